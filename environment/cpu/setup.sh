@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# Build .venv at the repository's root: vLLM for CPUs, JupyterLab and benchbook, exactly as lock.txt says.
+# About 2 minutes and 3 GB the first time, a fraction of a second when nothing changed; an interrupted build is redone.
+#
+#   environment/cpu/setup.sh
+#   BENCHBOOK_VENV=DIR environment/cpu/setup.sh     build it in DIR instead
+#
+# Exit codes: 0 ready; 1 an installation failed; 2 this machine lacks something, and nothing was changed.
+set -euo pipefail
+
+readonly PYTHON_VERSION=3.11 # the lock was resolved for it
+readonly FREE_DISK_GB=8      # 3 GB stay, the rest is for downloads and unpacking
+readonly PYTORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+venv=$(realpath -m "${BENCHBOOK_VENV:-$root/.venv}")
+log=$venv/setup.log
+lock_file=$venv/setup.lock # also the mark of a folder that this script may empty
+
+say() { echo "setup: $*"; }
+refuse() { echo "setup: $*" >&2; exit 2; }
+
+# --- What is there already: a stamp for the closure, and one for benchbook, whose pyproject.toml changes more often.
+
+closure_key() {
+    { echo "$venv"; "$venv/bin/python" -V; cat "$here"/{setup.sh,lock.txt,alias/pyproject.toml}; } | sha256sum
+}
+lib_key() { { echo "$root"; cat "$root/lib/pyproject.toml"; } | sha256sum; }
+stamped() { [[ -f $venv/$1.stamp && $(<"$venv/$1.stamp") == "$2" ]]; }
+closure_ready() { [[ -x $venv/bin/python ]] && stamped closure "$(closure_key)"; }
+lib_ready() { stamped lib "$(lib_key)"; }
+
+# --- What this machine must have. Each check refuses with one line.
+
+find_python() { # print the path of a fitting Python outside any venv: ours may be first on PATH, and will be emptied
+    local name version path others=""
+    for name in "python$PYTHON_VERSION" python3; do
+        read -r version path < <("$name" -c 'import os, sys
+print("%d.%d" % sys.version_info[:2], os.path.realpath(sys.executable))' 2>/dev/null) || continue
+        if [[ $version == "$PYTHON_VERSION" ]]; then echo "$path"; return; fi
+        others+="; $name here is $version"
+    done
+    refuse "Python $PYTHON_VERSION is needed, the lock is for no other$others. Install it, or put it first on PATH."
+}
+
+check_cpu() {
+    [[ $(uname -sm) == "Linux x86_64" ]] || refuse "Linux on x86-64 is needed; this is $(uname -sm)."
+    [[ $(lscpu) =~ [[:space:]]avx2([[:space:]]|$) ]] || refuse "a CPU with AVX2 is needed for vLLM's kernels."
+}
+
+check_folder() { # the venv's place has room, and holds nothing of anybody else's
+    local parent=$venv free_bytes
+    until [[ -d $parent ]]; do parent=$(dirname "$parent"); done
+    free_bytes=$(df -Pk "$parent" | awk 'NR == 2 { printf "%.0f", $4 * 1024 }')
+    ((free_bytes >= FREE_DISK_GB * 10 ** 9)) ||
+        refuse "$FREE_DISK_GB GB of free disk are needed at $parent; $((free_bytes / 10 ** 9)) GB are free."
+    if [[ -d $venv && ! -e $lock_file && -n $(ls -A "$venv") ]]; then
+        refuse "$venv was not made by this script and is left alone: move it away, or set BENCHBOOK_VENV."
+    fi
+}
+
+check_index() {
+    local probe answer
+    probe=$(grep '^requests==' "$here/lock.txt")
+    answer=$("$python" -m pip --disable-pip-version-check download --quiet --no-deps --no-cache-dir \
+        --retries 1 --timeout 15 --dest "$scratch" "$probe" 2>&1) ||
+        refuse "pip reaches no package index, $probe was not to be had: $(tail -n 1 <<<"$answer")"
+}
+
+# --- The installation.
+
+pip_install() { # the lock is complete, so no dependencies; bytecode is made at the end, by all cores
+    "$venv/bin/python" -m pip --disable-pip-version-check --no-input install --no-deps --no-compile "$@" >>"$log" 2>&1
+}
+
+install() { # pip_install that shows the end of the log and ends the script when it fails
+    if ! pip_install "$@"; then
+        echo "setup: pip install $* failed; the end of $log:" >&2
+        tail -n 15 "$log" >&2
+        exit 1
+    fi
+}
+
+build_closure() {
+    local torch
+    say "building $venv: about 2 minutes and 3 GB"
+    find "$venv" -mindepth 1 ! -name "${lock_file##*/}" -delete
+    say "[1/5] virtual environment, $("$python" -V)"
+    "$python" -m venv "$venv" >>"$log" 2>&1 ||
+        refuse "$python makes no virtual environment; on Debian that takes the package python3-venv."
+    torch=$(grep '^torch==' "$here/lock.txt")
+    say "[2/5] $torch"
+    if ! pip_install "$torch"; then
+        say "      not where pip looks; from PyTorch's CPU index"
+        install --index-url "$PYTORCH_CPU_INDEX" "$torch"
+    fi
+    say "[3/5] all $(grep -c == "$here/lock.txt") packages of the lock"
+    install -r "$here/lock.txt"
+    cp -r "$here/alias" "$scratch/alias" # built in a copy: setuptools leaves folders beside what it builds
+    install --no-build-isolation "$scratch/alias"
+    say "[4/5] bytecode"
+    # Some packages carry templates, or files for other Pythons: they do not compile and need not.
+    "$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" >>"$log" 2>&1 || true
+    closure_key >"$venv/closure.stamp"
+}
+
+install_lib() {
+    say "[5/5] benchbook, editable"
+    install --no-build-isolation --editable "$root/lib"
+    lib_key >"$venv/lib.stamp"
+}
+
+main() {
+    if closure_ready && lib_ready; then
+        say "$venv is ready, nothing changed"
+        return
+    fi
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    # pip ends an interrupt as an ordinary failure; it is none, and no reason to try the next index.
+    trap 'say "interrupted; the next run starts anew" >&2; exit 130' INT
+    if ! closure_ready; then
+        python=$(find_python)
+        check_cpu
+        check_folder
+        check_index
+    fi
+    mkdir -p "$venv"
+    exec 9>"$lock_file"
+    flock -n 9 || { say "waiting for another set-up of $venv"; flock 9; }
+    closure_ready || build_closure # looked at again: another set-up may have finished meanwhile
+    lib_ready || install_lib
+    say "ready in $SECONDS s: $("$venv/bin/python" -c 'from importlib.metadata import version
+print("vllm", version("vllm"), "torch", version("torch"), "benchbook", version("benchbook"))')"
+}
+
+main
