@@ -1,0 +1,67 @@
+"""benchbook: a lab notebook for LLM serving performance with vLLM.
+
+Notebooks import from here only. Names are loaded on first use, so that `import benchbook` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOME = {
+    # what to measure
+    "ServeWorkload": "benchbook.plan.workloads",
+    "LatencyWorkload": "benchbook.plan.workloads",
+    "ThroughputWorkload": "benchbook.plan.workloads",
+    "FirstRequestWorkload": "benchbook.plan.workloads",
+    # what to measure it on
+    "VllmServer": "benchbook.hosts.server",
+    "VllmEngine": "benchbook.hosts.engine",
+    "attach": "benchbook.hosts.served",
+    "find_server": "benchbook.hosts.server",
+    "open_server": "benchbook.measure.servers",
+    "close_servers": "benchbook.measure.servers",
+    # measuring
+    "first_request": "benchbook.measure.first_request",
+    "completion_request": "benchbook.measure.first_request",
+    "request_headers": "benchbook.measure.first_request",
+    "bench_serve": "benchbook.measure.serve",
+    "bench_latency": "benchbook.measure.offline",
+    "bench_throughput": "benchbook.measure.offline",
+    # reading one measurement
+    "accounting_table": "benchbook.report.case",
+    "metrics_table": "benchbook.report.case",
+    "verdict_table": "benchbook.report.case",
+    "case_figure": "benchbook.report.case",
+    "case_reading": "benchbook.report.case",
+    "server_table": "benchbook.report.case",
+    "startup_table": "benchbook.report.case",
+    "answer_table": "benchbook.report.case",
+    # reading one run
+    "load_run": "benchbook.report.run",
+    "show_answer": "benchbook.report.cells",
+    "show_counts": "benchbook.report.cells",
+    "show_definitions": "benchbook.report.cells",
+    "show_failures": "benchbook.report.cells",
+    "show_floor": "benchbook.report.cells",
+    "show_latency": "benchbook.report.cells",
+    "show_provenance": "benchbook.report.cells",
+    "show_question": "benchbook.report.cells",
+    "show_results": "benchbook.report.cells",
+    "show_setup": "benchbook.report.cells",
+    "show_threats": "benchbook.report.cells",
+    "show_throughput": "benchbook.report.cells",
+    "show_tradeoff": "benchbook.report.cells",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'benchbook' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,35 @@
+"""From a YAML file to an order of work: Experiment, Launch, Case, workloads. Starts nothing, imports no vLLM."""
+
+from benchbook.plan.cases import Case
+from benchbook.plan.eta import estimate_s
+from benchbook.plan.experiment import SLO_KEYS, Experiment, load_experiment
+from benchbook.plan.launches import Launch, ModelRef
+from benchbook.plan.order import Block, Job, job_seed, rounds
+from benchbook.plan.workloads import (
+    WORKLOADS,
+    FirstRequestWorkload,
+    LatencyWorkload,
+    ServeWorkload,
+    ThroughputWorkload,
+    Workload,
+)
+
+__all__ = [
+    "SLO_KEYS",
+    "WORKLOADS",
+    "Block",
+    "Case",
+    "Experiment",
+    "FirstRequestWorkload",
+    "Job",
+    "LatencyWorkload",
+    "Launch",
+    "ModelRef",
+    "ServeWorkload",
+    "ThroughputWorkload",
+    "Workload",
+    "estimate_s",
+    "job_seed",
+    "load_experiment",
+    "rounds",
+]

@@ -1,0 +1,139 @@
+"""Axes to cases: every combination of what a benchmark varies, for every launch it runs on."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from benchbook.errors import ExperimentError
+from benchbook.plan.axes import LENGTHS, MAX_CASES, Point, crossed, read_axes, read_axis
+from benchbook.plan.document import Document, Where
+from benchbook.plan.launches import Launch
+from benchbook.plan.strict import FieldError, unknown
+from benchbook.plan.workloads import WORKLOADS, ServeWorkload, Workload
+
+MAX_CASE_ID_CHARS = 150
+
+_PER_CONCURRENCY = re.compile(r"([0-9]{1,9}) per concurrency")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One point of the matrix: a workload on a launch."""
+
+    launch: str
+    workload: Workload
+
+    @property
+    def case_id(self) -> str:
+        """E.g. 'eager,serve,lengths=128x64,max_concurrency=8,num_prompts=80': path-safe, at most 150 characters."""
+        text = f"{self.launch},{self.workload.axes_text()}"
+        if len(text) <= MAX_CASE_ID_CHARS:
+            return text
+        tail = hashlib.sha256(text.encode()).hexdigest()[:8]
+        return f"{text[: MAX_CASE_ID_CHARS - len(tail) - 1]}-{tail}"
+
+
+def read_cases(doc: Document, launches: tuple[Launch, ...]) -> tuple[Case, ...]:
+    """Return all cases of the file's `benchmarks:` list, in its order, each of them once."""
+    entries = doc.at(("benchmarks",))
+    if not entries:
+        raise doc.error(("benchmarks",), "is empty: list at least one benchmark")
+    places: dict[str, Where] = {}
+    cases: list[Case] = []
+    for index in range(len(entries)):
+        for case, where in _entry_cases(doc, ("benchmarks", index), launches):
+            first = places.setdefault(case.case_id, where)
+            if len(places) == len(cases):
+                raise doc.error(where, f"duplicate case {case.case_id!r}, first in line {doc.line(first)}")
+            cases.append(case)
+        if len(cases) > MAX_CASES:
+            raise doc.error(("benchmarks", index), f"makes more than {MAX_CASES} cases")
+    busy = {case.launch for case in cases}
+    for launch in launches:
+        if launch.name not in busy:
+            raise doc.error(("launches", launch.name), "no benchmark runs on this launch")
+    return tuple(cases)
+
+
+def _entry_cases(doc: Document, where: Where, launches: tuple[Launch, ...]) -> Iterator[tuple[Case, Where]]:
+    """Yield the cases of one item of `benchmarks:`, launch by launch, each with where its workload is asked for."""
+    entry = doc.mapping(where)
+    if len(entry) != 1:
+        raise doc.error(where, f"must have one key, the benchmark (known: {', '.join(WORKLOADS)})")
+    (benchmark,) = entry
+    where = (*where, benchmark)
+    if benchmark not in WORKLOADS:
+        raise doc.unknown(where, list(WORKLOADS))
+    model = WORKLOADS[benchmark]
+    axes = read_axes(doc, where, model)
+    chosen = _chosen_launches(doc, where, launches)
+    combinations = crossed(doc, where, axes, len(chosen))
+    workloads = [(_workload(doc, where, model, points), _place(where, points)) for points in combinations]
+    for launch in chosen:
+        for workload, place in workloads:
+            _check_fits(doc, place, workload, launch)
+            yield Case(launch.name, workload), place
+
+
+def _chosen_launches(doc: Document, where: Where, launches: tuple[Launch, ...]) -> list[Launch]:
+    """Return the launches that the entry's `launches:` names, or all of them."""
+    if "launches" not in doc.mapping(where):
+        return list(launches)
+    by_name = {launch.name: launch for launch in launches}
+    points = read_axis(doc, (*where, "launches"))
+    for point in points:
+        if not isinstance(point.value, str) or point.value not in by_name:
+            raise doc.error(point.where, unknown(str(point.value), by_name, "launch"))
+    return [by_name[point.value] for point in points]
+
+
+def _workload(doc: Document, where: Where, model: type[Workload], points: Mapping[str, Point]) -> Workload:
+    """Return the workload of one combination, or raise the refusal of the value in the file that does not fit."""
+    fields = {key: point.value for key, point in points.items() if key != "lengths"}
+    if "lengths" in points:
+        fields |= zip(LENGTHS, points["lengths"].value, strict=True)
+    if model is ServeWorkload and isinstance(fields["num_prompts"], str):
+        fields["num_prompts"] = _num_prompts(doc, points)
+    try:
+        return model(**fields)
+    except FieldError as error:
+        raise _located(doc, where, points, error) from None
+
+
+def _num_prompts(doc: Document, points: Mapping[str, Point]) -> int:
+    """Return how many prompts '10 per concurrency' are at this combination's max_concurrency."""
+    point = points["num_prompts"]
+    match = _PER_CONCURRENCY.fullmatch(point.value)
+    if not match:
+        raise doc.error(point.where, "must be a whole number, or 'N per concurrency'")
+    concurrency = points["max_concurrency"].value if "max_concurrency" in points else None
+    if concurrency is None:
+        raise doc.error(point.where, "needs max_concurrency")
+    if type(concurrency) is not int or concurrency < 1:
+        return 1  # the model refuses max_concurrency itself, whose fault it is
+    return int(match[1]) * concurrency
+
+
+def _located(doc: Document, where: Where, points: Mapping[str, Point], error: FieldError) -> ExperimentError:
+    if not error.where:
+        return doc.error(where, error.problem)
+    field = str(error.where[0])
+    if field in LENGTHS:
+        return doc.error((*points["lengths"].where, LENGTHS.index(field)), f"{field} {error.problem}")
+    return doc.error(points[field].where, error.problem)
+
+
+def _place(where: Where, points: Mapping[str, Point]) -> Where:
+    """Return where to point when a whole workload is refused: at its lengths, if it has any."""
+    return points["lengths"].where if "lengths" in points else where
+
+
+def _check_fits(doc: Document, where: Where, workload: Workload, launch: Launch) -> None:
+    limit_tokens = launch.max_model_len
+    if limit_tokens is not None and workload.max_request_tokens > limit_tokens:
+        line = doc.line(("launches", launch.name, "args", "max_model_len"))
+        needed = f"a request of {workload.max_request_tokens} tokens (input + output)"
+        raise doc.error(where, f"{needed} exceeds max_model_len {limit_tokens} of launch {launch.name!r} (line {line})")

@@ -1,0 +1,119 @@
+"""An experiment: one YAML file, read strictly into launches and cases.
+
+    question: How do latency and throughput trade off as concurrency grows?
+    model: tiny                     # or a folder, or a hub id; {path: ...}, {hub: ..., revision: ...} say it in full
+    launches:                       # name: {args: vLLM's flags, env: variables, model: another model}
+      eager: {args: {enforce_eager: true, max_model_len: 4096}, env: {VLLM_CPU_KVCACHE_SPACE: 1}}
+    benchmarks:                     # a list makes an axis; axes are crossed; lengths are [input, output] pairs
+      - first_request: {}
+      - serve: {max_concurrency: [1, 8], lengths: [[128, 64], [512, 32]], num_prompts: 10 per concurrency,
+                exclude: [{max_concurrency: 8, lengths: [512, 32]}], launches: [eager]}
+    repeats: 3                      # measurements of each case, in interleaved rounds
+    seed: 0                         # orders and request sets follow from it
+    slo: {p99_ttft_ms: 500}         # (mean|p50|p90|p95|p99)_(ttft|tpot|itl|e2el)_ms
+    limits: {ready_s: 600}          # when to give up: a start, a benchmark, tokens that do not move
+
+The keys of a benchmark are the fields of its model in workloads.py, with `lengths` for the pair of lengths. Whatever is
+unknown, ill-typed or cannot be run raises one ExperimentError: file, line, key, value and the nearest known key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from benchbook.errors import ExperimentError
+from benchbook.plan.cases import Case, read_cases
+from benchbook.plan.document import Document
+from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, ModelRef, read_launches, read_model
+from benchbook.plan.strict import StrictModel, one_line
+from benchbook.plan.yamlfile import load_document
+
+MAX_SEED = 2**31 - 1  # numpy's and vLLM's seeds end below it
+SLO_KEYS = [
+    f"{statistic}_{latency}_ms"
+    for statistic in ("mean", "p50", "p90", "p95", "p99")
+    for latency in ("ttft", "tpot", "itl", "e2el")
+]
+
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Limits(StrictModel):
+    """When to give up, in seconds; whatever hangs ends as a record that says so."""
+
+    ready_s: Seconds = 600.0  # from the start of a host until it is ready
+    benchmark_s: Seconds = 3600.0  # for one benchmark, its warm-up not counted
+    stall_s: Seconds = 120.0  # a server that holds requests and counts no token
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question and everything needed to measure its answer."""
+
+    name: str  # the file's stem; names the folder under results/
+    path: Path
+    source_text: str
+    question: str
+    model: ModelRef  # the one that launches have unless they name another
+    launches: tuple[Launch, ...]
+    cases: tuple[Case, ...]
+    repeats: int
+    seed: int
+    slo: Mapping[str, float]  # e.g. {"p99_ttft_ms": 500.0}
+    limits: Limits
+
+    def launch(self, name: str) -> Launch:
+        """Return the launch of this name, e.g. that of a case."""
+        return next(launch for launch in self.launches if launch.name == name)
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """Return the experiment in the YAML file at `path`; raises ExperimentError, one line, if it cannot be run."""
+    path = Path(path)
+    doc = load_document(path)
+    if not SAFE_NAME.fullmatch(path.stem):
+        raise ExperimentError(one_line(f"{path}: the file's name {SAFE_NAME_RULE}: it names a folder of results"))
+    keys = doc.parse((), _ExperimentKeys)
+    if not keys.question.strip():
+        raise doc.error(("question",), "is empty: what should the experiment answer?")
+    model = read_model(doc, ("model",))
+    launches = read_launches(doc, model)
+    return Experiment(
+        name=path.stem,
+        path=path,
+        source_text=doc.text,
+        question=keys.question.strip(),
+        model=model,
+        launches=launches,
+        cases=read_cases(doc, launches),
+        repeats=keys.repeats,
+        seed=keys.seed,
+        slo=_read_slo(doc, keys.slo),
+        limits=doc.parse(("limits",), Limits) if "limits" in doc.data else Limits(),
+    )
+
+
+class _ExperimentKeys(StrictModel):
+    question: str
+    model: Any
+    launches: dict[str, Any]
+    benchmarks: list[Any]
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 3  # fewer show no spread worth the name
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    slo: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
+
+
+def _read_slo(doc: Document, slo: Mapping[str, Any]) -> dict[str, float]:
+    for key, limit_ms in slo.items():
+        if key not in SLO_KEYS:
+            raise doc.unknown(("slo", key), SLO_KEYS)
+        if type(limit_ms) not in (int, float) or limit_ms <= 0:
+            raise doc.error(("slo", key), "must be a number of milliseconds above 0")
+    return {key: float(limit_ms) for key, limit_ms in slo.items()}

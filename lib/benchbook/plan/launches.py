@@ -1,0 +1,177 @@
+"""Launches: which vLLM configurations an experiment starts, and what may not be set in one."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import model_validator
+
+from benchbook.plan.document import Document, Where
+from benchbook.plan.strict import StrictModel
+from benchbook.redaction import is_secret_name
+
+TINY = "tiny"  # the embedded model of random weights
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
+SAFE_NAME_RULE = "must be letters, digits, '_', '-' and '.', start with a letter or digit, have at most 60 characters"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_ARG_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+_OUR_ARGS = {
+    "host": "benchbook chooses the address",
+    "port": "benchbook chooses a free port",
+    "uds": "benchbook chooses the address",
+    "api_key": "benchbook makes a key for each launch and passes it by the environment",
+    "served_model_name": "benchbook proves by it that the server is its own",
+    "config": "a second configuration file would hide what was run: write its args here",
+    "model": "set it in model:, beside args:",
+    "revision": "set it in model: {hub: ..., revision: ...}",
+}
+_OUR_ENV = re.compile(r"BENCHBOOK_\w*|SPT_NOENV")  # by these a host is found and ended
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """Which model: "tiny", an absolute folder, or a hub id ("organisation/name") with a revision if one is given."""
+
+    path_or_id: str
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One distinct vLLM configuration; args keep vLLM's own names, with underscores."""
+
+    name: str
+    model: ModelRef
+    args: Mapping[str, Any]
+    env: Mapping[str, str]
+
+    @property
+    def max_model_len(self) -> int | None:
+        """The longest sequence (tokens) that args allow; None where vLLM decides by itself."""
+        value = self.args.get("max_model_len")
+        return value if isinstance(value, int) and value > 0 else None
+
+
+def read_launches(doc: Document, default_model: ModelRef) -> tuple[Launch, ...]:
+    """Return the launches of the file's `launches:` mapping, in its order."""
+    names = doc.mapping(("launches",))
+    if not names:
+        raise doc.error(("launches",), "is empty: name at least one launch")
+    return tuple(_read_launch(doc, ("launches", name), default_model) for name in names)
+
+
+def read_model(doc: Document, where: Where) -> ModelRef:
+    """Return the model at `where`: {path: ...}, {hub: ..., revision: ...}, or a plain text that says either.
+
+    Folders are relative to the current folder, as for `vllm serve`.
+    """
+    value = doc.at(where)
+    if isinstance(value, str):
+        if value == TINY or Path(value).expanduser().is_dir():
+            return _local_model(doc, where, value)
+        return _hub_model(doc, where, value, None)
+    keys = doc.parse(where, _ModelKeys)
+    if keys.path is not None:
+        return _local_model(doc, (*where, "path"), keys.path)
+    return _hub_model(doc, (*where, "hub"), keys.hub, keys.revision)
+
+
+class _ModelKeys(StrictModel):
+    path: str | None = None
+    hub: str | None = None
+    revision: str | None = None
+
+    @model_validator(mode="after")
+    def _is_one_model(self) -> _ModelKeys:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("give either path or hub")
+        if self.path is not None and self.revision is not None:
+            raise ValueError("revision belongs to hub: a folder has none")
+        return self
+
+
+class _LaunchKeys(StrictModel):
+    args: dict[str, Any] = {}
+    env: dict[str, Any] = {}
+    model: Any = None
+
+
+def _local_model(doc: Document, where: Where, text: str) -> ModelRef:
+    if text == TINY:
+        return ModelRef(TINY)
+    folder = Path(text).expanduser()
+    if not folder.is_dir():
+        raise doc.error(where, "no such folder" + _near_tiny(text))
+    return ModelRef(str(folder.resolve()))
+
+
+def _hub_model(doc: Document, where: Where, text: str, revision: str | None) -> ModelRef:
+    if not _HUB_ID.fullmatch(text) or ".." in text:
+        problem = "neither 'tiny', nor a folder that exists, nor a hub id of the form 'organisation/name'"
+        raise doc.error(where, problem + _near_tiny(text))
+    if revision is not None and (not revision or revision.startswith("-")):
+        raise doc.error((*where[:-1], "revision"), "is not a revision")
+    return ModelRef(text, revision)
+
+
+def _near_tiny(text: str) -> str:
+    return f"; did you mean {TINY!r}?" if difflib.get_close_matches(text[:64], [TINY]) else ""
+
+
+def _read_launch(doc: Document, where: Where, default_model: ModelRef) -> Launch:
+    name = str(where[-1])
+    if not SAFE_NAME.fullmatch(name):
+        raise doc.error(where, f"the launch's name {SAFE_NAME_RULE}: it names a folder")
+    keys = doc.parse(where, _LaunchKeys)
+    for arg, value in keys.args.items():
+        _check_arg(doc, (*where, "args", arg), value)
+    env = {key: _env_value(doc, (*where, "env", key), value) for key, value in keys.env.items()}
+    model = default_model if keys.model is None else read_model(doc, (*where, "model"))
+    return Launch(name, model, keys.args, env)
+
+
+def _check_arg(doc: Document, where: Where, value: Any) -> None:
+    name = str(where[-1])
+    bare = name.lstrip("-").replace("-", "_").lower()
+    if bare in _OUR_ARGS:
+        raise doc.error(where, f"is not yours to set: {_OUR_ARGS[bare]}")
+    _check_no_secret(doc, where, value)
+    if not _ARG_NAME.fullmatch(name):
+        hint = f": write {bare!r}" if _ARG_NAME.fullmatch(bare) else ""
+        raise doc.error(where, f"an arg is named as in vLLM, in lower case and with underscores{hint}")
+    if name == "max_model_len" and value not in ("auto", -1) and (type(value) is not int or value < 1):
+        raise doc.error(where, "must be a whole number of tokens, at least 1")
+
+
+def _check_no_secret(doc: Document, where: Where, value: Any) -> None:
+    """Refuse secrets and nulls anywhere in an arg's value, which may be a scalar, a list or a mapping."""
+    if is_secret_name(str(where[-1])):
+        raise doc.error(where, "looks like a secret: take it out of the file and export it in the environment instead")
+    if value is None:
+        raise doc.error(where, "has no value: leave the key out to keep vLLM's default")
+    if isinstance(value, (dict, list)):
+        for step, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_no_secret(doc, (*where, step), item)
+
+
+def _env_value(doc: Document, where: Where, value: Any) -> str:
+    name = str(where[-1])
+    if is_secret_name(name):
+        raise doc.error(where, "looks like a secret: take it out of the file and export it in the environment instead")
+    if not _ENV_NAME.fullmatch(name):
+        raise doc.error(where, "is not the name of an environment variable")
+    if _OUR_ENV.fullmatch(name):
+        raise doc.error(where, "is not yours to set: benchbook finds and ends its processes by it")
+    if isinstance(value, bool):
+        raise doc.error(where, "the environment has no booleans: write 1, 0, or the text in quotes")
+    if not isinstance(value, (str, int, float)):
+        raise doc.error(where, "must be a number or text")
+    return doc.source(where)  # as written: a version such as 1.10 is not 1.1

@@ -1,0 +1,164 @@
+"""What one benchmark is asked to do: one frozen model each, with units in the names.
+
+    ServeWorkload(input_len_tokens=128, output_len_tokens=64, max_concurrency=8, num_prompts=80)
+
+The names are vLLM's own where those carry a unit. A value that cannot be run is an ExperimentError of one line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from benchbook.plan.strict import StrictModel
+
+HostKind = Literal["server", "engine"]  # online through `vllm serve`, offline through a loaded `LLM`
+Count = Annotated[int, Field(ge=1)]
+CountFromZero = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+
+MAX_THROUGHPUT_WARMUP_PROMPTS = 32
+
+
+class Workload(StrictModel):
+    """Base of the four workloads."""
+
+    benchmark: ClassVar[str]
+    host_kind: ClassVar[HostKind]
+
+    @property
+    def max_request_tokens(self) -> int:
+        """The most tokens (input plus output) that one request can hold; must fit into max_model_len."""
+        raise NotImplementedError
+
+    def axes_text(self) -> str:
+        """Return e.g. 'serve,lengths=128x64,max_concurrency=8,num_prompts=80', fit to be part of a folder's name.
+
+        Optional fields appear only where they differ from their default, so two workloads share a text only if equal.
+        """
+        values = dict(self)
+        parts = [self.benchmark]
+        if "input_len_tokens" in values:
+            parts.append(f"lengths={values.pop('input_len_tokens')}x{values.pop('output_len_tokens')}")
+        fields = type(self).model_fields
+        changed = sorted(name for name, value in values.items() if value != fields[name].default)
+        return ",".join(parts + [f"{name}={_value_text(values[name])}" for name in changed])
+
+
+class ServeWorkload(Workload):
+    """Requests sent to a server: a closed loop (max_concurrency), an open one (request_rate_rps), or both: capped."""
+
+    benchmark: ClassVar[str] = "serve"
+    host_kind: ClassVar[HostKind] = "server"
+
+    input_len_tokens: Count
+    output_len_tokens: Count
+    num_prompts: Count
+    max_concurrency: Count | None = None  # None: no cap on requests in flight
+    request_rate_rps: Positive | None = None  # None: as fast as the cap allows
+    burstiness: Positive = 1.0  # 1: Poisson arrivals; below 1 in bursts, above 1 more even
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    range_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0  # vLLM's random-range-ratio: lengths vary by ± this share
+    num_warmup_prompts: CountFromZero | None = None  # None: one for each request in flight, see warmup_prompts
+    slo_ttft_ms: Positive | None = None  # limits for one request, counted by request_goodput_rps
+    slo_tpot_ms: Positive | None = None
+    slo_e2el_ms: Positive | None = None
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> ServeWorkload:
+        if self.max_concurrency is None and self.request_rate_rps is None:
+            raise ValueError("workload is unbounded: set max_concurrency, request_rate_rps, or both")
+        if self.burstiness != 1.0 and self.request_rate_rps is None:
+            raise ValueError("burstiness has no effect without request_rate_rps")
+        return self
+
+    @property
+    def warmup_prompts(self) -> int:
+        """How many requests to send before measuring: as asked, else max_concurrency (at least 1).
+
+        A batch size seen for the first time may compile kernels, so warming up must reach the concurrency measured.
+        """
+        return self.num_warmup_prompts if self.num_warmup_prompts is not None else self.max_concurrency or 1
+
+    @property
+    def max_request_tokens(self) -> int:
+        """The longest request (tokens) that vLLM may draw: each length times (1 + range_ratio), rounded up."""
+        lengths = (self.input_len_tokens, self.output_len_tokens)
+        return sum(math.ceil(length * (1 + self.range_ratio)) for length in lengths)
+
+
+class LatencyWorkload(Workload):
+    """One batch at a time on a loaded engine, again and again: the floor that serving cannot go below."""
+
+    benchmark: ClassVar[str] = "latency"
+    host_kind: ClassVar[HostKind] = "engine"
+
+    input_len_tokens: Count
+    output_len_tokens: Count
+    batch_size: Count
+    num_iters: Count = 30
+    num_iters_warmup: CountFromZero = 10  # vLLM's default
+
+    @property
+    def max_request_tokens(self) -> int:
+        """Input plus output (tokens) of one sequence of the batch."""
+        return self.input_len_tokens + self.output_len_tokens
+
+
+class ThroughputWorkload(Workload):
+    """All prompts at once on a loaded engine: the ceiling of serving, if they are enough to fill it."""
+
+    benchmark: ClassVar[str] = "throughput"
+    host_kind: ClassVar[HostKind] = "engine"
+
+    input_len_tokens: Count
+    output_len_tokens: Count
+    num_prompts: Count
+    num_warmup_prompts: CountFromZero | None = None  # None: see warmup_prompts
+
+    @property
+    def warmup_prompts(self) -> int:
+        """How many prompts vLLM processes before its clock starts: as asked, else num_prompts but at most 32.
+
+        vLLM's own default of 0 counts the first-use costs of a fresh engine as throughput. 32 prompts fill a prefill
+        step and a decode batch of common size, and cost little beside a number of prompts that saturates.
+        """
+        if self.num_warmup_prompts is not None:
+            return self.num_warmup_prompts
+        return min(self.num_prompts, MAX_THROUGHPUT_WARMUP_PROMPTS)
+
+    @property
+    def max_request_tokens(self) -> int:
+        """Input plus output (tokens) of one prompt."""
+        return self.input_len_tokens + self.output_len_tokens
+
+
+class FirstRequestWorkload(Workload):
+    """One completion request, to see that the server answers and what an answer holds."""
+
+    benchmark: ClassVar[str] = "first_request"
+    host_kind: ClassVar[HostKind] = "server"
+
+    prompt: Annotated[str, Field(min_length=1)] = "The future of AI is"
+    max_tokens: Count = 100
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+
+    @property
+    def max_request_tokens(self) -> int:
+        """The least the request can need (tokens): its output and one token of prompt; only a tokenizer knows more."""
+        return self.max_tokens + 1
+
+
+WORKLOADS: dict[str, type[Workload]] = {
+    model.benchmark: model for model in (FirstRequestWorkload, ServeWorkload, LatencyWorkload, ThroughputWorkload)
+}
+
+
+def _value_text(value: Any) -> str:
+    """Return a path-safe text that differs for every value: numbers as they are, free text by its hash."""
+    if isinstance(value, str):
+        return hashlib.sha256(value.encode()).hexdigest()[:8]
+    return repr(value).removesuffix(".0").replace("+", "")

@@ -1,0 +1,138 @@
+"""YAML read safely and strictly into a Document.
+
+Stricter than YAML 1.1 on purpose: no aliases (nothing can blow up), no duplicate keys, no unquoted yes/no/on/off, no
+octal, hexadecimal, sexagesimal, infinite or absurdly long numbers, no tags, no control characters. A number in the file
+is the number that a reader sees.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchbook.errors import ExperimentError
+from benchbook.plan.document import Document
+from benchbook.plan.strict import cut, one_line, shown
+from benchbook.redaction import secret_position
+
+MAX_BYTES = 64 * 1024
+MAX_DEPTH = 16
+MAX_NODES = 5_000  # keys and values; keeps the slowest file well under a second
+
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
+_FLOAT = re.compile(r"[-+]?([0-9]{1,18}\.[0-9]{0,18}|\.[0-9]{1,18})([eE][-+][0-9]{1,2})?")
+_SCALAR_RULES = {
+    "bool": "write true or false, or quote it",
+    "int": "write a plain decimal number of at most 18 digits, or quote it",
+    "float": "write a plain finite number, or quote it",
+}
+_CONTROL_OR_SURROGATE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def load_document(path: Path) -> Document:
+    """Return the YAML mapping in the file at `path`; anything else raises an ExperimentError of one line."""
+    text = _read_text(path)
+    position = secret_position(text)
+    if position is not None:
+        problem = "looks like a secret: take it out of the file and export it in the environment instead"
+        raise _refusal(path, text[:position].count("\n"), problem)
+    try:
+        root = _Loader(text).get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        reason = ", ".join(part for part in (error.context, error.problem) if part)
+        hint = " (indent with spaces, not tabs)" if "\\t" in reason else ""
+        raise _refusal(path, mark.line if mark else 0, f"not valid YAML: {reason}{hint}") from None
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n")
+        raise _refusal(path, line, f"not valid YAML: character U+{error.character:04X} is not allowed") from None
+    except (ValueError, OverflowError):
+        raise _refusal(path, 0, "not valid YAML: an escape such as \\U stands for no character") from None
+    if not isinstance(root, yaml.MappingNode):
+        raise _refusal(path, 0, "the file is empty" if root is None else "must be a mapping of keys to values")
+    return Document(path, text, _plain_data(path, root), root)
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, composing no aliases and no more than a person would write."""
+
+    depth = 0
+    nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        mark = self.peek_event().start_mark
+        self.depth += 1
+        self.nodes += 1
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "aliases are not supported: write the value out", mark)
+        if self.depth > MAX_DEPTH or self.nodes > MAX_NODES:
+            limits = f"nested deeper than {MAX_DEPTH} or of more than {MAX_NODES} values"
+            raise yaml.composer.ComposerError(None, None, f"{limits}: not an experiment", mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if not path.is_file():
+            raise ExperimentError(one_line(f"{path}: {'not a file' if path.exists() else 'no such file'}"))
+        raw = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
+    except OSError as error:
+        raise ExperimentError(one_line(f"{path}: cannot be read: {error.strerror}")) from None
+    if raw is None:
+        raise ExperimentError(one_line(f"{path}: larger than {MAX_BYTES // 1024} KiB: not an experiment file"))
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _refusal(path, raw[: error.start].count(b"\n"), "not UTF-8 text") from None
+
+
+def _refusal(path: Path, line_from_0: int, problem: str) -> ExperimentError:
+    return ExperimentError(one_line(f"{path}:{line_from_0 + 1}: {problem}"))
+
+
+def _plain_data(path: Path, node: yaml.Node) -> Any:
+    """Return `node` as dict, list, str, int, float, bool or None."""
+    kind = node.tag.removeprefix("tag:yaml.org,2002:")
+    if isinstance(node, yaml.ScalarNode):
+        return _scalar(path, node, kind)
+    if isinstance(node, yaml.SequenceNode) and kind == "seq":
+        return [_plain_data(path, item) for item in node.value]
+    if isinstance(node, yaml.MappingNode) and kind == "map":
+        return _mapping(path, node)
+    raise _refusal(path, node.start_mark.line, f"{kind}: tags are not supported")
+
+
+def _mapping(path: Path, node: yaml.MappingNode) -> dict[str, Any]:
+    mapping: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line
+        if key_node.tag != "tag:yaml.org,2002:str" or not isinstance(key_node, yaml.ScalarNode):
+            raise _refusal(path, line, f"the key {shown(key_node.value)} is not plain text: quote it, or write it out")
+        key = _scalar(path, key_node, "str")
+        if key in mapping:
+            raise _refusal(path, line, f"{cut(key)}: duplicate key")
+        mapping[key] = _plain_data(path, value_node)
+    return mapping
+
+
+def _scalar(path: Path, node: yaml.ScalarNode, kind: str) -> str | int | float | bool | None:
+    text = node.value
+    if kind == "null" and text.lower() in ("", "~", "null"):
+        return None
+    if kind == "bool" and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if kind == "int" and _INTEGER.fullmatch(text):
+        return int(text)
+    if kind == "float" and _FLOAT.fullmatch(text):
+        return float(text)
+    if kind not in ("str", "timestamp", "value"):  # a bare date and a bare "=" are text to us
+        rule = _SCALAR_RULES.get(kind, "tags are not supported")
+        raise _refusal(path, node.start_mark.line, f"{shown(text)}: {rule}")
+    if _CONTROL_OR_SURROGATE.search(text):
+        raise _refusal(path, node.start_mark.line, f"{shown(text)}: control characters are not allowed")
+    return text
