@@ -1,0 +1,71 @@
+"""Files that are whole or not there: atomic writes, strict JSON, and errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchbook.errors import StoreError
+
+_HINTS = {
+    errno.ENOSPC: "the disk is full; free space and run the same command again, it continues",
+    errno.EDQUOT: "the disk quota is used up; free space and run the same command again, it continues",
+    errno.EROFS: "the file system is read-only; choose another --results folder",
+    errno.EACCES: "no permission to write there; choose another --results folder",
+    errno.ENOENT: "the folder has gone; was it deleted while the run was going on?",
+}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` so that a reader sees the old file or the whole new one; raise StoreError with a hint."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        _remove_quietly(temporary)
+        hint = _HINTS.get(error.errno or 0, "see the system's message")
+        raise StoreError(f"cannot write {path}: {error.strerror}; {hint}") from error
+
+
+def write_json(path: Path, payload: Mapping[str, Any]) -> None:
+    """Write `payload` as JSON, atomically; NaN and infinity are refused because other readers choke on them."""
+    write_text(path, json.dumps(payload, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in `path`; raise StoreError when it is missing, cut or not an object."""
+    try:
+        payload = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise StoreError(f"{path} is cut or damaged: {error}") from error
+    if not isinstance(payload, dict):
+        raise StoreError(f"{path} holds a {type(payload).__name__}, not a JSON object")
+    return payload
+
+
+def make_folder(path: Path) -> Path:
+    """Create `path` with its parents and return it; raise StoreError with a hint."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = _HINTS.get(error.errno or 0, "see the system's message")
+        raise StoreError(f"cannot create the folder {path}: {error.strerror}; {hint}") from error
+    return path
+
+
+def _remove_quietly(path: Path) -> None:
+    """Remove a half-written file; when even that fails, the write's own error is the one worth showing."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return

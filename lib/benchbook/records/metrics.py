@@ -1,0 +1,198 @@
+"""Every results column as a row of facts: name, unit, better direction, formula, and its key in vLLM's own file.
+
+Tables, figures, captions and the README's metric table all read from here, so a name or a unit is written once.
+The numbers themselves are vLLM's: a value here equals the raw file's to the digit (`values_from_raw`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One results column. `source_key` is a dotted path in vLLM's result file, or in what it printed (`printed.`)."""
+
+    key: str
+    label: str
+    unit: str
+    higher_is_better: bool | None  # None: a count or a setting, neither direction is better
+    benchmarks: tuple[str, ...]
+    source_key: str
+    formula: str
+    zero_is_absent: bool = False  # vLLM writes 0.0 where it has no sample of a latency
+
+    @property
+    def heading(self) -> str:
+        """Return the column heading, such as 'p99 TTFT (ms)'; a plain count has no unit."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    @property
+    def direction(self) -> str:
+        """Return 'higher is better', 'lower is better' or ''."""
+        return {True: "higher is better", False: "lower is better", None: ""}[self.higher_is_better]
+
+
+_LATENCY_KINDS = {
+    "ttft": ("TTFT", "send to first streamed token, seen by the client"),
+    "tpot": ("TPOT", "per request, (E2EL - TTFT) / (output tokens - 1)"),
+    "itl": ("ITL", "gap between two streamed chunks, pooled over all requests"),
+    "e2el": ("E2EL", "send to last token, seen by the client"),
+}
+_STATISTICS = {
+    "mean": "mean",
+    "median": "median",
+    "std": "standard deviation",
+    "p90": "p90",
+    "p95": "p95",
+    "p99": "p99",
+}
+
+
+def _serve_latency(kind: str, statistic: str) -> Metric:
+    name, formula = _LATENCY_KINDS[kind]
+    key = f"{statistic}_{kind}_ms"
+    of_what = f"{_STATISTICS[statistic]} of: {formula}"
+    return Metric(key, f"{statistic} {name}", "ms", False, ("serve",), key, of_what, zero_is_absent=True)
+
+
+def _batch_latency(key: str, label: str, source_key: str, formula: str) -> Metric:
+    return Metric(key, label, "s", False, ("latency",), source_key, formula, zero_is_absent=True)
+
+
+_SERVE, _THROUGHPUT, _FIRST = ("serve",), ("throughput",), ("first_request",)
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        "request_throughput_rps",
+        "Request throughput",
+        "req/s",
+        True,
+        ("serve", "throughput"),
+        "request_throughput|requests_per_second",
+        "completed requests / duration",
+    ),
+    Metric(
+        "output_throughput_tok_s",
+        "Output throughput",
+        "tok/s",
+        True,
+        ("serve", "throughput"),
+        "output_throughput|printed.output_throughput_tok_s",
+        "output tokens / duration (throughput: as printed, 2 decimals)",
+    ),
+    Metric(
+        "total_throughput_tok_s",
+        "Total throughput",
+        "tok/s",
+        True,
+        ("serve", "throughput"),
+        "total_token_throughput|tokens_per_second",
+        "(input + output tokens) / duration",
+    ),
+    Metric(
+        "request_goodput_rps",
+        "Goodput",
+        "req/s",
+        True,
+        _SERVE,
+        "request_goodput",
+        "requests meeting every SLO / duration; empty without SLOs",
+    ),
+    *(_serve_latency(kind, statistic) for kind in _LATENCY_KINDS for statistic in _STATISTICS),
+    _batch_latency(
+        "avg_batch_latency_s",
+        "Batch latency, average",
+        "avg_latency",
+        "mean over iterations of one batch, start to last token",
+    ),
+    *(
+        _batch_latency(
+            f"p{p}_batch_latency_s", f"Batch latency, p{p}", f"percentiles.{p}", f"{p}th percentile over iterations"
+        )
+        for p in (10, 25, 50, 75, 90, 99)
+    ),
+    Metric(
+        "ttft_ms",
+        "TTFT",
+        "ms",
+        False,
+        _FIRST,
+        "ttft_ms",
+        "send to first streamed token of the one request",
+        zero_is_absent=True,
+    ),
+    Metric(
+        "e2el_ms", "E2EL", "ms", False, _FIRST, "e2el_ms", "send to last token of the one request", zero_is_absent=True
+    ),
+    Metric(
+        "duration_s",
+        "Duration",
+        "s",
+        None,
+        ("serve", "throughput"),
+        "duration|elapsed_time",
+        "first send to last answer",
+    ),
+    Metric(
+        "completed",
+        "Completed requests",
+        "",
+        None,
+        ("serve", "throughput"),
+        "completed|num_requests",
+        "requests answered",
+    ),
+    Metric("failed", "Failed requests", "", None, _SERVE, "failed", "requests that vLLM's client counts as failed"),
+    Metric(
+        "total_input_tokens",
+        "Input tokens",
+        "",
+        None,
+        ("serve", "throughput", "first_request"),
+        "total_input_tokens|printed.total_input_tokens|usage.prompt_tokens",
+        "prompt tokens of completed requests",
+    ),
+    Metric(
+        "total_output_tokens",
+        "Output tokens",
+        "",
+        None,
+        ("serve", "throughput", "first_request"),
+        "total_output_tokens|printed.total_output_tokens|usage.completion_tokens",
+        "generated tokens of completed requests",
+    ),
+)
+
+BY_KEY: Mapping[str, Metric] = {metric.key: metric for metric in METRICS}
+
+
+def metrics_for(benchmark: str) -> tuple[Metric, ...]:
+    """Return the metrics that `benchmark` (serve, latency, throughput, first_request) can have, in display order."""
+    return tuple(metric for metric in METRICS if benchmark in metric.benchmarks)
+
+
+def values_from_raw(benchmark: str, raw: Mapping[str, Any]) -> dict[str, float | int | None]:
+    """Return our metrics of one raw result, unchanged, and None where vLLM has no sample.
+
+    vLLM writes a latency of 0.0 where nothing was measured (`np.mean(x or 0)` in benchmarks/serve.py); that is absent,
+    not fast. A rate of 0 is a measurement and stays.
+    """
+    values: dict[str, float | int | None] = {}
+    for metric in metrics_for(benchmark):
+        value = _first_present(raw, metric.source_key)
+        values[metric.key] = None if metric.zero_is_absent and value == 0 else value
+    return values
+
+
+def _first_present(raw: Mapping[str, Any], source_key: str) -> float | int | None:
+    """Return the value of the first of `a|b.c` that `raw` has; benchmarks name the same thing differently."""
+    for path in source_key.split("|"):
+        value: Any = raw
+        for part in path.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is not None:
+            return value
+    return None

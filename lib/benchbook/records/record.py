@@ -1,0 +1,108 @@
+"""Record: the result of one repeat, or the account of why there is none. One JSON file, self-describing.
+
+History of the format:
+1 - first.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+
+Benchmark = Literal["serve", "latency", "throughput", "first_request"]
+
+
+class Outcome(StrEnum):
+    """How a repeat ended; a closed set."""
+
+    MEASURED = "measured"  # a raw file was written and read; the verdict says whether to believe it
+    NOTEBOOK_FAILED = "notebook_failed"  # the notebook raised, or its kernel died, before a number was saved
+    HOST_FAILED = "host_failed"  # the server or engine never became ready, died or stalled
+
+
+class Verdict(StrEnum):
+    """May the number be believed?"""
+
+    VALID = "VALID"
+    SUSPECT = "SUSPECT"
+    INVALID = "INVALID"
+
+
+class Reason(BaseModel):
+    """Why a verdict is what it is: a stable code, how bad, and the evidence with both values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: str
+    severity: Literal["note", "suspect", "invalid"]  # a note says something honest without lowering the verdict
+    evidence: str
+
+
+class Failure(BaseModel):
+    """Why nothing was measured: the classified cause, the line that says so, a hint, and the end of the log."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: str
+    evidence: str
+    hint: str
+    log_tail: str = ""
+
+
+class Identity(BaseModel):
+    """Which repeat of which case of which run this is; by hand, only the benchmark is known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiment: str = ""
+    run_id: str = ""
+    launch: str = ""
+    case_id: str = ""
+    fingerprint: str = ""  # of everything that can change the number
+    fingerprint_parts: dict[str, str] = {}  # the same part by part, to name what changed
+    repeat: int = 0
+    attempt: int = 1
+
+
+class Record(BaseModel):
+    """One repeat of one case. Values are vLLM's own, null where nothing was measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    identity: Identity = Identity()
+    benchmark: Benchmark
+    workload: dict[str, Any]
+    outcome: Outcome
+    failure: Failure | None = None
+    values: dict[str, float | int | None] = {}
+    verdict: Verdict
+    reasons: tuple[Reason, ...] = ()
+    started_utc: str
+    ended_utc: str
+    started_monotonic_s: float
+    ended_monotonic_s: float
+    argv: tuple[str, ...] = ()  # the official benchmark's command
+    way: str = ""  # how vLLM's code was run: "command line" or "warm"
+    seed: int | None = None
+    request_set_sha256: str | None = None  # of the prompts, lengths and order that were sent
+    raw_file: str | None = None  # beside the record
+    host: dict[str, Any] = {}  # what was measured: argv, env without secrets, model, version, KV capacity, counters
+    provenance: dict[str, Any] = {}  # git, packages, machine
+
+    @property
+    def is_measured(self) -> bool:
+        """Return whether there is a number at all (which may still be INVALID)."""
+        return self.outcome is Outcome.MEASURED
+
+
+def verdict_of(reasons: tuple[Reason, ...]) -> Verdict:
+    """Return the worst of `reasons`: any invalid makes INVALID, else any suspect SUSPECT; notes do not count."""
+    severities = {reason.severity for reason in reasons}
+    if "invalid" in severities:
+        return Verdict.INVALID
+    return Verdict.SUSPECT if "suspect" in severities else Verdict.VALID

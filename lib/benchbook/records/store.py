@@ -1,0 +1,196 @@
+"""Store: where a run's files lie, and the only code that writes records.
+
+results/<experiment>/<run_id>/
+    experiment.yaml  run.json  compare.ipynb  report.html
+    launches/<launch>/           the hosts' logs
+    cases/<case_key>/repeat=<n>/ record.json  raw.json  executed.ipynb  bench.log
+results/<experiment>/latest -> <run_id>
+
+A case key is the case's readable id and eight digits of its fingerprint: a record is found only by a case that
+would measure the same thing. A failed attempt is moved to `repeat=<n>,attempt=<m>`, never deleted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from benchbook.errors import ExperimentError, StoreError
+from benchbook.records.files import make_folder, read_json, write_json
+from benchbook.records.record import Outcome, Record
+
+RUN_FILE = "run.json"
+RECORD_FILE = "record.json"
+
+
+def case_key(case_id: str, fingerprint: str) -> str:
+    """Return the folder name of a case: 'eager,serve,...-3f9a1c20'."""
+    return f"{case_id}-{fingerprint[:8]}"
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write one record, atomically."""
+    write_json(path, record.model_dump(mode="json"))
+
+
+def read_record(path: Path) -> Record:
+    """Return the record in `path`; raise StoreError when it is missing, cut, or of another format."""
+    try:
+        return Record.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StoreError(f"{path} is not a whole record: {where}: {first['msg']}") from error
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A record on disk, with vLLM's raw file beside it: what the measuring functions return to a notebook."""
+
+    record: Record
+    path: Path
+
+    def raw(self) -> dict[str, Any]:
+        """Return vLLM's own result file."""
+        return read_json(self.path.with_name(self.record.raw_file))
+
+
+class Store:
+    """One run's folder."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+
+    @classmethod
+    def create(cls, results_dir: Path, experiment: str) -> Store:
+        """Make a new run folder, named by the UTC time, and point `latest` to it."""
+        experiment_dir = make_folder(results_dir / experiment)
+        stamp = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
+        for suffix in ("", *(f"-{number}" for number in range(2, 100))):
+            run_dir = experiment_dir / (stamp + suffix)
+            if not run_dir.exists():
+                break
+        make_folder(run_dir)
+        _point(experiment_dir / "latest", run_dir.name)
+        return cls(run_dir)
+
+    @classmethod
+    def open(cls, run: str | Path, results_dir: Path) -> Store:
+        """Open a run given as a folder, as 'experiment' (its latest) or as 'experiment/run_id'."""
+        candidates = [Path(run), results_dir / run, results_dir / run / "latest"]
+        for candidate in candidates:
+            if (candidate / RUN_FILE).is_file():
+                return cls(candidate.resolve())
+        known = ", ".join(f"{path.parent.parent.name}/{path.parent.name}" for path in run_files(results_dir)[-5:])
+        raise ExperimentError(f"no run {str(run)!r} under {results_dir}; the newest runs: {known or 'none yet'}")
+
+    @property
+    def run_id(self) -> str:
+        """Return the run's id: its folder's name."""
+        return self.run_dir.name
+
+    @property
+    def report_path(self) -> Path:
+        """Return where the report of this run lies or will lie."""
+        return self.run_dir / "report.html"
+
+    def header(self) -> dict[str, Any]:
+        """Return run.json: question, plan, state, provenance, times."""
+        return read_json(self.run_dir / RUN_FILE)
+
+    def write_header(self, header: dict[str, Any]) -> None:
+        """Write run.json, atomically."""
+        write_json(self.run_dir / RUN_FILE, header)
+
+    def check_there(self) -> None:
+        """Raise StoreError when the run's folder was deleted or moved since it was made."""
+        if not (self.run_dir / RUN_FILE).is_file():
+            raise StoreError(f"{self.run_dir} has gone; was it deleted while the run was going on?")
+
+    def launch_dir(self, launch: str) -> Path:
+        """Return the folder for the logs of `launch`, made if need be."""
+        return make_folder(self.run_dir / "launches" / launch)
+
+    def repeat_dir(self, key: str, repeat: int) -> Path:
+        """Return the folder of one repeat; it need not exist."""
+        return self.run_dir / "cases" / key / f"repeat={repeat}"
+
+    def find(self, key: str, repeat: int) -> Record | None:
+        """Return the whole record of this repeat, or None when it is missing, cut or of another format."""
+        path = self.repeat_dir(key, repeat) / RECORD_FILE
+        try:
+            return read_record(path)
+        except StoreError:
+            return None
+
+    def save(self, key: str, record: Record) -> None:
+        """Write the record of one repeat."""
+        folder = make_folder(self.repeat_dir(key, record.identity.repeat))
+        write_record(folder / RECORD_FILE, record)
+
+    def set_aside(self, key: str, repeat: int) -> int:
+        """Move what a former attempt at this repeat left out of the way; return the number of the next attempt."""
+        folder = self.repeat_dir(key, repeat)
+        attempt = 1 + len(list(folder.parent.glob(f"repeat={repeat},attempt=*")))
+        if not folder.exists():
+            return attempt
+        folder.rename(folder.with_name(f"repeat={repeat},attempt={attempt}"))
+        return attempt + 1
+
+    def records(self) -> list[Record]:
+        """Return every whole record of the final attempts, sorted by case and repeat."""
+        found = []
+        for path in self._record_files():
+            try:
+                found.append(read_record(path))
+            except StoreError:
+                continue  # counted as missing by whoever compares with the plan
+        return found
+
+    def count_measured(self) -> int:
+        """Return how many repeats have a measured record, without validating each."""
+        return sum(read_json(path).get("outcome") == Outcome.MEASURED.value for path in self._record_files())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold this run alone; raise StoreError when another process does. The lock ends with its process."""
+        descriptor = os.open(self.run_dir / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StoreError(
+                    f"{self.run_dir} is being written by another benchbook; wait for it, or start afresh with --new"
+                ) from error
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _record_files(self) -> list[Path]:
+        """Return the record files of the final attempts, sorted by case and repeat."""
+        found = self.run_dir.glob(f"cases/*/repeat=*/{RECORD_FILE}")
+        return sorted(path for path in found if ",attempt=" not in path.parent.name)
+
+
+def run_files(results_dir: Path) -> list[Path]:
+    """Return the run.json of every run under `results_dir`, oldest first; `latest` links are not followed."""
+    paths = [path for path in results_dir.glob(f"*/*/{RUN_FILE}") if not path.parent.is_symlink()]
+    return sorted(paths, key=lambda path: path.parent.name)
+
+
+def _point(link: Path, target: str) -> None:
+    """Make `link` a relative symbolic link to `target`, replacing an older one atomically."""
+    temporary = link.with_name(f".{link.name}.{os.getpid()}")
+    try:
+        temporary.symlink_to(target)
+        temporary.replace(link)
+    except OSError as error:
+        raise StoreError(f"cannot point {link} to {target}: {error.strerror}") from error
