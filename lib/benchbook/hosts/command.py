@@ -1,0 +1,64 @@
+"""The command line and the environment of `vllm serve`, as pure functions of what was asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+from benchbook.errors import ExperimentError
+
+# -P: as with the `vllm` script, the current folder is not searched for modules.
+VLLM_PROGRAM = (sys.executable, "-P", "-m", "vllm.entrypoints.cli.main")
+SET_BY_US = {"model", "host", "port", "served_model_name", "api_server_count", "uds"}
+SECRET_FLAGS = {"api_key": "VLLM_API_KEY", "hf_token": "HF_TOKEN", "ssl_keyfile_password": None}
+
+
+def serve_command(
+    model_path: str,
+    args: Mapping[str, object],
+    port: int,
+    host: str,
+    served_names: Sequence[str],
+    program: Sequence[str] = VLLM_PROGRAM,
+) -> list[str]:
+    """Return the argv of a `vllm serve` with engine flags `args`, spelled as vLLM's own with _ or -."""
+    address = ["--host", host, "--port", str(port)]
+    return [*program, "serve", model_path, *address, "--served-model-name", *served_names, *flags(args)]
+
+
+def flags(args: Mapping[str, object]) -> list[str]:
+    """Return `args` as command line flags: True is --x, False is --no-x, a mapping JSON, a list several values."""
+    words: list[str] = []
+    for name, value in args.items():
+        _check(name, value)
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif isinstance(value, Mapping):
+            words += [f"--{flag}", json.dumps(value)]
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            words += [f"--{flag}", *map(str, value)]
+        else:
+            words += [f"--{flag}", str(value)]
+    return words
+
+
+def _check(name: str, value: object) -> None:
+    canonical = name.replace("-", "_").lower()
+    if canonical in SET_BY_US:
+        raise ExperimentError(f"argument {name!r}: benchbook sets this flag itself")
+    if canonical in SECRET_FLAGS:
+        instead = f"set {SECRET_FLAGS[canonical]} in the environment" if SECRET_FLAGS[canonical] else "leave it out"
+        raise ExperimentError(f"argument {name!r}: a secret must not stand on a command line; {instead}")
+    if value is None:
+        raise ExperimentError(f"argument {name!r} is null: leave it out to have vLLM's default")
+
+
+def private_environment(needs_download: bool) -> dict[str, str]:
+    """Return what every vLLM process of ours gets: nothing phones home, and nothing dangerous is on by inheritance."""
+    quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+    readable = {"SPT_NOENV": "1"}  # else vLLM's renaming of its processes writes over our marker in /proc
+    safe = {"VLLM_SERVER_DEV_MODE": "0", "VLLM_ALLOW_INSECURE_SERIALIZATION": "0"}  # unless the experiment asks
+    offline = {} if needs_download else {"HF_HUB_OFFLINE": "1"}
+    return {**quiet, **readable, **safe, **offline}

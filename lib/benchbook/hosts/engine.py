@@ -1,0 +1,53 @@
+"""A vLLM engine that stays loaded for offline benchmarks: `with VllmEngine("tiny") as engine: ...`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchbook.hosts import command
+from benchbook.hosts.models import ModelFiles, resolve_model
+from benchbook.hosts.startup import StartupFacts, startup_facts
+from benchbook.hosts.worker import Worker
+from benchbook.redaction import redacted_env
+
+
+class VllmEngine(Worker):
+    """One `LLM` in a process of its own, under a guardian; `bench latency` and `bench throughput` run on it as jobs.
+
+    `args` are engine arguments in vLLM's spelling, with the defaults of `vllm bench latency`: prefix caching is off
+    unless it is named. A job must name the same ones. As a context manager the engine is loaded inside and gone after.
+    """
+
+    def __init__(
+        self,
+        model: str = "tiny",
+        *,
+        args: Mapping[str, object] | None = None,
+        env: Mapping[str, str] | None = None,
+        name: str | None = None,
+        log_dir: Path | str | None = None,
+        ready_timeout_s: float = 600.0,
+    ) -> None:
+        self.model_files: ModelFiles = resolve_model(model)
+        overrides = {key: str(value) for key, value in (env or {}).items()}
+        self._overrides = {**command.private_environment(self.model_files.needs_download), **overrides}
+        super().__init__(
+            "benchbook.hosts.engine_worker",
+            ["--", "--model", self.model_files.path, *command.flags(args or {})],
+            env=self._overrides,
+            name=name or self.model_files.name,
+            kind="engine",
+            log_dir=log_dir,
+            ready_timeout_s=ready_timeout_s,
+        )
+
+    @property
+    def env_overrides(self) -> dict[str, str]:
+        """What we set in the engine's environment, for the record, without the values of secrets."""
+        return redacted_env(self._overrides)
+
+    @property
+    def facts(self) -> StartupFacts:
+        """What the log tells of the start: seconds by phase, memory, backends."""
+        return startup_facts(self.log_text())

@@ -1,0 +1,52 @@
+"""A server that some owner started with `keep` and left, found again from any process by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchbook.errors import ExperimentError, HostDiedError
+from benchbook.hosts import causes, processes, registry
+from benchbook.hosts.logs import HostLog
+from benchbook.hosts.served import ServedModel
+from benchbook.hosts.startup import StartupFacts, startup_facts
+
+
+class KeptServer(ServedModel):
+    """A live server that another process started: it can be measured and ended."""
+
+    def __init__(self, entry: registry.HostEntry, api_key: str | None) -> None:
+        self.base_url, self.served_name, self.api_key = entry.base_url, entry.served_name, api_key
+        self.name, self.host_id, self.pid, self.argv = entry.name, entry.host_id, entry.host_pid, list(entry.argv)
+        self.started_utc, self.log_path = entry.started_utc, Path(entry.log_path)
+        self._log = HostLog(self.log_path, start_bytes=0)
+
+    @property
+    def facts(self) -> StartupFacts:
+        """What the log tells of the start: seconds by phase, memory, backends."""
+        return startup_facts(self._log.text())
+
+    def check_alive(self) -> None:
+        """Raise HostDiedError when the server has died or answers no more."""
+        if not self.is_healthy():
+            cause = causes.classify_unhealthy(self._log.text(), f"{self.base_url}/health did not answer 200")
+            raise HostDiedError(f"server {self.name!r} is not healthy ({cause})", cause)
+
+    def stop(self) -> None:
+        """End the server with its whole tree and return when it is gone."""
+        registry.end_host(self.host_id)
+
+
+def find_server(name: str) -> KeptServer:
+    """Return the live server called `name` that was started on this machine by the same user, the newest of several.
+
+    Its API key is read from its own environment; it stands in no file. Raises ExperimentError when there is none.
+    """
+    servers = [entry for entry in registry.live_hosts() if entry.kind == "server"]
+    named = [entry for entry in servers if entry.name == name and entry.host_pid]
+    if not named:
+        there = ", ".join(repr(entry.name) for entry in servers) or "none"
+        raise ExperimentError(f"no live server is called {name!r}; there is {there}")
+    entry = named[-1]
+    server = KeptServer(entry, processes.environment_of(entry.host_pid).get("VLLM_API_KEY"))
+    server.check_served_by(processes.descendants(entry.guardian_pid), int(entry.base_url.rpartition(":")[2]))
+    return server

@@ -1,0 +1,130 @@
+"""Which model files a reference stands for: the embedded "tiny", a folder, or a model of the hub."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchbook.errors import Cause, ExperimentError, HostStartError
+
+TINY = "tiny"
+TINY_RECIPE = "tiny-1"  # the folder's name: raise the number when tiny_model.py changes what it writes
+BUILD_LIMIT_S = 300.0
+SMALL_FILE_BYTES = 4 << 20  # up to this size a file's bytes are hashed, above it its name and size
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model as vLLM is told to load it."""
+
+    path: str  # what `vllm serve` gets: an absolute folder, or a hub id
+    name: str  # what people call it
+    is_local: bool  # a folder, so nothing is ever downloaded
+    random_weights: bool  # True: speed is meaningful, text is not
+    content_sha256: str | None  # of what will be loaded; None while it is not on this machine
+    needs_download: bool
+
+
+def resolve_model(ref: str, revision: str | None = None) -> ModelFiles:
+    """Return the files behind `ref`: "tiny" (built now if need be), a folder, or a hub id.
+
+    "tiny" is always the embedded model; a folder of that name is written "./tiny".
+    """
+    if ref == TINY:
+        folder = build_tiny()
+        return ModelFiles(str(folder), TINY, True, True, content_sha256(folder), False)
+    folder = Path(ref).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ExperimentError(f"model {ref!r} is a folder without a config.json")
+        return ModelFiles(str(folder.resolve()), folder.resolve().name, True, False, content_sha256(folder), False)
+    if ref.startswith((".", "/", "~")) or ref.count("/") > 1:
+        raise ExperimentError(f"model {ref!r} looks like a folder, and there is none (from {Path.cwd()})")
+    snapshot = _hub_snapshot(ref, revision)
+    digest = content_sha256(snapshot) if snapshot else None
+    return ModelFiles(ref, ref, False, False, digest, needs_download=snapshot is None)
+
+
+def cache_dir() -> Path:
+    """Return the folder of what can be made again, made on demand."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "benchbook"
+    folder = Path(os.environ.get("BENCHBOOK_CACHE_DIR") or default).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def content_sha256(folder: Path) -> str:
+    """Return a hash over the names and sizes of the files in `folder`, and over the bytes of the small ones.
+
+    Cheap for weights of any size; hidden files do not count.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name, size_bytes = path.relative_to(folder).as_posix(), path.stat().st_size
+        if any(part.startswith(".") for part in Path(name).parts):
+            continue
+        digest.update(f"{name}\0{size_bytes}\0".encode())
+        if size_bytes <= SMALL_FILE_BYTES:
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def build_tiny() -> Path:
+    """Return the folder of the embedded model, built first when it is not in the cache (seconds, no network)."""
+    folder = cache_dir() / TINY_RECIPE
+    if folder.is_dir():  # it appears whole or not at all
+        return folder
+    with open(cache_dir() / f"{TINY_RECIPE}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a second process waits here instead of building it again
+        if not folder.is_dir():
+            _build_into(folder)
+    return folder
+
+
+def _build_into(folder: Path) -> None:
+    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
+    try:
+        command = [sys.executable, "-P", "-m", "benchbook.hosts.tiny_model", str(partial)]
+        search_path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
+        env = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": search_path}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=BUILD_LIMIT_S)
+        if done.returncode != 0:
+            evidence = (done.stderr.strip().splitlines() or ["no output"])[-1]
+            cause = Cause("crashed", evidence, "torch and transformers must be importable")
+            raise HostStartError(f"the embedded model could not be built: {evidence}", cause)
+        partial.chmod(0o755)  # mkdtemp makes it private; a cache may be shared
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)  # gone already when the rename succeeded
+
+
+def _hub_snapshot(hub_id: str, revision: str | None) -> Path | None:
+    """Return the local copy of `hub_id` in the Hugging Face cache, None unless its weights are whole."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(hub_id, "config.json", revision=revision)
+    if not isinstance(config, str):
+        return None
+    snapshot = Path(config).parent
+    for index in snapshot.glob("*.safetensors.index.json"):
+        shards = set(json.loads(index.read_text())["weight_map"].values())
+        return snapshot if all((snapshot / shard).is_file() for shard in shards) else None
+    return snapshot if any(snapshot.glob("*.safetensors")) or any(snapshot.glob("*.bin")) else None
+
+
+def planned_path(ref: str) -> str:
+    """Return what `vllm serve` will get for `ref`, without making or looking for anything."""
+    return str(cache_dir() / TINY_RECIPE) if ref == TINY else ref
+
+
+def is_tiny(path: str) -> bool:
+    """Return whether `path` is the embedded model's folder: what it serves has random weights."""
+    return Path(path) == cache_dir() / TINY_RECIPE

@@ -1,0 +1,121 @@
+"""What can be asked of any vLLM server, whoever started it."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+import os
+from collections.abc import Collection
+
+from benchbook.errors import Cause, HostDiedError, IdentityError
+from benchbook.hosts import http, ports
+
+ANSWER_LIMIT_S = 10.0  # for one answer of a live server; under full load /health takes milliseconds
+
+
+class ServedModel:
+    """A vLLM server at `base_url`: who it is, whether it lives, what it counts."""
+
+    base_url: str
+    served_name: str  # the name to send requests with
+    api_key: str | None
+
+    def metrics_text(self) -> str:
+        """Return the server's Prometheus text, as it stands now."""
+        status, text = http.get(self.base_url, "/metrics", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)
+        if status != 200:
+            raise ConnectionError(f"{self.base_url}/metrics answered {status}")
+        return text
+
+    def is_healthy(self, timeout_s: float = ANSWER_LIMIT_S) -> bool:
+        """Return whether /health answers 200 within `timeout_s`."""
+        try:
+            return http.get(self.base_url, "/health", timeout_s=timeout_s, api_key=self.api_key)[0] == 200
+        except OSError:
+            return False
+
+    @property
+    def version(self) -> str:
+        """The vLLM version that the server tells."""
+        return str(http.get_json(self.base_url, "/version", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)["version"])
+
+    def served_models(self) -> list[dict[str, object]]:
+        """Return the cards of /v1/models: id, root, max_model_len and so on."""
+        return list(http.get_json(self.base_url, "/v1/models", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)["data"])
+
+    def check_served_by(self, pids: Collection[int], port: int) -> None:
+        """Raise IdentityError unless one of `pids` holds `port` and answers with our nonce and our vLLM's version."""
+        holders = ports.listeners(port)
+        strangers = [f"pid {pid} ({command})" for pid, command in holders if pid not in pids]
+        if strangers or not holders:
+            evidence = f"port {port} is held by {strangers[0] if strangers else 'nobody we can see'}"
+            cause = Cause("port_taken", evidence, "end it, or let it be: another start chooses another port")
+            raise IdentityError(f"a stranger answers at {self.base_url}: {evidence}", cause)
+        try:
+            names, version = [str(card["id"]) for card in self.served_models()], self.version
+        except OSError as error:
+            cause = Cause("crashed", str(error), "read the end of the server's log")
+            raise IdentityError(
+                f"{self.base_url} was healthy and then did not say who it is: {error}", cause
+            ) from error
+        if self.served_name not in names:
+            cause = Cause("wrong_model", f"served names: {', '.join(names)}", "this is not the server that was started")
+            raise IdentityError(f"{self.base_url} does not serve {self.served_name!r} but {', '.join(names)}", cause)
+        self._check_version(version)
+
+    def _check_version(self, told: str) -> None:
+        try:
+            installed = importlib.metadata.version("vllm")
+        except importlib.metadata.PackageNotFoundError:
+            return  # what was started is not of this environment
+        # What stands behind the + names the build, and /version leaves it out.
+        if told.partition("+")[0] != installed.partition("+")[0]:
+            cause = Cause(
+                "wrong_version", f"it tells {told}, installed is {installed}", "see which vLLM its Python has"
+            )
+            raise IdentityError(f"{self.base_url} answers as vLLM {told}, but {installed} was started", cause)
+
+
+class AttachedServer(ServedModel):
+    """A server that somebody else owns: it is measured and never ended."""
+
+    def __init__(self, base_url: str, served_name: str, api_key: str | None) -> None:
+        self.base_url, self.served_name, self.api_key = base_url, served_name, api_key
+
+    def check_alive(self) -> None:
+        """Raise HostDiedError when the server is gone, says that its engine is dead, or does not answer in time."""
+        try:
+            status, _ = http.get(self.base_url, "/health", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)
+        except ConnectionError as error:
+            raise self._died("crashed", f"{self.base_url}/health: {error}") from error
+        except OSError as error:
+            raise self._died("hung", f"{self.base_url}/health: {error}") from error
+        if status != 200:
+            raise self._died("crashed", f"{self.base_url}/health answered {status}")
+
+    def _died(self, code: str, evidence: str) -> HostDiedError:
+        return HostDiedError(
+            f"the server at {self.base_url} died: {evidence}", Cause(code, evidence, "see the server's own log")
+        )
+
+
+def attach(base_url: str, model: str | None = None, api_key: str | None = None) -> AttachedServer:
+    """Return the running vLLM server at `base_url`, after a look at who answers.
+
+    `model` must be a name that it serves; without one, its first name is taken. The API key comes from
+    OPENAI_API_KEY or VLLM_API_KEY in the environment. Raises IdentityError for anything that is not that server.
+    """
+    key = api_key or os.environ.get("OPENAI_API_KEY") or os.environ.get("VLLM_API_KEY")
+    server = AttachedServer(base_url.rstrip("/").removesuffix("/v1"), model or "", key)
+    try:
+        _ = server.version  # /v1/models alone would be answered by any server of this protocol
+        names = [str(card["id"]) for card in server.served_models()]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        cause = Cause("not_vllm", str(error), "start vLLM there; if it asks for a key, set OPENAI_API_KEY")
+        raise IdentityError(f"no vLLM server answers at {server.base_url}: {error}", cause) from error
+    if model and model not in names:
+        nearest = difflib.get_close_matches(model, names, n=1, cutoff=0.0)
+        cause = Cause("wrong_model", f"served names: {', '.join(names)}", f"did you mean {''.join(nearest)!r}?")
+        raise IdentityError(f"{server.base_url} does not serve {model!r}; it serves {', '.join(names)}", cause)
+    server.served_name = model or names[0]
+    return server

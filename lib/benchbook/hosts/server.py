@@ -1,0 +1,206 @@
+"""A vLLM server that is started, checked and ended by us: `with VllmServer("tiny") as server: ...`."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from benchbook.errors import HostDiedError, HostStartError, IdentityError
+from benchbook.hosts import causes, command, ports, registry
+from benchbook.hosts.access import api_key_for
+from benchbook.hosts.guardian import STOP_GRACE_S, GuardedProcess, spawn
+from benchbook.hosts.kept import find_server
+from benchbook.hosts.logs import HostLog
+from benchbook.hosts.models import ModelFiles, resolve_model
+from benchbook.hosts.served import ServedModel
+from benchbook.hosts.startup import StartupFacts, startup_facts
+from benchbook.redaction import redacted_env
+
+READY_POLL_S = 0.2
+DEATH_REPORT_S = 1.0
+HEALTH_LIMIT_S = 1.0  # for one question while it starts
+PORT_TRIES = 3
+
+__all__ = ["VllmServer", "find_server"]
+
+OnProgress = Callable[[float, str], None]  # seconds since the start, last line of the log
+
+
+class VllmServer(ServedModel):
+    """One `vllm serve` on a free port, under a guardian. As a context manager it is ready inside and gone after.
+
+    It ends with its owner, whatever ends that. With `keep` it lives on; then `find_server(name)` finds it from
+    any process, and `benchbook stop` ends it. On a loopback address a random API key of this launch guards it.
+    """
+
+    def __init__(
+        self,
+        model: str = "tiny",
+        *,
+        args: Mapping[str, object] | None = None,
+        env: Mapping[str, object] | None = None,
+        name: str | None = None,
+        log_dir: Path | str | None = None,
+        host: str = "127.0.0.1",
+        ready_timeout_s: float = 600.0,
+        keep: bool = False,
+        on_progress: OnProgress | None = None,
+        program: Sequence[str] = command.VLLM_PROGRAM,
+    ) -> None:
+        self._args, self._env = dict(args or {}), {key: str(value) for key, value in (env or {}).items()}
+        command.flags(self._args)  # refuses what cannot be said before a model is built for it
+        self.api_key = api_key_for(host, self._env)
+        self.model_files: ModelFiles = resolve_model(model, self._args.get("revision"))
+        self.served_name = f"benchbook-{secrets.token_hex(6)}"  # a name that no other server has: the proof of identity
+        self.name = name or self.model_files.name
+        self.host, self.keep, self.ready_timeout_s = host, keep, ready_timeout_s
+        self.started_utc: str | None = None
+        self.ready_s: float | None = None  # from the start to the first healthy answer that is ours
+        self.port = 0  # chosen at the start
+        folder = Path(log_dir) if log_dir else registry.state_dir() / "logs" / self.served_name
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log_path = (folder / "server.log").absolute()
+        self._log = HostLog(self.log_path)
+        self._on_progress, self._program = on_progress, tuple(program)
+        self._process: GuardedProcess | None = None
+        self._reservation: socket.socket | None = None
+
+    def __enter__(self) -> VllmServer:
+        self.start()
+        self.wait_ready()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self.keep:
+            self.stop()
+
+    @property
+    def base_url(self) -> str:
+        """The address of the server, without a path."""
+        return ports.url_of(self.host, self.port)
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of the API server, None before the start."""
+        return self._process.pid if self._process else None
+
+    @property
+    def argv(self) -> list[str]:
+        """The whole command line; before the start its port is 0."""
+        path = self.model_files.path
+        # The real name comes first: `vllm bench serve` sends its --model to /tokenize.
+        names = [path, self.served_name]
+        return command.serve_command(path, self._args, self.port, self.host, names, self._program)
+
+    @property
+    def env_overrides(self) -> dict[str, str]:
+        """What we set in the server's environment, for a record: without the API key, what looks secret redacted."""
+        return redacted_env({**command.private_environment(self.model_files.needs_download), **self._env})
+
+    @property
+    def facts(self) -> StartupFacts:
+        """What the log tells of the start: seconds by phase, memory, backends."""
+        started = (
+            datetime.fromisoformat(self.started_utc).astimezone().replace(tzinfo=None) if self.started_utc else None
+        )
+        return startup_facts(self._log.text(), started)
+
+    def start(self) -> None:
+        """Start the process and return; `wait_ready` tells when it serves."""
+        self._reservation = ports.reserve_port(self.host)
+        self.port = self._reservation.getsockname()[1]
+        self._log = HostLog(self.log_path)
+        self._started_at_s = time.monotonic()
+        self.started_utc = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        private = command.private_environment(self.model_files.needs_download)
+        self._process = spawn(
+            self.argv,
+            env={**private, **self._env, "VLLM_API_KEY": self.api_key},
+            log_path=self.log_path,
+            name=self.name,
+            kind="server",
+            keep=self.keep,
+            details={"base_url": self.base_url, "model": self.model_files.path, "served_name": self.served_name},
+        )
+
+    def wait_ready(self) -> None:
+        """Return when the server answers and is ours; raise HostStartError when it is dead or late.
+
+        Whatever ends the wait otherwise, Ctrl-C too, ends the server. Should somebody have taken the port all the same,
+        it is started again on another one, three times in all.
+        """
+        try:
+            self._wait_on_some_port()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self, grace_s: float = STOP_GRACE_S) -> None:
+        """End the server with its whole tree and return when it is gone; a second call does nothing."""
+        self._release_port()
+        if self._process:
+            self._process.stop(grace_s)
+
+    def is_alive(self) -> bool:
+        """Return whether the server's main process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def check_alive(self) -> None:
+        """Raise HostDiedError, with the cause, when the server has died or answers no more."""
+        is_healthy = self.is_alive() and self.is_healthy()
+        if not is_healthy and self._has_ended():
+            cause = causes.classify(self._log.text(), self._process.poll() if self._process else None)
+            raise HostDiedError(f"server {self.name!r} died ({cause}); {self._log.end()}", cause)
+        if not is_healthy:
+            cause = causes.classify_unhealthy(self._log.text(), f"{self.base_url}/health did not answer 200")
+            raise HostDiedError(f"server {self.name!r} is not healthy ({cause}); {self._log.end()}", cause)
+
+    def _has_ended(self) -> bool:
+        """Return whether the main process is gone; a death is reported an instant after its port has closed."""
+        deadline = time.monotonic() + DEATH_REPORT_S
+        while self.is_alive() and time.monotonic() < deadline:
+            time.sleep(READY_POLL_S / 10)
+        return not self.is_alive()
+
+    def check_identity(self) -> None:
+        """Raise IdentityError unless who answers is the process we started; the message names who holds the port."""
+        self.check_served_by(self._process.tree_pids(), self.port)
+
+    def _wait_on_some_port(self) -> None:
+        for tries_left in reversed(range(PORT_TRIES)):
+            try:
+                self._wait_healthy()
+                self.check_identity()
+                self.ready_s = time.monotonic() - self._started_at_s
+                return
+            except (HostStartError, IdentityError) as error:
+                if error.cause.code != "port_taken" or not tries_left:
+                    raise
+                self.stop()
+                self.start()
+
+    def _wait_healthy(self) -> None:
+        """Wait with three exits: healthy, dead, late; the last two show the end of the log."""
+        deadline = time.monotonic() + self.ready_timeout_s
+        while not self.is_healthy(HEALTH_LIMIT_S):
+            exit_code = self._process.poll()
+            if exit_code is not None:
+                cause = causes.classify(self._log.text(), exit_code)
+                raise HostStartError(
+                    f"server {self.name!r} exited with code {exit_code} ({cause}); {self._log.end()}", cause
+                )
+            if time.monotonic() > deadline:
+                cause = causes.hung(self._log.text(), self.ready_timeout_s)
+                raise HostStartError(f"server {self.name!r} is late ({cause}); {self._log.end()}", cause)
+            if self._on_progress:
+                self._on_progress(time.monotonic() - self._started_at_s, self._log.last_line())
+            time.sleep(READY_POLL_S)
+        self._release_port()
+
+    def _release_port(self) -> None:
+        if self._reservation:
+            self._reservation.close()

@@ -1,0 +1,137 @@
+"""What the warm workers have in common: a process of ours that listens for jobs on a unix socket (jobs.py)."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Self
+
+from benchbook.errors import HostDiedError, HostStartError
+from benchbook.hosts import causes, registry
+from benchbook.hosts.guardian import STOP_GRACE_S, GuardedProcess, spawn
+from benchbook.hosts.jobs import SOCKET_PATH_LIMIT_BYTES
+
+READY_POLL_S = 0.05
+LOG_TAIL_LINES = 30
+
+
+class Worker:
+    """A program that takes jobs, under a guardian. As a context manager it listens inside and is gone after."""
+
+    def __init__(
+        self,
+        module: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        name: str,
+        kind: str,
+        log_dir: Path | str | None,
+        ready_timeout_s: float,
+    ) -> None:
+        self.name, self.ready_timeout_s = name, ready_timeout_s
+        self.ready_s: float | None = None  # from the start until it takes jobs
+        self.started_utc: str | None = None
+        self.socket_path = str(_new_socket_path())
+        # -P: as with the `vllm` script, the current folder is not searched for modules.
+        self.argv = [sys.executable, "-P", "-m", module, "--socket", self.socket_path, *argv]
+        self._env, self._kind = {**env, "PYTHONUNBUFFERED": "1"}, kind
+        self._process: GuardedProcess | None = None
+        folder = Path(log_dir) if log_dir else registry.state_dir() / "logs" / Path(self.socket_path).parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log_path = folder / f"{kind}.log"
+        self._log_start_bytes = 0
+
+    def __enter__(self) -> Self:
+        self.start()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop()  # __exit__ does not run when __enter__ raises
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of the worker's main process, None before the start."""
+        return self._process.pid if self._process else None
+
+    def tree_pids(self) -> list[int]:
+        """Return the pids of all running processes of the worker."""
+        return self._process.tree_pids() if self._process else []
+
+    def start(self) -> None:
+        """Start the process and return; `wait_ready` tells when it takes jobs."""
+        self._log_start_bytes = self.log_path.stat().st_size if self.log_path.exists() else 0
+        self._started_at_s = time.monotonic()
+        self.started_utc = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._process = spawn(self.argv, env=self._env, log_path=self.log_path, name=self.name, kind=self._kind)
+
+    def wait_ready(self) -> None:
+        """Return when the worker takes jobs; raise HostStartError when it is dead or late."""
+        deadline = self._started_at_s + self.ready_timeout_s
+        while not self._listens():
+            exit_code = self._process.poll()
+            if exit_code is not None:
+                cause = causes.classify(self.log_text(), exit_code)
+                raise HostStartError(f"{self._title} exited with code {exit_code} ({cause}); {self._log_end()}", cause)
+            if time.monotonic() > deadline:
+                cause = causes.hung(self.log_text(), self.ready_timeout_s)
+                raise HostStartError(f"{self._title} is late ({cause}); {self._log_end()}", cause)
+            time.sleep(READY_POLL_S)
+        self.ready_s = time.monotonic() - self._started_at_s
+
+    def is_alive(self) -> bool:
+        """Return whether the worker's main process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def check_alive(self) -> None:
+        """Raise HostDiedError, with the cause, when the worker has died."""
+        if not self.is_alive():
+            cause = causes.classify(self.log_text(), self._process.poll() if self._process else None)
+            raise HostDiedError(f"{self._title} died ({cause}); {self._log_end()}", cause)
+
+    def stop(self, grace_s: float = STOP_GRACE_S) -> None:
+        """End the worker with its whole tree and return when it is gone; a second call does nothing."""
+        if self._process:
+            self._process.stop(grace_s)
+        shutil.rmtree(Path(self.socket_path).parent, ignore_errors=True)  # the worker removes it, unless it was killed
+
+    def log_text(self) -> str:
+        """Return the log of the current start."""
+        if not self.log_path.exists():
+            return ""
+        with open(self.log_path, "rb") as log:
+            log.seek(self._log_start_bytes)
+            return log.read().decode(errors="replace")
+
+    @property
+    def _title(self) -> str:
+        return f"{self._kind} {self.name!r}"
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.connect(self.socket_path)
+            return True
+        return False
+
+    def _log_end(self) -> str:
+        return f"end of {self.log_path}:\n" + "\n".join(self.log_text().splitlines()[-LOG_TAIL_LINES:])
+
+
+def _new_socket_path() -> Path:
+    """Return a path for a socket in a folder that does not exist yet, short enough for the kernel."""
+    ending = Path(f"benchbook-{secrets.token_hex(6)}") / "jobs"
+    path = Path(tempfile.gettempdir()).absolute() / ending
+    return path if len(bytes(path)) <= SOCKET_PATH_LIMIT_BYTES else Path("/tmp") / ending
