@@ -1,0 +1,106 @@
+"""What a sweep measures on: a live host behind a launch, and what a notebook must be told to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from benchbook.hosts.engine import VllmEngine
+from benchbook.hosts.gpu import wait_device_free
+from benchbook.hosts.server import VllmServer
+from benchbook.hosts.startup import StartupFacts
+from benchbook.measure.client import WarmClient
+from benchbook.measure.servers import host_facts
+from benchbook.plan.launches import Launch
+from benchbook.records.provenance import utc_now
+from benchbook.records.store import Store
+
+
+class BenchHost(Protocol):
+    """A ready host: its facts for records, and the parameters and environment that let a notebook reach it."""
+
+    facts: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    env: Mapping[str, str]
+
+    def check_alive(self) -> None:
+        """Raise HostDiedError, with its cause, when the host is no longer there."""
+
+
+@dataclass(frozen=True)
+class _Host:
+    facts: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    env: Mapping[str, str]
+    check_alive: Callable[[], None]
+
+
+OpenHost = Callable[[Launch, str, Store, float], AbstractContextManager[BenchHost]]  # ..., ready_timeout_s
+
+
+def host_opener(share_gpu: bool = False) -> OpenHost:
+    """Return what opens a host for a sweep. Unless `share_gpu`, a GPU that others use is refused."""
+
+    @contextmanager
+    def open_host(launch: Launch, kind: str, store: Store, ready_timeout_s: float) -> Iterator[BenchHost]:
+        wait_device_free(share_gpu=share_gpu)
+        with (_open_server if kind == "server" else _open_engine)(launch, store, ready_timeout_s) as host:
+            yield host
+
+    return open_host
+
+
+@contextmanager
+def _open_server(launch: Launch, store: Store, ready_timeout_s: float) -> Iterator[BenchHost]:
+    folder = store.launch_dir(launch.name).resolve()
+    server = VllmServer(
+        launch.model.path_or_id,
+        args=launch.args,
+        env=launch.env,
+        name=launch.name,
+        log_dir=folder,
+        ready_timeout_s=ready_timeout_s,
+    )
+    # The client imports vLLM while the server loads: both are needed, and neither waits for the other.
+    with WarmClient(log_dir=folder) as client, server:
+        yield _Host(
+            _described(host_facts(server), server.facts),
+            {"base_url": server.base_url, "model": server.served_name, "client_socket": str(client.socket_path)},
+            {"OPENAI_API_KEY": server.api_key},
+            server.check_alive,
+        )
+
+
+@contextmanager
+def _open_engine(launch: Launch, store: Store, ready_timeout_s: float) -> Iterator[BenchHost]:
+    engine = VllmEngine(
+        launch.model.path_or_id,
+        args=launch.args,
+        env=launch.env,
+        name=launch.name,
+        log_dir=store.launch_dir(launch.name).resolve(),
+        ready_timeout_s=ready_timeout_s,
+    )
+    with engine:
+        facts = {
+            "kind": "engine",
+            "model": engine.model_files.name,
+            "random_weights": engine.model_files.random_weights,
+            "argv": list(engine.argv),
+            "env": engine.env_overrides,
+            "ready_s": engine.ready_s,
+        }
+        parameters = {
+            "engine_socket": str(engine.socket_path),
+            "model": launch.model.path_or_id,
+            "engine_args": dict(launch.args),
+            "engine_env": dict(launch.env),
+        }
+        yield _Host(_described(facts, engine.facts), parameters, {}, engine.check_alive)
+
+
+def _described(facts: Mapping[str, Any], startup: StartupFacts) -> dict[str, Any]:
+    """Return what records and run.json keep of a host, without secrets."""
+    return {**facts, "facts": asdict(startup), "ready_utc": utc_now()}

@@ -1,0 +1,110 @@
+"""One job: its notebook executed into the repeat's folder, and its record, which is there whatever happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchbook.errors import BenchbookError, Cause, HostDiedError, StoreError
+from benchbook.judge.catalogue import reason
+from benchbook.measure.bench_host import BenchHost
+from benchbook.measure.notebook import NOTEBOOKS, execute, notebooks_dir
+from benchbook.measure.recording import Recording, tail_of
+from benchbook.plan.experiment import Limits
+from benchbook.plan.order import Job
+from benchbook.records.files import make_folder
+from benchbook.records.record import Failure, Identity, Outcome, Record, verdict_of
+from benchbook.records.store import RECORD_FILE, read_record, write_record
+
+EXECUTED_FILE = "executed.ipynb"
+
+
+def run_job(job: Job, host: BenchHost, folder: Path, identity: Identity, limits: Limits) -> Record:
+    """Measure one repeat through its notebook and return the record, measured or failed.
+
+    Only a record on disk says that something was measured: a kernel that is killed may leave a notebook without an error.
+    """
+    make_folder(folder)
+    recording = Recording(
+        job.case.workload, folder / RECORD_FILE, {"identity": identity.model_dump(), "host": dict(host.facts)}
+    )
+    notebook = notebooks_dir() / NOTEBOOKS[job.case.workload.benchmark]
+    error = _error_of(notebook, folder / EXECUTED_FILE, _parameters(job, host, recording, limits), host.env)
+    try:
+        record = read_record(folder / RECORD_FILE)
+    except StoreError as missing:
+        evidence = error or f"the notebook ended without an error and without a whole record ({missing})"
+        return recording.fail(Outcome.NOTEBOOK_FAILED, _failure(evidence))
+    if record.is_measured:
+        return _doubted(record, folder / RECORD_FILE, error) if error else record
+    return _explained(record, folder / RECORD_FILE, host)
+
+
+def host_failed(
+    job: Job, folder: Path, identity: Identity, cause: Cause, log_tail: str, host: Mapping[str, Any]
+) -> Record:
+    """Write and return the record of a repeat whose host never became ready or was given up."""
+    recording = Recording(
+        job.case.workload, make_folder(folder) / RECORD_FILE, {"identity": identity.model_dump(), "host": dict(host)}
+    )
+    return recording.fail(
+        Outcome.HOST_FAILED, Failure(code=cause.code, evidence=cause.evidence, hint=cause.hint, log_tail=log_tail)
+    )
+
+
+def _parameters(job: Job, host: BenchHost, recording: Recording, limits: Limits) -> dict[str, Any]:
+    """Return the notebook's parameters: the workload field by field, the host, where to write, who it is for, when to give up."""
+    parameters = {
+        **job.case.workload.model_dump(),
+        **host.parameters,
+        "record_path": RECORD_FILE,
+        "case": recording.case,
+    }
+    if job.case.workload.benchmark == "first_request":
+        parameters.pop("client_socket", None)  # one request needs no benchmark client
+        return parameters
+    parameters |= {"seed": job.seed, "limit_s": limits.benchmark_s}
+    return parameters | ({"stall_limit_s": limits.stall_s} if job.host_kind == "server" else {})
+
+
+def _error_of(notebook: Path, output: Path, parameters: Mapping[str, Any], env: Mapping[str, str]) -> str | None:
+    """Execute and return what went wrong in one line, None when nothing did. Bad parameters and interrupts pass."""
+    try:
+        execute(notebook, output, parameters, env=env)
+    except BenchbookError:
+        raise
+    except Exception as error:  # whatever a notebook or its kernel raises is this repeat's result, not the sweep's end
+        name, value = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
+        return f"{name}: {value}".strip().splitlines()[0][:500]
+    return None
+
+
+def _failure(evidence: str) -> Failure:
+    is_dead = "DeadKernel" in evidence or "without a whole record" in evidence
+    hint = (
+        "its process was killed; see dmesg for an out-of-memory kill" if is_dead else f"{EXECUTED_FILE} shows the cell"
+    )
+    return Failure(code="kernel_died" if is_dead else "notebook_raised", evidence=evidence, hint=hint)
+
+
+def _explained(record: Record, path: Path, host: BenchHost) -> Record:
+    """Give a failure the cause that the host's owner knows, when the host is what failed; its client saw only silence."""
+    try:
+        host.check_alive()
+    except HostDiedError as died:
+        cause = died.cause
+        failure = record.failure.model_copy(
+            update={"code": cause.code, "evidence": cause.evidence, "hint": cause.hint, "log_tail": tail_of(str(died))}
+        )
+        record = record.model_copy(update={"outcome": Outcome.HOST_FAILED, "failure": failure})
+        write_record(path, record)
+    return record
+
+
+def _doubted(record: Record, path: Path, error: str) -> Record:
+    """Keep a measured number whose notebook raised afterwards, but say so."""
+    reasons = (*record.reasons, reason("notebook_raised", error))
+    doubted = record.model_copy(update={"reasons": reasons, "verdict": verdict_of(reasons)})
+    write_record(path, doubted)
+    return doubted

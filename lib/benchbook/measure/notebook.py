@@ -1,0 +1,122 @@
+"""Notebooks as programs: which there are, their parameters checked by name, executed by Papermill, hashed by source."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import difflib
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchbook.errors import ExperimentError
+
+NOTEBOOKS = {
+    "first_request": "02_first_request.ipynb",
+    "serve": "03_bench_serve.ipynb",
+    "latency": "04_bench_latency.ipynb",
+    "throughput": "05_bench_throughput.ipynb",
+    "compare": "06_compare.ipynb",
+}
+
+
+def notebooks_dir() -> Path:
+    """Return the project's notebooks/ folder: beside lib/ in a checkout, else under the current folder."""
+    beside = Path(__file__).resolve().parents[3] / "notebooks"
+    folder = beside if beside.is_dir() else Path("notebooks").resolve()
+    if not folder.is_dir():
+        raise ExperimentError(
+            f"no notebooks/ folder at {beside} nor here; run benchbook from a checkout of the project"
+        )
+    return folder
+
+
+def parameters_of(notebook: Path) -> dict[str, Any]:
+    """Return {name: default} of the cell tagged `parameters`, read from its syntax; nothing is executed.
+
+    Papermill's own inspection misses some annotated lines, so the assignments are parsed instead.
+    """
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
+    if not tagged:
+        return {}
+    defaults = {}
+    for statement in ast.parse("".join(tagged[0]["source"])).body:
+        if isinstance(statement, ast.AnnAssign | ast.Assign) and statement.value is not None:
+            target = statement.target if isinstance(statement, ast.AnnAssign) else statement.targets[0]
+            defaults[ast.unparse(target)] = ast.literal_eval(statement.value)
+    return defaults
+
+
+def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
+    """Raise ExperimentError when `notebook` lacks one of `parameters`; Papermill would only warn and run the defaults."""
+    known = parameters_of(notebook)
+    for name in parameters:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            raise ExperimentError(f"{notebook.name}: unknown parameter {name!r}{hint} It has: {', '.join(known)}")
+
+
+def source_sha256(notebook: Path) -> str:
+    """Return a hash of the code cells of `notebook`: prose may change without making records stale."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    return hashlib.sha256("\0".join(code).encode()).hexdigest()
+
+
+def execute(
+    notebook: Path,
+    output: Path,
+    parameters: Mapping[str, Any],
+    *,
+    env: Mapping[str, str] | None = None,
+    limit_s: float | None = None,
+) -> None:
+    """Execute `notebook` into `output`, in that folder and a fresh kernel, with `parameters` and `env` added to its environment.
+
+    Raises what Papermill raises; the output notebook is saved all the same. A killed kernel may raise nothing: only a
+    record on disk says that something was measured.
+    """
+    import papermill
+    from traitlets.config import Config
+
+    # What goes wrong is raised and recorded; an interrupt's remains need not be told in tracebacks as well.
+    for name in ("papermill", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    output = output.resolve()
+    check_parameters(notebook, parameters)
+    with _environment({**(env or {}), "JUPYTER_PREFER_ENV_PATH": "1"}):
+        papermill.execute_notebook(
+            str(notebook),
+            str(output),
+            parameters=dict(parameters),
+            progress_bar=False,
+            log_output=False,
+            kernel_name="python3",
+            cwd=str(output.parent),
+            execution_timeout=limit_s,
+            # A kernel's own remarks on being shut down would stand among our lines.
+            extra_arguments=["--log-level=50"],
+            # Unix sockets instead of TCP ports: nobody else on the machine can talk to the kernel.
+            config=Config(KernelManager={"transport": "ipc"}),
+        )
+
+
+@contextlib.contextmanager
+def _environment(added: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for the kernel that starts inside, and put the old ones back; a kernel inherits its parent's."""
+    before = {name: os.environ.get(name) for name in added}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,110 @@
+"""Offline measurement: vLLM's own `bench latency` and `bench throughput`, on an engine of their own or on a loaded one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchbook.hosts.command import private_environment
+from benchbook.hosts.models import resolve_model
+from benchbook.measure.commands import latency_argv, throughput_argv
+from benchbook.measure.jobs import run_bench
+from benchbook.measure.recording import Recording
+from benchbook.measure.serve import LIMIT_S, benchmark_failed
+from benchbook.plan.workloads import LatencyWorkload, ThroughputWorkload
+from benchbook.records.files import read_json
+from benchbook.records.store import Saved
+
+# `bench throughput` prints the output-only rate and the token counts, and saves neither.
+_PRINTED = {
+    "output_throughput_tok_s": (re.compile(r"Throughput: .*?([\d.]+) output tokens/s"), float),
+    "total_input_tokens": (re.compile(r"Total num prompt tokens:\s+(\d+)"), int),
+    "total_output_tokens": (re.compile(r"Total num output tokens:\s+(\d+)"), int),
+}
+
+
+def bench_latency(
+    workload: LatencyWorkload,
+    model: str = "tiny",
+    *,
+    args: Mapping[str, Any] | None = None,
+    env: Mapping[str, Any] | None = None,
+    record_path: str | Path = "",
+    seed: int = 0,
+    case: Mapping[str, Any] | None = None,
+    engine_socket: str = "",
+    limit_s: float = LIMIT_S,
+) -> Saved:
+    """Time `workload` batch by batch with `vllm bench latency`; write and return the record. Seconds per batch."""
+
+    def argv(model_path: str, raw_path: Path) -> list[str]:
+        return latency_argv(workload, model_path=model_path, engine_args=args or {}, raw_path=raw_path)
+
+    return _measure(workload, model, argv, env, record_path, seed, case, engine_socket, limit_s)
+
+
+def bench_throughput(
+    workload: ThroughputWorkload,
+    model: str = "tiny",
+    *,
+    args: Mapping[str, Any] | None = None,
+    env: Mapping[str, Any] | None = None,
+    record_path: str | Path = "",
+    seed: int = 0,
+    case: Mapping[str, Any] | None = None,
+    engine_socket: str = "",
+    limit_s: float = LIMIT_S,
+) -> Saved:
+    """Give an engine all prompts of `workload` at once with `vllm bench throughput`; write and return the record."""
+
+    def argv(model_path: str, raw_path: Path) -> list[str]:
+        return throughput_argv(workload, model_path=model_path, engine_args=args or {}, seed=seed, raw_path=raw_path)
+
+    return _measure(workload, model, argv, env, record_path, seed, case, engine_socket, limit_s)
+
+
+def _measure(
+    workload: LatencyWorkload | ThroughputWorkload,
+    model: str,
+    make_argv: Callable[[str, Path], list[str]],
+    env: Mapping[str, Any] | None,
+    record_path: str | Path,
+    seed: int,
+    case: Mapping[str, Any] | None,
+    engine_socket: str,
+    limit_s: float,
+) -> Saved:
+    with Recording(workload, record_path, case) as recording:
+        files = resolve_model(model)
+        argv = make_argv(files.path, recording.raw_path)
+        recording.argv = ["vllm", "bench", *argv]
+        env_overrides = {name: str(value) for name, value in (env or {}).items()}
+        run = run_bench(
+            argv,
+            socket_path=engine_socket or None,
+            env={**private_environment(files.needs_download), **env_overrides},
+            on_line=print,
+            log_path=recording.log_path,
+            limit_s=limit_s,
+            seed=seed,
+        )
+        if run.exit_code != 0:
+            raise benchmark_failed(f"vllm bench {workload.benchmark}", run, recording.log_path)
+        raw = {
+            **read_json(recording.raw_path),
+            "printed": printed_figures(recording.log_path.read_text(errors="replace")),
+        }
+        host = {"kind": "engine", "model": files.name, "random_weights": files.random_weights, "env": env_overrides}
+        return recording.finish(raw, host=host, way=run.way, seed=seed)
+
+
+def printed_figures(log_text: str) -> dict[str, float | int]:
+    """Return what `bench throughput` printed and did not save: output tok/s (2 decimals), input and output tokens."""
+    found = {}
+    for key, (pattern, kind) in _PRINTED.items():
+        matches = pattern.findall(log_text)
+        if matches:
+            found[key] = kind(matches[-1])
+    return found

@@ -1,0 +1,107 @@
+"""From an experiment to a run's plan: every case with its key and fingerprint, and what is already measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchbook.hosts.models import ModelFiles, resolve_model
+from benchbook.measure.notebook import NOTEBOOKS, notebooks_dir, source_sha256
+from benchbook.plan.experiment import Case, Experiment, Launch
+from benchbook.records.fingerprint import changed_parts, combined, fingerprint_parts
+from benchbook.records.provenance import device, package_versions
+from benchbook.records.record import Record
+from benchbook.records.store import Store, case_key
+
+
+@dataclass(frozen=True)
+class PlannedCase:
+    """A case with everything that can change its number, hashed: where its records lie and when they may be reused."""
+
+    case: Case
+    parts: dict[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the combined fingerprint (64 hex digits)."""
+        return combined(self.parts)
+
+    @property
+    def key(self) -> str:
+        """Return the case's folder name."""
+        return case_key(self.case.case_id, self.fingerprint)
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All cases of an experiment, their models resolved, by case id."""
+
+    experiment: Experiment
+    models: dict[str, ModelFiles]  # by launch name
+    cases: dict[str, PlannedCase]
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> RunPlan:
+        """Resolve each launch's model (the tiny one is made on first use) and fingerprint each case."""
+        launches = {launch.name: launch for launch in experiment.launches}
+        models = {
+            name: resolve_model(launch.model.path_or_id, launch.model.revision) for name, launch in launches.items()
+        }
+        cases = {
+            case.case_id: PlannedCase(case, _parts(case, launches[case.launch], models[case.launch]))
+            for case in experiment.cases
+        }
+        return cls(experiment, models, cases)
+
+    def for_header(self) -> list[dict[str, Any]]:
+        """Return the plan as run.json keeps it."""
+        return [
+            {
+                "case_id": case_id,
+                "case_key": planned.key,
+                "launch": planned.case.launch,
+                "fingerprint": planned.fingerprint,
+                "benchmark": planned.case.workload.benchmark,
+                "workload": planned.case.workload.model_dump(),
+                "repeats": self.experiment.repeats,
+            }
+            for case_id, planned in self.cases.items()
+        ]
+
+
+def _parts(case: Case, launch: Launch, model: ModelFiles) -> dict[str, str]:
+    benchmark = case.workload.benchmark
+    return fingerprint_parts(
+        launch={"args": dict(launch.args), "env": dict(launch.env), "model": model.name},
+        workload=case.workload.model_dump(),
+        model=model.content_sha256 or [model.name, launch.model.revision],
+        packages=package_versions(),
+        device=device(),
+        notebook=source_sha256(notebooks_dir() / NOTEBOOKS[benchmark]),
+    )
+
+
+def stale_records(store: Store, plan: RunPlan) -> list[tuple[Record, list[str]]]:
+    """Return records in `store` that no planned case may reuse, each with the names of the parts that changed."""
+    stale = []
+    for record in store.records():
+        planned = plan.cases.get(record.identity.case_id)
+        new_parts: dict[str, str] = planned.parts if planned else {}
+        changed = changed_parts(record.identity.fingerprint_parts, new_parts)
+        if changed:
+            stale.append((record, changed if planned else ["the experiment no longer has this case"]))
+    return stale
+
+
+def planned_records(store: Store, plan_rows: Sequence[dict[str, Any]]) -> list[Record | None]:
+    """Return, for each repeat of each planned row of run.json, its record or None where it is missing."""
+    return [store.find(row["case_key"], repeat) for row in plan_rows for repeat in range(row["repeats"])]
+
+
+def history_of(header: Mapping[str, Any]) -> dict[str | tuple[str, ...], float]:
+    """Return the durations (s) that a run noted, keyed as `estimate_s` wants them."""
+    return {
+        tuple(key.split()) if key.startswith("start ") else key: wall_s
+        for key, wall_s in header.get("wall_s_by_job", {}).items()
+    }

@@ -1,0 +1,122 @@
+"""Progress of a run: a live display in a terminal, plain lines elsewhere. Says what runs, done, failed, left, ETA."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from benchbook.records.record import Record, Verdict
+
+
+class Listener(Protocol):
+    """Who is told what a run does."""
+
+    def begin(self, total: int, already_done: int, eta_s: float) -> None: ...
+    def say(self, text: str) -> None: ...
+    def working_on(self, what: str) -> None: ...
+    def recorded(self, record: Record, wall_s: float) -> None: ...
+    def end(self) -> None: ...
+
+
+class ConsoleProgress:
+    """The listener of the command line."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = (
+            Live(get_renderable=self._display, console=console, refresh_per_second=2, transient=True)
+            if console.is_terminal
+            else None
+        )
+        self._total = self._done = self._failed = self._already_done = 0
+        self._what = "starting"
+        self._what_since_s = self._started_s = time.monotonic()
+        self._eta_s = 0.0
+
+    def begin(self, total: int, already_done: int, eta_s: float) -> None:
+        """Tell how many repeats there are, how many of them are measured already, and how long the rest may take."""
+        self._total, self._already_done, self._eta_s = total, already_done, eta_s
+        kept = f" ({already_done} measured earlier are kept)" if already_done else ""
+        self.say(f"{total} repeats to hold{kept}; about {duration_text(eta_s)} to go")
+        if self._live:
+            self._live.start()
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def working_on(self, what: str) -> None:
+        """Tell what is being done now; plain output prints it, a terminal shows it live."""
+        self._what, self._what_since_s = what, time.monotonic()
+        if not self._live:
+            self.say(f"  … {what}")
+
+    def recorded(self, record: Record, wall_s: float) -> None:
+        """Tell of one more record."""
+        self._done += 1
+        self._failed += record.verdict is Verdict.INVALID
+        self.say(
+            f"  {self._counts()} {_outcome_text(record)} {record.identity.case_id} repeat {record.identity.repeat} ({wall_s:.1f} s) {_headline(record)}"
+        )
+
+    def end(self) -> None:
+        """Take the live display down."""
+        if self._live:
+            self._live.stop()
+
+    def _counts(self) -> str:
+        width = len(str(self._total))
+        return f"[{self._already_done + self._done:>{width}}/{self._total}]"
+
+    def _left_s(self) -> float:
+        """Return the time left: the first estimate until a tenth is done, then the measured pace."""
+        to_do = self._total - self._already_done
+        spent_s = time.monotonic() - self._started_s
+        if self._done < max(1, to_do / 10):
+            return max(0.0, self._eta_s - spent_s)
+        return spent_s / self._done * (to_do - self._done)
+
+    def _display(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        left = self._total - self._already_done - self._done
+        table.add_row(f"▶ {self._what}", f"{time.monotonic() - self._what_since_s:.0f} s")
+        table.add_row(
+            f"  {self._done} done · {self._failed} failed or invalid · {left} left · about {duration_text(self._left_s())} to go",
+            "",
+        )
+        return table
+
+
+def duration_text(seconds: float) -> str:
+    """Return '45 s', '3 min 20 s' or '2 h 05 min'."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _outcome_text(record: Record) -> str:
+    if record.failure:
+        return f"{record.outcome.value.upper()} {record.failure.code}: {record.failure.evidence[:120]} |"
+    codes = ", ".join(reason.code for reason in record.reasons if reason.severity != "note")
+    return record.verdict.value + (f" ({codes})" if codes else "")
+
+
+def _headline(record: Record) -> str:
+    """Return the one figure that a line of progress can carry."""
+    values: Mapping[str, float | int | None] = record.values
+    for key, text in (
+        ("output_throughput_tok_s", "{:.1f} output tok/s"),
+        ("avg_batch_latency_s", "{:.3f} s a batch"),
+        ("ttft_ms", "TTFT {:.1f} ms"),
+    ):
+        if values.get(key) is not None:
+            return text.format(values[key])
+    return ""

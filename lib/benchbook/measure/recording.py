@@ -1,0 +1,138 @@
+"""Recording: from the start of a measurement to its record on disk, whether it ends in a number or in a cause.
+
+A record is judged before it is written, so none exists without a verdict; vLLM's raw file is on disk before that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchbook.errors import HostError, MeasureError
+from benchbook.judge.accounting import accounting_reasons
+from benchbook.measure.notebook import notebooks_dir
+from benchbook.plan.workloads import Workload
+from benchbook.records.files import make_folder, write_json
+from benchbook.records.metrics import values_from_raw
+from benchbook.records.provenance import provenance, utc_now
+from benchbook.records.record import Failure, Identity, Outcome, Record, Verdict, verdict_of
+from benchbook.records.store import RECORD_FILE, Saved, write_record
+from benchbook.redaction import known_secrets, redacted
+
+RAW_FILE = "raw.json"
+TAIL_LINES = 30
+
+
+class Recording:
+    """One repeat under way. As a context manager it turns a HostError or MeasureError into a record, and lets it pass.
+
+    `case` comes from a sweep: {'identity': {...}, 'host': {...}}; by hand it is empty. `record_path` empty means a new
+    folder under results/by-hand/, so that measuring twice by hand keeps both.
+    """
+
+    def __init__(self, workload: Workload, record_path: str | Path = "", case: Mapping[str, Any] | None = None) -> None:
+        self.workload = workload
+        self.case = case or {}
+        self.record_path = Path(record_path).resolve() if str(record_path) else _by_hand(workload.benchmark)
+        self.argv: Sequence[str] = ()
+        self.started_utc = utc_now()
+        self.started_monotonic_s = time.monotonic()
+        make_folder(self.record_path.parent)
+        # What an earlier measurement left here must never be read as this one's.
+        for path in (self.record_path, self.raw_path):
+            path.unlink(missing_ok=True)
+
+    @property
+    def raw_path(self) -> Path:
+        """Return where vLLM's own result file goes: beside the record."""
+        return self.record_path.with_name(RAW_FILE)
+
+    @property
+    def log_path(self) -> Path:
+        """Return where the benchmark's console text goes."""
+        return self.record_path.with_name("bench.log")
+
+    def write_raw(self, raw: Mapping[str, Any]) -> None:
+        """Write a raw file of our own, for the one benchmark that vLLM has none of: first_request."""
+        write_json(self.raw_path, raw)
+
+    def finish(
+        self,
+        raw: Mapping[str, Any],
+        *,
+        host: Mapping[str, Any],
+        way: str,
+        seed: int | None = None,
+        request_set_sha256: str | None = None,
+    ) -> Saved:
+        """Judge the raw result, write the record and return it with where it lies."""
+        asked = self.workload.model_dump()
+        full_host = {**host, **self.case.get("host", {})}  # the owner of a host knows more than its client
+        reasons = accounting_reasons(self.workload.benchmark, asked, raw, full_host)
+        record = self._write(
+            outcome=Outcome.MEASURED,
+            values=values_from_raw(self.workload.benchmark, raw),
+            verdict=verdict_of(reasons),
+            reasons=reasons,
+            way=way,
+            seed=seed,
+            request_set_sha256=request_set_sha256,
+            raw_file=self.raw_path.name,
+            host=full_host,
+        )
+        return Saved(record, self.record_path)
+
+    def fail(self, outcome: Outcome, failure: Failure) -> Record:
+        """Write the record of a repeat that gave no number, and return it."""
+        return self._write(
+            outcome=outcome, failure=failure, verdict=Verdict.INVALID, host=dict(self.case.get("host", {}))
+        )
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, HostError | MeasureError):
+            outcome = Outcome.HOST_FAILED if isinstance(error, HostError) else Outcome.NOTEBOOK_FAILED
+            cause = error.cause
+            self.fail(
+                outcome,
+                Failure(code=cause.code, evidence=cause.evidence, hint=cause.hint, log_tail=tail(self.log_path)),
+            )
+
+    def _write(self, **fields: Any) -> Record:
+        record = Record(
+            identity=Identity.model_validate(self.case.get("identity", {})),
+            benchmark=self.workload.benchmark,
+            workload=self.workload.model_dump(),
+            argv=tuple(self.argv),
+            started_utc=self.started_utc,
+            ended_utc=utc_now(),
+            started_monotonic_s=self.started_monotonic_s,
+            ended_monotonic_s=time.monotonic(),
+            provenance=provenance(notebooks_dir()),
+            **fields,
+        )
+        write_record(self.record_path, record)
+        return record
+
+
+def tail(path: Path, lines: int = TAIL_LINES) -> str:
+    """Return the last `lines` lines of a log, secrets redacted; '' when there is no such file."""
+    if not path.is_file():
+        return ""
+    return tail_of(path.read_text(errors="replace"), lines)
+
+
+def tail_of(text: str, lines: int = TAIL_LINES) -> str:
+    """Return the last `lines` lines of `text`, secrets redacted."""
+    return redacted("\n".join(text.splitlines()[-lines:]), known_secrets())
+
+
+def _by_hand(benchmark: str) -> Path:
+    """Return a record path in a new folder of results/by-hand/, named by the UTC time."""
+    stamp = utc_now()[:19].replace(":", "").replace("T", "-")
+    folder = notebooks_dir().parent / "results" / "by-hand" / f"{benchmark}-{stamp}"
+    return folder / RECORD_FILE

@@ -1,0 +1,184 @@
+"""The runner: one start per launch, every repeat a record, whatever happens; what is measured already is kept."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from benchbook.errors import HostDiedError, HostError
+from benchbook.measure.bench_host import BenchHost, OpenHost
+from benchbook.measure.interrupts import stop_signals_as_interrupt
+from benchbook.measure.job import host_failed, run_job
+from benchbook.measure.planning import RunPlan, history_of, planned_records
+from benchbook.measure.progress import Listener
+from benchbook.measure.recording import tail_of
+from benchbook.plan.eta import estimate_s
+from benchbook.plan.order import Block, Job, rounds
+from benchbook.records.provenance import provenance, utc_now
+from benchbook.records.record import Identity, Record, Verdict
+from benchbook.records.store import Store
+
+MAX_ATTEMPTS = 2  # a failed repeat is tried once more; both attempts are kept
+MAX_HOST_STARTS = 3  # a host that keeps dying is given up; the repeats left become records that say so
+
+FINISHED, FAILED, INTERRUPTED, RUNNING = "finished", "failed", "interrupted", "running"
+
+
+@dataclass
+class Runner:
+    """One run: what to measure, where to keep it, whom to tell."""
+
+    plan: RunPlan
+    store: Store
+    listener: Listener
+    command: str
+    open_host: OpenHost
+    header: dict[str, Any] = field(default_factory=dict)
+
+    def execute(self) -> str:
+        """Measure what is missing; return the run's state: finished, failed (something failed or is INVALID), interrupted."""
+        with self.store.locked(), stop_signals_as_interrupt():
+            began_s = time.monotonic()
+            blocks = self._begin()
+            try:
+                for block in blocks:
+                    self._run_block(block)
+                state = self._final_state()
+            except KeyboardInterrupt:
+                state = INTERRUPTED
+            finally:
+                self.listener.end()
+            earlier_s = self.header["wall_s"] or 0.0
+            self._note(state=state, ended_utc=utc_now(), wall_s=earlier_s + time.monotonic() - began_s)
+        return state
+
+    def _begin(self) -> list[Block]:
+        """Write the header, and return the blocks of work that have no whole, matching record yet."""
+        experiment = self.plan.experiment
+        if not self.header:
+            self.header = {
+                "schema_version": 1,
+                "experiment": experiment.name,
+                "run_id": self.store.run_id,
+                "started_utc": utc_now(),
+                "wall_s": None,
+                "launches": {},
+                "wall_s_by_job": {},
+            }
+        launches = {
+            launch.name: {
+                "model": vars(self.plan.models[launch.name]),
+                "args": dict(launch.args),
+                "env": dict(launch.env),
+                "hosts": self.header["launches"].get(launch.name, {}).get("hosts", []),
+            }
+            for launch in experiment.launches
+        }
+        self._note(
+            question=experiment.question,
+            command=self.command,
+            state=RUNNING,
+            ended_utc=None,
+            repeats=experiment.repeats,
+            seed=experiment.seed,
+            slo=dict(experiment.slo),
+            launches=launches,
+            plan=self.plan.for_header(),
+            provenance=provenance(experiment.path.parent),
+        )
+        blocks = rounds(experiment.cases, experiment.repeats, experiment.seed)
+        pending = [
+            replace(block, jobs=tuple(job for job in block.jobs if not self._is_measured(job))) for block in blocks
+        ]
+        pending = [block for block in pending if block.jobs]
+        total = sum(len(block.jobs) for block in blocks)
+        self.listener.begin(
+            total, total - sum(len(block.jobs) for block in pending), estimate_s(pending, history_of(self.header))
+        )
+        return pending
+
+    def _is_measured(self, job: Job) -> bool:
+        record = self.store.find(self.plan.cases[job.case.case_id].key, job.repeat)
+        return record is not None and record.is_measured
+
+    def _run_block(self, block: Block) -> None:
+        """Measure the jobs of one launch on one host; a host that dies is started again for the jobs left, so often."""
+        queue, attempts, error = deque(block.jobs), {}, None
+        launch = self.plan.experiment.launch(block.launch)
+        for _ in range(MAX_HOST_STARTS):
+            began_s = time.monotonic()
+            self.listener.working_on(f"starting the {block.host_kind} of launch {block.launch!r}")
+            try:
+                with self.open_host(launch, block.host_kind, self.store, self.plan.experiment.limits.ready_s) as host:
+                    self._note_host(block, host, time.monotonic() - began_s)
+                    self._drain(queue, host, attempts)
+                return
+            except HostDiedError as died:
+                error = died
+                self.listener.say(f"  the {block.host_kind} died: {died.cause}")
+            except HostError as failed:
+                error = failed
+                break  # what could not start once will not start the next time either
+        for job in queue:
+            self._give_up(job, error)
+
+    def _drain(self, queue: deque[Job], host: BenchHost, attempts: dict[Job, int]) -> None:
+        """Measure jobs off `queue` until it is empty; raise HostDiedError, the job still queued, when the host is gone."""
+        while queue:
+            job = queue[0]
+            attempts[job] = attempts.get(job, 0) + 1
+            record = self._attempt(job, host)
+            if record.is_measured or attempts[job] >= MAX_ATTEMPTS:
+                queue.popleft()
+            else:
+                self.listener.say(f"  trying {job.case.case_id} repeat {job.repeat} once more")
+            if not record.is_measured:
+                host.check_alive()
+
+    def _attempt(self, job: Job, host: BenchHost) -> Record:
+        began_s = time.monotonic()
+        self.listener.working_on(f"{job.case.case_id} repeat {job.repeat}")
+        folder, identity = self._place(job)
+        record = run_job(job, host, folder, identity, self.plan.experiment.limits)
+        wall_s = time.monotonic() - began_s
+        self.header["wall_s_by_job"][job.case.case_id] = round(wall_s, 3)
+        self.listener.recorded(record, wall_s)
+        return record
+
+    def _give_up(self, job: Job, error: HostError) -> None:
+        folder, identity = self._place(job)
+        record = host_failed(job, folder, identity, error.cause, tail_of(str(error)), {})
+        self.listener.recorded(record, 0.0)
+
+    def _place(self, job: Job) -> tuple[Any, Identity]:
+        """Return where the next attempt at `job` goes, after moving an earlier one aside, and its identity."""
+        self.store.check_there()  # else a folder deleted meanwhile would be made anew, without what was measured
+        planned = self.plan.cases[job.case.case_id]
+        attempt = self.store.set_aside(planned.key, job.repeat)
+        identity = Identity(
+            experiment=self.plan.experiment.name,
+            run_id=self.store.run_id,
+            launch=job.case.launch,
+            case_id=job.case.case_id,
+            fingerprint=planned.fingerprint,
+            fingerprint_parts=planned.parts,
+            repeat=job.repeat,
+            attempt=attempt,
+        )
+        return self.store.repeat_dir(planned.key, job.repeat), identity
+
+    def _note_host(self, block: Block, host: BenchHost, wall_s: float) -> None:
+        self.header["launches"][block.launch]["hosts"].append(dict(host.facts))
+        self.header["wall_s_by_job"][f"start {block.launch} {block.host_kind}"] = round(wall_s, 3)
+        self._note()
+        self.listener.say(f"  the {block.host_kind} of launch {block.launch!r} is ready after {wall_s:.1f} s")
+
+    def _note(self, **facts: Any) -> None:
+        self.header |= facts
+        self.store.write_header(self.header)
+
+    def _final_state(self) -> str:
+        records = planned_records(self.store, self.header["plan"])
+        return FINISHED if all(record and record.verdict is not Verdict.INVALID for record in records) else FAILED

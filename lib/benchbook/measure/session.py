@@ -1,0 +1,54 @@
+"""A run from the file to its end state: continued where an earlier one stopped, or new."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchbook.errors import StoreError
+from benchbook.measure.bench_host import host_opener
+from benchbook.measure.planning import RunPlan, stale_records
+from benchbook.measure.progress import Listener
+from benchbook.measure.runner import FINISHED, Runner
+from benchbook.plan.experiment import load_experiment
+from benchbook.records.files import write_text
+from benchbook.records.store import Store
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended, and where it lies."""
+
+    state: str
+    store: Store
+
+
+def run_experiment(
+    file: Path, results_dir: Path, *, new: bool, share_gpu: bool, command: str, listener: Listener
+) -> RunOutcome:
+    """Measure the experiment in `file`; an unfinished newest run is continued unless `new`. Raises ExperimentError, StoreError."""
+    plan = RunPlan.of(load_experiment(file))
+    earlier = None if new else unfinished_run(results_dir, plan.experiment.name)
+    store = earlier or Store.create(results_dir, plan.experiment.name)
+    write_text(store.run_dir / "experiment.yaml", plan.experiment.source_text)
+    runner = Runner(plan, store, listener, command, host_opener(share_gpu))
+    if earlier:
+        runner.header = store.header()
+        listener.say(f"Continuing {store.run_dir} (--new starts afresh).")
+        for record, changed in stale_records(store, plan):
+            listener.say(
+                f"  stale, will not be used: {record.identity.case_id} repeat {record.identity.repeat}; changed: {', '.join(changed)}"
+            )
+    else:
+        listener.say(f"New run {store.run_dir}.")
+    return RunOutcome(runner.execute(), store)
+
+
+def unfinished_run(results_dir: Path, experiment: str) -> Store | None:
+    """Return the newest run of `experiment` when it is not finished, else None; a run without a readable header is not one."""
+    latest = results_dir / experiment / "latest"
+    try:
+        store = Store(latest.resolve())
+        return store if store.header()["state"] != FINISHED else None
+    except (StoreError, KeyError):
+        return None
