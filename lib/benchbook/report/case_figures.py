@@ -1,0 +1,98 @@
+"""The figure of one measurement. Each function returns (figure, caption)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from benchbook.records.record import Record
+
+Raw = Mapping[str, Any]
+
+_WAIT, _STREAM = "#D55E00", "#56B4E9"  # colour-blind safe (Okabe and Ito)
+_MAX_BARS = 400
+
+
+def _serve(record: Record, raw: Raw) -> tuple[Figure, str]:
+    """Draw every request as a bar from its send to its last token: waiting for the first token, then streaming."""
+    starts, ttfts, ends = raw["start_times"], raw["ttfts"], raw["latencies"]
+    order = sorted(range(len(starts)), key=starts.__getitem__)[:_MAX_BARS]
+    zero = min(starts, default=0.0)
+    figure, axes = plt.subplots(figsize=(8, max(2.6, min(6.0, 0.05 * len(order) + 1.6))), layout="constrained")
+    left = [starts[index] - zero for index in order]
+    waits = [ttfts[index] for index in order]
+    axes.barh(
+        range(len(order)),
+        waits,
+        left=left,
+        height=1.0,
+        color=_WAIT,
+        hatch="////",
+        edgecolor="white",
+        linewidth=0,
+        label="waiting for the first token",
+    )
+    axes.barh(
+        range(len(order)),
+        [ends[index] - ttfts[index] for index in order],
+        left=[a + b for a, b in zip(left, waits)],
+        height=1.0,
+        color=_STREAM,
+        label="streaming the answer",
+    )
+    axes.invert_yaxis()
+    axes.set_xlabel("Time since the first send (s)")
+    axes.set_ylabel("Request, in order of sending")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    workload = record.workload
+    cut = f" The first {_MAX_BARS} of {len(starts)}." if len(starts) > _MAX_BARS else ""
+    return figure, (
+        f"Every request from send to last token (s).{cut} {workload['num_prompts']} requests, {workload['input_len_tokens']} tokens in, "
+        f"{workload['output_len_tokens']} out, max_concurrency {workload['max_concurrency'] or 'none'}."
+    )
+
+
+def _latency(record: Record, raw: Raw) -> tuple[Figure, str]:
+    """Draw the latency of each iteration in order, with the median as a level."""
+    latencies = raw["latencies"]
+    figure, axes = plt.subplots(figsize=(8, 3.4), layout="constrained")
+    axes.plot(range(1, len(latencies) + 1), latencies, marker="o", linestyle="none", color=_WAIT, label="one iteration")
+    axes.axhline(raw["percentiles"]["50"], color="0.35", linestyle=":", label="median")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("Iteration")
+    axes.set_ylabel("Batch latency (s)")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    workload = record.workload
+    return figure, (
+        f"Batch latency (s, lower is better) of each of {len(latencies)} iterations after {workload['num_iters_warmup']} of warm-up; "
+        f"batch {workload['batch_size']}, {workload['input_len_tokens']} tokens in, {workload['output_len_tokens']} out."
+    )
+
+
+def _throughput(record: Record, raw: Raw) -> tuple[Figure, str]:
+    """Draw input, output and total tokens per second as three labelled bars: never to be mixed up."""
+    values, workload = record.values, record.workload
+    output, total = values["output_throughput_tok_s"], values["total_throughput_tok_s"]
+    bars = {"output": output, "input": total - output, "total": total}
+    figure, axes = plt.subplots(figsize=(8, 2.6), layout="constrained")
+    drawn = axes.barh(
+        list(bars), list(bars.values()), color=[_WAIT, "0.75", _STREAM], hatch=["", "////", ""], edgecolor="white"
+    )
+    axes.bar_label(drawn, fmt=" {:,.1f}")
+    axes.margins(x=0.15)
+    axes.invert_yaxis()
+    axes.set_xlabel("Tokens per second")
+    return figure, (
+        f"Throughput (tok/s, higher is better) of {workload['num_prompts']} prompts given at once; "
+        f"{workload['input_len_tokens']} tokens in, {workload['output_len_tokens']} out."
+    )
+
+
+FIGURES: dict[str, Callable[[Record, Raw], tuple[Figure, str]]] = {
+    "serve": _serve,
+    "latency": _latency,
+    "throughput": _throughput,
+}

@@ -1,0 +1,81 @@
+"""Sentences made from one record: what the numbers say, and what they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from benchbook.records.record import Record
+
+Raw = Mapping[str, Any]
+
+
+def _serve(record: Record, raw: Raw) -> list[str]:
+    values, workload = record.values, record.workload
+    if not values["completed"]:
+        return ["No request completed: there is nothing to read here but the errors above."]
+    load = _load_text(workload)
+    sentences = [
+        f"{load}, the server generated {values['output_throughput_tok_s']:.1f} output tokens per second over "
+        f"{values['duration_s']:.1f} s; each of {values['completed']} requests saw its first token after "
+        f"{values['median_ttft_ms']:.1f} ms (median) and was complete after {values['median_e2el_ms']:.0f} ms (median)."
+    ]
+    if values["median_tpot_ms"]:
+        sentences.append(
+            f"While an answer streamed, a token came every {values['median_tpot_ms']:.2f} ms (median TPOT), "
+            f"{1000 / values['median_tpot_ms']:.0f} tokens per second for one user."
+        )
+    return (
+        [
+            *sentences,
+            f"{values['completed']} requests are too few for a tail: a p99 of fewer than 662 is one or a few requests.",
+        ]
+        if values["completed"] < 662
+        else sentences
+    )
+
+
+def _load_text(workload: Mapping[str, Any]) -> str:
+    rate, cap = workload["request_rate_rps"], workload["max_concurrency"]
+    if rate is None:
+        return f"With {cap} request{'s' if cap != 1 else ''} in flight"
+    return f"At {rate:g} requests per second offered" + (f" and at most {cap} in flight" if cap else "")
+
+
+def _latency(record: Record, raw: Raw) -> list[str]:
+    values, workload = record.values, record.workload
+    per_token_ms = values["avg_batch_latency_s"] * 1000 / workload["output_len_tokens"]
+    spread = (values["p90_batch_latency_s"] - values["p10_batch_latency_s"]) / values["p50_batch_latency_s"]
+    return [
+        f"A batch of {workload['batch_size']} with {workload['input_len_tokens']} tokens in and {workload['output_len_tokens']} out "
+        f"took {values['avg_batch_latency_s']:.3f} s on average over {workload['num_iters']} iterations, {per_token_ms:.2f} ms a generated token "
+        f"with the prefill shared out.",
+        f"Eight iterations in ten lay within {spread:.0%} of the median. No server can answer such a request sooner on this machine.",
+    ]
+
+
+def _throughput(record: Record, raw: Raw) -> list[str]:
+    values, workload = record.values, record.workload
+    return [
+        f"{workload['num_prompts']} prompts given at once took {values['duration_s']:.2f} s: {values['output_throughput_tok_s']:.1f} output "
+        f"tokens per second, {values['total_throughput_tok_s']:.1f} with the input counted as well.",
+        "This is a ceiling for serving only if the prompts were enough to fill the engine; compare it with the serving curve.",
+    ]
+
+
+def _first_request(record: Record, raw: Raw) -> list[str]:
+    values = record.values
+    if values["ttft_ms"] is None:
+        return ["No token arrived, so there is no time to first token."]
+    return [
+        f"The first token came after {values['ttft_ms']:.0f} ms and the last of {values['total_output_tokens']} after {values['e2el_ms']:.0f} ms. "
+        "A first request pays for what later ones find warm: it says that the server works, not how fast it is."
+    ]
+
+
+READINGS: dict[str, Callable[[Record, Raw], list[str]]] = {
+    "serve": _serve,
+    "latency": _latency,
+    "throughput": _throughput,
+    "first_request": _first_request,
+}

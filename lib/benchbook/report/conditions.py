@@ -1,0 +1,161 @@
+"""Under which conditions a run was measured: what varied, launches, hardware and versions, and how to repeat it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from benchbook.judge.spread import number_text
+from benchbook.records.store import RUN_FILE
+from benchbook.redaction import redacted
+from benchbook.report.markup import Html, element, facts, folded, join, table
+from benchbook.report.results import MAX_ROWS, cut_note
+from benchbook.report.run import Run
+from benchbook.report.settings import settings_of, settings_text, value_text
+
+_MAX_COMMANDS = 12
+
+
+def subtitle(run: Run) -> str:
+    """Return model, device, run and date in one line."""
+    models = dict.fromkeys(_model_name(launch) for launch in _launches(run).values())
+    machine = _provenance(run).get("machine") or {}
+    parts = [
+        " and ".join(models),
+        _device_text(machine),
+        f"run {_run_name(run)}",
+        str(run.header.get("started_utc") or "")[:10],
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def setup_html(run: Run) -> Html:
+    """Return what varied and what was fixed, the launches and their hosts, the machine and its packages."""
+    workloads: dict[str, list[Mapping[str, Any]]] = {}
+    for case in run.plan:
+        workloads.setdefault(case["benchmark"], []).append(case["workload"])
+    rows = [
+        (benchmark, len(settings), *map(settings_text, settings_of(settings)))
+        for benchmark, settings in workloads.items()
+    ]
+    varied = table(("Benchmark", "Cases", "What varied", "What was fixed"), rows, numeric=[1])
+    return join([varied, *_launches_html(run), facts(_machine_rows(run))])
+
+
+def provenance_html(run: Run) -> Html:
+    """Return what is needed to repeat the run: its command, times, commit, and vLLM's own commands."""
+    git = _provenance(run).get("git") or {}
+    commit = str(git.get("commit") or "not in a git repository")
+    wall_s = run.header.get("wall_s")
+    rows = [
+        ("Run", _run_name(run)),
+        ("State", run.header.get("state")),
+        ("Started (UTC)", run.header.get("started_utc")),
+        ("Ended (UTC)", run.header.get("ended_utc")),
+        ("Wall time", None if wall_s is None else f"{wall_s:,.0f} s"),
+        ("Seed", run.header.get("seed")),
+        ("Commit", commit + (" with uncommitted changes" if git.get("dirty") else "")),
+    ]
+    command = element("pre", redacted(str(run.header.get("command") or "not recorded")))
+    return join([element("p", "To repeat this run:"), command, facts(rows), _commands_html(run)])
+
+
+def _launches_html(run: Run) -> list[Html]:
+    """Return a table of the launches and one of every start of their hosts."""
+    launches = _launches(run)
+    rows = [
+        (name, _model_name(launch), element("code", redacted(_arguments_text(launch))))
+        for name, launch in launches.items()
+    ]
+    hosts = [
+        (name, host.get("kind"), *_host_values(host))
+        for name, launch in launches.items()
+        for host in launch.get("hosts") or []
+    ]
+    host_headings = ("Launch", "Host", "Ready after (s)", "Weights (GiB)", "KV cache (tokens)")
+    return [
+        table(("Launch", "Model", "Arguments and environment"), rows[:MAX_ROWS]),
+        cut_note(len(rows), "launches", RUN_FILE),
+        table(host_headings, hosts[:MAX_ROWS], numeric=[2, 3, 4]),
+        cut_note(len(hosts), "starts of a host", RUN_FILE),
+    ]
+
+
+def _arguments_text(launch: Mapping[str, Any]) -> str:
+    settings = {**(launch.get("args") or {}), **(launch.get("env") or {})}
+    return ", ".join(f"{name}={value_text(value)}" for name, value in settings.items())
+
+
+def _host_values(host: Mapping[str, Any]) -> list[str]:
+    """Return time to ready, weights and KV cache of one start; an en dash where the log does not say."""
+    known = host.get("facts") or {}
+    return [
+        number_text(host.get("ready_s")),
+        number_text(known.get("weights_gib")),
+        number_text(known.get("kv_cache_tokens")),
+    ]
+
+
+def _machine_rows(run: Run) -> list[tuple[str, Any]]:
+    machine, packages = _provenance(run).get("machine") or {}, _provenance(run).get("packages") or {}
+    memory_gib = machine.get("memory_gib")
+    return [
+        ("Device", _device_text(machine)),
+        ("Memory", None if memory_gib is None else f"{memory_gib} GiB"),
+        ("Kernel", machine.get("kernel")),
+        ("Python", machine.get("python")),
+        ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items())),
+    ]
+
+
+def _commands_html(run: Run) -> Html:
+    """Return the hosts' commands and one official benchmark command a benchmark, folded."""
+    commands = {
+        f"{host.get('kind', 'host')} of launch {name}": host["argv"]
+        for name, launch in _launches(run).items()
+        for host in launch.get("hosts") or []
+        if host.get("argv")
+    }
+    for record in run.records:
+        if record.argv and record.benchmark not in commands:
+            commands[record.benchmark] = record.argv
+    parts = [
+        join([element("p", name), element("pre", redacted(shlex.join(argv)))])
+        for name, argv in list(commands.items())[:_MAX_COMMANDS]
+    ]
+    return (
+        folded("The exact vLLM commands: every host, and the first case of each benchmark", join(parts))
+        if parts
+        else Html("")
+    )
+
+
+def _run_name(run: Run) -> str:
+    return f"{run.header.get('experiment', '')}/{run.run_dir.name}"
+
+
+def _provenance(run: Run) -> Mapping[str, Any]:
+    return run.header.get("provenance") or {}
+
+
+def _launches(run: Run) -> Mapping[str, Mapping[str, Any]]:
+    """Return the launches of run.json in the order of the plan, which JSON's sorted keys have lost."""
+    launches = run.header.get("launches") or {}
+    planned = [case["launch"] for case in run.plan if case["launch"] in launches]
+    return {name: launches[name] for name in dict.fromkeys([*planned, *launches])}
+
+
+def _model_name(launch: Mapping[str, Any]) -> str:
+    """Return the model's name, and that its weights are random where they are."""
+    model = launch.get("model") or {}
+    name = str(model.get("name") or model.get("ref") or "unknown model")
+    return f"{name} (random weights)" if model.get("random_weights") else name
+
+
+def _device_text(machine: Mapping[str, Any]) -> str:
+    gpus = machine.get("gpus") or []
+    if gpus:
+        return " + ".join(str(gpu.get("name")) for gpu in gpus)
+    cores = machine.get("cpu_cores")
+    return f"{machine.get('cpu', '')}" + (f", {cores} cores" if cores else "")

@@ -1,0 +1,193 @@
+"""How a line of a figure looks, and how it is drawn, the same in every figure.
+
+Colour never carries meaning alone: every line has its own marker, and launches or lengths their own dashes. A filled
+mark is a VALID repeat, a hollow one SUSPECT, a cross INVALID; a cross counts in no mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+from benchbook.records.record import Verdict
+from benchbook.report.lines import CONCURRENCY, Line
+
+WIDTH_IN = 8.6  # at 120 dots per inch a little wider than the report's column, so that text stays as large as its text
+_LOOK = {  # seaborn's white grid, which ships with matplotlib; importing seaborn itself would cost a second
+    "axes.edgecolor": "0.8",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.linewidth": 1.0,
+    "grid.color": "0.9",
+    "axes.labelsize": 11,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "xtick.bottom": False,
+    "ytick.left": False,
+    "legend.fontsize": 10,
+}
+_COLOURS = ("#0173b2", "#de8f05", "#029e73", "#cc78bc", "#d55e00", "#ca9161", "#949494", "#56b4e9")  # colour-blind safe
+_MARKERS = ("o", "s", "^", "D", "v", "P", "h", "*")
+_DASHES: tuple[Any, ...] = (
+    "-",
+    "--",
+    "-.",
+    (0, (1, 1.2)),
+    (0, (6, 1.5, 1, 1.5, 1, 1.5)),
+    (0, (3, 1.5)),
+    (0, (8, 2)),
+    (0, (2, 3)),
+)
+_REFERENCE_DASH = (0, (1, 2))
+_MAX_TICKS = 12
+_HEADROOM = 1.08
+
+
+@dataclass(frozen=True)
+class Style:
+    """The look of one line."""
+
+    colour: Any
+    marker: str
+    dash: Any
+
+
+def canvas(rows: int, columns: int, height_in: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure of the report's width with a grid of axes, row by row."""
+    with plt.rc_context(_LOOK):
+        figure, axes = plt.subplots(rows, columns, figsize=(WIDTH_IN, height_in), layout="constrained", squeeze=False)
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
+    return figure, list(axes.flat)
+
+
+def styles_of(lines: Sequence[Line]) -> list[Style]:
+    """Return a look for each line; where both vary, colours tell the launches and dashes the lengths."""
+    launches = list(dict.fromkeys(line.launch for line in lines))
+    lengths = list(dict.fromkeys(line.lengths for line in lines))
+    both_vary = len(launches) > 1 and len(lengths) > 1
+    styles = []
+    for index, line in enumerate(lines):
+        colour = launches.index(line.launch) if both_vary else index
+        dash = lengths.index(line.lengths) if both_vary else index
+        styles.append(
+            Style(_COLOURS[colour % len(_COLOURS)], _MARKERS[index % len(_MARKERS)], _DASHES[dash % len(_DASHES)])
+        )
+    return styles
+
+
+def draw_line(axes: Axes, line: Line, style: Style, key: str) -> None:
+    """Draw the means of `key` with bars of one standard deviation, and a mark for every repeat, by concurrency."""
+    points = line.points(key)
+    if not points.empty:
+        bars = None if points["std"].isna().all() else points["std"]
+        axes.errorbar(
+            points.index,
+            points["mean"],
+            yerr=bars,
+            color=style.colour,
+            linestyle=style.dash,
+            linewidth=1.6,
+            elinewidth=1,
+            capsize=3,
+        )
+    draw_repeats(axes, line.repeats, CONCURRENCY, key, style)
+
+
+def draw_repeats(axes: Axes, repeats: pd.DataFrame, x_key: str, y_key: str, style: Style) -> None:
+    """Draw one mark a repeat: filled when VALID, hollow when SUSPECT, a cross when INVALID."""
+    known = repeats[["verdict", x_key, y_key]].dropna()
+    looks: dict[Verdict, dict[str, Any]] = {
+        Verdict.VALID: {"marker": style.marker, "color": style.colour, "s": 32},
+        Verdict.SUSPECT: {"marker": style.marker, "facecolors": "white", "edgecolors": style.colour, "s": 32},
+        Verdict.INVALID: {"marker": "x", "color": "black", "s": 56},
+    }
+    for verdict, look in looks.items():
+        rows = known[known["verdict"] == verdict.value]
+        axes.scatter(rows[x_key].astype("float64"), rows[y_key].astype("float64"), linewidths=1.3, zorder=3, **look)
+
+
+def draw_reference(axes: Axes, value: float, style: Style) -> None:
+    """Draw a dotted level across the figure that ends in the marker of the line it belongs to."""
+    axes.axhline(value, color=style.colour, linewidth=1.4, linestyle=_REFERENCE_DASH)
+    axes.plot(
+        [1.0],
+        [value],
+        transform=axes.get_yaxis_transform(),
+        color=style.colour,
+        marker=style.marker,
+        markersize=6,
+        clip_on=False,
+        zorder=4,
+    )
+
+
+def draw_limit(axes: Axes, value: float) -> None:
+    """Draw a limit that was asked for as a black dotted level."""
+    axes.axhline(value, color="black", linewidth=1.2, linestyle=_REFERENCE_DASH)
+
+
+def reference_handle(label: str, colour: Any = "0.35") -> Line2D:
+    """Return the legend's entry for dotted levels."""
+    return Line2D([], [], color=colour, linewidth=1.4, linestyle=_REFERENCE_DASH, label=label)
+
+
+def concurrency_axis(axes: Axes, values: Iterable[int], label: str) -> None:
+    """Make x a log2 axis with plain whole numbers at `values`, and let y start at 0."""
+    ticks = sorted(set(values))
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(ticks[0] / 1.4, ticks[-1] * 1.4)
+    step = -(-len(ticks) // _MAX_TICKS)
+    axes.xaxis.set_major_locator(FixedLocator(ticks[::-1][::step][::-1]))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel(label)
+    from_zero(axes)
+
+
+def highest(limit: float) -> float:
+    """Return the highest mark, 1 where there is none: a run in which every request failed has nothing to draw."""
+    return limit if isfinite(limit) and limit > 0 else 1.0
+
+
+def from_zero(axes: Axes) -> None:
+    """Let y start at 0, with room above the highest mark, and write its thousands with commas."""
+    top = highest(axes.dataLim.ymax)
+    axes.set_ylim(0, top * _HEADROOM)
+    if top >= 10:
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def legend_below(figure: Figure, lines: Sequence[Line], styles: Sequence[Style], extra: Sequence[Line2D] = ()) -> None:
+    """Put the legend under the axes, where it covers no point; verdicts are explained only where they occur."""
+    handles = [
+        Line2D([], [], color=style.colour, linestyle=style.dash, marker=style.marker, markersize=6, label=line.label)
+        for line, style in zip(lines, styles, strict=True)
+    ]
+    seen = {verdict for line in lines for verdict in line.repeats["verdict"].unique()}
+    if Verdict.SUSPECT.value in seen:
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color="0.35",
+                linestyle="none",
+                marker="o",
+                markerfacecolor="white",
+                label="hollow: a SUSPECT repeat",
+            )
+        )
+    if Verdict.INVALID.value in seen:
+        handles.append(Line2D([], [], color="black", linestyle="none", marker="x", label="cross: INVALID, in no mean"))
+    handles += extra
+    widest = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, min(len(handles), 4, 96 // (widest + 8)))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2)

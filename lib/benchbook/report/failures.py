@@ -1,0 +1,73 @@
+"""What failed, what is missing, and what is said against the repeats that were measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchbook.records.record import Record
+from benchbook.report.markup import Html, element, folded, join, link, table
+from benchbook.report.results import EXECUTED_FILE, MAX_ROWS, TABLE_FILE, cut_note
+from benchbook.report.run import Run
+
+MAX_FAILURES = 20
+LOG_LINES = 8
+_SEVERITIES = ("invalid", "suspect", "note")  # worst first
+
+
+def failures_html(run: Run) -> Html:
+    """Return every kind of failure once: outcome, cause, hint, how many repeats, and the end of the first one's log."""
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for record in run.failures:
+        code, evidence = (record.failure.code, record.failure.evidence) if record.failure else ("", "")
+        groups.setdefault((record.outcome.value, code, evidence), []).append(record)
+    parts = [_failure_html(run, records) for records in list(groups.values())[:MAX_FAILURES]]
+    if len(groups) > MAX_FAILURES:
+        parts.append(element("p", f"{len(groups) - MAX_FAILURES} further kinds of failure are in {TABLE_FILE}."))
+    if run.missing:
+        rows = [(element("code", case_id), number) for case_id, number in list(run.missing.items())[:MAX_ROWS]]
+        parts.append(table(("Case without a whole record", "Missing repeats"), rows, numeric=[1]))
+        parts.append(cut_note(len(run.missing), "cases with missing repeats"))
+    return join(parts) if parts else element("p", "Nothing failed and nothing is missing.")
+
+
+def reasons_html(run: Run) -> Html:
+    """Return every reason code of the measured repeats once, worst first: how many repeats have it, one evidence."""
+    found: dict[tuple[str, str], list[tuple[Record, str]]] = {}
+    for record in run.records:
+        for reason in record.reasons:
+            found.setdefault((reason.severity, reason.code), []).append((record, reason.evidence))
+    if not found:
+        return element("p", "No repeat has anything said against it.")
+    rows = [
+        (severity, element("code", code), len(items), items[0][1], element("code", items[0][0].identity.case_id))
+        for (severity, code), items in sorted(found.items(), key=lambda item: _SEVERITIES.index(item[0][0]))
+    ]
+    return table(("Severity", "Reason", "Repeats", "Evidence of the first", "Its case"), rows, numeric=[2])
+
+
+def _failure_html(run: Run, records: Sequence[Record]) -> Html:
+    first = records[0]
+    number = f"{len(records)} repeat{'' if len(records) == 1 else 's'}"
+    failure = first.failure
+    cause = f"{failure.code}: {failure.evidence}" if failure else "no cause was recorded"
+    parts = [
+        element(
+            "p",
+            join(
+                [
+                    element("strong", f"{number}: {first.outcome.value}"),
+                    ", first in ",
+                    element("code", first.identity.case_id),
+                    f". {cause}",
+                ]
+            ),
+        )
+    ]
+    if failure and failure.hint:
+        parts.append(element("p", f"What to do: {failure.hint}"))
+    if failure and failure.log_tail:
+        lines = failure.log_tail.splitlines()[-LOG_LINES:]
+        parts.append(folded("The last lines of its log", element("pre", "\n".join(lines))))
+    if run.has_file(first, EXECUTED_FILE):
+        parts.append(element("p", link(run.repeat_path(first, EXECUTED_FILE).as_posix(), "Its executed notebook")))
+    return element("div", join(parts), "failure")

@@ -1,0 +1,65 @@
+"""An executed comparison notebook becomes one HTML file that opens anywhere and loads nothing from anywhere.
+
+nbconvert's own templates link MathJax, RequireJS and Mermaid on a CDN; ours (report.html.j2) has no script at all, and
+its content security policy forbids the browser to fetch what might slip through.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchbook.errors import StoreError
+from benchbook.records.files import read_json, write_text
+from benchbook.records.store import RUN_FILE
+from benchbook.redaction import find_secrets, known_secrets
+
+_TEMPLATE = Path(__file__).with_name("report.html.j2")
+_STYLE = Path(__file__).with_name("report.css")
+
+
+def render_report(notebook_path: Path, html_path: Path) -> None:
+    """Write the executed notebook as a report; raise StoreError, and write nothing, where it holds a secret.
+
+    Code is hidden; cells tagged `remove-cell` are left out. The title is the question in the run.json beside
+    the notebook.
+    """
+    html = report_html(notebook_path)
+    found = find_secrets(html, known_secrets())
+    if found:
+        raise StoreError(
+            f"{html_path} was not written: the report would hold what looks like a secret ({', '.join(found)}); "
+            "remove it from the experiment or the environment and measure again"
+        )
+    write_text(html_path, html)
+
+
+def report_html(notebook_path: Path) -> str:
+    """Return the HTML of an executed notebook."""
+    import nbformat
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    config = Config()
+    config.TagRemovePreprocessor.enabled = True
+    config.TagRemovePreprocessor.remove_cell_tags = {"remove-cell"}
+    config.TagRemovePreprocessor.remove_input_tags = {"remove-input"}
+    exporter = HTMLExporter(
+        config=config,
+        template_name="basic",
+        template_file=str(_TEMPLATE),
+        exclude_input=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        exclude_anchor_links=True,
+        embed_images=True,
+    )
+    resources = {"metadata": {"name": _title(notebook_path)}, "style": _STYLE.read_text(encoding="utf-8")}
+    body, _ = exporter.from_notebook_node(nbformat.read(notebook_path, as_version=4), resources)
+    return body
+
+
+def _title(notebook_path: Path) -> str:
+    """Return the run's question, or the notebook's name where no run lies beside it."""
+    header_path = notebook_path.with_name(RUN_FILE)
+    header = read_json(header_path) if header_path.is_file() else {}
+    return str(header.get("question") or header.get("experiment") or notebook_path.stem)

@@ -1,0 +1,57 @@
+"""The offline references of the serving curve: the floor of latency mode and the ceiling of throughput mode.
+
+Both are found by (launch, (input tokens, output tokens)); a reference of other lengths is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from benchbook.judge.spread import Spread, spread_of
+from benchbook.report.lines import LENGTHS, OUTPUT_THROUGHPUT
+from benchbook.report.table import believed
+
+Key = tuple[str, tuple[int, int]]
+_MS_PER_S = 1000.0
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """Output throughput (tok/s) of throughput mode, at the number of prompts that reached most."""
+
+    output_tok_s: Spread
+    num_prompts: int
+
+
+def ceilings(table: pd.DataFrame) -> dict[Key, Ceiling]:
+    """Return the highest mean output throughput of throughput mode, by launch and lengths."""
+    found: dict[Key, Ceiling] = {}
+    for key, prompts, rows in _cases(table, "throughput", "num_prompts"):
+        spread = spread_of(rows[OUTPUT_THROUGHPUT])
+        if spread and (key not in found or spread.mean > found[key].output_tok_s.mean):
+            found[key] = Ceiling(spread, prompts)
+    return found
+
+
+def batch_latencies(table: pd.DataFrame) -> dict[Key, dict[int, Spread]]:
+    """Return the average latency (ms) of one offline batch by its size, by launch and lengths."""
+    found: dict[Key, dict[int, Spread]] = {}
+    for key, batch_size, rows in _cases(table, "latency", "batch_size"):
+        spread = spread_of(rows["avg_batch_latency_s"] * _MS_PER_S)
+        if spread:
+            found.setdefault(key, {})[batch_size] = spread
+    return found
+
+
+def _cases(table: pd.DataFrame, benchmark: str, axis: str) -> list[tuple[Key, int, pd.DataFrame]]:
+    """Return (key, value of `axis`, believed rows) of each case of `benchmark`."""
+    rows = table[table["benchmark"] == benchmark]
+    if rows.empty:
+        return []
+    groups = believed(rows).groupby(["launch", *LENGTHS, axis], sort=True)
+    return [
+        ((str(launch), (int(inputs), int(outputs))), int(value), group)
+        for (launch, inputs, outputs, value), group in groups
+    ]

@@ -1,0 +1,164 @@
+"""The results tables of a report, and what their columns mean. Long tables are cut; the CSV file has every repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from benchbook.errors import StoreError
+from benchbook.judge.spread import number_text, plus_minus_text
+from benchbook.records.files import write_text
+from benchbook.records.metrics import BY_KEY, Metric
+from benchbook.records.record import Record
+from benchbook.report.lines import LENGTHS
+from benchbook.report.markup import Html, element, join, link, table, text
+from benchbook.report.run import Run
+from benchbook.report.settings import settings_of, value_text
+from benchbook.report.table import case_table, plain_rows, render_table, workload_columns
+
+MAX_ROWS = 40  # cases a table; the rest is in the CSV file
+TABLE_FILE = "table.csv"
+EXECUTED_FILE = "executed.ipynb"
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "serve": (
+        "output_throughput_tok_s",
+        "total_throughput_tok_s",
+        "request_goodput_rps",
+        "median_ttft_ms",
+        "p99_ttft_ms",
+        "median_tpot_ms",
+        "p99_tpot_ms",
+        "mean_e2el_ms",
+    ),
+    "latency": ("avg_batch_latency_s", "p50_batch_latency_s", "p90_batch_latency_s"),
+    "throughput": ("output_throughput_tok_s", "total_throughput_tok_s", "request_throughput_rps"),
+    "first_request": ("ttft_ms", "e2el_ms", "total_input_tokens", "total_output_tokens"),
+}
+_LAUNCH, _LENGTHS_HEADING = "Launch", "Tokens in / out"
+_AXIS_HEADINGS = {
+    "max_concurrency": "In flight",
+    "batch_size": "Batch size",
+    "num_prompts": "Prompts",
+    "request_rate_rps": "Rate (req/s)",
+}
+_TITLES = {
+    "serve": "Serving (vllm bench serve)",
+    "latency": "Latency of one batch (vllm bench latency)",
+    "throughput": "Throughput mode (vllm bench throughput)",
+    "first_request": "First request",
+}
+
+
+def results_html(run: Run) -> Html:
+    """Return one table a benchmark: a row a case with mean ± one standard deviation, verdicts and notebooks."""
+    cases = case_table(run.table)
+    by_case: dict[str, list[Record]] = {}
+    for record in run.records:
+        by_case.setdefault(record.identity.case_id, []).append(record)
+    parts = [
+        _benchmark_html(run, cases[cases["benchmark"] == benchmark], by_case, benchmark)
+        for benchmark in COLUMNS
+        if (cases["benchmark"] == benchmark).any()
+    ]
+    return join(parts) if parts else element("p", "There are no results.")
+
+
+def definitions_html(run: Run) -> Html:
+    """Return what each metric of this run's tables means: name, unit, better direction, formula."""
+    present = set(run.table["benchmark"].unique())
+    keys = dict.fromkeys(key for benchmark, keys in COLUMNS.items() if benchmark in present for key in keys)
+    rows = [
+        (metric.label, metric.unit or "count", metric.direction.removesuffix(" is better") or "–", metric.formula)
+        for metric in (BY_KEY[key] for key in keys)
+        if run.table[metric.key].notna().any()
+    ]
+    return table(("Metric", "Unit", "Better", "Formula"), rows) if rows else element("p", "No metric was measured.")
+
+
+def save_table_html(run: Run) -> Html:
+    """Write the tidy table beside the report and return a sentence that links it, or says why it is not there."""
+    try:
+        write_text(run.run_dir / TABLE_FILE, render_table(run.table, "csv"))
+    except StoreError as error:
+        return element("p", f"The full table was not written: {error}")
+    return element(
+        "p",
+        join(
+            ["Every repeat, one row each, all columns: ", link(TABLE_FILE, TABLE_FILE), f" ({len(run.table):,} rows)."]
+        ),
+    )
+
+
+def cut_note(total: int, what: str, where: str = TABLE_FILE) -> Html:
+    """Return a note where a table was cut after MAX_ROWS rows, else nothing."""
+    if total <= MAX_ROWS:
+        return Html("")
+    return element("p", f"The first {MAX_ROWS} of {total:,} {what} are shown; all are in {where}.", "note")
+
+
+def _benchmark_html(run: Run, cases: pd.DataFrame, records: Mapping[str, Sequence[Record]], benchmark: str) -> Html:
+    metrics = [BY_KEY[key] for key in COLUMNS[benchmark] if cases[f"{key}_mean"].notna().any()]
+    axes = _axes(cases, workload_columns(run.table))
+    headings: list[str] = [*axes, *map(_heading, metrics), "Repeats", "Notebooks"]
+    rows = []
+    for case in cases.head(MAX_ROWS).to_dict("records"):
+        settings = [_axis_text(case, axis) for axis in axes.values()]
+        values = [_value_text(case, metric) for metric in metrics]
+        rows.append([*settings, *values, _counts_text(run, case), _notebook_links(run, records[case["case_id"]])])
+    numeric = [index for index, heading in enumerate(headings[:-2]) if heading not in (_LAUNCH, _LENGTHS_HEADING)]
+    return join(
+        [element("h3", _TITLES[benchmark]), table(headings, rows, numeric, "results"), cut_note(len(cases), "cases")]
+    )
+
+
+def _axes(cases: pd.DataFrame, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return {heading: its columns} of what varies between `cases`; the lengths are shown even where they do not."""
+    axes: dict[str, tuple[str, ...]] = {}
+    if cases["launch"].nunique() > 1:
+        axes[_LAUNCH] = ("launch",)
+    if set(LENGTHS) <= set(columns) and cases[LENGTHS[0]].notna().any():
+        axes[_LENGTHS_HEADING] = LENGTHS
+    varied, _ = settings_of(plain_rows(cases[list(columns)]))
+    return axes | {_AXIS_HEADINGS.get(name, name): (name,) for name in varied if name in columns}
+
+
+def _axis_text(case: Mapping[str, Any], columns: tuple[str, ...]) -> str:
+    return " / ".join(value_text(None if pd.isna(case[column]) else case[column]) for column in columns)
+
+
+def _value_text(case: Mapping[str, Any], metric: Metric) -> str:
+    """Return 'mean ± standard deviation'; a count that never differs as the whole number it is."""
+    mean, stdev = case[f"{metric.key}_mean"], case[f"{metric.key}_stdev"]
+    if not metric.unit and not stdev > 0:
+        return number_text(mean, decimals=0)
+    return plus_minus_text(mean, stdev)
+
+
+def _heading(metric: Metric) -> Html:
+    """Return the metric's heading with an arrow to where better lies, explained when pointed at."""
+    arrow = {True: "\u00a0↑", False: "\u00a0↓", None: ""}[metric.higher_is_better]
+    return Html(f'<span title="{text(metric.direction)}: {text(metric.formula)}">{text(metric.heading)}{arrow}</span>')
+
+
+def _counts_text(run: Run, case: Mapping[str, Any]) -> str:
+    """Return '2 VALID', or '1 VALID, 1 SUSPECT, 1 failed, 1 missing'."""
+    counts = (
+        (case["valid"], "VALID"),
+        (case["suspect"], "SUSPECT"),
+        (case["invalid"], "INVALID"),
+        (case["not_measured"], "failed"),
+        (run.missing.get(case["case_id"], 0), "missing"),
+    )
+    return ", ".join(f"{number} {name}" for number, name in counts if number)
+
+
+def _notebook_links(run: Run, records: Sequence[Record]) -> Html:
+    links = [
+        link(run.repeat_path(record, EXECUTED_FILE).as_posix(), record.identity.repeat)
+        for record in records
+        if run.has_file(record, EXECUTED_FILE)
+    ]
+    return join(links, " · ") if links else text(None)

@@ -1,0 +1,135 @@
+"""A run as a report reads it: its header, its records in the order of its plan, and what the plan still misses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchbook.errors import ExperimentError
+from benchbook.judge.spread import Spread
+from benchbook.records.record import Record, Verdict
+from benchbook.records.store import RUN_FILE, Store, case_key
+from benchbook.report.lines import Line, serve_lines
+from benchbook.report.offline import Ceiling, Key, batch_latencies, ceilings
+from benchbook.report.table import tidy_table
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder, read once. Records that belong to no case of the plan are counted and left out."""
+
+    run_dir: Path
+    header: Mapping[str, Any]
+    records: tuple[Record, ...]
+    num_stale: int
+
+    @property
+    def question(self) -> str:
+        """Return the question that the experiment asks."""
+        return str(self.header.get("question") or self.header.get("experiment") or self.run_dir.name)
+
+    @property
+    def plan(self) -> Sequence[Mapping[str, Any]]:
+        """Return the planned cases as run.json keeps them."""
+        return self.header.get("plan") or []
+
+    @property
+    def slo(self) -> Mapping[str, float]:
+        """Return the limits that the experiment sets, by metric key; empty without any."""
+        return self.header.get("slo") or {}
+
+    @property
+    def failures(self) -> tuple[Record, ...]:
+        """Return the records that hold no measurement."""
+        return tuple(record for record in self.records if not record.is_measured)
+
+    @property
+    def has_random_weights(self) -> bool:
+        """Return whether any model of this run has random weights: speed means something, text does not."""
+        launches = (self.header.get("launches") or {}).values()
+        return any((launch.get("model") or {}).get("random_weights") for launch in launches) or any(
+            record.host.get("random_weights") for record in self.records
+        )
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Return the tidy table, one row a repeat."""
+        return tidy_table(self.records)
+
+    @property
+    def lines(self) -> list[Line]:
+        """Return the lines that figures draw and sentences speak of, at most MAX_LINES of `num_lines`."""
+        return self._lines[0]
+
+    @property
+    def num_lines(self) -> int:
+        """Return how many lines the run has."""
+        return self._lines[1]
+
+    @cached_property
+    def ceilings(self) -> dict[Key, Ceiling]:
+        """Return throughput mode's output throughput by launch and lengths."""
+        return ceilings(self.table)
+
+    @cached_property
+    def batch_latencies(self) -> dict[Key, dict[int, Spread]]:
+        """Return latency mode's latency (ms) by launch and lengths, and batch size."""
+        return batch_latencies(self.table)
+
+    @cached_property
+    def missing(self) -> dict[str, int]:
+        """Return how many planned repeats have no record, by case id; cases that lack none are left out."""
+        found = Counter(record.identity.case_id for record in self.records)
+        lacking = {case["case_id"]: case["repeats"] - found[case["case_id"]] for case in self.plan}
+        return {case_id: number for case_id, number in lacking.items() if number > 0}
+
+    @cached_property
+    def verdicts(self) -> dict[Verdict, int]:
+        """Return how many measured repeats have each verdict."""
+        found = Counter(record.verdict for record in self.records if record.is_measured)
+        return {verdict: found[verdict] for verdict in Verdict}
+
+    def repeat_path(self, record: Record, name: str) -> Path:
+        """Return the path of a repeat's file relative to the run's folder, where the report lies."""
+        return self._repeat_dir(record).relative_to(self.run_dir) / name
+
+    def has_file(self, record: Record, name: str) -> bool:
+        """Return whether the repeat has a file of this name."""
+        return (self._repeat_dir(record) / name).is_file()
+
+    @cached_property
+    def _lines(self) -> tuple[list[Line], int]:
+        return serve_lines(self.table)
+
+    def _repeat_dir(self, record: Record) -> Path:
+        key = case_key(record.identity.case_id, record.identity.fingerprint)
+        return Store(self.run_dir).repeat_dir(key, record.identity.repeat)
+
+
+def load_run(run_dir: str | Path) -> Run:
+    """Read the run in the folder `run_dir`; raise ExperimentError where there is none."""
+    folder = Path(run_dir).resolve()
+    if not (folder / RUN_FILE).is_file():
+        raise ExperimentError(
+            f"no run in {str(run_dir)!r}: it has no {RUN_FILE}; `benchbook list` shows the runs there are"
+        )
+    store = Store(folder)
+    header, records = store.header(), store.records()
+    # A record whose fingerprint left the plan was measured under other conditions: it must not mix with the others.
+    places = {case["case_key"]: place for place, case in enumerate(header.get("plan") or [])}
+    by_place = [(places.get(_key(record)), record) for record in records]
+    kept = sorted(
+        ((place, record) for place, record in by_place if place is not None),
+        key=lambda item: (item[0], item[1].identity.repeat),
+    )
+    return Run(folder, header, tuple(record for _, record in kept), len(records) - len(kept))
+
+
+def _key(record: Record) -> str:
+    return case_key(record.identity.case_id, record.identity.fingerprint)
