@@ -1,0 +1,219 @@
+"""The program: plan, run, report, table, list, ps, stop.
+
+Exit codes: 0 all measured and valid, 1 something failed or is invalid, 2 bad input and nothing was started,
+130 interrupted. Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchbook.errors import BenchbookError, ExperimentError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A lab notebook for LLM serving performance with vLLM: state a question as a YAML file, measure it, read the report.\n\n"
+    "Start with: benchbook plan experiments/quickstart.yaml",
+)
+
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+ExperimentFile = Annotated[
+    Path, typer.Argument(help="The experiment: a YAML file, such as experiments/quickstart.yaml.")
+]
+RunName = Annotated[
+    str, typer.Argument(help="A run: its folder, 'quickstart' for that experiment's newest, or 'quickstart/RUN_ID'.")
+]
+ResultsDir = Annotated[Path, typer.Option("--results", help="Where runs are kept.")]
+
+
+@app.command()
+def plan(file: ExperimentFile, results: ResultsDir = Path("results")) -> None:
+    """Show what FILE would run: launches, cases, the exact vLLM commands, and about how long. Starts nothing."""
+    from benchbook.measure.preview import preview
+
+    preview(file, results, _console())
+
+
+@app.command()
+def run(
+    file: ExperimentFile,
+    results: ResultsDir = Path("results"),
+    new: Annotated[bool, typer.Option("--new", help="Start afresh even if the newest run is unfinished.")] = False,
+    share_gpu: Annotated[
+        bool, typer.Option("--share-gpu", help="Measure although other processes use the GPU.")
+    ] = False,
+) -> None:
+    """Measure FILE and end with the path of its report. An unfinished run is continued: what is measured is kept.
+
+    Ctrl-C once stops in order, twice at once; nothing measured is lost either way.
+    """
+    from benchbook.measure.progress import ConsoleProgress
+    from benchbook.measure.runner import FINISHED
+    from benchbook.measure.runner import INTERRUPTED as STATE_INTERRUPTED
+    from benchbook.measure.session import run_experiment
+
+    console = _console()
+    _end_orphans(console)
+    command = shlex.join(["benchbook", "run", str(file)])
+    outcome = run_experiment(
+        file, results, new=new, share_gpu=share_gpu, command=command, listener=ConsoleProgress(console)
+    )
+    if outcome.state == STATE_INTERRUPTED:
+        _say(console, f"Interrupted. What was measured is in {outcome.store.run_dir}; to continue: {command}")
+        raise typer.Exit(INTERRUPTED)
+    _make_report(outcome.store.run_dir, console)
+    raise typer.Exit(OK if outcome.state == FINISHED else FAILED)
+
+
+@app.command()
+def report(run: RunName, results: ResultsDir = Path("results")) -> None:
+    """Build the report of RUN again from its records."""
+    from benchbook.records.store import Store
+
+    _make_report(Store.open(run, results).run_dir, _console())
+
+
+@app.command()
+def table(
+    run: RunName,
+    format: Annotated[Literal["csv", "json", "md"], typer.Option("--format", help="How to print it.")] = "csv",
+    results: ResultsDir = Path("results"),
+) -> None:
+    """Print the tidy table of RUN: one row a repeat, one column a metric with its unit in the name, empty where absent."""
+    from benchbook.records.store import Store
+    from benchbook.report.table import render_table, tidy_table
+
+    print(render_table(tidy_table(Store.open(run, results).records()), format))
+
+
+@app.command("list")
+def list_runs(results: ResultsDir = Path("results")) -> None:
+    """List the runs, newest last: their state, how many repeats are measured, how long they took."""
+    from benchbook.records.store import Store, run_files
+
+    shown = Table(box=None, pad_edge=False)
+    for heading in ("run", "state", "measured", "minutes", "question"):
+        shown.add_column(heading, overflow="fold")
+    for path in run_files(results):
+        store = Store(path.parent)
+        header = store.header()
+        total = sum(row["repeats"] for row in header["plan"])
+        minutes = f"{header['wall_s'] / 60:.1f}" if header["wall_s"] is not None else ""
+        shown.add_row(
+            f"{header['experiment']}/{header['run_id']}",
+            header["state"],
+            f"{store.count_measured()}/{total}",
+            minutes,
+            header["question"],
+        )
+    _console().print(
+        shown
+        if shown.row_count
+        else f"No runs under {results} yet. Start with: benchbook run experiments/quickstart.yaml"
+    )
+
+
+@app.command()
+def ps() -> None:
+    """List the live hosts: servers, engines and benchmark clients that benchbook started on this machine."""
+    from benchbook.hosts.registry import live_hosts
+
+    console = _console()
+    _end_orphans(console)
+    shown = Table(box=None, pad_edge=False)
+    for heading in ("id", "kind", "name", "pid", "kept", "address", "since (UTC)"):
+        shown.add_column(heading, overflow="fold")
+    for entry in live_hosts():
+        shown.add_row(
+            entry.host_id,
+            entry.kind,
+            entry.name,
+            str(entry.host_pid or ""),
+            "yes" if entry.keep else "",
+            entry.base_url or "",
+            entry.started_utc[:19],
+        )
+    console.print(shown if shown.row_count else "No host of benchbook is alive.")
+
+
+@app.command()
+def stop(
+    host_id: Annotated[
+        str, typer.Argument(help="The host's id, or its beginning, or its name, from `benchbook ps`.")
+    ] = "",
+    all_hosts: Annotated[bool, typer.Option("--all", help="End every live host.")] = False,
+) -> None:
+    """End a live host with all its processes."""
+    from benchbook.hosts.registry import end_host, live_hosts
+
+    console = _console()
+    _end_orphans(console)
+    if not host_id and not all_hosts:
+        raise ExperimentError("say which host: an id from `benchbook ps`, or --all")
+    chosen = [
+        entry for entry in live_hosts() if all_hosts or entry.host_id.startswith(host_id) or entry.name == host_id
+    ]
+    if not chosen and not all_hosts:
+        raise ExperimentError(f"no live host {host_id!r}; see `benchbook ps`")
+    for entry in chosen:
+        end_host(entry.host_id)
+        _say(console, f"ended {entry.kind} {entry.name} ({entry.host_id})")
+
+
+def main() -> None:
+    """Run the command line; a BenchbookError becomes one line and its exit code."""
+    try:
+        app()
+    except ExperimentError as error:
+        print(f"benchbook: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except BenchbookError as error:
+        print(f"benchbook: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+    except BrokenPipeError:  # `benchbook table ... | head`
+        sys.stderr.close()
+        sys.exit(OK)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _make_report(run_dir: Path, console: Console) -> None:
+    from benchbook.measure.comparison import execute_comparison
+    from benchbook.report.html import render_report
+
+    executed = execute_comparison(run_dir)
+    render_report(executed, run_dir / "report.html")
+    _say(console, f"Report: {run_dir / 'report.html'}")
+
+
+def _end_orphans(console: Console) -> None:
+    """End hosts whose guardian was killed, before anything else is started."""
+    from benchbook.hosts.registry import sweep_orphans
+
+    for entry, pids in sweep_orphans():
+        _say(
+            console,
+            f"ended an orphan: {entry.kind} {entry.name} with {len(pids)} processes; its guardian had been killed",
+        )
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _console() -> Console:
+    return Console()
+
+
+if __name__ == "__main__":
+    main()
