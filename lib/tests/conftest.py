@@ -1,0 +1,72 @@
+"""What tests share: a state folder apart from the user's own, and fake servers that are gone when the test is."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fake_vllm
+import pytest
+
+from benchbook.hosts import registry
+from benchbook.hosts.server import VllmServer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_state_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep the registry of the tests apart from the user's live hosts, for hosts that outlive one test too."""
+    state = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCHBOOK_STATE_DIR", str(state))
+        yield state
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give one test an empty registry."""
+    monkeypatch.setenv("BENCHBOOK_STATE_DIR", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def fake_model(tmp_path: Path) -> str:
+    """Return a folder that counts as a model; no test of a fake server builds the real "tiny"."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    return str(folder)
+
+
+@pytest.fixture
+def fake_server(fake_model: str, tmp_path: Path, state_dir: Path) -> Iterator[Callable[..., VllmServer]]:
+    """Return a maker of servers that run fake_vllm: keywords of its `Script`, and `options` for VllmServer."""
+    made: list[VllmServer] = []
+
+    def make(options: dict[str, object] | None = None, **script: object) -> VllmServer:
+        settings = {"log_dir": tmp_path / f"log-{len(made)}", "ready_timeout_s": 10.0, **(options or {})}
+        made.append(VllmServer(fake_model, env=fake_vllm.scripted(**script), program=fake_vllm.PROGRAM, **settings))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop(grace_s=0.5)
+    assert registry.read_entries() == []
+
+
+@pytest.fixture
+def complete() -> Callable[[VllmServer], int]:
+    """Return a function that asks a server for four tokens and returns the status; raises OSError when it is cut."""
+
+    def ask(server: VllmServer) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+        body = {"model": server.served_name, "prompt": "w4 w5", "max_tokens": 4}
+        headers = {"Authorization": f"Bearer {server.api_key}", "Content-Type": "application/json"}
+        try:
+            connection.request("POST", "/v1/completions", json.dumps(body), headers)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    return ask

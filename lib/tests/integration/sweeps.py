@@ -1,0 +1,94 @@
+"""What the sweep tests share: benchbook as a process of its own, on the fake `vllm` or the real one, and who is left of it."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+FAKE_PACKAGE = Path(__file__).parents[1] / "fake_package"
+
+# Quickstart-sized: 12 cases, 2 repeats.
+FAKE_SWEEP = """
+question: Does the machinery hold?
+model: {model}
+launches: {{fake: {{args: {{max_model_len: 4096}}{more}}}}}
+benchmarks:
+  - first_request: {{max_tokens: 8}}
+  - serve: {{max_concurrency: [1, 2, 4, 8], lengths: [[16, 8], [32, 4]], num_prompts: 2 per concurrency}}
+  - latency: {{batch_size: [1, 8], lengths: [[16, 8]]}}
+  - throughput: {{num_prompts: 8, lengths: [[16, 8]]}}
+repeats: 2
+"""
+
+
+# A tenth of that, for what does not depend on the size.
+SMALL_SWEEP = """
+question: Does the machinery hold?
+model: {model}
+launches: {{fake: {{args: {{max_model_len: 4096}}{more}}}}}
+benchmarks:
+  - serve: {{max_concurrency: [1, 2], lengths: [[16, 8]], num_prompts: 2 per concurrency}}
+repeats: 2
+"""
+
+# Whatever takes long is tested on a sample; `make test-full` tests all of it.
+IS_FULL = bool(os.environ.get("BENCHBOOK_TEST_FULL"))
+
+
+def benchbook(folder, *words, fake=False, **environment):
+    """Start the command line in `folder`, marked so that all its processes can be found, and return the process."""
+    env = {**os.environ, "BENCHBOOK_TEST": str(folder), "BENCHBOOK_STATE_DIR": str(folder / "state"), **environment}
+    if fake:
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(FAKE_PACKAGE), os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchbook.cli", *words],
+        cwd=folder,
+        env=env,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def write_fake_sweep(folder, more="", name="machinery", template=FAKE_SWEEP):
+    """Write an experiment for the fake vllm, quickstart-sized by default, and return its file name."""
+    model = folder / "model"
+    model.mkdir(exist_ok=True)
+    (model / "config.json").write_text("{}")
+    (folder / f"{name}.yaml").write_text(template.format(model=model, more=more))
+    return f"{name}.yaml"
+
+
+def read_until(process, is_it):
+    """Return the output up to the first line for which `is_it` holds, that line included."""
+    text = ""
+    for line in process.stdout:
+        text += line
+        if is_it(line):
+            return text
+    raise AssertionError(f"ended before: {text}")
+
+
+def marked_processes(marker):
+    """Return the processes whose environment holds `marker`: all that a test started."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("BENCHBOOK_TEST") == str(marker) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def wait_nothing_left(marker, limit_s=15.0):
+    """Return the processes of `marker` that are still alive after at most `limit_s`."""
+    deadline = time.monotonic() + limit_s
+    while (left := marked_processes(marker)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return left

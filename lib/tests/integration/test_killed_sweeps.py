@@ -1,0 +1,140 @@
+"""A sweep killed at any moment loses nothing, repeats nothing and leaves nothing alive. The fake vllm stands in."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+from sweeps import IS_FULL, benchbook, marked_processes, read_until, wait_nothing_left, write_fake_sweep
+
+from benchbook.errors import StoreError
+from benchbook.records.store import Store, read_record
+
+pytestmark = pytest.mark.integration
+
+NUM_KILLS = 25 if IS_FULL else 8
+NUM_REPEATS = 24
+
+
+def measured_files(folder):
+    """Return {path: content} of every measured final record."""
+    paths = [
+        path for path in folder.glob("results/*/*/cases/*/repeat=*/record.json") if ",attempt=" not in path.parent.name
+    ]
+    whole = {}
+    for path in paths:
+        try:
+            if read_record(path).is_measured:
+                whole[path] = path.read_bytes()
+        except (
+            StoreError
+        ):  # a record under way when its writer was killed; it must be redone, which is checked at the end
+            continue
+    return whole
+
+
+def check_whole(store):
+    records = store.records()
+    assert len(records) == NUM_REPEATS and all(record.verdict == "VALID" for record in records)
+    assert len({(record.identity.case_id, record.identity.repeat) for record in records}) == NUM_REPEATS
+    assert len({record.identity.fingerprint for record in records}) == 12, (
+        "one fingerprint a case: no other configuration"
+    )
+
+
+def test_sweeps_killed_at_random_moments_end_whole(tmp_path):
+    chance = random.Random(20261123)
+    file, kills, sweeps = write_fake_sweep(tmp_path), 0, 0
+    kept = {}
+    while kills < NUM_KILLS or not sweeps:
+        process = benchbook(tmp_path, "run", file, fake=True)
+        try:
+            process.communicate(timeout=chance.uniform(0.2, 7.0) if kills < NUM_KILLS else 300)
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+            kills += 1
+        assert wait_nothing_left(tmp_path) == []
+        now = measured_files(tmp_path)
+        assert {path: now.get(path) for path in kept} == kept, "a measured record was lost or changed"
+        kept = now
+        if process.returncode == 0:
+            sweeps += 1
+    final = benchbook(tmp_path, "run", file, fake=True)
+    assert "report.html" in final.communicate(timeout=300)[0] and final.returncode == 0
+    stores = [Store(path) for path in (tmp_path / "results" / "machinery").iterdir() if not path.is_symlink()]
+    assert len(stores) >= 1
+    for store in stores:
+        check_whole(store)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_stop_signal_ends_a_sweep_in_order(tmp_path, name):
+    file = write_fake_sweep(tmp_path)
+    process = benchbook(tmp_path, "run", file, fake=True)
+    read_until(process, lambda line: "[ 2/24]" in line)
+    os.killpg(process.pid, getattr(signal, name))
+    text = process.communicate(timeout=30)[0]
+    assert process.returncode == 130 and "to continue: benchbook run machinery.yaml" in text and "Traceback" not in text
+    assert wait_nothing_left(tmp_path) == []
+    assert Store.open("machinery", tmp_path / "results").header()["state"] == "interrupted"
+
+
+def test_a_second_interrupt_ends_at_once_and_clean(tmp_path):
+    file = write_fake_sweep(tmp_path)
+    process = benchbook(tmp_path, "run", file, fake=True)
+    read_until(process, lambda line: "[ 1/24]" in line)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == 130 and wait_nothing_left(tmp_path) == []
+
+
+def test_a_killed_guardian_is_made_up_for_by_the_next_command(tmp_path):
+    file = write_fake_sweep(tmp_path)
+    process = benchbook(tmp_path, "run", file, fake=True)
+    read_until(process, lambda line: "[ 1/24]" in line)
+    guardians = [
+        int(pid)
+        for path in (tmp_path / "state" / "hosts").glob("*.json")
+        for pid in re.findall(r'"guardian_pid": (\d+)', path.read_text())
+    ]
+    assert guardians
+    for pid in (*guardians, process.pid):
+        os.kill(pid, signal.SIGKILL)
+    process.communicate()
+    benchbook(tmp_path, "ps").communicate(timeout=60)
+    assert wait_nothing_left(tmp_path) == []
+
+
+def test_a_killed_kernel_is_seen_as_failed_although_its_cells_say_completed(tmp_path):
+    file = write_fake_sweep(tmp_path, more=", env: {FAKE_VLLM: '{\"itl_s\": [0.2]}'}")
+    process = benchbook(tmp_path, "run", file, fake=True)
+    read_until(process, lambda line: "… fake,serve" in line)
+    deadline = time.monotonic() + 20
+    kernels = []
+    while not kernels and time.monotonic() < deadline:
+        kernels = [each for each in marked_processes(tmp_path) if "ipykernel_launcher" in " ".join(each.cmdline())]
+        time.sleep(0.1)
+    time.sleep(0.5)
+    kernels[0].kill()
+    text = read_until(process, lambda line: "once more" in line)
+    assert "kernel_died" in text
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=30)
+    assert wait_nothing_left(tmp_path) == []
+
+
+def test_a_second_run_of_the_same_folder_is_refused_while_the_first_is_under_way(tmp_path):
+    file = write_fake_sweep(tmp_path)
+    first = benchbook(tmp_path, "run", file, fake=True)
+    read_until(first, lambda line: "is ready" in line)
+    second = benchbook(tmp_path, "run", file, fake=True)
+    assert "another benchbook" in second.communicate(timeout=60)[0] and second.returncode == 1
+    os.killpg(first.pid, signal.SIGINT)
+    first.communicate(timeout=30)
+    assert wait_nothing_left(tmp_path) == []

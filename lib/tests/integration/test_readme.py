@@ -1,0 +1,109 @@
+"""The README's commands, executed as they stand, in the checkout."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+from sweeps import wait_nothing_left
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[3]
+NOT_HERE = {
+    "make test": "this test is part of it",
+    "make lab": "opens JupyterLab and stays; see the test of its own below",
+}
+LIMIT_S = 900
+
+
+def commands():
+    """Return the lines after '$ ' in the README's console blocks, in order."""
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+def environment(marker):
+    search = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": search, "BENCHBOOK_TEST": marker, "BENCHBOOK_VENV": sys.prefix}
+
+
+def test_ctrl_c_in_the_middle_of_make_quickstart_leaves_nothing_alive(tmp_path):
+    """It comes first: the next `make quickstart` continues this run."""
+    process = subprocess.Popen(
+        ["make", "quickstart"],
+        cwd=ROOT,
+        env=environment(str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert any("is ready" in line for line in process.stdout if "setup" not in line)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)
+    text = process.communicate(timeout=60)[0]
+    assert "to continue: " + shlex.join(["benchbook", "run", "experiments/quickstart.yaml"]) in text
+    assert wait_nothing_left(tmp_path) == []
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if command not in NOT_HERE])
+def test_a_command_of_the_readme_works_and_leaves_nothing_alive(command, tmp_path):
+    done = subprocess.run(
+        command, shell=True, cwd=ROOT, env=environment(str(tmp_path)), capture_output=True, text=True, timeout=LIMIT_S
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    assert wait_nothing_left(tmp_path) == []
+
+
+def test_the_two_commands_of_the_readme_are_there():
+    assert {"make quickstart", "make test", "make lab"} <= set(commands())
+
+
+def answers(url, limit_s=30.0):
+    """Return the status of `url` as soon as somebody listens; Jupyter prints its address a moment earlier."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=limit_s) as answer:
+                return answer.status
+        except urllib.error.URLError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def test_make_lab_opens_jupyterlab_on_this_machine_only(tmp_path):
+    process = subprocess.Popen(
+        ["make", "lab"],
+        cwd=ROOT,
+        env=environment(str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        url = next(
+            match[0] for line in process.stdout if (match := re.search(r"http://127\.0\.0\.1:\d+/\S*token=\S+", line))
+        )
+        assert answers(url) == 200
+        port = int(re.search(r":(\d+)/", url)[1])
+        listening = [
+            each.laddr.ip
+            for each in psutil.net_connections("tcp")
+            if each.status == psutil.CONN_LISTEN and each.laddr.port == port
+        ]
+        assert set(listening) == {"127.0.0.1"}
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+    assert wait_nothing_left(tmp_path) == []

@@ -1,0 +1,145 @@
+"""The real vLLM on the CPU, with the embedded model: started once, asked, watched and ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from benchbook.errors import HostStartError
+from benchbook.hosts import processes, registry
+from benchbook.hosts.models import content_sha256, resolve_model
+from benchbook.hosts.scrape import cache_config, counter_delta, parse_metrics
+from benchbook.hosts.served import attach
+from benchbook.hosts.server import VllmServer, find_server
+from benchbook.hosts.watch import StallWatch
+
+pytestmark = pytest.mark.integration
+
+ARGS = {
+    "enforce_eager": True,
+    "max_model_len": 4096,
+    "gpu_memory_utilization": 0.3,
+    "enable_prefix_caching": False,
+    "enable_mfu_metrics": True,
+}
+ENV = {"VLLM_CPU_KVCACHE_SPACE": 1}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+    """Yield one ready server for all tests here; they leave it as they find it."""
+    log_dir = tmp_path_factory.mktemp("server")
+    with VllmServer("tiny", args=ARGS, env=ENV, name="shared", log_dir=log_dir, keep=True) as server:
+        yield server
+        server.stop()
+
+
+def completion(server: VllmServer, **body: object) -> requests.Response:
+    """Return the answer to one request for eight tokens."""
+    request = {"model": server.served_name, "prompt": "w5 w6 w7", "max_tokens": 8, "ignore_eos": True, **body}
+    headers = {"Authorization": f"Bearer {server.api_key}"}
+    return requests.post(f"{server.base_url}/v1/completions", json=request, headers=headers, timeout=30)
+
+
+def test_both_names_answer_and_a_word_is_a_token(server: VllmServer) -> None:
+    for name in (server.served_name, server.model_files.path):
+        answer = completion(server, model=name).json()
+        assert answer["usage"] == {**answer["usage"], "prompt_tokens": 3, "completion_tokens": 8}
+        assert len(answer["choices"][0]["text"].split()) == 8
+
+
+def test_the_key_guards_the_models_and_what_is_said_to_stay_open_is_open(server: VllmServer) -> None:
+    assert requests.get(f"{server.base_url}/v1/models", timeout=10).status_code == 401
+    for path in ("/health", "/metrics", "/version"):
+        assert requests.get(f"{server.base_url}{path}", timeout=10).status_code == 200
+    body = {"model": server.served_name, "prompt": "w5 w6"}
+    assert requests.post(f"{server.base_url}/tokenize", json=body, timeout=10).json()["count"] == 2
+
+
+def test_the_key_is_not_in_the_log_the_command_line_or_the_registry(
+    server: VllmServer, session_state_dir: Path
+) -> None:
+    texts = [server.log_path.read_text(), *map(processes.command_of, server._process.tree_pids())]
+    texts += [path.read_text() for path in session_state_dir.rglob("*.json")]
+    assert len(texts) > 4
+    assert not any(server.api_key in text for text in texts)
+
+
+def test_every_process_of_the_tree_carries_the_marker(server: VllmServer) -> None:
+    tree = server._process.tree_pids()
+    assert len(tree) >= 3  # API server, engine core, worker
+    assert set(tree) <= set(processes.marked_pids(server._process.host_id))
+
+
+def test_the_listener_is_ours_and_a_kept_server_is_found_with_its_key(server: VllmServer) -> None:
+    server.check_identity()
+    found = find_server("shared")
+    assert (found.pid, found.served_name, found.api_key) == (server.pid, server.served_name, server.api_key)
+    attached = attach(server.base_url, server.model_files.path, server.api_key)
+    assert attached.version == server.version
+
+
+def test_the_log_tells_phases_and_capacity(server: VllmServer) -> None:
+    facts = server.facts
+    assert facts.kv_cache_gib == 1.0
+    assert facts.kv_cache_tokens > 100_000
+    assert (facts.dtype, facts.max_model_len) == ("bfloat16", 4096)
+    phases_s = [facts.imports_s, facts.config_s, facts.engine_init_s, facts.weights_s, facts.warm_up_s, facts.api_s]
+    assert None not in phases_s
+    assert server.ready_s / 2 < sum(phases_s) < server.ready_s * 1.5 + 3  # stamps have whole seconds
+
+
+def test_the_counters_grow_by_what_was_asked_for(server: VllmServer) -> None:
+    before = parse_metrics(server.metrics_text())
+    completion(server)
+    growth = counter_delta(before, parse_metrics(server.metrics_text()))
+    assert growth["vllm:generation_tokens_total"] == 8
+    assert growth["vllm:prompt_tokens_total"] == 3
+    assert growth["vllm:request_success_total{finished_reason=length}"] == 1
+    assert growth["vllm:estimated_flops_per_gpu_total"] > 0
+    assert int(cache_config(server.metrics_text())["block_size"]) > 0
+
+
+def test_a_watch_over_real_work_raises_no_alarm_and_costs_little(server: VllmServer) -> None:
+    with StallWatch(server, limit_s=12.0) as watch:
+        for _ in range(20):
+            completion(server, max_tokens=64)
+    assert watch.cause is None
+
+
+def test_tiny_is_the_same_each_time_it_is_built(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        command = [sys.executable, "-m", "benchbook.hosts.tiny_model", str(tmp_path / name)]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
+    first, second = content_sha256(tmp_path / "first"), content_sha256(tmp_path / "second")
+    assert first == second == resolve_model("tiny").content_sha256
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second")]
+    assert weights[0] == weights[1]
+
+
+def test_a_wrong_flag_is_a_start_error_with_the_nearest_known_one(tmp_path: Path) -> None:
+    with (
+        pytest.raises(HostStartError) as failure,
+        VllmServer("tiny", args={"max_model_length": 4096}, log_dir=tmp_path),
+    ):
+        pass
+    assert failure.value.cause.code == "unknown_flag"
+    assert "--max-model-len" in failure.value.cause.hint
+
+
+def test_stopping_leaves_nothing_alive_within_seconds(server: VllmServer) -> None:
+    # The last test of this module: it ends what the others share.
+    tree = server._process.tree_pids()
+    start_s = time.monotonic()
+    server.stop()
+    assert time.monotonic() - start_s < 10
+    assert not [pid for pid in tree if (stat := processes.read_stat(pid)) and stat.state != "Z"]
+    assert processes.marked_pids(server._process.host_id) == []
+    assert server._process.host_id not in [entry.host_id for entry in registry.read_entries()]

@@ -1,0 +1,67 @@
+"""The command line of `vllm serve` is a pure function of what was asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchbook.errors import ExperimentError
+from benchbook.hosts.command import flags, private_environment, serve_command
+
+
+def test_a_boolean_becomes_a_flag_or_its_no_form() -> None:
+    assert flags({"enforce_eager": True, "enable_prefix_caching": False}) == [
+        "--enforce-eager",
+        "--no-enable-prefix-caching",
+    ]
+
+
+def test_a_mapping_becomes_json_a_list_several_values_and_a_number_its_text() -> None:
+    args = {"compilation_config": {"mode": 0}, "middleware": ["a", "b"], "gpu-memory-utilization": 0.3}
+    words = ["--compilation-config", '{"mode": 0}', "--middleware", "a", "b", "--gpu-memory-utilization", "0.3"]
+    assert flags(args) == words
+
+
+def test_the_command_serves_the_real_name_first_and_the_nonce_second() -> None:
+    command = serve_command("/m", {"max_model_len": 4096}, 8000, "127.0.0.1", ["/m", "nonce"], program=["vllm"])
+    assert command == [
+        "vllm",
+        "serve",
+        "/m",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "8000",
+        "--served-model-name",
+        "/m",
+        "nonce",
+        "--max-model-len",
+        "4096",
+    ]
+
+
+@pytest.mark.parametrize("name", ["port", "host", "served-model-name", "served_model_name", "model", "uds"])
+def test_what_benchbook_sets_itself_is_refused(name: str) -> None:
+    with pytest.raises(ExperimentError, match="sets this flag itself"):
+        flags({name: "x"})
+
+
+def test_a_null_is_refused_instead_of_becoming_the_word_none() -> None:
+    with pytest.raises(ExperimentError, match="'max_model_len' is null"):
+        flags({"max_model_len": None})
+
+
+@pytest.mark.parametrize(("name", "variable"), [("api_key", "VLLM_API_KEY"), ("hf-token", "HF_TOKEN")])
+def test_a_secret_on_the_command_line_is_refused_and_the_message_names_its_variable(name: str, variable: str) -> None:
+    with pytest.raises(ExperimentError, match=variable) as refusal:
+        flags({name: "s3cret"})
+    assert "s3cret" not in str(refusal.value)
+
+
+def test_the_hub_is_reachable_only_when_a_model_has_to_be_downloaded() -> None:
+    assert private_environment(needs_download=False)["HF_HUB_OFFLINE"] == "1"
+    assert "HF_HUB_OFFLINE" not in private_environment(needs_download=True)
+
+
+def test_what_is_dangerous_is_not_inherited_from_the_shell_of_the_owner() -> None:
+    env = private_environment(needs_download=False)
+    assert env["VLLM_SERVER_DEV_MODE"] == env["VLLM_ALLOW_INSECURE_SERIALIZATION"] == "0"

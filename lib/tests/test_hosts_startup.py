@@ -1,0 +1,111 @@
+"""The log of a start is read for what it says, and for nothing that it does not say."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from benchbook.hosts.logs import HostLog
+from benchbook.hosts.startup import StartupFacts, startup_facts
+
+CPU_LOG = """Triton is installed, but doesn't include CPU backend. Disabling Triton.
+(APIServer pid=2839) INFO 11-23 20:05:00 [api_utils.py:1]
+(APIServer pid=2839) INFO 11-23 20:05:10 [model.py:1] Using max model len 4096
+(Core pid=8) INFO 11-23 20:05:16 [core.py:1] Initializing a V1 LLM engine (v0.32.0) with config: \
+dtype=torch.bfloat16, max_seq_len=4096, quantization=None
+(Worker pid=2924) INFO 11-23 20:05:25 [cpu_model_runner.py:1] Starting to load model /tmp/lock/tiny...
+(Worker pid=2924) INFO 11-23 20:05:25 [weight_utils.py:1] Checkpoint size: 0.01 GiB.
+(Worker pid=2924) INFO 11-23 20:05:25 [default_loader.py:1] Loading weights took 0.05 seconds
+(Worker pid=2924) INFO 11-23 20:05:26 [cpu_worker.py:1] Explicitly set (1.0/8.59) GiB for KV cache on node 0.
+(Core pid=8) INFO 11-23 20:05:26 [kv_cache_utils.py:1] CPU KV cache size: 524,288 tokens
+(Core pid=8) INFO 11-23 20:05:26 [kv_cache_utils.py:1] Maximum concurrency for 4,096 tokens per request: 128.00x
+(Core pid=8) INFO 11-23 20:05:28 [core.py:1] init engine (profile, create kv cache, warmup model) took 2.58 s
+(APIServer pid=2839) INFO 11-23 20:05:29 [entry.py:1] Starting vLLM server on http://127.0.0.1:8123
+INFO:     Application startup complete.
+"""
+CUDA_LOG = """(Core pid=7) INFO 12-31 23:59:40 [core.py:1] Initializing a V1 LLM engine (v0.26.0) with config: \
+dtype=torch.bfloat16, max_seq_len=131072, quantization=mxfp4
+(Core pid=7) INFO 12-31 23:59:50 [a.py:1] Using FLASH_ATTN attention backend out of potential backends: ['X'].
+(Core pid=7) INFO 12-31 23:59:51 [flash_attn.py:1] Using FlashAttention version 3
+(Core pid=7) INFO 01-01 00:00:10 [gpu_model_runner.py:1] Starting to load model openai/gpt-oss-120b...
+(Core pid=7) INFO 01-01 00:00:11 [mxfp4.py:1] Using 'TRITON' Mxfp4 MoE backend.
+(Core pid=7) INFO 01-01 00:00:14 [gpu_model_runner.py:1] Model loading took 61.43 GiB memory and 3.400000 seconds
+(Core pid=7) INFO 01-01 00:00:44 [monitor.py:1] torch.compile took 30.12 s in total
+(Core pid=7) INFO 01-01 00:00:50 [gpu_worker.py:1] Available KV cache memory: 63.4 GiB
+(Core pid=7) INFO 01-01 00:00:51 [kv_cache_utils.py:1] GPU KV cache size: 922,698 tokens
+(Core pid=7) INFO 01-01 00:00:51 [kv_cache_utils.py:1] Maximum concurrency for 4,096 tokens per request: 225.27x
+(Core pid=7) INFO 01-01 00:02:44 [gpu_model_runner.py:1] Graph capturing finished in 113 secs, took 1.20 GiB
+(Core pid=7) INFO 01-01 00:02:45 [core.py:1] init engine (profile, create kv cache, warmup model) took 150.75 s
+"""
+
+
+def test_the_log_of_a_cpu_start_gives_phases_and_capacity() -> None:
+    assert startup_facts(CPU_LOG, started=datetime(2026, 11, 23, 20, 4, 53, 900_000)) == StartupFacts(
+        imports_s=7,
+        config_s=16,
+        engine_init_s=9,
+        weights_s=0.05,
+        warm_up_s=2.58,
+        api_s=1,
+        weights_gib=0.01,
+        kv_cache_gib=1.0,
+        kv_cache_tokens=524288,
+        max_concurrency_at_max_len=128.0,
+        max_model_len=4096,
+        dtype="bfloat16",
+        vllm_version="0.32.0",
+    )
+
+
+def test_the_log_of_a_gpu_start_gives_memory_graphs_and_backends_also_over_new_year() -> None:
+    assert startup_facts(CUDA_LOG) == StartupFacts(
+        config_s=0,
+        engine_init_s=30,
+        weights_s=3.4,
+        warm_up_s=150.75,
+        compile_s=30.12,
+        graph_capture_s=113,
+        weights_gib=61.43,
+        kv_cache_gib=63.4,
+        kv_cache_tokens=922698,
+        graphs_gib=1.2,
+        max_concurrency_at_max_len=225.27,
+        max_model_len=131072,
+        dtype="bfloat16",
+        quantization="mxfp4",
+        attention_backend="FLASH_ATTN (version 3)",
+        moe_backend="TRITON",
+        vllm_version="0.26.0",
+    )
+
+
+def test_other_wordings_of_backends_are_read_too() -> None:
+    rocm = "INFO 01-01 00:00:00 [rocm.py:1] Using ROCM_AITER_FA backend out of potential backends: ['ROCM_AITER_FA']."
+    fp8 = "INFO 01-01 00:00:00 [fp8.py:1] Using DEEPGEMM Fp8 MoE backend out of potential backends: ['DEEPGEMM']."
+    assert startup_facts(rocm).attention_backend == "ROCM_AITER_FA"
+    assert startup_facts(fp8).moe_backend == "DEEPGEMM"
+
+
+def test_an_empty_log_says_nothing() -> None:
+    assert startup_facts("") == StartupFacts()
+    assert startup_facts("", started=datetime(2026, 1, 1)) == StartupFacts()
+
+
+def test_of_a_very_long_log_the_beginning_and_the_end_are_read(tmp_path) -> None:
+    path = tmp_path / "server.log"
+    path.write_text("first line\n" + "x" * 79 + "\n" * 1 + ("y" * 79 + "\n") * 100_000 + "last line\n")
+    log = HostLog(path, start_bytes=0)
+    text = log.text()
+    assert text.startswith("first line\n") and text.endswith("last line\n")
+    assert len(text) == 4 << 20
+    assert log.last_line() == "last line"
+
+
+def test_what_earlier_starts_wrote_is_not_part_of_the_log_of_this_one(tmp_path) -> None:
+    path = tmp_path / "server.log"
+    path.write_text("earlier\n")
+    log = HostLog(path)
+    assert log.text() == ""
+    with open(path, "a") as file:
+        file.write("now\n")
+    assert log.text() == "now\n"
+    assert log.end() == f"end of {path}:\nnow"

@@ -1,0 +1,71 @@
+"""The official commands: every asked setting is in them, and the known traps are closed."""
+
+from pathlib import Path
+
+from benchbook.measure.commands import latency_argv, serve_argv, throughput_argv
+from benchbook.plan.workloads import LatencyWorkload, ServeWorkload, ThroughputWorkload
+
+RAW = Path("/results/raw.json")
+
+
+def value_of(argv, flag):
+    return argv[argv.index(flag) + 1]
+
+
+def make_serve_argv(**fields):
+    workload = ServeWorkload(
+        **{"input_len_tokens": 128, "output_len_tokens": 64, "num_prompts": 80, "max_concurrency": 8, **fields}
+    )
+    return serve_argv(
+        workload,
+        base_url="http://127.0.0.1:1",
+        model_name="tiny",
+        served_name="nonce",
+        tokenizer="/tiny",
+        seed=7,
+        raw_path=RAW,
+    )
+
+
+def test_serve_asks_for_lengths_by_the_flags_that_count():
+    argv = make_serve_argv()
+    assert value_of(argv, "--random-input-len") == "128" and value_of(argv, "--random-output-len") == "64"
+    assert "--input-len" not in argv
+
+
+def test_serve_saves_the_details_without_which_cut_streams_are_invisible():
+    argv = make_serve_argv()
+    assert "--save-detailed" in argv and value_of(argv, "--percentile-metrics") == "ttft,tpot,itl,e2el"
+
+
+def test_serve_sends_to_the_nonce_so_that_no_other_server_can_answer():
+    assert value_of(make_serve_argv(), "--served-model-name") == "nonce"
+
+
+def test_no_key_and_no_header_ever_stands_in_a_command():
+    assert not [word for word in make_serve_argv() if "key" in word.lower() or "header" in word.lower()]
+
+
+def test_an_absent_cap_or_rate_is_not_passed():
+    argv = make_serve_argv(max_concurrency=None, request_rate_rps=2.5)
+    assert "--max-concurrency" not in argv and value_of(argv, "--request-rate") == "2.5"
+    assert "--request-rate" not in make_serve_argv()
+
+
+def test_limits_become_goodput_in_milliseconds():
+    argv = make_serve_argv(slo_ttft_ms=500, slo_tpot_ms=50.5)
+    assert argv[argv.index("--goodput") + 1 :] == ["ttft:500", "tpot:50.5"]
+    assert "--goodput" not in make_serve_argv()
+
+
+def test_throughput_asks_for_lengths_by_the_flags_that_count():
+    workload = ThroughputWorkload(input_len_tokens=128, output_len_tokens=64, num_prompts=200)
+    argv = throughput_argv(workload, model_path="/tiny", engine_args={"enforce_eager": True}, seed=3, raw_path=RAW)
+    assert value_of(argv, "--random-input-len") == "128" and "--input-len" not in argv
+    assert value_of(argv, "--num-warmups") == "32" and argv[-1] == "--enforce-eager"
+
+
+def test_latency_uses_its_own_length_flags_which_do_count_there():
+    workload = LatencyWorkload(input_len_tokens=128, output_len_tokens=64, batch_size=8)
+    argv = latency_argv(workload, model_path="/tiny", engine_args={}, raw_path=RAW)
+    assert value_of(argv, "--input-len") == "128" and value_of(argv, "--num-iters") == "30"

@@ -1,0 +1,76 @@
+"""The committed notebooks: clean, parameterized, and made of prose and single calls."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+import benchbook
+from benchbook.errors import ExperimentError
+from benchbook.measure.notebook import NOTEBOOKS, check_parameters, notebooks_dir, parameters_of, source_sha256
+
+PATHS = sorted(notebooks_dir().glob("*.ipynb"))
+
+
+def cells_of(path, kind):
+    return [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == kind]
+
+
+def test_there_are_six_of_them():
+    assert [path.name[:2] for path in PATHS] == ["01", "02", "03", "04", "05", "06"]
+    assert set(NOTEBOOKS.values()) <= {path.name for path in PATHS}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_no_output_is_committed(path):
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in cells_of(path, "code"))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_every_parameter_has_a_literal_default_on_one_line_with_its_meaning(path):
+    (tagged,) = [cell for cell in cells_of(path, "code") if "parameters" in cell["metadata"].get("tags", [])]
+    lines = "".join(tagged["source"]).splitlines()
+    assert len(parameters_of(path)) == len(lines)
+    for line in lines:
+        assert "=" not in line.partition("#")[2], f"Papermill does not see a parameter with '=' in its comment: {line}"
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_code_is_calls_of_the_public_names_only(path):
+    for cell in cells_of(path, "code"):
+        source = "".join(cell["source"])
+        assert len(source.splitlines()) <= 12 or "parameters" in cell["metadata"].get("tags", [])
+        assert not any(line.startswith(("!", "%")) for line in source.splitlines())
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("benchbook"):
+                assert node.module == "benchbook" and {alias.name for alias in node.names} <= set(benchbook.__all__)
+
+
+def test_an_unknown_parameter_is_an_error_that_names_the_nearest():
+    with pytest.raises(ExperimentError, match="max_concurency.*did you mean 'max_concurrency'"):
+        check_parameters(notebooks_dir() / NOTEBOOKS["serve"], {"max_concurency": 64})
+
+
+def test_prose_may_change_without_making_records_stale(tmp_path):
+    notebook = json.loads(PATHS[2].read_text())
+    copy = tmp_path / "copy.ipynb"
+    notebook["cells"][0]["source"] = "other prose"
+    copy.write_text(json.dumps(notebook))
+    assert source_sha256(copy) == source_sha256(PATHS[2])
+    notebook["cells"][-1]["source"] = "other_code()"
+    copy.write_text(json.dumps(notebook))
+    assert source_sha256(copy) != source_sha256(PATHS[2])
+
+
+def test_a_public_name_that_does_not_exist_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="bench_sevre"):
+        benchbook.bench_sevre
+
+
+def test_every_public_name_can_be_had():
+    assert all(getattr(benchbook, name) is not None for name in benchbook.__all__)
+
+
+def test_notebooks_lie_beside_the_package():
+    assert notebooks_dir() == Path(__file__).parents[2] / "notebooks"

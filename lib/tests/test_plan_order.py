@@ -1,0 +1,89 @@
+"""The order of work, its seeds and its estimate."""
+
+from __future__ import annotations
+
+import itertools
+
+from benchbook.plan import (
+    Case,
+    FirstRequestWorkload,
+    LatencyWorkload,
+    ServeWorkload,
+    ThroughputWorkload,
+    estimate_s,
+    job_seed,
+    rounds,
+)
+
+LENGTHS = {"input_len_tokens": 128, "output_len_tokens": 64}
+WORKLOADS = [
+    *(LatencyWorkload(**LENGTHS, batch_size=size) for size in (1, 8)),
+    *(ServeWorkload(**LENGTHS, max_concurrency=cap, num_prompts=80) for cap in (1, 2, 4, 8, 16)),
+    FirstRequestWorkload(),
+    ThroughputWorkload(**LENGTHS, num_prompts=200),
+]
+CASES = [Case(launch, workload) for launch in ("a", "b") for workload in WORKLOADS]
+
+
+def test_a_launch_is_one_server_and_then_one_engine():
+    blocks = rounds(CASES, 2, 0)
+    assert [(block.launch, block.host_kind) for block in blocks] == [
+        ("a", "server"),
+        ("a", "engine"),
+        ("b", "server"),
+        ("b", "engine"),
+    ]
+    assert all(
+        job.host_kind == block.host_kind == job.case.workload.host_kind for block in blocks for job in block.jobs
+    )
+
+
+def test_a_host_that_no_case_needs_is_not_started():
+    assert [block.host_kind for block in rounds([CASES[0]], 1, 0)] == ["engine"]
+    assert rounds([], 3, 0) == ()
+
+
+def test_every_case_is_measured_once_a_round():
+    server = rounds(CASES, 3, 0)[0]
+    assert [job.repeat for job in server.jobs] == [0] * 6 + [1] * 6 + [2] * 6
+    for start in (0, 6, 12):
+        assert len({job.case for job in server.jobs[start : start + 6]}) == 6
+
+
+def test_rounds_differ_in_order_and_the_first_request_leads_each():
+    server = rounds(CASES, 3, 0)[0]
+    orders = [[job.case.case_id for job in server.jobs if job.repeat == repeat] for repeat in range(3)]
+    assert len({tuple(order) for order in orders}) == 3
+    assert all(order[0] == "a,first_request" for order in orders)
+
+
+def test_no_case_is_measured_twice_in_a_row():
+    for seed in range(50):
+        for block in rounds(CASES, 5, seed):
+            assert all(left.case != right.case for left, right in itertools.pairwise(block.jobs))
+
+
+def test_the_same_seed_gives_the_same_order_and_another_seed_another():
+    assert rounds(CASES, 3, 7) == rounds(list(CASES), 3, 7)
+    assert rounds(CASES, 3, 7) != rounds(CASES, 3, 8)
+
+
+def test_every_job_has_a_seed_of_its_own_that_vllm_can_take():
+    seeds = [job.seed for block in rounds(CASES, 20, 0) for job in block.jobs]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**31 - 1 for seed in seeds)
+
+
+def test_a_seed_stays_when_cases_are_added():
+    before = {(job.case, job.repeat): job.seed for block in rounds(CASES[:3], 2, 5) for job in block.jobs}
+    after = {(job.case, job.repeat): job.seed for block in rounds(CASES, 3, 5) for job in block.jobs}
+    assert before.items() <= after.items()
+    assert before[CASES[0], 1] == job_seed(5, CASES[0].case_id, 1)
+
+
+def test_an_estimate_grows_with_starts_and_jobs_and_prefers_what_was_measured():
+    one, two = rounds([CASES[0]], 1, 0), rounds([CASES[0]], 2, 0)
+    assert 0 < estimate_s(one, {}) < estimate_s(two, {})
+    history = {CASES[0].case_id: 2.0, ("start", "a", "engine"): 100.0}
+    assert estimate_s(two, history) == 104.0
+    assert estimate_s((), history) == 0

@@ -1,0 +1,104 @@
+"""What a workload accepts, what it derives, and how it names itself."""
+
+from __future__ import annotations
+
+import pickle
+import re
+
+import pytest
+
+from benchbook.errors import ExperimentError
+from benchbook.plan import WORKLOADS, FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload
+
+LENGTHS = {"input_len_tokens": 128, "output_len_tokens": 64}
+SERVE = LENGTHS | {"num_prompts": 80}
+
+
+def refusal_of(model, **fields) -> str:
+    with pytest.raises(ExperimentError) as caught:
+        model(**fields)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    return message
+
+
+def test_the_four_benchmarks_have_a_workload_each():
+    assert list(WORKLOADS) == ["first_request", "serve", "latency", "throughput"]
+
+
+def test_a_workload_names_its_axes():
+    assert (
+        ServeWorkload(**SERVE, max_concurrency=8).axes_text() == "serve,lengths=128x64,max_concurrency=8,num_prompts=80"
+    )
+    assert LatencyWorkload(**LENGTHS, batch_size=1).axes_text() == "latency,lengths=128x64,batch_size=1"
+    assert FirstRequestWorkload().axes_text() == "first_request"
+
+
+def test_whatever_differs_from_a_default_is_in_the_axes():
+    text = ServeWorkload(**SERVE, request_rate_rps=2, range_ratio=0.25, slo_ttft_ms=1e21).axes_text()
+    assert text == "serve,lengths=128x64,num_prompts=80,range_ratio=0.25,request_rate_rps=2,slo_ttft_ms=1e21"
+
+
+def test_a_prompt_of_any_text_stays_path_safe_and_distinct():
+    texts = {FirstRequestWorkload(prompt=prompt).axes_text() for prompt in ("../x", "a\nb", "ü", "a b")}
+    assert len(texts) == 4
+    assert all(re.fullmatch(r"[A-Za-z0-9_.,=x-]+", text) for text in texts)
+
+
+def test_an_unbounded_load_is_refused():
+    message = refusal_of(ServeWorkload, **SERVE)
+    assert message == "ServeWorkload: workload is unbounded: set max_concurrency, request_rate_rps, or both"
+
+
+def test_burstiness_without_a_rate_is_refused():
+    assert "no effect" in refusal_of(ServeWorkload, **SERVE, max_concurrency=8, burstiness=0.5)
+
+
+def test_a_misspelt_field_is_refused_with_the_nearest_one():
+    message = refusal_of(LatencyWorkload, **LENGTHS, batchsize=8)
+    assert message.startswith("LatencyWorkload: batchsize: 8: unknown key; did you mean 'batch_size'?")
+
+
+@pytest.mark.parametrize("value", ["8", True, 8.0, 0, -1, [8], float("nan")])
+def test_what_is_no_count_is_refused(value):
+    assert refusal_of(ServeWorkload, **SERVE, max_concurrency=value).startswith("ServeWorkload: max_concurrency: ")
+
+
+@pytest.mark.parametrize("value", ["2", True, 0, -0.5, float("inf"), float("nan")])
+def test_what_is_no_rate_is_refused(value):
+    assert refusal_of(ServeWorkload, **SERVE, request_rate_rps=value).startswith("ServeWorkload: request_rate_rps: ")
+
+
+def test_a_workload_cannot_be_changed():
+    workload = ServeWorkload(**SERVE, max_concurrency=8)
+    with pytest.raises(ValueError, match="frozen"):
+        workload.num_prompts = 1
+
+
+def test_a_workload_survives_a_record_and_a_pickle():
+    workload = ServeWorkload(**SERVE, max_concurrency=8, slo_ttft_ms=500)
+    assert ServeWorkload(**workload.model_dump()) == workload
+    assert ServeWorkload.model_validate_json(workload.model_dump_json()) == workload
+    assert pickle.loads(pickle.dumps(workload)) == workload
+    assert len({workload, ServeWorkload(**workload.model_dump())}) == 1
+
+
+def test_warming_up_reaches_the_concurrency_that_is_measured():
+    assert ServeWorkload(**SERVE, max_concurrency=8).warmup_prompts == 8
+    assert ServeWorkload(**SERVE, request_rate_rps=1.0).warmup_prompts == 1
+    assert ServeWorkload(**SERVE, max_concurrency=8, num_warmup_prompts=0).warmup_prompts == 0
+
+
+def test_throughput_warms_up_with_few_prompts():
+    assert ThroughputWorkload(**LENGTHS, num_prompts=200).warmup_prompts == 32
+    assert ThroughputWorkload(**LENGTHS, num_prompts=4).warmup_prompts == 4
+    assert ThroughputWorkload(**LENGTHS, num_prompts=4, num_warmup_prompts=0).warmup_prompts == 0
+
+
+def test_the_tokens_of_the_longest_request_are_known():
+    assert LatencyWorkload(**LENGTHS, batch_size=8).max_request_tokens == 192
+    assert ThroughputWorkload(**LENGTHS, num_prompts=8).max_request_tokens == 192
+    assert FirstRequestWorkload(max_tokens=100).max_request_tokens == 101
+    assert ServeWorkload(**SERVE, max_concurrency=8).max_request_tokens == 192
+    # vLLM draws up to ceil(128 * 1.1) + ceil(64 * 1.1) = 141 + 71
+    assert ServeWorkload(**SERVE, max_concurrency=8, range_ratio=0.1).max_request_tokens == 212

@@ -1,0 +1,36 @@
+"""The tables of the README are made from the code that they describe."""
+
+from pathlib import Path
+
+from benchbook.judge.catalogue import CODES
+from benchbook.records.metrics import METRICS
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+ELSEWHERE = ("median_", "std_", "p90_", "p95_", "p99_")  # said in one sentence below the table
+
+
+def metric_rows():
+    """Return the rows of the README's metric table."""
+    shown = [
+        metric
+        for metric in METRICS
+        if not metric.key.startswith(ELSEWHERE) and not metric.key.endswith("_batch_latency_s")
+    ]
+    shown += [metric for metric in METRICS if metric.key in ("avg_batch_latency_s", "p50_batch_latency_s")]
+    return [
+        f"| `{metric.key}` | {', '.join(metric.benchmarks)} | {metric.unit} | {metric.direction} | {metric.formula} |"
+        for metric in shown
+    ]
+
+
+def reason_rows():
+    """Return the rows of the README's table of reason codes."""
+    return [f"| `{code.code}` | {code.severity} | {code.meaning} | {code.remedy} |" for code in CODES]
+
+
+def test_the_metric_table_is_that_of_the_code():
+    assert "\n".join(metric_rows()) in README
+
+
+def test_the_reason_table_is_that_of_the_catalogue():
+    assert "\n".join(reason_rows()) in README

@@ -1,0 +1,128 @@
+"""The figures: what is drawn, what the caption says, and runs that have little or too much to draw."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import pytest
+from report_runs import LENGTHS, failed, judged, make_run
+
+from benchbook.report.figures import floor_figure, latency_figure, throughput_figure, tradeoff_figure
+from benchbook.report.lines import MAX_LINES, serve_lines
+from benchbook.report.run import load_run
+
+FIGURES = (throughput_figure, latency_figure, tradeoff_figure, floor_figure)
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def legend_texts(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_captions_name_axes_units_direction_repeats_and_what_was_fixed(tmp_path):
+    run = load_run(make_run(tmp_path))
+    for draw in FIGURES:
+        _, caption = draw(run)
+        assert "er is better)" in caption
+        assert "2 repeats a point" in caption
+        assert "Fixed: burstiness 1, num_prompts 10 for each request in flight" in caption.replace(
+            "temperature 0, ", ""
+        )
+
+
+def test_axes_carry_units_and_plain_concurrencies(tmp_path):
+    figure, _ = throughput_figure(load_run(make_run(tmp_path)))
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    assert axes.get_ylabel() == "Output throughput (tok/s)"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "4", "8"]
+    assert axes.get_ylim()[0] == 0
+
+
+@pytest.mark.parametrize("launches", [("eager",), ("eager", "compiled")])
+def test_no_two_lines_share_a_marker(tmp_path, launches):
+    run = load_run(make_run(tmp_path, launches=launches))
+    figure, _ = throughput_figure(run)
+    handles = [
+        handle
+        for handle in figure.legends[0].legend_handles
+        if handle.get_label() in {line.label for line in run.lines}
+    ]
+    assert len(handles) == len(launches) * len(LENGTHS)
+    assert len({handle.get_marker() for handle in handles}) == len(handles)
+
+
+def test_doubtful_repeats_are_explained_in_the_legend_only_where_they_occur(tmp_path):
+    def change(record):
+        severity = {"=1,": "suspect", "=8,": "invalid"}.get(record.identity.case_id.split("max_concurrency")[-1][:3])
+        return judged(record, severity, "odd", "because") if record.benchmark == "serve" and severity else record
+
+    sound, odd = (throughput_figure(load_run(make_run(tmp_path / name, change=how)))[0]
+                  for name, how in (("sound", lambda record: record), ("odd", change)))  # fmt: skip
+    assert not any("SUSPECT" in text or "INVALID" in text for text in legend_texts(sound))
+    assert any("SUSPECT" in text for text in legend_texts(odd))
+    assert any("INVALID" in text for text in legend_texts(odd))
+
+
+def test_one_repeat_says_that_its_spread_is_unknown(tmp_path):
+    _, caption = throughput_figure(load_run(make_run(tmp_path, repeats=1)))
+    assert "1 repeat a point, spread unknown" in caption
+
+
+def test_a_single_concurrency_can_be_drawn(tmp_path):
+    run = load_run(make_run(tmp_path, concurrencies=(8,), repeats=1))
+    for draw in FIGURES:
+        figure, _ = draw(run)
+        figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize("options", [{"change": failed}, {"benchmarks": ("latency", "throughput")}])
+def test_a_run_without_measured_serve_cases_has_no_figure(tmp_path, options):
+    run = load_run(make_run(tmp_path, **options))
+    assert [draw(run) for draw in FIGURES] == [None] * len(FIGURES)
+
+
+def test_without_a_latency_case_of_the_same_lengths_there_is_no_floor_figure(tmp_path):
+    run = load_run(make_run(tmp_path, benchmarks=("first_request", "serve")))
+    assert floor_figure(run) is None
+    assert throughput_figure(run) is not None
+
+
+def test_only_invalid_repeats_still_show_as_crosses(tmp_path):
+    def change(record):
+        return judged(record, "invalid", "requests_failed", "all of them")
+
+    figure, caption = throughput_figure(load_run(make_run(tmp_path, change=change)))
+    figure.draw_without_rendering()
+    assert "0 repeats a point" in caption
+
+
+def test_the_limit_of_the_slo_is_drawn_where_it_applies(tmp_path):
+    figure, caption = latency_figure(load_run(make_run(tmp_path, slo={"p99_ttft_ms": 40.0})))
+    assert "limit of the SLO" in legend_texts(figure)
+    assert "the SLO's limit" in caption
+
+
+def test_more_lines_than_can_be_told_apart_are_cut_to_the_highest_and_said_so(tmp_path):
+    launches = tuple(f"launch{number}" for number in range(6))
+    run = load_run(make_run(tmp_path, launches=launches, concurrencies=(1, 8), repeats=1, benchmarks=("serve",)))
+    _, caption = throughput_figure(run)
+    assert (len(run.lines), run.num_lines) == (MAX_LINES, 12)
+    assert "8 of 12 lines" in caption
+    every_line, _ = serve_lines(run.table, limit=100)
+    peaks = {line.key: line.points("output_throughput_tok_s")["mean"].max() for line in every_line}
+    assert {line.key for line in run.lines} == set(sorted(peaks, key=peaks.get)[-MAX_LINES:])
+
+
+def test_a_further_axis_splits_a_line(tmp_path):
+    def change(record):
+        return record.model_copy(update={"workload": {**record.workload, "temperature": 0.5 * record.identity.repeat}})
+
+    labels = [line.label for line in load_run(make_run(tmp_path, change=change)).lines]
+    assert labels[:2] == ["128 in / 64 out, temperature=0.0", "128 in / 64 out, temperature=0.5"]

@@ -1,0 +1,139 @@
+"""The sentences of a report: right numbers, rules that are said, contradictions that are named."""
+
+import pandas as pd
+import pytest
+from report_runs import failed, judged, make_run
+
+from benchbook.report.answer import RANDOM_WEIGHTS, answer, caveats, slo_sentences, threats
+from benchbook.report.reading import latency_reading, stops_scaling_at, throughput_reading, tradeoff_reading
+from benchbook.report.references import references
+from benchbook.report.run import load_run
+
+
+def scaled(record, key, factor):
+    return record.model_copy(update={"values": {**record.values, key: record.values[key] * factor}})
+
+
+@pytest.mark.parametrize(
+    ("means", "stop"),
+    [
+        ({1: 100, 2: 190, 4: 300, 8: 310, 16: 305}, 4),
+        ({1: 100, 2: 190, 4: 300}, None),
+        ({1: 100, 2: 101, 4: 300}, None),  # a slow step before a fast one is no stop
+        ({8: 100}, None),
+        ({1: 100, 16: 140}, 1),  # 1.088 a doubling
+        ({1: 100, 16: 150}, None),  # 1.107 a doubling
+    ],
+)
+def test_scaling_stops_where_every_further_doubling_adds_less_than_a_tenth(means, stop):
+    assert stops_scaling_at(pd.Series(means)) == stop
+
+
+def test_the_answer_begins_with_the_peak_its_spread_and_its_concurrency(tmp_path):
+    run = load_run(make_run(tmp_path))
+    peak = run.table.query("input_len_tokens == 128 and max_concurrency == 8")["output_throughput_tok_s"].mean()
+    headline, scaling, latency = answer(run)
+    assert headline.startswith(f"Output throughput peaks at {peak:,.0f} ± ")
+    assert headline.endswith("(2 repeats) with 8 requests in flight (eager, 128 in / 64 out).")
+    assert "still scales at 8" in scaling
+    assert "median TTFT is" in latency
+
+
+def test_one_repeat_says_that_its_spread_is_unknown(tmp_path):
+    run = load_run(make_run(tmp_path, repeats=1, concurrencies=(8,)))
+    assert "(1 repeat, spread unknown)" in answer(run)[0]
+    assert "the only concurrency tried" in answer(run)[0]
+    assert any("measured once" in sentence for sentence in caveats(run))
+
+
+def test_a_run_that_measured_nothing_names_the_most_frequent_cause(tmp_path):
+    run = load_run(make_run(tmp_path, change=failed))
+    assert answer(run) == [
+        "Nothing was measured: 24 repeats failed and 0 are missing. The most frequent cause is out_of_memory."
+    ]
+
+
+def test_a_run_without_serve_cases_answers_with_its_offline_numbers(tmp_path):
+    (headline,) = answer(load_run(make_run(tmp_path, benchmarks=("latency", "throughput"))))
+    assert "no throughput curve" in headline
+    assert "throughput mode reaches 1,4" in headline
+    assert "a batch of 8 takes" in headline
+
+
+def test_random_weights_are_said(tmp_path):
+    assert RANDOM_WEIGHTS in caveats(load_run(make_run(tmp_path)))
+
+
+def test_failed_missing_and_doubtful_repeats_are_said(tmp_path):
+    def change(record):
+        if record.benchmark == "latency":
+            return failed(record)
+        if record.benchmark == "throughput":
+            return judged(record, "suspect", "cold", "first use") if record.identity.repeat else None
+        return record
+
+    said = " ".join(caveats(load_run(make_run(tmp_path, change=change, state="interrupted"))))
+    assert "4 failed and 1 missing repeats are in no figure" in said
+    assert "1 measured repeat is SUSPECT" in said
+    assert "interrupted" in said
+
+
+def test_the_slo_allows_only_cases_whose_every_repeat_stays_within_it(tmp_path):
+    def change(record):  # one slow repeat spoils its case
+        is_spoiled = "max_concurrency=4" in record.identity.case_id and record.identity.repeat == 1
+        return scaled(record, "p99_ttft_ms", 10) if is_spoiled else record
+
+    run = load_run(make_run(tmp_path, change=change, slo={"p99_ttft_ms": 45.0}))
+    (sentence,) = slo_sentences(run)
+    assert "p99 TTFT at most 45 ms" in sentence
+    assert sentence.endswith("with 2 requests in flight (eager, 128 in / 64 out).")
+
+
+def test_an_slo_that_nothing_meets_or_that_no_metric_has_is_said(tmp_path):
+    run = load_run(make_run(tmp_path, slo={"p99_ttft_ms": 1.0, "p99_latency": 3.0}))
+    unknown, none_within = slo_sentences(run)
+    assert "p99_latency cannot be checked" in unknown
+    assert none_within.startswith("No case stays within the SLO")
+
+
+def test_a_ceiling_below_serving_is_a_contradiction(tmp_path):
+    def change(record):
+        return scaled(record, "output_throughput_tok_s", 0.3) if record.benchmark == "throughput" else record
+
+    first = references(load_run(make_run(tmp_path, change=change)))[0]
+    assert first.startswith("Contradiction. 128 in / 64 out: throughput mode reaches")
+    assert "64 prompts do not fill the engine" in first
+
+
+def test_a_floor_above_the_latency_under_load_is_a_contradiction(tmp_path):
+    def change(record):
+        return scaled(record, "avg_batch_latency_s", 2) if record.benchmark == "latency" else record
+
+    first = references(load_run(make_run(tmp_path, change=change)))[0]
+    assert first.startswith("Contradiction. 128 in / 64 out: one batch of one takes")
+
+
+def test_serving_within_its_bounds_is_compared_with_both(tmp_path):
+    ceiling, floor = references(load_run(make_run(tmp_path)))
+    assert "98% of throughput mode" in ceiling
+    assert "1.21 times as long" in floor
+
+
+def test_every_line_is_read_once_in_each_reading(tmp_path):
+    run = load_run(make_run(tmp_path, launches=("eager", "compiled")))
+    for reading in (throughput_reading, latency_reading, tradeoff_reading):
+        sentences = reading(run)
+        assert [sentence.split(":")[0] for sentence in sentences] == [line.label for line in run.lines]
+
+
+def test_a_p99_of_few_requests_is_a_threat(tmp_path):
+    assert any("as few as 10 requests" in sentence for sentence in threats(load_run(make_run(tmp_path))))
+
+
+def test_serve_cases_without_a_concurrency_are_said_to_be_in_no_figure(tmp_path):
+    def change(record):
+        return record.model_copy(update={"workload": {**record.workload, "max_concurrency": None}})
+
+    run = load_run(make_run(tmp_path, change=change))
+    assert run.lines == []
+    assert any("8 serve cases without a concurrency" in sentence for sentence in caveats(run))

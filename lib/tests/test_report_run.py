@@ -1,0 +1,61 @@
+"""A run as the report reads it: the plan against the records."""
+
+import pytest
+from report_runs import failed, make_run
+
+from benchbook.errors import ExperimentError
+from benchbook.records.store import Store
+from benchbook.report.run import load_run
+
+
+def is_first_serve(record):
+    return record.benchmark == "serve" and "max_concurrency=1," in record.identity.case_id
+
+
+def test_measured_failed_and_missing_repeats_are_counted(tmp_path):
+    def change(record):
+        if record.benchmark == "throughput":
+            return failed(record)
+        return None if is_first_serve(record) and record.identity.repeat == 1 else record
+
+    run = load_run(make_run(tmp_path, change=change))
+    assert len(run.records) == 22
+    assert len(run.failures) == 2
+    assert sorted(run.missing.values()) == [1, 1]
+    assert sum(run.verdicts.values()) == 20
+
+
+def test_a_record_of_an_older_plan_is_left_out_and_counted(tmp_path):
+    run_dir = make_run(tmp_path)
+    store = Store(run_dir)
+    stale = store.records()[0]
+    changed = stale.identity.model_copy(update={"fingerprint": "f" * 64})
+    store.save(f"{stale.identity.case_id}-ffffffff", stale.model_copy(update={"identity": changed}))
+    run = load_run(run_dir)
+    assert (len(run.records), run.num_stale) == (24, 1)
+
+
+def test_records_come_in_the_order_of_the_plan(tmp_path):
+    run = load_run(make_run(tmp_path, concurrencies=(1, 2, 16)))
+    assert list(dict.fromkeys(run.table["case_id"])) == [case["case_id"] for case in run.plan]
+
+
+def test_a_cut_record_counts_as_missing(tmp_path):
+    run_dir = make_run(tmp_path)
+    path = next(run_dir.glob("cases/*/repeat=0/record.json"))
+    path.write_text(path.read_text()[:100])
+    assert sum(load_run(run_dir).missing.values()) == 1
+
+
+def test_a_folder_without_a_run_is_refused_with_what_to_do(tmp_path):
+    with pytest.raises(ExperimentError, match="benchbook list"):
+        load_run(tmp_path)
+
+
+def test_random_weights_are_known_from_the_launches_or_the_records(tmp_path):
+    run_dir = make_run(tmp_path)
+    assert load_run(run_dir).has_random_weights
+    header = Store(run_dir).header()
+    header["launches"]["eager"]["model"]["random_weights"] = False
+    Store(run_dir).write_header(header)
+    assert load_run(run_dir).has_random_weights  # the records' hosts say so too

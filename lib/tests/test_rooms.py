@@ -1,0 +1,66 @@
+"""The rooms of the design: who may import whom, and what the command line may not wait for."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "benchbook"
+# judge may be used by measure: a record is judged before it is written, so that none exists without a verdict.
+ALLOWED = {
+    "plan": set(),
+    "hosts": set(),
+    "records": set(),
+    "measure": {"plan", "hosts", "records", "judge"},
+    "judge": {"records"},
+    "report": {"records", "judge"},
+}
+HEAVY = ("vllm", "torch", "pandas", "numpy", "papermill", "matplotlib", "transformers", "nbconvert")
+
+
+def _imported_rooms(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+    return {name.split(".")[1] for name in names if name.startswith("benchbook.")} & set(ALLOWED)
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_no_import_runs_up_the_table_of_rooms(room):
+    for path in (PACKAGE / room).glob("*.py"):
+        assert _imported_rooms(path) <= ALLOWED[room] | {room}, path
+
+
+@pytest.mark.parametrize("command", [["--help"], ["plan", "experiments/quickstart.yaml"], ["list"], ["ps"]])
+def test_light_commands_import_nothing_heavy(command, tmp_path):
+    script = (
+        "import sys; from benchbook.cli import app\n"
+        f"try: app({command!r})\nexcept SystemExit: pass\n"
+        f"heavy = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "assert not heavy, heavy"
+    )
+    root = PACKAGE.parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PATH": "", "HOME": str(tmp_path), "PYTHONPATH": str(PACKAGE.parent)},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_public_function_and_class_says_what_you_get():
+    missing = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            is_definition = isinstance(node, ast.FunctionDef | ast.ClassDef)
+            if is_definition and not node.name.startswith("_") and not ast.get_docstring(node) and node.col_offset == 0:
+                missing.append(f"{path.name}:{node.lineno} {node.name}")
+    assert not missing

@@ -1,0 +1,260 @@
+"""The runner: every repeat becomes a record, failures are retried and kept, runs continue where they stopped."""
+
+import os
+import signal
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from benchbook.errors import Cause, HostDiedError, HostStartError, StoreError
+from benchbook.measure import runner as runner_module
+from benchbook.measure.interrupts import stop_signals_as_interrupt
+from benchbook.measure.planning import RunPlan, stale_records
+from benchbook.measure.recording import Recording
+from benchbook.measure.runner import FAILED, FINISHED, INTERRUPTED, MAX_ATTEMPTS, MAX_HOST_STARTS, Runner
+from benchbook.measure.session import unfinished_run
+from benchbook.plan.experiment import load_experiment
+from benchbook.records.record import Failure, Outcome, Record, Verdict
+from benchbook.records.store import RECORD_FILE, Store
+
+EXPERIMENT = """
+question: Does it hold?
+model: {model}
+launches:
+  eager: {{args: {{max_model_len: {max_model_len}}}}}
+benchmarks:
+  - first_request: {{}}
+  - serve: {{max_concurrency: [1, 2], lengths: [[8, 4]], num_prompts: 4}}
+  - latency: {{batch_size: 1, lengths: [[8, 4]]}}
+repeats: 2
+"""
+CAUSE = Cause("out_of_memory", "torch.OutOfMemoryError", "lower the utilisation")
+
+
+@dataclass
+class Listener:
+    """Remembers what it was told."""
+
+    lines: list[str] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    already_done: int = 0
+
+    def begin(self, total, already_done, eta_s):
+        self.already_done = already_done
+
+    def say(self, text):
+        self.lines.append(text)
+
+    def working_on(self, what):
+        pass
+
+    def recorded(self, record, wall_s):
+        self.records.append(record)
+
+    def end(self):
+        pass
+
+
+@dataclass
+class Host:
+    """A ready host that can be told to die."""
+
+    facts: dict = field(default_factory=lambda: {"kind": "server"})
+    parameters: dict = field(default_factory=dict)
+    env: dict = field(default_factory=dict)
+    is_dead: bool = False
+
+    def check_alive(self):
+        if self.is_dead:
+            raise HostDiedError("the server died", Cause("killed_by_signal", "exit code -9", "see dmesg"))
+
+
+class Bench:
+    """A bench of hosts and a scripted `run_job`: what happens on the n-th call is up to the test."""
+
+    def __init__(self, tmp_path, monkeypatch):
+        self.tmp_path, self.starts, self.calls = tmp_path, Counter(), []
+        self.model = tmp_path / "model"
+        self.model.mkdir()
+        (self.model / "config.json").write_text("{}")
+        self.start_error, self.on_call = None, {}
+        monkeypatch.setattr(runner_module, "run_job", self.run_job)
+        self.host = None
+
+    @contextmanager
+    def open_host(self, launch, kind, store, ready_timeout_s):
+        self.starts[kind] += 1
+        if self.start_error:
+            raise self.start_error
+        self.host = Host()
+        yield self.host
+
+    def run_job(self, job, host, folder, identity, limits):
+        self.calls.append((job.case.case_id, job.repeat, identity.attempt))
+        recording = Recording(job.case.workload, folder / RECORD_FILE, {"identity": identity.model_dump()})
+        action = self.on_call.get(len(self.calls))
+        if action:
+            action(self)
+            return recording.fail(
+                Outcome.NOTEBOOK_FAILED, Failure(code="notebook_raised", evidence="ValueError", hint="")
+            )
+        raw = {
+            "completed": 4,
+            "total_input_tokens": 32,
+            "total_output_tokens": 16,
+            "text": "w1",
+            "latencies": [1.0] * 30,
+        }
+        return recording.finish(raw, host={}, way="test").record
+
+    def plan(self, max_model_len=512):
+        path = self.tmp_path / "small.yaml"
+        path.write_text(EXPERIMENT.format(model=self.model, max_model_len=max_model_len))
+        return RunPlan.of(load_experiment(path))
+
+    def runner(self, store=None, plan=None):
+        store = store or Store.create(self.tmp_path / "results", "small")
+        runner = Runner(plan or self.plan(), store, Listener(), "benchbook run small.yaml", self.open_host)
+        if (store.run_dir / "run.json").exists():
+            runner.header = store.header()
+        return runner
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    return Bench(tmp_path, monkeypatch)
+
+
+def test_one_start_serves_all_cases_of_a_launch_and_each_repeat_is_a_record(bench):
+    runner = bench.runner()
+    assert runner.execute() == FINISHED
+    assert bench.starts == {"server": 1, "engine": 1}
+    assert len(runner.store.records()) == 8 and len(runner.listener.records) == 8
+
+
+def test_repeats_are_interleaved_never_back_to_back(bench):
+    bench.runner().execute()
+    online = [case_id for case_id, _, _ in bench.calls[:6]]
+    assert len(set(online[:3])) == 3 and all(first != second for first, second in zip(online, online[1:]))
+
+
+def test_a_failed_repeat_is_tried_once_more_and_both_attempts_are_kept(bench):
+    bench.on_call = {1: lambda bench: None}
+    runner = bench.runner()
+    assert runner.execute() == FINISHED
+    assert bench.calls[0][:2] == bench.calls[1][:2] and [call[2] for call in bench.calls[:2]] == [1, 2]
+    assert len(list(runner.store.run_dir.glob("cases/*/repeat=*,attempt=1/record.json"))) == 1
+
+
+def test_a_repeat_that_keeps_failing_is_given_up_and_the_sweep_goes_on(bench):
+    bench.on_call = dict.fromkeys(range(1, MAX_ATTEMPTS + 1), lambda bench: None)
+    runner = bench.runner()
+    assert runner.execute() == FAILED
+    outcomes = Counter(record.outcome for record in runner.store.records())
+    assert outcomes == {Outcome.NOTEBOOK_FAILED: 1, Outcome.MEASURED: 7}
+
+
+def test_a_host_that_dies_is_started_again_for_the_cases_left(bench):
+    bench.on_call = {2: lambda bench: setattr(bench.host, "is_dead", True)}
+    runner = bench.runner()
+    assert runner.execute() == FINISHED
+    assert bench.starts["server"] == 2 and len(runner.store.records()) == 8
+
+
+def test_a_host_that_keeps_dying_leaves_records_that_say_so(bench):
+    bench.on_call = dict.fromkeys(range(1, 20), lambda bench: setattr(bench.host, "is_dead", True))
+    runner = bench.runner()
+    assert runner.execute() == FAILED
+    assert bench.starts == {"server": MAX_HOST_STARTS, "engine": MAX_HOST_STARTS}
+    failed = [record for record in runner.store.records() if record.outcome is Outcome.HOST_FAILED]
+    assert failed and all(record.failure.code == "killed_by_signal" for record in failed)
+    assert len(runner.store.records()) == 8, "every planned repeat has a record"
+
+
+def test_a_server_that_never_starts_is_a_record_for_each_of_its_cases(bench):
+    bench.start_error = HostStartError("server exited with code 1; end of log", CAUSE)
+    runner = bench.runner()
+    assert runner.execute() == FAILED
+    assert bench.starts["server"] == 1, "what could not start once is not started again"
+    assert {record.failure.code for record in runner.store.records()} == {"out_of_memory"}
+    assert all(record.verdict is Verdict.INVALID for record in runner.store.records())
+
+
+def interrupt(bench):
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupted_run_says_so_and_continues_where_it_stopped(bench):
+    bench.on_call = {4: interrupt}
+    first = bench.runner()
+    assert first.execute() == INTERRUPTED
+    kept = len(first.store.records())
+    store = unfinished_run(bench.tmp_path / "results", "small")
+    assert store is not None and store.run_id == first.store.run_id and kept == 3
+    bench.on_call = {}
+    second = bench.runner(store)
+    assert second.execute() == FINISHED
+    assert second.listener.already_done == 3 and len(second.listener.records) == 5
+    measured = [call[:2] for call in bench.calls if call not in bench.calls[3:4]]
+    assert len(measured) == len(set(measured)), "no repeat is measured twice"
+
+
+def test_a_finished_run_is_not_continued(bench):
+    bench.runner().execute()
+    assert unfinished_run(bench.tmp_path / "results", "small") is None
+
+
+def test_a_cut_record_is_measured_again(bench):
+    first = bench.runner()
+    first.execute()
+    path = next(first.store.run_dir.glob("cases/*/repeat=0/record.json"))
+    path.write_text(path.read_text()[:100])
+    second = bench.runner(first.store)
+    assert second.execute() == FINISHED and len(second.listener.records) == 1
+
+
+def test_a_changed_launch_makes_records_stale_and_names_what_changed(bench):
+    first = bench.runner()
+    first.execute()
+    plan = bench.plan(max_model_len=1024)
+    assert {tuple(changed) for _, changed in stale_records(first.store, plan)} == {("launch",)}
+    second = bench.runner(first.store, plan)
+    assert second.execute() == FINISHED
+    assert second.listener.already_done == 0 and len(second.listener.records) == 8
+
+
+def test_changed_weights_make_records_stale(bench):
+    first = bench.runner()
+    first.execute()
+    (bench.model / "config.json").write_text('{"hidden_size": 1}')
+    assert {tuple(changed) for _, changed in stale_records(first.store, bench.plan())} == {("model",)}
+
+
+def test_an_unchanged_experiment_has_no_stale_record(bench):
+    first = bench.runner()
+    first.execute()
+    assert stale_records(first.store, bench.plan()) == []
+
+
+def test_two_runs_of_one_folder_never_mix(bench):
+    runner = bench.runner()
+    with runner.store.locked(), pytest.raises(StoreError, match="another benchbook"):
+        bench.runner(runner.store).execute()
+
+
+def test_the_first_signal_interrupts_and_handlers_are_put_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), stop_signals_as_interrupt():
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_header_tells_starts_and_times(bench):
+    runner = bench.runner()
+    runner.execute()
+    header = runner.store.header()
+    assert header["state"] == FINISHED and header["wall_s"] > 0 and len(header["launches"]["eager"]["hosts"]) == 2
+    assert sum(row["repeats"] for row in header["plan"]) == 8

@@ -1,0 +1,50 @@
+"""Mean, spread and count of repeats, and how they are written."""
+
+import math
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchbook.judge.spread import Spread, number_text, plus_minus_text, spread_of, spread_text
+
+
+def test_one_repeat_has_no_standard_deviation():
+    assert spread_of([12.3]) == Spread(12.3, None, 1, 12.3, 12.3)
+
+
+def test_no_repeat_has_no_spread():
+    assert spread_of([]) is None
+    assert spread_of([None, math.nan]) is None
+
+
+def test_an_absent_value_is_not_counted_as_zero():
+    assert spread_of([10.0, None, 14.0, math.nan]) == Spread(12.0, statistics.stdev([10, 14]), 2, 10.0, 14.0)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
+def test_the_spread_agrees_with_the_statistics_module(values):
+    spread = spread_of(values)
+    assert spread.mean == pytest.approx(statistics.fmean(values))
+    assert spread.stdev == pytest.approx(statistics.stdev(values))
+    assert (spread.count, spread.minimum, spread.maximum) == (len(values), min(values), max(values))
+
+
+def test_the_text_of_a_spread_names_the_number_of_repeats():
+    assert spread_text(Spread(12.3, 0.4, 3, 12.0, 12.6), "ms") == "12.3 ± 0.4 ms (3 repeats)"
+    assert spread_text(Spread(12.3, None, 1, 12.3, 12.3)) == "12.3 (1 repeat, spread unknown)"
+
+
+def test_a_small_spread_is_not_rounded_to_none():
+    assert plus_minus_text(12.3, 0.004) == "12.3 ± 0.004"
+    assert plus_minus_text(12.3, 0.0) == "12.3 ± 0.0"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.01234, "0.0123"), (1.5, "1.50"), (12.34, "12.3"), (999.4, "999"), (12345.6, "12,346"), (None, "–"),
+     (math.nan, "–")],
+)  # fmt: skip
+def test_numbers_have_three_significant_digits_or_all_before_the_point(value, text):
+    assert number_text(value) == text
