@@ -1,0 +1,30 @@
+# Thin names for the commands of README.md. `make` alone lists them.
+VENV := $(abspath $(or $(BENCHBOOK_VENV),.venv))
+export PATH := $(VENV)/bin:$(PATH)
+
+.PHONY: help env quickstart unit test test-full bench lab
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env:  ## build or repair .venv for a CPU (2 minutes, 3 GB); does nothing when nothing changed
+	@environment/cpu/setup.sh
+
+quickstart: env  ## sweep a tiny model on a real vLLM on this CPU and write a report
+	$(VENV)/bin/benchbook run experiments/quickstart.yaml
+
+unit: env  ## the tests that need no vLLM: a minute and a half
+	$(VENV)/bin/pytest lib/tests -m "not integration"
+
+test: unit  ## all tests; the integration tests start the real vLLM: some twenty minutes
+	$(VENV)/bin/pytest lib/tests -m integration
+
+test-full: env  ## all tests and every row of their matrices: about an hour
+	BENCHBOOK_TEST_FULL=1 $(VENV)/bin/pytest lib/tests
+
+bench: env  ## what a case costs beside vLLM's own sweep, whether the numbers are the same, how reports grow: an hour
+	for each in online offline equality scale; do $(VENV)/bin/python lib/bench/$$each.py || exit 1; done
+
+# Jupyter refuses to run as root unless told; in a container one often is.
+lab: env  ## JupyterLab on 127.0.0.1, with a token
+	$(VENV)/bin/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
