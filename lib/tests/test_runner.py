@@ -231,6 +231,13 @@ def test_changed_weights_make_records_stale(bench):
     assert {tuple(changed) for _, changed in stale_records(first.store, bench.plan())} == {("model",)}
 
 
+def test_a_variable_exported_since_makes_records_stale(bench, monkeypatch):
+    first = bench.runner()
+    first.execute()
+    monkeypatch.setenv("VLLM_ATTENTION_BACKEND", "TORCH_SDPA")
+    assert {tuple(changed) for _, changed in stale_records(first.store, bench.plan())} == {("environment",)}
+
+
 def test_an_unchanged_experiment_has_no_stale_record(bench):
     first = bench.runner()
     first.execute()
