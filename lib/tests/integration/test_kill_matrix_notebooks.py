@@ -12,7 +12,16 @@ import time
 
 import nbformat
 import pytest
-from sweeps import FAKE_PACKAGE, IS_FULL, benchbook, marked_processes, wait_nothing_left
+from sweeps import (
+    FAKE_PACKAGE,
+    IS_FULL,
+    SMALL_SWEEP,
+    benchbook,
+    marked_processes,
+    read_until,
+    wait_nothing_left,
+    write_fake_sweep,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -158,5 +167,32 @@ def test_nothing_is_left_alive(vllm, state, ending, tmp_path):
     if ending not in ("normal end", "cell raises"):  # those have begun to end already
         assert len(marked_processes(tmp_path)) >= 4, "papermill, kernel, guardian and server are there"
     end(tmp_path, process, ending, ours)
-    assert wait_nothing_left(tmp_path, limit_s=15 + (10 if ending == "SIGTERM papermill" else 0)) == []
+    assert wait_nothing_left(tmp_path) == []
     process.wait(timeout=30)
+
+
+RUNNER_STATES = {
+    "starting": lambda line: "… starting the server" in line,
+    "ready": lambda line: "is ready after" in line,
+    "benchmark": lambda line: "… fake,serve" in line,
+}
+REAL_LAUNCH = (
+    "{enforce_eager: true, max_model_len: 4096, gpu_memory_utilization: 0.3, enable_prefix_caching: false}, "
+    "env: {VLLM_CPU_KVCACHE_SPACE: 1}"
+)
+
+
+@pytest.mark.parametrize("state", RUNNER_STATES)
+@pytest.mark.parametrize("vllm", ["fake", "real"] if IS_FULL else ["fake"])
+def test_a_killed_runner_leaves_nothing_alive(vllm, state, tmp_path):
+    long_answers = SMALL_SWEEP.replace("[[16, 8]], num_prompts: 2 per", "[[16, 1000]], num_prompts: 4 per")
+    file = write_fake_sweep(tmp_path, template=long_answers)
+    if vllm == "real":
+        text = (tmp_path / file).read_text().replace(str(tmp_path / "model"), "tiny")
+        (tmp_path / file).write_text(text.replace("{max_model_len: 4096}", REAL_LAUNCH))
+    process = benchbook(tmp_path, "run", file, fake=vllm == "fake")
+    read_until(process, RUNNER_STATES[state])
+    time.sleep(3.0 if state == "benchmark" else 1.0)  # into the state: a kernel starts before it sends anything
+    process.kill()
+    process.communicate()
+    assert wait_nothing_left(tmp_path) == []

@@ -3,9 +3,11 @@
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from sweeps import IS_FULL, SMALL_SWEEP, benchbook, marked_processes, read_until, wait_nothing_left, write_fake_sweep
@@ -17,6 +19,7 @@ pytestmark = pytest.mark.integration
 
 NUM_KILLS = 25 if IS_FULL else 8
 NUM_REPEATS = 24
+QUICKSTART = Path(__file__).parents[3] / "experiments" / "quickstart.yaml"
 
 
 def measured_files(folder):
@@ -38,37 +41,48 @@ def measured_files(folder):
 
 def check_whole(store):
     records = store.records()
-    assert len(records) == NUM_REPEATS and all(record.verdict == "VALID" for record in records)
+    assert len(records) == NUM_REPEATS and all(record.is_measured and record.verdict != "INVALID" for record in records)
     assert len({(record.identity.case_id, record.identity.repeat) for record in records}) == NUM_REPEATS
     assert len({record.identity.fingerprint for record in records}) == 12, (
         "one fingerprint a case: no other configuration"
     )
 
 
-def test_sweeps_killed_at_random_moments_end_whole(tmp_path):
+def kill_and_continue(folder, file, *, num_kills, within_s, fake):
+    """Kill the sweep of `file` at random moments, continue it each time, and check every run that this made."""
     chance = random.Random(20261123)
-    file, kills, sweeps = write_fake_sweep(tmp_path), 0, 0
-    kept = {}
-    while kills < NUM_KILLS or not sweeps:
-        process = benchbook(tmp_path, "run", file, fake=True)
+    kills, sweeps, kept = 0, 0, {}
+    while kills < num_kills or not sweeps:
+        process = benchbook(folder, "run", file, fake=fake)
         try:
-            process.communicate(timeout=chance.uniform(0.2, 7.0) if kills < NUM_KILLS else 300)
+            process.communicate(timeout=chance.uniform(*within_s) if kills < num_kills else 600)
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
             kills += 1
-        assert wait_nothing_left(tmp_path) == []
-        now = measured_files(tmp_path)
+        assert wait_nothing_left(folder) == []
+        now = measured_files(folder)
         assert {path: now.get(path) for path in kept} == kept, "a measured record was lost or changed"
         kept = now
         if process.returncode == 0:
             sweeps += 1
-    final = benchbook(tmp_path, "run", file, fake=True)
-    assert "report.html" in final.communicate(timeout=300)[0] and final.returncode == 0
-    stores = [Store(path) for path in (tmp_path / "results" / "machinery").iterdir() if not path.is_symlink()]
+    stores = [Store(path) for path in (folder / "results").glob("*/*") if not path.is_symlink()]
     assert len(stores) >= 1
     for store in stores:
         check_whole(store)
+
+
+def test_sweeps_killed_at_random_moments_end_whole(tmp_path):
+    file = write_fake_sweep(tmp_path)
+    kill_and_continue(tmp_path, file, num_kills=NUM_KILLS, within_s=(0.2, 7.0), fake=True)
+    final = benchbook(tmp_path, "run", file, fake=True)
+    assert "report.html" in final.communicate(timeout=300)[0] and final.returncode == 0
+
+
+@pytest.mark.skipif(not IS_FULL, reason="make test-full; some ten minutes")
+def test_the_quickstart_killed_at_random_moments_ends_whole(tmp_path):
+    shutil.copy(QUICKSTART, tmp_path)
+    kill_and_continue(tmp_path, QUICKSTART.name, num_kills=5, within_s=(5.0, 120.0), fake=False)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
