@@ -41,9 +41,7 @@ IMPORTS = (
 KERNELS = """
 import torch
 assert torch.cuda.is_available(), "torch sees no GPU"
-import vllm._custom_ops as ops
-from vllm.platforms import current_platform
-current_platform.import_kernels() if hasattr(current_platform, "import_kernels") else None
+import vllm._custom_ops  # loads the libraries
 x = torch.randn(8, 256, device="cuda", dtype=torch.bfloat16)
 out = torch.empty(8, 128, device="cuda", dtype=torch.bfloat16)
 torch.ops._C.silu_and_mul(out, x)

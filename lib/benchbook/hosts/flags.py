@@ -121,7 +121,12 @@ def _classes(path: Path, names: tuple[str, ...]) -> list[ast.ClassDef]:
 
 
 def _fields(node: ast.ClassDef) -> Iterator[str]:
-    return (field.target.id for field in node.body if isinstance(field, ast.AnnAssign))
+    """Yield the fields of a dataclass that its constructor takes."""
+    for field in node.body:
+        if isinstance(field, ast.AnnAssign) and not field.target.id.startswith("_"):
+            keywords = field.value.keywords if isinstance(field.value, ast.Call) else []
+            if not any(word.arg == "init" and ast.unparse(word.value) == "False" for word in keywords):
+                yield field.target.id
 
 
 def _literal_flags(tree: ast.AST) -> Iterator[str]:

@@ -83,6 +83,7 @@ def _gpt_oss(hub_id: str, layers: int, experts: int) -> Shape:
         "sliding_window": 128,
         "swiglu_limit": 7.0,
         "tie_word_embeddings": False,
+        "transformers_version": "4.55.0.dev0",
         "use_cache": True,
         "vocab_size": 201088,
     }
@@ -120,6 +121,7 @@ def _llama_3_1(hub_id: str, layers: int, hidden: int, intermediate: int, heads: 
         },
         "rope_theta": 500000.0,
         "tie_word_embeddings": False,
+        "transformers_version": "4.42.3",
         "use_cache": True,
         "vocab_size": 128256,
     }

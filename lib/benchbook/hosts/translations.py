@@ -72,10 +72,9 @@ def translate(args: Mapping[str, Any], env: Mapping[str, str], version: str) -> 
         if entry.old in places[entry.kind]:
             value = places[entry.kind].pop(entry.old)
             changes.append(_applied(entry, value, places))
-    if options is not None and places[OPTION] != options or OPTION not in args and places[OPTION]:
-        args[OPTION] = places[OPTION]
-    if args.get(OPTION) == {}:
-        del args[OPTION]
+    if any(OPTION in (change.kind, *change.new) for change in changes):
+        args.pop(OPTION, None)
+        args |= {OPTION: places[OPTION]} if places[OPTION] else {}
     return args, env, changes
 
 

@@ -50,8 +50,11 @@ def need_of(experiment: Experiment, launch: Launch) -> Need | None:
     if config is None or any(name in launch.args for name in _RESIZING) or not cases:
         return None
     kv_dtype = str(launch.args.get("kv_cache_dtype", "auto"))
-    sizes = {case: kv_bytes(config, case.workload.max_request_tokens, kv_dtype) for case in cases}
-    weights = weight_bytes(config, folder)
+    try:
+        sizes = {case: kv_bytes(config, case.workload.max_request_tokens, kv_dtype) for case in cases}
+        weights = weight_bytes(config, folder)
+    except (KeyError, TypeError):
+        return None  # a config.json that leaves out what its family always has: vLLM will say what is wrong with it
     if weights is None or None in sizes.values():
         return None
     hardest = max(cases, key=lambda case: sizes[case] * _at_once(case))
@@ -110,7 +113,9 @@ def _holds(fitting: Sequence[Device], need: Need) -> bool:
 def _refusal(experiment: Experiment, wanted: str, need: Need | None, there: Sequence[Device]) -> ExperimentError:
     title, why = TITLES[wanted], ""
     if need:
-        count = f"{need.num_devices} of {title.removeprefix('an ').removeprefix('a ')}" if need.num_devices > 1 else title
+        count = (
+            f"{need.num_devices} of {title.removeprefix('an ').removeprefix('a ')}" if need.num_devices > 1 else title
+        )
         title = f"{count} with {math.ceil(need.total_gib)} GiB free"
         why = f" ({need}, launch {need.launch!r})"
     where = ("device",) if experiment.device else ("launches", *([need.launch] if need else []))

@@ -85,9 +85,7 @@ def _check_shape(experiment: Experiment, launch: Launch) -> None:
 
 def _check_names(experiment: Experiment, launch: Launch, there: Known) -> None:
     doc, where = experiment.document, ("launches", launch.name)
-    has_offline = any(
-        case.launch == launch.name and case.workload.host_kind == "engine" for case in experiment.cases
-    )
+    has_offline = any(case.launch == launch.name and case.workload.host_kind == "engine" for case in experiment.cases)
     for name, value in launch.args.items():
         option, _, key = name.partition(".")
         flag = "--" + option.replace("_", "-")
