@@ -148,7 +148,7 @@ def prune(site: Path, python: str, gpu_arch: int | None) -> list[str]:
 
 
 def _add_benchbook(bundle: Path, site: Path) -> None:
-    """Copy the package into `site`, with the metadata of a distribution, and the notebooks and experiments beside it."""
+    """Copy the package into `site`, with the metadata of a distribution; notebooks and experiments stand beside it."""
     ignored = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
     shutil.copytree(ROOT / "lib/benchbook", site / "benchbook", ignore=ignored)
     for folder in ("notebooks", "experiments"):

@@ -1,5 +1,7 @@
 """The figures: what is drawn, what the caption says, and runs that have little or too much to draw."""
 
+from types import SimpleNamespace
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -8,6 +10,7 @@ import matplotlib.pyplot as plt
 import pytest
 from report_runs import LENGTHS, failed, judged, make_run
 
+from benchbook.report import case_figures
 from benchbook.report.figures import floor_figure, latency_figure, throughput_figure, tradeoff_figure
 from benchbook.report.lines import MAX_LINES, serve_lines
 from benchbook.report.run import load_run
@@ -126,3 +129,13 @@ def test_a_further_axis_splits_a_line(tmp_path):
 
     labels = [line.label for line in load_run(make_run(tmp_path, change=change)).lines]
     assert labels[:2] == ["128 in / 64 out, temperature=0.0", "128 in / 64 out, temperature=0.5"]
+
+
+def test_the_figure_of_a_serving_case_ends_each_bar_at_the_last_token_also_where_vllm_kept_no_latencies():
+    workload = {"num_prompts": 2, "input_len_tokens": 8, "output_len_tokens": 3, "max_concurrency": 2}
+    raw = {"start_times": [5.0, 5.5], "ttfts": [0.2, 0.3], "itls": [[0.1, 0.1], [0.25, 0.25]]}
+    ends = []
+    for kept in ({}, {"latencies": [0.4, 0.8]}):  # as vLLM 0.26 writes it, and as 0.32 does
+        figure, _ = case_figures.FIGURES["serve"](SimpleNamespace(workload=workload), {**raw, **kept})
+        ends.append([bar.get_x() + bar.get_width() for bar in figure.axes[0].patches[2:]])
+    assert ends == [pytest.approx([0.4, 1.3]), pytest.approx([0.4, 1.3])]

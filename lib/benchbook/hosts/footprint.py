@@ -16,7 +16,7 @@ GIB = 2**30
 
 
 def weight_bytes(config: Mapping[str, Any], folder: Path | None = None) -> int | None:
-    """Return the size of the weights: of the files in `folder` where there are any, else computed; None when unknown."""
+    """Return the size of the weights: of the files in `folder` if there are any, else computed; None when unknown."""
     files = sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder else 0
     if files:
         return files

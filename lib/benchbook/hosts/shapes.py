@@ -1,8 +1,8 @@
 """Shapes of published models: the same layers, heads, experts and vocabulary, to be run with random weights.
 
 Speed is meaningful, since every kernel runs at its real size; text is not, and a router that was never trained spreads
-tokens over its experts evenly. A shape is a folder with config.json and a tokenizer, made in the cache in under a second;
-vLLM makes the weights itself (load_format: dummy).
+tokens over its experts evenly. A shape is a folder with config.json and a tokenizer, made in the cache in less than a
+second; vLLM makes the weights itself (load_format: dummy).
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def need_of(experiment: Experiment, launch: Launch) -> Need | None:
 
 
 def check_machine(checked: Preflight, there: Sequence[Device] | None = None) -> None:
-    """Raise ExperimentError when this machine lacks the device or the memory; it says what is needed and what is here."""
+    """Raise ExperimentError, with what is needed and what is here, when the machine lacks the device or the memory."""
     experiment = checked.experiment
     there = devices() if there is None else there
     is_cpu_build = checked.is_installed and "+cpu" in checked.version

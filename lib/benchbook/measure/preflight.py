@@ -1,8 +1,8 @@
 """What is checked before anything starts: does the installed vLLM know every flag and variable of every launch?
 
-Old names are translated, and each translation is told; what no vLLM of this version knows is refused with its line in the
-file and the nearest known name. On a machine for another platform the same names hold: one release has one parser and one
-table of variables for all of them.
+Old names are translated, and each translation is told; what no vLLM of this version knows is refused with its line in
+the file and the nearest known name. On a machine for another platform the same names hold: one release has one parser
+and one table of variables for all of them.
 """
 
 from __future__ import annotations

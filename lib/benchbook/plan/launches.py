@@ -40,7 +40,7 @@ _OUR_ENV = re.compile(r"BENCHBOOK_\w*|SPT_NOENV")  # by these a host is found an
 
 @dataclass(frozen=True)
 class ModelRef:
-    """Which model: "tiny", "shape:NAME", an absolute folder, or a hub id ("organisation/name"), with a revision if given."""
+    """Which model: "tiny", "shape:NAME", an absolute folder, or a hub id ("organisation/name") with its revision."""
 
     path_or_id: str
     revision: str | None = None
@@ -80,7 +80,7 @@ def read_launches(doc: Document, default_model: ModelRef) -> tuple[Launch, ...]:
 
 
 def read_model(doc: Document, where: Where) -> ModelRef:
-    """Return the model at `where`: {path: ...}, {hub: ..., revision: ...}, {shape: ...}, or a text that says path or hub.
+    """Return the model at `where`: {path: ...}, {hub: ..., revision: ...}, {shape: ...}, or plain text: a path or hub id.
 
     Folders are relative to the current folder, as for `vllm serve`.
     """
