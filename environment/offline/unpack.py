@@ -25,6 +25,7 @@ from pathlib import Path
 ACTIVATE = """# Made by unpack.py; to be sourced by a shell.
 export PYTHONPATH="{site}${{PYTHONPATH:+:$PYTHONPATH}}"
 export PATH="{bin}:$PATH"
+export JUPYTER_PATH="{site}/share/jupyter${{JUPYTER_PATH:+:$JUPYTER_PATH}}"
 export VLLM_USE_FLASHINFER_SAMPLER=0 VLLM_USE_DEEP_GEMM=0  # neither is in the bundle
 export HF_HUB_OFFLINE=1
 """
@@ -37,6 +38,13 @@ IMPORTS = (
     "transformers",
     "vllm vllm.engine.arg_utils vllm.entrypoints.cli.main vllm.benchmarks.serve vllm.benchmarks.latency",
 )
+# A notebook executed in a kernel of its own, and made into HTML with nbconvert's templates.
+NOTEBOOK = """
+import nbclient, nbformat, nbconvert
+notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("6 * 7")])
+nbclient.NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
+assert "42" in nbconvert.HTMLExporter().from_notebook_node(notebook)[0], "the cell's result is not in the page"
+"""
 # One kernel of each library, so that code for this GPU is known to be there, with its result compared to torch's.
 KERNELS = """
 import torch
@@ -138,8 +146,10 @@ def check(target: Path, manifest: dict, *, with_gpu: bool) -> bool:
         print(f"note: {problem}")
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(target / "site"), _python_path()]))}
     env |= {"VLLM_USE_FLASHINFER_SAMPLER": "0", "VLLM_USE_DEEP_GEMM": "0", "HF_HUB_OFFLINE": "1"}
+    env |= {"JUPYTER_PATH": str(target / "site/share/jupyter")}
     for modules in IMPORTS:
         good &= _runs(f"import {', '.join(modules.split())}", f"import {modules}", env)
+    good &= _runs(NOTEBOOK, "a notebook, executed and made into HTML", env)
     return good & _runs(KERNELS, "kernels", env) if with_gpu else good
 
 
