@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -233,6 +235,18 @@ def test_every_experiment_of_the_project_can_be_planned(path, monkeypatch) -> No
     assert machine_note(result)
     for launch in result.experiment.launches:
         assert need_of(result.experiment, launch), "the memory of what we publish must be known"
+
+
+def test_the_readme_tells_for_every_experiment_what_it_needs(monkeypatch) -> None:
+    monkeypatch.undo()
+    rows = dict(re.findall(r"^\| `(\w+)` \| .* \| ([^|]+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE))
+    for path in EXPERIMENTS:
+        experiment = preflight(load_experiment(path)).experiment
+        gib = math.ceil(max(need_of(experiment, launch).total_gib for launch in experiment.launches))
+        wanted = (
+            "a CPU" if experiment.device is None else f"{experiment.device.upper().replace('ROCM', 'ROCm')}, {gib} GiB"
+        )
+        assert rows[path.stem].startswith(wanted)
 
 
 def run_cli(command: str, tmp_path: Path) -> tuple[subprocess.CompletedProcess, float]:
