@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import pytest
 from report_runs import LENGTHS, failed, judged, make_run
 
-from benchbook.report import case_figures
+from benchbook.report import case_figures, figures
 from benchbook.report.figures import floor_figure, latency_figure, throughput_figure, tradeoff_figure
 from benchbook.report.lines import MAX_LINES, serve_lines
 from benchbook.report.run import load_run
@@ -37,6 +37,13 @@ def test_captions_name_axes_units_direction_repeats_and_what_was_fixed(tmp_path)
         assert "Fixed: burstiness 1, num_prompts 10 for each request in flight" in caption.replace(
             "temperature 0, ", ""
         )
+
+
+def test_captions_say_that_weights_are_random_and_only_where_they_are(tmp_path):
+    run = load_run(make_run(tmp_path))
+    assert all(draw(run)[1].endswith("Random weights.") for draw in FIGURES)
+    trained = SimpleNamespace(lines=run.lines, num_lines=run.num_lines, table=run.table, has_random_weights=False)
+    assert "Random weights" not in figures._caption(trained, run.lines, ["output_throughput_tok_s"], "x", "")
 
 
 def test_axes_carry_units_and_plain_concurrencies(tmp_path):
