@@ -63,6 +63,9 @@ def test_the_articles_launch_stays_as_it_is_on_the_vllm_that_it_was_written_for(
         ({}, {"VLLM_V1_USE_PREFILL_DECODE_ATTENTION": "1"}, {"attention_backend": "ROCM_ATTN"}),
         ({}, {"VLLM_ROCM_USE_AITER_UNIFIED_ATTENTION": "0"}, {}),
         ({}, {"VLLM_MXFP4_USE_MARLIN": "1"}, {"moe_backend": "marlin"}),
+        ({}, {"VLLM_FLASH_ATTN_VERSION": "3"}, {"attention_config": {"flash_attn_version": 3}}),
+        ({}, {"VLLM_ROCM_CUSTOM_PAGED_ATTN": "1"}, {}),
+        ({}, {"VLLM_USE_TRITON_FLASH_ATTN": "0"}, {}),
     ],
 )
 def test_each_old_name_becomes_what_replaced_it(args: dict, env: dict, wanted: dict) -> None:
@@ -75,6 +78,8 @@ def test_each_old_name_becomes_what_replaced_it(args: dict, env: dict, wanted: d
     [
         ({}, {"VLLM_USE_V1": "0"}, "V0 is gone"),
         ({"task": "embed"}, {}, "runner: pooling"),
+        ({}, {"VLLM_FLASH_ATTN_VERSION": "new"}, "must be 2, 3 or 4"),
+        ({}, {"VLLM_ROCM_CUSTOM_PAGED_ATTN": "0"}, "name another attention_backend"),
         ({"num_scheduler_steps": 8}, {}, "async_scheduling"),
         ({"compilation_config": {"full_cuda_graph": True, "cudagraph_mode": "NONE"}}, {}, "but the launch says NONE"),
         ({"attention_backend": "TRITON_ATTN"}, {"VLLM_ATTENTION_BACKEND": "FLASH_ATTN"}, "but the launch says TRITON"),

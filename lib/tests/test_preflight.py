@@ -204,6 +204,11 @@ def test_a_model_of_unknown_size_is_only_asked_for_its_device(tmp_path) -> None:
         check_machine(Preflight(experiment, "0.32.0", True, ()), [SMALL_CPU])
 
 
+@pytest.mark.parametrize("args", ["tensor_parallel_size: many", "tensor_parallel_size: 0", "quantization: fp8"])
+def test_what_makes_no_sense_or_changes_the_size_is_left_to_vllm(tmp_path, args) -> None:
+    on(tmp_path, "cuda", [CUDA_80], args=args)
+
+
 def test_amd_gpus_are_read_from_the_kernels_driver(tmp_path) -> None:
     for number, vendor in enumerate(("0x1002", "0x8086", "0x1002")):
         folder = tmp_path / f"card{number}" / "device"

@@ -153,6 +153,18 @@ def _steps(value: Any) -> Settings:
     return {}
 
 
+def _flash_attention(value: Any) -> Settings:
+    if str(value) not in ("2", "3", "4"):
+        raise Refused("must be 2, 3 or 4")
+    return {ARG: {"attention_config": {"flash_attn_version": int(value)}}}
+
+
+def _paged_kernel(value: Any) -> Settings:
+    if not _is_on(value):
+        raise Refused("gone since 0.19, where ROCM_ATTN always uses its own kernel: name another attention_backend")
+    return {}
+
+
 TABLE = (
     Translation(
         ARG, "tensor_parallel", "0.0.0", _renamed(ARG, "tensor_parallel_size"),
@@ -205,6 +217,17 @@ TABLE = (
     Translation(
         VARIABLE, "VLLM_ATTENTION_BACKEND", "0.15.0", _renamed(ARG, "attention_backend"),
         "gone since 0.15 and ignored in silence: it is the flag attention_backend now",
+    ),
+    Translation(
+        VARIABLE, "VLLM_FLASH_ATTN_VERSION", "0.15.0", _flash_attention,
+        "gone since 0.15 and ignored in silence: it is an option of attention_config now",
+    ),
+    Translation(
+        VARIABLE, "VLLM_ROCM_CUSTOM_PAGED_ATTN", "0.19.0", _paged_kernel,
+        "gone since 0.19: the backend ROCM_ATTN always uses its own kernel",
+    ),
+    Translation(
+        VARIABLE, "VLLM_USE_TRITON_FLASH_ATTN", "0.11.2", _left_out, "gone since 0.11: it chose a kernel of the engine V0",
     ),
     Translation(
         VARIABLE, "VLLM_MXFP4_USE_MARLIN", "0.24.0", _if_on(ARG, "moe_backend", "marlin"),

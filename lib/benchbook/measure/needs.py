@@ -53,12 +53,12 @@ def need_of(experiment: Experiment, launch: Launch) -> Need | None:
     try:
         sizes = {case: kv_bytes(config, case.workload.max_request_tokens, kv_dtype) for case in cases}
         weights = weight_bytes(config, folder)
-    except (KeyError, TypeError):
-        return None  # a config.json that leaves out what its family always has: vLLM will say what is wrong with it
+        tensor, pipeline, data = (max(1, int(launch.args.get(name, 1))) for name in _PARALLEL)
+    except (KeyError, TypeError, ValueError):
+        return None  # vLLM will say what is wrong with the config.json or with the flag
     if weights is None or None in sizes.values():
         return None
     hardest = max(cases, key=lambda case: sizes[case] * _at_once(case))
-    tensor, pipeline, data = (int(launch.args.get(name, 1)) for name in _PARALLEL)
     return Need(
         launch=launch.name,
         num_devices=tensor * pipeline * data,
