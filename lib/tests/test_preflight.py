@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,13 @@ def test_without_a_vllm_old_names_are_translated_for_the_newest_and_nothing_is_r
     assert "none is installed here" in result.checked_against
 
 
+def test_a_vllm_whose_source_tells_nothing_is_said_to_be_unchecked(tmp_path, monkeypatch) -> None:
+    unreadable = replace(KNOWN, engine_flags=frozenset(), server_flags=frozenset(), variables=frozenset())
+    monkeypatch.setattr(preflight_module, "known", lambda: unreadable)
+    result = checked(tmp_path, "enforce_eagr: true", "VLLM_X: 1")
+    assert result.checked_against.endswith("nothing was checked")
+
+
 def test_an_unknown_shape_is_refused_where_the_file_names_it(tmp_path) -> None:
     path = tmp_path / "exp.yaml"
     path.write_text(FILE.format(args="", env="", benchmark=FIRST).replace("tiny", "{shape: gpt-oss-12b}"))
@@ -150,7 +158,7 @@ def on(folder: Path, device: str, there: list[Device], args: str = "", version: 
     path = folder / "exp.yaml"
     path.write_text(SHAPE.format(device=f"device: {device}" if device else "", args=args))
     experiment = load_experiment(path)
-    check_machine(Preflight(experiment, version, True, ()), there)
+    check_machine(Preflight(experiment, version, True, True, ()), there)
 
 
 def test_a_machine_without_the_device_is_refused_with_what_is_needed_and_what_is_here(tmp_path) -> None:
@@ -199,9 +207,9 @@ def test_a_model_of_unknown_size_is_only_asked_for_its_device(tmp_path) -> None:
     path.write_text(SHAPE.format(device="device: rocm", args="").replace("{shape: gpt-oss-120b}", "{hub: a/b}"))
     experiment = load_experiment(path)
     assert need_of(experiment, experiment.launches[0]) is None
-    check_machine(Preflight(experiment, "0.32.0", True, ()), [ROCM_192])
+    check_machine(Preflight(experiment, "0.32.0", True, True, ()), [ROCM_192])
     with pytest.raises(ExperimentError, match="needs a ROCm GPU; this machine has"):
-        check_machine(Preflight(experiment, "0.32.0", True, ()), [SMALL_CPU])
+        check_machine(Preflight(experiment, "0.32.0", True, True, ()), [SMALL_CPU])
 
 
 @pytest.mark.parametrize("args", ["tensor_parallel_size: many", "tensor_parallel_size: 0", "quantization: fp8"])

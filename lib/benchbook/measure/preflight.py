@@ -33,11 +33,14 @@ class Preflight:
     experiment: Experiment  # its launches translated
     version: str  # of the vLLM that it was checked against
     is_installed: bool  # False: no vLLM here, so old names were translated and nothing else was checked
+    is_readable: bool  # False: the installed vLLM's source does not tell what it knows
     notes: tuple[str, ...]  # one line for each translation: where, what it became, why
 
     @property
     def checked_against(self) -> str:
         """Return in words what stands behind the check."""
+        if self.is_installed and not self.is_readable:
+            return f"vLLM {self.version} is installed, and its source does not tell what it knows: nothing was checked"
         if self.is_installed:
             return f"checked against vLLM {self.version}, which is installed"
         return f"translated for vLLM {self.version}; none is installed here, so nothing else was checked"
@@ -55,7 +58,10 @@ def preflight(experiment: Experiment) -> Preflight:
             _check_names(experiment, translated, there)
         launches.append(translated)
         notes += told
-    return Preflight(replace(experiment, launches=tuple(launches)), version, there is not None, tuple(notes))
+    is_readable = bool(there and there.flags)
+    return Preflight(
+        replace(experiment, launches=tuple(launches)), version, there is not None, is_readable, tuple(notes)
+    )
 
 
 def _translated(doc: Document, launch: Launch, version: str) -> tuple[Launch, list[str]]:
