@@ -120,23 +120,6 @@ def test_an_unknown_flag_is_answered_with_the_nearest_known_one() -> None:
     assert flags.nearest_flag("--zzzzzzzz") is None
 
 
-@pytest.mark.skipif(not find_spec("vllm"), reason="the known flags are those of the installed vLLM")
-@pytest.mark.parametrize(
-    "name",
-    [
-        "max_model_len",
-        "tensor-parallel-size",
-        "enforce_eager",
-        "no_enable_prefix_caching",
-        "compilation_config.mode",
-        "api_key",
-    ],
-)
-def test_flags_of_engine_and_front_end_are_known(name: str) -> None:
-    assert flags.is_known(name)
-    assert not flags.is_known("x" + name)
-
-
 def test_the_validation_error_of_a_value_tells_its_reason() -> None:
     headline = "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig"
     reason = "  Value error, User-specified max_model_len (99999) is greater than the derived max_model_len"

@@ -12,7 +12,7 @@ import pytest
 
 from benchbook.errors import ExperimentError, HostStartError
 from benchbook.hosts import models
-from benchbook.hosts.models import content_sha256, is_tiny, resolve_model
+from benchbook.hosts.models import content_sha256, has_random_weights, resolve_model
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_tiny_is_built_once_and_then_taken_from_the_cache(cache_dir: Path, build
     assert first == second
     assert len(builds) == 1
     assert first.random_weights and first.is_local and not first.needs_download
-    assert is_tiny(first.path)
+    assert has_random_weights(first.path)
 
 
 def test_a_build_that_fails_leaves_nothing_that_could_be_taken_for_a_model(

@@ -235,7 +235,13 @@ REFUSALS = [
     ),
     ("a misspelt tiny", "model: tiny", "model: tinny", 2, ["'tinny'", "did you mean 'tiny'?"]),
     ("a hub id that climbs", "tiny", "{hub: a/..b}", 2, ["model.hub: 'a/..b'"]),
-    ("both a path and a hub id", "tiny", "{path: tiny, hub: a/b}", 2, ["model: {path, hub}: give either path or hub"]),
+    (
+        "both a path and a hub id",
+        "tiny",
+        "{path: tiny, hub: a/b}",
+        2,
+        ["model: {path, hub}: give one of path, hub and shape"],
+    ),
     ("a revision of a folder", "tiny", "{path: tiny, revision: main}", 2, ["revision belongs to hub"]),
     (
         "a revision that is an option",

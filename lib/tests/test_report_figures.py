@@ -1,5 +1,7 @@
 """The figures: what is drawn, what the caption says, and runs that have little or too much to draw."""
 
+from types import SimpleNamespace
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -8,6 +10,7 @@ import matplotlib.pyplot as plt
 import pytest
 from report_runs import LENGTHS, failed, judged, make_run
 
+from benchbook.report import case_figures, figures
 from benchbook.report.figures import floor_figure, latency_figure, throughput_figure, tradeoff_figure
 from benchbook.report.lines import MAX_LINES, serve_lines
 from benchbook.report.run import load_run
@@ -34,6 +37,13 @@ def test_captions_name_axes_units_direction_repeats_and_what_was_fixed(tmp_path)
         assert "Fixed: burstiness 1, num_prompts 10 for each request in flight" in caption.replace(
             "temperature 0, ", ""
         )
+
+
+def test_captions_say_that_weights_are_random_and_only_where_they_are(tmp_path):
+    run = load_run(make_run(tmp_path))
+    assert all(draw(run)[1].endswith("Random weights.") for draw in FIGURES)
+    trained = SimpleNamespace(lines=run.lines, num_lines=run.num_lines, table=run.table, has_random_weights=False)
+    assert "Random weights" not in figures._caption(trained, run.lines, ["output_throughput_tok_s"], "x", "")
 
 
 def test_axes_carry_units_and_plain_concurrencies(tmp_path):
@@ -126,3 +136,13 @@ def test_a_further_axis_splits_a_line(tmp_path):
 
     labels = [line.label for line in load_run(make_run(tmp_path, change=change)).lines]
     assert labels[:2] == ["128 in / 64 out, temperature=0.0", "128 in / 64 out, temperature=0.5"]
+
+
+def test_the_figure_of_a_serving_case_ends_each_bar_at_the_last_token_also_where_vllm_kept_no_latencies():
+    workload = {"num_prompts": 2, "input_len_tokens": 8, "output_len_tokens": 3, "max_concurrency": 2}
+    raw = {"start_times": [5.0, 5.5], "ttfts": [0.2, 0.3], "itls": [[0.1, 0.1], [0.25, 0.25]]}
+    ends = []
+    for kept in ({}, {"latencies": [0.4, 0.8]}):  # as vLLM 0.26 writes it, and as 0.32 does
+        figure, _ = case_figures.FIGURES["serve"](SimpleNamespace(workload=workload), {**raw, **kept})
+        ends.append([bar.get_x() + bar.get_width() for bar in figure.axes[0].patches[2:]])
+    assert ends == [pytest.approx([0.4, 1.3]), pytest.approx([0.4, 1.3])]

@@ -1,4 +1,4 @@
-"""Which model files a reference stands for: the embedded "tiny", a folder, or a model of the hub."""
+"""Which model files a reference stands for: the embedded "tiny", a shape, a folder, or a model of the hub."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchbook.errors import Cause, ExperimentError, HostStartError
+from benchbook.hosts import shapes
+from benchbook.hosts.caches import cache_dir
 
 TINY = "tiny"
 TINY_RECIPE = "tiny-1"  # the folder's name: raise the number when tiny_model.py changes what it writes
@@ -34,13 +37,18 @@ class ModelFiles:
 
 
 def resolve_model(ref: str, revision: str | None = None) -> ModelFiles:
-    """Return the files behind `ref`: "tiny" (built now if need be), a folder, or a hub id.
+    """Return the files behind `ref`: "tiny" or "shape:NAME" (built now if need be), a folder, or a hub id.
 
-    "tiny" is always the embedded model; a folder of that name is written "./tiny".
+    "tiny" is always the embedded model; a folder of that name is written "./tiny". A shape has no weights: vLLM needs
+    load_format: dummy to make random ones.
     """
     if ref == TINY:
         folder = build_tiny()
         return ModelFiles(str(folder), TINY, True, True, content_sha256(folder), False)
+    if ref.startswith(shapes.PREFIX):
+        name = ref.removeprefix(shapes.PREFIX)
+        folder = shapes.build_shape(name)
+        return ModelFiles(str(folder), f"{name} shape", True, True, content_sha256(folder), False)
     folder = Path(ref).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -51,14 +59,6 @@ def resolve_model(ref: str, revision: str | None = None) -> ModelFiles:
     snapshot = _hub_snapshot(ref, revision)
     digest = content_sha256(snapshot) if snapshot else None
     return ModelFiles(ref, ref, False, False, digest, needs_download=snapshot is None)
-
-
-def cache_dir() -> Path:
-    """Return the folder of what can be made again, made on demand."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "benchbook"
-    folder = Path(os.environ.get("BENCHBOOK_CACHE_DIR") or default).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def content_sha256(folder: Path) -> str:
@@ -122,9 +122,25 @@ def _hub_snapshot(hub_id: str, revision: str | None) -> Path | None:
 
 def planned_path(ref: str) -> str:
     """Return what `vllm serve` will get for `ref`, without making or looking for anything."""
+    if ref.startswith(shapes.PREFIX):
+        return str(shapes.shape_folder(ref.removeprefix(shapes.PREFIX)))
     return str(cache_dir() / TINY_RECIPE) if ref == TINY else ref
 
 
-def is_tiny(path: str) -> bool:
-    """Return whether `path` is the embedded model's folder: what it serves has random weights."""
-    return Path(path) == cache_dir() / TINY_RECIPE
+def has_random_weights(path: str) -> bool:
+    """Return whether `path` is the folder of the embedded model or of a shape: what it serves has random weights."""
+    return Path(path) == cache_dir() / TINY_RECIPE or shapes.is_shape_folder(Path(path))
+
+
+def config_of(ref: str) -> tuple[dict[str, Any] | None, Path | None]:
+    """Return the config.json behind `ref` and its folder, as far as they are known without building or downloading."""
+    if ref.startswith(shapes.PREFIX):
+        return dict(shapes.shape_named(ref.removeprefix(shapes.PREFIX)).config), None
+    published = next((shape for shape in shapes.SHAPES.values() if shape.hub_id == ref), None)
+    if published is not None:
+        return dict(published.config), None
+    folder = Path(planned_path(ref)).expanduser()
+    try:
+        return json.loads((folder / "config.json").read_text()), folder
+    except (OSError, ValueError):
+        return None, None

@@ -47,7 +47,7 @@ def startup_facts(log_text: str, started: datetime | None = None) -> StartupFact
         imports_s=_seconds(started.replace(microsecond=0), _stamp_of(log_text, "")) if started else None,
         config_s=_between(log_text, "", engine),
         engine_init_s=_between(log_text, engine, loading),
-        weights_s=_number(r"Model loading took [\d.]+ GiB memory and ([\d.]+) seconds", log_text)
+        weights_s=_number(r"Model loading took [\d.]+ GiB(?: memory)? and ([\d.]+) seconds", log_text)
         or _number(r"Loading weights took ([\d.]+) seconds", log_text),
         warm_up_s=_number(r"init engine \(profile, create kv cache, warmup model\) took ([\d.]+) s", log_text),
         compile_s=_number(r"torch\.compile (?:took|takes) ([\d.]+) s in total", log_text),

@@ -64,7 +64,7 @@ CODES = (
     Code(
         "random_weights",
         "note",
-        "the model has random weights: speed is that of the pipeline, text means nothing",
+        "the model has random weights: speed is that of its shape, text means nothing",
         "measure a trained model for claims about one",
     ),
 )

@@ -11,7 +11,9 @@ from benchbook.errors import StoreError
 from benchbook.hosts.command import serve_command
 from benchbook.hosts.models import planned_path
 from benchbook.measure.commands import latency_argv, serve_argv, throughput_argv
+from benchbook.measure.needs import machine_note, need_of
 from benchbook.measure.planning import history_of
+from benchbook.measure.preflight import Preflight, preflight
 from benchbook.measure.progress import duration_text
 from benchbook.plan.cases import Case
 from benchbook.plan.eta import estimate_s
@@ -25,7 +27,8 @@ _BASE_URL, _NONCE = "http://127.0.0.1:PORT", "NONCE"
 
 def preview(file: Path, results_dir: Path, console: Console) -> None:
     """Print launches, cases in order, the commands of each, and the estimated time."""
-    experiment = load_experiment(file)
+    checked = preflight(load_experiment(file))
+    experiment = checked.experiment
     blocks = rounds(experiment.cases, experiment.repeats, experiment.seed)
     num_jobs = sum(len(block.jobs) for block in blocks)
     _line(console, f"{experiment.name}: {experiment.question}")
@@ -34,6 +37,7 @@ def preview(file: Path, results_dir: Path, console: Console) -> None:
         f"{len(experiment.launches)} launches, {len(experiment.cases)} cases, {experiment.repeats} repeats each: "
         f"{num_jobs} measurements on {len(blocks)} starts, {_eta_text(experiment, blocks, results_dir)}",
     )
+    _print_preflight(console, checked)
     for block in blocks:
         _print_block(console, experiment, block)
     _line(
@@ -43,10 +47,23 @@ def preview(file: Path, results_dir: Path, console: Console) -> None:
     )
 
 
+def _print_preflight(console: Console, checked: Preflight) -> None:
+    experiment = checked.experiment
+    _line(console, f"\nFlags and variables: {checked.checked_against}")
+    if experiment.device == "rocm" and "+rocm" not in checked.version:
+        _line(console, "  the same release of vLLM for ROCm has the same ones")
+    for note in checked.notes:
+        _line(console, f"  translated: {note}")
+    for launch in experiment.launches:
+        need = need_of(experiment, launch)
+        _line(console, f"Memory of launch {launch.name!r}: {need or 'not known for this model'}")
+    _line(console, f"Machine: {machine_note(checked)}")
+
+
 def _print_block(console: Console, experiment: Experiment, block: Block) -> None:
     launch = experiment.launch(block.launch)
     env = " ".join(f"{name}={shlex.quote(value)}" for name, value in launch.env.items())
-    _line(console, f"\n{block.host_kind} of launch {launch.name!r}, model {launch.model.path_or_id}")
+    _line(console, f"\n{block.host_kind} of launch {launch.name!r}, model {launch.model}")
     if block.host_kind == "server":
         model = planned_path(launch.model.path_or_id)
         argv = serve_command(model, launch.args, 0, "127.0.0.1", [model, _NONCE], ("vllm",))

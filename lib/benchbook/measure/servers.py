@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchbook.errors import Cause, HostDiedError
-from benchbook.hosts.models import is_tiny
+from benchbook.hosts.models import has_random_weights
 from benchbook.hosts.served import AttachedServer, attach
 from benchbook.hosts.server import VllmServer
 
@@ -79,7 +79,7 @@ def host_facts(server: AnyServer) -> dict[str, Any]:
         "model": card["name"],
         "version": server.version,
         "max_model_len": card["max_model_len"],
-        "random_weights": is_tiny(card["root"]),
+        "random_weights": has_random_weights(card["root"]),
     }
     if isinstance(server, VllmServer):
         facts |= {

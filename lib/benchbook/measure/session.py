@@ -7,7 +7,9 @@ from pathlib import Path
 
 from benchbook.errors import StoreError
 from benchbook.measure.bench_host import host_opener
+from benchbook.measure.needs import check_machine
 from benchbook.measure.planning import RunPlan, stale_records
+from benchbook.measure.preflight import preflight
 from benchbook.measure.progress import Listener
 from benchbook.measure.runner import FINISHED, Runner
 from benchbook.plan.experiment import load_experiment
@@ -27,7 +29,11 @@ def run_experiment(
     file: Path, results_dir: Path, *, new: bool, share_gpu: bool, command: str, listener: Listener
 ) -> RunOutcome:
     """Measure the experiment in `file`; an unfinished newest run is continued unless `new`. Raises ExperimentError, StoreError."""
-    plan = RunPlan.of(load_experiment(file))
+    checked = preflight(load_experiment(file))
+    check_machine(checked)
+    for note in checked.notes:
+        listener.say(f"translated: {note}")
+    plan = RunPlan.of(checked.experiment)
     earlier = None if new else unfinished_run(results_dir, plan.experiment.name)
     store = earlier or Store.create(results_dir, plan.experiment.name)
     write_text(store.run_dir / "experiment.yaml", plan.experiment.source_text)

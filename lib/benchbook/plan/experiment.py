@@ -12,6 +12,7 @@
     seed: 0                         # orders and request sets follow from it
     slo: {p99_ttft_ms: 500}         # (mean|p50|p90|p95|p99)_(ttft|tpot|itl|e2el)_ms
     limits: {ready_s: 600}          # when to give up: a start, a benchmark, tokens that do not move
+    device: rocm                    # rocm, cuda or cpu: refused on another machine; left out, any will do
 
 The keys of a benchmark are the fields of its model in workloads.py, with `lengths` for the pair of lengths. Whatever is
 unknown, ill-typed or cannot be run raises one ExperimentError: file, line, key, value and the nearest known key.
@@ -20,9 +21,9 @@ unknown, ill-typed or cannot be run raises one ExperimentError: file, line, key,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -67,6 +68,8 @@ class Experiment:
     seed: int
     slo: Mapping[str, float]  # e.g. {"p99_ttft_ms": 500.0}
     limits: Limits
+    device: str | None  # 'rocm', 'cuda' or 'cpu' where the question is about one; None: what the machine has
+    document: Document = field(repr=False, compare=False)  # names the line of what is refused later
 
     def launch(self, name: str) -> Launch:
         """Return the launch of this name, e.g. that of a case."""
@@ -96,6 +99,8 @@ def load_experiment(path: str | Path) -> Experiment:
         seed=keys.seed,
         slo=_read_slo(doc, keys.slo),
         limits=doc.parse(("limits",), Limits) if "limits" in doc.data else Limits(),
+        device=keys.device,
+        document=doc,
     )
 
 
@@ -108,6 +113,7 @@ class _ExperimentKeys(StrictModel):
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     slo: dict[str, Any] = {}
     limits: dict[str, Any] = {}
+    device: Literal["cuda", "rocm", "cpu"] | None = None
 
 
 def _read_slo(doc: Document, slo: Mapping[str, Any]) -> dict[str, float]:

@@ -16,6 +16,8 @@ from benchbook.plan.strict import StrictModel
 from benchbook.redaction import is_secret_name
 
 TINY = "tiny"  # the embedded model of random weights
+SHAPE_PREFIX = "shape:"  # a published model's shape with random weights
+DUMMY_WEIGHTS = {"load_format": "dummy"}  # vLLM makes random weights where there are none to load
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 SAFE_NAME_RULE = "must be letters, digits, '_', '-' and '.', start with a letter or digit, have at most 60 characters"
@@ -38,10 +40,19 @@ _OUR_ENV = re.compile(r"BENCHBOOK_\w*|SPT_NOENV")  # by these a host is found an
 
 @dataclass(frozen=True)
 class ModelRef:
-    """Which model: "tiny", an absolute folder, or a hub id ("organisation/name") with a revision if one is given."""
+    """Which model: "tiny", "shape:NAME", an absolute folder, or a hub id ("organisation/name") with its revision."""
 
     path_or_id: str
     revision: str | None = None
+
+    @property
+    def has_random_weights(self) -> bool:
+        """Whether the reference itself says that the weights are random."""
+        return self.path_or_id == TINY or self.path_or_id.startswith(SHAPE_PREFIX)
+
+    def __str__(self) -> str:
+        name = self.path_or_id.removeprefix(SHAPE_PREFIX)
+        return f"{name} (random weights)" if self.has_random_weights else name
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,7 @@ def read_launches(doc: Document, default_model: ModelRef) -> tuple[Launch, ...]:
 
 
 def read_model(doc: Document, where: Where) -> ModelRef:
-    """Return the model at `where`: {path: ...}, {hub: ..., revision: ...}, or a plain text that says either.
+    """Return the model at `where`: {path: ...}, {hub: ..., revision: ...}, {shape: ...}, or plain text: a path or hub id.
 
     Folders are relative to the current folder, as for `vllm serve`.
     """
@@ -79,6 +90,8 @@ def read_model(doc: Document, where: Where) -> ModelRef:
             return _local_model(doc, where, value)
         return _hub_model(doc, where, value, None)
     keys = doc.parse(where, _ModelKeys)
+    if keys.shape is not None:
+        return ModelRef(SHAPE_PREFIX + keys.shape)
     if keys.path is not None:
         return _local_model(doc, (*where, "path"), keys.path)
     return _hub_model(doc, (*where, "hub"), keys.hub, keys.revision)
@@ -87,14 +100,15 @@ def read_model(doc: Document, where: Where) -> ModelRef:
 class _ModelKeys(StrictModel):
     path: str | None = None
     hub: str | None = None
+    shape: str | None = None
     revision: str | None = None
 
     @model_validator(mode="after")
     def _is_one_model(self) -> _ModelKeys:
-        if (self.path is None) == (self.hub is None):
-            raise ValueError("give either path or hub")
-        if self.path is not None and self.revision is not None:
-            raise ValueError("revision belongs to hub: a folder has none")
+        if sum(value is not None for value in (self.path, self.hub, self.shape)) != 1:
+            raise ValueError("give one of path, hub and shape")
+        if self.hub is None and self.revision is not None:
+            raise ValueError("revision belongs to hub: a folder and a shape have none")
         return self
 
 
@@ -135,7 +149,16 @@ def _read_launch(doc: Document, where: Where, default_model: ModelRef) -> Launch
         _check_arg(doc, (*where, "args", arg), value)
     env = {key: _env_value(doc, (*where, "env", key), value) for key, value in keys.env.items()}
     model = default_model if keys.model is None else read_model(doc, (*where, "model"))
-    return Launch(name, model, keys.args, env)
+    return Launch(name, model, _with_weights(doc, (*where, "args"), model, keys.args), env)
+
+
+def _with_weights(doc: Document, where: Where, model: ModelRef, args: dict[str, Any]) -> dict[str, Any]:
+    """Return `args`, for a shape with the flag that has vLLM make its weights."""
+    if not model.path_or_id.startswith(SHAPE_PREFIX):
+        return args
+    if args.get("load_format", "dummy") != "dummy":
+        raise doc.error((*where, "load_format"), "a shape has no weights to load: leave the key out")
+    return {**args, **DUMMY_WEIGHTS}
 
 
 def _check_arg(doc: Document, where: Where, value: Any) -> None:

@@ -34,7 +34,7 @@ _UNFINISHED = {
     "running": "The run is still going on.",
     "interrupted": "The run was interrupted; the same command continues it.",
 }
-RANDOM_WEIGHTS = "The model has random weights: this is the speed of the pipeline, not of a language model."
+RANDOM_WEIGHTS = "The model has random weights: this is the speed of its shape, not that of a trained model."
 
 
 def answer(run: Run) -> list[str]:

@@ -47,14 +47,14 @@ def metrics_table(saved: Saved) -> None:
 def case_figure(saved: Saved) -> None:
     """Display the one figure of this kind of measurement, with a caption that names axes, units and settings."""
     figure, caption = FIGURES[saved.record.benchmark](saved.record, saved.raw())
-    markup.captioned(figure, caption)
+    markup.captioned(figure, caption + (" Random weights." if saved.record.host.get("random_weights") else ""))
 
 
 def case_reading(saved: Saved) -> None:
     """Display what the numbers say, in sentences made from the record."""
     sentences = READINGS[saved.record.benchmark](saved.record, saved.raw())
     if saved.record.host.get("random_weights"):
-        sentences.append("Random weights: this is the speed of the pipeline and not of a language model.")
+        sentences.append("Random weights: this is the speed of the model's shape and not that of a trained model.")
     markup.show(markup.paragraphs(sentences))
 
 

@@ -166,6 +166,7 @@ def _caption(
         f"Lines: means; marks: every repeat; {repeats} repeat{'' if repeats == '1' else 's'} a point, {spread}.",
         note,
         f"Fixed: {fixed_text(run.table)}.",
+        "Random weights." if run.has_random_weights else "",
     ]
     if run.num_lines > len(run.lines):
         sentences.append(

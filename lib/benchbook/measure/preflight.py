@@ -1,0 +1,124 @@
+"""What is checked before anything starts: does the installed vLLM know every flag and variable of every launch?
+
+Old names are translated, and each translation is told; what no vLLM of this version knows is refused with its line in
+the file and the nearest known name. On a machine for another platform the same names hold: one release has one parser
+and one table of variables for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from benchbook.errors import ExperimentError
+from benchbook.hosts import translations
+from benchbook.hosts.flags import Known, known, nearest
+from benchbook.hosts.shapes import PREFIX, shape_named
+from benchbook.plan.document import Document, Where
+from benchbook.plan.experiment import Experiment
+from benchbook.plan.launches import Launch
+
+_PLACES = {
+    translations.ARG: ("args",),
+    translations.VARIABLE: ("env",),
+    translations.OPTION: ("args", translations.OPTION),
+}
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """An experiment as the installed vLLM will be asked to run it."""
+
+    experiment: Experiment  # its launches translated
+    version: str  # of the vLLM that it was checked against
+    is_installed: bool  # False: no vLLM here, so old names were translated and nothing else was checked
+    is_readable: bool  # False: the installed vLLM's source does not tell what it knows
+    notes: tuple[str, ...]  # one line for each translation: where, what it became, why
+
+    @property
+    def checked_against(self) -> str:
+        """Return in words what stands behind the check."""
+        if self.is_installed and not self.is_readable:
+            return f"vLLM {self.version} is installed, and its source does not tell what it knows: nothing was checked"
+        if self.is_installed:
+            return f"checked against vLLM {self.version}, which is installed"
+        return f"translated for vLLM {self.version}; none is installed here, so nothing else was checked"
+
+
+def preflight(experiment: Experiment) -> Preflight:
+    """Return `experiment` with its launches translated; raise ExperimentError for what this vLLM does not know."""
+    there = known()
+    version = there.version if there else translations.NEWEST_CHECKED
+    launches, notes = [], []
+    for launch in experiment.launches:
+        _check_shape(experiment, launch)
+        translated, told = _translated(experiment.document, launch, version)
+        if there and there.flags:
+            _check_names(experiment, translated, there)
+        launches.append(translated)
+        notes += told
+    is_readable = bool(there and there.flags)
+    return Preflight(
+        replace(experiment, launches=tuple(launches)), version, there is not None, is_readable, tuple(notes)
+    )
+
+
+def _translated(doc: Document, launch: Launch, version: str) -> tuple[Launch, list[str]]:
+    where: Where = ("launches", launch.name)
+    try:
+        args, env, changes = translations.translate(launch.args, launch.env, version)
+    except translations.Refused as refusal:
+        raise doc.error((*where, *_PLACES[refusal.kind], refusal.old), str(refusal)) from None
+    notes = []
+    for change in changes:
+        place = (*where, *_PLACES[change.kind], change.old)
+        notes.append(f"{doc.path}:{doc.line(place)}: {'.'.join(place)}: {change}")
+    return replace(launch, args=args, env=env), notes
+
+
+def _check_shape(experiment: Experiment, launch: Launch) -> None:
+    """Raise the refusal of a shape that is not known, where the file names it."""
+    if not launch.model.path_or_id.startswith(PREFIX):
+        return
+    try:
+        shape_named(launch.model.path_or_id.removeprefix(PREFIX))
+    except ExperimentError as unknown:
+        own = ("launches", launch.name, "model")
+        has_own = "model" in experiment.document.mapping(own[:-1])
+        raise experiment.document.error((*(own if has_own else ("model",)), "shape"), str(unknown)) from None
+
+
+def _check_names(experiment: Experiment, launch: Launch, there: Known) -> None:
+    doc, where = experiment.document, ("launches", launch.name)
+    has_offline = any(case.launch == launch.name and case.workload.host_kind == "engine" for case in experiment.cases)
+    for name, value in launch.args.items():
+        option, _, key = name.partition(".")
+        flag = "--" + option.replace("_", "-")
+        spellings = {flag, "--" + flag.removeprefix("--no-")}
+        if not spellings & there.flags:
+            raise doc.error((*where, "args", name), _unknown(there, "flag", flag, there.flags))
+        if has_offline and not spellings & there.engine_flags:
+            problem = "is a flag of the server alone, and latency and throughput run without one: "
+            raise doc.error((*where, "args", name), problem + "restrict them to other launches with launches:")
+        if option == translations.OPTION:
+            _check_options(doc, (*where, "args", name), {key: None} if key else value, there)
+    for name in launch.env:
+        if name.startswith("VLLM_") and name not in there.variables:
+            raise doc.error((*where, "env", name), _unknown(there, "variable", name, there.variables))
+
+
+def _check_options(doc: Document, where: Where, options: Any, there: Known) -> None:
+    if not isinstance(options, Mapping):
+        return  # text that vLLM itself parses
+    for key in options:
+        if key.partition(".")[0] not in there.compilation_options:
+            place = where if "." in str(where[-1]) else (*where, key)
+            raise doc.error(place, _unknown(there, "option", key, there.compilation_options))
+
+
+def _unknown(there: Known, what: str, name: str, names: Iterable[str]) -> str:
+    near = nearest(name, names)
+    # Flags are written in the file with underscores.
+    spelled = near.removeprefix("--").replace("-", "_") if near and what == "flag" else near
+    return f"vLLM {there.version} has no such {what}" + (f"; did you mean {spelled}?" if spelled else "")

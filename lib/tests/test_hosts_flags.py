@@ -1,0 +1,92 @@
+"""What a vLLM knows is read from its source, kept by version, and read again when the source has changed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from benchbook.hosts import flags
+
+SOURCES = {
+    "engine/arg_utils.py": """
+class EngineArgs:
+    model: str = ""
+    not_a_flag: int = 0
+    def add_cli_args(parser):
+        group = parser.add_argument_group("--not-a-flag-either")
+        group.add_argument("--max-model-len", "-mml", **kwargs["max_model_len"])
+        print("--mentioned-only")
+class AsyncEngineArgs(EngineArgs):
+    def add_cli_args(parser):
+        parser.add_argument("--enable-log-requests")
+class Other:
+    def add_cli_args(parser):
+        parser.add_argument("--of-another")
+""",
+    "entrypoints/openai/cli_args.py": """
+class FrontendArgs:
+    ssl_keyfile: str = ""
+def make_arg_parser(parser):
+    parser.add_argument("--headless")
+""",
+    "envs.py": """
+environment_variables: dict = {"VLLM_PORT": lambda: 1, "VLLM_HOST_IP": lambda: 2}
+other: dict = {"VLLM_NOT": 1}
+""",
+    "config/compilation.py": """
+class CompilationConfig:
+    mode: int = None
+    cudagraph_mode: str = field(default=None)
+    compile_time: float = field(default=0.0, init=False)
+    _hidden: int = 0
+""",
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a small vLLM in source, with an empty cache beside it."""
+    monkeypatch.setenv("BENCHBOOK_CACHE_DIR", str(tmp_path / "cache"))
+    for name, text in SOURCES.items():
+        path = tmp_path / "vllm" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path / "vllm"
+
+
+def test_flags_variables_and_options_are_those_that_are_declared_and_no_others(package: Path) -> None:
+    there = flags.read_known(package, "0.26.0")
+    assert there.engine_flags == {"--max-model-len"}
+    assert there.server_flags == {"--ssl-keyfile", "--headless", "--enable-log-requests"}
+    assert there.variables == {"VLLM_PORT", "VLLM_HOST_IP"}
+    assert there.compilation_options == {"mode", "cudagraph_mode"}
+
+
+def test_the_second_look_reads_no_source_until_the_source_changes(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = flags._cached(package, "0.26.0")
+    with monkeypatch.context() as patch:
+        patch.setattr(flags, "read_known", lambda *_: pytest.fail("the source was read again"))
+        assert flags._cached(package, "0.26.0") == first
+    (package / "envs.py").write_text("environment_variables: dict = {'VLLM_NEW': 1}\n")
+    assert flags._cached(package, "0.26.0").variables == {"VLLM_NEW"}
+
+
+def test_a_cut_file_in_the_cache_is_read_anew(package: Path, tmp_path: Path) -> None:
+    first = flags._cached(package, "0.26.0")
+    (kept,) = (tmp_path / "cache").glob("known-*.json")
+    kept.write_text(kept.read_text()[:50])
+    assert flags._cached(package, "0.26.0") == first
+
+
+@pytest.mark.skipif(not find_spec("vllm"), reason="the known flags are those of the installed vLLM")
+def test_the_installed_vllm_is_known() -> None:
+    there = flags.known()
+    assert {"--max-model-len", "--enforce-eager", "--compilation-config"} <= there.engine_flags
+    assert {"--api-key", "--enable-log-requests", "--headless"} <= there.server_flags
+    assert {"VLLM_CPU_KVCACHE_SPACE", "VLLM_ROCM_USE_AITER"} <= there.variables
+    assert {"cudagraph_mode", "mode"} <= there.compilation_options
+    assert "full_cuda_graph" not in there.compilation_options
