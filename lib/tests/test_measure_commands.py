@@ -78,7 +78,10 @@ def test_no_measured_prompt_of_serve_is_sent_ahead():
 
 def test_both_offline_benchmarks_ask_for_the_same_engine_where_the_launch_says_nothing():
     lengths = {"input_len_tokens": 128, "output_len_tokens": 64}
-    for args, wanted in (({}, "--no-enable-prefix-caching"), ({"enable_prefix_caching": True}, "--enable-prefix-caching")):
+    for args, wanted in (
+        ({}, "--no-enable-prefix-caching"),
+        ({"enable_prefix_caching": True}, "--enable-prefix-caching"),
+    ):
         latency = latency_argv(
             LatencyWorkload(**lengths, batch_size=1), model_path="/tiny", engine_args=args, raw_path=RAW
         )

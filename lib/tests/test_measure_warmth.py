@@ -211,8 +211,10 @@ class Bench:
 
     @staticmethod
     def workload_of(parameters):
-        kind = LatencyWorkload if "batch_size" in parameters else (
-            ServeWorkload if "max_concurrency" in parameters else ThroughputWorkload
+        kind = (
+            LatencyWorkload
+            if "batch_size" in parameters
+            else (ServeWorkload if "max_concurrency" in parameters else ThroughputWorkload)
         )
         return kind(**{name: parameters[name] for name in kind.model_fields})
 

@@ -137,7 +137,9 @@ def test_added_rounds_of_several_launches_cost_starts_which_the_plan_counts(writ
 
 
 def test_the_plan_says_that_offline_benchmarks_run_without_prefix_caching_where_nothing_is_said(tmp_path):
-    text = "question: q\nmodel: tiny\nlaunches: {a: {args: {%s}}}\nbenchmarks: [latency: {batch_size: 1, lengths: [8, 4]}]"
+    text = (
+        "question: q\nmodel: tiny\nlaunches: {a: {args: {%s}}}\nbenchmarks: [latency: {batch_size: 1, lengths: [8, 4]}]"
+    )
     path = tmp_path / "exp.yaml"
     path.write_text(text % "")
     assert "enable_prefix_caching is not set: the offline benchmarks run with it off" in plan_text(path)
@@ -159,7 +161,9 @@ def test_a_case_without_the_metric_has_no_target(write):
 
 def test_the_metrics_of_targets_are_those_of_the_metric_table():
     for benchmark, keys in TARGETS.items():
-        known = {metric.key for metric in METRICS if benchmark in metric.benchmarks and metric.higher_is_better is not None}
+        known = {
+            metric.key for metric in METRICS if benchmark in metric.benchmarks and metric.higher_is_better is not None
+        }
         assert set(keys) <= known
     assert {key.replace("p50_", "median_") for key in PRECISION_KEYS} <= {metric.key for metric in METRICS}
 

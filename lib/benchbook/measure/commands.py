@@ -125,7 +125,7 @@ def throughput_argv(
     raw_path: Path,
     is_warm: bool = False,
 ) -> list[str]:
-    """Return the arguments after `vllm bench` that give an engine all prompts at once, after a warm-up unless `is_warm`."""
+    """Return the arguments after `vllm bench` that give an engine all prompts at once, after a warm-up unless it is warm."""
     return [
         "throughput",
         "--model",

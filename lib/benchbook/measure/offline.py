@@ -40,7 +40,7 @@ def bench_latency(
 ) -> Saved:
     """Time `workload` batch by batch with `vllm bench latency`; write and return the record. Seconds per batch.
 
-    `seed` fixes the prompts on a loaded engine only: the command line has no flag for it, and the record's seed is None.
+    `seed` fixes the prompts on a loaded engine only: the command line takes none, and the record's seed is then None.
     """
 
     def argv(model_path: str, raw_path: Path) -> list[str]:

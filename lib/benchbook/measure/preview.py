@@ -87,7 +87,9 @@ def _command(case: Case, launch: Launch, job: Job) -> str:
 
 def _prompts_text(case: Case, workload: ServeWorkload) -> str:
     """Return how many prompts are sent, and why so many."""
-    first = f"{workload.warmup_prompts} others first, once a start" if workload.warmup_prompts else "no warm-up, as asked"
+    first = (
+        f"{workload.warmup_prompts} others first, once a start" if workload.warmup_prompts else "no warm-up, as asked"
+    )
     return f"{workload.num_prompts} prompts: {case.why_num_prompts}; {first}"
 
 

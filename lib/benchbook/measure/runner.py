@@ -144,13 +144,13 @@ class Runner:
             self._give_up(job, error)
 
     def _added_jobs(self, block: Block) -> tuple[Job, ...]:
-        """Return the jobs of one more round on the host of `block`, none when targets are met or launches take turns."""
+        """Return the jobs of one more round on the host of `block`, none when none is wanted or launches take turns."""
         if self.plan.experiment.takes_turns(block.host_kind):
             return ()
         return tuple(job for added in self._added_round(block.host_kind) for job in added.jobs)
 
     def _added_blocks(self) -> Iterator[Block]:
-        """Yield the blocks of the rounds to be added, round by round, until targets are met or the budget is used up."""
+        """Yield the blocks of the rounds to be added, until targets are met or the budget is used up."""
         for host_kind in ("server", "engine"):
             while added := self._added_round(host_kind):
                 yield from added

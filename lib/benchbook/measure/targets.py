@@ -48,10 +48,12 @@ class AddedRounds:
     plan: RunPlan
     store: Store
     tried: list[Job] = field(default_factory=list)  # by this process, in order
-    given_up: set[tuple[str, HostKind]] = field(default_factory=set)  # launches with the kind of host that would not start
+    given_up: set[tuple[str, HostKind]] = field(
+        default_factory=set
+    )  # launches with the kind of host that would not start
 
     def next_round(self, host_kind: HostKind, rows: Sequence[dict[str, Any]]) -> Added:
-        """Return what is wanted next on this kind of host, and raise `repeats` in the plan's `rows` by every round added.
+        """Return what is wanted next on this kind of host, and raise `repeats` in the plan's `rows` by each such round.
 
         A round repeats all cases that have a target, so that they stay interleaved and equally often measured. A repeat
         that failed is not tried again by the same process: the next round comes instead.

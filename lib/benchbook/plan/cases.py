@@ -93,10 +93,8 @@ def _chosen_launches(doc: Document, where: Where, launches: tuple[Launch, ...]) 
     return [by_name[point.value] for point in points]
 
 
-def _workload(
-    doc: Document, where: Where, model: type[Workload], points: Mapping[str, Point]
-) -> tuple[Workload, str]:
-    """Return the workload of one combination and why it has so many prompts, or raise the refusal of what does not fit."""
+def _workload(doc: Document, where: Where, model: type[Workload], points: Mapping[str, Point]) -> tuple[Workload, str]:
+    """Return the workload of one combination and why so many prompts, or raise the refusal of what does not fit."""
     why_num_prompts = ""
     fields = {key: point.value for key, point in points.items() if key != "lengths"}
     if "lengths" in points:

@@ -89,9 +89,7 @@ def _jobs(
         order = sorted(cases, key=lambda case: (_rank(case), _hash(order_seed, "round", repeat, case.case_id)))
         if order[0] == (jobs[-1].case if jobs else after):
             order = order[1:] + order[:1]
-        jobs += [
-            Job(case, repeat, case.workload.host_kind, job_seed(seed, case.case_id, repeat)) for case in order
-        ]
+        jobs += [Job(case, repeat, case.workload.host_kind, job_seed(seed, case.case_id, repeat)) for case in order]
     return tuple(jobs)
 
 

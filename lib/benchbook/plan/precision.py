@@ -30,7 +30,9 @@ PRECISION_KEYS = [
     for statistic in ("mean", "p50", "p90", "p95", "p99")
     for latency in ("ttft", "tpot", "e2el")  # not itl: the gaps of one answer are far from independent
 ]
-DEFAULT_SPREAD = 0.5  # p99 = 3.2 times the median: a closed loop's TTFT; TPOT spreads less, so this errs on the safe side
+DEFAULT_SPREAD = (
+    0.5  # p99 = 3.2 times the median: a closed loop's TTFT; TPOT spreads less, so this errs on the safe side
+)
 DEFAULT_AT_MOST = 5000
 MAX_PROMPTS = 10**9
 PROMPTS_PER_CLIENT = 10
@@ -66,7 +68,9 @@ def read_precision(doc: Document, where: Where) -> Precision:
     fields = dict(doc.mapping(where))
     spread, at_most = fields.pop("spread", DEFAULT_SPREAD), fields.pop("at_most", DEFAULT_AT_MOST)
     if type(spread) not in (int, float) or not 0 < spread <= 3:
-        raise doc.error((*where, "spread"), "must be a number above 0, at most 3: the deviation of a latency's logarithm")
+        raise doc.error(
+            (*where, "spread"), "must be a number above 0, at most 3: the deviation of a latency's logarithm"
+        )
     if type(at_most) is not int or not 1 <= at_most <= MAX_PROMPTS:
         raise doc.error((*where, "at_most"), "must be a whole number of prompts, at least 1")
     targets = read_targets(doc, where, fields, PRECISION_KEYS, ["spread", "at_most"])

@@ -85,7 +85,9 @@ class PrefixCache(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     is_on: bool | None = None  # None: nobody tells
-    emptied: Literal["reset", "new process", "no"] = "no"  # before the clock started; "no": other prompts by another seed
+    emptied: Literal["reset", "new process", "no"] = (
+        "no"  # before the clock started; "no": other prompts by another seed
+    )
     query_tokens: float | None = None  # looked up while measuring, by the server's counters
     hit_tokens: float | None = None  # and found: prompt tokens that cost nothing
 

@@ -29,7 +29,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for flag in ("--base-url", "--served-model-name", "--result-dir", "--result-filename", "--output-json"):
         parser.add_argument(flag)
-    for flag in ("--num-prompts", "--random-input-len", "--random-output-len", "--max-concurrency", "--num-iters", "--seed"):
+    for flag in (
+        "--num-prompts",
+        "--random-input-len",
+        "--random-output-len",
+        "--max-concurrency",
+        "--num-iters",
+        "--seed",
+    ):
         parser.add_argument(flag, type=int, default=1)
     options, _ = parser.parse_known_args(sys.argv[3:])
     return {"serve": bench_serve, "latency": bench_latency, "throughput": bench_throughput}[sys.argv[2]](options)
@@ -71,7 +78,10 @@ def bench_serve(options: argparse.Namespace) -> None:
 
 
 def complete(options: argparse.Namespace, index: int) -> dict:
-    """Send one streamed completion, whose first word tells seed and number apart; a refused or broken one has an error, a cut one is shorter."""
+    """Send one streamed completion; a refused or broken one has an error, a cut one is shorter.
+
+    Its first word tells seed and number apart.
+    """
     address, start_s = urlsplit(options.base_url), time.perf_counter()
     body = {
         "model": options.served_model_name,
