@@ -54,7 +54,7 @@ class Script:
     engine_dead_at_request: int | None = None  # from then on /health answers 503 and requests are refused
     deaf_at_request: int | None = None  # from then on nothing at all is answered, as when the event loop hangs
     extra_metrics: dict[str, float] = field(default_factory=dict)  # added to the page as they stand
-    # the prefix cache: a prompt that came before, word by word, is found in it; VLLM_SERVER_DEV_MODE=1 lets it be emptied
+    # the prefix cache: a prompt that came before is found in it; VLLM_SERVER_DEV_MODE=1 lets it be emptied
     prefix_caching: bool = False
     busy_resets: int = 0  # so many times the answer is that blocks are still held
 

@@ -117,7 +117,7 @@ def test_only_a_server_on_this_machine_is_asked_to_empty_its_cache():
 
 
 class Engine:
-    """A worker at a socket that answers every job as it is told, and may write what the benchmark would have written."""
+    """A worker at a socket that answers a job as it is told, and writes what the benchmark would have written."""
 
     def __init__(self, folder: Path, answer: dict) -> None:
         self.path, self.answer, self.argv = folder / "socket", answer, []

@@ -113,3 +113,8 @@ def test_an_added_round_has_the_seeds_that_a_planned_one_would_have_had():
 def test_an_added_round_does_not_begin_with_the_case_measured_last():
     first = added_round(CASES[2:4], 3, 0, 0)[0].jobs[0].case
     assert added_round(CASES[2:4], 3, 0, 0, after=first)[0].jobs[0].case != first
+
+
+def test_a_first_guess_grows_with_the_prompts_of_a_serve_case():
+    few, many = (Case("a", ServeWorkload(**LENGTHS, max_concurrency=1, num_prompts=number)) for number in (10, 1000))
+    assert estimate_s(rounds([few], 1, 0), {}) + 100 < estimate_s(rounds([many], 1, 0), {})

@@ -127,8 +127,8 @@ def test_the_plan_prints_the_range_of_repeats_and_of_the_time(write):
     text = plan_text(write(repeats="{at_least: 3, at_most: 10, until: {output_throughput_tok_s: 2 %}}"))
     assert "3 to 10 repeats each, until output_throughput_tok_s is known to ±2 %" in text
     # 3 x 3, and 7 rounds more of the two serve cases, on the one host
-    assert "9 to 23 measurements on 1 starts, about 1 min 15 s to 2 min 39 s" in text
-    assert "3 repeats each: 9 measurements on 1 starts, about 1 min 15 s (" in plan_text(write())
+    assert "9 to 23 measurements on 1 starts, about 1 min 03 s to 2 min 00 s" in text
+    assert "3 repeats each: 9 measurements on 1 starts, about 1 min 03 s (" in plan_text(write())
 
 
 def test_added_rounds_of_several_launches_cost_starts_which_the_plan_counts(write):
@@ -144,7 +144,9 @@ def test_the_plan_says_that_offline_benchmarks_run_without_prefix_caching_where_
     path.write_text(text % "")
     assert "enable_prefix_caching is not set: the offline benchmarks run with it off" in plan_text(path)
     path.write_text(text % "enable_prefix_caching: true")
-    assert "is not set" not in plan_text(path)
+    assert "is not set" not in plan_text(path) and "it times cached prefills" in plan_text(path)
+    path.write_text(text % "enable_prefix_caching: false")
+    assert "enable_prefix_caching is" not in plan_text(path)
 
 
 def test_repeats_may_be_a_range_with_targets(write):

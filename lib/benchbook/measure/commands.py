@@ -80,7 +80,6 @@ def serve_argv(
 
 
 PREFIX_CACHING = "enable_prefix_caching"
-OFFLINE_REMARK = f"{PREFIX_CACHING} is not set: the offline benchmarks run with it off, the server by vLLM's own choice"
 
 
 def offline_args(engine_args: Mapping[str, object]) -> dict[str, object]:
@@ -90,6 +89,15 @@ def offline_args(engine_args: Mapping[str, object]) -> dict[str, object]:
     engine to share one. Random prompts have nothing in common, so throughput loses nothing by it.
     """
     return {PREFIX_CACHING: False, **engine_args}
+
+
+def offline_remark(engine_args: Mapping[str, object]) -> str | None:
+    """Return what a reader must know of prefix caching in the offline benchmarks of a launch; None when it is off."""
+    if PREFIX_CACHING not in engine_args:
+        return f"{PREFIX_CACHING} is not set: the offline benchmarks run with it off, the server by vLLM's own choice"
+    if engine_args[PREFIX_CACHING]:
+        return f"{PREFIX_CACHING} is on: bench latency repeats its prompts, so it times cached prefills"
+    return None
 
 
 def latency_argv(
@@ -125,7 +133,7 @@ def throughput_argv(
     raw_path: Path,
     is_warm: bool = False,
 ) -> list[str]:
-    """Return the arguments after `vllm bench` that give an engine all prompts at once, after a warm-up unless it is warm."""
+    """Return the arguments after `vllm bench` that give an engine all prompts at once, warmed up unless `is_warm`."""
     return [
         "throughput",
         "--model",

@@ -11,7 +11,7 @@ from rich.console import Console
 from benchbook.errors import StoreError
 from benchbook.hosts.command import serve_command
 from benchbook.hosts.models import planned_path
-from benchbook.measure.commands import OFFLINE_REMARK, PREFIX_CACHING, latency_argv, serve_argv, throughput_argv
+from benchbook.measure.commands import latency_argv, offline_remark, serve_argv, throughput_argv
 from benchbook.measure.planning import history_of
 from benchbook.measure.progress import duration_text
 from benchbook.plan.cases import Case
@@ -50,8 +50,8 @@ def _print_block(console: Console, experiment: Experiment, block: Block) -> None
         _line(console, f"  $ {env} {shlex.join(argv).replace('--port 0', '--port PORT')}".replace("$  ", "$ "))
     else:
         _line(console, f"  one engine loaded with these flags runs all of the following{f', {env}' if env else ''}")
-        if PREFIX_CACHING not in launch.args:
-            _line(console, f"  {OFFLINE_REMARK}")
+        if remark := offline_remark(launch.args):
+            _line(console, f"  {remark}")
     for case in dict.fromkeys(job.case for job in block.jobs):
         repeats = [job for job in block.jobs if job.case == case]
         _line(console, f"  {case.case_id}  ×{len(repeats)}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchbook.errors import HostDiedError, HostError
 from benchbook.measure.bench_host import BenchHost, OpenHost
-from benchbook.measure.commands import OFFLINE_REMARK, PREFIX_CACHING
+from benchbook.measure.commands import offline_remark
 from benchbook.measure.interrupts import stop_signals_as_interrupt
 from benchbook.measure.job import host_failed, run_job
 from benchbook.measure.planning import RunPlan, history_of, planned_records
@@ -120,8 +120,8 @@ class Runner:
         """Measure the jobs of one launch on one host; a host that dies is started again for the jobs left, so often."""
         queue, attempts, error = deque(block.jobs), {}, None
         launch = self.plan.experiment.launch(block.launch)
-        if block.host_kind == "engine" and PREFIX_CACHING not in launch.args:
-            self.listener.say(f"  launch {launch.name!r}: {OFFLINE_REMARK}")
+        if block.host_kind == "engine" and (remark := offline_remark(launch.args)):
+            self.listener.say(f"  launch {launch.name!r}: {remark}")
         for _ in range(MAX_HOST_STARTS):
             began_s = time.monotonic()
             self.listener.working_on(f"starting the {block.host_kind} of launch {block.launch!r}")

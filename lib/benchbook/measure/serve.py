@@ -49,9 +49,9 @@ def bench_serve(
     """Offer `workload` to `server` with `vllm bench serve`, write `record_path` and vLLM's raw.json beside it, return the record.
 
     The warm-up is the same official code with other prompts, twice as many as are in flight later; `warmed_by` names
-    the measurement that warmed this server up for the same load, and then none is sent. `reset_prefix_cache` empties the
-    cache after it, which takes a server in developer mode on this machine; otherwise prompts differ by their seeds. The
-    record has the counters of hits. Raises MeasureError when the benchmark ends without a result, takes longer than
+    the measurement that warmed this server up for the same load, and then none is sent. `reset_prefix_cache` empties
+    the cache after it, which takes a server in developer mode on this machine; otherwise prompts differ by their seeds.
+    The record has the counters of hits. Raises MeasureError when the benchmark ends without a result, takes longer than
     `limit_s`, no token moves for `stall_limit_s`, or the cache is not emptied.
     """
     with Recording(workload, record_path, case) as recording, silence_is_death(server):

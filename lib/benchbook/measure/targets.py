@@ -48,9 +48,8 @@ class AddedRounds:
     plan: RunPlan
     store: Store
     tried: list[Job] = field(default_factory=list)  # by this process, in order
-    given_up: set[tuple[str, HostKind]] = field(
-        default_factory=set
-    )  # launches with the kind of host that would not start
+    given_up: set[tuple[str, HostKind]] = field(default_factory=set)  # launches whose host of this kind would not start
+    _measured: dict[tuple[str, int], Mapping[str, float | None]] = field(default_factory=dict)  # read once
 
     def next_round(self, host_kind: HostKind, rows: Sequence[dict[str, Any]]) -> Added:
         """Return what is wanted next on this kind of host, and raise `repeats` in the plan's `rows` by each such round.
@@ -100,8 +99,7 @@ class AddedRounds:
         is_tried = any((job.case, job.repeat) == (tried.case, tried.repeat) for tried in self.tried)
         if is_tried or (job.case.launch, job.host_kind) in self.given_up:
             return False
-        record = self.store.find(self.plan.cases[job.case.case_id].key, job.repeat)
-        return record is None or not record.is_measured
+        return self._measured_values(job.case, job.repeat) is None
 
     def _missed_by(self, case: Case, repeats: int, targets: Mapping[str, float]) -> Iterator[Miss]:
         for key, wanted in targets.items():
@@ -111,10 +109,18 @@ class AddedRounds:
                 yield Miss(case.case_id, key, reached, wanted)
 
     def _values(self, case: Case, key: str, repeats: int) -> list[float]:
-        records = [self.store.find(self.plan.cases[case.case_id].key, repeat) for repeat in range(repeats)]
-        believed = [record for record in records if record and record.is_measured]
-        values = [record.values.get(key) for record in believed if record.verdict is not Verdict.INVALID]
-        return [value for value in values if value is not None]
+        measured = [self._measured_values(case, repeat) or {} for repeat in range(repeats)]
+        return [values[key] for values in measured if values.get(key) is not None]
+
+    def _measured_values(self, case: Case, repeat: int) -> Mapping[str, float | None] | None:
+        """Return the values of a measured repeat, none of them when it is INVALID; None when it is not measured."""
+        place = (case.case_id, repeat)
+        if place not in self._measured:
+            record = self.store.find(self.plan.cases[case.case_id].key, repeat)
+            if record is None or not record.is_measured:
+                return None
+            self._measured[place] = {} if record.verdict is Verdict.INVALID else record.values
+        return self._measured[place]
 
 
 def _plan_repeats(rows: Sequence[dict[str, Any]], cases: Sequence[Case], repeats: int) -> None:

@@ -8,7 +8,7 @@
       - first_request: {}
       - serve: {max_concurrency: [1, 8], lengths: [[128, 64], [512, 32]], num_prompts: 10 per concurrency,
                 exclude: [{max_concurrency: 8, lengths: [512, 32]}], launches: [eager]}
-    repeats: 3                      # measurements of each case, in interleaved rounds; or until means are known so well:
+    repeats: 3                      # measurements of each case, in interleaved rounds; or until means are known well:
                                     # {at_least: 3, at_most: 10, until: {output_throughput_tok_s: 2 %}}
     seed: 0                         # request sets follow from it
     order_seed: 0                   # the order of cases in each round; the same as seed unless it is given
@@ -82,7 +82,7 @@ class Experiment:
         return next(launch for launch in self.launches if launch.name == name)
 
     def takes_turns(self, host_kind: HostKind) -> bool:
-        """Return whether several launches have cases on this kind of host: each round that is added starts them anew."""
+        """Return whether several launches have cases on this kind of host: each added round starts them anew."""
         return len({case.launch for case in self.cases if case.workload.host_kind == host_kind}) > 1
 
     def added_round(self, host_kind: HostKind, repeat: int, after: Case | None = None) -> tuple[Block, ...]:

@@ -67,7 +67,7 @@ class _RepeatsKeys(StrictModel):
 
 
 def read_repeats(doc: Document, where: Where, cases: Sequence[Case]) -> tuple[int, Until]:
-    """Return how many repeats every case gets and until when more are added, or raise the refusal of what does not fit."""
+    """Return how many repeats every case gets and until when more are added, or raise a refusal."""
     keys = doc.parse(where, _RepeatsKeys)
     known = list(dict.fromkeys(key for keys_of_one in TARGETS.values() for key in keys_of_one))
     until = Until(keys.at_most, read_targets(doc, (*where, "until"), keys.until, known, []))

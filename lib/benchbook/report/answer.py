@@ -160,9 +160,9 @@ def _until_sentence(header: Mapping[str, Any]) -> str:
     told = [width for width in missed if width is not None]
     widest = f", the widest to ±{max(told):.0%}" if told else ""
     return (
-        f"Every case was measured at least {header['repeats']} times, then on, until the 95 % interval of a mean was as "
-        f"wanted ({wanted}) or it had been {until['at_most']} times; {len(missed)} of {len(pairs)} means are known less "
-        f"well{widest}. ± is one standard deviation of the sample."
+        f"Every case was measured at least {header['repeats']} times, then on, until the 95 % interval of a mean was "
+        f"as wanted ({wanted}) or it had been {until['at_most']} times; {len(missed)} of {len(pairs)} means are known "
+        f"less well{widest}. ± is one standard deviation of the sample."
     )
 
 
