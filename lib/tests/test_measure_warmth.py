@@ -6,13 +6,18 @@ import json
 import os
 import socket
 import threading
+from functools import partial
 from pathlib import Path
 
+import fake_vllm
 import pytest
 
 from benchbook.errors import MeasureError
 from benchbook.hosts.served import AttachedServer
+from benchbook.hosts.server import VllmServer
+from benchbook.measure import bench_host
 from benchbook.measure import job as job_module
+from benchbook.measure.bench_host import host_opener
 from benchbook.measure.job import run_job
 from benchbook.measure.jobs import COMMAND_LINE, WARM
 from benchbook.measure.offline import bench_latency, bench_throughput
@@ -20,8 +25,9 @@ from benchbook.measure.recording import Recording
 from benchbook.measure.serve import bench_serve
 from benchbook.plan import Case, Job, LatencyWorkload, ServeWorkload, ThroughputWorkload
 from benchbook.plan.experiment import Limits
+from benchbook.plan.launches import Launch, ModelRef
 from benchbook.records.record import Identity, PrefixCache, Warmup
-from benchbook.records.store import read_record
+from benchbook.records.store import Store, read_record
 
 FAKE_PACKAGE = Path(__file__).parent / "fake_package"
 LENGTHS = {"input_len_tokens": 4, "output_len_tokens": 2}
@@ -252,3 +258,15 @@ def test_an_engine_that_made_room_for_the_command_line_is_cold_again(tmp_path, m
 
 def test_latency_warms_up_by_itself(tmp_path, monkeypatch):
     assert Bench(tmp_path, monkeypatch).run(LATENCY, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("env", "is_asked"), [({}, False), ({"VLLM_SERVER_DEV_MODE": "0"}, False), ({"VLLM_SERVER_DEV_MODE": "1"}, True)]
+)
+def test_a_sweep_empties_the_cache_only_where_the_launch_asks_for_developer_mode(
+    fake_model, tmp_path, monkeypatch, env, is_asked
+):
+    launch = Launch("eager", ModelRef(fake_model), {}, {**fake_vllm.scripted(), **env})
+    monkeypatch.setattr(bench_host, "VllmServer", partial(VllmServer, program=fake_vllm.PROGRAM))
+    with host_opener()(launch, "server", Store(tmp_path / "run"), 10.0) as host:
+        assert host.parameters["reset_prefix_cache"] is is_asked and host.warmed == {}

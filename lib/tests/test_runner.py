@@ -84,6 +84,7 @@ class Bench:
         (self.model / "config.json").write_text("{}")
         self.start_error, self.on_call = None, {}
         self.throughput = lambda case_id, repeat: 100.0  # output tok/s of a repeat
+        self.completed = lambda repeat: 4  # of 4 requests
         monkeypatch.setattr(runner_module, "run_job", self.run_job)
         self.host = None
 
@@ -105,7 +106,7 @@ class Bench:
                 Outcome.NOTEBOOK_FAILED, Failure(code="notebook_raised", evidence="ValueError", hint="")
             )
         raw = {
-            "completed": 4,
+            "completed": self.completed(job.repeat),
             "total_input_tokens": 32,
             "total_output_tokens": 16,
             "text": "w1",
@@ -338,6 +339,14 @@ def test_a_case_without_any_believable_value_is_not_waited_for(bench):
     bench.throughput = lambda case_id, repeat: None
     bench.runner(plan=bench.plan(**UNTIL)).execute()
     assert set(serve_repeats(bench).values()) == {2}
+
+
+def test_an_invalid_repeat_counts_for_nothing(bench):
+    bench.completed = lambda repeat: 3 if repeat == 1 else 4
+    bench.throughput = lambda case_id, repeat: 900.0 if repeat == 1 else 100.0
+    runner = bench.runner(plan=bench.plan(**UNTIL))
+    assert runner.execute() == FAILED and set(serve_repeats(bench).values()) == {3}
+    assert {known["output_throughput_tok_s"] for known in runner.store.header()["reached"].values()} == {0.0}
 
 
 def test_launches_that_are_compared_take_turns_in_the_rounds_that_are_added(bench):
