@@ -96,9 +96,13 @@ def table(
 ) -> None:
     """Print the tidy table of RUN: one row a repeat, one column a metric with its unit in the name, empty where absent."""
     from benchbook.records.store import Store
-    from benchbook.report.table import render_table, tidy_table
+    from benchbook.report.run import load_run
+    from benchbook.report.table import render_table
 
-    print(render_table(tidy_table(Store.open(run, results).records()), format))
+    loaded = load_run(Store.open(run, results).run_dir)
+    if loaded.num_stale:
+        print(f"benchbook: {loaded.num_stale} stale records of an older plan are left out", file=sys.stderr)
+    print(render_table(loaded.table, format))
 
 
 @app.command("list")

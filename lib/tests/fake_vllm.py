@@ -54,6 +54,9 @@ class Script:
     engine_dead_at_request: int | None = None  # from then on /health answers 503 and requests are refused
     deaf_at_request: int | None = None  # from then on nothing at all is answered, as when the event loop hangs
     extra_metrics: dict[str, float] = field(default_factory=dict)  # added to the page as they stand
+    # the prefix cache: a prompt that came before is found in it; VLLM_SERVER_DEV_MODE=1 lets it be emptied
+    prefix_caching: bool = False
+    busy_resets: int = 0  # so many times the answer is that blocks are still held
 
 
 def scripted(**fields: object) -> dict[str, str]:
@@ -69,6 +72,8 @@ class FakeServer:
         self.script, self.names = script, script.served_names or names
         self.num_requests = self.running = 0
         self.prompt_tokens = self.generated_tokens = self.finished = 0
+        self.cached: set[str] = set()
+        self.hit_tokens = self.num_resets = 0
 
     async def serve(self, host: str, port: int) -> None:
         """Answer until the process ends."""
@@ -108,6 +113,8 @@ class FakeServer:
         if path == "/tokenize":
             tokens = [token_id(word) for word in body.get("prompt", "").split()]
             return await self._send(writer, 200, {"count": len(tokens), "max_model_len": 4096, "tokens": tokens})
+        if path == "/reset_prefix_cache" and method == "POST" and os.environ.get("VLLM_SERVER_DEV_MODE") == "1":
+            return await self._send(writer, 200, {"success": self._reset()})
         if path not in pages:
             return await self._send(writer, 404, {"detail": "Not Found"})
         await self._send(writer, 200, pages[path]())
@@ -130,15 +137,29 @@ class FakeServer:
             "vllm:prompt_tokens_total": self.prompt_tokens,
             "vllm:generation_tokens_total": self.generated_tokens,
             "vllm:prefix_cache_queries_total": self.prompt_tokens,
-            "vllm:prefix_cache_hits_total": 0,
+            "vllm:prefix_cache_hits_total": self.hit_tokens,
             "vllm:num_preemptions_total": 0,
             **self.script.extra_metrics,
         }
         labels = f'engine="0",model_name="{self.names[0]}"'
         lines = [f"{name}{{{labels}}} {float(value)}" for name, value in values.items()]
         lines.append(f'vllm:request_success_total{{{labels},finished_reason="length"}} {float(self.finished)}')
-        lines.append(f'vllm:cache_config_info{{block_size="16",{labels},num_gpu_blocks="4096"}} 1.0')
+        cache = f'block_size="16",enable_prefix_caching="{self.script.prefix_caching}",{labels},num_gpu_blocks="4096"'
+        lines.append(f"vllm:cache_config_info{{{cache}}} 1.0")
         return "\n".join(lines) + "\n"
+
+    def _reset(self) -> bool:
+        self.num_resets += 1
+        if self.num_resets <= self.script.busy_resets:
+            return False
+        self.cached.clear()
+        return True
+
+    def _look_up(self, prompt: object, num_prompt: int) -> None:
+        self.prompt_tokens += num_prompt
+        if self.script.prefix_caching:
+            self.hit_tokens += num_prompt if str(prompt) in self.cached else 0
+            self.cached.add(str(prompt))
 
     async def _complete(self, writer: asyncio.StreamWriter, body: dict) -> None:
         self.num_requests += 1
@@ -174,7 +195,8 @@ class FakeServer:
             due_s += script.itl_s[(index - 1) % len(script.itl_s)] if index else 0.0
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             self.generated_tokens += 1
-            self.prompt_tokens += 0 if index else num_prompt
+            if index == 0:
+                self._look_up(body["prompt"], num_prompt)
             words.append(f"w{(number * 31 + index) % 16384}")
             if streams and (len(words) == script.tokens_per_chunk or index == num_output - 1):
                 is_last = index == num_output - 1

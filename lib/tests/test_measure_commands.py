@@ -62,7 +62,34 @@ def test_throughput_asks_for_lengths_by_the_flags_that_count():
     workload = ThroughputWorkload(input_len_tokens=128, output_len_tokens=64, num_prompts=200)
     argv = throughput_argv(workload, model_path="/tiny", engine_args={"enforce_eager": True}, seed=3, raw_path=RAW)
     assert value_of(argv, "--random-input-len") == "128" and "--input-len" not in argv
-    assert value_of(argv, "--num-warmups") == "32" and argv[-1] == "--enforce-eager"
+    assert value_of(argv, "--num-warmups") == "200" and argv[-1] == "--enforce-eager"
+
+
+def test_throughput_on_a_warm_engine_is_not_warmed_up_again():
+    workload = ThroughputWorkload(input_len_tokens=128, output_len_tokens=64, num_prompts=200)
+    argv = throughput_argv(workload, model_path="/tiny", engine_args={}, seed=3, raw_path=RAW, is_warm=True)
+    assert value_of(argv, "--num-warmups") == "0"
+
+
+def test_no_measured_prompt_of_serve_is_sent_ahead():
+    argv = make_serve_argv()
+    assert "--num-warmups" not in argv and value_of(argv, "--ready-check-timeout-sec") == "0"
+
+
+def test_both_offline_benchmarks_ask_for_the_same_engine_where_the_launch_says_nothing():
+    lengths = {"input_len_tokens": 128, "output_len_tokens": 64}
+    for args, wanted in (
+        ({}, "--no-enable-prefix-caching"),
+        ({"enable_prefix_caching": True}, "--enable-prefix-caching"),
+    ):
+        latency = latency_argv(
+            LatencyWorkload(**lengths, batch_size=1), model_path="/tiny", engine_args=args, raw_path=RAW
+        )
+        throughput = throughput_argv(
+            ThroughputWorkload(**lengths, num_prompts=4), model_path="/tiny", engine_args=args, seed=3, raw_path=RAW
+        )
+        for argv in (latency, throughput):
+            assert [word for word in argv if word.endswith("prefix-caching")] == [wanted]
 
 
 def test_latency_uses_its_own_length_flags_which_do_count_there():

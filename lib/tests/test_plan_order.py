@@ -10,6 +10,7 @@ from benchbook.plan import (
     LatencyWorkload,
     ServeWorkload,
     ThroughputWorkload,
+    added_round,
     estimate_s,
     job_seed,
     rounds,
@@ -87,3 +88,33 @@ def test_an_estimate_grows_with_starts_and_jobs_and_prefers_what_was_measured():
     history = {CASES[0].case_id: 2.0, ("start", "a", "engine"): 100.0}
     assert estimate_s(two, history) == 104.0
     assert estimate_s((), history) == 0
+
+
+def test_another_order_seed_gives_another_order_of_the_same_jobs():
+    first, second = rounds(CASES, 3, 7, order_seed=1), rounds(CASES, 3, 7, order_seed=2)
+    assert first != second and rounds(CASES, 3, 7) == rounds(CASES, 3, 7, order_seed=7)
+    for one, other in zip(first, second, strict=True):
+        assert set(one.jobs) == set(other.jobs)
+
+
+def test_an_added_round_has_every_case_once_and_alternates_the_turn_of_the_launches():
+    online = [case for case in CASES if case.workload.host_kind == "server"]
+    even, odd = added_round(online, 4, 0, 0), added_round(online, 5, 0, 0)
+    assert [block.launch for block in even] == ["a", "b"] and [block.launch for block in odd] == ["b", "a"]
+    assert all(len(block.jobs) == 6 and {job.repeat for job in block.jobs} == {4} for block in even)
+
+
+def test_an_added_round_has_the_seeds_that_a_planned_one_would_have_had():
+    (planned,) = rounds(CASES[2:7], 4, 0)
+    (added,) = added_round(CASES[2:7], 3, 0, 0)
+    assert set(added.jobs) <= set(planned.jobs)
+
+
+def test_an_added_round_does_not_begin_with_the_case_measured_last():
+    first = added_round(CASES[2:4], 3, 0, 0)[0].jobs[0].case
+    assert added_round(CASES[2:4], 3, 0, 0, after=first)[0].jobs[0].case != first
+
+
+def test_a_first_guess_grows_with_the_prompts_of_a_serve_case():
+    few, many = (Case("a", ServeWorkload(**LENGTHS, max_concurrency=1, num_prompts=number)) for number in (10, 1000))
+    assert estimate_s(rounds([few], 1, 0), {}) + 100 < estimate_s(rounds([many], 1, 0), {})

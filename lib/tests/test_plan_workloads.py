@@ -83,14 +83,36 @@ def test_a_workload_survives_a_record_and_a_pickle():
     assert len({workload, ServeWorkload(**workload.model_dump())}) == 1
 
 
-def test_warming_up_reaches_the_concurrency_that_is_measured():
-    assert ServeWorkload(**SERVE, max_concurrency=8).warmup_prompts == 8
-    assert ServeWorkload(**SERVE, request_rate_rps=1.0).warmup_prompts == 1
+def test_warming_up_sends_two_waves_at_the_concurrency_that_is_measured():
+    assert ServeWorkload(**SERVE, max_concurrency=8).warmup_prompts == 16
+    assert ServeWorkload(**SERVE, request_rate_rps=1.0).warmup_prompts == 32
     assert ServeWorkload(**SERVE, max_concurrency=8, num_warmup_prompts=0).warmup_prompts == 0
 
 
-def test_throughput_warms_up_with_few_prompts():
-    assert ThroughputWorkload(**LENGTHS, num_prompts=200).warmup_prompts == 32
+def test_the_warm_up_offers_the_load_that_is_measured():
+    closed = ServeWorkload(**SERVE, max_concurrency=8, request_rate_rps=2.0, burstiness=0.5, range_ratio=0.1).warmup()
+    assert (closed.max_concurrency, closed.request_rate_rps, closed.range_ratio) == (8, None, 0.1)
+    assert (closed.input_len_tokens, closed.output_len_tokens, closed.num_prompts) == (128, 64, 16)
+    opened = ServeWorkload(**SERVE, request_rate_rps=2.0, burstiness=0.5).warmup()
+    assert (opened.max_concurrency, opened.request_rate_rps, opened.burstiness) == (None, 2.0, 0.5)
+
+
+def test_one_warm_up_covers_another_number_of_prompts_and_no_other_load():
+    one = ServeWorkload(**SERVE, max_concurrency=8)
+    assert one.model_copy(update={"num_prompts": 999, "slo_ttft_ms": 5.0}).warm_shape == one.warm_shape
+    others = [
+        {"max_concurrency": 4},
+        {"input_len_tokens": 129},
+        {"output_len_tokens": 65},
+        {"range_ratio": 0.1},
+        {"temperature": 1.0},
+        {"num_warmup_prompts": 1},
+    ]
+    assert one.warm_shape not in {one.model_copy(update=other).warm_shape for other in others}
+
+
+def test_throughput_warms_up_with_what_fills_a_batch():
+    assert ThroughputWorkload(**LENGTHS, num_prompts=2000).warmup_prompts == 256
     assert ThroughputWorkload(**LENGTHS, num_prompts=4).warmup_prompts == 4
     assert ThroughputWorkload(**LENGTHS, num_prompts=4, num_warmup_prompts=0).warmup_prompts == 0
 

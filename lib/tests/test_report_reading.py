@@ -137,3 +137,19 @@ def test_serve_cases_without_a_concurrency_are_said_to_be_in_no_figure(tmp_path)
     run = load_run(make_run(tmp_path, change=change))
     assert run.lines == []
     assert any("8 serve cases without a concurrency" in sentence for sentence in caveats(run))
+
+
+@pytest.mark.parametrize(
+    ("reached", "said"),
+    [({"a": 0.011, "b": 0.034}, "1 of 2 means are known less well, the widest to ±3%"), ({"a": 0.01}, "0 of 1 means")],
+)
+def test_added_rounds_are_told_with_what_they_reached(tmp_path, reached, said):
+    until = {"at_most": 9, "targets": {"output_throughput_tok_s": 0.02}}
+    known = {case_id: {"output_throughput_tok_s": width} for case_id, width in reached.items()}
+    sentences = " ".join(caveats(load_run(make_run(tmp_path, until=until, reached=known))))
+    assert "at least 2 times" in sentences and "output_throughput_tok_s to ±2 %" in sentences and said in sentences
+    assert "was planned with" not in sentences
+
+
+def test_without_targets_nothing_is_said_of_rounds_that_are_added(tmp_path):
+    assert "planned with 2 repeats" in " ".join(caveats(load_run(make_run(tmp_path))))

@@ -49,6 +49,9 @@ class Listener:
     def working_on(self, what):
         pass
 
+    def more(self, number, why):
+        self.lines.append(why)
+
     def recorded(self, record, wall_s):
         self.records.append(record)
 
@@ -79,6 +82,8 @@ class Bench:
         self.model.mkdir()
         (self.model / "config.json").write_text("{}")
         self.start_error, self.on_call = None, {}
+        self.throughput = lambda case_id, repeat: 100.0  # output tok/s of a repeat
+        self.completed = lambda repeat: 4  # of 4 requests
         monkeypatch.setattr(runner_module, "run_job", self.run_job)
         self.host = None
 
@@ -100,17 +105,21 @@ class Bench:
                 Outcome.NOTEBOOK_FAILED, Failure(code="notebook_raised", evidence="ValueError", hint="")
             )
         raw = {
-            "completed": 4,
+            "completed": self.completed(job.repeat),
             "total_input_tokens": 32,
             "total_output_tokens": 16,
             "text": "w1",
             "latencies": [1.0] * 30,
+            "output_throughput": self.throughput(job.case.case_id, job.repeat),
         }
         return recording.finish(raw, host={}, way="test").record
 
-    def plan(self, max_model_len=512):
+    def plan(self, max_model_len=512, **changes):
         path = self.tmp_path / "small.yaml"
-        path.write_text(EXPERIMENT.format(model=self.model, max_model_len=max_model_len))
+        text = EXPERIMENT.format(model=self.model, max_model_len=max_model_len)
+        for old, new in changes.items():
+            text = text.replace({"repeats": "repeats: 2", "launches": "  eager:"}[old], new)
+        path.write_text(text)
         return RunPlan.of(load_experiment(path))
 
     def runner(self, store=None, plan=None):
@@ -256,3 +265,118 @@ def test_the_header_tells_starts_and_times(bench):
     header = runner.store.header()
     assert header["state"] == FINISHED and header["wall_s"] > 0 and len(header["launches"]["eager"]["hosts"]) == 2
     assert sum(row["repeats"] for row in header["plan"]) == 8
+
+
+UNTIL = {"repeats": "repeats: {at_least: 2, at_most: 6, until: {output_throughput_tok_s: 20 %}}"}
+SETTLES = [100.0, 120.0, 110.0, 110.0, 110.0, 110.0]  # to ±115 %, ±23 %, ±12 % with two, three, four of them
+
+
+def serve_repeats(bench):
+    return Counter(case_id for case_id, _, _ in bench.calls if ",serve," in case_id)
+
+
+def test_rounds_are_added_until_every_mean_is_known_as_well_as_wanted(bench):
+    bench.throughput = lambda case_id, repeat: SETTLES[repeat] if "max_concurrency=1" in case_id else 100.0
+    runner = bench.runner(plan=bench.plan(**UNTIL))
+    assert runner.execute() == FINISHED
+    assert set(serve_repeats(bench).values()) == {4}, "a round repeats every case with a target"
+    assert bench.starts == {"server": 1, "engine": 1}
+    assert len(bench.calls) == 2 * 4 + 2 * 2, "first_request and latency have no target"
+    header = runner.store.header()
+    assert sorted(row["repeats"] for row in header["plan"]) == [2, 2, 4, 4]
+    assert all(0 <= known["output_throughput_tok_s"] < 0.2 for known in header["reached"].values())
+    assert "wanted ±20.0%" in "".join(runner.listener.lines)
+
+
+def test_no_round_is_added_when_the_targets_are_met(bench):
+    runner = bench.runner(plan=bench.plan(**UNTIL))
+    assert runner.execute() == FINISHED and set(serve_repeats(bench).values()) == {2}
+
+
+def test_rounds_end_with_the_budget_and_the_header_tells_what_was_reached(bench):
+    bench.throughput = lambda case_id, repeat: 50.0 + 100.0 * (repeat % 2)
+    runner = bench.runner(plan=bench.plan(**UNTIL))
+    assert runner.execute() == FINISHED and set(serve_repeats(bench).values()) == {6}
+    assert all(known["output_throughput_tok_s"] > 0.2 for known in runner.store.header()["reached"].values())
+
+
+@pytest.mark.parametrize("stopped_at", [1, 5, 7, 8, 9, 11])
+def test_a_run_that_adds_rounds_continues_as_if_it_had_not_been_interrupted(bench, stopped_at):
+    bench.throughput = lambda case_id, repeat: SETTLES[repeat]
+    bench.on_call = {stopped_at: interrupt}
+    first = bench.runner(plan=bench.plan(**UNTIL))
+    assert first.execute() == INTERRUPTED
+    bench.on_call, interrupted = {}, bench.calls.pop()
+    second = bench.runner(first.store, bench.plan(**UNTIL))
+    assert second.execute() == FINISHED
+    measured = [call[:2] for call in bench.calls]
+    assert interrupted[:2] in measured and len(measured) == len(set(measured)) == 12
+    assert sorted(row["repeats"] for row in second.store.header()["plan"]) == [2, 2, 4, 4]
+
+
+def test_a_run_whose_targets_are_met_adds_nothing_when_it_is_run_again(bench):
+    bench.throughput = lambda case_id, repeat: SETTLES[repeat]
+    first = bench.runner(plan=bench.plan(**UNTIL))
+    first.execute()
+    starts = dict(bench.starts)
+    assert bench.runner(first.store, bench.plan(**UNTIL)).execute() == FINISHED
+    assert len(bench.calls) == 12 and bench.starts == starts
+
+
+def test_an_added_repeat_that_keeps_failing_does_not_hold_the_run_up(bench):
+    bench.throughput = lambda case_id, repeat: SETTLES[repeat]
+    bench.on_call = dict.fromkeys(range(7, 9), lambda bench: None)  # the first repeat that is added, both attempts
+    runner = bench.runner(plan=bench.plan(**UNTIL))
+    assert runner.execute() == FAILED
+    failed = [record for record in runner.store.records() if not record.is_measured]
+    assert len(failed) == 1 and failed[0].identity.repeat == 2
+    assert set(serve_repeats(bench).values()) == {5, 6}, "one round more in its place, and one attempt more"
+
+
+def test_a_case_without_any_believable_value_is_not_waited_for(bench):
+    bench.throughput = lambda case_id, repeat: None
+    bench.runner(plan=bench.plan(**UNTIL)).execute()
+    assert set(serve_repeats(bench).values()) == {2}
+
+
+def test_an_invalid_repeat_counts_for_nothing(bench):
+    bench.completed = lambda repeat: 3 if repeat == 1 else 4
+    bench.throughput = lambda case_id, repeat: 900.0 if repeat == 1 else 100.0
+    runner = bench.runner(plan=bench.plan(**UNTIL))
+    assert runner.execute() == FAILED and set(serve_repeats(bench).values()) == {3}
+    assert {known["output_throughput_tok_s"] for known in runner.store.header()["reached"].values()} == {0.0}
+
+
+def test_launches_that_are_compared_take_turns_in_the_rounds_that_are_added(bench):
+    two = {"launches": "  other: {args: {max_model_len: 256}}\n  eager:"}
+    bench.throughput = lambda case_id, repeat: SETTLES[repeat]
+    assert bench.runner(plan=bench.plan(**UNTIL, **two)).execute() == FINISHED
+    added = [case_id.partition(",")[0] for case_id, repeat, _ in bench.calls if repeat >= 2]
+    assert added == ["other"] * 2 + ["eager"] * 2 + ["eager"] * 2 + ["other"] * 2
+
+
+def test_a_host_that_does_not_start_again_ends_the_rounds_that_are_added(bench):
+    two = {"launches": "  other: {args: {max_model_len: 256}}\n  eager:"}
+
+    def unstartable(bench):
+        bench.start_error = HostStartError("exited", CAUSE)
+        bench.host.is_dead = True
+
+    bench.throughput = lambda case_id, repeat: SETTLES[repeat]
+    bench.on_call = {17: unstartable}
+    assert bench.runner(plan=bench.plan(**UNTIL, **two)).execute() == FAILED
+    assert len(bench.calls) == 17
+
+
+def test_the_seeds_of_order_and_prompts_are_in_the_header(bench):
+    runner = bench.runner(plan=bench.plan(repeats="repeats: 2\nseed: 3\norder_seed: 4"))
+    runner.execute()
+    assert (runner.store.header()["seed"], runner.store.header()["order_seed"]) == (3, 4)
+
+
+@pytest.mark.parametrize(("args", "is_said"), [("", 1), ("enable_prefix_caching: false, ", 0)])
+def test_that_offline_benchmarks_choose_for_the_launch_is_said_once(bench, args, is_said):
+    runner = bench.runner(plan=bench.plan(launches=f"  eager: {{args: {{{args}max_num_seqs: 8}}}}\n  spare:"))
+    runner.execute()
+    said = [line for line in runner.listener.lines if "launch 'eager'" in line and "is not set" in line]
+    assert len(said) == is_said

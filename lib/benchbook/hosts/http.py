@@ -14,7 +14,12 @@ if TYPE_CHECKING:  # importing it costs 40 ms, which those who ask nothing need 
 
 
 def get(base_url: str, path: str, *, timeout_s: float, api_key: str | None = None) -> tuple[int, str]:
-    """Return status and body of GET `base_url` + `path`.
+    """Return status and body of GET `base_url` + `path`; see `ask`."""
+    return ask("GET", base_url, path, timeout_s=timeout_s, api_key=api_key)
+
+
+def ask(method: str, base_url: str, path: str, *, timeout_s: float, api_key: str | None = None) -> tuple[int, str]:
+    """Return status and body of a request without a body, such as GET or POST, of `base_url` + `path`.
 
     Raises TimeoutError when the whole answer has not come within `timeout_s`, ConnectionError when nobody answers in
     HTTP; both are OSErrors.
@@ -29,7 +34,7 @@ def get(base_url: str, path: str, *, timeout_s: float, api_key: str | None = Non
     with contextlib.closing(connection):
         connection.connect()
         with _deadline(connection.sock, timeout_s):
-            return _ask(connection, parts.path.rstrip("/") + path, headers)
+            return _ask(connection, method, parts.path.rstrip("/") + path, headers)
 
 
 def get_json(base_url: str, path: str, *, timeout_s: float, api_key: str | None = None) -> Any:
@@ -43,11 +48,11 @@ def get_json(base_url: str, path: str, *, timeout_s: float, api_key: str | None 
         raise ConnectionError(f"{base_url}{path} did not answer in JSON: {body[:200]!r}") from error
 
 
-def _ask(connection: HTTPConnection, path: str, headers: dict[str, str]) -> tuple[int, str]:
+def _ask(connection: HTTPConnection, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
     from http.client import HTTPException
 
     try:
-        connection.request("GET", path, headers=headers)
+        connection.request(method, path, headers=headers)
         response = connection.getresponse()
         return response.status, response.read().decode(errors="replace")
     except HTTPException as error:

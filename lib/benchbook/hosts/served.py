@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import difflib
 import importlib.metadata
+import json
 import os
+import time
 from collections.abc import Collection
+from urllib.parse import urlsplit
 
-from benchbook.errors import Cause, HostDiedError, IdentityError
+from benchbook.errors import Cause, HostDiedError, IdentityError, MeasureError
 from benchbook.hosts import http, ports
 
 ANSWER_LIMIT_S = 10.0  # for one answer of a live server; under full load /health takes milliseconds
+RESET_LIMIT_S = 10.0  # for the blocks of finished requests to come free
+RESET_POLL_S = 0.05
 
 
 class ServedModel:
@@ -43,6 +48,28 @@ class ServedModel:
         """Return the cards of /v1/models: id, root, max_model_len and so on."""
         return list(http.get_json(self.base_url, "/v1/models", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)["data"])
 
+    def reset_prefix_cache(self) -> None:
+        """Empty the prefix cache and return when the server says that it is empty.
+
+        Only developer mode offers that, and only a server on this machine is asked. Raises MeasureError otherwise, and
+        when requests still hold blocks after some seconds.
+        """
+        if not ports.is_loopback(urlsplit(self.base_url).hostname or ""):
+            raise _not_emptied(f"{self.base_url} is not on this machine", "measure from the machine that serves")
+        deadline = time.monotonic() + RESET_LIMIT_S
+        while True:
+            status, text = http.ask(
+                "POST", self.base_url, "/reset_prefix_cache", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key
+            )
+            if status != 200:
+                hint = "set VLLM_SERVER_DEV_MODE: 1 in the launch's env, or leave the reset out"
+                raise _not_emptied(f"{self.base_url}/reset_prefix_cache answered {status}", hint)
+            if _says_success(text):
+                return
+            if time.monotonic() > deadline:
+                raise _not_emptied(f"blocks are still held after {RESET_LIMIT_S:g} s", "who else uses this server?")
+            time.sleep(RESET_POLL_S)
+
     def check_served_by(self, pids: Collection[int], port: int) -> None:
         """Raise IdentityError unless one of `pids` holds `port` and answers with our nonce and our vLLM's version."""
         holders = ports.listeners(port)
@@ -74,6 +101,18 @@ class ServedModel:
                 "wrong_version", f"it tells {told}, installed is {installed}", "see which vLLM its Python has"
             )
             raise IdentityError(f"{self.base_url} answers as vLLM {told}, but {installed} was started", cause)
+
+
+def _says_success(text: str) -> bool:
+    """Return whether the answer is {"success": true}; an older vLLM's empty answer vouches for nothing."""
+    try:
+        return json.loads(text)["success"] is True
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _not_emptied(evidence: str, hint: str) -> MeasureError:
+    return MeasureError(f"the prefix cache was not emptied: {evidence}", Cause("cache_not_emptied", evidence, hint))
 
 
 class AttachedServer(ServedModel):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from benchbook.hosts.access import DEV_MODE
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.gpu import wait_device_free
 from benchbook.hosts.server import VllmServer
@@ -24,6 +25,7 @@ class BenchHost(Protocol):
     facts: Mapping[str, Any]
     parameters: Mapping[str, Any]
     env: Mapping[str, str]
+    warmed: dict[str, str]  # what it was warmed up for, and by which repeat; it begins empty with each start
 
     def check_alive(self) -> None:
         """Raise HostDiedError, with its cause, when the host is no longer there."""
@@ -35,6 +37,7 @@ class _Host:
     parameters: Mapping[str, Any]
     env: Mapping[str, str]
     check_alive: Callable[[], None]
+    warmed: dict[str, str] = field(default_factory=dict)
 
 
 OpenHost = Callable[[Launch, str, Store, float], AbstractContextManager[BenchHost]]  # ..., ready_timeout_s
@@ -67,7 +70,12 @@ def _open_server(launch: Launch, store: Store, ready_timeout_s: float) -> Iterat
     with WarmClient(log_dir=folder) as client, server:
         yield _Host(
             _described(host_facts(server), server.facts),
-            {"base_url": server.base_url, "model": server.served_name, "client_socket": str(client.socket_path)},
+            {
+                "base_url": server.base_url,
+                "model": server.served_name,
+                "client_socket": str(client.socket_path),
+                "reset_prefix_cache": launch.env.get(DEV_MODE, "0") not in ("", "0"),
+            },
             {"OPENAI_API_KEY": server.api_key},
             server.check_alive,
         )

@@ -1,7 +1,9 @@
 """The official benchmark commands, as lists: what `vllm bench` is given for a workload. Pure functions.
 
-Two traps are closed here. `bench throughput --dataset-name random --input-len 128` measures 1024 tokens: only
-`--random-input-len` counts. `bench serve` leaves E2EL out unless `--percentile-metrics` names it.
+Traps are closed here. `bench throughput --dataset-name random --input-len 128` measures 1024 tokens: only
+`--random-input-len` counts. `bench serve` leaves E2EL out unless `--percentile-metrics` names it; its `--num-warmups`
+and its check for readiness would send the first measured prompt ahead, so neither is used. Where a launch does not say,
+`bench latency` switches prefix caching off and `bench throughput` leaves it to vLLM: see `offline_args`.
 """
 
 from __future__ import annotations
@@ -56,6 +58,8 @@ def serve_argv(
         "ttft,tpot,itl,e2el",
         "--metric-percentiles",
         PERCENTILES,
+        "--ready-check-timeout-sec",
+        "0",
         "--save-result",
         "--save-detailed",
         "--result-dir",
@@ -73,6 +77,27 @@ def serve_argv(
         if getattr(workload, key) is not None
     ]
     return argv + (["--goodput", *limits] if limits else [])
+
+
+PREFIX_CACHING = "enable_prefix_caching"
+
+
+def offline_args(engine_args: Mapping[str, object]) -> dict[str, object]:
+    """Return the engine arguments of the offline benchmarks: those of the launch, and prefix caching off unless named.
+
+    That is what `bench latency` needs, which gives the same prompts again and again, and both must ask for the same
+    engine to share one. Random prompts have nothing in common, so throughput loses nothing by it.
+    """
+    return {PREFIX_CACHING: False, **engine_args}
+
+
+def offline_remark(engine_args: Mapping[str, object]) -> str | None:
+    """Return what a reader must know of prefix caching in the offline benchmarks of a launch; None when it is off."""
+    if PREFIX_CACHING not in engine_args:
+        return f"{PREFIX_CACHING} is not set: the offline benchmarks run with it off, the server by vLLM's own choice"
+    if engine_args[PREFIX_CACHING]:
+        return f"{PREFIX_CACHING} is on: bench latency repeats its prompts, so it times cached prefills"
+    return None
 
 
 def latency_argv(
@@ -95,14 +120,20 @@ def latency_argv(
         str(workload.num_iters_warmup),
         "--output-json",
         str(raw_path),
-        *flags(engine_args),
+        *flags(offline_args(engine_args)),
     ]
 
 
 def throughput_argv(
-    workload: ThroughputWorkload, *, model_path: str, engine_args: Mapping[str, object], seed: int, raw_path: Path
+    workload: ThroughputWorkload,
+    *,
+    model_path: str,
+    engine_args: Mapping[str, object],
+    seed: int,
+    raw_path: Path,
+    is_warm: bool = False,
 ) -> list[str]:
-    """Return the arguments after `vllm bench` that give an engine all prompts at once."""
+    """Return the arguments after `vllm bench` that give an engine all prompts at once, warmed up unless `is_warm`."""
     return [
         "throughput",
         "--model",
@@ -111,12 +142,12 @@ def throughput_argv(
         "--num-prompts",
         str(workload.num_prompts),
         "--num-warmups",
-        str(workload.warmup_prompts),
+        str(0 if is_warm else workload.warmup_prompts),
         "--seed",
         str(seed),
         "--output-json",
         str(raw_path),
-        *flags(engine_args),
+        *flags(offline_args(engine_args)),
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from benchbook.errors import BenchbookError, Cause, HostDiedError, StoreError
 from benchbook.judge.catalogue import reason
 from benchbook.measure.bench_host import BenchHost
+from benchbook.measure.jobs import WARM
 from benchbook.measure.notebook import NOTEBOOKS, execute, notebooks_dir
 from benchbook.measure.recording import Recording, tail_of
 from benchbook.plan.experiment import Limits
@@ -37,6 +38,7 @@ def run_job(job: Job, host: BenchHost, folder: Path, identity: Identity, limits:
         evidence = error or f"the notebook ended without an error and without a whole record ({missing})"
         return recording.fail(Outcome.NOTEBOOK_FAILED, _failure(evidence))
     if record.is_measured:
+        _remember_warmth(host, job, record)
         return _doubted(record, folder / RECORD_FILE, error) if error else record
     return _explained(record, folder / RECORD_FILE, host)
 
@@ -62,10 +64,22 @@ def _parameters(job: Job, host: BenchHost, recording: Recording, limits: Limits)
         "case": recording.case,
     }
     if job.case.workload.benchmark == "first_request":
-        parameters.pop("client_socket", None)  # one request needs no benchmark client
+        for name in ("client_socket", "reset_prefix_cache"):  # one request needs no benchmark client, and is no load
+            parameters.pop(name, None)
         return parameters
     parameters |= {"seed": job.seed, "limit_s": limits.benchmark_s}
+    if job.case.workload.benchmark != "latency":  # vLLM's latency benchmark always warms up by itself
+        parameters["warmed_by"] = host.warmed.get(job.case.workload.warm_shape, "")
     return parameters | ({"stall_limit_s": limits.stall_s} if job.host_kind == "server" else {})
+
+
+def _remember_warmth(host: BenchHost, job: Job, record: Record) -> None:
+    """Note on `host` what the repeat's warm-up has covered, so that it is not paid again for each repeat."""
+    if job.host_kind == "engine" and record.way != WARM:
+        host.warmed.clear()  # the loaded engine made room for the command line's, and will be loaded anew
+    elif record.warmup and record.warmup.num_prompts:
+        warmed_by = f"{job.case.case_id} repeat {job.repeat}"
+        host.warmed.setdefault(job.case.workload.warm_shape, warmed_by)
 
 
 def _error_of(notebook: Path, output: Path, parameters: Mapping[str, Any], env: Mapping[str, str]) -> str | None:

@@ -9,12 +9,13 @@ from typing import Any
 
 from benchbook.hosts.command import inherited_environment, private_environment
 from benchbook.hosts.models import resolve_model
-from benchbook.measure.commands import latency_argv, throughput_argv
-from benchbook.measure.jobs import run_bench
+from benchbook.measure.commands import PREFIX_CACHING, latency_argv, offline_args, throughput_argv
+from benchbook.measure.jobs import WARM, BenchRun, run_bench
 from benchbook.measure.recording import Recording
 from benchbook.measure.serve import LIMIT_S, benchmark_failed
 from benchbook.plan.workloads import LatencyWorkload, ThroughputWorkload
 from benchbook.records.files import read_json
+from benchbook.records.record import PrefixCache, Warmup
 from benchbook.records.store import Saved
 from benchbook.redaction import redacted_env
 
@@ -38,12 +39,20 @@ def bench_latency(
     engine_socket: str = "",
     limit_s: float = LIMIT_S,
 ) -> Saved:
-    """Time `workload` batch by batch with `vllm bench latency`; write and return the record. Seconds per batch."""
+    """Time `workload` batch by batch with `vllm bench latency`; write and return the record. Seconds per batch.
+
+    `seed` fixes the prompts on a loaded engine only: the command line takes none, and the record's seed is then None.
+    """
 
     def argv(model_path: str, raw_path: Path) -> list[str]:
         return latency_argv(workload, model_path=model_path, engine_args=args or {}, raw_path=raw_path)
 
-    return _measure(workload, model, argv, env, record_path, seed, case, engine_socket, limit_s)
+    def facts(run: BenchRun) -> dict[str, Any]:
+        drawn_with = seed if run.way == WARM else None
+        num_prompts = workload.num_iters_warmup * workload.batch_size
+        return {"seed": drawn_with, "warmup": Warmup(num_prompts=num_prompts, seed=drawn_with)}
+
+    return _measure(workload, model, argv, facts, args, env, record_path, seed, case, engine_socket, limit_s)
 
 
 def bench_throughput(
@@ -56,20 +65,45 @@ def bench_throughput(
     seed: int = 0,
     case: Mapping[str, Any] | None = None,
     engine_socket: str = "",
+    warmed_by: str = "",
     limit_s: float = LIMIT_S,
 ) -> Saved:
-    """Give an engine all prompts of `workload` at once with `vllm bench throughput`; write and return the record."""
+    """Give an engine all prompts of `workload` at once with `vllm bench throughput`; write and return the record.
+
+    `warmed_by` names the measurement that warmed this loaded engine up for the same load; then no warm-up is sent.
+    """
 
     def argv(model_path: str, raw_path: Path) -> list[str]:
-        return throughput_argv(workload, model_path=model_path, engine_args=args or {}, seed=seed, raw_path=raw_path)
+        return throughput_argv(
+            workload,
+            model_path=model_path,
+            engine_args=args or {},
+            seed=seed,
+            raw_path=raw_path,
+            is_warm=bool(warmed_by),
+        )
 
-    return _measure(workload, model, argv, env, record_path, seed, case, engine_socket, limit_s)
+    def facts(run: BenchRun) -> dict[str, Any]:
+        # By the command line the engine was another one, which nobody had warmed up.
+        num_prompts = 0 if warmed_by else workload.warmup_prompts
+        return {
+            "seed": seed,
+            "warmup": Warmup(
+                num_prompts=num_prompts,
+                seed=seed + 1 if num_prompts else None,
+                warmed_by=warmed_by if run.way == WARM else "",
+            ),
+        }
+
+    return _measure(workload, model, argv, facts, args, env, record_path, seed, case, engine_socket, limit_s)
 
 
 def _measure(
     workload: LatencyWorkload | ThroughputWorkload,
     model: str,
     make_argv: Callable[[str, Path], list[str]],
+    facts_of: Callable[[BenchRun], dict[str, Any]],
+    args: Mapping[str, Any] | None,
     env: Mapping[str, Any] | None,
     record_path: str | Path,
     seed: int,
@@ -99,7 +133,13 @@ def _measure(
         }
         configured_by = redacted_env({**inherited_environment(), **env_overrides})
         host = {"kind": "engine", "model": files.name, "random_weights": files.random_weights, "env": configured_by}
-        return recording.finish(raw, host=host, way=run.way, seed=seed)
+        # A loaded engine empties its cache after each job and vouches for it; see hosts/engine_worker.py.
+        prefix_cache = PrefixCache(
+            is_on=bool(offline_args(args or {})[PREFIX_CACHING]), emptied="reset" if run.way == WARM else "new process"
+        )
+        return recording.finish(
+            raw, host=host, way=run.way, way_reason=run.reason, prefix_cache=prefix_cache, **facts_of(run)
+        )
 
 
 def printed_figures(log_text: str) -> dict[str, float | int]:

@@ -65,7 +65,8 @@ class RunPlan:
                 "fingerprint": planned.fingerprint,
                 "benchmark": planned.case.workload.benchmark,
                 "workload": planned.case.workload.model_dump(),
-                "repeats": self.experiment.repeats,
+                "why_num_prompts": planned.case.why_num_prompts,
+                "repeats": self.experiment.repeats,  # the runner raises it by the rounds it adds
             }
             for case_id, planned in self.cases.items()
         ]

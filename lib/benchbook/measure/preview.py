@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.console import Console
 from benchbook.errors import StoreError
 from benchbook.hosts.command import serve_command
 from benchbook.hosts.models import planned_path
-from benchbook.measure.commands import latency_argv, serve_argv, throughput_argv
+from benchbook.measure.commands import latency_argv, offline_remark, serve_argv, throughput_argv
 from benchbook.measure.needs import machine_note, need_of
 from benchbook.measure.planning import history_of
 from benchbook.measure.preflight import Preflight, preflight
@@ -20,6 +21,7 @@ from benchbook.plan.eta import estimate_s
 from benchbook.plan.experiment import Experiment, load_experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Job, rounds
+from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.store import Store
 
 _BASE_URL, _NONCE = "http://127.0.0.1:PORT", "NONCE"
@@ -29,14 +31,9 @@ def preview(file: Path, results_dir: Path, console: Console) -> None:
     """Print launches, cases in order, the commands of each, and the estimated time."""
     checked = preflight(load_experiment(file))
     experiment = checked.experiment
-    blocks = rounds(experiment.cases, experiment.repeats, experiment.seed)
-    num_jobs = sum(len(block.jobs) for block in blocks)
+    blocks = rounds(experiment.cases, experiment.repeats, experiment.seed, experiment.order_seed)
     _line(console, f"{experiment.name}: {experiment.question}")
-    _line(
-        console,
-        f"{len(experiment.launches)} launches, {len(experiment.cases)} cases, {experiment.repeats} repeats each: "
-        f"{num_jobs} measurements on {len(blocks)} starts, {_eta_text(experiment, blocks, results_dir)}",
-    )
+    _line(console, _size_text(experiment, blocks, results_dir))
     _print_preflight(console, checked)
     for block in blocks:
         _print_block(console, experiment, block)
@@ -70,9 +67,13 @@ def _print_block(console: Console, experiment: Experiment, block: Block) -> None
         _line(console, f"  $ {env} {shlex.join(argv).replace('--port 0', '--port PORT')}".replace("$  ", "$ "))
     else:
         _line(console, f"  one engine loaded with these flags runs all of the following{f', {env}' if env else ''}")
+        if remark := offline_remark(launch.args):
+            _line(console, f"  {remark}")
     for case in dict.fromkeys(job.case for job in block.jobs):
         repeats = [job for job in block.jobs if job.case == case]
         _line(console, f"  {case.case_id}  ×{len(repeats)}")
+        if isinstance(case.workload, ServeWorkload):
+            _line(console, f"    {_prompts_text(case, case.workload)}")
         _line(console, f"    $ {_command(case, launch, repeats[0])}")
 
 
@@ -101,8 +102,50 @@ def _command(case: Case, launch: Launch, job: Job) -> str:
     return shlex.join(["vllm", "bench", *argv]).replace(f"--seed {job.seed}", "--seed SEED")
 
 
-def _eta_text(experiment: Experiment, blocks: tuple[Block, ...], results_dir: Path) -> str:
-    """Return 'about 3 min (by the newest run)' or the same by rough defaults."""
+def _prompts_text(case: Case, workload: ServeWorkload) -> str:
+    """Return how many prompts are sent, and why so many."""
+    first = (
+        f"{workload.warmup_prompts} others first, once a start" if workload.warmup_prompts else "no warm-up, as asked"
+    )
+    return f"{workload.num_prompts} prompts: {case.why_num_prompts}; {first}"
+
+
+def _size_text(experiment: Experiment, blocks: tuple[Block, ...], results_dir: Path) -> str:
+    """Return how much there is to measure and how long it takes; with targets, from the least to the most."""
+    size = f"{len(experiment.launches)} launches, {len(experiment.cases)} cases, "
+    least, until = sum(len(block.jobs) for block in blocks), experiment.until
+    if until is None:
+        eta = _eta_text(experiment, (blocks,), results_dir)
+        return f"{size}{experiment.repeats} repeats each: {least} measurements on {len(blocks)} starts, {eta}"
+    most = _most(experiment, blocks)
+    measurements = _range_text(least, sum(len(block.jobs) for block in most))
+    eta = _eta_text(experiment, (blocks, most), results_dir)
+    return (
+        f"{size}{_range_text(experiment.repeats, until.at_most)} repeats each, until {until.text()}: "
+        f"{measurements} measurements on {_range_text(len(blocks), len(most))} starts, {eta}"
+    )
+
+
+def _most(experiment: Experiment, blocks: tuple[Block, ...]) -> tuple[Block, ...]:
+    """Return the blocks when all rounds are added that the budget allows."""
+    most = list(blocks)
+    for host_kind in ("server", "engine"):
+        for repeat in range(experiment.repeats, experiment.until.at_most):
+            added = experiment.added_round(host_kind, repeat)
+            if experiment.takes_turns(host_kind):
+                most += added
+            elif added:  # it goes on with the host that is there
+                place = next(i for i, block in enumerate(most) if block.host_kind == host_kind)
+                most[place] = replace(most[place], jobs=most[place].jobs + added[0].jobs)
+    return tuple(most)
+
+
+def _range_text(least: int, most: int) -> str:
+    return str(least) if least == most else f"{least} to {most}"
+
+
+def _eta_text(experiment: Experiment, plans: tuple[tuple[Block, ...], ...], results_dir: Path) -> str:
+    """Return 'about 3 min (by the newest run)' or the same by rough defaults; several plans make a range."""
     try:
         history, source = (
             history_of(Store((results_dir / experiment.name / "latest").resolve()).header()),
@@ -110,7 +153,8 @@ def _eta_text(experiment: Experiment, blocks: tuple[Block, ...], results_dir: Pa
         )
     except StoreError:
         history, source = {}, "a first guess for a small model; the newest run will tell better"
-    return f"about {duration_text(estimate_s(blocks, history))} ({source})"
+    durations = dict.fromkeys(duration_text(estimate_s(blocks, history)) for blocks in plans)
+    return f"about {' to '.join(durations)} ({source})"
 
 
 def _line(console: Console, text: str) -> None:

@@ -18,6 +18,7 @@ class Listener(Protocol):
 
     def begin(self, total: int, already_done: int, eta_s: float) -> None: ...
     def say(self, text: str) -> None: ...
+    def more(self, number: int, why: str) -> None: ...
     def working_on(self, what: str) -> None: ...
     def recorded(self, record: Record, wall_s: float) -> None: ...
     def end(self) -> None: ...
@@ -49,6 +50,11 @@ class ConsoleProgress:
     def say(self, text: str) -> None:
         """Print a line that stays."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def more(self, number: int, why: str) -> None:
+        """Tell that so many repeats have come to the total, and why."""
+        self._total += number
+        self.say(f"  {why}")
 
     def working_on(self, what: str) -> None:
         """Tell what is being done now; plain output prints it, a terminal shows it live."""

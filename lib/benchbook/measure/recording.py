@@ -63,11 +63,12 @@ class Recording:
         raw: Mapping[str, Any],
         *,
         host: Mapping[str, Any],
-        way: str,
-        seed: int | None = None,
-        request_set_sha256: str | None = None,
+        **facts: Any,
     ) -> Saved:
-        """Judge the raw result, write the record and return it with where it lies."""
+        """Judge the raw result, write the record and return it with where it lies.
+
+        `facts` are the fields of the Record that only the benchmark knows: way, seed, warmup and so on.
+        """
         asked = self.workload.model_dump()
         full_host = {**host, **self.case.get("host", {})}  # the owner of a host knows more than its client
         reasons = accounting_reasons(self.workload.benchmark, asked, raw, full_host)
@@ -76,11 +77,9 @@ class Recording:
             values=values_from_raw(self.workload.benchmark, raw),
             verdict=verdict_of(reasons),
             reasons=reasons,
-            way=way,
-            seed=seed,
-            request_set_sha256=request_set_sha256,
             raw_file=self.raw_path.name,
             host=full_host,
+            **facts,
         )
         return Saved(record, self.record_path)
 

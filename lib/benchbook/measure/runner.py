@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from benchbook.errors import HostDiedError, HostError
 from benchbook.measure.bench_host import BenchHost, OpenHost
+from benchbook.measure.commands import offline_remark
 from benchbook.measure.job import host_failed, run_job
 from benchbook.measure.planning import RunPlan, history_of, planned_records
 from benchbook.measure.progress import Listener
 from benchbook.measure.recording import tail_of
+from benchbook.measure.targets import AddedRounds
 from benchbook.plan.eta import estimate_s
 from benchbook.plan.order import Block, Job, rounds
+from benchbook.plan.workloads import HostKind
 from benchbook.records.provenance import provenance, utc_now
 from benchbook.records.record import Identity, Record, Verdict
 from benchbook.records.store import Store
@@ -44,6 +49,8 @@ class Runner:
             try:
                 for block in blocks:
                     self._run_block(block)
+                for block in self._added_blocks():
+                    self._run_block(block)
                 state = self._final_state()
             except KeyboardInterrupt:
                 state = INTERRUPTED
@@ -52,6 +59,10 @@ class Runner:
             earlier_s = self.header["wall_s"] or 0.0
             self._note(state=state, ended_utc=utc_now(), wall_s=earlier_s + time.monotonic() - began_s)
         return state
+
+    @cached_property
+    def _adding(self) -> AddedRounds:
+        return AddedRounds(self.plan, self.store)
 
     def _begin(self) -> list[Block]:
         """Write the header, and return the blocks of work that have no whole, matching record yet."""
@@ -81,13 +92,15 @@ class Runner:
             state=RUNNING,
             ended_utc=None,
             repeats=experiment.repeats,
+            until=experiment.until and {"at_most": experiment.until.at_most, "targets": dict(experiment.until.targets)},
             seed=experiment.seed,
+            order_seed=experiment.order_seed,
             slo=dict(experiment.slo),
             launches=launches,
             plan=self.plan.for_header(),
             provenance=provenance(experiment.path.parent),
         )
-        blocks = rounds(experiment.cases, experiment.repeats, experiment.seed)
+        blocks = rounds(experiment.cases, experiment.repeats, experiment.seed, experiment.order_seed)
         pending = [
             replace(block, jobs=tuple(job for job in block.jobs if not self._is_measured(job))) for block in blocks
         ]
@@ -106,6 +119,8 @@ class Runner:
         """Measure the jobs of one launch on one host; a host that dies is started again for the jobs left, so often."""
         queue, attempts, error = deque(block.jobs), {}, None
         launch = self.plan.experiment.launch(block.launch)
+        if block.host_kind == "engine" and (remark := offline_remark(launch.args)):
+            self.listener.say(f"  launch {launch.name!r}: {remark}")
         for _ in range(MAX_HOST_STARTS):
             began_s = time.monotonic()
             self.listener.working_on(f"starting the {block.host_kind} of launch {block.launch!r}")
@@ -113,6 +128,9 @@ class Runner:
                 with self.open_host(launch, block.host_kind, self.store, self.plan.experiment.limits.ready_s) as host:
                     self._note_host(block, host, time.monotonic() - began_s)
                     self._drain(queue, host, attempts)
+                    while added := self._added_jobs(block):
+                        queue.extend(added)
+                        self._drain(queue, host, attempts)
                 return
             except HostDiedError as died:
                 error = died
@@ -120,8 +138,30 @@ class Runner:
             except HostError as failed:
                 error = failed
                 break  # what could not start once will not start the next time either
+        self._adding.given_up.add((block.launch, block.host_kind))
         for job in queue:
             self._give_up(job, error)
+
+    def _added_jobs(self, block: Block) -> tuple[Job, ...]:
+        """Return the jobs of one more round on the host of `block`, none when none is wanted or launches take turns."""
+        if self.plan.experiment.takes_turns(block.host_kind):
+            return ()
+        return tuple(job for added in self._added_round(block.host_kind) for job in added.jobs)
+
+    def _added_blocks(self) -> Iterator[Block]:
+        """Yield the blocks of the rounds to be added, until targets are met or the budget is used up."""
+        for host_kind in ("server", "engine"):
+            while added := self._added_round(host_kind):
+                yield from added
+        self._note(reached=self._adding.reached(self.header["plan"]))
+
+    def _added_round(self, host_kind: HostKind) -> tuple[Block, ...]:
+        """Return the next round to be added, and note and tell that there is one; () when there is none."""
+        added = self._adding.next_round(host_kind, self.header["plan"])
+        if added.blocks:
+            self._note()
+            self.listener.more(sum(len(block.jobs) for block in added.blocks), f"one more round: {added.why}")
+        return added.blocks
 
     def _drain(self, queue: deque[Job], host: BenchHost, attempts: dict[Job, int]) -> None:
         """Measure jobs off `queue` until it is empty; raise HostDiedError, the job still queued, when the host is gone."""
@@ -139,6 +179,7 @@ class Runner:
     def _attempt(self, job: Job, host: BenchHost) -> Record:
         began_s = time.monotonic()
         self.listener.working_on(f"{job.case.case_id} repeat {job.repeat}")
+        self._adding.tried.append(job)
         folder, identity = self._place(job)
         record = run_job(job, host, folder, identity, self.plan.experiment.limits)
         wall_s = time.monotonic() - began_s

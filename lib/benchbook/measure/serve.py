@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.errors import Cause, MeasureError
-from benchbook.hosts.scrape import counter_delta, parse_metrics
+from benchbook.hosts.scrape import cache_config, counter_delta, parse_metrics
 from benchbook.hosts.watch import StallWatch
 from benchbook.measure.commands import serve_argv
 from benchbook.measure.jobs import BenchRun, run_bench
@@ -16,11 +16,12 @@ from benchbook.measure.servers import AnyServer, host_facts, model_card, silence
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.files import read_json
 from benchbook.records.fingerprint import digest
+from benchbook.records.record import PrefixCache, Warmup
 from benchbook.records.store import Saved
 
 LIMIT_S = 3600.0
 STALL_LIMIT_S = 120.0
-WARMUP_SEED_OFFSET = 1_000_003  # a seed that no repeat uses: the warm-up's prompts are not the measured ones
+WARMUP_SEED_OFFSET = 1_000_003  # another seed than the repeat's: the warm-up's prompts are not the measured ones
 _COUNTERS = (
     "vllm:prompt_tokens_total",
     "vllm:generation_tokens_total",
@@ -29,6 +30,7 @@ _COUNTERS = (
     "vllm:num_preemptions_total",
     "vllm:request_success_total",
 )
+_IS_ON = {"True": True, "False": False}
 
 
 def bench_serve(
@@ -39,20 +41,30 @@ def bench_serve(
     seed: int = 0,
     case: Mapping[str, Any] | None = None,
     client_socket: str = "",
+    warmed_by: str = "",
+    reset_prefix_cache: bool = False,
     limit_s: float = LIMIT_S,
     stall_limit_s: float = STALL_LIMIT_S,
 ) -> Saved:
     """Offer `workload` to `server` with `vllm bench serve`, write `record_path` and vLLM's raw.json beside it, return the record.
 
-    The warm-up is the same official code with other prompts, as many as are in flight later. Raises MeasureError when
-    the benchmark ends without a result, takes longer than `limit_s`, or no token moves for `stall_limit_s`.
+    The warm-up is the same official code with other prompts, twice as many as are in flight later; `warmed_by` names
+    the measurement that warmed this server up for the same load, and then none is sent. `reset_prefix_cache` empties
+    the cache after it, which takes a server in developer mode on this machine; otherwise prompts differ by their seeds.
+    The record has the counters of hits. Raises MeasureError when the benchmark ends without a result, takes longer than
+    `limit_s`, no token moves for `stall_limit_s`, or the cache is not emptied.
     """
     with Recording(workload, record_path, case) as recording, silence_is_death(server):
         server.check_alive()
-        _warm_up(server, workload, recording, seed, client_socket, limit_s, stall_limit_s)
+        warmup = Warmup(num_prompts=0, warmed_by=warmed_by)
+        if workload.warmup_prompts and not warmed_by:
+            warmup = _warm_up(server, workload, recording, seed, client_socket, limit_s, stall_limit_s)
+        if reset_prefix_cache:
+            server.reset_prefix_cache()
         argv = _argv(server, workload, seed, recording.raw_path)
         recording.argv = ["vllm", "bench", *argv]
-        before = parse_metrics(server.metrics_text())
+        page = server.metrics_text()
+        before = parse_metrics(page)
         run = _run(server, argv, recording.log_path, client_socket, limit_s, stall_limit_s)
         delta = counter_delta(before, parse_metrics(server.metrics_text()))
         raw = read_json(recording.raw_path)
@@ -61,7 +73,15 @@ def bench_serve(
             raw,
             host={**host_facts(server), "counters": counters},
             way=run.way,
+            way_reason=run.reason,
             seed=seed,
+            warmup=warmup,
+            prefix_cache=PrefixCache(
+                is_on=_IS_ON.get(cache_config(page).get("enable_prefix_caching", "")),
+                emptied="reset" if reset_prefix_cache else "no",
+                query_tokens=delta.get("vllm:prefix_cache_queries_total"),
+                hit_tokens=delta.get("vllm:prefix_cache_hits_total"),
+            ),
             request_set_sha256=_request_set(server, workload, seed, raw),
         )
 
@@ -87,22 +107,16 @@ def _warm_up(
     client_socket: str,
     limit_s: float,
     stall_limit_s: float,
-) -> None:
-    """Send prompts of the measured lengths at the measured concurrency; what they took is not looked at."""
-    if workload.warmup_prompts == 0:
-        return
+) -> Warmup:
+    """Send the load with other prompts and return how many were answered; what they took is not looked at."""
     print(f"Warm-up: {workload.warmup_prompts} other prompts of the same lengths.")
-    warmup = workload.model_copy(
-        update={
-            "num_prompts": workload.warmup_prompts,
-            "request_rate_rps": None,
-            "max_concurrency": workload.max_concurrency or workload.warmup_prompts,
-        }
-    )
+    warmup_seed = (seed + WARMUP_SEED_OFFSET) % 2**31
     raw_path = recording.raw_path.with_name("warmup.json")
-    argv = _argv(server, warmup, (seed + WARMUP_SEED_OFFSET) % 2**31, raw_path)
+    argv = _argv(server, workload.warmup(), warmup_seed, raw_path)
     _run(server, argv, recording.log_path.with_name("warmup.log"), client_socket, limit_s, stall_limit_s, on_line=None)
-    raw_path.unlink(missing_ok=True)
+    num_answered = read_json(raw_path)["completed"]
+    raw_path.unlink()
+    return Warmup(num_prompts=num_answered, seed=warmup_seed)
 
 
 def _run(

@@ -4,7 +4,9 @@ from benchbook.plan.cases import Case
 from benchbook.plan.eta import estimate_s
 from benchbook.plan.experiment import SLO_KEYS, Experiment, load_experiment
 from benchbook.plan.launches import Launch, ModelRef
-from benchbook.plan.order import Block, Job, job_seed, rounds
+from benchbook.plan.order import Block, Job, added_round, job_seed, rounds
+from benchbook.plan.precision import Precision
+from benchbook.plan.repeats import Until
 from benchbook.plan.workloads import (
     WORKLOADS,
     FirstRequestWorkload,
@@ -25,9 +27,12 @@ __all__ = [
     "LatencyWorkload",
     "Launch",
     "ModelRef",
+    "Precision",
     "ServeWorkload",
     "ThroughputWorkload",
+    "Until",
     "Workload",
+    "added_round",
     "estimate_s",
     "job_seed",
     "load_experiment",

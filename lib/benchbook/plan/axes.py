@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchbook.plan.document import Document, Where
-from benchbook.plan.workloads import Workload
+from benchbook.plan.precision import read_precision
+from benchbook.plan.workloads import ServeWorkload, Workload
 
 MAX_CASES = 5_000
 MAX_EXCLUDES = 100
@@ -25,20 +26,26 @@ class Point:
 
 
 def read_axes(doc: Document, where: Where, model: type[Workload]) -> dict[str, list[Point]]:
-    """Return the values of every axis; a key with one value is an axis of one."""
+    """Return the values of every axis; a key with one value is an axis of one, a precision is that of num_prompts."""
     body = doc.mapping(where)
     # The first of the two lengths stands for both.
     fields = {"lengths" if name == LENGTHS[0] else name: field for name, field in model.model_fields.items()}
     required = [name for name, field in fields.items() if field.is_required() and name != LENGTHS[1]]
     optional = [name for name, field in fields.items() if not field.is_required()]
-    known = [*required, *optional, "exclude", "launches"]
+    others = ["exclude", "launches", *(["precision"] if model is ServeWorkload else [])]
+    known = [*required, *optional, *others]
     for key in body:
         if key not in known:
             raise doc.unknown((*where, key), known)
-    missing = [key for key in required if key not in body]
+    has_precision = "precision" in body
+    if has_precision and "num_prompts" in body:
+        raise doc.error((*where, "precision"), "plans num_prompts: give one of the two")
+    missing = [key for key in required if key not in body and not (key == "num_prompts" and has_precision)]
     if missing:
         raise doc.error(where, f"lacks {' and '.join(missing)}")
-    axes = {key: read_axis(doc, (*where, key)) for key in body if key not in ("exclude", "launches")}
+    axes = {key: read_axis(doc, (*where, key)) for key in body if key not in others}
+    if has_precision:
+        axes["num_prompts"] = [Point(read_precision(doc, (*where, "precision")), (*where, "precision"))]
     for point in axes.get("lengths", []):
         if not isinstance(point.value, list) or len(point.value) != 2:
             raise doc.error(point.where, "must be a pair: [input_len_tokens, output_len_tokens]")

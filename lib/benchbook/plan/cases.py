@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from benchbook.errors import ExperimentError
 from benchbook.plan.axes import LENGTHS, MAX_CASES, Point, crossed, read_axes, read_axis
 from benchbook.plan.document import Document, Where
 from benchbook.plan.launches import Launch
+from benchbook.plan.precision import Precision
 from benchbook.plan.strict import FieldError, unknown
 from benchbook.plan.workloads import WORKLOADS, ServeWorkload, Workload
 
@@ -25,6 +27,7 @@ class Case:
 
     launch: str
     workload: Workload
+    why_num_prompts: str = field(default="", compare=False)  # the reason of a serve case's number of prompts
 
     @property
     def case_id(self) -> str:
@@ -73,9 +76,9 @@ def _entry_cases(doc: Document, where: Where, launches: tuple[Launch, ...]) -> I
     combinations = crossed(doc, where, axes, len(chosen))
     workloads = [(_workload(doc, where, model, points), _place(where, points)) for points in combinations]
     for launch in chosen:
-        for workload, place in workloads:
+        for (workload, why_num_prompts), place in workloads:
             _check_fits(doc, place, workload, launch)
-            yield Case(launch.name, workload), place
+            yield Case(launch.name, workload, why_num_prompts), place
 
 
 def _chosen_launches(doc: Document, where: Where, launches: tuple[Launch, ...]) -> list[Launch]:
@@ -90,31 +93,35 @@ def _chosen_launches(doc: Document, where: Where, launches: tuple[Launch, ...]) 
     return [by_name[point.value] for point in points]
 
 
-def _workload(doc: Document, where: Where, model: type[Workload], points: Mapping[str, Point]) -> Workload:
-    """Return the workload of one combination, or raise the refusal of the value in the file that does not fit."""
+def _workload(doc: Document, where: Where, model: type[Workload], points: Mapping[str, Point]) -> tuple[Workload, str]:
+    """Return the workload of one combination and why so many prompts, or raise the refusal of what does not fit."""
+    why_num_prompts = ""
     fields = {key: point.value for key, point in points.items() if key != "lengths"}
     if "lengths" in points:
         fields |= zip(LENGTHS, points["lengths"].value, strict=True)
-    if model is ServeWorkload and isinstance(fields["num_prompts"], str):
-        fields["num_prompts"] = _num_prompts(doc, points)
+    if model is ServeWorkload:
+        fields["num_prompts"], why_num_prompts = _num_prompts(doc, points)
     try:
-        return model(**fields)
+        return model(**fields), why_num_prompts
     except FieldError as error:
         raise _located(doc, where, points, error) from None
 
 
-def _num_prompts(doc: Document, points: Mapping[str, Point]) -> int:
-    """Return how many prompts '10 per concurrency' are at this combination's max_concurrency."""
+def _num_prompts(doc: Document, points: Mapping[str, Point]) -> tuple[Any, str]:
+    """Return how many prompts this combination has, and why: a number, '10 per concurrency', or a wanted precision."""
     point = points["num_prompts"]
+    concurrency = points["max_concurrency"].value if "max_concurrency" in points else None
+    is_cap = type(concurrency) is int and concurrency >= 1  # else the model refuses max_concurrency, whose fault it is
+    if isinstance(point.value, Precision):
+        return point.value.prompts(concurrency if is_cap else None)
+    if not isinstance(point.value, str):
+        return point.value, "as the file says"
     match = _PER_CONCURRENCY.fullmatch(point.value)
     if not match:
         raise doc.error(point.where, "must be a whole number, or 'N per concurrency'")
-    concurrency = points["max_concurrency"].value if "max_concurrency" in points else None
     if concurrency is None:
         raise doc.error(point.where, "needs max_concurrency")
-    if type(concurrency) is not int or concurrency < 1:
-        return 1  # the model refuses max_concurrency itself, whose fault it is
-    return int(match[1]) * concurrency
+    return int(match[1]) * (concurrency if is_cap else 1), f"{int(match[1])} for each in flight"
 
 
 def _located(doc: Document, where: Where, points: Mapping[str, Point], error: FieldError) -> ExperimentError:

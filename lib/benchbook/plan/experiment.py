@@ -8,13 +8,16 @@
       - first_request: {}
       - serve: {max_concurrency: [1, 8], lengths: [[128, 64], [512, 32]], num_prompts: 10 per concurrency,
                 exclude: [{max_concurrency: 8, lengths: [512, 32]}], launches: [eager]}
-    repeats: 3                      # measurements of each case, in interleaved rounds
-    seed: 0                         # orders and request sets follow from it
+    repeats: 3                      # measurements of each case, in interleaved rounds; or until means are known well:
+                                    # {at_least: 3, at_most: 10, until: {output_throughput_tok_s: 2 %}}
+    seed: 0                         # request sets follow from it
+    order_seed: 0                   # the order of cases in each round; the same as seed unless it is given
     slo: {p99_ttft_ms: 500}         # (mean|p50|p90|p95|p99)_(ttft|tpot|itl|e2el)_ms
     limits: {ready_s: 600}          # when to give up: a start, a benchmark, tokens that do not move
     device: rocm                    # rocm, cuda or cpu: refused on another machine; left out, any will do
 
-The keys of a benchmark are the fields of its model in workloads.py, with `lengths` for the pair of lengths. Whatever is
+The keys of a benchmark are the fields of its model in workloads.py, with `lengths` for the pair of lengths; in place of
+num_prompts, serve takes `precision: {p99_ttft_ms: 10 %}`, from which the number is planned (precision.py). Whatever is
 unknown, ill-typed or cannot be run raises one ExperimentError: file, line, key, value and the nearest known key.
 """
 
@@ -25,13 +28,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidatorFunctionWrapHandler, field_validator
 
 from benchbook.errors import ExperimentError
 from benchbook.plan.cases import Case, read_cases
 from benchbook.plan.document import Document
 from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, ModelRef, read_launches, read_model
+from benchbook.plan.order import Block, added_round
+from benchbook.plan.repeats import RepeatCount, Until, read_repeats
 from benchbook.plan.strict import StrictModel, one_line
+from benchbook.plan.workloads import HostKind
 from benchbook.plan.yamlfile import load_document
 
 MAX_SEED = 2**31 - 1  # numpy's and vLLM's seeds end below it
@@ -43,6 +49,7 @@ SLO_KEYS = [
 
 
 Seconds = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
 class Limits(StrictModel):
@@ -64,8 +71,10 @@ class Experiment:
     model: ModelRef  # the one that launches have unless they name another
     launches: tuple[Launch, ...]
     cases: tuple[Case, ...]
-    repeats: int
+    repeats: int  # of every case; `until` may add more
+    until: Until | None
     seed: int
+    order_seed: int
     slo: Mapping[str, float]  # e.g. {"p99_ttft_ms": 500.0}
     limits: Limits
     device: str | None  # 'rocm', 'cuda' or 'cpu' where the question is about one; None: what the machine has
@@ -74,6 +83,16 @@ class Experiment:
     def launch(self, name: str) -> Launch:
         """Return the launch of this name, e.g. that of a case."""
         return next(launch for launch in self.launches if launch.name == name)
+
+    def takes_turns(self, host_kind: HostKind) -> bool:
+        """Return whether several launches have cases on this kind of host: each added round starts them anew."""
+        return len({case.launch for case in self.cases if case.workload.host_kind == host_kind}) > 1
+
+    def added_round(self, host_kind: HostKind, repeat: int, after: Case | None = None) -> tuple[Block, ...]:
+        """Return round `repeat` of the cases on this kind of host that have a target, see order.added_round."""
+        targets_of = self.until.targets_of if self.until else lambda case: {}
+        cases = [case for case in self.cases if case.workload.host_kind == host_kind and targets_of(case)]
+        return added_round(cases, repeat, self.seed, self.order_seed, after)
 
 
 def load_experiment(path: str | Path) -> Experiment:
@@ -87,6 +106,9 @@ def load_experiment(path: str | Path) -> Experiment:
         raise doc.error(("question",), "is empty: what should the experiment answer?")
     model = read_model(doc, ("model",))
     launches = read_launches(doc, model)
+    cases = read_cases(doc, launches)
+    is_range = isinstance(keys.repeats, dict)
+    repeats, until = read_repeats(doc, ("repeats",), cases) if is_range else (keys.repeats, None)
     return Experiment(
         name=path.stem,
         path=path,
@@ -94,9 +116,11 @@ def load_experiment(path: str | Path) -> Experiment:
         question=keys.question.strip(),
         model=model,
         launches=launches,
-        cases=read_cases(doc, launches),
-        repeats=keys.repeats,
+        cases=cases,
+        repeats=repeats,
+        until=until,
         seed=keys.seed,
+        order_seed=keys.seed if keys.order_seed is None else keys.order_seed,
         slo=_read_slo(doc, keys.slo),
         limits=doc.parse(("limits",), Limits) if "limits" in doc.data else Limits(),
         device=keys.device,
@@ -109,11 +133,18 @@ class _ExperimentKeys(StrictModel):
     model: Any
     launches: dict[str, Any]
     benchmarks: list[Any]
-    repeats: Annotated[int, Field(ge=1, le=1000)] = 3  # fewer show no spread worth the name
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    repeats: RepeatCount = 3  # fewer show no spread worth the name
+    seed: Seed = 0
+    order_seed: Seed | None = None
     slo: dict[str, Any] = {}
     limits: dict[str, Any] = {}
     device: Literal["cuda", "rocm", "cpu"] | None = None
+
+    @field_validator("repeats", mode="wrap")
+    @classmethod
+    def _is_a_number_or_a_range(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        # A union would answer a wrong number with the errors of both its sides.
+        return value if isinstance(value, dict) else check(value)
 
 
 def _read_slo(doc: Document, slo: Mapping[str, Any]) -> dict[str, float]:

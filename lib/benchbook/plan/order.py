@@ -2,13 +2,17 @@
 
 One device holds one host at a time, so the work goes launch by launch: first all online cases on one server, then all
 offline cases on one engine. On a host, repeats go in rounds: every case once, in an order of its own for every round,
-so that drift of the machine (heat, neighbours) touches all cases alike and no case is measured twice in a row.
+so that drift of the machine (heat, neighbours) touches all cases alike and no case is measured twice in a row. The
+orders follow from a seed of their own, which is recorded: another one tells whether the order mattered.
+
+Rounds that are added until a target is met go on with the host that is there when a single launch is measured. Several
+launches are started for each of them anew, in alternating turns: A B, then B A.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchbook.plan.cases import Case
@@ -34,14 +38,18 @@ class Block:
     jobs: tuple[Job, ...]
 
 
-def rounds(cases: Sequence[Case], repeats: int, seed: int) -> tuple[Block, ...]:
-    """Return the blocks that measure every case `repeats` times; the same arguments always give the same order."""
+def rounds(cases: Sequence[Case], repeats: int, seed: int, order_seed: int | None = None) -> tuple[Block, ...]:
+    """Return the blocks that measure every case `repeats` times; the same arguments always give the same order.
+
+    Request sets follow from `seed`, the order of cases inside a block from `order_seed`, which is `seed` when None.
+    """
+    order_seed = seed if order_seed is None else order_seed
     blocks = []
     for launch in dict.fromkeys(case.launch for case in cases):
         for host_kind in ("server", "engine"):
             mine = [case for case in cases if case.launch == launch and case.workload.host_kind == host_kind]
             if mine:
-                blocks.append(Block(launch, host_kind, _jobs(mine, repeats, seed, host_kind)))
+                blocks.append(Block(launch, host_kind, _jobs(mine, range(repeats), seed, order_seed)))
     return tuple(blocks)
 
 
@@ -55,14 +63,33 @@ def job_seed(seed: int, case_id: str, repeat: int) -> int:
     return _hash(seed, case_id, repeat) % (2**31 - 1)
 
 
-def _jobs(cases: list[Case], repeats: int, seed: int, host_kind: HostKind) -> tuple[Job, ...]:
+def added_round(
+    cases: Sequence[Case], repeat: int, seed: int, order_seed: int, after: Case | None = None
+) -> tuple[Block, ...]:
+    """Return one more round of `cases`, which share a host kind: a block for each launch, in turns that alternate.
+
+    On one launch, whose host may still be there, it does not begin with `after`, the case measured last.
+    """
+    launches = list(dict.fromkeys(case.launch for case in cases))
+    turn = launches if repeat % 2 == 0 else launches[::-1]
+    by_launch = {launch: [case for case in cases if case.launch == launch] for launch in turn}
+    return tuple(
+        Block(launch, mine[0].workload.host_kind, _jobs(mine, [repeat], seed, order_seed, after))
+        for launch, mine in by_launch.items()
+    )
+
+
+def _jobs(
+    cases: Sequence[Case], repeats: Iterable[int], seed: int, order_seed: int, after: Case | None = None
+) -> tuple[Job, ...]:
+    """Return rounds of cases that share a host, each shuffled, and none beginning with the case measured last."""
     jobs: list[Job] = []
-    for repeat in range(repeats):
+    for repeat in repeats:
         # Sorting by hash is a shuffle that no change of Python's random module can alter.
-        order = sorted(cases, key=lambda case: (_rank(case), _hash(seed, "round", repeat, case.case_id)))
-        if jobs and jobs[-1].case == order[0]:
+        order = sorted(cases, key=lambda case: (_rank(case), _hash(order_seed, "round", repeat, case.case_id)))
+        if order[0] == (jobs[-1].case if jobs else after):
             order = order[1:] + order[:1]
-        jobs += [Job(case, repeat, host_kind, job_seed(seed, case.case_id, repeat)) for case in order]
+        jobs += [Job(case, repeat, case.workload.host_kind, job_seed(seed, case.case_id, repeat)) for case in order]
     return tuple(jobs)
 
 

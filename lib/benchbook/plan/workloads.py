@@ -20,7 +20,9 @@ Count = Annotated[int, Field(ge=1)]
 CountFromZero = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 
-MAX_THROUGHPUT_WARMUP_PROMPTS = 32
+WARMUP_WAVES = 2  # the first fills the batch, the second arrives in a running one, as requests do when it counts
+OPEN_LOOP_WARMUP_PROMPTS = 32
+MAX_THROUGHPUT_WARMUP_PROMPTS = 256  # vLLM's usual max_num_seqs: no step holds more sequences
 
 
 class Workload(StrictModel):
@@ -33,6 +35,11 @@ class Workload(StrictModel):
     def max_request_tokens(self) -> int:
         """The most tokens (input plus output) that one request can hold; must fit into max_model_len."""
         raise NotImplementedError
+
+    @property
+    def warm_shape(self) -> str:
+        """What one warm-up covers, as text: cases that share it put the same shapes before the same kernels."""
+        return self.axes_text()
 
     def axes_text(self) -> str:
         """Return e.g. 'serve,lengths=128x64,max_concurrency=8,num_prompts=80', fit to be part of a folder's name.
@@ -62,7 +69,7 @@ class ServeWorkload(Workload):
     burstiness: Positive = 1.0  # 1: Poisson arrivals; below 1 in bursts, above 1 more even
     temperature: Annotated[float, Field(ge=0)] = 0.0
     range_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0  # vLLM's random-range-ratio: lengths vary by ± this share
-    num_warmup_prompts: CountFromZero | None = None  # None: one for each request in flight, see warmup_prompts
+    num_warmup_prompts: CountFromZero | None = None  # None: two for each request in flight, see warmup_prompts
     slo_ttft_ms: Positive | None = None  # limits for one request, counted by request_goodput_rps
     slo_tpot_ms: Positive | None = None
     slo_e2el_ms: Positive | None = None
@@ -77,11 +84,30 @@ class ServeWorkload(Workload):
 
     @property
     def warmup_prompts(self) -> int:
-        """How many requests to send before measuring: as asked, else max_concurrency (at least 1).
+        """How many requests to send before measuring: as asked, else twice max_concurrency, or 32 without one.
 
-        A batch size seen for the first time may compile kernels, so warming up must reach the concurrency measured.
+        A shape seen for the first time may compile kernels (on a GPU, 10 s of p99 TTFT): so the warm-up has the lengths
+        and the concurrency that are measured. One wave would leave out the steps that prefill beside a running batch.
         """
-        return self.num_warmup_prompts if self.num_warmup_prompts is not None else self.max_concurrency or 1
+        if self.num_warmup_prompts is not None:
+            return self.num_warmup_prompts
+        return WARMUP_WAVES * self.max_concurrency if self.max_concurrency else OPEN_LOOP_WARMUP_PROMPTS
+
+    def warmup(self) -> ServeWorkload:
+        """Return the load of the warm-up: that of the measurement, except that a cap is reached without waiting."""
+        rate_rps = None if self.max_concurrency else self.request_rate_rps
+        changes = {"num_prompts": self.warmup_prompts, "request_rate_rps": rate_rps, "burstiness": 1.0}
+        if rate_rps:
+            changes["burstiness"] = self.burstiness
+        return self.model_copy(update=changes)
+
+    @property
+    def warm_shape(self) -> str:
+        """The load, whatever the number of prompts, the arrivals below the cap and the limits of a good answer."""
+        least = {"num_prompts": 1, "slo_ttft_ms": None, "slo_tpot_ms": None, "slo_e2el_ms": None}
+        if self.max_concurrency:
+            least |= {"request_rate_rps": None, "burstiness": 1.0}
+        return self.model_copy(update=least).axes_text()
 
     @property
     def max_request_tokens(self) -> int:
@@ -121,10 +147,9 @@ class ThroughputWorkload(Workload):
 
     @property
     def warmup_prompts(self) -> int:
-        """How many prompts vLLM processes before its clock starts: as asked, else num_prompts but at most 32.
+        """How many prompts vLLM processes before its clock starts: as asked, else num_prompts but at most 256.
 
-        vLLM's own default of 0 counts the first-use costs of a fresh engine as throughput. 32 prompts fill a prefill
-        step and a decode batch of common size, and cost little beside a number of prompts that saturates.
+        vLLM's own default of 0 counts the first-use costs of a fresh engine as throughput; so many fill its batch.
         """
         if self.num_warmup_prompts is not None:
             return self.num_warmup_prompts

@@ -2,6 +2,7 @@
 
 History of the format:
 1 - first.
+2 - warmup, prefix_cache and way_reason.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Benchmark = Literal["serve", "latency", "throughput", "first_request"]
 
@@ -68,6 +69,29 @@ class Identity(BaseModel):
     attempt: int = 1
 
 
+class Warmup(BaseModel):
+    """What was sent before the clock started, so that no first use of a shape is measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_prompts: int  # 0: none, because the workload says so or because of `warmed_by`
+    seed: int | None = None  # of these prompts; that of the record means the very prompts measured (bench latency)
+    warmed_by: str = ""  # the earlier repeat on the same host whose warm-up had this load
+
+
+class PrefixCache(BaseModel):
+    """The state of the prefix cache when the clock started, and what it gave while it ran."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    is_on: bool | None = None  # None: nobody tells
+    emptied: Literal["reset", "new process", "no"] = (
+        "no"  # before the clock started; "no": other prompts by another seed
+    )
+    query_tokens: float | None = None  # looked up while measuring, by the server's counters
+    hit_tokens: float | None = None  # and found: prompt tokens that cost nothing
+
+
 class Record(BaseModel):
     """One repeat of one case. Values are vLLM's own, null where nothing was measured."""
 
@@ -88,7 +112,10 @@ class Record(BaseModel):
     ended_monotonic_s: float
     argv: tuple[str, ...] = ()  # the official benchmark's command
     way: str = ""  # how vLLM's code was run: "command line" or "warm"
-    seed: int | None = None
+    way_reason: str | None = None  # why the warm worker that was there did not run it
+    seed: int | None = None  # of the prompts; None where vLLM drew them without one
+    warmup: Warmup | None = None
+    prefix_cache: PrefixCache | None = None
     request_set_sha256: str | None = None  # of the prompts, lengths and order that were sent
     raw_file: str | None = None  # beside the record
     host: dict[str, Any] = {}  # what was measured: argv, env without secrets, model, version, KV capacity, counters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -73,7 +74,9 @@ def caveats(run: Run) -> list[str]:
     """Return what a reader must know before believing the answer: weights, repeats, verdicts, what is not there."""
     sentences = [RANDOM_WEIGHTS] if run.has_random_weights else []
     repeats = run.header.get("repeats")
-    if repeats == 1:
+    if run.header.get("until"):
+        sentences.append(_until_sentence(run.header))
+    elif repeats == 1:
         sentences.append("Every case was measured once, so the spread is unknown and small differences mean nothing.")
     elif repeats:
         sentences.append(f"Every case was planned with {repeats} repeats; ± is one standard deviation of the sample.")
@@ -146,6 +149,21 @@ def _is_within(rows: pd.DataFrame, limits: Mapping[str, float]) -> pd.Series:
 def _limit_text(key: str, limit: float) -> str:
     metric = BY_KEY[key]
     return f"{metric.label} {'at least' if metric.higher_is_better else 'at most'} {limit:g} {metric.unit}"
+
+
+def _until_sentence(header: Mapping[str, Any]) -> str:
+    """Return how often cases were measured when rounds were added for a precision, and whether all got there."""
+    until, known = header["until"], header.get("reached") or {}
+    wanted = " and ".join(f"{key} to ±{100 * share:g} %" for key, share in until["targets"].items())
+    pairs = [(width, until["targets"][key]) for widths in known.values() for key, width in widths.items()]
+    missed = [width for width, share in pairs if width is None or width > share]
+    told = [width for width in missed if width is not None]
+    widest = f", the widest to ±{max(told):.0%}" if told else ""
+    return (
+        f"Every case was measured at least {header['repeats']} times, then on, until the 95 % interval of a mean was "
+        f"as wanted ({wanted}) or it had been {until['at_most']} times; {len(missed)} of {len(pairs)} means are known "
+        f"less well{widest}. ± is one standard deviation of the sample."
+    )
 
 
 def _repeats(number: int) -> str:

@@ -55,6 +55,7 @@ def provenance_html(run: Run) -> Html:
         ("Ended (UTC)", run.header.get("ended_utc")),
         ("Wall time", None if wall_s is None else f"{wall_s:,.0f} s"),
         ("Seed", run.header.get("seed")),
+        ("Seed of the order", run.header.get("order_seed")),
         ("Commit", commit + (" with uncommitted changes" if git.get("dirty") else "")),
     ]
     command = element("pre", redacted(str(run.header.get("command") or "not recorded")))

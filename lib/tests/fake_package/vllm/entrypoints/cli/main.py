@@ -29,7 +29,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for flag in ("--base-url", "--served-model-name", "--result-dir", "--result-filename", "--output-json"):
         parser.add_argument(flag)
-    for flag in ("--num-prompts", "--random-input-len", "--random-output-len", "--max-concurrency", "--num-iters"):
+    for flag in (
+        "--num-prompts",
+        "--random-input-len",
+        "--random-output-len",
+        "--max-concurrency",
+        "--num-iters",
+        "--seed",
+    ):
         parser.add_argument(flag, type=int, default=1)
     options, _ = parser.parse_known_args(sys.argv[3:])
     return {"serve": bench_serve, "latency": bench_latency, "throughput": bench_throughput}[sys.argv[2]](options)
@@ -39,7 +46,7 @@ def bench_serve(options: argparse.Namespace) -> None:
     """Send the requests and write what a `--save-detailed` file holds."""
     start_s = time.perf_counter()
     with ThreadPoolExecutor(options.max_concurrency) as pool:
-        answers = list(pool.map(lambda _: complete(options), range(options.num_prompts)))
+        answers = list(pool.map(lambda index: complete(options, index), range(options.num_prompts)))
     duration_s = time.perf_counter() - start_s
     good = [answer for answer in answers if not answer["error"]]
     output_tokens = sum(answer["tokens"] for answer in good)
@@ -70,12 +77,15 @@ def bench_serve(options: argparse.Namespace) -> None:
     Path(options.result_dir, options.result_filename).write_text(json.dumps(raw))
 
 
-def complete(options: argparse.Namespace) -> dict:
-    """Send one streamed completion; a refused or broken one has an error, a cut one is shorter."""
+def complete(options: argparse.Namespace, index: int) -> dict:
+    """Send one streamed completion; a refused or broken one has an error, a cut one is shorter.
+
+    Its first word tells seed and number apart.
+    """
     address, start_s = urlsplit(options.base_url), time.perf_counter()
     body = {
         "model": options.served_model_name,
-        "prompt": "w7 " * options.random_input_len,
+        "prompt": f"w{options.seed * 1000 + index} " + "w7 " * (options.random_input_len - 1),
         "max_tokens": options.random_output_len,
         "stream": True,
     }

@@ -1,0 +1,176 @@
+"""How many prompts and how many repeats a wanted precision takes, and that the plan says why."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from scipy.stats import binom
+
+from benchbook.measure.preview import preview
+from benchbook.plan import Precision, Until, load_experiment
+from benchbook.plan.precision import PRECISION_KEYS, least_for_tail
+from benchbook.plan.repeats import TARGETS
+from benchbook.records.metrics import METRICS
+
+EXPERIMENT = """
+question: How fast?
+model: tiny
+launches: {launches}
+benchmarks:
+  - first_request: {{}}
+  - serve: {{max_concurrency: [1, 128], lengths: [[8, 4]], {prompts}}}
+repeats: {repeats}
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes an experiment and returns its path."""
+
+    def write_file(prompts="num_prompts: 10", repeats="3", launches="{eager: {}}") -> Path:
+        path = tmp_path / "exp.yaml"
+        path.write_text(EXPERIMENT.format(prompts=prompts, repeats=repeats, launches=launches))
+        return path
+
+    return write_file
+
+
+def plan_text(path: Path) -> str:
+    console = Console(width=10_000)
+    with console.capture() as captured:
+        preview(path, path.parent / "results", console)
+    return captured.get()
+
+
+def prompts(share: float, key: str = "p99_ttft_ms", concurrency: int | None = 1, **more) -> int:
+    return Precision(((key, share),), **more).prompts(concurrency)[0]
+
+
+def test_the_planned_number_gives_the_wanted_interval_of_a_p99():
+    """The distribution-free interval, from order statistics, of log-normal samples of that size."""
+    number, draw = prompts(0.10, spread=0.5), random.Random(0)
+    true = math.exp(0.5 * statistics.NormalDist().inv_cdf(0.99))
+    low, high = (int(rank) for rank in binom.ppf([0.025, 0.975], number, 0.99))  # of the exact binomial interval
+    widths, held = [], 0
+    for _ in range(300):
+        samples = sorted(draw.lognormvariate(0, 0.5) for _ in range(number))
+        widths.append((samples[high] - samples[low - 1]) / 2 / true)
+        held += samples[low - 1] <= true <= samples[high]
+    assert statistics.median(widths) == pytest.approx(0.10, rel=0.25)
+    assert held / 300 > 0.93
+
+
+def test_the_planned_number_gives_the_wanted_interval_of_a_mean():
+    number, draw = prompts(0.05, key="mean_e2el_ms", spread=0.3), random.Random(0)
+    true = math.exp(0.3**2 / 2)
+    means = [statistics.fmean(draw.lognormvariate(0, 0.3) for _ in range(number)) for _ in range(1000)]
+    assert sum(abs(mean / true - 1) <= 0.05 for mean in means) / 1000 == pytest.approx(0.95, abs=0.02)
+
+
+@pytest.mark.parametrize(("quantile", "number"), [(0.90, 64), (0.95, 130), (0.99, 662)])
+def test_a_tail_is_earned_when_its_second_largest_sample_is_beyond_it(quantile, number):
+    assert least_for_tail(quantile) == number
+    assert binom.cdf(1, number, 1 - quantile) <= 0.01 < binom.cdf(1, number - 1, 1 - quantile)
+
+
+def test_a_p99_has_never_fewer_prompts_than_a_tail_takes_and_a_median_may():
+    assert prompts(0.5) == 662
+    assert prompts(0.5, key="p50_ttft_ms") < 64
+
+
+def test_a_closed_loop_gets_ten_prompts_for_each_client():
+    assert prompts(0.5, concurrency=128) == 1280
+    assert prompts(0.5, concurrency=None) == 662
+
+
+def test_the_most_demanding_metric_decides():
+    number, why = Precision((("p99_ttft_ms", 0.1), ("mean_e2el_ms", 0.1))).prompts(8)
+    assert number == prompts(0.1) and "p99_ttft_ms to ±10 %" in why
+
+
+def test_half_the_interval_takes_four_times_the_prompts():
+    assert prompts(0.05, at_most=10**6) == pytest.approx(4 * prompts(0.10), rel=0.01)
+
+
+def test_what_the_budget_cuts_off_is_said():
+    number, why = Precision((("p99_ttft_ms", 0.10),), at_most=335).prompts(1)
+    assert number == 335
+    assert "at_most" in why and "1339 would be" in why and "±20%" in why
+
+
+def test_a_precision_plans_the_prompts_of_each_case(write):
+    experiment = load_experiment(write("precision: {p99_ttft_ms: 10 %, spread: 0.3}"))
+    planned = [case for case in experiment.cases if case.workload.benchmark == "serve"]
+    assert [case.workload.num_prompts for case in planned] == [662, 1280]
+    assert [case.why_num_prompts for case in planned] == ["the fewest that have a p99", "10 for each in flight"]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "said"),
+    [
+        ("num_prompts: 10", "10 prompts: as the file says"),
+        ("num_prompts: 10 per concurrency", "1280 prompts: 10 for each in flight; 256 others first, once a start"),
+        ("precision: {p99_ttft_ms: 10 %}", "1339 prompts: p99_ttft_ms to ±10 % (95 %) if latencies are log-normal"),
+        ("num_prompts: 10, num_warmup_prompts: 0", "10 prompts: as the file says; no warm-up, as asked"),
+    ],
+)
+def test_the_plan_prints_the_number_of_prompts_and_the_reason(write, prompts, said):
+    assert said in plan_text(write(prompts))
+
+
+def test_the_plan_prints_the_range_of_repeats_and_of_the_time(write):
+    text = plan_text(write(repeats="{at_least: 3, at_most: 10, until: {output_throughput_tok_s: 2 %}}"))
+    assert "3 to 10 repeats each, until output_throughput_tok_s is known to ±2 %" in text
+    # 3 x 3, and 7 rounds more of the two serve cases, on the one host
+    assert "9 to 23 measurements on 1 starts, about 1 min 03 s to 2 min 00 s" in text
+    assert "3 repeats each: 9 measurements on 1 starts, about 1 min 03 s (" in plan_text(write())
+
+
+def test_added_rounds_of_several_launches_cost_starts_which_the_plan_counts(write):
+    text = plan_text(write(repeats="{at_most: 5, until: {ttft_ms: 2 %}}", launches="{a: {}, b: {}}"))
+    assert "18 to 22 measurements on 2 to 6 starts" in text
+
+
+def test_the_plan_says_that_offline_benchmarks_run_without_prefix_caching_where_nothing_is_said(tmp_path):
+    text = (
+        "question: q\nmodel: tiny\nlaunches: {a: {args: {%s}}}\nbenchmarks: [latency: {batch_size: 1, lengths: [8, 4]}]"
+    )
+    path = tmp_path / "exp.yaml"
+    path.write_text(text % "")
+    assert "enable_prefix_caching is not set: the offline benchmarks run with it off" in plan_text(path)
+    path.write_text(text % "enable_prefix_caching: true")
+    assert "is not set" not in plan_text(path) and "it times cached prefills" in plan_text(path)
+    path.write_text(text % "enable_prefix_caching: false")
+    assert "enable_prefix_caching is" not in plan_text(path)
+
+
+def test_repeats_may_be_a_range_with_targets(write):
+    experiment = load_experiment(write(repeats="{at_least: 4, at_most: 9, until: {output_throughput_tok_s: 2.5 %}}"))
+    assert (experiment.repeats, experiment.until) == (4, Until(9, {"output_throughput_tok_s": 0.025}))
+    assert load_experiment(write()).until is None
+
+
+def test_a_case_without_the_metric_has_no_target(write):
+    experiment = load_experiment(write(repeats="{at_most: 9, until: {output_throughput_tok_s: 2 %}}"))
+    targets = [experiment.until.targets_of(case) for case in experiment.cases]
+    assert targets == [{}, {"output_throughput_tok_s": 0.02}, {"output_throughput_tok_s": 0.02}]
+
+
+def test_the_metrics_of_targets_are_those_of_the_metric_table():
+    for benchmark, keys in TARGETS.items():
+        known = {
+            metric.key for metric in METRICS if benchmark in metric.benchmarks and metric.higher_is_better is not None
+        }
+        assert set(keys) <= known
+    assert {key.replace("p50_", "median_") for key in PRECISION_KEYS} <= {metric.key for metric in METRICS}
+
+
+def test_the_order_has_a_seed_of_its_own_that_follows_the_seed_unless_given(write):
+    assert load_experiment(write(repeats="3\nseed: 7")).order_seed == 7
+    experiment = load_experiment(write(repeats="3\nseed: 7\norder_seed: 0"))
+    assert (experiment.seed, experiment.order_seed) == (7, 0)
