@@ -34,8 +34,14 @@ def preview(file: Path, results_dir: Path, console: Console) -> None:
         f"{len(experiment.launches)} launches, {len(experiment.cases)} cases, {experiment.repeats} repeats each: "
         f"{num_jobs} measurements on {len(blocks)} starts, {_eta_text(experiment, blocks, results_dir)}",
     )
+    hosts: dict[tuple[str, str], list[Block]] = {}
     for block in blocks:
-        _print_block(console, experiment, block)
+        hosts.setdefault((block.launch, block.host_kind), []).append(block)
+    for starts in hosts.values():
+        _print_host(console, experiment, starts)
+    if len(blocks) > len(hosts):
+        turns = ", ".join(f"{block.launch} {block.host_kind}" for block in blocks)
+        _line(console, f"\nLaunches take turns, each round with a fresh start: {turns}")
     _line(
         console,
         "\nPORT, NONCE, SEED and RAW.json are chosen when it runs. Nothing was started. To run it: "
@@ -43,18 +49,21 @@ def preview(file: Path, results_dir: Path, console: Console) -> None:
     )
 
 
-def _print_block(console: Console, experiment: Experiment, block: Block) -> None:
-    launch = experiment.launch(block.launch)
+def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -> None:
+    """Print one launch's server or engine and all that is measured on it, over all its starts."""
+    block, launch = starts[0], experiment.launch(starts[0].launch)
     env = " ".join(f"{name}={shlex.quote(value)}" for name, value in launch.env.items())
-    _line(console, f"\n{block.host_kind} of launch {launch.name!r}, model {launch.model.path_or_id}")
+    times = f", {len(starts)} starts" if len(starts) > 1 else ""
+    _line(console, f"\n{block.host_kind} of launch {launch.name!r}, model {launch.model.path_or_id}{times}")
     if block.host_kind == "server":
         model = planned_path(launch.model.path_or_id)
         argv = serve_command(model, launch.args, 0, "127.0.0.1", [model, _NONCE], ("vllm",))
         _line(console, f"  $ {env} {shlex.join(argv).replace('--port 0', '--port PORT')}".replace("$  ", "$ "))
     else:
         _line(console, f"  one engine loaded with these flags runs all of the following{f', {env}' if env else ''}")
-    for case in dict.fromkeys(job.case for job in block.jobs):
-        repeats = [job for job in block.jobs if job.case == case]
+    jobs = [job for start in starts for job in start.jobs]
+    for case in dict.fromkeys(job.case for job in jobs):
+        repeats = [job for job in jobs if job.case == case]
         _line(console, f"  {case.case_id}  ×{len(repeats)}")
         _line(console, f"    $ {_command(case, launch, repeats[0])}")
 

@@ -1,8 +1,13 @@
 """The order of work: which host is started when, and what is measured on it in which order.
 
-One device holds one host at a time, so the work goes launch by launch: first all online cases on one server, then all
-offline cases on one engine. On a host, repeats go in rounds: every case once, in an order of its own for every round,
-so that drift of the machine (heat, neighbours) touches all cases alike and no case is measured twice in a row.
+One device holds one host at a time. Repeats go in rounds: every case once, in an order of its own for every round, so
+that drift of the machine (heat, neighbours) touches all cases alike and no case is measured twice in a row.
+
+A single launch is started once for its online cases and once for its offline ones. Several launches are compared, so
+each round starts each of them anew, in an order that turns round from round to round: A B, B A, A B … Measured one
+after the other, launches would differ by whatever the machine did meanwhile; in turn, a steady drift cancels over two
+rounds. And starts differ (memory layout, kernels chosen): repeats of one start would share its luck and pass for more
+evidence than they are, so a round never goes on with the host of the round before, though that would save a start.
 """
 
 from __future__ import annotations
@@ -35,34 +40,48 @@ class Block:
 
 
 def rounds(cases: Sequence[Case], repeats: int, seed: int) -> tuple[Block, ...]:
-    """Return the blocks that measure every case `repeats` times; the same arguments always give the same order."""
-    blocks = []
-    for launch in dict.fromkeys(case.launch for case in cases):
-        for host_kind in ("server", "engine"):
-            mine = [case for case in cases if case.launch == launch and case.workload.host_kind == host_kind]
-            if mine:
-                blocks.append(Block(launch, host_kind, _jobs(mine, repeats, seed, host_kind)))
+    """Return the blocks that measure every case `repeats` times; the same arguments always give the same order.
+
+    Online work comes before offline work.
+    """
+    blocks: list[Block] = []
+    for host_kind in ("server", "engine"):
+        by_launch: dict[str, list[Case]] = {}
+        for case in cases:
+            if case.workload.host_kind == host_kind:
+                by_launch.setdefault(case.launch, []).append(case)
+        if len(by_launch) == 1:
+            blocks += [Block(launch, host_kind, _jobs(mine, range(repeats), seed)) for launch, mine in by_launch.items()]
+        else:
+            for repeat in range(repeats):
+                turn = list(by_launch) if repeat % 2 == 0 else list(reversed(by_launch))
+                blocks += [Block(launch, host_kind, _jobs(by_launch[launch], [repeat], seed)) for launch in turn]
     return tuple(blocks)
 
 
-def job_seed(seed: int, case_id: str, repeat: int) -> int:
-    """Return the seed of a case's repeat: the hash of experiment seed, case and repeat, below 2**31 - 1.
+def job_seed(seed: int, workload_text: str, repeat: int) -> int:
+    """Return the seed of a repeat: the hash of experiment seed, workload (`axes_text`) and repeat, below 2**31 - 1.
 
-    It depends on nothing else, so that it stays when cases are added. It differs from job to job (but for one chance in
-    2**31 a pair), so that no request set repeats and is served from a prefix cache. The last value is left free because
-    vLLM's throughput benchmark draws its warm-up with seed + 1.
+    It depends on nothing else, so that it stays when cases are added, and launches that are compared get the same
+    requests in the same round. On one launch it differs from job to job (but for one chance in 2**31 a pair), so that no
+    request set repeats and is served from a prefix cache. The last value is left free because vLLM's throughput benchmark
+    draws its warm-up with seed + 1.
     """
-    return _hash(seed, case_id, repeat) % (2**31 - 1)
+    return _hash(seed, workload_text, repeat) % (2**31 - 1)
 
 
-def _jobs(cases: list[Case], repeats: int, seed: int, host_kind: HostKind) -> tuple[Job, ...]:
+def _jobs(cases: Sequence[Case], repeats: Sequence[int], seed: int) -> tuple[Job, ...]:
+    """Return the rounds of one host; the order in a round is that of every other launch, so that neighbours are alike."""
     jobs: list[Job] = []
-    for repeat in range(repeats):
+    for repeat in repeats:
         # Sorting by hash is a shuffle that no change of Python's random module can alter.
-        order = sorted(cases, key=lambda case: (_rank(case), _hash(seed, "round", repeat, case.case_id)))
+        order = sorted(cases, key=lambda case: (_rank(case), _hash(seed, "round", repeat, case.workload.axes_text())))
         if jobs and jobs[-1].case == order[0]:
             order = order[1:] + order[:1]
-        jobs += [Job(case, repeat, host_kind, job_seed(seed, case.case_id, repeat)) for case in order]
+        jobs += [
+            Job(case, repeat, case.workload.host_kind, job_seed(seed, case.workload.axes_text(), repeat))
+            for case in order
+        ]
     return tuple(jobs)
 
 
