@@ -51,7 +51,8 @@ def rounds(cases: Sequence[Case], repeats: int, seed: int) -> tuple[Block, ...]:
             if case.workload.host_kind == host_kind:
                 by_launch.setdefault(case.launch, []).append(case)
         if len(by_launch) == 1:
-            blocks += [Block(launch, host_kind, _jobs(mine, range(repeats), seed)) for launch, mine in by_launch.items()]
+            launch, mine = next(iter(by_launch.items()))
+            blocks.append(Block(launch, host_kind, _jobs(mine, range(repeats), seed)))
         else:
             for repeat in range(repeats):
                 turn = list(by_launch) if repeat % 2 == 0 else list(reversed(by_launch))
@@ -63,15 +64,15 @@ def job_seed(seed: int, workload_text: str, repeat: int) -> int:
     """Return the seed of a repeat: the hash of experiment seed, workload (`axes_text`) and repeat, below 2**31 - 1.
 
     It depends on nothing else, so that it stays when cases are added, and launches that are compared get the same
-    requests in the same round. On one launch it differs from job to job (but for one chance in 2**31 a pair), so that no
-    request set repeats and is served from a prefix cache. The last value is left free because vLLM's throughput benchmark
-    draws its warm-up with seed + 1.
+    requests in the same round. On one launch it differs from job to job (but for one chance in 2**31 a pair), so that
+    no request set repeats and is served from a prefix cache. The last value is left free because vLLM's throughput
+    benchmark draws its warm-up with seed + 1.
     """
     return _hash(seed, workload_text, repeat) % (2**31 - 1)
 
 
 def _jobs(cases: Sequence[Case], repeats: Sequence[int], seed: int) -> tuple[Job, ...]:
-    """Return the rounds of one host; the order in a round is that of every other launch, so that neighbours are alike."""
+    """Return the rounds of one host; the order in a round is that of every launch, so that neighbours are alike."""
     jobs: list[Job] = []
     for repeat in repeats:
         # Sorting by hash is a shuffle that no change of Python's random module can alter.
