@@ -22,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pairs import ENGINE_ARGS, ENV, paired_ratio, print_table, run_case, write_output
+from pairs import ENGINE_ARGS, ENV, equality_of, print_table, run_case, write_output
 
 from benchbook.hosts.command import VLLM_PROGRAM, private_environment
 from benchbook.hosts.engine import VllmEngine
@@ -156,7 +156,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="benchbook-equality-") as folder:
         measured = {name: measure(name, options.pairs, Path(folder)) for name in options.only}
     ratios = {
-        (benchmark, metric): paired_ratio(*([pair[way][metric] for pair in pairs] for way in ("warm", "command line")))
+        (benchmark, metric): equality_of(*([pair[way][metric] for pair in pairs] for way in ("warm", "command line")))
         for benchmark, pairs in measured.items()
         for metric in pairs[0]["warm"]
     }

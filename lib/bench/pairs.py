@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchbook.judge.stats import paired_ratio
 from benchbook.measure.jobs import COMMAND_LINE, WARM, run_bench
 
 ENGINE_ARGS = {
@@ -25,8 +24,8 @@ TOLERANCE = 0.02  # an interval inside 1 ± this counts as equal even where it l
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """Ours over theirs: the geometric mean over pairs, with its 95 % interval (Student's t on the log ratios)."""
+class Equality:
+    """Ours over theirs: the geometric mean over pairs, with its 95 % interval."""
 
     ratio: float
     low: float
@@ -39,14 +38,10 @@ class Ratio:
         return self.low <= 1.0 <= self.high or 1 - TOLERANCE <= self.low <= self.high <= 1 + TOLERANCE
 
 
-def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
-    """Return the ratio of paired measurements, at least two."""
-    from scipy.stats import t
-
-    logs = [math.log(our / their) for our, their in zip(ours, theirs, strict=True)]
-    middle = statistics.fmean(logs)
-    half = t.ppf(0.975, len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
-    return Ratio(math.exp(middle), math.exp(middle - half), math.exp(middle + half), len(logs))
+def equality_of(ours: Sequence[float], theirs: Sequence[float]) -> Equality:
+    """Return the ratio of paired measurements, at least two that are not all alike."""
+    ratio = paired_ratio(theirs, ours)
+    return Equality(ratio.ratio, *ratio.interval(), len(ours))
 
 
 def run_case(

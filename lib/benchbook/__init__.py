@@ -40,6 +40,7 @@ _HOME = {
     # reading one run
     "load_run": "benchbook.report.run",
     "show_answer": "benchbook.report.cells",
+    "show_comparison": "benchbook.report.cells",
     "show_counts": "benchbook.report.cells",
     "show_definitions": "benchbook.report.cells",
     "show_failures": "benchbook.report.cells",

@@ -1,4 +1,4 @@
-"""The program: plan, run, report, table, list, ps, stop.
+"""The program: plan, run, report, table, compare, list, ps, stop.
 
 Exit codes: 0 all measured and valid, 1 something failed or is invalid, 2 bad input and nothing was started,
 130 interrupted. Nothing heavy is imported before a command needs it.
@@ -103,6 +103,32 @@ def table(
     if loaded.num_stale:
         print(f"benchbook: {loaded.num_stale} stale records of an older plan are left out", file=sys.stderr)
     print(render_table(loaded.table, format))
+
+
+@app.command()
+def compare(
+    run: RunName,
+    base: Annotated[str, typer.Argument(metavar="A", help="A launch of RUN: the one compared with.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="Another launch of RUN: is it faster than A, by how much?")],
+    other_run: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Take B from this run instead; a drift between runs passes for a difference."),
+    ] = None,
+    format: Annotated[
+        Literal["text", "csv", "json", "md"], typer.Option("--format", help="How to print it; caveats go to stderr.")
+    ] = "text",
+    results: ResultsDir = Path("results"),
+) -> None:
+    """Compare launch B with launch A of RUN: how much faster or slower, how sure that is, and what may be claimed.
+
+    Repeats are paired by round: an experiment with both launches measures them in turn, A B B A, on the same requests.
+
+    A claim allows for all the comparisons made; without one, it is said how large a difference would have been seen.
+    """
+    from benchbook.report.compare_command import print_comparison, two_launches
+
+    comparison = two_launches(run, other_run or run, base, other, results)
+    print_comparison(comparison, format, _console())
 
 
 @app.command("list")

@@ -11,6 +11,7 @@ import pytest
 
 from benchbook.errors import ExperimentError
 from benchbook.plan import Case, LatencyWorkload, ModelRef, ServeWorkload, load_experiment
+from benchbook.plan.experiment import COMPARISON_REPEATS
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -156,6 +157,11 @@ def test_limits_are_milliseconds(load):
 def test_three_repeats_and_seed_zero_unless_said_otherwise(load):
     experiment = load(FIRST)
     assert (experiment.repeats, experiment.seed) == (3, 0)
+
+
+def test_launches_that_are_compared_get_repeats_enough_unless_said_otherwise(load):
+    assert load(FIRST, launches="{a: {}, b: {}}").repeats == COMPARISON_REPEATS
+    assert load(FIRST, launches="{a: {}, b: {}}", rest="repeats: 2").repeats == 2
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_harmless(tmp_path):

@@ -26,17 +26,37 @@ WORKLOADS = [
 CASES = [Case(launch, workload) for launch in ("a", "b") for workload in WORKLOADS]
 
 
-def test_a_launch_is_one_server_and_then_one_engine():
-    blocks = rounds(CASES, 2, 0)
-    assert [(block.launch, block.host_kind) for block in blocks] == [
-        ("a", "server"),
-        ("a", "engine"),
-        ("b", "server"),
-        ("b", "engine"),
+def blocks_of(cases, repeats, seed=0):
+    return [(block.launch, block.host_kind, len(block.jobs)) for block in rounds(cases, repeats, seed)]
+
+
+def test_a_single_launch_is_one_server_and_then_one_engine():
+    assert blocks_of(CASES[:9], 2) == [("a", "server", 12), ("a", "engine", 6)]
+    for block in rounds(CASES[:9], 2, 0):
+        assert all(job.host_kind == block.host_kind == job.case.workload.host_kind for job in block.jobs)
+
+
+def test_several_launches_take_turns_and_turn_round_from_round_to_round():
+    assert blocks_of(CASES, 4) == [
+        *[(launch, "server", 6) for launch in "abbaabba"],
+        *[(launch, "engine", 3) for launch in "abbaabba"],
     ]
-    assert all(
-        job.host_kind == block.host_kind == job.case.workload.host_kind for block in blocks for job in block.jobs
-    )
+    three = [Case(launch, FirstRequestWorkload()) for launch in "abc"]
+    assert "".join(block.launch for block in rounds(three, 3, 0)) == "abccbaabc"
+
+
+def test_every_round_of_a_comparison_is_a_start_of_its_own():
+    for block in rounds(CASES, 5, 0):
+        assert len({job.repeat for job in block.jobs}) == 1
+
+
+def test_launches_that_are_compared_get_the_same_requests_in_the_same_order():
+    by_launch = {launch: [] for launch in "ab"}
+    for block in rounds(CASES, 3, 0):
+        by_launch[block.launch] += [(job.repeat, job.case.workload, job.seed) for job in block.jobs]
+    assert sorted(map(str, by_launch["a"])) == sorted(map(str, by_launch["b"]))
+    first = {block.launch: block.jobs for block in rounds(CASES, 1, 0) if block.host_kind == "server"}
+    assert [job.case.workload for job in first["a"]] == [job.case.workload for job in first["b"]]
 
 
 def test_a_host_that_no_case_needs_is_not_started():
@@ -45,14 +65,14 @@ def test_a_host_that_no_case_needs_is_not_started():
 
 
 def test_every_case_is_measured_once_a_round():
-    server = rounds(CASES, 3, 0)[0]
+    server = rounds(CASES[:9], 3, 0)[0]
     assert [job.repeat for job in server.jobs] == [0] * 6 + [1] * 6 + [2] * 6
     for start in (0, 6, 12):
         assert len({job.case for job in server.jobs[start : start + 6]}) == 6
 
 
 def test_rounds_differ_in_order_and_the_first_request_leads_each():
-    server = rounds(CASES, 3, 0)[0]
+    server = rounds(CASES[:9], 3, 0)[0]
     orders = [[job.case.case_id for job in server.jobs if job.repeat == repeat] for repeat in range(3)]
     assert len({tuple(order) for order in orders}) == 3
     assert all(order[0] == "a,first_request" for order in orders)
@@ -60,7 +80,7 @@ def test_rounds_differ_in_order_and_the_first_request_leads_each():
 
 def test_no_case_is_measured_twice_in_a_row():
     for seed in range(50):
-        for block in rounds(CASES, 5, seed):
+        for block in rounds(CASES[:9], 5, seed):
             assert all(left.case != right.case for left, right in itertools.pairwise(block.jobs))
 
 
@@ -69,8 +89,8 @@ def test_the_same_seed_gives_the_same_order_and_another_seed_another():
     assert rounds(CASES, 3, 7) != rounds(CASES, 3, 8)
 
 
-def test_every_job_has_a_seed_of_its_own_that_vllm_can_take():
-    seeds = [job.seed for block in rounds(CASES, 20, 0) for job in block.jobs]
+def test_every_job_of_a_launch_has_a_seed_of_its_own_that_vllm_can_take():
+    seeds = [job.seed for block in rounds(CASES, 20, 0) if block.launch == "a" for job in block.jobs]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**31 - 1 for seed in seeds)
 
@@ -79,7 +99,7 @@ def test_a_seed_stays_when_cases_are_added():
     before = {(job.case, job.repeat): job.seed for block in rounds(CASES[:3], 2, 5) for job in block.jobs}
     after = {(job.case, job.repeat): job.seed for block in rounds(CASES, 3, 5) for job in block.jobs}
     assert before.items() <= after.items()
-    assert before[CASES[0], 1] == job_seed(5, CASES[0].case_id, 1)
+    assert before[CASES[0], 1] == job_seed(5, CASES[0].workload.axes_text(), 1)
 
 
 def test_an_estimate_grows_with_starts_and_jobs_and_prefers_what_was_measured():

@@ -81,7 +81,7 @@ class Bench:
         self.model = tmp_path / "model"
         self.model.mkdir()
         (self.model / "config.json").write_text("{}")
-        self.start_error, self.on_call = None, {}
+        self.start_error, self.failing_starts, self.on_call = None, range(1, 1000), {}
         self.throughput = lambda case_id, repeat: 100.0  # output tok/s of a repeat
         self.completed = lambda repeat: 4  # of 4 requests
         monkeypatch.setattr(runner_module, "run_job", self.run_job)
@@ -90,7 +90,7 @@ class Bench:
     @contextmanager
     def open_host(self, launch, kind, store, ready_timeout_s):
         self.starts[kind] += 1
-        if self.start_error:
+        if self.start_error and self.starts[kind] in self.failing_starts:
             raise self.start_error
         self.host = Host()
         yield self.host
@@ -118,7 +118,9 @@ class Bench:
         path = self.tmp_path / "small.yaml"
         text = EXPERIMENT.format(model=self.model, max_model_len=max_model_len)
         for old, new in changes.items():
-            text = text.replace({"repeats": "repeats: 2", "launches": "  eager:"}[old], new)
+            text = text.replace(
+                {"repeats": "repeats: 2", "launches": "  eager:", "more_launches": "benchmarks:"}[old], new
+            )
         path.write_text(text)
         return RunPlan.of(load_experiment(path))
 
@@ -188,6 +190,31 @@ def test_a_server_that_never_starts_is_a_record_for_each_of_its_cases(bench):
     assert bench.starts["server"] == 1, "what could not start once is not started again"
     assert {record.failure.code for record in runner.store.records()} == {"out_of_memory"}
     assert all(record.verdict is Verdict.INVALID for record in runner.store.records())
+
+
+def test_launches_that_are_compared_are_started_anew_in_every_round(bench):
+    runner = bench.runner(plan=bench.plan(more_launches="  graphs: {}\nbenchmarks:"))
+    assert runner.execute() == FINISHED
+    assert bench.starts == {"server": 4, "engine": 4}
+    order = [case_id.partition(",")[0] for case_id, _, _ in bench.calls]
+    assert order == ["eager"] * 3 + ["graphs"] * 6 + ["eager"] * 3 + ["eager", "graphs", "graphs", "eager"]
+
+
+def test_a_launch_that_never_starts_is_not_started_again_in_later_rounds(bench):
+    bench.start_error = HostStartError("server exited with code 1; end of log", CAUSE)
+    runner = bench.runner(plan=bench.plan(more_launches="  graphs: {}\nbenchmarks:"))
+    assert runner.execute() == FAILED
+    assert bench.starts == {"server": 2, "engine": 2}
+    assert len(runner.store.records()) == 16, "every planned repeat has a record"
+
+
+def test_a_launch_that_has_given_a_number_is_started_again_after_a_failed_start(bench):
+    bench.start_error, bench.failing_starts = HostStartError("server exited with code 1; end of log", CAUSE), {3}
+    runner = bench.runner(plan=bench.plan(more_launches="  graphs: {}\nbenchmarks:", repeats="repeats: 3"))
+    assert runner.execute() == FAILED
+    assert bench.starts == {"server": 6, "engine": 6}
+    failed = [record.identity.launch for record in runner.store.records() if record.outcome is Outcome.HOST_FAILED]
+    assert failed == ["graphs"] * 4, "the third start is that of the second round of graphs"
 
 
 def interrupt(bench):

@@ -35,8 +35,14 @@ def preview(file: Path, results_dir: Path, console: Console) -> None:
     _line(console, f"{experiment.name}: {experiment.question}")
     _line(console, _size_text(experiment, blocks, results_dir))
     _print_preflight(console, checked)
+    hosts: dict[tuple[str, str], list[Block]] = {}
     for block in blocks:
-        _print_block(console, experiment, block)
+        hosts.setdefault((block.launch, block.host_kind), []).append(block)
+    for starts in hosts.values():
+        _print_host(console, experiment, starts)
+    if len(blocks) > len(hosts):
+        turns = ", ".join(f"{block.launch} {block.host_kind}" for block in blocks)
+        _line(console, f"\nLaunches take turns, each round with a fresh start: {turns}")
     _line(
         console,
         "\nPORT, NONCE, SEED and RAW.json are chosen when it runs. Nothing was started. To run it: "
@@ -57,10 +63,12 @@ def _print_preflight(console: Console, checked: Preflight) -> None:
     _line(console, f"Machine: {machine_note(checked)}")
 
 
-def _print_block(console: Console, experiment: Experiment, block: Block) -> None:
-    launch = experiment.launch(block.launch)
+def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -> None:
+    """Print one launch's server or engine and all that is measured on it, over all its starts."""
+    block, launch = starts[0], experiment.launch(starts[0].launch)
     env = " ".join(f"{name}={shlex.quote(value)}" for name, value in launch.env.items())
-    _line(console, f"\n{block.host_kind} of launch {launch.name!r}, model {launch.model}")
+    times = f", {len(starts)} starts" if len(starts) > 1 else ""
+    _line(console, f"\n{block.host_kind} of launch {launch.name!r}, model {launch.model}{times}")
     if block.host_kind == "server":
         model = planned_path(launch.model.path_or_id)
         argv = serve_command(model, launch.args, 0, "127.0.0.1", [model, _NONCE], ("vllm",))
@@ -69,8 +77,9 @@ def _print_block(console: Console, experiment: Experiment, block: Block) -> None
         _line(console, f"  one engine loaded with these flags runs all of the following{f', {env}' if env else ''}")
         if remark := offline_remark(launch.args):
             _line(console, f"  {remark}")
-    for case in dict.fromkeys(job.case for job in block.jobs):
-        repeats = [job for job in block.jobs if job.case == case]
+    jobs = [job for start in starts for job in start.jobs]
+    for case in dict.fromkeys(job.case for job in jobs):
+        repeats = [job for job in jobs if job.case == case]
         _line(console, f"  {case.case_id}  ×{len(repeats)}")
         if isinstance(case.workload, ServeWorkload):
             _line(console, f"    {_prompts_text(case, case.workload)}")

@@ -1,4 +1,4 @@
-"""The runner: one start per launch, every repeat a record, whatever happens; what is measured already is kept."""
+"""The runner: every block of work on one start, every repeat a record, whatever happens; what is measured is kept."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ class Runner:
     command: str
     open_host: OpenHost
     header: dict[str, Any] = field(default_factory=dict)
+    _proven: set[tuple[str, str]] = field(default_factory=set)  # launch and host kind of what has given a number
+    _hopeless: dict[tuple[str, str], HostError] = field(default_factory=dict)  # of what has given none and failed
 
     def execute(self) -> str:
         """Measure what is missing; return the run's state: finished, failed (something failed or is INVALID), interrupted."""
@@ -105,6 +107,9 @@ class Runner:
             replace(block, jobs=tuple(job for job in block.jobs if not self._is_measured(job))) for block in blocks
         ]
         pending = [block for block in pending if block.jobs]
+        for name in dict.fromkeys(block.launch for block in pending if block.host_kind == "engine"):
+            if remark := offline_remark(experiment.launch(name).args):
+                self.listener.say(f"  launch {name!r}: {remark}")
         total = sum(len(block.jobs) for block in blocks)
         self.listener.begin(
             total, total - sum(len(block.jobs) for block in pending), estimate_s(pending, history_of(self.header))
@@ -116,12 +121,14 @@ class Runner:
         return record is not None and record.is_measured
 
     def _run_block(self, block: Block) -> None:
-        """Measure the jobs of one launch on one host; a host that dies is started again for the jobs left, so often."""
-        queue, attempts, error = deque(block.jobs), {}, None
+        """Measure the jobs of one block on one host; a host that dies is started again for the jobs left, so often.
+
+        With launches that take turns, a host that fails before it gave any number is not started in later rounds.
+        """
+        queue, attempts, host_key = deque(block.jobs), {}, (block.launch, block.host_kind)
+        error = self._hopeless.get(host_key)
         launch = self.plan.experiment.launch(block.launch)
-        if block.host_kind == "engine" and (remark := offline_remark(launch.args)):
-            self.listener.say(f"  launch {launch.name!r}: {remark}")
-        for _ in range(MAX_HOST_STARTS):
+        for _ in range(0 if error else MAX_HOST_STARTS):
             began_s = time.monotonic()
             self.listener.working_on(f"starting the {block.host_kind} of launch {block.launch!r}")
             try:
@@ -138,7 +145,9 @@ class Runner:
             except HostError as failed:
                 error = failed
                 break  # what could not start once will not start the next time either
-        self._adding.given_up.add((block.launch, block.host_kind))
+        self._adding.given_up.add(host_key)
+        if host_key not in self._proven:
+            self._hopeless[host_key] = error
         for job in queue:
             self._give_up(job, error)
 
@@ -184,6 +193,8 @@ class Runner:
         record = run_job(job, host, folder, identity, self.plan.experiment.limits)
         wall_s = time.monotonic() - began_s
         self.header["wall_s_by_job"][job.case.case_id] = round(wall_s, 3)
+        if record.is_measured:
+            self._proven.add((job.case.launch, job.host_kind))
         self.listener.recorded(record, wall_s)
         return record
 

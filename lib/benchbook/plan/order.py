@@ -1,12 +1,16 @@
 """The order of work: which host is started when, and what is measured on it in which order.
 
-One device holds one host at a time, so the work goes launch by launch: first all online cases on one server, then all
-offline cases on one engine. On a host, repeats go in rounds: every case once, in an order of its own for every round,
-so that drift of the machine (heat, neighbours) touches all cases alike and no case is measured twice in a row. The
-orders follow from a seed of their own, which is recorded: another one tells whether the order mattered.
+One device holds one host at a time. Repeats go in rounds: every case once, in an order of its own for every round, so
+that drift of the machine (heat, neighbours) touches all cases alike and no case is measured twice in a row. The orders
+follow from a seed of their own, which is recorded: another one tells whether the order mattered.
 
-Rounds that are added until a target is met go on with the host that is there when a single launch is measured. Several
-launches are started for each of them anew, in alternating turns: A B, then B A.
+A single launch is started once for its online cases and once for its offline ones. Several launches are compared, so
+each round starts each of them anew, in an order that turns round from round to round: A B, B A, A B … Measured one
+after the other, launches would differ by whatever the machine did meanwhile; in turn, a steady drift cancels over two
+rounds. And starts differ (memory layout, kernels chosen): repeats of one start would share its luck and pass for more
+evidence than they are, so a round never goes on with the host of the round before, though that would save a start.
+
+Rounds that are added until a target is met go the same way.
 """
 
 from __future__ import annotations
@@ -41,32 +45,35 @@ class Block:
 def rounds(cases: Sequence[Case], repeats: int, seed: int, order_seed: int | None = None) -> tuple[Block, ...]:
     """Return the blocks that measure every case `repeats` times; the same arguments always give the same order.
 
-    Request sets follow from `seed`, the order of cases inside a block from `order_seed`, which is `seed` when None.
+    Online work comes before offline work. Request sets follow from `seed`, the order of cases inside a block from
+    `order_seed`, which is `seed` when None.
     """
     order_seed = seed if order_seed is None else order_seed
-    blocks = []
-    for launch in dict.fromkeys(case.launch for case in cases):
-        for host_kind in ("server", "engine"):
-            mine = [case for case in cases if case.launch == launch and case.workload.host_kind == host_kind]
-            if mine:
-                blocks.append(Block(launch, host_kind, _jobs(mine, range(repeats), seed, order_seed)))
+    blocks: list[Block] = []
+    for host_kind in ("server", "engine"):
+        mine = [case for case in cases if case.workload.host_kind == host_kind]
+        if len({case.launch for case in mine}) == 1:
+            blocks.append(Block(mine[0].launch, host_kind, _jobs(mine, range(repeats), seed, order_seed)))
+        else:
+            blocks += [block for repeat in range(repeats) for block in added_round(mine, repeat, seed, order_seed)]
     return tuple(blocks)
 
 
-def job_seed(seed: int, case_id: str, repeat: int) -> int:
-    """Return the seed of a case's repeat: the hash of experiment seed, case and repeat, below 2**31 - 1.
+def job_seed(seed: int, workload_text: str, repeat: int) -> int:
+    """Return the seed of a repeat: the hash of experiment seed, workload (`axes_text`) and repeat, below 2**31 - 1.
 
-    It depends on nothing else, so that it stays when cases are added. It differs from job to job (but for one chance in
-    2**31 a pair), so that no request set repeats and is served from a prefix cache. The last value is left free because
-    vLLM's throughput benchmark draws its warm-up with seed + 1.
+    It depends on nothing else, so that it stays when cases are added, and launches that are compared get the same
+    requests in the same round. On one launch it differs from job to job (but for one chance in 2**31 a pair), so that
+    no request set repeats and is served from a prefix cache. The last value is left free because vLLM's throughput
+    benchmark draws its warm-up with seed + 1.
     """
-    return _hash(seed, case_id, repeat) % (2**31 - 1)
+    return _hash(seed, workload_text, repeat) % (2**31 - 1)
 
 
 def added_round(
     cases: Sequence[Case], repeat: int, seed: int, order_seed: int, after: Case | None = None
 ) -> tuple[Block, ...]:
-    """Return one more round of `cases`, which share a host kind: a block for each launch, in turns that alternate.
+    """Return one round of `cases`, which share a host kind: a block for each launch, in turns that alternate.
 
     On one launch, whose host may still be there, it does not begin with `after`, the case measured last.
     """
@@ -82,14 +89,22 @@ def added_round(
 def _jobs(
     cases: Sequence[Case], repeats: Iterable[int], seed: int, order_seed: int, after: Case | None = None
 ) -> tuple[Job, ...]:
-    """Return rounds of cases that share a host, each shuffled, and none beginning with the case measured last."""
+    """Return the rounds of one host, each shuffled, and none beginning with the case measured last.
+
+    The order in a round is that of every launch, so that neighbours are alike.
+    """
     jobs: list[Job] = []
     for repeat in repeats:
         # Sorting by hash is a shuffle that no change of Python's random module can alter.
-        order = sorted(cases, key=lambda case: (_rank(case), _hash(order_seed, "round", repeat, case.case_id)))
+        order = sorted(
+            cases, key=lambda case: (_rank(case), _hash(order_seed, "round", repeat, case.workload.axes_text()))
+        )
         if order[0] == (jobs[-1].case if jobs else after):
             order = order[1:] + order[:1]
-        jobs += [Job(case, repeat, case.workload.host_kind, job_seed(seed, case.case_id, repeat)) for case in order]
+        jobs += [
+            Job(case, repeat, case.workload.host_kind, job_seed(seed, case.workload.axes_text(), repeat))
+            for case in order
+        ]
     return tuple(jobs)
 
 

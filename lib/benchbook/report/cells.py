@@ -8,6 +8,7 @@ from benchbook.records.record import Verdict
 from benchbook.report import figures, reading
 from benchbook.report.answer import answer, caveats, threats
 from benchbook.report.conditions import provenance_html, setup_html, subtitle
+from benchbook.report.differences import comparisons_html
 from benchbook.report.failures import failures_html, reasons_html
 from benchbook.report.markup import Html, bullets, captioned, element, join, paragraphs, show, text
 from benchbook.report.references import references
@@ -53,6 +54,11 @@ def show_definitions(run: Run) -> None:
 def show_results(run: Run) -> None:
     """Display one row a case, mean ± one standard deviation, and write and link the table of every repeat."""
     show(join([results_html(run), save_table_html(run)]))
+
+
+def show_comparison(run: Run) -> None:
+    """Display how each launch differs from the first and what may be claimed, or that there is nothing to compare."""
+    show(comparisons_html(run))
 
 
 def show_throughput(run: Run) -> None:

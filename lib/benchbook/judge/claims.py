@@ -1,0 +1,190 @@
+"""What a comparison says in words: a claim with its interval, or how large a difference could have hidden.
+
+A percentage is always the change of the metric itself: a TPOT 5 % faster is 5 % shorter, a throughput 5 % higher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from benchbook.judge.compare import Comparison, Finding, Row
+from benchbook.judge.spread import number_text
+from benchbook.records.metrics import Metric
+from benchbook.records.record import Verdict
+
+# Two builds of one program, or one program on two mornings, differ by as much; a claim below it is said to be small.
+PRACTICAL_SHARE = 0.01
+# With fewer pairs Student's t is above 3: the interval says more about the number of repeats than about the launches.
+FEW_REPEATS = 4
+_SHOWN = 3
+
+
+def sentence(row: Row, comparison: Comparison) -> str:
+    """Return one sentence, e.g. 'B is 6.1 % [4.2, 8.0] faster in output throughput (1,356 → 1,439 tok/s)'."""
+    said = {
+        Finding.BETTER: _claim,
+        Finding.WORSE: _claim,
+        Finding.OPEN: _nothing_seen,
+        Finding.UNKNOWN: _unknown,
+    }[row.finding](row, comparison)
+    if row.num_suspect:
+        said += f"; {row.num_suspect} of the repeats behind it are SUSPECT"
+    return f"{said}."
+
+
+def headlines(comparison: Comparison) -> list[str]:
+    """Return the sentences to read first: each benchmark's headline over all its cases, or of its only case."""
+    rows = [row for row in comparison.rows if row.is_headline]
+    together = [row for row in rows if row.num_cases > 1]
+    alone = [row for row in rows if row.benchmark not in {row.benchmark for row in together}]
+    return [f"{row.case}: {sentence(row, comparison)}" for row in (*together, *alone)]
+
+
+def tally(comparison: Comparison) -> str:
+    """Return how many rows claim what: '40 comparisons of B with A: 6 better, 1 worse, 33 without a claim.'."""
+    counts = {finding: sum(row.finding is finding for row in comparison.rows) for finding in Finding}
+    parts = [f"{counts[Finding.BETTER]} better", f"{counts[Finding.WORSE]} worse"]
+    parts += [f"{counts[Finding.OPEN]} without a claim"]
+    parts += [f"{counts[Finding.UNKNOWN]} that cannot be told"] if counts[Finding.UNKNOWN] else []
+    return f"{len(comparison.rows)} comparisons of {comparison.other} with {comparison.base}: {', '.join(parts)}."
+
+
+def caveats(comparison: Comparison) -> list[str]:
+    """Return what a reader must know before believing any of it."""
+    base, other, cases = comparison.base, comparison.other, comparison.cases
+    sentences = []
+    if not comparison.is_paired:
+        sentences.append(
+            f"{base} and {other} were measured in two runs and not in turn: the intervals hold what varied inside "
+            "each run, not what changed between them. A drift of the machine, its heat or its neighbours looks the "
+            "same as a difference of the launches; only one run of both can tell them apart."
+        )
+    elif apart := [case for case in cases if not case.is_interleaved]:
+        sentences.append(
+            f"In {len(apart)} of {len(cases)} cases the rounds were not held in turn "
+            f"({_some(case.text for case in apart)}): what the machine did meanwhile can pass for a difference there."
+        )
+    if comparison.is_paired and (others := [case for case in cases if not case.has_same_prompts]):
+        sentences.append(
+            f"{base} and {other} were sent different prompts in {len(others)} of {len(cases)} cases; part of a "
+            "difference may be theirs."
+        )
+    if conditions := sorted({part for case in cases for part in case.other_conditions}):
+        sentences.append(f"Besides the launches, this differs: {', '.join(conditions)}.")
+    return [*sentences, *_few(comparison), *_lost(comparison), *_suspects(comparison)]
+
+
+def percent_text(share: float) -> str:
+    """Return '6.1', '0.04' or '184' for a share in percent; '>1,000' where it would mean nothing."""
+    percent = 100 * share
+    if abs(percent) > 1000:
+        return ">1,000"
+    decimals = 0 if abs(percent) >= 99.5 else 1 if abs(percent) >= 0.095 or percent == 0 else 2
+    return f"{percent:.{decimals}f}"
+
+
+def label_of(metric: Metric) -> str:
+    """Return the metric's label inside a sentence: 'output throughput', but 'TTFT'."""
+    label = metric.label
+    return label[0].lower() + label[1:] if label[1].islower() else label
+
+
+def change_text(row: Row) -> str:
+    """Return '+0.4 % [-1.5, +2.3]', the change of the metric with its 95 % interval."""
+    text = f"{_signed(row.ratio.ratio)} %"
+    return f"{text} [{_signed(row.interval[0])}, {_signed(row.interval[1])}]" if row.interval else text
+
+
+def values_text(row: Row) -> str:
+    """Return '1,356 → 1,439 tok/s'."""
+    return f"{number_text(row.base)} → {number_text(row.other)} {row.metric.unit}".rstrip()
+
+
+def least_share(row: Row) -> float | None:
+    """Return the least change, as a share, that a claim leaves open with all other rows allowed for; None: any."""
+    low, high = row.bounds
+    return None if low <= 1 <= high else min(abs(bound - 1) for bound in row.bounds)
+
+
+def _claim(row: Row, comparison: Comparison) -> str:
+    nearer, farther = sorted(row.interval, key=lambda bound: abs(bound - 1))
+    size, low, high = (percent_text(abs(ratio - 1)) for ratio in (row.ratio.ratio, nearer, farther))
+    word = "faster" if row.finding is Finding.BETTER else "slower"
+    said = f"{comparison.other} is {size} % [{low}, {high}] {word} in {label_of(row.metric)} ({values_text(row)})"
+    least = least_share(row)
+    if least is None:
+        return f"{said}, by how much at least is open with all {comparison.num_judged} comparisons allowed for"
+    if comparison.num_judged > 1:
+        said += f", at least {percent_text(least)} % with all {comparison.num_judged} comparisons allowed for"
+    return said + ("; it may be too little to matter" if least < PRACTICAL_SHARE else "")
+
+
+def _nothing_seen(row: Row, comparison: Comparison) -> str:
+    label, numbers = label_of(row.metric), f"({values_text(row)}, {change_text(row)})"
+    seen = f"only one over {percent_text(row.detectable)} % would likely have been seen"
+    if row.interval[0] <= 1 <= row.interval[1]:
+        return f"no difference seen in {label} {numbers}; {seen}"
+    chance = f"its own interval leaves out 0, which chance does once in twenty, and there are {comparison.num_judged}"
+    return f"no claim of a difference in {label} {numbers}: {chance}; {seen}"
+
+
+def _unknown(row: Row, _: Comparison) -> str:
+    single = min(row.num_base, row.num_other) == 1
+    why = "one repeat shows no spread" if single else "the repeats do not vary at all, which is rounding"
+    return f"{label_of(row.metric)} {values_text(row)}, {change_text(row)}; no interval and no claim, since {why}"
+
+
+def _few(comparison: Comparison) -> list[str]:
+    fewest = min((min(row.num_base, row.num_other) for row in comparison.rows), default=FEW_REPEATS)
+    if fewest >= FEW_REPEATS:
+        return []
+    if fewest == 1:
+        return ["With one repeat of each nothing can be told from chance: no interval is given."]
+    return [f"With {fewest} repeats of each the intervals are very wide; only large differences can be seen."]
+
+
+def _lost(comparison: Comparison) -> list[str]:
+    """Return what did not enter: repeats that failed or are INVALID, cases of one launch alone."""
+    sentences = []
+    for name, arms in (
+        (comparison.base, [(case, case.base) for case in comparison.cases]),
+        (comparison.other, [(case, case.other) for case in comparison.cases]),
+    ):
+        lost = sum(case.planned - len(arm.believed) for case, arm in arms)
+        if lost:
+            planned = sum(case.planned for case, _ in arms)
+            sentences.append(
+                f"{lost} of {planned} repeats of {name} failed, are missing or INVALID and were left out; if it failed "
+                "where it was slow, it looks better than it is."
+            )
+    if empty := [case.text for case in comparison.cases if not case.shared_rounds and comparison.is_paired]:
+        sentences.append(f"No round has both launches for {_some(empty)}.")
+    if comparison.lone_cases:
+        sentences.append(f"Measured on one of the launches only, and not compared: {_some(comparison.lone_cases)}.")
+    return sentences
+
+
+def _suspects(comparison: Comparison) -> list[str]:
+    sentences = []
+    for name, arms in (
+        (comparison.base, [case.base for case in comparison.cases]),
+        (comparison.other, [case.other for case in comparison.cases]),
+    ):
+        records = [record for arm in arms for record in arm.believed.values()]
+        suspects = [record for record in records if record.verdict is Verdict.SUSPECT]
+        reasons = [reason for record in suspects for reason in record.reasons if reason.severity == "suspect"]
+        codes = ", ".join(sorted({reason.code for reason in reasons}))
+        if suspects:
+            number = f"{len(suspects)} of {len(records)} repeats of {name}"
+            sentences.append(f"{number} are SUSPECT ({codes}) and count here.")
+    return sentences
+
+
+def _some(texts: Iterable[str]) -> str:
+    found = list(texts)
+    return "; ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+
+
+def _signed(ratio: float) -> str:
+    text = percent_text(ratio - 1)
+    return text if text.startswith(("-", ">")) else f"+{text}"

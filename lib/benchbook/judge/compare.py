@@ -1,0 +1,194 @@
+"""Two launches compared: an effect with its interval for every case and metric, and a claim only where there is one.
+
+False claims. A comparison of two launches is some dozens of ratios. Were each judged by its own 95 % interval, a launch
+compared with itself would nearly always "differ" somewhere. So a comparison as a whole claims anything false in at most
+5 % of comparisons of equal launches, and that 5 % is divided beforehand:
+- half of it among the headlines: one metric a benchmark, chosen before looking (headlines.py), for every case,
+  and over all cases of a benchmark together. Whoever reads one line reads these, and they keep most of the power;
+- half of it among all other metrics, and the other half too once every headline is claimed.
+Within each family the claims follow Holm's steps, which hold however the rows depend on each other (throughput and
+latencies of one repeat do).
+
+How large. What is claimed because it looks large looks too large. So beside its own 95 % interval a row has `bounds`,
+in which all rows together lie 95 % of the time (Bonferroni's inequality): a claim says the least it can be by these, or
+that this is open. A 1 % that had luck does not pass for 4 %.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from benchbook.judge.headlines import OTHERS, headline_of
+from benchbook.judge.pairs import Arm, MatchedCase, match_cases
+from benchbook.judge.stats import CONFIDENCE, Ratio, holm, paired_ratio, unpaired_ratio
+from benchbook.records.metrics import BY_KEY, Metric
+from benchbook.records.record import Record, Verdict
+
+
+class Finding(StrEnum):
+    """What a row may say; a closed set."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    OPEN = "no claim"
+    UNKNOWN = "cannot be told"  # too few repeats for any interval
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric of one case, or of all cases of a benchmark together, under both launches."""
+
+    benchmark: str
+    case: str
+    num_cases: int
+    metric: Metric
+    is_headline: bool
+    base: float  # geometric means over the repeats compared
+    other: float
+    ratio: Ratio
+    num_base: int  # repeats compared; in a paired comparison both are the number of pairs
+    num_other: int
+    num_suspect: int  # of them
+    confidence: float = CONFIDENCE  # of `bounds`: with all rows of the comparison allowed for
+    is_claimed: bool = False
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Return the 95 % interval of other / base by itself; None where the repeats do not tell one."""
+        return self.ratio.interval()
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Return the interval of other / base with all other rows allowed for."""
+        return self.ratio.interval(self.confidence)
+
+    @property
+    def detectable(self) -> float | None:
+        """Return the least difference, as a share, that would likely have been claimed if it were the only one."""
+        return self.ratio.detectable(self.confidence)
+
+    @property
+    def finding(self) -> Finding:
+        """Return whether `other` is better or worse than `base`, by the metric's direction, or neither can be said."""
+        if self.interval is None:
+            return Finding.UNKNOWN
+        if not self.is_claimed:
+            return Finding.OPEN
+        return Finding.BETTER if (self.ratio.ratio > 1) == self.metric.higher_is_better else Finding.WORSE
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Launch `other` against launch `base`."""
+
+    base: str
+    other: str
+    is_paired: bool
+    cases: tuple[MatchedCase, ...]
+    lone_cases: tuple[str, ...]  # measured under one of the two only
+    rows: tuple[Row, ...]
+
+    @property
+    def num_judged(self) -> int:
+        """Return how many rows could have claimed something."""
+        return sum(row.interval is not None for row in self.rows)
+
+    @property
+    def claims(self) -> list[Row]:
+        """Return the rows that claim a difference."""
+        return [row for row in self.rows if row.finding in (Finding.BETTER, Finding.WORSE)]
+
+
+def compare(
+    base: Sequence[Record],
+    other: Sequence[Record],
+    names: tuple[str, str],
+    *,
+    is_paired: bool = True,
+    num_comparisons: int = 1,
+) -> Comparison:
+    """Return the comparison of two launches' records, the headlines over all cases of a benchmark first.
+
+    Paired: by round, for launches of one run. `num_comparisons` shown side by side share the 5 % among them.
+    """
+    cases, lone = match_cases(base, other)
+    several = [(metric, group) for metric, group in _headline_groups(cases) if len(group) > 1]
+    rows = [row for metric, group in several if (row := _row(group, metric, is_paired))]
+    for case in cases:
+        keys = dict.fromkeys(filter(None, (headline_of(case.benchmark, case.workload), *OTHERS[case.benchmark])))
+        rows += [row for key in keys if (row := _row([case], BY_KEY[key], is_paired))]
+    return Comparison(*names, is_paired, tuple(cases), tuple(lone), tuple(_judged(rows, num_comparisons)))
+
+
+def _headline_groups(cases: Sequence[MatchedCase]) -> list[tuple[Metric, list[MatchedCase]]]:
+    """Return the cases of each benchmark that share a headline metric."""
+    groups: dict[tuple[str, str], list[MatchedCase]] = {}
+    for case in cases:
+        if key := headline_of(case.benchmark, case.workload):
+            groups.setdefault((case.benchmark, key), []).append(case)
+    return [(BY_KEY[key], group) for (_, key), group in groups.items()]
+
+
+def _row(cases: Sequence[MatchedCase], metric: Metric, is_paired: bool) -> Row | None:
+    """Return the row of one case, or of several by their geometric mean in each round; None without a number."""
+    base, other = _by_round([case.base for case in cases], metric), _by_round([case.other for case in cases], metric)
+    if is_paired:
+        shared = base.keys() & other.keys()
+        base, other = ({repeat: arm[repeat] for repeat in sorted(shared)} for arm in (base, other))
+    if not base or not other:
+        return None
+    ours, theirs = list(base.values()), list(other.values())
+    suspects = (
+        arm.believed[repeat].verdict is Verdict.SUSPECT
+        for case in cases
+        for arm, rounds in ((case.base, base), (case.other, other))
+        for repeat in rounds
+    )
+    return Row(
+        benchmark=cases[0].benchmark,
+        num_cases=len(cases),
+        case=cases[0].text if len(cases) == 1 else f"{len(cases)} {cases[0].benchmark} cases together",
+        metric=metric,
+        is_headline=metric.key == headline_of(cases[0].benchmark, cases[0].workload),
+        base=statistics.geometric_mean(ours),
+        other=statistics.geometric_mean(theirs),
+        ratio=(paired_ratio if is_paired else unpaired_ratio)(ours, theirs),
+        num_base=len(ours),
+        num_other=len(theirs),
+        num_suspect=sum(suspects),
+    )
+
+
+def _by_round(arms: Sequence[Arm], metric: Metric) -> dict[int, float]:
+    """Return the geometric mean over `arms` of the metric in each round in which all have it, above 0."""
+    rounds = set.intersection(*(set(arm.believed) for arm in arms))
+    found = {repeat: [arm.believed[repeat].values.get(metric.key) for arm in arms] for repeat in sorted(rounds)}
+    return {
+        repeat: math.exp(statistics.fmean(map(math.log, values)))
+        for repeat, values in found.items()
+        if all(value is not None and value > 0 for value in values)
+    }
+
+
+def _judged(rows: Sequence[Row], num_comparisons: int) -> list[Row]:
+    """Return the rows with their confidence and whether they are claimed, in their order."""
+    error = (1 - CONFIDENCE) / num_comparisons
+    headlines, others = ([place for place, row in enumerate(rows) if _is_in(row, kind)] for kind in (True, False))
+    share = error / 2 if headlines and others else error
+    judged = list(rows)
+    for family in (headlines, others):
+        # The headlines come first: when all of them are claimed, their half is free for the others.
+        has_all = family is others and all(judged[place].is_claimed for place in headlines)
+        claimed = holm([rows[place].ratio.p_value for place in family], error if has_all else share)
+        for place, is_claimed in zip(family, claimed, strict=True):
+            judged[place] = replace(rows[place], confidence=1 - share / len(family), is_claimed=is_claimed)
+    return judged
+
+
+def _is_in(row: Row, is_headline: bool) -> bool:
+    """Return whether the row belongs to the family and the repeats tell anything at all."""
+    return row.is_headline is is_headline and row.ratio.log_error is not None

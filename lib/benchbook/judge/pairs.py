@@ -1,0 +1,107 @@
+"""Which repeats of two launches belong together: the same workload, the same round.
+
+Only what was measured and is not INVALID enters; a repeat that one launch lost takes its partner out of the pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from benchbook.records.fingerprint import changed_parts, digest
+from benchbook.records.record import Record, Verdict
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What one launch has of one workload: every record by repeat, and of these the ones that may be compared."""
+
+    records: Mapping[int, Record]
+    believed: Mapping[int, Record]
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> Arm:
+        """Return the arm of one case's records."""
+        by_repeat = {record.identity.repeat: record for record in records}
+        usable = {
+            repeat: record
+            for repeat, record in by_repeat.items()
+            if record.is_measured and record.verdict is not Verdict.INVALID
+        }
+        return cls(by_repeat, usable)
+
+
+@dataclass(frozen=True)
+class MatchedCase:
+    """One workload as two launches measured it."""
+
+    benchmark: str
+    text: str  # the workload, e.g. 'serve,lengths=128x64,max_concurrency=8,num_prompts=80'
+    workload: Mapping[str, Any]
+    base: Arm
+    other: Arm
+
+    @property
+    def shared_rounds(self) -> list[int]:
+        """Return the repeats that both arms have, ascending."""
+        return sorted(self.base.believed.keys() & self.other.believed.keys())
+
+    @property
+    def planned(self) -> int:
+        """Return how many rounds any arm has a record of, measured or not."""
+        return len(self.base.records.keys() | self.other.records.keys())
+
+    @property
+    def is_interleaved(self) -> bool:
+        """Return whether each shared round began, on both arms, before the next one did."""
+        starts = [sorted(_started(arm.believed[repeat]) for arm in self._arms) for repeat in self.shared_rounds]
+        return all(before[-1] <= after[0] for before, after in zip(starts, starts[1:]))
+
+    @property
+    def has_same_prompts(self) -> bool:
+        """Return whether no shared round is known to have sent the arms different prompts."""
+        sets = [{arm.believed[repeat].request_set_sha256 for arm in self._arms} for repeat in self.shared_rounds]
+        return all(None in hashes or len(hashes) == 1 for hashes in sets)
+
+    @property
+    def other_conditions(self) -> set[str]:
+        """Return what differs between the arms besides the launch and its model: packages, device, notebook."""
+        parts = [next(iter(arm.records.values())).identity.fingerprint_parts for arm in self._arms]
+        return set(changed_parts(*parts)) - {"launch", "model"}
+
+    @property
+    def _arms(self) -> tuple[Arm, Arm]:
+        return self.base, self.other
+
+
+def match_cases(base: Sequence[Record], other: Sequence[Record]) -> tuple[list[MatchedCase], list[str]]:
+    """Return the workloads that both launches have records of, in the order of `base`, and the texts of the others."""
+    ours, theirs = _by_workload(base), _by_workload(other)
+    matched = [
+        MatchedCase(
+            records[0].benchmark, _text(records[0]), records[0].workload, Arm.of(records), Arm.of(theirs[workload])
+        )
+        for workload, records in ours.items()
+        if workload in theirs
+    ]
+    shared = ours.keys() & theirs.keys()
+    lone = [_text(records[0]) for workload, records in {**ours, **theirs}.items() if workload not in shared]
+    return matched, lone
+
+
+def _by_workload(records: Sequence[Record]) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        found.setdefault(digest([record.benchmark, record.workload]), []).append(record)
+    return found
+
+
+def _text(record: Record) -> str:
+    """Return the case without its launch."""
+    return record.identity.case_id.removeprefix(f"{record.identity.launch},")
+
+
+def _started(record: Record) -> datetime:
+    return datetime.fromisoformat(record.started_utc)

@@ -1,0 +1,89 @@
+"""`benchbook compare`: two launches by name, of one run or of two, and the comparison printed."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchbook.errors import ExperimentError
+from benchbook.judge.claims import caveats, headlines, tally
+from benchbook.judge.compare import Comparison, compare
+from benchbook.records.record import Record
+from benchbook.records.store import Store
+from benchbook.report.differences import (
+    comparison_frame,
+    how_to_read,
+    launches_of,
+    records_of,
+    table_headings,
+    table_rows,
+)
+from benchbook.report.run import Run, load_run
+from benchbook.report.table import render_table
+
+TextFormat = Literal["text", "csv", "json", "md"]
+
+
+def two_launches(run: str, other_run: str, base: str, other: str, results_dir: Path) -> Comparison:
+    """Return launch `other` of `other_run` against launch `base` of `run`, paired by round when it is one run.
+
+    Raises ExperimentError for a run or a launch that there is none of, a launch against itself, and nothing in common.
+    """
+    first, second = (load_run(Store.open(name, results_dir).run_dir) for name in (run, other_run))
+    ours, theirs = _launch(first, base), _launch(second, other)
+    is_one_run = first.run_dir == second.run_dir
+    if is_one_run and base == other:
+        raise ExperimentError(f"A and B are both {base!r}: name two launches, or give B another run with --other-run")
+    names = (base, other) if is_one_run else (_name(first, base), _name(second, other))
+    comparison = compare(ours, theirs, names, is_paired=is_one_run)
+    if not comparison.rows:
+        reasons = " ".join(caveats(comparison)) or "neither has a record."
+        raise ExperimentError(f"{names[0]} and {names[1]} have no number to compare: {reasons}")
+    return comparison
+
+
+def print_comparison(comparison: Comparison, text_format: TextFormat, console: Console) -> None:
+    """Print the sentences, what limits them, and a row a case and metric; or the rows alone in another format."""
+    if text_format != "text":
+        for caveat in caveats(comparison):
+            print(f"caveat: {caveat}", file=sys.stderr)
+        print(render_table(comparison_frame(comparison), text_format), end="")
+        return
+    for line in (*headlines(comparison), tally(comparison)):
+        _line(console, line)
+    for caveat in caveats(comparison):
+        _line(console, f"! {caveat}")
+    shown = Table(box=None, pad_edge=False)
+    for place, heading in enumerate(table_headings(comparison)):
+        shown.add_column(heading, overflow="fold", justify="right" if place in (2, 3) else "left")
+    for row in table_rows(comparison):
+        shown.add_row(*map(Text, row))  # brackets are intervals, not markup
+    console.print()
+    console.print(shown)
+    _line(console, f"\n{how_to_read(comparison)}")
+
+
+def _launch(run: Run, name: str) -> list[Record]:
+    launches = launches_of(run)
+    if name not in launches:
+        near = difflib.get_close_matches(name[:64], launches, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ExperimentError(
+            f"{run.run_dir.parent.name}/{run.run_dir.name}: no launch {name!r}{hint} (it has: {', '.join(launches)})"
+        )
+    return records_of(run, name)
+
+
+def _name(run: Run, launch: str) -> str:
+    """Return a launch's name when two runs have one each."""
+    return f"{launch} ({run.run_dir.name})"
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,168 @@
+"""A comparison of two launches as a table: for the command line, for files, and for the report of a run."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from benchbook.judge.claims import caveats, change_text, headlines, least_share, percent_text, sentence, tally
+from benchbook.judge.compare import Comparison, Finding, Row, compare
+from benchbook.judge.spread import number_text
+from benchbook.records.record import Record
+from benchbook.report.markup import Html, bullets, element, folded, join, table
+from benchbook.report.run import Run
+
+MAX_OTHERS = 5  # launches set against the first one in a report
+MAX_ROWS = 60
+_COLUMNS = (
+    "case",
+    "metric",
+    "unit",
+    "is_headline",
+    "base",
+    "other",
+    "ratio",
+    "ratio_low_95",
+    "ratio_high_95",
+    "bounds_confidence",
+    "bounds_low",
+    "bounds_high",
+    "detectable_share",
+    "finding",
+    "num_base",
+    "num_other",
+    "num_suspect",
+    "sentence",
+)
+
+
+def records_of(run: Run, launch: str) -> list[Record]:
+    """Return the records of one launch of a run, those of an older plan left out."""
+    return [record for record in run.records if record.identity.launch == launch]
+
+
+def launches_of(run: Run) -> list[str]:
+    """Return the run's launches, in the order of its plan."""
+    return list(dict.fromkeys(case["launch"] for case in run.plan))
+
+
+def comparisons_of(run: Run) -> list[Comparison]:
+    """Return each launch against the first one; shown side by side, they share the 5 % of false claims."""
+    first, *others = launches_of(run) or [""]
+    others = others[:MAX_OTHERS]
+    return [
+        compare(records_of(run, first), records_of(run, other), (first, other), num_comparisons=len(others))
+        for other in others
+    ]
+
+
+def comparison_frame(comparison: Comparison) -> pd.DataFrame:
+    """Return one row a case and metric, digits as computed: values, ratio, both intervals, what is claimed."""
+    return pd.DataFrame([_frame_row(row, comparison) for row in comparison.rows], columns=list(_COLUMNS))
+
+
+def table_rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Return the rows of a table for people: case (where it begins), metric, both values, change, what may be said."""
+    cases = [row.case for row in comparison.rows]
+    return [
+        (
+            row.case if before != row.case else "",
+            row.metric.heading + (" *" if row.is_headline else ""),
+            number_text(row.base),
+            number_text(row.other),
+            change_text(row),
+            finding_text(row),
+        )
+        for before, row in zip(["", *cases], comparison.rows)
+    ]
+
+
+def table_headings(comparison: Comparison) -> tuple[str, ...]:
+    """Return the headings of `table_rows`."""
+    return "case", "metric", comparison.base, comparison.other, "change [95 %]", "finding"
+
+
+def finding_text(row: Row) -> str:
+    """Return 'better, at least 3.1 %', 'better', 'no claim; sees 4.0 %' or 'cannot be told'."""
+    if row.finding is Finding.OPEN:
+        return f"{row.finding.value}; sees {percent_text(row.detectable)} %"
+    if row.finding is Finding.UNKNOWN or (least := least_share(row)) is None:
+        return row.finding.value
+    return f"{row.finding.value}, at least {percent_text(least)} %"
+
+
+def how_to_read(comparison: Comparison) -> str:
+    """Return what the columns and the words of a comparison mean."""
+    unit = "pair of one round" if comparison.is_paired else "repeat"
+    return (
+        f"A {unit} counts as one, however many requests it holds. A change is that of the metric, with its own 95 % "
+        f"interval. What is claimed allows for all {comparison.num_judged} comparisons (Holm's steps): equal launches "
+        "are called different in at most 5 % of whole comparisons, and 'at least' is what all claims together keep. "
+        "'Sees' is the difference that would have been claimed four times in five. * marks each benchmark's headline "
+        "metric, chosen beforehand."
+    )
+
+
+def comparisons_html(run: Run) -> Html:
+    """Return each launch against the first in sentences and tables, or why there is nothing to compare."""
+    launches = launches_of(run)
+    if len(launches) < 2:
+        return element(
+            "p",
+            "There is nothing to compare: this run has a single launch. A second one in the experiment file, different "
+            "in one flag, makes it a comparison.",
+            "note",
+        )
+    parts = [_comparison_html(comparison) for comparison in comparisons_of(run)]
+    if left := launches[1 + MAX_OTHERS :]:
+        parts.append(element("p", f"Not shown: {', '.join(left)}; `benchbook compare` compares any two.", "note"))
+    return join(parts)
+
+
+def _comparison_html(comparison: Comparison) -> Html:
+    title = element("h3", f"{comparison.other} against {comparison.base}")
+    if not comparison.rows:
+        return join([title, element("p", "No case has a number on both.", "note"), bullets(caveats(comparison))])
+    rows = table_rows(comparison)
+    shown = table(table_headings(comparison), rows[:MAX_ROWS], (2, 3, 4), "results")
+    cut = f"The first {MAX_ROWS} of {len(rows)} rows." if len(rows) > MAX_ROWS else ""
+    return join(
+        [
+            title,
+            bullets(headlines(comparison)),
+            element("p", tally(comparison)),
+            bullets(caveats(comparison)),
+            folded("Every case and metric", join([element("p", how_to_read(comparison)), shown, element("p", cut)])),
+        ]
+    )
+
+
+def _frame_row(row: Row, comparison: Comparison) -> dict[str, object]:
+    low, high = map(_finite, row.interval or (None, None))
+    bounds_low, bounds_high = map(_finite, row.bounds or (None, None))
+    return {
+        "case": row.case,
+        "metric": row.metric.key,
+        "unit": row.metric.unit,
+        "is_headline": row.is_headline,
+        "base": row.base,
+        "other": row.other,
+        "ratio": row.ratio.ratio,
+        "ratio_low_95": low,
+        "ratio_high_95": high,
+        "bounds_confidence": row.confidence,
+        "bounds_low": bounds_low,
+        "bounds_high": bounds_high,
+        "detectable_share": _finite(row.detectable),
+        "finding": row.finding.value,
+        "num_base": row.num_base,
+        "num_other": row.num_other,
+        "num_suspect": row.num_suspect,
+        "sentence": sentence(row, comparison),
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    """Return None for what is beyond any number, which no format has a word for."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,276 @@
+"""Two launches compared: which repeats enter, which rows may claim, and what is said."""
+
+import math
+import statistics
+from dataclasses import replace
+
+import pytest
+from report_runs import failed, judged, make_run
+
+from benchbook.judge.claims import caveats, headlines, percent_text, sentence, tally
+from benchbook.judge.compare import Comparison, Finding, Row, _judged, compare
+from benchbook.judge.headlines import HEADLINES, OTHERS
+from benchbook.judge.stats import paired_ratio
+from benchbook.records.metrics import BY_KEY
+from benchbook.report.differences import comparisons_of, records_of
+from benchbook.report.run import load_run
+
+ROW = Row(
+    "serve", "one case", 1, BY_KEY["output_throughput_tok_s"], True, 100.0, 101.0, paired_ratio([1.0], [1.0]), 4, 4, 0
+)  # fmt: skip
+TWO = ("eager", "compiled")  # the second is 1.35 times as fast; a repeat varies by 2 %
+
+
+def compared(tmp_path, change=lambda record: record, repeats=6, benchmarks=("serve",), concurrencies=(4,), **options):
+    """Return the comparison of a synthetic run's two launches."""
+    run = load_run(
+        make_run(
+            tmp_path, launches=TWO, repeats=repeats, change=change, benchmarks=benchmarks, concurrencies=concurrencies
+        )
+    )
+    return compare(*(records_of(run, launch) for launch in TWO), TWO, **options)
+
+
+def slightly_faster(record):
+    """Leave a difference of about 3 %, which six repeats see at times."""
+    record = same_speed(record)
+    if record.identity.launch == "eager":
+        return record
+    values = {**record.values, "output_throughput_tok_s": record.values["output_throughput_tok_s"] * 1.03}
+    return record.model_copy(update={"values": values})
+
+
+def row_of(comparison, key="output_throughput_tok_s", case="lengths=128"):
+    return next(row for row in comparison.rows if row.metric.key == key and row.num_cases == 1)
+
+
+def same_speed(record):
+    """Take the planted difference out again, and leave each launch its own noise."""
+    if record.identity.launch == "eager":
+        return record
+    values = {}
+    for key, value in record.values.items():
+        better = BY_KEY[key].higher_is_better
+        values[key] = value if not value or better is None else value / 1.35 if better else value * 1.35
+    return record.model_copy(update={"values": values})
+
+
+def test_a_large_difference_is_claimed_with_direction_interval_and_least_size(tmp_path):
+    comparison = compared(tmp_path)
+    row = row_of(comparison)
+    assert row.finding is Finding.BETTER and row.is_headline
+    assert 1.2 < row.bounds[0] < row.interval[0] < 1.35 < row.interval[1] < 1.45
+    said = sentence(row, comparison)
+    low, high = (percent_text(ratio - 1) for ratio in row.interval)
+    size = percent_text(row.ratio.ratio - 1)
+    assert said.startswith(f"compiled is {size} % [{low}, {high}] faster in output throughput (")
+    assert f"at least {percent_text(row.bounds[0] - 1)} % with all {comparison.num_judged} comparisons" in said
+
+
+def test_a_lower_latency_is_better_and_its_percentage_is_the_drop_of_the_latency(tmp_path):
+    comparison = compared(tmp_path)
+    row = row_of(comparison, "median_tpot_ms")
+    assert row.finding is Finding.BETTER and row.ratio.ratio == pytest.approx(1 / 1.35, rel=0.02)
+    said = sentence(row, comparison)
+    assert said.startswith("compiled is 2") and "faster in median TPOT" in said
+
+
+def test_the_other_way_round_the_same_difference_is_worse(tmp_path):
+    run = load_run(make_run(tmp_path, launches=TWO, repeats=6))
+    comparison = compare(records_of(run, "compiled"), records_of(run, "eager"), ("compiled", "eager"))
+    assert {row.finding for row in comparison.claims} == {Finding.WORSE}
+    assert "eager is 2" in headlines(comparison)[0] and "slower" in headlines(comparison)[0]
+
+
+def test_where_nothing_is_seen_it_is_said_what_could_not_have_been(tmp_path):
+    comparison = compared(tmp_path, same_speed)
+    row = row_of(comparison)
+    assert row.finding is Finding.OPEN
+    said = sentence(row, comparison)
+    assert said.startswith("no difference seen in output throughput (")
+    assert said.endswith(f"only one over {percent_text(row.detectable)} % would likely have been seen.")
+
+
+def test_the_unit_of_replication_is_the_repeat_and_not_the_request(tmp_path):
+    row = row_of(compared(tmp_path, repeats=4))
+    assert row.num_base == row.num_other == 4 and row.ratio.degrees == 3
+
+
+def test_an_invalid_repeat_and_its_partner_never_enter(tmp_path):
+    def change(record):
+        if record.identity.launch == "compiled" and record.identity.repeat == 2:
+            absurd = record.model_copy(update={"values": {**record.values, "output_throughput_tok_s": 1e9}})
+            return judged(absurd, "invalid", "requests_failed", "1 of 40 failed")
+        return record
+
+    comparison = compared(tmp_path, change)
+    row = row_of(comparison)
+    assert row.num_base == 5 and row.other < 1e6
+    assert any("of compiled failed, are missing or INVALID" in said for said in caveats(comparison))
+
+
+@pytest.mark.parametrize("lose", [failed, lambda record: None], ids=["failed", "missing"])
+def test_a_repeat_that_one_launch_lost_takes_its_partner_out_of_the_pairs(tmp_path, lose):
+    comparison = compared(tmp_path, lambda record: lose(record) if _is(record, "eager", 0) else record)
+    assert {row.num_base for row in comparison.rows} == {5}
+    assert any(said.startswith("2 of 12 repeats of eager") for said in caveats(comparison))
+
+
+def test_a_suspect_repeat_enters_and_is_said(tmp_path):
+    def change(record):
+        return judged(record, "suspect", "stream_bunched", "seen") if _is(record, "compiled", 1) else record
+
+    comparison = compared(tmp_path, change)
+    row = row_of(comparison)
+    assert row.num_base == 6 and row.num_suspect == 1
+    assert "1 of the repeats behind it are SUSPECT" in sentence(row, comparison)
+    assert any("2 of 12 repeats of compiled are SUSPECT (stream_bunched)" in said for said in caveats(comparison))
+    assert "SUSPECT" not in sentence(row_of(compared(tmp_path / "clean")), comparison)
+
+
+def test_a_clean_interleaved_comparison_has_no_caveat(tmp_path):
+    assert caveats(compared(tmp_path)) == []
+
+
+def test_rounds_that_were_not_held_in_turn_are_said(tmp_path):
+    def change(record):
+        minute = record.identity.repeat + (30 if record.identity.launch == "compiled" else 0)
+        return record.model_copy(update={"started_utc": f"2026-11-23T20:{minute:02}:00+00:00"})
+
+    assert any("not held in turn" in said for said in caveats(compared(tmp_path, change)))
+
+
+def test_different_prompts_of_the_two_launches_are_said(tmp_path):
+    def change(record):
+        return record.model_copy(update={"request_set_sha256": record.identity.launch})
+
+    assert any("sent different prompts in 2 of 2 cases" in said for said in caveats(compared(tmp_path, change)))
+
+
+def test_two_runs_are_not_paired_and_a_drift_between_them_is_not_excluded(tmp_path):
+    comparison = compared(tmp_path, is_paired=False)
+    assert row_of(comparison).ratio.degrees > 5
+    assert any("not in turn" in said and "only one run of both" in said for said in caveats(comparison))
+
+
+def test_conditions_that_differ_besides_the_launch_are_named(tmp_path):
+    def change(record):
+        parts = {"launch": record.identity.launch, "packages": record.identity.launch, "device": "same"}
+        identity = record.identity.model_copy(update={"fingerprint_parts": parts})
+        return record.model_copy(update={"identity": identity})
+
+    assert "Besides the launches, this differs: packages." in caveats(compared(tmp_path, change))
+
+
+def test_a_case_of_one_launch_only_is_named_and_not_compared(tmp_path):
+    def change(record):
+        return None if record.identity.launch == "eager" and record.workload.get("max_concurrency") == 8 else record
+
+    comparison = compared(tmp_path, change, concurrencies=(4, 8))
+    assert not any("max_concurrency=8" in row.case for row in comparison.rows)
+    assert any("one of the launches only" in said and "max_concurrency=8" in said for said in caveats(comparison))
+
+
+def test_one_repeat_gives_a_ratio_and_no_claim(tmp_path):
+    comparison = compared(tmp_path, repeats=1)
+    assert {row.finding for row in comparison.rows} == {Finding.UNKNOWN}
+    assert "no interval and no claim" in sentence(row_of(comparison), comparison)
+    assert any("nothing can be told from chance" in said for said in caveats(comparison))
+
+
+def test_with_two_repeats_even_a_third_faster_is_not_claimed(tmp_path):
+    comparison = compared(tmp_path, repeats=2)
+    assert row_of(comparison).finding is Finding.OPEN
+    assert any("very wide" in said for said in caveats(comparison))
+
+
+def test_all_cases_of_a_benchmark_together_come_first_by_round(tmp_path):
+    comparison = compared(tmp_path, concurrencies=(1, 2, 4, 8))
+    together, *others = comparison.rows
+    assert (together.num_cases, together.case) == (8, "8 serve cases together")
+    headline = [row for row in others if row.is_headline]
+    assert together.base == pytest.approx(statistics.geometric_mean(row.base for row in headline))
+    assert len(headlines(comparison)) == 1, "cases that are covered by the line over all are in the table"
+
+
+def test_half_of_the_error_is_kept_for_the_headlines_and_half_for_the_rest(tmp_path):
+    rows = compared(tmp_path, benchmarks=("serve", "latency")).rows
+    for is_headline in (True, False):
+        errors = [1 - row.confidence for row in rows if row.is_headline is is_headline]
+        assert len(set(errors)) == 1 and sum(errors) == pytest.approx(0.025)
+
+
+def test_a_row_that_only_its_own_interval_would_call_different_claims_nothing(tmp_path):
+    rows = [
+        (row, comparison)
+        for number in range(6)
+        for comparison in [compared(tmp_path / str(number), slightly_faster, concurrencies=(1, 2, 4, 8))]
+        for row in comparison.rows
+        if row.finding is Finding.OPEN and not row.interval[0] <= 1 <= row.interval[1]
+    ][:3]
+    assert rows
+    for row, comparison in rows:
+        said = sentence(row, comparison)
+        assert said.startswith("no claim of a difference in ") and "which chance does once in twenty" in said
+
+
+def test_a_claim_that_holms_steps_make_and_the_bounds_do_not_says_that_its_least_size_is_open():
+    ratio = paired_ratio([1.0, 1.0, 1.0, 1.0], [1.03, 1.04, 1.05, 1.045])
+    row = replace(ROW, ratio=ratio, confidence=0.9999, is_claimed=True)
+    assert row.bounds[0] < 1 < row.interval[0] and row.finding is Finding.BETTER
+    assert "by how much at least is open" in sentence(row, Comparison("a", "b", True, (), (), (row,)))
+
+
+def test_a_claim_that_may_be_tiny_says_so():
+    row = replace(ROW, ratio=paired_ratio([1.0] * 4, [1.006, 1.007, 1.008, 1.0075]), is_claimed=True)
+    assert sentence(row, Comparison("a", "b", True, (), (), (row,))).endswith("; it may be too little to matter.")
+
+
+def test_the_others_get_the_whole_error_once_every_headline_is_claimed():
+    clear, doubtful = (
+        paired_ratio([1.0] * 8, [math.exp(middle + 0.01 * step) for step in range(-4, 4)]) for middle in (0.1, 0.026)
+    )
+    headline, other = replace(ROW, ratio=clear), replace(ROW, ratio=doubtful, is_headline=False)
+    assert 0.025 < other.ratio.p_value < 0.05
+    assert [row.is_claimed for row in _judged([headline, other], 1)] == [True, True]
+    weak = replace(headline, ratio=paired_ratio([1.0] * 8, [1.1, 0.9] * 4))
+    assert [row.is_claimed for row in _judged([weak, other], 1)] == [False, False]
+
+
+def test_comparisons_shown_side_by_side_share_the_error(tmp_path):
+    run = load_run(make_run(tmp_path, launches=("eager", "compiled", "third"), repeats=4, benchmarks=("serve",)))
+    comparisons = comparisons_of(run)
+    assert [(one.base, one.other) for one in comparisons] == [("eager", "compiled"), ("eager", "third")]
+    assert sum(1 - row.confidence for one in comparisons for row in one.rows) == pytest.approx(0.05)
+
+
+def test_an_open_loop_is_headed_by_its_latency_since_its_throughput_is_what_was_offered(tmp_path):
+    def change(record):
+        return record.model_copy(update={"workload": {**record.workload, "request_rate_rps": 2.0}})
+
+    rows = compared(tmp_path, change).rows
+    assert {row.metric.key for row in rows if row.is_headline} == {"mean_e2el_ms"}
+
+
+def test_every_compared_metric_has_a_direction_and_belongs_to_its_benchmark():
+    for benchmark, keys in OTHERS.items():
+        for key in (*keys, *([HEADLINES[benchmark]] if benchmark in HEADLINES else [])):
+            assert BY_KEY[key].higher_is_better is not None and benchmark in BY_KEY[key].benchmarks
+
+
+def test_the_tally_counts_every_row(tmp_path):
+    comparison = compared(tmp_path)
+    assert tally(comparison).startswith(f"{len(comparison.rows)} comparisons of compiled with eager: ")
+    assert f"{len(comparison.claims)} better, 0 worse" in tally(comparison)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0612, "6.1"), (-0.015, "-1.5"), (0.0004, "0.04"), (0.0, "0.0"), (1.84, "184"), (1e6, ">1,000")],
+)
+def test_percentages_are_short(share, text):
+    assert percent_text(share) == text
+
+
+def _is(record, launch, repeat):
+    return (record.identity.launch, record.identity.repeat) == (launch, repeat)
