@@ -90,10 +90,11 @@ def table(
     results: ResultsDir = Path("results"),
 ) -> None:
     """Print the tidy table of RUN: one row a repeat, one column a metric with its unit in the name, empty where absent."""
+    from benchbook.judge.group import judged_together
     from benchbook.records.store import Store
     from benchbook.report.table import render_table, tidy_table
 
-    print(render_table(tidy_table(Store.open(run, results).records()), format))
+    print(render_table(tidy_table(judged_together(Store.open(run, results).records())), format))
 
 
 @app.command("list")

@@ -10,6 +10,7 @@ from typing import Any
 from benchbook.hosts.command import private_environment
 from benchbook.hosts.models import resolve_model
 from benchbook.measure.commands import latency_argv, throughput_argv
+from benchbook.measure.conditions import Watched
 from benchbook.measure.jobs import run_bench
 from benchbook.measure.recording import Recording
 from benchbook.measure.serve import LIMIT_S, benchmark_failed
@@ -81,15 +82,16 @@ def _measure(
         argv = make_argv(files.path, recording.raw_path)
         recording.argv = ["vllm", "bench", *argv]
         env_overrides = {name: str(value) for name, value in (env or {}).items()}
-        run = run_bench(
-            argv,
-            socket_path=engine_socket or None,
-            env={**private_environment(files.needs_download), **env_overrides},
-            on_line=print,
-            log_path=recording.log_path,
-            limit_s=limit_s,
-            seed=seed,
-        )
+        with Watched(None, engine_socket) as watched:
+            run = run_bench(
+                argv,
+                socket_path=engine_socket or None,
+                env={**private_environment(files.needs_download), **env_overrides},
+                on_line=print,
+                log_path=recording.log_path,
+                limit_s=limit_s,
+                seed=seed,
+            )
         if run.exit_code != 0:
             raise benchmark_failed(f"vllm bench {workload.benchmark}", run, recording.log_path)
         raw = {
@@ -97,7 +99,7 @@ def _measure(
             "printed": printed_figures(recording.log_path.read_text(errors="replace")),
         }
         host = {"kind": "engine", "model": files.name, "random_weights": files.random_weights, "env": env_overrides}
-        return recording.finish(raw, host=host, way=run.way, seed=seed)
+        return recording.finish(raw, host=host, conditions=watched.facts, way=run.way, seed=seed)
 
 
 def printed_figures(log_text: str) -> dict[str, float | int]:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.errors import Cause, MeasureError
-from benchbook.hosts.scrape import counter_delta, parse_metrics
 from benchbook.hosts.watch import StallWatch
+from benchbook.measure.client_meter import meter_path
 from benchbook.measure.commands import serve_argv
+from benchbook.measure.conditions import Watched
 from benchbook.measure.jobs import BenchRun, run_bench
 from benchbook.measure.recording import Recording
 from benchbook.measure.servers import AnyServer, host_facts, model_card, silence_is_death
@@ -52,14 +53,18 @@ def bench_serve(
         _warm_up(server, workload, recording, seed, client_socket, limit_s, stall_limit_s)
         argv = _argv(server, workload, seed, recording.raw_path)
         recording.argv = ["vllm", "bench", *argv]
-        before = parse_metrics(server.metrics_text())
-        run = _run(server, argv, recording.log_path, client_socket, limit_s, stall_limit_s)
-        delta = counter_delta(before, parse_metrics(server.metrics_text()))
+        with Watched(server, client_socket) as watched:
+            run = _run(server, argv, recording.log_path, client_socket, limit_s, stall_limit_s)
         raw = read_json(recording.raw_path)
-        counters = {name: value for name, value in delta.items() if name.startswith(_COUNTERS)}
+        counters = {name: value for name, value in watched.counters.items() if name.startswith(_COUNTERS)}
         return recording.finish(
             raw,
             host={**host_facts(server), "counters": counters},
+            conditions={
+                **watched.facts,
+                **watched.client(recording.log_path, raw),
+                "warmup_prompts": workload.warmup_prompts,
+            },
             way=run.way,
             seed=seed,
             request_set_sha256=_request_set(server, workload, seed, raw),
@@ -101,8 +106,10 @@ def _warm_up(
     )
     raw_path = recording.raw_path.with_name("warmup.json")
     argv = _argv(server, warmup, (seed + WARMUP_SEED_OFFSET) % 2**31, raw_path)
-    _run(server, argv, recording.log_path.with_name("warmup.log"), client_socket, limit_s, stall_limit_s, on_line=None)
-    raw_path.unlink(missing_ok=True)
+    log_path = recording.log_path.with_name("warmup.log")
+    _run(server, argv, log_path, client_socket, limit_s, stall_limit_s, on_line=None)
+    for path in (raw_path, meter_path(log_path)):
+        path.unlink(missing_ok=True)
 
 
 def _run(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from benchbook.judge.sample import is_earned, samples_needed
 from benchbook.judge.spread import number_text
 from benchbook.records.metrics import BY_KEY
 from benchbook.records.record import Verdict
@@ -29,7 +30,6 @@ from benchbook.report.reading import (
 from benchbook.report.run import Run
 from benchbook.report.table import believed
 
-MIN_TAIL_REQUESTS = 1_000  # ten requests beyond a p99
 _UNFINISHED = {
     "running": "The run is still going on.",
     "interrupted": "The run was interrupted; the same command continues it.",
@@ -100,10 +100,10 @@ def threats(run: Run) -> list[str]:
     """Return what could make the conclusions of this very run wrong."""
     sentences = list(caveats(run))
     completed = run.table.loc[run.table["benchmark"] == "serve", "completed"].dropna()
-    if len(completed) and completed.min() < MIN_TAIL_REQUESTS:
+    if len(completed) and not is_earned(int(completed.min()), 99):
         sentences.append(
             f"A p99 here rests on as few as {int(completed.min())} requests a repeat. With under "
-            f"{MIN_TAIL_REQUESTS:,} it is close to the slowest request and no tail."
+            f"{samples_needed(99):,} it is close to the slowest request and no tail; it is greyed."
         )
     if (run.header.get("provenance") or {}).get("git", {}).get("dirty"):
         sentences.append("The repository had uncommitted changes, so the commit below does not fully tell what ran.")

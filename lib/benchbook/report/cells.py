@@ -10,6 +10,7 @@ from benchbook.report.answer import answer, caveats, threats
 from benchbook.report.conditions import provenance_html, setup_html, subtitle
 from benchbook.report.failures import failures_html, reasons_html
 from benchbook.report.markup import Html, bullets, captioned, element, join, paragraphs, show, text
+from benchbook.report.published import published_html
 from benchbook.report.references import references
 from benchbook.report.results import definitions_html, results_html, save_table_html
 from benchbook.report.run import Run
@@ -73,6 +74,12 @@ def show_tradeoff(run: Run) -> None:
 def show_floor(run: Run) -> None:
     """Display latency under load beside the offline floor, and the readings of floor and ceiling."""
     _show_figure(4, figures.floor_figure(run), references(run), _NO_FLOOR)
+
+
+def show_published(run: Run) -> None:
+    """Display published figures of the same workload beside the run's own; nothing where there are none."""
+    if content := published_html(run):
+        show(content)
 
 
 def show_failures(run: Run) -> None:
