@@ -202,7 +202,8 @@ CODES = (
         "suspect",
         "the benchmark's client was at its own limit: the number is the client's",
         "give the client a processor of its own; split the load over several clients",
-        "90 % of a core, or 70 % of its ceiling against a server that does nothing, or a median loop lag of 25 ms",
+        "90 % of a core; half of its ceiling against a server that does nothing, where it reads in bulk, about twice as fast; a "
+        "median loop lag of 25 ms",
     ),
     Code(
         "machine_busy",

@@ -12,7 +12,7 @@ from benchbook.records.record import Reason
 
 FULL_KV_PCT = 99.0
 MAX_CLIENT_CPU = 0.90  # of one core: the client's event loop is one thread
-MAX_CEILING_SHARE = 0.70  # of the chunks per second it reads from a server that does nothing
+MAX_CEILING_SHARE = 0.50  # of the chunks per second it reads, several at a time, from a server that does nothing
 MAX_LOOP_LAG_MS = 25.0  # median; the pace of a token is of that order
 MAX_OTHER_CPU = 0.20  # of all processors we may use
 FILES_PER_CONNECTION, SPARE_FILES = 2, 100

@@ -39,8 +39,8 @@ def measured_ceiling() -> float | None:
     """
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(LIMIT_S)
-    reading, writing = os.pipe()
     server_pid = _forked(lambda: asyncio.run(_serve(listener)))
+    reading, writing = os.pipe()  # made after the server's child, which would hold it open
     client_pid = _forked(lambda: os.write(writing, repr(asyncio.run(_read(listener.getsockname()[1]))).encode()))
     os.close(writing)
     listener.close()
