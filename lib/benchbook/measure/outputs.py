@@ -14,8 +14,9 @@ from benchbook.measure.servers import AnyServer
 NUM_PROMPTS, OUTPUT_TOKENS = 32, 8
 TIMEOUT_S = 60.0
 _WORDS = (
-    "the of and to in is that for it as was with be by on not he his but at are this have from or had an they".split()
-)
+    "the of and to in is that for it as was with be by on not he his but at are this have from or had an they "
+    "which you one were her all she there"
+).split()
 
 
 def fixed_prompts() -> list[str]:
