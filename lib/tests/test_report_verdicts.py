@@ -8,6 +8,7 @@ from report_runs import judged, make_run
 
 from benchbook.judge.catalogue import BY_CODE
 from benchbook.records.record import Verdict
+from benchbook.report.answer import verdict_sentence
 from benchbook.report.failures import reasons_html
 from benchbook.report.figures import latency_figure
 from benchbook.report.published import published_html
@@ -45,6 +46,12 @@ def test_the_verdict_is_the_first_column_of_table_and_report(tmp_path):
     html = results_html(run)
     assert re.findall(r"<thead><tr><th>(.*?)</th>", html) == ["Verdict"] * 4
     assert "<td>● 1 VALID, ○ 1 SUSPECT</td>" in html and "<td>● 2 VALID</td>" in html
+
+
+def test_the_answer_opens_with_what_may_be_believed(tmp_path):
+    run = load_run(make_run(tmp_path, change=one_suspect))
+    assert verdict_sentence(run) == "Of 24 measured repeats: 16 VALID, 8 SUSPECT (machine_busy 8)."
+    assert verdict_sentence(load_run(make_run(tmp_path / "twin"))) == "Of 24 measured repeats: 24 VALID."
 
 
 def test_repeats_that_disagree_are_suspect_in_the_table_though_their_records_are_not(tmp_path):

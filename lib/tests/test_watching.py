@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from benchbook.hosts import load
+from benchbook.hosts import load, registry
 from benchbook.hosts.scrape import went_back
 from benchbook.measure.ceiling import measured_ceiling
 from benchbook.measure.client_meter import client_facts, meter_path, metered
@@ -54,6 +54,15 @@ def test_own_work_and_that_of_others_are_told_apart():
     assert own["own_cpu_share"] > 0.05 and own["other_cpu_share"] < 1
 
 
+def test_a_server_that_somebody_else_started_is_no_other_load(fake_server):
+    with fake_server() as server:
+        from_registry = load.server_pids(server.base_url)
+        assert server.pid in load.processes.descendants(from_registry[0])
+        registry.remove_entry(registry.live_hosts()[0].host_id)  # as if it were not ours
+        assert load.server_pids(server.base_url) == [server.pid]
+    assert load.server_pids("https://example.org/v1") == []
+
+
 def test_limits_are_those_of_this_machine():
     found = limits()
     assert found["open_files"] > 0 and found["ports"] > 0
@@ -77,7 +86,7 @@ def test_the_meter_sees_a_loop_that_is_held_up(tmp_path):
     async def hold_up(seconds):
         for _ in range(3):
             time.sleep(seconds)
-            await asyncio.sleep(0.06)
+            await asyncio.sleep(0.11)
         return "result"
 
     path = meter_path(tmp_path / "bench.log")

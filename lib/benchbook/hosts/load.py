@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchbook.hosts import processes, registry
+from benchbook.hosts import ports, processes, registry
 
 _BUSY = ("user", "nice", "system", "irq", "softirq", "steal")  # of /proc/stat; a guest's time is in user's
 
@@ -44,6 +44,18 @@ def shares(before: CpuLook, after: CpuLook) -> dict[str, float]:
     own = max(0.0, after.own_s - before.own_s) / capacity_s
     other = max(0.0, (after.machine_s - before.machine_s) / capacity_s - own)
     return {"cpus": after.cpus, "own_cpu_share": round(own, 4), "other_cpu_share": round(other, 4)}
+
+
+def server_pids(base_url: str) -> list[int]:
+    """Return the roots of the process trees that serve `base_url` on this machine; [] for a server elsewhere."""
+    from urllib.parse import urlsplit
+
+    if entry := host_entry(base_url=base_url):
+        return [entry.guardian_pid]
+    parts = urlsplit(base_url)
+    if not parts.port or not ports.is_loopback(parts.hostname or ""):
+        return []
+    return [pid for pid, _ in ports.listeners(parts.port) if pid]
 
 
 def host_entry(*, base_url: str = "", argument: str = "") -> registry.HostEntry | None:

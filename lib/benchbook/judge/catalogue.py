@@ -232,7 +232,7 @@ CODES = (
         "suspect",
         "the repeats of a case differ so much that their mean says little",
         "look for other load; add repeats",
-        "standard deviation above 25 % of the mean: then even a factor of two between cases may be chance",
+        "standard deviation above 30 % of the mean: two repeats a factor of 1.5 apart, more than a small busy machine does alone",
     ),
     Code(
         "repeats_trend",

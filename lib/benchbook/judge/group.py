@@ -22,7 +22,7 @@ from benchbook.records.record import Reason, Record, Verdict
 Finding = tuple[Record, Reason]
 GroupCheck = Callable[[Sequence[Record]], Iterator[Finding]]
 
-MAX_RELATIVE_STDEV = 0.25
+MAX_RELATIVE_STDEV = 0.30
 TREND_REPEATS, TREND_P, MIN_DRIFT = 5, 0.02, 0.10
 OUTLIER_REPEATS, OUTLIER_DEVIATIONS, MIN_OUTLIER = 4, 5.0, 0.15
 MAD_TO_STDEV = 1.4826  # of a normal distribution
@@ -49,7 +49,7 @@ _KV_SETTINGS = (
 
 
 def repeats_disagree(records: Sequence[Record]) -> Iterator[Finding]:
-    """Suspect every repeat of a case whose headline varies by more than a quarter of its mean."""
+    """Suspect every repeat of a case whose headline varies by more than 30 % of its mean."""
     for key, values in _headlines(records):
         if len(values) < 2:
             continue

@@ -31,7 +31,8 @@ class Watched:
         self._server = server
         entry = load.host_entry(base_url=server.base_url) if server else None
         client = load.host_entry(argument=client_socket) if client_socket else None
-        self._roots = [host.guardian_pid for host in (entry, client) if host]
+        self._roots = load.server_pids(server.base_url) if server else []
+        self._roots += [client.guardian_pid] if client else []
         self._log = HostLog(Path(entry.log_path)) if entry and entry.log_path else None
         self.counters: dict[str, float] = {}
         self.facts: dict[str, Any] = {}

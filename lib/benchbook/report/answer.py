@@ -48,6 +48,23 @@ def answer(run: Run) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
+def verdict_sentence(run: Run) -> str:
+    """Return how many measured repeats may be believed, and every reason that speaks against the others."""
+    measured = sum(run.verdicts.values())
+    if not measured:
+        return "Nothing was measured."
+    said = ", ".join(f"{run.verdicts[verdict]:,} {verdict.value}" for verdict in Verdict if run.verdicts[verdict])
+    against = Counter(
+        reason.code
+        for record in run.records
+        if record.is_measured
+        for reason in record.reasons
+        if reason.severity != "note"
+    )
+    codes = ", ".join(f"{code} {number}" for code, number in against.most_common())
+    return f"Of {_number(measured)}: {said}" + (f" ({codes})." if codes else ".")
+
+
 def slo_sentences(run: Run) -> list[str]:
     """Return what the SLO allows: the most output throughput whose every believed repeat stays within all limits."""
     limits = {key: limit for key, limit in run.slo.items() if key in BY_KEY}
@@ -149,4 +166,8 @@ def _limit_text(key: str, limit: float) -> str:
 
 
 def _repeats(number: int) -> str:
-    return "1 measured repeat is" if number == 1 else f"{number} measured repeats are"
+    return f"{_number(number)} {'is' if number == 1 else 'are'}"
+
+
+def _number(number: int) -> str:
+    return "1 measured repeat" if number == 1 else f"{number:,} measured repeats"

@@ -56,9 +56,11 @@ def metrics_table(saved: Saved) -> None:
 
 
 def case_figure(saved: Saved) -> None:
-    """Display the one figure of this kind of measurement, with a caption that names axes, units and settings."""
+    """Display the one figure of this kind of measurement; its caption names verdict, axes, units and settings."""
     figure, caption = FIGURES[saved.record.benchmark](saved.record, saved.raw())
-    markup.captioned(figure, caption)
+    codes = ", ".join(reason.code for reason in saved.record.reasons if reason.severity != "note")
+    verdict = saved.record.verdict.value + (f" ({codes})" if codes else "")
+    markup.captioned(figure, f"{verdict}. {caption}")
 
 
 def case_reading(saved: Saved) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchbook.records.record import Verdict
 from benchbook.report import figures, reading
-from benchbook.report.answer import answer, caveats, threats
+from benchbook.report.answer import answer, caveats, threats, verdict_sentence
 from benchbook.report.conditions import provenance_html, setup_html, subtitle
 from benchbook.report.failures import failures_html, reasons_html
 from benchbook.report.markup import Html, bullets, captioned, element, join, paragraphs, show, text
@@ -26,9 +26,13 @@ def show_question(run: Run) -> None:
 
 
 def show_answer(run: Run) -> None:
-    """Display the answer, the comparison with floor and ceiling, and what limits both."""
+    """Display how far the run may be believed, the answer, the comparison with floor and ceiling, and what limits both."""
     headline, *rest = answer(run)
-    parts = [element("p", element("strong", headline)), paragraphs(rest) if rest else Html("")]
+    parts = [
+        element("p", verdict_sentence(run)),
+        element("p", element("strong", headline)),
+        paragraphs(rest) if rest else Html(""),
+    ]
     show(element("div", join([*parts, bullets([*references(run)[:_MAX_REFERENCES], *caveats(run)])]), "answer"))
 
 
