@@ -151,7 +151,7 @@ class FakeServer:
         labels = f'engine="0",model_name="{self.names[0]}"'
         lines = [f"{name}{{{labels}}} {float(value)}" for name, value in values.items()]
         lines.append(
-            f'vllm:request_success_total{{{labels},finished_reason="{self.script.finish_reason}"}} {float(self.finished)}'
+            f'vllm:request_success_total{{{labels},finished_reason="{self.script.finish_reason}"}} {self.finished:.1f}'
         )
         lines.append(f'vllm:cache_config_info{{block_size="16",{labels},num_gpu_blocks="4096"}} 1.0')
         return "\n".join(lines) + "\n"

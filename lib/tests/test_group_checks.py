@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from benchbook.judge.group import judged_together, mann_kendall_p
+from benchbook.judge.group import judged_together
+from benchbook.judge.repeats import mann_kendall_p
 from benchbook.records.record import Identity, Outcome, Record, Verdict
 
 ARGV = ["vllm", "serve", "m", "--port", "8001", "--served-model-name", "m", "nonce-1", "--max-model-len", "4096"]

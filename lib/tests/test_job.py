@@ -5,9 +5,9 @@ import pytest
 from benchbook.measure import job as job_module
 from benchbook.measure.job import run_job
 from benchbook.measure.recording import Recording
+from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Limits
 from benchbook.plan.order import Job
-from benchbook.plan.cases import Case
 from benchbook.plan.workloads import LatencyWorkload
 from benchbook.records.record import Identity, Outcome, Verdict
 from benchbook.records.store import RECORD_FILE, read_record

@@ -28,9 +28,9 @@ def test_counters_that_went_back_are_named():
 def test_the_log_of_a_window_tells_of_compiling_and_of_the_kv_cache():
     text = "\n".join(
         [
-            "Avg generation throughput: 3 tokens/s, Running: 8 reqs, Waiting: 0 reqs, GPU KV cache usage: 12.5%, Prefix",
+            "Avg generation throughput: 3 tokens/s, Running: 8, Waiting: 0 reqs, GPU KV cache usage: 12.5%, Prefix",
             "WARNING Triton kernel JIT compilation during inference: _fwd.",
-            "Avg generation throughput: 3 tokens/s, Running: 8 reqs, Waiting: 4 reqs, GPU KV cache usage: 99.4%, Prefix",
+            "Avg generation throughput: 3 tokens/s, Running: 8, Waiting: 4 reqs, GPU KV cache usage: 99.4%, Prefix",
         ]
     )
     facts = log_facts(text)

@@ -46,7 +46,7 @@ def nothing_completed(measured: Measured) -> Reason | None:
 
 
 def outputs_short(measured: Measured) -> Reason | None:
-    """Invalid when answers are shorter than asked: a cut stream counts as success in vLLM's file, only its length tells."""
+    """Invalid when answers are shorter than asked: a cut stream is a success in vLLM's file, only its length tells."""
     raw, workload = measured.raw, measured.workload
     if measured.benchmark != "serve" or workload.get("range_ratio"):
         return None
@@ -57,7 +57,8 @@ def outputs_short(measured: Measured) -> Reason | None:
         return None
     return reason(
         "outputs_short",
-        f"{len(short)} answers ended early: {min(short)} to {max(short)} of {asked} tokens (cut streams, or an early stop)",
+        f"{len(short)} answers ended early: {min(short)} to {max(short)} of {asked} tokens "
+        "(cut streams, or an early stop)",
     )
 
 

@@ -141,7 +141,8 @@ CODES = (
     Code(
         "start_burst",
         "note",
-        "the slowest TTFTs are those of the first requests, which arrive all at once: the tail is the start, not the load",
+        "the slowest TTFTs are those of the first requests, which arrive all at once: the tail is the start, "
+        "not the load",
         "read the median, send more prompts, or offer a rate",
         "the slowest TTFT in the first wave, whose median is twice that of the rest",
     ),
@@ -202,8 +203,8 @@ CODES = (
         "suspect",
         "the benchmark's client was at its own limit: the number is the client's",
         "give the client a processor of its own; split the load over several clients",
-        "90 % of a core; half of its ceiling against a server that does nothing, where it reads in bulk, about twice as fast; a "
-        "median loop lag of 25 ms",
+        "90 % of a core; half of its ceiling against a server that does nothing, where it reads in bulk, about twice as "
+        "fast; a median loop lag of 25 ms",
     ),
     Code(
         "machine_busy",
@@ -232,7 +233,8 @@ CODES = (
         "suspect",
         "the repeats of a case differ so much that their mean says little",
         "look for other load; add repeats",
-        "standard deviation above 30 % of the mean: two repeats a factor of 1.5 apart, more than a small busy machine does alone",
+        "standard deviation above 30 % of the mean: two repeats a factor of 1.5 apart, more than a small "
+        "busy machine does alone",
     ),
     Code(
         "repeats_trend",
@@ -294,7 +296,8 @@ CODES = (
     Code(
         "outputs_differ",
         "suspect",
-        "launches that claim to differ in speed only answer 32 fixed prompts differently: speed may be bought with output",
+        "launches that claim to differ in speed only answer 32 fixed prompts differently: speed may be "
+        "bought with output",
         "compare the answers; look at quantization and kernels",
         "more than a quarter of the answers: rounding turns a few, a changed model most",
     ),
@@ -309,7 +312,8 @@ CODES = (
     Code(
         "guards_down",
         "note",
-        "the experiment asked for remote code, developer endpoints or pickled messages: whoever reaches the host may run code",
+        "the experiment asked for remote code, developer endpoints or pickled messages: whoever reaches the "
+        "host may run code",
         "leave them off unless the model needs them",
         "one of them",
     ),

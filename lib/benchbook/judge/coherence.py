@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from benchbook.judge.catalogue import reason
+from benchbook.judge.evidence import Finding
 from benchbook.judge.spread import number_text
-from benchbook.records.record import Reason, Record
-
-Finding = tuple[Record, Reason]
+from benchbook.records.record import Record
 
 TOLERANCE = 0.05  # two numbers this near are not called different
 STANDARD_DEVIATIONS = 2.0
@@ -35,7 +34,7 @@ class Cases(NamedTuple):
     records: tuple[Record, ...]
 
     def exceeds(self, other: Cases) -> bool:
-        """Return whether this mean lies above the other one by more than 5 % and two standard deviations of the repeats."""
+        """Return whether this mean lies above the other one by more than 5 % and two standard deviations."""
         slack = max(TOLERANCE * other.mean, STANDARD_DEVIATIONS * math.hypot(self.stdev, other.stdev))
         return self.mean > other.mean + slack
 
@@ -134,7 +133,7 @@ def outputs_differ(records: Sequence[Record]) -> Iterator[Finding]:
             yield from ((record, found) for record in other)
 
 
-MODE_CHECKS = (floor_above_load, ceiling_below_serving, tpot_contradicts_latency, outputs_differ)
+CHECKS = (floor_above_load, ceiling_below_serving, tpot_contradicts_latency, outputs_differ)
 
 
 def _by_setting(

@@ -44,7 +44,7 @@ def kv_exhausted(measured: Measured) -> Reason | None:
 
 
 def client_saturated(measured: Measured) -> Reason | None:
-    """Suspect when the benchmark's client had no processor left, or reads hardly faster from a server that does nothing."""
+    """Suspect when the client had no processor left, or reads hardly faster from a server that does nothing."""
     client = measured.conditions.get("client") or {}
     cpu, lag_ms = client.get("cpu_cores"), client.get("loop_lag_median_ms")
     rate, ceiling = client.get("chunks_per_s"), client.get("ceiling_chunks_per_s")
@@ -66,7 +66,8 @@ def machine_busy(measured: Measured) -> Reason | None:
         return None
     return reason(
         "machine_busy",
-        f"other processes used {share:.0%} of {machine.get('cpus')} processors; ours {machine.get('own_cpu_share', 0):.0%}",
+        f"other processes used {share:.0%} of {machine.get('cpus')} processors, ours "
+        f"{machine.get('own_cpu_share', 0):.0%}",
     )
 
 

@@ -1,7 +1,7 @@
 """What checks look at: one measurement with its raw file, its host, and what was watched while it ran.
 
-A check is a function of a Measured that returns a Reason or None. What was not recorded is empty, and a check that lacks
-its evidence says nothing: published figures have no raw file, an attached server no log.
+A check is a function of a Measured that returns a Reason or None. What was not recorded is empty, and a check that
+lacks its evidence says nothing: published figures have no raw file, an attached server no log.
 """
 
 from __future__ import annotations
@@ -88,3 +88,4 @@ class Measured:
 
 
 Check = Callable[[Measured], Reason | None]
+Finding = tuple[Record, Reason]  # of checks over several records

@@ -22,7 +22,7 @@ _ROUNDING = 1e-9
 
 
 def littles_law(measured: Measured) -> Reason | None:
-    """Invalid when L = rate x latency does not hold: against the concurrency allowed, or against the requests' own times.
+    """Invalid when L = rate x latency does not hold against the concurrency allowed or the requests' own times.
 
     Little (1961): the mean number in flight equals arrival rate times mean time in the system, whatever the traffic.
     """
@@ -86,7 +86,7 @@ def client_queue_dominates(measured: Measured) -> Reason | None:
         return None
     return reason(
         "client_queue_dominates",
-        f"requests waited {queue_s * 1000:.1f} ms in the client on average, their latency says {latency_s * 1000:.1f} ms",
+        f"requests waited {queue_s * 1000:.1f} ms in the client on average, their latency is {latency_s * 1000:.1f} ms",
     )
 
 

@@ -35,7 +35,7 @@ def samples_needed(percentile: float) -> int:
 
 
 def percentile_ranks(count: int, percentile: float) -> tuple[int, int | None]:
-    """Return the ranks (1 is the fastest) between which the percentile lies with 95 % confidence; None: beyond the slowest.
+    """Return the ranks (1: fastest) between which the percentile lies with 95 % confidence; None: beyond the slowest.
 
     Exact: the number of samples below a percentile is Binomial(count, p), whatever the distribution.
     """

@@ -54,7 +54,7 @@ def compiled_while_measuring(measured: Measured) -> Reason | None:
 
 
 def first_requests_slow(measured: Measured) -> Reason | None:
-    """Suspect when what came first was slowed by something that all of it had to wait for, such as a kernel's compilation.
+    """Suspect when all of what came first had to wait for something, such as a kernel's compilation.
 
     In a start burst the fastest request waits for one step, at worst for a prefill of the whole wave; only what exceeds
     that is called slow. In latency mode it is the first iteration against the median of the rest.

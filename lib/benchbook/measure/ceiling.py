@@ -1,6 +1,6 @@
 """The client's own ceiling: how many chunks a second vLLM's request code reads from a server that does nothing.
 
-Server and client run in children forked for it, a quarter of a second, once a session. Chunks are about as long as vLLM's.
+Server and client run in children forked for it, a quarter of a second, once a session. Chunks are as long as vLLM's.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def measured_ceiling() -> float | None:
 
 
 def _forked(work: Callable[[], object]) -> int:
-    """Run `work` in a child that ends without its parent's clean-up, after LIMIT_S at the latest, and return its pid."""
+    """Run `work` in a child that ends without its parent's clean-up, within LIMIT_S, and return its pid."""
     pid = os.fork()
     if pid:
         return pid

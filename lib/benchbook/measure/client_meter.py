@@ -1,8 +1,8 @@
 """How hard the benchmark's client works: its event loop's lag and its processor time, noted inside the warm client.
 
 The meter is one task in vLLM's own event loop that wakes ten times a second, which costs some 0.2 % of a core where the
-loop is idle otherwise. It writes its notes when the benchmark has ended; times are on the clock of vLLM's `start_times`,
-so the window is found afterwards.
+loop is idle otherwise. It writes its notes when the benchmark has ended; times are on the clock of vLLM's
+`start_times`, so the window is found afterwards.
 """
 
 from __future__ import annotations

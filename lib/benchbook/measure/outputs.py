@@ -1,7 +1,7 @@
 """What a server answers: a short hash of its greedy answer to each of 32 fixed prompts.
 
-Launches that claim to differ in speed only must answer alike. The prompts go one after another: in a batch, rounding would
-depend on who else is in it. On the tiny model this takes half a second, and only runs that compare launches pay it.
+Launches that claim to differ in speed only must answer alike. The prompts go one after another: in a batch, rounding
+would depend on who else is in it. On the tiny model it takes about a second; only runs that compare launches pay it.
 """
 
 from __future__ import annotations

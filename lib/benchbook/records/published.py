@@ -1,6 +1,6 @@
 """Published figures: numbers of others, kept as data with their source and never among what was measured here.
 
-They lie in results/published/*.json, a folder that holds no run, so nothing that lists, loads or averages runs finds them.
+They lie in results/published/*.json, a folder that holds no run: nothing that lists, loads or averages runs finds them.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def show_question(run: Run) -> None:
 
 
 def show_answer(run: Run) -> None:
-    """Display how far the run may be believed, the answer, the comparison with floor and ceiling, and what limits both."""
+    """Display how far the run may be believed, the answer, how it compares with floor and ceiling, and its limits."""
     headline, *rest = answer(run)
     parts = [
         element("p", verdict_sentence(run)),

@@ -25,7 +25,7 @@ TableFormat = Literal["csv", "json", "md"]
 
 
 def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
-    """Return one row a repeat: verdict and reasons first, identity, outcome, the workload's columns, every metric by its key."""
+    """Return one row a repeat: verdict and reasons first, then identity, outcome, workload, every metric by its key."""
     workload_keys = dict.fromkeys(key for record in records for key in record.workload)
     columns = list(dict.fromkeys((*JUDGEMENT, *IDENTITY, *STATE, *workload_keys, *METRIC_KEYS)))
     frame = pd.DataFrame([_row(record) for record in records], columns=columns)

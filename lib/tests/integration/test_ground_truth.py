@@ -1,7 +1,7 @@
 """Ground truth: what a scripted server does is what notebook, record, table and HTML report, digit for digit.
 
-The client is vLLM's own, the server is scripted. Where time is real the script is met within a few milliseconds; from the raw
-file on, every number must be the same number.
+The client is vLLM's own, the server is scripted. Where time is real the script is met within a few milliseconds; from the
+raw file on, every number must be the same number.
 """
 
 import functools
