@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts.command import private_environment
+from benchbook.hosts.command import inherited_environment, private_environment
 from benchbook.hosts.models import resolve_model
 from benchbook.measure.commands import latency_argv, throughput_argv
 from benchbook.measure.conditions import Watched
@@ -17,6 +17,7 @@ from benchbook.measure.serve import LIMIT_S, benchmark_failed
 from benchbook.plan.workloads import LatencyWorkload, ThroughputWorkload
 from benchbook.records.files import read_json
 from benchbook.records.store import Saved
+from benchbook.redaction import redacted_env
 
 # `bench throughput` prints the output-only rate and the token counts, and saves neither.
 _PRINTED = {
@@ -98,7 +99,8 @@ def _measure(
             **read_json(recording.raw_path),
             "printed": printed_figures(recording.log_path.read_text(errors="replace")),
         }
-        host = {"kind": "engine", "model": files.name, "random_weights": files.random_weights, "env": env_overrides}
+        configured_by = redacted_env({**inherited_environment(), **env_overrides})
+        host = {"kind": "engine", "model": files.name, "random_weights": files.random_weights, "env": configured_by}
         return recording.finish(raw, host=host, conditions=watched.facts, way=run.way, seed=seed)
 
 
