@@ -11,6 +11,7 @@ from benchbook.records.record import Verdict
 from benchbook.report.answer import verdict_sentence
 from benchbook.report.failures import reasons_html
 from benchbook.report.figures import latency_figure
+from benchbook.report.lines import USER_SPEED
 from benchbook.report.published import published_html
 from benchbook.report.results import results_html
 from benchbook.report.run import load_run
@@ -103,3 +104,13 @@ def test_published_figures_stand_beside_a_run_of_the_same_workload_with_their_ow
 
 def test_they_stay_away_from_a_run_of_another_workload(tmp_path):
     assert published_html(load_run(make_run(tmp_path))) == ""
+
+
+def test_the_speed_of_one_user_comes_from_tpot_and_not_from_the_nominal_concurrency(tmp_path):
+    def change(record):
+        if record.benchmark != "serve":
+            return record
+        return record.model_copy(update={"values": {**record.values, "median_tpot_ms": 5.0}})
+
+    (line, *_) = load_run(make_run(tmp_path, change=change)).lines
+    assert set(line.points(USER_SPEED)["mean"]) == {200.0}
