@@ -10,7 +10,7 @@ from benchbook.judge.catalogue import BY_CODE
 from benchbook.records.record import Verdict
 from benchbook.report.answer import verdict_sentence
 from benchbook.report.failures import reasons_html
-from benchbook.report.figures import latency_figure
+from benchbook.report.figures import floor_figure, latency_figure, throughput_figure
 from benchbook.report.lines import USER_SPEED
 from benchbook.report.published import published_html
 from benchbook.report.results import results_html
@@ -79,6 +79,23 @@ def test_a_p99_is_greyed_until_it_is_earned(tmp_path, completed, is_grey):
     assert greys == [False, is_grey, False, is_grey]  # median TTFT, p99 TTFT, median TPOT, p99 TPOT
     assert ("which is no tail" in caption) is is_grey
     plt.close(figure)
+
+
+def test_a_level_that_rests_on_suspect_repeats_says_so_in_its_caption(tmp_path):
+    def change(record):
+        slow = {"throughput": {"output_throughput_tok_s": 100.0}, "latency": {"avg_batch_latency_s": 9.0}}
+        return record.model_copy(update={"values": {**record.values, **slow.get(record.benchmark, {})}})
+
+    for name, draw, said in (
+        ("doubted", throughput_figure, "2 of 2 repeats of throughput mode are SUSPECT (ceiling_below_serving)"),
+        ("doubted", floor_figure, "2 of 4 repeats of latency mode are SUSPECT (floor_above_load)"),
+        ("sound", throughput_figure, None),
+        ("sound", floor_figure, None),
+    ):
+        folder = tmp_path / f"{name}-{draw.__name__}"
+        figure, caption = draw(load_run(make_run(folder, **({"change": change} if said else {}))))
+        assert said in caption if said else "SUSPECT" not in caption
+        plt.close(figure)
 
 
 def test_every_reason_comes_with_its_meaning_threshold_and_remedy(tmp_path):

@@ -10,6 +10,7 @@ from matplotlib.patheffects import withStroke
 
 from benchbook.judge.sample import is_earned, percentile_of, samples_needed
 from benchbook.records.metrics import BY_KEY
+from benchbook.records.record import Verdict
 from benchbook.report.drawing import (
     canvas,
     concurrency_axis,
@@ -52,6 +53,7 @@ def throughput_figure(run: Run) -> Figured | None:
     has_ceiling = any(line.key in ceiling for line in lines)
     legend_below(figure, lines, styles, [reference_handle("throughput mode, offline")] if has_ceiling else [])
     note = "Dotted level: throughput mode, offline, same launch and lengths." if has_ceiling else ""
+    note += _doubt_text(run, "throughput") if has_ceiling else ""
     return figure, _caption(run, lines, [OUTPUT_THROUGHPUT], "requests in flight (log2 axis)", note)
 
 
@@ -151,7 +153,18 @@ def floor_figure(run: Run) -> Figured | None:
     )
     legend_below(figure, lines, styles, [bars, reference_handle("floor: a batch of one")])
     note = "Thick bars: mean latency of one offline batch of that size. Dotted level: the floor, a batch of one."
+    note += _doubt_text(run, "latency")
     return figure, _caption(run, lines, [_E2EL], "requests in flight or batch size (log2 axis)", note)
+
+
+def _doubt_text(run: Run, benchmark: str) -> str:
+    """Return ' 2 of 2 repeats of throughput mode are SUSPECT (…).' where a level rests on such; levels have no marks."""
+    measured = [record for record in run.records if record.benchmark == benchmark and record.is_measured]
+    doubted = [record for record in measured if record.verdict is Verdict.SUSPECT]
+    codes = dict.fromkeys(why.code for record in doubted for why in record.reasons if why.severity == "suspect")
+    if not doubted:
+        return ""
+    return f" {len(doubted)} of {len(measured)} repeats of {benchmark} mode are SUSPECT ({', '.join(codes)})."
 
 
 def _is_earned(lines: Sequence[Line], key: str) -> bool:
