@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -40,9 +41,9 @@ def percentile_ranks(count: int, percentile: float) -> tuple[int, int | None]:
     Exact: the number of samples below a percentile is Binomial(count, p), whatever the distribution.
     """
     share, tail = percentile / 100, (1 - INTERVAL) / 2
-    below = [_at_most(rank, count, share) for rank in range(count + 1)]
+    below = list(itertools.accumulate(_exactly(rank, count, share) for rank in range(count + 1)))
     low = next(rank for rank in range(count + 1) if below[rank] > tail)
-    high = next(rank for rank in range(count + 1) if below[rank] >= 1 - tail) + 1
+    high = next((rank for rank in range(count) if below[rank] >= 1 - tail), count) + 1
     return max(1, low), high if high <= count else None
 
 
@@ -78,18 +79,13 @@ def percentile_of(key: str) -> int | None:
 
 def _at_most(most: int, count: int, share: float) -> float:
     """Return P(Binomial(count, share) <= most)."""
-    if most >= count:
-        return 1.0
-    log_share, log_rest = math.log(share), math.log1p(-share)
-    terms = (
-        math.lgamma(count + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(count - k + 1)
-        + k * log_share
-        + (count - k) * log_rest
-        for k in range(most + 1)
-    )
-    return min(1.0, math.fsum(math.exp(term) for term in terms))
+    return math.fsum(_exactly(number, count, share) for number in range(min(most, count) + 1))
+
+
+def _exactly(number: int, count: int, share: float) -> float:
+    """Return P(Binomial(count, share) = number), by logarithms: the coefficients outgrow a float."""
+    ways = math.lgamma(count + 1) - math.lgamma(number + 1) - math.lgamma(count - number + 1)
+    return math.exp(ways + number * math.log(share) + (count - number) * math.log1p(-share))
 
 
 def _ordinal(number: int) -> str:
