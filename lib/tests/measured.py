@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import random
 from typing import Any
 
 from benchbook.judge.evidence import Measured
@@ -21,6 +22,7 @@ def serve(
     rate: float | None = None,
     first_ttft_ms: float | None = None,  # of the first wave
     last_factor: float = 1.0,  # how much longer the last request takes
+    noise: random.Random | None = None,  # a small busy machine: times vary, and one request in twenty is held up
     workload: dict[str, Any] | None = None,
     raw: dict[str, Any] | None = None,
     host: dict[str, Any] | None = None,
@@ -36,6 +38,10 @@ def serve(
         factor = last_factor if number == prompts - 1 else 1.0
         wave_ms = first_ttft_ms if first_ttft_ms is not None and number < (cap or 1) else ttft_ms
         gaps = [itl_ms * factor / 1000] * (outputs - 1)
+        if noise:
+            wave_ms *= noise.lognormvariate(0, 0.4)
+            gaps = [gap * noise.lognormvariate(0, 0.5) for gap in gaps]
+            gaps[0] += 0.1 if noise.random() < 0.05 else 0.0
         latency_s = wave_ms / 1000 + sum(gaps)
         heapq.heappush(free_s, start_s + latency_s)
         for key, value in zip(columns, (100 + start_s, wave_ms / 1000, gaps, latency_s, start_s - arrival_s)):

@@ -1,5 +1,7 @@
 """Every code of one measurement: a fault that provokes it, and the twin without the fault, which does not have it."""
 
+import random
+
 import pytest
 from measured import latency, serve, throughput
 
@@ -106,6 +108,13 @@ def test_an_honest_short_run_is_valid(cap):
     measured = serve(cap=cap, prompts=10 * cap)
     assert codes(measured) == ["percentile_not_earned"]
     assert verdict_of(record_reasons(measured)) is Verdict.VALID
+
+
+@pytest.mark.parametrize("cap", [1, 2, 4, 8])
+def test_noise_of_a_small_busy_machine_makes_nothing_suspect(cap):
+    for seed in range(50):
+        reasons = record_reasons(serve(cap=cap, prompts=10 * cap, noise=random.Random(seed)))
+        assert verdict_of(reasons) is Verdict.VALID, (seed, reasons)
 
 
 @pytest.mark.parametrize(
