@@ -47,6 +47,7 @@ _HOME = {
     "show_floor": "benchbook.report.cells",
     "show_latency": "benchbook.report.cells",
     "show_provenance": "benchbook.report.cells",
+    "show_published": "benchbook.report.cells",
     "show_question": "benchbook.report.cells",
     "show_results": "benchbook.report.cells",
     "show_setup": "benchbook.report.cells",

@@ -13,10 +13,12 @@ import asyncio
 import importlib.metadata
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +45,17 @@ class Script:
     itl_s: list[float] = field(default_factory=lambda: [0.001])
     tokens_per_chunk: int = 1
     output_tokens: int | None = None  # None: max_tokens of the request
+    jitter: float = 0.0  # standard deviation of every TTFT and ITL, as a share of it
+    seed: int = 0  # of the jitter
+    # what it counts and says about itself
+    cached_share: float = 0.0  # of each prompt's tokens, counted as hits of the prefix cache
+    preempt_every: int | None = None  # a preemption is counted at every request of that number
+    count_factor: float = 1.0  # tokens counted for one token made: above 1, somebody else is served as well
+    finish_reason: str = "length"
+    word_step: int = 1  # between the words of an answer: another one is another output
+    stall_at_request: int | None = None  # when that request comes, everything stands still for `stall_s` ...
+    stall_s: float = 0.0
+    stall_log: str = ""  # ... after this line of log
     # what goes wrong with requests; `fault_every` 3 hits the requests number 3, 6, 9 ...
     fault_every: int = 1
     status: int = 200  # another one: the answer is that, at once
@@ -71,9 +84,10 @@ class FakeServer:
     def __init__(self, script: Script, names: list[str]) -> None:
         self.script, self.names = script, script.served_names or names
         self.num_requests = self.running = 0
-        self.prompt_tokens = self.generated_tokens = self.finished = 0
+        self.prompt_tokens = self.generated_tokens = self.finished = self.preemptions = 0
         self.cached: set[str] = set()
         self.hit_tokens = self.num_resets = 0
+        self.random = random.Random(script.seed)
 
     async def serve(self, host: str, port: int) -> None:
         """Answer until the process ends."""
@@ -134,16 +148,18 @@ class FakeServer:
             "vllm:num_requests_running": self.running,
             "vllm:num_requests_waiting": 0,
             "vllm:kv_cache_usage_perc": 0,
-            "vllm:prompt_tokens_total": self.prompt_tokens,
-            "vllm:generation_tokens_total": self.generated_tokens,
+            "vllm:prompt_tokens_total": self.prompt_tokens * self.script.count_factor,
+            "vllm:generation_tokens_total": self.generated_tokens * self.script.count_factor,
             "vllm:prefix_cache_queries_total": self.prompt_tokens,
-            "vllm:prefix_cache_hits_total": self.hit_tokens,
-            "vllm:num_preemptions_total": 0,
+            "vllm:prefix_cache_hits_total": self.hit_tokens + self.prompt_tokens * self.script.cached_share,
+            "vllm:num_preemptions_total": self.preemptions,
             **self.script.extra_metrics,
         }
         labels = f'engine="0",model_name="{self.names[0]}"'
         lines = [f"{name}{{{labels}}} {float(value)}" for name, value in values.items()]
-        lines.append(f'vllm:request_success_total{{{labels},finished_reason="length"}} {float(self.finished)}')
+        lines.append(
+            f'vllm:request_success_total{{{labels},finished_reason="{self.script.finish_reason}"}} {self.finished:.1f}'
+        )
         cache = f'block_size="16",enable_prefix_caching="{self.script.prefix_caching}",{labels},num_gpu_blocks="4096"'
         lines.append(f"vllm:cache_config_info{{{cache}}} 1.0")
         return "\n".join(lines) + "\n"
@@ -166,6 +182,11 @@ class FakeServer:
         number, script = self.num_requests, self.script
         if script.die_at_request == number:
             os.kill(os.getpid(), script.die_by_signal)
+        if script.stall_at_request == number:
+            log(script.stall_log)
+            time.sleep(script.stall_s)
+        if script.preempt_every and number % script.preempt_every == 0:
+            self.preemptions += 1
         is_faulty = number % script.fault_every == 0
         if is_faulty and script.status != 200 or self._is_past(script.engine_dead_at_request):
             return await self._send(writer, script.status if script.status != 200 else 500, {"error": "scripted"})
@@ -183,7 +204,8 @@ class FakeServer:
         script, streams = self.script, body.get("stream", False)
         num_output = script.output_tokens or body.get("max_tokens") or 16
         start_s, words = time.monotonic(), []
-        due_s = start_s + script.ttft_s[(number - 1) % len(script.ttft_s)]
+        due_s = start_s + self._around(script.ttft_s[(number - 1) % len(script.ttft_s)])
+        first_word = zlib.crc32(" ".join(prompt_words(body)).encode()) if body.get("temperature") == 0 else number * 31
         if streams:
             await self._write(writer, head(200, "text/event-stream; charset=utf-8", "Transfer-Encoding: chunked"))
         for index in range(num_output):
@@ -192,23 +214,28 @@ class FakeServer:
             if is_faulty and index == script.silent_after_tokens:
                 await asyncio.sleep(3600)
             # Due times, not naps: what one nap oversleeps, the next one makes up for.
-            due_s += script.itl_s[(index - 1) % len(script.itl_s)] if index else 0.0
+            due_s += self._around(script.itl_s[(index - 1) % len(script.itl_s)]) if index else 0.0
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             self.generated_tokens += 1
             if index == 0:
                 self._look_up(body["prompt"], num_prompt)
-            words.append(f"w{(number * 31 + index) % 16384}")
+            words.append(f"w{(first_word + index * script.word_step) % 16384}")
             if streams and (len(words) == script.tokens_per_chunk or index == num_output - 1):
                 is_last = index == num_output - 1
-                await self._event(writer, completion(body, " ".join(words) + " ", "length" if is_last else None))
+                await self._event(
+                    writer, completion(body, " ".join(words) + " ", script.finish_reason if is_last else None)
+                )
                 words = []
         self.finished += 1
         usage = {"prompt_tokens": num_prompt, "completion_tokens": num_output, "total_tokens": num_prompt + num_output}
         if not streams:
-            return await self._send(writer, 200, completion(body, " ".join(words), "length", usage))
+            return await self._send(writer, 200, completion(body, " ".join(words), script.finish_reason, usage))
         if (body.get("stream_options") or {}).get("include_usage"):
             await self._event(writer, {**completion(body, "", None, usage), "choices": []})
         await self._write(writer, chunk(b"data: [DONE]\n\n") + chunk(b""))
+
+    def _around(self, seconds: float) -> float:
+        return max(0.0, self.random.gauss(seconds, self.script.jitter * seconds)) if self.script.jitter else seconds
 
     async def _event(self, writer: asyncio.StreamWriter, payload: dict) -> None:
         await self._write(writer, chunk(b"data: " + json.dumps(payload).encode() + b"\n\n"))
@@ -258,6 +285,12 @@ def installed_version() -> str:
         return importlib.metadata.version("vllm").partition("+")[0]
     except importlib.metadata.PackageNotFoundError:
         return "0.32.0"
+
+
+def prompt_words(body: dict) -> list[str]:
+    """Return the prompt's words: the same prompt gets the same greedy answer."""
+    prompt = body["prompt"]
+    return [f"w{token}" for token in prompt] if isinstance(prompt, list) else prompt.split()
 
 
 def token_id(word: str) -> int:

@@ -2,7 +2,10 @@
 
 import pytest
 
-from benchbook.judge.accounting import accounting_reasons, accounting_rows
+from benchbook.judge import accounting, guards, streams
+from benchbook.judge.accounting import accounting_rows
+from benchbook.judge.checks import record_reasons
+from benchbook.judge.evidence import Measured
 from benchbook.records.record import Verdict, verdict_of
 
 SERVE = {"input_len_tokens": 128, "output_len_tokens": 64, "num_prompts": 4, "range_ratio": 0.0}
@@ -18,8 +21,13 @@ GOOD = {
 THROUGHPUT = {"input_len_tokens": 128, "output_len_tokens": 64, "num_prompts": 4}
 
 
+def reasons_of(benchmark, workload, raw, host=None):
+    checks = (*accounting.CHECKS, *streams.CHECKS, *guards.CHECKS)
+    return record_reasons(Measured(benchmark, workload, {}, raw, host or {}), checks)
+
+
 def codes(benchmark, workload, raw, host=None):
-    return [reason.code for reason in accounting_reasons(benchmark, workload, raw, host or {})]
+    return [reason.code for reason in reasons_of(benchmark, workload, raw, host)]
 
 
 def test_a_sound_serve_result_has_no_reason():
@@ -36,7 +44,7 @@ def test_failed_requests_are_invalid_and_quote_their_error():
         "output_lens": [64, 64, 64, 0],
         "errors": ["", "", "", "Unauthorized"],
     }
-    reasons = accounting_reasons("serve", SERVE, raw, {})
+    reasons = reasons_of("serve", SERVE, raw)
     assert [reason.code for reason in reasons] == ["requests_failed", "asked_not_counted"]
     assert "Unauthorized" in reasons[0].evidence and verdict_of(reasons) is Verdict.INVALID
 
@@ -95,13 +103,13 @@ def test_a_first_request_must_have_an_answer(text, expected):
 
 
 def test_random_weights_are_noted_without_lowering_the_verdict():
-    reasons = accounting_reasons("serve", SERVE, GOOD, {"random_weights": True, "model": "tiny"})
+    reasons = reasons_of("serve", SERVE, GOOD, {"random_weights": True, "model": "tiny"})
     assert [(reason.code, reason.severity) for reason in reasons] == [("random_weights", "note")]
     assert verdict_of(reasons) is Verdict.VALID
 
 
 def test_accounting_rows_show_both_figures():
-    assert accounting_rows("serve", SERVE, GOOD)[1] == {
+    assert accounting_rows("serve", SERVE, GOOD)[2] == {
         "what": "input tokens",
         "asked": 512,
         "counted": 512,
@@ -112,7 +120,7 @@ def test_accounting_rows_show_both_figures():
 def test_answers_that_arrive_in_one_heap_are_suspect():
     """Seen on a machine whose two cores were shared: TTFT equal to the whole latency, TPOT 0.003 ms, 64 chunks an answer."""
     raw = {**GOOD, "itls": [[0.00002] * 63] * 3 + [[0.003] * 63]}
-    reasons = accounting_reasons("serve", SERVE, raw, {})
+    reasons = reasons_of("serve", SERVE, raw)
     assert [reason.code for reason in reasons] == ["stream_bunched"] and verdict_of(reasons) is Verdict.SUSPECT
     assert "3 of 4" in reasons[0].evidence
 

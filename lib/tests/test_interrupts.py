@@ -10,8 +10,8 @@ PROGRAM = """
 import signal, sys, time
 from benchbook.measure.interrupts import interrupt_on_stop_signals
 interrupt_on_stop_signals()
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     time.sleep(20)
 except KeyboardInterrupt:
     print("unwinding", flush=True)

@@ -96,3 +96,13 @@ def test_latency_uses_its_own_length_flags_which_do_count_there():
     workload = LatencyWorkload(input_len_tokens=128, output_len_tokens=64, batch_size=8)
     argv = latency_argv(workload, model_path="/tiny", engine_args={}, raw_path=RAW)
     assert value_of(argv, "--input-len") == "128" and value_of(argv, "--num-iters") == "30"
+
+
+def test_nothing_that_sends_the_first_measured_prompt_beforehand_is_asked_for():
+    """vLLM's own warm-up and its readiness probe both send prompt number one, which a prefix cache then knows."""
+    argv = make_serve_argv()
+    assert "--num-warmups" not in argv and value_of(argv, "--ready-check-timeout-sec") == "0"
+
+
+def test_no_metadata_is_merged_into_vllms_file_where_it_could_overwrite_a_figure():
+    assert "--metadata" not in make_serve_argv()

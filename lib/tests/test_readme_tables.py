@@ -25,7 +25,9 @@ def metric_rows():
 
 def reason_rows():
     """Return the rows of the README's table of reason codes."""
-    return [f"| `{code.code}` | {code.severity} | {code.meaning} | {code.remedy} |" for code in CODES]
+    return [
+        f"| `{code.code}` | {code.severity} | {code.meaning} | {code.threshold} | {code.remedy} |" for code in CODES
+    ]
 
 
 def test_the_metric_table_is_that_of_the_code():

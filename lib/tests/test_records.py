@@ -258,3 +258,10 @@ def test_results_cannot_be_written_outside_their_folder():
         "/" not in case_key("eager,serve,lengths=128x64", "f" * 64)
         and Path(case_key("a", "f" * 64)).name == "a-ffffffff"
     )
+
+
+def test_peaks_from_buckets_of_one_second_are_never_taken_over():
+    """vLLM's peak concurrency counts a request in every second that it touches: 16 where 4 were allowed."""
+    raw = {"completed": 4, "max_concurrent_requests": 16, "max_output_tokens_per_s": 123.0}
+    values = values_from_raw("serve", raw)
+    assert 16 not in values.values() and 123.0 not in values.values()

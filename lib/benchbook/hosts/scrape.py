@@ -49,3 +49,9 @@ def counter_delta(before: Mapping[str, float], after: Mapping[str, float]) -> di
     counters = {name: value for name, value in after.items() if name.partition("{")[0].endswith(_COUNTED)}
     growth = {name: value - before.get(name, 0.0) for name, value in counters.items()}
     return {name: value for name, value in growth.items() if value >= 0}
+
+
+def went_back(before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:
+    """Return the names of the counters that are lower, or gone, after than before: their server was restarted."""
+    counters = {name: value for name, value in before.items() if name.partition("{")[0].endswith(_COUNTED)}
+    return sorted(name for name, value in counters.items() if value > after.get(name, 0.0))

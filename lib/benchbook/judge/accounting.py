@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchbook.judge.catalogue import reason
-from benchbook.judge.guards import guard_reasons
-from benchbook.judge.streams import stream_reasons
+from benchbook.judge.evidence import Check, Measured
 from benchbook.records.record import Reason
 
 Raw = Mapping[str, Any]
 Workload = Mapping[str, Any]
 
-
-def accounting_reasons(benchmark: str, workload: Workload, raw: Raw, host: Mapping[str, Any]) -> tuple[Reason, ...]:
-    """Return why this result is not (fully) to be believed; notes are honest remarks that do not lower the verdict."""
-    reasons = [*_CHECKS[benchmark](workload, raw), *guard_reasons(host)]
-    if host.get("random_weights"):
-        reasons.append(reason("random_weights", f"model {host.get('model')!r}"))
-    return tuple(reasons)
+LENGTH_SLACK = 0.02
+STANDARD_ERRORS = 3.0
 
 
 def accounting_rows(benchmark: str, workload: Workload, raw: Raw) -> list[dict[str, Any]]:
@@ -30,9 +26,82 @@ def accounting_rows(benchmark: str, workload: Workload, raw: Raw) -> list[dict[s
     return [{**row, "agrees": row["counted"] == row["asked"]} for row in rows]
 
 
+def requests_failed(measured: Measured) -> Reason | None:
+    """Invalid when requests failed; the evidence quotes their errors."""
+    raw = measured.raw
+    if not raw.get("failed"):
+        return None
+    errors = sorted({error for error in raw.get("errors", []) if error})
+    return reason(
+        "requests_failed",
+        f"{raw['failed']} of {measured.workload['num_prompts']} requests failed: {'; '.join(errors)[:300]}",
+    )
+
+
+def nothing_completed(measured: Measured) -> Reason | None:
+    """Invalid when no request completed: then vLLM writes 0.0 for each latency."""
+    if measured.benchmark != "serve" or measured.raw.get("completed"):
+        return None
+    return reason("nothing_completed", "no request completed, so there is no latency and no throughput")
+
+
+def outputs_short(measured: Measured) -> Reason | None:
+    """Invalid when answers are shorter than asked: a cut stream is a success in vLLM's file, only its length tells."""
+    raw, workload = measured.raw, measured.workload
+    if measured.benchmark != "serve" or workload.get("range_ratio"):
+        return None
+    asked = workload["output_len_tokens"]
+    pairs = zip(raw.get("output_lens", []), raw.get("errors", []))
+    short = [length for length, error in pairs if not error and length < asked]
+    if not short:
+        return None
+    return reason(
+        "outputs_short",
+        f"{len(short)} answers ended early: {min(short)} to {max(short)} of {asked} tokens "
+        "(cut streams, or an early stop)",
+    )
+
+
+def asked_not_counted(measured: Measured) -> Reason | None:
+    """Invalid when a count differs from what was asked for."""
+    rows = [row for row in accounting_rows(measured.benchmark, measured.workload, measured.raw) if not row["agrees"]]
+    if not rows:
+        return None
+    return reason(
+        "asked_not_counted",
+        "; ".join(f"{row['what']}: asked {row['asked']}, counted {row['counted']}" for row in rows),
+    )
+
+
+def lengths_shifted(measured: Measured) -> Reason | None:
+    """Suspect when lengths drawn from a range have another mean than the length asked for, beyond chance."""
+    ratio = measured.workload.get("range_ratio")
+    if measured.benchmark != "serve" or not ratio:
+        return None
+    for what, key, asked_key in (
+        ("input", "input_lens", "input_len_tokens"),
+        ("output", "output_lens", "output_len_tokens"),
+    ):
+        errors = measured.raw.get("errors") or []
+        lengths = [length for length, error in zip(measured.raw.get(key, []), errors) if not error]
+        asked = measured.workload[asked_key]
+        if not lengths:
+            continue
+        # A uniform draw from asked × (1 ± ratio) has a standard deviation of ratio × asked / sqrt(3).
+        by_chance = STANDARD_ERRORS * ratio * asked / math.sqrt(3 * len(lengths))
+        mean = statistics.fmean(lengths)
+        if abs(mean - asked) > LENGTH_SLACK * asked + by_chance:
+            return reason(
+                "lengths_shifted", f"mean {what} length {mean:.1f} tokens, asked {asked}, range ratio {ratio:g}"
+            )
+    return None
+
+
 def _serve_rows(workload: Workload, raw: Raw) -> list[tuple[str, Any, Any]]:
     num_prompts = workload["num_prompts"]
     rows = [("requests completed", num_prompts, raw.get("completed"))]
+    if "errors" in raw:  # one entry for each request that the client made, failed ones included
+        rows.insert(0, ("requests sent", num_prompts, len(raw["errors"])))
     if not workload.get("range_ratio"):  # with a range ratio, lengths are drawn: only their mean is asked for
         rows += [
             ("input tokens", num_prompts * workload["input_len_tokens"], raw.get("total_input_tokens")),
@@ -58,59 +127,11 @@ def _first_request_rows(workload: Workload, raw: Raw) -> list[tuple[str, Any, An
     return [("answers with text", 1, int(bool(raw.get("text"))))]
 
 
-def _serve_reasons(workload: Workload, raw: Raw) -> list[Reason]:
-    reasons = []
-    if raw.get("failed"):
-        errors = sorted({error for error in raw.get("errors", []) if error})
-        reasons.append(
-            reason(
-                "requests_failed",
-                f"{raw['failed']} of {workload['num_prompts']} requests failed: {'; '.join(errors)[:300]}",
-            )
-        )
-    if not raw.get("completed"):
-        reasons.append(reason("nothing_completed", "no request completed, so there is no latency and no throughput"))
-    return reasons + _short_outputs(workload, raw) + _disagreements("serve", workload, raw) + stream_reasons(raw)
-
-
-def _short_outputs(workload: Workload, raw: Raw) -> list[Reason]:
-    """A stream cut midway counts as success in vLLM's file: its error is empty and only its length tells."""
-    asked = workload["output_len_tokens"]
-    if workload.get("range_ratio"):
-        return []
-    pairs = zip(raw.get("output_lens", []), raw.get("errors", []))
-    short = [length for length, error in pairs if not error and length < asked]
-    if not short:
-        return []
-    return [
-        reason(
-            "outputs_short",
-            f"{len(short)} answers ended early: {min(short)} to {max(short)} of {asked} tokens (cut streams, or an early stop)",
-        )
-    ]
-
-
-def _disagreements(benchmark: str, workload: Workload, raw: Raw) -> list[Reason]:
-    rows = [row for row in accounting_rows(benchmark, workload, raw) if not row["agrees"]]
-    if not rows:
-        return []
-    return [
-        reason(
-            "asked_not_counted",
-            "; ".join(f"{row['what']}: asked {row['asked']}, counted {row['counted']}" for row in rows),
-        )
-    ]
-
-
 _ROWS: dict[str, Callable[[Workload, Raw], list[tuple[str, Any, Any]]]] = {
     "serve": _serve_rows,
     "latency": _latency_rows,
     "throughput": _throughput_rows,
     "first_request": _first_request_rows,
 }
-_CHECKS: dict[str, Callable[[Workload, Raw], list[Reason]]] = {
-    "serve": _serve_reasons,
-    "latency": lambda workload, raw: _disagreements("latency", workload, raw),
-    "throughput": lambda workload, raw: _disagreements("throughput", workload, raw),
-    "first_request": lambda workload, raw: _disagreements("first_request", workload, raw),
-}
+
+CHECKS: tuple[Check, ...] = (requests_failed, nothing_completed, outputs_short, asked_not_counted, lengths_shifted)

@@ -1,4 +1,7 @@
-"""Every reason code there is: how bad it is, what it means, what to do about it. Tables in README and report read from here."""
+"""Every reason code there is: how bad it is, what it means, from where on and why, what to do about it.
+
+The tables in README and report read from here. A threshold that a check uses stands in that check's module.
+"""
 
 from __future__ import annotations
 
@@ -16,56 +19,310 @@ class Code:
     severity: Literal["note", "suspect", "invalid"]  # a note leaves the verdict alone
     meaning: str
     remedy: str
+    threshold: str = ""  # from where on it is said, and why from there
 
 
 CODES = (
+    # What was asked, sent and counted.
     Code(
         "requests_failed",
         "invalid",
         "requests ended with an error; vLLM's averages leave them out",
         "read the errors in raw.json and the server's log",
+        "one: a mean over the survivors describes another load",
     ),
     Code(
         "nothing_completed",
         "invalid",
         "no request completed; vLLM writes 0.0 for every latency",
         "send one request with 02_first_request",
+        "no request completed",
     ),
     Code(
         "outputs_short",
         "invalid",
         "answers ended before the asked length: cut streams, which vLLM counts as successes, or an early stop",
         "look for dropped connections; keep ignore_eos",
+        "one answer: lengths are fixed, so nothing but a fault shortens one",
     ),
     Code(
         "asked_not_counted",
         "invalid",
         "requests or tokens counted differ from those asked for: the number is about other work",
         "compare the benchmark's command in the record with the workload",
+        "any difference: counts are exact",
     ),
+    Code(
+        "finish_not_length",
+        "suspect",
+        "the server ended requests for another reason than their length: stop words, aborts, errors",
+        "keep ignore_eos; look for aborted requests in the server's log",
+        "one request, by the server's own counters",
+    ),
+    Code(
+        "server_disagrees",
+        "suspect",
+        "client and server count different requests or tokens: the server had other work, or answers were lost",
+        "measure a server that nobody else uses",
+        "1 % of the tokens or one request: the counters are exact, but a token may be counted a moment late",
+    ),
+    Code(
+        "lengths_shifted",
+        "suspect",
+        "the mean length drawn differs from the one asked for: a range ratio has moved the load",
+        "state the lengths as drawn, or set range_ratio to 0",
+        "2 % beyond three standard errors of drawing from that range",
+    ),
+    # Streams.
     Code(
         "stream_bunched",
         "suspect",
         "answers reached the client in one heap instead of token by token: TTFT holds the whole answer, TPOT is near 0",
         "give server and client processors of their own; look for other load on the machine",
+        "5 % of the answers with most gaps below 0.1 ms: no engine makes a step so fast",
     ),
+    Code(
+        "itl_per_chunk",
+        "note",
+        "chunks hold several tokens, so ITL is the gap between chunks and not between tokens; TPOT is per token",
+        "read TPOT; do not compare this ITL with one of another chunking",
+        "1.05 tokens a chunk: below, ITL and TPOT agree within 5 %",
+    ),
+    Code(
+        "latency_sum_broken",
+        "invalid",
+        "TTFT and the gaps after it do not add up to the latency of a request: a clock or a list is wrong",
+        "keep raw.json and compare it with vLLM's own code of that version",
+        "1 ms and 1 % in one request: vLLM takes all three from the same clock, so they add up to the digit",
+    ),
+    # Load.
+    Code(
+        "littles_law",
+        "invalid",
+        "rate × latency is not the number in flight: duration, rate and latencies contradict each other",
+        "keep raw.json; look for failed requests in the means and for a client that was suspended",
+        "10 % of the duration and 0.1 s, or 5 % above the concurrency allowed: client overhead stays below that",
+    ),
+    Code(
+        "concurrency_not_reached",
+        "suspect",
+        "fewer requests were in flight on average than the concurrency says",
+        "send more prompts per request in flight; look at the client's load",
+        "below 75 % of it: ten prompts each, with start and drain, reach over 85 %",
+    ),
+    Code(
+        "rate_not_reached",
+        "suspect",
+        "requests were sent more slowly than the rate asked for",
+        "raise max_concurrency or leave it out; look at the client's load",
+        "10 % below, and beyond three standard errors of random arrivals",
+    ),
+    Code(
+        "client_queue_dominates",
+        "suspect",
+        "requests waited in the client before they were sent, and no latency holds that wait",
+        "leave max_concurrency out of an open loop, or lower the rate",
+        "mean wait above 10 % of the mean latency, in an open loop: there it is what a user would feel",
+    ),
+    Code(
+        "too_short",
+        "suspect",
+        "too short to be steady: filling and draining the server are a large part of the window",
+        "send at least ten prompts per request in flight",
+        "5 request latencies: start and end take about one, which is then over a fifth",
+    ),
+    Code(
+        "drain_dominates",
+        "suspect",
+        "much of the window passed after the last request was sent: throughput is that of a server running empty",
+        "send more prompts; look for the one request that took so long",
+        "a third of the window; ten prompts per request in flight leave a tenth",
+    ),
+    Code(
+        "start_burst",
+        "note",
+        "the slowest TTFTs are those of the first requests, which arrive all at once: the tail is the start, "
+        "not the load",
+        "read the median, send more prompts, or offer a rate",
+        "the slowest TTFT in the first wave, whose median is twice that of the rest",
+    ),
+    # Warmth.
+    Code(
+        "cache_warm",
+        "suspect",
+        "prompt tokens were served from the prefix cache though all prompts differ: an earlier run has warmed it",
+        "use a fresh seed per repeat; reset the cache or turn it off",
+        "1 % of the tokens looked up: random prompts share no block",
+    ),
+    Code(
+        "warmup_too_small",
+        "suspect",
+        "warmed up with fewer requests than are in flight later, or not at all: first-use costs are in the number",
+        "leave num_warmup_prompts unset: one for each request in flight",
+        "fewer than max_concurrency: a batch size first seen may compile kernels",
+    ),
+    Code(
+        "compiled_while_measuring",
+        "suspect",
+        "the server compiled kernels or captured graphs while it was measured",
+        "warm up with the shapes that are measured; measure again",
+        "one line of the server's log: each costs between tenths of a second and ten seconds",
+    ),
+    Code(
+        "first_requests_slow",
+        "suspect",
+        "even the fastest of the first requests (or the first iteration) was far slower than all that came later",
+        "warm up with the shapes that are measured; measure again",
+        "5 times and 0.5 s above the later median, and more than a queue of the whole first wave explains",
+    ),
+    # Sample.
+    Code(
+        "percentile_not_earned",
+        "note",
+        "too few samples for the highest percentile shown: it is close to the slowest sample and no tail",
+        "send more prompts, or read the highest percentile that is earned",
+        "p99 from 662, p95 from 130, p90 from 64: from there on the second slowest bounds it with 99 % confidence",
+    ),
+    # Conditions.
+    Code(
+        "preempted",
+        "suspect",
+        "the server threw out requests and computed them again for want of KV cache; means hide it",
+        "lower the concurrency or give the KV cache more memory",
+        "one preemption counted",
+    ),
+    Code(
+        "kv_exhausted",
+        "suspect",
+        "the requests in flight need more KV cache than there is: the concurrency measured is the cache's",
+        "lower the concurrency or the lengths, or give the KV cache more memory",
+        "asked tokens in flight above the capacity, or a usage of 99 % in the server's log",
+    ),
+    Code(
+        "client_saturated",
+        "suspect",
+        "the benchmark's client was at its own limit: the number is the client's",
+        "give the client a processor of its own; split the load over several clients",
+        "90 % of a core; half of its ceiling against a server that does nothing, where it reads in bulk, about twice as "
+        "fast; a median loop lag of 25 ms",
+    ),
+    Code(
+        "machine_busy",
+        "suspect",
+        "processes that are not part of the measurement used the processors meanwhile",
+        "stop them, or measure at another time",
+        "20 % of all processors: the usual small services stay below 5 %",
+    ),
+    Code(
+        "limits_low",
+        "suspect",
+        "the limit of open files or of ports is near what the load needs: connections may be refused or wait",
+        "raise `ulimit -n`, or net.ipv4.ip_local_port_range",
+        "2 files a connection and 100 to spare; half of the ports",
+    ),
+    Code(
+        "server_restarted",
+        "invalid",
+        "the server's counters went back while it was measured: it was restarted",
+        "see its log; measure again",
+        "one counter",
+    ),
+    # Repeats and launches.
+    Code(
+        "repeats_disagree",
+        "suspect",
+        "the repeats of a case differ so much that their mean says little",
+        "look for other load; add repeats",
+        "standard deviation above 30 % of the mean: two repeats a factor of 1.5 apart, more than a small "
+        "busy machine does alone",
+    ),
+    Code(
+        "repeats_trend",
+        "suspect",
+        "the repeats of a case drift in one direction: the machine warms up, throttles or fills",
+        "look at temperature, clocks and memory; add warm-up",
+        "five repeats or more, Mann-Kendall p below 2 %, and a drift of 10 %",
+    ),
+    Code(
+        "repeat_outlier",
+        "suspect",
+        "this repeat lies far from the other ones of its case",
+        "look at what else ran then; measure it again",
+        "four repeats or more, 5 scaled median deviations and 15 % from the median",
+    ),
+    Code(
+        "host_restarted",
+        "note",
+        "the repeats of this case were measured on several starts of the host",
+        "fine where starts are part of the plan; else measure afresh with --new",
+        "two starts",
+    ),
+    Code(
+        "host_differs",
+        "suspect",
+        "the hosts behind the repeats of one case differ: version, command, backend or KV capacity",
+        "measure afresh with --new on one kind of host",
+        "any difference; KV capacity from 2 % on, since free memory varies a little",
+    ),
+    Code(
+        "kv_capacity_differs",
+        "suspect",
+        "launches that ask for the same memory got different KV capacities: one arm of the comparison has less room",
+        "see what else held memory at the start; fix num_gpu_blocks_override",
+        "10 %: compiled graphs take a few per cent of the cache's memory, and may",
+    ),
+    # Modes that contradict each other.
+    Code(
+        "floor_above_load",
+        "suspect",
+        "one request alone (latency mode) is slower than a request under load at the same lengths: a floor cannot be",
+        "see that both had the same flags, lengths and warm-up",
+        "5 % and two standard deviations of the repeats above the least mean E2EL of two or more in flight",
+    ),
+    Code(
+        "ceiling_below_serving",
+        "suspect",
+        "throughput mode, the ceiling, stays below what serving reaches: too few prompts to fill the engine",
+        "give throughput mode several hundred prompts",
+        "5 % and two standard deviations of the repeats",
+    ),
+    Code(
+        "tpot_contradicts_latency",
+        "suspect",
+        "the pace of tokens of one request served alone does not match latency mode's",
+        "see that both had the same flags; look for a client or server short of processor",
+        "a factor of 1.5 either way: HTTP and streaming cost some, and no engine is half as slow offline",
+    ),
+    Code(
+        "outputs_differ",
+        "suspect",
+        "launches that claim to differ in speed only answer 32 fixed prompts differently: speed may be "
+        "bought with output",
+        "compare the answers; look at quantization and kernels",
+        "more than a quarter of the answers: rounding turns a few, a changed model most",
+    ),
+    # How it was measured.
     Code(
         "notebook_raised",
         "suspect",
         "the number was saved, then a later cell of the notebook raised",
         "open executed.ipynb; the raw file is whole",
+        "one exception",
     ),
     Code(
         "guards_down",
         "note",
-        "the experiment asked for remote code, developer endpoints or pickled messages: whoever reaches the host may run code",
+        "the experiment asked for remote code, developer endpoints or pickled messages: whoever reaches the "
+        "host may run code",
         "leave them off unless the model needs them",
+        "one of them",
     ),
     Code(
         "random_weights",
         "note",
         "the model has random weights: speed is that of its shape, text means nothing",
         "measure a trained model for claims about one",
+        "by the model's own mark",
     ),
 )
 

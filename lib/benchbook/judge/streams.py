@@ -1,31 +1,59 @@
-"""Streams: did the client see the tokens as they were made, or in heaps?"""
+"""Streams: did the client see the tokens as they were made, or in heaps? And do its own times add up?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from benchbook.judge.catalogue import reason
+from benchbook.judge.evidence import Check, Measured
 from benchbook.records.record import Reason
 
 # No engine makes a step in a tenth of a millisecond: chunks that close together waited somewhere, and came at once.
 BUNCHED_GAP_S = 1e-4
 BUNCHED_SHARE = 0.5  # of the gaps of one answer
 TOLERATED_SHARE = 0.05  # of the answers
+TOKENS_PER_CHUNK = 1.05
+SUM_SLACK_S, SUM_SLACK = 1e-3, 0.01  # of one request
 
 
-def stream_reasons(raw: Mapping[str, Any]) -> list[Reason]:
-    """Return a suspicion when more than 5 % of the answers of a `bench serve` file came in one heap.
+def stream_bunched(measured: Measured) -> Reason | None:
+    """Suspect when more than 5 % of the answers came in one heap.
 
     Their TTFT holds the whole answer and their TPOT is close to 0: the server or the client had no processor to spare.
     """
-    answers = [gaps for gaps in raw.get("itls", []) if gaps]
+    answers = [gaps for gaps in measured.raw.get("itls", []) if gaps]
     heaps = [gaps for gaps in answers if sum(gap < BUNCHED_GAP_S for gap in gaps) > BUNCHED_SHARE * len(gaps)]
     if len(heaps) <= TOLERATED_SHARE * len(answers):
-        return []
-    return [
-        reason(
-            "stream_bunched",
-            f"{len(heaps)} of {len(answers)} answers arrived in one heap: most gaps between their chunks are below {BUNCHED_GAP_S * 1000:g} ms",
-        )
-    ]
+        return None
+    return reason(
+        "stream_bunched",
+        f"{len(heaps)} of {len(answers)} answers arrived in one heap: most gaps between their chunks are below "
+        f"{BUNCHED_GAP_S * 1000:g} ms",
+    )
+
+
+def itl_per_chunk(measured: Measured) -> Reason | None:
+    """Note that chunks hold more than one token: speculative decoding, a stream interval, or a client that lags."""
+    answers = [answer for answer in measured.answers if answer.tokens and "itls" in measured.raw]
+    tokens, chunks = sum(answer.tokens for answer in answers), sum(len(answer.gaps_s) + 1 for answer in answers)
+    if not chunks or tokens <= TOKENS_PER_CHUNK * chunks:
+        return None
+    return reason(
+        "itl_per_chunk", f"{tokens} tokens came in {chunks} chunks, {tokens / chunks:.2f} to a chunk; ITL is per chunk"
+    )
+
+
+def latency_sum_broken(measured: Measured) -> Reason | None:
+    """Invalid when TTFT plus all gaps is not the latency of a request."""
+    if "itls" not in measured.raw:
+        return None
+    for number, answer in enumerate(measured.answers):
+        total_s = answer.ttft_s + sum(answer.gaps_s)
+        if abs(total_s - answer.latency_s) > SUM_SLACK_S + SUM_SLACK * answer.latency_s:
+            return reason(
+                "latency_sum_broken",
+                f"request {number}: TTFT {answer.ttft_s * 1000:.2f} ms and its gaps make {total_s * 1000:.2f} ms, "
+                f"its latency is {answer.latency_s * 1000:.2f} ms",
+            )
+    return None
+
+
+CHECKS: tuple[Check, ...] = (stream_bunched, itl_per_chunk, latency_sum_broken)

@@ -7,13 +7,15 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from benchbook.errors import MeasureError
 from benchbook.hosts.access import DEV_MODE
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.gpu import wait_device_free
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.startup import StartupFacts
 from benchbook.measure.client import WarmClient
-from benchbook.measure.servers import host_facts
+from benchbook.measure.outputs import greedy_outputs
+from benchbook.measure.servers import AnyServer, host_facts
 from benchbook.plan.launches import Launch
 from benchbook.records.provenance import utc_now
 from benchbook.records.store import Store
@@ -43,20 +45,28 @@ class _Host:
 OpenHost = Callable[[Launch, str, Store, float], AbstractContextManager[BenchHost]]  # ..., ready_timeout_s
 
 
-def host_opener(share_gpu: bool = False) -> OpenHost:
-    """Return what opens a host for a sweep. Unless `share_gpu`, a GPU that others use is refused."""
+def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> OpenHost:
+    """Return what opens a host for a sweep. Unless `share_gpu`, a GPU that others use is refused.
+
+    With `compares_launches`, a server first answers 32 fixed prompts, so that a change of its outputs is seen.
+    """
 
     @contextmanager
     def open_host(launch: Launch, kind: str, store: Store, ready_timeout_s: float) -> Iterator[BenchHost]:
         wait_device_free(share_gpu=share_gpu)
-        with (_open_server if kind == "server" else _open_engine)(launch, store, ready_timeout_s) as host:
+        opened = (
+            _open_server(launch, store, ready_timeout_s, compares_launches)
+            if kind == "server"
+            else _open_engine(launch, store, ready_timeout_s)
+        )
+        with opened as host:
             yield host
 
     return open_host
 
 
 @contextmanager
-def _open_server(launch: Launch, store: Store, ready_timeout_s: float) -> Iterator[BenchHost]:
+def _open_server(launch: Launch, store: Store, ready_timeout_s: float, compares_launches: bool) -> Iterator[BenchHost]:
     folder = store.launch_dir(launch.name).resolve()
     server = VllmServer(
         launch.model.path_or_id,
@@ -68,8 +78,9 @@ def _open_server(launch: Launch, store: Store, ready_timeout_s: float) -> Iterat
     )
     # The client imports vLLM while the server loads: both are needed, and neither waits for the other.
     with WarmClient(log_dir=folder) as client, server:
+        outputs = {"greedy_outputs": _answered(server)} if compares_launches else {}
         yield _Host(
-            _described(host_facts(server), server.facts),
+            {**_described(host_facts(server), server.facts), **outputs},
             {
                 "base_url": server.base_url,
                 "model": server.served_name,
@@ -79,6 +90,14 @@ def _open_server(launch: Launch, store: Store, ready_timeout_s: float) -> Iterat
             {"OPENAI_API_KEY": server.api_key},
             server.check_alive,
         )
+
+
+def _answered(server: AnyServer) -> list[str]:
+    """Return the server's greedy outputs, [] when it would not answer: then measuring it will say why."""
+    try:
+        return greedy_outputs(server)
+    except MeasureError:
+        return []
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from benchbook.hosts.command import inherited_environment, private_environment
 from benchbook.hosts.models import resolve_model
 from benchbook.measure.commands import PREFIX_CACHING, latency_argv, offline_args, throughput_argv
+from benchbook.measure.conditions import Watched
 from benchbook.measure.jobs import WARM, BenchRun, run_bench
 from benchbook.measure.recording import Recording
 from benchbook.measure.serve import LIMIT_S, benchmark_failed
@@ -116,15 +117,16 @@ def _measure(
         argv = make_argv(files.path, recording.raw_path)
         recording.argv = ["vllm", "bench", *argv]
         env_overrides = {name: str(value) for name, value in (env or {}).items()}
-        run = run_bench(
-            argv,
-            socket_path=engine_socket or None,
-            env={**private_environment(files.needs_download), **env_overrides},
-            on_line=print,
-            log_path=recording.log_path,
-            limit_s=limit_s,
-            seed=seed,
-        )
+        with Watched(None, engine_socket) as watched:
+            run = run_bench(
+                argv,
+                socket_path=engine_socket or None,
+                env={**private_environment(files.needs_download), **env_overrides},
+                on_line=print,
+                log_path=recording.log_path,
+                limit_s=limit_s,
+                seed=seed,
+            )
         if run.exit_code != 0:
             raise benchmark_failed(f"vllm bench {workload.benchmark}", run, recording.log_path)
         raw = {
@@ -138,7 +140,13 @@ def _measure(
             is_on=bool(offline_args(args or {})[PREFIX_CACHING]), emptied="reset" if run.way == WARM else "new process"
         )
         return recording.finish(
-            raw, host=host, way=run.way, way_reason=run.reason, prefix_cache=prefix_cache, **facts_of(run)
+            raw,
+            host=host,
+            conditions=watched.facts,
+            way=run.way,
+            way_reason=run.reason,
+            prefix_cache=prefix_cache,
+            **facts_of(run),
         )
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.errors import HostError, MeasureError
-from benchbook.judge.accounting import accounting_reasons
+from benchbook.judge.checks import record_reasons
+from benchbook.judge.evidence import Measured
 from benchbook.measure.notebook import notebooks_dir
 from benchbook.plan.workloads import Workload
 from benchbook.records.files import make_folder, write_json
@@ -63,6 +64,7 @@ class Recording:
         raw: Mapping[str, Any],
         *,
         host: Mapping[str, Any],
+        conditions: Mapping[str, Any] | None = None,
         **facts: Any,
     ) -> Saved:
         """Judge the raw result, write the record and return it with where it lies.
@@ -71,10 +73,13 @@ class Recording:
         """
         asked = self.workload.model_dump()
         full_host = {**host, **self.case.get("host", {})}  # the owner of a host knows more than its client
-        reasons = accounting_reasons(self.workload.benchmark, asked, raw, full_host)
+        values = values_from_raw(self.workload.benchmark, raw)
+        watched = dict(conditions or {})
+        reasons = record_reasons(Measured(self.workload.benchmark, asked, values, raw, full_host, watched))
         record = self._write(
             outcome=Outcome.MEASURED,
-            values=values_from_raw(self.workload.benchmark, raw),
+            values=values,
+            conditions=watched,
             verdict=verdict_of(reasons),
             reasons=reasons,
             raw_file=self.raw_path.name,

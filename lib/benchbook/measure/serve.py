@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.errors import Cause, MeasureError
-from benchbook.hosts.scrape import cache_config, counter_delta, parse_metrics
+from benchbook.hosts.scrape import cache_config
 from benchbook.hosts.watch import StallWatch
+from benchbook.measure.client_meter import meter_path
 from benchbook.measure.commands import serve_argv
+from benchbook.measure.conditions import Watched
 from benchbook.measure.jobs import BenchRun, run_bench
 from benchbook.measure.recording import Recording
 from benchbook.measure.servers import AnyServer, host_facts, model_card, silence_is_death
@@ -63,24 +65,27 @@ def bench_serve(
             server.reset_prefix_cache()
         argv = _argv(server, workload, seed, recording.raw_path)
         recording.argv = ["vllm", "bench", *argv]
-        page = server.metrics_text()
-        before = parse_metrics(page)
-        run = _run(server, argv, recording.log_path, client_socket, limit_s, stall_limit_s)
-        delta = counter_delta(before, parse_metrics(server.metrics_text()))
+        with Watched(server, client_socket) as watched:
+            run = _run(server, argv, recording.log_path, client_socket, limit_s, stall_limit_s)
         raw = read_json(recording.raw_path)
-        counters = {name: value for name, value in delta.items() if name.startswith(_COUNTERS)}
+        counters = {name: value for name, value in watched.counters.items() if name.startswith(_COUNTERS)}
         return recording.finish(
             raw,
             host={**host_facts(server), "counters": counters},
+            conditions={
+                **watched.facts,
+                **watched.client(recording.log_path, raw),
+                "warmup_prompts": workload.warmup_prompts if warmed_by else warmup.num_prompts,
+            },
             way=run.way,
             way_reason=run.reason,
             seed=seed,
             warmup=warmup,
             prefix_cache=PrefixCache(
-                is_on=_IS_ON.get(cache_config(page).get("enable_prefix_caching", "")),
+                is_on=_IS_ON.get(cache_config(watched.page).get("enable_prefix_caching", "")),
                 emptied="reset" if reset_prefix_cache else "no",
-                query_tokens=delta.get("vllm:prefix_cache_queries_total"),
-                hit_tokens=delta.get("vllm:prefix_cache_hits_total"),
+                query_tokens=watched.counters.get("vllm:prefix_cache_queries_total"),
+                hit_tokens=watched.counters.get("vllm:prefix_cache_hits_total"),
             ),
             request_set_sha256=_request_set(server, workload, seed, raw),
         )
@@ -112,10 +117,11 @@ def _warm_up(
     print(f"Warm-up: {workload.warmup_prompts} other prompts of the same lengths.")
     warmup_seed = (seed + WARMUP_SEED_OFFSET) % 2**31
     raw_path = recording.raw_path.with_name("warmup.json")
-    argv = _argv(server, workload.warmup(), warmup_seed, raw_path)
-    _run(server, argv, recording.log_path.with_name("warmup.log"), client_socket, limit_s, stall_limit_s, on_line=None)
+    argv, log_path = _argv(server, workload.warmup(), warmup_seed, raw_path), recording.log_path.with_name("warmup.log")
+    _run(server, argv, log_path, client_socket, limit_s, stall_limit_s, on_line=None)
     num_answered = read_json(raw_path)["completed"]
-    raw_path.unlink()
+    for path in (raw_path, meter_path(log_path)):
+        path.unlink(missing_ok=True)
     return Warmup(num_prompts=num_answered, seed=warmup_seed)
 
 

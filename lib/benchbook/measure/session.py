@@ -37,7 +37,7 @@ def run_experiment(
     earlier = None if new else unfinished_run(results_dir, plan.experiment.name)
     store = earlier or Store.create(results_dir, plan.experiment.name)
     write_text(store.run_dir / "experiment.yaml", plan.experiment.source_text)
-    runner = Runner(plan, store, listener, command, host_opener(share_gpu))
+    runner = Runner(plan, store, listener, command, host_opener(share_gpu, len(plan.experiment.launches) > 1))
     if earlier:
         runner.header = store.header()
         listener.say(f"Continuing {store.run_dir} (--new starts afresh).")

@@ -1,7 +1,7 @@
 """Record: the result of one repeat, or the account of why there is none. One JSON file, self-describing.
 
 History of the format:
-1 - first.
+1 - first; later `conditions` was added, empty in records that have none.
 2 - warmup, prefix_cache and way_reason.
 """
 
@@ -119,6 +119,7 @@ class Record(BaseModel):
     request_set_sha256: str | None = None  # of the prompts, lengths and order that were sent
     raw_file: str | None = None  # beside the record
     host: dict[str, Any] = {}  # what was measured: argv, env without secrets, model, version, KV capacity, counters
+    conditions: dict[str, Any] = {}  # what was watched while measuring: client, machine, limits, compile lines
     provenance: dict[str, Any] = {}  # git, packages, machine
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchbook.judge.sample import is_earned, samples_needed
 from benchbook.judge.spread import number_text
 from benchbook.records.metrics import BY_KEY
 from benchbook.records.record import Verdict
@@ -30,7 +31,6 @@ from benchbook.report.reading import (
 from benchbook.report.run import Run
 from benchbook.report.table import believed
 
-MIN_TAIL_REQUESTS = 1_000  # ten requests beyond a p99
 _UNFINISHED = {
     "running": "The run is still going on.",
     "interrupted": "The run was interrupted; the same command continues it.",
@@ -47,6 +47,23 @@ def answer(run: Run) -> list[str]:
     concurrency = peak_of(best)[0]
     sentences = [peak_sentence(best), scaling_sentence(best), latency_sentence(best, concurrency), *slo_sentences(run)]
     return [sentence for sentence in sentences if sentence]
+
+
+def verdict_sentence(run: Run) -> str:
+    """Return how many measured repeats may be believed, and every reason that speaks against the others."""
+    measured = sum(run.verdicts.values())
+    if not measured:
+        return "Nothing was measured."
+    said = ", ".join(f"{run.verdicts[verdict]:,} {verdict.value}" for verdict in Verdict if run.verdicts[verdict])
+    against = Counter(
+        reason.code
+        for record in run.records
+        if record.is_measured
+        for reason in record.reasons
+        if reason.severity != "note"
+    )
+    codes = ", ".join(f"{code} {number}" for code, number in against.most_common())
+    return f"Of {_number(measured)}: {said}" + (f" ({codes})." if codes else ".")
 
 
 def slo_sentences(run: Run) -> list[str]:
@@ -103,10 +120,10 @@ def threats(run: Run) -> list[str]:
     """Return what could make the conclusions of this very run wrong."""
     sentences = list(caveats(run))
     completed = run.table.loc[run.table["benchmark"] == "serve", "completed"].dropna()
-    if len(completed) and completed.min() < MIN_TAIL_REQUESTS:
+    if len(completed) and not is_earned(int(completed.min()), 99):
         sentences.append(
             f"A p99 here rests on as few as {int(completed.min())} requests a repeat. With under "
-            f"{MIN_TAIL_REQUESTS:,} it is close to the slowest request and no tail."
+            f"{samples_needed(99):,} it is close to the slowest request and no tail; it is greyed."
         )
     if (run.header.get("provenance") or {}).get("git", {}).get("dirty"):
         sentences.append("The repository had uncommitted changes, so the commit below does not fully tell what ran.")
@@ -167,4 +184,8 @@ def _until_sentence(header: Mapping[str, Any]) -> str:
 
 
 def _repeats(number: int) -> str:
-    return "1 measured repeat is" if number == 1 else f"{number} measured repeats are"
+    return f"{_number(number)} {'is' if number == 1 else 'are'}"
+
+
+def _number(number: int) -> str:
+    return "1 measured repeat" if number == 1 else f"{number:,} measured repeats"

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchbook.judge.accounting import accounting_rows
+from benchbook.judge.catalogue import BY_CODE
+from benchbook.judge.sample import is_earned, percentile_of, sample_count, samples_needed
 from benchbook.records.metrics import metrics_for
-from benchbook.records.record import Record
+from benchbook.records.record import Reason, Record
 from benchbook.records.store import Saved
 from benchbook.report import markup
 from benchbook.report.case_figures import FIGURES
@@ -20,7 +22,7 @@ def verdict_table(saved: Saved) -> None:
     """Display the verdict with its reasons, and where the record lies."""
     record = saved.record
     rows = [("Verdict", record.verdict.value), ("Record", saved.path.name), ("Run by", record.way)]
-    rows += [(f"{reason.severity}: {reason.code}", reason.evidence) for reason in record.reasons]
+    rows += [(f"{reason.severity}: {reason.code}", _reason_html(reason)) for reason in record.reasons]
     markup.show(markup.facts(rows))
 
 
@@ -34,20 +36,32 @@ def accounting_table(saved: Saved) -> None:
 
 
 def metrics_table(saved: Saved) -> None:
-    """Display every metric of the record with its unit and which direction is better; what has no sample is left out."""
-    values = saved.record.values
+    """Display every metric of the record with its unit and which direction is better.
+
+    What has no sample is left out; a percentile that the samples have not earned says so.
+    """
+    record, values = saved.record, saved.record.values
+    count = sample_count(record.benchmark, values, record.workload)
     rows = [
-        (metric.heading, number_text(values[metric.key]), metric.direction, metric.formula)
-        for metric in metrics_for(saved.record.benchmark)
+        (
+            metric.heading,
+            number_text(values[metric.key]),
+            metric.direction,
+            metric.formula + _unearned(metric.key, count),
+        )
+        for metric in metrics_for(record.benchmark)
         if values.get(metric.key) is not None
     ]
     markup.show(markup.table(["Metric", "Value", "", "How it is computed"], rows, numeric=(1,)))
 
 
 def case_figure(saved: Saved) -> None:
-    """Display the one figure of this kind of measurement, with a caption that names axes, units and settings."""
+    """Display the one figure of this kind of measurement; its caption names verdict, axes, units and settings."""
     figure, caption = FIGURES[saved.record.benchmark](saved.record, saved.raw())
-    markup.captioned(figure, caption + (" Random weights." if saved.record.host.get("random_weights") else ""))
+    codes = ", ".join(reason.code for reason in saved.record.reasons if reason.severity != "note")
+    verdict = saved.record.verdict.value + (f" ({codes})" if codes else "")
+    weights = " Random weights." if saved.record.host.get("random_weights") else ""
+    markup.captioned(figure, f"{verdict}. {caption}{weights}")
 
 
 def case_reading(saved: Saved) -> None:
@@ -113,6 +127,22 @@ def number_text(value: float | int) -> str:
     if isinstance(value, int) or float(value).is_integer() and abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _reason_html(reason: Reason) -> markup.Html:
+    """Return a reason's evidence, and in small print what its code means and what to do about it."""
+    code = BY_CODE.get(reason.code)
+    if code is None:
+        return markup.text(reason.evidence)
+    return markup.join([reason.evidence, " ", markup.element("small", f"({code.meaning}. {code.remedy}.)")])
+
+
+def _unearned(key: str, count: int) -> str:
+    """Return ' (not earned: …)' for a percentile of too few samples, else ''."""
+    percentile = percentile_of(key)
+    if percentile is None or not count or is_earned(count, percentile):
+        return ""
+    return f" (not earned: {count} samples, {samples_needed(percentile)} needed)"
 
 
 _USAGE = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from benchbook.judge.sample import samples_needed
 from benchbook.records.record import Record
 
 Raw = Mapping[str, Any]
@@ -25,14 +26,12 @@ def _serve(record: Record, raw: Raw) -> list[str]:
             f"While an answer streamed, a token came every {values['median_tpot_ms']:.2f} ms (median TPOT), "
             f"{1000 / values['median_tpot_ms']:.0f} tokens per second for one user."
         )
-    return (
-        [
-            *sentences,
-            f"{values['completed']} requests are too few for a tail: a p99 of fewer than 662 is one or a few requests.",
-        ]
-        if values["completed"] < 662
-        else sentences
-    )
+    needed = samples_needed(99)
+    if values["completed"] < needed:
+        sentences.append(
+            f"{values['completed']} requests are too few for a tail: a p99 of fewer than {needed} is one or a few requests."
+        )
+    return sentences
 
 
 def _load_text(workload: Mapping[str, Any]) -> str:

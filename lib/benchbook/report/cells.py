@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from benchbook.records.record import Verdict
 from benchbook.report import figures, reading
-from benchbook.report.answer import answer, caveats, threats
+from benchbook.report.answer import answer, caveats, threats, verdict_sentence
 from benchbook.report.conditions import provenance_html, setup_html, subtitle
 from benchbook.report.differences import comparisons_html
 from benchbook.report.failures import failures_html, reasons_html
 from benchbook.report.markup import Html, bullets, captioned, element, join, paragraphs, show, text
+from benchbook.report.published import published_html
 from benchbook.report.references import references
 from benchbook.report.results import definitions_html, results_html, save_table_html
 from benchbook.report.run import Run
@@ -26,9 +27,13 @@ def show_question(run: Run) -> None:
 
 
 def show_answer(run: Run) -> None:
-    """Display the answer, the comparison with floor and ceiling, and what limits both."""
+    """Display how far the run may be believed, the answer, how it compares with floor and ceiling, and its limits."""
     headline, *rest = answer(run)
-    parts = [element("p", element("strong", headline)), paragraphs(rest) if rest else Html("")]
+    parts = [
+        element("p", verdict_sentence(run)),
+        element("p", element("strong", headline)),
+        paragraphs(rest) if rest else Html(""),
+    ]
     show(element("div", join([*parts, bullets([*references(run)[:_MAX_REFERENCES], *caveats(run)])]), "answer"))
 
 
@@ -79,6 +84,12 @@ def show_tradeoff(run: Run) -> None:
 def show_floor(run: Run) -> None:
     """Display latency under load beside the offline floor, and the readings of floor and ceiling."""
     _show_figure(4, figures.floor_figure(run), references(run), _NO_FLOOR)
+
+
+def show_published(run: Run) -> None:
+    """Display published figures of the same workload beside the run's own; nothing where there are none."""
+    if content := published_html(run):
+        show(content)
 
 
 def show_failures(run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchbook.judge.catalogue import BY_CODE
 from benchbook.records.record import Record
 from benchbook.report.markup import Html, element, folded, join, link, table
 from benchbook.report.results import EXECUTED_FILE, MAX_ROWS, TABLE_FILE, cut_note
@@ -31,7 +32,8 @@ def failures_html(run: Run) -> Html:
 
 
 def reasons_html(run: Run) -> Html:
-    """Return every reason code of the measured repeats once, worst first: how many repeats have it, one evidence."""
+    """Return every reason code of the measured repeats once, worst first: its meaning and threshold from the catalogue,
+    how many repeats have it, the evidence of one, and what to do."""
     found: dict[tuple[str, str], list[tuple[Record, str]]] = {}
     for record in run.records:
         for reason in record.reasons:
@@ -39,10 +41,26 @@ def reasons_html(run: Run) -> Html:
     if not found:
         return element("p", "No repeat has anything said against it.")
     rows = [
-        (severity, element("code", code), len(items), items[0][1], element("code", items[0][0].identity.case_id))
+        (severity, _meaning_html(code), len(items), _evidence_html(items[0][0], items[0][1]), _remedy(code))
         for (severity, code), items in sorted(found.items(), key=lambda item: _SEVERITIES.index(item[0][0]))
     ]
-    return table(("Severity", "Reason", "Repeats", "Evidence of the first", "Its case"), rows, numeric=[2])
+    return table(("Severity", "Reason", "Repeats", "Evidence of the first", "What to do"), rows, numeric=[2])
+
+
+def _meaning_html(code: str) -> Html:
+    """Return the code with what it means and from where on it is said; of a code no longer known, itself."""
+    known = BY_CODE.get(code)
+    if known is None:
+        return element("code", code)
+    return join([element("code", code), f" {known.meaning}. ", element("small", f"From: {known.threshold}.")])
+
+
+def _evidence_html(record: Record, evidence: str) -> Html:
+    return join([f"{evidence} (", element("code", f"{record.identity.case_id} repeat {record.identity.repeat}"), ")"])
+
+
+def _remedy(code: str) -> str:
+    return BY_CODE[code].remedy if code in BY_CODE else ""
 
 
 def _failure_html(run: Run, records: Sequence[Record]) -> Html:

@@ -8,7 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
+from benchbook.judge.sample import is_earned, percentile_of, samples_needed
 from benchbook.records.metrics import BY_KEY
+from benchbook.records.record import Verdict
 from benchbook.report.drawing import (
     canvas,
     concurrency_axis,
@@ -32,6 +34,7 @@ _IN_FLIGHT = "Requests in flight (max_concurrency)"
 _LATENCY_KEYS = ("median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "p99_tpot_ms")
 _E2EL = "mean_e2el_ms"
 _MAX_POINT_LABELS = 24
+_UNEARNED_GREY = "0.94"
 
 
 def throughput_figure(run: Run) -> Figured | None:
@@ -50,6 +53,7 @@ def throughput_figure(run: Run) -> Figured | None:
     has_ceiling = any(line.key in ceiling for line in lines)
     legend_below(figure, lines, styles, [reference_handle("throughput mode, offline")] if has_ceiling else [])
     note = "Dotted level: throughput mode, offline, same launch and lengths." if has_ceiling else ""
+    note += _doubt_text(run, "throughput") if has_ceiling else ""
     return figure, _caption(run, lines, [OUTPUT_THROUGHPUT], "requests in flight (log2 axis)", note)
 
 
@@ -61,6 +65,7 @@ def latency_figure(run: Run) -> Figured | None:
     figure, panels = canvas(2, 2, height_in=6.8)
     styles = styles_of(lines)
     limits = {key: limit for key, limit in run.slo.items() if key in _LATENCY_KEYS}
+    unearned = {key for key in _LATENCY_KEYS if not _is_earned(lines, key)}
     for axes, key in zip(panels, _LATENCY_KEYS, strict=True):
         for line, style in zip(lines, styles, strict=True):
             draw_line(axes, line, style, key)
@@ -68,9 +73,12 @@ def latency_figure(run: Run) -> Figured | None:
             draw_limit(axes, limits[key])
         concurrency_axis(axes, _concurrencies(lines), "Requests in flight")
         axes.set_ylabel(BY_KEY[key].heading)
+        if key in unearned:
+            axes.set_facecolor(_UNEARNED_GREY)
     legend_below(figure, lines, styles, [reference_handle("limit of the SLO", "black")] if limits else [])
-    note = "Dotted level: the SLO's limit." if limits else ""
-    return figure, _caption(run, lines, _LATENCY_KEYS, "requests in flight (log2 axis)", note)
+    notes = ["Dotted level: the SLO's limit."] if limits else []
+    notes += [f"Grey panels: a p99 of fewer than {samples_needed(99)} requests, which is no tail."] if unearned else []
+    return figure, _caption(run, lines, _LATENCY_KEYS, "requests in flight (log2 axis)", " ".join(notes))
 
 
 def tradeoff_figure(run: Run) -> Figured | None:
@@ -145,7 +153,25 @@ def floor_figure(run: Run) -> Figured | None:
     )
     legend_below(figure, lines, styles, [bars, reference_handle("floor: a batch of one")])
     note = "Thick bars: mean latency of one offline batch of that size. Dotted level: the floor, a batch of one."
+    note += _doubt_text(run, "latency")
     return figure, _caption(run, lines, [_E2EL], "requests in flight or batch size (log2 axis)", note)
+
+
+def _doubt_text(run: Run, benchmark: str) -> str:
+    """Return ' 2 of 2 repeats of throughput mode are SUSPECT (…).' where a level rests on such; levels have no marks."""
+    measured = [record for record in run.records if record.benchmark == benchmark and record.is_measured]
+    doubted = [record for record in measured if record.verdict is Verdict.SUSPECT]
+    codes = dict.fromkeys(why.code for record in doubted for why in record.reasons if why.severity == "suspect")
+    if not doubted:
+        return ""
+    return f" {len(doubted)} of {len(measured)} repeats of {benchmark} mode are SUSPECT ({', '.join(codes)})."
+
+
+def _is_earned(lines: Sequence[Line], key: str) -> bool:
+    """Return whether every repeat of `lines` has the samples that the percentile of `key` needs."""
+    percentile = percentile_of(key)
+    counts = [int(count) for line in lines for count in line.repeats["completed"].dropna()]
+    return percentile is None or all(is_earned(count, percentile) for count in counts)
 
 
 def _concurrencies(lines: Sequence[Line]) -> set[int]:

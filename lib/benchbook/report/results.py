@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from benchbook.errors import StoreError
+from benchbook.judge.sample import is_earned, percentile_of, sample_count, samples_needed
 from benchbook.judge.spread import number_text, plus_minus_text
 from benchbook.records.files import write_text
 from benchbook.records.metrics import BY_KEY, Metric
@@ -44,6 +45,7 @@ _AXIS_HEADINGS = {
     "num_prompts": "Prompts",
     "request_rate_rps": "Rate (req/s)",
 }
+_MARKS = {"VALID": "● ", "SUSPECT": "○ ", "INVALID": "✕ "}
 _TITLES = {
     "serve": "Serving (vllm bench serve)",
     "latency": "Latency of one batch (vllm bench latency)",
@@ -53,7 +55,7 @@ _TITLES = {
 
 
 def results_html(run: Run) -> Html:
-    """Return one table a benchmark: a row a case with mean ± one standard deviation, verdicts and notebooks."""
+    """Return one table a benchmark: a row a case with its verdicts, mean ± one standard deviation, and notebooks."""
     cases = case_table(run.table)
     by_case: dict[str, list[Record]] = {}
     for record in run.records:
@@ -102,13 +104,14 @@ def cut_note(total: int, what: str, where: str = TABLE_FILE) -> Html:
 def _benchmark_html(run: Run, cases: pd.DataFrame, records: Mapping[str, Sequence[Record]], benchmark: str) -> Html:
     metrics = [BY_KEY[key] for key in COLUMNS[benchmark] if cases[f"{key}_mean"].notna().any()]
     axes = _axes(cases, workload_columns(run.table))
-    headings: list[str] = [*axes, *map(_heading, metrics), "Repeats", "Notebooks"]
+    headings: list[str] = ["Verdict", *axes, *map(_heading, metrics), "Notebooks"]
     rows = []
     for case in cases.head(MAX_ROWS).to_dict("records"):
         settings = [_axis_text(case, axis) for axis in axes.values()]
-        values = [_value_text(case, metric) for metric in metrics]
-        rows.append([*settings, *values, _counts_text(run, case), _notebook_links(run, records[case["case_id"]])])
-    numeric = [index for index, heading in enumerate(headings[:-2]) if heading not in (_LAUNCH, _LENGTHS_HEADING)]
+        values = [_value_html(case, metric, benchmark) for metric in metrics]
+        rows.append([_counts_text(run, case), *settings, *values, _notebook_links(run, records[case["case_id"]])])
+    texts = ("Verdict", _LAUNCH, _LENGTHS_HEADING)
+    numeric = [index for index, heading in enumerate(headings[:-1]) if heading not in texts]
     return join(
         [element("h3", _TITLES[benchmark]), table(headings, rows, numeric, "results"), cut_note(len(cases), "cases")]
     )
@@ -129,6 +132,18 @@ def _axis_text(case: Mapping[str, Any], columns: tuple[str, ...]) -> str:
     return " / ".join(value_text(None if pd.isna(case[column]) else case[column]) for column in columns)
 
 
+def _value_html(case: Mapping[str, Any], metric: Metric, benchmark: str) -> Html:
+    """Return the value; a percentile that its samples have not earned is greyed, and says why when pointed at."""
+    shown, percentile = text(_value_text(case, metric)), percentile_of(metric.key)
+    counts = {"completed": case.get("completed_mean"), "num_iters": case.get("num_iters")}
+    known = {key: value for key, value in counts.items() if not pd.isna(value)}
+    count = sample_count(benchmark, known, known)
+    if percentile is None or not count or is_earned(count, percentile):
+        return shown
+    why = f"not earned: {count} samples, p{percentile} needs {samples_needed(percentile)}"
+    return Html(f'<span class="unearned" title="{text(why)}">{shown}</span>')
+
+
 def _value_text(case: Mapping[str, Any], metric: Metric) -> str:
     """Return 'mean ± standard deviation'; a count that never differs as the whole number it is."""
     mean, stdev = case[f"{metric.key}_mean"], case[f"{metric.key}_stdev"]
@@ -144,7 +159,7 @@ def _heading(metric: Metric) -> Html:
 
 
 def _counts_text(run: Run, case: Mapping[str, Any]) -> str:
-    """Return '2 VALID', or '1 VALID, 1 SUSPECT, 1 failed, 1 missing'."""
+    """Return '● 2 VALID', or '● 1 VALID, ○ 1 SUSPECT, 1 failed, 1 missing'; the marks are those of the figures."""
     counts = (
         (case["valid"], "VALID"),
         (case["suspect"], "SUSPECT"),
@@ -152,7 +167,7 @@ def _counts_text(run: Run, case: Mapping[str, Any]) -> str:
         (case["not_measured"], "failed"),
         (run.missing.get(case["case_id"], 0), "missing"),
     )
-    return ", ".join(f"{number} {name}" for number, name in counts if number)
+    return ", ".join(f"{_MARKS.get(name, '')}{number} {name}" for number, name in counts if number)
 
 
 def _notebook_links(run: Run, records: Sequence[Record]) -> Html:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from benchbook.errors import ExperimentError
+from benchbook.judge.group import judged_together
 from benchbook.judge.spread import Spread
 from benchbook.records.record import Record, Verdict
 from benchbook.records.store import RUN_FILE, Store, case_key
@@ -22,7 +23,10 @@ from benchbook.report.table import tidy_table
 
 @dataclass(frozen=True)
 class Run:
-    """One run's folder, read once. Records that belong to no case of the plan are counted and left out."""
+    """One run's folder, read once. Records that belong to no case of the plan are counted and left out.
+
+    `records` are judged together: what repeats, launches and modes say against each other is among their reasons.
+    """
 
     run_dir: Path
     header: Mapping[str, Any]
@@ -128,7 +132,7 @@ def load_run(run_dir: str | Path) -> Run:
         ((place, record) for place, record in by_place if place is not None),
         key=lambda item: (item[0], item[1].identity.repeat),
     )
-    return Run(folder, header, tuple(record for _, record in kept), len(records) - len(kept))
+    return Run(folder, header, judged_together(record for _, record in kept), len(records) - len(kept))
 
 
 def _key(record: Record) -> str:

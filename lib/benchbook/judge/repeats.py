@@ -1,0 +1,108 @@
+"""Checks over the repeats of one case: do they agree, drift, or leave one out?
+
+Each check takes the measured repeats in the order of measuring and yields (record, reason).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+
+from benchbook.judge.catalogue import reason
+from benchbook.judge.evidence import Finding
+from benchbook.judge.spread import number_text
+from benchbook.records.metrics import BY_KEY
+from benchbook.records.record import Record
+
+MAX_RELATIVE_STDEV = 0.30
+TREND_REPEATS, TREND_P, MIN_DRIFT = 5, 0.02, 0.10
+OUTLIER_REPEATS, OUTLIER_DEVIATIONS, MIN_OUTLIER = 4, 5.0, 0.15
+MAD_TO_STDEV = 1.4826  # of a normal distribution
+HEADLINES: Mapping[str, tuple[str, ...]] = {  # what repeats of a benchmark are compared by
+    "serve": ("output_throughput_tok_s", "median_e2el_ms"),
+    "latency": ("avg_batch_latency_s",),
+    "throughput": ("output_throughput_tok_s",),
+}
+
+
+def repeats_disagree(records: Sequence[Record]) -> Iterator[Finding]:
+    """Suspect every repeat of a case whose headline varies by more than 30 % of its mean."""
+    for key, values in _headlines(records):
+        if len(values) < 2:
+            continue
+        mean, stdev = statistics.fmean(values), statistics.stdev(values)
+        if stdev > MAX_RELATIVE_STDEV * mean:
+            found = reason(
+                "repeats_disagree",
+                f"{BY_KEY[key].heading}: {_listed(values)}; standard deviation {stdev / mean:.0%} of the mean",
+            )
+            return (yield from ((record, found) for record in records))
+    return None
+
+
+def repeats_trend(records: Sequence[Record]) -> Iterator[Finding]:
+    """Suspect every repeat of a case whose headline rises or falls over the rounds (exact Mann-Kendall test)."""
+    for key, values in _headlines(records):
+        if len(values) < TREND_REPEATS:
+            continue
+        probability, drift = mann_kendall_p(values), _drift(values)
+        if probability < TREND_P and abs(drift) > MIN_DRIFT:
+            found = reason(
+                "repeats_trend",
+                f"{BY_KEY[key].heading} over the rounds: {_listed(values)}; drift {drift:+.0%}, p {probability:.3f}",
+            )
+            return (yield from ((record, found) for record in records))
+    return None
+
+
+def repeat_outlier(records: Sequence[Record]) -> Iterator[Finding]:
+    """Suspect a repeat whose headline lies far outside the others of its case."""
+    for key, values in _headlines(records):
+        if len(values) < OUTLIER_REPEATS:
+            continue
+        middle = statistics.median(values)
+        spread = MAD_TO_STDEV * statistics.median(abs(value - middle) for value in values)
+        for record, value in zip(records, values, strict=True):
+            if abs(value - middle) > max(OUTLIER_DEVIATIONS * spread, MIN_OUTLIER * middle):
+                yield (
+                    record,
+                    reason(
+                        "repeat_outlier",
+                        f"{BY_KEY[key].heading} {number_text(value)}, the median of {len(values)} repeats is "
+                        f"{number_text(middle)}",
+                    ),
+                )
+
+
+def mann_kendall_p(values: Sequence[float]) -> float:
+    """Return the two-sided p of the Mann-Kendall test for a trend, exact by counting permutations by inversions."""
+    count = len(values)
+    rises = sum(values[i] < values[j] for i in range(count) for j in range(i + 1, count))
+    falls = sum(values[i] > values[j] for i in range(count) for j in range(i + 1, count))
+    ways = [1]  # ways[k]: permutations of the first n values with k inversions
+    for size in range(2, count + 1):
+        ways = [sum(ways[max(0, k - size + 1) : k + 1]) for k in range(len(ways) + size - 1)]
+    rarer = sum(ways[: min(rises, falls) + 1])
+    return min(1.0, 2 * rarer / math.factorial(count))
+
+
+def _headlines(records: Sequence[Record]) -> Iterator[tuple[str, list[float]]]:
+    """Yield the headline metrics that all of `records` have, with their values."""
+    for key in HEADLINES.get(records[0].benchmark, ()):
+        values = [record.values.get(key) for record in records]
+        if all(values):
+            yield key, [float(value) for value in values]
+
+
+def _drift(values: Sequence[float]) -> float:
+    """Return the change from first to last by the median of all slopes (Theil-Sen), as a share of the median."""
+    slopes = [(values[j] - values[i]) / (j - i) for i in range(len(values)) for j in range(i + 1, len(values))]
+    return statistics.median(slopes) * (len(values) - 1) / statistics.median(values)
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(number_text(value) for value in values[:8]) + (" …" if len(values) > 8 else "")
+
+
+CHECKS = (repeats_disagree, repeats_trend, repeat_outlier)

@@ -1,0 +1,106 @@
+"""Checks over starts of hosts: did the repeats of a case, and the arms of a comparison, run on the same kind of host?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from benchbook.judge.catalogue import reason
+from benchbook.judge.evidence import Finding
+from benchbook.records.record import Record
+
+KV_SLACK_REPEATS, KV_SLACK_LAUNCHES = 0.02, 0.10
+_OF_ONE_START = {"--port", "--host", "--served-model-name", "--socket"}  # flags whose values differ from start to start
+_KV_SETTINGS = (  # what is asked of the size of the KV cache
+    "gpu_memory_utilization",
+    "kv_cache_memory_bytes",
+    "num_gpu_blocks_override",
+    "kv_cache_dtype",
+    "dtype",
+    "quantization",
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "max_num_batched_tokens",
+    "max_model_len",
+    "VLLM_CPU_KVCACHE_SPACE",
+)
+
+
+def host_restarted(records: Sequence[Record]) -> Iterator[Finding]:
+    """Note that a case was measured on several starts of its host."""
+    starts = sorted({record.host["ready_utc"] for record in records if record.host.get("ready_utc")})
+    if len(starts) > 1:
+        found = reason("host_restarted", f"{len(starts)} starts, ready at {' and '.join(starts[:3])}")
+        yield from ((record, found) for record in records)
+
+
+def host_differs(records: Sequence[Record]) -> Iterator[Finding]:
+    """Suspect a case whose repeats ran on hosts of different version, command, backend, or KV capacity."""
+    for what, read in _HOST_FACTS.items():
+        seen = {str(value): value for record in records if (value := read(record.host)) is not None}
+        if len(seen) > 1 and not _are_near(list(seen.values()), KV_SLACK_REPEATS):
+            found = reason("host_differs", f"{what}: {' and '.join(text[:200] for text in list(seen)[:3])}")
+            return (yield from ((record, found) for record in records))
+    return None
+
+
+def kv_capacity_differs(records: Sequence[Record]) -> Iterator[Finding]:
+    """Suspect launches that ask for the same memory and got different KV capacities."""
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        if _kv_tokens(record.host):
+            key = (record.host.get("kind"), record.host.get("model"), *_kv_settings(record.host))
+            groups.setdefault(key, []).append(record)
+    for group in groups.values():
+        by_launch = {record.identity.launch: _kv_tokens(record.host) for record in group}
+        if len(by_launch) < 2 or _are_near(list(by_launch.values()), KV_SLACK_LAUNCHES):
+            continue
+        said = ", ".join(f"{launch} {tokens:,}" for launch, tokens in sorted(by_launch.items()))
+        found = reason("kv_capacity_differs", f"KV cache in tokens by launch: {said}; the same memory was asked for")
+        yield from ((record, found) for record in group)
+
+
+def _kv_tokens(host: Mapping[str, Any]) -> int | None:
+    return (host.get("facts") or {}).get("kv_cache_tokens")
+
+
+def _kv_settings(host: Mapping[str, Any]) -> list[Any]:
+    """Return the values of the flags and variables that decide how large the KV cache is to be."""
+    argv, env = list(host.get("argv") or ()), host.get("env") or {}
+    flags = {word.lstrip("-").replace("-", "_"): value for word, value in zip(argv, [*argv[1:], ""])}
+    return [flags.get(name, env.get(name)) for name in _KV_SETTINGS]
+
+
+def _command(host: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the host's command without what every start has of its own: port, names, socket."""
+    argv = host.get("argv")
+    if not argv:
+        return None
+    kept, flag = [], ""
+    for word in argv:
+        flag = word if word.startswith("--") else flag
+        if flag not in _OF_ONE_START:
+            kept.append(word)
+    return tuple(kept)
+
+
+def _are_near(values: Sequence[Any], slack: float) -> bool:
+    """Return whether all `values` are numbers within `slack` of the largest."""
+    numbers = [value for value in values if isinstance(value, int | float)]
+    return len(numbers) == len(values) and max(numbers) - min(numbers) <= slack * max(numbers)
+
+
+def _fact(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda host: (host.get("facts") or {}).get(name)
+
+
+_HOST_FACTS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "vLLM": lambda host: host.get("version"),
+    "command": _command,
+    "attention backend": _fact("attention_backend"),
+    "MoE backend": _fact("moe_backend"),
+    "dtype": _fact("dtype"),
+    "KV cache (tokens)": _kv_tokens,
+}
+
+CASE_CHECKS = (host_restarted, host_differs)

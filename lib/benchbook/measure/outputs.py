@@ -1,0 +1,46 @@
+"""What a server answers: a short hash of its greedy answer to each of 32 fixed prompts.
+
+Launches that claim to differ in speed only must answer alike. The prompts go one after another: in a batch, rounding
+would depend on who else is in it. On the tiny model it takes about a second; only runs that compare launches pay it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from benchbook.errors import Cause, MeasureError
+from benchbook.measure.servers import AnyServer
+
+NUM_PROMPTS, OUTPUT_TOKENS = 32, 8
+TIMEOUT_S = 60.0
+_WORDS = (
+    "the of and to in is that for it as was with be by on not he his but at are this have from or had an they "
+    "which you one were her all she there"
+).split()
+
+
+def fixed_prompts() -> list[str]:
+    """Return the 32 prompts: plain English words, the same ones for ever."""
+    return [" ".join(_WORDS[(start + step * step) % len(_WORDS)] for step in range(8)) for start in range(NUM_PROMPTS)]
+
+
+def greedy_outputs(server: AnyServer) -> list[str]:
+    """Return eight hex digits of the hash of each answer, in the order of the prompts. Raises MeasureError."""
+    import requests
+
+    headers = {"Authorization": f"Bearer {server.api_key}"} if server.api_key else {}
+    outputs = []
+    with requests.Session() as session:
+        for prompt in fixed_prompts():
+            body = {"model": server.served_name, "prompt": prompt, "max_tokens": OUTPUT_TOKENS, "temperature": 0.0}
+            try:
+                answer = session.post(
+                    f"{server.base_url}/v1/completions", json=body, headers=headers, timeout=TIMEOUT_S
+                )
+                answer.raise_for_status()
+                text = answer.json()["choices"][0]["text"]
+            except (requests.RequestException, ValueError, KeyError) as error:
+                cause = Cause("request_failed", f"{type(error).__name__}: {error}", "see the server's log")
+                raise MeasureError(f"a fixed prompt was not answered: {cause.evidence}", cause) from error
+            outputs.append(hashlib.sha256(text.encode()).hexdigest()[:8])
+    return outputs

@@ -1,0 +1,65 @@
+"""Published figures: numbers of others, kept as data with their source and never among what was measured here.
+
+They lie in results/published/*.json, a folder that holds no run: nothing that lists, loads or averages runs finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchbook.errors import StoreError
+from benchbook.records.files import read_json
+from benchbook.records.metrics import BY_KEY
+from benchbook.records.record import Identity, Outcome, Record, Verdict
+
+WAY = "published"  # how the numbers came here; a record of ours says "warm" or "command line"
+
+
+@dataclass(frozen=True)
+class Published:
+    """One publication: its source, its figures as records, and what had to be assumed for each."""
+
+    name: str
+    source: Mapping[str, Any]
+    records: tuple[Record, ...]
+    assumed: tuple[str, ...]  # beside `records`, '' where nothing was
+
+
+def load_published(path: Path) -> Published:
+    """Return the figures in `path`; raise StoreError for a file that is cut or names a metric that there is not."""
+    content = read_json(path)
+    try:
+        name, rows = content["name"], content["records"]
+        records = tuple(_record(name, content["source"], row) for row in rows)
+        return Published(name, content["source"], records, tuple(row.get("assumed", "") for row in rows))
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} is not a file of published figures: {error!r}") from error
+
+
+def all_published(folder: Path | None = None) -> list[Published]:
+    """Return what lies in `folder`, by default results/published of the checkout; [] where there is none."""
+    place = folder or Path(__file__).resolve().parents[3] / "results" / "published"
+    return [load_published(path) for path in sorted(place.glob("*.json"))]
+
+
+def _record(name: str, source: Mapping[str, Any], row: Mapping[str, Any]) -> Record:
+    unknown = sorted(set(row["values"]) - set(BY_KEY))
+    if unknown:
+        raise ValueError(f"unknown metric {unknown[0]!r}")
+    return Record(
+        identity=Identity(experiment=f"published/{name}", launch=name, case_id=f"{name},{row['benchmark']}"),
+        benchmark=row["benchmark"],
+        workload=dict(row["workload"]),
+        outcome=Outcome.MEASURED,
+        values=dict(row["values"]),
+        verdict=Verdict.VALID,  # until the checks have seen it
+        started_utc=source["published"],
+        ended_utc=source["published"],
+        started_monotonic_s=0.0,
+        ended_monotonic_s=0.0,
+        way=WAY,
+        host={"kind": "server" if row["benchmark"] == "serve" else "engine", "model": source["model"]},
+    )

@@ -1,0 +1,76 @@
+"""Published figures beside a run's own, where the workload is the same: each with its source and its own verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchbook.judge.group import judged_alone_and_together
+from benchbook.judge.spread import number_text, plus_minus_text
+from benchbook.records.metrics import BY_KEY
+from benchbook.records.published import Published, all_published
+from benchbook.records.record import Record
+from benchbook.report.markup import Html, bullets, element, join, table
+from benchbook.report.results import COLUMNS
+from benchbook.report.run import Run
+from benchbook.report.table import case_table, plain_rows
+
+_SAME = {  # what must agree before two numbers stand side by side
+    "serve": ("input_len_tokens", "output_len_tokens", "max_concurrency", "request_rate_rps"),
+    "latency": ("input_len_tokens", "output_len_tokens", "batch_size"),
+    "throughput": ("input_len_tokens", "output_len_tokens"),
+}
+
+
+def published_html(run: Run, folder: Path | None = None) -> Html:
+    """Return a table a publication whose workload the run shares, with what the checks say of it; else nothing."""
+    cases = plain_rows(case_table(run.table))
+    parts = [part for published in all_published(folder) if (part := _publication_html(published, cases))]
+    return join([element("h2", "Published figures of the same workload"), *parts]) if parts else Html("")
+
+
+def _publication_html(published: Published, cases: Sequence[Mapping[str, Any]]) -> Html:
+    judged = judged_alone_and_together(published.records)
+    rows, said = [], []
+    for record, assumed in zip(judged, published.assumed, strict=True):
+        matching = [case for case in cases if _is_same(record, case)]
+        if not matching:
+            continue
+        rows += [row for case in matching for row in _rows(record, case)]
+        said += [f"{record.benchmark}: {why.severity}, {why.code}: {why.evidence}." for why in record.reasons]
+        said += [f"{record.benchmark}: {assumed}."] if assumed else []
+    if not rows:
+        return Html("")
+    source = published.source
+    parts = [
+        element("h3", source["title"]),
+        element("p", f"Published {source['published']}: {source['model']} on {source['hardware']}, {source['engine']}. "
+                     "Not measured here, in no mean and in no figure."),
+        table(("Verdict", "Benchmark", "Metric", "Published", "This run", "Its case"), rows, numeric=[3, 4]),
+        bullets(said),
+    ]  # fmt: skip
+    return join(parts)
+
+
+def _rows(record: Record, case: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Return one row a metric that both have."""
+    keys = [key for key in COLUMNS[record.benchmark] if record.values.get(key) is not None]
+    return [
+        (
+            record.verdict.value,
+            record.benchmark,
+            BY_KEY[key].heading,
+            number_text(float(record.values[key])),
+            plus_minus_text(case[f"{key}_mean"], case[f"{key}_stdev"]),
+            element("code", case["case_id"]),
+        )
+        for key in keys
+        if case.get(f"{key}_mean") is not None
+    ]
+
+
+def _is_same(record: Record, case: Mapping[str, Any]) -> bool:
+    if case["benchmark"] != record.benchmark:
+        return False
+    return all(case.get(key) == record.workload.get(key) for key in _SAME[record.benchmark])

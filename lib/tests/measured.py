@@ -1,0 +1,124 @@
+"""Measurements for the tests of checks: a closed or open loop computed request by request, and what was watched."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from typing import Any
+
+from benchbook.judge.evidence import Measured
+from benchbook.records.metrics import values_from_raw
+
+HOST = {"kind": "server", "model": "m", "facts": {"kv_cache_tokens": 65_536}}
+
+
+def serve(
+    *,
+    cap: int | None = 4,
+    prompts: int = 40,
+    ttft_ms: float = 20.0,
+    itl_ms: float = 2.0,
+    lengths: tuple[int, int] = (128, 64),
+    rate: float | None = None,
+    first_ttft_ms: float | None = None,  # of the first wave
+    last_factor: float = 1.0,  # how much longer the last request takes
+    noise: random.Random | None = None,  # a small busy machine: times vary, and one request in twenty is held up
+    workload: dict[str, Any] | None = None,
+    raw: dict[str, Any] | None = None,
+    host: dict[str, Any] | None = None,
+    conditions: dict[str, Any] | None = None,
+) -> Measured:
+    """Return a sound serving measurement; keywords bend it, `raw` and the others replace keys of what came out."""
+    inputs, outputs = lengths
+    free_s = [0.0] * (cap or prompts)
+    columns: dict[str, list[Any]] = {key: [] for key in ("start_times", "ttfts", "itls", "latencies", "queue_times")}
+    for number in range(prompts):
+        arrival_s = number / rate if rate else 0.0
+        start_s = max(arrival_s, heapq.heappop(free_s))
+        factor = last_factor if number == prompts - 1 else 1.0
+        wave_ms = first_ttft_ms if first_ttft_ms is not None and number < (cap or 1) else ttft_ms
+        gaps = [itl_ms * factor / 1000] * (outputs - 1)
+        if noise:
+            wave_ms *= noise.lognormvariate(0, 0.4)
+            gaps = [gap * noise.lognormvariate(0, 0.5) for gap in gaps]
+            gaps[0] += 0.1 if noise.random() < 0.05 else 0.0
+        latency_s = wave_ms / 1000 + sum(gaps)
+        heapq.heappush(free_s, start_s + latency_s)
+        for key, value in zip(columns, (100 + start_s, wave_ms / 1000, gaps, latency_s, start_s - arrival_s)):
+            columns[key].append(value)
+    duration_s = max(start + latency for start, latency in zip(columns["start_times"], columns["latencies"])) - 100
+    mean_s = sum(columns["latencies"]) / prompts
+    found = {
+        **columns,
+        "completed": prompts,
+        "failed": 0,
+        "duration": duration_s,
+        "total_input_tokens": prompts * inputs,
+        "total_output_tokens": prompts * outputs,
+        "input_lens": [inputs] * prompts,
+        "output_lens": [outputs] * prompts,
+        "errors": [""] * prompts,
+        "request_throughput": prompts / duration_s,
+        "output_throughput": prompts * outputs / duration_s,
+        "mean_e2el_ms": mean_s * 1000,
+        **(raw or {}),
+    }
+    asked = {
+        "input_len_tokens": inputs,
+        "output_len_tokens": outputs,
+        "num_prompts": prompts,
+        "max_concurrency": cap,
+        "request_rate_rps": rate,
+        "burstiness": 1.0,
+        "range_ratio": 0.0,
+        **(workload or {}),
+    }
+    counters = {
+        "vllm:prompt_tokens_total": prompts * inputs,
+        "vllm:generation_tokens_total": prompts * outputs,
+        "vllm:prefix_cache_queries_total": prompts * inputs,
+        "vllm:prefix_cache_hits_total": 0.0,
+        "vllm:num_preemptions_total": 0.0,
+        "vllm:request_success_total{finished_reason=length}": prompts,
+        "vllm:request_success_total{finished_reason=stop}": 0.0,
+    }
+    watched = {
+        "machine": {"cpus": 2, "own_cpu_share": 0.7, "other_cpu_share": 0.03},
+        "limits": {"open_files": 1024, "ports": 28_232},
+        "client": {
+            "cpu_cores": 0.3,
+            "loop_lag_median_ms": 1.2,
+            "chunks_per_s": 900.0,
+            "ceiling_chunks_per_s": 9000.0,
+        },
+        "compile_lines": [],
+        "counters_went_back": [],
+        "kv_usage_max_pct": None,
+        "warmup_prompts": cap or 1,
+        **(conditions or {}),
+    }
+    full_host = {**HOST, **(host or {})}
+    full_host["counters"] = {**counters, **full_host.get("counters", {})}
+    return Measured("serve", asked, values_from_raw("serve", found), found, full_host, watched)
+
+
+def latency(times_s: list[float] | None = None, **workload: Any) -> Measured:
+    """Return a latency-mode measurement of these iterations."""
+    times_s = times_s or [0.2] * 30
+    asked = {
+        "input_len_tokens": 128,
+        "output_len_tokens": 64,
+        "batch_size": 1,
+        "num_iters": len(times_s),
+        "num_iters_warmup": 10,
+        **workload,
+    }
+    raw = {"latencies": times_s, "avg_latency": sum(times_s) / len(times_s)}
+    return Measured("latency", asked, values_from_raw("latency", raw), raw, HOST, {})
+
+
+def throughput(**workload: Any) -> Measured:
+    """Return a sound throughput-mode measurement."""
+    asked = {"input_len_tokens": 128, "output_len_tokens": 64, "num_prompts": 200, **workload}
+    raw = {"num_requests": 200, "printed": {"total_input_tokens": 25_600, "total_output_tokens": 12_800}}
+    return Measured("throughput", asked, values_from_raw("throughput", raw), raw, HOST, {})

@@ -1,0 +1,43 @@
+"""One job: a number that was saved stays, and says so when its notebook raised afterwards."""
+
+import pytest
+
+from benchbook.measure import job as job_module
+from benchbook.measure.job import run_job
+from benchbook.measure.recording import Recording
+from benchbook.plan.cases import Case
+from benchbook.plan.experiment import Limits
+from benchbook.plan.order import Job
+from benchbook.plan.workloads import LatencyWorkload
+from benchbook.records.record import Identity, Outcome, Verdict
+from benchbook.records.store import RECORD_FILE, read_record
+
+WORKLOAD = LatencyWorkload(input_len_tokens=128, output_len_tokens=64, batch_size=1)
+
+
+class Host:
+    facts, parameters, env, warmed = {"kind": "engine"}, {}, {}, {}
+
+    def check_alive(self):
+        pass
+
+
+def run(folder, monkeypatch, error=None):
+    def execute(notebook, output, parameters, env):
+        raw = {"latencies": [0.2] * 30, "avg_latency": 0.2}
+        Recording(WORKLOAD, folder / RECORD_FILE).finish(raw, host={}, way="test")
+        if error:
+            raise error
+
+    monkeypatch.setattr(job_module, "execute", execute)
+    job = Job(Case("a", WORKLOAD), 0, "engine", 1)
+    return run_job(job, Host(), folder, Identity(), Limits())
+
+
+@pytest.mark.parametrize("error", [None, ValueError("the figure could not be drawn")])
+def test_a_notebook_that_raises_after_saving_leaves_a_suspect_number(tmp_path, monkeypatch, error):
+    record = run(tmp_path, monkeypatch, error)
+    assert record.outcome is Outcome.MEASURED and record.values["avg_batch_latency_s"] == 0.2
+    assert ("notebook_raised" in [why.code for why in record.reasons]) is (error is not None)
+    assert record.verdict is (Verdict.SUSPECT if error else Verdict.VALID)
+    assert read_record(tmp_path / RECORD_FILE) == record

@@ -1,0 +1,135 @@
+"""What is watched while measuring: log lines, counters, processors, limits, and the client's meter."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from benchbook.hosts import load, registry
+from benchbook.hosts.scrape import went_back
+from benchbook.measure.ceiling import measured_ceiling
+from benchbook.measure.client_meter import client_facts, meter_path, metered
+from benchbook.measure.conditions import Watched, limits, log_facts
+from benchbook.measure.outputs import NUM_PROMPTS, fixed_prompts, greedy_outputs
+
+SPIN = "import time\nend = time.monotonic() + {s}\nwhile time.monotonic() < end: pass"
+
+
+def test_counters_that_went_back_are_named():
+    before = {"vllm:prompt_tokens_total": 10.0, "vllm:num_requests_running": 3.0, "vllm:num_preemptions_total": 1.0}
+    after = {"vllm:prompt_tokens_total": 4.0, "vllm:num_requests_running": 0.0, "vllm:num_preemptions_total": 1.0}
+    assert went_back(before, after) == ["vllm:prompt_tokens_total"]
+    assert went_back(before, {**before, "vllm:prompt_tokens_total": 11.0}) == []
+
+
+def test_the_log_of_a_window_tells_of_compiling_and_of_the_kv_cache():
+    text = "\n".join(
+        [
+            "Avg generation throughput: 3 tokens/s, Running: 8, Waiting: 0 reqs, GPU KV cache usage: 12.5%, Prefix",
+            "WARNING Triton kernel JIT compilation during inference: _fwd.",
+            "Avg generation throughput: 3 tokens/s, Running: 8, Waiting: 4 reqs, GPU KV cache usage: 99.4%, Prefix",
+        ]
+    )
+    facts = log_facts(text)
+    assert facts["kv_usage_max_pct"] == 99.4 and len(facts["compile_lines"]) == 1
+    assert log_facts("INFO nothing") == {"compile_lines": [], "kv_usage_max_pct": None}
+
+
+def test_own_work_and_that_of_others_are_told_apart():
+    """Two busy children: one is ours by descent, the other is asked for as if it were not."""
+    before = load.look([])
+    child = subprocess.Popen([sys.executable, "-S", "-c", SPIN.format(s=0.2)])
+    child.wait()
+    stranger = load.shares(before, load.look([]))
+    assert stranger["own_cpu_share"] == 0.0 and stranger["other_cpu_share"] > 0.05
+    import os
+
+    before = load.look([os.getpid()])
+    child = subprocess.Popen([sys.executable, "-S", "-c", SPIN.format(s=0.2)])
+    child.wait()
+    own = load.shares(before, load.look([os.getpid()]))
+    assert own["own_cpu_share"] > 0.05 and own["other_cpu_share"] < 1
+
+
+def test_a_server_that_somebody_else_started_is_no_other_load(fake_server):
+    with fake_server() as server:
+        from_registry = load.server_pids(server.base_url)
+        assert server.pid in load.processes.descendants(from_registry[0])
+        registry.remove_entry(registry.live_hosts()[0].host_id)  # as if it were not ours
+        assert load.server_pids(server.base_url) == [server.pid]
+    assert load.server_pids("https://example.org/v1") == []
+
+
+def test_limits_are_those_of_this_machine():
+    found = limits()
+    assert found["open_files"] > 0 and found["ports"] > 0
+
+
+def test_a_server_is_watched_from_its_log_and_counters(fake_server, complete):
+    line = "Triton kernel JIT compilation during inference: _fwd."
+    with fake_server(stall_at_request=2, stall_log=line) as server:
+        complete(server)
+        with Watched(server) as watched:
+            complete(server)
+        assert line in watched.facts["compile_lines"][0]
+        assert watched.counters["vllm:generation_tokens_total"] == 4
+        assert watched.facts["counters_went_back"] == []
+        with Watched(server) as watched:
+            complete(server)
+        assert watched.facts["compile_lines"] == []
+
+
+def test_the_meter_sees_a_loop_that_is_held_up(tmp_path):
+    async def hold_up(seconds):
+        for _ in range(3):
+            time.sleep(seconds)
+            await asyncio.sleep(0.11)
+        return "result"
+
+    path = meter_path(tmp_path / "bench.log")
+    for seconds, is_late in ((0.0, False), (0.15, True)):
+        with metered(path, 1000.0):
+            start_s = time.perf_counter()
+            assert asyncio.run(hold_up(seconds)) == "result"
+            latency_s = time.perf_counter() - start_s
+        facts = client_facts(path, {"start_times": [start_s], "latencies": [latency_s], "itls": [[0.1] * 9]})
+        assert (facts["loop_lag_max_ms"] > 50) is is_late
+        assert facts["ceiling_chunks_per_s"] == 1000.0
+        assert facts["chunks_per_s"] == pytest.approx(10 / latency_s, rel=0.01)
+        assert not path.exists()
+
+
+def test_notes_outside_the_window_do_not_count(tmp_path):
+    path = tmp_path / "bench.client.json"
+    samples = [[1.0, 9.0, 0.0], [5.0, 0.001, 1.0], [6.0, 0.002, 1.5], [9.0, 9.0, 9.0]]
+    path.write_text(json.dumps({"samples": samples, "ceiling_chunks_per_s": None}))
+    facts = client_facts(path, {"start_times": [4.0], "latencies": [3.0], "itls": [[]]})
+    assert facts["cpu_cores"] == 0.5 and facts["loop_lag_max_ms"] == 2.0
+
+
+def test_without_notes_there_are_no_facts(tmp_path):
+    assert client_facts(tmp_path / "none.client.json", {"start_times": [1.0], "latencies": [1.0]}) is None
+
+
+def test_a_client_that_is_not_as_we_know_it_has_no_ceiling(monkeypatch):
+    monkeypatch.setitem(sys.modules, "vllm.benchmarks.lib.endpoint_request_func", None)
+    begun_s = time.monotonic()
+    assert measured_ceiling() is None
+    assert time.monotonic() - begun_s < 3
+
+
+def test_the_fixed_prompts_are_distinct_and_fixed():
+    assert len(set(fixed_prompts())) == NUM_PROMPTS
+    assert fixed_prompts()[0] == "the of in as he had the by"
+
+
+def test_greedy_outputs_depend_on_the_model_and_not_on_the_start(fake_server):
+    seen = []
+    for script in ({}, {"ttft_s": [0.001]}, {"word_step": 2}):
+        with fake_server(**{"ttft_s": [0.0], "itl_s": [0.0], **script}) as server:
+            seen.append(greedy_outputs(server))
+    assert seen[0] == seen[1] and len(seen[0]) == NUM_PROMPTS
+    assert not set(seen[0]) & set(seen[2])
