@@ -8,6 +8,7 @@ from typing import Any
 from benchbook.judge.catalogue import reason
 from benchbook.judge.guards import guard_reasons
 from benchbook.judge.streams import stream_reasons
+from benchbook.judge.telemetry import telemetry_reasons
 from benchbook.records.record import Reason
 
 Raw = Mapping[str, Any]
@@ -16,7 +17,7 @@ Workload = Mapping[str, Any]
 
 def accounting_reasons(benchmark: str, workload: Workload, raw: Raw, host: Mapping[str, Any]) -> tuple[Reason, ...]:
     """Return why this result is not (fully) to be believed; notes are honest remarks that do not lower the verdict."""
-    reasons = [*_CHECKS[benchmark](workload, raw), *guard_reasons(host)]
+    reasons = [*_CHECKS[benchmark](workload, raw), *guard_reasons(host), *telemetry_reasons(host)]
     if host.get("random_weights"):
         reasons.append(reason("random_weights", f"model {host.get('model')!r}"))
     return tuple(reasons)

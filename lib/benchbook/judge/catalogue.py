@@ -67,6 +67,24 @@ CODES = (
         "the model has random weights: speed is that of the pipeline, text means nothing",
         "measure a trained model for claims about one",
     ),
+    Code(
+        "gpu_throttled",
+        "suspect",
+        "the GPU lowered its clocks for heat or by a hardware brake while it was measured",
+        "look at its cooling and power supply; let it cool and measure again",
+    ),
+    Code(
+        "gpu_shared",
+        "suspect",
+        "another process computed on the GPU while it was measured",
+        "end it, or choose another GPU",
+    ),
+    Code(
+        "gpu_power_capped",
+        "note",
+        "the GPU was at its power limit and lowered its clocks to stay there: usual under full load",
+        "compare only with cards of the same power limit",
+    ),
 )
 
 BY_CODE = {code.code: code for code in CODES}

@@ -9,10 +9,13 @@ from typing import Any
 
 from benchbook.hosts.command import private_environment
 from benchbook.hosts.models import resolve_model
+from benchbook.hosts.telemetry import Sampler
 from benchbook.measure.commands import latency_argv, throughput_argv
+from benchbook.measure.hardware import model_config, peaks_before_start
 from benchbook.measure.jobs import run_bench
 from benchbook.measure.recording import Recording
 from benchbook.measure.serve import LIMIT_S, benchmark_failed
+from benchbook.measure.telemetry import keep_telemetry
 from benchbook.plan.workloads import LatencyWorkload, ThroughputWorkload
 from benchbook.records.files import read_json
 from benchbook.records.store import Saved
@@ -81,22 +84,34 @@ def _measure(
         argv = make_argv(files.path, recording.raw_path)
         recording.argv = ["vllm", "bench", *argv]
         env_overrides = {name: str(value) for name, value in (env or {}).items()}
-        run = run_bench(
-            argv,
-            socket_path=engine_socket or None,
-            env={**private_environment(files.needs_download), **env_overrides},
-            on_line=print,
-            log_path=recording.log_path,
-            limit_s=limit_s,
-            seed=seed,
-        )
+        # A loaded engine's peaks came with its case: probing beside it would disturb it, and measure its own load.
+        hardware = {} if engine_socket else {"peaks": peaks_before_start(files.path, env_overrides)}
+        with Sampler(None) as sampler:
+            run = run_bench(
+                argv,
+                socket_path=engine_socket or None,
+                env={**private_environment(files.needs_download), **env_overrides},
+                on_line=print,
+                log_path=recording.log_path,
+                limit_s=limit_s,
+                seed=seed,
+            )
         if run.exit_code != 0:
             raise benchmark_failed(f"vllm bench {workload.benchmark}", run, recording.log_path)
         raw = {
             **read_json(recording.raw_path),
             "printed": printed_figures(recording.log_path.read_text(errors="replace")),
         }
-        host = {"kind": "engine", "model": files.name, "random_weights": files.random_weights, "env": env_overrides}
+        host = {
+            "kind": "engine",
+            "model": files.name,
+            "random_weights": files.random_weights,
+            "env": env_overrides,
+            "argv": argv,
+            "model_config": model_config(files.path),
+            "telemetry": keep_telemetry(recording, sampler, {}),
+            **hardware,
+        }
         return recording.finish(raw, host=host, way=run.way, seed=seed)
 
 

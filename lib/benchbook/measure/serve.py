@@ -8,11 +8,13 @@ from typing import Any
 
 from benchbook.errors import Cause, MeasureError
 from benchbook.hosts.scrape import counter_delta, parse_metrics
+from benchbook.hosts.telemetry import Sampler
 from benchbook.hosts.watch import StallWatch
 from benchbook.measure.commands import serve_argv
 from benchbook.measure.jobs import BenchRun, run_bench
 from benchbook.measure.recording import Recording
 from benchbook.measure.servers import AnyServer, host_facts, model_card, silence_is_death
+from benchbook.measure.telemetry import keep_telemetry
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.files import read_json
 from benchbook.records.fingerprint import digest
@@ -28,6 +30,9 @@ _COUNTERS = (
     "vllm:prefix_cache_hits_total",
     "vllm:num_preemptions_total",
     "vllm:request_success_total",
+    "vllm:estimated_flops_per_gpu_total",
+    "vllm:estimated_read_bytes_per_gpu_total",
+    "vllm:estimated_write_bytes_per_gpu_total",
 )
 
 
@@ -53,13 +58,14 @@ def bench_serve(
         argv = _argv(server, workload, seed, recording.raw_path)
         recording.argv = ["vllm", "bench", *argv]
         before = parse_metrics(server.metrics_text())
-        run = _run(server, argv, recording.log_path, client_socket, limit_s, stall_limit_s)
+        with Sampler(server.base_url, api_key=server.api_key) as sampler:
+            run = _run(server, argv, recording.log_path, client_socket, limit_s, stall_limit_s)
         delta = counter_delta(before, parse_metrics(server.metrics_text()))
         raw = read_json(recording.raw_path)
         counters = {name: value for name, value in delta.items() if name.startswith(_COUNTERS)}
         return recording.finish(
             raw,
-            host={**host_facts(server), "counters": counters},
+            host={**host_facts(server), "counters": counters, "telemetry": keep_telemetry(recording, sampler, raw)},
             way=run.way,
             seed=seed,
             request_set_sha256=_request_set(server, workload, seed, raw),

@@ -11,9 +11,12 @@ from benchbook.judge.accounting import accounting_rows
 from benchbook.records.metrics import metrics_for
 from benchbook.records.record import Record
 from benchbook.records.store import Saved
+from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
 from benchbook.report import markup
 from benchbook.report.case_figures import FIGURES
 from benchbook.report.case_readings import READINGS
+from benchbook.report.limits import limit_sentences
+from benchbook.report.timeline import absent_text, timeline_figure
 
 
 def verdict_table(saved: Saved) -> None:
@@ -48,6 +51,20 @@ def case_figure(saved: Saved) -> None:
     """Display the one figure of this kind of measurement, with a caption that names axes, units and settings."""
     figure, caption = FIGURES[saved.record.benchmark](saved.record, saved.raw())
     markup.captioned(figure, caption)
+
+
+def case_timeline(saved: Saved) -> None:
+    """Display what server and GPU did while the case was measured, and say what could not be sampled."""
+    path, summary = saved.path.with_name(TELEMETRY_FILE), saved.record.host.get("telemetry") or {}
+    drawn = timeline_figure(saved.record, read_telemetry(path), saved.raw()) if path.is_file() else None
+    if drawn is not None:
+        markup.captioned(*drawn)
+    markup.show(markup.bullets(absent_text(summary)))
+
+
+def case_limits(saved: Saved) -> None:
+    """Display how far the number is from what the hardware allows, and what binds it."""
+    markup.show(markup.bullets(limit_sentences(saved.record)))
 
 
 def case_reading(saved: Saved) -> None:

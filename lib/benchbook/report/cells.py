@@ -9,7 +9,20 @@ from benchbook.report import figures, reading
 from benchbook.report.answer import answer, caveats, threats
 from benchbook.report.conditions import provenance_html, setup_html, subtitle
 from benchbook.report.failures import failures_html, reasons_html
-from benchbook.report.markup import Html, bullets, captioned, element, join, paragraphs, show, text
+from benchbook.report.limit_figures import limits_figure, timeline_of
+from benchbook.report.limits import limited_cases, limits_html, limits_reading
+from benchbook.report.markup import (
+    Html,
+    bullets,
+    captioned,
+    element,
+    figure_html,
+    folded,
+    join,
+    paragraphs,
+    show,
+    text,
+)
 from benchbook.report.references import references
 from benchbook.report.results import definitions_html, results_html, save_table_html
 from benchbook.report.run import Run
@@ -73,6 +86,17 @@ def show_tradeoff(run: Run) -> None:
 def show_floor(run: Run) -> None:
     """Display latency under load beside the offline floor, and the readings of floor and ceiling."""
     _show_figure(4, figures.floor_figure(run), references(run), _NO_FLOOR)
+
+
+def show_limits(run: Run) -> None:
+    """Display how far each case is from what the hardware allows, what binds it, and one case over time, folded."""
+    cases, reasons = limited_cases(run)
+    _show_figure(5, limits_figure(run, cases), limits_reading(cases), "no limit is known for a serve case")
+    show(join([limits_html(cases), bullets(reasons)]))
+    drawn = timeline_of(run)
+    if drawn is not None:
+        figure, caption, title = drawn
+        show(folded(title, figure_html(figure, caption)))
 
 
 def show_failures(run: Run) -> None:

@@ -1,0 +1,270 @@
+"""How far from the hardware's limit a run is: one table a benchmark, and sentences, from judge/limits and judge/binding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from benchbook.judge.binding import Binding, binding_of, energy_per_output_token_j
+from benchbook.judge.limits import Limits, NoLimitError, limits_of
+from benchbook.judge.spread import number_text
+from benchbook.records.record import Record, Verdict
+from benchbook.report.lines import LENGTHS, lengths_text
+from benchbook.report.markup import Html, element, join, table
+from benchbook.report.run import Run
+from benchbook.report.table import case_table
+
+MAX_SENTENCES = 6
+_ENERGY = "energy_j_per_output_token"
+_AGREE = (0.5, 2.0)  # our count over vLLM's: two counts of the same work by different rules
+
+
+@dataclass(frozen=True)
+class LimitedCase:
+    """One case with its limits, and its means over the believed repeats (a row of the case table)."""
+
+    record: Record  # the first believed repeat
+    limits: Limits
+    binding: Binding | None
+    means: pd.Series
+
+
+def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
+    """Return the cases whose limits are known, in the plan's order, and why others have none."""
+    means = case_table(run.table).set_index("case_id")
+    found: dict[str, LimitedCase] = {}
+    reasons: dict[str, None] = {}
+    for record in run.records:
+        case_id = record.identity.case_id
+        if case_id in found or not record.is_measured or record.verdict is Verdict.INVALID:
+            continue
+        if record.benchmark == "first_request":
+            continue
+        try:
+            limits = limits_of(record)
+        except NoLimitError as error:
+            reasons[f"{record.identity.launch}, {record.benchmark}: no limit, for {error}."] = None
+            continue
+        found[case_id] = LimitedCase(record, limits, binding_of(record, limits), means.loc[case_id])
+    return list(found.values()), list(reasons)
+
+
+def limits_html(cases: Sequence[LimitedCase]) -> Html:
+    """Return one table a benchmark: floor or ceiling, what was measured, the share reached, what binds."""
+    several_launches = len({case.record.identity.launch for case in cases}) > 1
+    has_energy = any(case.means[f"{_ENERGY}_mean"] > 0 for case in cases)
+    parts = []
+    for benchmark, (title, headings, cells) in _TABLES.items():
+        chosen = [case for case in cases if case.record.benchmark == benchmark]
+        if not chosen:
+            continue
+        first = [*(["Launch"] if several_launches else []), "Tokens in / out"]
+        last = [*(["Energy (J per output token)"] if has_energy else []), "What binds"]
+        rows = [[*_who(case, several_launches), *cells(case), *_ending(case, has_energy)] for case in chosen]
+        numeric = range(len(first), len(first) + len(headings) + has_energy)
+        parts += [element("h3", title), table([*first, *headings, *last], rows, numeric, "results")]
+    return join(parts)
+
+
+def peaks_sentence(limits: Limits) -> str:
+    """Return what the device can do at best, and who says so."""
+    peaks = limits.peaks
+    several = f" of {peaks.devices} devices together" if peaks.devices > 1 else ""
+    return (
+        f"At best{several}: {amount_text(peaks.bandwidth_bytes_s)}B/s of memory bandwidth and "
+        f"{amount_text(limits.flops_s)}FLOP/s; {peaks.source}."
+    )
+
+
+def limit_sentences(record: Record) -> list[str]:
+    """Return the limits of one record in sentences: what a step must do, how far the number is from it, what binds."""
+    try:
+        limits = limits_of(record)
+    except NoLimitError as error:
+        return [f"No limit can be computed: {error}."]
+    said = [_step_sentence(record, limits), counters_sentence(record, limits), energy_sentence(record)]
+    return [sentence for sentence in [*said, peaks_sentence(limits)] if sentence]
+
+
+def limits_reading(cases: Sequence[LimitedCase]) -> list[str]:
+    """Return the peaks, one sentence for the fewest and the most in flight of each line, and the cross-checks."""
+    sentences = list(dict.fromkeys(peaks_sentence(case.limits) for case in cases))[:2]
+    groups: dict[tuple, list[LimitedCase]] = {}
+    for case in cases:
+        workload = case.record.workload
+        key = (case.record.identity.launch, case.record.benchmark, *(workload.get(length) for length in LENGTHS))
+        groups.setdefault(key, []).append(case)
+    ends = [end for group in groups.values() for end in (group[0], group[-1])]
+    ends.sort(key=lambda case: case.record.benchmark != "serve")
+    said = [f"{_where(case)}: {_step_sentence(case.record, case.limits)}" for case in ends]
+    sentences += list(dict.fromkeys(said))[:MAX_SENTENCES]
+    for sentence_of in (counters_sentence, lambda record, _: energy_sentence(record)):
+        found = [(case, sentence_of(case.record, case.limits)) for case in ends]
+        sentences += [f"{_where(case)}: {sentence}" for case, sentence in found if sentence][:1]
+    if any(case.limits.shape.experts for case in cases):
+        sentences.append(
+            "How many experts a step reads is what even routing is expected to need. A router that sends many tokens to "
+            "the same experts, as random weights may, needs fewer: a share above 100 % says so."
+        )
+    return sentences
+
+
+def counters_sentence(record: Record, limits: Limits) -> str:
+    """Return how vLLM's own count of FLOPs and bytes compares with ours for the same requests; '' without its counters."""
+    counters = record.host.get("counters") or {}
+    flops = counters.get("vllm:estimated_flops_per_gpu_total")
+    read = counters.get("vllm:estimated_read_bytes_per_gpu_total")
+    completed = record.values.get("completed")
+    if not flops or not read or not completed:
+        return ""
+    devices = limits.peaks.devices
+    ratios = (completed * limits.request.flops / (flops * devices), completed * limits.request.bytes / (read * devices))
+    verdict = (
+        "the two agree"
+        if all(_AGREE[0] <= ratio <= _AGREE[1] for ratio in ratios)
+        else "the two do not agree: believe the limit only once it is known why"
+    )
+    return (
+        f"vLLM's own counters saw {amount_text(flops * devices)}FLOP and {amount_text(read * devices)}B read; the limit "
+        f"rests on {ratios[0]:.2f} times these FLOPs and {ratios[1]:.2f} times these bytes, so {verdict}."
+    )
+
+
+def energy_sentence(record: Record) -> str:
+    """Return the energy of an output token with its denominator; '' where power was not read around the requests."""
+    energy = energy_per_output_token_j(record)
+    if energy is None:
+        return ""
+    summary = record.host["telemetry"]
+    return (
+        f"The GPU drew {summary['energy_j']:,.0f} J between first send and last token: {number_text(energy)} J for each "
+        f"of {record.values['total_output_tokens']:,} output tokens, the reading of all prompts included."
+    )
+
+
+def amount_text(value: float) -> str:
+    """Return '4.80 T', '13.2 M': three digits and a decimal prefix, the unit to follow."""
+    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{number_text(value / factor)} {prefix}"
+    return f"{number_text(value)} "
+
+
+def share_text(share: float | None) -> str:
+    """Return '67 %', '0.6 %', or an en dash."""
+    if share is None or pd.isna(share):
+        return "–"
+    return f"{share * 100:.0f} %" if share >= 0.1 else f"{share * 100:.1f} %"
+
+
+def _step_sentence(record: Record, limits: Limits) -> str:
+    """Return what binds one record, with the floor beside what was measured."""
+    binding = binding_of(record, limits)
+    if binding is None:
+        return "nothing was measured to compare with the limit."
+    if record.benchmark == "latency":
+        measured, floor = record.values["avg_batch_latency_s"], limits.batch_floor_s
+        fact = f"the floor of a batch is {number_text(floor)} s, it takes {number_text(measured)} s"
+    elif record.benchmark == "serve" and limits.step and record.values.get("median_tpot_ms"):
+        floor_ms, measured_ms = limits.step.floor_s * 1000, record.values["median_tpot_ms"]
+        fact = (
+            f"a step of {limits.batch} must read {amount_text(limits.step.bytes)}B, the floor is "
+            f"{number_text(floor_ms)} ms, the step takes {number_text(measured_ms)} ms (median TPOT)"
+        )
+    else:
+        measured = record.values["output_throughput_tok_s"]
+        fact = f"the ceiling is {number_text(limits.ceiling_tok_s)} output tok/s, {number_text(measured)} are reached"
+    return f"{fact}. What binds is {_named(binding.name)}: {binding.why}."
+
+
+def _named(binding: str) -> str:
+    return binding if binding in ("launch overhead", "KV capacity") else f"the {binding}"
+
+
+def _where(case: LimitedCase) -> str:
+    workload, record = case.record.workload, case.record
+    lengths = lengths_text((workload[LENGTHS[0]], workload[LENGTHS[1]]))
+    load = {
+        "serve": f"{workload.get('max_concurrency')} in flight",
+        "latency": f"a batch of {workload.get('batch_size')}",
+        "throughput": f"{workload.get('num_prompts')} prompts at once",
+    }[record.benchmark]
+    return f"{record.identity.launch}, {lengths}, {load}"
+
+
+def _who(case: LimitedCase, several_launches: bool) -> list[str]:
+    lengths = " / ".join(str(case.record.workload[key]) for key in LENGTHS)
+    return [*([case.record.identity.launch] if several_launches else []), lengths]
+
+
+def _ending(case: LimitedCase, has_energy: bool) -> list[str | None]:
+    energy = [number_text(case.means[f"{_ENERGY}_mean"])] if has_energy else []
+    return [*energy, case.binding.name if case.binding else None]
+
+
+def _pair(first: float | None, second: float | None) -> str:
+    return f"{number_text(first)} / {number_text(second)}" if first is not None else "–"
+
+
+def _serve_cells(case: LimitedCase) -> list[str | int]:
+    step, means = case.limits.step, case.means
+    return [
+        case.record.workload["max_concurrency"],
+        f"{amount_text(step.bytes)}B" if step else "–",
+        _pair(step.floor_s * 1000 if step else None, means["median_tpot_ms_mean"]),
+        share_text(means["tpot_share_of_limit_mean"]),
+        _pair(case.limits.prefill.floor_s * 1000, means["median_ttft_ms_mean"]),
+        share_text(means["ttft_share_of_limit_mean"]),
+        *_throughput_part(case),
+    ]
+
+
+def _latency_cells(case: LimitedCase) -> list[str | int]:
+    means = case.means
+    return [
+        case.record.workload["batch_size"],
+        _pair(case.limits.batch_floor_s, means["avg_batch_latency_s_mean"]),
+        share_text(means["batch_latency_share_of_limit_mean"]),
+    ]
+
+
+def _throughput_cells(case: LimitedCase) -> list[str | int]:
+    return [case.record.workload["num_prompts"], case.limits.batch, *_throughput_part(case)]
+
+
+def _throughput_part(case: LimitedCase) -> list[str]:
+    means = case.means
+    return [
+        _pair(case.limits.ceiling_tok_s, means["output_throughput_tok_s_mean"]),
+        share_text(means["output_throughput_share_of_limit_mean"]),
+    ]
+
+
+_CEILING = ("Output ceiling / measured (tok/s)", "Share")
+_TABLES = {
+    "serve": (
+        "Serving against the limit",
+        (
+            "In flight",
+            "A step reads",
+            "TPOT floor / median (ms)",
+            "Share",
+            "TTFT floor / median (ms)",
+            "Share",
+            *_CEILING,
+        ),
+        _serve_cells,
+    ),
+    "latency": (
+        "One offline batch against the limit",
+        ("Batch size", "Floor / average (s)", "Share"),
+        _latency_cells,
+    ),
+    "throughput": (
+        "Throughput mode against the limit",
+        ("Prompts", "Sequences a step, at most", *_CEILING),
+        _throughput_cells,
+    ),
+}
