@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,6 @@ def _binding() -> ModuleType | None:
     if path is None or not path.is_file():
         return None
     spec = importlib.util.spec_from_file_location("benchbook_nvml_binding", path)
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # it looks itself up there
     spec.loader.exec_module(module)
     return module

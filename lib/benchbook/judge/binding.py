@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchbook.judge.limits import Limits, NoLimitError, limits_of
+from benchbook.judge.spread import percent_text
 from benchbook.records.record import Record
 
 NEAR_SHARE = 0.5  # from here on the hardware is what binds: at most twice as fast were possible
@@ -86,12 +87,12 @@ def binding_of(record: Record, limits: Limits) -> Binding | None:
         return kv
     if share >= NEAR_SHARE:
         bound = (limits.step or limits.prefill).bound if record.benchmark == "latency" else limits.request.bound
-        return Binding(bound, f"{share:.0%} of what its {bound} allows is reached")
+        return Binding(bound, f"{percent_text(share)} of what its {bound} allows is reached")
     in_flight = record.workload.get("max_concurrency")
     held = None if seen.get("mean_running") is None else seen["mean_running"] + (seen.get("mean_waiting") or 0.0)
     if record.benchmark == "serve" and in_flight and held is not None and held < KEPT_FULL_SHARE * in_flight:
         return Binding("client", f"the server held {held:.1f} requests on average where {in_flight} were to be in flight")
-    return Binding("launch overhead", f"{share:.0%} of the limit is reached; the rest is neither reading nor computing")
+    return Binding("launch overhead", f"{percent_text(share)} of the limit is reached; the rest is neither reading nor computing")
 
 
 def energy_per_output_token_j(record: Record) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import EngFormatter, PercentFormatter, StrMethodFormatter
 
 from benchbook.errors import StoreError
 from benchbook.judge.limits import Limits
@@ -22,7 +22,7 @@ from benchbook.report.drawing import (
     styles_of,
 )
 from benchbook.report.figures import Figured
-from benchbook.report.limits import LimitedCase, amount_text
+from benchbook.report.limits import LimitedCase
 from benchbook.report.lines import CONCURRENCY, OUTPUT_THROUGHPUT, lengths_text
 from benchbook.report.run import Run
 from benchbook.report.timeline import timeline_figure
@@ -42,9 +42,13 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
     points: list[tuple[float, float]] = []
     for line, style in zip(lines, styles, strict=True):
         found = [served[case_id] for case_id in line.repeats["case_id"].unique() if case_id in served]
-        line_points = [point for case in found if (point := _point(case)) is not None]
+        found = [case for case in found if _point(case) is not None]
+        line_points = [_point(case) for case in found]
         points += line_points
         roof.plot(*zip(*line_points), color=style.colour, linestyle=style.dash, marker=style.marker, linewidth=1.4)
+        for case, point in ((found[0], line_points[0]), (found[-1], line_points[-1])):
+            number = str(case.record.workload[CONCURRENCY])
+            roof.annotate(number, point, xytext=(5, -11), textcoords="offset points", fontsize=9)
         draw_line(shares, line, style, _SHARE)
     _draw_roofs(roof, [case.limits for case in served.values()], points)
     draw_limit(shares, 1.0)
@@ -56,7 +60,7 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
         "Attained FLOP/s (FLOP/s, higher is better) by FLOP per byte read, both axes logarithmic, with the roofline of the "
         "device as a dotted line: rising where bandwidth binds, level where computing does. Right: output throughput as a "
         "share of its ceiling (%, higher is better) by requests in flight (log2 axis); the dotted level is the limit. "
-        f"Marks left: one a case, mean of its repeats; right: every repeat. {served[next(iter(served))].limits.peaks.source}."
+        f"Marks left: one a case, mean of its repeats, the requests in flight at the ends; right: every repeat. {served[next(iter(served))].limits.peaks.source}."
     )
 
 
@@ -100,7 +104,11 @@ def _draw_roofs(axes: Axes, limits: Sequence[Limits], points: Sequence[tuple[flo
     axes.set_yscale("log")
     axes.set_xlim(low, high)
     axes.set_ylim(min(y for _, y in points) / _ROOM, max(flops_s for _, flops_s in roofs) * _ROOM)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{amount_text(value)}".strip())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.yaxis.set_major_formatter(EngFormatter())
+    slope, level = max(roofs), max(flops_s for _, flops_s in roofs)
+    axes.text(low * 1.3, low * 1.3 * slope[0] * 1.5, "bandwidth", fontsize=9, color="0.35")
+    axes.text(high / 1.1, level * 1.2, "compute", fontsize=9, color="0.35", ha="right")
     axes.set_xlabel("FLOP per byte read")
     axes.set_ylabel("Attained FLOP/s")
 

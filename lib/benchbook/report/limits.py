@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchbook.judge.binding import Binding, binding_of, energy_per_output_token_j
 from benchbook.judge.limits import Limits, NoLimitError, limits_of
-from benchbook.judge.spread import number_text
+from benchbook.judge.spread import number_text, percent_text
 from benchbook.records.record import Record, Verdict
 from benchbook.report.lines import LENGTHS, lengths_text
 from benchbook.report.markup import Html, element, join, table
@@ -152,13 +152,6 @@ def amount_text(value: float) -> str:
     return f"{number_text(value)} "
 
 
-def share_text(share: float | None) -> str:
-    """Return '67 %', '0.6 %', or an en dash."""
-    if share is None or pd.isna(share):
-        return "–"
-    return f"{share * 100:.0f} %" if share >= 0.1 else f"{share * 100:.1f} %"
-
-
 def _step_sentence(record: Record, limits: Limits) -> str:
     """Return what binds one record, with the floor beside what was measured."""
     binding = binding_of(record, limits)
@@ -176,7 +169,18 @@ def _step_sentence(record: Record, limits: Limits) -> str:
     else:
         measured = record.values["output_throughput_tok_s"]
         fact = f"the ceiling is {number_text(limits.ceiling_tok_s)} output tok/s, {number_text(measured)} are reached"
-    return f"{fact}. What binds is {_named(binding.name)}: {binding.why}."
+    return f"{fact}. What binds is {_named(binding.name)}: {binding.why}.{_routing_remark(record, limits)}"
+
+
+def _routing_remark(record: Record, limits: Limits) -> str:
+    """Return what it means that a step was faster than even routing lets it be; '' where it was not."""
+    measured_ms = record.values.get("median_tpot_ms")
+    if not limits.shape.experts or not limits.step or not measured_ms or measured_ms >= limits.step.floor_s * 1000:
+        return ""
+    return (
+        " That is faster than even routing allows, so the router sends tokens to the same experts; were all to take the "
+        f"same, the floor would be {number_text(limits.surest_step.floor_s * 1000)} ms."
+    )
 
 
 def _named(binding: str) -> str:
@@ -214,9 +218,9 @@ def _serve_cells(case: LimitedCase) -> list[str | int]:
         case.record.workload["max_concurrency"],
         f"{amount_text(step.bytes)}B" if step else "–",
         _pair(step.floor_s * 1000 if step else None, means["median_tpot_ms_mean"]),
-        share_text(means["tpot_share_of_limit_mean"]),
+        percent_text(means["tpot_share_of_limit_mean"]),
         _pair(case.limits.prefill.floor_s * 1000, means["median_ttft_ms_mean"]),
-        share_text(means["ttft_share_of_limit_mean"]),
+        percent_text(means["ttft_share_of_limit_mean"]),
         *_throughput_part(case),
     ]
 
@@ -226,7 +230,7 @@ def _latency_cells(case: LimitedCase) -> list[str | int]:
     return [
         case.record.workload["batch_size"],
         _pair(case.limits.batch_floor_s, means["avg_batch_latency_s_mean"]),
-        share_text(means["batch_latency_share_of_limit_mean"]),
+        percent_text(means["batch_latency_share_of_limit_mean"]),
     ]
 
 
@@ -238,7 +242,7 @@ def _throughput_part(case: LimitedCase) -> list[str]:
     means = case.means
     return [
         _pair(case.limits.ceiling_tok_s, means["output_throughput_tok_s_mean"]),
-        share_text(means["output_throughput_share_of_limit_mean"]),
+        percent_text(means["output_throughput_share_of_limit_mean"]),
     ]
 
 

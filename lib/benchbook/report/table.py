@@ -60,7 +60,7 @@ def case_table(table: pd.DataFrame) -> pd.DataFrame:
     means, stdevs = grouped_values.mean().add_suffix("_mean"), grouped_values.std(ddof=1).add_suffix("_stdev")
     workload = groups[workload_columns(table)].first()
     parts = [workload, groups.size().rename("repeats"), counts, means, stdevs]
-    return pd.concat(parts, axis="columns").reset_index()
+    return pd.concat(parts, axis="columns").copy().reset_index()  # copied into few blocks, which pandas asks for
 
 
 def believed(table: pd.DataFrame) -> pd.DataFrame:
