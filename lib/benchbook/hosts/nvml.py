@@ -1,7 +1,7 @@
 """What the NVIDIA driver tells of its GPUs while they work, through NVML.
 
-The binding is the one that vLLM brings along, loaded from its file: importing vLLM for it would cost seconds. A value that
-a card does not have is None. AMD's cards are not read: `open_nvml` says so, and nothing stands in for them.
+The binding is the one that vLLM brings along, loaded from its file: importing vLLM for it would cost seconds. A value
+that a card does not have is None. AMD's cards are not read: `open_nvml` says so, and nothing stands in for them.
 """
 
 from __future__ import annotations

@@ -51,11 +51,13 @@ def data_sheet(device_name: str) -> dict[str, Any] | None:
     return None
 
 
-def device_peaks(gpu_name: str | None, weight_bytes: int | None, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+def device_peaks(
+    gpu_name: str | None, weight_bytes: int | None, env: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return {'bandwidth_gb_s', 'tflops': {format: ...}, 'source', ...} of the GPU of that name, or of the CPU.
 
-    What is in no table is probed: call it before a host starts, while nothing else runs. A model's weights that fit into
-    a cache are read from there, so the memory that the probe reads is as large as they are (`weight_bytes`). `env`
+    What is in no table is probed: call it before a host starts, while nothing else runs. A model's weights that fit
+    into a cache are read from there, so the memory that the probe reads is as large as they are (`weight_bytes`). `env`
     is the host's: it may bind vLLM to some cores. A probe that fails leaves the peaks unknown and says why.
     """
     known = data_sheet(gpu_name) if gpu_name else None

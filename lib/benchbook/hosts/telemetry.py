@@ -1,8 +1,8 @@
 """What server and GPU did while a case was measured, sampled four times a second on the clock of its requests.
 
 The samples' times are `time.perf_counter` seconds, as vLLM's `start_times` are: on Linux one clock for all processes.
-`epoch_s` in the result says when its zero was. Sampling must not disturb what it watches: the server is asked for a dozen
-values instead of its whole page, and nothing is parsed before the case is over.
+`epoch_s` in the result says when its zero was. Sampling must not disturb what it watches: the server is asked for a
+dozen values instead of its whole page, and nothing is parsed before the case is over.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How far the hardware allows: the floor of TPOT and TTFT and the ceiling of throughput, for one record.
 
-A step of the model can end no sooner than its weights and KV cache were read once and its multiplications were done, were
-both perfect and at the same time (the roofline):
+A step of the model can end no sooner than its weights and KV cache were read once and its multiplications were done,
+were both perfect and at the same time (the roofline):
 
     time = max(bytes / bandwidth, FLOPs / peak FLOP/s)
 
@@ -13,9 +13,10 @@ both perfect and at the same time (the roofline):
     TTFT floor      the prefill of one prompt that has the device to itself
     ceiling         out / max(bytes, FLOPs) of a request: its prefill and its share, 1/B, of each decode step
 
-B is what is in flight, or fewer where the KV cache holds fewer. Activations and KV writes are left out: a floor stays one.
-Experts are the exception: how many a step must read is an expectation under even routing (shape.read_experts). A router
-that sends many tokens to the same experts, as that of random weights does, can beat it; `surest_step` cannot be beaten.
+B is what is in flight, or fewer where the KV cache holds fewer. Activations and KV writes are left out: a floor stays
+one. Experts are the exception: how many a step must read is an expectation under even routing (shape.read_experts). A
+router that sends many tokens to the same experts, as that of random weights may, can beat it; `surest_step` is the
+step in which all sequences take the same experts, and cannot be beaten.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ def limits_for(
 
 
 def flag(words: Sequence[str], *names: str) -> str | None:
-    """Return the value of the last of the flags `names` on a command line, written `--x 2` or `--x=2`; None without one."""
+    """Return the value of the last of the flags `names` in `words`, written `--x 2` or `--x=2`; None without one."""
     found = None
     for index, word in enumerate(words):
         name, has_value, value = word.partition("=")

@@ -161,7 +161,7 @@ def shape_of(
     active = _first(config, "num_experts_per_tok", "experts_per_token") or 0
     if experts and not active:
         raise UnknownShapeError("config.json does not say how many experts a token takes")
-    expert_intermediate = (config.get("moe_intermediate_size") or config.get("intermediate_size") or 0) if experts else 0
+    expert_intermediate = (_first(config, "moe_intermediate_size", "intermediate_size") or 0) if experts else 0
     compute = _compute_dtype(config, dtype)
     weight_format = _method(config.get("quantization_config") or {}) or quantization
     attention_bytes, mlp_bytes = _weight_bytes(config, weight_format, _DTYPE_BYTES[compute])

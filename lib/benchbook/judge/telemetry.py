@@ -136,7 +136,7 @@ def _energy(gpu: Mapping[str, Any], window: Window | None) -> tuple[float | None
 
 
 def _energy_of_used(gpus: Sequence[Mapping[str, Any]], processes: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return the energy (J) of the GPUs that our processes used; None where several could be meant and none is known."""
+    """Return the energy (J) of the GPUs that our processes used; None where it is not known which of several."""
     known = {process["gpu"] for process in processes if process["kind"] == "ours"}
     used = [gpu["energy_j"] for gpu in gpus if gpu["index"] in known or len(gpus) == 1]
     return None if not used or None in used else sum(used)

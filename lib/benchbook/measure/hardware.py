@@ -1,4 +1,4 @@
-"""What a record keeps for its limits: the model's shape and the device's peaks, so that a report needs neither again."""
+"""What a record keeps for its limits, the model's shape and the device's peaks: a report then needs neither of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def peaks_before_start(model_path: str, env: Mapping[str, str] | None = None) ->
 
 
 def peaks_of_attached(base_url: str) -> dict[str, Any]:
-    """Return the peaks of the device behind a server that runs already: from a data sheet, for a probe would disturb it."""
+    """Return the peaks of the device of a server that runs already: from a data sheet, for a probe would disturb it."""
     gpus = machine()["gpus"]
     is_here = is_loopback(urlsplit(base_url).hostname or "")
     known = data_sheet(gpus[0]["name"]) if gpus and is_here else None

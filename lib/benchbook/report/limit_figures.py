@@ -52,20 +52,22 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
         draw_line(shares, line, style, _SHARE)
     _draw_roofs(roof, [case.limits for case in served.values()], points)
     draw_limit(shares, 1.0)
-    concurrency_axis(shares, {int(value) for line in lines for value in line.repeats[CONCURRENCY].unique()}, "Requests in flight")
+    concurrencies = {int(value) for line in lines for value in line.repeats[CONCURRENCY].unique()}
+    concurrency_axis(shares, concurrencies, "Requests in flight")
     shares.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0))
     shares.set_ylabel("Output throughput, share of the ceiling")
     legend_below(figure, lines, styles, [reference_handle("what the hardware allows", "black")])
     return figure, (
-        "Attained FLOP/s (FLOP/s, higher is better) by FLOP per byte read, both axes logarithmic, with the roofline of the "
-        "device as a dotted line: rising where bandwidth binds, level where computing does. Right: output throughput as a "
-        "share of its ceiling (%, higher is better) by requests in flight (log2 axis); the dotted level is the limit. "
-        f"Marks left: one a case, mean of its repeats, the requests in flight at the ends; right: every repeat. {served[next(iter(served))].limits.peaks.source}."
+        "Attained FLOP/s (higher is better) by FLOP per byte read, both axes logarithmic, with the roofline of the "
+        "device as a dotted line: rising where bandwidth binds, level where computing does. Right: output throughput as "
+        "a share of its ceiling (%, higher is better) by requests in flight (log2 axis); the dotted level is the limit. "
+        "Marks left: one a case, mean of its repeats, with the requests in flight at both ends; right: every repeat. "
+        f"Peaks: {next(iter(served.values())).limits.peaks.source}."
     )
 
 
 def timeline_of(run: Run) -> tuple[Figure, str, str] | None:
-    """Return the timeline of the serve repeat with the highest output throughput: figure, caption, and a line to fold it behind."""
+    """Return the timeline of the serve repeat with most output tok/s: figure, caption, and a line to fold it behind."""
     served = [
         record
         for record in run.records
@@ -99,7 +101,8 @@ def _draw_roofs(axes: Axes, limits: Sequence[Limits], points: Sequence[tuple[flo
     high = max([x for x, _ in points] + ridges) * _ROOM
     for bandwidth, flops_s in roofs:
         ridge = flops_s / bandwidth
-        axes.plot([low, ridge, high], [low * bandwidth, flops_s, flops_s], color="black", linewidth=1.2, linestyle=(0, (1, 2)))
+        xs, ys = [low, ridge, high], [low * bandwidth, flops_s, flops_s]
+        axes.plot(xs, ys, color="black", linewidth=1.2, linestyle=(0, (1, 2)))
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(low, high)
@@ -116,4 +119,5 @@ def _draw_roofs(axes: Axes, limits: Sequence[Limits], points: Sequence[tuple[flo
 def _named(record: Record) -> str:
     workload = record.workload
     lengths = lengths_text((workload["input_len_tokens"], workload["output_len_tokens"]))
-    return f"{record.identity.launch}, {lengths}, {workload.get('max_concurrency') or 'no cap'} in flight, repeat {record.identity.repeat}"
+    load = f"{workload.get('max_concurrency') or 'no cap'} in flight"
+    return f"{record.identity.launch}, {lengths}, {load}, repeat {record.identity.repeat}"

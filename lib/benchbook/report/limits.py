@@ -1,4 +1,4 @@
-"""How far from the hardware's limit a run is: one table a benchmark, and sentences, from judge/limits and judge/binding."""
+"""How far from the hardware's limit a run is: one table a benchmark, and sentences."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def limits_reading(cases: Sequence[LimitedCase]) -> list[str]:
 
 
 def counters_sentence(record: Record, limits: Limits) -> str:
-    """Return how vLLM's own count of FLOPs and bytes compares with ours for the same requests; '' without its counters."""
+    """Return how vLLM's own count of FLOPs and bytes compares with ours for the same requests; '' without one."""
     counters = record.host.get("counters") or {}
     flops = counters.get("vllm:estimated_flops_per_gpu_total")
     read = counters.get("vllm:estimated_read_bytes_per_gpu_total")

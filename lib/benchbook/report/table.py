@@ -26,7 +26,7 @@ TableFormat = Literal["csv", "json", "md"]
 
 
 def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
-    """Return one row a repeat: identity, outcome, verdict, the workload's columns, every metric by its key, its limits."""
+    """Return one row a repeat: identity, outcome, verdict, workload, every metric by its key, and the limits."""
     workload_keys = dict.fromkeys(key for record in records for key in record.workload)
     columns = list(dict.fromkeys((*IDENTITY, *STATE, *workload_keys, *METRIC_KEYS, *COLUMNS)))
     frame = pd.DataFrame([_row(record) for record in records], columns=columns)
@@ -40,8 +40,8 @@ def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
 def case_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row a case of a tidy table, in the order of its rows.
 
-    Counts: `repeats`, `valid`, `suspect`, `invalid`, `not_measured`. Each metric and limit becomes `<key>_mean` and `<key>_stdev`
-    (NaN for one repeat) over the VALID and SUSPECT repeats; a number that may not be believed is in no mean.
+    Counts: `repeats`, `valid`, `suspect`, `invalid`, `not_measured`. Each metric and limit becomes `<key>_mean` and
+    `<key>_stdev` (NaN for one repeat) over the VALID and SUSPECT repeats; a number that may not be believed is in no mean.
     """
     groups = table.groupby(CASE_KEYS, sort=False, dropna=False)
     measured = table["outcome"] == Outcome.MEASURED.value
