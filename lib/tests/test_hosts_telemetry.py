@@ -197,12 +197,9 @@ def test_pids_of_another_numbering_are_strangers_only_beside_one_of_ours(own):
 
 
 def test_a_server_that_somebody_else_started_is_no_stranger_on_the_gpu(stranger):
+    listen = "s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)"
     holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import socket, time; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); time.sleep(60)",
-        ],
+        [sys.executable, "-c", f"import socket, time; {listen}; time.sleep(60)"],
         stdout=subprocess.PIPE,
         text=True,
         env={name: value for name, value in os.environ.items() if name != processes.MARKER},

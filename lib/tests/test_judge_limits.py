@@ -70,7 +70,8 @@ def test_more_in_flight_never_lowers_the_ceiling_nor_the_floor_of_a_step():
         assert few.ceiling_tok_s <= many.ceiling_tok_s * (1 + 1e-9)
         for limits in (few, many):
             # The ceiling shares a step among the batch, and a prefill costs something besides.
-            assert limits.ceiling_tok_s <= limits.batch * lengths[1] / (limits.step.floor_s * (lengths[1] - 1)) * (1 + 1e-9)
+            steps_s = limits.step.floor_s * (lengths[1] - 1)
+            assert limits.ceiling_tok_s <= limits.batch * lengths[1] / steps_s * (1 + 1e-9)
             assert limits.surest_step.floor_s <= limits.step.floor_s
 
 

@@ -91,8 +91,9 @@ def binding_of(record: Record, limits: Limits) -> Binding | None:
     in_flight = record.workload.get("max_concurrency")
     held = None if seen.get("mean_running") is None else seen["mean_running"] + (seen.get("mean_waiting") or 0.0)
     if record.benchmark == "serve" and in_flight and held is not None and held < KEPT_FULL_SHARE * in_flight:
-        return Binding("client", f"the server held {held:.1f} requests on average, where {in_flight} could be in flight")
-    return Binding("launch overhead", f"{percent_text(share)} of the limit is reached; the rest is neither reading nor computing")
+        return Binding("client", f"the server held {held:.1f} requests on average, of {in_flight} that it could hold")
+    rest = "the rest is neither reading nor computing"
+    return Binding("launch overhead", f"{percent_text(share)} of the limit is reached; {rest}")
 
 
 def energy_per_output_token_j(record: Record) -> float | None:

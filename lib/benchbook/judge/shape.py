@@ -45,7 +45,7 @@ CONFIG_KEYS = (
     "quantization_config",
 )
 _DTYPE_BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
-# Bytes a weight, with the scales: MXFP4 has 8 bits for 32 weights, NVFP4 8 for 16, the 4-bit integer formats 20 for 128.
+# Bytes a weight, with the scales: MXFP4 has 8 bits for 32 weights, NVFP4 8 for 16, 4-bit integers 20 for 128.
 _QUANTIZED_BYTES = {
     "mxfp4": (4 + 8 / 32) / 8,
     "nvfp4": (4 + 8 / 16) / 8,

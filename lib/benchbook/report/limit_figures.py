@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -59,8 +60,8 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
     legend_below(figure, lines, styles, [reference_handle("what the hardware allows", "black")])
     return figure, (
         "Attained FLOP/s (higher is better) by FLOP per byte read, both axes logarithmic, with the roofline of the "
-        "device as a dotted line: rising where bandwidth binds, level where computing does. Right: output throughput as "
-        "a share of its ceiling (%, higher is better) by requests in flight (log2 axis); the dotted level is the limit. "
+        "device as a dotted line: rising where bandwidth binds, level where computing does. Right: output throughput "
+        "as a share of its ceiling (%, higher is better) by requests in flight (log2 axis); dotted: the limit. "
         "Marks left: one a case, mean of its repeats, with the requests in flight at both ends; right: every repeat. "
         f"Peaks: {next(iter(served.values())).limits.peaks.source}."
     )
@@ -109,8 +110,9 @@ def _draw_roofs(axes: Axes, limits: Sequence[Limits], points: Sequence[tuple[flo
     axes.set_ylim(min(y for _, y in points) / _ROOM, max(flops_s for _, flops_s in roofs) * _ROOM)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.yaxis.set_major_formatter(EngFormatter())
-    slope, level = max(roofs), max(flops_s for _, flops_s in roofs)
-    axes.text(low * 1.3, low * 1.3 * slope[0] * 1.5, "bandwidth", fontsize=9, color="0.35")
+    bandwidth, level = max(roofs)
+    middle = math.sqrt(low * level / bandwidth)
+    axes.text(middle, middle * bandwidth * 1.4, "bandwidth", fontsize=9, color="0.35", ha="right")
     axes.text(high / 1.1, level * 1.2, "compute", fontsize=9, color="0.35", ha="right")
     axes.set_xlabel("FLOP per byte read")
     axes.set_ylabel("Attained FLOP/s")

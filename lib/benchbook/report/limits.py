@@ -14,7 +14,7 @@ from benchbook.records.record import Record, Verdict
 from benchbook.report.lines import LENGTHS, lengths_text
 from benchbook.report.markup import Html, element, join, table
 from benchbook.report.run import Run
-from benchbook.report.table import case_table
+from benchbook.report.table import METRIC_KEYS, case_table
 
 MAX_SENTENCES = 6
 _ENERGY = "energy_j_per_output_token"
@@ -25,14 +25,14 @@ _AGREE = (0.5, 2.0)  # our count over vLLM's: two counts of the same work by dif
 class LimitedCase:
     """One case with its limits, and its means over the believed repeats (a row of the case table)."""
 
-    record: Record  # the first believed repeat
+    record: Record  # the first believed repeat, its values replaced by the means of all
     limits: Limits
     binding: Binding | None
     means: pd.Series
 
 
 def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
-    """Return the cases whose limits are known, in the plan's order, and why others have none."""
+    """Return the cases whose limits are known, those of one launch and lengths together, and why others have none."""
     means = case_table(run.table).set_index("case_id")
     found: dict[str, LimitedCase] = {}
     reasons: dict[str, None] = {}
@@ -47,8 +47,12 @@ def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
         except NoLimitError as error:
             reasons[f"{record.identity.launch}, {record.benchmark}: no limit, for {error}."] = None
             continue
-        found[case_id] = LimitedCase(record, limits, binding_of(record, limits), means.loc[case_id])
-    return list(found.values()), list(reasons)
+        row = means.loc[case_id]
+        mean_values = {key: float(row[f"{key}_mean"]) for key in METRIC_KEYS if pd.notna(row[f"{key}_mean"])}
+        record = record.model_copy(update={"values": mean_values})
+        found[case_id] = LimitedCase(record, limits, binding_of(record, limits), row)
+    places = list(dict.fromkeys(map(_group, found.values())))
+    return sorted(found.values(), key=lambda case: places.index(_group(case))), list(reasons)
 
 
 def limits_html(cases: Sequence[LimitedCase]) -> Html:
@@ -93,9 +97,7 @@ def limits_reading(cases: Sequence[LimitedCase]) -> list[str]:
     sentences = list(dict.fromkeys(peaks_sentence(case.limits) for case in cases))[:2]
     groups: dict[tuple, list[LimitedCase]] = {}
     for case in cases:
-        workload = case.record.workload
-        key = (case.record.identity.launch, case.record.benchmark, *(workload.get(length) for length in LENGTHS))
-        groups.setdefault(key, []).append(case)
+        groups.setdefault(_group(case), []).append(case)
     ends = [end for group in groups.values() for end in (group[0], group[-1])]
     ends.sort(key=lambda case: case.record.benchmark != "serve")
     said = [f"{_where(case)}: {_step_sentence(case.record, case.limits)}" for case in ends]
@@ -105,8 +107,8 @@ def limits_reading(cases: Sequence[LimitedCase]) -> list[str]:
         sentences += [f"{_where(case)}: {sentence}" for case, sentence in found if sentence][:1]
     if any(case.limits.shape.experts for case in cases):
         sentences.append(
-            "How many experts a step reads is what even routing is expected to need. A router that sends many tokens to "
-            "the same experts, as random weights may, needs fewer: a share above 100 % says so."
+            "How many experts a step reads is what even routing is expected to need. A router that sends many tokens "
+            "to the same experts, as random weights may, needs fewer: a share above 100% says so."
         )
     return sentences
 
@@ -127,8 +129,8 @@ def counters_sentence(record: Record, limits: Limits) -> str:
         else "the two do not agree: believe the limit only once it is known why"
     )
     return (
-        f"vLLM's own counters saw {amount_text(flops * devices)}FLOP and {amount_text(read * devices)}B read; the limit "
-        f"rests on {ratios[0]:.2f} times these FLOPs and {ratios[1]:.2f} times these bytes, so {verdict}."
+        f"vLLM's own counters saw {amount_text(flops * devices)}FLOP and {amount_text(read * devices)}B read; the "
+        f"limit rests on {ratios[0]:.2f} times these FLOPs and {ratios[1]:.2f} times these bytes, so {verdict}."
     )
 
 
@@ -139,8 +141,8 @@ def energy_sentence(record: Record) -> str:
         return ""
     summary = record.host["telemetry"]
     return (
-        f"The GPU drew {summary['energy_j']:,.0f} J between first send and last token: {number_text(energy)} J for each "
-        f"of {record.values['total_output_tokens']:,} output tokens, the reading of all prompts included."
+        f"The GPU drew {summary['energy_j']:,.0f} J between first send and last token: {number_text(energy)} J for "
+        f"each of {record.values['total_output_tokens']:,.0f} output tokens, the reading of all prompts included."
     )
 
 
@@ -178,9 +180,14 @@ def _routing_remark(record: Record, limits: Limits) -> str:
     if not limits.shape.experts or not limits.step or not measured_ms or measured_ms >= limits.step.floor_s * 1000:
         return ""
     return (
-        " That is faster than even routing allows, so the router sends tokens to the same experts; were all to take the "
-        f"same, the floor would be {number_text(limits.surest_step.floor_s * 1000)} ms."
+        " That is faster than even routing allows, so the router sends tokens to the same experts; were all to take "
+        f"the same, the floor would be {number_text(limits.surest_step.floor_s * 1000)} ms."
     )
+
+
+def _group(case: LimitedCase) -> tuple:
+    record = case.record
+    return record.identity.launch, record.benchmark, *(record.workload[key] for key in LENGTHS)
 
 
 def _named(binding: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from benchbook.judge.telemetry import request_window
 from benchbook.records.record import Record
@@ -13,6 +14,7 @@ from benchbook.report.drawing import canvas, from_zero
 
 _FIRST, _SECOND = "#0173b2", "#d55e00"  # colour-blind safe; the second is dashed as well
 _PANEL_IN = 1.25
+_REQUESTS = "requests"
 _MAX_GPUS = 8
 Curve = tuple[str, Sequence[float], Sequence[float]]
 
@@ -27,11 +29,12 @@ def timeline_figure(record: Record, telemetry: Mapping[str, Any], raw: Mapping[s
     for axes, (label, curves) in zip(all_axes, panels, strict=True):
         for index, (name, times_s, values) in enumerate(curves):
             style = {"color": _SECOND, "linestyle": "--"} if index % 2 else {"color": _FIRST, "linestyle": "-"}
-            axes.plot(times_s, values, linewidth=1.5, label=name, **style)
+            axes.plot(times_s, values, linewidth=1.5, label=name, clip_on=False, **style)
         if window[1] is not None:
             axes.axvspan(0, window[1] - window[0], color="0.5", alpha=0.10, linewidth=0)
         axes.set_ylabel(label, fontsize=9)
         from_zero(axes)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=label == _REQUESTS))
         if len(curves) > 1:
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
         axes.tick_params(labelbottom=axes is all_axes[-1])
@@ -54,7 +57,7 @@ def _server_panels(server: Mapping[str, Any] | None, zero_s: float) -> list[tupl
     panels = []
     held = [(name, times_s, server[name]) for name in ("running", "waiting") if name in server]
     if held:
-        panels.append(("requests", held))
+        panels.append((_REQUESTS, held))
     for key, label in (("generation_tokens", "output\ntok/s"), ("prompt_tokens", "prompt\ntok/s")):
         if key in server and len(times_s) > 1:
             panels.append((label, [(label, *_rate(times_s, server[key]))]))
