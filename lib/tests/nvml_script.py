@@ -9,14 +9,18 @@ class NVMLError(Exception):
     """What the binding raises for whatever a card does not have."""
 
 
+class NVMLLibraryMismatchError(Exception):
+    """What the binding raises for a function that the driver is too old for."""
+
+
 class ScriptedNvml:
     """One or more GPUs; `readings` name the values of all of them, a missing one is not supported."""
 
-    NVMLError = NVMLError
+    NVMLError, NVMLLibraryMismatchError = NVMLError, NVMLLibraryMismatchError
     NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
 
-    def __init__(self, num_gpus: int = 1, pids: dict[int, list[int]] | None = None, **readings: float) -> None:
-        self.num_gpus, self.pids = num_gpus, pids or {}
+    def __init__(self, num_gpus: int = 1, pids: dict[int, list[int]] | None = {}, **readings: float) -> None:
+        self.num_gpus, self.pids = num_gpus, pids  # None: this driver cannot tell
         self.readings = {"power_mw": 500_000, "energy_mj": 0, "sm": 1980, "mem": 2619, "temp": 60, "bits": 0}
         self.readings |= {"used": 20 * 2**30, "busy": 90, **readings}
 
@@ -65,4 +69,6 @@ class ScriptedNvml:
         return SimpleNamespace(gpu=self._value("busy"))
 
     def nvmlDeviceGetComputeRunningProcesses(self, handle):
+        if self.pids is None:
+            raise NVMLLibraryMismatchError("unversioned function called")
         return [SimpleNamespace(pid=pid) for pid in self.pids.get(handle, [])]

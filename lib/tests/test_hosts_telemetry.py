@@ -131,6 +131,11 @@ def test_every_quantity_has_its_unit_and_one_that_a_card_lacks_is_null():
     assert len(gpu["t_s"]) == len(gpu["power_w"]) >= 3
 
 
+def test_a_driver_too_old_to_tell_its_processes_tells_the_rest():
+    summary = sampled(ScriptedNvml(pids=None))
+    assert summary["gpu_processes"] == [] and summary["gpus"][0]["mean_power_w"] == 500.0
+
+
 def test_only_visible_gpus_are_read(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert [gpu.index for gpu in Nvml(ScriptedNvml(num_gpus=2)).gpus] == [1]

@@ -7,7 +7,7 @@ from shapes import CPU, GPT_OSS_120B, H200, LLAMA_8B, TINY, host, make, served
 
 from benchbook.judge.binding import COLUMNS, binding_of, limit_values
 from benchbook.judge.limits import NoLimitError, Peaks, flag, limits_for, limits_of
-from benchbook.judge.shape import UnknownShapeError, shape_of
+from benchbook.judge.model_config import UnknownShapeError, shape_of
 
 GPT = shape_of(GPT_OSS_120B)
 ON_H200 = Peaks(4.8e12, {"bfloat16": 989.4e12}, "data sheet")
@@ -110,6 +110,9 @@ def test_flags_of_the_launch_change_the_bytes_of_the_cache(argv, factor):
 def test_quantized_weights_are_read_with_their_scales():
     fp8 = {**LLAMA_8B, "quantization_config": {"quant_method": "fp8"}}
     awq = {**LLAMA_8B, "quantization_config": {"quant_method": "awq", "bits": 4}}
+    groups = {"group_0": {"weights": {"type": "float", "num_bits": 8}}}
+    packed = {**LLAMA_8B, "quantization_config": {"quant_method": "compressed-tensors", "config_groups": groups}}
+    assert shape_of(packed).weight_bytes(1) == shape_of(fp8).weight_bytes(1)
     plain, eight, four = (shape_of(config).weight_bytes(1) for config in (LLAMA_8B, fp8, awq))
     head = 2 * 4096 * 128256
     assert eight - head == pytest.approx((plain - head) / 2)
@@ -125,6 +128,7 @@ def test_quantized_weights_are_read_with_their_scales():
         ({"layer_types": ["linear_attention", "full_attention"]}, "linear_attention"),
         ({"quantization_config": {"quant_method": "aqlm"}}, "aqlm"),
         ({"quantization_config": {"quant_method": "gptq", "bits": 3}}, "gptq with 3 bits"),
+        ({"quantization_config": {"quant_method": "compressed-tensors"}}, "compressed-tensors"),
         ({"hidden_size": None}, "hidden_size"),
         ({"num_local_experts": 8}, "how many experts"),
         ({"dtype": "int8"}, "int8"),

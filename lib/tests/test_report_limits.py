@@ -14,12 +14,14 @@ from shapes import CPU, GPT_OSS_120B, H200, TINY, served
 from test_judge_telemetry import gpu, samples
 
 from benchbook.judge.binding import COLUMNS
+from benchbook.judge.telemetry import telemetry_summary
 from benchbook.report.cells import show_limits
 from benchbook.report.limit_figures import limits_figure, timeline_of
-from benchbook.report.limits import amount_text, limit_sentences, limited_cases, limits_html, limits_reading
+from benchbook.report.limit_sentences import amount_text, limit_sentences
+from benchbook.report.limits import limited_cases, limits_html, limits_reading
 from benchbook.report.run import load_run
 from benchbook.report.table import case_table
-from benchbook.report.timeline import absent_text, timeline_figure
+from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
 
 RAW = {"start_times": [101.0, 101.5], "latencies": [1.0, 2.5]}
 SERVER = {
@@ -133,6 +135,20 @@ def test_the_timeline_has_a_panel_a_quantity_on_the_seconds_since_the_first_send
     assert list(figure.axes[1].lines[0].get_ydata()) == [10, 60, 29]
     assert "every 250 ms" in caption and "max_concurrency 2" in caption
     assert timeline_figure(record, samples(), RAW) is None
+
+
+def test_what_happens_rarely_has_a_panel_only_where_it_happened():
+    def labels(**more):
+        return [axes.get_ylabel() for axes in timeline_figure(served(2), samples(server=SERVER | more), RAW)[0].axes]
+
+    assert "preempted\nso far" in labels(preemptions=[0, 0, 1, 2]) and "preempted\nso far" not in labels(preemptions=[2] * 4)
+
+
+def test_a_gpu_is_summed_up_in_one_sentence_and_what_it_lacks_is_left_out():
+    (summed,) = telemetry_summary(samples([gpu()]), RAW)["gpus"]
+    assert gpu_text({"gpus": [summed]}) == ["GPU 0 (x): 400 W on average."]
+    hot = {**summed, "throttled_share": {"thermal_hardware": 0.25}}
+    assert gpu_text({"gpus": [hot]}) == ["GPU 0 (x): 400 W on average, thermal_hardware in 25% of the samples."]
 
 
 def test_what_was_not_sampled_is_said():

@@ -58,10 +58,12 @@ class Nvml:
 
     def __init__(self, library: Any) -> None:
         self._library = library
+        # The second is no subclass of the first: a driver too old for a function of the binding.
+        self._refusals = (library.NVMLError, library.NVMLLibraryMismatchError)
         try:
             library.nvmlInit()
             every = [self._gpu(index) for index in range(library.nvmlDeviceGetCount())]
-        except library.NVMLError as error:
+        except self._refusals as error:
             raise NoGpuError(f"NVML: {error}") from error
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         chosen = None if visible is None else {device.strip() for device in visible.split(",")}
@@ -96,7 +98,7 @@ class Nvml:
     def _ask(self, question: Callable[[], Any]) -> Any:
         try:
             return question()
-        except self._library.NVMLError:
+        except self._refusals:
             return None
 
 

@@ -87,13 +87,17 @@ def binding_of(record: Record, limits: Limits) -> Binding | None:
         return kv
     if share >= NEAR_SHARE:
         bound = (limits.step or limits.prefill).bound if record.benchmark == "latency" else limits.request.bound
-        return Binding(bound, f"{percent_text(share)} of what its {bound} allows is reached")
+        return Binding(bound, f"{percent_text(share)} of what it allows is reached")
     in_flight = record.workload.get("max_concurrency")
     held = None if seen.get("mean_running") is None else seen["mean_running"] + (seen.get("mean_waiting") or 0.0)
     if record.benchmark == "serve" and in_flight and held is not None and held < KEPT_FULL_SHARE * in_flight:
         return Binding("client", f"the server held {held:.1f} requests on average, of {in_flight} that it could hold")
-    rest = "the rest is neither reading nor computing"
-    return Binding("launch overhead", f"{percent_text(share)} of the limit is reached; {rest}")
+    reached = f"{percent_text(share)} of the hardware's {_limit_name(record)} is reached"
+    return Binding("launch overhead", f"{reached}; the rest of the time is neither reading nor computing")
+
+
+def _limit_name(record: Record) -> str:
+    return "speed for one batch" if record.benchmark == "latency" else "output throughput"
 
 
 def energy_per_output_token_j(record: Record) -> float | None:

@@ -25,7 +25,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchbook.judge.shape import ModelShape, UnknownShapeError, shape_of
+from benchbook.judge.model_config import UnknownShapeError, shape_of
+from benchbook.judge.shape import ModelShape
 from benchbook.records.record import Record
 
 BANDWIDTH, COMPUTE = "bandwidth", "compute"

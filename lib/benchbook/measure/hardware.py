@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from benchbook.hosts.models import read_config, weight_bytes
 from benchbook.hosts.peaks import data_sheet, device_peaks
 from benchbook.hosts.ports import is_loopback
-from benchbook.judge.shape import CONFIG_KEYS
+from benchbook.judge.model_config import CONFIG_KEYS
 from benchbook.records.provenance import machine
 
 

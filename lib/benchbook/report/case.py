@@ -15,8 +15,8 @@ from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
 from benchbook.report import markup
 from benchbook.report.case_figures import FIGURES
 from benchbook.report.case_readings import READINGS
-from benchbook.report.limits import limit_sentences
-from benchbook.report.timeline import absent_text, timeline_figure
+from benchbook.report.limit_sentences import limit_sentences
+from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
 
 
 def verdict_table(saved: Saved) -> None:
@@ -59,7 +59,7 @@ def case_timeline(saved: Saved) -> None:
     drawn = timeline_figure(saved.record, read_telemetry(path), saved.raw()) if path.is_file() else None
     if drawn is not None:
         markup.captioned(*drawn)
-    markup.show(markup.bullets(absent_text(summary)))
+    markup.show(markup.bullets([*gpu_text(summary), *absent_text(summary)]))
 
 
 def case_limits(saved: Saved) -> None:

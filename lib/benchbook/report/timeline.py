@@ -15,6 +15,7 @@ from benchbook.report.drawing import canvas, from_zero
 _FIRST, _SECOND = "#0173b2", "#d55e00"  # colour-blind safe; the second is dashed as well
 _PANEL_IN = 1.25
 _REQUESTS = "requests"
+_RARE = {"preemptions": "preempted\nso far", "prefix_cache_hits": "cached prompt\ntokens so far"}  # shown where they grow
 _MAX_GPUS = 8
 Curve = tuple[str, Sequence[float], Sequence[float]]
 
@@ -50,6 +51,25 @@ def absent_text(summary: Mapping[str, Any]) -> list[str]:
     return [f"{names.get(what, what)}: {why}." for what, why in (summary.get("absent") or {}).items()]
 
 
+def gpu_text(summary: Mapping[str, Any]) -> list[str]:
+    """Return one sentence a GPU: power, clock, temperature, memory, and what lowered its clocks, over the requests."""
+    return [_gpu_sentence(gpu) for gpu in summary.get("gpus") or ()]
+
+
+def _gpu_sentence(gpu: Mapping[str, Any]) -> str:
+    facts = (
+        ("mean_power_w", "{:.0f} W on average"),
+        ("mean_sm_clock_mhz", "SM clock {:.0f} MHz on average"),
+        ("min_sm_clock_mhz", "{:.0f} MHz at the lowest"),
+        ("max_temperature_c", "{:.0f} °C at the hottest"),
+        ("max_memory_used_gib", "{:.1f} GiB of memory at most"),
+        ("mean_utilisation_pct", "busy {:.0f}% of the time"),
+    )
+    said = [form.format(gpu[key]) for key, form in facts if gpu[key] is not None]
+    said += [f"{name} in {share:.0%} of the samples" for name, share in gpu["throttled_share"].items()]
+    return f"GPU {gpu['index']} ({gpu['name']}): {', '.join(said) or 'nothing could be read'}."
+
+
 def _server_panels(server: Mapping[str, Any] | None, zero_s: float) -> list[tuple[str, list[Curve]]]:
     if not server:
         return []
@@ -64,7 +84,13 @@ def _server_panels(server: Mapping[str, Any] | None, zero_s: float) -> list[tupl
     if "kv_use_ratio" in server:
         shares = [None if share is None else share * 100 for share in server["kv_use_ratio"]]
         panels.append(("KV cache\nin use (%)", [("KV cache", times_s, shares)]))
+    panels += [(label, [(label, times_s, server[key])]) for key, label in _RARE.items() if _grows(server.get(key))]
     return panels
+
+
+def _grows(counter: Sequence[float | None] | None) -> bool:
+    known = [value for value in counter or () if value is not None]
+    return bool(known) and known[-1] > known[0]
 
 
 def _gpu_panels(gpus: Sequence[Mapping[str, Any]], zero_s: float) -> list[tuple[str, list[Curve]]]:
