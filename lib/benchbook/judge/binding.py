@@ -92,8 +92,8 @@ def binding_of(record: Record, limits: Limits) -> Binding | None:
     held = None if seen.get("mean_running") is None else seen["mean_running"] + (seen.get("mean_waiting") or 0.0)
     if record.benchmark == "serve" and in_flight and held is not None and held < KEPT_FULL_SHARE * in_flight:
         return Binding("client", f"the server held {held:.1f} requests on average, of {in_flight} that it could hold")
-    reached = f"{percent_text(share)} of the hardware's {_limit_name(record)} is reached"
-    return Binding("launch overhead", f"{reached}; the rest of the time is neither reading nor computing")
+    # The rest of the time is neither reading nor computing.
+    return Binding("launch overhead", f"{percent_text(share)} of the hardware's {_limit_name(record)} is reached")
 
 
 def _limit_name(record: Record) -> str:

@@ -16,7 +16,8 @@ def limit_sentences(record: Record) -> list[str]:
         limits = limits_of(record)
     except NoLimitError as error:
         return [f"No limit can be computed: {error}."]
-    said = [step_sentence(record, limits), counters_sentence(record, limits), energy_sentence(record)]
+    step = step_sentence(record, limits)
+    said = [step[0].upper() + step[1:], counters_sentence(record, limits), energy_sentence(record)]
     return [sentence for sentence in [*said, peaks_sentence(limits)] if sentence]
 
 

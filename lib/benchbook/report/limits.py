@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from benchbook.judge.binding import Binding, binding_of
+from benchbook.judge.binding import Binding, binding_of, limit_values
 from benchbook.judge.limits import Limits, NoLimitError, limits_of
 from benchbook.judge.spread import number_text, percent_text
 from benchbook.records.record import Record, Verdict
@@ -130,24 +130,23 @@ def _pair(first: float | None, second: float | None) -> str:
 
 
 def _serve_cells(case: LimitedCase) -> list[str | int]:
-    step, means = case.limits.step, case.means
+    step, means, shares = case.limits.step, case.means, limit_values(case.record)
     return [
         case.record.workload["max_concurrency"],
         f"{amount_text(step.bytes)}B" if step else "–",
         _pair(step.floor_s * 1000 if step else None, means["median_tpot_ms_mean"]),
-        percent_text(means["tpot_share_of_limit_mean"]),
+        percent_text(shares["tpot_share_of_limit"]),
         _pair(case.limits.prefill.floor_s * 1000, means["median_ttft_ms_mean"]),
-        percent_text(means["ttft_share_of_limit_mean"]),
+        percent_text(shares["ttft_share_of_limit"]),
         *_throughput_part(case),
     ]
 
 
 def _latency_cells(case: LimitedCase) -> list[str | int]:
-    means = case.means
     return [
         case.record.workload["batch_size"],
-        _pair(case.limits.batch_floor_s, means["avg_batch_latency_s_mean"]),
-        percent_text(means["batch_latency_share_of_limit_mean"]),
+        _pair(case.limits.batch_floor_s, case.means["avg_batch_latency_s_mean"]),
+        percent_text(limit_values(case.record)["batch_latency_share_of_limit"]),
     ]
 
 
@@ -156,10 +155,9 @@ def _throughput_cells(case: LimitedCase) -> list[str | int]:
 
 
 def _throughput_part(case: LimitedCase) -> list[str]:
-    means = case.means
     return [
-        _pair(case.limits.ceiling_tok_s, means["output_throughput_tok_s_mean"]),
-        percent_text(means["output_throughput_share_of_limit_mean"]),
+        _pair(case.limits.ceiling_tok_s, case.means["output_throughput_tok_s_mean"]),
+        percent_text(limit_values(case.record)["output_throughput_share_of_limit"]),
     ]
 
 
