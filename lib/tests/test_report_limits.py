@@ -108,7 +108,7 @@ def test_faster_than_even_routing_is_possible_and_explained():
     record = served(16, tpot_ms=6.15, tok_s=1948.0, config=GPT_OSS_120B, peaks=H200)
     (sentence, *_) = limit_sentences(record)
     assert "A step of 16 must read 30.1 GB, the floor is 6.28 ms, the step takes 6.15 ms" in sentence
-    assert "to the same experts; were all to take the same, the floor would be 1.62 ms" in sentence
+    assert "to the same experts" in sentence and "the floor would be 1.62 ms" in sentence
 
 
 def test_vllms_own_counters_are_compared_and_a_contradiction_is_said():

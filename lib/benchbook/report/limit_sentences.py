@@ -98,8 +98,9 @@ def _routing_remark(record: Record, limits: Limits) -> str:
     if not limits.shape.experts or not limits.step or not measured_ms or measured_ms >= limits.step.floor_s * 1000:
         return ""
     return (
-        " That is faster than even routing allows, so the router sends tokens to the same experts; were all to take "
-        f"the same, the floor would be {number_text(limits.surest_step.floor_s * 1000)} ms."
+        " That is faster than even routing allows: the router sends tokens to the same experts, or fewer sequences "
+        "than asked for are in a step. Were all to take the same experts, the floor would be"
+        f" {number_text(limits.surest_step.floor_s * 1000)} ms."
     )
 
 

@@ -35,7 +35,7 @@ def timeline_figure(record: Record, telemetry: Mapping[str, Any], raw: Mapping[s
             axes.axvspan(0, window[1] - window[0], color="0.5", alpha=0.10, linewidth=0)
         axes.set_ylabel(label, fontsize=9)
         from_zero(axes)
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=label == _REQUESTS))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=label == _REQUESTS))
         if len(curves) > 1:
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
         axes.tick_params(labelbottom=axes is all_axes[-1])
