@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchbook.errors import BenchbookError, ExperimentError
+from benchbook.measure.interrupts import EXIT_INTERRUPTED, interrupt_on_stop_signals
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,7 +26,7 @@ app = typer.Typer(
     "Start with: benchbook plan experiments/quickstart.yaml",
 )
 
-OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, EXIT_INTERRUPTED
 
 ExperimentFile = Annotated[
     Path, typer.Argument(help="The experiment: a YAML file, such as experiments/quickstart.yaml.")
@@ -71,7 +72,11 @@ def run(
     if outcome.state == STATE_INTERRUPTED:
         _say(console, f"Interrupted. What was measured is in {outcome.store.run_dir}; to continue: {command}")
         raise typer.Exit(INTERRUPTED)
-    _make_report(outcome.store.run_dir, console)
+    try:
+        _make_report(outcome.store.run_dir, console)
+    except KeyboardInterrupt:
+        _say(console, f"Interrupted. All is measured; for the report: benchbook report {outcome.store.run_dir}")
+        raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(OK if outcome.state == FINISHED else FAILED)
 
 
@@ -172,6 +177,7 @@ def stop(
 
 def main() -> None:
     """Run the command line; a BenchbookError becomes one line and its exit code."""
+    interrupt_on_stop_signals()
     try:
         app()
     except ExperimentError as error:

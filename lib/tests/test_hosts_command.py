@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchbook.errors import ExperimentError
-from benchbook.hosts.command import flags, private_environment, serve_command
+from benchbook.hosts.command import flags, inherited_environment, private_environment, serve_command
 
 
 def test_a_boolean_becomes_a_flag_or_its_no_form() -> None:
@@ -65,3 +65,13 @@ def test_the_hub_is_reachable_only_when_a_model_has_to_be_downloaded() -> None:
 def test_what_is_dangerous_is_not_inherited_from_the_shell_of_the_owner() -> None:
     env = private_environment(needs_download=False)
     assert env["VLLM_SERVER_DEV_MODE"] == env["VLLM_ALLOW_INSECURE_SERIALIZATION"] == "0"
+
+
+def test_what_the_shell_configures_vllm_with_is_told_but_for_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_ATTENTION_BACKEND", "TORCH_SDPA")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("VLLM_API_KEY", "not-to-be-told")
+    monkeypatch.setenv("SHELL_THEME", "dark")
+    told = inherited_environment()
+    assert told["VLLM_ATTENTION_BACKEND"] == "TORCH_SDPA" and told["OMP_NUM_THREADS"] == "3"
+    assert "VLLM_API_KEY" not in told and "SHELL_THEME" not in told

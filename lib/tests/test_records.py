@@ -114,7 +114,7 @@ def test_a_cut_record_is_named_as_cut(tmp_path, cut_at):
     path = tmp_path / "record.json"
     write_record(path, make_record())
     path.write_text(path.read_text()[:cut_at])
-    with pytest.raises(StoreError, match="cut or damaged"):
+    with pytest.raises(StoreError, match="not a whole record"):
         read_record(path)
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from benchbook.errors import Cause, HostDiedError, HostStartError, StoreError
 from benchbook.measure import runner as runner_module
-from benchbook.measure.interrupts import stop_signals_as_interrupt
 from benchbook.measure.planning import RunPlan, stale_records
 from benchbook.measure.recording import Recording
 from benchbook.measure.runner import FAILED, FINISHED, INTERRUPTED, MAX_ATTEMPTS, MAX_HOST_STARTS, Runner
@@ -232,6 +231,13 @@ def test_changed_weights_make_records_stale(bench):
     assert {tuple(changed) for _, changed in stale_records(first.store, bench.plan())} == {("model",)}
 
 
+def test_a_variable_exported_since_makes_records_stale(bench, monkeypatch):
+    first = bench.runner()
+    first.execute()
+    monkeypatch.setenv("VLLM_ATTENTION_BACKEND", "TORCH_SDPA")
+    assert {tuple(changed) for _, changed in stale_records(first.store, bench.plan())} == {("environment",)}
+
+
 def test_an_unchanged_experiment_has_no_stale_record(bench):
     first = bench.runner()
     first.execute()
@@ -242,14 +248,6 @@ def test_two_runs_of_one_folder_never_mix(bench):
     runner = bench.runner()
     with runner.store.locked(), pytest.raises(StoreError, match="another benchbook"):
         bench.runner(runner.store).execute()
-
-
-def test_the_first_signal_interrupts_and_handlers_are_put_back():
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), stop_signals_as_interrupt():
-        os.kill(os.getpid(), signal.SIGTERM)
-        signal.pause()
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_the_header_tells_starts_and_times(bench):

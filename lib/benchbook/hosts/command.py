@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 
 from benchbook.errors import ExperimentError
+from benchbook.redaction import is_secret_name
 
 # -P: as with the `vllm` script, the current folder is not searched for modules.
 VLLM_PROGRAM = (sys.executable, "-P", "-m", "vllm.entrypoints.cli.main")
 SET_BY_US = {"model", "host", "port", "served_model_name", "api_server_count", "uds"}
+# What configures an engine without standing in any experiment file: exported in the shell, it changes numbers all the same.
+_CONFIGURES = re.compile(
+    r"(VLLM|CUDA|HIP|ROCR|NCCL|RCCL|TORCH|PYTORCH|OMP|MKL|TRITON|HSA|FLASHINFER|AITER)_|LD_PRELOAD$"
+)
 SECRET_FLAGS = {"api_key": "VLLM_API_KEY", "hf_token": "HF_TOKEN", "ssl_keyfile_password": None}
 
 
@@ -62,3 +69,9 @@ def private_environment(needs_download: bool) -> dict[str, str]:
     safe = {"VLLM_SERVER_DEV_MODE": "0", "VLLM_ALLOW_INSECURE_SERIALIZATION": "0"}  # unless the experiment asks
     offline = {} if needs_download else {"HF_HUB_OFFLINE": "1"}
     return {**quiet, **readable, **safe, **offline}
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return what every vLLM process inherits from this one's shell and is configured by, without secrets."""
+    found = {name: value for name, value in os.environ.items() if _CONFIGURES.match(name) and not is_secret_name(name)}
+    return dict(sorted(found.items()))

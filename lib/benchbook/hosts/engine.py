@@ -44,8 +44,8 @@ class VllmEngine(Worker):
 
     @property
     def env_overrides(self) -> dict[str, str]:
-        """What we set in the engine's environment, for the record, without the values of secrets."""
-        return redacted_env(self._overrides)
+        """What configures the engine from its environment, for the record: inherited, set by us, without secrets' values."""
+        return redacted_env({**command.inherited_environment(), **self._overrides})
 
     @property
     def facts(self) -> StartupFacts:

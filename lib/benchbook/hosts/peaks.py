@@ -64,7 +64,8 @@ def device_peaks(
     if known:
         return known
     size_bytes = min(max(weight_bytes or LARGEST_BYTES, SMALLEST_BYTES), LARGEST_BYTES)
-    return dict(_probed(size_bytes, (env or {}).get("VLLM_CPU_OMP_THREADS_BIND", "")))
+    cores = {**os.environ, **(env or {})}.get("VLLM_CPU_OMP_THREADS_BIND", "")
+    return dict(_probed(size_bytes, cores))
 
 
 @functools.cache

@@ -98,8 +98,9 @@ class VllmServer(ServedModel):
 
     @property
     def env_overrides(self) -> dict[str, str]:
-        """What we set in the server's environment, for a record: without the API key, what looks secret redacted."""
-        return redacted_env({**command.private_environment(self.model_files.needs_download), **self._env})
+        """What configures the server from its environment, for a record: inherited, set by us, without secrets' values."""
+        private = command.private_environment(self.model_files.needs_download)
+        return redacted_env({**command.inherited_environment(), **private, **self._env})
 
     @property
     def facts(self) -> StartupFacts:

@@ -44,23 +44,41 @@ def telemetry_summary(telemetry: Mapping[str, Any], raw: Mapping[str, Any]) -> d
 
 def telemetry_reasons(host: Mapping[str, Any]) -> list[Reason]:
     """Return what the summary in a record's host block says against its number; nothing without samples of a GPU."""
-    summary = host.get("telemetry") or {}
-    found = []
+    return [found for check in (gpu_throttled, gpu_shared, gpu_power_capped) if (found := check(host)) is not None]
+
+
+def gpu_throttled(host: Mapping[str, Any]) -> Reason | None:
+    """Suspect when a GPU lowered its clocks for heat or by a brake in more than 5 % of the samples."""
+    trouble = {
+        name: share
+        for name, share in _throttled_shares(host).items()
+        if name != POWER_CAP and share > TOLERATED_SHARE
+    }
+    said = ", ".join(f"{name} in {share:.0%} of the samples" for name, share in trouble.items())
+    return reason("gpu_throttled", said) if trouble else None
+
+
+def gpu_power_capped(host: Mapping[str, Any]) -> Reason | None:
+    """A note when a GPU was held at its power limit in more than 5 % of the samples."""
+    share = _throttled_shares(host).get(POWER_CAP, 0.0)
+    return reason("gpu_power_capped", f"in {share:.0%} of the samples") if share > TOLERATED_SHARE else None
+
+
+def gpu_shared(host: Mapping[str, Any]) -> Reason | None:
+    """Suspect when a process that is not ours computed on a GPU while requests were answered."""
+    processes = (host.get("telemetry") or {}).get("gpu_processes", ())
+    strangers = [process for process in processes if process["kind"] == "foreign"]
+    said = "; ".join(f"pid {process['pid']} ({process['name'] or 'name unknown'})" for process in strangers)
+    return reason("gpu_shared", said) if strangers else None
+
+
+def _throttled_shares(host: Mapping[str, Any]) -> dict[str, float]:
+    """Return, by what lowered the clocks, the largest share of samples among the GPUs."""
     shares: dict[str, float] = {}
-    for gpu in summary.get("gpus", ()):
+    for gpu in (host.get("telemetry") or {}).get("gpus", ()):
         for name, share in gpu["throttled_share"].items():
             shares[name] = max(share, shares.get(name, 0.0))
-    trouble = {name: share for name, share in shares.items() if name != POWER_CAP and share > TOLERATED_SHARE}
-    if trouble:
-        said = ", ".join(f"{name} in {share:.0%} of the samples" for name, share in trouble.items())
-        found.append(reason("gpu_throttled", said))
-    if shares.get(POWER_CAP, 0.0) > TOLERATED_SHARE:
-        found.append(reason("gpu_power_capped", f"in {shares[POWER_CAP]:.0%} of the samples"))
-    strangers = [process for process in summary.get("gpu_processes", ()) if process["kind"] == "foreign"]
-    if strangers:
-        said = "; ".join(f"pid {process['pid']} ({process['name'] or 'name unknown'})" for process in strangers)
-        found.append(reason("gpu_shared", said))
-    return found
+    return shares
 
 
 def energy_j(times_s: Sequence[float], counter_j: Sequence[float | None], window: Window) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts.command import private_environment
+from benchbook.hosts.command import inherited_environment, private_environment
 from benchbook.hosts.models import resolve_model
 from benchbook.hosts.telemetry import Sampler
 from benchbook.measure.commands import latency_argv, throughput_argv
@@ -19,6 +19,7 @@ from benchbook.measure.telemetry import keep_telemetry
 from benchbook.plan.workloads import LatencyWorkload, ThroughputWorkload
 from benchbook.records.files import read_json
 from benchbook.records.store import Saved
+from benchbook.redaction import redacted_env
 
 # `bench throughput` prints the output-only rate and the token counts, and saves neither.
 _PRINTED = {
@@ -106,7 +107,7 @@ def _measure(
             "kind": "engine",
             "model": files.name,
             "random_weights": files.random_weights,
-            "env": env_overrides,
+            "env": redacted_env({**inherited_environment(), **env_overrides}),
             "argv": argv,
             "model_config": model_config(files.path),
             "telemetry": keep_telemetry(recording, sampler, {}),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchbook.hosts.command import inherited_environment
 from benchbook.hosts.models import ModelFiles, resolve_model
 from benchbook.measure.notebook import NOTEBOOKS, notebooks_dir, source_sha256
 from benchbook.plan.experiment import Case, Experiment, Launch
@@ -74,6 +75,7 @@ def _parts(case: Case, launch: Launch, model: ModelFiles) -> dict[str, str]:
     benchmark = case.workload.benchmark
     return fingerprint_parts(
         launch={"args": dict(launch.args), "env": dict(launch.env), "model": model.name},
+        environment={**inherited_environment(), **launch.env},
         workload=case.workload.model_dump(),
         model=model.content_sha256 or [model.name, launch.model.revision],
         packages=package_versions(),

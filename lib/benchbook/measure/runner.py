@@ -9,7 +9,6 @@ from typing import Any
 
 from benchbook.errors import HostDiedError, HostError
 from benchbook.measure.bench_host import BenchHost, OpenHost
-from benchbook.measure.interrupts import stop_signals_as_interrupt
 from benchbook.measure.job import host_failed, run_job
 from benchbook.measure.planning import RunPlan, history_of, planned_records
 from benchbook.measure.progress import Listener
@@ -39,7 +38,7 @@ class Runner:
 
     def execute(self) -> str:
         """Measure what is missing; return the run's state: finished, failed (something failed or is INVALID), interrupted."""
-        with self.store.locked(), stop_signals_as_interrupt():
+        with self.store.locked():
             began_s = time.monotonic()
             blocks = self._begin()
             try:

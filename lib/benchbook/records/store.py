@@ -44,11 +44,13 @@ def write_record(path: Path, record: Record) -> None:
 def read_record(path: Path) -> Record:
     """Return the record in `path`; raise StoreError when it is missing, cut, or of another format."""
     try:
-        return Record.model_validate(read_json(path))
+        return Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise StoreError(f"{path} is not a whole record: {where}: {first['msg']}") from error
+        where = "".join(f"{part}: " for part in first["loc"])
+        raise StoreError(f"{path} is not a whole record: {where}{first['msg']}") from error
 
 
 @dataclass(frozen=True)

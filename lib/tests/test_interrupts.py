@@ -1,0 +1,52 @@
+"""The first stop signal unwinds, the second ends at once, one that is ignored stays ignored."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import signal, sys, time
+from benchbook.measure.interrupts import interrupt_on_stop_signals
+interrupt_on_stop_signals()
+print("ready", flush=True)
+try:
+    time.sleep(20)
+except KeyboardInterrupt:
+    print("unwinding", flush=True)
+    time.sleep(float(sys.argv[1]))
+    print("done", flush=True)
+"""
+
+
+def started(unwinding_s, preexec_fn=None):
+    argv = [sys.executable, "-c", PROGRAM, str(unwinding_s)]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, preexec_fn=preexec_fn)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_the_first_signal_lets_everything_unwind(name):
+    process = started(0)
+    process.send_signal(getattr(signal, name))
+    assert process.communicate(timeout=10)[0] == "unwinding\ndone\n" and process.returncode == 0
+
+
+@pytest.mark.parametrize("second", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_the_second_signal_ends_at_once(second):
+    process = started(20)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "unwinding\n"
+    process.send_signal(getattr(signal, second))
+    assert process.communicate(timeout=10)[0] == "" and process.returncode == 130
+
+
+def test_a_hang_up_that_nohup_ignores_stays_ignored():
+    process = started(0, lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=10)[0] == "unwinding\ndone\n"
