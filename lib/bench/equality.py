@@ -22,14 +22,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pairs import ENGINE_ARGS, ENV, equality_of, print_table, run_case, write_output
-
 from benchbook.hosts.command import VLLM_PROGRAM, private_environment
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.server import VllmServer
 from benchbook.measure.client import WarmClient
 from benchbook.measure.commands import latency_argv, serve_argv, throughput_argv
 from benchbook.plan.workloads import LatencyWorkload, ServeWorkload, ThroughputWorkload
+from pairs import ENGINE_ARGS, ENV, equality_of, print_table, run_case, write_output
 
 MODEL = "tiny"
 ENGINE_LOADS = 2

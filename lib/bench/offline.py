@@ -15,12 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pairs import ENGINE_ARGS, ENV, print_table, run_case, write_output
-
 from benchbook.hosts.command import private_environment
 from benchbook.hosts.engine import VllmEngine
 from benchbook.measure.commands import latency_argv, throughput_argv
 from benchbook.plan.workloads import LatencyWorkload, ThroughputWorkload
+from pairs import ENGINE_ARGS, ENV, print_table, run_case, write_output
 
 WAYS = ("command line", "engine")
 LIMIT_RATIO = 0.03  # of the command line's overhead, for each further case

@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pairs import ENGINE_ARGS, ENV, LIMIT_S, print_table, write_output
-
 from benchbook.hosts.command import flags, private_environment
 from benchbook.hosts.guardian import spawn
 from benchbook.hosts.models import resolve_model
+from pairs import ENGINE_ARGS, ENV, LIMIT_S, print_table, write_output
 
 LIMIT_RATIO = 0.25
 CONCURRENCIES = (1, 2, 4, 8)

@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from synthetic import make_run
-
 from benchbook.measure.notebook import execute, notebooks_dir
 from benchbook.records.store import Store
 from benchbook.report.html import render_report
+from synthetic import make_run
 
 SIZES = (100, 1_000, 10_000)
 STEPS = ("table", "report")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import fake_vllm
 import pytest
-
 from benchbook.hosts import registry
 from benchbook.hosts.server import VllmServer
 

@@ -1,7 +1,6 @@
 """Asked, sent, counted: each disagreement makes a record INVALID, its twin without the fault does not."""
 
 import pytest
-
 from benchbook.judge import accounting, guards, streams
 from benchbook.judge.accounting import accounting_rows
 from benchbook.judge.checks import record_reasons

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from benchbook.errors import ExperimentError
 from benchbook.plan import load_experiment, rounds
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 QUICKSTART = (Path(__file__).parents[2] / "experiments" / "quickstart.yaml").read_text()
 DATA = yaml.safe_load(QUICKSTART)

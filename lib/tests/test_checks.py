@@ -3,13 +3,12 @@
 import random
 
 import pytest
-from measured import latency, serve, throughput
-
 from benchbook.judge.catalogue import BY_CODE, CODES
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.sample import is_earned, percentile_ranks, samples_needed
 from benchbook.judge.warmth import COMPILE_LINE
 from benchbook.records.record import Verdict, verdict_of
+from measured import latency, serve, throughput
 
 SOUND = serve()
 RANGED = {"range_ratio": 0.5}
@@ -66,7 +65,11 @@ PAIRS = {
     "guards_down": (serve(host={"argv": ["vllm", "serve", "m", "--trust-remote-code"]}), SOUND),
     "random_weights": (serve(host={"random_weights": True}), SOUND),
 }
-ELSEWHERE = {  # of groups: test_group_checks.py, test_coherence.py; of notebooks: test_checks_in_sweeps.py
+# Of groups: test_group_checks.py, test_coherence.py; of notebooks: test_checks_in_sweeps.py; of GPUs: test_hosts_telemetry.py
+ELSEWHERE = {
+    "gpu_throttled",
+    "gpu_shared",
+    "gpu_power_capped",
     "repeats_disagree",
     "repeats_trend",
     "repeat_outlier",

@@ -1,10 +1,9 @@
 """`benchbook table`: the records of the plan, and no other."""
 
 import pytest
-from report_runs import make_run
-
 from benchbook.cli import table
 from benchbook.records.store import Store
+from report_runs import make_run
 
 
 def test_a_stale_record_is_in_no_table_and_is_counted_on_the_side(tmp_path, capsys):

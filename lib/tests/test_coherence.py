@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from benchbook.errors import StoreError
 from benchbook.judge.group import judged_alone_and_together, judged_together
 from benchbook.records.published import all_published, load_published

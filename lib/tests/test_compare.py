@@ -5,8 +5,6 @@ import statistics
 from dataclasses import replace
 
 import pytest
-from report_runs import failed, judged, make_run
-
 from benchbook.judge.claims import caveats, headlines, percent_text, sentence, tally
 from benchbook.judge.compare import Comparison, Finding, Row, _judged, compare
 from benchbook.judge.headlines import HEADLINES, OTHERS
@@ -14,6 +12,7 @@ from benchbook.judge.stats import paired_ratio
 from benchbook.records.metrics import BY_KEY
 from benchbook.report.differences import comparisons_of, records_of
 from benchbook.report.run import load_run
+from report_runs import failed, judged, make_run
 
 ROW = Row(
     "serve", "one case", 1, BY_KEY["output_throughput_tok_s"], True, 100.0, 101.0, paired_ratio([1.0], [1.0]), 4, 4, 0

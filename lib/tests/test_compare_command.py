@@ -6,13 +6,12 @@ import json
 import shutil
 
 import pytest
-from report_runs import make_run
-from typer.testing import CliRunner
-
 from benchbook.cli import app
 from benchbook.errors import ExperimentError
 from benchbook.report.differences import comparisons_html
 from benchbook.report.run import load_run
+from report_runs import make_run
+from typer.testing import CliRunner
 
 TWO = ("eager", "compiled")
 

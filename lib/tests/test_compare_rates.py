@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from benchbook.plan.experiment import COMPARISON_REPEATS
 
 COMPARISONS = 300

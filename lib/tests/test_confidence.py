@@ -3,9 +3,8 @@
 import random
 
 import pytest
-from scipy import stats
-
 from benchbook.judge.confidence import relative_half_width
+from scipy import stats
 
 
 def test_the_half_width_is_that_of_the_t_interval():

@@ -3,7 +3,6 @@
 import random
 
 import pytest
-
 from benchbook.judge.group import judged_together
 from benchbook.judge.repeats import mann_kendall_p
 from benchbook.records.record import Identity, Outcome, Record, Verdict

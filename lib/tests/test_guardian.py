@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
 from benchbook.errors import HostStartError
 from benchbook.hosts import processes, registry
 from benchbook.hosts.guardian import spawn

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 
 import pytest
-
 from benchbook.errors import HostDiedError, IdentityError
 from benchbook.hosts.served import attach
 from benchbook.hosts.server import VllmServer

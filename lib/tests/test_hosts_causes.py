@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 import pytest
-
 from benchbook.hosts import causes, flags
 
 # Lines as vLLM 0.32.0, torch 2.13 and huggingface_hub write them; those marked [run] were provoked on a CPU.

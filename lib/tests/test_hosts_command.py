@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from benchbook.errors import ExperimentError
 from benchbook.hosts.command import flags, inherited_environment, private_environment, serve_command
 

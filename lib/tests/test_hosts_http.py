@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-
 from benchbook.hosts import http as questions
 from benchbook.hosts.server import VllmServer
 

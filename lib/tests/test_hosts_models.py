@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
 from benchbook.errors import ExperimentError, HostStartError
 from benchbook.hosts import models
 from benchbook.hosts.models import content_sha256, has_random_weights, resolve_model

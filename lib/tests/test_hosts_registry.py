@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from benchbook.hosts import processes, registry
 
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]

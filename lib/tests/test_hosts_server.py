@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-
 from benchbook.errors import ExperimentError, HostDiedError, HostStartError, IdentityError
 from benchbook.hosts import http as questions
 from benchbook.hosts import ports, processes, registry

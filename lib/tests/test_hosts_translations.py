@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from benchbook.hosts.translations import TABLE, Refused, translate, version_number
 
 ARTICLE_ARGS = {

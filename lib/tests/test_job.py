@@ -1,7 +1,6 @@
 """One job: a number that was saved stays, and says so when its notebook raised afterwards."""
 
 import pytest
-
 from benchbook.measure import job as job_module
 from benchbook.measure.job import run_job
 from benchbook.measure.recording import Recording

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from benchbook.errors import HostStartError, MeasureError
 from benchbook.hosts import jobs
 from benchbook.hosts.engine import VllmEngine

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import fake_vllm
 import pytest
-
 from benchbook.errors import MeasureError
 from benchbook.hosts.served import AttachedServer
 from benchbook.hosts.server import VllmServer

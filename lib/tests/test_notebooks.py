@@ -4,9 +4,8 @@ import ast
 import json
 from pathlib import Path
 
-import pytest
-
 import benchbook
+import pytest
 from benchbook.errors import ExperimentError
 from benchbook.measure.notebook import NOTEBOOKS, check_parameters, notebooks_dir, parameters_of, source_sha256
 

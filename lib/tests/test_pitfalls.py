@@ -4,7 +4,6 @@ import ast
 from pathlib import Path
 
 import pytest
-
 from benchbook.judge.catalogue import BY_CODE
 
 TESTS = Path(__file__).parent

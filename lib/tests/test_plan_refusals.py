@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from benchbook.errors import ExperimentError
 from benchbook.plan import load_experiment
 

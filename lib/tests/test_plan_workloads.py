@@ -6,7 +6,6 @@ import pickle
 import re
 
 import pytest
-
 from benchbook.errors import ExperimentError
 from benchbook.plan import WORKLOADS, FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from benchbook.errors import ExperimentError
 from benchbook.hosts import devices as devices_module
 from benchbook.hosts.devices import CPU, CUDA, ROCM, Device, rocm_gpus

@@ -3,9 +3,8 @@
 import io
 
 import pytest
-from rich.console import Console
-
 from benchbook.measure.preview import preview
+from rich.console import Console
 
 TEXT = """
 question: Is the second launch faster?

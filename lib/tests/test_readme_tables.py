@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from benchbook.judge.binding import COLUMNS
 from benchbook.judge.catalogue import CODES
 from benchbook.records.metrics import METRICS
 
@@ -32,6 +33,15 @@ def reason_rows():
 
 def test_the_metric_table_is_that_of_the_code():
     assert "\n".join(metric_rows()) in README
+
+
+def limit_rows():
+    """Return the rows of the README's table of limits."""
+    return [f"| `{key}` | {meaning} |" for key, meaning in COLUMNS.items()]
+
+
+def test_the_table_of_limits_is_that_of_the_code():
+    assert "\n".join(limit_rows()) in README
 
 
 def test_the_reason_table_is_that_of_the_catalogue():

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from benchbook.errors import ExperimentError, StoreError
 from benchbook.records import files
 from benchbook.records.fingerprint import changed_parts, combined, fingerprint_parts

@@ -8,12 +8,11 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import pytest
-from report_runs import LENGTHS, failed, judged, make_run
-
 from benchbook.report import case_figures, figures
 from benchbook.report.figures import floor_figure, latency_figure, throughput_figure, tradeoff_figure
 from benchbook.report.lines import MAX_LINES, serve_lines
 from benchbook.report.run import load_run
+from report_runs import LENGTHS, failed, judged, make_run
 
 FIGURES = (throughput_figure, latency_figure, tradeoff_figure, floor_figure)
 

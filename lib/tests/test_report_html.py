@@ -7,14 +7,13 @@ from urllib.parse import unquote
 
 import nbformat
 import pytest
-from report_runs import QUESTION, failed, judged, make_run
-
 from benchbook.errors import StoreError
 from benchbook.measure.notebook import execute, notebooks_dir
 from benchbook.records.files import write_json
 from benchbook.records.store import RUN_FILE
 from benchbook.report.html import render_report
 from benchbook.report.results import MAX_ROWS
+from report_runs import QUESTION, failed, judged, make_run
 
 LOG = "\x1b[31mERROR\x1b[0m <script>alert(1)</script>"
 EXTERNAL = re.compile(

@@ -8,7 +8,6 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import pytest
-
 from benchbook.report import markup
 
 HOSTILE = "\x1b[31m<script>alert('x')</script>\x1b[0m & \x1b]0;title\x07done\r\x08"

@@ -2,12 +2,11 @@
 
 import pandas as pd
 import pytest
-from report_runs import failed, judged, make_run
-
 from benchbook.report.answer import RANDOM_WEIGHTS, answer, caveats, slo_sentences, threats
 from benchbook.report.reading import latency_reading, stops_scaling_at, throughput_reading, tradeoff_reading
 from benchbook.report.references import references
 from benchbook.report.run import load_run
+from report_runs import failed, judged, make_run
 
 
 def scaled(record, key, factor):

@@ -1,11 +1,10 @@
 """A run as the report reads it: the plan against the records."""
 
 import pytest
-from report_runs import failed, make_run
-
 from benchbook.errors import ExperimentError
 from benchbook.records.store import Store
 from benchbook.report.run import load_run
+from report_runs import failed, make_run
 
 
 def is_first_serve(record):

@@ -6,11 +6,10 @@ import json
 
 import pandas as pd
 import pytest
-from report_runs import failed, judged, make_run
-
 from benchbook.records.metrics import METRICS
 from benchbook.records.store import Store
 from benchbook.report.table import believed, case_table, render_table, tidy_table
+from report_runs import failed, judged, make_run
 
 
 @pytest.fixture

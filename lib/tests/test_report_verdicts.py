@@ -4,8 +4,6 @@ import re
 
 import matplotlib.pyplot as plt
 import pytest
-from report_runs import judged, make_run
-
 from benchbook.judge.catalogue import BY_CODE
 from benchbook.records.record import Verdict
 from benchbook.report.answer import verdict_sentence
@@ -16,6 +14,7 @@ from benchbook.report.published import published_html
 from benchbook.report.results import results_html
 from benchbook.report.run import load_run
 from benchbook.report.table import JUDGEMENT, tidy_table
+from report_runs import judged, make_run
 
 ARTICLE_WORKLOAD = {"input_len_tokens": 4096, "output_len_tokens": 1024}
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-
 from benchbook.errors import Cause, HostDiedError, HostStartError, StoreError
 from benchbook.measure import runner as runner_module
 from benchbook.measure.planning import RunPlan, stale_records

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from benchbook.errors import ExperimentError
 from benchbook.hosts.footprint import GIB, kv_bytes, weight_bytes
 from benchbook.hosts.models import config_of, has_random_weights, resolve_model

@@ -4,10 +4,9 @@ import math
 import statistics
 
 import pytest
+from benchbook.judge.spread import Spread, number_text, plus_minus_text, spread_of, spread_text
 from hypothesis import given
 from hypothesis import strategies as st
-
-from benchbook.judge.spread import Spread, number_text, plus_minus_text, spread_of, spread_text
 
 
 def test_one_repeat_has_no_standard_deviation():

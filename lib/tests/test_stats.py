@@ -5,11 +5,10 @@ import statistics
 
 import numpy as np
 import pytest
+from benchbook.judge.stats import POWER, holm, paired_ratio, quantile, unpaired_ratio
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
-
-from benchbook.judge.stats import POWER, holm, paired_ratio, quantile, unpaired_ratio
 
 BASE, OTHER = [100.0, 104.0, 98.0, 101.0], [105.0, 110.0, 102.0, 107.5]
 values = st.lists(st.floats(1e-3, 1e6), min_size=3, max_size=3)

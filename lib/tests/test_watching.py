@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-
 from benchbook.hosts import load, registry
 from benchbook.hosts.scrape import went_back
 from benchbook.measure.ceiling import measured_ceiling

@@ -120,6 +120,29 @@ def _hub_snapshot(hub_id: str, revision: str | None) -> Path | None:
     return snapshot if any(snapshot.glob("*.safetensors")) or any(snapshot.glob("*.bin")) else None
 
 
+def read_config(path: str, revision: str | None = None) -> dict[str, Any] | None:
+    """Return the config.json of a folder or of a hub model in the cache, that of its text model where it has several.
+
+    None while there is none on this machine, or where it cannot be read.
+    """
+    folder = Path(path) if Path(path).is_dir() else _hub_snapshot(path, revision)
+    try:
+        config = json.loads((folder / "config.json").read_text()) if folder else None
+    except (OSError, ValueError):
+        return None
+    if not isinstance(config, dict):
+        return None
+    # What quantized the whole model stands beside the text model's own part.
+    return {**config, **config["text_config"]} if isinstance(config.get("text_config"), dict) else config
+
+
+def weight_bytes(path: str) -> int | None:
+    """Return the size of the weights in a folder or in the hub's cache; None while they are not on this machine."""
+    folder = Path(path) if Path(path).is_dir() else _hub_snapshot(path, None)
+    sizes = [file.stat().st_size for file in folder.glob("*.safetensors")] if folder else []
+    return sum(sizes) or None
+
+
 def planned_path(ref: str) -> str:
     """Return what `vllm serve` will get for `ref`, without making or looking for anything."""
     if ref.startswith(shapes.PREFIX):

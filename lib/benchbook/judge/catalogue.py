@@ -324,6 +324,27 @@ CODES = (
         "measure a trained model for claims about one",
         "by the model's own mark",
     ),
+    Code(
+        "gpu_throttled",
+        "suspect",
+        "the GPU lowered its clocks for heat or by a hardware brake while it was measured",
+        "look at its cooling and power supply; let it cool and measure again",
+        "more than 5 % of the samples: below it, a throttle is an instant",
+    ),
+    Code(
+        "gpu_shared",
+        "suspect",
+        "another process computed on the GPU while it was measured",
+        "end it, or choose another GPU",
+        "one process",
+    ),
+    Code(
+        "gpu_power_capped",
+        "note",
+        "the GPU was at its power limit and lowered its clocks to stay there: usual under full load",
+        "compare only with cards of the same power limit",
+        "more than 5 % of the samples",
+    ),
 )
 
 BY_CODE = {code.code: code for code in CODES}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from benchbook.judge import accounting, conditions, guards, load, sample, streams, warmth
+from benchbook.judge import accounting, conditions, guards, load, sample, streams, telemetry, warmth
 from benchbook.judge.evidence import Check, Measured
 from benchbook.records.record import Reason, Record, verdict_of
 
@@ -14,6 +14,7 @@ CHECKS: tuple[Check, ...] = (
     *load.CHECKS,
     *warmth.CHECKS,
     *conditions.CHECKS,
+    *telemetry.CHECKS,
     *sample.CHECKS,
     *guards.CHECKS,
 )

@@ -55,6 +55,13 @@ def spread_text(spread: Spread, unit: str = "") -> str:
     return f"{value} ({spread.count} repeats)"
 
 
+def percent_text(share: float | None) -> str:
+    """Return '67%', '4.2%' or, for nothing, an en dash: a small share is not none."""
+    if share is None or math.isnan(share):
+        return "–"
+    return f"{share:.0%}" if share >= 0.1 else f"{share * 100:.2g}%"
+
+
 def _decimals(value: float) -> int:
     """Return how many decimals show three significant digits of `value`."""
     if value == 0:

@@ -14,6 +14,7 @@ from benchbook.hosts.gpu import wait_device_free
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.startup import StartupFacts
 from benchbook.measure.client import WarmClient
+from benchbook.measure.hardware import model_config, peaks_before_start
 from benchbook.measure.outputs import greedy_outputs
 from benchbook.measure.servers import AnyServer, host_facts
 from benchbook.plan.launches import Launch
@@ -76,11 +77,12 @@ def _open_server(launch: Launch, store: Store, ready_timeout_s: float, compares_
         log_dir=folder,
         ready_timeout_s=ready_timeout_s,
     )
+    peaks = peaks_before_start(server.model_files.path, launch.env)
     # The client imports vLLM while the server loads: both are needed, and neither waits for the other.
     with WarmClient(log_dir=folder) as client, server:
         outputs = {"greedy_outputs": _answered(server)} if compares_launches else {}
         yield _Host(
-            {**_described(host_facts(server), server.facts), **outputs},
+            {**_described({**host_facts(server), "peaks": peaks}, server.facts), **outputs},
             {
                 "base_url": server.base_url,
                 "model": server.served_name,
@@ -110,6 +112,7 @@ def _open_engine(launch: Launch, store: Store, ready_timeout_s: float) -> Iterat
         log_dir=store.launch_dir(launch.name).resolve(),
         ready_timeout_s=ready_timeout_s,
     )
+    peaks = peaks_before_start(engine.model_files.path, launch.env)
     with engine:
         facts = {
             "kind": "engine",
@@ -118,6 +121,8 @@ def _open_engine(launch: Launch, store: Store, ready_timeout_s: float) -> Iterat
             "argv": list(engine.argv),
             "env": engine.env_overrides,
             "ready_s": engine.ready_s,
+            "model_config": model_config(engine.model_files.path),
+            "peaks": peaks,
         }
         parameters = {
             "engine_socket": str(engine.socket_path),

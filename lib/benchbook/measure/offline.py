@@ -9,11 +9,14 @@ from typing import Any
 
 from benchbook.hosts.command import inherited_environment, private_environment
 from benchbook.hosts.models import resolve_model
+from benchbook.hosts.telemetry import Sampler
 from benchbook.measure.commands import PREFIX_CACHING, latency_argv, offline_args, throughput_argv
 from benchbook.measure.conditions import Watched
+from benchbook.measure.hardware import model_config, peaks_before_start
 from benchbook.measure.jobs import WARM, BenchRun, run_bench
 from benchbook.measure.recording import Recording
 from benchbook.measure.serve import LIMIT_S, benchmark_failed
+from benchbook.measure.telemetry import keep_telemetry
 from benchbook.plan.workloads import LatencyWorkload, ThroughputWorkload
 from benchbook.records.files import read_json
 from benchbook.records.record import PrefixCache, Warmup
@@ -117,7 +120,9 @@ def _measure(
         argv = make_argv(files.path, recording.raw_path)
         recording.argv = ["vllm", "bench", *argv]
         env_overrides = {name: str(value) for name, value in (env or {}).items()}
-        with Watched(None, engine_socket) as watched:
+        # A loaded engine's peaks came with its case: probing beside it would disturb it, and measure its own load.
+        hardware = {} if engine_socket else {"peaks": peaks_before_start(files.path, env_overrides)}
+        with Watched(None, engine_socket) as watched, Sampler(None) as sampler:
             run = run_bench(
                 argv,
                 socket_path=engine_socket or None,
@@ -133,8 +138,16 @@ def _measure(
             **read_json(recording.raw_path),
             "printed": printed_figures(recording.log_path.read_text(errors="replace")),
         }
-        configured_by = redacted_env({**inherited_environment(), **env_overrides})
-        host = {"kind": "engine", "model": files.name, "random_weights": files.random_weights, "env": configured_by}
+        host = {
+            "kind": "engine",
+            "model": files.name,
+            "random_weights": files.random_weights,
+            "env": redacted_env({**inherited_environment(), **env_overrides}),
+            "argv": argv,
+            "model_config": model_config(files.path),
+            "telemetry": keep_telemetry(recording, sampler, {}),
+            **hardware,
+        }
         # A loaded engine empties its cache after each job and vouches for it; see hosts/engine_worker.py.
         prefix_cache = PrefixCache(
             is_on=bool(offline_args(args or {})[PREFIX_CACHING]), emptied="reset" if run.way == WARM else "new process"

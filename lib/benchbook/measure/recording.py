@@ -20,6 +20,7 @@ from benchbook.records.metrics import values_from_raw
 from benchbook.records.provenance import provenance, utc_now
 from benchbook.records.record import Failure, Identity, Outcome, Record, Verdict, verdict_of
 from benchbook.records.store import RECORD_FILE, Saved, write_record
+from benchbook.records.telemetry import TELEMETRY_FILE
 from benchbook.redaction import known_secrets, redacted
 
 RAW_FILE = "raw.json"
@@ -42,13 +43,18 @@ class Recording:
         self.started_monotonic_s = time.monotonic()
         make_folder(self.record_path.parent)
         # What an earlier measurement left here must never be read as this one's.
-        for path in (self.record_path, self.raw_path):
+        for path in (self.record_path, self.raw_path, self.telemetry_path):
             path.unlink(missing_ok=True)
 
     @property
     def raw_path(self) -> Path:
         """Return where vLLM's own result file goes: beside the record."""
         return self.record_path.with_name(RAW_FILE)
+
+    @property
+    def telemetry_path(self) -> Path:
+        """Return where the samples of server and GPU go."""
+        return self.record_path.with_name(TELEMETRY_FILE)
 
     @property
     def log_path(self) -> Path:

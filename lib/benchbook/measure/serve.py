@@ -8,6 +8,7 @@ from typing import Any
 
 from benchbook.errors import Cause, MeasureError
 from benchbook.hosts.scrape import cache_config
+from benchbook.hosts.telemetry import Sampler
 from benchbook.hosts.watch import StallWatch
 from benchbook.measure.client_meter import meter_path
 from benchbook.measure.commands import serve_argv
@@ -15,6 +16,7 @@ from benchbook.measure.conditions import Watched
 from benchbook.measure.jobs import BenchRun, run_bench
 from benchbook.measure.recording import Recording
 from benchbook.measure.servers import AnyServer, host_facts, model_card, silence_is_death
+from benchbook.measure.telemetry import keep_telemetry
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.files import read_json
 from benchbook.records.fingerprint import digest
@@ -31,6 +33,9 @@ _COUNTERS = (
     "vllm:prefix_cache_hits_total",
     "vllm:num_preemptions_total",
     "vllm:request_success_total",
+    "vllm:estimated_flops_per_gpu_total",
+    "vllm:estimated_read_bytes_per_gpu_total",
+    "vllm:estimated_write_bytes_per_gpu_total",
 )
 _IS_ON = {"True": True, "False": False}
 
@@ -65,13 +70,13 @@ def bench_serve(
             server.reset_prefix_cache()
         argv = _argv(server, workload, seed, recording.raw_path)
         recording.argv = ["vllm", "bench", *argv]
-        with Watched(server, client_socket) as watched:
+        with Watched(server, client_socket) as watched, Sampler(server.base_url, api_key=server.api_key) as sampler:
             run = _run(server, argv, recording.log_path, client_socket, limit_s, stall_limit_s)
         raw = read_json(recording.raw_path)
         counters = {name: value for name, value in watched.counters.items() if name.startswith(_COUNTERS)}
         return recording.finish(
             raw,
-            host={**host_facts(server), "counters": counters},
+            host={**host_facts(server), "counters": counters, "telemetry": keep_telemetry(recording, sampler, raw)},
             conditions={
                 **watched.facts,
                 **watched.client(recording.log_path, raw),

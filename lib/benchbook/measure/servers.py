@@ -10,10 +10,12 @@ from benchbook.errors import Cause, HostDiedError
 from benchbook.hosts.models import has_random_weights
 from benchbook.hosts.served import AttachedServer, attach
 from benchbook.hosts.server import VllmServer
+from benchbook.measure.hardware import model_config, peaks_before_start, peaks_of_attached
 
 AnyServer = VllmServer | AttachedServer
 
 _own: dict[str, VllmServer] = {}  # the servers this kernel started, by configuration: running a cell twice starts one
+_own_peaks: dict[str, dict[str, Any]] = {}  # of the device before they started, by the server's nonce
 
 
 def open_server(
@@ -34,6 +36,7 @@ def open_server(
     if server is None or not server.is_alive():
         close_servers()  # one device holds one server
         server = VllmServer(model, args=args, env=env)
+        _own_peaks[server.served_name] = peaks_before_start(server.model_files.path, server.env_overrides)
         server.start()
         server.wait_ready()
         _own[configuration] = server
@@ -80,6 +83,8 @@ def host_facts(server: AnyServer) -> dict[str, Any]:
         "version": server.version,
         "max_model_len": card["max_model_len"],
         "random_weights": has_random_weights(card["root"]),
+        "model_config": model_config(card["root"]),
+        "peaks": _own_peaks.get(server.served_name) or peaks_of_attached(server.base_url),
     }
     if isinstance(server, VllmServer):
         facts |= {

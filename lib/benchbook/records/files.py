@@ -22,10 +22,15 @@ _HINTS = {
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` so that a reader sees the old file or the whole new one; raise StoreError with a hint."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` so that a reader sees the old file or the whole new one; raise StoreError with a hint."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
+        with temporary.open("wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

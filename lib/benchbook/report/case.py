@@ -13,9 +13,12 @@ from benchbook.judge.sample import is_earned, percentile_of, sample_count, sampl
 from benchbook.records.metrics import metrics_for
 from benchbook.records.record import Reason, Record
 from benchbook.records.store import Saved
+from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
 from benchbook.report import markup
 from benchbook.report.case_figures import FIGURES
 from benchbook.report.case_readings import READINGS
+from benchbook.report.limit_sentences import limit_sentences
+from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
 
 
 def verdict_table(saved: Saved) -> None:
@@ -62,6 +65,20 @@ def case_figure(saved: Saved) -> None:
     verdict = saved.record.verdict.value + (f" ({codes})" if codes else "")
     weights = " Random weights." if saved.record.host.get("random_weights") else ""
     markup.captioned(figure, f"{verdict}. {caption}{weights}")
+
+
+def case_timeline(saved: Saved) -> None:
+    """Display what server and GPU did while the case was measured, and say what could not be sampled."""
+    path, summary = saved.path.with_name(TELEMETRY_FILE), saved.record.host.get("telemetry") or {}
+    drawn = timeline_figure(saved.record, read_telemetry(path), saved.raw()) if path.is_file() else None
+    if drawn is not None:
+        markup.captioned(*drawn)
+    markup.show(markup.bullets([*gpu_text(summary), *absent_text(summary)]))
+
+
+def case_limits(saved: Saved) -> None:
+    """Display how far the number is from what the hardware allows, and what binds it."""
+    markup.show(markup.bullets(limit_sentences(saved.record)))
 
 
 def case_reading(saved: Saved) -> None:

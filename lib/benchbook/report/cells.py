@@ -10,7 +10,20 @@ from benchbook.report.answer import answer, caveats, threats, verdict_sentence
 from benchbook.report.conditions import provenance_html, setup_html, subtitle
 from benchbook.report.differences import comparisons_html
 from benchbook.report.failures import failures_html, reasons_html
-from benchbook.report.markup import Html, bullets, captioned, element, join, paragraphs, show, text
+from benchbook.report.limit_figures import limits_figure, timeline_of
+from benchbook.report.limits import limited_cases, limits_html, limits_reading
+from benchbook.report.markup import (
+    Html,
+    bullets,
+    captioned,
+    element,
+    figure_html,
+    folded,
+    join,
+    paragraphs,
+    show,
+    text,
+)
 from benchbook.report.published import published_html
 from benchbook.report.references import references
 from benchbook.report.results import definitions_html, results_html, save_table_html
@@ -90,6 +103,17 @@ def show_published(run: Run) -> None:
     """Display published figures of the same workload beside the run's own; nothing where there are none."""
     if content := published_html(run):
         show(content)
+
+
+def show_limits(run: Run) -> None:
+    """Display how far each case is from what the hardware allows, what binds it, and one case over time, folded."""
+    cases, reasons = limited_cases(run)
+    _show_figure(5, limits_figure(run, cases), limits_reading(cases), "no limit is known for a serve case")
+    show(join([limits_html(cases), bullets(reasons)]))
+    drawn = timeline_of(run)
+    if drawn is not None:
+        figure, caption, title = drawn
+        show(folded(title, figure_html(figure, caption)))
 
 
 def show_failures(run: Run) -> None:

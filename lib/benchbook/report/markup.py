@@ -101,6 +101,11 @@ def show(content: Html) -> None:
 
 def captioned(figure: Figure, caption: str, alt: str = "") -> None:
     """Display `figure` as an embedded PNG with its caption, described by `alt` (else the caption), and close it."""
+    show(figure_html(figure, caption, alt))
+
+
+def figure_html(figure: Figure, caption: str, alt: str = "") -> Html:
+    """Return `figure` as an embedded PNG with its caption, described by `alt` (else the caption), and close it."""
     import matplotlib.pyplot as plt
 
     buffer = io.BytesIO()
@@ -108,7 +113,7 @@ def captioned(figure: Figure, caption: str, alt: str = "") -> None:
     plt.close(figure)
     image = base64.b64encode(buffer.getvalue()).decode()
     source = f'<img alt="{html.escape(alt or caption)}" src="data:image/png;base64,{image}">'
-    show(element("figure", Html(f'<div class="scroll">{source}</div>{element("figcaption", caption)}')))
+    return element("figure", Html(f'<div class="scroll">{source}</div>{element("figcaption", caption)}'))
 
 
 def _table_cell(tag: str, value: Any, is_numeric: bool) -> Html:

@@ -14,6 +14,7 @@ import pandas as pd
 from benchbook.errors import ExperimentError
 from benchbook.judge.group import judged_together
 from benchbook.judge.spread import Spread
+from benchbook.records.files import read_json
 from benchbook.records.record import Record, Verdict
 from benchbook.records.store import RUN_FILE, Store, case_key
 from benchbook.report.lines import Line, serve_lines
@@ -102,6 +103,10 @@ class Run:
     def repeat_path(self, record: Record, name: str) -> Path:
         """Return the path of a repeat's file relative to the run's folder, where the report lies."""
         return self._repeat_dir(record).relative_to(self.run_dir) / name
+
+    def raw(self, record: Record) -> dict[str, Any]:
+        """Return vLLM's own result file of a repeat; raise StoreError when it is not there."""
+        return read_json(self.run_dir / self.repeat_path(record, record.raw_file or ""))
 
     def has_file(self, record: Record, name: str) -> bool:
         """Return whether the repeat has a file of this name."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from benchbook.judge.binding import COLUMNS, NUMBERS, limit_values
 from benchbook.records.metrics import METRICS
 from benchbook.records.record import Outcome, Record, Verdict
 
@@ -19,17 +20,18 @@ IDENTITY = ("experiment", "run_id", "launch", "case_id", "benchmark", "repeat", 
 STATE = ("outcome", "cause", "started_utc", "ended_utc")
 CASE_KEYS = ["experiment", "run_id", "launch", "case_id", "benchmark"]
 METRIC_KEYS = tuple(metric.key for metric in METRICS)
+NUMBER_KEYS = (*METRIC_KEYS, *NUMBERS)
 _COUNT_KEYS = tuple(metric.key for metric in METRICS if not metric.unit)
 
 TableFormat = Literal["csv", "json", "md"]
 
 
 def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
-    """Return one row a repeat: verdict and reasons first, then identity, outcome, workload, every metric by its key."""
+    """Return one row a repeat: verdict, reasons, identity, outcome, workload, every metric by its key, and the limits."""
     workload_keys = dict.fromkeys(key for record in records for key in record.workload)
-    columns = list(dict.fromkeys((*JUDGEMENT, *IDENTITY, *STATE, *workload_keys, *METRIC_KEYS)))
+    columns = list(dict.fromkeys((*JUDGEMENT, *IDENTITY, *STATE, *workload_keys, *METRIC_KEYS, *COLUMNS)))
     frame = pd.DataFrame([_row(record) for record in records], columns=columns)
-    frame[list(METRIC_KEYS)] = frame[list(METRIC_KEYS)].astype("float64")
+    frame[list(NUMBER_KEYS)] = frame[list(NUMBER_KEYS)].astype("float64")
     # Whole numbers stay whole where some rows have none: 128, not 128.0.
     whole = [*workload_keys, *_COUNT_KEYS, "repeat", "attempt"]
     frame[whole] = frame[whole].convert_dtypes()
@@ -39,8 +41,8 @@ def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
 def case_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row a case of a tidy table, in the order of its rows.
 
-    Counts: `repeats`, `valid`, `suspect`, `invalid`, `not_measured`. Each metric becomes `<key>_mean` and `<key>_stdev`
-    (NaN for one repeat) over the VALID and SUSPECT repeats; a number that may not be believed is in no mean.
+    Counts: `repeats`, `valid`, `suspect`, `invalid`, `not_measured`. Each metric and limit becomes `<key>_mean` and
+    `<key>_stdev` (NaN for one repeat) over the VALID and SUSPECT repeats; a number that may not be believed is in no mean.
     """
     groups = table.groupby(CASE_KEYS, sort=False, dropna=False)
     measured = table["outcome"] == Outcome.MEASURED.value
@@ -54,12 +56,12 @@ def case_table(table: pd.DataFrame) -> pd.DataFrame:
     )
     by_case = [table[key] for key in CASE_KEYS]
     counts = flags.groupby(by_case, sort=False, dropna=False).sum()
-    values = table[list(METRIC_KEYS)].astype("float64").where(_is_believed(table))
+    values = table[list(NUMBER_KEYS)].astype("float64").where(_is_believed(table))
     grouped_values = values.groupby(by_case, sort=False, dropna=False)
     means, stdevs = grouped_values.mean().add_suffix("_mean"), grouped_values.std(ddof=1).add_suffix("_stdev")
     workload = groups[workload_columns(table)].first()
     parts = [workload, groups.size().rename("repeats"), counts, means, stdevs]
-    return pd.concat(parts, axis="columns").reset_index()
+    return pd.concat(parts, axis="columns").copy().reset_index()  # copied into few blocks, which pandas asks for
 
 
 def believed(table: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +71,7 @@ def believed(table: pd.DataFrame) -> pd.DataFrame:
 
 def workload_columns(table: pd.DataFrame) -> list[str]:
     """Return the columns of `table` that describe the workload, in the table's order."""
-    known = {*JUDGEMENT, *IDENTITY, *STATE, *METRIC_KEYS}
+    known = {*JUDGEMENT, *IDENTITY, *STATE, *METRIC_KEYS, *COLUMNS}
     return [column for column in table.columns if column not in known]
 
 
@@ -93,6 +95,7 @@ def _row(record: Record) -> dict[str, Any]:
     return {
         **{key: _scalar(value) for key, value in record.workload.items()},
         **{key: value for key, value in record.values.items() if key in METRIC_KEYS},
+        **limit_values(record),
         "experiment": identity.experiment,
         "run_id": identity.run_id,
         "launch": identity.launch,

@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 
 import pytest
-
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.server import VllmServer
 from benchbook.measure.client import WarmClient

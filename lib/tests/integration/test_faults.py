@@ -6,12 +6,11 @@ import subprocess
 import time
 
 import pytest
-from sweeps import FAKE_PACKAGE, IS_FULL, SMALL_SWEEP, benchbook, read_until, wait_nothing_left, write_fake_sweep
-
 from benchbook.measure.runner import FAILED, FINISHED
 from benchbook.measure.session import run_experiment
 from benchbook.records.record import Outcome, Verdict
 from benchbook.records.store import Store
+from sweeps import FAKE_PACKAGE, IS_FULL, SMALL_SWEEP, benchbook, read_until, wait_nothing_left, write_fake_sweep
 
 pytestmark = pytest.mark.integration
 

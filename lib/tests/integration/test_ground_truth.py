@@ -11,8 +11,6 @@ import statistics
 
 import fake_vllm
 import pytest
-from test_runner import Listener
-
 from benchbook.hosts.server import VllmServer
 from benchbook.judge.spread import plus_minus_text
 from benchbook.measure import bench_host
@@ -27,6 +25,7 @@ from benchbook.records.store import Store
 from benchbook.report.case import number_text
 from benchbook.report.html import render_report
 from benchbook.report.run import load_run
+from test_runner import Listener
 
 pytestmark = pytest.mark.integration
 

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sweeps import IS_FULL
-
 from benchbook.hosts import processes, registry
+from sweeps import IS_FULL
 
 pytestmark = pytest.mark.integration
 

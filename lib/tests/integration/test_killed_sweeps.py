@@ -10,10 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from sweeps import IS_FULL, SMALL_SWEEP, benchbook, marked_processes, read_until, wait_nothing_left, write_fake_sweep
-
 from benchbook.errors import StoreError
 from benchbook.records.store import Store, read_record
+from sweeps import IS_FULL, SMALL_SWEEP, benchbook, marked_processes, read_until, wait_nothing_left, write_fake_sweep
 
 pytestmark = pytest.mark.integration
 

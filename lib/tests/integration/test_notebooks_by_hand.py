@@ -6,10 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from sweeps import wait_nothing_left
-
 from benchbook.measure.notebook import notebooks_dir
 from benchbook.records.store import read_record
+from sweeps import wait_nothing_left
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import requests
-
 from benchbook.errors import HostStartError
 from benchbook.hosts import processes, registry
 from benchbook.hosts.models import content_sha256, resolve_model

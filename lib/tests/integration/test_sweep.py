@@ -10,9 +10,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from sweeps import benchbook, read_until, wait_nothing_left
-
 from benchbook.records.store import Store
+from sweeps import benchbook, read_until, wait_nothing_left
 
 pytestmark = pytest.mark.integration
 

@@ -1,0 +1,129 @@
+"""What the NVIDIA driver tells of its GPUs while they work, through NVML.
+
+The binding is the one that vLLM brings along, loaded from its file: importing vLLM for it would cost seconds. A value
+that a card does not have is None. AMD's cards are not read: `open_nvml` says so, and nothing stands in for them.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+BINDING = "third_party/pynvml.py"  # inside vLLM
+GIB = 2**30
+
+# NVML's bits for why the clocks are lower than they could be; idleness and settings of the owner are no throttling.
+THROTTLE_BITS = {
+    0x04: "power_cap",
+    0x08: "hardware_slowdown",
+    0x20: "thermal_software",
+    0x40: "thermal_hardware",
+    0x80: "power_brake",
+}
+QUANTITIES = (
+    "power_w",
+    "energy_j",  # a counter since the driver was loaded
+    "sm_clock_mhz",
+    "memory_clock_mhz",
+    "temperature_c",
+    "throttle",  # names of THROTTLE_BITS, joined by +
+    "memory_used_gib",
+    "utilisation_pct",
+)
+
+
+class NoGpuError(Exception):
+    """There is no GPU that NVML could read; the text says why."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU that this environment may use."""
+
+    index: int
+    uuid: str
+    name: str
+    handle: Any
+
+
+class Nvml:
+    """The GPUs that CUDA_VISIBLE_DEVICES leaves visible, through the NVML binding `library`."""
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+        # The second is no subclass of the first: a driver too old for a function of the binding.
+        self._refusals = (library.NVMLError, library.NVMLLibraryMismatchError)
+        try:
+            library.nvmlInit()
+            every = [self._gpu(index) for index in range(library.nvmlDeviceGetCount())]
+        except self._refusals as error:
+            raise NoGpuError(f"NVML: {error}") from error
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        chosen = None if visible is None else {device.strip() for device in visible.split(",")}
+        self.gpus = [gpu for gpu in every if chosen is None or str(gpu.index) in chosen or gpu.uuid in chosen]
+        if not self.gpus:
+            raise NoGpuError("NVML: no GPU is visible to this environment")
+
+    def read(self, gpu: Gpu) -> tuple[float | int | str | None, ...]:
+        """Return one value for each of QUANTITIES, None for what this card does not tell."""
+        library, handle = self._library, gpu.handle
+        return (
+            self._ask(lambda: library.nvmlDeviceGetPowerUsage(handle) / 1000),
+            self._ask(lambda: library.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000),
+            self._ask(lambda: library.nvmlDeviceGetClockInfo(handle, library.NVML_CLOCK_SM)),
+            self._ask(lambda: library.nvmlDeviceGetClockInfo(handle, library.NVML_CLOCK_MEM)),
+            self._ask(lambda: library.nvmlDeviceGetTemperature(handle, library.NVML_TEMPERATURE_GPU)),
+            self._ask(lambda: throttle_text(library.nvmlDeviceGetCurrentClocksThrottleReasons(handle))),
+            self._ask(lambda: round(library.nvmlDeviceGetMemoryInfo(handle).used / GIB, 3)),
+            self._ask(lambda: library.nvmlDeviceGetUtilizationRates(handle).gpu),
+        )
+
+    def pids(self, gpu: Gpu) -> list[int]:
+        """Return the processes that compute on `gpu`, as the driver numbers them; empty where it does not tell."""
+        found = self._ask(lambda: self._library.nvmlDeviceGetComputeRunningProcesses(gpu.handle))
+        return [process.pid for process in found or ()]
+
+    def _gpu(self, index: int) -> Gpu:
+        handle = self._library.nvmlDeviceGetHandleByIndex(index)
+        uuid, name = self._library.nvmlDeviceGetUUID(handle), self._library.nvmlDeviceGetName(handle)
+        return Gpu(index, str(uuid), str(name), handle)
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        try:
+            return question()
+        except self._refusals:
+            return None
+
+
+def throttle_text(bits: int) -> str:
+    """Return the names of what lowers the clocks, from NVML's bits: 'power_cap+thermal_hardware', '' for nothing."""
+    return "+".join(name for bit, name in THROTTLE_BITS.items() if bits & bit)
+
+
+def open_nvml() -> Nvml:
+    """Return the visible NVIDIA GPUs; raise NoGpuError, which says why, where there are none."""
+    if Path("/dev/kfd").exists() and not Path("/dev/nvidiactl").exists():
+        raise NoGpuError("an AMD GPU: its power, clocks and temperature are not read yet")
+    library = _binding()
+    if library is None:
+        raise NoGpuError(f"the installed vLLM brings no {BINDING}")
+    return Nvml(library)
+
+
+@functools.cache
+def _binding() -> ModuleType | None:
+    package = importlib.util.find_spec("vllm")
+    path = Path(package.origin).parent / BINDING if package and package.origin else None
+    if path is None or not path.is_file():
+        return None
+    spec = importlib.util.spec_from_file_location("benchbook_nvml_binding", path)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # it looks itself up there
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,92 @@
+"""What the device can do at best: bandwidth and FLOP/s, from its maker's data sheet or by a probe of a second.
+
+Data sheets give dense figures here: where a maker prints them with sparsity, half of that.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+PROBE_LIMIT_S = 60.0  # two seconds on a CPU, ten where a GPU's libraries must be loaded
+SMALLEST_BYTES, LARGEST_BYTES = 8 << 20, 1 << 30  # of the probe's memory
+
+_HOPPER_SXM = {"bfloat16": 989.4, "float16": 989.4, "fp8": 1978.9}
+_HOPPER_NVL = {"bfloat16": 835.5, "float16": 835.5, "fp8": 1671.0}
+_MI300X = {"bfloat16": 1307.4, "float16": 1307.4, "fp8": 2614.9}
+# (name as the driver tells it, GB/s, dense TFLOP/s by format, source); the first that matches.
+DATA_SHEETS: tuple[tuple[str, float, Mapping[str, float], str], ...] = (
+    (r"H200 NVL", 4800, _HOPPER_NVL, "NVIDIA H200 Tensor Core GPU data sheet, H200 NVL"),
+    (r"H200", 4800, _HOPPER_SXM, "NVIDIA H200 Tensor Core GPU data sheet, H200 SXM"),
+    (r"H100 NVL", 3900, _HOPPER_NVL, "NVIDIA H100 Tensor Core GPU data sheet, H100 NVL"),
+    (
+        r"H100 PCIe",
+        2000,
+        {"bfloat16": 756.0, "float16": 756.0, "fp8": 1513.0},
+        "NVIDIA H100 Tensor Core GPU data sheet, H100 PCIe",
+    ),
+    (r"H100 80GB HBM3", 3350, _HOPPER_SXM, "NVIDIA H100 Tensor Core GPU data sheet, H100 SXM"),
+    (r"MI300X", 5300, _MI300X, "AMD Instinct MI300X accelerator data sheet"),
+)
+
+
+def data_sheet(device_name: str) -> dict[str, Any] | None:
+    """Return the peaks of a GPU by the name its driver tells, None for one that is not in the table."""
+    for pattern, bandwidth_gb_s, tflops, source in DATA_SHEETS:
+        if re.search(rf"\b{pattern}\b", device_name):
+            return {
+                "kind": "data sheet",
+                "device": device_name,
+                "bandwidth_gb_s": bandwidth_gb_s,
+                "tflops": dict(tflops),
+                "source": source,
+            }
+    return None
+
+
+def device_peaks(
+    gpu_name: str | None, weight_bytes: int | None, env: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return {'bandwidth_gb_s', 'tflops': {format: ...}, 'source', ...} of the GPU of that name, or of the CPU.
+
+    What is in no table is probed: call it before a host starts, while nothing else runs. A model's weights that fit
+    into a cache are read from there, so the memory that the probe reads is as large as they are (`weight_bytes`). `env`
+    is the host's: it may bind vLLM to some cores. A probe that fails leaves the peaks unknown and says why.
+    """
+    known = data_sheet(gpu_name) if gpu_name else None
+    if known:
+        return known
+    size_bytes = min(max(weight_bytes or LARGEST_BYTES, SMALLEST_BYTES), LARGEST_BYTES)
+    cores = {**os.environ, **(env or {})}.get("VLLM_CPU_OMP_THREADS_BIND", "")
+    return dict(_probed(size_bytes, cores))
+
+
+@functools.cache
+def _probed(size_bytes: int, cores: str) -> Mapping[str, Any]:
+    """Run the probe in a process of its own: torch has no business in ours."""
+    root = str(Path(__file__).parents[2])
+    search_path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-P", "-m", "benchbook.hosts.peaks_probe", str(size_bytes), cores]
+    unknown = {"kind": "unknown", "bandwidth_gb_s": None, "tflops": {}}
+    try:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "PYTHONPATH": search_path},
+            capture_output=True,
+            text=True,
+            timeout=PROBE_LIMIT_S,
+            check=True,
+        )
+        return json.loads(done.stdout.splitlines()[-1])
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr.strip().splitlines() or ["no output"])[-1]
+        return {**unknown, "source": f"the probe of the device's peaks failed: {last}"}
+    except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as error:
+        return {**unknown, "source": f"the probe of the device's peaks failed: {error}"}

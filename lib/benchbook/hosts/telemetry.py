@@ -1,0 +1,172 @@
+"""What server and GPU did while a case was measured, sampled four times a second on the clock of its requests.
+
+The samples' times are `time.perf_counter` seconds, as vLLM's `start_times` are: on Linux one clock for all processes.
+`epoch_s` in the result says when its zero was. Sampling must not disturb what it watches: the server is asked for a
+dozen values instead of its whole page, and nothing is parsed before the case is over.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from benchbook.hosts import http, ports, processes
+from benchbook.hosts.nvml import QUANTITIES, Gpu, NoGpuError, Nvml, open_nvml
+
+PERIOD_S = 0.25
+ANSWER_LIMIT_S = 2.0  # a sample that takes longer is a gap, not a stall: StallWatch looks for those
+SERIES = {
+    "running": "vllm:num_requests_running",
+    "waiting": "vllm:num_requests_waiting",
+    "kv_use_ratio": "vllm:kv_cache_usage_perc",
+    "preemptions": "vllm:num_preemptions_total",
+    "prefix_cache_queries": "vllm:prefix_cache_queries_total",
+    "prefix_cache_hits": "vllm:prefix_cache_hits_total",
+    "prompt_tokens": "vllm:prompt_tokens_total",
+    "generation_tokens": "vllm:generation_tokens_total",
+    "estimated_flops_per_gpu": "vllm:estimated_flops_per_gpu_total",
+    "estimated_read_bytes_per_gpu": "vllm:estimated_read_bytes_per_gpu_total",
+    "estimated_write_bytes_per_gpu": "vllm:estimated_write_bytes_per_gpu_total",
+}
+# Prometheus' own selection: the server formats these few and leaves its histograms alone.
+_PATH = "/metrics?" + urlencode([("name[]", name) for name in SERIES.values()])
+_LINES = tuple(SERIES.values())
+
+
+class Sampler:
+    """As a context manager, samples the server at `base_url` (None: there is none) and the GPUs; then see `result`.
+
+    One sample is taken on entering and one on leaving, so that what happens inside lies between two.
+    """
+
+    def __init__(
+        self, base_url: str | None, *, api_key: str | None = None, period_s: float = PERIOD_S, nvml: Nvml | None = None
+    ) -> None:
+        self._base_url, self._api_key, self._period_s = base_url, api_key, period_s
+        self.absent: dict[str, str] = {} if base_url else {"server": "an engine in a process has no /metrics"}
+        try:
+            self._nvml = nvml or open_nvml()
+        except NoGpuError as reason:
+            self._nvml, self.absent["gpu"] = None, str(reason)
+        self._zero_s, self._epoch_s = time.perf_counter(), time.time()
+        self._pages: list[tuple[float, list[str]]] = []
+        self._num_missed = 0
+        self._readings: dict[int, list[tuple]] = {gpu.index: [] for gpu in self._gpus}
+        self._family = _family_of(base_url) if self._nvml and base_url else set()
+        self._processes: dict[tuple[int, int], dict[str, Any]] = {}  # by GPU and pid
+        self._cpu_s = 0.0
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+
+    def __enter__(self) -> Sampler:
+        self._sample()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+        self._sample()
+
+    def result(self) -> dict[str, Any]:
+        """Return the samples as columns, JSON-ready; `absent` says what could not be sampled and why."""
+        return {
+            "period_s": self._period_s,
+            "zero_perf_counter_s": self._zero_s,
+            "epoch_s": self._epoch_s,
+            "server": _columns(self._pages) if self._pages else None,
+            "missed_samples": self._num_missed,
+            "gpus": [self._gpu_columns(gpu) for gpu in self._gpus],
+            "gpu_processes": list(self._processes.values()),
+            "absent": self.absent,
+            "sampler_cpu_s": round(self._cpu_s, 4),
+        }
+
+    @property
+    def _gpus(self) -> list[Gpu]:
+        return self._nvml.gpus if self._nvml else []
+
+    def _run(self) -> None:
+        next_s = time.perf_counter() + self._period_s
+        while not self._is_over.wait(max(0.0, next_s - time.perf_counter())):
+            self._sample()
+            # What was missed is not made up for: a burst of samples would disturb, and tell nothing.
+            next_s = max(next_s + self._period_s, time.perf_counter())
+
+    def _sample(self) -> None:
+        began_s = time.thread_time()
+        if self._base_url:
+            self._sample_server()
+        for gpu in self._gpus:
+            self._readings[gpu.index].append((self._now_s(), *self._nvml.read(gpu)))
+            for pid in self._nvml.pids(gpu):
+                self._saw(gpu, pid)
+        self._cpu_s += time.thread_time() - began_s
+
+    def _sample_server(self) -> None:
+        asked_s = self._now_s()
+        try:
+            status, text = http.get(self._base_url, _PATH, timeout_s=ANSWER_LIMIT_S, api_key=self._api_key)
+        except OSError:
+            self._num_missed += 1
+            return
+        if status == 200:
+            lines = [line for line in text.splitlines() if line.startswith(_LINES)]
+            self._pages.append(((asked_s + self._now_s()) / 2, lines))
+
+    def _saw(self, gpu: Gpu, pid: int) -> None:
+        now_s = round(self._now_s(), 4)
+        known = self._processes.get((gpu.index, pid))
+        if known is None:
+            kind = "unseen" if processes.read_stat(pid) is None else "ours" if self._is_ours(pid) else "foreign"
+            name = processes.command_of(pid)[:200]
+            known = {"gpu": gpu.index, "pid": pid, "name": name, "kind": kind, "first_s": now_s}
+            self._processes[(gpu.index, pid)] = known
+        known["last_s"] = now_s
+
+    def _is_ours(self, pid: int) -> bool:
+        return pid in self._family or processes.MARKER in processes.environment_of(pid)
+
+    def _now_s(self) -> float:
+        return time.perf_counter() - self._zero_s
+
+    def _gpu_columns(self, gpu: Gpu) -> dict[str, Any]:
+        times, *quantities = zip(*self._readings[gpu.index], strict=True)
+        columns = {name: list(values) for name, values in zip(QUANTITIES, quantities, strict=True)}
+        return {
+            "index": gpu.index,
+            "name": gpu.name,
+            "t_s": [round(time_s, 4) for time_s in times],
+            **{name: None if set(values) == {None} else values for name, values in columns.items()},
+        }
+
+
+def _family_of(base_url: str) -> set[int]:
+    """Return the pids of the server that listens at `base_url` on this machine, with all its children."""
+    listening = [pid for pid, _ in ports.listeners(urlsplit(base_url).port or 80) if pid]
+    return {*listening, *(child for pid in listening for child in processes.descendants(pid))}
+
+
+def _columns(pages: list[tuple[float, list[str]]]) -> dict[str, Any]:
+    """Return the times and one column for each of SERIES that the server has, from the lines of its pages."""
+    rows = [_values(lines) for _, lines in pages]
+    columns: dict[str, Any] = {"t_s": [round(time_s, 4) for time_s, _ in pages]}
+    for key, name in SERIES.items():
+        if any(name in row for row in rows):
+            columns[key] = [row.get(name) for row in rows]
+    return columns
+
+
+def _values(lines: list[str]) -> dict[str, float]:
+    """Return each value summed over engines; of the share of the KV cache in use, that of the fullest."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    values: dict[str, float] = {}
+    for family in text_string_to_metric_families("\n".join(lines) + "\n"):
+        for sample in family.samples:
+            so_far = values.get(sample.name, 0.0)
+            is_share = sample.name == SERIES["kv_use_ratio"]
+            values[sample.name] = max(so_far, sample.value) if is_share else so_far + sample.value
+    return values

@@ -1,0 +1,104 @@
+"""A model's shape: what one token must read and compute.
+
+    per layer   q, k, v and output projections: hidden · (heads + 2 · kv_heads) · head_dim + heads · head_dim · hidden
+                a gated MLP, or each expert of one: 3 · hidden · intermediate
+    once        the output head: hidden · vocabulary
+
+Left out, for they weigh under a percent: norms, biases, routers, and the embedding, of which a token reads one row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelShape:
+    """What the formulas need of a model. Bytes are those of one weight, or of one number in the KV cache."""
+
+    layers: int
+    sliding_layers: int  # of `layers`: attend to the last `window_tokens` only
+    window_tokens: int | None
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    dense_layers: int  # of `layers`: with an MLP of `intermediate`; the others have experts
+    intermediate: int
+    experts: int  # 0: no expert layers
+    active_experts: int
+    expert_intermediate: int
+    shared_intermediate: int  # of an expert that every token takes, 0 without one
+    vocabulary: int
+    dtype: str  # of the activations
+    weight_format: str | None  # of quantized weights, such as fp8 or mxfp4
+    attention_bytes: float
+    mlp_bytes: float
+    head_bytes: float
+    kv_bytes: float
+
+    @property
+    def attention_weights(self) -> int:
+        """Return the weights of one layer's four projections."""
+        into = self.hidden * (self.heads + 2 * self.kv_heads) * self.head_dim
+        return into + self.heads * self.head_dim * self.hidden
+
+    @property
+    def expert_weights(self) -> int:
+        """Return the weights of one expert of one layer."""
+        return 3 * self.hidden * self.expert_intermediate
+
+    @property
+    def active_weights(self) -> int:
+        """Return the weights that one token is multiplied with, the output head left out."""
+        expert_layers = self.layers - self.dense_layers
+        dense = self.dense_layers * 3 * self.hidden * self.intermediate
+        shared = expert_layers * 3 * self.hidden * self.shared_intermediate
+        return (
+            self.layers * self.attention_weights
+            + dense
+            + shared
+            + expert_layers * self.active_experts * self.expert_weights
+        )
+
+    def read_experts(self, tokens: float) -> float:
+        """Return how many of a layer's experts `tokens` tokens are expected to need: E · (1 − (1 − k/E)^tokens).
+
+        Each token takes k of E experts, drawn evenly. A trained router draws less evenly and needs fewer.
+        """
+        if not self.experts:
+            return 0.0
+        return self.experts * (1 - (1 - self.active_experts / self.experts) ** tokens)
+
+    def weight_bytes(self, tokens: float) -> float:
+        """Return the bytes of weights that a step with `tokens` tokens must read once, the output head included."""
+        expert_layers = self.layers - self.dense_layers
+        mlp = self.dense_layers * 3 * self.hidden * self.intermediate
+        mlp += expert_layers * 3 * self.hidden * self.shared_intermediate
+        mlp += expert_layers * self.read_experts(tokens) * self.expert_weights
+        attention = self.layers * self.attention_weights * self.attention_bytes
+        return attention + mlp * self.mlp_bytes + self.hidden * self.vocabulary * self.head_bytes
+
+    def attended(self, first: int, last: int) -> float:
+        """Return over how many earlier tokens the layers attend, summed over layers and positions `first` to `last`.
+
+        A full layer at position n attends to n tokens, a sliding one to at most its window.
+        """
+        full = _sum_to(last) - _sum_to(first - 1)
+        window = self.window_tokens or 0
+        sliding = _capped_sum(last, window) - _capped_sum(first - 1, window)
+        return (self.layers - self.sliding_layers) * full + self.sliding_layers * sliding
+
+    @property
+    def kv_bytes_per_layer(self) -> float:
+        """Return the bytes of keys and values that one token holds in one layer."""
+        return 2 * self.kv_heads * self.head_dim * self.kv_bytes
+
+
+def _sum_to(last: int) -> float:
+    return last * (last + 1) / 2
+
+
+def _capped_sum(last: int, cap: int) -> float:
+    """Return the sum of min(n, cap) for n from 1 to `last`."""
+    return _sum_to(last) if last <= cap else _sum_to(cap) + (last - cap) * cap

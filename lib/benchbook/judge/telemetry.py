@@ -1,0 +1,194 @@
+"""What the samples of a case say about its number: how full the server was, what the GPU drew, whether it was alone."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchbook.judge.catalogue import reason
+from benchbook.judge.evidence import Check, Measured
+from benchbook.records.record import Reason
+
+POWER_CAP = "power_cap"  # a card at its rated limit; every other throttle is trouble
+TOLERATED_SHARE = 0.05  # of the samples; below it, a throttle is an instant
+
+Window = tuple[float, float]
+
+
+def request_window(telemetry: Mapping[str, Any], raw: Mapping[str, Any]) -> Window | None:
+    """Return (first send, last token) in seconds on the samples' clock; None for a result without request times."""
+    starts, durations = raw.get("start_times") or [], raw.get("latencies") or []
+    if not starts or len(starts) != len(durations):
+        return None
+    zero_s = telemetry["zero_perf_counter_s"]
+    return min(starts) - zero_s, max(start + took for start, took in zip(starts, durations, strict=True)) - zero_s
+
+
+def telemetry_summary(telemetry: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record keeps of its samples; without request times, all samples count as the window."""
+    window = request_window(telemetry, raw)
+    bounds = window or (float("-inf"), float("inf"))
+    gpus = [_gpu_summary(gpu, window, bounds) for gpu in telemetry["gpus"]]
+    return {
+        "window_s": None if window is None else window[1] - window[0],
+        "window_epoch_s": None if window is None else [telemetry["epoch_s"] + edge for edge in window],
+        "server": _server_summary(telemetry.get("server"), bounds),
+        "gpus": gpus,
+        "energy_j": _energy_of_used(gpus, telemetry["gpu_processes"]),
+        "gpu_processes": _processes(telemetry["gpu_processes"], bounds),
+        "absent": dict(telemetry["absent"]),
+        "missed_samples": telemetry["missed_samples"],
+        "sampler_cpu_s": telemetry["sampler_cpu_s"],
+    }
+
+
+def gpu_throttled(measured: Measured) -> Reason | None:
+    """Suspect when a GPU lowered its clocks for heat or by a brake in more than 5 % of the samples."""
+    trouble = {
+        name: share
+        for name, share in _throttled_shares(measured.host).items()
+        if name != POWER_CAP and share > TOLERATED_SHARE
+    }
+    said = ", ".join(f"{name} in {share:.0%} of the samples" for name, share in trouble.items())
+    return reason("gpu_throttled", said) if trouble else None
+
+
+def gpu_power_capped(measured: Measured) -> Reason | None:
+    """A note when a GPU was held at its power limit in more than 5 % of the samples."""
+    share = _throttled_shares(measured.host).get(POWER_CAP, 0.0)
+    return reason("gpu_power_capped", f"in {share:.0%} of the samples") if share > TOLERATED_SHARE else None
+
+
+def gpu_shared(measured: Measured) -> Reason | None:
+    """Suspect when a process that is not ours computed on a GPU while requests were answered."""
+    processes = (measured.host.get("telemetry") or {}).get("gpu_processes", ())
+    strangers = [process for process in processes if process["kind"] == "foreign"]
+    said = "; ".join(f"pid {process['pid']} ({process['name'] or 'name unknown'})" for process in strangers)
+    return reason("gpu_shared", said) if strangers else None
+
+
+def _throttled_shares(host: Mapping[str, Any]) -> dict[str, float]:
+    """Return, by what lowered the clocks, the largest share of samples among the GPUs."""
+    shares: dict[str, float] = {}
+    for gpu in (host.get("telemetry") or {}).get("gpus", ()):
+        for name, share in gpu["throttled_share"].items():
+            shares[name] = max(share, shares.get(name, 0.0))
+    return shares
+
+
+def energy_j(times_s: Sequence[float], counter_j: Sequence[float | None], window: Window) -> float | None:
+    """Return the energy (J) between the window's edges from a running counter, straight lines between its samples.
+
+    None unless samples lie on both sides of the window: what was not bracketed is not guessed.
+    """
+    edges = [_at(times_s, counter_j, edge) for edge in window]
+    return None if None in edges else edges[1] - edges[0]
+
+
+def integrated_j(times_s: Sequence[float], power_w: Sequence[float | None], window: Window) -> float | None:
+    """Return the energy (J) between the window's edges as the area under the power samples; None as in `energy_j`."""
+    if any(power is None for power in power_w):
+        return None
+    total_j, counter_j = 0.0, [0.0]
+    for index in range(1, len(times_s)):
+        total_j += (times_s[index] - times_s[index - 1]) * (power_w[index] + power_w[index - 1]) / 2
+        counter_j.append(total_j)
+    return energy_j(times_s, counter_j, window)
+
+
+def _server_summary(server: Mapping[str, Any] | None, bounds: Window) -> dict[str, Any] | None:
+    if not server:
+        return None
+    inside = [bounds[0] <= time_s <= bounds[1] for time_s in server["t_s"]]
+    kept = {
+        key: [value for value, is_in in zip(values, inside, strict=True) if is_in and value is not None]
+        for key, values in server.items()
+    }
+    return {
+        "samples": sum(inside),
+        "mean_running": _mean(kept.get("running")),
+        "mean_waiting": _mean(kept.get("waiting")),
+        "max_kv_use_ratio": max(kept.get("kv_use_ratio") or [None]),
+        "preemptions": _growth(kept.get("preemptions")),
+    }
+
+
+def _gpu_summary(gpu: Mapping[str, Any], window: Window | None, bounds: Window) -> dict[str, Any]:
+    inside = [index for index, time_s in enumerate(gpu["t_s"]) if bounds[0] <= time_s <= bounds[1]]
+
+    def kept(key: str) -> list[float]:
+        return [gpu[key][index] for index in inside if gpu[key] is not None and gpu[key][index] is not None]
+
+    energy, source = _energy(gpu, window)
+    throttles = [text.split("+") for text in kept("throttle")]
+    names = sorted({name for found in throttles for name in found if name})
+    return {
+        "index": gpu["index"],
+        "name": gpu["name"],
+        "samples": len(inside),
+        "energy_j": energy,
+        "energy_source": source,
+        "mean_power_w": _mean(kept("power_w")),
+        "mean_sm_clock_mhz": _mean(kept("sm_clock_mhz")),
+        "min_sm_clock_mhz": min(kept("sm_clock_mhz") or [None]),
+        "max_temperature_c": max(kept("temperature_c") or [None]),
+        "max_memory_used_gib": max(kept("memory_used_gib") or [None]),
+        "mean_utilisation_pct": _mean(kept("utilisation_pct")),
+        "throttled_share": {name: sum(name in found for found in throttles) / len(throttles) for name in names},
+    }
+
+
+def _energy(gpu: Mapping[str, Any], window: Window | None) -> tuple[float | None, str | None]:
+    if window is None:
+        return None, None
+    if gpu["energy_j"] is not None:
+        return energy_j(gpu["t_s"], gpu["energy_j"], window), "the card's energy counter"
+    if gpu["power_w"] is not None:
+        return integrated_j(gpu["t_s"], gpu["power_w"], window), "the area under the power samples"
+    return None, None
+
+
+def _energy_of_used(gpus: Sequence[Mapping[str, Any]], processes: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the energy (J) of the GPUs that our processes used; None where it is not known which of several."""
+    known = {process["gpu"] for process in processes if process["kind"] == "ours"}
+    used = [gpu["energy_j"] for gpu in gpus if gpu["index"] in known or len(gpus) == 1]
+    return None if not used or None in used else sum(used)
+
+
+def _processes(found: Sequence[Mapping[str, Any]], bounds: Window) -> list[dict[str, Any]]:
+    """Return who computed on the GPUs inside the window.
+
+    A pid that our process table does not have may belong to another container, or be one of ours under the number that
+    it has outside of this one: it counts as foreign only where the driver knows ours by the number that we know.
+    """
+    same_numbers = any(process["kind"] == "ours" for process in found)
+    inside = [process for process in found if process["first_s"] <= bounds[1] and process["last_s"] >= bounds[0]]
+    return [
+        {**process, "kind": "foreign" if process["kind"] == "unseen" and same_numbers else process["kind"]}
+        for process in inside
+    ]
+
+
+def _at(times_s: Sequence[float], values: Sequence[float | None], when_s: float) -> float | None:
+    """Return the value at `when_s` on the straight line between its neighbours, None outside of the samples."""
+    for index in range(1, len(times_s)):
+        before_s, after_s = times_s[index - 1], times_s[index]
+        if before_s <= when_s <= after_s:
+            before, after = values[index - 1], values[index]
+            if before is None or after is None:
+                return None
+            share = (when_s - before_s) / (after_s - before_s) if after_s > before_s else 0.0
+            return before + share * (after - before)
+    return None
+
+
+def _mean(values: Sequence[float] | None) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def _growth(values: Sequence[float] | None) -> float | None:
+    return values[-1] - values[0] if values else None
+
+
+CHECKS: tuple[Check, ...] = (gpu_throttled, gpu_shared, gpu_power_capped)

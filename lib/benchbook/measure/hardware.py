@@ -1,0 +1,34 @@
+"""What a record keeps for its limits, the model's shape and the device's peaks: a report then needs neither of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchbook.hosts.models import read_config, weight_bytes
+from benchbook.hosts.peaks import data_sheet, device_peaks
+from benchbook.hosts.ports import is_loopback
+from benchbook.judge.model_config import CONFIG_KEYS
+from benchbook.records.provenance import machine
+
+
+def model_config(path: str, revision: str | None = None) -> dict[str, Any] | None:
+    """Return what the limits need of the model's config.json; None while it is not on this machine."""
+    config = read_config(path, revision)
+    return None if config is None else {key: config[key] for key in CONFIG_KEYS if config.get(key) is not None}
+
+
+def peaks_before_start(model_path: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the device's peaks, probed if need be (two seconds): to be called while nothing else runs."""
+    gpus = machine()["gpus"]
+    return device_peaks(gpus[0]["name"] if gpus else None, weight_bytes(model_path), env)
+
+
+def peaks_of_attached(base_url: str) -> dict[str, Any]:
+    """Return the peaks of the device of a server that runs already: from a data sheet, for a probe would disturb it."""
+    gpus = machine()["gpus"]
+    is_here = is_loopback(urlsplit(base_url).hostname or "")
+    known = data_sheet(gpus[0]["name"]) if gpus and is_here else None
+    why = "the server ran already, and no data sheet tells the peaks of its device"
+    return known or {"kind": "unknown", "bandwidth_gb_s": None, "tflops": {}, "source": why}

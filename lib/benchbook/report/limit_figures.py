@@ -1,0 +1,125 @@
+"""The figures of the limits: the roofline with the share of it that serving reaches, and one case over time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, PercentFormatter, StrMethodFormatter
+
+from benchbook.errors import StoreError
+from benchbook.judge.limits import Limits
+from benchbook.records.record import Record, Verdict
+from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
+from benchbook.report.drawing import (
+    canvas,
+    concurrency_axis,
+    draw_limit,
+    draw_line,
+    legend_below,
+    reference_handle,
+    styles_of,
+)
+from benchbook.report.figures import Figured
+from benchbook.report.limits import LimitedCase
+from benchbook.report.lines import CONCURRENCY, OUTPUT_THROUGHPUT, lengths_text
+from benchbook.report.run import Run
+from benchbook.report.timeline import timeline_figure
+
+_SHARE = "output_throughput_share_of_limit"
+_ROOM = 3.0  # around the points of a logarithmic axis
+
+
+def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
+    """Draw the roofline with every serve case on it, and beside it the share of the ceiling by requests in flight."""
+    served = {case.record.identity.case_id: case for case in cases if case.record.benchmark == "serve"}
+    lines = [line for line in run.lines if not line.points(_SHARE).empty]
+    if not served or not lines:
+        return None
+    figure, (roof, shares) = canvas(1, 2, height_in=4.4)
+    styles = styles_of(lines)
+    points: list[tuple[float, float]] = []
+    for line, style in zip(lines, styles, strict=True):
+        found = [served[case_id] for case_id in line.repeats["case_id"].unique() if case_id in served]
+        found = [case for case in found if _point(case) is not None]
+        line_points = [_point(case) for case in found]
+        points += line_points
+        roof.plot(*zip(*line_points), color=style.colour, linestyle=style.dash, marker=style.marker, linewidth=1.4)
+        for case, point in ((found[0], line_points[0]), (found[-1], line_points[-1])):
+            number = str(case.record.workload[CONCURRENCY])
+            roof.annotate(number, point, xytext=(5, -11), textcoords="offset points", fontsize=9)
+        draw_line(shares, line, style, _SHARE)
+    _draw_roofs(roof, [case.limits for case in served.values()], points)
+    draw_limit(shares, 1.0)
+    concurrencies = {int(value) for line in lines for value in line.repeats[CONCURRENCY].unique()}
+    concurrency_axis(shares, concurrencies, "Requests in flight")
+    shares.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0))
+    shares.set_ylabel("Output throughput, share of the ceiling")
+    legend_below(figure, lines, styles, [reference_handle("what the hardware allows", "black")])
+    return figure, (
+        "Attained FLOP/s (higher is better) by FLOP per byte read, both axes logarithmic, with the roofline of the "
+        "device as a dotted line: rising where bandwidth binds, level where computing does. Right: output throughput "
+        "as a share of its ceiling (%, higher is better) by requests in flight (log2 axis); dotted: the limit. "
+        "Marks left: one a case, mean of its repeats, with the requests in flight at both ends; right: every repeat. "
+        f"Peaks: {next(iter(served.values())).limits.peaks.source}."
+    )
+
+
+def timeline_of(run: Run) -> tuple[Figure, str, str] | None:
+    """Return the timeline of the serve repeat with most output tok/s: figure, caption, and a line to fold it behind."""
+    served = [
+        record
+        for record in run.records
+        if record.benchmark == "serve" and record.is_measured and record.verdict is not Verdict.INVALID
+        if run.has_file(record, TELEMETRY_FILE)
+    ]
+    if not served:
+        return None
+    best = max(served, key=lambda record: record.values.get(OUTPUT_THROUGHPUT) or 0.0)
+    try:
+        telemetry, raw = read_telemetry(run.run_dir / run.repeat_path(best, TELEMETRY_FILE)), run.raw(best)
+    except StoreError:
+        return None  # a run that was copied without its bulk
+    drawn = timeline_figure(best, telemetry, raw)
+    return None if drawn is None else (*drawn, f"Server and device over time: {_named(best)}")
+
+
+def _point(case: LimitedCase) -> tuple[float, float] | None:
+    """Return FLOP per byte and attained FLOP/s of a case, over the whole of its measurement."""
+    rate, request = case.means[f"{OUTPUT_THROUGHPUT}_mean"], case.limits.request
+    if not rate > 0:
+        return None
+    return request.flops / request.bytes, rate / case.limits.output_len_tokens * request.flops
+
+
+def _draw_roofs(axes: Axes, limits: Sequence[Limits], points: Sequence[tuple[float, float]]) -> None:
+    """Draw each different roof over the points, and let both logarithmic axes hold all of it."""
+    roofs = {(each.peaks.bandwidth_bytes_s, each.flops_s) for each in limits}
+    ridges = [flops_s / bandwidth for bandwidth, flops_s in roofs]
+    low = min(x for x, _ in points) / _ROOM
+    high = max([x for x, _ in points] + ridges) * _ROOM
+    for bandwidth, flops_s in roofs:
+        ridge = flops_s / bandwidth
+        xs, ys = [low, ridge, high], [low * bandwidth, flops_s, flops_s]
+        axes.plot(xs, ys, color="black", linewidth=1.2, linestyle=(0, (1, 2)))
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(low, high)
+    axes.set_ylim(min(y for _, y in points) / _ROOM, max(flops_s for _, flops_s in roofs) * _ROOM)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.yaxis.set_major_formatter(EngFormatter())
+    bandwidth, level = max(roofs)
+    middle = math.sqrt(low * level / bandwidth)
+    axes.text(middle, middle * bandwidth * 1.4, "bandwidth", fontsize=9, color="0.35", ha="right")
+    axes.text(high / 1.1, level * 1.2, "compute", fontsize=9, color="0.35", ha="right")
+    axes.set_xlabel("FLOP per byte read")
+    axes.set_ylabel("Attained FLOP/s")
+
+
+def _named(record: Record) -> str:
+    workload = record.workload
+    lengths = lengths_text((workload["input_len_tokens"], workload["output_len_tokens"]))
+    load = f"{workload.get('max_concurrency') or 'no cap'} in flight"
+    return f"{record.identity.launch}, {lengths}, {load}, repeat {record.identity.repeat}"

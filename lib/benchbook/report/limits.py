@@ -1,0 +1,189 @@
+"""How far from the hardware's limit a run is: one table a benchmark, and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from benchbook.judge.binding import Binding, binding_of, limit_values
+from benchbook.judge.limits import Limits, NoLimitError, limits_of
+from benchbook.judge.spread import number_text, percent_text
+from benchbook.records.record import Record, Verdict
+from benchbook.report.limit_sentences import (
+    amount_text,
+    counters_sentence,
+    energy_sentence,
+    peaks_sentence,
+    step_sentence,
+)
+from benchbook.report.lines import LENGTHS, lengths_text
+from benchbook.report.markup import Html, element, join, table
+from benchbook.report.run import Run
+from benchbook.report.table import METRIC_KEYS, case_table
+
+MAX_SENTENCES = 6
+_ENERGY = "energy_j_per_output_token"
+
+
+@dataclass(frozen=True)
+class LimitedCase:
+    """One case with its limits, and its means over the believed repeats (a row of the case table)."""
+
+    record: Record  # the first believed repeat, its values replaced by the means of all
+    limits: Limits
+    binding: Binding | None
+    means: pd.Series
+
+
+def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
+    """Return the cases whose limits are known, those of one launch and lengths together, and why others have none."""
+    means = case_table(run.table).set_index("case_id")
+    found: dict[str, LimitedCase] = {}
+    reasons: dict[str, None] = {}
+    for record in run.records:
+        case_id = record.identity.case_id
+        if case_id in found or not record.is_measured or record.verdict is Verdict.INVALID:
+            continue
+        if record.benchmark == "first_request":
+            continue
+        try:
+            limits = limits_of(record)
+        except NoLimitError as error:
+            reasons[f"{record.identity.launch}, {record.benchmark}: no limit, for {error}."] = None
+            continue
+        row = means.loc[case_id]
+        mean_values = {key: float(row[f"{key}_mean"]) for key in METRIC_KEYS if pd.notna(row[f"{key}_mean"])}
+        record = record.model_copy(update={"values": mean_values})
+        found[case_id] = LimitedCase(record, limits, binding_of(record, limits), row)
+    places = list(dict.fromkeys(map(_group, found.values())))
+    return sorted(found.values(), key=lambda case: places.index(_group(case))), list(reasons)
+
+
+def limits_html(cases: Sequence[LimitedCase]) -> Html:
+    """Return one table a benchmark: floor or ceiling, what was measured, the share reached, what binds."""
+    several_launches = len({case.record.identity.launch for case in cases}) > 1
+    has_energy = any(case.means[f"{_ENERGY}_mean"] > 0 for case in cases)
+    parts = []
+    for benchmark, (title, headings, cells) in _TABLES.items():
+        chosen = [case for case in cases if case.record.benchmark == benchmark]
+        if not chosen:
+            continue
+        first = [*(["Launch"] if several_launches else []), "Tokens in / out"]
+        last = [*(["Energy (J per output token)"] if has_energy else []), "What binds"]
+        rows = [[*_who(case, several_launches), *cells(case), *_ending(case, has_energy)] for case in chosen]
+        numeric = range(len(first), len(first) + len(headings) + has_energy)
+        parts += [element("h3", title), table([*first, *headings, *last], rows, numeric, "results")]
+    return join(parts)
+
+
+def limits_reading(cases: Sequence[LimitedCase]) -> list[str]:
+    """Return the peaks, one sentence for the fewest and the most in flight of each line, and the cross-checks."""
+    sentences = list(dict.fromkeys(peaks_sentence(case.limits) for case in cases))[:2]
+    groups: dict[tuple, list[LimitedCase]] = {}
+    for case in cases:
+        groups.setdefault(_group(case), []).append(case)
+    ends = [end for group in groups.values() for end in (group[0], group[-1])]
+    ends.sort(key=lambda case: case.record.benchmark != "serve")
+    said = [f"{_where(case)}: {step_sentence(case.record, case.limits)}" for case in ends]
+    sentences += list(dict.fromkeys(said))[:MAX_SENTENCES]
+    for sentence_of in (counters_sentence, lambda record, _: energy_sentence(record)):
+        found = [(case, sentence_of(case.record, case.limits)) for case in ends]
+        sentences += [f"{_where(case)}: {sentence}" for case, sentence in found if sentence][:1]
+    if any(case.limits.shape.experts for case in cases):
+        sentences.append(
+            "How many experts a step reads is what even routing is expected to need. A router that sends many tokens "
+            "to the same experts, as random weights may, needs fewer: a share above 100% says so."
+        )
+    return sentences
+
+
+def _group(case: LimitedCase) -> tuple:
+    record = case.record
+    return record.identity.launch, record.benchmark, *(record.workload[key] for key in LENGTHS)
+
+
+def _where(case: LimitedCase) -> str:
+    workload, record = case.record.workload, case.record
+    lengths = lengths_text((workload[LENGTHS[0]], workload[LENGTHS[1]]))
+    load = {
+        "serve": f"{workload.get('max_concurrency')} in flight",
+        "latency": f"a batch of {workload.get('batch_size')}",
+        "throughput": f"{workload.get('num_prompts')} prompts at once",
+    }[record.benchmark]
+    return f"{record.identity.launch}, {lengths}, {load}"
+
+
+def _who(case: LimitedCase, several_launches: bool) -> list[str]:
+    lengths = " / ".join(str(case.record.workload[key]) for key in LENGTHS)
+    return [*([case.record.identity.launch] if several_launches else []), lengths]
+
+
+def _ending(case: LimitedCase, has_energy: bool) -> list[str | None]:
+    energy = [number_text(case.means[f"{_ENERGY}_mean"])] if has_energy else []
+    return [*energy, case.binding.name if case.binding else None]
+
+
+def _pair(first: float | None, second: float | None) -> str:
+    return f"{number_text(first)} / {number_text(second)}" if first is not None else "–"
+
+
+def _serve_cells(case: LimitedCase) -> list[str | int]:
+    step, means, shares = case.limits.step, case.means, limit_values(case.record)
+    return [
+        case.record.workload["max_concurrency"],
+        f"{amount_text(step.bytes)}B" if step else "–",
+        _pair(step.floor_s * 1000 if step else None, means["median_tpot_ms_mean"]),
+        percent_text(shares["tpot_share_of_limit"]),
+        _pair(case.limits.prefill.floor_s * 1000, means["median_ttft_ms_mean"]),
+        percent_text(shares["ttft_share_of_limit"]),
+        *_throughput_part(case),
+    ]
+
+
+def _latency_cells(case: LimitedCase) -> list[str | int]:
+    return [
+        case.record.workload["batch_size"],
+        _pair(case.limits.batch_floor_s, case.means["avg_batch_latency_s_mean"]),
+        percent_text(limit_values(case.record)["batch_latency_share_of_limit"]),
+    ]
+
+
+def _throughput_cells(case: LimitedCase) -> list[str | int]:
+    return [case.record.workload["num_prompts"], case.limits.batch, *_throughput_part(case)]
+
+
+def _throughput_part(case: LimitedCase) -> list[str]:
+    return [
+        _pair(case.limits.ceiling_tok_s, case.means["output_throughput_tok_s_mean"]),
+        percent_text(limit_values(case.record)["output_throughput_share_of_limit"]),
+    ]
+
+
+_CEILING = ("Output ceiling / measured (tok/s)", "Share")
+_TABLES = {
+    "serve": (
+        "Serving against the limit",
+        (
+            "In flight",
+            "A step reads",
+            "TPOT floor / median (ms)",
+            "Share",
+            "TTFT floor / median (ms)",
+            "Share",
+            *_CEILING,
+        ),
+        _serve_cells,
+    ),
+    "latency": (
+        "One offline batch against the limit",
+        ("Batch size", "Floor / average (s)", "Share"),
+        _latency_cells,
+    ),
+    "throughput": (
+        "Throughput mode against the limit",
+        ("Prompts", "Sequences a step, at most", *_CEILING),
+        _throughput_cells,
+    ),
+}

@@ -1,0 +1,56 @@
+"""What a device can do at best: from a table, or measured; never guessed."""
+
+import sys
+
+import pytest
+from benchbook.hosts import peaks
+from benchbook.hosts.peaks import data_sheet, device_peaks
+from benchbook.hosts.peaks_probe import core_list
+
+
+@pytest.mark.parametrize(
+    ("name", "bandwidth_gb_s", "bfloat16"),
+    [
+        ("NVIDIA H100 80GB HBM3", 3350, 989.4),
+        ("NVIDIA H100 PCIe", 2000, 756.0),
+        ("NVIDIA H100 NVL", 3900, 835.5),
+        ("NVIDIA H200", 4800, 989.4),
+        ("NVIDIA H200 NVL", 4800, 835.5),
+        ("AMD Instinct MI300X OAM", 5300, 1307.4),
+    ],
+)
+def test_a_known_gpu_has_the_peaks_of_its_data_sheet(name, bandwidth_gb_s, bfloat16):
+    found = data_sheet(name)
+    assert found["bandwidth_gb_s"] == bandwidth_gb_s and found["tflops"]["bfloat16"] == bfloat16
+    assert found["tflops"]["fp8"] == pytest.approx(2 * bfloat16, rel=0.01)
+    assert "data sheet" in found["source"]
+
+
+@pytest.mark.parametrize("name", ["NVIDIA GH200 480GB", "NVIDIA A100-SXM4-80GB", "NVIDIA H100 96GB HBM2e", "MI300A"])
+def test_a_gpu_that_only_looks_like_a_known_one_has_none(name):
+    assert data_sheet(name) is None
+
+
+def test_cores_are_those_of_the_first_rank():
+    assert core_list("0-3|4-7") == {0, 1, 2, 3}
+    assert core_list("0,2,4-5") == {0, 2, 4, 5}
+    assert core_list("auto") == core_list("") == core_list("nobind") == set()
+
+
+def test_the_cpu_is_probed_in_under_a_few_seconds():
+    peaks._probed.cache_clear()
+    found = device_peaks(None, 12 << 20, {"VLLM_CPU_OMP_THREADS_BIND": "0"})
+    assert found["kind"] == "measured", found["source"]
+    assert found["bandwidth_gb_s"] > 1 and found["tflops"]["bfloat16"] > 0.001 and found["tflops"]["float32"] > 0.001
+    assert "12 MiB" in found["source"] and "1 threads" in found["source"]
+
+
+def test_a_probe_that_fails_leaves_the_peaks_unknown_and_says_why(monkeypatch, tmp_path):
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho 'ImportError: no torch here' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    peaks._probed.cache_clear()
+    found = device_peaks(None, None)
+    peaks._probed.cache_clear()
+    assert found["bandwidth_gb_s"] is None and "no torch here" in found["source"]

@@ -1,0 +1,175 @@
+"""The limits in table, figure and sentence, on synthetic runs."""
+
+import gzip
+import json
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import pytest
+from benchbook.judge.binding import COLUMNS
+from benchbook.judge.telemetry import telemetry_summary
+from benchbook.report.cells import show_limits
+from benchbook.report.limit_figures import limits_figure, timeline_of
+from benchbook.report.limit_sentences import amount_text, limit_sentences
+from benchbook.report.limits import limited_cases, limits_html, limits_reading
+from benchbook.report.run import load_run
+from benchbook.report.table import case_table
+from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
+from report_runs import make_run
+from shapes import CPU, GPT_OSS_120B, H200, TINY, served
+from test_judge_telemetry import gpu, samples
+
+RAW = {"start_times": [101.0, 101.5], "latencies": [1.0, 2.5]}
+SERVER = {
+    "t_s": [0.5, 1.5, 2.5, 4.5],
+    "running": [0, 2, 2, 0],
+    "waiting": [0, 0, 1, 0],
+    "kv_use_ratio": [0, 0.1, 0.2, 0],
+    "prompt_tokens": [0, 256, 512, 512],
+    "generation_tokens": [0, 10, 70, 128],
+}
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def with_limits(record):
+    return record.model_copy(update={"host": {**record.host, "model_config": TINY, "peaks": CPU}})
+
+
+@pytest.fixture
+def run(tmp_path):
+    return load_run(make_run(tmp_path, change=with_limits))
+
+
+def test_limits_are_columns_of_every_repeat_and_means_of_every_case(run):
+    assert list(run.table.columns[-len(COLUMNS) :]) == list(COLUMNS)
+    served_rows = run.table[run.table["benchmark"] == "serve"]
+    assert (served_rows["tpot_share_of_limit"] < 1).all() and (served_rows["limited_by"] == "launch overhead").all()
+    latency = run.table[run.table["benchmark"] == "latency"]
+    assert latency["tpot_floor_ms"].isna().all() and latency["batch_latency_floor_s"].notna().all()
+    assert case_table(run.table)["output_throughput_share_of_limit_mean"].notna().sum() == 9
+
+
+def test_a_tiny_model_on_a_cpu_is_said_to_be_bound_by_overhead_with_floor_and_step(run):
+    cases, reasons = limited_cases(run)
+    reading = " ".join(limits_reading(cases))
+    assert "What binds is launch overhead" in reading and "the floor is 0.232 ms, the step takes" in reading
+    assert "57.8 GB/s" in reading and "measured before the start" in reading
+    assert "routing" not in reading and not reasons
+
+
+def test_the_tables_name_floor_measured_share_and_what_binds(run):
+    html = limits_html(limited_cases(run)[0])
+    assert html.count("<table") == 3 and html.count("launch overhead") == 11
+    assert "0.232 / " in html and "Energy" not in html
+
+
+def test_energy_has_a_column_where_power_was_read(tmp_path):
+    def change(record):
+        return with_limits(
+            record.model_copy(update={"host": {**record.host, "telemetry": {"energy_j": 100.0, "gpus": []}}})
+        )
+
+    cases, _ = limited_cases(load_run(make_run(tmp_path, change=change)))
+    assert "Energy (J per output token)" in limits_html(cases)
+    assert any("J for each of" in sentence for sentence in limits_reading(cases))
+
+
+def test_records_without_peaks_give_a_reason_and_no_figure(tmp_path, capsys):
+    run = load_run(make_run(tmp_path))
+    cases, reasons = limited_cases(run)
+    assert not cases and "the record does not hold the model's shape" in reasons[0]
+    assert limits_figure(run, cases) is None and timeline_of(run) is None
+    show_limits(run)
+
+
+def test_the_roofline_lies_over_every_point_and_its_caption_names_axes(run):
+    figure, caption = limits_figure(run, limited_cases(run)[0])
+    roof, shares = figure.axes
+    assert roof.get_xscale() == roof.get_yscale() == "log"
+    bandwidth, peak = CPU["bandwidth_gb_s"] * 1e9, CPU["tflops"]["bfloat16"] * 1e12
+    points = [line for line in roof.lines if line.get_marker() != "None"]
+    assert len(points) == 2
+    for line in points:
+        assert all(y < min(x * bandwidth, peak) for x, y in zip(*line.get_data(), strict=True))
+    assert shares.get_ylim()[1] >= 1.0
+    assert "FLOP per byte" in caption and "higher is better" in caption and "measured before the start" in caption
+
+
+def test_faster_than_even_routing_is_possible_and_explained():
+    record = served(16, tpot_ms=6.15, tok_s=1948.0, config=GPT_OSS_120B, peaks=H200)
+    (sentence, *_) = limit_sentences(record)
+    assert "A step of 16 must read 30.1 GB, the floor is 6.28 ms, the step takes 6.15 ms" in sentence
+    assert "to the same experts" in sentence and "the floor would be 1.62 ms" in sentence
+
+
+def test_vllms_own_counters_are_compared_and_a_contradiction_is_said():
+    def counters(flops, read):
+        return {
+            "counters": {
+                "vllm:estimated_flops_per_gpu_total": flops,
+                "vllm:estimated_read_bytes_per_gpu_total": read,
+            }
+        }
+
+    agreeing = " ".join(limit_sentences(served(8, **counters(4.3e15, 1.9e14))))
+    assert "so the two agree" in agreeing
+    assert "do not agree" in " ".join(limit_sentences(served(8, **counters(4.3e15, 1.9e12))))
+    assert "counters" not in " ".join(limit_sentences(served(8)))
+
+
+def test_the_timeline_has_a_panel_a_quantity_on_the_seconds_since_the_first_send():
+    record = served(2)
+    figure, caption = timeline_figure(record, samples([gpu()], server=SERVER), RAW)
+    labels = [axes.get_ylabel().replace("\n", " ") for axes in figure.axes]
+    assert labels == ["requests", "output tok/s", "prompt tok/s", "KV cache in use (%)", "GPU power (W)"]
+    assert list(figure.axes[0].lines[0].get_xdata()) == [-0.5, 0.5, 1.5, 3.5]
+    assert list(figure.axes[1].lines[0].get_ydata()) == [10, 60, 29]
+    assert "every 250 ms" in caption and "max_concurrency 2" in caption
+    assert timeline_figure(record, samples(), RAW) is None
+
+
+def test_what_happens_rarely_has_a_panel_only_where_it_happened():
+    def labels(**more):
+        return [axes.get_ylabel() for axes in timeline_figure(served(2), samples(server=SERVER | more), RAW)[0].axes]
+
+    assert "preempted\nso far" in labels(preemptions=[0, 0, 1, 2]) and "preempted\nso far" not in labels(
+        preemptions=[2] * 4
+    )
+
+
+def test_a_gpu_is_summed_up_in_one_sentence_and_what_it_lacks_is_left_out():
+    (summed,) = telemetry_summary(samples([gpu()]), RAW)["gpus"]
+    assert gpu_text({"gpus": [summed]}) == ["GPU 0 (x): 400 W on average."]
+    hot = {**summed, "throttled_share": {"thermal_hardware": 0.25}}
+    assert gpu_text({"gpus": [hot]}) == ["GPU 0 (x): 400 W on average, thermal_hardware in 25% of the samples."]
+
+
+def test_what_was_not_sampled_is_said():
+    assert absent_text({"absent": {"gpu": "NVML: no GPU"}}) == ["No GPU was sampled: NVML: no GPU."]
+    assert absent_text({}) == []
+
+
+def test_the_report_shows_the_timeline_of_the_fastest_repeat(run):
+    assert timeline_of(run) is None
+    record = max(
+        (record for record in run.records if record.benchmark == "serve"),
+        key=lambda record: record.values["output_throughput_tok_s"],
+    )
+    folder = run.run_dir / run.repeat_path(record, "x").parent
+    (folder / "telemetry.json.gz").write_bytes(gzip.compress(json.dumps(samples(server=SERVER)).encode()))
+    assert timeline_of(run) is None, "the raw file is not there"
+    (folder / "raw.json").write_text(json.dumps(RAW))
+    _, _, title = timeline_of(run)
+    assert "8 in flight" in title
+
+
+def test_amounts_have_three_digits_and_a_decimal_prefix():
+    assert [amount_text(value) for value in (4.8e12, 13.22e6, 989.4e12, 12.0)] == ["4.80 T", "13.2 M", "989 T", "12.0 "]
