@@ -109,6 +109,13 @@ def test_notes_outside_the_window_do_not_count(tmp_path):
     assert facts["cpu_cores"] == 0.5 and facts["loop_lag_max_ms"] == 2.0
 
 
+def test_a_file_of_a_vllm_that_keeps_no_latencies_has_its_window_all_the_same(tmp_path):
+    path = meter_path(tmp_path / "bench.log")
+    path.write_text('{"samples": [], "ceiling_chunks_per_s": null}')
+    facts = client_facts(path, {"start_times": [4.0], "ttfts": [1.0], "itls": [[0.5, 0.5]]})
+    assert facts["chunks_per_s"] == 1.5
+
+
 def test_without_notes_there_are_no_facts(tmp_path):
     assert client_facts(tmp_path / "none.client.json", {"start_times": [1.0], "latencies": [1.0]}) is None
 

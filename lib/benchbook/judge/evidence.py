@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from benchbook.records.metrics import request_latencies_s
 from benchbook.records.record import Reason, Record
 
 
@@ -49,12 +50,14 @@ class Measured:
     @cached_property
     def answers(self) -> tuple[Answer, ...]:
         """Return the answered requests in the order of their sending; empty without a detailed raw file."""
-        raw, keys = self.raw, ("start_times", "ttfts", "latencies")
-        if not all(raw.get(key) for key in keys):
+        raw, latencies_s = self.raw, request_latencies_s(self.raw)
+        if not raw.get("start_times") or not raw.get("ttfts") or not latencies_s:
             return ()
-        count = len(raw["latencies"])
+        count = len(latencies_s)
         columns = zip(
-            *(raw[key] for key in keys),
+            raw["start_times"],
+            raw["ttfts"],
+            latencies_s,
             raw.get("itls") or [()] * count,
             raw.get("output_lens") or [0] * count,
             raw.get("queue_times") or [0.0] * count,

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
+from benchbook.records.metrics import request_latencies_s
 from benchbook.records.record import Reason
 
 POWER_CAP = "power_cap"  # a card at its rated limit; every other throttle is trouble
@@ -18,7 +19,7 @@ Window = tuple[float, float]
 
 def request_window(telemetry: Mapping[str, Any], raw: Mapping[str, Any]) -> Window | None:
     """Return (first send, last token) in seconds on the samples' clock; None for a result without request times."""
-    starts, durations = raw.get("start_times") or [], raw.get("latencies") or []
+    starts, durations = raw.get("start_times") or [], request_latencies_s(raw)
     if not starts or len(starts) != len(durations):
         return None
     zero_s = telemetry["zero_perf_counter_s"]

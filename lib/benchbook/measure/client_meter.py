@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from benchbook.records.metrics import request_latencies_s
+
 POLL_S = 0.1
 
 
@@ -57,8 +59,8 @@ def client_facts(path: Path, raw: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     notes = json.loads(path.read_text())
     path.unlink()
-    starts, latencies = raw.get("start_times") or [], raw.get("latencies") or []
-    if not starts:
+    starts, latencies = raw.get("start_times") or [], request_latencies_s(raw)
+    if not starts or not latencies:
         return None
     begin_s, end_s = min(starts), max(start + latency for start, latency in zip(starts, latencies))
     inside = [sample for sample in notes["samples"] if begin_s <= sample[0] <= end_s]

@@ -187,6 +187,16 @@ def values_from_raw(benchmark: str, raw: Mapping[str, Any]) -> dict[str, float |
     return values
 
 
+def request_latencies_s(raw: Mapping[str, Any]) -> list[float]:
+    """Return the E2EL of each request of a detailed `bench serve` file (s), 0.0 for a failed one; [] without details.
+
+    vLLM 0.26 does not write them; they are what they are made of there, TTFT and the gaps after it.
+    """
+    if raw.get("latencies"):
+        return list(raw["latencies"])
+    return [ttft_s + sum(gaps_s) for ttft_s, gaps_s in zip(raw.get("ttfts") or [], raw.get("itls") or [])]
+
+
 def _first_present(raw: Mapping[str, Any], source_key: str) -> float | int | None:
     """Return the value of the first of `a|b.c` that `raw` has; benchmarks name the same thing differently."""
     for path in source_key.split("|"):

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from benchbook.records.metrics import request_latencies_s
 from benchbook.records.record import Record
 
 Raw = Mapping[str, Any]
@@ -19,8 +20,7 @@ _MAX_BARS = 400
 def _serve(record: Record, raw: Raw) -> tuple[Figure, str]:
     """Draw every request as a bar from its send to its last token: waiting for the first token, then streaming."""
     starts, ttfts = raw["start_times"], raw["ttfts"]
-    # vLLM 0.26 keeps no latencies: they are what the first token and the gaps after it add up to.
-    ends = raw.get("latencies") or [ttft_s + sum(gaps_s) for ttft_s, gaps_s in zip(ttfts, raw["itls"])]
+    ends = request_latencies_s(raw)
     order = sorted(range(len(starts)), key=starts.__getitem__)[:_MAX_BARS]
     zero = min(starts, default=0.0)
     figure, axes = plt.subplots(figsize=(8, max(2.6, min(6.0, 0.05 * len(order) + 1.6))), layout="constrained")

@@ -157,6 +157,7 @@ def test_a_sound_script_is_accused_of_nothing(steady):
             "random_weights",
             "percentile_not_earned",
             "start_burst",
+            "host_restarted",  # launches that are compared start anew in each round
         }
 
 
@@ -167,7 +168,7 @@ def test_every_scripted_fault_is_named_with_its_figure(measured, faulty):
     assert "40 by stop" in first["finish_not_length"]
     assert "0% of 32 greedy answers" in first["outputs_differ"]
     compiled = [record for record in faulty if any(why.code == "compiled_while_measuring" for why in record.reasons)]
-    assert len(compiled) == 1 and JIT_LINE in str(compiled[0].conditions["compile_lines"])
+    assert len(compiled) == len(faulty) and JIT_LINE in str(compiled[0].conditions["compile_lines"])
     for code in ("cache_warm", "preempted", "finish_not_length", "outputs_differ", "compiled_while_measuring"):
         assert code in measured[3]
     assert {record.verdict for record in faulty} == {Verdict.SUSPECT}
