@@ -62,6 +62,9 @@ PAIRS = {
     ),
     "limits_low": (serve(cap=512, prompts=5120), serve(cap=256, prompts=2560)),
     "server_restarted": (serve(conditions={"counters_went_back": ["vllm:prompt_tokens_total"]}), SOUND),
+    "watching_failed": (serve(conditions={"watching_errors": ["telemetry: OSError: gone"]}), SOUND),
+    # A raw file that a check cannot read, as one vLLM wrote without `latencies` once was.
+    "check_failed": (serve(raw={"output_lens": [None] * 40}), SOUND),
     "guards_down": (serve(host={"argv": ["vllm", "serve", "m", "--trust-remote-code"]}), SOUND),
     "random_weights": (serve(host={"random_weights": True}), SOUND),
 }

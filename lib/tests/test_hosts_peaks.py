@@ -5,7 +5,7 @@ import sys
 import pytest
 from benchbook.hosts import peaks
 from benchbook.hosts.peaks import data_sheet, device_peaks
-from benchbook.hosts.peaks_probe import core_list
+from benchbook.hosts.peaks_probe import core_list, product_flops_s
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,22 @@ def test_the_cpu_is_probed_in_under_a_few_seconds():
     assert found["kind"] == "measured", found["source"]
     assert found["bandwidth_gb_s"] > 1 and found["tflops"]["bfloat16"] > 0.001 and found["tflops"]["float32"] > 0.001
     assert "12 MiB" in found["source"] and "1 threads" in found["source"]
+
+
+def test_a_format_that_is_emulated_is_multiplied_no_longer_than_a_try_may_take():
+    asked = []
+
+    def rate_of(side):
+        asked.append(side)
+        return 1e9  # FLOP/s: the product of side 1024 would take two seconds
+
+    assert product_flops_s((256, 512, 1024), rate_of) == 1e9
+    assert asked == [256]
+
+
+def test_a_fast_format_is_multiplied_at_every_side_and_its_best_counts():
+    rates = {256: 2e9, 512: 2e11, 1024: 1e11}
+    assert product_flops_s((256, 512, 1024), rates.__getitem__) == 2e11
 
 
 def test_a_probe_that_fails_leaves_the_peaks_unknown_and_says_why(monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from benchbook.hosts import nvml, peaks, telemetry
 from benchbook.hosts.nvml import Nvml
 from benchbook.judge.telemetry import request_window
-from benchbook.measure import hardware
+from benchbook.measure import conditions, hardware
 from benchbook.measure.hardware import model_config, peaks_before_start, peaks_of_attached
 from benchbook.measure.offline import bench_throughput
 from benchbook.measure.serve import bench_serve
@@ -55,6 +55,39 @@ def test_samples_lie_beside_the_record_on_the_clock_of_its_requests(measured, mo
     assert summary["server"]["samples"] >= 3 and summary["server"]["mean_running"] > 0.8
     assert set(summary["absent"]) == {"gpu"} and summary["gpus"] == []
     assert not [reason for reason in saved.record.reasons if reason.code.startswith("gpu")]
+
+
+@pytest.mark.parametrize(
+    ("broken", "what"),
+    [
+        ("keep_telemetry", "telemetry"),
+        ("client_facts", "the client's notes"),
+        ("log_facts", "the server's log"),
+        ("counter_delta", "the server's counters"),
+        ("limits", "the processors"),
+    ],
+)
+def test_an_error_of_what_watches_costs_no_number(measured, monkeypatch, broken, what):
+    """Once, on a GPU, each case was measured twice and thrown away twice: the client's notes had no `latencies`."""
+
+    def fail(*_):
+        raise KeyError("latencies")
+
+    monkeypatch.setattr(conditions, broken, fail)
+    record = measured().record
+    assert record.outcome == "measured" and record.values["output_throughput_tok_s"] > 0
+    assert record.verdict == "SUSPECT"
+    (found,) = [why for why in record.reasons if why.code == "watching_failed"]
+    assert f"{what}: KeyError" in found.evidence
+
+
+def test_samples_that_cannot_be_taken_to_an_end_cost_no_number(measured, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("the driver is gone")
+
+    monkeypatch.setattr(telemetry.Sampler, "__exit__", fail)
+    record = measured().record
+    assert record.outcome == "measured" and "watching_failed" in [why.code for why in record.reasons]
 
 
 def test_a_record_holds_what_its_limits_need(measured):

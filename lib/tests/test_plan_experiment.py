@@ -40,7 +40,11 @@ def test_the_quickstart_is_a_valid_experiment_of_twelve_cases():
     assert experiment.repeats == 2
     assert experiment.model == ModelRef("tiny")
     assert experiment.launch("eager").max_model_len == 4096
-    assert experiment.launch("eager").env == {"VLLM_CPU_KVCACHE_SPACE": "1"}
+    assert experiment.launch("eager").env == {
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "OMP_NUM_THREADS": "1",
+    }
     benchmarks = [case.workload.benchmark for case in experiment.cases]
     assert benchmarks == ["first_request"] + ["serve"] * 8 + ["latency"] * 2 + ["throughput"]
     assert experiment.source_text == (REPOSITORY / "experiments" / "quickstart.yaml").read_text()

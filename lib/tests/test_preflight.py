@@ -16,6 +16,7 @@ from benchbook.errors import ExperimentError
 from benchbook.hosts import devices as devices_module
 from benchbook.hosts.devices import CPU, CUDA, ROCM, Device, rocm_gpus
 from benchbook.hosts.flags import Known
+from benchbook.hosts.models import resolve_model
 from benchbook.measure import preflight as preflight_module
 from benchbook.measure.needs import check_machine, machine_note, need_of
 from benchbook.measure.preflight import Preflight, preflight
@@ -240,8 +241,14 @@ def test_a_machine_without_gpus_has_a_cpu_with_memory(monkeypatch) -> None:
 # --- The project's own experiments, against the vLLM that is really here.
 
 
+@pytest.fixture(scope="module")
+def tiny() -> None:
+    """Make the embedded model, as its first use does: on a new machine it has no size yet."""
+    resolve_model("tiny")
+
+
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
-def test_every_experiment_of_the_project_can_be_planned(path, monkeypatch) -> None:
+def test_every_experiment_of_the_project_can_be_planned(path, tiny, monkeypatch) -> None:
     monkeypatch.undo()
     result = preflight(load_experiment(path))
     assert machine_note(result)
@@ -249,7 +256,7 @@ def test_every_experiment_of_the_project_can_be_planned(path, monkeypatch) -> No
         assert need_of(result.experiment, launch), "the memory of what we publish must be known"
 
 
-def test_the_readme_tells_for_every_experiment_what_it_needs(monkeypatch) -> None:
+def test_the_readme_tells_for_every_experiment_what_it_needs(tiny, monkeypatch) -> None:
     monkeypatch.undo()
     rows = dict(re.findall(r"^\| `(\w+)` \| .* \| ([^|]+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE))
     for path in EXPERIMENTS:

@@ -310,6 +310,20 @@ CODES = (
         "one exception",
     ),
     Code(
+        "watching_failed",
+        "suspect",
+        "something that watches a measurement raised an error: the number is whole, but less is known of how it came about",
+        "read the evidence; the checks that needed it are silent",
+        "one error",
+    ),
+    Code(
+        "check_failed",
+        "suspect",
+        "a check could not be carried out: the number is whole, but nobody has looked at it in this respect",
+        "read the evidence; raw.json is there to look at",
+        "one error: a silent check would pass for a satisfied one",
+    ),
+    Code(
         "guards_down",
         "note",
         "the experiment asked for remote code, developer endpoints or pickled messages: whoever reaches the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchbook.judge import accounting, conditions, guards, load, sample, streams, telemetry, warmth
+from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
 from benchbook.records.record import Reason, Record, verdict_of
 
@@ -23,8 +24,18 @@ VALUE_CHECKS: tuple[Check, ...] = (load.littles_law, load.too_short, *warmth.CHE
 
 
 def record_reasons(measured: Measured, checks: Iterable[Check] = CHECKS) -> tuple[Reason, ...]:
-    """Return why this measurement is not (fully) to be believed; notes are remarks that do not lower the verdict."""
-    return tuple(found for check in checks if (found := check(measured)))
+    """Return why this measurement is not (fully) to be believed; notes are remarks that do not lower the verdict.
+
+    A check that raises costs no number: what it would have said is unknown, and `check_failed` says so.
+    """
+    return tuple(found for check in checks if (found := _found(check, measured)))
+
+
+def _found(check: Check, measured: Measured) -> Reason | None:
+    try:
+        return check(measured)
+    except Exception as error:  # whatever it is: the measurement is over, and its raw file is whole
+        return reason("check_failed", f"{check.__name__}: {type(error).__name__}: {error}"[:300])
 
 
 def with_reasons(record: Record, reasons: Iterable[Reason]) -> Record:

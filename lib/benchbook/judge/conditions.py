@@ -124,6 +124,12 @@ def server_disagrees(measured: Measured) -> Reason | None:
     return reason("server_disagrees", "; ".join(apart)) if apart else None
 
 
+def watching_failed(measured: Measured) -> Reason | None:
+    """Suspect when something that watched the measurement raised: checks that need it are silent."""
+    errors = measured.conditions.get("watching_errors")
+    return reason("watching_failed", "; ".join(errors)) if errors else None
+
+
 def _counters(measured: Measured) -> dict[str, float]:
     return dict(measured.host.get("counters") or {})
 
@@ -137,4 +143,5 @@ CHECKS: tuple[Check, ...] = (
     machine_busy,
     limits_low,
     server_restarted,
+    watching_failed,
 )

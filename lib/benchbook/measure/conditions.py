@@ -1,22 +1,26 @@
 """What is watched while a benchmark runs, so that checks can tell whether the number is the server's.
 
-Two looks, before and after, and what the client noted meanwhile; nothing here runs while it is measured.
+Two looks, before and after, samples of server and GPU between them, and what the client noted meanwhile.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchbook.hosts import load
 from benchbook.hosts.logs import HostLog
 from benchbook.hosts.scrape import counter_delta, parse_metrics, went_back
+from benchbook.hosts.telemetry import Sampler
 from benchbook.judge.warmth import COMPILE_LINE
 from benchbook.measure.client_meter import client_facts, meter_path
+from benchbook.measure.recording import Recording
 from benchbook.measure.servers import AnyServer
+from benchbook.measure.telemetry import keep_telemetry
 from benchbook.redaction import known_secrets, redacted
 
 MAX_LINES = 10
@@ -25,15 +29,21 @@ _KV_USAGE = "KV cache usage: "
 
 
 class Watched:
-    """A look at server, log and machine at the start of a window; as a context manager the second look at its end."""
+    """All that is watched around one benchmark: as a context manager two looks, and samples of server and GPU between.
 
-    def __init__(self, server: AnyServer | None, client_socket: str = "") -> None:
+    An error of the second look or of what is made of it costs no number: it is noted under `watching_errors` in the
+    conditions, and whatever it would have told is absent.
+    """
+
+    def __init__(self, server: AnyServer | None, socket_path: str = "") -> None:
         self._server = server
         entry = load.host_entry(base_url=server.base_url) if server else None
-        client = load.host_entry(argument=client_socket) if client_socket else None
+        worker = load.host_entry(argument=socket_path) if socket_path else None
         self._roots = load.server_pids(server.base_url) if server else []
-        self._roots += [client.guardian_pid] if client else []
+        self._roots += [worker.guardian_pid] if worker else []
         self._log = HostLog(Path(entry.log_path)) if entry and entry.log_path else None
+        self._sampler = Sampler(server.base_url, api_key=server.api_key) if server else Sampler(None)
+        self._errors: list[str] = []
         self.page = ""  # of /metrics, at the start of the window
         self.counters: dict[str, float] = {}
         self.facts: dict[str, Any] = {}
@@ -41,24 +51,43 @@ class Watched:
     def __enter__(self) -> Watched:
         self.page = self._server.metrics_text() if self._server else ""
         self._look = load.look(self._own_pids())
+        self._sampler.__enter__()
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
+        with self._sparing("the samples"):
+            self._sampler.__exit__(kind, error, trace)
         if error is not None:
             return
-        machine = load.shares(self._look, load.look(self._own_pids()))
-        self.facts = {"machine": machine, "limits": limits()}
+        with self._sparing("the processors"):
+            self.facts |= {"limits": limits(), "machine": load.shares(self._look, load.look(self._own_pids()))}
         if self._server:
-            before, after = parse_metrics(self.page), parse_metrics(self._server.metrics_text())
-            self.counters = counter_delta(before, after)
-            self.facts["counters_went_back"] = went_back(before, after)
+            with self._sparing("the server's counters"):
+                before, after = parse_metrics(self.page), parse_metrics(self._server.metrics_text())
+                self.counters = counter_delta(before, after)
+                self.facts["counters_went_back"] = went_back(before, after)
         if self._log:
-            self.facts |= log_facts(self._log.text())
+            with self._sparing("the server's log"):
+                self.facts |= log_facts(self._log.text())
 
-    def client(self, log_path: Path, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """Return {'client': ...} of what the warm client noted beside `log_path`, {} for a plain command line."""
-        facts = client_facts(meter_path(log_path), raw)
-        return {"client": facts} if facts else {}
+    def telemetry(self, recording: Recording, raw: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Keep the samples beside the record and return their summary; None where that failed."""
+        with self._sparing("telemetry"):
+            return keep_telemetry(recording, self._sampler, raw)
+
+    def conditions(self, log_path: Path, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a record keeps as its conditions: the facts, what the warm client noted, and what went wrong."""
+        with self._sparing("the client's notes"):
+            if client := client_facts(meter_path(log_path), raw):  # a plain command line leaves none
+                self.facts["client"] = client
+        return {**self.facts, **({"watching_errors": self._errors} if self._errors else {})}
+
+    @contextlib.contextmanager
+    def _sparing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever it is: the number that was watched stands
+            self._errors.append(redacted(f"{what}: {type(error).__name__}: {error}"[:300], known_secrets()))
 
     def _own_pids(self) -> Sequence[int]:
         # The parent of a notebook's kernel is the runner, by hand Jupyter; other kernels of it are other load.

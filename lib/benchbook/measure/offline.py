@@ -9,14 +9,12 @@ from typing import Any
 
 from benchbook.hosts.command import inherited_environment, private_environment
 from benchbook.hosts.models import resolve_model
-from benchbook.hosts.telemetry import Sampler
 from benchbook.measure.commands import PREFIX_CACHING, latency_argv, offline_args, throughput_argv
 from benchbook.measure.conditions import Watched
 from benchbook.measure.hardware import model_config, peaks_before_start
 from benchbook.measure.jobs import WARM, BenchRun, run_bench
 from benchbook.measure.recording import Recording
 from benchbook.measure.serve import LIMIT_S, benchmark_failed
-from benchbook.measure.telemetry import keep_telemetry
 from benchbook.plan.workloads import LatencyWorkload, ThroughputWorkload
 from benchbook.records.files import read_json
 from benchbook.records.record import PrefixCache, Warmup
@@ -122,7 +120,7 @@ def _measure(
         env_overrides = {name: str(value) for name, value in (env or {}).items()}
         # A loaded engine's peaks came with its case: probing beside it would disturb it, and measure its own load.
         hardware = {} if engine_socket else {"peaks": peaks_before_start(files.path, env_overrides)}
-        with Watched(None, engine_socket) as watched, Sampler(None) as sampler:
+        with Watched(None, engine_socket) as watched:
             run = run_bench(
                 argv,
                 socket_path=engine_socket or None,
@@ -145,7 +143,7 @@ def _measure(
             "env": redacted_env({**inherited_environment(), **env_overrides}),
             "argv": argv,
             "model_config": model_config(files.path),
-            "telemetry": keep_telemetry(recording, sampler, {}),
+            "telemetry": watched.telemetry(recording, {}),
             **hardware,
         }
         # A loaded engine empties its cache after each job and vouches for it; see hosts/engine_worker.py.
@@ -155,7 +153,7 @@ def _measure(
         return recording.finish(
             raw,
             host=host,
-            conditions=watched.facts,
+            conditions=watched.conditions(recording.log_path, {}),
             way=run.way,
             way_reason=run.reason,
             prefix_cache=prefix_cache,

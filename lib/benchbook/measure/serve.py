@@ -8,7 +8,6 @@ from typing import Any
 
 from benchbook.errors import Cause, MeasureError
 from benchbook.hosts.scrape import cache_config
-from benchbook.hosts.telemetry import Sampler
 from benchbook.hosts.watch import StallWatch
 from benchbook.measure.client_meter import meter_path
 from benchbook.measure.commands import serve_argv
@@ -16,7 +15,6 @@ from benchbook.measure.conditions import Watched
 from benchbook.measure.jobs import BenchRun, run_bench
 from benchbook.measure.recording import Recording
 from benchbook.measure.servers import AnyServer, host_facts, model_card, silence_is_death
-from benchbook.measure.telemetry import keep_telemetry
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.files import read_json
 from benchbook.records.fingerprint import digest
@@ -68,18 +66,19 @@ def bench_serve(
             warmup = _warm_up(server, workload, recording, seed, client_socket, limit_s, stall_limit_s)
         if reset_prefix_cache:
             server.reset_prefix_cache()
+        # Asked before: a server that dies with its last answer has given a number all the same.
+        facts, tokenizer = host_facts(server), model_card(server)["root"]
         argv = _argv(server, workload, seed, recording.raw_path)
         recording.argv = ["vllm", "bench", *argv]
-        with Watched(server, client_socket) as watched, Sampler(server.base_url, api_key=server.api_key) as sampler:
+        with Watched(server, client_socket) as watched:
             run = _run(server, argv, recording.log_path, client_socket, limit_s, stall_limit_s)
         raw = read_json(recording.raw_path)
         counters = {name: value for name, value in watched.counters.items() if name.startswith(_COUNTERS)}
         return recording.finish(
             raw,
-            host={**host_facts(server), "counters": counters, "telemetry": keep_telemetry(recording, sampler, raw)},
+            host={**facts, "counters": counters, "telemetry": watched.telemetry(recording, raw)},
             conditions={
-                **watched.facts,
-                **watched.client(recording.log_path, raw),
+                **watched.conditions(recording.log_path, raw),
                 "warmup_prompts": workload.warmup_prompts if warmed_by else warmup.num_prompts,
             },
             way=run.way,
@@ -92,7 +91,7 @@ def bench_serve(
                 query_tokens=watched.counters.get("vllm:prefix_cache_queries_total"),
                 hit_tokens=watched.counters.get("vllm:prefix_cache_hits_total"),
             ),
-            request_set_sha256=_request_set(server, workload, seed, raw),
+            request_set_sha256=_request_set(server.version, tokenizer, workload, seed, raw),
         )
 
 
@@ -173,13 +172,13 @@ def _client_env(server: AnyServer) -> dict[str, str]:
     return {"OPENAI_API_KEY": server.api_key or "EMPTY"}
 
 
-def _request_set(server: AnyServer, workload: ServeWorkload, seed: int, raw: Mapping[str, Any]) -> str:
+def _request_set(version: str, tokenizer: str, workload: ServeWorkload, seed: int, raw: Mapping[str, Any]) -> str:
     """Return a hash of what determines the prompts: vLLM's random data set of this version, tokenizer, lengths and seed."""
     return digest(
         {
             "dataset": "random",
-            "vllm": server.version,
-            "tokenizer": model_card(server)["root"],
+            "vllm": version,
+            "tokenizer": tokenizer,
             "seed": seed,
             "lengths": [workload.input_len_tokens, workload.output_len_tokens, workload.range_ratio],
             "input_lens": raw.get("input_lens"),
