@@ -58,26 +58,32 @@ def run(
 
     Ctrl-C once stops in order, twice at once; nothing measured is lost either way.
     """
+    from benchbook.measure.kernels import warm_kernels
+    from benchbook.measure.notebook import load_ahead
     from benchbook.measure.progress import ConsoleProgress
     from benchbook.measure.runner import FINISHED
     from benchbook.measure.runner import INTERRUPTED as STATE_INTERRUPTED
-    from benchbook.measure.session import run_experiment
+    from benchbook.measure.session import prepare_run
 
     console = _console()
     _end_orphans(console)
     command = shlex.join(["benchbook", "run", str(file)])
-    outcome = run_experiment(
+    runner = prepare_run(
         file, results, new=new, share_gpu=share_gpu, command=command, listener=ConsoleProgress(console)
     )
-    if outcome.state == STATE_INTERRUPTED:
-        _say(console, f"Interrupted. What was measured is in {outcome.store.run_dir}; to continue: {command}")
-        raise typer.Exit(INTERRUPTED)
-    try:
-        _make_report(outcome.store.run_dir, console)
-    except KeyboardInterrupt:
-        _say(console, f"Interrupted. All is measured; for the report: benchbook report {outcome.store.run_dir}")
-        raise typer.Exit(INTERRUPTED) from None
-    raise typer.Exit(OK if outcome.state == FINISHED else FAILED)
+    run_dir = runner.store.run_dir
+    load_ahead()
+    with warm_kernels(run_dir):
+        state = runner.execute()
+        if state == STATE_INTERRUPTED:
+            _say(console, f"Interrupted. What was measured is in {run_dir}; to continue: {command}")
+            raise typer.Exit(INTERRUPTED)
+        try:
+            _make_report(run_dir, console)
+        except KeyboardInterrupt:
+            _say(console, f"Interrupted. All is measured; for the report: benchbook report {run_dir}")
+            raise typer.Exit(INTERRUPTED) from None
+    raise typer.Exit(OK if state == FINISHED else FAILED)
 
 
 @app.command()

@@ -47,7 +47,7 @@ def spawn(
 ) -> GuardedProcess:
     """Start `argv` under a guardian and return a handle on it; output goes to the end of `log_path`.
 
-    `env` is added to the owner's environment. `kind` is "server", "engine" or "client". A host with `keep` outlives
+    `env` is added to the owner's environment. `kind` is "server", "engine", "client" or "kernels". A host with `keep` outlives
     its owner. `details` (base_url, model, served_name) go into the registry: never put a secret there or into `argv`.
     """
     host_id = secrets.token_hex(8)

@@ -25,7 +25,7 @@ class HostEntry:
 
     host_id: str
     name: str
-    kind: str  # "server", "engine", "client"
+    kind: str  # "server", "engine", "client", "kernels"
     machine: str
     guardian_pid: int
     guardian_start_ticks: int

@@ -11,12 +11,14 @@ import json
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from benchbook.errors import ExperimentError
+from benchbook.measure.kernels import kernel_socket
 
 NOTEBOOKS = {
     "first_request": "02_first_request.ipynb",
@@ -82,11 +84,10 @@ def execute(
 ) -> None:
     """Execute `notebook` into `output`, in that folder and a fresh kernel, with `parameters` and `env` added to its environment.
 
+    Inside of `warm_kernels` the kernel is a fork of a process that has imported what notebooks need.
     Raises what Papermill raises; the output notebook is saved all the same. A killed kernel may raise nothing: only a
     record on disk says that something was measured.
     """
-    from traitlets.config import Config
-
     papermill = _papermill()
     # What goes wrong is raised and recorded; an interrupt's remains need not be told in tracebacks as well.
     for name in ("papermill", "asyncio"):
@@ -107,9 +108,32 @@ def execute(
             extra_arguments=["--log-level=50"],
             # Asked politely, one kernel in ten takes 2.5 s to end; what it holds, guardians end and records keep.
             shutdown_kernel="immediate",
-            # Unix sockets instead of TCP ports: nobody else on the machine can talk to the kernel.
-            config=Config(KernelManager={"transport": "ipc"}),
+            **_kernel_options(),
         )
+
+
+def load_ahead() -> None:
+    """Import, in a thread, what executing and rendering notebooks takes: a sweep first waits for a server anyway."""
+
+    def load() -> None:
+        _papermill()
+        importlib.import_module("nbconvert.exporters.html")
+
+    threading.Thread(target=load, name="load ahead", daemon=True).start()
+
+
+def _kernel_options() -> dict[str, Any]:
+    """Return how Papermill gets its kernels."""
+    from traitlets.config import Config
+
+    # Unix sockets instead of TCP ports: nobody else on the machine can talk to the kernel.
+    config = Config(KernelManager={"transport": "ipc"})
+    if not kernel_socket():
+        return {"config": config}
+    from benchbook.measure.kernel_manager import ForkingKernelManager
+
+    config.ForkingKernelManager.socket_path = kernel_socket()
+    return {"config": config, "kernel_manager_class": ForkingKernelManager}
 
 
 def _papermill() -> ModuleType:

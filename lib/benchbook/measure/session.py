@@ -1,8 +1,7 @@
-"""A run from the file to its end state: continued where an earlier one stopped, or new."""
+"""A run from the file to its runner: continued where an earlier one stopped, or new."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchbook.errors import StoreError
@@ -17,18 +16,13 @@ from benchbook.records.files import write_text
 from benchbook.records.store import Store
 
 
-@dataclass(frozen=True)
-class RunOutcome:
-    """How a run ended, and where it lies."""
-
-    state: str
-    store: Store
-
-
-def run_experiment(
+def prepare_run(
     file: Path, results_dir: Path, *, new: bool, share_gpu: bool, command: str, listener: Listener
-) -> RunOutcome:
-    """Measure the experiment in `file`; an unfinished newest run is continued unless `new`. Raises ExperimentError, StoreError."""
+) -> Runner:
+    """Return what measures the experiment in `file`; an unfinished newest run is continued unless `new`.
+
+    Raises ExperimentError, StoreError.
+    """
     checked = preflight(load_experiment(file))
     check_machine(checked)
     for note in checked.notes:
@@ -47,7 +41,7 @@ def run_experiment(
             )
     else:
         listener.say(f"New run {store.run_dir}.")
-    return RunOutcome(runner.execute(), store)
+    return runner
 
 
 def unfinished_run(results_dir: Path, experiment: str) -> Store | None:

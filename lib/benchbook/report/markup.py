@@ -109,7 +109,7 @@ def figure_html(figure: Figure, caption: str, alt: str = "") -> Html:
     import matplotlib.pyplot as plt
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=PNG_DPI, pil_kwargs={"optimize": True})
+    figure.savefig(buffer, format="png", dpi=PNG_DPI)  # optimize=True takes a third more time for 3 % less size
     plt.close(figure)
     image = base64.b64encode(buffer.getvalue()).decode()
     source = f'<img alt="{html.escape(alt or caption)}" src="data:image/png;base64,{image}">'
