@@ -181,8 +181,8 @@ def _workloads(benchmarks: tuple[str, ...], concurrencies: tuple[int, ...]) -> I
     if "first_request" in benchmarks:
         yield "first_request", {"prompt": "The future of AI is", "max_tokens": 100, "temperature": 0.0}
     if "serve" in benchmarks:
-        for inputs, outputs in LENGTHS:
-            for concurrency in concurrencies:
+        for concurrency in concurrencies:  # as in a real plan, the axis that is named last varies fastest
+            for inputs, outputs in LENGTHS:
                 yield (
                     "serve",
                     {

@@ -34,9 +34,14 @@ def test_a_record_of_an_older_plan_is_left_out_and_counted(tmp_path):
     assert (len(run.records), run.num_stale) == (24, 1)
 
 
-def test_records_come_in_the_order_of_the_plan(tmp_path):
+def test_cases_stand_along_their_loads_whatever_the_order_of_the_axes(tmp_path):
     run = load_run(make_run(tmp_path, concurrencies=(1, 2, 16)))
-    assert list(dict.fromkeys(run.table["case_id"])) == [case["case_id"] for case in run.plan]
+    serve = run.table[run.table["benchmark"] == "serve"].drop_duplicates("case_id")
+    rows = list(zip(serve["input_len_tokens"], serve["max_concurrency"]))
+    assert rows == [(128, 1), (128, 2), (128, 16), (512, 1), (512, 2), (512, 16)]
+    planned = [case["workload"]["input_len_tokens"] for case in run.plan if case["benchmark"] == "serve"]
+    assert planned == [128, 512] * 3, "in the plan lengths vary faster"
+    assert set(run.table["case_id"]) == {case["case_id"] for case in run.plan}
 
 
 def test_a_cut_record_counts_as_missing(tmp_path):

@@ -17,7 +17,7 @@ from benchbook.judge.spread import Spread
 from benchbook.records.files import read_json
 from benchbook.records.record import Record, Verdict
 from benchbook.records.store import RUN_FILE, Store, case_key
-from benchbook.report.lines import Line, serve_lines
+from benchbook.report.lines import LENGTHS, Line, serve_lines
 from benchbook.report.offline import Ceiling, Key, batch_latencies, ceilings
 from benchbook.report.table import tidy_table
 
@@ -131,13 +131,22 @@ def load_run(run_dir: str | Path) -> Run:
     store = Store(folder)
     header, records = store.header(), store.records()
     # A record whose fingerprint left the plan was measured under other conditions: it must not mix with the others.
-    places = {case["case_key"]: place for place, case in enumerate(header.get("plan") or [])}
+    places = {case["case_key"]: place for place, case in enumerate(_along_loads(header.get("plan") or []))}
     by_place = [(places.get(_key(record)), record) for record in records]
     kept = sorted(
         ((place, record) for place, record in by_place if place is not None),
         key=lambda item: (item[0], item[1].identity.repeat),
     )
     return Run(folder, header, judged_together(record for _, record in kept), len(records) - len(kept))
+
+
+def _along_loads(plan: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the cases in the plan's order, but those next to each other that differ in their load only: a curve each."""
+    curves: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for case in plan:
+        lengths = (case["workload"].get(name) for name in LENGTHS)
+        curves.setdefault((case["launch"], case["benchmark"], *lengths), []).append(case)
+    return [case for curve in curves.values() for case in curve]
 
 
 def _key(record: Record) -> str:

@@ -23,9 +23,10 @@ QUICKSTART = Path(__file__).parents[3] / "experiments" / "quickstart.yaml"
 
 def measured_files(folder):
     """Return {path: content} of every measured final record."""
-    paths = [
-        path for path in folder.glob("results/*/*/cases/*/repeat=*/record.json") if ",attempt=" not in path.parent.name
-    ]
+    # Not by way of latest/, which moves on to the next run.
+    runs = [path for path in folder.glob("results/*/*") if not path.is_symlink()]
+    found = [path for run in runs for path in run.glob("cases/*/repeat=*/record.json")]
+    paths = [path for path in found if ",attempt=" not in path.parent.name]
     whole = {}
     for path in paths:
         try:
@@ -145,7 +146,8 @@ def test_a_killed_kernel_is_seen_as_failed_although_its_cells_say_completed(tmp_
     deadline = time.monotonic() + 20
     kernels = []
     while not kernels and time.monotonic() < deadline:
-        kernels = [each for each in marked_processes(tmp_path) if "ipykernel_launcher" in " ".join(each.cmdline())]
+        workers = [each for each in marked_processes(tmp_path) if "kernel_worker" in " ".join(each.cmdline())]
+        kernels = [each for each in workers if each.ppid() in [worker.pid for worker in workers]]
         time.sleep(0.1)
     time.sleep(0.5)
     kernels[0].kill()

@@ -1,0 +1,147 @@
+"""Forked kernels: each is a new one to its notebook, none outlives what it belongs to, and without a worker it works as ever."""
+
+import json
+import os
+import signal
+import time
+
+import nbformat
+import pytest
+from benchbook.hosts import processes
+from benchbook.measure import kernels as kernels_module
+from benchbook.measure.kernels import ForkedKernel, WarmKernels, kernel_socket
+from benchbook.measure.notebook import execute
+from nbclient.exceptions import DeadKernelError
+
+END_LIMIT_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory):
+    """Return a worker that has imported what notebooks need."""
+    with WarmKernels(tmp_path_factory.mktemp("kernels")) as worker:
+        yield worker
+
+
+@pytest.fixture
+def warm(worker, monkeypatch):
+    """Let `execute` use the worker, as inside of `warm_kernels`."""
+    monkeypatch.setattr(kernels_module, "_socket_path", worker.socket_path)
+    return worker
+
+
+def run(folder, *sources, env=None, **parameters):
+    """Execute a notebook of these cells and return what each of them displayed."""
+    cells = [nbformat.v4.new_code_cell("x: int = 1", metadata={"tags": ["parameters"]})]
+    cells += [nbformat.v4.new_code_cell(source) for source in sources]
+    spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": spec}), folder / "in.ipynb")
+    execute(folder / "in.ipynb", folder / "out.ipynb", parameters, env=env)
+    done = nbformat.read(folder / "out.ipynb", 4).cells[-len(sources) :]
+    return [output.data["text/plain"] for cell in done for output in cell.outputs]
+
+
+def children_of(worker):
+    return [pid for pid in worker.tree_pids() if processes.read_stat(pid).parent_pid == worker.pid]
+
+
+def test_a_forked_kernel_has_what_notebooks_need_before_its_first_cell(tmp_path, warm):
+    asked = (
+        "import sys; [name for name in ('pandas', 'matplotlib', 'benchbook.measure.serve') if name not in sys.modules]"
+    )
+    assert run(tmp_path, asked) == ["[]"]
+    assert (
+        "vllm"
+        not in run(
+            tmp_path, "[name for name in sys.modules if name in ('vllm', 'torch')]".replace("sys", "__import__('sys')")
+        )[0]
+    )
+
+
+def test_a_forked_kernel_has_its_own_parameters_folder_and_environment(tmp_path, warm, monkeypatch):
+    monkeypatch.setenv("OF_THE_RUNNER", "now")
+    seen = run(tmp_path, "import os; (x, os.getcwd(), os.environ.get('OF_THE_CASE'), os.environ.get('OF_THE_RUNNER'))",
+               env={"OF_THE_CASE": "1"}, x=7)  # fmt: skip
+    assert seen == [repr((7, str(tmp_path), "1", "now"))]
+    assert run(tmp_path, "import os; os.environ.get('OF_THE_CASE')") == []  # None is not displayed
+
+
+def test_what_one_kernel_does_to_its_libraries_does_not_reach_the_next(tmp_path, warm):
+    run(tmp_path, "import json, matplotlib; json.left = 'over'; matplotlib.rcParams['font.size'] = 99; 1")
+    assert run(
+        tmp_path, "import json, matplotlib; (hasattr(json, 'left'), matplotlib.rcParams['font.size'] == 99)"
+    ) == ["(False, False)"]
+
+
+def test_kernels_do_not_draw_the_same_random_numbers(tmp_path, warm):
+    draw = "import random, numpy; (random.random(), numpy.random.randint(10**9))"
+    assert run(tmp_path, draw) != run(tmp_path, draw)
+
+
+def test_a_figure_is_shown_as_in_any_kernel(tmp_path, warm):
+    run(tmp_path, "import matplotlib.pyplot as plt; plt.plot([1, 2]); None")
+    (shown,) = nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs
+    assert "image/png" in shown.data
+
+
+def test_a_kernel_that_is_killed_is_a_dead_kernel_and_the_next_one_lives(tmp_path, warm):
+    with pytest.raises(DeadKernelError):
+        run(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert run(tmp_path, "1 + 1") == ["2"]
+
+
+def test_no_kernel_is_left_when_its_notebook_is_done(tmp_path, warm):
+    run(tmp_path, "1")
+    assert processes.wait_gone(lambda: children_of(warm), END_LIMIT_S)
+
+
+def kernel(worker, tmp_path):
+    connection_file = tmp_path / "connection.json"
+    connection = {"transport": "ipc", "ip": str(tmp_path / "ipc"), "key": "k", "signature_scheme": "hmac-sha256"}
+    ports = {
+        f"{name}_port": number for number, name in enumerate(("shell", "iopub", "stdin", "control", "hb"), start=1)
+    }
+    connection_file.write_text(json.dumps({**connection, **ports}))
+    argv = ["python", "-m", "ipykernel_launcher", "-f", str(connection_file)]
+    return ForkedKernel(worker.socket_path, argv, dict(os.environ), str(tmp_path))
+
+
+def test_a_kernel_ends_with_the_connection_of_who_asked_for_it(tmp_path, worker):
+    forked = kernel(worker, tmp_path)
+    assert forked.poll() is None and children_of(worker) == [forked.pid]
+    forked._connection.close()
+    assert processes.wait_gone(lambda: children_of(worker), END_LIMIT_S)
+
+
+def test_the_exit_code_of_a_kernel_is_known_and_its_signals_spare_the_worker(tmp_path, worker):
+    forked = kernel(worker, tmp_path)
+    os.killpg(forked.pid, signal.SIGKILL)
+    assert forked.wait(END_LIMIT_S) == -signal.SIGKILL == forked.poll()
+    forked.kill()  # of what has ended does nothing
+    assert worker.is_alive()
+
+
+def test_waiting_for_a_kernel_that_runs_on_ends_at_its_limit(tmp_path, worker):
+    forked = kernel(worker, tmp_path)
+    with pytest.raises(TimeoutError, match="runs on"):
+        forked.wait(0.05)
+    forked.kill()
+    assert forked.wait(END_LIMIT_S) == -signal.SIGKILL
+
+
+def test_kernels_end_with_their_worker(tmp_path):
+    with WarmKernels(tmp_path) as worker:
+        forked = kernel(worker, tmp_path)
+        worker.stop()
+        assert forked.wait(END_LIMIT_S) == -signal.SIGKILL
+        assert not processes.is_alive(forked.pid, getattr(processes.read_stat(forked.pid), "start_ticks", None))
+
+
+def test_without_a_worker_a_kernel_is_started_as_jupyter_does(tmp_path, monkeypatch):
+    assert kernel_socket() == ""
+    monkeypatch.setattr(kernels_module, "_socket_path", str(tmp_path / "nobody"))
+    began_s = time.monotonic()
+    assert run(
+        tmp_path, "from pathlib import Path; Path('/proc/self/cmdline').read_text().count('ipykernel_launcher')"
+    ) == ["1"]
+    assert time.monotonic() - began_s < 30
