@@ -37,8 +37,38 @@ def test_cores_are_those_of_the_first_rank():
     assert core_list("auto") == core_list("") == core_list("nobind") == set()
 
 
-def test_the_cpu_is_probed_in_under_a_few_seconds():
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCHBOOK_CACHE_DIR", str(tmp_path / "cache"))
     peaks._probed.cache_clear()
+    yield
+    peaks._probed.cache_clear()
+
+
+def test_a_probe_of_today_is_not_repeated_and_one_of_another_day_or_boot_is(monkeypatch, tmp_path):
+    probes = []
+    monkeypatch.setattr(peaks, "_probe", lambda *words: probes.append(words) or {"kind": "measured", "n": len(probes)})
+    monkeypatch.setattr(peaks, "BOOT_ID", tmp_path / "boot_id")
+
+    def asked(boot="a", now_s=1e9):
+        peaks._probed.cache_clear()  # as in a new process
+        peaks.BOOT_ID.write_text(boot)
+        monkeypatch.setattr(peaks.time, "time", lambda: now_s)
+        return peaks._probed(1 << 20, "")["n"]
+
+    assert [asked(), asked(), asked(now_s=1e9 + 80_000), asked(now_s=1e9 + 90_000)] == [1, 1, 1, 2]
+    assert asked(boot="b", now_s=1e9 + 90_000) == 3
+    (peaks.cache_dir() / peaks.PEAKS_FILE).write_text("{")
+    assert asked(boot="b", now_s=1e9 + 90_000) == 4
+
+
+def test_a_probe_that_failed_is_not_kept(monkeypatch):
+    monkeypatch.setattr(peaks, "_probe", lambda *_: {"kind": "unknown", "source": "no torch"})
+    assert peaks._probed(1 << 20, "")["kind"] == "unknown"
+    assert not (peaks.cache_dir() / peaks.PEAKS_FILE).exists()
+
+
+def test_the_cpu_is_probed_in_under_a_few_seconds():
     found = device_peaks(None, 12 << 20, {"VLLM_CPU_OMP_THREADS_BIND": "0"})
     assert found["kind"] == "measured", found["source"]
     assert found["bandwidth_gb_s"] > 1 and found["tflops"]["bfloat16"] > 0.001 and found["tflops"]["float32"] > 0.001
@@ -66,7 +96,5 @@ def test_a_probe_that_fails_leaves_the_peaks_unknown_and_says_why(monkeypatch, t
     broken.write_text("#!/bin/sh\necho 'ImportError: no torch here' >&2\nexit 1\n")
     broken.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(broken))
-    peaks._probed.cache_clear()
     found = device_peaks(None, None)
-    peaks._probed.cache_clear()
     assert found["bandwidth_gb_s"] is None and "no torch here" in found["source"]

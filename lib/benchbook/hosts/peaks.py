@@ -11,11 +11,17 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchbook.hosts.caches import cache_dir
+
 PROBE_LIMIT_S = 60.0  # two seconds on a CPU, ten where a GPU's libraries must be loaded
+PEAKS_FILE = "peaks.json"
+KEPT_S = 24 * 3600.0  # a peak is what a machine can do, not what it does at the moment
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 SMALLEST_BYTES, LARGEST_BYTES = 8 << 20, 1 << 30  # of the probe's memory
 
 _HOPPER_SXM = {"bfloat16": 989.4, "float16": 989.4, "fp8": 1978.9}
@@ -58,7 +64,8 @@ def device_peaks(
 
     What is in no table is probed: call it before a host starts, while nothing else runs. A model's weights that fit
     into a cache are read from there, so the memory that the probe reads is as large as they are (`weight_bytes`). `env`
-    is the host's: it may bind vLLM to some cores. A probe that fails leaves the peaks unknown and says why.
+    is the host's: it may bind vLLM to some cores. A probe that fails leaves the peaks unknown and says why; one of this
+    day and boot is not repeated.
     """
     known = data_sheet(gpu_name) if gpu_name else None
     if known:
@@ -70,6 +77,32 @@ def device_peaks(
 
 @functools.cache
 def _probed(size_bytes: int, cores: str) -> Mapping[str, Any]:
+    """Return what a probe found: one of the last day on this machine as it was booted, else a new one, which is kept."""
+    path, visible = cache_dir() / PEAKS_FILE, os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    key = " ".join([BOOT_ID.read_text().strip(), f"{size_bytes} bytes", f"cores {cores}", f"GPUs {visible}"])
+    kept = _kept(path)
+    if time.time() - kept.get(key, {}).get("measured_at_s", 0.0) < KEPT_S:
+        return kept[key]
+    found = _probe(size_bytes, cores)
+    if found["kind"] == "measured":
+        _keep(path, {**kept, key: {**found, "measured_at_s": time.time()}})
+    return found
+
+
+def _kept(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}  # none yet, or damaged: what is measured anew takes its place
+
+
+def _keep(path: Path, peaks: Mapping[str, Any]) -> None:
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(peaks))
+    partial.replace(path)
+
+
+def _probe(size_bytes: int, cores: str) -> Mapping[str, Any]:
     """Run the probe in a process of its own: torch has no business in ours."""
     root = str(Path(__file__).parents[2])
     search_path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))

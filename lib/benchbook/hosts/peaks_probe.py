@@ -15,6 +15,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 
 # A processor without instructions for a 16-bit format emulates it, 100 times slower: 1024 would take it seconds.
 MATRIX_SIDES_CPU, MATRIX_SIDES_GPU = (256, 512, 1024), (8192,)
@@ -85,13 +86,14 @@ def main() -> None:
         with contextlib.suppress(RuntimeError):  # a format that the device cannot multiply has no peak
             tflops[name] = product_flops_s(sides, functools.partial(rate_of, name)) / 1e12
     name = torch.cuda.get_device_name() if has_gpu else f"CPU, {torch.get_num_threads()} threads"
+    when = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     size_text = f"{size_bytes / 2**20:,.0f} MiB"
     facts = {
         "kind": "measured",
         "device": name,
         "bandwidth_gb_s": max(rates) / 1e9,
         "tflops": tflops,
-        "source": f"measured before the start: reading and copying {size_text}, and matrix products ({name})",
+        "source": f"measured {when}, while no host ran: reading and copying {size_text}, and matrix products ({name})",
     }
     print(json.dumps(facts))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchbook.errors import StoreError
 from benchbook.measure.bench_host import host_opener
+from benchbook.measure.hardware import peaks_before_start
 from benchbook.measure.needs import check_machine
 from benchbook.measure.planning import RunPlan, stale_records
 from benchbook.measure.preflight import preflight
@@ -21,13 +22,16 @@ def prepare_run(
 ) -> Runner:
     """Return what measures the experiment in `file`; an unfinished newest run is continued unless `new`.
 
-    Raises ExperimentError, StoreError.
+    The device's peaks are measured where no data sheet tells them (five seconds, once a day). Raises ExperimentError,
+    StoreError.
     """
     checked = preflight(load_experiment(file))
     check_machine(checked)
     for note in checked.notes:
         listener.say(f"translated: {note}")
     plan = RunPlan.of(checked.experiment)
+    for launch in checked.experiment.launches:  # now, while nothing of ours runs; hosts find them known
+        peaks_before_start(plan.models[launch.name].path, launch.env)
     earlier = None if new else unfinished_run(results_dir, plan.experiment.name)
     store = earlier or Store.create(results_dir, plan.experiment.name)
     write_text(store.run_dir / "experiment.yaml", plan.experiment.source_text)
