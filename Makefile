@@ -22,8 +22,8 @@ test: unit  ## all tests; the integration tests start the real vLLM: some twenty
 test-full: env  ## all tests and every row of their matrices: about an hour
 	BENCHBOOK_TEST_FULL=1 $(VENV)/bin/pytest lib/tests
 
-bench: env  ## what a case costs beside vLLM's own sweep, whether the numbers are the same, how reports grow: an hour
-	for each in online offline equality scale; do $(VENV)/bin/python lib/bench/$$each.py || exit 1; done
+bench: env  ## what a case costs beside vLLM's own sweep, whether the numbers are the same, how reports grow: two hours
+	for each in online offline equality watching same scale compare; do $(VENV)/bin/python lib/bench/$$each.py || exit 1; done
 
 # Jupyter refuses to run as root unless told; in a container one often is.
 lab: env  ## JupyterLab on 127.0.0.1, with a token

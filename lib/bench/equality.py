@@ -28,7 +28,7 @@ from benchbook.hosts.server import VllmServer
 from benchbook.measure.client import WarmClient
 from benchbook.measure.commands import latency_argv, serve_argv, throughput_argv
 from benchbook.plan.workloads import LatencyWorkload, ServeWorkload, ThroughputWorkload
-from pairs import ENGINE_ARGS, ENV, equality_of, print_table, run_case, write_output
+from pairs import ENGINE_ARGS, ENV, equality_of, print_ratios, run_case, write_output
 
 MODEL = "tiny"
 ENGINE_LOADS = 2
@@ -155,28 +155,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="benchbook-equality-") as folder:
         measured = {name: measure(name, options.pairs, Path(folder)) for name in options.only}
     ratios = {
-        (benchmark, metric): equality_of(*([pair[way][metric] for pair in pairs] for way in ("warm", "command line")))
+        f"{benchmark} {metric}": equality_of(
+            *([pair[way][metric] for pair in pairs] for way in ("warm", "command line"))
+        )
         for benchmark, pairs in measured.items()
         for metric in pairs[0]["warm"]
     }
-    print_table(
-        ("metric", "warm / command line", "95 % interval", "equal"),
-        [
-            (
-                f"{benchmark} {metric}",
-                f"{ratio.ratio:.4f}",
-                f"{ratio.low:.4f} … {ratio.high:.4f}",
-                "yes" if ratio.is_equal else "NO",
-            )
-            for (benchmark, metric), ratio in ratios.items()
-        ],
-    )
-    summary = [
-        {"benchmark": benchmark, "metric": metric, **asdict(ratio), "is_equal": ratio.is_equal}
-        for (benchmark, metric), ratio in ratios.items()
-    ]
+    print_ratios(ratios, "warm / command line")
+    summary = [{"metric": what, **asdict(ratio), "is_equal": ratio.is_equal()} for what, ratio in ratios.items()]
     write_output(options.output, {"pairs": measured, "ratios": summary})
-    return 0 if all(ratio.is_equal for ratio in ratios.values()) else 1
+    return 0 if all(ratio.is_equal() for ratio in ratios.values()) else 1
 
 
 if __name__ == "__main__":

@@ -34,16 +34,29 @@ class Equality:
     high: float
     num_pairs: int
 
-    @property
-    def is_equal(self) -> bool:
-        """Whether the interval contains 1 or lies within the tolerance around it."""
-        return self.low <= 1.0 <= self.high or 1 - TOLERANCE <= self.low <= self.high <= 1 + TOLERANCE
+    def is_equal(self, tolerance: float = TOLERANCE) -> bool:
+        """Return whether the interval contains 1 or lies within the tolerance around it."""
+        return self.low <= 1.0 <= self.high or 1 - tolerance <= self.low <= self.high <= 1 + tolerance
 
 
 def equality_of(ours: Sequence[float], theirs: Sequence[float]) -> Equality:
     """Return the ratio of paired measurements, at least two that are not all alike."""
     ratio = paired_ratio(theirs, ours)
     return Equality(ratio.ratio, *ratio.interval(), len(ours))
+
+
+def print_ratios(ratios: Mapping[str, Equality], heading: str, tolerance: float = TOLERANCE) -> None:
+    """Print one line a metric: the ratio, its 95 % interval, and whether the two are equal."""
+    rows = [
+        (
+            what,
+            f"{found.ratio:.4f}",
+            f"{found.low:.4f} … {found.high:.4f}",
+            "yes" if found.is_equal(tolerance) else "NO",
+        )
+        for what, found in ratios.items()
+    ]
+    print_table(("metric", heading, "95 % interval", "equal"), rows)
 
 
 def run_case(

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from benchbook.measure.runner import FAILED, FINISHED
-from benchbook.measure.session import run_experiment
+from benchbook.measure.session import prepare_run
 from benchbook.records.record import Outcome, Verdict
 from benchbook.records.store import Store
 from sweeps import FAKE_PACKAGE, IS_FULL, SMALL_SWEEP, benchbook, read_until, wait_nothing_left, write_fake_sweep
@@ -117,16 +117,17 @@ def test_a_fault_ends_in_its_outcome_and_cause(name, tmp_path, monkeypatch):
     script, outcome, code = FAULTS[name]
     monkeypatch.setenv("BENCHBOOK_TEST", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(FAKE_PACKAGE))
-    ended = run_experiment(
+    runner = prepare_run(
         write_fault(tmp_path, script), tmp_path / "results", new=True, share_gpu=False, command="", listener=Quiet()
     )
-    (record,) = ended.store.records()
+    state = runner.execute()
+    (record,) = runner.store.records()
     codes = [record.failure.code] if record.failure else [reason.code for reason in record.reasons]
     assert outcome is None or record.outcome is outcome, (record.outcome, record.failure)
     assert code is None or codes[0] == code, (record.outcome, record.failure, record.reasons)
     is_good = outcome is MEASURED and code is None
     assert (record.verdict is Verdict.INVALID) is not is_good  # six requests are SUSPECT for their number alone
-    assert ended.state == (FINISHED if is_good else FAILED)
+    assert state == (FINISHED if is_good else FAILED)
     assert wait_nothing_left(tmp_path) == []
 
 
