@@ -40,3 +40,11 @@ def test_a_notebook_that_raises_after_saving_leaves_a_suspect_number(tmp_path, m
     assert ("notebook_raised" in [why.code for why in record.reasons]) is (error is not None)
     assert record.verdict is (Verdict.SUSPECT if error else Verdict.VALID)
     assert read_record(tmp_path / RECORD_FILE) == record
+
+
+def test_a_key_in_the_text_of_an_exception_reaches_no_record(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOME_API_KEY", "of-the-runner")
+    monkeypatch.setattr(Host, "env", {"OPENAI_API_KEY": "of-the-server"})
+    record = run(tmp_path, monkeypatch, ValueError("401 for of-the-server and of-the-runner"))
+    (found,) = [why for why in record.reasons if why.code == "notebook_raised"]
+    assert found.evidence == "ValueError: 401 for <redacted> and <redacted>"

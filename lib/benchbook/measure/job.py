@@ -17,6 +17,7 @@ from benchbook.plan.order import Job
 from benchbook.records.files import make_folder
 from benchbook.records.record import Failure, Identity, Outcome, Record, verdict_of
 from benchbook.records.store import RECORD_FILE, read_record, write_record
+from benchbook.redaction import known_secrets, redacted
 
 EXECUTED_FILE = "executed.ipynb"
 
@@ -90,7 +91,8 @@ def _error_of(notebook: Path, output: Path, parameters: Mapping[str, Any], env: 
         raise
     except Exception as error:  # whatever a notebook or its kernel raises is this repeat's result, not the sweep's end
         name, value = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
-        return f"{name}: {value}".strip().splitlines()[0][:500]
+        secrets = (*known_secrets(), *known_secrets(env))
+        return redacted(f"{name}: {value}".strip().splitlines()[0][:500], secrets)
     return None
 
 
