@@ -9,6 +9,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pytest
 from benchbook.report import case_figures, figures
+from benchbook.report.drawing import canvas, from_zero
 from benchbook.report.figures import floor_figure, latency_figure, throughput_figure, tradeoff_figure
 from benchbook.report.lines import MAX_LINES, serve_lines
 from benchbook.report.run import load_run
@@ -25,6 +26,17 @@ def _close_figures():
 
 def legend_texts(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+@pytest.mark.parametrize("highest", [0.003, 0.7, 9.0, 17.0, 26.0, 260.0, 1290.0])
+def test_the_labels_of_an_axis_are_the_values_of_its_ticks(highest):
+    """Once 2.5, 5, 7.5 and 10 were labelled 2, 5, 8 and 10."""
+    figure, (axes,) = canvas(1, 1, height_in=3.0)
+    axes.plot([1, 2], [0, highest])
+    from_zero(axes)
+    figure.canvas.draw()
+    labels = [label.get_text().replace(",", "").replace("−", "-") for label in axes.get_yticklabels()]
+    assert [float(label) for label in labels] == pytest.approx(list(axes.get_yticks()))
 
 
 def test_captions_name_axes_units_direction_repeats_and_what_was_fixed(tmp_path):

@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from benchbook.records.record import Verdict
 from benchbook.report.lines import CONCURRENCY, Line
@@ -162,6 +162,8 @@ def from_zero(axes: Axes) -> None:
     """Let y start at 0, with room above the highest mark, and write its thousands with commas."""
     top = highest(axes.dataLim.ymax)
     axes.set_ylim(0, top * _HEADROOM)
+    # Steps of 2.5 would be labelled 2, 5, 8, 10.
+    axes.yaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10]))
     if top >= 10:
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 

@@ -8,6 +8,20 @@ from pathlib import Path
 
 import psutil
 
+# A launch of the real vLLM as it comes, with a process each for server, engine and worker; float32 since a processor may
+# only emulate the 16-bit formats.
+ARGS = {
+    "enforce_eager": True,
+    "dtype": "float32",
+    "max_model_len": 4096,
+    "gpu_memory_utilization": 0.3,
+    "enable_prefix_caching": False,
+}
+ENV = {"VLLM_CPU_KVCACHE_SPACE": "1"}
+# As in the quickstart: engine and worker are one process, with one thread.
+ONE_PROCESS_ARGS = {**ARGS, "distributed_executor_backend": "uni"}
+ONE_PROCESS_ENV = {**ENV, "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1"}
+
 FAKE_PACKAGE = Path(__file__).parents[1] / "fake_package"
 
 # Quickstart-sized: 12 cases, 2 repeats.

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.server import VllmServer
+from benchbook.hosts.command import flags
 from benchbook.measure.client import WarmClient
 from benchbook.measure.jobs import COMMAND_LINE, WARM, run_bench
+from sweeps import ARGS, ENV
 
 pytestmark = pytest.mark.integration
 
-ARGS = {"enforce_eager": True, "max_model_len": 4096, "gpu_memory_utilization": 0.3, "enable_prefix_caching": False}
-FLAGS = ["--enforce-eager", "--max-model-len", "4096", "--gpu-memory-utilization", "0.3", "--no-enable-prefix-caching"]
-ENV = {"VLLM_CPU_KVCACHE_SPACE": "1"}
+FLAGS = flags(ARGS)
 LIMIT_S = 180.0
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from benchbook.hosts import processes, registry
-from sweeps import IS_FULL
+from sweeps import ARGS, ENV, IS_FULL
 
 pytestmark = pytest.mark.integration
 
@@ -21,14 +21,12 @@ GONE_LIMIT_S = 15.0
 START_LIMIT_S = 180.0
 
 # Tells its host at once and a second time when it is ready; then waits for its end.
-OWNER = """
-import json, signal, time
+OWNER = f"""
+import json, time
 from benchbook.hosts.server import VllmServer
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
-args = {"enforce_eager": True, "max_model_len": 2048, "gpu_memory_utilization": 0.3}
-server = VllmServer("tiny", args=args, env={"VLLM_CPU_KVCACHE_SPACE": "1"})
+server = VllmServer("tiny", args={ARGS!r}, env={ENV!r})
 server.start()
-print(json.dumps({"host_id": server._process.host_id, "guardian_pid": server._process.guardian_pid}), flush=True)
+print(json.dumps({{"host_id": server._process.host_id, "guardian_pid": server._process.guardian_pid}}), flush=True)
 server.wait_ready()
 print("ready", flush=True)
 time.sleep(600)

@@ -3,6 +3,7 @@
 A sample, mostly against the fake vllm; `make test-full` runs all rows against both (half an hour).
 """
 
+import json
 import os
 import pty
 import signal
@@ -13,6 +14,8 @@ import time
 import nbformat
 import pytest
 from sweeps import (
+    ARGS,
+    ENV,
     FAKE_PACKAGE,
     IS_FULL,
     SMALL_SWEEP,
@@ -25,7 +28,6 @@ from sweeps import (
 
 pytestmark = pytest.mark.integration
 
-ARGS = '{"enforce_eager": True, "max_model_len": 4096, "gpu_memory_utilization": 0.3, "enable_prefix_caching": False}'
 SETUP = (
     """
 import threading, time
@@ -34,7 +36,7 @@ from benchbook import ServeWorkload, VllmServer, bench_serve
 server = VllmServer({model!r}, args=%s, env={env!r})
 server.start()
 """
-    % ARGS
+    % repr(ARGS)
 )
 BENCH = """
 workload = ServeWorkload(input_len_tokens=32, output_len_tokens=2000, num_prompts=8, max_concurrency=2, num_warmup_prompts=0)
@@ -79,7 +81,7 @@ def write_notebook(folder, state, ending, is_fake):
     model = folder / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
-    env = {"FAKE_VLLM": FAKE_ENV[state]} if is_fake else {"VLLM_CPU_KVCACHE_SPACE": "1"}
+    env = {"FAKE_VLLM": FAKE_ENV[state]} if is_fake else ENV
     last = {"normal end": "'done'", "cell raises": "raise ValueError('scripted')"}.get(ending, "time.sleep(600)")
     source = STATES[state].replace("{model!r}", repr(str(model) if is_fake else "tiny")).replace("{env!r}", repr(env))
     notebook = nbformat.v4.new_notebook(
@@ -176,10 +178,7 @@ RUNNER_STATES = {
     "ready": lambda line: "is ready after" in line,
     "benchmark": lambda line: "… fake,serve" in line,
 }
-REAL_LAUNCH = (
-    "{enforce_eager: true, max_model_len: 4096, gpu_memory_utilization: 0.3, enable_prefix_caching: false}, "
-    "env: {VLLM_CPU_KVCACHE_SPACE: 1}"
-)
+REAL_LAUNCH = f"{json.dumps(ARGS)}, env: {json.dumps(ENV)}"
 
 
 @pytest.mark.parametrize("state", RUNNER_STATES)

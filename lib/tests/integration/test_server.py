@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
+import sweeps
 from benchbook.errors import HostStartError
 from benchbook.hosts import processes, registry
 from benchbook.hosts.models import content_sha256, resolve_model
@@ -18,17 +19,11 @@ from benchbook.hosts.scrape import cache_config, counter_delta, parse_metrics
 from benchbook.hosts.served import attach
 from benchbook.hosts.server import VllmServer, find_server
 from benchbook.hosts.watch import StallWatch
+from sweeps import ENV
 
 pytestmark = pytest.mark.integration
 
-ARGS = {
-    "enforce_eager": True,
-    "max_model_len": 4096,
-    "gpu_memory_utilization": 0.3,
-    "enable_prefix_caching": False,
-    "enable_mfu_metrics": True,
-}
-ENV = {"VLLM_CPU_KVCACHE_SPACE": 1}
+ARGS = {**sweeps.ARGS, "enable_mfu_metrics": True}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +84,7 @@ def test_the_log_tells_phases_and_capacity(server: VllmServer) -> None:
     facts = server.facts
     assert facts.kv_cache_gib == 1.0
     assert facts.kv_cache_tokens > 100_000
-    assert (facts.dtype, facts.max_model_len) == ("bfloat16", 4096)
+    assert (facts.dtype, facts.max_model_len) == ("float32", 4096)
     phases_s = [facts.imports_s, facts.config_s, facts.engine_init_s, facts.weights_s, facts.warm_up_s, facts.api_s]
     assert None not in phases_s
     assert server.ready_s / 2 < sum(phases_s) < server.ready_s * 1.5 + 3  # stamps have whole seconds

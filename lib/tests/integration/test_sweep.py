@@ -11,22 +11,22 @@ from urllib.parse import unquote
 
 import pytest
 from benchbook.records.store import Store
-from sweeps import benchbook, read_until, wait_nothing_left
+from sweeps import ONE_PROCESS_ARGS, ONE_PROCESS_ENV, benchbook, read_until, wait_nothing_left
 
 pytestmark = pytest.mark.integration
 
-SWEEP = """
+SWEEP = f"""
 question: Does serving throughput rise with concurrency on the tiny model?
 model: tiny
 launches:
   eager:
-    args: {enforce_eager: true, max_model_len: 4096, gpu_memory_utilization: 0.3, enable_prefix_caching: false}
-    env: {VLLM_CPU_KVCACHE_SPACE: 1}
+    args: {json.dumps(ONE_PROCESS_ARGS)}
+    env: {json.dumps(ONE_PROCESS_ENV)}
 benchmarks:
-  - first_request: {max_tokens: 16}
-  - serve: {max_concurrency: [1, 8], lengths: [[64, 32]], num_prompts: 8 per concurrency}
-  - latency: {batch_size: 1, lengths: [[64, 32]], num_iters: 5, num_iters_warmup: 2}
-  - throughput: {num_prompts: 64, lengths: [[64, 32]]}
+  - first_request: {{max_tokens: 16}}
+  - serve: {{max_concurrency: [1, 8], lengths: [[64, 32]], num_prompts: 8 per concurrency}}
+  - latency: {{batch_size: 1, lengths: [[64, 32]], num_iters: 5, num_iters_warmup: 2}}
+  - throughput: {{num_prompts: 64, lengths: [[64, 32]]}}
 repeats: 2
 """
 
