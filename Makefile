@@ -13,7 +13,7 @@ env:  ## build or repair .venv for a CPU (2 minutes, 3 GB); does nothing when no
 quickstart: env  ## sweep a tiny model on a real vLLM on this CPU and write a report
 	$(VENV)/bin/benchbook run experiments/quickstart.yaml
 
-unit: env  ## the tests that need no vLLM: a minute and a half
+unit: env  ## the tests that need no vLLM: two to five minutes
 	$(VENV)/bin/pytest lib/tests -m "not integration"
 
 test: unit  ## all tests; the integration tests start the real vLLM: some twenty minutes
