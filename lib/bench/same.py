@@ -19,7 +19,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pairs import ENGINE_ARGS, ENV, write_output
 
 FALSE_CLAIMS = 0.05
@@ -39,13 +38,13 @@ def write_experiment(folder: Path, benchmarks: str, rounds: int, number: int) ->
     experiment = {
         "question": "Does a launch differ from itself?",
         "model": {"path": "tiny"},
-        "launches": {"a": launch, "b": dict(launch)},
+        "launches": {"a": launch, "b": launch},
         "benchmarks": BENCHMARKS[benchmarks],
         "repeats": rounds,
         "seed": number,
     }
     path = folder / f"same_{number}.yaml"
-    path.write_text(yaml.safe_dump(experiment))
+    path.write_text(json.dumps(experiment))  # which is YAML too, and without the aliases that PyYAML would write
     return path
 
 
