@@ -13,14 +13,17 @@ env:  ## build or repair .venv for a CPU (2 minutes, 3 GB); does nothing when no
 quickstart: env  ## sweep a tiny model on a real vLLM on this CPU and write a report
 	$(VENV)/bin/benchbook run experiments/quickstart.yaml
 
+# Two at a time, a file's tests in one process: most of a test is one process that imports or waits.
+PYTEST := $(VENV)/bin/pytest -n 2 --dist loadfile lib/tests
+
 unit: env  ## the tests that need no vLLM: two to five minutes
-	$(VENV)/bin/pytest lib/tests -m "not integration"
+	$(PYTEST) -m "not integration"
 
 test: unit  ## all tests; the integration tests start the real vLLM: some twenty minutes
-	$(VENV)/bin/pytest lib/tests -m integration
+	$(PYTEST) -m integration
 
-test-full: env  ## all tests and every row of their matrices: about an hour
-	BENCHBOOK_TEST_FULL=1 $(VENV)/bin/pytest lib/tests
+test-full: env  ## all tests and every row of their matrices: about half an hour
+	BENCHBOOK_TEST_FULL=1 $(PYTEST)
 
 bench: env  ## what a case costs beside vLLM's own sweep, whether the numbers are the same, how reports grow: two hours
 	for each in online offline equality watching same scale compare; do $(VENV)/bin/python lib/bench/$$each.py || exit 1; done

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 QUICKSTART = (Path(__file__).parents[2] / "experiments" / "quickstart.yaml").read_text()
 DATA = yaml.safe_load(QUICKSTART)
 LIMIT_S = 1.0
+EXTREME_LIMIT_S = 3.0  # thousands of cases; half a second on a machine with nothing else to do
 
 fuzz = settings(
     max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -42,7 +43,7 @@ VALUES = st.recursive(
 )
 
 
-def check(folder: Path, text: str | bytes) -> str | None:
+def check(folder: Path, text: str | bytes, limit_s: float = LIMIT_S) -> str | None:
     """Return the refusal of the file, or None if it was loaded; fails on anything else, or if it takes long."""
     path = folder / "exp.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
@@ -59,7 +60,7 @@ def check(folder: Path, text: str | bytes) -> str | None:
         message = None
         rounds(experiment.cases, min(experiment.repeats, 2), experiment.seed)
         assert all(len(case.case_id) <= 150 and "/" not in case.case_id for case in experiment.cases)
-    assert time.process_time() - start_s < LIMIT_S
+    assert time.process_time() - start_s < limit_s
     return message
 
 
@@ -191,4 +192,4 @@ def test_a_bomb_is_refused_in_no_time(tmp_path, text):
 @pytest.mark.parametrize(("old", "new"), EXTREMES.values(), ids=EXTREMES)
 def test_an_extreme_but_well_formed_file_is_quick(tmp_path, old, new):
     assert old in QUICKSTART
-    check(tmp_path, QUICKSTART.replace(old, new, 1))
+    check(tmp_path, QUICKSTART.replace(old, new, 1), limit_s=EXTREME_LIMIT_S)

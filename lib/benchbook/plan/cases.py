@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from benchbook.errors import ExperimentError
@@ -29,7 +30,7 @@ class Case:
     workload: Workload
     why_num_prompts: str = field(default="", compare=False)  # the reason of a serve case's number of prompts
 
-    @property
+    @cached_property
     def case_id(self) -> str:
         """E.g. 'eager,serve,lengths=128x64,max_concurrency=8,num_prompts=80': path-safe, at most 150 characters."""
         text = f"{self.launch},{self.workload.axes_text()}"
