@@ -16,10 +16,10 @@ quickstart: env  ## sweep a tiny model on a real vLLM on this CPU and write a re
 # Two at a time, a file's tests in one process: most of a test is one process that imports or waits.
 PYTEST := $(VENV)/bin/pytest -n 2 --dist loadfile lib/tests
 
-unit: env  ## the tests that need no vLLM: two to five minutes
+unit: env  ## the tests that need no vLLM: two to three minutes
 	$(PYTEST) -m "not integration"
 
-test: unit  ## all tests; the integration tests start the real vLLM: some twenty minutes
+test: unit  ## all tests; the integration tests start the real vLLM: a quarter of an hour
 	$(PYTEST) -m integration
 
 test-full: env  ## all tests and every row of their matrices: about half an hour
