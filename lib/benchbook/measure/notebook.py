@@ -88,14 +88,13 @@ def execute(
     Raises what Papermill raises; the output notebook is saved all the same. A killed kernel may raise nothing: only a
     record on disk says that something was measured.
     """
-    papermill = _papermill()
     # What goes wrong is raised and recorded; an interrupt's remains need not be told in tracebacks as well.
     for name in ("papermill", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     output = output.resolve()
     check_parameters(notebook, parameters)
     with _environment({**(env or {}), "JUPYTER_PREFER_ENV_PATH": "1"}):
-        papermill.execute_notebook(
+        papermill().execute_notebook(
             str(notebook),
             str(output),
             parameters=dict(parameters),
@@ -116,7 +115,7 @@ def load_ahead() -> None:
     """Import, in a thread, what executing and rendering notebooks takes: a sweep first waits for a server anyway."""
 
     def load() -> None:
-        _papermill()
+        papermill()
         importlib.import_module("nbconvert.exporters.html")
 
     threading.Thread(target=load, name="load ahead", daemon=True).start()
@@ -136,7 +135,7 @@ def _kernel_options() -> dict[str, Any]:
     return {"config": config, "kernel_manager_class": ForkingKernelManager}
 
 
-def _papermill() -> ModuleType:
+def papermill() -> ModuleType:
     """Import Papermill, but not the grammar that jsonschema would compile to check URIs, which no notebook has: 0.8 s."""
     grammar = "rfc3987_syntax"
     if grammar in sys.modules:
