@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,6 @@ from hypothesis import strategies as st
 QUICKSTART = (Path(__file__).parents[2] / "experiments" / "quickstart.yaml").read_text()
 DATA = yaml.safe_load(QUICKSTART)
 LIMIT_S = 1.0
-EXTREME_LIMIT_S = 3.0  # thousands of cases; half a second on a machine with nothing else to do
 
 fuzz = settings(
     max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -43,7 +44,16 @@ VALUES = st.recursive(
 )
 
 
-def check(folder: Path, text: str | bytes, limit_s: float = LIMIT_S) -> str | None:
+@pytest.fixture(autouse=True, scope="module")
+def heap_of_other_tests() -> Iterator[None]:
+    """Keep what other tests have left out of the collector's walks: they would count as the loader's time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def check(folder: Path, text: str | bytes) -> str | None:
     """Return the refusal of the file, or None if it was loaded; fails on anything else, or if it takes long."""
     path = folder / "exp.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
@@ -60,7 +70,7 @@ def check(folder: Path, text: str | bytes, limit_s: float = LIMIT_S) -> str | No
         message = None
         rounds(experiment.cases, min(experiment.repeats, 2), experiment.seed)
         assert all(len(case.case_id) <= 150 and "/" not in case.case_id for case in experiment.cases)
-    assert time.process_time() - start_s < limit_s
+    assert time.process_time() - start_s < LIMIT_S
     return message
 
 
@@ -192,4 +202,4 @@ def test_a_bomb_is_refused_in_no_time(tmp_path, text):
 @pytest.mark.parametrize(("old", "new"), EXTREMES.values(), ids=EXTREMES)
 def test_an_extreme_but_well_formed_file_is_quick(tmp_path, old, new):
     assert old in QUICKSTART
-    check(tmp_path, QUICKSTART.replace(old, new, 1), limit_s=EXTREME_LIMIT_S)
+    check(tmp_path, QUICKSTART.replace(old, new, 1))

@@ -31,9 +31,14 @@ class Case:
     why_num_prompts: str = field(default="", compare=False)  # the reason of a serve case's number of prompts
 
     @cached_property
+    def axes_text(self) -> str:
+        """The workload as text, made once: a plan asks for it once a repeat and more."""
+        return self.workload.axes_text()
+
+    @cached_property
     def case_id(self) -> str:
         """E.g. 'eager,serve,lengths=128x64,max_concurrency=8,num_prompts=80': path-safe, at most 150 characters."""
-        text = f"{self.launch},{self.workload.axes_text()}"
+        text = f"{self.launch},{self.axes_text}"
         if len(text) <= MAX_CASE_ID_CHARS:
             return text
         tail = hashlib.sha256(text.encode()).hexdigest()[:8]
