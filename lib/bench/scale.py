@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from benchbook.measure.notebook import execute, notebooks_dir
+from benchbook.measure.comparison import execute_comparison
 from benchbook.records.store import Store
 from benchbook.report.html import render_report
 from synthetic import make_run
@@ -109,9 +109,7 @@ def _table(run_dir: Path) -> None:
 
 
 def _report(run_dir: Path) -> None:
-    executed = run_dir / "compare.ipynb"
-    execute(notebooks_dir() / "06_compare.ipynb", executed, {"run_dir": str(run_dir)})
-    render_report(executed, run_dir / "report.html")
+    render_report(execute_comparison(run_dir), run_dir / "report.html")
 
 
 _STEPS = {"table": _table, "report": _report}

@@ -144,7 +144,7 @@ def papermill() -> ModuleType:
     try:
         return importlib.import_module("papermill")
     finally:
-        del sys.modules[grammar]
+        sys.modules.pop(grammar, None)  # `load_ahead` may have been here at the same time
 
 
 @contextlib.contextmanager
