@@ -14,16 +14,19 @@ quickstart: env  ## sweep a tiny model on a real vLLM on this CPU and write a re
 	$(VENV)/bin/benchbook run experiments/quickstart.yaml
 
 # Two at a time, a file's tests in one process: most of a test is one process that imports or waits.
-PYTEST := $(VENV)/bin/pytest -n 2 --dist loadfile lib/tests
+# What has a limit of a second or less runs by itself.
+ALONE := $(VENV)/bin/pytest lib/tests
+PYTEST := $(ALONE) -n 2 --dist loadfile
 
 unit: env  ## the tests that need no vLLM: two to three minutes
-	$(PYTEST) -m "not integration"
+	$(ALONE) -m timed
+	$(PYTEST) -m "not integration and not timed"
 
 test: unit  ## all tests; the integration tests start the real vLLM: a quarter of an hour
 	$(PYTEST) -m integration
 
-test-full: env  ## all tests and every row of their matrices: about half an hour
-	BENCHBOOK_TEST_FULL=1 $(PYTEST)
+test-full: unit  ## all tests and every row of their matrices: about half an hour
+	BENCHBOOK_TEST_FULL=1 $(PYTEST) -m integration
 
 bench: env  ## what a case costs beside vLLM's own sweep, whether the numbers are the same, how reports grow: two hours
 	for each in online offline equality watching same scale compare; do $(VENV)/bin/python lib/bench/$$each.py || exit 1; done

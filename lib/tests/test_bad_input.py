@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import gc
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,8 @@ from benchbook.errors import ExperimentError
 from benchbook.plan import load_experiment, rounds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+pytestmark = pytest.mark.timed
 
 QUICKSTART = (Path(__file__).parents[2] / "experiments" / "quickstart.yaml").read_text()
 DATA = yaml.safe_load(QUICKSTART)
@@ -42,15 +42,6 @@ VALUES = st.recursive(
     ),
     max_leaves=12,
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def heap_of_other_tests() -> Iterator[None]:
-    """Keep what other tests have left out of the collector's walks: they would count as the loader's time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def check(folder: Path, text: str | bytes) -> str | None:

@@ -122,6 +122,7 @@ def test_a_folder_made_by_somebody_else_stays_as_it_is(machine):
     assert [path.name for path in machine.venv.iterdir()] == ["pyvenv.cfg"]
 
 
+@pytest.mark.timed
 def test_a_second_run_takes_under_three_seconds_and_calls_no_pip(machine):
     assert machine.setup().returncode == 0
     calls = machine.pip_calls()

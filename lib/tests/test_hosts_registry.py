@@ -74,6 +74,7 @@ def test_a_cut_or_foreign_file_among_the_entries_is_passed_over(stale: registry.
     assert [entry.name for entry in registry.read_entries()] == ["old", "old"]
 
 
+@pytest.mark.timed
 def test_listing_fifty_live_hosts_takes_under_fifty_milliseconds(stale: registry.HostEntry) -> None:
     own = processes.read_stat(os.getpid())
     for number in range(50):

@@ -192,6 +192,7 @@ def test_a_long_case_id_is_cut_and_stays_unique():
     assert all(re.fullmatch(r"[A-Za-z0-9_.,=x-]+", case_id) for case_id in ids)
 
 
+@pytest.mark.timed
 def test_planning_imports_none_of_the_heavy_libraries():
     program = (
         "import sys, time, pydantic; pydantic.BaseModel; start_s = time.process_time(); import benchbook.plan;"

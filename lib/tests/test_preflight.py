@@ -297,6 +297,7 @@ def test_the_articles_plan_prints_what_would_run_on_a_current_vllm_for_rocm(tmp_
     assert done.stdout.count("  translated: ") == 4
 
 
+@pytest.mark.timed
 @pytest.mark.skipif(Path("/dev/kfd").exists(), reason="this machine has the ROCm driver")
 def test_the_articles_run_is_refused_at_once_on_a_machine_without_rocm(tmp_path) -> None:
     done, wall_s = run_cli("run", tmp_path)

@@ -20,6 +20,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_shape_is_made_once_within_seconds_and_says_that_its_weights_are_random(name: str) -> None:
     started_s = time.process_time()
