@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding
-from benchbook.judge.spread import number_text
+from benchbook.judge.spread import number_text, stdev
 from benchbook.records.record import Record
 
 TOLERANCE = 0.05  # two numbers this near are not called different
@@ -154,8 +154,8 @@ def _by_setting(
     found = {}
     for key, group in groups.items():
         values = [float(record.values[metric]) for record in group]
-        stdev = statistics.stdev(values) if len(values) > 1 else 0.0
-        found[key] = Cases(statistics.fmean(values), stdev, tuple(group))
+        spread = stdev(values) if len(values) > 1 else 0.0
+        found[key] = Cases(statistics.fmean(values), spread, tuple(group))
     return found
 
 

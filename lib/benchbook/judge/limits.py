@@ -90,14 +90,14 @@ def limits_of(record: Record) -> Limits:
     host, workload = record.host, record.workload
     if "input_len_tokens" not in workload:
         raise NoLimitError("the length of the prompt is not known beforehand")
-    words = [str(word) for word in host.get("argv") or ()]
-    devices = _devices(words)
+    flags = flags_of(host.get("argv") or ())
+    devices = _devices(flags)
     try:
         shape = shape_of(
             _config_of(host),
-            dtype=flag(words, "--dtype"),
-            quantization=flag(words, "--quantization", "-q"),
-            kv_dtype=flag(words, "--kv-cache-dtype"),
+            dtype=flags.get("--dtype"),
+            quantization=flags.get("--quantization") or flags.get("-q"),
+            kv_dtype=flags.get("--kv-cache-dtype"),
         )
     except UnknownShapeError as error:
         raise NoLimitError(str(error)) from error
@@ -105,7 +105,7 @@ def limits_of(record: Record) -> Limits:
     lengths = workload["input_len_tokens"], workload["output_len_tokens"]
     kv_tokens = (host.get("facts") or {}).get("kv_cache_tokens")
     kv_sequences = kv_tokens / sum(lengths) if kv_tokens else None
-    batch = _batch(record, words)
+    batch = _batch(record, flags.get("--max-num-seqs"))
     if kv_sequences is not None:
         batch = max(1, min(batch, int(kv_sequences)))
     return limits_for(shape, peaks, batch, *lengths, kv_sequences, _cached_share(host), record.benchmark == "latency")
@@ -162,27 +162,31 @@ def limits_for(
     )
 
 
-def flag(words: Sequence[str], *names: str) -> str | None:
-    """Return the value of the last of the flags `names` in `words`, written `--x 2` or `--x=2`; None without one."""
-    found = None
-    for index, word in enumerate(words):
-        name, has_value, value = word.partition("=")
-        if name in names:
-            found = value if has_value else next(iter(words[index + 1 : index + 2]), None)
+def flags_of(argv: Sequence[object]) -> dict[str, str | None]:
+    """Return {flag: value} of a command, written `--x 2` or `--x=2`; the last one counts, as for vLLM's parser.
+
+    None is the value of a flag at the end; one without a value of its own has the next word.
+    """
+    words = [str(word) for word in argv]
+    found: dict[str, str | None] = {}
+    for word, following in zip(words, [*words[1:], None]):
+        if word.startswith("-"):
+            name, has_value, value = word.partition("=")
+            found[name] = value if has_value else following
     return found
 
 
-def _devices(words: Sequence[str]) -> int:
+def _devices(flags: Mapping[str, str | None]) -> int:
     """Return how many devices hold the model together; refuse what splits the work in another way."""
     for name, what in (
         ("--pipeline-parallel-size", "pipeline parallelism"),
         ("--data-parallel-size", "data parallelism"),
     ):
-        if flag(words, name) not in (None, "1"):
+        if flags.get(name) not in (None, "1"):
             raise NoLimitError(f"{what} is not covered")
-    if any(word.partition("=")[0] == "--speculative-config" for word in words):
+    if "--speculative-config" in flags:
         raise NoLimitError("with speculative decoding a step gives several tokens, which is not covered")
-    return int(flag(words, "--tensor-parallel-size", "-tp") or 1)
+    return int(flags.get("--tensor-parallel-size") or flags.get("-tp") or 1)
 
 
 def _config_of(host: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -199,9 +203,9 @@ def _peaks_of(host: Mapping[str, Any], devices: int) -> Peaks:
     return Peaks(known["bandwidth_gb_s"] * 1e9 * devices, flops_s, known["source"], devices)
 
 
-def _batch(record: Record, words: Sequence[str]) -> int:
-    """Return how many sequences the workload lets a decode step hold."""
-    workload, most = record.workload, flag(words, "--max-num-seqs")
+def _batch(record: Record, most: str | None) -> int:
+    """Return how many sequences the workload lets a decode step hold, where the launch allows `most`."""
+    workload = record.workload
     if record.benchmark == "latency":
         asked = workload["batch_size"]
     elif record.benchmark == "throughput":

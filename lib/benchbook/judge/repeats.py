@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding
-from benchbook.judge.spread import number_text
+from benchbook.judge.spread import number_text, stdev
 from benchbook.records.metrics import BY_KEY
 from benchbook.records.record import Record
 
@@ -31,11 +31,11 @@ def repeats_disagree(records: Sequence[Record]) -> Iterator[Finding]:
     for key, values in _headlines(records):
         if len(values) < 2:
             continue
-        mean, stdev = statistics.fmean(values), statistics.stdev(values)
-        if stdev > MAX_RELATIVE_STDEV * mean:
+        mean, spread = statistics.fmean(values), stdev(values)
+        if spread > MAX_RELATIVE_STDEV * mean:
             found = reason(
                 "repeats_disagree",
-                f"{BY_KEY[key].heading}: {_listed(values)}; standard deviation {stdev / mean:.0%} of the mean",
+                f"{BY_KEY[key].heading}: {_listed(values)}; standard deviation {spread / mean:.0%} of the mean",
             )
             return (yield from ((record, found) for record in records))
     return None

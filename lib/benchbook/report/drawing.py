@@ -112,6 +112,8 @@ def draw_repeats(axes: Axes, repeats: pd.DataFrame, x_key: str, y_key: str, styl
     }
     for verdict, look in looks.items():
         rows = known[known["verdict"] == verdict.value]
+        if rows.empty:
+            continue
         axes.scatter(rows[x_key].astype("float64"), rows[y_key].astype("float64"), linewidths=1.3, zorder=3, **look)
 
 
