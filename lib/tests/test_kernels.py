@@ -43,7 +43,8 @@ def run(folder, *sources, env=None, **parameters):
 
 
 def children_of(worker):
-    return [pid for pid in worker.tree_pids() if processes.read_stat(pid).parent_pid == worker.pid]
+    stats = {pid: processes.read_stat(pid) for pid in worker.tree_pids()}  # None: it ended in the meantime
+    return [pid for pid, stat in stats.items() if stat and stat.parent_pid == worker.pid]
 
 
 def test_a_forked_kernel_has_what_notebooks_need_before_its_first_cell(tmp_path, warm):
