@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from benchbook.errors import ExperimentError, StoreError
-from benchbook.records import files
+from benchbook.records import files, provenance
 from benchbook.records.fingerprint import changed_parts, combined, fingerprint_parts
 from benchbook.records.metrics import METRICS, metrics_for, values_from_raw
 from benchbook.records.record import Identity, Outcome, Reason, Record, Verdict, verdict_of
@@ -264,3 +264,19 @@ def test_peaks_from_buckets_of_one_second_are_never_taken_over():
     raw = {"completed": 4, "max_concurrent_requests": 16, "max_output_tokens_per_s": 123.0}
     values = values_from_raw("serve", raw)
     assert 16 not in values.values() and 123.0 not in values.values()
+
+
+def test_a_record_names_only_the_gpus_that_its_run_could_use(tmp_path, monkeypatch):
+    listed = "0, GPU-aaa, NVIDIA H200, 143771 MiB, 580.1\n1, GPU-bbb, NVIDIA H100, 81559 MiB, 580.1\n"
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\nprintf '%s' '{listed}'\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    def names(visible):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        provenance.machine.cache_clear()
+        return [gpu["name"] for gpu in provenance.machine()["gpus"]]
+
+    assert names("1") == ["NVIDIA H100"] and names("GPU-aaa") == ["NVIDIA H200"]
+    assert names("0, 1") == ["NVIDIA H200", "NVIDIA H100"]
+    provenance.machine.cache_clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import time
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 
 from benchbook.errors import Cause, HostStartError
 from benchbook.hosts import processes
+from benchbook.visible import is_visible
 
 QUESTION_LIMIT_S = 30.0  # nvidia-smi takes seconds when no persistence daemon runs
 FREE_POLL_S = 0.5
@@ -53,9 +53,7 @@ def gpu_memory() -> list[GpuMemory] | None:
     if not rows:
         return None
     gpus = [GpuMemory(int(index), uuid, _gib(used) or 0.0, _gib(total) or 0.0) for index, uuid, used, total in rows]
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    chosen = None if visible is None else {device.strip() for device in visible.split(",")}
-    return [gpu for gpu in gpus if chosen is None or str(gpu.index) in chosen or gpu.uuid in chosen]
+    return [gpu for gpu in gpus if is_visible(gpu.index, gpu.uuid)]
 
 
 def gpu_memory_free_gib() -> float | None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from benchbook.visible import is_visible
 
 BINDING = "third_party/pynvml.py"  # inside vLLM
 GIB = 2**30
@@ -65,9 +66,7 @@ class Nvml:
             every = [self._gpu(index) for index in range(library.nvmlDeviceGetCount())]
         except self._refusals as error:
             raise NoGpuError(f"NVML: {error}") from error
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        chosen = None if visible is None else {device.strip() for device in visible.split(",")}
-        self.gpus = [gpu for gpu in every if chosen is None or str(gpu.index) in chosen or gpu.uuid in chosen]
+        self.gpus = [gpu for gpu in every if is_visible(gpu.index, gpu.uuid)]
         if not self.gpus:
             raise NoGpuError("NVML: no GPU is visible to this environment")
 

@@ -173,7 +173,7 @@ CODES = (
         "suspect",
         "even the fastest of the first requests (or the first iteration) was far slower than all that came later",
         "warm up with the shapes that are measured; measure again",
-        "5 times and 0.5 s above the later median, and more than a queue of the whole first wave explains",
+        "0.5 s above the later median, and 5 times it (an iteration 1.3 times), and more than a queue of the first wave",
     ),
     # Sample.
     Code(

@@ -11,6 +11,7 @@ from benchbook.records.record import Reason
 
 MAX_HIT_SHARE = 0.01  # of the prompt tokens looked up; the random data set's prompts share no block
 SLOW_RATIO, SLOW_S = 5.0, 0.5
+SLOW_ITERATION_RATIO = 1.3  # an iteration does the very work of the one before
 
 # vLLM's own words: its JIT monitor, torch.compile, graph capture, autotuning.
 COMPILE_LINE = re.compile(
@@ -61,14 +62,16 @@ def first_requests_slow(measured: Measured) -> Reason | None:
     """
     if measured.benchmark == "latency":
         times_s, wave, what = list(measured.raw.get("latencies", [])), 1, "iteration"
+        ratio, least = SLOW_ITERATION_RATIO, 2
     else:
         times_s, what = [answer.ttft_s for answer in measured.answers], "TTFT of the first requests"
         wave = measured.workload.get("max_concurrency") or 1
+        ratio, least = max(SLOW_RATIO, wave), 3
     first, later = times_s[:wave], times_s[wave:]
-    if len(later) < 3:
+    if len(later) < least:
         return None
     fastest_s, usual_s = min(first), statistics.median(later)
-    if fastest_s <= max(SLOW_RATIO, wave) * usual_s or fastest_s - usual_s <= SLOW_S:
+    if fastest_s <= ratio * usual_s or fastest_s - usual_s <= SLOW_S:
         return None
     return reason(
         "first_requests_slow",

