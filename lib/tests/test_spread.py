@@ -47,3 +47,7 @@ def test_a_small_spread_is_not_rounded_to_none():
 )  # fmt: skip
 def test_numbers_have_three_significant_digits_or_all_before_the_point(value, text):
     assert number_text(value) == text
+
+
+def test_equal_repeats_have_no_spread_although_their_mean_is_rounded():
+    assert spread_of([349525.3773806853] * 3).stdev == 0.0

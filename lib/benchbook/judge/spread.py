@@ -35,7 +35,9 @@ def stdev(values: Sequence[float]) -> float:
 
     That of the standard library adds exact fractions, which takes ten times as long: a second of a large report.
     """
-    return math.dist(values, [statistics.fmean(values)] * len(values)) / math.sqrt(len(values) - 1)
+    # From the first value on: equal values then deviate by nothing, where their mean may be off by a rounding.
+    shifted = [value - values[0] for value in values]
+    return math.dist(shifted, [statistics.fmean(shifted)] * len(shifted)) / math.sqrt(len(shifted) - 1)
 
 
 def number_text(value: float | None, decimals: int | None = None) -> str:
