@@ -4,7 +4,8 @@ import random
 
 import pytest
 from benchbook.judge.binding import COLUMNS, binding_of, limit_values
-from benchbook.judge.limits import NoLimitError, Peaks, flags_of, limits_for, limits_of
+from benchbook.judge.flags import flags_of
+from benchbook.judge.limits import NoLimitError, Peaks, limits_for, limits_of
 from benchbook.judge.model_config import UnknownShapeError, shape_of
 from shapes import CPU, GPT_OSS_120B, H200, LLAMA_8B, TINY, host, make, served
 
@@ -169,7 +170,7 @@ def test_shares_are_floor_over_measured_and_measured_over_ceiling():
 
 def test_flags_are_found_in_both_spellings_and_the_last_one_counts():
     flags = flags_of(["serve", "--a", "1", "--b=2", "-tp", "3", "--a", "4", "--end"])
-    assert flags == {"--a": "4", "--b": "2", "-tp": "3", "--end": None}
+    assert flags == {"a": "4", "b": "2", "tp": "3", "end": None}
 
 
 def watched(running=7.9, waiting=0.0, kv=0.2, preemptions=0.0):

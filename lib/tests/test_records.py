@@ -274,9 +274,7 @@ def test_a_record_names_only_the_gpus_that_its_run_could_use(tmp_path, monkeypat
 
     def names(visible):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-        provenance.machine.cache_clear()
-        return [gpu["name"] for gpu in provenance.machine()["gpus"]]
+        return [gpu["name"] for gpu in provenance.machine.__wrapped__()["gpus"]]  # past the cache, which others share
 
     assert names("1") == ["NVIDIA H100"] and names("GPU-aaa") == ["NVIDIA H200"]
     assert names("0, 1") == ["NVIDIA H200", "NVIDIA H100"]
-    provenance.machine.cache_clear()

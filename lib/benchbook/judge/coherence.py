@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding
-from benchbook.judge.spread import number_text, stdev
+from benchbook.judge.flags import flags_of
+from benchbook.judge.spread import number_text
+from benchbook.judge.stats import stdev
 from benchbook.records.record import Record
 
 TOLERANCE = 0.05  # two numbers this near are not called different
@@ -167,8 +169,7 @@ def _is_single(workload: Mapping[str, Any]) -> bool:
     return workload.get("max_concurrency") == 1 and not workload.get("request_rate_rps")
 
 
-def _settings_of_text(host: Mapping[str, Any]) -> dict[str, str]:
+def _settings_of_text(host: Mapping[str, Any]) -> dict[str, str | None]:
     """Return the host's model and those of its flags that may change what it says."""
-    argv = list(host.get("argv") or ())
-    flags = {word.lstrip("-").replace("-", "_"): value for word, value in zip(argv, [*argv[1:], ""])}
+    flags = flags_of(host.get("argv"))
     return {"name": str(host.get("model")), **{name: flags[name] for name in CHANGES_TEXT if name in flags}}

@@ -6,6 +6,8 @@ import math
 import statistics
 from collections.abc import Iterable
 
+from benchbook.judge.stats import stdev
+
 CONFIDENCE = 0.95
 
 
@@ -21,5 +23,5 @@ def relative_half_width(values: Iterable[float | None]) -> float | None:
     mean = statistics.fmean(known) if known else 0.0
     if len(known) < 2 or mean == 0:
         return None
-    error = statistics.stdev(known) / math.sqrt(len(known))
+    error = stdev(known) / math.sqrt(len(known))
     return float(stdtrit(len(known) - 1, 0.5 + CONFIDENCE / 2)) * error / abs(mean)

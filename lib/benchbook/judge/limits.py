@@ -21,10 +21,11 @@ step in which all sequences take the same experts, and cannot be beaten.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchbook.judge.flags import flags_of
 from benchbook.judge.model_config import UnknownShapeError, shape_of
 from benchbook.judge.shape import ModelShape
 from benchbook.records.record import Record
@@ -90,14 +91,14 @@ def limits_of(record: Record) -> Limits:
     host, workload = record.host, record.workload
     if "input_len_tokens" not in workload:
         raise NoLimitError("the length of the prompt is not known beforehand")
-    flags = flags_of(host.get("argv") or ())
+    flags = flags_of(host.get("argv"))
     devices = _devices(flags)
     try:
         shape = shape_of(
             _config_of(host),
-            dtype=flags.get("--dtype"),
-            quantization=flags.get("--quantization") or flags.get("-q"),
-            kv_dtype=flags.get("--kv-cache-dtype"),
+            dtype=flags.get("dtype"),
+            quantization=flags.get("quantization") or flags.get("q"),
+            kv_dtype=flags.get("kv_cache_dtype"),
         )
     except UnknownShapeError as error:
         raise NoLimitError(str(error)) from error
@@ -105,7 +106,7 @@ def limits_of(record: Record) -> Limits:
     lengths = workload["input_len_tokens"], workload["output_len_tokens"]
     kv_tokens = (host.get("facts") or {}).get("kv_cache_tokens")
     kv_sequences = kv_tokens / sum(lengths) if kv_tokens else None
-    batch = _batch(record, flags.get("--max-num-seqs"))
+    batch = _batch(record, flags.get("max_num_seqs"))
     if kv_sequences is not None:
         batch = max(1, min(batch, int(kv_sequences)))
     return limits_for(shape, peaks, batch, *lengths, kv_sequences, _cached_share(host), record.benchmark == "latency")
@@ -162,31 +163,17 @@ def limits_for(
     )
 
 
-def flags_of(argv: Sequence[object]) -> dict[str, str | None]:
-    """Return {flag: value} of a command, written `--x 2` or `--x=2`; the last one counts, as for vLLM's parser.
-
-    None is the value of a flag at the end; one without a value of its own has the next word.
-    """
-    words = [str(word) for word in argv]
-    found: dict[str, str | None] = {}
-    for word, following in zip(words, [*words[1:], None]):
-        if word.startswith("-"):
-            name, has_value, value = word.partition("=")
-            found[name] = value if has_value else following
-    return found
-
-
 def _devices(flags: Mapping[str, str | None]) -> int:
     """Return how many devices hold the model together; refuse what splits the work in another way."""
     for name, what in (
-        ("--pipeline-parallel-size", "pipeline parallelism"),
-        ("--data-parallel-size", "data parallelism"),
+        ("pipeline_parallel_size", "pipeline parallelism"),
+        ("data_parallel_size", "data parallelism"),
     ):
         if flags.get(name) not in (None, "1"):
             raise NoLimitError(f"{what} is not covered")
-    if "--speculative-config" in flags:
+    if "speculative_config" in flags:
         raise NoLimitError("with speculative decoding a step gives several tokens, which is not covered")
-    return int(flags.get("--tensor-parallel-size") or flags.get("-tp") or 1)
+    return int(flags.get("tensor_parallel_size") or flags.get("tp") or 1)
 
 
 def _config_of(host: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding
-from benchbook.judge.spread import number_text, stdev
+from benchbook.judge.spread import number_text
+from benchbook.judge.stats import stdev
 from benchbook.records.metrics import BY_KEY
 from benchbook.records.record import Record
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from benchbook.judge.stats import stdev
 
 _SIGNIFICANT_DIGITS = 3
 
@@ -28,16 +30,6 @@ def spread_of(values: Iterable[float | None]) -> Spread | None:
         return None
     spread = stdev(measured) if len(measured) > 1 else None
     return Spread(statistics.fmean(measured), spread, len(measured), min(measured), max(measured))
-
-
-def stdev(values: Sequence[float]) -> float:
-    """Return the standard deviation of a sample (n - 1) of at least two values.
-
-    That of the standard library adds exact fractions, which takes ten times as long: a second of a large report.
-    """
-    # From the first value on: equal values then deviate by nothing, where their mean may be off by a rounding.
-    shifted = [value - values[0] for value in values]
-    return math.dist(shifted, [statistics.fmean(shifted)] * len(shifted)) / math.sqrt(len(shifted) - 1)
 
 
 def number_text(value: float | None, decimals: int | None = None) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding
+from benchbook.judge.flags import flags_of
 from benchbook.records.record import Record
 
 KV_SLACK_REPEATS, KV_SLACK_LAUNCHES = 0.02, 0.10
@@ -66,8 +67,7 @@ def _kv_tokens(host: Mapping[str, Any]) -> int | None:
 
 def _kv_settings(host: Mapping[str, Any]) -> list[Any]:
     """Return the values of the flags and variables that decide how large the KV cache is to be."""
-    argv, env = list(host.get("argv") or ()), host.get("env") or {}
-    flags = {word.lstrip("-").replace("-", "_"): value for word, value in zip(argv, [*argv[1:], ""])}
+    flags, env = flags_of(host.get("argv")), host.get("env") or {}
     return [flags.get(name, env.get(name)) for name in _KV_SETTINGS]
 
 

@@ -57,6 +57,16 @@ class Ratio:
         return _exp(quantiles * self.log_error) - 1
 
 
+def stdev(values: Sequence[float]) -> float:
+    """Return the standard deviation of a sample (n - 1) of at least two values.
+
+    That of the standard library adds exact fractions, which takes ten times as long: a second of a large report.
+    """
+    # From the first value on: equal values then deviate by nothing, where their mean may be off by a rounding.
+    shifted = [value - values[0] for value in values]
+    return math.dist(shifted, [statistics.fmean(shifted)] * len(shifted)) / math.sqrt(len(shifted) - 1)
+
+
 def holm(p_values: Sequence[float], error: float) -> list[bool]:
     """Return which of the hypotheses "equal" are rejected, so that any true one is with a chance of at most `error`.
 
@@ -78,7 +88,7 @@ def paired_ratio(base: Sequence[float], other: Sequence[float]) -> Ratio:
     """
     logs = [math.log(second / first) for first, second in zip(base, other, strict=True)]
     num_pairs = len(logs)
-    spread = statistics.stdev(logs) if num_pairs > 1 else 0.0
+    spread = stdev(logs) if num_pairs > 1 else 0.0
     return Ratio(math.exp(statistics.fmean(logs)), _known(spread / math.sqrt(num_pairs)), num_pairs - 1)
 
 
@@ -91,7 +101,7 @@ def unpaired_ratio(base: Sequence[float], other: Sequence[float]) -> Ratio:
     for values in (base, other):
         logs = [math.log(value) for value in values]
         means.append(statistics.fmean(logs))
-        errors.append(statistics.variance(logs) / len(logs) if len(logs) > 1 else math.nan)
+        errors.append(stdev(logs) ** 2 / len(logs) if len(logs) > 1 else math.nan)
         degrees.append(len(logs) - 1)
     squared = sum(errors)  # NaN where a group is a single repeat
     if math.isnan(squared) or squared < LEAST_ERROR**2:

@@ -96,14 +96,11 @@ def _jobs(
     jobs: list[Job] = []
     for repeat in repeats:
         # Sorting by hash is a shuffle that no change of Python's random module can alter.
-        order = sorted(
-            cases, key=lambda case: (_rank(case), _hash(order_seed, "round", repeat, case.axes_text))
-        )
+        order = sorted(cases, key=lambda case: (_rank(case), _hash(order_seed, "round", repeat, case.axes_text)))
         if order[0] == (jobs[-1].case if jobs else after):
             order = order[1:] + order[:1]
         jobs += [
-            Job(case, repeat, case.workload.host_kind, job_seed(seed, case.axes_text, repeat))
-            for case in order
+            Job(case, repeat, case.workload.host_kind, job_seed(seed, case.axes_text, repeat)) for case in order
         ]
     return tuple(jobs)
 
