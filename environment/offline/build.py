@@ -117,6 +117,7 @@ def _download(requirements: list[str], site: Path, python: str, glibc: int) -> N
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
     command += ["--no-compile", "--no-cache-dir", "--only-binary=:all:", "--implementation", "cp"]
     command += ["--python-version", python, "--target", str(site)]
+    command += ["--ignore-requires-python"]  # `pip install` asks what its own Python satisfies, not the other machine's
     for tag in tags:
         command += ["--platform", tag]
     if subprocess.run([*command, *requirements]).returncode != 0:

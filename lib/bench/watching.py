@@ -1,19 +1,20 @@
 """What watching costs: one serving case with all that benchbook watches, and without any of it, interleaved in pairs.
 
-    python lib/bench/watching.py             # 20 pairs on one server: about 6 minutes
+    python lib/bench/watching.py             # 20 pairs on one server: 6 to 13 minutes
 
 With: the server's counters before and after, its metrics four times a second, its health every second, the GPU, other
 processes, and the client's event loop ten times a second. Without: vLLM's benchmark code in the same warm client, and
-nothing beside it. The order within a pair alternates. Exits with 1 when the 95 % interval of throughput or TPOT neither
-lies within ±1 % nor contains 1.
+nothing beside it. The order within a pair alternates. Interrupted with Ctrl-C it prints what the pairs until then say.
+Exits with 1 when the 95 % interval of throughput or TPOT neither lies within ±1 % nor contains 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,8 @@ def unwatched_client(log_dir: Path) -> Worker:
     )
 
 
-def measure(workload: ServeWorkload, num_pairs: int, folder: Path) -> list[dict[str, Mapping[str, Any]]]:
-    """Return one {'watched': raw result, 'unwatched': raw result} a pair; the first pair only warms up."""
-    pairs = []
+def measure(workload: ServeWorkload, num_pairs: int, folder: Path) -> Iterator[dict[str, Mapping[str, Any]]]:
+    """Give one {'watched': raw result, 'unwatched': raw result} a pair; the first pair only warms up."""
     server = VllmServer("tiny", args=ENGINE_ARGS, env=ENV, log_dir=folder)
     with WarmClient(log_dir=folder / "watched") as client, unwatched_client(folder / "bare") as bare, server:
 
@@ -72,9 +72,10 @@ def measure(workload: ServeWorkload, num_pairs: int, folder: Path) -> list[dict[
 
         for seed in range(num_pairs + 1):
             ways = sorted({"watched": watched, "unwatched": unwatched}.items(), reverse=seed % 2 == 0)
-            pairs.append({name: way(seed) for name, way in ways})
+            pair = {name: way(seed) for name, way in ways}
             print(f"pair {seed} of {num_pairs}", flush=True)
-    return pairs[1:]
+            if seed:
+                yield pair
 
 
 def main() -> int:
@@ -90,8 +91,12 @@ def main() -> int:
         max_concurrency=options.concurrency,
         num_prompts=30 * options.concurrency,
     )
-    with tempfile.TemporaryDirectory(prefix="benchbook-watching-") as folder:
-        pairs = measure(workload, options.pairs, Path(folder))
+    pairs: list[dict[str, Mapping[str, Any]]] = []
+    with tempfile.TemporaryDirectory(prefix="benchbook-watching-") as folder, contextlib.suppress(KeyboardInterrupt):
+        for pair in measure(workload, options.pairs, Path(folder)):
+            pairs.append(pair)
+    if len(pairs) < 2:
+        raise SystemExit("interrupted before there were two pairs")
     ratios = {
         metric: equality_of(*([pair[way][metric] for pair in pairs] for way in ("watched", "unwatched")))
         for metric in METRICS

@@ -13,6 +13,7 @@ from benchbook.measure import kernels as kernels_module
 from benchbook.measure.kernels import ForkedKernel, WarmKernels, kernel_socket
 from benchbook.measure.notebook import execute
 from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
 
 END_LIMIT_S = 10.0
 
@@ -66,6 +67,15 @@ def test_a_forked_kernel_has_its_own_parameters_folder_and_environment(tmp_path,
                env={"OF_THE_CASE": "1"}, x=7)  # fmt: skip
     assert [ast.literal_eval(shown) for shown in seen] == [(7, str(tmp_path), "1", "now")]  # a long one is wrapped
     assert run(tmp_path, "import os; os.environ.get('OF_THE_CASE')") == []  # None is not displayed
+
+
+def test_an_executed_notebook_does_not_tell_where_it_lay(tmp_path, warm):
+    run(tmp_path, "1")
+    assert str(tmp_path) not in (tmp_path / "out.ipynb").read_text()
+    with pytest.raises(PapermillExecutionError):
+        run(tmp_path, "1 / 0")
+    noted = nbformat.read(tmp_path / "out.ipynb", 4).metadata.papermill
+    assert (noted.input_path, noted.output_path) == ("in.ipynb", "out.ipynb")
 
 
 def test_what_one_kernel_does_to_its_libraries_does_not_reach_the_next(tmp_path, warm):

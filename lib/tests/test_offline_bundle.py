@@ -1,4 +1,4 @@
-"""The offline bundle: what is left out, packed, verified and unpacked. pip and the GPU are not part of these tests."""
+"""The offline bundle: what is downloaded, left out, packed, verified and unpacked. No index and no GPU is asked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import struct
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,21 @@ def test_what_the_machine_has_is_not_downloaded(scripts) -> None:
     assert locked["vllm"] == "0.26.0" and "papermill" in locked
     excluded = build.names_in((OFFLINE / "exclude.txt").read_text())
     assert "torch" in excluded and not excluded.keys() & locked.keys()
+
+
+def test_a_package_for_the_other_machines_python_alone_is_downloaded(tmp_path, scripts, monkeypatch) -> None:
+    build, _, _ = scripts
+    info = "demo-1.0.dist-info"
+    metadata = "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\nRequires-Python: ==3.77.*\n"
+    with zipfile.ZipFile(tmp_path / "demo-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("demo.py", "")
+        wheel.writestr(f"{info}/METADATA", metadata)
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", f"demo.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    build._download(["demo==1.0"], tmp_path / "site", "3.77", 34)
+    assert (tmp_path / "site/demo.py").is_file()
 
 
 # --- GPU code of other architectures inside a library.

@@ -17,8 +17,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchbook.errors import ExperimentError
+from benchbook.errors import ExperimentError, StoreError
 from benchbook.measure.kernels import kernel_socket
+from benchbook.records.files import read_json, write_text
 
 NOTEBOOKS = {
     "first_request": "02_first_request.ipynb",
@@ -93,7 +94,7 @@ def execute(
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     output = output.resolve()
     check_parameters(notebook, parameters)
-    with _environment({**(env or {}), "JUPYTER_PREFER_ENV_PATH": "1"}):
+    with _environment({**(env or {}), "JUPYTER_PREFER_ENV_PATH": "1"}), _nameless_folders(output):
         papermill().execute_notebook(
             str(notebook),
             str(output),
@@ -145,6 +146,19 @@ def papermill() -> ModuleType:
         return importlib.import_module("papermill")
     finally:
         sys.modules.pop(grammar, None)  # `load_ahead` may have been here at the same time
+
+
+@contextlib.contextmanager
+def _nameless_folders(output: Path) -> Iterator[None]:
+    """Shorten the paths that Papermill notes in `output` to names: who shares a notebook does not share where it lay."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(StoreError):  # of a notebook that is cut or missing, Papermill's own error tells more
+            executed = read_json(output)
+            noted = executed["metadata"].get("papermill", {})
+            noted.update({key: Path(noted[key]).name for key in ("input_path", "output_path") if noted.get(key)})
+            write_text(output, json.dumps(executed, indent=1, ensure_ascii=False) + "\n")
 
 
 @contextlib.contextmanager
