@@ -21,13 +21,14 @@ def record(
     argv=ARGV,
     version="0.32.0",
     benchmark="serve",
+    in_flight=8,
     **values,
 ):
     """Return one repeat of a case; times follow the number of the repeat."""
     return Record(
         identity=Identity(launch=launch, case_id=f"{launch},{benchmark}", fingerprint="f", repeat=repeat),
         benchmark=benchmark,
-        workload={"input_len_tokens": 128, "output_len_tokens": 64, "max_concurrency": 8, "num_prompts": 80},
+        workload={"input_len_tokens": 128, "output_len_tokens": 64, "max_concurrency": in_flight, "num_prompts": 800},
         outcome=Outcome.MEASURED,
         values={"output_throughput_tok_s": value, **values},
         verdict=verdict,
@@ -113,15 +114,17 @@ def test_a_host_that_is_another_one_is_found(other, expected):
 
 
 @pytest.mark.parametrize(
-    ("kv", "argv", "expected"),
+    ("kv", "in_flight", "argv", "expected"),
     [
-        (40_000, ARGV, True),  # somebody held memory at the start
-        (60_000, ARGV, False),
-        (40_000, [*ARGV, "--gpu-memory-utilization", "0.5"], False),  # it was asked for
+        (40_000, 256, ARGV, True),  # somebody held memory at the start
+        (40_000, None, ARGV, True),  # an open loop may have any number in flight
+        (40_000, 8, ARGV, False),  # 1536 tokens fit into any
+        (60_000, 256, ARGV, False),
+        (40_000, 256, [*ARGV, "--gpu-memory-utilization", "0.5"], False),  # it was asked for
     ],
 )
-def test_arms_of_unequal_kv_capacity_are_found(kv, argv, expected):
-    found = codes([record(launch="a"), record(launch="b", kv=kv, argv=argv)])
+def test_arms_of_unequal_kv_capacity_are_found(kv, in_flight, argv, expected):
+    found = codes([record(launch="a", in_flight=in_flight), record(launch="b", kv=kv, argv=argv, in_flight=in_flight)])
     assert [("kv_capacity_differs" in one) for one in found] == [expected] * 2
 
 

@@ -203,6 +203,16 @@ def test_an_unknown_run_is_answered_with_those_there_are(tmp_path):
         Store.open("quikstart", tmp_path)
 
 
+def test_a_killed_run_and_a_copy_of_one_are_not_running(tmp_path):
+    store = Store.create(tmp_path, "quickstart")
+    store.write_header({"state": "running"})
+    with store.locked():
+        assert Store(store.run_dir).header()["state"] == "running"
+    assert store.header()["state"] == "interrupted"
+    (store.run_dir / ".lock").unlink()
+    assert store.header()["state"] == "interrupted"
+
+
 def test_a_second_writer_of_a_run_is_refused(tmp_path):
     store = Store.create(tmp_path, "quickstart")
     with store.locked(), pytest.raises(StoreError, match="another benchbook"), Store(store.run_dir).locked():

@@ -14,6 +14,7 @@ from benchbook.measure.recording import Recording
 from benchbook.measure.runner import FAILED, FINISHED, INTERRUPTED, MAX_ATTEMPTS, MAX_HOST_STARTS, Runner
 from benchbook.measure.session import unfinished_run
 from benchbook.plan.experiment import load_experiment
+from benchbook.records.fingerprint import changed_parts
 from benchbook.records.record import Failure, Outcome, Record, Verdict
 from benchbook.records.store import RECORD_FILE, Store
 
@@ -271,6 +272,14 @@ def test_a_variable_exported_since_makes_records_stale(bench, monkeypatch):
     first.execute()
     monkeypatch.setenv("VLLM_ATTENTION_BACKEND", "TORCH_SDPA")
     assert {tuple(changed) for _, changed in stale_records(first.store, bench.plan())} == {("environment",)}
+
+
+def test_what_a_launch_sets_is_of_the_launch_alone(bench, monkeypatch):
+    monkeypatch.setenv("VLLM_LOGGING_LEVEL", "INFO")
+    other = "  other: {env: {VLLM_LOGGING_LEVEL: ERROR, VLLM_USE_V2_MODEL_RUNNER: 1}}\nbenchmarks:"
+    planned = bench.plan(more_launches=other).cases
+    changed = changed_parts(*(planned[f"{launch},first_request"].parts for launch in ("eager", "other")))
+    assert changed == ["launch"]
 
 
 def test_an_unchanged_experiment_has_no_stale_record(bench):

@@ -267,9 +267,9 @@ CODES = (
     Code(
         "kv_capacity_differs",
         "suspect",
-        "launches that ask for the same memory got different KV capacities: one arm of the comparison has less room",
+        "launches that ask for the same memory got different KV capacities, and the load may not fit into the smallest",
         "see what else held memory at the start; fix num_gpu_blocks_override",
-        "10 %: compiled graphs take a few per cent of the cache's memory, and may",
+        "10 %: compiled graphs take a few per cent of the cache's memory; the load is requests in flight × their tokens",
     ),
     # Modes that contradict each other.
     Code(

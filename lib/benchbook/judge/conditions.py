@@ -7,7 +7,7 @@ silent.
 from __future__ import annotations
 
 from benchbook.judge.catalogue import reason
-from benchbook.judge.evidence import Check, Measured
+from benchbook.judge.evidence import Check, Measured, tokens_in_flight
 from benchbook.records.record import Reason
 
 FULL_KV_PCT = 99.0
@@ -30,17 +30,11 @@ def kv_exhausted(measured: Measured) -> Reason | None:
     usage_pct = measured.conditions.get("kv_usage_max_pct") or 0.0
     if usage_pct >= FULL_KV_PCT:
         return reason("kv_exhausted", f"the server's log tells of {usage_pct:.1f} % KV cache usage while measuring")
-    workload, capacity = measured.workload, (measured.host.get("facts") or {}).get("kv_cache_tokens")
-    in_flight = workload.get("max_concurrency") if measured.benchmark == "serve" else workload.get("batch_size")
-    if not capacity or not in_flight:
+    asked = tokens_in_flight(measured.benchmark, measured.workload)
+    capacity = (measured.host.get("facts") or {}).get("kv_cache_tokens")
+    if not capacity or not asked or asked <= capacity:
         return None
-    requests = min(in_flight, workload.get("num_prompts", in_flight))
-    asked = requests * (workload["input_len_tokens"] + workload["output_len_tokens"])
-    if asked <= capacity:
-        return None
-    return reason(
-        "kv_exhausted", f"{requests} requests in flight are {asked:,} tokens, the KV cache holds {capacity:,}"
-    )
+    return reason("kv_exhausted", f"the requests in flight are {asked:,} tokens, the KV cache holds {capacity:,}")
 
 
 def client_saturated(measured: Measured) -> Reason | None:

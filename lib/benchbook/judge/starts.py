@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchbook.judge.catalogue import reason
-from benchbook.judge.evidence import Finding
+from benchbook.judge.evidence import Finding, tokens_in_flight
 from benchbook.judge.flags import flags_of
 from benchbook.records.record import Record
 
@@ -46,7 +46,10 @@ def host_differs(records: Sequence[Record]) -> Iterator[Finding]:
 
 
 def kv_capacity_differs(records: Sequence[Record]) -> Iterator[Finding]:
-    """Suspect launches that ask for the same memory and got different KV capacities."""
+    """Suspect launches that ask for the same memory and got KV capacities of which the smallest may be too small.
+
+    Weights are packed larger for one kernel than for another; where the load fits in any case, no number knows of it.
+    """
     groups: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
         if _kv_tokens(record.host):
@@ -58,7 +61,10 @@ def kv_capacity_differs(records: Sequence[Record]) -> Iterator[Finding]:
             continue
         said = ", ".join(f"{launch} {tokens:,}" for launch, tokens in sorted(by_launch.items()))
         found = reason("kv_capacity_differs", f"KV cache in tokens by launch: {said}; the same memory was asked for")
-        yield from ((record, found) for record in group)
+        for record in group:
+            asked = tokens_in_flight(record.benchmark, record.workload)
+            if asked is None or asked > min(by_launch.values()):
+                yield record, found
 
 
 def _kv_tokens(host: Mapping[str, Any]) -> int | None:

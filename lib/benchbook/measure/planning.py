@@ -76,7 +76,7 @@ def _parts(case: Case, launch: Launch, model: ModelFiles) -> dict[str, str]:
     benchmark = case.workload.benchmark
     return fingerprint_parts(
         launch={"args": dict(launch.args), "env": dict(launch.env), "model": model.name},
-        environment={**inherited_environment(), **launch.env},
+        environment=inherited_environment(),  # without what the launch sets: the arms of a comparison share this part
         workload=case.workload.model_dump(),
         model=model.content_sha256 or [model.name, launch.model.revision],
         packages=package_versions(),

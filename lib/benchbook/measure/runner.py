@@ -22,12 +22,12 @@ from benchbook.plan.order import Block, Job, rounds
 from benchbook.plan.workloads import HostKind
 from benchbook.records.provenance import provenance, utc_now
 from benchbook.records.record import Identity, Record, Verdict
-from benchbook.records.store import Store
+from benchbook.records.store import INTERRUPTED, RUNNING, Store
 
 MAX_ATTEMPTS = 2  # a failed repeat is tried once more; both attempts are kept
 MAX_HOST_STARTS = 3  # a host that keeps dying is given up; the repeats left become records that say so
 
-FINISHED, FAILED, INTERRUPTED, RUNNING = "finished", "failed", "interrupted", "running"
+FINISHED, FAILED = "finished", "failed"
 
 
 @dataclass

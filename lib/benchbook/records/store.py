@@ -28,7 +28,9 @@ from benchbook.errors import ExperimentError, StoreError
 from benchbook.records.files import make_folder, read_json, write_json
 from benchbook.records.record import Outcome, Record
 
+INTERRUPTED, RUNNING = "interrupted", "running"  # states of a run; measure/runner.py has the others
 RUN_FILE = "run.json"
+LOCK_FILE = ".lock"
 RECORD_FILE = "record.json"
 
 
@@ -106,8 +108,11 @@ class Store:
         return self.run_dir / "report.html"
 
     def header(self) -> dict[str, Any]:
-        """Return run.json: question, plan, state, provenance, times."""
-        return read_json(self.run_dir / RUN_FILE)
+        """Return run.json: question, plan, state, provenance, times. A run that nobody holds is not running."""
+        header = read_json(self.run_dir / RUN_FILE)
+        if header.get("state") == RUNNING and not self._is_held():  # killed, or copied from where it was
+            header["state"] = INTERRUPTED
+        return header
 
     def write_header(self, header: dict[str, Any]) -> None:
         """Write run.json, atomically."""
@@ -165,7 +170,7 @@ class Store:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold this run alone; raise StoreError when another process does. The lock ends with its process."""
-        descriptor = os.open(self.run_dir / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
+        descriptor = os.open(self.run_dir / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -176,6 +181,19 @@ class Store:
             yield
         finally:
             os.close(descriptor)
+
+    def _is_held(self) -> bool:
+        try:
+            descriptor = os.open(self.run_dir / LOCK_FILE, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
     def _record_files(self) -> list[Path]:
         """Return the record files of the final attempts, sorted by case and repeat."""
