@@ -193,10 +193,11 @@ def test_a_long_case_id_is_cut_and_stays_unique():
 
 
 @pytest.mark.timed
-def test_planning_imports_none_of_the_heavy_libraries():
+def test_planning_imports_none_of_the_heavy_libraries_and_costs_at_most_twice_what_pydantic_does():
     program = (
-        "import sys, time, pydantic; pydantic.BaseModel; start_s = time.process_time(); import benchbook.plan;"
-        "print(time.process_time() - start_s, *{name.partition('.')[0] for name in sys.modules})"
+        "import sys, time; begun_s = time.process_time(); import pydantic; pydantic.BaseModel;"
+        "without_s = time.process_time(); import benchbook.plan; with_s = time.process_time();"
+        "print((with_s - without_s) / (without_s - begun_s), *{name.partition('.')[0] for name in sys.modules})"
     )
     answers = [
         subprocess.run(
@@ -206,7 +207,7 @@ def test_planning_imports_none_of_the_heavy_libraries():
     ]
     words = [answer.stdout.split() for answer in answers]
     assert not set(words[0]) & {"vllm", "torch", "pandas", "numpy", "transformers", "papermill", "matplotlib"}
-    assert min(float(duration_s) for duration_s, *_ in words) < 0.15
+    assert min(float(ratio) for ratio, *_ in words) < 2.0
 
 
 def test_limits_have_defaults_and_each_can_be_set(load):

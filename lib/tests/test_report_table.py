@@ -47,6 +47,11 @@ def test_numbers_in_every_format_equal_the_records_to_the_digit(records):
             assert csv_row[key] == ("" if value is None else repr(value))
 
 
+def test_the_csv_is_that_of_pandas(records):
+    table = tidy_table(records)
+    assert render_table(table, "csv") == table.to_csv(index=False)
+
+
 def test_absent_values_are_null_in_json_and_empty_in_csv_and_markdown(records):
     table = tidy_table([record for record in records if record.benchmark == "latency"])
     assert json.loads(render_table(table, "json"))[0]["avg_batch_latency_s"] is None

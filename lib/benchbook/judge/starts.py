@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from benchbook.judge.catalogue import reason
@@ -38,9 +40,9 @@ def host_restarted(records: Sequence[Record]) -> Iterator[Finding]:
 def host_differs(records: Sequence[Record]) -> Iterator[Finding]:
     """Suspect a case whose repeats ran on hosts of different version, command, backend, or KV capacity."""
     for what, read in _HOST_FACTS.items():
-        seen = {str(value): value for record in records if (value := read(record.host)) is not None}
-        if len(seen) > 1 and not _are_near(list(seen.values()), KV_SLACK_REPEATS):
-            found = reason("host_differs", f"{what}: {' and '.join(text[:200] for text in list(seen)[:3])}")
+        seen = list(dict.fromkeys(value for record in records if (value := read(record.host)) is not None))
+        if len(seen) > 1 and not _are_near(seen, KV_SLACK_REPEATS):
+            found = reason("host_differs", f"{what}: {' and '.join(str(value)[:200] for value in seen[:3])}")
             return (yield from ((record, found) for record in records))
     return None
 
@@ -77,17 +79,20 @@ def _kv_settings(host: Mapping[str, Any]) -> list[Any]:
     return [flags.get(name, env.get(name)) for name in _KV_SETTINGS]
 
 
-def _command(host: Mapping[str, Any]) -> tuple[str, ...] | None:
+def _command(host: Mapping[str, Any]) -> str | None:
     """Return the host's command without what every start has of its own: port, names, socket."""
     argv = host.get("argv")
-    if not argv:
-        return None
+    return _lasting(tuple(argv)) if argv else None
+
+
+@lru_cache(maxsize=256)  # all records of a start hold the same command
+def _lasting(argv: tuple[str, ...]) -> str:
     kept, flag = [], ""
     for word in argv:
         flag = word if word.startswith("--") else flag
         if flag not in _OF_ONE_START:
             kept.append(word)
-    return tuple(kept)
+    return shlex.join(kept)
 
 
 def _are_near(values: Sequence[Any], slack: float) -> bool:

@@ -44,10 +44,11 @@ def write_record(path: Path, record: Record) -> None:
     write_json(path, record.model_dump(mode="json"))
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: Path | str) -> Record:
     """Return the record in `path`; raise StoreError when it is missing, cut, or of another format."""
     try:
-        return Record.model_validate_json(path.read_bytes())
+        with open(path, "rb") as stream:
+            return Record.model_validate_json(stream.read())
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
@@ -129,7 +130,7 @@ class Store:
 
     def repeat_dir(self, key: str, repeat: int) -> Path:
         """Return the folder of one repeat; it need not exist."""
-        return self.run_dir / "cases" / key / f"repeat={repeat}"
+        return self.run_dir.joinpath("cases", key, f"repeat={repeat}")
 
     def find(self, key: str, repeat: int) -> Record | None:
         """Return the whole record of this repeat, or None when it is missing, cut or of another format."""
@@ -165,7 +166,7 @@ class Store:
 
     def count_measured(self) -> int:
         """Return how many repeats have a measured record, without validating each."""
-        return sum(read_json(path).get("outcome") == Outcome.MEASURED.value for path in self._record_files())
+        return sum(read_json(Path(path)).get("outcome") == Outcome.MEASURED.value for path in self._record_files())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -195,11 +196,11 @@ class Store:
             os.close(descriptor)
         return False
 
-    def _record_files(self) -> list[Path]:
+    def _record_files(self) -> list[str]:
         """Return the record files of the final attempts, sorted by case and repeat."""
         # Names, not Paths: of ten thousand repeats, Path's own walk and order cost as much as reading them.
-        found = sorted(glob.iglob(f"cases/*/repeat=*/{RECORD_FILE}", root_dir=self.run_dir))
-        return [self.run_dir / name for name in found if ",attempt=" not in name]
+        found = sorted(glob.iglob(f"{glob.escape(str(self.run_dir))}/cases/*/repeat=*/{RECORD_FILE}"))
+        return [name for name in found if ",attempt=" not in name.rpartition("repeat=")[2]]
 
 
 def run_files(results_dir: Path) -> list[Path]:

@@ -73,11 +73,11 @@ def timeline_of(run: Run) -> tuple[Figure, str, str] | None:
         record
         for record in run.records
         if record.benchmark == "serve" and record.is_measured and record.verdict is not Verdict.INVALID
-        if run.has_file(record, TELEMETRY_FILE)
     ]
-    if not served:
+    ranked = sorted(served, key=lambda record: record.values.get(OUTPUT_THROUGHPUT) or 0.0, reverse=True)
+    best = next((record for record in ranked if run.has_file(record, TELEMETRY_FILE)), None)
+    if best is None:
         return None
-    best = max(served, key=lambda record: record.values.get(OUTPUT_THROUGHPUT) or 0.0)
     try:
         telemetry, raw = read_telemetry(run.run_dir / run.repeat_path(best, TELEMETRY_FILE)), run.raw(best)
     except StoreError:
