@@ -1,6 +1,6 @@
 """What watching costs: one serving case with all that benchbook watches, and without any of it, interleaved in pairs.
 
-    python lib/bench/watching.py             # 20 pairs on one server: 6 to 13 minutes
+    python lib/bench/watching.py             # 20 pairs on one server: 6 to 18 minutes
 
 With: the server's counters before and after, its metrics four times a second, its health every second, the GPU, other
 processes, and the client's event loop ten times a second. Without: vLLM's benchmark code in the same warm client, and
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -54,7 +55,8 @@ def measure(workload: ServeWorkload, num_pairs: int, folder: Path) -> Iterator[d
         def watched(seed: int) -> Mapping[str, Any]:
             path = folder / f"record-{seed}" / "record.json"
             where = {"record_path": path, "client_socket": client.socket_path, "warmed_by": "the first pair"}
-            return bench_serve(server, workload, seed=seed, **where).raw()
+            with contextlib.redirect_stdout(io.StringIO()):  # vLLM's own progress, for notebooks
+                return bench_serve(server, workload, seed=seed, **where).raw()
 
         def unwatched(seed: int) -> Mapping[str, Any]:
             path = server.model_files.path
