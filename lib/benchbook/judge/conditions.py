@@ -7,7 +7,7 @@ silent.
 from __future__ import annotations
 
 from benchbook.judge.catalogue import reason
-from benchbook.judge.evidence import Check, Measured, tokens_in_flight
+from benchbook.judge.evidence import Check, Measured, kv_cache_tokens, tokens_in_flight
 from benchbook.records.record import Reason
 
 FULL_KV_PCT = 99.0
@@ -31,7 +31,7 @@ def kv_exhausted(measured: Measured) -> Reason | None:
     if usage_pct >= FULL_KV_PCT:
         return reason("kv_exhausted", f"the server's log tells of {usage_pct:.1f} % KV cache usage while measuring")
     asked = tokens_in_flight(measured.benchmark, measured.workload)
-    capacity = (measured.host.get("facts") or {}).get("kv_cache_tokens")
+    capacity = kv_cache_tokens(measured.host)
     if not capacity or not asked or asked <= capacity:
         return None
     return reason("kv_exhausted", f"the requests in flight are {asked:,} tokens, the KV cache holds {capacity:,}")

@@ -100,5 +100,10 @@ def tokens_in_flight(benchmark: str, workload: Mapping[str, Any]) -> int | None:
     return min(requests, workload.get("num_prompts", requests)) * (workload.get("input_len_tokens", 0) + output_len_tokens)
 
 
+def kv_cache_tokens(host: Mapping[str, Any]) -> int | None:
+    """Return how many tokens the KV cache of a record's host holds, as its log tells; None where it does not."""
+    return (host.get("facts") or {}).get("kv_cache_tokens")
+
+
 Check = Callable[[Measured], Reason | None]
 Finding = tuple[Record, Reason]  # of checks over several records

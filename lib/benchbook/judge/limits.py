@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchbook.judge.evidence import kv_cache_tokens
 from benchbook.judge.flags import flags_of
 from benchbook.judge.model_config import UnknownShapeError, shape_of
 from benchbook.judge.shape import ModelShape
@@ -104,7 +105,7 @@ def limits_of(record: Record) -> Limits:
         raise NoLimitError(str(error)) from error
     peaks = _peaks_of(host, devices)
     lengths = workload["input_len_tokens"], workload["output_len_tokens"]
-    kv_tokens = (host.get("facts") or {}).get("kv_cache_tokens")
+    kv_tokens = kv_cache_tokens(host)
     kv_sequences = kv_tokens / sum(lengths) if kv_tokens else None
     batch = _batch(record, flags.get("max_num_seqs"))
     if kv_sequences is not None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from benchbook.judge.catalogue import reason
-from benchbook.judge.evidence import Finding, tokens_in_flight
+from benchbook.judge.evidence import Finding, kv_cache_tokens, tokens_in_flight
 from benchbook.judge.flags import flags_of
 from benchbook.records.record import Record
 
@@ -54,11 +54,11 @@ def kv_capacity_differs(records: Sequence[Record]) -> Iterator[Finding]:
     """
     groups: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
-        if _kv_tokens(record.host):
+        if kv_cache_tokens(record.host):
             key = (record.host.get("kind"), record.host.get("model"), *_kv_settings(record.host))
             groups.setdefault(key, []).append(record)
     for group in groups.values():
-        by_launch = {record.identity.launch: _kv_tokens(record.host) for record in group}
+        by_launch = {record.identity.launch: kv_cache_tokens(record.host) for record in group}
         if len(by_launch) < 2 or _are_near(list(by_launch.values()), KV_SLACK_LAUNCHES):
             continue
         said = ", ".join(f"{launch} {tokens:,}" for launch, tokens in sorted(by_launch.items()))
@@ -67,10 +67,6 @@ def kv_capacity_differs(records: Sequence[Record]) -> Iterator[Finding]:
             asked = tokens_in_flight(record.benchmark, record.workload)
             if asked is None or asked > min(by_launch.values()):
                 yield record, found
-
-
-def _kv_tokens(host: Mapping[str, Any]) -> int | None:
-    return (host.get("facts") or {}).get("kv_cache_tokens")
 
 
 def _kv_settings(host: Mapping[str, Any]) -> list[Any]:
@@ -111,7 +107,7 @@ _HOST_FACTS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "attention backend": _fact("attention_backend"),
     "MoE backend": _fact("moe_backend"),
     "dtype": _fact("dtype"),
-    "KV cache (tokens)": _kv_tokens,
+    "KV cache (tokens)": kv_cache_tokens,
 }
 
 CASE_CHECKS = (host_restarted, host_differs)

@@ -110,7 +110,7 @@ class Run:
 
     def has_file(self, record: Record, name: str) -> bool:
         """Return whether the repeat has a file of this name."""
-        return self._repeat_dir(record).joinpath(name).is_file()
+        return (self._repeat_dir(record) / name).is_file()
 
     @cached_property
     def _lines(self) -> tuple[list[Line], int]:
