@@ -59,14 +59,14 @@ def main() -> None:
         sys.exit(f"build: {out} is not empty")
     installed = names_in(options.installed.read_text()) if options.installed else {}
     requirements = [line for line in wanted(HERE / "lock.txt") if _name(line) not in installed]
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix="bundle-") as scratch:
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out, prefix="scratch-") as scratch:
         site = Path(scratch) / "site"
         _download(requirements, site, options.python, options.glibc)
         left_out = prune(site, options.python, options.gpu_arch)
         _add_benchbook(Path(scratch), site)
         size_mb = sum(path.stat().st_size for path in Path(scratch).rglob("*") if path.is_file()) / 1e6
         print(f"build: {len(requirements)} packages, {size_mb:.0f} MB unpacked; packing takes some minutes", flush=True)
-        out.mkdir(parents=True, exist_ok=True)
         parts = list(pack(Path(scratch), out, options.part_mb * 10**6))
     manifest = {
         "python": options.python,

@@ -11,16 +11,11 @@ from typing import Any
 
 from benchbook.judge.stats import paired_ratio
 from benchbook.measure.jobs import COMMAND_LINE, WARM, run_bench
+from benchbook.plan.experiment import load_experiment
 
-ENGINE_ARGS = {  # of experiments/quickstart.yaml
-    "enforce_eager": True,
-    "dtype": "float32",
-    "max_model_len": 4096,
-    "gpu_memory_utilization": 0.3,
-    "enable_prefix_caching": False,
-    "distributed_executor_backend": "uni",
-}
-ENV = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1"}
+QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
+LAUNCH = load_experiment(QUICKSTART).launches[0]
+ENGINE_ARGS, ENV = LAUNCH.args, LAUNCH.env
 LIMIT_S = 900.0
 TOLERANCE = 0.02  # an interval inside 1 ± this counts as equal even where it leaves 1 out
 

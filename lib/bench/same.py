@@ -2,10 +2,11 @@
 
     python lib/bench/same.py                          # 10 comparisons of 8 rounds, offline benchmarks: about an hour
     python lib/bench/same.py --benchmarks serve       # online: two hours
+    python lib/bench/same.py --experiment FILE        # the first launch of another experiment, on its model
 
 Each comparison is an experiment of two launches that differ in name only, run by `benchbook run` as any other: the two
 take turns, with a fresh start in every round. Starts are most of the time, and cannot be shared: what a start has of luck
-is what a comparison must not take for a difference. Exits with 1 where more comparisons claim something than 5 % false
+is what a comparison must not take for a difference. The results are written after each comparison. Exits with 1 where more comparisons claim something than 5 % false
 claims explain (exact binomial, 95 %).
 """
 
@@ -19,7 +20,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pairs import ENGINE_ARGS, ENV, write_output
+import yaml
+from pairs import QUICKSTART, write_output
 
 FALSE_CLAIMS = 0.05
 LENGTHS = [[128, 32]]
@@ -32,12 +34,13 @@ BENCHMARKS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def write_experiment(folder: Path, benchmarks: str, rounds: int, number: int) -> Path:
+def write_experiment(folder: Path, base: Path, benchmarks: str, rounds: int, number: int) -> Path:
     """Write the experiment of comparison `number`, whose prompts are its own, and return its file."""
-    launch = {"args": ENGINE_ARGS, "env": ENV}
+    settings = yaml.safe_load(base.read_text())
+    launch = next(iter(settings["launches"].values()))
     experiment = {
+        **{key: settings[key] for key in ("model", "device") if key in settings},
         "question": "Does a launch differ from itself?",
-        "model": {"path": "tiny"},
         "launches": {"a": launch, "b": launch},
         "benchmarks": BENCHMARKS[benchmarks],
         "repeats": rounds,
@@ -59,28 +62,37 @@ def benchbook(folder: Path, *words: str) -> str:
 
 def main() -> int:
     """Measure, print what each comparison says, write it; 1 when there are too many claims."""
-    from scipy.stats import binomtest
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--comparisons", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=8, help="of each comparison; two starts a round")
     parser.add_argument("--benchmarks", choices=BENCHMARKS, default="offline")
+    parser.add_argument("--experiment", type=Path, default=QUICKSTART, help="the file whose first launch is taken")
+    parser.add_argument("--seed", type=int, default=0, help="of the first comparison; each further one has the next")
     parser.add_argument("--output", type=Path, default=Path("results/bench/same.json"), help="the JSON to write")
     options = parser.parse_args()
-    comparisons = []
+    comparisons: list[list[dict[str, Any]]] = []
+    low = 0.0
     with tempfile.TemporaryDirectory(prefix="benchbook-same-") as name:
         folder = Path(name)
-        for number in range(options.comparisons):
-            file = write_experiment(folder, options.benchmarks, options.rounds, number)
+        for seed in range(options.seed, options.seed + options.comparisons):
+            file = write_experiment(folder, options.experiment, options.benchmarks, options.rounds, seed)
             benchbook(folder, "run", str(file), "--new")
-            print(f"comparison {number + 1} of {options.comparisons}:", flush=True)
+            print(f"comparison {len(comparisons) + 1} of {options.comparisons}:", flush=True)
             print(benchbook(folder, "compare", file.stem, "a", "b"), flush=True)
             comparisons.append(json.loads(benchbook(folder, "compare", file.stem, "a", "b", "--format", "json")))
+            low = write_comparisons(options.output, comparisons)
+    return 0 if low <= FALSE_CLAIMS else 1
+
+
+def write_comparisons(path: Path, comparisons: list[list[dict[str, Any]]]) -> float:
+    """Write and print how many claim anything; return the lower end of that share's 95 % interval."""
+    from scipy.stats import binomtest
+
     with_claims = sum(any(row["finding"] in ("better", "worse") for row in rows) for rows in comparisons)
     low = float(binomtest(with_claims, len(comparisons)).proportion_ci(method="exact").low)
     print(f"{with_claims} of {len(comparisons)} comparisons of a launch with itself claim anything")
-    write_output(options.output, {"comparisons": comparisons, "with_claims": with_claims, "at_least_share": low})
-    return 0 if low <= FALSE_CLAIMS else 1
+    write_output(path, {"comparisons": comparisons, "with_claims": with_claims, "at_least_share": low})
+    return low
 
 
 if __name__ == "__main__":

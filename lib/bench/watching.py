@@ -1,6 +1,7 @@
 """What watching costs: one serving case with all that benchbook watches, and without any of it, interleaved in pairs.
 
     python lib/bench/watching.py             # 20 pairs on one server: 6 to 18 minutes
+    python lib/bench/watching.py --experiment experiments/tuned.yaml    # on the first launch of another experiment
 
 With: the server's counters before and after, its metrics four times a second, its health every second, the GPU, other
 processes, and the client's event loop ten times a second. Without: vLLM's benchmark code in the same warm client, and
@@ -25,8 +26,10 @@ from benchbook.hosts.worker import Worker
 from benchbook.measure.client import LISTEN_LIMIT_S, WarmClient
 from benchbook.measure.commands import serve_argv
 from benchbook.measure.serve import bench_serve
+from benchbook.plan.experiment import load_experiment
+from benchbook.plan.launches import Launch
 from benchbook.plan.workloads import ServeWorkload
-from pairs import ENGINE_ARGS, ENV, equality_of, print_ratios, run_case, write_output
+from pairs import QUICKSTART, equality_of, print_ratios, run_case, write_output
 
 TOLERANCE = 0.01
 METRICS = ("output_throughput", "median_tpot_ms", "mean_tpot_ms", "median_ttft_ms")
@@ -47,9 +50,11 @@ def unwatched_client(log_dir: Path) -> Worker:
     )
 
 
-def measure(workload: ServeWorkload, num_pairs: int, folder: Path) -> Iterator[dict[str, Mapping[str, Any]]]:
+def measure(
+    launch: Launch, workload: ServeWorkload, num_pairs: int, folder: Path
+) -> Iterator[dict[str, Mapping[str, Any]]]:
     """Give one {'watched': raw result, 'unwatched': raw result} a pair; the first pair only warms up."""
-    server = VllmServer("tiny", args=ENGINE_ARGS, env=ENV, log_dir=folder)
+    server = VllmServer(launch.model.path_or_id, args=launch.args, env=launch.env, log_dir=folder)
     with WarmClient(log_dir=folder / "watched") as client, unwatched_client(folder / "bare") as bare, server:
 
         def watched(seed: int) -> Mapping[str, Any]:
@@ -85,6 +90,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--concurrency", type=int, default=4)
+    parser.add_argument("--experiment", type=Path, default=QUICKSTART, help="the file whose first launch is served")
     parser.add_argument("--output", type=Path, default=Path("results/bench/watching.json"), help="the JSON to write")
     options = parser.parse_args()
     workload = ServeWorkload(
@@ -93,9 +99,10 @@ def main() -> int:
         max_concurrency=options.concurrency,
         num_prompts=30 * options.concurrency,
     )
+    launch = load_experiment(options.experiment).launches[0]
     pairs: list[dict[str, Mapping[str, Any]]] = []
     with tempfile.TemporaryDirectory(prefix="benchbook-watching-") as folder, contextlib.suppress(KeyboardInterrupt):
-        for pair in measure(workload, options.pairs, Path(folder)):
+        for pair in measure(launch, workload, options.pairs, Path(folder)):
             pairs.append(pair)
     if len(pairs) < 2:
         raise SystemExit("interrupted before there were two pairs")

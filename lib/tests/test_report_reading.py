@@ -101,7 +101,7 @@ def test_a_ceiling_below_serving_is_a_contradiction(tmp_path):
 
     first = references(load_run(make_run(tmp_path, change=change)))[0]
     assert first.startswith("Contradiction. 128 in / 64 out: throughput mode reaches")
-    assert "64 prompts do not fill the engine" in first
+    assert "with 64 prompts, serving" in first
 
 
 def test_a_floor_above_the_latency_under_load_is_a_contradiction(tmp_path):
@@ -109,7 +109,17 @@ def test_a_floor_above_the_latency_under_load_is_a_contradiction(tmp_path):
         return scaled(record, "avg_batch_latency_s", 2) if record.benchmark == "latency" else record
 
     first = references(load_run(make_run(tmp_path, change=change)))[0]
-    assert first.startswith("Contradiction. 128 in / 64 out: one batch of one takes")
+    assert first.startswith("Contradiction. 128 in / 64 out: a batch of one takes")
+
+
+def test_what_the_judge_lets_pass_the_report_does_not_call_a_contradiction(tmp_path):
+    def change(record):  # a floor 8 % above one request served alone, but below two in flight
+        return scaled(record, "avg_batch_latency_s", 1.3) if record.benchmark == "latency" else record
+
+    run = load_run(make_run(tmp_path, change=change))
+    _, floor = references(run)
+    assert "0.93 times as long" in floor
+    assert not any(why.code == "floor_above_load" for record in run.records for why in record.reasons)
 
 
 def test_serving_within_its_bounds_is_compared_with_both(tmp_path):

@@ -1,15 +1,15 @@
 """Serving beside its offline references: how far from floor and ceiling it is, and where the numbers contradict.
 
-Two numbers contradict each other when the one that must be lower leads by more than 5 %.
+What contradicts what is the judge's to say (judge/coherence.py): a sentence that calls two numbers a contradiction
+while their records are VALID would be a second opinion.
 """
 
 from __future__ import annotations
 
 from benchbook.judge.spread import number_text
+from benchbook.report.lines import LENGTHS, Line
 from benchbook.report.reading import in_flight, peak_of
 from benchbook.report.run import Run
-
-TOLERANCE = 0.05  # two numbers this near are not called different
 
 
 def references(run: Run) -> list[str]:
@@ -27,17 +27,16 @@ def floor_reading(run: Run) -> list[str]:
         if floor is None or served.empty:
             continue
         lowest = int(served.idxmin())
-        alone = f"{line.label}: one batch of one takes {number_text(floor.mean)} ms offline"
-        if floor.mean > served[lowest] * (1 + TOLERANCE):
+        if evidence := _doubt(run, line, "floor_above_load"):
             sentences.append(
-                f"Contradiction. {alone}, more than the {number_text(served[lowest])} ms (mean E2EL) of a request "
-                f"served with {in_flight(lowest)}. A floor cannot lie above: the two were not measured under the same "
-                "conditions, or one of them is wrong."
+                f"Contradiction. {line.label}: {evidence}. A floor cannot lie above: the two were not measured under "
+                "the same conditions, or one of them is wrong."
             )
         else:
             sentences.append(
-                f"{alone}; a request served with {in_flight(lowest)} takes {number_text(served[lowest])} ms "
-                f"(mean E2EL), {served[lowest] / floor.mean:.2f} times as long."
+                f"{line.label}: one batch of one takes {number_text(floor.mean)} ms offline; a request served with "
+                f"{in_flight(lowest)} takes {number_text(served[lowest])} ms (mean E2EL), "
+                f"{served[lowest] / floor.mean:.2f} times as long."
             )
     return sentences
 
@@ -51,16 +50,25 @@ def ceiling_reading(run: Run) -> list[str]:
         if ceiling is None or peak is None:
             continue
         offline, served = ceiling.output_tok_s.mean, peak[1].mean
-        both = f"{number_text(served)} tok/s with {in_flight(peak[0])}"
-        if served > offline * (1 + TOLERANCE):
+        if evidence := _doubt(run, line, "ceiling_below_serving"):
             sentences.append(
-                f"Contradiction. {line.label}: throughput mode reaches {number_text(offline)} output tok/s, less than "
-                f"serving ({both}). A ceiling cannot lie below: its {ceiling.num_prompts} prompts do not fill the "
+                f"Contradiction. {line.label}: {evidence}. A ceiling cannot lie below: so many prompts do not fill the "
                 "engine long enough, or the two were not measured under the same conditions."
             )
         else:
             sentences.append(
-                f"{line.label}: serving reaches {served / offline:.0%} of throughput mode ({both}, against "
-                f"{number_text(offline)} tok/s offline with {ceiling.num_prompts} prompts at once)."
+                f"{line.label}: serving reaches {served / offline:.0%} of throughput mode ({number_text(served)} tok/s "
+                f"with {in_flight(peak[0])}, against {number_text(offline)} tok/s offline with {ceiling.num_prompts} "
+                "prompts at once)."
             )
     return sentences
+
+
+def _doubt(run: Run, line: Line, code: str) -> str | None:
+    """Return the evidence of `code` among the records of the line's launch and lengths; None where there is none."""
+    for record in run.records:
+        if (record.identity.launch, tuple(record.workload.get(name) for name in LENGTHS)) == line.key:
+            for why in record.reasons:
+                if why.code == code:
+                    return why.evidence
+    return None
