@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchbook.errors import StoreError
-from benchbook.measure.notebook import NOTEBOOKS, execute, load_ahead, notebooks_dir, papermill
+from benchbook.measure.notebook import NOTEBOOKS, execute, notebooks_dir, papermill
 
 
 def execute_comparison(run_dir: Path) -> Path:
     """Execute 06_compare on the run in `run_dir` and return the executed notebook; raise StoreError when it cannot."""
-    load_ahead()  # what renders the report is imported while the kernel works
     output = run_dir / "compare.ipynb"
     try:
         execute(notebooks_dir() / NOTEBOOKS["compare"], output, {"run_dir": "."})

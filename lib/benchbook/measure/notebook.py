@@ -113,7 +113,7 @@ def execute(
 
 
 def load_ahead() -> None:
-    """Import, in a thread, what executing and rendering notebooks takes: for callers that wait for something else first."""
+    """Import, in a thread, what executing and rendering notebooks takes: a sweep first waits for a server anyway."""
 
     def load() -> None:
         papermill()
