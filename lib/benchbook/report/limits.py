@@ -21,7 +21,7 @@ from benchbook.report.limit_sentences import (
 from benchbook.report.lines import LENGTHS, lengths_text
 from benchbook.report.markup import Html, element, join, table
 from benchbook.report.run import Run
-from benchbook.report.table import METRIC_KEYS, case_table
+from benchbook.report.table import METRIC_KEYS
 
 MAX_SENTENCES = 6
 _ENERGY = "energy_j_per_output_token"
@@ -39,7 +39,7 @@ class LimitedCase:
 
 def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
     """Return the cases whose limits are known, those of one launch and lengths together, and why others have none."""
-    means = case_table(run.table).set_index("case_id")
+    means = run.cases.set_index("case_id")
     found: dict[str, LimitedCase] = {}
     reasons: dict[str, None] = {}
     for record in run.records:

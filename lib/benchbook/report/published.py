@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from benchbook.judge.group import judged_alone_and_together
 from benchbook.judge.spread import number_text, plus_minus_text
@@ -14,7 +16,7 @@ from benchbook.records.record import Record
 from benchbook.report.markup import Html, bullets, element, join, table
 from benchbook.report.results import COLUMNS
 from benchbook.report.run import Run
-from benchbook.report.table import case_table, plain_rows
+from benchbook.report.table import plain_rows
 
 _SAME = {  # what must agree before two numbers stand side by side
     "serve": ("input_len_tokens", "output_len_tokens", "max_concurrency", "request_rate_rps"),
@@ -25,16 +27,15 @@ _SAME = {  # what must agree before two numbers stand side by side
 
 def published_html(run: Run, folder: Path | None = None) -> Html:
     """Return a table a publication whose workload the run shares, with what the checks say of it; else nothing."""
-    cases = plain_rows(case_table(run.table))
-    parts = [part for published in all_published(folder) if (part := _publication_html(published, cases))]
+    parts = [part for published in all_published(folder) if (part := _publication_html(published, run.cases))]
     return join([element("h2", "Published figures of the same workload"), *parts]) if parts else Html("")
 
 
-def _publication_html(published: Published, cases: Sequence[Mapping[str, Any]]) -> Html:
+def _publication_html(published: Published, cases: pd.DataFrame) -> Html:
     judged = judged_alone_and_together(published.records)
     rows, said = [], []
     for record, assumed in zip(judged, published.assumed, strict=True):
-        matching = [case for case in cases if _is_same(record, case)]
+        matching = plain_rows(cases[_is_same(record, cases)])
         if not matching:
             continue
         rows += [row for case in matching for row in _rows(record, case)]
@@ -70,7 +71,10 @@ def _rows(record: Record, case: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     ]
 
 
-def _is_same(record: Record, case: Mapping[str, Any]) -> bool:
-    if case["benchmark"] != record.benchmark:
-        return False
-    return all(case.get(key) == record.workload.get(key) for key in _SAME[record.benchmark])
+def _is_same(record: Record, cases: pd.DataFrame) -> pd.Series:
+    """Return for each case whether it measures the workload of `record`."""
+    same = cases["benchmark"] == record.benchmark
+    for key in _SAME[record.benchmark]:
+        column, value = cases.get(key, pd.Series(None, index=cases.index)), record.workload.get(key)
+        same &= column.isna() if value is None else (column == value).fillna(False)
+    return same

@@ -17,7 +17,7 @@ from benchbook.report.lines import LENGTHS
 from benchbook.report.markup import Html, element, join, link, table, text
 from benchbook.report.run import Run
 from benchbook.report.settings import settings_of, value_text
-from benchbook.report.table import case_table, plain_rows, render_table, workload_columns
+from benchbook.report.table import plain_rows, render_table, workload_columns
 
 MAX_ROWS = 40  # cases a table; the rest is in the CSV file
 TABLE_FILE = "table.csv"
@@ -56,7 +56,7 @@ _TITLES = {
 
 def results_html(run: Run) -> Html:
     """Return one table a benchmark: a row a case with its verdicts, mean ± one standard deviation, and notebooks."""
-    cases = case_table(run.table)
+    cases = run.cases
     by_case: dict[str, list[Record]] = {}
     for record in run.records:
         by_case.setdefault(record.identity.case_id, []).append(record)

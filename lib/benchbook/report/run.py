@@ -19,7 +19,7 @@ from benchbook.records.record import Record, Verdict
 from benchbook.records.store import RUN_FILE, Store, case_key
 from benchbook.report.lines import LENGTHS, Line, serve_lines
 from benchbook.report.offline import Ceiling, Key, batch_latencies, ceilings
-from benchbook.report.table import tidy_table
+from benchbook.report.table import case_table, tidy_table
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,11 @@ class Run:
     def table(self) -> pd.DataFrame:
         """Return the tidy table, one row a repeat."""
         return tidy_table(self.records)
+
+    @cached_property
+    def cases(self) -> pd.DataFrame:
+        """Return the case table: one row a case, with means and standard deviations."""
+        return case_table(self.table)
 
     @property
     def lines(self) -> list[Line]:
