@@ -1,10 +1,11 @@
 """Are the numbers of the warm path those of the bare command line? One case both ways, interleaved, in pairs.
 
-    python lib/bench/equality.py            # 10 pairs each of client, serve, latency and throughput: about 35 minutes
+    python lib/bench/equality.py            # 10 pairs each of client, serve, latency and throughput: about an hour
     python lib/bench/equality.py --pairs 3 --only latency
 
 The order within a pair alternates, so that a drift of the machine touches both ways alike. Offline, the engine is
-loaded anew for each half of the pairs: a process can be lucky with its place in memory for as long as it lives.
+loaded anew after two pairs: a process can be lucky with its place in memory for as long as it lives, and the command
+line draws its luck anew each time.
 "client" is serve against a scripted server of steady pace: what differs between the two ways is the client, and the
 processes of a real server are three for the two cores of a small machine, where they hand tokens on in heaps.
 Exits with 1 when the interval of a metric neither contains 1 nor lies within ±2 %.
@@ -31,7 +32,7 @@ from benchbook.plan.workloads import LatencyWorkload, ServeWorkload, ThroughputW
 from pairs import ENGINE_ARGS, ENV, equality_of, print_ratios, run_case, write_output
 
 MODEL = "tiny"
-ENGINE_LOADS = 2
+PAIRS_PER_LOAD = 2  # offline
 SERVE = ServeWorkload(input_len_tokens=128, output_len_tokens=64, max_concurrency=1, num_prompts=60)
 CLIENT = ServeWorkload(input_len_tokens=128, output_len_tokens=64, max_concurrency=4, num_prompts=120)
 SCRIPTED_PROGRAM = (sys.executable, str(Path(__file__).parents[1] / "tests" / "fake_vllm.py"))
@@ -117,23 +118,23 @@ def picked(names: Sequence[str]) -> Callable[[Mapping[str, Any]], dict[str, floa
     return lambda raw: {name: raw[name] for name in names}
 
 
-BENCHMARKS: dict[str, tuple[Open, Callable[[Mapping[str, Any]], dict[str, float]], int]] = {
-    "client": (open_online(CLIENT, SCRIPT, SCRIPTED_PROGRAM), picked(SERVE_METRICS), 1),
-    "serve": (open_online(SERVE, ENV), picked(SERVE_METRICS), 1),
-    "latency": (open_offline(latency), latency_values, ENGINE_LOADS),
-    "throughput": (open_offline(throughput), picked(THROUGHPUT_METRICS), ENGINE_LOADS),
+BENCHMARKS: dict[str, tuple[Open, Callable[[Mapping[str, Any]], dict[str, float]], int | None]] = {
+    "client": (open_online(CLIENT, SCRIPT, SCRIPTED_PROGRAM), picked(SERVE_METRICS), None),
+    "serve": (open_online(SERVE, ENV), picked(SERVE_METRICS), None),
+    "latency": (open_offline(latency), latency_values, PAIRS_PER_LOAD),
+    "throughput": (open_offline(throughput), picked(THROUGHPUT_METRICS), PAIRS_PER_LOAD),
 }
 
 
 def measure(benchmark: str, num_pairs: int, folder: Path) -> list[dict[str, dict[str, float]]]:
     """Return one {'warm': values, 'command line': values} a pair."""
-    opened, values_of, num_loads = BENCHMARKS[benchmark]
+    opened, values_of, pairs_per_load = BENCHMARKS[benchmark]
     pairs: list[dict[str, dict[str, float]]] = []
-    for load in range(num_loads):
+    while len(pairs) < num_pairs:
         with opened(folder) as (socket_path, argv, env):
             first_path = folder / "first.json"  # the first use of a host belongs to neither way
-            run_case(argv(first_path, 10_000 + load), first_path, socket_path=socket_path, env=env)
-            while len(pairs) < num_pairs * (load + 1) // num_loads:
+            run_case(argv(first_path, 10_000 + len(pairs)), first_path, socket_path=socket_path, env=env)
+            for _ in range(min(pairs_per_load or num_pairs, num_pairs - len(pairs))):
                 pair: dict[str, dict[str, float]] = {}
                 for way in sorted(("warm", "command line"), reverse=len(pairs) % 2 == 0):
                     raw_path = folder / f"{way.split()[0]}-{len(pairs)}.json"
