@@ -1,13 +1,13 @@
 """Is a launch ever called different from itself? A/A comparisons on the real vLLM, with the claims that come out.
 
-    python lib/bench/same.py                          # 10 comparisons of 8 rounds, offline benchmarks: about an hour
-    python lib/bench/same.py --benchmarks serve       # online: two hours
+    python lib/bench/same.py                          # 10 comparisons of 8 rounds, offline benchmarks: one to two hours
+    python lib/bench/same.py --benchmarks serve       # online: two to three hours
     python lib/bench/same.py --experiment FILE        # the first launch of another experiment, on its model
 
 Each comparison is an experiment of two launches that differ in name only, run by `benchbook run` as any other: the two
 take turns, with a fresh start in every round. Starts are most of the time, and cannot be shared: what a start has of luck
-is what a comparison must not take for a difference. The results are written after each comparison. Exits with 1 where more comparisons claim something than 5 % false
-claims explain (exact binomial, 95 %).
+is what a comparison must not take for a difference. What there is, is written after each comparison. Exits with 1 where
+more comparisons claim something than 5 % false claims explain (exact binomial, 95 %).
 """
 
 from __future__ import annotations

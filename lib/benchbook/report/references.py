@@ -52,7 +52,7 @@ def ceiling_reading(run: Run) -> list[str]:
         offline, served = ceiling.output_tok_s.mean, peak[1].mean
         if evidence := _doubt(run, line, "ceiling_below_serving"):
             sentences.append(
-                f"Contradiction. {line.label}: {evidence}. A ceiling cannot lie below: so many prompts do not fill the "
+                f"Contradiction. {line.label}: {evidence}. A ceiling cannot lie below: its prompts do not fill the "
                 "engine long enough, or the two were not measured under the same conditions."
             )
         else:
