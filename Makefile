@@ -28,7 +28,7 @@ test: unit  ## all tests; the integration tests start the real vLLM: a quarter o
 test-full: unit  ## all tests and every row of their matrices: about half an hour
 	BENCHBOOK_TEST_FULL=1 $(PYTEST) -m integration
 
-bench: env  ## what a case costs beside vLLM's own sweep, whether the numbers are the same, how reports grow: two hours
+bench: env  ## what a case costs beside vLLM's own sweep, whether the numbers are the same, how reports grow: three hours
 	for each in online offline equality watching same scale compare; do $(VENV)/bin/python lib/bench/$$each.py || exit 1; done
 
 # Jupyter refuses to run as root unless told; in a container one often is.

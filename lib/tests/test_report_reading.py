@@ -101,7 +101,7 @@ def test_a_ceiling_below_serving_is_a_contradiction(tmp_path):
 
     first = references(load_run(make_run(tmp_path, change=change)))[0]
     assert first.startswith("Contradiction. 128 in / 64 out: throughput mode reaches")
-    assert "with 64 prompts, serving" in first
+    assert "with 64 prompts, serving" in first and "prompts do not fill the engine" in first
 
 
 def test_a_floor_above_the_latency_under_load_is_a_contradiction(tmp_path):
