@@ -1,4 +1,7 @@
-"""Run folders of any size for timing what comes after measuring. Synthetic input: no number in them was measured."""
+"""Run folders of any size for timing what comes after measuring. Synthetic input: their numbers come from a formula.
+
+All else in their records, host and conditions, is that of a real one, so that each is as long and says as much.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +11,28 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.records.fingerprint import digest
-from benchbook.records.record import Identity, Outcome, Record, Verdict
-from benchbook.records.store import RECORD_FILE, Store, case_key
+from benchbook.records.record import Identity, Record
+from benchbook.records.store import RECORD_FILE, Store, case_key, read_record
 
 REPEATS = 5
 _CONCURRENCIES = tuple(2**power for power in range(8))
 _LENGTHS = ((128, 64), (512, 128), (1024, 256), (2048, 512), (4096, 1024))
 _STATISTICS = {"mean": 1.02, "median": 1.0, "std": 0.1, "p90": 1.2, "p95": 1.3, "p99": 1.6}
-_FLAGS = tuple(f"--synthetic-flag-{number}" for number in range(30))
-_PACKAGES = {f"package{number}": "1.2.3" for number in range(10)}
+_TEMPLATE = "results/reference/tuned/cases/default,serve,*/repeat=0/record.json"
 
 
 def make_run(folder: Path, num_records: int) -> Path:
     """Write a run of `num_records` records: five repeats a case, 40 serve cases a launch; return its folder."""
     run_dir, draw = folder / "scale" / "synthetic", random.Random(0)
+    template = read_record(next(Path(__file__).parents[2].glob(_TEMPLATE)))
     run_dir.mkdir(parents=True)
     plan = [_planned_case(index) for index in range(math.ceil(num_records / REPEATS))]
     for number in range(num_records):
         case, repeat = plan[number // REPEATS], number % REPEATS
         target = Store(run_dir).repeat_dir(case["case_key"], repeat)
         target.mkdir(parents=True)
-        (target / RECORD_FILE).write_text(_record(case, repeat, draw.gauss(1.0, 0.02)).model_dump_json())
+        record = _record(template, case, repeat, draw.gauss(1.0, 0.02))
+        (target / RECORD_FILE).write_text(record.model_dump_json(indent=2))
     launch = {"model": {"name": "synthetic"}, "args": {}, "env": {}, "hosts": []}
     Store(run_dir).write_header({
         "schema_version": 1, "experiment": "scale", "question": "Synthetic input for timing: no number was measured.",
@@ -53,18 +57,12 @@ def _planned_case(index: int) -> dict[str, Any]:
             "workload": workload, "repeats": REPEATS}  # fmt: skip
 
 
-def _record(case: dict[str, Any], repeat: int, factor: float) -> Record:
-    """Return a record of plausible size and shape; its values come from a formula."""
+def _record(template: Record, case: dict[str, Any], repeat: int, factor: float) -> Record:
+    """Return `template` as a repeat of `case`; its values come from a formula."""
     identity = Identity(experiment="scale", run_id="synthetic", launch=case["launch"], case_id=case["case_id"],
                         fingerprint=case["fingerprint"], repeat=repeat)  # fmt: skip
-    return Record(
-        identity=identity, benchmark="serve", workload=case["workload"], outcome=Outcome.MEASURED,
-        values=_values(case["workload"], factor), verdict=Verdict.VALID,
-        started_utc="2026-01-01T00:00:00+00:00", ended_utc="2026-01-01T00:00:09+00:00",
-        started_monotonic_s=0.0, ended_monotonic_s=9.0, argv=("vllm", "bench", "serve", *_FLAGS), seed=0,
-        host={"kind": "server", "argv": ["vllm", "serve", *_FLAGS], "counters": {}},
-        provenance={"packages": _PACKAGES, "machine": {"cpu": "synthetic", "cpu_cores": 2, "memory_gib": 24.0}},
-    )  # fmt: skip
+    values = _values(case["workload"], factor)
+    return template.model_copy(update={"identity": identity, "workload": case["workload"], "values": values})
 
 
 def _values(workload: dict[str, Any], factor: float) -> dict[str, float | int | None]:

@@ -10,7 +10,7 @@ from benchbook.records import files, provenance
 from benchbook.records.fingerprint import changed_parts, combined, fingerprint_parts
 from benchbook.records.metrics import METRICS, metrics_for, values_from_raw
 from benchbook.records.record import Identity, Outcome, Reason, Record, Verdict, verdict_of
-from benchbook.records.store import Store, case_key, read_record, write_record
+from benchbook.records.store import RECORD_FILE, Store, case_key, read_record, write_record
 from benchbook.redaction import find_secrets, is_secret_name, known_secrets, redacted, redacted_env
 
 TIMES = {
@@ -180,6 +180,16 @@ def test_set_aside_attempts_are_not_counted_as_results(tmp_path):
     store.save("key", make_record())
     store.set_aside("key", 0)
     store.save("key", make_record(values={}))
+    assert len(store.records()) == 1 and store.count_measured() == 1
+
+
+def test_a_repeat_that_is_still_measured_and_a_cut_record_are_not_counted_as_results(tmp_path):
+    store = Store.create(tmp_path, "quickstart")
+    assert store.records() == [] and store.count_measured() == 0  # nothing was begun
+    store.save("key", make_record())
+    store.repeat_dir("key", 1).mkdir()
+    store.repeat_dir("key", 2).mkdir()
+    (store.repeat_dir("key", 2) / RECORD_FILE).write_text('{"outcome": "measured", ')
     assert len(store.records()) == 1 and store.count_measured() == 1
 
 

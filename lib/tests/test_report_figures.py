@@ -2,11 +2,6 @@
 
 from types import SimpleNamespace
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import pytest
 from benchbook.report import case_figures, figures
 from benchbook.report.drawing import canvas, from_zero
@@ -16,12 +11,6 @@ from benchbook.report.run import load_run
 from report_runs import LENGTHS, failed, judged, make_run
 
 FIGURES = (throughput_figure, latency_figure, tradeoff_figure, floor_figure)
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 def legend_texts(figure):
@@ -34,7 +23,7 @@ def test_the_labels_of_an_axis_are_the_values_of_its_ticks(highest):
     figure, (axes,) = canvas(1, 1, height_in=3.0)
     axes.plot([1, 2], [0, highest])
     from_zero(axes)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     labels = [label.get_text().replace(",", "").replace("−", "-") for label in axes.get_yticklabels()]
     assert [float(label) for label in labels] == pytest.approx(list(axes.get_yticks()))
 

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import nbformat
 import pytest
 from benchbook.errors import StoreError
+from benchbook.measure import comparison
 from benchbook.measure.notebook import execute, notebooks_dir
 from benchbook.records.files import write_json
 from benchbook.records.store import RUN_FILE
@@ -151,6 +152,17 @@ def test_the_comparison_notebook_is_mostly_prose_and_one_call_a_cell():
              for kind in ("markdown", "code")}  # fmt: skip
     assert lines["markdown"] >= 2 * lines["code"]
     assert all(not cell.outputs for cell in notebook.cells if cell.cell_type == "code")
+
+
+def test_a_comparison_whose_kernel_dies_is_one_line_and_leaves_no_report(tmp_path, monkeypatch):
+    deadly = nbformat.read(notebooks_dir() / "06_compare.ipynb", as_version=4)
+    deadly.cells[-1].source = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    nbformat.write(deadly, tmp_path / "06_compare.ipynb")
+    monkeypatch.setattr(comparison, "notebooks_dir", lambda: tmp_path)
+    run_dir = make_run(tmp_path, benchmarks=("throughput",))
+    with pytest.raises(StoreError, match="Kernel died; did the machine run out of memory"):
+        comparison.execute_comparison(run_dir)
+    assert not (run_dir / "report.html").exists()
 
 
 def test_long_tables_are_cut_with_a_note_and_the_rest_is_in_the_csv(tmp_path):

@@ -3,11 +3,6 @@
 import gzip
 import json
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import pytest
 from benchbook.judge.binding import COLUMNS
 from benchbook.judge.telemetry import telemetry_summary
@@ -15,6 +10,7 @@ from benchbook.report.cells import show_limits
 from benchbook.report.limit_figures import limits_figure, timeline_of
 from benchbook.report.limit_sentences import amount_text, limit_sentences
 from benchbook.report.limits import limited_cases, limits_html, limits_reading
+from benchbook.report.results import MAX_ROWS
 from benchbook.report.run import load_run
 from benchbook.report.table import case_table
 from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
@@ -33,12 +29,6 @@ SERVER = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 def with_limits(record):
     return record.model_copy(update={"host": {**record.host, "model_config": TINY, "peaks": CPU}})
 
@@ -46,6 +36,14 @@ def with_limits(record):
 @pytest.fixture
 def run(tmp_path):
     return load_run(make_run(tmp_path, change=with_limits))
+
+
+def test_a_long_table_of_limits_is_cut_with_a_note_and_the_rest_is_in_the_csv(tmp_path):
+    launches = tuple(f"launch{number}" for number in range(12))
+    run = load_run(make_run(tmp_path, launches=launches, repeats=1, benchmarks=("serve",), change=with_limits))
+    html = limits_html(limited_cases(run)[0])
+    assert html.count("<tr>") == 1 + MAX_ROWS
+    assert f"The first {MAX_ROWS} of 96 cases are shown; all are in table.csv." in html
 
 
 def test_limits_are_columns_of_every_repeat_and_means_of_every_case(run):

@@ -2,7 +2,6 @@
 
 import re
 
-import matplotlib.pyplot as plt
 import pytest
 from benchbook.judge.catalogue import BY_CODE
 from benchbook.records.record import Verdict
@@ -77,7 +76,6 @@ def test_a_p99_is_greyed_until_it_is_earned(tmp_path, completed, is_grey):
     greys = [axes.get_facecolor()[:3] != (1.0, 1.0, 1.0) for axes in figure.axes]
     assert greys == [False, is_grey, False, is_grey]  # median TTFT, p99 TTFT, median TPOT, p99 TPOT
     assert ("which is no tail" in caption) is is_grey
-    plt.close(figure)
 
 
 def test_a_level_that_rests_on_suspect_repeats_says_so_in_its_caption(tmp_path):
@@ -92,9 +90,8 @@ def test_a_level_that_rests_on_suspect_repeats_says_so_in_its_caption(tmp_path):
         ("sound", floor_figure, None),
     ):
         folder = tmp_path / f"{name}-{draw.__name__}"
-        figure, caption = draw(load_run(make_run(folder, **({"change": change} if said else {}))))
+        _, caption = draw(load_run(make_run(folder, **({"change": change} if said else {}))))
         assert said in caption if said else "SUSPECT" not in caption
-        plt.close(figure)
 
 
 def test_every_reason_comes_with_its_meaning_threshold_and_remedy(tmp_path):

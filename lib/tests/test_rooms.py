@@ -56,6 +56,17 @@ def test_light_commands_import_nothing_heavy(command, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_figures_are_drawn_without_pyplot_which_no_report_needs_and_every_report_would_wait_for():
+    script = (
+        "import sys, benchbook\n"
+        "for name in benchbook.__all__: getattr(benchbook, name)\n"
+        "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
+    )
+    environment = {"PATH": "", "HOME": "/nonexistent", "PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_public_function_and_class_says_what_you_get():
     missing = []
     for path in PACKAGE.rglob("*.py"):

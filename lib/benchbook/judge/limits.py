@@ -21,8 +21,10 @@ step in which all sequences take the same experts, and cannot be beaten.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from benchbook.judge.evidence import kv_cache_tokens
@@ -93,24 +95,28 @@ def limits_of(record: Record) -> Limits:
     if "input_len_tokens" not in workload:
         raise NoLimitError("the length of the prompt is not known beforehand")
     flags = flags_of(host.get("argv"))
-    devices = _devices(flags)
-    try:
-        shape = shape_of(
-            _config_of(host),
-            dtype=flags.get("dtype"),
-            quantization=flags.get("quantization") or flags.get("q"),
-            kv_dtype=flags.get("kv_cache_dtype"),
-        )
-    except UnknownShapeError as error:
-        raise NoLimitError(str(error)) from error
-    peaks = _peaks_of(host, devices)
     lengths = workload["input_len_tokens"], workload["output_len_tokens"]
     kv_tokens = kv_cache_tokens(host)
     kv_sequences = kv_tokens / sum(lengths) if kv_tokens else None
     batch = _batch(record, flags.get("max_num_seqs"))
     if kv_sequences is not None:
         batch = max(1, min(batch, int(kv_sequences)))
-    return limits_for(shape, peaks, batch, *lengths, kv_sequences, _cached_share(host), record.benchmark == "latency")
+    formats = flags.get("dtype"), flags.get("quantization") or flags.get("q"), flags.get("kv_cache_dtype")
+    work = (batch, *lengths, kv_sequences, _cached_share(host), record.benchmark == "latency")
+    known = json.dumps([_config_of(host), formats, _known_peaks(host), _devices(flags), work])
+    return _limits(known)
+
+
+@lru_cache(maxsize=4096)  # the repeats of a case have the same ones, and each is asked several times
+def _limits(known: str) -> Limits:
+    """Return the limits for what is known of a record, as JSON: config, formats, peaks, devices, work."""
+    config, (dtype, quantization, kv_dtype), peaks, devices, work = json.loads(known)
+    try:
+        shape = shape_of(config, dtype=dtype, quantization=quantization, kv_dtype=kv_dtype)
+    except UnknownShapeError as error:
+        raise NoLimitError(str(error)) from error
+    flops_s = {name: tflops * 1e12 * devices for name, tflops in peaks["tflops"].items()}
+    return limits_for(shape, Peaks(peaks["bandwidth_gb_s"] * 1e9 * devices, flops_s, peaks["source"], devices), *work)
 
 
 def limits_for(
@@ -183,12 +189,12 @@ def _config_of(host: Mapping[str, Any]) -> Mapping[str, Any]:
     return host["model_config"]
 
 
-def _peaks_of(host: Mapping[str, Any], devices: int) -> Peaks:
+def _known_peaks(host: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the peaks of one device as the record holds them."""
     known = host.get("peaks") or {}
     if not known.get("bandwidth_gb_s"):
         raise NoLimitError(known.get("source") or "the record does not hold the device's peaks")
-    flops_s = {name: tflops * 1e12 * devices for name, tflops in known["tflops"].items()}
-    return Peaks(known["bandwidth_gb_s"] * 1e9 * devices, flops_s, known["source"], devices)
+    return known
 
 
 def _batch(record: Record, most: str | None) -> int:

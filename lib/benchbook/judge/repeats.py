@@ -5,9 +5,11 @@ Each check takes the measured repeats in the order of measuring and yields (reco
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding
@@ -47,8 +49,8 @@ def repeats_trend(records: Sequence[Record]) -> Iterator[Finding]:
     for key, values in _headlines(records):
         if len(values) < TREND_REPEATS:
             continue
-        probability, drift = mann_kendall_p(values), _drift(values)
-        if probability < TREND_P and abs(drift) > MIN_DRIFT:
+        probability = mann_kendall_p(values)
+        if probability < TREND_P and abs(drift := _drift(values)) > MIN_DRIFT:
             found = reason(
                 "repeats_trend",
                 f"{BY_KEY[key].heading} over the rounds: {_listed(values)}; drift {drift:+.0%}, p {probability:.3f}",
@@ -78,14 +80,19 @@ def repeat_outlier(records: Sequence[Record]) -> Iterator[Finding]:
 
 def mann_kendall_p(values: Sequence[float]) -> float:
     """Return the two-sided p of the Mann-Kendall test for a trend, exact by counting permutations by inversions."""
-    count = len(values)
-    rises = sum(values[i] < values[j] for i in range(count) for j in range(i + 1, count))
-    falls = sum(values[i] > values[j] for i in range(count) for j in range(i + 1, count))
-    ways = [1]  # ways[k]: permutations of the first n values with k inversions
+    pairs = list(itertools.combinations(values, 2))
+    rises, falls = sum(a < b for a, b in pairs), sum(a > b for a, b in pairs)
+    rarer = sum(_permutations_by_inversions(len(values))[: min(rises, falls) + 1])
+    return min(1.0, 2 * rarer / math.factorial(len(values)))
+
+
+@lru_cache  # nearly all cases of a run have equally many repeats
+def _permutations_by_inversions(count: int) -> list[int]:
+    """Return how many permutations of `count` values have k inversions, at index k."""
+    ways = [1]
     for size in range(2, count + 1):
         ways = [sum(ways[max(0, k - size + 1) : k + 1]) for k in range(len(ways) + size - 1)]
-    rarer = sum(ways[: min(rises, falls) + 1])
-    return min(1.0, 2 * rarer / math.factorial(count))
+    return ways
 
 
 def _headlines(records: Sequence[Record]) -> Iterator[tuple[str, list[float]]]:

@@ -82,11 +82,13 @@ def execute(
     *,
     env: Mapping[str, str] | None = None,
     limit_s: float | None = None,
+    save_each_cell: bool = True,
 ) -> None:
     """Execute `notebook` into `output`, in that folder and a fresh kernel, with `parameters` and `env` added to its environment.
 
+    `output` is written before and after each cell, so that it tells how far a killed one got, or else once at the end.
     Inside of `warm_kernels` the kernel is a fork of a process that has imported what notebooks need.
-    Raises what Papermill raises; the output notebook is saved all the same. A killed kernel may raise nothing: only a
+    Raises what Papermill raises; a notebook with a cell that failed is saved all the same. A killed kernel may raise nothing: only a
     record on disk says that something was measured.
     """
     # What goes wrong is raised and recorded; an interrupt's remains need not be told in tracebacks as well.
@@ -104,6 +106,7 @@ def execute(
             kernel_name="python3",
             cwd=str(output.parent),
             execution_timeout=limit_s,
+            request_save_on_cell_execute=save_each_cell,
             # A kernel's own remarks on being shut down would stand among our lines.
             extra_arguments=["--log-level=50"],
             # Asked politely, one kernel in ten takes 2.5 s to end; what it holds, guardians end and records keep.

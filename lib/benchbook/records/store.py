@@ -13,7 +13,6 @@ would measure the same thing. A failed attempt is moved to `repeat=<n>,attempt=<
 from __future__ import annotations
 
 import fcntl
-import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from benchbook import collector
 from benchbook.errors import ExperimentError, StoreError
 from benchbook.records.files import make_folder, read_json, write_json
 from benchbook.records.record import Outcome, Record
@@ -154,6 +154,7 @@ class Store:
         folder.rename(folder.with_name(f"repeat={repeat},attempt={attempt}"))
         return attempt + 1
 
+    @collector.at_rest()
     def records(self) -> list[Record]:
         """Return every whole record of the final attempts, sorted by case and repeat."""
         found = []
@@ -166,7 +167,7 @@ class Store:
 
     def count_measured(self) -> int:
         """Return how many repeats have a measured record, without validating each."""
-        return sum(read_json(Path(path)).get("outcome") == Outcome.MEASURED.value for path in self._record_files())
+        return sum(_outcome(path) == Outcome.MEASURED.value for path in self._record_files())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -198,9 +199,29 @@ class Store:
 
     def _record_files(self) -> list[str]:
         """Return the record files of the final attempts, sorted by case and repeat."""
-        # Names, not Paths: of ten thousand repeats, Path's own walk and order cost as much as reading them.
-        found = sorted(glob.iglob(f"{glob.escape(str(self.run_dir))}/cases/*/repeat=*/{RECORD_FILE}"))
-        return [name for name in found if ",attempt=" not in name.rpartition("repeat=")[2]]
+        # Names from the folders' own lists: of ten thousand repeats, glob or Path would cost as much as reading them.
+        folder = f"{self.run_dir}/cases"
+        return [
+            f"{folder}/{case}/{repeat}/{RECORD_FILE}"
+            for case in _names(folder)
+            for repeat in _names(f"{folder}/{case}")
+            if repeat.startswith("repeat=") and ",attempt=" not in repeat
+        ]
+
+
+def _outcome(path: str) -> str | None:
+    try:
+        return read_json(Path(path)).get("outcome")
+    except StoreError:
+        return None  # still to come, or cut
+
+
+def _names(folder: str) -> list[str]:
+    """Return the sorted names in `folder`, none where it is no folder."""
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def run_files(results_dir: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchbook.records.metrics import request_latencies_s
@@ -23,7 +23,7 @@ def _serve(record: Record, raw: Raw) -> tuple[Figure, str]:
     ends = request_latencies_s(raw)
     order = sorted(range(len(starts)), key=starts.__getitem__)[:_MAX_BARS]
     zero = min(starts, default=0.0)
-    figure, axes = plt.subplots(figsize=(8, max(2.6, min(6.0, 0.05 * len(order) + 1.6))), layout="constrained")
+    figure, axes = _canvas(max(2.6, min(6.0, 0.05 * len(order) + 1.6)))
     left = [starts[index] - zero for index in order]
     waits = [ttfts[index] for index in order]
     axes.barh(
@@ -60,7 +60,7 @@ def _serve(record: Record, raw: Raw) -> tuple[Figure, str]:
 def _latency(record: Record, raw: Raw) -> tuple[Figure, str]:
     """Draw the latency of each iteration in order, with the median as a level."""
     latencies = raw["latencies"]
-    figure, axes = plt.subplots(figsize=(8, 3.4), layout="constrained")
+    figure, axes = _canvas(3.4)
     axes.plot(range(1, len(latencies) + 1), latencies, marker="o", linestyle="none", color=_WAIT, label="one iteration")
     axes.axhline(raw["percentiles"]["50"], color="0.35", linestyle=":", label="median")
     axes.set_ylim(bottom=0)
@@ -79,7 +79,7 @@ def _throughput(record: Record, raw: Raw) -> tuple[Figure, str]:
     values, workload = record.values, record.workload
     output, total = values["output_throughput_tok_s"], values["total_throughput_tok_s"]
     bars = {"output": output, "input": total - output, "total": total}
-    figure, axes = plt.subplots(figsize=(8, 2.6), layout="constrained")
+    figure, axes = _canvas(2.6)
     drawn = axes.barh(
         list(bars), list(bars.values()), color=[_WAIT, "0.75", _STREAM], hatch=["", "////", ""], edgecolor="white"
     )
@@ -91,6 +91,11 @@ def _throughput(record: Record, raw: Raw) -> tuple[Figure, str]:
         f"Throughput (tok/s, higher is better) of {workload['num_prompts']} prompts given at once; "
         f"{workload['input_len_tokens']} tokens in, {workload['output_len_tokens']} out."
     )
+
+
+def _canvas(height_in: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(8, height_in), layout="constrained")
+    return figure, figure.subplots()
 
 
 FIGURES: dict[str, Callable[[Record, Raw], tuple[Figure, str]]] = {

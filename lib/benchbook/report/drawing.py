@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -63,8 +63,9 @@ class Style:
 
 def canvas(rows: int, columns: int, height_in: float) -> tuple[Figure, list[Axes]]:
     """Return a figure of the report's width with a grid of axes, row by row."""
-    with plt.rc_context(_LOOK):
-        figure, axes = plt.subplots(rows, columns, figsize=(WIDTH_IN, height_in), layout="constrained", squeeze=False)
+    with matplotlib.rc_context(_LOOK):
+        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")  # pyplot would take half a second to import
+        axes = figure.subplots(rows, columns, squeeze=False)
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
     return figure, list(axes.flat)
 
@@ -105,16 +106,19 @@ def draw_line(axes: Axes, line: Line, style: Style, key: str) -> None:
 def draw_repeats(axes: Axes, repeats: pd.DataFrame, x_key: str, y_key: str, style: Style) -> None:
     """Draw one mark a repeat: filled when VALID, hollow when SUSPECT, a cross when INVALID."""
     known = repeats[["verdict", x_key, y_key]].dropna()
+    verdicts, xs, ys = known["verdict"].to_numpy(), *(known[key].to_numpy("float64") for key in (x_key, y_key))
     looks: dict[Verdict, dict[str, Any]] = {
-        Verdict.VALID: {"marker": style.marker, "color": style.colour, "s": 32},
-        Verdict.SUSPECT: {"marker": style.marker, "facecolors": "white", "edgecolors": style.colour, "s": 32},
-        Verdict.INVALID: {"marker": "x", "color": "black", "s": 56},
+        Verdict.VALID: {"marker": style.marker, "color": style.colour},
+        Verdict.SUSPECT: {"marker": style.marker, "color": style.colour, "markerfacecolor": "white"},
+        Verdict.INVALID: {"marker": "x", "color": "black", "markersize": 7.5},
     }
     for verdict, look in looks.items():
-        rows = known[known["verdict"] == verdict.value]
-        if rows.empty:
-            continue
-        axes.scatter(rows[x_key].astype("float64"), rows[y_key].astype("float64"), linewidths=1.3, zorder=3, **look)
+        chosen = verdicts == verdict.value
+        if chosen.any():
+            # Not `scatter`, which is for marks of different sizes and colours and takes three times as long.
+            axes.plot(
+                xs[chosen], ys[chosen], **{"linestyle": "none", "markersize": 5.7, "markeredgewidth": 1.3, **look}, zorder=3
+            )
 
 
 def draw_reference(axes: Axes, value: float, style: Style) -> None:

@@ -36,7 +36,7 @@ def render_report(notebook_path: Path, html_path: Path) -> None:
 def report_html(notebook_path: Path) -> str:
     """Return the HTML of an executed notebook."""
     import nbformat
-    from nbconvert import HTMLExporter
+    from nbconvert import HTMLExporter, TemplateExporter
     from traitlets.config import Config
 
     config = Config()
@@ -52,9 +52,11 @@ def report_html(notebook_path: Path) -> str:
         exclude_output_prompt=True,
         exclude_anchor_links=True,
         embed_images=True,
+        optimistic_validation=True,  # once, not after each of twelve preprocessors
     )
     resources = {"metadata": {"name": _title(notebook_path)}, "style": _STYLE.read_text(encoding="utf-8")}
-    body, _ = exporter.from_notebook_node(nbformat.read(notebook_path, as_version=4), resources)
+    # HTMLExporter's own would parse the finished page, to describe figures and mark code cells: ours needs neither.
+    body, _ = TemplateExporter.from_notebook_node(exporter, nbformat.read(notebook_path, as_version=4), resources)
     return body
 
 

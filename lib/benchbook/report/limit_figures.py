@@ -29,6 +29,7 @@ from benchbook.report.run import Run
 from benchbook.report.timeline import timeline_figure
 
 _SHARE = "output_throughput_share_of_limit"
+_MAX_TRIED = 100  # repeats that are asked for their samples
 _ROOM = 3.0  # around the points of a logarithmic axis
 
 
@@ -75,7 +76,8 @@ def timeline_of(run: Run) -> tuple[Figure, str, str] | None:
         if record.benchmark == "serve" and record.is_measured and record.verdict is not Verdict.INVALID
     ]
     ranked = sorted(served, key=lambda record: record.values.get(OUTPUT_THROUGHPUT) or 0.0, reverse=True)
-    best = next((record for record in ranked if run.has_file(record, TELEMETRY_FILE)), None)
+    # A run that was copied without its bulk has none at all.
+    best = next((record for record in ranked[:_MAX_TRIED] if run.has_file(record, TELEMETRY_FILE)), None)
     if best is None:
         return None
     try:

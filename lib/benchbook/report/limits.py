@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import pandas as pd
 
 from benchbook.judge.binding import Binding, binding_of, limit_values
 from benchbook.judge.limits import Limits, NoLimitError, limits_of
@@ -20,6 +19,7 @@ from benchbook.report.limit_sentences import (
 )
 from benchbook.report.lines import LENGTHS, lengths_text
 from benchbook.report.markup import Html, element, join, table
+from benchbook.report.results import MAX_ROWS, cut_note
 from benchbook.report.run import Run
 from benchbook.report.table import METRIC_KEYS
 
@@ -29,22 +29,23 @@ _ENERGY = "energy_j_per_output_token"
 
 @dataclass(frozen=True)
 class LimitedCase:
-    """One case with its limits, and its means over the believed repeats (a row of the case table)."""
+    """One case with its limits, and its means over the believed repeats (of the case table)."""
 
     record: Record  # the first believed repeat, its values replaced by the means of all
     limits: Limits
     binding: Binding | None
-    means: pd.Series
+    means: Mapping[str, float]  # by `<key>_mean`
 
 
 def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
     """Return the cases whose limits are known, those of one launch and lengths together, and why others have none."""
-    means = run.cases.set_index("case_id")
+    rows = run.cases.set_index("case_id").filter(like="_mean").to_dict("index")
     found: dict[str, LimitedCase] = {}
+    without: set[str] = set()
     reasons: dict[str, None] = {}
     for record in run.records:
         case_id = record.identity.case_id
-        if case_id in found or not record.is_measured or record.verdict is Verdict.INVALID:
+        if case_id in found or case_id in without or not record.is_measured or record.verdict is Verdict.INVALID:
             continue
         if record.benchmark == "first_request":
             continue
@@ -52,13 +53,16 @@ def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
             limits = limits_of(record)
         except NoLimitError as error:
             reasons[f"{record.identity.launch}, {record.benchmark}: no limit, for {error}."] = None
+            without.add(case_id)
             continue
-        row = means.loc[case_id]
-        mean_values = {key: float(row[f"{key}_mean"]) for key in METRIC_KEYS if pd.notna(row[f"{key}_mean"])}
+        means = rows[case_id]
+        mean_values = {key: means[f"{key}_mean"] for key in METRIC_KEYS if not math.isnan(means[f"{key}_mean"])}
         record = record.model_copy(update={"values": mean_values})
-        found[case_id] = LimitedCase(record, limits, binding_of(record, limits), row)
-    places = list(dict.fromkeys(map(_group, found.values())))
-    return sorted(found.values(), key=lambda case: places.index(_group(case))), list(reasons)
+        found[case_id] = LimitedCase(record, limits, binding_of(record, limits), means)
+    together: dict[tuple, list[LimitedCase]] = {}
+    for case in found.values():
+        together.setdefault(_group(case), []).append(case)
+    return [case for group in together.values() for case in group], list(reasons)
 
 
 def limits_html(cases: Sequence[LimitedCase]) -> Html:
@@ -72,9 +76,11 @@ def limits_html(cases: Sequence[LimitedCase]) -> Html:
             continue
         first = [*(["Launch"] if several_launches else []), "Tokens in / out"]
         last = [*(["Energy (J per output token)"] if has_energy else []), "What binds"]
-        rows = [[*_who(case, several_launches), *cells(case), *_ending(case, has_energy)] for case in chosen]
+        shown = chosen[:MAX_ROWS]
+        rows = [[*_who(case, several_launches), *cells(case), *_ending(case, has_energy)] for case in shown]
         numeric = range(len(first), len(first) + len(headings) + has_energy)
         parts += [element("h3", title), table([*first, *headings, *last], rows, numeric, "results")]
+        parts.append(cut_note(len(chosen), "cases"))
     return join(parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchbook import collector
 from benchbook.errors import ExperimentError
 from benchbook.judge.group import judged_together
 from benchbook.judge.spread import Spread
@@ -126,6 +128,7 @@ class Run:
         return Store(self.run_dir).repeat_dir(key, record.identity.repeat)
 
 
+@collector.at_rest()
 def load_run(run_dir: str | Path) -> Run:
     """Read the run in the folder `run_dir`; raise ExperimentError where there is none."""
     folder = Path(run_dir).resolve()
@@ -142,7 +145,9 @@ def load_run(run_dir: str | Path) -> Run:
         ((place, record) for place, record in by_place if place is not None),
         key=lambda item: (item[0], item[1].identity.repeat),
     )
-    return Run(folder, header, judged_together(record for _, record in kept), len(records) - len(kept))
+    run = Run(folder, header, judged_together(record for _, record in kept), len(records) - len(kept))
+    gc.freeze()  # a run stays while its notebook does
+    return run
 
 
 def _along_loads(plan: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from benchbook.judge.binding import COLUMNS, NUMBERS, limit_values
-from benchbook.records.metrics import METRICS
+from benchbook.records.metrics import BY_KEY, METRICS
 from benchbook.records.record import Outcome, Record, Verdict
 
 JUDGEMENT = ("verdict", "reasons")
@@ -109,7 +109,7 @@ def _row(record: Record) -> dict[str, Any]:
     identity = record.identity
     return {
         **{key: _scalar(value) for key, value in record.workload.items()},
-        **{key: value for key, value in record.values.items() if key in METRIC_KEYS},
+        **{key: value for key, value in record.values.items() if key in BY_KEY},
         **limit_values(record),
         "experiment": identity.experiment,
         "run_id": identity.run_id,

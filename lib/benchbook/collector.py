@@ -1,0 +1,19 @@
+"""Python's garbage collector, kept from walking again and again through ten thousand records that all stay."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def at_rest() -> Iterator[None]:
+    """Inside, or in a function decorated with it, nothing is looked for that could be freed: a fifth of reading records."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
