@@ -56,7 +56,7 @@ def test_light_commands_import_nothing_heavy(command, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_figures_are_drawn_without_pyplot_which_no_report_needs_and_every_report_would_wait_for():
+def test_figures_are_drawn_without_pyplot_which_would_keep_each_until_somebody_closes_it():
     script = (
         "import sys, benchbook\n"
         "for name in benchbook.__all__: getattr(benchbook, name)\n"

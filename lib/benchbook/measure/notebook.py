@@ -88,8 +88,8 @@ def execute(
 
     `output` is written before and after each cell, so that it tells how far a killed one got, or else once at the end.
     Inside of `warm_kernels` the kernel is a fork of a process that has imported what notebooks need.
-    Raises what Papermill raises; a notebook with a cell that failed is saved all the same. A killed kernel may raise nothing: only a
-    record on disk says that something was measured.
+    Raises what Papermill raises; a notebook with a cell that failed is saved all the same. A killed kernel may raise
+    nothing: only a record on disk says that something was measured.
     """
     # What goes wrong is raised and recorded; an interrupt's remains need not be told in tracebacks as well.
     for name in ("papermill", "asyncio"):

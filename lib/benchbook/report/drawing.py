@@ -64,7 +64,7 @@ class Style:
 def canvas(rows: int, columns: int, height_in: float) -> tuple[Figure, list[Axes]]:
     """Return a figure of the report's width with a grid of axes, row by row."""
     with matplotlib.rc_context(_LOOK):
-        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")  # pyplot would take half a second to import
+        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")  # pyplot would keep it until it is closed
         axes = figure.subplots(rows, columns, squeeze=False)
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
     return figure, list(axes.flat)
@@ -107,18 +107,17 @@ def draw_repeats(axes: Axes, repeats: pd.DataFrame, x_key: str, y_key: str, styl
     """Draw one mark a repeat: filled when VALID, hollow when SUSPECT, a cross when INVALID."""
     known = repeats[["verdict", x_key, y_key]].dropna()
     verdicts, xs, ys = known["verdict"].to_numpy(), *(known[key].to_numpy("float64") for key in (x_key, y_key))
+    usual = {"marker": style.marker, "color": style.colour, "markersize": 5.7}
     looks: dict[Verdict, dict[str, Any]] = {
-        Verdict.VALID: {"marker": style.marker, "color": style.colour},
-        Verdict.SUSPECT: {"marker": style.marker, "color": style.colour, "markerfacecolor": "white"},
+        Verdict.VALID: usual,
+        Verdict.SUSPECT: {**usual, "markerfacecolor": "white"},
         Verdict.INVALID: {"marker": "x", "color": "black", "markersize": 7.5},
     }
     for verdict, look in looks.items():
         chosen = verdicts == verdict.value
         if chosen.any():
-            # Not `scatter`, which is for marks of different sizes and colours and takes three times as long.
-            axes.plot(
-                xs[chosen], ys[chosen], **{"linestyle": "none", "markersize": 5.7, "markeredgewidth": 1.3, **look}, zorder=3
-            )
+            # Not `scatter`, which is for marks of many sizes and colours and takes longer to draw.
+            axes.plot(xs[chosen], ys[chosen], linestyle="none", markeredgewidth=1.3, zorder=3, **look)
 
 
 def draw_reference(axes: Axes, value: float, style: Style) -> None:

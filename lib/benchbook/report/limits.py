@@ -40,27 +40,25 @@ class LimitedCase:
 def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
     """Return the cases whose limits are known, those of one launch and lengths together, and why others have none."""
     rows = run.cases.set_index("case_id").filter(like="_mean").to_dict("index")
-    found: dict[str, LimitedCase] = {}
-    without: set[str] = set()
+    together: dict[tuple, list[LimitedCase]] = {}
+    seen: set[str] = set()
     reasons: dict[str, None] = {}
     for record in run.records:
         case_id = record.identity.case_id
-        if case_id in found or case_id in without or not record.is_measured or record.verdict is Verdict.INVALID:
+        if case_id in seen or not record.is_measured or record.verdict is Verdict.INVALID:
             continue
         if record.benchmark == "first_request":
             continue
+        seen.add(case_id)
         try:
             limits = limits_of(record)
         except NoLimitError as error:
             reasons[f"{record.identity.launch}, {record.benchmark}: no limit, for {error}."] = None
-            without.add(case_id)
             continue
         means = rows[case_id]
         mean_values = {key: means[f"{key}_mean"] for key in METRIC_KEYS if not math.isnan(means[f"{key}_mean"])}
         record = record.model_copy(update={"values": mean_values})
-        found[case_id] = LimitedCase(record, limits, binding_of(record, limits), means)
-    together: dict[tuple, list[LimitedCase]] = {}
-    for case in found.values():
+        case = LimitedCase(record, limits, binding_of(record, limits), means)
         together.setdefault(_group(case), []).append(case)
     return [case for group in together.values() for case in group], list(reasons)
 

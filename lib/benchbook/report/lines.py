@@ -39,7 +39,7 @@ class Line:
     def points(self, key: str) -> pd.DataFrame:
         """Return mean, std, count, min and max of `key` over the believed repeats, by concurrency (the index)."""
         if key not in self._points:
-            # By hand: for these few values, grouping and aggregating in pandas takes ten times as long.
+            # By hand: for these few values, grouping and aggregating in pandas takes four times as long.
             values: dict[int, list[float]] = {}
             for concurrency, value in zip(self._believed[CONCURRENCY], self._believed[key].astype("float64")):
                 values.setdefault(int(concurrency), []).append(value)
