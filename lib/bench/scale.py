@@ -3,9 +3,9 @@
     python lib/bench/scale.py            # 100, 1,000 and 10,000 records
     python lib/bench/scale.py --sizes 100 --json
 
-The records are synthetic input, made for this timing in a temporary folder: no number in them was measured. Each step
-runs in a process of its own; memory is the sum of the resident sets of that process and its kernel, sampled. CPU
-seconds tell a slow program from a busy machine.
+The records are synthetic input, made for this timing in a temporary folder: as long as real ones, with values from a
+formula. Each step runs in a process of its own; memory is the sum of the resident sets of that process and its kernel,
+sampled. CPU seconds tell a slow program from a busy machine.
 """
 
 from __future__ import annotations

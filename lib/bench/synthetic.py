@@ -35,7 +35,7 @@ def make_run(folder: Path, num_records: int) -> Path:
         (target / RECORD_FILE).write_text(record.model_dump_json(indent=2))
     launch = {"model": {"name": "synthetic"}, "args": {}, "env": {}, "hosts": []}
     Store(run_dir).write_header({
-        "schema_version": 1, "experiment": "scale", "question": "Synthetic input for timing: no number was measured.",
+        "schema_version": 1, "experiment": "scale", "question": "Synthetic input for timing, with values from a formula.",
         "command": "python lib/bench/scale.py", "state": "finished", "repeats": REPEATS, "slo": {"p99_ttft_ms": 500.0},
         "launches": {case["launch"]: launch for case in plan}, "plan": plan, "provenance": {},
     })  # fmt: skip
