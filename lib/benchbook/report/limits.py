@@ -40,7 +40,7 @@ class LimitedCase:
 def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
     """Return the cases whose limits are known, those of one launch and lengths together, and why others have none."""
     rows = run.cases.set_index("case_id").filter(like="_mean").to_dict("index")
-    together: dict[tuple, list[LimitedCase]] = {}
+    found: list[LimitedCase] = []
     seen: set[str] = set()
     reasons: dict[str, None] = {}
     for record in run.records:
@@ -58,9 +58,8 @@ def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
         means = rows[case_id]
         mean_values = {key: means[f"{key}_mean"] for key in METRIC_KEYS if not math.isnan(means[f"{key}_mean"])}
         record = record.model_copy(update={"values": mean_values})
-        case = LimitedCase(record, limits, binding_of(record, limits), means)
-        together.setdefault(_group(case), []).append(case)
-    return [case for group in together.values() for case in group], list(reasons)
+        found.append(LimitedCase(record, limits, binding_of(record, limits), means))
+    return [case for group in _groups(found) for case in group], list(reasons)
 
 
 def limits_html(cases: Sequence[LimitedCase]) -> Html:
@@ -85,10 +84,7 @@ def limits_html(cases: Sequence[LimitedCase]) -> Html:
 def limits_reading(cases: Sequence[LimitedCase]) -> list[str]:
     """Return the peaks, one sentence for the fewest and the most in flight of each line, and the cross-checks."""
     sentences = list(dict.fromkeys(peaks_sentence(case.limits) for case in cases))[:2]
-    groups: dict[tuple, list[LimitedCase]] = {}
-    for case in cases:
-        groups.setdefault(_group(case), []).append(case)
-    ends = [end for group in groups.values() for end in (group[0], group[-1])]
+    ends = [end for group in _groups(cases) for end in (group[0], group[-1])]
     ends.sort(key=lambda case: case.record.benchmark != "serve")
     said = [f"{_where(case)}: {step_sentence(case.record, case.limits)}" for case in ends]
     sentences += list(dict.fromkeys(said))[:MAX_SENTENCES]
@@ -103,9 +99,14 @@ def limits_reading(cases: Sequence[LimitedCase]) -> list[str]:
     return sentences
 
 
-def _group(case: LimitedCase) -> tuple:
-    record = case.record
-    return record.identity.launch, record.benchmark, *(record.workload[key] for key in LENGTHS)
+def _groups(cases: Sequence[LimitedCase]) -> list[list[LimitedCase]]:
+    """Return the cases of one launch, benchmark and lengths together."""
+    groups: dict[tuple, list[LimitedCase]] = {}
+    for case in cases:
+        record = case.record
+        key = (record.identity.launch, record.benchmark, *(record.workload[name] for name in LENGTHS))
+        groups.setdefault(key, []).append(case)
+    return list(groups.values())
 
 
 def _where(case: LimitedCase) -> str:
