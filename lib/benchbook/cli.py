@@ -108,7 +108,7 @@ def table(
     loaded = load_run(Store.open(run, results).run_dir)
     if loaded.num_stale:
         print(f"benchbook: {loaded.num_stale} stale records of an older plan are left out", file=sys.stderr)
-    print(render_table(loaded.table, format))
+    print(render_table(loaded.table, format), end="")
 
 
 @app.command()

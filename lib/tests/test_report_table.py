@@ -9,6 +9,8 @@ import pytest
 from benchbook.records.metrics import METRICS
 from benchbook.records.store import Store
 from benchbook.report.table import believed, case_table, render_table, tidy_table
+from hypothesis import given
+from hypothesis import strategies as st
 from report_runs import failed, judged, make_run
 
 
@@ -50,6 +52,21 @@ def test_numbers_in_every_format_equal_the_records_to_the_digit(records):
 def test_the_csv_is_that_of_pandas(records):
     table = tidy_table(records)
     assert render_table(table, "csv") == table.to_csv(index=False)
+
+
+_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r"))  # Python before 3.13 leaves a bare \r unquoted
+
+
+@given(st.lists(st.tuples(st.floats(), st.floats(-1e6, 1e6), _TEXT, st.none() | st.integers() | st.booleans())))
+def test_the_csv_is_that_of_pandas_whatever_the_values(rows):
+    table = pd.DataFrame(rows, columns=["any,number", "usual", "text", "mixed"]).astype({"any,number": float})
+    assert render_table(table, "csv") == table.to_csv(index=False)
+
+
+def test_a_setting_with_the_name_of_a_column_does_not_stand_in_for_it(records):
+    record = records[0].model_copy(update={"workload": {"launch": "another", "p99_ttft_ms": 1.0}})
+    row = tidy_table([record]).iloc[0]
+    assert row["launch"] == record.identity.launch and pd.isna(row["p99_ttft_ms"])
 
 
 def test_absent_values_are_null_in_json_and_empty_in_csv_and_markdown(records):

@@ -12,7 +12,7 @@ from benchbook.report.lines import USER_SPEED
 from benchbook.report.published import published_html
 from benchbook.report.results import results_html
 from benchbook.report.run import load_run
-from benchbook.report.table import JUDGEMENT, tidy_table
+from benchbook.report.table import tidy_table
 from report_runs import judged, make_run
 
 ARTICLE_WORKLOAD = {"input_len_tokens": 4096, "output_len_tokens": 1024}
@@ -41,7 +41,7 @@ def one_suspect(record):
 
 def test_the_verdict_is_the_first_column_of_table_and_report(tmp_path):
     run = load_run(make_run(tmp_path, change=one_suspect))
-    assert tuple(run.table.columns[:2]) == JUDGEMENT
+    assert tuple(run.table.columns[:2]) == ("verdict", "reasons")
     html = results_html(run)
     assert re.findall(r"<thead><tr><th>(.*?)</th>", html) == ["Verdict"] * 4
     assert "<td>● 1 VALID, ○ 1 SUSPECT</td>" in html and "<td>● 2 VALID</td>" in html

@@ -21,11 +21,12 @@ step in which all sequences take the same experts, and cannot be beaten.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from pydantic_core import from_json, to_json
 
 from benchbook.judge.evidence import kv_cache_tokens
 from benchbook.judge.flags import flags_of
@@ -103,14 +104,13 @@ def limits_of(record: Record) -> Limits:
         batch = max(1, min(batch, int(kv_sequences)))
     formats = flags.get("dtype"), flags.get("quantization") or flags.get("q"), flags.get("kv_cache_dtype")
     work = (batch, *lengths, kv_sequences, _cached_share(host), record.benchmark == "latency")
-    known = json.dumps([_config_of(host), formats, _known_peaks(host), _devices(flags), work])
-    return _limits(known)
+    return _limits(to_json([_config_of(host), formats, _known_peaks(host), _devices(flags), work]))
 
 
 @lru_cache(maxsize=4096)  # the repeats of a case have the same ones, and each is asked several times
-def _limits(known: str) -> Limits:
+def _limits(known: bytes) -> Limits:
     """Return the limits for what is known of a record, as JSON: config, formats, peaks, devices, work."""
-    config, (dtype, quantization, kv_dtype), peaks, devices, work = json.loads(known)
+    config, (dtype, quantization, kv_dtype), peaks, devices, work = from_json(known)
     try:
         shape = shape_of(config, dtype=dtype, quantization=quantization, kv_dtype=kv_dtype)
     except UnknownShapeError as error:

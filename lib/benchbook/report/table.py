@@ -5,37 +5,51 @@ Absent stays absent: a metric that was not measured is NaN, an empty field in CS
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
+from pydantic_core import to_json
 
 from benchbook.judge.binding import COLUMNS, NUMBERS, limit_values
-from benchbook.records.metrics import BY_KEY, METRICS
+from benchbook.records.metrics import METRICS
 from benchbook.records.record import Outcome, Record, Verdict
 
-JUDGEMENT = ("verdict", "reasons")
-IDENTITY = ("experiment", "run_id", "launch", "case_id", "benchmark", "repeat", "attempt")
-STATE = ("outcome", "cause", "started_utc", "ended_utc")
 CASE_KEYS = ["experiment", "run_id", "launch", "case_id", "benchmark"]
 METRIC_KEYS = tuple(metric.key for metric in METRICS)
 NUMBER_KEYS = (*METRIC_KEYS, *NUMBERS)
 _COUNT_KEYS = tuple(metric.key for metric in METRICS if not metric.unit)
+_FACTS: Mapping[str, Callable[[Record], Any]] = {
+    "verdict": lambda record: record.verdict.value,
+    "reasons": lambda record: " ".join(reason.code for reason in record.reasons),
+    "experiment": lambda record: record.identity.experiment,
+    "run_id": lambda record: record.identity.run_id,
+    "launch": lambda record: record.identity.launch,
+    "case_id": lambda record: record.identity.case_id,
+    "benchmark": lambda record: record.benchmark,
+    "repeat": lambda record: record.identity.repeat,
+    "attempt": lambda record: record.identity.attempt,
+    "outcome": lambda record: record.outcome.value,
+    "cause": lambda record: record.failure.code if record.failure else "",
+    "started_utc": lambda record: record.started_utc,
+    "ended_utc": lambda record: record.ended_utc,
+}
+_OURS = frozenset((*_FACTS, *METRIC_KEYS, *COLUMNS))
 
 TableFormat = Literal["csv", "json", "md"]
 
 
 def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
     """Return one row a repeat: verdict, reasons, identity, outcome, workload, every metric by its key, and the limits."""
-    workload_keys = dict.fromkeys(key for record in records for key in record.workload)
-    columns = list(dict.fromkeys((*JUDGEMENT, *IDENTITY, *STATE, *workload_keys, *METRIC_KEYS, *COLUMNS)))
-    frame = pd.DataFrame([_row(record) for record in records], columns=columns)
+    asked = dict.fromkeys(key for record in records for key in record.workload)
+    settings = [key for key in asked if key not in _OURS]  # none stands in for a column of ours
+    columns = [*_FACTS, *settings, *METRIC_KEYS, *COLUMNS]
+    frame = pd.DataFrame([_row(record, settings) for record in records], columns=columns)
     frame[list(NUMBER_KEYS)] = frame[list(NUMBER_KEYS)].astype("float64")
     # Whole numbers stay whole where some rows have none: 128, not 128.0.
-    whole = [*workload_keys, *_COUNT_KEYS, "repeat", "attempt"]
+    whole = [*settings, *_COUNT_KEYS, "repeat", "attempt"]
     frame[whole] = frame[whole].convert_dtypes()
     return frame
 
@@ -73,8 +87,7 @@ def believed(table: pd.DataFrame) -> pd.DataFrame:
 
 def workload_columns(table: pd.DataFrame) -> list[str]:
     """Return the columns of `table` that describe the workload, in the table's order."""
-    known = {*JUDGEMENT, *IDENTITY, *STATE, *METRIC_KEYS, *COLUMNS}
-    return [column for column in table.columns if column not in known]
+    return [column for column in table.columns if column not in _OURS]
 
 
 def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -92,39 +105,40 @@ def render_table(table: pd.DataFrame, table_format: TableFormat) -> str:
 
 
 def _csv(table: pd.DataFrame) -> str:
-    """Return what `table.to_csv(index=False)` does, in half its time: large runs are mostly this file."""
-    columns = []
-    for _, column in table.items():
-        unknown = column.isna()
-        columns.append((column.astype(object).where(~unknown, "") if unknown.any() else column).tolist())
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(table.columns)
-    writer.writerows(zip(*columns))
-    return stream.getvalue()
+    """Return what `table.to_csv(index=False)` does, in a quarter of its time: large runs are mostly this file."""
+    header = pd.DataFrame(columns=table.columns).to_csv(index=False)
+    columns = [_csv_floats(column) if column.dtype == "float64" else _csv_texts(column) for _, column in table.items()]
+    return header + "".join(f"{','.join(row)}\n" for row in zip(*columns))
 
 
-def _row(record: Record) -> dict[str, Any]:
-    """Return one row of the tidy table; the workload first, so that it can never overwrite an identity."""
-    identity = record.identity
-    return {
-        **{key: _scalar(value) for key, value in record.workload.items()},
-        **{key: value for key, value in record.values.items() if key in BY_KEY},
-        **limit_values(record),
-        "experiment": identity.experiment,
-        "run_id": identity.run_id,
-        "launch": identity.launch,
-        "case_id": identity.case_id,
-        "benchmark": record.benchmark,
-        "repeat": identity.repeat,
-        "attempt": identity.attempt,
-        "outcome": record.outcome.value,
-        "verdict": record.verdict.value,
-        "reasons": " ".join(reason.code for reason in record.reasons),
-        "cause": record.failure.code if record.failure else "",
-        "started_utc": record.started_utc,
-        "ended_utc": record.ended_utc,
-    }
+def _csv_floats(column: pd.Series) -> list[str]:
+    """Return each number as Python writes it, the shortest text that gives it back, and '' for NaN."""
+    sizes = column.abs()
+    if ((sizes > 0) & (sizes < 1e-4) | (sizes >= 1e16)).any():  # here Python has exponents, of its own form
+        return ["" if math.isnan(value) else repr(value) for value in column.tolist()]
+    # pydantic's JSON has the same digits, and is ten times as fast.
+    return to_json(column.tolist()).decode()[1:-1].replace("NaN", "").split(",") if len(column) else []
+
+
+def _csv_texts(column: pd.Series) -> list[str]:
+    """Return each value as text, quoted where it must be, and '' where there is none."""
+    texts = list(map(str, column.astype(object).where(column.notna(), "")))
+    fields = {value: _csv_field(value) for value in set(texts)}
+    return [fields[value] for value in texts]
+
+
+def _csv_field(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"' if any(mark in value for mark in ',"\r\n') else value
+
+
+def _row(record: Record, settings: Sequence[str]) -> tuple[Any, ...]:
+    """Return one row of the tidy table; as a mapping it would take twice as long."""
+    return (
+        *[read(record) for read in _FACTS.values()],
+        *[_scalar(record.workload.get(key)) for key in settings],
+        *map(record.values.get, METRIC_KEYS),
+        *limit_values(record).values(),
+    )
 
 
 def _scalar(value: Any) -> Any:
