@@ -10,7 +10,7 @@ from benchbook.judge.compare import Comparison, Finding, Row, _judged, compare
 from benchbook.judge.headlines import HEADLINES, OTHERS
 from benchbook.judge.stats import paired_ratio
 from benchbook.records.metrics import BY_KEY
-from benchbook.report.differences import comparisons_of, records_of
+from benchbook.report.differences import comparisons_of
 from benchbook.report.run import load_run
 from report_runs import failed, judged, make_run
 
@@ -27,7 +27,7 @@ def compared(tmp_path, change=lambda record: record, repeats=6, benchmarks=("ser
             tmp_path, launches=TWO, repeats=repeats, change=change, benchmarks=benchmarks, concurrencies=concurrencies
         )
     )
-    return compare(*(records_of(run, launch) for launch in TWO), TWO, **options)
+    return compare(*(run.by_launch[launch] for launch in TWO), TWO, **options)
 
 
 def slightly_faster(record):
@@ -76,7 +76,7 @@ def test_a_lower_latency_is_better_and_its_percentage_is_the_drop_of_the_latency
 
 def test_the_other_way_round_the_same_difference_is_worse(tmp_path):
     run = load_run(make_run(tmp_path, launches=TWO, repeats=6))
-    comparison = compare(records_of(run, "compiled"), records_of(run, "eager"), ("compiled", "eager"))
+    comparison = compare(run.by_launch["compiled"], run.by_launch["eager"], ("compiled", "eager"))
     assert {row.finding for row in comparison.claims} == {Finding.WORSE}
     assert "eager is 2" in headlines(comparison)[0] and "slower" in headlines(comparison)[0]
 

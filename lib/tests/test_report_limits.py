@@ -1,6 +1,7 @@
 """The limits in table, figure and sentence, on synthetic runs."""
 
 import gzip
+import itertools
 import json
 
 import pytest
@@ -14,6 +15,7 @@ from benchbook.report.results import MAX_ROWS
 from benchbook.report.run import load_run
 from benchbook.report.table import case_table
 from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from report_runs import make_run
 from shapes import CPU, GPT_OSS_120B, H200, TINY, served
 from test_judge_telemetry import gpu, samples
@@ -99,6 +101,26 @@ def test_the_roofline_lies_over_every_point_and_its_caption_names_axes(run):
         assert all(y < min(x * bandwidth, peak) for x, y in zip(*line.get_data(), strict=True))
     assert shares.get_ylim()[1] >= 1.0
     assert "FLOP per byte" in caption and "higher is better" in caption and "measured before the start" in caption
+
+
+def test_the_roofline_and_its_reading_run_from_few_to_many_in_flight_whatever_the_plans_order(tmp_path):
+    shuffled = make_run(tmp_path, concurrencies=(4, 1, 8, 2), benchmarks=("serve",), change=with_limits)
+    cases, _ = limited_cases(run := load_run(shuffled))
+    roof, _ = limits_figure(run, cases)[0].axes
+    assert [label.get_text() for label in roof.texts[:2]] == ["1", "8"]
+    assert all(list(line.get_xdata()) == sorted(line.get_xdata()) for line in roof.lines)
+    reading = " ".join(limits_reading(cases))
+    assert "1 in flight" in reading and "8 in flight" in reading and "4 in flight" not in reading
+
+
+def test_no_two_labels_of_the_roofline_lie_upon_each_other(tmp_path):
+    run = load_run(make_run(tmp_path, concurrencies=(8,), benchmarks=("serve",), change=with_limits))
+    figure, _ = limits_figure(run, limited_cases(run)[0])
+    FigureCanvasAgg(figure).draw()
+    labels = [label.get_window_extent() for label in figure.axes[0].get_xticklabels(which="both") if label.get_text()]
+    inside = [box for box in labels if figure.axes[0].bbox.x0 <= (box.x0 + box.x1) / 2 <= figure.axes[0].bbox.x1]
+    assert len(inside) >= 2
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(sorted(inside, key=lambda box: box.x0)))
 
 
 def test_faster_than_even_routing_is_possible_and_explained():

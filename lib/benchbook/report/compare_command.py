@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,14 +17,7 @@ from benchbook.judge.claims import caveats, headlines, tally
 from benchbook.judge.compare import Comparison, compare
 from benchbook.records.record import Record
 from benchbook.records.store import Store
-from benchbook.report.differences import (
-    comparison_frame,
-    how_to_read,
-    launches_of,
-    records_of,
-    table_headings,
-    table_rows,
-)
+from benchbook.report.differences import comparison_frame, how_to_read, launches_of, table_headings, table_rows
 from benchbook.report.run import Run, load_run
 from benchbook.report.table import render_table
 
@@ -69,7 +63,7 @@ def print_comparison(comparison: Comparison, text_format: TextFormat, console: C
     _line(console, f"\n{how_to_read(comparison)}")
 
 
-def _launch(run: Run, name: str) -> list[Record]:
+def _launch(run: Run, name: str) -> Sequence[Record]:
     launches = launches_of(run)
     if name not in launches:
         near = difflib.get_close_matches(name[:64], launches, n=1, cutoff=0.5)
@@ -77,7 +71,7 @@ def _launch(run: Run, name: str) -> list[Record]:
         raise ExperimentError(
             f"{run.run_dir.parent.name}/{run.run_dir.name}: no launch {name!r}{hint} (it has: {', '.join(launches)})"
         )
-    return records_of(run, name)
+    return run.by_launch[name]
 
 
 def _name(run: Run, launch: str) -> str:

@@ -9,7 +9,6 @@ import pandas as pd
 from benchbook.judge.claims import caveats, change_text, headlines, least_share, percent_text, sentence, tally
 from benchbook.judge.compare import Comparison, Finding, Row, compare
 from benchbook.judge.spread import number_text
-from benchbook.records.record import Record
 from benchbook.report.markup import Html, bullets, element, folded, join, table
 from benchbook.report.run import Run
 
@@ -37,11 +36,6 @@ _COLUMNS = (
 )
 
 
-def records_of(run: Run, launch: str) -> list[Record]:
-    """Return the records of one launch of a run, those of an older plan left out."""
-    return [record for record in run.records if record.identity.launch == launch]
-
-
 def launches_of(run: Run) -> list[str]:
     """Return the run's launches, in the order of its plan."""
     return list(dict.fromkeys(case["launch"] for case in run.plan))
@@ -52,7 +46,7 @@ def comparisons_of(run: Run) -> list[Comparison]:
     first, *others = launches_of(run) or [""]
     others = others[:MAX_OTHERS]
     return [
-        compare(records_of(run, first), records_of(run, other), (first, other), num_comparisons=len(others))
+        compare(run.by_launch[first], run.by_launch[other], (first, other), num_comparisons=len(others))
         for other in others
     ]
 

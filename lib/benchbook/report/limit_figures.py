@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
 from benchbook.errors import StoreError
 from benchbook.judge.limits import Limits
@@ -31,11 +31,12 @@ from benchbook.report.timeline import timeline_figure
 _SHARE = "output_throughput_share_of_limit"
 _MAX_TRIED = 100  # repeats that are asked for their samples
 _ROOM = 3.0  # around the points of a logarithmic axis
+_FEW_DECADES = 100.0  # on an axis from 1 to less than this, one or two powers of ten tell no scale
 
 
 def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
     """Draw the roofline with every serve case on it, and beside it the share of the ceiling by requests in flight."""
-    served = {case.record.identity.case_id: case for case in cases if case.record.benchmark == "serve"}
+    served = [case for case in cases if case.record.benchmark == "serve"]
     lines = [line for line in run.lines if not line.points(_SHARE).empty]
     if not served or not lines:
         return None
@@ -43,8 +44,8 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
     styles = styles_of(lines)
     points: list[tuple[float, float]] = []
     for line, style in zip(lines, styles, strict=True):
-        found = [served[case_id] for case_id in line.repeats["case_id"].unique() if case_id in served]
-        found = [case for case in found if _point(case) is not None]
+        case_ids = set(line.repeats["case_id"])
+        found = [case for case in served if case.record.identity.case_id in case_ids and _point(case) is not None]
         line_points = [_point(case) for case in found]
         points += line_points
         roof.plot(*zip(*line_points), color=style.colour, linestyle=style.dash, marker=style.marker, linewidth=1.4)
@@ -52,7 +53,7 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
             number = str(case.record.workload[CONCURRENCY])
             roof.annotate(number, point, xytext=(5, -11), textcoords="offset points", fontsize=9)
         draw_line(shares, line, style, _SHARE)
-    _draw_roofs(roof, [case.limits for case in served.values()], points)
+    _draw_roofs(roof, [case.limits for case in served], points)
     draw_limit(shares, 1.0)
     concurrencies = {int(value) for line in lines for value in line.repeats[CONCURRENCY].unique()}
     concurrency_axis(shares, concurrencies, "Requests in flight")
@@ -64,7 +65,7 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
         "device as a dotted line: rising where bandwidth binds, level where computing does. Right: output throughput "
         "as a share of its ceiling (%, higher is better) by requests in flight (log2 axis); dotted: the limit. "
         "Marks left: one a case, mean of its repeats, with the requests in flight at both ends; right: every repeat. "
-        f"Peaks: {next(iter(served.values())).limits.peaks.source}."
+        f"Peaks: {served[0].limits.peaks.source}."
     )
 
 
@@ -110,6 +111,10 @@ def _draw_roofs(axes: Axes, limits: Sequence[Limits], points: Sequence[tuple[flo
     axes.set_yscale("log")
     axes.set_xlim(low, high)
     axes.set_ylim(min(y for _, y in points) / _ROOM, max(flops_s for _, flops_s in roofs) * _ROOM)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(NullLocator())  # their labels lie upon each other; without any they only cost time
+    if high / low < _FEW_DECADES:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.yaxis.set_major_formatter(EngFormatter())
     bandwidth, level = max(roofs)

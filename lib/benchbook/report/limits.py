@@ -100,13 +100,19 @@ def limits_reading(cases: Sequence[LimitedCase]) -> list[str]:
 
 
 def _groups(cases: Sequence[LimitedCase]) -> list[list[LimitedCase]]:
-    """Return the cases of one launch, benchmark and lengths together."""
+    """Return the cases of one launch, benchmark and lengths together, by rising load, in whatever order they were planned."""
     groups: dict[tuple, list[LimitedCase]] = {}
     for case in cases:
         record = case.record
         key = (record.identity.launch, record.benchmark, *(record.workload[name] for name in LENGTHS))
         groups.setdefault(key, []).append(case)
-    return list(groups.values())
+    return [sorted(group, key=_load) for group in groups.values()]
+
+
+def _load(case: LimitedCase) -> tuple[int, int]:
+    """Return what is in flight at most and how much is asked for, 0 where the benchmark has no such setting."""
+    workload = case.record.workload
+    return workload.get("max_concurrency") or workload.get("batch_size") or 0, workload.get("num_prompts") or 0
 
 
 def _where(case: LimitedCase) -> str:

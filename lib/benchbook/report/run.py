@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,6 +55,14 @@ class Run:
     def failures(self) -> tuple[Record, ...]:
         """Return the records that hold no measurement."""
         return tuple(record for record in self.records if not record.is_measured)
+
+    @cached_property
+    def by_launch(self) -> Mapping[str, Sequence[Record]]:
+        """Return the records of each launch; none for a launch without any."""
+        found: dict[str, list[Record]] = defaultdict(list)
+        for record in self.records:
+            found[record.identity.launch].append(record)
+        return found
 
     @property
     def has_random_weights(self) -> bool:
