@@ -62,6 +62,11 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
+def modules() -> list[str]:
+    """Return the modules that notebooks import from."""
+    return sorted(set(_HOME.values()))
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'benchbook' has no attribute {name!r}")

@@ -1,16 +1,20 @@
-"""Forked kernels: each is a new one to its notebook, none outlives what it belongs to, and without a worker it works as ever."""
+"""Warm kernels: each is a new one to its notebook, none outlives what it belongs to, and without any it works as ever."""
 
 import ast
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
+from functools import partial
+from pathlib import Path
 
 import nbformat
 import pytest
 from benchbook.hosts import processes
 from benchbook.measure import kernels as kernels_module
-from benchbook.measure.kernels import ForkedKernel, WarmKernels, kernel_socket
+from benchbook.measure.kernels import AheadKernel, ForkedKernel, WarmKernels, kernel_ahead, kernel_source, warm_kernels
 from benchbook.measure.notebook import execute
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
@@ -28,7 +32,7 @@ def worker(tmp_path_factory):
 @pytest.fixture
 def warm(worker, monkeypatch):
     """Let `execute` use the worker, as inside of `warm_kernels`."""
-    monkeypatch.setattr(kernels_module, "_socket_path", worker.socket_path)
+    monkeypatch.setattr(kernels_module, "_source", partial(ForkedKernel, worker.socket_path))
     return worker
 
 
@@ -150,10 +154,70 @@ def test_kernels_end_with_their_worker(tmp_path):
 
 
 def test_without_a_worker_a_kernel_is_started_as_jupyter_does(tmp_path, monkeypatch):
-    assert kernel_socket() == ""
-    monkeypatch.setattr(kernels_module, "_socket_path", str(tmp_path / "nobody"))
+    assert kernel_source() is None
+    monkeypatch.setattr(kernels_module, "_source", partial(ForkedKernel, str(tmp_path / "nobody")))
     began_s = time.monotonic()
     assert run(
         tmp_path, "from pathlib import Path; Path('/proc/self/cmdline').read_text().count('ipykernel_launcher')"
     ) == ["1"]
     assert time.monotonic() - began_s < 30
+
+
+def test_a_kernel_started_ahead_has_imported_what_was_asked_and_is_gone_afterwards(tmp_path):
+    asked = "import os, sys; ('sched' in sys.modules, os.getpid())"
+    with kernel_ahead(["sched"]):
+        (shown,) = run(tmp_path, asked)
+    is_imported, pid = ast.literal_eval(shown)
+    assert is_imported and processes.read_stat(pid) is None
+    assert run(tmp_path, asked)[0].startswith("(False")
+
+
+def test_only_the_first_notebook_gets_the_kernel_started_ahead(tmp_path):
+    with kernel_ahead([]):
+        first, second = (run(tmp_path, "import os; os.getpid()", "x", x=number) for number in (5, 6))
+    assert (first[1], second[1]) == ("5", "6") and first[0] != second[0]
+
+
+def test_a_kernel_started_ahead_takes_on_the_folder_and_environment_of_its_notebook(tmp_path):
+    with kernel_ahead([]):
+        (shown,) = run(tmp_path, "import os; (os.getcwd(), os.environ['OF_THE_CASE'])", env={"OF_THE_CASE": "1"})
+    assert ast.literal_eval(shown) == (str(tmp_path), "1")
+
+
+def test_what_cannot_be_imported_ahead_is_left_to_the_notebook(tmp_path):
+    with kernel_ahead(["there_is_no_such_module"]):
+        assert run(tmp_path, "1 + 1") == ["2"]
+
+
+def test_a_kernel_started_ahead_that_has_died_is_replaced_as_jupyter_does(tmp_path):
+    with kernel_ahead([]):
+        ahead = kernel_source().__self__
+        ahead.kill()
+        ahead.wait(END_LIMIT_S)
+        assert run(tmp_path, "1 + 1") == ["2"]
+
+
+def test_a_kernel_started_ahead_that_nobody_wants_ends_by_itself():
+    kernel = AheadKernel([])
+    kernel.stdin.close()  # as the end of its parent does
+    assert kernel.wait(END_LIMIT_S) == 0
+
+
+def test_a_kernel_started_ahead_notices_that_its_parent_was_killed(tmp_path):
+    script = (
+        "import sys; sys.path.insert(0, 'lib/tests'); from pathlib import Path; from test_kernels import kernel_ahead, run\n"
+        f"with kernel_ahead([]): run(Path({str(tmp_path)!r}), \"import os, time; "
+        "open('pid', 'w').write(f'{os.getpid()} '); time.sleep(600)\")"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[2])
+    told = tmp_path / "pid"
+    assert processes.wait_gone(lambda: [] if told.exists() and told.read_text() else [1], END_LIMIT_S)
+    parent.kill()
+    parent.wait()
+    assert processes.wait_gone(lambda: [pid for pid in [int(told.read_text())] if processes.read_stat(pid)], END_LIMIT_S)
+
+
+def test_where_kernels_are_forked_none_is_started_ahead(tmp_path):
+    with warm_kernels(tmp_path), kernel_ahead([]):
+        assert isinstance(kernel_source(), partial)
+    assert kernel_source() is None

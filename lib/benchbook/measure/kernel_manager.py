@@ -1,4 +1,4 @@
-"""A Jupyter kernel manager whose kernels are forked; a module of its own, since it cannot do without jupyter_client."""
+"""A Jupyter kernel manager that takes its kernels from us; a module of its own, since it cannot do without jupyter_client."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import os
 from typing import Any
 
 from jupyter_client import AsyncKernelManager
-from traitlets import Unicode
 
-from benchbook.measure.kernels import ForkedKernel
+from benchbook.measure.kernels import kernel_source
 
 
-class ForkingKernelManager(AsyncKernelManager):
-    """Forks a kernel from the worker at `socket_path`; where that is gone, starts one anew as Jupyter does."""
-
-    socket_path = Unicode(config=True)
+class WarmKernelManager(AsyncKernelManager):
+    """Takes a kernel from where they come from now; where that has none, starts one anew as Jupyter does."""
 
     async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
         # Jupyter's own place to "launch kernel subprocesses differently"; its provisioner then signals and polls it.
         try:
-            process = ForkedKernel(self.socket_path, kernel_cmd, options["env"], options.get("cwd") or os.getcwd())
+            process = kernel_source()(kernel_cmd, options["env"], options.get("cwd") or os.getcwd())
         except OSError:
             return await super()._async_launch_kernel(kernel_cmd, **options)
         provisioner = self.provisioner

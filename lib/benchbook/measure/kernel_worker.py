@@ -27,10 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import benchbook
 from benchbook.hosts import jobs
-
-INLINE_BACKEND = "module://matplotlib_inline.backend_inline"  # what a kernel sets before anybody imports matplotlib
-_OF_JUPYTER = ("JPY_PARENT_PID", "JPY_INTERRUPT_EVENT")  # of the runner's own kernel, where it is run in a notebook
+from benchbook.measure.kernel_process import import_ahead, run_kernel, take_on
 
 
 @dataclass(frozen=True)
@@ -103,8 +102,8 @@ class KernelWorker:
                 os.close(key.fd)
             self._selector.close()
             connection.close()
-            _take_on(order)
-            exit_code = _run_kernel()
+            take_on(order)
+            exit_code = run_kernel()
         except BaseException as error:  # nothing may return into the parent's loop, which this process has inherited
             sys.excepthook(type(error), error, error.__traceback__)
         finally:
@@ -118,44 +117,11 @@ def _tell(connection: socket.socket, **message: int) -> None:
         connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _take_on(order: Mapping[str, Any]) -> None:
-    """Take on the environment, folder and arguments of a new process, and random generators of its own."""
-    import random
-
-    import numpy
-
-    for name in set(os.environ) - set(order["env"]):
-        del os.environ[name]
-    os.environ.update(order["env"])
-    for name in _OF_JUPYTER:
-        os.environ.pop(name, None)
-    os.chdir(order["cwd"])
-    sys.argv = ["ipykernel_launcher", *order["argv"][order["argv"].index("-m") + 2 :]]
-    random.seed()
-    numpy.random.seed()
-
-
-def _run_kernel() -> int:
-    from ipykernel import kernelapp
-
-    try:
-        kernelapp.launch_new_instance()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    return 0
-
-
 def _rehearse() -> None:
     """Import what notebooks use, and draw a figure once, so that fonts are found and their shapes are cached."""
-    os.environ["MPLBACKEND"] = INLINE_BACKEND
-    import benchbook
-    import ipykernel.debugger  # noqa: F401  (each kernel loads it, used or not)
-    import ipykernel.kernelapp  # noqa: F401
-    import openai  # noqa: F401
+    import_ahead(["openai", *benchbook.modules()])
     from matplotlib.figure import Figure
 
-    for name in benchbook.__all__:
-        getattr(benchbook, name)
     figure = Figure(layout="constrained")
     axes = figure.subplots()
     axes.plot([1, 2], [1, 2], label="0123456789")

@@ -1,4 +1,4 @@
-"""Kernels that have imported already what notebooks need: forked from a process that did so once, for a whole sweep."""
+"""Kernels that have imported what notebooks need: forked from a process that did so once, or one that is started ahead."""
 
 from __future__ import annotations
 
@@ -7,17 +7,27 @@ import os
 import select
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from benchbook.hosts.worker import Worker
 
 LISTEN_LIMIT_S = 60.0  # it listens before it imports anything heavy: 0.2 s on an idle machine
 FORK_LIMIT_S = 60.0  # for a kernel, the imports included where they are not over yet: some three seconds
 
-_socket_path = ""  # of the worker that this process uses now; one sweep, one worker
+
+class KernelSource(Protocol):
+    """Gives a kernel's process, with the part of Popen's interface that Jupyter uses; raises OSError when it cannot."""
+
+    def __call__(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> Any: ...
+
+
+_source: KernelSource | None = None  # of the kernels that this process uses now; one sweep, one worker
 
 
 class WarmKernels(Worker):
@@ -38,18 +48,63 @@ class WarmKernels(Worker):
 @contextmanager
 def warm_kernels(log_dir: Path | str) -> Iterator[None]:
     """Inside, notebooks are executed in kernels forked from one worker, whose log is in `log_dir`."""
-    global _socket_path
-    with WarmKernels(log_dir) as worker:
-        _socket_path = worker.socket_path
-        try:
+    with WarmKernels(log_dir) as worker, _kernels_from(partial(ForkedKernel, worker.socket_path)):
+        yield
+
+
+@contextmanager
+def kernel_ahead(modules: Sequence[str]) -> Iterator[None]:
+    """Inside, the first notebook's kernel imports `modules` while this process gets ready to execute it.
+
+    Inside of `warm_kernels`, whose kernels have imported all, nothing is started.
+    """
+    if _source:
+        yield
+        return
+    kernel = AheadKernel(modules)
+    try:
+        with _kernels_from(kernel.become):
             yield
-        finally:
-            _socket_path = ""
+    finally:
+        kernel.kill()
+        kernel.communicate()  # reaps it, and closes the pipe
 
 
-def kernel_socket() -> str:
-    """Return where kernels are forked now; '' where each is started anew."""
-    return _socket_path
+def kernel_source() -> KernelSource | None:
+    """Return where kernels come from now; None where each is started as Jupyter does."""
+    return _source
+
+
+@contextmanager
+def _kernels_from(source: KernelSource) -> Iterator[None]:
+    global _source
+    _source = source
+    try:
+        yield
+    finally:
+        _source = None
+
+
+class AheadKernel(subprocess.Popen):
+    """A process that imports `modules` and is a kernel once it has been told which."""
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        # -P: as with the `benchbook` script, the current folder is not searched for modules.
+        argv = [sys.executable, "-P", "-m", "benchbook.measure.kernel_process", *modules]
+        super().__init__(argv, stdin=subprocess.PIPE, start_new_session=True)
+
+    def become(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> AheadKernel:
+        """Become the kernel of `argv` in the folder `cwd`; raise OSError where it is one already, or has died."""
+        if self.stdin.closed:
+            raise BrokenPipeError("it is a kernel already")
+        with self.stdin as pipe:
+            pipe.write(kernel_order(argv, env, cwd))
+        return self
+
+
+def kernel_order(argv: Sequence[str], env: Mapping[str, str], cwd: str) -> bytes:
+    """Return the line that tells a process of ours which kernel it is."""
+    return json.dumps({"argv": list(argv), "env": dict(env), "cwd": cwd}).encode() + b"\n"
 
 
 class ForkedKernel:
@@ -67,8 +122,7 @@ class ForkedKernel:
         try:
             self._connection.settimeout(FORK_LIMIT_S)
             self._connection.connect(socket_path)
-            order = {"argv": list(argv), "env": dict(env), "cwd": cwd}
-            self._connection.sendall(json.dumps(order).encode() + b"\n")
+            self._connection.sendall(kernel_order(argv, env, cwd))
             answer = self._message()
             if not answer:
                 raise ConnectionResetError("the worker is gone")

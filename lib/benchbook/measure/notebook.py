@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from benchbook.errors import ExperimentError, StoreError
-from benchbook.measure.kernels import kernel_socket
+from benchbook.measure.kernels import kernel_source
 from benchbook.records.files import read_json, write_text
 
 NOTEBOOKS = {
@@ -87,7 +87,8 @@ def execute(
     """Execute `notebook` into `output`, in that folder and a fresh kernel, with `parameters` and `env` added to its environment.
 
     `output` is written before and after each cell, so that it tells how far a killed one got, or else once at the end.
-    Inside of `warm_kernels` the kernel is a fork of a process that has imported what notebooks need.
+    Inside of `warm_kernels` the kernel is a fork of a process that has imported what notebooks need, inside of
+    `kernel_ahead` one that was started before.
     Raises what Papermill raises; a notebook with a cell that failed is saved all the same. A killed kernel may raise
     nothing: only a record on disk says that something was measured.
     """
@@ -107,8 +108,8 @@ def execute(
             cwd=str(output.parent),
             execution_timeout=limit_s,
             request_save_on_cell_execute=save_each_cell,
-            # A kernel's own remarks on being shut down would stand among our lines.
-            extra_arguments=["--log-level=50"],
+            # A kernel's own remarks on being shut down would stand among our lines, and our cells in the user's history.
+            extra_arguments=["--log-level=50", "--HistoryManager.enabled=False"],
             # Asked politely, one kernel in ten takes 2.5 s to end; what it holds, guardians end and records keep.
             shutdown_kernel="immediate",
             **_kernel_options(),
@@ -131,12 +132,11 @@ def _kernel_options() -> dict[str, Any]:
 
     # Unix sockets instead of TCP ports: nobody else on the machine can talk to the kernel.
     config = Config(KernelManager={"transport": "ipc"})
-    if not kernel_socket():
+    if not kernel_source():
         return {"config": config}
-    from benchbook.measure.kernel_manager import ForkingKernelManager
+    from benchbook.measure.kernel_manager import WarmKernelManager
 
-    config.ForkingKernelManager.socket_path = kernel_socket()
-    return {"config": config, "kernel_manager_class": ForkingKernelManager}
+    return {"config": config, "kernel_manager_class": WarmKernelManager}
 
 
 def papermill() -> ModuleType:

@@ -1,0 +1,81 @@
+"""How a process of ours becomes a Jupyter kernel after it has imported what the notebook will; and one that does, once.
+
+    python -m benchbook.measure.kernel_process MODULE ...
+
+It imports the modules, and then reads from standard input, on one line, which kernel it is:
+
+    {"argv": ["python", "-m", "ipykernel_launcher", "-f", "..."], "env": {...}, "cwd": "/..."}
+
+It ends when the input does before that, and as a kernel when its parent is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+INLINE_BACKEND = "module://matplotlib_inline.backend_inline"  # what a kernel sets before anybody imports matplotlib
+_PARENT_PID = "JPY_PARENT_PID"
+_OF_JUPYTER = (_PARENT_PID, "JPY_INTERRUPT_EVENT")  # of the runner's own kernel, where it is run in a notebook
+
+
+def import_ahead(modules: Iterable[str]) -> None:
+    """Import what every kernel needs, and `modules`; but no debugger, which a kernel loads otherwise, used or not."""
+    os.environ["MPLBACKEND"] = INLINE_BACKEND
+    sys.modules["debugpy"] = None  # ipykernel takes this for an optional package that is not installed
+    try:
+        for module in ("ipykernel.kernelapp", "ipykernel.debugger"):
+            importlib.import_module(module)
+    finally:
+        del sys.modules["debugpy"]
+    for module in modules:
+        importlib.import_module(module)
+
+
+def take_on(order: Mapping[str, Any]) -> None:
+    """Take on the environment, folder and arguments of a new process, and random generators of its own."""
+    import random
+
+    import numpy
+
+    for name in set(os.environ) - set(order["env"]):
+        del os.environ[name]
+    os.environ.update(order["env"])
+    for name in _OF_JUPYTER:
+        os.environ.pop(name, None)
+    os.chdir(order["cwd"])
+    sys.argv = ["ipykernel_launcher", *order["argv"][order["argv"].index("-m") + 2 :]]
+    random.seed()
+    numpy.random.seed()
+
+
+def run_kernel() -> int:
+    """Be the kernel that `take_on` was told of; return the exit code when it has ended."""
+    from ipykernel import kernelapp
+
+    try:
+        kernelapp.launch_new_instance()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def main() -> int:
+    """Import, wait to be told, be a kernel; return the exit code."""
+    os.environ[_PARENT_PID] = str(os.getppid())  # by which a kernel notices that its parent is gone; read at the import
+    with contextlib.suppress(ImportError):  # the notebook's own import will tell
+        import_ahead(sys.argv[1:])
+    line = sys.stdin.readline()
+    if not line:
+        return 0  # nobody wants it any more
+    take_on(json.loads(line))
+    return run_kernel()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
