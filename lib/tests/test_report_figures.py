@@ -8,6 +8,7 @@ from benchbook.report.drawing import canvas, from_zero
 from benchbook.report.figures import floor_figure, latency_figure, throughput_figure, tradeoff_figure
 from benchbook.report.lines import MAX_LINES, serve_lines
 from benchbook.report.run import load_run
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from report_runs import LENGTHS, failed, judged, make_run
 
 FIGURES = (throughput_figure, latency_figure, tradeoff_figure, floor_figure)
@@ -128,6 +129,16 @@ def test_more_lines_than_can_be_told_apart_are_cut_to_the_highest_and_said_so(tm
     every_line, _ = serve_lines(run.table, limit=100)
     peaks = {line.key: line.points("output_throughput_tok_s")["mean"].max() for line in every_line}
     assert {line.key for line in run.lines} == set(sorted(peaks, key=peaks.get)[-MAX_LINES:])
+
+
+def test_the_axes_keep_their_height_however_many_lines_the_legend_names(tmp_path):
+    heights_in = []
+    for launches in (("eager",), tuple(f"launch{number}" for number in range(8))):
+        run = load_run(make_run(tmp_path / str(len(launches)), launches=launches, benchmarks=("serve",)))
+        figure, _ = latency_figure(run)
+        FigureCanvasAgg(figure).draw()
+        heights_in.append(figure.axes[0].bbox.height / figure.dpi)
+    assert heights_in[1] == pytest.approx(heights_in[0], rel=0.03)
 
 
 def test_a_further_axis_splits_a_line(tmp_path):

@@ -53,10 +53,14 @@ def kv_capacity_differs(records: Sequence[Record]) -> Iterator[Finding]:
     Weights are packed larger for one kernel than for another; where the load fits in any case, no number knows of it.
     """
     groups: dict[tuple[Any, ...], list[Record]] = {}
+    settings: dict[tuple[Any, ...], tuple[Any, ...]] = {}  # all hosts of a launch and kind are asked for the same
     for record in records:
         if kv_cache_tokens(record.host):
-            key = (record.host.get("kind"), record.host.get("model"), *_kv_settings(record.host))
-            groups.setdefault(key, []).append(record)
+            what = record.host.get("kind"), record.host.get("model")
+            asker = (record.identity.launch, *what)
+            if asker not in settings:
+                settings[asker] = (*what, *_kv_settings(record.host))
+            groups.setdefault(settings[asker], []).append(record)
     for group in groups.values():
         by_launch = {record.identity.launch: kv_cache_tokens(record.host) for record in group}
         if len(by_launch) < 2 or _are_near(list(by_launch.values()), KV_SLACK_LAUNCHES):

@@ -50,6 +50,7 @@ _DASHES: tuple[Any, ...] = (
 _REFERENCE_DASH = (0, (1, 2))
 _MAX_TICKS = 12
 _HEADROOM = 1.08
+_LEGEND_ROW_IN = 0.21  # at the legend's size of text
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,10 @@ def from_zero(axes: Axes) -> None:
 
 
 def legend_below(figure: Figure, lines: Sequence[Line], styles: Sequence[Style], extra: Sequence[Line2D] = ()) -> None:
-    """Put the legend under the axes, where it covers no point; verdicts are explained only where they occur."""
+    """Put the legend under the axes, where it covers no point; verdicts are explained only where they occur.
+
+    The figure grows by its rows, so that the axes keep their height.
+    """
     handles = [
         Line2D([], [], color=style.colour, linestyle=style.dash, marker=style.marker, markersize=6, label=line.label)
         for line, style in zip(lines, styles, strict=True)
@@ -197,4 +201,6 @@ def legend_below(figure: Figure, lines: Sequence[Line], styles: Sequence[Style],
     handles += extra
     widest = max(len(str(handle.get_label())) for handle in handles)
     columns = max(1, min(len(handles), 4, 96 // (widest + 8)))
+    rows = -(-len(handles) // columns)
+    figure.set_figheight(figure.get_figheight() + (rows - 1) * _LEGEND_ROW_IN)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2)
