@@ -23,9 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from benchbook.measure.comparison import execute_comparison
-from benchbook.records.store import Store
-from benchbook.report.html import render_report
 from synthetic import make_run
 
 SIZES = (100, 1_000, 10_000)
@@ -39,12 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
-    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
-    parser.add_argument("--run-dir", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.step:
-        _STEPS[options.step](options.run_dir)
-        return 0
     results = [measure(size) for size in options.sizes]
     print(json.dumps({"results": results, "limits": LIMITS}, indent=2) if options.json else report_text(results))
     return 0 if all(result[name] <= limit for result in results for name, limit in LIMITS.items()) else 1
@@ -66,9 +58,9 @@ def measure(num_records: int) -> dict[str, Any]:
 
 
 def run_step(step: str, run_dir: Path) -> dict[str, float]:
-    """Run one step in a fresh process; return its seconds, CPU seconds and peak memory (GiB), children included."""
+    """Run `benchbook STEP` on a run; return its seconds, CPU seconds and peak memory (GiB), children included."""
     started_s, cpu_before_s, peak_bytes = time.monotonic(), _children_cpu_s(), 0
-    argv = [sys.executable, __file__, "--step", step, "--run-dir", str(run_dir)]
+    argv = [sys.executable, "-m", "benchbook.cli", step, str(run_dir)]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
             peak_bytes = max(peak_bytes, _tree_bytes(process.pid))
@@ -100,19 +92,6 @@ def report_text(results: Sequence[dict[str, Any]]) -> str:
 
 def _growth_text(before: dict[str, Any], after: dict[str, Any]) -> str:
     return f"{math.log(after['seconds'] / before['seconds'], after['num_records'] / before['num_records']):.2f}"
-
-
-def _table(run_dir: Path) -> None:
-    from benchbook.report.table import render_table, tidy_table
-
-    print(render_table(tidy_table(Store(run_dir).records()), "csv"))
-
-
-def _report(run_dir: Path) -> None:
-    render_report(execute_comparison(run_dir), run_dir / "report.html")
-
-
-_STEPS = {"table": _table, "report": _report}
 
 
 def _children_cpu_s() -> float:

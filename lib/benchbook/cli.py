@@ -88,10 +88,13 @@ def run(
 
 @app.command()
 def report(run: RunName, results: ResultsDir = Path("results")) -> None:
-    """Build the report of RUN again from its records."""
-    from benchbook.records.store import Store
+    """Build the report of RUN again from its records: report.html, and table.csv beside it."""
+    from benchbook.measure.comparison import comparison_kernel
 
-    _make_report(Store.open(run, results).run_dir, _console())
+    with comparison_kernel():
+        from benchbook.records.store import Store
+
+        _make_report(Store.open(run, results).run_dir, _console())
 
 
 @app.command()

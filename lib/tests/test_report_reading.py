@@ -1,6 +1,5 @@
 """The sentences of a report: right numbers, rules that are said, contradictions that are named."""
 
-import pandas as pd
 import pytest
 from benchbook.report.answer import RANDOM_WEIGHTS, answer, caveats, slo_sentences, threats
 from benchbook.report.reading import latency_reading, stops_scaling_at, throughput_reading, tradeoff_reading
@@ -25,7 +24,7 @@ def scaled(record, key, factor):
     ],
 )
 def test_scaling_stops_where_every_further_doubling_adds_less_than_a_tenth(means, stop):
-    assert stops_scaling_at(pd.Series(means)) == stop
+    assert stops_scaling_at(means) == stop
 
 
 def test_the_answer_begins_with_the_peak_its_spread_and_its_concurrency(tmp_path):

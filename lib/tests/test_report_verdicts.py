@@ -126,4 +126,4 @@ def test_the_speed_of_one_user_comes_from_tpot_and_not_from_the_nominal_concurre
         return record.model_copy(update={"values": {**record.values, "median_tpot_ms": 5.0}})
 
     (line, *_) = load_run(make_run(tmp_path, change=change)).lines
-    assert set(line.points(USER_SPEED)["mean"]) == {200.0}
+    assert set(line.means(USER_SPEED).values()) == {200.0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from benchbook.errors import StoreError
@@ -11,12 +12,17 @@ from benchbook.measure.notebook import NOTEBOOKS, execute, load_ahead, notebooks
 _MODULES = ("benchbook.report.run", "benchbook.report.cells")  # what the notebook imports from
 
 
+def comparison_kernel() -> AbstractContextManager[None]:
+    """Inside, `execute_comparison` finds a kernel that has been importing since: for who has something else to do first."""
+    return kernel_ahead(_MODULES)
+
+
 def execute_comparison(run_dir: Path) -> Path:
     """Execute 06_compare on the run in `run_dir` and return the executed notebook; raise StoreError when it cannot.
 
     Its cells are saved together at the end: it measures nothing, and saving it after each takes a tenth of its time.
     """
-    with kernel_ahead(_MODULES):
+    with comparison_kernel():
         return _execute(run_dir)
 
 
@@ -24,8 +30,7 @@ def _execute(run_dir: Path) -> Path:
     output, failed = run_dir / "compare.ipynb", papermill().exceptions.PapermillExecutionError
     from nbclient.exceptions import DeadKernelError  # after Papermill, which we import in a way of our own
 
-    load_ahead()
-
+    load_ahead()  # what rendering takes
     try:
         execute(notebooks_dir() / NOTEBOOKS["compare"], output, {"run_dir": "."}, save_each_cell=False)
     except failed as error:

@@ -6,9 +6,9 @@ mark is a VALID repeat, a hollow one SUSPECT, a cross INVALID; a cross counts in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 import matplotlib
@@ -89,12 +89,12 @@ def styles_of(lines: Sequence[Line]) -> list[Style]:
 def draw_line(axes: Axes, line: Line, style: Style, key: str) -> None:
     """Draw the means of `key` with bars of one standard deviation, and a mark for every repeat, by concurrency."""
     points = line.points(key)
-    if not points.empty:
-        bars = None if points["std"].isna().all() else points["std"]
+    if points:
+        stdevs = [math.nan if spread.stdev is None else spread.stdev for spread in points.values()]
         axes.errorbar(
-            points.index,
-            points["mean"],
-            yerr=bars,
+            list(points),
+            [spread.mean for spread in points.values()],
+            yerr=None if all(map(math.isnan, stdevs)) else stdevs,
             color=style.colour,
             linestyle=style.dash,
             linewidth=1.6,
@@ -161,7 +161,7 @@ def concurrency_axis(axes: Axes, values: Iterable[int], label: str) -> None:
 
 def highest(limit: float) -> float:
     """Return the highest mark, 1 where there is none: a run in which every request failed has nothing to draw."""
-    return limit if isfinite(limit) and limit > 0 else 1.0
+    return limit if math.isfinite(limit) and limit > 0 else 1.0
 
 
 def from_zero(axes: Axes) -> None:

@@ -83,22 +83,20 @@ def latency_figure(run: Run) -> Figured | None:
 
 def tradeoff_figure(run: Run) -> Figured | None:
     """Draw output throughput of all users (tok/s) against the speed one user sees (tok/s, 1000 / median TPOT)."""
-    lines = [line for line in run.lines if not line.points(USER_SPEED).empty]
+    lines = [line for line in run.lines if _curve(line)]
     if not lines:
         return None
     figure, (axes,) = canvas(1, 1, height_in=4.8)
     styles = styles_of(lines)
-    means = [
-        line.points(USER_SPEED)["mean"].to_frame("x").assign(y=line.points(OUTPUT_THROUGHPUT)["mean"]) for line in lines
-    ]
-    label_all = sum(map(len, means)) <= _MAX_POINT_LABELS
-    for line, style, points in zip(lines, styles, means, strict=True):
-        axes.plot(points["x"], points["y"], color=style.colour, linestyle=style.dash, linewidth=1.6)
+    curves = [_curve(line) for line in lines]
+    label_all = sum(map(len, curves)) <= _MAX_POINT_LABELS
+    for line, style, curve in zip(lines, styles, curves, strict=True):
+        axes.plot(*zip(*curve.values()), color=style.colour, linestyle=style.dash, linewidth=1.6)
         draw_repeats(axes, line.repeats, USER_SPEED, OUTPUT_THROUGHPUT, style)
-        for concurrency, point in (points if label_all else points.iloc[[0, -1]]).iterrows():
+        for concurrency in curve if label_all else sorted({min(curve), max(curve)}):
             label = axes.annotate(
                 f"{concurrency}",
-                (point["x"], point["y"]),
+                curve[concurrency],
                 xytext=(7, 5),
                 textcoords="offset points",
                 fontsize=9,
@@ -167,6 +165,12 @@ def _doubt_text(run: Run, benchmark: str) -> str:
     return f" {len(doubted)} of {len(measured)} repeats of {benchmark} mode are SUSPECT ({', '.join(codes)})."
 
 
+def _curve(line: Line) -> dict[int, tuple[float, float]]:
+    """Return (speed of one user, output throughput) of a line by rising concurrency, where both are known."""
+    speeds, totals = line.means(USER_SPEED), line.means(OUTPUT_THROUGHPUT)
+    return {concurrency: (speeds[concurrency], totals[concurrency]) for concurrency in speeds if concurrency in totals}
+
+
 def _is_earned(lines: Sequence[Line], key: str) -> bool:
     """Return whether every repeat of `lines` has the samples that the percentile of `key` needs."""
     percentile = percentile_of(key)
@@ -184,7 +188,7 @@ def _caption(
     """Return the caption: axes with units, which direction is better, repeats a point, what was fixed."""
     metrics = [BY_KEY[key] for key in keys]
     what = ", ".join(metric.label for metric in metrics)
-    counts = sorted({int(count) for line in lines for count in line.points(keys[0])["count"]})
+    counts = sorted({spread.count for line in lines for spread in line.points(keys[0]).values()})
     repeats = "–".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "0"
     spread = bars if counts and counts[-1] > 1 else "spread unknown"
     sentences = [

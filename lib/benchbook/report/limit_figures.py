@@ -37,7 +37,7 @@ _FEW_DECADES = 100.0  # on an axis from 1 to less than this, one or two powers o
 def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
     """Draw the roofline with every serve case on it, and beside it the share of the ceiling by requests in flight."""
     served = [case for case in cases if case.record.benchmark == "serve"]
-    lines = [line for line in run.lines if not line.points(_SHARE).empty]
+    lines = [line for line in run.lines if line.points(_SHARE)]
     if not served or not lines:
         return None
     figure, (roof, shares) = canvas(1, 2, height_in=4.4)

@@ -5,12 +5,13 @@ Figures draw lines and readings speak of them, so both take them from here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import pandas as pd
 
-from benchbook.judge.spread import spread_of
+from benchbook.judge.spread import Spread, spread_of
 from benchbook.records.record import Outcome
 from benchbook.report.table import believed, workload_columns
 
@@ -29,26 +30,27 @@ class Line:
     launch: str
     lengths: tuple[int, int]  # input, output tokens
     repeats: pd.DataFrame  # rows of the tidy table, INVALID ones included
-    _points: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)  # figures and sentences share them
+    _points: dict[str, Mapping[int, Spread]] = field(default_factory=dict, repr=False)  # figures and sentences share them
 
     @property
     def key(self) -> tuple[str, tuple[int, int]]:
         """Return (launch, lengths): what an offline case must share to be compared with this line."""
         return self.launch, self.lengths
 
-    def points(self, key: str) -> pd.DataFrame:
-        """Return mean, std, count, min and max of `key` over the believed repeats, by concurrency (the index)."""
+    def points(self, key: str) -> Mapping[int, Spread]:
+        """Return the spread of `key` over the believed repeats that have it, by rising concurrency."""
         if key not in self._points:
             # By hand: for these few values, grouping and aggregating in pandas takes four times as long.
             values: dict[int, list[float]] = {}
             for concurrency, value in zip(self._believed[CONCURRENCY], self._believed[key].astype("float64")):
                 values.setdefault(int(concurrency), []).append(value)
             spreads = {concurrency: spread_of(values[concurrency]) for concurrency in sorted(values)}
-            known = {concurrency: spread for concurrency, spread in spreads.items() if spread}
-            rows = [(each.mean, each.stdev, each.count, each.minimum, each.maximum) for each in known.values()]
-            index = pd.Index(known, dtype="int64", name=CONCURRENCY)
-            self._points[key] = pd.DataFrame(rows, index, ["mean", "std", "count", "min", "max"], dtype="float64")
+            self._points[key] = {concurrency: spread for concurrency, spread in spreads.items() if spread}
         return self._points[key]
+
+    def means(self, key: str) -> dict[int, float]:
+        """Return the means of `points`, by rising concurrency."""
+        return {concurrency: spread.mean for concurrency, spread in self.points(key).items()}
 
     @cached_property
     def _believed(self) -> pd.DataFrame:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-
-import pandas as pd
+from collections.abc import Mapping, Sequence
 
 from benchbook.judge.spread import Spread, number_text, plus_minus_text, spread_text
 from benchbook.report.lines import OUTPUT_THROUGHPUT, USER_SPEED, Line
@@ -22,27 +20,16 @@ _E2EL = "mean_e2el_ms"
 
 def peak_of(line: Line) -> tuple[int, Spread] | None:
     """Return (requests in flight, output tok/s) where `line` is highest; None without a believed repeat."""
-    points = line.points(OUTPUT_THROUGHPUT)
-    if points.empty:
-        return None
-    concurrency = int(points["mean"].idxmax())
-    return concurrency, spread_at(points, concurrency)
+    return max(line.points(OUTPUT_THROUGHPUT).items(), key=lambda point: point[1].mean, default=None)
 
 
-def spread_at(points: pd.DataFrame, concurrency: int) -> Spread:
-    """Return the spread of one point of Line.points."""
-    row = points.loc[concurrency]
-    stdev = None if math.isnan(row["std"]) else float(row["std"])
-    return Spread(float(row["mean"]), stdev, int(row["count"]), float(row["min"]), float(row["max"]))
-
-
-def stops_scaling_at(means: pd.Series) -> int | None:
+def stops_scaling_at(means: Mapping[int, float]) -> int | None:
     """Return the concurrency from which on every doubling adds less than MIN_GAIN; None where it still rises."""
-    steps = list(itertools.pairwise(means.index))
+    steps = list(itertools.pairwise(means))
     slow = [_gain_per_doubling(means, low, high) < MIN_GAIN for low, high in steps]
     for index, (low, _) in enumerate(steps):
         if all(slow[index:]):
-            return int(low)
+            return low
     return None
 
 
@@ -60,7 +47,7 @@ def peak_sentence(line: Line) -> str:
 
 def scaling_sentence(line: Line) -> str:
     """Return where the line stops scaling, by the rule, or how much its last step still added; '' for one point."""
-    means = line.points(OUTPUT_THROUGHPUT)["mean"]
+    means = line.means(OUTPUT_THROUGHPUT)
     if len(means) < 2:
         return ""
     stop = stops_scaling_at(means)
@@ -80,7 +67,7 @@ def latency_sentence(line: Line, concurrency: int) -> str:
             ("the speed of one user", USER_SPEED, "tok/s"),
             ("mean E2EL", _E2EL, "ms"),
         )
-        if concurrency in line.points(key).index
+        if concurrency in line.points(key)
     ]
     return f"There, {_and(said)}." if said else ""
 
@@ -89,7 +76,7 @@ def throughput_reading(run: Run) -> list[str]:
     """Return one sentence a line: from where to where output throughput goes, and where it stops rising."""
     sentences = []
     for line in run.lines:
-        means = line.points(OUTPUT_THROUGHPUT)["mean"]
+        means = line.means(OUTPUT_THROUGHPUT)
         if len(means) < 2:
             sentences.append(peak_sentence(line))
             continue
@@ -104,16 +91,16 @@ def latency_reading(run: Run) -> list[str]:
     sentences = []
     for line in run.lines:
         named = (("median TTFT", "median_ttft_ms"), ("median TPOT", "median_tpot_ms"), ("p99 TTFT", "p99_ttft_ms"))
-        means = {name: line.points(key)["mean"] for name, key in named}
+        means = {name: line.means(key) for name, key in named}
         moves = [
             f"{name} goes {_from_to(values, 'ms')}"
             if len(values) > 1
-            else f"{name} is {number_text(values.iloc[0])} ms"
+            else f"{name} is {number_text(*values.values())} ms"
             for name, values in means.items()
-            if len(values)
+            if values
         ]
         if moves:
-            span = _span(next(values for values in means.values() if len(values)))
+            span = _span(next(filter(None, means.values())))
             sentences.append(f"{line.label}: {span}, {_and(moves)}.")
     return sentences
 
@@ -122,10 +109,10 @@ def tradeoff_reading(run: Run) -> list[str]:
     """Return one sentence a line: what one user loses and all users gain from the first to the last concurrency."""
     sentences = []
     for line in run.lines:
-        speeds, totals = line.points(USER_SPEED)["mean"], line.points(OUTPUT_THROUGHPUT)["mean"]
+        speeds, totals = line.means(USER_SPEED), line.means(OUTPUT_THROUGHPUT)
         if len(speeds) < 2:
             continue
-        low, high = int(speeds.index[0]), int(speeds.index[-1])
+        low, high = min(speeds), max(speeds)
         sentences.append(
             f"{line.label}: with {in_flight(low)} a user sees {number_text(speeds[low])} tok/s; with {high}, "
             f"{number_text(speeds[high])} tok/s, {speeds[high] / speeds[low]:.0%} of that, while all users get "
@@ -143,33 +130,33 @@ def _where(line: Line) -> str:
     return line.label if line.label.startswith(f"{line.launch},") else f"{line.launch}, {line.label}"
 
 
-def _gain_per_doubling(means: pd.Series, low: int, high: int) -> float:
+def _gain_per_doubling(means: Mapping[int, float], low: int, high: int) -> float:
     if means[low] <= 0:
         return math.inf
-    return float((means[high] / means[low]) ** (1 / math.log2(high / low)) - 1)
+    return (means[high] / means[low]) ** (1 / math.log2(high / low)) - 1
 
 
 def _mean_at(line: Line, key: str, concurrency: int) -> str:
-    spread = spread_at(line.points(key), concurrency)
+    spread = line.points(key)[concurrency]
     return plus_minus_text(spread.mean, spread.stdev)
 
 
-def _span(means: pd.Series) -> str:
+def _span(means: Mapping[int, float]) -> str:
     """Return 'between 1 and 8 requests in flight', or 'with 8 requests in flight' for a single point."""
-    low, high = int(means.index[0]), int(means.index[-1])
+    low, high = min(means), max(means)
     return f"with {in_flight(low)}" if low == high else f"between {low} and {in_flight(high)}"
 
 
-def _from_to(means: pd.Series, unit: str) -> str:
+def _from_to(means: Mapping[int, float], unit: str) -> str:
     """Return 'from 12.3 to 31.2 ms (2.5 times)'."""
-    first, last = means.iloc[0], means.iloc[-1]
+    first, last = means[min(means)], means[max(means)]
     return f"from {number_text(first)} to {number_text(last)} {unit} ({_times(last, first)})"
 
 
-def _last_step(means: pd.Series) -> str:
+def _last_step(means: Mapping[int, float]) -> str:
     """Return how much the last step of a line that still scales added."""
-    last, before = int(means.index[-1]), int(means.index[-2])
-    added = f"{means.iloc[-1] / means.iloc[-2] - 1:.0%}" if means.iloc[-2] > 0 else "everything"
+    before, last = sorted(means)[-2:]
+    added = f"{means[last] / means[before] - 1:.0%}" if means[before] > 0 else "everything"
     return f"It still scales at {last}, the most tried: the step from {before} added {added}"
 
 

@@ -23,10 +23,10 @@ def floor_reading(run: Run) -> list[str]:
     batches = run.batch_latencies
     sentences = []
     for line in run.lines:
-        floor, served = batches.get(line.key, {}).get(1), line.points("mean_e2el_ms")["mean"]
-        if floor is None or served.empty:
+        floor, served = batches.get(line.key, {}).get(1), line.means("mean_e2el_ms")
+        if floor is None or not served:
             continue
-        lowest = int(served.idxmin())
+        lowest = min(served, key=served.__getitem__)
         if evidence := _doubt(run, line, "floor_above_load"):
             sentences.append(
                 f"Contradiction. {line.label}: {evidence}. A floor cannot lie above: the two were not measured under "
