@@ -157,3 +157,13 @@ def test_the_figure_of_a_serving_case_ends_each_bar_at_the_last_token_also_where
         figure, _ = case_figures.FIGURES["serve"](SimpleNamespace(workload=workload), {**raw, **kept})
         ends.append([bar.get_x() + bar.get_width() for bar in figure.axes[0].patches[2:]])
     assert ends == [pytest.approx([0.4, 1.3]), pytest.approx([0.4, 1.3])]
+
+
+def test_every_iteration_of_a_latency_case_lies_inside_its_figure():
+    workload = {"num_iters_warmup": 3, "batch_size": 1, "input_len_tokens": 8, "output_len_tokens": 3}
+    raw = {"latencies": [0.200, 0.205, 0.219], "percentiles": {"50": 0.205}}
+    figure, _ = case_figures.FIGURES["latency"](SimpleNamespace(workload=workload), raw)
+    FigureCanvasAgg(figure).draw()
+    marks = figure.axes[0].lines[0]
+    tops = figure.axes[0].transData.transform(marks.get_xydata())[:, 1] + marks.get_markersize() / 2 * figure.dpi / 72
+    assert tops.max() < figure.axes[0].bbox.y1

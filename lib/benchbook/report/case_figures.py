@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchbook.records.metrics import request_latencies_s
 from benchbook.records.record import Record
+from benchbook.report.drawing import canvas, from_zero
 
 Raw = Mapping[str, Any]
 
@@ -23,7 +23,7 @@ def _serve(record: Record, raw: Raw) -> tuple[Figure, str]:
     ends = request_latencies_s(raw)
     order = sorted(range(len(starts)), key=starts.__getitem__)[:_MAX_BARS]
     zero = min(starts, default=0.0)
-    figure, axes = _canvas(max(2.6, min(6.0, 0.05 * len(order) + 1.6)))
+    figure, (axes,) = canvas(1, 1, height_in=max(2.6, min(6.0, 0.05 * len(order) + 1.6)))
     left = [starts[index] - zero for index in order]
     waits = [ttfts[index] for index in order]
     axes.barh(
@@ -60,10 +60,10 @@ def _serve(record: Record, raw: Raw) -> tuple[Figure, str]:
 def _latency(record: Record, raw: Raw) -> tuple[Figure, str]:
     """Draw the latency of each iteration in order, with the median as a level."""
     latencies = raw["latencies"]
-    figure, axes = _canvas(3.4)
+    figure, (axes,) = canvas(1, 1, height_in=3.4)
     axes.plot(range(1, len(latencies) + 1), latencies, marker="o", linestyle="none", color=_WAIT, label="one iteration")
     axes.axhline(raw["percentiles"]["50"], color="0.35", linestyle=":", label="median")
-    axes.set_ylim(bottom=0)
+    from_zero(axes)
     axes.set_xlabel("Iteration")
     axes.set_ylabel("Batch latency (s)")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
@@ -79,23 +79,19 @@ def _throughput(record: Record, raw: Raw) -> tuple[Figure, str]:
     values, workload = record.values, record.workload
     output, total = values["output_throughput_tok_s"], values["total_throughput_tok_s"]
     bars = {"output": output, "input": total - output, "total": total}
-    figure, axes = _canvas(2.6)
+    figure, (axes,) = canvas(1, 1, height_in=2.6)
     drawn = axes.barh(
         list(bars), list(bars.values()), color=[_WAIT, "0.75", _STREAM], hatch=["", "////", ""], edgecolor="white"
     )
     axes.bar_label(drawn, fmt=" {:,.1f}")
     axes.margins(x=0.15)
+    axes.grid(axis="y", visible=False)  # it would strike out the labels
     axes.invert_yaxis()
     axes.set_xlabel("Tokens per second")
     return figure, (
         f"Throughput (tok/s, higher is better) of {workload['num_prompts']} prompts given at once; "
         f"{workload['input_len_tokens']} tokens in, {workload['output_len_tokens']} out."
     )
-
-
-def _canvas(height_in: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(8, height_in), layout="constrained")
-    return figure, figure.subplots()
 
 
 FIGURES: dict[str, Callable[[Record, Raw], tuple[Figure, str]]] = {
