@@ -91,8 +91,8 @@ def timeline_of(run: Run) -> tuple[Figure, str, str] | None:
 
 def _point(case: LimitedCase) -> tuple[float, float] | None:
     """Return FLOP per byte and attained FLOP/s of a case, over the whole of its measurement."""
-    rate, request = case.means[f"{OUTPUT_THROUGHPUT}_mean"], case.limits.request
-    if not rate > 0:
+    rate, request = case.record.values.get(OUTPUT_THROUGHPUT), case.limits.request
+    if not rate:
         return None
     return request.flops / request.bytes, rate / case.limits.output_len_tokens * request.flops
 

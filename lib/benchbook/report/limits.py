@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchbook.judge.binding import Binding, binding_of, limit_values
@@ -21,7 +21,7 @@ from benchbook.report.lines import LENGTHS, lengths_text
 from benchbook.report.markup import Html, element, join, table
 from benchbook.report.results import MAX_ROWS, cut_note
 from benchbook.report.run import Run
-from benchbook.report.table import METRIC_KEYS
+from benchbook.report.table import NUMBER_KEYS
 
 MAX_SENTENCES = 6
 _ENERGY = "energy_j_per_output_token"
@@ -29,17 +29,20 @@ _ENERGY = "energy_j_per_output_token"
 
 @dataclass(frozen=True)
 class LimitedCase:
-    """One case with its limits, and its means over the believed repeats (of the case table)."""
+    """One case with its limits."""
 
-    record: Record  # the first believed repeat, its values replaced by the means of all
+    record: Record  # the first believed repeat, its values replaced by all means over the believed ones (case table)
     limits: Limits
     binding: Binding | None
-    means: Mapping[str, float]  # by `<key>_mean`
 
 
 def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
     """Return the cases whose limits are known, those of one launch and lengths together, and why others have none."""
-    rows = run.cases.set_index("case_id").filter(like="_mean").to_dict("index")
+    means = run.cases[[f"{key}_mean" for key in NUMBER_KEYS]].to_numpy().tolist()
+    values_of = {
+        case_id: {key: mean for key, mean in zip(NUMBER_KEYS, row) if not math.isnan(mean)}
+        for case_id, row in zip(run.cases["case_id"], means, strict=True)
+    }
     found: list[LimitedCase] = []
     seen: set[str] = set()
     reasons: dict[str, None] = {}
@@ -55,17 +58,15 @@ def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
         except NoLimitError as error:
             reasons[f"{record.identity.launch}, {record.benchmark}: no limit, for {error}."] = None
             continue
-        means = rows[case_id]
-        mean_values = {key: means[f"{key}_mean"] for key in METRIC_KEYS if not math.isnan(means[f"{key}_mean"])}
-        record = record.model_copy(update={"values": mean_values})
-        found.append(LimitedCase(record, limits, binding_of(record, limits), means))
+        record = record.model_copy(update={"values": values_of[case_id]})
+        found.append(LimitedCase(record, limits, binding_of(record, limits)))
     return [case for group in _groups(found) for case in group], list(reasons)
 
 
 def limits_html(cases: Sequence[LimitedCase]) -> Html:
     """Return one table a benchmark: floor or ceiling, what was measured, the share reached, what binds."""
     several_launches = len({case.record.identity.launch for case in cases}) > 1
-    has_energy = any(case.means[f"{_ENERGY}_mean"] > 0 for case in cases)
+    has_energy = any(case.record.values.get(_ENERGY) for case in cases)
     parts = []
     for benchmark, (title, headings, cells) in _TABLES.items():
         chosen = [case for case in cases if case.record.benchmark == benchmark]
@@ -132,7 +133,7 @@ def _who(case: LimitedCase, several_launches: bool) -> list[str]:
 
 
 def _ending(case: LimitedCase, has_energy: bool) -> list[str | None]:
-    energy = [number_text(case.means[f"{_ENERGY}_mean"])] if has_energy else []
+    energy = [number_text(case.record.values.get(_ENERGY))] if has_energy else []
     return [*energy, case.binding.name if case.binding else None]
 
 
@@ -141,13 +142,13 @@ def _pair(first: float | None, second: float | None) -> str:
 
 
 def _serve_cells(case: LimitedCase) -> list[str | int]:
-    step, means, shares = case.limits.step, case.means, limit_values(case.record)
+    step, values, shares = case.limits.step, case.record.values, limit_values(case.record)
     return [
         case.record.workload["max_concurrency"],
         f"{amount_text(step.bytes)}B" if step else "–",
-        _pair(step.floor_s * 1000 if step else None, means["median_tpot_ms_mean"]),
+        _pair(step.floor_s * 1000 if step else None, values.get("median_tpot_ms")),
         percent_text(shares["tpot_share_of_limit"]),
-        _pair(case.limits.prefill.floor_s * 1000, means["median_ttft_ms_mean"]),
+        _pair(case.limits.prefill.floor_s * 1000, values.get("median_ttft_ms")),
         percent_text(shares["ttft_share_of_limit"]),
         *_throughput_part(case),
     ]
@@ -156,7 +157,7 @@ def _serve_cells(case: LimitedCase) -> list[str | int]:
 def _latency_cells(case: LimitedCase) -> list[str | int]:
     return [
         case.record.workload["batch_size"],
-        _pair(case.limits.batch_floor_s, case.means["avg_batch_latency_s_mean"]),
+        _pair(case.limits.batch_floor_s, case.record.values.get("avg_batch_latency_s")),
         percent_text(limit_values(case.record)["batch_latency_share_of_limit"]),
     ]
 
@@ -167,7 +168,7 @@ def _throughput_cells(case: LimitedCase) -> list[str | int]:
 
 def _throughput_part(case: LimitedCase) -> list[str]:
     return [
-        _pair(case.limits.ceiling_tok_s, case.means["output_throughput_tok_s_mean"]),
+        _pair(case.limits.ceiling_tok_s, case.record.values.get("output_throughput_tok_s")),
         percent_text(limit_values(case.record)["output_throughput_share_of_limit"]),
     ]
 
