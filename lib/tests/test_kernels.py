@@ -44,7 +44,7 @@ def run(folder, *sources, env=None, **parameters):
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": spec}), folder / "in.ipynb")
     execute(folder / "in.ipynb", folder / "out.ipynb", parameters, env=env)
     done = nbformat.read(folder / "out.ipynb", 4).cells[-len(sources) :]
-    return [output.data["text/plain"] for cell in done for output in cell.outputs]
+    return [output.data["text/plain"] for cell in done for output in cell.outputs if "data" in output]
 
 
 def children_of(worker):
@@ -221,3 +221,11 @@ def test_where_kernels_are_forked_none_is_started_ahead(tmp_path):
     with warm_kernels(tmp_path), kernel_ahead([]):
         assert isinstance(kernel_source(), partial)
     assert kernel_source() is None
+
+
+def test_output_reaches_its_own_cell_and_none_is_lost(tmp_path, warm):
+    sources = [f"print('first {number}'); print('then {number}', flush=True); {number}" for number in range(20)]
+    assert run(tmp_path, *sources) == [str(number) for number in range(20)]
+    cells = nbformat.read(tmp_path / "out.ipynb", 4).cells[-20:]
+    printed = ["".join(output.text for output in cell.outputs if output.output_type == "stream") for cell in cells]
+    assert printed == [f"first {number}\nthen {number}\n" for number in range(20)]

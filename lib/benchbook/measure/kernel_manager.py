@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from subprocess import TimeoutExpired
 from typing import Any
 
-from jupyter_client import AsyncKernelManager
+from jupyter_client import AsyncKernelClient, AsyncKernelManager
+from jupyter_client.channels import AsyncZMQSocketChannel
+from traitlets import Type
 
 from benchbook.measure.kernels import kernel_source
+
+KILL_LIMIT_S = 0.5  # Jupyter waits on after it
+SILENCE_S = 0.02
+
+
+class _OutputChannel(AsyncZMQSocketChannel):
+    """Where a kernel's output comes from. Before the first cell Jupyter listens until it was silent for 0.2 s."""
+
+    async def get_msg(self, timeout: float | None = None) -> dict[str, Any]:
+        # What comes later is not lost: nbclient tells by its parent what belongs to a cell.
+        return await super().get_msg(timeout if timeout is None else min(timeout, SILENCE_S))
+
+
+class _KernelClient(AsyncKernelClient):
+    iopub_channel_class = Type(_OutputChannel)
 
 
 class WarmKernelManager(AsyncKernelManager):
     """Takes a kernel from where they come from now; where that has none, starts one anew as Jupyter does."""
+
+    client_factory = Type(_KernelClient)
 
     async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
         # Jupyter's own place to "launch kernel subprocesses differently"; its provisioner then signals and polls it.
@@ -23,3 +44,11 @@ class WarmKernelManager(AsyncKernelManager):
         provisioner.process, provisioner.pid, provisioner.pgid = process, process.pid, process.pid
         self._reconcile_connection_info(provisioner.connection_info)
         return None
+
+    async def _async_kill_kernel(self, restart: bool = False) -> None:
+        # Jupyter looks every tenth of a second whether a killed kernel is gone; small ones are within a hundredth.
+        if self.has_kernel:
+            await self.provisioner.kill(restart)
+            with suppress(TimeoutExpired, TimeoutError):
+                self.provisioner.process.wait(KILL_LIMIT_S)
+        await super()._async_kill_kernel(restart)

@@ -108,8 +108,8 @@ def execute(
             cwd=str(output.parent),
             execution_timeout=limit_s,
             request_save_on_cell_execute=save_each_cell,
-            # A kernel's own remarks on being shut down would stand among our lines, and our cells in the user's history.
-            extra_arguments=["--log-level=50", "--HistoryManager.enabled=False"],
+            # A kernel's own remarks on being shut down would stand among our lines.
+            extra_arguments=["--log-level=50"],
             # Asked politely, one kernel in ten takes 2.5 s to end; what it holds, guardians end and records keep.
             shutdown_kernel="immediate",
             **_kernel_options(),
