@@ -14,7 +14,7 @@ from traitlets import Type
 from benchbook.measure.kernels import kernel_source
 
 KILL_LIMIT_S = 0.5  # Jupyter waits on after it
-SILENCE_S = 0.02
+SILENCE_S = 0.02  # of its output, after which a kernel that has answered is ready
 
 
 class _OutputChannel(AsyncZMQSocketChannel):
