@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -111,15 +110,19 @@ def test_no_kernel_is_left_when_its_notebook_is_done(tmp_path, warm):
     assert processes.wait_gone(lambda: children_of(warm), END_LIMIT_S)
 
 
-def kernel(worker, tmp_path):
+def kernel_argv(tmp_path):
+    """Write a connection file and return the command of its kernel."""
     connection_file = tmp_path / "connection.json"
     connection = {"transport": "ipc", "ip": str(tmp_path / "ipc"), "key": "k", "signature_scheme": "hmac-sha256"}
     ports = {
         f"{name}_port": number for number, name in enumerate(("shell", "iopub", "stdin", "control", "hb"), start=1)
     }
     connection_file.write_text(json.dumps({**connection, **ports}))
-    argv = ["python", "-m", "ipykernel_launcher", "-f", str(connection_file)]
-    return ForkedKernel(worker.socket_path, argv, dict(os.environ), str(tmp_path))
+    return ["python", "-m", "ipykernel_launcher", "-f", str(connection_file)]
+
+
+def kernel(worker, tmp_path):
+    return ForkedKernel(worker.socket_path, kernel_argv(tmp_path), dict(os.environ), str(tmp_path))
 
 
 def test_a_kernel_ends_with_the_connection_of_who_asked_for_it(tmp_path, worker):
@@ -203,18 +206,27 @@ def test_a_kernel_started_ahead_that_nobody_wants_ends_by_itself():
     assert kernel.wait(END_LIMIT_S) == 0
 
 
-def test_a_kernel_started_ahead_notices_that_its_parent_was_killed(tmp_path):
+@pytest.fixture
+def adopting():
+    """Let orphans become children of this process, as they become those of `systemd --user`, and not of process 1."""
+    processes.prctl(processes.PR_SET_CHILD_SUBREAPER, 1)
+    yield
+    processes.prctl(processes.PR_SET_CHILD_SUBREAPER, 0)
+
+
+@pytest.mark.parametrize("age_s", [0.0, 3.0])  # while it imports, and as a kernel
+def test_a_kernel_started_ahead_ends_when_its_parent_was_killed(tmp_path, adopting, age_s):
     script = (
-        "import sys; sys.path.insert(0, 'lib/tests'); from pathlib import Path; from test_kernels import kernel_ahead, run\n"
-        f"with kernel_ahead([]): run(Path({str(tmp_path)!r}), \"import os, time; "
-        "open('pid', 'w').write(f'{os.getpid()} '); time.sleep(600)\")"
+        "import os, time; from benchbook.measure.kernels import AheadKernel\n"
+        f"kernel = AheadKernel([]).become({kernel_argv(tmp_path)!r}, dict(os.environ), {str(tmp_path)!r})\n"
+        "print(kernel.pid, flush=True); time.sleep(600)"
     )
-    parent = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[2])
-    told = tmp_path / "pid"
-    assert processes.wait_gone(lambda: [] if told.exists() and told.read_text() else [1], END_LIMIT_S)
-    parent.kill()
-    parent.wait()
-    assert processes.wait_gone(lambda: [pid for pid in [int(told.read_text())] if processes.read_stat(pid)], END_LIMIT_S)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        pid = int(parent.stdout.readline())
+        time.sleep(age_s)
+        assert processes.read_stat(pid).parent_pid == parent.pid
+        parent.kill()
+    assert processes.wait_gone(lambda: [pid] if os.waitpid(pid, os.WNOHANG) == (0, 0) else [], END_LIMIT_S)
 
 
 def test_where_kernels_are_forked_none_is_started_ahead(tmp_path):

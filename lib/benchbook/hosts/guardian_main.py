@@ -7,7 +7,6 @@ its own and imports the standard library only, to start fast.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import selectors
@@ -21,14 +20,13 @@ from benchbook.hosts import processes, registry
 
 TERM_GRACE_S = 6.0  # vLLM needs about two seconds to end its engine in order
 STRAGGLER_GRACE_S = 1.0  # for what the host left behind
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def main() -> None:
     """Guard one host, described by the first line of the socket on standard input, until host and tree are gone."""
     link = socket.socket(fileno=0)
     wakeup = _catch_signals()
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    processes.prctl(processes.PR_SET_CHILD_SUBREAPER, 1)
     first_line = link.makefile("r").readline()
     if first_line:  # else the owner was gone before it had said anything
         Guardian(link, wakeup, json.loads(first_line)).run()
@@ -76,7 +74,7 @@ class Guardian:
                 entry.argv, env=self._order["env"], cwd=self._order["cwd"], start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 # Should we be killed outright, the host at least gets a TERM; the sweep finds what ignores it.
-                preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
+                preexec_fn=lambda: processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGTERM),
             )  # fmt: skip
 
     def _wait_for_an_ending(self) -> None:
@@ -139,11 +137,6 @@ def _catch_signals() -> socket.socket:
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(signum, lambda *_: None)
     return receiver
-
-
-def _prctl(option: int, value: int) -> None:
-    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ MARKER = "BENCHBOOK_HOST_ID"
 END_POLL_S = 0.02
 KILL_LIMIT_S = 10.0  # after SIGKILL only an uninterruptible process stays; we do not wait for a driver for ever
 PROC = Path("/proc")
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # the signal at the parent's death; whether orphans become ours
 
 
 @dataclass(frozen=True)
@@ -131,3 +132,11 @@ def end_all(find: Callable[[], list[int]], grace_s: float) -> list[int]:
         ended.update(dict.fromkeys(left, signum))
         time.sleep(END_POLL_S if left else 0)
     return list(ended)
+
+
+def prctl(option: int, value: int) -> None:
+    """Set one of this process's PR_SET_... options; raise OSError where the kernel refuses."""
+    import ctypes  # late: few who look at the process table need it
+
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")

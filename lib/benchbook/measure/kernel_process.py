@@ -6,7 +6,7 @@ It imports the modules, and then reads from standard input, on one line, which k
 
     {"argv": ["python", "-m", "ipykernel_launcher", "-f", "..."], "env": {...}, "cwd": "/..."}
 
-It ends when the input does before that, and as a kernel when its parent is gone.
+It ends with its parent, whether it is a kernel yet or not.
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-INLINE_BACKEND = "module://matplotlib_inline.backend_inline"  # what a kernel sets before anybody imports matplotlib
-_PARENT_PID = "JPY_PARENT_PID"
-_OF_JUPYTER = (_PARENT_PID, "JPY_INTERRUPT_EVENT")  # of the runner's own kernel, where it is run in a notebook
+from benchbook.hosts import processes
+
+_INLINE_BACKEND = "module://matplotlib_inline.backend_inline"  # what a kernel sets before anybody imports matplotlib
+_OF_JUPYTER = ("JPY_PARENT_PID", "JPY_INTERRUPT_EVENT")  # of the runner's own kernel, where it is run in a notebook
 
 
 def import_ahead(modules: Iterable[str]) -> None:
     """Import what every kernel needs, and `modules`; but no debugger, which a kernel loads otherwise, used or not."""
-    os.environ["MPLBACKEND"] = INLINE_BACKEND
+    os.environ["MPLBACKEND"] = _INLINE_BACKEND
     sys.modules["debugpy"] = None  # ipykernel takes this for an optional package that is not installed
     try:
         for module in ("ipykernel.kernelapp", "ipykernel.debugger"):
@@ -67,7 +69,8 @@ def run_kernel() -> int:
 
 def main() -> int:
     """Import, wait to be told, be a kernel; return the exit code."""
-    os.environ[_PARENT_PID] = str(os.getppid())  # by which a kernel notices that its parent is gone; read at the import
+    # Not Jupyter's own watch for a parent: it begins seconds later, and finds no orphan that a subreaper has adopted.
+    processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL)
     with contextlib.suppress(ImportError):  # the notebook's own import will tell
         import_ahead(sys.argv[1:])
     line = sys.stdin.readline()

@@ -83,14 +83,14 @@ def latency_figure(run: Run) -> Figured | None:
 
 def tradeoff_figure(run: Run) -> Figured | None:
     """Draw output throughput of all users (tok/s) against the speed one user sees (tok/s, 1000 / median TPOT)."""
-    lines = [line for line in run.lines if _curve(line)]
-    if not lines:
+    curves = {line: curve for line in run.lines if (curve := _curve(line))}
+    if not curves:
         return None
     figure, (axes,) = canvas(1, 1, height_in=4.8)
+    lines = list(curves)
     styles = styles_of(lines)
-    curves = [_curve(line) for line in lines]
-    label_all = sum(map(len, curves)) <= _MAX_POINT_LABELS
-    for line, style, curve in zip(lines, styles, curves, strict=True):
+    label_all = sum(map(len, curves.values())) <= _MAX_POINT_LABELS
+    for (line, curve), style in zip(curves.items(), styles, strict=True):
         axes.plot(*zip(*curve.values()), color=style.colour, linestyle=style.dash, linewidth=1.6)
         draw_repeats(axes, line.repeats, USER_SPEED, OUTPUT_THROUGHPUT, style)
         for concurrency in curve if label_all else sorted({min(curve), max(curve)}):
