@@ -29,15 +29,16 @@ class ConsoleProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._total = self._done = self._failed = self._already_done = 0
+        self._what = "starting"
+        self._what_since_s = self._started_s = time.monotonic()
+        self._eta_s = 0.0
+        # Last: Live draws while it is made, from what stands above.
         self._live = (
             Live(get_renderable=self._display, console=console, refresh_per_second=2, transient=True)
             if console.is_terminal
             else None
         )
-        self._total = self._done = self._failed = self._already_done = 0
-        self._what = "starting"
-        self._what_since_s = self._started_s = time.monotonic()
-        self._eta_s = 0.0
 
     def begin(self, total: int, already_done: int, eta_s: float) -> None:
         """Tell how many repeats there are, how many of them are measured already, and how long the rest may take."""
