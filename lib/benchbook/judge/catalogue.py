@@ -210,7 +210,7 @@ CODES = (
         "machine_busy",
         "suspect",
         "processes that are not part of the measurement used the processors meanwhile",
-        "stop them, or measure at another time",
+        "end other processes, or measure at another time",
         "20 % of all processors: the usual small services stay below 5 %",
     ),
     Code(

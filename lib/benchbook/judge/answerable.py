@@ -1,0 +1,45 @@
+"""Can a run answer its question at all? One rule, which the answer box, the summary and the exit code share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchbook.judge.catalogue import BY_CODE
+from benchbook.records.record import Record, Verdict
+
+# An answer rests on the first of these benchmarks that the run has measured.
+_RESTS_ON = ("serve", "throughput", "latency", "first_request")
+
+
+@dataclass(frozen=True)
+class NoAnswer:
+    """Why a run cannot answer: what of its evidence is not VALID, and what to do first."""
+
+    evidence: str  # '13 of 16 serve repeats are not VALID (machine_busy 9, repeats_disagree 7)'
+    remedy: str  # 'Against machine_busy: end other processes …', of the reason that is said most often
+
+    def __str__(self) -> str:
+        return f"This run cannot answer: {self.evidence}. {self.remedy}."
+
+
+def why_no_answer(records: Sequence[Record]) -> NoAnswer | None:
+    """Return why `records`, judged together, cannot answer their experiment's question; None when they can.
+
+    They cannot when more than half of the measured repeats that an answer rests on are SUSPECT or INVALID: of a mean
+    over them nobody knows what it is the mean of. Records that hold no measurement do not count here.
+    """
+    measured = [record for record in records if record.is_measured]
+    benchmark = next((name for name in _RESTS_ON if any(record.benchmark == name for record in measured)), None)
+    evidence = [record for record in measured if record.benchmark == benchmark]
+    doubted = [record for record in evidence if record.verdict is not Verdict.VALID]
+    if 2 * len(doubted) <= len(evidence):
+        return None
+    codes = Counter(why.code for record in doubted for why in record.reasons if why.severity != "note")
+    said = ", ".join(f"{code} {number}" for code, number in codes.most_common())
+    worst = codes.most_common(1)[0][0]
+    return NoAnswer(
+        evidence=f"{len(doubted)} of {len(evidence)} {benchmark} repeats are not VALID ({said})",
+        remedy=f"Against {worst}: {BY_CODE[worst].remedy}",
+    )
