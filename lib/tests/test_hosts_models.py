@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from benchbook.errors import ExperimentError, HostStartError
 from benchbook.hosts import models
-from benchbook.hosts.models import content_sha256, has_random_weights, resolve_model
+from benchbook.hosts.models import content_sha256, has_random_weights, resolve_model, tokenizer_sha256
 
 
 @pytest.fixture
@@ -125,3 +125,19 @@ def test_a_hub_model_needs_a_download_until_all_its_weights_are_in_the_cache(
     files = resolve_model("Qwen/Qwen3-0.6B")
     assert not files.needs_download
     assert files.content_sha256 == content_sha256(snapshot)
+
+
+def test_a_tokenizer_is_known_by_its_files_wherever_they_lie(tmp_path: Path) -> None:
+    for name, weights in (("base", "16 bits"), ("quantized", "4 bits")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tokenizer.json").write_text("{}")
+        (tmp_path / name / "model.safetensors").write_text(weights)
+    base, quantized = (tokenizer_sha256(str(tmp_path / name)) for name in ("base", "quantized"))
+    assert base == quantized is not None
+    (tmp_path / "quantized" / "merges.txt").write_text("w 0")
+    assert tokenizer_sha256(str(tmp_path / "quantized")) != base
+
+
+@pytest.mark.parametrize("path", ["/models/of/another/machine", "nobody/nothing", "a-name-served"])
+def test_a_tokenizer_that_is_not_on_this_machine_has_no_hash(path: str) -> None:
+    assert tokenizer_sha256(path) is None

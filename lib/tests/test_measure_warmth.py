@@ -121,6 +121,21 @@ def test_only_a_server_on_this_machine_is_asked_to_empty_its_cache():
         AttachedServer("http://192.0.2.1:8000", "model", None).reset_prefix_cache()
 
 
+def test_a_model_and_its_copy_elsewhere_are_sent_the_same_prompts_and_another_tokenizer_is_not(
+    tmp_path, measure, state_dir
+):
+    sets = []
+    for name, words in (("base", "w0 w1"), ("copy", "w0 w1"), ("other", "w0 w2")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "tokenizer.json").write_text(words)
+        env = fake_vllm.scripted()
+        with VllmServer(str(folder), env=env, program=fake_vllm.PROGRAM, log_dir=tmp_path / f"{name}-log") as server:
+            sets.append(measure(server, seed=1).request_set_sha256)
+    assert sets[0] == sets[1] != sets[2]
+
+
 class Engine:
     """A worker at a socket that answers a job as it is told, and writes what the benchmark would have written."""
 

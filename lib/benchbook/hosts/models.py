@@ -21,6 +21,16 @@ from benchbook.hosts.caches import cache_dir
 TINY = "tiny"
 TINY_RECIPE = "tiny-1"  # the folder's name: raise the number when tiny_model.py changes what it writes
 BUILD_LIMIT_S = 300.0
+# What turns text into tokens and back, in the forms that transformers knows.
+_TOKENIZER_FILES = (
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "*.model",
+    "*.tiktoken",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 SMALL_FILE_BYTES = 4 << 20  # up to this size a file's bytes are hashed, above it its name and size
 
 
@@ -77,6 +87,21 @@ def content_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def tokenizer_sha256(path: str) -> str | None:
+    """Return a hash over the tokenizer's files in a folder or in the hub's cache; None where there are none here.
+
+    Equal for copies of one tokenizer in two folders, whatever weights lie beside it.
+    """
+    folder = Path(path) if Path(path).is_dir() else _hub_folder(path, "tokenizer_config.json", None)
+    files = sorted({file for pattern in _TOKENIZER_FILES for file in folder.glob(pattern)}) if folder else []
+    if not files:
+        return None
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
 def build_tiny() -> Path:
     """Return the folder of the embedded model, built first when it is not in the cache (seconds, no network)."""
     folder = cache_dir() / TINY_RECIPE
@@ -108,16 +133,25 @@ def _build_into(folder: Path) -> None:
 
 def _hub_snapshot(hub_id: str, revision: str | None) -> Path | None:
     """Return the local copy of `hub_id` in the Hugging Face cache, None unless its weights are whole."""
-    from huggingface_hub import try_to_load_from_cache
-
-    config = try_to_load_from_cache(hub_id, "config.json", revision=revision)
-    if not isinstance(config, str):
+    snapshot = _hub_folder(hub_id, "config.json", revision)
+    if snapshot is None:
         return None
-    snapshot = Path(config).parent
     for index in snapshot.glob("*.safetensors.index.json"):
         shards = set(json.loads(index.read_text())["weight_map"].values())
         return snapshot if all((snapshot / shard).is_file() for shard in shards) else None
     return snapshot if any(snapshot.glob("*.safetensors")) or any(snapshot.glob("*.bin")) else None
+
+
+def _hub_folder(hub_id: str, file: str, revision: str | None) -> Path | None:
+    """Return the folder of `hub_id` in the Hugging Face cache, None unless `file` lies in it."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(hub_id, file, revision=revision)
+    except HFValidationError:  # a folder on the machine of a server elsewhere
+        return None
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def read_config(path: str, revision: str | None = None) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.errors import Cause, MeasureError
+from benchbook.hosts.models import tokenizer_sha256
 from benchbook.hosts.scrape import cache_config
 from benchbook.hosts.watch import StallWatch
 from benchbook.measure.client_meter import meter_path
@@ -173,12 +174,15 @@ def _client_env(server: AnyServer) -> dict[str, str]:
 
 
 def _request_set(version: str, tokenizer: str, workload: ServeWorkload, seed: int, raw: Mapping[str, Any]) -> str:
-    """Return a hash of what determines the prompts: vLLM's random data set of this version, tokenizer, lengths and seed."""
+    """Return a hash of what determines the prompts: vLLM's random data set of this version, tokenizer, lengths and seed.
+
+    The tokenizer counts by its files: a model and its quantized copy, which lies elsewhere, are sent the same prompts.
+    """
     return digest(
         {
             "dataset": "random",
             "vllm": version,
-            "tokenizer": tokenizer,
+            "tokenizer": tokenizer_sha256(tokenizer) or tokenizer,
             "seed": seed,
             "lengths": [workload.input_len_tokens, workload.output_len_tokens, workload.range_ratio],
             "input_lens": raw.get("input_lens"),
