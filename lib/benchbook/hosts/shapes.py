@@ -1,7 +1,8 @@
 """Shapes of published models: the same layers, heads, experts and vocabulary, to be run with random weights.
 
-Speed is meaningful, since every kernel runs at its real size; text is not, and a router that was never trained spreads
-tokens over its experts evenly. A shape is a folder with config.json and a tokenizer, made in the cache in less than a
+Kernels run at their real size, and for a dense model speed means something; text means nothing. Under vLLM's dummy
+weights a router sends every token to the same few experts, and MXFP4 experts are all zero: the speed of a shape with
+experts is not that of the model. A shape is a folder with config.json and a tokenizer, made in the cache in less than a
 second; vLLM makes the weights itself (load_format: dummy).
 """
 
