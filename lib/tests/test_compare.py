@@ -154,7 +154,7 @@ def test_two_runs_are_not_paired_and_a_drift_between_them_is_not_excluded(tmp_pa
 
 def test_conditions_that_differ_besides_the_launch_are_named(tmp_path):
     def change(record):
-        parts = {"launch": record.identity.launch, "packages": record.identity.launch, "device": "same"}
+        parts = dict.fromkeys(("launch", "packages", "seed"), record.identity.launch) | {"device": "same"}
         identity = record.identity.model_copy(update={"fingerprint_parts": parts})
         return record.model_copy(update={"identity": identity})
 

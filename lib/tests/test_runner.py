@@ -260,6 +260,28 @@ def test_a_changed_launch_makes_records_stale_and_names_what_changed(bench):
     assert second.listener.already_done == 0 and len(second.listener.records) == 8
 
 
+@pytest.mark.parametrize(
+    ("edited", "changed"), [("repeats: 2\nseed: 3", {("seed",)}), ("repeats: 2\norder_seed: 3", set())]
+)
+def test_an_edited_seed_makes_the_records_stale_whose_prompts_were_drawn_from_it(bench, edited, changed):
+    first = bench.runner()
+    first.execute()
+    stale = stale_records(first.store, bench.plan(repeats=edited))
+    assert {tuple(parts) for _, parts in stale} == changed
+    assert not [record for record, _ in stale if record.benchmark == "first_request"], "its prompt is in the file"
+
+
+def test_no_draw_of_another_seed_is_left_in_a_run_that_is_continued(bench):
+    bench.on_call = {5: interrupt}
+    first = bench.runner()
+    assert first.execute() == INTERRUPTED
+    bench.on_call = {}
+    second = bench.runner(first.store, bench.plan(repeats="repeats: 2\nseed: 3"))
+    assert second.execute() == FINISHED and second.store.header()["seed"] == 3
+    drawn = [call for call in bench.calls[5:] if "first_request" not in call[0]]
+    assert len(drawn) == 6, "every repeat with drawn prompts is measured again"
+
+
 def test_changed_weights_make_records_stale(bench):
     first = bench.runner()
     first.execute()

@@ -67,9 +67,9 @@ class MatchedCase:
 
     @property
     def other_conditions(self) -> set[str]:
-        """Return what differs between the arms besides the launch and its model: packages, device, notebook."""
+        """Return what differs between the arms besides the launch, its model and the prompts: packages, device, notebook."""
         parts = [next(iter(arm.records.values())).identity.fingerprint_parts for arm in self._arms]
-        return set(changed_parts(*parts)) - {"launch", "model"}
+        return set(changed_parts(*parts)) - {"launch", "model", "seed"}
 
     @property
     def _arms(self) -> tuple[Arm, Arm]:

@@ -50,7 +50,7 @@ class RunPlan:
             name: resolve_model(launch.model.path_or_id, launch.model.revision) for name, launch in launches.items()
         }
         cases = {
-            case.case_id: PlannedCase(case, _parts(case, launches[case.launch], models[case.launch]))
+            case.case_id: PlannedCase(case, _parts(case, launches[case.launch], models[case.launch], experiment.seed))
             for case in experiment.cases
         }
         return cls(experiment, models, cases)
@@ -72,8 +72,9 @@ class RunPlan:
         ]
 
 
-def _parts(case: Case, launch: Launch, model: ModelFiles) -> dict[str, str]:
+def _parts(case: Case, launch: Launch, model: ModelFiles, seed: int) -> dict[str, str]:
     benchmark = case.workload.benchmark
+    drawn = {} if benchmark == "first_request" else {"seed": seed}  # of the prompts; the order of cases changes none
     return fingerprint_parts(
         launch={"args": dict(launch.args), "env": dict(launch.env), "model": model.name},
         environment=inherited_environment(),  # without what the launch sets: the arms of a comparison share this part
@@ -82,6 +83,7 @@ def _parts(case: Case, launch: Launch, model: ModelFiles) -> dict[str, str]:
         packages=package_versions(),
         device=device(),
         notebook=source_sha256(notebooks_dir() / NOTEBOOKS[benchmark]),
+        **drawn,
     )
 
 
