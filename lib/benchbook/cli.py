@@ -1,4 +1,4 @@
-"""The program: plan, run, report, table, compare, list, ps, stop.
+"""The program: plan, run, report, table, compare, list, ps, stop, key.
 
 Exit codes: 0 all measured and valid, 1 something failed or is invalid, 2 bad input and nothing was started,
 130 interrupted. Nothing heavy is imported before a command needs it.
@@ -212,6 +212,14 @@ def stop(
     for entry in chosen:
         end_host(entry.host_id)
         _say(console, f"ended {entry.kind} {entry.name} ({entry.host_id})")
+
+
+@app.command()
+def key(server: Annotated[str, typer.Argument(help="A live server of yours: its name, address or port.")]) -> None:
+    """Print the API key of SERVER, for other clients: curl -H "Authorization: Bearer $(benchbook key SERVER)" ..."""
+    from benchbook.hosts.kept import find_server
+
+    print(find_server(server).api_key)
 
 
 def main() -> None:

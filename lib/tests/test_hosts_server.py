@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from benchbook.cli import app
 from benchbook.errors import ExperimentError, HostDiedError, HostStartError, IdentityError
 from benchbook.hosts import http as questions
 from benchbook.hosts import ports, processes, registry
@@ -256,6 +257,7 @@ def test_a_kept_server_outlives_the_with_and_is_found_by_its_name_with_its_key(f
         pass
     assert server.is_alive()
     found = find_server("mine")
+    assert find_server(str(server.port)).host_id == find_server(server.base_url).host_id == found.host_id
     assert (found.base_url, found.served_name, found.api_key) == (server.base_url, server.served_name, server.api_key)
     assert found.facts.kv_cache_tokens == 65536
     found.check_alive()
@@ -266,7 +268,7 @@ def test_a_kept_server_outlives_the_with_and_is_found_by_its_name_with_its_key(f
 def test_a_name_that_no_server_has_is_refused_with_the_names_there_are(fake_server: Make) -> None:
     with (
         fake_server({"name": "mine"}),
-        pytest.raises(ExperimentError, match="no live server is called 'yours'; there is 'mine'"),
+        pytest.raises(ExperimentError, match="no live server is called 'yours'; there is 'mine' at http"),
     ):
         find_server("yours")
 
@@ -276,3 +278,14 @@ def test_the_argv_of_a_started_server_is_what_its_process_has(fake_server: Make)
         assert processes.command_of(server.pid) == " ".join(server.argv)
         assert json.loads(registry.entry_path(server._process.host_id).read_text())["argv"] == server.argv
         assert re.search(r"--max-model-len 4096$", " ".join(server.argv))
+
+
+def test_the_key_of_a_live_server_is_printed_when_it_is_asked_for_and_nowhere_else(
+    fake_server: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with fake_server({"name": "mine"}) as server:
+        for which in ("mine", str(server.port), f"localhost:{server.port}"):
+            with pytest.raises(SystemExit):
+                app(["key", which])
+            assert capsys.readouterr().out == server.api_key + "\n"
+        assert server.api_key not in " ".join([*server.argv, repr(server), server.log_path.read_text()])

@@ -1,7 +1,8 @@
 """Why a host failed, from its log and its exit code: a closed set of codes, each with the log's own line and a hint.
 
 Codes: those of RULES; killed_by_signal; hung (no healthy answer within the limit); stalled (no token moves, watch.py);
-crashed (anything else); device_busy (gpu.py); not_vllm, wrong_model, wrong_version (served.py).
+crashed (anything else); device_busy (gpu.py); not_vllm, wrong_key, wrong_model, wrong_version
+(served.py).
 The wordings are those of vLLM 0.26 to 0.32, torch, transformers and huggingface_hub; tests hold real lines.
 """
 

@@ -1,4 +1,4 @@
-"""A server that some owner started with `keep` and left, found again from any process by its name."""
+"""A server that some owner started with `keep` and left, found again from any process by its name or address."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchbook.errors import ExperimentError, HostDiedError
 from benchbook.hosts import causes, processes, registry
+from benchbook.hosts.address import is_same, server_url
 from benchbook.hosts.logs import HostLog
 from benchbook.hosts.served import ServedModel
 from benchbook.hosts.startup import StartupFacts, startup_facts
@@ -36,17 +37,19 @@ class KeptServer(ServedModel):
         registry.end_host(self.host_id)
 
 
-def find_server(name: str) -> KeptServer:
-    """Return the live server called `name` that was started on this machine by the same user, the newest of several.
+def find_server(which: str) -> KeptServer:
+    """Return the live server that was started on this machine by the same user, by its name, address or port.
 
-    Its API key is read from its own environment; it stands in no file. Raises ExperimentError when there is none.
+    Of several with that name it is the newest. Raises ExperimentError when there is none.
     """
-    servers = [entry for entry in registry.live_hosts() if entry.kind == "server"]
-    named = [entry for entry in servers if entry.name == name and entry.host_pid]
+    servers = [entry for entry in registry.live_hosts() if entry.kind == "server" and entry.host_pid]
+    named = [entry for entry in servers if which in (entry.name, entry.base_url.rpartition(":")[2])]
+    if not named and ":" in which:
+        named = [entry for entry in servers if is_same(entry.base_url, server_url(which))]
     if not named:
-        there = ", ".join(repr(entry.name) for entry in servers) or "none"
-        raise ExperimentError(f"no live server is called {name!r}; there is {there}")
+        there = ", ".join(f"{entry.name!r} at {entry.base_url}" for entry in servers) or "none"
+        raise ExperimentError(f"no live server is called {which!r}; there is {there}")
     entry = named[-1]
-    server = KeptServer(entry, processes.environment_of(entry.host_pid).get("VLLM_API_KEY"))
+    server = KeptServer(entry, registry.key_of(entry))
     server.check_served_by(processes.descendants(entry.guardian_pid), int(entry.base_url.rpartition(":")[2]))
     return server

@@ -99,6 +99,18 @@ def live_hosts() -> list[HostEntry]:
     return [entry for entry in read_entries() if entry.has_guardian]
 
 
+def server_at(url: str) -> HostEntry | None:
+    """Return the live server of ours at `url`, an address of `server_url`; None for one that is not ours."""
+    from benchbook.hosts.address import is_same  # late: guardians, who import this, must start at once
+
+    return next((entry for entry in live_hosts() if entry.base_url and is_same(entry.base_url, url)), None)
+
+
+def key_of(entry: HostEntry) -> str | None:
+    """Return the API key of a live server of ours, read from its own environment; it stands in no file."""
+    return processes.environment_of(entry.host_pid).get("VLLM_API_KEY") if entry.host_pid else None
+
+
 def end_host(host_id: str) -> bool:
     """End the host `host_id` with all its processes and return whether there was one."""
     entry = next((entry for entry in read_entries() if entry.host_id == host_id), None)

@@ -7,11 +7,14 @@ import importlib.metadata
 import json
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchbook.errors import Cause, HostDiedError, IdentityError, MeasureError
-from benchbook.hosts import http, ports
+from benchbook.hosts import http, ports, registry
+from benchbook.hosts.address import server_url
+from benchbook.hosts.models import planned_path
 
 ANSWER_LIMIT_S = 10.0  # for one answer of a live server; under full load /health takes milliseconds
 RESET_LIMIT_S = 10.0  # for the blocks of finished requests to come free
@@ -24,6 +27,9 @@ class ServedModel:
     base_url: str
     served_name: str  # the name to send requests with
     api_key: str | None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.served_name!r} at {self.base_url}>"
 
     def metrics_text(self) -> str:
         """Return the server's Prometheus text, as it stands now."""
@@ -141,20 +147,46 @@ class AttachedServer(ServedModel):
 def attach(base_url: str, model: str | None = None, api_key: str | None = None) -> AttachedServer:
     """Return the running vLLM server at `base_url`, after a look at who answers.
 
-    `model` must be a name that it serves; without one, its first name is taken. The API key comes from
-    OPENAI_API_KEY or VLLM_API_KEY in the environment. Raises IdentityError for anything that is not that server.
+    `model` must be a name that it serves, or the model itself, as "tiny" or a folder; without one, its first name is
+    taken. The API key of a server that benchbook started is read from it; that of another comes from OPENAI_API_KEY or
+    VLLM_API_KEY in the environment. Raises IdentityError for anything that is not that server.
     """
-    key = api_key or os.environ.get("OPENAI_API_KEY") or os.environ.get("VLLM_API_KEY")
-    server = AttachedServer(base_url.rstrip("/").removesuffix("/v1"), model or "", key)
+    url = server_url(base_url)
+    ours = registry.server_at(url)
+    named = next((name for name in ("OPENAI_API_KEY", "VLLM_API_KEY") if os.environ.get(name)), None)
+    key = api_key or (ours and registry.key_of(ours)) or (named and os.environ[named])
+    server = AttachedServer(ours.base_url if ours else url, "", key)
     try:
+        names = _served_names(server, "that was given" if api_key else f"in {named}" if named else "")
         _ = server.version  # /v1/models alone would be answered by any server of this protocol
-        names = [str(card["id"]) for card in server.served_models()]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        cause = Cause("not_vllm", str(error), "start vLLM there; if it asks for a key, set OPENAI_API_KEY")
+        cause = Cause("not_vllm", str(error), "start vLLM there, or leave base_url empty to start one here")
         raise IdentityError(f"no vLLM server answers at {server.base_url}: {error}", cause) from error
-    if model and model not in names:
-        nearest = difflib.get_close_matches(model, names, n=1, cutoff=0.0)
-        cause = Cause("wrong_model", f"served names: {', '.join(names)}", f"did you mean {''.join(nearest)!r}?")
-        raise IdentityError(f"{server.base_url} does not serve {model!r}; it serves {', '.join(names)}", cause)
-    server.served_name = model or names[0]
+    server.served_name = _name_for(server, model, names, ours.served_name if ours else names[0])
     return server
+
+
+def _served_names(server: AttachedServer, source: str) -> list[str]:
+    """Return the names of /v1/models; raise IdentityError when we are not let in with the key from `source`."""
+    status, text = http.get(server.base_url, "/v1/models", timeout_s=ANSWER_LIMIT_S, api_key=server.api_key)
+    if status in (401, 403):
+        wants = f"does not take the key {source}" if source else "wants a key"
+        cause = Cause("wrong_key", f"{server.base_url}/v1/models answered {status}", "set OPENAI_API_KEY to its key")
+        raise IdentityError(f"a server is there at {server.base_url} but {wants}: {cause.hint}", cause)
+    if status != 200:
+        raise ConnectionError(f"{server.base_url}/v1/models answered {status}: {text[:200]!r}")
+    return [str(card["id"]) for card in json.loads(text)["data"]]
+
+
+def _name_for(server: AttachedServer, model: str | None, names: Sequence[str], without: str) -> str:
+    """Return the served name that stands for `model`; raise IdentityError, with the nearest one, where none does."""
+    if not model:
+        return without
+    path = Path(planned_path(model)).expanduser()
+    found = next((name for name in (model, str(path), str(path.absolute())) if name in names), None)
+    if found:
+        return found
+    nearest = difflib.get_close_matches(model, names, n=1, cutoff=0.0)
+    hint = f"did you mean {''.join(nearest)!r}?"
+    cause = Cause("wrong_model", f"served names: {', '.join(names)}", hint)
+    raise IdentityError(f"{server.base_url} does not serve {model!r}; it serves {', '.join(names)}; {hint}", cause)

@@ -78,6 +78,9 @@ class VllmServer(ServedModel):
         if not self.keep:
             self.stop()
 
+    def __repr__(self) -> str:
+        return f"<VllmServer {self.name!r} {f'at {self.base_url}' if self.port else 'not started'}>"
+
     @property
     def base_url(self) -> str:
         """The address of the server, without a path."""
@@ -92,8 +95,8 @@ class VllmServer(ServedModel):
     def argv(self) -> list[str]:
         """The whole command line; before the start its port is 0."""
         path = self.model_files.path
-        # The real name comes first: `vllm bench serve` sends its --model to /tokenize.
-        names = [path, self.served_name]
+        # The real name comes first: `vllm bench serve` sends its --model to /tokenize. The last is what people call it.
+        names = list(dict.fromkeys([path, self.served_name, self.model_files.name]))
         return command.serve_command(path, self._args, self.port, self.host, names, self._program)
 
     @property

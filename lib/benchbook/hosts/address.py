@@ -1,0 +1,39 @@
+"""The address of a server as people write it: with or without http://, with or without /v1."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from benchbook.errors import ExperimentError
+from benchbook.hosts.ports import is_loopback
+
+
+def server_url(address: str) -> str:
+    """Return `address` as http(s)://host:port, without a path's /v1; raise ExperimentError when it is none.
+
+    `127.0.0.1:8000`, `localhost:8000` and `[::1]:8000` are taken for http.
+    """
+    text = address.strip()
+    url = (text if "://" in text else f"http://{text}").rstrip("/").removesuffix("/v1").rstrip("/")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise _refused(address, str(error)) from error
+    if parts.scheme not in ("http", "https"):
+        raise _refused(address, f"{parts.scheme}:// is not http:// or https://")
+    if not host or host.isdigit() or any(character.isspace() for character in url):
+        raise _refused(address, "no host stands in it")
+    return url
+
+
+def is_same(url: str, other: str) -> bool:
+    """Return whether two addresses of `server_url` are one: `localhost` is any address of this machine's own."""
+    one, two = urlsplit(url), urlsplit(other)
+    hosts = (one.hostname or "", two.hostname or "")
+    is_local = "localhost" in hosts and all(map(is_loopback, hosts))
+    return (one.scheme, one.port) == (two.scheme, two.port) and (hosts[0] == hosts[1] or is_local)
+
+
+def _refused(address: str, why: str) -> ExperimentError:
+    return ExperimentError(f"{address!r} is no address of a server: {why}; write it as http://127.0.0.1:8000")
