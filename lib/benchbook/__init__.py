@@ -52,6 +52,7 @@ _HOME = {
     "show_provenance": "benchbook.report.cells",
     "show_published": "benchbook.report.cells",
     "show_question": "benchbook.report.cells",
+    "show_reasons": "benchbook.report.cells",
     "show_results": "benchbook.report.cells",
     "show_setup": "benchbook.report.cells",
     "show_threats": "benchbook.report.cells",

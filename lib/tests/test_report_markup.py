@@ -1,8 +1,11 @@
 """Markup from text that is never trusted."""
 
+import html
 import re
+import urllib.parse
 
 import pytest
+from benchbook.records.record import Verdict
 from benchbook.report import markup
 from matplotlib.figure import Figure
 
@@ -17,23 +20,39 @@ HOSTILE = "\x1b[31m<script>alert('x')</script>\x1b[0m & \x1b]0;title\x07done\r\x
         lambda value: markup.table([value], [[value]], numeric=[0]),
         lambda value: markup.facts([(value, value)]),
         lambda value: markup.folded(value, value),
-        lambda value: markup.link(value, value),
+        lambda value: markup.table(["a"], [[1]], label=value),
+        lambda value: markup.verdict("VALID", value),
+        lambda value: markup.absent(value),
+        lambda value: markup.download(value, value),
         lambda value: markup.bullets([value]),
         lambda value: markup.paragraphs([value]),
     ],
 )
 def test_hostile_text_becomes_neither_markup_nor_terminal_codes(make):
-    html = make(HOSTILE)
-    assert "<script" not in html
-    assert not set("\x1b\r\x08") & set(html)
+    made = make(HOSTILE)
+    assert "<script" not in made
+    assert not set("\x1b\r\x08") & set(made)
 
 
 def test_markup_is_not_escaped_twice():
     assert markup.element("p", markup.element("b", "a < b")) == "<p><b>a &lt; b</b></p>"
 
 
-def test_a_link_quotes_what_a_url_may_not_hold():
-    assert 'href="cases/a%2Cb%3D1%20%22/executed.ipynb"' in markup.link('cases/a,b=1 "/executed.ipynb', "repeat 0")
+def test_a_file_in_a_link_is_saved_as_it_is():
+    content = 'a,b\n1,"2 # % & é"\n'
+    source = re.search(r'href="data:[^,]*,([^"]*)"', markup.download("t.csv", content))[1]
+    assert urllib.parse.unquote(html.unescape(source)) == content
+
+
+def test_every_verdict_has_a_symbol_of_its_own_and_is_named_in_words():
+    badges = [markup.verdict(name) for name in Verdict]
+    assert len({re.search(r">(.)</span>", badge)[1] for badge in badges}) == len(badges)
+    assert all(name.value in badge for name, badge in zip(Verdict, badges, strict=True))
+
+
+def test_only_what_says_that_there_is_nothing_counts_as_absent():
+    assert markup.is_absent("") and markup.is_absent(markup.absent("no figure"))
+    assert not markup.is_absent(markup.element("p", "a figure"))
 
 
 def test_a_table_without_rows_and_a_list_without_items_are_nothing():
@@ -46,6 +65,6 @@ def test_a_captioned_figure_is_embedded_and_described(monkeypatch):
     figure = Figure()
     figure.subplots().plot([1, 2], [3, 4])
     markup.captioned(figure, "A <line> (ms)")
-    html = displayed[0].data
-    assert re.search(r'<img alt="A &lt;line&gt; \(ms\)" src="data:image/png;base64,[A-Za-z0-9+/=]+">', html)
-    assert "<figcaption>A &lt;line&gt; (ms)</figcaption>" in html
+    shown = displayed[0].data
+    assert re.search(r'<img alt="A &lt;line&gt; \(ms\)" src="data:image/png;base64,[A-Za-z0-9+/=]+">', shown)
+    assert "<figcaption>A &lt;line&gt; (ms)</figcaption>" in shown

@@ -51,9 +51,32 @@ def test_a_cut_record_counts_as_missing(tmp_path):
     assert sum(load_run(run_dir).missing.values()) == 1
 
 
-def test_a_folder_without_a_run_is_refused_with_what_to_do(tmp_path):
-    with pytest.raises(ExperimentError, match="benchbook list"):
-        load_run(tmp_path)
+def test_a_folder_without_a_run_is_refused_with_the_runs_there_are(tmp_path, monkeypatch):
+    make_run(tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ExperimentError, match="no run .*nowhere.*quickstart/20261123-201500"):
+        load_run("nowhere")
+
+
+def test_without_a_name_the_newest_finished_run_is_read_from_anywhere_below(tmp_path, monkeypatch):
+    runs = {
+        name: make_run(tmp_path / name, benchmarks=("throughput",), state=state, started_utc=started)
+        for name, state, started in (
+            ("old", "finished", "2026-01-01T00:00:00+00:00"),
+            ("new", "finished", "2026-03-01T00:00:00+00:00"),
+            ("going_on", "interrupted", "2026-04-01T00:00:00+00:00"),
+        )
+    }
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "results").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    with pytest.raises(ExperimentError, match="benchbook run experiments/quickstart.yaml"):
+        load_run()
+    for name, run_dir in runs.items():
+        (tmp_path / "results" / name).mkdir()
+        run_dir.rename(tmp_path / "results" / name / f"run-{name}")
+    assert load_run().run_dir.name == "run-new"
+    assert load_run("old/run-old").run_dir.name == "run-old"
 
 
 def test_random_weights_are_known_from_the_launches_or_the_records(tmp_path):

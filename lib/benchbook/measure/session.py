@@ -14,7 +14,7 @@ from benchbook.measure.progress import Listener
 from benchbook.measure.runner import FINISHED, Runner
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.files import write_text
-from benchbook.records.store import Store
+from benchbook.records.store import EXPERIMENT_FILE, Store
 
 
 def prepare_run(
@@ -34,7 +34,7 @@ def prepare_run(
         peaks_before_start(plan.models[launch.name].path, launch.env)
     earlier = None if new else unfinished_run(results_dir, plan.experiment.name)
     store = earlier or Store.create(results_dir, plan.experiment.name)
-    write_text(store.run_dir / "experiment.yaml", plan.experiment.source_text)
+    write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
     runner = Runner(plan, store, listener, command, host_opener(share_gpu, len(plan.experiment.launches) > 1))
     if earlier:
         runner.header = store.header()

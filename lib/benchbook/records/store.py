@@ -30,6 +30,7 @@ from benchbook.records.record import Outcome, Record
 
 INTERRUPTED, RUNNING = "interrupted", "running"  # states of a run; measure/runner.py has the others
 RUN_FILE = "run.json"
+EXPERIMENT_FILE = "experiment.yaml"
 LOCK_FILE = ".lock"
 RECORD_FILE = "record.json"
 

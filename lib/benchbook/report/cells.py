@@ -1,4 +1,7 @@
-"""What the cells of 06_compare.ipynb call: each function displays one section of the report of a run."""
+"""What the cells of 06_compare.ipynb call: each function displays one section of the report of a run.
+
+A section that has nothing to show says so with `absent`; the report then leaves its chapter out.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,24 @@ from benchbook.records.record import Verdict
 from benchbook.report import figures, reading
 from benchbook.report.answer import answer, caveats, threats, verdict_sentence
 from benchbook.report.conditions import provenance_html, setup_html, subtitle
-from benchbook.report.differences import comparisons_html
+from benchbook.report.differences import comparisons_html, launches_of
 from benchbook.report.failures import failures_html, reasons_html
 from benchbook.report.limit_figures import limits_figure, timeline_of
 from benchbook.report.limits import limited_cases, limits_html, limits_reading
 from benchbook.report.markup import (
     Html,
+    absent,
     bullets,
     captioned,
     element,
     figure_html,
+    first_sentence,
     folded,
     join,
     paragraphs,
     show,
     text,
+    verdict,
 )
 from benchbook.report.published import published_html
 from benchbook.report.references import references
@@ -40,9 +46,11 @@ def show_question(run: Run) -> None:
 
 
 def show_answer(run: Run) -> None:
-    """Display how far the run may be believed, the answer, how it compares with floor and ceiling, and its limits."""
+    """Display what somebody remarked on the run, how far it may be believed, the answer, its references and its limits."""
     headline, *rest = answer(run)
+    remark = [element("strong", "Remark."), *run.remark.splitlines()]
     parts = [
+        element("p", join(remark, " "), "remark") if run.remark else Html(""),
         element("p", verdict_sentence(run)),
         element("p", element("strong", headline)),
         paragraphs(rest) if rest else Html(""),
@@ -51,12 +59,14 @@ def show_answer(run: Run) -> None:
 
 
 def show_counts(run: Run) -> None:
-    """Display how many repeats were measured, failed and are missing: '18 measured, 1 failed, 1 missing'."""
+    """Display how many repeats were measured, failed and are missing, and the verdicts of the measured ones."""
     measured = sum(run.verdicts.values())
-    by_verdict = ", ".join(f"{run.verdicts[verdict]:,} {verdict.value}" for verdict in Verdict if run.verdicts[verdict])
-    counts = f"{measured:,} measured, {len(run.failures):,} failed, {sum(run.missing.values()):,} missing"
-    rest = f" Of the measured: {by_verdict}." if by_verdict else ""
-    show(element("p", join([element("strong", f"{counts}."), text(rest)]), "counts"))
+    counts = f"{measured:,} measured, {len(run.failures):,} failed, {sum(run.missing.values()):,} missing."
+    verdicts = [
+        verdict(name.value, f"{run.verdicts[name]:,} {name.value}") for name in Verdict if run.verdicts[name]
+    ]
+    rest = join([" Of the measured: ", join(verdicts, ", "), "."]) if verdicts else ""
+    show(element("p", join([element("strong", counts), rest]), "counts"))
 
 
 def show_setup(run: Run) -> None:
@@ -75,50 +85,54 @@ def show_results(run: Run) -> None:
 
 
 def show_comparison(run: Run) -> None:
-    """Display how each launch differs from the first and what may be claimed, or that there is nothing to compare."""
-    show(comparisons_html(run))
+    """Display how each launch differs from the first and what may be claimed; of a single launch, nothing."""
+    show(comparisons_html(run) if len(launches_of(run)) > 1 else absent("There is one launch, and nothing to compare."))
 
 
 def show_throughput(run: Run) -> None:
     """Display output throughput against concurrency, and its reading."""
-    _show_figure(1, figures.throughput_figure(run), reading.throughput_reading(run), _NO_SERVE)
+    _show_figure(figures.throughput_figure(run), reading.throughput_reading(run), _NO_SERVE)
 
 
 def show_latency(run: Run) -> None:
     """Display TTFT and TPOT against concurrency, and their reading."""
-    _show_figure(2, figures.latency_figure(run), reading.latency_reading(run), _NO_SERVE)
+    _show_figure(figures.latency_figure(run), reading.latency_reading(run), _NO_SERVE)
 
 
 def show_tradeoff(run: Run) -> None:
     """Display all users' throughput against one user's speed, and its reading."""
-    _show_figure(3, figures.tradeoff_figure(run), reading.tradeoff_reading(run), _NO_SERVE)
+    _show_figure(figures.tradeoff_figure(run), reading.tradeoff_reading(run), _NO_SERVE)
 
 
 def show_floor(run: Run) -> None:
     """Display latency under load beside the offline floor, and the readings of floor and ceiling."""
-    _show_figure(4, figures.floor_figure(run), references(run), _NO_FLOOR)
+    _show_figure(figures.floor_figure(run), references(run), _NO_FLOOR)
 
 
 def show_published(run: Run) -> None:
-    """Display published figures of the same workload beside the run's own; nothing where there are none."""
-    if content := published_html(run):
-        show(content)
+    """Display published figures of the same workload beside the run's own, if there are any."""
+    show(published_html(run) or absent("No published figures of this workload are known."))
 
 
 def show_limits(run: Run) -> None:
     """Display how far each case is from what the hardware allows, what binds it, and one case over time, folded."""
     cases, reasons = limited_cases(run)
-    _show_figure(5, limits_figure(run, cases), limits_reading(cases), "no limit is known for a serve case")
+    _show_figure(limits_figure(run, cases), limits_reading(cases), "no limit is known for a serve case")
     show(join([limits_html(cases), bullets(reasons)]))
     drawn = timeline_of(run)
     if drawn is not None:
         figure, caption, title = drawn
-        show(folded(title, figure_html(figure, caption)))
+        show(folded(title, figure_html(figure, caption, alt=f"{title}. {first_sentence(caption)}")))
 
 
 def show_failures(run: Run) -> None:
-    """Display what failed or is missing and why, and every reason said against a measured repeat."""
-    show(join([failures_html(run), element("h3", "What is said about the measured repeats"), reasons_html(run)]))
+    """Display what failed or is missing, each cause once, with the end of its log and where the log lies."""
+    show(failures_html(run))
+
+
+def show_reasons(run: Run) -> None:
+    """Display every reason said against a measured repeat, what it means and what to do about it."""
+    show(reasons_html(run))
 
 
 def show_threats(run: Run) -> None:
@@ -131,10 +145,11 @@ def show_provenance(run: Run) -> None:
     show(provenance_html(run))
 
 
-def _show_figure(number: int, figured: figures.Figured | None, sentences: Sequence[str], why_not: str) -> None:
-    if figured is None:
-        show(element("p", f"No figure: {why_not}.", "note"))
-    else:
+def _show_figure(figured: figures.Figured | None, sentences: Sequence[str], why_not: str) -> None:
+    if figured is not None:
         figure, caption = figured
-        captioned(figure, f"Figure {number}. {caption}", alt=caption.split(". ")[0])
-    show(bullets(sentences))
+        captioned(figure, caption, alt=" ".join([*sentences[:1], first_sentence(caption)]))
+    elif not sentences:
+        show(absent(f"No figure: {why_not}."))
+    if sentences:
+        show(bullets(sentences))

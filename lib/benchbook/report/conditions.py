@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchbook.judge.spread import number_text
-from benchbook.records.store import RUN_FILE
+from benchbook.records.store import EXPERIMENT_FILE, RUN_FILE
 from benchbook.redaction import redacted
 from benchbook.report.markup import Html, element, facts, folded, join, table
 from benchbook.report.results import MAX_ROWS, cut_note
@@ -24,7 +24,7 @@ def subtitle(run: Run) -> str:
     parts = [
         " and ".join(models),
         _device_text(machine),
-        f"run {_run_name(run)}",
+        f"run {run.name}",
         str(run.header.get("started_utc") or "")[:10],
     ]
     return " · ".join(part for part in parts if part)
@@ -44,12 +44,12 @@ def setup_html(run: Run) -> Html:
 
 
 def provenance_html(run: Run) -> Html:
-    """Return what is needed to repeat the run: its command, times, commit, and vLLM's own commands."""
+    """Return what is needed to repeat the run: its command, times, commit, experiment file, and vLLM's commands."""
     git = _provenance(run).get("git") or {}
     commit = str(git.get("commit") or "not in a git repository")
     wall_s = run.header.get("wall_s")
     rows = [
-        ("Run", _run_name(run)),
+        ("Run", run.name),
         ("State", run.header.get("state")),
         ("Started (UTC)", run.header.get("started_utc")),
         ("Ended (UTC)", run.header.get("ended_utc")),
@@ -59,7 +59,7 @@ def provenance_html(run: Run) -> Html:
         ("Commit", commit + (" with uncommitted changes" if git.get("dirty") else "")),
     ]
     command = element("pre", redacted(str(run.header.get("command") or "not recorded")))
-    return join([element("p", "To repeat this run:"), command, facts(rows), _commands_html(run)])
+    return join([command, facts(rows), _experiment_html(run), _commands_html(run), _files_html(run)])
 
 
 def _launches_html(run: Run) -> list[Html]:
@@ -132,8 +132,25 @@ def _commands_html(run: Run) -> Html:
     )
 
 
-def _run_name(run: Run) -> str:
-    return f"{run.header.get('experiment', '')}/{run.run_dir.name}"
+def _experiment_html(run: Run) -> Html:
+    """Return the experiment file as it was when the run was made, folded."""
+    path = run.run_dir / EXPERIMENT_FILE
+    if not path.is_file():
+        return Html("")
+    source = redacted(path.read_text(encoding="utf-8", errors="replace"))
+    return folded(f"The experiment file, {EXPERIMENT_FILE}", element("pre", source))
+
+
+def _files_html(run: Run) -> Html:
+    """Return the folder of every case with what is in it, folded; the paths are text, which no mail can break."""
+    found = []
+    for case in run.plan:
+        folder = run.run_dir / "cases" / case["case_key"]
+        names = sorted({path.name for path in folder.glob("repeat=*/*")})
+        if names:
+            found.append((element("code", f"cases/{case['case_key']}/"), ", ".join(names)))
+    shown = [table(("Folder of a case, with one for each repeat", "Files"), found[:MAX_ROWS]), cut_note(len(found), "cases", RUN_FILE)]
+    return folded("Where the files of each case lie, in the run's folder", join(shown)) if found else Html("")
 
 
 def _provenance(run: Run) -> Mapping[str, Any]:

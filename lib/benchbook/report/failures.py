@@ -6,17 +6,16 @@ from collections.abc import Sequence
 
 from benchbook.judge.catalogue import BY_CODE
 from benchbook.records.record import Record
-from benchbook.report.markup import Html, element, folded, join, link, table
-from benchbook.report.results import EXECUTED_FILE, MAX_ROWS, TABLE_FILE, cut_note
+from benchbook.report.markup import Html, absent, element, folded, join, table, text, verdict
+from benchbook.report.results import MAX_ROWS, TABLE_FILE, cut_note
 from benchbook.report.run import Run
 
 MAX_FAILURES = 20
-LOG_LINES = 8
 _SEVERITIES = ("invalid", "suspect", "note")  # worst first
 
 
 def failures_html(run: Run) -> Html:
-    """Return every kind of failure once: outcome, cause, hint, how many repeats, and the end of the first one's log."""
+    """Return every kind of failure once: outcome, cause, hint, how many repeats, and the first one's log and its path."""
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in run.failures:
         code, evidence = (record.failure.code, record.failure.evidence) if record.failure else ("", "")
@@ -28,7 +27,7 @@ def failures_html(run: Run) -> Html:
         rows = [(element("code", case_id), number) for case_id, number in list(run.missing.items())[:MAX_ROWS]]
         parts.append(table(("Case without a whole record", "Missing repeats"), rows, numeric=[1]))
         parts.append(cut_note(len(run.missing), "cases with missing repeats"))
-    return join(parts) if parts else element("p", "Nothing failed and nothing is missing.")
+    return join(parts) if parts else absent("Nothing failed and nothing is missing.")
 
 
 def reasons_html(run: Run) -> Html:
@@ -39,12 +38,17 @@ def reasons_html(run: Run) -> Html:
         for reason in record.reasons:
             found.setdefault((reason.severity, reason.code), []).append((record, reason.evidence))
     if not found:
-        return element("p", "No repeat has anything said against it.")
+        return absent("No repeat has anything said against it.")
     rows = [
-        (severity, _meaning_html(code), len(items), _evidence_html(items[0][0], items[0][1]), _remedy(code))
+        (_severity_html(severity), _meaning_html(code), len(items), _evidence_html(items[0][0], items[0][1]), _remedy(code))
         for (severity, code), items in sorted(found.items(), key=lambda item: _SEVERITIES.index(item[0][0]))
     ]
     return table(("Severity", "Reason", "Repeats", "Evidence of the first", "What to do"), rows, numeric=[2])
+
+
+def _severity_html(severity: str) -> Html:
+    """Return the verdict that a reason of this severity leads to, with its symbol; a note leads to none."""
+    return text(severity) if severity == "note" else verdict(severity.upper())
 
 
 def _meaning_html(code: str) -> Html:
@@ -84,8 +88,8 @@ def _failure_html(run: Run, records: Sequence[Record]) -> Html:
     if failure and failure.hint:
         parts.append(element("p", f"What to do: {failure.hint}"))
     if failure and failure.log_tail:
-        lines = failure.log_tail.splitlines()[-LOG_LINES:]
-        parts.append(folded("The last lines of its log", element("pre", "\n".join(lines))))
-    if run.has_file(first, EXECUTED_FILE):
-        parts.append(element("p", link(run.repeat_path(first, EXECUTED_FILE).as_posix(), "Its executed notebook")))
+        parts.append(folded("The end of its log", element("pre", failure.log_tail)))
+    if logs := run.logs(first):
+        paths = join([element("code", path) for path in logs], ", ")
+        parts.append(element("p", join(["In the run's folder: ", paths])))
     return element("div", join(parts), "failure")

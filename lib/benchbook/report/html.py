@@ -2,19 +2,30 @@
 
 nbconvert's own templates link MathJax, RequireJS and Mermaid on a CDN; ours (report.html.j2) has no script at all, and
 its content security policy forbids the browser to fetch what might slip through.
+
+A chapter begins with a heading of second order. One that has nothing to show is left out, and what a cell tagged
+`folded` explains stands behind its first line.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchbook.errors import StoreError
 from benchbook.records.files import read_json, write_text
 from benchbook.records.store import RUN_FILE
 from benchbook.redaction import find_secrets, known_secrets
+from benchbook.report.markup import Html, element, is_absent, join
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 _STYLE = Path(__file__).with_name("report.css")
+_CHAPTER = re.compile(r"<h2>(.*?)</h2>")
 
 
 def render_report(notebook_path: Path, html_path: Path) -> None:
@@ -54,10 +65,45 @@ def report_html(notebook_path: Path) -> str:
         embed_images=True,
         optimistic_validation=True,  # once, not after each of twelve preprocessors
     )
+    notebook = nbformat.read(notebook_path, as_version=4)
+    notebook.cells = _told(notebook.cells)
     resources = {"metadata": {"name": _title(notebook_path)}, "style": _STYLE.read_text(encoding="utf-8")}
     # HTMLExporter's own would parse the finished page, to describe figures and mark code cells: ours needs neither.
-    body, _ = TemplateExporter.from_notebook_node(exporter, nbformat.read(notebook_path, as_version=4), resources)
-    return body
+    body, _ = TemplateExporter.from_notebook_node(exporter, notebook, resources)
+    return _with_contents(body)
+
+
+def _told(cells: Sequence[NotebookNode]) -> list[NotebookNode]:
+    """Return the cells without the chapters that have nothing to show."""
+    chapters: list[list[NotebookNode]] = [[]]
+    for cell in cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            chapters.append([])
+        chapters[-1].append(cell)
+    kept = [chapter for place, chapter in enumerate(chapters) if place == 0 or _has_content(chapter)]
+    return [cell for chapter in kept for cell in chapter]
+
+
+def _has_content(chapter: Sequence[NotebookNode]) -> bool:
+    """Return whether a cell of `chapter` displays more than that there is nothing."""
+    outputs = [output for cell in chapter for output in cell.get("outputs", ())]
+    return any(not is_absent(output.get("data", {}).get("text/html", "text")) for output in outputs)
+
+
+def _with_contents(body: str) -> str:
+    """Return a page with an id on every chapter and, below its title, links to them."""
+    titles = _CHAPTER.findall(body)
+    if not titles:
+        return body
+    links = join(Html(f'<li><a href="#{_anchor(title)}">{title}</a></li>') for title in titles)
+    contents = f'<nav class="contents" aria-label="Contents">{element("ul", links)}</nav>'
+    body = _CHAPTER.sub(lambda found: f'<h2 id="{_anchor(found[1])}">{found[1]}</h2>', body)
+    return body.replace("</section>", f"</section>\n{contents}", 1)
+
+
+def _anchor(title: str) -> str:
+    """Return 'what-a-user-waits' for 'What a user waits'."""
+    return re.sub(r"\W+", "-", title.lower()).strip("-")
 
 
 def _title(notebook_path: Path) -> str:

@@ -11,7 +11,6 @@ import html
 import io
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -23,6 +22,10 @@ if TYPE_CHECKING:
 PNG_DPI = 120
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_TAG = re.compile(r"<[^>]*>")
+_SAFE = " !$()*+,-./:;=?@[]^_`{|}~"  # of a data: link, so that it stays short
+_ABSENT = '<p class="note absent">'
+_BADGES = {"VALID": ("✓", "#1a7f37"), "SUSPECT": ("!", "#8f5f00"), "INVALID": ("✕", "#b3261e")}
 
 
 class Html(str):
@@ -63,9 +66,16 @@ def bullets(items: Iterable[Any]) -> Html:
 
 
 def table(
-    headings: Sequence[Any], rows: Iterable[Sequence[Any]], numeric: Iterable[int] = (), css_class: str = ""
+    headings: Sequence[Any],
+    rows: Iterable[Sequence[Any]],
+    numeric: Iterable[int] = (),
+    css_class: str = "",
+    label: str = "",
 ) -> Html:
-    """Return a table in a box that scrolls sideways, `numeric` columns aligned to the right; nothing without rows."""
+    """Return a table in a box that scrolls sideways, `numeric` columns aligned to the right; nothing without rows.
+
+    `label` names the box for who cannot see it; without one, the headings do.
+    """
     right = set(numeric)
     body = [
         element("tr", join(_table_cell("td", value, index in right) for index, value in enumerate(row))) for row in rows
@@ -74,19 +84,44 @@ def table(
         return Html("")
     head = join(_table_cell("th", heading, index in right) for index, heading in enumerate(headings))
     parts = join([element("thead", element("tr", head)), element("tbody", join(body))])
-    return element("div", element("table", parts, css_class), "scroll")
+    return _scrolling(element("table", parts, css_class), label or ", ".join(map(_plain, headings)))
 
 
 def facts(rows: Iterable[tuple[Any, Any]]) -> Html:
     """Return a table of two columns without headings, a name and its value; unknown values are left out."""
     known = [(name, value) for name, value in rows if value not in (None, "")]
     body = (element("tr", join([element("th", name), element("td", value)])) for name, value in known)
-    return element("div", element("table", element("tbody", join(body)), "facts"), "scroll") if known else Html("")
+    if not known:
+        return Html("")
+    return _scrolling(element("table", element("tbody", join(body)), "facts"), ", ".join(_plain(name) for name, _ in known))
 
 
-def link(path: str | PurePosixPath, label: Any) -> Html:
-    """Return a link to a file beside the report."""
-    return Html(f'<a href="{html.escape(quote(str(path)))}">{text(label)}</a>')
+def verdict(name: str, label: Any = None) -> Html:
+    """Return a verdict's symbol on its colour, legible on light and dark pages, and `label` (its name) behind it."""
+    symbol, colour = _BADGES[name]
+    style = (
+        f"background:{colour};color:#fff;border-radius:3px;padding:0 .35em;font-weight:bold;"
+        "print-color-adjust:exact;-webkit-print-color-adjust:exact"
+    )
+    badge = f'<span aria-hidden="true" style="{style}">{symbol}</span>'
+    return Html(f'<span style="white-space:nowrap">{badge}\u00a0{text(name if label is None else label)}</span>')
+
+
+def absent(sentence: Any) -> Html:
+    """Return a note that there is nothing to show, and why; a report leaves out a chapter that holds nothing else."""
+    return Html(f"{_ABSENT}{text(sentence)}</p>")
+
+
+def is_absent(markup: str) -> bool:
+    """Return whether `markup` is nothing, or made by `absent`."""
+    return not markup or markup.startswith(_ABSENT)
+
+
+def download(name: str, content: str) -> Html:
+    """Return a link that saves `content` as the file `name`: it lies in the page and needs no file beside it."""
+    # Not base64: a secret would hide in it from the scan for secrets.
+    source = html.escape(f"data:text/plain;charset=utf-8,{quote(content, safe=_SAFE)}")
+    return Html(f'<a download="{text(name)}" href="{source}">{text(name)}</a>')
 
 
 def folded(summary: Any, content: Any) -> Html:
@@ -112,8 +147,23 @@ def figure_html(figure: Figure, caption: str, alt: str = "") -> Html:
     figure.set_dpi(PNG_DPI)
     FigureCanvasAgg(figure).print_png(buffer)  # `savefig` would draw it twice, the first time only to lay it out
     image = base64.b64encode(buffer.getvalue()).decode()
-    source = f'<img alt="{html.escape(alt or caption)}" src="data:image/png;base64,{image}">'
-    return element("figure", Html(f'<div class="scroll">{source}</div>{element("figcaption", caption)}'))
+    source = f'<img alt="{text(alt or caption)}" src="data:image/png;base64,{image}">'
+    return element("figure", join([_scrolling(Html(source), first_sentence(caption)), element("figcaption", caption)]))
+
+
+def first_sentence(caption: str) -> str:
+    """Return the first sentence of a caption: what is drawn, by what."""
+    return caption.split(". ")[0].removesuffix(".") + "."
+
+
+def _scrolling(content: Html, label: str) -> Html:
+    """Return `content` in a box that scrolls sideways, which the keyboard reaches as well."""
+    return Html(f'<div class="scroll" role="region" tabindex="0" aria-label="{text(label)}">{content}</div>')
+
+
+def _plain(value: Any) -> str:
+    """Return what a reader sees of `value`, without markup."""
+    return html.unescape(_TAG.sub("", text(value)))
 
 
 def _table_cell(tag: str, value: Any, is_numeric: bool) -> Html:

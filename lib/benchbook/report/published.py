@@ -13,7 +13,7 @@ from benchbook.judge.spread import number_text, plus_minus_text
 from benchbook.records.metrics import BY_KEY
 from benchbook.records.published import Published, all_published
 from benchbook.records.record import Record
-from benchbook.report.markup import Html, bullets, element, join, table
+from benchbook.report.markup import Html, bullets, element, join, table, verdict
 from benchbook.report.results import COLUMNS
 from benchbook.report.run import Run
 from benchbook.report.table import plain_rows
@@ -28,7 +28,7 @@ _SAME = {  # what must agree before two numbers stand side by side
 def published_html(run: Run, folder: Path | None = None) -> Html:
     """Return a table a publication whose workload the run shares, with what the checks say of it; else nothing."""
     parts = [part for published in all_published(folder) if (part := _publication_html(published, run.cases))]
-    return join([element("h2", "Published figures of the same workload"), *parts]) if parts else Html("")
+    return join(parts)
 
 
 def _publication_html(published: Published, cases: pd.DataFrame) -> Html:
@@ -59,7 +59,7 @@ def _rows(record: Record, case: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     keys = [key for key in COLUMNS[record.benchmark] if record.values.get(key) is not None]
     return [
         (
-            record.verdict.value,
+            verdict(record.verdict.value),
             record.benchmark,
             BY_KEY[key].heading,
             number_text(float(record.values[key])),

@@ -12,16 +12,15 @@ from benchbook.judge.sample import is_earned, percentile_of, sample_count, sampl
 from benchbook.judge.spread import number_text, plus_minus_text
 from benchbook.records.files import write_text
 from benchbook.records.metrics import BY_KEY, Metric
-from benchbook.records.record import Record
 from benchbook.report.lines import LENGTHS
-from benchbook.report.markup import Html, element, join, link, table, text
+from benchbook.report.markup import Html, absent, download, element, join, table, text, verdict
 from benchbook.report.run import Run
 from benchbook.report.settings import settings_of, value_text
 from benchbook.report.table import plain_rows, render_table, workload_columns
 
 MAX_ROWS = 40  # cases a table; the rest is in the CSV file
 TABLE_FILE = "table.csv"
-EXECUTED_FILE = "executed.ipynb"
+MAX_EMBEDDED_BYTES = 250_000  # a longer CSV file lies beside the report only
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "serve": (
@@ -45,7 +44,8 @@ _AXIS_HEADINGS = {
     "num_prompts": "Prompts",
     "request_rate_rps": "Rate (req/s)",
 }
-_MARKS = {"VALID": "● ", "SUSPECT": "○ ", "INVALID": "✕ "}
+_UNEARNED = "In italics: a percentile of so few samples that it says little; pointed at, it says how many it needs."
+_IS_UNEARNED = 'class="unearned"'
 _TITLES = {
     "serve": "Serving (vllm bench serve)",
     "latency": "Latency of one batch (vllm bench latency)",
@@ -55,17 +55,14 @@ _TITLES = {
 
 
 def results_html(run: Run) -> Html:
-    """Return one table a benchmark: a row a case with its verdicts, mean ± one standard deviation, and notebooks."""
+    """Return one table a benchmark: a row a case with its verdicts, and mean ± one standard deviation."""
     cases = run.cases
-    by_case: dict[str, list[Record]] = {}
-    for record in run.records:
-        by_case.setdefault(record.identity.case_id, []).append(record)
     parts = [
-        _benchmark_html(run, cases[cases["benchmark"] == benchmark], by_case, benchmark)
+        _benchmark_html(run, cases[cases["benchmark"] == benchmark], benchmark)
         for benchmark in COLUMNS
         if (cases["benchmark"] == benchmark).any()
     ]
-    return join(parts) if parts else element("p", "There are no results.")
+    return join(parts) if parts else absent("There are no results.")
 
 
 def definitions_html(run: Run) -> Html:
@@ -77,21 +74,19 @@ def definitions_html(run: Run) -> Html:
         for metric in (BY_KEY[key] for key in keys)
         if run.table[metric.key].notna().any()
     ]
-    return table(("Metric", "Unit", "Better", "Formula"), rows) if rows else element("p", "No metric was measured.")
+    return table(("Metric", "Unit", "Better", "Formula"), rows) if rows else absent("No metric was measured.")
 
 
 def save_table_html(run: Run) -> Html:
-    """Write the tidy table beside the report and return a sentence that links it, or says why it is not there."""
+    """Write the tidy table beside the report and return a sentence with it inside, or one that says why it is not there."""
+    content = render_table(run.table, "csv")
     try:
-        write_text(run.run_dir / TABLE_FILE, render_table(run.table, "csv"))
+        write_text(run.run_dir / TABLE_FILE, content)
     except StoreError as error:
         return element("p", f"The full table was not written: {error}")
-    return element(
-        "p",
-        join(
-            ["Every repeat, one row each, all columns: ", link(TABLE_FILE, TABLE_FILE), f" ({len(run.table):,} rows)."]
-        ),
-    )
+    is_short = len(content.encode()) <= MAX_EMBEDDED_BYTES
+    file = download(TABLE_FILE, content) if is_short else element("code", TABLE_FILE)
+    return element("p", join(["Every repeat, one row each, all columns: ", file, f" ({len(run.table):,} rows)."]))
 
 
 def cut_note(total: int, what: str, where: str = TABLE_FILE) -> Html:
@@ -101,19 +96,25 @@ def cut_note(total: int, what: str, where: str = TABLE_FILE) -> Html:
     return element("p", f"The first {MAX_ROWS} of {total:,} {what} are shown; all are in {where}.", "note")
 
 
-def _benchmark_html(run: Run, cases: pd.DataFrame, records: Mapping[str, Sequence[Record]], benchmark: str) -> Html:
+def _benchmark_html(run: Run, cases: pd.DataFrame, benchmark: str) -> Html:
     metrics = [BY_KEY[key] for key in COLUMNS[benchmark] if cases[f"{key}_mean"].notna().any()]
     axes = _axes(cases, workload_columns(run.table))
-    headings: list[str] = ["Verdict", *axes, *map(_heading, metrics), "Notebooks"]
+    headings: list[str] = ["Verdict", *axes, *map(_heading, metrics)]
     rows = []
     for case in cases.head(MAX_ROWS).to_dict("records"):
         settings = [_axis_text(case, axis) for axis in axes.values()]
         values = [_value_html(case, metric, benchmark) for metric in metrics]
-        rows.append([_counts_text(run, case), *settings, *values, _notebook_links(run, records[case["case_id"]])])
+        rows.append([_counts_html(run, case), *settings, *values])
     texts = ("Verdict", _LAUNCH, _LENGTHS_HEADING)
-    numeric = [index for index, heading in enumerate(headings[:-1]) if heading not in texts]
+    numeric = [index for index, heading in enumerate(headings) if heading not in texts]
+    title, shown = _TITLES[benchmark], join([value for row in rows for value in row])
     return join(
-        [element("h3", _TITLES[benchmark]), table(headings, rows, numeric, "results"), cut_note(len(cases), "cases")]
+        [
+            element("h3", title),
+            table(headings, rows, numeric, "results", label=title),
+            cut_note(len(cases), "cases"),
+            element("p", _UNEARNED, "note") if _IS_UNEARNED in shown else "",
+        ]
     )
 
 
@@ -133,7 +134,7 @@ def _axis_text(case: Mapping[str, Any], columns: tuple[str, ...]) -> str:
 
 
 def _value_html(case: Mapping[str, Any], metric: Metric, benchmark: str) -> Html:
-    """Return the value; a percentile that its samples have not earned is greyed, and says why when pointed at."""
+    """Return the value; a percentile that its samples have not earned looks so, and says why when pointed at."""
     shown, percentile = text(_value_text(case, metric)), percentile_of(metric.key)
     counts = {"completed": case.get("completed_mean"), "num_iters": case.get("num_iters")}
     known = {key: value for key, value in counts.items() if not pd.isna(value)}
@@ -141,7 +142,7 @@ def _value_html(case: Mapping[str, Any], metric: Metric, benchmark: str) -> Html
     if percentile is None or not count or is_earned(count, percentile):
         return shown
     why = f"not earned: {count} samples, p{percentile} needs {samples_needed(percentile)}"
-    return Html(f'<span class="unearned" title="{text(why)}">{shown}</span>')
+    return Html(f'<span {_IS_UNEARNED} title="{text(why)}">{shown}</span>')
 
 
 def _value_text(case: Mapping[str, Any], metric: Metric) -> str:
@@ -158,22 +159,12 @@ def _heading(metric: Metric) -> Html:
     return Html(f'<span title="{text(metric.direction)}: {text(metric.formula)}">{text(metric.heading)}{arrow}</span>')
 
 
-def _counts_text(run: Run, case: Mapping[str, Any]) -> str:
-    """Return '● 2 VALID', or '● 1 VALID, ○ 1 SUSPECT, 1 failed, 1 missing'; the marks are those of the figures."""
-    counts = (
-        (case["valid"], "VALID"),
-        (case["suspect"], "SUSPECT"),
-        (case["invalid"], "INVALID"),
-        (case["not_measured"], "failed"),
-        (run.missing.get(case["case_id"], 0), "missing"),
-    )
-    return ", ".join(f"{_MARKS.get(name, '')}{number} {name}" for number, name in counts if number)
-
-
-def _notebook_links(run: Run, records: Sequence[Record]) -> Html:
-    links = [
-        link(run.repeat_path(record, EXECUTED_FILE).as_posix(), record.identity.repeat)
-        for record in records
-        if run.has_file(record, EXECUTED_FILE)
+def _counts_html(run: Run, case: Mapping[str, Any]) -> Html:
+    """Return '✓ 2 VALID', or '✓ 1 VALID, ! 1 SUSPECT, 1 failed, 1 missing', the symbols on their colours."""
+    verdicts = [
+        verdict(name, f"{case[column]} {name}")
+        for column, name in (("valid", "VALID"), ("suspect", "SUSPECT"), ("invalid", "INVALID"))
+        if case[column]
     ]
-    return join(links, " · ") if links else text(None)
+    others = ((case["not_measured"], "failed"), (run.missing.get(case["case_id"], 0), "missing"))
+    return join([*verdicts, *(f"{number} {name}" for number, name in others if number)], ", ")

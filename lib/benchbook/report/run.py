@@ -17,11 +17,15 @@ from benchbook.errors import ExperimentError
 from benchbook.judge.group import judged_together
 from benchbook.judge.spread import Spread
 from benchbook.records.files import read_json
-from benchbook.records.record import Record, Verdict
-from benchbook.records.store import RUN_FILE, Store, case_key
+from benchbook.records.record import Outcome, Record, Verdict
+from benchbook.records.store import Store, case_key, run_files
 from benchbook.report.lines import LENGTHS, Line, serve_lines
 from benchbook.report.offline import Ceiling, Key, batch_latencies, ceilings
 from benchbook.report.table import case_table, tidy_table
+
+
+REMARK_FILE = "remark.txt"  # in a run's folder: what somebody has to say about the run, shown at the top of its report
+_LOGS = ("*.log", "executed.ipynb")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,17 @@ class Run:
     def question(self) -> str:
         """Return the question that the experiment asks."""
         return str(self.header.get("question") or self.header.get("experiment") or self.run_dir.name)
+
+    @property
+    def name(self) -> str:
+        """Return 'experiment/run_id', as `benchbook list` shows it."""
+        return f"{self.header.get('experiment', '')}/{self.run_dir.name}"
+
+    @cached_property
+    def remark(self) -> str:
+        """Return what somebody wrote into the run's REMARK_FILE, '' without one: what no record can know."""
+        path = self.run_dir / REMARK_FILE
+        return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
     @property
     def plan(self) -> Sequence[Mapping[str, Any]]:
@@ -127,6 +142,12 @@ class Run:
         """Return whether the repeat has a file of this name."""
         return (self._repeat_dir(record) / name).is_file()
 
+    def logs(self, record: Record) -> list[str]:
+        """Return the logs that tell why `record` failed, relative to the run's folder: those of its host, or its own."""
+        is_host = record.outcome is Outcome.HOST_FAILED
+        folder = self.run_dir / "launches" / record.identity.launch if is_host else self._repeat_dir(record)
+        return [path.relative_to(self.run_dir).as_posix() for name in _LOGS for path in sorted(folder.glob(name))]
+
     @cached_property
     def _lines(self) -> tuple[list[Line], int]:
         return serve_lines(self.table)
@@ -137,15 +158,13 @@ class Run:
 
 
 @collector.at_rest()
-def load_run(run_dir: str | Path) -> Run:
-    """Read the run in the folder `run_dir`; raise ExperimentError where there is none."""
-    folder = Path(run_dir).resolve()
-    if not (folder / RUN_FILE).is_file():
-        raise ExperimentError(
-            f"no run in {str(run_dir)!r}: it has no {RUN_FILE}; `benchbook list` shows the runs there are"
-        )
-    store = Store(folder)
-    header, records = store.header(), store.records()
+def load_run(run_dir: str | Path = "") -> Run:
+    """Read a run: the folder `run_dir`, or a name as `benchbook list` shows it; '' takes the newest that has finished.
+
+    Names are looked up in results/ of the current folder or of one above. Raises ExperimentError where there is no run.
+    """
+    store = Store.open(run_dir, _results_dir()) if str(run_dir) else _newest(_results_dir())
+    folder, header, records = store.run_dir, store.header(), store.records()
     # A record whose fingerprint left the plan was measured under other conditions: it must not mix with the others.
     places = {case["case_key"]: place for place, case in enumerate(_along_loads(header.get("plan") or []))}
     by_place = [(places.get(_key(record)), record) for record in records]
@@ -156,6 +175,24 @@ def load_run(run_dir: str | Path) -> Run:
     run = Run(folder, header, judged_together(record for _, record in kept), len(records) - len(kept))
     gc.freeze()  # a run stays while its notebook does
     return run
+
+
+def _results_dir() -> Path:
+    """Return results/ of the current folder or of the nearest one above that has it."""
+    here = Path.cwd()
+    return next((folder / "results" for folder in (here, *here.parents) if (folder / "results").is_dir()), here / "results")
+
+
+def _newest(results_dir: Path) -> Store:
+    """Return the run that was started last, of those that have finished where there are any."""
+    stores = [Store(path.parent) for path in run_files(results_dir)]
+    if not stores:
+        raise ExperimentError(f"no run under {results_dir} yet; `benchbook run experiments/quickstart.yaml` makes one")
+    return max(stores, key=lambda store: _recency(store.header()))
+
+
+def _recency(header: Mapping[str, Any]) -> tuple[bool, str]:
+    return header.get("state") == "finished", header.get("started_utc") or ""
 
 
 def _along_loads(plan: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
