@@ -223,12 +223,13 @@ def key(server: Annotated[str, typer.Argument(help="A live server of yours: its 
 
 
 def main() -> None:
-    """Run the command line; a BenchbookError becomes one line and its exit code."""
+    """Run the command line; a BenchbookError becomes its lines, mostly one, and its exit code."""
     interrupt_on_stop_signals()
     try:
         app()
     except ExperimentError as error:
-        print(f"benchbook: {error}", file=sys.stderr)
+        for line in str(error).splitlines():  # a fault of the file each
+            print(f"benchbook: {line}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except BenchbookError as error:
         print(f"benchbook: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Mutated experiment files: each is loaded, or refused by one ExperimentError of one line, and quickly."""
+"""Mutated experiment files: each is loaded, or refused by one ExperimentError of a line for each fault, and quickly."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import yaml
 from benchbook.errors import ExperimentError
 from benchbook.plan import load_experiment, rounds
+from benchbook.plan.faults import MAX_FAULTS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -53,10 +54,12 @@ def check(folder: Path, text: str | bytes) -> str | None:
         experiment = load_experiment(path)
     except ExperimentError as error:
         message = str(error)
-        assert message.startswith(f"{path}:")
-        assert len(message.splitlines()) == 1
-        assert message.isprintable()
-        assert len(message) < 1500
+        *lines, last = message.splitlines()
+        assert len(lines) <= MAX_FAULTS
+        for line in [*lines, last] if len(lines) < MAX_FAULTS else lines:
+            assert line.startswith(f"{path}:")
+            assert line.isprintable()
+            assert len(line) < 1500
     else:
         message = None
         rounds(experiment.cases, min(experiment.repeats, 2), experiment.seed)

@@ -24,7 +24,8 @@ from benchbook.measure.recording import Recording
 from benchbook.measure.serve import bench_serve
 from benchbook.plan import Case, Job, LatencyWorkload, ServeWorkload, ThroughputWorkload
 from benchbook.plan.experiment import Limits
-from benchbook.plan.launches import Launch, ModelRef
+from benchbook.plan.launches import Launch
+from benchbook.plan.models import ModelRef
 from benchbook.records.record import Identity, PrefixCache, Warmup
 from benchbook.records.store import Store, read_record
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from benchbook.errors import ExperimentError
 from benchbook.hosts import translations
-from benchbook.hosts.flags import Known, known, nearest
+from benchbook.hosts.flags import Known, known
 from benchbook.hosts.shapes import PREFIX, shape_named
 from benchbook.plan.document import Document, Where
-from benchbook.plan.experiment import Experiment
+from benchbook.plan.experiment import Experiment, read_experiment
+from benchbook.plan.hints import meant
 from benchbook.plan.launches import Launch
 
 _PLACES = {
@@ -46,18 +48,27 @@ class Preflight:
         return f"translated for vLLM {self.version}; none is installed here, so nothing else was checked"
 
 
+def preflight_of(file: Path) -> Preflight:
+    """Return the experiment in `file`, checked; raise one ExperimentError with all that is wrong, in file and flags."""
+    return preflight(read_experiment(file))
+
+
 def preflight(experiment: Experiment) -> Preflight:
-    """Return `experiment` with its launches translated; raise ExperimentError for what this vLLM does not know."""
+    """Return `experiment` with its launches translated; raise ExperimentError for all that this vLLM does not know."""
+    faults = experiment.document.faults
     there = known()
     version = there.version if there else translations.NEWEST_CHECKED
     launches, notes = [], []
     for launch in experiment.launches:
-        _check_shape(experiment, launch)
-        translated, told = _translated(experiment.document, launch, version)
-        if there and there.flags:
-            _check_names(experiment, translated, there)
-        launches.append(translated)
-        notes += told
+        with faults.noted():
+            _check_shape(experiment, launch)
+        with faults.noted():
+            translated, told = _translated(experiment.document, launch, version)
+            if there and there.flags:
+                _check_names(experiment, translated, there)
+            launches.append(translated)
+            notes += told
+    faults.raise_any()
     is_readable = bool(there and there.flags)
     return Preflight(
         replace(experiment, launches=tuple(launches)), version, there is not None, is_readable, tuple(notes)
@@ -79,7 +90,7 @@ def _translated(doc: Document, launch: Launch, version: str) -> tuple[Launch, li
 
 def _check_shape(experiment: Experiment, launch: Launch) -> None:
     """Raise the refusal of a shape that is not known, where the file names it."""
-    if not launch.model.path_or_id.startswith(PREFIX):
+    if launch.model is None or not launch.model.path_or_id.startswith(PREFIX):
         return
     try:
         shape_named(launch.model.path_or_id.removeprefix(PREFIX))
@@ -93,19 +104,26 @@ def _check_names(experiment: Experiment, launch: Launch, there: Known) -> None:
     doc, where = experiment.document, ("launches", launch.name)
     has_offline = any(case.launch == launch.name and case.workload.host_kind == "engine" for case in experiment.cases)
     for name, value in launch.args.items():
-        option, _, key = name.partition(".")
-        flag = "--" + option.replace("_", "-")
-        spellings = {flag, "--" + flag.removeprefix("--no-")}
-        if not spellings & there.flags:
-            raise doc.error((*where, "args", name), _unknown(there, "flag", flag, there.flags))
-        if has_offline and not spellings & there.engine_flags:
-            problem = "is a flag of the server alone, and latency and throughput run without one: "
-            raise doc.error((*where, "args", name), problem + "restrict them to other launches with launches:")
-        if option == translations.OPTION:
-            _check_options(doc, (*where, "args", name), {key: None} if key else value, there)
+        with doc.faults.noted():
+            _check_flag(doc, (*where, "args", name), value, there, has_offline)
     for name in launch.env:
         if name.startswith("VLLM_") and name not in there.variables:
-            raise doc.error((*where, "env", name), _unknown(there, "variable", name, there.variables))
+            place = (*where, "env", name)
+            doc.faults.note(doc.error(place, _unknown(there, "variable", name, there.variables)))
+
+
+def _check_flag(doc: Document, where: Where, value: Any, there: Known, has_offline: bool) -> None:
+    option, _, key = str(where[-1]).partition(".")
+    flag = "--" + option.replace("_", "-")
+    spellings = {flag, "--" + flag.removeprefix("--no-")}
+    if not spellings & there.flags:
+        flags = [known_flag.removeprefix("--").replace("-", "_") for known_flag in there.flags]
+        raise doc.error(where, _unknown(there, "flag", option, flags))
+    if has_offline and not spellings & there.engine_flags:
+        problem = "is a flag of the server alone, and latency and throughput run without one: "
+        raise doc.error(where, problem + "restrict them to other launches with launches:")
+    if option == translations.OPTION:
+        _check_options(doc, where, {key: None} if key else value, there)
 
 
 def _check_options(doc: Document, where: Where, options: Any, there: Known) -> None:
@@ -114,11 +132,9 @@ def _check_options(doc: Document, where: Where, options: Any, there: Known) -> N
     for key in options:
         if key.partition(".")[0] not in there.compilation_options:
             place = where if "." in str(where[-1]) else (*where, key)
-            raise doc.error(place, _unknown(there, "option", key, there.compilation_options))
+            doc.faults.note(doc.error(place, _unknown(there, "option", key, there.compilation_options)))
 
 
 def _unknown(there: Known, what: str, name: str, names: Iterable[str]) -> str:
-    near = nearest(name, names)
-    # Flags are written in the file with underscores.
-    spelled = near.removeprefix("--").replace("-", "_") if near and what == "flag" else near
-    return f"vLLM {there.version} has no such {what}" + (f"; did you mean {spelled}?" if spelled else "")
+    near = meant(name, sorted(names))
+    return f"vLLM {there.version} has no such {what}" + (f"; did you mean {near}?" if near else "")

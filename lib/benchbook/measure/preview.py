@@ -14,11 +14,11 @@ from benchbook.hosts.models import planned_path
 from benchbook.measure.commands import latency_argv, offline_remark, serve_argv, throughput_argv
 from benchbook.measure.needs import machine_note, need_of
 from benchbook.measure.planning import history_of
-from benchbook.measure.preflight import Preflight, preflight
+from benchbook.measure.preflight import Preflight, preflight_of
 from benchbook.measure.progress import duration_text
 from benchbook.plan.cases import Case
 from benchbook.plan.eta import estimate_s
-from benchbook.plan.experiment import Experiment, load_experiment
+from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Job, rounds
 from benchbook.plan.workloads import ServeWorkload
@@ -29,7 +29,7 @@ _BASE_URL, _NONCE = "http://127.0.0.1:PORT", "NONCE"
 
 def preview(file: Path, results_dir: Path, console: Console) -> None:
     """Print launches, cases in order, the commands of each, and the estimated time."""
-    checked = preflight(load_experiment(file))
+    checked = preflight_of(file)
     experiment = checked.experiment
     blocks = rounds(experiment.cases, experiment.repeats, experiment.seed, experiment.order_seed)
     _line(console, f"{experiment.name}: {experiment.question}")

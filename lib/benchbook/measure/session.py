@@ -9,10 +9,9 @@ from benchbook.measure.bench_host import host_opener
 from benchbook.measure.hardware import peaks_before_start
 from benchbook.measure.needs import check_machine
 from benchbook.measure.planning import RunPlan, stale_records
-from benchbook.measure.preflight import preflight
+from benchbook.measure.preflight import preflight_of
 from benchbook.measure.progress import Listener
 from benchbook.measure.runner import FINISHED, Runner
-from benchbook.plan.experiment import load_experiment
 from benchbook.records.files import write_text
 from benchbook.records.store import EXPERIMENT_FILE, Store
 
@@ -25,7 +24,7 @@ def prepare_run(
     The device's peaks are measured where no data sheet tells them (five seconds, once a day). Raises ExperimentError,
     StoreError.
     """
-    checked = preflight(load_experiment(file))
+    checked = preflight_of(file)
     check_machine(checked)
     for note in checked.notes:
         listener.say(f"translated: {note}")

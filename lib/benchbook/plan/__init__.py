@@ -3,7 +3,8 @@
 from benchbook.plan.cases import Case
 from benchbook.plan.eta import estimate_s
 from benchbook.plan.experiment import SLO_KEYS, Experiment, load_experiment
-from benchbook.plan.launches import Launch, ModelRef
+from benchbook.plan.launches import Launch
+from benchbook.plan.models import ModelRef
 from benchbook.plan.order import Block, Job, added_round, job_seed, rounds
 from benchbook.plan.precision import Precision
 from benchbook.plan.repeats import Until

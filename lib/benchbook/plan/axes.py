@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from benchbook.plan.document import Document, Where
-from benchbook.plan.precision import read_precision
+from benchbook.plan.faults import Fault
+from benchbook.plan.hints import meant
+from benchbook.plan.precision import Precision, read_precision
+from benchbook.plan.strict import FieldError
 from benchbook.plan.workloads import ServeWorkload, Workload
 
 MAX_CASES = 5_000
 MAX_EXCLUDES = 100
 LENGTHS = ("input_len_tokens", "output_len_tokens")  # one key in the file, `lengths`, since the two vary together
+PER_CONCURRENCY = re.compile(r"([0-9]{1,9}) per concurrency")
+_EXAMPLES = {
+    "first_request": "first_request: {}",
+    "serve": "serve: {max_concurrency: [1, 8], lengths: [[128, 64]], num_prompts: 80}",
+    "latency": "latency: {batch_size: [1, 8], lengths: [[128, 64]]}",
+    "throughput": "throughput: {num_prompts: 200, lengths: [[128, 64]]}",
+}
+BENCHMARKS_EXAMPLE = f"benchmarks: [{_EXAMPLES['serve']}]"
 
 
 @dataclass(frozen=True)
@@ -26,30 +38,73 @@ class Point:
 
 
 def read_axes(doc: Document, where: Where, model: type[Workload]) -> dict[str, list[Point]]:
-    """Return the values of every axis; a key with one value is an axis of one, a precision is that of num_prompts."""
-    body = doc.mapping(where)
+    """Return the values of every axis; a key with one value is an axis of one, a precision is that of num_prompts.
+
+    What does not fit is noted among the file's faults.
+    """
+    body = doc.mapping(where, _EXAMPLES[model.benchmark])
     # The first of the two lengths stands for both.
     fields = {"lengths" if name == LENGTHS[0] else name: field for name, field in model.model_fields.items()}
     required = [name for name, field in fields.items() if field.is_required() and name != LENGTHS[1]]
     optional = [name for name, field in fields.items() if not field.is_required()]
     others = ["exclude", "launches", *(["precision"] if model is ServeWorkload else [])]
     known = [*required, *optional, *others]
-    for key in body:
-        if key not in known:
-            raise doc.unknown((*where, key), known)
     has_precision = "precision" in body
-    if has_precision and "num_prompts" in body:
-        raise doc.error((*where, "precision"), "plans num_prompts: give one of the two")
-    missing = [key for key in required if key not in body and not (key == "num_prompts" and has_precision)]
+    explained = {meant(key, known) for key in body}  # by what is refused below
+    missing = [key for key in required if key not in explained and not (key == "num_prompts" and has_precision)]
     if missing:
-        raise doc.error(where, f"lacks {' and '.join(missing)}")
-    axes = {key: read_axis(doc, (*where, key)) for key in body if key not in others}
-    if has_precision:
-        axes["num_prompts"] = [Point(read_precision(doc, (*where, "precision")), (*where, "precision"))]
-    for point in axes.get("lengths", []):
-        if not isinstance(point.value, list) or len(point.value) != 2:
-            raise doc.error(point.where, "must be a pair: [input_len_tokens, output_len_tokens]")
+        doc.faults.note(doc.error(where, f"lacks {' and '.join(missing)}"))
+    axes = {}
+    for key in body:
+        with doc.faults.noted():
+            if key not in known:
+                raise doc.unknown((*where, key), known)
+            if key == "precision":
+                axes["num_prompts"] = [_planned_prompts(doc, where)]
+            elif key not in others:
+                axes[key] = read_axis(doc, (*where, key))
+    _check_points(doc, model, axes)
     return axes
+
+
+def _planned_prompts(doc: Document, where: Where) -> Point:
+    place = (*where, "precision")
+    if "num_prompts" in doc.mapping(where):
+        raise doc.error(place, "plans num_prompts: give one of the two")
+    return Point(read_precision(doc, place), place)
+
+
+def _check_points(doc: Document, model: type[Workload], axes: Mapping[str, list[Point]]) -> None:
+    """Note each value that the workload does not take, whatever the other axes have."""
+    for key, points in axes.items():
+        for point in points:
+            with doc.faults.noted():
+                _check_point(doc, model, key, point)
+
+
+def _check_point(doc: Document, model: type[Workload], key: str, point: Point) -> None:
+    value, names = point.value, LENGTHS if key == "lengths" else (key,)
+    if key == "lengths" and (not isinstance(value, list) or len(value) != 2):
+        raise doc.error(point.where, "must be a pair: [input_len_tokens, output_len_tokens]")
+    if key == "num_prompts" and isinstance(value, Precision):
+        return
+    if key == "num_prompts" and model is ServeWorkload and isinstance(value, str):
+        if not PER_CONCURRENCY.fullmatch(value):
+            raise doc.error(point.where, "must be a whole number, or 'N per concurrency'")
+        return
+    try:
+        model(**dict(zip(names, value if key == "lengths" else [value], strict=True)))
+    except FieldError as error:
+        for refused in (error, *error.others):  # the other fields are missing here, and not looked at
+            if refused.where and refused.where[0] in names:
+                doc.faults.note(_located(doc, key, point, refused))
+
+
+def _located(doc: Document, key: str, point: Point, refused: FieldError) -> Fault:
+    if key != "lengths":
+        return doc.error(point.where, refused.problem)
+    name = str(refused.where[0])
+    return doc.error((*point.where, LENGTHS.index(name)), f"{name} {refused.problem}")
 
 
 def read_axis(doc: Document, where: Where) -> list[Point]:
@@ -75,7 +130,7 @@ def crossed(doc: Document, where: Where, axes: Mapping[str, list[Point]], num_la
     for place, pattern in _excludes(doc, where, axes):
         kept = [points for points in combinations if not _matches(points, pattern)]
         if len(kept) == len(combinations):
-            raise doc.error(place, "excludes nothing: no combination has these values")
+            doc.faults.note(doc.error(place, "excludes nothing: no combination has these values"))
         combinations = kept
     if not combinations:
         raise doc.error((*where, "exclude"), "leaves no combination to measure")
@@ -95,10 +150,11 @@ def _excludes(doc: Document, where: Where, axes: Mapping[str, list[Point]]) -> I
         raise doc.error(where, f"must be a list of at most {MAX_EXCLUDES} mappings")
     for index in range(len(items)):
         place = (*where, index)
-        pattern = doc.mapping(place)
-        if not pattern:
-            raise doc.error(place, "is empty: it would exclude everything")
-        for key in pattern:
-            if key not in axes:
-                raise doc.unknown((*place, key), list(axes))
-        yield place, {key: repr(value) for key, value in pattern.items()}
+        with doc.faults.noted():
+            pattern = doc.mapping(place)
+            if not pattern:
+                raise doc.error(place, "is empty: it would exclude everything")
+            for key in pattern:
+                if key not in axes:
+                    raise doc.unknown((*place, key), list(axes))
+            yield place, {key: repr(value) for key, value in pattern.items()}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from benchbook.errors import ExperimentError
-from benchbook.plan.axes import LENGTHS, MAX_CASES, Point, crossed, read_axes, read_axis
+from benchbook.plan.axes import BENCHMARKS_EXAMPLE, LENGTHS, MAX_CASES, PER_CONCURRENCY, Point, crossed, read_axes, read_axis
 from benchbook.plan.document import Document, Where
 from benchbook.plan.launches import Launch
 from benchbook.plan.precision import Precision
@@ -18,8 +16,6 @@ from benchbook.plan.strict import FieldError, unknown
 from benchbook.plan.workloads import WORKLOADS, ServeWorkload, Workload
 
 MAX_CASE_ID_CHARS = 150
-
-_PER_CONCURRENCY = re.compile(r"([0-9]{1,9}) per concurrency")
 
 
 @dataclass(frozen=True)
@@ -46,30 +42,45 @@ class Case:
 
 
 def read_cases(doc: Document, launches: tuple[Launch, ...]) -> tuple[Case, ...]:
-    """Return all cases of the file's `benchmarks:` list, in its order, each of them once."""
+    """Return all cases of the file's `benchmarks:` list, in its order, each of them once; what is refused is noted."""
     entries = doc.at(("benchmarks",))
+    if not isinstance(entries, list):
+        raise doc.error(("benchmarks",), f"must be a list, such as {BENCHMARKS_EXAMPLE}")
     if not entries:
-        raise doc.error(("benchmarks",), "is empty: list at least one benchmark")
+        raise doc.error(("benchmarks",), f"is empty: list at least one benchmark, such as {BENCHMARKS_EXAMPLE}")
     places: dict[str, Where] = {}
     cases: list[Case] = []
     for index in range(len(entries)):
-        for case, where in _entry_cases(doc, ("benchmarks", index), launches):
-            first = places.setdefault(case.case_id, where)
-            if len(places) == len(cases):
-                raise doc.error(where, f"duplicate case {case.case_id!r}, first in line {doc.line(first)}")
-            cases.append(case)
-        if len(cases) > MAX_CASES:
-            raise doc.error(("benchmarks", index), f"makes more than {MAX_CASES} cases")
-    busy = {case.launch for case in cases}
-    for launch in launches:
-        if launch.name not in busy:
-            raise doc.error(("launches", launch.name), "no benchmark runs on this launch")
+        with doc.faults.noted():
+            for case, where in _entry_cases(doc, ("benchmarks", index), launches):
+                first = places.setdefault(case.case_id, where)
+                if len(places) == len(cases):
+                    raise doc.error(where, f"duplicate case {case.case_id!r}, first in line {doc.line(first)}")
+                cases.append(case)
+            if len(cases) > MAX_CASES:
+                raise doc.error(("benchmarks", index), f"makes more than {MAX_CASES} cases")
+    _check_busy(doc, entries)
     return tuple(cases)
+
+
+def _check_busy(doc: Document, entries: Sequence[Any]) -> None:
+    """Note each launch that no benchmark runs on; none when a benchmark does not say plainly where it runs."""
+    names = doc.data.get("launches")
+    bodies = [body for entry in entries if isinstance(entry, dict) for body in entry.values()]
+    if not isinstance(names, dict) or len(bodies) < len(entries):
+        return
+    busy: set[Any] = set()
+    for body in bodies:
+        chosen = body.get("launches", list(names)) if isinstance(body, dict) else list(names)
+        busy.update(map(str, chosen if isinstance(chosen, list) else [chosen]))
+    if busy <= names.keys():
+        for name in names.keys() - busy:
+            doc.faults.note(doc.error(("launches", name), "no benchmark runs on this launch"))
 
 
 def _entry_cases(doc: Document, where: Where, launches: tuple[Launch, ...]) -> Iterator[tuple[Case, Where]]:
     """Yield the cases of one item of `benchmarks:`, launch by launch, each with where its workload is asked for."""
-    entry = doc.mapping(where)
+    entry = doc.mapping(where, "first_request: {}")
     if len(entry) != 1:
         raise doc.error(where, f"must have one key, the benchmark (known: {', '.join(WORKLOADS)})")
     (benchmark,) = entry
@@ -79,24 +90,39 @@ def _entry_cases(doc: Document, where: Where, launches: tuple[Launch, ...]) -> I
     model = WORKLOADS[benchmark]
     axes = read_axes(doc, where, model)
     chosen = _chosen_launches(doc, where, launches)
-    combinations = crossed(doc, where, axes, len(chosen))
-    workloads = [(_workload(doc, where, model, points), _place(where, points)) for points in combinations]
+    if doc.faults.has_within(where):
+        return  # what the axes make together is looked at when each of them is right
+    workloads = _workloads(doc, where, model, crossed(doc, where, axes, len(chosen)))
     for launch in chosen:
-        for (workload, why_num_prompts), place in workloads:
-            _check_fits(doc, place, workload, launch)
-            yield Case(launch.name, workload, why_num_prompts), place
+        for workload, why_num_prompts, place in workloads:
+            with doc.faults.noted():
+                _check_fits(doc, place, workload, launch)
+                yield Case(launch.name, workload, why_num_prompts), place
 
 
 def _chosen_launches(doc: Document, where: Where, launches: tuple[Launch, ...]) -> list[Launch]:
     """Return the launches that the entry's `launches:` names, or all of them."""
     if "launches" not in doc.mapping(where):
         return list(launches)
-    by_name = {launch.name: launch for launch in launches}
-    points = read_axis(doc, (*where, "launches"))
-    for point in points:
-        if not isinstance(point.value, str) or point.value not in by_name:
-            raise doc.error(point.where, unknown(str(point.value), by_name, "launch"))
-    return [by_name[point.value] for point in points]
+    names, chosen = doc.data.get("launches"), []  # of the file: one that was refused is not unknown
+    for point in read_axis(doc, (*where, "launches")):
+        if isinstance(names, dict) and (not isinstance(point.value, str) or point.value not in names):
+            doc.faults.note(doc.error(point.where, unknown(str(point.value), names, "launch")))
+        chosen += [launch for launch in launches if launch.name == point.value]
+    return chosen
+
+
+def _workloads(
+    doc: Document, where: Where, model: type[Workload], combinations: Sequence[Mapping[str, Point]]
+) -> list[tuple[Workload, str, Where]]:
+    """Return the workload of each combination, why so many prompts, and where it is asked for; a refusal is noted."""
+    found = []
+    for points in combinations:
+        with doc.faults.noted():
+            found.append((*_workload(doc, where, model, points), _place(where, points)))
+        if doc.faults.has(where):
+            break  # what holds for the whole benchmark is said once
+    return found
 
 
 def _workload(doc: Document, where: Where, model: type[Workload], points: Mapping[str, Point]) -> tuple[Workload, str]:
@@ -109,34 +135,22 @@ def _workload(doc: Document, where: Where, model: type[Workload], points: Mappin
         fields["num_prompts"], why_num_prompts = _num_prompts(doc, points)
     try:
         return model(**fields), why_num_prompts
-    except FieldError as error:
-        raise _located(doc, where, points, error) from None
+    except FieldError as error:  # each field is right by itself
+        raise doc.error(where, error.problem) from None
 
 
 def _num_prompts(doc: Document, points: Mapping[str, Point]) -> tuple[Any, str]:
     """Return how many prompts this combination has, and why: a number, '10 per concurrency', or a wanted precision."""
     point = points["num_prompts"]
     concurrency = points["max_concurrency"].value if "max_concurrency" in points else None
-    is_cap = type(concurrency) is int and concurrency >= 1  # else the model refuses max_concurrency, whose fault it is
     if isinstance(point.value, Precision):
-        return point.value.prompts(concurrency if is_cap else None)
+        return point.value.prompts(concurrency)
     if not isinstance(point.value, str):
         return point.value, "as the file says"
-    match = _PER_CONCURRENCY.fullmatch(point.value)
-    if not match:
-        raise doc.error(point.where, "must be a whole number, or 'N per concurrency'")
+    number = int(PER_CONCURRENCY.fullmatch(point.value)[1])
     if concurrency is None:
         raise doc.error(point.where, "needs max_concurrency")
-    return int(match[1]) * (concurrency if is_cap else 1), f"{int(match[1])} for each in flight"
-
-
-def _located(doc: Document, where: Where, points: Mapping[str, Point], error: FieldError) -> ExperimentError:
-    if not error.where:
-        return doc.error(where, error.problem)
-    field = str(error.where[0])
-    if field in LENGTHS:
-        return doc.error((*points["lengths"].where, LENGTHS.index(field)), f"{field} {error.problem}")
-    return doc.error(points[field].where, error.problem)
+    return number * concurrency, f"{number} for each in flight"
 
 
 def _place(where: Where, points: Mapping[str, Point]) -> Where:

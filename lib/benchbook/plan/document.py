@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 import yaml
 
-from benchbook.errors import ExperimentError
-from benchbook.plan.strict import FieldError, StrictModel, cut, one_line, shown, unknown
+from benchbook.plan.faults import Fault, Faults, Where
+from benchbook.plan.strict import FieldError, StrictModel, key_text, one_line, shown, unknown
 from benchbook.redaction import is_secret_name
 
-Where = tuple[str | int, ...]  # the way to a value, e.g. ("benchmarks", 0, "serve", "max_concurrency")
+__all__ = ["Document", "Where"]
+
 Model = TypeVar("Model", bound=StrictModel)
 
 
@@ -24,13 +25,14 @@ class Document:
     text: str
     data: dict[str, Any]
     root: yaml.MappingNode
+    faults: Faults  # of this file; what is read of it notes there what is wrong and goes on
 
     def at(self, where: Where) -> Any:
-        """Return the value at `where`; raises LookupError if there is none."""
-        value: Any = self.data
-        for step in where:
-            value = value[step]
-        return value
+        """Return the value at `where`, or raise the refusal of a file without it."""
+        try:
+            return self._find(where)
+        except LookupError:
+            raise self.error(where, "is missing") from None
 
     def line(self, where: Where) -> int:
         """Return the line (from 1) of the key or list item at `where`, or of the nearest parent that exists."""
@@ -40,35 +42,44 @@ class Document:
         """Return the scalar at `where` as it is written: '1.10' where `at` gives 1.1."""
         return self._nodes(where)[1].value
 
-    def error(self, where: Where, problem: str) -> ExperimentError:
+    def error(self, where: Where, problem: str) -> Fault:
         """Return the refusal of the value at `where` as one line: 'file:line: key: value: problem'."""
-        key = "".join(f"[{step}]" if isinstance(step, int) else f".{cut(step)}" for step in where).lstrip(".")
         try:
-            value_text = shown(self.at(where))
+            value_text = shown(self._find(where))
         except (LookupError, TypeError):
             value_text = ""  # a missing key
         if any(isinstance(step, str) and is_secret_name(step) for step in where):
             value_text = ""
-        parts = (f"{self.path}:{self.line(where)}", key, value_text if where else "", problem)
-        return ExperimentError(one_line(": ".join(part for part in parts if part)))
+        line = self.line(where)
+        parts = (f"{self.path}:{line}", key_text(where), value_text if where else "", problem)
+        return Fault(one_line(": ".join(part for part in parts if part)), line, where)
 
-    def unknown(self, where: Where, known: list[str]) -> ExperimentError:
+    def unknown(self, where: Where, known: list[str]) -> Fault:
         """Return the refusal of the key at the end of `where`, with the nearest known one."""
         return self.error(where, unknown(str(where[-1]), known))
 
-    def mapping(self, where: Where) -> dict[str, Any]:
-        """Return the mapping at `where`, or raise its refusal."""
+    def mapping(self, where: Where, example: str = "") -> dict[str, Any]:
+        """Return the mapping at `where`, or raise its refusal with an `example` of the right form."""
         value = self.at(where)
         if not isinstance(value, dict):
-            raise self.error(where, "must be a mapping of keys to values")
+            raise self.error(where, "must be a mapping of keys to values" + (f", such as {example}" if example else ""))
         return value
 
-    def parse(self, where: Where, model: type[Model]) -> Model:
-        """Return the mapping at `where` as a `model`, or raise the refusal of the field that does not fit."""
+    def parse(self, where: Where, model: type[Model], example: str = "") -> Model:
+        """Return the mapping at `where` as a `model`, or raise the refusal of a field, the others being noted."""
         try:
-            return model(**self.mapping(where))
+            return model(**self.mapping(where, example))
         except FieldError as error:
+            for other in error.others:
+                self.faults.note(self.error(where + other.where, other.problem))
             raise self.error(where + error.where, error.problem) from None
+
+    def _find(self, where: Where) -> Any:
+        """Return the value at `where`; raises LookupError if there is none."""
+        value: Any = self.data
+        for step in where:
+            value = value[step]
+        return value
 
     def _nodes(self, where: Where) -> tuple[yaml.Node, yaml.Node]:
         """Return the node that names the value at `where` and the value's own, or those of the nearest parent."""

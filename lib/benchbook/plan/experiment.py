@@ -18,7 +18,7 @@
 
 The keys of a benchmark are the fields of its model in workloads.py, with `lengths` for the pair of lengths; in place of
 num_prompts, serve takes `precision: {p99_ttft_ms: 10 %}`, from which the number is planned (precision.py). Whatever is
-unknown, ill-typed or cannot be run raises one ExperimentError: file, line, key, value and the nearest known key.
+unknown, ill-typed or cannot be run is told in one ExperimentError, a line each: file, line, key, value, the nearest key.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidatorFunctionWrapHandler, field_validator
 
 from benchbook.errors import ExperimentError
-from benchbook.plan.cases import Case, read_cases
+from benchbook.plan.cases import BENCHMARKS_EXAMPLE, Case, read_cases
 from benchbook.plan.document import Document
-from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, ModelRef, read_launches, read_model
+from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, read_launches
+from benchbook.plan.models import ModelRef, read_model
 from benchbook.plan.order import Block, added_round
 from benchbook.plan.repeats import RepeatCount, Until, read_repeats
 from benchbook.plan.strict import StrictModel, one_line
@@ -101,34 +102,56 @@ class Experiment:
 
 
 def load_experiment(path: str | Path) -> Experiment:
-    """Return the experiment in the YAML file at `path`; raises ExperimentError, one line, if it cannot be run."""
+    """Return the experiment in the YAML file at `path`; raises ExperimentError, one line a fault, if it cannot be run."""
+    experiment = read_experiment(path)
+    experiment.document.faults.raise_any()
+    return experiment
+
+
+def read_experiment(path: str | Path) -> Experiment:
+    """Return what can be read of the experiment at `path`, for whoever looks for more faults before they are raised.
+
+    Nothing may be done with it while `document.faults` holds any. Raises ExperimentError where nothing can be read.
+    """
     path = Path(path)
     doc = load_document(path)
     if not SAFE_NAME.fullmatch(path.stem):
         raise ExperimentError(one_line(f"{path}: the file's name {SAFE_NAME_RULE}: it names a folder of results"))
-    keys = doc.parse((), _ExperimentKeys)
-    if not keys.question.strip():
-        raise doc.error(("question",), "is empty: what should the experiment answer?")
-    model = read_model(doc, ("model",))
-    launches = read_launches(doc, model)
-    cases = read_cases(doc, launches)
-    is_range = isinstance(keys.repeats, dict)
-    repeats, until = read_repeats(doc, ("repeats",), cases) if is_range else (keys.repeats, None)
+    faults, keys, model, launches, cases = doc.faults, None, None, (), ()
+    repeats, until, slo, limits = None, None, {}, Limits()
+    with faults.noted():
+        keys = doc.parse((), _ExperimentKeys)
+    with faults.noted():
+        model = read_model(doc, ("model",))
+    with faults.noted():
+        launches = read_launches(doc, model)
+    with faults.noted():
+        cases = read_cases(doc, launches)
+    with faults.noted():
+        slo = _read_slo(doc)
+    with faults.noted():
+        limits = doc.parse(("limits",), Limits) if "limits" in doc.data else limits
+    with faults.noted():
+        if isinstance(doc.data.get("repeats"), dict):
+            repeats, until = read_repeats(doc, ("repeats",), cases)
+        elif keys:
+            repeats = keys.repeats
+    seed = keys.seed if keys else 0
     return Experiment(
         name=path.stem,
         path=path,
         source_text=doc.text,
-        question=keys.question.strip(),
+        question=keys.question if keys else "",
         model=model,
         launches=launches,
         cases=cases,
         repeats=repeats or (DEFAULT_REPEATS if len(launches) == 1 else COMPARISON_REPEATS),
         until=until,
-        seed=keys.seed,
-        order_seed=keys.seed if keys.order_seed is None else keys.order_seed,
-        slo=_read_slo(doc, keys.slo),
-        limits=doc.parse(("limits",), Limits) if "limits" in doc.data else Limits(),
-        device=keys.device,
+        seed=seed,
+        order_seed=keys.order_seed if keys and keys.order_seed is not None else seed,
+        slo=slo,
+        limits=limits,
+        device=keys.device if keys else None,
         document=doc,
     )
 
@@ -136,14 +159,21 @@ def load_experiment(path: str | Path) -> Experiment:
 class _ExperimentKeys(StrictModel):
     question: str
     model: Any
-    launches: dict[str, Any]
-    benchmarks: list[Any]
+    launches: dict[str, Any] = Field(examples=["launches: {eager: {args: {enforce_eager: true}}}"])
+    benchmarks: list[Any] = Field(examples=[BENCHMARKS_EXAMPLE])
     repeats: RepeatCount | None = None
     seed: Seed = 0
     order_seed: Seed | None = None
-    slo: dict[str, Any] = {}
-    limits: dict[str, Any] = {}
+    slo: dict[str, Any] = Field({}, examples=["slo: {p99_ttft_ms: 500}"])
+    limits: dict[str, Any] = Field({}, examples=["limits: {ready_s: 600}"])
     device: Literal["cuda", "rocm", "cpu"] | None = None
+
+    @field_validator("question")
+    @classmethod
+    def _asks_something(cls, question: str) -> str:
+        if not question.strip():
+            raise ValueError("is empty: what should the experiment answer?")
+        return question.strip()
 
     @field_validator("repeats", mode="wrap")
     @classmethod
@@ -152,10 +182,12 @@ class _ExperimentKeys(StrictModel):
         return value if isinstance(value, dict) else check(value)
 
 
-def _read_slo(doc: Document, slo: Mapping[str, Any]) -> dict[str, float]:
+def _read_slo(doc: Document) -> dict[str, float]:
+    slo = doc.mapping(("slo",)) if "slo" in doc.data else {}
     for key, limit_ms in slo.items():
-        if key not in SLO_KEYS:
-            raise doc.unknown(("slo", key), SLO_KEYS)
-        if type(limit_ms) not in (int, float) or limit_ms <= 0:
-            raise doc.error(("slo", key), "must be a number of milliseconds above 0")
-    return {key: float(limit_ms) for key, limit_ms in slo.items()}
+        with doc.faults.noted():
+            if key not in SLO_KEYS:
+                raise doc.unknown(("slo", key), SLO_KEYS)
+            if type(limit_ms) not in (int, float) or limit_ms <= 0:
+                raise doc.error(("slo", key), "must be a number of milliseconds above 0")
+    return dict(slo)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pydantic import model_validator
+from pydantic import Field
 
 from benchbook.plan.document import Document, Where
+from benchbook.plan.models import SHAPE_PREFIX, ModelRef, read_model
 from benchbook.plan.strict import StrictModel
 from benchbook.redaction import is_secret_name
 
-TINY = "tiny"  # the embedded model of random weights
-SHAPE_PREFIX = "shape:"  # a published model's shape with random weights
 DUMMY_WEIGHTS = {"load_format": "dummy"}  # vLLM makes random weights where there are none to load
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 SAFE_NAME_RULE = "must be letters, digits, '_', '-' and '.', start with a letter or digit, have at most 60 characters"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _ARG_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -36,23 +32,6 @@ _OUR_ARGS = {
     "revision": "set it in model: {hub: ..., revision: ...}",
 }
 _OUR_ENV = re.compile(r"BENCHBOOK_\w*|SPT_NOENV")  # by these a host is found and ended
-
-
-@dataclass(frozen=True)
-class ModelRef:
-    """Which model: "tiny", "shape:NAME", an absolute folder, or a hub id ("organisation/name") with its revision."""
-
-    path_or_id: str
-    revision: str | None = None
-
-    @property
-    def has_random_weights(self) -> bool:
-        """Whether the reference itself says that the weights are random."""
-        return self.path_or_id == TINY or self.path_or_id.startswith(SHAPE_PREFIX)
-
-    def __str__(self) -> str:
-        name = self.path_or_id.removeprefix(SHAPE_PREFIX)
-        return f"{name} (random weights)" if self.has_random_weights else name
 
 
 @dataclass(frozen=True)
@@ -71,90 +50,49 @@ class Launch:
         return value if isinstance(value, int) and value > 0 else None
 
 
-def read_launches(doc: Document, default_model: ModelRef) -> tuple[Launch, ...]:
-    """Return the launches of the file's `launches:` mapping, in its order."""
+def read_launches(doc: Document, default_model: ModelRef | None) -> tuple[Launch, ...]:
+    """Return the launches of the file's `launches:` mapping, in its order, without those whose form is refused.
+
+    `default_model` is None where the file's own was refused.
+    """
     names = doc.mapping(("launches",))
     if not names:
         raise doc.error(("launches",), "is empty: name at least one launch")
-    return tuple(_read_launch(doc, ("launches", name), default_model) for name in names)
-
-
-def read_model(doc: Document, where: Where) -> ModelRef:
-    """Return the model at `where`: {path: ...}, {hub: ..., revision: ...}, {shape: ...}, or plain text: a path or hub id.
-
-    Folders are relative to the current folder, as for `vllm serve`.
-    """
-    value = doc.at(where)
-    if isinstance(value, str):
-        if value == TINY or Path(value).expanduser().is_dir():
-            return _local_model(doc, where, value)
-        return _hub_model(doc, where, value, None)
-    keys = doc.parse(where, _ModelKeys)
-    if keys.shape is not None:
-        return ModelRef(SHAPE_PREFIX + keys.shape)
-    if keys.path is not None:
-        return _local_model(doc, (*where, "path"), keys.path)
-    return _hub_model(doc, (*where, "hub"), keys.hub, keys.revision)
-
-
-class _ModelKeys(StrictModel):
-    path: str | None = None
-    hub: str | None = None
-    shape: str | None = None
-    revision: str | None = None
-
-    @model_validator(mode="after")
-    def _is_one_model(self) -> _ModelKeys:
-        if sum(value is not None for value in (self.path, self.hub, self.shape)) != 1:
-            raise ValueError("give one of path, hub and shape")
-        if self.hub is None and self.revision is not None:
-            raise ValueError("revision belongs to hub: a folder and a shape have none")
-        return self
+    launches = []
+    for name in names:
+        with doc.faults.noted():
+            launches.append(_read_launch(doc, ("launches", name), default_model))
+    return tuple(launches)
 
 
 class _LaunchKeys(StrictModel):
-    args: dict[str, Any] = {}
-    env: dict[str, Any] = {}
+    args: dict[str, Any] = Field({}, examples=["args: {enforce_eager: true, max_model_len: 4096}"])
+    env: dict[str, Any] = Field({}, examples=["env: {VLLM_LOGGING_LEVEL: INFO}"])
     model: Any = None
 
 
-def _local_model(doc: Document, where: Where, text: str) -> ModelRef:
-    if text == TINY:
-        return ModelRef(TINY)
-    folder = Path(text).expanduser()
-    if not folder.is_dir():
-        raise doc.error(where, "no such folder" + _near_tiny(text))
-    return ModelRef(str(folder.resolve()))
-
-
-def _hub_model(doc: Document, where: Where, text: str, revision: str | None) -> ModelRef:
-    if not _HUB_ID.fullmatch(text) or ".." in text:
-        problem = "neither 'tiny', nor a folder that exists, nor a hub id of the form 'organisation/name'"
-        raise doc.error(where, problem + _near_tiny(text))
-    if revision is not None and (not revision or revision.startswith("-")):
-        raise doc.error((*where[:-1], "revision"), "is not a revision")
-    return ModelRef(text, revision)
-
-
-def _near_tiny(text: str) -> str:
-    return f"; did you mean {TINY!r}?" if difflib.get_close_matches(text[:64], [TINY]) else ""
-
-
-def _read_launch(doc: Document, where: Where, default_model: ModelRef) -> Launch:
+def _read_launch(doc: Document, where: Where, default_model: ModelRef | None) -> Launch:
     name = str(where[-1])
     if not SAFE_NAME.fullmatch(name):
-        raise doc.error(where, f"the launch's name {SAFE_NAME_RULE}: it names a folder")
-    keys = doc.parse(where, _LaunchKeys)
+        doc.faults.note(doc.error(where, f"the launch's name {SAFE_NAME_RULE}: it names a folder"))
+    keys = doc.parse(where, _LaunchKeys, f"{name}: {{args: {{enforce_eager: true}}, env: {{VLLM_LOGGING_LEVEL: INFO}}}}")
     for arg, value in keys.args.items():
-        _check_arg(doc, (*where, "args", arg), value)
-    env = {key: _env_value(doc, (*where, "env", key), value) for key, value in keys.env.items()}
-    model = default_model if keys.model is None else read_model(doc, (*where, "model"))
-    return Launch(name, model, _with_weights(doc, (*where, "args"), model, keys.args), env)
+        with doc.faults.noted():
+            _check_arg(doc, (*where, "args", arg), value)
+    env = {}
+    for key, value in keys.env.items():
+        with doc.faults.noted():
+            env[key] = _env_value(doc, (*where, "env", key), value)
+    model, args = default_model, keys.args
+    with doc.faults.noted():
+        model = default_model if keys.model is None else read_model(doc, (*where, "model"))
+        args = _with_weights(doc, (*where, "args"), model, keys.args)
+    return Launch(name, model, args, env)
 
 
-def _with_weights(doc: Document, where: Where, model: ModelRef, args: dict[str, Any]) -> dict[str, Any]:
+def _with_weights(doc: Document, where: Where, model: ModelRef | None, args: dict[str, Any]) -> dict[str, Any]:
     """Return `args`, for a shape with the flag that has vLLM make its weights."""
-    if not model.path_or_id.startswith(SHAPE_PREFIX):
+    if model is None or not model.path_or_id.startswith(SHAPE_PREFIX):
         return args
     if args.get("load_format", "dummy") != "dummy":
         raise doc.error((*where, "load_format"), "a shape has no weights to load: leave the key out")

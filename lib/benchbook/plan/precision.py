@@ -65,28 +65,32 @@ class Precision:
 
 def read_precision(doc: Document, where: Where) -> Precision:
     """Return e.g. {p99_ttft_ms: 10 %, spread: 0.3, at_most: 2000} as a Precision, or raise its refusal."""
-    fields = dict(doc.mapping(where))
+    fields = dict(doc.mapping(where, "precision: {p99_ttft_ms: 10 %}"))
     spread, at_most = fields.pop("spread", DEFAULT_SPREAD), fields.pop("at_most", DEFAULT_AT_MOST)
-    if type(spread) not in (int, float) or not 0 < spread <= 3:
-        raise doc.error(
-            (*where, "spread"), "must be a number above 0, at most 3: the deviation of a latency's logarithm"
-        )
-    if type(at_most) is not int or not 1 <= at_most <= MAX_PROMPTS:
-        raise doc.error((*where, "at_most"), "must be a whole number of prompts, at least 1")
+    with doc.faults.noted():
+        if type(spread) not in (int, float) or not 0 < spread <= 3:
+            problem = "must be a number above 0, at most 3: the deviation of a latency's logarithm"
+            raise doc.error((*where, "spread"), problem)
+    with doc.faults.noted():
+        if type(at_most) is not int or not 1 <= at_most <= MAX_PROMPTS:
+            raise doc.error((*where, "at_most"), "must be a whole number of prompts, at least 1")
     targets = read_targets(doc, where, fields, PRECISION_KEYS, ["spread", "at_most"])
-    return Precision(tuple(targets.items()), float(spread), at_most)
+    return Precision(tuple(targets.items()), spread, at_most)
 
 
 def read_targets(
     doc: Document, where: Where, fields: Mapping[str, object], known: list[str], beside: list[str]
 ) -> dict[str, float]:
     """Return {metric: share} of `fields` at `where`, e.g. 0.1 for '10 %'; `beside` are the other keys it may have."""
-    for key in fields:
-        if key not in known:
-            raise doc.unknown((*where, key), [*known, *beside])
     if not fields:
         raise doc.error(where, f"names no metric, such as {known[0]}: 10 %")
-    return {key: read_share(doc, (*where, key)) for key in fields}
+    targets = {}
+    for key in fields:
+        with doc.faults.noted():
+            if key not in known:
+                raise doc.unknown((*where, key), [*known, *beside])
+            targets[key] = read_share(doc, (*where, key))
+    return targets
 
 
 def read_share(doc: Document, where: Where) -> float:

@@ -71,7 +71,7 @@ def read_repeats(doc: Document, where: Where, cases: Sequence[Case]) -> tuple[in
     keys = doc.parse(where, _RepeatsKeys)
     known = list(dict.fromkeys(key for keys_of_one in TARGETS.values() for key in keys_of_one))
     until = Until(keys.at_most, read_targets(doc, (*where, "until"), keys.until, known, []))
-    for key in until.targets:
+    for key in until.targets if cases else ():  # without any, they were refused
         if not any(key in TARGETS[case.workload.benchmark] for case in cases):
-            raise doc.error((*where, "until", key), "no benchmark of this experiment has this metric")
+            doc.faults.note(doc.error((*where, "until", key), "no benchmark of this experiment has this metric"))
     return keys.at_least, until

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchbook.errors import ExperimentError
+from benchbook.plan.hints import hint, meant
 
 SHOWN_CHARS = 60  # longer keys and values are cut in messages
 
 
 class FieldError(ExperimentError):
-    """A field of a model was refused; `where` and `problem` let a file's reader name the line instead of the class."""
+    """A field of a model was refused; `where` and `problem` let a file's reader name the line instead of the class.
 
-    def __init__(self, owner: str, where: tuple[str | int, ...], value_text: str, problem: str) -> None:
+    `others` are the model's other refused fields.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        where: tuple[str | int, ...],
+        value_text: str,
+        problem: str,
+        others: tuple[FieldError, ...] = (),
+    ) -> None:
         parts = [owner, cut(".".join(map(str, where))), value_text, problem]
         super().__init__(one_line(": ".join(part for part in parts if part)))
         self.where = where
         self.problem = problem
+        self.others = others
 
 
 class StrictModel(BaseModel):
@@ -40,12 +51,15 @@ class StrictModel(BaseModel):
 
 
 def unknown(word: str, known: Iterable[str], what: str = "key") -> str:
-    """Return e.g. "unknown key; did you mean 'max_concurrency'? (known: ...)"."""
+    """Return e.g. "unknown key; did you mean 'max_concurrency'?", or what is known where nobody can tell."""
     names = list(known)
-    # The cut keeps difflib fast on absurdly long words.
-    near = difflib.get_close_matches(word[:64], names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {what}{hint} (known: {', '.join(names[:25])}{', ...' if len(names) > 25 else ''})"
+    listed = f" (known: {', '.join(names[:25])}{', ...' if len(names) > 25 else ''})"
+    return f"unknown {what}{hint(word, names) or listed}"
+
+
+def key_text(where: tuple[str | int, ...]) -> str:
+    """Return the way to a value as text: 'benchmarks[0].serve.lengths'."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{cut(step)}" for step in where).lstrip(".")
 
 
 def shown(value: Any) -> str:
@@ -74,16 +88,32 @@ def one_line(text: str) -> str:
 
 
 def _field_error(error: ValidationError, model: type[BaseModel]) -> FieldError:
-    """Return the most telling of pydantic's errors: a misspelt key explains the missing one, so it comes first."""
-    errors = error.errors(include_url=False)
-    first = next((entry for entry in errors if entry["type"] == "extra_forbidden"), errors[0])
-    where = tuple(first["loc"])
-    if first["type"] == "extra_forbidden":
+    """Return all that pydantic found, misspelt keys first: they explain the missing ones, which are left out."""
+    entries = sorted(error.errors(include_url=False), key=lambda entry: entry["type"] != "extra_forbidden")
+    misspelt = [str(entry["loc"][-1]) for entry in entries if entry["type"] == "extra_forbidden"][:SHOWN_CHARS]
+    explained = {meant(word, model.model_fields) for word in misspelt}
+    told = [entry for entry in entries if entry["type"] != "missing" or entry["loc"][-1] not in explained]
+    first, *others = (_refused(entry, model) for entry in (told or entries)[:SHOWN_CHARS])
+    return FieldError(*first, others=tuple(FieldError(*other) for other in others))
+
+
+def _refused(entry: Mapping[str, Any], model: type[BaseModel]) -> tuple[str, tuple[str | int, ...], str, str]:
+    """Return one of pydantic's errors as the arguments of a FieldError."""
+    where = tuple(entry["loc"])
+    if entry["type"] == "extra_forbidden":
         problem = unknown(str(where[-1]), model.model_fields)
-    elif first["type"] == "missing":
-        problem = "is missing"
+    elif entry["type"] == "missing":
+        problem = "is missing" + _example(where, model)
     else:
         # "Input should be a valid integer", "Value error, ..." become "must be a valid integer", "...".
-        problem = re.sub(r"^\w+ should", "must", first["msg"]).removeprefix("Value error, ")
-    has_value = where and first["type"] != "missing"
-    return FieldError(model.__name__.lstrip("_"), where, shown(first["input"]) if has_value else "", problem)
+        problem = re.sub(r"^\w+ should", "must", entry["msg"]).removeprefix("Value error, ")
+        problem = problem.replace("valid dictionary", "mapping of keys to values").replace("valid list", "list")
+        problem += _example(where, model) if entry["type"].endswith("_type") else ""
+    has_value = where and entry["type"] != "missing"
+    return model.__name__.lstrip("_"), where, shown(entry["input"]) if has_value else "", problem
+
+
+def _example(where: tuple[str | int, ...], model: type[BaseModel]) -> str:
+    """Return ', such as …' where the field has an example of its right form."""
+    field = model.model_fields.get(str(where[0])) if len(where) == 1 else None
+    return f", such as {field.examples[0]}" if field is not None and field.examples else ""

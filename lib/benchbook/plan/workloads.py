@@ -11,7 +11,7 @@ import hashlib
 import math
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from benchbook.plan.strict import StrictModel
 
@@ -73,6 +73,13 @@ class ServeWorkload(Workload):
     slo_ttft_ms: Positive | None = None  # limits for one request, counted by request_goodput_rps
     slo_tpot_ms: Positive | None = None
     slo_e2el_ms: Positive | None = None
+
+    @field_validator("request_rate_rps", mode="before")
+    @classmethod
+    def _is_a_limit(cls, value: Any) -> Any:
+        if str(value).lower().strip("+.") in ("inf", "infinity"):
+            raise ValueError("no limit is the default: leave the key out, and say with max_concurrency how many at once")
+        return value
 
     @model_validator(mode="after")
     def _is_bounded(self) -> ServeWorkload:

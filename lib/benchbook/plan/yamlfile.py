@@ -8,6 +8,7 @@ is the number that a reader sees.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import yaml
 
 from benchbook.errors import ExperimentError
 from benchbook.plan.document import Document
-from benchbook.plan.strict import cut, one_line, shown
+from benchbook.plan.faults import Fault, Faults, Where
+from benchbook.plan.strict import key_text, one_line, shown
 from benchbook.redaction import secret_position
 
 MAX_BYTES = 64 * 1024
@@ -27,13 +29,17 @@ _FLOAT = re.compile(r"[-+]?([0-9]{1,18}\.[0-9]{0,18}|\.[0-9]{1,18})([eE][-+][0-9
 _SCALAR_RULES = {
     "bool": "write true or false, or quote it",
     "int": "write a plain decimal number of at most 18 digits, or quote it",
-    "float": "write a plain finite number, or quote it",
+    "float": "write a plain finite number, or quote it; for no limit leave the key out",
 }
+_UNREADABLE = object()  # stands where a value was refused: no reader takes it, and none is heard about it
 _CONTROL_OR_SURROGATE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def load_document(path: Path) -> Document:
-    """Return the YAML mapping in the file at `path`; anything else raises an ExperimentError of one line."""
+    """Return the YAML mapping in the file at `path`; anything else raises an ExperimentError of one line.
+
+    Single values that are refused are among the document's `faults`.
+    """
     text = _read_text(path)
     position = secret_position(text)
     if position is not None:
@@ -53,7 +59,11 @@ def load_document(path: Path) -> Document:
         raise _refusal(path, 0, "not valid YAML: an escape such as \\U stands for no character") from None
     if not isinstance(root, yaml.MappingNode):
         raise _refusal(path, 0, "the file is empty" if root is None else "must be a mapping of keys to values")
-    return Document(path, text, _plain_data(path, root), root)
+    faults = Faults()
+    data = _plain_data(_Place(path, faults), root)
+    if data is _UNREADABLE:
+        faults.raise_any()
+    return Document(path, text, data, root, faults)
 
 
 class _Loader(yaml.SafeLoader):
@@ -95,32 +105,54 @@ def _refusal(path: Path, line_from_0: int, problem: str) -> ExperimentError:
     return ExperimentError(one_line(f"{path}:{line_from_0 + 1}: {problem}"))
 
 
-def _plain_data(path: Path, node: yaml.Node) -> Any:
-    """Return `node` as dict, list, str, int, float, bool or None."""
+@dataclass(frozen=True)
+class _Place:
+    """Where reading stands: the way to a value in a file, and who is told that it is refused."""
+
+    path: Path
+    faults: Faults
+    where: Where = ()
+
+    def at(self, step: str | int) -> _Place:
+        return replace(self, where=(*self.where, step))
+
+    def refuse(self, node: yaml.Node, problem: str) -> Any:
+        line = node.start_mark.line + 1
+        parts = (f"{self.path}:{line}", key_text(self.where), problem)
+        self.faults.note(Fault(one_line(": ".join(part for part in parts if part)), line, self.where))
+        return _UNREADABLE
+
+
+def _plain_data(place: _Place, node: yaml.Node) -> Any:
+    """Return `node` as dict, list, str, int, float, bool or None; what it may not hold is refused."""
     kind = node.tag.removeprefix("tag:yaml.org,2002:")
     if isinstance(node, yaml.ScalarNode):
-        return _scalar(path, node, kind)
+        return _scalar(place, node, kind)
     if isinstance(node, yaml.SequenceNode) and kind == "seq":
-        return [_plain_data(path, item) for item in node.value]
+        return [_plain_data(place.at(index), item) for index, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode) and kind == "map":
-        return _mapping(path, node)
-    raise _refusal(path, node.start_mark.line, f"{kind}: tags are not supported")
+        return _mapping(place, node)
+    return place.refuse(node, f"{kind}: tags are not supported")
 
 
-def _mapping(path: Path, node: yaml.MappingNode) -> dict[str, Any]:
+def _mapping(place: _Place, node: yaml.MappingNode) -> dict[str, Any]:
     mapping: dict[str, Any] = {}
     for key_node, value_node in node.value:
-        line = key_node.start_mark.line
         if key_node.tag != "tag:yaml.org,2002:str" or not isinstance(key_node, yaml.ScalarNode):
-            raise _refusal(path, line, f"the key {shown(key_node.value)} is not plain text: quote it, or write it out")
-        key = _scalar(path, key_node, "str")
+            text = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
+            place.at(text).refuse(key_node, "the key is not plain text: quote it, or write it out")
+            continue
+        key = _scalar(place, key_node, "str")
+        if key is _UNREADABLE:
+            continue
         if key in mapping:
-            raise _refusal(path, line, f"{cut(key)}: duplicate key")
-        mapping[key] = _plain_data(path, value_node)
+            place.at(key).refuse(key_node, "duplicate key")
+            continue
+        mapping[key] = _plain_data(place.at(key), value_node)
     return mapping
 
 
-def _scalar(path: Path, node: yaml.ScalarNode, kind: str) -> str | int | float | bool | None:
+def _scalar(place: _Place, node: yaml.ScalarNode, kind: str) -> Any:
     text = node.value
     if kind == "null" and text.lower() in ("", "~", "null"):
         return None
@@ -131,8 +163,7 @@ def _scalar(path: Path, node: yaml.ScalarNode, kind: str) -> str | int | float |
     if kind == "float" and _FLOAT.fullmatch(text):
         return float(text)
     if kind not in ("str", "timestamp", "value"):  # a bare date and a bare "=" are text to us
-        rule = _SCALAR_RULES.get(kind, "tags are not supported")
-        raise _refusal(path, node.start_mark.line, f"{shown(text)}: {rule}")
+        return place.refuse(node, f"{shown(text)}: {_SCALAR_RULES.get(kind, 'tags are not supported')}")
     if _CONTROL_OR_SURROGATE.search(text):
-        raise _refusal(path, node.start_mark.line, f"{shown(text)}: control characters are not allowed")
+        return place.refuse(node, f"{shown(text)}: control characters are not allowed")
     return text

@@ -1,0 +1,84 @@
+"""What a misspelt or foreign name means here: a table of what people write first, then what looks alike."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+_CUTOFF = 0.7  # of difflib; below it, names are proposed that mean something else
+
+# What people write for a key of ours, of other load generators too; the first of our keys that is known there is meant.
+_KEYS: Mapping[str, str] = {
+    "question": "title description hypothesis goal",
+    "launches": "launch server servers config configs configurations engine engines variants",
+    "benchmarks": "benchmark bench benches workloads cases scenarios",
+    "repeats": "repeat runs num_runs trials repetitions rounds",
+    "seed": "random_seed",
+    "slo": "slos sla goodput objectives",
+    "limits": "limit timeout timeouts",
+    "device": "gpu gpus accelerator platform hardware target_device",
+    "args": "arg arguments flags options engine_args server_args vllm_args extra_args params parameters",
+    "env": "envs environment variables vars env_vars environ",
+    "max_concurrency": "concurrency concurrencies concurrent clients users num_users num_clients max_concurrent",
+    "request_rate_rps": "request_rate request_rates rate rates qps rps arrival_rate",
+    "num_prompts": "prompts requests num_requests number_of_prompts n request_count "
+    "duration duration_s duration_sec seconds time time_s max_seconds",
+    "lengths": "length input_len input_lens output_len output_lens isl osl input_length output_length input_tokens "
+    "output_tokens input_len_tokens output_len_tokens random_input_len random_output_len prompt_len prompt_tokens",
+    "range_ratio": "random_range_ratio length_variation",
+    "num_warmup_prompts": "warmup warmups num_warmup num_warmups warmup_prompts warmup_requests",
+    "batch_size": "batch batches bs batch_sizes",
+    "num_iters": "iters iterations num_iterations iter",
+    "num_iters_warmup": "warmup warmups num_warmup num_warmups warmup_iters num_warmup_iters",
+    "max_tokens": "output_len output_tokens osl max_output_tokens",
+    "slo_ttft_ms": "ttft_slo max_ttft_ms",
+    "slo_tpot_ms": "tpot_slo max_tpot_ms",
+    "slo_e2el_ms": "e2el_slo max_e2el_ms",
+}
+# The same for flags of vLLM, by its command line's short names and by habit.
+_FLAGS: Mapping[str, str] = {
+    "tensor_parallel_size": "tp tp_size tensor_parallel num_gpus gpus",
+    "pipeline_parallel_size": "pp pp_size",
+    "data_parallel_size": "dp dp_size",
+    "max_model_len": "context_length max_len max_seq_len max_length max_context_len context_len",
+    "gpu_memory_utilization": "gpu_memory gpu_mem gpu_memory_fraction mem_fraction gpu_util",
+    "max_num_seqs": "max_batch_size max_seqs batch_size",
+    "max_num_batched_tokens": "max_batched_tokens batched_tokens",
+    "quantization": "quant quantisation",
+    "enable_prefix_caching": "prefix_caching prefix_cache",
+    "enforce_eager": "eager",
+}
+
+# What is to be written where the name alone does not say it.
+_HOW: Mapping[str, str] = {"lengths": "lengths: [[input, output]], in tokens"}
+_WRITTEN_FOR: Mapping[str, str] = {**_KEYS, **_FLAGS}
+_DURATIONS = frozenset("duration duration_s duration_sec seconds time time_s max_seconds".split())
+_ADDRESSES = frozenset("base_url url attach endpoint address host_url".split())
+
+
+def meant(word: str, known: Iterable[str]) -> str | None:
+    """Return the one of `known` that a writer of `word` means; None when nobody can tell."""
+    names = list(known)
+    plain = word.strip().lstrip("-").replace("-", "_").lower()
+    for name in names:
+        if plain == name.lower() or plain in _WRITTEN_FOR.get(name, "").split():
+            return name
+    # The cut keeps difflib fast on absurdly long words.
+    return next(iter(difflib.get_close_matches(word[:64], names, n=1, cutoff=_CUTOFF)), None)
+
+
+def hint(word: str, known: Iterable[str]) -> str:
+    """Return e.g. "; did you mean 'max_concurrency'?", or what else to do, or '' when nobody can tell."""
+    names = list(known)
+    plain = word.lower()
+    near = meant(word, names)
+    if near == "num_prompts" and plain in _DURATIONS:
+        return "; a case ends after so many prompts: give num_prompts, the rate x the seconds"
+    if near:
+        return f"; did you mean {near!r}?" + (f" ({_HOW[near]})" if near in _HOW else "")
+    if "args" in names and plain in _ADDRESSES:
+        return "; an experiment starts its own servers: the notebooks measure one that runs, by its base_url"
+    flag = meant(word, _FLAGS) if "args" in names or "launches" in names else None
+    if flag:
+        return f"; {flag} is a flag of vLLM: it belongs in launches.NAME.args"
+    return ""

@@ -1,0 +1,108 @@
+"""Which model a file asks for: the embedded one, a published one's shape, a folder, or a model of the hub."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import model_validator
+
+from benchbook.plan.document import Document, Where
+from benchbook.plan.strict import StrictModel
+
+TINY = "tiny"  # the embedded model of random weights
+SHAPE_PREFIX = "shape:"  # a published model's shape with random weights
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_EXAMPLE = "model: tiny, or model: {path: ../models/mine}, or model: {hub: Qwen/Qwen3-0.6B}"
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """Which model: "tiny", "shape:NAME", an absolute folder, or a hub id ("organisation/name") with its revision."""
+
+    path_or_id: str
+    revision: str | None = None
+
+    @property
+    def has_random_weights(self) -> bool:
+        """Whether the reference itself says that the weights are random."""
+        return self.path_or_id == TINY or self.path_or_id.startswith(SHAPE_PREFIX)
+
+    def __str__(self) -> str:
+        name = self.path_or_id.removeprefix(SHAPE_PREFIX)
+        return f"{name} (random weights)" if self.has_random_weights else name
+
+
+def read_model(doc: Document, where: Where) -> ModelRef:
+    """Return the model at `where`: {path: ...}, {hub: ..., revision: ...}, {shape: ...}, or plain text: a path or hub id.
+
+    A relative folder is looked for beside the file, then in the current folder.
+    """
+    value = doc.at(where)
+    if isinstance(value, str):
+        if value == TINY or _folder(doc, value):
+            return _local_model(doc, where, value)
+        return _hub_model(doc, where, value, None)
+    keys = doc.parse(where, _ModelKeys, _EXAMPLE)
+    if keys.shape is not None:
+        return ModelRef(SHAPE_PREFIX + keys.shape)
+    if keys.path is not None:
+        return _local_model(doc, (*where, "path"), keys.path)
+    return _hub_model(doc, (*where, "hub"), keys.hub, keys.revision)
+
+
+class _ModelKeys(StrictModel):
+    path: str | None = None
+    hub: str | None = None
+    shape: str | None = None
+    revision: str | None = None
+
+    @model_validator(mode="after")
+    def _is_one_model(self) -> _ModelKeys:
+        if sum(value is not None for value in (self.path, self.hub, self.shape)) != 1:
+            raise ValueError("give one of path, hub and shape")
+        if self.hub is None and self.revision is not None:
+            raise ValueError("revision belongs to hub: a folder and a shape have none")
+        return self
+
+
+def _local_model(doc: Document, where: Where, text: str) -> ModelRef:
+    if text == TINY:
+        return ModelRef(TINY)
+    folder = _folder(doc, text)
+    if folder is None:
+        raise doc.error(where, f"no such folder{_looked_for(doc, text)}{_near_tiny(text)}")
+    return ModelRef(str(folder.resolve()))
+
+
+def _folder(doc: Document, text: str) -> Path | None:
+    """Return the folder that `text` names; None when there is none."""
+    return next((place for place in _places(doc, text) if place.is_dir()), None)
+
+
+def _places(doc: Document, text: str) -> list[Path]:
+    """Return where the folder `text` may be: as written when it is absolute, else beside the file and in the current folder."""
+    folder = Path(text).expanduser()
+    return list(dict.fromkeys((base / folder).absolute() for base in (doc.path.resolve().parent, Path.cwd())))
+
+
+def _looked_for(doc: Document, text: str) -> str:
+    places = _places(doc, text)
+    return f"; looked for {' and '.join(map(str, places))}" if not Path(text).expanduser().is_absolute() else ""
+
+
+def _hub_model(doc: Document, where: Where, text: str, revision: str | None) -> ModelRef:
+    if not _HUB_ID.fullmatch(text) or ".." in text:
+        looked = _looked_for(doc, text)
+        problem = f"neither 'tiny', nor a folder that exists, nor a hub id of the form 'organisation/name'{looked}"
+        raise doc.error(where, problem + _near_tiny(text))
+    if revision is not None and (not revision or revision.startswith("-")):
+        raise doc.error((*where[:-1], "revision"), "is not a revision")
+    return ModelRef(text, revision)
+
+
+def _near_tiny(text: str) -> str:
+    return f"; did you mean {TINY!r}?" if difflib.get_close_matches(text[:64], [TINY]) else ""
