@@ -34,17 +34,21 @@ def make_run(
     *,
     launches: tuple[str, ...] = ("eager",),
     concurrencies: tuple[int, ...] = (1, 2, 4, 8),
+    rates: tuple[float, ...] = (),
     benchmarks: tuple[str, ...] = ("first_request", "serve", "latency", "throughput"),
     repeats: int = 2,
     change: Change = lambda record: record,
     **header: Any,
 ) -> Path:
-    """Write a whole run folder and return it; `change` may replace or drop each record, `header` adds to run.json."""
+    """Write a whole run folder and return it; `change` may replace or drop each record, `header` adds to run.json.
+
+    `rates` (req/s) add open loops: a server of launch "eager" answers about 10 requests a second, see _open_values.
+    """
     run_dir = folder / "quickstart" / "20261123-201500"
     run_dir.mkdir(parents=True)
     store, plan, draw = Store(run_dir), [], random.Random(0)
     for launch in launches:
-        for benchmark, workload in _workloads(benchmarks, concurrencies):
+        for benchmark, workload in _workloads(benchmarks, concurrencies, rates):
             case_id = ",".join(
                 [launch, benchmark, *(f"{key}={value}" for key, value in workload.items() if key != "prompt")]
             )
@@ -177,11 +181,14 @@ def make_header(launches: tuple[str, ...], plan: list[dict[str, Any]], repeats: 
     }
 
 
-def _workloads(benchmarks: tuple[str, ...], concurrencies: tuple[int, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _workloads(
+    benchmarks: tuple[str, ...], concurrencies: tuple[int, ...], rates: tuple[float, ...]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     if "first_request" in benchmarks:
         yield "first_request", {"prompt": "The future of AI is", "max_tokens": 100, "temperature": 0.0}
     if "serve" in benchmarks:
-        for concurrency in concurrencies:  # as in a real plan, the axis that is named last varies fastest
+        loads = [*((cap, None) for cap in concurrencies), *((None, rate) for rate in rates)]
+        for concurrency, rate in loads:  # as in a real plan, the axis that is named last varies fastest
             for inputs, outputs in LENGTHS:
                 yield (
                     "serve",
@@ -189,8 +196,8 @@ def _workloads(benchmarks: tuple[str, ...], concurrencies: tuple[int, ...]) -> I
                         "input_len_tokens": inputs,
                         "output_len_tokens": outputs,
                         "max_concurrency": concurrency,
-                        "num_prompts": 10 * concurrency,
-                        "request_rate_rps": None,
+                        "num_prompts": 10 * concurrency if concurrency else 100,
+                        "request_rate_rps": rate,
                         "burstiness": 1.0,
                         "temperature": 0.0,
                         "range_ratio": 0.0,
@@ -214,10 +221,16 @@ def _workloads(benchmarks: tuple[str, ...], concurrencies: tuple[int, ...]) -> I
 
 def _serve_values(workload: Mapping[str, Any], factor: float) -> dict[str, float | int | None]:
     cap, inputs, outputs = (workload[key] for key in ("max_concurrency", "input_len_tokens", "output_len_tokens"))
-    tpot_ms = (2.6 + 0.28 * cap) / factor
-    ttft_ms = (9.0 + inputs * 0.03) * (1 + 0.35 * (cap - 1)) / factor
-    e2el_ms = ttft_ms + tpot_ms * (outputs - 1)
-    output_tok_s = cap * outputs / e2el_ms * 1000
+    tpot_ms = (2.6 + 0.28 * (cap or 4)) / factor
+    ttft_ms = (9.0 + inputs * 0.03) * (1 + 0.35 * ((cap or 1) - 1)) / factor
+    if cap:
+        e2el_ms = ttft_ms + tpot_ms * (outputs - 1)
+        output_tok_s = cap * outputs / e2el_ms * 1000
+    else:
+        wait_ms, answered_rps = _open_values(workload, factor, ttft_ms + tpot_ms * (outputs - 1))
+        ttft_ms += wait_ms
+        e2el_ms = ttft_ms + tpot_ms * (outputs - 1)
+        output_tok_s = answered_rps * outputs
     values: dict[str, float | int | None] = {
         "request_throughput_rps": output_tok_s / outputs,
         "output_throughput_tok_s": output_tok_s,
@@ -234,6 +247,14 @@ def _serve_values(workload: Mapping[str, Any], factor: float) -> dict[str, float
             values[f"{statistic}_{kind}_ms"] = middle * times
         values[f"std_{kind}_ms"] = middle * 0.1
     return values
+
+
+def _open_values(workload: Mapping[str, Any], factor: float, alone_ms: float) -> tuple[float, float]:
+    """Return (wait in ms, answered req/s) of an open loop: a queue that grows without end beyond 10 req/s."""
+    rate, number, capacity_rps = workload["request_rate_rps"], workload["num_prompts"], 10.0 * factor
+    if rate < capacity_rps:
+        return alone_ms * 0.1 * rate / (capacity_rps - rate), number / (number / rate + alone_ms / 1000)
+    return 1000 * number * (1 / capacity_rps - 1 / rate) / 2, capacity_rps
 
 
 def _latency_values(workload: Mapping[str, Any], factor: float) -> dict[str, float | int | None]:

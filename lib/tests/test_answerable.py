@@ -24,7 +24,8 @@ VALID, BUSY = record(Verdict.VALID), record(Verdict.SUSPECT, "machine_busy", "re
 def test_a_run_that_is_suspect_for_the_most_part_cannot_answer_and_says_why_and_what_helps():
     said = str(why_no_answer([VALID, BUSY, BUSY, record(Verdict.SUSPECT, "machine_busy")]))
     assert said == (
-        "This run cannot answer: 3 of 4 serve repeats are not VALID (machine_busy 3, repeats_disagree 2). "
+        "This run cannot answer: 3 of 4 serve repeats are not VALID (machine_busy 3, repeats_disagree 2; some have "
+        "several reasons). "
         "Against machine_busy: end other processes, or measure at another time."
     )
 

@@ -62,7 +62,7 @@ def test_a_large_difference_is_claimed_with_direction_interval_and_least_size(tm
     said = sentence(row, comparison)
     low, high = (percent_text(ratio - 1) for ratio in row.interval)
     size = percent_text(row.ratio.ratio - 1)
-    assert said.startswith(f"compiled is {size} % [{low}, {high}] faster in output throughput (")
+    assert said.startswith(f"compiled is {size} % [{low}, {high}] faster than eager in output throughput (")
     assert f"at least {percent_text(row.bounds[0] - 1)} % with all {comparison.num_judged} comparisons" in said
 
 
@@ -71,7 +71,7 @@ def test_a_lower_latency_is_better_and_its_percentage_is_the_drop_of_the_latency
     row = row_of(comparison, "median_tpot_ms")
     assert row.finding is Finding.BETTER and row.ratio.ratio == pytest.approx(1 / 1.35, rel=0.02)
     said = sentence(row, comparison)
-    assert said.startswith("compiled is 2") and "faster in median TPOT" in said
+    assert said.startswith("compiled is 2") and "faster than eager in median TPOT" in said
 
 
 def test_the_other_way_round_the_same_difference_is_worse(tmp_path):
@@ -179,8 +179,18 @@ def test_one_repeat_gives_a_ratio_and_no_claim(tmp_path):
 
 def test_with_two_repeats_even_a_third_faster_is_not_claimed(tmp_path):
     comparison = compared(tmp_path, repeats=2)
-    assert row_of(comparison).finding is Finding.OPEN
-    assert any("very wide" in said for said in caveats(comparison))
+    row = row_of(comparison)
+    assert {row.finding for row in comparison.rows} == {Finding.UNKNOWN} and row.bounds is None
+    assert "no interval and no claim, since two repeats are too few" in sentence(row, comparison)
+    assert [said for said in caveats(comparison) if "but two pairs there is no interval to speak of" in said]
+
+
+def test_what_hardly_any_difference_could_have_shown_in_says_so_without_a_number():
+    wild = paired_ratio([1.0] * 3, [1.0, 3.0, 0.6])
+    row = replace(ROW, ratio=wild, confidence=0.999, num_base=3, num_other=3)
+    assert row.finding is Finding.OPEN and row.detectable is None and row.bounds is None
+    said = sentence(row, Comparison("a", "b", True, (), (), (row,)))
+    assert "with 3 repeats hardly any would have been seen" in said and "1,000" not in said
 
 
 def test_all_cases_of_a_benchmark_together_come_first_by_round(tmp_path):
@@ -265,7 +275,7 @@ def test_the_tally_counts_every_row(tmp_path):
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.0612, "6.1"), (-0.015, "-1.5"), (0.0004, "0.04"), (0.0, "0.0"), (1.84, "184"), (1e6, ">1,000")],
+    [(0.0612, "6.1"), (-0.015, "-1.5"), (0.0004, "0.04"), (0.0, "0.0"), (1.84, "184"), (18.4, "1,840")],
 )
 def test_percentages_are_short(share, text):
     assert percent_text(share) == text

@@ -6,12 +6,17 @@ import pytest
 from benchbook.report import case_figures, figures
 from benchbook.report.drawing import canvas, from_zero
 from benchbook.report.figures import floor_figure, latency_figure, throughput_figure, tradeoff_figure
-from benchbook.report.lines import MAX_LINES, serve_lines
+from benchbook.report.lines import MAX_LINES, serve_curves
 from benchbook.report.run import load_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from report_runs import LENGTHS, failed, judged, make_run
 
 FIGURES = (throughput_figure, latency_figure, tradeoff_figure, floor_figure)
+
+
+def drawn(draw, run, place=0):
+    """Return the figure and caption of the run's first kind of load, or another."""
+    return draw(run, run.curves[place])
 
 
 def legend_texts(figure):
@@ -32,7 +37,7 @@ def test_the_labels_of_an_axis_are_the_values_of_its_ticks(highest):
 def test_captions_name_axes_units_direction_repeats_and_what_was_fixed(tmp_path):
     run = load_run(make_run(tmp_path))
     for draw in FIGURES:
-        _, caption = draw(run)
+        _, caption = drawn(draw, run)
         assert "er is better)" in caption
         assert "2 repeats a point" in caption
         assert "Fixed: burstiness 1, num_prompts 10 for each request in flight" in caption.replace(
@@ -42,13 +47,13 @@ def test_captions_name_axes_units_direction_repeats_and_what_was_fixed(tmp_path)
 
 def test_captions_say_that_weights_are_random_and_only_where_they_are(tmp_path):
     run = load_run(make_run(tmp_path))
-    assert all(draw(run)[1].endswith("Random weights.") for draw in FIGURES)
-    trained = SimpleNamespace(lines=run.lines, num_lines=run.num_lines, table=run.table, has_random_weights=False)
-    assert "Random weights" not in figures._caption(trained, run.lines, ["output_throughput_tok_s"], "x", "")
+    assert all(drawn(draw, run)[1].endswith("Random weights.") for draw in FIGURES)
+    trained = SimpleNamespace(table=run.table, has_random_weights=False)
+    assert "Random weights" not in figures._caption(trained, run.curves[0], ["output_throughput_tok_s"], "x", "")
 
 
 def test_axes_carry_units_and_plain_concurrencies(tmp_path):
-    figure, _ = throughput_figure(load_run(make_run(tmp_path)))
+    figure, _ = drawn(throughput_figure, load_run(make_run(tmp_path)))
     (axes,) = figure.axes
     figure.draw_without_rendering()
     assert axes.get_ylabel() == "Output throughput (tok/s)"
@@ -59,7 +64,7 @@ def test_axes_carry_units_and_plain_concurrencies(tmp_path):
 @pytest.mark.parametrize("launches", [("eager",), ("eager", "compiled")])
 def test_no_two_lines_share_a_marker(tmp_path, launches):
     run = load_run(make_run(tmp_path, launches=launches))
-    figure, _ = throughput_figure(run)
+    figure, _ = drawn(throughput_figure, run)
     handles = [
         handle
         for handle in figure.legends[0].legend_handles
@@ -74,7 +79,7 @@ def test_doubtful_repeats_are_explained_in_the_legend_only_where_they_occur(tmp_
         severity = {"=1,": "suspect", "=8,": "invalid"}.get(record.identity.case_id.split("max_concurrency")[-1][:3])
         return judged(record, severity, "odd", "because") if record.benchmark == "serve" and severity else record
 
-    sound, odd = (throughput_figure(load_run(make_run(tmp_path / name, change=how)))[0]
+    sound, odd = (drawn(throughput_figure, load_run(make_run(tmp_path / name, change=how)))[0]
                   for name, how in (("sound", lambda record: record), ("odd", change)))  # fmt: skip
     assert not any("SUSPECT" in text or "INVALID" in text for text in legend_texts(sound))
     assert any("SUSPECT" in text for text in legend_texts(odd))
@@ -82,40 +87,40 @@ def test_doubtful_repeats_are_explained_in_the_legend_only_where_they_occur(tmp_
 
 
 def test_one_repeat_says_that_its_spread_is_unknown(tmp_path):
-    _, caption = throughput_figure(load_run(make_run(tmp_path, repeats=1)))
+    _, caption = drawn(throughput_figure, load_run(make_run(tmp_path, repeats=1)))
     assert "1 repeat a point, spread unknown" in caption
 
 
 def test_a_single_concurrency_can_be_drawn(tmp_path):
     run = load_run(make_run(tmp_path, concurrencies=(8,), repeats=1))
     for draw in FIGURES:
-        figure, _ = draw(run)
+        figure, _ = drawn(draw, run)
         figure.draw_without_rendering()
 
 
 @pytest.mark.parametrize("options", [{"change": failed}, {"benchmarks": ("latency", "throughput")}])
 def test_a_run_without_measured_serve_cases_has_no_figure(tmp_path, options):
     run = load_run(make_run(tmp_path, **options))
-    assert [draw(run) for draw in FIGURES] == [None] * len(FIGURES)
+    assert run.curves == []
 
 
 def test_without_a_latency_case_of_the_same_lengths_there_is_no_floor_figure(tmp_path):
     run = load_run(make_run(tmp_path, benchmarks=("first_request", "serve")))
-    assert floor_figure(run) is None
-    assert throughput_figure(run) is not None
+    assert drawn(floor_figure, run) is None
+    assert drawn(throughput_figure, run) is not None
 
 
 def test_only_invalid_repeats_still_show_as_crosses(tmp_path):
     def change(record):
         return judged(record, "invalid", "requests_failed", "all of them")
 
-    figure, caption = throughput_figure(load_run(make_run(tmp_path, change=change)))
+    figure, caption = drawn(throughput_figure, load_run(make_run(tmp_path, change=change)))
     figure.draw_without_rendering()
     assert "0 repeats a point" in caption
 
 
 def test_the_limit_of_the_slo_is_drawn_where_it_applies(tmp_path):
-    figure, caption = latency_figure(load_run(make_run(tmp_path, slo={"p99_ttft_ms": 40.0})))
+    figure, caption = drawn(latency_figure, load_run(make_run(tmp_path, slo={"p99_ttft_ms": 40.0})))
     assert "limit of the SLO" in legend_texts(figure)
     assert "the SLO's limit" in caption
 
@@ -123,10 +128,10 @@ def test_the_limit_of_the_slo_is_drawn_where_it_applies(tmp_path):
 def test_more_lines_than_can_be_told_apart_are_cut_to_the_highest_and_said_so(tmp_path):
     launches = tuple(f"launch{number}" for number in range(6))
     run = load_run(make_run(tmp_path, launches=launches, concurrencies=(1, 8), repeats=1, benchmarks=("serve",)))
-    _, caption = throughput_figure(run)
-    assert (len(run.lines), run.num_lines) == (MAX_LINES, 12)
+    _, caption = drawn(throughput_figure, run)
+    assert (len(run.lines), run.curves[0].num_lines) == (MAX_LINES, 12)
     assert "8 of 12 lines" in caption
-    every_line, _ = serve_lines(run.table, limit=100)
+    every_line = serve_curves(run.table, limit=100)[0].lines
     peaks = {line.key: max(line.means("output_throughput_tok_s").values()) for line in every_line}
     assert {line.key for line in run.lines} == set(sorted(peaks, key=peaks.get)[-MAX_LINES:])
 
@@ -135,7 +140,7 @@ def test_the_axes_keep_their_height_however_many_lines_the_legend_names(tmp_path
     heights_in = []
     for launches in (("eager",), tuple(f"launch{number}" for number in range(8))):
         run = load_run(make_run(tmp_path / str(len(launches)), launches=launches, benchmarks=("serve",)))
-        figure, _ = latency_figure(run)
+        figure, _ = drawn(latency_figure, run)
         FigureCanvasAgg(figure).draw()
         heights_in.append(figure.axes[0].bbox.height / figure.dpi)
     assert heights_in[1] == pytest.approx(heights_in[0], rel=0.03)

@@ -1,10 +1,12 @@
 """The sentences of a report: right numbers, rules that are said, contradictions that are named."""
 
 import pytest
-from benchbook.report.answer import RANDOM_WEIGHTS, answer, caveats, slo_sentences, threats
+from benchbook.report.answer import answer, verdict_sentence
+from benchbook.report.caveats import RANDOM_WEIGHTS, caveats, threats
 from benchbook.report.reading import latency_reading, stops_scaling_at, throughput_reading, tradeoff_reading
 from benchbook.report.references import references
 from benchbook.report.run import load_run
+from benchbook.report.slo import slo_sentences
 from report_runs import failed, judged, make_run
 
 
@@ -53,8 +55,7 @@ def test_a_run_that_measured_nothing_names_the_most_frequent_cause(tmp_path):
 
 def test_a_run_without_serve_cases_answers_with_its_offline_numbers(tmp_path):
     (headline,) = answer(load_run(make_run(tmp_path, benchmarks=("latency", "throughput"))))
-    assert "no throughput curve" in headline
-    assert "throughput mode reaches 1,4" in headline
+    assert headline.startswith("Offline, throughput mode reaches 1,4")
     assert "a batch of 8 takes" in headline
 
 
@@ -82,16 +83,39 @@ def test_the_slo_allows_only_cases_whose_every_repeat_stays_within_it(tmp_path):
         return scaled(record, "p99_ttft_ms", 10) if is_spoiled else record
 
     run = load_run(make_run(tmp_path, change=change, slo={"p99_ttft_ms": 45.0}))
-    (sentence,) = slo_sentences(run)
-    assert "p99 TTFT at most 45 ms" in sentence
-    assert sentence.endswith("with 2 requests in flight (eager, 128 in / 64 out).")
+    first, other = slo_sentences(run)
+    assert first.startswith("Within the SLO (p99 TTFT at most 45 ms, in every repeat) the most is ")
+    assert ", with 2 requests in flight (eager, 128 in / 64 out); the first concurrency that breaks it is" in first
+    assert "that breaks it is 4 requests in flight: p99 TTFT 2" in first
+    assert other.startswith("On another line it is ") and "with 1 request in flight (eager, 512 in / 64 out)" in other
+    assert answer(run)[:2] == [first, other], "who sets an SLO asks for it"
+
+
+def test_a_load_that_only_some_repeats_break_says_how_many(tmp_path):
+    def change(record):
+        is_spoiled = "max_concurrency=2" in record.identity.case_id and record.identity.repeat == 1
+        return scaled(record, "p99_ttft_ms", 1.5) if is_spoiled else record
+
+    first = slo_sentences(load_run(make_run(tmp_path, repeats=3, change=change, slo={"p99_ttft_ms": 40.0})))[0]
+    assert "the first concurrency that breaks it is 2 requests in flight: p99 TTFT 4" in first
+    assert "ms in 1 of 3 repeats, though a higher one keeps it again" not in first
+
+
+def test_an_slo_that_nothing_breaks_says_so(tmp_path):
+    first = slo_sentences(load_run(make_run(tmp_path, slo={"p99_ttft_ms": 1e6})))[0]
+    assert first.endswith("with 8 requests in flight (eager, 128 in / 64 out); no concurrency tried breaks it.")
 
 
 def test_an_slo_that_nothing_meets_or_that_no_metric_has_is_said(tmp_path):
     run = load_run(make_run(tmp_path, slo={"p99_ttft_ms": 1.0, "p99_latency": 3.0}))
-    unknown, none_within = slo_sentences(run)
+    unknown, none_within, *_ = slo_sentences(run)
     assert "p99_latency cannot be checked" in unknown
-    assert none_within.startswith("No case stays within the SLO")
+    assert none_within.startswith("No load tried keeps the SLO (p99 TTFT at most 1 ms, in every repeat): with 1 request")
+
+
+def test_an_slo_without_a_serve_case_says_that_it_was_not_checked(tmp_path):
+    run = load_run(make_run(tmp_path, benchmarks=("latency",), slo={"p99_ttft_ms": 1.0}))
+    assert "could not be checked: no serve case gave a number" in answer(run)[1]
 
 
 def test_a_ceiling_below_serving_is_a_contradiction(tmp_path):
@@ -136,15 +160,6 @@ def test_every_line_is_read_once_in_each_reading(tmp_path):
 
 def test_a_p99_of_few_requests_is_a_threat(tmp_path):
     assert any("as few as 10 requests" in sentence for sentence in threats(load_run(make_run(tmp_path))))
-
-
-def test_serve_cases_without_a_concurrency_are_said_to_be_in_no_figure(tmp_path):
-    def change(record):
-        return record.model_copy(update={"workload": {**record.workload, "max_concurrency": None}})
-
-    run = load_run(make_run(tmp_path, change=change))
-    assert run.lines == []
-    assert any("8 serve cases without a concurrency" in sentence for sentence in caveats(run))
 
 
 @pytest.mark.parametrize(

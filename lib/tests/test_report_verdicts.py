@@ -78,7 +78,7 @@ def test_repeats_that_disagree_are_suspect_in_the_table_though_their_records_are
 def test_a_p99_is_greyed_until_it_is_earned(tmp_path, completed, is_grey):
     run = load_run(make_run(tmp_path, change=with_completed(completed), benchmarks=("serve",)))
     assert (f"not earned: {completed} samples, p99 needs 662" in results_html(run)) is is_grey
-    figure, caption = latency_figure(run)
+    figure, caption = latency_figure(run, run.curves[0])
     greys = [axes.get_facecolor()[:3] != (1.0, 1.0, 1.0) for axes in figure.axes]
     assert greys == [False, is_grey, False, is_grey]  # median TTFT, p99 TTFT, median TPOT, p99 TPOT
     assert ("which is no tail" in caption) is is_grey
@@ -96,7 +96,8 @@ def test_a_level_that_rests_on_suspect_repeats_says_so_in_its_caption(tmp_path):
         ("sound", floor_figure, None),
     ):
         folder = tmp_path / f"{name}-{draw.__name__}"
-        _, caption = draw(load_run(make_run(folder, **({"change": change} if said else {}))))
+        run = load_run(make_run(folder, **({"change": change} if said else {})))
+        _, caption = draw(run, run.curves[0])
         assert said in caption if said else "SUSPECT" not in caption
 
 

@@ -59,9 +59,10 @@ def test_repeats_that_do_not_vary_give_no_certainty(compare):
     assert compare([100.0, 100.0, 100.0], [106.0, 106.0, 106.0]).interval() is None
 
 
-def test_two_pairs_have_an_interval_that_is_very_wide():
-    low, high = paired_ratio([100.0, 100.0], [105.0, 106.0]).interval()
-    assert low < 1.0 < high, "5 and 6 % faster, and with two pairs that is no claim"
+def test_two_pairs_have_no_interval_however_well_they_agree():
+    two = paired_ratio([100.0, 100.0], [105.0, 106.0])
+    assert two.interval() is two.p_value is two.detectable() is None
+    assert paired_ratio([100.0] * 3, [105.0, 106.0, 105.5]).interval() is not None
 
 
 def test_drift_that_touches_both_arms_of_a_round_cancels_in_pairs_only():
@@ -75,7 +76,7 @@ def test_drift_that_touches_both_arms_of_a_round_cancels_in_pairs_only():
 def test_the_ratio_the_other_way_round_is_the_inverse_with_the_inverse_interval(base, other):
     there, back = paired_ratio(base, other), paired_ratio(other, base)
     assert back.ratio == pytest.approx(1 / there.ratio)
-    if there.interval() and 0 < there.interval()[0] and math.isfinite(there.interval()[1]):
+    if there.interval():
         low, high = there.interval()
         assert back.interval() == pytest.approx((1 / high, 1 / low), rel=1e-6)
 
@@ -94,6 +95,8 @@ def test_a_detectable_difference_is_seen_as_often_as_promised():
     assert seen / 4000 == pytest.approx(POWER, abs=0.04)
 
 
-def test_a_spread_beyond_all_measure_is_infinite_and_no_error():
-    ratio = paired_ratio([1.0, 1.0], [1e-9, 1e9])
-    assert ratio.interval(0.9999)[1] == math.inf and ratio.detectable(0.9999) == math.inf
+def test_an_interval_beyond_a_factor_of_eleven_is_none():
+    """Once a few repeats had a bound of 6e+101, which no reader can use."""
+    ratio = paired_ratio([1.0] * 3, [1.0, 1.2, 0.9])
+    assert ratio.interval() is not None and ratio.detectable() is not None
+    assert ratio.interval(0.9999) is None and ratio.detectable(0.9999) is None

@@ -36,10 +36,19 @@ def why_no_answer(records: Sequence[Record]) -> NoAnswer | None:
     doubted = [record for record in evidence if record.verdict is not Verdict.VALID]
     if 2 * len(doubted) <= len(evidence):
         return None
-    codes = Counter(why.code for record in doubted for why in record.reasons if why.severity != "note")
-    said = ", ".join(f"{code} {number}" for code, number in codes.most_common())
-    worst = codes.most_common(1)[0][0]
+    worst = _codes(doubted).most_common(1)[0][0]
     return NoAnswer(
-        evidence=f"{len(doubted)} of {len(evidence)} {benchmark} repeats are not VALID ({said})",
+        evidence=f"{len(doubted)} of {len(evidence)} {benchmark} repeats are not VALID ({reasons_text(doubted)})",
         remedy=f"Against {worst}: {BY_CODE[worst].remedy}",
     )
+
+
+def reasons_text(doubted: Sequence[Record]) -> str:
+    """Return 'machine_busy 9, repeats_disagree 7; some have several reasons', the reasons against these records."""
+    codes = _codes(doubted)
+    said = ", ".join(f"{code} {number}" for code, number in codes.most_common())
+    return f"{said}; some have several reasons" if codes.total() > len(doubted) else said
+
+
+def _codes(doubted: Sequence[Record]) -> Counter[str]:
+    return Counter(why.code for record in doubted for why in record.reasons if why.severity != "note")

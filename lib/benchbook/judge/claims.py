@@ -20,7 +20,7 @@ _SHOWN = 3
 
 
 def sentence(row: Row, comparison: Comparison) -> str:
-    """Return one sentence, e.g. 'B is 6.1 % [4.2, 8.0] faster in output throughput (1,356 → 1,439 tok/s)'."""
+    """Return one sentence: 'B is 6.1 % [4.2, 8.0] faster than A in output throughput (1,356 → 1,439 tok/s).'."""
     said = {
         Finding.BETTER: _claim,
         Finding.WORSE: _claim,
@@ -32,12 +32,17 @@ def sentence(row: Row, comparison: Comparison) -> str:
     return f"{said}."
 
 
-def headlines(comparison: Comparison) -> list[str]:
-    """Return the sentences to read first: each benchmark's headline over all its cases, or of its only case."""
+def headline_rows(comparison: Comparison) -> list[Row]:
+    """Return the rows to read first: each benchmark's headline over all its cases, or of its only case."""
     rows = [row for row in comparison.rows if row.is_headline]
     together = [row for row in rows if row.num_cases > 1]
-    alone = [row for row in rows if row.benchmark not in {row.benchmark for row in together}]
-    return [f"{row.case}: {sentence(row, comparison)}" for row in (*together, *alone)]
+    covered = {(row.benchmark, row.metric.key) for row in together}
+    return [*together, *(row for row in rows if (row.benchmark, row.metric.key) not in covered)]
+
+
+def headlines(comparison: Comparison) -> list[str]:
+    """Return the sentences to read first, one for each of the `headline_rows`."""
+    return [f"{row.case}: {sentence(row, comparison)}" for row in headline_rows(comparison)]
 
 
 def tally(comparison: Comparison) -> str:
@@ -75,12 +80,10 @@ def caveats(comparison: Comparison) -> list[str]:
 
 
 def percent_text(share: float) -> str:
-    """Return '6.1', '0.04' or '184' for a share in percent; '>1,000' where it would mean nothing."""
+    """Return '6.1', '0.04' or '1,840' for a share in percent."""
     percent = 100 * share
-    if abs(percent) > 1000:
-        return ">1,000"
     decimals = 0 if abs(percent) >= 99.5 else 1 if abs(percent) >= 0.095 or percent == 0 else 2
-    return f"{percent:.{decimals}f}"
+    return f"{percent:,.{decimals}f}"
 
 
 def label_of(metric: Metric) -> str:
@@ -91,8 +94,13 @@ def label_of(metric: Metric) -> str:
 
 def change_text(row: Row) -> str:
     """Return '+0.4 % [-1.5, +2.3]', the change of the metric with its 95 % interval."""
-    text = f"{_signed(row.ratio.ratio)} %"
+    text = signed_text(row)
     return f"{text} [{_signed(row.interval[0])}, {_signed(row.interval[1])}]" if row.interval else text
+
+
+def signed_text(row: Row) -> str:
+    """Return '+0.4 %', the change of the metric by itself."""
+    return f"{_signed(row.ratio.ratio)} %"
 
 
 def values_text(row: Row) -> str:
@@ -102,15 +110,17 @@ def values_text(row: Row) -> str:
 
 def least_share(row: Row) -> float | None:
     """Return the least change, as a share, that a claim leaves open with all other rows allowed for; None: any."""
-    low, high = row.bounds
-    return None if low <= 1 <= high else min(abs(bound - 1) for bound in row.bounds)
+    if row.bounds is None or row.bounds[0] <= 1 <= row.bounds[1]:
+        return None
+    return min(abs(bound - 1) for bound in row.bounds)
 
 
 def _claim(row: Row, comparison: Comparison) -> str:
     nearer, farther = sorted(row.interval, key=lambda bound: abs(bound - 1))
     size, low, high = (percent_text(abs(ratio - 1)) for ratio in (row.ratio.ratio, nearer, farther))
     word = "faster" if row.finding is Finding.BETTER else "slower"
-    said = f"{comparison.other} is {size} % [{low}, {high}] {word} in {label_of(row.metric)} ({values_text(row)})"
+    told = f"in {label_of(row.metric)} ({values_text(row)})"
+    said = f"{comparison.other} is {size} % [{low}, {high}] {word} than {comparison.base} {told}"
     least = least_share(row)
     if least is None:
         return f"{said}, by how much at least is open with all {comparison.num_judged} comparisons allowed for"
@@ -121,7 +131,10 @@ def _claim(row: Row, comparison: Comparison) -> str:
 
 def _nothing_seen(row: Row, comparison: Comparison) -> str:
     label, numbers = label_of(row.metric), f"({values_text(row)}, {change_text(row)})"
-    seen = f"only one over {percent_text(row.detectable)} % would likely have been seen"
+    if row.detectable is None:
+        seen = f"with {min(row.num_base, row.num_other)} repeats hardly any would have been seen"
+    else:
+        seen = f"only one over {percent_text(row.detectable)} % would likely have been seen"
     if row.interval[0] <= 1 <= row.interval[1]:
         return f"no difference seen in {label} {numbers}; {seen}"
     chance = f"its own interval leaves out 0, which chance does once in twenty, and there are {comparison.num_judged}"
@@ -129,8 +142,12 @@ def _nothing_seen(row: Row, comparison: Comparison) -> str:
 
 
 def _unknown(row: Row, _: Comparison) -> str:
-    single = min(row.num_base, row.num_other) == 1
-    why = "one repeat shows no spread" if single else "the repeats do not vary at all, which is rounding"
+    if row.ratio.log_error is not None:
+        why = "the repeats vary too much"
+    elif (fewest := min(row.num_base, row.num_other)) <= 2:
+        why = {1: "one repeat shows no spread", 2: "two repeats are too few"}[fewest]
+    else:
+        why = "the repeats do not vary at all, which is rounding"
     return f"{label_of(row.metric)} {values_text(row)}, {change_text(row)}; no interval and no claim, since {why}"
 
 
@@ -140,6 +157,9 @@ def _few(comparison: Comparison) -> list[str]:
         return []
     if fewest == 1:
         return ["With one repeat of each nothing can be told from chance: no interval is given."]
+    if fewest == 2:
+        two = "pairs" if comparison.is_paired else "repeats of one launch"
+        return [f"Where there are but two {two} there is no interval to speak of, and nothing is claimed."]
     return [f"With {fewest} repeats of each the intervals are very wide; only large differences can be seen."]
 
 
@@ -187,4 +207,4 @@ def _some(texts: Iterable[str]) -> str:
 
 def _signed(ratio: float) -> str:
     text = percent_text(ratio - 1)
-    return text if text.startswith(("-", ">")) else f"+{text}"
+    return text if text.startswith("-") else f"+{text}"

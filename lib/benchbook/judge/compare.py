@@ -35,7 +35,7 @@ class Finding(StrEnum):
     BETTER = "better"
     WORSE = "worse"
     OPEN = "no claim"
-    UNKNOWN = "cannot be told"  # too few repeats for any interval
+    UNKNOWN = "cannot be told"  # too few repeats for an interval to speak of
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ class Row:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Return the 95 % interval of other / base by itself; None where the repeats do not tell one."""
+        """Return the 95 % interval of other / base by itself; None where the repeats tell none to speak of."""
         return self.ratio.interval()
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """Return the interval of other / base with all other rows allowed for."""
+        """Return the interval of other / base with all other rows allowed for; None where none is told."""
         return self.ratio.interval(self.confidence)
 
     @property
@@ -95,7 +95,7 @@ class Comparison:
     @property
     def num_judged(self) -> int:
         """Return how many rows could have claimed something."""
-        return sum(row.interval is not None for row in self.rows)
+        return sum(row.ratio.log_error is not None for row in self.rows)
 
     @property
     def claims(self) -> list[Row]:

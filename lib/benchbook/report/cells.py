@@ -5,16 +5,19 @@ A section that has nothing to show says so with `absent`; the report then leaves
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from benchbook.judge.answerable import why_no_answer
 from benchbook.records.record import Verdict
 from benchbook.report import figures, reading
-from benchbook.report.answer import answer, caveats, threats, verdict_sentence
+from benchbook.report.answer import answer, verdict_sentence
+from benchbook.report.caveats import caveats, threats
 from benchbook.report.conditions import provenance_html, setup_html, subtitle
 from benchbook.report.differences import comparisons_html, launches_of
 from benchbook.report.failures import failures_html, reasons_html
 from benchbook.report.limit_figures import limits_figure, timeline_of
 from benchbook.report.limits import limited_cases, limits_html, limits_reading
+from benchbook.report.lines import Curves
 from benchbook.report.markup import (
     Html,
     absent,
@@ -25,7 +28,6 @@ from benchbook.report.markup import (
     first_sentence,
     folded,
     join,
-    paragraphs,
     show,
     text,
     verdict,
@@ -36,7 +38,7 @@ from benchbook.report.results import definitions_html, results_html, save_table_
 from benchbook.report.run import Run
 
 _MAX_REFERENCES = 4  # in the answer; the section on floor and ceiling has them all
-_NO_SERVE = "no serve case with a concurrency was measured"
+_NO_SERVE = "no serve case was measured"
 _NO_FLOOR = "no latency case was measured with the launch and the lengths of a serve case"
 
 
@@ -53,9 +55,11 @@ def show_answer(run: Run) -> None:
         element("p", join(remark, " "), "remark") if run.remark else Html(""),
         element("p", verdict_sentence(run)),
         element("p", element("strong", headline)),
-        paragraphs(rest) if rest else Html(""),
+        *(element("p", sentence) for sentence in rest),
     ]
-    show(element("div", join([*parts, bullets([*references(run)[:_MAX_REFERENCES], *caveats(run)])]), "answer"))
+    # Beside numbers that are not to be relied on, a share of a ceiling would be one more.
+    bounds = [] if why_no_answer(run.records) else references(run)[:_MAX_REFERENCES]
+    show(element("div", join([*parts, bullets([*bounds, *caveats(run)])]), "answer"))
 
 
 def show_counts(run: Run) -> None:
@@ -90,23 +94,23 @@ def show_comparison(run: Run) -> None:
 
 
 def show_throughput(run: Run) -> None:
-    """Display output throughput against concurrency, and its reading."""
-    _show_figure(figures.throughput_figure(run), reading.throughput_reading(run), _NO_SERVE)
+    """Display throughput against the load, and its reading."""
+    _show_figures(run, figures.throughput_figure, reading.throughput_reading(run), _NO_SERVE)
 
 
 def show_latency(run: Run) -> None:
-    """Display TTFT and TPOT against concurrency, and their reading."""
-    _show_figure(figures.latency_figure(run), reading.latency_reading(run), _NO_SERVE)
+    """Display TTFT and TPOT against the load, and their reading."""
+    _show_figures(run, figures.latency_figure, reading.latency_reading(run), _NO_SERVE)
 
 
 def show_tradeoff(run: Run) -> None:
     """Display all users' throughput against one user's speed, and its reading."""
-    _show_figure(figures.tradeoff_figure(run), reading.tradeoff_reading(run), _NO_SERVE)
+    _show_figures(run, figures.tradeoff_figure, reading.tradeoff_reading(run), _NO_SERVE)
 
 
 def show_floor(run: Run) -> None:
     """Display latency under load beside the offline floor, and the readings of floor and ceiling."""
-    _show_figure(figures.floor_figure(run), references(run), _NO_FLOOR)
+    _show_figures(run, figures.floor_figure, references(run), _NO_FLOOR)
 
 
 def show_published(run: Run) -> None:
@@ -117,11 +121,12 @@ def show_published(run: Run) -> None:
 def show_limits(run: Run) -> None:
     """Display how far each case is from what the hardware allows, what binds it, and one case over time, folded."""
     cases, reasons = limited_cases(run)
-    _show_figure(limits_figure(run, cases), limits_reading(cases), "no limit is known for a serve case")
+    drawn = limits_figure(run, cases)
+    _show_figured([drawn] if drawn else [], limits_reading(cases), "no limit is known for a serve case")
     show(join([limits_html(cases), bullets(reasons)]))
-    drawn = timeline_of(run)
-    if drawn is not None:
-        figure, caption, title = drawn
+    timeline = timeline_of(run)
+    if timeline is not None:
+        figure, caption, title = timeline
         show(folded(title, figure_html(figure, caption, alt=f"{title}. {first_sentence(caption)}")))
 
 
@@ -145,11 +150,17 @@ def show_provenance(run: Run) -> None:
     show(provenance_html(run))
 
 
-def _show_figure(figured: figures.Figured | None, sentences: Sequence[str], why_not: str) -> None:
-    if figured is not None:
-        figure, caption = figured
+def _show_figures(
+    run: Run, draw: Callable[[Run, Curves], figures.Figured | None], sentences: Sequence[str], why_not: str
+) -> None:
+    """Display what `draw` makes of each kind of load, requests in flight and rate, and the sentences."""
+    _show_figured([figured for curves in run.curves if (figured := draw(run, curves))], sentences, why_not)
+
+
+def _show_figured(figured: Sequence[figures.Figured], sentences: Sequence[str], why_not: str) -> None:
+    for figure, caption in figured:
         captioned(figure, caption, alt=" ".join([*sentences[:1], first_sentence(caption)]))
-    elif not sentences:
+    if not figured and not sentences:
         show(absent(f"No figure: {why_not}."))
     if sentences:
         show(bullets(sentences))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 
 from benchbook.judge.claims import caveats, change_text, headlines, least_share, percent_text, sentence, tally
@@ -78,10 +76,10 @@ def table_headings(comparison: Comparison) -> tuple[str, ...]:
 
 
 def finding_text(row: Row) -> str:
-    """Return 'better, at least 3.1 %', 'better', 'no claim; sees 4.0 %' or 'cannot be told'."""
-    if row.finding is Finding.OPEN:
+    """Return 'better, at least 3.1 %', 'better', 'no claim; sees 4.0 %', 'no claim' or 'cannot be told'."""
+    if row.finding is Finding.OPEN and row.detectable is not None:
         return f"{row.finding.value}; sees {percent_text(row.detectable)} %"
-    if row.finding is Finding.UNKNOWN or (least := least_share(row)) is None:
+    if row.finding in (Finding.OPEN, Finding.UNKNOWN) or (least := least_share(row)) is None:
         return row.finding.value
     return f"{row.finding.value}, at least {percent_text(least)} %"
 
@@ -133,8 +131,8 @@ def _comparison_html(comparison: Comparison) -> Html:
 
 
 def _frame_row(row: Row, comparison: Comparison) -> dict[str, object]:
-    low, high = map(_finite, row.interval or (None, None))
-    bounds_low, bounds_high = map(_finite, row.bounds or (None, None))
+    low, high = row.interval or (None, None)
+    bounds_low, bounds_high = row.bounds or (None, None)
     return {
         "case": row.case,
         "metric": row.metric.key,
@@ -148,15 +146,10 @@ def _frame_row(row: Row, comparison: Comparison) -> dict[str, object]:
         "bounds_confidence": row.confidence,
         "bounds_low": bounds_low,
         "bounds_high": bounds_high,
-        "detectable_share": _finite(row.detectable),
+        "detectable_share": row.detectable,
         "finding": row.finding.value,
         "num_base": row.num_base,
         "num_other": row.num_other,
         "num_suspect": row.num_suspect,
         "sentence": sentence(row, comparison),
     }
-
-
-def _finite(value: float | None) -> float | None:
-    """Return None for what is beyond any number, which no format has a word for."""
-    return value if value is not None and math.isfinite(value) else None

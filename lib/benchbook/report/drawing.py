@@ -16,10 +16,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, StrMethodFormatter
 
 from benchbook.records.record import Verdict
-from benchbook.report.lines import CONCURRENCY, Line
+from benchbook.report.lines import Line
+from benchbook.report.loads import Load
 
 WIDTH_IN = 8.6  # at 120 dots per inch a little wider than the report's column, so that text stays as large as its text
 _LOOK = {  # seaborn's white grid, which ships with matplotlib; importing seaborn itself would cost a second
@@ -87,7 +88,7 @@ def styles_of(lines: Sequence[Line]) -> list[Style]:
 
 
 def draw_line(axes: Axes, line: Line, style: Style, key: str) -> None:
-    """Draw the means of `key` with bars of one standard deviation, and a mark for every repeat, by concurrency."""
+    """Draw the means of `key` with bars of one standard deviation, and a mark for every repeat, by load."""
     points = line.points(key)
     if points:
         stdevs = [math.nan if spread.stdev is None else spread.stdev for spread in points.values()]
@@ -101,7 +102,7 @@ def draw_line(axes: Axes, line: Line, style: Style, key: str) -> None:
             elinewidth=1,
             capsize=3,
         )
-    draw_repeats(axes, line.repeats, CONCURRENCY, key, style)
+    draw_repeats(axes, line.repeats, line.load.key, key, style)
 
 
 def draw_repeats(axes: Axes, repeats: pd.DataFrame, x_key: str, y_key: str, style: Style) -> None:
@@ -146,16 +147,25 @@ def reference_handle(label: str, colour: Any = "0.35") -> Line2D:
     return Line2D([], [], color=colour, linewidth=1.4, linestyle=_REFERENCE_DASH, label=label)
 
 
-def concurrency_axis(axes: Axes, values: Iterable[int], label: str) -> None:
-    """Make x a log2 axis with plain whole numbers at `values`, and let y start at 0."""
+def load_axis(axes: Axes, load: Load, values: Iterable[float], label: str = "") -> None:
+    """Make x the axis of a load with plain numbers at `values`, and let y start at 0.
+
+    Requests in flight are doubled, so their axis is logarithmic. Rates begin at 0, as what is reached of them does.
+    """
     ticks = sorted(set(values))
-    axes.set_xscale("log", base=2)
-    axes.set_xlim(ticks[0] / 1.4, ticks[-1] * 1.4)
-    step = -(-len(ticks) // _MAX_TICKS)
-    axes.xaxis.set_major_locator(FixedLocator(ticks[::-1][::step][::-1]))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    if load.is_open:
+        axes.set_xlim(0, ticks[-1] * _HEADROOM)
+        apart = ticks[-1] / _MAX_TICKS
+        ticks = [tick for tick, after in zip(ticks, [*ticks[1:], math.inf]) if after - tick >= apart]
+    else:
+        axes.set_xscale("log", base=2)
+        axes.set_xlim(ticks[0] / 1.4, ticks[-1] * 1.4)
+        step = -(-len(ticks) // _MAX_TICKS)
+        ticks = ticks[::-1][::step][::-1]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: load.short(tick)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel(label)
+    axes.set_xlabel(label or load.heading)
     from_zero(axes)
 
 
@@ -177,11 +187,12 @@ def from_zero(axes: Axes) -> None:
 def legend_below(figure: Figure, lines: Sequence[Line], styles: Sequence[Style], extra: Sequence[Line2D] = ()) -> None:
     """Put the legend under the axes, where it covers no point; verdicts are explained only where they occur.
 
+    Without `styles` the lines are named at the axes already.
     The figure grows by its rows, so that the axes keep their height.
     """
     handles = [
         Line2D([], [], color=style.colour, linestyle=style.dash, marker=style.marker, markersize=6, label=line.label)
-        for line, style in zip(lines, styles, strict=True)
+        for line, style in zip(lines, styles)
     ]
     seen = {verdict for line in lines for verdict in line.repeats["verdict"].unique()}
     if Verdict.SUSPECT.value in seen:
@@ -199,6 +210,8 @@ def legend_below(figure: Figure, lines: Sequence[Line], styles: Sequence[Style],
     if Verdict.INVALID.value in seen:
         handles.append(Line2D([], [], color="black", linestyle="none", marker="x", label="cross: INVALID, in no mean"))
     handles += extra
+    if not handles:
+        return
     widest = max(len(str(handle.get_label())) for handle in handles)
     columns = max(1, min(len(handles), 4, 96 // (widest + 8)))
     rows = -(-len(handles) // columns)

@@ -1,8 +1,11 @@
-"""The report's figures. Each function returns (figure, caption), or None where the run has nothing to draw."""
+"""The report's figures. Each function returns (figure, caption), or None where there is nothing to draw.
+
+A figure is of one kind of load: a run of closed and of open loops has each twice.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -13,7 +16,6 @@ from benchbook.records.metrics import BY_KEY
 from benchbook.records.record import Verdict
 from benchbook.report.drawing import (
     canvas,
-    concurrency_axis,
     draw_limit,
     draw_line,
     draw_reference,
@@ -21,82 +23,105 @@ from benchbook.report.drawing import (
     from_zero,
     highest,
     legend_below,
+    load_axis,
     reference_handle,
     styles_of,
 )
-from benchbook.report.lines import CONCURRENCY, OUTPUT_THROUGHPUT, USER_SPEED, Line
+from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED, Curves, Line
+from benchbook.report.reading import GOODPUT
 from benchbook.report.run import Run
 from benchbook.report.settings import fixed_text
+from benchbook.report.slo import limits_of
+from benchbook.report.strips import strips_figure
 
 Figured = tuple[Figure, str]
 
-_IN_FLIGHT = "Requests in flight (max_concurrency)"
 _LATENCY_KEYS = ("median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "p99_tpot_ms")
 _E2EL = "mean_e2el_ms"
 _MAX_POINT_LABELS = 24
 _UNEARNED_GREY = "0.94"
 
 
-def throughput_figure(run: Run) -> Figured | None:
-    """Draw output throughput (tok/s) by requests in flight, with the offline ceiling of the same lengths."""
-    lines, ceiling = run.lines, run.ceilings
-    if not lines:
-        return None
+def throughput_figure(run: Run, curves: Curves) -> Figured | None:
+    """Draw output throughput (tok/s) by requests in flight, or what is answered (req/s) of the rate offered."""
+    if curves.is_single:
+        return _strips(run, curves, [OUTPUT_THROUGHPUT])
+    return _reached_figure(run, curves) if curves.load.is_open else _throughput_figure(run, curves)
+
+
+def _throughput_figure(run: Run, curves: Curves) -> Figured:
+    """Draw output throughput by requests in flight, with the offline ceiling of the same lengths."""
+    lines, ceiling = curves.lines, run.ceilings
     figure, (axes,) = canvas(1, 1, height_in=4.4)
     styles = styles_of(lines)
     for line, style in zip(lines, styles, strict=True):
         draw_line(axes, line, style, OUTPUT_THROUGHPUT)
         if line.key in ceiling:
             draw_reference(axes, ceiling[line.key].output_tok_s.mean, style)
-    concurrency_axis(axes, _concurrencies(lines), _IN_FLIGHT)
+    load_axis(axes, curves.load, curves.loads)
     axes.set_ylabel(BY_KEY[OUTPUT_THROUGHPUT].heading)
     has_ceiling = any(line.key in ceiling for line in lines)
     legend_below(figure, lines, styles, [reference_handle("throughput mode, offline")] if has_ceiling else [])
     note = "Dotted level: throughput mode, offline, same launch and lengths." if has_ceiling else ""
     note += _doubt_text(run, "throughput") if has_ceiling else ""
-    return figure, _caption(run, lines, [OUTPUT_THROUGHPUT], "requests in flight (log2 axis)", note)
+    return figure, _caption(run, curves, [OUTPUT_THROUGHPUT], curves.load.by, note)
 
 
-def latency_figure(run: Run) -> Figured | None:
-    """Draw median and p99 of TTFT and TPOT (ms) by requests in flight, four panels, with the limits of the SLO."""
-    lines = run.lines
-    if not lines:
-        return None
+def _reached_figure(run: Run, curves: Curves) -> Figured:
+    """Draw answered requests a second by the rate offered, and the goodput among them where limits were set."""
+    keys = [key for key in (REQUEST_THROUGHPUT, GOODPUT) if any(line.points(key) for line in curves.lines)]
+    keys = keys or [REQUEST_THROUGHPUT]
+    figure, panels = canvas(1, len(keys), height_in=4.4)
+    styles = styles_of(curves.lines)
+    for axes, key in zip(panels, keys, strict=True):
+        for line, style in zip(curves.lines, styles, strict=True):
+            draw_line(axes, line, style, key)
+        axes.plot([0, curves.loads[-1]], [0, curves.loads[-1]], color="0.35", linewidth=1.2, linestyle=(0, (1, 2)))
+        load_axis(axes, curves.load, curves.loads)
+        axes.set_ylabel(BY_KEY[key].heading)
+    legend_below(figure, curves.lines, styles, [reference_handle("as much as is offered")])
+    note = "Dotted diagonal: all that is offered is answered; a line that leaves it shows a server that falls behind."
+    return figure, _caption(run, curves, keys, curves.load.by, note)
+
+
+def latency_figure(run: Run, curves: Curves) -> Figured | None:
+    """Draw median and p99 of TTFT and TPOT (ms) by load, four panels, with the limits of the SLO."""
+    if curves.is_single:
+        return _strips(run, curves, _LATENCY_KEYS)
+    lines = curves.lines
     figure, panels = canvas(2, 2, height_in=6.8)
     styles = styles_of(lines)
-    limits = {key: limit for key, limit in run.slo.items() if key in _LATENCY_KEYS}
+    limits = {key: limit for key, limit in limits_of(run).items() if key in _LATENCY_KEYS}
     unearned = {key for key in _LATENCY_KEYS if not _is_earned(lines, key)}
     for axes, key in zip(panels, _LATENCY_KEYS, strict=True):
         for line, style in zip(lines, styles, strict=True):
             draw_line(axes, line, style, key)
         if key in limits:
             draw_limit(axes, limits[key])
-        concurrency_axis(axes, _concurrencies(lines), "Requests in flight")
+        load_axis(axes, curves.load, curves.loads)
         axes.set_ylabel(BY_KEY[key].heading)
         if key in unearned:
             axes.set_facecolor(_UNEARNED_GREY)
     legend_below(figure, lines, styles, [reference_handle("limit of the SLO", "black")] if limits else [])
-    notes = ["Dotted level: the SLO's limit."] if limits else []
-    notes += [f"Grey panels: a p99 of fewer than {samples_needed(99)} requests, which is no tail."] if unearned else []
-    return figure, _caption(run, lines, _LATENCY_KEYS, "requests in flight (log2 axis)", " ".join(notes))
+    return figure, _caption(run, curves, _LATENCY_KEYS, curves.load.by, _latency_note(limits, unearned))
 
 
-def tradeoff_figure(run: Run) -> Figured | None:
+def tradeoff_figure(run: Run, curves: Curves) -> Figured | None:
     """Draw output throughput of all users (tok/s) against the speed one user sees (tok/s, 1000 / median TPOT)."""
-    curves = {line: curve for line in run.lines if (curve := _curve(line))}
-    if not curves:
+    drawn = {line: curve for line in curves.lines if (curve := _curve(line))}
+    if not drawn:
         return None
     figure, (axes,) = canvas(1, 1, height_in=4.8)
-    lines = list(curves)
+    lines = list(drawn)
     styles = styles_of(lines)
-    label_all = sum(map(len, curves.values())) <= _MAX_POINT_LABELS
-    for (line, curve), style in zip(curves.items(), styles, strict=True):
+    label_all = sum(map(len, drawn.values())) <= _MAX_POINT_LABELS
+    for (line, curve), style in zip(drawn.items(), styles, strict=True):
         axes.plot(*zip(*curve.values()), color=style.colour, linestyle=style.dash, linewidth=1.6)
         draw_repeats(axes, line.repeats, USER_SPEED, OUTPUT_THROUGHPUT, style)
-        for concurrency in curve if label_all else sorted({min(curve), max(curve)}):
+        for load in curve if label_all else sorted({min(curve), max(curve)}):
             label = axes.annotate(
-                f"{concurrency}",
-                curve[concurrency],
+                curves.load.short(load),
+                curve[load],
                 xytext=(7, 5),
                 textcoords="offset points",
                 fontsize=9,
@@ -108,15 +133,15 @@ def tradeoff_figure(run: Run) -> Figured | None:
     axes.set_xlabel("Speed of one user (tok/s)")
     axes.set_ylabel(BY_KEY[OUTPUT_THROUGHPUT].heading)
     legend_below(figure, lines, styles)
-    note = "Numbers at the points: requests in flight. Up and to the right is better."
+    note = f"Numbers at the points: {curves.load.heading[0].lower()}{curves.load.heading[1:]}. Up and to the right is better."
     return figure, _caption(
-        run, lines, [OUTPUT_THROUGHPUT], "the speed of one user (tok/s: 1000 / median TPOT in ms)", note, bars="no bars"
+        run, curves, [OUTPUT_THROUGHPUT], "the speed of one user (tok/s: 1000 / median TPOT in ms)", note, bars="no bars"
     )
 
 
-def floor_figure(run: Run) -> Figured | None:
-    """Draw mean E2EL (ms) by requests in flight beside the latency of an offline batch of as many."""
-    lines, batches = run.lines, run.batch_latencies
+def floor_figure(run: Run, curves: Curves) -> Figured | None:
+    """Draw mean E2EL (ms) by load beside the floor, and beside an offline batch of as many as are in flight."""
+    lines, batches = curves.lines, run.batch_latencies
     if not any(line.key in batches for line in lines):
         return None
     figure, (axes,) = canvas(1, 1, height_in=4.4)
@@ -125,6 +150,10 @@ def floor_figure(run: Run) -> Figured | None:
     for line, style in zip(lines, styles, strict=True):
         draw_line(axes, line, style, _E2EL)
         by_size = batches.get(line.key, {})
+        if 1 in by_size:
+            draw_reference(axes, by_size[1].mean, style)
+        if curves.load.is_open:
+            continue  # a rate is no size of a batch
         sizes.update(by_size)
         axes.plot(
             list(by_size),
@@ -135,9 +164,8 @@ def floor_figure(run: Run) -> Figured | None:
             markersize=22,
             markeredgewidth=3.5,
         )
-        if 1 in by_size:
-            draw_reference(axes, by_size[1].mean, style)
-    concurrency_axis(axes, _concurrencies(lines) | sizes, "Requests in flight, or batch size")
+    label = "Requests in flight, or batch size" if sizes else ""
+    load_axis(axes, curves.load, sizes.union(curves.loads), label)
     axes.set_ylabel(BY_KEY[_E2EL].heading)
     bars = Line2D(
         [],
@@ -149,10 +177,11 @@ def floor_figure(run: Run) -> Figured | None:
         markeredgewidth=3.5,
         label="latency mode, offline batch of that size",
     )
-    legend_below(figure, lines, styles, [bars, reference_handle("floor: a batch of one")])
-    note = "Thick bars: mean latency of one offline batch of that size. Dotted level: the floor, a batch of one."
+    legend_below(figure, lines, styles, [*([bars] if sizes else []), reference_handle("floor: a batch of one")])
+    note = "Thick bars: mean latency of one offline batch of that size. " if sizes else ""
+    note += "Dotted level: the floor, a batch of one."
     note += _doubt_text(run, "latency")
-    return figure, _caption(run, lines, [_E2EL], "requests in flight or batch size (log2 axis)", note)
+    return figure, _caption(run, curves, [_E2EL], "requests in flight or batch size (log2 axis)" if sizes else curves.load.by, note)
 
 
 def _doubt_text(run: Run, benchmark: str) -> str:
@@ -165,10 +194,10 @@ def _doubt_text(run: Run, benchmark: str) -> str:
     return f" {len(doubted)} of {len(measured)} repeats of {benchmark} mode are SUSPECT ({', '.join(codes)})."
 
 
-def _curve(line: Line) -> dict[int, tuple[float, float]]:
-    """Return (speed of one user, output throughput) of a line by rising concurrency, where both are known."""
+def _curve(line: Line) -> dict[float, tuple[float, float]]:
+    """Return (speed of one user, output throughput) of a line by rising load, where both are known."""
     speeds, totals = line.means(USER_SPEED), line.means(OUTPUT_THROUGHPUT)
-    return {concurrency: (speeds[concurrency], totals[concurrency]) for concurrency in speeds if concurrency in totals}
+    return {load: (speeds[load], totals[load]) for load in speeds if load in totals}
 
 
 def _is_earned(lines: Sequence[Line], key: str) -> bool:
@@ -178,28 +207,46 @@ def _is_earned(lines: Sequence[Line], key: str) -> bool:
     return percentile is None or all(is_earned(count, percentile) for count in counts)
 
 
-def _concurrencies(lines: Sequence[Line]) -> set[int]:
-    return {int(value) for line in lines for value in line.repeats[CONCURRENCY].unique()}
+def _latency_note(limits: Mapping[str, float], unearned: Set[str]) -> str:
+    notes = ["Dotted level: the SLO's limit."] if limits else []
+    notes += [f"Grey panels: a p99 of fewer than {samples_needed(99)} requests, which is no tail."] if unearned else []
+    return " ".join(notes)
+
+
+def _strips(run: Run, curves: Curves, keys: Sequence[str]) -> Figured:
+    """Return the launches side by side at the one load that was measured: a curve of one point shows none."""
+    limits = {key: limit for key, limit in limits_of(run).items() if key in keys}
+    unearned = {key for key in keys if not _is_earned(curves.lines, key)}
+    figure = strips_figure(curves, keys, limits, unearned)
+    by = f"launch and lengths, {curves.load.at(curves.loads[0])}" if len(curves.loads) == 1 else "launch and lengths"
+    return figure, _caption(run, curves, keys, by, _latency_note(limits, unearned), bars="no bars", lines="Upright ticks")
 
 
 def _caption(
-    run: Run, lines: Sequence[Line], keys: Sequence[str], by: str, note: str, bars: str = "bars one standard deviation"
+    run: Run,
+    curves: Curves,
+    keys: Sequence[str],
+    by: str,
+    note: str,
+    *,
+    bars: str = "bars one standard deviation",
+    lines: str = "Lines",
 ) -> str:
     """Return the caption: axes with units, which direction is better, repeats a point, what was fixed."""
     metrics = [BY_KEY[key] for key in keys]
     what = ", ".join(metric.label for metric in metrics)
-    counts = sorted({spread.count for line in lines for spread in line.points(keys[0]).values()})
+    counts = sorted({spread.count for line in curves.lines for spread in line.points(keys[0]).values()})
     repeats = "–".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "0"
     spread = bars if counts and counts[-1] > 1 else "spread unknown"
     sentences = [
         f"{what[0].upper()}{what[1:]} ({metrics[0].unit}, {metrics[0].direction}) by {by}.",
-        f"Lines: means; marks: every repeat; {repeats} repeat{'' if repeats == '1' else 's'} a point, {spread}.",
+        f"{lines}: means; marks: every repeat; {repeats} repeat{'' if repeats == '1' else 's'} a point, {spread}.",
         note,
         f"Fixed: {fixed_text(run.table)}.",
         "Random weights." if run.has_random_weights else "",
     ]
-    if run.num_lines > len(run.lines):
+    if curves.num_lines > len(curves.lines):
         sentences.append(
-            f"Drawn are the {len(run.lines)} of {run.num_lines} lines that reach most output tokens per second."
+            f"Drawn are the {len(curves.lines)} of {curves.num_lines} lines that reach most output tokens per second."
         )
     return " ".join(sentence for sentence in sentences if sentence)

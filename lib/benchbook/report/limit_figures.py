@@ -15,16 +15,17 @@ from benchbook.records.record import Record, Verdict
 from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
 from benchbook.report.drawing import (
     canvas,
-    concurrency_axis,
     draw_limit,
     draw_line,
     legend_below,
+    load_axis,
     reference_handle,
     styles_of,
 )
 from benchbook.report.figures import Figured
 from benchbook.report.limits import LimitedCase
-from benchbook.report.lines import CONCURRENCY, OUTPUT_THROUGHPUT, lengths_text
+from benchbook.report.lines import OUTPUT_THROUGHPUT
+from benchbook.report.loads import IN_FLIGHT, lengths_text
 from benchbook.report.run import Run
 from benchbook.report.timeline import timeline_figure
 
@@ -37,7 +38,7 @@ _FEW_DECADES = 100.0  # on an axis from 1 to less than this, one or two powers o
 def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
     """Draw the roofline with every serve case on it, and beside it the share of the ceiling by requests in flight."""
     served = [case for case in cases if case.record.benchmark == "serve"]
-    lines = [line for line in run.lines if line.points(_SHARE)]
+    lines = [line for line in run.lines if line.load is IN_FLIGHT and line.points(_SHARE)]
     if not served or not lines:
         return None
     figure, (roof, shares) = canvas(1, 2, height_in=4.4)
@@ -50,13 +51,12 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
         points += line_points
         roof.plot(*zip(*line_points), color=style.colour, linestyle=style.dash, marker=style.marker, linewidth=1.4)
         for case, point in ((found[0], line_points[0]), (found[-1], line_points[-1])):
-            number = str(case.record.workload[CONCURRENCY])
+            number = str(case.record.workload[IN_FLIGHT.key])
             roof.annotate(number, point, xytext=(5, -11), textcoords="offset points", fontsize=9)
         draw_line(shares, line, style, _SHARE)
     _draw_roofs(roof, [case.limits for case in served], points)
     draw_limit(shares, 1.0)
-    concurrencies = {int(value) for line in lines for value in line.repeats[CONCURRENCY].unique()}
-    concurrency_axis(shares, concurrencies, "Requests in flight")
+    load_axis(shares, IN_FLIGHT, {load for line in lines for load in line.loads})
     shares.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0))
     shares.set_ylabel("Output throughput, share of the ceiling")
     legend_below(figure, lines, styles, [reference_handle("what the hardware allows", "black")])

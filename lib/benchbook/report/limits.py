@@ -17,7 +17,7 @@ from benchbook.report.limit_sentences import (
     peaks_sentence,
     step_sentence,
 )
-from benchbook.report.lines import LENGTHS, lengths_text
+from benchbook.report.loads import LENGTHS, lengths_text
 from benchbook.report.markup import Html, element, join, table
 from benchbook.report.results import MAX_ROWS, cut_note
 from benchbook.report.run import Run

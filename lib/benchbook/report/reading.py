@@ -1,7 +1,7 @@
 """Sentences with numbers, produced from the data: what a figure shows, said once more.
 
-A line stops scaling where every further doubling of the requests in flight adds
-less than 10 % output throughput.
+A line over requests in flight stops scaling where every further doubling of them adds less than 10 % output
+throughput. A line over rates is held as far as its rates are reached (held.py).
 """
 
 from __future__ import annotations
@@ -11,19 +11,24 @@ import math
 from collections.abc import Mapping, Sequence
 
 from benchbook.judge.spread import Spread, number_text, plus_minus_text, spread_text
-from benchbook.report.lines import OUTPUT_THROUGHPUT, USER_SPEED, Line
+from benchbook.report.held import first_unreached, held_to
+from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED, Line
+from benchbook.report.loads import Load
 from benchbook.report.run import Run
 
 MIN_GAIN = 0.10  # per doubling of the requests in flight; below it, a line has stopped scaling
+GOODPUT = "request_goodput_rps"
 _E2EL = "mean_e2el_ms"
+_WAITS = (("p99 TTFT", "p99_ttft_ms"), ("median TTFT", "median_ttft_ms"), ("median TPOT", "median_tpot_ms"))
+_PER_REQUEST = {"slo_ttft_ms": "TTFT", "slo_tpot_ms": "TPOT", "slo_e2el_ms": "E2EL"}
 
 
-def peak_of(line: Line) -> tuple[int, Spread] | None:
-    """Return (requests in flight, output tok/s) where `line` is highest; None without a believed repeat."""
+def peak_of(line: Line) -> tuple[float, Spread] | None:
+    """Return (load, output tok/s) where `line` is highest; None without a believed repeat."""
     return max(line.points(OUTPUT_THROUGHPUT).items(), key=lambda point: point[1].mean, default=None)
 
 
-def stops_scaling_at(means: Mapping[int, float]) -> int | None:
+def stops_scaling_at(means: Mapping[float, float]) -> float | None:
     """Return the concurrency from which on every doubling adds less than MIN_GAIN; None where it still rises."""
     steps = list(itertools.pairwise(means))
     slow = [_gain_per_doubling(means, low, high) < MIN_GAIN for low, high in steps]
@@ -37,12 +42,18 @@ def peak_sentence(line: Line) -> str:
     """Return where output throughput is highest, with its spread."""
     peak = peak_of(line)
     if peak is None:
-        return f"No repeat of {_where(line)} can be believed, so it has no curve."
-    concurrency, spread = peak
-    value, where = spread_text(spread, "tok/s"), _where(line)
+        return f"No repeat of {line.where} can be believed, so it has no curve."
+    load, spread = peak
+    at = line.load.at(load)
+    if line.disagrees_at(load):
+        return (
+            f"Output throughput is anything from {number_text(spread.minimum)} to {number_text(spread.maximum)} tok/s "
+            f"{at} ({line.where}): its {spread.count} repeats disagree, and no mean of them is a number."
+        )
+    value = spread_text(spread, "tok/s")
     if len(line.points(OUTPUT_THROUGHPUT)) == 1:
-        return f"Output throughput is {value} with {in_flight(concurrency)}, the only concurrency tried ({where})."
-    return f"Output throughput peaks at {value} with {in_flight(concurrency)} ({where})."
+        return f"Output throughput is {value} {at}, the only {line.load.noun} tried ({line.where})."
+    return f"Output throughput peaks at {value} {at} ({line.where})."
 
 
 def scaling_sentence(line: Line) -> str:
@@ -56,10 +67,10 @@ def scaling_sentence(line: Line) -> str:
     return f"{_last_step(means)} (the rule: scaling stops where every further doubling adds less than {MIN_GAIN:.0%})."
 
 
-def latency_sentence(line: Line, concurrency: int) -> str:
-    """Return what one user waits at `concurrency`: TTFT, TPOT, speed and E2EL, as far as they were measured."""
+def latency_sentence(line: Line, load: float) -> str:
+    """Return what one user waits at `load`: TTFT, TPOT, speed and E2EL, as far as they were measured."""
     said = [
-        f"{name} is {_mean_at(line, key, concurrency)} {unit}"
+        f"{name} is {value_text(line, key, load)} {unit}"
         for name, key, unit in (
             ("median TTFT", "median_ttft_ms", "ms"),
             ("p99 TTFT", "p99_ttft_ms", "ms"),
@@ -67,27 +78,63 @@ def latency_sentence(line: Line, concurrency: int) -> str:
             ("the speed of one user", USER_SPEED, "tok/s"),
             ("mean E2EL", _E2EL, "ms"),
         )
-        if concurrency in line.points(key)
+        if load in line.points(key)
     ]
     return f"There, {_and(said)}." if said else ""
 
 
+def rate_sentence(line: Line) -> str:
+    """Return which rate the server holds, how long users wait there, and from which rate on it falls behind."""
+    answered, lost, held = line.means(REQUEST_THROUGHPUT), first_unreached(line), held_to(line)
+    if not answered:
+        return f"No repeat of {line.where} can be believed, so it has no curve."
+    if held is None:
+        return f"No rate tried is held ({line.where}): {_answered(answered, lost)}."
+    waits = [f"{name} {value_text(line, key, held)} ms" for name, key in _WAITS if held in line.points(key)]
+    said = f" with {_and(waits)}" if waits else ""
+    if lost is None:
+        return f"{line.load.text(held)}, the most tried, are held{said} ({line.where})."
+    return (
+        f"{line.load.text(held)} are held{said} ({line.where}); from {line.load.text(lost)} on the server falls "
+        f"behind: {_answered(answered, lost)}."
+    )
+
+
+def goodput_sentence(line: Line) -> str:
+    """Return at which load most requests a second met every limit set for one request; '' where none was set."""
+    good, answered = line.means(GOODPUT), line.means(REQUEST_THROUGHPUT)
+    asked = [(name, line.repeats[key].iloc[0]) for key, name in _PER_REQUEST.items() if key in line.repeats]
+    limits = [f"{name} at most {limit:g} ms" for name, limit in asked if limit == limit and limit is not None]
+    if not good or not limits:
+        return ""
+    best, last = max(good, key=good.__getitem__), max(good)
+    shares = {load: good[load] / answered[load] for load in good if answered.get(load)}
+    said = f"Goodput, what meets {_and(limits)}, is highest {line.load.at(best)}: {number_text(good[best])} req/s"
+    said += f", {shares[best]:.0%} of what is answered" if best in shares else ""
+    said += f"; {line.load.at(last)} it is {shares[last]:.0%}" if last != best and last in shares else ""
+    return f"{said} ({line.where})."
+
+
 def throughput_reading(run: Run) -> list[str]:
-    """Return one sentence a line: from where to where output throughput goes, and where it stops rising."""
+    """Return one sentence a line: from where to where throughput goes, and where it stops rising or falls behind."""
     sentences = []
     for line in run.lines:
-        means = line.means(OUTPUT_THROUGHPUT)
+        means = line.means(REQUEST_THROUGHPUT if line.load.is_open else OUTPUT_THROUGHPUT)
         if len(means) < 2:
-            sentences.append(peak_sentence(line))
+            sentences.append(rate_sentence(line) if line.load.is_open else peak_sentence(line))
             continue
-        stop = stops_scaling_at(means)
-        end = _last_step(means) if stop is None else f"It stops scaling at {stop}"
-        sentences.append(f"{line.label}: {_span(means)}, output throughput goes {_from_to(means, 'tok/s')}. {end}.")
-    return sentences
+        if line.load.is_open:
+            what, unit, lost = "what is answered", "req/s", first_unreached(line)
+            end = "Every rate is reached" if lost is None else f"From {line.load.text(lost)} on it falls behind"
+        else:
+            what, unit, stop = "output throughput", "tok/s", stops_scaling_at(means)
+            end = _last_step(means) if stop is None else f"It stops scaling at {stop}"
+        sentences.append(f"{line.label}: {_span(line.load, means)}, {what} goes {_from_to(means, unit)}. {end}.")
+    return [*sentences, *filter(None, map(goodput_sentence, run.lines))]
 
 
 def latency_reading(run: Run) -> list[str]:
-    """Return one sentence a line: how TTFT and TPOT move from the lowest to the highest concurrency."""
+    """Return one sentence a line: how TTFT and TPOT move from the lowest to the highest load."""
     sentences = []
     for line in run.lines:
         named = (("median TTFT", "median_ttft_ms"), ("median TPOT", "median_tpot_ms"), ("p99 TTFT", "p99_ttft_ms"))
@@ -100,13 +147,13 @@ def latency_reading(run: Run) -> list[str]:
             if values
         ]
         if moves:
-            span = _span(next(filter(None, means.values())))
+            span = _span(line.load, next(filter(None, means.values())))
             sentences.append(f"{line.label}: {span}, {_and(moves)}.")
     return sentences
 
 
 def tradeoff_reading(run: Run) -> list[str]:
-    """Return one sentence a line: what one user loses and all users gain from the first to the last concurrency."""
+    """Return one sentence a line: what one user loses and all users gain from the first to the last load."""
     sentences = []
     for line in run.lines:
         speeds, totals = line.means(USER_SPEED), line.means(OUTPUT_THROUGHPUT)
@@ -114,46 +161,44 @@ def tradeoff_reading(run: Run) -> list[str]:
             continue
         low, high = min(speeds), max(speeds)
         sentences.append(
-            f"{line.label}: with {in_flight(low)} a user sees {number_text(speeds[low])} tok/s; with {high}, "
-            f"{number_text(speeds[high])} tok/s, {speeds[high] / speeds[low]:.0%} of that, while all users get "
-            f"{_times(totals[high], totals[low])} as much together."
+            f"{line.label}: {line.load.at(low)} a user sees {number_text(speeds[low])} tok/s; "
+            f"{line.load.at(high)}, {number_text(speeds[high])} tok/s, {speeds[high] / speeds[low]:.0%} of that, while "
+            f"all users get {_times(totals[high], totals[low])} as much together."
         )
     return sentences
 
 
-def in_flight(concurrency: int) -> str:
-    """Return '8 requests in flight'."""
-    return f"{concurrency} request{'' if concurrency == 1 else 's'} in flight"
+def value_text(line: Line, key: str, load: float) -> str:
+    """Return '12.3 ± 0.4', or '12.3 to 31.0' where the repeats contradict each other."""
+    spread = line.points(key)[load]
+    if line.disagrees_at(load):
+        return f"{number_text(spread.minimum)} to {number_text(spread.maximum)}"
+    return plus_minus_text(spread.mean, spread.stdev)
 
 
-def _where(line: Line) -> str:
-    return line.label if line.label.startswith(f"{line.launch},") else f"{line.launch}, {line.label}"
+def _answered(answered: Mapping[float, float], rate: float) -> str:
+    return f"of {rate:g} offered it answers {number_text(answered[rate])} a second"
 
 
-def _gain_per_doubling(means: Mapping[int, float], low: int, high: int) -> float:
+def _gain_per_doubling(means: Mapping[float, float], low: float, high: float) -> float:
     if means[low] <= 0:
         return math.inf
     return (means[high] / means[low]) ** (1 / math.log2(high / low)) - 1
 
 
-def _mean_at(line: Line, key: str, concurrency: int) -> str:
-    spread = line.points(key)[concurrency]
-    return plus_minus_text(spread.mean, spread.stdev)
-
-
-def _span(means: Mapping[int, float]) -> str:
+def _span(load: Load, means: Mapping[float, float]) -> str:
     """Return 'between 1 and 8 requests in flight', or 'with 8 requests in flight' for a single point."""
     low, high = min(means), max(means)
-    return f"with {in_flight(low)}" if low == high else f"between {low} and {in_flight(high)}"
+    return load.at(low) if low == high else f"between {load.short(low)} and {load.text(high)}"
 
 
-def _from_to(means: Mapping[int, float], unit: str) -> str:
+def _from_to(means: Mapping[float, float], unit: str) -> str:
     """Return 'from 12.3 to 31.2 ms (2.5 times)'."""
     first, last = means[min(means)], means[max(means)]
     return f"from {number_text(first)} to {number_text(last)} {unit} ({_times(last, first)})"
 
 
-def _last_step(means: Mapping[int, float]) -> str:
+def _last_step(means: Mapping[float, float]) -> str:
     """Return how much the last step of a line that still scales added."""
     before, last = sorted(means)[-2:]
     added = f"{means[last] / means[before] - 1:.0%}" if means[before] > 0 else "everything"

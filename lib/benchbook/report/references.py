@@ -7,8 +7,10 @@ while their records are VALID would be a second opinion.
 from __future__ import annotations
 
 from benchbook.judge.spread import number_text
-from benchbook.report.lines import LENGTHS, Line
-from benchbook.report.reading import in_flight, peak_of
+from benchbook.records.record import Record, Verdict
+from benchbook.report.lines import Line
+from benchbook.report.loads import LENGTHS
+from benchbook.report.reading import peak_of
 from benchbook.report.run import Run
 
 
@@ -34,9 +36,9 @@ def floor_reading(run: Run) -> list[str]:
             )
         else:
             sentences.append(
-                f"{line.label}: one batch of one takes {number_text(floor.mean)} ms offline; a request served with "
-                f"{in_flight(lowest)} takes {number_text(served[lowest])} ms (mean E2EL), "
-                f"{served[lowest] / floor.mean:.2f} times as long."
+                f"{line.label}: one batch of one takes {number_text(floor.mean)} ms offline; a request served "
+                f"{line.load.at(lowest)} takes {number_text(served[lowest])} ms (mean E2EL), "
+                f"{served[lowest] / floor.mean:.2f} times as long{_weakness(run, line, 'latency', 'floor')}."
             )
     return sentences
 
@@ -58,17 +60,37 @@ def ceiling_reading(run: Run) -> list[str]:
         else:
             sentences.append(
                 f"{line.label}: serving reaches {served / offline:.0%} of throughput mode ({number_text(served)} tok/s "
-                f"with {in_flight(peak[0])}, against {number_text(offline)} tok/s offline with {ceiling.num_prompts} "
-                "prompts at once)."
+                f"{line.load.at(peak[0])}, against {number_text(offline)} tok/s offline with {ceiling.num_prompts} "
+                f"prompts at once){_weakness(run, line, 'throughput', 'ceiling')}."
             )
     return sentences
 
 
 def _doubt(run: Run, line: Line, code: str) -> str | None:
     """Return the evidence of `code` among the records of the line's launch and lengths; None where there is none."""
-    for record in run.records:
-        if (record.identity.launch, tuple(record.workload.get(name) for name in LENGTHS)) == line.key:
-            for why in record.reasons:
-                if why.code == code:
-                    return why.evidence
+    for record in _records_of(run, line):
+        for why in record.reasons:
+            if why.code == code:
+                return why.evidence
     return None
+
+
+def _weakness(run: Run, line: Line, benchmark: str, bound: str) -> str:
+    """Return what keeps a reference from being a bound; '' where its repeats are VALID."""
+    found = [record for record in _records_of(run, line) if record.benchmark == benchmark and record.is_measured]
+    suspects = [record for record in found if record.verdict is Verdict.SUSPECT]
+    codes = dict.fromkeys(why.code for record in suspects for why in record.reasons if why.severity == "suspect")
+    if not suspects:
+        return ""
+    return (
+        f"; {len(suspects)} of {len(found)} repeats of {benchmark} mode are SUSPECT ({', '.join(codes)}), "
+        f"so this is no {bound} to rely on"
+    )
+
+
+def _records_of(run: Run, line: Line) -> list[Record]:
+    return [
+        record
+        for record in run.by_launch[line.launch]
+        if tuple(record.workload.get(name) for name in LENGTHS) == line.lengths
+    ]

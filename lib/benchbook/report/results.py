@@ -12,7 +12,7 @@ from benchbook.judge.sample import is_earned, percentile_of, sample_count, sampl
 from benchbook.judge.spread import number_text, plus_minus_text
 from benchbook.records.files import write_text
 from benchbook.records.metrics import BY_KEY, Metric
-from benchbook.report.lines import LENGTHS
+from benchbook.report.loads import LENGTHS
 from benchbook.report.markup import Html, absent, download, element, join, table, text, verdict
 from benchbook.report.run import Run
 from benchbook.report.settings import settings_of, value_text

@@ -19,7 +19,8 @@ from benchbook.judge.spread import Spread
 from benchbook.records.files import read_json
 from benchbook.records.record import Outcome, Record, Verdict
 from benchbook.records.store import Store, case_key, run_files
-from benchbook.report.lines import LENGTHS, Line, serve_lines
+from benchbook.report.lines import Curves, Line, serve_curves
+from benchbook.report.loads import LENGTHS
 from benchbook.report.offline import Ceiling, Key, batch_latencies, ceilings
 from benchbook.report.table import case_table, tidy_table
 
@@ -97,15 +98,15 @@ class Run:
         """Return the case table: one row a case, with means and standard deviations."""
         return case_table(self.table)
 
-    @property
-    def lines(self) -> list[Line]:
-        """Return the lines that figures draw and sentences speak of, at most MAX_LINES of `num_lines`."""
-        return self._lines[0]
+    @cached_property
+    def curves(self) -> list[Curves]:
+        """Return the lines that figures draw and sentences speak of, closed loops apart from open ones."""
+        return serve_curves(self.table)
 
     @property
-    def num_lines(self) -> int:
-        """Return how many lines the run has."""
-        return self._lines[1]
+    def lines(self) -> list[Line]:
+        """Return the lines of all curves."""
+        return [line for curves in self.curves for line in curves.lines]
 
     @cached_property
     def ceilings(self) -> dict[Key, Ceiling]:
@@ -147,10 +148,6 @@ class Run:
         is_host = record.outcome is Outcome.HOST_FAILED
         folder = self.run_dir / "launches" / record.identity.launch if is_host else self._repeat_dir(record)
         return [path.relative_to(self.run_dir).as_posix() for name in _LOGS for path in sorted(folder.glob(name))]
-
-    @cached_property
-    def _lines(self) -> tuple[list[Line], int]:
-        return serve_lines(self.table)
 
     def _repeat_dir(self, record: Record) -> Path:
         key = case_key(record.identity.case_id, record.identity.fingerprint)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchbook.report.lines import CONCURRENCY, LENGTHS, lengths_text
+from benchbook.report.loads import IN_FLIGHT, LENGTHS, lengths_text
 from benchbook.report.table import plain_rows, workload_columns
 
 _MAX_VALUES_SHOWN = 12
@@ -63,7 +63,7 @@ def _readable(workload: Mapping[str, Any]) -> dict[str, Any]:
 
 def _prompts_per_concurrency(workloads: Sequence[Mapping[str, Any]]) -> int | None:
     """Return how many prompts went to each request in flight, where that is one whole number for all cases."""
-    pairs = [(workload.get("num_prompts"), workload.get(CONCURRENCY)) for workload in workloads]
+    pairs = [(workload.get("num_prompts"), workload.get(IN_FLIGHT.key)) for workload in workloads]
     if len({concurrency for _, concurrency in pairs}) < 2 or not all(prompts and cap for prompts, cap in pairs):
         return None
     ratios = {prompts / cap for prompts, cap in pairs}

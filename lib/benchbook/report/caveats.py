@@ -1,0 +1,85 @@
+"""What keeps an answer from being the whole truth: in the box at the top, and at length near the end of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchbook.judge.sample import is_earned, samples_needed
+from benchbook.records.record import Verdict
+from benchbook.report.run import Run
+
+_UNFINISHED = {
+    "running": "The run is still going on.",
+    "interrupted": "The run was interrupted; the same command continues it.",
+}
+RANDOM_WEIGHTS = "The model has random weights: this is the speed of its shape, not that of a trained model."
+
+
+def caveats(run: Run) -> list[str]:
+    """Return what a reader must know before believing the answer: weights, repeats, verdicts, what is not there."""
+    sentences = [RANDOM_WEIGHTS] if run.has_random_weights else []
+    repeats = run.header.get("repeats")
+    if run.header.get("until"):
+        sentences.append(_until_sentence(run.header))
+    elif repeats == 1:
+        sentences.append("Every case was measured once, so the spread is unknown and small differences mean nothing.")
+    elif repeats:
+        sentences.append(f"Every case was planned with {repeats} repeats; ± is one standard deviation of the sample.")
+    if run.header.get("state") in _UNFINISHED:
+        sentences.append(_UNFINISHED[run.header["state"]])
+    if run.failures or run.missing:
+        sentences.append(
+            f"{len(run.failures)} failed and {sum(run.missing.values())} missing repeats are in no figure."
+        )
+    if run.verdicts[Verdict.INVALID]:
+        sentences.append(f"{_repeats(run.verdicts[Verdict.INVALID])} INVALID and count in no mean.")
+    if run.verdicts[Verdict.SUSPECT]:
+        sentences.append(
+            f"{_repeats(run.verdicts[Verdict.SUSPECT])} SUSPECT; the means hold them, the figures show them hollow."
+        )
+    if run.num_stale:
+        sentences.append(f"{run.num_stale} records of an older plan lie in this run's folder and were left out.")
+    return sentences
+
+
+def threats(run: Run) -> list[str]:
+    """Return what could make the conclusions of this very run wrong."""
+    sentences = list(caveats(run))
+    completed = run.table.loc[run.table["benchmark"] == "serve", "completed"].dropna()
+    if len(completed) and not is_earned(int(completed.min()), 99):
+        sentences.append(
+            f"A p99 here rests on as few as {int(completed.min())} requests a repeat. With under "
+            f"{samples_needed(99):,} it is close to the slowest request and no tail; it is greyed."
+        )
+    if (run.header.get("provenance") or {}).get("git", {}).get("dirty"):
+        sentences.append("The repository had uncommitted changes, so the commit below does not fully tell what ran.")
+    if not run.ceilings:
+        sentences.append("No throughput case was measured, so there is no ceiling to compare with.")
+    if not any(1 in sizes for sizes in run.batch_latencies.values()):
+        sentences.append("No latency case of batch size 1 was measured, so there is no floor to compare with.")
+    return sentences
+
+
+def _until_sentence(header: Mapping[str, Any]) -> str:
+    """Return how often cases were measured when rounds were added for a precision, and whether all got there."""
+    until, known = header["until"], header.get("reached") or {}
+    wanted = " and ".join(f"{key} to ±{100 * share:g} %" for key, share in until["targets"].items())
+    pairs = [(width, until["targets"][key]) for widths in known.values() for key, width in widths.items()]
+    missed = [width for width, share in pairs if width is None or width > share]
+    told = [width for width in missed if width is not None]
+    widest = f", the widest to ±{max(told):.0%}" if told else ""
+    return (
+        f"Every case was measured at least {header['repeats']} times, then on, until the 95 % interval of a mean was "
+        f"as wanted ({wanted}) or it had been {until['at_most']} times; {len(missed)} of {len(pairs)} means are known "
+        f"less well{widest}. ± is one standard deviation of the sample."
+    )
+
+
+def _repeats(number: int) -> str:
+    return f"{measured_repeats(number)} {'is' if number == 1 else 'are'}"
+
+
+def measured_repeats(number: int) -> str:
+    """Return '1 measured repeat' or '24 measured repeats'."""
+    return "1 measured repeat" if number == 1 else f"{number:,} measured repeats"

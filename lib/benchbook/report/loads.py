@@ -1,0 +1,64 @@
+"""What is turned up along a curve: the requests in flight of a closed loop, or the rate that an open one is offered.
+
+Lines, figures and sentences all take from here what the x of a curve is called and how one of its values is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LENGTHS = ("input_len_tokens", "output_len_tokens")
+
+
+@dataclass(frozen=True)
+class Load:
+    """One kind of load. A rate makes a loop open, also where the requests in flight are capped."""
+
+    key: str  # its column in the tidy table
+    heading: str  # of a figure's axis
+    by: str  # in a caption: "… by requests in flight"
+    noun: str  # what one value is
+    is_open: bool
+
+    def value(self, number: float) -> float:
+        """Return `number` as a load: whole requests in flight, any rate."""
+        return float(number) if self.is_open else int(number)
+
+    def short(self, number: float) -> str:
+        """Return the bare number: '8', '2.5'."""
+        return f"{number:,.10g}"
+
+    def text(self, number: float) -> str:
+        """Return '8 requests in flight' or '2.5 req/s'."""
+        if self.is_open:
+            return f"{self.short(number)} req/s"
+        return f"{self.short(number)} request{'' if number == 1 else 's'} in flight"
+
+    def at(self, number: float) -> str:
+        """Return 'with 8 requests in flight' or 'at 2.5 req/s'."""
+        return f"{'at' if self.is_open else 'with'} {self.text(number)}"
+
+
+IN_FLIGHT = Load("max_concurrency", "Requests in flight", "requests in flight (log2 axis)", "concurrency", False)
+RATE = Load("request_rate_rps", "Offered rate (req/s)", "offered rate (req/s)", "rate", True)
+LOADS = (IN_FLIGHT, RATE)
+
+
+def lengths_text(lengths: tuple[int, int]) -> str:
+    """Return '128 in / 64 out'."""
+    return f"{lengths[0]} in / {lengths[1]} out"
+
+
+def case_text(workload: Mapping[str, Any]) -> str:
+    """Return a workload as people say it: '128 in / 64 out, 8 requests in flight'; '' for a single first request."""
+    parts = []
+    if all(workload.get(name) is not None for name in LENGTHS):
+        parts.append(lengths_text((workload[LENGTHS[0]], workload[LENGTHS[1]])))
+    parts += [load.text(workload[load.key]) for load in reversed(LOADS) if workload.get(load.key) is not None]
+    if workload.get("batch_size") is not None:
+        parts.append(f"a batch of {workload['batch_size']}")
+    if len(parts) == 1:
+        parts.append(f"{workload.get('num_prompts')} prompts at once")  # throughput mode has no other load
+    return ", ".join(parts)

@@ -1,0 +1,91 @@
+"""What a run with several launches says first: how much each differs from the first one; claims first, by size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchbook.judge.claims import headline_rows, label_of, sentence, signed_text, values_text
+from benchbook.judge.compare import Comparison, Finding, Row
+from benchbook.report.differences import comparisons_of, launches_of
+from benchbook.report.loads import case_text
+from benchbook.report.run import Run
+
+_RESTS_ON = ("serve", "throughput", "latency")  # the first that was compared is what the launches are ranked by
+Compared = tuple[Row, Comparison]
+
+
+def winner_sentences(run: Run) -> list[str]:
+    """Return one sentence a launch and headline metric, the claim and its interval; [] for a single launch.
+
+    Only the leading benchmark is told where there are several other launches: the chapter on differences has the rest.
+    """
+    if len(launches_of(run)) < 2:
+        return []
+    comparisons = comparisons_of(run)
+    found = [(row, comparison) for comparison in comparisons for row in headline_rows(comparison)]
+    leading = next((name for name in _RESTS_ON if any(row.benchmark == name for row, _ in found)), None)
+    if len(comparisons) > 1:
+        found = [(row, comparison) for row, comparison in found if row.benchmark == leading]
+    found.sort(key=lambda item: (_RESTS_ON.index(item[0].benchmark), not item[0].is_claimed, -_gain(item[0])))
+    told = [item for item in found if _tells(item[0])]
+    sentences = [_sentence(row, comparison, run) for row, comparison in told]
+    sentences += _untold([item for item in found if not _tells(item[0])])
+    lost = [one.other for one in comparisons if not one.rows]
+    return [*sentences, *([f"No case has a number on both {comparisons[0].base} and {_or(lost)}."] if lost else [])]
+
+
+def _gain(row: Row) -> float:
+    """Return by how many times `other` is better, whichever way the metric's better lies."""
+    return row.ratio.ratio if row.metric.higher_is_better else 1 / row.ratio.ratio
+
+
+def _tells(row: Row) -> bool:
+    """Return whether the row claims, or could have: with one or two repeats it neither does nor could."""
+    return row.finding in (Finding.BETTER, Finding.WORSE) or (
+        row.finding is Finding.OPEN and row.detectable is not None
+    )
+
+
+def _sentence(row: Row, comparison: Comparison, run: Run) -> str:
+    said = sentence(row, comparison).removesuffix(".")
+    names = f"{comparison.other} against {comparison.base}: " if row.finding is Finding.OPEN else ""
+    return f"{names}{said} ({_what(row, comparison)})."
+
+
+def _what(row: Row, comparison: Comparison) -> str:
+    """Return the case that the row is about; for several together, how the single ones lie about it."""
+    cases = {case.text: case_text(case.workload) for case in comparison.cases}
+    if row.num_cases == 1:
+        return f"{row.benchmark}, {cases[row.case]}"
+    singles = [
+        one
+        for one in comparison.rows
+        if one.num_cases == 1 and (one.benchmark, one.metric.key) == (row.benchmark, row.metric.key) and one.is_headline
+    ]
+    least, most = min(singles, key=_gain), max(singles, key=_gain)
+    return (
+        f"{row.case}; alone they go from {signed_text(least)} ({cases[least.case]}) to "
+        f"{signed_text(most)} ({cases[most.case]})"
+    )
+
+
+def _untold(compared: Sequence[Compared]) -> list[str]:
+    """Return one sentence a metric and number of repeats for the launches of which nothing can be said."""
+    groups: dict[tuple[str, str, int], list[Compared]] = {}
+    for row, comparison in compared:
+        key = (row.benchmark, label_of(row.metric), min(row.num_base, row.num_other))
+        groups.setdefault(key, []).append((row, comparison))
+    return [
+        f"With {number} {'repeat' if number == 1 else 'repeats'} of each it cannot be said whether "
+        f"{_or([comparison.other for _, comparison in group])} differ{'s' if len(group) == 1 else ''} from "
+        f"{group[0][1].base} in {label} ({benchmark}); seen was "
+        + "; ".join(
+            f"{comparison.other} {signed_text(row)} ({values_text(row)})" for row, comparison in group
+        )
+        + "."
+        for (benchmark, label, number), group in groups.items()
+    ]
+
+
+def _or(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
