@@ -1,4 +1,4 @@
-"""The order of work, its seeds and its estimate."""
+"""The order of work and its seeds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from benchbook.plan import (
     ServeWorkload,
     ThroughputWorkload,
     added_round,
-    estimate_s,
     job_seed,
     rounds,
 )
@@ -102,14 +101,6 @@ def test_a_seed_stays_when_cases_are_added():
     assert before[CASES[0], 1] == job_seed(5, CASES[0].workload.axes_text(), 1)
 
 
-def test_an_estimate_grows_with_starts_and_jobs_and_prefers_what_was_measured():
-    one, two = rounds([CASES[0]], 1, 0), rounds([CASES[0]], 2, 0)
-    assert 0 < estimate_s(one, {}) < estimate_s(two, {})
-    history = {CASES[0].case_id: 2.0, ("start", "a", "engine"): 100.0}
-    assert estimate_s(two, history) == 104.0
-    assert estimate_s((), history) == 0
-
-
 def test_another_order_seed_gives_another_order_of_the_same_jobs():
     first, second = rounds(CASES, 3, 7, order_seed=1), rounds(CASES, 3, 7, order_seed=2)
     assert first != second and rounds(CASES, 3, 7) == rounds(CASES, 3, 7, order_seed=7)
@@ -133,8 +124,3 @@ def test_an_added_round_has_the_seeds_that_a_planned_one_would_have_had():
 def test_an_added_round_does_not_begin_with_the_case_measured_last():
     first = added_round(CASES[2:4], 3, 0, 0)[0].jobs[0].case
     assert added_round(CASES[2:4], 3, 0, 0, after=first)[0].jobs[0].case != first
-
-
-def test_a_first_guess_grows_with_the_prompts_of_a_serve_case():
-    few, many = (Case("a", ServeWorkload(**LENGTHS, max_concurrency=1, num_prompts=number)) for number in (10, 1000))
-    assert estimate_s(rounds([few], 1, 0), {}) + 100 < estimate_s(rounds([many], 1, 0), {})

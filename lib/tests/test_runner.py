@@ -1,5 +1,6 @@
 """The runner: every repeat becomes a record, failures are retried and kept, runs continue where they stopped."""
 
+import io
 import os
 import signal
 from collections import Counter
@@ -10,13 +11,16 @@ import pytest
 from benchbook.errors import Cause, HostDiedError, HostStartError, StoreError
 from benchbook.measure import runner as runner_module
 from benchbook.measure.planning import RunPlan, stale_records
+from benchbook.measure.preview import preview
 from benchbook.measure.recording import Recording
 from benchbook.measure.runner import FAILED, FINISHED, INTERRUPTED, MAX_ATTEMPTS, MAX_HOST_STARTS, Runner
 from benchbook.measure.session import unfinished_run
+from benchbook.plan.eta import Estimate
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.fingerprint import changed_parts
 from benchbook.records.record import Failure, Outcome, Record, Verdict
 from benchbook.records.store import RECORD_FILE, Store
+from rich.console import Console
 
 EXPERIMENT = """
 question: Does it hold?
@@ -39,9 +43,14 @@ class Listener:
     lines: list[str] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     already_done: int = 0
+    at_first: Estimate | None = None
+    estimates: list[Estimate] = field(default_factory=list)
 
-    def begin(self, total, already_done, eta_s):
-        self.already_done = already_done
+    def begin(self, total, already_done, left):
+        self.already_done, self.at_first = already_done, left
+
+    def left(self, left):
+        self.estimates.append(left)
 
     def say(self, text):
         self.lines.append(text)
@@ -66,6 +75,7 @@ class Host:
     facts: dict = field(default_factory=lambda: {"kind": "server"})
     parameters: dict = field(default_factory=dict)
     env: dict = field(default_factory=dict)
+    warmed: dict = field(default_factory=dict)
     is_dead: bool = False
 
     def check_alive(self):
@@ -104,6 +114,7 @@ class Bench:
             return recording.fail(
                 Outcome.NOTEBOOK_FAILED, Failure(code="notebook_raised", evidence="ValueError", hint="")
             )
+        self.host.warmed.setdefault(job.case.workload.warm_shape, job.case.case_id)
         raw = {
             "completed": self.completed(job.repeat),
             "total_input_tokens": 32,
@@ -437,3 +448,67 @@ def test_that_offline_benchmarks_choose_for_the_launch_is_said_once(bench, args,
     runner.execute()
     said = [line for line in runner.listener.lines if "launch 'eager'" in line and "is not set" in line]
     assert len(said) == is_said
+
+
+def planned_text(bench):
+    out = io.StringIO()
+    preview(bench.tmp_path / "small.yaml", bench.tmp_path / "results", Console(file=out, width=300))
+    return out.getvalue()
+
+
+def test_plan_and_run_say_the_same_time_before_the_first_run_after_it_and_in_the_middle(bench):
+    bench.plan()
+    for stopped_at in (None, 4, None, None):
+        bench.calls.clear()
+        bench.on_call = {stopped_at: interrupt}
+        planned = planned_text(bench)
+        runner = bench.runner(unfinished_run(bench.tmp_path / "results", "small"))
+        runner.execute()
+        at_first = runner.listener.at_first
+        assert f"{at_first} ({at_first.why})" in planned
+
+
+def test_of_an_unfinished_run_only_what_is_left_is_estimated(bench):
+    bench.on_call = {5: interrupt}
+    first = bench.runner()
+    assert first.execute() == INTERRUPTED
+    bench.on_call = {}
+    second = bench.runner(first.store)
+    second.execute()
+    assert second.listener.at_first.sources[0] == f"by run small/{first.store.run_id}"
+    assert len(first.listener.estimates) == 1 + 5 and len(second.listener.estimates) == 2 + 4, "a start or a repeat each"
+    assert len({estimate.later_s for estimate in second.listener.estimates}) > 1
+
+
+def test_with_work_left_there_is_time_left(bench):
+    runner = bench.runner()
+    runner.execute()
+    estimates = runner.listener.estimates
+    assert len(estimates) == 2 + 8 and all(estimate.after(1e6).seconds > 1 for estimate in estimates)
+    assert not estimates[0].is_known and estimates[-1].is_known
+    assert estimates[-1].why == "by what this run has measured"
+
+
+def test_what_was_measured_is_timed_with_and_without_its_warm_up_and_what_failed_is_not(bench):
+    bench.on_call = {1: lambda bench: None}
+    runner = bench.runner()
+    runner.execute()
+    noted = runner.store.header()["wall_s_by_job"]
+    assert {key: len(wall_s) for key, wall_s in noted.items() if ",serve," in key or key.startswith("start")} == {
+        "start eager server": 1,
+        "start eager engine": 1,
+        **{f"{planned.case.case_id}{warm}": 1 for planned in runner.plan.cases.values() for warm in ("", " warm")
+           if planned.case.workload.benchmark == "serve"},
+    }  # fmt: skip
+    assert sum(len(wall_s) for key, wall_s in noted.items() if "first_request" in key) == 2
+
+
+def test_a_run_that_was_begun_before_times_were_lists_goes_on(bench):
+    bench.on_call = {4: interrupt}
+    first = bench.runner()
+    first.execute()
+    header = first.store.header()
+    first.store.write_header(header | {"wall_s_by_job": {key: times[-1] for key, times in header["wall_s_by_job"].items()}})
+    bench.on_call = {}
+    second = bench.runner(first.store)
+    assert second.execute() == FINISHED and all(second.store.header()["wall_s_by_job"].values())

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchbook.hosts.command import inherited_environment
 from benchbook.hosts.models import ModelFiles, resolve_model
 from benchbook.measure.notebook import NOTEBOOKS, notebooks_dir, source_sha256
 from benchbook.plan.experiment import Case, Experiment, Launch
+from benchbook.plan.order import Block, Job
 from benchbook.records.fingerprint import changed_parts, combined, fingerprint_parts
 from benchbook.records.provenance import device, package_versions
 from benchbook.records.record import Record
@@ -104,9 +105,12 @@ def planned_records(store: Store, plan_rows: Sequence[dict[str, Any]]) -> list[R
     return [store.find(row["case_key"], repeat) for row in plan_rows for repeat in range(row["repeats"])]
 
 
-def history_of(header: Mapping[str, Any]) -> dict[str | tuple[str, ...], float]:
-    """Return the durations (s) that a run noted, keyed as `estimate_s` wants them."""
-    return {
-        tuple(key.split()) if key.startswith("start ") else key: wall_s
-        for key, wall_s in header.get("wall_s_by_job", {}).items()
-    }
+def pending(blocks: Sequence[Block], store: Store, plan: RunPlan) -> list[Block]:
+    """Return what of `blocks` has no whole, matching record in `store` yet."""
+
+    def is_measured(job: Job) -> bool:
+        record = store.find(plan.cases[job.case.case_id].key, job.repeat)
+        return record is not None and record.is_measured
+
+    left = [replace(block, jobs=tuple(job for job in block.jobs if not is_measured(job))) for block in blocks]
+    return [block for block in left if block.jobs]

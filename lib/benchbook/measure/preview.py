@@ -8,21 +8,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchbook.errors import StoreError
 from benchbook.hosts.command import serve_command
 from benchbook.hosts.models import planned_path
 from benchbook.measure.commands import latency_argv, offline_remark, serve_argv, throughput_argv
+from benchbook.measure.estimates import estimator_for
 from benchbook.measure.needs import machine_note, need_of
-from benchbook.measure.planning import history_of
+from benchbook.measure.planning import RunPlan, pending
 from benchbook.measure.preflight import Preflight, preflight_of
-from benchbook.measure.progress import duration_text
+from benchbook.measure.session import unfinished_run
 from benchbook.plan.cases import Case
-from benchbook.plan.eta import estimate_s
+from benchbook.plan.eta import duration_text
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Job, rounds
 from benchbook.plan.workloads import ServeWorkload
-from benchbook.records.store import Store
 
 _BASE_URL, _NONCE = "http://127.0.0.1:PORT", "NONCE"
 
@@ -154,16 +153,14 @@ def _range_text(least: int, most: int) -> str:
 
 
 def _eta_text(experiment: Experiment, plans: tuple[tuple[Block, ...], ...], results_dir: Path) -> str:
-    """Return 'about 3 min (by the newest run)' or the same by rough defaults; several plans make a range."""
-    try:
-        history, source = (
-            history_of(Store((results_dir / experiment.name / "latest").resolve()).header()),
-            "by the newest run",
-        )
-    except StoreError:
-        history, source = {}, "a first guess for a small model; the newest run will tell better"
-    durations = dict.fromkeys(duration_text(estimate_s(blocks, history)) for blocks in plans)
-    return f"about {' to '.join(durations)} ({source})"
+    """Return 'about 3 min 20 s (by run quickstart/20261126-140716)' for what is left; several plans make a range."""
+    estimator, unfinished = estimator_for(experiment, results_dir), unfinished_run(results_dir, experiment.name)
+    if unfinished:
+        plan = RunPlan.of(experiment)
+        plans = tuple(pending(blocks, unfinished, plan) for blocks in plans)
+    estimates = [estimator.estimate(blocks) for blocks in plans]
+    upto = "".join(f" to {duration_text(most.seconds)}" for most in estimates[1:] if most != estimates[0])
+    return f"{estimates[0]}{upto} ({estimates[0].why})"
 
 
 def _line(console: Console, text: str) -> None:

@@ -10,13 +10,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from benchbook.plan.eta import Estimate
 from benchbook.records.record import Record, Verdict
 
 
 class Listener(Protocol):
     """Who is told what a run does."""
 
-    def begin(self, total: int, already_done: int, eta_s: float) -> None: ...
+    def begin(self, total: int, already_done: int, left: Estimate) -> None: ...
+    def left(self, left: Estimate) -> None: ...
     def say(self, text: str) -> None: ...
     def more(self, number: int, why: str) -> None: ...
     def working_on(self, what: str) -> None: ...
@@ -32,7 +34,8 @@ class ConsoleProgress:
         self._total = self._done = self._failed = self._already_done = 0
         self._what = "starting"
         self._what_since_s = self._started_s = time.monotonic()
-        self._eta_s = 0.0
+        self._left: Estimate | None = None
+        self._left_since_s = 0.0
         # Last: Live draws while it is made, from what stands above.
         self._live = (
             Live(get_renderable=self._display, console=console, refresh_per_second=2, transient=True)
@@ -40,13 +43,18 @@ class ConsoleProgress:
             else None
         )
 
-    def begin(self, total: int, already_done: int, eta_s: float) -> None:
+    def begin(self, total: int, already_done: int, left: Estimate) -> None:
         """Tell how many repeats there are, how many of them are measured already, and how long the rest may take."""
-        self._total, self._already_done, self._eta_s = total, already_done, eta_s
+        self._total, self._already_done = total, already_done
+        self.left(left)
         kept = f" ({already_done} measured earlier are kept)" if already_done else ""
-        self.say(f"{total} repeats to hold{kept}; about {duration_text(eta_s)} to go")
+        self.say(f"{total} repeats to hold{kept}; {left} to go ({left.why})")
         if self._live:
             self._live.start()
+
+    def left(self, left: Estimate) -> None:
+        """Tell how long the rest may take from now on, as what is worked on next begins."""
+        self._left, self._left_since_s = left, time.monotonic()
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
@@ -80,33 +88,18 @@ class ConsoleProgress:
         width = len(str(self._total))
         return f"[{self._already_done + self._done:>{width}}/{self._total}]"
 
-    def _left_s(self) -> float:
-        """Return the time left: the first estimate until a tenth is done, then the measured pace."""
-        to_do = self._total - self._already_done
-        spent_s = time.monotonic() - self._started_s
-        if self._done < max(1, to_do / 10):
-            return max(0.0, self._eta_s - spent_s)
-        return spent_s / self._done * (to_do - self._done)
+    def _left_text(self) -> str:
+        return f"{self._left.after(time.monotonic() - self._left_since_s)} to go" if self._left else ""
 
     def _display(self) -> Table:
         table = Table.grid(padding=(0, 2))
         left = self._total - self._already_done - self._done
         table.add_row(f"▶ {self._what}", f"{time.monotonic() - self._what_since_s:.0f} s")
         table.add_row(
-            f"  {self._done} done · {self._failed} failed or invalid · {left} left · about {duration_text(self._left_s())} to go",
+            f"  {self._done} done · {self._failed} failed or invalid · {left} left · {self._left_text()}",
             "",
         )
         return table
-
-
-def duration_text(seconds: float) -> str:
-    """Return '45 s', '3 min 20 s' or '2 h 05 min'."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def _outcome_text(record: Record) -> str:

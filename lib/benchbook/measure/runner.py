@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from benchbook.errors import HostDiedError, HostError
 from benchbook.measure.bench_host import BenchHost, OpenHost
 from benchbook.measure.commands import offline_remark
+from benchbook.measure.estimates import estimator_for, timings_of
 from benchbook.measure.job import host_failed, run_job
-from benchbook.measure.planning import RunPlan, history_of, planned_records
+from benchbook.measure.planning import RunPlan, pending, planned_records
 from benchbook.measure.progress import Listener
 from benchbook.measure.recording import tail_of
 from benchbook.measure.targets import AddedRounds
-from benchbook.plan.eta import estimate_s
+from benchbook.plan.eta import Estimator
 from benchbook.plan.order import Block, Job, rounds
 from benchbook.plan.workloads import HostKind
 from benchbook.records.provenance import provenance, utc_now
@@ -42,6 +43,7 @@ class Runner:
     header: dict[str, Any] = field(default_factory=dict)
     _proven: set[tuple[str, str]] = field(default_factory=set)  # launch and host kind of what has given a number
     _hopeless: dict[tuple[str, str], HostError] = field(default_factory=dict)  # of what has given none and failed
+    _later: Sequence[Block] = ()  # what comes after the block under way
 
     def execute(self) -> str:
         """Measure what is missing; return the run's state: finished, failed (something failed or is INVALID), interrupted."""
@@ -49,7 +51,7 @@ class Runner:
             began_s = time.monotonic()
             blocks = self._begin()
             try:
-                for block in blocks:
+                for block in self._in_turn(blocks):
                     self._run_block(block)
                 for block in self._added_blocks():
                     self._run_block(block)
@@ -61,6 +63,10 @@ class Runner:
             earlier_s = self.header["wall_s"] or 0.0
             self._note(state=state, ended_utc=utc_now(), wall_s=earlier_s + time.monotonic() - began_s)
         return state
+
+    @cached_property
+    def _estimator(self) -> Estimator:
+        return estimator_for(self.plan.experiment, self.store.run_dir.parents[1])
 
     @cached_property
     def _adding(self) -> AddedRounds:
@@ -77,7 +83,6 @@ class Runner:
                 "started_utc": utc_now(),
                 "wall_s": None,
                 "launches": {},
-                "wall_s_by_job": {},
             }
         launches = {
             launch.name: {
@@ -101,24 +106,21 @@ class Runner:
             launches=launches,
             plan=self.plan.for_header(),
             provenance=provenance(experiment.path.parent),
+            wall_s_by_job=timings_of(self.header),
         )
         blocks = rounds(experiment.cases, experiment.repeats, experiment.seed, experiment.order_seed)
-        pending = [
-            replace(block, jobs=tuple(job for job in block.jobs if not self._is_measured(job))) for block in blocks
-        ]
-        pending = [block for block in pending if block.jobs]
-        for name in dict.fromkeys(block.launch for block in pending if block.host_kind == "engine"):
+        left = pending(blocks, self.store, self.plan)
+        for name in dict.fromkeys(block.launch for block in left if block.host_kind == "engine"):
             if remark := offline_remark(experiment.launch(name).args):
                 self.listener.say(f"  launch {name!r}: {remark}")
-        total = sum(len(block.jobs) for block in blocks)
-        self.listener.begin(
-            total, total - sum(len(block.jobs) for block in pending), estimate_s(pending, history_of(self.header))
-        )
-        return pending
+        total, to_do = (sum(len(block.jobs) for block in some) for some in (blocks, left))
+        self.listener.begin(total, total - to_do, self._estimator.estimate(left))
+        return left
 
-    def _is_measured(self, job: Job) -> bool:
-        record = self.store.find(self.plan.cases[job.case.case_id].key, job.repeat)
-        return record is not None and record.is_measured
+    def _in_turn(self, blocks: Sequence[Block]) -> Iterator[Block]:
+        for number, block in enumerate(blocks, start=1):
+            self._later = blocks[number:]
+            yield block
 
     def _run_block(self, block: Block) -> None:
         """Measure the jobs of one block on one host; a host that dies is started again for the jobs left, so often.
@@ -130,6 +132,7 @@ class Runner:
         launch = self.plan.experiment.launch(block.launch)
         for _ in range(0 if error else MAX_HOST_STARTS):
             began_s = time.monotonic()
+            self._tell_left(queue)
             self.listener.working_on(f"starting the {block.host_kind} of launch {block.launch!r}")
             try:
                 with self.open_host(launch, block.host_kind, self.store, self.plan.experiment.limits.ready_s) as host:
@@ -161,7 +164,7 @@ class Runner:
         """Yield the blocks of the rounds to be added, until targets are met or the budget is used up."""
         for host_kind in ("server", "engine"):
             while added := self._added_round(host_kind):
-                yield from added
+                yield from self._in_turn(added)
         self._note(reached=self._adding.reached(self.header["plan"]))
 
     def _added_round(self, host_kind: HostKind) -> tuple[Block, ...]:
@@ -177,6 +180,7 @@ class Runner:
         while queue:
             job = queue[0]
             attempts[job] = attempts.get(job, 0) + 1
+            self._tell_left(queue, host.warmed)
             record = self._attempt(job, host)
             if record.is_measured or attempts[job] >= MAX_ATTEMPTS:
                 queue.popleft()
@@ -186,14 +190,14 @@ class Runner:
                 host.check_alive()
 
     def _attempt(self, job: Job, host: BenchHost) -> Record:
-        began_s = time.monotonic()
+        began_s, is_warm = time.monotonic(), job.case.workload.warm_shape in host.warmed
         self.listener.working_on(f"{job.case.case_id} repeat {job.repeat}")
         self._adding.tried.append(job)
         folder, identity = self._place(job)
         record = run_job(job, host, folder, identity, self.plan.experiment.limits)
         wall_s = time.monotonic() - began_s
-        self.header["wall_s_by_job"][job.case.case_id] = round(wall_s, 3)
         if record.is_measured:
+            self._note_time(self._estimator.job_took(job, is_warm, wall_s), wall_s)
             self._proven.add((job.case.launch, job.host_kind))
         self.listener.recorded(record, wall_s)
         return record
@@ -222,9 +226,18 @@ class Runner:
 
     def _note_host(self, block: Block, host: BenchHost, wall_s: float) -> None:
         self.header["launches"][block.launch]["hosts"].append(dict(host.facts))
-        self.header["wall_s_by_job"][f"start {block.launch} {block.host_kind}"] = round(wall_s, 3)
+        self._note_time(self._estimator.start_took(block, wall_s), wall_s)
         self._note()
         self.listener.say(f"  the {block.host_kind} of launch {block.launch!r} is ready after {wall_s:.1f} s")
+
+    def _note_time(self, key: str, wall_s: float) -> None:
+        self.header["wall_s_by_job"].setdefault(key, []).append(round(wall_s, 3))
+
+    def _tell_left(self, queue: Iterable[Job], warmed: Collection[str] | None = None) -> None:
+        """Tell how long the jobs of `queue` and all later blocks take; with `warmed`, their host is there already."""
+        jobs = tuple(queue)
+        block = Block(jobs[0].case.launch, jobs[0].host_kind, jobs)
+        self.listener.left(self._estimator.estimate((block, *self._later), warmed))
 
     def _note(self, **facts: Any) -> None:
         self.header |= facts

@@ -1,7 +1,7 @@
 """From a YAML file to an order of work: Experiment, Launch, Case, workloads. Starts nothing, imports no vLLM."""
 
 from benchbook.plan.cases import Case
-from benchbook.plan.eta import estimate_s
+from benchbook.plan.eta import Estimate, Estimator
 from benchbook.plan.experiment import SLO_KEYS, Experiment, load_experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.models import ModelRef
@@ -22,6 +22,8 @@ __all__ = [
     "WORKLOADS",
     "Block",
     "Case",
+    "Estimate",
+    "Estimator",
     "Experiment",
     "FirstRequestWorkload",
     "Job",
@@ -34,7 +36,6 @@ __all__ = [
     "Until",
     "Workload",
     "added_round",
-    "estimate_s",
     "job_seed",
     "load_experiment",
     "rounds",

@@ -1,34 +1,179 @@
-"""How long an experiment may take: rough defaults, replaced by what was measured as soon as there is something."""
+"""How long what is left of an experiment takes, and how well that is known.
+
+First guesses come from the file alone (pace.py). What earlier runs took replaces them, and what this run has taken
+scales what is left: by the ratio of taken to expected of the same work, else of its kind. Where a first guess is worth
+nothing and nothing like it was measured, work counts with the least it can take, and of the whole a least is known.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
 
-from benchbook.plan.order import Block
-from benchbook.plan.workloads import ServeWorkload, Workload
+from benchbook.plan.order import Block, Job
+from benchbook.plan.pace import Pace, sending_s, work_s
+from benchbook.plan.workloads import Workload
 
-# Seconds with the tiny model on a 2-core CPU. A large model on a GPU takes minutes to start: pass its history.
-START_S = {"server": 30.0, "engine": 35.0}
-JOB_S = {"first_request": 3.0, "serve": 4.0, "latency": 15.0, "throughput": 10.0}
-USER_TOK_S, MOST_TOK_S = 350.0, 1500.0  # output tokens of one request in flight, and of all together
-
-History = Mapping[str | tuple[str, str, str], float]
-
-
-def estimate_s(blocks: Sequence[Block], history: History) -> float:
-    """Return the estimated duration (s) of all starts and jobs in `blocks`.
-
-    `history` holds past durations (s): of a repeat under its case_id, of a start under ("start", launch, host_kind).
-    """
-    starts_s = sum(history.get(("start", block.launch, block.host_kind), START_S[block.host_kind]) for block in blocks)
-    jobs = [job for block in blocks for job in block.jobs]
-    return starts_s + sum(history.get(job.case.case_id, _first_guess_s(job.case.workload)) for job in jobs)
+STOP_S = 2.0  # of a host
+REPORT_S = 3.0
+OVERDUE_SHARE = 0.1  # what takes longer than expected is taken to go on for a tenth of what it took
+LEAST_LEFT_S = 1.0
 
 
-def _first_guess_s(workload: Workload) -> float:
-    """Return a rough duration (s); that of a serve case follows its prompts, of which there may be ten or thousands."""
-    guess_s = JOB_S[workload.benchmark]
-    if isinstance(workload, ServeWorkload):
-        tok_s = min(USER_TOK_S * (workload.max_concurrency or 1), MOST_TOK_S)
-        guess_s += workload.num_prompts * workload.output_len_tokens / tok_s
-    return guess_s
+@dataclass(frozen=True)
+class Piece:
+    """One piece of work that is timed: a start of a host, or a repeat with or without its warm-up."""
+
+    work: str  # 'start eager server' or the case's id
+    kinds: tuple[str, ...]  # what may be compared where nothing of the same work was timed, the nearest first
+    guess_s: float
+    least_s: float
+    is_worth_a_guess: bool
+    is_warm: bool = False
+    otherwise_s: float = 0.0  # the guess were it warm, or were it not
+
+    @property
+    def keys(self) -> tuple[tuple[str, float], tuple[str, float]]:
+        """Return the key of its timings in run.json, then that of the same work otherwise, each with its guess."""
+        cold, warm = self.work, f"{self.work} warm"
+        own, other = (warm, cold) if self.is_warm else (cold, warm)
+        return (own, self.guess_s), (other, self.otherwise_s)
+
+
+@dataclass(frozen=True)
+class Timings:
+    """What one piece of work took (s) in an earlier run, and that run's name."""
+
+    wall_s: Sequence[float]
+    run: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The time left (s), or the least of it."""
+
+    seconds: float
+    later_s: float  # of it, what begins when the work under way has ended
+    is_known: bool = True
+    sources: tuple[str, ...] = ()
+
+    def after(self, spent_s: float) -> Estimate:
+        """Return what is left once the work under way has gone on for `spent_s`: more than what comes after it."""
+        going_s = self.seconds - self.later_s
+        if spent_s <= going_s:
+            left_s = going_s - spent_s
+        else:
+            left_s = OVERDUE_SHARE * spent_s
+        return replace(self, seconds=self.later_s + max(left_s, LEAST_LEFT_S))
+
+    def __str__(self) -> str:
+        return f"{'about' if self.is_known else 'at least'} {duration_text(self.seconds)}"
+
+    @property
+    def why(self) -> str:
+        """Return what tells the time, e.g. 'by run quickstart/20261126-140716', or why no more than a least is known."""
+        if not self.is_known:
+            return "more is not known before it has run on this machine"
+        return " and ".join(self.sources) or "all is measured"
+
+
+@dataclass
+class Estimator:
+    """What is known of durations: how fast each launch may be, and what each piece of work took in an earlier run."""
+
+    paces: Mapping[str, Pace]
+    earlier: Mapping[str, Timings] = field(default_factory=dict)
+    # Taken in this run to expected before it: by work, and by kind where an earlier run told it or only a first guess.
+    _ratios: defaultdict[object, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def estimate(self, blocks: Sequence[Block], warmed: Collection[str] | None = None) -> Estimate:
+        """Return how long the starts and jobs of `blocks` and the report take.
+
+        With `warmed`, the shapes that its host is warm for, the first block has started: its first job is under way.
+        """
+        expected = [self.expected(piece) for piece in self.pieces(blocks, warmed)]
+        if not expected:
+            return Estimate(REPORT_S, 0.0)
+        seconds = sum(each_s for each_s, _ in expected) + STOP_S * len(blocks) + REPORT_S
+        sources = tuple(dict.fromkeys(source for _, source in expected))
+        return Estimate(seconds, seconds - expected[0][0], "" not in sources, sources)
+
+    def start_took(self, block: Block, wall_s: float) -> str:
+        """Learn how long the start of a block's host took; return the key to note it under."""
+        return self._took(self._start(block), wall_s)
+
+    def job_took(self, job: Job, is_warm: bool, wall_s: float) -> str:
+        """Learn how long a repeat took, on a host that was warm for it or not; return the key to note it under."""
+        return self._took(self._repeat(job, is_warm), wall_s)
+
+    def _took(self, piece: Piece, wall_s: float) -> str:
+        told_s, _ = self._told(piece) or (None, "")
+        self._ratios[piece.work].append(wall_s / (told_s or piece.guess_s))
+        for kind in piece.kinds:
+            self._ratios[kind, False].append(wall_s / piece.guess_s)
+            if told_s:
+                self._ratios[kind, True].append(wall_s / told_s)
+        return piece.keys[0][0]
+
+    def expected(self, piece: Piece) -> tuple[float, str]:
+        """Return the expected duration (s) of `piece` and what tells it, '' where that is only the least it takes."""
+        told = self._told(piece)
+        before_s, source = told or (piece.guess_s, "a first guess" if piece.is_worth_a_guess else "")
+        alike = (piece.work, *((kind, told is not None) for kind in piece.kinds))
+        if ratios := next(filter(None, map(self._ratios.__getitem__, alike)), None):
+            before_s, source = before_s * median(ratios), "by what this run has measured"
+        return max(before_s, piece.least_s) if source else piece.least_s, source
+
+    def _told(self, piece: Piece) -> tuple[float, str] | None:
+        """Return what `piece` took (s) in an earlier run, and which; if need be, by its time with or without warm-up."""
+        for key, guess_s in piece.keys:
+            if key in self.earlier:
+                told = self.earlier[key]
+                return median(told.wall_s) * piece.guess_s / guess_s, f"by run {told.run}"
+        return None
+
+    def pieces(self, blocks: Sequence[Block], warmed: Collection[str] | None) -> Iterator[Piece]:
+        """Yield what `estimate` adds up, in order."""
+        for block in blocks:
+            if warmed is None:
+                yield self._start(block)
+            shapes, warmed = set(warmed or ()), None
+            for job in block.jobs:
+                shape = job.case.workload.warm_shape
+                yield self._repeat(job, shape in shapes)
+                shapes.add(shape)
+
+    def _start(self, block: Block) -> Piece:
+        pace, kind = self.paces[block.launch], f"start {block.host_kind}"
+        work, guess_s = f"start {block.launch} {block.host_kind}", pace.start_s(block.host_kind)
+        return Piece(work, (kind, "start"), guess_s, pace.weights_s, pace.is_worth_a_guess)
+
+    def _repeat(self, job: Job, is_warm: bool) -> Piece:
+        workload, pace = job.case.workload, self.paces[job.case.launch]
+        fixed_s = pace.overheads.job_s[workload.benchmark]
+        return Piece(
+            work=job.case.case_id,
+            kinds=(_kind(workload), "repeat"),
+            guess_s=fixed_s + work_s(workload, is_warm, pace.batch_s),
+            least_s=max(sending_s(workload), pace.least_s(workload, is_warm)),
+            is_worth_a_guess=pace.is_worth_a_guess,
+            is_warm=is_warm,
+            otherwise_s=fixed_s + work_s(workload, not is_warm, pace.batch_s),
+        )
+
+
+def _kind(workload: Workload) -> str:
+    """Return the benchmark; an open loop, whose time is that of its rate, tells nothing of a closed one."""
+    return f"{workload.benchmark} at a rate" if sending_s(workload) else workload.benchmark
+
+
+def duration_text(seconds: float) -> str:
+    """Return '45 s', '3 min 20 s' or '2 h 05 min'."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,154 @@
+"""What an estimate rests on: how fast each launch may be on this machine, and what earlier runs took here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from benchbook.errors import StoreError
+from benchbook.hosts.footprint import weight_bytes
+from benchbook.hosts.models import TINY, config_of, planned_path
+from benchbook.hosts.peaks import data_sheet
+from benchbook.hosts.shapes import PREFIX
+from benchbook.judge.limits import NoLimitError, Peaks, limits_for
+from benchbook.judge.model_config import UnknownShapeError, shape_of
+from benchbook.plan.eta import Estimator, Timings
+from benchbook.plan.experiment import Experiment
+from benchbook.plan.launches import Launch
+from benchbook.plan.pace import CPU, GPU, BatchSeconds, Pace
+from benchbook.records.files import read_json
+from benchbook.records.provenance import machine
+from benchbook.records.store import RUN_FILE, run_files
+
+NEWEST_RUNS = 30  # so many are looked through
+# Rough, of two cores; what a probe measures is not known to `benchbook plan`, which starts nothing.
+CPU_PEAKS = Peaks(20e9, {"float32": 0.2e12, "bfloat16": 0.4e12, "float16": 0.2e12}, "rough, for two cores")
+FASTEST = {"cuda": "H200", "rocm": "MI300X"}  # of those whose data sheets are known: the bound on a machine without any
+DISK_BYTES_S = 10e9
+_RESHAPING = ("hf_overrides", "speculative_config", "cpu_offload_gb")  # the roofline does not cover them
+_PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+
+
+def estimator_for(experiment: Experiment, results_dir: Path) -> Estimator:
+    """Return what estimates the time of `experiment` on this machine, by the runs under `results_dir`."""
+    paces = {launch.name: _pace(experiment, launch) for launch in experiment.launches}
+    return Estimator(paces, earlier_timings(experiment, results_dir))
+
+
+def earlier_timings(experiment: Experiment, results_dir: Path) -> dict[str, Timings]:
+    """Return what the newest runs on this machine took, by the keys of run.json.
+
+    Repeats are told by this experiment's own runs, starts by any that started the same model, best in the same way. A
+    run teaches what it measured, whether it was finished or not.
+    """
+    repeats: dict[str, Timings] = {}
+    alike: dict[str, Timings] = {}
+    same_model: dict[str, Timings] = {}
+    for header in _headers_here(experiment.name, results_dir):
+        run = f"{header['experiment']}/{header['run_id']}"
+        for key, wall_s in timings_of(header).items():
+            timings = Timings(wall_s, run)
+            if not key.startswith("start "):
+                if header["experiment"] == experiment.name:
+                    repeats.setdefault(key, timings)
+                continue
+            _, name, host_kind = key.split()
+            started = header["launches"][name]
+            for launch in experiment.launches:
+                if _resolved(started["model"]["path"]) == _resolved(planned_path(launch.model.path_or_id)):
+                    is_alike = (started["args"], started["env"]) == (dict(launch.args), dict(launch.env))
+                    (alike if is_alike else same_model).setdefault(f"start {launch.name} {host_kind}", timings)
+    return {**same_model, **alike, **repeats}
+
+
+def timings_of(header: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Return what a run's starts and measured repeats took (s), in order; at first run.json held the last of each only."""
+    noted = header.get("wall_s_by_job", {})
+    return {key: list(wall_s) if isinstance(wall_s, list) else [wall_s] for key, wall_s in noted.items()}
+
+
+def _headers_here(experiment: str, results_dir: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the newest runs' headers of this machine, those of `experiment` first."""
+    paths = run_files(results_dir)[::-1]
+    # A run that was given a name in place of its time, as the committed ones are, is older than any.
+    paths.sort(key=lambda path: (path.parent.parent.name != experiment, not path.parent.name[:1].isdigit()))
+    for path in islice(paths, NEWEST_RUNS):
+        try:
+            header = read_json(path)
+            if _place(header["provenance"]["machine"]) == _place(machine()):
+                yield header
+        except (StoreError, KeyError):
+            continue  # cut, or of a run that has just begun
+
+
+def _place(facts: Mapping[str, Any]) -> list[Any]:
+    """Return what two runs must share for one to tell the other's time: the CPU with its cores, and the GPUs."""
+    return [facts["cpu"], facts["cpu_cores"], [gpu["name"] for gpu in facts["gpus"]]]
+
+
+def _resolved(model: str) -> str:
+    """Return a model's folder without links, or its hub id."""
+    folder = Path(model).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else model
+
+
+def _pace(experiment: Experiment, launch: Launch) -> Pace:
+    is_gpu = experiment.device in FASTEST or (experiment.device is None and bool(machine()["gpus"]))
+    roofline_s = _roofline(launch, _peaks(experiment, launch) if is_gpu else CPU_PEAKS)
+    return Pace(
+        overheads=GPU if is_gpu else CPU,
+        roofline_s=roofline_s or (lambda batch, input_tokens, output_tokens: 0.0),
+        weights_s=_weights_s(launch),
+        is_eager=bool(launch.args.get("enforce_eager")),
+        is_worth_a_guess=not is_gpu and roofline_s is not None,
+    )
+
+
+def _peaks(experiment: Experiment, launch: Launch) -> Peaks | None:
+    """Return the peaks of the GPUs that `launch` takes, None for cards whose data sheet is not known."""
+    gpus = machine()["gpus"]
+    sheet = data_sheet(gpus[0]["name"] if gpus else FASTEST[experiment.device])
+    if sheet is None:
+        return None
+    devices = 1
+    for name in _PARALLEL:
+        devices *= int(launch.args.get(name, 1))
+    flops_s = {name: tflops * 1e12 * devices for name, tflops in sheet["tflops"].items()}
+    return Peaks(sheet["bandwidth_gb_s"] * 1e9 * devices, flops_s, sheet["source"], devices)
+
+
+def _roofline(launch: Launch, peaks: Peaks | None) -> BatchSeconds | None:
+    """Return what tells the least time of a batch on `peaks`, None where that or the model's shape is not known."""
+    if launch.model.path_or_id == TINY:
+        return lambda batch, input_tokens, output_tokens: 0.0  # less than what each step costs besides
+    config, _ = config_of(launch.model.path_or_id)
+    if config is None or peaks is None or any(name in launch.args for name in _RESHAPING):
+        return None
+    formats = {ours: launch.args.get(theirs) for ours, theirs in _FORMATS.items()}
+    try:
+        shape = shape_of(config, **formats)
+        peaks.flops_for(shape)
+    except (UnknownShapeError, NoLimitError):
+        return None
+
+    def batch_s(batch: int, input_tokens: int, output_tokens: int) -> float:
+        limits = limits_for(shape, peaks, batch, input_tokens, output_tokens, is_one_batch=True)
+        if limits.step is None:
+            return limits.batch_floor_s
+        # A step in which all sequences take the same experts: no routing can beat it.
+        return limits.batch_floor_s - (output_tokens - 1) * (limits.step.floor_s - limits.surest_step.floor_s)
+
+    return batch_s
+
+
+_FORMATS = {"dtype": "dtype", "quantization": "quantization", "kv_dtype": "kv_cache_dtype"}
+
+
+def _weights_s(launch: Launch) -> float:
+    """Return the least time (s) to read the weights, 0 where their size is not known or they are made on the device."""
+    config, folder = config_of(launch.model.path_or_id)
+    if config is None or launch.model.path_or_id.startswith(PREFIX):
+        return 0.0
+    return (weight_bytes(config, folder) or 0) / DISK_BYTES_S
