@@ -1,4 +1,4 @@
-"""The program: plan, run, report, table, compare, list, ps, stop, key.
+"""The program: plan, run, report, table, compare, list, rm, ps, stop, key.
 
 Exit codes: 0 all measured and valid, 1 something failed or is invalid, 2 bad input and nothing was started,
 130 interrupted. Nothing heavy is imported before a command needs it.
@@ -6,6 +6,8 @@ Exit codes: 0 all measured and valid, 1 something failed or is invalid, 2 bad in
 
 from __future__ import annotations
 
+import importlib.metadata
+import platform
 import shlex
 import sys
 from pathlib import Path
@@ -13,17 +15,15 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from benchbook.errors import BenchbookError, ExperimentError
+from benchbook.listing import ListFormat
 from benchbook.measure.interrupts import EXIT_INTERRUPTED, interrupt_on_stop_signals
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
-    help="A lab notebook for LLM serving performance with vLLM: state a question as a YAML file, measure it, read the report.\n\n"
-    "Start with: benchbook plan experiments/quickstart.yaml",
 )
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, EXIT_INTERRUPTED
@@ -31,10 +31,47 @@ OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, EXIT_INTERRUPTED
 ExperimentFile = Annotated[
     Path, typer.Argument(help="The experiment: a YAML file, such as experiments/quickstart.yaml.")
 ]
-RunName = Annotated[
-    str, typer.Argument(help="A run: its folder, 'quickstart' for that experiment's newest, or 'quickstart/RUN_ID'.")
-]
 ResultsDir = Annotated[Path, typer.Option("--results", help="Where runs are kept.")]
+ListFormatOption = Annotated[ListFormat, typer.Option("--format", help="text and md are for people, csv and json for programs.")]
+
+
+def _run_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of runs that a shell may complete `incomplete` to."""
+    from benchbook.records.runs import run_files, run_name
+
+    results = Path(context.params.get("results") or "results")
+    return [name for path in run_files(results) if (name := run_name(path.parent, results)).startswith(incomplete)]
+
+
+RunName = Annotated[
+    str,
+    typer.Argument(
+        help="A run: its name from `benchbook list`, its folder, its id or the beginning of it, or 'quickstart' for the "
+        "newest of that experiment.",
+        autocompletion=_run_names,
+    ),
+]
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        versions = {name: _version(name) for name in ("benchbook", "vllm")}
+        _say(_console(), "\n".join(f"{name} {version}" for name, version in versions.items()))
+        _say(_console(), f"python {platform.python_version()}")
+        raise typer.Exit(OK)
+
+
+@app.callback()
+def benchbook(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the versions of benchbook, vLLM and Python."),
+    ] = False,
+) -> None:
+    """A lab notebook for LLM serving performance with vLLM: state a question as a YAML file, measure it, read the report.
+
+    Start with: benchbook plan experiments/quickstart.yaml
+    """
 
 
 @app.command()
@@ -141,53 +178,41 @@ def compare(
 
 
 @app.command("list")
-def list_runs(results: ResultsDir = Path("results")) -> None:
-    """List the runs, newest last: their state, how many repeats are measured, how long they took."""
-    from benchbook.records.store import Store, run_files
+def list_runs(format: ListFormatOption = "text", results: ResultsDir = Path("results")) -> None:
+    """List the runs, newest last: their names, their state, how many repeats are measured, how long they took."""
+    from benchbook.lists import print_runs
 
-    shown = Table(box=None, pad_edge=False)
-    for heading in ("run", "state", "measured", "minutes", "question"):
-        shown.add_column(heading, overflow="fold")
-    for path in run_files(results):
-        store = Store(path.parent)
-        header = store.header()
-        total = sum(row["repeats"] for row in header["plan"])
-        minutes = f"{header['wall_s'] / 60:.1f}" if header["wall_s"] is not None else ""
-        shown.add_row(
-            f"{header['experiment']}/{header['run_id']}",
-            header["state"],
-            f"{store.count_measured()}/{total}",
-            minutes,
-            header["question"],
-        )
-    _console().print(
-        shown
-        if shown.row_count
-        else f"No runs under {results} yet. Start with: benchbook run experiments/quickstart.yaml"
-    )
+    print_runs(results, format, _console())
 
 
 @app.command()
-def ps() -> None:
+def ps(format: ListFormatOption = "text") -> None:
     """List the live hosts: servers, engines and benchmark clients that benchbook started on this machine."""
-    from benchbook.hosts.registry import live_hosts
+    from benchbook.lists import print_hosts
 
     console = _console()
     _end_orphans(console)
-    shown = Table(box=None, pad_edge=False)
-    for heading in ("id", "kind", "name", "pid", "kept", "address", "since (UTC)"):
-        shown.add_column(heading, overflow="fold")
-    for entry in live_hosts():
-        shown.add_row(
-            entry.host_id,
-            entry.kind,
-            entry.name,
-            str(entry.host_pid or ""),
-            "yes" if entry.keep else "",
-            entry.base_url or "",
-            entry.started_utc[:19],
-        )
-    console.print(shown if shown.row_count else "No host of benchbook is alive.")
+    print_hosts(format, console)
+
+
+@app.command("rm")
+def remove(
+    run: RunName,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    results: ResultsDir = Path("results"),
+) -> None:
+    """Delete RUN with its records, notebooks and report. On a terminal it asks first; elsewhere it wants --yes."""
+    from benchbook.records.store import Store
+
+    store = Store.open(run, results)
+    if not store.run_dir.is_relative_to(results.resolve()):
+        raise ExperimentError(f"{store.run_dir} is not under {results.absolute()}: only runs there are deleted")
+    if not yes and not sys.stdin.isatty():
+        raise ExperimentError(f"nobody can be asked whether to delete {store.run_dir}: add --yes to do it")
+    question = f"Delete {store.run_dir} with {store.count_measured()} measured repeats?"
+    if yes or typer.confirm(question):
+        store.delete()
+        _say(_console(), f"Deleted {store.run_dir}.")
 
 
 @app.command()
@@ -259,6 +284,13 @@ def _end_orphans(console: Console) -> None:
             console,
             f"ended an orphan: {entry.kind} {entry.name} with {len(pids)} processes; its guardian had been killed",
         )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "is not installed here"
 
 
 def _say(console: Console, text: str) -> None:

@@ -7,7 +7,7 @@ from benchbook.errors import StoreError
 from benchbook.judge.group import judged_alone_and_together, judged_together
 from benchbook.records.published import all_published, load_published
 from benchbook.records.record import Identity, Outcome, Reason, Record, Verdict
-from benchbook.records.store import run_files
+from benchbook.records.runs import run_files
 
 RESULTS = Path(__file__).parents[2] / "results"
 ARTICLE = RESULTS / "published" / "mi300x-gpt-oss-120b.json"

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,12 +25,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchbook import collector
-from benchbook.errors import ExperimentError, StoreError
+from benchbook.errors import StoreError
 from benchbook.records.files import make_folder, read_json, write_json
 from benchbook.records.record import Outcome, Record
+from benchbook.records.runs import LATEST, RUN_FILE, find_run, forget_run, point_to
 
 INTERRUPTED, RUNNING = "interrupted", "running"  # states of a run; measure/runner.py has the others
-RUN_FILE = "run.json"
 EXPERIMENT_FILE = "experiment.yaml"
 LOCK_FILE = ".lock"
 RECORD_FILE = "record.json"
@@ -86,18 +87,13 @@ class Store:
             if not run_dir.exists():
                 break
         make_folder(run_dir)
-        _point(experiment_dir / "latest", run_dir.name)
+        point_to(experiment_dir / LATEST, run_dir.name)
         return cls(run_dir)
 
     @classmethod
     def open(cls, run: str | Path, results_dir: Path) -> Store:
-        """Open a run given as a folder, as 'experiment' (its latest) or as 'experiment/run_id'."""
-        candidates = [Path(run), results_dir / run, results_dir / run / "latest"]
-        for candidate in candidates:
-            if (candidate / RUN_FILE).is_file():
-                return cls(candidate.resolve())
-        known = ", ".join(f"{path.parent.parent.name}/{path.parent.name}" for path in run_files(results_dir)[-5:])
-        raise ExperimentError(f"no run {str(run)!r} under {results_dir}; the newest runs: {known or 'none yet'}")
+        """Open the run that `run` names, see `runs.find_run`; raises ExperimentError where there is none."""
+        return cls(find_run(run, results_dir))
 
     @property
     def run_id(self) -> str:
@@ -124,6 +120,16 @@ class Store:
         """Raise StoreError when the run's folder was deleted or moved since it was made."""
         if not (self.run_dir / RUN_FILE).is_file():
             raise StoreError(f"{self.run_dir} has gone; was it deleted while the run was going on?")
+
+    def delete(self) -> None:
+        """Delete the run's folder with all in it; raises StoreError when a benchbook writes it, or it cannot be deleted."""
+        try:
+            with self.locked():
+                (self.run_dir / RUN_FILE).unlink()  # first: what is deleted in part is no run
+                shutil.rmtree(self.run_dir)
+            forget_run(self.run_dir)
+        except OSError as error:
+            raise StoreError(f"cannot delete {self.run_dir}: {error.strerror}") from error
 
     def launch_dir(self, launch: str) -> Path:
         """Return the folder for the logs of `launch`, made if need be."""
@@ -223,19 +229,3 @@ def _names(folder: str) -> list[str]:
         return sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def run_files(results_dir: Path) -> list[Path]:
-    """Return the run.json of every run under `results_dir`, oldest first; `latest` links are not followed."""
-    paths = [path for path in results_dir.glob(f"*/*/{RUN_FILE}") if not path.parent.is_symlink()]
-    return sorted(paths, key=lambda path: path.parent.name)
-
-
-def _point(link: Path, target: str) -> None:
-    """Make `link` a relative symbolic link to `target`, replacing an older one atomically."""
-    temporary = link.with_name(f".{link.name}.{os.getpid()}")
-    try:
-        temporary.symlink_to(target)
-        temporary.replace(link)
-    except OSError as error:
-        raise StoreError(f"cannot point {link} to {target}: {error.strerror}") from error

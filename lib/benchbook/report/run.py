@@ -18,7 +18,8 @@ from benchbook.judge.group import judged_together
 from benchbook.judge.spread import Spread
 from benchbook.records.files import read_json
 from benchbook.records.record import Outcome, Record, Verdict
-from benchbook.records.store import Store, case_key, run_files
+from benchbook.records.runs import run_files
+from benchbook.records.store import Store, case_key
 from benchbook.report.lines import Curves, Line, serve_curves
 from benchbook.report.loads import LENGTHS
 from benchbook.report.offline import Ceiling, Key, batch_latencies, ceilings

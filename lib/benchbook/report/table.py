@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic_core import to_json
 
 from benchbook.judge.binding import COLUMNS, NUMBERS, limit_values
+from benchbook.listing import markdown
 from benchbook.records.metrics import METRICS
 from benchbook.records.record import Outcome, Record, Verdict
 
@@ -154,12 +155,5 @@ def _markdown(table: pd.DataFrame) -> str:
     """Return `table` as GitHub's Markdown, without the columns that are empty in every row."""
     shown = table.dropna(axis="columns", how="all")
     shown = shown.loc[:, [not (shown[column].astype(str) == "").all() for column in shown]]
-    rows = [list(map(str, shown.columns)), ["---"] * len(shown.columns)]
-    rows += [
-        ["" if pd.isna(value) else _markdown_cell(value) for value in row] for row in shown.itertuples(index=False)
-    ]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
-
-
-def _markdown_cell(value: Any) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    rows = [["" if pd.isna(value) else str(value) for value in row] for row in shown.itertuples(index=False)]
+    return markdown(list(map(str, shown.columns)), rows)
