@@ -28,7 +28,11 @@ class Cause:
 
 
 class BenchbookError(Exception):
-    """Base of everything benchbook raises on purpose."""
+    """Base of everything benchbook raises on purpose: the message says what is wrong, a notebook shows nothing else."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what Jupyter shows in place of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class ExperimentError(BenchbookError):

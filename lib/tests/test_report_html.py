@@ -250,6 +250,16 @@ def test_the_comparison_notebook_is_mostly_prose_and_one_call_a_cell():
     assert all(not cell.outputs for cell in notebook.cells if cell.cell_type == "code")
 
 
+def test_a_run_that_is_not_there_is_one_line_in_the_notebook(tmp_path):
+    import papermill
+
+    with pytest.raises(papermill.PapermillExecutionError, match="no run 'nowhere'"):
+        execute(notebooks_dir() / "06_compare.ipynb", tmp_path / "out.ipynb", {"run_dir": "nowhere"})
+    cells = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
+    (error,) = [output for cell in cells for output in cell.get("outputs", ()) if output.output_type == "error"]
+    assert len(error.traceback) == 1 and len(error.traceback[0].splitlines()) == 1
+
+
 def test_a_comparison_whose_kernel_dies_is_one_line_and_leaves_no_report(tmp_path, monkeypatch):
     deadly = nbformat.read(notebooks_dir() / "06_compare.ipynb", as_version=4)
     deadly.cells[-1].source = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"

@@ -51,8 +51,8 @@ def provenance_html(run: Run) -> Html:
     rows = [
         ("Run", run.name),
         ("State", run.header.get("state")),
-        ("Started (UTC)", run.header.get("started_utc")),
-        ("Ended (UTC)", run.header.get("ended_utc")),
+        ("Started (UTC)", _to_the_second(run.header.get("started_utc"))),
+        ("Ended (UTC)", _to_the_second(run.header.get("ended_utc"))),
         ("Wall time", None if wall_s is None else f"{wall_s:,.0f} s"),
         ("Seed", run.header.get("seed")),
         ("Seed of the order", run.header.get("order_seed")),
@@ -130,6 +130,10 @@ def _commands_html(run: Run) -> Html:
         if parts
         else Html("")
     )
+
+
+def _to_the_second(time_utc: str | None) -> str:
+    return (time_utc or "")[:19].replace("T", " ")
 
 
 def _experiment_html(run: Run) -> Html:

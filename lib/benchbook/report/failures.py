@@ -43,7 +43,7 @@ def reasons_html(run: Run) -> Html:
         (_severity_html(severity), _meaning_html(code), len(items), _evidence_html(items[0][0], items[0][1]), _remedy(code))
         for (severity, code), items in sorted(found.items(), key=lambda item: _SEVERITIES.index(item[0][0]))
     ]
-    return table(("Severity", "Reason", "Repeats", "Evidence of the first", "What to do"), rows, numeric=[2])
+    return table(("Severity", "Reason", "Repeats", "Evidence of the first", "What to do"), rows, numeric=[2], css_class="wordy")
 
 
 def _severity_html(severity: str) -> Html:

@@ -48,7 +48,7 @@ def _publication_html(published: Published, cases: pd.DataFrame) -> Html:
         element("h3", source["title"]),
         element("p", f"Published {source['published']}: {source['model']} on {source['hardware']}, {source['engine']}. "
                      "Not measured here, in no mean and in no figure."),
-        table(("Verdict", "Benchmark", "Metric", "Published", "This run", "Its case"), rows, numeric=[3, 4]),
+        table(("Verdict", "Benchmark", "Metric", "Published", "This run", "Its case"), rows, numeric=[3, 4], css_class="wordy"),
         bullets(said),
     ]  # fmt: skip
     return join(parts)

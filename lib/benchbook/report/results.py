@@ -62,7 +62,9 @@ def results_html(run: Run) -> Html:
         for benchmark in COLUMNS
         if (cases["benchmark"] == benchmark).any()
     ]
-    return join(parts) if parts else absent("There are no results.")
+    shown = join(parts)
+    note = element("p", _UNEARNED, "note") if _IS_UNEARNED in shown else ""
+    return join([shown, note]) if parts else absent("There are no results.")
 
 
 def definitions_html(run: Run) -> Html:
@@ -107,13 +109,12 @@ def _benchmark_html(run: Run, cases: pd.DataFrame, benchmark: str) -> Html:
         rows.append([_counts_html(run, case), *settings, *values])
     texts = ("Verdict", _LAUNCH, _LENGTHS_HEADING)
     numeric = [index for index, heading in enumerate(headings) if heading not in texts]
-    title, shown = _TITLES[benchmark], join([value for row in rows for value in row])
+    title = _TITLES[benchmark]
     return join(
         [
             element("h3", title),
             table(headings, rows, numeric, "results", label=title),
             cut_note(len(cases), "cases"),
-            element("p", _UNEARNED, "note") if _IS_UNEARNED in shown else "",
         ]
     )
 

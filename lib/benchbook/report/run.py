@@ -49,8 +49,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Return 'experiment/run_id', as `benchbook list` shows it."""
-        return f"{self.header.get('experiment', '')}/{self.run_dir.name}"
+        """Return 'experiment/run_id', by which commands find the run: the names of its two folders."""
+        return f"{self.run_dir.parent.name}/{self.run_dir.name}"
 
     @cached_property
     def remark(self) -> str:
