@@ -8,8 +8,8 @@
 # Exit codes: 0 ready; 1 an installation failed; 2 this machine lacks something, and nothing was changed.
 set -euo pipefail
 
-readonly PYTHON_VERSION=3.11 # the lock was resolved for it
-readonly FREE_DISK_GB=8      # 3 GB stay, the rest is for downloads and unpacking
+readonly PYTHON_VERSIONS="3.11 3.12 3.13" # the lock fits each of them
+readonly FREE_DISK_GB=8                   # 3 GB stay, the rest is for downloads and unpacking
 readonly PYTORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -26,22 +26,30 @@ refuse() { echo "setup: $*" >&2; exit 2; }
 closure_key() {
     { echo "$venv"; "$venv/bin/python" -V; cat "$here"/{setup.sh,lock.txt,alias/pyproject.toml}; } | sha256sum
 }
-lib_key() { { echo "$root"; cat "$root/lib/pyproject.toml"; } | sha256sum; }
+lib_key() { echo "$root"; sha256sum <"$root/lib/pyproject.toml"; }
 stamped() { [[ -f $venv/$1.stamp && $(<"$venv/$1.stamp") == "$2" ]]; }
 closure_ready() { [[ -x $venv/bin/python ]] && stamped closure "$(closure_key)"; }
 lib_ready() { stamped lib "$(lib_key)"; }
 
 # --- What this machine must have. Each check refuses with one line.
 
+check_owner() { # benchbook is installed editable: whoever installs it last decides whose code all others run
+    local owner=""
+    [[ -f $venv/lib.stamp ]] && read -r owner <"$venv/lib.stamp"
+    if [[ -e $owner/environment/cpu/setup.sh && ! $owner -ef $root ]]; then
+        refuse "$venv belongs to another clone, $owner: set BENCHBOOK_VENV to a folder of this one's own."
+    fi
+}
+
 find_python() { # print the path of a fitting Python outside any venv: ours may be first on PATH, and will be emptied
     local name version path others=""
-    for name in "python$PYTHON_VERSION" python3; do
+    for name in python3 $(printf 'python%s ' $PYTHON_VERSIONS); do
         read -r version path < <("$name" -c 'import os, sys
 print("%d.%d" % sys.version_info[:2], os.path.realpath(sys.executable))' 2>/dev/null) || continue
-        if [[ $version == "$PYTHON_VERSION" ]]; then echo "$path"; return; fi
+        if [[ " $PYTHON_VERSIONS " == *" $version "* ]]; then echo "$path"; return; fi
         others+="; $name here is $version"
     done
-    refuse "Python $PYTHON_VERSION is needed, the lock is for no other$others. Install it, or put it first on PATH."
+    refuse "one of Python ${PYTHON_VERSIONS// /, } is needed$others. Install one, or put it first on PATH."
 }
 
 check_cpu() {
@@ -70,8 +78,10 @@ check_index() {
 
 # --- The installation.
 
-pip_install() { # the lock is complete, so no dependencies; bytecode is made at the end, by all cores
-    "$venv/bin/python" -m pip --disable-pip-version-check --no-input install --no-deps --no-compile "$@" >>"$log" 2>&1
+export PIP_NO_DEPS=1 # the lock is complete
+
+pip_install() { # bytecode is made at the end, by all cores
+    "$venv/bin/python" -m pip --disable-pip-version-check --no-input install --no-compile "$@" >>"$log" 2>&1
 }
 
 install() { # pip_install that shows the end of the log and ends the script when it fails
@@ -82,21 +92,28 @@ install() { # pip_install that shows the end of the log and ends the script when
     fi
 }
 
-build_closure() {
+install_torch() { # from where it is to be had; the build for CUDA loads its libraries also where there is no GPU
     local torch
+    torch=$(grep '^torch==' "$here/lock.txt")
+    say "[2/5] $torch"
+    pip_install "$torch" && return
+    say "      not where pip looks; from PyTorch's CPU index"
+    pip_install --index-url "$PYTORCH_CPU_INDEX" "$torch" && return
+    say "      nor there; the build for CUDA with its libraries, 3 GB more, which runs on a CPU as well"
+    PIP_NO_DEPS=0 install --constraint "$scratch/lock.txt" "${torch%+cpu}"
+    "$venv/bin/python" -m pip uninstall --yes -r "$here/exclude.txt" >>"$log" 2>&1
+}
+
+build_closure() {
     say "building $venv: about 2 minutes and 3 GB"
     find "$venv" -mindepth 1 ! -name "${lock_file##*/}" -delete
     say "[1/5] virtual environment, $("$python" -V)"
     "$python" -m venv "$venv" >>"$log" 2>&1 ||
         refuse "$python makes no virtual environment; on Debian that takes the package python3-venv."
-    torch=$(grep '^torch==' "$here/lock.txt")
-    say "[2/5] $torch"
-    if ! pip_install "$torch"; then
-        say "      not where pip looks; from PyTorch's CPU index"
-        install --index-url "$PYTORCH_CPU_INDEX" "$torch"
-    fi
-    say "[3/5] all $(grep -c == "$here/lock.txt") packages of the lock"
-    install -r "$here/lock.txt"
+    grep -v '^torch==' "$here/lock.txt" >"$scratch/lock.txt"
+    install_torch
+    say "[3/5] the other $(grep -c == "$scratch/lock.txt") packages of the lock"
+    install -r "$scratch/lock.txt"
     cp -r "$here/alias" "$scratch/alias" # built in a copy: setuptools leaves folders beside what it builds
     install --no-build-isolation "$scratch/alias"
     say "[4/5] bytecode"
@@ -112,6 +129,7 @@ install_lib() {
 }
 
 main() {
+    check_owner
     if closure_ready && lib_ready; then
         say "$venv is ready, nothing changed"
         return
@@ -129,7 +147,8 @@ main() {
     mkdir -p "$venv"
     exec 9>"$lock_file"
     flock -n 9 || { say "waiting for another set-up of $venv"; flock 9; }
-    closure_ready || build_closure # looked at again: another set-up may have finished meanwhile
+    check_owner # looked at again, like what is ready: another set-up may have finished meanwhile
+    closure_ready || build_closure
     lib_ready || install_lib
     say "ready in $SECONDS s: $("$venv/bin/python" -c 'from importlib.metadata import version
 print("vllm", version("vllm"), "torch", version("torch"), "benchbook", version("benchbook"))')"

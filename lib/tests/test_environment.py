@@ -1,15 +1,19 @@
 """The set-up script on a scripted machine, and the agreement of the lists of packages. No package is downloaded."""
 
+import copy
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import time
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
@@ -33,15 +37,19 @@ class FakeMachine:
     def __init__(self, folder: Path) -> None:
         self.root, self.bin, self.calls_path = folder / "a clone", folder / "bin", folder / "calls"
         self.venv = self.root / ".venv"
-        shutil.copytree(ROOT / "environment/cpu", self.root / "environment/cpu")
-        (self.root / "lib").mkdir()
-        shutil.copy(ROOT / "lib/pyproject.toml", self.root / "lib")
+        self.clone(self.root)
         self.bin.mkdir()
-        self.tool("python3.11", FAKE_PYTHON)
-        self.tool("python3", FAKE_PYTHON)
+        for name in ("python3", "python3.11", "python3.12", "python3.13"):
+            self.tool(name, FAKE_PYTHON)
         self.tool("uname", "#!/bin/sh\necho Linux x86_64\n")
         self.tool("lscpu", "#!/bin/sh\necho 'Flags: sse avx avx2 fma'\n")
         self.free_disk(gb=50)
+
+    def clone(self, root: Path) -> None:
+        """Put what the script reads of a clone into the new folder `root`."""
+        shutil.copytree(ROOT / "environment/cpu", root / "environment/cpu")
+        (root / "lib").mkdir()
+        shutil.copy(ROOT / "lib/pyproject.toml", root / "lib")
 
     def tool(self, name: str, script: str) -> None:
         """Put an executable first on PATH."""
@@ -82,15 +90,34 @@ def assert_refused(machine: FakeMachine, done: subprocess.CompletedProcess, word
     assert not machine.venv.exists()
 
 
-def test_a_wrong_python_is_refused_in_one_line_that_names_what_was_found(machine):
-    done = machine.setup(FAKE_VERSION="3.12")
-    assert_refused(machine, done, "Python 3.11 is needed")
-    assert "python3 here is 3.12" in done.stderr
+@pytest.mark.parametrize("version", ["3.10", "3.14"])
+def test_a_wrong_python_is_refused_in_one_line_that_names_what_was_found(machine, version):
+    done = machine.setup(FAKE_VERSION=version)
+    assert_refused(machine, done, "one of Python 3.11, 3.12, 3.13 is needed")
+    assert f"python3 here is {version}" in done.stderr
 
 
-def test_a_fitting_python3_is_taken_where_python3_11_is_missing(machine):
-    machine.tool("python3.11", "#!/bin/sh\nexit 127\n")
-    assert machine.setup().returncode == 0
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_a_python3_that_fits_is_taken_before_any_other(machine, version):
+    machine.tool("python3", FAKE_PYTHON.replace(":-3.11", f":-{version}"))
+    assert f"Python {version}.7\n" in machine.setup().stdout
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_a_python_of_a_fitting_name_is_taken_where_python3_does_not_fit(machine, version):
+    for name in ("python3.11", "python3.12", "python3.13"):
+        machine.tool(name, "#!/bin/sh\nexit 127\n")
+    machine.tool("python3", FAKE_PYTHON.replace(":-3.11", ":-3.10"))
+    machine.tool(f"python{version}", FAKE_PYTHON.replace(":-3.11", f":-{version}"))
+    assert f"Python {version}.7\n" in machine.setup().stdout
+
+
+def test_benchbook_and_the_script_agree_on_the_pythons():
+    allowed = tomllib.loads((ROOT / "lib/pyproject.toml").read_text())["project"]["requires-python"]
+    script = (ROOT / "environment/cpu/setup.sh").read_text()
+    versions = re.search(r'PYTHON_VERSIONS="(.+?)"', script)[1].split()
+    everything = [f"3.{minor}" for minor in range(30)]
+    assert [version for version in everything if version in SpecifierSet(allowed)] == versions
 
 
 def test_a_cpu_without_avx2_is_refused_in_one_line(machine):
@@ -148,6 +175,15 @@ def test_torch_comes_from_pytorchs_index_only_where_pip_does_not_find_it(machine
     (machine.venv / "closure.stamp").unlink()
     assert machine.setup(FAIL="--no-compile torch==").returncode == 0
     assert any(re.search(r"--index-url \S+/whl/cpu torch==\S+\+cpu$", call) for call in machine.pip_calls())
+    assert not any("uninstall" in call for call in machine.pip_calls())
+
+
+def test_where_no_index_has_torchs_cpu_build_the_one_for_cuda_comes_without_what_the_lock_leaves_out(machine):
+    done = machine.setup(FAIL=r"torch==\S+\+cpu")
+    assert done.returncode == 0 and "3 GB more" in done.stdout
+    torch, uninstall = machine.pip_calls()[-5:-3]
+    assert re.search(r" --constraint \S+ torch==[\d.]+$", torch)
+    assert re.search(r" uninstall --yes -r .+/exclude.txt$", uninstall)
 
 
 def test_a_changed_library_reinstalls_only_itself(machine):
@@ -173,6 +209,51 @@ def test_a_moved_clone_is_set_up_anew(machine, tmp_path):
     machine.root.rename(tmp_path / "moved")
     machine.root, machine.venv = tmp_path / "moved", tmp_path / "moved/.venv"
     assert "nothing changed" not in machine.setup().stdout
+
+
+@pytest.fixture
+def other_clone(machine, tmp_path):
+    """A second clone on the machine, whose set-up is given the environment of the first."""
+    other = copy.copy(machine)
+    other.root, other.venv = tmp_path / "another clone", machine.venv
+    machine.clone(other.root)
+    assert machine.setup().returncode == 0
+    return other
+
+
+def test_an_environment_of_another_clone_is_refused_in_one_line_that_names_it_and_stays_as_it_is(machine, other_clone):
+    calls = machine.pip_calls()
+    done = other_clone.setup(BENCHBOOK_VENV=str(machine.venv))
+    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
+    assert f"another clone, {machine.root}:" in done.stderr
+    assert machine.pip_calls() == calls
+    assert "nothing changed" in machine.setup().stdout
+
+
+def test_a_clone_that_waited_for_another_ones_set_up_is_refused_too(machine, other_clone):
+    (machine.venv / "lib.stamp").rename(machine.venv / "lib.stamp.new")
+    with (machine.venv / "setup.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = other_clone.start(BENCHBOOK_VENV=str(machine.venv))
+        assert "waiting for another set-up" in process.stdout.readline()
+        (machine.venv / "lib.stamp.new").rename(machine.venv / "lib.stamp")
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 2 and str(machine.root) in stderr
+
+
+@pytest.mark.parametrize("gone", ["deleted", "moved"])
+def test_an_environment_whose_clone_is_gone_is_taken_over(machine, other_clone, tmp_path, gone):
+    venv = machine.venv.rename(tmp_path / "shared")
+    shutil.rmtree(machine.root) if gone == "deleted" else machine.root.rename(tmp_path / "elsewhere")
+    assert other_clone.setup(BENCHBOOK_VENV=str(venv)).returncode == 0
+    assert "nothing changed" in other_clone.setup(BENCHBOOK_VENV=str(venv)).stdout
+
+
+def test_a_clone_reached_by_a_link_keeps_its_environment(machine, tmp_path):
+    assert machine.setup().returncode == 0
+    (tmp_path / "link").symlink_to(machine.root)
+    machine.root = tmp_path / "link"
+    assert machine.setup(BENCHBOOK_VENV=str(machine.venv)).returncode == 0
 
 
 def test_two_set_ups_at_once_install_once(machine):
@@ -202,6 +283,15 @@ def test_the_lock_leaves_out_what_breaks_or_slows_a_cpu():
     assert {"torchvision", "torchaudio", "torchcodec"} <= excluded
     assert not excluded & set(pins(LOCK_LINES))
     assert pins(LOCK_LINES)["torch"].endswith("+cpu")
+
+
+def test_the_lock_holds_all_that_this_python_needs():
+    locked, left_out = pins(LOCK_LINES), set((ROOT / "environment/cpu/exclude.txt").read_text().split())
+    for found in distributions():
+        is_locked = locked.get(canonicalize_name(found.name)) == found.version
+        for requirement in map(Requirement, found.requires or () if is_locked else ()):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                assert canonicalize_name(requirement.name) in locked.keys() | left_out, f"{found.name}: {requirement}"
 
 
 def test_the_requirements_pin_what_the_lock_pins_and_end_with_benchbook():
