@@ -186,6 +186,11 @@ def test_the_time_left_is_never_less_than_what_has_not_begun():
     assert Estimate(seconds=0.4, later_s=0.0).after(5.0).seconds > 0.5, "a second, not nothing"
 
 
+def test_time_that_goes_by_makes_no_least_larger():
+    left = Estimate(seconds=100.0, later_s=70.0, is_known=False)
+    assert left.after(20.0).seconds == 80.0 and left.after(1e6).seconds < 72
+
+
 def test_with_work_left_the_time_left_is_never_nothing():
     blocks = blocks_of(CLOSED, FirstRequestWorkload(), repeats=2)
     estimator = Estimator(TINY)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,7 @@ def _roofline(launch: Launch, peaks: Peaks | None) -> BatchSeconds | None:
     except (UnknownShapeError, NoLimitError):
         return None
 
+    @cache
     def batch_s(batch: int, input_tokens: int, output_tokens: int) -> float:
         limits = limits_for(shape, peaks, batch, input_tokens, output_tokens, is_one_batch=True)
         if limits.step is None:

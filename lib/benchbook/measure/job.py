@@ -70,7 +70,7 @@ def _parameters(job: Job, host: BenchHost, recording: Recording, limits: Limits)
         return parameters
     parameters |= {"seed": job.seed, "limit_s": limits.benchmark_s}
     if job.case.workload.benchmark != "latency":  # vLLM's latency benchmark always warms up by itself
-        parameters["warmed_by"] = host.warmed.get(job.case.workload.warm_shape, "")
+        parameters["warmed_by"] = host.warmed.get(job.case.warm_shape, "")
     return parameters | ({"stall_limit_s": limits.stall_s} if job.host_kind == "server" else {})
 
 
@@ -80,7 +80,7 @@ def _remember_warmth(host: BenchHost, job: Job, record: Record) -> None:
         host.warmed.clear()  # the loaded engine made room for the command line's, and will be loaded anew
     elif record.warmup and record.warmup.num_prompts:
         warmed_by = f"{job.case.case_id} repeat {job.repeat}"
-        host.warmed.setdefault(job.case.workload.warm_shape, warmed_by)
+        host.warmed.setdefault(job.case.warm_shape, warmed_by)
 
 
 def _error_of(notebook: Path, output: Path, parameters: Mapping[str, Any], env: Mapping[str, str]) -> str | None:

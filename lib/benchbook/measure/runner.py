@@ -190,7 +190,7 @@ class Runner:
                 host.check_alive()
 
     def _attempt(self, job: Job, host: BenchHost) -> Record:
-        began_s, is_warm = time.monotonic(), job.case.workload.warm_shape in host.warmed
+        began_s, is_warm = time.monotonic(), job.case.warm_shape in host.warmed
         self.listener.working_on(f"{job.case.case_id} repeat {job.repeat}")
         self._adding.tried.append(job)
         folder, identity = self._place(job)

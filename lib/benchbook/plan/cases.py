@@ -32,6 +32,11 @@ class Case:
         return self.workload.axes_text()
 
     @cached_property
+    def warm_shape(self) -> str:
+        """What one warm-up covers, made once as well."""
+        return self.workload.warm_shape
+
+    @cached_property
     def case_id(self) -> str:
         """E.g. 'eager,serve,lengths=128x64,max_concurrency=8,num_prompts=80': path-safe, at most 150 characters."""
         text = f"{self.launch},{self.axes_text}"

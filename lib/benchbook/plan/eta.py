@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
+from benchbook.plan.cases import Case
 from benchbook.plan.order import Block, Job
 from benchbook.plan.pace import Pace, sending_s, work_s
 from benchbook.plan.workloads import Workload
@@ -62,9 +63,8 @@ class Estimate:
     def after(self, spent_s: float) -> Estimate:
         """Return what is left once the work under way has gone on for `spent_s`: more than what comes after it."""
         going_s = self.seconds - self.later_s
-        if spent_s <= going_s:
-            left_s = going_s - spent_s
-        else:
+        left_s = going_s - spent_s
+        if left_s < 0 and self.is_known:
             left_s = OVERDUE_SHARE * spent_s
         return replace(self, seconds=self.later_s + max(left_s, LEAST_LEFT_S))
 
@@ -87,6 +87,7 @@ class Estimator:
     earlier: Mapping[str, Timings] = field(default_factory=dict)
     # Taken in this run to expected before it: by work, and by kind where an earlier run told it or only a first guess.
     _ratios: defaultdict[object, list[float]] = field(default_factory=lambda: defaultdict(list))
+    _repeats: dict[tuple[Case, bool], Piece] = field(default_factory=dict)  # asked for again and again, and always the same
 
     def estimate(self, blocks: Sequence[Block], warmed: Collection[str] | None = None) -> Estimate:
         """Return how long the starts and jobs of `blocks` and the report take.
@@ -106,7 +107,7 @@ class Estimator:
 
     def job_took(self, job: Job, is_warm: bool, wall_s: float) -> str:
         """Learn how long a repeat took, on a host that was warm for it or not; return the key to note it under."""
-        return self._took(self._repeat(job, is_warm), wall_s)
+        return self._took(self._repeat(job.case, is_warm), wall_s)
 
     def _took(self, piece: Piece, wall_s: float) -> str:
         told_s, _ = self._told(piece) or (None, "")
@@ -141,8 +142,8 @@ class Estimator:
                 yield self._start(block)
             shapes, warmed = set(warmed or ()), None
             for job in block.jobs:
-                shape = job.case.workload.warm_shape
-                yield self._repeat(job, shape in shapes)
+                shape = job.case.warm_shape
+                yield self._repeat(job.case, shape in shapes)
                 shapes.add(shape)
 
     def _start(self, block: Block) -> Piece:
@@ -150,11 +151,16 @@ class Estimator:
         work, guess_s = f"start {block.launch} {block.host_kind}", pace.start_s(block.host_kind)
         return Piece(work, (kind, "start"), guess_s, pace.weights_s, pace.is_worth_a_guess)
 
-    def _repeat(self, job: Job, is_warm: bool) -> Piece:
-        workload, pace = job.case.workload, self.paces[job.case.launch]
+    def _repeat(self, case: Case, is_warm: bool) -> Piece:
+        if (case, is_warm) not in self._repeats:
+            self._repeats[case, is_warm] = self._new_repeat(case, is_warm)
+        return self._repeats[case, is_warm]
+
+    def _new_repeat(self, case: Case, is_warm: bool) -> Piece:
+        workload, pace = case.workload, self.paces[case.launch]
         fixed_s = pace.overheads.job_s[workload.benchmark]
         return Piece(
-            work=job.case.case_id,
+            work=case.case_id,
             kinds=(_kind(workload), "repeat"),
             guess_s=fixed_s + work_s(workload, is_warm, pace.batch_s),
             least_s=max(sending_s(workload), pace.least_s(workload, is_warm)),
