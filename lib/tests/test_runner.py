@@ -15,7 +15,7 @@ from benchbook.measure.preview import preview
 from benchbook.measure.recording import Recording
 from benchbook.measure.runner import FAILED, FINISHED, INTERRUPTED, MAX_ATTEMPTS, MAX_HOST_STARTS, Runner
 from benchbook.measure.session import unfinished_run
-from benchbook.plan.eta import Estimate
+from benchbook.plan.eta import STOP_S, Estimate
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.fingerprint import changed_parts
 from benchbook.records.record import Failure, Outcome, Record, Verdict
@@ -478,6 +478,26 @@ def test_of_an_unfinished_run_only_what_is_left_is_estimated(bench):
     assert second.listener.at_first.sources[0] == f"by run small/{first.store.run_id}"
     assert len(first.listener.estimates) == 1 + 5 and len(second.listener.estimates) == 2 + 4, "a start or a repeat each"
     assert len({estimate.later_s for estimate in second.listener.estimates}) > 1
+
+
+def test_plan_says_which_run_would_be_continued_what_of_it_is_kept_and_what_is_stale(bench):
+    bench.on_call = {5: interrupt}
+    first = bench.runner()
+    assert "would continue" not in planned_text(bench)
+    first.execute()
+    kept = f"`run` would continue {first.store.run_dir}: 4 of 8 measurements are kept"
+    assert kept in planned_text(bench) and "stale" not in planned_text(bench)
+    bench.plan(repeats="repeats: 2\nseed: 3")
+    planned = planned_text(bench)
+    assert ": 2 of 8 measurements are kept" in planned and "not be used: 2 records; changed: seed" in planned
+
+
+def test_a_launch_that_will_not_start_again_is_not_waited_for(bench):
+    bench.start_error, bench.failing_starts = HostStartError("exited", CAUSE), {1}
+    runner = bench.runner(plan=bench.plan(more_launches="  graphs: {}\nbenchmarks:"))
+    runner.execute()
+    first, second, *_ = runner.listener.estimates
+    assert first.later_s - second.later_s == pytest.approx(2 * STOP_S), "of the failed one and of its turn to come"
 
 
 def test_with_work_left_there_is_time_left(bench):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +15,16 @@ from benchbook.hosts.models import planned_path
 from benchbook.measure.commands import latency_argv, offline_remark, serve_argv, throughput_argv
 from benchbook.measure.estimates import estimator_for
 from benchbook.measure.needs import machine_note, need_of
-from benchbook.measure.planning import RunPlan, pending
+from benchbook.measure.planning import RunPlan, pending, stale_records
 from benchbook.measure.preflight import Preflight, preflight_of
 from benchbook.measure.session import unfinished_run
 from benchbook.plan.cases import Case
-from benchbook.plan.eta import duration_text
+from benchbook.plan.eta import Estimator, duration_text
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Job, rounds
 from benchbook.plan.workloads import ServeWorkload
+from benchbook.records.store import Store
 
 _BASE_URL, _NONCE = "http://127.0.0.1:PORT", "NONCE"
 
@@ -32,7 +35,11 @@ def preview(file: Path, results_dir: Path, console: Console) -> None:
     experiment = checked.experiment
     blocks = rounds(experiment.cases, experiment.repeats, experiment.seed, experiment.order_seed)
     _line(console, f"{experiment.name}: {experiment.question}")
-    _line(console, _size_text(experiment, blocks, results_dir))
+    unfinished = unfinished_run(results_dir, experiment.name)
+    going_on = (unfinished, RunPlan.of(experiment)) if unfinished else None
+    _line(console, _size_text(experiment, blocks, estimator_for(experiment, results_dir), going_on))
+    if going_on:
+        _print_going_on(console, blocks, *going_on)
     _print_preflight(console, checked)
     hosts: dict[tuple[str, str], list[Block]] = {}
     for block in blocks:
@@ -47,6 +54,18 @@ def preview(file: Path, results_dir: Path, console: Console) -> None:
         "\nPORT, NONCE, SEED and RAW.json are chosen when it runs. Nothing was started. To run it: "
         f"{shlex.join(['benchbook', 'run', str(file)])}",
     )
+
+
+def _print_going_on(console: Console, blocks: Sequence[Block], store: Store, plan: RunPlan) -> None:
+    """Print which run `run` would continue, what of it is kept and what is stale."""
+    total, left = (sum(len(block.jobs) for block in some) for some in (blocks, pending(blocks, store, plan)))
+    _line(
+        console,
+        f"`run` would continue {store.run_dir}: {total - left} of {total} measurements are kept (--new starts afresh)",
+    )
+    stale = Counter(", ".join(changed) for _, changed in stale_records(store, plan))
+    for changed, number in stale.items():
+        _line(console, f"  stale, will not be used: {number} records; changed: {changed}")
 
 
 def _print_preflight(console: Console, checked: Preflight) -> None:
@@ -118,16 +137,18 @@ def _prompts_text(case: Case, workload: ServeWorkload) -> str:
     return f"{workload.num_prompts} prompts: {case.why_num_prompts}; {first}"
 
 
-def _size_text(experiment: Experiment, blocks: tuple[Block, ...], results_dir: Path) -> str:
+def _size_text(
+    experiment: Experiment, blocks: tuple[Block, ...], estimator: Estimator, going_on: tuple[Store, RunPlan] | None
+) -> str:
     """Return how much there is to measure and how long it takes; with targets, from the least to the most."""
     size = f"{len(experiment.launches)} launches, {len(experiment.cases)} cases, "
     least, until = sum(len(block.jobs) for block in blocks), experiment.until
     if until is None:
-        eta = _eta_text(experiment, (blocks,), results_dir)
+        eta = _eta_text((blocks,), estimator, going_on)
         return f"{size}{experiment.repeats} repeats each: {least} measurements on {len(blocks)} starts, {eta}"
     most = _most(experiment, blocks)
     measurements = _range_text(least, sum(len(block.jobs) for block in most))
-    eta = _eta_text(experiment, (blocks, most), results_dir)
+    eta = _eta_text((blocks, most), estimator, going_on)
     return (
         f"{size}{_range_text(experiment.repeats, until.at_most)} repeats each, until {until.text()}: "
         f"{measurements} measurements on {_range_text(len(blocks), len(most))} starts, {eta}"
@@ -152,13 +173,11 @@ def _range_text(least: int, most: int) -> str:
     return str(least) if least == most else f"{least} to {most}"
 
 
-def _eta_text(experiment: Experiment, plans: tuple[tuple[Block, ...], ...], results_dir: Path) -> str:
+def _eta_text(
+    plans: Sequence[Sequence[Block]], estimator: Estimator, going_on: tuple[Store, RunPlan] | None
+) -> str:
     """Return 'about 3 min 20 s (by run quickstart/20261126-140716)' for what is left; several plans make a range."""
-    estimator, unfinished = estimator_for(experiment, results_dir), unfinished_run(results_dir, experiment.name)
-    if unfinished:
-        plan = RunPlan.of(experiment)
-        plans = tuple(pending(blocks, unfinished, plan) for blocks in plans)
-    estimates = [estimator.estimate(blocks) for blocks in plans]
+    estimates = [estimator.estimate(pending(blocks, *going_on) if going_on else blocks) for blocks in plans]
     upto = "".join(f" to {duration_text(most.seconds)}" for most in estimates[1:] if most != estimates[0])
     return f"{estimates[0]}{upto} ({estimates[0].why})"
 

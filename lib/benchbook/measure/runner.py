@@ -237,7 +237,8 @@ class Runner:
         """Tell how long the jobs of `queue` and all later blocks take; with `warmed`, their host is there already."""
         jobs = tuple(queue)
         block = Block(jobs[0].case.launch, jobs[0].host_kind, jobs)
-        self.listener.left(self._estimator.estimate((block, *self._later), warmed))
+        later = [later for later in self._later if (later.launch, later.host_kind) not in self._hopeless]
+        self.listener.left(self._estimator.estimate((block, *later), warmed))
 
     def _note(self, **facts: Any) -> None:
         self.header |= facts
