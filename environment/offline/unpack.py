@@ -29,7 +29,7 @@ export JUPYTER_PATH="{site}/share/jupyter${{JUPYTER_PATH:+:$JUPYTER_PATH}}"
 export VLLM_USE_FLASHINFER_SAMPLER=0 VLLM_USE_DEEP_GEMM=0  # neither is in the bundle
 export HF_HUB_OFFLINE=1
 """
-PROGRAMS = {"benchbook": "benchbook.cli", "vllm": "vllm.entrypoints.cli.main", "papermill": "papermill"}
+PROGRAMS = {"benchbook": "benchbook", "vllm": "vllm.entrypoints.cli.main", "papermill": "papermill"}
 IMPORTS = (
     "psutil typer rich pydantic yaml requests openai prometheus_client",
     "numpy pandas scipy seaborn",

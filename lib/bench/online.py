@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 from benchbook.hosts.command import flags, private_environment
+from benchbook.exit_codes import NO_ANSWER, OK
 from benchbook.hosts.guardian import spawn
 from benchbook.hosts.models import resolve_model
 from pairs import ENGINE_ARGS, ENV, LIMIT_S, print_table, write_output
@@ -104,7 +105,7 @@ def measure_ours(folder: Path) -> dict[str, float]:
     }
     file = folder / "online.yaml"
     file.write_text(yaml.safe_dump(experiment))
-    argv = [sys.executable, "-m", "benchbook.cli", "run", str(file), "--results", str(folder / "results"), "--new"]
+    argv = [sys.executable, "-m", "benchbook", "run", str(file), "--results", str(folder / "results"), "--new"]
     wall_s, _ = run_timed(argv, folder / "ours.log", marks=())
     cases = list((folder / "results").glob("online/2*/cases/*/*"))
     start_s = json.loads((cases[0] / "record.json").read_text())["host"]["ready_s"]
@@ -126,7 +127,7 @@ def run_timed(argv: Sequence[str], log_path: Path, marks: Sequence[str]) -> tupl
                 raise SystemExit(f"{argv[:4]} did not end within {LIMIT_S:g} s")
     finally:
         process.stop()
-    if process.poll() != 0:
+    if process.poll() not in (OK, NO_ANSWER):
         raise SystemExit(f"exit code {process.poll()}; end of the log:\n{log_path.read_text(errors='replace')[-2000:]}")
     return time.monotonic() - started_s, seen_at_s
 

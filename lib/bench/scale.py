@@ -60,7 +60,7 @@ def measure(num_records: int) -> dict[str, Any]:
 def run_step(step: str, run_dir: Path) -> dict[str, float]:
     """Run `benchbook STEP` on a run; return its seconds, CPU seconds and peak memory (GiB), children included."""
     started_s, cpu_before_s, peak_bytes = time.monotonic(), _children_cpu_s(), 0
-    argv = [sys.executable, "-m", "benchbook.cli", step, str(run_dir)]
+    argv = [sys.executable, "-m", "benchbook", step, str(run_dir)]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
             peak_bytes = max(peak_bytes, _tree_bytes(process.pid))

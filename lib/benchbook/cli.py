@@ -1,7 +1,6 @@
-"""The program: plan, run, report, table, compare, list, rm, ps, stop, key.
+"""The commands of the program: plan, run, report, table, compare, list, rm, ps, stop, key.
 
-Exit codes: 0 all measured and valid, 1 something failed or is invalid, 2 bad input and nothing was started,
-130 interrupted. Nothing heavy is imported before a command needs it.
+What their exit codes mean stands in exit_codes.py. Nothing heavy is imported before a command needs it.
 """
 
 from __future__ import annotations
@@ -11,14 +10,18 @@ import platform
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from benchbook.errors import BenchbookError, ExperimentError
+from benchbook import exit_codes
+from benchbook.__main__ import main
+from benchbook.errors import ExperimentError
 from benchbook.listing import ListFormat
-from benchbook.measure.interrupts import EXIT_INTERRUPTED, interrupt_on_stop_signals
+from benchbook.terminal import console as _console
+from benchbook.terminal import go_on_without_output, shown
+from benchbook.terminal import say as _say
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,7 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, EXIT_INTERRUPTED
+if TYPE_CHECKING:
+    from benchbook.measure.progress import ConsoleProgress
 
 ExperimentFile = Annotated[
     Path, typer.Argument(help="The experiment: a YAML file, such as experiments/quickstart.yaml.")
@@ -58,7 +62,7 @@ def _print_version(is_wanted: bool) -> None:
         versions = {name: _version(name) for name in ("benchbook", "vllm")}
         _say(_console(), "\n".join(f"{name} {version}" for name, version in versions.items()))
         _say(_console(), f"python {platform.python_version()}")
-        raise typer.Exit(OK)
+        raise typer.Exit
 
 
 @app.callback()
@@ -82,7 +86,7 @@ def plan(file: ExperimentFile, results: ResultsDir = Path("results")) -> None:
     preview(file, results, _console())
 
 
-@app.command()
+@app.command(epilog=exit_codes.sentence())
 def run(
     file: ExperimentFile,
     results: ResultsDir = Path("results"),
@@ -91,36 +95,27 @@ def run(
         bool, typer.Option("--share-gpu", help="Measure although other processes use the GPU.")
     ] = False,
 ) -> None:
-    """Measure FILE and end with the path of its report. An unfinished run is continued: what is measured is kept.
+    """Measure FILE, write its report and sum it up. An unfinished run is continued: what is measured is kept.
 
     Ctrl-C once stops in order, twice at once; nothing measured is lost either way.
     """
-    from benchbook.measure.kernels import warm_kernels
-    from benchbook.measure.notebook import load_ahead
     from benchbook.measure.progress import ConsoleProgress
-    from benchbook.measure.runner import FINISHED
-    from benchbook.measure.runner import INTERRUPTED as STATE_INTERRUPTED
-    from benchbook.measure.session import prepare_run
 
     console = _console()
     _end_orphans(console)
-    command = shlex.join(["benchbook", "run", str(file)])
-    runner = prepare_run(
-        file, results, new=new, share_gpu=share_gpu, command=command, listener=ConsoleProgress(console)
-    )
-    run_dir = runner.store.run_dir
-    load_ahead()
-    with warm_kernels(run_dir):
-        state = runner.execute()
-        if state == STATE_INTERRUPTED:
-            _say(console, f"Interrupted. What was measured is in {run_dir}; to continue: {command}")
-            raise typer.Exit(INTERRUPTED)
-        try:
-            _make_report(run_dir, console)
-        except KeyboardInterrupt:
-            _say(console, f"Interrupted. All is measured; for the report: benchbook report {run_dir}")
-            raise typer.Exit(INTERRUPTED) from None
-    raise typer.Exit(OK if state == FINISHED else FAILED)
+    go_on_without_output()
+    with ConsoleProgress(console) as progress:
+        run_dir = _measure(file, results, new, share_gpu, progress)
+
+        from benchbook.report.run import load_run
+        from benchbook.report.summary import ending, print_summary
+
+        judged = load_run(run_dir)
+    print_summary(judged, console)
+    code, meaning = ending(judged)
+    if code:
+        _say(console, f"Exit code {code}: {meaning}.")
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -131,7 +126,7 @@ def report(run: RunName, results: ResultsDir = Path("results")) -> None:
     with comparison_kernel():
         from benchbook.records.store import Store
 
-        _make_report(Store.open(run, results).run_dir, _console())
+        _say(_console(), f"Report: {shown(_write_report(Store.open(run, results).run_dir))}")
 
 
 @app.command()
@@ -247,32 +242,38 @@ def key(server: Annotated[str, typer.Argument(help="A live server of yours: its 
     print(find_server(server).api_key)
 
 
-def main() -> None:
-    """Run the command line; a BenchbookError becomes its lines, mostly one, and its exit code."""
-    interrupt_on_stop_signals()
-    try:
-        app()
-    except ExperimentError as error:
-        for line in str(error).splitlines():  # a fault of the file each
-            print(f"benchbook: {line}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
-    except BenchbookError as error:
-        print(f"benchbook: {error}", file=sys.stderr)
-        sys.exit(FAILED)
-    except BrokenPipeError:  # `benchbook table ... | head`
-        sys.stderr.close()
-        sys.exit(OK)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+def _measure(file: Path, results: Path, new: bool, share_gpu: bool, progress: ConsoleProgress) -> Path:
+    """Measure FILE, write the report and return the run's folder; an interrupt ends the program, saying how to go on."""
+    from benchbook.measure.kernels import warm_kernels
+    from benchbook.measure.notebook import load_ahead
+    from benchbook.measure.session import prepare_run
+    from benchbook.records.store import INTERRUPTED
+
+    command = shlex.join(["benchbook", "run", str(file)])
+    runner = prepare_run(file, results, new=new, share_gpu=share_gpu, command=command, listener=progress)
+    run_dir = runner.store.run_dir
+    load_ahead("benchbook.report.summary")
+    with warm_kernels(run_dir):
+        if runner.execute() == INTERRUPTED:
+            measured = f"{runner.store.count_measured()} measured repeats are kept in {shown(run_dir)}"
+            progress.say(f"Interrupted. {measured}; to continue: {command}")
+            raise typer.Exit(exit_codes.INTERRUPTED)
+        progress.working_on("judging all repeats together, writing the report")
+        try:
+            _write_report(run_dir)
+        except KeyboardInterrupt:
+            progress.say(f"Interrupted. All is measured; for the report: benchbook report {shown(run_dir)}")
+            raise typer.Exit(exit_codes.INTERRUPTED) from None
+    return run_dir
 
 
-def _make_report(run_dir: Path, console: Console) -> None:
+def _write_report(run_dir: Path) -> Path:
     from benchbook.measure.comparison import execute_comparison
     from benchbook.report.html import render_report
 
-    executed = execute_comparison(run_dir)
-    render_report(executed, run_dir / "report.html")
-    _say(console, f"Report: {run_dir / 'report.html'}")
+    report = run_dir / "report.html"
+    render_report(execute_comparison(run_dir), report)
+    return report
 
 
 def _end_orphans(console: Console) -> None:
@@ -291,14 +292,6 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "is not installed here"
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _console() -> Console:
-    return Console()
 
 
 if __name__ == "__main__":

@@ -272,7 +272,7 @@ def run_cli(command: str, tmp_path: Path) -> tuple[subprocess.CompletedProcess, 
     argv = [
         sys.executable,
         "-m",
-        "benchbook.cli",
+        "benchbook",
         command,
         "experiments/article_mi300x.yaml",
         "--results",

@@ -61,11 +61,8 @@ class Listener:
     def more(self, number, why):
         self.lines.append(why)
 
-    def recorded(self, record, wall_s):
+    def recorded(self, record, wall_s, log):
         self.records.append(record)
-
-    def end(self):
-        pass
 
 
 @dataclass

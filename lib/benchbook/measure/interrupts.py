@@ -6,8 +6,9 @@ import os
 import signal
 from types import FrameType
 
+from benchbook import exit_codes
+
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-EXIT_INTERRUPTED = 130
 
 
 def interrupt_on_stop_signals() -> None:
@@ -21,7 +22,7 @@ def interrupt_on_stop_signals() -> None:
 
     def stop(signum: int, frame: FrameType | None) -> None:
         for each in chosen:
-            signal.signal(each, lambda *_: os._exit(EXIT_INTERRUPTED))
+            signal.signal(each, lambda *_: os._exit(exit_codes.INTERRUPTED))
         raise KeyboardInterrupt
 
     for each in chosen:

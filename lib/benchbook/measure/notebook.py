@@ -116,12 +116,13 @@ def execute(
         )
 
 
-def load_ahead() -> None:
-    """Import, in a thread, what executing and rendering notebooks takes: a sweep first waits for a server anyway."""
+def load_ahead(*modules: str) -> None:
+    """Import, in a thread, what executing and rendering notebooks takes, then `modules`: a sweep first waits anyway."""
 
     def load() -> None:
         papermill()
-        importlib.import_module("nbconvert.exporters.html")
+        for module in ("nbconvert.exporters.html", *modules):
+            importlib.import_module(module)
 
     threading.Thread(target=load, name="load ahead", daemon=True).start()
 

@@ -1,17 +1,24 @@
-"""Progress of a run: a live display in a terminal, plain lines elsewhere. Says what runs, done, failed, left, ETA."""
+"""Progress of a run: a live display in a terminal, plain lines elsewhere. Says what runs, done, failed and why, left."""
 
 from __future__ import annotations
 
+import signal
 import time
+from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-from benchbook.plan.eta import Estimate
-from benchbook.records.record import Record, Verdict
+from benchbook.plan.eta import Estimate, duration_text
+from benchbook.records.record import Failure, Record
+from benchbook.terminal import badge, say, shown
+
+NOTED_STOP_S = 1.0  # a shell's Ctrl-Z and `fg`; below, nobody has waited
 
 
 class Listener(Protocol):
@@ -22,26 +29,40 @@ class Listener(Protocol):
     def say(self, text: str) -> None: ...
     def more(self, number: int, why: str) -> None: ...
     def working_on(self, what: str) -> None: ...
-    def recorded(self, record: Record, wall_s: float) -> None: ...
-    def end(self) -> None: ...
+    def recorded(self, record: Record, wall_s: float, log: Path | None) -> None: ...
 
 
 class ConsoleProgress:
-    """The listener of the command line."""
+    """The listener of the command line; as a context manager, it shows its live display inside."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._total = self._done = self._failed = self._already_done = 0
-        self._what = "starting"
-        self._what_since_s = self._started_s = time.monotonic()
+        self._total = self._already_done = 0
+        self._latest: dict[tuple[str, int], Record] = {}  # of each repeat; a second attempt takes the place of the first
+        self._told: dict[tuple[str, str], set[tuple[str, int]]] = {}  # the causes of failures, and the repeats they hit
+        self._same = 0  # repeats hit since the last line by a cause that was told before
+        self._what = "getting ready"
+        self._what_since_s = time.monotonic()
         self._left: Estimate | None = None
         self._left_since_s = 0.0
         # Last: Live draws while it is made, from what stands above.
         self._live = (
             Live(get_renderable=self._display, console=console, refresh_per_second=2, transient=True)
-            if console.is_terminal
+            if console.is_interactive
             else None
         )
+
+    def __enter__(self) -> ConsoleProgress:
+        if self._live:
+            self._live.start()
+            signal.signal(signal.SIGTSTP, self._stopped_by_terminal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tell_same()
+        if self._live:
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+            self._live.stop()
 
     def begin(self, total: int, already_done: int, left: Estimate) -> None:
         """Tell how many repeats there are, how many of them are measured already, and how long the rest may take."""
@@ -49,16 +70,15 @@ class ConsoleProgress:
         self.left(left)
         kept = f" ({already_done} measured earlier are kept)" if already_done else ""
         self.say(f"{total} repeats to hold{kept}; {left} to go ({left.why})")
-        if self._live:
-            self._live.start()
 
     def left(self, left: Estimate) -> None:
         """Tell how long the rest may take from now on, as what is worked on next begins."""
         self._left, self._left_since_s = left, time.monotonic()
 
-    def say(self, text: str) -> None:
+    def say(self, text: str | Text, lead: str = "") -> None:
         """Print a line that stays."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._tell_same()
+        say(self._console, text, lead)
 
     def more(self, number: int, why: str) -> None:
         """Tell that so many repeats have come to the total, and why."""
@@ -71,42 +91,81 @@ class ConsoleProgress:
         if not self._live:
             self.say(f"  … {what}")
 
-    def recorded(self, record: Record, wall_s: float) -> None:
-        """Tell of one more record."""
-        self._done += 1
-        self._failed += record.verdict is Verdict.INVALID
-        self.say(
-            f"  {self._counts()} {_outcome_text(record)} {record.identity.case_id} repeat {record.identity.repeat} ({wall_s:.1f} s) {_headline(record)}"
-        )
-
-    def end(self) -> None:
-        """Take the live display down."""
-        if self._live:
-            self._live.stop()
-
-    def _counts(self) -> str:
+    def recorded(self, record: Record, wall_s: float, log: Path | None) -> None:
+        """Tell of one more record; the cause of a failure once, with the `log` that holds more."""
+        identity = record.identity
+        repeat = identity.case_id, identity.repeat
+        self._latest[repeat] = record
+        cause = record.failure and (record.failure.code, record.failure.evidence)
+        hit = self._told.setdefault(cause, set()) if cause else set()
+        if hit and repeat not in hit:
+            hit.add(repeat)
+            self._same += 1
+            return
         width = len(str(self._total))
-        return f"[{self._already_done + self._done:>{width}}/{self._total}]"
+        lead = f"  [{self._already_done + len(self._latest):>{width}}/{self._total}] "
+        number = "" if record.failure else f" ({wall_s:.1f} s) {_headline(record)}".rstrip()
+        self.say(_outcome(record) + f" {identity.case_id} repeat {identity.repeat}{number}", lead)
+        if record.failure:
+            self._tell_failure(record.failure, log, " " * len(lead), is_known=repeat in hit)
+            hit.add(repeat)
 
-    def _left_text(self) -> str:
-        return f"{self._left.after(time.monotonic() - self._left_since_s)} to go" if self._left else ""
+    def _tell_failure(self, failure: Failure, log: Path | None, lead: str, is_known: bool) -> None:
+        if is_known:
+            self.say("by the same cause as before", lead)
+            return
+        self.say(f"{failure.code}: {failure.evidence}", lead)
+        if failure.hint:
+            self.say(f"What to do: {failure.hint}", lead)
+        if log:
+            self.say(f"Log: {shown(log)}", lead)
+
+    def _tell_same(self) -> None:
+        same, self._same = self._same, 0
+        if same:
+            self.say(f"  the same for {same} more repeat{'s'[: same > 1]}")
 
     def _display(self) -> Table:
-        table = Table.grid(padding=(0, 2))
-        left = self._total - self._already_done - self._done
-        table.add_row(f"▶ {self._what}", f"{time.monotonic() - self._what_since_s:.0f} s")
-        table.add_row(
-            f"  {self._done} done · {self._failed} failed or invalid · {left} left · {self._left_text()}",
-            "",
-        )
+        table = Table.grid(padding=(0, 1))
+        table.add_column(width=1)
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_row("▶", f"{duration_text(time.monotonic() - self._what_since_s)}: {self._what}")
+        if self._total:
+            table.add_row("", self._counts())
         return table
 
+    def _counts(self) -> Text:
+        done = self._already_done + len(self._latest)
+        verdicts = Counter(record.verdict if record.is_measured else "failed" for record in self._latest.values())
+        parts = [Text(f"{done} of {self._total}"), *(badge(name, f"{n} {name}") for name, n in verdicts.items())]
+        return Text(" · ").join([*parts, Text(self._left_text() if done < self._total else "nothing left to measure")])
 
-def _outcome_text(record: Record) -> str:
+    def _left_text(self) -> str:
+        return f"{self._left.after(time.monotonic() - self._left_since_s)} to go"
+
+    def _stopped_by_terminal(self, *_: object) -> None:
+        """Leave the terminal as it was, stop as Ctrl-Z asks for, and go on when continued."""
+        self._live.stop()
+        since_s = time.monotonic()
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTSTP)  # returns at SIGCONT
+        signal.signal(signal.SIGTSTP, self._stopped_by_terminal)
+        stopped_s = time.monotonic() - since_s
+        self._what_since_s += stopped_s
+        self._left_since_s += stopped_s
+        if stopped_s > NOTED_STOP_S:
+            self.say(
+                f"Stopped for {duration_text(stopped_s)}. Servers and the repeat under way have sessions of their own and "
+                "went on."
+            )
+        self._live.start()
+
+
+def _outcome(record: Record) -> Text:
     if record.failure:
-        return f"{record.outcome.value.upper()} {record.failure.code}: {record.failure.evidence[:120]} |"
+        return badge("failed", record.outcome.value.upper())
     codes = ", ".join(reason.code for reason in record.reasons if reason.severity != "note")
-    return record.verdict.value + (f" ({codes})" if codes else "")
+    return badge(record.verdict, record.verdict.value + (f" ({codes})" if codes else ""))
 
 
 def _headline(record: Record) -> str:

@@ -58,8 +58,6 @@ class Runner:
                 state = self._final_state()
             except KeyboardInterrupt:
                 state = INTERRUPTED
-            finally:
-                self.listener.end()
             earlier_s = self.header["wall_s"] or 0.0
             self._note(state=state, ended_utc=utc_now(), wall_s=earlier_s + time.monotonic() - began_s)
         return state
@@ -144,7 +142,7 @@ class Runner:
                 return
             except HostDiedError as died:
                 error = died
-                self.listener.say(f"  the {block.host_kind} died: {died.cause}")
+                self.listener.say(f"  the {block.host_kind} of launch {block.launch!r} died: {died.cause.code}")
             except HostError as failed:
                 error = failed
                 break  # what could not start once will not start the next time either
@@ -199,13 +197,13 @@ class Runner:
         if record.is_measured:
             self._note_time(self._estimator.job_took(job, is_warm, wall_s), wall_s)
             self._proven.add((job.case.launch, job.host_kind))
-        self.listener.recorded(record, wall_s)
+        self.listener.recorded(record, wall_s, self.store.log_of(record))
         return record
 
     def _give_up(self, job: Job, error: HostError) -> None:
         folder, identity = self._place(job)
         record = host_failed(job, folder, identity, error.cause, tail_of(str(error)), {})
-        self.listener.recorded(record, 0.0)
+        self.listener.recorded(record, 0.0, self.store.log_of(record))
 
     def _place(self, job: Job) -> tuple[Any, Identity]:
         """Return where the next attempt at `job` goes, after moving an earlier one aside, and its identity."""

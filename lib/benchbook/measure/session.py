@@ -14,6 +14,7 @@ from benchbook.measure.progress import Listener
 from benchbook.measure.runner import FINISHED, Runner
 from benchbook.records.files import write_text
 from benchbook.records.store import EXPERIMENT_FILE, Store
+from benchbook.terminal import shown
 
 
 def prepare_run(
@@ -37,13 +38,13 @@ def prepare_run(
     runner = Runner(plan, store, listener, command, host_opener(share_gpu, len(plan.experiment.launches) > 1))
     if earlier:
         runner.header = store.header()
-        listener.say(f"Continuing {store.run_dir} (--new starts afresh).")
+        listener.say(f"Continuing {shown(store.run_dir)} (--new starts afresh).")
         for record, changed in stale_records(store, plan):
             listener.say(
                 f"  stale, will not be used: {record.identity.case_id} repeat {record.identity.repeat}; changed: {', '.join(changed)}"
             )
     else:
-        listener.say(f"New run {store.run_dir}.")
+        listener.say(f"New run {shown(store.run_dir)}.")
     return runner
 
 

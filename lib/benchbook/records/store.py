@@ -152,6 +152,18 @@ class Store:
         folder = make_folder(self.repeat_dir(key, record.identity.repeat))
         write_record(folder / RECORD_FILE, record)
 
+    def log_of(self, record: Record) -> Path | None:
+        """Return the log that tells most of why `record` has no number: the host's, or the benchmark's; None without one."""
+        identity = record.identity
+        repeat = self.repeat_dir(case_key(identity.case_id, identity.fingerprint), identity.repeat)
+        host = "engine" if record.benchmark in ("latency", "throughput") else "server"
+        logs = (
+            [self.run_dir / "launches" / identity.launch / f"{host}.log"]
+            if record.outcome is Outcome.HOST_FAILED
+            else [repeat / "bench.log", repeat / "executed.ipynb"]
+        )
+        return next((path for path in logs if path.is_file()), None)
+
     def set_aside(self, key: str, repeat: int) -> int:
         """Move what a former attempt at this repeat left out of the way; return the number of the next attempt."""
         folder = self.repeat_dir(key, repeat)

@@ -41,6 +41,7 @@ class Run:
     header: Mapping[str, Any]
     records: tuple[Record, ...]
     num_stale: int
+    alone: tuple[Verdict, ...] = ()  # what each of `records` was judged when it was measured
 
     @property
     def question(self) -> str:
@@ -72,6 +73,15 @@ class Run:
     def failures(self) -> tuple[Record, ...]:
         """Return the records that hold no measurement."""
         return tuple(record for record in self.records if not record.is_measured)
+
+    @cached_property
+    def causes(self) -> list[list[Record]]:
+        """Return the failures by how they ended and why: each list has one cause."""
+        found: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+        for record in self.failures:
+            failure = record.failure
+            found[record.outcome, *((failure.code, failure.evidence) if failure else ())].append(record)
+        return list(found.values())
 
     @cached_property
     def by_launch(self) -> Mapping[str, Sequence[Record]]:
@@ -170,7 +180,14 @@ def load_run(run_dir: str | Path = "") -> Run:
         ((place, record) for place, record in by_place if place is not None),
         key=lambda item: (item[0], item[1].identity.repeat),
     )
-    run = Run(folder, header, judged_together(record for _, record in kept), len(records) - len(kept))
+    alone = [record for _, record in kept]
+    run = Run(
+        folder,
+        header,
+        judged_together(alone),
+        num_stale=len(records) - len(kept),
+        alone=tuple(record.verdict for record in alone),
+    )
     gc.freeze()  # a run stays while its notebook does
     return run
 

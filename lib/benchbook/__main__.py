@@ -1,0 +1,54 @@
+"""The program `benchbook`, also as `python -m benchbook`: stop signals first, then the commands, then one exit code."""
+
+from __future__ import annotations
+
+import sys
+
+from benchbook.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, OK
+from benchbook.measure.interrupts import interrupt_on_stop_signals
+
+
+def main() -> None:
+    """Run the command line; an error of ours becomes one line and its exit code."""
+    interrupt_on_stop_signals()  # before anything that takes time to import
+    try:
+        code = _exit_code()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    from benchbook.errors import BenchbookError, ExperimentError
+    from benchbook.terminal import OutputLost, guard_streams
+
+    guard_streams()
+    try:
+        code = _exit_code_of_command()
+        sys.stdout.flush()
+        return code
+    except ExperimentError as error:
+        for line in str(error).splitlines():  # a fault of the file each
+            print(f"benchbook: {line}", file=sys.stderr)
+        return BAD_INPUT
+    except OutputLost as lost:
+        if lost.has_no_reader:  # `benchbook table ... | head`
+            return OK
+        print(f"benchbook: {lost}", file=sys.stderr)
+    except BenchbookError as error:
+        print(f"benchbook: {error}", file=sys.stderr)
+    return FAILED
+
+
+def _exit_code_of_command() -> int:
+    from benchbook.cli import app
+
+    try:
+        app()
+    except SystemExit as end:
+        return end.code
+    return OK
+
+
+if __name__ == "__main__":
+    main()

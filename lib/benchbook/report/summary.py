@@ -1,0 +1,109 @@
+"""The summary of a run for a terminal: how far its numbers may be believed, the answer, what failed, where things lie.
+
+`print_summary(load_run(run_dir), console)` prints it; `ending(run)` is the exit code of the run and what it means.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from benchbook.exit_codes import FAILED, INTERRUPTED, MEANINGS, NO_ANSWER, OK
+from benchbook.judge.answerable import why_no_answer
+from benchbook.records import store
+from benchbook.records.record import Record, Verdict
+from benchbook.report.answer import answer
+from benchbook.report.run import Run
+from benchbook.terminal import badge, say, shown
+
+_LEAD = " " * 9  # as wide as the words in front of the lines
+MAX_CAUSES = 5
+
+
+def ending(run: Run) -> tuple[int, str]:
+    """Return the exit code of a run that has ended, and the words for it."""
+    if run.header["state"] == store.INTERRUPTED:
+        code = INTERRUPTED
+    elif run.missing or any(record.verdict is Verdict.INVALID for record in run.records):
+        code = FAILED
+    else:
+        code = NO_ANSWER if why_no_answer(run.records) else OK
+    return code, MEANINGS[code]
+
+
+def print_summary(run: Run, console: Console) -> None:
+    """Print the verdicts with their codes, the answer and whether it can be believed, each cause of failure, the paths."""
+    say(console, _counts(run), "Verdicts ")
+    for sentence in _about_verdicts(run):
+        say(console, sentence, _LEAD)
+    say(console, answer(run)[0], "Answer   ")
+    if no_answer := why_no_answer(run.records):
+        say(console, Text(f"! {no_answer}", "bold yellow"), _LEAD)
+    for records in run.causes[:MAX_CAUSES]:
+        _print_cause(run, records, console)
+    if more := run.causes[MAX_CAUSES:]:
+        say(console, f"{len(more)} further causes are in the report", _LEAD)
+    report = store.Store(run.run_dir).report_path
+    if report.is_file():
+        say(console, str(shown(report)), "Report   ")
+    say(console, f"launches/ (hosts) and cases/ (repeats) in {shown(run.run_dir)}", "Logs     ")
+
+
+def _counts(run: Run) -> Text:
+    """Return '✓ 11 VALID, ! 13 SUSPECT, ✕ 2 failed, 1 missing, of 27 repeats'."""
+    parts = [badge(verdict, f"{number} {verdict}") for verdict, number in run.verdicts.items() if number]
+    if run.failures:
+        parts.append(badge("failed", f"{len(run.failures)} failed"))
+    if missing := sum(run.missing.values()):
+        parts.append(Text(f"{missing} missing"))
+    return Text(", ").join(parts) + f", of {_repeats(len(run.records) + missing)}"
+
+
+def _about_verdicts(run: Run) -> list[str]:
+    """Return which codes speak against the repeats, and which repeats only all together put in doubt."""
+    against = [_codes(record) for record in run.records if record.is_measured]
+    sentences = []
+    if any(against):
+        several = " (a repeat may have several)" if any(len(codes) > 1 for codes in against) else ""
+        sentences.append(f"Because of {_counted(code for codes in against for code in codes)}{several}.")
+    changed = [
+        record
+        for record, alone in zip(run.records, run.alone, strict=True)
+        if alone is Verdict.VALID and record.verdict is not Verdict.VALID
+    ]
+    if changed:
+        codes = _counted(code for record in changed for code in _codes(record))
+        sentences.append(
+            f"{_repeats(len(changed))}, VALID when measured, {'is' if len(changed) == 1 else 'are'} not when all are judged "
+            f"together: {codes}."
+        )
+    return sentences
+
+
+def _print_cause(run: Run, records: Sequence[Record], console: Console) -> None:
+    first = records[0]
+    failure = first.failure
+    lines = [
+        f"{_repeats(len(records))} {first.outcome.value}, first {first.identity.case_id} repeat {first.identity.repeat}",
+        *([f"{failure.code}: {failure.evidence}"] if failure else []),
+        *([f"What to do: {failure.hint}"] if failure and failure.hint else []),
+    ]
+    if log := store.Store(run.run_dir).log_of(first):
+        lines.append(f"Log: {shown(log)}")
+    for lead, line in zip(("Failed   ", *[_LEAD] * len(lines)), lines, strict=False):
+        say(console, line, lead)
+
+
+def _codes(record: Record) -> list[str]:
+    return [reason.code for reason in record.reasons if reason.severity != "note"]
+
+
+def _counted(codes: Iterable[str]) -> str:
+    return ", ".join(f"{code} {number}" for code, number in Counter(codes).most_common())
+
+
+def _repeats(number: int) -> str:
+    return f"{number:,} repeat{'' if number == 1 else 's'}"

@@ -1,0 +1,145 @@
+"""The program's output: streams that no alphabet and no lost reader can break, a console, and lines that fit its width."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import errno
+import os
+import re
+import select
+import sys
+import unicodedata
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+_REPLACED = "replaced by ASCII"  # the name of our error handler for encoding
+_IN_ASCII = {
+    "·": "-", "–": "-", "—": "-", "−": "-", "±": "+-", "×": "x", "→": "->", "▶": ">", "✓": "+", "✕": "x", "≤": "<=",
+    "≥": ">=", "“": '"', "”": '"', "‘": "'", "’": "'",
+}  # fmt: skip
+
+_BADGES = {"VALID": ("✓", "green"), "SUSPECT": ("!", "yellow"), "INVALID": ("✕", "red"), "failed": ("✕", "red")}
+
+
+class OutputLost(Exception):
+    """Standard output takes no more: its reader has gone (`| head`), or its disk is full."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"standard output takes no more: {error.strerror}")
+        self.has_no_reader = error.errno == errno.EPIPE
+
+
+class Output:
+    """A text stream that fails once at most: what is written later goes nowhere, also what it had not passed on yet.
+
+    Losing it raises OutputLost while it `is_needed`, else it is told once on standard error.
+    """
+
+    def __init__(self, stream: TextIO, is_needed: bool) -> None:
+        self._stream, self.is_needed = stream, is_needed
+        stream.reconfigure(errors=_REPLACED)
+
+    def write(self, text: str) -> int:
+        """Write `text`."""
+        return self._try("write", text) or 0
+
+    def flush(self) -> None:
+        """Pass on what was written."""
+        self._try("flush")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _try(self, method: str, *values: str) -> Any:
+        try:
+            return getattr(self._stream, method)(*values)
+        except OSError as error:
+            self._lead_nowhere()
+            lost = OutputLost(error)
+            if self.is_needed:
+                raise lost from error
+            if self._stream is not sys.__stderr__:
+                print(f"benchbook: {lost}; the run goes on", file=sys.stderr)
+            return None
+        except KeyboardInterrupt:
+            if not select.select([], [self._stream], [], 0)[1]:  # it waited for a reader that has stopped reading
+                self._lead_nowhere()
+            raise
+
+    def _lead_nowhere(self) -> None:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), self._stream.fileno())
+
+
+def guard_streams() -> None:
+    """Make an Output of this process's standard output, which is needed, and of standard error, which is not."""
+    sys.stdout, sys.stderr = (
+        stream and Output(stream, is_needed) for stream, is_needed in ((sys.stdout, True), (sys.stderr, False))
+    )
+
+
+def go_on_without_output() -> None:
+    """From now on this process outlives its standard output: what it does matters more than what it says."""
+    if isinstance(sys.stdout, Output):
+        sys.stdout.is_needed = False
+
+
+def console() -> Console:
+    """Return the console of standard output."""
+    return Console(highlight=False)
+
+
+def say(console: Console, text: str | Text, lead: str = "") -> None:
+    """Print `lead` (of a str: its indentation) and `text`: elsewhere one line, on a terminal broken between words only, the
+    text in a column of its own."""
+    if isinstance(text, str):
+        lead = lead or " " * (len(text) - len(text.lstrip(" ")))
+        text = Text(text.removeprefix(lead) if lead.isspace() else text)
+    for line in text.split("\n", allow_blank=True):
+        for row in line.divide(_breaks(line.plain, console.width - len(lead))) if console.is_terminal else [line]:
+            row.rstrip()
+            console.print(Text(lead) + row, soft_wrap=True)
+            lead = " " * len(lead)
+
+
+def badge(name: str, label: str = "") -> Text:
+    """Return `label`, by default `name`, with the symbol and in the colour of a verdict or of 'failed'."""
+    symbol, colour = _BADGES[name]
+    return Text(f"{symbol} {label or name}", colour)
+
+
+def shown(path: Path) -> Path:
+    """Return `path` as one would type it here: relative to the current folder where it lies in it."""
+    with contextlib.suppress(ValueError):
+        return path.relative_to(Path.cwd())
+    return path
+
+
+def _breaks(text: str, width: int) -> list[int]:
+    """Return where to break `text` between words, so that no line but that of a longer word is wider than `width`."""
+    # Rich's own wrapping breaks or cuts a word that is longer than a line, such as an id or a path.
+    breaks, began = [], 0
+    for word in re.finditer(r"\S+", text):
+        if cell_len(text[began : word.end()]) > width and word.start() > began:
+            breaks.append(began := word.start())
+    return breaks
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """Return, for an alphabet that lacks some characters, the nearest ASCII ones: an error handler for `codecs`."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_IN_ASCII.get(each) or _without_marks(each) or "?" for each in lacking), error.end
+
+
+def _without_marks(character: str) -> str:
+    return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+
+
+codecs.register_error(_REPLACED, _in_ascii)

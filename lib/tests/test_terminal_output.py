@@ -1,0 +1,153 @@
+"""What the program writes: streams that outlive their readers and alphabets, lines that fit, progress and summary of a run."""
+
+import io
+import re
+import signal
+import time
+
+import pytest
+from benchbook import exit_codes, terminal
+from benchbook.measure import progress
+from benchbook.measure.progress import ConsoleProgress
+from benchbook.plan.eta import Estimate
+from benchbook.records.record import Failure, Identity, Outcome, Reason, Record, Verdict
+from rich.console import Console
+from typer.testing import CliRunner
+
+LEFT = Estimate(seconds=60.0, later_s=30.0)
+ID = "eager,serve,lengths=128x64,max_concurrency=8,num_prompts=80"
+
+
+def record(repeat=0, case_id=ID, verdict=Verdict.VALID, reasons=(), failure=None):
+    return Record(
+        identity=Identity(case_id=case_id, repeat=repeat),
+        benchmark="serve",
+        workload={},
+        outcome=Outcome.HOST_FAILED if failure else Outcome.MEASURED,
+        failure=failure,
+        values={"output_throughput_tok_s": 811.1},
+        verdict=Verdict.INVALID if failure else verdict,
+        reasons=[Reason(code=code, severity="suspect", evidence="so") for code in reasons],
+        started_utc="",
+        ended_utc="",
+        started_monotonic_s=0,
+        ended_monotonic_s=0,
+    )
+
+
+def console(width=80, **options):
+    return Console(file=io.StringIO(), width=width, **options)
+
+
+def lines_of(shown):
+    return re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", shown.file.getvalue()).splitlines()
+
+
+def failed(evidence, code="crashed"):
+    return Failure(code=code, evidence=evidence, hint="read the log")
+
+
+LONG = "OSError: Cannot find the config file for the model, whose name stands at the very end of a long sentence: " + "x/" * 60
+
+
+def test_the_cause_of_a_failure_is_told_whole_and_once_with_its_log(tmp_path):
+    shown = console()
+    with ConsoleProgress(shown) as told:
+        told.begin(5, 0, LEFT)
+        for repeat in range(3):
+            told.recorded(record(repeat, failure=failed(LONG)), 0.0, tmp_path / "server.log")
+        told.recorded(record(3, failure=failed("another cause")), 0.0, None)
+        told.recorded(record(4, failure=failed(LONG)), 0.0, tmp_path / "server.log")
+    text = shown.file.getvalue()
+    assert text.count(LONG) == 1 and text.count("another cause") == 1
+    assert text.count(f"Log: {tmp_path}/server.log") == 1
+    assert text.index(LONG) < text.index("the same for 2 more repeats") < text.index("another cause")
+    assert lines_of(shown)[-1] == "  the same for 1 more repeat"
+
+
+def test_a_second_attempt_is_no_second_repeat():
+    shown = console()
+    with ConsoleProgress(shown) as told:
+        told.begin(2, 0, LEFT)
+        told.recorded(record(0, failure=failed("odd")), 0.0, None)
+        told.recorded(record(0, failure=failed("odd")), 0.0, None)
+        told.recorded(record(1), 1.0, None)
+    assert [line[:7] for line in lines_of(shown) if "[" in line] == ["  [1/2]", "  [1/2]", "  [2/2]"]
+    assert "more repeat" not in shown.file.getvalue() and "by the same cause as before" in shown.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_on_a_terminal_no_line_is_wider_than_it_and_no_id_is_broken(width):
+    shown = console(width, force_terminal=True, force_interactive=False)
+    with ConsoleProgress(shown) as told:
+        told.begin(24, 0, LEFT)
+        told.recorded(record(reasons=("machine_busy", "repeats_disagree"), verdict=Verdict.SUSPECT), 1.0, None)
+        told.recorded(record(1, failure=failed("a long sentence " * 20)), 1.0, None)
+    lines = lines_of(shown)
+    assert max(map(len, lines)) <= width
+    assert sum(ID in line for line in lines) == 2
+
+
+def test_elsewhere_a_record_is_one_line_whatever_its_length():
+    shown = console()
+    with ConsoleProgress(shown) as told:
+        told.begin(24, 0, LEFT)
+        told.recorded(record(reasons=("machine_busy", "repeats_disagree"), verdict=Verdict.SUSPECT), 1.0, None)
+    assert lines_of(shown)[1:] == [
+        f"  [ 1/24] ! SUSPECT (machine_busy, repeats_disagree) {ID} repeat 0 (1.0 s) 811.1 output tok/s"
+    ]
+
+
+def live_text(told, shown):
+    shown.print(told._display())
+    return lines_of(shown)[-1]
+
+
+@pytest.mark.parametrize(("passed_s", "said"), [(0, "1 min 30 s"), (60, "30 s"), (95, "10 s"), (2000, "3 min 20 s")])
+def test_the_time_left_counts_down_and_is_never_0_with_work_left(monkeypatch, passed_s, said):
+    shown, now_s = console(), time.monotonic()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now_s)
+    told = ConsoleProgress(shown)
+    told.begin(6, 2, Estimate(seconds=90.0, later_s=0.0))
+    told.recorded(record(reasons=("machine_busy",), verdict=Verdict.SUSPECT), 1.0, None)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now_s + passed_s)
+    assert live_text(told, shown).strip() == f"3 of 6 · ! 1 SUSPECT · about {said} to go"
+
+
+def test_a_display_says_so_when_nothing_is_left_to_measure():
+    shown = console()
+    told = ConsoleProgress(shown)
+    told.begin(1, 0, LEFT)
+    told.recorded(record(), 1.0, None)
+    assert live_text(told, shown).strip() == "1 of 1 · ✓ 1 VALID · nothing left to measure"
+
+
+def test_ctrl_z_is_the_shells_again_after_a_run():
+    before = signal.getsignal(signal.SIGTSTP)
+    with ConsoleProgress(console(force_terminal=True, force_interactive=True)):
+        assert signal.getsignal(signal.SIGTSTP) != before
+    assert signal.getsignal(signal.SIGTSTP) == before == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_no_alphabet_is_too_small(encoding):
+    raw = io.BytesIO()
+    stream = terminal.Output(io.TextIOWrapper(raw, encoding=encoding), is_needed=True)
+    stream.write("… ▶ ± × é ✓ 漢 \udcff")
+    stream.flush()
+    said = raw.getvalue().decode(encoding)
+    assert said == {
+        "ascii": "... > +- x e + ? ?",
+        "latin-1": "... > ± × é + ? ?",
+        "utf-8": "… ▶ ± × é ✓ 漢 ?",
+    }[encoding]
+
+
+def test_the_readme_and_the_help_say_what_the_exit_codes_mean():
+    from benchbook.cli import app
+    from benchbook.measure.notebook import notebooks_dir
+
+    help_text = CliRunner().invoke(app, ["run", "--help"]).output
+    readme = (notebooks_dir().parent / "README.md").read_text()
+    for text in (help_text, readme):
+        assert exit_codes.sentence() in " ".join(text.split())
