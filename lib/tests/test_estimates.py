@@ -87,8 +87,10 @@ def test_a_run_that_measured_nothing_teaches_nothing(asked, noted, tmp_path):
     assert left(asked(), tmp_path) == before and before.why == "a first guess"
 
 
-def test_an_interrupted_run_teaches_what_it_measured_and_the_rest_is_guessed(asked, noted, tmp_path):
+def test_an_interrupted_run_teaches_what_it_measured(asked, noted, tmp_path):
     noted("exp/20261101-100000", {"start eager server": [50.0], CASE: [30.0]})
+    assert left(asked(), tmp_path).why == "by run exp/20261101-100000"
+    noted("exp/20261101-100000", {"start eager server": [50.0]})
     assert left(asked(), tmp_path).why == "by run exp/20261101-100000 and a first guess"
 
 

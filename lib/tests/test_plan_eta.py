@@ -107,6 +107,18 @@ def test_what_earlier_runs_took_replaces_the_first_guess_and_is_named():
     assert "a first guess" in Estimator(TINY, {"start a server": Timings([1.0], "y/2")}).estimate(blocks).why
 
 
+def test_what_earlier_runs_took_scales_the_guesses_of_cases_that_are_new_since():
+    old, new = (CLOSED.model_copy(update={"max_concurrency": cap}) for cap in (4, 8))
+    blocks = blocks_of(old, new)
+    cases = [job.case for job in blocks[0].jobs]
+    for paces in (TINY, LARGE):
+        guesses = {piece.work: piece.guess_s for piece in Estimator(paces).pieces(blocks, ())}
+        timed, other = (case.case_id for case in cases)
+        estimator = Estimator(paces, {timed: Timings([3 * guesses[timed]], "x/1")}, cases)
+        expected = {piece.work: estimator.expected(piece) for piece in estimator.pieces(blocks, ())}
+        assert expected[other] == (pytest.approx(3 * guesses[other]), "by run x/1")
+
+
 def test_the_time_with_a_warm_up_tells_the_time_without():
     blocks = blocks_of(CLOSED, repeats=2)
     key = blocks[0].jobs[0].case.case_id

@@ -35,7 +35,7 @@ _PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_si
 def estimator_for(experiment: Experiment, results_dir: Path) -> Estimator:
     """Return what estimates the time of `experiment` on this machine, by the runs under `results_dir`."""
     paces = {launch.name: _pace(experiment, launch) for launch in experiment.launches}
-    return Estimator(paces, earlier_timings(experiment, results_dir))
+    return Estimator(paces, earlier_timings(experiment, results_dir), experiment.cases)
 
 
 def earlier_timings(experiment: Experiment, results_dir: Path) -> dict[str, Timings]:
