@@ -3,14 +3,18 @@
 import csv
 import io
 import json
+import re
 import shutil
+import sys
 
 import pytest
 from benchbook.cli import app
 from benchbook.errors import ExperimentError
+from benchbook.report.compare_command import two_launches
 from benchbook.report.differences import comparisons_html
 from benchbook.report.run import load_run
 from report_runs import make_run
+from terminal import on_terminal
 from typer.testing import CliRunner
 
 TWO = ("eager", "compiled")
@@ -89,3 +93,17 @@ def test_the_report_compares_every_launch_with_the_first(tmp_path):
     html = comparisons_html(load_run(make_run(tmp_path, launches=launches, repeats=4)))
     assert "<h3>compiled against eager</h3>" in html and "<h3>third against eager</h3>" in html
     assert "8 serve cases together: compiled is 3" in html and "better, at least " in html
+
+
+def test_a_terminal_of_80_columns_breaks_no_case_number_or_interval(results):
+    words = [sys.executable, "-m", "benchbook", "compare", "quickstart/20261123-201500", *TWO, "--results", str(results)]
+    with on_terminal(words, cwd=results) as terminal:
+        text = re.sub(r"\x1b\[[0-9;]*m", "", terminal.read_to_end())
+    lines = text.splitlines()
+    assert all(case in lines for case in {f"{row.case}" for row in comparison_rows(results)})
+    assert len(re.findall(r"\d %\s\[[^\]]+\]", text)) >= 10
+    assert all(len(line) <= 80 or " " not in line.strip() for line in lines)
+
+
+def comparison_rows(results):
+    return two_launches("quickstart/20261123-201500", "quickstart/20261123-201500", *TWO, results).rows

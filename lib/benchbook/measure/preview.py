@@ -22,6 +22,7 @@ from benchbook.plan.experiment import Experiment
 from benchbook.plan.order import Block, rounds
 from benchbook.records.runs import run_name
 from benchbook.records.store import RUNNING, Store
+from benchbook.terminal import say
 
 
 def preview(file: Path, results_dir: Path, console: Console, with_commands: bool = False) -> None:
@@ -31,51 +32,52 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
     blocks = rounds(experiment.cases, experiment.repeats, experiment.seed, experiment.order_seed)
     unfinished = unfinished_run(results_dir, experiment.name)
     going_on = (unfinished, RunPlan.of(experiment)) if unfinished else None
-    _line(console, f"{experiment.name}: {experiment.question}")
-    _line(console, _size_text(experiment, blocks, estimator_for(experiment, results_dir), going_on))
+    say(console, f"{experiment.name}: {experiment.question}")
+    say(console, _size_text(experiment, blocks, estimator_for(experiment, results_dir), going_on))
     if going_on:
         _print_going_on(console, blocks, results_dir, *going_on)
     _print_preflight(console, checked)
-    _line(console, "")
+    say(console, "")
     if with_commands:
         print_commands(console, experiment, blocks)
     else:
         print_cases(console, experiment)
     if len(blocks) > len({(block.launch, block.host_kind) for block in blocks}):
         turns = ", ".join(f"{block.launch} {block.host_kind}" for block in blocks)
-        _line(console, f"\nLaunches take turns, each round with a fresh start: {turns}")
-    _line(console, f"\nNothing was started. To run it: {shlex.join(['benchbook', 'run', str(file)])}")
+        say(console, "")
+        say(console, f"Launches take turns, each round with a fresh start: {turns}")
+    say(console, "")
+    say(console, f"Nothing was started. To run it: {shlex.join(['benchbook', 'run', str(file)])}")
     if not with_commands:
-        _line(console, "With --commands, the exact commands of vLLM are shown.")
+        say(console, "With --commands, the exact commands of vLLM are shown.")
 
 
-def _print_going_on(
-    console: Console, blocks: Sequence[Block], results_dir: Path, store: Store, plan: RunPlan
-) -> None:
+def _print_going_on(console: Console, blocks: Sequence[Block], results_dir: Path, store: Store, plan: RunPlan) -> None:
     """Print which run `run` would continue, what of it is kept and what is stale."""
     total, left = (sum(len(block.jobs) for block in some) for some in (blocks, pending(blocks, store, plan)))
     name, state = run_name(store.run_dir, results_dir), store.header()["state"]
     if state == RUNNING:
-        _line(console, f"{name} is being measured now: {total - left} of {total} measurements are there.")
+        say(console, f"{name} is being measured now: {total - left} of {total} measurements are there.")
         return
     kept = f"{total - left} of {total} measurements are kept"
-    _line(console, f"`run` would continue {name} ({state}): {kept} (--new starts afresh)")
+    say(console, f"`run` would continue {name} ({state}): {kept} (--new starts afresh)")
     stale = Counter(", ".join(changed) for _, changed in stale_records(store, plan))
     for changed, number in stale.items():
-        _line(console, f"  stale, will not be used: {counted(number, 'record')}; changed: {changed}")
+        say(console, f"  stale, will not be used: {counted(number, 'record')}; changed: {changed}")
 
 
 def _print_preflight(console: Console, checked: Preflight) -> None:
     experiment = checked.experiment
-    _line(console, f"\nFlags and variables: {checked.checked_against}")
+    say(console, "")
+    say(console, f"Flags and variables: {checked.checked_against}")
     if experiment.device == "rocm" and "+rocm" not in checked.version:
-        _line(console, "  the same release of vLLM for ROCm has the same ones")
+        say(console, "  the same release of vLLM for ROCm has the same ones")
     for note in checked.notes:
-        _line(console, f"  translated: {note}")
+        say(console, f"  translated: {note}")
     for launch in experiment.launches:
         need = need_of(experiment, launch)
-        _line(console, f"Launch {launch.name!r}: {launch.model}, memory {need or 'not known for this model'}")
-    _line(console, f"Machine: {machine_note(checked)}")
+        say(console, f"Launch {launch.name!r}: {launch.model}, memory {need or 'not known for this model'}")
+    say(console, f"Machine: {machine_note(checked)}")
 
 
 def _size_text(
@@ -122,7 +124,3 @@ def _eta_text(
     estimates = [estimator.estimate(pending(blocks, *going_on) if going_on else blocks) for blocks in plans]
     upto = "".join(f" to {duration_text(most.seconds)}" for most in estimates[1:] if most != estimates[0])
     return f"{estimates[0]}{upto} ({estimates[0].why})"
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
