@@ -29,7 +29,6 @@ from benchbook.report.markup import (
     folded,
     join,
     show,
-    text,
     verdict,
 )
 from benchbook.report.published import published_html
@@ -54,12 +53,14 @@ def show_answer(run: Run) -> None:
     parts = [
         element("p", join(remark, " "), "remark") if run.remark else Html(""),
         element("p", verdict_sentence(run)),
-        element("p", element("strong", headline)),
+        element("p", element("strong", headline), "headline"),
         *(element("p", sentence) for sentence in rest),
     ]
+    is_doubted = why_no_answer(run.records) is not None
     # Beside numbers that are not to be relied on, a share of a ceiling would be one more.
-    bounds = [] if why_no_answer(run.records) else references(run)[:_MAX_REFERENCES]
-    show(element("div", join([*parts, bullets([*bounds, *caveats(run)])]), "answer"))
+    bounds = [] if is_doubted else references(run)[:_MAX_REFERENCES]
+    content = join([*parts, bullets([*bounds, *caveats(run)])])
+    show(element("div", content, "answer doubted" if is_doubted else "answer"))
 
 
 def show_counts(run: Run) -> None:

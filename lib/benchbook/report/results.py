@@ -56,6 +56,8 @@ _TITLES = {
 
 def results_html(run: Run) -> Html:
     """Return one table a benchmark: a row a case with its verdicts, and mean ± one standard deviation."""
+    if not any(run.verdicts.values()):
+        return absent("Nothing was measured.")
     cases = run.cases
     parts = [
         _benchmark_html(run, cases[cases["benchmark"] == benchmark], benchmark)
@@ -64,7 +66,7 @@ def results_html(run: Run) -> Html:
     ]
     shown = join(parts)
     note = element("p", _UNEARNED, "note") if _IS_UNEARNED in shown else ""
-    return join([shown, note]) if parts else absent("There are no results.")
+    return join([shown, note])
 
 
 def definitions_html(run: Run) -> Html:
