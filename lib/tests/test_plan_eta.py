@@ -18,7 +18,7 @@ from benchbook.plan.pace import GPU, Pace
 LENGTHS = {"input_len_tokens": 128, "output_len_tokens": 64}
 CLOSED = ServeWorkload(**LENGTHS, max_concurrency=4, num_prompts=40)
 TINY = {"a": Pace(), "b": Pace()}
-LARGE = {"a": Pace(GPU, lambda batch, input_tokens, output_tokens: 2.0, 5.0, False, False)}
+LARGE = {"a": Pace(GPU, lambda batch, input_tokens, output_tokens: 2.0, 320 * 10**9, False, False)}
 
 
 def blocks_of(*workloads, repeats=1, launches="a"):
@@ -77,8 +77,8 @@ def test_a_warm_up_is_counted_once_a_start_for_each_load():
 
 def test_a_start_takes_longer_with_compiling_and_with_the_weights_to_read():
     eager, compiled, large = (
-        seconds_of(FirstRequestWorkload(), paces={"a": Pace(is_eager=is_eager, weights_s=weights_s)})
-        for is_eager, weights_s in ((True, 0), (False, 0), (False, 60))
+        seconds_of(FirstRequestWorkload(), paces={"a": Pace(is_eager=is_eager, weight_bytes=size)})
+        for is_eager, size in ((True, 0), (False, 0), (False, 120 * 10**9))
     )
     assert eager + 30 < compiled and compiled + 60 <= large
 

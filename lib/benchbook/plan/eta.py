@@ -185,7 +185,7 @@ class Estimator:
     def _start(self, block: Block) -> Piece:
         pace, kind = self.paces[block.launch], f"start {block.host_kind}"
         work, guess_s = f"start {block.launch} {block.host_kind}", pace.start_s(block.host_kind)
-        return Piece(work, (kind, "start"), guess_s, pace.weights_s, pace.is_worth_a_guess)
+        return Piece(work, (kind, "start"), guess_s, pace.least_start_s, pace.is_worth_a_guess)
 
     def _repeat(self, case: Case, is_warm: bool) -> Piece:
         if (case, is_warm) not in self._repeats:
