@@ -12,8 +12,9 @@ from benchbook.records.record import Verdict
 from benchbook.report import figures, reading
 from benchbook.report.answer import answer, verdict_sentence
 from benchbook.report.caveats import caveats, threats
+from benchbook.report.comparisons import comparisons_html
 from benchbook.report.conditions import provenance_html, setup_html, subtitle
-from benchbook.report.differences import comparisons_html, launches_of
+from benchbook.report.differences import launches_of
 from benchbook.report.failures import failures_html, reasons_html
 from benchbook.report.limit_figures import limits_figure, timeline_of
 from benchbook.report.limits import limited_cases, limits_html, limits_reading

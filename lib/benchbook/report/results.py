@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from benchbook.errors import StoreError
+from benchbook.judge.loads import LENGTHS
 from benchbook.judge.sample import is_earned, percentile_of, sample_count, samples_needed
 from benchbook.judge.spread import number_text, plus_minus_text
 from benchbook.records.files import write_text
 from benchbook.records.metrics import BY_KEY, Metric
-from benchbook.report.loads import LENGTHS
 from benchbook.report.markup import Html, absent, download, element, join, table, text, verdict
 from benchbook.report.run import Run
 from benchbook.report.settings import settings_of, value_text

@@ -14,13 +14,13 @@ import pandas as pd
 
 from benchbook import collector
 from benchbook.judge.group import judged_together
+from benchbook.judge.loads import LENGTHS
 from benchbook.judge.spread import Spread
 from benchbook.records.files import read_json
 from benchbook.records.record import Outcome, Record, Verdict
 from benchbook.records.runs import newest_run, results_nearby
 from benchbook.records.store import Store, case_key
 from benchbook.report.lines import Curves, Line, serve_curves
-from benchbook.report.loads import LENGTHS
 from benchbook.report.offline import Ceiling, Key, batch_latencies, ceilings
 from benchbook.report.table import case_table, tidy_table
 
