@@ -178,8 +178,10 @@ def test_every_box_that_scrolls_is_reached_by_the_keyboard_and_named(html):
     assert len({box["aria-label"] for box in boxes}) == len(boxes), "each by a name of its own"
 
 
-def test_a_figure_is_described_by_what_is_seen_in_it(html):
-    assert "output throughput goes from" in Page(html).all("img")[0]["alt"]
+def test_every_figure_is_described_by_what_is_seen_in_it(html):
+    seen = ("output throughput goes from", "median TTFT goes from", "a user sees", "one batch of one takes")
+    for image, what in zip(Page(html).all("img"), seen, strict=True):
+        assert what in image["alt"]
 
 
 def test_a_remark_on_the_run_stands_first_in_the_answer_and_is_escaped(html):

@@ -17,7 +17,7 @@ from benchbook.report.conditions import provenance_html, setup_html, subtitle
 from benchbook.report.differences import launches_of
 from benchbook.report.failures import failures_html, reasons_html
 from benchbook.report.limit_figures import limits_figure, timeline_of
-from benchbook.report.limits import limited_cases, limits_html, limits_reading
+from benchbook.report.limits import limited_cases, limits_html, limits_reading, steps_reading
 from benchbook.report.lines import Curves
 from benchbook.report.markup import (
     Html,
@@ -33,12 +33,13 @@ from benchbook.report.markup import (
     verdict,
 )
 from benchbook.report.published import published_html
-from benchbook.report.references import references
+from benchbook.report.references import floor_reading, references
 from benchbook.report.results import definitions_html, results_html, save_table_html
 from benchbook.report.run import Run
 
 _MAX_REFERENCES = 4  # in the answer; the section on floor and ceiling has them all
 _NO_SERVE = "no serve case was measured"
+_NO_LIMIT = "no limit is known for a serve case"
 _NO_FLOOR = "no latency case was measured with the launch and the lengths of a serve case"
 
 
@@ -112,7 +113,7 @@ def show_tradeoff(run: Run) -> None:
 
 def show_floor(run: Run) -> None:
     """Display latency under load beside the offline floor, and the readings of floor and ceiling."""
-    _show_figures(run, figures.floor_figure, references(run), _NO_FLOOR)
+    _show_figures(run, figures.floor_figure, references(run), _NO_FLOOR, seen=floor_reading(run))
 
 
 def show_published(run: Run) -> None:
@@ -124,7 +125,7 @@ def show_limits(run: Run) -> None:
     """Display how far each case is from what the hardware allows, what binds it, and one case over time, folded."""
     cases, reasons = limited_cases(run)
     drawn = limits_figure(run, cases)
-    _show_figured([drawn] if drawn else [], limits_reading(cases), "no limit is known for a serve case")
+    _show_figured([drawn] if drawn else [], limits_reading(cases), _NO_LIMIT, seen=steps_reading(cases))
     show(join([limits_html(cases), bullets(reasons)]))
     timeline = timeline_of(run)
     if timeline is not None:
@@ -153,15 +154,22 @@ def show_provenance(run: Run) -> None:
 
 
 def _show_figures(
-    run: Run, draw: Callable[[Run, Curves], figures.Figured | None], sentences: Sequence[str], why_not: str
+    run: Run,
+    draw: Callable[[Run, Curves], figures.Figured | None],
+    sentences: Sequence[str],
+    why_not: str,
+    seen: Sequence[str] = (),
 ) -> None:
     """Display what `draw` makes of each kind of load, requests in flight and rate, and the sentences."""
-    _show_figured([figured for curves in run.curves if (figured := draw(run, curves))], sentences, why_not)
+    _show_figured([figured for curves in run.curves if (figured := draw(run, curves))], sentences, why_not, seen)
 
 
-def _show_figured(figured: Sequence[figures.Figured], sentences: Sequence[str], why_not: str) -> None:
+def _show_figured(
+    figured: Sequence[figures.Figured], sentences: Sequence[str], why_not: str, seen: Sequence[str] = ()
+) -> None:
+    """Display figures and sentences; who cannot see them is told the first of what is `seen`, else of the sentences."""
     for figure, caption in figured:
-        captioned(figure, caption, alt=" ".join([*sentences[:1], first_sentence(caption)]))
+        captioned(figure, caption, alt=" ".join([*(seen or sentences)[:1], first_sentence(caption)]))
     if not figured and not sentences:
         show(absent(f"No figure: {why_not}."))
     if sentences:

@@ -84,11 +84,8 @@ def limits_html(cases: Sequence[LimitedCase]) -> Html:
 
 def limits_reading(cases: Sequence[LimitedCase]) -> list[str]:
     """Return the peaks, one sentence for the fewest and the most in flight of each line, and the cross-checks."""
-    sentences = list(dict.fromkeys(peaks_sentence(case.limits) for case in cases))[:2]
-    ends = [end for group in _groups(cases) for end in (group[0], group[-1])]
-    ends.sort(key=lambda case: case.record.benchmark != "serve")
-    said = [f"{_where(case)}: {step_sentence(case.record, case.limits)}" for case in ends]
-    sentences += list(dict.fromkeys(said))[:MAX_SENTENCES]
+    sentences = [*dict.fromkeys(peaks_sentence(case.limits) for case in cases)][:2] + steps_reading(cases)
+    ends = _ends(cases)
     for sentence_of in (counters_sentence, lambda record, _: energy_sentence(record)):
         found = [(case, sentence_of(case.record, case.limits)) for case in ends]
         sentences += [f"{_where(case)}: {sentence}" for case, sentence in found if sentence][:1]
@@ -98,6 +95,18 @@ def limits_reading(cases: Sequence[LimitedCase]) -> list[str]:
             "to the same experts, as random weights may, needs fewer: a share above 100% says so."
         )
     return sentences
+
+
+def steps_reading(cases: Sequence[LimitedCase]) -> list[str]:
+    """Return one sentence for the fewest and the most in flight of each line: floor, what was measured, what binds."""
+    said = (f"{_where(case)}: {step_sentence(case.record, case.limits)}" for case in _ends(cases))
+    return [*dict.fromkeys(said)][:MAX_SENTENCES]
+
+
+def _ends(cases: Sequence[LimitedCase]) -> list[LimitedCase]:
+    """Return the cases of least and most load of each line, those that were served first."""
+    ends = [end for group in _groups(cases) for end in (group[0], group[-1])]
+    return sorted(ends, key=lambda case: case.record.benchmark != "serve")
 
 
 def _groups(cases: Sequence[LimitedCase]) -> list[list[LimitedCase]]:
