@@ -32,5 +32,6 @@ bench: env  ## what a case costs beside vLLM's own sweep, whether the numbers ar
 	for each in online offline equality watching same scale compare; do $(VENV)/bin/python lib/bench/$$each.py || exit 1; done
 
 # Jupyter refuses to run as root unless told; in a container one often is.
-lab: env  ## JupyterLab on 127.0.0.1, with a token
-	$(VENV)/bin/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
+lab: env  ## JupyterLab on 127.0.0.1, with a token, on copies of the notebooks in lab/
+	@$(VENV)/bin/python -m benchbook.lab notebooks lab
+	$(VENV)/bin/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) lab

@@ -25,6 +25,7 @@ from benchbook.hosts.server import VllmServer
 from benchbook.hosts.worker import Worker
 from benchbook.measure.client import LISTEN_LIMIT_S, WarmClient
 from benchbook.measure.commands import serve_argv
+from benchbook.measure.repeat import Repeat
 from benchbook.measure.serve import bench_serve
 from benchbook.plan.experiment import load_experiment
 from benchbook.plan.launches import Launch
@@ -59,9 +60,9 @@ def measure(
 
         def watched(seed: int) -> Mapping[str, Any]:
             path = folder / f"record-{seed}" / "record.json"
-            where = {"record_path": path, "client_socket": client.socket_path, "warmed_by": "the first pair"}
-            with contextlib.redirect_stdout(io.StringIO()):  # vLLM's own progress, for notebooks
-                return bench_serve(server, workload, seed=seed, **where).raw()
+            repeat = Repeat(client_socket=client.socket_path, warmed_by="the first pair")
+            with contextlib.redirect_stdout(io.StringIO()):  # vLLM's own progress
+                return bench_serve(server, workload, seed=seed, record_path=path, repeat=repeat).raw()
 
         def unwatched(seed: int) -> Mapping[str, Any]:
             path = server.model_files.path

@@ -20,7 +20,11 @@ _HOME = {
     "attach": "benchbook.hosts.served",
     "find_server": "benchbook.hosts.server",
     "open_server": "benchbook.measure.servers",
+    "open_engine": "benchbook.measure.engines",
     "close_servers": "benchbook.measure.servers",
+    "OfflineEngine": "benchbook.measure.engines",
+    "Repeat": "benchbook.measure.repeat",
+    "NAMED_LAUNCHES": "benchbook.plan.named_launches",
     # measuring
     "first_request": "benchbook.measure.first_request",
     "completion_request": "benchbook.measure.first_request",
@@ -36,8 +40,9 @@ _HOME = {
     "case_reading": "benchbook.report.case",
     "case_timeline": "benchbook.report.case",
     "case_limits": "benchbook.report.case",
-    "server_table": "benchbook.report.case",
-    "startup_table": "benchbook.report.case",
+    "client_lines": "benchbook.report.host_tables",
+    "server_table": "benchbook.report.host_tables",
+    "startup_table": "benchbook.report.host_tables",
     "answer_table": "benchbook.report.case",
     # reading one run
     "load_run": "benchbook.report.run",

@@ -15,7 +15,7 @@ WORKLOAD = LatencyWorkload(input_len_tokens=128, output_len_tokens=64, batch_siz
 
 
 class Host:
-    facts, parameters, env, warmed = {"kind": "engine"}, {}, {}, {}
+    facts, parameters, plumbing, env, warmed = {"kind": "engine"}, {}, {}, {}, {}
 
     def check_alive(self):
         pass

@@ -10,6 +10,7 @@ from benchbook.hosts import nvml, peaks, telemetry
 from benchbook.hosts.nvml import Nvml
 from benchbook.judge.telemetry import request_window
 from benchbook.measure import conditions, hardware
+from benchbook.measure.engines import OfflineEngine
 from benchbook.measure.hardware import model_config, peaks_before_start, peaks_of_attached
 from benchbook.measure.offline import bench_throughput
 from benchbook.measure.serve import bench_serve
@@ -113,7 +114,7 @@ def test_an_offline_case_without_a_gpu_has_no_file_and_says_what_is_absent(tmp_p
     monkeypatch.setattr(peaks, "_probed", lambda *_: CPU)
     Path(fake_model, "config.json").write_text(json.dumps(TINY))
     workload = ThroughputWorkload(input_len_tokens=8, output_len_tokens=4, num_prompts=4)
-    saved = bench_throughput(workload, fake_model, record_path=tmp_path / "record.json")
+    saved = bench_throughput(OfflineEngine(model=fake_model), workload, record_path=tmp_path / "record.json")
     assert not saved.path.with_name(TELEMETRY_FILE).exists()
     assert set(saved.record.host["telemetry"]["absent"]) == {"server", "gpu"}
     assert saved.record.host["peaks"] == CPU and saved.record.host["model_config"] == TINY

@@ -17,10 +17,12 @@ from benchbook.hosts.server import VllmServer
 from benchbook.measure import bench_host
 from benchbook.measure import job as job_module
 from benchbook.measure.bench_host import host_opener
+from benchbook.measure.engines import OfflineEngine
 from benchbook.measure.job import run_job
 from benchbook.measure.jobs import COMMAND_LINE, WARM
 from benchbook.measure.offline import bench_latency, bench_throughput
 from benchbook.measure.recording import Recording
+from benchbook.measure.repeat import Repeat, read_repeat
 from benchbook.measure.serve import bench_serve
 from benchbook.plan import Case, Job, LatencyWorkload, ServeWorkload, ThroughputWorkload
 from benchbook.plan.experiment import Limits
@@ -76,7 +78,7 @@ def test_a_load_is_warmed_up_with_two_waves_of_other_prompts(serving, measure):
 
 def test_a_load_that_is_warm_already_is_not_warmed_up_and_says_by_what(serving, measure):
     server = serving()
-    record = measure(server, warmed_by="eager,serve,max_concurrency=2 repeat 0")
+    record = measure(server, repeat=Repeat(warmed_by="eager,serve,max_concurrency=2 repeat 0"))
     assert record.warmup == Warmup(num_prompts=0, warmed_by="eager,serve,max_concurrency=2 repeat 0")
     assert 'finished_reason="length"} 6.0' in server.metrics_text()
 
@@ -95,14 +97,14 @@ def test_a_warm_up_in_which_requests_failed_counts_only_the_answered_ones(servin
 def test_the_same_prompts_again_are_seen_in_the_counters_and_others_are_not(serving, measure):
     server = serving(prefix_caching=True)
     assert measure(server, seed=1).prefix_cache == PrefixCache(is_on=True, query_tokens=24, hit_tokens=0)
-    assert measure(server, seed=2, warmed_by="x").prefix_cache.hit_tokens == 0
-    assert measure(server, seed=1, warmed_by="x").prefix_cache.hit_tokens == 24
+    assert measure(server, seed=2, repeat=Repeat(warmed_by="x")).prefix_cache.hit_tokens == 0
+    assert measure(server, seed=1, repeat=Repeat(warmed_by="x")).prefix_cache.hit_tokens == 24
 
 
 def test_a_cache_that_is_emptied_gives_nothing_for_the_same_prompts(serving, measure):
     server = serving({"VLLM_SERVER_DEV_MODE": "1"}, prefix_caching=True, busy_resets=2)
     measure(server, seed=1)
-    again = measure(server, seed=1, warmed_by="x", reset_prefix_cache=True)
+    again = measure(server, seed=1, repeat=Repeat(warmed_by="x"), reset_prefix_cache=True)
     assert again.prefix_cache == PrefixCache(is_on=True, emptied="reset", query_tokens=24, hit_tokens=0)
 
 
@@ -167,9 +169,8 @@ def offline(tmp_path, fake_model):
     """Return a function that measures offline on an engine that gives this answer and returns the record."""
 
     def bench(measure, workload, answer, **more):
-        engine = Engine(tmp_path, answer)
-        path = tmp_path / "offline" / "record.json"
-        return measure(workload, fake_model, record_path=path, seed=7, engine_socket=str(engine.path), **more).record
+        engine = OfflineEngine(model=fake_model, socket_path=str(Engine(tmp_path, answer).path))
+        return measure(engine, workload, record_path=tmp_path / "offline" / "record.json", seed=7, **more).record
 
     return bench
 
@@ -194,13 +195,13 @@ def test_throughput_takes_the_seed_either_way(offline, tmp_path):
 
 
 def test_throughput_on_a_warm_engine_sends_no_warm_up(offline):
-    record = offline(bench_throughput, THROUGHPUT, ACCEPTING, warmed_by="repeat 0")
+    record = offline(bench_throughput, THROUGHPUT, ACCEPTING, repeat=Repeat(warmed_by="repeat 0"))
     assert record.warmup == Warmup(num_prompts=0, warmed_by="repeat 0")
     assert record.argv[record.argv.index("--num-warmups") + 1] == "0"
 
 
 def test_an_engine_of_the_command_lines_own_is_never_called_warm(offline):
-    record = offline(bench_throughput, THROUGHPUT, REFUSING, warmed_by="repeat 0")
+    record = offline(bench_throughput, THROUGHPUT, REFUSING, repeat=Repeat(warmed_by="repeat 0"))
     assert record.warmup == Warmup(num_prompts=0)
 
 
@@ -214,20 +215,21 @@ class Bench:
 
     def start_host(self) -> None:
         self.facts, self.env, self.warmed = {}, {}, {}
-        self.host_parameters = {"base_url": "http://x", "client_socket": "s", "reset_prefix_cache": True}
+        self.host_parameters = {"base_url": "http://x", "reset_prefix_cache": True}
 
-    def run(self, workload, repeat: int) -> str | None:
+    def run(self, workload, repeat: int) -> str:
         """Run one repeat and return the `warmed_by` that its notebook was given."""
         job = Job(Case("eager", workload), repeat, workload.host_kind, seed=1)
         folder = self.folder / f"{len(self.parameters)}"
         run_job(job, _AsHost(self), folder, Identity(), Limits())
-        return self.parameters[-1].get("warmed_by")
+        return self.warmed_by
 
     def _execute(self, notebook, output, parameters, *, env):
         self.parameters.append(parameters)
         workload = self.workload_of(parameters)
         recording = Recording(workload, output.parent / "record.json")
-        num_prompts = 0 if parameters.get("warmed_by") else getattr(workload, "warmup_prompts", 1)
+        self.warmed_by = read_repeat(output.parent / parameters["repeat"]).warmed_by
+        num_prompts = 0 if self.warmed_by else getattr(workload, "warmup_prompts", 1)
         recording.finish(RAW, host={}, way=self.way, warmup=Warmup(num_prompts=num_prompts))
 
     @staticmethod
@@ -243,6 +245,7 @@ class Bench:
 class _AsHost:
     def __init__(self, bench: Bench) -> None:
         self.facts, self.env, self.warmed, self.parameters = bench.facts, bench.env, bench.warmed, bench.host_parameters
+        self.plumbing = {}
 
     def check_alive(self) -> None:
         pass
@@ -272,7 +275,8 @@ def test_an_engine_that_made_room_for_the_command_line_is_cold_again(tmp_path, m
 
 
 def test_latency_warms_up_by_itself(tmp_path, monkeypatch):
-    assert Bench(tmp_path, monkeypatch).run(LATENCY, 0) is None
+    bench = Bench(tmp_path, monkeypatch)
+    assert [bench.run(LATENCY, 0), bench.run(LATENCY, 1)] == ["", ""]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,16 @@ from pathlib import Path
 import benchbook
 import pytest
 from benchbook.errors import ExperimentError
-from benchbook.measure.notebook import NOTEBOOKS, check_parameters, notebooks_dir, parameters_of, source_sha256
+from benchbook.measure.notebook import (
+    NOTEBOOKS,
+    check_parameters,
+    notebooks_dir,
+    papermill,
+    parameters_of,
+    source_sha256,
+)
+from benchbook.plan import load_experiment
+from benchbook.plan.named_launches import NAMED_LAUNCHES
 
 PATHS = sorted(notebooks_dir().glob("*.ipynb"))
 
@@ -32,7 +41,36 @@ def test_every_parameter_has_a_literal_default_on_one_line_with_its_meaning(path
     lines = "".join(tagged["source"]).splitlines()
     assert len(parameters_of(path)) == len(lines)
     for line in lines:
+        assert line.partition("=")[0].count(":") == 1, f"what is not annotated is no parameter in the kernel: {line}"
         assert "=" not in line.partition("#")[2], f"Papermill does not see a parameter with '=' in its comment: {line}"
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_a_parameter_and_its_meaning_fit_into_a_cell_and_papermill_knows_its_type(path):
+    (tagged,) = [cell for cell in cells_of(path, "code") if "parameters" in cell["metadata"].get("tags", [])]
+    assert max(map(len, "".join(tagged["source"]).splitlines())) <= 110
+    inspected = papermill().inspect_notebook(str(path))
+    assert set(inspected) == set(parameters_of(path))
+    assert all(parameter["inferred_type_name"] not in ("None", "") for parameter in inspected.values())
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_opening_and_saving_a_notebook_changes_nothing_in_it(path):
+    text = path.read_text()
+    notebook = json.loads(text)
+    # What JupyterLab would fill in or put straight.
+    assert notebook["metadata"]["kernelspec"] == {
+        "display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3",
+    }  # fmt: skip
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    assert all(cell["id"] for cell in notebook["cells"])
+    assert text == json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def test_the_notebooks_launch_is_the_quickstarts():
+    quickstart = load_experiment(notebooks_dir().parent / "experiments" / "quickstart.yaml").launches[0]
+    named = NAMED_LAUNCHES["tiny-cpu"]
+    assert (quickstart.model, quickstart.args, quickstart.env) == (named.model, named.args, named.env)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)

@@ -65,10 +65,11 @@ def _check(name: str, value: object) -> None:
 def private_environment(needs_download: bool) -> dict[str, str]:
     """Return what every vLLM process of ours gets: nothing phones home, and nothing dangerous is on by inheritance."""
     quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+    plain = {"NO_COLOR": "1"}  # a notebook's kernel asks for colours, and a log full of their codes tells no times
     readable = {"SPT_NOENV": "1"}  # else vLLM's renaming of its processes writes over our marker in /proc
     safe = {"VLLM_SERVER_DEV_MODE": "0", "VLLM_ALLOW_INSECURE_SERIALIZATION": "0"}  # unless the experiment asks
     offline = {} if needs_download else {"HF_HUB_OFFLINE": "1"}
-    return {**quiet, **readable, **safe, **offline}
+    return {**quiet, **plain, **readable, **safe, **offline}
 
 
 def inherited_environment() -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchbook.hosts import command
 from benchbook.hosts.models import ModelFiles, resolve_model
-from benchbook.hosts.startup import StartupFacts, startup_facts
+from benchbook.hosts.startup import OnProgress, StartupFacts, startup_facts
 from benchbook.hosts.worker import Worker
 from benchbook.redaction import redacted_env
 
@@ -28,6 +28,7 @@ class VllmEngine(Worker):
         name: str | None = None,
         log_dir: Path | str | None = None,
         ready_timeout_s: float = 600.0,
+        on_progress: OnProgress | None = None,
     ) -> None:
         self.model_files: ModelFiles = resolve_model(model)
         overrides = {key: str(value) for key, value in (env or {}).items()}
@@ -40,6 +41,7 @@ class VllmEngine(Worker):
             kind="engine",
             log_dir=log_dir,
             ready_timeout_s=ready_timeout_s,
+            on_progress=on_progress,
         )
 
     @property

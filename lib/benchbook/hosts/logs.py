@@ -26,11 +26,6 @@ class HostLog:
             file.seek(max(file.tell(), self.path.stat().st_size - PART_BYTES))
             return (head + file.read()).decode(errors="replace")
 
-    def last_line(self) -> str:
-        """Return the last line of the log, '' while it is empty."""
-        lines = self.text().splitlines()
-        return lines[-1] if lines else ""
-
     def end(self) -> str:
         """Return the path and the last 30 lines, as errors show them."""
         return f"end of {self.path}:\n" + "\n".join(self.text().splitlines()[-TAIL_LINES:])

@@ -27,6 +27,7 @@ class ServedModel:
     base_url: str
     served_name: str  # the name to send requests with
     api_key: str | None
+    is_ours = True  # benchbook started it, here, for the same user
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.served_name!r} at {self.base_url}>"
@@ -124,8 +125,8 @@ def _not_emptied(evidence: str, hint: str) -> MeasureError:
 class AttachedServer(ServedModel):
     """A server that somebody else owns: it is measured and never ended."""
 
-    def __init__(self, base_url: str, served_name: str, api_key: str | None) -> None:
-        self.base_url, self.served_name, self.api_key = base_url, served_name, api_key
+    def __init__(self, base_url: str, served_name: str, api_key: str | None, is_ours: bool = False) -> None:
+        self.base_url, self.served_name, self.api_key, self.is_ours = base_url, served_name, api_key, is_ours
 
     def check_alive(self) -> None:
         """Raise HostDiedError when the server is gone, says that its engine is dead, or does not answer in time."""
@@ -155,7 +156,7 @@ def attach(base_url: str, model: str | None = None, api_key: str | None = None) 
     ours = registry.server_at(url)
     named = next((name for name in ("OPENAI_API_KEY", "VLLM_API_KEY") if os.environ.get(name)), None)
     key = api_key or (ours and registry.key_of(ours)) or (named and os.environ[named])
-    server = AttachedServer(ours.base_url if ours else url, "", key)
+    server = AttachedServer(ours.base_url if ours else url, "", key, is_ours=ours is not None)
     try:
         names = _served_names(server, "that was given" if api_key else f"in {named}" if named else "")
         _ = server.version  # /v1/models alone would be answered by any server of this protocol

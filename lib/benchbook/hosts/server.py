@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from benchbook.hosts.kept import find_server
 from benchbook.hosts.logs import HostLog
 from benchbook.hosts.models import ModelFiles, resolve_model
 from benchbook.hosts.served import ServedModel
-from benchbook.hosts.startup import StartupFacts, startup_facts
+from benchbook.hosts.startup import OnProgress, StartupFacts, startup_facts, startup_phase
 from benchbook.redaction import redacted_env
 
 READY_POLL_S = 0.2
@@ -26,8 +26,6 @@ HEALTH_LIMIT_S = 1.0  # for one question while it starts
 PORT_TRIES = 3
 
 __all__ = ["VllmServer", "find_server"]
-
-OnProgress = Callable[[float, str], None]  # seconds since the start, last line of the log
 
 
 class VllmServer(ServedModel):
@@ -201,7 +199,7 @@ class VllmServer(ServedModel):
                 cause = causes.hung(self._log.text(), self.ready_timeout_s)
                 raise HostStartError(f"server {self.name!r} is late ({cause}); {self._log.end()}", cause)
             if self._on_progress:
-                self._on_progress(time.monotonic() - self._started_at_s, self._log.last_line())
+                self._on_progress(time.monotonic() - self._started_at_s, startup_phase(self._log.text()))
             time.sleep(READY_POLL_S)
         self._release_port()
 

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+OnProgress = Callable[[float, str], None]  # seconds since the start, what it does
+
 _DAY_S = 86400
 _STAMP = re.compile(r"\b(?:INFO|WARNING|ERROR) (\d\d-\d\d \d\d:\d\d:\d\d)")
+_SHARDS = re.compile(r"checkpoint shards: +(\d+%)")
+# What a start does, in order, and the words of the log with which each begins.
+_PHASES = (
+    ("importing vLLM", ""),
+    ("reading the model's configuration", "non-default args|Resolved architecture"),
+    ("starting the engine", "Initializing a V1 LLM engine"),
+    ("loading weights", "Starting to load model"),
+    ("measuring memory", "Model loading took|Loading weights took"),
+    ("compiling", "torch.compile|Dynamo bytecode|Compiling a graph"),
+    ("laying out the KV cache and warming up", "KV cache size: "),
+    ("capturing CUDA graphs", "Capturing CUDA graph"),
+    ("opening its port", r"init engine \(profile"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +82,13 @@ def startup_facts(log_text: str, started: datetime | None = None) -> StartupFact
         moe_backend=_word(r"Using '?([\w.-]+)'? (?:[\w-]+ )?MoE backend", log_text),
         vllm_version=_word(r"Initializing a V1 LLM engine \(v([^)]+)\)", log_text),
     )
+
+
+def startup_phase(log_text: str) -> str:
+    """Return what a start is doing, in words, by its log so far: 'loading weights (50%)'."""
+    phase = next(name for name, words in reversed(_PHASES) if re.search(words, log_text))
+    shards = _SHARDS.findall(log_text)
+    return f"{phase} ({shards[-1]})" if shards and phase == "loading weights" else phase
 
 
 def _attention_backend(log_text: str) -> str | None:

@@ -18,6 +18,7 @@ from benchbook.errors import HostDiedError, HostStartError
 from benchbook.hosts import causes, registry
 from benchbook.hosts.guardian import STOP_GRACE_S, GuardedProcess, spawn
 from benchbook.hosts.jobs import SOCKET_PATH_LIMIT_BYTES
+from benchbook.hosts.startup import OnProgress, startup_phase
 
 READY_POLL_S = 0.05
 LOG_TAIL_LINES = 30
@@ -36,8 +37,9 @@ class Worker:
         kind: str,
         log_dir: Path | str | None,
         ready_timeout_s: float,
+        on_progress: OnProgress | None = None,
     ) -> None:
-        self.name, self.ready_timeout_s = name, ready_timeout_s
+        self.name, self.ready_timeout_s, self._on_progress = name, ready_timeout_s, on_progress
         self.ready_s: float | None = None  # from the start until it takes jobs
         self.started_utc: str | None = None
         self.socket_path = str(_new_socket_path())
@@ -49,6 +51,10 @@ class Worker:
         folder.mkdir(parents=True, exist_ok=True)
         self.log_path = folder / f"{kind}.log"
         self._log_start_bytes = 0
+
+    def __repr__(self) -> str:
+        ready = f"ready after {self.ready_s:.1f} s" if self.ready_s and self.is_alive() else "not ready"
+        return f"<{type(self).__name__} {self.name!r} {ready}>"
 
     def __enter__(self) -> Self:
         self.start()
@@ -89,6 +95,8 @@ class Worker:
             if time.monotonic() > deadline:
                 cause = causes.hung(self.log_text(), self.ready_timeout_s)
                 raise HostStartError(f"{self._title} is late ({cause}); {self._log_end()}", cause)
+            if self._on_progress:
+                self._on_progress(time.monotonic() - self._started_at_s, startup_phase(self.log_text()))
             time.sleep(READY_POLL_S)
         self.ready_s = time.monotonic() - self._started_at_s
 

@@ -27,6 +27,7 @@ class BenchHost(Protocol):
 
     facts: Mapping[str, Any]
     parameters: Mapping[str, Any]
+    plumbing: Mapping[str, Any]  # what no reader of the notebook needs: fields of Repeat
     env: Mapping[str, str]
     warmed: dict[str, str]  # what it was warmed up for, and by which repeat; it begins empty with each start
 
@@ -38,6 +39,7 @@ class BenchHost(Protocol):
 class _Host:
     facts: Mapping[str, Any]
     parameters: Mapping[str, Any]
+    plumbing: Mapping[str, Any]
     env: Mapping[str, str]
     check_alive: Callable[[], None]
     warmed: dict[str, str] = field(default_factory=dict)
@@ -86,9 +88,9 @@ def _open_server(launch: Launch, store: Store, ready_timeout_s: float, compares_
             {
                 "base_url": server.base_url,
                 "model": server.served_name,
-                "client_socket": str(client.socket_path),
                 "reset_prefix_cache": launch.env.get(DEV_MODE, "0") not in ("", "0"),
             },
+            {"client_socket": client.socket_path},
             {"OPENAI_API_KEY": server.api_key},
             server.check_alive,
         )
@@ -124,13 +126,9 @@ def _open_engine(launch: Launch, store: Store, ready_timeout_s: float) -> Iterat
             "model_config": model_config(engine.model_files.path),
             "peaks": peaks,
         }
-        parameters = {
-            "engine_socket": str(engine.socket_path),
-            "model": launch.model.path_or_id,
-            "engine_args": dict(launch.args),
-            "engine_env": dict(launch.env),
-        }
-        yield _Host(_described(facts, engine.facts), parameters, {}, engine.check_alive)
+        model = launch.model.path_or_id
+        reach = {"model": model, "args": dict(launch.args), "env": dict(launch.env), "socket_path": engine.socket_path}
+        yield _Host(_described(facts, engine.facts), {"model": model}, {"engine": reach}, {}, engine.check_alive)
 
 
 def _described(facts: Mapping[str, Any], startup: StartupFacts) -> dict[str, Any]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchbook import parameters
 from benchbook.errors import Cause, MeasureError
 from benchbook.measure.recording import Recording
-from benchbook.measure.servers import AnyServer, host_facts
+from benchbook.measure.repeat import Repeat, read_repeat
+from benchbook.measure.servers import AnyServer, host_facts, refuse_stale
 from benchbook.plan.workloads import FirstRequestWorkload
 from benchbook.records.store import Saved
 
@@ -37,13 +39,15 @@ def first_request(
     workload: FirstRequestWorkload,
     *,
     record_path: str | Path = "",
-    case: Mapping[str, Any] | None = None,
+    repeat: Repeat | str = "",
 ) -> Saved:
     """Send one streamed completion, write and return its record: TTFT and E2EL in ms, the text, the token counts.
 
     vLLM has no benchmark of one request, so this is the one clock of our own: monotonic, around the HTTP call.
     """
-    with Recording(workload, record_path, case) as recording:
+    parameters.refuse_stale("workload", workload, workload.model_dump())
+    refuse_stale(server, "server")
+    with Recording(workload, record_path, read_repeat(repeat).case) as recording:
         server.check_alive()
         recording.argv = ["POST", f"{server.base_url}/v1/completions"]
         raw = _timed_answer(server, workload)

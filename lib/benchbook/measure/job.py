@@ -12,6 +12,7 @@ from benchbook.measure.bench_host import BenchHost
 from benchbook.measure.jobs import WARM
 from benchbook.measure.notebook import NOTEBOOKS, execute, notebooks_dir
 from benchbook.measure.recording import Recording, tail_of
+from benchbook.measure.repeat import Repeat
 from benchbook.plan.experiment import Limits
 from benchbook.plan.order import Job
 from benchbook.records.files import make_folder
@@ -57,21 +58,26 @@ def host_failed(
 
 
 def _parameters(job: Job, host: BenchHost, recording: Recording, limits: Limits) -> dict[str, Any]:
-    """Return the notebook's parameters: the workload field by field, the host, where to write, who it is for, when to give up."""
+    """Return the notebook's parameters: the workload field by field, the host, where to write; the rest in a file there."""
+    workload = job.case.workload
+    repeat = Repeat(
+        case=recording.case,
+        # vLLM's latency benchmark always warms up by itself.
+        warmed_by="" if workload.benchmark == "latency" else host.warmed.get(job.case.warm_shape, ""),
+        limit_s=limits.benchmark_s,
+        stall_limit_s=limits.stall_s,
+        **host.plumbing,
+    )
     parameters = {
-        **job.case.workload.model_dump(),
+        **workload.model_dump(),
         **host.parameters,
         "record_path": RECORD_FILE,
-        "case": recording.case,
+        "repeat": repeat.write(recording.record_path.parent),
     }
-    if job.case.workload.benchmark == "first_request":
-        for name in ("client_socket", "reset_prefix_cache"):  # one request needs no benchmark client, and is no load
-            parameters.pop(name, None)
+    if workload.benchmark == "first_request":
+        parameters.pop("reset_prefix_cache", None)  # one request is no load
         return parameters
-    parameters |= {"seed": job.seed, "limit_s": limits.benchmark_s}
-    if job.case.workload.benchmark != "latency":  # vLLM's latency benchmark always warms up by itself
-        parameters["warmed_by"] = host.warmed.get(job.case.warm_shape, "")
-    return parameters | ({"stall_limit_s": limits.stall_s} if job.host_kind == "server" else {})
+    return parameters | {"seed": job.seed}
 
 
 def _remember_warmth(host: BenchHost, job: Job, record: Record) -> None:

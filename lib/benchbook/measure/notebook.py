@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import difflib
 import hashlib
 import importlib
 import json
@@ -19,6 +18,7 @@ from typing import Any
 
 from benchbook.errors import ExperimentError, StoreError
 from benchbook.measure.kernels import kernel_source
+from benchbook.parameters import unknown
 from benchbook.records.files import read_json, write_text
 
 NOTEBOOKS = {
@@ -63,9 +63,7 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
     known = parameters_of(notebook)
     for name in parameters:
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-            raise ExperimentError(f"{notebook.name}: unknown parameter {name!r}{hint} It has: {', '.join(known)}")
+            raise ExperimentError(f"{notebook.name}: {unknown(name, known)}")
 
 
 def source_sha256(notebook: Path) -> str:

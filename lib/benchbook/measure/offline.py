@@ -7,14 +7,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchbook import parameters
 from benchbook.hosts.command import inherited_environment, private_environment
 from benchbook.hosts.models import resolve_model
 from benchbook.measure.commands import PREFIX_CACHING, latency_argv, offline_args, throughput_argv
 from benchbook.measure.conditions import Watched
+from benchbook.measure.engines import OfflineEngine
 from benchbook.measure.hardware import model_config, peaks_before_start
 from benchbook.measure.jobs import WARM, BenchRun, run_bench
+from benchbook.measure.live import benchmark
 from benchbook.measure.recording import Recording
-from benchbook.measure.serve import LIMIT_S, benchmark_failed
+from benchbook.measure.repeat import Repeat, read_repeat
+from benchbook.measure.serve import benchmark_failed
+from benchbook.measure.servers import refuse_stale, warmed_by_hand
 from benchbook.plan.workloads import LatencyWorkload, ThroughputWorkload
 from benchbook.records.files import read_json
 from benchbook.records.record import PrefixCache, Warmup
@@ -30,62 +35,49 @@ _PRINTED = {
 
 
 def bench_latency(
+    engine: OfflineEngine,
     workload: LatencyWorkload,
-    model: str = "tiny",
     *,
-    args: Mapping[str, Any] | None = None,
-    env: Mapping[str, Any] | None = None,
-    record_path: str | Path = "",
     seed: int = 0,
-    case: Mapping[str, Any] | None = None,
-    engine_socket: str = "",
-    limit_s: float = LIMIT_S,
+    record_path: str | Path = "",
+    repeat: Repeat | str = "",
 ) -> Saved:
     """Time `workload` batch by batch with `vllm bench latency`; write and return the record. Seconds per batch.
 
     `seed` fixes the prompts on a loaded engine only: the command line takes none, and the record's seed is then None.
+    `repeat` is what a sweep says of it.
     """
 
-    def argv(model_path: str, raw_path: Path) -> list[str]:
-        return latency_argv(workload, model_path=model_path, engine_args=args or {}, raw_path=raw_path)
+    def argv(model_path: str, raw_path: Path, is_warm: bool) -> list[str]:
+        return latency_argv(workload, model_path=model_path, engine_args=engine.args, raw_path=raw_path)
 
-    def facts(run: BenchRun) -> dict[str, Any]:
+    def facts(run: BenchRun, warmed_by: str) -> dict[str, Any]:
         drawn_with = seed if run.way == WARM else None
         num_prompts = workload.num_iters_warmup * workload.batch_size
         return {"seed": drawn_with, "warmup": Warmup(num_prompts=num_prompts, seed=drawn_with)}
 
-    return _measure(workload, model, argv, facts, args, env, record_path, seed, case, engine_socket, limit_s)
+    return _measure(engine, workload, argv, facts, seed, record_path, read_repeat(repeat))
 
 
 def bench_throughput(
+    engine: OfflineEngine,
     workload: ThroughputWorkload,
-    model: str = "tiny",
     *,
-    args: Mapping[str, Any] | None = None,
-    env: Mapping[str, Any] | None = None,
-    record_path: str | Path = "",
     seed: int = 0,
-    case: Mapping[str, Any] | None = None,
-    engine_socket: str = "",
-    warmed_by: str = "",
-    limit_s: float = LIMIT_S,
+    record_path: str | Path = "",
+    repeat: Repeat | str = "",
 ) -> Saved:
     """Give an engine all prompts of `workload` at once with `vllm bench throughput`; write and return the record.
 
-    `warmed_by` names the measurement that warmed this loaded engine up for the same load; then no warm-up is sent.
+    A loaded engine that was warmed up for the same load gets no warm-up. `repeat` is what a sweep says of it.
     """
 
-    def argv(model_path: str, raw_path: Path) -> list[str]:
+    def argv(model_path: str, raw_path: Path, is_warm: bool) -> list[str]:
         return throughput_argv(
-            workload,
-            model_path=model_path,
-            engine_args=args or {},
-            seed=seed,
-            raw_path=raw_path,
-            is_warm=bool(warmed_by),
+            workload, model_path=model_path, engine_args=engine.args, seed=seed, raw_path=raw_path, is_warm=is_warm
         )
 
-    def facts(run: BenchRun) -> dict[str, Any]:
+    def facts(run: BenchRun, warmed_by: str) -> dict[str, Any]:
         # By the command line the engine was another one, which nobody had warmed up.
         num_prompts = 0 if warmed_by else workload.warmup_prompts
         return {
@@ -97,41 +89,45 @@ def bench_throughput(
             ),
         }
 
-    return _measure(workload, model, argv, facts, args, env, record_path, seed, case, engine_socket, limit_s)
+    return _measure(engine, workload, argv, facts, seed, record_path, read_repeat(repeat))
 
 
 def _measure(
+    engine: OfflineEngine,
     workload: LatencyWorkload | ThroughputWorkload,
-    model: str,
-    make_argv: Callable[[str, Path], list[str]],
-    facts_of: Callable[[BenchRun], dict[str, Any]],
-    args: Mapping[str, Any] | None,
-    env: Mapping[str, Any] | None,
-    record_path: str | Path,
+    make_argv: Callable[[str, Path, bool], list[str]],
+    facts_of: Callable[[BenchRun, str], dict[str, Any]],
     seed: int,
-    case: Mapping[str, Any] | None,
-    engine_socket: str,
-    limit_s: float,
+    record_path: str | Path,
+    repeat: Repeat,
 ) -> Saved:
-    with Recording(workload, record_path, case) as recording:
-        files = resolve_model(model)
-        argv = make_argv(files.path, recording.raw_path)
+    parameters.refuse_stale("workload", workload, workload.model_dump())
+    refuse_stale(engine, "engine")
+    warmed = warmed_by_hand(engine) if repeat.is_by_hand else {}
+    warmed_by = repeat.warmed_by or warmed.get(workload.warm_shape, "")
+    with Recording(workload, record_path, repeat.case) as recording:
+        files = resolve_model(engine.model)
+        argv = make_argv(files.path, recording.raw_path, bool(warmed_by))
         recording.argv = ["vllm", "bench", *argv]
-        env_overrides = {name: str(value) for name, value in (env or {}).items()}
-        # A loaded engine's peaks came with its case: probing beside it would disturb it, and measure its own load.
-        hardware = {} if engine_socket else {"peaks": peaks_before_start(files.path, env_overrides)}
-        with Watched(None, engine_socket) as watched:
+        env_overrides = {name: str(value) for name, value in engine.env.items()}
+        # A loaded engine's peaks are known before: probing beside it would disturb it, and measure its own load.
+        peaks = engine.peaks if engine.socket_path else peaks_before_start(files.path, env_overrides)
+        name = f"vllm bench {workload.benchmark}"
+        with (
+            Watched(None, engine.socket_path) as watched,
+            benchmark(name, recording.log_path, is_watched=repeat.is_by_hand) as on_line,
+        ):
             run = run_bench(
                 argv,
-                socket_path=engine_socket or None,
+                socket_path=engine.socket_path or None,
                 env={**private_environment(files.needs_download), **env_overrides},
-                on_line=print,
+                on_line=on_line,
                 log_path=recording.log_path,
-                limit_s=limit_s,
+                limit_s=repeat.limit_s,
                 seed=seed,
             )
         if run.exit_code != 0:
-            raise benchmark_failed(f"vllm bench {workload.benchmark}", run, recording.log_path)
+            raise benchmark_failed(name, run, recording.log_path)
         raw = {
             **read_json(recording.raw_path),
             "printed": printed_figures(recording.log_path.read_text(errors="replace")),
@@ -144,21 +140,27 @@ def _measure(
             "argv": argv,
             "model_config": model_config(files.path),
             "telemetry": watched.telemetry(recording, {}),
-            **hardware,
+            **({"peaks": peaks} if peaks else {}),
         }
         # A loaded engine empties its cache after each job and vouches for it; see hosts/engine_worker.py.
         prefix_cache = PrefixCache(
-            is_on=bool(offline_args(args or {})[PREFIX_CACHING]), emptied="reset" if run.way == WARM else "new process"
+            is_on=bool(offline_args(engine.args)[PREFIX_CACHING]), emptied="reset" if run.way == WARM else "new process"
         )
-        return recording.finish(
+        facts = facts_of(run, warmed_by)
+        saved = recording.finish(
             raw,
             host=host,
             conditions=watched.conditions(recording.log_path, {}),
             way=run.way,
             way_reason=run.reason,
             prefix_cache=prefix_cache,
-            **facts_of(run),
+            **facts,
         )
+    if run.way != WARM:
+        warmed.clear()  # the loaded engine made room for the command line's, and will be loaded anew
+    elif facts["warmup"].num_prompts:
+        warmed.setdefault(workload.warm_shape, f"by hand: {saved.path.parent.name}")
+    return saved
 
 
 def printed_figures(log_text: str) -> dict[str, float | int]:

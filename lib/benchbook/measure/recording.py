@@ -14,6 +14,7 @@ from benchbook.errors import HostError, MeasureError
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.measure.notebook import notebooks_dir
+from benchbook.parameters import shown, without_result
 from benchbook.plan.workloads import Workload
 from benchbook.records.files import make_folder, write_json
 from benchbook.records.metrics import values_from_raw
@@ -25,6 +26,7 @@ from benchbook.redaction import known_secrets, redacted
 
 RAW_FILE = "raw.json"
 TAIL_LINES = 30
+_NOT_MEASURED = ("record_path", "repeat")  # parameters of a notebook that say nothing of what is measured
 
 
 class Recording:
@@ -92,7 +94,8 @@ class Recording:
             host=full_host,
             **facts,
         )
-        return Saved(record, self.record_path)
+        parameters = {name: value for name, value in shown().items() if name not in _NOT_MEASURED}
+        return Saved(record, self.record_path, parameters)
 
     def fail(self, outcome: Outcome, failure: Failure) -> Record:
         """Write the record of a repeat that gave no number, and return it."""
@@ -101,9 +104,13 @@ class Recording:
         )
 
     def __enter__(self) -> Recording:
+        self._result = without_result()
+        self._result.__enter__()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self._result.__exit__(None, None, None)
         if isinstance(error, HostError | MeasureError):
             outcome = Outcome.HOST_FAILED if isinstance(error, HostError) else Outcome.NOTEBOOK_FAILED
             cause = error.cause

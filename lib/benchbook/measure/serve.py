@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchbook import parameters
 from benchbook.errors import Cause, MeasureError
 from benchbook.hosts.models import tokenizer_sha256
 from benchbook.hosts.scrape import cache_config
@@ -14,16 +16,24 @@ from benchbook.measure.client_meter import meter_path
 from benchbook.measure.commands import serve_argv
 from benchbook.measure.conditions import Watched
 from benchbook.measure.jobs import BenchRun, run_bench
+from benchbook.measure.live import benchmark
+from benchbook.measure.own import own_client
 from benchbook.measure.recording import Recording
-from benchbook.measure.servers import AnyServer, host_facts, model_card, silence_is_death
+from benchbook.measure.repeat import Repeat, read_repeat
+from benchbook.measure.servers import (
+    AnyServer,
+    host_facts,
+    model_card,
+    refuse_stale,
+    silence_is_death,
+    warmed_by_hand,
+)
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.files import read_json
 from benchbook.records.fingerprint import digest
 from benchbook.records.record import PrefixCache, Warmup
 from benchbook.records.store import Saved
 
-LIMIT_S = 3600.0
-STALL_LIMIT_S = 120.0
 WARMUP_SEED_OFFSET = 1_000_003  # another seed than the repeat's: the warm-up's prompts are not the measured ones
 _COUNTERS = (
     "vllm:prompt_tokens_total",
@@ -43,47 +53,51 @@ def bench_serve(
     server: AnyServer,
     workload: ServeWorkload,
     *,
-    record_path: str | Path = "",
     seed: int = 0,
-    case: Mapping[str, Any] | None = None,
-    client_socket: str = "",
-    warmed_by: str = "",
+    record_path: str | Path = "",
     reset_prefix_cache: bool = False,
-    limit_s: float = LIMIT_S,
-    stall_limit_s: float = STALL_LIMIT_S,
+    repeat: Repeat | str = "",
 ) -> Saved:
     """Offer `workload` to `server` with `vllm bench serve`, write `record_path` and vLLM's raw.json beside it, return the record.
 
-    The warm-up is the same official code with other prompts, twice as many as are in flight later; `warmed_by` names
-    the measurement that warmed this server up for the same load, and then none is sent. `reset_prefix_cache` empties
-    the cache after it, which takes a server in developer mode on this machine; otherwise prompts differ by their seeds.
-    The record has the counters of hits. Raises MeasureError when the benchmark ends without a result, takes longer than
-    `limit_s`, no token moves for `stall_limit_s`, or the cache is not emptied.
+    The warm-up is the same official code with other prompts, twice as many as are in flight later; a server that was
+    warmed up for the same load gets none. `reset_prefix_cache` empties the cache after it, which takes a server in
+    developer mode on this machine; otherwise prompts differ by their seeds. The record has the counters of hits. `repeat`
+    is what a sweep says of it. Raises ExperimentError when `server` or `workload` were made from other parameters than
+    the notebook has now, MeasureError when the benchmark ends without a result, takes too long, no token moves, or the
+    cache is not emptied.
     """
-    with Recording(workload, record_path, case) as recording, silence_is_death(server):
+    parameters.refuse_stale("workload", workload, workload.model_dump())
+    refuse_stale(server, "server")
+    repeat = read_repeat(repeat)
+    client = None if repeat.client_socket or not repeat.is_by_hand else own_client()
+    run = _Bench(server, repeat, client.socket_path if client else repeat.client_socket)
+    warmed = warmed_by_hand(server) if repeat.is_by_hand else {}
+    warmed_by = repeat.warmed_by or warmed.get(workload.warm_shape, "")
+    with Recording(workload, record_path, repeat.case) as recording, silence_is_death(server):
         server.check_alive()
         warmup = Warmup(num_prompts=0, warmed_by=warmed_by)
         if workload.warmup_prompts and not warmed_by:
-            warmup = _warm_up(server, workload, recording, seed, client_socket, limit_s, stall_limit_s)
+            warmup = _warm_up(run, workload, recording, seed)
         if reset_prefix_cache:
             server.reset_prefix_cache()
         # Asked before: a server that dies with its last answer has given a number all the same.
         facts, tokenizer = host_facts(server), model_card(server)["root"]
         argv = _argv(server, workload, seed, recording.raw_path)
         recording.argv = ["vllm", "bench", *argv]
-        with Watched(server, client_socket) as watched:
-            run = _run(server, argv, recording.log_path, client_socket, limit_s, stall_limit_s)
+        with Watched(server, run.socket_path) as watched:
+            ended = run(argv, recording.log_path, "vllm bench serve")
         raw = read_json(recording.raw_path)
         counters = {name: value for name, value in watched.counters.items() if name.startswith(_COUNTERS)}
-        return recording.finish(
+        saved = recording.finish(
             raw,
             host={**facts, "counters": counters, "telemetry": watched.telemetry(recording, raw)},
             conditions={
                 **watched.conditions(recording.log_path, raw),
                 "warmup_prompts": workload.warmup_prompts if warmed_by else warmup.num_prompts,
             },
-            way=run.way,
-            way_reason=run.reason,
+            way=ended.way,
+            way_reason=ended.reason,
             seed=seed,
             warmup=warmup,
             prefix_cache=PrefixCache(
@@ -94,6 +108,9 @@ def bench_serve(
             ),
             request_set_sha256=_request_set(server.version, tokenizer, workload, seed, raw),
         )
+    if warmup.num_prompts:
+        warmed.setdefault(workload.warm_shape, f"by hand: {saved.path.parent.name}")
+    return saved
 
 
 def _argv(server: AnyServer, workload: ServeWorkload, seed: int, raw_path: Path) -> list[str]:
@@ -109,53 +126,47 @@ def _argv(server: AnyServer, workload: ServeWorkload, seed: int, raw_path: Path)
     )
 
 
-def _warm_up(
-    server: AnyServer,
-    workload: ServeWorkload,
-    recording: Recording,
-    seed: int,
-    client_socket: str,
-    limit_s: float,
-    stall_limit_s: float,
-) -> Warmup:
+def _warm_up(run: _Bench, workload: ServeWorkload, recording: Recording, seed: int) -> Warmup:
     """Send the load with other prompts and return how many were answered; what they took is not looked at."""
-    print(f"Warm-up: {workload.warmup_prompts} other prompts of the same lengths.")
     warmup_seed = (seed + WARMUP_SEED_OFFSET) % 2**31
     raw_path = recording.raw_path.with_name("warmup.json")
-    argv, log_path = _argv(server, workload.warmup(), warmup_seed, raw_path), recording.log_path.with_name("warmup.log")
-    _run(server, argv, log_path, client_socket, limit_s, stall_limit_s, on_line=None)
+    argv = _argv(run.server, workload.warmup(), warmup_seed, raw_path)
+    log_path = recording.log_path.with_name("warmup.log")
+    run(argv, log_path, f"warm-up with {workload.warmup_prompts} other prompts")
     num_answered = read_json(raw_path)["completed"]
     for path in (raw_path, meter_path(log_path)):
         path.unlink(missing_ok=True)
     return Warmup(num_prompts=num_answered, seed=warmup_seed)
 
 
-def _run(
-    server: AnyServer,
-    argv: list[str],
-    log_path: Path,
-    client_socket: str,
-    limit_s: float,
-    stall_limit_s: float,
-    on_line: Callable[[str], object] | None = print,
-) -> BenchRun:
-    """Run the benchmark with an eye on the server; a non-zero exit or a stall is a MeasureError."""
-    with StallWatch(server, stall_limit_s) as watch:
-        run = run_bench(
-            argv,
-            socket_path=client_socket or None,
-            env=_client_env(server),
-            on_line=on_line,
-            log_path=log_path,
-            limit_s=limit_s,
-            cancel=watch.event,
-        )
-    if watch.cause is not None:
-        raise MeasureError(f"the server stopped answering during the benchmark: {watch.cause}", watch.cause)
-    server.check_alive()  # vLLM's client ends with exit code 0 when its server is gone and every request has failed
-    if run.exit_code != 0:
-        raise benchmark_failed("vllm bench serve", run, log_path)
-    return run
+@dataclass(frozen=True)
+class _Bench:
+    """Runs `vllm bench serve` with an eye on the server; a non-zero exit or a stall is a MeasureError."""
+
+    server: AnyServer
+    repeat: Repeat
+    socket_path: str  # of a warm client; '' runs the command line
+
+    def __call__(self, argv: list[str], log_path: Path, name: str) -> BenchRun:
+        with (
+            StallWatch(self.server, self.repeat.stall_limit_s) as watch,
+            benchmark(name, log_path, is_watched=self.repeat.is_by_hand) as on_line,
+        ):
+            run = run_bench(
+                argv,
+                socket_path=self.socket_path or None,
+                env=_client_env(self.server),
+                on_line=on_line,
+                log_path=log_path,
+                limit_s=self.repeat.limit_s,
+                cancel=watch.event,
+            )
+        if watch.cause is not None:
+            raise MeasureError(f"the server stopped answering during the benchmark: {watch.cause}", watch.cause)
+        self.server.check_alive()  # vLLM's client ends with exit code 0 when its server is gone and all requests failed
+        if run.exit_code != 0:
+            raise benchmark_failed("vllm bench serve", run, log_path)
+        return run
 
 
 def benchmark_failed(what: str, run: BenchRun, log_path: Path) -> MeasureError:

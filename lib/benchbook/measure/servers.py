@@ -5,48 +5,69 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from benchbook import parameters
 from benchbook.errors import Cause, HostDiedError
 from benchbook.hosts.models import has_random_weights
 from benchbook.hosts.served import AttachedServer, attach
 from benchbook.hosts.server import VllmServer
-from benchbook.measure.hardware import model_config, peaks_before_start, peaks_of_attached
+from benchbook.measure import own
+from benchbook.measure.hardware import model_config, peaks_of_attached
+from benchbook.plan.named_launches import named_launch
 
 AnyServer = VllmServer | AttachedServer
 
-_own: dict[str, VllmServer] = {}  # the servers this kernel started, by configuration: running a cell twice starts one
-_own_peaks: dict[str, dict[str, Any]] = {}  # of the device before they started, by the server's nonce
+_PARAMETERS = ("base_url", "launch", "model", "engine_args", "engine_env", "keep")
+_opened: WeakKeyDictionary[object, Mapping[str, Any]] = WeakKeyDictionary()  # the parameters when a host was opened
+_warmed: WeakKeyDictionary[object, dict[str, str]] = WeakKeyDictionary()  # by hand: what each was warmed up for, by what
 
 
 def open_server(
     base_url: str = "",
-    model: str = "tiny",
+    model: str = "",
     *,
+    launch: str = "tiny-cpu",
     args: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
+    keep: bool = False,
+    with_client: bool = False,
 ) -> AnyServer:
     """Return the server at `base_url`, or, when that is empty, a ready one of this kernel's own, started if need be.
 
-    An own server ends with its kernel, whatever ends that. Raises HostStartError or IdentityError.
+    An own server has the named `launch`, with another `model`, `args` and `env` on top of it; it ends with its kernel,
+    whatever ends that, unless it is to `keep`: then `benchbook stop` ends it. `with_client` has the benchmark's client
+    import vLLM meanwhile. Raises HostStartError, IdentityError, and ExperimentError for a parameter that there is not.
     """
-    if base_url:
-        return attach(base_url, model)
-    configuration = repr((model, sorted((args or {}).items()), sorted((env or {}).items())))
-    server = _own.get(configuration)
-    if server is None or not server.is_alive():
-        close_servers()  # one device holds one server
-        server = VllmServer(model, args=args, env=env)
-        _own_peaks[server.served_name] = peaks_before_start(server.model_files.path, server.env_overrides)
-        server.start()
-        server.wait_ready()
-        _own[configuration] = server
+    parameters.refuse_unknown()
+    if with_client:
+        own.own_client(start=True)
+    server = (
+        attach(base_url, model) if base_url else own.own_host(VllmServer, named_launch(launch, model, args, env), keep)
+    )
+    note_opened(server)
     return server
 
 
 def close_servers() -> None:
-    """Stop the servers this kernel started."""
-    while _own:
-        _own.popitem()[1].stop()
+    """End what this kernel started: server or engine, and benchmark client."""
+    own.close()
+
+
+def note_opened(host: object) -> None:
+    """Remember the notebook's parameters as those that `host` was opened with."""
+    shown = parameters.shown()
+    _opened[host] = {name: shown[name] for name in _PARAMETERS if name in shown}
+
+
+def refuse_stale(host: object, name: str) -> None:
+    """Raise ExperimentError when the notebook's `name` is `host`, and was opened with other parameters than now."""
+    parameters.refuse_stale(name, host, _opened.get(host, {}))
+
+
+def warmed_by_hand(host: object) -> dict[str, str]:
+    """Return which loads this kernel has warmed `host` up for, each with the measurement that did."""
+    return _warmed.setdefault(host, {})
 
 
 @contextmanager
@@ -84,7 +105,7 @@ def host_facts(server: AnyServer) -> dict[str, Any]:
         "max_model_len": card["max_model_len"],
         "random_weights": has_random_weights(card["root"]),
         "model_config": model_config(card["root"]),
-        "peaks": _own_peaks.get(server.served_name) or peaks_of_attached(server.base_url),
+        "peaks": own.own_peaks(server) or peaks_of_attached(server.base_url),
     }
     if isinstance(server, VllmServer):
         facts |= {

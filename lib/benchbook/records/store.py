@@ -15,9 +15,9 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,10 @@ class Saved:
 
     record: Record
     path: Path
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # of the notebook when it was measured
+
+    def __repr__(self) -> str:
+        return f"<{self.record.verdict.value} {self.record.benchmark} in {self.path.parent.name}/{self.path.name}>"
 
     def raw(self) -> dict[str, Any]:
         """Return vLLM's own result file."""

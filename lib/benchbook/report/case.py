@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import shlex
-from collections.abc import Mapping
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
 from typing import Any
 
 from benchbook.judge.accounting import accounting_rows
 from benchbook.judge.catalogue import BY_CODE
 from benchbook.judge.sample import is_earned, percentile_of, sample_count, samples_needed
+from benchbook.parameters import RESULT, refuse_stale
 from benchbook.records.metrics import metrics_for
 from benchbook.records.record import Reason, Record
 from benchbook.records.store import Saved
@@ -21,14 +23,27 @@ from benchbook.report.limit_sentences import limit_sentences
 from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
 
 
+def _of_now(show: Callable[[Saved], None]) -> Callable[[Saved], None]:
+    """Refuse a measurement that the notebook's parameters do not belong to any more, or that did not end."""
+
+    @wraps(show)
+    def shown(saved: Saved) -> None:
+        refuse_stale(RESULT, saved, saved.parameters)
+        show(saved)
+
+    return shown
+
+
+@_of_now
 def verdict_table(saved: Saved) -> None:
     """Display the verdict with its reasons, and where the record lies."""
     record = saved.record
-    rows = [("Verdict", record.verdict.value), ("Record", saved.path.name), ("Run by", record.way)]
+    rows = [("Verdict", markup.verdict(record.verdict.value)), ("Record", _place(saved.path)), ("Run by", record.way)]
     rows += [(f"{reason.severity}: {reason.code}", _reason_html(reason)) for reason in record.reasons]
     markup.show(markup.facts(rows))
 
 
+@_of_now
 def accounting_table(saved: Saved) -> None:
     """Display what was asked beside what was counted; any disagreement makes the record INVALID."""
     rows = accounting_rows(
@@ -38,6 +53,7 @@ def accounting_table(saved: Saved) -> None:
     markup.show(markup.table(["", "asked", "counted", "agrees"], body, numeric=(1, 2)))
 
 
+@_of_now
 def metrics_table(saved: Saved) -> None:
     """Display every metric of the record with its unit and which direction is better.
 
@@ -58,6 +74,7 @@ def metrics_table(saved: Saved) -> None:
     markup.show(markup.table(["Metric", "Value", "", "How it is computed"], rows, numeric=(1,)))
 
 
+@_of_now
 def case_figure(saved: Saved) -> None:
     """Display the one figure of this kind of measurement; its caption names verdict, axes, units and settings."""
     figure, caption = FIGURES[saved.record.benchmark](saved.record, saved.raw())
@@ -67,6 +84,7 @@ def case_figure(saved: Saved) -> None:
     markup.captioned(figure, f"{verdict}. {caption}{weights}")
 
 
+@_of_now
 def case_timeline(saved: Saved) -> None:
     """Display what server and GPU did while the case was measured, and say what could not be sampled."""
     path, summary = saved.path.with_name(TELEMETRY_FILE), saved.record.host.get("telemetry") or {}
@@ -76,11 +94,13 @@ def case_timeline(saved: Saved) -> None:
     markup.show(markup.bullets([*gpu_text(summary), *absent_text(summary)]))
 
 
+@_of_now
 def case_limits(saved: Saved) -> None:
     """Display how far the number is from what the hardware allows, and what binds it."""
     markup.show(markup.bullets(limit_sentences(saved.record)))
 
 
+@_of_now
 def case_reading(saved: Saved) -> None:
     """Display what the numbers say, in sentences made from the record."""
     sentences = READINGS[saved.record.benchmark](saved.record, saved.raw())
@@ -89,11 +109,13 @@ def case_reading(saved: Saved) -> None:
     markup.show(markup.paragraphs(sentences))
 
 
+@_of_now
 def answer_table(saved: Saved) -> None:
     """Display the fields of a first request's answer, each with what it means. The text is escaped."""
     raw = saved.raw()
+    nonsense = "; the weights are random, so it means nothing" if saved.record.host.get("random_weights") else ""
     rows = [
-        ("text", raw["text"], "what the model generated, token by token as streamed"),
+        ("text", raw["text"], f"what the model generated, token by token as streamed{nonsense}"),
         (
             "finish_reason",
             raw["finish_reason"],
@@ -108,42 +130,17 @@ def answer_table(saved: Saved) -> None:
     markup.show(markup.table(["Field", "Value", "Meaning"], rows))
 
 
-def server_table(server: Any) -> None:
-    """Display who the server is: address, model, version, process, log and, where we started it, the exact command."""
-    rows = [
-        ("Address", server.base_url),
-        ("Served as", ", ".join(str(card["id"]) for card in server.served_models())),
-        ("vLLM", server.version),
-    ]
-    if hasattr(server, "argv"):
-        rows += [
-            ("Ready after", f"{server.ready_s:.1f} s"),
-            ("Process", server.pid),
-            ("Log", server.log_path),
-            ("Environment", " ".join(f"{name}={value}" for name, value in server.env_overrides.items())),
-            ("Command", shlex.join(server.argv)),
-        ]
-    markup.show(markup.facts(rows))
-
-
-def startup_table(server: Any) -> None:
-    """Display what the log told of a start: seconds by phase, memory, backends; what it does not say is left out."""
-    if not hasattr(server, "facts"):
-        markup.show(markup.paragraphs(["This server was started elsewhere; its log is not ours to read."]))
-        return
-    rows = [
-        (name.replace("_", " "), number_text(value) if isinstance(value, int | float) else value)
-        for name, value in _flattened(dataclasses.asdict(server.facts))
-        if value not in (None, "", ())
-    ]
-    markup.show(markup.facts(rows))
-
-
 def number_text(value: float | int) -> str:
     """Return a number for reading: counts whole with separators, others with four significant digits or more."""
     if isinstance(value, int) or float(value).is_integer() and abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _place(path: Path) -> str:
+    """Return where a file lies, as seen from the notebook where it is near; a sweep's lies beside it."""
+    near = os.path.relpath(path)
+    return near if near.count("..") <= 1 else str(path)
 
 
 def _reason_html(reason: Reason) -> markup.Html:
@@ -167,17 +164,6 @@ _USAGE = {
     "completion_tokens": "generated tokens",
     "total_tokens": "both",
 }
-
-
-def _flattened(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return (name, value) pairs with mappings inside opened up as 'name: inner name'."""
-    rows = []
-    for name, value in facts.items():
-        inner = (
-            [(f"{name}: {key}", item) for key, item in value.items()] if isinstance(value, Mapping) else [(name, value)]
-        )
-        rows += inner
-    return rows
 
 
 def _printed(record: Record) -> dict[str, Any]:

@@ -131,6 +131,9 @@ def folded(summary: Any, content: Any) -> Html:
 
 def show(content: Html) -> None:
     """Display markup as the output of a notebook cell."""
+    # Jupyter aligns all of a table to the right, text too, and heeds no rule but that of the cell itself.
+    for tag in ("td", "th"):
+        content = content.replace(f"<{tag}>", f'<{tag} style="text-align:left">')
     display(HTML(str(content)))
 
 

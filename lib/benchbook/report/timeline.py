@@ -33,7 +33,7 @@ def timeline_figure(record: Record, telemetry: Mapping[str, Any], raw: Mapping[s
     for axes, (label, curves) in zip(all_axes, panels, strict=True):
         for index, (name, times_s, values) in enumerate(curves):
             style = {"color": _SECOND, "linestyle": "--"} if index % 2 else {"color": _FIRST, "linestyle": "-"}
-            axes.plot(times_s, values, linewidth=1.5, label=name, clip_on=False, **style)
+            axes.plot(times_s, values, linewidth=1.5, label=name, **style)
         if window[1] is not None:
             axes.axvspan(0, window[1] - window[0], color="0.5", alpha=0.10, linewidth=0)
         axes.set_ylabel(label, fontsize=9)
@@ -43,6 +43,7 @@ def timeline_figure(record: Record, telemetry: Mapping[str, Any], raw: Mapping[s
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
         axes.tick_params(labelbottom=axes is all_axes[-1])
         axes.sharex(all_axes[0])
+    all_axes[-1].set_xlim(left=0)  # what was sampled while the client got ready is not shown
     all_axes[-1].set_xlabel("Time since the first send (s)")
     figure.align_ylabels(all_axes)
     return figure, _caption(record, telemetry, window)

@@ -54,6 +54,14 @@ def test_a_notebook_runs_by_plain_papermill_with_a_host_of_its_own(name, tmp_pat
     assert wait_nothing_left(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["01_launch_server.ipynb", "03_bench_serve.ipynb", "04_bench_latency.ipynb"])
+def test_plain_papermill_with_a_misspelt_parameter_starts_nothing_and_names_the_nearest(name, tmp_path):
+    done = papermill(notebooks_dir() / name, tmp_path / "out.ipynb", {"engine_arg": "{}"})
+    assert done.returncode != 0 and "unknown parameter 'engine_arg'; did you mean 'engine_args'?" in done.stderr
+    outputs = "".join(str(cell.get("outputs")) for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"])
+    assert "vLLM server" not in outputs and "vLLM engine" not in outputs
+
+
 def values_equal_the_raw_file(folder):
     """Compare both files' numbers as they are written, digit by digit."""
     record = json.loads((folder / "record.json").read_text(), parse_float=str)["values"]

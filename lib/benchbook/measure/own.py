@@ -1,0 +1,74 @@
+"""What this kernel started for itself: one server or engine, since a device holds one, and a client for benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchbook.hosts.engine import VllmEngine
+from benchbook.hosts.server import VllmServer
+from benchbook.measure.client import WarmClient
+from benchbook.measure.hardware import peaks_before_start
+from benchbook.measure.live import starting
+from benchbook.plan.launches import Launch
+
+_hosts: dict[str, VllmServer | VllmEngine] = {}  # by configuration; one at most
+_clients: list[WarmClient] = []  # one at most
+_peaks: dict[int, Mapping[str, Any]] = {}  # of the device before a host started, by the host's id()
+
+
+def own_host(kind: type[VllmServer | VllmEngine], launch: Launch, keep: bool = False) -> Any:
+    """Return this kernel's ready `kind` of `launch`; one that is there is taken, another one is ended first.
+
+    It ends with the kernel, whatever ends that, unless it is a server to `keep`. Raises HostStartError.
+    """
+    configuration = repr((kind, keep, launch.model, sorted(launch.args.items()), sorted(launch.env.items())))
+    host = _hosts.get(configuration)
+    if host is None or not host.is_alive():
+        _end_host()
+        what = f"vLLM {'server' if kind is VllmServer else 'engine'} with {launch.model}"
+        options = {"keep": keep} if kind is VllmServer else {}
+        with starting(what) as told:
+            host = kind(launch.model.path_or_id, args=launch.args, env=launch.env, on_progress=told, **options)
+            _peaks[id(host)] = peaks_before_start(host.model_files.path, host.env_overrides)
+            try:
+                host.start()
+                host.wait_ready()
+            except BaseException:
+                host.stop()
+                raise
+        _hosts[configuration] = host
+    return host
+
+
+def own_peaks(host: object) -> Mapping[str, Any] | None:
+    """Return the device's peaks before `host` started; None where it is not this kernel's."""
+    return _peaks.get(id(host))
+
+
+def own_client(*, start: bool = False) -> WarmClient | None:
+    """Return this kernel's benchmark client, None without one; with `start` there is one, which imports vLLM meanwhile."""
+    wanted = start or bool(_clients)
+    if _clients and not _clients[0].is_alive():
+        _clients.pop().stop()
+    if wanted and not _clients:
+        client = WarmClient()
+        client.start()
+        _clients.append(client)
+        client.wait_ready()
+    return _clients[0] if _clients else None
+
+
+def close() -> None:
+    """End what this kernel started; a kept server lives on."""
+    _end_host()
+    while _clients:
+        _clients.pop().stop()
+
+
+def _end_host() -> None:
+    while _hosts:
+        host = _hosts.popitem()[1]
+        _peaks.pop(id(host), None)
+        if not getattr(host, "keep", False):
+            host.stop()

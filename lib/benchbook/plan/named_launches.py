@@ -1,0 +1,48 @@
+"""Launches that notebooks know by name: `launch = "tiny-cpu"`, and flags of one's own on top."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from benchbook.errors import ExperimentError
+from benchbook.plan.launches import Launch
+from benchbook.plan.models import TINY, ModelRef
+from benchbook.plan.strict import unknown
+
+NAMED_LAUNCHES = {
+    launch.name: launch
+    for launch in (
+        # The launch of experiments/quickstart.yaml, which says why each line is there.
+        Launch(
+            "tiny-cpu",
+            ModelRef(TINY),
+            {
+                "enforce_eager": True,
+                "dtype": "float32",
+                "max_model_len": 4096,
+                "gpu_memory_utilization": 0.3,
+                "enable_prefix_caching": False,
+                "distributed_executor_backend": "uni",
+            },
+            {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1"},
+        ),
+        Launch("default", ModelRef(TINY), {}, {}),  # as vLLM chooses
+    )
+}
+
+
+def named_launch(
+    name: str, model: str = "", args: Mapping[str, Any] | None = None, env: Mapping[str, Any] | None = None
+) -> Launch:
+    """Return the launch called `name`, with another model, where one is given, and `args` and `env` on top of its own."""
+    if name not in NAMED_LAUNCHES:
+        raise ExperimentError(f"launch: {name!r}: {unknown(name, NAMED_LAUNCHES, 'launch')}")
+    launch = NAMED_LAUNCHES[name]
+    return replace(
+        launch,
+        model=ModelRef(model) if model else launch.model,
+        args={**launch.args, **(args or {})},
+        env={**launch.env, **{key: str(value) for key, value in (env or {}).items()}},
+    )

@@ -1,0 +1,141 @@
+"""The notebooks in a kernel of their own, cell by cell as a person runs them, on the scripted vllm."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fake_vllm
+import nbformat
+import pytest
+from benchbook.hosts import registry
+from benchbook.measure.jobs import WARM
+from benchbook.measure.notebook import notebooks_dir
+from benchbook.records.store import read_record
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+FAKE_PACKAGE = Path(__file__).parent / "fake_package"
+SMALL = "num_prompts, max_concurrency, input_len_tokens, output_len_tokens = 4, 2, 8, 4"
+WORKLOAD, OPEN, BENCH, VERDICT = "ServeWorkload(\n", "open_server(\n", "saved = bench_serve", "verdict_table(saved)"
+
+
+class Notebook:
+    """A committed notebook in a running kernel: its cells by a word that stands in them, and what they put out."""
+
+    def __init__(self, client: NotebookClient) -> None:
+        self.client = client
+        self._index = len(client.nb.cells)
+
+    def run(self, *words: str) -> str:
+        """Run the code cells that hold each of `words`, and return the plain text of the last one's outputs."""
+        text = ""
+        for word in words:
+            index, cell = next(
+                (index, cell)
+                for index, cell in enumerate(self.client.nb.cells)
+                if cell.cell_type == "code" and word in cell.source
+            )
+            text = self._execute(cell, index)
+        return text
+
+    def type(self, source: str) -> str:
+        """Run a line that a person types."""
+        cell = nbformat.v4.new_code_cell(source)
+        self.client.nb.cells.append(cell)
+        return self._execute(cell, len(self.client.nb.cells) - 1)
+
+    def fails(self, *words: str) -> str:
+        """Run cells of which the last must raise, and return what it says."""
+        with pytest.raises(CellExecutionError) as error:
+            self.run(*words)
+        return f"{error.value.ename}: {error.value.evalue}"
+
+    def _execute(self, cell: nbformat.NotebookNode, index: int) -> str:
+        self.client.execute_cell(cell, index)
+        texts = [output.get("text") or output.get("data", {}) for output in cell.outputs]
+        return "\n".join(text if isinstance(text, str) else "".join(text.values()) for text in texts)
+
+
+@pytest.fixture
+def opened(fake_model: str, tmp_path: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable]:
+    """Return a function that opens a notebook in a kernel with a fake vllm whose parameters cell has run."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAKE_PACKAGE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]))
+    clients = []
+
+    def open_notebook(name: str, **script: object) -> Notebook:
+        notebook = nbformat.read(notebooks_dir() / name, as_version=4)
+        client = NotebookClient(notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
+        manager = client.create_kernel_manager()
+        client.start_new_kernel()
+        client.start_new_kernel_client()
+        clients.append((client, manager))
+        opened = Notebook(client)
+        opened.run("launch: str", "from benchbook import")
+        env = {**fake_vllm.scripted(**script)}
+        opened.type(f"model, launch, engine_env, record_path = {fake_model!r}, 'default', {env!r}, 'out/record.json'")
+        return opened
+
+    yield open_notebook
+    for client, _ in clients:
+        client._cleanup_kernel()
+    assert registry.live_hosts() == []
+
+
+def test_a_start_is_one_line_that_ends_with_how_long_it_took(opened):
+    notebook = opened("01_launch_server.ipynb", ready_after_s=0.5)
+    text = notebook.run("open_server(base_url")
+    assert "ready after" in text and "<VllmServer 'model' at http://127.0.0.1:" in text
+    assert len(text.splitlines()) <= 3
+
+
+def test_a_parameter_that_there_is_not_is_refused_before_anything_starts(opened):
+    notebook = opened("03_bench_serve.ipynb")
+    notebook.type("# Parameters\nmax_concurency = 9\n")  # as papermill injects it
+    assert "unknown parameter 'max_concurency'; did you mean 'max_concurrency'?" in notebook.fails(OPEN)
+    assert registry.live_hosts() == []
+
+
+def test_a_second_measurement_waits_for_nothing_and_stale_cells_are_refused(opened, tmp_path):
+    notebook = opened("03_bench_serve.ipynb")
+    notebook.type(SMALL)
+    first = notebook.run(WORKLOAD, OPEN, BENCH)
+    assert "warm-up with 4 other prompts" in first and "bench.log" in first
+    assert "VALID" in notebook.run(VERDICT) or "SUSPECT" in notebook.run(VERDICT)
+
+    notebook.type("num_prompts = 6")
+    said = "num_prompts is 6 now, but `{}` was made with 4: run that cell again"
+    assert said.format("workload") in notebook.fails(BENCH)
+    assert "the last measurement did not end" in notebook.fails(VERDICT) or said.format("saved") in notebook.fails(VERDICT)
+    second = notebook.run(WORKLOAD, BENCH)
+    assert "warm-up" not in second, "the server is warm, and it is the same server"
+    record = read_record(tmp_path / "out" / "record.json")
+    assert record.way == WARM and record.warmup.warmed_by == "by hand: out" and record.workload["num_prompts"] == 6
+
+    notebook.type("engine_args = {'max_model_len': 2048}")
+    assert "engine_args is {'max_model_len': 2048} now, but `server` was made with {}" in notebook.fails(BENCH)
+    notebook.run(OPEN, BENCH)
+    assert "max_model_len" in str(read_record(tmp_path / "out" / "record.json").host["argv"]).replace("-", "_")
+
+
+def test_a_measurement_that_did_not_end_leaves_no_result_to_read(opened):
+    notebook = opened("03_bench_serve.ipynb")
+    notebook.type(SMALL)
+    notebook.run(WORKLOAD, OPEN, BENCH, VERDICT)
+    notebook.type("server.stop()")
+    assert "HostDiedError" in notebook.fails(BENCH)
+    assert "there is no result: the last measurement did not end" in notebook.fails(VERDICT)
+
+
+def test_what_01_starts_the_others_take_by_its_address_alone(opened):
+    first = opened("01_launch_server.ipynb")
+    first.run("open_server(base_url")
+    address = first.type("server.base_url").strip("'")
+    lines = first.run("client_lines(server)")
+    key = first.type("server.api_key").strip("'")
+    assert f"{address}/v1/completions" in lines and "benchbook key" in lines and key not in lines
+    second = opened("02_first_request.ipynb")
+    second.type(f"base_url, model, max_tokens = {address.removeprefix('http://')!r}, '', 4")
+    second.run("open_server(base_url", "FirstRequestWorkload(")
+    assert "the weights are random" not in second.run("first_request(server", "answer_table(saved)")
