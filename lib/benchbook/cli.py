@@ -79,11 +79,15 @@ def benchbook(
 
 
 @app.command()
-def plan(file: ExperimentFile, results: ResultsDir = Path("results")) -> None:
-    """Show what FILE would run: launches, cases, the exact vLLM commands, and about how long. Starts nothing."""
+def plan(
+    file: ExperimentFile,
+    commands: Annotated[bool, typer.Option("--commands", help="Show vLLM's exact commands instead of the table.")] = False,
+    results: ResultsDir = Path("results"),
+) -> None:
+    """Show what FILE would run: its cases, how often, how many prompts and why, about how long. Starts nothing."""
     from benchbook.measure.preview import preview
 
-    preview(file, results, _console())
+    preview(file, results, _console(), commands)
 
 
 @app.command(epilog=exit_codes.sentence())

@@ -15,6 +15,7 @@ from benchbook.listing import ListFormat, aligned, for_programs, markdown
 from benchbook.plan.eta import duration_text
 from benchbook.records.runs import no_runs_text, run_files, run_name
 from benchbook.records.store import Store
+from benchbook.terminal import say
 
 _RUN_HEADINGS = ("run", "state", "measured", "took", "question")
 _HOST_HEADINGS = ("id", "kind", "pid", "kept", "address", "up", "name")
@@ -49,7 +50,7 @@ def _print(
     if list_format in ("csv", "json"):
         print(for_programs(rows, list_format), end="")
     elif not rows:
-        console.print(nothing[0].upper() + nothing[1:], markup=False, highlight=False, soft_wrap=True)
+        say(console, nothing[0].upper() + nothing[1:])
     elif list_format == "md":
         print(markdown(headings, texts, right), end="")
     else:

@@ -17,7 +17,7 @@ from rich.cells import cell_len
 from terminal import on_terminal
 
 QUESTION = "How do latency and throughput trade off as concurrency grows?"  # that of make_run
-PROGRAM = [sys.executable, "-m", "benchbook.cli"]
+PROGRAM = [sys.executable, "-m", "benchbook"]
 
 
 @pytest.fixture

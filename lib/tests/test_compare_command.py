@@ -3,14 +3,21 @@
 import csv
 import io
 import json
+import re
 import shutil
+import sys
 
 import pytest
 from benchbook.cli import app
 from benchbook.errors import ExperimentError
-from benchbook.report.differences import comparisons_html
+from benchbook.judge.compare import Finding
+from benchbook.report.compare_command import two_launches
+from benchbook.report.comparisons import comparisons_html
+from benchbook.report.differences import comparisons_of
+from benchbook.report.forest import forest_figure
 from benchbook.report.run import load_run
 from report_runs import make_run
+from terminal import on_terminal
 from typer.testing import CliRunner
 
 TWO = ("eager", "compiled")
@@ -89,3 +96,82 @@ def test_the_report_compares_every_launch_with_the_first(tmp_path):
     html = comparisons_html(load_run(make_run(tmp_path, launches=launches, repeats=4)))
     assert "<h3>compiled against eager</h3>" in html and "<h3>third against eager</h3>" in html
     assert "8 serve cases together: compiled is 3" in html and "better, at least " in html
+
+
+def test_a_terminal_of_80_columns_breaks_no_case_number_or_interval(results):
+    words = [sys.executable, "-m", "benchbook", "compare", "quickstart/20261123-201500", *TWO, "--results", str(results)]
+    with on_terminal(words, cwd=results) as terminal:
+        text = re.sub(r"\x1b\[[0-9;]*m", "", terminal.read_to_end())
+    lines = text.splitlines()
+    assert all(case in lines for case in {row.name for row in comparison_rows(results)})
+    assert len(re.findall(r"\d %\s\[[^\]]+\]", text)) >= 10
+    assert all(len(line) <= 80 or " " not in line.strip() for line in lines)
+
+
+def comparison_rows(results):
+    return two_launches("quickstart/20261123-201500", "quickstart/20261123-201500", *TWO, results).rows
+
+
+def test_the_report_draws_every_row_of_a_comparison_with_its_interval_and_the_line_at_one(tmp_path):
+    run = load_run(make_run(tmp_path, launches=TWO, repeats=6, concurrencies=(4,), benchmarks=("serve",)))
+    (comparison,) = comparisons_of(run)
+    figure, caption = forest_figure(comparison)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels[:2] == ["", "Output throughput (tok/s) ↑"] and labels.count("p99 TTFT (ms) ↓") == 2
+    assert "2 serve cases together" in [text.get_text() for text in axes.texts]
+    assert [1.0, 1.0] in [list(line.get_xdata()) for line in axes.lines]
+    drawn = [tuple(line.get_xdata()) for line in axes.lines]
+    assert all(row.interval in drawn and (row.ratio.ratio,) in drawn for row in comparison.rows)
+    assert "compiled against eager" in caption and "6 pairs of rounds" in caption
+    assert comparisons_html(run).count("<figure>") == 1
+
+
+def test_a_claim_is_filled_and_what_is_none_is_hollow(tmp_path):
+    def change(record):
+        key = "output_throughput_tok_s"
+        factor = 1.35 if record.identity.launch == "compiled" else 1
+        values = {key: factor * 100 + record.identity.repeat, "p99_ttft_ms": 50.0 + record.identity.repeat % 3}
+        return record.model_copy(update={"values": {**record.values, **values}})
+
+    run = load_run(make_run(tmp_path, launches=TWO, repeats=6, concurrencies=(4,), benchmarks=("serve",), change=change))
+    comparison = comparisons_of(run)[0]
+    figure, _ = forest_figure(comparison)
+    marks = {line.get_xdata()[0]: line for line in figure.axes[0].lines if len(line.get_xdata()) == 1}
+    findings = {row.finding for row in comparison.rows}
+    assert {Finding.BETTER, Finding.UNKNOWN} <= findings
+    for row in comparison.rows:
+        is_hollow = marks[row.ratio.ratio].get_markerfacecolor() == "white"
+        assert is_hollow is (row.finding in (Finding.OPEN, Finding.UNKNOWN)), row
+
+
+def test_many_rows_are_cut_to_the_headlines_by_metric_and_the_caption_counts_the_rest(tmp_path):
+    run = load_run(make_run(tmp_path, launches=TWO, repeats=6))
+    (comparison,) = comparisons_of(run)
+    figure, caption = forest_figure(comparison)
+    headlines = [row for row in comparison.rows if row.is_headline]
+    assert f"{len(comparison.rows) - len(headlines)} more rows are in the table" in caption
+    assert "128 in / 64 out, 8 requests in flight" in [label.get_text() for label in figure.axes[0].get_yticklabels()]
+
+
+def test_two_pairs_are_said_once_to_have_no_interval_and_no_format_has_an_absurd_number(tmp_path):
+    make_run(tmp_path, launches=TWO, repeats=2, concurrencies=(1, 4))
+    done = compare(tmp_path, "quickstart/20261123-201500", *TWO)
+    assert done.stdout.count("there is no interval to speak of") == 1 and ">1,000" not in done.stdout
+    rows = json.loads(compare(tmp_path, "quickstart/20261123-201500", *TWO, "--format", "json").stdout)
+    for row in rows:
+        assert row["bounds_low"] is row["bounds_high"] is row["ratio_high_95"] is row["detectable_share"] is None
+    table = compare(tmp_path, "quickstart/20261123-201500", *TWO, "--format", "csv").stdout
+    assert not re.search(r"e\+\d", table)
+
+
+def test_two_cases_that_differ_in_more_than_load_and_lengths_keep_their_whole_text(tmp_path):
+    def change(record):
+        if record.workload["max_concurrency"] == 4:
+            return record
+        return record.model_copy(update={"workload": {**record.workload, "max_concurrency": 4, "temperature": 1.0}})
+
+    run = load_run(make_run(tmp_path, launches=TWO, repeats=3, concurrencies=(4, 8), benchmarks=("serve",), change=change))
+    names = [row.name for row in comparisons_of(run)[0].rows if row.num_cases == 1 and row.is_headline]
+    assert len(set(names)) == len(names) == 4 and all(name.startswith("serve,input_len_tokens") for name in names)

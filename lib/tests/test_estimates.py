@@ -87,8 +87,10 @@ def test_a_run_that_measured_nothing_teaches_nothing(asked, noted, tmp_path):
     assert left(asked(), tmp_path) == before and before.why == "a first guess"
 
 
-def test_an_interrupted_run_teaches_what_it_measured_and_the_rest_is_guessed(asked, noted, tmp_path):
+def test_an_interrupted_run_teaches_what_it_measured(asked, noted, tmp_path):
     noted("exp/20261101-100000", {"start eager server": [50.0], CASE: [30.0]})
+    assert left(asked(), tmp_path).why == "by run exp/20261101-100000"
+    noted("exp/20261101-100000", {"start eager server": [50.0]})
     assert left(asked(), tmp_path).why == "by run exp/20261101-100000 and a first guess"
 
 
@@ -115,6 +117,20 @@ def test_a_time_of_the_first_format_is_read_and_a_cut_header_is_passed_over(aske
     write_text(make_folder(tmp_path / "results" / "exp" / "20261102-100000") / "run.json", '{"experiment"')
     noted("exp/20261103-100000", {CASE: [1.0]}, machine={})
     assert told(asked(), tmp_path) == {CASE: ([9.5], "exp/20261101-100000")}
+
+
+def test_the_start_of_a_launch_that_a_continued_run_no_longer_has_is_passed_over(asked, noted, tmp_path):
+    noted("exp/20261101-100000", {"start gone server": [9.5], CASE: [1.0]})
+    assert list(told(asked(), tmp_path)) == [CASE]
+
+
+@pytest.mark.parametrize("spoiled", ["tensor_parallel_size: many", "dtype: float7", "hf_overrides: {a: 1}"])
+def test_flags_that_no_roofline_covers_leave_the_time_unknown(spoiled, tmp_path):
+    path = tmp_path / "exp.yaml"
+    text = TEXT.format(model="{shape: gpt-oss-120b}", num_prompts=40) + "device: cuda\n"
+    path.write_text(text.replace("enforce_eager: true", spoiled))
+    estimate = left(load_experiment(path), tmp_path)
+    assert not estimate.is_known and estimate.seconds < 10
 
 
 def test_a_run_of_a_name_in_place_of_its_time_is_older_than_any_other(asked, noted, tmp_path):

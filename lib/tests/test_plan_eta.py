@@ -18,7 +18,7 @@ from benchbook.plan.pace import GPU, Pace
 LENGTHS = {"input_len_tokens": 128, "output_len_tokens": 64}
 CLOSED = ServeWorkload(**LENGTHS, max_concurrency=4, num_prompts=40)
 TINY = {"a": Pace(), "b": Pace()}
-LARGE = {"a": Pace(GPU, lambda batch, input_tokens, output_tokens: 2.0, 5.0, False, False)}
+LARGE = {"a": Pace(GPU, lambda batch, input_tokens, output_tokens: 2.0, 320 * 10**9, False, False)}
 
 
 def blocks_of(*workloads, repeats=1, launches="a"):
@@ -77,8 +77,8 @@ def test_a_warm_up_is_counted_once_a_start_for_each_load():
 
 def test_a_start_takes_longer_with_compiling_and_with_the_weights_to_read():
     eager, compiled, large = (
-        seconds_of(FirstRequestWorkload(), paces={"a": Pace(is_eager=is_eager, weights_s=weights_s)})
-        for is_eager, weights_s in ((True, 0), (False, 0), (False, 60))
+        seconds_of(FirstRequestWorkload(), paces={"a": Pace(is_eager=is_eager, weight_bytes=size)})
+        for is_eager, size in ((True, 0), (False, 0), (False, 120 * 10**9))
     )
     assert eager + 30 < compiled and compiled + 60 <= large
 
@@ -105,6 +105,18 @@ def test_what_earlier_runs_took_replaces_the_first_guess_and_is_named():
         assert left.is_known and left.seconds == pytest.approx(100 + 80 + 2 + 3)
         assert left.why == "by run y/2 and by run x/1"
     assert "a first guess" in Estimator(TINY, {"start a server": Timings([1.0], "y/2")}).estimate(blocks).why
+
+
+def test_what_earlier_runs_took_scales_the_guesses_of_cases_that_are_new_since():
+    old, new = (CLOSED.model_copy(update={"max_concurrency": cap}) for cap in (4, 8))
+    blocks = blocks_of(old, new)
+    cases = [job.case for job in blocks[0].jobs]
+    for paces in (TINY, LARGE):
+        guesses = {piece.work: piece.guess_s for piece in Estimator(paces).pieces(blocks, ())}
+        timed, other = (case.case_id for case in cases)
+        estimator = Estimator(paces, {timed: Timings([3 * guesses[timed]], "x/1")}, cases)
+        expected = {piece.work: estimator.expected(piece) for piece in estimator.pieces(blocks, ())}
+        assert expected[other] == (pytest.approx(3 * guesses[other]), "by run x/1")
 
 
 def test_the_time_with_a_warm_up_tells_the_time_without():

@@ -32,6 +32,7 @@ def axes(experiment) -> list[str]:
 
 
 FIRST = "[first_request: {}]"
+SERVE = "[serve: {max_concurrency: 1, lengths: [8, 8], num_prompts: 9}]"
 
 
 def test_the_quickstart_is_a_valid_experiment_of_twelve_cases():
@@ -151,10 +152,24 @@ def test_remote_code_is_the_users_to_trust(load):
 
 
 def test_limits_are_milliseconds(load):
-    assert load(FIRST, rest="slo: {p99_ttft_ms: 500, mean_e2el_ms: 0.5}").slo == {
+    assert load(SERVE, rest="slo: {p99_ttft_ms: 500, mean_e2el_ms: 0.5}").slo == {
         "p99_ttft_ms": 500.0,
         "mean_e2el_ms": 0.5,
     }
+
+
+@pytest.mark.parametrize("name", ["p50_ttft_ms", "median_ttft_ms"])
+def test_p50_and_median_are_one_metric_by_either_name_wherever_one_is_named(load, name):
+    serve = f"[serve: {{max_concurrency: 1, lengths: [8, 8], precision: {{{name}: 10 %}}}}]"
+    repeats = f"repeats: {{at_most: 5, until: {{{name}: 2 %}}}}"
+    experiment = load(serve, rest=f"slo: {{{name}: 500}}\n{repeats}")
+    assert experiment.slo == {"median_ttft_ms": 500.0}
+    assert experiment.until.targets == {"median_ttft_ms": 0.02}
+
+
+def test_an_slo_that_nothing_could_check_is_refused(load):
+    with pytest.raises(ExperimentError, match="no benchmark is a serve: it would never be checked"):
+        load(FIRST, rest="slo: {p99_ttft_ms: 500}")
 
 
 def test_three_repeats_and_seed_zero_unless_said_otherwise(load):

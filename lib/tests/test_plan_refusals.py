@@ -265,6 +265,13 @@ REFUSALS = [
         11,
         ["slo.p99_ttft_ms: 0: must be a number of milliseconds"],
     ),
+    (
+        "a limit by both its names",
+        "repeats: 2",
+        "slo: {p50_ttft_ms: 1, median_ttft_ms: 2}",
+        11,
+        ["slo.median_ttft_ms: 2: is median_ttft_ms once more: p50 and median are one"],
+    ),
     ("a limit that is text", "repeats: 2", "slo: {p99_ttft_ms: 1s}", 11, ["slo.p99_ttft_ms: '1s'"]),
     # precision and repeats
     (

@@ -186,7 +186,7 @@ def test_too_little_free_memory_is_refused(tmp_path, device) -> None:
 def test_two_devices_share_the_weights_and_both_must_be_there(tmp_path) -> None:
     half = Device(CUDA, 40.0, 80.0)
     on(tmp_path, "cuda", [half, half], args="tensor_parallel_size: 2")
-    with pytest.raises(ExperimentError, match="needs 2 of NVIDIA GPU with 32 GiB free"):
+    with pytest.raises(ExperimentError, match="needs 2 NVIDIA GPUs with 32 GiB free each"):
         on(tmp_path, "cuda", [half], args="tensor_parallel_size: 2")
 
 
@@ -268,12 +268,12 @@ def test_the_readme_tells_for_every_experiment_what_it_needs(tiny, monkeypatch) 
         assert rows[path.stem].startswith(wanted)
 
 
-def run_cli(command: str, tmp_path: Path) -> tuple[subprocess.CompletedProcess, float]:
+def run_cli(tmp_path: Path, *command: str) -> tuple[subprocess.CompletedProcess, float]:
     argv = [
         sys.executable,
         "-m",
         "benchbook",
-        command,
+        *command,
         "experiments/article_mi300x.yaml",
         "--results",
         str(tmp_path / "results"),
@@ -285,7 +285,7 @@ def run_cli(command: str, tmp_path: Path) -> tuple[subprocess.CompletedProcess, 
 
 
 def test_the_articles_plan_prints_what_would_run_on_a_current_vllm_for_rocm(tmp_path) -> None:
-    done, _ = run_cli("plan", tmp_path)
+    done, _ = run_cli(tmp_path, "plan", "--commands")
     assert done.returncode == 0, done.stderr
     (command,) = [line for line in done.stdout.splitlines() if "vllm serve" in line]
     assert command.strip() == (
@@ -300,7 +300,7 @@ def test_the_articles_plan_prints_what_would_run_on_a_current_vllm_for_rocm(tmp_
 @pytest.mark.timed
 @pytest.mark.skipif(Path("/dev/kfd").exists(), reason="this machine has the ROCm driver")
 def test_the_articles_run_is_refused_at_once_on_a_machine_without_rocm(tmp_path) -> None:
-    done, wall_s = run_cli("run", tmp_path)
+    done, wall_s = run_cli(tmp_path, "run")
     assert done.returncode == 2 and wall_s < 2
     assert "needs a ROCm GPU with 63 GiB free" in done.stderr and "; this machine has " in done.stderr
     assert not (tmp_path / "results").exists()

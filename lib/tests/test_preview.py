@@ -1,28 +1,48 @@
 """`benchbook plan`: what would be started, how often, and in which order."""
 
 import io
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
+from benchbook.measure.planning import RunPlan
+from benchbook.measure.preflight import preflight_of
 from benchbook.measure.preview import preview
+from benchbook.records.record import Identity
+from benchbook.records.store import Store
+from report_runs import make_record
 from rich.console import Console
 
 TEXT = """
 question: Is the second launch faster?
 model: {model}
 launches: {launches}
-benchmarks: [serve: {{max_concurrency: [1, 2], lengths: [[8, 4]], num_prompts: 4}}]
+benchmarks: {benchmarks}
 repeats: 3
 """
+BENCHMARKS = "[serve: {max_concurrency: [1, 2], lengths: [[8, 4]], num_prompts: 4}]"
 
 
 @pytest.fixture
-def preview_text(tmp_path, fake_model):
+def write(tmp_path, fake_model):
+    """Return a function that writes an experiment with these launches and returns its path."""
+
+    def written(launches: str = "{a: {}}", benchmarks: str = BENCHMARKS) -> Path:
+        path = tmp_path / "exp.yaml"
+        path.write_text(TEXT.format(model=fake_model, launches=launches, benchmarks=benchmarks))
+        return path
+
+    return written
+
+
+@pytest.fixture
+def preview_text(tmp_path, write):
     """Return a function that returns what is printed for an experiment with these launches."""
 
-    def printed(launches: str) -> str:
-        path, out = tmp_path / "exp.yaml", io.StringIO()
-        path.write_text(TEXT.format(model=fake_model, launches=launches))
-        preview(path, tmp_path / "results", Console(file=out, width=200))
+    def printed(*texts: str, with_commands: bool = False, **console: Any) -> str:
+        out = io.StringIO()
+        preview(write(*texts), tmp_path / "results", Console(file=out, **{"width": 200, **console}), with_commands)
         return out.getvalue()
 
     return printed
@@ -30,11 +50,82 @@ def preview_text(tmp_path, fake_model):
 
 def test_a_single_launch_is_started_once(preview_text):
     text = preview_text("{a: {}}")
-    assert "6 measurements on 1 starts" in text and "take turns" not in text
+    assert "1 launch, 2 cases, 3 repeats each: 6 measurements on 1 start," in text and "take turns" not in text
 
 
 def test_launches_that_are_compared_are_shown_once_with_their_turns(preview_text):
-    text = preview_text("{a: {}, b: {}}")
-    assert "12 measurements on 6 starts" in text
+    text = preview_text("{a: {}, b: {}}", with_commands=True)
+    assert "2 launches, 4 cases, 3 repeats each: 12 measurements on 6 starts" in text
     assert text.count("server of launch 'a'") == 1 and "3 starts" in text
     assert "each round with a fresh start: a server, b server, b server, a server, a server, b server" in text
+
+
+MIXED = """
+  - latency: {batch_size: [8, 1], lengths: [8, 4], num_iters: 5}
+  - serve: {request_rate_rps: [10, 2.5], lengths: [8, 4], num_prompts: 4, burstiness: [1.0, 0.5]}
+  - serve: {max_concurrency: [16, 2, 1], lengths: [8, 4], num_prompts: 10 per concurrency, num_warmup_prompts: 0}
+  - first_request: {}
+"""
+
+
+def rows_of(text: str, heading: str) -> list[list[str]]:
+    lines = text.splitlines()
+    first = next(place for place, line in enumerate(lines) if line.startswith(heading)) + 1
+    return [re.split(r"  +", line.strip()) for line in lines[first : lines.index("", first)]]
+
+
+def test_the_cases_are_a_table_sorted_by_benchmark_and_rising_load(preview_text):
+    rows = rows_of(preview_text("{a: {}}", MIXED), "benchmark")
+    assert [row[2] for row in rows] == [
+        *("batch of 1", "batch of 8"),
+        *("2.5 req/s", "2.5 req/s, burstiness 0.5", "10 req/s", "10 req/s, burstiness 0.5"),
+        *("1 in flight", "2 in flight", "16 in flight"),
+        "3",  # the first request has no tokens, and its load stands in their place
+    ]
+    assert rows[-2] == ["serve", "8/4", "16 in flight", "3", "160", "10 for each in flight; no warm-up, as asked"]
+    assert rows[0][-1] == "5 batches after 10 to warm up" and rows[-1][:2] == ["first_request", "one request"]
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_on_a_terminal_the_reasons_are_cut_and_nothing_else(preview_text, columns):
+    text = preview_text("{a: {}, b: {}}", MIXED, width=columns, force_terminal=True, color_system=None)
+    table = [line for line in text.splitlines() if line.startswith(("a ", "b ", "launch "))]
+    assert len(table) == 21 and all(len(line) <= max(columns, 95) for line in table)
+    assert sum(re.search(r"16 in flight +3 +160  10 for .*…$", line) is not None for line in table) == 2
+
+
+def test_commands_are_shown_when_asked_for_and_only_then(preview_text):
+    assert "vllm serve" not in preview_text() and "--commands" in preview_text()
+    text = preview_text(with_commands=True)
+    assert text.count("$ vllm serve") == 1 and text.count("$ vllm bench serve") == 2
+
+
+@pytest.fixture
+def unfinished(tmp_path, write):
+    """Return a run of the experiment of which four of six repeats are measured."""
+    plan = RunPlan.of(preflight_of(write()).experiment)
+    store = Store.create(tmp_path / "results", "exp")
+    for planned in plan.cases.values():
+        for repeat in range(2):
+            identity = Identity(case_id=planned.case.case_id, fingerprint=planned.fingerprint, repeat=repeat)
+            store.save(planned.key, make_record(identity, "serve", planned.case.workload.model_dump()))
+    store.write_header({"state": "interrupted", "plan": plan.for_header(), "experiment": "exp"})
+    return store
+
+
+def test_it_says_which_run_would_be_continued_and_what_of_it_is_kept(preview_text, unfinished):
+    text = preview_text()
+    assert f"would continue exp/{unfinished.run_id} (interrupted): 4 of 6 measurements are kept" in text
+    assert "--new starts afresh" in text
+
+
+def test_a_run_that_is_going_on_is_not_said_to_be_continued(preview_text, unfinished):
+    unfinished.write_header(unfinished.header() | {"state": "running"})
+    with unfinished.locked():
+        text = preview_text()
+    assert f"exp/{unfinished.run_id} is being measured now: 4 of 6" in text and "would continue" not in text
+
+
+def test_a_finished_run_is_not_continued(preview_text, unfinished):
+    unfinished.write_header(unfinished.header() | {"state": "finished"})
+    assert "would continue" not in preview_text()

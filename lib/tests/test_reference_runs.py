@@ -37,7 +37,7 @@ def test_a_model_whose_experts_were_degenerate_is_remarked_upon_at_the_top(run_d
     assert all("dummy" in launch["args"].values() for launch in launches)
     remark = " ".join((run_dir / "remark.txt").read_text().split())
     assert "Withdrawn until measured anew" in remark
-    assert html.escape(remark) in report[report.index('class="answer"') : report.index("<h2 ")]
+    assert html.escape(remark) in report[report.index('class="answer') : report.index("<h2 ")]
 
 
 def test_it_is_not_said_to_be_going_on(report):

@@ -91,11 +91,66 @@ def test_one_repeat_says_that_its_spread_is_unknown(tmp_path):
     assert "1 repeat a point, spread unknown" in caption
 
 
-def test_a_single_concurrency_can_be_drawn(tmp_path):
-    run = load_run(make_run(tmp_path, concurrencies=(8,), repeats=1))
-    for draw in FIGURES:
-        figure, _ = drawn(draw, run)
+@pytest.mark.parametrize("launches", [("eager",), ("eager", "compiled")])
+def test_several_lines_with_one_load_each_are_drawn_side_by_side_and_not_as_curves_of_one_point(tmp_path, launches):
+    run = load_run(make_run(tmp_path, launches=launches, concurrencies=(8,), repeats=3, slo={"p99_ttft_ms": 60.0}))
+    for draw, panels in ((throughput_figure, 1), (latency_figure, 4)):
+        figure, caption = drawn(draw, run)
         figure.draw_without_rendering()
+        assert len(figure.axes) == panels and "with 8 requests in flight" in caption
+        assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [line.label for line in run.lines]
+    assert drawn(tradeoff_figure, run) is None
+    drawn(floor_figure, run)[0].draw_without_rendering()
+
+
+def test_a_single_line_with_one_load_can_be_drawn(tmp_path):
+    def change(record):
+        return record if record.workload.get("input_len_tokens") == 128 else None
+
+    run = load_run(make_run(tmp_path, concurrencies=(8,), repeats=1, change=change))
+    for draw in FIGURES:
+        drawn(draw, run)[0].draw_without_rendering()
+
+
+def test_an_open_loop_is_drawn_by_its_rate_with_what_is_offered_as_a_diagonal(tmp_path):
+    run = load_run(make_run(tmp_path, concurrencies=(), rates=(2, 4.5, 12), slo={"p50_ttft_ms": 60.0}))
+    (curves,) = run.curves
+    assert curves.load.is_open and curves.loads == [2, 4.5, 12]
+    for draw in FIGURES:
+        figure, caption = draw(run, curves)
+        figure.draw_without_rendering()
+        assert draw is tradeoff_figure or "by offered rate (req/s)." in caption
+    reached = throughput_figure(run, curves)[0].axes[0]
+    assert [label.get_text() for label in reached.get_xticklabels()] == ["2", "4.5", "12"]
+    assert [0, 12] in [list(line.get_xdata()) for line in reached.lines if list(line.get_ydata()) == [0, 12]]
+    assert "the SLO's limit" in latency_figure(run, curves)[1], "a p50 is the median"
+
+
+def test_goodput_is_drawn_beside_what_is_answered_where_it_was_measured(tmp_path):
+    def change(record):
+        good = record.values.get("request_throughput_rps")
+        return record.model_copy(update={"values": {**record.values, "request_goodput_rps": good and 0.9 * good}})
+
+    run = load_run(make_run(tmp_path, concurrencies=(), rates=(2, 4), change=change))
+    figure, caption = drawn(throughput_figure, run)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["Request throughput (req/s)", "Goodput (req/s)"]
+    assert caption.startswith("Request throughput, Goodput (req/s, higher is better)")
+
+
+def test_a_run_of_closed_and_open_loops_has_each_figure_twice(tmp_path):
+    run = load_run(make_run(tmp_path, rates=(2, 4)))
+    assert [curves.load.key for curves in run.curves] == ["max_concurrency", "request_rate_rps"]
+    assert all(draw(run, curves) for curves in run.curves for draw in FIGURES)
+
+
+def test_a_cap_below_a_rate_leaves_the_loop_open_and_splits_its_line(tmp_path):
+    def change(record):
+        cap = 8 if record.identity.repeat else None
+        return record.model_copy(update={"workload": {**record.workload, "max_concurrency": cap}})
+
+    run = load_run(make_run(tmp_path, concurrencies=(), rates=(2, 4), benchmarks=("serve",), change=change))
+    labels = {line.label for line in run.lines if line.lengths == (128, 64)}
+    assert labels == {"128 in / 64 out, max_concurrency=8", "128 in / 64 out, max_concurrency=none"}
 
 
 @pytest.mark.parametrize("options", [{"change": failed}, {"benchmarks": ("latency", "throughput")}])
@@ -151,7 +206,7 @@ def test_a_further_axis_splits_a_line(tmp_path):
         return record.model_copy(update={"workload": {**record.workload, "temperature": 0.5 * record.identity.repeat}})
 
     labels = [line.label for line in load_run(make_run(tmp_path, change=change)).lines]
-    assert labels[:2] == ["128 in / 64 out, temperature=0.0", "128 in / 64 out, temperature=0.5"]
+    assert labels[:2] == ["128 in / 64 out, temperature=0", "128 in / 64 out, temperature=0.5"]
 
 
 def test_the_figure_of_a_serving_case_ends_each_bar_at_the_last_token_also_where_vllm_kept_no_latencies():

@@ -162,6 +162,15 @@ def test_chapters_without_anything_to_show_are_left_out(two_launches):
     assert not {"What failed", "Floor and ceiling", "Published figures of the same workload"} & set(chapters)
 
 
+def test_of_a_run_that_measured_nothing_what_failed_comes_first(tmp_path):
+    assert Page(rendered(make_run(tmp_path, change=failed))).chapters[0] == "What failed"
+
+
+def test_a_run_that_cannot_answer_is_marked_as_such(tmp_path, html):
+    busy = make_run(tmp_path, change=lambda record: judged(record, "suspect", "machine_busy", "40%"))
+    assert 'class="answer doubted"' in rendered(busy) and 'class="answer doubted"' not in html
+
+
 def test_every_box_that_scrolls_is_reached_by_the_keyboard_and_named(html):
     boxes = [attributes for _, attributes in Page(html).tags if attributes.get("class") == "scroll"]
     assert len(boxes) >= len(Page(html).all("table")) + len(Page(html).all("img"))

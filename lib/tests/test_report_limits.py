@@ -188,7 +188,7 @@ def test_the_report_shows_the_timeline_of_the_fastest_repeat(run):
     assert timeline_of(run) is None, "the raw file is not there"
     (folder / "raw.json").write_text(json.dumps(RAW))
     _, _, title = timeline_of(run)
-    assert "8 in flight" in title
+    assert "8 requests in flight" in title
 
 
 def test_amounts_have_three_digits_and_a_decimal_prefix():

@@ -1,7 +1,9 @@
 """The sentences of a report: right numbers, rules that are said, contradictions that are named."""
 
 import pytest
+from benchbook.judge.answerable import why_no_answer
 from benchbook.report.answer import answer, verdict_sentence
+from benchbook.report.case_readings import READINGS
 from benchbook.report.caveats import RANDOM_WEIGHTS, caveats, threats
 from benchbook.report.reading import latency_reading, stops_scaling_at, throughput_reading, tradeoff_reading
 from benchbook.report.references import references
@@ -176,3 +178,157 @@ def test_added_rounds_are_told_with_what_they_reached(tmp_path, reached, said):
 
 def test_without_targets_nothing_is_said_of_rounds_that_are_added(tmp_path):
     assert "planned with 2 repeats" in " ".join(caveats(load_run(make_run(tmp_path))))
+
+
+def test_a_floor_that_is_suspect_is_none_to_rely_on(tmp_path):
+    def change(record):
+        is_offline = record.benchmark in ("latency", "throughput")
+        return judged(record, "suspect", "machine_busy", "seen") if is_offline and record.identity.repeat else record
+
+    ceiling, floor = references(load_run(make_run(tmp_path, change=change)))
+    assert "1 of 2 repeats of throughput mode are SUSPECT (machine_busy), so this is no ceiling to rely on" in ceiling
+    assert "2 of 4 repeats of latency mode are SUSPECT (machine_busy), so this is no floor to rely on" in floor
+
+
+@pytest.mark.parametrize("verdict", ["valid", "suspect"])
+def test_a_latency_case_is_called_a_floor_only_where_it_may_be_believed(tmp_path, verdict):
+    run = load_run(make_run(tmp_path, benchmarks=("latency",)))
+    record = run.records[0]
+    if verdict == "suspect":
+        record = judged(record, "suspect", "machine_busy", "seen")
+    said = " ".join(READINGS["latency"](record, {}))
+    assert ("SUSPECT (machine_busy): it is no floor" in said) is (verdict == "suspect")
+    assert "No server can" not in said
+
+
+def test_an_open_loop_says_which_rate_it_holds_how_long_users_wait_and_where_it_falls_behind(tmp_path):
+    run = load_run(make_run(tmp_path, concurrencies=(), rates=(2, 8, 12)))
+    headline = answer(run)[0]
+    assert headline.startswith("8 req/s are held with p99 TTFT 1") and "median TTFT 1" in headline
+    assert "from 12 req/s on the server falls behind: of 12 offered it answers " in headline
+    assert not any("believe" in sentence for sentence in answer(run))
+    readings = throughput_reading(run), latency_reading(run), tradeoff_reading(run)
+    assert readings[0][0].startswith("128 in / 64 out: between 2 and 12 req/s, what is answered goes from ")
+    assert readings[0][0].endswith("From 12 req/s on it falls behind.")
+    assert readings[1][0].startswith("128 in / 64 out: between 2 and 12 req/s, median TTFT goes from")
+    assert readings[2][0].startswith("128 in / 64 out: at 2 req/s a user sees")
+
+
+def test_a_rate_that_is_reached_counts_as_held_however_short_the_measurement_was(tmp_path):
+    """100 requests at 8 req/s take 12.5 s and the last answer: less is answered a second than was offered."""
+    run = load_run(make_run(tmp_path, concurrencies=(), rates=(2, 8)))
+    assert all(line.means("request_throughput_rps")[8] < 7.9 for line in run.lines)
+    assert answer(run)[0].startswith("8 req/s, the most tried, are held with ")
+
+
+def test_an_open_loop_with_an_slo_opens_with_the_rate_that_keeps_it_and_the_first_that_does_not(tmp_path):
+    run = load_run(make_run(tmp_path, concurrencies=(), rates=(2, 4, 8, 12), slo={"p99_ttft_ms": 45.0}))
+    first, other, *rest = answer(run)
+    assert first.startswith(
+        "Within the SLO (p99 TTFT at most 45 ms, in every repeat) the most is 2 req/s (eager, 128 in / 64 out), "
+    )
+    assert "; the first rate that breaks it is 4 req/s: p99 TTFT 4" in first
+    assert other.startswith("No rate keeps it on another line: at 2 req/s, the least tried (eager, 512 in / 64 out)")
+    assert rest[0].startswith("8 req/s are held")
+
+
+def test_a_rate_at_which_the_server_falls_behind_keeps_no_slo(tmp_path):
+    run = load_run(make_run(tmp_path, concurrencies=(), rates=(2, 12), slo={"p99_tpot_ms": 1000.0}))
+    assert "that breaks it is 12 req/s: the server falls behind and answers " in answer(run)[0]
+
+
+@pytest.mark.parametrize("name", ["p50_ttft_ms", "median_ttft_ms"])
+def test_an_slo_on_the_median_is_checked_by_either_name_of_it(tmp_path, name):
+    first = slo_sentences(load_run(make_run(tmp_path, slo={name: 30.0})))[0]
+    assert "median TTFT at most 30 ms" in first and "that breaks it is 8 requests in flight: median TTFT 4" in first
+
+
+def test_goodput_is_said_with_its_limits_and_its_share(tmp_path):
+    def change(record):
+        if record.benchmark != "serve":
+            return record
+        rate, answered = record.workload["request_rate_rps"], record.values["request_throughput_rps"]
+        good = answered * (0.95 if rate < 8 else 0.25)
+        workload = {**record.workload, "slo_ttft_ms": 200.0, "slo_tpot_ms": None}
+        return record.model_copy(
+            update={"workload": workload, "values": {**record.values, "request_goodput_rps": good}}
+        )
+
+    said = " ".join(answer(load_run(make_run(tmp_path, concurrencies=(), rates=(2, 4, 8), change=change))))
+    assert "Goodput, what meets TTFT at most 200 ms, is highest at 4 req/s: 3.7" in said
+    assert "95% of what is answered; at 8 req/s it is 25%" in said
+
+
+def test_a_run_of_closed_and_open_loops_answers_for_both(tmp_path):
+    said = answer(load_run(make_run(tmp_path, rates=(2, 8))))
+    assert said[0].startswith("Output throughput peaks at ") and any("8 req/s, the most tried" in text for text in said)
+
+
+def disturbed(record):
+    """Return a serve repeat as a busy machine leaves it: one of two is half as fast."""
+    if record.benchmark != "serve":
+        return record
+    factor = 0.5 if record.identity.repeat == 0 else 1.2
+    record = scaled(scaled(record, "output_throughput_tok_s", factor), "median_e2el_ms", 1 / factor)
+    return judged(record, "suspect", "machine_busy", "seen") if record.identity.repeat == 0 else record
+
+
+def test_a_disturbed_run_opens_with_why_it_cannot_answer_and_never_with_a_number(tmp_path):
+    run = load_run(make_run(tmp_path, change=disturbed))
+    headline, seen, *_ = answer(run)
+    assert headline == str(why_no_answer(run.records))
+    assert headline.startswith("This run cannot answer: 16 of 16 serve repeats are not VALID (repeats_disagree 16, ")
+    assert "some have several reasons" in headline and "tok/s" not in headline
+    assert seen.startswith("Seen all the same, and not to be relied on: Output throughput is anything from ")
+    assert "no mean of them is a number" in seen and "±" not in seen
+    assert "repeats_disagree 16, machine_busy 8; some have several reasons" in verdict_sentence(run)
+
+
+def test_the_mean_of_repeats_that_contradict_each_other_is_never_a_headline(tmp_path):
+    def change(record):  # only the highest case is disturbed: the run as a whole can answer
+        return disturbed(record) if record.workload.get("max_concurrency") == 8 else record
+
+    run = load_run(make_run(tmp_path, change=change))
+    assert why_no_answer(run.records) is None
+    assert answer(run)[0].startswith("Output throughput is anything from 7")
+
+
+def test_several_launches_open_with_the_claim_its_interval_and_its_least_size(tmp_path):
+    run = load_run(make_run(tmp_path, launches=("eager", "compiled"), concurrencies=(8,), repeats=6, change=only_128))
+    headline = answer(run)[0]
+    assert headline.startswith("compiled is 3") and "] faster than eager in output throughput (1,4" in headline
+    assert "comparisons allowed for (serve, 128 in / 64 out, 8 requests in flight)." in headline
+
+
+def test_more_launches_are_ranked_claims_first_and_the_best_of_them_on_top(tmp_path):
+    def change(record):
+        return scaled(record, "output_throughput_tok_s", {"slow": 0.5, "fast": 2}.get(record.identity.launch, 1))
+
+    launches = ("eager", "same", "slow", "compiled", "fast")
+    run = load_run(make_run(tmp_path, launches=launches, repeats=6, benchmarks=("serve",), change=change))
+    said = answer(run)
+    assert [sentence.split(" is ")[0] for sentence in said[:3]] == ["fast", "compiled", "slow"]
+    assert said[3].startswith("same against eager: no difference seen in output throughput (")
+    assert "only one over " in said[3] and "(8 serve cases together; alone from " in said[3]
+
+
+def test_with_one_or_two_repeats_it_cannot_be_said_which_launch_is_faster(tmp_path):
+    for repeats in (1, 2):
+        folder = tmp_path / str(repeats)
+        run = load_run(make_run(folder, launches=("eager", "compiled", "third"), repeats=repeats))
+        headline = answer(run)[0]
+        assert headline.startswith(f"With {repeats} repeat")
+        assert "it cannot be said whether compiled or third differ from eager in output throughput (serve)" in headline
+
+
+def test_a_launch_without_a_number_is_named_in_the_answer(tmp_path):
+    def change(record):
+        return failed(record) if record.identity.launch == "third" else record
+
+    run = load_run(make_run(tmp_path, launches=("eager", "compiled", "third"), repeats=6, change=change))
+    assert "No case has a number on both eager and third." in answer(run)
+
+
+def only_128(record):
+    """Leave out the other pair of lengths."""
+    return record if record.workload.get("input_len_tokens") == 128 else None

@@ -483,7 +483,7 @@ def test_plan_says_which_run_would_be_continued_what_of_it_is_kept_and_what_is_s
     first = bench.runner()
     assert "would continue" not in planned_text(bench)
     first.execute()
-    kept = f"`run` would continue {first.store.run_dir}: 4 of 8 measurements are kept"
+    kept = f"`run` would continue small/{first.store.run_id} (interrupted): 4 of 8 measurements are kept"
     assert kept in planned_text(bench) and "stale" not in planned_text(bench)
     bench.plan(repeats="repeats: 2\nseed: 3")
     planned = planned_text(bench)

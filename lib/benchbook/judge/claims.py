@@ -42,7 +42,7 @@ def headline_rows(comparison: Comparison) -> list[Row]:
 
 def headlines(comparison: Comparison) -> list[str]:
     """Return the sentences to read first, one for each of the `headline_rows`."""
-    return [f"{row.case}: {sentence(row, comparison)}" for row in headline_rows(comparison)]
+    return [f"{row.name}: {sentence(row, comparison)}" for row in headline_rows(comparison)]
 
 
 def tally(comparison: Comparison) -> str:
@@ -67,7 +67,7 @@ def caveats(comparison: Comparison) -> list[str]:
     elif apart := [case for case in cases if not case.is_interleaved]:
         sentences.append(
             f"In {len(apart)} of {len(cases)} cases the rounds were not held in turn "
-            f"({_some(case.text for case in apart)}): what the machine did meanwhile can pass for a difference there."
+            f"({_some(case.name for case in apart)}): what the machine did meanwhile can pass for a difference there."
         )
     if comparison.is_paired and (others := [case for case in cases if not case.has_same_prompts]):
         sentences.append(
@@ -177,7 +177,7 @@ def _lost(comparison: Comparison) -> list[str]:
                 f"{lost} of {planned} repeats of {name} failed, are missing or INVALID and were left out; if it failed "
                 "where it was slow, it looks better than it is."
             )
-    if empty := [case.text for case in comparison.cases if not case.shared_rounds and comparison.is_paired]:
+    if empty := [case.name for case in comparison.cases if not case.shared_rounds and comparison.is_paired]:
         sentences.append(f"No round has both launches for {_some(empty)}.")
     if comparison.lone_cases:
         sentences.append(f"Measured on one of the launches only, and not compared: {_some(comparison.lone_cases)}.")

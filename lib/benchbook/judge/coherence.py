@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding
 from benchbook.judge.flags import flags_of
+from benchbook.judge.loads import LOADS, load_text
 from benchbook.judge.spread import number_text
 from benchbook.judge.stats import stdev
 from benchbook.records.record import Record
@@ -73,8 +74,8 @@ def ceiling_below_serving(records: Sequence[Record]) -> Iterator[Finding]:
         best = max((cases for other, cases in offline.items() if other[:-1] == key), key=lambda cases: cases.mean)
         served = [
             cases
-            for other, cases in _by_setting(records, "serve", metric, lambda w: True, "max_concurrency").items()
-            if other[:-1] == key
+            for other, cases in _by_setting(records, "serve", metric, lambda w: True, *(load.key for load in LOADS)).items()
+            if other[: len(key)] == key
         ]
         if not served:
             continue
@@ -84,7 +85,7 @@ def ceiling_below_serving(records: Sequence[Record]) -> Iterator[Finding]:
                 "ceiling_below_serving",
                 f"throughput mode reaches {number_text(best.mean)} output tok/s with "
                 f"{best.records[0].workload['num_prompts']} prompts, serving {number_text(peak.mean)} with "
-                f"{peak.records[0].workload.get('max_concurrency')} requests in flight",
+                f"{load_text(peak.records[0].workload)}",
             )
             yield from ((record, found) for record in best.records)
 

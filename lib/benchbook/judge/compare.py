@@ -44,6 +44,7 @@ class Row:
 
     benchmark: str
     case: str
+    name: str  # of the case, for people
     num_cases: int
     metric: Metric
     is_headline: bool
@@ -148,10 +149,12 @@ def _row(cases: Sequence[MatchedCase], metric: Metric, is_paired: bool) -> Row |
         for arm, rounds in ((case.base, base), (case.other, other))
         for repeat in rounds
     )
+    together = f"{len(cases)} {cases[0].benchmark} cases together"
     return Row(
         benchmark=cases[0].benchmark,
         num_cases=len(cases),
-        case=cases[0].text if len(cases) == 1 else f"{len(cases)} {cases[0].benchmark} cases together",
+        case=cases[0].text if len(cases) == 1 else together,
+        name=cases[0].name if len(cases) == 1 else together,
         metric=metric,
         is_headline=metric.key == headline_of(cases[0].benchmark, cases[0].workload),
         base=statistics.geometric_mean(ours),

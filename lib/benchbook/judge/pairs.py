@@ -5,11 +5,13 @@ Only what was measured and is not INVALID enters; a repeat that one launch lost 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from benchbook.judge.loads import case_name
 from benchbook.records.fingerprint import changed_parts, digest
 from benchbook.records.record import Record, Verdict
 
@@ -39,6 +41,7 @@ class MatchedCase:
 
     benchmark: str
     text: str  # the workload, e.g. 'serve,lengths=128x64,max_concurrency=8,num_prompts=80'
+    name: str  # the same for people: 'serve, 128 in / 64 out, 8 requests in flight'
     workload: Mapping[str, Any]
     base: Arm
     other: Arm
@@ -77,18 +80,22 @@ class MatchedCase:
 
 
 def match_cases(base: Sequence[Record], other: Sequence[Record]) -> tuple[list[MatchedCase], list[str]]:
-    """Return the workloads that both launches have records of, in the order of `base`, and the texts of the others."""
+    """Return the workloads that both launches have records of, in the order of `base`, and the names of the others."""
     ours, theirs = _by_workload(base), _by_workload(other)
+    names = _names({workload: records[0] for workload, records in {**ours, **theirs}.items()})
     matched = [
         MatchedCase(
-            records[0].benchmark, _text(records[0]), records[0].workload, Arm.of(records), Arm.of(theirs[workload])
+            benchmark=records[0].benchmark,
+            text=_text(records[0]),
+            name=names[workload],
+            workload=records[0].workload,
+            base=Arm.of(records),
+            other=Arm.of(theirs[workload]),
         )
         for workload, records in ours.items()
         if workload in theirs
     ]
-    shared = ours.keys() & theirs.keys()
-    lone = [_text(records[0]) for workload, records in {**ours, **theirs}.items() if workload not in shared]
-    return matched, lone
+    return matched, [name for workload, name in names.items() if not (workload in ours and workload in theirs)]
 
 
 def _by_workload(records: Sequence[Record]) -> dict[str, list[Record]]:
@@ -96,6 +103,13 @@ def _by_workload(records: Sequence[Record]) -> dict[str, list[Record]]:
     for record in records:
         found.setdefault(digest([record.benchmark, record.workload]), []).append(record)
     return found
+
+
+def _names(records: Mapping[str, Record]) -> dict[str, str]:
+    """Return what people call each workload; its whole text where two would have one name, as with two temperatures."""
+    names = {workload: case_name(record.benchmark, record.workload) for workload, record in records.items()}
+    taken = Counter(names.values())
+    return {workload: name if taken[name] == 1 else _text(records[workload]) for workload, name in names.items()}
 
 
 def _text(record: Record) -> str:

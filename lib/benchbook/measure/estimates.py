@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import islice
@@ -14,7 +15,7 @@ from benchbook.hosts.models import TINY, config_of, planned_path
 from benchbook.hosts.peaks import data_sheet
 from benchbook.hosts.shapes import PREFIX
 from benchbook.judge.limits import NoLimitError, Peaks, limits_for
-from benchbook.judge.model_config import UnknownShapeError, shape_of
+from benchbook.judge.model_config import shape_of
 from benchbook.plan.eta import Estimator, Timings
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
@@ -24,18 +25,19 @@ from benchbook.records.provenance import machine
 from benchbook.records.runs import RUN_FILE, run_files
 
 NEWEST_RUNS = 30  # so many are looked through
-# Rough, of two cores; what a probe measures is not known to `benchbook plan`, which starts nothing.
-CPU_PEAKS = Peaks(20e9, {"float32": 0.2e12, "bfloat16": 0.4e12, "float16": 0.2e12}, "rough, for two cores")
+# Rough, of one core; what a probe measures is not known to `benchbook plan`, which starts nothing.
+CORE_BYTES_S, CORE_FLOPS_S = 10e9, {"float32": 0.1e12, "bfloat16": 0.2e12, "float16": 0.1e12}
+MOST_CPU_BYTES_S = 200e9
 FASTEST = {"cuda": "H200", "rocm": "MI300X"}  # of those whose data sheets are known: the bound on a machine without any
-DISK_BYTES_S = 10e9
 _RESHAPING = ("hf_overrides", "speculative_config", "cpu_offload_gb")  # the roofline does not cover them
 _PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+_FORMATS = {"dtype": "dtype", "quantization": "quantization", "kv_dtype": "kv_cache_dtype"}
 
 
 def estimator_for(experiment: Experiment, results_dir: Path) -> Estimator:
     """Return what estimates the time of `experiment` on this machine, by the runs under `results_dir`."""
     paces = {launch.name: _pace(experiment, launch) for launch in experiment.launches}
-    return Estimator(paces, earlier_timings(experiment, results_dir))
+    return Estimator(paces, earlier_timings(experiment, results_dir), experiment.cases)
 
 
 def earlier_timings(experiment: Experiment, results_dir: Path) -> dict[str, Timings]:
@@ -56,8 +58,8 @@ def earlier_timings(experiment: Experiment, results_dir: Path) -> dict[str, Timi
                     repeats.setdefault(key, timings)
                 continue
             _, name, host_kind = key.split()
-            started = header["launches"][name]
-            for launch in experiment.launches:
+            started = header["launches"].get(name)  # None: no longer in the file when the run was continued
+            for launch in experiment.launches if started else ():
                 if _resolved(started["model"]["path"]) == _resolved(planned_path(launch.model.path_or_id)):
                     is_alike = (started["args"], started["env"]) == (dict(launch.args), dict(launch.env))
                     (alike if is_alike else same_model).setdefault(f"start {launch.name} {host_kind}", timings)
@@ -97,42 +99,46 @@ def _resolved(model: str) -> str:
 
 def _pace(experiment: Experiment, launch: Launch) -> Pace:
     is_gpu = experiment.device in FASTEST or (experiment.device is None and bool(machine()["gpus"]))
-    roofline_s = _roofline(launch, _peaks(experiment, launch) if is_gpu else CPU_PEAKS)
+    try:
+        roofline_s = _roofline(launch, _gpu_peaks(experiment, launch) if is_gpu else _cpu_peaks())
+        weights = _weight_bytes(launch)
+    except (KeyError, TypeError, ValueError):  # a shape or a device that is not covered, or a flag that vLLM will refuse
+        roofline_s, weights = None, 0
     return Pace(
         overheads=GPU if is_gpu else CPU,
         roofline_s=roofline_s or (lambda batch, input_tokens, output_tokens: 0.0),
-        weights_s=_weights_s(launch),
+        weight_bytes=weights,
         is_eager=bool(launch.args.get("enforce_eager")),
         is_worth_a_guess=not is_gpu and roofline_s is not None,
     )
 
 
-def _peaks(experiment: Experiment, launch: Launch) -> Peaks | None:
-    """Return the peaks of the GPUs that `launch` takes, None for cards whose data sheet is not known."""
+def _cpu_peaks() -> Peaks:
+    cores = machine()["cpu_cores"]
+    flops_s = {name: cores * each_s for name, each_s in CORE_FLOPS_S.items()}
+    return Peaks(min(cores * CORE_BYTES_S, MOST_CPU_BYTES_S), flops_s, "rough")
+
+
+def _gpu_peaks(experiment: Experiment, launch: Launch) -> Peaks:
+    """Return the peaks of the GPUs that `launch` takes; raise NoLimitError for cards whose data sheet is not known."""
     gpus = machine()["gpus"]
     sheet = data_sheet(gpus[0]["name"] if gpus else FASTEST[experiment.device])
     if sheet is None:
-        return None
-    devices = 1
-    for name in _PARALLEL:
-        devices *= int(launch.args.get(name, 1))
+        raise NoLimitError(f"no data sheet of {gpus[0]['name']}")
+    devices = math.prod(int(launch.args.get(name, 1)) for name in _PARALLEL)
     flops_s = {name: tflops * 1e12 * devices for name, tflops in sheet["tflops"].items()}
     return Peaks(sheet["bandwidth_gb_s"] * 1e9 * devices, flops_s, sheet["source"], devices)
 
 
-def _roofline(launch: Launch, peaks: Peaks | None) -> BatchSeconds | None:
-    """Return what tells the least time of a batch on `peaks`, None where that or the model's shape is not known."""
+def _roofline(launch: Launch, peaks: Peaks) -> BatchSeconds | None:
+    """Return what tells the least time of a batch on `peaks`, None where the model is not known here."""
     if launch.model.path_or_id == TINY:
         return lambda batch, input_tokens, output_tokens: 0.0  # less than what each step costs besides
     config, _ = config_of(launch.model.path_or_id)
-    if config is None or peaks is None or any(name in launch.args for name in _RESHAPING):
+    if config is None or any(name in launch.args for name in _RESHAPING):
         return None
-    formats = {ours: launch.args.get(theirs) for ours, theirs in _FORMATS.items()}
-    try:
-        shape = shape_of(config, **formats)
-        peaks.flops_for(shape)
-    except (UnknownShapeError, NoLimitError):
-        return None
+    shape = shape_of(config, **{ours: launch.args.get(theirs) for ours, theirs in _FORMATS.items()})
+    peaks.flops_for(shape)  # raises where they are not known
 
     @cache
     def batch_s(batch: int, input_tokens: int, output_tokens: int) -> float:
@@ -145,12 +151,9 @@ def _roofline(launch: Launch, peaks: Peaks | None) -> BatchSeconds | None:
     return batch_s
 
 
-_FORMATS = {"dtype": "dtype", "quantization": "quantization", "kv_dtype": "kv_cache_dtype"}
-
-
-def _weights_s(launch: Launch) -> float:
-    """Return the least time (s) to read the weights, 0 where their size is not known or they are made on the device."""
+def _weight_bytes(launch: Launch) -> int:
+    """Return the size of the weights to load, 0 where it is not known or they are made on the device."""
     config, folder = config_of(launch.model.path_or_id)
     if config is None or launch.model.path_or_id.startswith(PREFIX):
-        return 0.0
-    return (weight_bytes(config, folder) or 0) / DISK_BYTES_S
+        return 0
+    return weight_bytes(config, folder) or 0

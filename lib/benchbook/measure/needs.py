@@ -38,7 +38,7 @@ class Need:
 
     def __str__(self) -> str:
         return (
-            f"{self.weights_gib:.1f} GiB of weights and {self.kv_gib:.1f} GiB of KV cache "
+            f"{_size_text(self.weights_gib)} of weights and {_size_text(self.kv_gib)} of KV cache "
             f"for {self.sequences} x {self.tokens} tokens"
         )
 
@@ -99,6 +99,11 @@ def machine_note(checked: Preflight) -> str:
     return "this machine has what it needs, as far as that can be computed"
 
 
+def _size_text(gib: float) -> str:
+    """Return '60.8 GiB', or '22 MiB' for what would be 0.0 GiB."""
+    return f"{gib:.1f} GiB" if gib >= 0.1 else f"{math.ceil(gib * 1024)} MiB"
+
+
 def _at_once(case: Case) -> int:
     """Return how many sequences a case holds at once at least; an offline engine takes as many as fit."""
     workload = case.workload.model_dump()
@@ -113,10 +118,10 @@ def _holds(fitting: Sequence[Device], need: Need) -> bool:
 def _refusal(experiment: Experiment, wanted: str, need: Need | None, there: Sequence[Device]) -> ExperimentError:
     title, why = TITLES[wanted], ""
     if need:
-        count = (
-            f"{need.num_devices} of {title.removeprefix('an ').removeprefix('a ')}" if need.num_devices > 1 else title
-        )
-        title = f"{count} with {math.ceil(need.total_gib)} GiB free"
+        each, free = "", f"{math.ceil(need.total_gib)} GiB free"
+        if need.num_devices > 1:
+            title, each = f"{need.num_devices} {title.removeprefix('an ').removeprefix('a ')}s", " each"
+        title = f"{title} with {free}{each}"
         why = f" ({need}, launch {need.launch!r})"
     where = ("device",) if experiment.device else ("launches", *([need.launch] if need else []))
     here = " and ".join(map(str, there))

@@ -1,12 +1,14 @@
 """How long what is left of an experiment takes, and how well that is known.
 
-First guesses come from the file alone (pace.py). What earlier runs took replaces them, and what this run has taken
-scales what is left: by the ratio of taken to expected of the same work, else of its kind. Where a first guess is worth
-nothing and nothing like it was measured, work counts with the least it can take, and of the whole a least is known.
+First guesses come from the file alone (pace.py). What earlier runs took replaces them, or scales those of cases that
+are new since; and what this run has taken scales what is left: by the ratio of taken to expected of the same work, else
+of its kind. Where a first guess is worth nothing and nothing like it was measured, work counts with the least that it
+can take, and of the whole a least is known.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -73,10 +75,32 @@ class Estimate:
 
     @property
     def why(self) -> str:
-        """Return what tells the time, e.g. 'by run quickstart/20261126-140716', or why no more than a least is known."""
+        """Return what tells the time, e.g. 'by run quickstart/20261126-140716', or why only a least is known."""
         if not self.is_known:
             return "more is not known before it has run on this machine"
         return " and ".join(self.sources) or "all is measured"
+
+
+class Ratios:
+    """Ratios by what they are of: what counts is their median, which one outlier does not move far."""
+
+    def __init__(self) -> None:
+        self._sorted: defaultdict[object, list[float]] = defaultdict(list)
+        self._source: dict[object, str] = {}
+
+    def add(self, ratio: float, keys: Sequence[object], source: str = "") -> None:
+        """Add a ratio that is of each of `keys`, and what told it."""
+        for key in keys:
+            insort(self._sorted[key], ratio)
+            self._source.setdefault(key, source)
+
+    def of(self, keys: Sequence[object]) -> tuple[float, str] | None:
+        """Return the median of the first of `keys` that has any, and what told the first of them."""
+        for key in keys:
+            if ratios := self._sorted.get(key):
+                middle = len(ratios) // 2
+                return (ratios[middle] + ratios[~middle]) / 2, self._source[key]
+        return None
 
 
 @dataclass
@@ -85,9 +109,16 @@ class Estimator:
 
     paces: Mapping[str, Pace]
     earlier: Mapping[str, Timings] = field(default_factory=dict)
+    cases: Sequence[Case] = ()  # of the experiment: those that an earlier run has measured tell of the others
+    _earlier_ratios: Ratios = field(default_factory=Ratios)  # taken to guessed, by kind
     # Taken in this run to expected before it: by work, and by kind where an earlier run told it or only a first guess.
-    _ratios: defaultdict[object, list[float]] = field(default_factory=lambda: defaultdict(list))
-    _repeats: dict[tuple[Case, bool], Piece] = field(default_factory=dict)  # asked for again and again, and always the same
+    _ratios: Ratios = field(default_factory=Ratios)
+    _repeats: dict[tuple[Case, bool], Piece] = field(default_factory=dict)  # asked for again and again
+
+    def __post_init__(self) -> None:
+        for piece in (self._repeat(case, False) for case in self.cases):
+            if timed := self._timed(piece):
+                self._earlier_ratios.add(timed[0] / piece.guess_s, piece.kinds, timed[1])
 
     def estimate(self, blocks: Sequence[Block], warmed: Collection[str] | None = None) -> Estimate:
         """Return how long the starts and jobs of `blocks` and the report take.
@@ -111,24 +142,29 @@ class Estimator:
 
     def _took(self, piece: Piece, wall_s: float) -> str:
         told_s, _ = self._told(piece) or (None, "")
-        self._ratios[piece.work].append(wall_s / (told_s or piece.guess_s))
-        for kind in piece.kinds:
-            self._ratios[kind, False].append(wall_s / piece.guess_s)
-            if told_s:
-                self._ratios[kind, True].append(wall_s / told_s)
+        self._ratios.add(wall_s / (told_s or piece.guess_s), [piece.work])
+        self._ratios.add(wall_s / piece.guess_s, [(kind, False) for kind in piece.kinds])
+        if told_s:
+            self._ratios.add(wall_s / told_s, [(kind, True) for kind in piece.kinds])
         return piece.keys[0][0]
 
     def expected(self, piece: Piece) -> tuple[float, str]:
         """Return the expected duration (s) of `piece` and what tells it, '' where that is only the least it takes."""
         told = self._told(piece)
         before_s, source = told or (piece.guess_s, "a first guess" if piece.is_worth_a_guess else "")
-        alike = (piece.work, *((kind, told is not None) for kind in piece.kinds))
-        if ratios := next(filter(None, map(self._ratios.__getitem__, alike)), None):
-            before_s, source = before_s * median(ratios), "by what this run has measured"
+        if scale := self._ratios.of([piece.work, *((kind, told is not None) for kind in piece.kinds)]):
+            before_s, source = before_s * scale[0], "by what this run has measured"
         return max(before_s, piece.least_s) if source else piece.least_s, source
 
     def _told(self, piece: Piece) -> tuple[float, str] | None:
-        """Return what `piece` took (s) in an earlier run, and which; if need be, by its time with or without warm-up."""
+        """Return what earlier runs tell (s) of `piece`, and which: by its own time, else by those of its kind."""
+        if timed := self._timed(piece):
+            return timed
+        scale = self._earlier_ratios.of(piece.kinds)
+        return (piece.guess_s * scale[0], scale[1]) if scale else None
+
+    def _timed(self, piece: Piece) -> tuple[float, str] | None:
+        """Return what `piece` took (s) in an earlier run, and which; if need be by the time with or without warm-up."""
         for key, guess_s in piece.keys:
             if key in self.earlier:
                 told = self.earlier[key]
@@ -149,7 +185,7 @@ class Estimator:
     def _start(self, block: Block) -> Piece:
         pace, kind = self.paces[block.launch], f"start {block.host_kind}"
         work, guess_s = f"start {block.launch} {block.host_kind}", pace.start_s(block.host_kind)
-        return Piece(work, (kind, "start"), guess_s, pace.weights_s, pace.is_worth_a_guess)
+        return Piece(work, (kind, "start"), guess_s, pace.least_start_s, pace.is_worth_a_guess)
 
     def _repeat(self, case: Case, is_warm: bool) -> Piece:
         if (case, is_warm) not in self._repeats:

@@ -12,7 +12,7 @@
                                     # {at_least: 3, at_most: 10, until: {output_throughput_tok_s: 2 %}}
     seed: 0                         # request sets follow from it
     order_seed: 0                   # the order of cases in each round; the same as seed unless it is given
-    slo: {p99_ttft_ms: 500}         # (mean|p50|p90|p95|p99)_(ttft|tpot|itl|e2el)_ms
+    slo: {p99_ttft_ms: 500}         # (mean|median|p90|p95|p99)_(ttft|tpot|itl|e2el)_ms; p50 is the median
     limits: {ready_s: 600}          # when to give up: a start, a benchmark, tokens that do not move
     device: rocm                    # rocm, cuda or cpu: refused on another machine; left out, any will do
 
@@ -23,7 +23,7 @@ unknown, ill-typed or cannot be run is told in one ExperimentError, a line each:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,6 +36,7 @@ from benchbook.plan.document import Document
 from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, read_launches
 from benchbook.plan.models import ModelRef, read_model
 from benchbook.plan.order import Block, added_round
+from benchbook.plan.precision import known_metric
 from benchbook.plan.repeats import RepeatCount, Until, read_repeats
 from benchbook.plan.strict import StrictModel, one_line
 from benchbook.plan.workloads import HostKind
@@ -49,7 +50,7 @@ COMPARISON_REPEATS = 8
 MAX_SEED = 2**31 - 1  # numpy's and vLLM's seeds end below it
 SLO_KEYS = [
     f"{statistic}_{latency}_ms"
-    for statistic in ("mean", "p50", "p90", "p95", "p99")
+    for statistic in ("mean", "median", "p90", "p95", "p99")
     for latency in ("ttft", "tpot", "itl", "e2el")
 ]
 
@@ -128,7 +129,7 @@ def read_experiment(path: str | Path) -> Experiment:
     with faults.noted():
         cases = read_cases(doc, launches)
     with faults.noted():
-        slo = _read_slo(doc)
+        slo = _read_slo(doc, cases)
     with faults.noted():
         limits = doc.parse(("limits",), Limits) if "limits" in doc.data else limits
     with faults.noted():
@@ -182,12 +183,16 @@ class _ExperimentKeys(StrictModel):
         return value if isinstance(value, dict) else check(value)
 
 
-def _read_slo(doc: Document) -> dict[str, float]:
+def _read_slo(doc: Document, cases: Sequence[Case]) -> dict[str, float]:
+    found: dict[str, float] = {}
     slo = doc.mapping(("slo",)) if "slo" in doc.data else {}
     for key, limit_ms in slo.items():
         with doc.faults.noted():
-            if key not in SLO_KEYS:
-                raise doc.unknown(("slo", key), SLO_KEYS)
+            name = known_metric(doc, ("slo", key), SLO_KEYS, [], found)
             if type(limit_ms) not in (int, float) or limit_ms <= 0:
                 raise doc.error(("slo", key), "must be a number of milliseconds above 0")
-    return dict(slo)
+            found[name] = float(limit_ms)
+    has_serve = any(case.workload.benchmark == "serve" for case in cases)
+    if found and not has_serve and not doc.faults.has_within(("benchmarks",)):
+        raise doc.error(("slo",), "is for answers of a server, and no benchmark is a serve: it would never be checked")
+    return found

@@ -18,6 +18,8 @@ from benchbook.plan.workloads import LatencyWorkload, ServeWorkload, ThroughputW
 START_S = {"server": 30.0, "engine": 15.0}  # imports and all, of an eager tiny model on two cores
 COMPILE_S = 60.0  # more, unless a launch is eager: torch.compile, CUDA graphs
 SLACK = 2.0  # real kernels take so many times what the roofline says
+READ_BYTES_S = 2e9  # from a disk
+BUS_BYTES_S = 64e9  # PCI Express 5: weights that lie in memory come no faster to a device
 FIRST_PROMPT_TOKENS = 8
 
 BatchSeconds = Callable[[int, int, int], float]  # of a batch: sequences, input and output tokens of each
@@ -44,7 +46,7 @@ class Pace:
 
     overheads: Overheads = CPU
     roofline_s: BatchSeconds = lambda batch, input_tokens, output_tokens: 0.0
-    weights_s: float = 0.0  # to read them, at least
+    weight_bytes: int = 0  # to be read at a start
     is_eager: bool = True
     is_worth_a_guess: bool = True  # False: all that counts is the least it takes
 
@@ -58,9 +60,14 @@ class Pace:
         """Return the least (s) a repeat can take; 0 where rough guesses are good enough, so that no bound is needed."""
         return 0.0 if self.is_worth_a_guess else work_s(workload, is_warm, self.roofline_s)
 
+    @property
+    def least_start_s(self) -> float:
+        """Return the least (s) that a start can take."""
+        return self.weight_bytes / BUS_BYTES_S
+
     def start_s(self, host_kind: str) -> float:
         """Return a rough duration (s) of a host's start."""
-        return START_S[host_kind] + (0.0 if self.is_eager else COMPILE_S) + SLACK * self.weights_s
+        return START_S[host_kind] + (0.0 if self.is_eager else COMPILE_S) + self.weight_bytes / READ_BYTES_S
 
 
 def work_s(workload: Workload, is_warm: bool, batch_s: BatchSeconds) -> float:

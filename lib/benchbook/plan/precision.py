@@ -87,10 +87,26 @@ def read_targets(
     targets = {}
     for key in fields:
         with doc.faults.noted():
-            if key not in known:
-                raise doc.unknown((*where, key), [*known, *beside])
-            targets[key] = read_share(doc, (*where, key))
+            name = known_metric(doc, (*where, key), known, beside, targets)
+            targets[name] = read_share(doc, (*where, key))
     return targets
+
+
+def known_metric(
+    doc: Document, where: Where, known: list[str], beside: list[str], taken: Mapping[str, float]
+) -> str:
+    """Return the metric of `known` that the key at `where` names, by 'p50_ttft_ms' or 'median_ttft_ms', which are one.
+
+    A name that is none, or that is `taken` by its other spelling, is refused.
+    """
+    key = str(where[-1])
+    spellings = (key, key.replace("p50_", "median_"), key.replace("median_", "p50_"))
+    name = next((spelling for spelling in spellings if spelling in known), None)
+    if name is None:
+        raise doc.unknown(where, [*known, *beside])
+    if name in taken:
+        raise doc.error(where, f"is {name} once more: p50 and median are one")
+    return name
 
 
 def read_share(doc: Document, where: Where) -> float:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchbook.errors import ExperimentError, StoreError
 from benchbook.records.files import read_json
@@ -72,6 +73,23 @@ def find_run(run: str | Path, results_dir: Path) -> Path:
     raise ExperimentError(_unknown(wanted, known, results_dir))
 
 
+def newest_run(results_dir: Path) -> Path:
+    """Return the folder of the run that was started last, of those that have finished where there are any.
+
+    Raises ExperimentError where there is no run at all.
+    """
+    found = [(_header(path), path.parent) for path in run_files(results_dir)]
+    if not found:
+        raise ExperimentError(f"no run under {results_dir} yet; to make one: benchbook run experiments/quickstart.yaml")
+    return max(found, key=lambda one: (one[0].get("state") == "finished", str(one[0].get("started_utc"))))[1].resolve()
+
+
+def results_nearby() -> Path:
+    """Return results/ of the current folder or of the nearest one above that has it."""
+    here = Path.cwd()
+    return next((folder / "results" for folder in (here, *here.parents) if (folder / "results").is_dir()), here / "results")
+
+
 def no_runs_text(results_dir: Path) -> str:
     """Return that `results_dir` has no runs, where that is, and which results folder nearby has some."""
     text = f"no runs under {results_dir.absolute()}"
@@ -107,12 +125,16 @@ def forget_run(run_dir: Path) -> None:
 
 def _known_runs(results_dir: Path) -> Iterator[_Known]:
     for path in run_files(results_dir):
-        try:
-            header = read_json(path)
-        except StoreError:
-            header = {}  # cut: its folder still names it
+        header = _header(path)
         experiment, run_id = header.get("experiment", path.parents[1].name), header.get("run_id", path.parent.name)
         yield _Known(path.parent, str(experiment), str(run_id))
+
+
+def _header(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except StoreError:
+        return {}  # cut: its folder still names it
 
 
 def _unknown(wanted: str, known: Sequence[_Known], results_dir: Path) -> str:

@@ -8,6 +8,7 @@ from benchbook.judge.answerable import reasons_text, why_no_answer
 from benchbook.judge.spread import number_text
 from benchbook.records.record import Verdict
 from benchbook.report.caveats import measured_repeats
+from benchbook.report.held import held_to
 from benchbook.report.lines import OUTPUT_THROUGHPUT, Curves
 from benchbook.report.reading import (
     goodput_sentence,
@@ -64,7 +65,7 @@ def _seen(run: Run) -> list[str]:
 def _curve_sentences(curves: Curves) -> list[str]:
     """Return where the highest line peaks, or which rate each line holds, and how long users wait there."""
     if curves.load.is_open:
-        lines = sorted(curves.lines, key=lambda line: peak_of(line)[1].mean if peak_of(line) else 0.0, reverse=True)
+        lines = sorted(curves.lines, key=lambda line: held_to(line) or 0.0, reverse=True)
         said = [sentence for line in lines[:_MAX_RATES] for sentence in (rate_sentence(line), goodput_sentence(line))]
         return [sentence for sentence in said if sentence]
     best = max(curves.lines, key=lambda line: peak_of(line)[1].mean if peak_of(line) else 0.0)

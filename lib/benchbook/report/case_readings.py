@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchbook.judge.sample import samples_needed
-from benchbook.records.record import Record
+from benchbook.records.record import Record, Verdict
 
 Raw = Mapping[str, Any]
 
@@ -49,8 +49,16 @@ def _latency(record: Record, raw: Raw) -> list[str]:
         f"A batch of {workload['batch_size']} with {workload['input_len_tokens']} tokens in and {workload['output_len_tokens']} out "
         f"took {values['avg_batch_latency_s']:.3f} s on average over {workload['num_iters']} iterations, {per_token_ms:.2f} ms a generated token "
         f"with the prefill shared out.",
-        f"Eight iterations in ten lay within {spread:.0%} of the median. No server can answer such a request sooner on this machine.",
+        f"Eight iterations in ten lay within {spread:.0%} of the median. {_floor_text(record)}",
     ]
+
+
+def _floor_text(record: Record) -> str:
+    """Return what the number is good for: a floor for servers only where it may be believed."""
+    codes = ", ".join(why.code for why in record.reasons if why.severity != "note")
+    if record.verdict is not Verdict.VALID:
+        return f"The measurement is {record.verdict.value} ({codes}): it is no floor to hold a server against."
+    return "A server has HTTP, a queue and other requests beside the same work: a request it answers sooner is a contradiction."
 
 
 def _throughput(record: Record, raw: Raw) -> list[str]:

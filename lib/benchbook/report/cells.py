@@ -12,8 +12,9 @@ from benchbook.records.record import Verdict
 from benchbook.report import figures, reading
 from benchbook.report.answer import answer, verdict_sentence
 from benchbook.report.caveats import caveats, threats
+from benchbook.report.comparisons import comparisons_html
 from benchbook.report.conditions import provenance_html, setup_html, subtitle
-from benchbook.report.differences import comparisons_html, launches_of
+from benchbook.report.differences import launches_of
 from benchbook.report.failures import failures_html, reasons_html
 from benchbook.report.limit_figures import limits_figure, timeline_of
 from benchbook.report.limits import limited_cases, limits_html, limits_reading, steps_reading
@@ -29,7 +30,6 @@ from benchbook.report.markup import (
     folded,
     join,
     show,
-    text,
     verdict,
 )
 from benchbook.report.published import published_html
@@ -55,12 +55,14 @@ def show_answer(run: Run) -> None:
     parts = [
         element("p", join(remark, " "), "remark") if run.remark else Html(""),
         element("p", verdict_sentence(run)),
-        element("p", element("strong", headline)),
+        element("p", element("strong", headline), "headline"),
         *(element("p", sentence) for sentence in rest),
     ]
+    is_doubted = why_no_answer(run.records) is not None
     # Beside numbers that are not to be relied on, a share of a ceiling would be one more.
-    bounds = [] if why_no_answer(run.records) else references(run)[:_MAX_REFERENCES]
-    show(element("div", join([*parts, bullets([*bounds, *caveats(run)])]), "answer"))
+    bounds = [] if is_doubted else references(run)[:_MAX_REFERENCES]
+    content = join([*parts, bullets([*bounds, *caveats(run)])])
+    show(element("div", content, "answer doubted" if is_doubted else "answer"))
 
 
 def show_counts(run: Run) -> None:

@@ -20,6 +20,7 @@ from benchbook.records.store import Store
 from benchbook.report.differences import comparison_frame, how_to_read, launches_of, table_headings, table_rows
 from benchbook.report.run import Run, load_run
 from benchbook.report.table import render_table
+from benchbook.terminal import say
 
 TextFormat = Literal["text", "csv", "json", "md"]
 
@@ -50,17 +51,32 @@ def print_comparison(comparison: Comparison, text_format: TextFormat, console: C
         print(render_table(comparison_frame(comparison), text_format), end="")
         return
     for line in (*headlines(comparison), tally(comparison)):
-        _line(console, line)
+        say(console, line)
     for caveat in caveats(comparison):
-        _line(console, f"! {caveat}")
-    shown = Table(box=None, pad_edge=False)
-    for place, heading in enumerate(table_headings(comparison)):
-        shown.add_column(heading, overflow="fold", justify="right" if place in (2, 3) else "left")
-    for row in table_rows(comparison):
-        shown.add_row(*map(Text, row))  # brackets are intervals, not markup
-    console.print()
-    console.print(shown)
-    _line(console, f"\n{how_to_read(comparison)}")
+        say(console, f"! {caveat}")
+    _, *headings = table_headings(comparison)
+    for case, rows in _by_case(table_rows(comparison)):
+        shown = Table(box=None, pad_edge=False)
+        for heading in headings:  # numbers stay whole; the name of the metric and the finding are broken between words
+            is_text = heading in (headings[0], headings[-1])
+            shown.add_column(heading, no_wrap=not is_text, justify="right" if heading in headings[1:3] else "left")
+        for row in rows:
+            shown.add_row(*map(Text, row))  # brackets are intervals, not markup
+        say(console, "")
+        say(console, case)
+        console.print(shown)
+    say(console, "")
+    say(console, how_to_read(comparison))
+
+
+def _by_case(rows: Sequence[Sequence[str]]) -> list[tuple[str, list[Sequence[str]]]]:
+    """Return each case with its rows, from rows that name their case where it begins."""
+    cases: list[tuple[str, list[Sequence[str]]]] = []
+    for case, *cells in rows:
+        if case:
+            cases.append((case, []))
+        cases[-1][1].append(cells)
+    return cases
 
 
 def _launch(run: Run, name: str) -> Sequence[Record]:
@@ -77,7 +93,3 @@ def _launch(run: Run, name: str) -> Sequence[Record]:
 def _name(run: Run, launch: str) -> str:
     """Return a launch's name when two runs have one each."""
     return f"{launch} ({run.run_dir.name})"
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

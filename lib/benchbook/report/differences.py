@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from benchbook.judge.claims import caveats, change_text, headlines, least_share, percent_text, sentence, tally
+from benchbook.judge.claims import change_text, least_share, percent_text, sentence
 from benchbook.judge.compare import Comparison, Finding, Row, compare
 from benchbook.judge.spread import number_text
-from benchbook.report.markup import Html, bullets, element, folded, join, table
 from benchbook.report.run import Run
 
 MAX_OTHERS = 5  # launches set against the first one in a report
-MAX_ROWS = 60
 _COLUMNS = (
     "case",
     "metric",
@@ -56,10 +54,10 @@ def comparison_frame(comparison: Comparison) -> pd.DataFrame:
 
 def table_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     """Return the rows of a table for people: case (where it begins), metric, both values, change, what may be said."""
-    cases = [row.case for row in comparison.rows]
+    cases = [row.name for row in comparison.rows]
     return [
         (
-            row.case if before != row.case else "",
+            row.name if before != row.name else "",
             row.metric.heading + (" *" if row.is_headline else ""),
             number_text(row.base),
             number_text(row.other),
@@ -93,40 +91,6 @@ def how_to_read(comparison: Comparison) -> str:
         "are called different in at most 5 % of whole comparisons, and 'at least' is what all claims together keep. "
         "'Sees' is the difference that would have been claimed four times in five. * marks each benchmark's headline "
         "metric, chosen beforehand."
-    )
-
-
-def comparisons_html(run: Run) -> Html:
-    """Return each launch against the first in sentences and tables, or why there is nothing to compare."""
-    launches = launches_of(run)
-    if len(launches) < 2:
-        return element(
-            "p",
-            "There is nothing to compare: this run has a single launch. A second one in the experiment file, different "
-            "in one flag, makes it a comparison.",
-            "note",
-        )
-    parts = [_comparison_html(comparison) for comparison in comparisons_of(run)]
-    if left := launches[1 + MAX_OTHERS :]:
-        parts.append(element("p", f"Not shown: {', '.join(left)}; `benchbook compare` compares any two.", "note"))
-    return join(parts)
-
-
-def _comparison_html(comparison: Comparison) -> Html:
-    title = element("h3", f"{comparison.other} against {comparison.base}")
-    if not comparison.rows:
-        return join([title, element("p", "No case has a number on both.", "note"), bullets(caveats(comparison))])
-    rows = table_rows(comparison)
-    shown = table(table_headings(comparison), rows[:MAX_ROWS], (2, 3, 4), "results")
-    cut = f"The first {MAX_ROWS} of {len(rows)} rows." if len(rows) > MAX_ROWS else ""
-    return join(
-        [
-            title,
-            bullets(headlines(comparison)),
-            element("p", tally(comparison)),
-            bullets(caveats(comparison)),
-            folded("Every case and metric", join([element("p", how_to_read(comparison)), shown, element("p", cut)])),
-        ]
     )
 
 

@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, StrMethodFormatter
 
+from benchbook.judge.loads import Load
 from benchbook.records.record import Verdict
 from benchbook.report.lines import Line
-from benchbook.report.loads import Load
 
 WIDTH_IN = 8.6  # at 120 dots per inch a little wider than the report's column, so that text stays as large as its text
 _LOOK = {  # seaborn's white grid, which ships with matplotlib; importing seaborn itself would cost a second

@@ -109,7 +109,7 @@ def latency_figure(run: Run, curves: Curves) -> Figured | None:
 def tradeoff_figure(run: Run, curves: Curves) -> Figured | None:
     """Draw output throughput of all users (tok/s) against the speed one user sees (tok/s, 1000 / median TPOT)."""
     drawn = {line: curve for line in curves.lines if (curve := _curve(line))}
-    if not drawn:
+    if not drawn or curves.is_single:
         return None
     figure, (axes,) = canvas(1, 1, height_in=4.8)
     lines = list(drawn)

@@ -11,6 +11,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullLocator, PercentForm
 
 from benchbook.errors import StoreError
 from benchbook.judge.limits import Limits
+from benchbook.judge.loads import IN_FLIGHT, lengths_text, load_text
 from benchbook.records.record import Record, Verdict
 from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
 from benchbook.report.drawing import (
@@ -25,7 +26,6 @@ from benchbook.report.drawing import (
 from benchbook.report.figures import Figured
 from benchbook.report.limits import LimitedCase
 from benchbook.report.lines import OUTPUT_THROUGHPUT
-from benchbook.report.loads import IN_FLIGHT, lengths_text
 from benchbook.report.run import Run
 from benchbook.report.timeline import timeline_figure
 
@@ -128,5 +128,4 @@ def _draw_roofs(axes: Axes, limits: Sequence[Limits], points: Sequence[tuple[flo
 def _named(record: Record) -> str:
     workload = record.workload
     lengths = lengths_text((workload["input_len_tokens"], workload["output_len_tokens"]))
-    load = f"{workload.get('max_concurrency') or 'no cap'} in flight"
-    return f"{record.identity.launch}, {lengths}, {load}, repeat {record.identity.repeat}"
+    return f"{record.identity.launch}, {lengths}, {load_text(workload)}, repeat {record.identity.repeat}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from benchbook.judge.binding import Binding, binding_of, limit_values
 from benchbook.judge.limits import Limits, NoLimitError, limits_of
+from benchbook.judge.loads import LENGTHS, lengths_text
 from benchbook.judge.spread import number_text, percent_text
 from benchbook.records.record import Record, Verdict
 from benchbook.report.limit_sentences import (
@@ -17,7 +18,6 @@ from benchbook.report.limit_sentences import (
     peaks_sentence,
     step_sentence,
 )
-from benchbook.report.loads import LENGTHS, lengths_text
 from benchbook.report.markup import Html, element, join, table
 from benchbook.report.results import MAX_ROWS, cut_note
 from benchbook.report.run import Run

@@ -11,9 +11,10 @@ from functools import cached_property
 
 import pandas as pd
 
+from benchbook.judge.loads import IN_FLIGHT, LENGTHS, LOADS, RATE, Load, lengths_text
 from benchbook.judge.spread import Spread, spread_of
 from benchbook.records.record import Outcome
-from benchbook.report.loads import IN_FLIGHT, LENGTHS, LOADS, RATE, Load, lengths_text
+from benchbook.report.settings import value_text
 from benchbook.report.table import believed, workload_columns
 
 OUTPUT_THROUGHPUT = "output_throughput_tok_s"
@@ -121,7 +122,8 @@ def _curves(rows: pd.DataFrame, load: Load, limit: int) -> Curves:
 
 def _line(values: tuple, keys: list[str], group: pd.DataFrame, load: Load, several_launches: bool) -> Line:
     launch, lengths = str(values[0]), (int(values[1]), int(values[2]))
-    others = [f"{key}={value}" for key, value in zip(keys[3:], values[3:], strict=True)]
+    axes = zip(keys[3:], values[3:], strict=True)
+    others = [f"{key}={value_text(None if pd.isna(value) else value)}" for key, value in axes]
     label = ", ".join([*([launch] if several_launches else []), lengths_text(lengths), *others])
     return Line(label, launch, lengths, load, group)
 

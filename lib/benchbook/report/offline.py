@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from benchbook.judge.loads import LENGTHS
 from benchbook.judge.spread import Spread, spread_of
 from benchbook.report.lines import OUTPUT_THROUGHPUT
-from benchbook.report.loads import LENGTHS
 from benchbook.report.table import believed
 
 Key = tuple[str, tuple[int, int]]

@@ -10,10 +10,10 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
+from benchbook.judge.loads import Load
 from benchbook.judge.spread import Spread, number_text, plus_minus_text, spread_text
 from benchbook.report.held import first_unreached, held_to
 from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED, Line
-from benchbook.report.loads import Load
 from benchbook.report.run import Run
 
 MIN_GAIN = 0.10  # per doubling of the requests in flight; below it, a line has stopped scaling

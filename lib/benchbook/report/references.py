@@ -6,10 +6,10 @@ while their records are VALID would be a second opinion.
 
 from __future__ import annotations
 
+from benchbook.judge.loads import LENGTHS
 from benchbook.judge.spread import number_text
 from benchbook.records.record import Record, Verdict
 from benchbook.report.lines import Line
-from benchbook.report.loads import LENGTHS
 from benchbook.report.reading import peak_of
 from benchbook.report.run import Run
 

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from benchbook.errors import StoreError
+from benchbook.judge.loads import LENGTHS
 from benchbook.judge.sample import is_earned, percentile_of, sample_count, samples_needed
 from benchbook.judge.spread import number_text, plus_minus_text
 from benchbook.records.files import write_text
 from benchbook.records.metrics import BY_KEY, Metric
-from benchbook.report.loads import LENGTHS
 from benchbook.report.markup import Html, absent, download, element, join, table, text, verdict
 from benchbook.report.run import Run
 from benchbook.report.settings import settings_of, value_text
@@ -56,6 +56,8 @@ _TITLES = {
 
 def results_html(run: Run) -> Html:
     """Return one table a benchmark: a row a case with its verdicts, and mean ± one standard deviation."""
+    if not any(run.verdicts.values()):
+        return absent("Nothing was measured.")
     cases = run.cases
     parts = [
         _benchmark_html(run, cases[cases["benchmark"] == benchmark], benchmark)
@@ -64,7 +66,7 @@ def results_html(run: Run) -> Html:
     ]
     shown = join(parts)
     note = element("p", _UNEARNED, "note") if _IS_UNEARNED in shown else ""
-    return join([shown, note]) if parts else absent("There are no results.")
+    return join([shown, note])
 
 
 def definitions_html(run: Run) -> Html:

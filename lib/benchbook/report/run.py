@@ -13,16 +13,15 @@ from typing import Any
 import pandas as pd
 
 from benchbook import collector
-from benchbook.errors import ExperimentError
 from benchbook.judge.group import judged_together
+from benchbook.judge.loads import LENGTHS
 from benchbook.judge.spread import Spread
 from benchbook.parameters import refuse_unknown
 from benchbook.records.files import read_json
 from benchbook.records.record import Outcome, Record, Verdict
-from benchbook.records.runs import run_files
+from benchbook.records.runs import newest_run, results_nearby
 from benchbook.records.store import Store, case_key
 from benchbook.report.lines import Curves, Line, serve_curves
-from benchbook.report.loads import LENGTHS
 from benchbook.report.offline import Ceiling, Key, batch_latencies, ceilings
 from benchbook.report.table import case_table, tidy_table
 
@@ -173,7 +172,7 @@ def load_run(run_dir: str | Path = "") -> Run:
     Names are looked up in results/ of the current folder or of one above. Raises ExperimentError where there is no run.
     """
     refuse_unknown()
-    store = Store.open(run_dir, _results_dir()) if str(run_dir) else _newest(_results_dir())
+    store = Store.open(run_dir, results_nearby()) if str(run_dir) else Store(newest_run(results_nearby()))
     folder, header, records = store.run_dir, store.header(), store.records()
     # A record whose fingerprint left the plan was measured under other conditions: it must not mix with the others.
     places = {case["case_key"]: place for place, case in enumerate(_along_loads(header.get("plan") or []))}
@@ -192,24 +191,6 @@ def load_run(run_dir: str | Path = "") -> Run:
     )
     gc.freeze()  # a run stays while its notebook does
     return run
-
-
-def _results_dir() -> Path:
-    """Return results/ of the current folder or of the nearest one above that has it."""
-    here = Path.cwd()
-    return next((folder / "results" for folder in (here, *here.parents) if (folder / "results").is_dir()), here / "results")
-
-
-def _newest(results_dir: Path) -> Store:
-    """Return the run that was started last, of those that have finished where there are any."""
-    stores = [Store(path.parent) for path in run_files(results_dir)]
-    if not stores:
-        raise ExperimentError(f"no run under {results_dir} yet; `benchbook run experiments/quickstart.yaml` makes one")
-    return max(stores, key=lambda store: _recency(store.header()))
-
-
-def _recency(header: Mapping[str, Any]) -> tuple[bool, str]:
-    return header.get("state") == "finished", header.get("started_utc") or ""
 
 
 def _along_loads(plan: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchbook.report.loads import IN_FLIGHT, LENGTHS, lengths_text
+from benchbook.judge.loads import IN_FLIGHT, LENGTHS, lengths_text
 from benchbook.report.table import plain_rows, workload_columns
 
 _MAX_VALUES_SHOWN = 12

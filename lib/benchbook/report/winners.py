@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from benchbook.judge.claims import headline_rows, label_of, sentence, signed_text, values_text
 from benchbook.judge.compare import Comparison, Finding, Row
 from benchbook.report.differences import comparisons_of, launches_of
-from benchbook.report.loads import case_text
 from benchbook.report.run import Run
 
 _RESTS_ON = ("serve", "throughput", "latency")  # the first that was compared is what the launches are ranked by
@@ -54,19 +53,19 @@ def _sentence(row: Row, comparison: Comparison, run: Run) -> str:
 
 def _what(row: Row, comparison: Comparison) -> str:
     """Return the case that the row is about; for several together, how the single ones lie about it."""
-    cases = {case.text: case_text(case.workload) for case in comparison.cases}
     if row.num_cases == 1:
-        return f"{row.benchmark}, {cases[row.case]}"
+        return row.name
     singles = [
         one
         for one in comparison.rows
         if one.num_cases == 1 and (one.benchmark, one.metric.key) == (row.benchmark, row.metric.key) and one.is_headline
     ]
     least, most = min(singles, key=_gain), max(singles, key=_gain)
-    return (
-        f"{row.case}; alone they go from {signed_text(least)} ({cases[least.case]}) to "
-        f"{signed_text(most)} ({cases[most.case]})"
-    )
+    return f"{row.name}; alone from {signed_text(least)}, {_short(least)}, to {signed_text(most)}, {_short(most)}"
+
+
+def _short(row: Row) -> str:
+    return row.name.removeprefix(f"{row.benchmark}, ")
 
 
 def _untold(compared: Sequence[Compared]) -> list[str]:

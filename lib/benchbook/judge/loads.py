@@ -1,6 +1,6 @@
 """What is turned up along a curve: the requests in flight of a closed loop, or the rate that an open one is offered.
 
-Lines, figures and sentences all take from here what the x of a curve is called and how one of its values is said.
+Checks, lines, figures and sentences all take from here what a load is called and how one of its values is said.
 """
 
 from __future__ import annotations
@@ -46,19 +46,27 @@ RATE = Load("request_rate_rps", "Offered rate (req/s)", "offered rate (req/s)", 
 LOADS = (IN_FLIGHT, RATE)
 
 
+def load_text(workload: Mapping[str, Any]) -> str:
+    """Return the load of a serve workload: '8 requests in flight', '2.5 req/s', '2.5 req/s, at most 8 in flight'."""
+    rate, cap = workload.get(RATE.key), workload.get(IN_FLIGHT.key)
+    if rate is None:
+        return IN_FLIGHT.text(cap) if cap is not None else ""
+    return RATE.text(rate) + (f", at most {cap} in flight" if cap is not None else "")
+
+
 def lengths_text(lengths: tuple[int, int]) -> str:
     """Return '128 in / 64 out'."""
     return f"{lengths[0]} in / {lengths[1]} out"
 
 
-def case_text(workload: Mapping[str, Any]) -> str:
-    """Return a workload as people say it: '128 in / 64 out, 8 requests in flight'; '' for a single first request."""
-    parts = []
+def case_name(benchmark: str, workload: Mapping[str, Any]) -> str:
+    """Return a case without its launch as people say it: 'serve, 128 in / 64 out, 8 requests in flight'."""
+    parts = [benchmark.replace("_", " ")]
     if all(workload.get(name) is not None for name in LENGTHS):
         parts.append(lengths_text((workload[LENGTHS[0]], workload[LENGTHS[1]])))
-    parts += [load.text(workload[load.key]) for load in reversed(LOADS) if workload.get(load.key) is not None]
-    if workload.get("batch_size") is not None:
-        parts.append(f"a batch of {workload['batch_size']}")
-    if len(parts) == 1:
-        parts.append(f"{workload.get('num_prompts')} prompts at once")  # throughput mode has no other load
-    return ", ".join(parts)
+    load = {
+        "serve": load_text(workload),
+        "latency": f"a batch of {workload.get('batch_size')}",
+        "throughput": f"{workload.get('num_prompts')} prompts at once",
+    }.get(benchmark)
+    return ", ".join([*parts, *([load] if load else [])])

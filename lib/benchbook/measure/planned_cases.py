@@ -1,0 +1,101 @@
+"""The cases of a plan as a table: what is sent, how often it is measured, how many prompts, and why so many."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from benchbook.listing import aligned
+from benchbook.plan.cases import Case
+from benchbook.plan.experiment import Experiment
+from benchbook.plan.workloads import ServeWorkload, ThroughputWorkload
+
+_HEADINGS = ("launch", "benchmark", "tokens", "load", "repeats", "prompts", "why")
+_SAID = ("input_len_tokens", "output_len_tokens", "max_concurrency", "request_rate_rps", "batch_size", "num_prompts")
+_IN_WHY = ("num_iters", "num_iters_warmup", "num_warmup_prompts")
+
+
+def print_cases(console: Console, experiment: Experiment) -> None:
+    """Print a row a case, by launch, benchmark, lengths and rising load; on a terminal the reasons may be cut."""
+    varied = _varied(experiment.cases)
+    places = {launch.name: place for place, launch in enumerate(experiment.launches)}
+    benchmarks = list(dict.fromkeys(case.workload.benchmark for case in experiment.cases))
+    ordered = sorted(
+        experiment.cases,
+        key=lambda case: (places[case.launch], benchmarks.index(case.workload.benchmark), _sizes(case)),
+    )
+    rows = [_row(case, experiment, varied[case.workload.benchmark]) for case in ordered]
+    first = 0 if len(experiment.launches) > 1 else 1  # a single launch needs no column
+    width = console.width if console.is_terminal else None
+    headings, right, last = _HEADINGS[first:], [place - first for place in (2, 4, 5)], len(_HEADINGS) - 1 - first
+    text = aligned(headings, [row[first:] for row in rows], width, right, may_cut=last)
+    console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
+
+
+def counted(number: int, noun: str, shown: str | None = None, plural: str | None = None) -> str:
+    """Return '1 case', '12 cases' or, with `shown` in place of the number, '3 to 12 cases'."""
+    return f"{number if shown is None else shown} {noun if number == 1 else plural or noun + 's'}"
+
+
+def _row(case: Case, experiment: Experiment, varied: Sequence[str]) -> tuple[str, ...]:
+    fields = case.workload.model_dump()
+    lengths = [str(fields[name]) for name in _SAID[:2] if name in fields]
+    defaults = type(case.workload).model_fields
+    others = [f"{name} {fields[name]}" for name in varied if fields[name] != defaults[name].default]
+    return (
+        case.launch,
+        case.workload.benchmark,
+        "/".join(lengths),
+        ", ".join([*_loads(fields), *others]),
+        _repeats_text(case, experiment),
+        str(fields.get("num_prompts", "")),
+        _why(case),
+    )
+
+
+def _loads(fields: Mapping[str, Any]) -> list[str]:
+    loads = []
+    if fields.get("request_rate_rps") is not None:
+        loads.append(f"{fields['request_rate_rps']:g} req/s")
+    if fields.get("max_concurrency") is not None:
+        loads.append(f"{fields['max_concurrency']} in flight")
+    if "batch_size" in fields:
+        loads.append(f"batch of {fields['batch_size']}")
+    return loads or ["all at once" if "num_prompts" in fields else "one request"]
+
+
+def _repeats_text(case: Case, experiment: Experiment) -> str:
+    until = experiment.until
+    may_grow = until is not None and until.targets_of(case) and until.at_most > experiment.repeats
+    return f"{experiment.repeats} to {until.at_most}" if may_grow else str(experiment.repeats)
+
+
+def _why(case: Case) -> str:
+    """Return why a case has so many prompts, and what is sent before they count."""
+    workload = case.workload
+    if not isinstance(workload, (ServeWorkload, ThroughputWorkload)):
+        iters = workload.model_dump().get("num_iters")
+        return f"{counted(iters, 'batch', plural='batches')} after {workload.num_iters_warmup} to warm up" if iters else ""
+    first = f"{workload.warmup_prompts} others first" if workload.warmup_prompts else "no warm-up, as asked"
+    return f"{case.why_num_prompts or 'as the file says'}; {first}"
+
+
+def _varied(cases: Sequence[Case]) -> dict[str, list[str]]:
+    """Return, by benchmark, the settings that differ between its cases and that no column has."""
+    values: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for case in cases:
+        for name, value in case.workload.model_dump().items():
+            values[case.workload.benchmark][name].add(repr(value))
+    return {
+        benchmark: [name for name, found in by_name.items() if len(found) > 1 and name not in (*_SAID, *_IN_WHY)]
+        for benchmark, by_name in values.items()
+    }
+
+
+def _sizes(case: Case) -> tuple[float, ...]:
+    """Return what cases of a benchmark are sorted by: lengths, then the load."""
+    fields = case.workload.model_dump()
+    return tuple(float(fields.get(name) or 0) for name in _SAID)

@@ -1,0 +1,80 @@
+"""`benchbook plan --commands`: vLLM's own commands, host by host and case by case."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchbook.hosts.command import serve_command
+from benchbook.hosts.models import planned_path
+from benchbook.measure.commands import latency_argv, offline_remark, serve_argv, throughput_argv
+from benchbook.plan.cases import Case
+from benchbook.plan.experiment import Experiment
+from benchbook.plan.launches import Launch
+from benchbook.plan.order import Block, Job
+
+_BASE_URL, _NONCE = "http://127.0.0.1:PORT", "NONCE"
+
+
+def print_commands(console: Console, experiment: Experiment, blocks: Sequence[Block]) -> None:
+    """Print the command of each server or engine, and of all that is measured on it over all its starts."""
+    hosts: dict[tuple[str, str], list[Block]] = {}
+    for block in blocks:
+        hosts.setdefault((block.launch, block.host_kind), []).append(block)
+    for starts in hosts.values():
+        _print_host(console, experiment, starts)
+    _line(console, "PORT, NONCE, SEED and RAW.json are chosen when it runs.")
+
+
+def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -> None:
+    """Print one launch's server or engine and all that is measured on it, over all its starts."""
+    block, launch = starts[0], experiment.launch(starts[0].launch)
+    env = " ".join(f"{name}={shlex.quote(value)}" for name, value in launch.env.items())
+    times = f", {len(starts)} starts" if len(starts) > 1 else ""
+    _line(console, f"{block.host_kind} of launch {launch.name!r}, model {launch.model}{times}")
+    if block.host_kind == "server":
+        model = planned_path(launch.model.path_or_id)
+        argv = serve_command(model, launch.args, 0, "127.0.0.1", [model, _NONCE], ("vllm",))
+        _line(console, f"  $ {env} {shlex.join(argv).replace('--port 0', '--port PORT')}".replace("$  ", "$ "))
+    else:
+        _line(console, f"  one engine loaded with these flags runs all of the following{f', {env}' if env else ''}")
+        if remark := offline_remark(launch.args):
+            _line(console, f"  {remark}")
+    jobs = {job.case.case_id: job for start in starts for job in start.jobs}
+    for case in experiment.cases:
+        if case.case_id in jobs:
+            _line(console, f"  {case.case_id}")
+            _line(console, f"    $ {_command(case, launch, jobs[case.case_id])}")
+    _line(console, "")
+
+
+def _command(case: Case, launch: Launch, job: Job) -> str:
+    """Return the official command of `case` as one line; what is chosen at run time is in capitals."""
+    model, raw_path = planned_path(launch.model.path_or_id), Path("RAW.json")
+    benchmark = case.workload.benchmark
+    if benchmark == "serve":
+        argv = serve_argv(
+            case.workload,
+            base_url=_BASE_URL,
+            model_name=model,
+            served_name=_NONCE,
+            tokenizer=model,
+            seed=job.seed,
+            raw_path=raw_path,
+        )
+    elif benchmark == "latency":
+        argv = latency_argv(case.workload, model_path=model, engine_args=launch.args, raw_path=raw_path)
+    elif benchmark == "throughput":
+        argv = throughput_argv(
+            case.workload, model_path=model, engine_args=launch.args, seed=job.seed, raw_path=raw_path
+        )
+    else:
+        return f"POST {_BASE_URL}/v1/completions {case.workload.model_dump_json()}"
+    return shlex.join(["vllm", "bench", *argv]).replace(f"--seed {job.seed}", "--seed SEED")
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

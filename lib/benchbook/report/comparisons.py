@@ -1,0 +1,52 @@
+"""The chapter of a report that compares launches: sentences, a forest plot and a table for each against the first."""
+
+from __future__ import annotations
+
+from benchbook.judge.claims import caveats, headlines, tally
+from benchbook.judge.compare import Comparison
+from benchbook.report.differences import MAX_OTHERS, comparisons_of, how_to_read, launches_of, table_headings, table_rows
+from benchbook.report.forest import forest_figure
+from benchbook.report.markup import Html, bullets, element, figure_html, folded, join, table
+from benchbook.report.run import Run
+
+MAX_ROWS = 60
+
+
+def comparisons_html(run: Run) -> Html:
+    """Return each launch against the first in sentences and tables, or why there is nothing to compare."""
+    launches = launches_of(run)
+    if len(launches) < 2:
+        return element(
+            "p",
+            "There is nothing to compare: this run has a single launch. A second one in the experiment file, different "
+            "in one flag, makes it a comparison.",
+            "note",
+        )
+    parts = [_comparison_html(comparison) for comparison in comparisons_of(run)]
+    if left := launches[1 + MAX_OTHERS :]:
+        parts.append(element("p", f"Not shown: {', '.join(left)}; `benchbook compare` compares any two.", "note"))
+    return join(parts)
+
+
+def _comparison_html(comparison: Comparison) -> Html:
+    title = element("h3", f"{comparison.other} against {comparison.base}")
+    if not comparison.rows:
+        return join([title, element("p", "No case has a number on both.", "note"), bullets(caveats(comparison))])
+    rows = table_rows(comparison)
+    shown = table(table_headings(comparison), rows[:MAX_ROWS], (2, 3, 4), "results")
+    cut = f"The first {MAX_ROWS} of {len(rows)} rows." if len(rows) > MAX_ROWS else ""
+    return join(
+        [
+            title,
+            bullets(headlines(comparison)),
+            _forest_html(comparison),
+            element("p", tally(comparison)),
+            bullets(caveats(comparison)),
+            folded("Every case and metric", join([element("p", how_to_read(comparison)), shown, element("p", cut)])),
+        ]
+    )
+
+
+def _forest_html(comparison: Comparison) -> Html:
+    figured = forest_figure(comparison)
+    return figure_html(*figured, alt=" ".join(headlines(comparison))) if figured else Html("")
