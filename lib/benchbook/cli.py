@@ -1,4 +1,4 @@
-"""The commands of the program: plan, run, report, table, compare, list, rm, ps, stop, key.
+"""The commands of the program: plan, run, show, report, table, compare, list, rm, ps, stop, key.
 
 What their exit codes mean stands in exit_codes.py. Nothing heavy is imported before a command needs it.
 """
@@ -134,20 +134,38 @@ def report(run: RunName, results: ResultsDir = Path("results")) -> None:
 
 
 @app.command()
-def table(
-    run: RunName,
-    format: Annotated[Literal["csv", "json", "md"], typer.Option("--format", help="How to print it.")] = "csv",
-    results: ResultsDir = Path("results"),
-) -> None:
-    """Print the tidy table of RUN: one row a repeat, one column a metric with its unit in the name, empty where absent."""
+def show(run: RunName, results: ResultsDir = Path("results")) -> None:
+    """Sum RUN up: how far its numbers may be believed, the answer, what failed and why, where report and logs are."""
+    from benchbook.records.runs import run_name
     from benchbook.records.store import Store
     from benchbook.report.run import load_run
-    from benchbook.report.table import render_table
+    from benchbook.report.summary import print_summary
 
-    loaded = load_run(Store.open(run, results).run_dir)
-    if loaded.num_stale:
-        print(f"benchbook: {loaded.num_stale} stale records of an older plan are left out", file=sys.stderr)
-    print(render_table(loaded.table, format), end="")
+    loaded, console = load_run(Store.open(run, results).run_dir), _console()
+    _say(console, f"{run_name(loaded.run_dir, results)} ({loaded.header['state']}): {loaded.question}")
+    print_summary(loaded, console)
+
+
+@app.command()
+def table(
+    run: RunName,
+    format: ListFormatOption = "text",
+    columns: Annotated[
+        str, typer.Option(help="These columns only, separated by commas: the names in --format csv.", metavar="A,B,…")
+    ] = "",
+    case: Annotated[
+        str, typer.Option(help="The cases that fit, by name or by part: 'serve', 'max_concurrency=8', 'lengths=128*'.")
+    ] = "*",
+    launch: Annotated[str, typer.Option(help="The launches that fit: 'eager', 'a*'.")] = "*",
+    results: ResultsDir = Path("results"),
+) -> None:
+    """Print the results of RUN: a row a case, mean ± one standard deviation; as csv or json a row a repeat, all columns."""
+    from benchbook.records.store import Store
+    from benchbook.report.run import load_run
+    from benchbook.report.table_command import print_table
+
+    chosen = [name.strip() for name in columns.split(",") if name.strip()]
+    print_table(load_run(Store.open(run, results).run_dir), format, _console(), chosen, case, launch)
 
 
 @app.command()

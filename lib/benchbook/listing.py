@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Literal
 
 from rich.cells import cell_len, set_cell_size
@@ -22,11 +23,12 @@ def aligned(
     right: Sequence[int] = (),
     may_cut: int | None = None,
 ) -> str:
-    """Return a line for the headings and one a row, the columns of `right` to the right.
+    """Return the headings, which may have several lines, and a line a row, the columns of `right` to the right.
 
     Column `may_cut` ends in '…' where a line would be wider than `width` cells; all others stay whole, whatever the width.
     """
-    lines = [list(headings), *map(list, rows)]
+    heads = zip_longest(*(heading.split("\n") for heading in headings), fillvalue="")
+    lines = [*map(list, heads), *map(list, rows)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     if width is not None and may_cut is not None:
         spare = width - sum(widths) - len(_GAP) * (len(widths) - 1)

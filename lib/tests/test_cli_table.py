@@ -1,24 +1,154 @@
-"""`benchbook table`: the records of the plan, and no other."""
+"""`benchbook table` and `show`: a row a case for people, a row a repeat for programs, and only records of the plan."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
 
 import pytest
-from benchbook.cli import table
+from benchbook.cli import app
+from benchbook.patterns import matches
 from benchbook.records.store import Store
-from report_runs import make_run
+from benchbook.report.table_command import MAX_COLUMNS
+from report_runs import failed, judged, make_run
+from rich.cells import cell_len
+from terminal import on_terminal
+from typer.testing import CliRunner
 
 
-def test_a_stale_record_is_in_no_table_and_is_counted_on_the_side(tmp_path, capsys):
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> Path:
+    """Return a results folder with a run of two launches, in which one repeat failed and one is in doubt."""
+
+    def change(record):
+        if record.identity.case_id.startswith("eager,latency") and record.identity.repeat == 1:
+            return failed(record)
+        if "max_concurrency=8" in record.identity.case_id and record.identity.repeat == 0:
+            return judged(record, "suspect", "machine_busy", "another process used 0.8 of a core")
+        return record
+
+    folder = tmp_path_factory.mktemp("results")
+    make_run(folder, launches=("eager", "compiled"), change=change)
+    return folder
+
+
+def run(results: Path, *words: str, command: str = "table"):
+    words = (command, "quickstart/20261123-201500", *words, "--results", str(results))
+    return CliRunner().invoke(app, words, catch_exceptions=True)
+
+
+def sections(text: str) -> list[list[str]]:
+    return [part.splitlines() for part in text.split("\n\n")]
+
+
+def test_people_get_a_row_a_case_with_rounded_means_and_verdicts(results):
+    title, serve, latency, *_ = sections(run(results).stdout)
+    assert title[0].startswith("quickstart/20261123-201500: ")
+    assert serve[0].startswith("Serving") and len(serve) == 3 + 16
+    assert "1 VALID, 1 SUSPECT" in serve[-1] and " ± " in serve[-1]
+    assert any("1 VALID, 1 failed" in line for line in latency)
+    assert not any(len(word.partition(".")[2].rstrip(",")) > 4 for line in serve for word in line.split())
+
+
+def test_rows_rise_with_the_load_launch_by_launch(results):
+    rows = [line.split() for line in sections(run(results).stdout)[1][3:]]
+    assert [row[0] for row in rows] == ["eager"] * 8 + ["compiled"] * 8
+    assert [row[4] for row in rows] == ["1", "2", "4", "8"] * 4
+
+
+@pytest.mark.parametrize("columns", [80, 100, 160])
+def test_a_table_fits_its_terminal_and_says_so_where_columns_are_left_out(results, columns):
+    words = [sys.executable, "-m", "benchbook", "table", "quickstart/20261123-201500", "--results", str(results)]
+    with on_terminal(words, cwd=results, columns=columns) as terminal:
+        text = terminal.read_to_end()
+    assert all(cell_len(line) <= columns for line in text.splitlines())
+    assert ("More columns" in text) == (columns < 160)
+    assert "Output" in text and "median TTFT" in text
+
+
+def test_markdown_for_an_issue_is_small_and_rounded(results):
+    text = run(results, "--format", "md").stdout
+    tables = [part for part in sections(text) if part[0].startswith("|")]
+    assert len(tables) == 4 and "**Serving (vllm bench serve)**" in text
+    for table in tables:
+        assert len({line.count(" | ") for line in table}) == 1 and table[0].count(" | ") < MAX_COLUMNS
+        assert all(len(line) < 160 for line in table)
+
+
+def test_programs_get_every_repeat_and_column_to_the_digit(results):
+    rows = json.loads(run(results, "--format", "json").stdout)
+    assert len(rows) == 48 and len(list(csv.DictReader(io.StringIO(run(results, "--format", "csv").stdout)))) == 48
+    record = Store(results / "quickstart" / "20261123-201500").records()[0]
+    row = next(row for row in rows if (row["case_id"], row["repeat"]) == (record.identity.case_id, 0))
+    assert all(row[key] == value for key, value in record.values.items())
+
+
+def test_columns_are_chosen_by_their_names_in_every_format(results):
+    names = "launch,p99_ttft_ms,verdict,output_throughput_tok_s"
+    lines = run(results, "--columns", names, "--format", "csv").stdout.splitlines()
+    assert lines[0] == names and len(lines) == 49
+    text = run(results, "--columns", names, "--case", "max_concurrency=8").stdout.splitlines()
+    assert text[2].split() == ["case_id", *names.split(",")] and len(text) == 3 + 4
+    assert all("SUSPECT, VALID" in line and "±" in line for line in text[3:])
+
+
+def test_an_unknown_column_is_answered_with_what_looks_like_it(results):
+    error = run(results, "--columns", "p99_tfft_ms").exception
+    assert "no column 'p99_tfft_ms'; did you mean 'p99_ttft_ms'" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [
+        (("--case", "serve"), 32),
+        (("--case", "max_concurrency=8"), 8),
+        (("--case", "max_concurrency=8", "--launch", "eager"), 4),
+        (("--launch", "comp*"), 24),
+        (("--case", "eager,latency*"), 4),
+    ],
+)
+def test_cases_and_launches_are_chosen_by_patterns(results, words, number):
+    assert len(json.loads(run(results, *words, "--format", "json").stdout)) == number
+
+
+@pytest.mark.parametrize("words", [("--case", "max_concurency=8"), ("--launch", "egaer")])
+def test_a_pattern_that_nothing_fits_is_answered_with_what_there_is(results, words):
+    error = str(run(results, *words).exception)
+    assert f"fits {words[1]!r}; there are eager" in error
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits"),
+    [("eager", True), ("serve", True), ("max_concurrency=8", True), ("max_concurrency=*", True), ("eager,serve,*", True),
+     ("max_concurrency", False), ("max_concurrency=80", False), ("eage", False), ("*", True), ("", False)],
+)  # fmt: skip
+def test_a_pattern_fits_a_whole_name_or_a_part_of_it(pattern, fits):
+    assert matches(pattern, "eager,serve,lengths=128x64,max_concurrency=8,num_prompts=80") == fits
+
+
+@pytest.mark.parametrize("table_format", ["text", "csv", "json", "md"])
+def test_a_stale_record_is_in_no_table_and_is_counted_on_the_side(tmp_path, table_format):
     run_dir = make_run(tmp_path)
     store = Store(run_dir)
+    assert run(tmp_path, "--format", table_format).stderr == ""
+    before = run(tmp_path, "--format", table_format).stdout
     stale = store.records()[0]
     changed = stale.identity.model_copy(update={"fingerprint": "f" * 64})
     store.save(f"{stale.identity.case_id}-ffffffff", stale.model_copy(update={"identity": changed}))
-    table(str(run_dir), "csv", tmp_path)
-    printed = capsys.readouterr()
-    assert len(printed.out.strip().splitlines()) == 1 + 24
-    assert "1 stale records of an older plan are left out" in printed.err
+    after = run(tmp_path, "--format", table_format)
+    assert after.stdout == before and "1 stale records of an older plan are left out" in after.stderr
 
 
-@pytest.mark.parametrize("form", ["csv", "json", "md"])
-def test_nothing_is_said_on_the_side_without_a_stale_record(tmp_path, capsys, form):
-    table(str(make_run(tmp_path)), form, tmp_path)
-    assert capsys.readouterr().err == ""
+def test_a_run_without_records_has_a_table_all_the_same(tmp_path):
+    make_run(tmp_path, change=lambda record: None)
+    for table_format in ("text", "csv", "json", "md"):
+        assert run(tmp_path, "--format", table_format).exit_code == 0
+
+
+def test_show_sums_a_run_up_and_names_what_failed(results):
+    text = run(results, command="show").stdout
+    assert text.startswith("quickstart/20261123-201500 (finished): How do latency")
+    assert "2 failed" in text and "out_of_memory" in text and "Answer" in text

@@ -8,50 +8,28 @@ from typing import Any
 import pandas as pd
 
 from benchbook.errors import StoreError
-from benchbook.judge.loads import LENGTHS
-from benchbook.judge.sample import is_earned, percentile_of, sample_count, samples_needed
-from benchbook.judge.spread import number_text, plus_minus_text
 from benchbook.records.files import write_text
 from benchbook.records.metrics import BY_KEY, Metric
+from benchbook.report.case_rows import (
+    COLUMNS,
+    LAUNCH,
+    LENGTHS_HEADING,
+    TITLES,
+    axes_of,
+    axis_text,
+    value_text_of,
+    why_unearned,
+)
 from benchbook.report.markup import Html, absent, download, element, join, table, text, verdict
 from benchbook.report.run import Run
-from benchbook.report.settings import settings_of, value_text
-from benchbook.report.table import plain_rows, render_table, workload_columns
+from benchbook.report.table import render_table, workload_columns
 
 MAX_ROWS = 40  # cases a table; the rest is in the CSV file
 TABLE_FILE = "table.csv"
 MAX_EMBEDDED_BYTES = 250_000  # a longer CSV file lies beside the report only
 
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "serve": (
-        "output_throughput_tok_s",
-        "total_throughput_tok_s",
-        "request_goodput_rps",
-        "median_ttft_ms",
-        "p99_ttft_ms",
-        "median_tpot_ms",
-        "p99_tpot_ms",
-        "mean_e2el_ms",
-    ),
-    "latency": ("avg_batch_latency_s", "p50_batch_latency_s", "p90_batch_latency_s"),
-    "throughput": ("output_throughput_tok_s", "total_throughput_tok_s", "request_throughput_rps"),
-    "first_request": ("ttft_ms", "e2el_ms", "total_input_tokens", "total_output_tokens"),
-}
-_LAUNCH, _LENGTHS_HEADING = "Launch", "Tokens in / out"
-_AXIS_HEADINGS = {
-    "max_concurrency": "In flight",
-    "batch_size": "Batch size",
-    "num_prompts": "Prompts",
-    "request_rate_rps": "Rate (req/s)",
-}
 _UNEARNED = "In italics: a percentile of so few samples that it says little; pointed at, it says how many it needs."
 _IS_UNEARNED = 'class="unearned"'
-_TITLES = {
-    "serve": "Serving (vllm bench serve)",
-    "latency": "Latency of one batch (vllm bench latency)",
-    "throughput": "Throughput mode (vllm bench throughput)",
-    "first_request": "First request",
-}
 
 
 def results_html(run: Run) -> Html:
@@ -102,16 +80,16 @@ def cut_note(total: int, what: str, where: str = TABLE_FILE) -> Html:
 
 def _benchmark_html(run: Run, cases: pd.DataFrame, benchmark: str) -> Html:
     metrics = [BY_KEY[key] for key in COLUMNS[benchmark] if cases[f"{key}_mean"].notna().any()]
-    axes = _axes(cases, workload_columns(run.table))
+    axes = axes_of(cases, workload_columns(run.table))
     headings: list[str] = ["Verdict", *axes, *map(_heading, metrics)]
     rows = []
     for case in cases.head(MAX_ROWS).to_dict("records"):
-        settings = [_axis_text(case, axis) for axis in axes.values()]
+        settings = [axis_text(case, axis) for axis in axes.values()]
         values = [_value_html(case, metric, benchmark) for metric in metrics]
         rows.append([_counts_html(run, case), *settings, *values])
-    texts = ("Verdict", _LAUNCH, _LENGTHS_HEADING)
+    texts = ("Verdict", LAUNCH, LENGTHS_HEADING)
     numeric = [index for index, heading in enumerate(headings) if heading not in texts]
-    title = _TITLES[benchmark]
+    title = TITLES[benchmark]
     return join(
         [
             element("h3", title),
@@ -121,39 +99,12 @@ def _benchmark_html(run: Run, cases: pd.DataFrame, benchmark: str) -> Html:
     )
 
 
-def _axes(cases: pd.DataFrame, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return {heading: its columns} of what varies between `cases`; the lengths are shown even where they do not."""
-    axes: dict[str, tuple[str, ...]] = {}
-    if cases["launch"].nunique() > 1:
-        axes[_LAUNCH] = ("launch",)
-    if set(LENGTHS) <= set(columns) and cases[LENGTHS[0]].notna().any():
-        axes[_LENGTHS_HEADING] = LENGTHS
-    varied, _ = settings_of(plain_rows(cases[list(columns)]))
-    return axes | {_AXIS_HEADINGS.get(name, name): (name,) for name in varied if name in columns}
-
-
-def _axis_text(case: Mapping[str, Any], columns: tuple[str, ...]) -> str:
-    return " / ".join(value_text(None if pd.isna(case[column]) else case[column]) for column in columns)
-
-
 def _value_html(case: Mapping[str, Any], metric: Metric, benchmark: str) -> Html:
     """Return the value; a percentile that its samples have not earned looks so, and says why when pointed at."""
-    shown, percentile = text(_value_text(case, metric)), percentile_of(metric.key)
-    counts = {"completed": case.get("completed_mean"), "num_iters": case.get("num_iters")}
-    known = {key: value for key, value in counts.items() if not pd.isna(value)}
-    count = sample_count(benchmark, known, known)
-    if percentile is None or not count or is_earned(count, percentile):
+    shown, why = text(value_text_of(case, metric)), why_unearned(case, metric, benchmark)
+    if not why:
         return shown
-    why = f"not earned: {count} samples, p{percentile} needs {samples_needed(percentile)}"
     return Html(f'<span {_IS_UNEARNED} title="{text(why)}">{shown}</span>')
-
-
-def _value_text(case: Mapping[str, Any], metric: Metric) -> str:
-    """Return 'mean ± standard deviation'; a count that never differs as the whole number it is."""
-    mean, stdev = case[f"{metric.key}_mean"], case[f"{metric.key}_stdev"]
-    if not metric.unit and not stdev > 0:
-        return number_text(mean, decimals=0)
-    return plus_minus_text(mean, stdev)
 
 
 def _heading(metric: Metric) -> Html:

@@ -1,0 +1,13 @@
+"""Cases chosen by a pattern for their whole name, or for one of its parts."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+
+def matches(pattern: str, case_id: str) -> bool:
+    """Return whether `pattern` fits 'eager,serve,lengths=128x64,max_concurrency=8,num_prompts=80', or a part between commas.
+
+    So 'eager', 'serve', 'max_concurrency=8', 'lengths=128*' and 'eager,*' all do.
+    """
+    return any(fnmatchcase(name, pattern) for name in (case_id, *case_id.split(",")))

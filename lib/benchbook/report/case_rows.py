@@ -1,0 +1,79 @@
+"""What a row of a case says, in a report's tables and in those of a terminal: what varies, and mean ± spread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from benchbook.judge.loads import LENGTHS
+from benchbook.judge.sample import is_earned, percentile_of, sample_count, samples_needed
+from benchbook.judge.spread import number_text, plus_minus_text
+from benchbook.records.metrics import Metric
+from benchbook.report.settings import settings_of, value_text
+from benchbook.report.table import plain_rows
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "serve": (
+        "output_throughput_tok_s",
+        "total_throughput_tok_s",
+        "request_goodput_rps",
+        "median_ttft_ms",
+        "p99_ttft_ms",
+        "median_tpot_ms",
+        "p99_tpot_ms",
+        "mean_e2el_ms",
+    ),
+    "latency": ("avg_batch_latency_s", "p50_batch_latency_s", "p90_batch_latency_s"),
+    "throughput": ("output_throughput_tok_s", "total_throughput_tok_s", "request_throughput_rps"),
+    "first_request": ("ttft_ms", "e2el_ms", "total_input_tokens", "total_output_tokens"),
+}
+LAUNCH, LENGTHS_HEADING = "Launch", "Tokens in / out"
+_AXIS_HEADINGS = {
+    "max_concurrency": "In flight",
+    "batch_size": "Batch size",
+    "num_prompts": "Prompts",
+    "request_rate_rps": "Rate (req/s)",
+}
+TITLES = {
+    "serve": "Serving (vllm bench serve)",
+    "latency": "Latency of one batch (vllm bench latency)",
+    "throughput": "Throughput mode (vllm bench throughput)",
+    "first_request": "First request",
+}
+
+
+def axes_of(cases: pd.DataFrame, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return {heading: its columns} of what varies between `cases`; the lengths are shown even where they do not."""
+    axes: dict[str, tuple[str, ...]] = {}
+    if cases["launch"].nunique() > 1:
+        axes[LAUNCH] = ("launch",)
+    if set(LENGTHS) <= set(columns) and cases[LENGTHS[0]].notna().any():
+        axes[LENGTHS_HEADING] = LENGTHS
+    varied, _ = settings_of(plain_rows(cases[list(columns)]))
+    return axes | {_AXIS_HEADINGS.get(name, name): (name,) for name in varied if name in columns}
+
+
+def axis_text(case: Mapping[str, Any], columns: tuple[str, ...]) -> str:
+    """Return what a case has in the `columns` of one axis: '8', '128 / 64'."""
+    return " / ".join(value_text(None if pd.isna(case[column]) else case[column]) for column in columns)
+
+
+def value_text_of(case: Mapping[str, Any], metric: Metric) -> str:
+    """Return 'mean ± standard deviation'; a count that never differs as the whole number it is."""
+    mean, stdev = case[f"{metric.key}_mean"], case[f"{metric.key}_stdev"]
+    if not metric.unit and not stdev > 0:
+        return number_text(mean, decimals=0)
+    return plus_minus_text(mean, stdev)
+
+
+def why_unearned(case: Mapping[str, Any], metric: Metric, benchmark: str) -> str:
+    """Return why a percentile says little, 'not earned: 40 samples, p99 needs 662'; '' for all that may be believed."""
+    percentile = percentile_of(metric.key)
+    counts = {"completed": case.get("completed_mean"), "num_iters": case.get("num_iters")}
+    known = {key: value for key, value in counts.items() if not pd.isna(value)}
+    count = sample_count(benchmark, known, known)
+    if percentile is None or not count or is_earned(count, percentile):
+        return ""
+    return f"not earned: {count} samples, p{percentile} needs {samples_needed(percentile)}"

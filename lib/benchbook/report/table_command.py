@@ -1,0 +1,191 @@
+"""`benchbook table`: a row a case for people, a row a repeat for programs."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pandas as pd
+from rich.cells import cell_len
+from rich.console import Console
+
+from benchbook.errors import ExperimentError
+from benchbook.judge.spread import plus_minus_text
+from benchbook.listing import ListFormat, aligned, markdown
+from benchbook.patterns import matches
+from benchbook.records.metrics import BY_KEY, Metric
+from benchbook.report.case_rows import COLUMNS, TITLES, axes_of, axis_text, value_text_of, why_unearned
+from benchbook.report.run import Run
+from benchbook.report.settings import value_text
+from benchbook.report.table import NUMBER_KEYS, case_table, render_table, workload_columns
+from benchbook.terminal import say
+
+MAX_COLUMNS = 8
+# What people ask for first; the other columns of a report follow.
+_FIRST = ("output_throughput_tok_s", "request_goodput_rps", "median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "mean_e2el_ms")
+_SHORTER = {"Tokens in / out": "In / out (tokens)", "Output throughput": "Output", "Total throughput": "Total"}
+_COUNTS = {"valid": "VALID", "suspect": "SUSPECT", "invalid": "INVALID", "not_measured": "failed"}
+_REPEATS = "Repeats"
+_UNEARNED = "* a percentile of so few samples that it says little"
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A table with its title; the columns of `right` hold numbers."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: Sequence[int]
+
+    def without_last(self) -> _Section:
+        return replace(self, headings=self.headings[:-1], rows=[row[:-1] for row in self.rows])
+
+    def text(self) -> str:
+        headings = [heading.replace(" (", "\n(") for heading in self.headings]  # units below: more columns fit
+        return f"{self.title}\n" * bool(self.title) + aligned(headings, self.rows, None, self.right)
+
+    def markdown(self) -> str:
+        return f"**{self.title}**\n\n" * bool(self.title) + markdown(self.headings, self.rows, self.right)
+
+
+def print_table(
+    run: Run,
+    table_format: ListFormat,
+    console: Console,
+    columns: Sequence[str] = (),
+    case_pattern: str = "*",
+    launch_pattern: str = "*",
+) -> None:
+    """Print the results of `run`: rounded means of each case as text or Markdown, or every repeat as CSV or JSON.
+
+    Raises ExperimentError for a column that there is none of, and for patterns that no case fits.
+    """
+    if run.num_stale:
+        print(f"benchbook: {run.num_stale} stale records of an older plan are left out", file=sys.stderr)
+    table = _chosen(run.table, case_pattern, launch_pattern)
+    _check_columns(columns, table)
+    if table_format in ("csv", "json"):
+        print(render_table(table[list(columns)] if columns else table, table_format), end="")
+        return
+    say(console, f"{run.run_dir.parent.name}/{run.run_dir.name}: {run.question}")
+    if table.empty:
+        say(console, "There are no records yet.")
+        return
+    all_sections = [_own_columns(table, columns)] if columns else _sections(run, table)
+    may_drop = table_format == "text" and console.is_terminal and not columns
+    sections = [_fitting(section, console.width) if may_drop else section for section in all_sections]
+    for section in sections:
+        print(f"\n{section.markdown() if table_format == 'md' else section.text()}", end="")
+    notes = [_UNEARNED] if any(cell.endswith("*") for section in sections for row in section.rows for cell in row) else []
+    if sections != all_sections:
+        notes.append("More columns fit a wider terminal; --columns chooses them.")
+    for note in notes:
+        print(f"\n{note if table_format == 'text' else note.replace('*', chr(92) + '*')}")
+
+
+def _sections(run: Run, table: pd.DataFrame) -> list[_Section]:
+    """Return a table for each benchmark: what varies, the verdicts, and the metrics that people ask for first."""
+    cases = _by_load(case_table(table))
+    parts = [(benchmark, cases[cases["benchmark"] == benchmark]) for benchmark in COLUMNS]
+    return [_section(run, part, benchmark) for benchmark, part in parts if len(part)]
+
+
+def _by_load(cases: pd.DataFrame) -> pd.DataFrame:
+    """Return the cases by launch, in the order of the plan, and then by rising lengths and loads."""
+    launches = list(dict.fromkeys(cases["launch"]))
+    keys = [column for column in workload_columns(cases) if column in ("max_concurrency", "request_rate_rps", "batch_size")]
+    lengths = [column for column in ("input_len_tokens", "output_len_tokens") if column in cases]
+    order = cases.assign(place=cases["launch"].map(launches.index))
+    return order.sort_values(["place", *lengths, *keys], kind="stable").drop(columns="place")
+
+
+def _section(run: Run, cases: pd.DataFrame, benchmark: str) -> _Section:
+    axes = axes_of(cases, workload_columns(run.table))
+    keys = sorted(COLUMNS[benchmark], key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST))
+    measured = [BY_KEY[key] for key in keys if cases[f"{key}_mean"].notna().any()]
+    metrics = measured[: max(1, MAX_COLUMNS - len(axes) - 1)]
+    headings = [*axes, _REPEATS, *(metric.heading for metric in metrics)]
+    rows = [
+        [
+            *(axis_text(case, axis) for axis in axes.values()),
+            _counts_text(run, case),
+            *(_value_text(case, metric, benchmark) for metric in metrics),
+        ]
+        for case in cases.to_dict("records")
+    ]
+    right = [place for place, heading in enumerate(headings) if heading not in ("Launch", _REPEATS)]
+    return _Section(TITLES[benchmark], [_shorter(heading) for heading in headings], rows, right)
+
+
+def _shorter(heading: str) -> str:
+    for long, short in _SHORTER.items():
+        heading = heading.replace(long, short)
+    return heading
+
+
+def _own_columns(table: pd.DataFrame, columns: Sequence[str]) -> _Section:
+    """Return one table of all cases with these columns: numbers as mean ± standard deviation, else all that there is."""
+    named = [column for column in columns if column != "case_id"]
+    by_case = {case_id: rows for case_id, rows in table.groupby("case_id", sort=False)}
+    rows = [
+        [case["case_id"], *(_cell(case, by_case[case["case_id"]], column) for column in named)]
+        for case in case_table(table).to_dict("records")
+    ]
+    right = [place for place, column in enumerate(named, start=1) if column in NUMBER_KEYS]
+    return _Section("", ["case_id", *named], rows, right)
+
+
+def _cell(case: Mapping[str, Any], repeats: pd.DataFrame, column: str) -> str:
+    if column in BY_KEY:
+        return value_text_of(case, BY_KEY[column])
+    if column in NUMBER_KEYS:
+        return plus_minus_text(case[f"{column}_mean"], case[f"{column}_stdev"])
+    return ", ".join(dict.fromkeys(map(value_text, repeats[column].dropna())))
+
+
+def _value_text(case: Mapping[str, Any], metric: Metric, benchmark: str) -> str:
+    return value_text_of(case, metric) + (" *" if why_unearned(case, metric, benchmark) else "")
+
+
+def _counts_text(run: Run, case: Mapping[str, Any]) -> str:
+    """Return '2 VALID', or '1 VALID, 1 SUSPECT, 1 missing'."""
+    counts = [(case[column], name) for column, name in _COUNTS.items()]
+    counts.append((run.missing.get(case["case_id"], 0), "missing"))
+    return ", ".join(f"{number} {name}" for number, name in counts if number)
+
+
+def _fitting(section: _Section, width: int) -> _Section:
+    """Return the section without as many of its last metrics as make its lines fit `width`; the first metric stays."""
+    least = list(section.headings).index(_REPEATS) + 2
+    while len(section.headings) > least and max(map(cell_len, section.text().splitlines())) > width:
+        section = section.without_last()
+    return section
+
+
+def _chosen(table: pd.DataFrame, case_pattern: str, launch_pattern: str) -> pd.DataFrame:
+    """Return the rows that fit both patterns."""
+    of_launch = table.loc[[fnmatchcase(launch, launch_pattern) for launch in table["launch"]]]
+    if len(table) and not len(of_launch):
+        raise ExperimentError(f"no launch fits {launch_pattern!r}; there are {_some(table['launch'])}")
+    chosen = of_launch.loc[[matches(case_pattern, case_id) for case_id in of_launch["case_id"]]]
+    if len(table) and not len(chosen):
+        raise ExperimentError(f"no case fits {case_pattern!r}; there are {_some(of_launch['case_id'])}")
+    return chosen
+
+
+def _some(names: pd.Series) -> str:
+    distinct = list(dict.fromkeys(names))
+    return ", ".join(distinct[:5]) + ", …" * (len(distinct) > 5)
+
+
+def _check_columns(columns: Sequence[str], table: pd.DataFrame) -> None:
+    for column in columns:
+        if column not in table.columns:
+            near = difflib.get_close_matches(column[:64], list(table.columns), n=3)
+            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "--format csv has them all"
+            raise ExperimentError(f"no column {column!r}; {hint}")
