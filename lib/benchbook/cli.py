@@ -36,7 +36,9 @@ ExperimentFile = Annotated[
     Path, typer.Argument(help="The experiment: a YAML file, such as experiments/quickstart.yaml.")
 ]
 ResultsDir = Annotated[Path, typer.Option("--results", help="Where runs are kept.")]
-ListFormatOption = Annotated[ListFormat, typer.Option("--format", help="text and md are for people, csv and json for programs.")]
+ListFormatOption = Annotated[
+    ListFormat, typer.Option("--format", help="text and md are for people, csv and json for programs.")
+]
 
 
 def _run_names(context: typer.Context, incomplete: str) -> list[str]:
@@ -69,7 +71,9 @@ def _print_version(is_wanted: bool) -> None:
 def benchbook(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the versions of benchbook, vLLM and Python."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the versions of benchbook, vLLM and Python."
+        ),
     ] = False,
 ) -> None:
     """A lab notebook for LLM serving performance with vLLM: state a question as a YAML file, measure it, read the report.
@@ -81,7 +85,7 @@ def benchbook(
 @app.command()
 def plan(
     file: ExperimentFile,
-    commands: Annotated[bool, typer.Option("--commands", help="Show vLLM's exact commands instead of the table.")] = False,
+    commands: Annotated[bool, typer.Option("--commands", help="Show vLLM's commands instead of the table.")] = False,
     results: ResultsDir = Path("results"),
 ) -> None:
     """Show what FILE would run: its cases, how often, how many prompts and why, about how long. Starts nothing."""
@@ -159,7 +163,7 @@ def table(
     launch: Annotated[str, typer.Option(help="The launches that fit: 'eager', 'a*'.")] = "*",
     results: ResultsDir = Path("results"),
 ) -> None:
-    """Print the results of RUN: a row a case, mean ± one standard deviation; as csv or json a row a repeat, all columns."""
+    """Print the results of RUN: a row a case, mean ± standard deviation; as csv or json a row a repeat, all columns."""
     from benchbook.records.store import Store
     from benchbook.report.run import load_run
     from benchbook.report.table_command import print_table

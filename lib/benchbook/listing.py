@@ -25,7 +25,7 @@ def aligned(
 ) -> str:
     """Return the headings, which may have several lines, and a line a row, the columns of `right` to the right.
 
-    Column `may_cut` ends in '…' where a line would be wider than `width` cells; all others stay whole, whatever the width.
+    Column `may_cut` ends in '…' where a line would be wider than `width` cells; the others stay whole in any case.
     """
     heads = zip_longest(*(heading.split("\n") for heading in headings), fillvalue="")
     lines = [*map(list, heads), *map(list, rows)]

@@ -6,8 +6,8 @@ from fnmatch import fnmatchcase
 
 
 def matches(pattern: str, case_id: str) -> bool:
-    """Return whether `pattern` fits 'eager,serve,lengths=128x64,max_concurrency=8,num_prompts=80', or a part between commas.
+    """Return whether `pattern` fits the whole name of a case or a part of it, between its commas.
 
-    So 'eager', 'serve', 'max_concurrency=8', 'lengths=128*' and 'eager,*' all do.
+    'eager', 'serve', 'max_concurrency=8', 'lengths=128*' and 'eager,*' all fit 'eager,serve,lengths=128x64,max_concurrency=8'.
     """
     return any(fnmatchcase(name, pattern) for name in (case_id, *case_id.split(",")))

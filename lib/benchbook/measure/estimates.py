@@ -22,7 +22,7 @@ from benchbook.plan.launches import Launch
 from benchbook.plan.pace import CPU, GPU, BatchSeconds, Pace
 from benchbook.records.files import read_json
 from benchbook.records.provenance import machine
-from benchbook.records.runs import RUN_FILE, run_files
+from benchbook.records.runs import run_files
 
 NEWEST_RUNS = 30  # so many are looked through
 # Rough, of one core; what a probe measures is not known to `benchbook plan`, which starts nothing.

@@ -11,7 +11,7 @@ from rich.console import Console
 from benchbook.listing import aligned
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
-from benchbook.plan.workloads import ServeWorkload, ThroughputWorkload
+from benchbook.plan.workloads import LatencyWorkload, ServeWorkload, ThroughputWorkload
 
 _HEADINGS = ("launch", "benchmark", "tokens", "load", "repeats", "prompts", "why")
 _SAID = ("input_len_tokens", "output_len_tokens", "max_concurrency", "request_rate_rps", "batch_size", "num_prompts")
@@ -77,8 +77,10 @@ def _why(case: Case) -> str:
     """Return why a case has so many prompts, and what is sent before they count."""
     workload = case.workload
     if not isinstance(workload, (ServeWorkload, ThroughputWorkload)):
-        iters = workload.model_dump().get("num_iters")
-        return f"{counted(iters, 'batch', plural='batches')} after {workload.num_iters_warmup} to warm up" if iters else ""
+        if not isinstance(workload, LatencyWorkload):
+            return ""
+        batches = counted(workload.num_iters, "batch", plural="batches")
+        return f"{batches} after {workload.num_iters_warmup} to warm up"
     first = f"{workload.warmup_prompts} others first" if workload.warmup_prompts else "no warm-up, as asked"
     return f"{case.why_num_prompts or 'as the file says'}; {first}"
 

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from benchbook.plan.axes import BENCHMARKS_EXAMPLE, LENGTHS, MAX_CASES, PER_CONCURRENCY, Point, crossed, read_axes, read_axis
+from benchbook.plan.axes import (
+    BENCHMARKS_EXAMPLE,
+    LENGTHS,
+    MAX_CASES,
+    PER_CONCURRENCY,
+    Point,
+    crossed,
+    read_axes,
+    read_axis,
+)
 from benchbook.plan.document import Document, Where
 from benchbook.plan.launches import Launch
 from benchbook.plan.precision import Precision

@@ -84,7 +84,7 @@ def _folder(doc: Document, text: str) -> Path | None:
 
 
 def _places(doc: Document, text: str) -> list[Path]:
-    """Return where the folder `text` may be: as written when it is absolute, else beside the file and in the current folder."""
+    """Return where the folder `text` may be: as written if absolute, else beside the file and in the current folder."""
     folder = Path(text).expanduser()
     return list(dict.fromkeys((base / folder).absolute() for base in (doc.path.resolve().parent, Path.cwd())))
 

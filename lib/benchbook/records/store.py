@@ -126,7 +126,7 @@ class Store:
             raise StoreError(f"{self.run_dir} has gone; was it deleted while the run was going on?")
 
     def delete(self) -> None:
-        """Delete the run's folder with all in it; raises StoreError when a benchbook writes it, or it cannot be deleted."""
+        """Delete the run's folder; raises StoreError while a benchbook writes it, and when it cannot be deleted."""
         try:
             with self.locked():
                 (self.run_dir / RUN_FILE).unlink()  # first: what is deleted in part is no run

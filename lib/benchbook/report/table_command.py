@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from benchbook.errors import ExperimentError
+from benchbook.judge.loads import LENGTHS, LOADS
 from benchbook.judge.spread import plus_minus_text
 from benchbook.listing import ListFormat, aligned, markdown
 from benchbook.patterns import matches
@@ -26,7 +27,14 @@ from benchbook.terminal import say
 
 MAX_COLUMNS = 8
 # What people ask for first; the other columns of a report follow.
-_FIRST = ("output_throughput_tok_s", "request_goodput_rps", "median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "mean_e2el_ms")
+_FIRST = (
+    "output_throughput_tok_s",
+    "request_goodput_rps",
+    "median_ttft_ms",
+    "p99_ttft_ms",
+    "median_tpot_ms",
+    "mean_e2el_ms",
+)
 _SHORTER = {"Tokens in / out": "In / out (tokens)", "Output throughput": "Output", "Total throughput": "Total"}
 _COUNTS = {"valid": "VALID", "suspect": "SUSPECT", "invalid": "INVALID", "not_measured": "failed"}
 _REPEATS = "Repeats"
@@ -98,10 +106,10 @@ def _sections(run: Run, table: pd.DataFrame) -> list[_Section]:
 def _by_load(cases: pd.DataFrame) -> pd.DataFrame:
     """Return the cases by launch, in the order of the plan, and then by rising lengths and loads."""
     launches = list(dict.fromkeys(cases["launch"]))
-    keys = [column for column in workload_columns(cases) if column in ("max_concurrency", "request_rate_rps", "batch_size")]
-    lengths = [column for column in ("input_len_tokens", "output_len_tokens") if column in cases]
+    loads = [key for key in (*(load.key for load in LOADS), "batch_size") if key in cases]
+    lengths = [key for key in LENGTHS if key in cases]
     order = cases.assign(place=cases["launch"].map(launches.index))
-    return order.sort_values(["place", *lengths, *keys], kind="stable").drop(columns="place")
+    return order.sort_values(["place", *lengths, *loads], kind="stable").drop(columns="place")
 
 
 def _section(run: Run, cases: pd.DataFrame, benchmark: str) -> _Section:
