@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
 
 from benchbook.errors import ExperimentError
+from benchbook.hosts.forms import installed_forms, words_of
+from benchbook.hosts.spelling import spelt_out
 from benchbook.redaction import is_secret_name
 
 # -P: as with the `vllm` script, the current folder is not searched for modules.
@@ -35,19 +36,12 @@ def serve_command(
 
 
 def flags(args: Mapping[str, object]) -> list[str]:
-    """Return `args` as command line flags: True is --x, False is --no-x, a mapping JSON, a list several values."""
+    """Return `args` as the words of a command line, each in the form that the flag of the installed vLLM wants."""
     words: list[str] = []
-    for name, value in args.items():
+    known_forms = installed_forms()
+    for name, value in spelt_out(args, known_forms).args.items():
         _check(name, value)
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        elif isinstance(value, Mapping):
-            words += [f"--{flag}", json.dumps(value)]
-        elif isinstance(value, Sequence) and not isinstance(value, str):
-            words += [f"--{flag}", *map(str, value)]
-        else:
-            words += [f"--{flag}", str(value)]
+        words += words_of(name, value, known_forms)
     return words
 
 

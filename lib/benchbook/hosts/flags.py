@@ -46,14 +46,20 @@ class Known:
 @functools.cache
 def known() -> Known | None:
     """Return what the installed vLLM knows; None when no vLLM is installed."""
-    package = importlib.util.find_spec("vllm")
-    if package is None or package.origin is None:
+    package = _package()
+    if package is None:
         return None
     try:
         version = importlib.metadata.version("vllm")
     except importlib.metadata.PackageNotFoundError:
         return None
-    return _cached(Path(package.origin).parent, version)
+    return _cached(package, version)
+
+
+def source_state() -> str:
+    """Return a hash that changes with the installed vLLM's source of flags; '' where none is installed."""
+    package = _package()
+    return _state(package) if package else ""
 
 
 def read_known(package: Path, version: str) -> Known:
@@ -86,6 +92,12 @@ def nearest_flag(flag: str) -> str | None:
     wanted = "--" + flag.lstrip("-").partition("=")[0].replace("_", "-").lower()
     there = known()
     return nearest(wanted, there.flags) if there else None
+
+
+def _package() -> Path | None:
+    """Return the folder of the installed vLLM's source, without importing it."""
+    spec = importlib.util.find_spec("vllm")
+    return Path(spec.origin).parent if spec and spec.origin else None
 
 
 def _cached(package: Path, version: str) -> Known:

@@ -78,6 +78,11 @@ def translate(args: Mapping[str, Any], env: Mapping[str, str], version: str) -> 
     return args, env, changes
 
 
+def old_args(version: str) -> set[str]:
+    """Return the names of args that this version of vLLM does not know any more and that are translated."""
+    return {entry.old for entry in TABLE if entry.kind == ARG and _holds(entry, version)}
+
+
 def _applied(entry: Translation, value: Any, places: Mapping[str, dict]) -> Change:
     try:
         new = entry.becomes(value)

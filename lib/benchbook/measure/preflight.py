@@ -15,7 +15,9 @@ from typing import Any
 from benchbook.errors import ExperimentError
 from benchbook.hosts import translations
 from benchbook.hosts.flags import Known, known
+from benchbook.hosts.forms import Forms, flag_of, installed_forms, problem_of
 from benchbook.hosts.shapes import PREFIX, shape_named
+from benchbook.hosts.spelling import Misspelt, Spelt, spelt_out
 from benchbook.plan.document import Document, Where
 from benchbook.plan.experiment import Experiment, read_experiment
 from benchbook.plan.hints import meant
@@ -56,16 +58,17 @@ def preflight_of(file: Path) -> Preflight:
 def preflight(experiment: Experiment) -> Preflight:
     """Return `experiment` with its launches translated; raise ExperimentError for all that this vLLM does not know."""
     faults = experiment.document.faults
-    there = known()
+    there, forms = known(), installed_forms()
     version = there.version if there else translations.NEWEST_CHECKED
     launches, notes = [], []
     for launch in experiment.launches:
         with faults.noted():
             _check_shape(experiment, launch)
         with faults.noted():
-            translated, told = _translated(experiment.document, launch, version)
+            spelt = _spelt(experiment.document, launch, forms, version)
+            translated, told = _translated(experiment.document, launch, spelt, version)
             if there and there.flags:
-                _check_names(experiment, translated, there)
+                _check_names(experiment, translated, spelt, there, forms)
             launches.append(translated)
             notes += told
     faults.raise_any()
@@ -75,16 +78,23 @@ def preflight(experiment: Experiment) -> Preflight:
     )
 
 
-def _translated(doc: Document, launch: Launch, version: str) -> tuple[Launch, list[str]]:
+def _spelt(doc: Document, launch: Launch, forms: Forms, version: str) -> Spelt:
+    """Return the launch's args under their full names; names that are to be translated stay for that."""
+    try:
+        return spelt_out(launch.args, forms, translations.old_args(version))
+    except Misspelt as fault:
+        raise doc.error(("launches", launch.name, "args", fault.name), str(fault)) from None
+
+
+def _translated(doc: Document, launch: Launch, spelt: Spelt, version: str) -> tuple[Launch, list[str]]:
     where: Where = ("launches", launch.name)
     try:
-        args, env, changes = translations.translate(launch.args, launch.env, version)
+        args, env, changes = translations.translate(spelt.args, launch.env, version)
     except translations.Refused as refusal:
         raise doc.error((*where, *_PLACES[refusal.kind], refusal.old), str(refusal)) from None
-    notes = []
-    for change in changes:
-        place = (*where, *_PLACES[change.kind], change.old)
-        notes.append(f"{doc.path}:{doc.line(place)}: {'.'.join(place)}: {change}")
+    told = [((*where, "args", name), f"is {full}") for name, full in spelt.notes.items()]
+    told += [((*where, *_PLACES[change.kind], change.old), str(change)) for change in changes]
+    notes = [f"{doc.path}:{doc.line(place)}: {'.'.join(place)}: {what}" for place, what in told]
     return replace(launch, args=args, env=env), notes
 
 
@@ -100,39 +110,51 @@ def _check_shape(experiment: Experiment, launch: Launch) -> None:
         raise experiment.document.error((*(own if has_own else ("model",)), "shape"), str(unknown)) from None
 
 
-def _check_names(experiment: Experiment, launch: Launch, there: Known) -> None:
+def _check_names(experiment: Experiment, launch: Launch, spelt: Spelt, there: Known, forms: Forms) -> None:
     doc, where = experiment.document, ("launches", launch.name)
     has_offline = any(case.launch == launch.name and case.workload.host_kind == "engine" for case in experiment.cases)
     for name, value in launch.args.items():
+        place = (*where, "args", spelt.written.get(name, name))
         with doc.faults.noted():
-            _check_flag(doc, (*where, "args", name), value, there, has_offline)
+            _check_flag(doc, place, name, there, has_offline)
+            if problem := problem_of(name, value, forms):
+                raise doc.error(place, problem)
+            _check_options(doc, place, value, _options_of(name, there, forms), there)
     for name in launch.env:
         if name.startswith("VLLM_") and name not in there.variables:
             place = (*where, "env", name)
             doc.faults.note(doc.error(place, _unknown(there, "variable", name, there.variables)))
 
 
-def _check_flag(doc: Document, where: Where, value: Any, there: Known, has_offline: bool) -> None:
-    option, _, key = str(where[-1]).partition(".")
-    flag = "--" + option.replace("_", "-")
-    spellings = {flag, "--" + flag.removeprefix("--no-")}
-    if not spellings & there.flags:
+def _check_flag(doc: Document, place: Where, name: str, there: Known, has_offline: bool) -> None:
+    flag = flag_of(name)
+    if flag not in there.flags:
         flags = [known_flag.removeprefix("--").replace("-", "_") for known_flag in there.flags]
-        raise doc.error(where, _unknown(there, "flag", option, flags))
-    if has_offline and not spellings & there.engine_flags:
+        raise doc.error(place, _unknown(there, "flag", name, flags))
+    if has_offline and flag not in there.engine_flags:
         problem = "is a flag of the server alone, and latency and throughput run without one: "
-        raise doc.error(where, problem + "restrict them to other launches with launches:")
-    if option == translations.OPTION:
-        _check_options(doc, where, {key: None} if key else value, there)
+        raise doc.error(place, problem + "restrict them to other launches with launches:")
 
 
-def _check_options(doc: Document, where: Where, options: Any, there: Known) -> None:
-    if not isinstance(options, Mapping):
-        return  # text that vLLM itself parses
-    for key in options:
-        if key.partition(".")[0] not in there.compilation_options:
-            place = where if "." in str(where[-1]) else (*where, key)
-            doc.faults.note(doc.error(place, _unknown(there, "option", key, there.compilation_options)))
+def _options_of(name: str, there: Known, forms: Forms) -> Mapping[str, Any] | None:
+    """Return the options that the config behind a flag has, None where it is none of vLLM's configs."""
+    form = forms.get(flag_of(name))
+    if form is not None:
+        return form.options
+    return dict.fromkeys(there.compilation_options) if name == translations.OPTION else None
+
+
+def _check_options(
+    doc: Document, place: Where, value: Any, options: Mapping[str, Any] | None, there: Known
+) -> None:
+    """Note each key of a config, and of the configs inside it, that the installed one does not have."""
+    if not isinstance(value, Mapping) or options is None:
+        return
+    for key, inner in value.items():
+        if key in options:
+            _check_options(doc, (*place, key), inner, options[key], there)
+        else:
+            doc.faults.note(doc.error((*place, key), _unknown(there, "option", key, options)))
 
 
 def _unknown(there: Known, what: str, name: str, names: Iterable[str]) -> str:

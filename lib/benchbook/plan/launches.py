@@ -13,12 +13,13 @@ from benchbook.plan.document import Document, Where
 from benchbook.plan.models import SHAPE_PREFIX, ModelRef, read_model
 from benchbook.plan.strict import StrictModel
 from benchbook.redaction import is_secret_name
+from benchbook.sizes import size_of
 
 DUMMY_WEIGHTS = {"load_format": "dummy"}  # vLLM makes random weights where there are none to load
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 SAFE_NAME_RULE = "must be letters, digits, '_', '-' and '.', start with a letter or digit, have at most 60 characters"
-_ARG_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
+_ARG_NAME = re.compile(r"O|[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _OUR_ARGS = {
@@ -46,8 +47,8 @@ class Launch:
     @property
     def max_model_len(self) -> int | None:
         """The longest sequence (tokens) that args allow; None where vLLM decides by itself."""
-        value = self.args.get("max_model_len")
-        return value if isinstance(value, int) and value > 0 else None
+        value = size_of(str(self.args.get("max_model_len")))
+        return value or None
 
 
 def read_launches(doc: Document, default_model: ModelRef | None) -> tuple[Launch, ...]:
@@ -108,8 +109,9 @@ def _check_arg(doc: Document, where: Where, value: Any) -> None:
     if not _ARG_NAME.fullmatch(name):
         hint = f": write {bare!r}" if _ARG_NAME.fullmatch(bare) else ""
         raise doc.error(where, f"an arg is named as in vLLM, in lower case and with underscores{hint}")
-    if name == "max_model_len" and value not in ("auto", -1) and (type(value) is not int or value < 1):
-        raise doc.error(where, "must be a whole number of tokens, at least 1")
+    is_length = type(value) is not bool and size_of(str(value))
+    if name == "max_model_len" and value not in ("auto", -1) and not is_length:
+        raise doc.error(where, "must be a whole number of tokens, at least 1, or a size such as 128k")
 
 
 def _check_no_secret(doc: Document, where: Where, value: Any) -> None:

@@ -1,0 +1,223 @@
+"""The form that each flag of the installed vLLM wants its value in, and a value of a file in that form.
+
+One table, which vLLM's own parser gives (`parser_dump`), says what may stand behind a flag; everything here follows from
+it: `problem_of` refuses what the parser would, `words_of` says the rest as it understands it. Without a table (no vLLM
+here, or one whose parser cannot be made) values are said in the form that most flags have, and none is refused.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchbook.hosts import flags
+from benchbook.hosts.caches import cache_dir
+from benchbook.hosts.flags import nearest
+from benchbook.sizes import size_of
+
+DUMP_LIMIT_S = 180.0  # importing vLLM takes six seconds, on a cold disk a minute
+_ON, _OFF = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
+_INT = re.compile(r"[+-]?[0-9]+")
+_WORDS = {"int": "a whole number", "size": "a size such as 64k", "auto": "auto", "float": "a number"}
+_WORDS |= {"object": "a mapping", "array": "a list", "commas": "a list", "text": "text", "normalised": "text"}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What one flag takes."""
+
+    short: Sequence[str] = ()  # other spellings: '-tp'
+    is_switch: bool = False  # takes no value
+    has_negative: bool = True  # a switch with a --no- form
+    repeats: bool = False  # stands once for each of several values
+    takes_several: bool = False  # has several values behind it
+    takes: Sequence[str] = ()  # of int, size, auto, float, object, array, commas, text, normalised
+    choices: Sequence[str] = ()
+    options: Mapping[str, Any] | None = None  # the names inside a config, nested as they are
+
+
+Forms = Mapping[str, Form]  # by '--flag'
+
+
+@functools.cache
+def installed_forms() -> Forms:
+    """Return the table of the installed vLLM, made once an installation (some seconds); empty where none can be made.
+
+    It is kept in the environment that it describes, or, where that is not ours to write to, in the cache.
+    """
+    known = flags.known()
+    if known is None or not known.flags:
+        return {}
+    asked = hashlib.sha256(Path(__file__).with_name("parser_dump.py").read_bytes()).hexdigest()[:8]
+    name = f"forms-{known.version}-{flags.source_state()}-{asked}.json"
+    places = (Path(sys.prefix) / "share" / "benchbook" / name, cache_dir() / name)
+    table = next((read for place in places if (read := _read(place)) is not None), None)
+    if table is None:
+        table = _dumped()
+        any(_kept(place, table) for place in places)
+    return {flag: Form(**form) for flag, form in table.items()}
+
+
+def _read(place: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(place.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _kept(place: Path, table: dict[str, Any]) -> bool:
+    """Write the table so that a reader sees none or the whole; return whether that could be done."""
+    partial = place.with_name(f"{place.name}.{os.getpid()}.partial")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(table))
+        partial.replace(place)
+    except OSError:
+        return False
+    return True
+
+
+def _dumped() -> dict[str, Any]:
+    command = [sys.executable, "-P", "-m", "benchbook.hosts.parser_dump"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DUMP_LIMIT_S, stdin=subprocess.DEVNULL)
+        return json.loads(done.stdout) if done.returncode == 0 else {}
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return {}
+
+
+def flag_of(name: str) -> str:
+    """Return '--max-model-len' for the arg max_model_len."""
+    return "--" + name.replace("_", "-")
+
+
+def words_of(name: str, value: Any, forms: Forms) -> list[str]:
+    """Return the words by which a command line says that the arg `name` is `value`: none where that is how it is anyway."""
+    flag = flag_of(name)
+    form = forms.get(flag)
+    if form is None and name.startswith("no_") and isinstance(value, bool):
+        return words_of(name.removeprefix("no_"), not value, forms)
+    if isinstance(value, bool) and (form is None or form.is_switch):
+        return _switched(flag, value, form or Form())
+    if form is None:
+        return _behind(flag, [_text(item) for item in value] if _is_list(value) else [_text(value)])
+    if form.is_switch:
+        return _switched(flag, str(value).lower() in _ON, form)
+    if _is_list(value) and form.repeats:
+        return [word for item in value for word in _behind(flag, [_text(item)])]
+    if _is_list(value) and form.takes_several:
+        return _behind(flag, [_text(item) for item in value])
+    if _is_list(value) and "array" not in form.takes:
+        return _behind(flag, [",".join(map(_text, value))])
+    return _behind(flag, [_text(value)])
+
+
+def problem_of(name: str, value: Any, forms: Forms) -> str:
+    """Return why the parser would not take `value` for the arg `name`, with what to write; '' when it would."""
+    form = forms.get(flag_of(name))
+    if form is None:
+        return ""
+    if form.is_switch:
+        is_known = isinstance(value, bool | int | str) and str(value).lower() in _ON | _OFF
+        return "" if is_known else "is a switch: write true or false"
+    if isinstance(value, bool) and not {"object", "array"} & set(form.takes):
+        return f"takes a value, not {str(value).lower()}: {_wanted(form)}"
+    if _is_list(value) and (form.takes_several or form.repeats):
+        if not value:
+            return "is an empty list: leave the key out"
+        return next((problem for item in value if (problem := _item_problem(item, form))), "")
+    if _is_list(value):
+        return "" if {"array", "commas"} & set(form.takes) else f"takes one value, not a list: {_wanted(form)}"
+    return _item_problem(value, form)
+
+
+def parsed(value: Any, form: Form | None) -> Any:
+    """Return the mapping or list that a text in JSON stands for, where the flag takes one; any other value unchanged.
+
+    Raises ValueError, with what is wrong, for text that is no JSON where nothing else will do.
+    """
+    if form is None or not isinstance(value, str) or not {"object", "array"} & set(form.takes):
+        return value
+    try:
+        found = json.loads(value)
+    except ValueError as error:
+        if "text" in form.takes or "commas" in form.takes:
+            return value
+        raise ValueError(f"must be a mapping, or JSON: {error}") from None
+    return found if isinstance(found, dict | list) else value
+
+
+def _item_problem(value: Any, form: Form) -> str:
+    """Return why one value will not do."""
+    if isinstance(value, Mapping):
+        return "" if "object" in form.takes else f"takes no mapping: {_wanted(form)}"
+    if _is_list(value):
+        return "" if "array" in form.takes else f"takes no list inside a list: {_wanted(form)}"
+    text = _text(value)
+    if text.startswith("-") and form.takes_several and not _INT.fullmatch(text):
+        return "begins with a dash, which no command line can say here"
+    if form.choices:
+        chosen = text.lower().replace("-", "_") if "normalised" in form.takes else text
+        near = nearest(chosen, form.choices)
+        hint = f"did you mean {near}?" if near else f"one of {', '.join(form.choices)}"
+        return "" if chosen in form.choices else f"is none of the values that it takes; {hint}"
+    return "" if _fits(text, form.takes) else f"must be {_wanted(form)}"
+
+
+def _fits(text: str, takes: Sequence[str]) -> bool:
+    """Return whether a text is read as one of the kinds; where text is taken, anything is."""
+    if not takes or {"text", "normalised", "commas"} & set(takes):
+        return True
+    if _INT.fullmatch(text):
+        return bool({"int", "float"} & set(takes))
+    return (
+        ("size" in takes and size_of(text) is not None)
+        or ("auto" in takes and text.lower() == "auto")
+        or ("float" in takes and _is_number(text))
+        or text == "None"
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _wanted(form: Form) -> str:
+    if form.choices:
+        return f"one of {', '.join(form.choices)}"
+    return " or ".join(dict.fromkeys(_WORDS[kind] for kind in form.takes)) or "text"
+
+
+def _switched(flag: str, is_on: bool, form: Form) -> list[str]:
+    if is_on:
+        return [flag]
+    return ["--no-" + flag.removeprefix("--")] if form.has_negative else []
+
+
+def _behind(flag: str, words: list[str]) -> list[str]:
+    """Return the flag and its values; one that begins with a dash, and so looks like a flag, is bound to it."""
+    if len(words) == 1 and words[0].startswith("-"):
+        return [f"{flag}={words[0]}"]
+    return [flag, *words]
+
+
+def _text(value: Any) -> str:
+    """Return a value as one word: mappings and lists as JSON, never as Python's own text of them."""
+    return json.dumps(value) if isinstance(value, Mapping | bool) or _is_list(value) else str(value)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)

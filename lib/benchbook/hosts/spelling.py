@@ -1,0 +1,117 @@
+"""The args of a launch under their full names: as vLLM's command line understands what people write.
+
+    {tp: 8}                                                 →  {tensor_parallel_size: 8}
+    {cc.pass_config.fuse_rope_kvcache: true}                →  {compilation_config: {pass_config: {fuse_rope_kvcache: true}}}
+    {speculative_config: '{"method": "mtp"}'}               →  {speculative_config: {method: mtp}}
+    {no_enable_prefix_caching: true}                        →  {enable_prefix_caching: false}
+    {max_num_batched: 8192}                                 →  {max_num_batched_tokens: 8192}, as argparse completes it
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchbook.hosts.forms import Form, Forms, flag_of, parsed
+from benchbook.sizes import size_of
+
+
+class Misspelt(Exception):
+    """What an arg says cannot be understood; `name` is the arg as it is written."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(problem)
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Spelt:
+    """The args of a launch under their full names."""
+
+    args: dict[str, Any]
+    written: Mapping[str, str]  # full name: the name in the file that it comes from, the first of several
+    notes: Mapping[str, str]  # name in the file: what it is in full, where that is another one
+
+
+def spelt_out(args: Mapping[str, Any], forms: Forms, left_alone: Collection[str] = ()) -> Spelt:
+    """Return `args` under the full names of `forms`; names in `left_alone` and unknown ones stay as they are.
+
+    Raises Misspelt for a name given twice with different values, and for text that is no JSON where only that will do.
+    """
+    found: dict[str, Any] = {}
+    written: dict[str, str] = {}
+    notes: dict[str, str] = {}
+    for name, value in args.items():
+        option, *path = name.split(".")
+        full = option if option in left_alone else _full_name(option, forms)
+        if _is_negation(full, forms) and isinstance(value, bool) and not path:
+            full, value = full.removeprefix("no_"), not value
+        try:
+            value = _dotted_value(value) if path else parsed(value, forms.get(flag_of(full)))
+        except ValueError as error:
+            raise Misspelt(name, str(error)) from None
+        for step in reversed(path):
+            value = {step: value}
+        if full in found:
+            value = _merged(found[full], value, name, full)
+        found[full] = value
+        written.setdefault(full, name)
+        if full != option:
+            notes[name] = ".".join([full, *path])
+    return Spelt(found, written, notes)
+
+
+def _dotted_value(value: Any) -> Any:
+    """Return what vLLM makes of the value behind --config.key: JSON, a size, or text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        size = size_of(value)
+        return value if size is None else size
+
+
+def _full_name(option: str, forms: Forms) -> str:
+    """Return the flag's own name for a short, other or cut one, as argparse finds it; unknown and ambiguous ones as they are."""
+    if not forms or flag_of(option) in forms:
+        return option
+    if option == "O":  # which vLLM itself replaces before it parses
+        return "optimization_level"
+    for flag, form in forms.items():
+        if {f"-{option}", flag_of(option)} & set(form.short):
+            return _name_of(flag)
+    begun = [flag for flag in _spellings(forms) if flag.startswith(flag_of(option))]
+    return _name_of(begun[0]) if len(begun) == 1 else option
+
+
+def _spellings(forms: Forms) -> list[str]:
+    negatives = ["--no-" + flag.removeprefix("--") for flag, form in forms.items() if _has_negative(form)]
+    return [*forms, *negatives]
+
+
+def _is_negation(name: str, forms: Forms) -> bool:
+    positive = forms.get(flag_of(name.removeprefix("no_")))
+    return name.startswith("no_") and flag_of(name) not in forms and positive is not None and _has_negative(positive)
+
+
+def _has_negative(form: Form) -> bool:
+    return form.is_switch and form.has_negative
+
+
+def _name_of(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
+
+
+def _merged(there: Any, value: Any, name: str, full: str) -> Any:
+    """Return two sayings of one arg as one: mappings joined, equal values once."""
+    if isinstance(there, Mapping) and isinstance(value, Mapping):
+        joined = dict(there)
+        for key, inner in value.items():
+            joined[key] = _merged(joined[key], inner, name, f"{full}.{key}") if key in joined else inner
+        return joined
+    if there != value:
+        raise Misspelt(name, f"says {value!r} of {full}, of which the launch says {there!r} as well")
+    return value

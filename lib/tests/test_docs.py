@@ -1,0 +1,36 @@
+"""The pages under docs/ say what the code does: every key of the experiment file stands in its reference."""
+
+from pathlib import Path
+
+import pytest
+from benchbook.plan.experiment import Limits, _ExperimentKeys
+from benchbook.plan.workloads import WORKLOADS
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = (ROOT / "docs" / "experiment-file.md").read_text()
+IN_ONE_KEY = {"input_len_tokens", "output_len_tokens"}  # `lengths`
+
+
+def section(heading):
+    """Return the text below a heading that starts so, up to the next one."""
+    return REFERENCE.partition(f"{heading}")[2].partition("\n#")[0]
+
+
+@pytest.mark.parametrize("benchmark", list(WORKLOADS))
+def test_every_key_of_a_benchmark_stands_in_its_table(benchmark):
+    keys = set(WORKLOADS[benchmark].model_fields) - IN_ONE_KEY
+    text = section(f"### `{benchmark}`")
+    assert [key for key in keys if f"`{key}`" not in text] == []
+
+
+@pytest.mark.parametrize("benchmark", list(WORKLOADS))
+def test_a_number_that_a_key_defaults_to_is_the_one_in_its_table(benchmark):
+    rows = {cells[1].strip(" `"): cells[2].strip() for line in section(f"### `{benchmark}`").splitlines() if len(cells := line.split("|")) > 3}
+    for name, field in WORKLOADS[benchmark].model_fields.items():
+        if name in rows and type(field.default) in (int, float):
+            assert rows[name] == f"{field.default:g}", name
+
+
+def test_every_key_of_the_top_level_and_of_its_limits_is_there():
+    assert [key for key in _ExperimentKeys.model_fields if f"| `{key}`" not in REFERENCE] == []
+    assert [key for key in Limits.model_fields if f"`{key}` ({Limits.model_fields[key].default:g}" not in REFERENCE] == []
