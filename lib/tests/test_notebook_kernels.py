@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from html import unescape
 from pathlib import Path
 
 import fake_vllm
@@ -128,6 +132,13 @@ def test_a_measurement_that_did_not_end_leaves_no_result_to_read(opened):
     assert "there is no result: the last measurement did not end" in notebook.fails(VERDICT)
 
 
+def run_line(*command: str) -> str:
+    """Run what the notebook says and return what it puts out."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_what_01_starts_the_others_take_by_its_address_alone(opened):
     first = opened("01_launch_server.ipynb")
     first.run("open_server(base_url")
@@ -135,6 +146,9 @@ def test_what_01_starts_the_others_take_by_its_address_alone(opened):
     lines = first.run("client_lines(server)")
     key = first.type("server.api_key").strip("'")
     assert f"{address}/v1/completions" in lines and "benchbook key" in lines and key not in lines
+    curl, python = (unescape(block) for block in re.findall("<pre>(.*?)</pre>", lines, re.DOTALL))
+    assert "choices" in run_line("bash", "-c", curl)
+    assert re.search(r"w\d+ w\d+", run_line(sys.executable, "-c", python))
     second = opened("02_first_request.ipynb")
     second.type(f"base_url, model, max_tokens = {address.removeprefix('http://')!r}, '', 4")
     second.run("open_server(base_url", "FirstRequestWorkload(")

@@ -55,7 +55,7 @@ def test_a_parameter_and_its_meaning_fit_into_a_cell_and_papermill_knows_its_typ
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
-def test_opening_and_saving_a_notebook_changes_nothing_in_it(path):
+def test_of_a_notebook_that_is_opened_and_saved_jupyter_adds_the_language_of_its_kernel_only(path):
     text = path.read_text()
     notebook = json.loads(text)
     # What JupyterLab would fill in or put straight.

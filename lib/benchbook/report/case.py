@@ -23,6 +23,10 @@ from benchbook.report.limit_sentences import limit_sentences
 from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
 
 
+_WAYS = {"warm": "vLLM's benchmark code in a process that stays loaded", "command line": "vLLM's command line"}
+_SEVERITIES = ("invalid", "suspect", "note")
+
+
 def _of_now(show: Callable[[Saved], None]) -> Callable[[Saved], None]:
     """Refuse a measurement that the notebook's parameters do not belong to any more, or that did not end."""
 
@@ -38,8 +42,9 @@ def _of_now(show: Callable[[Saved], None]) -> Callable[[Saved], None]:
 def verdict_table(saved: Saved) -> None:
     """Display the verdict with its reasons, and where the record lies."""
     record = saved.record
-    rows = [("Verdict", markup.verdict(record.verdict.value)), ("Record", _place(saved.path)), ("Run by", record.way)]
-    rows += [(f"{reason.severity}: {reason.code}", _reason_html(reason)) for reason in record.reasons]
+    rows = [("Verdict", markup.verdict(record.verdict.value)), ("Record", _place(saved.path)), ("Run by", _WAYS.get(record.way, record.way))]
+    worst_first = sorted(record.reasons, key=lambda reason: _SEVERITIES.index(reason.severity))
+    rows += [(f"{reason.severity}: {reason.code}", _reason_html(reason)) for reason in worst_first]
     markup.show(markup.facts(rows))
 
 
@@ -49,7 +54,10 @@ def accounting_table(saved: Saved) -> None:
     rows = accounting_rows(
         saved.record.benchmark, saved.record.workload, {**saved.raw(), "printed": _printed(saved.record)}
     )
-    body = [(row["what"], row["asked"], row["counted"], "yes" if row["agrees"] else "NO") for row in rows]
+    body = [
+        (row["what"], *(_count_text(row[key]) for key in ("asked", "counted")), "yes" if row["agrees"] else "NO")
+        for row in rows
+    ]
     markup.show(markup.table(["", "asked", "counted", "agrees"], body, numeric=(1, 2)))
 
 
@@ -65,13 +73,13 @@ def metrics_table(saved: Saved) -> None:
         (
             metric.heading,
             number_text(values[metric.key]),
-            metric.direction,
+            metric.direction.removesuffix(" is better"),
             metric.formula + _unearned(metric.key, count),
         )
         for metric in metrics_for(record.benchmark)
         if values.get(metric.key) is not None
     ]
-    markup.show(markup.table(["Metric", "Value", "", "How it is computed"], rows, numeric=(1,)))
+    markup.show(markup.table(["Metric", "Value", "Better", "How it is computed"], rows, numeric=(1,)))
 
 
 @_of_now
@@ -128,6 +136,10 @@ def answer_table(saved: Saved) -> None:
         ),
     ]
     markup.show(markup.table(["Field", "Value", "Meaning"], rows))
+
+
+def _count_text(value: Any) -> Any:
+    return number_text(value) if isinstance(value, int | float) else value
 
 
 def number_text(value: float | int) -> str:

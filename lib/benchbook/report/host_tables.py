@@ -85,7 +85,8 @@ def client_lines(server: Any) -> None:
         "",
         f'server = attach("{server.base_url}")  # finds the name, and the key of a server of yours',
         'client = OpenAI(base_url=f"{server.base_url}/v1", api_key=server.api_key or "EMPTY")',
-        f"client.completions.create(model=server.served_name, prompt={PROMPT!r}, max_tokens=16).choices[0].text",
+        f"answer = client.completions.create(model=server.served_name, prompt={PROMPT!r}, max_tokens=16)",
+        "print(answer.choices[0].text)",
     ]
     markup.show(markup.join([markup.element("pre", curl), markup.element("pre", "\n".join(lines))]))
 
