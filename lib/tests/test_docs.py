@@ -1,5 +1,6 @@
-"""The pages under docs/ say what the code does: every key of the experiment file stands in its reference."""
+"""The pages say what the code does: every key of the experiment file stands in its reference, every link leads somewhere."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,23 @@ def test_a_number_that_a_key_defaults_to_is_the_one_in_its_table(benchmark):
 def test_every_key_of_the_top_level_and_of_its_limits_is_there():
     assert [key for key in _ExperimentKeys.model_fields if f"| `{key}`" not in REFERENCE] == []
     assert [key for key in Limits.model_fields if f"`{key}` ({Limits.model_fields[key].default:g}" not in REFERENCE] == []
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "environment" / "README.md", ROOT / "results" / "README.md"]
+
+
+def anchors(page):
+    """Return the anchors of a page's headings, as they are made from them where pages are shown."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_to_what_is_there(page):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target

@@ -1,4 +1,4 @@
-"""The tables of the README are made from the code that they describe."""
+"""The tables of the pages are made from the code that they describe."""
 
 from pathlib import Path
 
@@ -6,12 +6,13 @@ from benchbook.judge.binding import COLUMNS
 from benchbook.judge.catalogue import CODES
 from benchbook.records.metrics import METRICS
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+VERDICTS, ROOFLINE = (DOCS / "verdicts.md").read_text(), (DOCS / "roofline.md").read_text()
 ELSEWHERE = ("median_", "std_", "p90_", "p95_", "p99_")  # said in one sentence below the table
 
 
 def metric_rows():
-    """Return the rows of the README's metric table."""
+    """Return the rows of the page's metric table."""
     shown = [
         metric
         for metric in METRICS
@@ -25,24 +26,24 @@ def metric_rows():
 
 
 def reason_rows():
-    """Return the rows of the README's table of reason codes."""
+    """Return the rows of the page's table of reason codes."""
     return [
         f"| `{code.code}` | {code.severity} | {code.meaning} | {code.threshold} | {code.remedy} |" for code in CODES
     ]
 
 
 def test_the_metric_table_is_that_of_the_code():
-    assert "\n".join(metric_rows()) in README
+    assert "\n".join(metric_rows()) in VERDICTS
 
 
 def limit_rows():
-    """Return the rows of the README's table of limits."""
+    """Return the rows of the page's table of limits."""
     return [f"| `{key}` | {meaning} |" for key, meaning in COLUMNS.items()]
 
 
 def test_the_table_of_limits_is_that_of_the_code():
-    assert "\n".join(limit_rows()) in README
+    assert "\n".join(limit_rows()) in ROOFLINE
 
 
 def test_the_reason_table_is_that_of_the_catalogue():
-    assert "\n".join(reason_rows()) in README
+    assert "\n".join(reason_rows()) in VERDICTS

@@ -1,6 +1,6 @@
 """Every reason code there is: how bad it is, what it means, from where on and why, what to do about it.
 
-The tables in README and report read from here. A threshold that a check uses stands in that check's module.
+The tables in docs/verdicts.md and report read from here. A threshold that a check uses stands in that check's module.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Every results column as a row of facts: name, unit, better direction, formula, and its key in vLLM's own file.
 
-Tables, figures, captions and the README's metric table all read from here, so a name or a unit is written once.
+Tables, figures, captions and the metric table of docs/verdicts.md all read from here, so a name or a unit is written once.
 The numbers themselves are vLLM's: a value here equals the raw file's to the digit (`values_from_raw`).
 """
 
