@@ -110,7 +110,7 @@ def say(console: Console, text: str | Text, lead: str = "") -> None:
 def badge(name: str, label: str = "") -> Text:
     """Return `label`, by default `name`, with the symbol and in the colour of a verdict or of 'failed'."""
     symbol, colour = _BADGES[name]
-    return Text(f"{symbol} {label or name}", colour)
+    return Text.assemble((f"{symbol} {label or name}", colour))  # what is added to it has no colour
 
 
 def shown(path: Path) -> Path:

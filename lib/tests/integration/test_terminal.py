@@ -1,34 +1,179 @@
-"""The command line as a person meets it: on a terminal."""
+"""The command line as a person meets it: on a terminal, whatever its width, colours and alphabet; and in a pipe."""
 
+import fcntl
 import os
+import re
+import shlex
+import signal
+import subprocess
 import sys
+import time
 
 import pytest
+from benchbook import exit_codes
+from benchbook.records.store import Store
 from sweeps import ALL_MEASURED, FAKE_PACKAGE, SMALL_SWEEP, wait_nothing_left, write_fake_sweep
-from terminal import CTRL_C, on_terminal
+from terminal import CTRL_C, CTRL_Z, on_terminal
 
 pytestmark = pytest.mark.integration
 
+BENCHBOOK = [sys.executable, "-m", "benchbook"]
+COLUMNS = [80, 100, 160]
+COLOURS = {"colours": {}, "NO_COLOR": {"NO_COLOR": "1"}}
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+LATIN_1 = {"PYTHONIOENCODING": "latin-1"}
+DEAD = """
+  dead: {{env: {{FAKE_VLLM: '{{"exit_code": 1, "log_text": "OSError: Cannot find the config file of the model, as this \
+sentence tells that is longer than any terminal is wide"}}'}}}}"""
+CASE_ID = "fake,serve,lengths=16x8,max_concurrency=2,num_prompts=4"
 
-def benchbook_on_terminal(folder, *words, columns=80):
-    env = {
-        **os.environ,
+
+def environment(folder):
+    return {
         "BENCHBOOK_TEST": str(folder),
         "BENCHBOOK_STATE_DIR": str(folder / "state"),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(FAKE_PACKAGE), os.environ.get("PYTHONPATH")])),
     }
-    return on_terminal([sys.executable, "-m", "benchbook", *words], cwd=folder, columns=columns, env=env)
 
 
-@pytest.mark.parametrize("columns", [80, 100, 160])
-def test_a_run_on_a_terminal_goes_to_its_end_and_names_its_report(tmp_path, columns):
+def benchbook_on_terminal(folder, *words, columns=80, env=None):
+    return on_terminal([*BENCHBOOK, *words], cwd=folder, columns=columns, env={**environment(folder), **(env or {})})
+
+
+def benchbook_in_shell(folder, line, **env):
+    """Run a shell's line in which $BENCHBOOK is the program; return its last line of output and its errors."""
+    return subprocess.run(
+        ["bash", "-c", line],
+        cwd=folder,
+        env={**os.environ, **environment(folder), "BENCHBOOK": shlex.join(BENCHBOOK), **env},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def assert_ends_as_it_says(terminal):
+    """The exit code and the last lines on the screen agree, and the cursor is there again."""
+    lines = [line for line in terminal.lines() if line]
+    code = terminal.process.returncode
+    said = re.findall(r"Exit code (\d+): ", " ".join(lines))
+    assert said == ([str(code)] if code else []), lines
+    if code in ALL_MEASURED:
+        assert ("This run cannot answer" in " ".join(lines)) is (code == exit_codes.NO_ANSWER), lines
+    assert terminal.text.rfind("\x1b[?25l") <= terminal.text.rfind("\x1b[?25h")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A folder with a run in which one launch was measured and another failed."""
+    folder = tmp_path_factory.mktemp("measured")
+    template = SMALL_SWEEP.replace("}}{more}}}}}", "}}}}\n  again: {{args: {{max_model_len: 2048}}}}{more}").replace(
+        "launches: {{fake", "launches:\n  fake"
+    )
+    file = write_fake_sweep(folder, template=template, more=DEAD.replace("{{", "{").replace("}}", "}"))
+    process = subprocess.run(
+        [*BENCHBOOK, "run", file], cwd=folder, env={**os.environ, **environment(folder)}, capture_output=True, text=True
+    )
+    assert process.returncode == exit_codes.FAILED, process.stdout + process.stderr
+    return folder
+
+
+@pytest.mark.parametrize("colours", COLOURS)
+@pytest.mark.parametrize("columns", COLUMNS)
+def test_a_run_on_a_terminal_goes_to_its_end_and_sums_itself_up(tmp_path, columns, colours):
     file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
-    with benchbook_on_terminal(tmp_path, "run", file, columns=columns) as terminal:
+    with benchbook_on_terminal(tmp_path, "run", file, columns=columns, env=COLOURS[colours]) as terminal:
         text = terminal.read_to_end(limit_s=120)
-    assert "Traceback" not in text
-    assert "to go" in text and "Report   results/machinery/" in text
-    assert terminal.process.returncode in ALL_MEASURED
+    lines = terminal.lines()
+    assert "Traceback" not in text and terminal.process.returncode in ALL_MEASURED
+    assert " to go" in text and terminal.widest() <= columns
+    assert sum(CASE_ID in line for line in lines) == 2, lines
+    for lead in ("Verdicts ", "Answer ", "Report   results/machinery/", "Logs "):
+        assert sum(line.startswith(lead) for line in lines) == 1, lines
+    assert not any("▶" in line for line in lines), "the live display is gone"
+    assert ("\x1b[33m" in text or "\x1b[32m" in text) is (colours == "colours")
+    assert_ends_as_it_says(terminal)
     assert wait_nothing_left(tmp_path) == []
+
+
+def test_a_dead_launch_is_told_once_with_its_whole_reason_and_its_log(measured):
+    with benchbook_on_terminal(measured, "run", "machinery.yaml", "--new") as terminal:
+        terminal.read_to_end(limit_s=120)
+    progress, summary = " ".join(line.strip() for line in terminal.lines()).split("Verdicts ")
+    reason = "Cannot find the config file of the model, as this sentence tells that is longer than any terminal is wide"
+    for text in (progress, summary):
+        assert text.count(reason) == 1 and len(re.findall(r"Log: results/machinery/\S+/dead/server.log", text)) == 1, text
+    assert "the same for 3 more repeats" in progress and "4 failed" in summary
+    assert terminal.process.returncode == exit_codes.FAILED
+    assert_ends_as_it_says(terminal)
+
+
+COMMANDS = {
+    "--help": 0,
+    "--version": 0,
+    "run --help": 0,
+    "plan machinery.yaml": 0,
+    "plan nothing.yaml": 2,
+    "list": 0,
+    "ps": 0,
+    "stop": 2,
+    "stop nobody": 2,
+    "key nobody": 2,
+    "table machinery": 0,
+    "table nothing": 2,
+    "compare machinery fake again": 0,
+    "compare machinery fake nobody": 2,
+    "report machinery": 0,
+    "rm nothing": 2,
+    "nonsense": 2,
+}
+MAY_BE_WIDE = ("table", "report", "plan")  # for programs; one path; commands to copy
+
+
+TERMINALS = {
+    **{f"{columns} columns": (columns, {}) for columns in COLUMNS},
+    "no colour": (80, {"NO_COLOR": "1"}),
+    "dumb": (80, {"TERM": "dumb"}),
+    "ascii": (80, ASCII),
+    "latin-1": (80, LATIN_1),
+}
+
+
+@pytest.mark.parametrize("terminal", TERMINALS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_fits_its_terminal(measured, command, terminal):
+    columns, env = TERMINALS[terminal]
+    with benchbook_on_terminal(measured, *command.split(), columns=columns, env=env) as terminal:
+        text = terminal.read_to_end()
+    assert terminal.process.returncode == COMMANDS[command], text
+    assert "Traceback" not in text
+    if COMMANDS[command] == 0 and not command.startswith(MAY_BE_WIDE):
+        assert terminal.widest() <= columns, text
+    if "NO_COLOR" in env or "TERM" in env:
+        assert not re.search(r"\x1b\[[\d;]*3\d", text), "a colour"
+    if env == ASCII:
+        assert text.isascii()
+
+
+def test_the_ids_that_list_prints_are_whole_at_any_width(measured):
+    with benchbook_on_terminal(measured, "list", columns=40) as terminal:
+        terminal.read_to_end()
+    run_id = (measured / "results/machinery/latest").resolve().name
+    assert f"machinery/{run_id}" in terminal.text
+
+
+@pytest.mark.parametrize("env", [{"TERM": "dumb"}, ASCII, LATIN_1], ids=["dumb", "ascii", "latin-1"])
+def test_a_run_is_told_in_plain_lines_or_plain_letters_where_there_is_no_more(tmp_path, env):
+    file = write_fake_sweep(tmp_path, template=SMALL_SWEEP.replace("machinery hold?", "Prüfstand halten … ± ▶ 漢?"))
+    with benchbook_on_terminal(tmp_path, "run", file, env=env) as terminal:
+        text = terminal.read_to_end(limit_s=120)
+    assert terminal.process.returncode in ALL_MEASURED and "Traceback" not in text
+    if env == ASCII:
+        assert text.isascii()
+    if "TERM" in env:
+        assert "\x1b" not in text and "  … starting the server of launch 'fake'" in text
+    assert_ends_as_it_says(terminal)
+    assert "Prüfstand halten … ± ▶ 漢?" in (tmp_path / "results/machinery/latest/report.html").read_text(encoding="utf-8")
 
 
 def test_ctrl_c_typed_at_a_terminal_ends_the_run_with_130_and_says_how_to_continue(tmp_path):
@@ -37,6 +182,143 @@ def test_ctrl_c_typed_at_a_terminal_ends_the_run_with_130_and_says_how_to_contin
         terminal.read_until(lambda text: "[ 2/24]" in text)
         terminal.press(CTRL_C)
         text = terminal.read_to_end()
-    assert terminal.process.returncode == 130
-    assert f"to continue: benchbook run {file}" in text and "Traceback" not in text
+    assert terminal.process.returncode == exit_codes.INTERRUPTED
+    assert "2 measured repeats are kept" in text and f"to continue: benchbook run {file}" in " ".join(text.split())
+    assert "Traceback" not in text and wait_nothing_left(tmp_path) == []
+
+
+def test_ctrl_c_typed_twice_ends_the_run_at_once(tmp_path):
+    file = write_fake_sweep(tmp_path)
+    with benchbook_on_terminal(tmp_path, "run", file) as terminal:
+        terminal.read_until(lambda text: "[ 1/24]" in text)
+        terminal.press(CTRL_C)
+        time.sleep(0.05)
+        terminal.press(CTRL_C)
+        text = terminal.read_to_end(limit_s=10)
+    assert terminal.process.returncode == exit_codes.INTERRUPTED
+    assert "Traceback" not in text and wait_nothing_left(tmp_path) == []
+
+
+# Runs the program, and presses Ctrl-C when it comes to import the module that is its last argument.
+PRESSED_WHILE_IMPORTING = """
+import os, signal, sys
+from benchbook.__main__ import main
+awaited = {sys.argv.pop()}
+def press(event, args):
+    if event == "import" and args[0] in awaited:
+        awaited.clear()
+        os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(press)
+main()
+"""
+# In the order in which a run gets there; the last ones are imported by a thread, while a server starts.
+IMPORTED = ["benchbook.errors", "rich.console", "benchbook.cli", "typer.core", "benchbook.hosts.registry", "pydantic", "yaml"]
+IMPORTED += ["benchbook.measure.session", "benchbook.judge.catalogue", "papermill.execute", "zmq", "nbconvert.exporters.html", "pandas"]
+
+
+@pytest.mark.parametrize("module", IMPORTED)
+def test_ctrl_c_in_the_first_second_ends_in_order_whatever_is_being_imported(tmp_path, module):
+    file = write_fake_sweep(tmp_path)
+    words = [sys.executable, "-c", PRESSED_WHILE_IMPORTING, "run", file, module]
+    with on_terminal(words, cwd=tmp_path, env=environment(tmp_path)) as terminal:
+        text = terminal.read_to_end()
+    assert terminal.process.returncode == exit_codes.INTERRUPTED, text
+    assert "Traceback" not in text and "Report " not in text
     assert wait_nothing_left(tmp_path) == []
+
+
+def test_ctrl_z_and_fg_leave_the_terminal_to_the_shell_and_the_run_says_that_it_was_stopped(tmp_path):
+    file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
+    env = {**environment(tmp_path), "PS1": "ready$ ", "BENCHBOOK": shlex.join(BENCHBOOK)}
+    with on_terminal(["bash", "--norc", "--noprofile", "-i"], cwd=tmp_path, env=env) as terminal:
+        terminal.press(f"$BENCHBOOK run {file}\n".encode())
+        terminal.read_until(lambda text: "[1/4]" in text)
+        terminal.press(CTRL_Z)
+        terminal.read_until(lambda text: "Stopped  " in text)
+        assert terminal.text.rfind("\x1b[?25l") < terminal.text.rfind("\x1b[?25h"), "the shell has a cursor"
+        time.sleep(1.5)
+        terminal.press(b"fg\n")
+        terminal.read_until(lambda text: "Logs  " in text)
+        terminal.press(b"echo code=$?; exit\n")
+        text = terminal.read_to_end()
+    assert "Stopped for 2 s" in text or "Stopped for 1 s" in text
+    assert int(re.findall(r"code=(\d+)", text)[-1]) in ALL_MEASURED and "Traceback" not in text
+    assert wait_nothing_left(tmp_path) == []
+
+
+def test_a_terminal_that_is_closed_takes_the_run_along_and_what_is_measured_is_kept(tmp_path):
+    file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
+    with benchbook_on_terminal(tmp_path, "run", file) as terminal:
+        terminal.read_until(lambda text: "[1/4]" in text)
+        terminal.hang_up()
+    assert terminal.process.returncode == exit_codes.INTERRUPTED and wait_nothing_left(tmp_path) == []
+    with benchbook_on_terminal(tmp_path, "run", file) as terminal:
+        text = terminal.read_to_end(limit_s=120)
+    assert "Continuing results/machinery/" in text and "(1 measured earlier" in text
+    assert terminal.process.returncode in ALL_MEASURED
+
+
+def test_a_terminal_that_changes_its_width_shows_the_run_to_its_end(tmp_path):
+    file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
+    with benchbook_on_terminal(tmp_path, "run", file, columns=120) as terminal:
+        terminal.read_until(lambda text: "[1/4]" in text)
+        terminal.resize(60)
+        terminal.read_until(lambda text: "[2/4]" in text)
+        terminal.resize(160)
+        terminal.read_to_end(limit_s=120)
+    assert terminal.process.returncode in ALL_MEASURED and "Traceback" not in terminal.text
+    assert_ends_as_it_says(terminal)
+
+
+@pytest.mark.parametrize("command", ["--help", "plan machinery.yaml", "list", "table machinery", "compare machinery fake again"])
+def test_a_reader_that_has_had_enough_ends_a_command_quietly(measured, command):
+    done = benchbook_in_shell(measured, f"$BENCHBOOK {command} | true; echo code=${{PIPESTATUS[0]}}")
+    assert (done.stdout, done.stderr) == ("code=0\n", "")
+
+
+@pytest.mark.parametrize("command", ["--help", "plan machinery.yaml", "list", "table machinery", "compare machinery fake again"])
+def test_a_full_disk_under_a_commands_output_is_one_line_and_code_1(measured, command):
+    done = benchbook_in_shell(measured, f"$BENCHBOOK {command} > /dev/full; echo code=$?")
+    assert done.stdout == "code=1\n"
+    assert done.stderr == "benchbook: standard output takes no more: No space left on device\n"
+
+
+@pytest.mark.parametrize(("into", "why"), [("| head -1", "Broken pipe"), ("> /dev/full", "No space left on device")])
+def test_a_run_outlives_its_output(tmp_path, into, why):
+    file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
+    done = benchbook_in_shell(tmp_path, f"$BENCHBOOK run {file} {into}; echo code=${{PIPESTATUS[0]}}")
+    assert done.stderr == f"benchbook: standard output takes no more: {why}; the run goes on\n"
+    assert int(done.stdout.rpartition("code=")[2]) in ALL_MEASURED
+    store = Store.open("machinery", tmp_path / "results")
+    assert store.count_measured() == 4 and store.report_path.is_file()
+    assert wait_nothing_left(tmp_path) == []
+
+
+def test_a_run_whose_reader_has_stopped_reading_can_be_interrupted(tmp_path):
+    file = write_fake_sweep(tmp_path)
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writing, False)
+    os.write(writing, b"." * 3500)
+    os.set_blocking(writing, True)
+    process = subprocess.Popen(
+        [*BENCHBOOK, "run", file],
+        cwd=tmp_path,
+        env={**os.environ, **environment(tmp_path)},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    os.close(writing)
+    store = None
+    while store is None or store.count_measured() < 1:
+        time.sleep(0.2)
+        latest = tmp_path / "results/machinery/latest"
+        store = Store(latest.resolve()) if latest.exists() else None
+    time.sleep(5)  # until its lines have filled the pipe
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    os.close(reading)
+    assert process.returncode == exit_codes.INTERRUPTED and wait_nothing_left(tmp_path) == []
+    assert store.count_measured() >= 1 and store.header()["state"] == "interrupted"
