@@ -182,6 +182,16 @@ def test_a_host_that_dies_is_started_again_for_the_cases_left(bench):
     assert bench.starts["server"] == 2 and len(runner.store.records()) == 8
 
 
+def test_a_host_that_dies_with_the_last_attempt_of_its_last_job_is_not_started_for_nothing(bench):
+    def die(bench):
+        bench.host.is_dead = True
+
+    bench.on_call = {6: die, 7: die}  # the last online repeat, both attempts
+    runner = bench.runner()
+    assert runner.execute() == FAILED
+    assert bench.starts == {"server": 2, "engine": 1} and len(runner.store.records()) == 8
+
+
 def test_a_host_that_keeps_dying_leaves_records_that_say_so(bench):
     bench.on_call = dict.fromkeys(range(1, 20), lambda bench: setattr(bench.host, "is_dead", True))
     runner = bench.runner()

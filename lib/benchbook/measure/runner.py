@@ -143,6 +143,8 @@ class Runner:
             except HostDiedError as died:
                 error = died
                 self.listener.say(f"  the {block.host_kind} of launch {block.launch!r} died: {died.cause.code}")
+                if not queue:
+                    return  # with its last job, which was tried often enough: there is nothing to start it for
             except HostError as failed:
                 error = failed
                 break  # what could not start once will not start the next time either
