@@ -32,6 +32,7 @@ GPU_HERE = {"cpu": "A CPU", "cpu_cores": 16, "gpus": [{"name": "NVIDIA H200"}]}
 def machine(monkeypatch):
     facts = dict(HERE)
     monkeypatch.setattr(estimates, "machine", lambda: facts)
+    monkeypatch.setattr(estimates, "package_versions", lambda: {"vllm": "0.32.0"})
     return facts
 
 
@@ -155,6 +156,13 @@ def test_without_a_run_on_a_gpu_no_more_than_a_least_is_said(asked, machine, tmp
     assert not few.is_known and few.seconds < 60
     # At 4.8 TB/s no token comes sooner than after the 3.6 GB that it needs of the weights at least: 0.6 ms.
     assert 2 * 1.5 * 3960 * 32 * 0.6e-3 < many.seconds - few.seconds < 2 * 1.5 * 3960 * 32 * 1.5e-3
+
+
+def test_a_build_for_cpus_is_guessed_at_beside_any_gpu(asked, machine, tmp_path, monkeypatch):
+    machine.update(GPU_HERE)
+    assert not left(asked(), tmp_path).is_known
+    monkeypatch.setattr(estimates, "package_versions", lambda: {"vllm": "0.32.0+cpu"})
+    assert left(asked(), tmp_path).is_known
 
 
 def test_precision_is_estimated_by_the_prompts_it_plans(asked, tmp_path):

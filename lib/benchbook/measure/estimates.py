@@ -21,7 +21,7 @@ from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.pace import CPU, GPU, BatchSeconds, Pace
 from benchbook.records.files import read_json
-from benchbook.records.provenance import machine
+from benchbook.records.provenance import machine, package_versions
 from benchbook.records.runs import run_files
 
 NEWEST_RUNS = 30  # so many are looked through
@@ -98,7 +98,7 @@ def _resolved(model: str) -> str:
 
 
 def _pace(experiment: Experiment, launch: Launch) -> Pace:
-    is_gpu = experiment.device in FASTEST or (experiment.device is None and bool(machine()["gpus"]))
+    is_gpu = experiment.device in FASTEST or (experiment.device is None and _takes_gpus())
     try:
         roofline_s = _roofline(launch, _gpu_peaks(experiment, launch) if is_gpu else _cpu_peaks())
         weights = _weight_bytes(launch)
@@ -111,6 +111,11 @@ def _pace(experiment: Experiment, launch: Launch) -> Pace:
         is_eager=bool(launch.args.get("enforce_eager")),
         is_worth_a_guess=not is_gpu and roofline_s is not None,
     )
+
+
+def _takes_gpus() -> bool:
+    """Return whether vLLM would take the machine's GPUs: a build for CPUs has no use for them."""
+    return bool(machine()["gpus"]) and "+cpu" not in package_versions().get("vllm", "")
 
 
 def _cpu_peaks() -> Peaks:
