@@ -104,7 +104,7 @@ def _value_html(case: Mapping[str, Any], metric: Metric, benchmark: str) -> Html
     shown, why = text(value_text_of(case, metric)), why_unearned(case, metric, benchmark)
     if not why:
         return shown
-    return Html(f'<span {_IS_UNEARNED} title="{text(why)}">{shown}</span>')
+    return Html(f'<em {_IS_UNEARNED} title="{text(why)}">{shown}</em>')
 
 
 def _heading(metric: Metric) -> Html:
