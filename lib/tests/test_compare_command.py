@@ -15,7 +15,7 @@ from benchbook.report.compare_command import two_launches
 from benchbook.report.comparisons import comparisons_html
 from benchbook.report.differences import comparisons_of
 from benchbook.report.forest import forest_figure
-from benchbook.report.run import load_run
+from benchbook.report.run import REMARK_FILE, load_run
 from report_runs import make_run
 from terminal import on_terminal
 from typer.testing import CliRunner
@@ -175,3 +175,11 @@ def test_two_cases_that_differ_in_more_than_load_and_lengths_keep_their_whole_te
     run = load_run(make_run(tmp_path, launches=TWO, repeats=3, concurrencies=(4, 8), benchmarks=("serve",), change=change))
     names = [row.name for row in comparisons_of(run)[0].rows if row.num_cases == 1 and row.is_headline]
     assert len(set(names)) == len(names) == 4 and all(name.startswith("serve,input_len_tokens") for name in names)
+
+
+def test_a_remark_on_a_run_is_told_with_its_comparison_and_its_summary(tmp_path):
+    run_dir = make_run(tmp_path, launches=TWO, repeats=3, benchmarks=("throughput",))
+    (run_dir / REMARK_FILE).write_text("The fan\nwas off.\n")
+    for words in (["compare", run_dir.name, *TWO], ["show", run_dir.name]):
+        done = CliRunner().invoke(app, [*words, "--results", str(tmp_path)], catch_exceptions=False)
+        assert " ".join(done.output.split()).count("The fan was off.") == 1

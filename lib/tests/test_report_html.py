@@ -71,7 +71,7 @@ def run_dir(tmp_path_factory):
     (folder / EXPERIMENT_FILE).write_text(YAML)
     (folder / REMARK_FILE).write_text("The fan was <i>off</i>.\nDo not cite.\n")
     (folder / "launches" / "eager").mkdir(parents=True)
-    (folder / "launches" / "eager" / "server.log").write_text(LOG)
+    (folder / "launches" / "eager" / "engine.log").write_text(LOG)
     rendered(folder)
     return folder
 
@@ -204,7 +204,7 @@ def test_the_table_of_all_repeats_is_inside_as_a_file_to_save(html, run_dir):
 
 def test_a_failure_is_told_once_with_the_end_of_its_log_and_where_the_log_lies(html):
     assert html.count("The end of its log") == 1
-    assert "launches/eager/server.log" in html
+    assert "launches/eager/engine.log" in html
 
 
 def test_the_report_opens_with_question_answer_and_counts(html):

@@ -57,7 +57,7 @@ def tally(comparison: Comparison) -> str:
 def caveats(comparison: Comparison) -> list[str]:
     """Return what a reader must know before believing any of it."""
     base, other, cases = comparison.base, comparison.other, comparison.cases
-    sentences = []
+    sentences = list(comparison.remarks)
     if not comparison.is_paired:
         sentences.append(
             f"{base} and {other} were measured in two runs and not in turn: the intervals hold what varied inside "

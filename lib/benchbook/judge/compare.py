@@ -92,6 +92,7 @@ class Comparison:
     cases: tuple[MatchedCase, ...]
     lone_cases: tuple[str, ...]  # measured under one of the two only
     rows: tuple[Row, ...]
+    remarks: tuple[str, ...] = ()  # what somebody had to say about the runs
 
     @property
     def num_judged(self) -> int:

@@ -51,9 +51,8 @@ def show_question(run: Run) -> None:
 def show_answer(run: Run) -> None:
     """Display what somebody remarked on the run, how far it may be believed, the answer, its references and its limits."""
     headline, *rest = answer(run)
-    remark = [element("strong", "Remark."), *run.remark.splitlines()]
     parts = [
-        element("p", join(remark, " "), "remark") if run.remark else Html(""),
+        element("p", join([element("strong", "Remark."), run.remark], " "), "remark") if run.remark else Html(""),
         element("p", verdict_sentence(run)),
         element("p", element("strong", headline), "headline"),
         *(element("p", sentence) for sentence in rest),

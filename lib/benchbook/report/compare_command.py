@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -40,7 +41,8 @@ def two_launches(run: str, other_run: str, base: str, other: str, results_dir: P
     if not comparison.rows:
         reasons = " ".join(caveats(comparison)) or "neither has a record."
         raise ExperimentError(f"{names[0]} and {names[1]} have no number to compare: {reasons}")
-    return comparison
+    remarks = (f"A remark on {run.name}: {run.remark}" for run in (first, second) if run.remark)
+    return replace(comparison, remarks=tuple(dict.fromkeys(remarks)))
 
 
 def print_comparison(comparison: Comparison, text_format: TextFormat, console: Console) -> None:

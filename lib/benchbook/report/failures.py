@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from benchbook.judge.catalogue import BY_CODE
 from benchbook.records.record import Record
+from benchbook.records.store import Store
 from benchbook.report.markup import Html, absent, element, folded, join, table, text, verdict
 from benchbook.report.results import MAX_ROWS, TABLE_FILE, cut_note
 from benchbook.report.run import Run
@@ -16,13 +17,9 @@ _SEVERITIES = ("invalid", "suspect", "note")  # worst first
 
 def failures_html(run: Run) -> Html:
     """Return every kind of failure once: outcome, cause, hint, how many repeats, and the first one's log and its path."""
-    groups: dict[tuple[str, str, str], list[Record]] = {}
-    for record in run.failures:
-        code, evidence = (record.failure.code, record.failure.evidence) if record.failure else ("", "")
-        groups.setdefault((record.outcome.value, code, evidence), []).append(record)
-    parts = [_failure_html(run, records) for records in list(groups.values())[:MAX_FAILURES]]
-    if len(groups) > MAX_FAILURES:
-        parts.append(element("p", f"{len(groups) - MAX_FAILURES} further kinds of failure are in {TABLE_FILE}."))
+    parts = [_failure_html(run, records) for records in run.causes[:MAX_FAILURES]]
+    if more := run.causes[MAX_FAILURES:]:
+        parts.append(element("p", f"{len(more)} further kinds of failure are in {TABLE_FILE}."))
     if run.missing:
         rows = [(element("code", case_id), number) for case_id, number in list(run.missing.items())[:MAX_ROWS]]
         parts.append(table(("Case without a whole record", "Missing repeats"), rows, numeric=[1]))
@@ -89,7 +86,7 @@ def _failure_html(run: Run, records: Sequence[Record]) -> Html:
         parts.append(element("p", f"What to do: {failure.hint}"))
     if failure and failure.log_tail:
         parts.append(folded("The end of its log", element("pre", failure.log_tail)))
-    if logs := run.logs(first):
-        paths = join([element("code", path) for path in logs], ", ")
-        parts.append(element("p", join(["In the run's folder: ", paths])))
+    if log := Store(run.run_dir).log_of(first):
+        path = element("code", log.relative_to(run.run_dir).as_posix())
+        parts.append(element("p", join(["The whole of it, in the run's folder: ", path])))
     return element("div", join(parts), "failure")

@@ -18,7 +18,7 @@ from benchbook.judge.loads import LENGTHS
 from benchbook.judge.spread import Spread
 from benchbook.parameters import refuse_unknown
 from benchbook.records.files import read_json
-from benchbook.records.record import Outcome, Record, Verdict
+from benchbook.records.record import Record, Verdict
 from benchbook.records.runs import newest_run, results_nearby
 from benchbook.records.store import Store, case_key
 from benchbook.report.lines import Curves, Line, serve_curves
@@ -27,7 +27,6 @@ from benchbook.report.table import case_table, tidy_table
 
 
 REMARK_FILE = "remark.txt"  # in a run's folder: what somebody has to say about the run, shown at the top of its report
-_LOGS = ("*.log", "executed.ipynb")
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,9 @@ class Run:
 
     @cached_property
     def remark(self) -> str:
-        """Return what somebody wrote into the run's REMARK_FILE, '' without one: what no record can know."""
+        """Return what somebody wrote into the run's REMARK_FILE, in one line, '' without one: what no record can know."""
         path = self.run_dir / REMARK_FILE
-        return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+        return " ".join(path.read_text(encoding="utf-8", errors="replace").split()) if path.is_file() else ""
 
     @property
     def plan(self) -> Sequence[Mapping[str, Any]]:
@@ -153,12 +152,6 @@ class Run:
     def has_file(self, record: Record, name: str) -> bool:
         """Return whether the repeat has a file of this name."""
         return (self._repeat_dir(record) / name).is_file()
-
-    def logs(self, record: Record) -> list[str]:
-        """Return the logs that tell why `record` failed, relative to the run's folder: those of its host, or its own."""
-        is_host = record.outcome is Outcome.HOST_FAILED
-        folder = self.run_dir / "launches" / record.identity.launch if is_host else self._repeat_dir(record)
-        return [path.relative_to(self.run_dir).as_posix() for name in _LOGS for path in sorted(folder.glob(name))]
 
     def _repeat_dir(self, record: Record) -> Path:
         key = case_key(record.identity.case_id, record.identity.fingerprint)
