@@ -46,3 +46,7 @@ def test_it_is_not_said_to_be_going_on(report):
 
 def test_the_experiment_file_is_inside(run_dir, report):
     assert html.escape((run_dir / "experiment.yaml").read_text()) in report
+
+
+def test_no_path_of_the_machine_that_built_it_is_inside(run_dir, report):
+    assert str(run_dir.parents[2]) not in report
