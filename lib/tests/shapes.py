@@ -57,7 +57,12 @@ def host(config: dict[str, Any] = GPT_OSS_120B, peaks: dict[str, Any] = H200, ar
 
 
 def served(
-    in_flight: int | None, tpot_ms: float = 5.4, tok_s: float = 1356.0, lengths: tuple[int, int] = (4096, 1024), **block
+    in_flight: int | None,
+    tpot_ms: float = 5.4,
+    tok_s: float = 1356.0,
+    lengths: tuple[int, int] = (4096, 1024),
+    rate: float | None = None,
+    **block,
 ) -> Record:
     """Return a serve record with these results, `block` for its host."""
     workload = {
@@ -65,6 +70,7 @@ def served(
         "output_len_tokens": lengths[1],
         "max_concurrency": in_flight,
         "num_prompts": 80,
+        "request_rate_rps": rate,
     }
     values = {"median_tpot_ms": tpot_ms, "median_ttft_ms": 467.0, "output_throughput_tok_s": tok_s, "completed": 80}
     return make("serve", workload, {**values, "total_output_tokens": 80 * lengths[1]}, host(**block))

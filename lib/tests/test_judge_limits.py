@@ -148,6 +148,7 @@ def test_a_model_that_the_formulas_do_not_cover_is_refused_by_name(change, said)
         (served(8, argv="--data-parallel-size=4"), "data parallelism"),
         (served(8, argv="--speculative-config {}"), "speculative"),
         (served(None), "open loop"),
+        (served(8, rate=2.0), "open loop"),
         (served(8, peaks={}), "peaks"),
         (served(8, peaks={"bandwidth_gb_s": None, "tflops": {}, "source": "no torch here"}), "no torch here"),
         (served(8, config={}), "shape"),

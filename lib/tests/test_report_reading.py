@@ -332,3 +332,9 @@ def test_a_launch_without_a_number_is_named_in_the_answer(tmp_path):
 def only_128(record):
     """Leave out the other pair of lengths."""
     return record if record.workload.get("input_len_tokens") == 128 else None
+
+
+def test_launches_beyond_those_that_are_compared_are_named(tmp_path):
+    launches = ("eager", *(f"l{number}" for number in range(6)))
+    said = answer(load_run(make_run(tmp_path, launches=launches, repeats=3, concurrencies=(4,), benchmarks=("serve",))))
+    assert "Not compared here: l5; `benchbook compare` compares any two." in said

@@ -205,7 +205,7 @@ def _batch(record: Record, most: str | None) -> int:
     elif record.benchmark == "throughput":
         asked = workload["num_prompts"]
     else:
-        if workload.get("max_concurrency") is None:
+        if workload.get("max_concurrency") is None or workload.get("request_rate_rps") is not None:
             raise NoLimitError("in an open loop the number of requests in flight is not fixed")
         asked = min(workload["max_concurrency"], workload["num_prompts"])
     return min(asked, int(most)) if most else asked

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from benchbook.judge.loads import load_text
 from benchbook.records.metrics import request_latencies_s
 from benchbook.records.record import Record
 from benchbook.report.drawing import canvas, from_zero
@@ -53,7 +54,7 @@ def _serve(record: Record, raw: Raw) -> tuple[Figure, str]:
     cut = f" The first {_MAX_BARS} of {len(starts)}." if len(starts) > _MAX_BARS else ""
     return figure, (
         f"Every request from send to last token (s).{cut} {workload['num_prompts']} requests, {workload['input_len_tokens']} tokens in, "
-        f"{workload['output_len_tokens']} out, max_concurrency {workload['max_concurrency'] or 'none'}."
+        f"{workload['output_len_tokens']} out, {load_text(workload)}."
     )
 
 

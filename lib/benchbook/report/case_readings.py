@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from benchbook.judge.loads import RATE, load_text
 from benchbook.judge.sample import samples_needed
 from benchbook.records.record import Record, Verdict
 
@@ -15,7 +16,7 @@ def _serve(record: Record, raw: Raw) -> list[str]:
     values, workload = record.values, record.workload
     if not values["completed"]:
         return ["No request completed: there is nothing to read here but the errors above."]
-    load = _load_text(workload)
+    load = f"{'At' if workload[RATE.key] else 'With'} {load_text(workload)}"
     sentences = [
         f"{load}, the server generated {values['output_throughput_tok_s']:.1f} output tokens per second over "
         f"{values['duration_s']:.1f} s; each of {values['completed']} requests saw its first token after "
@@ -32,13 +33,6 @@ def _serve(record: Record, raw: Raw) -> list[str]:
             f"{values['completed']} requests are too few for a tail: a p99 of fewer than {needed} is one or a few requests."
         )
     return sentences
-
-
-def _load_text(workload: Mapping[str, Any]) -> str:
-    rate, cap = workload["request_rate_rps"], workload["max_concurrency"]
-    if rate is None:
-        return f"With {cap} request{'s' if cap != 1 else ''} in flight"
-    return f"At {rate:g} requests per second offered" + (f" and at most {cap} in flight" if cap else "")
 
 
 def _latency(record: Record, raw: Raw) -> list[str]:

@@ -20,6 +20,7 @@ _RARE = {
     "prefix_cache_hits": "cached prompt\ntokens so far",
 }  # shown where they grow
 _MAX_GPUS = 8
+_TOLD = ("max_concurrency", "request_rate_rps", "num_prompts", "batch_size")  # in the caption, where they are set
 Curve = tuple[str, Sequence[float], Sequence[float]]
 
 
@@ -125,7 +126,7 @@ def _rate(times_s: Sequence[float], counter: Sequence[float | None]) -> tuple[li
 
 def _caption(record: Record, telemetry: Mapping[str, Any], window: tuple[float, float | None]) -> str:
     workload = record.workload
-    told = [f"{key} {workload[key]}" for key in ("max_concurrency", "num_prompts", "batch_size") if workload.get(key)]
+    told = [f"{key} {workload[key]}" for key in _TOLD if workload.get(key)]
     lengths = f"{workload.get('input_len_tokens')} tokens in, {workload.get('output_len_tokens')} out"
     shaded = "Shaded: from the first send to the last token. " if window[1] is not None else ""
     return (

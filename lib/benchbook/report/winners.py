@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchbook.judge.claims import headline_rows, label_of, sentence, signed_text, values_text
 from benchbook.judge.compare import Comparison, Finding, Row
-from benchbook.report.differences import comparisons_of, launches_of
+from benchbook.report.differences import MAX_OTHERS, comparisons_of, launches_of
 from benchbook.report.run import Run
 
 _RESTS_ON = ("serve", "throughput", "latency")  # the first that was compared is what the launches are ranked by
@@ -18,7 +18,8 @@ def winner_sentences(run: Run) -> list[str]:
 
     Only the leading benchmark is told where there are several other launches: the chapter on differences has the rest.
     """
-    if len(launches_of(run)) < 2:
+    launches = launches_of(run)
+    if len(launches) < 2:
         return []
     comparisons = comparisons_of(run)
     found = [(row, comparison) for comparison in comparisons for row in headline_rows(comparison)]
@@ -29,8 +30,11 @@ def winner_sentences(run: Run) -> list[str]:
     told = [item for item in found if _tells(item[0])]
     sentences = [_sentence(row, comparison, run) for row, comparison in told]
     sentences += _untold([item for item in found if not _tells(item[0])])
-    lost = [one.other for one in comparisons if not one.rows]
-    return [*sentences, *([f"No case has a number on both {comparisons[0].base} and {_or(lost)}."] if lost else [])]
+    if lost := [one.other for one in comparisons if not one.rows]:
+        sentences.append(f"No case has a number on both {launches[0]} and {_or(lost)}.")
+    if left := launches[1 + MAX_OTHERS :]:
+        sentences.append(f"Not compared here: {', '.join(left)}; `benchbook compare` compares any two.")
+    return sentences
 
 
 def _gain(row: Row) -> float:
