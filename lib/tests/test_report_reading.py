@@ -34,11 +34,11 @@ def test_scaling_stops_where_every_further_doubling_adds_less_than_a_tenth(means
 def test_the_answer_begins_with_the_peak_its_spread_and_its_concurrency(tmp_path):
     run = load_run(make_run(tmp_path))
     peak = run.table.query("input_len_tokens == 128 and max_concurrency == 8")["output_throughput_tok_s"].mean()
-    headline, scaling, latency = answer(run)
+    headline, rest = answer(run)
     assert headline.startswith(f"Output throughput peaks at {peak:,.0f} ± ")
     assert headline.endswith("(2 repeats) with 8 requests in flight (eager, 128 in / 64 out).")
-    assert "still scales at 8" in scaling
-    assert "median TTFT is" in latency
+    assert "still scales at 8" in rest
+    assert rest.startswith("There, median TTFT is")
 
 
 def test_one_repeat_says_that_its_spread_is_unknown(tmp_path):
@@ -87,9 +87,9 @@ def test_the_slo_allows_only_cases_whose_every_repeat_stays_within_it(tmp_path):
     run = load_run(make_run(tmp_path, change=change, slo={"p99_ttft_ms": 45.0}))
     first, other = slo_sentences(run)
     assert first.startswith("Within the SLO (p99 TTFT at most 45 ms, in every repeat) the most is ")
-    assert ", with 2 requests in flight (eager, 128 in / 64 out); the first concurrency that breaks it is" in first
+    assert " with 2 requests in flight (eager, 128 in / 64 out); the first concurrency that breaks it is" in first
     assert "that breaks it is 4 requests in flight: p99 TTFT 2" in first
-    assert other.startswith("On another line it is ") and "with 1 request in flight (eager, 512 in / 64 out)" in other
+    assert other.startswith("eager, 512 in / 64 out: the most is ") and " with 1 request in flight; the first" in other
     assert answer(run)[:2] == [first, other], "who sets an SLO asks for it"
 
 
@@ -204,8 +204,8 @@ def test_a_latency_case_is_called_a_floor_only_where_it_may_be_believed(tmp_path
 def test_an_open_loop_says_which_rate_it_holds_how_long_users_wait_and_where_it_falls_behind(tmp_path):
     run = load_run(make_run(tmp_path, concurrencies=(), rates=(2, 8, 12)))
     headline = answer(run)[0]
-    assert headline.startswith("8 req/s are held with p99 TTFT 1") and "median TTFT 1" in headline
-    assert "from 12 req/s on the server falls behind: of 12 offered it answers " in headline
+    assert headline.startswith("The server holds 8 req/s with p99 TTFT 1") and "median TTFT 1" in headline
+    assert "from 12 req/s on it falls behind: of 12 offered it answers " in headline
     assert not any("believe" in sentence for sentence in answer(run))
     readings = throughput_reading(run), latency_reading(run), tradeoff_reading(run)
     assert readings[0][0].startswith("128 in / 64 out: between 2 and 12 req/s, what is answered goes from ")
@@ -218,18 +218,19 @@ def test_a_rate_that_is_reached_counts_as_held_however_short_the_measurement_was
     """100 requests at 8 req/s take 12.5 s and the last answer: less is answered a second than was offered."""
     run = load_run(make_run(tmp_path, concurrencies=(), rates=(2, 8)))
     assert all(line.means("request_throughput_rps")[8] < 7.9 for line in run.lines)
-    assert answer(run)[0].startswith("8 req/s, the most tried, are held with ")
+    assert answer(run)[0].startswith("The server holds 8 req/s, the most tried, with ")
 
 
 def test_an_open_loop_with_an_slo_opens_with_the_rate_that_keeps_it_and_the_first_that_does_not(tmp_path):
     run = load_run(make_run(tmp_path, concurrencies=(), rates=(2, 4, 8, 12), slo={"p99_ttft_ms": 45.0}))
     first, other, *rest = answer(run)
     assert first.startswith(
-        "Within the SLO (p99 TTFT at most 45 ms, in every repeat) the most is 2 req/s (eager, 128 in / 64 out), "
+        "Within the SLO (p99 TTFT at most 45 ms, in every repeat) the most is 2 req/s, 127 ± "
     )
+    assert " tok/s (eager, 128 in / 64 out); the first rate that breaks it is" in first
     assert "; the first rate that breaks it is 4 req/s: p99 TTFT 4" in first
-    assert other.startswith("No rate keeps it on another line: at 2 req/s, the least tried (eager, 512 in / 64 out)")
-    assert rest[0].startswith("8 req/s are held")
+    assert other.startswith("eager, 512 in / 64 out: no rate keeps it; at 2 req/s, the least tried, p99 TTFT ")
+    assert rest[0].startswith("The server holds 8 req/s with ")
 
 
 def test_a_rate_at_which_the_server_falls_behind_keeps_no_slo(tmp_path):
@@ -261,7 +262,7 @@ def test_goodput_is_said_with_its_limits_and_its_share(tmp_path):
 
 def test_a_run_of_closed_and_open_loops_answers_for_both(tmp_path):
     said = answer(load_run(make_run(tmp_path, rates=(2, 8))))
-    assert said[0].startswith("Output throughput peaks at ") and any("8 req/s, the most tried" in text for text in said)
+    assert said[0].startswith("Output throughput peaks at ") and any("holds 8 req/s, the most tried" in text for text in said)
 
 
 def disturbed(record):
@@ -290,7 +291,10 @@ def test_the_mean_of_repeats_that_contradict_each_other_is_never_a_headline(tmp_
 
     run = load_run(make_run(tmp_path, change=change))
     assert why_no_answer(run.records) is None
-    assert answer(run)[0].startswith("Output throughput is anything from 7")
+    (headline,) = answer(run)
+    assert headline.startswith("Output throughput is anything from 7")
+    assert "The repeats disagree at 8, and no mean of theirs is a number." in throughput_reading(run)[0]
+    assert not any("of throughput mode" in sentence for sentence in references(run))
 
 
 def test_several_launches_open_with_the_claim_its_interval_and_its_least_size(tmp_path):

@@ -69,8 +69,11 @@ def _curve_sentences(curves: Curves) -> list[str]:
         said = [sentence for line in lines[:_MAX_RATES] for sentence in (rate_sentence(line), goodput_sentence(line))]
         return [sentence for sentence in said if sentence]
     best = max(curves.lines, key=lambda line: peak_of(line)[1].mean if peak_of(line) else 0.0)
-    said = [peak_sentence(best), scaling_sentence(best), latency_sentence(best, peak_of(best)[0])]
-    return [sentence for sentence in [*said, goodput_sentence(best)] if sentence]
+    peak = peak_of(best)[0]
+    # Of a peak whose repeats contradict each other there is no more to tell.
+    more = [] if best.disagrees_at(peak) else [latency_sentence(best, peak), scaling_sentence(best)]
+    rest = " ".join(filter(None, [*more, goodput_sentence(best)]))
+    return [peak_sentence(best), *([rest] if rest else [])]
 
 
 def _without_serving(run: Run) -> str:

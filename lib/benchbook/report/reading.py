@@ -89,14 +89,14 @@ def rate_sentence(line: Line) -> str:
     if not answered:
         return f"No repeat of {line.where} can be believed, so it has no curve."
     if held is None:
-        return f"No rate tried is held ({line.where}): {_answered(answered, lost)}."
+        return f"The server holds no rate that was tried ({line.where}): {_answered(answered, lost)}."
     waits = [f"{name} {value_text(line, key, held)} ms" for name, key in _WAITS if held in line.points(key)]
     said = f" with {_and(waits)}" if waits else ""
     if lost is None:
-        return f"{line.load.text(held)}, the most tried, are held{said} ({line.where})."
+        return f"The server holds {line.load.text(held)}, the most tried,{said} ({line.where})."
     return (
-        f"{line.load.text(held)} are held{said} ({line.where}); from {line.load.text(lost)} on the server falls "
-        f"behind: {_answered(answered, lost)}."
+        f"The server holds {line.load.text(held)}{said} ({line.where}); from {line.load.text(lost)} on it falls behind: "
+        f"{_answered(answered, lost)}."
     )
 
 
@@ -129,7 +129,7 @@ def throughput_reading(run: Run) -> list[str]:
         else:
             what, unit, stop = "output throughput", "tok/s", stops_scaling_at(means)
             end = _last_step(means) if stop is None else f"It stops scaling at {stop}"
-        sentences.append(f"{line.label}: {_span(line.load, means)}, {what} goes {_from_to(means, unit)}. {end}.")
+        sentences.append(f"{line.label}: {_span(line.load, means)}, {what} goes {_from_to(means, unit)}. {end}.{_doubt_text(line)}")
     return [*sentences, *filter(None, map(goodput_sentence, run.lines))]
 
 
@@ -171,9 +171,16 @@ def tradeoff_reading(run: Run) -> list[str]:
 def value_text(line: Line, key: str, load: float) -> str:
     """Return '12.3 ± 0.4', or '12.3 to 31.0' where the repeats contradict each other."""
     spread = line.points(key)[load]
-    if line.disagrees_at(load):
-        return f"{number_text(spread.minimum)} to {number_text(spread.maximum)}"
+    ends = [number_text(end) for end in (spread.minimum, spread.maximum)]
+    if line.disagrees_at(load) and ends[0] != ends[1]:
+        return " to ".join(ends)
     return plus_minus_text(spread.mean, spread.stdev)
+
+
+def _doubt_text(line: Line) -> str:
+    """Return which loads have a mean that is nobody's number; '' for none."""
+    loads = [line.load.short(load) for load in line.loads if line.disagrees_at(load)]
+    return f" The repeats disagree at {_and(loads)}, and no mean of theirs is a number." if loads else ""
 
 
 def _answered(answered: Mapping[float, float], rate: float) -> str:

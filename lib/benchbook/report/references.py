@@ -49,7 +49,7 @@ def ceiling_reading(run: Run) -> list[str]:
     sentences = []
     for line in run.lines:
         ceiling, peak = found.get(line.key), peak_of(line)
-        if ceiling is None or peak is None:
+        if ceiling is None or peak is None or line.disagrees_at(peak[0]):
             continue
         offline, served = ceiling.output_tok_s.mean, peak[1].mean
         if evidence := _doubt(run, line, "ceiling_below_serving"):

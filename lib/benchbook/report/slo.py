@@ -13,6 +13,7 @@ from benchbook.judge.spread import number_text
 from benchbook.records.metrics import BY_KEY
 from benchbook.report.held import first_unreached
 from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, Line
+from benchbook.report.reading import value_text
 from benchbook.report.run import Run
 
 _MAX_SAID = 4  # lines in sentences of their own
@@ -41,9 +42,10 @@ def slo_sentences(run: Run) -> list[str]:
     kept.sort(key=lambda one: one.rank, reverse=True)
     first, *others = kept
     if first.best is None:
-        sentences.append(f"No load tried keeps the SLO ({said}, in every repeat): {_least_text(first)}.")
+        sentences.append(f"No load tried keeps the SLO ({said}, in every repeat): {_least_text(first)} ({first.where}).")
     else:
-        sentences.append(f"Within the SLO ({said}, in every repeat) the most is {_most_text(first)}.")
+        most = f"the most is {_most_text(first)} ({first.where}); {_end_text(first)}"
+        sentences.append(f"Within the SLO ({said}, in every repeat) {most}.")
     sentences += [_other_sentence(one) for one in others[: _MAX_SAID - 1]]
     if left := others[_MAX_SAID - 1 :]:
         sentences.append(f"Of {len(left)} more lines the table tells.")
@@ -57,8 +59,13 @@ class _Kept:
     line: Line
     best: float | None  # the load of most throughput below the first that breaks
     broken: float | None  # the first load that breaks the SLO
-    why: str  # 'p99 TTFT 612 ms'
+    why: str  # 'p99 TTFT 612 ± 9 ms'
     is_kept_again: bool  # by a higher load: chance, or few repeats
+
+    @property
+    def where(self) -> str:
+        """Return the line's launch and lengths."""
+        return self.line.where
 
     @property
     def rank(self) -> tuple[bool, float]:
@@ -81,7 +88,7 @@ def _kept(line: Line, limits: Mapping[str, float]) -> _Kept:
 
 
 def _broken(line: Line, load: float, limits: Mapping[str, float]) -> str:
-    """Return what is beyond its limit at `load`: 'p99 TTFT 612 ms', or '… in 1 of 3 repeats'; '' for nothing."""
+    """Return what is beyond its limit at `load`: 'p99 TTFT 612 ± 9 ms', or '… in 1 of 3 repeats'; '' for nothing."""
     rows, said = line.believed[line.believed[line.load.key] == load], []
     for key, limit in limits.items():
         metric, values = BY_KEY[key], rows[key].astype("float64")
@@ -90,33 +97,38 @@ def _broken(line: Line, load: float, limits: Mapping[str, float]) -> str:
         if values.isna().any():
             said.append(f"{metric.label} was not measured")
             continue
-        beyond, mean = values[values > limit], values.mean()
-        shown, where = (mean, "") if mean > limit else (beyond.max(), f" in {len(beyond)} of {len(values)} repeats")
-        said.append(f"{metric.label} {number_text(shown)} {metric.unit}{where}")
+        beyond = values[values > limit]
+        if values.mean() > limit:
+            said.append(f"{metric.label} {value_text(line, key, load)} {metric.unit}")
+        else:
+            worst = f"{number_text(beyond.max())} {metric.unit} in {len(beyond)} of {len(values)} repeats"
+            said.append(f"{metric.label} {worst}")
     return " and ".join(said)
 
 
 def _most_text(kept: _Kept) -> str:
-    """Return '350 tok/s, with 4 requests in flight (eager, 128 in / 64 out); the first load that breaks it is …'."""
-    load, line = kept.line.load, kept.line
-    throughput = f"{number_text(line.means(OUTPUT_THROUGHPUT)[kept.best])} tok/s"
-    most = f"{load.text(kept.best)} ({line.where}), {throughput}"
-    if not load.is_open:
-        most = f"{throughput}, {load.at(kept.best)} ({line.where})"
+    """Return '350 ± 4 tok/s with 4 requests in flight', or '8 req/s, 350 ± 4 tok/s'."""
+    load, throughput = kept.line.load, f"{value_text(kept.line, OUTPUT_THROUGHPUT, kept.best)} tok/s"
+    return f"{load.text(kept.best)}, {throughput}" if load.is_open else f"{throughput} {load.at(kept.best)}"
+
+
+def _end_text(kept: _Kept) -> str:
+    """Return 'the first rate that breaks it is 12 req/s: p99 TTFT 612 ± 9 ms', or that none does."""
+    load = kept.line.load
     if kept.broken is None:
-        return f"{most}; no {load.noun} tried breaks it"
+        return f"no {load.noun} tried breaks it"
     again = ", though a higher one keeps it again" if kept.is_kept_again else ""
-    return f"{most}; the first {load.noun} that breaks it is {load.text(kept.broken)}: {kept.why}{again}"
+    return f"the first {load.noun} that breaks it is {load.text(kept.broken)}: {kept.why}{again}"
 
 
 def _least_text(kept: _Kept) -> str:
-    return f"{kept.line.load.at(kept.broken)}, the least tried ({kept.line.where}), {kept.why}"
+    return f"{kept.line.load.at(kept.broken)}, the least tried, {kept.why}"
 
 
 def _other_sentence(kept: _Kept) -> str:
     if kept.best is None:
-        return f"No {kept.line.load.noun} keeps it on another line: {_least_text(kept)}."
-    return f"On another line it is {_most_text(kept)}."
+        return f"{kept.where}: no {kept.line.load.noun} keeps it; {_least_text(kept)}."
+    return f"{kept.where}: the most is {_most_text(kept)}; {_end_text(kept)}."
 
 
 def _limit_text(key: str, limit: float) -> str:

@@ -41,9 +41,8 @@ def print_summary(run: Run, console: Console) -> None:
     say(console, _counts(run), "Verdicts ")
     for sentence in _about_verdicts(run):
         say(console, sentence, _LEAD)
-    say(console, answer(run)[0], "Answer   ")
-    if no_answer := why_no_answer(run.records):
-        say(console, Text(f"! {no_answer}", "bold yellow"), _LEAD)
+    headline = answer(run)[0]
+    say(console, Text(f"! {headline}", "bold yellow") if why_no_answer(run.records) else headline, "Answer   ")
     for records in run.causes[:MAX_CAUSES]:
         _print_cause(run, records, console)
     if more := run.causes[MAX_CAUSES:]:
