@@ -85,18 +85,18 @@ def latency_sentence(line: Line, load: float) -> str:
 
 def rate_sentence(line: Line) -> str:
     """Return which rate the server holds, how long users wait there, and from which rate on it falls behind."""
-    answered, lost, held = line.means(REQUEST_THROUGHPUT), first_unreached(line), held_to(line)
-    if not answered:
+    lost, held = first_unreached(line), held_to(line)
+    if not line.points(REQUEST_THROUGHPUT):
         return f"No repeat of {line.where} can be believed, so it has no curve."
     if held is None:
-        return f"The server holds no rate that was tried ({line.where}): {_answered(answered, lost)}."
+        return f"The server holds no rate that was tried ({line.where}): {_answered(line, lost)}."
     waits = [f"{name} {value_text(line, key, held)} ms" for name, key in _WAITS if held in line.points(key)]
     said = f" with {_and(waits)}" if waits else ""
     if lost is None:
         return f"The server holds {line.load.text(held)}, the most tried,{said} ({line.where})."
     return (
         f"The server holds {line.load.text(held)}{said} ({line.where}); from {line.load.text(lost)} on it falls behind: "
-        f"{_answered(answered, lost)}."
+        f"{_answered(line, lost)}."
     )
 
 
@@ -108,8 +108,8 @@ def goodput_sentence(line: Line) -> str:
     if not good or not limits:
         return ""
     best, last = max(good, key=good.__getitem__), max(good)
-    shares = {load: good[load] / answered[load] for load in good if answered.get(load)}
-    said = f"Goodput, what meets {_and(limits)}, is highest {line.load.at(best)}: {number_text(good[best])} req/s"
+    shares = {load: good[load] / answered[load] for load in good if answered.get(load) and not line.disagrees_at(load)}
+    said = f"Goodput, what meets {_and(limits)}, is highest {line.load.at(best)}: {value_text(line, GOODPUT, best)} req/s"
     said += f", {shares[best]:.0%} of what is answered" if best in shares else ""
     said += f"; {line.load.at(last)} it is {shares[last]:.0%}" if last != best and last in shares else ""
     return f"{said} ({line.where})."
@@ -183,8 +183,8 @@ def _doubt_text(line: Line) -> str:
     return f" The repeats disagree at {_and(loads)}, and no mean of theirs is a number." if loads else ""
 
 
-def _answered(answered: Mapping[float, float], rate: float) -> str:
-    return f"of {rate:g} offered it answers {number_text(answered[rate])} a second"
+def _answered(line: Line, rate: float) -> str:
+    return f"of {line.load.short(rate)} offered it answers {value_text(line, REQUEST_THROUGHPUT, rate)} a second"
 
 
 def _gain_per_doubling(means: Mapping[float, float], low: float, high: float) -> float:

@@ -77,7 +77,7 @@ def _kept(line: Line, limits: Mapping[str, float]) -> _Kept:
     broken = {load: why for load in line.points(REQUEST_THROUGHPUT) if (why := _broken(line, load, limits))}
     lost = first_unreached(line) if line.load.is_open else None
     if lost is not None and lost not in broken:
-        answered = number_text(line.means(REQUEST_THROUGHPUT)[lost])
+        answered = value_text(line, REQUEST_THROUGHPUT, lost)
         broken[lost] = f"the server falls behind and answers {answered} a second"
     first = min(broken, default=None)
     throughputs = line.means(OUTPUT_THROUGHPUT)
