@@ -1,7 +1,7 @@
 """The parameters of the notebook that runs, as its kernel has them now; outside of a notebook there are none.
 
-They are the names that the parameters cell annotates (`num_prompts: int = 40`), which Python remembers. Papermill assigns
-those it was given in a cell of its own, without annotations.
+They are the names that the parameters cell annotates (`num_prompts: int = 40`), which Python remembers. Papermill
+assigns those it was given in a cell of its own, without annotations.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ def refuse_stale(name: str, thing: object, made_with: Mapping[str, Any]) -> None
         return
     for parameter, value in shown().items():
         if parameter in made_with and made_with[parameter] != value:
+            before = made_with[parameter]
             raise ExperimentError(
-                f"{parameter} is {value!r} now, but `{name}` was made with {made_with[parameter]!r}: run that cell again"
+                f"{parameter} is {value!r} now, but `{name}` was made with {before!r}: run that cell again"
             )
 
 

@@ -82,7 +82,8 @@ def test_everything_that_a_start_can_tell_has_a_name_for_people():
 
 
 def test_where_a_start_went_adds_up_to_all_of_it(shown):
-    facts = StartupFacts(imports_s=7.0, config_s=6.0, weights_s=0.06, warm_up_s=0.38, compile_s=0.3, kv_cache_tokens=262144)
+    phases = {"imports_s": 7.0, "config_s": 6.0, "weights_s": 0.06, "warm_up_s": 0.38, "compile_s": 0.3}
+    facts = StartupFacts(**phases, kv_cache_tokens=262144)
     host_tables.startup_table(SimpleNamespace(facts=facts, ready_s=15.9))
     table = dict(rows(shown[0])[1:])
     assert table["before the log's first line: imports of vLLM and torch"] == "7.0"
@@ -104,6 +105,7 @@ def test_the_lines_for_other_clients_hold_no_key_and_say_where_it_is_from(shown)
 def test_a_timeline_begins_with_the_first_send():
     raw = {"start_times": [100.0], "ttfts": [0.1], "itls": [[0.1]], "latencies": [2.0], "errors": [""]}
     times = [75.0 + step / 4 for step in range(120)]
-    telemetry = {"zero_perf_counter_s": 0.0, "period_s": 0.25, "gpus": [], "server": {"t_s": times, "running": [1.0] * 120}}
+    server = {"t_s": times, "running": [1.0] * 120}
+    telemetry = {"zero_perf_counter_s": 0.0, "period_s": 0.25, "gpus": [], "server": server}
     figure, _ = timeline.timeline_figure(SimpleNamespace(workload={}), telemetry, raw)
     assert [axes.get_xlim()[0] for axes in figure.axes] == [0.0] * len(figure.axes)

@@ -10,7 +10,8 @@ from benchbook.measure.notebook import notebooks_dir
 
 
 def notebook(path, source, outputs=()):
-    cell = {"cell_type": "code", "id": "a", "metadata": {}, "execution_count": 1, "outputs": list(outputs), "source": source}
+    cell = {"cell_type": "code", "id": "a", "metadata": {}, "execution_count": 1, "outputs": list(outputs)}
+    cell["source"] = source
     path.parent.mkdir(exist_ok=True)
     known = json.loads(path.read_text())["metadata"] if path.exists() else {}
     path.write_text(json.dumps({"cells": [cell], "metadata": known, "nbformat": 4, "nbformat_minor": 5}))

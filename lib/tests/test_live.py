@@ -6,7 +6,10 @@ import pytest
 from benchbook.measure import live
 
 NOISE = "Namespace(subparser='bench', api_key=None)\n"
-BARS = "  0%|          | 0/40 [00:00<?, ?it/s]\r 50%|█████     | 20/40 [00:02<00:02, 7.9it/s]\r100%|██████████| 40/40 [00:05<00:00, 7.6it/s]\n"
+BARS = (
+    "  0%|          | 0/40 [00:00<?, ?it/s]\r 50%|█████     | 20/40 [00:02<00:02, 7.9it/s]\r"
+    "100%|██████████| 40/40 [00:05<00:00, 7.6it/s]\n"
+)
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def test_a_start_that_fails_says_in_which_phase(written):
     [
         (" 40%|████      | 16/40 [00:02<00:03,  7.90it/s]", "bench: 16 of 40 · 00:02"),
         ("Bench iterations:  30%|███       | 9/30 [00:01<00:03,  6.1it/s]", "Bench iterations: 9 of 30 · 00:01"),
-        ("Processed prompts: 100%|██| 200/200 [01:02:03<00:00, est. speed input: 5 toks/s]", "Processed prompts: 200 of 200 · 01:02:03"),
+        ("Processed prompts: 100%|██| 9/9 [01:02:03<00:00, est. speed: 5 toks/s]", "Processed prompts: 9 of 9 · 01:02:03"),
     ],
 )
 def test_the_lines_of_vllms_bars_become_one_bar(written, tmp_path, line, shown):

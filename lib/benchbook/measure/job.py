@@ -58,7 +58,7 @@ def host_failed(
 
 
 def _parameters(job: Job, host: BenchHost, recording: Recording, limits: Limits) -> dict[str, Any]:
-    """Return the notebook's parameters: the workload field by field, the host, where to write; the rest in a file there."""
+    """Return the notebook's parameters: the workload field by field, the host, where to write; a file has the rest."""
     workload = job.case.workload
     repeat = Repeat(
         case=recording.case,

@@ -1,4 +1,4 @@
-"""What a notebook's reader sees while something runs: one line that changes, and afterwards the console text, folded."""
+"""What a notebook's reader sees while something runs: one line that changes; and after it, the console text, folded."""
 
 from __future__ import annotations
 

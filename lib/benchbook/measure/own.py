@@ -47,7 +47,7 @@ def own_peaks(host: object) -> Mapping[str, Any] | None:
 
 
 def own_client(*, start: bool = False) -> WarmClient | None:
-    """Return this kernel's benchmark client, None without one; with `start` there is one, which imports vLLM meanwhile."""
+    """Return this kernel's benchmark client, None without one; `start` makes one, which imports vLLM meanwhile."""
     wanted = start or bool(_clients)
     if _clients and not _clients[0].is_alive():
         _clients.pop().stop()

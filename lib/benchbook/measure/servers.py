@@ -20,7 +20,7 @@ AnyServer = VllmServer | AttachedServer
 
 _PARAMETERS = ("base_url", "launch", "model", "engine_args", "engine_env", "keep")
 _opened: WeakKeyDictionary[object, Mapping[str, Any]] = WeakKeyDictionary()  # the parameters when a host was opened
-_warmed: WeakKeyDictionary[object, dict[str, str]] = WeakKeyDictionary()  # by hand: what each was warmed up for, by what
+_warmed: WeakKeyDictionary[object, dict[str, str]] = WeakKeyDictionary()  # by hand: for what, by what
 
 
 def open_server(

@@ -42,7 +42,11 @@ def _of_now(show: Callable[[Saved], None]) -> Callable[[Saved], None]:
 def verdict_table(saved: Saved) -> None:
     """Display the verdict with its reasons, and where the record lies."""
     record = saved.record
-    rows = [("Verdict", markup.verdict(record.verdict.value)), ("Record", _place(saved.path)), ("Run by", _WAYS.get(record.way, record.way))]
+    rows = [
+        ("Verdict", markup.verdict(record.verdict.value)),
+        ("Record", _place(saved.path)),
+        ("Run by", _WAYS.get(record.way, record.way)),
+    ]
     worst_first = sorted(record.reasons, key=lambda reason: _SEVERITIES.index(reason.severity))
     rows += [(f"{reason.severity}: {reason.code}", _reason_html(reason)) for reason in worst_first]
     markup.show(markup.facts(rows))

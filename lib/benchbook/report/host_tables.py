@@ -57,7 +57,7 @@ def server_table(server: Any) -> None:
 
 
 def startup_table(server: Any) -> None:
-    """Display what the log told of a start: seconds by phase, then memory and backends; what it does not say is left out."""
+    """Display what the log told of a start: seconds by phase, then memory and backends, as far as it says."""
     if not hasattr(server, "facts"):
         markup.show(markup.paragraphs(["This server was started elsewhere; its log is not ours to read."]))
         return
@@ -65,7 +65,8 @@ def startup_table(server: Any) -> None:
     rows = [(PHASES[name], f"{seconds:.1f}") for name, seconds in phases.items() if seconds is not None]
     told_s = sum(seconds or 0.0 for name, seconds in phases.items() if not PHASES[name].startswith("–"))
     rest_s = max(0.0, server.ready_s - told_s)
-    rows += [("what the log does not tell, and its rounding", f"{rest_s:.1f}"), ("until it answered", f"{server.ready_s:.1f}")]
+    rows += [("what the log does not tell, and its rounding", f"{rest_s:.1f}")]
+    rows += [("until it answered", f"{server.ready_s:.1f}")]
     markup.show(markup.table(["Where the start went", "s"], rows, numeric=(1,)))
     known = [(label, form, getattr(server.facts, name)) for name, (label, form) in FACTS.items()]
     markup.show(markup.facts((label, form.format(value)) for label, form, value in known if value is not None))
