@@ -1,9 +1,10 @@
-"""What the program writes: streams that outlive their readers and alphabets, lines that fit, progress and summary of a run."""
+"""What the program writes: streams that outlive readers and alphabets, lines that fit, the progress of a run."""
 
 import io
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from benchbook import exit_codes, terminal
@@ -47,7 +48,7 @@ def failed(evidence, code="crashed"):
     return Failure(code=code, evidence=evidence, hint="read the log")
 
 
-LONG = "OSError: Cannot find the config file for the model, whose name stands at the very end of a long sentence: " + "x/" * 60
+LONG = "OSError: Cannot find the config file for the model, whose name ends this long sentence: " + "x/" * 60
 
 
 def test_the_cause_of_a_failure_is_told_whole_and_once_with_its_log(tmp_path):
@@ -151,3 +152,10 @@ def test_the_readme_and_the_help_say_what_the_exit_codes_mean():
     readme = (notebooks_dir().parent / "README.md").read_text()
     for text in (help_text, readme):
         assert exit_codes.sentence() in " ".join(text.split())
+
+
+def test_what_files_and_programs_say_is_read_as_utf_8_whatever_the_locale():
+    package = Path(terminal.__file__).parent
+    by_locale = re.compile(r"\b(loads|parse)\(.*\.read_text\(\)|\btext=True")
+    lines = [(path.name, line) for path in package.rglob("*.py") for line in path.read_text().splitlines()]
+    assert not [each for each in lines if by_locale.search(each[1])]

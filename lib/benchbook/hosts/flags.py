@@ -103,7 +103,7 @@ def _package() -> Path | None:
 def _cached(package: Path, version: str) -> Known:
     path = cache_dir() / f"known-{version}-{_state(package)}.json"
     try:
-        fields = json.loads(path.read_text())
+        fields = json.loads(path.read_bytes())
         return Known(**{key: value if key == "version" else frozenset(value) for key, value in fields.items()})
     except (OSError, ValueError, TypeError):
         there = read_known(package, version)
@@ -125,7 +125,7 @@ def _state(package: Path) -> str:
 
 
 def _parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text() if path.is_file() else "")
+    return ast.parse(path.read_bytes() if path.is_file() else b"")
 
 
 def _classes(path: Path, names: tuple[str, ...]) -> list[ast.ClassDef]:

@@ -69,7 +69,7 @@ def installed_forms() -> Forms:
 
 def _read(place: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(place.read_text())
+        return json.loads(place.read_bytes())
     except (OSError, ValueError):
         return None
 
@@ -89,7 +89,14 @@ def _kept(place: Path, table: dict[str, Any]) -> bool:
 def _dumped() -> dict[str, Any]:
     command = [sys.executable, "-P", "-m", "benchbook.hosts.parser_dump"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=DUMP_LIMIT_S, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=DUMP_LIMIT_S,
+            stdin=subprocess.DEVNULL,
+        )
         return json.loads(done.stdout) if done.returncode == 0 else {}
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return {}

@@ -105,7 +105,9 @@ def _ask(query: str) -> list[list[str]] | None:
         return None
     command = ["nvidia-smi", query, "--format=csv,noheader,nounits"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=QUESTION_LIMIT_S)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=QUESTION_LIMIT_S
+        )
     except subprocess.TimeoutExpired as error:
         cause = Cause(
             "driver_mismatch", f"nvidia-smi did not answer within {QUESTION_LIMIT_S:g} s", "the GPU's driver hangs"

@@ -120,7 +120,9 @@ def _build_into(folder: Path) -> None:
         command = [sys.executable, "-P", "-m", "benchbook.hosts.tiny_model", str(partial)]
         search_path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
         env = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": search_path}
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=BUILD_LIMIT_S)
+        done = subprocess.run(
+            command, env=env, capture_output=True, encoding="utf-8", errors="replace", timeout=BUILD_LIMIT_S
+        )
         if done.returncode != 0:
             evidence = (done.stderr.strip().splitlines() or ["no output"])[-1]
             cause = Cause("crashed", evidence, "torch and transformers must be importable")
@@ -137,7 +139,7 @@ def _hub_snapshot(hub_id: str, revision: str | None) -> Path | None:
     if snapshot is None:
         return None
     for index in snapshot.glob("*.safetensors.index.json"):
-        shards = set(json.loads(index.read_text())["weight_map"].values())
+        shards = set(json.loads(index.read_bytes())["weight_map"].values())
         return snapshot if all((snapshot / shard).is_file() for shard in shards) else None
     return snapshot if any(snapshot.glob("*.safetensors")) or any(snapshot.glob("*.bin")) else None
 
@@ -161,7 +163,7 @@ def read_config(path: str, revision: str | None = None) -> dict[str, Any] | None
     """
     folder = Path(path) if Path(path).is_dir() else _hub_snapshot(path, revision)
     try:
-        config = json.loads((folder / "config.json").read_text()) if folder else None
+        config = json.loads((folder / "config.json").read_bytes()) if folder else None
     except (OSError, ValueError):
         return None
     if not isinstance(config, dict):
@@ -198,6 +200,6 @@ def config_of(ref: str) -> tuple[dict[str, Any] | None, Path | None]:
         return dict(published.config), None
     folder = Path(planned_path(ref)).expanduser()
     try:
-        return json.loads((folder / "config.json").read_text()), folder
+        return json.loads((folder / "config.json").read_bytes()), folder
     except (OSError, ValueError):
         return None, None

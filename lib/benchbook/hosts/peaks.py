@@ -91,7 +91,7 @@ def _probed(size_bytes: int, cores: str) -> Mapping[str, Any]:
 
 def _kept(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}  # none yet, or damaged: what is measured anew takes its place
 
@@ -113,7 +113,8 @@ def _probe(size_bytes: int, cores: str) -> Mapping[str, Any]:
             command,
             env={**os.environ, "PYTHONPATH": search_path},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=PROBE_LIMIT_S,
             check=True,
         )

@@ -85,7 +85,7 @@ def read_entries() -> list[HostEntry]:
     entries = []
     for path in sorted((state_dir() / "hosts").glob("*.json")):
         try:
-            raw = json.loads(path.read_text())
+            raw = json.loads(path.read_bytes())
             entries.append(HostEntry(**{key: value for key, value in raw.items() if key in known}))
         except (FileNotFoundError, json.JSONDecodeError, TypeError, AttributeError):
             continue  # removed between the listing and the reading, or not one of ours

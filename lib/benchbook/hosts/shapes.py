@@ -206,4 +206,4 @@ def _write(folder: Path, config: Mapping[str, Any]) -> None:
         ("generation_config.json", {"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]}),
     ):
         (folder / name).write_text(json.dumps(content, indent=None if name == "tokenizer.json" else 1) + "\n")
-    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")

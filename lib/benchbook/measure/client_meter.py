@@ -57,7 +57,7 @@ def client_facts(path: Path, raw: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     if not path.is_file():
         return None
-    notes = json.loads(path.read_text())
+    notes = json.loads(path.read_bytes())
     path.unlink()
     starts, latencies = raw.get("start_times") or [], request_latencies_s(raw)
     if not starts or not latencies:

@@ -117,7 +117,9 @@ def _gpus() -> list[dict[str, str]]:
 def _output(argv: list[str]) -> str | None:
     """Return a short command's output, or None when it is missing, fails or takes too long."""
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=_COMMAND_LIMIT_S, check=True)
+        done = subprocess.run(
+            argv, capture_output=True, encoding="utf-8", errors="replace", timeout=_COMMAND_LIMIT_S, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -13,12 +13,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from benchbook import exit_codes
 from sweeps import wait_nothing_left
+from terminal import CTRL_C, on_terminal
 
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[3]
 NOT_HERE = {
+    "make quickstart": "has a test of its own above",
     "make test": "this test is part of it",
     "make lab": "opens JupyterLab and stays; see the test of its own below",
 }
@@ -36,22 +39,38 @@ def environment(marker):
     return {**os.environ, "PATH": search, "BENCHBOOK_TEST": marker, "BENCHBOOK_VENV": sys.prefix}
 
 
+def quickstart_on_terminal(marker):
+    """Return `make quickstart` typed at a terminal of 80 columns."""
+    return on_terminal(["make", "quickstart"], cwd=ROOT, env=environment(marker))
+
+
 def test_ctrl_c_in_the_middle_of_make_quickstart_leaves_nothing_alive(tmp_path):
     """It comes first: the next `make quickstart` continues this run."""
-    process = subprocess.Popen(
-        ["make", "quickstart"],
-        cwd=ROOT,
-        env=environment(str(tmp_path)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    assert any("is ready" in line for line in process.stdout if "setup" not in line)
-    time.sleep(1)
-    os.killpg(process.pid, signal.SIGINT)
-    text = process.communicate(timeout=60)[0]
+    with quickstart_on_terminal(str(tmp_path)) as terminal:
+        terminal.read_until(lambda text: "is ready after" in text, limit_s=LIMIT_S)
+        time.sleep(1)
+        terminal.press(CTRL_C)
+        terminal.read_to_end()
+    text = " ".join(line.strip() for line in terminal.lines())
     assert "to continue: " + shlex.join(["benchbook", "run", "experiments/quickstart.yaml"]) in text
+    assert "Traceback" not in text and f"Error {exit_codes.INTERRUPTED}" in text
+    assert wait_nothing_left(tmp_path) == []
+
+
+def test_make_quickstart_ends_as_its_summary_says_and_leaves_nothing_alive(tmp_path):
+    """A quiet machine answers the question. One that runs other tests meanwhile may not; then the run says so."""
+    with quickstart_on_terminal(str(tmp_path)) as terminal:
+        text = terminal.read_to_end(limit_s=LIMIT_S)
+    shown = " ".join(line.strip() for line in terminal.lines())
+    assert "Traceback" not in text and terminal.widest() <= 80
+    assert re.search(r"Verdicts .* of 24 repeats .*Answer .*Report +results/quickstart/\S+/report.html", shown)
+    error = re.search(r"make: .* Error (\d+)", shown)
+    if error:
+        assert terminal.process.returncode and int(error[1]) == exit_codes.NO_ANSWER, shown
+        assert f"Exit code {exit_codes.NO_ANSWER}: " in shown and "This run cannot answer: " in shown
+    else:
+        assert terminal.process.returncode == exit_codes.OK, shown
+        assert "Exit code" not in shown and "This run cannot answer: " not in shown
     assert wait_nothing_left(tmp_path) == []
 
 

@@ -102,7 +102,8 @@ def test_a_dead_launch_is_told_once_with_its_whole_reason_and_its_log(measured):
     progress, summary = " ".join(line.strip() for line in terminal.lines()).split("Verdicts ")
     reason = "Cannot find the config file of the model, as this sentence tells that is longer than any terminal is wide"
     for text in (progress, summary):
-        assert text.count(reason) == 1 and len(re.findall(r"Log: results/machinery/\S+/dead/server.log", text)) == 1, text
+        assert text.count(reason) == 1, text
+        assert len(re.findall(r"Log: results/machinery/\S+/dead/server.log", text)) == 1, text
     assert "the same for 3 more repeats" in progress and "4 failed" in summary
     assert terminal.process.returncode == exit_codes.FAILED
     assert_ends_as_it_says(terminal)
@@ -212,8 +213,10 @@ sys.addaudithook(press)
 main()
 """
 # In the order in which a run gets there; the last ones are imported by a thread, while a server starts.
-IMPORTED = ["benchbook.errors", "rich.console", "benchbook.cli", "typer.core", "benchbook.hosts.registry", "pydantic", "yaml"]
-IMPORTED += ["benchbook.measure.session", "benchbook.judge.catalogue", "papermill.execute", "zmq", "nbconvert.exporters.html", "pandas"]
+IMPORTED = (
+    "benchbook.errors rich.console benchbook.cli typer.core benchbook.hosts.registry pydantic yaml "
+    "benchbook.measure.session benchbook.judge.catalogue papermill.execute zmq nbconvert.exporters.html pandas"
+).split()
 
 
 @pytest.mark.parametrize("module", IMPORTED)
@@ -270,13 +273,16 @@ def test_a_terminal_that_changes_its_width_shows_the_run_to_its_end(tmp_path):
     assert_ends_as_it_says(terminal)
 
 
-@pytest.mark.parametrize("command", ["--help", "plan machinery.yaml", "list", "table machinery", "compare machinery fake again"])
+PRINTING = ["--help", "plan machinery.yaml", "list", "table machinery", "compare machinery fake again"]
+
+
+@pytest.mark.parametrize("command", PRINTING)
 def test_a_reader_that_has_had_enough_ends_a_command_quietly(measured, command):
     done = benchbook_in_shell(measured, f"$BENCHBOOK {command} | true; echo code=${{PIPESTATUS[0]}}")
     assert (done.stdout, done.stderr) == ("code=0\n", "")
 
 
-@pytest.mark.parametrize("command", ["--help", "plan machinery.yaml", "list", "table machinery", "compare machinery fake again"])
+@pytest.mark.parametrize("command", PRINTING)
 def test_a_full_disk_under_a_commands_output_is_one_line_and_code_1(measured, command):
     done = benchbook_in_shell(measured, f"$BENCHBOOK {command} > /dev/full; echo code=$?")
     assert done.stdout == "code=1\n"
