@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from benchbook.exit_codes import FAILED, INTERRUPTED, MEANINGS, NO_ANSWER, OK
-from benchbook.judge.answerable import why_no_answer
+from benchbook.judge.answerable import reasons_text, why_no_answer
 from benchbook.records import store
 from benchbook.records.record import Record, Verdict
 from benchbook.report.answer import answer
@@ -41,12 +40,16 @@ def print_summary(run: Run, console: Console) -> None:
     say(console, _counts(run), "Verdicts ")
     for sentence in _about_verdicts(run):
         say(console, sentence, _LEAD)
-    headline = answer(run)[0]
-    say(console, Text(f"! {headline}", "bold yellow") if why_no_answer(run.records) else headline, "Answer   ")
+    headline, *more = answer(run)
+    if why_no_answer(run.records):
+        say(console, Text(f"! {headline}", "bold yellow"), "Answer   ")
+        say(console, more[0], _LEAD)  # what was seen all the same
+    else:
+        say(console, Text(headline, "bold"), "Answer   ")
     for records in run.causes[:MAX_CAUSES]:
         _print_cause(run, records, console)
-    if more := run.causes[MAX_CAUSES:]:
-        say(console, f"{len(more)} further causes are in the report", _LEAD)
+    if further := run.causes[MAX_CAUSES:]:
+        say(console, f"{len(further)} further causes are in the report", _LEAD)
     report = store.Store(run.run_dir).report_path
     if report.is_file():
         say(console, str(shown(report)), "Report   ")
@@ -65,21 +68,14 @@ def _counts(run: Run) -> Text:
 
 def _about_verdicts(run: Run) -> list[str]:
     """Return which codes speak against the repeats, and which repeats only all together put in doubt."""
-    against = [_codes(record) for record in run.records if record.is_measured]
-    sentences = []
-    if any(against):
-        several = " (a repeat may have several)" if any(len(codes) > 1 for codes in against) else ""
-        sentences.append(f"Because of {_counted(code for codes in against for code in codes)}{several}.")
-    changed = [
-        record
-        for record, alone in zip(run.records, run.alone, strict=True)
-        if alone is Verdict.VALID and record.verdict is not Verdict.VALID
-    ]
+    doubted = [record for record in run.records if record.is_measured and record.verdict is not Verdict.VALID]
+    was_valid = {id(record) for record, alone in zip(run.records, run.alone, strict=True) if alone is Verdict.VALID}
+    changed = [record for record in doubted if id(record) in was_valid]
+    sentences = [f"Because of {reasons_text(doubted)}."] if doubted else []
     if changed:
-        codes = _counted(code for record in changed for code in _codes(record))
         sentences.append(
-            f"{_repeats(len(changed))}, VALID when measured, {'is' if len(changed) == 1 else 'are'} not when all are judged "
-            f"together: {codes}."
+            f"VALID when measured, and no longer now that all are judged together: {_repeats(len(changed))} "
+            f"({reasons_text(changed)})."
         )
     return sentences
 
@@ -96,14 +92,6 @@ def _print_cause(run: Run, records: Sequence[Record], console: Console) -> None:
         lines.append(f"Log: {shown(log)}")
     for lead, line in zip(("Failed   ", *[_LEAD] * len(lines)), lines, strict=False):
         say(console, line, lead)
-
-
-def _codes(record: Record) -> list[str]:
-    return [reason.code for reason in record.reasons if reason.severity != "note"]
-
-
-def _counted(codes: Iterable[str]) -> str:
-    return ", ".join(f"{code} {number}" for code, number in Counter(codes).most_common())
 
 
 def _repeats(number: int) -> str:
