@@ -81,6 +81,14 @@ def test_an_executed_notebook_does_not_tell_where_it_lay(tmp_path, warm):
     assert (noted.input_path, noted.output_path) == ("in.ipynb", "out.ipynb")
 
 
+def test_while_a_cell_runs_its_notebook_tells_on_disk_which_and_what_came_before(tmp_path, warm):
+    states = (
+        "import json; [(cell['metadata']['papermill']['status'], len(cell['outputs']))"
+        " for cell in json.load(open('out.ipynb'))['cells'][-3:]]"
+    )
+    assert run(tmp_path, "2 + 2", states, "None") == ["4", "[('completed', 1), ('running', 0), ('pending', 0)]"]
+
+
 def test_what_one_kernel_does_to_its_libraries_does_not_reach_the_next(tmp_path, warm):
     run(tmp_path, "import json, matplotlib; json.left = 'over'; matplotlib.rcParams['font.size'] = 99; 1")
     assert run(

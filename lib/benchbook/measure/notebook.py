@@ -84,7 +84,7 @@ def execute(
 ) -> None:
     """Execute `notebook` into `output`, in that folder and a fresh kernel, with `parameters` and `env` added to its environment.
 
-    `output` is written before and after each cell, so that it tells how far a killed one got, or else once at the end.
+    `output` is written before each cell of code, so that it tells how far a killed one got, or else once at the end.
     Inside of `warm_kernels` the kernel is a fork of a process that has imported what notebooks need, inside of
     `kernel_ahead` one that was started before.
     Raises what Papermill raises; a notebook with a cell that failed is saved all the same. A killed kernel may raise
@@ -99,6 +99,7 @@ def execute(
         papermill().execute_notebook(
             str(notebook),
             str(output),
+            engine_name=_engine_name(),
             parameters=dict(parameters),
             progress_bar=False,
             log_output=False,
@@ -123,6 +124,13 @@ def load_ahead(*modules: str) -> None:
             importlib.import_module(module)
 
     threading.Thread(target=load, name="load ahead", daemon=True).start()
+
+
+def _engine_name() -> str:
+    """Return the name of the engine that saves notebooks while they are executed, after its module has registered it."""
+    from benchbook.measure import notebook_engine
+
+    return notebook_engine.NAME
 
 
 def _kernel_options() -> dict[str, Any]:

@@ -25,27 +25,17 @@ def _serve(record: Record, raw: Raw) -> tuple[Figure, str]:
     order = sorted(range(len(starts)), key=starts.__getitem__)[:_MAX_BARS]
     zero = min(starts, default=0.0)
     figure, (axes,) = canvas(1, 1, height_in=max(2.6, min(6.0, 0.05 * len(order) + 1.6)))
-    left = [starts[index] - zero for index in order]
-    waits = [ttfts[index] for index in order]
-    axes.barh(
-        range(len(order)),
-        waits,
-        left=left,
-        height=1.0,
-        color=_WAIT,
-        hatch="////",
-        edgecolor="white",
-        linewidth=0,
-        label="waiting for the first token",
+    sent_s, first_s, last_s = (
+        [times[index] - zero for index in order]
+        for times in (starts, [start + ttft for start, ttft in zip(starts, ttfts)], [start + end for start, end in zip(starts, ends)])
     )
-    axes.barh(
-        range(len(order)),
-        [ends[index] - ttfts[index] for index in order],
-        left=[a + b for a, b in zip(left, waits)],
-        height=1.0,
-        color=_STREAM,
-        label="streaming the answer",
+    # One patch for all bars of a kind: a patch each takes four times as long to draw.
+    edges = [number - 0.5 for number in range(len(order) + 1)]
+    bars = {"edges": edges, "orientation": "horizontal", "fill": True, "linewidth": 0}
+    axes.stairs(
+        first_s, baseline=sent_s, facecolor=_WAIT, hatch="////", edgecolor="white", label="waiting for the first token", **bars
     )
+    axes.stairs(last_s, baseline=first_s, facecolor=_STREAM, label="streaming the answer", **bars)
     axes.invert_yaxis()
     axes.set_xlabel("Time since the first send (s)")
     axes.set_ylabel("Request, in order of sending")
