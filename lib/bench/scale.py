@@ -86,8 +86,17 @@ def report_text(results: Sequence[dict[str, Any]]) -> str:
             f"{table['cpu_s'] + report['cpu_s']:>7.2f} {result['peak_memory_gib']:>9.2f} {result['html_mib']:>9.2f} "
             f"{_growth_text(results[index - 1], result) if index else '':>7}"
         )
+    if len(results) > 1:
+        lines.append(_costs_text(results[0], results[-1]))
     limits = ", ".join(f"{name} {limit:g}" for name, limit in LIMITS.items())
     return "\n".join([*lines, f"growth: seconds rise with records to this power; 1 is linear. Limits: {limits}."])
+
+
+def _costs_text(smallest: dict[str, Any], largest: dict[str, Any]) -> str:
+    """Tell the report's fixed cost apart from that of one more record: the line through the smallest and the largest run."""
+    (few, few_s), (many, many_s) = ((run["num_records"], run["steps"]["report"]["seconds"]) for run in (smallest, largest))
+    one_more_s = (many_s - few_s) / (many - few)
+    return f"report: {few_s - few * one_more_s:.2f} s once, and {one_more_s * 1000:.2f} ms for each record more"
 
 
 def _growth_text(before: dict[str, Any], after: dict[str, Any]) -> str:

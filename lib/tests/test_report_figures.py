@@ -215,8 +215,15 @@ def test_the_figure_of_a_serving_case_ends_each_bar_at_the_last_token_also_where
     ends = []
     for kept in ({}, {"latencies": [0.4, 0.8]}):  # as vLLM 0.26 writes it, and as 0.32 does
         figure, _ = case_figures.FIGURES["serve"](SimpleNamespace(workload=workload), {**raw, **kept})
-        ends.append([bar.get_x() + bar.get_width() for bar in figure.axes[0].patches[2:]])
+        ends.append(list(figure.axes[0].patches[1].get_data().values))
     assert ends == [pytest.approx([0.4, 1.3]), pytest.approx([0.4, 1.3])]
+
+
+def test_a_serving_case_that_sent_nothing_has_a_figure_without_bars():
+    workload = {"num_prompts": 2, "input_len_tokens": 8, "output_len_tokens": 3, "max_concurrency": 2}
+    raw = {"start_times": [], "ttfts": [], "itls": []}
+    figure, _ = case_figures.FIGURES["serve"](SimpleNamespace(workload=workload), raw)
+    assert not figure.axes[0].patches
 
 
 def test_every_iteration_of_a_latency_case_lies_inside_its_figure():

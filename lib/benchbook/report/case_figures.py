@@ -25,21 +25,20 @@ def _serve(record: Record, raw: Raw) -> tuple[Figure, str]:
     order = sorted(range(len(starts)), key=starts.__getitem__)[:_MAX_BARS]
     zero = min(starts, default=0.0)
     figure, (axes,) = canvas(1, 1, height_in=max(2.6, min(6.0, 0.05 * len(order) + 1.6)))
-    sent_s, first_s, last_s = (
-        [times[index] - zero for index in order]
-        for times in (starts, [start + ttft for start, ttft in zip(starts, ttfts)], [start + end for start, end in zip(starts, ends)])
-    )
-    # One patch for all bars of a kind: a patch each takes four times as long to draw.
+    sent_s = [starts[index] - zero for index in order]
+    first_s = [sent + ttfts[index] for sent, index in zip(sent_s, order)]
+    last_s = [sent + ends[index] for sent, index in zip(sent_s, order)]
+    # The bars of a kind are one patch: one each takes three times as long to draw.
     edges = [number - 0.5 for number in range(len(order) + 1)]
     bars = {"edges": edges, "orientation": "horizontal", "fill": True, "linewidth": 0}
-    axes.stairs(
-        first_s, baseline=sent_s, facecolor=_WAIT, hatch="////", edgecolor="white", label="waiting for the first token", **bars
-    )
-    axes.stairs(last_s, baseline=first_s, facecolor=_STREAM, label="streaming the answer", **bars)
+    waiting = {"facecolor": _WAIT, "hatch": "////", "edgecolor": "white", "label": "waiting for the first token"}
     axes.invert_yaxis()
     axes.set_xlabel("Time since the first send (s)")
     axes.set_ylabel("Request, in order of sending")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    if order:
+        axes.stairs(first_s, baseline=sent_s, **waiting, **bars)
+        axes.stairs(last_s, baseline=first_s, facecolor=_STREAM, label="streaming the answer", **bars)
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
     workload = record.workload
     cut = f" The first {_MAX_BARS} of {len(starts)}." if len(starts) > _MAX_BARS else ""
     return figure, (
