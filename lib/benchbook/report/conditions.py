@@ -148,13 +148,15 @@ def _experiment_html(run: Run) -> Html:
 def _files_html(run: Run) -> Html:
     """Return the folder of every case with what is in it, folded; the paths are text, which no mail can break."""
     found = []
-    for case in run.plan:
+    for case in run.plan[:MAX_ROWS]:
         folder = run.run_dir / "cases" / case["case_key"]
-        names = sorted({path.name for path in folder.glob("repeat=*/*")})
-        if names:
+        if names := sorted({path.name for path in folder.glob("repeat=*/*")}):
             found.append((element("code", f"cases/{case['case_key']}/"), ", ".join(names)))
-    shown = [table(("Folder of a case, with one for each repeat", "Files"), found[:MAX_ROWS]), cut_note(len(found), "cases", RUN_FILE)]
-    return folded("Where the files of each case lie, in the run's folder", join(shown)) if found else Html("")
+    if not found:
+        return Html("")
+    shown = table(("Folder of a case, with one for each repeat", "Files"), found)
+    note = cut_note(len(run.plan), "cases", RUN_FILE)
+    return folded("Where the files of each case lie, in the run's folder", join([shown, note]))
 
 
 def _provenance(run: Run) -> Mapping[str, Any]:
