@@ -164,6 +164,12 @@ def test_a_p99_of_few_requests_is_a_threat(tmp_path):
     assert any("as few as 10 requests" in sentence for sentence in threats(load_run(make_run(tmp_path))))
 
 
+@pytest.mark.parametrize(("loads", "is_said"), [({}, True), ({"concurrencies": (), "rates": (2, 4)}, False)])
+def test_what_a_closed_loop_cannot_tell_is_said_of_closed_loops_only(tmp_path, loads, is_said):
+    said = threats(load_run(make_run(tmp_path, benchmarks=("serve",), **loads)))
+    assert any("closed loop" in sentence for sentence in said) is is_said
+
+
 @pytest.mark.parametrize(
     ("reached", "said"),
     [({"a": 0.011, "b": 0.034}, "1 of 2 means are known less well, the widest to ±3%"), ({"a": 0.01}, "0 of 1 means")],

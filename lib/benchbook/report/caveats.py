@@ -54,10 +54,11 @@ def threats(run: Run) -> list[str]:
         )
     if (run.header.get("provenance") or {}).get("git", {}).get("dirty"):
         sentences.append("The repository had uncommitted changes, so the commit below does not fully tell what ran.")
-    if not run.ceilings:
-        sentences.append("No throughput case was measured, so there is no ceiling to compare with.")
-    if not any(1 in sizes for sizes in run.batch_latencies.values()):
-        sentences.append("No latency case of batch size 1 was measured, so there is no floor to compare with.")
+    if any(not curves.load.is_open for curves in run.curves):
+        sentences.append(
+            "A closed loop never has more requests waiting than it is allowed to send. Real users do not wait for each "
+            "other."
+        )
     return sentences
 
 
