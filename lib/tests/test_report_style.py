@@ -27,7 +27,8 @@ def contrast(one, other):
 
 def palettes():
     """Return the colours by name, of light pages and of dark ones."""
-    light, dark = [dict(re.findall(r"--([\w-]+): (#\w+);", block)) for block in re.findall(r":root \{(.*?)\}", STYLE, re.S)]
+    blocks = re.findall(r":root \{(.*?)\}", STYLE, re.S)
+    light, dark = [dict(re.findall(r"--([\w-]+): (#\w+);", block)) for block in blocks]
     assert set(dark) == set(light)
     return {"light": light, "dark": dark}
 

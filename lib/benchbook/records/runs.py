@@ -87,7 +87,8 @@ def newest_run(results_dir: Path) -> Path:
 def results_nearby() -> Path:
     """Return results/ of the current folder or of the nearest one above that has it."""
     here = Path.cwd()
-    return next((folder / "results" for folder in (here, *here.parents) if (folder / "results").is_dir()), here / "results")
+    found = (folder / "results" for folder in (here, *here.parents))
+    return next((folder for folder in found if folder.is_dir()), here / "results")
 
 
 def no_runs_text(results_dir: Path) -> str:

@@ -49,7 +49,7 @@ def show_question(run: Run) -> None:
 
 
 def show_answer(run: Run) -> None:
-    """Display what somebody remarked on the run, how far it may be believed, the answer, its references and its limits."""
+    """Display the remark on the run, how far it may be believed, the answer, its references and its limits."""
     headline, *rest = answer(run)
     parts = [
         element("p", join([element("strong", "Remark."), run.remark], " "), "remark") if run.remark else Html(""),

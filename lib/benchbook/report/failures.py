@@ -16,7 +16,7 @@ _SEVERITIES = ("invalid", "suspect", "note")  # worst first
 
 
 def failures_html(run: Run) -> Html:
-    """Return every kind of failure once: outcome, cause, hint, how many repeats, and the first one's log and its path."""
+    """Return every kind of failure once: outcome, cause, hint, how many repeats, and the log of the first."""
     parts = [_failure_html(run, records) for records in run.causes[:MAX_FAILURES]]
     if more := run.causes[MAX_FAILURES:]:
         parts.append(element("p", f"{len(more)} further kinds of failure are in {TABLE_FILE}."))
@@ -37,10 +37,11 @@ def reasons_html(run: Run) -> Html:
     if not found:
         return absent("No repeat has anything said against it.")
     rows = [
-        (_severity_html(severity), _meaning_html(code), len(items), _evidence_html(items[0][0], items[0][1]), _remedy(code))
+        (_severity_html(severity), _meaning_html(code), len(items), _evidence_html(*items[0]), _remedy(code))
         for (severity, code), items in sorted(found.items(), key=lambda item: _SEVERITIES.index(item[0][0]))
     ]
-    return table(("Severity", "Reason", "Repeats", "Evidence of the first", "What to do"), rows, numeric=[2], css_class="wordy")
+    headings = ("Severity", "Reason", "Repeats", "Evidence of the first", "What to do")
+    return table(headings, rows, numeric=[2], css_class="wordy")
 
 
 def _severity_html(severity: str) -> Html:

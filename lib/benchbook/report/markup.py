@@ -93,7 +93,8 @@ def facts(rows: Iterable[tuple[Any, Any]]) -> Html:
     body = (element("tr", join([element("th", name), element("td", value)])) for name, value in known)
     if not known:
         return Html("")
-    return _scrolling(element("table", element("tbody", join(body)), "facts"), ", ".join(_plain(name) for name, _ in known))
+    label = ", ".join(_plain(name) for name, _ in known)
+    return _scrolling(element("table", element("tbody", join(body)), "facts"), label)
 
 
 def verdict(name: str, label: Any = None) -> Html:

@@ -44,11 +44,12 @@ def _publication_html(published: Published, cases: pd.DataFrame) -> Html:
     if not rows:
         return Html("")
     source = published.source
+    headings = ("Verdict", "Benchmark", "Metric", "Published", "This run", "Its case")
     parts = [
         element("h3", source["title"]),
         element("p", f"Published {source['published']}: {source['model']} on {source['hardware']}, {source['engine']}. "
                      "Not measured here, in no mean and in no figure."),
-        table(("Verdict", "Benchmark", "Metric", "Published", "This run", "Its case"), rows, numeric=[3, 4], css_class="wordy"),
+        table(headings, rows, numeric=[3, 4], css_class="wordy"),
         bullets(said),
     ]  # fmt: skip
     return join(parts)

@@ -60,7 +60,7 @@ def definitions_html(run: Run) -> Html:
 
 
 def save_table_html(run: Run) -> Html:
-    """Write the tidy table beside the report and return a sentence with it inside, or one that says why it is not there."""
+    """Write the tidy table beside the report; return a sentence with it inside, or why it is not there."""
     content = render_table(run.table, "csv")
     try:
         write_text(run.run_dir / TABLE_FILE, content)

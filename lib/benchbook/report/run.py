@@ -54,7 +54,7 @@ class Run:
 
     @cached_property
     def remark(self) -> str:
-        """Return what somebody wrote into the run's REMARK_FILE, in one line, '' without one: what no record can know."""
+        """Return what somebody wrote into REMARK_FILE, in one line, '' without one: what no record can know."""
         path = self.run_dir / REMARK_FILE
         return " ".join(path.read_text(encoding="utf-8", errors="replace").split()) if path.is_file() else ""
 

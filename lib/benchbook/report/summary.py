@@ -34,7 +34,7 @@ def ending(run: Run) -> tuple[int, str]:
 
 
 def print_summary(run: Run, console: Console) -> None:
-    """Print the remark on the run, the verdicts, the answer and whether it can be believed, each cause of failure, the paths."""
+    """Print the remark on the run, the verdicts, the answer and whether to believe it, each cause of failure, the paths."""
     if run.remark:
         say(console, Text(f"! {run.remark}", "bold yellow"), "Remark   ")
     say(console, _counts(run), "Verdicts ")
