@@ -36,11 +36,11 @@ class Terminal:
         """Give the terminal another width; its programs are told."""
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
 
-    def hang_up(self) -> None:
+    def hang_up(self, limit_s: float = 30.0) -> None:
         """Close the terminal, as closing its window does, and wait for the program to end."""
         os.close(self._master)
         self._master = None
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=limit_s)
 
     def lines(self) -> list[str]:
         """Return the lines that stay on the screen and above it, without what was drawn over."""

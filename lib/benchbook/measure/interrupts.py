@@ -22,8 +22,17 @@ def interrupt_on_stop_signals() -> None:
 
     def stop(signum: int, frame: FrameType | None) -> None:
         for each in chosen:
-            signal.signal(each, lambda *_: os._exit(exit_codes.INTERRUPTED))
+            signal.signal(each, _leave_at_once)
         raise KeyboardInterrupt
 
     for each in chosen:
         signal.signal(each, stop)
+
+
+def is_stopping() -> bool:
+    """Return whether the first of these signals has come: all is unwinding, and the next one ends this process."""
+    return any(signal.getsignal(each) is _leave_at_once for each in _STOP_SIGNALS)
+
+
+def _leave_at_once(signum: int, frame: FrameType | None) -> None:
+    os._exit(exit_codes.INTERRUPTED)

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from benchbook.measure.interrupts import is_stopping
 from benchbook.plan.eta import Estimate, duration_text
 from benchbook.records.record import Failure, Record
 from benchbook.terminal import badge, say, shown
@@ -129,7 +130,8 @@ class ConsoleProgress:
         table = Table.grid(padding=(0, 1))
         table.add_column(width=1)
         table.add_column(no_wrap=True, overflow="ellipsis")
-        table.add_row("▶", f"{duration_text(time.monotonic() - self._what_since_s)}: {self._what}")
+        what = f"{duration_text(time.monotonic() - self._what_since_s)}: {self._what}"
+        table.add_row("▶", "stopping in order; Ctrl-C again ends at once" if is_stopping() else what)
         if self._total:
             table.add_row("", self._counts())
         return table

@@ -184,6 +184,7 @@ def test_ctrl_c_typed_at_a_terminal_ends_the_run_with_130_and_says_how_to_contin
         terminal.press(CTRL_C)
         text = terminal.read_to_end()
     assert terminal.process.returncode == exit_codes.INTERRUPTED
+    assert "stopping in order; Ctrl-C again ends at once" in text
     assert "2 measured repeats are kept" in text and f"to continue: benchbook run {file}" in " ".join(text.split())
     assert "Traceback" not in text and wait_nothing_left(tmp_path) == []
 
@@ -259,6 +260,16 @@ def test_a_terminal_that_is_closed_takes_the_run_along_and_what_is_measured_is_k
         text = terminal.read_to_end(limit_s=120)
     assert "Continuing results/machinery/" in text and "(1 measured earlier" in text
     assert terminal.process.returncode in ALL_MEASURED
+
+
+def test_a_run_that_hang_ups_do_not_reach_outlives_its_terminal(tmp_path):
+    file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
+    words = ["bash", "-c", f"trap '' HUP; exec {shlex.join(BENCHBOOK)} run {file}"]
+    with on_terminal(words, cwd=tmp_path, env=environment(tmp_path)) as terminal:
+        terminal.read_until(lambda text: "[1/4]" in text)
+        terminal.hang_up(limit_s=120)
+    assert terminal.process.returncode in ALL_MEASURED and wait_nothing_left(tmp_path) == []
+    assert Store.open("machinery", tmp_path / "results").report_path.is_file()
 
 
 def test_a_terminal_that_changes_its_width_shows_the_run_to_its_end(tmp_path):
