@@ -28,7 +28,9 @@ def winner_sentences(run: Run) -> list[str]:
         found = [(row, comparison) for row, comparison in found if row.benchmark == leading]
     found.sort(key=lambda item: (_RESTS_ON.index(item[0].benchmark), not item[0].is_claimed, -_gain(item[0])))
     told = [item for item in found if _tells(item[0])]
-    sentences = [_sentence(row, comparison, run) for row, comparison in told]
+    sentences = [_sentence(row, comparison) for row, comparison in told]
+    if len(comparisons) == 1 and told and told[0][0].num_cases > 1:
+        sentences.insert(1, _range_sentence(*told[0]))
     sentences += _untold([item for item in found if not _tells(item[0])])
     if lost := [one.other for one in comparisons if not one.rows]:
         sentences.append(f"No case has a number on both {launches[0]} and {_or(lost)}.")
@@ -49,23 +51,24 @@ def _tells(row: Row) -> bool:
     )
 
 
-def _sentence(row: Row, comparison: Comparison, run: Run) -> str:
+def _sentence(row: Row, comparison: Comparison) -> str:
     said = sentence(row, comparison).removesuffix(".")
     names = f"{comparison.other} against {comparison.base}: " if row.finding is Finding.OPEN else ""
-    return f"{names}{said} ({_what(row, comparison)})."
+    return f"{names}{said} ({row.name})."
 
 
-def _what(row: Row, comparison: Comparison) -> str:
-    """Return the case that the row is about; for several together, how the single ones lie about it."""
-    if row.num_cases == 1:
-        return row.name
+def _range_sentence(row: Row, comparison: Comparison) -> str:
+    """Return between which changes the single cases lie that `row` holds together."""
     singles = [
         one
         for one in comparison.rows
         if one.num_cases == 1 and (one.benchmark, one.metric.key) == (row.benchmark, row.metric.key) and one.is_headline
     ]
     least, most = min(singles, key=_gain), max(singles, key=_gain)
-    return f"{row.name}; alone from {signed_text(least)}, {_short(least)}, to {signed_text(most)}, {_short(most)}"
+    return (
+        f"Case by case it goes from {signed_text(least)} ({_short(least)}) to {signed_text(most)} ({_short(most)}); the "
+        "chapter below says which of them are claims."
+    )
 
 
 def _short(row: Row) -> str:
