@@ -15,7 +15,8 @@ from benchbook.report.run import load_run
 from report_runs import failed, judged, make_run
 
 ROW = Row(
-    "serve", "one case", "one case", 1, BY_KEY["output_throughput_tok_s"], True, 100.0, 101.0, paired_ratio([1.0], [1.0]), 4, 4, 0
+    "serve", "one case", "one case", 1, BY_KEY["output_throughput_tok_s"], True, 100.0, 101.0,
+    paired_ratio([1.0], [1.0]), 4, 4, 0,
 )  # fmt: skip
 TWO = ("eager", "compiled")  # the second is 1.35 times as fast; a repeat varies by 2 %
 

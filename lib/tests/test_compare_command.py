@@ -135,7 +135,8 @@ def test_a_claim_is_filled_and_what_is_none_is_hollow(tmp_path):
         values = {key: factor * 100 + record.identity.repeat, "p99_ttft_ms": 50.0 + record.identity.repeat % 3}
         return record.model_copy(update={"values": {**record.values, **values}})
 
-    run = load_run(make_run(tmp_path, launches=TWO, repeats=6, concurrencies=(4,), benchmarks=("serve",), change=change))
+    options = {"launches": TWO, "repeats": 6, "concurrencies": (4,), "benchmarks": ("serve",)}
+    run = load_run(make_run(tmp_path, **options, change=change))
     comparison = comparisons_of(run)[0]
     figure, _ = forest_figure(comparison)
     marks = {line.get_xdata()[0]: line for line in figure.axes[0].lines if len(line.get_xdata()) == 1}
@@ -172,7 +173,8 @@ def test_two_cases_that_differ_in_more_than_load_and_lengths_keep_their_whole_te
             return record
         return record.model_copy(update={"workload": {**record.workload, "max_concurrency": 4, "temperature": 1.0}})
 
-    run = load_run(make_run(tmp_path, launches=TWO, repeats=3, concurrencies=(4, 8), benchmarks=("serve",), change=change))
+    options = {"launches": TWO, "repeats": 3, "concurrencies": (4, 8), "benchmarks": ("serve",)}
+    run = load_run(make_run(tmp_path, **options, change=change))
     names = [row.name for row in comparisons_of(run)[0].rows if row.num_cases == 1 and row.is_headline]
     assert len(set(names)) == len(names) == 4 and all(name.startswith("serve,input_len_tokens") for name in names)
 

@@ -3,8 +3,9 @@
 from types import SimpleNamespace
 
 import pytest
-from benchbook.report import case_figures, figures
+from benchbook.report import case_figures
 from benchbook.report.drawing import canvas, from_zero
+from benchbook.report.captions import caption_of
 from benchbook.report.figures import floor_figure, latency_figure, throughput_figure, tradeoff_figure
 from benchbook.report.lines import MAX_LINES, serve_curves
 from benchbook.report.run import load_run
@@ -49,7 +50,7 @@ def test_captions_say_that_weights_are_random_and_only_where_they_are(tmp_path):
     run = load_run(make_run(tmp_path))
     assert all(drawn(draw, run)[1].endswith("Random weights.") for draw in FIGURES)
     trained = SimpleNamespace(table=run.table, has_random_weights=False)
-    assert "Random weights" not in figures._caption(trained, run.curves[0], ["output_throughput_tok_s"], "x", "")
+    assert "Random weights" not in caption_of(trained, run.curves[0], ["output_throughput_tok_s"], "x", "")
 
 
 def test_axes_carry_units_and_plain_concurrencies(tmp_path):

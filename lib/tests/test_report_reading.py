@@ -5,9 +5,10 @@ from benchbook.judge.answerable import why_no_answer
 from benchbook.report.answer import answer, verdict_sentence
 from benchbook.report.case_readings import READINGS
 from benchbook.report.caveats import RANDOM_WEIGHTS, caveats, threats
-from benchbook.report.reading import latency_reading, stops_scaling_at, throughput_reading, tradeoff_reading
+from benchbook.report.reading import latency_reading, throughput_reading, tradeoff_reading
 from benchbook.report.references import references
 from benchbook.report.run import load_run
+from benchbook.report.sentences import stops_scaling_at
 from benchbook.report.slo import slo_sentences
 from report_runs import failed, judged, make_run
 
@@ -112,7 +113,7 @@ def test_an_slo_that_nothing_meets_or_that_no_metric_has_is_said(tmp_path):
     run = load_run(make_run(tmp_path, slo={"p99_ttft_ms": 1.0, "p99_latency": 3.0}))
     unknown, none_within, *_ = slo_sentences(run)
     assert "p99_latency cannot be checked" in unknown
-    assert none_within.startswith("No load tried keeps the SLO (p99 TTFT at most 1 ms, in every repeat): with 1 request")
+    assert none_within.startswith("No load tried keeps the SLO (p99 TTFT at most 1 ms, in every repeat): with 1 ")
 
 
 def test_an_slo_without_a_serve_case_says_that_it_was_not_checked(tmp_path):
@@ -268,7 +269,8 @@ def test_goodput_is_said_with_its_limits_and_its_share(tmp_path):
 
 def test_a_run_of_closed_and_open_loops_answers_for_both(tmp_path):
     said = answer(load_run(make_run(tmp_path, rates=(2, 8))))
-    assert said[0].startswith("Output throughput peaks at ") and any("holds 8 req/s, the most tried" in text for text in said)
+    assert said[0].startswith("Output throughput peaks at ")
+    assert any("holds 8 req/s, the most tried" in text for text in said)
 
 
 def disturbed(record):
@@ -356,3 +358,11 @@ def test_launches_beyond_those_that_are_compared_are_named(tmp_path):
     launches = ("eager", *(f"l{number}" for number in range(6)))
     said = answer(load_run(make_run(tmp_path, launches=launches, repeats=3, concurrencies=(4,), benchmarks=("serve",))))
     assert "Not compared here: l5; `benchbook compare` compares any two." in said
+
+
+def test_a_ceiling_below_an_open_loop_is_said_with_the_rate_that_reached_more(tmp_path):
+    def change(record):
+        return scaled(record, "output_throughput_tok_s", 0.2) if record.benchmark == "throughput" else record
+
+    first = references(load_run(make_run(tmp_path, concurrencies=(), rates=(2, 8), change=change)))[0]
+    assert first.startswith("Contradiction. ") and "with 8 req/s. A ceiling cannot lie below" in first

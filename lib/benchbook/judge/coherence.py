@@ -70,13 +70,10 @@ def ceiling_below_serving(records: Sequence[Record]) -> Iterator[Finding]:
     """Suspect throughput mode where serving reaches more output tokens per second."""
     metric = "output_throughput_tok_s"
     offline = _by_setting(records, "throughput", metric, lambda w: True, "num_prompts")
+    online = _by_setting(records, "serve", metric, lambda w: True, *(load.key for load in LOADS))
     for key in dict.fromkeys(key[:-1] for key in offline):
         best = max((cases for other, cases in offline.items() if other[:-1] == key), key=lambda cases: cases.mean)
-        served = [
-            cases
-            for other, cases in _by_setting(records, "serve", metric, lambda w: True, *(load.key for load in LOADS)).items()
-            if other[: len(key)] == key
-        ]
+        served = [cases for other, cases in online.items() if other[: len(key)] == key]
         if not served:
             continue
         peak = max(served, key=lambda cases: cases.mean)

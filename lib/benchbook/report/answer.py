@@ -10,7 +10,8 @@ from benchbook.records.record import Verdict
 from benchbook.report.caveats import measured_repeats
 from benchbook.report.held import held_to
 from benchbook.report.lines import OUTPUT_THROUGHPUT, Curves
-from benchbook.report.reading import (
+from benchbook.report.run import Run
+from benchbook.report.sentences import (
     goodput_sentence,
     latency_sentence,
     peak_of,
@@ -18,7 +19,6 @@ from benchbook.report.reading import (
     rate_sentence,
     scaling_sentence,
 )
-from benchbook.report.run import Run
 from benchbook.report.slo import slo_sentences
 from benchbook.report.winners import winner_sentences
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from benchbook.judge.claims import caveats, headlines, tally
 from benchbook.judge.compare import Comparison
-from benchbook.report.differences import MAX_OTHERS, comparisons_of, how_to_read, launches_of, table_headings, table_rows
+from benchbook.report.differences import (
+    MAX_OTHERS,
+    comparisons_of,
+    how_to_read,
+    launches_of,
+    table_headings,
+    table_rows,
+)
 from benchbook.report.forest import forest_figure
 from benchbook.report.markup import Html, bullets, element, figure_html, folded, join, table
 from benchbook.report.run import Run

@@ -5,15 +5,14 @@ A figure is of one kind of load: a run of closed and of open loops has each twic
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from benchbook.judge.sample import is_earned, percentile_of, samples_needed
 from benchbook.records.metrics import BY_KEY
-from benchbook.records.record import Verdict
+from benchbook.report.captions import caption_of, doubt_text, is_earned_by, latency_note
 from benchbook.report.drawing import (
     canvas,
     draw_limit,
@@ -28,9 +27,8 @@ from benchbook.report.drawing import (
     styles_of,
 )
 from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED, Curves, Line
-from benchbook.report.reading import GOODPUT
 from benchbook.report.run import Run
-from benchbook.report.settings import fixed_text
+from benchbook.report.sentences import GOODPUT
 from benchbook.report.slo import limits_of
 from benchbook.report.strips import strips_figure
 
@@ -63,8 +61,8 @@ def _throughput_figure(run: Run, curves: Curves) -> Figured:
     has_ceiling = any(line.key in ceiling for line in lines)
     legend_below(figure, lines, styles, [reference_handle("throughput mode, offline")] if has_ceiling else [])
     note = "Dotted level: throughput mode, offline, same launch and lengths." if has_ceiling else ""
-    note += _doubt_text(run, "throughput") if has_ceiling else ""
-    return figure, _caption(run, curves, [OUTPUT_THROUGHPUT], curves.load.by, note)
+    note += doubt_text(run, "throughput") if has_ceiling else ""
+    return figure, caption_of(run, curves, [OUTPUT_THROUGHPUT], curves.load.by, note)
 
 
 def _reached_figure(run: Run, curves: Curves) -> Figured:
@@ -81,7 +79,7 @@ def _reached_figure(run: Run, curves: Curves) -> Figured:
         axes.set_ylabel(BY_KEY[key].heading)
     legend_below(figure, curves.lines, styles, [reference_handle("as much as is offered")])
     note = "Dotted diagonal: all that is offered is answered; a line that leaves it shows a server that falls behind."
-    return figure, _caption(run, curves, keys, curves.load.by, note)
+    return figure, caption_of(run, curves, keys, curves.load.by, note)
 
 
 def latency_figure(run: Run, curves: Curves) -> Figured | None:
@@ -92,7 +90,7 @@ def latency_figure(run: Run, curves: Curves) -> Figured | None:
     figure, panels = canvas(2, 2, height_in=6.8)
     styles = styles_of(lines)
     limits = {key: limit for key, limit in limits_of(run).items() if key in _LATENCY_KEYS}
-    unearned = {key for key in _LATENCY_KEYS if not _is_earned(lines, key)}
+    unearned = {key for key in _LATENCY_KEYS if not is_earned_by(lines, key)}
     for axes, key in zip(panels, _LATENCY_KEYS, strict=True):
         for line, style in zip(lines, styles, strict=True):
             draw_line(axes, line, style, key)
@@ -103,7 +101,7 @@ def latency_figure(run: Run, curves: Curves) -> Figured | None:
         if key in unearned:
             axes.set_facecolor(_UNEARNED_GREY)
     legend_below(figure, lines, styles, [reference_handle("limit of the SLO", "black")] if limits else [])
-    return figure, _caption(run, curves, _LATENCY_KEYS, curves.load.by, _latency_note(limits, unearned))
+    return figure, caption_of(run, curves, _LATENCY_KEYS, curves.load.by, latency_note(limits, unearned))
 
 
 def tradeoff_figure(run: Run, curves: Curves) -> Figured | None:
@@ -133,10 +131,10 @@ def tradeoff_figure(run: Run, curves: Curves) -> Figured | None:
     axes.set_xlabel("Speed of one user (tok/s)")
     axes.set_ylabel(BY_KEY[OUTPUT_THROUGHPUT].heading)
     legend_below(figure, lines, styles)
-    note = f"Numbers at the points: {curves.load.heading[0].lower()}{curves.load.heading[1:]}. Up and to the right is better."
-    return figure, _caption(
-        run, curves, [OUTPUT_THROUGHPUT], "the speed of one user (tok/s: 1000 / median TPOT in ms)", note, bars="no bars"
-    )
+    load = f"{curves.load.heading[0].lower()}{curves.load.heading[1:]}"
+    note = f"Numbers at the points: {load}. Up and to the right is better."
+    by = "the speed of one user (tok/s: 1000 / median TPOT in ms)"
+    return figure, caption_of(run, curves, [OUTPUT_THROUGHPUT], by, note, bars="no bars")
 
 
 def floor_figure(run: Run, curves: Curves) -> Figured | None:
@@ -180,18 +178,9 @@ def floor_figure(run: Run, curves: Curves) -> Figured | None:
     legend_below(figure, lines, styles, [*([bars] if sizes else []), reference_handle("floor: a batch of one")])
     note = "Thick bars: mean latency of one offline batch of that size. " if sizes else ""
     note += "Dotted level: the floor, a batch of one."
-    note += _doubt_text(run, "latency")
-    return figure, _caption(run, curves, [_E2EL], "requests in flight or batch size (log2 axis)" if sizes else curves.load.by, note)
-
-
-def _doubt_text(run: Run, benchmark: str) -> str:
-    """Return ' 2 of 2 repeats of throughput mode are SUSPECT (…).' where a level rests on such; levels have no marks."""
-    measured = [record for record in run.records if record.benchmark == benchmark and record.is_measured]
-    doubted = [record for record in measured if record.verdict is Verdict.SUSPECT]
-    codes = dict.fromkeys(why.code for record in doubted for why in record.reasons if why.severity == "suspect")
-    if not doubted:
-        return ""
-    return f" {len(doubted)} of {len(measured)} repeats of {benchmark} mode are SUSPECT ({', '.join(codes)})."
+    note += doubt_text(run, "latency")
+    by = "requests in flight or batch size (log2 axis)" if sizes else curves.load.by
+    return figure, caption_of(run, curves, [_E2EL], by, note)
 
 
 def _curve(line: Line) -> dict[float, tuple[float, float]]:
@@ -200,53 +189,11 @@ def _curve(line: Line) -> dict[float, tuple[float, float]]:
     return {load: (speeds[load], totals[load]) for load in speeds if load in totals}
 
 
-def _is_earned(lines: Sequence[Line], key: str) -> bool:
-    """Return whether every repeat of `lines` has the samples that the percentile of `key` needs."""
-    percentile = percentile_of(key)
-    counts = [int(count) for line in lines for count in line.repeats["completed"].dropna()]
-    return percentile is None or all(is_earned(count, percentile) for count in counts)
-
-
-def _latency_note(limits: Mapping[str, float], unearned: Set[str]) -> str:
-    notes = ["Dotted level: the SLO's limit."] if limits else []
-    notes += [f"Grey panels: a p99 of fewer than {samples_needed(99)} requests, which is no tail."] if unearned else []
-    return " ".join(notes)
-
-
 def _strips(run: Run, curves: Curves, keys: Sequence[str]) -> Figured:
     """Return the launches side by side at the one load that was measured: a curve of one point shows none."""
     limits = {key: limit for key, limit in limits_of(run).items() if key in keys}
-    unearned = {key for key in keys if not _is_earned(curves.lines, key)}
+    unearned = {key for key in keys if not is_earned_by(curves.lines, key)}
     figure = strips_figure(curves, keys, limits, unearned)
     by = f"launch and lengths, {curves.load.at(curves.loads[0])}" if len(curves.loads) == 1 else "launch and lengths"
-    return figure, _caption(run, curves, keys, by, _latency_note(limits, unearned), bars="no bars", lines="Upright ticks")
-
-
-def _caption(
-    run: Run,
-    curves: Curves,
-    keys: Sequence[str],
-    by: str,
-    note: str,
-    *,
-    bars: str = "bars one standard deviation",
-    lines: str = "Lines",
-) -> str:
-    """Return the caption: axes with units, which direction is better, repeats a point, what was fixed."""
-    metrics = [BY_KEY[key] for key in keys]
-    what = ", ".join(metric.label for metric in metrics)
-    counts = sorted({spread.count for line in curves.lines for spread in line.points(keys[0]).values()})
-    repeats = "–".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "0"
-    spread = bars if counts and counts[-1] > 1 else "spread unknown"
-    sentences = [
-        f"{what[0].upper()}{what[1:]} ({metrics[0].unit}, {metrics[0].direction}) by {by}.",
-        f"{lines}: means; marks: every repeat; {repeats} repeat{'' if repeats == '1' else 's'} a point, {spread}.",
-        note,
-        f"Fixed: {fixed_text(run.table)}.",
-        "Random weights." if run.has_random_weights else "",
-    ]
-    if curves.num_lines > len(curves.lines):
-        sentences.append(
-            f"Drawn are the {len(curves.lines)} of {curves.num_lines} lines that reach most output tokens per second."
-        )
-    return " ".join(sentence for sentence in sentences if sentence)
+    note = latency_note(limits, unearned)
+    return figure, caption_of(run, curves, keys, by, note, bars="no bars", lines="Upright ticks")

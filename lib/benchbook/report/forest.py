@@ -23,7 +23,7 @@ _LOOKS = {  # a claim is filled; shape and colour say its direction
     Finding.BETTER: {"marker": "^", "color": "#0173b2", "label": "claimed: better"},
     Finding.WORSE: {"marker": "v", "color": "#d55e00", "label": "claimed: worse"},
     Finding.OPEN: {"marker": "o", "color": "0.35", "markerfacecolor": "white", "label": "hollow: no claim"},
-    Finding.UNKNOWN: {"marker": "D", "color": "0.35", "markerfacecolor": "white", "label": "no interval: cannot be told"},
+    Finding.UNKNOWN: {"marker": "D", "color": "0.35", "markerfacecolor": "white", "label": "no interval to tell by"},
 }
 
 
@@ -106,7 +106,7 @@ def _caption(comparison: Comparison, rows: Sequence[Row]) -> str:
     unit = "pairs of rounds" if comparison.is_paired else "repeats"
     fewest, most = min(row.num_base for row in rows), max(row.num_base for row in rows)
     sentences = [
-        f"{comparison.other} against {comparison.base}: ratio of each metric with its own 95 % interval, logarithmic axis.",
+        f"{comparison.other} against {comparison.base}: ratio of each metric with its own 95 % interval, log axis.",
         "↑ more is better, ↓ less is better; bold: the headline metrics, chosen beforehand.",
         "A claim allows for all comparisons, so an interval that leaves out 1 need not be one.",
         f"{fewest if fewest == most else f'{fewest} to {most}'} {unit}.",

@@ -1,8 +1,8 @@
 """Which rates of an open loop a server holds: it answers as fast as it is asked, or it falls behind.
 
-vLLM scales the gaps so that all requests arrive in (number / rate) seconds, and the last one is then still on its way: a short measurement answers
-fewer a second than arrive however fast the server is. So a rate counts as reached where 90 % of the requests were
-answered in the time of their arrival and one latency more, that of the least rate tried.
+vLLM scales the gaps so that all requests arrive in (number / rate) seconds, and the last one is then still on its way:
+a short measurement answers fewer a second than arrive however fast the server is. So a rate counts as reached where
+90 % of the requests were answered in the time of their arrival and one latency more, that of the least rate tried.
 """
 
 from __future__ import annotations

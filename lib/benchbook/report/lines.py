@@ -117,7 +117,8 @@ def _curves(rows: pd.DataFrame, load: Load, limit: int) -> Curves:
     else:
         chosen = list(groups)
     several_launches = len({values[0] for values, _ in chosen}) > 1
-    return Curves(load, [_line(values, keys, group, load, several_launches) for values, group in chosen], groups.ngroups)
+    lines = [_line(values, keys, group, load, several_launches) for values, group in chosen]
+    return Curves(load, lines, groups.ngroups)
 
 
 def _line(values: tuple, keys: list[str], group: pd.DataFrame, load: Load, several_launches: bool) -> Line:

@@ -10,8 +10,8 @@ from benchbook.judge.loads import LENGTHS
 from benchbook.judge.spread import number_text
 from benchbook.records.record import Record, Verdict
 from benchbook.report.lines import Line
-from benchbook.report.reading import peak_of
 from benchbook.report.run import Run
+from benchbook.report.sentences import peak_of
 
 
 def references(run: Run) -> list[str]:

@@ -13,8 +13,8 @@ from benchbook.judge.spread import number_text
 from benchbook.records.metrics import BY_KEY
 from benchbook.report.held import first_unreached
 from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, Line
-from benchbook.report.reading import value_text
 from benchbook.report.run import Run
+from benchbook.report.sentences import value_text
 
 _MAX_SAID = 4  # lines in sentences of their own
 
@@ -42,7 +42,8 @@ def slo_sentences(run: Run) -> list[str]:
     kept.sort(key=lambda one: one.rank, reverse=True)
     first, *others = kept
     if first.best is None:
-        sentences.append(f"No load tried keeps the SLO ({said}, in every repeat): {_least_text(first)} ({first.where}).")
+        least = f"{_least_text(first)} ({first.where})"
+        sentences.append(f"No load tried keeps the SLO ({said}, in every repeat): {least}.")
     else:
         most = f"the most is {_most_text(first)} ({first.where}); {_end_text(first)}"
         sentences.append(f"Within the SLO ({said}, in every repeat) {most}.")

@@ -66,8 +66,8 @@ def _range_sentence(row: Row, comparison: Comparison) -> str:
     ]
     least, most = min(singles, key=_gain), max(singles, key=_gain)
     return (
-        f"Case by case it goes from {signed_text(least)} ({_short(least)}) to {signed_text(most)} ({_short(most)}); the "
-        "chapter below says which of them are claims."
+        f"Case by case it goes from {signed_text(least)} ({_short(least)}) to {signed_text(most)} ({_short(most)}); "
+        "which of these are claims is said where the launches are compared."
     )
 
 

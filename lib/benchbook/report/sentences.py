@@ -1,0 +1,145 @@
+"""Sentences about one line, with numbers produced from the data: its peak, its waits, the rate it holds, its goodput.
+
+A line over requests in flight stops scaling where every further doubling of them adds less than 10 % output
+throughput. A line over rates is held as far as its rates are reached (held.py).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+
+from benchbook.judge.spread import Spread, number_text, plus_minus_text, spread_text
+from benchbook.report.held import first_unreached, held_to
+from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED, Line
+
+MIN_GAIN = 0.10  # per doubling of the requests in flight; below it, a line has stopped scaling
+GOODPUT = "request_goodput_rps"
+_E2EL = "mean_e2el_ms"
+_WAITS = (("p99 TTFT", "p99_ttft_ms"), ("median TTFT", "median_ttft_ms"), ("median TPOT", "median_tpot_ms"))
+_PER_REQUEST = {"slo_ttft_ms": "TTFT", "slo_tpot_ms": "TPOT", "slo_e2el_ms": "E2EL"}
+
+
+def peak_of(line: Line) -> tuple[float, Spread] | None:
+    """Return (load, output tok/s) where `line` is highest; None without a believed repeat."""
+    return max(line.points(OUTPUT_THROUGHPUT).items(), key=lambda point: point[1].mean, default=None)
+
+
+def stops_scaling_at(means: Mapping[float, float]) -> float | None:
+    """Return the concurrency from which on every doubling adds less than MIN_GAIN; None where it still rises."""
+    steps = list(itertools.pairwise(means))
+    slow = [_gain_per_doubling(means, low, high) < MIN_GAIN for low, high in steps]
+    for index, (low, _) in enumerate(steps):
+        if all(slow[index:]):
+            return low
+    return None
+
+
+def peak_sentence(line: Line) -> str:
+    """Return where output throughput is highest, with its spread."""
+    peak = peak_of(line)
+    if peak is None:
+        return f"No repeat of {line.where} can be believed, so it has no curve."
+    load, spread = peak
+    at = line.load.at(load)
+    if line.disagrees_at(load):
+        return (
+            f"Output throughput is anything from {number_text(spread.minimum)} to {number_text(spread.maximum)} tok/s "
+            f"{at} ({line.where}): its {spread.count} repeats disagree, and no mean of them is a number."
+        )
+    value = spread_text(spread, "tok/s")
+    if len(line.points(OUTPUT_THROUGHPUT)) == 1:
+        return f"Output throughput is {value} {at}, the only {line.load.noun} tried ({line.where})."
+    return f"Output throughput peaks at {value} {at} ({line.where})."
+
+
+def scaling_sentence(line: Line) -> str:
+    """Return where the line stops scaling, by the rule, or how much its last step still added; '' for one point."""
+    means = line.means(OUTPUT_THROUGHPUT)
+    if len(means) < 2:
+        return ""
+    stop = stops_scaling_at(means)
+    if stop is not None:
+        return f"It stops scaling at {stop}: every further doubling of the concurrency adds less than {MIN_GAIN:.0%}."
+    return f"{last_step(means)} (the rule: scaling stops where every further doubling adds less than {MIN_GAIN:.0%})."
+
+
+def latency_sentence(line: Line, load: float) -> str:
+    """Return what one user waits at `load`: TTFT, TPOT, speed and E2EL, as far as they were measured."""
+    said = [
+        f"{name} is {value_text(line, key, load)} {unit}"
+        for name, key, unit in (
+            ("median TTFT", "median_ttft_ms", "ms"),
+            ("p99 TTFT", "p99_ttft_ms", "ms"),
+            ("median TPOT", "median_tpot_ms", "ms"),
+            ("the speed of one user", USER_SPEED, "tok/s"),
+            ("mean E2EL", _E2EL, "ms"),
+        )
+        if load in line.points(key)
+    ]
+    return f"There, {and_text(said)}." if said else ""
+
+
+def rate_sentence(line: Line) -> str:
+    """Return which rate the server holds, how long users wait there, and from which rate on it falls behind."""
+    lost, held = first_unreached(line), held_to(line)
+    if not line.points(REQUEST_THROUGHPUT):
+        return f"No repeat of {line.where} can be believed, so it has no curve."
+    if held is None:
+        return f"The server holds no rate that was tried ({line.where}): {_answered(line, lost)}."
+    waits = [f"{name} {value_text(line, key, held)} ms" for name, key in _WAITS if held in line.points(key)]
+    said = f" with {and_text(waits)}" if waits else ""
+    if lost is None:
+        return f"The server holds {line.load.text(held)}, the most tried,{said} ({line.where})."
+    return (
+        f"The server holds {line.load.text(held)}{said} ({line.where}); from {line.load.text(lost)} on it falls "
+        f"behind: {_answered(line, lost)}."
+    )
+
+
+def goodput_sentence(line: Line) -> str:
+    """Return at which load most requests a second met every limit set for one request; '' where none was set."""
+    good, answered = line.means(GOODPUT), line.means(REQUEST_THROUGHPUT)
+    asked = [(name, line.repeats[key].iloc[0]) for key, name in _PER_REQUEST.items() if key in line.repeats]
+    limits = [f"{name} at most {limit:g} ms" for name, limit in asked if limit == limit and limit is not None]
+    if not good or not limits:
+        return ""
+    best, last = max(good, key=good.__getitem__), max(good)
+    shares = {load: good[load] / answered[load] for load in good if answered.get(load) and not line.disagrees_at(load)}
+    most = f"{value_text(line, GOODPUT, best)} req/s"
+    said = f"Goodput, what meets {and_text(limits)}, is highest {line.load.at(best)}: {most}"
+    said += f", {shares[best]:.0%} of what is answered" if best in shares else ""
+    said += f"; {line.load.at(last)} it is {shares[last]:.0%}" if last != best and last in shares else ""
+    return f"{said} ({line.where})."
+
+
+def value_text(line: Line, key: str, load: float) -> str:
+    """Return '12.3 ± 0.4', or '12.3 to 31.0' where the repeats contradict each other."""
+    spread = line.points(key)[load]
+    ends = [number_text(end) for end in (spread.minimum, spread.maximum)]
+    if line.disagrees_at(load) and ends[0] != ends[1]:
+        return " to ".join(ends)
+    return plus_minus_text(spread.mean, spread.stdev)
+
+
+def last_step(means: Mapping[float, float]) -> str:
+    """Return how much the last step of a line that still scales added."""
+    before, last = sorted(means)[-2:]
+    added = f"{means[last] / means[before] - 1:.0%}" if means[before] > 0 else "everything"
+    return f"It still scales at {last}, the most tried: the step from {before} added {added}"
+
+
+def and_text(parts: Sequence[str]) -> str:
+    """Return 'a, b and c'."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _answered(line: Line, rate: float) -> str:
+    return f"of {line.load.short(rate)} offered it answers {value_text(line, REQUEST_THROUGHPUT, rate)} a second"
+
+
+def _gain_per_doubling(means: Mapping[float, float], low: float, high: float) -> float:
+    if means[low] <= 0:
+        return math.inf
+    return (means[high] / means[low]) ** (1 / math.log2(high / low)) - 1
