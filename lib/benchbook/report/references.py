@@ -77,7 +77,12 @@ def _doubt(run: Run, line: Line, code: str) -> str | None:
 
 def _weakness(run: Run, line: Line, benchmark: str, bound: str) -> str:
     """Return what keeps a reference from being a bound; '' where its repeats are VALID."""
-    found = [record for record in _records_of(run, line) if record.benchmark == benchmark and record.is_measured]
+    found = [
+        record
+        for record in _records_of(run, line)
+        # The floor is a batch of one; larger batches bound nothing here.
+        if record.benchmark == benchmark and record.is_measured and record.workload.get("batch_size", 1) == 1
+    ]
     suspects = [record for record in found if record.verdict is Verdict.SUSPECT]
     codes = dict.fromkeys(why.code for record in suspects for why in record.reasons if why.severity == "suspect")
     if not suspects:
