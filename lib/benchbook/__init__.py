@@ -23,7 +23,6 @@ _HOME = {
     "open_engine": "benchbook.measure.engines",
     "close_servers": "benchbook.measure.servers",
     "OfflineEngine": "benchbook.measure.engines",
-    "Repeat": "benchbook.measure.repeat",
     "NAMED_LAUNCHES": "benchbook.plan.named_launches",
     # measuring
     "first_request": "benchbook.measure.first_request",

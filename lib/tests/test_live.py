@@ -1,6 +1,7 @@
 """What a notebook's reader sees while something runs, and the console text that is left of it."""
 
 import contextlib
+from pathlib import Path
 
 import pytest
 from benchbook.measure import live
@@ -69,6 +70,14 @@ def test_afterwards_the_console_text_is_there_folded_as_a_terminal_would_show_it
     html = written[-1][0]
     assert html.startswith("<details><summary>bench: ") and "bench.log" in html and "&lt;b&gt;" in html
     assert html.count("it/s]") == 1 and "40/40" in html and "\x1b" not in html and "a-very-secret-key" not in html
+
+
+@pytest.mark.parametrize("what", [live.starting("vLLM server"), live.benchmark("bench", Path("/nonexistent/bench.log"))])
+def test_an_interrupt_is_told_in_one_line_and_is_one_for_whoever_catches_it(written, what):
+    with pytest.raises(KeyboardInterrupt) as interrupt, what:
+        raise KeyboardInterrupt
+    (line,) = interrupt.value._render_traceback_()
+    assert line.startswith("Interrupted: ") and "\n" not in line
 
 
 def test_in_a_sweep_nothing_is_written_while_it_is_measured(written, tmp_path):

@@ -261,6 +261,16 @@ def test_a_host_is_warmed_up_once_for_each_load(tmp_path, monkeypatch):
     assert bench.run(SERVE, 2) == "", "a new start is cold"
 
 
+def test_a_notebook_of_a_sweep_shows_what_is_measured_and_the_plumbing_lies_beside_it(tmp_path, monkeypatch):
+    bench = Bench(tmp_path, monkeypatch)
+    bench.run(SERVE, 0)
+    shown = {"base_url", "launch", "seed", "record_path", "repeat", "reset_prefix_cache"}
+    assert set(bench.parameters[0]) == shown | set(ServeWorkload.model_fields)
+    assert bench.parameters[0]["launch"] == "eager" and bench.parameters[0]["repeat"] == "repeat.json"
+    repeat = read_repeat(str(tmp_path / "0" / "repeat.json"))
+    assert set(repeat.case) == {"identity", "host"} and repeat.limit_s == Limits().benchmark_s
+
+
 def test_what_was_not_warmed_up_warms_up_nobody_else(tmp_path, monkeypatch):
     bench, cold = Bench(tmp_path, monkeypatch), SERVE.model_copy(update={"num_warmup_prompts": 0})
     assert [bench.run(cold, 0), bench.run(cold, 1), bench.run(SERVE, 0)] == ["", "", ""]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
@@ -130,6 +132,20 @@ def test_a_measurement_that_did_not_end_leaves_no_result_to_read(opened):
     notebook.type("server.stop()")
     assert "HostDiedError" in notebook.fails(BENCH)
     assert "there is no result: the last measurement did not end" in notebook.fails(VERDICT)
+
+
+def test_an_interrupted_measurement_is_one_line_and_server_and_client_live_on(opened):
+    notebook = opened("03_bench_serve.ipynb", itl_s=[0.05])
+    notebook.type(SMALL.replace("8, 4", "8, 4000") + "; num_warmup_prompts = 0")
+    notebook.run(WORKLOAD, OPEN)
+    client = notebook.type("from benchbook.measure.own import own_client; own_client().pid")
+    kernel = int(notebook.type("import os; os.getpid()"))
+    threading.Timer(4.0, os.kill, (kernel, signal.SIGINT)).start()
+    assert "Interrupted: vllm bench serve was ended; what was started for it lives on" in notebook.fails(BENCH)
+    assert "the last measurement did not end" in notebook.fails(VERDICT)
+    notebook.type("output_len_tokens = 4")
+    assert "bench.log" in notebook.run(WORKLOAD, BENCH)
+    assert notebook.type("own_client().pid") == client
 
 
 def run_line(*command: str) -> str:

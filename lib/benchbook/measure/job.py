@@ -71,6 +71,7 @@ def _parameters(job: Job, host: BenchHost, recording: Recording, limits: Limits)
     parameters = {
         **workload.model_dump(),
         **host.parameters,
+        "launch": job.case.launch,
         "record_path": RECORD_FILE,
         "repeat": repeat.write(recording.record_path.parent),
     }

@@ -20,6 +20,13 @@ _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _BAR = re.compile(r"^(?P<what>.*?):?\s*\d+%\|.*\| (?P<done>\d+)/(?P<total>\d+) \[(?P<took>[\d:]+)")
 
 
+class Interrupted(KeyboardInterrupt):
+    """Somebody ended what runs by Jupyter's stop button; that is told in one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"Interrupted: {self}"]
+
+
 class Place:
     """One place in the output of a cell, which is written again and again; outside of a notebook there is none."""
 
@@ -65,8 +72,10 @@ def starting(what: str) -> Iterator[OnProgress]:
     place.line(f"{what}: {phase} …", last=True)
     try:
         yield told
-    except BaseException:
+    except BaseException as error:
         place.line(f"{what}: ended after {time.monotonic() - began_s:.1f} s, while {phase}", last=True)
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted("nothing was started") from None
         raise
     place.line(f"{what}: ready after {time.monotonic() - began_s:.1f} s", last=True)
 
@@ -95,6 +104,8 @@ def benchmark(name: str, log_path: Path, *, is_watched: bool = True) -> Iterator
         place.line(f"{name} …", last=True)
     try:
         yield told if is_watched else None
+    except KeyboardInterrupt:
+        raise Interrupted(f"{name} was ended; what was started for it lives on") from None
     finally:
         text = console_text(log_path)
         summary = f"{name}: {time.monotonic() - began_s:.1f} s; its console text, {log_path.name}"
