@@ -1,9 +1,12 @@
-"""Stopping a run: the first signal ends it in order, the second at once."""
+"""Stopping a run: the first signal ends it in order, the second at once; Ctrl-Z halts it until `fg`."""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from benchbook import exit_codes
@@ -36,3 +39,24 @@ def is_stopping() -> bool:
 
 def _leave_at_once(signum: int, frame: FrameType | None) -> None:
     os._exit(exit_codes.INTERRUPTED)
+
+
+@contextmanager
+def told_of_halts(before: Callable[[], None], after: Callable[[float], None]) -> Iterator[None]:
+    """Inside, Ctrl-Z (SIGTSTP) calls `before`, halts this process, and calls `after` with how long that was (s)."""
+    earlier = signal.getsignal(signal.SIGTSTP)
+
+    def halt(signum: int, frame: FrameType | None) -> None:
+        before()
+        since_s = time.monotonic()
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTSTP)  # returns when the process is continued
+        signal.signal(signal.SIGTSTP, halt)
+        after(time.monotonic() - since_s)
+
+    if earlier is not signal.SIG_IGN:
+        signal.signal(signal.SIGTSTP, halt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTSTP, earlier)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
@@ -14,12 +14,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from benchbook.measure.interrupts import is_stopping
+from benchbook.measure.interrupts import is_stopping, told_of_halts
 from benchbook.plan.eta import Estimate, duration_text
 from benchbook.records.record import Failure, Record
 from benchbook.terminal import badge, say, shown
 
-NOTED_STOP_S = 1.0  # a shell's Ctrl-Z and `fg`; below, nobody has waited
+NOTED_HALT_S = 1.0  # a shell's Ctrl-Z and `fg`; below, nobody has waited
 
 
 class Listener(Protocol):
@@ -46,6 +46,7 @@ class ConsoleProgress:
         self._what_since_s = time.monotonic()
         self._left: Estimate | None = None
         self._left_since_s = 0.0
+        self._inside = ExitStack()
         # Last: Live draws while it is made, from what stands above.
         self._live = (
             Live(get_renderable=self._display, console=console, refresh_per_second=2, transient=True)
@@ -55,15 +56,13 @@ class ConsoleProgress:
 
     def __enter__(self) -> ConsoleProgress:
         if self._live:
-            self._live.start()
-            signal.signal(signal.SIGTSTP, self._stopped_by_terminal)
+            self._inside.enter_context(self._live)
+        self._inside.enter_context(told_of_halts(self._halt, self._go_on))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._tell_same()
-        if self._live:
-            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-            self._live.stop()
+        self._inside.close()
 
     def begin(self, total: int, already_done: int, left: Estimate) -> None:
         """Tell how many repeats there are, how many of them are measured already, and how long the rest may take."""
@@ -145,22 +144,21 @@ class ConsoleProgress:
     def _left_text(self) -> str:
         return f"{self._left.after(time.monotonic() - self._left_since_s)} to go"
 
-    def _stopped_by_terminal(self, *_: object) -> None:
-        """Leave the terminal as it was, stop as Ctrl-Z asks for, and go on when continued."""
-        self._live.stop()
-        since_s = time.monotonic()
-        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGTSTP)  # returns at SIGCONT
-        signal.signal(signal.SIGTSTP, self._stopped_by_terminal)
-        stopped_s = time.monotonic() - since_s
-        self._what_since_s += stopped_s
-        self._left_since_s += stopped_s
-        if stopped_s > NOTED_STOP_S:
+    def _halt(self) -> None:
+        """Leave the terminal as it was found, to the shell."""
+        if self._live:
+            self._live.stop()
+
+    def _go_on(self, halted_s: float) -> None:
+        self._what_since_s += halted_s
+        self._left_since_s += halted_s
+        if halted_s >= NOTED_HALT_S:
             self.say(
-                f"Stopped for {duration_text(stopped_s)}. Servers and the repeat under way have sessions of their own and "
+                f"Halted for {duration_text(halted_s)}. Servers and the repeat under way have sessions of their own and "
                 "went on."
             )
-        self._live.start()
+        if self._live:
+            self._live.start()
 
 
 def _outcome(record: Record) -> Text:
