@@ -163,12 +163,22 @@ def test_one_outlier_carries_no_other_case_with_it():
 
 
 def test_a_slower_machine_than_in_the_earlier_run_is_seen_and_scales_what_that_run_told():
-    (block,) = blocks_of(CLOSED, CLOSED.model_copy(update={"max_concurrency": 8}))
-    first, second = (job.case.case_id for job in block.jobs)
-    estimator = Estimator(TINY, {first: Timings([10.0], "x/1"), second: Timings([20.0], "x/1")})
-    estimator.job_took(block.jobs[0], False, 15.0)
-    left = estimator.estimate([Block("a", "server", block.jobs[1:])], ())
-    assert left.seconds == pytest.approx(30 + 2 + 3)
+    (block,) = blocks_of(*(CLOSED.model_copy(update={"max_concurrency": cap}) for cap in (1, 2, 4, 8, 16)))
+    estimator = Estimator(TINY, {job.case.case_id: Timings([10.0], "x/1") for job in block.jobs})
+    lefts = []
+    for number, job in enumerate(block.jobs[:4]):
+        lefts.append(estimator.estimate([Block("a", "server", block.jobs[4:])], ()).seconds - 2 - 3)
+        estimator.job_took(job, False, 15.0)
+    assert lefts == pytest.approx([10.0, 12.5, 15.0, 15.0]), "the first one alone moves it half the way"
+
+
+def test_a_first_request_tells_nothing_of_a_load():
+    (block,) = blocks_of(FirstRequestWorkload(), CLOSED)
+    for paces in (TINY, LARGE):
+        estimator = Estimator(paces)
+        before = estimator.estimate([Block("a", "server", block.jobs[1:])], ())
+        estimator.job_took(block.jobs[0], False, 60.0)
+        assert estimator.estimate([Block("a", "server", block.jobs[1:])], ()) == before
 
 
 def test_a_first_measurement_of_a_large_model_makes_the_rest_known():

@@ -17,7 +17,7 @@ from statistics import median
 from benchbook.plan.cases import Case
 from benchbook.plan.order import Block, Job
 from benchbook.plan.pace import Pace, sending_s, work_s
-from benchbook.plan.workloads import Workload
+from benchbook.plan.workloads import FirstRequestWorkload, Workload
 
 STOP_S = 2.0  # of a host
 REPORT_S = 3.0
@@ -145,7 +145,10 @@ class Estimator:
         self._ratios.add(wall_s / (told_s or piece.guess_s), [piece.work])
         self._ratios.add(wall_s / piece.guess_s, [(kind, False) for kind in piece.kinds])
         if told_s:
-            self._ratios.add(wall_s / told_s, [(kind, True) for kind in piece.kinds])
+            own_kind = (piece.kinds[0], True)
+            if self._ratios.of([own_kind]) is None:
+                self._ratios.add(1.0, [own_kind])  # what an earlier run told counts as one, so that no first one undoes it
+            self._ratios.add(wall_s / told_s, [own_kind])
         return piece.keys[0][0]
 
     def expected(self, piece: Piece) -> tuple[float, str]:
@@ -197,7 +200,7 @@ class Estimator:
         fixed_s = pace.overheads.job_s[workload.benchmark]
         return Piece(
             work=case.case_id,
-            kinds=(_kind(workload), "repeat"),
+            kinds=_kinds(workload),
             guess_s=fixed_s + work_s(workload, is_warm, pace.batch_s),
             least_s=max(sending_s(workload), pace.least_s(workload, is_warm)),
             is_worth_a_guess=pace.is_worth_a_guess,
@@ -206,9 +209,14 @@ class Estimator:
         )
 
 
-def _kind(workload: Workload) -> str:
-    """Return the benchmark; an open loop, whose time is that of its rate, tells nothing of a closed one."""
-    return f"{workload.benchmark} at a rate" if sending_s(workload) else workload.benchmark
+def _kinds(workload: Workload) -> tuple[str, ...]:
+    """Return the benchmark, and 'repeat' where it is work enough to tell of others.
+
+    An open loop, whose time is that of its rate, tells nothing of a closed one.
+    """
+    if isinstance(workload, FirstRequestWorkload):
+        return (workload.benchmark,)
+    return (f"{workload.benchmark} at a rate" if sending_s(workload) else workload.benchmark, "repeat")
 
 
 def duration_text(seconds: float) -> str:
