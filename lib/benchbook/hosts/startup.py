@@ -19,7 +19,7 @@ _PHASES = (
     ("starting the engine", "Initializing a V1 LLM engine"),
     ("loading weights", "Starting to load model"),
     ("measuring memory", "Model loading took|Loading weights took"),
-    ("compiling", "torch.compile|Dynamo bytecode|Compiling a graph"),
+    ("compiling", "for vLLM's torch.compile|Dynamo bytecode|Compiling a graph|torch.compile takes"),
     ("laying out the KV cache and warming up", "KV cache size: "),
     ("capturing CUDA graphs", "Capturing CUDA graph"),
     ("opening its port", r"init engine \(profile"),
