@@ -98,6 +98,10 @@ def plan(
 def run(
     file: ExperimentFile,
     results: ResultsDir = Path("results"),
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Only the cases that fit, by name or by part: 'eager', 'max_concurrency=8'."),
+    ] = None,
     new: Annotated[bool, typer.Option("--new", help="Start afresh even if the newest run is unfinished.")] = False,
     share_gpu: Annotated[
         bool, typer.Option("--share-gpu", help="Measure although other processes use the GPU.")
@@ -113,7 +117,7 @@ def run(
     _end_orphans(console)
     go_on_without_output()
     with ConsoleProgress(console) as progress:
-        run_dir = _measure(file, results, new, share_gpu, progress)
+        run_dir = _measure(file, results, only or [], new, share_gpu, progress)
 
         from benchbook.report.run import load_run
         from benchbook.report.summary import ending, print_summary
@@ -268,22 +272,29 @@ def key(server: Annotated[str, typer.Argument(help="A live server of yours: its 
     print(find_server(server).api_key)
 
 
-def _measure(file: Path, results: Path, new: bool, share_gpu: bool, progress: ConsoleProgress) -> Path:
+def _measure(
+    file: Path, results: Path, only: list[str], new: bool, share_gpu: bool, progress: ConsoleProgress
+) -> Path:
     """Measure FILE, write the report and return the run's folder; an interrupt ends the program, saying how to go on."""
     from benchbook.measure.kernels import warm_kernels
     from benchbook.measure.notebook import load_ahead
     from benchbook.measure.session import prepare_run
-    from benchbook.records.store import INTERRUPTED
+    from benchbook.records.store import INTERRUPTED, PARTIAL
 
-    command = shlex.join(["benchbook", "run", str(file)])
-    runner = prepare_run(file, results, new=new, share_gpu=share_gpu, command=command, listener=progress)
+    whole = ["benchbook", "run", str(file)]
+    command = shlex.join([*whole, *(f"--only={pattern}" for pattern in only)])
+    options = {"new": new, "share_gpu": share_gpu, "only": only}
+    runner = prepare_run(file, results, **options, command=command, listener=progress)
     run_dir = runner.store.run_dir
     load_ahead("benchbook.report.summary")
     with warm_kernels(run_dir):
-        if runner.execute() == INTERRUPTED:
+        state = runner.execute()
+        if state == INTERRUPTED:
             measured = f"{runner.store.count_measured()} measured repeats are kept in {shown(run_dir)}"
             progress.say(f"Interrupted. {measured}; to continue: {command}")
             raise typer.Exit(exit_codes.INTERRUPTED)
+        if state == PARTIAL:
+            progress.say(f"Only the cases asked for were measured; for the rest: {shlex.join(whole)}")
         progress.working_on("judging all repeats together, writing the report")
         try:
             _write_report(run_dir)

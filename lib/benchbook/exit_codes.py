@@ -5,14 +5,14 @@ from __future__ import annotations
 OK, FAILED, BAD_INPUT, NO_ANSWER, INTERRUPTED = 0, 1, 2, 3, 130
 
 MEANINGS = {
-    OK: "all was measured and the run can answer its question",
+    OK: "all asked for was measured and the run can answer its question",
     FAILED: "something failed or is INVALID",
     BAD_INPUT: "bad input, and nothing was started",
-    NO_ANSWER: "all was measured and nothing is INVALID, but the run cannot answer its question",
+    NO_ANSWER: "all asked for was measured and nothing is INVALID, but the run cannot answer its question",
     INTERRUPTED: "interrupted",
 }
 
 
 def sentence() -> str:
-    """Return 'Exit codes: 0 all was measured ...; 1 ...; ...; 130 interrupted.'"""
+    """Return 'Exit codes: 0 all asked for was measured ...; 1 ...; ...; 130 interrupted.'"""
     return f"Exit codes: {'; '.join(f'{code} {meaning}' for code, meaning in MEANINGS.items())}."

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 from benchbook.cli import app
+from benchbook.exit_codes import OK
 from benchbook.patterns import matches
 from benchbook.records.store import Store
+from benchbook.report.run import load_run
+from benchbook.report.summary import ending
 from benchbook.report.table_command import MAX_COLUMNS
 from report_runs import failed, judged, make_run
 from rich.cells import cell_len
@@ -152,3 +155,12 @@ def test_show_sums_a_run_up_and_names_what_failed(results):
     text = run(results, command="show").stdout
     assert text.startswith("quickstart/20261123-201500 (finished): How do latency")
     assert "2 failed" in text and "out_of_memory" in text and "Answer" in text
+
+
+def test_a_partial_run_ends_well_and_shows_what_is_missing(tmp_path):
+    def only_serve(record):
+        return record if record.benchmark == "serve" else None
+
+    run_dir = make_run(tmp_path, change=only_serve, state="partial")
+    assert ending(load_run(run_dir))[0] == OK
+    assert "8 missing" in run(tmp_path, command="show").stdout

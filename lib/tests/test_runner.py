@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from benchbook.errors import Cause, HostDiedError, HostStartError, StoreError
+from benchbook.errors import Cause, ExperimentError, HostDiedError, HostStartError, StoreError
 from benchbook.measure import runner as runner_module
 from benchbook.measure.planning import RunPlan, stale_records
 from benchbook.measure.preview import preview
 from benchbook.measure.recording import Recording
 from benchbook.measure.runner import FAILED, FINISHED, INTERRUPTED, MAX_ATTEMPTS, MAX_HOST_STARTS, Runner
-from benchbook.measure.session import unfinished_run
+from benchbook.measure.session import asked_for, unfinished_run
 from benchbook.plan.eta import STOP_S, Estimate
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.fingerprint import changed_parts
 from benchbook.records.record import Failure, Outcome, Record, Verdict
-from benchbook.records.store import RECORD_FILE, Store
+from benchbook.records.store import PARTIAL, RECORD_FILE, Store
 from rich.console import Console
 
 EXPERIMENT = """
@@ -267,6 +267,58 @@ def test_a_cut_record_is_measured_again(bench):
     path.write_text(path.read_text()[:100])
     second = bench.runner(first.store)
     assert second.execute() == FINISHED and len(second.listener.records) == 1
+
+
+def only(bench, *patterns, store=None, plan=None):
+    """Return a runner of the cases of the plan that fit any of `patterns`."""
+    runner = bench.runner(store=store, plan=plan)
+    runner.only = asked_for(runner.plan.experiment, patterns)
+    return runner
+
+
+def test_only_the_cases_asked_for_are_measured_and_the_run_says_that_it_is_partial(bench):
+    runner = only(bench, "max_concurrency=1", "latency")
+    assert runner.execute() == PARTIAL == runner.store.header()["state"]
+    assert {case_id.split(",")[1] for case_id, *_ in bench.calls} == {"serve", "latency"}
+    assert all("max_concurrency=1" in case_id for case_id, *_ in bench.calls if ",serve," in case_id)
+    assert len(runner.store.header()["plan"]) == len(runner.plan.cases)  # the rest stays planned, and is missing
+
+
+def test_a_host_that_no_case_asked_for_needs_is_not_started(bench):
+    only(bench, "serve").execute()
+    assert bench.starts == {"server": 1}
+
+
+def test_a_partial_run_is_continued_and_then_finished(bench):
+    store = only(bench, "serve").store
+    only(bench, "serve", store=store).execute()
+    number = len(bench.calls)
+    assert unfinished_run(bench.tmp_path / "results", "small").run_dir == store.run_dir.resolve()
+    assert bench.runner(store=store).execute() == FINISHED
+    assert len(bench.calls) == len({call[:2] for call in bench.calls}) > number
+
+
+def test_asking_for_the_last_missing_cases_finishes_a_run(bench):
+    store = only(bench, "serve").store
+    only(bench, "serve", store=store).execute()
+    assert only(bench, "first_request", "latency", store=store).execute() == FINISHED
+
+
+def test_a_case_asked_for_that_fails_makes_a_failed_run(bench):
+    bench.on_call = {1: lambda bench: None, 2: lambda bench: None}
+    assert only(bench, "max_concurrency=1").execute() == FAILED
+
+
+def test_no_round_is_added_to_some_cases_of_a_plan(bench):
+    bench.throughput = lambda case_id, repeat: 100.0 * (1 + repeat)
+    plan = bench.plan(repeats="repeats: {at_least: 2, at_most: 5, until: {output_throughput_tok_s: 2 %}}")
+    only(bench, "max_concurrency=1", plan=plan).execute()
+    assert {repeat for _, repeat, _ in bench.calls} == {0, 1}
+
+
+def test_a_pattern_that_no_case_fits_is_refused_with_what_looks_like_it(bench):
+    with pytest.raises(ExperimentError, match="no case fits 'max_concurency=1'; did you mean 'max_concurrency=1'"):
+        only(bench, "serve", "max_concurency=1")
 
 
 def test_a_changed_launch_makes_records_stale_and_names_what_changed(bench):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,7 @@ from benchbook.plan.order import Block, Job, rounds
 from benchbook.plan.workloads import HostKind
 from benchbook.records.provenance import provenance, utc_now
 from benchbook.records.record import Identity, Record, Verdict
-from benchbook.records.store import INTERRUPTED, RUNNING, Store
+from benchbook.records.store import INTERRUPTED, PARTIAL, RUNNING, Store
 
 MAX_ATTEMPTS = 2  # a failed repeat is tried once more; both attempts are kept
 MAX_HOST_STARTS = 3  # a host that keeps dying is given up; the repeats left become records that say so
@@ -41,12 +41,13 @@ class Runner:
     command: str
     open_host: OpenHost
     header: dict[str, Any] = field(default_factory=dict)
+    only: Collection[str] | None = None  # ids of the cases that are asked for; None: all, with the rounds that are added
     _proven: set[tuple[str, str]] = field(default_factory=set)  # launch and host kind of what has given a number
     _hopeless: dict[tuple[str, str], HostError] = field(default_factory=dict)  # of what has given none and failed
     _later: Sequence[Block] = ()  # what comes after the block under way
 
     def execute(self) -> str:
-        """Measure what is missing; return the run's state: finished, failed (something failed or is INVALID), interrupted."""
+        """Measure what is asked for and missing; return the run's state: finished, partial, failed, interrupted."""
         with self.store.locked():
             began_s = time.monotonic()
             blocks = self._begin()
@@ -106,7 +107,7 @@ class Runner:
             provenance=provenance(experiment.path.parent),
             wall_s_by_job=timings_of(self.header),
         )
-        blocks = rounds(experiment.cases, experiment.repeats, experiment.seed, experiment.order_seed)
+        blocks = self._asked(rounds(experiment.cases, experiment.repeats, experiment.seed, experiment.order_seed))
         left = pending(blocks, self.store, self.plan)
         for name in dict.fromkeys(block.launch for block in left if block.host_kind == "engine"):
             if remark := offline_remark(experiment.launch(name).args):
@@ -114,6 +115,13 @@ class Runner:
         total, to_do = (sum(len(block.jobs) for block in some) for some in (blocks, left))
         self.listener.begin(total, total - to_do, self._estimator.estimate(left))
         return left
+
+    def _asked(self, blocks: Sequence[Block]) -> list[Block]:
+        """Return what of `blocks` is asked for."""
+        if self.only is None:
+            return list(blocks)
+        some = [replace(block, jobs=tuple(job for job in block.jobs if job.case.case_id in self.only)) for block in blocks]
+        return [block for block in some if block.jobs]
 
     def _in_turn(self, blocks: Sequence[Block]) -> Iterator[Block]:
         for number, block in enumerate(blocks, start=1):
@@ -168,7 +176,12 @@ class Runner:
         self._note(reached=self._adding.reached(self.header["plan"]))
 
     def _added_round(self, host_kind: HostKind) -> tuple[Block, ...]:
-        """Return the next round to be added, and note and tell that there is one; () when there is none."""
+        """Return the next round to be added, and note and tell that there is one; () when there is none.
+
+        A round is of all cases, so there is none where only some are asked for.
+        """
+        if self.only is not None:
+            return ()
         added = self._adding.next_round(host_kind, self.header["plan"])
         if added.blocks:
             self._note()
@@ -245,5 +258,11 @@ class Runner:
         self.store.write_header(self.header)
 
     def _final_state(self) -> str:
-        records = planned_records(self.store, self.header["plan"])
-        return FINISHED if all(record and record.verdict is not Verdict.INVALID for record in records) else FAILED
+        rows = self.header["plan"]
+        asked = [row for row in rows if self.only is None or row["case_id"] in self.only]
+        if not self._are_good(asked):
+            return FAILED
+        return FINISHED if self._are_good(rows) else PARTIAL
+
+    def _are_good(self, rows: Sequence[dict[str, Any]]) -> bool:
+        return all(record and record.verdict is not Verdict.INVALID for record in planned_records(self.store, rows))

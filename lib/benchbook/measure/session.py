@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchbook.errors import StoreError
+from benchbook.errors import ExperimentError, StoreError
 from benchbook.measure.bench_host import host_opener
 from benchbook.measure.hardware import peaks_before_start
 from benchbook.measure.needs import check_machine
@@ -12,20 +14,32 @@ from benchbook.measure.planning import RunPlan, stale_records
 from benchbook.measure.preflight import preflight_of
 from benchbook.measure.progress import Listener
 from benchbook.measure.runner import FINISHED, Runner
+from benchbook.patterns import matches
+from benchbook.plan.experiment import Experiment
 from benchbook.records.files import write_text
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.terminal import shown
 
 
 def prepare_run(
-    file: Path, results_dir: Path, *, new: bool, share_gpu: bool, command: str, listener: Listener
+    file: Path,
+    results_dir: Path,
+    *,
+    new: bool,
+    share_gpu: bool,
+    command: str,
+    listener: Listener,
+    only: Sequence[str] = (),
 ) -> Runner:
     """Return what measures the experiment in `file`; an unfinished newest run is continued unless `new`.
+
+    With `only`, patterns for cases and launches, nothing else is measured.
 
     The device's peaks are measured where no data sheet tells them (five seconds, once a day). Raises ExperimentError,
     StoreError.
     """
     checked = preflight_of(file)
+    asked = asked_for(checked.experiment, only) if only else None
     check_machine(checked)
     for note in checked.notes:
         listener.say(f"translated: {note}")
@@ -35,7 +49,7 @@ def prepare_run(
     earlier = None if new else unfinished_run(results_dir, plan.experiment.name)
     store = earlier or Store.create(results_dir, plan.experiment.name)
     write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
-    runner = Runner(plan, store, listener, command, host_opener(share_gpu, len(plan.experiment.launches) > 1))
+    runner = Runner(plan, store, listener, command, host_opener(share_gpu, len(plan.experiment.launches) > 1), only=asked)
     if earlier:
         runner.header = store.header()
         listener.say(f"Continuing {shown(store.run_dir)} (--new starts afresh).")
@@ -46,6 +60,18 @@ def prepare_run(
     else:
         listener.say(f"New run {shown(store.run_dir)}.")
     return runner
+
+
+def asked_for(experiment: Experiment, patterns: Sequence[str]) -> frozenset[str]:
+    """Return the ids of the cases that fit any of `patterns`; raise ExperimentError for a pattern that none fits."""
+    case_ids = [case.case_id for case in experiment.cases]
+    for pattern in patterns:
+        if not any(matches(pattern, case_id) for case_id in case_ids):
+            parts = list(dict.fromkeys(part for case_id in case_ids for part in case_id.split(",")))
+            near = difflib.get_close_matches(pattern[:64], parts, n=3)
+            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"parts of their names are {', '.join(parts[:12])}"
+            raise ExperimentError(f"{experiment.path}: no case fits {pattern!r}; {hint}")
+    return frozenset(case_id for case_id in case_ids if any(matches(pattern, case_id) for pattern in patterns))
 
 
 def unfinished_run(results_dir: Path, experiment: str) -> Store | None:

@@ -30,7 +30,8 @@ from benchbook.records.files import make_folder, read_json, write_json
 from benchbook.records.record import Outcome, Record
 from benchbook.records.runs import LATEST, RUN_FILE, find_run, forget_run, point_to
 
-INTERRUPTED, RUNNING = "interrupted", "running"  # states of a run; measure/runner.py has the others
+# States of a run; measure/runner.py has the others. PARTIAL: what `run --only` asked for is measured, and more is left.
+INTERRUPTED, RUNNING, PARTIAL = "interrupted", "running", "partial"
 EXPERIMENT_FILE = "experiment.yaml"
 LOCK_FILE = ".lock"
 RECORD_FILE = "record.json"

@@ -10,6 +10,7 @@ from benchbook.records.record import Verdict
 from benchbook.report.run import Run
 
 _UNFINISHED = {
+    "partial": "Only some of the planned cases were asked for (run --only).",
     "running": "The run is still going on.",
     "interrupted": "The run was interrupted; the same command continues it.",
 }

@@ -340,3 +340,31 @@ def test_a_run_whose_reader_has_stopped_reading_can_be_interrupted(tmp_path):
     os.close(reading)
     assert process.returncode == exit_codes.INTERRUPTED and wait_nothing_left(tmp_path) == []
     assert store.count_measured() >= 1 and store.header()["state"] == "interrupted"
+
+
+def words_of(text):
+    """Return what a terminal showed as words in one line, without its colours."""
+    return " ".join(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).split())
+
+
+def test_only_some_cases_are_measured_then_the_rest_and_every_command_knows_the_run(tmp_path):
+    file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
+    with benchbook_on_terminal(tmp_path, "run", file, "--only", "max_concurrency=2") as terminal:
+        text = words_of(terminal.read_to_end(limit_s=120))
+    assert "for the rest: benchbook run" in text and "2 missing" in text
+    assert terminal.process.returncode in ALL_MEASURED
+    for words, wanted in {
+        ("list",): "partial 2/4",
+        ("show", "machinery"): "2 missing",
+        ("table", "machinery"): "Serving (vllm bench serve)",
+        ("plan", file): "(partial): 2 of 4 measurements are kept",
+    }.items():
+        with benchbook_on_terminal(tmp_path, *words) as terminal:
+            assert wanted in words_of(terminal.read_to_end())
+        assert terminal.process.returncode == 0
+    with benchbook_on_terminal(tmp_path, "run", file) as terminal:
+        assert "2 measured earlier are kept" in terminal.read_to_end(limit_s=120)
+    assert terminal.process.returncode in ALL_MEASURED
+    with benchbook_on_terminal(tmp_path, "list") as terminal:
+        assert " 4/4" in terminal.read_to_end()
+    assert wait_nothing_left(tmp_path) == []
