@@ -1,4 +1,4 @@
-"""The commands of the program: plan, run, show, report, table, compare, list, rm, ps, stop, key.
+"""The commands of the program: init, plan, run, show, report, table, compare, list, rm, ps, stop, key.
 
 What their exit codes mean stands in exit_codes.py. Nothing heavy is imported before a command needs it.
 """
@@ -80,6 +80,15 @@ def benchbook(
 
     Start with: benchbook plan experiments/quickstart.yaml
     """
+
+
+@app.command()
+def init(file: Annotated[Path, typer.Argument(help="The file to write, such as experiments/mine.yaml.")]) -> None:
+    """Write a small experiment with a comment on each line, to be changed into one of your own."""
+    from benchbook.plan.template import write_template
+
+    write_template(file)
+    _say(_console(), f"Wrote {file}. To see what it would run: {shlex.join(['benchbook', 'plan', str(file)])}")
 
 
 @app.command()

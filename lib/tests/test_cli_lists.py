@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from benchbook.cli import app
 from benchbook.listing import aligned, markdown
 from report_runs import make_run
 from rich.cells import cell_len
@@ -109,7 +110,7 @@ def test_the_version_names_benchbook_vllm_and_python():
     assert [line.split()[0] for line in output("--version").splitlines()] == ["benchbook", "vllm", "python"]
 
 
-@pytest.mark.parametrize("command", ["", "plan", "run", "report", "table", "compare", "list", "rm", "ps", "stop", "key"])
+@pytest.mark.parametrize("command", ["", *(command.name or command.callback.__name__ for command in app.registered_commands)])
 def test_every_command_has_a_short_help(command):
     assert "Usage:" in output(*filter(None, [command]), "-h")
 

@@ -10,6 +10,7 @@ from benchbook.measure.preflight import preflight_of
 from benchbook.plan import load_experiment
 from benchbook.plan.hints import hint, meant
 from benchbook.plan.launches import _LaunchKeys
+from benchbook.plan.template import TEMPLATE, write_template
 from benchbook.plan.workloads import WORKLOADS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -190,3 +191,31 @@ def test_a_relative_model_is_looked_for_beside_the_file_and_then_in_the_current_
         with pytest.raises(ExperimentError) as caught:
             model(text)
         assert f"looked for {folder}/none and {elsewhere}/none" in str(caught.value)
+
+
+def test_the_template_is_an_experiment_that_the_installed_vllm_takes(tmp_path):
+    write_template(tmp_path / "mine.yaml")
+    experiment = preflight_of(tmp_path / "mine.yaml").experiment
+    assert len(experiment.cases) == 3
+    for line in TEMPLATE.splitlines():  # what is commented out is right as well
+        if line.lstrip().startswith(("# - ", "# slo")):
+            path = tmp_path / "more.yaml"
+            path.write_text(TEMPLATE.replace(line, line.replace("# ", "", 1)))
+            preflight_of(path)
+
+
+def test_a_template_is_written_over_nothing_and_under_a_name_that_can_be_run(tmp_path):
+    (tmp_path / "mine.yaml").write_text("mine")
+    for name, words in {"mine.yaml": "is there already", "my own.yaml": "must be letters", "mine.txt": "NAME.yaml"}.items():
+        with pytest.raises(ExperimentError, match=words):
+            write_template(tmp_path / name)
+    assert (tmp_path / "mine.yaml").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["quickstart", "qickstart.yaml", "experiments/quickstrt.yaml", "quickstart.yaml"])
+def test_a_file_that_is_not_there_is_answered_with_the_one_that_is_meant(tmp_path, monkeypatch, name):
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "quickstart.yaml").write_text(FILE)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ExperimentError, match="no such file; did you mean 'experiments/quickstart.yaml'?"):
+        load_experiment(name)

@@ -17,6 +17,7 @@ import yaml
 from benchbook.errors import ExperimentError
 from benchbook.plan.document import Document
 from benchbook.plan.faults import Fault, Faults, Where
+from benchbook.plan.hints import meant
 from benchbook.plan.strict import key_text, one_line, shown
 from benchbook.redaction import secret_position
 
@@ -89,7 +90,8 @@ class _Loader(yaml.SafeLoader):
 def _read_text(path: Path) -> str:
     try:
         if not path.is_file():
-            raise ExperimentError(one_line(f"{path}: {'not a file' if path.exists() else 'no such file'}"))
+            problem = "not a file" if path.exists() else f"no such file{_near_file(path)}"
+            raise ExperimentError(one_line(f"{path}: {problem}"))
         raw = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
     except OSError as error:
         raise ExperimentError(one_line(f"{path}: cannot be read: {error.strerror}")) from None
@@ -99,6 +101,14 @@ def _read_text(path: Path) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _refusal(path, raw[: error.start].count(b"\n"), "not UTF-8 text") from None
+
+
+def _near_file(path: Path) -> str:
+    """Return which experiment is meant by the name of a file that is not there, here or in experiments/."""
+    files = [file for folder in (path.parent, Path("experiments")) for file in sorted(folder.glob("*.yaml"))]
+    names = {file.name: file for file in reversed(files)}
+    near = meant(path.name if path.suffix else f"{path.name}.yaml", names)
+    return f"; did you mean {str(names[near])!r}?" if near else ""
 
 
 def _refusal(path: Path, line_from_0: int, problem: str) -> ExperimentError:
