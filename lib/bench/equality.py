@@ -73,7 +73,7 @@ def open_online(workload: ServeWorkload, env: Mapping[str, str], program: Sequen
                     base_url=server.base_url,
                     model_name=server.model_files.path,
                     served_name=server.served_name,
-                    tokenizer=server.model_files.path,
+                    tokenizer_words=["--tokenizer", server.model_files.path],
                     seed=seed,
                     raw_path=raw_path,
                 )

@@ -71,7 +71,7 @@ def measure(
                 base_url=server.base_url,
                 model_name=path,
                 served_name=server.served_name,
-                tokenizer=path,
+                tokenizer_words=["--tokenizer", path],
                 seed=seed,
                 raw_path=folder / "raw.json",
             )

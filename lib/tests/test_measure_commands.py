@@ -21,7 +21,7 @@ def make_serve_argv(**fields):
         base_url="http://127.0.0.1:1",
         model_name="tiny",
         served_name="nonce",
-        tokenizer="/tiny",
+        tokenizer_words=["--tokenizer", "/tiny"],
         seed=7,
         raw_path=RAW,
     )

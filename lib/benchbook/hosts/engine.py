@@ -30,7 +30,7 @@ class VllmEngine(Worker):
         ready_timeout_s: float = 600.0,
         on_progress: OnProgress | None = None,
     ) -> None:
-        self.model_files: ModelFiles = resolve_model(model)
+        self.model_files: ModelFiles = resolve_model(model, (args or {}).get("revision"), env)
         overrides = {key: str(value) for key, value in (env or {}).items()}
         self._overrides = {**command.private_environment(self.model_files.needs_download), **overrides}
         super().__init__(

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.errors import Cause, HostStartError
-from benchbook.hosts import processes, registry
+from benchbook.hosts import processes, registry, shell
 
 STOP_GRACE_S = 6.0  # vLLM needs about two seconds to end its engine in order
 GUARDIAN_LIMIT_S = 20.0  # on top of the grace: KILL, reap, remove the entry
@@ -53,7 +53,7 @@ def spawn(
     host_id = secrets.token_hex(8)
     entry = {"host_id": host_id, "name": name, "kind": kind, "argv": list(argv), "keep": keep, **(details or {})}
     # SPT_NOENV: a program that renames itself must not write over the environment, where the marker stands.
-    marked = {**os.environ, **(env or {}), processes.MARKER: host_id, "SPT_NOENV": "1"}
+    marked = {**shell.child_environment(), **(env or {}), processes.MARKER: host_id, "SPT_NOENV": "1"}
     order = {"entry": {**entry, "log_path": os.path.abspath(log_path)}, "env": marked, "cwd": str(cwd or Path.cwd())}
     link, guardian = _start_guardian(host_id, log_path)
     with contextlib.suppress(OSError):  # a guardian that is gone already is seen at the first reading

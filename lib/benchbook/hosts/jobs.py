@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 SOCKET_PATH_LIMIT_BYTES = 107  # of sockaddr_un, without the closing zero
 
 # Variables that act when a process starts: a job that asks for another value needs another process.
-_FIXED_AT_START = ("VLLM_", "CUDA_", "HIP_", "HSA_", "ROCR_", "NCCL_", "TORCH", "PYTORCH_", "OMP_", "LD_")
+_FIXED_AT_START = ("VLLM_", "CUDA_", "HIP_", "HSA_", "ROCR_", "NCCL_", "TORCH", "PYTORCH_", "OMP_", "LD_", "HF_")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from benchbook.hosts.address import is_same, server_url
 from benchbook.hosts.logs import HostLog
 from benchbook.hosts.served import ServedModel
 from benchbook.hosts.startup import StartupFacts, startup_facts
+from benchbook.hosts.tokenizers import hub_variables
 
 
 class KeptServer(ServedModel):
@@ -18,6 +19,7 @@ class KeptServer(ServedModel):
     def __init__(self, entry: registry.HostEntry, api_key: str | None) -> None:
         self.base_url, self.served_name, self.api_key = entry.base_url, entry.served_name, api_key
         self.name, self.host_id, self.pid, self.argv = entry.name, entry.host_id, entry.host_pid, list(entry.argv)
+        self.hub_env = hub_variables(registry.environment_of(entry))
         self.started_utc, self.log_path = entry.started_utc, Path(entry.log_path)
         self._log = HostLog(self.log_path, start_bytes=0)
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,13 @@ class ModelFiles:
     random_weights: bool  # True: speed is meaningful, text is not
     content_sha256: str | None  # of what will be loaded; None while it is not on this machine
     needs_download: bool
+    commit: str | None = None  # of the hub: what its revision stands for here; None for a folder, or while it is not here
 
 
-def resolve_model(ref: str, revision: str | None = None) -> ModelFiles:
+def resolve_model(ref: str, revision: str | None = None, env: Mapping[str, str] | None = None) -> ModelFiles:
     """Return the files behind `ref`: "tiny" or "shape:NAME" (built now if need be), a folder, or a hub id.
+
+    `env` is that of the process that will load them: its HF_HOME or HF_HUB_CACHE says where the hub's files lie.
 
     "tiny" is always the embedded model; a folder of that name is written "./tiny". A shape has no weights: vLLM needs
     load_format: dummy to make random ones.
@@ -66,9 +70,10 @@ def resolve_model(ref: str, revision: str | None = None) -> ModelFiles:
         return ModelFiles(str(folder.resolve()), folder.resolve().name, True, False, content_sha256(folder), False)
     if ref.startswith((".", "/", "~")) or ref.count("/") > 1:
         raise ExperimentError(f"model {ref!r} looks like a folder, and there is none (from {Path.cwd()})")
-    snapshot = _hub_snapshot(ref, revision)
+    snapshot = _hub_snapshot(ref, revision, env)
     digest = content_sha256(snapshot) if snapshot else None
-    return ModelFiles(ref, ref, False, False, digest, needs_download=snapshot is None)
+    commit = snapshot.name if snapshot else None
+    return ModelFiles(ref, ref, False, False, digest, needs_download=snapshot is None, commit=commit)
 
 
 def content_sha256(folder: Path) -> str:
@@ -92,7 +97,7 @@ def tokenizer_sha256(path: str) -> str | None:
 
     Equal for copies of one tokenizer in two folders, whatever weights lie beside it.
     """
-    folder = Path(path) if Path(path).is_dir() else _hub_folder(path, "tokenizer_config.json", None)
+    folder = Path(path) if Path(path).is_dir() else hub_folder(path, "tokenizer_config.json", None)
     files = sorted({file for pattern in _TOKENIZER_FILES for file in folder.glob(pattern)}) if folder else []
     if not files:
         return None
@@ -133,9 +138,9 @@ def _build_into(folder: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)  # gone already when the rename succeeded
 
 
-def _hub_snapshot(hub_id: str, revision: str | None) -> Path | None:
+def _hub_snapshot(hub_id: str, revision: str | None, env: Mapping[str, str] | None = None) -> Path | None:
     """Return the local copy of `hub_id` in the Hugging Face cache, None unless its weights are whole."""
-    snapshot = _hub_folder(hub_id, "config.json", revision)
+    snapshot = hub_folder(hub_id, "config.json", revision, env)
     if snapshot is None:
         return None
     for index in snapshot.glob("*.safetensors.index.json"):
@@ -144,16 +149,25 @@ def _hub_snapshot(hub_id: str, revision: str | None) -> Path | None:
     return snapshot if any(snapshot.glob("*.safetensors")) or any(snapshot.glob("*.bin")) else None
 
 
-def _hub_folder(hub_id: str, file: str, revision: str | None) -> Path | None:
-    """Return the folder of `hub_id` in the Hugging Face cache, None unless `file` lies in it."""
+def hub_folder(
+    hub_id: str, file: str, revision: str | None, env: Mapping[str, str] | None = None
+) -> Path | None:
+    """Return the folder of `hub_id` in the Hugging Face cache of a process with `env`, None unless `file` lies in it."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
-        found = try_to_load_from_cache(hub_id, file, revision=revision)
+        found = try_to_load_from_cache(hub_id, file, cache_dir=_hub_cache(env or {}), revision=revision)
     except HFValidationError:  # a folder on the machine of a server elsewhere
         return None
     return Path(found).parent if isinstance(found, str) else None
+
+
+def _hub_cache(env: Mapping[str, str]) -> str | None:
+    """Return where a process with `env` on top of this one's keeps the hub's files; None: where this one does."""
+    if "HF_HUB_CACHE" in env:
+        return env["HF_HUB_CACHE"]
+    return str(Path(env["HF_HOME"]).expanduser() / "hub") if "HF_HOME" in env else None
 
 
 def read_config(path: str, revision: str | None = None) -> dict[str, Any] | None:

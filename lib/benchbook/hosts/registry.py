@@ -106,9 +106,14 @@ def server_at(url: str) -> HostEntry | None:
     return next((entry for entry in live_hosts() if entry.base_url and is_same(entry.base_url, url)), None)
 
 
+def environment_of(entry: HostEntry) -> dict[str, str]:
+    """Return the environment that a live host of ours was started with, secrets among it; {} while it has no process."""
+    return processes.environment_of(entry.host_pid) if entry.host_pid else {}
+
+
 def key_of(entry: HostEntry) -> str | None:
     """Return the API key of a live server of ours, read from its own environment; it stands in no file."""
-    return processes.environment_of(entry.host_pid).get("VLLM_API_KEY") if entry.host_pid else None
+    return environment_of(entry).get("VLLM_API_KEY")
 
 
 def end_host(host_id: str) -> bool:

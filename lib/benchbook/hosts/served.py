@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ from benchbook.errors import Cause, HostDiedError, IdentityError, MeasureError
 from benchbook.hosts import http, ports, registry
 from benchbook.hosts.address import server_url
 from benchbook.hosts.models import planned_path
+from benchbook.hosts.tokenizers import hub_variables
 
 ANSWER_LIMIT_S = 10.0  # for one answer of a live server; under full load /health takes milliseconds
 RESET_LIMIT_S = 10.0  # for the blocks of finished requests to come free
@@ -27,6 +28,8 @@ class ServedModel:
     base_url: str
     served_name: str  # the name to send requests with
     api_key: str | None
+    argv: Sequence[str]  # of its process; empty where it is not ours
+    hub_env: Mapping[str, str]  # where its model hub is; empty where it is not ours
     is_ours = True  # benchbook started it, here, for the same user
 
     def __repr__(self) -> str:
@@ -125,8 +128,12 @@ def _not_emptied(evidence: str, hint: str) -> MeasureError:
 class AttachedServer(ServedModel):
     """A server that somebody else owns: it is measured and never ended."""
 
-    def __init__(self, base_url: str, served_name: str, api_key: str | None, is_ours: bool = False) -> None:
+    def __init__(
+        self, base_url: str, served_name: str, api_key: str | None, is_ours: bool = False
+    ) -> None:
         self.base_url, self.served_name, self.api_key, self.is_ours = base_url, served_name, api_key, is_ours
+        self.argv: list[str] = []  # of its process, where it is ours; else nobody knows
+        self.hub_env: dict[str, str] = {}  # likewise: where its model hub is
 
     def check_alive(self) -> None:
         """Raise HostDiedError when the server is gone, says that its engine is dead, or does not answer in time."""
@@ -157,6 +164,8 @@ def attach(base_url: str, model: str | None = None, api_key: str | None = None) 
     named = next((name for name in ("OPENAI_API_KEY", "VLLM_API_KEY") if os.environ.get(name)), None)
     key = api_key or (ours and registry.key_of(ours)) or (named and os.environ[named])
     server = AttachedServer(ours.base_url if ours else url, "", key, is_ours=ours is not None)
+    if ours:
+        server.argv, server.hub_env = list(ours.argv), hub_variables(registry.environment_of(ours))
     try:
         names = _served_names(server, "that was given" if api_key else f"in {named}" if named else "")
         _ = server.version  # /v1/models alone would be answered by any server of this protocol

@@ -18,6 +18,7 @@ from benchbook.hosts.logs import HostLog
 from benchbook.hosts.models import ModelFiles, resolve_model
 from benchbook.hosts.served import ServedModel
 from benchbook.hosts.startup import OnProgress, StartupFacts, startup_facts, startup_phase
+from benchbook.hosts.tokenizers import hub_variables
 from benchbook.redaction import redacted_env
 
 READY_POLL_S = 0.2
@@ -52,7 +53,7 @@ class VllmServer(ServedModel):
         self._args, self._env = dict(args or {}), {key: str(value) for key, value in (env or {}).items()}
         command.flags(self._args)  # refuses what cannot be said before a model is built for it
         self.api_key = api_key_for(host, self._env)
-        self.model_files: ModelFiles = resolve_model(model, self._args.get("revision"))
+        self.model_files: ModelFiles = resolve_model(model, self._args.get("revision"), self._env)
         self.served_name = f"benchbook-{secrets.token_hex(6)}"  # a name that no other server has: the proof of identity
         self.name = name or self.model_files.name
         self.host, self.keep, self.ready_timeout_s = host, keep, ready_timeout_s
@@ -96,6 +97,11 @@ class VllmServer(ServedModel):
         # The real name comes first: `vllm bench serve` sends its --model to /tokenize. The last is what people call it.
         names = list(dict.fromkeys([path, self.served_name, self.model_files.name]))
         return command.serve_command(path, self._args, self.port, self.host, names, self._program)
+
+    @property
+    def hub_env(self) -> dict[str, str]:
+        """Where its model hub is: what of its own environment a client needs to find the same tokenizer."""
+        return hub_variables(self._env)
 
     @property
     def env_overrides(self) -> dict[str, str]:

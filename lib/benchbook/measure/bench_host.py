@@ -12,6 +12,7 @@ from benchbook.hosts.access import DEV_MODE
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.gpu import wait_device_free
 from benchbook.hosts.server import VllmServer
+from benchbook.hosts.shell import no_proxy
 from benchbook.hosts.startup import StartupFacts
 from benchbook.measure.client import WarmClient
 from benchbook.measure.hardware import model_config, peaks_before_start
@@ -81,7 +82,7 @@ def _open_server(launch: Launch, store: Store, ready_timeout_s: float, compares_
     )
     peaks = peaks_before_start(server.model_files.path, launch.env)
     # The client imports vLLM while the server loads: both are needed, and neither waits for the other.
-    with WarmClient(log_dir=folder) as client, server:
+    with WarmClient(log_dir=folder, env=server.hub_env) as client, server:
         outputs = {"greedy_outputs": _answered(server)} if compares_launches else {}
         yield _Host(
             {**_described({**host_facts(server), "peaks": peaks}, server.facts), **outputs},
@@ -91,7 +92,7 @@ def _open_server(launch: Launch, store: Store, ready_timeout_s: float, compares_
                 "reset_prefix_cache": launch.env.get(DEV_MODE, "0") not in ("", "0"),
             },
             {"client_socket": client.socket_path},
-            {"OPENAI_API_KEY": server.api_key},
+            {"OPENAI_API_KEY": server.api_key, **no_proxy()},
             server.check_alive,
         )
 
@@ -119,6 +120,7 @@ def _open_engine(launch: Launch, store: Store, ready_timeout_s: float) -> Iterat
         facts = {
             "kind": "engine",
             "model": engine.model_files.name,
+            "model_commit": engine.model_files.commit,
             "random_weights": engine.model_files.random_weights,
             "argv": list(engine.argv),
             "env": engine.env_overrides,

@@ -8,7 +8,7 @@ and its check for readiness would send the first measured prompt ahead, so neith
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchbook.hosts.command import flags
@@ -24,11 +24,14 @@ def serve_argv(
     base_url: str,
     model_name: str,
     served_name: str,
-    tokenizer: str,
+    tokenizer_words: Sequence[str],
     seed: int,
     raw_path: Path,
 ) -> list[str]:
-    """Return the arguments after `vllm bench` that offer `workload` to a server and save the detailed result."""
+    """Return the arguments after `vllm bench` that offer `workload` to a server and save the detailed result.
+
+    `tokenizer_words` say by which tokenizer prompts are cut, see hosts/tokenizers.py.
+    """
     argv = [
         "serve",
         "--backend",
@@ -41,8 +44,7 @@ def serve_argv(
         model_name,
         "--served-model-name",
         served_name,
-        "--tokenizer",
-        tokenizer,
+        *tokenizer_words,
         *_random_lengths(workload.input_len_tokens, workload.output_len_tokens),
         "--random-range-ratio",
         str(workload.range_ratio),

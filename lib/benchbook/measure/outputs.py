@@ -31,6 +31,7 @@ def greedy_outputs(server: AnyServer) -> list[str]:
     headers = {"Authorization": f"Bearer {server.api_key}"} if server.api_key else {}
     outputs = []
     with requests.Session() as session:
+        session.trust_env = False  # no proxy of the shell
         for prompt in fixed_prompts():
             body = {"model": server.served_name, "prompt": prompt, "max_tokens": OUTPUT_TOKENS, "temperature": 0.0}
             try:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchbook.hosts.command import serve_command
 from benchbook.hosts.models import planned_path
+from benchbook.hosts.tokenizers import client_words, hub_variables
 from benchbook.measure.commands import latency_argv, offline_remark, serve_argv, throughput_argv
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
@@ -61,7 +62,7 @@ def _command(case: Case, launch: Launch, job: Job) -> str:
             base_url=_BASE_URL,
             model_name=model,
             served_name=_NONCE,
-            tokenizer=model,
+            tokenizer_words=client_words(launch.args, model, hub_variables(launch.env)),
             seed=job.seed,
             raw_path=raw_path,
         )

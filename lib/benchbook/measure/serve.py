@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from benchbook import parameters
 from benchbook.errors import Cause, MeasureError
 from benchbook.hosts.models import tokenizer_sha256
 from benchbook.hosts.scrape import cache_config
+from benchbook.hosts.shell import no_proxy
+from benchbook.hosts.tokenizers import args_of, client_words
 from benchbook.hosts.watch import StallWatch
 from benchbook.measure.client_meter import meter_path
 from benchbook.measure.commands import serve_argv
@@ -82,7 +85,7 @@ def bench_serve(
         if reset_prefix_cache:
             server.reset_prefix_cache()
         # Asked before: a server that dies with its last answer has given a number all the same.
-        facts, tokenizer = host_facts(server), model_card(server)["root"]
+        facts = host_facts(server)
         argv = _argv(server, workload, seed, recording.raw_path)
         recording.argv = ["vllm", "bench", *argv]
         with Watched(server, run.socket_path) as watched:
@@ -106,7 +109,7 @@ def bench_serve(
                 query_tokens=watched.counters.get("vllm:prefix_cache_queries_total"),
                 hit_tokens=watched.counters.get("vllm:prefix_cache_hits_total"),
             ),
-            request_set_sha256=_request_set(server.version, tokenizer, workload, seed, raw),
+            request_set_sha256=_request_set(server.version, argv, workload, seed, raw),
         )
     if warmup.num_prompts:
         warmed.setdefault(workload.warm_shape, f"by hand: {saved.path.parent.name}")
@@ -120,7 +123,7 @@ def _argv(server: AnyServer, workload: ServeWorkload, seed: int, raw_path: Path)
         base_url=server.base_url,
         model_name=card["name"],
         served_name=server.served_name,
-        tokenizer=card["root"],
+        tokenizer_words=client_words(args_of(server.argv), card["root"], server.hub_env),
         seed=seed,
         raw_path=raw_path,
     )
@@ -180,15 +183,19 @@ def benchmark_failed(what: str, run: BenchRun, log_path: Path) -> MeasureError:
 
 
 def _client_env(server: AnyServer) -> dict[str, str]:
-    """Return what is added to the client's environment: the key for this server and no other."""
-    return {"OPENAI_API_KEY": server.api_key or "EMPTY"}
+    """Return what is added to the client's environment: this server's key, where its hub is, and no proxy before it."""
+    host = urlsplit(server.base_url).hostname or ""
+    return {"OPENAI_API_KEY": server.api_key or "EMPTY", **server.hub_env, **no_proxy([host])}
 
 
-def _request_set(version: str, tokenizer: str, workload: ServeWorkload, seed: int, raw: Mapping[str, Any]) -> str:
+def _request_set(
+    version: str, argv: Sequence[str], workload: ServeWorkload, seed: int, raw: Mapping[str, Any]
+) -> str:
     """Return a hash of what determines the prompts: vLLM's random data set of this version, tokenizer, lengths and seed.
 
     The tokenizer counts by its files: a model and its quantized copy, which lies elsewhere, are sent the same prompts.
     """
+    tokenizer = argv[argv.index("--tokenizer") + 1]
     return digest(
         {
             "dataset": "random",

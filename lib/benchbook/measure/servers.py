@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from benchbook import parameters
 from benchbook.errors import Cause, HostDiedError
+from benchbook.hosts.address import server_url
 from benchbook.hosts.models import has_random_weights
 from benchbook.hosts.served import AttachedServer, attach
 from benchbook.hosts.server import VllmServer
+from benchbook.hosts.shell import no_proxy
+from benchbook.hosts.tokenizers import args_of
 from benchbook.measure import own
 from benchbook.measure.hardware import model_config, peaks_of_attached
 from benchbook.plan.named_launches import named_launch
@@ -40,6 +45,7 @@ def open_server(
     import vLLM meanwhile. Raises HostStartError, IdentityError, and ExperimentError for a parameter that there is not.
     """
     parameters.refuse_unknown()
+    os.environ.update(no_proxy([urlsplit(server_url(base_url)).hostname or ""] if base_url else ()))
     if with_client:
         own.own_client(start=True)
     server = (
@@ -104,12 +110,13 @@ def host_facts(server: AnyServer) -> dict[str, Any]:
         "version": server.version,
         "max_model_len": card["max_model_len"],
         "random_weights": has_random_weights(card["root"]),
-        "model_config": model_config(card["root"]),
+        "model_config": model_config(card["root"], args_of(server.argv).get("revision")),
         "peaks": own.own_peaks(server) or peaks_of_attached(server.base_url),
     }
     if isinstance(server, VllmServer):
         facts |= {
             "model": server.model_files.name,
+            "model_commit": server.model_files.commit,
             "argv": list(server.argv),
             "env": dict(server.env_overrides),
             "ready_s": server.ready_s,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchbook.errors import ExperimentError, StoreError
+from benchbook.hosts.shell import left_out
 from benchbook.measure.bench_host import host_opener
 from benchbook.measure.hardware import peaks_before_start
 from benchbook.measure.needs import check_machine
@@ -43,6 +44,8 @@ def prepare_run(
     check_machine(checked)
     for note in checked.notes:
         listener.say(f"translated: {note}")
+    for line in left_out():
+        listener.say(line)
     plan = RunPlan.of(checked.experiment)
     for launch in checked.experiment.launches:  # now, while nothing of ours runs; hosts find them known
         peaks_before_start(plan.models[launch.name].path, launch.env)

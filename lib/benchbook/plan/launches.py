@@ -87,12 +87,14 @@ def _read_launch(doc: Document, where: Where, default_model: ModelRef | None) ->
     model, args = default_model, keys.args
     with doc.faults.noted():
         model = default_model if keys.model is None else read_model(doc, (*where, "model"))
-        args = _with_weights(doc, (*where, "args"), model, keys.args)
+        args = _with_model(doc, (*where, "args"), model, keys.args)
     return Launch(name, model, args, env)
 
 
-def _with_weights(doc: Document, where: Where, model: ModelRef | None, args: dict[str, Any]) -> dict[str, Any]:
-    """Return `args`, for a shape with the flag that has vLLM make its weights."""
+def _with_model(doc: Document, where: Where, model: ModelRef | None, args: dict[str, Any]) -> dict[str, Any]:
+    """Return `args` with what the model asks of vLLM: its revision, or, for a shape, weights that vLLM makes itself."""
+    if model is not None and model.revision is not None:
+        return {**args, "revision": model.revision}
     if model is None or not model.path_or_id.startswith(SHAPE_PREFIX):
         return args
     if args.get("load_format", "dummy") != "dummy":

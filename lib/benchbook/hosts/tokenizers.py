@@ -1,0 +1,43 @@
+"""What a server's own command says of its tokenizer, in the words of a client that must cut prompts by the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchbook.hosts.models import hub_folder
+from benchbook.redaction import is_secret_name
+
+_MODE, _TRUST = "tokenizer_mode", "trust_remote_code"
+
+
+def client_words(args: Mapping[str, Any], model: str, hub_env: Mapping[str, str]) -> list[str]:
+    """Return the words for `vllm bench serve` of a server of `model` with engine `args`: which tokenizer, how read.
+
+    A revision of the hub is said by the folder that it lies in, since the client has no word for one.
+    """
+    tokenizer = str(args.get("tokenizer") or model)
+    revision = args.get("tokenizer_revision") or (args.get("revision") if tokenizer == model else None)
+    if revision and not Path(tokenizer).is_dir():
+        folder = hub_folder(tokenizer, "tokenizer_config.json", str(revision), hub_env)
+        tokenizer = str(folder) if folder else tokenizer
+    words = ["--tokenizer", tokenizer]
+    if args.get(_MODE):
+        words += ["--tokenizer-mode", str(args[_MODE])]
+    return [*words, "--trust-remote-code"] if args.get(_TRUST) else words
+
+
+def hub_variables(env: Mapping[str, str]) -> dict[str, str]:
+    """Return what of a server's own environment says where the hub's files lie or come from, without tokens."""
+    return {name: value for name, value in env.items() if name.startswith("HF_") and not is_secret_name(name)}
+
+
+def args_of(argv: Sequence[str]) -> dict[str, Any]:
+    """Return what the command line of a server says of its tokenizer, under the names of args."""
+    found: dict[str, Any] = {_TRUST: True} if "--trust-remote-code" in argv else {}
+    for name in ("tokenizer", "tokenizer_mode", "tokenizer_revision", "revision"):
+        flag = "--" + name.replace("_", "-")
+        if flag in argv[:-1]:
+            found[name] = argv[argv.index(flag) + 1]
+    return found
