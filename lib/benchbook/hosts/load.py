@@ -30,7 +30,8 @@ def look(own_pids: Iterable[int]) -> CpuLook:
     usable = os.sched_getaffinity(0)
     times = [cpu for number, cpu in enumerate(psutil.cpu_times(percpu=True)) if number in usable]
     machine_s = sum(getattr(cpu, field, 0.0) for cpu in times for field in _BUSY)
-    pids = {pid for root in own_pids for pid in (root, *processes.descendants(root))}
+    roots = set(own_pids)
+    pids = roots | set(processes.descendants(*roots))
     own_s = 0.0
     for pid in pids:
         with contextlib.suppress(psutil.Error):  # it has ended; its parent's sum holds its time

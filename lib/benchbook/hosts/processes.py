@@ -54,13 +54,13 @@ def is_alive(pid: int | None, start_ticks: int | None) -> bool:
     return stat is not None and stat.start_ticks == start_ticks and stat.state not in "ZX"
 
 
-def descendants(root_pid: int) -> list[int]:
-    """Return the pids of all running processes below `root_pid`, parents before children."""
+def descendants(*root_pids: int) -> list[int]:
+    """Return the pids of all running processes below `root_pids`, parents before children, by one look at the table."""
     children: dict[int, list[ProcessStat]] = {}
     for pid in all_pids():
         if stat := read_stat(pid):
             children.setdefault(stat.parent_pid, []).append(stat)
-    found, queue = [], [root_pid]
+    found, queue = [], list(root_pids)
     while queue:
         for stat in children.get(queue.pop(0), []):
             queue.append(stat.pid)

@@ -146,7 +146,7 @@ class Sampler:
 def _family_of(base_url: str) -> set[int]:
     """Return the pids of the server that listens at `base_url` on this machine, with all its children."""
     listening = [pid for pid, _ in ports.listeners(urlsplit(base_url).port or 80) if pid]
-    return {*listening, *(child for pid in listening for child in processes.descendants(pid))}
+    return {*listening, *processes.descendants(*listening)}
 
 
 def _columns(pages: list[tuple[float, list[str]]]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from threading import Thread
 from typing import Any, Protocol
 
 from benchbook.errors import MeasureError
@@ -55,16 +56,23 @@ def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> Ope
     With `compares_launches`, a server first answers 32 fixed prompts, so that a change of its outputs is seen.
     """
 
+    ending: list[Thread] = []
+
     @contextmanager
     def open_host(launch: Launch, kind: str, store: Store, ready_timeout_s: float) -> Iterator[BenchHost]:
+        while ending:  # one device holds one host
+            ending.pop().join()
         wait_device_free(share_gpu=share_gpu)
         opened = (
             _open_server(launch, store, ready_timeout_s, compares_launches)
             if kind == "server"
             else _open_engine(launch, store, ready_timeout_s)
         )
-        with opened as host:
-            yield host
+        with ExitStack() as stack:
+            yield stack.enter_context(opened)
+            # What has served its time ends by itself: a report need not wait for it, and the interpreter does at its end.
+            ending.append(Thread(target=stack.pop_all().close, name=f"end {launch.name} {kind}"))
+            ending[-1].start()
 
     return open_host
 
