@@ -117,7 +117,7 @@ def measure_ours(folder: Path) -> dict[str, float]:
 
 
 def split_ours(split: dict[str, float], header: dict[str, Any], report: Path) -> dict[str, float]:
-    """Return what each further case costs beyond its measuring, what a run costs once, and the report's part of that (s)."""
+    """Return what one more case costs beyond its measuring, what a run costs once, and the report's part of that (s)."""
     jobs = header["wall_s_by_job"]
     repeats_s = [wall_s for job, walls_s in jobs.items() if not job.startswith("start ") for wall_s in walls_s]
     ended_s = datetime.fromisoformat(header["ended_utc"]).timestamp()

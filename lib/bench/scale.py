@@ -93,8 +93,9 @@ def report_text(results: Sequence[dict[str, Any]]) -> str:
 
 
 def _costs_text(smallest: dict[str, Any], largest: dict[str, Any]) -> str:
-    """Tell the report's fixed cost apart from that of one more record: the line through the smallest and the largest run."""
-    (few, few_s), (many, many_s) = ((run["num_records"], run["steps"]["report"]["seconds"]) for run in (smallest, largest))
+    """Tell the report's fixed cost apart from that of one more record, by the line through both runs."""
+    few, many = smallest["num_records"], largest["num_records"]
+    few_s, many_s = (result["steps"]["report"]["seconds"] for result in (smallest, largest))
     one_more_s = (many_s - few_s) / (many - few)
     return f"report: {few_s - few * one_more_s:.2f} s once, and {one_more_s * 1000:.2f} ms for each record more"
 

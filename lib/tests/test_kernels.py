@@ -53,7 +53,8 @@ def children_of(worker):
 
 def test_a_forked_kernel_has_what_notebooks_need_before_its_first_cell(tmp_path, warm):
     asked = (
-        "import sys; [name for name in ('pandas', 'matplotlib', 'benchbook.measure.serve') if name not in sys.modules]"
+        "import sys; [name for name in ('pandas', 'matplotlib', 'psutil', 'benchbook.measure.serve')"
+        " if name not in sys.modules]"
     )
     assert run(tmp_path, asked) == ["[]"]
     assert (

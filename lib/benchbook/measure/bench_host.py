@@ -55,7 +55,6 @@ def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> Ope
 
     With `compares_launches`, a server first answers 32 fixed prompts, so that a change of its outputs is seen.
     """
-
     ending: list[Thread] = []
 
     @contextmanager
@@ -70,7 +69,7 @@ def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> Ope
         )
         with ExitStack() as stack:
             yield stack.enter_context(opened)
-            # What has served its time ends by itself: a report need not wait for it, and the interpreter does at its end.
+            # What has served its time ends by itself: no report waits for it, and the interpreter does at its end.
             ending.append(Thread(target=stack.pop_all().close, name=f"end {launch.name} {kind}"))
             ending[-1].start()
 

@@ -30,6 +30,10 @@ from typing import Any, NoReturn
 import benchbook
 from benchbook.hosts import jobs
 from benchbook.measure.kernel_process import import_ahead, run_kernel, take_on
+from benchbook.records.provenance import machine, package_versions
+
+# Of a client, of our own measuring, of every kernel's shell: they would import them when they come to need them.
+_LATE_MODULES = ("openai", "prometheus_client.parser", "psutil", "sqlite3", "IPython.core.debugger")
 
 
 @dataclass(frozen=True)
@@ -118,10 +122,12 @@ def _tell(connection: socket.socket, **message: int) -> None:
 
 
 def _rehearse() -> None:
-    """Import what notebooks use, and draw a figure once, so that fonts are found and their shapes are cached."""
-    import_ahead(["openai", *benchbook.modules()])
+    """Import what notebooks use, look at the machine, and draw a figure once: fonts are found, their shapes cached."""
+    import_ahead([*_LATE_MODULES, *benchbook.modules()])
     from matplotlib.figure import Figure
 
+    package_versions()
+    machine()
     figure = Figure(layout="constrained")
     axes = figure.subplots()
     axes.plot([1, 2], [1, 2], label="0123456789")
