@@ -176,7 +176,7 @@ def table(
     launch: Annotated[str, typer.Option(help="The launches that fit: 'eager', 'a*'.")] = "*",
     results: ResultsDir = Path("results"),
 ) -> None:
-    """Print the results of RUN: a row a case, mean ± standard deviation; as csv or json a row a repeat, all columns."""
+    """Print the results of RUN: a row a case, mean and standard deviation; as csv or json a row a repeat, all columns."""
     from benchbook.records.store import Store
     from benchbook.report.run import load_run
     from benchbook.report.table_command import print_table
