@@ -243,8 +243,11 @@ def remove(
         raise ExperimentError(f"{store.run_dir} is not under {results.absolute()}: only runs there are deleted")
     if not yes and not sys.stdin.isatty():
         raise ExperimentError(f"nobody can be asked whether to delete {store.run_dir}: add --yes to do it")
-    question = f"Delete {store.run_dir} with {store.count_measured()} measured repeats?"
-    if yes or typer.confirm(question):
+    try:
+        is_sure = yes or typer.confirm(f"Delete {store.run_dir} with {store.count_measured()} measured repeats?")
+    except typer.Abort:
+        raise typer.Exit(exit_codes.INTERRUPTED) from None
+    if is_sure:
         store.delete()
         _say(_console(), f"Deleted {store.run_dir}.")
 

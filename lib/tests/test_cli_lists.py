@@ -15,7 +15,7 @@ from benchbook.cli import app
 from benchbook.listing import aligned, markdown
 from report_runs import make_run
 from rich.cells import cell_len
-from terminal import on_terminal
+from terminal import CTRL_C, on_terminal
 
 QUESTION = "How do latency and throughput trade off as concurrency grows?"  # that of make_run
 PROGRAM = [sys.executable, "-m", "benchbook"]
@@ -80,14 +80,14 @@ def test_without_a_live_host_programs_get_an_empty_list(folder):
     assert json.loads(output("ps", "--format", "json")) == [] and output("ps") == "No host of benchbook is alive.\n"
 
 
-def test_a_run_is_deleted_after_a_yes_on_a_terminal_and_kept_after_a_no(folder):
+def test_a_run_is_deleted_after_a_yes_on_a_terminal_and_kept_after_a_no_or_ctrl_c(folder):
     run_dir = folder / "results" / NAMES[0]
-    for answer, is_left in ((b"n\n", True), (b"y\n", False)):
+    for answer, is_left, code in ((b"n\n", True, 0), (CTRL_C, True, 130), (b"y\n", False, 0)):
         with on_terminal([*PROGRAM, "rm", "quickstart"], cwd=folder) as terminal:
             terminal.read_until(lambda text: "[y/N]" in text)
             terminal.press(answer)
             terminal.read_to_end()
-        assert run_dir.exists() == is_left and terminal.process.returncode == 0
+        assert run_dir.exists() == is_left and terminal.process.returncode == code
 
 
 def test_where_nobody_can_be_asked_deleting_wants_yes(folder):
