@@ -100,11 +100,14 @@ def say(console: Console, text: str | Text, lead: str = "") -> None:
     if isinstance(text, str):
         lead = lead or " " * (len(text) - len(text.lstrip(" ")))
         text = Text(text.removeprefix(lead) if lead.isspace() else text)
+    width, column = console.width, len(lead)
     for line in text.split("\n", allow_blank=True):
-        for row in line.divide(_breaks(line.plain, console.width - len(lead))) if console.is_terminal else [line]:
+        for row in line.divide(_breaks(line.plain, width - column)) if console.is_terminal else [line]:
             row.rstrip()
+            if lead.isspace():  # a long word, such as an id, comes as far to the left as it needs to stay whole
+                lead = " " * max(0, min(column, width - row.cell_len))
             console.print(Text(lead) + row, soft_wrap=True)
-            lead = " " * len(lead)
+            lead = " " * column
 
 
 def badge(name: str, label: str = "") -> Text:

@@ -89,13 +89,23 @@ def test_on_a_terminal_no_line_is_wider_than_it_and_no_id_is_broken(width):
     assert sum(ID in line for line in lines) == 2
 
 
+@pytest.mark.parametrize("length", [60, 72, 79, 80])
+def test_a_long_id_moves_to_the_left_and_stays_whole(length):
+    shown = console(force_terminal=True, force_interactive=False)
+    with ConsoleProgress(shown) as told:
+        told.begin(24, 0, LEFT)
+        told.recorded(record(case_id="x" * length), 1.0, None)
+    lines = lines_of(shown)
+    assert max(map(len, lines)) <= 80 and sum("x" * length in line for line in lines) == 1
+
+
 def test_elsewhere_a_record_is_one_line_whatever_its_length():
     shown = console()
     with ConsoleProgress(shown) as told:
         told.begin(24, 0, LEFT)
         told.recorded(record(reasons=("machine_busy", "repeats_disagree"), verdict=Verdict.SUSPECT), 1.0, None)
     assert lines_of(shown)[1:] == [
-        f"  [ 1/24] ! SUSPECT (machine_busy, repeats_disagree) {ID} repeat 0 (1.0 s) 811.1 output tok/s"
+        f"  [ 1/24] ! SUSPECT (machine_busy, repeats_disagree) 811.1 output tok/s (1.0 s) {ID} repeat 0"
     ]
 
 

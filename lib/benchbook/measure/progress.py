@@ -104,8 +104,8 @@ class ConsoleProgress:
             return
         width = len(str(self._total))
         lead = f"  [{self._already_done + len(self._latest):>{width}}/{self._total}] "
-        number = "" if record.failure else f" ({wall_s:.1f} s) {_headline(record)}".rstrip()
-        self.say(_outcome(record) + f" {identity.case_id} repeat {identity.repeat}{number}", lead)
+        number = "" if record.failure else f"{_headline(record)} ({wall_s:.1f} s) ".lstrip()
+        self.say(_outcome(record) + f" {number}{identity.case_id} repeat {identity.repeat}", lead)
         if record.failure:
             self._tell_failure(record.failure, log, " " * len(lead), is_known=repeat in hit)
             hit.add(repeat)
