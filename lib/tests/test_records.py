@@ -28,7 +28,7 @@ def make_record(repeat=0, **fields):
         "outcome": Outcome.MEASURED,
         "verdict": Verdict.VALID,
         "values": {"mean_ttft_ms": 12.5, "request_goodput_rps": None},
-        "identity": Identity(case_id="eager,serve", repeat=repeat),
+        "identity": Identity(case_id="eager,serve", repeat=repeat, fingerprint="a" * 64),
     }
     return Record(**{**given, **TIMES, **fields})
 

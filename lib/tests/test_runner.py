@@ -1,7 +1,9 @@
 """The runner: every repeat becomes a record, failures are retried and kept, runs continue where they stopped."""
 
 import io
+import json
 import os
+import shutil
 import signal
 from collections import Counter
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 from benchbook.errors import Cause, ExperimentError, HostDiedError, HostStartError, StoreError
 from benchbook.measure import runner as runner_module
-from benchbook.measure.planning import RunPlan, stale_records
+from benchbook.measure.planning import RunPlan, damaged_repeats, stale_records
 from benchbook.measure.preview import preview
 from benchbook.measure.recording import Recording
 from benchbook.measure.runner import FAILED, FINISHED, INTERRUPTED, MAX_ATTEMPTS, MAX_HOST_STARTS, Runner
@@ -121,6 +123,7 @@ class Bench:
             "latencies": [1.0] * 30,
             "output_throughput": self.throughput(job.case.case_id, job.repeat),
         }
+        recording.write_raw(raw)
         return recording.finish(raw, host={}, way="test").record
 
     def plan(self, max_model_len=512, **changes):
@@ -329,6 +332,55 @@ def test_a_changed_launch_makes_records_stale_and_names_what_changed(bench):
     second = bench.runner(first.store, plan)
     assert second.execute() == FINISHED
     assert second.listener.already_done == 0 and len(second.listener.records) == 8
+
+
+def _edit(path, **fields):
+    content = json.loads(path.read_text())
+    content.update(fields)
+    path.write_text(json.dumps(content))
+
+
+def _edit_identity(record, **fields):
+    _edit(record, identity={**json.loads(record.read_text())["identity"], **fields})
+
+
+# What may lie where a record belongs, by what was done to it; `other` is the record of another case.
+DAMAGES = {
+    "cut": lambda record, other: record.write_text(record.read_text()[:100]),
+    "empty": lambda record, other: record.write_text(""),
+    "no object": lambda record, other: record.write_text("[]"),
+    "another case's": lambda record, other: shutil.copy(other, record),
+    "another repeat's": lambda record, other: _edit_identity(record, repeat=7),
+    "of another fingerprint": lambda record, other: _edit_identity(record, fingerprint="b" * 64),
+    "of a format to come": lambda record, other: _edit(record, schema_version=99),
+    "of no format": lambda record, other: _edit(record, schema_version=0),
+    "without values": lambda record, other: _edit(record, values={}),
+    "of values that are no numbers": lambda record, other: _edit(record, values={"output_throughput_tok_s": float("nan")}),
+    "of other values than its raw file": lambda record, other: _edit(record, values={"output_throughput_tok_s": 1.0}),
+    "without a raw file": lambda record, other: record.with_name("raw.json").unlink(),
+    "with an empty raw file": lambda record, other: record.with_name("raw.json").write_text(""),
+    "with a raw file of a list": lambda record, other: record.with_name("raw.json").write_text("[]"),
+}
+
+
+@pytest.mark.parametrize("damage", list(DAMAGES))
+def test_a_record_is_kept_for_its_content_and_not_for_where_it_lies(bench, damage):
+    first = bench.runner()
+    first.execute()
+    records = sorted(first.store.run_dir.glob("cases/*serve*/repeat=0/record.json"))
+    DAMAGES[damage](records[0], records[1])
+    plan = bench.plan()
+    second = bench.runner(first.store, plan)
+    named = damaged_repeats(first.store, plan)
+    assert second.execute() == FINISHED
+    assert (second.listener.already_done, len(second.listener.records)) == (7, 1)
+    assert len(named) == 1 and "serve" in named[0] and named[0].endswith("repeat 0")
+
+
+def test_a_whole_run_has_nothing_damaged(bench):
+    runner = bench.runner()
+    runner.execute()
+    assert damaged_repeats(runner.store, bench.plan()) == []
 
 
 @pytest.mark.parametrize(

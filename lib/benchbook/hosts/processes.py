@@ -134,6 +134,16 @@ def end_all(find: Callable[[], list[int]], grace_s: float) -> list[int]:
     return list(ended)
 
 
+def die_with(parent_pid: int) -> None:
+    """Have this process killed when its parent ends, however that ends; at once when it has ended already.
+
+    Where orphans are adopted, by a service manager or a guardian, a process would not see by itself that it is one.
+    """
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:
+        os._exit(1)
+
+
 def prctl(option: int, value: int) -> None:
     """Set one of this process's PR_SET_... options; raise OSError where the kernel refuses."""
     import ctypes  # late: few who look at the process table need it

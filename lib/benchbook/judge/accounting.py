@@ -124,7 +124,11 @@ def _throughput_rows(workload: Workload, raw: Raw) -> list[tuple[str, Any, Any]]
 
 
 def _first_request_rows(workload: Workload, raw: Raw) -> list[tuple[str, Any, Any]]:
-    return [("answers with text", 1, int(bool(raw.get("text"))))]
+    counted, asked = (raw.get("usage") or {}).get("completion_tokens"), workload.get("max_tokens")
+    rows = [("answers with text", 1, int(bool(raw.get("text"))))]
+    if counted is None or asked is None:
+        return rows
+    return [*rows, (f"output tokens, at most {asked}", max(1, min(counted, asked)), counted)]
 
 
 _ROWS: dict[str, Callable[[Workload, Raw], list[tuple[str, Any, Any]]]] = {

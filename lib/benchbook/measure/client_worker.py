@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from benchbook.hosts import jobs, vllm_bench
+from benchbook.hosts import jobs, processes, vllm_bench
 from benchbook.measure.ceiling import measured_ceiling
 from benchbook.measure.client_meter import meter_path, metered
 
@@ -51,9 +51,9 @@ class WarmParent:
         if not self._has_looked:
             # Now, and not while the server starts: both would be slower than they are when it is measured.
             self._ceiling, self._has_looked = measured_ceiling(), True
-        pid = os.fork()
+        worker_pid, pid = os.getpid(), os.fork()
         if pid == 0:
-            self._be_child(job, connection)
+            self._be_child(job, connection, worker_pid)
         descriptor = os.pidfd_open(pid)
         readable, _, _ = select.select([descriptor, connection], [], [])
         os.close(descriptor)
@@ -70,10 +70,11 @@ class WarmParent:
             raise jobs.JobRefused(f"this client runs serve, not {job.argv[0]}")
         jobs.check_environment(job, self._at_start)
 
-    def _be_child(self, job: jobs.Job, connection: socket.socket) -> NoReturn:
+    def _be_child(self, job: jobs.Job, connection: socket.socket, worker_pid: int) -> NoReturn:
         """Run `job` and end this process without the parent's clean-up."""
         exit_code = 1
         try:
+            processes.die_with(worker_pid)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             connection.close()
             self._listener.close()

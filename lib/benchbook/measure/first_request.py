@@ -60,12 +60,16 @@ def _timed_answer(server: AnyServer, workload: FirstRequestWorkload) -> dict[str
     start_s = time.perf_counter()
     first_s, text, usage, finish_reason = None, "", {}, None
     for event in _stream(server, workload):
-        for choice in event.get("choices", []):
+        if event.get("error"):  # what vLLM sends when its engine fails in mid-stream
+            raise _failed(f"the server broke off: {str(event['error'])[:300]}")
+        for choice in event.get("choices") or []:
             if choice.get("text") and first_s is None:
                 first_s = time.perf_counter()
             text += choice.get("text") or ""
             finish_reason = choice.get("finish_reason") or finish_reason
         usage = event.get("usage") or usage
+    if finish_reason is None:
+        raise _failed("the answer broke off: the server never said why it ended")
     return {
         "text": text,
         "finish_reason": finish_reason,

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import benchbook
-from benchbook.hosts import jobs
+from benchbook.hosts import jobs, processes
 from benchbook.measure.kernel_process import import_ahead, run_kernel, take_on
 from benchbook.records.provenance import machine, package_versions
 
@@ -69,9 +69,9 @@ class KernelWorker:
         if not line:
             connection.close()  # somebody looked whether we listen
             return
-        pid = os.fork()
+        worker_pid, pid = os.getpid(), os.fork()
         if pid == 0:
-            self._be_kernel(json.loads(line), connection)
+            self._be_kernel(json.loads(line), connection, worker_pid)
         os.setpgid(pid, pid)  # before anybody is told of it: signals to its group must not reach ours
         kernel = _Kernel(pid, os.pidfd_open(pid), connection)
         self._watch(kernel.descriptor, lambda: self._has_ended(kernel))
@@ -96,11 +96,12 @@ class KernelWorker:
         _tell(kernel.connection, exit_code=exit_code)
         kernel.connection.close()
 
-    def _be_kernel(self, order: Mapping[str, Any], connection: socket.socket) -> NoReturn:
+    def _be_kernel(self, order: Mapping[str, Any], connection: socket.socket, worker_pid: int) -> NoReturn:
         """Become the kernel that `order` describes, and end without the parent's clean-up."""
         exit_code = 1
         try:
             os.setpgid(0, 0)
+            processes.die_with(worker_pid)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             for key in list(self._selector.get_map().values()):
                 os.close(key.fd)

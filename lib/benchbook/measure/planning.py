@@ -105,11 +105,29 @@ def planned_records(store: Store, plan_rows: Sequence[dict[str, Any]]) -> list[R
     return [store.find(row["case_key"], repeat) for row in plan_rows for repeat in range(row["repeats"])]
 
 
+def kept_record(store: Store, planned: PlannedCase, repeat: int) -> Record | None:
+    """Return the record of this repeat that may be kept: by its content, and not by where it lies; None without one."""
+    record = store.find(planned.key, repeat)
+    if record is None or record.identity.fingerprint != planned.fingerprint:
+        return None
+    return record if not record.is_measured or store.has_raw(planned.key, record) else None
+
+
+def damaged_repeats(store: Store, plan: RunPlan) -> list[str]:
+    """Return 'CASE repeat N' of what lies where a record belongs, and is damaged, another's, or without its raw file."""
+    return [
+        f"{case_id} repeat {repeat}"
+        for case_id, planned in plan.cases.items()
+        for repeat in range(plan.experiment.repeats)
+        if store.has_record_file(planned.key, repeat) and kept_record(store, planned, repeat) is None
+    ]
+
+
 def pending(blocks: Sequence[Block], store: Store, plan: RunPlan) -> list[Block]:
     """Return what of `blocks` has no whole, matching record in `store` yet."""
 
     def is_measured(job: Job) -> bool:
-        record = store.find(plan.cases[job.case.case_id].key, job.repeat)
+        record = kept_record(store, plan.cases[job.case.case_id], job.repeat)
         return record is not None and record.is_measured
 
     left = [replace(block, jobs=tuple(job for job in block.jobs if not is_measured(job))) for block in blocks]

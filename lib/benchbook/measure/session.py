@@ -11,7 +11,7 @@ from benchbook.hosts.shell import left_out
 from benchbook.measure.bench_host import host_opener
 from benchbook.measure.hardware import peaks_before_start
 from benchbook.measure.needs import check_machine
-from benchbook.measure.planning import RunPlan, stale_records
+from benchbook.measure.planning import RunPlan, damaged_repeats, stale_records
 from benchbook.measure.preflight import preflight_of
 from benchbook.measure.progress import Listener
 from benchbook.measure.runner import FINISHED, Runner
@@ -60,6 +60,8 @@ def prepare_run(
             listener.say(
                 f"  stale, will not be used: {record.identity.case_id} repeat {record.identity.repeat}; changed: {', '.join(changed)}"
             )
+        for repeat in damaged_repeats(store, plan):
+            listener.say(f"  damaged or not its own, measured again: {repeat}")
     else:
         listener.say(f"New run {shown(store.run_dir)}.")
     return runner

@@ -13,6 +13,7 @@ would measure the same thing. A failed attempt is moved to `repeat=<n>,attempt=<
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -27,7 +28,8 @@ from pydantic import ValidationError
 from benchbook import collector
 from benchbook.errors import StoreError
 from benchbook.records.files import make_folder, read_json, write_json
-from benchbook.records.record import Outcome, Record
+from benchbook.records.metrics import values_from_raw
+from benchbook.records.record import SCHEMA_VERSION, Outcome, Record
 from benchbook.records.runs import LATEST, RUN_FILE, find_run, forget_run, point_to
 
 # States of a run; measure/runner.py has the others. PARTIAL: what `run --only` asked for is measured, and more is left.
@@ -51,13 +53,18 @@ def read_record(path: Path | str) -> Record:
     """Return the record in `path`; raise StoreError when it is missing, cut, or of another format."""
     try:
         with open(path, "rb") as stream:
-            return Record.model_validate_json(stream.read())
+            record = Record.model_validate_json(stream.read())
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = "".join(f"{part}: " for part in first["loc"])
         raise StoreError(f"{path} is not a whole record: {where}{first['msg']}") from error
+    if not 1 <= record.schema_version <= SCHEMA_VERSION:
+        raise StoreError(f"{path} is a record of format {record.schema_version}; this benchbook reads 1 to {SCHEMA_VERSION}")
+    if not all(value is None or math.isfinite(value) for value in record.values.values()):
+        raise StoreError(f"{path} holds a value that is no number")
+    return record
 
 
 @dataclass(frozen=True)
@@ -144,13 +151,28 @@ class Store:
         """Return the folder of one repeat; it need not exist."""
         return self.run_dir.joinpath("cases", key, f"repeat={repeat}")
 
-    def find(self, key: str, repeat: int) -> Record | None:
-        """Return the whole record of this repeat, or None when it is missing, cut or of another format."""
-        path = self.repeat_dir(key, repeat) / RECORD_FILE
+    def has_raw(self, key: str, record: Record) -> bool:
+        """Return whether vLLM's own file lies beside this record, and is the one that its values come from."""
         try:
-            return read_record(path)
+            raw = read_json(self.repeat_dir(key, record.identity.repeat) / (record.raw_file or ""))
+            values = values_from_raw(record.benchmark, raw)
+        except (StoreError, TypeError, AttributeError):
+            return False
+        # What vLLM only prints is in no file.
+        return all(record.values.get(name) == value for name, value in values.items() if value is not None)
+
+    def find(self, key: str, repeat: int) -> Record | None:
+        """Return the whole record of this repeat, or None when it is missing, cut, of another format or another's."""
+        try:
+            record = read_record(self.repeat_dir(key, repeat) / RECORD_FILE)
         except StoreError:
             return None
+        is_its_own = case_key(record.identity.case_id, record.identity.fingerprint) == key
+        return record if is_its_own and record.identity.repeat == repeat else None
+
+    def has_record_file(self, key: str, repeat: int) -> bool:
+        """Return whether something lies where the record of this repeat belongs."""
+        return (self.repeat_dir(key, repeat) / RECORD_FILE).exists()
 
     def save(self, key: str, record: Record) -> None:
         """Write the record of one repeat."""
