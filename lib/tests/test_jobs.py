@@ -252,8 +252,8 @@ def test_a_seed_fixes_what_the_benchmark_draws_and_without_one_it_differs(where,
 
 
 def test_a_job_past_its_limit_is_killed_and_the_worker_takes_the_next(on_client, tmp_path):
-    with pytest.raises(MeasureError, match="no end within 0.3 s"):
-        on_client.run("serve", f"hang={tmp_path / 'pid'}", limit_s=0.3)
+    with pytest.raises(MeasureError, match="no end within 2 s"):
+        on_client.run("serve", f"hang={tmp_path / 'pid'}", limit_s=2.0)
     assert on_client.run("serve") == 0
     assert not is_running(int((tmp_path / "pid").read_text()))
 
