@@ -88,8 +88,14 @@ def _open_server(launch: Launch, store: Store, ready_timeout_s: float, compares_
         ready_timeout_s=ready_timeout_s,
     )
     peaks = peaks_before_start(server.model_files.path, launch.env)
-    # The client imports vLLM while the server loads: both are needed, and neither waits for the other.
-    with WarmClient(log_dir=folder, env=server.hub_env) as client, server:
+    client = WarmClient(log_dir=folder, env=server.hub_env)
+    with ExitStack() as stack:
+        # The client imports vLLM while the server loads: both are needed, and neither waits for the other.
+        for each in (client, server):
+            stack.callback(each.stop)
+            each.start()
+        client.wait_ready()
+        server.wait_ready()
         outputs = {"greedy_outputs": _answered(server)} if compares_launches else {}
         yield _Host(
             {**_described({**host_facts(server), "peaks": peaks}, server.facts), **outputs},
