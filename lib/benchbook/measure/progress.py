@@ -19,6 +19,7 @@ from benchbook.plan.eta import Estimate, duration_text
 from benchbook.records.record import Failure, Record
 from benchbook.terminal import badge, say, shown
 
+_SHOW_CURSOR = "\x1b[?25h"
 NOTED_HALT_S = 1.0  # a shell's Ctrl-Z and `fg`; below, nobody has waited
 
 
@@ -148,6 +149,9 @@ class ConsoleProgress:
         """Leave the terminal as it was found, to the shell."""
         if self._live:
             self._live.stop()
+            # Past Rich, which holds back what it writes where Ctrl-Z has come in the middle of a line of ours.
+            self._console.file.write(_SHOW_CURSOR)
+            self._console.file.flush()
 
     def _go_on(self, halted_s: float) -> None:
         self._what_since_s += halted_s
