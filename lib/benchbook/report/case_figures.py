@@ -6,16 +6,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from benchbook.judge.loads import load_text
 from benchbook.records.metrics import request_latencies_s
 from benchbook.records.record import Record
-from benchbook.report.drawing import canvas, from_zero
+from benchbook.report.drawing import canvas, from_zero, panels_below
 
 Raw = Mapping[str, Any]
 
 _WAIT, _STREAM = "#D55E00", "#56B4E9"  # colour-blind safe (Okabe and Ito)
 _MAX_BARS = 400
+_LEGEND_IN = 0.9  # below the bars, with the name of their axis
 
 
 def _serve(record: Record, raw: Raw) -> tuple[Figure, str]:
@@ -24,7 +26,8 @@ def _serve(record: Record, raw: Raw) -> tuple[Figure, str]:
     ends = request_latencies_s(raw)
     order = sorted(range(len(starts)), key=starts.__getitem__)[:_MAX_BARS]
     zero = min(starts, default=0.0)
-    figure, (axes,) = canvas(1, 1, height_in=max(2.6, min(6.0, 0.05 * len(order) + 1.6)))
+    panel_in = max(1.6, min(5.0, 0.05 * len(order) + 0.6))
+    figure, (axes,) = panels_below(1, panel_in, bottom_in=_LEGEND_IN)
     sent_s = [starts[index] - zero for index in order]
     first_s = [sent + ttfts[index] for sent, index in zip(sent_s, order)]
     last_s = [sent + ends[index] for sent, index in zip(sent_s, order)]
@@ -34,11 +37,12 @@ def _serve(record: Record, raw: Raw) -> tuple[Figure, str]:
     waiting = {"facecolor": _WAIT, "hatch": "////", "edgecolor": "white", "label": "waiting for the first token"}
     axes.invert_yaxis()
     axes.set_xlabel("Time since the first send (s)")
-    axes.set_ylabel("Request, in order of sending")
+    axes.set_ylabel("Request, as sent")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     if order:
         axes.stairs(first_s, baseline=sent_s, **waiting, **bars)
         axes.stairs(last_s, baseline=first_s, facecolor=_STREAM, label="streaming the answer", **bars)
-        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        figure.legend(loc="lower center", ncols=2, frameon=False)
     workload = record.workload
     cut = f" The first {_MAX_BARS} of {len(starts)}." if len(starts) > _MAX_BARS else ""
     return figure, (

@@ -52,6 +52,8 @@ _REFERENCE_DASH = (0, (1, 2))
 _MAX_TICKS = 12
 _HEADROOM = 1.08
 _LEGEND_ROW_IN = 0.21  # at the legend's size of text
+_LEFT_IN, _RIGHT_IN, _BOTTOM_IN, _TOP_IN, _GAP_IN = 1.0, 0.1, 0.6, 0.1, 0.2  # of panels
+_LABEL_IN = -0.65  # from a panel to its label
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,28 @@ def canvas(rows: int, columns: int, height_in: float) -> tuple[Figure, list[Axes
         axes = figure.subplots(rows, columns, squeeze=False)
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
     return figure, list(axes.flat)
+
+
+def panels_below(
+    number: int, panel_in: float, right_in: float = _RIGHT_IN, bottom_in: float = _BOTTOM_IN
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of the report's width with panels one below the other, their labels in line.
+
+    Its margins are fixed, and every label must fit: to have matplotlib find them takes as long as all the drawing.
+    """
+    height_in = _TOP_IN + number * (panel_in + _GAP_IN) - _GAP_IN + bottom_in
+    figure, all_axes = canvas(number, 1, height_in)
+    figure.set_layout_engine(None)
+    figure.subplots_adjust(
+        left=_LEFT_IN / WIDTH_IN,
+        right=1 - right_in / WIDTH_IN,
+        bottom=bottom_in / height_in,
+        top=1 - _TOP_IN / height_in,
+        hspace=_GAP_IN / panel_in,
+    )
+    for axes in all_axes:
+        axes.yaxis.set_label_coords(_LABEL_IN / (WIDTH_IN - _LEFT_IN - right_in), 0.5)
+    return figure, all_axes
 
 
 def styles_of(lines: Sequence[Line]) -> list[Style]:

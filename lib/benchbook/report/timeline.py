@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchbook.judge.telemetry import request_window
 from benchbook.records.record import Record
-from benchbook.report.drawing import WIDTH_IN, canvas, from_zero
+from benchbook.report.drawing import from_zero, panels_below
 
 _FIRST, _SECOND = "#0173b2", "#d55e00"  # colour-blind safe; the second is dashed as well
-_PANEL_IN, _GAP_IN = 1.05, 0.2
-# Margins that every label fits into: to have matplotlib find them takes as long as the drawing.
-_LEFT_IN, _RIGHT_IN, _BOTTOM_IN, _TOP_IN = 1.0, 1.1, 0.6, 0.1
+_PANEL_IN, _LEGEND_IN = 1.05, 1.1
 _REQUESTS = "requests"
 _RARE = {
     "preemptions": "preempted\nso far",
@@ -33,7 +30,7 @@ def timeline_figure(record: Record, telemetry: Mapping[str, Any], raw: Mapping[s
     panels = [*_server_panels(telemetry.get("server"), window[0]), *_gpu_panels(telemetry["gpus"], window[0])]
     if not panels:
         return None
-    figure, all_axes = _canvas(len(panels))
+    figure, all_axes = panels_below(len(panels), _PANEL_IN, right_in=_LEGEND_IN)
     for axes, (label, curves) in zip(all_axes, panels, strict=True):
         for index, (name, times_s, values) in enumerate(curves):
             style = {"color": _SECOND, "linestyle": "--"} if index % 2 else {"color": _FIRST, "linestyle": "-"}
@@ -50,23 +47,6 @@ def timeline_figure(record: Record, telemetry: Mapping[str, Any], raw: Mapping[s
     all_axes[-1].set_xlim(left=0)  # what was sampled while the client got ready is not shown
     all_axes[-1].set_xlabel("Time since the first send (s)")
     return figure, _caption(record, telemetry, window)
-
-
-def _canvas(panels: int) -> tuple[Figure, list[Axes]]:
-    """Return a figure with one panel below the other, their labels in line."""
-    height_in = _TOP_IN + panels * (_PANEL_IN + _GAP_IN) - _GAP_IN + _BOTTOM_IN
-    figure, all_axes = canvas(panels, 1, height_in=height_in)
-    figure.set_layout_engine(None)
-    figure.subplots_adjust(
-        left=_LEFT_IN / WIDTH_IN,
-        right=1 - _RIGHT_IN / WIDTH_IN,
-        bottom=_BOTTOM_IN / height_in,
-        top=1 - _TOP_IN / height_in,
-        hspace=_GAP_IN / _PANEL_IN,
-    )
-    for axes in all_axes:
-        axes.yaxis.set_label_coords(-0.1, 0.5)
-    return figure, all_axes
 
 
 def absent_text(summary: Mapping[str, Any]) -> list[str]:
