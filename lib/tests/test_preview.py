@@ -9,6 +9,7 @@ import pytest
 from benchbook.measure.planning import RunPlan
 from benchbook.measure.preflight import preflight_of
 from benchbook.measure.preview import preview
+from benchbook.records.files import write_json
 from benchbook.records.record import Identity
 from benchbook.records.store import Store
 from report_runs import make_record
@@ -108,7 +109,10 @@ def unfinished(tmp_path, write):
     for planned in plan.cases.values():
         for repeat in range(2):
             identity = Identity(case_id=planned.case.case_id, fingerprint=planned.fingerprint, repeat=repeat)
-            store.save(planned.key, make_record(identity, "serve", planned.case.workload.model_dump()))
+            record = make_record(identity, "serve", planned.case.workload.model_dump())
+            store.save(planned.key, record)
+            raw = {"output_throughput": record.values["output_throughput_tok_s"]}
+            write_json(store.repeat_dir(planned.key, repeat) / record.raw_file, raw)
     store.write_header({"state": "interrupted", "plan": plan.for_header(), "experiment": "exp"})
     return store
 

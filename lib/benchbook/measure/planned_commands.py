@@ -11,7 +11,7 @@ from rich.console import Console
 from benchbook.hosts.command import serve_command
 from benchbook.hosts.models import planned_path
 from benchbook.hosts.tokenizers import client_words, hub_variables
-from benchbook.measure.commands import latency_argv, offline_remark, serve_argv, throughput_argv
+from benchbook.measure.commands import latency_argv, serve_argv, throughput_argv
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
@@ -42,8 +42,6 @@ def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -
         _line(console, f"  $ {env} {shlex.join(argv).replace('--port 0', '--port PORT')}".replace("$  ", "$ "))
     else:
         _line(console, f"  one engine loaded with these flags runs all of the following{f', {env}' if env else ''}")
-        if remark := offline_remark(launch.args):
-            _line(console, f"  {remark}")
     jobs = {job.case.case_id: job for start in starts for job in start.jobs}
     for case in experiment.cases:
         if case.case_id in jobs:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchbook.measure.commands import offline_remark
 from benchbook.measure.estimates import estimator_for
 from benchbook.measure.needs import machine_note, need_of
 from benchbook.measure.planned_cases import counted, print_cases
@@ -77,6 +78,11 @@ def _print_preflight(console: Console, checked: Preflight) -> None:
     for launch in experiment.launches:
         need = need_of(experiment, launch)
         say(console, f"Launch {launch.name!r}: {launch.model}, memory {need or 'not known for this model'}")
+        has_offline = any(
+            case.launch == launch.name and case.workload.host_kind == "engine" for case in experiment.cases
+        )
+        if has_offline and (remark := offline_remark(launch.args)):
+            say(console, f"  {remark}")
     say(console, f"Machine: {machine_note(checked)}")
 
 
