@@ -125,6 +125,9 @@ build_closure() {
 install_lib() {
     say "[5/5] benchbook, editable"
     install --no-build-isolation --editable "$root/lib"
+    # Every kernel warns that its connections, which stay on this machine, are not encrypted; Papermill shows it each time.
+    mkdir -p "$venv/etc/ipython"
+    echo 'c.IPKernelApp.log_level = 40  # errors' >"$venv/etc/ipython/ipython_kernel_config.py"
     lib_key >"$venv/lib.stamp"
 }
 

@@ -57,7 +57,9 @@ def benchbook(folder: Path, *words: str) -> str:
     argv = [sys.executable, "-m", "benchbook", *words, "--results", str(folder / "results")]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode not in (OK, NO_ANSWER):
-        raise SystemExit(f"benchbook {words[0]} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise SystemExit(
+            f"benchbook {words[0]} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
     return done.stdout
 
 

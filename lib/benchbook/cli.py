@@ -72,7 +72,10 @@ def benchbook(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the versions of benchbook, vLLM and Python."
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the versions of benchbook, vLLM and Python.",
         ),
     ] = False,
 ) -> None:
@@ -109,7 +112,9 @@ def run(
     results: ResultsDir = Path("results"),
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN", help="Only the cases that fit, by name or by part: 'eager', 'max_concurrency=8'."),
+        typer.Option(
+            metavar="PATTERN", help="Only the cases that fit, by name or by part: 'eager', 'max_concurrency=8'."
+        ),
     ] = None,
     new: Annotated[bool, typer.Option("--new", help="Start afresh even if the newest run is unfinished.")] = False,
     share_gpu: Annotated[
@@ -284,9 +289,7 @@ def key(server: Annotated[str, typer.Argument(help="A live server of yours: its 
     print(find_server(server).api_key)
 
 
-def _measure(
-    file: Path, results: Path, only: list[str], new: bool, share_gpu: bool, progress: ConsoleProgress
-) -> Path:
+def _measure(file: Path, results: Path, only: list[str], new: bool, share_gpu: bool, progress: ConsoleProgress) -> Path:
     """Measure FILE, write the report and return the run's folder; an interrupt ends the program, saying how to go on."""
     from benchbook.measure.kernels import warm_kernels
     from benchbook.measure.notebook import load_ahead

@@ -110,7 +110,9 @@ def test_the_version_names_benchbook_vllm_and_python():
     assert [line.split()[0] for line in output("--version").splitlines()] == ["benchbook", "vllm", "python"]
 
 
-@pytest.mark.parametrize("command", ["", *(command.name or command.callback.__name__ for command in app.registered_commands)])
+@pytest.mark.parametrize(
+    "command", ["", *(command.name or command.callback.__name__ for command in app.registered_commands)]
+)
 def test_every_command_has_a_short_help(command):
     assert "Usage:" in output(*filter(None, [command]), "-h")
 

@@ -99,7 +99,16 @@ def test_the_report_compares_every_launch_with_the_first(tmp_path):
 
 
 def test_a_terminal_of_80_columns_breaks_no_case_number_or_interval(results):
-    words = [sys.executable, "-m", "benchbook", "compare", "quickstart/20261123-201500", *TWO, "--results", str(results)]
+    words = [
+        sys.executable,
+        "-m",
+        "benchbook",
+        "compare",
+        "quickstart/20261123-201500",
+        *TWO,
+        "--results",
+        str(results),
+    ]
     with on_terminal(words, cwd=results) as terminal:
         text = re.sub(r"\x1b\[[0-9;]*m", "", terminal.read_to_end())
     lines = text.splitlines()

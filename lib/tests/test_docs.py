@@ -26,7 +26,11 @@ def test_every_key_of_a_benchmark_stands_in_its_table(benchmark):
 
 @pytest.mark.parametrize("benchmark", list(WORKLOADS))
 def test_a_number_that_a_key_defaults_to_is_the_one_in_its_table(benchmark):
-    rows = {cells[1].strip(" `"): cells[2].strip() for line in section(f"### `{benchmark}`").splitlines() if len(cells := line.split("|")) > 3}
+    rows = {
+        cells[1].strip(" `"): cells[2].strip()
+        for line in section(f"### `{benchmark}`").splitlines()
+        if len(cells := line.split("|")) > 3
+    }
     for name, field in WORKLOADS[benchmark].model_fields.items():
         if name in rows and type(field.default) in (int, float):
             assert rows[name] == f"{field.default:g}", name
@@ -34,10 +38,17 @@ def test_a_number_that_a_key_defaults_to_is_the_one_in_its_table(benchmark):
 
 def test_every_key_of_the_top_level_and_of_its_limits_is_there():
     assert [key for key in _ExperimentKeys.model_fields if f"| `{key}`" not in REFERENCE] == []
-    assert [key for key in Limits.model_fields if f"`{key}` ({Limits.model_fields[key].default:g}" not in REFERENCE] == []
+    assert [
+        key for key in Limits.model_fields if f"`{key}` ({Limits.model_fields[key].default:g}" not in REFERENCE
+    ] == []
 
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "environment" / "README.md", ROOT / "results" / "README.md"]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "environment" / "README.md",
+    ROOT / "results" / "README.md",
+]
 
 
 def anchors(page):

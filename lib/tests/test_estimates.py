@@ -141,7 +141,9 @@ def test_a_run_of_a_name_in_place_of_its_time_is_older_than_any_other(asked, not
 
 
 def test_a_large_model_is_expected_to_take_longer_on_a_cpu(asked, tmp_path):
-    tiny, small, large = (left(asked(model), tmp_path) for model in ("tiny", "{shape: gpt-oss-20b}", "{shape: gpt-oss-120b}"))
+    tiny, small, large = (
+        left(asked(model), tmp_path) for model in ("tiny", "{shape: gpt-oss-20b}", "{shape: gpt-oss-120b}")
+    )
     assert tiny.is_known and small.seconds > 5 * tiny.seconds and large.seconds > small.seconds
 
 

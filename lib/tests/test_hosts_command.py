@@ -16,7 +16,15 @@ def test_a_boolean_becomes_a_flag_or_its_no_form() -> None:
 
 def test_a_mapping_becomes_json_a_list_several_values_and_a_number_its_text() -> None:
     args = {"compilation_config": {"mode": 0}, "cudagraph_capture_sizes": [1, 2], "gpu-memory-utilization": 0.3}
-    words = ["--compilation-config", '{"mode": 0}', "--cudagraph-capture-sizes", "1", "2", "--gpu-memory-utilization", "0.3"]
+    words = [
+        "--compilation-config",
+        '{"mode": 0}',
+        "--cudagraph-capture-sizes",
+        "1",
+        "2",
+        "--gpu-memory-utilization",
+        "0.3",
+    ]
     assert flags(args) == words
 
 

@@ -121,7 +121,11 @@ def test_names_that_are_to_be_translated_are_left_alone():
 
 @pytest.mark.parametrize(
     "args",
-    [{"tp": 8, "tensor_parallel_size": 4}, {"enforce_eager": True, "no_enforce_eager": True}, {"cc.a": 1, "cc": {"a": 2}}],
+    [
+        {"tp": 8, "tensor_parallel_size": 4},
+        {"enforce_eager": True, "no_enforce_eager": True},
+        {"cc.a": 1, "cc": {"a": 2}},
+    ],
 )
 def test_one_arg_said_in_two_ways_must_say_the_same(args):
     with pytest.raises(Misspelt, match="as well"):

@@ -63,7 +63,12 @@ def test_progress_tells_what_the_start_is_doing(fake_server: Make) -> None:
     with fake_server({"on_progress": lambda elapsed_s, phase: told.append((elapsed_s, phase))}, ready_after_s=0.2):
         pass
     assert told and told[-1][0] < 10
-    assert {phase for _, phase in told} & {"importing vLLM", "starting the engine", "loading weights", "opening its port"}
+    assert {phase for _, phase in told} & {
+        "importing vLLM",
+        "starting the engine",
+        "loading weights",
+        "opening its port",
+    }
 
 
 def test_a_server_that_exits_early_reports_its_last_log_lines_and_the_cause(fake_server: Make) -> None:

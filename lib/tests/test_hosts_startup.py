@@ -94,7 +94,10 @@ def test_a_start_says_what_it_is_doing_from_its_first_line_to_its_last() -> None
     lines = [
         ("", "importing vLLM"),
         ("INFO 11-26 14:10:35 [api_utils.py:286] non-default args: {}", "reading the model's configuration"),
-        ("WARNING 11-26 [vllm.py:1703] Enforce eager set, disabling torch.compile", "reading the model's configuration"),
+        (
+            "WARNING 11-26 [vllm.py:1703] Enforce eager set, disabling torch.compile",
+            "reading the model's configuration",
+        ),
         ("INFO 11-26 14:10:41 [core.py:133] Initializing a V1 LLM engine (v0.32.0)", "starting the engine"),
         ("INFO 11-26 14:10:41 [cpu_model_runner.py:68] Starting to load model tiny...", "loading weights"),
         ("Loading safetensors checkpoint shards:  50% Completed | 1/2 [00:00<00:00]", "loading weights (50%)"),

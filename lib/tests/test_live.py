@@ -52,7 +52,10 @@ def test_a_start_that_fails_says_in_which_phase(written):
     [
         (" 40%|████      | 16/40 [00:02<00:03,  7.90it/s]", "bench: 16 of 40 · 00:02"),
         ("Bench iterations:  30%|███       | 9/30 [00:01<00:03,  6.1it/s]", "Bench iterations: 9 of 30 · 00:01"),
-        ("Processed prompts: 100%|██| 9/9 [01:02:03<00:00, est. speed: 5 toks/s]", "Processed prompts: 9 of 9 · 01:02:03"),
+        (
+            "Processed prompts: 100%|██| 9/9 [01:02:03<00:00, est. speed: 5 toks/s]",
+            "Processed prompts: 9 of 9 · 01:02:03",
+        ),
     ],
 )
 def test_the_lines_of_vllms_bars_become_one_bar(written, tmp_path, line, shown):
@@ -72,7 +75,9 @@ def test_afterwards_the_console_text_is_there_folded_as_a_terminal_would_show_it
     assert html.count("it/s]") == 1 and "40/40" in html and "\x1b" not in html and "a-very-secret-key" not in html
 
 
-@pytest.mark.parametrize("what", [live.starting("vLLM server"), live.benchmark("bench", Path("/nonexistent/bench.log"))])
+@pytest.mark.parametrize(
+    "what", [live.starting("vLLM server"), live.benchmark("bench", Path("/nonexistent/bench.log"))]
+)
 def test_an_interrupt_is_told_in_one_line_and_is_one_for_whoever_catches_it(written, what):
     with pytest.raises(KeyboardInterrupt) as interrupt, what:
         raise KeyboardInterrupt

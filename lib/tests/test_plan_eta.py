@@ -86,7 +86,9 @@ def test_a_start_takes_longer_with_compiling_and_with_the_weights_to_read():
 def test_where_nothing_is_known_the_least_is_said_and_called_the_least():
     left = Estimator(LARGE).estimate(blocks_of(CLOSED))
     assert not left.is_known and str(left).startswith("at least") and "not known" in left.why
-    assert left.seconds == pytest.approx(5.0 + (10 + 2) * 2.0 + 2.0 + 3.0), "weights, batches and their warm-up, stop, report"
+    assert left.seconds == pytest.approx(5.0 + (10 + 2) * 2.0 + 2.0 + 3.0), (
+        "weights, batches and their warm-up, stop, report"
+    )
     open_loop = ServeWorkload(**LENGTHS, num_prompts=1501, request_rate_rps=1)
     assert Estimator(LARGE).estimate(blocks_of(open_loop)).seconds > 1500
 
@@ -99,7 +101,10 @@ def test_what_is_known_of_a_part_counts_in_the_least():
 
 def test_what_earlier_runs_took_replaces_the_first_guess_and_is_named():
     blocks = blocks_of(CLOSED)
-    earlier = {blocks[0].jobs[0].case.case_id: Timings([70.0, 400.0, 80.0], "x/1"), "start a server": Timings([100.0], "y/2")}
+    earlier = {
+        blocks[0].jobs[0].case.case_id: Timings([70.0, 400.0, 80.0], "x/1"),
+        "start a server": Timings([100.0], "y/2"),
+    }
     for paces in (TINY, LARGE):
         left = Estimator(paces, earlier).estimate(blocks)
         assert left.is_known and left.seconds == pytest.approx(100 + 80 + 2 + 3)
@@ -127,7 +132,9 @@ def test_the_time_with_a_warm_up_tells_the_time_without():
     for noted, other in ((key, f"{key} warm"), (f"{key} warm", key)):
         estimator = Estimator(TINY, {noted: Timings([guess_s[" warm" in noted] * 10], "x/1")})
         pieces = estimator.pieces(blocks, ())
-        assert [estimator.expected(piece)[0] for piece in pieces] == pytest.approx([10 * each_s for each_s in guess_s]), other
+        assert [estimator.expected(piece)[0] for piece in pieces] == pytest.approx(
+            [10 * each_s for each_s in guess_s]
+        ), other
 
 
 def test_what_a_repeat_took_corrects_the_others_of_its_case_and_scales_the_guesses_of_all_others():

@@ -206,7 +206,11 @@ def test_the_template_is_an_experiment_that_the_installed_vllm_takes(tmp_path):
 
 def test_a_template_is_written_over_nothing_and_under_a_name_that_can_be_run(tmp_path):
     (tmp_path / "mine.yaml").write_text("mine")
-    for name, words in {"mine.yaml": "is there already", "my own.yaml": "must be letters", "mine.txt": "NAME.yaml"}.items():
+    for name, words in {
+        "mine.yaml": "is there already",
+        "my own.yaml": "must be letters",
+        "mine.txt": "NAME.yaml",
+    }.items():
         with pytest.raises(ExperimentError, match=words):
             write_template(tmp_path / name)
     assert (tmp_path / "mine.yaml").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1

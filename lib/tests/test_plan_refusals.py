@@ -156,7 +156,13 @@ REFUSALS = [
         8,
         ["lengths[1]: [4096, 1]", "4097 tokens", "4096", "(line 4)"],
     ),
-    ("a max_model_len that is no number", "4096", "4 thousand", 4, ["max_model_len: '4 thousand': must be a whole number of tokens"]),
+    (
+        "a max_model_len that is no number",
+        "4096",
+        "4 thousand",
+        4,
+        ["max_model_len: '4 thousand': must be a whole number of tokens"],
+    ),
     # duplicates and exclusions
     ("a value twice on an axis", "[1, 8]", "[1, 8, 1]", 7, ["max_concurrency[2]: 1: duplicate case"]),
     (

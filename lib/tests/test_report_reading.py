@@ -231,9 +231,7 @@ def test_a_rate_that_is_reached_counts_as_held_however_short_the_measurement_was
 def test_an_open_loop_with_an_slo_opens_with_the_rate_that_keeps_it_and_the_first_that_does_not(tmp_path):
     run = load_run(make_run(tmp_path, concurrencies=(), rates=(2, 4, 8, 12), slo={"p99_ttft_ms": 45.0}))
     first, other, *rest = answer(run)
-    assert first.startswith(
-        "Within the SLO (p99 TTFT at most 45 ms, in every repeat) the most is 2 req/s, 127 ± "
-    )
+    assert first.startswith("Within the SLO (p99 TTFT at most 45 ms, in every repeat) the most is 2 req/s, 127 ± ")
     assert " tok/s (eager, 128 in / 64 out); the first rate that breaks it is" in first
     assert "; the first rate that breaks it is 4 req/s: p99 TTFT 4" in first
     assert other.startswith("eager, 512 in / 64 out: no rate keeps it; at 2 req/s, the least tried, p99 TTFT ")

@@ -36,7 +36,9 @@ def test_no_import_runs_up_the_table_of_rooms(room):
         assert _imported_rooms(path) <= ALLOWED[room] | {room}, path
 
 
-@pytest.mark.parametrize("command", [["--help"], ["--version"], ["plan", "experiments/quickstart.yaml"], ["list"], ["ps"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["--version"], ["plan", "experiments/quickstart.yaml"], ["list"], ["ps"]]
+)
 def test_light_commands_import_nothing_heavy(command, tmp_path):
     script = (
         "import sys; from benchbook.cli import app\n"

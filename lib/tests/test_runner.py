@@ -355,7 +355,9 @@ DAMAGES = {
     "of a format to come": lambda record, other: _edit(record, schema_version=99),
     "of no format": lambda record, other: _edit(record, schema_version=0),
     "without values": lambda record, other: _edit(record, values={}),
-    "of values that are no numbers": lambda record, other: _edit(record, values={"output_throughput_tok_s": float("nan")}),
+    "of values that are no numbers": lambda record, other: _edit(
+        record, values={"output_throughput_tok_s": float("nan")}
+    ),
     "of other values than its raw file": lambda record, other: _edit(record, values={"output_throughput_tok_s": 1.0}),
     "without a raw file": lambda record, other: record.with_name("raw.json").unlink(),
     "with an empty raw file": lambda record, other: record.with_name("raw.json").write_text(""),
@@ -588,7 +590,9 @@ def test_of_an_unfinished_run_only_what_is_left_is_estimated(bench):
     second = bench.runner(first.store)
     second.execute()
     assert second.listener.at_first.sources[0] == f"by run small/{first.store.run_id}"
-    assert len(first.listener.estimates) == 1 + 5 and len(second.listener.estimates) == 2 + 4, "a start or a repeat each"
+    assert len(first.listener.estimates) == 1 + 5 and len(second.listener.estimates) == 2 + 4, (
+        "a start or a repeat each"
+    )
     assert len({estimate.later_s for estimate in second.listener.estimates}) > 1
 
 
@@ -640,7 +644,9 @@ def test_a_run_that_was_begun_before_times_were_lists_goes_on(bench):
     first = bench.runner()
     first.execute()
     header = first.store.header()
-    first.store.write_header(header | {"wall_s_by_job": {key: times[-1] for key, times in header["wall_s_by_job"].items()}})
+    first.store.write_header(
+        header | {"wall_s_by_job": {key: times[-1] for key, times in header["wall_s_by_job"].items()}}
+    )
     bench.on_call = {}
     second = bench.runner(first.store)
     assert second.execute() == FINISHED and all(second.store.header()["wall_s_by_job"].values())

@@ -147,11 +147,14 @@ def test_no_alphabet_is_too_small(encoding):
     stream.write("… ▶ ± × é ✓ 漢 \udcff")
     stream.flush()
     said = raw.getvalue().decode(encoding)
-    assert said == {
-        "ascii": "... > +- x e + ? ?",
-        "latin-1": "... > ± × é + ? ?",
-        "utf-8": "… ▶ ± × é ✓ 漢 ?",
-    }[encoding]
+    assert (
+        said
+        == {
+            "ascii": "... > +- x e + ? ?",
+            "latin-1": "... > ± × é + ? ?",
+            "utf-8": "… ▶ ± × é ✓ 漢 ?",
+        }[encoding]
+    )
 
 
 def test_the_readme_and_the_help_say_what_the_exit_codes_mean():

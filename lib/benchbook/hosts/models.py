@@ -45,7 +45,9 @@ class ModelFiles:
     random_weights: bool  # True: speed is meaningful, text is not
     content_sha256: str | None  # of what will be loaded; None while it is not on this machine
     needs_download: bool
-    commit: str | None = None  # of the hub: what its revision stands for here; None for a folder, or while it is not here
+    commit: str | None = (
+        None  # of the hub: what its revision stands for here; None for a folder, or while it is not here
+    )
 
 
 def resolve_model(ref: str, revision: str | None = None, env: Mapping[str, str] | None = None) -> ModelFiles:
@@ -149,9 +151,7 @@ def _hub_snapshot(hub_id: str, revision: str | None, env: Mapping[str, str] | No
     return snapshot if any(snapshot.glob("*.safetensors")) or any(snapshot.glob("*.bin")) else None
 
 
-def hub_folder(
-    hub_id: str, file: str, revision: str | None, env: Mapping[str, str] | None = None
-) -> Path | None:
+def hub_folder(hub_id: str, file: str, revision: str | None, env: Mapping[str, str] | None = None) -> Path | None:
     """Return the folder of `hub_id` in the Hugging Face cache of a process with `env`, None unless `file` lies in it."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError

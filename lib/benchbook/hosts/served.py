@@ -128,9 +128,7 @@ def _not_emptied(evidence: str, hint: str) -> MeasureError:
 class AttachedServer(ServedModel):
     """A server that somebody else owns: it is measured and never ended."""
 
-    def __init__(
-        self, base_url: str, served_name: str, api_key: str | None, is_ours: bool = False
-    ) -> None:
+    def __init__(self, base_url: str, served_name: str, api_key: str | None, is_ours: bool = False) -> None:
         self.base_url, self.served_name, self.api_key, self.is_ours = base_url, served_name, api_key, is_ours
         self.argv: list[str] = []  # of its process, where it is ours; else nobody knows
         self.hub_env: dict[str, str] = {}  # likewise: where its model hub is

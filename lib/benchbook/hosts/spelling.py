@@ -1,10 +1,10 @@
 """The args of a launch under their full names: as vLLM's command line understands what people write.
 
-    {tp: 8}                                                 →  {tensor_parallel_size: 8}
-    {cc.pass_config.fuse_rope_kvcache: true}                →  {compilation_config: {pass_config: {fuse_rope_kvcache: true}}}
-    {speculative_config: '{"method": "mtp"}'}               →  {speculative_config: {method: mtp}}
-    {no_enable_prefix_caching: true}                        →  {enable_prefix_caching: false}
-    {max_num_batched: 8192}                                 →  {max_num_batched_tokens: 8192}, as argparse completes it
+{tp: 8}                                                 →  {tensor_parallel_size: 8}
+{cc.pass_config.fuse_rope_kvcache: true}                →  {compilation_config: {pass_config: {fuse_rope_kvcache: true}}}
+{speculative_config: '{"method": "mtp"}'}               →  {speculative_config: {method: mtp}}
+{no_enable_prefix_caching: true}                        →  {enable_prefix_caching: false}
+{max_num_batched: 8192}                                 →  {max_num_batched_tokens: 8192}, as argparse completes it
 """
 
 from __future__ import annotations

@@ -97,7 +97,9 @@ def tokens_in_flight(benchmark: str, workload: Mapping[str, Any]) -> int | None:
     if not requests:
         return None
     output_len_tokens = workload.get("output_len_tokens", workload.get("max_tokens", 0))
-    return min(requests, workload.get("num_prompts", requests)) * (workload.get("input_len_tokens", 0) + output_len_tokens)
+    return min(requests, workload.get("num_prompts", requests)) * (
+        workload.get("input_len_tokens", 0) + output_len_tokens
+    )
 
 
 def kv_cache_tokens(host: Mapping[str, Any]) -> int | None:

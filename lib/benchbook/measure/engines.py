@@ -22,7 +22,9 @@ class OfflineEngine:
     model: str = "tiny"
     args: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
-    socket_path: str = field(default="", repr=False)  # '': each benchmark loads an engine of its own, by the command line
+    socket_path: str = field(
+        default="", repr=False
+    )  # '': each benchmark loads an engine of its own, by the command line
     peaks: Mapping[str, Any] | None = field(default=None, repr=False)  # of the device before it was loaded
 
 

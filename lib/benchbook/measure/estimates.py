@@ -102,7 +102,11 @@ def _pace(experiment: Experiment, launch: Launch) -> Pace:
     try:
         roofline_s = _roofline(launch, _gpu_peaks(experiment, launch) if is_gpu else _cpu_peaks())
         weights = _weight_bytes(launch)
-    except (KeyError, TypeError, ValueError):  # a shape or a device that is not covered, or a flag that vLLM will refuse
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # a shape or a device that is not covered, or a flag that vLLM will refuse
         roofline_s, weights = None, 0
     return Pace(
         overheads=GPU if is_gpu else CPU,

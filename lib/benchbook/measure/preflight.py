@@ -144,9 +144,7 @@ def _options_of(name: str, there: Known, forms: Forms) -> Mapping[str, Any] | No
     return dict.fromkeys(there.compilation_options) if name == translations.OPTION else None
 
 
-def _check_options(
-    doc: Document, place: Where, value: Any, options: Mapping[str, Any] | None, there: Known
-) -> None:
+def _check_options(doc: Document, place: Where, value: Any, options: Mapping[str, Any] | None, there: Known) -> None:
     """Note each key of a config, and of the configs inside it, that the installed one does not have."""
     if not isinstance(value, Mapping) or options is None:
         return

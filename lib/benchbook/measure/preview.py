@@ -123,9 +123,7 @@ def _range_text(least: int, most: int) -> str:
     return str(least) if least == most else f"{least} to {most}"
 
 
-def _eta_text(
-    plans: Sequence[Sequence[Block]], estimator: Estimator, going_on: tuple[Store, RunPlan] | None
-) -> str:
+def _eta_text(plans: Sequence[Sequence[Block]], estimator: Estimator, going_on: tuple[Store, RunPlan] | None) -> str:
     """Return 'about 3 min 20 s (by run quickstart/20261126-140716)' for what is left; several plans make a range."""
     estimates = [estimator.estimate(pending(blocks, *going_on) if going_on else blocks) for blocks in plans]
     upto = "".join(f" to {duration_text(most.seconds)}" for most in estimates[1:] if most != estimates[0])

@@ -40,7 +40,9 @@ class ConsoleProgress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._total = self._already_done = 0
-        self._latest: dict[tuple[str, int], Record] = {}  # of each repeat; a second attempt takes the place of the first
+        self._latest: dict[
+            tuple[str, int], Record
+        ] = {}  # of each repeat; a second attempt takes the place of the first
         self._told: dict[tuple[str, str], set[tuple[str, int]]] = {}  # the causes of failures, and the repeats they hit
         self._same = 0  # repeats hit since the last line by a cause that was told before
         self._what = "getting ready"

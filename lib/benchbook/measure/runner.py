@@ -41,7 +41,9 @@ class Runner:
     command: str
     open_host: OpenHost
     header: dict[str, Any] = field(default_factory=dict)
-    only: Collection[str] | None = None  # ids of the cases that are asked for; None: all, with the rounds that are added
+    only: Collection[str] | None = (
+        None  # ids of the cases that are asked for; None: all, with the rounds that are added
+    )
     _proven: set[tuple[str, str]] = field(default_factory=set)  # launch and host kind of what has given a number
     _hopeless: dict[tuple[str, str], HostError] = field(default_factory=dict)  # of what has given none and failed
     _later: Sequence[Block] = ()  # what comes after the block under way
@@ -120,7 +122,9 @@ class Runner:
         """Return what of `blocks` is asked for."""
         if self.only is None:
             return list(blocks)
-        some = [replace(block, jobs=tuple(job for job in block.jobs if job.case.case_id in self.only)) for block in blocks]
+        some = [
+            replace(block, jobs=tuple(job for job in block.jobs if job.case.case_id in self.only)) for block in blocks
+        ]
         return [block for block in some if block.jobs]
 
     def _in_turn(self, blocks: Sequence[Block]) -> Iterator[Block]:

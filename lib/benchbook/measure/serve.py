@@ -188,9 +188,7 @@ def _client_env(server: AnyServer) -> dict[str, str]:
     return {"OPENAI_API_KEY": server.api_key or "EMPTY", **server.hub_env, **no_proxy([host])}
 
 
-def _request_set(
-    version: str, argv: Sequence[str], workload: ServeWorkload, seed: int, raw: Mapping[str, Any]
-) -> str:
+def _request_set(version: str, argv: Sequence[str], workload: ServeWorkload, seed: int, raw: Mapping[str, Any]) -> str:
     """Return a hash of what determines the prompts: vLLM's random data set of this version, tokenizer, lengths and seed.
 
     The tokenizer counts by its files: a model and its quantized copy, which lies elsewhere, are sent the same prompts.

@@ -52,7 +52,9 @@ def prepare_run(
     earlier = None if new else unfinished_run(results_dir, plan.experiment.name)
     store = earlier or Store.create(results_dir, plan.experiment.name)
     write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
-    runner = Runner(plan, store, listener, command, host_opener(share_gpu, len(plan.experiment.launches) > 1), only=asked)
+    runner = Runner(
+        plan, store, listener, command, host_opener(share_gpu, len(plan.experiment.launches) > 1), only=asked
+    )
     if earlier:
         runner.header = store.header()
         listener.say(f"Continuing {shown(store.run_dir)} (--new starts afresh).")
@@ -74,7 +76,11 @@ def asked_for(experiment: Experiment, patterns: Sequence[str]) -> frozenset[str]
         if not any(matches(pattern, case_id) for case_id in case_ids):
             parts = list(dict.fromkeys(part for case_id in case_ids for part in case_id.split(",")))
             near = difflib.get_close_matches(pattern[:64], parts, n=3)
-            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"parts of their names are {', '.join(parts[:12])}"
+            hint = (
+                f"did you mean {' or '.join(map(repr, near))}?"
+                if near
+                else f"parts of their names are {', '.join(parts[:12])}"
+            )
             raise ExperimentError(f"{experiment.path}: no case fits {pattern!r}; {hint}")
     return frozenset(case_id for case_id in case_ids if any(matches(pattern, case_id) for pattern in patterns))
 

@@ -147,7 +147,9 @@ class Estimator:
         if told_s:
             own_kind = (piece.kinds[0], True)
             if self._ratios.of([own_kind]) is None:
-                self._ratios.add(1.0, [own_kind])  # what an earlier run told counts as one, so that no first one undoes it
+                self._ratios.add(
+                    1.0, [own_kind]
+                )  # what an earlier run told counts as one, so that no first one undoes it
             self._ratios.add(wall_s / told_s, [own_kind])
         return piece.keys[0][0]
 

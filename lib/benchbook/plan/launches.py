@@ -76,7 +76,9 @@ def _read_launch(doc: Document, where: Where, default_model: ModelRef | None) ->
     name = str(where[-1])
     if not SAFE_NAME.fullmatch(name):
         doc.faults.note(doc.error(where, f"the launch's name {SAFE_NAME_RULE}: it names a folder"))
-    keys = doc.parse(where, _LaunchKeys, f"{name}: {{args: {{enforce_eager: true}}, env: {{VLLM_LOGGING_LEVEL: INFO}}}}")
+    keys = doc.parse(
+        where, _LaunchKeys, f"{name}: {{args: {{enforce_eager: true}}, env: {{VLLM_LOGGING_LEVEL: INFO}}}}"
+    )
     for arg, value in keys.args.items():
         with doc.faults.noted():
             _check_arg(doc, (*where, "args", arg), value)

@@ -99,9 +99,7 @@ def _jobs(
         order = sorted(cases, key=lambda case: (_rank(case), _hash(order_seed, "round", repeat, case.axes_text)))
         if order[0] == (jobs[-1].case if jobs else after):
             order = order[1:] + order[:1]
-        jobs += [
-            Job(case, repeat, case.workload.host_kind, job_seed(seed, case.axes_text, repeat)) for case in order
-        ]
+        jobs += [Job(case, repeat, case.workload.host_kind, job_seed(seed, case.axes_text, repeat)) for case in order]
     return tuple(jobs)
 
 

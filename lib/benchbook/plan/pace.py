@@ -1,11 +1,11 @@
 """First guesses: how long a start or a repeat takes, from the experiment's own numbers, before anything was measured.
 
-    repeat of serve    fixed + prompts / in flight · one batch of answers, not before its rate has sent the prompts;
-                       and the same for the warm-up, unless an earlier repeat on this host has warmed the same load
-    of latency         fixed + (iterations + those of its warm-up) · one batch of answers
-    of throughput      fixed + all prompts, then those of its warm-up, as one batch of answers
-    batch of answers   output tokens · (a step + what each sequence adds) + what each prompt token takes + its roofline
-    start of a host    fixed + compiling, unless it is eager + reading the weights
+repeat of serve    fixed + prompts / in flight · one batch of answers, not before its rate has sent the prompts;
+                   and the same for the warm-up, unless an earlier repeat on this host has warmed the same load
+of latency         fixed + (iterations + those of its warm-up) · one batch of answers
+of throughput      fixed + all prompts, then those of its warm-up, as one batch of answers
+batch of answers   output tokens · (a step + what each sequence adds) + what each prompt token takes + its roofline
+start of a host    fixed + compiling, unless it is eager + reading the weights
 """
 
 from __future__ import annotations

@@ -92,9 +92,7 @@ def read_targets(
     return targets
 
 
-def known_metric(
-    doc: Document, where: Where, known: list[str], beside: list[str], taken: Mapping[str, float]
-) -> str:
+def known_metric(doc: Document, where: Where, known: list[str], beside: list[str], taken: Mapping[str, float]) -> str:
     """Return the metric of `known` that the key at `where` names, by 'p50_ttft_ms' or 'median_ttft_ms', which are one.
 
     A name that is none, or that is `taken` by its other spelling, is refused.

@@ -78,7 +78,9 @@ class ServeWorkload(Workload):
     @classmethod
     def _is_a_limit(cls, value: Any) -> Any:
         if str(value).lower().strip("+.") in ("inf", "infinity"):
-            raise ValueError("no limit is the default: leave the key out, and say with max_concurrency how many at once")
+            raise ValueError(
+                "no limit is the default: leave the key out, and say with max_concurrency how many at once"
+            )
         return value
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """The runs under a results folder: their names, which are their folders, and the run that somebody means.
 
-    results/quickstart/20261125-190732      is 'quickstart/20261125-190732', and 'quickstart' while it is the newest
-    results/reference/tuned                 is 'reference/tuned', also 'tuned', 'tuned/20261125-190732' by its run.json
+results/quickstart/20261125-190732      is 'quickstart/20261125-190732', and 'quickstart' while it is the newest
+results/reference/tuned                 is 'reference/tuned', also 'tuned', 'tuned/20261125-190732' by its run.json
 """
 
 from __future__ import annotations

@@ -61,7 +61,9 @@ def read_record(path: Path | str) -> Record:
         where = "".join(f"{part}: " for part in first["loc"])
         raise StoreError(f"{path} is not a whole record: {where}{first['msg']}") from error
     if not 1 <= record.schema_version <= SCHEMA_VERSION:
-        raise StoreError(f"{path} is a record of format {record.schema_version}; this benchbook reads 1 to {SCHEMA_VERSION}")
+        raise StoreError(
+            f"{path} is a record of format {record.schema_version}; this benchbook reads 1 to {SCHEMA_VERSION}"
+        )
     if not all(value is None or math.isfinite(value) for value in record.values.values()):
         raise StoreError(f"{path} holds a value that is no number")
     return record

@@ -68,9 +68,7 @@ def show_counts(run: Run) -> None:
     """Display how many repeats were measured, failed and are missing, and the verdicts of the measured ones."""
     measured = sum(run.verdicts.values())
     counts = f"{measured:,} measured, {len(run.failures):,} failed, {sum(run.missing.values()):,} missing."
-    verdicts = [
-        verdict(name.value, f"{run.verdicts[name]:,} {name.value}") for name in Verdict if run.verdicts[name]
-    ]
+    verdicts = [verdict(name.value, f"{run.verdicts[name]:,} {name.value}") for name in Verdict if run.verdicts[name]]
     rest = join([" Of the measured: ", join(verdicts, ", "), "."]) if verdicts else ""
     show(element("p", join([element("strong", counts), rest]), "counts"))
 

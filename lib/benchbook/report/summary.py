@@ -26,7 +26,9 @@ def ending(run: Run) -> tuple[int, str]:
     """Return the exit code of a run that has ended, and the words for it."""
     if run.header["state"] == store.INTERRUPTED:
         code = INTERRUPTED
-    elif (run.missing and run.header["state"] != store.PARTIAL) or any(record.verdict is Verdict.INVALID for record in run.records):
+    elif (run.missing and run.header["state"] != store.PARTIAL) or any(
+        record.verdict is Verdict.INVALID for record in run.records
+    ):
         code = FAILED
     else:
         code = NO_ANSWER if why_no_answer(run.records) else OK

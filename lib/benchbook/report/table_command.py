@@ -89,7 +89,9 @@ def print_table(
     sections = [_fitting(section, console.width) if may_drop else section for section in all_sections]
     for section in sections:
         print(f"\n{section.markdown() if table_format == 'md' else section.text()}", end="")
-    notes = [_UNEARNED] if any(cell.endswith("*") for section in sections for row in section.rows for cell in row) else []
+    notes = (
+        [_UNEARNED] if any(cell.endswith("*") for section in sections for row in section.rows for cell in row) else []
+    )
     if sections != all_sections:
         notes.append("More columns fit a wider terminal; --columns chooses them.")
     for note in notes:

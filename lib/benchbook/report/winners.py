@@ -85,9 +85,7 @@ def _untold(compared: Sequence[Compared]) -> list[str]:
         f"With {number} {'repeat' if number == 1 else 'repeats'} of each it cannot be said whether "
         f"{_or([comparison.other for _, comparison in group])} differ{'s' if len(group) == 1 else ''} from "
         f"{group[0][1].base} in {label} ({benchmark}); seen was "
-        + "; ".join(
-            f"{comparison.other} {signed_text(row)} ({values_text(row)})" for row, comparison in group
-        )
+        + "; ".join(f"{comparison.other} {signed_text(row)} ({values_text(row)})" for row, comparison in group)
         + "."
         for (benchmark, label, number), group in groups.items()
     ]

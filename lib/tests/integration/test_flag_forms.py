@@ -22,7 +22,9 @@ TEXT = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size
 )
 PLAIN = st.none() | st.booleans() | st.integers(-9, 10**9) | st.floats(-1e3, 1e3) | TEXT
 NAME = st.text("abcxyz/-_0123456789", min_size=1, max_size=8).filter(lambda text: not text.startswith("-"))
-JSON = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6)
+JSON = st.recursive(
+    PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,9 @@ def _one(form):
         items = st.integers(0, 9) | NAME.map("GPU-{}".format)  # by number or by UUID
         ways.append(st.lists(items, min_size=1, max_size=3, unique=True).map(lambda value: (value, value)))
     if "text" in kinds:
-        ways.append(TEXT.filter(lambda text: not (form.takes_several and text.startswith("-"))).map(lambda text: (text, text)))
+        ways.append(
+            TEXT.filter(lambda text: not (form.takes_several and text.startswith("-"))).map(lambda text: (text, text))
+        )
     return st.one_of(ways or [st.just(({}, {}))])
 
 

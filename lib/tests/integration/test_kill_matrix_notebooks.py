@@ -28,16 +28,13 @@ from sweeps import (
 
 pytestmark = pytest.mark.integration
 
-SETUP = (
-    """
+SETUP = """
 import threading, time
 from pathlib import Path
 from benchbook import ServeWorkload, VllmServer, bench_serve
 server = VllmServer({model!r}, args=%s, env={env!r})
 server.start()
-"""
-    % repr(ARGS)
-)
+""" % repr(ARGS)
 BENCH = """
 workload = ServeWorkload(input_len_tokens=32, output_len_tokens=2000, num_prompts=8, max_concurrency=2, num_warmup_prompts=0)
 threading.Thread(target=bench_serve, args=(server, workload), kwargs={"record_path": "record.json"}, daemon=True).start()

@@ -174,7 +174,9 @@ def test_a_run_is_told_in_plain_lines_or_plain_letters_where_there_is_no_more(tm
     if "TERM" in env:
         assert "\x1b" not in text and "  … starting the server of launch 'fake'" in text
     assert_ends_as_it_says(terminal)
-    assert "Prüfstand halten … ± ▶ 漢?" in (tmp_path / "results/machinery/latest/report.html").read_text(encoding="utf-8")
+    assert "Prüfstand halten … ± ▶ 漢?" in (tmp_path / "results/machinery/latest/report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_ctrl_c_typed_at_a_terminal_ends_the_run_with_130_and_says_how_to_continue(tmp_path):
