@@ -44,3 +44,10 @@ def test_failed_repeats_are_no_evidence_either_way():
     failed = [record(Verdict.INVALID, outcome=Outcome.HOST_FAILED)] * 5
     assert why_no_answer([VALID, *failed]) is None
     assert why_no_answer(failed) is None
+
+
+def test_what_is_advised_on_is_the_cause_and_not_what_follows_from_it():
+    bunched = record(Verdict.SUSPECT, "stream_bunched", "repeats_disagree", "machine_busy")
+    trend = record(Verdict.SUSPECT, "stream_bunched", "repeats_disagree")
+    assert why_no_answer([bunched, trend, trend]).remedy.startswith("Against machine_busy: ")
+    assert why_no_answer([trend]).remedy.startswith("Against stream_bunched: "), "where no cause is known"

@@ -98,6 +98,17 @@ def test_an_offline_batch_needs_its_prefills_and_then_its_steps():
     assert limits_of(served(8)).batch_floor_s is None
 
 
+def test_a_batch_of_which_only_a_part_fits_into_a_step_takes_as_many_more_steps():
+    workload = {"input_len_tokens": 4096, "output_len_tokens": 1024, "batch_size": 8}
+    whole, halves = (
+        limits_of(make("latency", workload, {"avg_batch_latency_s": 6.0}, host(argv=argv)))
+        for argv in ("", "--max-num-seqs 4")
+    )
+    assert (whole.batch, halves.batch) == (8, 4)
+    assert halves.batch_floor_s == pytest.approx(8 * halves.prefill.floor_s + 2 * 1023 * halves.step.floor_s, rel=0.01)
+    assert halves.batch_floor_s > whole.batch_floor_s
+
+
 @pytest.mark.parametrize(
     ("argv", "factor"), [("", 1.0), ("--kv-cache-dtype fp8", 0.5), ("--dtype float32", 2.0), ("--dtype=half", 1.0)]
 )

@@ -11,6 +11,16 @@ from benchbook.records.record import Record, Verdict
 
 # An answer rests on the first of these benchmarks that the run has measured.
 _RESTS_ON = ("serve", "throughput", "latency", "first_request")
+# What other reasons bring about: with a busy machine repeats disagree and answers come in heaps. The cause is advised on.
+_CONSEQUENCES = {
+    "repeats_disagree",
+    "repeats_trend",
+    "repeat_outlier",
+    "stream_bunched",
+    "floor_above_load",
+    "ceiling_below_serving",
+    "tpot_contradicts_latency",
+}
 
 
 @dataclass(frozen=True)
@@ -18,7 +28,7 @@ class NoAnswer:
     """Why a run cannot answer: what of its evidence is not VALID, and what to do first."""
 
     evidence: str  # '13 of 16 serve repeats are not VALID (machine_busy 9, repeats_disagree 7)'
-    remedy: str  # 'Against machine_busy: end other processes …', of the reason that is said most often
+    remedy: str  # 'Against machine_busy: end other processes …', of the cause that is said most often
 
     def __str__(self) -> str:
         return f"This run cannot answer: {self.evidence}. {self.remedy}."
@@ -36,7 +46,8 @@ def why_no_answer(records: Sequence[Record]) -> NoAnswer | None:
     doubted = [record for record in evidence if record.verdict is not Verdict.VALID]
     if 2 * len(doubted) <= len(evidence):
         return None
-    worst = _codes(doubted).most_common(1)[0][0]
+    codes = _codes(doubted)
+    worst = max(codes, key=lambda code: (codes[code] if code not in _CONSEQUENCES else 0, codes[code]))
     return NoAnswer(
         evidence=f"{len(doubted)} of {len(evidence)} {benchmark} repeats are not VALID ({reasons_text(doubted)})",
         remedy=f"Against {worst}: {BY_CODE[worst].remedy}",

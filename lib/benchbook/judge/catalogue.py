@@ -158,7 +158,7 @@ CODES = (
         "warmup_too_small",
         "suspect",
         "warmed up with fewer requests than are in flight later, or not at all: first-use costs are in the number",
-        "leave num_warmup_prompts unset: one for each request in flight",
+        "leave num_warmup_prompts unset: two for each request in flight",
         "fewer than max_concurrency: a batch size first seen may compile kernels",
     ),
     Code(

@@ -103,7 +103,7 @@ def limits_of(record: Record) -> Limits:
     if kv_sequences is not None:
         batch = max(1, min(batch, int(kv_sequences)))
     formats = flags.get("dtype"), flags.get("quantization") or flags.get("q"), flags.get("kv_cache_dtype")
-    work = (batch, *lengths, kv_sequences, _cached_share(host), record.benchmark == "latency")
+    work = (batch, *lengths, kv_sequences, _cached_share(host), workload.get("batch_size"))
     return _limits(to_json([_config_of(host), formats, _known_peaks(host), _devices(flags), work]))
 
 
@@ -127,9 +127,13 @@ def limits_for(
     output_tokens: int,
     kv_sequences: float | None = None,
     cached_share: float = 0.0,
-    is_one_batch: bool = False,
+    batch_size: int | None = None,
 ) -> Limits:
-    """Return the limits of `batch` sequences at a time; `cached_share` of each prompt needs no prefill."""
+    """Return the limits of `batch` sequences at a time; `cached_share` of each prompt needs no prefill.
+
+    `batch_size` is that of an offline batch, None for other work. Where fewer than that fit into a step, its sequences
+    need batch_size / batch times as many steps: each of them is in as many as there are tokens.
+    """
     flops_s = peaks.flops_for(shape)
 
     def work(read_bytes: float, flops: float) -> Work:
@@ -153,8 +157,10 @@ def limits_for(
         surest_step = work(shape.weight_bytes(1) + kv_bytes, step_flops)
         # A prefill may share its reading of the weights with a decode step, so its bytes are not counted again.
         request = work(steps * step_bytes / batch, prefill.flops + steps * step_flops / batch)
-    all_prefills = work(shape.weight_bytes(batch * fresh), batch * prefill.flops)
-    batch_floor_s = all_prefills.floor_s + (steps * step.floor_s if step else 0.0)
+    batch_floor_s = None
+    if batch_size is not None:
+        all_prefills = work(shape.weight_bytes(batch_size * fresh), batch_size * prefill.flops)
+        batch_floor_s = all_prefills.floor_s + (batch_size / batch * steps * step.floor_s if step else 0.0)
     return Limits(
         shape=shape,
         peaks=peaks,
@@ -166,7 +172,7 @@ def limits_for(
         prefill=prefill,
         request=request,
         output_len_tokens=output_tokens,
-        batch_floor_s=batch_floor_s if is_one_batch else None,
+        batch_floor_s=batch_floor_s,
     )
 
 

@@ -151,7 +151,7 @@ def _roofline(launch: Launch, peaks: Peaks) -> BatchSeconds | None:
 
     @cache
     def batch_s(batch: int, input_tokens: int, output_tokens: int) -> float:
-        limits = limits_for(shape, peaks, batch, input_tokens, output_tokens, is_one_batch=True)
+        limits = limits_for(shape, peaks, batch, input_tokens, output_tokens, batch_size=batch)
         if limits.step is None:
             return limits.batch_floor_s
         # A step in which all sequences take the same experts: no routing can beat it.
