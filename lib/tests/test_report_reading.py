@@ -2,7 +2,7 @@
 
 import pytest
 from benchbook.judge.answerable import why_no_answer
-from benchbook.report.answer import answer, verdict_sentence
+from benchbook.report.answer import answer, verdict_sentence, why_not
 from benchbook.report.case_readings import READINGS
 from benchbook.report.caveats import RANDOM_WEIGHTS, caveats, threats
 from benchbook.report.reading import latency_reading, throughput_reading, tradeoff_reading
@@ -339,12 +339,38 @@ def test_with_one_or_two_repeats_it_cannot_be_said_which_launch_is_faster(tmp_pa
         assert "it cannot be said whether compiled or third differ from eager in output throughput (serve)" in headline
 
 
-def test_a_launch_without_a_number_is_named_in_the_answer(tmp_path):
-    def change(record):
-        return failed(record) if record.identity.launch == "third" else record
+def third_fails(record):
+    return failed(record) if record.identity.launch == "third" else record
 
-    run = load_run(make_run(tmp_path, launches=("eager", "compiled", "third"), repeats=6, change=change))
-    assert "No case has a number on both eager and third." in answer(run)
+
+def test_a_run_in_which_a_launch_gave_no_number_opens_with_that_and_its_cause(tmp_path):
+    run = load_run(make_run(tmp_path, launches=("eager", "compiled", "third"), repeats=6, change=third_fails))
+    headline, first, *rest = answer(run)
+    assert headline == (
+        "This run cannot answer: launch 'third' gave no number: torch.OutOfMemoryError: out of memory."
+    )
+    assert "faster than eager" in first and "not to be relied on" not in first, "the other two can be compared"
+    assert "No case has a number on both eager and third." in rest
+
+
+def test_what_is_said_against_the_others_comes_after_the_launch_without_a_number(tmp_path):
+    run = load_run(
+        make_run(tmp_path, launches=("eager", "third"), change=lambda record: third_fails(disturbed(record)))
+    )
+    headline, doubt, seen, *_ = answer(run)
+    assert "launch 'third' gave no number" in headline
+    assert doubt.startswith("Of what was measured, 16 of 16 serve repeats are not VALID (repeats_disagree 16, ")
+    assert seen.startswith("Seen all the same, and not to be relied on: ")
+
+
+def test_a_launch_that_failed_in_part_or_was_not_tried_has_not_failed_to_answer(tmp_path):
+    def change(record):
+        if record.identity.launch == "third":
+            return None
+        return failed(record) if (record.identity.launch, record.benchmark) == ("compiled", "latency") else record
+
+    run = load_run(make_run(tmp_path, launches=("eager", "compiled", "third"), change=change))
+    assert not why_not(run)
 
 
 def only_128(record):

@@ -85,3 +85,13 @@ def test_on_a_terminal_no_line_but_that_of_a_long_word_is_wider_than_it(tmp_path
     monkeypatch.chdir(tmp_path)
     for line in lines_of(run_dir, width, force_terminal=True, no_color=True, color_system=None):
         assert len(line) <= width or len(line.split()) == 1
+
+
+def test_the_answer_of_a_run_in_which_a_launch_failed_opens_with_that_launch(tmp_path):
+    def change(record):
+        return failed(record) if record.identity.launch == "compiled" else ALL_SUSPECT["change"](record)
+
+    lines = lines_of(make_run(tmp_path, launches=("eager", "compiled"), change=change), 400)
+    start = next(place for place, line in enumerate(lines) if line.startswith("Answer"))
+    assert "! This run cannot answer: launch 'compiled' gave no number: torch.OutOfMemoryError" in lines[start]
+    assert "Of what was measured, " in lines[start + 1] and "Seen all the same" in lines[start + 2]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 
 from benchbook.judge.answerable import reasons_text, why_no_answer
 from benchbook.judge.spread import number_text
 from benchbook.records.record import Verdict
 from benchbook.report.caveats import measured_repeats
+from benchbook.report.differences import launches_of
 from benchbook.report.held import held_to
 from benchbook.report.lines import OUTPUT_THROUGHPUT, Curves
 from benchbook.report.run import Run
@@ -24,20 +26,32 @@ from benchbook.report.winners import winner_sentences
 
 _MAX_OFFLINE = 8  # offline numbers in one sentence
 _MAX_RATES = 3  # lines over rates that are told in the box
+_MAX_LAUNCHES = 3  # without a number that are told in the box
+_CAUSE_CHARACTERS = 160  # of a cause in the box; what failed is told in full once, further down
 
 
 def answer(run: Run) -> list[str]:
     """Return the answer in sentences, the headline first.
 
     Several launches are compared; an SLO is kept up to a load; a curve has a peak, or a rate that is held. A run in
-    which too much is in doubt has no answer: its headline says so, and what was seen comes after it.
+    which a launch has no number, or too much is in doubt, has no answer: its headline says so, and what was seen
+    comes after it.
     """
-    seen = _seen(run)
-    why = why_no_answer(run.records)
-    if why is None:
-        return seen
-    first, *rest = seen
-    return [str(why), f"Seen all the same, and not to be relied on: {first}", *rest]
+    first, *rest = _seen(run)
+    if why_no_answer(run.records):
+        first = f"Seen all the same, and not to be relied on: {first}"
+    return [*why_not(run), first, *rest]
+
+
+def why_not(run: Run) -> list[str]:
+    """Return why the run cannot answer: first the launches without a number, then the doubt; [] where it can."""
+    doubt, silent = why_no_answer(run.records), _silent_launches(run)
+    if not silent:
+        return [str(doubt)] if doubt else []
+    told = "; ".join(f"launch {name!r} gave no number: {_cause(run, name)}" for name in silent[:_MAX_LAUNCHES])
+    more = f"; nor did {len(silent) - _MAX_LAUNCHES} further launches" if len(silent) > _MAX_LAUNCHES else ""
+    about_the_rest = [f"Of what was measured, {doubt.evidence}. {doubt.remedy}."] if doubt else []
+    return [f"This run cannot answer: {told}{more}.", *about_the_rest]
 
 
 def verdict_sentence(run: Run) -> str:
@@ -48,6 +62,20 @@ def verdict_sentence(run: Run) -> str:
     said = ", ".join(f"{run.verdicts[verdict]:,} {verdict.value}" for verdict in Verdict if run.verdicts[verdict])
     codes = reasons_text([record for record in measured if record.verdict is not Verdict.VALID])
     return f"Of {measured_repeats(len(measured))}: {said}" + (f" ({codes})." if codes else ".")
+
+
+def _silent_launches(run: Run) -> list[str]:
+    """Return the launches of which all that was tried failed, in a run in which another one gave a number."""
+    gave = {record.identity.launch for record in run.records if record.is_measured}
+    failed = {record.identity.launch for record in run.failures}
+    return [name for name in launches_of(run) if gave and name in failed - gave]
+
+
+def _cause(run: Run, launch: str) -> str:
+    """Return in short what most of a launch's failures say."""
+    failures = [record for record in run.failures if record.identity.launch == launch]
+    said = Counter(record.failure.evidence if record.failure else record.outcome.value for record in failures)
+    return textwrap.shorten(said.most_common(1)[0][0], _CAUSE_CHARACTERS, placeholder=" …").removesuffix(".")
 
 
 def _seen(run: Run) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from benchbook.judge.answerable import why_no_answer
 from benchbook.records.record import Verdict
 from benchbook.report import figures, reading
-from benchbook.report.answer import answer, verdict_sentence
+from benchbook.report.answer import answer, verdict_sentence, why_not
 from benchbook.report.caveats import caveats, threats
 from benchbook.report.comparisons import comparisons_html
 from benchbook.report.conditions import provenance_html, setup_html, subtitle
@@ -61,7 +61,7 @@ def show_answer(run: Run) -> None:
     # Beside numbers that are not to be relied on, a share of a ceiling would be one more.
     bounds = [] if is_doubted else references(run)[:_MAX_REFERENCES]
     content = join([*parts, bullets([*bounds, *caveats(run)])])
-    show(element("div", content, "answer doubted" if is_doubted else "answer"))
+    show(element("div", content, "answer doubted" if why_not(run) else "answer"))
 
 
 def show_counts(run: Run) -> None:

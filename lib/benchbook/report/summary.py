@@ -14,7 +14,7 @@ from benchbook.exit_codes import FAILED, INTERRUPTED, MEANINGS, NO_ANSWER, OK
 from benchbook.judge.answerable import reasons_text, why_no_answer
 from benchbook.records import store
 from benchbook.records.record import Record, Verdict
-from benchbook.report.answer import answer
+from benchbook.report.answer import answer, why_not
 from benchbook.report.run import Run
 from benchbook.terminal import badge, say, shown
 
@@ -42,12 +42,13 @@ def print_summary(run: Run, console: Console) -> None:
     say(console, _counts(run), "Verdicts ")
     for sentence in _about_verdicts(run):
         say(console, sentence, _LEAD)
-    headline, *more = answer(run)
-    if why_no_answer(run.records):
-        say(console, Text(f"! {headline}", "bold yellow"), "Answer   ")
-        say(console, more[0], _LEAD)  # what was seen all the same
+    reasons, said = why_not(run), answer(run)
+    if reasons:
+        say(console, Text(f"! {said[0]}", "bold yellow"), "Answer   ")
+        for sentence in said[1 : len(reasons) + 1]:  # the last of them is what was seen all the same
+            say(console, sentence, _LEAD)
     else:
-        say(console, Text(headline, "bold"), "Answer   ")
+        say(console, Text(said[0], "bold"), "Answer   ")
     for records in run.causes[:MAX_CAUSES]:
         _print_cause(run, records, console)
     if further := run.causes[MAX_CAUSES:]:
