@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import re
 
 import pytest
 from benchbook.judge.binding import COLUMNS
@@ -16,7 +17,7 @@ from benchbook.report.run import load_run
 from benchbook.report.table import case_table
 from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from report_runs import make_run
+from report_runs import judged, make_run
 from shapes import CPU, GPT_OSS_120B, H200, TINY, served
 from test_judge_telemetry import gpu, samples
 
@@ -71,6 +72,52 @@ def test_the_tables_name_floor_measured_share_and_what_binds(run):
     assert "0.232 / " in html and "Energy" not in html
 
 
+def busy(record):
+    return judged(with_limits(record), "suspect", "machine_busy", "45 % of all processors")
+
+
+def test_what_binds_a_case_without_a_valid_repeat_is_not_told_and_its_mark_is_hollow(tmp_path):
+    run = load_run(make_run(tmp_path, change=busy))
+    cases, _ = limited_cases(run)
+    assert {case.binding.name for case in cases} == {"not told: machine_busy"}
+    said = " ".join(limits_reading(cases))
+    assert "What binds is not told: no repeat is VALID (machine_busy)" in said and "launch overhead" not in said
+    assert "launch overhead" not in limits_html(cases)
+    roof, _ = limits_figure(run, cases)[0].axes
+    marks = [line for line in roof.lines if line.get_marker() != "None"]
+    assert marks and all(line.get_markerfacecolor() == "white" for line in marks)
+
+
+def test_one_valid_repeat_is_enough_to_tell_what_binds_a_case(tmp_path):
+    run = load_run(
+        make_run(tmp_path, change=lambda record: with_limits(record) if record.identity.repeat else busy(record))
+    )
+    assert {case.binding.name for case in limited_cases(run)[0]} == {"launch overhead"}
+
+
+def test_of_a_case_in_doubt_the_reason_that_is_said_most_often_is_told(tmp_path):
+    def change(record):
+        return judged(with_limits(record), "suspect", ("too_short", "machine_busy")[record.identity.repeat > 0], "seen")
+
+    run = load_run(make_run(tmp_path, benchmarks=("latency",), repeats=3, change=change))
+    assert {case.binding.name for case in limited_cases(run)[0]} == {"not told: machine_busy"}
+
+
+@pytest.mark.parametrize("key", ["median_tpot_ms", "median_ttft_ms", "avg_batch_latency_s", "output_throughput_tok_s"])
+def test_a_number_below_the_floor_is_called_impossible_and_never_a_share_of_the_limit(tmp_path, key):
+    def change(record):
+        factor = 1e4 if key == "output_throughput_tok_s" else 1e-4
+        values = {**record.values, key: record.values[key] * factor} if key in record.values else record.values
+        return busy(record.model_copy(update={"values": values}))
+
+    cases, _ = limited_cases(load_run(make_run(tmp_path, change=change)))
+    html, said = limits_html(cases), " ".join(limits_reading(cases))
+    assert "<td>below the floor</td>" in html and "impossible" in html
+    assert "That is below the floor: this cannot be; see its verdict" in said
+    shares = [float(share) for share in re.findall(r">([\d.]+)%<", html)]
+    assert shares and max(shares) <= 100
+
+
 def test_energy_has_a_column_where_power_was_read(tmp_path):
     def change(record):
         return with_limits(
@@ -96,7 +143,7 @@ def test_the_roofline_lies_over_every_point_and_its_caption_names_axes(run):
     assert roof.get_xscale() == roof.get_yscale() == "log"
     bandwidth, peak = CPU["bandwidth_gb_s"] * 1e9, CPU["tflops"]["bfloat16"] * 1e12
     points = [line for line in roof.lines if line.get_marker() != "None"]
-    assert len(points) == 2
+    assert len(points) == 8 and not any(line.get_markerfacecolor() == "white" for line in points)
     for line in points:
         assert all(y < min(x * bandwidth, peak) for x, y in zip(*line.get_data(), strict=True))
     assert shares.get_ylim()[1] >= 1.0
@@ -128,6 +175,12 @@ def test_faster_than_even_routing_is_possible_and_explained():
     (sentence, *_) = limit_sentences(record)
     assert "A step of 16 must read 30.1 GB, the floor is 6.28 ms, the step takes 6.15 ms" in sentence
     assert "to the same experts" in sentence and "the floor would be 1.62 ms" in sentence
+
+
+def test_experts_cannot_be_faster_than_a_step_that_reads_the_fewest_of_them():
+    record = served(16, tpot_ms=1.5, tok_s=1948.0, config=GPT_OSS_120B, peaks=H200)
+    (sentence, *_) = limit_sentences(record)
+    assert "That is below the floor: this cannot be" in sentence and "What binds" not in sentence
 
 
 def test_vllms_own_counters_are_compared_and_a_contradiction_is_said():

@@ -346,9 +346,7 @@ def third_fails(record):
 def test_a_run_in_which_a_launch_gave_no_number_opens_with_that_and_its_cause(tmp_path):
     run = load_run(make_run(tmp_path, launches=("eager", "compiled", "third"), repeats=6, change=third_fails))
     headline, first, *rest = answer(run)
-    assert headline == (
-        "This run cannot answer: launch 'third' gave no number: torch.OutOfMemoryError: out of memory."
-    )
+    assert headline == ("This run cannot answer: launch 'third' gave no number: torch.OutOfMemoryError: out of memory.")
     assert "faster than eager" in first and "not to be relied on" not in first, "the other two can be compared"
     assert "No case has a number on both eager and third." in rest
 

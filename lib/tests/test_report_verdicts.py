@@ -84,7 +84,7 @@ def test_a_p99_is_greyed_until_it_is_earned(tmp_path, completed, is_grey):
     assert ("which is no tail" in caption) is is_grey
 
 
-def test_a_level_that_rests_on_suspect_repeats_says_so_in_its_caption(tmp_path):
+def test_a_level_that_rests_on_suspect_repeats_says_so_in_its_caption_and_ends_in_a_hollow_mark(tmp_path):
     def change(record):
         slow = {"throughput": {"output_throughput_tok_s": 100.0}, "latency": {"avg_batch_latency_s": 9.0}}
         return record.model_copy(update={"values": {**record.values, **slow.get(record.benchmark, {})}})
@@ -97,8 +97,11 @@ def test_a_level_that_rests_on_suspect_repeats_says_so_in_its_caption(tmp_path):
     ):
         folder = tmp_path / f"{name}-{draw.__name__}"
         run = load_run(make_run(folder, **({"change": change} if said else {})))
-        _, caption = draw(run, run.curves[0])
+        figure, caption = draw(run, run.curves[0])
         assert said in caption if said else "SUSPECT" not in caption
+        # The marks at the ends of the levels: those of 128 in, of which alone there is an offline reference.
+        ends = [mark for mark in figure.axes[0].lines if not mark.get_clip_on()]
+        assert ends and {mark.get_markerfacecolor() == "white" for mark in ends} == {bool(said)}
 
 
 def test_every_reason_comes_with_its_meaning_threshold_and_remedy(tmp_path):

@@ -12,6 +12,7 @@ from benchbook.records.record import Record
 NEAR_SHARE = 0.5  # from here on the hardware is what binds: at most twice as fast were possible
 FULL_KV_RATIO = 0.95
 KEPT_FULL_SHARE = 0.8  # of the requests that the client should hold in flight
+BELOW_FLOOR = "below the floor"
 
 # Columns of the tidy table: what they mean. All but the last are numbers.
 COLUMNS: Mapping[str, str] = {
@@ -24,7 +25,7 @@ COLUMNS: Mapping[str, str] = {
     "batch_latency_floor_s": "the least time of one offline batch on this hardware",
     "batch_latency_share_of_limit": "batch_latency_floor_s / average batch latency",
     "energy_j_per_output_token": "energy of the GPUs between first send and last token / output tokens",
-    "limited_by": "what binds: bandwidth, compute, KV capacity, client or launch overhead",
+    "limited_by": "what binds: bandwidth, compute, KV capacity, client or launch overhead; or why that cannot be told",
 }
 NUMBERS = tuple(key for key in COLUMNS if key != "limited_by")
 
@@ -33,8 +34,9 @@ NUMBERS = tuple(key for key in COLUMNS if key != "limited_by")
 class Binding:
     """What keeps a record from being faster, and the numbers that say so."""
 
-    name: str  # bandwidth, compute, KV capacity, client, launch overhead
+    name: str  # bandwidth, compute, KV capacity, client, launch overhead; BELOW_FLOOR; 'not told: machine_busy'
     why: str
+    is_told: bool = True  # False where the number is too doubtful, or impossible, to say what bound it
 
 
 def limit_values(record: Record) -> dict[str, float | str | None]:
@@ -74,14 +76,38 @@ def share_of_limit(record: Record, limits: Limits) -> float | None:
     return _ratio(record.values.get("output_throughput_tok_s"), limits.ceiling_tok_s)
 
 
+def is_below_floor(record: Record, limits: Limits) -> bool:
+    """Return whether `record` says to be faster than its hardware allows.
+
+    Of experts we know only what a step reads at least, so there it is the step alone that can be impossible.
+    """
+    values, step = record.values, limits.surest_step
+    pairs = [(step.floor_s * 1000 if step else None, values.get("median_tpot_ms"))]
+    if not limits.shape.experts:
+        pairs += [(limits.batch_floor_s, values.get("avg_batch_latency_s"))]
+        pairs += [(limits.prefill.floor_s * 1000, values.get("median_ttft_ms"))]
+        # A ceiling is the floor of a rate's inverse.
+        pairs += [(values.get("output_throughput_tok_s"), limits.ceiling_tok_s)]
+    return any(measured is not None and floor is not None and measured < floor for floor, measured in pairs)
+
+
+def doubt_of(record: Record) -> str | None:
+    """Return the first code that speaks against `record`; None for a VALID one."""
+    return next((why.code for why in record.reasons if why.severity != "note"), None)
+
+
 def binding_of(record: Record, limits: Limits) -> Binding | None:
     """Return what binds, the first that holds: the KV cache, the hardware's two peaks, the client, else overhead.
 
-    None where nothing was measured that could be compared.
+    None where nothing was measured that could be compared. What binds a number that is in doubt is not told.
     """
     share = share_of_limit(record, limits)
     if share is None:
         return None
+    if is_below_floor(record, limits):
+        return Binding(BELOW_FLOOR, "this cannot be; see its verdict, and whether the peaks are true", is_told=False)
+    if doubt := doubt_of(record):
+        return Binding(f"not told: {doubt}", f"no repeat is VALID ({doubt})", is_told=False)
     seen = (record.host.get("telemetry") or {}).get("server") or {}
     if kv := _kv_capacity(record, limits, seen):
         return kv

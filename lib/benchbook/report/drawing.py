@@ -133,32 +133,34 @@ def draw_repeats(axes: Axes, repeats: pd.DataFrame, x_key: str, y_key: str, styl
     """Draw one mark a repeat: filled when VALID, hollow when SUSPECT, a cross when INVALID."""
     known = repeats[["verdict", x_key, y_key]].dropna()
     verdicts, xs, ys = known["verdict"].to_numpy(), *(known[key].to_numpy("float64") for key in (x_key, y_key))
-    usual = {"marker": style.marker, "color": style.colour, "markersize": 5.7}
-    looks: dict[Verdict, dict[str, Any]] = {
-        Verdict.VALID: usual,
-        Verdict.SUSPECT: {**usual, "markerfacecolor": "white"},
-        Verdict.INVALID: {"marker": "x", "color": "black", "markersize": 7.5},
-    }
-    for verdict, look in looks.items():
+    for verdict in Verdict:
         chosen = verdicts == verdict.value
         if chosen.any():
             # Not `scatter`, which is for marks of many sizes and colours and takes longer to draw.
-            axes.plot(xs[chosen], ys[chosen], linestyle="none", markeredgewidth=1.3, zorder=3, **look)
+            axes.plot(xs[chosen], ys[chosen], **_mark(style, verdict))
 
 
-def draw_reference(axes: Axes, value: float, style: Style) -> None:
-    """Draw a dotted level across the figure that ends in the marker of the line it belongs to."""
+def draw_mark(axes: Axes, point: tuple[float, float], style: Style, verdict: Verdict) -> None:
+    """Draw one mark that stands for several repeats, the way `draw_repeats` draws one of that verdict."""
+    axes.plot([point[0]], [point[1]], **_mark(style, verdict))
+
+
+def _mark(style: Style, verdict: Verdict) -> dict[str, Any]:
+    """Return the look of a mark: filled when VALID, hollow when SUSPECT, a cross when INVALID."""
+    usual = {"marker": style.marker, "color": style.colour, "markersize": 5.7}
+    look = {
+        Verdict.VALID: usual,
+        Verdict.SUSPECT: {**usual, "markerfacecolor": "white"},
+        Verdict.INVALID: {"marker": "x", "color": "black", "markersize": 7.5},
+    }[verdict]
+    return {**look, "linestyle": "none", "markeredgewidth": 1.3, "zorder": 3}
+
+
+def draw_reference(axes: Axes, value: float, style: Style, verdict: Verdict) -> None:
+    """Draw a dotted level across the figure that ends in the marker of the line it belongs to, hollow when SUSPECT."""
     axes.axhline(value, color=style.colour, linewidth=1.4, linestyle=_REFERENCE_DASH)
-    axes.plot(
-        [1.0],
-        [value],
-        transform=axes.get_yaxis_transform(),
-        color=style.colour,
-        marker=style.marker,
-        markersize=6,
-        clip_on=False,
-        zorder=4,
-    )
+    end = {**_mark(style, verdict), "markersize": 6, "clip_on": False, "zorder": 4}
+    axes.plot([1.0], [value], transform=axes.get_yaxis_transform(), **end)
 
 
 def draw_limit(axes: Axes, value: float) -> None:

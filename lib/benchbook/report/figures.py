@@ -27,6 +27,7 @@ from benchbook.report.drawing import (
     styles_of,
 )
 from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED, Curves, Line
+from benchbook.report.offline import level_verdict
 from benchbook.report.run import Run
 from benchbook.report.sentences import GOODPUT
 from benchbook.report.slo import limits_of
@@ -55,7 +56,9 @@ def _throughput_figure(run: Run, curves: Curves) -> Figured:
     for line, style in zip(lines, styles, strict=True):
         draw_line(axes, line, style, OUTPUT_THROUGHPUT)
         if line.key in ceiling:
-            draw_reference(axes, ceiling[line.key].output_tok_s.mean, style)
+            level = ceiling[line.key]
+            verdict = level_verdict(run.table, "throughput", line.key, level.num_prompts)
+            draw_reference(axes, level.output_tok_s.mean, style, verdict)
     load_axis(axes, curves.load, curves.loads)
     axes.set_ylabel(BY_KEY[OUTPUT_THROUGHPUT].heading)
     has_ceiling = any(line.key in ceiling for line in lines)
@@ -149,7 +152,7 @@ def floor_figure(run: Run, curves: Curves) -> Figured | None:
         draw_line(axes, line, style, _E2EL)
         by_size = batches.get(line.key, {})
         if 1 in by_size:
-            draw_reference(axes, by_size[1].mean, style)
+            draw_reference(axes, by_size[1].mean, style, level_verdict(run.table, "latency", line.key, 1))
         if curves.load.is_open:
             continue  # a rate is no size of a batch
         sizes.update(by_size)

@@ -18,6 +18,7 @@ from benchbook.report.drawing import (
     canvas,
     draw_limit,
     draw_line,
+    draw_mark,
     legend_below,
     load_axis,
     reference_handle,
@@ -49,7 +50,9 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
         found = [case for case in served if case.record.identity.case_id in case_ids and _point(case) is not None]
         line_points = [_point(case) for case in found]
         points += line_points
-        roof.plot(*zip(*line_points), color=style.colour, linestyle=style.dash, marker=style.marker, linewidth=1.4)
+        roof.plot(*zip(*line_points), color=style.colour, linestyle=style.dash, linewidth=1.4)
+        for case, point in zip(found, line_points):
+            draw_mark(roof, point, style, case.record.verdict)
         for case, point in ((found[0], line_points[0]), (found[-1], line_points[-1])):
             number = str(case.record.workload[IN_FLIGHT.key])
             roof.annotate(number, point, xytext=(5, -11), textcoords="offset points", fontsize=9)
@@ -64,7 +67,8 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
         "Attained FLOP/s (higher is better) by FLOP per byte read, both axes logarithmic, with the roofline of the "
         "device as a dotted line: rising where bandwidth binds, level where computing does. Right: output throughput "
         "as a share of its ceiling (%, higher is better) by requests in flight (log2 axis); dotted: the limit. "
-        "Marks left: one a case, mean of its repeats, with the requests in flight at both ends; right: every repeat. "
+        "Marks left: one a case, mean of its repeats, hollow where none is VALID, with the requests in flight at both "
+        "ends; right: every repeat. "
         f"Peaks: {served[0].limits.peaks.source}."
     )
 

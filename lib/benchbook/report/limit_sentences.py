@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchbook.judge.binding import binding_of, energy_per_output_token_j
+from benchbook.judge.binding import BELOW_FLOOR, binding_of, energy_per_output_token_j
 from benchbook.judge.limits import Limits, NoLimitError, limits_of
 from benchbook.judge.spread import number_text
 from benchbook.records.record import Record
@@ -38,6 +38,10 @@ def step_sentence(record: Record, limits: Limits) -> str:
     else:
         measured = record.values["output_throughput_tok_s"]
         fact = f"the ceiling is {number_text(limits.ceiling_tok_s)} output tok/s, {number_text(measured)} are reached"
+    if binding.name == BELOW_FLOOR:
+        return f"{fact}. That is below the floor: {binding.why}."
+    if not binding.is_told:
+        return f"{fact}. What binds is not told: {binding.why}."
     return f"{fact}. What binds is {_named(binding.name)}: {binding.why}.{_routing_remark(record, limits)}"
 
 

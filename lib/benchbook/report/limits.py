@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchbook.judge.binding import Binding, binding_of, limit_values
+from benchbook.judge.binding import BELOW_FLOOR, Binding, binding_of, doubt_of, limit_values
 from benchbook.judge.limits import Limits, NoLimitError, limits_of
 from benchbook.judge.loads import LENGTHS, lengths_text
 from benchbook.judge.spread import number_text, percent_text
@@ -31,7 +32,7 @@ _ENERGY = "energy_j_per_output_token"
 class LimitedCase:
     """One case with its limits."""
 
-    record: Record  # the first believed repeat, its values replaced by all means over the believed ones (case table)
+    record: Record  # the repeat that is believed most, its values replaced by all means over the believed ones
     limits: Limits
     binding: Binding | None
 
@@ -44,15 +45,9 @@ def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
         for case_id, row in zip(run.cases["case_id"], means, strict=True)
     }
     found: list[LimitedCase] = []
-    seen: set[str] = set()
     reasons: dict[str, None] = {}
-    for record in run.records:
-        case_id = record.identity.case_id
-        if case_id in seen or not record.is_measured or record.verdict is Verdict.INVALID:
-            continue
-        if record.benchmark == "first_request":
-            continue
-        seen.add(case_id)
+    for case_id, repeats in _believed(run).items():
+        record = _believed_most(repeats)
         try:
             limits = limits_of(record)
         except NoLimitError as error:
@@ -61,6 +56,21 @@ def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
         record = record.model_copy(update={"values": values_of[case_id]})
         found.append(LimitedCase(record, limits, binding_of(record, limits)))
     return [case for group in _groups(found) for case in group], list(reasons)
+
+
+def _believed(run: Run) -> Mapping[str, Sequence[Record]]:
+    """Return the repeats that count, by case: those of a benchmark of speed that were measured and are not INVALID."""
+    found: dict[str, list[Record]] = defaultdict(list)
+    for record in run.records:
+        if record.is_measured and record.verdict is not Verdict.INVALID and record.benchmark != "first_request":
+            found[record.identity.case_id].append(record)
+    return found
+
+
+def _believed_most(repeats: Sequence[Record]) -> Record:
+    """Return the first VALID repeat; where there is none, the first with what is said most often against them."""
+    doubts = Counter(map(doubt_of, repeats))
+    return max(repeats, key=lambda record: (doubt_of(record) is None, doubts[doubt_of(record)]))
 
 
 def limits_html(cases: Sequence[LimitedCase]) -> Html:
@@ -150,15 +160,25 @@ def _pair(first: float | None, second: float | None) -> str:
     return f"{number_text(first)} / {number_text(second)}" if first is not None else "–"
 
 
+def _share(case: LimitedCase, share: float | None) -> str:
+    """Return '67%'; of experts, which even routing only expects to be read, more than all is possible."""
+    is_possible = share is None or share <= 1 or (case.limits.shape.experts and not _is_impossible(case))
+    return percent_text(share) if is_possible else "impossible"
+
+
+def _is_impossible(case: LimitedCase) -> bool:
+    return case.binding is not None and case.binding.name == BELOW_FLOOR
+
+
 def _serve_cells(case: LimitedCase) -> list[str | int]:
     step, values, shares = case.limits.step, case.record.values, limit_values(case.record)
     return [
         case.record.workload["max_concurrency"],
         f"{amount_text(step.bytes)}B" if step else "–",
         _pair(step.floor_s * 1000 if step else None, values.get("median_tpot_ms")),
-        percent_text(shares["tpot_share_of_limit"]),
+        _share(case, shares["tpot_share_of_limit"]),
         _pair(case.limits.prefill.floor_s * 1000, values.get("median_ttft_ms")),
-        percent_text(shares["ttft_share_of_limit"]),
+        _share(case, shares["ttft_share_of_limit"]),
         *_throughput_part(case),
     ]
 
@@ -167,7 +187,7 @@ def _latency_cells(case: LimitedCase) -> list[str | int]:
     return [
         case.record.workload["batch_size"],
         _pair(case.limits.batch_floor_s, case.record.values.get("avg_batch_latency_s")),
-        percent_text(limit_values(case.record)["batch_latency_share_of_limit"]),
+        _share(case, limit_values(case.record)["batch_latency_share_of_limit"]),
     ]
 
 
@@ -178,7 +198,7 @@ def _throughput_cells(case: LimitedCase) -> list[str | int]:
 def _throughput_part(case: LimitedCase) -> list[str]:
     return [
         _pair(case.limits.ceiling_tok_s, case.record.values.get("output_throughput_tok_s")),
-        percent_text(limit_values(case.record)["output_throughput_share_of_limit"]),
+        _share(case, limit_values(case.record)["output_throughput_share_of_limit"]),
     ]
 
 

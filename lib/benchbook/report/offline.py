@@ -11,11 +11,13 @@ import pandas as pd
 
 from benchbook.judge.loads import LENGTHS
 from benchbook.judge.spread import Spread, spread_of
+from benchbook.records.record import Verdict
 from benchbook.report.lines import OUTPUT_THROUGHPUT
 from benchbook.report.table import believed
 
 Key = tuple[str, tuple[int, int]]
 _MS_PER_S = 1000.0
+_AXES = {"throughput": "num_prompts", "latency": "batch_size"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Ceiling:
 def ceilings(table: pd.DataFrame) -> dict[Key, Ceiling]:
     """Return the highest mean output throughput of throughput mode, by launch and lengths."""
     found: dict[Key, Ceiling] = {}
-    for key, prompts, rows in _cases(table, "throughput", "num_prompts"):
+    for key, prompts, rows in _cases(table, "throughput", _AXES["throughput"]):
         spread = spread_of(rows[OUTPUT_THROUGHPUT])
         if spread and (key not in found or spread.mean > found[key].output_tok_s.mean):
             found[key] = Ceiling(spread, prompts)
@@ -39,11 +41,18 @@ def ceilings(table: pd.DataFrame) -> dict[Key, Ceiling]:
 def batch_latencies(table: pd.DataFrame) -> dict[Key, dict[int, Spread]]:
     """Return the average latency (ms) of one offline batch by its size, by launch and lengths."""
     found: dict[Key, dict[int, Spread]] = {}
-    for key, batch_size, rows in _cases(table, "latency", "batch_size"):
+    for key, batch_size, rows in _cases(table, "latency", _AXES["latency"]):
         spread = spread_of(rows["avg_batch_latency_s"] * _MS_PER_S)
         if spread:
             found.setdefault(key, {})[batch_size] = spread
     return found
+
+
+def level_verdict(table: pd.DataFrame, benchmark: str, key: Key, size: int) -> Verdict:
+    """Return whether a level of `ceilings` (size: prompts) or `batch_latencies` (size: batch) has a VALID repeat."""
+    cases = _cases(table, benchmark, _AXES[benchmark])
+    verdicts = {verdict for found, value, rows in cases if (found, value) == (key, size) for verdict in rows["verdict"]}
+    return Verdict.VALID if Verdict.VALID.value in verdicts else Verdict.SUSPECT
 
 
 def _cases(table: pd.DataFrame, benchmark: str, axis: str) -> list[tuple[Key, int, pd.DataFrame]]:
