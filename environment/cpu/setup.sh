@@ -124,7 +124,8 @@ build_closure() {
 
 install_lib() {
     say "[5/5] benchbook, editable"
-    install --no-build-isolation --editable "$root/lib"
+    # compat: by a path in a .pth file. The default is a hook that a folder called benchbook, as a clone is, goes before.
+    install --no-build-isolation --config-settings editable_mode=compat --editable "$root/lib"
     # Every kernel warns that its connections, which stay on this machine, are not encrypted; Papermill shows it each time.
     mkdir -p "$venv/etc/ipython"
     echo 'c.IPKernelApp.log_level = 40  # errors' >"$venv/etc/ipython/ipython_kernel_config.py"

@@ -276,6 +276,9 @@ def stop(
     ]
     if not chosen and not all_hosts:
         raise ExperimentError(f"no live host {host_id!r}; see `benchbook ps`")
+    if len(chosen) > 1 and not all_hosts:
+        several = ", ".join(f"{entry.host_id} ({entry.kind})" for entry in chosen)
+        raise ExperimentError(f"{host_id!r} may be any of {len(chosen)}: {several}; give the beginning of one id")
     for entry in chosen:
         end_host(entry.host_id)
         _say(console, f"ended {entry.kind} {entry.name} ({entry.host_id})")

@@ -254,7 +254,8 @@ def _open_values(workload: Mapping[str, Any], factor: float, alone_ms: float) ->
     rate, number, capacity_rps = workload["request_rate_rps"], workload["num_prompts"], 10.0 * factor
     if rate < capacity_rps:
         return alone_ms * 0.1 * rate / (capacity_rps - rate), number / (number / rate + alone_ms / 1000)
-    return 1000 * number * (1 / capacity_rps - 1 / rate) / 2, capacity_rps
+    answered_rps = number / (number / capacity_rps + alone_ms / 1000)  # the last one still has its own latency
+    return 1000 * number * (1 / capacity_rps - 1 / rate) / 2, answered_rps
 
 
 def _latency_values(workload: Mapping[str, Any], factor: float) -> dict[str, float | int | None]:

@@ -13,6 +13,7 @@ from benchbook.errors import ExperimentError, HostDiedError, IdentityError
 from benchbook.hosts.address import server_url
 from benchbook.hosts.served import attach
 from benchbook.hosts.server import VllmServer, find_server
+from benchbook.measure.servers import open_server
 
 Make = Callable[..., VllmServer]
 
@@ -123,3 +124,12 @@ def test_an_attached_server_that_is_gone_is_reported_dead(fake_server: Make) -> 
     with pytest.raises(HostDiedError) as death:
         attached.check_alive()
     assert death.value.cause.code == "crashed"
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [({"args": {"max_model_len": 2048}}, "engine_args"), ({"env": {"A": "1"}, "keep": True}, "engine_env and keep")],
+)
+def test_what_is_for_a_server_started_here_is_refused_beside_the_address_of_another(options, named):
+    with pytest.raises(ExperimentError, match=f"^{named} are for a server started here; the one at 127.0.0.1:9 runs"):
+        open_server("127.0.0.1:9", **options)

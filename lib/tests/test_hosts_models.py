@@ -141,3 +141,12 @@ def test_a_tokenizer_is_known_by_its_files_wherever_they_lie(tmp_path: Path) -> 
 @pytest.mark.parametrize("path", ["/models/of/another/machine", "nobody/nothing", "a-name-served"])
 def test_a_tokenizer_that_is_not_on_this_machine_has_no_hash(path: str) -> None:
     assert tokenizer_sha256(path) is None
+
+
+def test_a_copy_of_the_embedded_model_is_known_by_its_mark_and_another_folder_has_none(tmp_path: Path) -> None:
+    for name, config in (("copy", {"random_weights": True}), ("trained", {}), ("odd", {"random_weights": "yes"})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    assert resolve_model(str(tmp_path / "copy")).random_weights and has_random_weights(str(tmp_path / "copy"))
+    assert not resolve_model(str(tmp_path / "trained")).random_weights
+    assert not has_random_weights(str(tmp_path / "odd")) and not has_random_weights("some/model")

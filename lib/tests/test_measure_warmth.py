@@ -11,7 +11,7 @@ from pathlib import Path
 
 import fake_vllm
 import pytest
-from benchbook.errors import MeasureError
+from benchbook.errors import ExperimentError, MeasureError
 from benchbook.hosts.served import AttachedServer
 from benchbook.hosts.server import VllmServer
 from benchbook.measure import bench_host
@@ -137,6 +137,15 @@ def test_a_model_and_its_copy_elsewhere_are_sent_the_same_prompts_and_another_to
         with VllmServer(str(folder), env=env, program=fake_vllm.PROGRAM, log_dir=tmp_path / f"{name}-log") as server:
             sets.append(measure(server, seed=1).request_set_sha256)
     assert sets[0] == sets[1] != sets[2]
+
+
+def test_a_request_longer_than_the_server_takes_is_refused_before_anything_is_sent(serving, measure):
+    server = serving()
+    with pytest.raises(
+        ExperimentError, match=r"4100 tokens \(input \+ output\) exceeds the server's max_model_len 4096"
+    ):
+        measure(server, SERVE.model_copy(update={"input_len_tokens": 4098}))
+    assert "finished_reason" not in server.metrics_text() or 'finished_reason="length"} 0.0' in server.metrics_text()
 
 
 class Engine:

@@ -20,7 +20,7 @@ from benchbook.hosts import shapes
 from benchbook.hosts.caches import cache_dir
 
 TINY = "tiny"
-TINY_RECIPE = "tiny-1"  # the folder's name: raise the number when tiny_model.py changes what it writes
+TINY_RECIPE = "tiny-2"  # the folder's name: raise the number when tiny_model.py changes what it writes
 BUILD_LIMIT_S = 300.0
 # What turns text into tokens and back, in the forms that transformers knows.
 _TOKENIZER_FILES = (
@@ -69,7 +69,8 @@ def resolve_model(ref: str, revision: str | None = None, env: Mapping[str, str] 
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ExperimentError(f"model {ref!r} is a folder without a config.json")
-        return ModelFiles(str(folder.resolve()), folder.resolve().name, True, False, content_sha256(folder), False)
+        has_random = has_random_weights(str(folder))
+        return ModelFiles(str(folder.resolve()), folder.resolve().name, True, has_random, content_sha256(folder), False)
     if ref.startswith((".", "/", "~")) or ref.count("/") > 1:
         raise ExperimentError(f"model {ref!r} looks like a folder, and there is none (from {Path.cwd()})")
     snapshot = _hub_snapshot(ref, revision, env)
@@ -201,8 +202,10 @@ def planned_path(ref: str) -> str:
 
 
 def has_random_weights(path: str) -> bool:
-    """Return whether `path` is the folder of the embedded model or of a shape: what it serves has random weights."""
-    return Path(path) == cache_dir() / TINY_RECIPE or shapes.is_shape_folder(Path(path))
+    """Return whether what `path` serves has random weights: the embedded model or a copy of it, by its mark, or a shape."""
+    if Path(path) == cache_dir() / TINY_RECIPE or shapes.is_shape_folder(Path(path)):
+        return True
+    return Path(path).is_dir() and (read_config(path) or {}).get("random_weights") is True
 
 
 def config_of(ref: str) -> tuple[dict[str, Any] | None, Path | None]:

@@ -47,6 +47,7 @@ def write_weights(folder: str) -> None:
         bos_token_id=2,
         pad_token_id=3,
         dtype="bfloat16",
+        random_weights=True,  # the mark by which a copy of it is known, wherever it lies
     )
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
 

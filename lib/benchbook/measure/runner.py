@@ -14,6 +14,7 @@ from benchbook.measure.bench_host import BenchHost, OpenHost
 from benchbook.measure.commands import offline_remark
 from benchbook.measure.estimates import estimator_for, timings_of
 from benchbook.measure.job import host_failed, run_job
+from benchbook.measure.notebook import notebooks_dir
 from benchbook.measure.planning import RunPlan, pending, planned_records
 from benchbook.measure.progress import Listener
 from benchbook.measure.recording import tail_of
@@ -106,7 +107,7 @@ class Runner:
             slo=dict(experiment.slo),
             launches=launches,
             plan=self.plan.for_header(),
-            provenance=provenance(experiment.path.parent),
+            provenance=provenance(notebooks_dir()),
             wall_s_by_job=timings_of(self.header),
         )
         blocks = self._asked(rounds(experiment.cases, experiment.repeats, experiment.seed, experiment.order_seed))

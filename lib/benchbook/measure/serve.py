@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchbook import parameters
-from benchbook.errors import Cause, MeasureError
+from benchbook.errors import Cause, ExperimentError, MeasureError
 from benchbook.hosts.models import tokenizer_sha256
 from benchbook.hosts.scrape import cache_config
 from benchbook.hosts.shell import no_proxy
@@ -79,6 +79,7 @@ def bench_serve(
     warmed_by = repeat.warmed_by or warmed.get(workload.warm_shape, "")
     with Recording(workload, record_path, repeat.case) as recording, silence_is_death(server):
         server.check_alive()
+        _check_fits(server, workload)
         warmup = Warmup(num_prompts=0, warmed_by=warmed_by)
         if workload.warmup_prompts and not warmed_by:
             warmup = _warm_up(run, workload, recording, seed)
@@ -114,6 +115,15 @@ def bench_serve(
     if warmup.num_prompts:
         warmed.setdefault(workload.warm_shape, f"by hand: {saved.path.parent.name}")
     return saved
+
+
+def _check_fits(server: AnyServer, workload: ServeWorkload) -> None:
+    """Raise ExperimentError when a request can be longer than the server takes, which would refuse it without a word why."""
+    most, needed = model_card(server)["max_model_len"], workload.max_request_tokens
+    if most and needed > most:
+        raise ExperimentError(
+            f"a request of {needed} tokens (input + output) exceeds the server's max_model_len {most}"
+        )
 
 
 def _argv(server: AnyServer, workload: ServeWorkload, seed: int, raw_path: Path) -> list[str]:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from benchbook import parameters
-from benchbook.errors import Cause, HostDiedError
+from benchbook.errors import Cause, ExperimentError, HostDiedError
 from benchbook.hosts.address import server_url
 from benchbook.hosts.models import has_random_weights
 from benchbook.hosts.served import AttachedServer, attach
@@ -45,6 +45,11 @@ def open_server(
     import vLLM meanwhile. Raises HostStartError, IdentityError, and ExperimentError for a parameter that there is not.
     """
     parameters.refuse_unknown()
+    if base_url and (args or env or keep):
+        what = " and ".join(
+            name for name, value in (("engine_args", args), ("engine_env", env), ("keep", keep)) if value
+        )
+        raise ExperimentError(f"{what} are for a server started here; the one at {base_url} runs as it was started")
     os.environ.update(no_proxy([urlsplit(server_url(base_url)).hostname or ""] if base_url else ()))
     if with_client:
         own.own_client(start=True)

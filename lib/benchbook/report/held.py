@@ -3,6 +3,10 @@
 vLLM scales the gaps so that all requests arrive in (number / rate) seconds, and the last one is then still on its way:
 a short measurement answers fewer a second than arrive however fast the server is. So a rate counts as reached where
 90 % of the requests were answered in the time of their arrival and one latency more, that of the least rate tried.
+
+A server that is slower under load, but no slower at the end than at the beginning, does not fall behind either. Where a
+queue grows, each request waits longer than the one before: the last one waits twice the mean. So what comes after the
+last arrival must also be more than one and a half of the rate's own mean latency.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 from benchbook.report.lines import REQUEST_THROUGHPUT, Line
 
 MIN_REACHED = 0.90
+MIN_DRAIN = 1.5  # of the mean latency; 1 in a steady state, 2 where all of the latency is a queue that grows
 _E2EL = "mean_e2el_ms"
 _MS_PER_S = 1000.0
 
@@ -21,7 +26,10 @@ def first_unreached(line: Line) -> float | None:
         return None
     least_s = latencies_ms[min(latencies_ms)] / _MS_PER_S
     for rate, answered_rps in answered.items():
-        if answered_rps * (completed[rate] / rate + least_s) < MIN_REACHED * completed[rate]:
+        arrival_s = completed[rate] / rate
+        drain_s = completed[rate] / answered_rps - arrival_s
+        is_late = answered_rps * (arrival_s + least_s) < MIN_REACHED * completed[rate]
+        if is_late and drain_s > MIN_DRAIN * latencies_ms[rate] / _MS_PER_S:
             return rate
     return None
 
