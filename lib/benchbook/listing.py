@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Literal
 
@@ -22,17 +23,22 @@ def aligned(
     width: int | None = None,
     right: Sequence[int] = (),
     may_cut: int | None = None,
+    may_wrap: int | None = None,
 ) -> str:
     """Return the headings, which may have several lines, and a line a row, the columns of `right` to the right.
 
-    Column `may_cut` ends in '…' where a line would be wider than `width` cells; the others stay whole in any case.
+    Where a line would be wider than `width` cells, column `may_cut` ends in '…', or column `may_wrap` goes on below; the
+    others stay whole in any case.
     """
     heads = zip_longest(*(heading.split("\n") for heading in headings), fillvalue="")
     lines = [*map(list, heads), *map(list, rows)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-    if width is not None and may_cut is not None:
+    narrow = may_cut if may_wrap is None else may_wrap
+    if width is not None and narrow is not None:
         spare = width - sum(widths) - len(_GAP) * (len(widths) - 1)
-        widths[may_cut] = max(min(widths[may_cut], _LEAST_CUT), widths[may_cut] + min(spare, 0))
+        widths[narrow] = max(min(widths[narrow], _LEAST_CUT), widths[narrow] + min(spare, 0))
+    if may_wrap is not None:
+        lines = [below for line in lines for below in _wrapped(line, may_wrap, widths[may_wrap])]
     return "".join(
         _GAP.join(_cell(text, cells, place in right) for place, (text, cells) in enumerate(zip(line, widths))).rstrip()
         + "\n"
@@ -57,6 +63,14 @@ def for_programs(rows: Sequence[Mapping[str, Any]], list_format: Literal["csv", 
         writer.writeheader()
         writer.writerows(rows)
     return out.getvalue()
+
+
+def _wrapped(line: Sequence[str], place: int, cells: int) -> Iterator[list[str]]:
+    """Yield `line` and, below it, what of its column at `place` is wider than `cells`."""
+    first, *more = textwrap.wrap(line[place], cells, break_long_words=False, break_on_hyphens=False) or [""]
+    yield [*line[:place], first, *line[place + 1 :]]
+    for text in more:
+        yield [text if column == place else "" for column in range(len(line))]
 
 
 def _cell(text: str, cells: int, is_right: bool) -> str:

@@ -10,6 +10,7 @@ import re
 import select
 import sys
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -95,14 +96,14 @@ def console() -> Console:
 
 
 def say(console: Console, text: str | Text, lead: str = "") -> None:
-    """Print `lead` (of a str: its indentation) and `text`: elsewhere one line, on a terminal broken between words only, the
-    text in a column of its own."""
+    """Print `lead` (of a str: its indentation) and `text`: elsewhere one line, on a terminal broken between words, the text
+    in a column of its own. A word wider than the terminal, such as an id, is broken after its commas."""
     if isinstance(text, str):
         lead = lead or " " * (len(text) - len(text.lstrip(" ")))
         text = Text(text.removeprefix(lead) if lead.isspace() else text)
     width, column = console.width, len(lead)
     for line in text.split("\n", allow_blank=True):
-        for row in line.divide(_breaks(line.plain, width - column)) if console.is_terminal else [line]:
+        for row in line.divide(_breaks(line.plain, width - column, width)) if console.is_terminal else [line]:
             row.rstrip()
             if lead.isspace():  # a long word, such as an id, comes as far to the left as it needs to stay whole
                 lead = " " * max(0, min(column, width - row.cell_len))
@@ -123,14 +124,24 @@ def shown(path: Path) -> Path:
     return path
 
 
-def _breaks(text: str, width: int) -> list[int]:
-    """Return where to break `text` between words, so that no line but that of a longer word is wider than `width`."""
+def _breaks(text: str, width: int, widest: int) -> list[int]:
+    """Return where to break `text`, so that no line but that of a longer word is wider than `width`.
+
+    That is between words, and after the commas of a word of over `widest` cells.
+    """
     # Rich's own wrapping breaks or cuts a word that is longer than a line, such as an id or a path.
     breaks, began = [], 0
-    for word in re.finditer(r"\S+", text):
-        if cell_len(text[began : word.end()]) > width and word.start() > began:
-            breaks.append(began := word.start())
+    for start, end in _unbroken(text, widest):
+        if cell_len(text[began:end]) > width and start > began:
+            breaks.append(began := start)
     return breaks
+
+
+def _unbroken(text: str, widest: int) -> Iterator[tuple[int, int]]:
+    """Yield where what is not to be broken begins and ends: each word, of one of over `widest` cells each part."""
+    for word in re.finditer(r"\S+", text):
+        parts = re.compile(r"[^,]*,*") if cell_len(word.group()) > widest else re.compile(r"\S+")
+        yield from (part.span() for part in parts.finditer(text, *word.span()) if part.group())
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:

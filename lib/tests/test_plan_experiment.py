@@ -117,6 +117,7 @@ def test_an_automatic_max_model_len_is_not_checked(load):
 def test_a_model_is_tiny_a_folder_or_a_hub_id_said_shortly_or_in_full(load, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
+    (folder / "config.json").write_text("{}")
     revision = "{hub: Qwen/Qwen3-0.6B, revision: main}"
     assert load(FIRST, model="tiny").model == ModelRef("tiny")
     assert load(FIRST, model="{path: tiny}").model == ModelRef("tiny")
@@ -128,6 +129,7 @@ def test_a_model_is_tiny_a_folder_or_a_hub_id_said_shortly_or_in_full(load, tmp_
 
 def test_a_folder_is_found_from_the_current_one_and_kept_in_full(load, tmp_path, monkeypatch):
     (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     assert load(FIRST, model="{path: ./model}").model == ModelRef(str(tmp_path / "model"))
 

@@ -179,6 +179,7 @@ def test_a_relative_model_is_looked_for_beside_the_file_and_then_in_the_current_
     folder, elsewhere = tmp_path / "experiments", tmp_path / "elsewhere"
     for place in (folder, elsewhere / "mine", elsewhere / "both", folder / "both"):
         place.mkdir(parents=True)
+        (place / "config.json").write_text("{}")
     monkeypatch.chdir(elsewhere)
 
     def model(text: str) -> str:
@@ -202,6 +203,42 @@ def test_the_template_is_an_experiment_that_the_installed_vllm_takes(tmp_path):
             path = tmp_path / "more.yaml"
             path.write_text(TEMPLATE.replace(line, line.replace("# ", "", 1)))
             preflight_of(path)
+
+
+def test_the_template_fits_a_screen_and_starts_vllm_as_the_quickstart_does(tmp_path):
+    write_template(tmp_path / "mine.yaml")
+    assert max(map(len, TEMPLATE.splitlines())) <= 100
+    quickstart = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
+    (written,), (shown,) = (load_experiment(file).launches for file in (tmp_path / "mine.yaml", quickstart))
+    assert (written.args, written.env) == (shown.args, shown.env)
+
+
+CONFIGS = {
+    "not JSON": (b"{not json", "is not JSON"),
+    "cut": (b'{"hidden_size": 64, ', "is not JSON"),
+    "no text": (b"\xff\xfe\x00", "is not JSON"),
+    "a bomb": (b"[" * 100_000, "is not JSON"),
+    "empty": (b"", "is not JSON"),
+    "a list": (b"[]", "holds no JSON object"),
+    "absent": (None, "is a folder without a config.json"),
+}
+
+
+@pytest.mark.parametrize("config", list(CONFIGS))
+@pytest.mark.parametrize("place", ["the experiment's", "the launch's"])
+def test_a_folder_that_holds_no_model_is_refused_where_the_file_names_it(tmp_path, config, place):
+    content, problem = CONFIGS[config]
+    (tmp_path / "mine").mkdir()
+    if content is not None:
+        (tmp_path / "mine" / "config.json").write_bytes(content)
+    old, new = {
+        "the experiment's": ("model: tiny", "model: {path: mine}"),
+        "the launch's": ("  other:\n", "  other:\n    model: {path: mine}\n"),
+    }[place]
+    text = FILE.replace(old, new)
+    (line,) = lines_of(tmp_path, text)
+    number = next(number for number, written in enumerate(text.splitlines(), 1) if "path: mine" in written)
+    assert f"exp.yaml:{number}: " in line and "model.path: 'mine'" in line and problem in line
 
 
 def test_a_template_is_written_over_nothing_and_under_a_name_that_can_be_run(tmp_path):

@@ -88,11 +88,16 @@ def test_the_cases_are_a_table_sorted_by_benchmark_and_rising_load(preview_text)
 
 
 @pytest.mark.parametrize("columns", [80, 100])
-def test_on_a_terminal_the_reasons_are_cut_and_nothing_else(preview_text, columns):
+def test_on_a_terminal_the_reasons_go_on_below_and_nothing_is_cut(preview_text, columns):
     text = preview_text("{a: {}, b: {}}", MIXED, width=columns, force_terminal=True, color_system=None)
-    table = [line for line in text.splitlines() if line.startswith(("a ", "b ", "launch "))]
-    assert len(table) == 21 and all(len(line) <= max(columns, 95) for line in table)
-    assert sum(re.search(r"16 in flight +3 +160  10 for .*…$", line) is not None for line in table) == 2
+    lines = text.splitlines()
+    first = next(place for place, line in enumerate(lines) if line.startswith("launch "))
+    table = lines[first : lines.index("", first)]
+    assert all(len(line) <= max(columns, 95) for line in table) and "…" not in text
+    assert sum(line.startswith(("a ", "b ")) for line in table) == 20
+    why = lines[first].index("why")
+    reasons = " ".join(line[why:].strip() for line in table)
+    assert reasons.count("10 for each in flight; no warm-up, as asked") == 6
 
 
 def test_commands_are_shown_when_asked_for_and_only_then(preview_text):
@@ -132,4 +137,6 @@ def test_a_run_that_is_going_on_is_not_said_to_be_continued(preview_text, unfini
 
 def test_a_finished_run_is_not_continued(preview_text, unfinished):
     unfinished.write_header(unfinished.header() | {"state": "finished"})
-    assert "would continue" not in preview_text()
+    text = preview_text()
+    assert "would continue" not in text
+    assert f"exp/{unfinished.run_id} is finished and is not extended: a new run measures all." in text

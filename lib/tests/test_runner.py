@@ -334,6 +334,25 @@ def test_a_changed_launch_makes_records_stale_and_names_what_changed(bench):
     assert second.listener.already_done == 0 and len(second.listener.records) == 8
 
 
+def test_what_failed_is_never_called_stale(bench):
+    bench.start_error = HostStartError("server exited with code 1; end of log", CAUSE)
+    first = bench.runner()
+    assert first.execute() == FAILED
+    assert stale_records(first.store, bench.plan(max_model_len=1024)) == []
+
+
+def test_of_some_cases_only_their_own_records_are_called_stale_or_damaged(bench):
+    first = bench.runner()
+    first.execute()
+    plan = bench.plan(max_model_len=1024)
+    asked = asked_for(plan.experiment, ["latency"])
+    assert {record.benchmark for record, _ in stale_records(first.store, plan, asked)} == {"latency"}
+    for path in first.store.run_dir.glob("cases/*/repeat=0/record.json"):
+        path.write_text("")
+    (damaged,) = damaged_repeats(first.store, bench.plan(), asked)
+    assert "latency" in damaged
+
+
 def _edit(path, **fields):
     content = json.loads(path.read_text())
     content.update(fields)

@@ -99,6 +99,20 @@ def test_a_long_id_moves_to_the_left_and_stays_whole(length):
     assert max(map(len, lines)) <= 80 and sum("x" * length in line for line in lines) == 1
 
 
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_an_id_wider_than_the_terminal_is_broken_after_commas_only(width):
+    case_id = f"{ID},num_warmup_prompts=16,temperature=0.5,request_rate_rps=12.5"
+    shown = console(width, force_terminal=True, force_interactive=False)
+    with ConsoleProgress(shown) as told:
+        told.begin(24, 0, LEFT)
+        told.recorded(record(case_id=case_id), 1.0, None)
+    lines = lines_of(shown)
+    assert max(map(len, lines)) <= width
+    assert case_id in "".join(line.strip() for line in lines)
+    parts = [line for line in lines if "=" in line]
+    assert len(parts) > 1 and all(line.endswith(",") for line in parts[:-1])
+
+
 def test_elsewhere_a_record_is_one_line_whatever_its_length():
     shown = console()
     with ConsoleProgress(shown) as told:

@@ -19,7 +19,7 @@ _IN_WHY = ("num_iters", "num_iters_warmup", "num_warmup_prompts")
 
 
 def print_cases(console: Console, experiment: Experiment) -> None:
-    """Print a row a case, by launch, benchmark, lengths and rising load; on a terminal the reasons may be cut."""
+    """Print a row a case, by launch, benchmark, lengths and rising load; on a terminal the reasons may take several lines."""
     varied = _varied(experiment.cases)
     places = {launch.name: place for place, launch in enumerate(experiment.launches)}
     benchmarks = list(dict.fromkeys(case.workload.benchmark for case in experiment.cases))
@@ -31,7 +31,7 @@ def print_cases(console: Console, experiment: Experiment) -> None:
     first = 0 if len(experiment.launches) > 1 else 1  # a single launch needs no column
     width = console.width if console.is_terminal else None
     headings, right, last = _HEADINGS[first:], [place - first for place in (2, 4, 5)], len(_HEADINGS) - 1 - first
-    text = aligned(headings, [row[first:] for row in rows], width, right, may_cut=last)
+    text = aligned(headings, [row[first:] for row in rows], width, right, may_wrap=last)
     console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
 
 

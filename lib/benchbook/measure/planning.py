@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -89,10 +89,15 @@ def _parts(case: Case, launch: Launch, model: ModelFiles, seed: int) -> dict[str
     )
 
 
-def stale_records(store: Store, plan: RunPlan) -> list[tuple[Record, list[str]]]:
-    """Return records in `store` that no planned case may reuse, each with the names of the parts that changed."""
+def stale_records(store: Store, plan: RunPlan, asked: Collection[str] | None = None) -> list[tuple[Record, list[str]]]:
+    """Return measured records in `store` that no planned case may reuse, each with the names of the parts that changed.
+
+    With `asked`, ids of cases, those of other cases do not matter. What failed is measured again in any case.
+    """
     stale = []
     for record in store.records():
+        if not record.is_measured or (asked is not None and record.identity.case_id not in asked):
+            continue
         planned = plan.cases.get(record.identity.case_id)
         new_parts: dict[str, str] = planned.parts if planned else {}
         changed = changed_parts(record.identity.fingerprint_parts, new_parts)
@@ -114,11 +119,15 @@ def kept_record(store: Store, planned: PlannedCase, repeat: int) -> Record | Non
     return record if not record.is_measured or store.has_raw(planned.key, record) else None
 
 
-def damaged_repeats(store: Store, plan: RunPlan) -> list[str]:
-    """Return 'CASE repeat N' of what lies where a record belongs, and is damaged, another's, or without its raw file."""
+def damaged_repeats(store: Store, plan: RunPlan, asked: Collection[str] | None = None) -> list[str]:
+    """Return 'CASE repeat N' of what lies where a record belongs, and is damaged, another's, or without its raw file.
+
+    With `asked`, ids of cases, those of other cases do not matter.
+    """
     return [
         f"{case_id} repeat {repeat}"
         for case_id, planned in plan.cases.items()
+        if asked is None or case_id in asked
         for repeat in range(plan.experiment.repeats)
         if store.has_record_file(planned.key, repeat) and kept_record(store, planned, repeat) is None
     ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchbook.errors import ExperimentError, StoreError
+from benchbook.hosts.registry import live_hosts
 from benchbook.hosts.shell import left_out
 from benchbook.measure.bench_host import host_opener
 from benchbook.measure.hardware import peaks_before_start
@@ -18,6 +19,7 @@ from benchbook.measure.runner import FINISHED, Runner
 from benchbook.patterns import matches
 from benchbook.plan.experiment import Experiment
 from benchbook.records.files import write_text
+from benchbook.records.runs import LATEST, run_name
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.terminal import shown
 
@@ -39,6 +41,12 @@ def prepare_run(
     The device's peaks are measured where no data sheet tells them (five seconds, once a day). Raises ExperimentError,
     StoreError.
     """
+    if _is_at_work():
+        listener.say(
+            "Another benchbook is at work on this machine (`benchbook ps` lists its processes): "
+            "its numbers and those of this run will disturb each other."
+        )
+    listener.working_on("reading which flags and variables the installed vLLM knows")
     checked = preflight_of(file)
     asked = asked_for(checked.experiment, only) if only else None
     check_machine(checked)
@@ -46,7 +54,10 @@ def prepare_run(
         listener.say(f"translated: {note}")
     for line in left_out():
         listener.say(line)
+    models = dict.fromkeys(str(launch.model) for launch in checked.experiment.launches)
+    listener.working_on(f"getting the model ready: {', '.join(models)}")
     plan = RunPlan.of(checked.experiment)
+    listener.working_on("finding out what the device can do at best, which is measured once a day")
     for launch in checked.experiment.launches:  # now, while nothing of ours runs; hosts find them known
         peaks_before_start(plan.models[launch.name].path, launch.env)
     earlier = None if new else unfinished_run(results_dir, plan.experiment.name)
@@ -58,13 +69,14 @@ def prepare_run(
     if earlier:
         runner.header = store.header()
         listener.say(f"Continuing {shown(store.run_dir)} (--new starts afresh).")
-        for record, changed in stale_records(store, plan):
-            listener.say(
-                f"  stale, will not be used: {record.identity.case_id} repeat {record.identity.repeat}; changed: {', '.join(changed)}"
-            )
-        for repeat in damaged_repeats(store, plan):
+        for record, changed in stale_records(store, plan, asked):
+            repeat = f"{record.identity.case_id} repeat {record.identity.repeat}"
+            listener.say(f"  stale, will not be used: {repeat}; changed: {', '.join(changed)}")
+        for repeat in damaged_repeats(store, plan, asked):
             listener.say(f"  damaged or not its own, measured again: {repeat}")
     else:
+        if not new and (finished := finished_run(results_dir, plan.experiment.name)):
+            listener.say(not_extended(finished, results_dir))
         listener.say(f"New run {shown(store.run_dir)}.")
     return runner
 
@@ -85,11 +97,32 @@ def asked_for(experiment: Experiment, patterns: Sequence[str]) -> frozenset[str]
     return frozenset(case_id for case_id in case_ids if any(matches(pattern, case_id) for pattern in patterns))
 
 
+def _is_at_work() -> bool:
+    """Return whether another benchbook of this user has a live host here; one that was kept waits and does nothing."""
+    return any(not entry.keep for entry in live_hosts())
+
+
 def unfinished_run(results_dir: Path, experiment: str) -> Store | None:
     """Return the newest run of `experiment` when it is not finished, else None; a run without a readable header is not one."""
-    latest = results_dir / experiment / "latest"
+    store, state = _newest_run(results_dir, experiment)
+    return None if state == FINISHED else store
+
+
+def finished_run(results_dir: Path, experiment: str) -> Store | None:
+    """Return the newest run of `experiment` when it is finished, else None."""
+    store, state = _newest_run(results_dir, experiment)
+    return store if state == FINISHED else None
+
+
+def not_extended(finished: Store, results_dir: Path) -> str:
+    """Return the sentence that says why `run` does not go on with a finished run."""
+    return f"{run_name(finished.run_dir, results_dir)} is finished and is not extended: a new run measures all."
+
+
+def _newest_run(results_dir: Path, experiment: str) -> tuple[Store | None, str | None]:
+    """Return the newest run of `experiment` and its state, (None, None) without a readable one."""
+    store = Store((results_dir / experiment / LATEST).resolve())
     try:
-        store = Store(latest.resolve())
-        return store if store.header()["state"] != FINISHED else None
+        return store, store.header()["state"]
     except (StoreError, KeyError):
-        return None
+        return None, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,22 @@ def _local_model(doc: Document, where: Where, text: str) -> ModelRef:
     folder = _folder(doc, text)
     if folder is None:
         raise doc.error(where, f"no such folder{_looked_for(doc, text)}{_near_tiny(text)}")
+    if problem := _config_problem(folder / "config.json"):
+        raise doc.error(where, problem)
     return ModelRef(str(folder.resolve()))
+
+
+def _config_problem(config: Path) -> str:
+    """Return what is wrong with a model's config.json, without which nothing can load it; '' when nothing is."""
+    if not config.is_file():
+        return "is a folder without a config.json"
+    try:
+        content = json.loads(config.read_bytes())
+    except OSError as error:
+        return f"{config} cannot be read: {error.strerror}"
+    except (ValueError, RecursionError) as error:
+        return f"{config} is not JSON: {error}"
+    return "" if isinstance(content, dict) else f"{config} holds no JSON object"
 
 
 def _folder(doc: Document, text: str) -> Path | None:

@@ -11,22 +11,35 @@ TEMPLATE = """\
 # What should this experiment answer? The report begins with it.
 question: How do latency and throughput trade off as more requests are in flight?
 
-model: tiny            # made here, random weights; or a folder beside this file, or a hub id such as Qwen/Qwen3-0.6B
+# Made here, of random weights; or a folder beside this file, or a hub id such as Qwen/Qwen3-0.6B.
+model: tiny
 
-# A vLLM configuration each, by a name of yours. Several are compared: they take turns, with a fresh start in every round.
+# A vLLM configuration each, by a name of yours. Several are compared: they take turns, with a fresh
+# start in every round.
 launches:
   eager:
-    args: {enforce_eager: true, max_model_len: 4096}     # vLLM's own flags, with underscores
-    env: {VLLM_CPU_KVCACHE_SPACE: 1}                     # GiB for the KV cache; a CPU needs it, a GPU ignores it
-    # On a CPU of few cores, take the args and env of experiments/quickstart.yaml instead: it says why.
+    args:                             # vLLM's own flags, with underscores
+      enforce_eager: true             # starts sooner, runs slower
+      max_model_len: 4096             # tokens, input + output
+      enable_prefix_caching: false    # a warm cache would flatter all that comes after the first
+      # From here on for a CPU, also one of few cores: experiments/quickstart.yaml says why.
+      # On a GPU, leave these lines and env out.
+      dtype: float32
+      gpu_memory_utilization: 0.3
+      distributed_executor_backend: uni
+    env: {VLLM_CPU_KVCACHE_SPACE: 1, VLLM_ENABLE_V1_MULTIPROCESSING: 0, OMP_NUM_THREADS: 1}
 
 # A list makes an axis, and axes are crossed. Lengths are [input, output] pairs, in tokens.
 benchmarks:
   - first_request: {}
-  - serve: {max_concurrency: [1, 4], lengths: [[128, 64]], num_prompts: 10 per concurrency}      # so many users
-  # - serve: {request_rate_rps: [1, 2, 4], lengths: [[128, 64]], num_prompts: 200}               # so many arrivals a second
-  # - latency: {batch_size: [1, 8], lengths: [[128, 64]]}                                        # one batch at a time
-  # - throughput: {num_prompts: 200, lengths: [[128, 64]]}                                       # all at once
+  # So many users, each sends when it is answered:
+  - serve: {max_concurrency: [1, 4], lengths: [[128, 64]], num_prompts: 10 per concurrency}
+  # So many arrivals a second:
+  # - serve: {request_rate_rps: [1, 2, 4], lengths: [[128, 64]], num_prompts: 200}
+  # One batch at a time:
+  # - latency: {batch_size: [1, 8], lengths: [[128, 64]]}
+  # All at once:
+  # - throughput: {num_prompts: 200, lengths: [[128, 64]]}
 
 repeats: 2             # left out: 3, or 8 when there are several launches
 # slo: {p99_ttft_ms: 500, p99_tpot_ms: 50}   # the report says which load keeps it

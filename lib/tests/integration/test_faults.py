@@ -1,6 +1,7 @@
 """Scripted faults, through the whole sweep: each ends in the right outcome and cause, none hangs, none loses a number."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -114,6 +115,10 @@ class Quiet:
 def write_fault(folder, script):
     (folder / "model").mkdir()
     (folder / "model" / "config.json").write_text("{}")
+    return write_fault_file(folder, script)
+
+
+def write_fault_file(folder, script):
     (folder / "fault.yaml").write_text(ONE_CASE.format(model=folder / "model", script=script))
     return folder / "fault.yaml"
 
@@ -148,6 +153,43 @@ def test_a_sweep_without_one_number_has_a_report_that_says_so(tmp_path):
     text = process.communicate(timeout=120)[0]
     assert process.returncode == 1 and "report.html" in text and "Traceback" not in text
     assert "requests_failed" in Store.open("fault", tmp_path / "results").report_path.read_text()
+
+
+def test_a_run_that_failed_says_how_to_try_again_and_its_cause_stays_in_the_log(tmp_path):
+    file = write_fault(tmp_path, '{"exit_code": 1, "log_text": "RuntimeError: the first cause"}')
+    process = benchbook(tmp_path, "run", "fault.yaml", "--results", "kept here", fake=True)
+    text = process.communicate(timeout=120)[0]
+    again = "benchbook run fault.yaml --results 'kept here'"
+    assert process.returncode == 1 and f"To try again: {again} (measures only what failed)" in text
+    file.write_text(file.read_text().replace("the first cause", "the second cause"))
+    process = benchbook(tmp_path, *shlex.split(again)[1:], fake=True)
+    text = process.communicate(timeout=120)[0]
+    assert "Continuing" in text and "stale" not in text
+    (log,) = (tmp_path / "kept here").glob("fault/2*/launches/faulty/server.log")
+    assert log.read_text().index("the first cause") < log.read_text().index("the second cause")
+
+
+class Told(Quiet):
+    """Remembers what it is told to say and what is being done."""
+
+    def __init__(self):
+        self.lines, self.doing = [], []
+
+    def say(self, text):
+        self.lines.append(text)
+
+    def working_on(self, what):
+        self.doing.append(what)
+
+
+@pytest.mark.parametrize(("options", "is_said"), [({}, True), ({"keep": True}, False)])
+def test_a_run_beside_another_says_so_at_once_and_what_it_is_getting_ready(tmp_path, fake_server, options, is_said):
+    file, told = write_fault_file(tmp_path, "{}"), Told()
+    with fake_server(options):
+        prepare_run(file, tmp_path / "results", new=True, share_gpu=False, command="", listener=told)
+    assert any("Another benchbook is at work" in line for line in told.lines[:1]) is is_said
+    assert len(told.doing) == len(set(told.doing)) == 3
+    assert any("model" in what for what in told.doing)
 
 
 @pytest.fixture
