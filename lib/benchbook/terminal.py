@@ -105,7 +105,9 @@ def say(console: Console, text: str | Text, lead: str = "") -> None:
     for line in text.split("\n", allow_blank=True):
         for row in line.divide(_breaks(line.plain, width - column, width)) if console.is_terminal else [line]:
             row.rstrip()
-            if lead.isspace():  # a long word, such as an id, comes as far to the left as it needs to stay whole
+            if (
+                lead.isspace() and console.is_terminal
+            ):  # a long word, such as an id, comes as far to the left as it needs to stay whole
                 lead = " " * max(0, min(column, width - row.cell_len))
             console.print(Text(lead) + row, soft_wrap=True)
             lead = " " * column

@@ -99,6 +99,12 @@ def test_a_long_id_moves_to_the_left_and_stays_whole(length):
     assert max(map(len, lines)) <= 80 and sum("x" * length in line for line in lines) == 1
 
 
+def test_elsewhere_a_long_line_keeps_its_indentation():
+    shown = console()
+    terminal.say(shown, "  translated: " + "word " * 40)
+    assert lines_of(shown) == ["  translated: " + ("word " * 40).rstrip()]
+
+
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_an_id_wider_than_the_terminal_is_broken_after_commas_only(width):
     case_id = f"{ID},num_warmup_prompts=16,temperature=0.5,request_rate_rps=12.5"
