@@ -140,3 +140,19 @@ def test_a_finished_run_is_not_continued(preview_text, unfinished):
     text = preview_text()
     assert "would continue" not in text
     assert f"exp/{unfinished.run_id} is finished and is not extended: a new run measures all." in text
+
+
+@pytest.mark.parametrize(
+    ("prompts", "said"), [(60, "SLO: it asks a p99, which 60 prompts do not earn and 662 do"), (700, "")]
+)
+def test_an_slo_on_a_tail_that_the_prompts_do_not_earn_is_told_before_it_is_measured(
+    tmp_path, fake_model, prompts, said
+):
+    path = tmp_path / "exp.yaml"
+    path.write_text(
+        f"question: q\nmodel: {fake_model}\nlaunches: {{a: {{}}}}\nslo: {{p99_ttft_ms: 300, median_tpot_ms: 20}}\n"
+        f"benchmarks: [serve: {{max_concurrency: 1, lengths: [8, 4], num_prompts: {prompts}}}]\n"
+    )
+    out = io.StringIO()
+    preview(path, tmp_path / "results", Console(file=out, width=200))
+    assert [line for line in out.getvalue().splitlines() if line.startswith("SLO")] == ([said] if said else [])

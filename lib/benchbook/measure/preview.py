@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
+from benchbook.judge.sample import percentile_of, samples_needed
 from benchbook.measure.commands import offline_remark
 from benchbook.measure.estimates import estimator_for
 from benchbook.measure.needs import machine_note, need_of
@@ -86,6 +87,17 @@ def _print_preflight(console: Console, checked: Preflight) -> None:
         if has_offline and (remark := offline_remark(launch.args)):
             say(console, f"  {remark}")
     say(console, f"Machine: {machine_note(checked)}")
+    for line in _slo_notes(experiment):
+        say(console, line)
+
+
+def _slo_notes(experiment: Experiment) -> Iterator[str]:
+    """Yield which percentiles of the SLO a case's prompts are too few for, each once."""
+    prompts = [case.workload.num_prompts for case in experiment.cases if case.workload.benchmark == "serve"]
+    for percentile in sorted({found for key in experiment.slo if (found := percentile_of(key))}):
+        needed = samples_needed(percentile)
+        if prompts and min(prompts) < needed:
+            yield f"SLO: it asks a p{percentile}, which {min(prompts)} prompts do not earn and {needed} do"
 
 
 def _size_text(

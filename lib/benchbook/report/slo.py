@@ -43,7 +43,9 @@ def slo_sentences(run: Run) -> list[str]:
     first, *others = kept
     if first.best is None:
         least = f"{_least_text(first)} ({first.where})"
-        sentences.append(f"No load tried keeps the SLO ({said}, in every repeat): {least}.")
+        sentences.append(
+            f"No load tried keeps the SLO ({said}, in every repeat): {least}. Lower ones would have to be tried."
+        )
     else:
         most = f"the most is {_most_text(first)} ({first.where}); {_end_text(first)}"
         sentences.append(f"Within the SLO ({said}, in every repeat) {most}.")
