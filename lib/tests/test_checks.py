@@ -177,8 +177,9 @@ def test_offline_modes_need_a_warm_up_too(measured, expected):
     assert ("warmup_too_small" in codes(measured)) is expected
 
 
-def test_a_p99_of_thirty_iterations_is_no_tail():
+def test_a_p99_of_thirty_iterations_is_no_tail_and_the_remedy_is_one_that_latency_mode_has():
     assert "percentile_not_earned" in codes(latency())
+    assert "num_iters" in BY_CODE["percentile_not_earned"].remedy
 
 
 def test_a_burst_that_one_step_explains_is_no_compilation():

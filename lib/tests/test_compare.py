@@ -10,7 +10,7 @@ from benchbook.judge.compare import Comparison, Finding, Row, _judged, compare
 from benchbook.judge.headlines import HEADLINES, OTHERS
 from benchbook.judge.stats import paired_ratio
 from benchbook.records.metrics import BY_KEY
-from benchbook.report.differences import comparisons_of
+from benchbook.report.differences import comparisons_of, how_to_read
 from benchbook.report.run import load_run
 from report_runs import failed, judged, make_run
 
@@ -266,6 +266,37 @@ def test_every_compared_metric_has_a_direction_and_belongs_to_its_benchmark():
     for benchmark, keys in OTHERS.items():
         for key in (*keys, *([HEADLINES[benchmark]] if benchmark in HEADLINES else [])):
             assert BY_KEY[key].higher_is_better is not None and benchmark in BY_KEY[key].benchmarks
+
+
+def test_a_comparison_that_can_tell_nothing_says_so_once_and_speaks_of_no_claims(tmp_path):
+    comparison = compared(tmp_path, repeats=1)
+    assert comparison.num_judged == 0
+    assert tally(comparison) == f"{len(comparison.rows)} comparisons of compiled with eager, of which none can be told."
+    said = how_to_read(comparison)
+    assert "nothing is claimed" in said and "all 0" not in said and "Holm" not in said and "'Sees'" not in said
+
+
+def test_values_are_said_to_be_other_means_than_those_of_the_table_of_results(tmp_path):
+    assert "geometric means" in how_to_read(compared(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("repeats", "said"), [(1, "Three of each"), (2, "Three of each"), (3, "By the spread seen, about")]
+)
+def test_too_few_repeats_come_with_how_many_to_measure(tmp_path, repeats, said):
+    assert any(said in sentence for sentence in caveats(compared(tmp_path, repeats=repeats)))
+
+
+def test_the_number_of_repeats_advised_is_the_first_that_would_likely_show_the_difference():
+    seen = paired_ratio([1.0, 1.0, 1.0], [1.0, 1.03, 0.98])
+    number = seen.repeats_for(0.05, 3)
+    shown = [
+        replace(seen, log_error=seen.log_error * math.sqrt(3 / n), degrees=n - 1).detectable()
+        for n in (number - 1, number)
+    ]
+    assert shown[0] > 0.05 >= shown[1]
+    assert seen.repeats_for(10.0, 3) == 3 and seen.repeats_for(1e-6, 3) is None
+    assert paired_ratio([1.0], [1.1]).repeats_for(0.05, 1) is None
 
 
 def test_the_tally_counts_every_row(tmp_path):

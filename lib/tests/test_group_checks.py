@@ -95,6 +95,9 @@ def test_a_case_measured_on_two_starts_says_so_without_doubt():
     together = judged_together([record(0, ready="10:00"), record(1, ready="11:00")])
     assert [reason.code for reason in together[0].reasons] == ["host_restarted"]
     assert together[0].verdict is Verdict.VALID
+    times = "2026-11-26T15:46:34.123456+00:00", "2026-11-26T16:00:01.5+00:00"
+    (found, _) = judged_together([record(number, ready=time) for number, time in enumerate(times)])
+    assert found.reasons[0].evidence == "2 starts, ready at 2026-11-26 15:46:34 and 2026-11-26 16:00:01"
     assert codes([record(0), record(1)]) == [set(), set()]
 
 

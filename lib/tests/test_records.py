@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -298,3 +299,18 @@ def test_a_record_names_only_the_gpus_that_its_run_could_use(tmp_path, monkeypat
 
     assert names("1") == ["NVIDIA H100"] and names("GPU-aaa") == ["NVIDIA H200"]
     assert names("0, 1") == ["NVIDIA H200", "NVIDIA H100"]
+
+
+def test_files_that_git_does_not_track_leave_a_repository_clean_and_an_edit_does_not(tmp_path):
+    def git(*words):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *words], check=True, capture_output=True)
+
+    (tmp_path / "code.py").write_text("1")
+    git("init")
+    git("add", "code.py")
+    git("commit", "-m", "first")
+    (tmp_path / "mine.yaml").write_text("question: mine")
+    assert provenance.git_state(tmp_path)["dirty"] is False
+    (tmp_path / "code.py").write_text("2")
+    assert provenance.git_state(tmp_path)["dirty"] is True

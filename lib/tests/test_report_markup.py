@@ -68,3 +68,8 @@ def test_a_captioned_figure_is_embedded_and_described(monkeypatch):
     shown = displayed[0].data
     assert re.search(r'<img alt="A &lt;line&gt; \(ms\)" src="data:image/png;base64,[A-Za-z0-9+/=]+">', shown)
     assert "<figcaption>A &lt;line&gt; (ms)</figcaption>" in shown
+
+
+def test_a_mean_and_its_spread_are_never_on_two_lines_of_a_table():
+    assert "12.3\u00a0±\u00a00.4" in markup.table(("a",), [("12.3 ± 0.4",)])
+    assert "1\u00a0±\u00a02" in markup.table(("a",), [(markup.Html("<em>1 ± 2</em>"),)])

@@ -411,3 +411,12 @@ def test_a_server_that_is_slower_under_a_burst_but_not_ever_slower_does_not_fall
     line = SimpleNamespace(means=means.__getitem__)
     assert first_unreached(line) == (40.0 if falls_behind else None)
     assert held_to(line) == (4.0 if falls_behind else 40.0)
+
+
+@pytest.mark.parametrize(("benchmark", "is_said"), [("serve", True), ("throughput", False), ("latency", False)])
+def test_hollow_marks_are_spoken_of_only_where_a_figure_has_them(tmp_path, benchmark, is_said):
+    def change(record):
+        return judged(record, "suspect", "machine_busy", "seen") if record.benchmark == benchmark else record
+
+    (sentence,) = [one for one in caveats(load_run(make_run(tmp_path, change=change))) if "SUSPECT" in one]
+    assert ("hollow" in sentence) is is_said and "the means hold them" in sentence

@@ -1,8 +1,11 @@
 """A run as the report reads it: the plan against the records."""
 
+from html import unescape
+
 import pytest
 from benchbook.errors import ExperimentError
 from benchbook.records.store import Store
+from benchbook.report.conditions import provenance_html
 from benchbook.report.run import load_run
 from report_runs import failed, make_run
 
@@ -86,3 +89,13 @@ def test_random_weights_are_known_from_the_launches_or_the_records(tmp_path):
     header["launches"]["eager"]["model"]["random_weights"] = False
     Store(run_dir).write_header(header)
     assert load_run(run_dir).has_random_weights  # the records' hosts say so too
+
+
+def test_the_commands_of_a_report_have_the_environment_of_their_launch_and_can_be_repeated(tmp_path):
+    html = provenance_html(load_run(make_run(tmp_path, launches=("eager", "compiled"))))
+    commands = unescape(html[html.index("The exact vLLM commands") :])
+    for launch in ("eager", "compiled"):
+        assert f"<p>server of launch {launch}</p><pre>VLLM_CPU_KVCACHE_SPACE=1 vllm serve models/tiny" in commands
+        assert f"<p>latency, launch {launch}</p><pre>VLLM_CPU_KVCACHE_SPACE=1 vllm bench latency" in commands
+        assert f"<p>serve, launch {launch}</p><pre>vllm bench serve" in commands
+    assert "engine of launch" not in commands, "a private process, which nobody can start"

@@ -180,7 +180,7 @@ CODES = (
         "percentile_not_earned",
         "note",
         "too few samples for the highest percentile shown: it is close to the slowest sample and no tail",
-        "send more prompts, or read the highest percentile that is earned",
+        "take more samples (more prompts; in latency mode more num_iters), or read the highest percentile that is earned",
         "p99 from 662, p95 from 130, p90 from 64: from there on the second slowest bounds it with 99 % confidence",
     ),
     # Conditions.

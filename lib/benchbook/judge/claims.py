@@ -5,10 +5,12 @@ A percentage is always the change of the metric itself: a TPOT 5 % faster is 5 %
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from benchbook.judge.compare import Comparison, Finding, Row
 from benchbook.judge.spread import number_text
+from benchbook.judge.stats import MOST_REPEATS
 from benchbook.records.metrics import Metric
 from benchbook.records.record import Verdict
 
@@ -16,6 +18,8 @@ from benchbook.records.record import Verdict
 PRACTICAL_SHARE = 0.01
 # With fewer pairs Student's t is above 3: the interval says more about the number of repeats than about the launches.
 FEW_REPEATS = 4
+SOUGHT_SHARE = 0.05  # the difference that advice on the number of repeats is for
+_MORE = "Three of each are the least that tell anything, five are better."
 _SHOWN = 3
 
 
@@ -48,10 +52,14 @@ def headlines(comparison: Comparison) -> list[str]:
 def tally(comparison: Comparison) -> str:
     """Return how many rows claim what: '40 comparisons of B with A: 6 better, 1 worse, 33 without a claim.'."""
     counts = {finding: sum(row.finding is finding for row in comparison.rows) for finding in Finding}
+    comparisons = "1 comparison" if len(comparison.rows) == 1 else f"{len(comparison.rows)} comparisons"
+    whole = f"{comparisons} of {comparison.other} with {comparison.base}"
+    if counts[Finding.UNKNOWN] == len(comparison.rows):
+        return f"{whole}, of which none can be told."
     parts = [f"{counts[Finding.BETTER]} better", f"{counts[Finding.WORSE]} worse"]
     parts += [f"{counts[Finding.OPEN]} without a claim"]
     parts += [f"{counts[Finding.UNKNOWN]} that cannot be told"] if counts[Finding.UNKNOWN] else []
-    return f"{len(comparison.rows)} comparisons of {comparison.other} with {comparison.base}: {', '.join(parts)}."
+    return f"{whole}: {', '.join(parts)}."
 
 
 def caveats(comparison: Comparison) -> list[str]:
@@ -156,11 +164,26 @@ def _few(comparison: Comparison) -> list[str]:
     if fewest >= FEW_REPEATS:
         return []
     if fewest == 1:
-        return ["With one repeat of each nothing can be told from chance: no interval is given."]
+        return [f"With one repeat of each nothing can be told from chance: no interval is given. {_MORE}"]
     if fewest == 2:
         two = "pairs" if comparison.is_paired else "repeats of one launch"
-        return [f"Where there are but two {two} there is no interval to speak of, and nothing is claimed."]
-    return [f"With {fewest} repeats of each the intervals are very wide; only large differences can be seen."]
+        return [f"Where there are but two {two} there is no interval to speak of, and nothing is claimed. {_MORE}"]
+    wide = f"With {fewest} repeats of each the intervals are very wide; only large differences can be seen."
+    return [f"{wide} {_repeats_wanted(comparison)}".rstrip()]
+
+
+def _repeats_wanted(comparison: Comparison) -> str:
+    """Return how many repeats would show a difference worth having in the headlines; '' where the spread is unknown."""
+    wanted = {
+        row: row.ratio.repeats_for(SOUGHT_SHARE, min(row.num_base, row.num_other), row.confidence)
+        for row in headline_rows(comparison)
+        if row.ratio.log_error is not None
+    }
+    if not wanted:
+        return ""
+    row = max(wanted, key=lambda row: wanted[row] or math.inf)
+    number = f"about {wanted[row]}" if wanted[row] else f"more than {MOST_REPEATS}"
+    return f"By the spread seen, {number} would show one of {100 * SOUGHT_SHARE:g} % in {label_of(row.metric)}."
 
 
 def _lost(comparison: Comparison) -> list[str]:

@@ -64,6 +64,11 @@ def percent_text(share: float | None) -> str:
     return f"{share:.0%}" if share >= 0.1 else f"{share * 100:.2g}%"
 
 
+def time_text(time_utc: str) -> str:
+    """Return '2026-11-23 20:15:00', to the second, for a time as records hold it."""
+    return time_utc[:19].replace("T", " ")
+
+
 def _decimals(value: float) -> int:
     """Return how many decimals show three significant digits of `value`."""
     if value == 0:

@@ -10,6 +10,7 @@ from typing import Any
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding, kv_cache_tokens, tokens_in_flight
 from benchbook.judge.flags import flags_of
+from benchbook.judge.spread import time_text
 from benchbook.records.record import Record
 
 KV_SLACK_REPEATS, KV_SLACK_LAUNCHES = 0.02, 0.10
@@ -33,7 +34,7 @@ def host_restarted(records: Sequence[Record]) -> Iterator[Finding]:
     """Note that a case was measured on several starts of its host."""
     starts = sorted({record.host["ready_utc"] for record in records if record.host.get("ready_utc")})
     if len(starts) > 1:
-        found = reason("host_restarted", f"{len(starts)} starts, ready at {' and '.join(starts[:3])}")
+        found = reason("host_restarted", f"{len(starts)} starts, ready at {' and '.join(map(time_text, starts[:3]))}")
         yield from ((record, found) for record in records)
 
 

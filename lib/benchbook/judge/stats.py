@@ -21,6 +21,7 @@ CONFIDENCE = 0.95
 MIN_DEGREES = 2  # of freedom; two pairs have one: how wide their interval comes out is itself a matter of luck
 MOST_LOG = math.log(11)  # half an interval: beyond a factor of 11, 1,000 % more, it tells the repeats to be too few
 LEAST_ERROR = 1e-12  # of a logarithm; below lies the arithmetic's own rounding
+MOST_REPEATS = 100  # that are ever advised
 POWER = 0.8  # a difference counts as detectable when it would have been claimed four times in five
 
 
@@ -61,6 +62,20 @@ class Ratio:
         quantiles = quantile(0.5 + confidence / 2, self.degrees) + quantile(POWER, self.degrees)
         needed = quantiles * self.log_error
         return math.expm1(needed) if needed <= MOST_LOG else None
+
+    def repeats_for(self, share: float, repeats: int, confidence: float = CONFIDENCE) -> int | None:
+        """Return how many repeats would likely show a difference of `share`, by the spread of these `repeats`.
+
+        None where it takes more than MOST_REPEATS, or where the repeats tell no spread.
+        """
+        if self.log_error is None:
+            return None
+        for number in range(repeats, MOST_REPEATS + 1):
+            error = self.log_error * math.sqrt(repeats / number)
+            more = Ratio(self.ratio, error, self.degrees * (number - 1) / (repeats - 1)).detectable(confidence)
+            if more is not None and more <= share:
+                return number
+        return None
 
 
 def stdev(values: Sequence[float]) -> float:

@@ -82,11 +82,14 @@ def provenance(repository: Path | None = None) -> dict[str, Any]:
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """Return {'commit': hash or None, 'dirty': bool or None} of the repository that holds `folder`."""
+    """Return {'commit': hash or None, 'dirty': bool or None} of the repository that holds `folder`.
+
+    Files that git does not track, such as a reader's own experiment, do not make it dirty: the code is the commit's.
+    """
     commit = _output(["git", "-C", str(folder), "rev-parse", "HEAD"])
     if commit is None:
         return {"commit": None, "dirty": None}
-    status = _output(["git", "-C", str(folder), "status", "--porcelain"])
+    status = _output(["git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no"])
     return {"commit": commit, "dirty": None if status is None else bool(status)}
 
 

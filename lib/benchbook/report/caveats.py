@@ -36,9 +36,9 @@ def caveats(run: Run) -> list[str]:
     if run.verdicts[Verdict.INVALID]:
         sentences.append(f"{_repeats(run.verdicts[Verdict.INVALID])} INVALID and count in no mean.")
     if run.verdicts[Verdict.SUSPECT]:
-        sentences.append(
-            f"{_repeats(run.verdicts[Verdict.SUSPECT])} SUSPECT; the means hold them, the figures show them hollow."
-        )
+        is_drawn = any((line.repeats["verdict"] == Verdict.SUSPECT.value).any() for line in run.lines)
+        seen = ", the figures show them hollow" if is_drawn else ""
+        sentences.append(f"{_repeats(run.verdicts[Verdict.SUSPECT])} SUSPECT; the means hold them{seen}.")
     if run.num_stale:
         sentences.append(f"{run.num_stale} records of an older plan lie in this run's folder and were left out.")
     return sentences

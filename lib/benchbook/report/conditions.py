@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchbook.judge.spread import number_text
+from benchbook.judge.spread import number_text, time_text
 from benchbook.records.store import EXPERIMENT_FILE, RUN_FILE
 from benchbook.redaction import redacted
 from benchbook.report.markup import Html, element, facts, folded, join, table
@@ -51,8 +51,8 @@ def provenance_html(run: Run) -> Html:
     rows = [
         ("Run", run.name),
         ("State", run.header.get("state")),
-        ("Started (UTC)", _to_the_second(run.header.get("started_utc"))),
-        ("Ended (UTC)", _to_the_second(run.header.get("ended_utc"))),
+        ("Started (UTC)", time_text(run.header.get("started_utc") or "")),
+        ("Ended (UTC)", time_text(run.header.get("ended_utc") or "")),
         ("Wall time", None if wall_s is None else f"{wall_s:,.0f} s"),
         ("Seed", run.header.get("seed")),
         ("Seed of the order", run.header.get("order_seed")),
@@ -111,29 +111,36 @@ def _machine_rows(run: Run) -> list[tuple[str, Any]]:
 
 
 def _commands_html(run: Run) -> Html:
-    """Return the hosts' commands and one official benchmark command a benchmark, folded."""
-    commands = {
-        f"{host.get('kind', 'host')} of launch {name}": host["argv"]
-        for name, launch in _launches(run).items()
-        for host in launch.get("hosts") or []
-        if host.get("argv")
-    }
+    """Return the command of each launch's server and of its first case of each benchmark, as a shell takes it, folded.
+
+    An engine that is kept loaded has no command that anybody could repeat; the offline benchmarks' own load one.
+    """
+    launches, commands = _launches(run), {}
+    for name, launch in launches.items():
+        for host in launch.get("hosts") or []:
+            if host.get("argv") and host.get("kind") != "engine":
+                commands.setdefault(f"{host.get('kind', 'host')} of launch {name}", _command_text(launch, host["argv"]))
     for record in run.records:
-        if record.argv and record.benchmark not in commands:
-            commands[record.benchmark] = record.argv
+        if record.argv:
+            # A client of a server needs nothing of the launch's environment.
+            launch = {} if record.benchmark == "serve" else launches.get(record.identity.launch) or {}
+            heading = f"{record.benchmark}, launch {record.identity.launch}"
+            commands.setdefault(heading, _command_text(launch, record.argv))
+    if not commands:
+        return Html("")
     parts = [
-        join([element("p", name), element("pre", redacted(shlex.join(argv)))])
-        for name, argv in list(commands.items())[:_MAX_COMMANDS]
+        join([element("p", heading), element("pre", command)])
+        for heading, command in list(commands.items())[:_MAX_COMMANDS]
     ]
-    return (
-        folded("The exact vLLM commands: every host, and the first case of each benchmark", join(parts))
-        if parts
-        else Html("")
-    )
+    if (further := len(commands) - _MAX_COMMANDS) > 0:
+        parts.append(element("p", f"{further} further are in {RUN_FILE} and the records.", "note"))
+    return folded("The exact vLLM commands: each server, and the first case of each benchmark", join(parts))
 
 
-def _to_the_second(time_utc: str | None) -> str:
-    return (time_utc or "")[:19].replace("T", " ")
+def _command_text(launch: Mapping[str, Any], argv: Sequence[str]) -> str:
+    """Return a command with the environment of its launch before it, secrets left out."""
+    env = (f"{name}={shlex.quote(str(value))}" for name, value in (launch.get("env") or {}).items())
+    return redacted(" ".join([*env, shlex.join(argv)]))
 
 
 def _experiment_html(run: Run) -> Html:

@@ -85,13 +85,27 @@ def finding_text(row: Row) -> str:
 def how_to_read(comparison: Comparison) -> str:
     """Return what the columns and the words of a comparison mean."""
     unit = "pair of one round" if comparison.is_paired else "repeat"
-    return (
-        f"A {unit} counts as one, however many requests it holds. A change is that of the metric, with its own 95 % "
-        f"interval. What is claimed allows for all {comparison.num_judged} comparisons (Holm's steps): equal launches "
-        "are called different in at most 5 % of whole comparisons, and 'at least' is what all claims together keep. "
-        "'Sees' is the difference that would have been claimed four times in five. * marks each benchmark's headline "
-        "metric, chosen beforehand."
+    return " ".join(
+        [
+            f"A {unit} counts as one, however many requests it holds.",
+            "Values are geometric means, as ratios want them; a table of results has plain ones.",
+            *_how_to_read_claims(comparison.num_judged),
+            "* marks each benchmark's headline metric, chosen beforehand.",
+        ]
     )
+
+
+def _how_to_read_claims(num_judged: int) -> list[str]:
+    """Return what intervals and claims mean where there are any."""
+    if not num_judged:
+        return ["A change is that of the metric; the repeats tell no interval, so nothing is claimed."]
+    all_of_them = f"all {num_judged} comparisons" if num_judged > 1 else "the one comparison"
+    return [
+        "A change is that of the metric, with its own 95 % interval.",
+        f"What is claimed allows for {all_of_them} that can be told (Holm's steps): equal launches are called different "
+        "in at most 5 % of whole comparisons, and 'at least' is what all claims together keep.",
+        "'Sees' is the difference that would have been claimed four times in five.",
+    ]
 
 
 def _frame_row(row: Row, comparison: Comparison) -> dict[str, object]:

@@ -171,4 +171,5 @@ def _plain(value: Any) -> str:
 
 
 def _table_cell(tag: str, value: Any, is_numeric: bool) -> Html:
-    return element(tag, value, "number" if is_numeric else "")
+    whole = Html(text(value).replace(" ± ", "\u00a0±\u00a0"))  # no line breaks between a mean and its spread
+    return element(tag, whole, "number" if is_numeric else "")
