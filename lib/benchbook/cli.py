@@ -9,7 +9,6 @@ import importlib.metadata
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -142,6 +141,8 @@ def run(
     code, meaning = ending(judged)
     if judged.failures:
         _say(console, f"To try again: {judged.header['command']} (measures only what failed)")
+    elif code == exit_codes.FAILED:
+        _say(console, f"To measure all anew: {judged.header['command']} --new")
     if code:
         _say(console, f"Exit code {code}: {meaning}.")
     raise typer.Exit(code)
@@ -295,20 +296,14 @@ def key(server: Annotated[str, typer.Argument(help="A live server of yours: its 
     print(find_server(server).api_key)
 
 
-def _run_command(file: Path, results: Path, only: Sequence[str] = ()) -> str:
-    """Return the command that goes on with the newest run of FILE."""
-    kept_in = [] if results == Path("results") else ["--results", str(results)]
-    return shlex.join(["benchbook", "run", str(file), *kept_in, *(f"--only={pattern}" for pattern in only)])
-
-
 def _measure(file: Path, results: Path, only: list[str], new: bool, share_gpu: bool, progress: ConsoleProgress) -> Path:
     """Measure FILE, write the report and return the run's folder; an interrupt ends the program, saying how to go on."""
     from benchbook.measure.kernels import warm_kernels
     from benchbook.measure.notebook import load_ahead
-    from benchbook.measure.session import prepare_run
+    from benchbook.measure.session import prepare_run, run_command
     from benchbook.records.store import INTERRUPTED, PARTIAL
 
-    command = _run_command(file, results, only)
+    command = run_command(file, results, only, share_gpu)
     options = {"new": new, "share_gpu": share_gpu, "only": only}
     runner = prepare_run(file, results, **options, command=command, listener=progress)
     run_dir = runner.store.run_dir
@@ -321,7 +316,9 @@ def _measure(file: Path, results: Path, only: list[str], new: bool, share_gpu: b
             progress.say(f"Interrupted. {measured}; to continue: {command}")
             raise typer.Exit(exit_codes.INTERRUPTED)
         if state == PARTIAL:
-            progress.say(f"Only the cases asked for were measured; for the rest: {_run_command(file, results)}")
+            progress.say(
+                f"Only the cases asked for were measured; for the rest: {run_command(file, results, share_gpu=share_gpu)}"
+            )
         progress.working_on("judging all repeats together, writing the report")
         try:
             _write_report(run_dir)

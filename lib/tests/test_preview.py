@@ -9,6 +9,7 @@ import pytest
 from benchbook.measure.planning import RunPlan
 from benchbook.measure.preflight import preflight_of
 from benchbook.measure.preview import preview
+from benchbook.measure.session import run_command
 from benchbook.records.files import write_json
 from benchbook.records.record import Identity
 from benchbook.records.store import Store
@@ -135,11 +136,23 @@ def test_a_run_that_is_going_on_is_not_said_to_be_continued(preview_text, unfini
     assert f"exp/{unfinished.run_id} is being measured now: 4 of 6" in text and "would continue" not in text
 
 
+@pytest.mark.parametrize(
+    ("results", "options", "said"),
+    [
+        ("results", {}, "benchbook run x.yaml"),
+        ("kept here", {}, "benchbook run x.yaml '--results=kept here'"),
+        ("results", {"only": ["a", "b=1"], "share_gpu": True}, "benchbook run x.yaml --only=a --only=b=1 --share-gpu"),
+    ],
+)
+def test_a_command_that_is_named_says_all_that_was_asked_for(results, options, said):
+    assert run_command(Path("x.yaml"), Path(results), **options) == said
+
+
 def test_a_finished_run_is_not_continued(preview_text, unfinished):
     unfinished.write_header(unfinished.header() | {"state": "finished"})
     text = preview_text()
     assert "would continue" not in text
-    assert f"exp/{unfinished.run_id} is finished and is not extended: a new run measures all." in text
+    assert f"exp/{unfinished.run_id} is finished and is not extended: a new run keeps nothing of it." in text
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from benchbook.measure.planned_cases import counted, print_cases
 from benchbook.measure.planned_commands import print_commands
 from benchbook.measure.planning import RunPlan, pending, stale_records
 from benchbook.measure.preflight import Preflight, preflight_of
-from benchbook.measure.session import finished_run, not_extended, unfinished_run
+from benchbook.measure.session import finished_run, not_extended, run_command, unfinished_run
 from benchbook.plan.eta import Estimator, duration_text
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.order import Block, rounds
@@ -51,7 +50,7 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
         say(console, "")
         say(console, f"Launches take turns, each round with a fresh start: {turns}")
     say(console, "")
-    say(console, f"Nothing was started. To run it: {shlex.join(['benchbook', 'run', str(file)])}")
+    say(console, f"Nothing was started. To run it: {run_command(file, results_dir)}")
     if not with_commands:
         say(console, "With --commands, the exact commands of vLLM are shown.")
 

@@ -72,7 +72,7 @@ class ConsoleProgress:
         self._total, self._already_done = total, already_done
         self.left(left)
         kept = f" ({already_done} measured earlier are kept)" if already_done else ""
-        self.say(f"{total} repeats to hold{kept}; {left} to go ({left.why})")
+        self.say(f"{total} repeat{'s'[: total != 1]} to hold{kept}; {left} to go ({left.why})")
 
     def left(self, left: Estimate) -> None:
         """Tell how long the rest may take from now on, as what is worked on next begins."""

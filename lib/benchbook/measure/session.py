@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from benchbook.records.files import write_text
 from benchbook.records.runs import LATEST, run_name
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.terminal import shown
+
+RESULTS = Path("results")  # where the command line keeps runs unless it is told otherwise
 
 
 def prepare_run(
@@ -61,6 +64,7 @@ def prepare_run(
     for launch in checked.experiment.launches:  # now, while nothing of ours runs; hosts find them known
         peaks_before_start(plan.models[launch.name].path, launch.env)
     earlier = None if new else unfinished_run(results_dir, plan.experiment.name)
+    finished = None if new else finished_run(results_dir, plan.experiment.name)
     store = earlier or Store.create(results_dir, plan.experiment.name)
     write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
     runner = Runner(
@@ -75,7 +79,7 @@ def prepare_run(
         for repeat in damaged_repeats(store, plan, asked):
             listener.say(f"  damaged or not its own, measured again: {repeat}")
     else:
-        if not new and (finished := finished_run(results_dir, plan.experiment.name)):
+        if finished:
             listener.say(not_extended(finished, results_dir))
         listener.say(f"New run {shown(store.run_dir)}.")
     return runner
@@ -102,6 +106,13 @@ def _is_at_work() -> bool:
     return any(not entry.keep for entry in live_hosts())
 
 
+def run_command(file: Path, results_dir: Path, only: Sequence[str] = (), share_gpu: bool = False) -> str:
+    """Return the command that measures `file`, or goes on with its newest run: it says again what was asked for."""
+    options = [] if results_dir == RESULTS else [f"--results={results_dir}"]
+    options += [f"--only={pattern}" for pattern in only] + ["--share-gpu"] * share_gpu
+    return shlex.join(["benchbook", "run", str(file), *options])
+
+
 def unfinished_run(results_dir: Path, experiment: str) -> Store | None:
     """Return the newest run of `experiment` when it is not finished, else None; a run without a readable header is not one."""
     store, state = _newest_run(results_dir, experiment)
@@ -116,7 +127,7 @@ def finished_run(results_dir: Path, experiment: str) -> Store | None:
 
 def not_extended(finished: Store, results_dir: Path) -> str:
     """Return the sentence that says why `run` does not go on with a finished run."""
-    return f"{run_name(finished.run_dir, results_dir)} is finished and is not extended: a new run measures all."
+    return f"{run_name(finished.run_dir, results_dir)} is finished and is not extended: a new run keeps nothing of it."
 
 
 def _newest_run(results_dir: Path, experiment: str) -> tuple[Store | None, str | None]:

@@ -159,7 +159,7 @@ def test_a_run_that_failed_says_how_to_try_again_and_its_cause_stays_in_the_log(
     file = write_fault(tmp_path, '{"exit_code": 1, "log_text": "RuntimeError: the first cause"}')
     process = benchbook(tmp_path, "run", "fault.yaml", "--results", "kept here", fake=True)
     text = process.communicate(timeout=120)[0]
-    again = "benchbook run fault.yaml --results 'kept here'"
+    again = "benchbook run fault.yaml '--results=kept here'"
     assert process.returncode == 1 and f"To try again: {again} (measures only what failed)" in text
     file.write_text(file.read_text().replace("the first cause", "the second cause"))
     process = benchbook(tmp_path, *shlex.split(again)[1:], fake=True)
@@ -190,6 +190,16 @@ def test_a_run_beside_another_says_so_at_once_and_what_it_is_getting_ready(tmp_p
     assert any("Another benchbook is at work" in line for line in told.lines[:1]) is is_said
     assert len(told.doing) == len(set(told.doing)) == 3
     assert any("model" in what for what in told.doing)
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_a_run_after_a_finished_one_says_that_it_begins_anew_unless_it_was_told_to(tmp_path, new):
+    file, told = write_fault(tmp_path, "{}"), Told()
+    finished = Store.create(tmp_path / "results", "fault")
+    finished.write_header({"state": FINISHED})
+    prepare_run(file, tmp_path / "results", new=new, share_gpu=False, command="", listener=told)
+    is_said = any(f"fault/{finished.run_id} is finished and is not extended" in line for line in told.lines)
+    assert is_said is not new and "New run" in told.lines[-1]
 
 
 @pytest.fixture
