@@ -166,6 +166,6 @@ def test_what_01_starts_the_others_take_by_its_address_alone(opened):
     assert "choices" in run_line("bash", "-c", curl)
     assert re.search(r"w\d+ w\d+", run_line(sys.executable, "-c", python))
     second = opened("02_first_request.ipynb")
-    second.type(f"base_url, model, max_tokens = {address.removeprefix('http://')!r}, '', 4")
+    second.type(f"base_url, model, max_tokens, engine_env = {address.removeprefix('http://')!r}, '', 4, {{}}")
     second.run("open_server(base_url", "FirstRequestWorkload(")
     assert "the weights are random" not in second.run("first_request(server", "answer_table(saved)")
