@@ -50,7 +50,7 @@ def print_summary(run: Run, console: Console) -> None:
     else:
         say(console, Text(said[0], "bold"), "Answer   ")
     for records in run.causes[:MAX_CAUSES]:
-        _print_cause(run, records, console)
+        _print_cause(run, records, said[0], console)
     if further := run.causes[MAX_CAUSES:]:
         say(console, f"{len(further)} further causes are in the report", _LEAD)
     report = store.Store(run.run_dir).report_path
@@ -83,12 +83,13 @@ def _about_verdicts(run: Run) -> list[str]:
     return sentences
 
 
-def _print_cause(run: Run, records: Sequence[Record], console: Console) -> None:
+def _print_cause(run: Run, records: Sequence[Record], headline: str, console: Console) -> None:
+    """Print what failed and why, the cause itself only where the answer has not told it."""
     first = records[0]
     failure = first.failure
     lines = [
         f"{_repeats(len(records))} {first.outcome.value}, first {first.identity.case_id} repeat {first.identity.repeat}",
-        *([f"{failure.code}: {failure.evidence}"] if failure else []),
+        *([f"{failure.code}: {failure.evidence}"] if failure and failure.evidence not in headline else []),
         *([f"What to do: {failure.hint}"] if failure and failure.hint else []),
     ]
     if log := store.Store(run.run_dir).log_of(first):
