@@ -11,6 +11,7 @@ from benchbook.judge.headlines import HEADLINES, OTHERS
 from benchbook.judge.stats import paired_ratio
 from benchbook.records.metrics import BY_KEY
 from benchbook.report.differences import comparisons_of, how_to_read
+from benchbook.report.forest import forest_figure
 from benchbook.report.run import load_run
 from report_runs import failed, judged, make_run
 
@@ -274,6 +275,8 @@ def test_a_comparison_that_can_tell_nothing_says_so_once_and_speaks_of_no_claims
     assert tally(comparison) == f"{len(comparison.rows)} comparisons of compiled with eager, of which none can be told."
     said = how_to_read(comparison)
     assert "nothing is claimed" in said and "all 0" not in said and "Holm" not in said and "'Sees'" not in said
+    _, caption = forest_figure(comparison)
+    assert "nothing is claimed" in caption and "95 % interval" not in caption
 
 
 def test_values_are_said_to_be_other_means_than_those_of_the_table_of_results(tmp_path):

@@ -150,6 +150,12 @@ def test_what_is_folded_is_printed(html):
     assert re.search(r"details::details-content \{[^}]*content-visibility: visible", printed)
 
 
+def test_no_heading_is_printed_alone_at_the_foot_of_a_page(html):
+    (selectors,) = re.findall(r"^ *(.*) \{ break-after: avoid; \}", html, re.MULTILINE)
+    headings = {"h2", "h3", "summary", "thead", "p:has(+ pre)"}  # the last is what a command is
+    assert {selector.strip() for selector in selectors.split(",")} == headings
+
+
 def test_a_run_of_one_launch_says_nothing_about_comparing_nor_of_what_else_it_has_not(html):
     assert "Do the launches differ?" not in html and "nothing to compare" not in html
     assert "Published figures" not in html

@@ -183,6 +183,12 @@ def test_experts_cannot_be_faster_than_a_step_that_reads_the_fewest_of_them():
     assert "That is below the floor: this cannot be" in sentence and "What binds" not in sentence
 
 
+def test_what_routing_explains_is_said_of_a_number_in_doubt_too():
+    record = served(16, tpot_ms=6.15, tok_s=1948.0, config=GPT_OSS_120B, peaks=H200)
+    (sentence, *_) = limit_sentences(judged(record, "suspect", "too_short", "seen"))
+    assert "What binds is not told: no repeat is VALID (too_short)" in sentence and "the same experts" in sentence
+
+
 def test_vllms_own_counters_are_compared_and_a_contradiction_is_said():
     def counters(flops, read):
         return {

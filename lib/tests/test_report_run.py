@@ -5,7 +5,7 @@ from html import unescape
 import pytest
 from benchbook.errors import ExperimentError
 from benchbook.records.store import Store
-from benchbook.report.conditions import provenance_html
+from benchbook.report.conditions import provenance_html, setup_html
 from benchbook.report.run import load_run
 from report_runs import failed, make_run
 
@@ -99,3 +99,8 @@ def test_the_commands_of_a_report_have_the_environment_of_their_launch_and_can_b
         assert f"<p>latency, launch {launch}</p><pre>VLLM_CPU_KVCACHE_SPACE=1 vllm bench latency" in commands
         assert f"<p>serve, launch {launch}</p><pre>vllm bench serve" in commands
     assert "engine of launch" not in commands, "a private process, which nobody can start"
+
+
+def test_the_clock_of_a_start_is_named_beside_its_times(tmp_path):
+    html = setup_html(load_run(make_run(tmp_path)))
+    assert "Process ready after (s)" in html and "counts the preparation before it too" in html

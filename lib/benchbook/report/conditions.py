@@ -15,6 +15,7 @@ from benchbook.report.run import Run
 from benchbook.report.settings import settings_of, settings_text, value_text
 
 _MAX_COMMANDS = 12
+_CLOCK = "A start is timed from that of its process; what a run prints meanwhile counts the preparation before it too."
 
 
 def subtitle(run: Run) -> str:
@@ -74,12 +75,13 @@ def _launches_html(run: Run) -> list[Html]:
         for name, launch in launches.items()
         for host in launch.get("hosts") or []
     ]
-    host_headings = ("Launch", "Host", "Ready after (s)", "Weights (GiB)", "KV cache (tokens)")
+    host_headings = ("Launch", "Host", "Process ready after (s)", "Weights (GiB)", "KV cache (tokens)")
     return [
         table(("Launch", "Model", "Arguments and environment"), rows[:MAX_ROWS]),
         cut_note(len(rows), "launches", RUN_FILE),
         table(host_headings, hosts[:MAX_ROWS], numeric=[2, 3, 4]),
         cut_note(len(hosts), "starts of a host", RUN_FILE),
+        element("p", _CLOCK, "note") if hosts else Html(""),
     ]
 
 

@@ -105,10 +105,12 @@ def _caption(comparison: Comparison, rows: Sequence[Row]) -> str:
     left = len(comparison.rows) - len(rows)
     unit = "pairs of rounds" if comparison.is_paired else "repeats"
     fewest, most = min(row.num_base for row in rows), max(row.num_base for row in rows)
+    claims = "A claim allows for all comparisons, so an interval that leaves out 1 need not be one."
+    with_interval = " with its own 95 % interval" if comparison.num_judged else ""
     sentences = [
-        f"{comparison.other} against {comparison.base}: ratio of each metric with its own 95 % interval, log axis.",
+        f"{comparison.other} against {comparison.base}: ratio of each metric{with_interval}, log axis.",
         "↑ more is better, ↓ less is better; bold: the headline metrics, chosen beforehand.",
-        "A claim allows for all comparisons, so an interval that leaves out 1 need not be one.",
+        claims if comparison.num_judged else "No repeat tells an interval, so nothing is claimed.",
         f"{fewest if fewest == most else f'{fewest} to {most}'} {unit}.",
         f"{left} more rows are in the table." if left else "",
     ]

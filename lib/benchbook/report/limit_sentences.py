@@ -40,9 +40,8 @@ def step_sentence(record: Record, limits: Limits) -> str:
         fact = f"the ceiling is {number_text(limits.ceiling_tok_s)} output tok/s, {number_text(measured)} are reached"
     if binding.name == BELOW_FLOOR:
         return f"{fact}. That is below the floor: {binding.why}."
-    if not binding.is_told:
-        return f"{fact}. What binds is not told: {binding.why}."
-    return f"{fact}. What binds is {_named(binding.name)}: {binding.why}.{_routing_remark(record, limits)}"
+    named = _named(binding.name) if binding.is_told else "not told"
+    return f"{fact}. What binds is {named}: {binding.why}.{_routing_remark(record, limits)}"
 
 
 def peaks_sentence(limits: Limits) -> str:
