@@ -89,9 +89,9 @@ class ConsoleProgress:
         self.say(f"  {why}")
 
     def working_on(self, what: str) -> None:
-        """Tell what is being done now; plain output prints it, a terminal shows it live."""
+        """Tell what is being done now; a terminal shows it live, plain output prints it once there is a run."""
         self._what, self._what_since_s = what, time.monotonic()
-        if not self._live:
+        if not self._live and self._total:  # what is refused before that is told in one line
             self.say(f"  … {what}")
 
     def recorded(self, record: Record, wall_s: float, log: Path | None) -> None:

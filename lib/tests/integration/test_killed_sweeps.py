@@ -60,8 +60,8 @@ def check_whole(store):
 def kill_and_continue(folder, file, *, num_kills, within_s, fake):
     """Kill the sweep of `file` at random moments, continue it each time, and check every run that this made."""
     chance = random.Random(20261123)
-    kills, sweeps, kept = 0, 0, {}
-    while kills < num_kills or not sweeps:
+    kills, is_whole, kept = 0, False, {}
+    while kills < num_kills or not is_whole:
         process = benchbook(folder, "run", file, fake=fake)
         try:
             process.communicate(timeout=chance.uniform(*within_s) if kills < num_kills else 600)
@@ -73,8 +73,7 @@ def kill_and_continue(folder, file, *, num_kills, within_s, fake):
         now = measured_files(folder)
         assert {path: now.get(path) for path in kept} == kept, "a measured record was lost or changed"
         kept = now
-        if process.returncode in ALL_MEASURED:
-            sweeps += 1
+        is_whole = process.returncode in ALL_MEASURED  # the run after it is a new one
     stores = [Store(path) for path in (folder / "results").glob("*/*") if not path.is_symlink()]
     assert len(stores) >= 1
     for store in stores:

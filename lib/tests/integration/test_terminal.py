@@ -319,7 +319,7 @@ def test_a_run_whose_reader_has_stopped_reading_can_be_interrupted(tmp_path):
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     os.set_blocking(writing, False)
-    os.write(writing, b"." * 3500)
+    os.write(writing, b"." * 2500)
     os.set_blocking(writing, True)
     process = subprocess.Popen(
         [*BENCHBOOK, "run", file],
@@ -331,8 +331,9 @@ def test_a_run_whose_reader_has_stopped_reading_can_be_interrupted(tmp_path):
         start_new_session=True,
     )
     os.close(writing)
-    store = None
+    store, deadline = None, time.monotonic() + 60
     while store is None or store.count_measured() < 1:
+        assert time.monotonic() < deadline, "nothing was measured"
         time.sleep(0.2)
         latest = tmp_path / "results/machinery/latest"
         store = Store(latest.resolve()) if latest.exists() else None
