@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import os
@@ -27,6 +28,7 @@ class Terminal:
     def __init__(self, process: subprocess.Popen[bytes], master: int, columns: int) -> None:
         self.process, self._master, self._columns = process, master, columns
         self.text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")  # a reading may end inside a character
 
     def press(self, keys: bytes) -> None:
         """Type `keys`."""
@@ -85,7 +87,7 @@ class Terminal:
             data = os.read(self._master, 65536)
         except OSError:  # Linux tells so that nobody holds the other side any more
             return False
-        self.text += data.decode(errors="replace")
+        self.text += self._decoder.decode(data)
         return bool(data)
 
 

@@ -64,7 +64,7 @@ def test_make_quickstart_ends_as_its_summary_says_and_leaves_nothing_alive(tmp_p
     shown = " ".join(line.strip() for line in terminal.lines())
     assert "Traceback" not in text
     assert re.search(r"Verdicts .* of 24 repeats .*Answer .*Report +results/quickstart/\S+/report.html", shown)
-    error = re.search(r"make: .* Error (\d+)", shown)
+    error = re.search(r"make(?:\[\d+\])?: .* Error (\d+)", shown)
     if error:
         assert terminal.process.returncode and int(error[1]) == exit_codes.NO_ANSWER, shown
         assert f"Exit code {exit_codes.NO_ANSWER}: " in shown and "This run cannot answer: " in shown
