@@ -107,6 +107,11 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def negative_of(flag: str) -> str:
+    """Return '--no-enforce-eager' for --enforce-eager."""
+    return "--no-" + flag.removeprefix("--")
+
+
 def words_of(name: str, value: Any, forms: Forms) -> list[str]:
     """Return the words by which a command line says that the arg `name` is `value`: none where that is how it is anyway."""
     flag = flag_of(name)
@@ -174,9 +179,11 @@ def _item_problem(value: Any, form: Form) -> str:
         return "begins with a dash, which no command line can say here"
     if form.choices:
         chosen = text.lower().replace("-", "_") if "normalised" in form.takes else text
+        if chosen in form.choices:
+            return ""
         near = nearest(chosen, form.choices)
         hint = f"did you mean {near}?" if near else f"one of {', '.join(form.choices)}"
-        return "" if chosen in form.choices else f"is none of the values that it takes; {hint}"
+        return f"is none of the values that it takes; {hint}"
     return "" if _fits(text, form.takes) else f"must be {_wanted(form)}"
 
 
@@ -211,7 +218,7 @@ def _wanted(form: Form) -> str:
 def _switched(flag: str, is_on: bool, form: Form) -> list[str]:
     if is_on:
         return [flag]
-    return ["--no-" + flag.removeprefix("--")] if form.has_negative else []
+    return [negative_of(flag)] if form.has_negative else []
 
 
 def _behind(flag: str, words: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchbook.hosts.forms import Form, Forms, flag_of, parsed
+from benchbook.hosts.forms import Form, Forms, flag_of, negative_of, parsed
 from benchbook.sizes import size_of
 
 
@@ -88,8 +88,7 @@ def _full_name(option: str, forms: Forms) -> str:
 
 
 def _spellings(forms: Forms) -> list[str]:
-    negatives = ["--no-" + flag.removeprefix("--") for flag, form in forms.items() if _has_negative(form)]
-    return [*forms, *negatives]
+    return [*forms, *(negative_of(flag) for flag, form in forms.items() if _has_negative(form))]
 
 
 def _is_negation(name: str, forms: Forms) -> bool:
