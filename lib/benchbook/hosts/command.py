@@ -11,10 +11,10 @@ from benchbook.errors import ExperimentError
 from benchbook.hosts.forms import installed_forms, words_of
 from benchbook.hosts.spelling import spelt_out
 from benchbook.redaction import is_secret_name
+from benchbook.refused_args import refused
 
 # -P: as with the `vllm` script, the current folder is not searched for modules.
 VLLM_PROGRAM = (sys.executable, "-P", "-m", "vllm.entrypoints.cli.main")
-SET_BY_US = {"model", "host", "port", "served_model_name", "api_server_count", "uds"}
 # What configures an engine without standing in any experiment file: exported in the shell, it changes numbers all the same.
 _CONFIGURES = re.compile(
     r"(VLLM|CUDA|HIP|ROCR|NCCL|RCCL|TORCH|PYTORCH|OMP|MKL|TRITON|HSA|FLASHINFER|AITER)_|LD_PRELOAD$"
@@ -39,16 +39,18 @@ def flags(args: Mapping[str, object]) -> list[str]:
     """Return `args` as the words of a command line, each in the form that the flag of the installed vLLM wants."""
     words: list[str] = []
     known_forms = installed_forms()
-    for name, value in spelt_out(args, known_forms).args.items():
+    spelt = spelt_out(args, known_forms).args
+    for name, value in spelt.items():
         _check(name, value)
+    for name, why in refused(spelt):
+        raise ExperimentError(f"argument {name!r} {why}")
+    for name, value in spelt.items():
         words += words_of(name, value, known_forms)
     return words
 
 
 def _check(name: str, value: object) -> None:
     canonical = name.replace("-", "_").lower()
-    if canonical in SET_BY_US:
-        raise ExperimentError(f"argument {name!r}: benchbook sets this flag itself")
     if canonical in SECRET_FLAGS:
         instead = f"set {SECRET_FLAGS[canonical]} in the environment" if SECRET_FLAGS[canonical] else "leave it out"
         raise ExperimentError(f"argument {name!r}: a secret must not stand on a command line; {instead}")

@@ -22,6 +22,7 @@ from benchbook.plan.document import Document, Where
 from benchbook.plan.experiment import Experiment, read_experiment
 from benchbook.plan.hints import meant
 from benchbook.plan.launches import Launch
+from benchbook.refused_args import halves, refused
 
 _PLACES = {
     translations.ARG: ("args",),
@@ -38,7 +39,7 @@ class Preflight:
     version: str  # of the vLLM that it was checked against
     is_installed: bool  # False: no vLLM here, so old names were translated and nothing else was checked
     is_readable: bool  # False: the installed vLLM's source does not tell what it knows
-    notes: tuple[str, ...]  # one line for each translation: where, what it became, why
+    notes: tuple[str, ...]  # a line for each translation, where, what it became and why, and for what a reader must know
 
     @property
     def checked_against(self) -> str:
@@ -64,13 +65,12 @@ def preflight(experiment: Experiment) -> Preflight:
     for launch in experiment.launches:
         with faults.noted():
             _check_shape(experiment, launch)
-        with faults.noted():
-            spelt = _spelt(experiment.document, launch, forms, version)
-            translated, told = _translated(experiment.document, launch, spelt, version)
-            if there and there.flags:
-                _check_names(experiment, translated, spelt, there, forms)
-            launches.append(translated)
-            notes += told
+        spelt = _spelt(experiment.document, launch, forms, version)
+        translated, told = _translated(experiment.document, launch, spelt, version)
+        if there and there.flags:
+            _check_names(experiment, translated, spelt, there, forms)
+        notes += told + _check_use(experiment.document, translated, spelt)
+        launches.append(translated)
     faults.raise_any()
     is_readable = bool(there and there.flags)
     return Preflight(
@@ -79,23 +79,55 @@ def preflight(experiment: Experiment) -> Preflight:
 
 
 def _spelt(doc: Document, launch: Launch, forms: Forms, version: str) -> Spelt:
-    """Return the launch's args under their full names; names that are to be translated stay for that."""
-    try:
-        return spelt_out(launch.args, forms, translations.old_args(version))
-    except Misspelt as fault:
-        raise doc.error(("launches", launch.name, "args", fault.name), str(fault)) from None
+    """Return the launch's args under their full names; names that are to be translated stay for that.
+
+    What cannot be understood is noted as a fault and left out.
+    """
+    args = dict(launch.args)
+    while True:
+        try:
+            return spelt_out(args, forms, translations.old_args(version))
+        except Misspelt as fault:
+            doc.faults.note(doc.error(("launches", launch.name, "args", fault.name), str(fault)))
+            del args[fault.name]
 
 
 def _translated(doc: Document, launch: Launch, spelt: Spelt, version: str) -> tuple[Launch, list[str]]:
+    """Return the launch as this version wants it, and what was changed; what it cannot have is noted as a fault and left out."""
     where: Where = ("launches", launch.name)
-    try:
-        args, env, changes = translations.translate(spelt.args, launch.env, version)
-    except translations.Refused as refusal:
-        raise doc.error((*where, *_PLACES[refusal.kind], refusal.old), str(refusal)) from None
+    args, env = dict(spelt.args), dict(launch.env)
+    while True:
+        try:
+            args, env, changes = translations.translate(args, env, version)
+            break
+        except translations.Refused as refusal:
+            doc.faults.note(doc.error((*where, *_PLACES[refusal.kind], refusal.old), str(refusal)))
+            args, env = _without(refusal, args, env)
     told = [((*where, "args", name), f"is {full}") for name, full in spelt.notes.items()]
     told += [((*where, *_PLACES[change.kind], change.old), str(change)) for change in changes]
-    notes = [f"{doc.path}:{doc.line(place)}: {'.'.join(place)}: {what}" for place, what in told]
-    return replace(launch, args=args, env=env), notes
+    return replace(launch, args=args, env=env), [f"translated: {_at(doc, place)}: {what}" for place, what in told]
+
+
+def _without(refusal: translations.Refused, args: dict[str, Any], env: dict[str, str]) -> tuple[dict, dict]:
+    """Return `args` and `env` without the name that was refused."""
+    old, options = refusal.old, args.get(translations.OPTION)
+    if refusal.kind == translations.VARIABLE:
+        return args, {name: value for name, value in env.items() if name != old}
+    if refusal.kind == translations.OPTION and isinstance(options, Mapping):
+        args = {**args, translations.OPTION: {name: value for name, value in options.items() if name != old}}
+    return {name: value for name, value in args.items() if name != old}, env
+
+
+def _at(doc: Document, place: Where) -> str:
+    return f"{doc.path}:{doc.line(place)}: {'.'.join(map(str, place))}"
+
+
+def _check_use(doc: Document, launch: Launch, spelt: Spelt) -> list[str]:
+    """Note what makes a server that can never be asked; return what a reader must know of one that can."""
+    where = ("launches", launch.name, "args")
+    for name, why in refused(launch.args):
+        doc.faults.note(doc.error((*where, spelt.written.get(name, name)), why))
+    return [f"note: {_at(doc, (*where, *path))}: {what}" for path, what in halves(launch.args)]
 
 
 def _check_shape(experiment: Experiment, launch: Launch) -> None:

@@ -76,7 +76,7 @@ def _print_preflight(console: Console, checked: Preflight) -> None:
     if experiment.device == "rocm" and "+rocm" not in checked.version:
         say(console, "  the same release of vLLM for ROCm has the same ones")
     for note in checked.notes:
-        say(console, f"  translated: {note}")
+        say(console, f"  {note}")
     for launch in experiment.launches:
         need = need_of(experiment, launch)
         say(console, f"Launch {launch.name!r}: {launch.model}, memory {need or 'not known for this model'}")

@@ -54,7 +54,7 @@ def prepare_run(
     asked = asked_for(checked.experiment, only) if only else None
     check_machine(checked)
     for note in checked.notes:
-        listener.say(f"translated: {note}")
+        listener.say(note)
     for line in left_out():
         listener.say(line)
     models = dict.fromkeys(str(launch.model) for launch in checked.experiment.launches)

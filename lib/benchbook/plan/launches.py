@@ -13,6 +13,7 @@ from benchbook.plan.document import Document, Where
 from benchbook.plan.models import SHAPE_PREFIX, ModelRef, read_model
 from benchbook.plan.strict import StrictModel
 from benchbook.redaction import is_secret_name
+from benchbook.refused_args import OURS
 from benchbook.sizes import size_of
 
 DUMMY_WEIGHTS = {"load_format": "dummy"}  # vLLM makes random weights where there are none to load
@@ -22,16 +23,7 @@ SAFE_NAME_RULE = "must be letters, digits, '_', '-' and '.', start with a letter
 _ARG_NAME = re.compile(r"O|[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-_OUR_ARGS = {
-    "host": "benchbook chooses the address",
-    "port": "benchbook chooses a free port",
-    "uds": "benchbook chooses the address",
-    "api_key": "benchbook makes a key for each launch and passes it by the environment",
-    "served_model_name": "benchbook proves by it that the server is its own",
-    "config": "a second configuration file would hide what was run: write its args here",
-    "model": "set it in model:, beside args:",
-    "revision": "set it in model: {hub: ..., revision: ...}",
-}
+_REVISION = "set it in model: {hub: ..., revision: ...}"
 _OUR_ENV = re.compile(r"BENCHBOOK_\w*|SPT_NOENV")  # by these a host is found and ended
 
 
@@ -107,8 +99,8 @@ def _with_model(doc: Document, where: Where, model: ModelRef | None, args: dict[
 def _check_arg(doc: Document, where: Where, value: Any) -> None:
     name = str(where[-1])
     bare = name.lstrip("-").replace("-", "_").lower()
-    if bare in _OUR_ARGS:
-        raise doc.error(where, f"is not yours to set: {_OUR_ARGS[bare]}")
+    if why := {**OURS, "revision": _REVISION}.get(bare):
+        raise doc.error(where, f"is not yours to set: {why}")
     _check_no_secret(doc, where, value)
     if not _ARG_NAME.fullmatch(name):
         hint = f": write {bare!r}" if _ARG_NAME.fullmatch(bare) else ""
