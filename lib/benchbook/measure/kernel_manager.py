@@ -7,14 +7,16 @@ from contextlib import suppress
 from subprocess import TimeoutExpired
 from typing import Any
 
+import zmq.asyncio
 from jupyter_client import AsyncKernelClient, AsyncKernelManager
 from jupyter_client.channels import AsyncZMQSocketChannel
-from traitlets import Type
+from traitlets import Type, default
 
 from benchbook.measure.kernels import kernel_source
 
 KILL_LIMIT_S = 0.5  # Jupyter waits on after it
-SILENCE_S = 0.02  # of its output, after which a kernel that has answered is ready
+SILENCE_S = 0.005  # of its output, after which a kernel that has answered is ready
+RECONNECT_MS = 5  # a kernel is connected to before it listens; ZMQ looks for it again a tenth of a second later
 
 
 class _OutputChannel(AsyncZMQSocketChannel):
@@ -27,6 +29,13 @@ class _OutputChannel(AsyncZMQSocketChannel):
 
 class _KernelClient(AsyncKernelClient):
     iopub_channel_class = Type(_OutputChannel)
+
+    @default("context")
+    def _context_default(self) -> zmq.asyncio.Context:
+        self._created_context = True  # Jupyter then ends it with the client
+        context = zmq.asyncio.Context()
+        context.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        return context
 
 
 class WarmKernelManager(AsyncKernelManager):
