@@ -338,9 +338,11 @@ def _write_report(run_dir: Path) -> Path:
 
 
 def _end_orphans(console: Console) -> None:
-    """End hosts whose guardian was killed, before anything else is started."""
+    """End hosts whose guardian was killed, and remove what killed commands have left, before anything else is started."""
+    from benchbook.hosts import scratch
     from benchbook.hosts.registry import sweep_orphans
 
+    scratch.sweep()
     for entry, pids in sweep_orphans():
         _say(
             console,

@@ -141,6 +141,35 @@ def test_a_killed_guardian_leaves_an_orphan_that_the_next_sweep_ends(
     assert registry.read_entries() == []
 
 
+@pytest.mark.parametrize("state", [*STATES, "ready-stubborn"])
+def test_an_owner_and_a_guardian_that_are_killed_at_once_leave_nothing(own: Callable[..., Owner], state: str) -> None:
+    owner = own(state, "guardian and owner")
+    for pid in (owner.process.pid, owner.pids[0]):
+        os.kill(pid, signal.SIGKILL)
+    assert processes.wait_gone(owner.left, GONE_LIMIT_S)
+    assert processes.wait_gone(registry.read_entries, 1.0)
+
+
+def heirs_of(pid: int) -> list[int]:
+    """Return the heirs of a process that lives, or has just ended."""
+    return [each for each in processes.all_pids() if f"benchbook.hosts.heir {pid} " in processes.command_of(each)]
+
+
+def test_an_heir_ends_soon_after_its_owner_whose_kept_host_lives_on(own: Callable[..., Owner], tmp_path: Path) -> None:
+    owner = own("ready", "normal")
+    owner.process.wait()
+    assert processes.wait_gone(lambda: heirs_of(owner.process.pid), GONE_LIMIT_S)
+    script = (
+        "from benchbook.hosts.guardian import spawn\n"
+        f"print(spawn({SLEEPER!r}, log_path={str(tmp_path / 'log')!r}, name='kept', kind='server', keep=True).host_id)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True)
+    (entry,) = registry.live_hosts()
+    assert processes.wait_gone(lambda: heirs_of(entry.owner_pid), GONE_LIMIT_S)
+    assert [entry.host_id for entry in registry.live_hosts()] == [done.stdout.strip()]
+    registry.end_host(entry.host_id)
+
+
 def test_an_owner_whose_guardian_is_killed_ends_the_host_when_it_looks(tmp_path: Path, state_dir: Path) -> None:
     host = spawn(SLEEPER, log_path=tmp_path / "log", name="sleeper", kind="client")
     os.kill(host.guardian_pid, signal.SIGKILL)

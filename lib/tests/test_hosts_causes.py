@@ -151,6 +151,12 @@ def test_a_worker_that_was_killed_is_told_apart_from_the_server_that_followed_it
     assert causes.classify(line, 1).evidence == "a worker of the host was ended by SIGKILL"
 
 
+def test_an_engine_that_was_killed_while_it_started_is_told_apart_from_the_server_that_followed_it() -> None:
+    line = "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): "
+    assert causes.classify(line + "{'EngineCore_DP0': -9}", 1).evidence == "a worker of the host was ended by SIGKILL"
+    assert causes.classify(line + "{'EngineCore_DP0': 1}", 1).code == "crashed"
+
+
 def test_an_empty_log_is_a_crash_that_says_so() -> None:
     assert causes.classify("", 3).evidence == "it wrote nothing"
 

@@ -299,14 +299,50 @@ def test_a_worker_that_dies_in_mid_job_is_a_measure_error(fake_vllm, tmp_path):
         with pytest.raises(MeasureError, match="the worker is lost"):
             console.run("serve")
         wait_for(lambda: not client.is_alive())
-    assert not Path(client.socket_path).parent.exists()
+    assert not Path(client.socket_path).exists()
+
+
+def test_a_worker_that_has_died_is_started_again_at_the_same_socket(fake_vllm, tmp_path):
+    with WarmClient() as client:
+        console = Console(client, tmp_path / "bench.log")
+        for is_guardian in (False, True):
+            before = client.pid
+            os.kill(client._process.guardian_pid if is_guardian else client.pid, 9)
+            wait_for(lambda: not client.is_alive())
+            client.ensure()
+            assert client.pid != before and console.run("serve", "say=again") == 0
+        client.ensure()  # of one that is alive does nothing
+    assert console == ["again", "again"]
+
+
+@pytest.mark.parametrize("part", ["worker", "guardian"])
+def test_a_worker_that_is_killed_while_it_starts_is_started_once_more(fake_vllm, monkeypatch, part):
+    client, starts, start = WarmClient(), [], WarmClient.start
+
+    def started(self):
+        start(self)
+        starts.append(self.pid)
+        if len(starts) <= num_killed:
+            os.kill(self.pid if part == "worker" else self._process.guardian_pid, 9)
+            wait_for(lambda: not self.is_alive())
+
+    monkeypatch.setattr(WarmClient, "start", started)
+    num_killed = 1
+    client.ensure()
+    assert client.is_alive() and len(starts) == 2
+    client.stop()
+    num_killed = 4
+    with pytest.raises(HostStartError):
+        client.ensure()
+    assert len(starts) == 4
+    client.stop()
 
 
 def test_a_worker_leaves_neither_process_nor_socket(fake_vllm):
     with WarmClient() as client:
         assert Path(client.socket_path).parent.stat().st_mode & 0o777 == 0o700
     assert not is_running(client.pid)
-    assert not Path(client.socket_path).parent.exists()
+    assert not Path(client.socket_path).exists()
 
 
 def test_what_a_worker_cannot_run_goes_by_the_command_line_and_says_so(on_client):

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
+from pathlib import Path
 
 import nbformat
 import pytest
+from benchbook.errors import Cause, HostStartError
 from benchbook.hosts import processes
+from benchbook.hosts.scratch import scratch_dir
 from benchbook.measure import kernels as kernels_module
 from benchbook.measure.kernels import AheadKernel, ForkedKernel, WarmKernels, kernel_ahead, kernel_source, warm_kernels
 from benchbook.measure.notebook import execute
@@ -31,7 +33,7 @@ def worker(tmp_path_factory):
 @pytest.fixture
 def warm(worker, monkeypatch):
     """Let `execute` use the worker, as inside of `warm_kernels`."""
-    monkeypatch.setattr(kernels_module, "_source", partial(ForkedKernel, worker.socket_path))
+    monkeypatch.setattr(kernels_module, "_source", worker.fork)
     return worker
 
 
@@ -114,6 +116,12 @@ def test_a_kernel_that_is_killed_is_a_dead_kernel_and_the_next_one_lives(tmp_pat
     assert run(tmp_path, "1 + 1") == ["2"]
 
 
+def test_the_files_of_a_kernel_lie_in_the_folder_of_its_owner_and_none_is_left(tmp_path, warm):
+    seen = run(tmp_path, "import os; from ipykernel import get_connection_file; get_connection_file()")
+    assert Path(ast.literal_eval(seen[0])).parent == scratch_dir()
+    assert [path.name for path in scratch_dir().iterdir() if path.name.startswith("kernel-")] == []
+
+
 def test_no_kernel_is_left_when_its_notebook_is_done(tmp_path, warm):
     run(tmp_path, "1")
     assert processes.wait_gone(lambda: children_of(warm), END_LIMIT_S)
@@ -165,14 +173,26 @@ def test_kernels_end_with_their_worker(tmp_path):
         assert not processes.is_alive(forked.pid, getattr(processes.read_stat(forked.pid), "start_ticks", None))
 
 
-def test_without_a_worker_a_kernel_is_started_as_jupyter_does(tmp_path, monkeypatch):
-    assert kernel_source() is None
-    monkeypatch.setattr(kernels_module, "_source", partial(ForkedKernel, str(tmp_path / "nobody")))
-    began_s = time.monotonic()
-    assert run(
-        tmp_path, "from pathlib import Path; Path('/proc/self/cmdline').read_text().count('ipykernel_launcher')"
-    ) == ["1"]
-    assert time.monotonic() - began_s < 30
+@pytest.mark.parametrize("is_guardian", [False, True])
+def test_a_worker_that_has_died_is_started_again_for_the_next_kernel(tmp_path, is_guardian):
+    with warm_kernels(tmp_path):
+        worker, asked = kernel_source().__self__, "import os, sys; ('pandas' in sys.modules, os.getppid())"
+        before = ast.literal_eval(run(tmp_path, asked)[0])
+        os.kill(worker._process.guardian_pid if is_guardian else worker.pid, signal.SIGKILL)
+        assert processes.wait_gone(worker.is_alive, END_LIMIT_S)
+        after = ast.literal_eval(run(tmp_path, asked)[0])
+    assert before[0] and after[0] and before[1] != after[1]
+
+
+def test_where_no_worker_can_be_had_each_kernel_is_a_process_of_its_own_that_ends_with_us(tmp_path, monkeypatch):
+    def killed(self):
+        raise HostStartError("killed", Cause("killed_by_signal", "by SIGKILL", ""))
+
+    monkeypatch.setattr(WarmKernels, "start", killed)
+    with warm_kernels(tmp_path):
+        command = "from pathlib import Path; import os; (Path('/proc/self/cmdline').read_text(), os.getppid())"
+        words, parent = ast.literal_eval(run(tmp_path, command)[0])
+    assert "benchbook.measure.kernel_process" in words and parent == os.getpid()
 
 
 def test_a_kernel_started_ahead_has_imported_what_was_asked_and_is_gone_afterwards(tmp_path):
@@ -201,7 +221,7 @@ def test_what_cannot_be_imported_ahead_is_left_to_the_notebook(tmp_path):
         assert run(tmp_path, "1 + 1") == ["2"]
 
 
-def test_a_kernel_started_ahead_that_has_died_is_replaced_as_jupyter_does(tmp_path):
+def test_a_kernel_started_ahead_that_has_died_is_replaced(tmp_path):
     with kernel_ahead([]):
         ahead = kernel_source().__self__
         ahead.kill()
@@ -240,7 +260,7 @@ def test_a_kernel_started_ahead_ends_when_its_parent_was_killed(tmp_path, adopti
 
 def test_where_kernels_are_forked_none_is_started_ahead(tmp_path):
     with warm_kernels(tmp_path), kernel_ahead([]):
-        assert isinstance(kernel_source(), partial)
+        assert isinstance(kernel_source().__self__, WarmKernels)
     assert kernel_source() is None
 
 

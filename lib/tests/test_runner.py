@@ -77,6 +77,10 @@ class Host:
     env: dict = field(default_factory=dict)
     warmed: dict = field(default_factory=dict)
     is_dead: bool = False
+    mended: int = 0
+
+    def mend(self):
+        self.mended += 1
 
     def check_alive(self):
         if self.is_dead:
@@ -212,6 +216,27 @@ def test_a_server_that_never_starts_is_a_record_for_each_of_its_cases(bench):
     assert bench.starts["server"] == 1, "what could not start once is not started again"
     assert {record.failure.code for record in runner.store.records()} == {"out_of_memory"}
     assert all(record.verdict is Verdict.INVALID for record in runner.store.records())
+
+
+def test_a_server_that_is_killed_while_it_starts_is_started_once_more(bench):
+    bench.start_error = HostStartError("exited with code -9", Cause("killed_by_signal", "ended by SIGKILL", "see who"))
+    bench.failing_starts = {1}
+    runner = bench.runner()
+    assert runner.execute() == FINISHED
+    assert bench.starts["server"] == 2 and "was killed while it started" in "".join(runner.listener.lines)
+
+
+def test_a_server_that_is_killed_whenever_it_starts_is_given_up_after_two_starts(bench):
+    bench.start_error = HostStartError("exited with code -9", Cause("killed_by_signal", "ended by SIGKILL", "see who"))
+    runner = bench.runner()
+    assert runner.execute() == FAILED
+    assert bench.starts == {"server": 2, "engine": 2} and len(runner.store.records()) == 8
+
+
+def test_what_a_host_is_measured_with_is_mended_before_each_attempt(bench):
+    bench.on_call = {1: lambda bench: None}
+    bench.runner().execute()
+    assert bench.host.mended == 2, "the engine's: two repeats of its one case"
 
 
 def test_launches_that_are_compared_are_started_anew_in_every_round(bench):

@@ -105,7 +105,7 @@ _PREFIX = re.compile(
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Died|Failed)\b")
 # Said by the parents of the process that failed; the reason stands further up.
 _SECOND_HAND = re.compile(r"See root cause above|See stack trace|background process")
-_WORKER_KILLED = re.compile(r"Worker proc \S+ died unexpectedly \(exit code: -(\d+)\)")
+_PART_KILLED = re.compile(r"Worker proc \S+ died unexpectedly \(exit code: -(\d+)\)|Failed core proc\(s\): .*?: -(\d+)")
 
 
 def classify(log_text: str, exit_code: int | None) -> Cause:
@@ -156,8 +156,8 @@ def _flag_hint(line: str) -> str | None:
 def _by_signal(lines: list[str], exit_code: int | None) -> Cause | None:
     if exit_code is not None and exit_code < 0:
         return _killed(-exit_code, "the host")
-    killed = next((found for line in lines if (found := _WORKER_KILLED.search(line))), None)
-    return _killed(int(killed[1]), "a worker of the host") if killed else None
+    killed = next((found for line in lines if (found := _PART_KILLED.search(line))), None)
+    return _killed(int(killed[1] or killed[2]), "a worker of the host") if killed else None
 
 
 def _killed(signum: int, who: str) -> Cause:

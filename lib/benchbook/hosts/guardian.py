@@ -51,11 +51,13 @@ def spawn(
     its owner. `details` (base_url, model, served_name) go into the registry: never put a secret there or into `argv`.
     """
     host_id = secrets.token_hex(8)
-    entry = {"host_id": host_id, "name": name, "kind": kind, "argv": list(argv), "keep": keep, **(details or {})}
+    entry = {"host_id": host_id, "name": name, "kind": kind, "argv": list(argv), "keep": keep, "owner_pid": os.getpid()}
     # SPT_NOENV: a program that renames itself must not write over the environment, where the marker stands.
     marked = {**shell.child_environment(), **(env or {}), processes.MARKER: host_id, "SPT_NOENV": "1"}
-    order = {"entry": {**entry, "log_path": os.path.abspath(log_path)}, "env": marked, "cwd": str(cwd or Path.cwd())}
+    entry = {**entry, **(details or {}), "log_path": os.path.abspath(log_path)}
+    order = {"entry": entry, "env": marked, "cwd": str(cwd or Path.cwd())}
     link, guardian = _start_guardian(host_id, log_path)
+    _start_heir(os.getpid(), os.environ.get("BENCHBOOK_STATE_DIR"))
     with contextlib.suppress(OSError):  # a guardian that is gone already is seen at the first reading
         link.sendall(json.dumps(order).encode() + b"\n")
     return GuardedProcess(host_id, name, link, guardian)
@@ -73,10 +75,9 @@ class GuardedProcess:
         self._is_closed = False
         self._read_until(lambda: "pid" in self._messages or "error" in self._messages, HOST_PID_LIMIT_S)
         if "pid" not in self._messages:
+            cause = self._why_not_started()
             self.stop()
-            evidence = self._messages.get("error", "the guardian ended before it had started the process")
-            cause = Cause("crashed", evidence, "check that the program exists and that the state folder is writable")
-            raise HostStartError(f"{name} was not started: {evidence}", cause)
+            raise HostStartError(f"{name} was not started: {cause.evidence}", cause)
 
     @property
     def pid(self) -> int:
@@ -115,6 +116,13 @@ class GuardedProcess:
                 self._lose_guardian()
         return self._messages.get("exit_code")
 
+    def _why_not_started(self) -> Cause:
+        if "error" not in self._messages and (self._guardian.poll() or 0) < 0:
+            evidence = f"its guardian was ended by {signal.Signals(-self._guardian.returncode).name}"
+            return Cause("killed_by_signal", evidence, "see who sent it")
+        evidence = self._messages.get("error", "the guardian ended before it had started the process")
+        return Cause("crashed", evidence, "check that the program exists and that the state folder is writable")
+
     def _read_until(self, is_done: Callable[[], bool], limit_s: float | None) -> None:
         """Take in what the guardian reports until `is_done()`, the end of the stream, or the limit."""
         deadline = None if limit_s is None else time.monotonic() + limit_s
@@ -138,9 +146,9 @@ class GuardedProcess:
         if not data:
             self._is_closed = True
             self._link.close()
-            if "pid" in self._messages and "exit_code" not in self._messages:
-                self._lose_guardian()
             self._guardian.wait()
+            if "error" not in self._messages and "exit_code" not in self._messages:
+                self._lose_guardian()
 
     def _lose_guardian(self) -> None:
         """The guardian was killed, or hangs: do its work."""
@@ -155,16 +163,29 @@ def _start_guardian(host_id: str, log_path: Path | str) -> tuple[socket.socket, 
     _close_links_in_forked_children()
     ours, theirs = socket.socketpair()  # close-on-exec, so that no child of the owner gets them by accident
     _links.add(ours)
+    with theirs, open(log_path, "ab") as log:
+        guardian = _start_own("guardian_main", marker=host_id, stdin=theirs, stdout=log, stderr=log)
+    return ours, guardian
+
+
+@functools.cache
+def _start_heir(owner_pid: int, state_dir: str | None) -> subprocess.Popen | None:
+    """Start what ends the hosts of this process should it and their guardians die at once (heir.py); one is enough."""
+    try:
+        nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        return _start_own("heir", str(owner_pid), str(registry.state_dir()), **nowhere)
+    except OSError:
+        return None  # no process to be had, or no state folder; the guardians will say so, or do without
+
+
+def _start_own(module: str, *words: str, marker: str = "", **streams: Any) -> subprocess.Popen:
+    """Start a program of this room in a session of its own."""
     package_root = str(Path(__file__).parents[2])
     search_path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
-    env = {**os.environ, processes.MARKER: host_id, "PYTHONPATH": search_path}
+    env = {**os.environ, processes.MARKER: marker, "PYTHONPATH": search_path}
     # -P: a json.py in the folder of somebody's notebook must not stand in for the standard library's.
-    command = [sys.executable, "-P", "-m", "benchbook.hosts.guardian_main"]
-    with theirs, open(log_path, "ab") as log:
-        guardian = subprocess.Popen(
-            command, env=env, stdin=theirs, stdout=log, stderr=log, start_new_session=True, cwd="/"
-        )
-    return ours, guardian
+    command = [sys.executable, "-P", "-m", f"benchbook.hosts.{module}", *words]
+    return subprocess.Popen(command, env=env, start_new_session=True, cwd="/", **streams)
 
 
 @functools.cache

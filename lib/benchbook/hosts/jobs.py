@@ -17,7 +17,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import signal
 import socket
 import sys
@@ -25,8 +24,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
-
-SOCKET_PATH_LIMIT_BYTES = 107  # of sockaddr_un, without the closing zero
 
 # Variables that act when a process starts: a job that asks for another value needs another process.
 _FIXED_AT_START = ("VLLM_", "CUDA_", "HIP_", "HSA_", "ROCR_", "NCCL_", "TORCH", "PYTORCH_", "OMP_", "LD_", "HF_")
@@ -75,15 +72,14 @@ def until_sigterm() -> Iterator[None]:
 
 @contextlib.contextmanager
 def listening(socket_path: Path) -> Iterator[socket.socket]:
-    """Inside, a socket listens at `socket_path`, in a new folder closed to other users, which is gone after."""
-    socket_path.parent.mkdir(mode=0o700)
+    """Inside, a socket listens at `socket_path`, which is gone after; its folder is closed to other users."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(socket_path))
             listener.listen()
             yield listener
     finally:
-        shutil.rmtree(socket_path.parent, ignore_errors=True)  # the owner removes it as well
+        socket_path.unlink(missing_ok=True)  # the owner removes it as well
 
 
 def serve_jobs(

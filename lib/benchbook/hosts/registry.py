@@ -29,6 +29,7 @@ class HostEntry:
     machine: str
     guardian_pid: int
     guardian_start_ticks: int
+    owner_pid: int | None = None  # of the process that started it
     host_pid: int | None = None  # None for the instant between the entry and the start
     host_start_ticks: int | None = None
     argv: list[str]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shutil
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -17,7 +15,7 @@ from typing import Self
 from benchbook.errors import HostDiedError, HostStartError
 from benchbook.hosts import causes, registry
 from benchbook.hosts.guardian import STOP_GRACE_S, GuardedProcess, spawn
-from benchbook.hosts.jobs import SOCKET_PATH_LIMIT_BYTES
+from benchbook.hosts.scratch import scratch_dir
 from benchbook.hosts.startup import OnProgress, startup_phase
 
 READY_POLL_S = 0.05
@@ -42,12 +40,12 @@ class Worker:
         self.name, self.ready_timeout_s, self._on_progress = name, ready_timeout_s, on_progress
         self.ready_s: float | None = None  # from the start until it takes jobs
         self.started_utc: str | None = None
-        self.socket_path = str(_new_socket_path())
+        self.socket_path = str(scratch_dir() / secrets.token_hex(6))
         # -P: as with the `vllm` script, the current folder is not searched for modules.
         self.argv = [sys.executable, "-P", "-m", module, "--socket", self.socket_path, *argv]
         self._env, self._kind = {**env, "PYTHONUNBUFFERED": "1"}, kind
         self._process: GuardedProcess | None = None
-        folder = Path(log_dir) if log_dir else registry.state_dir() / "logs" / Path(self.socket_path).parent.name
+        folder = Path(log_dir) if log_dir else registry.state_dir() / "logs" / Path(self.socket_path).name
         folder.mkdir(parents=True, exist_ok=True)
         self.log_path = folder / f"{kind}.log"
         self._log_start_bytes = 0
@@ -76,6 +74,22 @@ class Worker:
     def tree_pids(self) -> list[int]:
         """Return the pids of all running processes of the worker."""
         return self._process.tree_pids() if self._process else []
+
+    def ensure(self) -> None:
+        """Have it take jobs, at the same socket: one that has died is started again. Raises HostStartError.
+
+        One that is killed while it starts is started once more.
+        """
+        for has_another_try in (True, False):
+            try:
+                if not self.is_alive():
+                    self.stop()
+                    self.start()
+                    self.wait_ready()
+                return
+            except HostStartError as error:
+                if error.cause.code != "killed_by_signal" or not has_another_try:
+                    raise
 
     def start(self) -> None:
         """Start the process and return; `wait_ready` tells when it takes jobs."""
@@ -114,7 +128,7 @@ class Worker:
         """End the worker with its whole tree and return when it is gone; a second call does nothing."""
         if self._process:
             self._process.stop(grace_s)
-        shutil.rmtree(Path(self.socket_path).parent, ignore_errors=True)  # the worker removes it, unless it was killed
+        Path(self.socket_path).unlink(missing_ok=True)  # the worker removes it, unless it was killed
 
     def log_text(self) -> str:
         """Return the log of the current start."""
@@ -136,10 +150,3 @@ class Worker:
 
     def _log_end(self) -> str:
         return f"end of {self.log_path}:\n" + "\n".join(self.log_text().splitlines()[-LOG_TAIL_LINES:])
-
-
-def _new_socket_path() -> Path:
-    """Return a path for a socket in a folder that does not exist yet, short enough for the kernel."""
-    ending = Path(f"benchbook-{secrets.token_hex(6)}") / "jobs"
-    path = Path(tempfile.gettempdir()).absolute() / ending
-    return path if len(bytes(path)) <= SOCKET_PATH_LIMIT_BYTES else Path("/tmp") / ending

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from threading import Thread
 from typing import Any, Protocol
 
-from benchbook.errors import MeasureError
+from benchbook.errors import HostStartError, MeasureError
 from benchbook.hosts.access import DEV_MODE
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.gpu import wait_device_free
@@ -36,6 +36,9 @@ class BenchHost(Protocol):
     def check_alive(self) -> None:
         """Raise HostDiedError, with its cause, when the host is no longer there."""
 
+    def mend(self) -> None:
+        """Start again what the host is measured with and has died; where that fails, the next repeat tells."""
+
 
 @dataclass(frozen=True)
 class _Host:
@@ -44,7 +47,14 @@ class _Host:
     plumbing: Mapping[str, Any]
     env: Mapping[str, str]
     check_alive: Callable[[], None]
+    client: WarmClient | None = None
     warmed: dict[str, str] = field(default_factory=dict)
+
+    def mend(self) -> None:
+        """Start the client again where it has died."""
+        with suppress(HostStartError):
+            if self.client:
+                self.client.ensure()
 
 
 OpenHost = Callable[[Launch, str, Store, float], AbstractContextManager[BenchHost]]  # ..., ready_timeout_s
@@ -91,10 +101,10 @@ def _open_server(launch: Launch, store: Store, ready_timeout_s: float, compares_
     client = WarmClient(log_dir=folder, env=server.hub_env)
     with ExitStack() as stack:
         # The client imports vLLM while the server loads: both are needed, and neither waits for the other.
-        for each in (client, server):
-            stack.callback(each.stop)
-            each.start()
-        client.wait_ready()
+        stack.callback(server.stop)
+        server.start()
+        stack.callback(client.stop)
+        client.ensure()
         server.wait_ready()
         outputs = {"greedy_outputs": _answered(server)} if compares_launches else {}
         yield _Host(
@@ -107,6 +117,7 @@ def _open_server(launch: Launch, store: Store, ready_timeout_s: float, compares_
             {"client_socket": client.socket_path},
             {"OPENAI_API_KEY": server.api_key, **no_proxy()},
             server.check_alive,
+            client,
         )
 
 

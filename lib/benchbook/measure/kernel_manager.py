@@ -39,20 +39,16 @@ class _KernelClient(AsyncKernelClient):
 
 
 class WarmKernelManager(AsyncKernelManager):
-    """Takes a kernel from where they come from now; where that has none, starts one anew as Jupyter does."""
+    """Takes a kernel from where they come from now."""
 
     client_factory = Type(_KernelClient)
 
     async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
         # Jupyter's own place to "launch kernel subprocesses differently"; its provisioner then signals and polls it.
-        try:
-            process = kernel_source()(kernel_cmd, options["env"], options.get("cwd") or os.getcwd())
-        except OSError:
-            return await super()._async_launch_kernel(kernel_cmd, **options)
+        process = kernel_source()(kernel_cmd, options["env"], options.get("cwd") or os.getcwd())
         provisioner = self.provisioner
         provisioner.process, provisioner.pid, provisioner.pgid = process, process.pid, process.pid
         self._reconcile_connection_info(provisioner.connection_info)
-        return None
 
     async def _async_kill_kernel(self, restart: bool = False) -> None:
         # Jupyter looks every tenth of a second whether a killed kernel is gone; small ones are within a hundredth.

@@ -10,11 +10,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchbook.errors import HostStartError
 from benchbook.hosts.worker import Worker
 
 LISTEN_LIMIT_S = 60.0  # it listens before it imports anything heavy: 0.2 s on an idle machine
@@ -22,7 +22,7 @@ FORK_LIMIT_S = 60.0  # for a kernel, the imports included where they are not ove
 
 
 class KernelSource(Protocol):
-    """Gives a kernel's process, with the part of Popen's interface that Jupyter uses; raises OSError when it cannot."""
+    """Gives a kernel's process, with the part of Popen's interface that Jupyter uses."""
 
     def __call__(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> Any: ...
 
@@ -31,7 +31,10 @@ _source: KernelSource | None = None  # of the kernels that this process uses now
 
 
 class WarmKernels(Worker):
-    """The process that kernels are forked from; the guardian ends it, with all of them, when its owner is gone."""
+    """The process that kernels are forked from; the guardian ends it, with all of them, when its owner is gone.
+
+    One that has died is started again for the next kernel.
+    """
 
     def __init__(self, log_dir: Path | str) -> None:
         super().__init__(
@@ -44,12 +47,26 @@ class WarmKernels(Worker):
             ready_timeout_s=LISTEN_LIMIT_S,
         )
 
+    def fork(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> ForkedKernel | AheadKernel:
+        """Return a new kernel: a fork of the worker, or a process of its own where there is no worker to be had."""
+        try:
+            self.ensure()
+            return ForkedKernel(self.socket_path, argv, env, cwd)
+        except (OSError, HostStartError):
+            return AheadKernel([]).become(argv, env, cwd)
+
 
 @contextmanager
 def warm_kernels(log_dir: Path | str) -> Iterator[None]:
     """Inside, notebooks are executed in kernels forked from one worker, whose log is in `log_dir`."""
-    with WarmKernels(log_dir) as worker, _kernels_from(partial(ForkedKernel, worker.socket_path)):
-        yield
+    worker = WarmKernels(log_dir)
+    try:
+        with suppress(HostStartError):  # each kernel tries again, and does without
+            worker.ensure()
+        with _kernels_from(worker.fork):
+            yield
+    finally:
+        worker.stop()
 
 
 @contextmanager
@@ -94,12 +111,13 @@ class AheadKernel(subprocess.Popen):
         super().__init__(argv, stdin=subprocess.PIPE, start_new_session=True)
 
     def become(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> AheadKernel:
-        """Become the kernel of `argv` in the folder `cwd`; raise OSError where it is one already, or has died."""
-        if self.stdin.closed:
-            raise BrokenPipeError("it is a kernel already")
-        with self.stdin as pipe:
-            pipe.write(kernel_order(argv, env, cwd))
-        return self
+        """Return the kernel of `argv` in the folder `cwd`: this process, a new one where it is one already or has died."""
+        if not self.stdin.closed:
+            with suppress(BrokenPipeError), self.stdin as pipe:
+                pipe.write(kernel_order(argv, env, cwd))
+                pipe.flush()
+                return self
+        return AheadKernel([]).become(argv, env, cwd)
 
 
 def kernel_order(argv: Sequence[str], env: Mapping[str, str], cwd: str) -> bytes:

@@ -9,6 +9,7 @@ import importlib
 import json
 import logging
 import os
+import secrets
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from benchbook.errors import ExperimentError, StoreError
+from benchbook.hosts.scratch import scratch_dir
 from benchbook.measure.kernels import kernel_source
 from benchbook.parameters import unknown
 from benchbook.records.files import read_json, write_text
@@ -138,7 +140,8 @@ def _kernel_options() -> dict[str, Any]:
     from traitlets.config import Config
 
     # Unix sockets instead of TCP ports: nobody else on the machine can talk to the kernel.
-    config = Config(KernelManager={"transport": "ipc"})
+    connection_file = scratch_dir() / f"kernel-{secrets.token_hex(4)}.json"
+    config = Config(KernelManager={"transport": "ipc", "connection_file": str(connection_file)})
     if not kernel_source():
         return {"config": config}
     from benchbook.measure.kernel_manager import WarmKernelManager

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from benchbook.errors import HostDiedError, HostError
+from benchbook.errors import HostDiedError, HostError, HostStartError
 from benchbook.measure.bench_host import BenchHost, OpenHost
 from benchbook.measure.commands import offline_remark
 from benchbook.measure.estimates import estimator_for, timings_of
@@ -136,6 +136,7 @@ class Runner:
     def _run_block(self, block: Block) -> None:
         """Measure the jobs of one block on one host; a host that dies is started again for the jobs left, so often.
 
+        One that is killed while it starts is started once more: what did that, another's memory, may be gone.
         With launches that take turns, a host that fails before it gave any number is not started in later rounds.
         """
         queue, attempts, host_key = deque(block.jobs), {}, (block.launch, block.host_kind)
@@ -159,8 +160,10 @@ class Runner:
                 if not queue:
                     return  # with its last job, which was tried often enough: there is nothing to start it for
             except HostError as failed:
-                error = failed
-                break  # what could not start once will not start the next time either
+                was_killed_before, error = isinstance(error, HostStartError), failed
+                if failed.cause.code != "killed_by_signal" or was_killed_before:
+                    break  # what could not start once will not start the next time either
+                self.listener.say(f"  the {block.host_kind} of launch {block.launch!r} was killed while it started")
         self._adding.given_up.add(host_key)
         if host_key not in self._proven:
             self._hopeless[host_key] = error
@@ -198,6 +201,7 @@ class Runner:
         while queue:
             job = queue[0]
             attempts[job] = attempts.get(job, 0) + 1
+            host.mend()
             self._tell_left(queue, host.warmed)
             record = self._attempt(job, host)
             if record.is_measured or attempts[job] >= MAX_ATTEMPTS:
