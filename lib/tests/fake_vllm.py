@@ -24,6 +24,7 @@ from pathlib import Path
 
 PROGRAM = (sys.executable, str(Path(__file__).resolve()))
 VARIABLE = "FAKE_VLLM"
+OPEN = ("/health", "/ping", "/version", "/metrics", "/tokenize", "/detokenize")  # without the key, as by our door
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,7 @@ class Script:
     engine_dead_at_request: int | None = None  # from then on /health answers 503 and requests are refused
     deaf_at_request: int | None = None  # from then on nothing at all is answered, as when the event loop hangs
     extra_metrics: dict[str, float] = field(default_factory=dict)  # added to the page as they stand
+    has_door: bool = True  # False: it takes no middleware, and its key guards /v1 alone
     # the prefix cache: a prompt that came before is found in it; VLLM_SERVER_DEV_MODE=1 lets it be emptied
     prefix_caching: bool = False
     busy_resets: int = 0  # so many times the answer is that blocks are still held
@@ -115,7 +117,8 @@ class FakeServer:
         if self._is_past(self.script.deaf_at_request):
             await asyncio.sleep(3600)
         key = os.environ.get("VLLM_API_KEY")
-        if path.startswith("/v1") and key and headers.get("authorization") != f"Bearer {key}":
+        is_guarded = path not in OPEN if self.script.has_door else path.startswith("/v1")
+        if is_guarded and key and headers.get("authorization") != f"Bearer {key}":
             return await self._send(writer, 401, {"error": "Unauthorized"})
         if path in ("/v1/completions", "/tokenize") and body["model"] not in self.names:
             return await self._send(writer, 404, {"error": {"message": f"The model `{body['model']}` does not exist."}})

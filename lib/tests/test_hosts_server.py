@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import os
-import re
 import signal
 import socket
 import threading
@@ -169,19 +168,6 @@ def test_the_registry_entry_is_closed_to_other_users(fake_server: Make) -> None:
         assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_an_address_that_others_can_reach_demands_a_key_and_says_what_stays_open(
-    fake_model: str, state_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("VLLM_API_KEY", raising=False)
-    with pytest.raises(ExperimentError, match="set VLLM_API_KEY.*/metrics"):
-        VllmServer(fake_model, host="0.0.0.0")
-    monkeypatch.setenv("VLLM_API_KEY", "mine")
-    with pytest.warns(UserWarning, match="/metrics.*without the key"):
-        assert VllmServer(fake_model, host="0.0.0.0").api_key == "mine"
-    with pytest.raises(ExperimentError, match="VLLM_SERVER_DEV_MODE opens endpoints"):
-        VllmServer(fake_model, host="0.0.0.0", env={"VLLM_SERVER_DEV_MODE": 1})
-
-
 def test_a_stranger_on_the_port_is_refused_and_named(fake_server: Make, stranger: int) -> None:
     with fake_server() as server:
         server.port = stranger
@@ -282,7 +268,7 @@ def test_the_argv_of_a_started_server_is_what_its_process_has(fake_server: Make)
     with fake_server({"args": {"max_model_len": 4096}}) as server:
         assert processes.command_of(server.pid) == " ".join(server.argv)
         assert json.loads(registry.entry_path(server._process.host_id).read_text())["argv"] == server.argv
-        assert re.search(r"--max-model-len 4096$", " ".join(server.argv))
+        assert "--max-model-len 4096 " in " ".join(server.argv)
 
 
 def test_the_key_of_a_live_server_is_printed_when_it_is_asked_for_and_nowhere_else(

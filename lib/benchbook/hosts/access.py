@@ -7,29 +7,58 @@ import secrets
 import warnings
 from collections.abc import Mapping
 
-from benchbook.errors import ExperimentError
+from benchbook.errors import Cause, ExperimentError, HostStartError
+from benchbook.hosts import http
+from benchbook.hosts.door import KEY_VARIABLE, OPEN
 from benchbook.hosts.ports import is_loopback
 
-OPEN_WITHOUT_KEY = "/health, /metrics, /version, /tokenize and /detokenize"
 DEV_MODE = "VLLM_SERVER_DEV_MODE"
+DOOR_WORDS = ("--middleware", "benchbook.hosts.door.Door")  # the last of a command line: vLLM puts the last outermost
+_OPEN_TEXT = f"{', '.join(OPEN[:-1])} and {OPEN[-1]}"
+_NOT_FOR_OTHERS = {  # variables and args with which a server is for this machine alone
+    DEV_MODE: "its endpoints run what they are sent",
+    "VLLM_USE_RUST_FRONTEND": "that front end takes no middleware, so endpoints besides /v1 have no key",
+    "grpc_port": "gRPC has no key",
+}
+_ASKED = "/is-there-a-door"  # no endpoint: a door answers 401 before vLLM says 404
+_ANSWER_LIMIT_S = 10.0
 
 
-def api_key_for(host: str, env: Mapping[str, str]) -> str:
+def api_key_for(host: str, args: Mapping[str, object], env: Mapping[str, str]) -> str:
     """Return the key of a launch on address `host`: a random one on loopback, elsewhere the user's own VLLM_API_KEY.
 
-    Raises ExperimentError where others can reach the address and there is no key, or `env` asks for dev mode.
+    Raises ExperimentError where others can reach the address and there is no key, or something gets past the door.
     """
     if is_loopback(host):
         return secrets.token_urlsafe(24)
-    if env.get(DEV_MODE, "0") != "0":
-        raise ExperimentError(
-            f"host {host!r} can be reached by others, and {DEV_MODE} opens endpoints that no key guards"
-        )
-    key = os.environ.get("VLLM_API_KEY")
+    set_to = {**os.environ, DEV_MODE: "0", **env, **{name.replace("-", "_"): value for name, value in args.items()}}
+    for name, why in _NOT_FOR_OTHERS.items():
+        if str(set_to.get(name, "0")).lower() not in ("", "0", "false", "none"):
+            raise ExperimentError(f"host {host!r} can be reached by others, and {name} is set: {why}; take 127.0.0.1")
+    key = os.environ.get(KEY_VARIABLE)
     if not key:
         raise ExperimentError(
-            f"host {host!r} can be reached by others: set VLLM_API_KEY in the environment first; "
-            f"even then {OPEN_WITHOUT_KEY} stay open without a key"
+            f"host {host!r} can be reached by others: set {KEY_VARIABLE} in the environment first; "
+            f"even then {_OPEN_TEXT} stay open without a key"
         )
-    warnings.warn(f"host {host!r}: others can reach {OPEN_WITHOUT_KEY} without the key", stacklevel=3)
+    warnings.warn(
+        f"host {host!r}: others can reach {_OPEN_TEXT} without the key; all else wants it, and it travels unencrypted",
+        stacklevel=3,
+    )
     return key
+
+
+def check_door(base_url: str, host: str) -> None:
+    """Raise HostStartError where others can reach a server that answers without its key; on loopback, warn."""
+    try:
+        answer: object = http.get(base_url, _ASKED, timeout_s=_ANSWER_LIMIT_S)[0]
+    except OSError as error:
+        answer = error
+    if answer == 401:
+        return
+    evidence = f"{base_url}{_ASKED} answered {answer} without the key, and not 401"
+    if is_loopback(host):
+        warnings.warn(f"the key guards /v1 alone, for all users of this machine: {evidence}", stacklevel=2)
+        return
+    cause = Cause("unguarded", evidence, "this vLLM has no door for the key: let it listen on 127.0.0.1")
+    raise HostStartError(f"a server that others can reach on host {host!r} was ended ({cause})", cause)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchbook.errors import HostDiedError, HostStartError, IdentityError
 from benchbook.hosts import causes, command, ports, registry
-from benchbook.hosts.access import api_key_for
+from benchbook.hosts.access import DOOR_WORDS, api_key_for, check_door
 from benchbook.hosts.guardian import STOP_GRACE_S, GuardedProcess, spawn
 from benchbook.hosts.kept import find_server
 from benchbook.hosts.logs import HostLog
@@ -33,7 +33,8 @@ class VllmServer(ServedModel):
     """One `vllm serve` on a free port, under a guardian. As a context manager it is ready inside and gone after.
 
     It ends with its owner, whatever ends that. With `keep` it lives on; then `find_server(name)` finds it from
-    any process, and `benchbook stop` ends it. On a loopback address a random API key of this launch guards it.
+    any process, and `benchbook stop` ends it. On a loopback address a random API key of this launch guards it: all but
+    the paths of `door.OPEN` wants the key.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class VllmServer(ServedModel):
     ) -> None:
         self._args, self._env = dict(args or {}), {key: str(value) for key, value in (env or {}).items()}
         command.flags(self._args)  # refuses what cannot be said before a model is built for it
-        self.api_key = api_key_for(host, self._env)
+        self.api_key = api_key_for(host, self._args, self._env)
         self.model_files: ModelFiles = resolve_model(model, self._args.get("revision"), self._env)
         self.served_name = f"benchbook-{secrets.token_hex(6)}"  # a name that no other server has: the proof of identity
         self.name = name or self.model_files.name
@@ -96,7 +97,8 @@ class VllmServer(ServedModel):
         path = self.model_files.path
         # The real name comes first: `vllm bench serve` sends its --model to /tokenize. The last is what people call it.
         names = list(dict.fromkeys([path, self.served_name, self.model_files.name]))
-        return command.serve_command(path, self._args, self.port, self.host, names, self._program)
+        asked = command.serve_command(path, self._args, self.port, self.host, names, self._program)
+        return [*asked, *DOOR_WORDS]
 
     @property
     def hub_env(self) -> dict[str, str]:
@@ -183,6 +185,7 @@ class VllmServer(ServedModel):
             try:
                 self._wait_healthy()
                 self.check_identity()
+                check_door(self.base_url, self.host)
                 self.ready_s = time.monotonic() - self._started_at_s
                 return
             except (HostStartError, IdentityError) as error:

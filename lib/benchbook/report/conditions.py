@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from benchbook.report.run import Run
 from benchbook.report.settings import settings_of, settings_text, value_text
 
 _MAX_COMMANDS = 12
+_OUR_DOOR = re.compile(r" --middleware benchbook\.[\w.]+")  # a server of one's own needs none
 _CLOCK = "A start is timed from that of its process; what a run prints meanwhile counts the preparation before it too."
 
 
@@ -140,9 +142,9 @@ def _commands_html(run: Run) -> Html:
 
 
 def _command_text(launch: Mapping[str, Any], argv: Sequence[str]) -> str:
-    """Return a command with the environment of its launch before it, secrets left out."""
+    """Return a command with the environment of its launch before it, secrets and our own middleware left out."""
     env = (f"{name}={shlex.quote(str(value))}" for name, value in (launch.get("env") or {}).items())
-    return redacted(" ".join([*env, shlex.join(argv)]))
+    return redacted(" ".join([*env, _OUR_DOOR.sub("", shlex.join(argv))]))
 
 
 def _experiment_html(run: Run) -> Html:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +17,7 @@ import requests
 import sweeps
 from benchbook.errors import HostStartError
 from benchbook.hosts import processes, registry
+from benchbook.hosts.door import OPEN
 from benchbook.hosts.models import content_sha256, resolve_model
 from benchbook.hosts.scrape import cache_config, counter_delta, parse_metrics
 from benchbook.hosts.served import attach
@@ -23,6 +27,7 @@ from sweeps import ENV
 
 pytestmark = pytest.mark.integration
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 ARGS = {**sweeps.ARGS, "enable_mfu_metrics": True}
 
 
@@ -35,11 +40,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
         server.stop()
 
 
+def bearer(server: VllmServer) -> dict[str, str]:
+    """Return the header that opens a server."""
+    return {"Authorization": f"Bearer {server.api_key}"}
+
+
+def handshake(server: VllmServer, path: str) -> int:
+    """Return the status of the answer to whoever wants a websocket without a key."""
+    wants = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n{wants}AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode())
+        return int(connection.recv(64).split()[1])
+
+
 def completion(server: VllmServer, **body: object) -> requests.Response:
     """Return the answer to one request for eight tokens."""
     request = {"model": server.served_name, "prompt": "w5 w6 w7", "max_tokens": 8, "ignore_eos": True, **body}
-    headers = {"Authorization": f"Bearer {server.api_key}"}
-    return requests.post(f"{server.base_url}/v1/completions", json=request, headers=headers, timeout=30)
+    return requests.post(f"{server.base_url}/v1/completions", json=request, headers=bearer(server), timeout=30)
 
 
 def test_both_names_answer_and_a_word_is_a_token(server: VllmServer) -> None:
@@ -49,12 +66,33 @@ def test_both_names_answer_and_a_word_is_a_token(server: VllmServer) -> None:
         assert len(answer["choices"][0]["text"].split()) == 8
 
 
-def test_the_key_guards_the_models_and_what_is_said_to_stay_open_is_open(server: VllmServer) -> None:
-    assert requests.get(f"{server.base_url}/v1/models", timeout=10).status_code == 401
-    for path in ("/health", "/metrics", "/version"):
-        assert requests.get(f"{server.base_url}{path}", timeout=10).status_code == 200
-    body = {"model": server.served_name, "prompt": "w5 w6"}
-    assert requests.post(f"{server.base_url}/tokenize", json=body, timeout=10).json()["count"] == 2
+def test_without_the_key_no_endpoint_answers_but_those_that_are_meant_to_be_open(server: VllmServer) -> None:
+    script = Path(__file__).with_name("routes.py")
+    done = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True)
+    routes = {(path, is_websocket) for path, is_websocket in json.loads(done.stdout.splitlines()[-1])}
+    told = requests.get(f"{server.base_url}/openapi.json", headers=bearer(server), timeout=10).json()
+    routes |= {(path, False) for path in told["paths"]}
+    assert len(routes) > 70 and ("/v1/realtime", True) in routes and ("/invocations", False) in routes
+    paths = sorted({re.sub(r"{[^}]*}", "x", path) for path, _ in routes} | {"/metrics/x", "/static/x", "/", "/nobody"})
+    answers = {
+        (method, path): requests.request(method, server.base_url + path, timeout=10).status_code
+        for path in paths
+        for method in METHODS
+    }
+    assert {path for (_, path), status in answers.items() if status != 401} == set(OPEN)
+    for path in ("/health", "/ping", "/version", "/metrics"):
+        assert answers["GET", path] == 200
+    assert {handshake(server, path) for path in [*paths, "/v1/realtime"] if path not in OPEN} == {401}
+    server.check_alive()
+
+
+def test_what_the_key_opens_answers_with_it_and_makes_no_text_without(server: VllmServer) -> None:
+    body = {"model": server.served_name, "prompt": "w5 w6", "max_tokens": 4}
+    for key, statuses in ({}, (401, 401, 200)), (bearer(server), (200, 200, 200)):
+        for path, status in zip(("/invocations", "/v1/completions", "/tokenize"), statuses, strict=True):
+            answer = requests.post(server.base_url + path, json=body, headers=key, timeout=30)
+            assert answer.status_code == status, (path, answer.text)
+    assert requests.get(f"{server.base_url}/v1/models", headers={"Authorization": "Bearer x"}).status_code == 401
 
 
 def test_the_key_is_not_in_the_log_the_command_line_or_the_registry(
