@@ -20,6 +20,7 @@ def main() -> None:
 
 def _exit_code() -> int:
     from benchbook.errors import BenchbookError, ExperimentError
+    from benchbook.system_faults import is_system_fault, line_of
     from benchbook.terminal import OutputLost, guard_streams
 
     guard_streams()
@@ -37,6 +38,11 @@ def _exit_code() -> int:
         print(f"benchbook: {lost}", file=sys.stderr)
     except BenchbookError as error:
         print(f"benchbook: {error}", file=sys.stderr)
+    except Exception as error:
+        if not is_system_fault(error):
+            raise
+        print(f"benchbook: {line_of(error)}", file=sys.stderr)
+        return BAD_INPUT  # where something was started, `run` has made a failure of it
     return FAILED
 
 

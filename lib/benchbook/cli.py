@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import shlex
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,8 +18,9 @@ from rich.console import Console
 
 from benchbook import exit_codes
 from benchbook.__main__ import main
-from benchbook.errors import ExperimentError
+from benchbook.errors import ExperimentError, StoreError
 from benchbook.listing import ListFormat
+from benchbook.system_faults import line_of, told_as
 from benchbook.terminal import console as _console
 from benchbook.terminal import go_on_without_output, shown
 from benchbook.terminal import say as _say
@@ -31,11 +33,31 @@ app = typer.Typer(
 
 if TYPE_CHECKING:
     from benchbook.measure.progress import ConsoleProgress
+    from benchbook.measure.runner import Runner
+    from benchbook.records.store import Store
 
 ExperimentFile = Annotated[
     Path, typer.Argument(help="The experiment: a YAML file, such as experiments/quickstart.yaml.")
 ]
-ResultsDir = Annotated[Path, typer.Option("--results", help="Where runs are kept.")]
+
+
+def _checked_results(results: Path) -> Path:
+    """Return the folder `results`, which need not exist; raise ExperimentError for one that the system refuses."""
+    try:
+        str(results.absolute()).encode()
+        is_folder = stat.S_ISDIR(results.stat().st_mode)
+    except FileNotFoundError:
+        return results
+    except UnicodeEncodeError:
+        raise ExperimentError(f"--results {results}: the path is not UTF-8, so no file could name it") from None
+    except OSError as error:
+        raise ExperimentError(f"--results {line_of(error)}") from error
+    if not is_folder:
+        raise ExperimentError(f"--results {results} is no folder")
+    return results
+
+
+ResultsDir = Annotated[Path, typer.Option("--results", help="Where runs are kept.", callback=_checked_results)]
 ListFormatOption = Annotated[
     ListFormat, typer.Option("--format", help="text and md are for people, csv and json for programs.")
 ]
@@ -126,17 +148,26 @@ def run(
     Ctrl-C once stops in order, twice at once; nothing measured is lost either way.
     """
     from benchbook.measure.progress import ConsoleProgress
+    from benchbook.measure.session import lacks_report, unreported_run
 
     console = _console()
     _end_orphans(console)
     go_on_without_output()
     with ConsoleProgress(console) as progress:
-        run_dir = _measure(file, results, only or [], new, share_gpu, progress)
+        with told_as(ExperimentError):  # nothing is started yet
+            store = None if new else unreported_run(file, results)
+            runner = None if store else _prepared(file, results, only or [], new, share_gpu, progress)
+        with told_as(StoreError):
+            if runner:
+                store = _measure(runner, file, results, share_gpu, progress)
+            else:
+                progress.say(lacks_report(store, results))
+                _report(store.run_dir, progress)
 
-        from benchbook.report.run import load_run
-        from benchbook.report.summary import ending, print_summary
+            from benchbook.report.run import load_run
+            from benchbook.report.summary import ending, print_summary
 
-        judged = load_run(run_dir)
+            judged = load_run(store.run_dir)
     print_summary(judged, console)
     code, meaning = ending(judged)
     if judged.failures:
@@ -296,16 +327,23 @@ def key(server: Annotated[str, typer.Argument(help="A live server of yours: its 
     print(find_server(server).api_key)
 
 
-def _measure(file: Path, results: Path, only: list[str], new: bool, share_gpu: bool, progress: ConsoleProgress) -> Path:
-    """Measure FILE, write the report and return the run's folder; an interrupt ends the program, saying how to go on."""
-    from benchbook.measure.kernels import warm_kernels
-    from benchbook.measure.notebook import load_ahead
+def _prepared(
+    file: Path, results: Path, only: list[str], new: bool, share_gpu: bool, progress: ConsoleProgress
+) -> Runner:
     from benchbook.measure.session import prepare_run, run_command
-    from benchbook.records.store import INTERRUPTED, PARTIAL
 
     command = run_command(file, results, only, share_gpu)
     options = {"new": new, "share_gpu": share_gpu, "only": only}
-    runner = prepare_run(file, results, **options, command=command, listener=progress)
+    return prepare_run(file, results, **options, command=command, listener=progress)
+
+
+def _measure(runner: Runner, file: Path, results: Path, share_gpu: bool, progress: ConsoleProgress) -> Store:
+    """Measure what `runner` has to, write the report and return the run; an interrupt ends the program, saying how to go on."""
+    from benchbook.measure.kernels import warm_kernels
+    from benchbook.measure.notebook import load_ahead
+    from benchbook.measure.session import run_command
+    from benchbook.records.store import INTERRUPTED, PARTIAL
+
     run_dir = runner.store.run_dir
     load_ahead("benchbook.report.summary")
     progress.working_on("getting kernels ready for the notebooks")
@@ -313,19 +351,24 @@ def _measure(file: Path, results: Path, only: list[str], new: bool, share_gpu: b
         state = runner.execute()
         if state == INTERRUPTED:
             measured = f"{runner.store.count_measured()} measured repeats are kept in {shown(run_dir)}"
-            progress.say(f"Interrupted. {measured}; to continue: {command}")
+            progress.say(f"Interrupted. {measured}; to continue: {runner.command}")
             raise typer.Exit(exit_codes.INTERRUPTED)
         if state == PARTIAL:
             progress.say(
                 f"Only the cases asked for were measured; for the rest: {run_command(file, results, share_gpu=share_gpu)}"
             )
-        progress.working_on("judging all repeats together, writing the report")
-        try:
-            _write_report(run_dir)
-        except KeyboardInterrupt:
-            progress.say(f"Interrupted. All is measured; for the report: benchbook report {shown(run_dir)}")
-            raise typer.Exit(exit_codes.INTERRUPTED) from None
-    return run_dir
+        _report(run_dir, progress)
+    return runner.store
+
+
+def _report(run_dir: Path, progress: ConsoleProgress) -> None:
+    """Write the report of a run just measured; an interrupt ends the program, saying how to have it written."""
+    progress.working_on("judging all repeats together, writing the report")
+    try:
+        _write_report(run_dir)
+    except KeyboardInterrupt:
+        progress.say(f"Interrupted. All is measured; for the report: benchbook report {shown(run_dir)}")
+        raise typer.Exit(exit_codes.INTERRUPTED) from None
 
 
 def _write_report(run_dir: Path) -> Path:

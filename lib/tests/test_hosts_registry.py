@@ -69,9 +69,31 @@ def test_a_cut_or_foreign_file_among_the_entries_is_passed_over(stale: registry.
     path.write_text(registry.entry_path(stale.host_id).read_text()[:50])
     registry.entry_path("list").write_text("[]")
     registry.entry_path("newer").write_text(
-        json.dumps({**json.loads(registry.entry_path(stale.host_id).read_text()), "more": 1})
+        json.dumps({**json.loads(registry.entry_path(stale.host_id).read_text()), "host_id": "newer", "more": 1})
     )
-    assert [entry.name for entry in registry.read_entries()] == ["old", "old"]
+    assert [entry.host_id for entry in registry.read_entries()] == [stale.host_id, "newer"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"started_utc": "yesterday"}, {"argv": "vllm"}, {"guardian_pid": "1"}, {"name": None}, {"host_pid": [1]},
+        {"host_id": "../../another"}, {"machine": 5},
+    ],
+)  # fmt: skip
+def test_an_entry_that_holds_what_none_of_ours_does_is_passed_over(stale: registry.HostEntry, damage: dict) -> None:
+    path = registry.entry_path(stale.host_id)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+    assert registry.read_entries() == []
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"", b"[" * 100_000, b"null", b"\x00" * 10])
+def test_no_content_of_an_entry_stops_the_others_from_being_read(stale: registry.HostEntry, content: bytes) -> None:
+    registry.entry_path("odd").write_bytes(content)
+    os.mkfifo(registry.entry_path("pipe"))
+    registry.entry_path("folder").mkdir()
+    registry.entry_path("link").symlink_to("nowhere")
+    assert [entry.host_id for entry in registry.read_entries()] == [stale.host_id]
 
 
 @pytest.mark.timed

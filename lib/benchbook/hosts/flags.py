@@ -12,12 +12,12 @@ import functools
 import hashlib
 import importlib.metadata
 import importlib.util
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from benchbook.hosts.caches import cache_dir
+from benchbook.hosts.caches import cache_dir, remember, remembered
 
 _ENGINE = "engine/arg_utils.py"
 _FRONTENDS = ("entrypoints/launchers/cli_args.py", "entrypoints/openai/cli_args.py")  # the second until 0.27
@@ -102,16 +102,21 @@ def _package() -> Path | None:
 
 def _cached(package: Path, version: str) -> Known:
     path = cache_dir() / f"known-{version}-{_state(package)}.json"
-    try:
-        fields = json.loads(path.read_bytes())
-        return Known(**{key: value if key == "version" else frozenset(value) for key, value in fields.items()})
-    except (OSError, ValueError, TypeError):
+    there = _known_of(remembered(path) or {})
+    if there is None:
         there = read_known(package, version)
-    kept = {key: value if key == "version" else sorted(value) for key, value in asdict(there).items()}
-    partial = path.with_name(f"{path.name}.{id(there)}.partial")
-    partial.write_text(json.dumps(kept))
-    partial.replace(path)
+        remember(path, {key: value if key == "version" else sorted(value) for key, value in asdict(there).items()})
     return there
+
+
+def _known_of(kept: dict[str, Any]) -> Known | None:
+    """Return what was kept of a vLLM; None where that is nothing, or damaged."""
+    try:
+        names = {key: frozenset(value) for key, value in kept.items() if key != "version" and isinstance(value, list)}
+        there = Known(version=kept["version"], **names)
+    except (KeyError, TypeError):
+        return None
+    return there if all(isinstance(name, str) for name in (there.version, *there.flags, *there.variables)) else None
 
 
 def _state(package: Path) -> str:

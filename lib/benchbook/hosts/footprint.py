@@ -5,7 +5,9 @@ Only families whose layers are known here are computed; for others the answer is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,34 @@ DENSE_TYPES = ("llama", "mistral", "qwen2", "qwen3")
 GIB = 2**30
 
 
+def _unless_strange(compute: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Return `compute`, with None for a config.json that holds something else than the numbers it needs."""
+
+    @functools.wraps(compute)
+    def computed(*arguments: Any) -> int | None:
+        try:
+            found = compute(*arguments)
+        except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError):
+            return None
+        return found if found and found > 0 else None
+
+    return computed
+
+
 def weight_bytes(config: Mapping[str, Any], folder: Path | None = None) -> int | None:
     """Return the size of the weights: of the files in `folder` if there are any, else computed; None when unknown."""
-    files = sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder else 0
-    if files:
-        return files
+    if folder and (of_files := file_bytes(folder)):
+        return of_files
+    return _computed_bytes(config)
+
+
+def file_bytes(folder: Path) -> int | None:
+    """Return the size of the files of weights in `folder`, None without any."""
+    return sum(os.path.getsize(path) for path in folder.glob("*.safetensors") if os.path.isfile(path)) or None
+
+
+@_unless_strange
+def _computed_bytes(config: Mapping[str, Any]) -> int | None:
     kind, quantization = config.get("model_type"), (config.get("quantization_config") or {}).get("quant_method")
     if kind == "gpt_oss" and quantization in (None, "mxfp4"):
         experts = _expert_weights(config) * (MXFP4_BYTES if quantization else BF16_BYTES)
@@ -30,6 +55,7 @@ def weight_bytes(config: Mapping[str, Any], folder: Path | None = None) -> int |
     return None
 
 
+@_unless_strange
 def kv_bytes(config: Mapping[str, Any], tokens: int, kv_cache_dtype: str = "auto") -> int | None:
     """Return the least KV cache (bytes) of one sequence of `tokens` tokens; None when unknown.
 
@@ -39,8 +65,10 @@ def kv_bytes(config: Mapping[str, Any], tokens: int, kv_cache_dtype: str = "auto
         return None
     value_bytes = 1 if kv_cache_dtype.startswith("fp8") else BF16_BYTES
     window = config.get("sliding_window") or tokens
-    kinds = config.get("layer_types") or ["full_attention"] * config["num_hidden_layers"]
-    kept = sum(min(tokens, window) if kind == "sliding_attention" else tokens for kind in kinds)
+    kinds = config.get("layer_types")
+    sliding = kinds.count("sliding_attention") if kinds else 0
+    layers = len(kinds) if kinds else config["num_hidden_layers"]
+    kept = sliding * min(tokens, window) + (layers - sliding) * tokens
     return round(2 * _kv_heads(config) * _head_size(config) * value_bytes * kept)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.hosts import flags
-from benchbook.hosts.caches import cache_dir
+from benchbook.hosts.caches import cache_dir, remember, remembered
 from benchbook.hosts.flags import nearest
 from benchbook.sizes import size_of
 
@@ -60,30 +59,20 @@ def installed_forms() -> Forms:
     asked = hashlib.sha256(Path(__file__).with_name("parser_dump.py").read_bytes()).hexdigest()[:8]
     name = f"forms-{known.version}-{flags.source_state()}-{asked}.json"
     places = (Path(sys.prefix) / "share" / "benchbook" / name, cache_dir() / name)
-    table = next((read for place in places if (read := _read(place)) is not None), None)
-    if table is None:
-        table = _dumped()
-        any(_kept(place, table) for place in places)
-    return {flag: Form(**form) for flag, form in table.items()}
+    there = next((forms for place in places if (forms := _forms_of(remembered(place))) is not None), None)
+    if there is not None:
+        return there
+    table = _dumped()
+    any(remember(place, table) for place in places)
+    return _forms_of(table) or {}
 
 
-def _read(place: Path) -> dict[str, Any] | None:
+def _forms_of(table: dict[str, Any] | None) -> Forms | None:
+    """Return the forms of a table; None where it is none, or damaged."""
     try:
-        return json.loads(place.read_bytes())
-    except (OSError, ValueError):
+        return None if table is None else {flag: Form(**form) for flag, form in table.items()}
+    except TypeError:
         return None
-
-
-def _kept(place: Path, table: dict[str, Any]) -> bool:
-    """Write the table so that a reader sees none or the whole; return whether that could be done."""
-    partial = place.with_name(f"{place.name}.{os.getpid()}.partial")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(table))
-        partial.replace(place)
-    except OSError:
-        return False
-    return True
 
 
 def _dumped() -> dict[str, Any]:

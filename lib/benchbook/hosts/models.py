@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchbook.errors import Cause, ExperimentError, HostStartError
-from benchbook.hosts import shapes
-from benchbook.hosts.caches import cache_dir
+from benchbook.hosts import footprint, shapes
+from benchbook.hosts.caches import built, cache_dir
+from benchbook.system_faults import line_of
 
 TINY = "tiny"
 TINY_RECIPE = "tiny-2"  # the folder's name: raise the number when tiny_model.py changes what it writes
@@ -65,9 +64,9 @@ def resolve_model(ref: str, revision: str | None = None, env: Mapping[str, str] 
         name = ref.removeprefix(shapes.PREFIX)
         folder = shapes.build_shape(name)
         return ModelFiles(str(folder), f"{name} shape", True, True, content_sha256(folder), False)
-    folder = Path(ref).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
+    folder = Path(os.path.expanduser(ref))
+    if os.path.isdir(folder):
+        if not os.path.isfile(folder / "config.json"):
             raise ExperimentError(f"model {ref!r} is a folder without a config.json")
         has_random = has_random_weights(str(folder))
         return ModelFiles(str(folder.resolve()), folder.resolve().name, True, has_random, content_sha256(folder), False)
@@ -82,16 +81,19 @@ def resolve_model(ref: str, revision: str | None = None, env: Mapping[str, str] 
 def content_sha256(folder: Path) -> str:
     """Return a hash over the names and sizes of the files in `folder`, and over the bytes of the small ones.
 
-    Cheap for weights of any size; hidden files do not count.
+    Raises ExperimentError when one cannot be read. Cheap for weights of any size; hidden files do not count.
     """
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name, size_bytes = path.relative_to(folder).as_posix(), path.stat().st_size
-        if any(part.startswith(".") for part in Path(name).parts):
-            continue
-        digest.update(f"{name}\0{size_bytes}\0".encode())
-        if size_bytes <= SMALL_FILE_BYTES:
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    try:
+        for path in sorted(path for path in folder.rglob("*") if os.path.isfile(path)):
+            name, size_bytes = path.relative_to(folder).as_posix(), path.stat().st_size
+            if any(part.startswith(".") for part in Path(name).parts):
+                continue
+            digest.update(f"{name}\0{size_bytes}\0".encode(errors="surrogateescape"))
+            if size_bytes <= SMALL_FILE_BYTES:
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+    except OSError as error:
+        raise ExperimentError(f"the model in {folder} cannot be read: {line_of(error)}") from error
     return digest.hexdigest()
 
 
@@ -100,45 +102,33 @@ def tokenizer_sha256(path: str) -> str | None:
 
     Equal for copies of one tokenizer in two folders, whatever weights lie beside it.
     """
-    folder = Path(path) if Path(path).is_dir() else hub_folder(path, "tokenizer_config.json", None)
+    folder = Path(path) if os.path.isdir(path) else hub_folder(path, "tokenizer_config.json", None)
     files = sorted({file for pattern in _TOKENIZER_FILES for file in folder.glob(pattern)}) if folder else []
     if not files:
         return None
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+        with contextlib.suppress(OSError):  # a link to nothing, a folder of that name
+            digest.update(f"{file.name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
 
 def build_tiny() -> Path:
     """Return the folder of the embedded model, built first when it is not in the cache (seconds, no network)."""
-    folder = cache_dir() / TINY_RECIPE
-    if folder.is_dir():  # it appears whole or not at all
-        return folder
-    with open(cache_dir() / f"{TINY_RECIPE}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a second process waits here instead of building it again
-        if not folder.is_dir():
-            _build_into(folder)
-    return folder
+    return built(TINY_RECIPE, _build_tiny_into)
 
 
-def _build_into(folder: Path) -> None:
-    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
-    try:
-        command = [sys.executable, "-P", "-m", "benchbook.hosts.tiny_model", str(partial)]
-        search_path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
-        env = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": search_path}
-        done = subprocess.run(
-            command, env=env, capture_output=True, encoding="utf-8", errors="replace", timeout=BUILD_LIMIT_S
-        )
-        if done.returncode != 0:
-            evidence = (done.stderr.strip().splitlines() or ["no output"])[-1]
-            cause = Cause("crashed", evidence, "torch and transformers must be importable")
-            raise HostStartError(f"the embedded model could not be built: {evidence}", cause)
-        partial.chmod(0o755)  # mkdtemp makes it private; a cache may be shared
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)  # gone already when the rename succeeded
+def _build_tiny_into(folder: Path) -> None:
+    command = [sys.executable, "-P", "-m", "benchbook.hosts.tiny_model", str(folder)]
+    search_path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": search_path}
+    done = subprocess.run(
+        command, env=env, capture_output=True, encoding="utf-8", errors="replace", timeout=BUILD_LIMIT_S
+    )
+    if done.returncode != 0:
+        evidence = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        cause = Cause("crashed", evidence, "torch and transformers must be importable")
+        raise HostStartError(f"the embedded model could not be built: {evidence}", cause)
 
 
 def _hub_snapshot(hub_id: str, revision: str | None, env: Mapping[str, str] | None = None) -> Path | None:
@@ -147,8 +137,9 @@ def _hub_snapshot(hub_id: str, revision: str | None, env: Mapping[str, str] | No
     if snapshot is None:
         return None
     for index in snapshot.glob("*.safetensors.index.json"):
-        shards = set(json.loads(index.read_bytes())["weight_map"].values())
-        return snapshot if all((snapshot / shard).is_file() for shard in shards) else None
+        shards = (_json_object(index) or {}).get("weight_map")
+        is_whole = isinstance(shards, dict) and all(os.path.isfile(snapshot / str(name)) for name in shards.values())
+        return snapshot if is_whole else None
     return snapshot if any(snapshot.glob("*.safetensors")) or any(snapshot.glob("*.bin")) else None
 
 
@@ -176,12 +167,9 @@ def read_config(path: str, revision: str | None = None) -> dict[str, Any] | None
 
     None while there is none on this machine, or where it cannot be read.
     """
-    folder = Path(path) if Path(path).is_dir() else _hub_snapshot(path, revision)
-    try:
-        config = json.loads((folder / "config.json").read_bytes()) if folder else None
-    except (OSError, ValueError):
-        return None
-    if not isinstance(config, dict):
+    folder = Path(path) if os.path.isdir(path) else _hub_snapshot(path, revision)
+    config = _json_object(folder / "config.json") if folder else None
+    if config is None:
         return None
     # What quantized the whole model stands beside the text model's own part.
     return {**config, **config["text_config"]} if isinstance(config.get("text_config"), dict) else config
@@ -189,9 +177,8 @@ def read_config(path: str, revision: str | None = None) -> dict[str, Any] | None
 
 def weight_bytes(path: str) -> int | None:
     """Return the size of the weights in a folder or in the hub's cache; None while they are not on this machine."""
-    folder = Path(path) if Path(path).is_dir() else _hub_snapshot(path, None)
-    sizes = [file.stat().st_size for file in folder.glob("*.safetensors")] if folder else []
-    return sum(sizes) or None
+    folder = Path(path) if os.path.isdir(path) else _hub_snapshot(path, None)
+    return footprint.file_bytes(folder) if folder else None
 
 
 def planned_path(ref: str) -> str:
@@ -205,7 +192,7 @@ def has_random_weights(path: str) -> bool:
     """Return whether what `path` serves has random weights: the embedded model or a copy of it, by its mark, or a shape."""
     if Path(path) == cache_dir() / TINY_RECIPE or shapes.is_shape_folder(Path(path)):
         return True
-    return Path(path).is_dir() and (read_config(path) or {}).get("random_weights") is True
+    return os.path.isdir(path) and (read_config(path) or {}).get("random_weights") is True
 
 
 def config_of(ref: str) -> tuple[dict[str, Any] | None, Path | None]:
@@ -215,8 +202,15 @@ def config_of(ref: str) -> tuple[dict[str, Any] | None, Path | None]:
     published = next((shape for shape in shapes.SHAPES.values() if shape.hub_id == ref), None)
     if published is not None:
         return dict(published.config), None
-    folder = Path(planned_path(ref)).expanduser()
+    folder = Path(os.path.expanduser(planned_path(ref)))
+    config = _json_object(folder / "config.json")
+    return (None, None) if config is None else (config, folder)
+
+
+def _json_object(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object in a file; None where there is none, or it cannot be read as one."""
     try:
-        return json.loads((folder / "config.json").read_bytes()), folder
-    except (OSError, ValueError):
-        return None, None
+        content = json.loads(path.read_bytes()) if os.path.isfile(path) else None  # a pipe would have us wait
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts.caches import cache_dir
+from benchbook.hosts.caches import cache_dir, remember, remembered
 
 PROBE_LIMIT_S = 60.0  # two seconds on a CPU, ten where a GPU's libraries must be loaded
 PEAKS_FILE = "peaks.json"
@@ -80,26 +80,18 @@ def _probed(size_bytes: int, cores: str) -> Mapping[str, Any]:
     """Return what a probe found: one of the last day on this machine as it was booted, else a new one, which is kept."""
     path, visible = cache_dir() / PEAKS_FILE, os.environ.get("CUDA_VISIBLE_DEVICES", "")
     key = " ".join([BOOT_ID.read_text().strip(), f"{size_bytes} bytes", f"cores {cores}", f"GPUs {visible}"])
-    kept = _kept(path)
-    if time.time() - kept.get(key, {}).get("measured_at_s", 0.0) < KEPT_S:
+    kept = {key: found for key, found in (remembered(path) or {}).items() if _is_of_today(found)}
+    if key in kept:
         return kept[key]
     found = _probe(size_bytes, cores)
     if found["kind"] == "measured":
-        _keep(path, {**kept, key: {**found, "measured_at_s": time.time()}})
+        remember(path, {**kept, key: {**found, "measured_at_s": time.time()}})
     return found
 
 
-def _kept(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}  # none yet, or damaged: what is measured anew takes its place
-
-
-def _keep(path: Path, peaks: Mapping[str, Any]) -> None:
-    partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(peaks))
-    partial.replace(path)
+def _is_of_today(found: Any) -> bool:
+    measured_at_s = found.get("measured_at_s") if isinstance(found, dict) else None
+    return isinstance(measured_at_s, int | float) and time.time() - measured_at_s < KEPT_S
 
 
 def _probe(size_bytes: int, cores: str) -> Mapping[str, Any]:

@@ -6,15 +6,21 @@ is dead is an orphan, which `sweep_orphans` ends by the marker in its environmen
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
 import socket
-from dataclasses import asdict, dataclass, fields, replace
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any, get_type_hints
 
 from benchbook.hosts import processes
+from benchbook.hosts.caches import check_writable, own_folder, remembered
 
+STATE_VARIABLE = "BENCHBOOK_STATE_DIR"
 ORPHAN_GRACE_S = 2.0
 END_LIMIT_S = 25.0  # longest a guardian takes to end its tree: its grace, then KILL
 
@@ -47,11 +53,14 @@ class HostEntry:
 
 
 def state_dir() -> Path:
-    """Return the folder of live hosts' state, made on demand and closed to other users."""
-    default = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "benchbook"
-    folder = Path(os.environ.get("BENCHBOOK_STATE_DIR") or default)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
+    """Return the folder of live hosts' state, made on demand and closed to other users; raises ExperimentError."""
+    return own_folder(STATE_VARIABLE, "XDG_STATE_HOME", ".local/state", mode=0o700)
+
+
+def check_folders() -> None:
+    """Raise ExperimentError, with the way out, unless there is room for what a host takes: its entry, its sockets."""
+    for folder, variable in ((state_dir(), STATE_VARIABLE), (tempfile.gettempdir(), "TMPDIR")):
+        check_writable(folder, variable)
 
 
 def entry_path(host_id: str) -> Path:
@@ -82,17 +91,27 @@ def with_host_pid(entry: HostEntry, pid: int) -> HostEntry:
 
 def read_entries() -> list[HostEntry]:
     """Return the entries of this machine, oldest first; a file that cannot be read as one is left out."""
-    known = {field.name for field in fields(HostEntry)}
-    entries = []
-    for path in sorted((state_dir() / "hosts").glob("*.json")):
-        try:
-            raw = json.loads(path.read_bytes())
-            entries.append(HostEntry(**{key: value for key, value in raw.items() if key in known}))
-        except (FileNotFoundError, json.JSONDecodeError, TypeError, AttributeError):
-            continue  # removed between the listing and the reading, or not one of ours
+    read = ((path.stem, remembered(path)) for path in sorted((state_dir() / "hosts").glob("*.json")))
+    entries = [entry for host_id, raw in read if raw and (entry := _entry_of(host_id, raw))]
     # The state folder may be shared by machines through the network; pids of another one mean nothing here.
     here = [entry for entry in entries if entry.machine == socket.gethostname()]
     return sorted(here, key=lambda entry: entry.started_utc)
+
+
+def _entry_of(host_id: str, raw: dict[str, Any]) -> HostEntry | None:
+    """Return the entry that the file of `host_id` holds; None where it is damaged, or not one of ours."""
+    try:
+        entry = HostEntry(**{key: value for key, value in raw.items() if key in _kinds()})
+        datetime.fromisoformat(entry.started_utc)
+    except (TypeError, ValueError):
+        return None
+    is_sound = all(isinstance(getattr(entry, name), kind) for name, kind in _kinds().items())
+    return entry if is_sound and entry.host_id == host_id else None
+
+
+@functools.cache
+def _kinds() -> dict[str, Any]:
+    return {**get_type_hints(HostEntry), "argv": list}
 
 
 def live_hosts() -> list[HostEntry]:

@@ -190,7 +190,7 @@ def _name_for(server: AttachedServer, model: str | None, names: Sequence[str], w
     """Return the served name that stands for `model`; raise IdentityError, with the nearest one, where none does."""
     if not model:
         return without
-    path = Path(planned_path(model)).expanduser()
+    path = Path(os.path.expanduser(planned_path(model)))
     found = next((name for name in (model, str(path), str(path.absolute())) if name in names), None)
     if found:
         return found

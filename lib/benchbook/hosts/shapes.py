@@ -8,17 +8,14 @@ second; vLLM makes the weights itself (load_format: dummy).
 
 from __future__ import annotations
 
-import fcntl
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchbook.errors import ExperimentError
-from benchbook.hosts.caches import cache_dir
+from benchbook.hosts.caches import built, cache_dir
 from benchbook.hosts.flags import nearest
 
 PREFIX = "shape:"  # how a reference to a shape is written: 'shape:gpt-oss-120b'
@@ -158,20 +155,8 @@ def is_shape_folder(path: Path) -> bool:
 
 def build_shape(name: str) -> Path:
     """Return the folder of the shape `name`, made first when it is not in the cache."""
-    shape, folder = shape_named(name), shape_folder(name)
-    if folder.is_dir():  # it appears whole or not at all
-        return folder
-    with open(folder.with_name(f"{folder.name}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
-            try:
-                _write(partial, shape.config)
-                partial.chmod(0o755)  # mkdtemp makes it private; a cache may be shared
-                partial.rename(folder)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)  # gone already when the rename succeeded
-    return folder
+    shape = shape_named(name)
+    return built(shape_folder(name).name, lambda folder: _write(folder, shape.config))
 
 
 def _write(folder: Path, config: Mapping[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from benchbook.hosts.models import hub_folder
@@ -19,7 +19,7 @@ def client_words(args: Mapping[str, Any], model: str, hub_env: Mapping[str, str]
     """
     tokenizer = str(args.get("tokenizer") or model)
     revision = args.get("tokenizer_revision") or (args.get("revision") if tokenizer == model else None)
-    if revision and not Path(tokenizer).is_dir():
+    if revision and not os.path.isdir(tokenizer):
         folder = hub_folder(tokenizer, "tokenizer_config.json", str(revision), hub_env)
         tokenizer = str(folder) if folder else tokenizer
     words = ["--tokenizer", tokenizer]

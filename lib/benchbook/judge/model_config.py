@@ -46,6 +46,7 @@ _QUANTIZED_BYTES = {
     "awq": (4 + 20 / 128) / 8,
     "gptq": (4 + 20 / 128) / 8,
 }
+_LARGEST = 10_000_000  # no model has as many layers, heads or words
 _ATTENTION_NAMES = ("self_attn", "attn", "attention")
 
 
@@ -60,11 +61,22 @@ def shape_of(
 
     `dtype`, `quantization` and `kv_dtype` are the launch's own flags, None where it has none.
     """
+    try:
+        return _shape_of(config, dtype, quantization, kv_dtype)
+    except (AttributeError, KeyError, TypeError, ArithmeticError) as error:
+        raise UnknownShapeError(f"config.json holds what no such model has ({error})") from error
+
+
+def _shape_of(
+    config: Mapping[str, Any], dtype: str | None, quantization: str | None, kv_dtype: str | None
+) -> ModelShape:
     if config.get("kv_lora_rank"):
         raise UnknownShapeError("multi-head latent attention is not covered")
     needed = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
     if lacking := [key for key in needed if not config.get(key)]:
         raise UnknownShapeError(f"config.json does not say {', '.join(lacking)}")
+    if strange := [key for key in needed if type(config[key]) is not int or not 0 < config[key] < _LARGEST]:
+        raise UnknownShapeError(f"config.json does not say {', '.join(strange)} in numbers that a model can have")
     layers, hidden, heads = config["num_hidden_layers"], config["hidden_size"], config["num_attention_heads"]
     window, sliding = _sliding(config, layers)
     experts = _first(config, "num_local_experts", "num_experts", "n_routed_experts") or 0

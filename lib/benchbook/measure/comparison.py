@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from benchbook.errors import StoreError
+from benchbook.errors import BenchbookError, StoreError
 from benchbook.measure.kernels import kernel_ahead
 from benchbook.measure.notebook import NOTEBOOKS, execute, load_ahead, notebooks_dir, papermill
+from benchbook.system_faults import is_system_fault, line_of
 
 _MODULES = ("benchbook.report.run", "benchbook.report.cells")  # what the notebook imports from
 
@@ -28,8 +29,6 @@ def execute_comparison(run_dir: Path) -> Path:
 
 def _execute(run_dir: Path) -> Path:
     output, failed = run_dir / "compare.ipynb", papermill().exceptions.PapermillExecutionError
-    from nbclient.exceptions import DeadKernelError  # after Papermill, which we import in a way of our own
-
     load_ahead()  # what rendering takes
     try:
         execute(notebooks_dir() / NOTEBOOKS["compare"], output, {"run_dir": "."}, save_each_cell=False)
@@ -37,6 +36,15 @@ def _execute(run_dir: Path) -> Path:
         raise StoreError(
             f"the comparison of {run_dir} failed in a cell: {error.ename}: {error.evalue}; see {output}"
         ) from error
-    except DeadKernelError as error:
-        raise StoreError(f"the comparison of {run_dir} failed: {error}; did the machine run out of memory?") from error
+    except BenchbookError:
+        raise
+    except Exception as error:  # of the disk, of a kernel that never was or was killed, of Papermill
+        raise StoreError(f"the comparison of {run_dir} failed: {_told(error)}") from error
     return output
+
+
+def _told(error: Exception) -> str:
+    if is_system_fault(error):
+        return line_of(error)
+    hint = "; did the machine run out of memory?" if isinstance(error, RuntimeError) else ""  # the kernel has died
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{hint}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import islice
@@ -93,8 +94,8 @@ def _place(facts: Mapping[str, Any]) -> list[Any]:
 
 def _resolved(model: str) -> str:
     """Return a model's folder without links, or its hub id."""
-    folder = Path(model).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else model
+    folder = os.path.expanduser(model)
+    return os.path.realpath(folder) if os.path.isdir(folder) else model
 
 
 def _pace(experiment: Experiment, launch: Launch) -> Pace:

@@ -10,6 +10,7 @@ from typing import Any
 import zmq.asyncio
 from jupyter_client import AsyncKernelClient, AsyncKernelManager
 from jupyter_client.channels import AsyncZMQSocketChannel
+from jupyter_client.kernelspec import KernelSpecManager
 from traitlets import Type, default
 
 from benchbook.measure.kernels import kernel_source
@@ -38,14 +39,24 @@ class _KernelClient(AsyncKernelClient):
         return context
 
 
-class WarmKernelManager(AsyncKernelManager):
-    """Takes a kernel from where they come from now."""
+class OwnKernelManager(AsyncKernelManager):
+    """Takes a kernel from where they come from now; where that has none, starts one anew as Jupyter does.
+
+    It runs the Python that runs this, whatever else is called python3 on this machine's JUPYTER_PATH.
+    """
 
     client_factory = Type(_KernelClient)
 
+    @default("kernel_spec_manager")
+    def _kernel_spec_manager_default(self) -> KernelSpecManager:
+        return KernelSpecManager(kernel_dirs=[])
+
     async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
         # Jupyter's own place to "launch kernel subprocesses differently"; its provisioner then signals and polls it.
-        process = kernel_source()(kernel_cmd, options["env"], options.get("cwd") or os.getcwd())
+        source = kernel_source()
+        if source is None:
+            return await super()._async_launch_kernel(kernel_cmd, **options)
+        process = source(kernel_cmd, options["env"], options.get("cwd") or os.getcwd())
         provisioner = self.provisioner
         provisioner.process, provisioner.pid, provisioner.pgid = process, process.pid, process.pid
         self._reconcile_connection_info(provisioner.connection_info)

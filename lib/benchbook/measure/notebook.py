@@ -19,7 +19,6 @@ from typing import Any
 
 from benchbook.errors import ExperimentError, StoreError
 from benchbook.hosts.scratch import scratch_dir
-from benchbook.measure.kernels import kernel_source
 from benchbook.parameters import unknown
 from benchbook.records.files import read_json, write_text
 
@@ -97,10 +96,10 @@ def execute(
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     output = output.resolve()
     check_parameters(notebook, parameters)
-    with _environment({**(env or {}), "JUPYTER_PREFER_ENV_PATH": "1"}), _nameless_folders(output):
+    with _environment(env or {}), _nameless_folders(output):
         papermill().execute_notebook(
-            str(notebook),
-            str(output),
+            _unformatted(notebook),
+            _unformatted(output),
             engine_name=_engine_name(),
             parameters=dict(parameters),
             progress_bar=False,
@@ -139,14 +138,17 @@ def _kernel_options() -> dict[str, Any]:
     """Return how Papermill gets its kernels."""
     from traitlets.config import Config
 
+    from benchbook.measure.kernel_manager import OwnKernelManager
+
     # Unix sockets instead of TCP ports: nobody else on the machine can talk to the kernel.
     connection_file = scratch_dir() / f"kernel-{secrets.token_hex(4)}.json"
     config = Config(KernelManager={"transport": "ipc", "connection_file": str(connection_file)})
-    if not kernel_source():
-        return {"config": config}
-    from benchbook.measure.kernel_manager import WarmKernelManager
+    return {"config": config, "kernel_manager_class": OwnKernelManager}
 
-    return {"config": config, "kernel_manager_class": WarmKernelManager}
+
+def _unformatted(path: Path) -> str:
+    """Return `path` as Papermill takes it, who fills what stands in braces from the parameters."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def papermill() -> ModuleType:

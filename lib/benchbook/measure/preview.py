@@ -17,7 +17,14 @@ from benchbook.measure.planned_cases import counted, print_cases
 from benchbook.measure.planned_commands import print_commands
 from benchbook.measure.planning import RunPlan, pending, stale_records
 from benchbook.measure.preflight import Preflight, preflight_of
-from benchbook.measure.session import finished_run, not_extended, run_command, unfinished_run
+from benchbook.measure.session import (
+    finished_run,
+    lacks_report,
+    not_extended,
+    run_command,
+    unfinished_run,
+    unreported_run,
+)
 from benchbook.plan.eta import Estimator, duration_text
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.order import Block, rounds
@@ -37,6 +44,8 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
     say(console, _size_text(experiment, blocks, estimator_for(experiment, results_dir), going_on))
     if going_on:
         _print_going_on(console, blocks, results_dir, *going_on)
+    elif unreported := unreported_run(file, results_dir):
+        say(console, lacks_report(unreported, results_dir))
     elif finished := finished_run(results_dir, experiment.name):
         say(console, not_extended(finished, results_dir))
     _print_preflight(console, checked)

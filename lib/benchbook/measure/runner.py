@@ -51,7 +51,9 @@ class Runner:
 
     def execute(self) -> str:
         """Measure what is asked for and missing; return the run's state: finished, partial, failed, interrupted."""
-        with self.store.locked():
+        with self.store.locked() as is_held:
+            if not is_held:
+                self.listener.say("The results lie where nothing can be locked: start no second benchbook on this run.")
             began_s = time.monotonic()
             blocks = self._begin()
             try:
@@ -60,6 +62,8 @@ class Runner:
                 for block in self._added_blocks():
                     self._run_block(block)
                 state = self._final_state()
+                if state == FINISHED:
+                    self.store.forget_report()  # of a former state: a finished run without one lacks it still
             except KeyboardInterrupt:
                 state = INTERRUPTED
             earlier_s = self.header["wall_s"] or 0.0

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchbook.errors import ExperimentError, StoreError
-from benchbook.hosts.registry import live_hosts
+from benchbook.hosts.registry import check_folders, live_hosts
 from benchbook.hosts.shell import left_out
 from benchbook.measure.bench_host import host_opener
 from benchbook.measure.hardware import peaks_before_start
@@ -20,7 +20,7 @@ from benchbook.measure.runner import FINISHED, Runner
 from benchbook.patterns import matches
 from benchbook.plan.experiment import Experiment
 from benchbook.records.files import write_text
-from benchbook.records.runs import LATEST, run_name
+from benchbook.records.runs import newest_of, run_name
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.terminal import shown
 
@@ -44,6 +44,7 @@ def prepare_run(
     The device's peaks are measured where no data sheet tells them (five seconds, once a day). Raises ExperimentError,
     StoreError.
     """
+    check_folders()
     if _is_at_work():
         listener.say(
             "Another benchbook is at work on this machine (`benchbook ps` lists its processes): "
@@ -125,6 +126,24 @@ def finished_run(results_dir: Path, experiment: str) -> Store | None:
     return store if state == FINISHED else None
 
 
+def unreported_run(file: Path, results_dir: Path) -> Store | None:
+    """Return the newest run of `file` as it stands when only its report is missing, else None."""
+    store = finished_run(results_dir, file.stem)
+    if store is None or store.report_path.exists():
+        return None
+    try:
+        measured, asked = (path.read_text(encoding="utf-8-sig") for path in (store.run_dir / EXPERIMENT_FILE, file))
+    except (OSError, UnicodeDecodeError):
+        return None
+    return store if measured == asked else None
+
+
+def lacks_report(unreported: Store, results_dir: Path) -> str:
+    """Return the sentence that says what `run` does with a run of which only the report is missing."""
+    name = run_name(unreported.run_dir, results_dir)
+    return f"{name} is measured, and only its report is missing: `run` writes it and measures nothing (--new would)."
+
+
 def not_extended(finished: Store, results_dir: Path) -> str:
     """Return the sentence that says why `run` does not go on with a finished run."""
     return f"{run_name(finished.run_dir, results_dir)} is finished and is not extended: a new run keeps nothing of it."
@@ -132,7 +151,10 @@ def not_extended(finished: Store, results_dir: Path) -> str:
 
 def _newest_run(results_dir: Path, experiment: str) -> tuple[Store | None, str | None]:
     """Return the newest run of `experiment` and its state, (None, None) without a readable one."""
-    store = Store((results_dir / experiment / LATEST).resolve())
+    folder = newest_of(experiment, results_dir)
+    if folder is None:
+        return None, None
+    store = Store(folder)
     try:
         return store, store.header()["state"]
     except (StoreError, KeyError):

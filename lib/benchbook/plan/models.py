@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ from benchbook.plan.strict import StrictModel
 TINY = "tiny"  # the embedded model of random weights
 SHAPE_PREFIX = "shape:"  # a published model's shape with random weights
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)  # the hub has no longer ones
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
 _EXAMPLE = "model: tiny, or model: {path: ../models/mine}, or model: {hub: Qwen/Qwen3-0.6B}"
 
 
@@ -44,7 +46,7 @@ def read_model(doc: Document, where: Where) -> ModelRef:
     """
     value = doc.at(where)
     if isinstance(value, str):
-        if value == TINY or _folder(doc, value):
+        if value == TINY or _folder(doc, where, value):
             return _local_model(doc, where, value)
         return _hub_model(doc, where, value, None)
     keys = doc.parse(where, _ModelKeys, _EXAMPLE)
@@ -73,19 +75,19 @@ class _ModelKeys(StrictModel):
 def _local_model(doc: Document, where: Where, text: str) -> ModelRef:
     if text == TINY:
         return ModelRef(TINY)
-    folder = _folder(doc, text)
+    folder = _folder(doc, where, text)
     if folder is None:
         raise doc.error(where, f"no such folder{_looked_for(doc, text)}{_near_tiny(text)}")
-    if problem := _config_problem(folder / "config.json"):
+    if problem := _config_problem(folder / "config.json") or _weights_problem(folder):
         raise doc.error(where, problem)
     return ModelRef(str(folder.resolve()))
 
 
 def _config_problem(config: Path) -> str:
     """Return what is wrong with a model's config.json, without which nothing can load it; '' when nothing is."""
-    if not config.is_file():
-        return "is a folder without a config.json"
     try:
+        if not config.is_file():
+            return "is a folder without a config.json"
         content = json.loads(config.read_bytes())
     except OSError as error:
         return f"{config} cannot be read: {error.strerror}"
@@ -94,20 +96,33 @@ def _config_problem(config: Path) -> str:
     return "" if isinstance(content, dict) else f"{config} holds no JSON object"
 
 
-def _folder(doc: Document, text: str) -> Path | None:
+def _weights_problem(folder: Path) -> str:
+    """Return which file of weights could not be loaded; '' when all can, or there are none."""
+    for path in sorted(path for pattern in _WEIGHTS for path in folder.glob(pattern)):
+        if not path.exists():
+            return f"{path} leads to {os.readlink(path)}, which is not there"
+        if not path.is_file() or not os.access(path, os.R_OK):
+            return f"{path} cannot be read"
+    return ""
+
+
+def _folder(doc: Document, where: Where, text: str) -> Path | None:
     """Return the folder that `text` names; None when there is none."""
-    return next((place for place in _places(doc, text) if place.is_dir()), None)
+    try:
+        return next((place for place in _places(doc, text) if place.is_dir()), None)
+    except OSError as error:  # a name too long, a folder that is closed to us
+        raise doc.error(where, f"no folder can be looked for: {error.strerror}") from None
 
 
 def _places(doc: Document, text: str) -> list[Path]:
     """Return where the folder `text` may be: as written if absolute, else beside the file and in the current folder."""
-    folder = Path(text).expanduser()
+    folder = Path(os.path.expanduser(text))  # Path's own raises for a user who is not known
     return list(dict.fromkeys((base / folder).absolute() for base in (doc.path.resolve().parent, Path.cwd())))
 
 
 def _looked_for(doc: Document, text: str) -> str:
     places = _places(doc, text)
-    return f"; looked for {' and '.join(map(str, places))}" if not Path(text).expanduser().is_absolute() else ""
+    return f"; looked for {' and '.join(map(str, places))}" if not os.path.isabs(os.path.expanduser(text)) else ""
 
 
 def _hub_model(doc: Document, where: Where, text: str, revision: str | None) -> ModelRef:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchbook.errors import ExperimentError, StoreError
+from benchbook.errors import ExperimentError
 from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE
+from benchbook.system_faults import line_of
 
 TEMPLATE = """\
 # What should this experiment answer? The report begins with it.
@@ -56,4 +57,4 @@ def write_template(path: Path) -> None:
     except FileExistsError:
         raise ExperimentError(f"{path} is there already and is left as it is: choose another name") from None
     except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+        raise ExperimentError(f"cannot write {line_of(error)}") from error

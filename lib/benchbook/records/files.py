@@ -10,14 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.errors import StoreError
+from benchbook.system_faults import hint_of
 
-_HINTS = {
-    errno.ENOSPC: "the disk is full; free space and run the same command again, it continues",
-    errno.EDQUOT: "the disk quota is used up; free space and run the same command again, it continues",
-    errno.EROFS: "the file system is read-only; choose another --results folder",
-    errno.EACCES: "no permission to write there; choose another --results folder",
-    errno.ENOENT: "the folder has gone; was it deleted while the run was going on?",
-}
+_GONE = "; the folder has gone; was it deleted while the run was going on?"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -36,8 +31,8 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         _remove_quietly(temporary)
-        hint = _HINTS.get(error.errno or 0, "see the system's message")
-        raise StoreError(f"cannot write {path}: {error.strerror}; {hint}") from error
+        hint = _GONE if error.errno == errno.ENOENT else hint_of(error)
+        raise StoreError(f"cannot write {path}: {error.strerror}{hint}") from error
 
 
 def write_json(path: Path, payload: Mapping[str, Any]) -> None:
@@ -63,8 +58,7 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        hint = _HINTS.get(error.errno or 0, "see the system's message")
-        raise StoreError(f"cannot create the folder {path}: {error.strerror}; {hint}") from error
+        raise StoreError(f"cannot create the folder {path}: {error.strerror}{hint_of(error)}") from error
     return path
 
 

@@ -7,6 +7,7 @@ results/reference/tuned                 is 'reference/tuned', also 'tuned', 'tun
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def find_run(run: str | Path, results_dir: Path) -> Path:
     An id may be cut while it is the only one that begins so. Raises ExperimentError with what may be meant.
     """
     for folder in (Path(run), results_dir / run, results_dir / run / LATEST):
-        if (folder / RUN_FILE).is_file():
+        if os.path.isfile(folder / RUN_FILE):  # False as well for what the system refuses, such as a name too long
             return folder.resolve()
     known, wanted = list(_known_runs(results_dir)), str(run).strip("/")
     newest_first = sorted(known, key=lambda one: one.run_id, reverse=True)
@@ -71,6 +72,15 @@ def find_run(run: str | Path, results_dir: Path) -> Path:
         if meant:
             raise ExperimentError(f"run {wanted!r} may be {_listed([one.names[0] for one in meant])}: say which")
     raise ExperimentError(_unknown(wanted, known, results_dir))
+
+
+def newest_of(experiment: str, results_dir: Path) -> Path | None:
+    """Return the folder of the newest run of `experiment`: where `latest` points, or by name where there is no link."""
+    latest = results_dir / experiment / LATEST
+    if os.path.isfile(latest / RUN_FILE):
+        return Path(os.path.realpath(latest))
+    runs = sorted((results_dir / experiment).glob(f"*/{RUN_FILE}"))
+    return runs[-1].parent.resolve() if runs else None
 
 
 def newest_run(results_dir: Path) -> Path:
@@ -102,12 +112,14 @@ def no_runs_text(results_dir: Path) -> str:
 
 
 def point_to(link: Path, target: str) -> None:
-    """Make `link` a relative symbolic link to `target`, replacing an older one atomically."""
+    """Make `link` a relative symbolic link to `target`, replacing an older one atomically, where there are such links."""
     temporary = link.with_name(f".{link.name}.{os.getpid()}")
     try:
         temporary.symlink_to(target)
         temporary.replace(link)
     except OSError as error:
+        if error.errno in (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP):
+            return  # a file system without links, such as FAT
         raise StoreError(f"cannot point {link} to {target}: {error.strerror}") from error
 
 

@@ -31,6 +31,7 @@ from benchbook.records.files import make_folder, read_json, write_json
 from benchbook.records.metrics import values_from_raw
 from benchbook.records.record import SCHEMA_VERSION, Outcome, Record
 from benchbook.records.runs import LATEST, RUN_FILE, find_run, forget_run, point_to
+from benchbook.system_faults import line_of
 
 # States of a run; measure/runner.py has the others. PARTIAL: what `run --only` asked for is measured, and more is left.
 INTERRUPTED, RUNNING, PARTIAL = "interrupted", "running", "partial"
@@ -138,12 +139,21 @@ class Store:
     def delete(self) -> None:
         """Delete the run's folder; raises StoreError while a benchbook writes it, and when it cannot be deleted."""
         try:
-            with self.locked():
+            with self.locked() as is_held:
+                if not is_held and self.header().get("state") == RUNNING:
+                    raise StoreError(f"whether {self.run_dir} is being written cannot be known here: delete it by hand")
                 (self.run_dir / RUN_FILE).unlink()  # first: what is deleted in part is no run
                 shutil.rmtree(self.run_dir)
             forget_run(self.run_dir)
         except OSError as error:
             raise StoreError(f"cannot delete {self.run_dir}: {error.strerror}") from error
+
+    def forget_report(self) -> None:
+        """Delete the report: the run is no longer the one that it tells of."""
+        try:
+            self.report_path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot delete {line_of(error)}") from error
 
     def launch_dir(self, launch: str) -> Path:
         """Return the folder for the logs of `launch`, made if need be."""
@@ -218,32 +228,37 @@ class Store:
         return sum(_outcome(path) == Outcome.MEASURED.value for path in self._record_files())
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold this run alone; raise StoreError when another process does. The lock ends with its process."""
-        descriptor = os.open(self.run_dir / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
+    def locked(self) -> Iterator[bool]:
+        """Hold this run alone; raise StoreError when another process does. The lock ends with its process.
+
+        Gives whether it is held: False where the file system has no locks, so that nothing keeps another process out.
+        """
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            descriptor = os.open(self.run_dir / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            raise StoreError(f"cannot write {line_of(error)}") from error
+        try:
+            is_free = _is_free(descriptor, fcntl.LOCK_EX)
+            if is_free is False:
                 raise StoreError(
                     f"{self.run_dir} is being written by another benchbook; wait for it, or start afresh with --new"
-                ) from error
-            yield
+                )
+            yield is_free is True
         finally:
             os.close(descriptor)
 
     def _is_held(self) -> bool:
+        """Return whether a process may hold this run: also where that cannot be known."""
         try:
-            descriptor = os.open(self.run_dir / LOCK_FILE, os.O_RDONLY)
-        except OSError:
+            descriptor = os.open(self.run_dir / LOCK_FILE, os.O_RDONLY | os.O_NONBLOCK)
+        except FileNotFoundError:
             return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError:
             return True
+        try:
+            return not _is_free(descriptor, fcntl.LOCK_SH)
         finally:
             os.close(descriptor)
-        return False
 
     def _record_files(self) -> list[str]:
         """Return the record files of the final attempts, sorted by case and repeat."""
@@ -255,6 +270,17 @@ class Store:
             for repeat in _names(f"{folder}/{case}")
             if repeat.startswith("repeat=") and ",attempt=" not in repeat
         ]
+
+
+def _is_free(descriptor: int, kind: int) -> bool | None:
+    """Lock a file and return True; False when another process holds it, None where locks cannot be had."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # Lustre as it is mounted by default, NFS without its lock service, ...
+        return None
+    return True
 
 
 def _outcome(path: str) -> str | None:
