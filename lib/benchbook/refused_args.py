@@ -1,4 +1,4 @@
-"""Args of vLLM that no launch may have: those that are benchbook's own to set, and those of a server that cannot be asked."""
+"""Args that no launch may have: those that are benchbook's own to set, and those of a server that cannot be asked."""
 
 from __future__ import annotations
 
@@ -28,14 +28,17 @@ _SWITCHES = {
     "tokens_only": f"{_NO_TEXT}, only token ids at paths of its own",
     "node_rank": f"makes the lesser half of a server on several machines: {_ELSEWHERE}",
     "data_parallel_start_rank": f"makes the lesser half of a server on several machines: {_ELSEWHERE}",
-    "data_parallel_multi_port_external_lb": "gives each rank a port of its own, and one of them alone would be measured",
+    "data_parallel_multi_port_external_lb": "gives each rank a port of its own, and one alone would be measured",
 }
 _CHOICES = {
     ("runner", "pooling"): _NO_TEXT,
     ("runner", "draft"): _NO_TEXT,
     ("convert", "embed"): _NO_TEXT,
     ("convert", "classify"): _NO_TEXT,
-    ("distributed_executor_backend", "external_launcher"): "is for ranks that torchrun starts, and benchbook starts one",
+    (
+        "distributed_executor_backend",
+        "external_launcher",
+    ): "is for ranks that torchrun starts, and benchbook starts one",
 }
 _HALVES = ("kv_producer", "kv_consumer", "ec_producer", "ec_consumer")
 
@@ -72,7 +75,10 @@ def halves(args: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
         config = args.get(name)
         role = config.get(key) if isinstance(config, Mapping) else None
         if role in _HALVES:
-            yield (name, key), f"{role} is one half of a pair of servers: measured alone, it does without the other's part"
+            yield (
+                (name, key),
+                f"{role} is one half of a pair of servers: measured alone, it does without the other's part",
+            )
 
 
 def _is_on(value: Any) -> bool:

@@ -101,3 +101,10 @@ def test_memory_that_nobody_visible_holds_is_waited_for_and_then_reported(smi: C
     smi("", "0, GPU-aaa, 20480, 81920\n")
     with pytest.raises(HostStartError, match="memory that no visible process holds"):
         gpu.wait_device_free(timeout_s=0.05)
+
+
+def test_only_the_gpus_that_a_launch_names_are_waited_for(smi: Callable[..., Path]) -> None:
+    smi("4242, train, 2048, GPU-aaa\n", "0, GPU-aaa, 20480, 81920\n1, GPU-bbb, 0, 81920\n")
+    gpu.wait_device_free(timeout_s=0.1, env={"CUDA_VISIBLE_DEVICES": "GPU-b"})
+    with pytest.raises(HostStartError, match="pid 4242"):
+        gpu.wait_device_free(timeout_s=0.1, env={"CUDA_VISIBLE_DEVICES": "1,0"})

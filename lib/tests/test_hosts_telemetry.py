@@ -223,3 +223,10 @@ def test_a_server_that_somebody_else_started_is_no_stranger_on_the_gpu(stranger)
         holder.kill()
         holder.wait()
         holder.stdout.close()
+
+
+def test_the_gpus_of_a_launch_are_read_and_not_those_of_this_shell(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert [gpu.index for gpu in Nvml(ScriptedNvml(3), {"CUDA_VISIBLE_DEVICES": "2,GPU-1"}).gpus] == [2, 1]
+    with pytest.raises(NoGpuError, match="a slice of a GPU"):
+        Nvml(ScriptedNvml(1), {"CUDA_VISIBLE_DEVICES": "MIG-377e0049-554c-540b-93c6-d0976f8426cb"})

@@ -103,7 +103,7 @@ def test_counters_of_flops_and_bytes_are_kept_when_the_server_has_them(measured)
 
 
 def test_a_hot_gpu_during_the_case_makes_its_record_suspect(measured, monkeypatch):
-    monkeypatch.setattr(telemetry, "open_nvml", lambda: Nvml(ScriptedNvml(bits=0x20)))
+    monkeypatch.setattr(telemetry, "open_nvml", lambda env: Nvml(ScriptedNvml(bits=0x20)))
     record = measured().record
     assert record.verdict == "SUSPECT" and "gpu_throttled" in {reason.code for reason in record.reasons}
     assert record.host["telemetry"]["energy_j"] > 0

@@ -18,7 +18,8 @@ from benchbook.hosts.devices import CPU, CUDA, ROCM, Device, rocm_gpus
 from benchbook.hosts.flags import Known
 from benchbook.hosts.models import resolve_model
 from benchbook.measure import preflight as preflight_module
-from benchbook.measure.needs import check_machine, machine_note, need_of
+from benchbook.measure.machine import check_machine, machine_note
+from benchbook.measure.needs import need_of
 from benchbook.measure.preflight import Preflight, preflight
 from benchbook.plan.experiment import load_experiment
 
@@ -179,14 +180,14 @@ def test_a_machine_that_has_it_is_let_through(tmp_path, device, there) -> None:
 
 @pytest.mark.parametrize("device", ["cuda", ""])
 def test_too_little_free_memory_is_refused(tmp_path, device) -> None:
-    with pytest.raises(ExperimentError, match="with 63 GiB free .*; this machine has an NVIDIA GPU with 40 of 80 GiB"):
+    with pytest.raises(ExperimentError, match="with 61 GiB free .*; this machine has an NVIDIA GPU with 40 of 80 GiB"):
         on(tmp_path, device, [Device(CUDA, 40.0, 80.0)])
 
 
 def test_two_devices_share_the_weights_and_both_must_be_there(tmp_path) -> None:
     half = Device(CUDA, 40.0, 80.0)
     on(tmp_path, "cuda", [half, half], args="tensor_parallel_size: 2")
-    with pytest.raises(ExperimentError, match="needs 2 NVIDIA GPUs with 32 GiB free each"):
+    with pytest.raises(ExperimentError, match="needs 2 NVIDIA GPUs with 31 GiB free each"):
         on(tmp_path, "cuda", [half], args="tensor_parallel_size: 2")
 
 
@@ -198,7 +199,7 @@ def test_a_build_for_cpus_does_not_use_the_gpu_that_is_there(tmp_path) -> None:
 
 
 def test_the_memory_of_a_cpu_counts_too(tmp_path) -> None:
-    with pytest.raises(ExperimentError, match="needs a CPU with 63 GiB free"):
+    with pytest.raises(ExperimentError, match="needs a CPU with 61 GiB free"):
         on(tmp_path, "cpu", [SMALL_CPU], version="0.32.0+cpu")
 
 
@@ -232,7 +233,7 @@ def test_amd_gpus_are_read_from_the_kernels_driver(tmp_path) -> None:
 
 
 def test_a_machine_without_gpus_has_a_cpu_with_memory(monkeypatch) -> None:
-    monkeypatch.setattr(devices_module, "gpu_memory", lambda: None)
+    monkeypatch.setattr(devices_module, "gpu_memory", lambda env: None)
     monkeypatch.setattr(devices_module, "COMPUTE_DRIVER", Path("/nowhere"))
     (device,) = [one for one in devices_module.devices() if one.kind == CPU]
     assert 0 < device.free_gib <= device.total_gib

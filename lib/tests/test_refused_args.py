@@ -1,4 +1,4 @@
-"""A server that could never be asked, or that is benchbook's to configure, is refused by name; what can be asked is not."""
+"""What makes a server that could never be asked is refused by name, and what is benchbook's to set; nothing else is."""
 
 from __future__ import annotations
 

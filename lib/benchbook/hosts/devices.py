@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from benchbook.hosts.gpu import gpu_memory
+from benchbook import container
+from benchbook.hosts.gpu import all_gpus, gpu_memory
+from benchbook.visible import CUDA as CUDA_NAMES
+from benchbook.visible import HIP, ROCR, named, not_here, visible
 
 CUDA, ROCM, CPU = "cuda", "rocm", "cpu"
 TITLES = {CUDA: "an NVIDIA GPU", ROCM: "a ROCm GPU", CPU: "a CPU"}
@@ -22,38 +26,97 @@ class Device:
     kind: str  # CUDA, ROCM or CPU
     free_gib: float
     total_gib: float
+    remark: str = field(default="", compare=False)  # what else is to be said of its size
+    names: tuple[str, ...] = field(default=(), compare=False)  # by which a variable can name it
 
     def __str__(self) -> str:
-        return f"{TITLES[self.kind]} with {self.free_gib:.0f} of {self.total_gib:.0f} GiB free"
+        return f"{TITLES[self.kind]} with {self.free_gib:.0f} of {self.total_gib:.0f} GiB free{self.remark}"
 
 
-def devices() -> list[Device]:
-    """Return the GPUs that can be seen, else the CPU with the machine's memory."""
-    return rocm_gpus() or cuda_gpus() or [cpu()]
+def devices(env: Mapping[str, str] | None = None) -> list[Device]:
+    """Return the GPUs that a process with `env` can see, else the CPU with the machine's memory."""
+    return rocm_gpus(env=env) or cuda_gpus(env) or [cpu()]
 
 
-def cuda_gpus() -> list[Device]:
-    """Return the NVIDIA GPUs that CUDA_VISIBLE_DEVICES leaves visible."""
-    return [Device(CUDA, gpu.total_gib - gpu.used_gib, gpu.total_gib) for gpu in gpu_memory() or ()]
+def cuda_gpus(env: Mapping[str, str] | None = None) -> list[Device]:
+    """Return the NVIDIA GPUs that CUDA_VISIBLE_DEVICES leaves to a process with `env`."""
+    return [
+        Device(CUDA, gpu.total_gib - (gpu.used_gib or 0.0), gpu.total_gib, names=gpu.names)
+        for gpu in gpu_memory(env) or ()
+    ]
 
 
-def rocm_gpus(cards: Path = CARDS, driver: Path = COMPUTE_DRIVER) -> list[Device]:
-    """Return the AMD GPUs whose memory the kernel's driver tells, when their compute driver is there."""
-    if not driver.exists():
-        return []
-    return list(_amd_cards(cards.glob("card*/device")))
+def rocm_gpus(
+    cards: Path | None = None, driver: Path | None = None, env: Mapping[str, str] | None = None
+) -> list[Device]:
+    """Return the AMD GPUs that ROCR_ and HIP_VISIBLE_DEVICES leave to a process with `env`, when their driver is there.
+
+    HIP counts among those that ROCR leaves, and reads CUDA_VISIBLE_DEVICES where it has no variable of its own.
+    """
+    seen = visible(_amd_gpus(cards, driver), _names_of, env, ROCR)
+    return visible(_numbered(seen), _names_of, env, HIP if named(env, HIP) is not None else CUDA_NAMES)
+
+
+def naming(args: Mapping[str, Any], env: Mapping[str, str]) -> Mapping[str, str]:
+    """Return `env` with the GPUs that vLLM's device_ids chooses, by number among those that the environment names."""
+    ids = args.get("device_ids")
+    chosen = [each.strip() for each in ",".join(map(str, ids if isinstance(ids, list) else [ids or ""])).split(",")]
+    if not any(chosen):
+        return env
+    names = named(env)
+    if names is not None and all(each.isdigit() and int(each) < len(names) for each in chosen):
+        chosen = [names[int(each)] for each in chosen]
+    return {**env, CUDA_NAMES: ",".join(chosen)}
+
+
+def unknown_names(env: Mapping[str, str] | None = None) -> tuple[str, list[str], list[str]] | None:
+    """Return a variable that names GPUs which are not here, the names, and those that there are; None without one.
+
+    A machine without any GPU has no use for the variables: then nothing is unknown.
+    """
+    amd = _amd_gpus()
+    if amd:
+        left = _numbered(visible(amd, _names_of, env, ROCR))
+        places: list[tuple[str, list[Device]]] = [(ROCR, amd), (HIP, left)]
+    else:
+        gpus = all_gpus(any(name.startswith("MIG-") for name in named(env) or ()))
+        places = [(CUDA_NAMES, [Device(CUDA, 0.0, 0.0, names=gpu.names) for gpu in gpus])]
+    for variable, cards in places:
+        if cards and (missing := not_here(cards, _names_of, env, variable)):
+            return variable, missing, [" or ".join(card.names) for card in cards]
+    return None
 
 
 def cpu() -> Device:
-    """Return the CPU, with the memory that could be taken without swapping."""
+    """Return the CPU, with the memory that could be taken without swapping: the machine's, or a container's."""
     import psutil
 
-    memory = psutil.virtual_memory()
-    return Device(CPU, memory.available / 2**30, memory.total / 2**30)
+    memory, allowed = psutil.virtual_memory(), container.memory()
+    if allowed is None or allowed.limit_bytes >= memory.total:
+        return Device(CPU, memory.available / 2**30, memory.total / 2**30)
+    free_bytes = min(memory.available, allowed.free_bytes)
+    return Device(CPU, free_bytes / 2**30, allowed.limit_bytes / 2**30, ", as its container allows")
+
+
+def _names_of(card: Device) -> tuple[str, ...]:
+    return card.names
+
+
+def _numbered(cards: list[Device]) -> list[Device]:
+    """Return the cards with the numbers that they have among themselves."""
+    return [replace(card, names=(str(number), *card.names[1:])) for number, card in enumerate(cards)]
+
+
+def _amd_gpus(cards: Path | None = None, driver: Path | None = None) -> list[Device]:
+    """Return the machine's AMD GPUs whose memory the kernel's driver tells; none without their compute driver."""
+    if not (driver or COMPUTE_DRIVER).exists():
+        return []
+    folders = sorted((cards or CARDS).glob("card*/device"), key=lambda folder: (len(str(folder)), str(folder)))
+    return _numbered(list(_amd_cards(folders)))
 
 
 def _amd_cards(folders: Iterable[Path]) -> Iterable[Device]:
-    for folder in sorted(folders):
+    for folder in folders:
         try:
             if (folder / "vendor").read_text().strip() != AMD_VENDOR:
                 continue
@@ -61,4 +124,6 @@ def _amd_cards(folders: Iterable[Path]) -> Iterable[Device]:
             used = int((folder / "mem_info_vram_used").read_text())
         except (OSError, ValueError):
             continue  # a display's connector, or a card whose driver tells no memory
-        yield Device(ROCM, (total - used) / 2**30, total / 2**30)
+        uuid = (folder / "unique_id").read_text().strip() if (folder / "unique_id").is_file() else ""
+        names = ("", f"GPU-{uuid}") if uuid else ("",)
+        yield Device(ROCM, (total - used) / 2**30, total / 2**30, names=names)

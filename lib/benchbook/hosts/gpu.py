@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from benchbook.errors import Cause, HostStartError
 from benchbook.hosts import processes
-from benchbook.visible import is_visible
+from benchbook.visible import named, visible
 
 QUESTION_LIMIT_S = 30.0  # nvidia-smi takes seconds when no persistence daemon runs
 FREE_POLL_S = 0.5
 IDLE_USED_RATIO = 0.03  # what a driver keeps for itself on an idle GPU, with room
+_MIG = re.compile(r"MIG \S*?(\d+)gb\S*\s+Device\s+\d+: \(UUID: (MIG-[^)]+)\)")  # of `nvidia-smi -L`
 
 
 @dataclass(frozen=True)
@@ -29,54 +31,74 @@ class GpuProcess:
 
 @dataclass(frozen=True)
 class GpuMemory:
-    """The memory of one GPU."""
+    """The memory of one GPU, or of one slice of a GPU that MIG divides."""
 
-    index: int
+    index: int | None  # None for a slice, which has no number of its own
     uuid: str
-    used_gib: float
+    used_gib: float | None  # None where the driver does not tell
     total_gib: float
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """By what CUDA_VISIBLE_DEVICES can name it."""
+        return (self.uuid,) if self.index is None else (str(self.index), self.uuid)
 
-def gpu_processes() -> list[GpuProcess] | None:
-    """Return the processes on the GPUs that this environment can see; None when there is no GPU."""
+
+def gpu_processes(env: Mapping[str, str] | None = None) -> list[GpuProcess] | None:
+    """Return the processes on the GPUs that a process with `env` can see; None when there is no GPU."""
     rows = _ask("--query-compute-apps=pid,process_name,used_memory,gpu_uuid")
-    if rows is None or (memory := gpu_memory()) is None:
+    if rows is None or (memory := gpu_memory(env)) is None:
         return None
-    visible = {gpu.uuid for gpu in memory}
+    seen = {gpu.uuid for gpu in memory}
     found = [GpuProcess(int(pid), name, _gib(used), uuid) for pid, name, used, uuid in rows]
-    return [process for process in found if process.gpu_uuid in visible]
+    return [process for process in found if process.gpu_uuid in seen]
 
 
-def gpu_memory() -> list[GpuMemory] | None:
-    """Return the memory of each GPU that CUDA_VISIBLE_DEVICES leaves visible; None when there is no GPU."""
-    rows = _ask("--query-gpu=index,uuid,memory.used,memory.total")
-    if not rows:
-        return None
+def gpu_memory(env: Mapping[str, str] | None = None) -> list[GpuMemory] | None:
+    """Return the memory of each GPU that CUDA_VISIBLE_DEVICES leaves to a process with `env`; None without any GPU.
+
+    `env` stands on top of this process's own environment.
+    """
+    there = all_gpus(any(name.startswith("MIG-") for name in named(env) or ()))
+    return visible(there, lambda gpu: gpu.names, env) if there else None
+
+
+def all_gpus(with_slices: bool = False) -> list[GpuMemory]:
+    """Return each GPU of the machine, whether it is visible or not, then the slices that MIG makes of them."""
+    rows = _ask("--query-gpu=index,uuid,memory.used,memory.total") or []
     gpus = [GpuMemory(int(index), uuid, _gib(used) or 0.0, _gib(total) or 0.0) for index, uuid, used, total in rows]
-    return [gpu for gpu in gpus if is_visible(gpu.index, gpu.uuid)]
+    listed = (_said("-L") or ()) if gpus and with_slices else ()
+    slices = [found for line in listed if (found := _MIG.search(line))]
+    return gpus + [GpuMemory(None, found[2], None, float(found[1])) for found in slices]
 
 
 def gpu_memory_free_gib() -> float | None:
     """Return the free memory of the visible GPU that has least of it; None when there is no GPU."""
     memory = gpu_memory()
-    return min(gpu.total_gib - gpu.used_gib for gpu in memory) if memory else None
+    return min(gpu.total_gib - (gpu.used_gib or 0.0) for gpu in memory) if memory else None
 
 
-def wait_device_free(own_pids: Collection[int] = (), timeout_s: float = 60.0, *, share_gpu: bool = False) -> None:
-    """Return when nothing is left on the GPUs that we see, at once when there is none.
+def wait_device_free(
+    own_pids: Collection[int] = (),
+    timeout_s: float = 60.0,
+    *,
+    share_gpu: bool = False,
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """Return when nothing is left on the GPUs that a process with `env` sees, at once when there is none.
 
     Waits for hosts of ours to go and for the driver to give their memory back. A process of somebody else is named in a
     HostStartError, unless `share_gpu`: then only `own_pids` are waited for.
     """
     deadline = time.monotonic() + timeout_s
-    while (left := gpu_processes()) is not None:
+    while (left := gpu_processes(env)) is not None:
         own = [process for process in left if process.pid in own_pids or _is_ours(process.pid)]
         foreign = [process for process in left if process not in own]
         if foreign and not share_gpu:
             raise _busy("; ".join(f"pid {process.pid} ({process.name})" for process in foreign))
         if share_gpu and not any(process.pid in own_pids for process in own):
             return
-        if not left and _is_idle():
+        if not left and _is_idle(env):
             return
         if time.monotonic() > deadline:
             raise _busy(
@@ -86,8 +108,8 @@ def wait_device_free(own_pids: Collection[int] = (), timeout_s: float = 60.0, *,
         time.sleep(FREE_POLL_S)
 
 
-def _is_idle() -> bool:
-    return all(gpu.used_gib <= IDLE_USED_RATIO * gpu.total_gib for gpu in gpu_memory() or ())
+def _is_idle(env: Mapping[str, str] | None) -> bool:
+    return all((gpu.used_gib or 0.0) <= IDLE_USED_RATIO * gpu.total_gib for gpu in gpu_memory(env) or ())
 
 
 def _is_ours(pid: int) -> bool:
@@ -101,9 +123,15 @@ def _busy(who: str) -> HostStartError:
 
 def _ask(query: str) -> list[list[str]] | None:
     """Return the rows of one nvidia-smi query, None when there is no nvidia-smi or it finds no GPU."""
+    lines = _said(query, "--format=csv,noheader,nounits")
+    return None if lines is None else [[field.strip() for field in line.split(", ")] for line in lines]
+
+
+def _said(*options: str) -> list[str] | None:
+    """Return the lines that nvidia-smi says, None when there is none or it fails."""
     if shutil.which("nvidia-smi") is None:
         return None
-    command = ["nvidia-smi", query, "--format=csv,noheader,nounits"]
+    command = ["nvidia-smi", *options]
     try:
         done = subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", timeout=QUESTION_LIMIT_S
@@ -113,9 +141,7 @@ def _ask(query: str) -> list[list[str]] | None:
             "driver_mismatch", f"nvidia-smi did not answer within {QUESTION_LIMIT_S:g} s", "the GPU's driver hangs"
         )
         raise HostStartError(str(cause), cause) from error
-    if done.returncode != 0:
-        return None
-    return [[field.strip() for field in line.split(", ")] for line in done.stdout.splitlines() if line.strip()]
+    return None if done.returncode != 0 else [line for line in done.stdout.splitlines() if line.strip()]
 
 
 def _gib(mebibytes: str) -> float | None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from benchbook import container
 from benchbook.hosts import ports, processes, registry
 
 _BUSY = ("user", "nice", "system", "irq", "softirq", "steal")  # of /proc/stat; a guest's time is in user's
@@ -20,7 +21,8 @@ class CpuLook:
     at_s: float  # monotonic
     machine_s: float  # of the processors that we may use, by anybody
     own_s: float  # by the measurement's processes and those they have waited for
-    cpus: int
+    usable: int  # processors that we may run on
+    quota: container.Quota | None = None  # where a container allows less than all their time
 
 
 def look(own_pids: Iterable[int]) -> CpuLook:
@@ -36,15 +38,26 @@ def look(own_pids: Iterable[int]) -> CpuLook:
     for pid in pids:
         with contextlib.suppress(psutil.Error):  # it has ended; its parent's sum holds its time
             own_s += sum(psutil.Process(pid).cpu_times()[:4])  # user, system, and both of reaped children
-    return CpuLook(time.monotonic(), machine_s, own_s, len(times))
+    return CpuLook(time.monotonic(), machine_s, own_s, len(times), container.quota())
 
 
 def shares(before: CpuLook, after: CpuLook) -> dict[str, float]:
-    """Return {'cpus', 'own_cpu_share', 'other_cpu_share'} between two looks; 1.0 is all processors, all the time."""
-    capacity_s = max(1e-9, (after.at_s - before.at_s) * after.cpus)
-    own = max(0.0, after.own_s - before.own_s) / capacity_s
-    other = max(0.0, (after.machine_s - before.machine_s) / capacity_s - own)
-    return {"cpus": after.cpus, "own_cpu_share": round(own, 4), "other_cpu_share": round(other, 4)}
+    """Return {'cpus', 'own_cpu_share', 'other_cpu_share'} between two looks; 1.0 is all processors, all the time.
+
+    In a container that allows less, 1.0 is what it allows, and its own processes count against that as well.
+    """
+    duration_s, cpus, limit = max(1e-9, after.at_s - before.at_s), float(after.usable), after.quota
+    own_cpus = max(0.0, after.own_s - before.own_s) / duration_s
+    other = ((after.machine_s - before.machine_s) / duration_s - own_cpus) / cpus
+    if limit is not None and limit.cpus < cpus:
+        cpus = limit.cpus
+        if limit.used_s is not None and before.quota is not None and before.quota.used_s is not None:
+            other = max(other, ((limit.used_s - before.quota.used_s) / duration_s - own_cpus) / cpus)
+    return {
+        "cpus": round(cpus, 2),
+        "own_cpu_share": round(own_cpus / cpus, 4),
+        "other_cpu_share": round(max(0.0, other), 4),
+    }
 
 
 def server_pids(base_url: str) -> list[int]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchbook.visible import is_visible
+from benchbook.visible import named, visible
 
 BINDING = "third_party/pynvml.py"  # inside vLLM
 GIB = 2**30
@@ -55,9 +55,9 @@ class Gpu:
 
 
 class Nvml:
-    """The GPUs that CUDA_VISIBLE_DEVICES leaves visible, through the NVML binding `library`."""
+    """The GPUs that CUDA_VISIBLE_DEVICES leaves to a process with `env`, through the NVML binding `library`."""
 
-    def __init__(self, library: Any) -> None:
+    def __init__(self, library: Any, env: Mapping[str, str] | None = None) -> None:
         self._library = library
         # The second is no subclass of the first: a driver too old for a function of the binding.
         self._refusals = (library.NVMLError, library.NVMLLibraryMismatchError)
@@ -66,7 +66,9 @@ class Nvml:
             every = [self._gpu(index) for index in range(library.nvmlDeviceGetCount())]
         except self._refusals as error:
             raise NoGpuError(f"NVML: {error}") from error
-        self.gpus = [gpu for gpu in every if is_visible(gpu.index, gpu.uuid)]
+        self.gpus = visible(every, lambda gpu: (str(gpu.index), gpu.uuid), env)
+        if not self.gpus and any(name.startswith("MIG-") for name in named(env) or ()):
+            raise NoGpuError("a slice of a GPU: power, clocks and temperature are those of all its slices")
         if not self.gpus:
             raise NoGpuError("NVML: no GPU is visible to this environment")
 
@@ -106,14 +108,14 @@ def throttle_text(bits: int) -> str:
     return "+".join(name for bit, name in THROTTLE_BITS.items() if bits & bit)
 
 
-def open_nvml() -> Nvml:
-    """Return the visible NVIDIA GPUs; raise NoGpuError, which says why, where there are none."""
+def open_nvml(env: Mapping[str, str] | None = None) -> Nvml:
+    """Return the NVIDIA GPUs that a process with `env` sees; raise NoGpuError, which says why, where there are none."""
     if Path("/dev/kfd").exists() and not Path("/dev/nvidiactl").exists():
         raise NoGpuError("an AMD GPU: its power, clocks and temperature are not read yet")
     library = _binding()
     if library is None:
         raise NoGpuError(f"the installed vLLM brings no {BINDING}")
-    return Nvml(library)
+    return Nvml(library, env)
 
 
 @functools.cache

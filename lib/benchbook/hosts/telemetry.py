@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -38,16 +39,23 @@ _LINES = tuple(SERIES.values())
 class Sampler:
     """As a context manager, samples the server at `base_url` (None: there is none) and the GPUs; then see `result`.
 
+    `env` is that of the process under test, which may name the GPUs that it uses.
     One sample is taken on entering and one on leaving, so that what happens inside lies between two.
     """
 
     def __init__(
-        self, base_url: str | None, *, api_key: str | None = None, period_s: float = PERIOD_S, nvml: Nvml | None = None
+        self,
+        base_url: str | None,
+        *,
+        api_key: str | None = None,
+        period_s: float = PERIOD_S,
+        nvml: Nvml | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self._base_url, self._api_key, self._period_s = base_url, api_key, period_s
         self.absent: dict[str, str] = {} if base_url else {"server": "an engine in a process has no /metrics"}
         try:
-            self._nvml = nvml or open_nvml()
+            self._nvml = nvml or open_nvml(env)
         except NoGpuError as reason:
             self._nvml, self.absent["gpu"] = None, str(reason)
         self._zero_s, self._epoch_s = time.perf_counter(), time.time()

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from benchbook.errors import HostStartError, MeasureError
 from benchbook.hosts.access import DEV_MODE
+from benchbook.hosts.devices import naming
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.gpu import wait_device_free
 from benchbook.hosts.server import VllmServer
@@ -71,7 +72,7 @@ def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> Ope
     def open_host(launch: Launch, kind: str, store: Store, ready_timeout_s: float) -> Iterator[BenchHost]:
         while ending:  # one device holds one host
             ending.pop().join()
-        wait_device_free(share_gpu=share_gpu)
+        wait_device_free(share_gpu=share_gpu, env=naming(launch.args, launch.env))
         opened = (
             _open_server(launch, store, ready_timeout_s, compares_launches)
             if kind == "server"

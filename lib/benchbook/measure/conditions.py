@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts import load
+from benchbook.hosts import load, processes, registry
+from benchbook.hosts.devices import naming
 from benchbook.hosts.logs import HostLog
 from benchbook.hosts.scrape import counter_delta, parse_metrics, went_back
 from benchbook.hosts.telemetry import Sampler
@@ -24,6 +25,7 @@ from benchbook.measure.telemetry import keep_telemetry
 from benchbook.redaction import known_secrets, redacted
 
 MAX_LINES = 10
+_DEVICE_IDS = "--device-ids"
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _KV_USAGE = "KV cache usage: "
 
@@ -42,7 +44,8 @@ class Watched:
         self._roots = load.server_pids(server.base_url) if server else []
         self._roots += [worker.guardian_pid] if worker else []
         self._log = HostLog(Path(entry.log_path)) if entry and entry.log_path else None
-        self._sampler = Sampler(server.base_url, api_key=server.api_key) if server else Sampler(None)
+        env = _environment_of(entry or worker, self._roots)
+        self._sampler = Sampler(server.base_url, api_key=server.api_key, env=env) if server else Sampler(None, env=env)
         self._errors: list[str] = []
         self.page = ""  # of /metrics, at the start of the window
         self.counters: dict[str, float] = {}
@@ -92,6 +95,15 @@ class Watched:
     def _own_pids(self) -> Sequence[int]:
         # The parent of a notebook's kernel is the runner, by hand Jupyter; other kernels of it are other load.
         return (*self._roots, os.getpid())
+
+
+def _environment_of(entry: registry.HostEntry | None, pids: Sequence[int]) -> Mapping[str, str]:
+    """Return the environment of what is measured, with the GPUs that its command chooses; {} for one elsewhere."""
+    pid = entry.host_pid if entry else next(iter(pids), None)
+    env = processes.environment_of(pid) if pid else {}
+    words = entry.argv if entry else []
+    ids = words[words.index(_DEVICE_IDS) + 1 :][:1] if _DEVICE_IDS in words else []
+    return naming({"device_ids": ids}, env) if ids else env
 
 
 def log_facts(text: str) -> dict[str, Any]:

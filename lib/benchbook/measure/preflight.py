@@ -39,7 +39,7 @@ class Preflight:
     version: str  # of the vLLM that it was checked against
     is_installed: bool  # False: no vLLM here, so old names were translated and nothing else was checked
     is_readable: bool  # False: the installed vLLM's source does not tell what it knows
-    notes: tuple[str, ...]  # a line for each translation, where, what it became and why, and for what a reader must know
+    notes: tuple[str, ...]  # a line for each translation, and for what else a reader must know, with its place
 
     @property
     def checked_against(self) -> str:
@@ -93,7 +93,10 @@ def _spelt(doc: Document, launch: Launch, forms: Forms, version: str) -> Spelt:
 
 
 def _translated(doc: Document, launch: Launch, spelt: Spelt, version: str) -> tuple[Launch, list[str]]:
-    """Return the launch as this version wants it, and what was changed; what it cannot have is noted as a fault and left out."""
+    """Return the launch as this version wants it, and what was changed.
+
+    What it cannot have is noted as a fault and left out.
+    """
     where: Where = ("launches", launch.name)
     args, env = dict(spelt.args), dict(launch.env)
     while True:

@@ -12,7 +12,8 @@ from rich.console import Console
 from benchbook.judge.sample import percentile_of, samples_needed
 from benchbook.measure.commands import offline_remark
 from benchbook.measure.estimates import estimator_for
-from benchbook.measure.needs import machine_note, need_of
+from benchbook.measure.machine import machine_note
+from benchbook.measure.needs import need_of
 from benchbook.measure.planned_cases import counted, print_cases
 from benchbook.measure.planned_commands import print_commands
 from benchbook.measure.planning import RunPlan, pending, stale_records

@@ -12,7 +12,7 @@ from benchbook.hosts.registry import check_folders, live_hosts
 from benchbook.hosts.shell import left_out
 from benchbook.measure.bench_host import host_opener
 from benchbook.measure.hardware import peaks_before_start
-from benchbook.measure.needs import check_machine
+from benchbook.measure.machine import check_machine
 from benchbook.measure.planning import RunPlan, damaged_repeats, stale_records
 from benchbook.measure.preflight import preflight_of
 from benchbook.measure.progress import Listener
@@ -53,8 +53,7 @@ def prepare_run(
     listener.working_on("reading which flags and variables the installed vLLM knows")
     checked = preflight_of(file)
     asked = asked_for(checked.experiment, only) if only else None
-    check_machine(checked)
-    for note in checked.notes:
+    for note in (*checked.notes, *check_machine(checked)):
         listener.say(note)
     for line in left_out():
         listener.say(line)

@@ -14,7 +14,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchbook.visible import is_visible
+from benchbook import container
+from benchbook.visible import visible
 
 PACKAGES = (
     "vllm",
@@ -50,11 +51,15 @@ def package_versions() -> dict[str, str]:
 
 @functools.cache
 def machine() -> dict[str, Any]:
-    """Return the machine's facts: CPU, cores, memory (GiB), GPUs, kernel, Python, open-file limit."""
-    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    """Return the machine's facts: CPU, cores, memory (GiB), GPUs, kernel, Python, open-file limit.
+
+    Cores and memory are those that the container around this process allows.
+    """
+    memory_bytes, allowed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), container.memory()
+    memory_gib = min(memory_bytes, allowed.limit_bytes if allowed else memory_bytes) / 2**30
     return {
         "cpu": _cpu_model(),
-        "cpu_cores": len(os.sched_getaffinity(0)),
+        "cpu_cores": container.cpus(),
         "memory_gib": round(memory_gib, 1),
         "gpus": _gpus(),
         "kernel": platform.release(),
@@ -108,9 +113,8 @@ def _gpus() -> list[dict[str, str]]:
         query = "--query-gpu=index,uuid,name,memory.total,driver_version"
         text = _output(["nvidia-smi", query, "--format=csv,noheader"])
         rows = [[field.strip() for field in line.split(",")] for line in (text or "").splitlines()]
-        return [
-            dict(zip(("name", "memory", "driver"), facts)) for index, uuid, *facts in rows if is_visible(index, uuid)
-        ]
+        seen = visible(rows, lambda row: row[:2])
+        return [dict(zip(("name", "memory", "driver"), facts)) for _, _, *facts in seen]
     if shutil.which("rocm-smi"):
         text = _output(["rocm-smi", "--showproductname", "--csv"])
         return [{"name": line.split(",")[1]} for line in (text or "").splitlines()[1:] if line.count(",") >= 1]
