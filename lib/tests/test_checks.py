@@ -17,6 +17,7 @@ RANGED = {"range_ratio": 0.5}
 PAIRS = {
     "requests_failed": (serve(raw={"failed": 1, "errors": ["boom"] + [""] * 39}), SOUND),
     "nothing_completed": (serve(raw={"completed": 0, "failed": 40, "errors": ["x"] * 40}), SOUND),
+    "value_no_number": (serve(raw={"total_output_tokens": float("nan")}), SOUND),
     "outputs_short": (serve(raw={"output_lens": [64] * 39 + [38]}), SOUND),
     "asked_not_counted": (serve(raw={"total_input_tokens": 40 * 1024}), SOUND),
     "finish_not_length": (
@@ -33,6 +34,8 @@ PAIRS = {
     ),
     "stream_bunched": (serve(raw={"itls": [[0.00002] * 63] * 40, "latencies": [0.02 + 63 * 0.00002] * 40}), SOUND),
     "itl_per_chunk": (serve(raw={"itls": [[0.126 / 31] * 31] * 40}), SOUND),
+    # One that comes at once, without text; TTFT and the gap after it are those of the first token together.
+    "empty_first_chunk": (serve(raw={"itls": [[0.3] + [0.002] * 63] * 40}), SOUND),
     "latency_sum_broken": (serve(raw={"latencies": [0.2] * 40}), SOUND),
     "littles_law": (serve(raw={"duration": 0.5}), SOUND),
     "concurrency_not_reached": (serve(cap=8, prompts=5), serve(cap=8, prompts=80)),
@@ -62,6 +65,10 @@ PAIRS = {
     ),
     "limits_low": (serve(cap=512, prompts=5120), serve(cap=256, prompts=2560)),
     "server_restarted": (serve(conditions={"counters_went_back": ["vllm:prompt_tokens_total"]}), SOUND),
+    "several_engines": (
+        serve(conditions={"engine_tokens": {"0": 2560.0, "1": 0.0}}),
+        serve(conditions={"engine_tokens": {"0": 2560.0}}),
+    ),
     "watching_failed": (serve(conditions={"watching_errors": ["telemetry: OSError: gone"]}), SOUND),
     # A raw file that a check cannot read, as one vLLM wrote without `latencies` once was.
     "check_failed": (serve(raw={"output_lens": [None] * 40}), SOUND),

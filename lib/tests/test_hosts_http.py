@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import threading
 import time
@@ -74,10 +75,45 @@ def test_what_is_not_http_is_a_connection_error(answering: Callable[[Answer], st
         questions.get(answering(lambda request: request.wfile.write(b"SSH-2.0-x\r\n")), "/", timeout_s=5)
 
 
-def test_an_answer_that_is_not_json_is_quoted(answering: Callable[[Answer], str]) -> None:
-    with pytest.raises(ConnectionError, match="did not answer in JSON: 'hello'"):
-        questions.get_json(
-            answering(lambda request: request.wfile.write(b"HTTP/1.0 200 OK\r\n\r\nhello")), "/", timeout_s=5
-        )
-    with pytest.raises(ConnectionError, match="answered 404"):
-        questions.get_json(answering(lambda request: request.send_error(404)), "/", timeout_s=5)
+@pytest.mark.parametrize(
+    "text",
+    ["NaN", '{"a": Infinity}', "[1e999]", "[" * 100_000, "hello", "", '{"a": 1' + "0" * 5000 + "}", '{"a"'],
+)
+def test_what_a_stranger_calls_json_and_is_none_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]+$"):
+        questions.json_of(text)
+
+
+def test_half_of_a_surrogate_pair_is_no_text_that_a_file_can_hold() -> None:
+    assert questions.json_of(r'{"a": ["\ud83d", "\ud83d\ude00"]}') == {"a": ["?", "\U0001f600"]}
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "why"),
+    [
+        (b"", b"x" * (questions.MAX_BODY_BYTES + 2), "larger than 16 MiB"),
+        (b"Content-Length: 100\r\n", b"{}", "was cut: 98 bytes are missing"),
+        (b"Transfer-Encoding: chunked\r\n", b"ffff\r\nabc", "did not answer in HTTP"),
+        (b"Transfer-Encoding: chunked\r\n", b"zz\r\nabc", "did not answer in HTTP"),
+        (b"X: " + b"y" * 70_000 + b"\r\n", b"", "did not answer in HTTP"),
+    ],
+)
+def test_a_body_that_is_too_large_or_cut_is_a_connection_error(
+    answering: Callable[[Answer], str], head: bytes, body: bytes, why: str
+) -> None:
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        with contextlib.suppress(OSError):  # the client has had enough
+            request.wfile.write(b"HTTP/1.0 200 OK\r\n" + head + b"\r\n" + body)
+
+    with pytest.raises(ConnectionError, match=why):
+        questions.get(answering(answer), "/", timeout_s=5)
+
+
+def test_a_head_without_end_is_cut_at_the_limit(answering: Callable[[Answer], str]) -> None:
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                request.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    with pytest.raises(TimeoutError):
+        questions.get(answering(answer), "/", timeout_s=0.3)

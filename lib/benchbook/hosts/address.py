@@ -20,10 +20,16 @@ def server_url(address: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise _refused(address, str(error)) from error
+    if parts.scheme in ("unix", "http+unix"):
+        raise _refused(address, "vLLM's client has no way to a unix socket; have the server listen on a port as well")
     if parts.scheme not in ("http", "https"):
         raise _refused(address, f"{parts.scheme}:// is not http:// or https://")
     if not host or host.isdigit() or any(character.isspace() for character in url):
         raise _refused(address, "no host stands in it")
+    if parts.username or parts.password:
+        raise _refused(f"{parts.scheme}://…@{host}", "a key goes into OPENAI_API_KEY, where no record tells it")
+    if parts.query or parts.fragment:
+        raise _refused(address, "it ends in a question, behind which no path can stand")
     return url
 
 
@@ -36,4 +42,4 @@ def is_same(url: str, other: str) -> bool:
 
 
 def _refused(address: str, why: str) -> ExperimentError:
-    return ExperimentError(f"{address!r} is no address of a server: {why}; write it as http://127.0.0.1:8000")
+    return ExperimentError(f"{address[:200]!r} is no address of a server: {why}; write it as http://127.0.0.1:8000")

@@ -1,16 +1,24 @@
-"""Short HTTP questions to a server under test: no proxy, no redirect, and an answer within the limit or none."""
+"""Short questions to a server under test: no proxy, no redirect, and a whole answer within its limits or none.
+
+Whoever answers may be a stranger: bodies are read up to a size and a time, and JSON is taken as `json_of` takes it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import socket
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:  # importing it costs 40 ms, which those who ask nothing need not pay
-    from http.client import HTTPConnection
+    from http.client import HTTPConnection, HTTPResponse
+
+MAX_BODY_BYTES = 16 << 20  # /metrics of a server of 16 engines has 4 MiB
+MAX_LINE_BYTES = 1 << 20  # of a stream: an event holds some tokens
+_PIECE_BYTES = 64 << 10
 
 
 def get(base_url: str, path: str, *, timeout_s: float, api_key: str | None = None) -> tuple[int, str]:
@@ -18,45 +26,136 @@ def get(base_url: str, path: str, *, timeout_s: float, api_key: str | None = Non
     return ask("GET", base_url, path, timeout_s=timeout_s, api_key=api_key)
 
 
-def ask(method: str, base_url: str, path: str, *, timeout_s: float, api_key: str | None = None) -> tuple[int, str]:
-    """Return status and body of a request without a body, such as GET or POST, of `base_url` + `path`.
+def ask(
+    method: str,
+    base_url: str,
+    path: str,
+    *,
+    timeout_s: float,
+    api_key: str | None = None,
+    payload: Mapping[str, Any] | None = None,
+) -> tuple[int, str]:
+    """Return status and body of a request of `base_url` + `path`, with `payload` as its JSON where there is one.
 
     Raises TimeoutError when the whole answer has not come within `timeout_s`, ConnectionError when nobody answers in
-    HTTP; both are OSErrors.
+    HTTP or the body is cut or larger than 16 MiB; both are OSErrors.
     """
+    with _answer(method, base_url, path, timeout_s, timeout_s, api_key, payload) as response:
+        return response.status, _body(response).decode(errors="replace")
+
+
+def post_lines(
+    base_url: str,
+    path: str,
+    payload: Mapping[str, Any],
+    *,
+    timeout_s: float,
+    silence_s: float,
+    api_key: str | None = None,
+) -> Generator[str]:
+    """Yield the lines of a streamed answer as they come, without their ends.
+
+    Raises TimeoutError when it has not ended within `timeout_s`, or nothing has come for `silence_s`, ConnectionError
+    for a status other than 200, a stream that breaks off, a line over 1 MiB or 16 MiB in all.
+    """
+    with _answer("POST", base_url, path, timeout_s, min(timeout_s, silence_s), api_key, payload) as response:
+        if response.status != 200:
+            raise ConnectionError(f"HTTP {response.status}: {_body(response).decode(errors='replace')[:300]!r}")
+        rest, num_bytes = b"", 0
+        while piece := response.read1(_PIECE_BYTES):
+            num_bytes += len(piece)
+            *lines, rest = (rest + piece).split(b"\n")
+            if num_bytes > MAX_BODY_BYTES or len(rest) > MAX_LINE_BYTES:
+                raise ConnectionError("the stream is larger than any answer")
+            for line in lines:
+                yield line.decode(errors="replace").rstrip("\r")
+        _refuse_cut(response)
+        if rest:
+            yield rest.decode(errors="replace").rstrip("\r")
+
+
+def json_of(text: str) -> Any:
+    """Return what a stranger's JSON says; raise ValueError, in one line, for what is none or cannot be kept as such.
+
+    NaN and infinity are no JSON, and it has no depth without end; half of a surrogate pair becomes a question mark.
+    """
+    try:
+        return _whole(json.loads(text, parse_constant=_refuse_constant, parse_float=_finite))
+    except RecursionError:
+        raise ValueError("JSON that is nested too deeply") from None
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return {_whole(key): _whole(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
+
+
+@contextlib.contextmanager
+def _answer(
+    method: str,
+    base_url: str,
+    path: str,
+    timeout_s: float,
+    silence_s: float,
+    api_key: str | None,
+    payload: Mapping[str, Any] | None,
+) -> Iterator[HTTPResponse]:
+    """Yield the answer once its head is there; what is wrong with it inside is an OSError in one line."""
+    from http.client import HTTPException
+
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    body = None
+    if payload is not None:
+        headers["Content-Type"], body = "application/json", json.dumps(payload).encode()
+    connection, prefix = _connection(base_url, silence_s)
+    with contextlib.closing(connection):
+        try:
+            connection.connect()
+            with _deadline(connection.sock, timeout_s):
+                connection.request(method, prefix + path, body=body, headers=headers)
+                yield connection.getresponse()
+        except HTTPException as error:
+            where = f"{connection.host}:{connection.port}{prefix}{path}"
+            raise ConnectionError(f"{where} did not answer in HTTP: {repr(error)[:200]}") from error
+        except UnicodeError as error:
+            raise ConnectionError(f"{base_url} is no address: {error}") from error
+
+
+def _connection(base_url: str, timeout_s: float) -> tuple[HTTPConnection, str]:
+    """Return a connection to the server, not yet open, and the path before all of its paths."""
     import http.client
     from urllib.parse import urlsplit
 
     parts = urlsplit(base_url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=timeout_s)
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    with contextlib.closing(connection):
-        connection.connect()
-        with _deadline(connection.sock, timeout_s):
-            return _ask(connection, method, parts.path.rstrip("/") + path, headers)
+    return kind(parts.hostname, parts.port, timeout=timeout_s), parts.path.rstrip("/")
 
 
-def get_json(base_url: str, path: str, *, timeout_s: float, api_key: str | None = None) -> Any:
-    """Return the parsed body of GET `base_url` + `path`; raises OSError for anything but a 200 with JSON."""
-    status, body = get(base_url, path, timeout_s=timeout_s, api_key=api_key)
-    if status != 200:
-        raise ConnectionError(f"{base_url}{path} answered {status}: {body[:200]!r}")
-    try:
-        return json.loads(body)
-    except json.JSONDecodeError as error:
-        raise ConnectionError(f"{base_url}{path} did not answer in JSON: {body[:200]!r}") from error
+def _body(response: HTTPResponse) -> bytes:
+    body = response.read(MAX_BODY_BYTES + 1)
+    if len(body) > MAX_BODY_BYTES:
+        raise ConnectionError(f"the answer is larger than {MAX_BODY_BYTES >> 20} MiB")
+    _refuse_cut(response)
+    return body
 
 
-def _ask(connection: HTTPConnection, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
-    from http.client import HTTPException
-
-    try:
-        connection.request(method, path, headers=headers)
-        response = connection.getresponse()
-        return response.status, response.read().decode(errors="replace")
-    except HTTPException as error:
-        raise ConnectionError(f"{connection.host}:{connection.port}{path} did not answer in HTTP: {error!r}") from error
+def _refuse_cut(response: HTTPResponse) -> None:
+    if response.length:  # read in pieces, a body that ends before its length looks whole
+        raise ConnectionError(f"the answer was cut: {response.length:,} bytes are missing")
 
 
 @contextlib.contextmanager
@@ -74,7 +173,7 @@ def _deadline(connected: socket.socket, limit_s: float) -> Iterator[None]:
     timer.start()
     try:
         yield
-    except OSError as error:
+    except Exception as error:
         if is_late.is_set():
             raise TimeoutError(f"no whole answer within {limit_s:g} s") from error
         raise

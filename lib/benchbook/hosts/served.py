@@ -6,6 +6,7 @@ import difflib
 import importlib.metadata
 import json
 import os
+import ssl
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +15,17 @@ from urllib.parse import urlsplit
 from benchbook.errors import Cause, HostDiedError, IdentityError, MeasureError
 from benchbook.hosts import http, ports, registry
 from benchbook.hosts.address import server_url
+from benchbook.hosts.cards import Card, cards_of, named
 from benchbook.hosts.models import planned_path
 from benchbook.hosts.tokenizers import hub_variables
 
 ANSWER_LIMIT_S = 10.0  # for one answer of a live server; under full load /health takes milliseconds
 RESET_LIMIT_S = 10.0  # for the blocks of finished requests to come free
 RESET_POLL_S = 0.05
+MAX_VERSION = 100  # characters
+MAX_COMPARED = 1000  # names, for the one that may have been meant
+_GONE = (404, 405, 501)  # what a router or gateway says of an endpoint that it does not have
+_DEAD = (500, 502, 503, 504)  # vLLM's engine is dead, or a router has nobody behind it
 
 
 class ServedModel:
@@ -50,13 +56,29 @@ class ServedModel:
             return False
 
     @property
-    def version(self) -> str:
-        """The vLLM version that the server tells."""
-        return str(http.get_json(self.base_url, "/version", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)["version"])
+    def version(self) -> str | None:
+        """The vLLM version that the server tells; None where /version is not there, as behind a router."""
+        status, text = http.get(self.base_url, "/version", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)
+        try:
+            told = http.json_of(text)["version"] if status == 200 else None
+        except (ValueError, KeyError, TypeError):
+            return None
+        return told if isinstance(told, str) and told.isprintable() and len(told) <= MAX_VERSION else None
 
-    def served_models(self) -> list[dict[str, object]]:
-        """Return the cards of /v1/models: id, root, max_model_len and so on."""
-        return list(http.get_json(self.base_url, "/v1/models", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)["data"])
+    def served_models(self) -> list[Card]:
+        """Return the cards of /v1/models: name, root, length and so on; none where it is not there.
+
+        Raises OSError when no list of models is answered.
+        """
+        status, text = http.get(self.base_url, "/v1/models", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)
+        if status in _GONE:
+            return []
+        try:
+            if status != 200:
+                raise ValueError(f"it answered {status}: {text[:200]!r}")
+            return cards_of(http.json_of(text))
+        except ValueError as error:
+            raise ConnectionError(f"{self.base_url}/v1/models: {error}") from error
 
     def reset_prefix_cache(self) -> None:
         """Empty the prefix cache and return when the server says that it is empty.
@@ -89,7 +111,7 @@ class ServedModel:
             cause = Cause("port_taken", evidence, "end it, or let it be: another start chooses another port")
             raise IdentityError(f"a stranger answers at {self.base_url}: {evidence}", cause)
         try:
-            names, version = [str(card["id"]) for card in self.served_models()], self.version
+            names, version = [card.id for card in self.served_models()], self.version
         except OSError as error:
             cause = Cause("crashed", str(error), "read the end of the server's log")
             raise IdentityError(
@@ -100,13 +122,13 @@ class ServedModel:
             raise IdentityError(f"{self.base_url} does not serve {self.served_name!r} but {', '.join(names)}", cause)
         self._check_version(version)
 
-    def _check_version(self, told: str) -> None:
+    def _check_version(self, told: str | None) -> None:
         try:
             installed = importlib.metadata.version("vllm")
         except importlib.metadata.PackageNotFoundError:
             return  # what was started is not of this environment
         # What stands behind the + names the build, and /version leaves it out.
-        if told.partition("+")[0] != installed.partition("+")[0]:
+        if (told or "none").partition("+")[0] != installed.partition("+")[0]:
             cause = Cause(
                 "wrong_version", f"it tells {told}, installed is {installed}", "see which vLLM its Python has"
             )
@@ -134,14 +156,17 @@ class AttachedServer(ServedModel):
         self.hub_env: dict[str, str] = {}  # likewise: where its model hub is
 
     def check_alive(self) -> None:
-        """Raise HostDiedError when the server is gone, says that its engine is dead, or does not answer in time."""
+        """Raise HostDiedError when the server is gone, says that its engine is dead, or does not answer in time.
+
+        One that has no /health, as many a router, answers all the same: that is no death.
+        """
         try:
             status, _ = http.get(self.base_url, "/health", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)
         except ConnectionError as error:
             raise self._died("crashed", f"{self.base_url}/health: {error}") from error
         except OSError as error:
             raise self._died("hung", f"{self.base_url}/health: {error}") from error
-        if status != 200:
+        if status in _DEAD:
             raise self._died("crashed", f"{self.base_url}/health answered {status}")
 
     def _died(self, code: str, evidence: str) -> HostDiedError:
@@ -151,39 +176,49 @@ class AttachedServer(ServedModel):
 
 
 def attach(base_url: str, model: str | None = None, api_key: str | None = None) -> AttachedServer:
-    """Return the running vLLM server at `base_url`, after a look at who answers.
+    """Return the running server at `base_url`, after a look at who answers.
 
     `model` must be a name that it serves, or the model itself, as "tiny" or a folder; without one, its first name is
-    taken. The API key of a server that benchbook started is read from it; that of another comes from OPENAI_API_KEY or
-    VLLM_API_KEY in the environment. Raises IdentityError for anything that is not that server.
+    taken. One that lists no models, as some gateways, is taken at the word of `model`. The API key of a server that
+    benchbook started is read from it; that of another comes from OPENAI_API_KEY or VLLM_API_KEY in the environment.
+    Raises IdentityError for anything that is not that server.
     """
     url = server_url(base_url)
     ours = registry.server_at(url)
-    named = next((name for name in ("OPENAI_API_KEY", "VLLM_API_KEY") if os.environ.get(name)), None)
-    key = api_key or (ours and registry.key_of(ours)) or (named and os.environ[named])
+    variable = next((name for name in ("OPENAI_API_KEY", "VLLM_API_KEY") if os.environ.get(name)), None)
+    key = api_key or (ours and registry.key_of(ours)) or (variable and os.environ[variable])
     server = AttachedServer(ours.base_url if ours else url, "", key, is_ours=ours is not None)
     if ours:
         server.argv, server.hub_env = list(ours.argv), hub_variables(registry.environment_of(ours))
     try:
-        names = _served_names(server, "that was given" if api_key else f"in {named}" if named else "")
-        _ = server.version  # /v1/models alone would be answered by any server of this protocol
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        cause = Cause("not_vllm", str(error), "start vLLM there, or leave base_url empty to start one here")
-        raise IdentityError(f"no vLLM server answers at {server.base_url}: {error}", cause) from error
+        names = _served_names(server, "that was given" if api_key else f"in {variable}" if variable else "", model)
+    except (OSError, ValueError) as error:
+        cause = Cause("not_vllm", str(error), _hint_of(error))
+        raise IdentityError(f"no vLLM server answers at {server.base_url}: {error}; {cause.hint}", cause) from error
     server.served_name = _name_for(server, model, names, ours.served_name if ours else names[0])
     return server
 
 
-def _served_names(server: AttachedServer, source: str) -> list[str]:
+def _served_names(server: AttachedServer, source: str, model: str | None) -> list[str]:
     """Return the names of /v1/models; raise IdentityError when we are not let in with the key from `source`."""
-    status, text = http.get(server.base_url, "/v1/models", timeout_s=ANSWER_LIMIT_S, api_key=server.api_key)
+    status, _ = http.get(server.base_url, "/v1/models", timeout_s=ANSWER_LIMIT_S, api_key=server.api_key)
     if status in (401, 403):
         wants = f"does not take the key {source}" if source else "wants a key"
         cause = Cause("wrong_key", f"{server.base_url}/v1/models answered {status}", "set OPENAI_API_KEY to its key")
         raise IdentityError(f"a server is there at {server.base_url} but {wants}: {cause.hint}", cause)
-    if status != 200:
-        raise ConnectionError(f"{server.base_url}/v1/models answered {status}: {text[:200]!r}")
-    return [str(card["id"]) for card in json.loads(text)["data"]]
+    names = [card.id for card in server.served_models()] or list(filter(None, [model]))
+    if not names:
+        raise ConnectionError(f"{server.base_url}/v1/models answered {status}")
+    return names
+
+
+def _hint_of(error: Exception) -> str:
+    """Return what to do about a server that does not say who it is."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "set SSL_CERT_FILE to a file with its certificate (PEM) if you trust it: all clients here heed that"
+    if isinstance(error, ssl.SSLError):
+        return "write http:// if the server speaks no TLS"
+    return "start vLLM there, or leave base_url empty to start one here; name the model if it does not list any"
 
 
 def _name_for(server: AttachedServer, model: str | None, names: Sequence[str], without: str) -> str:
@@ -194,7 +229,7 @@ def _name_for(server: AttachedServer, model: str | None, names: Sequence[str], w
     found = next((name for name in (model, str(path), str(path.absolute())) if name in names), None)
     if found:
         return found
-    nearest = difflib.get_close_matches(model, names, n=1, cutoff=0.0)
+    nearest = difflib.get_close_matches(model, names[:MAX_COMPARED], n=1, cutoff=0.0)
     hint = f"did you mean {''.join(nearest)!r}?"
-    cause = Cause("wrong_model", f"served names: {', '.join(names)}", hint)
-    raise IdentityError(f"{server.base_url} does not serve {model!r}; it serves {', '.join(names)}; {hint}", cause)
+    cause = Cause("wrong_model", f"served names: {named(names)}", hint)
+    raise IdentityError(f"{server.base_url} does not serve {model!r}; it serves {named(names)}; {hint}", cause)

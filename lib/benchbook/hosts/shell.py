@@ -24,6 +24,12 @@ def left_out() -> list[str]:
     return [f"{name} of your shell is left out: {why}" for name, why in _SPOILERS.items() if name in os.environ]
 
 
+def certificates() -> dict[str, str]:
+    """Return the variable by which `requests` trusts the certificates that SSL_CERT_FILE names, as all others do."""
+    trusted = os.environ.get("SSL_CERT_FILE")
+    return {"REQUESTS_CA_BUNDLE": trusted} if trusted and "REQUESTS_CA_BUNDLE" not in os.environ else {}
+
+
 def no_proxy(hosts: Iterable[str] = ()) -> dict[str, str]:
     """Return the variables by which no client sends what is for `hosts`, or for this machine, to a proxy of the shell.
 

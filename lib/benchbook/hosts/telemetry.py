@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 from benchbook.hosts import http, ports, processes
 from benchbook.hosts.nvml import QUANTITIES, Gpu, NoGpuError, Nvml, open_nvml
+from benchbook.hosts.scrape import MAX_LINE, parse_metrics
 
 PERIOD_S = 0.25
 ANSWER_LIMIT_S = 2.0  # a sample that takes longer is a gap, not a stall: StallWatch looks for those
@@ -34,6 +35,7 @@ SERIES = {
 # Prometheus' own selection: the server formats these few and leaves its histograms alone.
 _PATH = "/metrics?" + urlencode([("name[]", name) for name in SERIES.values()])
 _LINES = tuple(SERIES.values())
+MAX_LINES = 1000  # of one sample: 12 series of 64 engines are fewer
 
 
 class Sampler:
@@ -60,7 +62,7 @@ class Sampler:
             self._nvml, self.absent["gpu"] = None, str(reason)
         self._zero_s, self._epoch_s = time.perf_counter(), time.time()
         self._pages: list[tuple[float, list[str]]] = []
-        self._num_missed = 0
+        self._num_missed, self._why_missed = 0, ""
         self._readings: dict[int, list[tuple]] = {gpu.index: [] for gpu in self._gpus}
         self._family = _family_of(base_url) if self._nvml and base_url else set()
         self._processes: dict[tuple[int, int], dict[str, Any]] = {}  # by GPU and pid
@@ -80,6 +82,8 @@ class Sampler:
 
     def result(self) -> dict[str, Any]:
         """Return the samples as columns, JSON-ready; `absent` says what could not be sampled and why."""
+        if self._base_url and not self._pages:
+            self.absent["server"] = self._why_missed
         return {
             "period_s": self._period_s,
             "zero_perf_counter_s": self._zero_s,
@@ -117,12 +121,17 @@ class Sampler:
         asked_s = self._now_s()
         try:
             status, text = http.get(self._base_url, _PATH, timeout_s=ANSWER_LIMIT_S, api_key=self._api_key)
-        except OSError:
+        except OSError as error:
             self._num_missed += 1
+            self._why_missed = str(error)[:200]
             return
-        if status == 200:
-            lines = [line for line in text.splitlines() if line.startswith(_LINES)]
-            self._pages.append(((asked_s + self._now_s()) / 2, lines))
+        shown = text.splitlines() if status == 200 else []
+        lines = [line for line in shown if line.startswith(_LINES) and len(line) <= MAX_LINE][:MAX_LINES]
+        if not lines:
+            self._num_missed += 1
+            self._why_missed = f"/metrics answered {status}, and none of vLLM's values"
+            return
+        self._pages.append(((asked_s + self._now_s()) / 2, lines))
 
     def _saw(self, gpu: Gpu, pid: int) -> None:
         now_s = round(self._now_s(), 4)
@@ -159,22 +168,9 @@ def _family_of(base_url: str) -> set[int]:
 
 def _columns(pages: list[tuple[float, list[str]]]) -> dict[str, Any]:
     """Return the times and one column for each of SERIES that the server has, from the lines of its pages."""
-    rows = [_values(lines) for _, lines in pages]
+    rows = [parse_metrics("\n".join(lines)) for _, lines in pages]
     columns: dict[str, Any] = {"t_s": [round(time_s, 4) for time_s, _ in pages]}
     for key, name in SERIES.items():
         if any(name in row for row in rows):
             columns[key] = [row.get(name) for row in rows]
     return columns
-
-
-def _values(lines: list[str]) -> dict[str, float]:
-    """Return each value summed over engines; of the share of the KV cache in use, that of the fullest."""
-    from prometheus_client.parser import text_string_to_metric_families
-
-    values: dict[str, float] = {}
-    for family in text_string_to_metric_families("\n".join(lines) + "\n"):
-        for sample in family.samples:
-            so_far = values.get(sample.name, 0.0)
-            is_share = sample.name == SERIES["kv_use_ratio"]
-            values[sample.name] = max(so_far, sample.value) if is_share else so_far + sample.value
-    return values

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchbook.errors import ExperimentError
 from benchbook.hosts.models import hub_folder
 from benchbook.redaction import is_secret_name
 
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _MODE, _TRUST = "tokenizer_mode", "trust_remote_code"
 
 
@@ -26,6 +29,18 @@ def client_words(args: Mapping[str, Any], model: str, hub_env: Mapping[str, str]
     if args.get(_MODE):
         words += ["--tokenizer-mode", str(args[_MODE])]
     return [*words, "--trust-remote-code"] if args.get(_TRUST) else words
+
+
+def check_here(tokenizer: str) -> None:
+    """Raise ExperimentError unless the client can look for this tokenizer: in a folder, or by an id of the hub.
+
+    A server elsewhere tells where the files lie on its own machine.
+    """
+    if not os.path.isdir(tokenizer) and not _HUB_ID.fullmatch(tokenizer):
+        raise ExperimentError(
+            f"the tokenizer of this server lies in {tokenizer!r}, which is not on this machine: set the parameter "
+            "`tokenizer` to a folder here, or to a hub id, that has the same one"
+        )
 
 
 def hub_variables(env: Mapping[str, str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
+from benchbook.records.metrics import broken_values
 from benchbook.records.record import Reason
 
 Raw = Mapping[str, Any]
@@ -43,6 +44,13 @@ def nothing_completed(measured: Measured) -> Reason | None:
     if measured.benchmark != "serve" or measured.raw.get("completed"):
         return None
     return reason("nothing_completed", "no request completed, so there is no latency and no throughput")
+
+
+def value_no_number(measured: Measured) -> Reason | None:
+    """Invalid when what stands for a metric in the raw file is no finite number."""
+    broken = broken_values(measured.benchmark, measured.raw)
+    said = "; ".join(f"{key} is {str(value)[:40]!r}" for key, value in sorted(broken.items()))
+    return reason("value_no_number", said) if broken else None
 
 
 def outputs_short(measured: Measured) -> Reason | None:
@@ -126,6 +134,9 @@ def _throughput_rows(workload: Workload, raw: Raw) -> list[tuple[str, Any, Any]]
 def _first_request_rows(workload: Workload, raw: Raw) -> list[tuple[str, Any, Any]]:
     counted, asked = (raw.get("usage") or {}).get("completion_tokens"), workload.get("max_tokens")
     rows = [("answers with text", 1, int(bool(raw.get("text"))))]
+    pieces = sum(len(gaps) + 1 for gaps in raw.get("itls") or ())
+    if asked is not None and pieces > asked:  # a token makes one piece of text at most
+        rows.append((f"pieces of text, at most {asked}", asked, pieces))
     if counted is None or asked is None:
         return rows
     return [*rows, (f"output tokens, at most {asked}", max(1, min(counted, asked)), counted)]
@@ -138,4 +149,11 @@ _ROWS: dict[str, Callable[[Workload, Raw], list[tuple[str, Any, Any]]]] = {
     "first_request": _first_request_rows,
 }
 
-CHECKS: tuple[Check, ...] = (requests_failed, nothing_completed, outputs_short, asked_not_counted, lengths_shifted)
+CHECKS: tuple[Check, ...] = (
+    requests_failed,
+    nothing_completed,
+    value_no_number,
+    outputs_short,
+    asked_not_counted,
+    lengths_shifted,
+)

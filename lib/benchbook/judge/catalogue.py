@@ -11,6 +11,9 @@ from typing import Literal
 from benchbook.records.record import Reason
 
 
+MAX_EVIDENCE = 2000  # characters: what a server says of itself has no end by itself
+
+
 @dataclass(frozen=True)
 class Code:
     """One reason code."""
@@ -37,6 +40,13 @@ CODES = (
         "no request completed; vLLM writes 0.0 for every latency",
         "send one request with 02_first_request",
         "no request completed",
+    ),
+    Code(
+        "value_no_number",
+        "invalid",
+        "a value of vLLM's result is no finite number: the server counted what cannot be counted",
+        "look at the counts in the server's answers; raw.json is there to look at",
+        "one value",
     ),
     Code(
         "outputs_short",
@@ -87,6 +97,14 @@ CODES = (
         "chunks hold several tokens, so ITL is the gap between chunks and not between tokens; TPOT is per token",
         "read TPOT; do not compare this ITL with one of another chunking",
         "1.05 tokens a chunk: below, ITL and TPOT agree within 5 %",
+    ),
+    Code(
+        "empty_first_chunk",
+        "suspect",
+        "answers have more chunks than tokens, so some hold no text: where the first does, TTFT is its time, and the wait "
+        "for the first token is among the gaps",
+        "read the first gaps in raw.json; ask the server itself and not what stands before it",
+        "5 % of the answers with one more: vLLM never sends more chunks than tokens",
     ),
     Code(
         "latency_sum_broken",
@@ -219,6 +237,13 @@ CODES = (
         "the limit of open files or of ports is near what the load needs: connections may be refused or wait",
         "raise `ulimit -n`, or net.ipv4.ip_local_port_range",
         "2 files a connection and 100 to spare; half of the ports",
+    ),
+    Code(
+        "several_engines",
+        "note",
+        "several engines answered: counts are their sums, the share of the KV cache in use is that of the fullest",
+        "compare only with as many engines; give each its share of the requests",
+        "two engines on one page of metrics",
     ),
     Code(
         "server_restarted",
@@ -366,4 +391,5 @@ BY_CODE = {code.code: code for code in CODES}
 
 def reason(code: str, evidence: str) -> Reason:
     """Return the Reason of a catalogued `code`, with what was seen; an unknown code is a KeyError."""
-    return Reason(code=code, severity=BY_CODE[code].severity, evidence=evidence)
+    shown = evidence if len(evidence) <= MAX_EVIDENCE else evidence[: MAX_EVIDENCE - 1] + "…"
+    return Reason(code=code, severity=BY_CODE[code].severity, evidence=shown)

@@ -118,6 +118,17 @@ def server_disagrees(measured: Measured) -> Reason | None:
     return reason("server_disagrees", "; ".join(apart)) if apart else None
 
 
+def several_engines(measured: Measured) -> Reason | None:
+    """Note that several engines stand behind the server, and how many tokens each gave."""
+    tokens = measured.conditions.get("engine_tokens") or {}
+    if len(tokens) < 2:
+        return None
+    idle = [number for number, count in tokens.items() if count <= 0]
+    share = f"; {len(idle)} of them gave none" if idle and len(idle) < len(tokens) else ""
+    said = ", ".join(f"engine {number}: {count:,.0f}" for number, count in sorted(tokens.items()))
+    return reason("several_engines", f"{len(tokens)} engines, output tokens of each: {said}{share}")
+
+
 def watching_failed(measured: Measured) -> Reason | None:
     """Suspect when something that watched the measurement raised: checks that need it are silent."""
     errors = measured.conditions.get("watching_errors")
@@ -136,6 +147,7 @@ CHECKS: tuple[Check, ...] = (
     client_saturated,
     machine_busy,
     limits_low,
+    several_engines,
     server_restarted,
     watching_failed,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
 from benchbook.records.record import Reason
@@ -41,6 +43,24 @@ def itl_per_chunk(measured: Measured) -> Reason | None:
     )
 
 
+def empty_first_chunk(measured: Measured) -> Reason | None:
+    """Suspect when more than 5 % of the answers have more chunks than tokens: then the first had no text."""
+    if "itls" not in measured.raw:
+        return None
+    answers = [answer for answer in measured.answers if answer.tokens > 0]
+    more = [answer for answer in answers if len(answer.gaps_s) + 1 > answer.tokens]
+    if len(more) <= TOLERATED_SHARE * len(answers):
+        return None
+    worst = max(more, key=lambda answer: answer.gaps_s[0] if answer.gaps_s else 0.0)
+    first_s, rest_s = worst.gaps_s[0] if worst.gaps_s else 0.0, worst.gaps_s[1:]
+    usual = f", the median of the later ones {statistics.median(rest_s) * 1000:.1f} ms" if rest_s else ""
+    return reason(
+        "empty_first_chunk",
+        f"{len(more)} of {len(answers)} answers came in more chunks than tokens, one in {len(worst.gaps_s) + 1} for "
+        f"{worst.tokens}; its TTFT is {worst.ttft_s * 1000:.1f} ms, its first gap {first_s * 1000:.1f} ms{usual}",
+    )
+
+
 def latency_sum_broken(measured: Measured) -> Reason | None:
     """Invalid when TTFT plus all gaps is not the latency of a request."""
     if "itls" not in measured.raw:
@@ -56,4 +76,4 @@ def latency_sum_broken(measured: Measured) -> Reason | None:
     return None
 
 
-CHECKS: tuple[Check, ...] = (stream_bunched, itl_per_chunk, latency_sum_broken)
+CHECKS: tuple[Check, ...] = (stream_bunched, itl_per_chunk, empty_first_chunk, latency_sum_broken)

@@ -11,17 +11,20 @@ import resource
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from benchbook.hosts import load, processes, registry
 from benchbook.hosts.devices import naming
-from benchbook.hosts.logs import HostLog
-from benchbook.hosts.scrape import counter_delta, parse_metrics, went_back
+from benchbook.hosts.logs import HostLog, tells
+from benchbook.hosts.ports import is_loopback
+from benchbook.hosts.scrape import counter_delta, engine_tokens, parse_metrics, went_back
 from benchbook.hosts.telemetry import Sampler
 from benchbook.judge.warmth import COMPILE_LINE
 from benchbook.measure.client_meter import client_facts, meter_path
 from benchbook.measure.recording import Recording
 from benchbook.measure.servers import AnyServer
 from benchbook.measure.telemetry import keep_telemetry
+from benchbook.records.provenance import machine
 from benchbook.redaction import known_secrets, redacted
 
 MAX_LINES = 10
@@ -33,8 +36,8 @@ _KV_USAGE = "KV cache usage: "
 class Watched:
     """All that is watched around one benchmark: as a context manager two looks, and samples of server and GPU between.
 
-    An error of the second look or of what is made of it costs no number: it is noted under `watching_errors` in the
-    conditions, and whatever it would have told is absent.
+    What is not there to be watched, a page of metrics or a log that is not ours, is noted under `unseen` in the
+    conditions. An error of what watches costs no number either: it stands under `watching_errors` there.
     """
 
     def __init__(self, server: AnyServer | None, socket_path: str = "") -> None:
@@ -47,12 +50,13 @@ class Watched:
         env = _environment_of(entry or worker, self._roots)
         self._sampler = Sampler(server.base_url, api_key=server.api_key, env=env) if server else Sampler(None, env=env)
         self._errors: list[str] = []
+        self._unseen = _out_of_sight(server, self._log, self._sampler)
         self.page = ""  # of /metrics, at the start of the window
         self.counters: dict[str, float] = {}
         self.facts: dict[str, Any] = {}
 
     def __enter__(self) -> Watched:
-        self.page = self._server.metrics_text() if self._server else ""
+        self.page = self._metrics()
         self._look = load.look(self._own_pids())
         self._sampler.__enter__()
         return self
@@ -64,11 +68,9 @@ class Watched:
             return
         with self._sparing("the processors"):
             self.facts |= {"limits": limits(), "machine": load.shares(self._look, load.look(self._own_pids()))}
-        if self._server:
+        if self.page and (after := self._metrics()):
             with self._sparing("the server's counters"):
-                before, after = parse_metrics(self.page), parse_metrics(self._server.metrics_text())
-                self.counters = counter_delta(before, after)
-                self.facts["counters_went_back"] = went_back(before, after)
+                self._count(after)
         if self._log:
             with self._sparing("the server's log"):
                 self.facts |= log_facts(self._log.text())
@@ -83,7 +85,29 @@ class Watched:
         with self._sparing("the client's notes"):
             if client := client_facts(meter_path(log_path), raw):  # a plain command line leaves none
                 self.facts["client"] = client
-        return {**self.facts, **({"watching_errors": self._errors} if self._errors else {})}
+        noted = {"watching_errors": self._errors, "unseen": self._unseen}
+        return {**self.facts, **{name: what for name, what in noted.items() if what}}
+
+    def _metrics(self) -> str:
+        """Return the server's page of metrics; '' where it has none, which is noted."""
+        if self._server is None:
+            return ""
+        try:
+            return self._server.metrics_text()
+        except OSError as error:
+            self._unseen["counters"] = redacted(str(error)[:300], known_secrets())
+            return ""
+
+    def _count(self, page: str) -> None:
+        before, after = parse_metrics(self.page), parse_metrics(page)
+        self.counters = counter_delta(before, after)
+        self.facts["counters_went_back"] = went_back(before, after) if after else []
+        if not before or not after:
+            self._unseen["counters"] = "/metrics has none of vLLM's counters"
+        first = engine_tokens(self.page)
+        self.facts["engine_tokens"] = {
+            number: tokens - first.get(number, 0.0) for number, tokens in engine_tokens(page).items()
+        }
 
     @contextlib.contextmanager
     def _sparing(self, what: str) -> Iterator[None]:
@@ -104,6 +128,20 @@ def _environment_of(entry: registry.HostEntry | None, pids: Sequence[int]) -> Ma
     words = entry.argv if entry else []
     ids = words[words.index(_DEVICE_IDS) + 1 :][:1] if _DEVICE_IDS in words else []
     return naming({"device_ids": ids}, env) if ids else env
+
+
+def _out_of_sight(server: AnyServer | None, log: HostLog | None, sampler: Sampler) -> dict[str, str]:
+    """Return what cannot be watched of this server or engine, from the start, each with why."""
+    unseen: dict[str, str] = {}
+    if server and not is_loopback(urlsplit(server.base_url).hostname or ""):
+        unseen |= dict.fromkeys(("machine", "gpu"), "the server is on another machine")
+    elif machine()["gpus"] and "gpu" in sampler.absent:
+        unseen["gpu"] = sampler.absent["gpu"]
+    if server and log is None:
+        unseen["log"] = "the server's log is not ours to read"
+    elif log and not tells(log.path):
+        unseen["log"] = "the server's log is silent: it has no line of vLLM's at level INFO"
+    return unseen
 
 
 def log_facts(text: str) -> dict[str, Any]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 from benchbook import parameters
 from benchbook.errors import Cause, MeasureError
+from benchbook.hosts import http
+from benchbook.measure.events import events
 from benchbook.measure.recording import Recording
 from benchbook.measure.repeat import Repeat, read_repeat
-from benchbook.measure.servers import AnyServer, host_facts, refuse_stale
+from benchbook.measure.servers import AnyServer, host_facts, refuse_stale, silence_is_death
 from benchbook.plan.workloads import FirstRequestWorkload
 from benchbook.records.store import Saved
 
-TIMEOUT_S = 300.0
+TIMEOUT_S = 300.0  # for the whole answer
+PIECES_FACTOR = 4  # of the tokens asked for: no server that counts comes near
 
 
 def completion_request(server: AnyServer, workload: FirstRequestWorkload) -> dict[str, Any]:
@@ -47,62 +51,59 @@ def first_request(
     """
     parameters.refuse_stale("workload", workload, workload.model_dump())
     refuse_stale(server, "server")
-    with Recording(workload, record_path, read_repeat(repeat).case) as recording:
+    repeat = read_repeat(repeat)
+    with Recording(workload, record_path, repeat.case) as recording, silence_is_death(server):
         server.check_alive()
+        # Asked before: a server that dies with its last answer has given a number all the same.
+        facts = host_facts(server)
         recording.argv = ["POST", f"{server.base_url}/v1/completions"]
-        raw = _timed_answer(server, workload)
+        with contextlib.closing(_lines(server, workload, repeat)) as lines:
+            raw = _timed_answer(lines, workload, repeat.stall_limit_s)
         recording.write_raw(raw)
-        return recording.finish(raw, host=host_facts(server), way="requests")
+        return recording.finish(raw, host=facts, way="HTTP")
 
 
-def _timed_answer(server: AnyServer, workload: FirstRequestWorkload) -> dict[str, Any]:
-    """Return text, finish reason, usage, ttft_ms (None when no text came) and e2el_ms of one streamed completion."""
+def _timed_answer(lines: Iterator[str], workload: FirstRequestWorkload, silence_s: float) -> dict[str, Any]:
+    """Return text, finish reason, usage, ttft_ms (None when no text came), gaps and e2el_ms of the answer in `lines`."""
     start_s = time.perf_counter()
-    first_s, text, usage, finish_reason = None, "", {}, None
-    for event in _stream(server, workload):
-        if event.get("error"):  # what vLLM sends when its engine fails in mid-stream
-            raise _failed(f"the server broke off: {str(event['error'])[:300]}")
-        for choice in event.get("choices") or []:
-            if choice.get("text") and first_s is None:
-                first_s = time.perf_counter()
-            text += choice.get("text") or ""
-            finish_reason = choice.get("finish_reason") or finish_reason
-        usage = event.get("usage") or usage
+    words, times_s = [], []
+    usage, finish_reason = {}, None
+    try:
+        for event in events(lines):
+            now_s = time.perf_counter()
+            if now_s - (times_s or [start_s])[-1] > silence_s:
+                raise TimeoutError(f"no token for {silence_s:g} s")
+            if event and event.text:
+                times_s.append(now_s)
+                words.append(event.text)
+            if len(times_s) > PIECES_FACTOR * workload.max_tokens:
+                raise ValueError(f"{len(times_s)} pieces of text, and {workload.max_tokens} tokens were asked for")
+            usage = (event and event.usage) or usage
+            finish_reason = (event and event.finish_reason) or finish_reason
+    except (OSError, ValueError) as error:
+        raise _failed(f"{type(error).__name__}: {error}" if isinstance(error, OSError) else str(error)) from error
     if finish_reason is None:
         raise _failed("the answer broke off: the server never said why it ended")
     return {
-        "text": text,
+        "text": "".join(words),
         "finish_reason": finish_reason,
         "usage": usage,
         "e2el_ms": (time.perf_counter() - start_s) * 1000,
-        "ttft_ms": None if first_s is None else (first_s - start_s) * 1000,
+        "ttft_ms": (times_s[0] - start_s) * 1000 if times_s else None,
+        "itls": [[later - earlier for earlier, later in itertools.pairwise(times_s)]] if times_s else [],
     }
 
 
-def _stream(server: AnyServer, workload: FirstRequestWorkload) -> Iterator[dict[str, Any]]:
-    """Yield the events of a streamed completion; raise MeasureError when the server refuses or breaks off."""
-    import requests
-
-    body = {**completion_request(server, workload), "stream": True, "stream_options": {"include_usage": True}}
-    try:
-        with requests.post(
-            f"{server.base_url}/v1/completions",
-            json=body,
-            headers=request_headers(server),
-            stream=True,
-            timeout=TIMEOUT_S,
-        ) as answer:
-            if answer.status_code != 200:
-                raise _failed(f"HTTP {answer.status_code}: {answer.text[:300]}")
-            for line in answer.iter_lines(chunk_size=None):
-                payload = line.removeprefix(b"data: ")
-                if payload == b"[DONE]":
-                    return
-                if payload:
-                    yield json.loads(payload)
-    except (requests.RequestException, ValueError) as error:
-        raise _failed(f"{type(error).__name__}: {error}") from error
-    raise _failed("the stream ended without [DONE]")
+def _lines(server: AnyServer, workload: FirstRequestWorkload, repeat: Repeat) -> Generator[str]:
+    """Yield the lines of the streamed completion, within the limits of the repeat and of one request."""
+    return http.post_lines(
+        server.base_url,
+        "/v1/completions",
+        {**completion_request(server, workload), "stream": True, "stream_options": {"include_usage": True}},
+        timeout_s=min(TIMEOUT_S, repeat.limit_s),
+        silence_s=repeat.stall_limit_s,
+        api_key=server.api_key,
+    )
 
 
 def _failed(evidence: str) -> MeasureError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from benchbook.errors import Cause, MeasureError
+from benchbook.hosts import http
 from benchbook.measure.servers import AnyServer
 
 NUM_PROMPTS, OUTPUT_TOKENS = 32, 8
@@ -26,22 +27,22 @@ def fixed_prompts() -> list[str]:
 
 def greedy_outputs(server: AnyServer) -> list[str]:
     """Return eight hex digits of the hash of each answer, in the order of the prompts. Raises MeasureError."""
-    import requests
-
-    headers = {"Authorization": f"Bearer {server.api_key}"} if server.api_key else {}
     outputs = []
-    with requests.Session() as session:
-        session.trust_env = False  # no proxy of the shell
-        for prompt in fixed_prompts():
-            body = {"model": server.served_name, "prompt": prompt, "max_tokens": OUTPUT_TOKENS, "temperature": 0.0}
-            try:
-                answer = session.post(
-                    f"{server.base_url}/v1/completions", json=body, headers=headers, timeout=TIMEOUT_S
-                )
-                answer.raise_for_status()
-                text = answer.json()["choices"][0]["text"]
-            except (requests.RequestException, ValueError, KeyError) as error:
-                cause = Cause("request_failed", f"{type(error).__name__}: {error}", "see the server's log")
-                raise MeasureError(f"a fixed prompt was not answered: {cause.evidence}", cause) from error
-            outputs.append(hashlib.sha256(text.encode()).hexdigest()[:8])
+    for prompt in fixed_prompts():
+        try:
+            text = _answer(server, prompt)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            cause = Cause("request_failed", f"{type(error).__name__}: {error}", "see the server's log")
+            raise MeasureError(f"a fixed prompt was not answered: {cause.evidence}", cause) from error
+        outputs.append(hashlib.sha256(text.encode()).hexdigest()[:8])
     return outputs
+
+
+def _answer(server: AnyServer, prompt: str) -> str:
+    body = {"model": server.served_name, "prompt": prompt, "max_tokens": OUTPUT_TOKENS, "temperature": 0.0}
+    status, text = http.ask(
+        "POST", server.base_url, "/v1/completions", timeout_s=TIMEOUT_S, api_key=server.api_key, payload=body
+    )
+    if status != 200:
+        raise ConnectionError(f"HTTP {status}: {text[:300]!r}")
+    return http.json_of(text)["choices"][0]["text"]

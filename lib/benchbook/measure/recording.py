@@ -13,6 +13,7 @@ from typing import Any
 from benchbook.errors import HostError, MeasureError
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.evidence import Measured
+from benchbook.judge.unseen import not_looked
 from benchbook.measure.notebook import notebooks_dir
 from benchbook.parameters import shown, without_result
 from benchbook.plan.workloads import Workload
@@ -83,13 +84,15 @@ class Recording:
         full_host = {**host, **self.case.get("host", {})}  # the owner of a host knows more than its client
         values = values_from_raw(self.workload.benchmark, raw)
         watched = dict(conditions or {})
-        reasons = record_reasons(Measured(self.workload.benchmark, asked, values, raw, full_host, watched))
+        measured = Measured(self.workload.benchmark, asked, values, raw, full_host, watched)
+        reasons = record_reasons(measured)
         record = self._write(
             outcome=Outcome.MEASURED,
             values=values,
             conditions=watched,
             verdict=verdict_of(reasons),
             reasons=reasons,
+            not_looked=not_looked(measured),
             raw_file=self.raw_path.name,
             host=full_host,
             **facts,

@@ -13,7 +13,7 @@ from benchbook.errors import Cause, ExperimentError, MeasureError
 from benchbook.hosts.models import tokenizer_sha256
 from benchbook.hosts.scrape import cache_config
 from benchbook.hosts.shell import no_proxy
-from benchbook.hosts.tokenizers import args_of, client_words
+from benchbook.hosts.tokenizers import args_of, check_here, client_words
 from benchbook.hosts.watch import StallWatch
 from benchbook.measure.client_meter import meter_path
 from benchbook.measure.commands import serve_argv
@@ -59,22 +59,24 @@ def bench_serve(
     seed: int = 0,
     record_path: str | Path = "",
     reset_prefix_cache: bool = False,
+    tokenizer: str = "",
     repeat: Repeat | str = "",
 ) -> Saved:
     """Offer `workload` to `server` with `vllm bench serve`, write `record_path` and vLLM's raw.json beside it, return the record.
 
     The warm-up is the same official code with other prompts, twice as many as are in flight later; a server that was
     warmed up for the same load gets none. `reset_prefix_cache` empties the cache after it, which takes a server in
-    developer mode on this machine; otherwise prompts differ by their seeds. The record has the counters of hits. `repeat`
-    is what a sweep says of it. Raises ExperimentError when `server` or `workload` were made from other parameters than
-    the notebook has now, MeasureError when the benchmark ends without a result, takes too long, no token moves, or the
-    cache is not emptied.
+    developer mode on this machine; otherwise prompts differ by their seeds. The record has the counters of hits.
+    `tokenizer`, a folder or a hub id, cuts the prompts where the server's own is not on this machine. `repeat` is what
+    a sweep says of it. Raises ExperimentError when that is missing, or `server` or `workload` were made from other
+    parameters than the notebook has now, MeasureError when the benchmark ends without a result, takes too long, no
+    token moves, or the cache is not emptied.
     """
     parameters.refuse_stale("workload", workload, workload.model_dump())
     refuse_stale(server, "server")
     repeat = read_repeat(repeat)
     client = None if repeat.client_socket or not repeat.is_by_hand else own_client()
-    run = _Bench(server, repeat, client.socket_path if client else repeat.client_socket)
+    run = _Bench(server, repeat, client.socket_path if client else repeat.client_socket, tokenizer)
     warmed = warmed_by_hand(server) if repeat.is_by_hand else {}
     warmed_by = repeat.warmed_by or warmed.get(workload.warm_shape, "")
     with Recording(workload, record_path, repeat.case) as recording, silence_is_death(server):
@@ -87,7 +89,7 @@ def bench_serve(
             server.reset_prefix_cache()
         # Asked before: a server that dies with its last answer has given a number all the same.
         facts = host_facts(server)
-        argv = _argv(server, workload, seed, recording.raw_path)
+        argv = run.argv(workload, seed, recording.raw_path)
         recording.argv = ["vllm", "bench", *argv]
         with Watched(server, run.socket_path) as watched:
             ended = run(argv, recording.log_path, "vllm bench serve")
@@ -110,7 +112,7 @@ def bench_serve(
                 query_tokens=watched.counters.get("vllm:prefix_cache_queries_total"),
                 hit_tokens=watched.counters.get("vllm:prefix_cache_hits_total"),
             ),
-            request_set_sha256=_request_set(server.version, argv, workload, seed, raw),
+            request_set_sha256=_request_set(facts["version"], argv, workload, seed, raw),
         )
     if warmup.num_prompts:
         warmed.setdefault(workload.warm_shape, f"by hand: {saved.path.parent.name}")
@@ -119,31 +121,18 @@ def bench_serve(
 
 def _check_fits(server: AnyServer, workload: ServeWorkload) -> None:
     """Raise ExperimentError when a request can be longer than the server takes, which would refuse it without a word why."""
-    most, needed = model_card(server)["max_model_len"], workload.max_request_tokens
+    most, needed = model_card(server).max_model_len, workload.max_request_tokens
     if most and needed > most:
         raise ExperimentError(
             f"a request of {needed} tokens (input + output) exceeds the server's max_model_len {most}"
         )
 
 
-def _argv(server: AnyServer, workload: ServeWorkload, seed: int, raw_path: Path) -> list[str]:
-    card = model_card(server)
-    return serve_argv(
-        workload,
-        base_url=server.base_url,
-        model_name=card["name"],
-        served_name=server.served_name,
-        tokenizer_words=client_words(args_of(server.argv), card["root"], server.hub_env),
-        seed=seed,
-        raw_path=raw_path,
-    )
-
-
 def _warm_up(run: _Bench, workload: ServeWorkload, recording: Recording, seed: int) -> Warmup:
     """Send the load with other prompts and return how many were answered; what they took is not looked at."""
     warmup_seed = (seed + WARMUP_SEED_OFFSET) % 2**31
     raw_path = recording.raw_path.with_name("warmup.json")
-    argv = _argv(run.server, workload.warmup(), warmup_seed, raw_path)
+    argv = run.argv(workload.warmup(), warmup_seed, raw_path)
     log_path = recording.log_path.with_name("warmup.log")
     run(argv, log_path, f"warm-up with {workload.warmup_prompts} other prompts")
     num_answered = read_json(raw_path)["completed"]
@@ -159,6 +148,24 @@ class _Bench:
     server: AnyServer
     repeat: Repeat
     socket_path: str  # of a warm client; '' runs the command line
+    tokenizer: str  # '' takes that of the server
+
+    def argv(self, workload: ServeWorkload, seed: int, raw_path: Path) -> list[str]:
+        """Return what `vllm bench` gets to offer `workload` to the server."""
+        model, args = model_card(self.server), args_of(self.server.argv)
+        if self.tokenizer:
+            args = {**args, "tokenizer": str(Path(self.tokenizer).expanduser())}
+        words = client_words(args, model.root, self.server.hub_env)
+        check_here(words[1])
+        return serve_argv(
+            workload,
+            base_url=self.server.base_url,
+            model_name=model.name,
+            served_name=self.server.served_name,
+            tokenizer_words=words,
+            seed=seed,
+            raw_path=raw_path,
+        )
 
     def __call__(self, argv: list[str], log_path: Path, name: str) -> BenchRun:
         with (
@@ -198,7 +205,7 @@ def _client_env(server: AnyServer) -> dict[str, str]:
     return {"OPENAI_API_KEY": server.api_key or "EMPTY", **server.hub_env, **no_proxy([host])}
 
 
-def _request_set(version: str, argv: Sequence[str], workload: ServeWorkload, seed: int, raw: Mapping[str, Any]) -> str:
+def _request_set(version: str | None, argv: Sequence[str], workload: ServeWorkload, seed: int, raw: Mapping[str, Any]) -> str:
     """Return a hash of what determines the prompts: vLLM's random data set of this version, tokenizer, lengths and seed.
 
     The tokenizer counts by its files: a model and its quantized copy, which lies elsewhere, are sent the same prompts.

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from benchbook import parameters
-from benchbook.errors import Cause, ExperimentError, HostDiedError
+from benchbook.errors import Cause, ExperimentError, HostDiedError, IdentityError
 from benchbook.hosts.address import server_url
+from benchbook.hosts.cards import named
 from benchbook.hosts.models import has_random_weights
 from benchbook.hosts.served import AttachedServer, attach
 from benchbook.hosts.server import VllmServer
-from benchbook.hosts.shell import no_proxy
+from benchbook.hosts.shell import certificates, no_proxy
 from benchbook.hosts.tokenizers import args_of
 from benchbook.measure import own
 from benchbook.measure.hardware import model_config, peaks_of_attached
@@ -51,6 +53,7 @@ def open_server(
         )
         raise ExperimentError(f"{what} are for a server started here; the one at {base_url} runs as it was started")
     os.environ.update(no_proxy([urlsplit(server_url(base_url)).hostname or ""] if base_url else ()))
+    os.environ.update(certificates())
     if with_client:
         own.own_client(start=True)
     server = (
@@ -95,29 +98,50 @@ def silence_is_death(server: AnyServer) -> Iterator[None]:
         ) from error
 
 
-def model_card(server: AnyServer) -> dict[str, Any]:
-    """Return what /v1/models says of the model under test: `name` (its first served name), `root` (files), `max_model_len`."""
+@dataclass(frozen=True)
+class UnderTest:
+    """The model under test, as its server tells: its own name, where its files lie there, and the adapter on it."""
+
+    name: str
+    root: str
+    adapter: str | None = None
+    max_model_len: int | None = None
+
+
+def model_card(server: AnyServer) -> UnderTest:
+    """Return what /v1/models says of the model under test; of an adapter, the files are those of its own model.
+
+    Raises IdentityError when it is not served any more.
+    """
     cards = server.served_models()
-    card = next(card for card in cards if card["id"] == server.served_name)
-    return {
-        "name": cards[0]["id"],
-        "root": card.get("root") or cards[0]["id"],
-        "max_model_len": card.get("max_model_len"),
-    }
+    if not cards:
+        return UnderTest(server.served_name, server.served_name)
+    card = next((card for card in cards if card.id == server.served_name), None)
+    if card is None:
+        names = named([card.id for card in cards])
+        cause = Cause("wrong_model", f"served names: {names}", "see who changed the server")
+        raise IdentityError(f"{server.base_url} no longer serves {server.served_name!r} but {names}", cause)
+    if card.parent and card.parent != card.id:
+        own = next((other for other in cards if other.id == card.parent), None)
+        root = (own.root if own else None) or card.parent
+        return UnderTest(card.parent, root, card.id, card.max_model_len)
+    name = cards[0].id if server.is_ours else card.id  # ours is known by a name that only its launch has
+    return UnderTest(name, card.root or name, None, card.max_model_len)
 
 
 def host_facts(server: AnyServer) -> dict[str, Any]:
     """Return what a record keeps of a server; argv and environment are known only of one we started."""
-    card = model_card(server)
+    model = model_card(server)
     facts: dict[str, Any] = {
         "kind": "server",
-        "model": card["name"],
+        "model": model.name,
         "version": server.version,
-        "max_model_len": card["max_model_len"],
-        "random_weights": has_random_weights(card["root"]),
-        "model_config": model_config(card["root"], args_of(server.argv).get("revision")),
+        "max_model_len": model.max_model_len,
+        **_facts_of_files(model.root, args_of(server.argv).get("revision")),
         "peaks": own.own_peaks(server) or peaks_of_attached(server.base_url),
     }
+    if model.adapter:
+        facts["adapter"] = model.adapter
     if isinstance(server, VllmServer):
         facts |= {
             "model": server.model_files.name,
@@ -127,3 +151,11 @@ def host_facts(server: AnyServer) -> dict[str, Any]:
             "ready_s": server.ready_s,
         }
     return facts
+
+
+def _facts_of_files(root: str, revision: str | None) -> dict[str, Any]:
+    """Return what the model's files tell, as far as they are on this machine: a server elsewhere has its own paths."""
+    try:
+        return {"random_weights": has_random_weights(root), "model_config": model_config(root, revision)}
+    except (OSError, ValueError):  # no file of this machine can have that name
+        return {"random_weights": False, "model_config": None}

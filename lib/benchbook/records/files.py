@@ -17,7 +17,8 @@ _GONE = "; the folder has gone; was it deleted while the run was going on?"
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` so that a reader sees the old file or the whole new one; raise StoreError with a hint."""
-    write_bytes(path, text.encode())
+    # A server's answer may hold half of a surrogate pair, which is no text that a file could hold.
+    write_bytes(path, text.encode(errors="replace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -6,6 +6,7 @@ The numbers themselves are vLLM's: a value here equals the raw file's to the dig
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -175,7 +176,7 @@ def metrics_for(benchmark: str) -> tuple[Metric, ...]:
 
 
 def values_from_raw(benchmark: str, raw: Mapping[str, Any]) -> dict[str, float | int | None]:
-    """Return our metrics of one raw result, unchanged, and None where vLLM has no sample.
+    """Return our metrics of one raw result, unchanged, and None where vLLM has no sample or no number.
 
     vLLM writes a latency of 0.0 where nothing was measured (`np.mean(x or 0)` in benchmarks/serve.py); that is absent,
     not fast. A rate of 0 is a measurement and stays.
@@ -183,8 +184,20 @@ def values_from_raw(benchmark: str, raw: Mapping[str, Any]) -> dict[str, float |
     values: dict[str, float | int | None] = {}
     for metric in metrics_for(benchmark):
         value = _first_present(raw, metric.source_key)
-        values[metric.key] = None if metric.zero_is_absent and value == 0 else value
+        is_absent = metric.zero_is_absent and value == 0
+        values[metric.key] = value if is_number(value) and not is_absent else None
     return values
+
+
+def broken_values(benchmark: str, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stands in a raw result in the place of a metric and is no finite number."""
+    found = {metric.key: _first_present(raw, metric.source_key) for metric in metrics_for(benchmark)}
+    return {key: value for key, value in found.items() if value is not None and not is_number(value)}
+
+
+def is_number(value: Any) -> bool:
+    """Return whether `value` is a number that a record can hold: finite, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def request_latencies_s(raw: Mapping[str, Any]) -> list[float]:

@@ -2,7 +2,7 @@
 
 History of the format:
 1 - first; later `conditions` was added, empty in records that have none.
-2 - warmup, prefix_cache and way_reason.
+2 - warmup, prefix_cache and way_reason; later `not_looked` was added, null in records that have none.
 """
 
 from __future__ import annotations
@@ -106,6 +106,7 @@ class Record(BaseModel):
     values: dict[str, float | int | None] = {}
     verdict: Verdict
     reasons: tuple[Reason, ...] = ()
+    not_looked: dict[str, str] | None = None  # the checks that had no evidence, each with why; None: nobody noted it
     started_utc: str
     ended_utc: str
     started_monotonic_s: float

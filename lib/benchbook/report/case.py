@@ -11,6 +11,7 @@ from typing import Any
 from benchbook.judge.accounting import accounting_rows
 from benchbook.judge.catalogue import BY_CODE
 from benchbook.judge.sample import is_earned, percentile_of, sample_count, samples_needed
+from benchbook.judge.unseen import by_reason
 from benchbook.parameters import RESULT, refuse_stale
 from benchbook.records.metrics import metrics_for
 from benchbook.records.record import Reason, Record
@@ -40,7 +41,7 @@ def _of_now(show: Callable[[Saved], None]) -> Callable[[Saved], None]:
 
 @_of_now
 def verdict_table(saved: Saved) -> None:
-    """Display the verdict with its reasons, and where the record lies."""
+    """Display the verdict with its reasons, what could not be looked at, and where the record lies."""
     record = saved.record
     rows = [
         ("Verdict", markup.verdict(record.verdict.value)),
@@ -49,6 +50,7 @@ def verdict_table(saved: Saved) -> None:
     ]
     worst_first = sorted(record.reasons, key=lambda reason: _SEVERITIES.index(reason.severity))
     rows += [(f"{reason.severity}: {reason.code}", _reason_html(reason)) for reason in worst_first]
+    rows += [(f"not looked: {', '.join(codes)}", why) for why, codes in by_reason(record.not_looked or {}).items()]
     markup.show(markup.facts(rows))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchbook.judge.sample import is_earned, samples_needed
+from benchbook.judge.unseen import by_reason
 from benchbook.records.record import Verdict
 from benchbook.report.run import Run
 
@@ -14,6 +15,7 @@ _UNFINISHED = {
     "running": "The run is still going on.",
     "interrupted": "The run was interrupted; the same command continues it.",
 }
+_MAX_UNSEEN = 3  # reasons
 RANDOM_WEIGHTS = "The model has random weights: this is the speed of its shape, not that of a trained model."
 
 
@@ -39,9 +41,29 @@ def caveats(run: Run) -> list[str]:
         is_drawn = any((line.repeats["verdict"] == Verdict.SUSPECT.value).any() for line in run.lines)
         seen = ", the figures show them hollow" if is_drawn else ""
         sentences.append(f"{_repeats(run.verdicts[Verdict.SUSPECT])} SUSPECT; the means hold them{seen}.")
+    if unseen := unseen_sentence(run):
+        sentences.append(unseen)
     if run.num_stale:
         sentences.append(f"{run.num_stale} records of an older plan lie in this run's folder and were left out.")
     return sentences
+
+
+def unseen_sentence(run: Run) -> str:
+    """Return how many verdicts are silent on what could not be looked at, and on what; '' where all could be."""
+    blind = [record for record in run.records if record.not_looked]
+    if not blind:
+        return ""
+    codes: dict[str, set[str]] = {}
+    for record in blind:
+        for why, checks in by_reason(record.not_looked or {}).items():
+            codes.setdefault(why, set()).update(checks)
+    said = "; ".join(f"{', '.join(sorted(checks))} ({why})" for why, checks in list(codes.items())[:_MAX_UNSEEN])
+    more = f"; and {len(codes) - _MAX_UNSEEN} reasons more" if len(codes) > _MAX_UNSEEN else ""
+    num_valid = sum(record.verdict is Verdict.VALID for record in blind)
+    return (
+        f"{_repeats(len(blind))} judged without all checks, {num_valid} of them VALID. Not looked at: {said}{more}. "
+        "There silence is no satisfaction."
+    )
 
 
 def threats(run: Run) -> list[str]:

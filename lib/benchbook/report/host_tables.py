@@ -42,10 +42,10 @@ def server_table(server: Any) -> None:
     """Display who the server is: address, model, version, process, log and, where we started it, the exact command."""
     rows = [
         ("Address", server.base_url),
-        ("Served as", ", ".join(str(card["id"]) for card in server.served_models())),
-        ("vLLM", server.version),
+        ("Served as", ", ".join(card.id for card in server.served_models()) or "it does not list its models"),
+        ("vLLM", server.version or "not told"),
     ]
-    if hasattr(server, "argv"):
+    if hasattr(server, "ready_s"):
         rows += [
             ("Ready after", f"{server.ready_s:.1f} s"),
             ("Process", server.pid),

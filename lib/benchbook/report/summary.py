@@ -15,6 +15,7 @@ from benchbook.judge.answerable import reasons_text, why_no_answer
 from benchbook.records import store
 from benchbook.records.record import Record, Verdict
 from benchbook.report.answer import answer, why_not
+from benchbook.report.caveats import unseen_sentence
 from benchbook.report.run import Run
 from benchbook.terminal import badge, say, shown
 
@@ -75,6 +76,7 @@ def _about_verdicts(run: Run) -> list[str]:
     was_valid = {id(record) for record, alone in zip(run.records, run.alone, strict=True) if alone is Verdict.VALID}
     changed = [record for record in doubted if id(record) in was_valid]
     sentences = [f"Because of {reasons_text(doubted)}."] if doubted else []
+    sentences += filter(None, [unseen_sentence(run)])
     if changed:
         sentences.append(
             f"VALID when measured, and no longer now that all are judged together: {_repeats(len(changed))} "
