@@ -56,7 +56,7 @@ def post_lines(
     """Yield the lines of a streamed answer as they come, without their ends.
 
     Raises TimeoutError when it has not ended within `timeout_s`, or nothing has come for `silence_s`, ConnectionError
-    for a status other than 200, a stream that breaks off, a line over 1 MiB or 16 MiB in all.
+    for a status other than 200, a stream that breaks off or is not UTF-8, a line over 1 MiB or 16 MiB in all.
     """
     with _answer("POST", base_url, path, timeout_s, min(timeout_s, silence_s), api_key, payload) as response:
         if response.status != 200:
@@ -67,11 +67,17 @@ def post_lines(
             *lines, rest = (rest + piece).split(b"\n")
             if num_bytes > MAX_BODY_BYTES or len(rest) > MAX_LINE_BYTES:
                 raise ConnectionError("the stream is larger than any answer")
-            for line in lines:
-                yield line.decode(errors="replace").rstrip("\r")
+            yield from map(_text_of, lines)
         _refuse_cut(response)
-        if rest:
-            yield rest.decode(errors="replace").rstrip("\r")
+    if rest:
+        yield _text_of(rest)
+
+
+def _text_of(line: bytes) -> str:
+    try:
+        return line.decode().rstrip("\r")
+    except UnicodeDecodeError as error:
+        raise ConnectionError(f"the stream is not UTF-8: {line[:200]!r}") from error
 
 
 def json_of(text: str) -> Any:

@@ -57,11 +57,11 @@ class ServedModel:
 
     @property
     def version(self) -> str | None:
-        """The vLLM version that the server tells; None where /version is not there, as behind a router."""
-        status, text = http.get(self.base_url, "/version", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)
+        """The vLLM version that the server tells; None where it does not, as behind a router."""
         try:
+            status, text = http.get(self.base_url, "/version", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)
             told = http.json_of(text)["version"] if status == 200 else None
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None
         return told if isinstance(told, str) and told.isprintable() and len(told) <= MAX_VERSION else None
 

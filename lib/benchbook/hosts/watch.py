@@ -13,6 +13,7 @@ from benchbook.hosts.served import ServedModel
 HEALTH_POLL_S = 1.0  # /health costs the server next to nothing
 METRICS_LOOKS_PER_LIMIT = 12  # /metrics costs it milliseconds in which no token is sent, so it is asked seldom
 ANSWER_LIMIT_S = 10.0
+DEAD = 503  # vLLM's own word for an engine that is dead
 _PROGRESS = re.compile(r"^vllm:(?:generation|prompt)_tokens_total(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 _WORKING = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 
@@ -45,24 +46,27 @@ class StallWatch:
         progress_at_s = next_look_s = time.monotonic()
         progress: tuple[float, ...] | None = None
         while not self._is_over.wait(poll_s):
-            if self._is_dead():
+            health = self._health()
+            if health == DEAD:
                 return self._raise_alarm(self._cause_of_death())
             if time.monotonic() >= next_look_s:
                 next_look_s += look_s
                 seen, is_working = self._look()
                 if seen is not None and (seen != progress or not is_working):
                     progress, progress_at_s = seen, time.monotonic()
+                elif progress is None and health is not None:  # it never told its counts, and lives
+                    progress_at_s = time.monotonic()
             if time.monotonic() - progress_at_s > self._limit_s:
                 return self._raise_alarm(self._stalled(progress))
 
-    def _is_dead(self) -> bool:
-        """Whether the server cannot come back: refused, reset, or its own word. Silence may be load."""
+    def _health(self) -> int | None:
+        """Return the status of /health: DEAD where it cannot come back, refused or reset. None: silence, maybe load."""
         try:
-            return self._ask("/health")[0] == 503
+            return self._ask("/health")[0]
         except ConnectionError:
-            return True
+            return DEAD
         except OSError:
-            return False
+            return None
 
     def _look(self) -> tuple[tuple[float, ...] | None, bool]:
         """Return the token counts and whether the server has work; no counts when it does not answer."""

@@ -54,8 +54,9 @@ def _serve(measured: Measured) -> dict[str, str]:
 
 
 def _first_request(measured: Measured) -> dict[str, str]:
-    usage = measured.raw.get("usage") or {}
-    return {} if "completion_tokens" in usage else {"asked_not_counted": "the server did not count the answer's tokens"}
+    if (measured.raw.get("usage") or {}).get("completion_tokens") is not None:
+        return _of_the_files(measured)
+    return {"asked_not_counted": "the server did not count the answer's tokens", **_of_the_files(measured)}
 
 
 def _offline(measured: Measured) -> dict[str, str]:
@@ -69,9 +70,12 @@ def _of_the_machine(measured: Measured) -> dict[str, str]:
         found["machine_busy"] = unseen.get("machine", "nobody watched the processors")
     if "gpu" in unseen:
         found |= dict.fromkeys(_OF_A_GPU, unseen["gpu"])
-    if measured.host.get("model_config") is None and not measured.host.get("random_weights"):
-        found["random_weights"] = "the model's files are not on this machine"
-    return found
+    return found | _of_the_files(measured)
+
+
+def _of_the_files(measured: Measured) -> dict[str, str]:
+    is_known = measured.host.get("model_config") is not None or measured.host.get("random_weights")
+    return {} if is_known else {"random_weights": "the model's files are not on this machine"}
 
 
 def _sources(measured: Measured) -> Mapping[str, str]:

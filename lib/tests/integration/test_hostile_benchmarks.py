@@ -1,0 +1,48 @@
+"""Whatever a server answers, a benchmark with vLLM's own client ends in an error of ours or in a record with a flag."""
+
+from __future__ import annotations
+
+import pytest
+from benchbook.errors import BenchbookError
+from benchbook.hosts.models import resolve_model
+from benchbook.measure.client import WarmClient
+from benchbook.measure.repeat import Repeat
+from benchbook.measure.serve import bench_serve
+from benchbook.measure.servers import open_server
+from benchbook.plan.workloads import ServeWorkload
+from hostile import Watch, is_flagged
+from odd_server import KINDS, METRICS, VERSION, odd_server
+from sweeps import IS_FULL
+
+pytestmark = pytest.mark.integration
+
+WORKLOAD = ServeWorkload(
+    input_len_tokens=5, output_len_tokens=6, max_concurrency=2, num_prompts=6, num_warmup_prompts=0
+)
+SAMPLE = (
+    "gzip_bomb line_without_end tokens_for_ever reset_in_mid_stream half_surrogates usage_of_nan usage_beyond_counting "
+    "error_in_mid_stream in_one_heap models_that_change metrics_404 metrics_malformed metrics_without_end"
+).split()
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with WarmClient(log_dir=tmp_path_factory.mktemp("client")) as client:
+        yield client
+
+
+@pytest.mark.parametrize("kind", KINDS if IS_FULL else SAMPLE)
+def test_a_benchmark_of_a_hostile_server_ends_in_an_error_or_a_flag(kind, client, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchbook.hosts.served.ANSWER_LIMIT_S", 2.0)
+    limits = Repeat(client_socket=client.socket_path, limit_s=12.0, stall_limit_s=4.0)
+    root, path = resolve_model("tiny").path, KINDS[kind][0]
+    with odd_server(kind, root) as url, Watch(client.pid) as watch:
+        try:
+            server = open_server(url)
+            record = bench_serve(server, WORKLOAD, record_path=tmp_path / "r.json", repeat=limits).record
+        except BenchbookError as error:
+            assert str(error).strip() and len(str(error).splitlines()) == 1
+            assert path not in (METRICS, VERSION), "what only tells of the server costs no number"
+        else:
+            assert is_flagged(record)
+    assert watch.took_s < 60 and watch.grew_mib < 512, watch
