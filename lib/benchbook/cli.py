@@ -342,7 +342,7 @@ def _measure(runner: Runner, file: Path, results: Path, share_gpu: bool, progres
     from benchbook.measure.kernels import warm_kernels
     from benchbook.measure.notebook import load_ahead
     from benchbook.measure.session import run_command
-    from benchbook.records.store import INTERRUPTED, PARTIAL
+    from benchbook.records.header import INTERRUPTED, PARTIAL
 
     run_dir = runner.store.run_dir
     load_ahead("benchbook.report.summary")

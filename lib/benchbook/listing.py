@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from rich.cells import cell_len, set_cell_size
 
+from benchbook.plain import plain
+
 ListFormat = Literal["text", "csv", "json", "md"]
 _GAP = "  "
 _LEAST_CUT = 12  # cells that are left of a column that may be cut, at least
@@ -31,7 +33,7 @@ def aligned(
     others stay whole in any case.
     """
     heads = zip_longest(*(heading.split("\n") for heading in headings), fillvalue="")
-    lines = [*map(list, heads), *map(list, rows)]
+    lines = [*map(list, heads), *([plain(text) for text in row] for row in rows)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     narrow = may_cut if may_wrap is None else may_wrap
     if width is not None and narrow is not None:
@@ -80,4 +82,4 @@ def _cell(text: str, cells: int, is_right: bool) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return plain(text).replace("|", "\\|").replace("\n", " ")

@@ -9,13 +9,13 @@ from typing import Any
 
 from rich.console import Console
 
-from benchbook.errors import StoreError
 from benchbook.hosts.registry import HostEntry, live_hosts
 from benchbook.listing import ListFormat, aligned, for_programs, markdown
 from benchbook.plan.eta import duration_text
+from benchbook.records.header import RunHeader
 from benchbook.records.runs import no_runs_text, run_files, run_name
 from benchbook.records.store import Store
-from benchbook.terminal import say
+from benchbook.terminal import say, tell_damage
 
 _RUN_HEADINGS = ("run", "state", "measured", "took", "question")
 _HOST_HEADINGS = ("id", "kind", "pid", "kept", "address", "up", "name")
@@ -23,11 +23,13 @@ _HOST_HEADINGS = ("id", "kind", "pid", "kept", "address", "up", "name")
 
 def print_runs(results_dir: Path, list_format: ListFormat, console: Console) -> None:
     """Print the runs, newest last: name, state, how many planned repeats are measured, how long it took, the question."""
-    rows = [_run_row(path.parent, results_dir) for path in run_files(results_dir)]
-    rows.sort(key=lambda row: row["started_utc"])
+    found = [(path.parent, *Store(path.parent).read_header()) for path in run_files(results_dir)]
+    found.sort(key=lambda one: one[1]["started_utc"])
+    rows = [_run_row(*one, results_dir) for one in found]
     texts = [_run_texts(row) for row in rows]
     nothing = no_runs_text(results_dir) if not rows else ""
     _print(rows, _RUN_HEADINGS, texts, (2, 3), nothing, list_format, console)
+    tell_damage([line for _, _, damage in found for line in damage])
 
 
 def print_hosts(list_format: ListFormat, console: Console) -> None:
@@ -58,20 +60,15 @@ def _print(
         print(aligned(headings, texts, width, right, may_cut=len(headings) - 1), end="")
 
 
-def _run_row(run_dir: Path, results_dir: Path) -> dict[str, Any]:
-    store = Store(run_dir)
-    try:
-        header = store.header()
-    except StoreError:
-        header = {}
+def _run_row(run_dir: Path, header: RunHeader, damage: Sequence[str], results_dir: Path) -> dict[str, Any]:
     return {
         "run": run_name(run_dir, results_dir),
-        "state": header.get("state", "unreadable"),
-        "measured": store.count_measured(),
-        "planned": sum(case["repeats"] for case in header.get("plan", [])),
-        "wall_s": header.get("wall_s"),
-        "started_utc": header.get("started_utc", ""),
-        "question": header.get("question", ""),
+        "state": header["state"],
+        "measured": Store(run_dir).count_measured(),
+        "planned": None if damage else sum(case["repeats"] for case in header["plan"]),
+        "wall_s": header["wall_s"],
+        "started_utc": header["started_utc"],
+        "question": header["question"],
         "folder": str(run_dir),
     }
 
@@ -79,7 +76,8 @@ def _run_row(run_dir: Path, results_dir: Path) -> dict[str, Any]:
 def _run_texts(row: Mapping[str, Any]) -> tuple[str, ...]:
     took = duration_text(row["wall_s"]) if row["wall_s"] is not None else ""
     question = " ".join(row["question"].split())
-    return row["run"], row["state"], f"{row['measured']}/{row['planned']}", took, question
+    planned = "?" if row["planned"] is None else row["planned"]
+    return row["run"], row["state"], f"{row['measured']}/{planned}", took, question
 
 
 def _host_row(host: HostEntry) -> dict[str, Any]:

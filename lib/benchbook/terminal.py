@@ -10,7 +10,7 @@ import re
 import select
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,12 +18,15 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from benchbook.plain import plain
+
 _REPLACED = "replaced by ASCII"  # the name of our error handler for encoding
 _IN_ASCII = {
     "·": "-", "–": "-", "—": "-", "−": "-", "±": "+-", "×": "x", "→": "->", "▶": ">", "✓": "+", "✕": "x", "≤": "<=",
     "≥": ">=", "“": '"', "”": '"', "‘": "'", "’": "'",
 }  # fmt: skip
 
+_MOST_DAMAGE = 10
 _BADGES = {"VALID": ("✓", "green"), "SUSPECT": ("!", "yellow"), "INVALID": ("✕", "red"), "failed": ("✕", "red")}
 
 
@@ -100,7 +103,9 @@ def say(console: Console, text: str | Text, lead: str = "") -> None:
     in a column of its own. A word wider than the terminal, such as an id, is broken after its commas."""
     if isinstance(text, str):
         lead = lead or " " * (len(text) - len(text.lstrip(" ")))
-        text = Text(text.removeprefix(lead) if lead.isspace() else text)
+        text = Text(plain(text.removeprefix(lead) if lead.isspace() else text))
+    elif plain(text.plain) != text.plain:
+        text = Text(plain(text.plain), text.style)
     width, column = console.width, len(lead)
     for line in text.split("\n", allow_blank=True):
         for row in line.divide(_breaks(line.plain, width - column, width)) if console.is_terminal else [line]:
@@ -111,6 +116,14 @@ def say(console: Console, text: str | Text, lead: str = "") -> None:
                 lead = " " * max(0, min(column, width - row.cell_len))
             console.print(Text(lead) + row, soft_wrap=True)
             lead = " " * column
+
+
+def tell_damage(damage: Sequence[str]) -> None:
+    """Say on standard error which files could not be read: what goes to standard output is of the others."""
+    for line in damage[:_MOST_DAMAGE]:
+        print(f"benchbook: left out: {plain(line)}", file=sys.stderr)
+    if (further := len(damage) - _MOST_DAMAGE) > 0:
+        print(f"benchbook: left out: {further} more", file=sys.stderr)
 
 
 def badge(name: str, label: str = "") -> Text:

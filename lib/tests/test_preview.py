@@ -114,7 +114,13 @@ def unfinished(tmp_path, write):
     store = Store.create(tmp_path / "results", "exp")
     for planned in plan.cases.values():
         for repeat in range(2):
-            identity = Identity(case_id=planned.case.case_id, fingerprint=planned.fingerprint, repeat=repeat)
+            identity = Identity(
+                launch=planned.case.launch,
+                case_id=planned.case.case_id,
+                fingerprint=planned.fingerprint,
+                fingerprint_parts=planned.parts,
+                repeat=repeat,
+            )
             record = make_record(identity, "serve", planned.case.workload.model_dump())
             store.save(planned.key, record)
             raw = {"output_throughput": record.values["output_throughput_tok_s"]}

@@ -22,10 +22,13 @@ TIMES = {
 }
 
 
+KEY = case_key("eager,serve", "a" * 64)
+
+
 def make_record(repeat=0, **fields):
     given = {
         "benchmark": "serve",
-        "workload": {"max_concurrency": 8},
+        "workload": {"input_len_tokens": 128, "output_len_tokens": 64, "max_concurrency": 8, "num_prompts": 80},
         "outcome": Outcome.MEASURED,
         "verdict": Verdict.VALID,
         "values": {"mean_ttft_ms": 12.5, "request_goodput_rps": None},
@@ -178,19 +181,19 @@ def test_a_failed_attempt_is_kept_beside_the_next_one(tmp_path):
 
 def test_set_aside_attempts_are_not_counted_as_results(tmp_path):
     store = Store.create(tmp_path, "quickstart")
-    store.save("key", make_record())
-    store.set_aside("key", 0)
-    store.save("key", make_record(values={}))
+    store.save(KEY, make_record())
+    store.set_aside(KEY, 0)
+    store.save(KEY, make_record(values={}))
     assert len(store.records()) == 1 and store.count_measured() == 1
 
 
 def test_a_repeat_that_is_still_measured_and_a_cut_record_are_not_counted_as_results(tmp_path):
     store = Store.create(tmp_path, "quickstart")
     assert store.records() == [] and store.count_measured() == 0  # nothing was begun
-    store.save("key", make_record())
-    store.repeat_dir("key", 1).mkdir()
-    store.repeat_dir("key", 2).mkdir()
-    (store.repeat_dir("key", 2) / RECORD_FILE).write_text('{"outcome": "measured", ')
+    store.save(KEY, make_record())
+    store.repeat_dir(KEY, 1).mkdir()
+    store.repeat_dir(KEY, 2).mkdir()
+    (store.repeat_dir(KEY, 2) / RECORD_FILE).write_text('{"outcome": "measured", ')
     assert len(store.records()) == 1 and store.count_measured() == 1
 
 

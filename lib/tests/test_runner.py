@@ -20,8 +20,10 @@ from benchbook.measure.session import asked_for, unfinished_run
 from benchbook.plan.eta import STOP_S, Estimate
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.fingerprint import changed_parts
+from benchbook.records.header import PARTIAL
 from benchbook.records.record import Failure, Outcome, Record, Verdict
-from benchbook.records.store import PARTIAL, RECORD_FILE, Store
+from benchbook.records.store import RECORD_FILE, Store
+from damages import DAMAGES, RAW
 from rich.console import Console
 
 EXPERIMENT = """
@@ -378,49 +380,31 @@ def test_of_some_cases_only_their_own_records_are_called_stale_or_damaged(bench)
     assert "latency" in damaged
 
 
-def _edit(path, **fields):
-    content = json.loads(path.read_text())
-    content.update(fields)
-    path.write_text(json.dumps(content))
-
-
-def _edit_identity(record, **fields):
-    _edit(record, identity={**json.loads(record.read_text())["identity"], **fields})
-
-
-# What may lie where a record belongs, by what was done to it; `other` is the record of another case.
-DAMAGES = {
-    "cut": lambda record, other: record.write_text(record.read_text()[:100]),
-    "empty": lambda record, other: record.write_text(""),
-    "no object": lambda record, other: record.write_text("[]"),
-    "another case's": lambda record, other: shutil.copy(other, record),
-    "another repeat's": lambda record, other: _edit_identity(record, repeat=7),
-    "of another fingerprint": lambda record, other: _edit_identity(record, fingerprint="b" * 64),
-    "of a format to come": lambda record, other: _edit(record, schema_version=99),
-    "of no format": lambda record, other: _edit(record, schema_version=0),
-    "without values": lambda record, other: _edit(record, values={}),
-    "of values that are no numbers": lambda record, other: _edit(
-        record, values={"output_throughput_tok_s": float("nan")}
-    ),
-    "of other values than its raw file": lambda record, other: _edit(record, values={"output_throughput_tok_s": 1.0}),
-    "without a raw file": lambda record, other: record.with_name("raw.json").unlink(),
-    "with an empty raw file": lambda record, other: record.with_name("raw.json").write_text(""),
-    "with a raw file of a list": lambda record, other: record.with_name("raw.json").write_text("[]"),
-}
-
-
-@pytest.mark.parametrize("damage", list(DAMAGES))
+@pytest.mark.parametrize("damage", [*DAMAGES, *RAW])
 def test_a_record_is_kept_for_its_content_and_not_for_where_it_lies(bench, damage):
     first = bench.runner()
     first.execute()
     records = sorted(first.store.run_dir.glob("cases/*serve*/repeat=0/record.json"))
-    DAMAGES[damage](records[0], records[1])
+    {**DAMAGES, **RAW}[damage](records[0], records[1])
     plan = bench.plan()
     second = bench.runner(first.store, plan)
     named = damaged_repeats(first.store, plan)
     assert second.execute() == FINISHED
     assert (second.listener.already_done, len(second.listener.records)) == (7, 1)
-    assert len(named) == 1 and "serve" in named[0] and named[0].endswith("repeat 0")
+    assert len(named) == 1 and str(records[0].parent) in named[0] and "\n" not in named[0]
+
+
+@pytest.mark.parametrize("above", [0, 1, 2], ids=["repeat", "case", "cases"])
+def test_a_file_in_the_place_of_a_folder_is_moved_out_of_the_way(bench, above):
+    first = bench.runner()
+    first.execute()
+    folder = next(first.store.run_dir.glob("cases/*serve*/repeat=0"))
+    place = (folder, *folder.parents)[above]
+    shutil.rmtree(place)
+    place.write_text("not a folder")
+    second = bench.runner(first.store)
+    assert second.execute() == FINISHED
+    assert second.listener.already_done == (7, 6, 0)[above]
 
 
 def test_a_whole_run_has_nothing_damaged(bench):

@@ -10,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import StoreError
 from benchbook.hosts.footprint import weight_bytes
 from benchbook.hosts.models import TINY, config_of, planned_path
 from benchbook.hosts.peaks import data_sheet
@@ -21,7 +20,7 @@ from benchbook.plan.eta import Estimator, Timings
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.pace import CPU, GPU, BatchSeconds, Pace
-from benchbook.records.files import read_json
+from benchbook.records.header import RunHeader, read_header
 from benchbook.records.provenance import machine, package_versions
 from benchbook.records.runs import run_files
 
@@ -58,38 +57,36 @@ def earlier_timings(experiment: Experiment, results_dir: Path) -> dict[str, Timi
                 if header["experiment"] == experiment.name:
                     repeats.setdefault(key, timings)
                 continue
-            _, name, host_kind = key.split()
+            _, name, host_kind = [*key.split(), "", ""][:3]
             started = header["launches"].get(name)  # None: no longer in the file when the run was continued
             for launch in experiment.launches if started else ():
-                if _resolved(started["model"]["path"]) == _resolved(planned_path(launch.model.path_or_id)):
-                    is_alike = (started["args"], started["env"]) == (dict(launch.args), dict(launch.env))
+                path = started.get("model", {}).get("path")
+                if path and _resolved(path) == _resolved(planned_path(launch.model.path_or_id)):
+                    is_alike = (started.get("args"), started.get("env")) == (dict(launch.args), dict(launch.env))
                     (alike if is_alike else same_model).setdefault(f"start {launch.name} {host_kind}", timings)
     return {**same_model, **alike, **repeats}
 
 
-def timings_of(header: Mapping[str, Any]) -> dict[str, list[float]]:
+def timings_of(header: RunHeader) -> dict[str, list[float]]:
     """Return what a run's starts and measured repeats took (s), in order; at first run.json held the last of each only."""
-    noted = header.get("wall_s_by_job", {})
-    return {key: list(wall_s) if isinstance(wall_s, list) else [wall_s] for key, wall_s in noted.items()}
+    noted = header["wall_s_by_job"]
+    return {key: list(wall_s) if isinstance(wall_s, list) else [wall_s] for key, wall_s in noted.items() if wall_s}
 
 
-def _headers_here(experiment: str, results_dir: Path) -> Iterator[Mapping[str, Any]]:
+def _headers_here(experiment: str, results_dir: Path) -> Iterator[RunHeader]:
     """Yield the newest runs' headers of this machine, those of `experiment` first."""
     paths = run_files(results_dir)[::-1]
     # A run that was given a name in place of its time, as the committed ones are, is older than any.
     paths.sort(key=lambda path: (path.parent.parent.name != experiment, not path.parent.name[:1].isdigit()))
     for path in islice(paths, NEWEST_RUNS):
-        try:
-            header = read_json(path)
-            if _place(header["provenance"]["machine"]) == _place(machine()):
-                yield header
-        except (StoreError, KeyError):
-            continue  # cut, or of a run that has just begun
+        header, _ = read_header(path)
+        if _place(header["provenance"].get("machine") or {}) == _place(machine()):
+            yield header
 
 
 def _place(facts: Mapping[str, Any]) -> list[Any]:
     """Return what two runs must share for one to tell the other's time: the CPU with its cores, and the GPUs."""
-    return [facts["cpu"], facts["cpu_cores"], [gpu["name"] for gpu in facts["gpus"]]]
+    return [facts.get("cpu"), facts.get("cpu_cores"), [gpu.get("name") for gpu in facts.get("gpus", [])]]
 
 
 def _resolved(model: str) -> str:

@@ -6,15 +6,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from benchbook.errors import StoreError
 from benchbook.hosts.command import inherited_environment
 from benchbook.hosts.models import ModelFiles, resolve_model
 from benchbook.measure.notebook import NOTEBOOKS, notebooks_dir, source_sha256
 from benchbook.plan.experiment import Case, Experiment, Launch
 from benchbook.plan.order import Block, Job
-from benchbook.records.fingerprint import changed_parts, combined, fingerprint_parts
+from benchbook.records.fingerprint import case_key, changed_parts, combined, digest, fingerprint_parts
 from benchbook.records.provenance import device, package_versions
-from benchbook.records.record import Record
-from benchbook.records.store import Store, case_key
+from benchbook.records.record import Record, verdict_of
+from benchbook.records.store import RECORD_FILE, Store, read_record
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,33 @@ def stale_records(store: Store, plan: RunPlan, asked: Collection[str] | None = N
     return stale
 
 
+def _checked(store: Store, planned: PlannedCase, repeat: int) -> tuple[Record | None, str]:
+    """Return the record of this repeat that may be kept, or why what lies in its place may not; '' where nothing lies."""
+    path = store.repeat_dir(planned.key, repeat) / RECORD_FILE
+    if not store.has_record_file(planned.key, repeat):
+        return None, ""
+    try:
+        record = read_record(path)
+    except StoreError as error:
+        return None, str(error)
+    identity, case = record.identity, planned.case
+    for what, found, wanted in (
+        ("case", identity.case_id, case.case_id),
+        ("repeat", identity.repeat, repeat),
+        ("launch", identity.launch, case.launch),
+        ("benchmark", record.benchmark, case.workload.benchmark),
+        ("fingerprint", identity.fingerprint, planned.fingerprint),
+        ("fingerprint's parts", identity.fingerprint_parts, planned.parts),
+        ("workload", digest(record.workload), digest(case.workload.model_dump())),
+    ):
+        if found != wanted:
+            return None, f"{path} is not its own: it has another {what}"
+    if record.is_measured and record.verdict is not verdict_of(record.reasons):
+        return None, f"{path} is {record.verdict}, and its reasons say {verdict_of(record.reasons)}"
+    fault = store.raw_fault(planned.key, record) if record.is_measured else ""
+    return (None, fault) if fault else (record, "")
+
+
 def planned_records(store: Store, plan_rows: Sequence[dict[str, Any]]) -> list[Record | None]:
     """Return, for each repeat of each planned row of run.json, its record or None where it is missing."""
     return [store.find(row["case_key"], repeat) for row in plan_rows for repeat in range(row["repeats"])]
@@ -113,23 +141,21 @@ def planned_records(store: Store, plan_rows: Sequence[dict[str, Any]]) -> list[R
 
 def kept_record(store: Store, planned: PlannedCase, repeat: int) -> Record | None:
     """Return the record of this repeat that may be kept: by its content, and not by where it lies; None without one."""
-    record = store.find(planned.key, repeat)
-    if record is None or record.identity.fingerprint != planned.fingerprint:
-        return None
-    return record if not record.is_measured or store.has_raw(planned.key, record) else None
+    return _checked(store, planned, repeat)[0]
 
 
 def damaged_repeats(store: Store, plan: RunPlan, asked: Collection[str] | None = None) -> list[str]:
-    """Return 'CASE repeat N' of what lies where a record belongs, and is damaged, another's, or without its raw file.
+    """Return why each record that lies in a planned place may not be kept: it is damaged, another's, or lacks its raw file.
 
     With `asked`, ids of cases, those of other cases do not matter.
     """
+    most = plan.experiment.until.at_most if plan.experiment.until else plan.experiment.repeats
     return [
-        f"{case_id} repeat {repeat}"
+        fault
         for case_id, planned in plan.cases.items()
         if asked is None or case_id in asked
-        for repeat in range(plan.experiment.repeats)
-        if store.has_record_file(planned.key, repeat) and kept_record(store, planned, repeat) is None
+        for repeat in range(most)
+        if (fault := _checked(store, planned, repeat)[1])
     ]
 
 

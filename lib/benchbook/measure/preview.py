@@ -16,7 +16,7 @@ from benchbook.measure.machine import machine_note
 from benchbook.measure.needs import need_of
 from benchbook.measure.planned_cases import counted, print_cases
 from benchbook.measure.planned_commands import print_commands
-from benchbook.measure.planning import RunPlan, pending, stale_records
+from benchbook.measure.planning import RunPlan, damaged_repeats, pending, stale_records
 from benchbook.measure.preflight import Preflight, preflight_of
 from benchbook.measure.session import (
     finished_run,
@@ -29,8 +29,9 @@ from benchbook.measure.session import (
 from benchbook.plan.eta import Estimator, duration_text
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.order import Block, rounds
+from benchbook.records.header import RUNNING
 from benchbook.records.runs import run_name
-from benchbook.records.store import RUNNING, Store
+from benchbook.records.store import Store
 from benchbook.terminal import say
 
 
@@ -68,12 +69,15 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
 def _print_going_on(console: Console, blocks: Sequence[Block], results_dir: Path, store: Store, plan: RunPlan) -> None:
     """Print which run `run` would continue, what of it is kept and what is stale."""
     total, left = (sum(len(block.jobs) for block in some) for some in (blocks, pending(blocks, store, plan)))
-    name, state = run_name(store.run_dir, results_dir), store.header()["state"]
+    name, (header, damage) = run_name(store.run_dir, results_dir), store.read_header()
+    state = header["state"]
     if state == RUNNING:
         say(console, f"{name} is being measured now: {total - left} of {total} measurements are there.")
         return
     kept = f"{total - left} of {total} measurements are kept"
     say(console, f"`run` would continue {name} ({state}): {kept} (--new starts afresh)")
+    for line in (*damage, *damaged_repeats(store, plan)):
+        say(console, f"  {line}")
     stale = Counter(", ".join(changed) for _, changed in stale_records(store, plan))
     for changed, number in stale.items():
         say(console, f"  stale, will not be used: {counted(number, 'record')}; changed: {changed}")

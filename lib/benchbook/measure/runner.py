@@ -22,14 +22,13 @@ from benchbook.measure.targets import AddedRounds
 from benchbook.plan.eta import Estimator
 from benchbook.plan.order import Block, Job, rounds
 from benchbook.plan.workloads import HostKind
+from benchbook.records.header import FAILED, FINISHED, HEADER_VERSION, INTERRUPTED, PARTIAL, RUNNING, RunHeader
 from benchbook.records.provenance import provenance, utc_now
 from benchbook.records.record import Identity, Record, Verdict
-from benchbook.records.store import INTERRUPTED, PARTIAL, RUNNING, Store
+from benchbook.records.store import Store
 
 MAX_ATTEMPTS = 2  # a failed repeat is tried once more; both attempts are kept
 MAX_HOST_STARTS = 3  # a host that keeps dying is given up; the repeats left become records that say so
-
-FINISHED, FAILED = "finished", "failed"
 
 
 @dataclass
@@ -41,7 +40,7 @@ class Runner:
     listener: Listener
     command: str
     open_host: OpenHost
-    header: dict[str, Any] = field(default_factory=dict)
+    header: RunHeader = field(default_factory=dict)  # of the run that is continued; empty: it is new
     only: Collection[str] | None = (
         None  # ids of the cases that are asked for; None: all, with the rounds that are added
     )
@@ -83,12 +82,12 @@ class Runner:
         experiment = self.plan.experiment
         if not self.header:
             self.header = {
-                "schema_version": 1,
-                "experiment": experiment.name,
+                "schema_version": HEADER_VERSION,
                 "run_id": self.store.run_id,
                 "started_utc": utc_now(),
                 "wall_s": None,
                 "launches": {},
+                "wall_s_by_job": {},
             }
         launches = {
             launch.name: {
@@ -100,6 +99,7 @@ class Runner:
             for launch in experiment.launches
         }
         self._note(
+            experiment=experiment.name,
             question=experiment.question,
             command=self.command,
             state=RUNNING,

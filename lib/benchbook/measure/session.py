@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchbook.errors import ExperimentError, StoreError
+from benchbook.errors import ExperimentError
 from benchbook.hosts.registry import check_folders, live_hosts
 from benchbook.hosts.shell import left_out
 from benchbook.measure.bench_host import host_opener
@@ -16,10 +16,11 @@ from benchbook.measure.machine import check_machine
 from benchbook.measure.planning import RunPlan, damaged_repeats, stale_records
 from benchbook.measure.preflight import preflight_of
 from benchbook.measure.progress import Listener
-from benchbook.measure.runner import FINISHED, Runner
+from benchbook.measure.runner import Runner
 from benchbook.patterns import matches
 from benchbook.plan.experiment import Experiment
 from benchbook.records.files import write_text
+from benchbook.records.header import FINISHED
 from benchbook.records.runs import newest_of, run_name
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.terminal import shown
@@ -71,13 +72,15 @@ def prepare_run(
         plan, store, listener, command, host_opener(share_gpu, len(plan.experiment.launches) > 1), only=asked
     )
     if earlier:
-        runner.header = store.header()
+        runner.header, damage = store.read_header()
         listener.say(f"Continuing {shown(store.run_dir)} (--new starts afresh).")
+        for line in damage:
+            listener.say(f"  {line}; it is written anew, and what was measured is kept")
         for record, changed in stale_records(store, plan, asked):
             repeat = f"{record.identity.case_id} repeat {record.identity.repeat}"
             listener.say(f"  stale, will not be used: {repeat}; changed: {', '.join(changed)}")
-        for repeat in damaged_repeats(store, plan, asked):
-            listener.say(f"  damaged or not its own, measured again: {repeat}")
+        for line in damaged_repeats(store, plan, asked):
+            listener.say(f"  measured again: {line}")
     else:
         if finished:
             listener.say(not_extended(finished, results_dir))
@@ -114,7 +117,7 @@ def run_command(file: Path, results_dir: Path, only: Sequence[str] = (), share_g
 
 
 def unfinished_run(results_dir: Path, experiment: str) -> Store | None:
-    """Return the newest run of `experiment` when it is not finished, else None; a run without a readable header is not one."""
+    """Return the newest run of `experiment` when it is not finished, as far as its header tells, else None."""
     store, state = _newest_run(results_dir, experiment)
     return None if state == FINISHED else store
 
@@ -149,12 +152,9 @@ def not_extended(finished: Store, results_dir: Path) -> str:
 
 
 def _newest_run(results_dir: Path, experiment: str) -> tuple[Store | None, str | None]:
-    """Return the newest run of `experiment` and its state, (None, None) without a readable one."""
+    """Return the newest run of `experiment` and its state, (None, None) without one."""
     folder = newest_of(experiment, results_dir)
     if folder is None:
         return None, None
     store = Store(folder)
-    try:
-        return store, store.header()["state"]
-    except (StoreError, KeyError):
-        return None, None
+    return store, store.header()["state"]

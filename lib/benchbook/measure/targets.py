@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchbook.judge.confidence import relative_half_width
-from benchbook.measure.planning import RunPlan
+from benchbook.measure.planning import RunPlan, kept_record
 from benchbook.plan.cases import Case
 from benchbook.plan.order import Block, Job
 from benchbook.plan.repeats import Until
@@ -116,7 +116,7 @@ class AddedRounds:
         """Return the values of a measured repeat, none of them when it is INVALID; None when it is not measured."""
         place = (case.case_id, repeat)
         if place not in self._measured:
-            record = self.store.find(self.plan.cases[case.case_id].key, repeat)
+            record = kept_record(self.store, self.plan.cases[case.case_id], repeat)
             if record is None or not record.is_measured:
                 return None
             self._measured[place] = {} if record.verdict is Verdict.INVALID else record.values

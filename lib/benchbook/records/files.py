@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.errors import StoreError
+from benchbook.reading import read_json as read_json  # reading stands lower, where hosts can have it too
 from benchbook.system_faults import hint_of
 
 _GONE = "; the folder has gone; was it deleted while the run was going on?"
@@ -39,19 +40,6 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, payload: Mapping[str, Any]) -> None:
     """Write `payload` as JSON, atomically; NaN and infinity are refused because other readers choke on them."""
     write_text(path, json.dumps(payload, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in `path`; raise StoreError when it is missing, cut or not an object."""
-    try:
-        payload = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise StoreError(f"{path} is cut or damaged: {error}") from error
-    if not isinstance(payload, dict):
-        raise StoreError(f"{path} holds a {type(payload).__name__}, not a JSON object")
-    return payload
 
 
 def make_folder(path: Path) -> Path:

@@ -24,6 +24,11 @@ def combined(parts: Mapping[str, str]) -> str:
     return digest(dict(parts))
 
 
+def case_key(case_id: str, fingerprint: str) -> str:
+    """Return the folder name of a case: 'eager,serve,...-3f9a1c20'."""
+    return f"{case_id}-{fingerprint[:8]}"
+
+
 def changed_parts(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """Return the names of the parts that differ, sorted; an absent part differs."""
     return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))

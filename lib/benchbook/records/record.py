@@ -10,11 +10,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from benchbook.records.fingerprint import case_key
+from benchbook.records.typed import Benchmark
 
 SCHEMA_VERSION = 2
-
-Benchmark = Literal["serve", "latency", "throughput", "first_request"]
 
 
 class Outcome(StrEnum):
@@ -65,8 +66,13 @@ class Identity(BaseModel):
     case_id: str = ""
     fingerprint: str = ""  # of everything that can change the number
     fingerprint_parts: dict[str, str] = {}  # the same part by part, to name what changed
-    repeat: int = 0
+    repeat: int = Field(0, ge=0)
     attempt: int = 1
+
+    @property
+    def case_key(self) -> str:
+        """Return the name of the folder in which this repeat belongs."""
+        return case_key(self.case_id, self.fingerprint)
 
 
 class Warmup(BaseModel):

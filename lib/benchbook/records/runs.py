@@ -12,12 +12,12 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchbook.errors import ExperimentError, StoreError
-from benchbook.records.files import read_json
+from benchbook.records.header import FINISHED, read_header
 
 RUN_FILE = "run.json"
+CASES = "cases"  # the folder of a run's records
 LATEST = "latest"  # the link to an experiment's newest run
 _CHECKOUT = Path(__file__).parents[3]
 _SHOWN_RUNS = 5
@@ -38,9 +38,18 @@ class _Known:
 
 
 def run_files(results_dir: Path) -> list[Path]:
-    """Return the run.json of every run under `results_dir`, oldest first; `latest` links are not followed."""
-    paths = [path for path in results_dir.glob(f"*/*/{RUN_FILE}") if not path.parent.is_symlink()]
-    return sorted(paths, key=lambda path: path.parent.name)
+    """Return the run.json of every run under `results_dir`, oldest first; `latest` links are not followed.
+
+    A run whose run.json was lost is one while it has records.
+    """
+    folders = {path.parent for name in (RUN_FILE, CASES) for path in results_dir.glob(f"*/*/{name}")}
+    runs = [folder / RUN_FILE for folder in folders if not folder.is_symlink()]
+    return sorted(runs, key=lambda path: (path.parent.name, path))
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether `folder` is that of a run, whole or damaged."""
+    return any(os.path.lexists(folder / name) for name in (RUN_FILE, CASES))
 
 
 def run_name(run_dir: Path, results_dir: Path) -> str:
@@ -57,7 +66,7 @@ def find_run(run: str | Path, results_dir: Path) -> Path:
     An id may be cut while it is the only one that begins so. Raises ExperimentError with what may be meant.
     """
     for folder in (Path(run), results_dir / run, results_dir / run / LATEST):
-        if os.path.isfile(folder / RUN_FILE):  # False as well for what the system refuses, such as a name too long
+        if is_run(folder):
             return folder.resolve()
     known, wanted = list(_known_runs(results_dir)), str(run).strip("/")
     newest_first = sorted(known, key=lambda one: one.run_id, reverse=True)
@@ -75,12 +84,12 @@ def find_run(run: str | Path, results_dir: Path) -> Path:
 
 
 def newest_of(experiment: str, results_dir: Path) -> Path | None:
-    """Return the folder of the newest run of `experiment`: where `latest` points, or by name where there is no link."""
+    """Return the folder of the newest run of `experiment`: where `latest` points, or by name where there is no such link."""
     latest = results_dir / experiment / LATEST
-    if os.path.isfile(latest / RUN_FILE):
+    if is_run(latest):
         return Path(os.path.realpath(latest))
-    runs = sorted((results_dir / experiment).glob(f"*/{RUN_FILE}"))
-    return runs[-1].parent.resolve() if runs else None
+    runs = [folder for folder in (results_dir / experiment).glob("*") if folder.name != LATEST and is_run(folder)]
+    return max(runs).resolve() if runs else None
 
 
 def newest_run(results_dir: Path) -> Path:
@@ -88,10 +97,10 @@ def newest_run(results_dir: Path) -> Path:
 
     Raises ExperimentError where there is no run at all.
     """
-    found = [(_header(path), path.parent) for path in run_files(results_dir)]
+    found = [(read_header(path)[0], path.parent) for path in run_files(results_dir)]
     if not found:
         raise ExperimentError(f"no run under {results_dir} yet; to make one: benchbook run experiments/quickstart.yaml")
-    return max(found, key=lambda one: (one[0].get("state") == "finished", str(one[0].get("started_utc"))))[1].resolve()
+    return max(found, key=lambda one: (one[0]["state"] == FINISHED, one[0]["started_utc"]))[1].resolve()
 
 
 def results_nearby() -> Path:
@@ -138,16 +147,8 @@ def forget_run(run_dir: Path) -> None:
 
 def _known_runs(results_dir: Path) -> Iterator[_Known]:
     for path in run_files(results_dir):
-        header = _header(path)
-        experiment, run_id = header.get("experiment", path.parents[1].name), header.get("run_id", path.parent.name)
-        yield _Known(path.parent, str(experiment), str(run_id))
-
-
-def _header(path: Path) -> dict[str, Any]:
-    try:
-        return read_json(path)
-    except StoreError:
-        return {}  # cut: its folder still names it
+        header, _ = read_header(path)
+        yield _Known(path.parent, header["experiment"], header["run_id"])
 
 
 def _unknown(wanted: str, known: Sequence[_Known], results_dir: Path) -> str:

@@ -13,7 +13,6 @@ would measure the same thing. A failed attempt is moved to `repeat=<n>,attempt=<
 from __future__ import annotations
 
 import fcntl
-import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -23,26 +22,24 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from benchbook import collector
 from benchbook.errors import StoreError
-from benchbook.records.files import make_folder, read_json, write_json
+from benchbook.reading import read_bytes, read_json
+from benchbook.records.files import make_folder, write_json
+from benchbook.records.fingerprint import case_key
+from benchbook.records.header import INTERRUPTED, RUNNING, RunHeader, read_header
 from benchbook.records.metrics import values_from_raw
 from benchbook.records.record import SCHEMA_VERSION, Outcome, Record
-from benchbook.records.runs import LATEST, RUN_FILE, find_run, forget_run, point_to
+from benchbook.records.runs import CASES, LATEST, RUN_FILE, find_run, forget_run, point_to
+from benchbook.records.typed import NEEDED, RecordParts, refused
 from benchbook.system_faults import line_of
 
-# States of a run; measure/runner.py has the others. PARTIAL: what `run --only` asked for is measured, and more is left.
-INTERRUPTED, RUNNING, PARTIAL = "interrupted", "running", "partial"
 EXPERIMENT_FILE = "experiment.yaml"
 LOCK_FILE = ".lock"
 RECORD_FILE = "record.json"
-
-
-def case_key(case_id: str, fingerprint: str) -> str:
-    """Return the folder name of a case: 'eager,serve,...-3f9a1c20'."""
-    return f"{case_id}-{fingerprint[:8]}"
+_PARTS = TypeAdapter(RecordParts)
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -51,22 +48,20 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def read_record(path: Path | str) -> Record:
-    """Return the record in `path`; raise StoreError when it is missing, cut, or of another format."""
+    """Return the record in `path`; raise StoreError when it is missing, cut, ill-typed or of another format."""
+    content = read_bytes(path)
     try:
-        with open(path, "rb") as stream:
-            record = Record.model_validate_json(stream.read())
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror}") from error
+        record = Record.model_validate_json(content, strict=True)
+        if not 1 <= record.schema_version <= SCHEMA_VERSION:
+            raise StoreError(
+                f"{path} is a record of format {record.schema_version}; this benchbook reads 1 to {SCHEMA_VERSION}"
+            )
+        _PARTS.validate_python({name: getattr(record, name) for name in RecordParts.__annotations__})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"{part}: " for part in first["loc"])
-        raise StoreError(f"{path} is not a whole record: {where}{first['msg']}") from error
-    if not 1 <= record.schema_version <= SCHEMA_VERSION:
-        raise StoreError(
-            f"{path} is a record of format {record.schema_version}; this benchbook reads 1 to {SCHEMA_VERSION}"
-        )
-    if not all(value is None or math.isfinite(value) for value in record.values.values()):
-        raise StoreError(f"{path} holds a value that is no number")
+        raise StoreError(f"{path} is not a whole record: {refused(error)[0].text}") from error
+    lacking = [name for name in NEEDED[record.benchmark] if name not in record.workload]
+    if lacking:
+        raise StoreError(f"{path} is not a whole record: workload.{lacking[0]} is missing")
     return record
 
 
@@ -120,14 +115,18 @@ class Store:
         """Return where the report of this run lies or will lie."""
         return self.run_dir / "report.html"
 
-    def header(self) -> dict[str, Any]:
-        """Return run.json: question, plan, state, provenance, times. A run that nobody holds is not running."""
-        header = read_json(self.run_dir / RUN_FILE)
-        if header.get("state") == RUNNING and not self._is_held():  # killed, or copied from where it was
+    def read_header(self) -> tuple[RunHeader, list[str]]:
+        """Return run.json as far as it is whole, and what is damaged. A run that nobody holds is not running."""
+        header, damage = read_header(self.run_dir / RUN_FILE)
+        if header["state"] == RUNNING and not self._is_held():  # killed, or copied from where it was
             header["state"] = INTERRUPTED
-        return header
+        return header, damage
 
-    def write_header(self, header: dict[str, Any]) -> None:
+    def header(self) -> RunHeader:
+        """Return run.json as far as it is whole: question, plan, state, provenance, times."""
+        return self.read_header()[0]
+
+    def write_header(self, header: Mapping[str, Any]) -> None:
         """Write run.json, atomically."""
         write_json(self.run_dir / RUN_FILE, header)
 
@@ -140,9 +139,11 @@ class Store:
         """Delete the run's folder; raises StoreError while a benchbook writes it, and when it cannot be deleted."""
         try:
             with self.locked() as is_held:
-                if not is_held and self.header().get("state") == RUNNING:
+                if not is_held and self.header()["state"] == RUNNING:
                     raise StoreError(f"whether {self.run_dir} is being written cannot be known here: delete it by hand")
-                (self.run_dir / RUN_FILE).unlink()  # first: what is deleted in part is no run
+                if (cases := self.run_dir / CASES).exists():
+                    cases.rename(self.run_dir / "deleted")
+                (self.run_dir / RUN_FILE).unlink(missing_ok=True)  # first: what is deleted in part is no run
                 shutil.rmtree(self.run_dir)
             forget_run(self.run_dir)
         except OSError as error:
@@ -161,17 +162,19 @@ class Store:
 
     def repeat_dir(self, key: str, repeat: int) -> Path:
         """Return the folder of one repeat; it need not exist."""
-        return self.run_dir.joinpath("cases", key, f"repeat={repeat}")
+        return self.run_dir.joinpath(CASES, key, f"repeat={repeat}")
 
-    def has_raw(self, key: str, record: Record) -> bool:
-        """Return whether vLLM's own file lies beside this record, and is the one that its values come from."""
+    def raw_fault(self, key: str, record: Record) -> str:
+        """Return what is wrong with vLLM's own file beside this record, '' where the record's values come from it."""
+        path = self.repeat_dir(key, record.identity.repeat) / Path(record.raw_file or "no raw file").name
         try:
-            raw = read_json(self.repeat_dir(key, record.identity.repeat) / (record.raw_file or ""))
-            values = values_from_raw(record.benchmark, raw)
-        except (StoreError, TypeError, AttributeError):
-            return False
+            values = values_from_raw(record.benchmark, read_json(path))
+        except StoreError as error:
+            return str(error)
         # What vLLM only prints is in no file.
-        return all(record.values.get(name) == value for name, value in values.items() if value is not None)
+        others = [name for name, value in values.items() if value is not None and record.values.get(name) != value]
+        others += [name for name in record.values if name not in values]
+        return f"{path} is not what the record's {others[0]} comes from" if others else ""
 
     def find(self, key: str, repeat: int) -> Record | None:
         """Return the whole record of this repeat, or None when it is missing, cut, of another format or another's."""
@@ -179,12 +182,11 @@ class Store:
             record = read_record(self.repeat_dir(key, repeat) / RECORD_FILE)
         except StoreError:
             return None
-        is_its_own = case_key(record.identity.case_id, record.identity.fingerprint) == key
-        return record if is_its_own and record.identity.repeat == repeat else None
+        return record if (record.identity.case_key, record.identity.repeat) == (key, repeat) else None
 
     def has_record_file(self, key: str, repeat: int) -> bool:
         """Return whether something lies where the record of this repeat belongs."""
-        return (self.repeat_dir(key, repeat) / RECORD_FILE).exists()
+        return os.path.lexists(self.repeat_dir(key, repeat) / RECORD_FILE)
 
     def save(self, key: str, record: Record) -> None:
         """Write the record of one repeat."""
@@ -194,7 +196,7 @@ class Store:
     def log_of(self, record: Record) -> Path | None:
         """Return the log that tells most of why `record` has no number: the host's, or the benchmark's; None without one."""
         identity = record.identity
-        repeat = self.repeat_dir(case_key(identity.case_id, identity.fingerprint), identity.repeat)
+        repeat = self.repeat_dir(identity.case_key, identity.repeat)
         host = "engine" if record.benchmark in ("latency", "throughput") else "server"
         logs = (
             [self.run_dir / "launches" / identity.launch / f"{host}.log"]
@@ -206,26 +208,47 @@ class Store:
     def set_aside(self, key: str, repeat: int) -> int:
         """Move what a former attempt at this repeat left out of the way; return the number of the next attempt."""
         folder = self.repeat_dir(key, repeat)
-        attempt = 1 + len(list(folder.parent.glob(f"repeat={repeat},attempt=*")))
-        if not folder.exists():
+        for above in (folder.parent.parent, folder.parent):
+            if os.path.lexists(above) and not above.is_dir():
+                above.rename(above.with_name(f"{above.name},damaged"))  # a file where a folder belongs
+        earlier = [name.rpartition("=")[2] for name in _names(folder.parent) if name.startswith(f"repeat={repeat},")]
+        attempt = 1 + max((int(number) for number in earlier if number.isdecimal()), default=0)  # some may be deleted
+        if not os.path.lexists(folder):
             return attempt
         folder.rename(folder.with_name(f"repeat={repeat},attempt={attempt}"))
         return attempt + 1
 
-    @collector.at_rest()
     def records(self) -> list[Record]:
         """Return every whole record of the final attempts, sorted by case and repeat."""
-        found = []
-        for path in self._record_files():
+        return self.read_records()[0]
+
+    @collector.at_rest()
+    def read_records(self) -> tuple[list[Record], list[str]]:
+        """Return every whole record of the final attempts, sorted by case and repeat, and what is wrong with the others.
+
+        A record counts where it lies: a copy of it, in another case's or repeat's folder, is another's.
+        """
+        found, damage = [], []
+        for case, repeat in self._repeats():
+            path = f"{self.run_dir}/{CASES}/{case}/{repeat}/{RECORD_FILE}"
+            if not os.path.lexists(path):
+                continue  # still to come, which whoever compares with the plan counts as missing
             try:
-                found.append(read_record(path))
-            except StoreError:
-                continue  # counted as missing by whoever compares with the plan
-        return found
+                record = read_record(path)
+            except StoreError as error:
+                damage.append(str(error))
+                continue
+            identity = record.identity
+            if (identity.case_key, f"repeat={identity.repeat}") == (case, repeat):
+                found.append(record)
+            else:
+                damage.append(f"{path} belongs elsewhere: it is of {identity.case_id} repeat {identity.repeat}")
+        return found, damage
 
     def count_measured(self) -> int:
         """Return how many repeats have a measured record, without validating each."""
-        return sum(_outcome(path) == Outcome.MEASURED.value for path in self._record_files())
+        paths = (f"{self.run_dir}/{CASES}/{case}/{repeat}/{RECORD_FILE}" for case, repeat in self._repeats())
+        return sum(_outcome(path) == Outcome.MEASURED.value for path in paths)
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
@@ -260,12 +283,12 @@ class Store:
         finally:
             os.close(descriptor)
 
-    def _record_files(self) -> list[str]:
-        """Return the record files of the final attempts, sorted by case and repeat."""
+    def _repeats(self) -> list[tuple[str, str]]:
+        """Return the names of the folders of every final attempt, its case's and its own, sorted by case and repeat."""
         # Names from the folders' own lists: of ten thousand repeats, glob or Path would cost as much as reading them.
-        folder = f"{self.run_dir}/cases"
+        folder = f"{self.run_dir}/{CASES}"
         return [
-            f"{folder}/{case}/{repeat}/{RECORD_FILE}"
+            (case, repeat)
             for case in _names(folder)
             for repeat in _names(f"{folder}/{case}")
             if repeat.startswith("repeat=") and ",attempt=" not in repeat
@@ -285,14 +308,14 @@ def _is_free(descriptor: int, kind: int) -> bool | None:
 
 def _outcome(path: str) -> str | None:
     try:
-        return read_json(Path(path)).get("outcome")
+        return read_json(path).get("outcome")
     except StoreError:
         return None  # still to come, or cut
 
 
 def _names(folder: str) -> list[str]:
-    """Return the sorted names in `folder`, none where it is no folder."""
+    """Return the sorted names in `folder`, none where it is no folder or may not be read."""
     try:
         return sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return []

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from benchbook.judge.sample import is_earned, samples_needed
 from benchbook.judge.unseen import by_reason
+from benchbook.records.header import RunHeader
 from benchbook.records.record import Verdict
 from benchbook.report.run import Run
 
@@ -22,14 +20,14 @@ RANDOM_WEIGHTS = "The model has random weights: this is the speed of its shape, 
 def caveats(run: Run) -> list[str]:
     """Return what a reader must know before believing the answer: weights, repeats, verdicts, what is not there."""
     sentences = [RANDOM_WEIGHTS] if run.has_random_weights else []
-    repeats = run.header.get("repeats")
-    if run.header.get("until"):
+    repeats = run.header["repeats"]
+    if run.header["until"]:
         sentences.append(_until_sentence(run.header))
     elif repeats == 1:
         sentences.append("Every case was measured once, so the spread is unknown and small differences mean nothing.")
     elif repeats:
         sentences.append(f"Every case was planned with {repeats} repeats; ± is one standard deviation of the sample.")
-    if run.header.get("state") in _UNFINISHED:
+    if run.header["state"] in _UNFINISHED:
         sentences.append(_UNFINISHED[run.header["state"]])
     if run.failures or run.missing:
         sentences.append(
@@ -43,6 +41,8 @@ def caveats(run: Run) -> list[str]:
         sentences.append(f"{_repeats(run.verdicts[Verdict.SUSPECT])} SUSPECT; the means hold them{seen}.")
     if unseen := unseen_sentence(run):
         sentences.append(unseen)
+    if run.damage:
+        sentences.append("Parts of this run's folder are damaged and were left out; they are listed below.")
     if run.num_stale:
         sentences.append(f"{run.num_stale} records of an older plan lie in this run's folder and were left out.")
     return sentences
@@ -75,7 +75,7 @@ def threats(run: Run) -> list[str]:
             f"A p99 here rests on as few as {int(completed.min())} requests a repeat. With under "
             f"{samples_needed(99):,} it is close to the slowest request and no tail; it is greyed."
         )
-    if (run.header.get("provenance") or {}).get("git", {}).get("dirty"):
+    if (run.header["provenance"].get("git") or {}).get("dirty"):
         sentences.append("The repository had uncommitted changes, so the commit below does not fully tell what ran.")
     if any(not curves.load.is_open for curves in run.curves):
         sentences.append(
@@ -85,11 +85,12 @@ def threats(run: Run) -> list[str]:
     return sentences
 
 
-def _until_sentence(header: Mapping[str, Any]) -> str:
+def _until_sentence(header: RunHeader) -> str:
     """Return how often cases were measured when rounds were added for a precision, and whether all got there."""
-    until, known = header["until"], header.get("reached") or {}
-    wanted = " and ".join(f"{key} to ±{100 * share:g} %" for key, share in until["targets"].items())
-    pairs = [(width, until["targets"][key]) for widths in known.values() for key, width in widths.items()]
+    until, known = header["until"], header["reached"]
+    targets = until["targets"]
+    wanted = " and ".join(f"{key} to ±{100 * share:g} %" for key, share in targets.items())
+    pairs = [(width, targets[key]) for widths in known.values() for key, width in widths.items() if key in targets]
     missed = [width for width, share in pairs if width is None or width > share]
     told = [width for width in missed if width is not None]
     widest = f", the widest to ±{max(told):.0%}" if told else ""

@@ -21,7 +21,7 @@ from benchbook.records.store import Store
 from benchbook.report.differences import comparison_frame, how_to_read, launches_of, table_headings, table_rows
 from benchbook.report.run import Run, load_run
 from benchbook.report.table import render_table
-from benchbook.terminal import say
+from benchbook.terminal import say, tell_damage
 
 TextFormat = Literal["text", "csv", "json", "md"]
 
@@ -32,8 +32,9 @@ def two_launches(run: str, other_run: str, base: str, other: str, results_dir: P
     Raises ExperimentError for a run or a launch that there is none of, a launch against itself, and nothing in common.
     """
     first, second = (load_run(Store.open(name, results_dir).run_dir) for name in (run, other_run))
-    ours, theirs = _launch(first, base), _launch(second, other)
     is_one_run = first.run_dir == second.run_dir
+    tell_damage([*first.damage, *(() if is_one_run else second.damage)])
+    ours, theirs = _launch(first, base), _launch(second, other)
     if is_one_run and base == other:
         raise ExperimentError(f"A and B are both {base!r}: name two launches, or give B another run with --other-run")
     names = (base, other) if is_one_run else (_name(first, base), _name(second, other))

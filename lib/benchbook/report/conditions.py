@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchbook.judge.spread import number_text, time_text
-from benchbook.records.store import EXPERIMENT_FILE, RUN_FILE
+from benchbook.reading import read_bytes
+from benchbook.records.runs import CASES, RUN_FILE
+from benchbook.records.store import EXPERIMENT_FILE
 from benchbook.redaction import redacted
 from benchbook.report.markup import Html, element, facts, folded, join, table
 from benchbook.report.results import MAX_ROWS, cut_note
@@ -28,7 +30,7 @@ def subtitle(run: Run) -> str:
         " and ".join(models),
         _device_text(machine),
         f"run {run.name}",
-        str(run.header.get("started_utc") or "")[:10],
+        run.header["started_utc"][:10],
     ]
     return " · ".join(part for part in parts if part)
 
@@ -50,18 +52,18 @@ def provenance_html(run: Run) -> Html:
     """Return what is needed to repeat the run: its command, times, commit, experiment file, and vLLM's commands."""
     git = _provenance(run).get("git") or {}
     commit = str(git.get("commit") or "not in a git repository")
-    wall_s = run.header.get("wall_s")
+    wall_s = run.header["wall_s"]
     rows = [
         ("Run", run.name),
-        ("State", run.header.get("state")),
-        ("Started (UTC)", time_text(run.header.get("started_utc") or "")),
-        ("Ended (UTC)", time_text(run.header.get("ended_utc") or "")),
+        ("State", run.header["state"]),
+        ("Started (UTC)", time_text(run.header["started_utc"])),
+        ("Ended (UTC)", time_text(run.header["ended_utc"] or "")),
         ("Wall time", None if wall_s is None else f"{wall_s:,.0f} s"),
-        ("Seed", run.header.get("seed")),
-        ("Seed of the order", run.header.get("order_seed")),
+        ("Seed", run.header["seed"]),
+        ("Seed of the order", run.header["order_seed"]),
         ("Commit", commit + (" with uncommitted changes" if git.get("dirty") else "")),
     ]
-    command = element("pre", redacted(str(run.header.get("command") or "not recorded")))
+    command = element("pre", redacted(run.header["command"] or "not recorded"))
     return join([command, facts(rows), _experiment_html(run), _commands_html(run), _files_html(run)])
 
 
@@ -152,7 +154,7 @@ def _experiment_html(run: Run) -> Html:
     path = run.run_dir / EXPERIMENT_FILE
     if not path.is_file():
         return Html("")
-    source = redacted(path.read_text(encoding="utf-8", errors="replace"))
+    source = redacted(read_bytes(path).decode(errors="replace"))
     return folded(f"The experiment file, {EXPERIMENT_FILE}", element("pre", source))
 
 
@@ -160,7 +162,7 @@ def _files_html(run: Run) -> Html:
     """Return the folder of every case with what is in it, folded; the paths are text, which no mail can break."""
     found = []
     for case in run.plan[:MAX_ROWS]:
-        folder = run.run_dir / "cases" / case["case_key"]
+        folder = run.run_dir / CASES / case["case_key"]
         if names := sorted({path.name for path in folder.glob("repeat=*/*")}):
             found.append((element("code", f"cases/{case['case_key']}/"), ", ".join(names)))
     if not found:
@@ -171,12 +173,12 @@ def _files_html(run: Run) -> Html:
 
 
 def _provenance(run: Run) -> Mapping[str, Any]:
-    return run.header.get("provenance") or {}
+    return run.header["provenance"]
 
 
 def _launches(run: Run) -> Mapping[str, Mapping[str, Any]]:
     """Return the launches of run.json in the order of the plan, which JSON's sorted keys have lost."""
-    launches = run.header.get("launches") or {}
+    launches = run.header["launches"]
     planned = [case["launch"] for case in run.plan if case["launch"] in launches]
     return {name: launches[name] for name in dict.fromkeys([*planned, *launches])}
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchbook.judge.catalogue import BY_CODE
 from benchbook.records.record import Record
 from benchbook.records.store import Store
-from benchbook.report.markup import Html, absent, element, folded, join, table, text, verdict
+from benchbook.report.markup import Html, absent, bullets, element, folded, join, table, text, verdict
 from benchbook.report.results import MAX_ROWS, TABLE_FILE, cut_note
 from benchbook.report.run import Run
 
@@ -24,6 +24,9 @@ def failures_html(run: Run) -> Html:
         rows = [(element("code", case_id), number) for case_id, number in list(run.missing.items())[:MAX_ROWS]]
         parts.append(table(("Case without a whole record", "Missing repeats"), rows, numeric=[1]))
         parts.append(cut_note(len(run.missing), "cases with missing repeats"))
+    if run.damage:
+        parts += [element("p", "These files are damaged, and what they hold is nowhere in this report:")]
+        parts += [bullets(run.damage[:MAX_ROWS]), cut_note(len(run.damage), "damages")]
     return join(parts) if parts else absent("Nothing failed and nothing is missing.")
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbook.errors import StoreError
-from benchbook.records.files import read_json, write_text
-from benchbook.records.store import RUN_FILE
+from benchbook.records.files import write_text
+from benchbook.records.header import read_header
+from benchbook.records.runs import RUN_FILE
 from benchbook.redaction import find_secrets, known_secrets
 from benchbook.report.markup import Html, element, is_absent, join
 
@@ -108,6 +109,5 @@ def _anchor(title: str) -> str:
 
 def _title(notebook_path: Path) -> str:
     """Return the run's question, or the notebook's name where no run lies beside it."""
-    header_path = notebook_path.with_name(RUN_FILE)
-    header = read_json(header_path) if header_path.is_file() else {}
-    return str(header.get("question") or header.get("experiment") or notebook_path.stem)
+    header, _ = read_header(notebook_path.with_name(RUN_FILE))
+    return header["question"] or notebook_path.stem

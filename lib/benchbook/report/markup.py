@@ -16,12 +16,12 @@ from urllib.parse import quote
 
 from IPython.display import HTML, display
 
+from benchbook.plain import plain
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PNG_DPI = 120
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TAG = re.compile(r"<[^>]*>")
 _SAFE = " !$()*+,-./:;=?@[]^_`{|}~"  # of a data: link, so that it stays short
 _ABSENT = '<p class="note absent">'
@@ -35,12 +35,12 @@ class Html(str):
 
 
 def text(value: Any) -> Html:
-    """Return `value` escaped, without terminal codes; an Html as it is, None as an en dash."""
+    """Return `value` escaped, without what would harm its reader; an Html as it is, None as an en dash."""
     if isinstance(value, Html):
         return value
     if value is None:
         return Html("–")
-    return Html(html.escape(_CONTROL.sub("", _ANSI.sub("", str(value)))))
+    return Html(html.escape(plain(str(value))))
 
 
 def element(tag: str, content: Any, css_class: str = "") -> Html:

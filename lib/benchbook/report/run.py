@@ -17,10 +17,11 @@ from benchbook.judge.group import judged_together
 from benchbook.judge.loads import LENGTHS
 from benchbook.judge.spread import Spread
 from benchbook.parameters import refuse_unknown
-from benchbook.records.files import read_json
+from benchbook.reading import read_bytes, read_json
+from benchbook.records.header import PlanRow, RunHeader, rows_of
 from benchbook.records.record import Record, Verdict
 from benchbook.records.runs import newest_run, results_nearby
-from benchbook.records.store import Store, case_key
+from benchbook.records.store import Store
 from benchbook.report.lines import Curves, Line, serve_curves
 from benchbook.report.offline import Ceiling, Key, batch_latencies, ceilings
 from benchbook.report.table import case_table, tidy_table
@@ -37,15 +38,16 @@ class Run:
     """
 
     run_dir: Path
-    header: Mapping[str, Any]
+    header: RunHeader
     records: tuple[Record, ...]
     num_stale: int
     alone: tuple[Verdict, ...] = ()  # what each of `records` was judged when it was measured
+    damage: tuple[str, ...] = ()  # what of the folder could not be read, a sentence a file: it is in nothing else here
 
     @property
     def question(self) -> str:
         """Return the question that the experiment asks."""
-        return str(self.header.get("question") or self.header.get("experiment") or self.run_dir.name)
+        return self.header["question"] or self.header["experiment"]
 
     @property
     def name(self) -> str:
@@ -56,17 +58,17 @@ class Run:
     def remark(self) -> str:
         """Return what somebody wrote into REMARK_FILE, in one line, '' without one: what no record can know."""
         path = self.run_dir / REMARK_FILE
-        return " ".join(path.read_text(encoding="utf-8", errors="replace").split()) if path.is_file() else ""
+        return " ".join(read_bytes(path).decode(errors="replace").split()) if path.is_file() else ""
 
     @property
-    def plan(self) -> Sequence[Mapping[str, Any]]:
+    def plan(self) -> Sequence[PlanRow]:
         """Return the planned cases as run.json keeps them."""
-        return self.header.get("plan") or []
+        return self.header["plan"]
 
     @property
     def slo(self) -> Mapping[str, float]:
         """Return the limits that the experiment sets, by metric key; empty without any."""
-        return self.header.get("slo") or {}
+        return self.header["slo"]
 
     @property
     def failures(self) -> tuple[Record, ...]:
@@ -93,8 +95,8 @@ class Run:
     @property
     def has_random_weights(self) -> bool:
         """Return whether any model of this run has random weights: speed means something, text does not."""
-        launches = (self.header.get("launches") or {}).values()
-        return any((launch.get("model") or {}).get("random_weights") for launch in launches) or any(
+        launches = self.header["launches"].values()
+        return any(launch.get("model", {}).get("random_weights") for launch in launches) or any(
             record.host.get("random_weights") for record in self.records
         )
 
@@ -154,8 +156,7 @@ class Run:
         return (self._repeat_dir(record) / name).is_file()
 
     def _repeat_dir(self, record: Record) -> Path:
-        key = case_key(record.identity.case_id, record.identity.fingerprint)
-        return Store(self.run_dir).repeat_dir(key, record.identity.repeat)
+        return Store(self.run_dir).repeat_dir(record.identity.case_key, record.identity.repeat)
 
 
 @collector.at_rest()
@@ -166,34 +167,34 @@ def load_run(run_dir: str | Path = "") -> Run:
     """
     refuse_unknown()
     store = Store.open(run_dir, results_nearby()) if str(run_dir) else Store(newest_run(results_nearby()))
-    folder, header, records = store.run_dir, store.header(), store.records()
+    (header, damaged_header), (records, damaged_records) = store.read_header(), store.read_records()
+    if damaged_header:  # records tell themselves what they are of
+        planned = {case["case_key"] for case in header["plan"]}
+        header["plan"] = [*header["plan"], *(row for row in rows_of(records) if row["case_key"] not in planned)]
     # A record whose fingerprint left the plan was measured under other conditions: it must not mix with the others.
-    places = {case["case_key"]: place for place, case in enumerate(_along_loads(header.get("plan") or []))}
-    by_place = [(places.get(_key(record)), record) for record in records]
+    places = {case["case_key"]: place for place, case in enumerate(_along_loads(header["plan"]))}
+    by_place = [(places.get(record.identity.case_key), record) for record in records]
     kept = sorted(
         ((place, record) for place, record in by_place if place is not None),
         key=lambda item: (item[0], item[1].identity.repeat),
     )
     alone = [record for _, record in kept]
     run = Run(
-        folder,
+        store.run_dir,
         header,
         judged_together(alone),
         num_stale=len(records) - len(kept),
         alone=tuple(record.verdict for record in alone),
+        damage=(*damaged_header, *damaged_records),
     )
     gc.freeze()  # a run stays while its notebook does
     return run
 
 
-def _along_loads(plan: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _along_loads(plan: Sequence[PlanRow]) -> list[PlanRow]:
     """Return the cases in the plan's order, but those next to each other that differ in their load only: a curve each."""
-    curves: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    curves: dict[tuple[Any, ...], list[PlanRow]] = {}
     for case in plan:
         lengths = (case["workload"].get(name) for name in LENGTHS)
         curves.setdefault((case["launch"], case["benchmark"], *lengths), []).append(case)
     return [case for curve in curves.values() for case in curve]
-
-
-def _key(record: Record) -> str:
-    return case_key(record.identity.case_id, record.identity.fingerprint)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from benchbook.exit_codes import FAILED, INTERRUPTED, MEANINGS, NO_ANSWER, OK
 from benchbook.judge.answerable import reasons_text, why_no_answer
-from benchbook.records import store
+from benchbook.records import header, store
 from benchbook.records.record import Record, Verdict
 from benchbook.report.answer import answer, why_not
 from benchbook.report.caveats import unseen_sentence
@@ -25,9 +25,9 @@ MAX_CAUSES = 5
 
 def ending(run: Run) -> tuple[int, str]:
     """Return the exit code of a run that has ended, and the words for it."""
-    if run.header["state"] == store.INTERRUPTED:
+    if run.header["state"] == header.INTERRUPTED:
         code = INTERRUPTED
-    elif (run.missing and run.header["state"] != store.PARTIAL) or any(
+    elif (run.missing and run.header["state"] != header.PARTIAL) or any(
         record.verdict is Verdict.INVALID for record in run.records
     ):
         code = FAILED
@@ -43,6 +43,10 @@ def print_summary(run: Run, console: Console) -> None:
     say(console, _counts(run), "Verdicts ")
     for sentence in _about_verdicts(run):
         say(console, sentence, _LEAD)
+    for lead, line in zip(("Damaged  ", *[_LEAD] * MAX_CAUSES), run.damage[:MAX_CAUSES]):
+        say(console, line, lead)
+    if further := run.damage[MAX_CAUSES:]:
+        say(console, f"{len(further)} further damaged files are in the report", _LEAD)
     reasons, said = why_not(run), answer(run)
     if reasons:
         say(console, Text(f"! {said[0]}", "bold yellow"), "Answer   ")

@@ -23,7 +23,7 @@ from benchbook.report.case_rows import COLUMNS, TITLES, axes_of, axis_text, valu
 from benchbook.report.run import Run
 from benchbook.report.settings import value_text
 from benchbook.report.table import NUMBER_KEYS, case_table, render_table, workload_columns
-from benchbook.terminal import say
+from benchbook.terminal import say, tell_damage
 
 MAX_COLUMNS = 8
 # What people ask for first; the other columns of a report follow.
@@ -75,6 +75,7 @@ def print_table(
     """
     if run.num_stale:
         print(f"benchbook: {run.num_stale} stale records of an older plan are left out", file=sys.stderr)
+    tell_damage(run.damage)
     table = _chosen(run.table, case_pattern, launch_pattern)
     _check_columns(columns, table)
     if table_format in ("csv", "json"):

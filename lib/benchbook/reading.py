@@ -1,0 +1,55 @@
+"""Files that anybody may have damaged, read: regular ones only, of a size that fits, as JSON that other readers take.
+
+Whatever is wrong with one is a StoreError that names it: a FIFO that would hang its reader, a device without an end, a
+cut file, a nesting that exhausts the stack.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, NoReturn
+
+from benchbook.errors import StoreError
+
+MOST_BYTES = 4 * 1024**3  # raw files of the longest benchmarks have one
+_KINDS = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "FIFO"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """Return what is in the regular file at `path`; raise StoreError for everything else, without waiting for it."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            state = os.fstat(stream.fileno())
+            if not stat.S_ISREG(state.st_mode):
+                kind = next((name for is_kind, name in _KINDS if is_kind(state.st_mode)), "special file")
+                raise StoreError(f"{path} is a {kind} and not a file")
+            if state.st_size > MOST_BYTES:
+                raise StoreError(f"{path} has {state.st_size:,} bytes: more than anything of ours")
+            return stream.read()
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+    except (MemoryError, ValueError) as error:  # a hole of some GiB, a name with a NUL in it
+        raise StoreError(f"cannot read {path}: {error or 'it does not fit into memory'}") from error
+
+
+def json_of(content: bytes, path: Path | str) -> Any:
+    """Return what the JSON in `content` says; `path` is where it came from, for the StoreError about one that is none."""
+    try:
+        return json.loads(content, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path} is cut or damaged: {error}") from error
+
+
+def read_json(path: Path | str) -> dict[str, Any]:
+    """Return the JSON object in the file at `path`; raise StoreError where there is none."""
+    payload = json_of(read_bytes(path), path)
+    if not isinstance(payload, dict):
+        raise StoreError(f"{path} holds a {type(payload).__name__}, not a JSON object")
+    return payload
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
