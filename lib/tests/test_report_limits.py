@@ -133,7 +133,7 @@ def test_records_without_peaks_give_a_reason_and_no_figure(tmp_path, capsys):
     run = load_run(make_run(tmp_path))
     cases, reasons = limited_cases(run)
     assert not cases and "the record does not hold the model's shape" in reasons[0]
-    assert limits_figure(run, cases) is None and timeline_of(run) is None
+    assert limits_figure(run, cases) is None and timeline_of(run)[0] is None
     show_limits(run)
 
 
@@ -237,16 +237,16 @@ def test_what_was_not_sampled_is_said():
 
 
 def test_the_report_shows_the_timeline_of_the_fastest_repeat(run):
-    assert timeline_of(run) is None
+    assert timeline_of(run)[0] is None
     record = max(
         (record for record in run.records if record.benchmark == "serve"),
         key=lambda record: record.values["output_throughput_tok_s"],
     )
     folder = run.run_dir / run.repeat_path(record, "x").parent
     (folder / "telemetry.json.gz").write_bytes(gzip.compress(json.dumps(samples(server=SERVER)).encode()))
-    assert timeline_of(run) is None, "the raw file is not there"
+    assert timeline_of(run)[0] is None, "the raw file is not there"
     (folder / "raw.json").write_text(json.dumps(RAW))
-    _, _, title = timeline_of(run)
+    (_, _, title), _ = timeline_of(run)
     assert "8 requests in flight" in title
 
 

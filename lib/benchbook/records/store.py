@@ -31,6 +31,7 @@ from benchbook.records.files import make_folder, write_json
 from benchbook.records.fingerprint import case_key
 from benchbook.records.header import INTERRUPTED, RUNNING, RunHeader, read_header
 from benchbook.records.metrics import values_from_raw
+from benchbook.records.raw import read_raw
 from benchbook.records.record import SCHEMA_VERSION, Outcome, Record
 from benchbook.records.runs import CASES, LATEST, RUN_FILE, find_run, forget_run, point_to
 from benchbook.records.typed import NEEDED, RecordParts, refused
@@ -78,7 +79,7 @@ class Saved:
 
     def raw(self) -> dict[str, Any]:
         """Return vLLM's own result file."""
-        return read_json(self.path.with_name(self.record.raw_file))
+        return read_raw(self.path.with_name(self.record.raw_file))
 
 
 class Store:

@@ -124,7 +124,8 @@ def show_limits(run: Run) -> None:
     drawn = limits_figure(run, cases)
     _show_figured([drawn] if drawn else [], limits_reading(cases), _NO_LIMIT, seen=steps_reading(cases))
     show(join([limits_html(cases), bullets(reasons)]))
-    timeline = timeline_of(run)
+    timeline, damage = timeline_of(run)
+    show(bullets(f"No timeline is drawn of a damaged file: {line}." for line in damage))
     if timeline is not None:
         figure, caption, title = timeline
         show(folded(title, figure_html(figure, caption, alt=f"{title}. {first_sentence(caption)}")))

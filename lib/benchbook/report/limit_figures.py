@@ -73,24 +73,29 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
     )
 
 
-def timeline_of(run: Run) -> tuple[Figure, str, str] | None:
-    """Return the timeline of the serve repeat with most output tok/s: figure, caption, and a line to fold it behind."""
+def timeline_of(run: Run) -> tuple[tuple[Figure, str, str] | None, list[str]]:
+    """Draw the timeline of the serve repeat with most output tok/s: figure, caption, and a line to fold it behind.
+
+    With it comes which files of faster repeats are damaged.
+    """
     served = [
         record
         for record in run.records
         if record.benchmark == "serve" and record.is_measured and record.verdict is not Verdict.INVALID
     ]
     ranked = sorted(served, key=lambda record: record.values.get(OUTPUT_THROUGHPUT) or 0.0, reverse=True)
-    # A run that was copied without its bulk has none at all.
-    best = next((record for record in ranked[:_MAX_TRIED] if run.has_file(record, TELEMETRY_FILE)), None)
-    if best is None:
-        return None
-    try:
-        telemetry, raw = read_telemetry(run.run_dir / run.repeat_path(best, TELEMETRY_FILE)), run.raw(best)
-    except StoreError:
-        return None  # a run that was copied without its bulk
-    drawn = timeline_figure(best, telemetry, raw)
-    return None if drawn is None else (*drawn, f"Server and device over time: {_named(best)}")
+    damage = []
+    for record in ranked[:_MAX_TRIED]:
+        if not all(run.has_file(record, name) for name in (TELEMETRY_FILE, record.raw_file or "")):
+            continue  # a run that was copied without its bulk has none at all
+        try:
+            telemetry, raw = read_telemetry(run.run_dir / run.repeat_path(record, TELEMETRY_FILE)), run.raw(record)
+        except StoreError as error:
+            damage.append(str(error))
+            continue
+        drawn = timeline_figure(record, telemetry, raw)
+        return (*drawn, f"Server and device over time: {_named(record)}") if drawn else None, damage
+    return None, damage
 
 
 def _point(case: LimitedCase) -> tuple[float, float] | None:

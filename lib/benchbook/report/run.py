@@ -17,8 +17,9 @@ from benchbook.judge.group import judged_together
 from benchbook.judge.loads import LENGTHS
 from benchbook.judge.spread import Spread
 from benchbook.parameters import refuse_unknown
-from benchbook.reading import read_bytes, read_json
+from benchbook.reading import read_bytes
 from benchbook.records.header import PlanRow, RunHeader, rows_of
+from benchbook.records.raw import read_raw
 from benchbook.records.record import Record, Verdict
 from benchbook.records.runs import newest_run, results_nearby
 from benchbook.records.store import Store
@@ -148,8 +149,8 @@ class Run:
         return self._repeat_dir(record).relative_to(self.run_dir) / name
 
     def raw(self, record: Record) -> dict[str, Any]:
-        """Return vLLM's own result file of a repeat; raise StoreError when it is not there."""
-        return read_json(self.run_dir / self.repeat_path(record, record.raw_file or ""))
+        """Return vLLM's own result file of a repeat; raise StoreError when it is not there, or damaged."""
+        return read_raw(self.run_dir / self.repeat_path(record, record.raw_file or ""))
 
     def has_file(self, record: Record, name: str) -> bool:
         """Return whether the repeat has a file of this name."""
