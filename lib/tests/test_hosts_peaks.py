@@ -1,5 +1,6 @@
 """What a device can do at best: from a table, or measured; never guessed."""
 
+import json
 import sys
 
 import pytest
@@ -45,9 +46,30 @@ def nothing_kept(monkeypatch, tmp_path):
     peaks._probed.cache_clear()
 
 
+WHOLE = {"kind": "measured", "bandwidth_gb_s": 20.0, "tflops": {"float32": 0.2}, "source": "a probe"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"bandwidth_gb_s": "fast"}, {"bandwidth_gb_s": -1.0}, {"bandwidth_gb_s": 1e300}, {"tflops": [0.2]}, {"source": None},
+     {"tflops": {"float32": None}}, {"measured_at_s": "today"}, {"measured_at_s": 9e9}],
+    ids=str,
+)  # fmt: skip
+def test_a_damaged_probe_is_repeated(monkeypatch, damage):
+    monkeypatch.setattr(peaks, "_probe", lambda *words: WHOLE)
+    peaks._probed.cache_clear()
+    peaks._probed(1 << 20, "")
+    path = peaks.cache_dir() / peaks.PEAKS_FILE
+    ((key, kept),) = json.loads(path.read_text()).items()
+    path.write_text(json.dumps({key: {**kept, **damage}}))
+    monkeypatch.setattr(peaks, "_probe", lambda *words: {**WHOLE, "bandwidth_gb_s": 21.0})
+    peaks._probed.cache_clear()
+    assert peaks._probed(1 << 20, "")["bandwidth_gb_s"] == 21.0
+
+
 def test_a_probe_of_today_is_not_repeated_and_one_of_another_day_or_boot_is(monkeypatch, tmp_path):
     probes = []
-    monkeypatch.setattr(peaks, "_probe", lambda *words: probes.append(words) or {"kind": "measured", "n": len(probes)})
+    monkeypatch.setattr(peaks, "_probe", lambda *words: probes.append(words) or {**WHOLE, "n": len(probes)})
     monkeypatch.setattr(peaks, "BOOT_ID", tmp_path / "boot_id")
 
     def asked(boot="a", now_s=1e9):

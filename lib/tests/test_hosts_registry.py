@@ -133,3 +133,15 @@ def _timed(function: object) -> float:
     start_s = time.monotonic()
     function()
     return time.monotonic() - start_s
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"argv": [1]}, {"argv": "vllm"}, {"started_utc": "yesterday"}, {"started_utc": "2026-01-01T00:00:00"}, {"keep": "no"},
+     {"guardian_pid": None}, {"host_id": "../../passwd"}, {"machine": 7}, {"base_url": ["x"]}],
+    ids=str,
+)  # fmt: skip
+def test_an_ill_typed_entry_is_none_of_ours(stale: registry.HostEntry, damage: dict[str, object]) -> None:
+    path = registry.entry_path(stale.host_id)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+    assert registry.read_entries() == [] and registry.sweep_orphans() == []

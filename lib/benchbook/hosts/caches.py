@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import ExperimentError
+from benchbook.errors import ExperimentError, StoreError
+from benchbook.reading import read_json
 from benchbook.system_faults import hint_of, line_of
 
 CACHE_VARIABLE = "BENCHBOOK_CACHE_DIR"
@@ -57,10 +58,9 @@ def cache_dir() -> Path:
 def remembered(path: Path) -> dict[str, Any] | None:
     """Return the JSON object that `remember` wrote to `path`; None where there is none, or it is damaged."""
     try:
-        content = json.loads(path.read_bytes()) if os.path.isfile(path) else None  # a pipe would have us wait
-    except (OSError, ValueError, RecursionError):
+        return read_json(path)
+    except StoreError:
         return None
-    return content if isinstance(content, dict) else None
 
 
 def remember(path: Path, content: Mapping[str, Any]) -> bool:

@@ -116,7 +116,8 @@ def _known_of(kept: dict[str, Any]) -> Known | None:
         there = Known(version=kept["version"], **names)
     except (KeyError, TypeError):
         return None
-    return there if all(isinstance(name, str) for name in (there.version, *there.flags, *there.variables)) else None
+    names = (there.version, *there.flags, *there.variables, *there.compilation_options)
+    return there if all(isinstance(name, str) for name in names) else None
 
 
 def _state(package: Path) -> str:

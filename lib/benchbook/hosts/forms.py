@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from benchbook.hosts import flags
 from benchbook.hosts.caches import cache_dir, remember, remembered
 from benchbook.hosts.flags import nearest
@@ -70,8 +72,8 @@ def installed_forms() -> Forms:
 def _forms_of(table: dict[str, Any] | None) -> Forms | None:
     """Return the forms of a table; None where it is none, or damaged."""
     try:
-        return None if table is None else {flag: Form(**form) for flag, form in table.items()}
-    except TypeError:
+        return None if table is None else TypeAdapter(dict[str, Form]).validate_python(table)
+    except ValidationError:
         return None
 
 

@@ -90,8 +90,13 @@ def _probed(size_bytes: int, cores: str) -> Mapping[str, Any]:
 
 
 def _is_of_today(found: Any) -> bool:
-    measured_at_s = found.get("measured_at_s") if isinstance(found, dict) else None
-    return isinstance(measured_at_s, int | float) and time.time() - measured_at_s < KEPT_S
+    """Return whether `found` is what a probe of the last day found, whole."""
+    if not isinstance(found, dict) or not isinstance(found.get("tflops"), dict):
+        return False
+    numbers = [found.get("measured_at_s"), found.get("bandwidth_gb_s"), *found["tflops"].values()]
+    if not all(isinstance(number, int | float) and 0 < number < 1e12 for number in numbers):
+        return False
+    return 0 <= time.time() - found["measured_at_s"] < KEPT_S and isinstance(found.get("source"), str)
 
 
 def _probe(size_bytes: int, cores: str) -> Mapping[str, Any]:

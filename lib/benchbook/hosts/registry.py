@@ -102,10 +102,11 @@ def _entry_of(host_id: str, raw: dict[str, Any]) -> HostEntry | None:
     """Return the entry that the file of `host_id` holds; None where it is damaged, or not one of ours."""
     try:
         entry = HostEntry(**{key: value for key, value in raw.items() if key in _kinds()})
-        datetime.fromisoformat(entry.started_utc)
+        has_zone = datetime.fromisoformat(entry.started_utc).tzinfo is not None
     except (TypeError, ValueError):
         return None
-    is_sound = all(isinstance(getattr(entry, name), kind) for name, kind in _kinds().items())
+    is_sound = has_zone and all(isinstance(getattr(entry, name), kind) for name, kind in _kinds().items())
+    is_sound = is_sound and all(isinstance(word, str) for word in entry.argv)
     return entry if is_sound and entry.host_id == host_id else None
 
 
