@@ -6,10 +6,11 @@ The numbers themselves are vLLM's: a value here equals the raw file's to the dig
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from benchbook.records.typed import LARGEST
 
 
 @dataclass(frozen=True)
@@ -196,8 +197,8 @@ def broken_values(benchmark: str, raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether `value` is a number that a record can hold: finite, and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    """Return whether `value` is a number that a record can hold: of a size that is possible, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def request_latencies_s(raw: Mapping[str, Any]) -> list[float]:

@@ -17,8 +17,8 @@ _OPEN = ConfigDict(extra="allow", strict=True)
 _SHOWN_CHARS = 60
 
 Benchmark = Literal["serve", "latency", "throughput", "first_request"]
-# Beyond these limits lies nothing that was ever counted or timed, and sums of a few are no longer finite.
-Number = Annotated[float, Field(ge=-1e30, le=1e30)]
+LARGEST = 1e30  # beyond lies nothing that was ever counted or timed, and soon no sum is finite
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Numbers = list[Number | None]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 Whole = Annotated[int, Field(ge=0, le=10**15)]
