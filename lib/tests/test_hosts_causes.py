@@ -168,3 +168,16 @@ def test_a_late_start_is_hung_unless_the_log_has_a_reason() -> None:
 
 def test_a_long_line_is_cut_in_the_evidence() -> None:
     assert len(causes.classify("ValueError: " + "x" * 5000, 1).evidence) < 600
+
+
+def test_a_death_by_bus_error_and_only_that_is_explained_by_shared_memory():
+    assert "/dev/shm" in causes.classify("", -7).hint and "--shm-size" in causes.classify("", -7).hint
+    by_a_worker = "Worker proc VllmWorker-1 died unexpectedly (exit code: -7), shutting down executor."
+    assert "/dev/shm" in causes.classify(f"ERROR 11-26 10:00:00 [multiproc_executor.py:1] {by_a_worker}", 1).hint
+    assert "/dev/shm" not in causes.classify("", -15).hint and "/dev/shm" not in causes.classify("", -11).hint
+
+
+def test_a_model_that_was_out_of_reach_is_to_be_fetched_first():
+    for line in ("huggingface_hub.errors.LocalEntryNotFoundError: Cannot find", "OfflineModeIsEnabled: it is set"):
+        assert causes.classify(line, 1).code == "model_not_found" and "hf download" in causes.classify(line, 1).hint
+    assert "hf download" not in causes.classify("huggingface_hub.errors.RepositoryNotFoundError: 404", 1).hint

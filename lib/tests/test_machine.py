@@ -36,6 +36,7 @@ benchmarks:
 def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Return a function that gives an experiment as it is checked against a machine, of a vLLM for GPUs or for CPUs."""
     monkeypatch.setattr(shared_memory, "free_mib", lambda: 4096.0)
+    monkeypatch.setattr(machine_module, "check_models", lambda checked: [])
     for variable in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "VLLM_CPU_KVCACHE_SPACE"):
         monkeypatch.delenv(variable, raising=False)
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from benchbook.errors import Cause
+from benchbook.hosts import shared_memory
 from benchbook.hosts.flags import nearest_flag
 
 MAX_EVIDENCE_CHARACTERS = 500
@@ -91,11 +92,16 @@ RULES = (
         "model_not_found",
         "check the spelling and the network, or give a local folder",
         (
-            "Repository Not Found", "RepositoryNotFoundError", "RevisionNotFoundError", "LocalEntryNotFoundError",
-            "OfflineModeIsEnabled", "is not a valid model identifier", "Invalid repository ID or local directory",
-            "Cannot find any model weights", "We couldn't connect to '.*' to load the files",
-            "does not appear to have a file named",
+            "Repository Not Found", "RepositoryNotFoundError", "RevisionNotFoundError",
+            "is not a valid model identifier", "Invalid repository ID or local directory",
+            "Cannot find any model weights", "does not appear to have a file named",
         ),
+    ),
+    Rule(
+        "model_not_found",
+        "it is not in the cache, and the hub is off or out of reach: fetch it first, where there is a network, with "
+        "hf download",
+        ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "We couldn't connect to '.*' to load the files"),
     ),
 )  # fmt: skip
 
@@ -162,7 +168,10 @@ def _by_signal(lines: list[str], exit_code: int | None) -> Cause | None:
 
 def _killed(signum: int, who: str) -> Cause:
     name = signal.Signals(signum).name if signum in set(signal.Signals) else f"signal {signum}"
-    hints = {"SIGKILL": "if nobody sent it: the kernel's log (dmesg) tells of its out-of-memory killer"}
+    hints = {
+        "SIGKILL": "if nobody sent it: the kernel's log (dmesg) tells of its out-of-memory killer",
+        "SIGBUS": "memory that its processes share found no room in /dev/shm: " + shared_memory.HOW,
+    }
     return Cause("killed_by_signal", f"{who} was ended by {name}", hints.get(name, "see who sent it"))
 
 

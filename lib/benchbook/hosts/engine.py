@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchbook.hosts import command
+from benchbook.hosts import command, hub
 from benchbook.hosts.models import ModelFiles, resolve_model
 from benchbook.hosts.startup import OnProgress, StartupFacts, startup_facts
 from benchbook.hosts.worker import Worker
@@ -32,7 +32,8 @@ class VllmEngine(Worker):
     ) -> None:
         self.model_files: ModelFiles = resolve_model(model, (args or {}).get("revision"), env)
         overrides = {key: str(value) for key, value in (env or {}).items()}
-        self._overrides = {**command.private_environment(self.model_files.needs_download), **overrides}
+        needs_hub = self.model_files.needs_download or hub.needs_download(args or {}, overrides)
+        self._overrides = {**command.private_environment(needs_hub), **overrides}
         super().__init__(
             "benchbook.hosts.engine_worker",
             ["--", "--model", self.model_files.path, *command.flags(args or {})],

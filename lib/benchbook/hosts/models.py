@@ -31,6 +31,8 @@ _TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+_CONFIGS = ("config.json", "params.json")  # the second where Mistral's own format is all that there is
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf")
 SMALL_FILE_BYTES = 4 << 20  # up to this size a file's bytes are hashed, above it its name and size
 
 
@@ -72,7 +74,7 @@ def resolve_model(ref: str, revision: str | None = None, env: Mapping[str, str] 
         return ModelFiles(str(folder.resolve()), folder.resolve().name, True, has_random, content_sha256(folder), False)
     if ref.startswith((".", "/", "~")) or ref.count("/") > 1:
         raise ExperimentError(f"model {ref!r} looks like a folder, and there is none (from {Path.cwd()})")
-    snapshot = _hub_snapshot(ref, revision, env)
+    snapshot = hub_snapshot(ref, revision, env)
     digest = content_sha256(snapshot) if snapshot else None
     commit = snapshot.name if snapshot else None
     return ModelFiles(ref, ref, False, False, digest, needs_download=snapshot is None, commit=commit)
@@ -131,16 +133,16 @@ def _build_tiny_into(folder: Path) -> None:
         raise HostStartError(f"the embedded model could not be built: {evidence}", cause)
 
 
-def _hub_snapshot(hub_id: str, revision: str | None, env: Mapping[str, str] | None = None) -> Path | None:
+def hub_snapshot(hub_id: str, revision: str | None, env: Mapping[str, str] | None = None) -> Path | None:
     """Return the local copy of `hub_id` in the Hugging Face cache, None unless its weights are whole."""
-    snapshot = hub_folder(hub_id, "config.json", revision, env)
+    snapshot = next((found for name in _CONFIGS if (found := hub_folder(hub_id, name, revision, env))), None)
     if snapshot is None:
         return None
     for index in snapshot.glob("*.safetensors.index.json"):
         shards = (_json_object(index) or {}).get("weight_map")
         is_whole = isinstance(shards, dict) and all(os.path.isfile(snapshot / str(name)) for name in shards.values())
         return snapshot if is_whole else None
-    return snapshot if any(snapshot.glob("*.safetensors")) or any(snapshot.glob("*.bin")) else None
+    return snapshot if any(any(snapshot.glob(pattern)) for pattern in _WEIGHTS) else None
 
 
 def hub_folder(hub_id: str, file: str, revision: str | None, env: Mapping[str, str] | None = None) -> Path | None:
@@ -167,7 +169,7 @@ def read_config(path: str, revision: str | None = None) -> dict[str, Any] | None
 
     None while there is none on this machine, or where it cannot be read.
     """
-    folder = Path(path) if os.path.isdir(path) else _hub_snapshot(path, revision)
+    folder = Path(path) if os.path.isdir(path) else hub_snapshot(path, revision)
     config = _json_object(folder / "config.json") if folder else None
     if config is None:
         return None
@@ -177,7 +179,7 @@ def read_config(path: str, revision: str | None = None) -> dict[str, Any] | None
 
 def weight_bytes(path: str) -> int | None:
     """Return the size of the weights in a folder or in the hub's cache; None while they are not on this machine."""
-    folder = Path(path) if os.path.isdir(path) else _hub_snapshot(path, None)
+    folder = Path(path) if os.path.isdir(path) else hub_snapshot(path, None)
     return footprint.file_bytes(folder) if folder else None
 
 

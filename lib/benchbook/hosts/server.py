@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from benchbook.errors import HostDiedError, HostStartError, IdentityError
-from benchbook.hosts import causes, command, ports, registry
+from benchbook.hosts import causes, command, hub, ports, registry
 from benchbook.hosts.access import DOOR_WORDS, api_key_for, check_door
 from benchbook.hosts.guardian import STOP_GRACE_S, GuardedProcess, spawn
 from benchbook.hosts.kept import find_server
@@ -55,6 +55,8 @@ class VllmServer(ServedModel):
         command.flags(self._args)  # refuses what cannot be said before a model is built for it
         self.api_key = api_key_for(host, self._args, self._env)
         self.model_files: ModelFiles = resolve_model(model, self._args.get("revision"), self._env)
+        needs_hub = self.model_files.needs_download or hub.needs_download(self._args, self._env)
+        self._private_env = command.private_environment(needs_hub)
         self.served_name = f"benchbook-{secrets.token_hex(6)}"  # a name that no other server has: the proof of identity
         self.name = name or self.model_files.name
         self.host, self.keep, self.ready_timeout_s = host, keep, ready_timeout_s
@@ -108,8 +110,7 @@ class VllmServer(ServedModel):
     @property
     def env_overrides(self) -> dict[str, str]:
         """What configures the server from its environment, for a record: inherited, set by us, without secrets' values."""
-        private = command.private_environment(self.model_files.needs_download)
-        return redacted_env({**command.inherited_environment(), **private, **self._env})
+        return redacted_env({**command.inherited_environment(), **self._private_env, **self._env})
 
     @property
     def facts(self) -> StartupFacts:
@@ -126,10 +127,9 @@ class VllmServer(ServedModel):
         self._log = HostLog(self.log_path)
         self._started_at_s = time.monotonic()
         self.started_utc = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        private = command.private_environment(self.model_files.needs_download)
         self._process = spawn(
             self.argv,
-            env={**private, **self._env, "VLLM_API_KEY": self.api_key},
+            env={**self._private_env, **self._env, "VLLM_API_KEY": self.api_key},
             log_path=self.log_path,
             name=self.name,
             kind="server",

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from benchbook.errors import ExperimentError
 from benchbook.hosts import shared_memory
 from benchbook.hosts.devices import CPU, ROCM, TITLES, Device, devices, naming, unknown_names
+from benchbook.measure.fetching import check_models
 from benchbook.measure.needs import Need, need_of, ranks_of, size_text
 from benchbook.measure.preflight import Preflight
 from benchbook.plan.experiment import Experiment
@@ -39,7 +40,7 @@ def check_machine(checked: Preflight, there: Sequence[Device] | None = None) -> 
 def machine_note(checked: Preflight) -> str:
     """Return for `benchbook plan` whether `run` would find here what the experiment needs."""
     try:
-        notes = check_machine(checked)
+        notes = check_machine(checked) + check_models(checked)
     except ExperimentError as refusal:
         return f"`run` would be refused on this machine: {refusal}"
     unknown = [launch for launch in checked.experiment.launches if not need_of(checked.experiment, launch)]

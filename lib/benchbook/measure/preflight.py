@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.errors import ExperimentError
-from benchbook.hosts import translations
+from benchbook.hosts import inputs, translations
 from benchbook.hosts.flags import Known, known
 from benchbook.hosts.forms import Forms, flag_of, installed_forms, problem_of
 from benchbook.hosts.shapes import PREFIX, shape_named
@@ -130,6 +130,10 @@ def _check_use(doc: Document, launch: Launch, spelt: Spelt) -> list[str]:
     where = ("launches", launch.name, "args")
     for name, why in refused(launch.args):
         doc.faults.note(doc.error((*where, spelt.written.get(name, name)), why))
+    for (part, name, *path), why in inputs.missing(launch.args, launch.env, doc.path.absolute().parent):
+        written = spelt.written.get(name, name) if part == "args" else name
+        place = (*where[:2], part, written, *([] if "." in written else path))  # sc.model says the way in its name
+        doc.faults.note(doc.error(place, why))
     return [f"note: {_at(doc, (*where, *path))}: {what}" for path, what in halves(launch.args)]
 
 

@@ -11,6 +11,7 @@ from benchbook.errors import ExperimentError
 from benchbook.hosts.registry import check_folders, live_hosts
 from benchbook.hosts.shell import left_out
 from benchbook.measure.bench_host import host_opener
+from benchbook.measure.fetching import check_models
 from benchbook.measure.hardware import peaks_before_start
 from benchbook.measure.machine import check_machine
 from benchbook.measure.planning import RunPlan, damaged_repeats, stale_records
@@ -54,7 +55,7 @@ def prepare_run(
     listener.working_on("reading which flags and variables the installed vLLM knows")
     checked = preflight_of(file)
     asked = asked_for(checked.experiment, only) if only else None
-    for note in (*checked.notes, *check_machine(checked)):
+    for note in (*checked.notes, *check_machine(checked), *check_models(checked)):
         listener.say(note)
     for line in left_out():
         listener.say(line)

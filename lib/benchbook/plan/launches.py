@@ -21,6 +21,8 @@ DUMMY_WEIGHTS = {"load_format": "dummy"}  # vLLM makes random weights where ther
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 SAFE_NAME_RULE = "must be letters, digits, '_', '-' and '.', start with a letter or digit, have at most 60 characters"
 _ARG_NAME = re.compile(r"O|[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
+_SHELL_WORD = re.compile(r"\$(\{\w+[^}]*\}|[A-Za-z_]\w*|\([^)]*\))")  # $HOME, ${HOME}, ${HOME:-/root}, $(nproc)
+_JINJA = ("{{", "{%", "\n")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _REVISION = "set it in model: {hub: ..., revision: ...}"
@@ -101,7 +103,7 @@ def _check_arg(doc: Document, where: Where, value: Any) -> None:
     bare = name.lstrip("-").replace("-", "_").lower()
     if why := {**OURS, "revision": _REVISION}.get(bare):
         raise doc.error(where, f"is not yours to set: {why}")
-    _check_no_secret(doc, where, value)
+    _check_value(doc, where, value)
     if not _ARG_NAME.fullmatch(name):
         hint = f": write {bare!r}" if _ARG_NAME.fullmatch(bare) else ""
         raise doc.error(where, f"an arg is named as in vLLM, in lower case and with underscores{hint}")
@@ -110,15 +112,26 @@ def _check_arg(doc: Document, where: Where, value: Any) -> None:
         raise doc.error(where, "must be a whole number of tokens, at least 1, or a size such as 128k")
 
 
-def _check_no_secret(doc: Document, where: Where, value: Any) -> None:
-    """Refuse secrets and nulls anywhere in an arg's value, which may be a scalar, a list or a mapping."""
+def _check_value(doc: Document, where: Where, value: Any) -> None:
+    """Refuse secrets, nulls and a shell's words anywhere in an arg's value: a scalar, a list or a mapping."""
     if is_secret_name(str(where[-1])):
         raise doc.error(where, "looks like a secret: take it out of the file and export it in the environment instead")
     if value is None:
         raise doc.error(where, "has no value: leave the key out to keep vLLM's default")
     if isinstance(value, (dict, list)):
         for step, item in value.items() if isinstance(value, dict) else enumerate(value):
-            _check_no_secret(doc, (*where, step), item)
+            _check_value(doc, (*where, step), item)
+    elif where[3:4] != ("default_chat_template_kwargs",):  # texts for a model
+        _check_expanded(doc, where, value)
+
+
+def _check_expanded(doc: Document, where: Where, value: Any) -> None:
+    """Refuse text that waits for a shell, which no file has; a template of Jinja may say what it likes."""
+    text = str(value)
+    if (found := _SHELL_WORD.search(text)) and not any(sign in text for sign in _JINJA):
+        raise doc.error(
+            where, f"{found[0]} is not expanded here, since no shell reads this file: write out what it stands for"
+        )
 
 
 def _env_value(doc: Document, where: Where, value: Any) -> str:
@@ -133,4 +146,5 @@ def _env_value(doc: Document, where: Where, value: Any) -> str:
         raise doc.error(where, "the environment has no booleans: write 1, 0, or the text in quotes")
     if not isinstance(value, (str, int, float)):
         raise doc.error(where, "must be a number or text")
+    _check_expanded(doc, where, value)
     return doc.source(where)  # as written: a version such as 1.10 is not 1.1

@@ -17,7 +17,8 @@ from benchbook.plan.strict import StrictModel
 TINY = "tiny"  # the embedded model of random weights
 SHAPE_PREFIX = "shape:"  # a published model's shape with random weights
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)  # the hub has no longer ones
+_HUB_NAME = r"[A-Za-z0-9](?:[\w.-]{0,94}\w)?"  # the hub has no longer ones
+_HUB_ID = re.compile(rf"(?!.*(?:--|\.\.|\.git$)){_HUB_NAME}/{_HUB_NAME}", re.ASCII)
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
 _EXAMPLE = "model: tiny, or model: {path: ../models/mine}, or model: {hub: Qwen/Qwen3-0.6B}"
 
@@ -33,6 +34,11 @@ class ModelRef:
     def has_random_weights(self) -> bool:
         """Whether the reference itself says that the weights are random."""
         return self.path_or_id == TINY or self.path_or_id.startswith(SHAPE_PREFIX)
+
+    @property
+    def is_of_hub(self) -> bool:
+        """Whether it is a model of the hub, and no folder."""
+        return not self.has_random_weights and _HUB_ID.fullmatch(self.path_or_id) is not None
 
     def __str__(self) -> str:
         name = self.path_or_id.removeprefix(SHAPE_PREFIX)
@@ -77,7 +83,7 @@ def _local_model(doc: Document, where: Where, text: str) -> ModelRef:
         return ModelRef(TINY)
     folder = _folder(doc, where, text)
     if folder is None:
-        raise doc.error(where, f"no such folder{_looked_for(doc, text)}{_near_tiny(text)}")
+        raise doc.error(where, f"no such folder{_looked_for(doc, text)}{_near_tiny(text)}{_shell_hint(text)}")
     if problem := _config_problem(folder / "config.json") or _weights_problem(folder):
         raise doc.error(where, problem)
     return ModelRef(str(folder.resolve()))
@@ -126,13 +132,17 @@ def _looked_for(doc: Document, text: str) -> str:
 
 
 def _hub_model(doc: Document, where: Where, text: str, revision: str | None) -> ModelRef:
-    if not _HUB_ID.fullmatch(text) or ".." in text:
+    if not _HUB_ID.fullmatch(text):
         looked = _looked_for(doc, text)
         problem = f"neither 'tiny', nor a folder that exists, nor a hub id of the form 'organisation/name'{looked}"
-        raise doc.error(where, problem + _near_tiny(text))
+        raise doc.error(where, problem + _near_tiny(text) + _shell_hint(text))
     if revision is not None and (not revision or revision.startswith("-")):
         raise doc.error((*where[:-1], "revision"), "is not a revision")
     return ModelRef(text, revision)
+
+
+def _shell_hint(text: str) -> str:
+    return "; no shell reads this file, so $ expands nothing here" if "$" in text else ""
 
 
 def _near_tiny(text: str) -> str:

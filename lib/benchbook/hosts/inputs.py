@@ -1,0 +1,139 @@
+"""What args and variables point at beside the launch's model: files and folders of this machine, models of the hub."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Way = tuple[str | int, ...]  # to a value in args or env: ("args", "speculative_config", "model")
+
+_FILES = (
+    ("chat_template",),
+    ("tool_parser_plugin",),
+    ("reasoning_parser_plugin",),
+    ("structured_outputs_config", "reasoning_parser_plugin"),
+    ("log_config_file",),
+    ("logging_config", "pylogging_config_file"),
+    ("mm_encoder_fp8_scale_path",),
+)
+_FOLDERS = (("allowed_local_media_path",),)
+_MODELS = (
+    ("tokenizer",),
+    ("hf_config_path",),
+    ("generation_config",),
+    ("spec_model",),
+    ("speculative_config", "model"),
+    ("speculative_config", "tokenizer"),
+)
+_ADAPTERS = ("lora_modules", "default_mm_loras")
+_REVISIONS = {"tokenizer": "tokenizer_revision", "hf_config_path": "revision"}
+_ENV_FILES, _ENV_FOLDERS = ("VLLM_LOGGING_CONFIG_PATH",), ("VLLM_TUNED_CONFIG_FOLDER",)
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
+_TEMPLATES = "transformers_utils/chat_templates"  # of vLLM: what a bare name may mean
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """A model of the hub that an arg names."""
+
+    way: Way
+    hub_id: str
+    revision: str | None
+
+
+def missing(args: Mapping[str, Any], env: Mapping[str, str], beside: Path) -> Iterator[tuple[Way, str]]:
+    """Yield what is named and not here, and what to do; relative paths are the server's, from the current folder.
+
+    `beside` is the folder of the experiment file, where people think that they are looked for.
+    """
+    for way in _FILES:
+        text = _at(args, way)
+        if text and not os.path.isfile(text) and not _is_template(way, text):
+            yield ("args", *way), f"there is no file {_named(text, beside)}"
+    for way in _FOLDERS:
+        text = _at(args, way)
+        if text and not os.path.isdir(text):
+            yield ("args", *way), f"there is no folder {_named(text, beside)}"
+    for way, text in _models(args):
+        if _is_path(text) and not os.path.exists(text):
+            yield way, f"there is no file or folder {_named(text, beside)}"
+    for name in (*_ENV_FILES, *_ENV_FOLDERS):
+        if env.get(name) and not os.path.exists(env[name]):
+            yield ("env", name), f"there is no file or folder {_named(env[name], beside)}"
+    for text in re.split(r"[:\s]+", env.get("LD_PRELOAD", "")):
+        if "/" in text and not os.path.isfile(text):
+            yield ("env", "LD_PRELOAD"), f"there is no file {text}, which would be left out without a word"
+
+
+def hub_models(args: Mapping[str, Any]) -> Iterator[HubModel]:
+    """Yield each model of the hub that is named beside the launch's own."""
+    for way, text in _models(args):
+        if _HUB_ID.fullmatch(text) and not os.path.exists(text):
+            name = str(way[-1])
+            revision = _at(args, ("speculative_config", "revision")) if "speculative_config" in way else None
+            yield HubModel(way, text, revision or _at(args, (_REVISIONS.get(name, ""),)) or None)
+
+
+def _models(args: Mapping[str, Any]) -> Iterator[tuple[Way, str]]:
+    """Yield each path or hub id of a tokenizer, a config, a draft model or an adapter, with the way to it."""
+    for way in _MODELS:
+        if text := _at(args, way):
+            yield ("args", *way), text
+    for name in _ADAPTERS:
+        value = args.get(name)
+        items = (
+            value.items() if isinstance(value, Mapping) else enumerate(value if isinstance(value, list) else [value])
+        )
+        for step, item in items:
+            if text := _adapter_path(item, is_named=name == "lora_modules"):
+                yield ("args", name, *([step] if isinstance(value, list | Mapping) else [])), text
+
+
+def _adapter_path(item: Any, is_named: bool) -> str:
+    """Return the path in 'name=path', {"name": ..., "path": ...} or the same as JSON; '' where there is none."""
+    if isinstance(item, str) and is_named:
+        name, is_pair, path = item.partition("=")
+        if is_pair and "," not in item:
+            return path
+        try:
+            item = json.loads(item)
+        except ValueError:
+            return ""
+    if isinstance(item, Mapping):
+        item = item.get("path")
+    return item if isinstance(item, str) else ""
+
+
+def _at(args: Mapping[str, Any], way: Way) -> str:
+    value: Any = args
+    for step in way:
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith((".", "/", "~")) or text.count("/") > 1
+
+
+def _is_template(way: Way, text: str) -> bool:
+    """Return whether a chat_template is the template itself, or the name of one that vLLM has."""
+    if way != ("chat_template",) or any(sign in text for sign in "{}\n"):
+        return way == ("chat_template",)
+    package = importlib.util.find_spec("vllm")
+    return bool(package and package.origin) and (Path(package.origin).parent / _TEMPLATES / text).is_file()
+
+
+def _named(text: str, beside: Path) -> str:
+    """Return the path with where it was looked for, and what people mean by such a one."""
+    if text.startswith("~"):
+        return f"{text}: ~ is not expanded here, write the path out"
+    if os.path.isabs(text):
+        return text
+    there = (beside / text).absolute()
+    return f"{text} in {Path.cwd()}" + (f"; did you mean {there}?" if os.path.exists(there) else "")
