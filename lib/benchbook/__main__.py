@@ -47,13 +47,22 @@ def _exit_code() -> int:
 
 
 def _exit_code_of_command() -> int:
-    from benchbook.cli import app
+    import typer
 
+    from benchbook.cli import app
+    from benchbook.errors import ExperimentError
+
+    usage_error = typer.BadParameter.__base__  # which has no public name
     try:
-        app()
-    except SystemExit as end:
+        return app(standalone_mode=False) or OK
+    except SystemExit as end:  # of a shell that asks for completions
         return end.code
-    return OK
+    except typer.Abort:
+        return INTERRUPTED
+    except usage_error as error:  # in one line, not in the box that typer would draw
+        message = " ".join(error.format_message().split()).replace("Value error, ", "").rstrip(".")
+        command = error.ctx.command_path if error.ctx else "benchbook"
+        raise ExperimentError(f"{message[:1].lower()}{message[1:]}; see `{command} --help`") from None
 
 
 if __name__ == "__main__":

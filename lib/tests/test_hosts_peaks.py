@@ -1,10 +1,13 @@
 """What a device can do at best: from a table, or measured; never guessed."""
 
 import json
+import os
+import socket
 import sys
+from dataclasses import replace
 
 import pytest
-from benchbook.hosts import peaks
+from benchbook.hosts import peaks, processes, registry
 from benchbook.hosts.peaks import data_sheet, device_peaks
 from benchbook.hosts.peaks_probe import core_list, product_flops_s
 
@@ -88,6 +91,26 @@ def test_a_probe_that_failed_is_not_kept(monkeypatch):
     monkeypatch.setattr(peaks, "_probe", lambda *_: {"kind": "unknown", "source": "no torch"})
     assert peaks._probed(1 << 20, "")["kind"] == "unknown"
     assert not (peaks.cache_dir() / peaks.PEAKS_FILE).exists()
+
+
+def test_a_probe_beside_another_benchbook_is_not_kept_and_says_so(monkeypatch, state_dir):
+    monkeypatch.setattr(peaks, "_probe", lambda *_: WHOLE)
+    own = processes.read_stat(os.getpid())
+    entry = registry.HostEntry(
+        host_id="of another run", name="x", kind="server", machine=socket.gethostname(), guardian_pid=own.pid,
+        guardian_start_ticks=own.start_ticks, owner_pid=1, argv=[], started_utc="2026-01-01",
+    )  # fmt: skip
+    for other in (entry, replace(entry, host_id="starting", kind="client")):
+        registry.write_entry(other)
+        assert "beside another benchbook" in peaks._probed(1 << 20, "")["source"]
+        assert not (peaks.cache_dir() / peaks.PEAKS_FILE).exists()
+        registry.remove_entry(other.host_id)
+        peaks._probed.cache_clear()
+    for harmless in (replace(entry, keep=True), replace(entry, owner_pid=os.getpid())):
+        registry.write_entry(harmless)
+        assert peaks._probed(1 << 20, "")["source"] == "a probe, while no host ran"
+        (peaks.cache_dir() / peaks.PEAKS_FILE).unlink()
+        peaks._probed.cache_clear()
 
 
 def test_the_cpu_is_probed_in_under_a_few_seconds():

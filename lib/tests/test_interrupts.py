@@ -3,6 +3,8 @@
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,28 @@ except KeyboardInterrupt:
     time.sleep(float(sys.argv[1]))
     print("done", flush=True)
 """
+
+
+HALTED = """
+import sys, time
+from benchbook.measure.interrupts import told_of_halts, was_halted_since
+with told_of_halts(lambda: None, lambda halted_s: None):
+    began_s = time.monotonic()
+    print("ready", was_halted_since(began_s), flush=True)
+    sys.stdin.readline()
+    print(was_halted_since(began_s), was_halted_since(time.monotonic()), flush=True)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGSTOP", "SIGTSTP"])
+def test_a_process_that_was_halted_and_continued_knows_it(name):
+    process = subprocess.Popen([sys.executable, "-c", HALTED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready False\n"
+    process.send_signal(getattr(signal, name))
+    while Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2][0] != "T":
+        time.sleep(0.01)
+    process.send_signal(signal.SIGCONT)
+    assert process.communicate("\n", timeout=10)[0] == "True False\n"
 
 
 def started(unwinding_s, preexec_fn=None):

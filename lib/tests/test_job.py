@@ -1,6 +1,7 @@
 """One job: a number that was saved stays, and says so when its notebook raised afterwards."""
 
 import pytest
+from benchbook.errors import Cause, HostDiedError
 from benchbook.measure import job as job_module
 from benchbook.measure.job import run_job
 from benchbook.measure.recording import Recording
@@ -40,6 +41,24 @@ def test_a_notebook_that_raises_after_saving_leaves_a_suspect_number(tmp_path, m
     assert ("notebook_raised" in [why.code for why in record.reasons]) is (error is not None)
     assert record.verdict is (Verdict.SUSPECT if error else Verdict.VALID)
     assert read_record(tmp_path / RECORD_FILE) == record
+
+
+class DeadHost(Host):
+    def check_alive(self):
+        raise HostDiedError("the server died", Cause("killed_by_signal", "the host was ended by SIGKILL", "see who"))
+
+
+def test_a_notebook_that_finds_no_server_any_more_is_a_failure_of_the_server(tmp_path, monkeypatch):
+    def execute(notebook, output, parameters, env):
+        raise ValueError("no vLLM server answers")
+
+    monkeypatch.setattr(job_module, "execute", execute)
+    for host, outcome, code in (
+        (Host(), Outcome.NOTEBOOK_FAILED, "notebook_raised"),
+        (DeadHost(), Outcome.HOST_FAILED, "killed_by_signal"),
+    ):
+        record = run_job(Job(Case("a", WORKLOAD), 0, "engine", 1), host, tmp_path, Identity(), Limits())
+        assert (record.outcome, record.failure.code) == (outcome, code)
 
 
 def test_a_key_in_the_text_of_an_exception_reaches_no_record(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 from benchbook.errors import Cause, ExperimentError, HostDiedError, HostStartError, StoreError
 from benchbook.measure import runner as runner_module
+from benchbook.measure.interrupts import told_of_halts
 from benchbook.measure.planning import RunPlan, damaged_repeats, stale_records
 from benchbook.measure.preview import preview
 from benchbook.measure.recording import Recording
@@ -665,6 +666,20 @@ def test_what_was_measured_is_timed_with_and_without_its_warm_up_and_what_failed
            if planned.case.workload.benchmark == "serve"},
     }  # fmt: skip
     assert sum(len(wall_s) for key, wall_s in noted.items() if "first_request" in key) == 2
+
+
+def test_what_a_halt_came_into_teaches_no_time(bench):
+    def halted(case_id, repeat):
+        if repeat == 0:
+            os.kill(os.getpid(), signal.SIGCONT)  # as `fg` does after Ctrl-Z
+        return 100.0
+
+    bench.throughput = halted
+    runner = bench.runner()
+    with told_of_halts(lambda: None, lambda halted_s: None):
+        assert runner.execute() == FINISHED
+    noted = runner.store.header()["wall_s_by_job"]
+    assert all(key.startswith("start ") or key.endswith(" warm") for key in noted), "nothing of the first round"
 
 
 def test_a_run_that_was_begun_before_times_were_lists_goes_on(bench):

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchbook.hosts import registry
 from benchbook.hosts.caches import cache_dir, remember, remembered
 
 PROBE_LIMIT_S = 60.0  # two seconds on a CPU, ten where a GPU's libraries must be loaded
@@ -77,14 +78,22 @@ def device_peaks(
 
 @functools.cache
 def _probed(size_bytes: int, cores: str) -> Mapping[str, Any]:
-    """Return what a probe found: one of the last day on this machine as it was booted, else a new one, which is kept."""
+    """Return what a probe found: one of the last day on this machine as it was booted, else a new one.
+
+    That is kept, unless another benchbook was at work here and has had its share of the device.
+    """
     path, visible = cache_dir() / PEAKS_FILE, os.environ.get("CUDA_VISIBLE_DEVICES", "")
     key = " ".join([BOOT_ID.read_text().strip(), f"{size_bytes} bytes", f"cores {cores}", f"GPUs {visible}"])
     kept = {key: found for key, found in (remembered(path) or {}).items() if _is_of_today(found)}
     if key in kept:
         return kept[key]
-    found = _probe(size_bytes, cores)
-    if found["kind"] == "measured":
+    was_shared, found = registry.others_at_work(), _probe(size_bytes, cores)
+    if found["kind"] != "measured":
+        return found
+    is_shared = was_shared or registry.others_at_work()
+    beside = "beside another benchbook at work here" if is_shared else "while no host ran"
+    found = {**found, "source": f"{found['source']}, {beside}"}
+    if not is_shared:
         remember(path, {**kept, key: {**found, "measured_at_s": time.time()}})
     return found
 

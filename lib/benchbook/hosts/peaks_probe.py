@@ -93,7 +93,7 @@ def main() -> None:
         "device": name,
         "bandwidth_gb_s": max(rates) / 1e9,
         "tflops": tflops,
-        "source": f"measured {when}, while no host ran: reading and copying {size_text}, and matrix products ({name})",
+        "source": f"measured {when}: reading and copying {size_text}, and matrix products ({name})",
     }
     print(json.dumps(facts))
 

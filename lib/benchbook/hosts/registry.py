@@ -120,6 +120,11 @@ def live_hosts() -> list[HostEntry]:
     return [entry for entry in read_entries() if entry.has_guardian]
 
 
+def others_at_work() -> bool:
+    """Return whether another process of this user has a live host here; one that was kept waits and does nothing."""
+    return any(not entry.keep and entry.owner_pid != os.getpid() for entry in live_hosts())
+
+
 def server_at(url: str) -> HostEntry | None:
     """Return the live server of ours at `url`, an address of `server_url`; None for one that is not ours."""
     from benchbook.hosts.address import is_same  # late: guardians, who import this, must start at once

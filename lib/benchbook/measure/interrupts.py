@@ -12,6 +12,7 @@ from types import FrameType
 from benchbook import exit_codes
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_continued_at_s = float("-inf")  # when this process was last continued (monotonic)
 
 
 def interrupt_on_stop_signals() -> None:
@@ -43,8 +44,11 @@ def _leave_at_once(signum: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def told_of_halts(before: Callable[[], None], after: Callable[[float], None]) -> Iterator[None]:
-    """Inside, Ctrl-Z (SIGTSTP) calls `before`, halts this process, and calls `after` with how long that was (s)."""
-    earlier = signal.getsignal(signal.SIGTSTP)
+    """Inside, Ctrl-Z (SIGTSTP) calls `before`, halts this process, and calls `after` with how long that was (s).
+
+    That it was halted, in this or another way, `was_halted_since` tells.
+    """
+    earlier, earlier_continued = signal.getsignal(signal.SIGTSTP), signal.signal(signal.SIGCONT, _note_continued)
 
     def halt(signum: int, frame: FrameType | None) -> None:
         before()
@@ -60,3 +64,14 @@ def told_of_halts(before: Callable[[], None], after: Callable[[float], None]) ->
         yield
     finally:
         signal.signal(signal.SIGTSTP, earlier)
+        signal.signal(signal.SIGCONT, earlier_continued)
+
+
+def was_halted_since(monotonic_s: float) -> bool:
+    """Return whether this process was halted and continued since then: what took until now may have ended long ago."""
+    return _continued_at_s > monotonic_s
+
+
+def _note_continued(signum: int, frame: FrameType | None) -> None:
+    global _continued_at_s
+    _continued_at_s = time.monotonic()

@@ -38,7 +38,7 @@ def run_job(job: Job, host: BenchHost, folder: Path, identity: Identity, limits:
         record = read_record(folder / RECORD_FILE)
     except StoreError as missing:
         evidence = error or f"the notebook ended without an error and without a whole record ({missing})"
-        return recording.fail(Outcome.NOTEBOOK_FAILED, _failure(evidence))
+        record = recording.fail(Outcome.NOTEBOOK_FAILED, _failure(evidence))
     if record.is_measured:
         _remember_warmth(host, job, record)
         return _doubted(record, folder / RECORD_FILE, error) if error else record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ from benchbook.errors import HostDiedError, HostError, HostStartError
 from benchbook.measure.bench_host import BenchHost, OpenHost
 from benchbook.measure.commands import offline_remark
 from benchbook.measure.estimates import estimator_for, timings_of
+from benchbook.measure.interrupts import was_halted_since
 from benchbook.measure.job import host_failed, run_job
 from benchbook.measure.notebook import notebooks_dir
 from benchbook.measure.planning import RunPlan, pending, planned_records
@@ -152,7 +153,7 @@ class Runner:
             self.listener.working_on(f"starting the {block.host_kind} of launch {block.launch!r}")
             try:
                 with self.open_host(launch, block.host_kind, self.store, self.plan.experiment.limits.ready_s) as host:
-                    self._note_host(block, host, time.monotonic() - began_s)
+                    self._note_host(block, host, began_s)
                     self._drain(queue, host, attempts)
                     while added := self._added_jobs(block):
                         queue.extend(added)
@@ -223,7 +224,7 @@ class Runner:
         record = run_job(job, host, folder, identity, self.plan.experiment.limits)
         wall_s = time.monotonic() - began_s
         if record.is_measured:
-            self._note_time(self._estimator.job_took(job, is_warm, wall_s), wall_s)
+            self._learn(lambda wall_s: self._estimator.job_took(job, is_warm, wall_s), began_s)
             self._proven.add((job.case.launch, job.host_kind))
         self.listener.recorded(record, wall_s, self.store.log_of(record))
         return record
@@ -250,14 +251,21 @@ class Runner:
         )
         return self.store.repeat_dir(planned.key, job.repeat), identity
 
-    def _note_host(self, block: Block, host: BenchHost, wall_s: float) -> None:
+    def _note_host(self, block: Block, host: BenchHost, began_s: float) -> None:
+        wall_s = time.monotonic() - began_s
         self.header["launches"][block.launch]["hosts"].append(dict(host.facts))
-        self._note_time(self._estimator.start_took(block, wall_s), wall_s)
+        self._learn(lambda wall_s: self._estimator.start_took(block, wall_s), began_s)
         self._note()
         self.listener.say(f"  the {block.host_kind} of launch {block.launch!r} is ready after {wall_s:.1f} s")
 
-    def _note_time(self, key: str, wall_s: float) -> None:
-        self.header["wall_s_by_job"].setdefault(key, []).append(round(wall_s, 3))
+    def _learn(self, took: Callable[[float], str], began_s: float) -> None:
+        """Tell `took` how long it was since `began_s`, and note that under the key that it returns.
+
+        Not where this process was halted meanwhile: what it waited for went on, and may have ended long ago.
+        """
+        if not was_halted_since(began_s):
+            wall_s = time.monotonic() - began_s
+            self.header["wall_s_by_job"].setdefault(took(wall_s), []).append(round(wall_s, 3))
 
     def _tell_left(self, queue: Iterable[Job], warmed: Collection[str] | None = None) -> None:
         """Tell how long the jobs of `queue` and all later blocks take; with `warmed`, their host is there already."""

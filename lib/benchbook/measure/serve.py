@@ -195,6 +195,8 @@ def benchmark_failed(what: str, run: BenchRun, log_path: Path) -> MeasureError:
     evidence = next(
         (line for line in reversed(lines) if "Error" in line or "error" in line), lines[-1] if lines else "no output"
     )
+    if run.exit_code < 0:
+        evidence = f"it was ended by signal {-run.exit_code}, after: {evidence}"
     cause = Cause("benchmark_failed", evidence.strip()[:500], f"see {log_path.name} beside the record")
     return MeasureError(f"{what} ended with exit code {run.exit_code}: {cause.evidence}", cause)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchbook.errors import ExperimentError
-from benchbook.hosts.registry import check_folders, live_hosts
+from benchbook.hosts.registry import check_folders, others_at_work
 from benchbook.hosts.shell import left_out
 from benchbook.measure.bench_host import host_opener
 from benchbook.measure.fetching import check_models
@@ -47,7 +47,7 @@ def prepare_run(
     StoreError.
     """
     check_folders()
-    if _is_at_work():
+    if others_at_work():
         listener.say(
             "Another benchbook is at work on this machine (`benchbook ps` lists its processes): "
             "its numbers and those of this run will disturb each other."
@@ -103,11 +103,6 @@ def asked_for(experiment: Experiment, patterns: Sequence[str]) -> frozenset[str]
             )
             raise ExperimentError(f"{experiment.path}: no case fits {pattern!r}; {hint}")
     return frozenset(case_id for case_id in case_ids if any(matches(pattern, case_id) for pattern in patterns))
-
-
-def _is_at_work() -> bool:
-    """Return whether another benchbook of this user has a live host here; one that was kept waits and does nothing."""
-    return any(not entry.keep for entry in live_hosts())
 
 
 def run_command(file: Path, results_dir: Path, only: Sequence[str] = (), share_gpu: bool = False) -> str:

@@ -56,7 +56,7 @@ repeats: 2
 IS_FULL = bool(os.environ.get("BENCHBOOK_TEST_FULL"))
 
 
-def benchbook(folder, *words, fake=False, **environment):
+def benchbook(folder, *words, fake=False, stdout=subprocess.PIPE, **environment):
     """Start the command line in `folder`, marked so that all its processes can be found, and return the process."""
     env = {**os.environ, "BENCHBOOK_TEST": str(folder), "BENCHBOOK_STATE_DIR": str(folder / "state"), **environment}
     if fake:
@@ -67,7 +67,7 @@ def benchbook(folder, *words, fake=False, **environment):
         env=env,
         text=True,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )

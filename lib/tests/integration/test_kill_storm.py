@@ -1,0 +1,52 @@
+"""Processes of sweeps killed by role and at random: a helper's death costs one repeat at most, and nothing is left or lost.
+
+A sample; `make test-full` kills a hundred times, sixteen times the runner with all guardians, and on the real vLLM.
+"""
+
+import signal
+
+import pytest
+from storm import by_role, storm
+from sweeps import (
+    ALL_MEASURED,
+    IS_FULL,
+    SMALL_SWEEP,
+    benchbook,
+    read_until,
+    wait_nothing_left,
+    write_fake_sweep,
+)
+
+pytestmark = pytest.mark.integration
+
+OF_SERVER = ("client", "guardian of client", "kernels", "guardian of kernels", "server", "guardian of server", "heir")
+OF_ENGINE = ("engine", "guardian of engine")
+ENGINE_CASE = "  - latency: {{batch_size: 1, lengths: [[16, 8]]}}\n"
+SAMPLE = ("client", "guardian of kernels", "guardian of engine")
+
+
+@pytest.mark.parametrize("role", [*OF_SERVER, *OF_ENGINE] if IS_FULL else SAMPLE)
+def test_a_helper_that_is_killed_costs_one_repeat_at_most(tmp_path, role):
+    template = SMALL_SWEEP.replace("repeats: 2", ENGINE_CASE + "repeats: 2")
+    process = benchbook(tmp_path, "run", write_fake_sweep(tmp_path, template=template), fake=True)
+    text = read_until(process, lambda line: ("[5/6]" if role in OF_ENGINE else "[1/6]") in line)
+    for each in by_role(tmp_path)[role]:
+        each.send_signal(signal.SIGKILL)
+    text += process.communicate(timeout=120)[0]
+    assert process.returncode in ALL_MEASURED, text
+    assert text.count("once more") <= 1 and "[6/6]" in text
+    assert wait_nothing_left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("num_kills", "seed", "options"),
+    [
+        (100 if IS_FULL else 5, 1, {}),
+        (12 if IS_FULL else 2, 2, {"in_one_instant": True, "script": '{"itl_s": [0.01], "helpers": 1}'}),
+        (4 if IS_FULL else 1, 3, {"in_one_instant": True, "script": '{"helpers": 1, "ignore_sigterm": true}'}),
+        pytest.param(20, 4, {"is_fake": False}, marks=pytest.mark.skipif(not IS_FULL, reason="make test-full; 15 minutes")),
+    ],
+)
+def test_a_storm_of_kills_loses_nothing_doubles_nothing_and_leaves_nothing(tmp_path, num_kills, seed, options):
+    found = storm(tmp_path, num_kills=num_kills, seed=seed, **options)
+    assert found.faults == [], found.report()
