@@ -34,7 +34,6 @@ app = typer.Typer(
 if TYPE_CHECKING:
     from benchbook.measure.progress import ConsoleProgress
     from benchbook.measure.runner import Runner
-    from benchbook.records.store import Store
 
 ExperimentFile = Annotated[
     Path, typer.Argument(help="The experiment: a YAML file, such as experiments/quickstart.yaml.")
@@ -159,16 +158,18 @@ def run(
             runner = None if store else _prepared(file, results, only or [], new, share_gpu, progress)
         with told_as(StoreError):
             if runner:
-                store = _measure(runner, file, results, share_gpu, progress)
+                store, unwritten = runner.store, _measure(runner, file, results, share_gpu, progress)
             else:
                 progress.say(lacks_report(store, results))
-                _report(store.run_dir, progress)
+                unwritten = _report(store.run_dir, progress)
 
             from benchbook.report.run import load_run
             from benchbook.report.summary import ending, print_summary
 
             judged = load_run(store.run_dir)
     print_summary(judged, console)
+    if unwritten:
+        raise unwritten
     code, meaning = ending(judged)
     if judged.failures:
         _say(console, f"To try again: {judged.header['command']} (measures only what failed)")
@@ -337,8 +338,13 @@ def _prepared(
     return prepare_run(file, results, **options, command=command, listener=progress)
 
 
-def _measure(runner: Runner, file: Path, results: Path, share_gpu: bool, progress: ConsoleProgress) -> Store:
-    """Measure what `runner` has to, write the report and return the run; an interrupt ends the program, saying how to go on."""
+def _measure(
+    runner: Runner, file: Path, results: Path, share_gpu: bool, progress: ConsoleProgress
+) -> StoreError | None:
+    """Measure what `runner` has to and write the report; return why there is none.
+
+    An interrupt ends the program, saying how to go on.
+    """
     from benchbook.measure.kernels import warm_kernels
     from benchbook.measure.notebook import load_ahead
     from benchbook.measure.session import run_command
@@ -357,18 +363,24 @@ def _measure(runner: Runner, file: Path, results: Path, share_gpu: bool, progres
             progress.say(
                 f"Only the cases asked for were measured; for the rest: {run_command(file, results, share_gpu=share_gpu)}"
             )
-        _report(run_dir, progress)
-    return runner.store
+        return _report(run_dir, progress)
 
 
-def _report(run_dir: Path, progress: ConsoleProgress) -> None:
-    """Write the report of a run just measured; an interrupt ends the program, saying how to have it written."""
+def _report(run_dir: Path, progress: ConsoleProgress) -> StoreError | None:
+    """Write the report of a run just measured and return why there is none: what was measured is summed up all the same.
+
+    An interrupt ends the program, saying how to have it written.
+    """
     progress.working_on("judging all repeats together, writing the report")
     try:
-        _write_report(run_dir)
+        with told_as(StoreError):
+            _write_report(run_dir)
+    except StoreError as error:
+        return error
     except KeyboardInterrupt:
         progress.say(f"Interrupted. All is measured; for the report: benchbook report {shown(run_dir)}")
         raise typer.Exit(exit_codes.INTERRUPTED) from None
+    return None
 
 
 def _write_report(run_dir: Path) -> Path:

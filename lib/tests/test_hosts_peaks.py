@@ -98,7 +98,7 @@ def test_a_probe_beside_another_benchbook_is_not_kept_and_says_so(monkeypatch, s
     own = processes.read_stat(os.getpid())
     entry = registry.HostEntry(
         host_id="of another run", name="x", kind="server", machine=socket.gethostname(), guardian_pid=own.pid,
-        guardian_start_ticks=own.start_ticks, owner_pid=1, argv=[], started_utc="2026-01-01",
+        guardian_start_ticks=own.start_ticks, owner_pid=1, argv=[], started_utc="2026-01-01T00:00:00+00:00",
     )  # fmt: skip
     for other in (entry, replace(entry, host_id="starting", kind="client")):
         registry.write_entry(other)

@@ -151,7 +151,7 @@ def test_damaged_files_of_the_cache_are_as_good_as_none(cache, monkeypatch, cont
     path.write_bytes(content)
     kept = caches.remembered(path)
     assert flags._known_of(kept or {}) is None and not forms._forms_of(kept)
-    monkeypatch.setattr(peaks, "_probe", lambda *_: {"kind": "measured", "n": 1})
+    monkeypatch.setattr(peaks, "_probe", lambda *_: {"kind": "measured", "n": 1, "source": "here"})
     peaks._probed.cache_clear()
     assert peaks._probed(1 << 20, "")["n"] == 1
     assert len(caches.remembered(path)) == 1  # what was measured anew takes its place

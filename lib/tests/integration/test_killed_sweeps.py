@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from benchbook.errors import StoreError
+from benchbook.exit_codes import FAILED
 from benchbook.records.store import Store, read_record
 from sweeps import (
     ALL_MEASURED,
@@ -128,6 +129,22 @@ def test_a_sweep_under_nohup_outlives_its_terminal(tmp_path):
     os.killpg(process.pid, signal.SIGHUP)
     process.communicate(timeout=120)
     assert process.returncode in ALL_MEASURED and wait_nothing_left(tmp_path) == []
+
+
+def test_a_run_whose_report_cannot_be_written_is_summed_up_and_the_same_command_then_writes_it(tmp_path):
+    file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
+    process = benchbook(tmp_path, "run", file, fake=True)
+    text = read_until(process, lambda line: "[1/4]" in line)
+    store = Store.open("machinery", tmp_path / "results")
+    in_the_way = store.run_dir / "compare.ipynb"
+    in_the_way.mkdir()
+    text += process.communicate(timeout=120)[0]
+    assert process.returncode == FAILED and "Traceback" not in text
+    assert "of 4 repeats" in text and "Report  " not in text and "Is a directory" in text.splitlines()[-1]
+    in_the_way.rmdir()
+    again = benchbook(tmp_path, "run", file, fake=True)
+    text = again.communicate(timeout=60)[0]
+    assert again.returncode in ALL_MEASURED and store.report_path.is_file() and "[1/4]" not in text
 
 
 def test_a_killed_guardian_is_made_up_for_by_the_next_command(tmp_path):
