@@ -29,9 +29,20 @@ import psutil
 from benchbook.errors import StoreError
 from benchbook.records.record import Record
 from benchbook.records.store import RUN_FILE, Store, read_record
-from sweeps import ALL_MEASURED, ARGS, ENV, benchbook, marked_processes, wait_nothing_left, write_fake_sweep
+from sweeps import (
+    ALL_MEASURED,
+    ARGS,
+    ENV,
+    FAKE_SWEEP,
+    SMALL_SWEEP_OF_BOTH,
+    benchbook,
+    marked_processes,
+    wait_nothing_left,
+    write_fake_sweep,
+)
 
 RUN_LIMIT_S = 600.0
+SCRIPT = '{"itl_s": [0.01], "helpers": 1}'  # of the scripted server: it is slow enough to be killed in a benchmark
 MAX_RUNS_IN_A_ROW = 4  # without a kill, until one is whole
 
 REAL_SWEEP = """
@@ -272,11 +283,19 @@ def _is_doubted(before: Record, after: Record) -> bool:
 
 
 def storm(
-    folder: Path, *, num_kills: int, seed: int, is_fake: bool = True, in_one_instant: bool = False, script: str = "{}"
+    folder: Path,
+    *,
+    num_kills: int,
+    seed: int,
+    is_fake: bool = True,
+    is_small: bool = False,
+    in_one_instant: bool = False,
+    script: str = SCRIPT,
 ) -> Storm:
     """Make the experiment in `folder`, and kill; `script` is the scripted server's."""
     if is_fake:
-        file = write_fake_sweep(folder, more=f", env: {{FAKE_VLLM: '{script}'}}")
+        template = SMALL_SWEEP_OF_BOTH if is_small else FAKE_SWEEP
+        file = write_fake_sweep(folder, more=f", env: {{FAKE_VLLM: '{script}'}}", template=template)
     else:
         file = "machinery.yaml"
         (folder / file).write_text(REAL_SWEEP.format(model="tiny", args=json.dumps(ARGS), env=json.dumps(ENV)))
@@ -294,7 +313,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--real", action="store_true", help="the real vLLM instead of the scripted server")
     parser.add_argument("--instant", action="store_true", help="each kill is of the runner and all guardians at once")
-    parser.add_argument("--script", default='{"itl_s": [0.01], "helpers": 1}', help="what the scripted server does")
+    parser.add_argument("--small", action="store_true", help="a sweep of six repeats instead of 24")
+    parser.add_argument("--script", default=SCRIPT, help="what the scripted server does")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="storm-"))
     print(f"in {folder}, seed {options.seed}", flush=True)
@@ -303,6 +323,7 @@ def main() -> int:
         num_kills=options.kills,
         seed=options.seed,
         is_fake=not options.real,
+        is_small=options.small,
         in_one_instant=options.instant,
         script=options.script,
     )

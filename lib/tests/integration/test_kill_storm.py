@@ -10,7 +10,7 @@ from storm import by_role, storm
 from sweeps import (
     ALL_MEASURED,
     IS_FULL,
-    SMALL_SWEEP,
+    SMALL_SWEEP_OF_BOTH,
     benchbook,
     read_until,
     wait_nothing_left,
@@ -21,14 +21,14 @@ pytestmark = pytest.mark.integration
 
 OF_SERVER = ("client", "guardian of client", "kernels", "guardian of kernels", "server", "guardian of server", "heir")
 OF_ENGINE = ("engine", "guardian of engine")
-ENGINE_CASE = "  - latency: {{batch_size: 1, lengths: [[16, 8]]}}\n"
+DEAF = '{"helpers": 1, "ignore_sigterm": true}'
 SAMPLE = ("client", "guardian of kernels", "guardian of engine")
 
 
 @pytest.mark.parametrize("role", [*OF_SERVER, *OF_ENGINE] if IS_FULL else SAMPLE)
 def test_a_helper_that_is_killed_costs_one_repeat_at_most(tmp_path, role):
-    template = SMALL_SWEEP.replace("repeats: 2", ENGINE_CASE + "repeats: 2")
-    process = benchbook(tmp_path, "run", write_fake_sweep(tmp_path, template=template), fake=True)
+    file = write_fake_sweep(tmp_path, template=SMALL_SWEEP_OF_BOTH)
+    process = benchbook(tmp_path, "run", file, fake=True)
     text = read_until(process, lambda line: ("[5/6]" if role in OF_ENGINE else "[1/6]") in line)
     for each in by_role(tmp_path)[role]:
         each.send_signal(signal.SIGKILL)
@@ -41,9 +41,9 @@ def test_a_helper_that_is_killed_costs_one_repeat_at_most(tmp_path, role):
 @pytest.mark.parametrize(
     ("num_kills", "seed", "options"),
     [
-        (100 if IS_FULL else 5, 1, {}),
-        (12 if IS_FULL else 2, 2, {"in_one_instant": True, "script": '{"itl_s": [0.01], "helpers": 1}'}),
-        (4 if IS_FULL else 1, 3, {"in_one_instant": True, "script": '{"helpers": 1, "ignore_sigterm": true}'}),
+        (100 if IS_FULL else 5, 1, {"is_small": not IS_FULL}),
+        (12 if IS_FULL else 2, 2, {"in_one_instant": True, "is_small": True}),
+        (4 if IS_FULL else 1, 3, {"in_one_instant": True, "is_small": True, "script": DEAF}),
         pytest.param(20, 4, {"is_fake": False}, marks=pytest.mark.skipif(not IS_FULL, reason="make test-full; 15 minutes")),
     ],
 )
