@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from benchbook.errors import ExperimentError, StoreError
+from benchbook.hosts import load
 from benchbook.records import files, provenance
 from benchbook.records.fingerprint import changed_parts, combined, fingerprint_parts
 from benchbook.records.metrics import METRICS, metrics_for, values_from_raw
@@ -108,6 +109,13 @@ def test_the_worst_reason_makes_the_verdict_and_notes_do_not_count():
 
 def test_a_record_survives_writing_and_reading(tmp_path):
     record = make_record()
+    write_record(tmp_path / "record.json", record)
+    assert read_record(tmp_path / "record.json") == record
+
+
+def test_a_record_holds_what_was_seen_of_the_machine(tmp_path):
+    look = load.look([])
+    record = make_record(conditions={"machine": load.shares(look, load.look([]))})
     write_record(tmp_path / "record.json", record)
     assert read_record(tmp_path / "record.json") == record
 

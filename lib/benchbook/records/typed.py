@@ -157,7 +157,7 @@ class Machine(TypedDict, total=False):
     """Who used the processors."""
 
     __pydantic_config__ = _OPEN
-    cpus: int | None
+    cpus: Number | None  # a container may have half of one
     other_cpu_share: Number | None
     own_cpu_share: Number
 
