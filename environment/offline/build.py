@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,10 +155,14 @@ def _add_benchbook(bundle: Path, site: Path) -> None:
     shutil.copytree(ROOT / "lib/benchbook", site / "benchbook", ignore=ignored)
     for folder in ("notebooks", "experiments"):
         shutil.copytree(ROOT / folder, bundle / folder, ignore=ignored)
-    version = re.search(r'^version = "(.+)"', (ROOT / "lib/pyproject.toml").read_text(), re.MULTILINE)[1]
-    info = site / f"benchbook-{version}.dist-info"
+    project = tomllib.loads((ROOT / "lib/pyproject.toml").read_text())["project"]
+    info = site / f"benchbook-{project['version']}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: benchbook\nVersion: {version}\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: benchbook\nVersion: {project['version']}\n")
+    # By its entry points vLLM finds benchbook's load format, also where the package is on PYTHONPATH only.
+    groups = project["entry-points"].items()
+    lines = [line for group, names in groups for line in (f"[{group}]", *(f"{name} = {at}" for name, at in names.items()))]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
 def pack(folder: Path, out: Path, part_bytes: int) -> Iterator[dict[str, object]]:

@@ -70,7 +70,7 @@ print(models.resolve_model("tiny").path)
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
     printed = [process.communicate(timeout=30)[0].split() for process in running]
     assert sorted(map(len, printed)) == [1, 2]
-    assert {lines[-1] for lines in printed} == {str(cache_dir / models.TINY_RECIPE)}
+    assert {lines[-1] for lines in printed} == {str(cache_dir / models.EMBEDDED["tiny"])}
 
 
 def test_a_folder_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

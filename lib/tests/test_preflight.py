@@ -128,13 +128,15 @@ def test_an_unknown_shape_is_refused_where_the_file_names_it(tmp_path) -> None:
         preflight(load_experiment(path))
 
 
-def test_a_shape_is_always_loaded_with_dummy_weights(tmp_path) -> None:
+def test_a_shape_is_loaded_with_weights_that_are_made_and_by_vllm_itself_only_where_the_file_says_so(tmp_path) -> None:
     path = tmp_path / "exp.yaml"
     text = FILE.format(args="", env="", benchmark=FIRST).replace("tiny", "{shape: gpt-oss-20b}")
     path.write_text(text)
     launch = load_experiment(path).launch("a")
-    assert launch.args == {"load_format": "dummy"}
-    assert str(launch.model) == "gpt-oss-20b (random weights)"
+    assert launch.args == {"load_format": "benchbook"}
+    assert launch.model_text == "gpt-oss-20b (random weights)"
+    path.write_text(text.replace("args: {}", "args: {load_format: dummy}"))
+    assert load_experiment(path).launch("a").args == {"load_format": "dummy"}
     path.write_text(text.replace("args: {}", "args: {load_format: auto}"))
     with pytest.raises(ExperimentError, match="load_format: 'auto': a shape has no weights to load"):
         load_experiment(path)

@@ -30,7 +30,7 @@ class VllmEngine(Worker):
         ready_timeout_s: float = 600.0,
         on_progress: OnProgress | None = None,
     ) -> None:
-        self.model_files: ModelFiles = resolve_model(model, (args or {}).get("revision"), env)
+        self.model_files: ModelFiles = resolve_model(model, args, env)
         overrides = {key: str(value) for key, value in (env or {}).items()}
         needs_hub = self.model_files.needs_download or hub.needs_download(args or {}, overrides)
         self._overrides = {**command.private_environment(needs_hub), **overrides}

@@ -1,4 +1,4 @@
-"""Which model files a reference stands for: the embedded "tiny", a shape, a folder, or a model of the hub."""
+"""Which model files a reference stands for: an embedded one, a shape, a folder, or a model of the hub."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from benchbook.hosts import footprint, shapes
 from benchbook.hosts.caches import built, cache_dir
 from benchbook.system_faults import line_of
 
-TINY = "tiny"
-TINY_RECIPE = "tiny-2"  # the folder's name: raise the number when tiny_model.py changes what it writes
+# The embedded models with their folders' names: raise the number when tiny_model.py changes what it writes.
+EMBEDDED = {"tiny": "tiny-2", "tiny-moe": "tiny-moe-1"}
+MADE_WEIGHTS = ("benchbook", "dummy")  # load formats under which weights are made and not read
 BUILD_LIMIT_S = 300.0
 # What turns text into tokens and back, in the forms that transformers knows.
 _TOKENIZER_FILES = (
@@ -51,17 +53,20 @@ class ModelFiles:
     )
 
 
-def resolve_model(ref: str, revision: str | None = None, env: Mapping[str, str] | None = None) -> ModelFiles:
-    """Return the files behind `ref`: "tiny" or "shape:NAME" (built now if need be), a folder, or a hub id.
+def resolve_model(ref: str, args: Mapping[str, Any] | None = None, env: Mapping[str, str] | None = None) -> ModelFiles:
+    """Return the files behind `ref`: "tiny", "tiny-moe" or "shape:NAME" (made now if need be), a folder, or a hub id.
 
-    `env` is that of the process that will load them: its HF_HOME or HF_HUB_CACHE says where the hub's files lie.
+    Of the launch's `args` the revision and the load format count; `env` is that of the process that will load the files:
+    its HF_HOME or HF_HUB_CACHE says where the hub's lie.
 
-    "tiny" is always the embedded model; a folder of that name is written "./tiny". A shape has no weights: vLLM needs
-    load_format: dummy to make random ones.
+    "tiny" is always the embedded model; a folder of that name is written "./tiny". A shape has no weights: vLLM needs a
+    load format that makes them.
     """
-    if ref == TINY:
-        folder = build_tiny()
-        return ModelFiles(str(folder), TINY, True, True, content_sha256(folder), False)
+    args = args or {}
+    revision, is_made = args.get("revision"), args.get("load_format") in MADE_WEIGHTS
+    if ref in EMBEDDED:
+        folder = build_embedded(ref)
+        return ModelFiles(str(folder), ref, True, True, content_sha256(folder), False)
     if ref.startswith(shapes.PREFIX):
         name = ref.removeprefix(shapes.PREFIX)
         folder = shapes.build_shape(name)
@@ -70,14 +75,14 @@ def resolve_model(ref: str, revision: str | None = None, env: Mapping[str, str] 
     if os.path.isdir(folder):
         if not os.path.isfile(folder / "config.json"):
             raise ExperimentError(f"model {ref!r} is a folder without a config.json")
-        has_random = has_random_weights(str(folder))
+        has_random = is_made or has_random_weights(str(folder))
         return ModelFiles(str(folder.resolve()), folder.resolve().name, True, has_random, content_sha256(folder), False)
     if ref.startswith((".", "/", "~")) or ref.count("/") > 1:
         raise ExperimentError(f"model {ref!r} looks like a folder, and there is none (from {Path.cwd()})")
     snapshot = hub_snapshot(ref, revision, env)
     digest = content_sha256(snapshot) if snapshot else None
     commit = snapshot.name if snapshot else None
-    return ModelFiles(ref, ref, False, False, digest, needs_download=snapshot is None, commit=commit)
+    return ModelFiles(ref, ref, False, is_made, digest, needs_download=snapshot is None, commit=commit)
 
 
 def content_sha256(folder: Path) -> str:
@@ -115,13 +120,13 @@ def tokenizer_sha256(path: str) -> str | None:
     return digest.hexdigest()
 
 
-def build_tiny() -> Path:
-    """Return the folder of the embedded model, built first when it is not in the cache (seconds, no network)."""
-    return built(TINY_RECIPE, _build_tiny_into)
+def build_embedded(name: str) -> Path:
+    """Return the folder of an embedded model, built first when it is not in the cache (seconds, no network)."""
+    return built(EMBEDDED[name], partial(_build_into, name))
 
 
-def _build_tiny_into(folder: Path) -> None:
-    command = [sys.executable, "-P", "-m", "benchbook.hosts.tiny_model", str(folder)]
+def _build_into(name: str, folder: Path) -> None:
+    command = [sys.executable, "-P", "-m", "benchbook.hosts.tiny_model", name, str(folder)]
     search_path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": search_path}
     done = subprocess.run(
@@ -187,12 +192,12 @@ def planned_path(ref: str) -> str:
     """Return what `vllm serve` will get for `ref`, without making or looking for anything."""
     if ref.startswith(shapes.PREFIX):
         return str(shapes.shape_folder(ref.removeprefix(shapes.PREFIX)))
-    return str(cache_dir() / TINY_RECIPE) if ref == TINY else ref
+    return str(cache_dir() / EMBEDDED[ref]) if ref in EMBEDDED else ref
 
 
 def has_random_weights(path: str) -> bool:
-    """Return whether what `path` serves has random weights: the embedded model or a copy of it, by its mark, or a shape."""
-    if Path(path) == cache_dir() / TINY_RECIPE or shapes.is_shape_folder(Path(path)):
+    """Return whether what `path` serves has random weights: an embedded model or a copy of it, by its mark, or a shape."""
+    if Path(path) in {cache_dir() / folder for folder in EMBEDDED.values()} or shapes.is_shape_folder(Path(path)):
         return True
     return os.path.isdir(path) and (read_config(path) or {}).get("random_weights") is True
 

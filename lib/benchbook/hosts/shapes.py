@@ -1,9 +1,9 @@
 """Shapes of published models: the same layers, heads, experts and vocabulary, to be run with random weights.
 
-Kernels run at their real size, and for a dense model speed means something; text means nothing. Under vLLM's dummy
-weights a router sends every token to the same few experts, and MXFP4 experts are all zero: the speed of a shape with
-experts is not that of the model. A shape is a folder with config.json and a tokenizer, made in the cache in less than a
-second; vLLM makes the weights itself (load_format: dummy).
+Kernels run at their real size, so speed means something; text means nothing. A shape is a folder with config.json and
+a tokenizer, made in the cache in less than a second. Its weights are made while vLLM loads it, by our load format
+"benchbook" (random_loader.py). vLLM's own dummy weights would not do: a router of them sends every token to the same few
+experts, and MXFP4 experts are all zero.
 """
 
 from __future__ import annotations

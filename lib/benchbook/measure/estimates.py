@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.hosts.footprint import weight_bytes
-from benchbook.hosts.models import TINY, config_of, planned_path
+from benchbook.hosts.models import EMBEDDED, config_of, planned_path
 from benchbook.hosts.peaks import data_sheet
-from benchbook.hosts.shapes import PREFIX
 from benchbook.judge.limits import NoLimitError, Peaks, limits_for
 from benchbook.judge.model_config import shape_of
 from benchbook.plan.eta import Estimator, Timings
 from benchbook.plan.experiment import Experiment
-from benchbook.plan.launches import Launch
+from benchbook.plan.launches import MADE_WEIGHTS, Launch
 from benchbook.plan.pace import CPU, GPU, BatchSeconds, Pace
 from benchbook.records.header import RunHeader, read_header
 from benchbook.records.provenance import machine, package_versions
@@ -139,7 +138,7 @@ def _gpu_peaks(experiment: Experiment, launch: Launch) -> Peaks:
 
 def _roofline(launch: Launch, peaks: Peaks) -> BatchSeconds | None:
     """Return what tells the least time of a batch on `peaks`, None where the model is not known here."""
-    if launch.model.path_or_id == TINY:
+    if launch.model.path_or_id in EMBEDDED:
         return lambda batch, input_tokens, output_tokens: 0.0  # less than what each step costs besides
     config, _ = config_of(launch.model.path_or_id)
     if config is None or any(name in launch.args for name in _RESHAPING):
@@ -161,6 +160,6 @@ def _roofline(launch: Launch, peaks: Peaks) -> BatchSeconds | None:
 def _weight_bytes(launch: Launch) -> int:
     """Return the size of the weights to load, 0 where it is not known or they are made on the device."""
     config, folder = config_of(launch.model.path_or_id)
-    if config is None or launch.model.path_or_id.startswith(PREFIX):
+    if config is None or launch.args.get("load_format") in MADE_WEIGHTS:
         return 0
     return weight_bytes(config, folder) or 0

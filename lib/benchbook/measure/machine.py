@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from benchbook.errors import ExperimentError
 from benchbook.hosts import shared_memory
 from benchbook.hosts.devices import CPU, ROCM, TITLES, Device, devices, naming, unknown_names
+from benchbook.hosts.random_loader import LOAD_FORMAT, why_unknown
 from benchbook.measure.fetching import check_models
 from benchbook.measure.needs import Need, need_of, ranks_of, size_text
 from benchbook.measure.preflight import Preflight
@@ -35,6 +36,15 @@ def check_machine(checked: Preflight, there: Sequence[Device] | None = None) -> 
             notes += _Look(checked, launch, there).notes()
     faults.raise_any()
     return notes
+
+
+def check_loader(experiment: Experiment) -> None:
+    """Raise ExperimentError where a launch has our load format, and the vLLM that would be started does not know it."""
+    for launch in experiment.launches:
+        with experiment.document.faults.noted():
+            if launch.args.get("load_format") == LOAD_FORMAT and (problem := why_unknown(launch.env)):
+                raise experiment.document.error(("launches", launch.name), problem)
+    experiment.document.faults.raise_any()
 
 
 def machine_note(checked: Preflight) -> str:

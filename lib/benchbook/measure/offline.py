@@ -106,7 +106,7 @@ def _measure(
     warmed = warmed_by_hand(engine) if repeat.is_by_hand else {}
     warmed_by = repeat.warmed_by or warmed.get(workload.warm_shape, "")
     with Recording(workload, record_path, repeat.case) as recording:
-        files = resolve_model(engine.model)
+        files = resolve_model(engine.model, engine.args)
         argv = make_argv(files.path, recording.raw_path, bool(warmed_by))
         recording.argv = ["vllm", "bench", *argv]
         env_overrides = {name: str(value) for name, value in engine.env.items()}

@@ -26,7 +26,7 @@ def own_host(kind: type[VllmServer | VllmEngine], launch: Launch, keep: bool = F
     host = _hosts.get(configuration)
     if host is None or not host.is_alive():
         _end_host()
-        what = f"vLLM {'server' if kind is VllmServer else 'engine'} with {launch.model}"
+        what = f"vLLM {'server' if kind is VllmServer else 'engine'} with {launch.model_text}"
         options = {"keep": keep} if kind is VllmServer else {}
         with starting(what) as told:
             host = kind(launch.model.path_or_id, args=launch.args, env=launch.env, on_progress=told, **options)

@@ -35,7 +35,7 @@ def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -
     block, launch = starts[0], experiment.launch(starts[0].launch)
     env = " ".join(f"{name}={shlex.quote(value)}" for name, value in launch.env.items())
     times = f", {len(starts)} starts" if len(starts) > 1 else ""
-    _line(console, f"{block.host_kind} of launch {launch.name!r}, model {launch.model}{times}")
+    _line(console, f"{block.host_kind} of launch {launch.name!r}, model {launch.model_text}{times}")
     if block.host_kind == "server":
         model = planned_path(launch.model.path_or_id)
         argv = serve_command(model, launch.args, 0, "127.0.0.1", [model, _NONCE], ("vllm",))

@@ -93,7 +93,7 @@ def _print_preflight(console: Console, checked: Preflight) -> None:
         say(console, f"  {note}")
     for launch in experiment.launches:
         need = need_of(experiment, launch)
-        say(console, f"Launch {launch.name!r}: {launch.model}, memory {need or 'not known for this model'}")
+        say(console, f"Launch {launch.name!r}: {launch.model_text}, memory {need or 'not known for this model'}")
         has_offline = any(
             case.launch == launch.name and case.workload.host_kind == "engine" for case in experiment.cases
         )

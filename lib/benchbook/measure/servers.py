@@ -146,6 +146,7 @@ def host_facts(server: AnyServer) -> dict[str, Any]:
         facts |= {
             "model": server.model_files.name,
             "model_commit": server.model_files.commit,
+            "random_weights": server.model_files.random_weights,
             "argv": list(server.argv),
             "env": dict(server.env_overrides),
             "ready_s": server.ready_s,

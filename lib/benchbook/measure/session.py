@@ -13,7 +13,7 @@ from benchbook.hosts.shell import left_out
 from benchbook.measure.bench_host import host_opener
 from benchbook.measure.fetching import check_models
 from benchbook.measure.hardware import peaks_before_start
-from benchbook.measure.machine import check_machine
+from benchbook.measure.machine import check_loader, check_machine
 from benchbook.measure.planning import RunPlan, damaged_repeats, stale_records
 from benchbook.measure.preflight import preflight_of
 from benchbook.measure.progress import Listener
@@ -55,11 +55,12 @@ def prepare_run(
     listener.working_on("reading which flags and variables the installed vLLM knows")
     checked = preflight_of(file)
     asked = asked_for(checked.experiment, only) if only else None
+    check_loader(checked.experiment)
     for note in (*checked.notes, *check_machine(checked), *check_models(checked)):
         listener.say(note)
     for line in left_out():
         listener.say(line)
-    models = dict.fromkeys(str(launch.model) for launch in checked.experiment.launches)
+    models = dict.fromkeys(launch.model_text for launch in checked.experiment.launches)
     listener.working_on(f"getting the model ready: {', '.join(models)}")
     plan = RunPlan.of(checked.experiment)
     listener.working_on("finding out what the device can do at best, which is measured once a day")

@@ -16,7 +16,8 @@ from benchbook.redaction import is_secret_name
 from benchbook.refused_args import OURS
 from benchbook.sizes import size_of
 
-DUMMY_WEIGHTS = {"load_format": "dummy"}  # vLLM makes random weights where there are none to load
+SHAPE_WEIGHTS = {"load_format": "benchbook"}  # random weights that behave, from our own loader
+MADE_WEIGHTS = ("benchbook", "dummy")  # load formats under which weights are made and not read
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 SAFE_NAME_RULE = "must be letters, digits, '_', '-' and '.', start with a letter or digit, have at most 60 characters"
@@ -37,6 +38,12 @@ class Launch:
     model: ModelRef
     args: Mapping[str, Any]
     env: Mapping[str, str]
+
+    @property
+    def model_text(self) -> str:
+        """The model as people are told of it, with "(random weights)" where they are, by its kind or by the load format."""
+        is_made = self.args.get("load_format") in MADE_WEIGHTS and not self.model.has_random_weights
+        return f"{self.model} (random weights)" if is_made else str(self.model)
 
     @property
     def max_model_len(self) -> int | None:
@@ -88,14 +95,14 @@ def _read_launch(doc: Document, where: Where, default_model: ModelRef | None) ->
 
 
 def _with_model(doc: Document, where: Where, model: ModelRef | None, args: dict[str, Any]) -> dict[str, Any]:
-    """Return `args` with what the model asks of vLLM: its revision, or, for a shape, weights that vLLM makes itself."""
+    """Return `args` with what the model asks of vLLM: its revision, or, for a shape, our loader of random weights."""
     if model is not None and model.revision is not None:
         return {**args, "revision": model.revision}
     if model is None or not model.path_or_id.startswith(SHAPE_PREFIX):
         return args
-    if args.get("load_format", "dummy") != "dummy":
+    if args.get("load_format", "dummy") not in MADE_WEIGHTS:
         raise doc.error((*where, "load_format"), "a shape has no weights to load: leave the key out")
-    return {**args, **DUMMY_WEIGHTS}
+    return {**SHAPE_WEIGHTS, **args}
 
 
 def _check_arg(doc: Document, where: Where, value: Any) -> None:

@@ -14,7 +14,8 @@ from pydantic import model_validator
 from benchbook.plan.document import Document, Where
 from benchbook.plan.strict import StrictModel
 
-TINY = "tiny"  # the embedded model of random weights
+TINY = "tiny"
+EMBEDDED = (TINY, "tiny-moe")  # models that are made here: a dense one and a mixture of experts, of random weights
 SHAPE_PREFIX = "shape:"  # a published model's shape with random weights
 
 _HUB_NAME = r"[A-Za-z0-9](?:[\w.-]{0,94}\w)?"  # the hub has no longer ones
@@ -25,7 +26,7 @@ _EXAMPLE = "model: tiny, or model: {path: ../models/mine}, or model: {hub: Qwen/
 
 @dataclass(frozen=True)
 class ModelRef:
-    """Which model: "tiny", "shape:NAME", an absolute folder, or a hub id ("organisation/name") with its revision."""
+    """Which model: "tiny" or "tiny-moe", "shape:NAME", an absolute folder, or a hub id ("organisation/name") with its revision."""
 
     path_or_id: str
     revision: str | None = None
@@ -33,7 +34,7 @@ class ModelRef:
     @property
     def has_random_weights(self) -> bool:
         """Whether the reference itself says that the weights are random."""
-        return self.path_or_id == TINY or self.path_or_id.startswith(SHAPE_PREFIX)
+        return self.path_or_id in EMBEDDED or self.path_or_id.startswith(SHAPE_PREFIX)
 
     @property
     def is_of_hub(self) -> bool:
@@ -52,7 +53,7 @@ def read_model(doc: Document, where: Where) -> ModelRef:
     """
     value = doc.at(where)
     if isinstance(value, str):
-        if value == TINY or _folder(doc, where, value):
+        if value in EMBEDDED or _folder(doc, where, value):
             return _local_model(doc, where, value)
         return _hub_model(doc, where, value, None)
     keys = doc.parse(where, _ModelKeys, _EXAMPLE)
@@ -79,8 +80,8 @@ class _ModelKeys(StrictModel):
 
 
 def _local_model(doc: Document, where: Where, text: str) -> ModelRef:
-    if text == TINY:
-        return ModelRef(TINY)
+    if text in EMBEDDED:
+        return ModelRef(text)
     folder = _folder(doc, where, text)
     if folder is None:
         raise doc.error(where, f"no such folder{_looked_for(doc, text)}{_near_tiny(text)}{_shell_hint(text)}")
@@ -146,4 +147,5 @@ def _shell_hint(text: str) -> str:
 
 
 def _near_tiny(text: str) -> str:
-    return f"; did you mean {TINY!r}?" if difflib.get_close_matches(text[:64], [TINY]) else ""
+    near = difflib.get_close_matches(text[:64], EMBEDDED, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from benchbook.errors import ExperimentError
-from benchbook.plan.launches import Launch
-from benchbook.plan.models import TINY, ModelRef
+from benchbook.plan.launches import SHAPE_WEIGHTS, Launch
+from benchbook.plan.models import SHAPE_PREFIX, TINY, ModelRef
 from benchbook.plan.strict import unknown
 
 NAMED_LAUNCHES = {
@@ -40,9 +40,10 @@ def named_launch(
     if name not in NAMED_LAUNCHES:
         raise ExperimentError(f"launch: {name!r}: {unknown(name, NAMED_LAUNCHES, 'launch')}")
     launch = NAMED_LAUNCHES[name]
+    made = SHAPE_WEIGHTS if model.startswith(SHAPE_PREFIX) else {}
     return replace(
         launch,
         model=ModelRef(model) if model else launch.model,
-        args={**launch.args, **(args or {})},
+        args={**launch.args, **made, **(args or {})},
         env={**launch.env, **{key: str(value) for key, value in (env or {}).items()}},
     )

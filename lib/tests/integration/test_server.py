@@ -148,7 +148,7 @@ def test_a_watch_over_real_work_raises_no_alarm_and_costs_little(server: VllmSer
 
 def test_tiny_is_the_same_each_time_it_is_built(tmp_path: Path) -> None:
     for name in ("first", "second"):
-        command = [sys.executable, "-m", "benchbook.hosts.tiny_model", str(tmp_path / name)]
+        command = [sys.executable, "-m", "benchbook.hosts.tiny_model", "tiny", str(tmp_path / name)]
         subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
     first, second = content_sha256(tmp_path / "first"), content_sha256(tmp_path / "second")
     assert first == second == resolve_model("tiny").content_sha256
