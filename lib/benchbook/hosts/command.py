@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
 
 from benchbook.errors import ExperimentError
+from benchbook.hosts import search_path, shell
 from benchbook.hosts.forms import installed_forms, words_of
 from benchbook.hosts.spelling import spelt_out
 from benchbook.redaction import is_secret_name
@@ -17,7 +17,8 @@ from benchbook.refused_args import refused
 VLLM_PROGRAM = (sys.executable, "-P", "-m", "vllm.entrypoints.cli.main")
 # What configures an engine without standing in any experiment file: exported in the shell, it changes numbers all the same.
 _CONFIGURES = re.compile(
-    r"(VLLM|CUDA|HIP|ROCR|NCCL|RCCL|TORCH|PYTORCH|OMP|MKL|TRITON|HSA|FLASHINFER|AITER)_|LD_PRELOAD$"
+    r"(VLLM|CUDA|HIP|ROCR|NCCL|RCCL|TORCH|TORCHDYNAMO|TORCHINDUCTOR|PYTORCH|OMP|KMP|GOMP|MKL|ONEDNN|OPENBLAS|TRITON|"
+    r"HSA|FLASHINFER|AITER)_|(LD_PRELOAD|PYTHONPATH)$"
 )
 SECRET_FLAGS = {"api_key": "VLLM_API_KEY", "hf_token": "HF_TOKEN", "ssl_keyfile_password": None}
 
@@ -70,5 +71,6 @@ def private_environment(needs_download: bool) -> dict[str, str]:
 
 def inherited_environment() -> dict[str, str]:
     """Return what every vLLM process inherits from this one's shell and is configured by, without secrets."""
-    found = {name: value for name, value in os.environ.items() if _CONFIGURES.match(name) and not is_secret_name(name)}
-    return dict(sorted(found.items()))
+    inherited = shell.child_environment() | {search_path.VARIABLE: search_path.foreign()}
+    found = {name: value for name, value in inherited.items() if _CONFIGURES.match(name) and not is_secret_name(name)}
+    return {name: found[name] for name in sorted(found) if name != search_path.VARIABLE or found[name]}

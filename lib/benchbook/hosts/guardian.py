@@ -53,7 +53,7 @@ def spawn(
     host_id = secrets.token_hex(8)
     entry = {"host_id": host_id, "name": name, "kind": kind, "argv": list(argv), "keep": keep, "owner_pid": os.getpid()}
     # SPT_NOENV: a program that renames itself must not write over the environment, where the marker stands.
-    marked = {**shell.child_environment(), **(env or {}), processes.MARKER: host_id, "SPT_NOENV": "1"}
+    marked = {**shell.child_environment(env), processes.MARKER: host_id, "SPT_NOENV": "1"}
     entry = {**entry, **(details or {}), "log_path": os.path.abspath(log_path)}
     order = {"entry": entry, "env": marked, "cwd": str(cwd or Path.cwd())}
     link, guardian = _start_guardian(host_id, log_path)

@@ -3,25 +3,62 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+
+from benchbook.hosts import search_path
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_RANK = "the server would take itself for one rank of another launch"
+_SLOW = "it is for finding faults, and slows down what is measured"
 # Taken out of the environment of all that we start, unless a launch sets them itself.
 _SPOILERS = {
     "PROMETHEUS_MULTIPROC_DIR": "the counters of dead servers would stay on the page of metrics",
+    "prometheus_multiproc_dir": "the counters of dead servers would stay on the page of metrics",
     "VLLM_PORT": "vLLM would talk to itself at that port; clusters set it for a service that is called vllm",
     "VLLM_USE_RUST_BENCH": "vLLM's other benchmark client would measure, unsaid",
+    "VLLM_HOST_IP": "vLLM's processes would look for each other at that address",
+    "HOST_IP": "vLLM's processes would look for each other at that address",
+    **dict.fromkeys(("VLLM_DP_RANK", "VLLM_DP_RANK_LOCAL", "VLLM_DP_SIZE"), _RANK),
+    **dict.fromkeys(("VLLM_DP_MASTER_IP", "VLLM_DP_MASTER_PORT"), _RANK),
+    **dict.fromkeys(("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"), _RANK),
+    **dict.fromkeys(("VLLM_TRACE_FUNCTION", "CUDA_LAUNCH_BLOCKING", "HIP_LAUNCH_BLOCKING"), _SLOW),
+    **dict.fromkeys(("AMD_SERIALIZE_KERNEL", "AMD_SERIALIZE_COPY", "PYTORCH_NO_CUDA_MEMORY_CACHING"), _SLOW),
+    **dict.fromkeys(("PYTHONDEVMODE", "PYTHONASYNCIODEBUG", "PYTHONMALLOC", "PYTHONTRACEMALLOC"), _SLOW),
+    **dict.fromkeys(("PYTHONPROFILEIMPORTTIME", "PYTHONPERFSUPPORT", "PYTHONVERBOSE", "PYTHONDEBUG"), _SLOW),
+    "PYTHONINSPECT": "a server that has ended would wait for commands",
+    "PYTHONOPTIMIZE": "Python would leave out the checks in vLLM's code",
 }
+_SERVICE = re.compile(r"(tcp|udp|sctp)://")  # what a cluster says of a service, in variables named after it
 
 
-def child_environment() -> dict[str, str]:
-    """Return the environment that what we start inherits: the shell's, without what spoils a server."""
-    return {name: value for name, value in os.environ.items() if name not in _SPOILERS}
+def child_environment(launch: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of what we start: the shell's without what spoils a server, and the launch's on top."""
+    inherited = {name: value for name, value in os.environ.items() if not _why(name)}
+    return {**inherited, **(launch or {}), **_search_path(launch)}
 
 
 def left_out() -> list[str]:
     """Return a line for each variable of this shell that `child_environment` leaves out: which, and why."""
-    return [f"{name} of your shell is left out: {why}" for name, why in _SPOILERS.items() if name in os.environ]
+    lines = [f"{name} of your shell is left out: {why}" for name in sorted(os.environ) if (why := _why(name))]
+    if folders := search_path.left_out():
+        said = "a launch's env may say it"
+        lines.append(
+            f"{search_path.VARIABLE} of your shell is left out where it hides what is installed: {folders}; {said}"
+        )
+    return lines
+
+
+def _why(name: str) -> str:
+    """Return why a variable of this shell is left out; '' where it is not."""
+    if name.startswith("VLLM_") and _SERVICE.match(os.environ[name]) and name not in _SPOILERS:
+        return "a cluster sets it for a service of that name, and vLLM reads it as its own"
+    return _SPOILERS.get(name, "")
+
+
+def _search_path(launch: Mapping[str, str] | None) -> dict[str, str]:
+    is_set = search_path.VARIABLE in os.environ or search_path.VARIABLE in (launch or {})
+    return {search_path.VARIABLE: search_path.kept(launch)} if is_set else {}
 
 
 def certificates() -> dict[str, str]:

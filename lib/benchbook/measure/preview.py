@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchbook.hosts.shell import left_out
 from benchbook.judge.sample import percentile_of, samples_needed
 from benchbook.measure.commands import offline_remark
 from benchbook.measure.estimates import estimator_for
@@ -91,6 +92,8 @@ def _print_preflight(console: Console, checked: Preflight) -> None:
         say(console, "  the same release of vLLM for ROCm has the same ones")
     for note in checked.notes:
         say(console, f"  {note}")
+    for line in left_out():
+        say(console, f"  {line}")
     for launch in experiment.launches:
         need = need_of(experiment, launch)
         say(console, f"Launch {launch.name!r}: {launch.model_text}, memory {need or 'not known for this model'}")
