@@ -9,9 +9,10 @@ import threading
 from dataclasses import replace
 
 import pytest
-from benchbook.errors import BenchbookError, ExperimentError, HostDiedError, IdentityError
+from benchbook.errors import BenchbookError, ExperimentError, HostDiedError, HostStartError, IdentityError
 from benchbook.hosts.cards import cards_of, named
 from benchbook.hosts.logs import tells
+from benchbook.hosts.ports import reserve_port
 from benchbook.hosts.scrape import engine_tokens, fetch_metrics, parse_metrics
 from benchbook.hosts.served import attach
 from benchbook.hosts.shell import certificates
@@ -290,3 +291,9 @@ def test_a_server_that_answers_slowly_for_ever_is_given_up_after_the_limit_of_it
     limits = Repeat(limit_s=1.0, stall_limit_s=60.0)
     with odd_server("stream_dripped") as url, pytest.raises(BenchbookError, match="within 1 s"):
         first_request(open_server(url), FirstRequestWorkload(), record_path=tmp_path / "r.json", repeat=limits)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "no-such-host.invalid"])
+def test_an_address_that_this_machine_does_not_have_is_an_error_of_ours_in_one_line(host):
+    with pytest.raises(HostStartError, match=f"^no server can listen on {host}: [^\n]*is it one of this machine"):
+        reserve_port(host)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 
+from benchbook.errors import Cause, HostStartError
 from benchbook.hosts import processes
 
 
@@ -12,12 +13,18 @@ def reserve_port(host: str) -> socket.socket:
     """Return a socket bound to a free port of `host` that does not listen; close it once the server does.
 
     While it is open the kernel gives the port to nobody else, and a server that sets SO_REUSEADDR, as vLLM does,
-    can still bind it: on Linux such sockets conflict only when one of them listens.
+    can still bind it: on Linux such sockets conflict only when one of them listens. Raises HostStartError where this
+    machine does not have the address, as 127.0.0.1 on one of IPv6 only.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    reservation = socket.socket(family, socket.SOCK_STREAM)
-    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    reservation.bind((host, 0))
+    try:
+        reservation = socket.socket(family, socket.SOCK_STREAM)
+        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reservation.bind((host, 0))
+    except OSError as error:
+        what = "is the loopback interface up (`ip link set lo up`)?" if is_loopback(host) else "is it one of this machine?"
+        cause = Cause("no_address", f"{host}: {error}", what)
+        raise HostStartError(f"no server can listen on {cause.evidence}; {cause.hint}", cause) from error
     return reservation
 
 

@@ -248,8 +248,8 @@ CODES = (
     Code(
         "server_restarted",
         "invalid",
-        "the server's counters went back while it was measured: it was restarted",
-        "see its log; measure again",
+        "the server's counters went back while it was measured: it was restarted, or several servers answer in turn",
+        "see its log; measure one server and not a router before several",
         "one counter",
     ),
     # Repeats and launches.
