@@ -167,14 +167,17 @@ class Storm:
         with log.open("ab") as out:
             process = self._command("run", self.file, stdout=out)
         deadline = time.monotonic() + RUN_LIMIT_S
-        while process.poll() is None and time.monotonic() < deadline:
-            try:
-                process.wait(self.chance.uniform(*self.every_s))
-            except subprocess.TimeoutExpired:
-                if self.num_kills < num_kills:
-                    self._kill(in_one_instant)
-        if process.poll() is None:
-            raise SystemExit(f"a run hangs: {self.folder}")
+        try:
+            while process.poll() is None and time.monotonic() < deadline:
+                try:
+                    process.wait(self.chance.uniform(*self.every_s))
+                except subprocess.TimeoutExpired:
+                    if self.num_kills < num_kills:
+                        self._kill(in_one_instant)
+            if process.poll() is None:
+                raise SystemExit(f"a run hangs: {self.folder}")
+        finally:
+            process.terminate()  # where this storm itself is ended
         ended_s = time.monotonic()
         self.left += [f"{each.pid} {' '.join(each.cmdline())}" for each in wait_nothing_left(self.folder)]
         self.slowest_end_s = max(self.slowest_end_s, time.monotonic() - ended_s)
@@ -316,6 +319,7 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="a sweep of six repeats instead of 24")
     parser.add_argument("--script", default=SCRIPT, help="what the scripted server does")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="storm-"))
     print(f"in {folder}, seed {options.seed}", flush=True)
     found = storm(
