@@ -6,7 +6,6 @@ Notebooks import from here only. Names are loaded on first use, so that `import 
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
 _HOME = {
     # what to measure
@@ -72,7 +71,7 @@ def modules() -> list[str]:
     return sorted(set(_HOME.values()))
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'benchbook' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

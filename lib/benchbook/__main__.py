@@ -1,15 +1,22 @@
-"""The program `benchbook`, also as `python -m benchbook`: stop signals first, then the commands, then one exit code."""
+"""The program `benchbook`, also as `python -m benchbook`: stop signals first, then the commands, then one exit code.
+
+What is imported before those signals are caught is next to nothing: until then, Ctrl-C would be a traceback of Python's.
+"""
 
 from __future__ import annotations
 
 import sys
 
 from benchbook.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, OK
-from benchbook.measure.interrupts import interrupt_on_stop_signals
-
 
 def main() -> None:
     """Run the command line; an error of ours becomes one line and its exit code."""
+    import signal
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as of a job in the background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from benchbook.measure.interrupts import interrupt_on_stop_signals
+
     interrupt_on_stop_signals()  # before anything that takes time to import
     try:
         code = _exit_code()

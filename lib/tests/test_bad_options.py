@@ -22,8 +22,9 @@ from benchbook.exit_codes import BAD_INPUT
 )
 def test_what_cannot_be_understood_is_one_line(words, told, capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["benchbook", *words.split()])
-    # These two are of the whole process.
-    monkeypatch.setattr(program, "interrupt_on_stop_signals", lambda: None)
+    # These are of the whole process.
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("benchbook.measure.interrupts.interrupt_on_stop_signals", lambda: None)
     monkeypatch.setattr("benchbook.terminal.guard_streams", lambda: None)
     with pytest.raises(SystemExit) as end:
         program.main()

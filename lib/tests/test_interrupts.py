@@ -22,6 +22,17 @@ except KeyboardInterrupt:
 """
 
 
+def test_next_to_nothing_is_imported_before_stop_signals_are_caught():
+    script = (
+        "import sys; there = set(sys.modules)\n"
+        "import benchbook.__main__, signal, benchbook.measure\n"
+        "print(*sorted(set(sys.modules) - there))"
+    )
+    done = subprocess.run([sys.executable, "-S", "-c", script], capture_output=True, text=True, check=True)
+    assert "benchbook.__main__" in done.stdout.split()
+    assert not {"typing", "re", "contextlib", "pathlib", "json", "typer"} & {*done.stdout.split()}
+
+
 HALTED = """
 import sys, time
 from benchbook.measure.interrupts import told_of_halts, was_halted_since

@@ -302,7 +302,7 @@ def storm(
     else:
         file = "machinery.yaml"
         (folder / file).write_text(REAL_SWEEP.format(model="tiny", args=json.dumps(ARGS), env=json.dumps(ENV)))
-    every_s = (0.3, 5.0) if is_fake else (2.0, 25.0)
+    every_s = (0.3, 12.0 if in_one_instant else 5.0) if is_fake else (2.0, 40.0 if in_one_instant else 25.0)
     with tempfile.TemporaryDirectory(prefix="storm-") as temporary:
         found = Storm(folder, file, is_fake, random.Random(seed), every_s, Path(temporary))
         found.blow(num_kills, in_one_instant)
