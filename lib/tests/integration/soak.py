@@ -3,13 +3,15 @@
     python lib/tests/integration/soak.py --cases 500        # some ten minutes
 
 After each case the memory, open files and threads of the runner, of the kernels' worker and of the client are noted, and
-how long the case took. Exits with 1 where one of them is higher at the end than from case 50 on.
+how long the case took. Exits with 1 where one of them is higher at the end than from case 50 on. Interrupted with Ctrl-C
+it prints what the cases until then say.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import signal
 import statistics
 import sys
 import tempfile
@@ -52,13 +54,17 @@ def soak(folder: Path, num_cases: int) -> list[Sample]:
     file = write_fake_sweep(folder, template=SOAK.format(lengths=lengths))
     process = benchbook(folder, "run", file, fake=True)
     samples, helpers, began_s = [], {}, time.monotonic()
-    for line in process.stdout:
-        if not (done := re.search(rf"\[ *(\d+)/{num_cases}\]", line)):
-            continue
-        now_s = time.monotonic()
-        helpers = helpers or {role: each[0] for role, each in by_role(folder).items() if role in ROLES}
-        samples += [_sample(role, int(done[1]), each, now_s - began_s) for role, each in helpers.items()]
-        began_s = time.monotonic()
+    try:
+        for line in process.stdout:
+            if not (done := re.search(rf"\[ *(\d+)/{num_cases}\]", line)):
+                continue
+            now_s = time.monotonic()
+            helpers = helpers or {role: each[0] for role, each in by_role(folder).items() if role in ROLES}
+            samples += [_sample(role, int(done[1]), each, now_s - began_s) for role, each in helpers.items()]
+            began_s = time.monotonic()
+    except KeyboardInterrupt:
+        process.terminate()
+        return samples
     if process.wait() not in ALL_MEASURED or samples[-1].case != num_cases:
         raise SystemExit(f"the run ended with {process.returncode} after {len(samples)} samples; see {folder}")
     return samples
@@ -102,8 +108,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=500)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     samples = soak(Path(tempfile.mkdtemp(prefix="soak-")), options.cases)
-    print(table(samples, [50, *range(100, options.cases + 1, 100)]))
+    last = samples[-1].case
+    print(table(samples, sorted({min(50, last), *range(100, last, 100), last})))
     faults = not_level(samples, first=50)
     print("\n".join(f"FAULT {fault}" for fault in faults) or "level")
     return 1 if faults else 0

@@ -147,7 +147,13 @@ class Storm:
     _kept: dict[Path, bytes] = field(default_factory=dict)
 
     def blow(self, num_kills: int, in_one_instant: bool) -> None:
-        """Kill so often, and go on until the last run is whole."""
+        """Kill so often, and go on until the last run is whole; interrupted, what was seen until then is there."""
+        try:
+            self._blow(num_kills, in_one_instant)
+        except KeyboardInterrupt:
+            self.not_whole.append("interrupted")
+
+    def _blow(self, num_kills: int, in_one_instant: bool) -> None:
         calm = 0
         while True:
             before = self.num_kills
