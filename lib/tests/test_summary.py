@@ -5,6 +5,7 @@ import io
 import pytest
 from benchbook import exit_codes
 from benchbook.records.record import Verdict
+from benchbook.report.caveats import caveats
 from benchbook.report.run import load_run
 from benchbook.report.summary import ending, print_summary
 from report_runs import failed, judged, make_run
@@ -70,6 +71,29 @@ def test_who_was_valid_when_measured_and_is_not_now_is_said(tmp_path):
     assert {record.verdict for record in load_run(run_dir).records if record.benchmark == "serve"} == {Verdict.SUSPECT}
     (line,) = [line for line in lines_of(run_dir) if "VALID when measured" in line]
     assert "judged together: 16 repeats" in line and "repeats_disagree 16" in line
+
+
+@pytest.mark.parametrize(
+    ("unseen", "said"),
+    [
+        ({"preempted": "/metrics answered 404"}, "16 measured repeats are judged without all checks, 16 of them VALID. Not looked"),
+        ({"preempted": "no page", "server_disagrees": "no page"}, "preempted, server_disagrees (no page)."),
+        ({f"check_{number}": f"reason {number}" for number in range(9)}, "; and 6 reasons more."),
+    ],
+)  # fmt: skip
+def test_what_nobody_could_look_at_is_counted_so_that_valid_is_not_silent_on_it(tmp_path, unseen, said):
+    def blind(record):
+        return record.model_copy(update={"not_looked": unseen if record.benchmark == "serve" else {}})
+
+    run_dir = make_run(tmp_path, change=blind)
+    assert said in " ".join(" ".join(lines_of(run_dir)).split())
+    assert sum("judged without all checks" in sentence for sentence in caveats(load_run(run_dir))) == 1
+
+
+@pytest.mark.parametrize("unseen", [None, {}])
+def test_of_a_run_that_all_checks_could_look_at_nothing_is_said(tmp_path, unseen):
+    run_dir = make_run(tmp_path, change=lambda record: record.model_copy(update={"not_looked": unseen}))
+    assert not any("all checks" in line for line in lines_of(run_dir))
 
 
 def test_a_cause_is_said_whole_and_once(tmp_path):

@@ -81,6 +81,18 @@ def test_a_server_is_watched_from_its_log_and_counters(fake_server, complete):
         assert watched.facts["compile_lines"] == []
 
 
+@pytest.mark.parametrize("text", ["", "WARNING 11-26 17:30:32 [x.py:1] odd\n", "INFO:     127.0.0.1:4 - GET /health\n"])
+def test_a_log_that_was_silenced_is_noted_as_not_seen(fake_server, complete, text):
+    with fake_server() as server:
+        with Watched(server) as watched:
+            complete(server)
+        assert "unseen" not in watched.conditions(server.log_path, {})
+        server.log_path.write_text(text)  # as VLLM_LOGGING_LEVEL=ERROR leaves it
+        with Watched(server) as watched:
+            complete(server)
+        assert "silent" in watched.conditions(server.log_path, {})["unseen"]["log"]
+
+
 def test_the_meter_sees_a_loop_that_is_held_up(tmp_path):
     async def hold_up(seconds):
         for _ in range(3):

@@ -92,10 +92,14 @@ def silence_is_death(server: AnyServer) -> Iterator[None]:
     except (ConnectionError, TimeoutError) as error:
         server.check_alive()
         evidence = f"{server.base_url}: {error}"
+        code, what = ("hung", "left a question unanswered") if _is_silence(error) else ("odd_answer", "answered oddly")
         raise HostDiedError(
-            f"the server left a question unanswered: {evidence}",
-            Cause("hung", evidence, "see the end of the server's log"),
+            f"the server {what}: {evidence}", Cause(code, evidence, "see the end of the server's log")
         ) from error
+
+
+def _is_silence(error: OSError) -> bool:
+    return isinstance(error, TimeoutError | ConnectionRefusedError | ConnectionResetError)
 
 
 @dataclass(frozen=True)
