@@ -108,9 +108,7 @@ DAMAGES: dict[str, Damage] = {
     "of telemetry in a list": lambda record, other: edit_part(record, "host", telemetry=[1]),
     "of a GPU without a name": lambda record, other: edit_part(record, "host", telemetry={"gpus": [{"index": 0}]}),
     "of facts in words": lambda record, other: edit_part(record, "host", facts={"kv_cache_tokens": "16k"}),
-    "of infinite counters": lambda record, other: record.write_text(
-        record.read_text().replace('"host": {', '"host": {"counters": {"vllm:x_total": Infinity}, ', 1)
-    ),
+    "of infinite counters": lambda record, other: edit_part(record, "host", counters={"vllm:x_total": float("inf")}),
     "of a host that is none": lambda record, other: edit(record, host=None),
     "of conditions that are none": lambda record, other: edit(record, conditions="fine"),
     "of a client in words": lambda record, other: edit(record, conditions={"client": {"cpu_cores": "one"}}),

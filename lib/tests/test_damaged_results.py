@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import json
 import os
@@ -10,16 +11,21 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from benchbook.cli import app
 from benchbook.errors import BenchbookError
+from benchbook.plain import plain
 from benchbook.records.files import write_json
 from benchbook.records.telemetry import write_telemetry
 from benchbook.report import cells, markup
+from benchbook.report.failures import failures_html
+from benchbook.report.limit_figures import timeline_of
+from benchbook.report.published import published_html
 from benchbook.report.run import load_run
+from damages import DAMAGES, edit, instead, without
 from measured import serve
 from mutations import damage_folder
 from report_runs import failed, make_run
@@ -79,8 +85,8 @@ def made(tmp_path_factory) -> Path:
         return record.model_copy(update={"host": {**record.host, **host}, "conditions": conditions})
 
     folder = make_run(
-        tmp_path_factory.mktemp("made"), launches=("eager", "compiled"), concurrencies=(1, 4), rates=(2.0, 20.0),
-        repeats=3, change=change, slo={"p99_ttft_ms": 500.0, "mean_tpot_ms": 50.0},
+        tmp_path_factory.mktemp("made"), launches=("eager", "compiled"), concurrencies=(1, 4), rates=(20.0,),
+        repeats=2, change=change, slo={"p99_ttft_ms": 500.0, "mean_tpot_ms": 50.0},
     )  # fmt: skip
     (folder / "remark.txt").write_text("Measured beside another run.")
     (folder / "experiment.yaml").write_text("question: x\n")
@@ -132,15 +138,15 @@ def output_of(run_dir: Path, *words: str, launches: tuple[str, str] = ("eager", 
     return done.exit_code, done.output
 
 
-def report_of(run_dir: Path, monkeypatch) -> str:
-    """Return the markup of every section of a report of the run in `run_dir`."""
+def report_of(run_dir: Path, monkeypatch, sections: Sequence[str] = SHOWN) -> str:
+    """Return the markup of these sections of a report of the run in `run_dir`, of all by default."""
     shown = io.StringIO()
     monkeypatch.setattr(markup, "PNG_DPI", 20)  # what is drawn matters, and not how finely
     for module in (cells, markup):
         monkeypatch.setattr(module, "show", lambda content: shown.write(str(content)))
     with within_limits():
         run = load_run(run_dir)
-    for name in SHOWN:
+    for name in sections:
         with within_limits():
             getattr(cells, name)(run)
     return shown.getvalue()
@@ -161,3 +167,131 @@ def test_whatever_is_damaged_every_command_goes_on_with_the_rest(whole, seed, mo
     page = report_of(whole, monkeypatch)
     assert "<script" not in page and "\u202e" not in page and "\x1b" not in page
     page.encode()
+
+
+# ---- each damage is told with its file, and takes nothing else along
+
+
+READERS = (["show", "RUN"], ["table", "RUN"], ["compare", "RUN", "A", "B"])
+
+
+@pytest.mark.parametrize(("number", "name"), list(enumerate(DAMAGES)), ids=DAMAGES)
+def test_a_damaged_record_is_named_by_its_readers_and_the_others_are_shown(whole, number, name):
+    paths = sorted(whole.glob("cases/*,serve,*max_concurrency=4*/repeat=1/record.json"))
+    DAMAGES[name](paths[0], paths[1])
+    is_seen = name not in SEEN_BY_RUN
+    code, said = output_of(whole, *READERS[number % len(READERS)])
+    assert code == 0 and (str(paths[0].relative_to(whole)) in said) is is_seen
+    run = load_run(whole)
+    assert (len(run.damage), len(run.records)) == ((1, 39) if is_seen else (0, 40))
+
+
+# What only the raw file or the experiment's file tells: `run` measures it again, see test_runner.py.
+SEEN_BY_RUN = (
+    "of other values than its raw file", "of an unknown metric", "without values", "of other parts of its fingerprint",
+)  # fmt: skip
+HEADERS: dict[str, Callable[[Path], object]] = {
+    "gone": Path.unlink,
+    "cut": lambda path: path.write_text(path.read_text()[:300]),
+    "empty": lambda path: path.write_text(""),
+    "{}": lambda path: path.write_text("{}"),
+    "[]": lambda path: path.write_text("[]"),
+    "deep": lambda path: path.write_text('{"plan": ' + "[" * 30_000),
+    "a FIFO": lambda path: instead(path, os.mkfifo),
+    "a folder": lambda path: instead(path, Path.mkdir),
+    "a device": lambda path: instead(path, lambda place: place.symlink_to("/dev/zero")),
+    "without plan": lambda path: without(path, "plan"),
+    "without state": lambda path: without(path, "state"),
+    "without launches": lambda path: without(path, "launches"),
+    "without experiment": lambda path: without(path, "experiment"),
+    "a plan of nothing": lambda path: edit(path, plan=None),
+    "a plan in words": lambda path: edit(path, plan="all of it"),
+    "a plan of words": lambda path: edit(path, plan=["serve", 7]),
+    "rows without repeats": lambda path: edit(path, plan=[
+        {key: value for key, value in row.items() if key != "repeats"} for row in json.loads(path.read_text())["plan"]
+    ]),
+    "launches of nothing": lambda path: edit(path, launches=None),
+    "a launch in words": lambda path: edit(path, launches={"eager": "fast"}),
+    "hosts in words": lambda path: edit(path, launches={"eager": {"hosts": "two"}}),
+    "a time in words": lambda path: edit(path, started_utc="yesterday", wall_s="x"),
+    "an endless time": lambda path: edit(path, wall_s=float("inf")),
+    "an unknown state": lambda path: edit(path, state="aborted"),
+    "a format to come": lambda path: edit(path, schema_version=2),
+    "a question of nothing": lambda path: edit(path, question=None),
+    "an SLO in words": lambda path: edit(path, slo={"p99_ttft_ms": "half a second"}),
+    "provenance in words": lambda path: edit(path, provenance={"machine": "this one"}),
+    "targets in words": lambda path: edit(path, until={"at_most": 3, "targets": "2 %"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "name"), list(enumerate(HEADERS)), ids=HEADERS)
+def test_a_damaged_header_is_named_and_takes_no_record_along(whole, number, name):
+    HEADERS[name](whole / "run.json")
+    for words in (["list"], READERS[number % len(READERS)]):
+        code, said = output_of(whole, *words)
+        assert code == 0 and "run.json" in said
+    assert output_of(whole, "list")[1].count("38/?") == 1
+    run = load_run(whole)
+    assert len(run.records) == 40 and not run.missing
+    assert "run.json" in failures_html(run)
+
+
+def test_one_damaged_run_takes_no_other_off_the_list(whole):
+    for number, damage in enumerate(HEADERS.values()):
+        other = shutil.copytree(whole, whole.parent / f"damaged-{number}", ignore=shutil.ignore_patterns("repeat=*"))
+        damage(Path(other, "run.json"))
+    said = output_of(whole, "list")[1]
+    assert f"{whole.parent.name}/{whole.name}  finished" in said
+    assert all(f"damaged-{number} " in said for number in range(len(HEADERS)))
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Is [/v1/completions] faster than [/v1/chat]?", "Is [on/off] [red]better[/red]?", "[bold]x", "[/]", "a | b"],
+)
+def test_a_question_is_shown_with_its_brackets_by_every_command(whole, question):
+    edit(whole / "run.json", question=question)
+    for words in (["list"], ["show", "RUN"], ["table", "RUN"]):
+        assert question in output_of(whole, *words)[1]
+
+
+HARMFUL = "ok\x1b[2J\x1b]0;title\x07 \u202egpj.exe\u202c \u2066x\u2069 \x9b31m"
+
+
+def test_nothing_that_a_run_holds_moves_a_cursor_or_turns_letters_around(whole, monkeypatch):
+    edit(whole / "run.json", question=HARMFUL)
+    (whole / "remark.txt").write_text(HARMFUL)
+    path = next(whole.glob("cases/*,latency,*/repeat=0/record.json"))
+    reason = {"code": "machine_busy", "severity": "suspect", "evidence": HARMFUL}
+    edit(path, reasons=[reason], verdict="SUSPECT")
+    texts = [output_of(whole, *words)[1] for words in (["list"], *READERS)]
+    page = report_of(whole, monkeypatch, ["show_question", "show_answer", "show_reasons"])
+    for text in (*texts, page):
+        assert "gpj.exe" in text and plain(text) == text
+
+
+def test_damaged_published_figures_are_named_and_the_others_shown(whole, tmp_path):
+    folder = tmp_path / "published"
+    shutil.copytree(REFERENCE.parent / "published", folder)
+    for number, content in enumerate(("", "[]", '{"name": 1, "records": [1]}', '{"records": {}}', "\x00")):
+        (folder / f"damaged-{number}.json").write_text(content)
+    os.mkfifo(folder / "pipe.json")
+    page = published_html(load_run(whole), folder)
+    assert page.count("Left out: ") == 6 and "pipe.json is a FIFO" in page
+
+
+@pytest.mark.parametrize("flipped", range(3))
+def test_of_damaged_samples_another_repeat_is_drawn_and_the_file_named(whole, flipped):
+    run = load_run(whole)
+    served = [record for record in run.records if record.benchmark == "serve"]
+    fastest = max(served, key=lambda record: record.values["output_throughput_tok_s"])
+    best = whole / run.repeat_path(fastest, "telemetry.json.gz")
+    content = bytearray(best.read_bytes())
+    if flipped == 2:
+        content = bytearray(gzip.compress(json.dumps({"server": {"t_s": [0.0]}, "gpus": [7]}).encode()))
+    else:
+        content[(20, -6)[flipped]] ^= 255
+    best.write_bytes(content)
+    drawn, damage = timeline_of(load_run(whole))
+    assert drawn is not None and len(damage) == 1 and str(best) in damage[0]
+

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import datetime, timedelta
 
+import pytest
 from benchbook.hosts.logs import HostLog
 from benchbook.hosts.startup import StartupFacts, startup_facts, startup_phase
 
@@ -129,3 +131,30 @@ def test_what_earlier_starts_wrote_is_not_part_of_the_log_of_this_one(tmp_path) 
         file.write("now\n")
     assert log.text() == "now\n"
     assert log.end() == f"end of {path}:\nnow"
+
+
+def _with_clock_set(log: str, at: str, by: timedelta) -> str:
+    """Return the log as if the clock had been set by `by` before the line that holds `at`."""
+    before, line, after = log.partition(next(line for line in log.splitlines() if at in line))
+
+    def moved(found: re.Match) -> str:
+        return (datetime.strptime(f"2000-{found[0]}", "%Y-%m-%d %H:%M:%S") + by).strftime("%m-%d %H:%M:%S")
+
+    return before + re.sub(r"\d\d-\d\d \d\d:\d\d:\d\d", moved, line + after)
+
+
+@pytest.mark.parametrize("by", [timedelta(seconds=-11), timedelta(hours=-1), timedelta(days=-1, seconds=-30)], ids=str)
+def test_a_phase_in_which_the_clock_was_put_back_is_unknown_and_the_others_stand(by):
+    facts = startup_facts(_with_clock_set(CPU_LOG, "Starting to load model", by))
+    assert facts.engine_init_s is None and facts.config_s == 16.0 and facts.api_s == 1.0
+
+
+@pytest.mark.parametrize("by", [timedelta(hours=1), timedelta(seconds=90), timedelta(hours=9)], ids=str)
+def test_no_phase_is_longer_than_its_start(by):
+    started = datetime(2026, 11, 23, 20, 4, 53, 900_000)
+    facts = startup_facts(_with_clock_set(CPU_LOG, "Initializing a V1", by), started, ready_s=36.4)
+    assert facts.config_s is None and facts.engine_init_s == 9.0 and facts.imports_s == 7.0
+
+
+def test_a_start_over_new_year_has_its_phases():
+    assert startup_facts(CUDA_LOG, ready_s=190.0).engine_init_s == 30.0

@@ -9,7 +9,7 @@ from datetime import datetime
 
 OnProgress = Callable[[float, str], None]  # seconds since the start, what it does
 
-_DAY_S = 86400
+_DAY_S, _STAMP_S = 86400, 1.0  # a stamp has whole seconds
 _STAMP = re.compile(r"\b(?:INFO|WARNING|ERROR) (\d\d-\d\d \d\d:\d\d:\d\d)")
 _SHARDS = re.compile(r"checkpoint shards: +(\d+%)")
 # What a start does, in order, and the words of the log with which each begins.
@@ -51,24 +51,26 @@ class StartupFacts:
     vllm_version: str | None = None
 
 
-def startup_facts(log_text: str, started: datetime | None = None) -> StartupFacts:
+def startup_facts(log_text: str, started: datetime | None = None, ready_s: float | None = None) -> StartupFacts:
     """Return what `log_text` tells of a start; with several workers, what the first one said.
 
-    `started` is when the process was started, in local time as the log's stamps are.
+    `started` is when the process was started, in local time as the log's stamps are. `ready_s` is how long the start took,
+    where that is known: what stamps tell beyond it, or backwards, is a clock that was set meanwhile, and no phase.
     """
+    most_s = _DAY_S / 2 if ready_s is None else ready_s + _STAMP_S
     engine, loading = "Initializing a V1 LLM engine", "Starting to load model"
     warmed, serving = "init engine (profile, create kv cache", "Starting vLLM server on"
     checkpoint_gib = _number(r"Checkpoint size: ([\d.]+) GiB", log_text)
     return StartupFacts(
-        imports_s=_seconds(started.replace(microsecond=0), _stamp_of(log_text, "")) if started else None,
-        config_s=_between(log_text, "", engine),
-        engine_init_s=_between(log_text, engine, loading),
+        imports_s=_seconds(started.replace(microsecond=0), _stamp_of(log_text, ""), most_s) if started else None,
+        config_s=_between(log_text, "", engine, most_s),
+        engine_init_s=_between(log_text, engine, loading, most_s),
         weights_s=_number(r"Model loading took [\d.]+ GiB(?: memory)? and ([\d.]+) seconds", log_text)
         or _number(r"Loading weights took ([\d.]+) seconds", log_text),
         warm_up_s=_number(r"init engine \(profile, create kv cache, warmup model\) took ([\d.]+) s", log_text),
         compile_s=_number(r"torch\.compile (?:took|takes) ([\d.]+) s in total", log_text),
         graph_capture_s=_number(r"Graph capturing finished in ([\d.]+) secs", log_text),
-        api_s=_between(log_text, warmed, serving),
+        api_s=_between(log_text, warmed, serving, most_s),
         weights_gib=_number(r"Model loading took ([\d.]+) GiB", log_text) or checkpoint_gib,
         kv_cache_gib=_number(r"Available KV cache memory: ([\d.]+) GiB", log_text)
         or _number(r"(?:Explicitly|Auto) set \(([\d.]+)/[\d.]+\) GiB for KV cache", log_text),
@@ -97,14 +99,18 @@ def _attention_backend(log_text: str) -> str | None:
     return f"{name} (version {version})" if name and version else name
 
 
-def _between(log_text: str, first: str, second: str) -> float | None:
+def _between(log_text: str, first: str, second: str, most_s: float) -> float | None:
     """Return the seconds between the stamped lines that hold `first` and `second`."""
-    return _seconds(_stamp_of(log_text, first), _stamp_of(log_text, second))
+    return _seconds(_stamp_of(log_text, first), _stamp_of(log_text, second), most_s)
 
 
-def _seconds(begin: datetime | None, end: datetime | None) -> float | None:
-    # Stamps have no year: the remainder by a day is right over midnight and New Year too, for starts under a day.
-    return (end - begin).total_seconds() % _DAY_S if begin and end else None
+def _seconds(begin: datetime | None, end: datetime | None, most_s: float) -> float | None:
+    """Return the time (s) from `begin` to `end`; None where one is not known, or it cannot have been so long."""
+    if begin is None or end is None:
+        return None
+    # Stamps have no year: the remainder by a day is right over midnight and New Year too. Backwards, it is nearly a day.
+    seconds = (end - begin).total_seconds() % _DAY_S
+    return seconds if seconds <= most_s else None
 
 
 def _stamp_of(log_text: str, phrase: str) -> datetime | None:

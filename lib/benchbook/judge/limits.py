@@ -92,6 +92,16 @@ class Limits:
 
 def limits_of(record: Record) -> Limits:
     """Return the limits for the work of `record`; raise NoLimitError, which says why, where none can be computed."""
+    try:
+        return _limits_of(record)
+    except NoLimitError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # A command, a configuration or peaks that nothing of ours writes: the number stands, without its limit.
+        raise NoLimitError(f"the record's model or launch is not understood ({error})") from error
+
+
+def _limits_of(record: Record) -> Limits:
     host, workload = record.host, record.workload
     if "input_len_tokens" not in workload:
         raise NoLimitError("the length of the prompt is not known beforehand")

@@ -34,7 +34,7 @@ def spread_of(values: Iterable[float | None]) -> Spread | None:
 
 def number_text(value: float | None, decimals: int | None = None) -> str:
     """Return `value` with three significant digits or all digits before the point: '0.123', '12.3', '1,234'."""
-    if value is None or math.isnan(value):
+    if value is None or not math.isfinite(value):
         return "–"
     return f"{value:,.{_decimals(value) if decimals is None else decimals}f}"
 

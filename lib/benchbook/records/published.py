@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.errors import StoreError
-from benchbook.records.files import read_json
+from benchbook.reading import read_json
 from benchbook.records.metrics import BY_KEY
 from benchbook.records.record import Identity, Outcome, Record, Verdict
 
@@ -35,14 +35,20 @@ def load_published(path: Path) -> Published:
         name, rows = content["name"], content["records"]
         records = tuple(_record(name, content["source"], row) for row in rows)
         return Published(name, content["source"], records, tuple(row.get("assumed", "") for row in rows))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path} is not a file of published figures: {error!r}") from error
 
 
-def all_published(folder: Path | None = None) -> list[Published]:
-    """Return what lies in `folder`, by default results/published of the checkout; [] where there is none."""
+def all_published(folder: Path | None = None) -> tuple[list[Published], list[str]]:
+    """Return what lies in `folder`, by default results/published of the checkout, and what of it is damaged."""
     place = folder or Path(__file__).resolve().parents[3] / "results" / "published"
-    return [load_published(path) for path in sorted(place.glob("*.json"))]
+    found, damage = [], []
+    for path in sorted(place.glob("*.json")):
+        try:
+            found.append(load_published(path))
+        except StoreError as error:
+            damage.append(str(error))
+    return found, damage
 
 
 def _record(name: str, source: Mapping[str, Any], row: Mapping[str, Any]) -> Record:

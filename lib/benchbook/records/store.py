@@ -32,7 +32,7 @@ from benchbook.records.fingerprint import case_key
 from benchbook.records.header import INTERRUPTED, RUNNING, RunHeader, read_header
 from benchbook.records.metrics import values_from_raw
 from benchbook.records.raw import read_raw
-from benchbook.records.record import SCHEMA_VERSION, Outcome, Record
+from benchbook.records.record import SCHEMA_VERSION, Outcome, Record, verdict_of
 from benchbook.records.runs import CASES, LATEST, RUN_FILE, find_run, forget_run, point_to
 from benchbook.records.typed import NEEDED, RecordParts, refused
 from benchbook.system_faults import line_of
@@ -60,6 +60,8 @@ def read_record(path: Path | str) -> Record:
         _PARTS.validate_python({name: getattr(record, name) for name in RecordParts.__annotations__})
     except ValidationError as error:
         raise StoreError(f"{path} is not a whole record: {refused(error)[0].text}") from error
+    if record.is_measured and record.verdict is not (told := verdict_of(record.reasons)):
+        raise StoreError(f"{path} is not a whole record: it is {record.verdict}, and its reasons make it {told}")
     lacking = [name for name in NEEDED[record.benchmark] if name not in record.workload]
     if lacking:
         raise StoreError(f"{path} is not a whole record: workload.{lacking[0]} is missing")

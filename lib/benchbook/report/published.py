@@ -27,8 +27,9 @@ _SAME = {  # what must agree before two numbers stand side by side
 
 def published_html(run: Run, folder: Path | None = None) -> Html:
     """Return a table a publication whose workload the run shares, with what the checks say of it; else nothing."""
-    parts = [part for published in all_published(folder) if (part := _publication_html(published, run.cases))]
-    return join(parts)
+    found, damage = all_published(folder)
+    parts = [part for published in found if (part := _publication_html(published, run.cases))]
+    return join([*parts, bullets(f"Left out: {line}" for line in damage)])
 
 
 def _publication_html(published: Published, cases: pd.DataFrame) -> Html:

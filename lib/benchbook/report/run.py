@@ -22,7 +22,7 @@ from benchbook.records.header import PlanRow, RunHeader, rows_of
 from benchbook.records.raw import read_raw
 from benchbook.records.record import Record, Verdict
 from benchbook.records.runs import newest_run, results_nearby
-from benchbook.records.store import Store
+from benchbook.records.store import RECORD_FILE, Store
 from benchbook.report.lines import Curves, Line, serve_curves
 from benchbook.report.offline import Ceiling, Key, batch_latencies, ceilings
 from benchbook.report.table import case_table, tidy_table
@@ -170,26 +170,43 @@ def load_run(run_dir: str | Path = "") -> Run:
     store = Store.open(run_dir, results_nearby()) if str(run_dir) else Store(newest_run(results_nearby()))
     (header, damaged_header), (records, damaged_records) = store.read_header(), store.read_records()
     if damaged_header:  # records tell themselves what they are of
-        planned = {case["case_key"] for case in header["plan"]}
-        header["plan"] = [*header["plan"], *(row for row in rows_of(records) if row["case_key"] not in planned)]
-    # A record whose fingerprint left the plan was measured under other conditions: it must not mix with the others.
-    places = {case["case_key"]: place for place, case in enumerate(_along_loads(header["plan"]))}
-    by_place = [(places.get(record.identity.case_key), record) for record in records]
-    kept = sorted(
-        ((place, record) for place, record in by_place if place is not None),
-        key=lambda item: (item[0], item[1].identity.repeat),
-    )
-    alone = [record for _, record in kept]
+        known = {row["case_key"] for row in header["plan"]}
+        header["plan"] = [*header["plan"], *(row for row in rows_of(records) if row["case_key"] not in known)]
+    rows = {row["case_key"]: row for row in _along_loads(header["plan"])}
+    alone, foreign, num_stale = [], [], 0
+    for record in records:
+        row = rows.get(record.identity.case_key)
+        if row is None:  # measured under other conditions than the plan's: it must not mix with the others
+            num_stale += 1
+        elif what := _what_differs(record, row):
+            path = store.repeat_dir(row["case_key"], record.identity.repeat) / RECORD_FILE
+            foreign.append(f"{path} is not of its case: it has another {what}")
+        else:
+            alone.append(record)
+    places = {key: place for place, key in enumerate(rows)}
+    alone.sort(key=lambda record: (places[record.identity.case_key], record.identity.repeat))
     run = Run(
         store.run_dir,
         header,
         judged_together(alone),
-        num_stale=len(records) - len(kept),
+        num_stale=num_stale,
         alone=tuple(record.verdict for record in alone),
-        damage=(*damaged_header, *damaged_records),
+        damage=(*damaged_header, *damaged_records, *foreign),
     )
     gc.freeze()  # a run stays while its notebook does
     return run
+
+
+def _what_differs(record: Record, row: PlanRow) -> str:
+    """Return what of `record` is not as its case was planned, '' where all is: a copy, or a file that somebody changed."""
+    identity = record.identity
+    facts = {
+        "fingerprint": (identity.fingerprint, row.get("fingerprint", identity.fingerprint)),
+        "launch": (identity.launch, row["launch"]),
+        "benchmark": (record.benchmark, row["benchmark"]),
+        "workload": (record.workload, row["workload"]),
+    }
+    return next((what for what, (found, planned) in facts.items() if found != planned), "")
 
 
 def _along_loads(plan: Sequence[PlanRow]) -> list[PlanRow]:
