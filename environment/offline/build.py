@@ -4,9 +4,10 @@
     python3 environment/offline/build.py --out DIR --python 3.12 --part-mb 45 [--installed FILE] [--gpu-arch 90]
 
 Run it where pip reaches a package index; needs nothing but Python and pip, and no GPU. It downloads what lock.txt pins,
-for the other machine's Python, leaves out what that machine has (torch always; with --installed also each name in FILE,
-which is what `python3 -m pip list --format=freeze` prints there), removes what a text model does not need, and writes
-bundle.tar.xz in parts with manifest.json and unpack.py beside them. Carry that folder over and run unpack.py there.
+for the other machine's Python, leaves out what that machine has (CUDA's libraries always; with --installed also each
+name in FILE, which is what `python3 -m pip list --format=freeze` prints there, but for torch and what is compiled for
+it), removes what a text model does not need, and writes bundle.tar.xz in parts with manifest.json and unpack.py beside
+them. Carry that folder over and run unpack.py there.
 """
 
 from __future__ import annotations
@@ -38,6 +39,14 @@ LEAVE_OUT = (
     ("vllm/third_party/deep_gemm/include", "headers that DeepGEMM compiles against; off by VLLM_USE_DEEP_GEMM=0"),
     ("vllm/third_party/fmha_sm100", "attention of another architecture"),
     ("vllm/_qutlass_C.abi3.so", "kernels of another architecture"),
+    ("torch/include", "headers to compile against"),
+    ("torch/bin/protoc*", "programs to compile with"),
+    ("torch/lib/libtorch_cuda_linalg.so", "decompositions of matrices; loaded when one is asked for"),
+    ("triton/backends/nvidia/bin/ptxas-blackwell", "an assembler for later GPUs"),
+    ("triton/backends/nvidia/lib/cupti", "profiling"),
+    ("triton/_C/libproton.so", "profiling"),
+    ("triton/instrumentation", "tests of a compiler"),
+    ("triton/plugins", "tests of a compiler"),
     ("mistral_common/data/*", "tokenizers of one family of models"),
     ("jedi/third_party", "completion in an editor"),
     ("pycountry/locales", "names of countries in other languages"),
@@ -46,6 +55,8 @@ LEAVE_OUT = (
     ("*/tests", "tests of packages"),
 )
 EXCLUDED = "exclude.txt"
+STRIP_BYTES = 100 << 20
+AS_LOCKED = {"torch", "torchvision", "triton", "nvidia-nccl-cu13"}  # compiled for each other: no version but the lock's
 XZ_FILTERS = [
     {"id": lzma.FILTER_X86},  # makes machine code more alike
     {"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": 64 << 20},
@@ -58,20 +69,20 @@ def main() -> None:
     out = options.out.resolve()
     if out.exists() and any(out.iterdir()):
         sys.exit(f"build: {out} is not empty")
-    installed = names_in(options.installed.read_text()) if options.installed else {}
+    installed = left_to_the_machine(options.installed.read_text()) if options.installed else {}
     requirements = [line for line in wanted(HERE / "lock.txt") if _name(line) not in installed]
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix="scratch-") as scratch:
         site = Path(scratch) / "site"
         _download(requirements, site, options.python, options.glibc)
-        left_out = prune(site, options.python, options.gpu_arch)
+        left_out = prune(site, options.gpu_arch)
         _add_benchbook(Path(scratch), site)
         size_mb = sum(path.stat().st_size for path in Path(scratch).rglob("*") if path.is_file()) / 1e6
         print(f"build: {len(requirements)} packages, {size_mb:.0f} MB unpacked; packing takes some minutes", flush=True)
         parts = list(pack(Path(scratch), out, options.part_mb * 10**6))
     manifest = {
         "python": options.python,
-        "torch": options.torch,
+        "commit": commit(),
         "gpu_arch": options.gpu_arch,
         "packages": requirements,
         "left_to_the_machine": sorted(installed),
@@ -90,7 +101,6 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="a new or empty folder for the parts")
     parser.add_argument("--python", default="3.12", help="the other machine's Python (the lock is for 3.12)")
-    parser.add_argument("--torch", default="2.11.0", help="the torch that is installed there; this vLLM needs 2.11.0")
     parser.add_argument("--glibc", type=int, default=34, help="minor version of glibc 2.x there, at least 28")
     parser.add_argument("--part-mb", type=int, default=45, help="largest part in MB (10^6 bytes)")
     parser.add_argument("--installed", type=Path, help="what pip lists there: left out of the bundle")
@@ -102,6 +112,11 @@ def names_in(text: str) -> dict[str, str]:
     """Return {normal name: version or ''} of the lines 'name' or 'name==version'; comments are passed over."""
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return {_name(line): line.partition("==")[2] for line in lines if line and not line.startswith("-")}
+
+
+def left_to_the_machine(text: str) -> dict[str, str]:
+    """Return {normal name: version or ''} of what pip lists there, but for what must be of the lock's version."""
+    return {name: version for name, version in names_in(text).items() if name not in AS_LOCKED}
 
 
 def wanted(lock: Path) -> list[str]:
@@ -125,9 +140,8 @@ def _download(requirements: list[str], site: Path, python: str, glibc: int) -> N
         sys.exit("build: pip failed; its words are above")
 
 
-def prune(site: Path, python: str, gpu_arch: int | None) -> list[str]:
+def prune(site: Path, gpu_arch: int | None) -> list[str]:
     """Remove from `site` what is not needed there and return 'path: reason' of it."""
-    tag = f"cpython-{python.replace('.', '')}-"
     removed = []
     for pattern, reason in LEAVE_OUT:
         if "_fa2_" in pattern and gpu_arch != 90:
@@ -135,15 +149,12 @@ def prune(site: Path, python: str, gpu_arch: int | None) -> list[str]:
         for path in site.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             removed.append(f"{path.relative_to(site)}: {reason}")
-    for path in site.glob("vllm/third_party/deep_gemm/_C.cpython-*.so"):
-        if tag not in path.name:
-            path.unlink()
-            removed.append(f"{path.relative_to(site)}: another Python's")
-    for path in site.glob("**/*.so") if shutil.which("strip") else ():
-        if b".debug_info" in path.read_bytes():
-            subprocess.run(["strip", "--strip-debug", str(path)], check=True)
+    for path in site.glob("**/*.so*") if shutil.which("strip") else ():
+        # What somebody patched after it was linked does not always survive `strip`: only where it is worth it.
+        if path.stat().st_size >= STRIP_BYTES or b".debug_info" in path.read_bytes():
+            subprocess.run(["strip", "--strip-unneeded", str(path)], check=True)
             removed.append(f"{path.relative_to(site)}: symbols for debuggers")
-    for path in site.glob("vllm/**/*.so") if gpu_arch else ():
+    for path in site.glob("**/*.so*") if gpu_arch else ():
         if blanked := fatbins.keep_only(path, gpu_arch):
             removed.append(f"{path.relative_to(site)}: {blanked / 1e6:.0f} MB of code for other GPUs blanked")
     return removed
@@ -155,6 +166,7 @@ def _add_benchbook(bundle: Path, site: Path) -> None:
     shutil.copytree(ROOT / "lib/benchbook", site / "benchbook", ignore=ignored)
     for folder in ("notebooks", "experiments"):
         shutil.copytree(ROOT / folder, bundle / folder, ignore=ignored)
+    (bundle / "commit.json").write_text(json.dumps(commit()))
     project = tomllib.loads((ROOT / "lib/pyproject.toml").read_text())["project"]
     info = site / f"benchbook-{project['version']}.dist-info"
     info.mkdir()
@@ -163,6 +175,14 @@ def _add_benchbook(bundle: Path, site: Path) -> None:
     groups = project["entry-points"].items()
     lines = [line for group, names in groups for line in (f"[{group}]", *(f"{name} = {at}" for name, at in names.items()))]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+
+
+def commit() -> dict[str, object]:
+    """Return the commit that the bundle is made of, and whether tracked files differ from it."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    changed = subprocess.run([*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, check=True)
+    return {"commit": head, "dirty": bool(changed.stdout.strip())}
 
 
 def pack(folder: Path, out: Path, part_bytes: int) -> Iterator[dict[str, object]]:

