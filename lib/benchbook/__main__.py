@@ -27,11 +27,14 @@ def main() -> None:
 
 def _exit_code() -> int:
     from benchbook.errors import BenchbookError, ExperimentError
+    from benchbook.process_limits import check_limits, keep_own_files
     from benchbook.system_faults import is_system_fault, line_of
     from benchbook.terminal import OutputLost, guard_streams
 
     guard_streams()
+    keep_own_files()
     try:
+        check_limits()
         code = _exit_code_of_command()
         sys.stdout.flush()
         return code

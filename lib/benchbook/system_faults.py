@@ -14,11 +14,11 @@ _PROCESSES = "too many processes or threads: end some, or raise the limit (`ulim
 _HINTS = {
     errno.ENOSPC: "the disk is full; free space and run the same command again, it continues",
     errno.EDQUOT: "the disk quota is used up; free space and run the same command again, it continues",
-    errno.EROFS: "the file system is read-only; choose another folder",
-    errno.EACCES: "you may not; choose another folder",
-    errno.EPERM: "you may not; choose another folder",
+    errno.EROFS: "choose another folder",
+    errno.EACCES: "choose another folder",
     errno.EMFILE: "too many open files; raise the limit (`ulimit -n 4096`)",
     errno.ENFILE: "too many open files on this machine",
+    errno.EFBIG: "files may not be so large here (`ulimit -f`)",
     errno.ENOMEM: "the memory is used up (`ulimit -v`, or the container's limit)",
     errno.EAGAIN: _PROCESSES,
 }

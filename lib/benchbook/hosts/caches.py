@@ -17,7 +17,6 @@ from typing import Any
 
 from benchbook.errors import ExperimentError, StoreError
 from benchbook.reading import read_json
-from benchbook.system_faults import hint_of, line_of
 
 CACHE_VARIABLE = "BENCHBOOK_CACHE_DIR"
 _PROBE_BYTES = 4096
@@ -46,8 +45,7 @@ def check_writable(folder: Path | str, variable: str) -> None:
             file.write(bytes(_PROBE_BYTES))
             file.flush()
     except OSError as error:
-        why = f"{error.strerror}{hint_of(error)}"
-        raise ExperimentError(f"nothing can be written into {folder} ({why}): {_way_out(variable)}") from error
+        raise ExperimentError(f"nothing can be written into {folder} ({error.strerror}): {_way_out(variable)}") from error
 
 
 def cache_dir() -> Path:
@@ -90,7 +88,7 @@ def built(name: str, build: Callable[[Path], None]) -> Path:
             if not _is_whole(folder):
                 _fill(folder, build)
     except OSError as error:
-        raise ExperimentError(f"{folder} cannot be made ({line_of(error)}): {_way_out(CACHE_VARIABLE)}") from error
+        raise ExperimentError(f"{folder} cannot be made ({error.strerror}): {_way_out(CACHE_VARIABLE)}") from error
     return folder
 
 

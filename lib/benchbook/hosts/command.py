@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 
 from benchbook.errors import ExperimentError
 from benchbook.hosts import search_path, shell
 from benchbook.hosts.forms import installed_forms, words_of
+from benchbook.hosts.scratch import SOCKET_PATH_BYTES
 from benchbook.hosts.spelling import spelt_out
 from benchbook.redaction import is_secret_name
 from benchbook.refused_args import refused
@@ -20,6 +22,7 @@ _CONFIGURES = re.compile(
     r"(VLLM|CUDA|HIP|ROCR|NCCL|RCCL|TORCH|TORCHDYNAMO|TORCHINDUCTOR|PYTORCH|OMP|KMP|GOMP|MKL|ONEDNN|OPENBLAS|TRITON|"
     r"HSA|FLASHINFER|AITER)_|(LD_PRELOAD|PYTHONPATH)$"
 )
+_SOCKETS, _SOCKET_NAME_BYTES = "VLLM_RPC_BASE_PATH", 36  # vLLM names each by a UUID
 SECRET_FLAGS = {"api_key": "VLLM_API_KEY", "hf_token": "HF_TOKEN", "ssl_keyfile_password": None}
 
 
@@ -66,7 +69,13 @@ def private_environment(needs_download: bool) -> dict[str, str]:
     readable = {"SPT_NOENV": "1"}  # else vLLM's renaming of its processes writes over our marker in /proc
     safe = {"VLLM_SERVER_DEV_MODE": "0", "VLLM_ALLOW_INSECURE_SERIALIZATION": "0"}  # unless the experiment asks
     offline = {} if needs_download else {"HF_HUB_OFFLINE": "1"}
-    return {**quiet, **plain, **readable, **safe, **offline}
+    return {**quiet, **plain, **readable, **safe, **offline, **_short_sockets()}
+
+
+def _short_sockets() -> dict[str, str]:
+    """Return where vLLM's sockets are to lie: nowhere in particular, unless the usual folder's path is too long for them."""
+    has_room = len(os.fsencode(tempfile.gettempdir())) + len("/") + _SOCKET_NAME_BYTES <= SOCKET_PATH_BYTES
+    return {} if has_room or _SOCKETS in os.environ else {_SOCKETS: "/tmp"}
 
 
 def inherited_environment() -> dict[str, str]:

@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import Cause, ExperimentError, HostStartError
+from benchbook.errors import Cause, ExperimentError, HostStartError, StoreError
 from benchbook.hosts import footprint, shapes
 from benchbook.hosts.caches import built, cache_dir
+from benchbook.reading import read_bytes
 from benchbook.system_faults import line_of
 
 # The embedded models with their folders' names: raise the number when tiny_model.py changes what it writes.
@@ -135,7 +136,7 @@ def _build_into(name: str, folder: Path) -> None:
     if done.returncode != 0:
         evidence = (done.stderr.strip().splitlines() or ["no output"])[-1]
         cause = Cause("crashed", evidence, "torch and transformers must be importable")
-        raise HostStartError(f"the embedded model could not be built: {evidence}", cause)
+        raise HostStartError(f"the embedded model could not be built in {folder.parent}: {evidence}", cause)
 
 
 def hub_snapshot(hub_id: str, revision: str | None, env: Mapping[str, str] | None = None) -> Path | None:
@@ -217,7 +218,7 @@ def config_of(ref: str) -> tuple[dict[str, Any] | None, Path | None]:
 def _json_object(path: Path) -> dict[str, Any] | None:
     """Return the JSON object in a file; None where there is none, or it cannot be read as one."""
     try:
-        content = json.loads(path.read_bytes()) if os.path.isfile(path) else None  # a pipe would have us wait
-    except (OSError, ValueError, RecursionError):
+        content = json.loads(read_bytes(path))  # with the infinities that some models have there
+    except (StoreError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO
 
 PREFIX, LOCK_FILE = "benchbook-", "owner.lock"
-# A socket's path has 107 bytes (sockaddr_un, without the closing zero); in the folder, a kernel's longest one takes 22.
-LIMIT_BYTES = 107 - 22
+SOCKET_PATH_BYTES = 107  # of sockaddr_un, without the closing zero
+LIMIT_BYTES = SOCKET_PATH_BYTES - 22  # what a kernel's longest one takes in the folder
 
 
 def scratch_dir() -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchbook.errors import ExperimentError
 from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE
-from benchbook.system_faults import line_of
+from benchbook.system_faults import hint_of, line_of
 
 TEMPLATE = """\
 # What should this experiment answer? The report begins with it.
@@ -52,9 +52,13 @@ def write_template(path: Path) -> None:
     if path.suffix not in (".yaml", ".yml") or not SAFE_NAME.fullmatch(path.stem):
         raise ExperimentError(f"{path}: write NAME.yaml; the name {SAFE_NAME_RULE}: it names a folder of results")
     try:
-        with path.open("x") as file:
-            file.write(TEMPLATE)
+        path.touch(exist_ok=False)
     except FileExistsError:
         raise ExperimentError(f"{path} is there already and is left as it is: choose another name") from None
     except OSError as error:
         raise ExperimentError(f"cannot write {line_of(error)}") from error
+    try:
+        path.write_text(TEMPLATE)
+    except OSError as error:
+        path.unlink()  # cut; the next try would take it for one that is there
+        raise ExperimentError(f"cannot write {path}: {error.strerror}{hint_of(error)}") from error
