@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+import uuid
+
 import pytest
 from benchbook.errors import ExperimentError
 from benchbook.hosts.command import flags, inherited_environment, private_environment, serve_command
@@ -67,6 +70,16 @@ def test_a_secret_on_the_command_line_is_refused_and_the_message_names_its_varia
 def test_the_hub_is_reachable_only_when_a_model_has_to_be_downloaded() -> None:
     assert private_environment(needs_download=False)["HF_HUB_OFFLINE"] == "1"
     assert "HF_HUB_OFFLINE" not in private_environment(needs_download=True)
+
+
+@pytest.mark.parametrize(("length", "is_moved"), [(4, False), (70, False), (71, True), (200, True)])
+def test_vllms_sockets_lie_elsewhere_where_the_temporary_folders_path_is_too_long(monkeypatch, length, is_moved) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/" + "t" * (length - 1))
+    longest = f"{tempfile.gettempdir()}/{uuid.uuid4()}"
+    assert (len(longest) > 107) == is_moved
+    assert private_environment(needs_download=True).get("VLLM_RPC_BASE_PATH") == ("/tmp" if is_moved else None)
+    monkeypatch.setenv("VLLM_RPC_BASE_PATH", "/of/the/shell")
+    assert "VLLM_RPC_BASE_PATH" not in private_environment(needs_download=True)
 
 
 def test_what_is_dangerous_is_not_inherited_from_the_shell_of_the_owner() -> None:

@@ -2,6 +2,8 @@
 
 import ast
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import benchbook
@@ -111,3 +113,12 @@ def test_every_public_name_can_be_had():
 
 def test_notebooks_lie_beside_the_package():
     assert notebooks_dir() == Path(__file__).parents[2] / "notebooks"
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_a_kernel_without_benchbook_is_told_which_python_it_runs_and_what_mends_it(path):
+    source = next(text for cell in cells_of(path, "code") if "import" in (text := "".join(cell["source"])))
+    # Without site-packages, as the kernel of somebody else's environment.
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", source], capture_output=True, text=True, timeout=60)
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith(f"this kernel's Python has no benchbook; to mend it: {sys.executable} -m pip install -e lib")

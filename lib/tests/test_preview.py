@@ -9,10 +9,10 @@ import pytest
 from benchbook.measure.planning import RunPlan
 from benchbook.measure.preflight import preflight_of
 from benchbook.measure.preview import preview
-from benchbook.measure.session import run_command
+from benchbook.measure.session import run_command, unreported_run
 from benchbook.records.files import write_json
 from benchbook.records.record import Identity
-from benchbook.records.store import Store
+from benchbook.records.store import EXPERIMENT_FILE, Store
 from report_runs import make_record
 from rich.console import Console
 
@@ -152,6 +152,20 @@ def test_a_run_that_is_going_on_is_not_said_to_be_continued(preview_text, unfini
 )
 def test_a_command_that_is_named_says_all_that_was_asked_for(results, options, said):
     assert run_command(Path("x.yaml"), Path(results), **options) == said
+
+
+def test_of_a_finished_run_without_a_report_only_that_is_written_while_its_file_is_the_same(preview_text, unfinished):
+    unfinished.write_header(unfinished.header() | {"state": "finished"})
+    file = unfinished.run_dir.parents[2] / "exp.yaml"
+    (unfinished.run_dir / EXPERIMENT_FILE).write_text(file.read_text())
+    assert f"exp/{unfinished.run_id} is measured, and only its report is missing" in preview_text()
+    assert unreported_run(file, unfinished.run_dir.parents[1]).run_dir == unfinished.run_dir
+    (unfinished.run_dir / EXPERIMENT_FILE).write_text(file.read_text() + "\n# another")
+    assert unreported_run(file, unfinished.run_dir.parents[1]) is None
+    unfinished.report_path.write_text("")
+    (unfinished.run_dir / EXPERIMENT_FILE).write_text(file.read_text())
+    assert unreported_run(file, unfinished.run_dir.parents[1]) is None
+    assert "is not extended" in preview_text()
 
 
 def test_a_finished_run_is_not_continued(preview_text, unfinished):

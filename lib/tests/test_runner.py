@@ -267,6 +267,15 @@ def test_a_launch_that_has_given_a_number_is_started_again_after_a_failed_start(
     assert failed == ["graphs"] * 4, "the third start is that of the second round of graphs"
 
 
+def test_a_report_of_a_former_state_is_gone_once_all_is_measured(bench):
+    runner = bench.runner()
+    for state, stays in ((FAILED, True), (FINISHED, False)):
+        runner.store.report_path.write_text("of before")
+        bench.on_call = {} if state == FINISHED else dict.fromkeys(range(1, 99), lambda bench: None)
+        assert bench.runner(store=runner.store).execute() == state
+        assert runner.store.report_path.exists() == stays
+
+
 def interrupt(bench):
     os.kill(os.getpid(), signal.SIGINT)
 

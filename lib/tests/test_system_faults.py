@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
+import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import pytest
 from benchbook import __main__ as main
+from benchbook import process_limits
 from benchbook.errors import ExperimentError, StoreError
 from benchbook.hosts import caches, flags, forms, models, peaks
 from benchbook.hosts.footprint import kv_bytes, weight_bytes
 from benchbook.judge.model_config import UnknownShapeError, shape_of
+from benchbook.measure import comparison
+from benchbook.measure.notebook import execute
 from benchbook.records import runs
 from benchbook.records.store import RUNNING, Store
 from benchbook.system_faults import is_system_fault, line_of, told_as
@@ -327,3 +334,100 @@ def test_no_value_of_a_config_stops_what_is_computed_from_it(tmp_path, key, valu
         shape_of(config)
     except UnknownShapeError as error:
         assert len(str(error).splitlines()) == 1
+
+
+# ---- the comparison, and its kernel
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "compare.ipynb"), "compare.ipynb: No space left on device"),
+        (RuntimeError("Kernel died before replying to kernel_info"), "did the machine run out of memory"),
+        (RuntimeError("can't start new thread"), "too many processes"),
+        (ValueError("of a library\nwith a second line"), "ValueError: of a library with a second line"),
+        (MemoryError(), "out of memory"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_ends_the_comparison_is_one_line_that_names_the_run(tmp_path, monkeypatch, raised, said):
+    def execute(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(comparison, "comparison_kernel", contextlib.nullcontext)
+    monkeypatch.setattr(comparison, "load_ahead", lambda: None)
+    monkeypatch.setattr(comparison, "execute", execute)
+    with pytest.raises(StoreError) as told:
+        comparison.execute_comparison(tmp_path)
+    assert said in str(told.value) and str(tmp_path) in str(told.value) and len(str(told.value).splitlines()) == 1
+
+
+def test_a_sweeps_kernel_is_our_own_whatever_is_called_python3_and_braces_in_a_path_are_braces(tmp_path, monkeypatch):
+    spec = tmp_path / "jupyter" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    argv = ["/opt/site/kernel.sh", "-f", "{connection_file}"]
+    (spec / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "site", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import sys; print(sys.executable)")])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    folder = tmp_path / "a{b}c{0}{{d"
+    folder.mkdir()
+    nbformat.write(notebook, folder / "in.ipynb")
+    execute(folder / "in.ipynb", folder / "out.ipynb", {})
+    (cell,) = nbformat.read(folder / "out.ipynb", as_version=4).cells
+    assert cell.outputs[0].text.strip() == sys.executable
+
+
+# ---- limits of the shell
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "said"),
+    [
+        (resource.RLIMIT_NOFILE, 5, "only 5 files"),
+        (resource.RLIMIT_NOFILE, 63, "raise `ulimit -n`"),
+        (resource.RLIMIT_AS, 400_000_000, "400 MB"),
+        (resource.RLIMIT_AS, 1_999_999_999, "raise `ulimit -v`"),
+    ],
+)
+def test_a_shell_that_allows_too_little_is_one_line(tmp_path, kind, limit, said):
+    done = subprocess.run(
+        [sys.executable, "-m", "benchbook", "list"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(kind, (limit, limit)),
+    )
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert said in done.stderr
+
+
+def test_a_machine_without_a_thread_to_spare_is_one_line(monkeypatch):
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    process_limits.check_limits()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(ExperimentError, match="no 32 more threads"):
+        process_limits.check_limits()
+
+
+def test_a_soft_limit_of_files_is_raised_as_far_as_it_serves(monkeypatch):
+    limits, told = (20, 100_000), []
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: limits if kind == resource.RLIMIT_NOFILE else (-1, -1))
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, both: told.append(both))
+    process_limits.check_limits()
+    limits = (5000, 100_000)
+    process_limits.check_limits()
+    assert told == [(process_limits.MORE_FILES, 100_000)]
+
+
+@pytest.mark.parametrize(("umask", "kept"), [(0o777, 0o077), (0, 0o002), (0o022, 0o022), (0o077, 0o077), (0o027, 0o027)])
+def test_what_is_made_is_its_owners_to_use_and_nobody_elses_to_change(umask, kept):
+    before = os.umask(umask)
+    try:
+        process_limits.keep_own_files()
+        assert os.umask(0) == kept
+    finally:
+        os.umask(before)

@@ -34,7 +34,7 @@ def _execute(run_dir: Path) -> Path:
         execute(notebooks_dir() / NOTEBOOKS["compare"], output, {"run_dir": "."}, save_each_cell=False)
     except failed as error:
         raise StoreError(
-            f"the comparison of {run_dir} failed in a cell: {error.ename}: {error.evalue}; see {output}"
+            f"the comparison of {run_dir} failed in a cell: {error.ename}: {_one_line(error.evalue)}; see {output}"
         ) from error
     except BenchbookError:
         raise
@@ -47,4 +47,8 @@ def _told(error: Exception) -> str:
     if is_system_fault(error):
         return line_of(error)
     hint = "; did the machine run out of memory?" if isinstance(error, RuntimeError) else ""  # the kernel has died
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{hint}"
+    return f"{type(error).__name__}: {_one_line(error)}{hint}"
+
+
+def _one_line(said: object) -> str:
+    return " ".join(str(said).split())[:500]

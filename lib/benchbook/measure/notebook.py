@@ -120,9 +120,10 @@ def load_ahead(*modules: str) -> None:
     """Import, in a thread, what executing and rendering notebooks takes, then `modules`: a sweep first waits anyway."""
 
     def load() -> None:
-        papermill()
-        for module in ("nbconvert.exporters.html", *modules):
-            importlib.import_module(module)
+        with contextlib.suppress(Exception):  # who comes to need it is told
+            papermill()
+            for module in ("nbconvert.exporters.html", *modules):
+                importlib.import_module(module)
 
     threading.Thread(target=load, name="load ahead", daemon=True).start()
 
