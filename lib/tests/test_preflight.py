@@ -103,7 +103,9 @@ def test_a_translation_is_applied_and_told_with_its_line_and_reason(tmp_path) ->
 
 
 def test_what_cannot_be_translated_is_refused_with_its_line(tmp_path) -> None:
-    with pytest.raises(ExperimentError, match=r"exp.yaml:6: launches.a.env.VLLM_USE_V1: 0: the engine V0 is gone"):
+    with pytest.raises(
+        ExperimentError, match=r"exp.yaml:6: launches.a.env.VLLM_USE_V1: 0: gone since 0.11.1: the engine V0 is gone"
+    ):
         checked(tmp_path, env="VLLM_USE_V1: 0")
 
 
@@ -294,8 +296,8 @@ def test_the_articles_plan_prints_what_would_run_on_a_current_vllm_for_rocm(tmp_
     assert command.strip() == (
         "$ VLLM_ROCM_USE_AITER=1 VLLM_ROCM_USE_AITER_MHA=0 vllm serve openai/gpt-oss-120b --host 127.0.0.1 --port PORT "
         "--served-model-name openai/gpt-oss-120b NONCE --no-enable-prefix-caching "
-        "--tensor-parallel-size 1 --attention-backend ROCM_AITER_UNIFIED_ATTN "
-        '--compilation-config \'{"cudagraph_mode": "FULL"}\''
+        "--tensor-parallel-size 1 "
+        '--compilation-config \'{"cudagraph_mode": "FULL"}\' --attention-backend ROCM_AITER_UNIFIED_ATTN'
     )
     assert done.stdout.count("  translated: ") == 4
 

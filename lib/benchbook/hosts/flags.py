@@ -1,30 +1,24 @@
 """What the installed vLLM knows: its flags, its VLLM_* variables and the options of its compilation_config.
 
 Read from its source text, since importing vLLM to ask it costs seconds, and kept in the cache folder by version: read
-the first time in 0.2 s, later in a few milliseconds.
+the first time in half a second, later in a few milliseconds.
 """
 
 from __future__ import annotations
 
-import ast
-import difflib
 import functools
 import hashlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from benchbook.hosts.caches import cache_dir, remember, remembered
-
-_ENGINE = "engine/arg_utils.py"
-_FRONTENDS = ("entrypoints/launchers/cli_args.py", "entrypoints/openai/cli_args.py")  # the second until 0.27
-_VARIABLES = "envs.py"
-_COMPILATION = "config/compilation.py"
-_ENGINE_CLASSES = ("EngineArgs", "AsyncEngineArgs")
-_FRONTEND_CLASSES = ("BaseFrontendArgs", "FrontendArgs")
+from benchbook.hosts.source import read_source, source_files
+from benchbook.likeness import nearest
 
 
 @dataclass(frozen=True)
@@ -64,27 +58,14 @@ def source_state() -> str:
 
 def read_known(package: Path, version: str) -> Known:
     """Return what the vLLM whose source lies in the folder `package` knows."""
-    engine = _classes(package / _ENGINE, _ENGINE_CLASSES)
-    frontends = [package / path for path in _FRONTENDS]
-    server = {name for path in frontends for node in _classes(path, _FRONTEND_CLASSES) for name in _fields(node)}
-    literal = {flag for path in frontends for flag in _literal_flags(_parsed(path))}
-    engine_flags = {flag for node in engine for flag in _literal_flags(node)}
-    own = {flag for node in engine if node.name == "AsyncEngineArgs" for flag in _literal_flags(node)}
+    source = read_source(package)
     return Known(
         version=version,
-        engine_flags=frozenset(engine_flags - own),
-        server_flags=frozenset({"--" + name.replace("_", "-") for name in server} | literal | own),
-        variables=frozenset(_table_keys(_parsed(package / _VARIABLES), "environment_variables")),
-        compilation_options=frozenset(
-            name for node in _classes(package / _COMPILATION, ("CompilationConfig",)) for name in _fields(node)
-        ),
+        engine_flags=source.engine_flags,
+        server_flags=source.server_flags,
+        variables=source.variables,
+        compilation_options=source.options.get("CompilationConfig", frozenset()),
     )
-
-
-def nearest(word: str, names: Iterable[str]) -> str | None:
-    """Return the one of `names` that looks most like `word`; None when none comes near."""
-    found = difflib.get_close_matches(word[:64], sorted(names), n=1)
-    return found[0] if found else None
 
 
 def nearest_flag(flag: str) -> str | None:
@@ -94,9 +75,33 @@ def nearest_flag(flag: str) -> str | None:
     return nearest(wanted, there.flags) if there else None
 
 
-def _package() -> Path | None:
-    """Return the folder of the installed vLLM's source, without importing it."""
-    spec = importlib.util.find_spec("vllm")
+def is_vllms(variable: str) -> bool:
+    """Return whether a variable is named as vLLM's own are."""
+    return variable.startswith("VLLM_")
+
+
+@functools.cache
+def is_read(variable: str) -> bool:
+    """Return whether the installed vLLM, or a plugin of it that is installed here, names a variable anywhere in its source.
+
+    Some are read outside the table of variables.
+    """
+    groups = ("vllm.general_plugins", "vllm.platform_plugins")
+    modules = {plugin.module for group in groups for plugin in importlib.metadata.entry_points(group=group)}
+    packages = {folder for module in ("vllm", *modules) if (folder := _package(module.partition(".")[0]))}
+    word = re.compile(rb"\b%s\b" % variable.encode())
+    return any(word.search(path.read_bytes()) for package in packages for path in package.rglob("*.py"))
+
+
+def unknown_variables(env: Iterable[str]) -> list[str]:
+    """Return the variables that are named as vLLM's own are, and that the installed one does not have."""
+    there = known()
+    return sorted(name for name in env if there and is_vllms(name) and name not in there.variables)
+
+
+def _package(name: str = "vllm") -> Path | None:
+    """Return the folder of an installed package's source, without importing it."""
+    spec = importlib.util.find_spec(name)
     return Path(spec.origin).parent if spec and spec.origin else None
 
 
@@ -122,41 +127,5 @@ def _known_of(kept: dict[str, Any]) -> Known | None:
 
 def _state(package: Path) -> str:
     """Return a hash of size and time of the files that are read: an edited installation is read again."""
-    parts = []
-    for name in (_ENGINE, *_FRONTENDS, _VARIABLES, _COMPILATION):
-        path = package / name
-        if path.is_file():
-            parts.append(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}")
+    parts = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in source_files(package)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-
-
-def _parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes() if path.is_file() else b"")
-
-
-def _classes(path: Path, names: tuple[str, ...]) -> list[ast.ClassDef]:
-    return [node for node in _parsed(path).body if isinstance(node, ast.ClassDef) and node.name in names]
-
-
-def _fields(node: ast.ClassDef) -> Iterator[str]:
-    """Yield the fields of a dataclass that its constructor takes."""
-    for field in node.body:
-        if isinstance(field, ast.AnnAssign) and not field.target.id.startswith("_"):
-            keywords = field.value.keywords if isinstance(field.value, ast.Call) else []
-            if not any(word.arg == "init" and ast.unparse(word.value) == "False" for word in keywords):
-                yield field.target.id
-
-
-def _literal_flags(tree: ast.AST) -> Iterator[str]:
-    """Yield each '--flag' that stands in a call of add_argument."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
-            texts = (argument.value for argument in node.args if isinstance(argument, ast.Constant))
-            yield from (text for text in texts if isinstance(text, str) and text.startswith("--"))
-
-
-def _table_keys(tree: ast.Module, name: str) -> Iterator[str]:
-    """Yield the keys of the module's dictionary `name`."""
-    for node in tree.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
-            yield from (key.value for key in node.value.keys if isinstance(key, ast.Constant))

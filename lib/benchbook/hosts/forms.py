@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from benchbook.hosts import flags
 from benchbook.hosts.caches import cache_dir, remember, remembered
-from benchbook.hosts.flags import nearest
+from benchbook.likeness import nearest
 from benchbook.sizes import size_of
 
 DUMP_LIMIT_S = 180.0  # importing vLLM takes six seconds, on a cold disk a minute
@@ -42,8 +42,9 @@ class Form:
     repeats: bool = False  # stands once for each of several values
     takes_several: bool = False  # has several values behind it
     takes: Sequence[str] = ()  # of int, size, auto, float, object, array, commas, text, normalised
-    choices: Sequence[str] = ()
-    options: Mapping[str, Any] | None = None  # the names inside a config, nested as they are
+    choices: Sequence[str] = ()  # which the parser itself knows
+    members: Sequence[str] = ()  # which the engine knows, in capitals or not
+    options: Mapping[str, Any] | None = None  # the names inside a config, nested as they are, the last with its values
 
 
 Forms = Mapping[str, Form]  # by '--flag'
@@ -168,14 +169,30 @@ def _item_problem(value: Any, form: Form) -> str:
     text = _text(value)
     if text.startswith("-") and form.takes_several and not _INT.fullmatch(text):
         return "begins with a dash, which no command line can say here"
+    if form.members:
+        return none_of(value, form.members)
     if form.choices:
-        chosen = text.lower().replace("-", "_") if "normalised" in form.takes else text
-        if chosen in form.choices:
-            return ""
-        near = nearest(chosen, form.choices)
-        hint = f"did you mean {near}?" if near else f"one of {', '.join(form.choices)}"
-        return f"is none of the values that it takes; {hint}"
+        chosen = _plain(text) if "normalised" in form.takes else text
+        return "" if chosen in form.choices else _not_among(chosen, form.choices)
     return "" if _fits(text, form.takes) else f"must be {_wanted(form)}"
+
+
+def none_of(value: Any, members: Sequence[str]) -> str:
+    """Return why a value is none of those that a config lists, in capitals or not; '' when it is one, or no text."""
+    if not isinstance(value, str) or _plain(value) in map(_plain, members):
+        return ""
+    return _not_among(value, [member for member in members if member.isupper()] or members)
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace("-", "_")
+
+
+def _not_among(text: str, choices: Sequence[str]) -> str:
+    near = nearest(text, choices)
+    return "is none of the values that it takes; " + (
+        f"did you mean {near}?" if near else f"one of {', '.join(choices)}"
+    )
 
 
 def _fits(text: str, takes: Sequence[str]) -> bool:

@@ -10,14 +10,21 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import enum
+import functools
 import importlib
 import json
 import sys
+import types
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_FRONTENDS = ("vllm.entrypoints.launchers.cli_args", "vllm.entrypoints.openai.cli_args")  # the second until 0.27
+_FRONTENDS = (  # until 0.27, until 0.32, since
+    "vllm.entrypoints.openai.cli_args",
+    "vllm.entrypoints.launchers.cli_args",
+    "vllm.entrypoints.common.cli_args",
+)
 _MAX_DEPTH = 4  # of configs inside configs
 
 
@@ -35,7 +42,7 @@ def serve_parser() -> argparse.ArgumentParser:
     except ImportError:  # until 0.11
         from vllm.utils import FlexibleArgumentParser
     for name in _FRONTENDS:
-        with contextlib.suppress(ModuleNotFoundError):
+        with contextlib.suppress(ModuleNotFoundError, AttributeError):
             return importlib.import_module(name).make_arg_parser(FlexibleArgumentParser())
     raise ModuleNotFoundError(f"none of {', '.join(_FRONTENDS)}")
 
@@ -60,6 +67,7 @@ def _form(action: argparse.Action) -> dict[str, Any]:
         "takes_several": action.nargs in ("+", "*"),
         "takes": [] if action.nargs == 0 else sorted(_takes(action)),
         "choices": sorted({str(choice) for choice in action.choices or () if choice is not None}),
+        "members": _members(_engine_hints().get(action.dest)) if not action.choices else [],
         "options": _options(action),
     }
 
@@ -108,7 +116,7 @@ def _options(action: argparse.Action) -> dict[str, Any] | None:
 
 
 def _fields(config: type, depth: int) -> dict[str, Any]:
-    """Return {field: its own fields, or None} of a dataclass, as its constructor takes them."""
+    """Return {field: its own fields, its values, or None} of a dataclass, as its constructor takes them."""
     hints = _hints(config)
     return {
         field.name: _inner(hints.get(field.name), depth + 1)
@@ -117,18 +125,48 @@ def _fields(config: type, depth: int) -> dict[str, Any]:
     }
 
 
-def _inner(hint: Any, depth: int) -> dict[str, Any] | None:
+def _inner(hint: Any, depth: int) -> dict[str, Any] | list[str] | None:
+    """Return the fields of the config that a hint names, the values that it lists, or None."""
     for part in (hint, *typing.get_args(hint)):
         if isinstance(part, type) and dataclasses.is_dataclass(part) and depth < _MAX_DEPTH:
             return _fields(part, depth)
-    return None
+    return _members(hint) or None
+
+
+def _members(hint: Any) -> list[str]:
+    """Return the texts that a hint lists, by an Enum or by Literals alone; [] where it takes any text."""
+    parts, found, is_open = [hint], set(), False
+    while parts:
+        part = parts.pop()
+        if isinstance(part, type) and issubclass(part, enum.Enum):  # read by name; 'auto' stands for none of them
+            return sorted(
+                {"auto", *part.__members__, *(str(member.value) for member in part if _is_plain(member.value))}
+            )
+        is_open = is_open or part is str
+        if typing.get_origin(part) is typing.Literal:
+            found |= {value for value in typing.get_args(part) if isinstance(value, str)}
+        elif typing.get_origin(part) in (typing.Union, types.UnionType, typing.Annotated):
+            parts += typing.get_args(part)
+    return [] if is_open else sorted(found)
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether an Enum's value is one that people write, and not a class or its place."""
+    return isinstance(value, int) or isinstance(value, str) and value.isidentifier()
+
+
+@functools.cache
+def _engine_hints() -> dict[str, Any]:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    return _hints(AsyncEngineArgs)
 
 
 def _hints(config: type) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(config)
-    except (NameError, TypeError):  # a hint that only a type checker can resolve
-        return {}
+    hints = {field.name: field.type for field in dataclasses.fields(config)}
+    with contextlib.suppress(NameError, TypeError):  # a hint that only a type checker can resolve
+        hints |= typing.get_type_hints(config)
+    return hints
 
 
 if __name__ == "__main__":

@@ -31,7 +31,9 @@ class Spelt:
     """The args of a launch under their full names."""
 
     args: dict[str, Any]
-    written: Mapping[str, str]  # full name: the name in the file that it comes from, the first of several
+    written: Mapping[
+        str, str
+    ]  # full name, or way to an option: the name in the file that it comes from, the first of several
     notes: Mapping[str, str]  # name in the file: what it is in full, where that is another one
 
 
@@ -57,6 +59,7 @@ def spelt_out(args: Mapping[str, Any], forms: Forms, left_alone: Collection[str]
         if full in found:
             value = _merged(found[full], value, name, full)
         found[full] = value
+        written.setdefault(".".join([full, *path]), name)
         written.setdefault(full, name)
         if full != option:
             notes[name] = ".".join([full, *path])

@@ -12,6 +12,7 @@ from benchbook.errors import HostStartError, MeasureError
 from benchbook.hosts.access import DEV_MODE
 from benchbook.hosts.devices import naming
 from benchbook.hosts.engine import VllmEngine
+from benchbook.hosts.flags import unknown_variables
 from benchbook.hosts.gpu import wait_device_free
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.shell import no_proxy
@@ -149,6 +150,7 @@ def _open_engine(launch: Launch, store: Store, ready_timeout_s: float) -> Iterat
             "random_weights": engine.model_files.random_weights,
             "argv": list(engine.argv),
             "env": engine.env_overrides,
+            "unknown_variables": unknown_variables(engine.env_overrides),
             "ready_s": engine.ready_s,
             "model_config": model_config(engine.model_files.path),
             "peaks": peaks,

@@ -14,6 +14,7 @@ from benchbook import parameters
 from benchbook.errors import Cause, ExperimentError, HostDiedError, IdentityError
 from benchbook.hosts.address import server_url
 from benchbook.hosts.cards import named
+from benchbook.hosts.flags import unknown_variables
 from benchbook.hosts.models import has_random_weights
 from benchbook.hosts.served import AttachedServer, attach
 from benchbook.hosts.server import VllmServer
@@ -153,6 +154,7 @@ def host_facts(server: AnyServer) -> dict[str, Any]:
             "random_weights": server.model_files.random_weights,
             "argv": list(server.argv),
             "env": dict(server.env_overrides),
+            "unknown_variables": unknown_variables(server.env_overrides),
             "ready_s": server.ready_s,
         }
     return facts

@@ -59,12 +59,16 @@ _ADDRESSES = frozenset("base_url url attach endpoint address host_url".split())
 def meant(word: str, known: Iterable[str]) -> str | None:
     """Return the one of `known` that a writer of `word` means; None when nobody can tell."""
     names = list(known)
-    plain = word.strip().lstrip("-").replace("-", "_").lower()
-    for name in names:
-        if plain == name.lower() or plain in _WRITTEN_FOR.get(name, "").split():
-            return name
+    if by_habit := habitual(word, names):
+        return by_habit
     # The cut keeps difflib fast on absurdly long words.
     return next(iter(difflib.get_close_matches(word[:64], names, n=1, cutoff=_CUTOFF)), None)
+
+
+def habitual(word: str, known: Iterable[str]) -> str | None:
+    """Return the one of `known` for which people write `word` by habit or in another case; None when there is none."""
+    plain = word.strip().lstrip("-").replace("-", "_").lower()
+    return next((name for name in known if plain == name.lower() or plain in _WRITTEN_FOR.get(name, "").split()), None)
 
 
 def hint(word: str, known: Iterable[str]) -> str:

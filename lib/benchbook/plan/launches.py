@@ -38,6 +38,9 @@ class Launch:
     model: ModelRef
     args: Mapping[str, Any]
     env: Mapping[str, str]
+    plugin_env: frozenset[str] = (
+        frozenset()
+    )  # names in env that a plugin or a patched image reads: vLLM may not know them
 
     @property
     def model_text(self) -> str:
@@ -70,6 +73,7 @@ def read_launches(doc: Document, default_model: ModelRef | None) -> tuple[Launch
 class _LaunchKeys(StrictModel):
     args: dict[str, Any] = Field({}, examples=["args: {enforce_eager: true, max_model_len: 4096}"])
     env: dict[str, Any] = Field({}, examples=["env: {VLLM_LOGGING_LEVEL: INFO}"])
+    plugin_env: dict[str, Any] = Field({}, examples=["plugin_env: {VLLM_SPYRE_USE_CB: 1}"])
     model: Any = None
 
 
@@ -83,15 +87,19 @@ def _read_launch(doc: Document, where: Where, default_model: ModelRef | None) ->
     for arg, value in keys.args.items():
         with doc.faults.noted():
             _check_arg(doc, (*where, "args", arg), value)
-    env = {}
-    for key, value in keys.env.items():
-        with doc.faults.noted():
-            env[key] = _env_value(doc, (*where, "env", key), value)
+    env: dict[str, str] = {}
+    for mapping, values in (("env", keys.env), ("plugin_env", keys.plugin_env)):
+        for key, value in values.items():
+            place = (*where, mapping, key)
+            with doc.faults.noted():
+                if key in env:
+                    raise doc.error(place, "stands in env too: give it once")
+                env[key] = _env_value(doc, place, value)
     model, args = default_model, keys.args
     with doc.faults.noted():
         model = default_model if keys.model is None else read_model(doc, (*where, "model"))
         args = _with_model(doc, (*where, "args"), model, keys.args)
-    return Launch(name, model, args, env)
+    return Launch(name, model, args, env, frozenset(keys.plugin_env))
 
 
 def _with_model(doc: Document, where: Where, model: ModelRef | None, args: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,14 @@ SHAPE_PREFIX = "shape:"  # a published model's shape with random weights
 _HUB_NAME = r"[A-Za-z0-9](?:[\w.-]{0,94}\w)?"  # the hub has no longer ones
 _HUB_ID = re.compile(rf"(?!.*(?:--|\.\.|\.git$)){_HUB_NAME}/{_HUB_NAME}", re.ASCII)
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
+_ADDRESS = re.compile(
+    r"(?:(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)(?P<id>[\w.-]+/[\w.-]+)(?:/.*)?", re.ASCII
+)
+_GGUF = ".gguf"
+_NO_FILES = (
+    "names a file in a repository, as GGUF files are named, and vLLM reads them only by the plugin vllm-gguf-plugin: "
+    "name a repository with safetensors, such as the one that they were made from"
+)
 _EXAMPLE = "model: tiny, or model: {path: ../models/mine}, or model: {hub: Qwen/Qwen3-0.6B}"
 
 
@@ -83,6 +91,8 @@ def _local_model(doc: Document, where: Where, text: str) -> ModelRef:
     if text in EMBEDDED:
         return ModelRef(text)
     folder = _folder(doc, where, text)
+    if folder is None and text.lower().endswith(_GGUF):
+        raise doc.error(where, _NO_FILES)
     if folder is None:
         raise doc.error(where, f"no such folder{_looked_for(doc, text)}{_near_tiny(text)}{_shell_hint(text)}")
     if problem := _config_problem(folder / "config.json") or _weights_problem(folder):
@@ -133,6 +143,8 @@ def _looked_for(doc: Document, text: str) -> str:
 
 
 def _hub_model(doc: Document, where: Where, text: str, revision: str | None) -> ModelRef:
+    if problem := _more_than_an_id(text):
+        raise doc.error(where, problem)
     if not _HUB_ID.fullmatch(text):
         looked = _looked_for(doc, text)
         problem = f"neither 'tiny', nor a folder that exists, nor a hub id of the form 'organisation/name'{looked}"
@@ -144,6 +156,18 @@ def _hub_model(doc: Document, where: Where, text: str, revision: str | None) -> 
 
 def _shell_hint(text: str) -> str:
     return "; no shell reads this file, so $ expands nothing here" if "$" in text else ""
+
+
+def _more_than_an_id(text: str) -> str:
+    """Return what is wrong with a hub id that has a file, a revision or an address around it; '' when it has not."""
+    if found := _ADDRESS.fullmatch(text):
+        return f"is an address: write the model's id, {found['id']!r}"
+    model, mark, revision = text.partition("@")
+    if mark and _HUB_ID.fullmatch(model):
+        return f"has a revision behind an @: write model: {{hub: {model}, revision: {revision}}}"
+    model, mark, _ = text.partition(":")
+    has_file = mark and _HUB_ID.fullmatch(model) or text.lower().endswith(_GGUF)
+    return _NO_FILES if has_file else ""
 
 
 def _near_tiny(text: str) -> str:

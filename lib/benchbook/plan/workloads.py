@@ -77,7 +77,7 @@ class ServeWorkload(Workload):
     @field_validator("request_rate_rps", mode="before")
     @classmethod
     def _is_a_limit(cls, value: Any) -> Any:
-        if str(value).lower().strip("+.") in ("inf", "infinity"):
+        if str(value).lower().strip("+.") in ("inf", "infinity", "infinite", "unlimited", "max"):
             raise ValueError(
                 "no limit is the default: leave the key out, and say with max_concurrency how many at once"
             )

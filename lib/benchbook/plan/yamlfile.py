@@ -18,7 +18,7 @@ from benchbook.errors import ExperimentError
 from benchbook.plan.document import Document
 from benchbook.plan.faults import Fault, Faults, Where
 from benchbook.plan.hints import meant
-from benchbook.plan.strict import key_text, one_line, shown
+from benchbook.plan.strict import cut, key_text, one_line, shown
 from benchbook.redaction import secret_position
 
 MAX_BYTES = 64 * 1024
@@ -31,6 +31,19 @@ _SCALAR_RULES = {
     "bool": "write true or false, or quote it",
     "int": "write a plain decimal number of at most 18 digits, or quote it",
     "float": "write a plain finite number, or quote it; for no limit leave the key out",
+}
+_QUOTES = "a text with a colon in it, or one that begins with a sign of YAML's own, stands in quotes"
+_YAML_HINTS = {  # by what the parser says
+    "'\\t'": "indent with spaces, not tabs",
+    "mapping values are not allowed": _QUOTES,
+    "that cannot start any token": _QUOTES,
+    "alias": "a text that begins with * stands in quotes",
+    "while scanning a quoted scalar": "the quotes are never closed, or the same stand inside; use the other ones outside",
+    "while scanning a block scalar": "a text that begins with | or > stands in quotes",
+    "could not find expected ':'": "each line has a key, a colon, a space and a value",
+    "while parsing a flow": "a bracket is never closed, or a comma is missing, or a text in brackets wants quotes",
+    "while parsing a block mapping": "keys of one mapping begin in one column; text behind closed quotes belongs inside",
+    "while parsing a block collection": "items of one list begin with - in one column",
 }
 _UNREADABLE = object()  # stands where a value was refused: no reader takes it, and none is heard about it
 _CONTROL_OR_SURROGATE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -51,8 +64,8 @@ def load_document(path: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = ", ".join(part for part in (error.context, error.problem) if part)
-        hint = " (indent with spaces, not tabs)" if "\\t" in reason else ""
-        raise _refusal(path, mark.line if mark else 0, f"not valid YAML: {reason}{hint}") from None
+        line = mark.line if mark else 0
+        raise _refusal(path, line, f"not valid YAML: {reason}{_what_to_write(reason, text, line)}") from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n")
         raise _refusal(path, line, f"not valid YAML: character U+{error.character:04X} is not allowed") from None
@@ -101,6 +114,19 @@ def _read_text(path: Path) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _refusal(path, raw[: error.start].count(b"\n"), "not UTF-8 text") from None
+
+
+def _what_to_write(reason: str, text: str, line_from_0: int) -> str:
+    """Return ": …", what to write instead of that which YAML's parser refuses; '' where nobody can tell."""
+    line = text.splitlines()[line_from_0] if line_from_0 < len(text.splitlines()) else ""
+    key, _, value = line.strip().partition(": ")
+    hint = next((hint for part, hint in _YAML_HINTS.items() if part in reason), "")
+    if hint == _QUOTES and (": " in value or not value[:1].isalnum()):
+        quote = '"' if "'" in value else "'"
+        hint += f", such as {key}: {quote}{cut(value)}{quote}"
+    elif hint == _QUOTES:
+        hint = "the line before lacks a colon and a space, or this one begins too far to the right"
+    return f": {hint}" if hint else ""
 
 
 def _near_file(path: Path) -> str:

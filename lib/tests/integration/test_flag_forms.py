@@ -52,9 +52,9 @@ def values_of(form):
 
 def _one(form):
     kinds = set(form.takes)
-    if form.choices:
+    if form.choices or form.members:
         typed = (lambda choice: int(choice)) if kinds == {"int"} else (lambda choice: choice)
-        return st.sampled_from(form.choices).map(lambda choice: (typed(choice), typed(choice)))
+        return st.sampled_from(form.choices or form.members).map(lambda choice: (typed(choice), typed(choice)))
     ways = []
     if kinds == {"object", "text"} and form.takes_several:  # --lora-modules
         adapter = st.fixed_dictionaries({"name": NAME, "path": NAME})

@@ -1,0 +1,119 @@
+"""Does the installed vLLM know each name and value of a launch? What it does not is a fault at its line in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from benchbook.hosts.flags import Known, is_read, is_vllms
+from benchbook.hosts.forms import Forms, flag_of, none_of, problem_of
+from benchbook.hosts.renaming import is_variable
+from benchbook.hosts.spelling import Spelt
+from benchbook.likeness import nearest
+from benchbook.plan.document import Document, Where
+from benchbook.plan.hints import habitual
+from benchbook.plan.launches import Launch
+
+_COMPILATION = "compilation_config"
+
+
+class Places:
+    """Where the file says what a launch has, by names in full: they may be written short, or come from an old name."""
+
+    def __init__(self, launch: Launch, spelt: Spelt) -> None:
+        self._launch: Where = ("launches", launch.name)
+        self._plugin_env = launch.plugin_env
+        self._written = spelt.written
+        self._translated: dict[str, Where] = {}
+
+    @property
+    def args(self) -> Where:
+        """Where the launch's args stand."""
+        return (*self._launch, "args")
+
+    def note(self, old: str, new: Iterable[str]) -> None:
+        """Remember that the names `new` come from an old one."""
+        self._translated.update(dict.fromkeys(new, self.of(old)))
+
+    def of(self, name: str, *path: str | int) -> Where:
+        """Return the way to a variable, or to an arg or what is in one: 'pooler_config.softmax', or step by step."""
+        if is_variable(name):
+            key = "plugin_env" if name in self._plugin_env else "env"
+            return self._translated.get(name, (*self._launch, key, name))
+        steps = (*name.split("."), *path)
+        for end in range(len(steps), 0, -1):
+            way = ".".join(map(str, steps[:end]))
+            if way in self._translated:
+                return self._translated[way]
+            if way in self._written:
+                return (*self.args, self._written[way], *steps[end:])
+        return (*self.args, *steps)
+
+
+def check_args(
+    doc: Document, args: Mapping[str, Any], places: Places, there: Known, forms: Forms, has_offline: bool
+) -> None:
+    """Note each flag, option and value that this vLLM does not have, or has for a server alone where there is none."""
+    for name, value in args.items():
+        place = places.of(name)
+        with doc.faults.noted():
+            _check_flag(doc, place, name, there, has_offline)
+            if problem := problem_of(name, value, forms):
+                raise doc.error(place, problem)
+            _check_options(doc, name, value, _options_of(name, there, forms), places, there)
+
+
+def check_variables(doc: Document, launch: Launch, places: Places, there: Known) -> list[str]:
+    """Note each variable that is a slip of one of vLLM's; return what is to be told of others that it does not know."""
+    notes = []
+    for name in launch.env:
+        place = places.of(name)
+        what = ""
+        if name in launch.plugin_env:
+            what = "passed on unchecked, for a plugin or a patched image"
+        elif is_vllms(name) and name not in there.variables and not is_read(name):
+            if near := nearest(name, there.variables):
+                problem = f"vLLM {there.version} has no such variable; did you mean {near}?"
+                way_through = "a variable of a plugin or a patched image stands in plugin_env, beside env"
+                doc.faults.note(doc.error(place, f"{problem} ({way_through})"))
+            else:
+                what = f"vLLM {there.version} has no such variable: passed on, for a plugin or a patched image"
+        notes += [f"note: {doc.path}:{doc.line(place)}: {'.'.join(map(str, place))}: {what}"] if what else []
+    return notes
+
+
+def _check_flag(doc: Document, place: Where, name: str, there: Known, has_offline: bool) -> None:
+    flag = flag_of(name)
+    if flag not in there.flags:
+        flags = [known_flag.removeprefix("--").replace("-", "_") for known_flag in there.flags]
+        raise doc.error(place, _unknown(there, "flag", name, flags))
+    if has_offline and flag not in there.engine_flags:
+        problem = "is a flag of the server alone, and latency and throughput run without one: "
+        raise doc.error(place, problem + "restrict them to other launches with launches:")
+
+
+def _options_of(name: str, there: Known, forms: Forms) -> Mapping[str, Any] | None:
+    """Return the options that the config behind a flag has, None where it is none of vLLM's configs."""
+    form = forms.get(flag_of(name))
+    if form is not None:
+        return form.options
+    return dict.fromkeys(there.compilation_options) if name == _COMPILATION else None
+
+
+def _check_options(doc: Document, way: str, value: Any, options: Any, places: Places, there: Known) -> None:
+    """Note each key and value of a config, and of the configs inside it, that the installed one does not have."""
+    if isinstance(options, list) and (problem := none_of(value, options)):
+        doc.faults.note(doc.error(places.of(way), problem))
+    if not isinstance(value, Mapping) or not isinstance(options, Mapping):
+        return
+    for key, inner in value.items():
+        if key in options:
+            _check_options(doc, f"{way}.{key}", inner, options[key], places, there)
+        else:
+            doc.faults.note(doc.error(places.of(f"{way}.{key}"), _unknown(there, "option", key, options)))
+
+
+def _unknown(there: Known, what: str, name: str, names: Iterable[str]) -> str:
+    known = sorted(names)
+    near = habitual(name, known) or nearest(name.removeprefix("no_"), known)
+    return f"vLLM {there.version} has no such {what}" + (f"; did you mean {near}?" if near else "")

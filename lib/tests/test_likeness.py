@@ -1,0 +1,50 @@
+"""A hint is given for a misspelling, and never where the nearest name means another thing."""
+
+from __future__ import annotations
+
+import pytest
+from benchbook.likeness import nearest
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("enforce_eagr", "enforce_eager"),
+        ("enfroce_eager", "enforce_eager"),
+        ("enable_prefix_cache", "enable_prefix_caching"),
+        ("gpu_memory_utilisation", "gpu_memory_utilization"),
+        ("max_model_length", "max_model_len"),
+        ("cudagraphs_mode", "cudagraph_mode"),
+        ("VLLM_LOGING_LEVEL", "VLLM_LOGGING_LEVEL"),
+        ("VLLM_LOG_LEVEL", "VLLM_LOGGING_LEVEL"),
+        ("VLLM_CPU_KV_CACHE_SPACE", "VLLM_CPU_KVCACHE_SPACE"),
+        ("VLLM_ROCM_AITER_MOE", "VLLM_ROCM_USE_AITER_MOE"),
+        ("TRITON_ATN", None),
+        ("TRITON_ATTEN", "TRITON_ATTN"),
+        ("bfloat61", "bfloat16"),
+    ],
+)
+def test_a_slip_is_understood(word, name):
+    others = ["seed", "VLLM_ROCM_USE_AITER_MLA", "ROCM_ATTN", "float16", "max_num_seqs"]
+    assert nearest(word, [*others, *([name] if name else [])]) == name
+
+
+@pytest.mark.parametrize(
+    ("word", "other"),
+    [
+        ("VLLM_USE_FLASHINFER_MOE_FP4", "VLLM_USE_FLASHINFER_MOE_INT4"),
+        ("VLLM_FLASHINFER_MOE_BACKEND", "VLLM_FLASHINFER_ALLREDUCE_BACKEND"),
+        ("VLLM_RPC_TIMEOUT", "VLLM_P2P_IDLE_TIMEOUT_S"),
+        ("guided_decoding_backend", "kda_decode_backend"),
+        ("enable_reasoning", "enable_prefix_caching"),
+        ("VLLM_SPYRE_DYNAMO_BACKEND", "VLLM_XPU_INC_WNA16_BACKEND"),
+        ("VLLM_DSV4_FAST_PATH", "VLLM_DSV41_FAST_PATH"),
+        ("disable_chunked_prefill", "enable_chunked_prefill"),
+        ("fp8_e5m2", "fp8_e4m3"),
+        ("VLLM_ROCM_USE_AITER_MHA", "VLLM_ROCM_USE_AITER_MLA"),
+        ("enable_prefix_metrics", "enable_prefill_metrics"),
+        ("x" * 5_000, "x" * 4_999),
+    ],
+)
+def test_a_name_that_means_another_thing_is_no_hint(word, other):
+    assert nearest(word, [other]) is None

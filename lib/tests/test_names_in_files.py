@@ -1,0 +1,193 @@
+"""Names and values of other versions of vLLM, of plugins and of the hub, in files for the installed vLLM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from benchbook.errors import ExperimentError
+from benchbook.hosts.flags import is_read, known
+from benchbook.hosts.forms import installed_forms
+from benchbook.measure.preflight import Preflight, preflight_of
+
+pytestmark = pytest.mark.skipif(not (known() and known().flags), reason="no vLLM is installed")
+FILE = """question: q
+model: {model}
+launches:
+  d:
+    args: {args}
+    env: {env}
+    plugin_env: {plugin_env}
+benchmarks:
+  - serve: {{max_concurrency: 1, lengths: [[64, 16]], num_prompts: 4}}
+repeats: 1
+"""
+
+
+def checked(folder: Path, args="{}", env="{}", plugin_env="{}", model="tiny") -> Preflight:
+    path = folder / "exp.yaml"
+    path.write_text(FILE.format(args=args, env=env, plugin_env=plugin_env, model=model))
+    return preflight_of(path)
+
+
+def refusal(folder: Path, **parts: str) -> str:
+    with pytest.raises(ExperimentError) as refused:
+        checked(folder, **parts)
+    (line,) = str(refused.value).splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("parts", "args", "told"),
+    [
+        ({"env": "{VLLM_FLASHINFER_MOE_BACKEND: latency}"}, {"moe_backend": "flashinfer_trtllm"}, "it is moe_backend now"),
+        ({"env": "{VLLM_RPC_TIMEOUT: 1800000}"}, {}, "left out; gone since 0.23"),
+        (
+            {"args": "{guided_decoding_backend: xgrammar}"},
+            {"structured_outputs_config": {"backend": "xgrammar"}},
+            "it is structured_outputs_config.backend now",
+        ),
+        ({"args": "{use_v2_block_manager: true}"}, {}, "left out; gone since 0.10"),
+        ({"args": "{enable_reasoning: true}"}, {}, "reasoning_parser alone"),
+        (
+            {"env": "{VLLM_ATTENTION_BACKEND: TRITON_ATTN_VLLM_V1}"},
+            {"attention_backend": "TRITON_ATTN"},
+            "it is TRITON_ATTN now",
+        ),
+        ({"args": "{attention_config.backend: FLASH_ATTN_VLLM_V1}"}, {"attention_config": {"backend": "FLASH_ATTN"}}, ""),
+        ({"args": "{ac: {backend: FLASHMLA_VLLM_V1}}"}, {"attention_config": {"backend": "FLASHMLA"}}, ""),
+        ({"args": "{attention_backend: flash_attn}"}, {"attention_backend": "flash_attn"}, ""),
+        ({"args": "{cc.pass_config.enable_noop: true}"}, {"compilation_config": {"pass_config": {"eliminate_noops": True}}}, ""),
+        ({"args": "{compilation_config: {cudagraph_mode: full}}"}, {"compilation_config": {"cudagraph_mode": "full"}}, ""),
+    ],
+)  # fmt: skip
+def test_what_another_version_called_otherwise_is_translated_and_told(tmp_path, parts, args, told) -> None:
+    done = checked(tmp_path, **parts)
+    (launch,) = done.experiment.launches
+    assert (launch.args, launch.env) == (args, {})
+    assert told in "\n".join(done.notes)
+
+
+def test_speculation_by_flags_becomes_its_config(tmp_path) -> None:
+    done = checked(
+        tmp_path, args='{speculative_model: "[ngram]", num_speculative_tokens: 5, ngram_prompt_lookup_max: 4}'
+    )
+    wanted = {"method": "ngram", "num_speculative_tokens": 5, "prompt_lookup_max": 4}
+    assert done.experiment.launches[0].args == {"speculative_config": wanted}
+
+
+@pytest.mark.parametrize(
+    ("parts", "place", "words"),
+    [
+        (
+            {"env": "{VLLM_USE_FLASHINFER_MOE_FP4: 1}"},
+            "exp.yaml:6: launches.d.env.VLLM_USE_FLASHINFER_MOE_FP4: 1: ",
+            "moe_backend: flashinfer_trtllm (low latency) or flashinfer_cutlass (throughput)",
+        ),
+        ({"env": "{VLLM_ATTENTION_BACKEND: XFORMERS}"}, "exp.yaml:6: launches.d.env.", "XFORMERS is gone since 0.12"),
+        ({"args": "{attention_backend: ROCM_FLASH}"}, "exp.yaml:5: ", "ROCM_ATTN, ROCM_AITER_FA or TRITON_ATTN"),
+        ({"args": "{attention_backend: TRITON_ATTEN}"}, "exp.yaml:5: ", "did you mean TRITON_ATTN?"),
+        (
+            {"env": "{VLLM_ATTENTION_BACKEND: FLASH_ATN}"},
+            "exp.yaml:6: launches.d.env.VLLM_ATTENTION_BACKEND",
+            "one of AMX_MLA",
+        ),
+        ({"args": "{attention_config: {backend: FLASHINFR}}"}, "exp.yaml:5: ", "did you mean FLASHINFER?"),
+        ({"args": "{ac.backend: XFORMERS}"}, "exp.yaml:5: launches.d.args.ac.backend: 'XFORMERS': ", "gone since 0.12"),
+        ({"args": "{kernel_config: {moe_backend: marlinn}}"}, "exp.yaml:5: ", "did you mean marlin?"),
+        ({"args": "{speculative_config: {method: eagle4, model: a/b}}"}, "exp.yaml:5: ", "is none of the values"),
+        (
+            {"env": "{VLLM_LOGING_LEVEL: INFO}"},
+            "exp.yaml:6: ",
+            "did you mean VLLM_LOGGING_LEVEL? (a variable of a plugin",
+        ),
+        ({"env": "{VLLM_X: 1}", "plugin_env": "{VLLM_X: 1}"}, "exp.yaml:7: ", "stands in env too"),
+    ],
+)
+def test_what_cannot_be_translated_is_refused_at_its_line_with_what_to_write(tmp_path, parts, place, words) -> None:
+    line = refusal(tmp_path, **parts)
+    assert place in line and words in line
+
+
+@pytest.mark.parametrize(
+    "name", ["VLLM_SPYRE_DYNAMO_BACKEND", "VLLM_SPYRE_USE_CB", "VLLM_DSV4_FAST_PATH", "VLLM_ASCEND_X"]
+)
+def test_a_variable_that_resembles_none_of_vllms_is_passed_on_with_a_note(tmp_path, name) -> None:
+    done = checked(tmp_path, env=f"{{{name}: 1}}")
+    assert done.experiment.launches[0].env == {name: "1"}
+    (note,) = done.notes
+    assert "exp.yaml:6: launches.d.env." + name in note and "for a plugin or a patched image" in note
+
+
+@pytest.mark.parametrize(
+    "name", ["VLLM_LOGING_LEVEL", "VLLM_USE_FLASHINFER_MOE_FP4", "VLLM_ATTENTION_BACKEND", "OTHER"]
+)
+def test_under_plugin_env_any_variable_is_passed_on_as_it_is(tmp_path, name) -> None:
+    done = checked(tmp_path, plugin_env=f"{{{name}: 1}}")
+    (launch,) = done.experiment.launches
+    assert (launch.args, launch.env) == ({}, {name: "1"})
+    (note,) = done.notes
+    assert f"exp.yaml:7: launches.d.plugin_env.{name}: passed on unchecked" in note
+
+
+def test_what_vllm_reads_outside_its_table_of_variables_is_no_plugins(tmp_path) -> None:
+    name = "VLLM_MORIIO_TRANSFER_TIMEOUT_S"
+    assert name not in known().variables and is_read(name)
+    assert checked(tmp_path, env=f"{{{name}: 5}}").notes == ()
+
+
+def test_every_value_that_a_config_lists_is_taken_in_capitals_or_not() -> None:
+    members = installed_forms()["--attention-config"].options["backend"]
+    assert {"FLASH_ATTN", "TRITON_ATTN", "auto"} <= set(members)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("{hub: 'unsloth/Qwen3-0.6B-GGUF:Q4_K_M'}", "vllm-gguf-plugin"),
+        ("'bartowski/Some-GGUF:Q5_K_S'", "names a file in a repository"),
+        ("org/name/file-Q4.gguf", "vllm-gguf-plugin"),
+        ("{path: models/file.GGUF}", "vllm-gguf-plugin"),
+        ("'org/name@main'", "{hub: org/name, revision: main}"),
+        ("'https://huggingface.co/org/name'", "write the model's id, 'org/name'"),
+        ("'hf.co/org/name/tree/main'", "write the model's id, 'org/name'"),
+    ],
+)
+def test_a_hub_id_with_more_around_it_is_refused_with_the_reason(tmp_path, model, words) -> None:
+    assert words in refusal(tmp_path, model=model)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "question: The nightly suite: how do latency and throughput stand?",
+            "such as question: 'The nightly suite: how do latency and throughput stand?'",
+        ),
+        ("question: What's best: A or B?", 'such as question: "What\'s best: A or B?"'),
+        ("question: @home", "such as question: '@home'"),
+        ("question: *now*", "a text that begins with * stands in quotes"),
+        ("question: 'open", "the quotes are never closed"),
+        ("question: [A or B", "a bracket is never closed"),
+        ("question:no space\nmodel: tiny", "the line before lacks a colon and a space"),
+    ],
+)
+def test_what_yaml_refuses_is_answered_with_what_to_write(tmp_path, text, words) -> None:
+    path = tmp_path / "exp.yaml"
+    path.write_text(text + "\n")
+    with pytest.raises(ExperimentError) as refused:
+        preflight_of(path)
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("rate", ["inf", ".inf", "unlimited", "Infinity"])
+def test_a_rate_without_limit_is_answered_with_the_key_that_says_how_many_at_once(tmp_path, rate) -> None:
+    path = tmp_path / "exp.yaml"
+    path.write_text(
+        FILE.format(args="{}", env="{}", plugin_env="{}", model="tiny").replace(
+            "max_concurrency: 1", f"request_rate_rps: [1, 4, {rate}]"
+        )
+    )
+    with pytest.raises(ExperimentError) as refused:
+        preflight_of(path)
+    assert "leave the key out" in str(refused.value)
