@@ -11,7 +11,7 @@ import prometheus_client
 import pytest
 from benchbook.hosts import nvml, processes
 from benchbook.hosts.nvml import NoGpuError, Nvml, open_nvml, throttle_text
-from benchbook.hosts.telemetry import SERIES, Sampler
+from benchbook.hosts.telemetry import GIVEN_UP_AFTER, SERIES, Sampler
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.judge.telemetry import CHECKS, telemetry_summary
@@ -118,6 +118,13 @@ def test_a_server_that_does_not_answer_leaves_gaps_and_no_error():
         time.sleep(0.03)
     result = sampler.result()
     assert result["server"] is None and result["missed_samples"] >= 2
+
+
+def test_a_page_that_never_comes_is_not_asked_for_for_ever():
+    with Sampler("http://127.0.0.1:9", period_s=0.005) as sampler:
+        time.sleep(0.2)
+    result = sampler.result()
+    assert result["missed_samples"] == GIVEN_UP_AFTER and "refused" in result["absent"]["server"]
 
 
 def test_an_engine_without_a_server_on_a_machine_without_a_gpu_says_what_is_absent():

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 # Variables that act when a process starts: a job that asks for another value needs another process.
-_FIXED_AT_START = ("VLLM_", "CUDA_", "HIP_", "HSA_", "ROCR_", "NCCL_", "TORCH", "PYTORCH_", "OMP_", "LD_", "HF_")
+_FIXED_AT_START = tuple("VLLM_ CUDA_ HIP_ HSA_ ROCR_ NCCL_ TORCH PYTORCH_ OMP_ LD_ HF_ SSL_".split())
 
 
 @dataclass(frozen=True, kw_only=True)

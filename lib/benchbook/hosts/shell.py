@@ -62,9 +62,10 @@ def _search_path(launch: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def certificates() -> dict[str, str]:
-    """Return the variable by which `requests` trusts the certificates that SSL_CERT_FILE names, as all others do."""
-    trusted = os.environ.get("SSL_CERT_FILE")
-    return {"REQUESTS_CA_BUNDLE": trusted} if trusted and "REQUESTS_CA_BUNDLE" not in os.environ else {}
+    """Return the variables that say whose certificates are trusted; `requests` heeds one of its own beside them."""
+    trusted = {name: os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ}
+    own = os.environ.get("REQUESTS_CA_BUNDLE") or trusted.get("SSL_CERT_FILE")
+    return {**trusted, "REQUESTS_CA_BUNDLE": own} if own else trusted
 
 
 def no_proxy(hosts: Iterable[str] = ()) -> dict[str, str]:

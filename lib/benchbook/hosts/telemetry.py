@@ -35,6 +35,7 @@ SERIES = {
 # Prometheus' own selection: the server formats these few and leaves its histograms alone.
 _PATH = "/metrics?" + urlencode([("name[]", name) for name in SERIES.values()])
 _LINES = tuple(SERIES.values())
+GIVEN_UP_AFTER = 4  # samples: a page that never comes, or has no end, would only cost the server its time
 MAX_LINES = 1000  # of one sample: 12 series of 64 engines are fewer
 
 
@@ -118,6 +119,8 @@ class Sampler:
         self._cpu_s += time.thread_time() - began_s
 
     def _sample_server(self) -> None:
+        if not self._pages and self._num_missed >= GIVEN_UP_AFTER:
+            return
         asked_s = self._now_s()
         try:
             status, text = http.get(self._base_url, _PATH, timeout_s=ANSWER_LIMIT_S, api_key=self._api_key)

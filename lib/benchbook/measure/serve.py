@@ -12,7 +12,7 @@ from benchbook import parameters
 from benchbook.errors import Cause, ExperimentError, MeasureError
 from benchbook.hosts.models import tokenizer_sha256
 from benchbook.hosts.scrape import cache_config
-from benchbook.hosts.shell import no_proxy
+from benchbook.hosts.shell import certificates, no_proxy
 from benchbook.hosts.tokenizers import args_of, check_here, client_words
 from benchbook.hosts.watch import StallWatch
 from benchbook.measure.client_meter import meter_path
@@ -202,12 +202,14 @@ def benchmark_failed(what: str, run: BenchRun, log_path: Path) -> MeasureError:
 
 
 def _client_env(server: AnyServer) -> dict[str, str]:
-    """Return what is added to the client's environment: this server's key, where its hub is, and no proxy before it."""
+    """Return what is added to the client's environment: the key, where the hub is, whom to trust, and no proxy."""
     host = urlsplit(server.base_url).hostname or ""
-    return {"OPENAI_API_KEY": server.api_key or "EMPTY", **server.hub_env, **no_proxy([host])}
+    return {"OPENAI_API_KEY": server.api_key or "EMPTY", **server.hub_env, **no_proxy([host]), **certificates()}
 
 
-def _request_set(version: str | None, argv: Sequence[str], workload: ServeWorkload, seed: int, raw: Mapping[str, Any]) -> str:
+def _request_set(
+    version: str | None, argv: Sequence[str], workload: ServeWorkload, seed: int, raw: Mapping[str, Any]
+) -> str:
     """Return a hash of what determines the prompts: vLLM's random data set of this version, tokenizer, lengths and seed.
 
     The tokenizer counts by its files: a model and its quantized copy, which lies elsewhere, are sent the same prompts.

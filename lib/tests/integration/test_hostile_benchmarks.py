@@ -34,7 +34,7 @@ def client(tmp_path_factory):
 @pytest.mark.parametrize("kind", KINDS if IS_FULL else SAMPLE)
 def test_a_benchmark_of_a_hostile_server_ends_in_an_error_or_a_flag(kind, client, tmp_path, monkeypatch):
     monkeypatch.setattr("benchbook.hosts.served.ANSWER_LIMIT_S", 2.0)
-    limits = Repeat(client_socket=client.socket_path, limit_s=12.0, stall_limit_s=4.0)
+    limits = Repeat(client_socket=client.socket_path, limit_s=20.0, stall_limit_s=6.0)
     root, path = resolve_model("tiny").path, KINDS[kind][0]
     with odd_server(kind, root) as url, Watch(client.pid) as watch:
         try:
