@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from benchbook.errors import ExperimentError
@@ -27,7 +28,7 @@ def server_url(address: str) -> str:
     if not host or host.isdigit() or any(character.isspace() for character in url):
         raise _refused(address, "no host stands in it")
     if parts.username or parts.password:
-        raise _refused(f"{parts.scheme}://…@{host}", "a key goes into OPENAI_API_KEY, where no record tells it")
+        raise _refused(address, "a key goes into OPENAI_API_KEY, where no record tells it")
     if parts.query or parts.fragment:
         raise _refused(address, "it ends in a question, behind which no path can stand")
     return url
@@ -42,4 +43,5 @@ def is_same(url: str, other: str) -> bool:
 
 
 def _refused(address: str, why: str) -> ExperimentError:
-    return ExperimentError(f"{address[:200]!r} is no address of a server: {why}; write it as http://127.0.0.1:8000")
+    shown = re.sub(r"[^/]*@", "…@", address[:200])  # what stands before it may be a password
+    return ExperimentError(f"{shown!r} is no address of a server: {why}; write it as http://127.0.0.1:8000")

@@ -13,8 +13,9 @@ from benchbook.hosts import search_path, shell
 from benchbook.hosts.forms import installed_forms, words_of
 from benchbook.hosts.scratch import SOCKET_PATH_BYTES
 from benchbook.hosts.spelling import spelt_out
-from benchbook.redaction import is_secret_name
+from benchbook.redaction import find_secrets, is_secret_name, redacted_env
 from benchbook.refused_args import refused
+from benchbook.secret_names import holds_secret
 
 # -P: as with the `vllm` script, the current folder is not searched for modules.
 VLLM_PROGRAM = (sys.executable, "-P", "-m", "vllm.entrypoints.cli.main")
@@ -24,7 +25,7 @@ _CONFIGURES = re.compile(
     r"HSA|FLASHINFER|AITER)_|(LD_PRELOAD|PYTHONPATH)$"
 )
 _SOCKETS, _SOCKET_NAME_BYTES = "VLLM_RPC_BASE_PATH", 36  # vLLM names each by a UUID
-SECRET_FLAGS = {"api_key": "VLLM_API_KEY", "hf_token": "HF_TOKEN", "ssl_keyfile_password": None}
+SECRET_FLAGS = {"api_key": "VLLM_API_KEY", "hf_token": "HF_TOKEN"}  # and the variable of each
 
 
 def serve_command(
@@ -56,8 +57,8 @@ def flags(args: Mapping[str, object]) -> list[str]:
 
 def _check(name: str, value: object) -> None:
     canonical = name.replace("-", "_").lower()
-    if canonical in SECRET_FLAGS:
-        instead = f"set {SECRET_FLAGS[canonical]} in the environment" if SECRET_FLAGS[canonical] else "leave it out"
+    if holds_secret(canonical, value) or find_secrets(str(value)):
+        instead = f"set {SECRET_FLAGS.get(canonical, 'it')} in the environment"
         raise ExperimentError(f"argument {name!r}: a secret must not stand on a command line; {instead}")
     if value is None:
         raise ExperimentError(f"argument {name!r} is null: leave it out to have vLLM's default")
@@ -80,7 +81,7 @@ def _short_sockets() -> dict[str, str]:
 
 
 def inherited_environment() -> dict[str, str]:
-    """Return what every vLLM process inherits from this one's shell and is configured by, without secrets."""
+    """Return what every vLLM process inherits from this one's shell and is configured by, secrets left out or redacted."""
     inherited = shell.child_environment() | {search_path.VARIABLE: search_path.foreign()}
     found = {name: value for name, value in inherited.items() if _CONFIGURES.match(name) and not is_secret_name(name)}
-    return {name: found[name] for name in sorted(found) if name != search_path.VARIABLE or found[name]}
+    return redacted_env({name: found[name] for name in sorted(found) if name != search_path.VARIABLE or found[name]})

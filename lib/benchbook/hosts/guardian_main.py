@@ -7,6 +7,7 @@ its own and imports the standard library only, to start fast.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -14,6 +15,7 @@ import signal
 import socket
 import subprocess
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from benchbook.hosts import processes, registry
@@ -66,6 +68,7 @@ class Guardian:
             self._end_tree()
         if not processes.descendants(own.pid):  # else a driver holds it: the entry stays, for a later sweep
             registry.remove_entry(entry.host_id)
+        self._clean_log(entry.log_path)
         self._report(exit_code=self._host.returncode)
 
     def _start_host(self, entry: registry.HostEntry) -> subprocess.Popen:
@@ -113,6 +116,13 @@ class Guardian:
                 self._host.wait(processes.KILL_LIMIT_S)
         processes.end_all(lambda: processes.descendants(os.getpid()), STRAGGLER_GRACE_S)
         self._reap()
+
+    def _clean_log(self, path: str) -> None:
+        """Take the secrets out of what the host has printed, those of its own environment as well."""
+        from benchbook import redaction  # late, to start fast
+
+        with contextlib.suppress(OSError):  # deleted, or on a full disk: the host has ended all the same
+            redaction.redact_file(Path(path), redaction.known_secrets(self._order["env"]))
 
     def _reap(self) -> None:
         """Collect the zombies that were handed to us, but not the host, whose exit code `Popen` wants."""

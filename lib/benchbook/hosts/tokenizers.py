@@ -9,7 +9,7 @@ from typing import Any
 
 from benchbook.errors import ExperimentError
 from benchbook.hosts.models import hub_folder
-from benchbook.redaction import is_secret_name
+from benchbook.secret_names import is_secret_variable
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _MODE, _TRUST = "tokenizer_mode", "trust_remote_code"
@@ -45,7 +45,7 @@ def check_here(tokenizer: str) -> None:
 
 def hub_variables(env: Mapping[str, str]) -> dict[str, str]:
     """Return what of a server's own environment says where the hub's files lie or come from, without tokens."""
-    return {name: value for name, value in env.items() if name.startswith("HF_") and not is_secret_name(name)}
+    return {name: value for name, value in env.items() if name.startswith("HF_") and not is_secret_variable(name, value)}
 
 
 def args_of(argv: Sequence[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Either way the console text goes to the end of a log file, and each line of it t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -20,6 +21,7 @@ from benchbook.errors import Cause, MeasureError
 from benchbook.hosts.command import VLLM_PROGRAM, private_environment
 from benchbook.hosts.guardian import spawn
 from benchbook.hosts.jobs import Job
+from benchbook.redaction import known_secrets, redact_file
 
 FOLLOW_POLL_S = 0.05
 CANCELLED_EXIT_CODE = -15  # as if by SIGTERM
@@ -147,6 +149,8 @@ class _LogReader:
         self.read()
         self._pass_on([self._partial])
         self._file.close()
+        with contextlib.suppress(OSError):  # deleted meanwhile
+            redact_file(Path(self._file.name), known_secrets())
 
     def read(self) -> None:
         """Pass on the lines that have come since the last call."""

@@ -10,7 +10,7 @@ import yaml
 
 from benchbook.plan.faults import Fault, Faults, Where
 from benchbook.plan.strict import FieldError, StrictModel, key_text, one_line, shown, unknown
-from benchbook.redaction import is_secret_name
+from benchbook.secret_names import is_secret_name, holds_secret
 
 __all__ = ["Document", "Where"]
 
@@ -45,11 +45,11 @@ class Document:
     def error(self, where: Where, problem: str) -> Fault:
         """Return the refusal of the value at `where` as one line: 'file:line: key: value: problem'."""
         try:
-            value_text = shown(self._find(where))
+            value = self._find(where)
+            is_private = any(is_secret_name(str(step)) for step in where) or holds_secret("", value)
+            value_text = "" if is_private else shown(value)
         except (LookupError, TypeError):
             value_text = ""  # a missing key
-        if any(isinstance(step, str) and is_secret_name(step) for step in where):
-            value_text = ""
         line = self.line(where)
         parts = (f"{self.path}:{line}", key_text(where), value_text if where else "", problem)
         return Fault(one_line(": ".join(part for part in parts if part)), line, where)

@@ -12,8 +12,8 @@ from pydantic import Field
 from benchbook.plan.document import Document, Where
 from benchbook.plan.models import SHAPE_PREFIX, ModelRef, read_model
 from benchbook.plan.strict import StrictModel
-from benchbook.redaction import is_secret_name
 from benchbook.refused_args import OURS
+from benchbook.secret_names import is_secret_variable, secret_ways
 from benchbook.sizes import size_of
 
 SHAPE_WEIGHTS = {"load_format": "benchbook"}  # random weights that behave, from our own loader
@@ -21,6 +21,7 @@ MADE_WEIGHTS = ("benchbook", "dummy")  # load formats under which weights are ma
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 SAFE_NAME_RULE = "must be letters, digits, '_', '-' and '.', start with a letter or digit, have at most 60 characters"
+_SECRET = "looks like a secret: take it out of the file and export it in the environment instead"
 _ARG_NAME = re.compile(r"O|[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 _SHELL_WORD = re.compile(r"\$(\{\w+[^}]*\}|[A-Za-z_]\w*|\([^)]*\))")  # $HOME, ${HOME}, ${HOME:-/root}, $(nproc)
 _JINJA = ("{{", "{%", "\n")
@@ -84,9 +85,11 @@ def _read_launch(doc: Document, where: Where, default_model: ModelRef | None) ->
     keys = doc.parse(
         where, _LaunchKeys, f"{name}: {{args: {{enforce_eager: true}}, env: {{VLLM_LOGGING_LEVEL: INFO}}}}"
     )
+    args = {}
     for arg, value in keys.args.items():
         with doc.faults.noted():
             _check_arg(doc, (*where, "args", arg), value)
+            args[arg] = value
     env: dict[str, str] = {}
     for mapping, values in (("env", keys.env), ("plugin_env", keys.plugin_env)):
         for key, value in values.items():
@@ -95,10 +98,10 @@ def _read_launch(doc: Document, where: Where, default_model: ModelRef | None) ->
                 if key in env:
                     raise doc.error(place, "stands in env too: give it once")
                 env[key] = _env_value(doc, place, value)
-    model, args = default_model, keys.args
+    model = default_model
     with doc.faults.noted():
         model = default_model if keys.model is None else read_model(doc, (*where, "model"))
-        args = _with_model(doc, (*where, "args"), model, keys.args)
+        args = _with_model(doc, (*where, "args"), model, args)
     return Launch(name, model, args, env, frozenset(keys.plugin_env))
 
 
@@ -118,6 +121,8 @@ def _check_arg(doc: Document, where: Where, value: Any) -> None:
     bare = name.lstrip("-").replace("-", "_").lower()
     if why := {**OURS, "revision": _REVISION}.get(bare):
         raise doc.error(where, f"is not yours to set: {why}")
+    for way in secret_ways(name, value):
+        raise doc.error((*where, *way), _SECRET)
     _check_value(doc, where, value)
     if not _ARG_NAME.fullmatch(name):
         hint = f": write {bare!r}" if _ARG_NAME.fullmatch(bare) else ""
@@ -128,9 +133,7 @@ def _check_arg(doc: Document, where: Where, value: Any) -> None:
 
 
 def _check_value(doc: Document, where: Where, value: Any) -> None:
-    """Refuse secrets, nulls and a shell's words anywhere in an arg's value: a scalar, a list or a mapping."""
-    if is_secret_name(str(where[-1])):
-        raise doc.error(where, "looks like a secret: take it out of the file and export it in the environment instead")
+    """Refuse nulls and a shell's words anywhere in an arg's value: a scalar, a list or a mapping."""
     if value is None:
         raise doc.error(where, "has no value: leave the key out to keep vLLM's default")
     if isinstance(value, (dict, list)):
@@ -151,8 +154,8 @@ def _check_expanded(doc: Document, where: Where, value: Any) -> None:
 
 def _env_value(doc: Document, where: Where, value: Any) -> str:
     name = str(where[-1])
-    if is_secret_name(name):
-        raise doc.error(where, "looks like a secret: take it out of the file and export it in the environment instead")
+    if is_secret_variable(name, value):
+        raise doc.error(where, _SECRET)
     if not _ENV_NAME.fullmatch(name):
         raise doc.error(where, "is not the name of an environment variable")
     if _OUR_ENV.fullmatch(name):

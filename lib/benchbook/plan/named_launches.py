@@ -10,6 +10,8 @@ from benchbook.errors import ExperimentError
 from benchbook.plan.launches import SHAPE_WEIGHTS, Launch
 from benchbook.plan.models import SHAPE_PREFIX, TINY, ModelRef
 from benchbook.plan.strict import unknown
+from benchbook.redaction import find_secrets
+from benchbook.secret_names import is_secret_variable
 
 NAMED_LAUNCHES = {
     launch.name: launch
@@ -36,7 +38,13 @@ NAMED_LAUNCHES = {
 def named_launch(
     name: str, model: str = "", args: Mapping[str, Any] | None = None, env: Mapping[str, Any] | None = None
 ) -> Launch:
-    """Return the launch called `name`, with another model, where one is given, and `args` and `env` on top of its own."""
+    """Return the launch called `name`, with another model, where one is given, and `args` and `env` on top of its own.
+
+    A secret in `env` is refused: these are a notebook's parameters, and a notebook is shown to others.
+    """
+    for key, value in (env or {}).items():
+        if is_secret_variable(key, value) or find_secrets(str(value)):
+            raise ExperimentError(f"engine_env: {key} looks like a secret: export it in the environment instead")
     if name not in NAMED_LAUNCHES:
         raise ExperimentError(f"launch: {name!r}: {unknown(name, NAMED_LAUNCHES, 'launch')}")
     launch = NAMED_LAUNCHES[name]

@@ -11,15 +11,16 @@ from typing import Any
 
 from benchbook.errors import StoreError
 from benchbook.reading import read_json as read_json  # reading stands lower, where hosts can have it too
+from benchbook.redaction import known_secrets, redacted
 from benchbook.system_faults import hint_of
 
 _GONE = "; the folder has gone; was it deleted while the run was going on?"
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` so that a reader sees the old file or the whole new one; raise StoreError with a hint."""
+    """Write `text` without secrets; a reader sees the old file or the whole new one. Raises StoreError with a hint."""
     # A server's answer may hold half of a surrogate pair, which is no text that a file could hold.
-    write_bytes(path, text.encode(errors="replace"))
+    write_bytes(path, redacted(text, known_secrets()).encode(errors="replace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

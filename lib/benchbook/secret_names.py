@@ -1,0 +1,89 @@
+"""Which names hold secrets, of variables and of keys in a file, and where in an arg's value one stands.
+
+Like errors.py this belongs to no room. A name alone does not tell: allow_credentials is a switch, image_token a word of
+a vocabulary, and max_num_batched_token a misspelt number.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchbook.sizes import size_of
+
+# Of these a number is a secret too.
+_STRONG = (
+    r"passw(or)?d|passphrase|secret|(^|_)(pass|pin)$|_pwd$"
+    r"|(api|access|account|auth|encryption|master|private|signing|ssh|storage)_?keys?(_?id)?$"
+)
+_ACCESS_TOKEN = r"(^|_)(access|api|auth|bearer|bot|hf|hub|id|oauth|personal|refresh|session|user)_?token$|^token$"
+_IN_A_FILE = re.compile(rf"{_STRONG}|{_ACCESS_TOKEN}|_token$|credential|(^|_)auth(orization)?$|(^|_)(cookie|jwt|dsn)$")
+_IN_AN_ENVIRONMENT = re.compile(rf"{_IN_A_FILE.pattern}|(^|_)(creds?|pat|psk|sas|keys?)$")
+_STRONG_NAME, _ACCESS_NAME = re.compile(_STRONG), re.compile(_ACCESS_TOKEN)
+_RANDOM = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[\w.+/=~-]{16,}")  # unlike <image>, [PAD] and </s>
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a variable or key of this name may hold a secret (HF_TOKEN, REGISTRY_AUTH, password ...)."""
+    return _IN_AN_ENVIRONMENT.search(_plain(name)) is not None
+
+
+def is_secret_variable(name: str, value: Any) -> bool:
+    """Return whether an environment's `value` under this name is a secret: HF_HUB_DISABLE_IMPLICIT_TOKEN=1 is none."""
+    return _is_secret(_IN_AN_ENVIRONMENT, name, value)
+
+
+def holds_secret(name: str, value: Any) -> bool:
+    """Return whether the `value` of the arg `name` is a secret, or holds one anywhere."""
+    return next(secret_ways(name, value), None) is not None
+
+
+def secret_ways(name: str, value: Any, way: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Yield the way to each secret in the `value` of the arg `name`, () for the value itself; a text may be JSON."""
+    is_nested = bool(way) or "." in name
+    if _is_secret(_IN_A_FILE, name, value) and not (is_nested and _is_vocabulary(name, value)):
+        yield way
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from secret_ways(str(key), item, (*way, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from secret_ways(name, item, (*way, index))
+    elif isinstance(value, str) and value.lstrip()[:1] in ("{", "[") and holds_secret(name, _unpacked(value)):
+        yield way
+
+
+def _is_secret(names: re.Pattern[str], name: str, value: Any) -> bool:
+    if value is None or isinstance(value, bool | list) or str(value).lower() in ("", "true", "false"):
+        return False
+    return (_STRONG_NAME if _is_number(value) else names).search(_plain(name)) is not None
+
+
+def _is_vocabulary(name: str, value: Any) -> bool:
+    """Return whether a config's `value` is a word of a model's vocabulary, as {image_token: <image>}, by its looks."""
+    plain = _plain(name)
+    is_token = plain.endswith("_token") and not _ACCESS_NAME.search(plain) and not _STRONG_NAME.search(plain)
+    return is_token and isinstance(value, str) and not _RANDOM.fullmatch(value)
+
+
+def _is_number(value: Any) -> bool:
+    text = str(value)
+    try:
+        float(text)
+    except ValueError:
+        return size_of(text) is not None
+    return True
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-. ]", "_", name.lower())
+
+
+def _unpacked(text: str) -> Any:
+    """Return what a text in JSON stands for, None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
