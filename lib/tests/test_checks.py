@@ -90,6 +90,7 @@ ELSEWHERE = {
     "ceiling_below_serving",
     "tpot_contradicts_latency",
     "outputs_differ",
+    "degenerate_model",
     "notebook_raised",
 }
 

@@ -142,12 +142,14 @@ def test_a_client_that_is_not_as_we_know_it_has_no_ceiling(monkeypatch):
 def test_the_fixed_prompts_are_distinct_and_fixed():
     assert len(set(fixed_prompts())) == NUM_PROMPTS
     assert fixed_prompts()[0] == "the of in as he had the by"
+    made = fixed_prompts(made_words=True)
+    assert len(set(made)) == NUM_PROMPTS and made[1].startswith("w431 w448")
 
 
 def test_greedy_outputs_depend_on_the_model_and_not_on_the_start(fake_server):
     seen = []
     for script in ({}, {"ttft_s": [0.001]}, {"word_step": 2}):
         with fake_server(**{"ttft_s": [0.0], "itl_s": [0.0], **script}) as server:
-            seen.append(greedy_outputs(server))
+            seen.append(greedy_outputs(server, fixed_prompts()))
     assert seen[0] == seen[1] and len(seen[0]) == NUM_PROMPTS
     assert not set(seen[0]) & set(seen[2])

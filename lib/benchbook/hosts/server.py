@@ -94,6 +94,11 @@ class VllmServer(ServedModel):
         return self._process.pid if self._process else None
 
     @property
+    def args(self) -> dict[str, object]:
+        """The engine's flags as they were asked for."""
+        return dict(self._args)
+
+    @property
     def argv(self) -> list[str]:
         """The whole command line; before the start its port is 0."""
         path = self.model_files.path

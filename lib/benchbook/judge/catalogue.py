@@ -326,6 +326,15 @@ CODES = (
         "compare the answers; look at quantization and kernels",
         "more than a quarter of the answers: rounding turns a few, a changed model most",
     ),
+    Code(
+        "degenerate_model",
+        "suspect",
+        "the model's speed is that of no model: different prompts get (nearly) one answer, or every token takes the "
+        "same experts, so a step reads a fraction of the weights that it should",
+        "measure a trained model, or random weights that behave: load_format: benchbook",
+        "a quarter of the answers or fewer differ; a large step reads at most 1.5 times the experts of one token, where "
+        "even routing reads 3 times; or load_format: dummy on a mixture of experts, not counted",
+    ),
     # How it was measured.
     Code(
         "notebook_raised",
@@ -361,7 +370,7 @@ CODES = (
         "note",
         "the model has random weights: speed is that of its shape, text means nothing",
         "measure a trained model for claims about one",
-        "by the model's own mark",
+        "by the model's own mark, or a load format that makes weights",
     ),
     Code(
         "gpu_throttled",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from benchbook.judge.catalogue import reason
+from benchbook.judge.degenerate import has_dummy_weights
 from benchbook.judge.evidence import Finding
 from benchbook.judge.flags import flags_of
 from benchbook.judge.loads import LOADS, load_text
@@ -123,6 +124,8 @@ def outputs_differ(records: Sequence[Record]) -> Iterator[Finding]:
         first, other = by_launch[launches[0]], by_launch[name]
         if _settings_of_text(first[0].host) != _settings_of_text(other[0].host):
             continue
+        if has_dummy_weights(first[0].host) or has_dummy_weights(other[0].host):
+            continue  # they are made up anew for each dtype and layout, and answer as they come
         ours, theirs = first[0].host["greedy_outputs"], other[0].host["greedy_outputs"]
         same = sum(a == b for a, b in zip(ours, theirs, strict=False)) / max(len(ours), len(theirs))
         if same < MIN_SAME_OUTPUTS:

@@ -107,5 +107,12 @@ def kv_cache_tokens(host: Mapping[str, Any]) -> int | None:
     return (host.get("facts") or {}).get("kv_cache_tokens")
 
 
+def counted_experts(host: Mapping[str, Any]) -> list[tuple[int, float]]:
+    """Return (tokens in a step, experts of a layer that it reads) as counted for the model of a host, fewest first."""
+    routing = host.get("routing") or {}
+    counts = {**(routing.get("prefill") or {}), **(routing.get("decode") or {})}
+    return sorted((int(tokens), experts) for tokens, experts in counts.items() if experts > 0)
+
+
 Check = Callable[[Measured], Reason | None]
 Finding = tuple[Record, Reason]  # of checks over several records

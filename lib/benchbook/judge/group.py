@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from benchbook.judge import coherence, repeats, starts
+from benchbook.judge import coherence, degenerate, repeats, starts
 from benchbook.judge.checks import VALUE_CHECKS, record_reasons, with_reasons
 from benchbook.judge.evidence import Finding, Measured
 from benchbook.records.record import Reason, Record, Verdict
@@ -15,7 +15,7 @@ from benchbook.records.record import Reason, Record, Verdict
 GroupCheck = Callable[[Sequence[Record]], Iterator[Finding]]
 
 CASE_CHECKS: tuple[GroupCheck, ...] = (*repeats.CHECKS, *starts.CASE_CHECKS)
-RUN_CHECKS: tuple[GroupCheck, ...] = (starts.kv_capacity_differs, *coherence.CHECKS)
+RUN_CHECKS: tuple[GroupCheck, ...] = (starts.kv_capacity_differs, *degenerate.CHECKS, *coherence.CHECKS)
 
 
 def judged_together(records: Iterable[Record]) -> tuple[Record, ...]:

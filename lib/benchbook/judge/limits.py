@@ -14,21 +14,21 @@ were both perfect and at the same time (the roofline):
     ceiling         out / max(bytes, FLOPs) of a request: its prefill and its share, 1/B, of each decode step
 
 B is what is in flight, or fewer where the KV cache holds fewer. Activations and KV writes are left out: a floor stays
-one. Experts are the exception: how many a step must read is an expectation under even routing (shape.read_experts). A
-router that sends many tokens to the same experts, as that of random weights may, can beat it; `surest_step` is the
-step in which all sequences take the same experts, and cannot be beaten.
+one. Experts are the exception: how many a step reads is what was counted for the model, else an expectation under even
+routing (shape.read_experts). Both are means; other prompts can beat them, and a router that sends many tokens to the
+same experts beats the second by far. `surest_step`, in which all sequences take the same experts, cannot be beaten.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from benchbook.judge.evidence import kv_cache_tokens
+from benchbook.judge.evidence import counted_experts, kv_cache_tokens
 from benchbook.judge.flags import flags_of
 from benchbook.judge.model_config import UnknownShapeError, shape_of
 from benchbook.judge.shape import ModelShape
@@ -114,15 +114,16 @@ def _limits_of(record: Record) -> Limits:
         batch = max(1, min(batch, int(kv_sequences)))
     formats = flags.get("dtype"), flags.get("quantization") or flags.get("q"), flags.get("kv_cache_dtype")
     work = (batch, *lengths, kv_sequences, _cached_share(host), workload.get("batch_size"))
-    return _limits(to_json([_config_of(host), formats, _known_peaks(host), _devices(flags), work]))
+    return _limits(to_json([_config_of(host), formats, counted_experts(host), _known_peaks(host), _devices(flags), work]))
 
 
 @lru_cache(maxsize=4096)  # the repeats of a case have the same ones, and each is asked several times
 def _limits(known: bytes) -> Limits:
-    """Return the limits for what is known of a record, as JSON: config, formats, peaks, devices, work."""
-    config, (dtype, quantization, kv_dtype), peaks, devices, work = from_json(known)
+    """Return the limits for what is known of a record, as JSON: config, formats, experts, peaks, devices, work."""
+    config, (dtype, quantization, kv_dtype), counted, peaks, devices, work = from_json(known)
     try:
         shape = shape_of(config, dtype=dtype, quantization=quantization, kv_dtype=kv_dtype)
+        shape = replace(shape, counted=tuple(map(tuple, counted)))
     except UnknownShapeError as error:
         raise NoLimitError(str(error)) from error
     flops_s = {name: tflops * 1e12 * devices for name, tflops in peaks["tflops"].items()}

@@ -9,7 +9,10 @@ Left out, for they weigh under a percent: norms, biases, routers, and the embedd
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,7 @@ class ModelShape:
     mlp_bytes: float
     head_bytes: float
     kv_bytes: float
+    counted: tuple[tuple[float, float], ...] = ()  # (tokens in a step, experts of a layer that it reads), as counted
 
     @property
     def attention_weights(self) -> int:
@@ -62,6 +66,19 @@ class ModelShape:
         )
 
     def read_experts(self, tokens: float) -> float:
+        """Return how many of a layer's experts a step with `tokens` tokens reads.
+
+        As counted, where it was: between two counts and beyond the last, what even routing needs times how much of that
+        was counted. Else what even routing is expected to need.
+        """
+        share = 1.0
+        if self.counted:
+            at = [math.log(count) for count, _ in self.counted]
+            shares = [experts / self.evenly_read_experts(count) for count, experts in self.counted]
+            share = _interpolated(math.log(max(tokens, 1)), at, shares)
+        return share * self.evenly_read_experts(tokens)
+
+    def evenly_read_experts(self, tokens: float) -> float:
         """Return how many of a layer's experts `tokens` tokens are expected to need: E · (1 − (1 − k/E)^tokens).
 
         Each token takes k of E experts, drawn evenly. A trained router draws less evenly and needs fewer.
@@ -93,6 +110,16 @@ class ModelShape:
     def kv_bytes_per_layer(self) -> float:
         """Return the bytes of keys and values that one token holds in one layer."""
         return 2 * self.kv_heads * self.head_dim * self.kv_bytes
+
+
+def _interpolated(x: float, at: Sequence[float], values: Sequence[float]) -> float:
+    """Return the value at `x` of the line through (at, values), level beyond its ends."""
+    if x <= at[0]:
+        return values[0]
+    for (left, low), (right, high) in pairwise(zip(at, values)):
+        if x <= right:
+            return low + (high - low) * (x - left) / (right - left)
+    return values[-1]
 
 
 def _sum_to(last: int) -> float:

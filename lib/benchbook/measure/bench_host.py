@@ -14,13 +14,15 @@ from benchbook.hosts.devices import naming
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.flags import unknown_variables
 from benchbook.hosts.gpu import wait_device_free
+from benchbook.hosts.models import resolve_model
+from benchbook.hosts.routing import routing_of
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.shell import no_proxy
 from benchbook.hosts.startup import StartupFacts
 from benchbook.measure.client import WarmClient
 from benchbook.measure.hardware import model_config, peaks_before_start
-from benchbook.measure.outputs import greedy_outputs
-from benchbook.measure.servers import AnyServer, host_facts
+from benchbook.measure.outputs import fixed_prompts, greedy_outputs
+from benchbook.measure.servers import host_facts
 from benchbook.plan.launches import Launch
 from benchbook.records.provenance import utc_now
 from benchbook.records.store import Store
@@ -74,10 +76,13 @@ def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> Ope
         while ending:  # one device holds one host
             ending.pop().join()
         wait_device_free(share_gpu=share_gpu, env=naming(launch.args, launch.env))
+        files = resolve_model(launch.model.path_or_id, launch.args, launch.env)
+        found = routing_of(files, launch.args, launch.env, store.launch_dir(launch.name).resolve())
+        routing = {"routing": found} if found else {}
         opened = (
-            _open_server(launch, store, ready_timeout_s, compares_launches)
+            _open_server(launch, store, ready_timeout_s, compares_launches, routing)
             if kind == "server"
-            else _open_engine(launch, store, ready_timeout_s)
+            else _open_engine(launch, store, ready_timeout_s, routing)
         )
         with ExitStack() as stack:
             yield stack.enter_context(opened)
@@ -89,7 +94,13 @@ def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> Ope
 
 
 @contextmanager
-def _open_server(launch: Launch, store: Store, ready_timeout_s: float, compares_launches: bool) -> Iterator[BenchHost]:
+def _open_server(
+    launch: Launch,
+    store: Store,
+    ready_timeout_s: float,
+    compares_launches: bool,
+    routing: Mapping[str, Any],
+) -> Iterator[BenchHost]:
     folder = store.launch_dir(launch.name).resolve()
     server = VllmServer(
         launch.model.path_or_id,
@@ -108,9 +119,9 @@ def _open_server(launch: Launch, store: Store, ready_timeout_s: float, compares_
         stack.callback(client.stop)
         client.ensure()
         server.wait_ready()
-        outputs = {"greedy_outputs": _answered(server)} if compares_launches else {}
+        outputs = _answered(server) if compares_launches else {}
         yield _Host(
-            {**_described({**host_facts(server), "peaks": peaks}, server.facts), **outputs},
+            {**_described({**host_facts(server), "peaks": peaks, **routing}, server.facts), **outputs},
             {
                 "base_url": server.base_url,
                 "model": server.served_name,
@@ -123,16 +134,19 @@ def _open_server(launch: Launch, store: Store, ready_timeout_s: float, compares_
         )
 
 
-def _answered(server: AnyServer) -> list[str]:
-    """Return the server's greedy outputs, [] when it would not answer: then measuring it will say why."""
+def _answered(server: VllmServer) -> dict[str, Any]:
+    """Return the server's greedy outputs and how many prompts differ; none when it would not answer: measuring says why."""
+    prompts = fixed_prompts(made_words=server.model_files.random_weights)
     try:
-        return greedy_outputs(server)
+        return {"greedy_outputs": greedy_outputs(server, prompts), "distinct_prompts": len(set(prompts))}
     except MeasureError:
-        return []
+        return {"greedy_outputs": []}
 
 
 @contextmanager
-def _open_engine(launch: Launch, store: Store, ready_timeout_s: float) -> Iterator[BenchHost]:
+def _open_engine(
+    launch: Launch, store: Store, ready_timeout_s: float, routing: Mapping[str, Any]
+) -> Iterator[BenchHost]:
     engine = VllmEngine(
         launch.model.path_or_id,
         args=launch.args,
@@ -154,6 +168,7 @@ def _open_engine(launch: Launch, store: Store, ready_timeout_s: float) -> Iterat
             "ready_s": engine.ready_s,
             "model_config": model_config(engine.model_files.path),
             "peaks": peaks,
+            **routing,
         }
         model = launch.model.path_or_id
         reach = {"model": model, "args": dict(launch.args), "env": dict(launch.env), "socket_path": engine.socket_path}

@@ -16,6 +16,7 @@ from benchbook.hosts.address import server_url
 from benchbook.hosts.cards import named
 from benchbook.hosts.flags import unknown_variables
 from benchbook.hosts.models import has_random_weights
+from benchbook.hosts.routing import known_routing
 from benchbook.hosts.served import AttachedServer, attach
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.shell import certificates, no_proxy
@@ -152,6 +153,7 @@ def host_facts(server: AnyServer) -> dict[str, Any]:
             "model": server.model_files.name,
             "model_commit": server.model_files.commit,
             "random_weights": server.model_files.random_weights,
+            **({"routing": counted} if (counted := known_routing(server.model_files, server.args)) else {}),
             "argv": list(server.argv),
             "env": dict(server.env_overrides),
             "unknown_variables": unknown_variables(server.env_overrides),

@@ -24,6 +24,7 @@ Seconds = Annotated[float, Field(ge=0, le=1e9)]
 Whole = Annotated[int, Field(ge=0, le=10**15)]
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Name = Annotated[str, Field(min_length=1)]
+TokensText = Annotated[str, Field(pattern=r"^[1-9]\d{0,8}$")]  # a number as the key of a JSON object
 
 
 def _moment(text: str) -> str:
@@ -76,6 +77,19 @@ class Peaks(TypedDict, total=False):
     bandwidth_gb_s: Annotated[float, Field(ge=0, le=1e12)] | None
     tflops: dict[str, Annotated[float, Field(gt=0, le=1e12)]]
     source: str
+
+
+class Routing(TypedDict, total=False):
+    """How many experts of a layer steps read, by tokens in a step, as it was counted once; or why it was not."""
+
+    __pydantic_config__ = _OPEN
+    experts: Whole
+    active: Whole
+    decode: dict[TokensText, Number]
+    prefill: dict[TokensText, Number]
+    answers: Whole
+    distinct_answers: Whole
+    why_not: str
 
 
 class GpuSummary(TypedDict):
@@ -139,7 +153,9 @@ class HostFacts(TypedDict, total=False):
     counters: dict[str, Number] | None
     peaks: Peaks | None
     model_config: dict[str, Any] | None
+    routing: Routing | None
     greedy_outputs: list[str] | None
+    distinct_prompts: Whole | None
     telemetry: TelemetrySummary | None
 
 

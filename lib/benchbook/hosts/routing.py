@@ -1,0 +1,95 @@
+"""How many experts of a layer a step reads: counted once for each model on this machine, on an engine of its own.
+
+That costs one start more, the first time: the engine that is measured must not carry what counts. Where it cannot be
+counted, the reason stands in its place, and limits fall back to what even routing is expected to read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchbook.errors import ExperimentError, HostStartError
+from benchbook.hosts import causes, command
+from benchbook.hosts.caches import cache_dir, remember, remembered
+from benchbook.hosts.guardian import spawn
+from benchbook.hosts.logs import HostLog
+from benchbook.hosts.models import ModelFiles, read_config
+
+LIMIT_S = 600.0
+RECIPE = 1  # raise it when something else is counted
+_WEIGHTS = ("load_format", "quantization", "dtype", "hf_overrides", "revision")  # by these, others are loaded
+_LOADING = (*_WEIGHTS, "tokenizer", "trust_remote_code", "tensor_parallel_size", "gpu_memory_utilization",
+            "distributed_executor_backend")  # fmt: skip
+
+
+def known_routing(files: ModelFiles, args: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what was counted before for the model of a launch; None where nothing was, or it has no experts."""
+    return remembered(_path(files, args)) if _experts(files, args) else None
+
+
+def routing_of(files: ModelFiles, args: Mapping[str, Any], env: Mapping[str, str], folder: Path) -> dict[str, Any] | None:
+    """Return how many experts of a layer steps of the model read, counted now if need be; None without experts.
+
+    {"decode": {"8": 28.6, ...}, "prefill": {"512": 127.9}, ...}, on average over layers and steps, by tokens in a step;
+    {"why_not": ...} where it could not be counted. The log of counting goes into `folder`.
+    """
+    numbers = _experts(files, args)
+    if numbers is None:
+        return None
+    found = remembered(_path(files, args))
+    if found is None:
+        found = _counted(files, args, env, numbers, folder)
+        if "why_not" not in found:
+            remember(_path(files, args), found)
+    return found
+
+
+def _experts(files: ModelFiles, args: Mapping[str, Any]) -> dict[str, int] | None:
+    config = read_config(files.path, args.get("revision")) or {}
+    names = {
+        "experts": ("num_local_experts", "num_experts", "n_routed_experts"),
+        "active": ("num_experts_per_tok", "experts_per_token"),
+        "vocabulary": ("vocab_size",),
+    }
+    numbers = {name: next((config[key] for key in keys if config.get(key)), None) for name, keys in names.items()}
+    return numbers if all(isinstance(number, int) for number in numbers.values()) else None
+
+
+def _path(files: ModelFiles, args: Mapping[str, Any]) -> Path:
+    known = [RECIPE, files.content_sha256 or files.name, {name: args.get(name) for name in _WEIGHTS}]
+    return cache_dir() / "routing" / f"{hashlib.sha256(json.dumps(known, default=str).encode()).hexdigest()[:16]}.json"
+
+
+def _counted(
+    files: ModelFiles, args: Mapping[str, Any], env: Mapping[str, str], numbers: Mapping[str, int], folder: Path
+) -> dict[str, Any]:
+    config = read_config(files.path, args.get("revision")) or {}
+    if (config.get("n_group") or 1) > 1:
+        return {"why_not": "its router chooses among groups of experts, which is not counted"}
+    folder.mkdir(parents=True, exist_ok=True)
+    log_path = folder / "routing.log"
+    with tempfile.TemporaryDirectory(prefix="benchbook-") as scratch:
+        out = Path(scratch, "routing.json")
+        try:
+            argv = [sys.executable, "-P", "-m", "benchbook.hosts.routing_probe", "--out", str(out)]
+            argv += ["--active", str(numbers["active"]), "--vocabulary", str(numbers["vocabulary"]), "--"]
+            argv += ["--model", files.path, *command.flags({name: args[name] for name in _LOADING if name in args})]
+            log = HostLog(log_path)
+            environment = {**command.private_environment(files.needs_download), **env}
+            process = spawn(argv, env=environment, log_path=log_path, name=f"{files.name} routing", kind="engine")
+            try:
+                exit_code = process.wait(LIMIT_S)
+            finally:
+                process.stop()
+        except (HostStartError, ExperimentError) as error:
+            return {"why_not": str(error).partition("\n")[0]}
+        if exit_code != 0 or not out.is_file():
+            why = "it took too long" if exit_code is None else str(causes.classify(log.text(), exit_code))
+            return {"why_not": f"{why}; see {log_path.name}"}
+        return {**numbers, **json.loads(out.read_bytes())}
