@@ -68,9 +68,12 @@ def quota() -> Quota | None:
 def cpus() -> float:
     """Return how many processors this process may use: those it may run on, no more than its quota."""
     usable, limit = len(os.sched_getaffinity(0)), quota()
-    if limit is None or limit.cpus >= usable:
-        return usable
-    return int(limit.cpus) if limit.cpus == int(limit.cpus) else round(limit.cpus, 2)
+    return usable if limit is None else counted(min(limit.cpus, usable))
+
+
+def counted(cpus: float) -> float:
+    """Return a number of processors to be shown: 2 and not 2.0, but 0.5."""
+    return int(cpus) if cpus == int(cpus) else round(cpus, 2)
 
 
 def _folders(controller: str) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ from benchbook.errors import ExperimentError
 from benchbook.hosts import devices as devices_module
 from benchbook.hosts import shared_memory
 from benchbook.hosts.devices import CPU, CUDA, Device, naming, rocm_gpus
+from benchbook.hosts.peaks import data_sheet
 from benchbook.measure import machine as machine_module
+from benchbook.measure import session
 from benchbook.measure.machine import check_machine, machine_note
 from benchbook.measure.preflight import Preflight
 from benchbook.plan.experiment import load_experiment
+from benchbook.records.provenance import gpus
 
 FIRST, SECOND = "GPU-8d6a7b44-aaaa-bbbb-cccc-0123456789ab", "GPU-77aa0000-aaaa-bbbb-cccc-0123456789ab"
 SLICE = "MIG-377e0049-554c-540b-93c6-d0976f8426cb"
@@ -216,6 +220,30 @@ def test_amd_gpus_are_named_by_rocr_and_then_by_hip(tmp_path: Path) -> None:
     assert sizes(HIP_VISIBLE_DEVICES="2,0") == [11.0, 1.0]
     assert sizes(ROCR_VISIBLE_DEVICES="GPU-beef10,1", HIP_VISIBLE_DEVICES="1") == [2.0]
     assert sizes(CUDA_VISIBLE_DEVICES="1") == [2.0]
+
+
+def test_an_experiments_device_is_missed_only_where_no_gpu_is_misnamed(
+    checked, two_gpus, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    experiment = checked("{shape: gpt-oss-20b}\ndevice: cuda")
+    with pytest.raises(ExperimentError, match="CUDA_VISIBLE_DEVICES of your shell names '5'"):
+        check_machine(experiment)
+
+
+def test_a_slice_is_named_as_such_and_has_no_data_sheet(two_gpus, monkeypatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (gpu,) = gpus({"CUDA_VISIBLE_DEVICES": SLICE})
+    assert gpu["name"] == "NVIDIA H200 MIG 1g.18gb" and data_sheet(gpu["name"]) is None
+    assert data_sheet("NVIDIA H200") is not None
+
+
+def test_what_is_not_asked_for_need_not_be_there(checked, two_gpus) -> None:
+    whole = checked("{shape: gpt-oss-20b}")
+    full = replace(whole.experiment.launches[0], name="full", env={"CUDA_VISIBLE_DEVICES": "0"})
+    both = replace(whole, experiment=replace(whole.experiment, launches=(*whole.experiment.launches, full)))
+    assert [launch.name for launch in session._asked_part(both, None).experiment.launches] == ["a"]  # full has no cases
+    assert session._asked_part(both, set()).experiment.launches == ()
 
 
 # --- Shared memory.

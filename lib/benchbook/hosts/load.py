@@ -54,7 +54,7 @@ def shares(before: CpuLook, after: CpuLook) -> dict[str, float]:
         if limit.used_s is not None and before.quota is not None and before.quota.used_s is not None:
             other = max(other, ((limit.used_s - before.quota.used_s) / duration_s - own_cpus) / cpus)
     return {
-        "cpus": round(cpus, 2),
+        "cpus": container.counted(cpus),
         "own_cpu_share": round(own_cpus / cpus, 4),
         "other_cpu_share": round(max(0.0, other), 4),
     }

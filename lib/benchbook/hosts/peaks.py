@@ -47,7 +47,7 @@ DATA_SHEETS: tuple[tuple[str, float, Mapping[str, float], str], ...] = (
 def data_sheet(device_name: str) -> dict[str, Any] | None:
     """Return the peaks of a GPU by the name its driver tells, None for one that is not in the table."""
     for pattern, bandwidth_gb_s, tflops, source in DATA_SHEETS:
-        if re.search(rf"\b{pattern}\b", device_name):
+        if " MIG " not in device_name and re.search(rf"\b{pattern}\b", device_name):
             return {
                 "kind": "data sheet",
                 "device": device_name,

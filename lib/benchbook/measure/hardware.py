@@ -10,7 +10,8 @@ from benchbook.hosts.models import read_config, weight_bytes
 from benchbook.hosts.peaks import data_sheet, device_peaks
 from benchbook.hosts.ports import is_loopback
 from benchbook.judge.model_config import CONFIG_KEYS
-from benchbook.records.provenance import machine
+from benchbook.records.provenance import gpus, machine
+from benchbook.visible import named
 
 
 def model_config(path: str, revision: str | None = None) -> dict[str, Any] | None:
@@ -21,14 +22,14 @@ def model_config(path: str, revision: str | None = None) -> dict[str, Any] | Non
 
 def peaks_before_start(model_path: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return the device's peaks, probed if need be (two seconds): to be called while nothing else runs."""
-    gpus = machine()["gpus"]
-    return device_peaks(gpus[0]["name"] if gpus else None, weight_bytes(model_path), env)
+    seen = gpus(env) if named(env) is not None else machine()["gpus"]
+    return device_peaks(seen[0]["name"] if seen else None, weight_bytes(model_path), env)
 
 
 def peaks_of_attached(base_url: str) -> dict[str, Any]:
     """Return the peaks of the device of a server that runs already: from a data sheet, for a probe would disturb it."""
-    gpus = machine()["gpus"]
+    seen = machine()["gpus"]
     is_here = is_loopback(urlsplit(base_url).hostname or "")
-    known = data_sheet(gpus[0]["name"]) if gpus and is_here else None
+    known = data_sheet(seen[0]["name"]) if seen and is_here else None
     why = "the server ran already, and no data sheet tells the peaks of its device"
     return known or {"kind": "unknown", "bandwidth_gb_s": None, "tflops": {}, "source": why}

@@ -30,11 +30,11 @@ def check_machine(checked: Preflight, there: Sequence[Device] | None = None) -> 
     `there` are the machine's devices; without it they are looked for, launch by launch as its environment names them.
     """
     experiment, faults, notes = checked.experiment, checked.experiment.document.faults, []
-    _check_device(checked, devices() if there is None else there)
     for launch in experiment.launches:
         with faults.noted():
             notes += _Look(checked, launch, there).notes()
     faults.raise_any()
+    _check_device(checked, devices() if there is None else there)
     return notes
 
 

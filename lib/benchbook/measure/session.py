@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchbook.errors import ExperimentError
@@ -15,7 +16,7 @@ from benchbook.measure.fetching import check_models
 from benchbook.measure.hardware import peaks_before_start
 from benchbook.measure.machine import check_loader, check_machine
 from benchbook.measure.planning import RunPlan, damaged_repeats, stale_records
-from benchbook.measure.preflight import preflight_of
+from benchbook.measure.preflight import Preflight, preflight_of
 from benchbook.measure.progress import Listener
 from benchbook.measure.runner import Runner
 from benchbook.patterns import matches
@@ -55,8 +56,9 @@ def prepare_run(
     listener.working_on("reading which flags and variables the installed vLLM knows")
     checked = preflight_of(file)
     asked = asked_for(checked.experiment, only) if only else None
-    check_loader(checked.experiment)
-    for note in (*checked.notes, *check_machine(checked), *check_models(checked)):
+    part = _asked_part(checked, asked)
+    check_loader(part.experiment)
+    for note in (*part.notes, *check_machine(part), *check_models(part)):
         listener.say(note)
     for line in left_out():
         listener.say(line)
@@ -104,6 +106,14 @@ def asked_for(experiment: Experiment, patterns: Sequence[str]) -> frozenset[str]
             )
             raise ExperimentError(f"{experiment.path}: no case fits {pattern!r}; {hint}")
     return frozenset(case_id for case_id in case_ids if any(matches(pattern, case_id) for pattern in patterns))
+
+
+def _asked_part(checked: Preflight, asked: Collection[str] | None) -> Preflight:
+    """Return `checked` with the launches of the cases that are asked for: others need nothing of this machine."""
+    experiment = checked.experiment
+    names = {case.launch for case in experiment.cases if asked is None or case.case_id in asked}
+    launches = tuple(launch for launch in experiment.launches if launch.name in names)
+    return replace(checked, experiment=replace(experiment, launches=launches))
 
 
 def run_command(file: Path, results_dir: Path, only: Sequence[str] = (), share_gpu: bool = False) -> str:

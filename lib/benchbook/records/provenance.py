@@ -7,16 +7,18 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from benchbook import container
-from benchbook.visible import visible
+from benchbook.visible import named, visible
 
 PACKAGES = (
     "vllm",
@@ -62,7 +64,7 @@ def machine() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cpu_cores": container.cpus(),
         "memory_gib": round(memory_gib, 1),
-        "gpus": _gpus(),
+        "gpus": gpus(),
         "kernel": platform.release(),
         "python": platform.python_version(),
         "open_files_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
@@ -112,18 +114,30 @@ def _cpu_model() -> str:
     return names[0] if names else platform.machine()
 
 
-def _gpus() -> list[dict[str, str]]:
-    """Return name, memory and driver of each NVIDIA GPU that is visible, or AMD GPU, from the vendor's own tool."""
+def gpus(env: Mapping[str, str] | None = None) -> list[dict[str, str]]:
+    """Return name, memory and driver of each NVIDIA GPU that a process with `env` sees, or AMD GPU."""
     if shutil.which("nvidia-smi"):
         query = "--query-gpu=index,uuid,name,memory.total,driver_version"
         text = _output(["nvidia-smi", query, "--format=csv,noheader"])
         rows = [[field.strip() for field in line.split(",")] for line in (text or "").splitlines()]
-        seen = visible(rows, lambda row: row[:2])
+        slices = _slices() if any(name.startswith("MIG-") for name in named(env) or ()) else []
+        seen = visible(rows + slices, lambda row: row[:2], env)
         return [dict(zip(("name", "memory", "driver"), facts)) for _, _, *facts in seen]
     if shutil.which("rocm-smi"):
         text = _output(["rocm-smi", "--showproductname", "--csv"])
         return [{"name": line.split(",")[1]} for line in (text or "").splitlines()[1:] if line.count(",") >= 1]
     return []
+
+
+def _slices() -> list[list[str]]:
+    """Return a row for each slice that MIG makes of a GPU: no number, its UUID, and 'NVIDIA H200 MIG 1g.18gb'."""
+    rows, card = [], ""
+    for line in (_output(["nvidia-smi", "-L"]) or "").splitlines():
+        if found := re.match(r"GPU \d+: (.*?) \(UUID", line):
+            card = found[1]
+        elif found := re.match(r"\s+(MIG \S+)\s.*\(UUID: (MIG-[^)]+)\)", line):
+            rows.append(["", found[2], f"{card} {found[1]}"])
+    return rows
 
 
 def _output(argv: list[str]) -> str | None:
