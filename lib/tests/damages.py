@@ -133,3 +133,36 @@ RAW: dict[str, Damage] = {
     "with a raw file that it does not name": lambda record, other: edit(record, raw_file=None),
     "with a raw file elsewhere": lambda record, other: edit(record, raw_file="../../../../../etc/passwd"),
 }
+# What may become of a run.json.
+HEADERS: dict[str, Callable[[Path], object]] = {
+    "gone": Path.unlink,
+    "cut": lambda path: path.write_text(path.read_text()[:300]),
+    "empty": lambda path: path.write_text(""),
+    "{}": lambda path: path.write_text("{}"),
+    "[]": lambda path: path.write_text("[]"),
+    "deep": lambda path: path.write_text('{"plan": ' + "[" * 30_000),
+    "a FIFO": lambda path: instead(path, os.mkfifo),
+    "a folder": lambda path: instead(path, Path.mkdir),
+    "a device": lambda path: instead(path, lambda place: place.symlink_to("/dev/zero")),
+    "without plan": lambda path: without(path, "plan"),
+    "without state": lambda path: without(path, "state"),
+    "without launches": lambda path: without(path, "launches"),
+    "without experiment": lambda path: without(path, "experiment"),
+    "a plan of nothing": lambda path: edit(path, plan=None),
+    "a plan in words": lambda path: edit(path, plan="all of it"),
+    "a plan of words": lambda path: edit(path, plan=["serve", 7]),
+    "rows without repeats": lambda path: edit(path, plan=[
+        {key: value for key, value in row.items() if key != "repeats"} for row in json.loads(path.read_text())["plan"]
+    ]),
+    "launches of nothing": lambda path: edit(path, launches=None),
+    "a launch in words": lambda path: edit(path, launches={"eager": "fast"}),
+    "hosts in words": lambda path: edit(path, launches={"eager": {"hosts": "two"}}),
+    "a time in words": lambda path: edit(path, started_utc="yesterday", wall_s="x"),
+    "an endless time": lambda path: edit(path, wall_s=float("inf")),
+    "an unknown state": lambda path: edit(path, state="aborted"),
+    "a format to come": lambda path: edit(path, schema_version=2),
+    "a question of nothing": lambda path: edit(path, question=None),
+    "an SLO in words": lambda path: edit(path, slo={"p99_ttft_ms": "half a second"}),
+    "provenance in words": lambda path: edit(path, provenance={"machine": "this one"}),
+    "targets in words": lambda path: edit(path, until={"at_most": 3, "targets": "2 %"}),
+}  # fmt: skip

@@ -25,7 +25,7 @@ from benchbook.report.failures import failures_html
 from benchbook.report.limit_figures import timeline_of
 from benchbook.report.published import published_html
 from benchbook.report.run import load_run
-from damages import DAMAGES, edit, instead, without
+from damages import DAMAGES, HEADERS, edit
 from measured import serve
 from mutations import damage_folder
 from report_runs import failed, make_run
@@ -37,6 +37,7 @@ LIMIT_S = 3.0  # of this process's own time: the machine may be busy with other 
 HANG_S = 30
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 SHOWN = [name for name in dir(cells) if name.startswith("show_")]
+DRAWN = ("show_throughput", "show_latency", "show_tradeoff", "show_floor")  # they cost more than all others together
 COMMANDS = (
     ["list"],
     ["list", "--format", "json"],
@@ -164,7 +165,7 @@ def test_whatever_is_damaged_every_command_goes_on_with_the_rest(whole, seed, mo
     print(told)
     for words in COMMANDS:
         output_of(whole, *words, launches=launches)
-    page = report_of(whole, monkeypatch)
+    page = report_of(whole, monkeypatch, [name for name in SHOWN if name not in DRAWN or seed % 4 == 0])
     assert "<script" not in page and "\u202e" not in page and "\x1b" not in page
     page.encode()
 
@@ -190,38 +191,6 @@ def test_a_damaged_record_is_named_by_its_readers_and_the_others_are_shown(whole
 SEEN_BY_RUN = (
     "of other values than its raw file", "of an unknown metric", "without values", "of other parts of its fingerprint",
 )  # fmt: skip
-HEADERS: dict[str, Callable[[Path], object]] = {
-    "gone": Path.unlink,
-    "cut": lambda path: path.write_text(path.read_text()[:300]),
-    "empty": lambda path: path.write_text(""),
-    "{}": lambda path: path.write_text("{}"),
-    "[]": lambda path: path.write_text("[]"),
-    "deep": lambda path: path.write_text('{"plan": ' + "[" * 30_000),
-    "a FIFO": lambda path: instead(path, os.mkfifo),
-    "a folder": lambda path: instead(path, Path.mkdir),
-    "a device": lambda path: instead(path, lambda place: place.symlink_to("/dev/zero")),
-    "without plan": lambda path: without(path, "plan"),
-    "without state": lambda path: without(path, "state"),
-    "without launches": lambda path: without(path, "launches"),
-    "without experiment": lambda path: without(path, "experiment"),
-    "a plan of nothing": lambda path: edit(path, plan=None),
-    "a plan in words": lambda path: edit(path, plan="all of it"),
-    "a plan of words": lambda path: edit(path, plan=["serve", 7]),
-    "rows without repeats": lambda path: edit(path, plan=[
-        {key: value for key, value in row.items() if key != "repeats"} for row in json.loads(path.read_text())["plan"]
-    ]),
-    "launches of nothing": lambda path: edit(path, launches=None),
-    "a launch in words": lambda path: edit(path, launches={"eager": "fast"}),
-    "hosts in words": lambda path: edit(path, launches={"eager": {"hosts": "two"}}),
-    "a time in words": lambda path: edit(path, started_utc="yesterday", wall_s="x"),
-    "an endless time": lambda path: edit(path, wall_s=float("inf")),
-    "an unknown state": lambda path: edit(path, state="aborted"),
-    "a format to come": lambda path: edit(path, schema_version=2),
-    "a question of nothing": lambda path: edit(path, question=None),
-    "an SLO in words": lambda path: edit(path, slo={"p99_ttft_ms": "half a second"}),
-    "provenance in words": lambda path: edit(path, provenance={"machine": "this one"}),
-    "targets in words": lambda path: edit(path, until={"at_most": 3, "targets": "2 %"}),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize(("number", "name"), list(enumerate(HEADERS)), ids=HEADERS)

@@ -24,7 +24,7 @@ from benchbook.records.fingerprint import changed_parts
 from benchbook.records.header import PARTIAL
 from benchbook.records.record import Failure, Outcome, Record, Verdict
 from benchbook.records.store import RECORD_FILE, Store
-from damages import DAMAGES, RAW
+from damages import DAMAGES, HEADERS, RAW
 from rich.console import Console
 
 EXPERIMENT = """
@@ -402,6 +402,33 @@ def test_a_record_is_kept_for_its_content_and_not_for_where_it_lies(bench, damag
     assert second.execute() == FINISHED
     assert (second.listener.already_done, len(second.listener.records)) == (7, 1)
     assert len(named) == 1 and str(records[0].parent) in named[0] and "\n" not in named[0]
+
+
+@pytest.mark.parametrize("damage", list(HEADERS))
+def test_a_damaged_header_is_written_anew_and_what_was_measured_is_kept(bench, damage):
+    bench.on_call = {5: interrupt}
+    first = bench.runner()
+    assert first.execute() == INTERRUPTED
+    measured, bench.on_call = first.store.count_measured(), {}
+    HEADERS[damage](first.store.run_dir / "run.json")
+    unfinished = unfinished_run(first.store.run_dir.parents[1], first.plan.experiment.name)
+    assert unfinished.run_dir == first.store.run_dir and any("run.json" in line for line in unfinished.read_header()[1])
+    second = bench.runner(unfinished)
+    assert second.execute() == FINISHED and second.listener.already_done == measured > 0
+    header, damages = unfinished.read_header()
+    assert damages == [] and header["state"] == FINISHED and len(header["plan"]) == len(second.plan.cases)
+    assert (header["experiment"], header["run_id"]) == (second.plan.experiment.name, unfinished.run_id)
+
+
+@pytest.mark.parametrize("left", [["attempt=2"], ["attempt=7"], ["attempt=x", "attempt=3"]], ids=str)
+def test_the_next_attempt_has_the_next_number_whichever_earlier_ones_were_deleted(bench, left):
+    store, key = bench.runner().store, "case-00000000"
+    for name in left:
+        store.repeat_dir(key, 0).with_name(f"repeat=0,{name}").mkdir(parents=True)
+    store.repeat_dir(key, 0).mkdir()
+    last = max(int(name[8:]) for name in left if name[8:].isdecimal())
+    assert store.set_aside(key, 0) == last + 2
+    assert store.repeat_dir(key, 0).with_name(f"repeat=0,attempt={last + 1}").is_dir()
 
 
 @pytest.mark.parametrize("above", [0, 1, 2], ids=["repeat", "case", "cases"])

@@ -101,6 +101,7 @@ class Runner:
         }
         self._note(
             experiment=experiment.name,
+            started_utc=self.header["started_utc"] or self._first_record_utc(),  # a damaged header has lost it
             question=experiment.question,
             command=self.command,
             state=RUNNING,
@@ -123,6 +124,9 @@ class Runner:
         total, to_do = (sum(len(block.jobs) for block in some) for some in (blocks, left))
         self.listener.begin(total, total - to_do, self._estimator.estimate(left))
         return left
+
+    def _first_record_utc(self) -> str:
+        return min((record.started_utc for record in self.store.records()), default=utc_now())
 
     def _asked(self, blocks: Sequence[Block]) -> list[Block]:
         """Return what of `blocks` is asked for."""

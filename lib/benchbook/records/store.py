@@ -131,7 +131,10 @@ class Store:
 
     def write_header(self, header: Mapping[str, Any]) -> None:
         """Write run.json, atomically."""
-        write_json(self.run_dir / RUN_FILE, header)
+        path = self.run_dir / RUN_FILE
+        if path.is_dir():
+            path.rename(path.with_name(f"{RUN_FILE},damaged"))  # no file can take a folder's place
+        write_json(path, header)
 
     def check_there(self) -> None:
         """Raise StoreError when the run's folder was deleted or moved since it was made."""

@@ -264,5 +264,6 @@ def _text(where: tuple[str | int, ...], kind: str, value: Any, message: str) -> 
     if kind == "missing":
         return f"{key} is missing"
     problem = re.sub(r"^\w+ should", "must", message).replace("valid dictionary", "mapping")
+    problem = re.sub(r"\b10{9,}\b", lambda found: f"1e{len(found[0]) - 1}", problem)
     shown = type(value).__name__ if isinstance(value, dict | list | bytes) else repr(value)[:_SHOWN_CHARS]
     return f"{key}: {shown}: {problem}" if key else problem
