@@ -32,7 +32,7 @@ def test_a_helper_that_is_killed_costs_one_repeat_at_most(tmp_path, role):
     text = read_until(process, lambda line: ("[5/6]" if role in OF_ENGINE else "[1/6]") in line)
     for each in by_role(tmp_path)[role]:
         each.send_signal(signal.SIGKILL)
-    text += process.communicate(timeout=120)[0]
+    text += process.communicate(timeout=300)[0]
     assert process.returncode in ALL_MEASURED, text
     assert text.count("once more") <= 1 and "[6/6]" in text
     assert wait_nothing_left(tmp_path) == []
