@@ -148,6 +148,16 @@ def test_an_interrupted_measurement_is_one_line_and_server_and_client_live_on(op
     assert notebook.type("own_client().pid") == client
 
 
+def test_a_client_that_has_died_is_another_one_for_the_next_measurement(opened):
+    notebook = opened("03_bench_serve.ipynb")
+    notebook.type(SMALL)
+    notebook.run(WORKLOAD, OPEN)
+    notebook.type("import os, signal; from benchbook.measure.own import own_client; client = own_client()")
+    notebook.type("before = client.pid; os.kill(before, signal.SIGKILL)")
+    assert "bench.log" in notebook.run(BENCH)
+    assert notebook.type("client.pid != before, client is own_client()") == "(True, True)"
+
+
 def run_line(*command: str) -> str:
     """Run what the notebook says and return what it puts out."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -82,7 +82,8 @@ class Worker:
         """
         for has_another_try in (True, False):
             try:
-                if not self.is_alive():
+                # Both: a guardian tells of a death an instant later, and one that has died itself leaves a listener.
+                if not (self.is_alive() and self._listens()):
                     self.stop()
                     self.start()
                     self.wait_ready()

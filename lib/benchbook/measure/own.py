@@ -48,15 +48,12 @@ def own_peaks(host: object) -> Mapping[str, Any] | None:
 
 def own_client(*, start: bool = False) -> WarmClient | None:
     """Return this kernel's benchmark client, None without one; `start` makes one, which imports vLLM meanwhile."""
-    wanted = start or bool(_clients)
-    if _clients and not _clients[0].is_alive():
-        _clients.pop().stop()
-    if wanted and not _clients:
-        client = WarmClient()
-        client.start()
-        _clients.append(client)
-        client.wait_ready()
-    return _clients[0] if _clients else None
+    if start and not _clients:
+        _clients.append(WarmClient())
+    if not _clients:
+        return None
+    _clients[0].ensure()
+    return _clients[0]
 
 
 def close() -> None:
