@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
+from benchbook.errors import ExperimentError, HostStartError
 from benchbook.hosts import hub
+from benchbook.hosts.models import ModelFiles
+from benchbook.hosts.server import VllmServer
 from benchbook.measure.fetching import check_models
 from benchbook.measure.preflight import Preflight
 from benchbook.plan.experiment import load_experiment
@@ -146,7 +148,23 @@ def test_what_is_no_model_of_the_hub_is_not_asked_for(tmp_path, model) -> None:
     assert check_models(checked(tmp_path, model)) == []
 
 
-def test_the_hub_stays_on_for_what_args_name_beside_a_model_of_this_machine(tmp_path) -> None:
-    assert hub.needs_download({"tokenizer": "a/tok"}, {})
+def test_the_hub_stays_on_for_what_args_name_beside_a_model_of_this_machine(tmp_path, monkeypatch) -> None:
+    here = ModelFiles("/models/mine", "mine", True, False, None, False)
     cached(tmp_path, "a/tok", "tokenizer.json")
-    assert not hub.needs_download({"tokenizer": "a/tok", "max_model_len": 4096}, {})
+    assert not hub.needs_download(here, {"tokenizer": "a/tok", "max_model_len": 4096}, {})
+    monkeypatch.setattr(hub, "why_not", lambda *wanted: "")
+    assert hub.needs_download(here, {"tokenizer": "a/other"}, {})
+
+
+def test_by_hand_too_no_server_is_started_for_a_model_that_cannot_be_had(tmp_path) -> None:
+    with pytest.raises(HostStartError, match="a/b is not in the cache of this machine, and the hub is off") as refusal:
+        VllmServer("a/b")
+    assert refusal.value.cause.code == "model_not_found" and "hf download a/b" in refusal.value.cause.evidence
+
+
+def test_random_weights_need_no_more_of_the_hub_than_the_config(tmp_path) -> None:
+    absent = ModelFiles("a/b", "a/b", False, True, None, True)
+    with pytest.raises(HostStartError):
+        hub.needs_download(absent, {"load_format": "dummy"}, {})
+    cached(tmp_path, "a/b", "config.json")
+    assert not hub.needs_download(absent, {"load_format": "dummy"}, {})

@@ -32,7 +32,7 @@ class VllmEngine(Worker):
     ) -> None:
         self.model_files: ModelFiles = resolve_model(model, args, env)
         overrides = {key: str(value) for key, value in (env or {}).items()}
-        needs_hub = self.model_files.needs_download or hub.needs_download(args or {}, overrides)
+        needs_hub = hub.needs_download(self.model_files, args or {}, overrides)
         self._overrides = {**command.private_environment(needs_hub), **overrides}
         super().__init__(
             "benchbook.hosts.engine_worker",

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchbook.errors import Cause, HostStartError
 from benchbook.hosts.inputs import hub_models
-from benchbook.hosts.models import hub_folder, hub_snapshot
+from benchbook.hosts.models import ModelFiles, hub_folder, hub_snapshot
 
 ANSWER_LIMIT_S = 1.5  # for a connection to the hub; where it takes longer, no model comes from there
 ENDPOINT = "https://huggingface.co"
@@ -28,9 +29,19 @@ def is_here(hub_id: str, revision: str | None, env: Mapping[str, str], *, has_we
     return any(hub_folder(hub_id, name, revision, env) for name in _CONFIGS)
 
 
-def needs_download(args: Mapping[str, Any], env: Mapping[str, str]) -> bool:
-    """Return whether `args` name models of the hub, beside the launch's own, that are not in the cache."""
-    return any(not is_here(m.hub_id, m.revision, env, has_weights=False) for m in hub_models(args))
+def needs_download(files: ModelFiles, args: Mapping[str, Any], env: Mapping[str, str]) -> bool:
+    """Return whether a launch needs the hub for its model or for what `args` name beside it.
+
+    Raises HostStartError where it does and the hub cannot be had.
+    """
+    wanted = [(model.hub_id, model.revision, False) for model in hub_models(args)]
+    if files.needs_download:
+        wanted.append((files.path, args.get("revision"), not files.random_weights))
+    absent = [(name, at, loads) for name, at, loads in wanted if not is_here(name, at, env, has_weights=loads)]
+    for hub_id, revision, _ in absent:
+        if why := why_not(hub_id, revision, env):
+            raise HostStartError(f"{hub_id} {why}", Cause("model_not_found", f"{hub_id} {why}", "fetch it first"))
+    return bool(absent)
 
 
 def why_not(hub_id: str, revision: str | None, env: Mapping[str, str]) -> str:

@@ -55,7 +55,7 @@ class VllmServer(ServedModel):
         command.flags(self._args)  # refuses what cannot be said before a model is built for it
         self.api_key = api_key_for(host, self._args, self._env)
         self.model_files: ModelFiles = resolve_model(model, self._args, self._env)
-        needs_hub = self.model_files.needs_download or hub.needs_download(self._args, self._env)
+        needs_hub = hub.needs_download(self.model_files, self._args, self._env)
         self._private_env = command.private_environment(needs_hub)
         self.served_name = f"benchbook-{secrets.token_hex(6)}"  # a name that no other server has: the proof of identity
         self.name = name or self.model_files.name
