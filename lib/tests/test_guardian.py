@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from benchbook.errors import HostStartError
+from benchbook.errors import ExperimentError
 from benchbook.hosts import processes, registry
 from benchbook.hosts.guardian import spawn
 
@@ -243,12 +243,12 @@ def test_a_host_keeps_the_signal_handling_of_any_program(tmp_path: Path, state_d
     host.stop()
 
 
-def test_a_state_folder_that_cannot_be_written_is_a_start_error_and_nothing_runs(
+def test_a_state_folder_that_cannot_be_had_is_told_with_the_way_out_and_nothing_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BENCHBOOK_STATE_DIR", str(tmp_path / "file" / "state"))
-    with pytest.raises(HostStartError, match="not started"):
+    with pytest.raises(ExperimentError, match="set BENCHBOOK_STATE_DIR"):
         spawn(SLEEPER, log_path=tmp_path / "log", name="sleeper", kind="client")
 
 

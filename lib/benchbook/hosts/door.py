@@ -2,7 +2,7 @@
 
 vLLM's own check of the key asks for it under /v1, /v2, /inference and /cohere alone; /invocations makes text for
 anybody, /scale_elastic_ep ends engines. `Door` is given to vLLM by --middleware and stands before all endpoints, those
-of later versions and of plugins too. It is plain ASGI: a request costs some microseconds, a token of an answer nothing.
+of later versions and of plugins too. It is plain ASGI: a request costs a microsecond, a token of an answer nothing.
 This module runs inside of vLLM, so it imports the standard library only.
 """
 
