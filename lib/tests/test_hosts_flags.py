@@ -31,7 +31,7 @@ def make_arg_parser(parser):
     parser.add_argument("--headless")
 """,
     "envs.py": """
-environment_variables: dict = {"VLLM_PORT": lambda: 1, "VLLM_HOST_IP": lambda: 2}
+environment_variables: dict = {"VLLM_PORT": lambda: 1, "VLLM_HOST_IP": env_with_choices("VLLM_HOST_IP", None, ["a", "b"])}
 other: dict = {"VLLM_NOT": 1}
 """,
     "config/compilation.py": """
@@ -60,6 +60,7 @@ def test_flags_variables_and_options_are_those_that_are_declared_and_no_others(p
     assert there.engine_flags == {"--max-model-len"}
     assert there.server_flags == {"--ssl-keyfile", "--headless", "--enable-log-requests"}
     assert there.variables == {"VLLM_PORT", "VLLM_HOST_IP"}
+    assert (there.values_of("VLLM_HOST_IP"), there.values_of("VLLM_PORT")) == (["a", "b"], [])
     assert there.compilation_options == {"mode", "cudagraph_mode"}
 
 
@@ -89,3 +90,23 @@ def test_the_installed_vllm_is_known() -> None:
     assert {"VLLM_CPU_KVCACHE_SPACE", "VLLM_ROCM_USE_AITER"} <= there.variables
     assert {"cudagraph_mode", "mode"} <= there.compilation_options
     assert "full_cuda_graph" not in there.compilation_options
+
+
+def test_variables_that_are_named_as_vllms_and_are_none_of_its_own_are_listed_for_the_record(monkeypatch) -> None:
+    there = flags.Known("0.32.0", frozenset(), frozenset(), frozenset({"VLLM_PORT"}), frozenset())
+    monkeypatch.setattr(flags, "known", lambda: there)
+    assert flags.unknown_variables(["VLLM_PORT", "VLLM_SPYRE_USE_CB", "HF_HOME", "VLLM_A"]) == [
+        "VLLM_A",
+        "VLLM_SPYRE_USE_CB",
+    ]
+    monkeypatch.setattr(flags, "known", lambda: None)
+    assert flags.unknown_variables(["VLLM_A"]) == []
+
+
+def test_what_was_kept_by_a_benchbook_that_reads_otherwise_is_not_taken(
+    package: Path, tmp_path: Path, monkeypatch
+) -> None:
+    flags._cached(package, "0.26.0")
+    monkeypatch.setattr(flags, "__file__", str(package / "envs.py"))
+    flags._cached(package, "0.26.0")
+    assert len(list((tmp_path / "cache").glob("known-*.json"))) == 2

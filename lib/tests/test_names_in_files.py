@@ -101,6 +101,9 @@ def test_speculation_by_flags_becomes_its_config(tmp_path) -> None:
             "exp.yaml:6: ",
             "did you mean VLLM_LOGGING_LEVEL? (a variable of a plugin",
         ),
+        ({"env": "{VLLM_FLASHINFER_ALLREDUCE_BACKEND: mnvl}"}, "exp.yaml:6: ", "did you mean mnnvl?"),
+        ({"env": "{VLLM_WORKER_MULTIPROC_METHOD: thread}"}, "exp.yaml:6: ", "one of fork, spawn"),
+        ({"env": "{VLLM_KV_CACHE_LAYOUT: NDH}"}, "exp.yaml:6: ", "is none of the values that it takes"),
         ({"env": "{VLLM_X: 1}", "plugin_env": "{VLLM_X: 1}"}, "exp.yaml:7: ", "stands in env too"),
     ],
 )
@@ -191,3 +194,78 @@ def test_a_rate_without_limit_is_answered_with_the_key_that_says_how_many_at_onc
     with pytest.raises(ExperimentError) as refused:
         preflight_of(path)
     assert "leave the key out" in str(refused.value)
+
+
+# The variables that public recipes set most, counted in August 2026 over those of vllm-project/recipes, InferenceX, llm-d,
+# production-stack, spark-vllm-docker and ROCm/MAD (by repositories, then files), and in AMD's and NVIDIA's guides.
+KEPT, GONE = "kept", "left out"
+RECIPES = {
+    "VLLM_RPC_TIMEOUT": ("1800000", GONE),
+    "VLLM_USE_V1": ("1", GONE),
+    "VLLM_ENGINE_READY_TIMEOUT_S": ("3600", KEPT),
+    "VLLM_FLOAT32_MATMUL_PRECISION": ("high", KEPT),
+    "VLLM_ROCM_USE_AITER": ("1", KEPT),
+    "VLLM_USE_NCCL_SYMM_MEM": ("1", KEPT),
+    "VLLM_FLASHINFER_ALLREDUCE_BACKEND": ("mnnvl", KEPT),
+    "VLLM_SERVER_DEV_MODE": ("1", KEPT),
+    "VLLM_USE_FLASHINFER_MOE_FP4": ("1", "moe_backend: flashinfer_trtllm"),
+    "VLLM_USE_V2_MODEL_RUNNER": ("1", KEPT),
+    "VLLM_LOG_STATS_INTERVAL": ("1", KEPT),
+    "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": ("3000", KEPT),
+    "VLLM_ALLREDUCE_USE_FLASHINFER": ("1", KEPT),
+    "VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS": ("1", KEPT),
+    "VLLM_ROCM_USE_AITER_MOE": ("1", KEPT),
+    "VLLM_USE_DEEP_GEMM": ("0", KEPT),
+    "VLLM_USE_BREAKABLE_CUDAGRAPH": ("1", KEPT),
+    "VLLM_ROCM_QUICK_REDUCE_QUANTIZATION": ("INT4", KEPT),
+    "VLLM_USE_RUST_FRONTEND": ("1", KEPT),
+    "VLLM_ROCM_USE_AITER_FUSION_SHARED_EXPERTS": ("1", KEPT),
+    "VLLM_ROCM_SHUFFLE_KV_CACHE_LAYOUT": ("1", KEPT),
+    "VLLM_ROCM_USE_AITER_MHA": ("0", KEPT),
+    "VLLM_NIXL_SIDE_CHANNEL_PORT": ("5600", KEPT),
+    "VLLM_ROCM_USE_AITER_RMSNORM": ("0", KEPT),
+    "VLLM_SSM_CONV_STATE_LAYOUT": ("DS", KEPT),
+    "VLLM_BLOCKSCALE_FP8_GEMM_FLASHINFER": ("1", KEPT),
+    "VLLM_LOGGING_LEVEL": ("INFO", KEPT),
+    "VLLM_CPU_KVCACHE_SPACE": ("1", KEPT),
+    "VLLM_MXFP4_USE_MARLIN": ("1", {"moe_backend": "marlin"}),
+    "VLLM_ROCM_USE_AITER_MOE_SITUV2_A8W4": ("1", {"VLLM_ROCM_USE_AITER_MOE_SITUV2": "a8w4"}),
+    "VLLM_USE_FLASHINFER_MOE_MXFP4_MXFP8": (
+        "1",
+        {"moe_backend": "flashinfer_trtllm", "quantization_config": {"moe": {"activation": "mxfp8"}}},
+    ),
+    "VLLM_WORKER_MULTIPROC_METHOD": ("spawn", KEPT),
+    "VLLM_V1_USE_PREFILL_DECODE_ATTENTION": ("1", {"attention_backend": "ROCM_ATTN"}),
+    "VLLM_PREFIX_CACHE_RETENTION_INTERVAL": ("8", {"prefix_cache_retention_interval": 8}),
+    "VLLM_USE_FLASHINFER_MOE_FP8": ("1", "moe_backend: flashinfer_trtllm"),
+    "VLLM_ALLOW_LONG_MAX_MODEL_LEN": ("1", KEPT),
+    "VLLM_ENGINE_ITERATION_TIMEOUT_S": ("3600", GONE),
+    "VLLM_NIXL_ABORT_REQUEST_TIMEOUT": ("300", GONE),
+    "VLLM_FLASHINFER_MOE_BACKEND": ("throughput", {"moe_backend": "flashinfer_cutlass"}),
+    "VLLM_USE_TRTLLM_RAGGED_DEEPSEEK_PREFILL": ("1", {"attention_config": {"mla_prefill_backend": "TRTLLM_RAGGED"}}),
+    "VLLM_ATTENTION_BACKEND": ("FLASHINFER", {"attention_backend": "FLASHINFER"}),
+    "VLLM_USE_TRTLLM_ATTENTION": ("1", {"attention_config": {"use_trtllm_attention": True}}),
+    "VLLM_USE_FLASHINFER_MOE_MXFP4_BF16": ("1", "moe_backend: flashinfer_trtllm"),
+    "VLLM_USE_AITER_UNIFIED_ATTENTION": ("1", {"attention_backend": "ROCM_AITER_UNIFIED_ATTN"}),
+    "VLLM_USE_TRITON_FLASH_ATTN": ("0", GONE),
+    "VLLM_TORCH_PROFILER_DIR": ("/p", {"profiler_config": {"profiler": "torch", "torch_profiler_dir": "/p"}}),
+    "VLLM_DISABLE_COMPILE_CACHE": ("1", KEPT),
+    "VLLM_USE_FLASHINFER_SAMPLER": ("1", KEPT),
+}
+
+
+@pytest.mark.skipif(not known() or not known().version.startswith("0.32."), reason="says what 0.32 makes of each")
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_variables_of_public_recipes_are_understood(tmp_path, name) -> None:
+    value, becomes = RECIPES[name]
+    if isinstance(becomes, str) and becomes not in (KEPT, GONE):
+        assert becomes in refusal(tmp_path, env=f"{{{name}: {value}}}")
+        return
+    done = checked(tmp_path, env=f"{{{name}: {value}}}")
+    (launch,) = done.experiment.launches
+    if becomes == KEPT:
+        assert (launch.args, launch.env, done.notes) == ({}, {name: value}, ())
+        return
+    assert {**launch.args, **launch.env} == ({} if becomes == GONE else becomes)
+    (note,) = done.notes
+    assert f"launches.d.env.{name}: " in note

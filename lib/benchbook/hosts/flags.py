@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchbook.hosts import source
 from benchbook.hosts.caches import cache_dir, remember, remembered
-from benchbook.hosts.source import read_source, source_files
 from benchbook.likeness import nearest
 
 
@@ -30,11 +30,17 @@ class Known:
     server_flags: frozenset[str]  # those that only `vllm serve` has besides
     variables: frozenset[str]  # 'VLLM_LOGGING_LEVEL'
     compilation_options: frozenset[str]  # 'cudagraph_mode'
+    variable_values: frozenset[str] = frozenset()  # 'VLLM_KV_CACHE_LAYOUT=NHD': all values of those that list theirs
 
     @property
     def flags(self) -> frozenset[str]:
         """All long flags of `vllm serve`, without the --no- forms."""
         return self.engine_flags | self.server_flags
+
+    def values_of(self, variable: str) -> list[str]:
+        """Return the values that a variable may have; [] where it lists none."""
+        beginning = f"{variable}="
+        return sorted(value.removeprefix(beginning) for value in self.variable_values if value.startswith(beginning))
 
 
 @functools.cache
@@ -58,13 +64,16 @@ def source_state() -> str:
 
 def read_known(package: Path, version: str) -> Known:
     """Return what the vLLM whose source lies in the folder `package` knows."""
-    source = read_source(package)
+    there = source.read_source(package)
     return Known(
         version=version,
-        engine_flags=source.engine_flags,
-        server_flags=source.server_flags,
-        variables=source.variables,
-        compilation_options=source.options.get("CompilationConfig", frozenset()),
+        engine_flags=there.engine_flags,
+        server_flags=there.server_flags,
+        variables=there.variables,
+        compilation_options=there.options.get("CompilationConfig", frozenset()),
+        variable_values=frozenset(
+            f"{name}={value}" for name in there.variables for value in there.values.get(name, ())
+        ),
     )
 
 
@@ -106,7 +115,9 @@ def _package(name: str = "vllm") -> Path | None:
 
 
 def _cached(package: Path, version: str) -> Known:
-    path = cache_dir() / f"known-{version}-{_state(package)}.json"
+    readers = (Path(__file__), Path(source.__file__))  # what another benchbook kept may lack what this one reads
+    asked = hashlib.sha256(b"".join(path.read_bytes() for path in readers)).hexdigest()[:8]
+    path = cache_dir() / f"known-{version}-{_state(package)}-{asked}.json"
     there = _known_of(remembered(path) or {})
     if there is None:
         there = read_known(package, version)
@@ -121,11 +132,11 @@ def _known_of(kept: dict[str, Any]) -> Known | None:
         there = Known(version=kept["version"], **names)
     except (KeyError, TypeError):
         return None
-    names = (there.version, *there.flags, *there.variables, *there.compilation_options)
+    names = (there.version, *there.flags, *there.variables, *there.compilation_options, *there.variable_values)
     return there if all(isinstance(name, str) for name in names) else None
 
 
 def _state(package: Path) -> str:
     """Return a hash of size and time of the files that are read: an edited installation is read again."""
-    parts = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in source_files(package)]
+    parts = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in source.source_files(package)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

@@ -64,13 +64,17 @@ def check_args(
 
 
 def check_variables(doc: Document, launch: Launch, places: Places, there: Known) -> list[str]:
-    """Note each variable that is a slip of one of vLLM's; return what is to be told of others that it does not know."""
+    """Note each variable that is a slip of one of vLLM's, or has none of its values; return what is to be told of others."""
     notes = []
     for name in launch.env:
         place = places.of(name)
         what = ""
         if name in launch.plugin_env:
             what = "passed on unchecked, for a plugin or a patched image"
+        elif members := there.values_of(name):
+            problems = (none_of(part.strip(), members) for part in launch.env[name].split(","))  # some are lists
+            if problem := next(filter(None, problems), ""):
+                doc.faults.note(doc.error(place, problem))
         elif is_vllms(name) and name not in there.variables and not is_read(name):
             if near := nearest(name, there.variables):
                 problem = f"vLLM {there.version} has no such variable; did you mean {near}?"
