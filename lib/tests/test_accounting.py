@@ -6,6 +6,7 @@ from benchbook.judge.accounting import accounting_rows
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.records.record import Verdict, verdict_of
+from measured import serve
 
 SERVE = {"input_len_tokens": 128, "output_len_tokens": 64, "num_prompts": 4, "range_ratio": 0.0}
 GOOD = {
@@ -147,3 +148,16 @@ def test_a_guard_that_was_taken_down_is_said(host):
 
 def test_guards_that_are_up_are_not_talked_about():
     assert codes("serve", SERVE, GOOD, {"argv": ["vllm"], "env": {"VLLM_SERVER_DEV_MODE": "0"}}) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        'Traceback (most recent call last):\n  File "x.py", line 3, in f\nConnectionResetError: reset by peer\n',
+        "Traceback:\n  deep\n\nThe above exception was the direct cause\n\nConnectionResetError: reset by peer",
+        "ConnectionResetError: reset by peer",
+    ],
+)
+def test_of_a_request_that_failed_the_line_that_says_why_is_told(error):
+    failed = serve(raw={"failed": 2, "errors": [error, error] + [""] * 38})
+    assert accounting.requests_failed(failed).evidence == "2 of 40 requests failed: ConnectionResetError: reset by peer"

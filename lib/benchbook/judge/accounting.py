@@ -32,7 +32,8 @@ def requests_failed(measured: Measured) -> Reason | None:
     raw = measured.raw
     if not raw.get("failed"):
         return None
-    errors = sorted({error for error in raw.get("errors", []) if error})
+    # What vLLM keeps of an error is a traceback, whose last line says what it was.
+    errors = sorted({error.strip().splitlines()[-1] for error in raw.get("errors", []) if error.strip()})
     return reason(
         "requests_failed",
         f"{raw['failed']} of {measured.workload['num_prompts']} requests failed: {'; '.join(errors)[:300]}",
