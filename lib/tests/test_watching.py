@@ -9,6 +9,7 @@ import time
 import pytest
 from benchbook.hosts import load, registry
 from benchbook.hosts.scrape import went_back
+from benchbook.hosts.served import AttachedServer
 from benchbook.measure.ceiling import measured_ceiling
 from benchbook.measure.client_meter import client_facts, meter_path, metered
 from benchbook.measure.conditions import Watched, limits, log_facts
@@ -91,6 +92,12 @@ def test_a_log_that_was_silenced_is_noted_as_not_seen(fake_server, complete, tex
         with Watched(server) as watched:
             complete(server)
         assert "silent" in watched.conditions(server.log_path, {})["unseen"]["log"]
+
+
+@pytest.mark.parametrize("address", ["http://192.0.2.1:8000", "https://llm.example/team", "http://[2001:db8::1]:8000"])
+def test_of_a_server_elsewhere_its_processors_its_gpu_and_its_log_are_noted_as_not_seen(tmp_path, address):
+    noted = Watched(AttachedServer(address, "m", None)).conditions(tmp_path / "bench.log", {})["unseen"]
+    assert set(noted) == {"machine", "gpu", "log"} and "another machine" in noted["machine"]
 
 
 def test_the_meter_sees_a_loop_that_is_held_up(tmp_path):
