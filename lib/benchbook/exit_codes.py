@@ -7,7 +7,7 @@ OK, FAILED, BAD_INPUT, NO_ANSWER, INTERRUPTED = 0, 1, 2, 3, 130
 MEANINGS = {
     OK: "all asked for was measured and the run can answer its question",
     FAILED: "something failed or is INVALID",
-    BAD_INPUT: "bad input, and nothing was started",
+    BAD_INPUT: "bad input or environment, and nothing was started",
     NO_ANSWER: "all asked for was measured and nothing is INVALID, but the run cannot answer its question",
     INTERRUPTED: "interrupted",
 }

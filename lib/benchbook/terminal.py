@@ -81,10 +81,17 @@ class Output:
 
 
 def guard_streams() -> None:
-    """Make an Output of this process's standard output, which is needed, and of standard error, which is not."""
-    sys.stdout, sys.stderr = (
-        stream and Output(stream, is_needed) for stream, is_needed in ((sys.stdout, True), (sys.stderr, False))
-    )
+    """Make an Output of this process's standard output, which is needed, and of standard error, which is not.
+
+    One that is closed leads nowhere.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the closed one's number, which else a file of ours would have
+    sys.stdout = Output(sys.stdout or open(1, "w", closefd=False), is_needed=True)
+    sys.stderr = Output(sys.stderr or open(2, "w", closefd=False), is_needed=False)
 
 
 def go_on_without_output() -> None:

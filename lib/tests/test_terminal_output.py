@@ -1,8 +1,11 @@
 """What the program writes: streams that outlive readers and alphabets, lines that fit, the progress of a run."""
 
 import io
+import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -175,6 +178,24 @@ def test_no_alphabet_is_too_small(encoding):
             "utf-8": "… ▶ ± × é ✓ 漢 ?",
         }[encoding]
     )
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_a_stream_that_is_closed_leads_nowhere_and_no_file_takes_its_number(tmp_path, closed):
+    script = (
+        "import os\nfrom benchbook.terminal import guard_streams\nguard_streams()\n"
+        "file = open('file', 'w')\nprint('said')\nprint(file.fileno(), file=file)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: [os.close(each) for each in closed],
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("" if 1 in closed else "said\n")
+    assert int((tmp_path / "file").read_text()) > 2
 
 
 def test_the_readme_and_the_help_say_what_the_exit_codes_mean():

@@ -97,7 +97,7 @@ def git_state(folder: Path) -> dict[str, Any]:
     """
     noted = folder.parent / "commit.json"
     if noted.is_file():
-        return json.loads(noted.read_text())
+        return json.loads(noted.read_text(encoding="utf-8"))
     commit = _output(["git", "-C", str(folder), "rev-parse", "HEAD"])
     if commit is None:
         return {"commit": None, "dirty": None}
