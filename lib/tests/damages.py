@@ -154,6 +154,9 @@ HEADERS: dict[str, Callable[[Path], object]] = {
     "rows without repeats": lambda path: edit(path, plan=[
         {key: value for key, value in row.items() if key != "repeats"} for row in json.loads(path.read_text())["plan"]
     ]),
+    **{f"a case's folder {folder[:9]!r}": lambda path, folder=folder: edit(path, plan=[
+        {**row, "case_key": folder} for row in json.loads(path.read_text())["plan"]
+    ]) for folder in ("", "/etc", "../../..", "x" * 5_000, "a\0b")},
     "launches of nothing": lambda path: edit(path, launches=None),
     "a launch in words": lambda path: edit(path, launches={"eager": "fast"}),
     "hosts in words": lambda path: edit(path, launches={"eager": {"hosts": "two"}}),

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from benchbook.errors import ExperimentError, StoreError
+from benchbook.records.files import write_json
 from benchbook.records.runs import find_run, run_files, run_name
 from benchbook.records.store import Store
+from damages import HEADERS
 
 
 def put(results: Path, folder: str, experiment: str, run_id: str) -> Path:
@@ -120,3 +122,13 @@ def test_a_run_that_is_being_written_is_not_deleted(results):
     with store.locked(), pytest.raises(StoreError, match="another benchbook"):
         Store(store.run_dir).delete()
     assert (store.run_dir / "run.json").is_file()
+
+
+@pytest.mark.parametrize("damage", [*HEADERS])
+def test_a_damaged_run_is_deleted_by_its_folders_name(results, damage):
+    run = results / "reference" / "tuned"
+    write_json(run / "run.json", {"plan": [], "state": "finished", "launches": {}, "experiment": "tuned"})
+    (run / "cases" / "a").mkdir(parents=True)
+    HEADERS[damage](run / "run.json")
+    Store(find_run("reference/tuned", results)).delete()
+    assert not run.exists() and find_run("reference/short", results).is_dir()

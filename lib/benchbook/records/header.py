@@ -17,7 +17,7 @@ from benchbook.reading import read_json
 from benchbook.records.fingerprint import case_key
 from benchbook.records.record import Record
 from benchbook.records.typed import (
-    Benchmark, HostFacts, Name, Number, Positive, Provenance, Seconds, Time, Whole, Workload, refused,
+    Benchmark, FolderName, HostFacts, Name, Number, Positive, Provenance, Seconds, Time, Whole, Workload, refused,
 )  # fmt: skip
 
 HEADER_VERSION = 1
@@ -55,7 +55,7 @@ class PlanRow(TypedDict):
 
     __pydantic_config__ = _OPEN
     case_id: Name
-    case_key: Name
+    case_key: FolderName
     launch: str
     benchmark: Benchmark
     workload: Workload

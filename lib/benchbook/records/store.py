@@ -149,7 +149,8 @@ class Store:
                     raise StoreError(f"whether {self.run_dir} is being written cannot be known here: delete it by hand")
                 if (cases := self.run_dir / CASES).exists():
                     cases.rename(self.run_dir / "deleted")
-                (self.run_dir / RUN_FILE).unlink(missing_ok=True)  # first: what is deleted in part is no run
+                if not (self.run_dir / RUN_FILE).is_dir():  # in place of which a folder may lie
+                    (self.run_dir / RUN_FILE).unlink(missing_ok=True)  # first: what is deleted in part is no run
                 shutil.rmtree(self.run_dir)
             forget_run(self.run_dir)
         except OSError as error:
