@@ -151,6 +151,8 @@ class Storm:
         try:
             self._blow(num_kills, in_one_instant)
         except KeyboardInterrupt:
+            self._compare()
+            self.left += [f"{each.pid} {' '.join(each.cmdline())}" for each in wait_nothing_left(self.folder)]
             self.not_whole.append("interrupted")
 
     def _blow(self, num_kills: int, in_one_instant: bool) -> None:
@@ -184,6 +186,7 @@ class Storm:
                 raise SystemExit(f"a run hangs: {self.folder}")
         finally:
             process.terminate()  # where this storm itself is ended
+            process.wait(60)
         ended_s = time.monotonic()
         self.left += [f"{each.pid} {' '.join(each.cmdline())}" for each in wait_nothing_left(self.folder)]
         self.slowest_end_s = max(self.slowest_end_s, time.monotonic() - ended_s)
@@ -311,6 +314,7 @@ def storm(
     every_s = (0.3, 12.0 if in_one_instant else 5.0) if is_fake else (2.0, 40.0 if in_one_instant else 25.0)
     with tempfile.TemporaryDirectory(prefix="storm-") as temporary:
         found = Storm(folder, file, is_fake, random.Random(seed), every_s, Path(temporary))
+        found._compare()  # with what an earlier storm has left
         found.blow(num_kills, in_one_instant)
     return found
 
@@ -322,11 +326,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--real", action="store_true", help="the real vLLM instead of the scripted server")
     parser.add_argument("--instant", action="store_true", help="each kill is of the runner and all guardians at once")
+    parser.add_argument("--folder", type=Path, help="go on with the runs that an interrupted storm has left there")
     parser.add_argument("--small", action="store_true", help="a sweep of six repeats instead of 24")
     parser.add_argument("--script", default=SCRIPT, help="what the scripted server does")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    folder = Path(tempfile.mkdtemp(prefix="storm-"))
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="storm-"))
     print(f"in {folder}, seed {options.seed}", flush=True)
     found = storm(
         folder,
