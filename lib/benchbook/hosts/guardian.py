@@ -7,6 +7,7 @@ closed on exec, and closed in every forked child.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import json
@@ -24,7 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import Cause, HostStartError
+from benchbook.errors import BenchbookError, Cause, HostStartError
 from benchbook.hosts import processes, registry, shell
 
 STOP_GRACE_S = 6.0  # vLLM needs about two seconds to end its engine in order
@@ -173,9 +174,18 @@ def _start_heir(owner_pid: int, state_dir: str | None) -> subprocess.Popen | Non
     """Start what ends the hosts of this process should it and their guardians die at once (heir.py); one is enough."""
     try:
         nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-        return _start_own("heir", str(owner_pid), str(registry.state_dir()), **nowhere)
-    except OSError:
+        heir = _start_own("heir", str(owner_pid), str(registry.state_dir()), **nowhere)
+    except (OSError, BenchbookError):
         return None  # no process to be had, or no state folder; the guardians will say so, or do without
+    atexit.register(_dismiss, heir, owner_pid)
+    return heir
+
+
+def _dismiss(heir: subprocess.Popen, owner_pid: int) -> None:
+    """End the heir with an owner that ends in order: where nobody reaps orphans it would stay as a zombie."""
+    if os.getpid() == owner_pid:
+        heir.kill()
+        heir.wait()
 
 
 def _start_own(module: str, *words: str, marker: str = "", **streams: Any) -> subprocess.Popen:
