@@ -36,7 +36,7 @@ def read_bytes(path: Path | str) -> bytes:
 
 
 def json_of(content: bytes, path: Path | str) -> Any:
-    """Return what the JSON in `content` says; `path` is where it came from, for the StoreError about one that is none."""
+    """Return what the JSON in `content` says; a StoreError about one that is none names `path`, where it is from."""
     try:
         return json.loads(content, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:

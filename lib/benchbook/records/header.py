@@ -1,4 +1,4 @@
-"""run.json: what a run asks, what it planned, how far it is, and where it was made; read as far as it is whole.
+"""run.json: what a run asks, what it planned, how far it is, where it was made; read as far as it is whole.
 
 A header names a run and never decides over its numbers: those stand in records, each with what it belongs to. So what is
 damaged in a header is left out and told, and the rest is used.
@@ -9,15 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from typing_extensions import NotRequired, TypedDict
 
 from benchbook.errors import StoreError
 from benchbook.reading import read_json
 from benchbook.records.fingerprint import case_key
+from benchbook.records.parts import HostFacts, Provenance, Workload
 from benchbook.records.record import Record
 from benchbook.records.typed import (
-    Benchmark, FolderName, HostFacts, Name, Number, Positive, Provenance, Seconds, Time, Whole, Workload, refused,
+    OPEN, Benchmark, FolderName, Name, Number, Positive, Seconds, Time, Whole, refused,
 )  # fmt: skip
 
 HEADER_VERSION = 1
@@ -26,14 +27,13 @@ MOST_FAULTS = 5  # told of one file
 FINISHED, FAILED, PARTIAL = "finished", "failed", "partial"
 RUNNING, INTERRUPTED, DAMAGED = "running", "interrupted", "damaged"
 
-_OPEN = ConfigDict(extra="allow", strict=True)
 _OF_PARTS = ("plan", "launches", "wall_s_by_job", "reached", "slo")  # of these, a damaged part is left out alone
 
 
 class Model(TypedDict, total=False):
     """The model of a launch."""
 
-    __pydantic_config__ = _OPEN
+    __pydantic_config__ = OPEN
     name: str | None
     ref: str | None
     path: str
@@ -43,7 +43,7 @@ class Model(TypedDict, total=False):
 class Launch(TypedDict, total=False):
     """A launch, with every start of its hosts."""
 
-    __pydantic_config__ = _OPEN
+    __pydantic_config__ = OPEN
     model: Model
     args: dict[str, Any]
     env: dict[str, str]
@@ -53,7 +53,7 @@ class Launch(TypedDict, total=False):
 class PlanRow(TypedDict):
     """A planned case."""
 
-    __pydantic_config__ = _OPEN
+    __pydantic_config__ = OPEN
     case_id: Name
     case_key: FolderName
     launch: str
@@ -67,7 +67,7 @@ class PlanRow(TypedDict):
 class Until(TypedDict):
     """For which precision rounds are added, and how many at most."""
 
-    __pydantic_config__ = _OPEN
+    __pydantic_config__ = OPEN
     at_most: Positive
     targets: dict[str, Number]
 
@@ -75,7 +75,7 @@ class Until(TypedDict):
 class RunHeader(TypedDict, total=False):
     """run.json. What `read_header` returns has every key."""
 
-    __pydantic_config__ = _OPEN
+    __pydantic_config__ = OPEN
     schema_version: Literal[1]
     experiment: Name
     run_id: Name

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from benchbook.errors import StoreError
 from benchbook.reading import read_json
-from benchbook.records.typed import Number, refused
+from benchbook.records.typed import OPEN, Number, refused
 
 _OF_REQUESTS = ("start_times", "ttfts", "itls")  # one entry a request each
 
 
 class _Raw(TypedDict, total=False):
-    __pydantic_config__ = ConfigDict(extra="allow", strict=True)
+    __pydantic_config__ = OPEN
     start_times: list[Number]
     ttfts: list[Number]
     itls: list[list[Number]]
@@ -28,7 +28,7 @@ _RAW = TypeAdapter(_Raw)
 
 
 def read_raw(path: Path) -> dict[str, Any]:
-    """Return the result in `path`; raise StoreError where it is missing, cut, or its lists are not of one measurement."""
+    """Return the result in `path`; raise StoreError where it is missing, cut, or its lists are of several."""
     raw = read_json(path)
     try:
         _RAW.validate_python(raw)

@@ -84,7 +84,7 @@ def find_run(run: str | Path, results_dir: Path) -> Path:
 
 
 def newest_of(experiment: str, results_dir: Path) -> Path | None:
-    """Return the folder of the newest run of `experiment`: where `latest` points, or by name where there is no such link."""
+    """Return the folder of the newest run of `experiment`: where `latest` points, else the last by name."""
     latest = results_dir / experiment / LATEST
     if is_run(latest):
         return Path(os.path.realpath(latest))

@@ -31,10 +31,11 @@ from benchbook.records.files import make_folder, write_json
 from benchbook.records.fingerprint import case_key
 from benchbook.records.header import INTERRUPTED, RUNNING, RunHeader, read_header
 from benchbook.records.metrics import values_from_raw
+from benchbook.records.parts import NEEDED, RecordParts
 from benchbook.records.raw import read_raw
 from benchbook.records.record import SCHEMA_VERSION, Outcome, Record, verdict_of
 from benchbook.records.runs import CASES, LATEST, RUN_FILE, find_run, forget_run, point_to
-from benchbook.records.typed import NEEDED, RecordParts, refused
+from benchbook.records.typed import refused
 from benchbook.system_faults import line_of
 
 EXPERIMENT_FILE = "experiment.yaml"
@@ -231,7 +232,7 @@ class Store:
 
     @collector.at_rest()
     def read_records(self) -> tuple[list[Record], list[str]]:
-        """Return every whole record of the final attempts, sorted by case and repeat, and what is wrong with the others.
+        """Return every whole record of the final attempts, by case and repeat, and what is wrong with the others.
 
         A record counts where it lies: a copy of it, in another case's or repeat's folder, is another's.
         """

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from benchbook.errors import StoreError
 from benchbook.reading import json_of, read_bytes
 from benchbook.records.files import write_bytes
-from benchbook.records.typed import Number, Numbers, refused
+from benchbook.records.typed import OPEN, Number, Numbers, refused
 
 TELEMETRY_FILE = "telemetry.json.gz"
 TELEMETRY_VERSION = 1
@@ -26,7 +26,7 @@ _MOST_BYTES = 1024**3  # unpacked: a sample of each second of a month
 class GpuSamples(TypedDict):
     """The samples of one GPU: a list a quantity, None for one that the driver does not tell."""
 
-    __pydantic_config__ = ConfigDict(extra="allow", strict=True)
+    __pydantic_config__ = OPEN
     index: int
     name: str | None
     t_s: list[Number]
@@ -42,7 +42,7 @@ class GpuSamples(TypedDict):
 class Telemetry(TypedDict):
     """All samples of a case, on the clock of its requests."""
 
-    __pydantic_config__ = ConfigDict(extra="allow", strict=True)
+    __pydantic_config__ = OPEN
     period_s: Number
     zero_perf_counter_s: Number
     server: dict[str, Numbers] | None

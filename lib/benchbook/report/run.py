@@ -198,7 +198,7 @@ def load_run(run_dir: str | Path = "") -> Run:
 
 
 def _what_differs(record: Record, row: PlanRow) -> str:
-    """Return what of `record` is not as its case was planned, '' where all is: a copy, or a file that somebody changed."""
+    """Return what of `record` is not as its case was planned: of a copy, or of a changed file; '' where all is."""
     identity = record.identity
     facts = {
         "fingerprint": (identity.fingerprint, row.get("fingerprint", identity.fingerprint)),
