@@ -7,10 +7,11 @@ import re
 
 import pytest
 from benchbook.judge.binding import COLUMNS
+from benchbook.judge.limits import limits_of
 from benchbook.judge.telemetry import telemetry_summary
 from benchbook.report.cells import show_limits
 from benchbook.report.limit_figures import limits_figure, timeline_of
-from benchbook.report.limit_sentences import amount_text, limit_sentences
+from benchbook.report.limit_sentences import amount_text, experts_sentence, limit_sentences
 from benchbook.report.limits import limited_cases, limits_html, limits_reading
 from benchbook.report.results import MAX_ROWS
 from benchbook.report.run import load_run
@@ -181,6 +182,20 @@ def test_experts_cannot_be_faster_than_a_step_that_reads_the_fewest_of_them():
     record = served(16, tpot_ms=1.5, tok_s=1948.0, config=GPT_OSS_120B, peaks=H200)
     (sentence, *_) = limit_sentences(record)
     assert "That is below the floor: this cannot be" in sentence and "What binds" not in sentence
+
+
+def test_whether_experts_were_counted_is_said():
+    record = served(16, tpot_ms=6.15, tok_s=1948.0, config=GPT_OSS_120B, peaks=H200)
+
+    def told(routing):
+        one = record.model_copy(update={"host": {**record.host, "routing": routing}})
+        return experts_sentence(one, limits_of(one))
+
+    counted = {"experts": 128, "active": 4, "decode": {"1": 4.0, "16": 30.0}, "prefill": {"512": 128.0}}
+    said = "of 128 experts a layer reads was counted for this model: 4.00, 30.0, 128 in steps of 1, 16, 512 tokens"
+    assert said in told(counted) and "evenly routed it would be 4.00, 51.0, 128" in told(counted)
+    assert "was not counted (out of memory): it is what even routing is expected" in told({"why_not": "out of memory"})
+    assert told(None).startswith("How many experts a step reads is what even routing is expected to need.")
 
 
 def test_what_routing_explains_is_said_of_a_number_in_doubt_too():

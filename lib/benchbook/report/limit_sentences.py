@@ -87,6 +87,25 @@ def energy_sentence(record: Record) -> str:
     )
 
 
+def experts_sentence(record: Record, limits: Limits) -> str:
+    """Return how many experts of a layer a step reads, and whether that was counted or is what even routing needs."""
+    shape = limits.shape
+    if shape.counted:
+        tokens, experts = zip(*shape.counted)
+        even = (number_text(shape.evenly_read_experts(count)) for count in tokens)
+        return (
+            f"How many of {shape.experts} experts a layer reads was counted for this model: "
+            f"{', '.join(map(number_text, experts))} in steps of {', '.join(map(str, map(int, tokens)))} tokens; evenly "
+            f"routed it would be {', '.join(even)}."
+        )
+    why_not = (record.host.get("routing") or {}).get("why_not")
+    return (
+        f"How many experts a step reads {f'was not counted ({why_not}): it ' if why_not else ''}is what even routing is "
+        "expected to need. A router that sends many tokens to the same experts, as random weights may, needs fewer: a "
+        "share above 100% says so."
+    )
+
+
 def amount_text(value: float) -> str:
     """Return '4.80 T', '13.2 M': three digits and a decimal prefix, the unit to follow."""
     for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -100,8 +119,9 @@ def _routing_remark(record: Record, limits: Limits) -> str:
     measured_ms = record.values.get("median_tpot_ms")
     if not limits.shape.experts or not limits.step or not measured_ms or measured_ms >= limits.step.floor_s * 1000:
         return ""
+    what = "the experts that were counted allow" if limits.shape.counted else "even routing allows"
     return (
-        " That is faster than even routing allows: the router sends tokens to the same experts, or fewer sequences "
+        f" That is faster than {what}: the router sends tokens to the same experts, or fewer sequences "
         "than asked for are in a step. Were all to take the same experts, the floor would be"
         f" {number_text(limits.surest_step.floor_s * 1000)} ms."
     )

@@ -16,6 +16,7 @@ from benchbook.report.limit_sentences import (
     amount_text,
     counters_sentence,
     energy_sentence,
+    experts_sentence,
     peaks_sentence,
     step_sentence,
 )
@@ -99,12 +100,8 @@ def limits_reading(cases: Sequence[LimitedCase]) -> list[str]:
     for sentence_of in (counters_sentence, lambda record, _: energy_sentence(record)):
         found = [(case, sentence_of(case.record, case.limits)) for case in ends]
         sentences += [f"{_where(case)}: {sentence}" for case, sentence in found if sentence][:1]
-    if any(case.limits.shape.experts for case in cases):
-        sentences.append(
-            "How many experts a step reads is what even routing is expected to need. A router that sends many tokens "
-            "to the same experts, as random weights may, needs fewer: a share above 100% says so."
-        )
-    return sentences
+    of_experts = (experts_sentence(case.record, case.limits) for case in cases if case.limits.shape.experts)
+    return sentences + [*dict.fromkeys(of_experts)]
 
 
 def steps_reading(cases: Sequence[LimitedCase]) -> list[str]:

@@ -1,0 +1,86 @@
+"""Random weights in the real vLLM on the CPU: the same bytes as the checkpoint and under tensor parallelism, even routing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from benchbook.hosts.command import private_environment
+from benchbook.hosts.models import resolve_model
+from benchbook.hosts.routing import routing_of
+
+pytestmark = pytest.mark.integration
+
+ENV = {"VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1"}
+LIMIT_S = 300.0
+PROGRAM = """
+import json, sys, torch
+class Save:
+    def __init__(self, stem):
+        self.stem = stem
+    def __call__(self, model):
+        from vllm.distributed import get_tensor_model_parallel_rank as rank
+        torch.save({name: weight.detach().clone() for name, weight in model.named_parameters()}, f"{self.stem}-{rank()}.pt")
+if __name__ == "__main__":
+    from vllm import LLM, SamplingParams
+    model, load_format, ranks, stem = sys.argv[1:]
+    llm = LLM(
+        model, load_format=load_format, tensor_parallel_size=int(ranks), enforce_eager=True, max_model_len=256,
+        gpu_memory_utilization=0.3, max_num_seqs=32, max_num_batched_tokens=512,
+    )
+    llm.apply_model(Save(stem))
+    prompts = [{"prompt_token_ids": [1000 + 37 * i + 11 * j for j in range(8)]} for i in range(32)]
+    answers = llm.generate(prompts, SamplingParams(max_tokens=4, temperature=0.0, ignore_eos=True), use_tqdm=False)
+    json.dump([list(answer.outputs[0].token_ids) for answer in answers], open(f"{stem}.json", "w"))
+"""
+
+
+def loaded(folder: Path, load_format: str, ranks: int = 1):
+    """Return the weights of each rank and 32 greedy answers of tiny-moe, loaded like that."""
+    import torch
+
+    (folder / "program.py").write_text(PROGRAM)
+    stem = folder / f"{load_format}-{ranks}"
+    command = [sys.executable, str(folder / "program.py"), resolve_model("tiny-moe").path, load_format, str(ranks), str(stem)]
+    env = {**os.environ, **private_environment(False), **ENV, "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr[-3000:]
+    weights = [torch.load(f"{stem}-{rank}.pt") for rank in range(ranks)]
+    return weights, json.loads(Path(f"{stem}.json").read_text())
+
+
+def test_the_load_format_gives_the_checkpoint_and_each_rank_its_share_of_the_same_bytes(tmp_path):
+    import torch
+
+    ((read,), said), ((made,), same) = loaded(tmp_path, "auto"), loaded(tmp_path, "benchbook")
+    assert said == same and len({tuple(answer) for answer in said}) >= 20
+    assert read.keys() == made.keys() and all(torch.equal(read[name], made[name]) for name in read)
+    shares, _ = loaded(tmp_path, "benchbook", ranks=2)
+    for name, whole in made.items():
+        parts = [share[name] for share in shares]
+        if parts[0].shape == whole.shape:  # norms and routers are whole on each rank
+            assert all(torch.equal(part, whole) for part in parts), name
+            continue
+        (axis,) = (axis for axis, (part, all_) in enumerate(zip(parts[0].shape, whole.shape)) if part != all_)
+        rows = [{row.numpy().tobytes() for row in weight.contiguous().view(torch.uint8).flatten(0, -2)} for weight in parts]
+        if axis == whole.dim() - 1:  # columns: side by side
+            assert torch.equal(torch.cat(parts, axis), whole), name
+        else:  # rows, of several matrices that stand one below the other: each rank has half of each
+            expected = {row.numpy().tobytes() for row in whole.contiguous().view(torch.uint8).flatten(0, -2)}
+            assert rows[0] | rows[1] == expected and not rows[0] & rows[1], name
+
+
+@pytest.mark.parametrize("load_format, is_even", [("benchbook", True), ("dummy", False)])
+def test_experts_are_counted_and_the_old_loader_is_seen_to_use_a_few(load_format, is_even, tmp_path, monkeypatch):
+    args = {"load_format": load_format, "gpu_memory_utilization": 0.3}
+    files = resolve_model("tiny-moe", args)
+    monkeypatch.setenv("BENCHBOOK_CACHE_DIR", str(tmp_path))  # counted now, whatever was before
+    found = routing_of(files, args, ENV, tmp_path / "log")
+    for tokens, counted in found["decode"].items():
+        even = 16 * (1 - (1 - 2 / 16) ** int(tokens))
+        assert (abs(counted / even - 1) <= 0.10) == (is_even or tokens == "1"), (tokens, counted, even)
+    assert (found["distinct_answers"] >= 40) == is_even
