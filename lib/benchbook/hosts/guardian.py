@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import BenchbookError, Cause, HostStartError
+from benchbook.errors import Cause, HostStartError
 from benchbook.hosts import processes, registry, shell
 
 STOP_GRACE_S = 6.0  # vLLM needs about two seconds to end its engine in order
@@ -57,8 +57,8 @@ def spawn(
     marked = {**shell.child_environment(env), processes.MARKER: host_id, "SPT_NOENV": "1"}
     entry = {**entry, **(details or {}), "log_path": os.path.abspath(log_path)}
     order = {"entry": entry, "env": marked, "cwd": str(cwd or Path.cwd())}
+    _start_heir(os.getpid(), str(registry.state_dir()))
     link, guardian = _start_guardian(host_id, log_path)
-    _start_heir(os.getpid(), os.environ.get("BENCHBOOK_STATE_DIR"))
     with contextlib.suppress(OSError):  # a guardian that is gone already is seen at the first reading
         link.sendall(json.dumps(order).encode() + b"\n")
     return GuardedProcess(host_id, name, link, guardian)
@@ -170,13 +170,13 @@ def _start_guardian(host_id: str, log_path: Path | str) -> tuple[socket.socket, 
 
 
 @functools.cache
-def _start_heir(owner_pid: int, state_dir: str | None) -> subprocess.Popen | None:
+def _start_heir(owner_pid: int, state_dir: str) -> subprocess.Popen | None:
     """Start what ends the hosts of this process should it and their guardians die at once (heir.py); one is enough."""
     try:
         nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-        heir = _start_own("heir", str(owner_pid), str(registry.state_dir()), **nowhere)
-    except (OSError, BenchbookError):
-        return None  # no process to be had, or no state folder; the guardians will say so, or do without
+        heir = _start_own("heir", str(owner_pid), state_dir, **nowhere)
+    except OSError:
+        return None  # no process is to be had for it; the next command would do its work
     atexit.register(_dismiss, heir, owner_pid)
     return heir
 
