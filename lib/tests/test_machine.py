@@ -284,3 +284,9 @@ def test_it_is_a_note_with_a_vllm_that_does_not_look(checked, monkeypatch) -> No
 def test_larger_queues_need_a_larger_shared_memory() -> None:
     assert shared_memory.least_mib({}) == 240
     assert shared_memory.least_mib({"VLLM_MQ_MAX_CHUNK_BYTES_MB": "64"}) == 640
+
+
+def test_a_build_for_cpus_is_no_answer_to_a_question_about_gpus(checked) -> None:
+    experiment = checked("{shape: gpt-oss-120b}\ndevice: rocm", version="0.32.0+cpu")
+    with pytest.raises(ExperimentError, match="device: 'rocm': needs a ROCm GPU with 61 GiB free"):
+        check_machine(experiment, [Device(CPU, 20.0, 24.0)])

@@ -30,11 +30,15 @@ def check_machine(checked: Preflight, there: Sequence[Device] | None = None) -> 
     `there` are the machine's devices; without it they are looked for, launch by launch as its environment names them.
     """
     experiment, faults, notes = checked.experiment, checked.experiment.document.faults, []
+    if there is None and not _uses_cpu(checked):
+        for launch in experiment.launches:
+            _check_names(experiment, launch)
+        faults.raise_any()
+    _check_device(checked, devices() if there is None else there)
     for launch in experiment.launches:
         with faults.noted():
             notes += _Look(checked, launch, there).notes()
     faults.raise_any()
-    _check_device(checked, devices() if there is None else there)
     return notes
 
 
@@ -80,6 +84,20 @@ def _check_device(checked: Preflight, there: Sequence[Device]) -> None:
         raise experiment.document.error(("device",), problem)
 
 
+def _check_names(experiment: Experiment, launch: Launch) -> None:
+    """Note the refusal of a GPU's name that none here has."""
+    if not (unknown := unknown_names(naming(launch.args, launch.env))):
+        return
+    variable, missing, there = unknown
+    where, who, hint = ("launches", launch.name), f"{variable} of your shell ", ": unset it, or name others"
+    for part, key, settings in (("env", variable, launch.env), ("args", "device_ids", launch.args)):
+        if key in settings:
+            where, who, hint = ("launches", launch.name, part, key), "", ""
+    named = ", ".join(map(repr, missing))
+    problem = f"{who}names {named}, and the GPUs of this machine are {'; '.join(there)}{hint}"
+    experiment.document.faults.note(experiment.document.error(where, problem))
+
+
 class _Look:
     """One launch against the devices that it sees."""
 
@@ -87,12 +105,8 @@ class _Look:
         self._experiment: Experiment = checked.experiment
         self._launch, self._env = launch, naming(launch.args, launch.env)
         self._need, self._ranks = need_of(checked.experiment, launch), ranks_of(launch.args)
-        # A build for CPUs uses the CPU, whatever else the machine has.
-        is_cpu = _is_cpu_build(checked) or checked.experiment.device == CPU
-        if there is None and not is_cpu:
-            self._check_names()
         there = devices(self._env) if there is None else there
-        self._kind = CPU if is_cpu else checked.experiment.device or there[0].kind
+        self._kind = CPU if _uses_cpu(checked) else checked.experiment.device or there[0].kind
         self._seen = [device for device in there if device.kind == self._kind]
 
     def notes(self) -> list[str]:
@@ -108,19 +122,6 @@ class _Look:
             return notes
         self._check_memory(self._need)
         return notes + self._queue(self._need)
-
-    def _check_names(self) -> None:
-        """Raise the refusal of a GPU's name that none here has."""
-        if not (unknown := unknown_names(self._env)):
-            return
-        variable, missing, there = unknown
-        where, who, hint = ("launches", self._launch.name), f"{variable} of your shell ", ": unset it, or name others"
-        for part, key, settings in (("env", variable, self._launch.env), ("args", "device_ids", self._launch.args)):
-            if key in settings:
-                where, who, hint = ("launches", self._launch.name, part, key), "", ""
-        named = ", ".join(map(repr, missing))
-        problem = f"{who}names {named}, and the GPUs of this machine are {'; '.join(there)}{hint}"
-        raise self._experiment.document.error(where, problem)
 
     def _check_memory(self, need: Need) -> None:
         if self._kind == CPU:  # all ranks share the one machine
@@ -183,6 +184,11 @@ class _Look:
     def _refusal(self, problem: str, says_devices: bool = True) -> ExperimentError:
         here = f"; this machine has {_list(self._seen)}" if says_devices else ""
         return self._experiment.document.error(("launches", self._launch.name), problem + here)
+
+
+def _uses_cpu(checked: Preflight) -> bool:
+    """Return whether the CPU is used: a build for CPUs does so, whatever else the machine has."""
+    return _is_cpu_build(checked) or checked.experiment.device == CPU
 
 
 def _is_cpu_build(checked: Preflight) -> bool:
