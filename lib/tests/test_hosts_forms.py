@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
+from benchbook.hosts import flags, forms
 from benchbook.hosts.forms import Form, parsed, problem_of, words_of
 from benchbook.hosts.spelling import Misspelt, spelt_out
 
@@ -142,3 +146,19 @@ def test_without_a_table_nothing_is_refused_and_values_take_the_form_that_most_f
     assert problem_of("enforce_eager", "x", {}) == ""
     assert words_of("sizes", [1, 2], {}) == ["--sizes", "1", "2"]
     assert spelt_out({"tp": 8}, {}).args == {"tp": 8}
+
+
+@pytest.mark.parametrize(("end", "kept"), [("killed", 0), ("late", 0), ("refused", 1)])
+def test_a_table_that_was_not_let_to_be_made_is_made_the_next_time(monkeypatch, tmp_path, end, kept):
+    def run(command, **options):
+        if end == "late":
+            raise subprocess.TimeoutExpired(command, 1)
+        return subprocess.CompletedProcess(command, -9 if end == "killed" else 1, "", "")
+
+    monkeypatch.setattr(forms.subprocess, "run", run)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "environment"))
+    monkeypatch.setenv("BENCHBOOK_CACHE_DIR", str(tmp_path / "cache"))
+    there = flags.Known("0.32.0", frozenset({"--seed"}), frozenset(), frozenset(), frozenset())
+    monkeypatch.setattr(flags, "known", lambda: there)
+    assert forms.installed_forms.__wrapped__() == {}
+    assert len(list(tmp_path.rglob("forms-*.json"))) == kept

@@ -66,7 +66,8 @@ def installed_forms() -> Forms:
     if there is not None:
         return there
     table = _dumped()
-    any(remember(place, table) for place in places)
+    if table is not None:
+        any(remember(place, table) for place in places)
     return _forms_of(table) or {}
 
 
@@ -78,7 +79,8 @@ def _forms_of(table: dict[str, Any] | None) -> Forms | None:
         return None
 
 
-def _dumped() -> dict[str, Any]:
+def _dumped() -> dict[str, Any] | None:
+    """Return the table as the parser gives it: {} where it cannot, None where it was not let to, by time or memory."""
     command = [sys.executable, "-P", "-m", "benchbook.hosts.parser_dump"]
     try:
         done = subprocess.run(
@@ -89,8 +91,12 @@ def _dumped() -> dict[str, Any]:
             timeout=DUMP_LIMIT_S,
             stdin=subprocess.DEVNULL,
         )
+        if done.returncode < 0:  # killed
+            return None
         return json.loads(done.stdout) if done.returncode == 0 else {}
-    except (OSError, ValueError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    except ValueError:
         return {}
 
 
