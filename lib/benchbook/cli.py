@@ -20,6 +20,7 @@ from benchbook import exit_codes
 from benchbook.__main__ import main
 from benchbook.errors import ExperimentError, StoreError
 from benchbook.listing import ListFormat
+from benchbook.process_limits import check_threads
 from benchbook.system_faults import line_of, told_as
 from benchbook.terminal import console as _console
 from benchbook.terminal import go_on_without_output, shown
@@ -30,6 +31,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+
+_THREADED = ("run", "report", "show", "table", "compare")  # a library that finds no thread aborts
 
 if TYPE_CHECKING:
     from benchbook.measure.progress import ConsoleProgress
@@ -90,6 +93,7 @@ def _print_version(is_wanted: bool) -> None:
 
 @app.callback()
 def benchbook(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -104,6 +108,8 @@ def benchbook(
 
     Start with: benchbook plan experiments/quickstart.yaml
     """
+    if context.invoked_subcommand in _THREADED:
+        check_threads()
 
 
 @app.command()

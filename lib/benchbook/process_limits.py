@@ -15,7 +15,7 @@ _SMALL_STACK_BYTES = 1 << 16
 
 
 def check_limits() -> None:
-    """Raise ExperimentError where files, memory or threads are too few for benchbook itself, with the way out."""
+    """Raise ExperimentError where a process may have too few files or too little memory, with the way out."""
     files = _raised_files()
     if files < LEAST_FILES:
         raise ExperimentError(
@@ -27,10 +27,14 @@ def check_limits() -> None:
             f"a process may have only {memory_bytes / 1e6:.0f} MB of addresses here, and "
             f"{LEAST_MEMORY_BYTES / 1e6:.0f} MB are needed: raise `ulimit -v`"
         )
+
+
+def check_threads() -> None:
+    """Raise ExperimentError where too few threads can be started: tried, since users and containers have several limits."""
     if not _has_threads():
         raise ExperimentError(
-            f"no {LEAST_THREADS} more threads can be started here: end some processes, or raise `ulimit -u` or the "
-            "container's limit"
+            f"{LEAST_THREADS} more threads cannot be started here: end some processes (`benchbook ps` lists benchbook's), or "
+            "raise `ulimit -u` or the container's limit"
         )
 
 
@@ -49,7 +53,6 @@ def _raised_files() -> int:
 
 
 def _has_threads() -> bool:
-    """Return whether so many more threads can be started: tried, since users and containers have limits of several kinds."""
     done, started = threading.Event(), []
     usual_bytes = threading.stack_size(_SMALL_STACK_BYTES)  # else their stacks would be what is lacking
     try:

@@ -403,14 +403,14 @@ def test_a_shell_that_allows_too_little_is_one_line(tmp_path, kind, limit, said)
     assert said in done.stderr
 
 
-def test_a_machine_without_a_thread_to_spare_is_one_line(monkeypatch):
+@pytest.mark.parametrize("command", ["run", "report", "table", "show"])
+def test_a_machine_without_a_thread_to_spare_is_one_line(refusal_of, monkeypatch, command):
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    process_limits.check_limits()
+    process_limits.check_threads()
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.raises(ExperimentError, match="no 32 more threads"):
-        process_limits.check_limits()
+    assert "32 more threads cannot be started here" in refusal_of([command, "a"])
 
 
 def test_a_soft_limit_of_files_is_raised_as_far_as_it_serves(monkeypatch):
