@@ -84,6 +84,7 @@ def test_the_articles_launch_stays_as_it_is_on_the_vllm_that_it_was_written_for(
         ),
         ({"quantization": "auto-round"}, {}, {"quantization": "inc"}),
         ({"attention_backend": "TRITON_ATTN_VLLM_V1"}, {}, {"attention_backend": "TRITON_ATTN"}),
+        ({"attention_backend": "flash_attn_vllm_v1"}, {}, {"attention_backend": "FLASH_ATTN"}),
         ({"attention_config": {"backend": "FLASHINFER_VLLM_V1"}}, {}, {"attention_config": {"backend": "FLASHINFER"}}),
         ({}, {"VLLM_ATTENTION_BACKEND": "TRITON_ATTN_VLLM_V1"}, {"attention_backend": "TRITON_ATTN"}),
         ({}, {"VLLM_FLASHINFER_MOE_BACKEND": "latency"}, {"moe_backend": "flashinfer_trtllm"}),

@@ -86,7 +86,7 @@ def translate(args: Mapping[str, Any], env: Mapping[str, str], version: str) -> 
             _apply(entry, done, version)
     for entry in VALUES:
         for name in entry.names:
-            if _is_gone(entry, version) and done.settings.get(name) == entry.old:
+            if _is_old_value(entry, name, done.settings.get(name), version):
                 _apply(_as_translation(entry, name), done, version)
     return done
 
@@ -131,7 +131,9 @@ def _since(old: OldValue) -> str:
 
 
 def _is_old_value(old: OldValue, name: str, value: Any, version: str) -> bool:
-    return name in old.names and value == old.old and _is_gone(old, version)
+    """Return whether `value` is the old one for this name, in capitals or not, as vLLM reads the names of backends."""
+    is_the_same = isinstance(value, str) and value.lower() == old.old.lower()
+    return name in old.names and is_the_same and _is_gone(old, version)
 
 
 def _is_gone(entry: Translation | OldValue, version: str) -> bool:
