@@ -11,6 +11,7 @@ import pytest
 from benchbook.hosts.served import attach
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.watch import StallWatch
+from odd_server import odd_server
 
 Make = Callable[..., VllmServer]
 Complete = Callable[[VllmServer], int]
@@ -88,3 +89,9 @@ def test_a_server_whose_engine_died_raises_the_alarm(fake_server: Make, complete
         complete(server)
         assert watch.event.wait(ALARM_LIMIT_S)
     assert watch.cause.code in ("hung", "crashed")
+
+
+@pytest.mark.parametrize("odd", ["metrics_without_end", "metrics_404", "metrics_html"])
+def test_a_server_that_lives_and_never_tells_its_counts_is_not_called_stalled(odd: str) -> None:
+    with odd_server(odd) as url, StallWatch(attach(url), limit_s=0.5) as watch:
+        assert not watch.event.wait(2.5)

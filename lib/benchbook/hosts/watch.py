@@ -13,6 +13,7 @@ from benchbook.hosts.served import ServedModel
 HEALTH_POLL_S = 1.0  # /health costs the server next to nothing
 METRICS_LOOKS_PER_LIMIT = 12  # /metrics costs it milliseconds in which no token is sent, so it is asked seldom
 ANSWER_LIMIT_S = 10.0
+GIVEN_UP_AFTER = 3  # looks: a page that never comes, or has no end, would only cost the server its time
 DEAD = 503  # vLLM's own word for an engine that is dead
 _PROGRESS = re.compile(r"^vllm:(?:generation|prompt)_tokens_total(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 _WORKING = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? (\S+)", re.MULTILINE)
@@ -45,17 +46,19 @@ class StallWatch:
         look_s = max(poll_s, self._limit_s / METRICS_LOOKS_PER_LIMIT)
         progress_at_s = next_look_s = time.monotonic()
         progress: tuple[float, ...] | None = None
+        num_missed = 0
         while not self._is_over.wait(poll_s):
             health = self._health()
             if health == DEAD:
                 return self._raise_alarm(self._cause_of_death())
-            if time.monotonic() >= next_look_s:
+            if time.monotonic() >= next_look_s and (progress is not None or num_missed < GIVEN_UP_AFTER):
                 next_look_s += look_s
                 seen, is_working = self._look()
+                num_missed += seen is None
                 if seen is not None and (seen != progress or not is_working):
                     progress, progress_at_s = seen, time.monotonic()
-                elif progress is None and health is not None:  # it never told its counts, and lives
-                    progress_at_s = time.monotonic()
+            if progress is None and health is not None:  # it has not told its counts, and lives
+                progress_at_s = time.monotonic()
             if time.monotonic() - progress_at_s > self._limit_s:
                 return self._raise_alarm(self._stalled(progress))
 
