@@ -1,4 +1,4 @@
-"""What this shell lets a process do, against what benchbook takes; looked at first of all, since libraries abort or hang."""
+"""What this shell lets a process do, against what benchbook takes: looked at first, since libraries abort or hang."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def check_limits() -> None:
 
 
 def check_threads() -> None:
-    """Raise ExperimentError where too few threads can be started: tried, since users and containers have several limits."""
+    """Raise ExperimentError where too few threads can be started: tried, since there are limits of several kinds."""
     if not _has_threads():
         raise ExperimentError(
-            f"{LEAST_THREADS} more threads cannot be started here: end some processes (`benchbook ps` lists benchbook's), or "
-            "raise `ulimit -u` or the container's limit"
+            f"{LEAST_THREADS} more threads cannot be started here: end some processes (`benchbook ps` lists "
+            "benchbook's), or raise `ulimit -u` or the container's limit"
         )
 
 

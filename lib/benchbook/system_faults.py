@@ -49,7 +49,7 @@ def hint_of(error: OSError) -> str:
 
 @contextmanager
 def told_as(kind: type[BenchbookError]) -> Iterator[None]:
-    """Inside, what the system refuses, and what else benchbook raises on purpose, becomes a `kind`: it has the exit code."""
+    """Inside, what the system refuses, and what else benchbook raises on purpose, becomes a `kind`, for its exit code."""
     try:
         yield
     except kind:

@@ -10,6 +10,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 from benchbook import __main__ as main
 from benchbook import process_limits
 from benchbook.errors import ExperimentError, StoreError
-from benchbook.hosts import caches, flags, forms, models, peaks
+from benchbook.hosts import caches, flags, forms, models, peaks, registry
 from benchbook.hosts.footprint import kv_bytes, weight_bytes
 from benchbook.judge.model_config import UnknownShapeError, shape_of
 from benchbook.measure import comparison
@@ -78,10 +79,20 @@ def refusal_of(folder, monkeypatch, capsys) -> Callable[..., str]:
         ("BENCHBOOK_STATE_DIR", ["stop", "--all"]),
     ],
 )
-def test_a_cache_or_state_folder_that_cannot_be_had_is_one_line_with_the_way_out(refusal_of, folder, variable, words, place):
+def test_a_folder_of_ours_that_cannot_be_had_is_one_line_with_the_way_out(refusal_of, folder, variable, words, place):
     line = refusal_of(words, **{variable: place})
     assert f"set {variable} to a folder that can be written" in line
     assert not (folder / "results").exists()
+
+
+@pytest.mark.parametrize(("variable", "folder_of"), [("TMPDIR", "tempdir"), ("BENCHBOOK_STATE_DIR", "state_dir")])
+def test_a_folder_that_is_there_and_takes_nothing_is_refused_before_a_start(monkeypatch, state_dir, variable, folder_of):
+    if folder_of == "tempdir":
+        monkeypatch.setattr(tempfile, "tempdir", "/proc")
+    else:
+        monkeypatch.setattr(registry, "state_dir", lambda: Path("/proc"))
+    with pytest.raises(ExperimentError, match=f"nothing can be written into /proc .*set {variable}"):
+        registry.check_folders()
 
 
 @pytest.mark.parametrize("words", [["plan", "exp.yaml"], ["run", "exp.yaml"], ["ps"]])

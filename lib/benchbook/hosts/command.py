@@ -75,7 +75,7 @@ def private_environment(needs_download: bool) -> dict[str, str]:
 
 
 def _short_sockets() -> dict[str, str]:
-    """Return where vLLM's sockets are to lie: nowhere in particular, unless the usual folder's path is too long for them."""
+    """Return where vLLM's sockets are to lie, where the path of the temporary folder is too long for them; else {}."""
     has_room = len(os.fsencode(tempfile.gettempdir())) + len("/") + _SOCKET_NAME_BYTES <= SOCKET_PATH_BYTES
     return {} if has_room or _SOCKETS in os.environ else {_SOCKETS: "/tmp"}
 
