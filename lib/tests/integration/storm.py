@@ -208,8 +208,11 @@ class Storm:
             doomed = {role: found[role] for role in found if role == "runner" or role.startswith("guardian")}
             role = "runner and " + ", ".join(sorted(role for role in doomed if role != "runner"))
         else:
-            role = self.chance.choice(sorted(found)) if found else ""
-            doomed = {role: [self.chance.choice(found[role])]} if found else {}
+            if not found:
+                return
+            roles = sorted(found)  # of those that are there, rather one that was seldom killed
+            role = self.chance.choices(roles, [1 / (1 + self.kills[role]) ** 2 for role in roles])[0]
+            doomed = {role: [self.chance.choice(found[role])]}
         self._compare()  # what was there before it
         processes = [process for each in doomed.values() for process in each]
         self.chance.shuffle(processes)
