@@ -75,7 +75,7 @@ def as_json(content: Any) -> bytes:
 
 def damage(path: Path, draw: random.Random, others: list[Path]) -> str:
     """Damage the file at `path` and return how: by bytes, by values, or by something else in its place."""
-    if path.is_symlink() or not path.is_file():
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > 2**30:
         return "damaged before"
     how = draw.choice(("bytes", "value", "value", "value", "value", "other", "thing"))
     zipped = path.suffix == ".gz" and draw.random() < 0.7
@@ -122,7 +122,8 @@ def damage_folder(run_dir: Path, draw: random.Random) -> list[str]:
     for path in draw.sample(files, min(len(files), draw.choice((1, 1, 2, 4)))):
         if draw.random() < 0.35:
             path = run_dir / "run.json"
-        same = [other for other in files if other.name == path.name and other != path and other.is_file()]
+        small = [other for other in files if other.is_file() and other.stat().st_size < 2**30]
+        same = [other for other in small if other.name == path.name and other != path]
         told.append(f"{path.relative_to(run_dir)}: {damage(path, draw, same)}")
     if draw.random() < 0.1:
         folder = draw.choice(sorted(path for path in run_dir.rglob("*") if path.is_dir()))

@@ -26,7 +26,7 @@ from benchbook.report.drawing import (
 )
 from benchbook.report.figures import Figured
 from benchbook.report.limits import LimitedCase
-from benchbook.report.lines import OUTPUT_THROUGHPUT
+from benchbook.report.lines import OUTPUT_THROUGHPUT, Line
 from benchbook.report.run import Run
 from benchbook.report.timeline import timeline_figure
 
@@ -39,15 +39,15 @@ _FEW_DECADES = 100.0  # on an axis from 1 to less than this, one or two powers o
 def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
     """Draw the roofline with every serve case on it, and beside it the share of the ceiling by requests in flight."""
     served = [case for case in cases if case.record.benchmark == "serve"]
-    lines = [line for line in run.lines if line.load is IN_FLIGHT and line.points(_SHARE)]
-    if not served or not lines:
+    drawn = {line: _cases_of(line, served) for line in run.lines if line.load is IN_FLIGHT and line.points(_SHARE)}
+    lines = [line for line, found in drawn.items() if found]  # of odd records some repeats have a limit, and others none
+    if not lines:
         return None
     figure, (roof, shares) = canvas(1, 2, height_in=4.4)
     styles = styles_of(lines)
     points: list[tuple[float, float]] = []
     for line, style in zip(lines, styles, strict=True):
-        case_ids = set(line.repeats["case_id"])
-        found = [case for case in served if case.record.identity.case_id in case_ids and _point(case) is not None]
+        found = drawn[line]
         line_points = [_point(case) for case in found]
         points += line_points
         roof.plot(*zip(*line_points), color=style.colour, linestyle=style.dash, linewidth=1.4)
@@ -96,6 +96,12 @@ def timeline_of(run: Run) -> tuple[tuple[Figure, str, str] | None, list[str]]:
         drawn = timeline_figure(record, telemetry, raw)
         return (*drawn, f"Server and device over time: {_named(record)}") if drawn else None, damage
     return None, damage
+
+
+def _cases_of(line: Line, served: Sequence[LimitedCase]) -> list[LimitedCase]:
+    """Return the cases of a line that have a place on the roofline."""
+    case_ids = set(line.repeats["case_id"])
+    return [case for case in served if case.record.identity.case_id in case_ids and _point(case) is not None]
 
 
 def _point(case: LimitedCase) -> tuple[float, float] | None:
