@@ -40,9 +40,8 @@ class ConsoleProgress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._total = self._already_done = 0
-        self._latest: dict[
-            tuple[str, int], Record
-        ] = {}  # of each repeat; a second attempt takes the place of the first
+        # The verdict or 'failed' of each repeat, no whole records; a second attempt takes the place of the first.
+        self._latest: dict[tuple[str, int], str] = {}
         self._told: dict[tuple[str, str], set[tuple[str, int]]] = {}  # the causes of failures, and the repeats they hit
         self._same = 0  # repeats hit since the last line by a cause that was told before
         self._what = "getting ready"
@@ -98,7 +97,7 @@ class ConsoleProgress:
         """Tell of one more record; the cause of a failure once, with the `log` that holds more."""
         identity = record.identity
         repeat = identity.case_id, identity.repeat
-        self._latest[repeat] = record
+        self._latest[repeat] = record.verdict if record.is_measured else "failed"
         cause = record.failure and (record.failure.code, record.failure.evidence)
         hit = self._told.setdefault(cause, set()) if cause else set()
         if hit and repeat not in hit:
@@ -140,7 +139,7 @@ class ConsoleProgress:
 
     def _counts(self) -> Text:
         done = self._already_done + len(self._latest)
-        verdicts = Counter(record.verdict if record.is_measured else "failed" for record in self._latest.values())
+        verdicts = Counter(self._latest.values())
         parts = [Text(f"{done} of {self._total}"), *(badge(name, f"{n} {name}") for name, n in verdicts.items())]
         return Text(" · ").join([*parts, Text(self._left_text() if done < self._total else "nothing left to measure")])
 
