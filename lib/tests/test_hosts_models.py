@@ -150,3 +150,12 @@ def test_a_copy_of_the_embedded_model_is_known_by_its_mark_and_another_folder_ha
     assert resolve_model(str(tmp_path / "copy")).random_weights and has_random_weights(str(tmp_path / "copy"))
     assert not resolve_model(str(tmp_path / "trained")).random_weights
     assert not has_random_weights(str(tmp_path / "odd")) and not has_random_weights("some/model")
+
+
+@pytest.mark.parametrize("load_format, is_random", [("dummy", True), ("benchbook", True), ("auto", False), (None, False)])
+def test_a_load_format_that_makes_weights_makes_any_model_one_of_random_weights(load_format, is_random, tmp_path) -> None:
+    (tmp_path / "trained").mkdir()
+    (tmp_path / "trained" / "config.json").write_text("{}")
+    args = {"load_format": load_format} if load_format else {}
+    assert resolve_model(str(tmp_path / "trained"), args).random_weights is is_random
+    assert resolve_model("some/Model-8B", args).random_weights is is_random

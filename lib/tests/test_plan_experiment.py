@@ -121,6 +121,7 @@ def test_a_model_is_tiny_a_folder_or_a_hub_id_said_shortly_or_in_full(load, tmp_
     revision = "{hub: Qwen/Qwen3-0.6B, revision: main}"
     assert load(FIRST, model="tiny").model == ModelRef("tiny")
     assert load(FIRST, model="{path: tiny}").model == ModelRef("tiny")
+    assert load(FIRST, model="{path: tiny-moe}").model == load(FIRST, model="tiny-moe").model == ModelRef("tiny-moe")
     assert load(FIRST, model=str(folder)).model == ModelRef(str(folder))
     assert load(FIRST, model=f"{{path: {folder}}}").model == ModelRef(str(folder))
     assert load(FIRST, model="Qwen/Qwen3-0.6B").model == ModelRef("Qwen/Qwen3-0.6B")
