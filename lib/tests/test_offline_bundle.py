@@ -238,3 +238,15 @@ def test_headers_that_cannot_be_read_are_left_alone(tmp_path, scripts) -> None:
     path.write_bytes(odd)
     assert fatbins.keep_only(path, 90) == 0
     assert path.read_bytes() == odd
+
+
+def test_vllm_finds_benchbooks_load_format_where_the_bundle_is_on_the_path_only(tmp_path: Path, scripts) -> None:
+    from importlib.metadata import distributions
+
+    build, _, _ = scripts
+    (tmp_path / "site").mkdir()
+    build._add_benchbook(tmp_path, tmp_path / "site")
+    (found,) = distributions(path=[str(tmp_path / "site")])
+    (plugin,) = found.entry_points.select(group="vllm.general_plugins")
+    assert (plugin.name, plugin.value) == ("benchbook", "benchbook.hosts.random_loader:register")
+    assert (tmp_path / "site/benchbook/hosts/random_loader.py").is_file()
