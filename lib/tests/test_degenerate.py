@@ -52,7 +52,11 @@ def reasons(*records):
         (with_host(routing=routing({"1": 4.0, "64": 5.9})), with_host(routing=routing({"1": 4.0, "64": 30.0})), "reads 5.90"),
         (with_host(argv=DUMMY), with_host(argv="--load-format benchbook"), "the same 4 of 128 experts"),
         (with_host(argv=DUMMY), with_host(argv=DUMMY, config=LLAMA_8B), "whose weights are all zero"),  # it has no experts
-        (with_host(argv=f"{DUMMY} --dtype half"), with_host(), "load_format: dummy"),
+        (
+            with_host(argv=f"{DUMMY} --dtype half"),  # a router without a bias spreads tokens even so
+            with_host(argv=DUMMY, config={**GPT_OSS_120B, "model_type": "qwen3_moe"}),
+            "load_format: dummy",
+        ),
         (with_host(argv=DUMMY), with_host(argv=DUMMY, routing=routing(EVEN)), "dummy"),  # what was counted counts
     ],
 )

@@ -333,7 +333,7 @@ CODES = (
         "same experts, so a step reads a fraction of the weights that it should",
         "measure a trained model, or random weights that behave: load_format: benchbook",
         "a quarter of the answers or fewer differ; a large step reads at most 1.5 times the experts of one token, where "
-        "even routing reads 3 times; or load_format: dummy on a mixture of experts, not counted",
+        "even routing reads 3 times; or load_format: dummy on gpt-oss, not counted",
     ),
     # How it was measured.
     Code(

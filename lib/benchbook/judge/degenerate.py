@@ -63,11 +63,12 @@ def _few_experts(host: Mapping[str, Any]) -> str | None:
 
 
 def _dummy_experts(host: Mapping[str, Any]) -> str | None:
-    """Say so where vLLM's dummy weights stand for a mixture of experts and its experts were not counted."""
-    if not has_dummy_weights(host) or counted_experts(host):
+    """Say so where vLLM's dummy weights stand for gpt-oss, whose router's bias then decides alone, uncounted."""
+    config = host.get("model_config") or {}
+    if not has_dummy_weights(host) or counted_experts(host) or config.get("model_type") != "gpt_oss":
         return None
     try:
-        shape = shape_of(host.get("model_config") or {})
+        shape = shape_of(config)
     except UnknownShapeError:
         return None
     if not shape.experts:
