@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ _MACHINE = {
 _PACKAGES = {"vllm": "0.32.0+cpu", "torch": "2.13.0+cpu", "transformers": "5.19.0", "papermill": "2.7.0"}
 
 Change = Callable[[Record], Record | None]  # None: this repeat is missing
+Vary = Callable[[str, dict[str, Any]], Iterable[dict[str, Any]]]  # of a benchmark and its workload
 
 
 def make_run(
@@ -37,18 +38,20 @@ def make_run(
     rates: tuple[float, ...] = (),
     benchmarks: tuple[str, ...] = ("first_request", "serve", "latency", "throughput"),
     repeats: int = 2,
+    vary: Vary = lambda benchmark, workload: (workload,),
     change: Change = lambda record: record,
     **header: Any,
 ) -> Path:
     """Write a whole run folder and return it; `change` may replace or drop each record, `header` adds to run.json.
 
+    `vary` gives the workloads that are asked in place of each: a record of another than its case's is not read.
     `rates` (req/s) add open loops: a server of launch "eager" answers about 10 requests a second, see _open_values.
     """
     run_dir = folder / "quickstart" / "20261123-201500"
     run_dir.mkdir(parents=True)
     store, plan, draw = Store(run_dir), [], random.Random(0)
     for launch in launches:
-        for benchmark, workload in _workloads(benchmarks, concurrencies, rates):
+        for benchmark, workload in _varied(vary, _workloads(benchmarks, concurrencies, rates)):
             case_id = ",".join(
                 [launch, benchmark, *(f"{key}={value}" for key, value in workload.items() if key != "prompt")]
             )
@@ -179,6 +182,10 @@ def make_header(launches: tuple[str, ...], plan: list[dict[str, Any]], repeats: 
             "machine": _MACHINE,
         },
     }
+
+
+def _varied(vary: Vary, workloads: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    return ((benchmark, varied) for benchmark, workload in workloads for varied in vary(benchmark, workload))
 
 
 def _workloads(

@@ -256,10 +256,14 @@ def test_comparisons_shown_side_by_side_share_the_error(tmp_path):
 
 
 def test_an_open_loop_is_headed_by_its_latency_since_its_throughput_is_what_was_offered(tmp_path):
-    def change(record):
-        return record.model_copy(update={"workload": {**record.workload, "request_rate_rps": 2.0}})
+    def vary(benchmark, workload):
+        return [{**workload, "max_concurrency": cap, "request_rate_rps": 2.0} for cap in (None, 4)]
 
-    rows = compared(tmp_path, change).rows
+    options = {"launches": TWO, "repeats": 6, "concurrencies": (4,), "benchmarks": ("serve",)}
+    run = load_run(make_run(tmp_path, **options, vary=vary))
+    (comparison,) = comparisons_of(run)
+    rows = [row for row in comparison.rows if row.num_cases == 1]
+    assert len({row.name for row in rows}) == 4
     assert {row.metric.key for row in rows if row.is_headline} == {"mean_e2el_ms"}
 
 

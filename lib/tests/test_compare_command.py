@@ -177,13 +177,11 @@ def test_two_pairs_are_said_once_to_have_no_interval_and_no_format_has_an_absurd
 
 
 def test_two_cases_that_differ_in_more_than_load_and_lengths_keep_their_whole_text(tmp_path):
-    def change(record):
-        if record.workload["max_concurrency"] == 4:
-            return record
-        return record.model_copy(update={"workload": {**record.workload, "max_concurrency": 4, "temperature": 1.0}})
+    def vary(benchmark, workload):
+        return [{**workload, "temperature": temperature} for temperature in (0.0, 1.0)]
 
-    options = {"launches": TWO, "repeats": 3, "concurrencies": (4, 8), "benchmarks": ("serve",)}
-    run = load_run(make_run(tmp_path, **options, change=change))
+    options = {"launches": TWO, "repeats": 3, "concurrencies": (4,), "benchmarks": ("serve",)}
+    run = load_run(make_run(tmp_path, **options, vary=vary))
     names = [row.name for row in comparisons_of(run)[0].rows if row.num_cases == 1 and row.is_headline]
     assert len(set(names)) == len(names) == 4 and all(name.startswith("serve,input_len_tokens") for name in names)
 

@@ -145,11 +145,10 @@ def test_a_run_of_closed_and_open_loops_has_each_figure_twice(tmp_path):
 
 
 def test_a_cap_below_a_rate_leaves_the_loop_open_and_splits_its_line(tmp_path):
-    def change(record):
-        cap = 8 if record.identity.repeat else None
-        return record.model_copy(update={"workload": {**record.workload, "max_concurrency": cap}})
+    def vary(benchmark, workload):
+        return [{**workload, "max_concurrency": cap} for cap in (None, 8)]
 
-    run = load_run(make_run(tmp_path, concurrencies=(), rates=(2, 4), benchmarks=("serve",), change=change))
+    run = load_run(make_run(tmp_path, concurrencies=(), rates=(2, 4), benchmarks=("serve",), vary=vary))
     labels = {line.label for line in run.lines if line.lengths == (128, 64)}
     assert labels == {"128 in / 64 out, max_concurrency=8", "128 in / 64 out, max_concurrency=none"}
 
@@ -203,10 +202,10 @@ def test_the_axes_keep_their_height_however_many_lines_the_legend_names(tmp_path
 
 
 def test_a_further_axis_splits_a_line(tmp_path):
-    def change(record):
-        return record.model_copy(update={"workload": {**record.workload, "temperature": 0.5 * record.identity.repeat}})
+    def vary(benchmark, workload):
+        return [{**workload, "temperature": temperature} for temperature in (0.0, 0.5)]
 
-    labels = [line.label for line in load_run(make_run(tmp_path, change=change)).lines]
+    labels = [line.label for line in load_run(make_run(tmp_path, benchmarks=("serve",), vary=vary)).lines]
     assert labels[:2] == ["128 in / 64 out, temperature=0", "128 in / 64 out, temperature=0.5"]
 
 

@@ -13,7 +13,7 @@ from benchbook.report.published import published_html
 from benchbook.report.results import results_html
 from benchbook.report.run import load_run
 from benchbook.report.table import tidy_table
-from report_runs import judged, make_run
+from report_runs import LENGTHS, judged, make_run
 
 ARTICLE_WORKLOAD = {"input_len_tokens": 4096, "output_len_tokens": 1024}
 
@@ -27,11 +27,9 @@ def with_completed(number):
     return change
 
 
-def as_article(record):
-    """Return the record as one of the article's workload."""
-    if record.benchmark == "first_request":
-        return record
-    return record.model_copy(update={"workload": {**record.workload, **ARTICLE_WORKLOAD}})
+def as_article(benchmark, workload):
+    """Return the workload with the article's lengths, once each."""
+    return [] if workload.get("input_len_tokens") != LENGTHS[0][0] else [{**workload, **ARTICLE_WORKLOAD}]
 
 
 def one_suspect(record):
@@ -119,7 +117,7 @@ def test_a_code_that_is_no_longer_known_is_shown_all_the_same(tmp_path):
 
 
 def test_published_figures_stand_beside_a_run_of_the_same_workload_with_their_own_verdict(tmp_path):
-    html = published_html(load_run(make_run(tmp_path, change=as_article)))
+    html = published_html(load_run(make_run(tmp_path, vary=as_article)))
     assert "AMD MI300X" in html and "479" in html and "SUSPECT" in html
     assert "floor_above_load" in html and "ceiling_below_serving" in html and "percentile_not_earned" in html
     assert "batch size and lengths are not stated" in html
