@@ -139,6 +139,11 @@ def test_what_vllm_reads_outside_its_table_of_variables_is_no_plugins(tmp_path) 
     assert checked(tmp_path, env=f"{{{name}: 5}}").notes == ()
 
 
+def test_what_only_benchbook_names_is_not_read() -> None:
+    for name in ("VLLM_RPC_TIMEOUT", "VLLM_ENGINE_ITERATION_TIMEOUT_S", "VLLM_SPYRE_USE_CB"):
+        assert not is_read(name)
+
+
 def test_every_value_that_a_config_lists_is_taken_in_capitals_or_not() -> None:
     members = installed_forms()["--attention-config"].options["backend"]
     assert {"FLASH_ATTN", "TRITON_ATTN", "auto"} <= set(members)

@@ -93,11 +93,12 @@ def is_vllms(variable: str) -> bool:
 def is_read(variable: str) -> bool:
     """Return whether the installed vLLM, or a plugin of it that is installed here, names a variable anywhere in its source.
 
-    Some are read outside the table of variables.
+    Some are read outside the table of variables. benchbook is such a plugin, but only names them, in examples and tables.
     """
     groups = ("vllm.general_plugins", "vllm.platform_plugins")
-    modules = {plugin.module for group in groups for plugin in importlib.metadata.entry_points(group=group)}
-    packages = {folder for module in ("vllm", *modules) if (folder := _package(module.partition(".")[0]))}
+    plugins = {plugin.module for group in groups for plugin in importlib.metadata.entry_points(group=group)}
+    names = {"vllm", *(module.partition(".")[0] for module in plugins)} - {__package__.partition(".")[0]}
+    packages = {folder for name in names if (folder := _package(name))}
     word = re.compile(rb"\b%s\b" % variable.encode())
     return any(word.search(path.read_bytes()) for package in packages for path in package.rglob("*.py"))
 
