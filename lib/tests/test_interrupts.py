@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import benchbook
 import pytest
 
 PROGRAM = """
@@ -24,11 +25,12 @@ except KeyboardInterrupt:
 
 def test_next_to_nothing_is_imported_before_stop_signals_are_caught():
     script = (
-        "import sys; there = set(sys.modules)\n"
+        "import sys; sys.path.append(sys.argv[1]); there = set(sys.modules)\n"  # -S: no .pth file tells where it is
         "import benchbook.__main__, signal, benchbook.measure\n"
         "print(*sorted(set(sys.modules) - there))"
     )
-    done = subprocess.run([sys.executable, "-S", "-c", script], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-S", "-c", script, Path(benchbook.__file__).parents[1]]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "benchbook.__main__" in done.stdout.split()
     assert not {"typing", "re", "contextlib", "pathlib", "json", "typer"} & {*done.stdout.split()}
 
