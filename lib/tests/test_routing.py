@@ -11,6 +11,7 @@ from benchbook.errors import Cause, HostStartError
 from benchbook.hosts import routing
 from benchbook.hosts.models import ModelFiles
 from benchbook.hosts.routing import known_routing, routing_of
+from benchbook.hosts.scratch import scratch_dir
 
 COUNTED = {"decode": {"1": 2.0, "8": 10.3}, "prefill": {"512": 16.0}, "answers": 64, "distinct_answers": 63}
 MOE = {"num_experts": 16, "num_experts_per_tok": 2, "vocab_size": 500}
@@ -52,6 +53,7 @@ def test_a_model_is_counted_once_and_then_known(tmp_path, spawned):
     (command,) = spawned
     assert command[command.index("--active") + 1] == "2" and command[command.index("--load-format") + 1] == "benchbook"
     assert "--max-num-seqs" not in command  # what is measured has its own; here it is the probe's
+    assert scratch_dir() in Path(command[command.index("--out") + 1]).parents  # what is swept after a kill
 
 
 @pytest.mark.parametrize("other", [{"load_format": "dummy"}, {"quantization": "fp8"}, {"dtype": "float32"}])

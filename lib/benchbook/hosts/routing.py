@@ -20,6 +20,7 @@ from benchbook.hosts.caches import cache_dir, remember, remembered
 from benchbook.hosts.guardian import spawn
 from benchbook.hosts.logs import HostLog
 from benchbook.hosts.models import ModelFiles, read_config
+from benchbook.hosts.scratch import scratch_dir
 
 LIMIT_S = 600.0
 RECIPE = 1  # raise it when something else is counted
@@ -74,7 +75,7 @@ def _counted(
         return {"why_not": "its router chooses among groups of experts, which is not counted"}
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / "routing.log"
-    with tempfile.TemporaryDirectory(prefix="benchbook-") as scratch:
+    with tempfile.TemporaryDirectory(dir=scratch_dir()) as scratch:
         out = Path(scratch, "routing.json")
         try:
             argv = [sys.executable, "-P", "-m", "benchbook.hosts.routing_probe", "--out", str(out)]
