@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
-from benchbook.hosts import processes, registry
+from benchbook.errors import ExperimentError, HostStartError
+from benchbook.hosts import guardian, processes, registry
 from benchbook.hosts.guardian import spawn
 
 GONE_LIMIT_S = 15.0
@@ -250,6 +250,21 @@ def test_a_state_folder_that_cannot_be_had_is_told_with_the_way_out_and_nothing_
     monkeypatch.setenv("BENCHBOOK_STATE_DIR", str(tmp_path / "file" / "state"))
     with pytest.raises(ExperimentError, match="set BENCHBOOK_STATE_DIR"):
         spawn(SLEEPER, log_path=tmp_path / "log", name="sleeper", kind="client")
+
+
+def test_a_state_folder_that_goes_as_the_guardian_starts_is_told_with_the_way_out_and_nothing_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = guardian._start_guardian
+
+    def lose_the_folder_and_start(*given: object) -> object:
+        monkeypatch.setenv("BENCHBOOK_STATE_DIR", str(tmp_path / "log" / "state"))
+        return start(*given)
+
+    monkeypatch.setattr(guardian, "_start_guardian", lose_the_folder_and_start)
+    with pytest.raises(HostStartError, match="^sleeper was not started: no folder .*set BENCHBOOK_STATE_DIR"):
+        spawn(SLEEPER, log_path=tmp_path / "log", name="sleeper", kind="client")
+    assert (tmp_path / "log").read_text() == ""
 
 
 def test_ending_a_host_by_its_id_is_seen_by_its_owner(tmp_path: Path, state_dir: Path) -> None:

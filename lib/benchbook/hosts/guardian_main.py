@@ -18,6 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from benchbook.errors import ExperimentError
 from benchbook.hosts import processes, registry
 
 TERM_GRACE_S = 6.0  # vLLM needs about two seconds to end its engine in order
@@ -56,8 +57,9 @@ class Guardian:
         try:
             registry.write_entry(entry)  # before the start: there is no instant with a host and no entry
             self._host = self._start_host(entry)
-        except (OSError, subprocess.SubprocessError) as error:
-            self._report(error=f"{type(error).__name__}: {error}")
+        except (OSError, subprocess.SubprocessError, ExperimentError) as error:
+            is_ours = isinstance(error, ExperimentError)  # the state folder cannot be had: a sentence, with the way out
+            self._report(error=str(error) if is_ours else f"{type(error).__name__}: {error}")
             registry.remove_entry(entry.host_id)
             return
         try:

@@ -6,6 +6,7 @@ is dead is an orphan, which `sweep_orphans` ends by the marker in its environmen
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -17,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from benchbook.errors import ExperimentError
 from benchbook.hosts import processes
 from benchbook.hosts.caches import check_writable, own_folder, remembered
 
@@ -80,7 +82,8 @@ def write_entry(entry: HostEntry) -> None:
 
 def remove_entry(host_id: str) -> None:
     """Forget `host_id`; nothing happens when it is unknown."""
-    entry_path(host_id).unlink(missing_ok=True)
+    with contextlib.suppress(ExperimentError, NotADirectoryError):  # where no folder can be had, there is no entry
+        entry_path(host_id).unlink(missing_ok=True)
 
 
 def with_host_pid(entry: HostEntry, pid: int) -> HostEntry:
