@@ -30,6 +30,7 @@ FORMS = {
     "--compilation-config": Form(short=["-cc"], takes=["object"]),
     "--hf-overrides": Form(takes=["object", "text"]),
     "--chat-template": Form(takes=["text"]),
+    "--hf-token": Form(may_stand_alone=True, takes=["text"]),
 }
 
 
@@ -53,6 +54,8 @@ FORMS = {
         ("device_ids", [0, 1], ["--device-ids", "0,1"]),
         ("compilation_config", {"on": True}, ["--compilation-config", '{"on": true}']),
         ("chat_template", "-x {{ y }}", ["--chat-template=-x {{ y }}"]),
+        ("hf_token", True, ["--hf-token"]),
+        ("hf_token", "a text", ["--hf-token", "a text"]),
         ("unknown_here", ["a", {"b": False}], ["--unknown-here", "a", '{"b": false}']),
         ("unknown_here", False, ["--no-unknown-here"]),
         ("no_unknown_here", False, ["--unknown-here"]),
@@ -72,6 +75,7 @@ def test_a_value_is_said_in_the_form_of_its_flag(name, value, words):
         ("max_num_seqs", 0.5, "must be a whole number"),
         ("max_num_batched_tokens", "64 k", "must be a whole number or a size such as 64k"),
         ("max_num_seqs", True, "takes a value, not true: a whole number"),
+        ("hf_token", False, "takes a value, not false: text"),
         ("gpu_memory_utilization", "most", "must be a number"),
         ("dtype", "bfloat61", "is none of the values that it takes; did you mean bfloat16?"),
         ("dtype", [1], "takes one value, not a list: one of auto, bfloat16, float32"),

@@ -38,6 +38,7 @@ class Form:
 
     short: Sequence[str] = ()  # other spellings: '-tp'
     is_switch: bool = False  # takes no value
+    may_stand_alone: bool = False  # takes a value or none: then it is as true
     has_negative: bool = True  # a switch with a --no- form
     repeats: bool = False  # stands once for each of several values
     takes_several: bool = False  # has several values behind it
@@ -122,6 +123,8 @@ def words_of(name: str, value: Any, forms: Forms) -> list[str]:
         return _behind(flag, [_text(item) for item in value] if _is_list(value) else [_text(value)])
     if form.is_switch:
         return _switched(flag, str(value).lower() in _ON, form)
+    if value is True and form.may_stand_alone:
+        return [flag]
     if _is_list(value) and form.repeats:
         return [word for item in value for word in _behind(flag, [_text(item)])]
     if _is_list(value) and form.takes_several:
@@ -139,6 +142,8 @@ def problem_of(name: str, value: Any, forms: Forms) -> str:
     if form.is_switch:
         is_known = isinstance(value, bool | int | str) and str(value).lower() in _ON | _OFF
         return "" if is_known else "is a switch: write true or false"
+    if value is True and form.may_stand_alone:
+        return ""
     if isinstance(value, bool) and not {"object", "array"} & set(form.takes):
         return f"takes a value, not {str(value).lower()}: {_wanted(form)}"
     if _is_list(value) and (form.takes_several or form.repeats):

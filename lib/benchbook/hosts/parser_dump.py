@@ -62,6 +62,7 @@ def _form(action: argparse.Action) -> dict[str, Any]:
     return {
         "short": [other for other in others if other != negative],
         "is_switch": action.nargs == 0,
+        "may_stand_alone": action.nargs == "?" and action.const is True,
         "has_negative": negative in others,
         "repeats": isinstance(action, argparse._AppendAction),
         "takes_several": action.nargs in ("+", "*"),

@@ -43,7 +43,7 @@ def values_of(form):
     if form.is_switch:
         on, off = st.sampled_from([True, 1, "true", "1"]), st.sampled_from([False, 0, "false", "0"])
         return on.map(lambda value: (value, True)) | off.map(lambda value: (value, False))
-    one = _one(form)
+    one = _one(form) | st.just((True, True)) if form.may_stand_alone else _one(form)
     if form.takes_several or form.repeats:
         several = st.lists(one, min_size=1, max_size=3).map(lambda pairs: tuple(map(list, zip(*pairs, strict=True))))
         return several | one.map(lambda pair: (pair[0], [pair[1]]))
