@@ -58,14 +58,18 @@ def test_a_misspelt_field_is_refused_with_the_nearest_one():
     assert message.startswith("LatencyWorkload: batchsize: 8: unknown key; did you mean 'batch_size'?")
 
 
-@pytest.mark.parametrize("value", ["8", True, 8.0, 0, -1, [8], float("nan")])
+@pytest.mark.parametrize("value", ["8", True, 8.0, 0, -1, [8], float("nan"), 10**9 + 1])
 def test_what_is_no_count_is_refused(value):
     assert refusal_of(ServeWorkload, **SERVE, max_concurrency=value).startswith("ServeWorkload: max_concurrency: ")
 
 
-@pytest.mark.parametrize("value", ["2", True, 0, -0.5, float("inf"), float("nan")])
+@pytest.mark.parametrize("value", ["2", True, 0, -0.5, float("inf"), float("nan"), 1.1e9, 10**400])
 def test_what_is_no_rate_is_refused(value):
     assert refusal_of(ServeWorkload, **SERVE, request_rate_rps=value).startswith("ServeWorkload: request_rate_rps: ")
+
+
+def test_a_rate_beyond_all_servers_is_told_that_no_limit_is_the_default():
+    assert "leave the key out" in refusal_of(ServeWorkload, **SERVE, max_concurrency=8, request_rate_rps=1e12)
 
 
 def test_a_workload_cannot_be_changed():

@@ -24,6 +24,7 @@ from benchbook.records.fingerprint import changed_parts
 from benchbook.records.header import PARTIAL
 from benchbook.records.record import Failure, Outcome, Record, Verdict
 from benchbook.records.store import RECORD_FILE, Store
+from benchbook.report.run import load_run
 from damages import DAMAGES, HEADERS, RAW
 from rich.console import Console
 
@@ -37,6 +38,13 @@ benchmarks:
   - serve: {{max_concurrency: [1, 2], lengths: [[8, 4]], num_prompts: 4}}
   - latency: {{batch_size: 1, lengths: [[8, 4]]}}
 repeats: 2
+"""
+ASKS_MUCH = """benchmarks:
+  - serve: {request_rate_rps: [0.001, 2, 2.5, 1.0e+9], max_concurrency: 4, lengths: [[8, 4]], num_prompts: 4}
+  - serve: {request_rate_rps: 8, burstiness: 0.1, range_ratio: 0.3, lengths: [[8, 4]], num_prompts: 4}
+  - serve: {max_concurrency: 1000000000, num_warmup_prompts: 0, temperature: [0.7, 1], lengths: [[8, 4]], num_prompts: 4}
+  - serve: {max_concurrency: 4, slo_ttft_ms: 200, slo_tpot_ms: 0.5, slo_e2el_ms: 1.0e+9, lengths: [[8, 4]], num_prompts: 4}
+  - first_request: {prompt: "\\u00e9 a|b, 100% \\u2028", max_tokens: 3, temperature: 0.25}
 """
 CAUSE = Cause("out_of_memory", "torch.OutOfMemoryError", "lower the utilisation")
 
@@ -388,6 +396,19 @@ def test_of_some_cases_only_their_own_records_are_called_stale_or_damaged(bench)
         path.write_text("")
     (damaged,) = damaged_repeats(first.store, bench.plan(), asked)
     assert "latency" in damaged
+
+
+def test_whatever_an_experiment_may_ask_its_records_are_read_and_kept_as_their_cases_own(bench):
+    plan = bench.plan(more_launches=ASKS_MUCH)
+    first = bench.runner(plan=plan)
+    first.execute()
+    run = load_run(first.store.run_dir)
+    assert len(plan.cases) == 13 and len(run.records) == 26
+    assert not run.damage and not run.num_stale and not run.missing
+    again = bench.runner(first.store, bench.plan(more_launches=ASKS_MUCH))
+    assert not damaged_repeats(first.store, again.plan) and not stale_records(first.store, again.plan)
+    again.execute()
+    assert again.listener.already_done == 26 and len(bench.calls) == 26
 
 
 @pytest.mark.parametrize("damage", [*DAMAGES, *RAW])

@@ -16,8 +16,9 @@ from pydantic import Field, field_validator, model_validator
 from benchbook.plan.strict import StrictModel
 
 HostKind = Literal["server", "engine"]  # online through `vllm serve`, offline through a loaded `LLM`
-Count = Annotated[int, Field(ge=1)]
-CountFromZero = Annotated[int, Field(ge=0)]
+MAX_COUNT, MAX_RATE_RPS = 10**9, 1e9  # beyond lies nothing that a machine does, and no record that is read again
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+CountFromZero = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Positive = Annotated[float, Field(gt=0)]
 
 WARMUP_WAVES = 2  # the first fills the batch, the second arrives in a running one, as requests do when it counts
@@ -77,7 +78,8 @@ class ServeWorkload(Workload):
     @field_validator("request_rate_rps", mode="before")
     @classmethod
     def _is_a_limit(cls, value: Any) -> Any:
-        if str(value).lower().strip("+.") in ("inf", "infinity", "infinite", "unlimited", "max"):
+        is_huge = isinstance(value, int | float) and value > MAX_RATE_RPS
+        if is_huge or str(value).lower().strip("+.") in ("inf", "infinity", "infinite", "unlimited", "max"):
             raise ValueError(
                 "no limit is the default: leave the key out, and say with max_concurrency how many at once"
             )
