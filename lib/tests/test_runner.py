@@ -43,7 +43,7 @@ ASKS_MUCH = """benchmarks:
   - serve: {request_rate_rps: [0.001, 2, 2.5, 1.0e+9], max_concurrency: 4, lengths: [[8, 4]], num_prompts: 4}
   - serve: {request_rate_rps: 8, burstiness: 0.1, range_ratio: 0.3, lengths: [[8, 4]], num_prompts: 4}
   - serve: {max_concurrency: 1000000000, num_warmup_prompts: 0, temperature: [0.7, 1], lengths: [8, 4], num_prompts: 4}
-  - serve: {max_concurrency: 4, slo_ttft_ms: 200, slo_tpot_ms: 0.5, slo_e2el_ms: 1.0e+9, lengths: [8, 4], num_prompts: 4}
+  - serve: {max_concurrency: 4, slo_ttft_ms: 200, slo_tpot_ms: 2, slo_e2el_ms: 1.0e+9, lengths: [8, 4], num_prompts: 4}
   - first_request: {prompt: "\\u00e9 a|b, 100% \\u2028", max_tokens: 3, temperature: 0.25}
 """
 CAUSE = Cause("out_of_memory", "torch.OutOfMemoryError", "lower the utilisation")
