@@ -10,6 +10,9 @@ import pytest
 RUNS = sorted(path.parent for path in (Path(__file__).parents[2] / "results" / "reference").glob("*/run.json"))
 
 
+WITHDRAWN = [run_dir for run_dir in RUNS if run_dir.name in ("tuning", "tuning_humming", "tuned", "ablations_short")]
+
+
 @pytest.fixture(params=RUNS, ids=lambda path: path.name)
 def run_dir(request):
     return request.param
@@ -20,8 +23,8 @@ def report(run_dir):
     return (run_dir / "report.html").read_text()
 
 
-def test_there_are_five_of_them():
-    assert len(RUNS) == 5
+def test_there_are_six_of_them_and_four_are_withdrawn():
+    assert (len(RUNS), len(WITHDRAWN)) == (6, 4)
 
 
 def test_none_of_its_links_can_be_dead(report):
@@ -32,7 +35,9 @@ def test_none_of_its_links_can_be_dead(report):
     assert all(link.startswith(("#", "data:")) for link in links)
 
 
-def test_a_model_whose_experts_were_degenerate_is_remarked_upon_at_the_top(run_dir, report):
+@pytest.mark.parametrize("run_dir", WITHDRAWN, ids=lambda path: path.name)
+def test_a_model_whose_experts_were_degenerate_is_remarked_upon_at_the_top(run_dir):
+    report = (run_dir / "report.html").read_text()
     launches = json.loads((run_dir / "run.json").read_text())["launches"].values()
     assert all("dummy" in launch["args"].values() for launch in launches)
     remark = " ".join((run_dir / "remark.txt").read_text().split())
