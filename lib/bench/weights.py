@@ -35,7 +35,9 @@ def make_all(name: str, device: str) -> float:
     if device == "cuda":
         torch.cuda.synchronize()
     took_s = time.perf_counter() - started_s
-    print(f"made {total_bytes / 2**30:.2f} GiB on {device} in {took_s:.1f} s ({total_bytes / 2**30 / took_s:.1f} GiB/s)")
+    print(
+        f"made {total_bytes / 2**30:.2f} GiB on {device} in {took_s:.1f} s ({total_bytes / 2**30 / took_s:.1f} GiB/s)"
+    )
     return total_bytes / 2**30
 
 
@@ -53,7 +55,9 @@ def same_bytes(name: str, device: str) -> bool:
             continue
         if fill == BITS:  # a GiB on the CPU would take a minute: its beginning tells as much
             tensor = type(tensor)(tensor.name, (SAME_BYTES,), fill, tensor.value, form)
-        there, here = (made(tensor, torch.bfloat16, where).cpu().contiguous().view(torch.uint8) for where in (device, "cpu"))
+        there, here = (
+            made(tensor, torch.bfloat16, where).cpu().contiguous().view(torch.uint8) for where in (device, "cpu")
+        )
         equal = torch.equal(there, here)
         print(f"{'ok' if equal else 'DIFFERENT'}: {tensor.name} {tuple(tensor.shape)} as on the CPU")
         good &= equal

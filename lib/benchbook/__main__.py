@@ -9,11 +9,13 @@ import sys
 
 from benchbook.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, OK
 
+
 def main() -> None:
     """Run the command line; an error of ours becomes one line and its exit code."""
     import signal
 
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as of a job in the background
+    # Else it is ignored, as of a job in the background.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from benchbook.measure.interrupts import interrupt_on_stop_signals
 

@@ -42,7 +42,9 @@ def mutated_bytes(content: bytes, draw: random.Random) -> bytes:
     if kind == 5:
         return content[:start] + draw.randbytes(draw.choice((1, 4, 64))) + content[end:]
     if kind == 6:
-        return draw.choice((b"", b"[]", b"{}", b"null", b"7", b'"x"', b"\xff", b"NaN", b"[" * 30_000, b'{"a":' * 30_000))
+        return draw.choice(
+            (b"", b"[]", b"{}", b"null", b"7", b'"x"', b"\xff", b"NaN", b"[" * 30_000, b'{"a":' * 30_000)
+        )
     return content.decode(errors="replace").encode(draw.choice(("utf-16", "utf-8-sig", "utf-32")))
 
 

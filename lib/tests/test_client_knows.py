@@ -71,7 +71,10 @@ def test_a_revision_in_the_file_reaches_every_command(tmp_path):
 
 def test_a_model_is_looked_for_where_its_process_will_look_and_its_commit_is_told(hub):
     assert resolve_model("some/model", {"revision": "main"}, hub).commit == "1" * 40
-    assert resolve_model("some/model", {"revision": "2" * 40}, {"HF_HUB_CACHE": hub["HF_HOME"] + "/hub"}).commit == "2" * 40
+    assert (
+        resolve_model("some/model", {"revision": "2" * 40}, {"HF_HUB_CACHE": hub["HF_HOME"] + "/hub"}).commit
+        == "2" * 40
+    )
     assert resolve_model("some/model").needs_download
 
 

@@ -263,4 +263,3 @@ def test_of_damaged_samples_another_repeat_is_drawn_and_the_file_named(whole, fl
     best.write_bytes(content)
     drawn, damage = timeline_of(load_run(whole))
     assert drawn is not None and len(damage) == 1 and str(best) in damage[0]
-

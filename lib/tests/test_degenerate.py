@@ -50,9 +50,14 @@ def reasons(*records):
             with_host(routing=routing(EVEN)),
             "a step of 64 sequences reads 4.00 of 128 experts a layer, and one sequence 4; evenly routed it would be 111",
         ),
-        (with_host(routing=routing({"1": 4.0, "64": 5.9})), with_host(routing=routing({"1": 4.0, "64": 30.0})), "reads 5.90"),
+        (
+            with_host(routing=routing({"1": 4.0, "64": 5.9})),
+            with_host(routing=routing({"1": 4.0, "64": 30.0})),
+            "reads 5.90",
+        ),
         (with_host(argv=DUMMY), with_host(argv="--load-format benchbook"), "the same 4 of 128 experts"),
-        (with_host(argv=DUMMY), with_host(argv=DUMMY, config=LLAMA_8B), "whose weights are all zero"),  # it has no experts
+        # It has no experts.
+        (with_host(argv=DUMMY), with_host(argv=DUMMY, config=LLAMA_8B), "whose weights are all zero"),
         (
             with_host(argv=f"{DUMMY} --dtype half"),  # a router without a bias spreads tokens even so
             with_host(argv=DUMMY, config={**GPT_OSS_120B, "model_type": "qwen3_moe"}),
@@ -84,7 +89,9 @@ def test_all_records_of_the_launch_are_told_and_none_of_another():
 
     def of(launch, **host):
         record = with_host(**host)
-        return record.model_copy(update={"identity": Identity(launch=launch, case_id=launch, fingerprint="f", repeat=0)})
+        return record.model_copy(
+            update={"identity": Identity(launch=launch, case_id=launch, fingerprint="f", repeat=0)}
+        )
 
     found = reasons(of("a"), of("a", **answers(1)), of("b"))
     assert found[0] == found[1] != None and found[2] is None  # noqa: E711
@@ -95,7 +102,9 @@ def test_answers_of_weights_that_vllm_makes_up_are_not_compared(flags):
     from test_coherence import served as compared
 
     records = [
-        compared(8, 320.0, launch=name, host={"model": "m", "argv": ["vllm", *words.split()], "greedy_outputs": [name] * 32})
+        compared(
+            8, 320.0, launch=name, host={"model": "m", "argv": ["vllm", *words.split()], "greedy_outputs": [name] * 32}
+        )
         for name, words in zip("ab", flags)
     ]
     assert not any(why.code == "outputs_differ" for one in judged_together(records) for why in one.reasons)
@@ -141,5 +150,3 @@ def test_a_step_of_the_limits_rests_on_what_was_counted_for_the_model_of_the_rec
     assert counted.step.bytes == pytest.approx(assumed.surest_step.bytes)
     assert limits_of(with_host(routing={"why_not": "out of memory"})).step == assumed.step
     assert limits_of(with_host(routing=routing(EVEN))).step.bytes == pytest.approx(assumed.step.bytes, rel=0.02)
-
-

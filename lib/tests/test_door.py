@@ -46,10 +46,13 @@ def knock(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/models", "/invocations", "/", "", "/docs", "/health/", "//health", "/healthz", "/metrics/x", "/Health"]
+    "path",
+    ["/v1/models", "/invocations", "/", "", "/docs", "/health/", "//health", "/healthz", "/metrics/x", "/Health"],
 )
 @pytest.mark.parametrize("kind", ["http", "websocket"])
-@pytest.mark.parametrize("authorization", ["", "Bearer ", "Bearer the-ke", "Bearer the-keyy", "the-key", "Basic the-key"])
+@pytest.mark.parametrize(
+    "authorization", ["", "Bearer ", "Bearer the-ke", "Bearer the-keyy", "the-key", "Basic the-key"]
+)
 def test_without_the_key_every_path_but_the_open_ones_is_answered_401(
     knock: Callable[..., Any], path: str, kind: str, authorization: str
 ) -> None:
@@ -84,7 +87,9 @@ def test_a_browsers_question_what_it_may_ask_is_left_to_vllm_and_a_bare_options_
 
 def test_a_door_without_a_key_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
     for key in (None, ""):
-        monkeypatch.setenv("VLLM_API_KEY", key) if key is not None else monkeypatch.delenv("VLLM_API_KEY", raising=False)
+        monkeypatch.setenv("VLLM_API_KEY", key) if key is not None else monkeypatch.delenv(
+            "VLLM_API_KEY", raising=False
+        )
         with pytest.raises(RuntimeError, match="VLLM_API_KEY is not set"):
             Door(lambda *_: None)
 

@@ -73,7 +73,9 @@ def test_the_hub_is_reachable_only_when_a_model_has_to_be_downloaded() -> None:
 
 
 @pytest.mark.parametrize(("length", "is_moved"), [(4, False), (70, False), (71, True), (200, True)])
-def test_vllms_sockets_lie_elsewhere_where_the_temporary_folders_path_is_too_long(monkeypatch, length, is_moved) -> None:
+def test_vllms_sockets_lie_elsewhere_where_the_temporary_folders_path_is_too_long(
+    monkeypatch, length, is_moved
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/" + "t" * (length - 1))
     longest = f"{tempfile.gettempdir()}/{uuid.uuid4()}"
     assert (len(longest) > 107) == is_moved

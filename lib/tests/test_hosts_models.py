@@ -152,8 +152,12 @@ def test_a_copy_of_the_embedded_model_is_known_by_its_mark_and_another_folder_ha
     assert not has_random_weights(str(tmp_path / "odd")) and not has_random_weights("some/model")
 
 
-@pytest.mark.parametrize("load_format, is_random", [("dummy", True), ("benchbook", True), ("auto", False), (None, False)])
-def test_a_load_format_that_makes_weights_makes_any_model_one_of_random_weights(load_format, is_random, tmp_path) -> None:
+@pytest.mark.parametrize(
+    "load_format, is_random", [("dummy", True), ("benchbook", True), ("auto", False), (None, False)]
+)
+def test_a_load_format_that_makes_weights_makes_any_model_one_of_random_weights(
+    load_format, is_random, tmp_path
+) -> None:
     (tmp_path / "trained").mkdir()
     (tmp_path / "trained" / "config.json").write_text("{}")
     args = {"load_format": load_format} if load_format else {}

@@ -56,7 +56,9 @@ def mutated(text: str, draw: random.Random) -> bytes:
         return mutated_bytes(text.encode(), draw)
     if how == "values":
         try:
-            return yaml.safe_dump(mutated_value(yaml.safe_load(text), draw), allow_unicode=True).encode(errors="replace")
+            return yaml.safe_dump(mutated_value(yaml.safe_load(text), draw), allow_unicode=True).encode(
+                errors="replace"
+            )
         except (ValueError, RecursionError):  # what YAML has no form for
             return mutated_bytes(text.encode(), draw)
     parts = text.splitlines(keepends=True) if how == "lines" else text.split(" ")

@@ -127,9 +127,16 @@ def test_norms_are_one_and_biases_and_sinks_zero():
     "config, told",
     [
         ({"model_type": "deepseek_v3"}, "no random weights for models of type 'deepseek_v3'"),
-        ({**DENSE, "model_type": "llama", "quantization_config": {"quant_method": "awq"}}, "no random weights for llama in awq"),
         (
-            {**DENSE, "model_type": "qwen3", "quantization_config": {"quant_method": "fp8", "activation_scheme": "static"}},
+            {**DENSE, "model_type": "llama", "quantization_config": {"quant_method": "awq"}},
+            "no random weights for llama in awq",
+        ),
+        (
+            {
+                **DENSE,
+                "model_type": "qwen3",
+                "quantization_config": {"quant_method": "fp8", "activation_scheme": "static"},
+            },
             "static scales",
         ),
         ({}, "of type None"),

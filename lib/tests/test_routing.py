@@ -65,7 +65,9 @@ def test_other_weights_of_the_same_model_are_counted_anew(other, tmp_path, spawn
     assert len(spawned) == 3
 
 
-@pytest.mark.parametrize("config", [{"vocab_size": 500}, {"num_experts": 0, "num_experts_per_tok": 2, "vocab_size": 9}, {}])
+@pytest.mark.parametrize(
+    "config", [{"vocab_size": 500}, {"num_experts": 0, "num_experts_per_tok": 2, "vocab_size": 9}, {}]
+)
 def test_a_model_without_experts_costs_no_start(config, tmp_path, spawned):
     assert routing_of(files(tmp_path / "m", config), {}, {}, tmp_path / "log") is None
     assert not spawned

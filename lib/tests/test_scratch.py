@@ -65,13 +65,17 @@ def test_what_a_killed_process_has_left_is_swept_and_what_lives_or_is_of_others_
 
 
 def test_a_forked_child_has_a_folder_of_its_own_and_leaves_its_parents(root: Path) -> None:
-    script = OWNER.replace("if sys", "if os.fork() == 0: print(scratch_dir(), flush=True); sys.exit()\nos.wait()\nif sys", 1)
+    script = OWNER.replace(
+        "if sys", "if os.fork() == 0: print(scratch_dir(), flush=True); sys.exit()\nos.wait()\nif sys", 1
+    )
     text = subprocess.run([sys.executable, "-c", script, "end"], capture_output=True, text=True, check=True).stdout
     parents, childs = text.split()
     assert parents != childs and list(root.iterdir()) == []
 
 
-def test_a_temporary_folder_that_is_too_deep_for_sockets_is_not_used(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_folder_that_is_too_deep_for_sockets_is_not_used(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deep = root / ("d" * 90)
     deep.mkdir()
     monkeypatch.setenv("TMPDIR", str(deep))

@@ -134,7 +134,7 @@ def test_of_all_that_vllm_knows_only_its_secrets_are_called_so() -> None:
         "{max_num_batched_token: '8192'}",
         "{hf_overrides: {image_token: '<image>'}}",
         "{hf_overrides: {text_config: {pad_token: '[PAD]', eos_token: '</s>', bos_token_id: 1}, image_token_id: 7}}",
-        "{hf_overrides: '{\"image_token\": \"<|image_pad|>\"}'}",
+        '{hf_overrides: \'{"image_token": "<|image_pad|>"}\'}',
         "{hf_overrides.mask_token: MASK}",
         "{mm_processor_kwargs: {video_token: '<video>'}}",
     ],
@@ -161,8 +161,8 @@ def test_a_misspelt_count_of_tokens_gets_its_hint(tmp_path: Path) -> None:
         "{password: hush-hush}",
         "{kv_transfer_config: {kv_connector_extra_config: {password: hush-hush}}}",
         "{kv_transfer_config.kv_connector_extra_config.secret: hush-hush}",
-        "{kv_transfer_config: '{\"kv_connector_extra_config\": {\"api_key\": \"hush-hush\"}}'}",
-        "{unheard_of: '[{\"auth_token\": \"hush-hush\"}]'}",
+        '{kv_transfer_config: \'{"kv_connector_extra_config": {"api_key": "hush-hush"}}\'}',
+        '{unheard_of: \'[{"auth_token": "hush-hush"}]\'}',
         "{hf_overrides: {token: hush-hush}}",
         "{hf_overrides: {vault_token: hush-hush-a1b2c3}}",
         "{speculative_config: {draft_model_config: {hf_token: hush-hush}}}",
@@ -213,7 +213,9 @@ def test_a_notebooks_environment_holds_no_secret() -> None:
         with pytest.raises(ExperimentError, match=f"{next(iter(env))} looks like a secret") as refusal:
             named_launch("tiny-cpu", env=env)
         assert "hush" not in str(refusal.value) and "pa55" not in str(refusal.value)
-    assert named_launch("tiny-cpu", env={"HF_HUB_DISABLE_IMPLICIT_TOKEN": 1}).env["HF_HUB_DISABLE_IMPLICIT_TOKEN"] == "1"
+    assert (
+        named_launch("tiny-cpu", env={"HF_HUB_DISABLE_IMPLICIT_TOKEN": 1}).env["HF_HUB_DISABLE_IMPLICIT_TOKEN"] == "1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,12 @@ def test_what_the_shell_configures_vllm_with_is_told_without_passwords(monkeypat
 
 
 def test_a_password_of_the_environments_addresses_is_known_wherever_it_stands() -> None:
-    env = {"https_proxy": PLACED["proxy"][0], "POSTGRES_PASSWORD": "postgres", "PIN": "20261126", "A_KEY": "long-enough-1"}
+    env = {
+        "https_proxy": PLACED["proxy"][0],
+        "POSTGRES_PASSWORD": "postgres",
+        "PIN": "20261126",
+        "A_KEY": "long-enough-1",
+    }
     assert known_secrets(env) == ("long-enough-1", "pa55-word-one")  # words and dates occur in honest text
     assert redacted("login: pa55-word-one", known_secrets(env)) == "login: <redacted>"
 
@@ -263,7 +270,9 @@ def test_nothing_is_written_with_a_secret_in_it(tmp_path: Path, monkeypatch: pyt
 
 def test_a_log_keeps_its_length_and_what_is_appended_meanwhile(tmp_path: Path) -> None:
     log = tmp_path / "server.log"
-    log.write_bytes(b"\xff\xfe before " + SHAPED["groq"].encode() + "\nschlüssel-eins\n".encode() + KEY_BLOCK.encode() + b"\nend")
+    log.write_bytes(
+        b"\xff\xfe before " + SHAPED["groq"].encode() + "\nschlüssel-eins\n".encode() + KEY_BLOCK.encode() + b"\nend"
+    )
     size = log.stat().st_size
     redact_file(log, ["schlüssel-eins"])
     text = log.read_bytes()

@@ -86,7 +86,9 @@ def test_a_folder_of_ours_that_cannot_be_had_is_one_line_with_the_way_out(refusa
 
 
 @pytest.mark.parametrize(("variable", "folder_of"), [("TMPDIR", "tempdir"), ("BENCHBOOK_STATE_DIR", "state_dir")])
-def test_a_folder_that_is_there_and_takes_nothing_is_refused_before_a_start(monkeypatch, state_dir, variable, folder_of):
+def test_a_folder_that_is_there_and_takes_nothing_is_refused_before_a_start(
+    monkeypatch, state_dir, variable, folder_of
+):
     if folder_of == "tempdir":
         monkeypatch.setattr(tempfile, "tempdir", "/proc")
     else:
@@ -133,7 +135,9 @@ def test_each_fault_of_the_system_says_where_why_and_what_to_do():
         OSError("of a library"): "of a library",
         MemoryError(): "out of memory: the memory is used up",
         RuntimeError("can't start new thread"): "can't start new thread: too many processes or threads",
-        BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"): "temporarily unavailable; too many processes",
+        BlockingIOError(
+            errno.EAGAIN, "Resource temporarily unavailable"
+        ): "temporarily unavailable; too many processes",
     }
     for error, text in said.items():
         assert is_system_fault(error) and text in line_of(error)
@@ -333,7 +337,9 @@ SOUND = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("key", [*SOUND, "quantization_config", "layer_types", "text_config", "head_dim", "num_experts"])
+@pytest.mark.parametrize(
+    "key", [*SOUND, "quantization_config", "layer_types", "text_config", "head_dim", "num_experts"]
+)
 @pytest.mark.parametrize("value", [0, -1, 10**12, 10**400, 1.5, "x", "", [], [1], {}, {"a": 1}, True, None])
 def test_no_value_of_a_config_stops_what_is_computed_from_it(tmp_path, key, value):
     (tmp_path / "config.json").write_text(json.dumps({**SOUND, key: value}))
@@ -434,7 +440,9 @@ def test_a_soft_limit_of_files_is_raised_as_far_as_it_serves(monkeypatch):
     assert told == [(process_limits.MORE_FILES, 100_000)]
 
 
-@pytest.mark.parametrize(("umask", "kept"), [(0o777, 0o077), (0, 0o002), (0o022, 0o022), (0o077, 0o077), (0o027, 0o027)])
+@pytest.mark.parametrize(
+    ("umask", "kept"), [(0o777, 0o077), (0, 0o002), (0o022, 0o022), (0o077, 0o077), (0o027, 0o027)]
+)
 def test_what_is_made_is_its_owners_to_use_and_nobody_elses_to_change(umask, kept):
     before = os.umask(umask)
     try:

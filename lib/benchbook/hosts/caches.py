@@ -45,7 +45,9 @@ def check_writable(folder: Path | str, variable: str) -> None:
             file.write(bytes(_PROBE_BYTES))
             file.flush()
     except OSError as error:
-        raise ExperimentError(f"nothing can be written into {folder} ({error.strerror}): {_way_out(variable)}") from error
+        raise ExperimentError(
+            f"nothing can be written into {folder} ({error.strerror}): {_way_out(variable)}"
+        ) from error
 
 
 def cache_dir() -> Path:

@@ -93,7 +93,7 @@ def is_vllms(variable: str) -> bool:
 def is_read(variable: str) -> bool:
     """Return whether the installed vLLM, or a plugin of it that is installed here, names a variable anywhere in its source.
 
-    Some are read outside the table of variables. benchbook is such a plugin, but only names them, in examples and tables.
+    Some are read outside the table of variables. benchbook is such a plugin, but only names them, as examples or old.
     """
     groups = ("vllm.general_plugins", "vllm.platform_plugins")
     plugins = {plugin.module for group in groups for plugin in importlib.metadata.entry_points(group=group)}

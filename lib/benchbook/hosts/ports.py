@@ -22,7 +22,9 @@ def reserve_port(host: str) -> socket.socket:
         reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reservation.bind((host, 0))
     except OSError as error:
-        what = "is the loopback interface up (`ip link set lo up`)?" if is_loopback(host) else "is it one of this machine?"
+        what = (
+            "is the loopback interface up (`ip link set lo up`)?" if is_loopback(host) else "is it one of this machine?"
+        )
         cause = Cause("no_address", f"{host}: {error}", what)
         raise HostStartError(f"no server can listen on {cause.evidence}; {cause.hint}", cause) from error
     return reservation

@@ -34,7 +34,9 @@ def known_routing(files: ModelFiles, args: Mapping[str, Any]) -> dict[str, Any] 
     return remembered(_path(files, args)) if _experts(files, args) else None
 
 
-def routing_of(files: ModelFiles, args: Mapping[str, Any], env: Mapping[str, str], folder: Path) -> dict[str, Any] | None:
+def routing_of(
+    files: ModelFiles, args: Mapping[str, Any], env: Mapping[str, str], folder: Path
+) -> dict[str, Any] | None:
     """Return how many experts of a layer steps of the model read, counted now if need be; None without experts.
 
     {"decode": {"8": 28.6, ...}, "prefill": {"512": 127.9}, ...}, on average over layers and steps, by tokens in a step;

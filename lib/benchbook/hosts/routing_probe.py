@@ -71,7 +71,8 @@ def count(engine_argv: list[str], active: int, vocabulary: int) -> dict[str, Any
         given = llm.generate([{"prompt_token_ids": prompt} for prompt in prompts], sampling, use_tqdm=False)
         answers[:] = [tuple(answer.outputs[0].token_ids) for answer in given]
         found = defaultdict(list)
-        for tokens, experts in llm.apply_model(counts_so_far)[0]:  # those of the first worker: all have the same routers
+        of_each_worker = llm.apply_model(counts_so_far)
+        for tokens, experts in of_each_worker[0]:  # all have the same routers
             found[tokens].append(experts)
         return found
 
@@ -107,7 +108,8 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int, required=True, help="how many tokens there are")
     parser.add_argument("engine_argv", nargs="*", help="after --: engine arguments as for `vllm bench latency`")
     options = parser.parse_args()
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the hooks are passed on as they are, not by pickles over a wire
+    # The hooks are passed on as they are, not by pickles over a wire.
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     found = count(options.engine_argv, options.active, options.vocabulary)
     options.out.write_text(json.dumps(found))
 

@@ -45,7 +45,9 @@ def check_here(tokenizer: str) -> None:
 
 def hub_variables(env: Mapping[str, str]) -> dict[str, str]:
     """Return what of a server's own environment says where the hub's files lie or come from, without tokens."""
-    return {name: value for name, value in env.items() if name.startswith("HF_") and not is_secret_variable(name, value)}
+    return {
+        name: value for name, value in env.items() if name.startswith("HF_") and not is_secret_variable(name, value)
+    }
 
 
 def args_of(argv: Sequence[str]) -> dict[str, Any]:

@@ -114,7 +114,9 @@ def _limits_of(record: Record) -> Limits:
         batch = max(1, min(batch, int(kv_sequences)))
     formats = flags.get("dtype"), flags.get("quantization") or flags.get("q"), flags.get("kv_cache_dtype")
     work = (batch, *lengths, kv_sequences, _cached_share(host), workload.get("batch_size"))
-    return _limits(to_json([_config_of(host), formats, counted_experts(host), _known_peaks(host), _devices(flags), work]))
+    return _limits(
+        to_json([_config_of(host), formats, counted_experts(host), _known_peaks(host), _devices(flags), work])
+    )
 
 
 @lru_cache(maxsize=4096)  # the repeats of a case have the same ones, and each is asked several times

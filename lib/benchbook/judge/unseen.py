@@ -80,5 +80,3 @@ def _of_the_files(measured: Measured) -> dict[str, str]:
 
 def _sources(measured: Measured) -> Mapping[str, str]:
     return measured.conditions.get("unseen") or {}
-
-

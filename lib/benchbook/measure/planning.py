@@ -49,8 +49,7 @@ class RunPlan:
         """Resolve each launch's model (the tiny one is made on first use) and fingerprint each case."""
         launches = {launch.name: launch for launch in experiment.launches}
         models = {
-            name: resolve_model(launch.model.path_or_id, launch.args, launch.env)
-            for name, launch in launches.items()
+            name: resolve_model(launch.model.path_or_id, launch.args, launch.env) for name, launch in launches.items()
         }
         cases = {
             case.case_id: PlannedCase(case, _parts(case, launches[case.launch], models[case.launch], experiment.seed))

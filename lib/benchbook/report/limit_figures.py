@@ -40,7 +40,8 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
     """Draw the roofline with every serve case on it, and beside it the share of the ceiling by requests in flight."""
     served = [case for case in cases if case.record.benchmark == "serve"]
     drawn = {line: _cases_of(line, served) for line in run.lines if line.load is IN_FLIGHT and line.points(_SHARE)}
-    lines = [line for line, found in drawn.items() if found]  # of odd records some repeats have a limit, and others none
+    # Of odd records some repeats have a limit, and others none.
+    lines = [line for line, found in drawn.items() if found]
     if not lines:
         return None
     figure, (roof, shares) = canvas(1, 2, height_in=4.4)

@@ -83,7 +83,9 @@ def not_level(samples: Sequence[Sample], first: int) -> list[str]:
         own = [sample for sample in samples if sample.role == role and sample.case >= first]
         fifth = max(1, len(own) // 5)
         for what, most in LEVEL.items():
-            begin, end = (statistics.median(getattr(each, what) for each in part) for part in (own[:fifth], own[-fifth:]))
+            begin, end = (
+                statistics.median(getattr(each, what) for each in part) for part in (own[:fifth], own[-fifth:])
+            )
             if end > begin * most:
                 faults.append(f"{role}: {what} {begin:.2f} at first, {end:.2f} at the end")
     return faults

@@ -257,7 +257,9 @@ class Storm:
                     ).is_measured
                 except StoreError:
                     continue
-            self.twice += [f"{run.name}: {case_id} repeat {repeat}" for (case_id, repeat), n in repeats.items() if n > 1]
+            self.twice += [
+                f"{run.name}: {case_id} repeat {repeat}" for (case_id, repeat), n in repeats.items() if n > 1
+            ]
             self.litter += [str(path) for path in run.rglob("*.tmp")]
         self._command("ps").wait(60)
         ours = [path for pattern in ("benchbook-*", "*.json*") for path in self.temporary.glob(pattern)]
@@ -272,7 +274,9 @@ class Storm:
     def faults(self) -> list[str]:
         """Return what does not hold, each kind with its number."""
         kinds = ("left", "lost", "changed", "twice", "not_whole", "litter", "tracebacks")
-        return [f"{kind}: {len(getattr(self, kind))}, {getattr(self, kind)[:3]}" for kind in kinds if getattr(self, kind)]
+        return [
+            f"{kind}: {len(getattr(self, kind))}, {getattr(self, kind)[:3]}" for kind in kinds if getattr(self, kind)
+        ]
 
     def report(self) -> str:
         """Return the figures, one line a kind."""

@@ -53,7 +53,9 @@ repeats: 2
 """
 
 # The same with an engine as well.
-SMALL_SWEEP_OF_BOTH = SMALL_SWEEP.replace("repeats: 2", "  - latency: {{batch_size: 1, lengths: [[16, 8]]}}\nrepeats: 2")
+SMALL_SWEEP_OF_BOTH = SMALL_SWEEP.replace(
+    "repeats: 2", "  - latency: {{batch_size: 1, lengths: [[16, 8]]}}\nrepeats: 2"
+)
 
 # Whatever takes long is tested on a sample; `make test-full` tests all of it.
 IS_FULL = bool(os.environ.get("BENCHBOOK_TEST_FULL"))

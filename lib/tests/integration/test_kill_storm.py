@@ -44,7 +44,9 @@ def test_a_helper_that_is_killed_costs_one_repeat_at_most(tmp_path, role):
         (100 if IS_FULL else 5, 1, {"is_small": not IS_FULL}),
         (12 if IS_FULL else 2, 2, {"in_one_instant": True, "is_small": True}),
         (4 if IS_FULL else 1, 3, {"in_one_instant": True, "is_small": True, "script": DEAF}),
-        pytest.param(20, 4, {"is_fake": False}, marks=pytest.mark.skipif(not IS_FULL, reason="make test-full; 15 minutes")),
+        pytest.param(
+            20, 4, {"is_fake": False}, marks=pytest.mark.skipif(not IS_FULL, reason="make test-full; 15 minutes")
+        ),
     ],
 )
 def test_a_storm_of_kills_loses_nothing_doubles_nothing_and_leaves_nothing(tmp_path, num_kills, seed, options):

@@ -45,7 +45,14 @@ def loaded(folder: Path, load_format: str, ranks: int = 1):
 
     (folder / "program.py").write_text(PROGRAM)
     stem = folder / f"{load_format}-{ranks}"
-    command = [sys.executable, str(folder / "program.py"), resolve_model("tiny-moe").path, load_format, str(ranks), str(stem)]
+    command = [
+        sys.executable,
+        str(folder / "program.py"),
+        resolve_model("tiny-moe").path,
+        load_format,
+        str(ranks),
+        str(stem),
+    ]
     env = {**os.environ, **private_environment(False), **ENV, "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
     if ranks > 1:  # by itself vLLM wants a NUMA node for each
         env["VLLM_CPU_OMP_THREADS_BIND"] = "|".join(str(cpu) for cpu in sorted(os.sched_getaffinity(0))[:ranks])
