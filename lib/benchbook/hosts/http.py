@@ -21,6 +21,10 @@ MAX_LINE_BYTES = 1 << 20  # of a stream: an event holds some tokens
 _PIECE_BYTES = 64 << 10
 
 
+class TooLargeError(ConnectionError):
+    """An answer that is larger than any that a server of vLLM gives."""
+
+
 def get(base_url: str, path: str, *, timeout_s: float, api_key: str | None = None) -> tuple[int, str]:
     """Return status and body of GET `base_url` + `path`; see `ask`."""
     return ask("GET", base_url, path, timeout_s=timeout_s, api_key=api_key)
@@ -66,7 +70,7 @@ def post_lines(
             num_bytes += len(piece)
             *lines, rest = (rest + piece).split(b"\n")
             if num_bytes > MAX_BODY_BYTES or len(rest) > MAX_LINE_BYTES:
-                raise ConnectionError("the stream is larger than any answer")
+                raise TooLargeError("the stream is larger than any answer")
             yield from map(_text_of, lines)
         _refuse_cut(response)
     if rest:
@@ -154,7 +158,7 @@ def _connection(base_url: str, timeout_s: float) -> tuple[HTTPConnection, str]:
 def _body(response: HTTPResponse) -> bytes:
     body = response.read(MAX_BODY_BYTES + 1)
     if len(body) > MAX_BODY_BYTES:
-        raise ConnectionError(f"the answer is larger than {MAX_BODY_BYTES >> 20} MiB")
+        raise TooLargeError(f"the answer is larger than {MAX_BODY_BYTES >> 20} MiB")
     _refuse_cut(response)
     return body
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchbook.errors import Cause, MeasureError
 from benchbook.hosts import load, processes, registry
 from benchbook.hosts.devices import naming
+from benchbook.hosts.http import TooLargeError
 from benchbook.hosts.logs import HostLog, tells
 from benchbook.hosts.ports import is_loopback
 from benchbook.hosts.scrape import counter_delta, engine_tokens, parse_metrics, went_back
@@ -89,11 +91,15 @@ class Watched:
         return {**self.facts, **{name: what for name, what in noted.items() if what}}
 
     def _metrics(self) -> str:
-        """Return the server's page of metrics; '' where it has none, which is noted."""
+        """Return the server's page of metrics; '' where it has none, which is noted; MeasureError for one without end."""
         if self._server is None:
             return ""
         try:
             return self._server.metrics_text()
+        except TooLargeError as error:
+            # vLLM's client asks for the page before and after, and holds all of it, however long it is.
+            cause = Cause("metrics_too_large", f"/metrics: {error}", "vllm bench serve would read all of it")
+            raise MeasureError(f"not measured, for {cause.evidence}; {cause.hint}", cause) from error
         except OSError as error:
             self._unseen["counters"] = redacted(str(error)[:300], known_secrets())
             return ""

@@ -5,8 +5,10 @@ import shlex
 import shutil
 import subprocess
 import time
+from unittest import mock
 
 import pytest
+from benchbook.hosts import registry
 from benchbook.measure.runner import FAILED, FINISHED
 from benchbook.measure.session import prepare_run
 from benchbook.records.record import Outcome, Verdict
@@ -185,7 +187,8 @@ class Told(Quiet):
 @pytest.mark.parametrize(("options", "is_said"), [({}, True), ({"keep": True}, False)])
 def test_a_run_beside_another_says_so_at_once_and_what_it_is_getting_ready(tmp_path, fake_server, options, is_said):
     file, told = write_fault_file(tmp_path, "{}"), Told()
-    with fake_server(options):
+    # The server is this process's own; to the registry the run is another process's.
+    with fake_server(options), mock.patch.object(registry, "os", mock.Mock(wraps=os, getpid=lambda: 1)):
         prepare_run(file, tmp_path / "results", new=True, share_gpu=False, command="", listener=told)
     assert any("Another benchbook is at work" in line for line in told.lines[:1]) is is_said
     assert len(told.doing) == len(set(told.doing)) == 3
@@ -242,8 +245,9 @@ def test_read_only_results_are_refused_before_anything_is_started(tmp_path, smal
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     process = benchbook(tmp_path, "run", file, "--results", str(small_disk), fake=True)
     text = process.communicate(timeout=60)[0]
-    assert "read-only" in text and "Traceback" not in text and "starting" not in text
-    assert process.returncode == 1
+    assert "Read-only file system; choose another folder" in text
+    assert "Traceback" not in text and "starting" not in text
+    assert process.returncode == 2
 
 
 def test_a_folder_deleted_in_mid_run_is_named(tmp_path):
