@@ -235,8 +235,12 @@ def table(
 @app.command()
 def compare(
     run: RunName,
-    base: Annotated[str, typer.Argument(metavar="A", help="A launch of RUN: the one compared with.")],
-    other: Annotated[str, typer.Argument(metavar="B", help="Another launch of RUN: is it faster than A, by how much?")],
+    base: Annotated[
+        str, typer.Argument(metavar="A", help="A launch of RUN: the one compared with; the first where RUN has two.")
+    ] = "",
+    other: Annotated[
+        str, typer.Argument(metavar="B", help="Another launch: is it faster than A, by how much? The other of two.")
+    ] = "",
     other_run: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="Take B from this run instead; a drift between runs passes for a difference."),

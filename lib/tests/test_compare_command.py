@@ -11,6 +11,7 @@ import pytest
 from benchbook.cli import app
 from benchbook.errors import ExperimentError
 from benchbook.judge.compare import Finding
+from benchbook.records.record import Reason, Verdict
 from benchbook.report.compare_command import two_launches
 from benchbook.report.comparisons import comparisons_html
 from benchbook.report.differences import comparisons_of
@@ -42,6 +43,27 @@ def test_it_prints_sentences_and_a_row_a_case_and_metric(results):
     assert "4 serve cases together: compiled is 3" in done.stdout
     assert "2 latency cases together: compiled is 2" in done.stdout
     assert "change [95 %]" in done.stdout and "[+3" in done.stdout
+
+
+def test_two_launches_need_no_names_and_one_name_leaves_the_other(results):
+    named = compare(results, "quickstart/20261123-201500", *TWO).stdout
+    assert compare(results, "quickstart/20261123-201500").stdout == named
+    assert compare(results, "quickstart/20261123-201500", "eager").stdout == named
+
+
+def test_of_three_launches_those_to_compare_must_be_named(tmp_path):
+    make_run(tmp_path, launches=(*TWO, "third"), repeats=2)
+    done = CliRunner().invoke(app, ["compare", "quickstart", "eager", "--results", str(tmp_path)])
+    assert isinstance(done.exception, ExperimentError) and "name the launches to compare, such as eager" in str(done.exception)
+
+
+def test_repeats_in_doubt_that_cannot_answer_are_said_first(tmp_path):
+    def doubtful(record):
+        reasons = (Reason(code="machine_busy", severity="suspect", evidence="others used 90 %"),)
+        return record.model_copy(update={"verdict": Verdict.SUSPECT, "reasons": reasons})
+
+    make_run(tmp_path, launches=TWO, repeats=4, change=doubtful)
+    assert "This run cannot answer" in compare(tmp_path, "quickstart").stdout
 
 
 @pytest.mark.parametrize("text_format", ["csv", "json"])

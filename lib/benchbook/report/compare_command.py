@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchbook.errors import ExperimentError
+from benchbook.judge.answerable import why_no_answer
 from benchbook.judge.claims import caveats, headlines, tally
 from benchbook.judge.compare import Comparison, compare
 from benchbook.records.record import Record
@@ -29,11 +30,13 @@ TextFormat = Literal["text", "csv", "json", "md"]
 def two_launches(run: str, other_run: str, base: str, other: str, results_dir: Path) -> Comparison:
     """Return launch `other` of `other_run` against launch `base` of `run`, paired by round when it is one run.
 
-    Raises ExperimentError for a run or a launch that there is none of, a launch against itself, and nothing in common.
+    A run of two launches needs no names: '' is the first, and the other one. Raises ExperimentError for a run or a launch
+    that there is none of, a launch against itself, and nothing in common.
     """
     first, second = (load_run(Store.open(name, results_dir).run_dir) for name in (run, other_run))
     is_one_run = first.run_dir == second.run_dir
     tell_damage([*first.damage, *(() if is_one_run else second.damage)])
+    base, other = _names(first, second, base, other)
     ours, theirs = _launch(first, base), _launch(second, other)
     if is_one_run and base == other:
         raise ExperimentError(f"A and B are both {base!r}: name two launches, or give B another run with --other-run")
@@ -42,8 +45,23 @@ def two_launches(run: str, other_run: str, base: str, other: str, results_dir: P
     if not comparison.rows:
         reasons = " ".join(caveats(comparison)) or "neither has a record."
         raise ExperimentError(f"{names[0]} and {names[1]} have no number to compare: {reasons}")
-    remarks = (f"A remark on {run.name}: {run.remark}" for run in (first, second) if run.remark)
+    remarks = [f"A remark on {run.name}: {run.remark}" for run in (first, second) if run.remark]
+    if no_answer := why_no_answer([*ours, *theirs]):
+        remarks.insert(0, str(no_answer))
     return replace(comparison, remarks=tuple(dict.fromkeys(remarks)))
+
+
+def _names(first: Run, second: Run, base: str, other: str) -> tuple[str, str]:
+    """Return the launches that are meant; a name that is left out is that of the only one it can be."""
+    of_first, of_second = launches_of(first), launches_of(second)
+    if not base and len(of_first) == (2 if first.run_dir == second.run_dir else 1):
+        base = of_first[0]
+    left = [name for name in of_second if first.run_dir != second.run_dir or name != base]
+    if not other and len(left) == 1:
+        other = left[0]
+    if not base or not other:
+        raise ExperimentError(f"name the launches to compare, such as {' '.join(of_first[:2])}: A, and B against it")
+    return base, other
 
 
 def print_comparison(comparison: Comparison, text_format: TextFormat, console: Console) -> None:
