@@ -191,14 +191,20 @@ def watched(running=7.9, waiting=0.0, kv=0.2, preemptions=0.0):
     return {"telemetry": {"server": server}}
 
 
+def in_flight(mean, record):
+    """Return `record` with so many requests in flight on average."""
+    values = {**record.values, "request_throughput_rps": 2.0, "mean_e2el_ms": mean / 2.0 * 1000}
+    return record.model_copy(update={"values": values})
+
+
 @pytest.mark.parametrize(
     ("record", "name"),
     [
         (served(8, **watched()), "bandwidth"),
         (served(8, tok_s=400.0, **watched()), "launch overhead"),
         (served(8, tok_s=400.0), "launch overhead"),
-        (served(8, tok_s=400.0, **watched(running=4.0)), "client"),
-        (served(8, tok_s=400.0, **watched(running=4.0, waiting=3.9)), "launch overhead"),
+        (in_flight(4.0, served(8, tok_s=400.0)), "client"),
+        (in_flight(7.7, served(8, tok_s=400.0, **watched(running=0.9))), "launch overhead"),  # the gauge beat with the steps
         (served(8, **watched(preemptions=3.0)), "KV capacity"),
         (served(8, **watched(kv=0.99, waiting=2.0)), "KV capacity"),
         (served(8, **watched(kv=0.99)), "bandwidth"),

@@ -114,16 +114,24 @@ def binding_of(record: Record, limits: Limits) -> Binding | None:
     if share >= NEAR_SHARE:
         bound = (limits.step or limits.prefill).bound if record.benchmark == "latency" else limits.request.bound
         return Binding(bound, f"{percent_text(share)} of what it allows is reached")
-    in_flight = record.workload.get("max_concurrency")
-    held = None if seen.get("mean_running") is None else seen["mean_running"] + (seen.get("mean_waiting") or 0.0)
-    if record.benchmark == "serve" and in_flight and held is not None and held < KEPT_FULL_SHARE * in_flight:
-        return Binding("client", f"the server held {held:.1f} requests on average, of {in_flight} that it could hold")
+    asked, kept = record.workload.get("max_concurrency"), kept_in_flight(record)
+    if asked and kept is not None and kept < KEPT_FULL_SHARE * asked:
+        return Binding("client", f"it kept {kept:.1f} requests in flight on average (rate × mean E2EL), of {asked}")
     # The rest of the time is neither reading nor computing.
     return Binding("launch overhead", f"{percent_text(share)} of the hardware's {_limit_name(record)} is reached")
 
 
 def _limit_name(record: Record) -> str:
     return "speed for one batch" if record.benchmark == "latency" else "output throughput"
+
+
+def kept_in_flight(record: Record) -> float | None:
+    """Return how many requests were in flight on average, by Little's law: requests per second × mean E2EL.
+
+    Not the server's gauge: it counts a request only from its first step on, and its samples beat with the steps.
+    """
+    rate_rps, e2el_ms = (record.values.get(key) for key in ("request_throughput_rps", "mean_e2el_ms"))
+    return None if rate_rps is None or e2el_ms is None else rate_rps * e2el_ms / 1000
 
 
 def energy_per_output_token_j(record: Record) -> float | None:
