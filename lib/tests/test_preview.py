@@ -62,6 +62,16 @@ def test_launches_that_are_compared_are_shown_once_with_their_turns(preview_text
     assert "each round with a fresh start: a server, b server, b server, a server, a server, b server" in text
 
 
+def test_a_comparison_of_few_rounds_is_told_what_it_can_see_before_its_time_is_spent(preview_text, write, tmp_path):
+    said = "3 rounds see large differences between launches only: leave repeats out for 8"
+    assert said in preview_text("{a: {}, b: {}}") and said not in preview_text("{a: {}}")
+    path = write("{a: {}, b: {}}")
+    path.write_text(path.read_text().replace("repeats: 3\n", ""))
+    out = io.StringIO()
+    preview(path, tmp_path / "results", Console(file=out, width=200), False)
+    assert "8 repeats each" in out.getvalue() and "large differences" not in out.getvalue()
+
+
 MIXED = """
   - latency: {batch_size: [8, 1], lengths: [8, 4], num_iters: 5}
   - serve: {request_rate_rps: [10, 2.5], lengths: [8, 4], num_prompts: 4, burstiness: [1.0, 0.5]}

@@ -28,7 +28,7 @@ from benchbook.measure.session import (
     unreported_run,
 )
 from benchbook.plan.eta import Estimator, duration_text
-from benchbook.plan.experiment import Experiment
+from benchbook.plan.experiment import COMPARISON_REPEATS, Experiment
 from benchbook.plan.order import Block, rounds
 from benchbook.records.header import RUNNING
 from benchbook.records.runs import run_name
@@ -61,6 +61,9 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
         turns = ", ".join(f"{block.launch} {block.host_kind}" for block in blocks)
         say(console, "")
         say(console, f"Launches take turns, each round with a fresh start: {turns}")
+        if len(experiment.launches) > 1 and experiment.repeats < COMPARISON_REPEATS:
+            few = f"{counted(experiment.repeats, 'round')} see large differences between launches only"
+            say(console, f"{few}: leave repeats out for {COMPARISON_REPEATS}, which find one of some 5 %.")
     say(console, "")
     say(console, f"Nothing was started. To run it: {run_command(file, results_dir)}")
     if not with_commands:
