@@ -48,7 +48,9 @@ with told_of_halts(lambda: None, lambda halted_s: None):
 
 @pytest.mark.parametrize("name", ["SIGSTOP", "SIGTSTP"])
 def test_a_process_that_was_halted_and_continued_knows_it(name):
-    process = subprocess.Popen([sys.executable, "-c", HALTED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # In a group of its own: a group that nobody outside of it controls, as a job under nohup, is not halted by SIGTSTP.
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "process_group": 0}
+    process = subprocess.Popen([sys.executable, "-c", HALTED], text=True, **pipes)
     assert process.stdout.readline() == "ready False\n"
     process.send_signal(getattr(signal, name))
     while Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2][0] != "T":
