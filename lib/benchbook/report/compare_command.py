@@ -33,10 +33,12 @@ def two_launches(run: str, other_run: str, base: str, other: str, results_dir: P
     A run of two launches needs no names: '' is the first, and the other one. Raises ExperimentError for a run or a launch
     that there is none of, a launch against itself, and nothing in common.
     """
-    first, second = (load_run(Store.open(name, results_dir).run_dir) for name in (run, other_run))
-    is_one_run = first.run_dir == second.run_dir
+    run_dir, other_dir = (Store.open(name, results_dir).run_dir for name in (run, other_run))
+    is_one_run = run_dir == other_dir
+    first = load_run(run_dir)
+    second = first if is_one_run else load_run(other_dir)
     tell_damage([*first.damage, *(() if is_one_run else second.damage)])
-    base, other = _names(first, second, base, other)
+    base, other = _names(launches_of(first), launches_of(second), base, other, is_one_run)
     ours, theirs = _launch(first, base), _launch(second, other)
     if is_one_run and base == other:
         raise ExperimentError(f"A and B are both {base!r}: name two launches, or give B another run with --other-run")
@@ -51,16 +53,15 @@ def two_launches(run: str, other_run: str, base: str, other: str, results_dir: P
     return replace(comparison, remarks=tuple(dict.fromkeys(remarks)))
 
 
-def _names(first: Run, second: Run, base: str, other: str) -> tuple[str, str]:
+def _names(ours: Sequence[str], theirs: Sequence[str], base: str, other: str, is_one_run: bool) -> tuple[str, str]:
     """Return the launches that are meant; a name that is left out is that of the only one it can be."""
-    of_first, of_second = launches_of(first), launches_of(second)
-    if not base and len(of_first) == (2 if first.run_dir == second.run_dir else 1):
-        base = of_first[0]
-    left = [name for name in of_second if first.run_dir != second.run_dir or name != base]
+    if not base and len(ours) == (2 if is_one_run else 1):
+        base = ours[0]
+    left = [name for name in theirs if not is_one_run or name != base]
     if not other and len(left) == 1:
         other = left[0]
     if not base or not other:
-        raise ExperimentError(f"name the launches to compare, such as {' '.join(of_first[:2])}: A, and B against it")
+        raise ExperimentError(f"name the launches to compare, such as {' '.join(ours[:2])}: A, and B against it")
     return base, other
 
 
