@@ -8,8 +8,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from benchbook.cli import app
 from benchbook.listing import aligned, markdown
@@ -85,6 +87,9 @@ def test_a_run_is_deleted_after_a_yes_on_a_terminal_and_kept_after_a_no_or_ctrl_
     for answer, is_left, code in ((b"n\n", True, 0), (CTRL_C, True, 130), (b"y\n", False, 0)):
         with on_terminal([*PROGRAM, "rm", "quickstart"], cwd=folder) as terminal:
             terminal.read_until(lambda text: "[y/N]" in text)
+            # A Ctrl-C between the question and the reading of its answer waits in Python for the next key.
+            while psutil.Process(terminal.process.pid).status() != psutil.STATUS_SLEEPING:
+                time.sleep(0.01)
             terminal.press(answer)
             terminal.read_to_end()
         assert run_dir.exists() == is_left and terminal.process.returncode == code
