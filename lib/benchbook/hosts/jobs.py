@@ -37,6 +37,7 @@ class Job:
     env: Mapping[str, str]  # added to the worker's environment for this job
     log_path: str  # absolute; console text is appended
     cwd: str  # where relative paths of `argv` begin
+    memory_mib: int | None = None  # by which the job may grow before it is ended; None: without a limit
     seed: int | None = None  # for numpy's and Python's global generators; None: from entropy, as in a new process
 
     def to_line(self) -> bytes:

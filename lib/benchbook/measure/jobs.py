@@ -52,20 +52,22 @@ def run_bench(
     on_line: OnLine,
     log_path: str | Path,
     limit_s: float,
+    memory_mib: int | None = None,
     seed: int | None = None,
     cancel: threading.Event | None = None,
 ) -> BenchRun:
     """Run `vllm bench *argv` on the worker at `socket_path`, or by the command line when there is none or it refuses.
 
     A refusal is said in one line to `on_line`. A benchmark that fails is never run again. When `cancel` is set the
-    benchmark is ended and the exit code is negative. Raises MeasureError when the worker is lost and after `limit_s`.
+    benchmark is ended and the exit code is negative. So it is on a worker when its memory grows by more than `memory_mib`.
+    Raises MeasureError when the worker is lost and after `limit_s`.
     """
     started_s = time.monotonic()
     way, reason = COMMAND_LINE, None
     how = {"env": env, "on_line": on_line, "log_path": log_path, "limit_s": limit_s, "cancel": cancel}
     if socket_path is not None:
         try:
-            exit_code = run_job(socket_path, argv, seed=seed, **how)
+            exit_code = run_job(socket_path, argv, memory_mib=memory_mib, seed=seed, **how)
             way = WARM
         except JobRefusedError as refusal:
             reason = refusal.cause.evidence
@@ -84,6 +86,7 @@ def run_job(
     on_line: OnLine,
     log_path: str | Path,
     limit_s: float,
+    memory_mib: int | None = None,
     seed: int | None = None,
     cancel: threading.Event | None = None,
 ) -> int:
@@ -92,7 +95,14 @@ def run_job(
     `seed` is for the random generators that the benchmark does not seed itself. Raises JobRefusedError when this worker
     cannot run it, MeasureError when the worker is lost and after `limit_s`.
     """
-    job = Job(argv=tuple(argv), env=dict(env), log_path=str(Path(log_path).resolve()), cwd=os.getcwd(), seed=seed)
+    job = Job(
+        argv=tuple(argv),
+        env=dict(env),
+        log_path=str(Path(log_path).resolve()),
+        cwd=os.getcwd(),
+        memory_mib=memory_mib,
+        seed=seed,
+    )
     with _LogReader(log_path, on_line) as log, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             connection.connect(str(socket_path))

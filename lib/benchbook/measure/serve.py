@@ -92,7 +92,7 @@ def bench_serve(
         argv = run.argv(workload, seed, recording.raw_path)
         recording.argv = ["vllm", "bench", *argv]
         with Watched(server, run.socket_path) as watched:
-            ended = run(argv, recording.log_path, "vllm bench serve")
+            ended = run(workload, argv, recording.log_path, "vllm bench serve")
         raw = read_json(recording.raw_path)
         counters = {name: value for name, value in watched.counters.items() if name.startswith(_COUNTERS)}
         saved = recording.finish(
@@ -134,7 +134,7 @@ def _warm_up(run: _Bench, workload: ServeWorkload, recording: Recording, seed: i
     raw_path = recording.raw_path.with_name("warmup.json")
     argv = run.argv(workload.warmup(), warmup_seed, raw_path)
     log_path = recording.log_path.with_name("warmup.log")
-    run(argv, log_path, f"warm-up with {workload.warmup_prompts} other prompts")
+    run(workload.warmup(), argv, log_path, f"warm-up with {workload.warmup_prompts} other prompts")
     num_answered = read_json(raw_path)["completed"]
     for path in (raw_path, meter_path(log_path)):
         path.unlink(missing_ok=True)
@@ -167,7 +167,7 @@ class _Bench:
             raw_path=raw_path,
         )
 
-    def __call__(self, argv: list[str], log_path: Path, name: str) -> BenchRun:
+    def __call__(self, workload: ServeWorkload, argv: list[str], log_path: Path, name: str) -> BenchRun:
         with (
             StallWatch(self.server, self.repeat.stall_limit_s) as watch,
             benchmark(name, log_path, is_watched=self.repeat.is_by_hand) as on_line,
@@ -179,6 +179,7 @@ class _Bench:
                 on_line=on_line,
                 log_path=log_path,
                 limit_s=self.repeat.limit_s,
+                memory_mib=workload.client_memory_mib,
                 cancel=watch.event,
             )
         if watch.cause is not None:

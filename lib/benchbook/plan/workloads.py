@@ -21,6 +21,9 @@ Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 CountFromZero = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Positive = Annotated[float, Field(gt=0)]
 
+# What a client of vLLM's keeps of a load, generously: prompts as ids and text, each chunk's time, each connection's buffers.
+CLIENT_MIB, REQUEST_KIB, TOKEN_KIB = 256, 128, 1
+
 WARMUP_WAVES = 2  # the first fills the batch, the second arrives in a running one, as requests do when it counts
 OPEN_LOOP_WARMUP_PROMPTS = 32
 MAX_THROUGHPUT_WARMUP_PROMPTS = 256  # vLLM's usual max_num_seqs: no step holds more sequences
@@ -103,6 +106,12 @@ class ServeWorkload(Workload):
         if self.num_warmup_prompts is not None:
             return self.num_warmup_prompts
         return WARMUP_WAVES * self.max_concurrency if self.max_concurrency else OPEN_LOOP_WARMUP_PROMPTS
+
+    @property
+    def client_memory_mib(self) -> int:
+        """By how much (MiB) a client's memory can grow with this load, many times what it was seen to hold."""
+        request_kib = REQUEST_KIB + TOKEN_KIB * self.max_request_tokens
+        return CLIENT_MIB + self.num_prompts * request_kib // 1024
 
     def warmup(self) -> ServeWorkload:
         """Return the load of the warm-up: that of the measurement, except that a cap is reached without waiting."""
