@@ -158,3 +158,45 @@ def test_no_phase_is_longer_than_its_start(by):
 
 def test_a_start_over_new_year_has_its_phases():
     assert startup_facts(CUDA_LOG, ready_s=190.0).engine_init_s == 30.0
+
+
+SAVED = "INFO 11-26 11:00:00 [decorators.py:744] saved AOT compiled function to {root}/torch_aot_compile/aa/rank_0_0/model"
+LOADED = "INFO 11-26 11:00:00 [decorators.py:319] Directly load AOT compilation from path {root}/aa/rank_0_0/model"
+GRAPH_MADE = "INFO [backends.py:383] Cache the graph of compile range (1, 2048) for later use"
+GRAPH_TAKEN = "INFO [backends.py:296] Directly load the compiled graph(s) for compile range (1, 2048) from the cache, took 1 s"
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([SAVED, GRAPH_MADE], "cold"),
+        ([LOADED], "warm"),
+        ([GRAPH_TAKEN], "warm"),
+        ([GRAPH_TAKEN, SAVED], "in part"),
+        (["INFO Cache the graph for dynamic shape for later use"], "cold"),  # as 0.10 says it
+        (["INFO Directly load the compiled graph(s) for dynamic shape from the cache, took 2.1 s"], "warm"),
+        (["INFO [backends.py:1102] vLLM's torch.compile cache is disabled."], "off"),
+        (["WARNING Enforce eager set, disabling torch.compile"], None),
+    ],
+)
+def test_a_start_tells_whether_compiled_code_was_there_before(lines, said):
+    assert startup_facts("\n".join(lines)).compile_cache == said
+
+
+def test_kernels_that_triton_compiled_at_this_start_are_counted_wherever_its_cache_lies(tmp_path):
+    own, of_vllm = tmp_path / "triton" / "K1", tmp_path / "torch_aot_compile" / "aa" / "inductor_cache" / "triton" / "0"
+    log = SAVED.format(root=tmp_path)
+    began = datetime.now()
+
+    def told(started=began):
+        return startup_facts(log, started, env={"TRITON_CACHE_DIR": str(own.parent)}).triton_compiled
+
+    assert told() is None, "no cache is neither warm nor cold"
+    for folder in (own, of_vllm):
+        folder.mkdir(parents=True)
+        (folder / "kernel.cubin").write_bytes(b"x")
+        (folder / "kernel.json").write_bytes(b"x")
+    assert told() == 2
+    assert told(datetime.now() + timedelta(seconds=5)) == 0, "what an earlier start compiled is a warm cache"
+    (own / "other.hsaco").write_bytes(b"x")
+    assert told() == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from benchbook.hosts import command, hub
@@ -53,4 +54,5 @@ class VllmEngine(Worker):
     @property
     def facts(self) -> StartupFacts:
         """What the log tells of the start: seconds by phase, memory, backends."""
-        return startup_facts(self.log_text())
+        started = datetime.fromisoformat(self.started_utc).astimezone().replace(tzinfo=None) if self.started_utc else None
+        return startup_facts(self.log_text(), started, self.ready_s, self._overrides)

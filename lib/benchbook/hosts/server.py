@@ -123,7 +123,7 @@ class VllmServer(ServedModel):
         started = (
             datetime.fromisoformat(self.started_utc).astimezone().replace(tzinfo=None) if self.started_utc else None
         )
-        return startup_facts(self._log.text(), started, self.ready_s)
+        return startup_facts(self._log.text(), started, self.ready_s, self._env)
 
     def start(self) -> None:
         """Start the process and return; `wait_ready` tells when it serves."""

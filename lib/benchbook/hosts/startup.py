@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+
+from benchbook.hosts.warm_caches import compile_cache, triton_compiled
 
 OnProgress = Callable[[float, str], None]  # seconds since the start, what it does
 
@@ -49,13 +51,21 @@ class StartupFacts:
     attention_backend: str | None = None
     moe_backend: str | None = None
     vllm_version: str | None = None
+    compile_cache: str | None = None  # whether compiled code was there before: "warm", "cold", "in part", "off"
+    triton_compiled: int | None = None  # kernels that Triton had to compile; 0: its cache was warm
 
 
-def startup_facts(log_text: str, started: datetime | None = None, ready_s: float | None = None) -> StartupFacts:
+def startup_facts(
+    log_text: str,
+    started: datetime | None = None,
+    ready_s: float | None = None,
+    env: Mapping[str, str] | None = None,
+) -> StartupFacts:
     """Return what `log_text` tells of a start; with several workers, what the first one said.
 
     `started` is when the process was started, in local time as the log's stamps are. `ready_s` is how long the start took,
-    where that is known: what stamps tell beyond it, or backwards, is a clock that was set meanwhile, and no phase.
+    where that is known: what stamps tell beyond it, or backwards, is a clock that was set meanwhile, and no phase. `env`
+    is what was added to this process's environment for it.
     """
     most_s = _DAY_S / 2 if ready_s is None else ready_s + _STAMP_S
     engine, loading = "Initializing a V1 LLM engine", "Starting to load model"
@@ -83,6 +93,8 @@ def startup_facts(log_text: str, started: datetime | None = None, ready_s: float
         attention_backend=_attention_backend(log_text),
         moe_backend=_word(r"Using '?([\w.-]+)'? (?:[\w-]+ )?MoE backend", log_text),
         vllm_version=_word(r"Initializing a V1 LLM engine \(v([^)]+)\)", log_text),
+        compile_cache=compile_cache(log_text),
+        triton_compiled=triton_compiled(log_text, env or {}, started.timestamp()) if started else None,
     )
 
 

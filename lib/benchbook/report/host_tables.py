@@ -35,6 +35,8 @@ FACTS = {
     "attention_backend": ("Backend of attention", "{}"),
     "moe_backend": ("Backend of the experts", "{}"),
     "vllm_version": ("vLLM", "{}"),
+    "compile_cache": ("Cache of compiled code", "{}"),
+    "triton_compiled": ("Kernels that Triton compiled", "{:,}"),
 }
 
 
@@ -61,14 +63,15 @@ def startup_table(server: Any) -> None:
     if not hasattr(server, "facts"):
         markup.show(markup.paragraphs(["This server was started elsewhere; its log is not ours to read."]))
         return
-    phases = {name: getattr(server.facts, name) for name in PHASES}
+    facts = server.facts
+    phases = {name: getattr(facts, name) for name in PHASES}
     rows = [(PHASES[name], f"{seconds:.1f}") for name, seconds in phases.items() if seconds is not None]
     told_s = sum(seconds or 0.0 for name, seconds in phases.items() if not PHASES[name].startswith("–"))
     rest_s = max(0.0, server.ready_s - told_s)
     rows += [("what the log does not tell, and its rounding", f"{rest_s:.1f}")]
     rows += [("until it answered", f"{server.ready_s:.1f}")]
     markup.show(markup.table(["Where the start went", "s"], rows, numeric=(1,)))
-    known = [(label, form, getattr(server.facts, name)) for name, (label, form) in FACTS.items()]
+    known = [(label, form, getattr(facts, name)) for name, (label, form) in FACTS.items()]
     markup.show(markup.facts((label, form.format(value)) for label, form, value in known if value is not None))
 
 
