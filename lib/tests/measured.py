@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections.abc import Callable
 from typing import Any
 
 from benchbook.judge.evidence import Measured
@@ -100,6 +101,19 @@ def serve(
     full_host = {**HOST, **(host or {})}
     full_host["counters"] = {**counters, **full_host.get("counters", {})}
     return Measured("serve", asked, values_from_raw("serve", found), found, full_host, watched)
+
+
+def with_pace(measured: Measured, pace: Callable[[float], float]) -> Measured:
+    """Return `measured` with each gap times what `pace` says of the share of the window that has passed by then."""
+    raw = dict(measured.raw)
+    window_s = measured.window_s
+    raw["itls"] = [
+        [gap * pace((start - 100 + at * gap) / window_s) for at, gap in enumerate(gaps)]
+        for start, gaps in zip(raw["start_times"], raw["itls"])
+    ]
+    raw["latencies"] = [ttft + sum(gaps) for ttft, gaps in zip(raw["ttfts"], raw["itls"])]
+    raw.pop("duration")
+    return Measured("serve", measured.workload, measured.values, raw, measured.host, measured.conditions)
 
 
 def latency(times_s: list[float] | None = None, **workload: Any) -> Measured:

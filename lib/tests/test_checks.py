@@ -8,7 +8,7 @@ from benchbook.judge.checks import record_reasons
 from benchbook.judge.sample import is_earned, percentile_ranks, samples_needed
 from benchbook.judge.warmth import COMPILE_LINE
 from benchbook.records.record import Verdict, verdict_of
-from measured import latency, serve, throughput
+from measured import latency, serve, throughput, with_pace
 
 SOUND = serve()
 RANGED = {"range_ratio": 0.5}
@@ -44,6 +44,10 @@ PAIRS = {
     "too_short": (serve(prompts=12), serve(prompts=20)),  # three and five waves
     "drain_dominates": (serve(prompts=40, last_factor=8), serve(prompts=40, last_factor=1.5)),
     "start_burst": (serve(first_ttft_ms=60), serve(first_ttft_ms=30)),
+    "pace_shifted": (
+        with_pace(serve(prompts=80), lambda share: 1.05 if share > 0.5 else 1.0),
+        with_pace(serve(prompts=80), lambda share: 1.02 if share > 0.5 else 1.0),
+    ),
     "cache_warm": (
         serve(host={"counters": {"vllm:prefix_cache_hits_total": 0.64 * 40 * 128}}),
         serve(host={"counters": {"vllm:prefix_cache_hits_total": 0.005 * 40 * 128}}),
@@ -83,6 +87,7 @@ ELSEWHERE = {
     "repeats_disagree",
     "repeats_trend",
     "repeat_outlier",
+    "repeats_in_groups",
     "host_restarted",
     "host_differs",
     "kv_capacity_differs",

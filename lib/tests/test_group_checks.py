@@ -68,6 +68,15 @@ def test_repeats_that_disagree_are_all_suspect(values, expected):
     assert [("repeats_disagree" in found) for found in codes(series(*values))] == [expected] * len(values)
 
 
+def test_repeats_whose_pace_has_two_states_say_so_and_stay_valid():
+    fast_and_slow = [record(number, median_itl_ms=itl) for number, itl in enumerate((4.874, 4.873, 4.576, 4.565))]
+    judged = judged_together(fast_and_slow)
+    assert all(one.verdict is Verdict.VALID for one in judged)
+    assert all("4.58, 4.57 and 4.87, 4.87 ms" in one.reasons[0].evidence for one in judged)
+    alike = [record(number, median_itl_ms=itl) for number, itl in enumerate((5.617, 5.62, 5.623, 5.618))]
+    assert codes(alike) == [set()] * 4
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

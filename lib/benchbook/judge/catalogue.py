@@ -164,6 +164,14 @@ CODES = (
         "read the median, send more prompts, or offer a rate",
         "the slowest TTFT in the first wave, whose median is twice that of the rest",
     ),
+    Code(
+        "pace_shifted",
+        "note",
+        "decoding changed its pace within the window and stayed so: the number averages two states",
+        "read the medians by sixths; measure longer, or until it stays in one of them",
+        "a step of 3 % in the median ITL, and four standard deviations of its parts: noise around one pace made it in "
+        "1 of 4,800 simulated windows",
+    ),
     # Warmth.
     Code(
         "cache_warm",
@@ -274,6 +282,14 @@ CODES = (
         "this repeat lies far from the other ones of its case",
         "look at what else ran then; measure it again",
         "four repeats or more, 5 scaled median deviations and 15 % from the median",
+    ),
+    Code(
+        "repeats_in_groups",
+        "note",
+        "the repeats of a case fall into two groups by their median ITL: decoding has two states, and the mean is of both",
+        "see whether the groups are starts or rounds; compare within one state",
+        "two repeats or more in each, 3 % between them and five times what either spans: by chance 3 % of four repeats, "
+        "1 % of five",
     ),
     Code(
         "host_restarted",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from benchbook.judge import accounting, conditions, guards, load, sample, streams, telemetry, warmth
+from benchbook.judge import accounting, conditions, course, guards, load, sample, streams, telemetry, warmth
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
 from benchbook.records.record import Reason, Record, verdict_of
@@ -13,6 +13,7 @@ CHECKS: tuple[Check, ...] = (
     *accounting.CHECKS,
     *streams.CHECKS,
     *load.CHECKS,
+    *course.CHECKS,
     *warmth.CHECKS,
     *conditions.CHECKS,
     *telemetry.CHECKS,
@@ -36,6 +37,14 @@ def _found(check: Check, measured: Measured) -> Reason | None:
         return check(measured)
     except Exception as error:  # whatever it is: the measurement is over, and its raw file is whole
         return reason("check_failed", f"{check.__name__}: {type(error).__name__}: {error}"[:300])
+
+
+def itl_course(measured: Measured) -> tuple[float | None, ...] | None:
+    """Return the median ITL by sixths, see `course`; None too where the raw file cannot be read so (`check_failed`)."""
+    try:
+        return course.itl_by_sixths_ms(measured)
+    except Exception:  # as above
+        return None
 
 
 def with_reasons(record: Record, reasons: Iterable[Reason]) -> Record:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.errors import HostError, MeasureError
-from benchbook.judge.checks import record_reasons
+from benchbook.judge.checks import itl_course, record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.judge.unseen import not_looked
 from benchbook.measure.notebook import notebooks_dir
@@ -89,6 +89,7 @@ class Recording:
         record = self._write(
             outcome=Outcome.MEASURED,
             values=values,
+            median_itl_by_sixths_ms=itl_course(measured),
             conditions=watched,
             verdict=verdict_of(reasons),
             reasons=reasons,

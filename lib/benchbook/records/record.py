@@ -2,7 +2,8 @@
 
 History of the format:
 1 - first; later `conditions` was added, empty in records that have none.
-2 - warmup, prefix_cache and way_reason; later `not_looked` was added, null in records that have none.
+2 - warmup, prefix_cache and way_reason; later `not_looked` and
+    `median_itl_by_sixths_ms` were added, null in records that have none.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ class Record(BaseModel):
     outcome: Outcome
     failure: Failure | None = None
     values: dict[str, float | int | None] = {}
+    median_itl_by_sixths_ms: tuple[float | None, ...] | None = None  # of the time with the load full, by arrival
     verdict: Verdict
     reasons: tuple[Reason, ...] = ()
     not_looked: dict[str, str] | None = None  # the checks that had no evidence, each with why; None: nobody noted it

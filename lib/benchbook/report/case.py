@@ -85,6 +85,9 @@ def metrics_table(saved: Saved) -> None:
         for metric in metrics_for(record.benchmark)
         if values.get(metric.key) is not None
     ]
+    if record.median_itl_by_sixths_ms:
+        course = ", ".join("–" if value is None else number_text(value) for value in record.median_itl_by_sixths_ms)
+        rows.append(("median ITL by sixths (ms)", course, "", "of the time from the first wave to the last send"))
     markup.show(markup.table(["Metric", "Value", "Better", "How it is computed"], rows, numeric=(1,)))
 
 
