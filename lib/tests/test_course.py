@@ -36,8 +36,7 @@ def test_the_medians_are_those_of_the_chunks_that_came_in_each_sixth():
         for at, gap in enumerate(answer.gaps_s)
     ]
     expected = [
-        1000
-        * numpy.median([gap for when, gap in came if begin_s + n * sixth_s <= when < begin_s + (n + 1) * sixth_s])
+        1000 * numpy.median([gap for when, gap in came if begin_s + n * sixth_s <= when < begin_s + (n + 1) * sixth_s])
         for n in range(6)
     ]
     assert itl_by_sixths_ms(measured) == pytest.approx(expected, abs=1e-4)

@@ -40,7 +40,9 @@ def pace_shifted(measured: Measured) -> Reason | None:
     if clearest <= DEVIATIONS:
         return None
     told = ", ".join("–" if value is None else number_text(value) for value in itl_by_sixths_ms(measured) or ())
-    return reason("pace_shifted", f"median ITL by sixths of the time with the load full: {told} ms; a step of {share:+.1%}")
+    return reason(
+        "pace_shifted", f"median ITL by sixths of the time with the load full: {told} ms; a step of {share:+.1%}"
+    )
 
 
 def _medians_ms(measured: Measured, number: int) -> tuple[float | None, ...] | None:
