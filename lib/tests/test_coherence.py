@@ -87,6 +87,9 @@ def test_the_best_number_of_prompts_is_the_ceiling():
         (0.203, 3.9, False),  # HTTP and streaming cost some
         (0.203, 6.0, True),
         (0.203, 1.5, True),
+        (0.0704, 1.25, False),  # 0.8 ms a token: what HTTP costs is no share of it
+        (0.0704, 2.5, True),
+        (0.0704, 0.4, True),
     ],
 )
 def test_a_pace_alone_that_is_not_latency_modes_is_found(latency_s, tpot_ms, expected):

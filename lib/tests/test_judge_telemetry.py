@@ -4,8 +4,10 @@ import random
 
 import pytest
 from benchbook.errors import StoreError
+from benchbook.judge.checks import record_reasons
 from benchbook.judge.telemetry import energy_j, integrated_j, request_window, telemetry_summary
 from benchbook.records.telemetry import read_telemetry, write_telemetry
+from measured import serve
 
 RAW = {"start_times": [101.0, 101.5], "latencies": [1.0, 2.5]}  # the window is 101.0 to 104.0 on the clock
 
@@ -64,6 +66,21 @@ def test_a_stranger_that_left_before_the_first_request_does_not_count():
     assert telemetry_summary(samples([gpu()], [early]), RAW)["gpu_processes"] == []
     late = {**early, "last_s": 1.1}
     assert telemetry_summary(samples([gpu()], [late]), RAW)["gpu_processes"] == [late]
+
+
+def throttled(samples, **shares):
+    """Return what is said of a card of which so many samples of the window tell of these throttles."""
+    summary = {"gpus": [{"samples": samples, "throttled_share": shares}]}
+    return {why.code for why in record_reasons(serve(host={"telemetry": summary})) if why.code.startswith("gpu_")}
+
+
+@pytest.mark.parametrize(
+    ("samples", "share", "expected"),
+    [(10, 0.1, False), (3, 1 / 3, False), (19, 1 / 19, False), (10, 0.2, True), (40, 0.075, True), (100, 0.04, False)],
+)
+def test_one_sample_of_a_throttle_is_an_instant_and_two_of_ten_are_not(samples, share, expected):
+    assert throttled(samples, thermal_software=share) == ({"gpu_throttled"} if expected else set())
+    assert throttled(samples, power_cap=share) == ({"gpu_power_capped"} if expected else set())
 
 
 def test_means_are_over_the_window_only():

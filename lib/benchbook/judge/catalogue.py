@@ -147,7 +147,8 @@ CODES = (
         "suspect",
         "too short to be steady: filling and draining the server are a large part of the window",
         "send at least ten prompts per request in flight",
-        "5 request latencies: start and end take about one, which is then over a fifth",
+        "5 request latencies: start and end take about one, which is then over a fifth; 3 where one is in flight: there "
+        "nothing fills or drains",
     ),
     Code(
         "drain_dominates",
@@ -229,8 +230,8 @@ CODES = (
         "suspect",
         "the benchmark's client was at its own limit: the number is the client's",
         "give the client a processor of its own; split the load over several clients",
-        "90 % of a core; half of its ceiling against a server that does nothing, where it reads in bulk, about twice as "
-        "fast; a median loop lag of 25 ms",
+        "90 % of a core; where that was not watched, half of what it reads from a server that does nothing; a median "
+        "loop lag of 25 ms",
     ),
     Code(
         "machine_busy",
@@ -244,7 +245,7 @@ CODES = (
         "suspect",
         "the limit of open files or of ports is near what the load needs: connections may be refused or wait",
         "raise `ulimit -n`, or net.ipv4.ip_local_port_range",
-        "2 files a connection and 100 to spare; half of the ports",
+        "a file for each connection and 100 to spare; half of the ports",
     ),
     Code(
         "several_engines",
@@ -332,7 +333,8 @@ CODES = (
         "suspect",
         "the pace of tokens of one request served alone does not match latency mode's",
         "see that both had the same flags; look for a client or server short of processor",
-        "a factor of 1.5 either way: HTTP and streaming cost some, and no engine is half as slow offline",
+        "a factor of 1.5 either way: HTTP and streaming cost some, and no engine is half as slow offline; served slower, 1 ms "
+        "too: HTTP costs 0.4 ms a token",
     ),
     Code(
         "outputs_differ",
@@ -393,7 +395,7 @@ CODES = (
         "suspect",
         "the GPU lowered its clocks for heat or by a hardware brake while it was measured",
         "look at its cooling and power supply; let it cool and measure again",
-        "more than 5 % of the samples: below it, a throttle is an instant",
+        "more than 5 % of the samples, and two of them: below it, a throttle is an instant",
     ),
     Code(
         "gpu_shared",

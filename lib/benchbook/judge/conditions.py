@@ -12,10 +12,12 @@ from benchbook.records.record import Reason
 
 FULL_KV_PCT = 99.0
 MAX_CLIENT_CPU = 0.90  # of one core: the client's event loop is one thread
-MAX_CEILING_SHARE = 0.50  # of the chunks per second it reads, several at a time, from a server that does nothing
+MAX_CEILING_SHARE = (
+    0.50  # of the chunks a second that it reads from a server that does nothing: where no core was watched
+)
 MAX_LOOP_LAG_MS = 25.0  # median; the pace of a token is of that order
 MAX_OTHER_CPU = 0.20  # of all processors we may use
-FILES_PER_CONNECTION, SPARE_FILES = 2, 100
+SPARE_FILES = 100  # beside one for each connection: a client that waits for its first request holds some 50
 MAX_PORT_SHARE = 0.5
 
 
@@ -38,14 +40,18 @@ def kv_exhausted(measured: Measured) -> Reason | None:
 
 
 def client_saturated(measured: Measured) -> Reason | None:
-    """Suspect when the client had no processor left, or reads hardly faster from a server that does nothing."""
+    """Suspect when the client had no processor left, or reads hardly faster from a server that does nothing.
+
+    The ceiling was found in one read after another, several chunks in each; it speaks only where the client's own
+    processor time is not known.
+    """
     client = measured.conditions.get("client") or {}
     cpu, lag_ms = client.get("cpu_cores"), client.get("loop_lag_median_ms")
     rate, ceiling = client.get("chunks_per_s"), client.get("ceiling_chunks_per_s")
     said = []
     if cpu is not None and cpu >= MAX_CLIENT_CPU:
         said.append(f"it used {cpu:.2f} of one core")
-    if rate and ceiling and rate >= MAX_CEILING_SHARE * ceiling:
+    if cpu is None and rate and ceiling and rate >= MAX_CEILING_SHARE * ceiling:
         said.append(f"it read {rate:,.0f} chunks a second, its ceiling is {ceiling:,.0f}")
     if lag_ms is not None and lag_ms >= MAX_LOOP_LAG_MS:
         said.append(f"its event loop was {lag_ms:.1f} ms late (median)")
@@ -72,7 +78,7 @@ def limits_low(measured: Measured) -> Reason | None:
         return None
     connections = min(workload.get("max_concurrency") or workload["num_prompts"], workload["num_prompts"])
     files, ports = limits.get("open_files"), limits.get("ports")
-    if files is not None and files < FILES_PER_CONNECTION * connections + SPARE_FILES:
+    if files is not None and files < connections + SPARE_FILES:
         return reason("limits_low", f"{files} files may be open, up to {connections} connections are")
     if ports is not None and connections > MAX_PORT_SHARE * ports:
         return reason("limits_low", f"there are {ports} ports for up to {connections} connections")

@@ -16,6 +16,7 @@ MIN_RATE = 0.90
 STANDARD_ERRORS = 3.0
 MAX_QUEUE_SHARE = 0.10  # of the mean latency
 MIN_LATENCIES = 5.0  # in one window
+MIN_LATENCIES_ALONE = 3.0  # one in flight: nothing fills and nothing drains, each request is a measurement of its own
 MAX_DRAIN_SHARE = 1 / 3
 BURST_RATIO = 2.0
 _ROUNDING = 1e-9
@@ -96,8 +97,9 @@ def too_short(measured: Measured) -> Reason | None:
     if measured.benchmark != "serve" or not duration_s or not e2el_ms:
         return None
     latencies = duration_s * 1000 / e2el_ms
-    # Exactly five waves of equal requests are enough.
-    if latencies >= MIN_LATENCIES * (1 - 0.01):
+    needed = MIN_LATENCIES_ALONE if measured.workload.get("max_concurrency") == 1 else MIN_LATENCIES
+    # Exactly as many waves of equal requests are enough.
+    if latencies >= needed * (1 - 0.01):
         return None
     return reason(
         "too_short", f"{duration_s:.2f} s are {latencies:.1f} times the mean latency of a request ({e2el_ms:.1f} ms)"

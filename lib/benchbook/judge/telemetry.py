@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from benchbook.records.metrics import request_latencies_s
 from benchbook.records.record import Reason
 
 POWER_CAP = "power_cap"  # a card at its rated limit; every other throttle is trouble
-TOLERATED_SHARE = 0.05  # of the samples; below it, a throttle is an instant
+TOLERATED_SHARE = 0.05  # of the samples; below it, or in one sample, a throttle is an instant
 
 Window = tuple[float, float]
 
@@ -45,7 +46,7 @@ def telemetry_summary(telemetry: Mapping[str, Any], raw: Mapping[str, Any]) -> d
 
 
 def gpu_throttled(measured: Measured) -> Reason | None:
-    """Suspect when a GPU lowered its clocks for heat or by a brake in more than 5 % of the samples."""
+    """Suspect when a GPU lowered its clocks for heat or by a brake in more than 5 % of the samples, and in two or more."""
     trouble = {
         name: share
         for name, share in _throttled_shares(measured.host).items()
@@ -74,7 +75,8 @@ def _throttled_shares(host: Mapping[str, Any]) -> dict[str, float]:
     shares: dict[str, float] = {}
     for gpu in (host.get("telemetry") or {}).get("gpus", ()):
         for name, share in gpu["throttled_share"].items():
-            shares[name] = max(share, shares.get(name, 0.0))
+            if share * gpu.get("samples", math.inf) > 1.5:  # a single one may be of an instant
+                shares[name] = max(share, shares.get(name, 0.0))
     return shares
 
 
