@@ -78,11 +78,11 @@ def check_variables(doc: Document, launch: Launch, places: Places, there: Known)
         elif is_vllms(name) and name not in there.variables and not is_read(name):
             if near := nearest(name, there.variables):
                 problem = f"vLLM {there.version} has no such variable; did you mean {near}?"
-                way_through = "a variable of a plugin or a patched image stands in plugin_env, beside env"
+                way_through = "a variable of a plugin or a patched image stands in plugin_env, beside the env of an experiment"
                 doc.faults.note(doc.error(place, f"{problem} ({way_through})"))
             else:
                 what = f"vLLM {there.version} has no such variable: passed on, for a plugin or a patched image"
-        notes += [f"note: {doc.path}:{doc.line(place)}: {'.'.join(map(str, place))}: {what}"] if what else []
+        notes += [f"note: {doc.place_text(place)}: {what}"] if what else []
     return notes
 
 

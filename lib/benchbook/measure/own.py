@@ -10,6 +10,7 @@ from benchbook.hosts.server import VllmServer
 from benchbook.measure.client import WarmClient
 from benchbook.measure.hardware import peaks_before_start
 from benchbook.measure.live import starting
+from benchbook.measure.launch_check import checked_by_hand
 from benchbook.plan.launches import Launch
 
 _hosts: dict[str, VllmServer | VllmEngine] = {}  # by configuration; one at most
@@ -20,12 +21,16 @@ _peaks: dict[int, Mapping[str, Any]] = {}  # of the device before a host started
 def own_host(kind: type[VllmServer | VllmEngine], launch: Launch, keep: bool = False) -> Any:
     """Return this kernel's ready `kind` of `launch`; one that is there is taken, another one is ended first.
 
-    It ends with the kernel, whatever ends that, unless it is a server to `keep`. Raises HostStartError.
+    It ends with the kernel, whatever ends that, unless it is a server to `keep`. Raises HostStartError, and ExperimentError
+    for a flag or variable that the installed vLLM does not know.
     """
+    launch, notes = checked_by_hand(launch, is_offline=kind is VllmEngine)
     configuration = repr((kind, keep, launch.model, sorted(launch.args.items()), sorted(launch.env.items())))
     host = _hosts.get(configuration)
     if host is None or not host.is_alive():
         _end_host()
+        for note in notes:
+            print(note)
         what = f"vLLM {'server' if kind is VllmServer else 'engine'} with {launch.model_text}"
         options = {"keep": keep} if kind is VllmServer else {}
         with starting(what) as told:

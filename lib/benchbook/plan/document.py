@@ -50,9 +50,12 @@ class Document:
             value_text = "" if is_private else shown(value)
         except (LookupError, TypeError):
             value_text = ""  # a missing key
-        line = self.line(where)
-        parts = (f"{self.path}:{line}", key_text(where), value_text if where else "", problem)
-        return Fault(one_line(": ".join(part for part in parts if part)), line, where)
+        parts = (self.place_text(where), value_text if where else "", problem)
+        return Fault(one_line(": ".join(part for part in parts if part)), self.line(where), where)
+
+    def place_text(self, where: Where) -> str:
+        """Return where the value at `where` stands, as 'file:line: key'."""
+        return ": ".join(filter(None, (f"{self.path}:{self.line(where)}", key_text(where))))
 
     def unknown(self, where: Where, known: list[str]) -> Fault:
         """Return the refusal of the key at the end of `where`, with the nearest known one."""

@@ -1,0 +1,110 @@
+"""One launch as the installed vLLM will hear it: names in full, old ones translated, the rest checked, in words of its place.
+
+A launch stands in an experiment's file or comes from a notebook's `engine_args` and `engine_env`: both go this way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchbook.hosts import inputs, translations
+from benchbook.hosts.flags import Known, known
+from benchbook.hosts.forms import Forms, installed_forms
+from benchbook.hosts.spelling import Misspelt, Spelt, spelt_out
+from benchbook.measure.names import Places, check_args, check_variables
+from benchbook.plan.document import Document, Where
+from benchbook.plan.faults import Faults
+from benchbook.plan.launches import Launch
+from benchbook.plan.strict import key_text
+from benchbook.refused_args import halves, refused
+
+_PARAMETERS = {"args": "engine_args", "env": "engine_env"}
+
+
+def checked_launch(
+    doc: Document, launch: Launch, there: Known | None, *, has_offline: bool
+) -> tuple[Launch, list[str]]:
+    """Return `launch` translated for the vLLM that is `there`, with a line for each translation and for what else a reader must know.
+
+    What this vLLM does not know, and what makes a host that can never be asked, is noted as a fault of `doc`.
+    """
+    version, forms = version_of(there), installed_forms()
+    spelt = _spelt(doc, launch, forms, version)
+    translated, places, notes = _translated(doc, launch, spelt, version)
+    if there and there.flags:
+        check_args(doc, translated.args, places, there, forms, has_offline)
+        notes += check_variables(doc, translated, places, there)
+    return translated, notes + _check_use(doc, translated, places)
+
+
+def checked_by_hand(launch: Launch, *, is_offline: bool) -> tuple[Launch, list[str]]:
+    """Return the `launch` of a notebook translated, and what is to be told; its parameters are named as the place.
+
+    Raises one ExperimentError with all that this vLLM does not know.
+    """
+    doc = _Parameters(Path("notebook"), "", {"launches": {launch.name: vars(launch)}}, yaml.MappingNode("", []), Faults())
+    checked, notes = checked_launch(doc, launch, known(), has_offline=is_offline)
+    doc.faults.raise_any()
+    return checked, notes
+
+
+def version_of(there: Known | None) -> str:
+    """Return the version that launches are translated for: the installed one, else the newest that is known."""
+    return there.version if there else translations.NEWEST_CHECKED
+
+
+class _Parameters(Document):
+    """What a notebook's parameters say of a launch: no file, and no lines in it."""
+
+    def line(self, where: Where) -> int:
+        return 0
+
+    def place_text(self, where: Where) -> str:
+        _, _, kind, *path = where
+        return ".".join([_PARAMETERS.get(str(kind), str(kind)), key_text(tuple(path))])
+
+
+def _spelt(doc: Document, launch: Launch, forms: Forms, version: str) -> Spelt:
+    """Return the launch's args under their full names; names that are to be translated stay for that.
+
+    What cannot be understood is noted as a fault and left out.
+    """
+    args = dict(launch.args)
+    while True:
+        try:
+            return spelt_out(args, forms, translations.old_args(version))
+        except Misspelt as fault:
+            doc.faults.note(doc.error(("launches", launch.name, "args", fault.name), str(fault)))
+            del args[fault.name]
+
+
+def _translated(doc: Document, launch: Launch, spelt: Spelt, version: str) -> tuple[Launch, Places, list[str]]:
+    """Return the launch as this version wants it, where the file says what it has now, and what was changed.
+
+    What it cannot have is noted as a fault and left out.
+    """
+    places = Places(launch, spelt)
+    own = {name: value for name, value in launch.env.items() if name not in launch.plugin_env}
+    done = translations.translate(spelt.args, own, version)
+    for refusal in done.refusals:
+        doc.faults.note(doc.error(places.of(refusal.old), str(refusal)))
+    told = [((*places.args, name), f"is {full}") for name, full in spelt.notes.items()]
+    told += [(places.of(change.old), str(change)) for change in done.changes]
+    for change in done.changes:
+        places.note(change.old, change.new)
+    foreign = {name: launch.env[name] for name in launch.plugin_env}
+    notes = [f"translated: {doc.place_text(place)}: {what}" for place, what in told]
+    return replace(launch, args=done.args, env={**done.env, **foreign}), places, notes
+
+
+def _check_use(doc: Document, launch: Launch, places: Places) -> list[str]:
+    """Note what makes a server that can never be asked; return what a reader must know of one that can."""
+    for name, why in refused(launch.args):
+        doc.faults.note(doc.error(places.of(name), why))
+    for (part, name, *path), why in inputs.missing(launch.args, launch.env, doc.path.absolute().parent):
+        doc.faults.note(doc.error(places.of(name, *path), why))
+    return [f"note: {doc.place_text(places.of(*path))}: {what}" for path, what in halves(launch.args)]

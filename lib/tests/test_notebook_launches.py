@@ -1,0 +1,59 @@
+"""A notebook's engine_args and engine_env are heard as an experiment's launch is: translated, checked, refused by name."""
+
+import pytest
+from benchbook.errors import ExperimentError
+from benchbook.measure.launch_check import checked_by_hand
+from benchbook.plan.named_launches import named_launch
+
+
+def checked(args, env=None, is_offline=False):
+    return checked_by_hand(named_launch("default", "", args, env), is_offline=is_offline)
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "heard", "note"),
+    [
+        ({"disable_log_requests": True, "max_num_seqs": 8}, {}, {"max_num_seqs": 8}, "engine_args.disable_log_requests: "),
+        ({}, {"VLLM_ATTENTION_BACKEND": "FLASHINFER"}, {"attention_backend": "FLASHINFER"}, "engine_env.VLLM_ATTENTION"),
+        ({"task": "generate"}, {}, {}, "engine_args.task: generate → left out"),
+        ({"tp": 2, "max_model_len": "4k"}, {}, {"tensor_parallel_size": 2, "max_model_len": "4k"}, "engine_args.tp: is "),
+    ],
+)
+def test_old_and_short_names_are_translated_and_each_is_told(args, env, heard, note):
+    launch, notes = checked(args, env)
+    assert launch.args == heard and not set(launch.env) & set(env)
+    assert any(note in line for line in notes)
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "told"),
+    [
+        ({"max_model_leng": 3}, {}, "engine_args.max_model_leng: 3: vLLM"),
+        ({"dtype": "floot16"}, {}, "engine_args.dtype: 'floot16': is none of the values that it takes; did you mean float16?"),
+        ({"headless": True}, {}, "engine_args.headless: true: starts no API server"),
+        ({"compilation_config": {"levl": 3}}, {}, "engine_args.compilation_config.levl: 3"),
+        ({}, {"VLLM_CPU_KVCACHE_SPAC": 1}, "engine_env.VLLM_CPU_KVCACHE_SPAC: '1'"),
+    ],
+)
+def test_what_this_vllm_does_not_know_is_refused_by_the_parameters_name(args, env, told):
+    with pytest.raises(ExperimentError, match="^" + told.split(":")[0]) as refused:
+        checked(args, env)
+    assert told in str(refused.value)
+
+
+def test_all_faults_of_the_parameters_are_told_at_once():
+    with pytest.raises(ExperimentError) as refused:
+        checked({"max_model_leng": 3, "headless": True}, {"VLLM_CPU_KVCACHE_SPAC": 1})
+    assert len(str(refused.value).splitlines()) == 3
+
+
+def test_a_flag_of_the_server_alone_is_refused_for_an_engine():
+    assert checked({"uvicorn_log_level": "info"})[1] == []
+    with pytest.raises(ExperimentError, match=r"engine_args\.uvicorn_log_level: .info.: is a flag of the server alone"):
+        checked({"uvicorn_log_level": "info"}, is_offline=True)
+
+
+def test_the_named_launches_themselves_need_no_translation():
+    for name in ("default", "tiny-cpu"):
+        launch = named_launch(name)
+        assert checked_by_hand(launch, is_offline=True) == (launch, [])
