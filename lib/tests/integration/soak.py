@@ -48,8 +48,8 @@ class Sample:
     seconds: float
 
 
-def soak(folder: Path, num_cases: int) -> list[Sample]:
-    """Run so many cases in `folder` and return what was noted after each."""
+def soak(folder: Path, num_cases: int) -> tuple[list[Sample], list[str]]:
+    """Run so many cases in `folder`; return what was noted after each, and what was wrong with the run's end."""
     lengths = [[8 + number % 50, 4 + number // 50] for number in range(num_cases)]
     file = write_fake_sweep(folder, template=SOAK.format(lengths=lengths))
     process = benchbook(folder, "run", file, fake=True)
@@ -64,10 +64,10 @@ def soak(folder: Path, num_cases: int) -> list[Sample]:
             began_s = time.monotonic()
     except KeyboardInterrupt:
         process.terminate()
-        return samples
+        return samples, []
     if process.wait() not in ALL_MEASURED or samples[-1].case != num_cases:
-        raise SystemExit(f"the run ended with {process.returncode} after {len(samples)} samples; see {folder}")
-    return samples
+        return samples, [f"the run ended with {process.returncode} after {samples[-1].case} cases; see {folder}"]
+    return samples, []
 
 
 def _sample(role: str, case: int, process: psutil.Process, seconds: float) -> Sample:
@@ -111,10 +111,10 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=500)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    samples = soak(Path(tempfile.mkdtemp(prefix="soak-")), options.cases)
+    samples, faults = soak(Path(tempfile.mkdtemp(prefix="soak-")), options.cases)
     last = samples[-1].case
     print(table(samples, sorted({min(50, last), *range(100, last, 100), last})))
-    faults = not_level(samples, first=50)
+    faults += not_level(samples, first=50)
     print("\n".join(f"FAULT {fault}" for fault in faults) or "level")
     return 1 if faults else 0
 
