@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchbook.judge.binding import COLUMNS
-from benchbook.judge.catalogue import CODES
+from benchbook.judge.catalogue import CODES, OUTSIDE
 from benchbook.records.metrics import METRICS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -43,6 +43,10 @@ def limit_rows():
 
 def test_the_table_of_limits_is_that_of_the_code():
     assert "\n".join(limit_rows()) in ROOFLINE
+
+
+def test_the_outside_causes_are_named_where_it_is_said_what_becomes_of_them():
+    assert ", ".join(f"`{code}`" for code in sorted(OUTSIDE)).replace(" ", "") in VERDICTS.replace("\n", "").replace(" ", "")
 
 
 def test_the_reason_table_is_that_of_the_catalogue():

@@ -68,7 +68,7 @@ class Listener:
     def say(self, text):
         self.lines.append(text)
 
-    def working_on(self, what):
+    def working_on(self, what, at_most_s=None):
         pass
 
     def more(self, number, why):
@@ -108,6 +108,7 @@ class Bench:
         (self.model / "config.json").write_text("{}")
         self.start_error, self.failing_starts, self.on_call = None, range(1, 1000), {}
         self.throughput = lambda case_id, repeat: 100.0  # output tok/s of a repeat
+        self.noise, self.seeds = lambda call: {}, []  # what was watched around the n-th call
         self.completed = lambda repeat: 4  # of 4 requests
         monkeypatch.setattr(runner_module, "run_job", self.run_job)
         self.host = None
@@ -122,6 +123,7 @@ class Bench:
 
     def run_job(self, job, host, folder, identity, limits):
         self.calls.append((job.case.case_id, job.repeat, identity.attempt))
+        self.seeds.append(job.seed)
         recording = Recording(job.case.workload, folder / RECORD_FILE, {"identity": identity.model_dump()})
         action = self.on_call.get(len(self.calls))
         if action:
@@ -139,7 +141,8 @@ class Bench:
             "output_throughput": self.throughput(job.case.case_id, job.repeat),
         }
         recording.write_raw(raw)
-        return recording.finish(raw, host={}, way="test").record
+        noise = self.noise(len(self.calls))
+        return recording.finish(raw, host=noise, conditions=noise, way="test").record
 
     def plan(self, max_model_len=512, **changes):
         path = self.tmp_path / "small.yaml"

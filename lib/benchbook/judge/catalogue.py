@@ -23,6 +23,8 @@ class Code:
     meaning: str
     remedy: str
     threshold: str = ""  # from where on it is said, and why from there
+    # Brought about by what is not measured, for a while, and seen without a look at any value: worth measuring again.
+    is_outside: bool = False
 
 
 CODES = (
@@ -194,6 +196,7 @@ CODES = (
         "the server compiled kernels or captured graphs while it was measured",
         "warm up with the shapes that are measured; measure again",
         "one line of the server's log: each costs between tenths of a second and ten seconds",
+        is_outside=True,
     ),
     Code(
         "first_requests_slow",
@@ -239,6 +242,7 @@ CODES = (
         "processes that are not part of the measurement used the processors meanwhile",
         "end other processes, or measure at another time",
         "20 % of all processors: the usual small services stay below 5 %",
+        is_outside=True,
     ),
     Code(
         "limits_low",
@@ -396,6 +400,7 @@ CODES = (
         "the GPU lowered its clocks for heat or by a hardware brake while it was measured",
         "look at its cooling and power supply; let it cool and measure again",
         "more than 5 % of the samples, and two of them: below it, a throttle is an instant",
+        is_outside=True,
     ),
     Code(
         "gpu_shared",
@@ -403,6 +408,7 @@ CODES = (
         "another process computed on the GPU while it was measured",
         "end it, or choose another GPU",
         "one process",
+        is_outside=True,
     ),
     Code(
         "gpu_power_capped",
@@ -414,6 +420,7 @@ CODES = (
 )
 
 BY_CODE = {code.code: code for code in CODES}
+OUTSIDE = frozenset(code.code for code in CODES if code.is_outside)
 
 
 def reason(code: str, evidence: str) -> Reason:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 
 from benchbook.judge.compare import Comparison, Finding, Row
+from benchbook.judge.outside import again_sentence
 from benchbook.judge.spread import number_text
 from benchbook.judge.stats import MOST_REPEATS
 from benchbook.records.metrics import Metric
@@ -217,6 +218,8 @@ def _suspects(comparison: Comparison) -> list[str]:
         suspects = [record for record in records if record.verdict is Verdict.SUSPECT]
         reasons = [reason for record in suspects for reason in record.reasons if reason.severity == "suspect"]
         codes = ", ".join(sorted({reason.code for reason in reasons}))
+        if again := again_sentence(records):
+            sentences.append(f"{name}: {again}")
         if suspects:
             number = f"{len(suspects)} of {len(records)} repeats of {name}"
             sentences.append(f"{number} are SUSPECT ({codes}) and count here.")

@@ -9,6 +9,7 @@ from typing import Any
 from benchbook.errors import StoreError
 from benchbook.hosts.command import inherited_environment
 from benchbook.hosts.models import ModelFiles, resolve_model
+from benchbook.judge.outside import is_due_again
 from benchbook.measure.notebook import NOTEBOOKS, notebooks_dir, source_sha256
 from benchbook.plan.experiment import Case, Experiment, Launch
 from benchbook.plan.order import Block, Job
@@ -141,6 +142,13 @@ def kept_record(store: Store, planned: PlannedCase, repeat: int) -> Record | Non
     return _checked(store, planned, repeat)[0]
 
 
+def settled_record(store: Store, plan: RunPlan, case_id: str, repeat: int) -> Record | None:
+    """Return the measured record of this repeat that stays; None where it is still to be measured, or once more."""
+    record = kept_record(store, plan.cases[case_id], repeat)
+    is_settled = record and record.is_measured and not is_due_again(record, plan.experiment.again)
+    return record if is_settled else None
+
+
 def damaged_repeats(store: Store, plan: RunPlan, asked: Collection[str] | None = None) -> list[str]:
     """Return why each record that lies in a planned place may not be kept: it is damaged, another's, or lacks its raw file.
 
@@ -157,11 +165,10 @@ def damaged_repeats(store: Store, plan: RunPlan, asked: Collection[str] | None =
 
 
 def pending(blocks: Sequence[Block], store: Store, plan: RunPlan) -> list[Block]:
-    """Return what of `blocks` has no whole, matching record in `store` yet."""
+    """Return what of `blocks` has no whole, matching record in `store` yet, or a disturbed one that is due again."""
 
-    def is_measured(job: Job) -> bool:
-        record = kept_record(store, plan.cases[job.case.case_id], job.repeat)
-        return record is not None and record.is_measured
+    def is_left(job: Job) -> bool:
+        return settled_record(store, plan, job.case.case_id, job.repeat) is None
 
-    left = [replace(block, jobs=tuple(job for job in block.jobs if not is_measured(job))) for block in blocks]
+    left = [replace(block, jobs=tuple(filter(is_left, block.jobs))) for block in blocks]
     return [block for block in left if block.jobs]

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchbook.hosts.shell import left_out
 from benchbook.judge.sample import percentile_of, samples_needed
+from benchbook.measure.again import price_text
 from benchbook.measure.commands import offline_remark
 from benchbook.measure.estimates import estimator_for
 from benchbook.measure.machine import machine_note
@@ -44,7 +45,11 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
     unfinished = unfinished_run(results_dir, experiment.name)
     going_on = (unfinished, RunPlan.of(experiment)) if unfinished else None
     say(console, f"{experiment.name}: {experiment.question}")
-    say(console, _size_text(experiment, blocks, estimator_for(experiment, results_dir), going_on))
+    estimator = estimator_for(experiment, results_dir)
+    say(console, _size_text(experiment, blocks, estimator, going_on))
+    most = _most(experiment, blocks) if experiment.until else blocks
+    if again := price_text(experiment.again, pending(most, *going_on) if going_on else most, estimator):
+        say(console, again)
     if going_on:
         _print_going_on(console, blocks, results_dir, *going_on)
     elif unreported := unreported_run(file, results_dir):

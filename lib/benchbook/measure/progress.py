@@ -30,7 +30,7 @@ class Listener(Protocol):
     def left(self, left: Estimate) -> None: ...
     def say(self, text: str) -> None: ...
     def more(self, number: int, why: str) -> None: ...
-    def working_on(self, what: str) -> None: ...
+    def working_on(self, what: str, at_most_s: float | None = None) -> None: ...
     def recorded(self, record: Record, wall_s: float, log: Path | None) -> None: ...
 
 
@@ -46,6 +46,7 @@ class ConsoleProgress:
         self._same = 0  # repeats hit since the last line by a cause that was told before
         self._what = "getting ready"
         self._what_since_s = time.monotonic()
+        self._at_most_s: float | None = None  # for what is worked on
         self._left: Estimate | None = None
         self._left_since_s = 0.0
         self._inside = ExitStack()
@@ -87,9 +88,12 @@ class ConsoleProgress:
         self._total += number
         self.say(f"  {why}")
 
-    def working_on(self, what: str) -> None:
-        """Tell what is being done now; a terminal shows it live, plain output prints it once there is a run."""
-        self._what, self._what_since_s = what, time.monotonic()
+    def working_on(self, what: str, at_most_s: float | None = None) -> None:
+        """Tell what is being done now; a terminal shows it live, plain output prints it once there is a run.
+
+        With `at_most_s`, how long it takes at most, it is counted down.
+        """
+        self._what, self._what_since_s, self._at_most_s = what, time.monotonic(), at_most_s
         if not self._live and self._total:  # what is refused before that is told in one line
             self.say(f"  … {what}")
 
@@ -131,11 +135,16 @@ class ConsoleProgress:
         table = Table.grid(padding=(0, 1))
         table.add_column(width=1)
         table.add_column(no_wrap=True, overflow="ellipsis")
-        what = f"{duration_text(time.monotonic() - self._what_since_s)}: {self._what}"
-        table.add_row("▶", "stopping in order; Ctrl-C again ends at once" if is_stopping() else what)
+        table.add_row("▶", "stopping in order; Ctrl-C again ends at once" if is_stopping() else self._now())
         if self._total:
             table.add_row("", self._counts())
         return table
+
+    def _now(self) -> str:
+        spent_s = time.monotonic() - self._what_since_s
+        if self._at_most_s is None:
+            return f"{duration_text(spent_s)}: {self._what}"
+        return f"{duration_text(max(0.0, self._at_most_s - spent_s))} at most: {self._what}"
 
     def _counts(self) -> Text:
         done = self._already_done + len(self._latest)

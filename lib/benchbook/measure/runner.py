@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from benchbook.errors import HostDiedError, HostError, HostStartError
+from benchbook.judge.outside import disturbed_by
+from benchbook.measure.again import Again, for_this_try
 from benchbook.measure.bench_host import BenchHost, OpenHost
 from benchbook.measure.commands import offline_remark
 from benchbook.measure.estimates import estimator_for, timings_of
@@ -73,6 +75,10 @@ class Runner:
     @cached_property
     def _estimator(self) -> Estimator:
         return estimator_for(self.plan.experiment, self.store.run_dir.parents[1])
+
+    @cached_property
+    def _again(self) -> Again:
+        return Again(self.plan.experiment.again, self.listener)
 
     @cached_property
     def _adding(self) -> AddedRounds:
@@ -206,19 +212,28 @@ class Runner:
         return added.blocks
 
     def _drain(self, queue: deque[Job], host: BenchHost, attempts: dict[Job, int]) -> None:
-        """Measure jobs off `queue` until it is empty; raise HostDiedError, the job still queued, when the host is gone."""
+        """Measure jobs off `queue` until it is empty; raise HostDiedError, the job still queued, when the host is gone.
+
+        A job that was disturbed is measured again at once, in its place; one that failed, so often as `attempts` tells.
+        """
+        tries: Counter[Job] = Counter()  # on this host
         while queue:
             job = queue[0]
-            attempts[job] = attempts.get(job, 0) + 1
+            launch = self.plan.experiment.launch(job.case.launch)
             host.mend()
             self._tell_left(queue, host.warmed)
-            record = self._attempt(job, host)
-            if record.is_measured or attempts[job] >= MAX_ATTEMPTS:
+            record = self._attempt(for_this_try(job, launch, host, tries[job]), host)
+            tries[job] += 1
+            if record.is_measured:
+                if not self._again.is_wanted(record, launch):
+                    queue.popleft()
+                continue
+            attempts[job] = attempts.get(job, 0) + 1
+            if attempts[job] >= MAX_ATTEMPTS:
                 queue.popleft()
             else:
                 self.listener.say(f"  trying {job.case.case_id} repeat {job.repeat} once more")
-            if not record.is_measured:
-                host.check_alive()
+            host.check_alive()
 
     def _attempt(self, job: Job, host: BenchHost) -> Record:
         began_s, is_warm = time.monotonic(), job.case.warm_shape in host.warmed
@@ -243,6 +258,7 @@ class Runner:
         self.store.check_there()  # else a folder deleted meanwhile would be made anew, without what was measured
         planned = self.plan.cases[job.case.case_id]
         attempt = self.store.set_aside(planned.key, job.repeat)
+        earlier = map(disturbed_by, self.store.earlier_attempts(planned.key, job.repeat))
         identity = Identity(
             experiment=self.plan.experiment.name,
             run_id=self.store.run_id,
@@ -252,6 +268,7 @@ class Runner:
             fingerprint_parts=planned.parts,
             repeat=job.repeat,
             attempt=attempt,
+            disturbed=tuple(filter(None, earlier)),
         )
         return self.store.repeat_dir(planned.key, job.repeat), identity
 

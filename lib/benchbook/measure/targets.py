@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchbook.judge.confidence import relative_half_width
-from benchbook.measure.planning import RunPlan, kept_record
+from benchbook.measure.planning import RunPlan, kept_record, settled_record
 from benchbook.plan.cases import Case
 from benchbook.plan.order import Block, Job
 from benchbook.plan.repeats import Until
@@ -99,7 +99,7 @@ class AddedRounds:
         is_tried = any((job.case, job.repeat) == (tried.case, tried.repeat) for tried in self.tried)
         if is_tried or (job.case.launch, job.host_kind) in self.given_up:
             return False
-        return self._measured_values(job.case, job.repeat) is None
+        return settled_record(self.store, self.plan, job.case.case_id, job.repeat) is None
 
     def _missed_by(self, case: Case, repeats: int, targets: Mapping[str, float]) -> Iterator[Miss]:
         for key, wanted in targets.items():

@@ -132,6 +132,12 @@ class Estimator:
         sources = tuple(dict.fromkeys(source for _, source in expected))
         return Estimate(seconds, seconds - expected[0][0], "" not in sources, sources)
 
+    def once_more(self, blocks: Sequence[Block]) -> Estimate:
+        """Return how long the jobs of `blocks` take once more, each at once on its host, which is warm for it."""
+        expected = [self.expected(self._repeat(job.case, True)) for block in blocks for job in block.jobs]
+        sources = tuple(dict.fromkeys(source for _, source in expected))
+        return Estimate(sum(each_s for each_s, _ in expected), 0.0, "" not in sources, sources)
+
     def start_took(self, block: Block, wall_s: float) -> str:
         """Learn how long the start of a block's host took; return the key to note it under."""
         return self._took(self._start(block), wall_s)

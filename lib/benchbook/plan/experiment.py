@@ -10,6 +10,7 @@
                 exclude: [{max_concurrency: 8, lengths: [512, 32]}], launches: [eager]}
     repeats: 3                      # measurements of each case, in interleaved rounds, 8 when launches are compared; or
                                     # {at_least: 3, at_most: 10, until: {output_throughput_tok_s: 2 %}}
+    again: 2                        # so often at most is a repeat measured again that was disturbed from outside
     seed: 0                         # request sets follow from it
     order_seed: 0                   # the order of cases in each round; the same as seed unless it is given
     slo: {p99_ttft_ms: 500}         # (mean|median|p90|p95|p99)_(ttft|tpot|itl|e2el)_ms; p50 is the median
@@ -37,7 +38,7 @@ from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, read_laun
 from benchbook.plan.models import ModelRef, read_model
 from benchbook.plan.order import Block, added_round
 from benchbook.plan.precision import known_metric
-from benchbook.plan.repeats import RepeatCount, Until, read_repeats
+from benchbook.plan.repeats import DEFAULT_AGAIN, AgainCount, RepeatCount, Until, read_repeats
 from benchbook.plan.strict import StrictModel, one_line
 from benchbook.plan.workloads import HostKind
 from benchbook.plan.yamlfile import load_document
@@ -80,6 +81,7 @@ class Experiment:
     cases: tuple[Case, ...]
     repeats: int  # of every case; `until` may add more
     until: Until | None
+    again: int  # so often at most is a repeat measured again that an outside cause disturbed
     seed: int
     order_seed: int
     slo: Mapping[str, float]  # e.g. {"p99_ttft_ms": 500.0}
@@ -148,6 +150,7 @@ def read_experiment(path: str | Path) -> Experiment:
         cases=cases,
         repeats=repeats or (DEFAULT_REPEATS if len(launches) == 1 else COMPARISON_REPEATS),
         until=until,
+        again=keys.again if keys else DEFAULT_AGAIN,
         seed=seed,
         order_seed=keys.order_seed if keys and keys.order_seed is not None else seed,
         slo=slo,
@@ -163,6 +166,7 @@ class _ExperimentKeys(StrictModel):
     launches: dict[str, Any] = Field(examples=["launches: {eager: {args: {enforce_eager: true}}}"])
     benchmarks: list[Any] = Field(examples=[BENCHMARKS_EXAMPLE])
     repeats: RepeatCount | None = None
+    again: AgainCount = DEFAULT_AGAIN
     seed: Seed = 0
     order_seed: Seed | None = None
     slo: dict[str, Any] = Field({}, examples=["slo: {p99_ttft_ms: 500}"])

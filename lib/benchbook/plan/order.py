@@ -70,6 +70,11 @@ def job_seed(seed: int, workload_text: str, repeat: int) -> int:
     return _hash(seed, workload_text, repeat) % (2**31 - 1)
 
 
+def seed_of_try(seed: int, tries: int) -> int:
+    """Return the seed of a repeat whose prompts a host was sent `tries` times already, and may hold in its prefix cache."""
+    return _hash(seed, "again", tries) % (2**31 - 1)
+
+
 def added_round(
     cases: Sequence[Case], repeat: int, seed: int, order_seed: int, after: Case | None = None
 ) -> tuple[Block, ...]:

@@ -21,6 +21,8 @@ from benchbook.plan.strict import StrictModel
 
 MAX_REPEATS = 1000
 RepeatCount = Annotated[int, Field(ge=1, le=MAX_REPEATS)]
+AgainCount = Annotated[int, Field(ge=0, le=10)]
+DEFAULT_AGAIN = 2
 
 _LATENCIES = tuple(
     f"{statistic}_{kind}_ms"

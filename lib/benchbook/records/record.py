@@ -3,7 +3,7 @@
 History of the format:
 1 - first; later `conditions` was added, empty in records that have none.
 2 - warmup, prefix_cache and way_reason; later `not_looked` and
-    `median_itl_by_sixths_ms` were added, null in records that have none.
+    `median_itl_by_sixths_ms` were added, null in records that have none, and `disturbed` to the identity.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class Identity(BaseModel):
     fingerprint_parts: dict[str, str] = {}  # the same part by part, to name what changed
     repeat: int = Field(0, ge=0)
     attempt: int = 1
+    disturbed: tuple[str, ...] = ()  # of each earlier try that an outside cause disturbed, the codes: this one counts
 
     @property
     def case_key(self) -> str:

@@ -7,7 +7,8 @@ results/<experiment>/<run_id>/
 results/<experiment>/latest -> <run_id>
 
 A case key is the case's readable id and eight digits of its fingerprint: a record is found only by a case that
-would measure the same thing. A failed attempt is moved to `repeat=<n>,attempt=<m>`, never deleted.
+would measure the same thing. What failed, or was disturbed, is moved to
+`repeat=<n>,attempt=<m>` before the next attempt, and never deleted.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -219,12 +220,29 @@ class Store:
         for above in (folder.parent.parent, folder.parent):
             if os.path.lexists(above) and not above.is_dir():
                 above.rename(above.with_name(f"{above.name},damaged"))  # a file where a folder belongs
-        earlier = [name.rpartition("=")[2] for name in _names(folder.parent) if name.startswith(f"repeat={repeat},")]
-        attempt = 1 + max((int(number) for number in earlier if number.isdecimal()), default=0)  # some may be deleted
+        attempt = 1 + max(self._attempts(key, repeat), default=0)  # some may be deleted
         if not os.path.lexists(folder):
             return attempt
         folder.rename(folder.with_name(f"repeat={repeat},attempt={attempt}"))
         return attempt + 1
+
+    def earlier_attempts(self, key: str, repeat: int) -> list[Record]:
+        """Return the whole records of this repeat that were moved aside, in order."""
+        paths = [
+            self.repeat_dir(key, repeat).with_name(f"repeat={repeat},attempt={attempt}") / RECORD_FILE
+            for attempt in self._attempts(key, repeat)
+        ]
+        found = []
+        for path in paths:
+            with suppress(StoreError):  # of what was interrupted there is none
+                found.append(read_record(path))
+        return found
+
+    def _attempts(self, key: str, repeat: int) -> list[int]:
+        """Return the numbers of the attempts that were moved aside, ascending."""
+        names = _names(self.repeat_dir(key, repeat).parent)
+        numbers = [name.rpartition("=")[2] for name in names if name.startswith(f"repeat={repeat},")]
+        return sorted(int(number) for number in numbers if number.isdecimal())
 
     def records(self) -> list[Record]:
         """Return every whole record of the final attempts, sorted by case and repeat."""

@@ -48,6 +48,8 @@ def verdict_table(saved: Saved) -> None:
         ("Record", _place(saved.path)),
         ("Run by", _WAYS.get(record.way, record.way)),
     ]
+    if tries := record.identity.disturbed:
+        rows.append(("Measured again", f"earlier tries were disturbed: {'; '.join(tries)}"))
     worst_first = sorted(record.reasons, key=lambda reason: _SEVERITIES.index(reason.severity))
     rows += [(f"{reason.severity}: {reason.code}", _reason_html(reason)) for reason in worst_first]
     rows += [(f"not looked: {', '.join(codes)}", why) for why, codes in by_reason(record.not_looked or {}).items()]

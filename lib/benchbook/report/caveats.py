@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchbook.judge.outside import again_sentence
 from benchbook.judge.sample import is_earned, samples_needed
 from benchbook.judge.unseen import by_reason
 from benchbook.records.header import RunHeader
@@ -39,8 +40,7 @@ def caveats(run: Run) -> list[str]:
         is_drawn = any((line.repeats["verdict"] == Verdict.SUSPECT.value).any() for line in run.lines)
         seen = ", the figures show them hollow" if is_drawn else ""
         sentences.append(f"{_repeats(run.verdicts[Verdict.SUSPECT])} SUSPECT; the means hold them{seen}.")
-    if unseen := unseen_sentence(run):
-        sentences.append(unseen)
+    sentences += filter(None, [again_sentence(run.records), unseen_sentence(run)])
     if run.damage:
         sentences.append("Parts of this run's folder are damaged and were left out; they are listed below.")
     if run.num_stale:

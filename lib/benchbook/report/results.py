@@ -114,11 +114,12 @@ def _heading(metric: Metric) -> Html:
 
 
 def _counts_html(run: Run, case: Mapping[str, Any]) -> Html:
-    """Return '✓ 2 VALID', or '✓ 1 VALID, ! 1 SUSPECT, 1 failed, 1 missing', the symbols on their colours."""
+    """Return '✓ 2 VALID', or '✓ 1 VALID, ! 1 SUSPECT, 1 failed, 1 missing (1 measured again)', the symbols on their colours."""
     verdicts = [
         verdict(name, f"{case[column]} {name}")
         for column, name in (("valid", "VALID"), ("suspect", "SUSPECT"), ("invalid", "INVALID"))
         if case[column]
     ]
     others = ((case["not_measured"], "failed"), (run.missing.get(case["case_id"], 0), "missing"))
-    return join([*verdicts, *(f"{number} {name}" for number, name in others if number)], ", ")
+    counts = join([*verdicts, *(f"{number} {name}" for number, name in others if number)], ", ")
+    return join([counts, f" ({case['measured_again']} measured again)"]) if case["measured_again"] else counts

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from benchbook.exit_codes import FAILED, INTERRUPTED, MEANINGS, NO_ANSWER, OK
 from benchbook.judge.answerable import reasons_text, why_no_answer
+from benchbook.judge.outside import again_sentence
 from benchbook.records import header, store
 from benchbook.records.record import Record, Verdict
 from benchbook.report.answer import answer, why_not
@@ -80,7 +81,7 @@ def _about_verdicts(run: Run) -> list[str]:
     was_valid = {id(record) for record, alone in zip(run.records, run.alone, strict=True) if alone is Verdict.VALID}
     changed = [record for record in doubted if id(record) in was_valid]
     sentences = [f"Because of {reasons_text(doubted)}."] if doubted else []
-    sentences += filter(None, [unseen_sentence(run)])
+    sentences += filter(None, [again_sentence(run.records), unseen_sentence(run)])
     if changed:
         sentences.append(
             f"VALID when measured, and no longer now that all are judged together: {_repeats(len(changed))} "

@@ -33,6 +33,7 @@ _FACTS: Mapping[str, Callable[[Record], Any]] = {
     "benchmark": attrgetter("benchmark"),
     "repeat": attrgetter("identity.repeat"),
     "attempt": attrgetter("identity.attempt"),
+    "disturbed": lambda record: "; ".join(record.identity.disturbed),  # the tries that this one takes the place of
     "outcome": attrgetter("outcome.value"),
     "cause": lambda record: record.failure.code if record.failure else "",
     "started_utc": attrgetter("started_utc"),
@@ -59,7 +60,7 @@ def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
 def case_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row a case of a tidy table, in the order of its rows.
 
-    Counts: `repeats`, `valid`, `suspect`, `invalid`, `not_measured`. Each metric and limit becomes `<key>_mean` and
+    Counts: `repeats`, `valid`, `suspect`, `invalid`, `not_measured`, and of the measured `measured_again`. Each metric and limit becomes `<key>_mean` and
     `<key>_stdev` (NaN for one repeat) over the VALID and SUSPECT repeats; a number that may not be believed is in no mean.
     """
     groups = table.groupby(CASE_KEYS, sort=False, dropna=False)
@@ -70,6 +71,7 @@ def case_table(table: pd.DataFrame) -> pd.DataFrame:
             "suspect": measured & (table["verdict"] == Verdict.SUSPECT.value),
             "invalid": measured & (table["verdict"] == Verdict.INVALID.value),
             "not_measured": ~measured,
+            "measured_again": measured & (table["disturbed"] != ""),
         }
     )
     by_case = [table[key] for key in CASE_KEYS]

@@ -164,10 +164,11 @@ def _value_text(case: Mapping[str, Any], metric: Metric, benchmark: str) -> str:
 
 
 def _counts_text(run: Run, case: Mapping[str, Any]) -> str:
-    """Return '2 VALID', or '1 VALID, 1 SUSPECT, 1 missing'."""
+    """Return '2 VALID', or '1 VALID, 1 SUSPECT, 1 missing (1 measured again)'."""
     counts = [(case[column], name) for column, name in _COUNTS.items()]
     counts.append((run.missing.get(case["case_id"], 0), "missing"))
-    return ", ".join(f"{number} {name}" for number, name in counts if number)
+    again = f" ({case['measured_again']} measured again)" if case["measured_again"] else ""
+    return ", ".join(f"{number} {name}" for number, name in counts if number) + again
 
 
 def _fitting(section: _Section, width: int) -> _Section:

@@ -1,0 +1,85 @@
+"""Measured again: a repeat that was disturbed from outside, once the machine is quiet, on the host that is there.
+
+Each repeat may be measured again as often as the experiment's `again` allows. All tries stay in the run: the later one
+counts, and says what disturbed the earlier ones. A machine that stays busy costs one wait, and then a look a repeat:
+where all would only be disturbed again, nothing is measured again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from benchbook.hosts.devices import naming
+from benchbook.judge.outside import disturbed_by, is_due_again
+from benchbook.measure.bench_host import BenchHost
+from benchbook.measure.progress import Listener
+from benchbook.measure.quiet import LOOK_S, disturbance
+from benchbook.plan.eta import Estimator, duration_text
+from benchbook.plan.launches import Launch
+from benchbook.plan.order import Block, Job, seed_of_try
+from benchbook.records.record import Record
+
+MAX_WAIT_S = 30.0
+
+
+@dataclass
+class Again:
+    """Says whether a repeat is measured again, and waits for quiet before that."""
+
+    budget: int  # per repeat
+    listener: Listener
+    look: Callable[[Mapping[str, str]], str] = disturbance
+    _is_hopeless: bool = False  # the last wait was in vain
+
+    def is_wanted(self, record: Record, launch: Launch) -> bool:
+        """Return whether the measured repeat of `record` is to be measured again; returns when the machine is quiet."""
+        causes, tries = disturbed_by(record), len(record.identity.disturbed) + 1
+        if is_due_again(record, self.budget):
+            return self._is_quiet(causes, naming(launch.args, launch.env))
+        if causes and self.budget:
+            self.listener.say(f"  measured {tries} times, each time disturbed, at last by {causes}: it stays as it is")
+        return False
+
+    def _is_quiet(self, causes: str, env: Mapping[str, str]) -> bool:
+        """Return whether it is quiet within MAX_WAIT_S on the processors and the GPUs of `env`; after a vain wait, at once."""
+        limit_s = LOOK_S if self._is_hopeless else MAX_WAIT_S
+        until_s, found = time.monotonic() + limit_s, f"it was disturbed ({causes}) and is measured again"
+        while True:
+            self.listener.working_on(f"waiting for quiet: {found}", max(LOOK_S, until_s - time.monotonic()))
+            found = self.look(env)
+            if not found or time.monotonic() + LOOK_S > until_s:
+                break
+        if found and not self._is_hopeless:
+            self.listener.say(
+                f"  no quiet within {MAX_WAIT_S:g} s ({found}): what is disturbed stays as it is, and is measured again "
+                "only where it is quiet at once"
+            )
+        self._is_hopeless = bool(found)
+        return not found
+
+
+def for_this_try(job: Job, launch: Launch, host: BenchHost, tries: int) -> Job:
+    """Return `job` as it is sent to `host` after so many `tries` there: with other prompts where it may know these.
+
+    A server with a prefix cache answers from it what it was sent before, unless the cache is emptied each time.
+    Elsewhere the prompts stay, which other launches get in the same round.
+    """
+    is_off = launch.args.get("enable_prefix_caching") is False or host.parameters.get("reset_prefix_cache")
+    if not tries or is_off or job.host_kind != "server":
+        return job
+    return replace(job, seed=seed_of_try(job.seed, tries))
+
+
+def price_text(budget: int, blocks: Sequence[Block], estimator: Estimator) -> str:
+    """Return what measuring again may cost at most when all of `blocks` is disturbed each time; '' without a budget."""
+    number = budget * sum(len(block.jobs) for block in blocks)
+    if not number:
+        return ""
+    once = estimator.once_more(blocks)
+    time_text = f" ({duration_text(budget * once.seconds)})" if once.is_known else ""
+    return (
+        f"Disturbed from outside, a repeat is measured again, {budget} time{'s'[: budget > 1]} at most: "
+        f"up to {number} measurements more{time_text}, each after {LOOK_S:g} to {MAX_WAIT_S:g} s of waiting for quiet"
+    )
