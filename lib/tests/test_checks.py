@@ -173,6 +173,38 @@ def test_a_window_is_long_enough_for_what_fills_and_drains_in_it(measured, expec
     assert ("too_short" in codes(measured)) is expected
 
 
+def random_prompts(vocabulary, earlier, sent, same_as=0, seed=1):
+    """Return a measurement whose prompts begin at random as vLLM's do, `same_as` of them as an earlier run's did."""
+    draw = random.Random(seed)
+    seen, hits = {draw.randrange(vocabulary) for _ in range(earlier)}, same_as
+    for number in range(sent - same_as):
+        start = (draw.randrange(vocabulary) + number) % vocabulary
+        hits += start in seen
+        seen.add(start)
+    return serve(
+        prompts=sent,
+        host={"model_config": {"vocab_size": vocabulary}, "counters": {"vllm:prefix_cache_hits_total": hits * 128.0}},
+        conditions={"earlier_requests": earlier},
+    )
+
+
+@pytest.mark.parametrize("load", [(16_384, 0, 400), (128_256, 2400, 400), (16_384, 3000, 400), (512, 100, 40)])
+def test_random_prompts_that_begin_alike_by_chance_are_not_called_a_warm_cache(load):
+    runs = [random_prompts(*load, seed=seed) for seed in range(40)]
+    assert sum("cache_warm" in codes(run) for run in runs) <= 1  # of a thousand
+    hits = [run.host["counters"]["vllm:prefix_cache_hits_total"] / 128 for run in runs]
+    assert sum(hits) / len(hits) > 0.01 * load[2], "by a fixed limit of 1 % they would have been"
+
+
+@pytest.mark.parametrize(
+    ("load", "same_as"),
+    [((16_384, 0, 400), 20), ((128_256, 2400, 400), 40), ((151_936, 0, 40), 2), ((151_936, 40, 1000), 9)],
+)
+def test_prompts_that_an_earlier_run_sent_too_are_a_warm_cache_whatever_chance_adds(load, same_as):
+    found = [why for why in record_reasons(random_prompts(*load, same_as=same_as)) if why.code == "cache_warm"]
+    assert len(found) == 1 and f"{load[0]:,} words" in found[0].evidence
+
+
 def test_more_in_flight_than_allowed_is_against_littles_law():
     assert "littles_law" in codes(serve(raw={"mean_e2el_ms": 300.0}))
 

@@ -106,6 +106,7 @@ def test_a_cache_that_is_emptied_gives_nothing_for_the_same_prompts(serving, mea
     measure(server, seed=1)
     again = measure(server, seed=1, repeat=Repeat(warmed_by="x"), reset_prefix_cache=True)
     assert again.prefix_cache == PrefixCache(is_on=True, emptied="reset", query_tokens=24, hit_tokens=0)
+    assert again.conditions["earlier_requests"] == 0, "what was sent before is in the cache no more"
 
 
 def test_a_cache_that_is_off_is_recorded_so(serving, measure):

@@ -76,7 +76,7 @@ def test_a_server_is_watched_from_its_log_and_counters(fake_server, complete):
             complete(server)
         assert line in watched.facts["compile_lines"][0]
         assert watched.counters["vllm:generation_tokens_total"] == 4
-        assert watched.facts["counters_went_back"] == []
+        assert watched.facts["counters_went_back"] == [] and watched.facts["earlier_requests"] == 1
         with Watched(server) as watched:
             complete(server)
         assert watched.facts["compile_lines"] == []

@@ -180,8 +180,9 @@ CODES = (
         "cache_warm",
         "suspect",
         "prompt tokens were served from the prefix cache though all prompts differ: an earlier run has warmed it",
-        "use a fresh seed per repeat; reset the cache or turn it off",
-        "1 % of the tokens looked up: random prompts share no block",
+        "turn the cache off, or let each repeat begin with an empty one (VLLM_SERVER_DEV_MODE: 1 in the launch's env)",
+        "more than random prompts share by chance in 999 of 1,000 runs: each begins as one of N earlier ones in N of V "
+        "cases, V being the vocabulary; where N or V is not known, 1 % of the tokens looked up",
     ),
     Code(
         "warmup_too_small",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 import statistics
 
@@ -9,7 +11,8 @@ from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
 from benchbook.records.record import Reason
 
-MAX_HIT_SHARE = 0.01  # of the prompt tokens looked up; the random data set's prompts share no block
+MAX_HIT_SHARE = 0.01  # of the prompt tokens looked up, where chance cannot be reckoned
+BY_CHANCE = 0.001  # the probability that random prompts share more than is allowed for
 SLOW_RATIO, SLOW_S = 5.0, 0.5
 SLOW_ITERATION_RATIO = 1.3  # an iteration does the very work of the one before
 
@@ -21,15 +24,46 @@ COMPILE_LINE = re.compile(
 
 
 def cache_warm(measured: Measured) -> Reason | None:
-    """Suspect when the prefix cache answered for prompts that it cannot know by design."""
+    """Suspect when the prefix cache answered for more prompts than random ones share with earlier ones by chance."""
     counters = measured.host.get("counters") or {}
     queries = counters.get("vllm:prefix_cache_queries_total") or 0.0
     hits = counters.get("vllm:prefix_cache_hits_total") or 0.0
-    if not queries or hits <= MAX_HIT_SHARE * queries:
+    share, why = _share_by_chance(measured)
+    if not queries or hits <= share * queries:
         return None
     return reason(
-        "cache_warm", f"{hits:,.0f} of {queries:,.0f} prompt tokens ({hits / queries:.0%}) came from the prefix cache"
+        "cache_warm",
+        f"{hits:,.0f} of {queries:,.0f} prompt tokens ({hits / queries:.1%}) came from the prefix cache{why}",
     )
+
+
+def _share_by_chance(measured: Measured) -> tuple[float, str]:
+    """Return the largest share of prompt tokens that chance puts into the cache, and the words for it.
+
+    vLLM's random prompt is a run of consecutive ids of its vocabulary from a random start: one that starts as an
+    earlier prompt did has all its tokens in common with it. So each prompt meets one of N earlier ones in N of V cases,
+    whatever the seed.
+    """
+    vocabulary = (measured.host.get("model_config") or {}).get("vocab_size")
+    earlier, sent = measured.conditions.get("earlier_requests"), int(measured.value("completed") or 0)
+    if not isinstance(vocabulary, int) or vocabulary < 2 or earlier is None or not sent:
+        return MAX_HIT_SHARE, ""
+    known = (1 - (1 - 1 / vocabulary) ** (earlier + number) for number in range(sent))
+    expected = math.fsum(known)
+    return (
+        min(1.0, _poisson_quantile(expected) / sent),
+        f"; of random prompts, {earlier:,.0f} earlier ones and {vocabulary:,} words let {expected / sent:.1%} expect",
+    )
+
+
+def _poisson_quantile(mean: float) -> int:
+    """Return the least count that a Poisson variable exceeds with a probability of at most BY_CHANCE."""
+    above = 1.0
+    for count in itertools.count():
+        above -= math.exp(count * math.log(mean) - mean - math.lgamma(count + 1)) if mean else 1.0
+        if above <= BY_CHANCE:
+            return count
+    raise AssertionError("the probabilities of a Poisson variable add up to 1")
 
 
 def warmup_too_small(measured: Measured) -> Reason | None:

@@ -32,6 +32,7 @@ from benchbook.redaction import known_secrets, redacted
 MAX_LINES = 10
 _DEVICE_IDS = "--device-ids"
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_ENDED = "vllm:request_success_total"
 _KV_USAGE = "KV cache usage: "
 
 
@@ -107,6 +108,8 @@ class Watched:
     def _count(self, page: str) -> None:
         before, after = parse_metrics(self.page), parse_metrics(page)
         self.counters = counter_delta(before, after)
+        ended = [count for name, count in before.items() if name.startswith(_ENDED)]
+        self.facts["earlier_requests"] = sum(ended) if ended else None
         self.facts["counters_went_back"] = went_back(before, after) if after else []
         if not before or not after:
             self._unseen["counters"] = "/metrics has none of vLLM's counters"

@@ -101,6 +101,7 @@ def bench_serve(
             conditions={
                 **watched.conditions(recording.log_path, raw),
                 "warmup_prompts": workload.warmup_prompts if warmed_by else warmup.num_prompts,
+                **({"earlier_requests": 0} if reset_prefix_cache else {}),  # none of them is in the cache
             },
             way=ended.way,
             way_reason=ended.reason,

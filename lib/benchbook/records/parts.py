@@ -176,6 +176,7 @@ class Conditions(TypedDict, total=False):
     watching_errors: list[str] | None
     kv_usage_max_pct: Number | None
     warmup_prompts: Whole | None
+    earlier_requests: Number | None  # of this server, before this measurement
 
 
 class Gpu(TypedDict, total=False):
