@@ -46,9 +46,9 @@ def own():
     child.wait()
 
 
-def sampled(library, seconds=0.03):
-    """Return the summary of a short case on the scripted GPUs."""
-    with Sampler(None, period_s=0.01, nvml=Nvml(library)) as sampler:
+def sampled(library, seconds=0.03, **options):
+    """Return the summary of a short case on the scripted GPUs, of the host with the marker of `own`."""
+    with Sampler(None, period_s=0.01, nvml=Nvml(library), **{"host_id": "x", **options}) as sampler:
         time.sleep(seconds)
     return telemetry_summary(sampler.result(), {})
 
@@ -211,6 +211,33 @@ def test_pids_of_another_numbering_are_strangers_only_beside_one_of_ours(own):
     nowhere = 2**22 + 1  # above the kernel's highest
     assert codes(sampled(ScriptedNvml(pids={0: [nowhere]}))) == [], "it may be ours, under its number outside"
     assert codes(sampled(ScriptedNvml(pids={0: [nowhere, own.pid]}))) == ["gpu_shared"]
+
+
+@pytest.mark.parametrize("host_id", ["another", "X", "xx"])
+def test_another_hosts_process_is_a_stranger_on_our_gpu_and_nothing_on_another(own, stranger, host_id):
+    """Both carry a benchbook's marker: which host's, not that it is there, tells whose they are."""
+    env = {**os.environ, processes.MARKER: host_id}
+    other = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"], env=env)
+    try:
+        shared = sampled(ScriptedNvml(num_gpus=2, pids={0: [own.pid, other.pid]}))
+        assert codes(shared) == ["gpu_shared"] and f"pid {other.pid}" in telemetry_reasons({"telemetry": shared})[0].evidence
+        assert codes(sampled(ScriptedNvml(num_gpus=2, pids={0: [own.pid], 1: [other.pid, stranger.pid]}))) == []
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_of_the_gpus_that_are_visible_those_that_the_launch_takes_are_sampled(own):
+    assert [gpu["index"] for gpu in sampled(ScriptedNvml(num_gpus=4), num_gpus=2)["gpus"]] == [0, 1]
+    library = Nvml(ScriptedNvml(num_gpus=4), {"CUDA_VISIBLE_DEVICES": "3,1,0"})
+    with Sampler(None, period_s=0.01, nvml=library, num_gpus=2) as sampler:
+        pass
+    assert [gpu["index"] for gpu in sampler.result()["gpus"]] == [3, 1] and sampler.result()["num_gpus"] == 2
+
+
+def test_a_plain_command_of_this_process_is_no_stranger(stranger):
+    assert codes(sampled(ScriptedNvml(pids={0: [stranger.pid]}), host_id=None)) == []
+    assert codes(sampled(ScriptedNvml(pids={0: [os.getppid(), stranger.pid]}), host_id=None)) == ["gpu_shared"]
 
 
 def test_a_server_that_somebody_else_started_is_no_stranger_on_the_gpu(stranger):

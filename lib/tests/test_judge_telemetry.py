@@ -61,6 +61,25 @@ def test_of_two_gpus_only_the_one_that_our_server_uses_counts():
     assert telemetry_summary(samples(both), RAW)["energy_j"] is None, "which of the two it was is not known"
 
 
+def test_where_processes_are_not_seen_the_gpus_that_the_launch_takes_count():
+    both = samples([gpu(0, power_w=70.0), gpu(1)])
+    assert telemetry_summary({**both, "num_gpus": 2}, RAW)["energy_j"] == pytest.approx(1410.0)
+    assert telemetry_summary({**both, "num_gpus": 1}, RAW)["energy_j"] is None
+    one = samples([gpu(3)])
+    assert telemetry_summary({**one, "num_gpus": 1}, RAW)["energy_j"] == pytest.approx(1200.0)
+
+
+def test_two_runs_on_two_gpus_each_count_their_own_joules():
+    def process(gpu, kind):
+        return {"gpu": gpu, "pid": 70 + gpu, "name": "VLLM", "kind": kind, "first_s": 0.0, "last_s": 5.0}
+
+    both = [gpu(0, power_w=562.0), gpu(1, power_w=580.0)]
+    first = samples(both, [process(0, "ours"), process(1, "foreign")])
+    second = samples(both, [process(0, "foreign"), process(1, "ours")])
+    counted = [telemetry_summary(each, RAW)["energy_j"] for each in (first, second)]
+    assert counted == [pytest.approx(1686.0), pytest.approx(1740.0)]
+
+
 def test_a_stranger_that_left_before_the_first_request_does_not_count():
     early = {"gpu": 0, "pid": 7, "name": "x", "kind": "foreign", "first_s": 0.0, "last_s": 0.9}
     assert telemetry_summary(samples([gpu()], [early]), RAW)["gpu_processes"] == []

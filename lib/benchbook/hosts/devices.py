@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from benchbook import container
-from benchbook.hosts.gpu import all_gpus, gpu_memory
+from benchbook.hosts.gpu import GpuMemory, all_gpus, gpu_memory
+from benchbook.hosts.ranks import ranks_of
 from benchbook.visible import CUDA as CUDA_NAMES
 from benchbook.visible import HIP, ROCR, named, not_here, visible
 
@@ -29,6 +31,16 @@ class Device:
     remark: str = field(default="", compare=False)  # what else is to be said of its size
     names: tuple[str, ...] = field(default=(), compare=False)  # by which a variable can name it
 
+    @property
+    def title(self) -> str:
+        """The device for a sentence: 'GPU 0', or a slice of one by its UUID."""
+        return f"GPU {self.names[0]}" if self.names[0].isdigit() else self.names[0]
+
+    @property
+    def key(self) -> str:
+        """What tells this GPU from all others of the machine, fit for a file's name: its UUID, where it has one."""
+        return f"{self.kind}-{self.names[-1]}".replace("/", "_")
+
     def __str__(self) -> str:
         return f"{TITLES[self.kind]} with {self.free_gib:.0f} of {self.total_gib:.0f} GiB free{self.remark}"
 
@@ -38,12 +50,34 @@ def devices(env: Mapping[str, str] | None = None) -> list[Device]:
     return rocm_gpus(env=env) or cuda_gpus(env) or [cpu()]
 
 
+def cards_of(args: Mapping[str, Any], env: Mapping[str, str]) -> list[Device]:
+    """Return the GPUs that vLLM takes with `args` in `env`: the first that it sees, as many as it has ranks.
+
+    [] where it takes none: a build for CPUs, or a machine without any.
+    """
+    if is_cpu_build():
+        return []
+    ranks = ranks_of(args)
+    seen = [device for device in devices(naming(args, env)) if device.kind != CPU]
+    return seen[: ranks.devices if ranks else None]
+
+
+def is_cpu_build() -> bool:
+    """Return whether the installed vLLM is a build for CPUs, which has no use for GPUs."""
+    try:
+        return "+cpu" in importlib.metadata.version("vllm")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def every_card() -> list[Device]:
+    """Return all GPUs of this machine, whatever the environment names."""
+    return _amd_gpus() or [_of_nvidia(gpu) for gpu in all_gpus()]
+
+
 def cuda_gpus(env: Mapping[str, str] | None = None) -> list[Device]:
     """Return the NVIDIA GPUs that CUDA_VISIBLE_DEVICES leaves to a process with `env`."""
-    return [
-        Device(CUDA, gpu.total_gib - (gpu.used_gib or 0.0), gpu.total_gib, names=gpu.names)
-        for gpu in gpu_memory(env) or ()
-    ]
+    return [_of_nvidia(gpu) for gpu in gpu_memory(env) or ()]
 
 
 def rocm_gpus(
@@ -96,6 +130,10 @@ def cpu() -> Device:
         return Device(CPU, memory.available / 2**30, memory.total / 2**30)
     free_bytes = min(memory.available, allowed.free_bytes)
     return Device(CPU, free_bytes / 2**30, allowed.limit_bytes / 2**30, ", as its container allows")
+
+
+def _of_nvidia(gpu: GpuMemory) -> Device:
+    return Device(CUDA, gpu.total_gib - (gpu.used_gib or 0.0), gpu.total_gib, names=gpu.names)
 
 
 def _names_of(card: Device) -> tuple[str, ...]:

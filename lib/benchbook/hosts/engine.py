@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from benchbook.hosts import command, hub
+from benchbook.hosts.card_locks import locks_for
+from benchbook.hosts.devices import cards_of
 from benchbook.hosts.models import ModelFiles, resolve_model
 from benchbook.hosts.startup import OnProgress, StartupFacts, startup_facts
 from benchbook.hosts.worker import Worker
@@ -35,6 +37,7 @@ class VllmEngine(Worker):
         overrides = {key: str(value) for key, value in (env or {}).items()}
         needs_hub = hub.needs_download(self.model_files, args or {}, overrides)
         self._overrides = {**command.private_environment(needs_hub), **overrides}
+        self._args = dict(args or {})
         super().__init__(
             "benchbook.hosts.engine_worker",
             ["--", "--model", self.model_files.path, *command.flags(args or {})],
@@ -45,6 +48,12 @@ class VllmEngine(Worker):
             ready_timeout_s=ready_timeout_s,
             on_progress=on_progress,
         )
+
+    def start(self, descriptors: Sequence[int] = ()) -> None:
+        """Start the process and return; `wait_ready` tells when it is loaded. Raises HostStartError for a GPU that is taken."""
+        with locks_for(cards_of(self._args, self._overrides), f"engine {self.name!r}") as locks:
+            super().start([*descriptors, *locks.descriptors])
+            locks.held_by(self._process.guardian_pid)
 
     @property
     def env_overrides(self) -> dict[str, str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchbook.errors import Cause, HostStartError
-from benchbook.hosts import processes
+from benchbook.hosts import processes, registry
 from benchbook.visible import named, visible
 
 QUESTION_LIMIT_S = 30.0  # nvidia-smi takes seconds when no persistence daemon runs
@@ -44,23 +45,23 @@ class GpuMemory:
         return (self.uuid,) if self.index is None else (str(self.index), self.uuid)
 
 
-def gpu_processes(env: Mapping[str, str] | None = None) -> list[GpuProcess] | None:
-    """Return the processes on the GPUs that a process with `env` can see; None when there is no GPU."""
+def gpu_processes(env: Mapping[str, str] | None = None, number: int | None = None) -> list[GpuProcess] | None:
+    """Return the processes on the GPUs that `gpu_memory` tells of; None when there is no GPU."""
     rows = _ask("--query-compute-apps=pid,process_name,used_memory,gpu_uuid")
-    if rows is None or (memory := gpu_memory(env)) is None:
+    if rows is None or (memory := gpu_memory(env, number)) is None:
         return None
     seen = {gpu.uuid for gpu in memory}
     found = [GpuProcess(int(pid), name, _gib(used), uuid) for pid, name, used, uuid in rows]
     return [process for process in found if process.gpu_uuid in seen]
 
 
-def gpu_memory(env: Mapping[str, str] | None = None) -> list[GpuMemory] | None:
+def gpu_memory(env: Mapping[str, str] | None = None, number: int | None = None) -> list[GpuMemory] | None:
     """Return the memory of each GPU that CUDA_VISIBLE_DEVICES leaves to a process with `env`; None without any GPU.
 
-    `env` stands on top of this process's own environment.
+    `env` stands on top of this process's own environment. With `number`, those are the first so many.
     """
     there = all_gpus(any(name.startswith("MIG-") for name in named(env) or ()))
-    return visible(there, lambda gpu: gpu.names, env) if there else None
+    return visible(there, lambda gpu: gpu.names, env)[:number] if there else None
 
 
 def all_gpus(with_slices: bool = False) -> list[GpuMemory]:
@@ -84,36 +85,44 @@ def wait_device_free(
     *,
     share_gpu: bool = False,
     env: Mapping[str, str] | None = None,
+    number: int | None = None,
 ) -> None:
-    """Return when nothing is left on the GPUs that a process with `env` sees, at once when there is none.
+    """Return when nothing is left on the first `number` GPUs that a process with `env` sees, at once when there is none.
 
-    Waits for hosts of ours to go and for the driver to give their memory back. A process of somebody else is named in a
-    HostStartError, unless `share_gpu`: then only `own_pids` are waited for.
+    Waits for hosts of ours to go and for the driver to give their memory back. A process of somebody else, another
+    benchbook's too, is named in a HostStartError, unless `share_gpu`: then only `own_pids` are waited for.
     """
     deadline = time.monotonic() + timeout_s
-    while (left := gpu_processes(env)) is not None:
-        own = [process for process in left if process.pid in own_pids or _is_ours(process.pid)]
+    while (left := gpu_processes(env, number)) is not None:
+        own = [process for process in left if process.pid in own_pids or is_leaving(process.pid)]
         foreign = [process for process in left if process not in own]
         if foreign and not share_gpu:
-            raise _busy("; ".join(f"pid {process.pid} ({process.name})" for process in foreign))
+            raise _busy(listed(foreign))
         if share_gpu and not any(process.pid in own_pids for process in own):
             return
-        if not left and _is_idle(env):
+        if not left and _is_idle(env, number):
             return
         if time.monotonic() > deadline:
-            raise _busy(
-                "; ".join(f"pid {process.pid} ({process.name})" for process in own)
-                or "memory that no visible process holds"
-            )
+            raise _busy(listed(own) or "memory that no visible process holds")
         time.sleep(FREE_POLL_S)
 
 
-def _is_idle(env: Mapping[str, str] | None) -> bool:
-    return all((gpu.used_gib or 0.0) <= IDLE_USED_RATIO * gpu.total_gib for gpu in gpu_memory(env) or ())
+def is_leaving(pid: int) -> bool:
+    """Return whether `pid` is of a host of this process, or of one whose owner has ended: it will be gone in a moment."""
+    host_id = processes.environment_of(pid).get(processes.MARKER)
+    entry = next((entry for entry in registry.live_hosts() if entry.host_id == host_id), None)
+    if host_id is None or entry is None or entry.owner_pid == os.getpid():
+        return host_id is not None
+    return not entry.keep and processes.read_stat(entry.owner_pid) is None
 
 
-def _is_ours(pid: int) -> bool:
-    return processes.MARKER in processes.environment_of(pid)
+def listed(found: Sequence[GpuProcess]) -> str:
+    """Return the processes for a sentence."""
+    return "; ".join(f"pid {process.pid} ({process.name})" for process in found)
+
+
+def _is_idle(env: Mapping[str, str] | None, number: int | None) -> bool:
+    return all((gpu.used_gib or 0.0) <= IDLE_USED_RATIO * gpu.total_gib for gpu in gpu_memory(env, number) or ())
 
 
 def _busy(who: str) -> HostStartError:

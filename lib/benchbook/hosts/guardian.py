@@ -45,11 +45,13 @@ def spawn(
     keep: bool = False,
     cwd: Path | str | None = None,
     details: Mapping[str, str] | None = None,
+    descriptors: Sequence[int] = (),
 ) -> GuardedProcess:
     """Start `argv` under a guardian and return a handle on it; output goes to the end of `log_path`.
 
     `env` is added to the owner's environment. `kind` is "server", "engine", "client" or "kernels". A host with `keep` outlives
     its owner. `details` (base_url, model, served_name) go into the registry: never put a secret there or into `argv`.
+    `descriptors` are files, such as locks, that the guardian holds open as long as the host lives.
     """
     host_id = secrets.token_hex(8)
     entry = {"host_id": host_id, "name": name, "kind": kind, "argv": list(argv), "keep": keep, "owner_pid": os.getpid()}
@@ -58,7 +60,7 @@ def spawn(
     entry = {**entry, **(details or {}), "log_path": os.path.abspath(log_path)}
     order = {"entry": entry, "env": marked, "cwd": str(cwd or Path.cwd())}
     _start_heir(os.getpid(), str(registry.state_dir()))
-    link, guardian = _start_guardian(host_id, log_path)
+    link, guardian = _start_guardian(host_id, log_path, descriptors)
     with contextlib.suppress(OSError):  # a guardian that is gone already is seen at the first reading
         link.sendall(json.dumps(order).encode() + b"\n")
     return GuardedProcess(host_id, name, link, guardian)
@@ -159,13 +161,16 @@ class GuardedProcess:
         self._is_closed = True
 
 
-def _start_guardian(host_id: str, log_path: Path | str) -> tuple[socket.socket, subprocess.Popen]:
+def _start_guardian(
+    host_id: str, log_path: Path | str, descriptors: Sequence[int]
+) -> tuple[socket.socket, subprocess.Popen]:
     """Return the owner's end of the socket and the guardian that holds the other."""
     _close_links_in_forked_children()
     ours, theirs = socket.socketpair()  # close-on-exec, so that no child of the owner gets them by accident
     _links.add(ours)
     with theirs, open(log_path, "ab") as log:
-        guardian = _start_own("guardian_main", marker=host_id, stdin=theirs, stdout=log, stderr=log)
+        streams = {"stdin": theirs, "stdout": log, "stderr": log}
+        guardian = _start_own("guardian_main", marker=host_id, pass_fds=descriptors, **streams)
     return ours, guardian
 
 
@@ -188,14 +193,14 @@ def _dismiss(heir: subprocess.Popen, owner_pid: int) -> None:
         heir.wait()
 
 
-def _start_own(module: str, *words: str, marker: str = "", **streams: Any) -> subprocess.Popen:
+def _start_own(module: str, *words: str, marker: str = "", **options: Any) -> subprocess.Popen:
     """Start a program of this room in a session of its own."""
     package_root = str(Path(__file__).parents[2])
     search_path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
     env = {**os.environ, processes.MARKER: marker, "PYTHONPATH": search_path}
     # -P: a json.py in the folder of somebody's notebook must not stand in for the standard library's.
     command = [sys.executable, "-P", "-m", f"benchbook.hosts.{module}", *words]
-    return subprocess.Popen(command, env=env, start_new_session=True, cwd="/", **streams)
+    return subprocess.Popen(command, env=env, start_new_session=True, cwd="/", **options)
 
 
 @functools.cache

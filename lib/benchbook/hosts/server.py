@@ -12,6 +12,8 @@ from pathlib import Path
 from benchbook.errors import HostDiedError, HostStartError, IdentityError
 from benchbook.hosts import causes, command, hub, ports, registry
 from benchbook.hosts.access import DOOR_WORDS, api_key_for, check_door
+from benchbook.hosts.card_locks import locks_for
+from benchbook.hosts.devices import cards_of
 from benchbook.hosts.guardian import STOP_GRACE_S, GuardedProcess, spawn
 from benchbook.hosts.kept import find_server
 from benchbook.hosts.logs import HostLog
@@ -126,21 +128,24 @@ class VllmServer(ServedModel):
         return startup_facts(self._log.text(), started, self.ready_s, self._env)
 
     def start(self) -> None:
-        """Start the process and return; `wait_ready` tells when it serves."""
+        """Start the process and return; `wait_ready` tells when it serves. Raises HostStartError for a GPU that is taken."""
         self._reservation = ports.reserve_port(self.host)
         self.port = self._reservation.getsockname()[1]
         self._log = HostLog(self.log_path)
         self._started_at_s = time.monotonic()
         self.started_utc = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        self._process = spawn(
-            self.argv,
-            env={**self._private_env, **self._env, "VLLM_API_KEY": self.api_key},
-            log_path=self.log_path,
-            name=self.name,
-            kind="server",
-            keep=self.keep,
-            details={"base_url": self.base_url, "model": self.model_files.path, "served_name": self.served_name},
-        )
+        with locks_for(cards_of(self._args, self._env), f"server {self.name!r}") as locks:
+            self._process = spawn(
+                self.argv,
+                env={**self._private_env, **self._env, "VLLM_API_KEY": self.api_key},
+                log_path=self.log_path,
+                name=self.name,
+                kind="server",
+                keep=self.keep,
+                details={"base_url": self.base_url, "model": self.model_files.path, "served_name": self.served_name},
+                descriptors=locks.descriptors,
+            )
+            locks.held_by(self._process.guardian_pid)
 
     def wait_ready(self) -> None:
         """Return when the server answers and is ours; raise HostStartError when it is dead or late.

@@ -7,6 +7,7 @@ dozen values instead of its whole page, and nothing is parsed before the case is
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -42,7 +43,9 @@ MAX_LINES = 1000  # of one sample: 12 series of 64 engines are fewer
 class Sampler:
     """As a context manager, samples the server at `base_url` (None: there is none) and the GPUs; then see `result`.
 
-    `env` is that of the process under test, which may name the GPUs that it uses.
+    `env` is that of the process under test, which may name the GPUs that it uses; with `num_gpus` it takes the first so
+    many. Its own processes are those of the host `host_id`, where we started it, and what serves `base_url`; without
+    either, what this process has started. All others are strangers, another benchbook's as well.
     One sample is taken on entering and one on leaving, so that what happens inside lies between two.
     """
 
@@ -54,6 +57,8 @@ class Sampler:
         period_s: float = PERIOD_S,
         nvml: Nvml | None = None,
         env: Mapping[str, str] | None = None,
+        num_gpus: int | None = None,
+        host_id: str | None = None,
     ) -> None:
         self._base_url, self._api_key, self._period_s = base_url, api_key, period_s
         self.absent: dict[str, str] = {} if base_url else {"server": "an engine in a process has no /metrics"}
@@ -61,6 +66,8 @@ class Sampler:
             self._nvml = nvml or open_nvml(env)
         except NoGpuError as reason:
             self._nvml, self.absent["gpu"] = None, str(reason)
+        self._num_gpus, self._host_id = num_gpus, host_id
+        self._gpus: list[Gpu] = self._nvml.gpus[:num_gpus] if self._nvml else []
         self._zero_s, self._epoch_s = time.perf_counter(), time.time()
         self._pages: list[tuple[float, list[str]]] = []
         self._num_missed, self._why_missed = 0, ""
@@ -92,14 +99,11 @@ class Sampler:
             "server": _columns(self._pages) if self._pages else None,
             "missed_samples": self._num_missed,
             "gpus": [self._gpu_columns(gpu) for gpu in self._gpus],
+            "num_gpus": self._num_gpus,
             "gpu_processes": list(self._processes.values()),
             "absent": self.absent,
             "sampler_cpu_s": round(self._cpu_s, 4),
         }
-
-    @property
-    def _gpus(self) -> list[Gpu]:
-        return self._nvml.gpus if self._nvml else []
 
     def _run(self) -> None:
         next_s = time.perf_counter() + self._period_s
@@ -147,7 +151,9 @@ class Sampler:
         known["last_s"] = now_s
 
     def _is_ours(self, pid: int) -> bool:
-        return pid in self._family or processes.MARKER in processes.environment_of(pid)
+        if self._host_id is None and not self._base_url:  # a plain command of this process
+            return pid in processes.descendants(os.getpid())
+        return pid in self._family or processes.environment_of(pid).get(processes.MARKER, "") == (self._host_id or None)
 
     def _now_s(self) -> float:
         return time.perf_counter() - self._zero_s

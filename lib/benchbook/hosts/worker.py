@@ -92,12 +92,19 @@ class Worker:
                 if error.cause.code != "killed_by_signal" or not has_another_try:
                     raise
 
-    def start(self) -> None:
-        """Start the process and return; `wait_ready` tells when it takes jobs."""
+    def start(self, descriptors: Sequence[int] = ()) -> None:
+        """Start the process and return; `wait_ready` tells when it takes jobs. `descriptors` are as in `spawn`."""
         self._log_start_bytes = self.log_path.stat().st_size if self.log_path.exists() else 0
         self._started_at_s = time.monotonic()
         self.started_utc = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        self._process = spawn(self.argv, env=self._env, log_path=self.log_path, name=self.name, kind=self._kind)
+        self._process = spawn(
+            self.argv,
+            env=self._env,
+            log_path=self.log_path,
+            name=self.name,
+            kind=self._kind,
+            descriptors=descriptors,
+        )
 
     def wait_ready(self) -> None:
         """Return when the worker takes jobs; raise HostStartError when it is dead or late."""

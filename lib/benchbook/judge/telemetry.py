@@ -37,7 +37,7 @@ def telemetry_summary(telemetry: Mapping[str, Any], raw: Mapping[str, Any]) -> d
         "window_epoch_s": None if window is None else [telemetry["epoch_s"] + edge for edge in window],
         "server": _server_summary(telemetry.get("server"), bounds),
         "gpus": gpus,
-        "energy_j": _energy_of_used(gpus, telemetry["gpu_processes"]),
+        "energy_j": _energy_of_used(gpus, telemetry["gpu_processes"], telemetry.get("num_gpus")),
         "gpu_processes": _processes(telemetry["gpu_processes"], bounds),
         "absent": dict(telemetry["absent"]),
         "missed_samples": telemetry["missed_samples"],
@@ -63,9 +63,12 @@ def gpu_power_capped(measured: Measured) -> Reason | None:
 
 
 def gpu_shared(measured: Measured) -> Reason | None:
-    """Suspect when a process that is not ours computed on a GPU while requests were answered."""
+    """Suspect when a process that is not of this host computed on one of its GPUs while requests were answered."""
     processes = (measured.host.get("telemetry") or {}).get("gpu_processes", ())
-    strangers = [process for process in processes if process["kind"] == "foreign"]
+    used = {process["gpu"] for process in processes if process["kind"] == "ours"}
+    strangers = [
+        process for process in processes if process["kind"] == "foreign" and (process["gpu"] in used or not used)
+    ]
     said = "; ".join(f"pid {process['pid']} ({process['name'] or 'name unknown'})" for process in strangers)
     return reason("gpu_shared", said) if strangers else None
 
@@ -152,10 +155,16 @@ def _energy(gpu: Mapping[str, Any], window: Window | None) -> tuple[float | None
     return None, None
 
 
-def _energy_of_used(gpus: Sequence[Mapping[str, Any]], processes: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return the energy (J) of the GPUs that our processes used; None where it is not known which of several."""
+def _energy_of_used(
+    gpus: Sequence[Mapping[str, Any]], processes: Sequence[Mapping[str, Any]], num_gpus: int | None
+) -> float | None:
+    """Return the energy (J) of the GPUs that this host's processes used; None where it is not known which of several.
+
+    Where the driver does not show them, as in many a container, they are on the `num_gpus` that the launch takes.
+    """
     known = {process["gpu"] for process in processes if process["kind"] == "ours"}
-    used = [gpu["energy_j"] for gpu in gpus if gpu["index"] in known or len(gpus) == 1]
+    all_used = len(gpus) == (num_gpus or 1)
+    used = [gpu["energy_j"] for gpu in gpus if gpu["index"] in known or all_used and not known]
     return None if not used or None in used else sum(used)
 
 

@@ -15,6 +15,7 @@ from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.flags import unknown_variables
 from benchbook.hosts.gpu import wait_device_free
 from benchbook.hosts.models import resolve_model
+from benchbook.hosts.ranks import ranks_of
 from benchbook.hosts.routing import routing_of
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.shell import no_proxy
@@ -75,7 +76,9 @@ def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> Ope
     def open_host(launch: Launch, kind: str, store: Store, ready_timeout_s: float) -> Iterator[BenchHost]:
         while ending:  # one device holds one host
             ending.pop().join()
-        wait_device_free(share_gpu=share_gpu, env=naming(launch.args, launch.env))
+        ranks = ranks_of(launch.args)
+        number = ranks.devices if ranks else None
+        wait_device_free(share_gpu=share_gpu, env=naming(launch.args, launch.env), number=number)
         files = resolve_model(launch.model.path_or_id, launch.args, launch.env)
         found = routing_of(files, launch.args, launch.env, store.launch_dir(launch.name).resolve())
         routing = {"routing": found} if found else {}

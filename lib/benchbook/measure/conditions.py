@@ -19,6 +19,7 @@ from benchbook.hosts.devices import naming
 from benchbook.hosts.http import TooLargeError
 from benchbook.hosts.logs import HostLog, tells
 from benchbook.hosts.ports import is_loopback
+from benchbook.hosts.ranks import ranks_of_command
 from benchbook.hosts.scrape import counter_delta, engine_tokens, parse_metrics, went_back
 from benchbook.hosts.telemetry import Sampler
 from benchbook.judge.warmth import COMPILE_LINE
@@ -50,8 +51,15 @@ class Watched:
         self._roots = load.server_pids(server.base_url) if server else []
         self._roots += [worker.guardian_pid] if worker else []
         self._log = HostLog(Path(entry.log_path)) if entry and entry.log_path else None
-        env = _environment_of(entry or worker, self._roots)
-        self._sampler = Sampler(server.base_url, api_key=server.api_key, env=env) if server else Sampler(None, env=env)
+        host = entry or worker
+        ranks = ranks_of_command(host.argv) if host else None
+        self._sampler = Sampler(
+            server.base_url if server else None,
+            api_key=server.api_key if server else None,
+            env=_environment_of(host, self._roots),
+            num_gpus=ranks.devices if ranks else None,
+            host_id=host.host_id if host else None,
+        )
         self._errors: list[str] = []
         self._unseen = _out_of_sight(server, self._log, self._sampler)
         self.page = ""  # of /metrics, at the start of the window

@@ -13,8 +13,10 @@ from benchbook.errors import ExperimentError
 from benchbook.hosts import shared_memory
 from benchbook.hosts.devices import CPU, ROCM, TITLES, Device, devices, naming, unknown_names
 from benchbook.hosts.random_loader import LOAD_FORMAT, why_unknown
+from benchbook.hosts.ranks import ranks_of
 from benchbook.measure.fetching import check_models
-from benchbook.measure.needs import Need, need_of, ranks_of, size_text
+from benchbook.measure.holding import check_free
+from benchbook.measure.needs import Need, need_of, size_text
 from benchbook.measure.preflight import Preflight
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
@@ -54,6 +56,7 @@ def check_loader(experiment: Experiment) -> None:
 def machine_note(checked: Preflight) -> str:
     """Return for `benchbook plan` whether `run` would find here what the experiment needs."""
     try:
+        check_free(checked)
         notes = check_machine(checked) + check_models(checked)
     except ExperimentError as refusal:
         return f"`run` would be refused on this machine: {refusal}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchbook.hosts.footprint import GIB, kv_bytes, weight_bytes
 from benchbook.hosts.models import config_of
+from benchbook.hosts.ranks import Ranks, ranks_of
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
@@ -16,21 +17,6 @@ from benchbook.sizes import size_of
 
 # Under these the weights are not as large as the model's files, or lie elsewhere: nothing is computed then.
 _RESIZING = ("quantization", "cpu_offload_gb", "hf_overrides", "speculative_config", "spec_model")
-_SHARDS = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size")
-_REPLICAS = "data_parallel_size"
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """Over how many devices a launch spreads: `shards` hold one copy of the model, and there are `replicas` copies."""
-
-    shards: int
-    replicas: int
-
-    @property
-    def devices(self) -> int:
-        """How many devices that makes."""
-        return self.shards * self.replicas
 
 
 @dataclass(frozen=True)
@@ -102,15 +88,6 @@ def need_of(experiment: Experiment, launch: Launch) -> Need | None:
         sequences=at_once[hardest],
         tokens=hardest.workload.max_request_tokens,
     )
-
-
-def ranks_of(args: Mapping[str, Any]) -> Ranks | None:
-    """Return over how many devices `args` spread a model; None where they make no sense, which vLLM will say."""
-    numbers = [str(args.get(name, 1)) for name in (*_SHARDS, _REPLICAS)]
-    if not all(number.isdecimal() and int(number) for number in numbers):
-        return None
-    *shards, replicas = map(int, numbers)
-    return Ranks(math.prod(shards), replicas)
 
 
 def size_text(gib: float) -> str:

@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchbook.errors import ExperimentError
+from benchbook.hosts import card_locks
 from benchbook.hosts.registry import check_folders, others_at_work
 from benchbook.hosts.shell import left_out
 from benchbook.measure.bench_host import host_opener
 from benchbook.measure.fetching import check_models
+from benchbook.measure.holding import hold_cards
 from benchbook.measure.hardware import peaks_before_start
 from benchbook.measure.machine import check_loader, check_machine
 from benchbook.measure.planning import RunPlan, damaged_repeats, stale_records
@@ -58,7 +60,8 @@ def prepare_run(
     asked = asked_for(checked.experiment, only) if only else None
     part = _asked_part(checked, asked)
     check_loader(part.experiment)
-    for note in (*part.notes, *check_machine(part), *check_models(part)):
+    notes = hold_cards(part, command, share_gpu)
+    for note in (*part.notes, *notes, *check_machine(part), *check_models(part)):
         listener.say(note)
     for line in left_out():
         listener.say(line)
@@ -71,6 +74,7 @@ def prepare_run(
     earlier = None if new else unfinished_run(results_dir, plan.experiment.name)
     finished = None if new else finished_run(results_dir, plan.experiment.name)
     store = earlier or Store.create(results_dir, plan.experiment.name)
+    card_locks.rename(f"run {run_name(store.run_dir, results_dir)}")
     write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
     runner = Runner(
         plan, store, listener, command, host_opener(share_gpu, len(plan.experiment.launches) > 1), only=asked

@@ -89,6 +89,7 @@ class GpuProcess(TypedDict):
     """Who computed on a GPU."""
 
     __pydantic_config__ = OPEN
+    gpu: int
     kind: str
     pid: int
     name: str | None
