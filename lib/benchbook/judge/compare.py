@@ -93,6 +93,7 @@ class Comparison:
     lone_cases: tuple[str, ...]  # measured under one of the two only
     rows: tuple[Row, ...]
     remarks: tuple[str, ...] = ()  # what somebody had to say about the runs
+    difference: str = ""  # the settings in which `other` differs from `base`
 
     @property
     def num_judged(self) -> int:

@@ -10,7 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from benchbook.hosts.shell import left_out
+from benchbook.judge.stats import MIN_DEGREES
 from benchbook.judge.sample import percentile_of, samples_needed
+from benchbook.launch_differences import difference_text
 from benchbook.measure.again import price_text
 from benchbook.measure.commands import offline_remark
 from benchbook.measure.estimates import estimator_for
@@ -67,12 +69,19 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
         say(console, "")
         say(console, f"Launches take turns, each round with a fresh start: {turns}")
         if len(experiment.launches) > 1 and experiment.repeats < COMPARISON_REPEATS:
-            few = f"{counted(experiment.repeats, 'round')} see large differences between launches only"
+            few = _few_rounds(experiment.repeats)
             say(console, f"{few}: leave repeats out for {COMPARISON_REPEATS}, which find one of some 5 %.")
     say(console, "")
     say(console, f"Nothing was started. To run it: {run_command(file, results_dir)}")
     if not with_commands:
         say(console, "With --commands, the exact commands of vLLM are shown.")
+
+
+def _few_rounds(number: int) -> str:
+    """Return what so few rounds of a comparison can tell."""
+    if (least := MIN_DEGREES + 1) > number:
+        return f"{counted(number, 'round')} can claim no difference between launches, however large ({least} are the least)"
+    return f"{number} rounds see large differences between launches only"
 
 
 def _print_going_on(console: Console, blocks: Sequence[Block], results_dir: Path, store: Store, plan: RunPlan) -> None:
@@ -110,6 +119,9 @@ def _print_preflight(console: Console, checked: Preflight) -> None:
         )
         if has_offline and (remark := offline_remark(launch.args)):
             say(console, f"  {remark}")
+    base, *others = experiment.launches
+    for launch in others:
+        say(console, difference_text(base.settings, launch.settings, (base.name, launch.name)))
     say(console, f"Machine: {machine_note(checked)}")
     for line in _slo_notes(experiment):
         say(console, line)

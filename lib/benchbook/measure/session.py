@@ -20,6 +20,7 @@ from benchbook.measure.machine import check_loader, check_machine
 from benchbook.measure.planning import RunPlan, damaged_repeats, stale_records
 from benchbook.measure.preflight import Preflight, preflight_of
 from benchbook.measure.progress import Listener
+from benchbook.measure.quiet import disturbance
 from benchbook.measure.runner import Runner
 from benchbook.patterns import matches
 from benchbook.plan.experiment import Experiment
@@ -29,6 +30,7 @@ from benchbook.records.runs import newest_of, run_name
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.terminal import shown
 
+FIRST_LOOK_S = 0.5  # before anything starts: whoever is told can stop before the time is spent
 RESULTS = Path("results")  # where the command line keeps runs unless it is told otherwise
 
 
@@ -68,6 +70,9 @@ def prepare_run(
     models = dict.fromkeys(launch.model_text for launch in checked.experiment.launches)
     listener.working_on(f"getting the model ready: {', '.join(models)}")
     plan = RunPlan.of(checked.experiment)
+    listener.working_on("looking whether the machine is quiet")
+    if found := disturbance({}, FIRST_LOOK_S):
+        listener.say(f"The machine is not quiet: {found}. While that lasts, repeats will be SUSPECT; end it, or run later.")
     listener.working_on("finding out what the device can do at best, which is measured once a day")
     for launch in checked.experiment.launches:  # now, while nothing of ours runs; hosts find them known
         peaks_before_start(plan.models[launch.name].path, launch.env)

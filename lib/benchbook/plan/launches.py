@@ -50,6 +50,11 @@ class Launch:
         return f"{self.model} (random weights)" if is_made else str(self.model)
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """Return all that tells this launch from another, as name to value: its model, flags and variables."""
+        return {"model": str(self.model), **self.args, **self.env}
+
+    @property
     def max_model_len(self) -> int | None:
         """The longest sequence (tokens) that args allow; None where vLLM decides by itself."""
         value = size_of(str(self.args.get("max_model_len")))

@@ -32,12 +32,16 @@ _SCALAR_RULES = {
     "int": "write a plain decimal number of at most 18 digits, or quote it",
     "float": "write a plain finite number, or quote it; for no limit leave the key out",
 }
+NO_ALIASES = (
+    "YAML's anchors and aliases (*name) are not taken: write each value out, for every launch all of its own; "
+    "a text that begins with * stands in quotes"
+)
 _QUOTES = "a text with a colon in it, or one that begins with a sign of YAML's own, stands in quotes"
 _YAML_HINTS = {  # by what the parser says
     "'\\t'": "indent with spaces, not tabs",
     "mapping values are not allowed": _QUOTES,
     "that cannot start any token": _QUOTES,
-    "alias": "a text that begins with * stands in quotes",
+    "while scanning an alias": "a text that begins with * stands in quotes",
     "while scanning a quoted scalar": "the quotes are never closed, or the same stand inside; use the other ones outside",
     "while scanning a block scalar": "a text that begins with | or > stands in quotes",
     "could not find expected ':'": "each line has a key, a colon, a space and a value",
@@ -65,7 +69,8 @@ def load_document(path: Path) -> Document:
         mark = error.problem_mark or error.context_mark
         reason = ", ".join(part for part in (error.context, error.problem) if part)
         line = mark.line if mark else 0
-        raise _refusal(path, line, f"not valid YAML: {reason}{_what_to_write(reason, text, line)}") from None
+        prefix = "" if reason == NO_ALIASES else "not valid YAML: "
+        raise _refusal(path, line, f"{prefix}{reason}{_what_to_write(reason, text, line)}") from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n")
         raise _refusal(path, line, f"not valid YAML: character U+{error.character:04X} is not allowed") from None
@@ -91,7 +96,7 @@ class _Loader(yaml.SafeLoader):
         self.depth += 1
         self.nodes += 1
         if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "aliases are not supported: write the value out", mark)
+            raise yaml.composer.ComposerError(None, None, NO_ALIASES, mark)
         if self.depth > MAX_DEPTH or self.nodes > MAX_NODES:
             limits = f"nested deeper than {MAX_DEPTH} or of more than {MAX_NODES} values"
             raise yaml.composer.ComposerError(None, None, f"{limits}: not an experiment", mark)

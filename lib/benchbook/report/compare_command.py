@@ -17,6 +17,7 @@ from benchbook.errors import ExperimentError
 from benchbook.judge.answerable import why_no_answer
 from benchbook.judge.claims import caveats, headlines, tally
 from benchbook.judge.compare import Comparison, compare
+from benchbook.launch_differences import difference_text
 from benchbook.records.record import Record
 from benchbook.records.store import Store
 from benchbook.report.differences import comparison_frame, how_to_read, launches_of, table_headings, table_rows
@@ -50,7 +51,8 @@ def two_launches(run: str, other_run: str, base: str, other: str, results_dir: P
     remarks = [f"A remark on {run.name}: {run.remark}" for run in (first, second) if run.remark]
     if no_answer := why_no_answer([*ours, *theirs]):
         remarks.insert(0, str(no_answer))
-    return replace(comparison, remarks=tuple(dict.fromkeys(remarks)))
+    difference = difference_text(first.settings(base), second.settings(other), names)
+    return replace(comparison, remarks=tuple(dict.fromkeys(remarks)), difference=difference)
 
 
 def _names(ours: Sequence[str], theirs: Sequence[str], base: str, other: str, is_one_run: bool) -> tuple[str, str]:
@@ -72,7 +74,7 @@ def print_comparison(comparison: Comparison, text_format: TextFormat, console: C
             print(f"caveat: {caveat}", file=sys.stderr)
         print(render_table(comparison_frame(comparison), text_format), end="")
         return
-    for line in (*headlines(comparison), tally(comparison)):
+    for line in (*headlines(comparison), comparison.difference, tally(comparison)):
         say(console, line)
     for caveat in caveats(comparison):
         say(console, f"! {caveat}")

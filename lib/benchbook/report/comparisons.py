@@ -45,7 +45,7 @@ def _comparison_html(comparison: Comparison) -> Html:
     return join(
         [
             title,
-            bullets(headlines(comparison)),
+            bullets([*headlines(comparison), comparison.difference]),
             _forest_html(comparison),
             element("p", tally(comparison)),
             bullets(caveats(comparison)),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from benchbook.judge.claims import change_text, least_share, percent_text, sentence
 from benchbook.judge.compare import Comparison, Finding, Row, compare
 from benchbook.judge.spread import number_text
+from benchbook.launch_differences import difference_text
 from benchbook.report.run import Run
 
 MAX_OTHERS = 5  # launches set against the first one in a report
@@ -42,7 +45,10 @@ def comparisons_of(run: Run) -> list[Comparison]:
     first, *others = launches_of(run) or [""]
     others = others[:MAX_OTHERS]
     return [
-        compare(run.by_launch[first], run.by_launch[other], (first, other), num_comparisons=len(others))
+        replace(
+            compare(run.by_launch[first], run.by_launch[other], (first, other), num_comparisons=len(others)),
+            difference=difference_text(run.settings(first), run.settings(other), (first, other)),
+        )
         for other in others
     ]
 

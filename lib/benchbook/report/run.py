@@ -45,6 +45,12 @@ class Run:
     alone: tuple[Verdict, ...] = ()  # what each of `records` was judged when it was measured
     damage: tuple[str, ...] = ()  # what of the folder could not be read, a sentence a file: it is in nothing else here
 
+    def settings(self, launch: str) -> dict[str, Any]:
+        """Return what tells `launch` from another, as name to value: its model, flags and variables."""
+        facts = self.header["launches"].get(launch) or {}
+        model = facts.get("model") or {}
+        return {"model": model.get("ref") or model.get("name"), **(facts.get("args") or {}), **(facts.get("env") or {})}
+
     @property
     def question(self) -> str:
         """Return the question that the experiment asks."""

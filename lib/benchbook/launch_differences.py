@@ -1,0 +1,34 @@
+"""In what one launch differs from another: a comparison is of all of it, whatever the launches are called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from benchbook.secret_names import holds_secret
+
+NOT_SET = "not set"
+_MAX_CHARS = 60  # of a value; what is longer is told by its beginning
+
+
+def difference_text(base: Mapping[str, Any], other: Mapping[str, Any], names: tuple[str, str]) -> str:
+    """Return the sentence that names each setting (model, flag, variable) in which `other` differs from `base`.
+
+    `base` and `other` are name to value; what only one of them has is not set in the other. `names` are the launches'.
+    """
+    keys = [key for key in {**base, **other} if base.get(key, NOT_SET) != other.get(key, NOT_SET)]
+    if not keys:
+        return f"{names[1]} and {names[0]} have the same model, flags and variables."
+    parts = [f"{key} {_value(key, other)} ({names[0]}: {_value(key, base)})" for key in keys]
+    several = f"{len(keys)} settings, any of which may be the cause: " if len(keys) > 1 else ""
+    return f"{names[1]} differs from {names[0]} in {several}{'; '.join(parts)}."
+
+
+def _value(key: str, settings: Mapping[str, Any]) -> str:
+    if key not in settings:
+        return NOT_SET
+    if holds_secret(key, settings[key]):
+        return "…"
+    text = settings[key] if isinstance(settings[key], str) else json.dumps(settings[key])
+    return text if len(text) <= _MAX_CHARS else text[: _MAX_CHARS - 1] + "…"

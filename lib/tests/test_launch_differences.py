@@ -1,0 +1,35 @@
+"""A comparison names every setting in which its launches differ, those that nobody thought of as well."""
+
+import pytest
+from benchbook.launch_differences import difference_text
+
+EAGER = {"model": "tiny", "enforce_eager": True, "max_model_len": 4096, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (EAGER, "B and A have the same model, flags and variables."),
+        ({**EAGER, "enforce_eager": False}, "B differs from A in enforce_eager false (A: true)."),
+        (
+            {"model": "tiny", "max_model_len": 4096, "OMP_NUM_THREADS": "1"},
+            "B differs from A in enforce_eager not set (A: true).",
+        ),
+        (
+            {**EAGER, "model": "other", "VLLM_X": "2"},
+            "B differs from A in 2 settings, any of which may be the cause: model other (A: tiny); "
+            "VLLM_X 2 (A: not set).",
+        ),
+        (
+            {**EAGER, "compilation_config": {"mode": 3}},
+            'B differs from A in compilation_config {"mode": 3} (A: not set).',
+        ),
+    ],
+)
+def test_each_setting_that_differs_is_named(other, told):
+    assert difference_text(EAGER, other, ("A", "B")) == told
+
+
+def test_a_long_value_is_cut_and_a_secret_is_not_told():
+    told = difference_text(EAGER, {**EAGER, "SOME_TOKEN": "hunter2hunter2", "sizes": list(range(99))}, ("A", "B"))
+    assert "hunter2" not in told and "SOME_TOKEN …" in told and len(told) < 300
