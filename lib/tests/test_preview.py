@@ -70,6 +70,14 @@ def test_a_comparison_of_few_rounds_is_told_what_it_can_see_before_its_time_is_s
     out = io.StringIO()
     preview(path, tmp_path / "results", Console(file=out, width=200), False)
     assert "8 repeats each" in out.getvalue() and "large differences" not in out.getvalue()
+    path.write_text(path.read_text() + "repeats: 2\n")
+    preview(path, tmp_path / "results", Console(file=out, width=200), False)
+    assert "2 rounds can claim no difference between launches, however large (3 are the least)" in out.getvalue()
+
+
+def test_what_two_launches_differ_in_is_told_before_anything_starts(preview_text):
+    text = preview_text("{a: {args: {max_num_seqs: 8}}, b: {env: {OMP_NUM_THREADS: 1}}}")
+    assert "b differs from a in 2 settings, any of which may be the cause: max_num_seqs not set (a: 8); OMP_" in text
 
 
 MIXED = """
