@@ -298,6 +298,15 @@ def test_the_live_display_counts_the_wait_down(monkeypatch):
     assert progress._now() == "0 s: eager,serve repeat 1"
 
 
+def test_elsewhere_a_wait_is_one_line():
+    console = Console(file=io.StringIO(), width=120)
+    progress = ConsoleProgress(console)
+    progress.begin(3, 0, Estimate(60.0, 30.0))
+    for what, at_most_s in (("one", None), ("a wait", 30.0), ("it goes on", 28.0), ("two", None), ("another", 30.0)):
+        progress.working_on(what, at_most_s)
+    assert [line[4:] for line in console.file.getvalue().splitlines()[1:]] == ["one", "a wait", "two", "another"]
+
+
 def test_each_look_at_the_machine_renews_what_the_display_says(bench):
     class Told(Listener):
         what = ()

@@ -91,10 +91,11 @@ class ConsoleProgress:
     def working_on(self, what: str, at_most_s: float | None = None) -> None:
         """Tell what is being done now; a terminal shows it live, plain output prints it once there is a run.
 
-        With `at_most_s`, how long it takes at most, it is counted down.
+        With `at_most_s`, how long it takes at most, it is counted down; what is told anew of the same wait is live only.
         """
+        is_same_wait = at_most_s is not None and self._at_most_s is not None
         self._what, self._what_since_s, self._at_most_s = what, time.monotonic(), at_most_s
-        if not self._live and self._total:  # what is refused before that is told in one line
+        if not self._live and self._total and not is_same_wait:  # what is refused before that is told in one line
             self.say(f"  … {what}")
 
     def recorded(self, record: Record, wall_s: float, log: Path | None) -> None:

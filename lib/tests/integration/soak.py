@@ -31,6 +31,7 @@ launches: {{{{fake: {{{{args: {{{{max_model_len: 4096}}}}{{more}}}}}}}}}}
 benchmarks:
   - serve: {{{{max_concurrency: 1, lengths: {lengths}, num_prompts: 2}}}}
 repeats: 1
+again: 0
 """
 ROLES = ("runner", "kernels", "client")
 LEVEL = {"memory_mb": 1.05, "files": 1.0, "threads": 1.0, "seconds": 1.15}  # at the end at most, times the beginning

@@ -55,6 +55,7 @@ benchmarks:
   - latency: {{batch_size: 1, lengths: [[64, 16]], num_iters: 10, num_iters_warmup: 2}}
   - throughput: {{num_prompts: 16, lengths: [[64, 16]]}}
 repeats: 2
+again: 0
 """
 
 # What a process is by words of its command line, and by those of its parent's where a worker forks its likes.

@@ -39,6 +39,7 @@ benchmarks:
   - latency: {{batch_size: [1, 8], lengths: [[16, 8]]}}
   - throughput: {{num_prompts: 8, lengths: [[16, 8]]}}
 repeats: 2
+again: 0
 """
 
 
@@ -50,6 +51,7 @@ launches: {{fake: {{args: {{max_model_len: 4096}}{more}}}}}
 benchmarks:
   - serve: {{max_concurrency: [1, 2], lengths: [[16, 8]], num_prompts: 2 per concurrency}}
 repeats: 2
+again: 0
 """
 
 # The same with an engine as well.

@@ -37,6 +37,7 @@ launches:
 benchmarks:
   - serve: {{max_concurrency: 2, lengths: [[16, 8]], num_prompts: 6, num_warmup_prompts: 0}}
 repeats: 1
+again: 0
 limits: {{ready_s: 3, benchmark_s: 8, stall_s: 2}}
 """
 

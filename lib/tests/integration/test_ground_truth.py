@@ -53,6 +53,7 @@ launches:
 benchmarks:
   - serve: {{max_concurrency: 4, lengths: [[32, 16]], num_prompts: 40}}
 repeats: 2
+again: 0
 """
 
 

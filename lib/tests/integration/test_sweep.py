@@ -26,6 +26,7 @@ benchmarks:
   - latency: {{batch_size: 1, lengths: [[64, 32]], num_iters: 5, num_iters_warmup: 2}}
   - throughput: {{num_prompts: 64, lengths: [[64, 32]]}}
 repeats: 2
+again: 0
 """
 
 
