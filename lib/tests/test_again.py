@@ -19,6 +19,7 @@ from benchbook.measure.quiet import disturbance
 from benchbook.measure.runner import FAILED, FINISHED, INTERRUPTED
 from benchbook.measure.session import asked_for
 from benchbook.plan.eta import Estimate
+from benchbook.plan.launches import Launch
 from benchbook.records.header import PARTIAL
 from benchbook.records.record import Verdict
 from benchbook.report.caveats import caveats
@@ -32,7 +33,7 @@ from test_runner import Bench, Listener, planned_text
 
 BUSY = {"machine": {"cpus": 2, "own_cpu_share": 0.3, "other_cpu_share": 0.6}}
 COMPILED = {"compile_lines": ["Capturing CUDA graphs"]}
-SHARED = {"telemetry": {"gpus": [], "gpu_processes": [{"pid": 7, "name": "python", "kind": "foreign"}]}}
+SHARED = {"telemetry": {"gpus": [], "gpu_processes": [{"gpu": 0, "pid": 7, "name": "python", "kind": "foreign"}]}}
 UNKNOWN = ("mean_power_w", "mean_sm_clock_mhz", "min_sm_clock_mhz", "max_temperature_c", "max_memory_used_gib")
 HOT = {"index": 0, "name": "GPU", "throttled_share": {"thermal_hardware": 0.5}, "mean_utilisation_pct": 90.0}
 THROTTLED = {"telemetry": {"gpus": [{**HOT, **dict.fromkeys(UNKNOWN)}], "gpu_processes": []}}
@@ -49,7 +50,7 @@ def run(bench, noise=None, quiet=True, store=None, **changes):
     bench.noise = noise or (lambda call: CALM)
     runner = bench.runner(store=store, plan=bench.plan(**changes))
     looks = iter(quiet) if isinstance(quiet, list) else None
-    runner._again.look = lambda env: "" if (next(looks) if looks else quiet) else "others used 60 %"
+    runner._again.look = lambda launch: "" if (next(looks) if looks else quiet) else "others used 60 %"
     return runner, runner.execute()
 
 
@@ -159,7 +160,7 @@ def test_a_run_that_is_stopped_while_it_measures_again_goes_on_with_the_budget_t
 
 
 def test_a_run_that_is_stopped_while_it_waits_measures_again_when_it_goes_on(bench):
-    def stop(env):
+    def stop(launch):
         interrupt(bench)
         return ""
 
@@ -184,7 +185,7 @@ def test_a_finished_run_measures_nothing_again_beyond_its_budget(bench):
 def test_of_some_cases_only_those_asked_for_are_measured_again(bench):
     bench.noise = first_calls(99, BUSY)
     first = bench.runner()
-    first.only, first._again.look = asked_for(first.plan.experiment, ["latency"]), lambda env: ""
+    first.only, first._again.look = asked_for(first.plan.experiment, ["latency"]), lambda launch: ""
     assert first.execute() == PARTIAL
     assert {case_id.split(",")[1] for case_id, *_ in bench.calls} == {"latency"} and set(tries_of(bench)) == {3}
 
@@ -318,7 +319,7 @@ def test_each_look_at_the_machine_renews_what_the_display_says(bench):
     runner = bench.runner()
     runner.listener = Told()
     found = iter(["others used 60 %", "others used 40 %", ""])
-    runner._again.look = lambda env: next(found)
+    runner._again.look = lambda launch: next(found)
     runner.execute()
     waits = [(what, limit) for what, limit in runner.listener.what if "quiet" in what]
     assert [what.partition(": ")[2] for what, _ in waits][1:] == ["others used 60 %", "others used 40 %"]
@@ -331,14 +332,14 @@ def test_quiet_is_what_the_checks_find_quiet_and_processes_of_ours_are_no_distur
     orphan = f"import os, subprocess, sys\nprint(subprocess.Popen([sys.executable, '-c', {burn!r}], stdout=-3, stderr=-3).pid)"
     number = len(os.sched_getaffinity(0))
     ours = [subprocess.Popen([sys.executable, "-c", burn]) for _ in range(number)]
-    quiet = disturbance({}, 0.6)
+    quiet = disturbance(Launch("a", None, {}, {}), 0.6)
     for process in ours:
         process.kill()
         process.wait()
     command = [sys.executable, "-c", orphan]
     pids = [int(subprocess.run(command, capture_output=True, text=True).stdout) for _ in range(number)]
     try:
-        busy = disturbance({}, 0.6)
+        busy = disturbance(Launch("a", None, {}, {}), 0.6)
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)

@@ -8,10 +8,9 @@ where all would only be disturbed again, nothing is measured again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from benchbook.hosts.devices import naming
 from benchbook.judge.outside import disturbed_by, is_due_again
 from benchbook.measure.bench_host import BenchHost
 from benchbook.measure.progress import Listener
@@ -30,25 +29,25 @@ class Again:
 
     budget: int  # per repeat
     listener: Listener
-    look: Callable[[Mapping[str, str]], str] = disturbance
+    look: Callable[[Launch], str] = disturbance
     _is_hopeless: bool = False  # the last wait was in vain
 
     def is_wanted(self, record: Record, launch: Launch) -> bool:
         """Return whether the measured repeat of `record` is to be measured again; returns when the machine is quiet."""
         causes, tries = disturbed_by(record), len(record.identity.disturbed) + 1
         if is_due_again(record, self.budget):
-            return self._is_quiet(causes, naming(launch.args, launch.env))
+            return self._is_quiet(causes, launch)
         if causes and self.budget:
             self.listener.say(f"  measured {tries} times, each time disturbed, at last by {causes}: it stays as it is")
         return False
 
-    def _is_quiet(self, causes: str, env: Mapping[str, str]) -> bool:
-        """Return whether it is quiet within MAX_WAIT_S on the processors and the GPUs of `env`; after a vain wait, at once."""
+    def _is_quiet(self, causes: str, launch: Launch) -> bool:
+        """Return whether it is quiet within MAX_WAIT_S on the processors and the GPUs of `launch`; after a vain wait, at once."""
         limit_s = LOOK_S if self._is_hopeless else MAX_WAIT_S
         until_s, found = time.monotonic() + limit_s, f"it was disturbed ({causes}) and is measured again"
         while True:
             self.listener.working_on(f"waiting for quiet: {found}", max(LOOK_S, until_s - time.monotonic()))
-            found = self.look(env)
+            found = self.look(launch)
             if not found or time.monotonic() + LOOK_S > until_s:
                 break
         if found and not self._is_hopeless:

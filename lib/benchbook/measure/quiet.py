@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 
 from benchbook.hosts import load
+from benchbook.hosts.devices import naming
+from benchbook.hosts.ranks import ranks_of
 from benchbook.hosts.telemetry import Sampler
 from benchbook.judge import conditions, telemetry
 from benchbook.judge.catalogue import OUTSIDE
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.evidence import Measured
+from benchbook.plan.launches import Launch
 
 LOOK_S = 2.0
 
 
-def disturbance(env: Mapping[str, str], look_s: float = LOOK_S) -> str:
-    """Return what disturbs the machine during the next `look_s` seconds, in words; '' when nothing does.
+def disturbance(launch: Launch, look_s: float = LOOK_S) -> str:
+    """Return what disturbs the processors, and the GPUs of `launch`, in the next `look_s` seconds; '' when nothing does.
 
-    `env` names the GPUs that matter, as a launch's own variables do. Whatever descends from this process is no
-    disturbance.
+    Whatever descends from this process is no disturbance.
     """
-    own = [os.getpid()]
+    ranks, own = ranks_of(launch.args), [os.getpid()]
     before = load.look(own)
-    with Sampler(None, env=env) as sampler:
+    with Sampler(None, env=naming(launch.args, launch.env), num_gpus=ranks.devices if ranks else None) as sampler:
         time.sleep(look_s)
     watched = {"machine": load.shares(before, load.look(own))}
     samples = telemetry.telemetry_summary(sampler.result(), {})
