@@ -306,6 +306,15 @@ def test_the_mean_of_repeats_that_contradict_each_other_is_never_a_headline(tmp_
     assert not any("of throughput mode" in sentence for sentence in references(run))
 
 
+def test_a_step_from_repeats_that_contradict_each_other_is_never_told(tmp_path):
+    def change(record):  # the peak is sound, what lies before it is not
+        return disturbed(record) if record.workload.get("max_concurrency") == 1 else record
+
+    said = " ".join(answer(load_run(make_run(tmp_path, change=change))))
+    assert "Where it stops scaling cannot be told. The repeats disagree at 1, and no mean of theirs" in said
+    assert "added" not in said and "added" in " ".join(answer(load_run(make_run(tmp_path / "sound"))))
+
+
 def test_several_launches_open_with_the_claim_its_interval_and_its_least_size(tmp_path):
     run = load_run(make_run(tmp_path, launches=("eager", "compiled"), concurrencies=(8,), repeats=6, change=only_128))
     headline = answer(run)[0]

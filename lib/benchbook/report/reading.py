@@ -12,6 +12,7 @@ from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_S
 from benchbook.report.run import Run
 from benchbook.report.sentences import (
     and_text,
+    doubt_text,
     goodput_sentence,
     last_step,
     peak_sentence,
@@ -35,7 +36,7 @@ def throughput_reading(run: Run) -> list[str]:
             what, unit, stop = "output throughput", "tok/s", stops_scaling_at(means)
             end = last_step(means) if stop is None else f"It stops scaling at {stop}"
         moved = f"{line.label}: {_span(line.load, means)}, {what} goes {_from_to(means, unit)}"
-        sentences.append(f"{moved}. {end}.{_doubt_text(line)}")
+        sentences.append(f"{moved}. {end}.{doubt_text(line)}")
     return [*sentences, *filter(None, map(goodput_sentence, run.lines))]
 
 
@@ -72,12 +73,6 @@ def tradeoff_reading(run: Run) -> list[str]:
             f"all users get {_times(totals[high], totals[low])} as much together."
         )
     return sentences
-
-
-def _doubt_text(line: Line) -> str:
-    """Return which loads have a mean that is nobody's number; '' for none."""
-    loads = [line.load.short(load) for load in line.loads if line.disagrees_at(load)]
-    return f" The repeats disagree at {and_text(loads)}, and no mean of theirs is a number." if loads else ""
 
 
 def _span(load: Load, means: Mapping[float, float]) -> str:

@@ -59,6 +59,8 @@ def scaling_sentence(line: Line) -> str:
     means = line.means(OUTPUT_THROUGHPUT)
     if len(means) < 2:
         return ""
+    if doubt := doubt_text(line):
+        return f"Where it stops scaling cannot be told.{doubt}"
     stop = stops_scaling_at(means)
     if stop is not None:
         return f"It stops scaling at {stop}: every further doubling of the concurrency adds less than {MIN_GAIN:.0%}."
@@ -128,6 +130,12 @@ def last_step(means: Mapping[float, float]) -> str:
     before, last = sorted(means)[-2:]
     added = f"{means[last] / means[before] - 1:.0%}" if means[before] > 0 else "everything"
     return f"It still scales at {last}, the most tried: the step from {before} added {added}"
+
+
+def doubt_text(line: Line) -> str:
+    """Return ' The repeats disagree at 8, …', the loads whose mean is nobody's number; '' for none."""
+    loads = [line.load.short(load) for load in line.loads if line.disagrees_at(load)]
+    return f" The repeats disagree at {and_text(loads)}, and no mean of theirs is a number." if loads else ""
 
 
 def and_text(parts: Sequence[str]) -> str:
