@@ -116,7 +116,7 @@ class FakeServer:
     ) -> None:
         if self._is_past(self.script.deaf_at_request):
             await asyncio.sleep(3600)
-        key = os.environ.get("VLLM_API_KEY")
+        key = os.environ.get("BENCHBOOK_API_KEY" if self.script.has_door else "VLLM_API_KEY")
         is_guarded = path not in OPEN if self.script.has_door else path.startswith("/v1")
         if is_guarded and key and headers.get("authorization") != f"Bearer {key}":
             return await self._send(writer, 401, {"error": "Unauthorized"})

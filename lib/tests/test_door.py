@@ -23,7 +23,7 @@ INSIDE = "inside"
 @pytest.fixture
 def knock(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Return a function that asks a door for a path; it returns INSIDE, or the messages of its answer."""
-    monkeypatch.setenv("VLLM_API_KEY", "the-key")
+    monkeypatch.setenv("BENCHBOOK_API_KEY", "the-key")
 
     async def app(scope: dict[str, Any], receive: object, send: Callable) -> None:
         await send(INSIDE)
@@ -87,10 +87,10 @@ def test_a_browsers_question_what_it_may_ask_is_left_to_vllm_and_a_bare_options_
 
 def test_a_door_without_a_key_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
     for key in (None, ""):
-        monkeypatch.setenv("VLLM_API_KEY", key) if key is not None else monkeypatch.delenv(
-            "VLLM_API_KEY", raising=False
+        monkeypatch.setenv("BENCHBOOK_API_KEY", key) if key is not None else monkeypatch.delenv(
+            "BENCHBOOK_API_KEY", raising=False
         )
-        with pytest.raises(RuntimeError, match="VLLM_API_KEY is not set"):
+        with pytest.raises(RuntimeError, match="BENCHBOOK_API_KEY is not set"):
             Door(lambda *_: None)
 
 
@@ -110,11 +110,20 @@ def test_a_started_server_answers_nobody_without_its_key_but_for_what_is_open(fa
             assert http.get(server.base_url, "/health", timeout_s=5)[0] == 200
 
 
-def test_a_vllm_that_takes_no_middleware_is_told_of_on_loopback_and_ended_elsewhere(
+def test_a_front_end_that_takes_no_middleware_is_told_of_on_loopback_and_any_other_without_a_door_is_ended(
     fake_server: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.warns(UserWarning, match="guards /v1 alone.*answered 404 without the key"), fake_server(has_door=False):
-        pass
+    monkeypatch.setenv("VLLM_USE_RUST_FRONTEND", "1")
+    warned = pytest.warns(UserWarning, match="guards /v1 alone.*answered 404 without the key")
+    with warned, fake_server(has_door=False) as server:
+        assert http.get(server.base_url, "/v1/models", timeout_s=5)[0] == 401
+        assert http.get(server.base_url, "/v1/models", timeout_s=5, api_key=server.api_key)[0] == 200
+    monkeypatch.delenv("VLLM_USE_RUST_FRONTEND")
+    with (
+        pytest.raises(HostStartError, match=r"on host '127\.0\.0\.1' was ended"),
+        fake_server(has_door=False) as server,
+    ):
+        pytest.fail(f"{server} serves everybody")
     monkeypatch.setenv("VLLM_API_KEY", "mine")
     with (
         pytest.warns(UserWarning, match="without the key"),
@@ -135,7 +144,7 @@ def test_a_server_that_others_can_reach_and_that_has_a_door_serves_them(
 
 def test_silence_of_what_should_be_a_door_is_no_door() -> None:
     with pytest.raises(HostStartError, match="refused without the key"):
-        check_door("http://127.0.0.1:9", "0.0.0.0")
+        check_door("http://127.0.0.1:9", "0.0.0.0", {})
 
 
 def test_an_address_that_others_can_reach_demands_a_key_and_says_what_stays_open(

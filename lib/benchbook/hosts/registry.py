@@ -142,7 +142,9 @@ def environment_of(entry: HostEntry) -> dict[str, str]:
 
 def key_of(entry: HostEntry) -> str | None:
     """Return the API key of a live server of ours, read from its own environment; it stands in no file."""
-    return environment_of(entry).get("VLLM_API_KEY")
+    from benchbook.hosts.door import KEY_VARIABLE  # late, as above
+
+    return environment_of(entry).get(KEY_VARIABLE)
 
 
 def end_host(host_id: str) -> bool:

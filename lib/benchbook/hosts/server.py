@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchbook.errors import HostDiedError, HostStartError, IdentityError
 from benchbook.hosts import causes, command, hub, ports, registry
-from benchbook.hosts.access import DOOR_WORDS, api_key_for, check_door
+from benchbook.hosts.access import DOOR_WORDS, VLLMS_KEY, api_key_for, check_door, key_environment
 from benchbook.hosts.card_locks import locks_for
 from benchbook.hosts.devices import cards_of
 from benchbook.hosts.guardian import STOP_GRACE_S, GuardedProcess, spawn
@@ -53,7 +53,8 @@ class VllmServer(ServedModel):
         on_progress: OnProgress | None = None,
         program: Sequence[str] = command.VLLM_PROGRAM,
     ) -> None:
-        self._args, self._env = dict(args or {}), {key: str(value) for key, value in (env or {}).items()}
+        self._args = dict(args or {})
+        self._env = {key: str(value) for key, value in (env or {}).items() if key != VLLMS_KEY}
         command.flags(self._args)  # refuses what cannot be said before a model is built for it
         self.api_key = api_key_for(host, self._args, self._env)
         self.model_files: ModelFiles = resolve_model(model, self._args, self._env)
@@ -137,7 +138,7 @@ class VllmServer(ServedModel):
         with locks_for(cards_of(self._args, self._env), f"server {self.name!r}") as locks:
             self._process = spawn(
                 self.argv,
-                env={**self._private_env, **self._env, "VLLM_API_KEY": self.api_key},
+                env={**self._private_env, **self._env, **key_environment(self.api_key, self._env)},
                 log_path=self.log_path,
                 name=self.name,
                 kind="server",
@@ -195,7 +196,7 @@ class VllmServer(ServedModel):
             try:
                 self._wait_healthy()
                 self.check_identity()
-                check_door(self.base_url, self.host)
+                check_door(self.base_url, self.host, self._env)
                 self.ready_s = time.monotonic() - self._started_at_s
                 return
             except (HostStartError, IdentityError) as error:
