@@ -84,6 +84,7 @@ def test_where_the_hub_is_goes_to_the_client_and_its_token_does_not():
 
 
 def test_what_spoils_a_server_is_not_inherited_and_is_named(monkeypatch):
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     monkeypatch.setenv("VLLM_PORT", "tcp://10.43.1.39:8000")
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/somewhere")
     monkeypatch.setenv("VLLM_LOGGING_LEVEL", "INFO")

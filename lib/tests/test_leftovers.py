@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchbook.hosts import search_path, shell
+from benchbook.hosts import bytecode, search_path, shell
+from benchbook.hosts.caches import CACHE_VARIABLE
 from benchbook.hosts.command import inherited_environment
 
 OWN = str(Path(__file__).parents[1])
@@ -20,6 +21,7 @@ def clean_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if shell._why(name)]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PYTHONPATH", OWN)
+    monkeypatch.delenv(bytecode.PREFIX, raising=False)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,8 @@ def clean_shell(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CUDA_LAUNCH_BLOCKING", "1"),
         ("PYTHONDEVMODE", "1"),
         ("PYTHONINSPECT", "1"),
+        ("PYTHONDONTWRITEBYTECODE", "1"),
+        ("VLLM_API_KEY", "mine"),
     ],
 )
 def test_a_leftover_is_taken_out_and_named_and_a_launch_may_say_it(monkeypatch, name, value) -> None:
@@ -109,3 +113,56 @@ def test_the_folder_that_vllm_is_imported_from_stays_whatever_else_it_holds(tmp_
 
 def test_a_launchs_own_search_path_comes_first_and_hides_nothing_that_we_need(tmp_path) -> None:
     assert shell.child_environment({"PYTHONPATH": "/plugins"})["PYTHONPATH"] == os.pathsep.join(["/plugins", OWN])
+
+
+# --- Bytecode.
+
+
+@pytest.fixture
+def packages(tmp_path, monkeypatch):
+    """Return a function that installs vllm and torch as folders of which some have bytecode and some may be written."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    writable: set[Path] = set()
+    monkeypatch.setattr(bytecode.os, "access", lambda folder, mode: folder in writable)  # root may write anywhere
+
+    def install(compiled: tuple[str, ...], writes: tuple[str, ...]) -> None:
+        for name in ("vllm", "torch"):
+            folder = tmp_path / "site" / name
+            made(folder, "__init__.py")
+            if name in compiled:
+                made(folder / "__pycache__", f"__init__.{sys.implementation.cache_tag}.pyc")
+            if name in writes:
+                writable.add(folder)
+        specs = {name: type("Spec", (), {"origin": str(tmp_path / "site" / name / "__init__.py")}) for name in ("vllm", "torch")}
+        monkeypatch.setattr(bytecode.importlib.util, "find_spec", specs.get)
+        bytecode.unkept.cache_clear()
+
+    yield install
+    bytecode.unkept.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("compiled", "writes", "unkept"),
+    [
+        (("vllm", "torch"), (), ""),
+        ((), ("vllm", "torch"), ""),
+        (("vllm",), ("torch",), ""),
+        (("vllm",), ("vllm",), "torch"),
+        ((), (), "vllm and torch"),
+    ],
+)
+def test_bytecode_that_cannot_be_kept_beside_its_package_is_kept_in_our_cache_and_that_is_said(
+    packages, tmp_path, compiled, writes, unkept
+) -> None:
+    packages(compiled, writes)
+    place = str(tmp_path / "cache" / "bytecode")
+    assert shell.child_environment().get(bytecode.PREFIX) == (place if unkept else None)
+    said = f"Python's bytecode of {unkept}, which cannot be kept there, goes to {place}"
+    assert shell.left_out() == ([said] if unkept else [])
+
+
+def test_a_place_for_bytecode_that_the_shell_or_the_launch_names_stays(packages, monkeypatch) -> None:
+    packages((), ())
+    assert shell.child_environment({bytecode.PREFIX: "/mine"})[bytecode.PREFIX] == "/mine"
+    monkeypatch.setenv(bytecode.PREFIX, "/shells")
+    assert shell.child_environment()[bytecode.PREFIX] == "/shells" and shell.left_out() == []

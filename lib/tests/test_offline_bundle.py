@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -65,18 +66,22 @@ def test_parts_are_joined_verified_and_unpacked_to_what_was_packed(bundle, scrip
     assert len(manifest["parts"]) > 1 and all(part["bytes"] <= 1000 for part in manifest["parts"])
     unpack.unpack([bundle], manifest, bundle / "there")
     assert (bundle / "there/site/alpha/__init__.py").read_text() == "VALUE = 7\n"
-    assert list((bundle / "there/site/alpha/__pycache__").glob("__init__.*.pyc")), "its bytecode is made once"
+    assert list((bundle / "there/bytecode").rglob("alpha/__init__.*.pyc")), "its bytecode is made once"
     activate = (bundle / "there/activate").read_text()
+    program = "import alpha, sys; print(alpha.VALUE, alpha.__cached__, sys.dont_write_bytecode)"
     done = subprocess.run(
         [
             "sh",
             "-c",
-            f". {bundle}/there/activate; {sys.executable} -c 'import alpha; print(alpha.VALUE)'; which benchbook",
+            f". {bundle}/there/activate; {sys.executable} -c '{program}'; which benchbook",
         ],
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
     )
-    assert done.stdout.splitlines() == ["7", str(bundle / "there/bin/benchbook")], activate
+    value, program = done.stdout.splitlines()
+    assert value.startswith(f"7 {bundle}/there/bytecode/") and value.endswith(" False"), activate
+    assert program == str(bundle / "there/bin/benchbook")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts import registry
+from benchbook.hosts import registry, shell
 from benchbook.hosts.caches import cache_dir, remember, remembered
 
 PROBE_LIMIT_S = 60.0  # two seconds on a CPU, ten where a GPU's libraries must be loaded
@@ -117,7 +117,7 @@ def _probe(size_bytes: int, cores: str) -> Mapping[str, Any]:
     try:
         done = subprocess.run(
             command,
-            env={**os.environ, "PYTHONPATH": search_path},
+            env={**shell.child_environment(), "PYTHONPATH": search_path},
             capture_output=True,
             encoding="utf-8",
             errors="replace",

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
-from benchbook.hosts import search_path
+from benchbook.hosts import bytecode, search_path
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _RANK = "the server would take itself for one rank of another launch"
@@ -27,6 +27,7 @@ _SPOILERS = {
     **dict.fromkeys(("AMD_SERIALIZE_KERNEL", "AMD_SERIALIZE_COPY", "PYTORCH_NO_CUDA_MEMORY_CACHING"), _SLOW),
     **dict.fromkeys(("PYTHONDEVMODE", "PYTHONASYNCIODEBUG", "PYTHONMALLOC", "PYTHONTRACEMALLOC"), _SLOW),
     **dict.fromkeys(("PYTHONPROFILEIMPORTTIME", "PYTHONPERFSUPPORT", "PYTHONVERBOSE", "PYTHONDEBUG"), _SLOW),
+    bytecode.OFF: "each start would compile all of vLLM and torch again, which takes 20 s",
     "PYTHONINSPECT": "a server that has ended would wait for commands",
     "PYTHONOPTIMIZE": "Python would leave out the checks in vLLM's code",
 }
@@ -36,17 +37,20 @@ _SERVICE = re.compile(r"(tcp|udp|sctp)://")  # what a cluster says of a service,
 def child_environment(launch: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of what we start: the shell's without what spoils a server, and the launch's on top."""
     inherited = {name: value for name, value in os.environ.items() if not _why(name)}
-    return {**inherited, **(launch or {}), **_search_path(launch)}
+    return {**inherited, **bytecode.kept_elsewhere(inherited), **(launch or {}), **_search_path(launch)}
 
 
 def left_out() -> list[str]:
-    """Return a line for each variable of this shell that `child_environment` leaves out: which, and why."""
+    """Return a line for each variable of this shell that `child_environment` leaves out or adds: which, and why."""
     lines = [f"{name} of your shell is left out: {why}" for name in sorted(os.environ) if (why := _why(name))]
     if folders := search_path.left_out():
         said = "a launch's env may say it"
         lines.append(
             f"{search_path.VARIABLE} of your shell is left out where it hides what is installed: {folders}; {said}"
         )
+    if kept := bytecode.kept_elsewhere(os.environ):
+        packages = " and ".join(bytecode.unkept())
+        lines.append(f"Python's bytecode of {packages}, which cannot be kept there, goes to {kept[bytecode.PREFIX]}")
     return lines
 
 
