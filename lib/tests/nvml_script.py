@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 
@@ -19,8 +20,17 @@ class ScriptedNvml:
     NVMLError, NVMLLibraryMismatchError = NVMLError, NVMLLibraryMismatchError
     NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
 
-    def __init__(self, num_gpus: int = 1, pids: dict[int, list[int]] | None = {}, **readings: float) -> None:
+    NVML_ERROR_NOT_FOUND = 6
+
+    def __init__(
+        self,
+        num_gpus: int = 1,
+        pids: dict[int, list[int]] | None = {},
+        uses: dict[int, int] | None = None,
+        **readings: float,
+    ) -> None:
         self.num_gpus, self.pids = num_gpus, pids  # None: this driver cannot tell
+        self.uses = uses  # share of the time (%) by pid; None: this driver cannot tell
         self.readings = {"power_mw": 500_000, "energy_mj": 0, "sm": 1980, "mem": 2619, "temp": 60, "bits": 0}
         self.readings |= {"used": 20 * 2**30, "busy": 90, **readings}
 
@@ -72,3 +82,13 @@ class ScriptedNvml:
         if self.pids is None:
             raise NVMLLibraryMismatchError("unversioned function called")
         return [SimpleNamespace(pid=pid) for pid in self.pids.get(handle, [])]
+
+    def nvmlDeviceGetProcessUtilization(self, handle, since_us):
+        if self.uses is None:
+            raise NVMLError("Not Supported")
+        if not self.uses:
+            error = NVMLError("Not Found")
+            error.value = self.NVML_ERROR_NOT_FOUND
+            raise error
+        now_us = int(time.time() * 1e6)
+        return [SimpleNamespace(pid=pid, smUtil=share, timeStamp=now_us) for pid, share in self.uses.items()]

@@ -173,7 +173,10 @@ def test_the_binding_is_that_of_the_installed_vllm(monkeypatch):
     if nvml._binding() is None:
         pytest.skip("no vLLM is installed")
     assert {"nvmlInit", "NVMLError", "nvmlDeviceGetComputeRunningProcesses"} <= set(dir(nvml._binding()))
-    assert {name for name in dir(ScriptedNvml) if not name.startswith("_")} <= set(dir(nvml._binding())) | {"pids"}
+    assert {name for name in dir(ScriptedNvml) if not name.startswith("_")} <= set(dir(nvml._binding())) | {
+        "pids",
+        "uses",
+    }
     assert "vllm" not in sys.modules, "vLLM itself was imported for it"
 
 
@@ -207,6 +210,31 @@ def test_a_stranger_on_the_gpu_is_named_and_our_own_process_is_not(stranger, own
     assert codes(sampled(ScriptedNvml(pids={0: [own.pid]}))) == []
 
 
+@pytest.mark.parametrize(
+    ("of_stranger", "of_own", "expected"),
+    [
+        (0, 90, []),  # it holds a context and computes nothing
+        (None, 90, []),  # the driver has no sample of it, which is the same
+        (1, 90, ["gpu_shared"]),
+        (40, 90, ["gpu_shared"]),
+        (0, 0, ["gpu_shared"]),  # it saw nobody compute, not even ours: it is not to be relied upon
+    ],
+)
+def test_a_stranger_counts_for_what_it_computed(stranger, own, of_stranger, of_own, expected):
+    uses = {own.pid: of_own} | ({} if of_stranger is None else {stranger.pid: of_stranger})
+    summary = sampled(ScriptedNvml(pids={0: [own.pid, stranger.pid]}, uses=uses))
+    assert codes(summary) == expected
+    if of_stranger:
+        assert f"up to {of_stranger} % of the time" in telemetry_reasons({"telemetry": summary})[0].evidence
+
+
+def test_where_the_driver_does_not_measure_who_computed_every_stranger_counts(stranger, own):
+    for uses in (None, {}):
+        shared = sampled(ScriptedNvml(pids={0: [own.pid, stranger.pid]}, uses=uses))
+        assert codes(shared) == ["gpu_shared"]
+        assert "not known" in telemetry_reasons({"telemetry": shared})[0].evidence
+
+
 def test_pids_of_another_numbering_are_strangers_only_beside_one_of_ours(own):
     nowhere = 2**22 + 1  # above the kernel's highest
     assert codes(sampled(ScriptedNvml(pids={0: [nowhere]}))) == [], "it may be ours, under its number outside"
@@ -220,7 +248,10 @@ def test_another_hosts_process_is_a_stranger_on_our_gpu_and_nothing_on_another(o
     other = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"], env=env)
     try:
         shared = sampled(ScriptedNvml(num_gpus=2, pids={0: [own.pid, other.pid]}))
-        assert codes(shared) == ["gpu_shared"] and f"pid {other.pid}" in telemetry_reasons({"telemetry": shared})[0].evidence
+        assert (
+            codes(shared) == ["gpu_shared"]
+            and f"pid {other.pid}" in telemetry_reasons({"telemetry": shared})[0].evidence
+        )
         assert codes(sampled(ScriptedNvml(num_gpus=2, pids={0: [own.pid], 1: [other.pid, stranger.pid]}))) == []
     finally:
         other.kill()

@@ -47,6 +47,16 @@ def test_energy_is_power_times_the_window_by_counter_and_by_area(has_counter):
     summary = telemetry_summary(samples([gpu(energy=has_counter)]), RAW)
     assert summary["energy_j"] == pytest.approx(400.0 * 3.0)
     assert ("counter" in summary["gpus"][0]["energy_source"]) == has_counter
+    assert summary["gpus"][0]["mean_power_w"] == pytest.approx(400.0)
+
+
+def test_the_mean_power_is_that_of_the_counter_since_the_drivers_power_lags():
+    late = {**gpu(), "power_w": [70.0, 270.0, 400.0, 400.0, 400.0, 400.0]}
+    card = telemetry_summary(samples([late]), RAW)["gpus"][0]
+    assert card["mean_power_w"] == pytest.approx(400.0) and card["energy_j"] == pytest.approx(1200.0)
+    without = telemetry_summary(samples([{**late, "energy_j": None}]), RAW)["gpus"][0]
+    assert without["energy_j"] < 1200.0 and "a second before" in without["energy_source"]
+    assert without["mean_power_w"] == pytest.approx((270.0 + 3 * 400.0) / 4)
 
 
 def test_energy_without_a_sample_after_the_last_token_is_null_and_not_less():

@@ -8,10 +8,10 @@ import re
 import pytest
 from benchbook.judge.binding import COLUMNS
 from benchbook.judge.limits import limits_of
-from benchbook.judge.telemetry import telemetry_summary
+from benchbook.judge.telemetry import COUNTER, POWER_AREA, telemetry_summary
 from benchbook.report.cells import show_limits
 from benchbook.report.limit_figures import limits_figure, timeline_of
-from benchbook.report.limit_sentences import amount_text, experts_sentence, limit_sentences
+from benchbook.report.limit_sentences import amount_text, energy_sentence, experts_sentence, limit_sentences
 from benchbook.report.limits import limited_cases, limits_html, limits_reading
 from benchbook.report.results import MAX_ROWS
 from benchbook.report.run import load_run
@@ -127,7 +127,15 @@ def test_energy_has_a_column_where_power_was_read(tmp_path):
 
     cases, _ = limited_cases(load_run(make_run(tmp_path, change=change)))
     assert "Energy (J per output token)" in limits_html(cases)
-    assert any("J for each of" in sentence for sentence in limits_reading(cases))
+    assert any("J for each of" in sentence and "lag" not in sentence for sentence in limits_reading(cases))
+
+
+@pytest.mark.parametrize(("source", "is_late"), [(COUNTER, False), (POWER_AREA, True), (None, False)])
+def test_energy_from_power_samples_is_said_to_lag(source, is_late):
+    card = {"telemetry": {"energy_j": 100.0, "gpus": [{"energy_source": source}]}}
+    measured = served(8, 10.0)
+    read = measured.model_copy(update={"host": card, "values": {**measured.values, "total_output_tokens": 50}})
+    assert ("lag" in energy_sentence(read)) is is_late
 
 
 def test_records_without_peaks_give_a_reason_and_no_figure(tmp_path, capsys):

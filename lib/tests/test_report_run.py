@@ -5,7 +5,7 @@ from html import unescape
 import pytest
 from benchbook.errors import ExperimentError
 from benchbook.records.store import Store
-from benchbook.report.conditions import provenance_html, setup_html
+from benchbook.report.conditions import provenance_html, setup_html, subtitle
 from benchbook.report.run import load_run
 from report_runs import failed, make_run
 
@@ -104,3 +104,45 @@ def test_the_commands_of_a_report_have_the_environment_of_their_launch_and_can_b
 def test_the_clock_of_a_start_is_named_beside_its_times(tmp_path):
     html = setup_html(load_run(make_run(tmp_path)))
     assert "Process ready after (s)" in html and "counts the preparation before it too" in html
+
+
+def telemetry(gpus):
+    processes = [{"gpu": number, "kind": "ours", "pid": 7, "name": "x"} for number in gpus]
+    return {"gpus": [], "gpu_processes": processes, "absent": {}}
+
+
+@pytest.mark.parametrize(
+    ("names", "used", "expected"),
+    [
+        (["NVIDIA H200"], [0], "NVIDIA H200"),
+        (["NVIDIA H200"] * 2, [1], "1 of 2 × NVIDIA H200"),
+        (["NVIDIA H200"] * 2, [0, 1], "2 × NVIDIA H200"),
+        (["NVIDIA H200"] * 2, [], "2 × NVIDIA H200"),  # the driver shows no process: nobody knows how many
+        (["NVIDIA H200", "NVIDIA L40S"], [0], "1 of NVIDIA H200 + NVIDIA L40S"),
+    ],
+)
+def test_the_heading_counts_the_gpus_and_says_how_many_were_used(tmp_path, names, used, expected):
+    run_dir = make_run(
+        tmp_path,
+        change=lambda record: record.model_copy(update={"host": {**record.host, "telemetry": telemetry(used)}}),
+    )
+    header = Store(run_dir).header()
+    header["provenance"]["machine"]["gpus"] = [{"name": name} for name in names]
+    Store(run_dir).write_header(header)
+    assert f" · {expected} · run" in subtitle(load_run(run_dir))
+
+
+def test_a_report_says_when_the_file_that_its_command_names_asks_for_something_else_now(tmp_path):
+    run_dir = make_run(tmp_path)
+    ran = "question: how fast?\n"
+    (run_dir / "experiment.yaml").write_text(ran)
+    header = Store(run_dir).header()
+    header["command"] = "benchbook run experiments/mine.yaml"
+    Store(run_dir).write_header(header)
+    said = "experiments/mine.yaml has changed since then"
+    assert said not in provenance_html(load_run(run_dir)), "there is none to compare with"
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "mine.yaml").write_text(ran)
+    assert said not in provenance_html(load_run(run_dir))
+    (tmp_path / "experiments" / "mine.yaml").write_text(ran + "repeats: 5\n")
+    assert said in provenance_html(load_run(run_dir))

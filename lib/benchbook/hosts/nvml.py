@@ -91,6 +91,17 @@ class Nvml:
         found = self._ask(lambda: self._library.nvmlDeviceGetComputeRunningProcesses(gpu.handle))
         return [process.pid for process in found or ()]
 
+    def uses(self, gpu: Gpu, since_us: int) -> list[tuple[int, int, int]] | None:
+        """Return (pid, share of the time in %, when in µs) of who computed on `gpu` after `since_us`, by the epoch.
+
+        None where the driver does not measure it, as on slices of a GPU.
+        """
+        try:
+            samples = self._library.nvmlDeviceGetProcessUtilization(gpu.handle, since_us)
+        except self._refusals as error:
+            return [] if getattr(error, "value", None) == self._library.NVML_ERROR_NOT_FOUND else None
+        return [(sample.pid, sample.smUtil, sample.timeStamp) for sample in samples]
+
     def _gpu(self, index: int) -> Gpu:
         handle = self._library.nvmlDeviceGetHandleByIndex(index)
         uuid, name = self._library.nvmlDeviceGetUUID(handle), self._library.nvmlDeviceGetName(handle)

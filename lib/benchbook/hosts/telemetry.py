@@ -74,6 +74,7 @@ class Sampler:
         self._readings: dict[int, list[tuple]] = {gpu.index: [] for gpu in self._gpus}
         self._family = _family_of(base_url) if self._nvml and base_url else set()
         self._processes: dict[tuple[int, int], dict[str, Any]] = {}  # by GPU and pid
+        self._looked_us = dict.fromkeys(self._readings, int(self._epoch_s * 1e6))
         self._cpu_s = 0.0
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
@@ -120,6 +121,7 @@ class Sampler:
             self._readings[gpu.index].append((self._now_s(), *self._nvml.read(gpu)))
             for pid in self._nvml.pids(gpu):
                 self._saw(gpu, pid)
+            self._saw_at_work(gpu)
         self._cpu_s += time.thread_time() - began_s
 
     def _sample_server(self) -> None:
@@ -149,6 +151,16 @@ class Sampler:
             known = {"gpu": gpu.index, "pid": pid, "name": name, "kind": kind, "first_s": now_s}
             self._processes[(gpu.index, pid)] = known
         known["last_s"] = now_s
+
+    def _saw_at_work(self, gpu: Gpu) -> None:
+        """Note of each process when it computed, and how much of the time at most: a context alone disturbs nobody."""
+        for pid, busy_pct, when_us in self._nvml.uses(gpu, self._looked_us[gpu.index]) or ():
+            self._looked_us[gpu.index] = max(self._looked_us[gpu.index], when_us)
+            known = self._processes.get((gpu.index, pid))
+            if known is not None and busy_pct:
+                now_s = round(self._now_s(), 4)
+                known["busy_pct"] = max(busy_pct, known.get("busy_pct", 0))
+                known["first_busy_s"], known["last_busy_s"] = known.get("first_busy_s", now_s), now_s
 
     def _is_ours(self, pid: int) -> bool:
         if self._host_id is None and not self._base_url:  # a plain command of this process

@@ -408,7 +408,7 @@ CODES = (
         "suspect",
         "another process computed on the GPU while it was measured",
         "end it, or choose another GPU",
-        "one process",
+        "one process, but for one that the driver saw compute nothing",
         is_outside=True,
     ),
     Code(

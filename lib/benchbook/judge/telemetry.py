@@ -15,6 +15,9 @@ from benchbook.records.record import Reason
 POWER_CAP = "power_cap"  # a card at its rated limit; every other throttle is trouble
 TOLERATED_SHARE = 0.05  # of the samples; below it, or in one sample, a throttle is an instant
 
+COUNTER = "the card's energy counter"
+POWER_AREA = "the area under the power samples, each the mean of about a second before it"
+
 Window = tuple[float, float]
 
 
@@ -69,8 +72,14 @@ def gpu_shared(measured: Measured) -> Reason | None:
     strangers = [
         process for process in processes if process["kind"] == "foreign" and (process["gpu"] in used or not used)
     ]
-    said = "; ".join(f"pid {process['pid']} ({process['name'] or 'name unknown'})" for process in strangers)
+    said = "; ".join(map(_process_text, strangers))
     return reason("gpu_shared", said) if strangers else None
+
+
+def _process_text(process: Mapping[str, Any]) -> str:
+    busy = process.get("busy_pct")
+    use = "how much it computed is not known" if busy is None else f"up to {busy} % of the time"
+    return f"pid {process['pid']} ({process['name'] or 'name unknown'}), {use}"
 
 
 def _throttled_shares(host: Mapping[str, Any]) -> dict[str, float]:
@@ -127,6 +136,7 @@ def _gpu_summary(gpu: Mapping[str, Any], window: Window | None, bounds: Window) 
         return [gpu[key][index] for index in inside if gpu[key] is not None and gpu[key][index] is not None]
 
     energy, source = _energy(gpu, window)
+    power_w = kept("power_w")
     throttles = [text.split("+") for text in kept("throttle")]
     names = sorted({name for found in throttles for name in found if name})
     return {
@@ -135,7 +145,8 @@ def _gpu_summary(gpu: Mapping[str, Any], window: Window | None, bounds: Window) 
         "samples": len(inside),
         "energy_j": energy,
         "energy_source": source,
-        "mean_power_w": _mean(kept("power_w")),
+        # Where there is a counter, what it grew by: the driver's power is the mean of the second before.
+        "mean_power_w": energy / (window[1] - window[0]) if source == COUNTER and energy else _mean(power_w),
         "mean_sm_clock_mhz": _mean(kept("sm_clock_mhz")),
         "min_sm_clock_mhz": min(kept("sm_clock_mhz") or [None]),
         "max_temperature_c": max(kept("temperature_c") or [None]),
@@ -149,9 +160,9 @@ def _energy(gpu: Mapping[str, Any], window: Window | None) -> tuple[float | None
     if window is None:
         return None, None
     if gpu["energy_j"] is not None:
-        return energy_j(gpu["t_s"], gpu["energy_j"], window), "the card's energy counter"
+        return energy_j(gpu["t_s"], gpu["energy_j"], window), COUNTER
     if gpu["power_w"] is not None:
-        return integrated_j(gpu["t_s"], gpu["power_w"], window), "the area under the power samples"
+        return integrated_j(gpu["t_s"], gpu["power_w"], window), POWER_AREA
     return None, None
 
 
@@ -173,13 +184,23 @@ def _processes(found: Sequence[Mapping[str, Any]], bounds: Window) -> list[dict[
 
     A pid that our process table does not have may belong to another container, or be one of ours under the number that
     it has outside of this one: it counts as foreign only where the driver knows ours by the number that we know.
+    A stranger that holds a context and computed nothing is idle: told where the driver saw ours compute on that GPU.
     """
-    same_numbers = any(process["kind"] == "ours" for process in found)
-    inside = [process for process in found if process["first_s"] <= bounds[1] and process["last_s"] >= bounds[0]]
-    return [
-        {**process, "kind": "foreign" if process["kind"] == "unseen" and same_numbers else process["kind"]}
-        for process in inside
-    ]
+    ours = [process for process in found if process["kind"] == "ours"]
+    measured = {process["gpu"] for process in ours if process.get("busy_pct")}
+
+    def kind(process: Mapping[str, Any]) -> str:
+        if process["kind"] != "foreign" and not (process["kind"] == "unseen" and ours):
+            return process["kind"]
+        computed = "first_busy_s" in process and _overlaps(process["first_busy_s"], process["last_busy_s"], bounds)
+        return "idle" if process["gpu"] in measured and not computed else "foreign"
+
+    inside = [process for process in found if _overlaps(process["first_s"], process["last_s"], bounds)]
+    return [{**process, "kind": kind(process)} for process in inside]
+
+
+def _overlaps(first_s: float, last_s: float, bounds: Window) -> bool:
+    return first_s <= bounds[1] and last_s >= bounds[0]
 
 
 def _at(times_s: Sequence[float], values: Sequence[float | None], when_s: float) -> float | None:

@@ -90,7 +90,7 @@ class GpuProcess(TypedDict):
 
     __pydantic_config__ = OPEN
     gpu: int
-    kind: str
+    kind: str  # ours, foreign, idle (foreign, and it computed nothing), unseen
     pid: int
     name: str | None
 

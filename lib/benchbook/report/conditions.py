@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchbook.judge.spread import number_text, time_text
@@ -28,7 +30,7 @@ def subtitle(run: Run) -> str:
     machine = _provenance(run).get("machine") or {}
     parts = [
         " and ".join(models),
-        _device_text(machine),
+        _device_text(machine, _used_gpus(run)),
         f"run {run.name}",
         run.header["started_utc"][:10],
     ]
@@ -64,7 +66,9 @@ def provenance_html(run: Run) -> Html:
         ("Commit", commit + (" with uncommitted changes" if git.get("dirty") else "")),
     ]
     command = element("pre", redacted(run.header["command"] or "not recorded"))
-    return join([command, facts(rows), _experiment_html(run), _commands_html(run), _files_html(run)])
+    return join(
+        [command, *_changed_since(run), facts(rows), _experiment_html(run), _commands_html(run), _files_html(run)]
+    )
 
 
 def _launches_html(run: Run) -> list[Html]:
@@ -108,7 +112,7 @@ def _machine_rows(run: Run) -> list[tuple[str, Any]]:
     machine, packages = _provenance(run).get("machine") or {}, _provenance(run).get("packages") or {}
     memory_gib = machine.get("memory_gib")
     return [
-        ("Device", _device_text(machine)),
+        ("Device", _device_text(machine, _used_gpus(run))),
         ("Memory", None if memory_gib is None else f"{memory_gib} GiB"),
         ("Kernel", machine.get("kernel")),
         ("Python", machine.get("python")),
@@ -147,6 +151,19 @@ def _command_text(launch: Mapping[str, Any], argv: Sequence[str]) -> str:
     """Return a command with the environment of its launch before it, secrets and our own middleware left out."""
     env = (f"{name}={shlex.quote(str(value))}" for name, value in (launch.get("env") or {}).items())
     return redacted(" ".join([*env, _OUR_DOOR.sub("", shlex.join(argv))]))
+
+
+def _changed_since(run: Run) -> list[Html]:
+    """Return a remark where the file that the command names is not the one that ran any more."""
+    ran = run.run_dir / EXPERIMENT_FILE
+    named = next((word for word in (run.header["command"] or "").split() if word.endswith((".yaml", ".yml"))), None)
+    if not named or not ran.is_file() or Path(named).is_absolute():
+        return []
+    there = next((path for parent in run.run_dir.resolve().parents if (path := parent / named).is_file()), None)
+    if there is None or read_bytes(there) == read_bytes(ran):
+        return []
+    text = f"{named} has changed since then, and asks for something else now: what ran is {EXPERIMENT_FILE}, below."
+    return [element("p", redacted(text), "note")]
 
 
 def _experiment_html(run: Run) -> Html:
@@ -190,9 +207,21 @@ def _model_name(launch: Mapping[str, Any]) -> str:
     return f"{name} (random weights)" if model.get("random_weights") else name
 
 
-def _device_text(machine: Mapping[str, Any]) -> str:
-    gpus = machine.get("gpus") or []
-    if gpus:
-        return " + ".join(str(gpu.get("name")) for gpu in gpus)
+def _used_gpus(run: Run) -> int | None:
+    """Return on how many GPUs at most a launch of this run was seen to compute; None where the driver did not tell."""
+    summaries = [record.host.get("telemetry") or {} for record in run.records]
+    seen = [
+        {process.get("gpu") for process in summary.get("gpu_processes") or () if process["kind"] == "ours"}
+        for summary in summaries
+    ]
+    return max(map(len, seen), default=0) or None
+
+
+def _device_text(machine: Mapping[str, Any], used: int | None) -> str:
+    """Return the GPUs of a machine, and how many of them were used where that is known, or its processor."""
+    counted = Counter(str(gpu.get("name")) for gpu in machine.get("gpus") or [])
+    if counted:
+        there = " + ".join(name if number == 1 else f"{number} × {name}" for name, number in counted.items())
+        return there if used in (None, counted.total()) else f"{used} of {there}"
     cores = machine.get("cpu_cores")
     return f"{machine.get('cpu', '')}" + (f", {cores} cores" if cores else "")

@@ -81,9 +81,12 @@ def energy_sentence(record: Record) -> str:
     if energy is None:
         return ""
     summary = record.host["telemetry"]
+    is_late = any((gpu.get("energy_source") or "").startswith("the area") for gpu in summary.get("gpus") or ())
+    late = " It comes from power samples, which lag by a third of a second: low by what was drawn in it."
     return (
         f"The GPU drew {summary['energy_j']:,.0f} J between first send and last token: {number_text(energy)} J for "
         f"each of {record.values['total_output_tokens']:,.0f} output tokens, the reading of all prompts included."
+        + (late if is_late else "")
     )
 
 
