@@ -59,14 +59,14 @@ def rates(comparisons: int, repeats: int, seed: int = 0) -> dict[str, dict[str, 
     single = [row for comparison in five for row in comparison.rows if row.is_headline and row.num_cases == 1]
     small = [row for comparison in one for row in comparison.rows if row.is_headline]
     return {
-        "A/A: comparisons with any claim": _rate([bool(comparison.claims) for comparison in equal]),
-        "A/A: claims among all rows": _rate([is_claim(row) for comparison in equal for row in comparison.rows]),
-        "5 %, one case: found": _rate([is_found(comparison) for comparison in alone]),
-        "5 %, seven cases: found over the serve cases together": _rate([is_found(comparison) for comparison in five]),
-        "5 %, seven cases: found in each case": _rate([row.finding is Finding.BETTER for row in single]),
-        "1 %: claimed over the serve cases together": _rate([is_found(comparison) for comparison in one]),
-        "1 %: headline intervals that cover it": _rate([covers(row, 1.01) for row in small]),
-        "1 %: comparisons that claim more than it is": _rate(
+        "A/A: comparisons with any claim": rate_of([bool(comparison.claims) for comparison in equal]),
+        "A/A: claims among all rows": rate_of([is_claim(row) for comparison in equal for row in comparison.rows]),
+        "5 %, one case: found": rate_of([is_found(comparison) for comparison in alone]),
+        "5 %, seven cases: found over the serve cases together": rate_of([is_found(comparison) for comparison in five]),
+        "5 %, seven cases: found in each case": rate_of([row.finding is Finding.BETTER for row in single]),
+        "1 %: claimed over the serve cases together": rate_of([is_found(comparison) for comparison in one]),
+        "1 %: headline intervals that cover it": rate_of([covers(row, 1.01) for row in small]),
+        "1 %: comparisons that claim more than it is": rate_of(
             [any(is_overclaimed(row, 1.01) for row in comparison.claims) for comparison in one]
         ),
     }
@@ -108,12 +108,12 @@ def records_of_two(
     for repeat in range(repeats):
         drift += draw.gauss(0, DRIFT)
         for launch in "ab" if repeat % 2 == 0 else "ba":
-            start = draw.gauss(math.log(speed) if launch == "b" else 0.0, START)
+            start, ready_s = draw.gauss(math.log(speed) if launch == "b" else 0.0, START), clock_s
             for benchmark, workload in cases:
                 mishap = math.log1p(-draw.uniform(*MISHAP_SHARES)) if draw.random() < MISHAP_CHANCE else 0.0
                 factor = math.exp(drift + start + mishap + draw.gauss(0, REPEAT))
                 clock_s += 60
-                records[launch].append(_record(launch, benchmark, workload, repeat, clock_s, factor, draw))
+                records[launch].append(record_of(launch, benchmark, workload, repeat, clock_s, factor, draw, ready_s))
     return records
 
 
@@ -148,7 +148,8 @@ def _size(ratio: float) -> float:
     return abs(math.log(ratio))
 
 
-def _rate(outcomes: Sequence[bool]) -> dict[str, Any]:
+def rate_of(outcomes: Sequence[bool]) -> dict[str, Any]:
+    """Return how many outcomes are true, with the exact 95 % interval of their rate."""
     from scipy.stats import binomtest
 
     count, number = sum(outcomes), len(outcomes)
@@ -156,16 +157,28 @@ def _rate(outcomes: Sequence[bool]) -> dict[str, Any]:
     return {"count": count, "of": number, "rate": count / number, "low": low, "high": high}
 
 
-def _record(
-    launch: str, benchmark: str, workload: dict[str, Any], repeat: int, clock_s: int, factor: float, draw: random.Random
+def record_of(
+    launch: str,
+    benchmark: str,
+    workload: dict[str, Any],
+    repeat: int,
+    clock_s: int,
+    factor: float,
+    draw: random.Random,
+    ready_s: int,
 ) -> Record:
+    """Return a repeat measured at `clock_s`, `factor` times as fast as usual, on the host that was ready at `ready_s`."""
     text = ",".join([benchmark, *(f"{key}={value}" for key, value in workload.items() if value is not None)])
-    stamp = (datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=clock_s)).isoformat()
+    stamp, ready = (
+        (datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds)).isoformat()
+        for seconds in (clock_s, ready_s)
+    )
     return Record(
         identity=Identity(launch=launch, case_id=f"{launch},{text}", repeat=repeat),
         benchmark=benchmark, workload=workload, outcome=Outcome.MEASURED, verdict=Verdict.VALID,
         values=_VALUES[benchmark](factor, draw), started_utc=stamp, ended_utc=stamp,
         started_monotonic_s=clock_s, ended_monotonic_s=clock_s, seed=repeat, request_set_sha256=f"{text} {repeat}",
+        host={"ready_utc": ready},
     )  # fmt: skip
 
 

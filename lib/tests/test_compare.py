@@ -148,10 +148,57 @@ def test_different_prompts_of_the_two_launches_are_said(tmp_path):
     assert any("sent different prompts in 2 of 2 cases" in said for said in caveats(compared(tmp_path, change)))
 
 
+def on_start(start_of_repeat):
+    """Return a change that gives each repeat the start of its launch that `start_of_repeat` tells."""
+
+    def change(record):
+        start = start_of_repeat(record.identity.launch, record.identity.repeat)
+        return record.model_copy(update={"host": {**record.host, "ready_utc": f"2026-11-23T20:00:{start:02d}+00:00"}})
+
+    return change
+
+
 def test_two_runs_are_not_paired_and_a_drift_between_them_is_not_excluded(tmp_path):
-    comparison = compared(tmp_path, is_paired=False)
-    assert row_of(comparison).ratio.degrees > 5
+    comparison = compared(tmp_path, on_start(lambda launch, repeat: repeat), is_paired=False)
+    row = row_of(comparison)
+    assert (row.ratio.degrees, row.num_base, row.num_other) == (5, 6, 6) and row.interval
     assert any("not in turn" in said and "only one run of both" in said for said in caveats(comparison))
+
+
+@pytest.mark.parametrize(
+    ("start", "counts", "why"),
+    [
+        (lambda launch, repeat: 0, (1, 1), "one start shows no spread"),
+        (lambda launch, repeat: repeat if launch == "eager" else 0, (6, 1), "one start shows no spread"),
+        (lambda launch, repeat: repeat if launch == "compiled" else 0, (1, 6), "one start shows no spread"),
+        (lambda launch, repeat: repeat % 2, (2, 2), "two starts are too few"),
+    ],
+)
+def test_two_runs_of_too_few_starts_have_no_interval_and_say_what_to_do(tmp_path, start, counts, why):
+    comparison = compared(tmp_path, on_start(start), is_paired=False)
+    row, told = row_of(comparison), " ".join(caveats(comparison))
+    assert (row.num_base, row.num_other) == counts and row.interval is None and not comparison.claims
+    assert f"here are {counts[0]} of eager and {counts[1]} of compiled" in told and "repeats: {starts: 5}" in told
+    said = sentence(row, comparison)
+    assert "→" in said and f"no interval and no claim, since {why}" in said
+
+
+def test_starts_that_are_not_noted_count_as_one(tmp_path):
+    change = on_start(lambda launch, repeat: repeat)
+
+    def unnoted(record):
+        return record.model_copy(update={"host": {**change(record).host, "ready_utc": None}})
+
+    assert row_of(compared(tmp_path, unnoted, is_paired=False)).num_base == 1
+
+
+def test_what_counts_of_two_runs_is_the_mean_of_each_start(tmp_path):
+    comparison = compared(tmp_path, on_start(lambda launch, repeat: repeat % 3), is_paired=False)
+    row, (case, *_) = row_of(comparison), comparison.cases
+    values = {key: record.values[row.metric.key] for key, record in case.base.believed.items()}
+    means = [math.sqrt(values[start] * values[start + 3]) for start in range(3)]
+    assert row.base == pytest.approx(statistics.geometric_mean(means)) and row.num_base == 3
+    assert row.ratio.degrees == 2 and "A start, with all its repeats, counts as one" in how_to_read(comparison)
 
 
 def test_conditions_that_differ_besides_the_launch_are_named(tmp_path):

@@ -21,10 +21,24 @@ def test_a_paired_interval_is_that_of_students_t_on_the_log_ratios():
     assert ratio.interval() == pytest.approx((math.exp(theirs.low), math.exp(theirs.high)))
 
 
-def test_an_unpaired_interval_is_that_of_welchs_t_on_the_logs():
+def test_an_unpaired_interval_is_students_with_the_degrees_of_the_smaller_group():
     other = [*OTHER, 120.0]
-    theirs = scipy_stats.ttest_ind(np.log(other), np.log(BASE), equal_var=False).confidence_interval(0.99)
-    assert unpaired_ratio(BASE, other).interval(0.99) == pytest.approx((math.exp(theirs.low), math.exp(theirs.high)))
+    welch = scipy_stats.ttest_ind(np.log(other), np.log(BASE), equal_var=False)
+    error = (np.log(other).mean() - np.log(BASE).mean()) / welch.statistic
+    half = scipy_stats.t.ppf(0.995, len(BASE) - 1) * error
+    ratio = unpaired_ratio(BASE, other)
+    assert ratio.interval(0.99) == pytest.approx((ratio.ratio * math.exp(-half), ratio.ratio * math.exp(half)))
+
+
+@pytest.mark.parametrize(("first", "second"), [(3, 3), (3, 8), (8, 3), (5, 20)])
+@pytest.mark.parametrize("times_as_noisy", [1, 3])
+def test_equal_groups_are_told_apart_in_at_most_5_of_100_cases_however_many_and_noisy_each_is(
+    first, second, times_as_noisy
+):
+    draw = np.random.default_rng(0)
+    base, other = np.exp(draw.normal(0, 0.05, (3000, first))), np.exp(draw.normal(0, 0.05 / times_as_noisy, (3000, second)))
+    apart = sum(unpaired_ratio(one, two).p_value < 0.05 for one, two in zip(base.tolist(), other.tolist()))
+    assert scipy_stats.binomtest(apart, 3000, 0.05, alternative="greater").pvalue > 0.01
 
 
 def test_a_p_value_is_that_of_students_t_and_agrees_with_the_interval():

@@ -21,6 +21,7 @@ PRACTICAL_SHARE = 0.01
 FEW_REPEATS = 4
 SOUGHT_SHARE = 0.05  # the difference that advice on the number of repeats is for
 _MORE = "Three of each are the least that tell anything, five are better."
+STARTS_WANTED = 5  # advised for each of two runs
 _SHOWN = 3
 
 
@@ -69,9 +70,9 @@ def caveats(comparison: Comparison) -> list[str]:
     sentences = list(comparison.remarks)
     if not comparison.is_paired:
         sentences.append(
-            f"{base} and {other} were measured in two runs and not in turn: the intervals hold what varied inside "
-            "each run, not what changed between them. A drift of the machine, its heat or its neighbours looks the "
-            "same as a difference of the launches; only one run of both can tell them apart."
+            f"{base} and {other} were measured in two runs and not in turn: the intervals hold what starts vary by "
+            "inside each run, not what changed between them. A drift of the machine, its heat or its neighbours looks "
+            "the same as a difference of the launches; only one run of both can tell them apart."
         )
     elif apart := [case for case in cases if not case.is_interleaved]:
         sentences.append(
@@ -93,6 +94,11 @@ def percent_text(share: float) -> str:
     percent = 100 * share
     decimals = 0 if abs(percent) >= 99.5 else 1 if abs(percent) >= 0.095 or percent == 0 else 2
     return f"{percent:,.{decimals}f}"
+
+
+def unit_of(comparison: Comparison) -> str:
+    """Return what counts as one piece of evidence: a repeat, whose pair is of the same round, or a start of a run."""
+    return "repeat" if comparison.is_paired else "start"
 
 
 def label_of(metric: Metric) -> str:
@@ -141,7 +147,7 @@ def _claim(row: Row, comparison: Comparison) -> str:
 def _nothing_seen(row: Row, comparison: Comparison) -> str:
     label, numbers = label_of(row.metric), f"({values_text(row)}, {change_text(row)})"
     if row.detectable is None:
-        seen = f"with {min(row.num_base, row.num_other)} repeats hardly any would have been seen"
+        seen = f"with {min(row.num_base, row.num_other)} {unit_of(comparison)}s hardly any would have been seen"
     else:
         seen = f"only one over {percent_text(row.detectable)} % would likely have been seen"
     if row.interval[0] <= 1 <= row.interval[1]:
@@ -150,13 +156,14 @@ def _nothing_seen(row: Row, comparison: Comparison) -> str:
     return f"no claim of a difference in {label} {numbers}: {chance}; {seen}"
 
 
-def _unknown(row: Row, _: Comparison) -> str:
+def _unknown(row: Row, comparison: Comparison) -> str:
+    unit = unit_of(comparison)
     if row.ratio.log_error is not None:
-        why = "the repeats vary too much"
+        why = f"the {unit}s vary too much"
     elif (fewest := min(row.num_base, row.num_other)) <= 2:
-        why = {1: "one repeat shows no spread", 2: "two repeats are too few"}[fewest]
+        why = {1: f"one {unit} shows no spread", 2: f"two {unit}s are too few"}[fewest]
     else:
-        why = "the repeats do not vary at all, which is rounding"
+        why = f"the {unit}s do not vary at all, which is rounding"
     return f"{label_of(row.metric)} {values_text(row)}, {change_text(row)}; no interval and no claim, since {why}"
 
 
@@ -164,12 +171,20 @@ def _few(comparison: Comparison) -> list[str]:
     fewest = min((min(row.num_base, row.num_other) for row in comparison.rows), default=FEW_REPEATS)
     if fewest >= FEW_REPEATS:
         return []
+    if not comparison.is_paired and fewest <= 2:
+        counts = {(row.num_base, row.num_other) for row in comparison.rows}
+        num_base, num_other = min(counts, key=min)
+        return [
+            f"Starts of one launch differ, and here are {num_base} of {comparison.base} and {num_other} of "
+            f"{comparison.other}: no interval is given and nothing is claimed. Three of each are the least that tell "
+            f"anything: measure both with repeats: {{starts: {STARTS_WANTED}}}, or both in one experiment, in turn."
+        ]
     if fewest == 1:
         return [f"With one repeat of each nothing can be told from chance: no interval is given. {_MORE}"]
     if fewest == 2:
-        two = "pairs" if comparison.is_paired else "repeats of one launch"
-        return [f"Where there are but two {two} there is no interval to speak of, and nothing is claimed. {_MORE}"]
-    wide = f"With {fewest} repeats of each the intervals are very wide; only large differences can be seen."
+        return [f"Where there are but two pairs there is no interval to speak of, and nothing is claimed. {_MORE}"]
+    few = f"With {fewest} {unit_of(comparison)}s of each"
+    wide = f"{few} the intervals are very wide; only large differences can be seen."
     return [f"{wide} {_repeats_wanted(comparison)}".rstrip()]
 
 

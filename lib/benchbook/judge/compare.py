@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from benchbook.judge.headlines import OTHERS, headline_of
 from benchbook.judge.pairs import Arm, MatchedCase, match_cases
+from benchbook.judge.starts import start_of
 from benchbook.judge.stats import CONFIDENCE, Ratio, holm, paired_ratio, unpaired_ratio
 from benchbook.records.metrics import BY_KEY, Metric
 from benchbook.records.record import Record, Verdict
@@ -51,7 +52,7 @@ class Row:
     base: float  # geometric means over the repeats compared
     other: float
     ratio: Ratio
-    num_base: int  # repeats compared; in a paired comparison both are the number of pairs
+    num_base: int  # that are compared: in a paired comparison both are the number of pairs, else the starts of each
     num_other: int
     num_suspect: int  # of them
     confidence: float = CONFIDENCE  # of `bounds`: with all rows of the comparison allowed for
@@ -116,7 +117,8 @@ def compare(
 ) -> Comparison:
     """Return the comparison of two launches' records, the headlines over all cases of a benchmark first.
 
-    Paired: by round, for launches of one run. `num_comparisons` shown side by side share the 5 % among them.
+    Paired: by round, for launches of one run; else by the means of their starts. `num_comparisons` shown side by side
+    share the 5 % among them.
     """
     cases, lone = match_cases(base, other)
     several = [(metric, group) for metric, group in _headline_groups(cases) if len(group) > 1]
@@ -144,7 +146,10 @@ def _row(cases: Sequence[MatchedCase], metric: Metric, is_paired: bool) -> Row |
         base, other = ({repeat: arm[repeat] for repeat in sorted(shared)} for arm in (base, other))
     if not base or not other:
         return None
-    ours, theirs = list(base.values()), list(other.values())
+    if is_paired:
+        ours, theirs = list(base.values()), list(other.values())
+    else:
+        ours, theirs = _by_start(cases[0].base, base), _by_start(cases[0].other, other)
     suspects = (
         arm.believed[repeat].verdict is Verdict.SUSPECT
         for case in cases
@@ -177,6 +182,14 @@ def _by_round(arms: Sequence[Arm], metric: Metric) -> dict[int, float]:
         for repeat, values in found.items()
         if all(value is not None and value > 0 for value in values)
     }
+
+
+def _by_start(arm: Arm, rounds: Mapping[int, float]) -> list[float]:
+    """Return the geometric mean of each start over its `rounds`; those of which nobody noted the start are of one."""
+    starts: dict[str | None, list[float]] = {}
+    for repeat, value in rounds.items():
+        starts.setdefault(start_of(arm.believed[repeat]), []).append(value)
+    return [statistics.geometric_mean(values) for values in starts.values()]
 
 
 def _judged(rows: Sequence[Row], num_comparisons: int) -> list[Row]:

@@ -30,9 +30,14 @@ _KV_SETTINGS = (  # what is asked of the size of the KV cache
 )
 
 
+def start_of(record: Record) -> str | None:
+    """Return which start a repeat was measured on: when its host was ready (UTC); None where that was not noted."""
+    return record.host.get("ready_utc")
+
+
 def host_restarted(records: Sequence[Record]) -> Iterator[Finding]:
     """Note that a case was measured on several starts of its host."""
-    starts = sorted({record.host["ready_utc"] for record in records if record.host.get("ready_utc")})
+    starts = sorted({start for record in records if (start := start_of(record))})
     if len(starts) > 1:
         found = reason("host_restarted", f"{len(starts)} starts, ready at {' and '.join(map(time_text, starts[:3]))}")
         yield from ((record, found) for record in records)

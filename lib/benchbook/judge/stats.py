@@ -1,7 +1,8 @@
 """What a few repeats say about a ratio: an estimate, an interval, and what they could not have seen.
 
-The unit of replication is the repeat: one number a repeat, whatever it was made of. The thousand requests of one repeat
-shared a server, a minute and a machine; pooled, they would pass for a thousand pieces of evidence and are one.
+The unit of replication is the repeat, or the start where groups were not measured in turn: one number each, whatever it
+was made of. The thousand requests of one repeat shared a server, a minute and a machine, and the repeats of one start
+shared its luck; pooled, they would pass for a thousand pieces of evidence and are one.
 
 Rates and latencies are positive and vary by shares of themselves, so all is computed on logarithms: a mean of them is
 a geometric mean, a difference of them a ratio, and the interval of a ratio never crosses 0. Intervals are Student's t
@@ -114,22 +115,21 @@ def paired_ratio(base: Sequence[float], other: Sequence[float]) -> Ratio:
 
 
 def unpaired_ratio(base: Sequence[float], other: Sequence[float]) -> Ratio:
-    """Return the ratio of two groups that share no rounds: Welch's t, which lets the groups vary unequally.
+    """Return the ratio of two groups that share no rounds and may vary unequally.
+
+    Student's t with the degrees of freedom of the smaller group: with those that Welch estimates, equal launches of
+    three starts and eight are called different in 6 to 7 % of cases; with these in at most 5 %, however they vary
+    (Mickey and Brown, Annals of Mathematical Statistics 37, 1966). Of eight and eight it costs a tenth of the width.
 
     Each has at least one value, all positive. What differs between the times of the groups is not in the interval.
     """
-    means, errors, degrees = [], [], []
+    means, squared = [], 0.0
     for values in (base, other):
         logs = [math.log(value) for value in values]
         means.append(statistics.fmean(logs))
-        errors.append(stdev(logs) ** 2 / len(logs) if len(logs) > 1 else math.nan)
-        degrees.append(len(logs) - 1)
-    squared = sum(errors)  # NaN where a group is a single repeat
-    if math.isnan(squared) or squared < LEAST_ERROR**2:
-        return Ratio(math.exp(means[1] - means[0]), None, 0)
-    shares = sum(error**2 / number for error, number in zip(errors, degrees, strict=True))
-    freedom = squared**2 / shares
-    return Ratio(math.exp(means[1] - means[0]), _known(math.sqrt(squared), freedom), freedom)
+        squared += stdev(logs) ** 2 / len(logs) if len(logs) > 1 else 0.0
+    degrees = min(len(base), len(other)) - 1
+    return Ratio(math.exp(means[1] - means[0]), _known(math.sqrt(squared), degrees), degrees)
 
 
 @functools.lru_cache(maxsize=4096)

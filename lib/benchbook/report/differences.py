@@ -90,7 +90,7 @@ def finding_text(row: Row) -> str:
 
 def how_to_read(comparison: Comparison) -> str:
     """Return what the columns and the words of a comparison mean."""
-    unit = "pair of one round" if comparison.is_paired else "repeat"
+    unit = "pair of one round" if comparison.is_paired else "start, with all its repeats,"
     return " ".join(
         [
             f"A {unit} counts as one, however many requests it holds.",

@@ -103,7 +103,7 @@ def _legend(figure: Figure, rows: Sequence[Row]) -> None:
 
 def _caption(comparison: Comparison, rows: Sequence[Row]) -> str:
     left = len(comparison.rows) - len(rows)
-    unit = "pairs of rounds" if comparison.is_paired else "repeats"
+    unit = "pairs of rounds" if comparison.is_paired else "starts"
     fewest, most = min(row.num_base for row in rows), max(row.num_base for row in rows)
     claims = "A claim allows for all comparisons, so an interval that leaves out 1 need not be one."
     with_interval = " with its own 95 % interval" if comparison.num_judged else ""
