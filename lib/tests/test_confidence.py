@@ -1,15 +1,35 @@
-"""How well a mean of repeats is known."""
+"""How well a mean is known whose interval is looked at after every round."""
 
-import random
+import sys
+from pathlib import Path
 
 import pytest
 from benchbook.judge.confidence import relative_half_width
 from scipy import stats
 
+TIMES = 300
 
-def test_the_half_width_is_that_of_the_t_interval():
+
+@pytest.fixture(scope="module")
+def bench():
+    """Return the module of lib/bench that holds rounds with known means, and lets starts vary."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[1] / "bench"))
+        import starts
+
+        yield starts
+    for name in ("starts", "compare"):
+        del sys.modules[name]
+
+
+def is_at_least(rate, wanted):
+    """Return whether so few successes would come by chance in more than one of a hundred cases."""
+    return stats.binomtest(rate["count"], rate["of"], wanted, alternative="less").pvalue > 0.01
+
+
+def test_the_half_width_is_that_of_the_t_interval_of_who_looks_after_every_round():
     values = [100.0, 120.0, 107.0, 95.0]
-    low, high = stats.t.interval(0.95, 3, loc=105.5, scale=stats.sem(values))
+    low, high = stats.t.interval(0.98, 3, loc=105.5, scale=stats.sem(values))
     assert relative_half_width(values) == pytest.approx((high - low) / 2 / 105.5)
 
 
@@ -23,10 +43,31 @@ def test_equal_repeats_are_known_exactly_and_a_mean_of_zero_has_no_share():
     assert relative_half_width([-1.0, 1.0]) is None
 
 
-def test_the_true_mean_is_inside_nineteen_times_in_twenty():
-    draw, inside = random.Random(0), 0
-    for _ in range(2000):
-        values = [draw.gauss(100.0, 5.0) for _ in range(4)]
-        mean = sum(values) / 4
-        inside += abs(mean - 100.0) <= relative_half_width(values) * mean
-    assert inside / 2000 == pytest.approx(0.95, abs=0.015)
+@pytest.mark.parametrize("cv", [0.01, 0.02, 0.03, 0.05])
+def test_a_mean_that_rounds_were_held_for_lies_as_near_as_is_said_nineteen_times_in_twenty(bench, cv):
+    adding = bench.rounds_until("at_least: 3", 10)
+    assert is_at_least(bench.covered(adding, lambda draw: bench.normal(draw, cv), TIMES, seed=3), 0.95)
+
+
+def test_an_interval_of_95_percent_looked_at_as_often_would_not_hold(bench, monkeypatch):
+    """The twin of the test above: with the confidence of a single look, too many means lie outside."""
+    monkeypatch.setattr("benchbook.judge.confidence.LOOKED_AT", 0.95)
+    adding = bench.rounds_until("at_least: 3", 30)
+    assert not is_at_least(bench.covered(adding, lambda draw: bench.normal(draw, 0.03), 5 * TIMES, seed=3), 0.95)
+
+
+def test_rounds_on_one_start_tell_of_that_start_and_starts_of_the_launch(bench):
+    rates = bench.of_one_start(TIMES)
+    assert rates["3 to 10 rounds on one start"]["rate"] < 0.5
+    assert is_at_least(rates["3 to 10 starts"], 0.95)
+
+
+def test_two_runs_of_one_launch_are_called_different_in_at_most_5_of_100_comparisons(bench):
+    for runs, start_sd in (((3, 3, 1), 0.01), ((3, 8, 2), 0.05), ((8, 8, 1), 0.10)):
+        claims = sum(bool(found.claims) for found in bench.two_runs(runs, start_sd, 1.0, TIMES, seed=0))
+        assert is_at_least({"count": TIMES - claims, "of": TIMES}, 0.95), (runs, start_sd)
+
+
+def test_of_two_runs_a_difference_well_above_what_starts_vary_by_is_found(bench):
+    found = [bench.is_found(comparison) for comparison in bench.two_runs((5, 5, 1), 0.01, 1.1, 50, seed=0)]
+    assert sum(found) > 45

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from benchbook.plan.experiment import Limits, _ExperimentKeys
+from benchbook.plan.repeats import AT_LEAST, _RangeKeys
 from benchbook.plan.workloads import WORKLOADS
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,12 @@ def test_every_key_of_the_top_level_and_of_its_limits_is_there():
     assert [
         key for key in Limits.model_fields if f"`{key}` ({Limits.model_fields[key].default:g}" not in REFERENCE
     ] == []
+
+
+def test_every_key_of_repeats_stands_in_its_table():
+    text = section("## How many repeats")
+    assert [key for key in _RangeKeys.model_fields if f"| `{key}`" not in text] == []
+    assert f"| `at_least` | {AT_LEAST} |" in text
 
 
 PAGES = [

@@ -44,6 +44,15 @@ def test_several_launches_take_turns_and_turn_round_from_round_to_round():
     assert "".join(block.launch for block in rounds(three, 3, 0)) == "abccbaabc"
 
 
+def test_a_single_launch_is_started_anew_in_each_round_where_that_is_asked_for():
+    blocks = rounds(CASES[:9], 3, 0, fresh_starts=True)
+    assert [(block.host_kind, len(block.jobs)) for block in blocks] == [("server", 6)] * 3 + [("engine", 3)] * 3
+    plain = [job for block in rounds(CASES[:9], 3, 0) for job in block.jobs]
+    assert {(job.case, job.repeat, job.seed) for block in blocks for job in block.jobs} == {
+        (job.case, job.repeat, job.seed) for job in plain
+    }
+
+
 def test_every_round_of_a_comparison_is_a_start_of_its_own():
     for block in rounds(CASES, 5, 0):
         assert len({job.repeat for job in block.jobs}) == 1

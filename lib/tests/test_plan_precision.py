@@ -156,6 +156,38 @@ def test_repeats_may_be_a_range_with_targets(write):
     assert load_experiment(write()).until is None
 
 
+@pytest.mark.parametrize(
+    ("repeats", "least", "has_starts", "most"),
+    [
+        ("3", 3, False, None),
+        ("{starts: 5}", 5, True, None),
+        ("{starts: 4, at_most: 9, until: {output_throughput_tok_s: 2 %}}", 4, True, 9),
+        ("{at_most: 9, until: {output_throughput_tok_s: 2 %}}", 3, False, 9),
+    ],
+)
+def test_repeats_may_be_so_many_starts(write, repeats, least, has_starts, most):
+    experiment = load_experiment(write(repeats=repeats))
+    assert (experiment.repeats, experiment.fresh_starts) == (least, has_starts)
+    assert (experiment.until and experiment.until.at_most) == most
+    assert len(experiment.planned_rounds()) == (least if has_starts else 1)
+
+
+def test_launches_that_are_compared_have_fresh_starts_whether_or_not_they_are_asked_for(write):
+    plain, asked = (
+        load_experiment(write(repeats=repeats, launches="{a: {}, b: {}}")) for repeats in ("3", "{starts: 3}")
+    )
+    assert plain.planned_rounds() == asked.planned_rounds() and plain.starts_anew("server")
+
+
+def test_the_plan_counts_the_starts_that_are_asked_for_and_says_of_what_a_target_speaks(write):
+    text = plan_text(write(repeats="{starts: 3, at_most: 10, until: {ttft_ms: 2 %}}"))
+    assert "is known to ±2 %: 9 to 16 measurements on 3 to 10 starts" in text
+    assert "Each round with a fresh start: eager server, eager server, eager server" in text and "share one start" not in text
+    text = plan_text(write(repeats="{at_most: 10, until: {ttft_ms: 2 %}}"))
+    assert "is known to ±2 % for this one start: 9 to 16 measurements on 1 start" in text
+    assert "All repeats share one start" in text and "{starts: 3}" in text
+
+
 def test_a_case_without_the_metric_has_no_target(write):
     experiment = load_experiment(write(repeats="{at_most: 9, until: {output_throughput_tok_s: 2 %}}"))
     targets = [experiment.until.targets_of(case) for case in experiment.cases]

@@ -32,18 +32,23 @@ from benchbook.measure.session import (
 )
 from benchbook.plan.eta import Estimator, duration_text
 from benchbook.plan.experiment import COMPARISON_REPEATS, Experiment
-from benchbook.plan.order import Block, rounds
+from benchbook.plan.order import Block
 from benchbook.records.header import RUNNING
 from benchbook.records.runs import run_name
 from benchbook.records.store import Store
 from benchbook.terminal import say
+
+ONE_START = (
+    "All repeats share one start, and so does their ±: starts differ too. repeats: {starts: 3} has a fresh start in each "
+    "of three rounds."
+)
 
 
 def preview(file: Path, results_dir: Path, console: Console, with_commands: bool = False) -> None:
     """Print the cases as a table, or the exact commands of each, how long it takes, and which run would be continued."""
     checked = preflight_of(file)
     experiment = checked.experiment
-    blocks = rounds(experiment.cases, experiment.repeats, experiment.seed, experiment.order_seed)
+    blocks = experiment.planned_rounds()
     unfinished = unfinished_run(results_dir, experiment.name)
     going_on = (unfinished, RunPlan.of(experiment)) if unfinished else None
     say(console, f"{experiment.name}: {experiment.question}")
@@ -64,13 +69,8 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
         print_commands(console, experiment, blocks)
     else:
         print_cases(console, experiment)
-    if len(blocks) > len({(block.launch, block.host_kind) for block in blocks}):
-        turns = ", ".join(f"{block.launch} {block.host_kind}" for block in blocks)
-        say(console, "")
-        say(console, f"Launches take turns, each round with a fresh start: {turns}")
-        if len(experiment.launches) > 1 and experiment.repeats < COMPARISON_REPEATS:
-            few = _few_rounds(experiment.repeats)
-            say(console, f"{few}: leave repeats out for {COMPARISON_REPEATS}, which find one of some 5 %.")
+    for place, line in enumerate(_starts_notes(experiment, blocks)):
+        say(console, line if place else f"\n{line}")
     say(console, "")
     say(console, f"Nothing was started. To run it: {run_command(file, results_dir)}")
     if not with_commands:
@@ -127,6 +127,19 @@ def _print_preflight(console: Console, checked: Preflight) -> None:
         say(console, line)
 
 
+def _starts_notes(experiment: Experiment, blocks: Sequence[Block]) -> Iterator[str]:
+    """Yield in which order hosts are started, or that there is one start only, and what that leaves unknown."""
+    is_alone = len(experiment.launches) == 1
+    if len(blocks) == len({(block.launch, block.host_kind) for block in blocks}):
+        if is_alone:
+            yield ONE_START
+        return
+    turns = ", ".join(f"{block.launch} {block.host_kind}" for block in blocks)
+    yield f"{'Each' if is_alone else 'Launches take turns, each'} round with a fresh start: {turns}"
+    if not is_alone and experiment.repeats < COMPARISON_REPEATS:
+        yield f"{_few_rounds(experiment.repeats)}: leave repeats out for {COMPARISON_REPEATS}, which find one of some 5 %."
+
+
 def _slo_notes(experiment: Experiment) -> Iterator[str]:
     """Yield which percentiles of the SLO a case's prompts are too few for, each once."""
     prompts = [case.workload.num_prompts for case in experiment.cases if case.workload.benchmark == "serve"]
@@ -145,7 +158,8 @@ def _size_text(
     if until is not None:
         plans = (blocks, _most(experiment, blocks))
         repeats = f"{_range_text(experiment.repeats, until.at_most)} repeats"
-        condition = f", until {until.text()}"
+        targeted = [case.workload.host_kind for case in experiment.cases if until.targets_of(case)]
+        condition = f", until {until.text()}" + " for this one start" * (not all(map(experiment.starts_anew, targeted)))
     numbers = [sum(len(block.jobs) for block in plan) for plan in plans]
     measurements = counted(numbers[-1], "measurement", _range_text(numbers[0], numbers[-1]))
     starts = counted(len(plans[-1]), "start", _range_text(len(plans[0]), len(plans[-1])))
@@ -161,7 +175,7 @@ def _most(experiment: Experiment, blocks: tuple[Block, ...]) -> tuple[Block, ...
     for host_kind in ("server", "engine"):
         for repeat in range(experiment.repeats, experiment.until.at_most):
             added = experiment.added_round(host_kind, repeat)
-            if experiment.takes_turns(host_kind):
+            if experiment.starts_anew(host_kind):
                 most += added
             elif added:  # it goes on with the host that is there
                 place = next(i for i, block in enumerate(most) if block.host_kind == host_kind)

@@ -23,7 +23,7 @@ from benchbook.measure.progress import Listener
 from benchbook.measure.recording import tail_of
 from benchbook.measure.targets import AddedRounds
 from benchbook.plan.eta import Estimator
-from benchbook.plan.order import Block, Job, rounds
+from benchbook.plan.order import Block, Job
 from benchbook.plan.workloads import HostKind
 from benchbook.records.header import FAILED, FINISHED, HEADER_VERSION, INTERRUPTED, PARTIAL, RUNNING, RunHeader
 from benchbook.records.provenance import provenance, utc_now
@@ -122,7 +122,7 @@ class Runner:
             provenance=provenance(notebooks_dir()),
             wall_s_by_job=timings_of(self.header),
         )
-        blocks = self._asked(rounds(experiment.cases, experiment.repeats, experiment.seed, experiment.order_seed))
+        blocks = self._asked(experiment.planned_rounds())
         left = pending(blocks, self.store, self.plan)
         for name in dict.fromkeys(block.launch for block in left if block.host_kind == "engine"):
             if remark := offline_remark(experiment.launch(name).args):
@@ -186,8 +186,8 @@ class Runner:
             self._give_up(job, error)
 
     def _added_jobs(self, block: Block) -> tuple[Job, ...]:
-        """Return the jobs of one more round on the host of `block`, none when none is wanted or launches take turns."""
-        if self.plan.experiment.takes_turns(block.host_kind):
+        """Return the jobs of one more round on the host of `block`, none when none is wanted or it has a fresh start."""
+        if self.plan.experiment.starts_anew(block.host_kind):
             return ()
         return tuple(job for added in self._added_round(block.host_kind) for job in added.jobs)
 

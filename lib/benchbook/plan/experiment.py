@@ -9,7 +9,8 @@
       - serve: {max_concurrency: [1, 8], lengths: [[128, 64], [512, 32]], num_prompts: 10 per concurrency,
                 exclude: [{max_concurrency: 8, lengths: [512, 32]}], launches: [eager]}
     repeats: 3                      # measurements of each case, in interleaved rounds, 8 when launches are compared; or
-                                    # {at_least: 3, at_most: 10, until: {output_throughput_tok_s: 2 %}}
+                                    # {starts: 3}: each round of a single launch too has a fresh start; or
+                                    # {starts: 3, at_most: 10, until: {output_throughput_tok_s: 2 %}}
     again: 2                        # so often at most is a repeat measured again that was disturbed from outside
     seed: 0                         # request sets follow from it
     order_seed: 0                   # the order of cases in each round; the same as seed unless it is given
@@ -36,7 +37,7 @@ from benchbook.plan.cases import BENCHMARKS_EXAMPLE, Case, read_cases
 from benchbook.plan.document import Document
 from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, read_launches
 from benchbook.plan.models import ModelRef, read_model
-from benchbook.plan.order import Block, added_round
+from benchbook.plan.order import Block, added_round, rounds
 from benchbook.plan.precision import known_metric
 from benchbook.plan.repeats import DEFAULT_AGAIN, AgainCount, RepeatCount, Until, read_repeats
 from benchbook.plan.strict import StrictModel, one_line
@@ -80,6 +81,7 @@ class Experiment:
     launches: tuple[Launch, ...]
     cases: tuple[Case, ...]
     repeats: int  # of every case; `until` may add more
+    fresh_starts: bool  # asked for in each round; launches that are compared have them anyway
     until: Until | None
     again: int  # so often at most is a repeat measured again that an outside cause disturbed
     seed: int
@@ -93,9 +95,14 @@ class Experiment:
         """Return the launch of this name, e.g. that of a case."""
         return next(launch for launch in self.launches if launch.name == name)
 
-    def takes_turns(self, host_kind: HostKind) -> bool:
-        """Return whether several launches have cases on this kind of host: each added round starts them anew."""
-        return len({case.launch for case in self.cases if case.workload.host_kind == host_kind}) > 1
+    def starts_anew(self, host_kind: HostKind) -> bool:
+        """Return whether each round starts this kind of host anew: it is asked for, or several launches take turns."""
+        launches = {case.launch for case in self.cases if case.workload.host_kind == host_kind}
+        return self.fresh_starts or len(launches) > 1
+
+    def planned_rounds(self) -> tuple[Block, ...]:
+        """Return the blocks of the rounds that are held in any case, see order.rounds."""
+        return rounds(self.cases, self.repeats, self.seed, self.order_seed, self.fresh_starts)
 
     def added_round(self, host_kind: HostKind, repeat: int, after: Case | None = None) -> tuple[Block, ...]:
         """Return round `repeat` of the cases on this kind of host that have a target, see order.added_round."""
@@ -121,7 +128,7 @@ def read_experiment(path: str | Path) -> Experiment:
     if not SAFE_NAME.fullmatch(path.stem):
         raise ExperimentError(one_line(f"{path}: the file's name {SAFE_NAME_RULE}: it names a folder of results"))
     faults, keys, model, launches, cases = doc.faults, None, None, (), ()
-    repeats, until, slo, limits = None, None, {}, Limits()
+    repeats, fresh_starts, until, slo, limits = None, False, None, {}, Limits()
     with faults.noted():
         keys = doc.parse((), _ExperimentKeys)
     with faults.noted():
@@ -136,7 +143,7 @@ def read_experiment(path: str | Path) -> Experiment:
         limits = doc.parse(("limits",), Limits) if "limits" in doc.data else limits
     with faults.noted():
         if isinstance(doc.data.get("repeats"), dict):
-            repeats, until = read_repeats(doc, ("repeats",), cases)
+            repeats, fresh_starts, until = read_repeats(doc, ("repeats",), cases)
         elif keys:
             repeats = keys.repeats
     seed = keys.seed if keys else 0
@@ -149,6 +156,7 @@ def read_experiment(path: str | Path) -> Experiment:
         launches=launches,
         cases=cases,
         repeats=repeats or (DEFAULT_REPEATS if len(launches) == 1 else COMPARISON_REPEATS),
+        fresh_starts=fresh_starts,
         until=until,
         again=keys.again if keys else DEFAULT_AGAIN,
         seed=seed,

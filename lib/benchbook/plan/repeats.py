@@ -1,9 +1,12 @@
-"""How often a case is measured: a plain number, or rounds until its means are known well enough or a budget is used up.
+"""How often a case is measured: a plain number, so many starts, or until its means are known well enough.
 
-    repeats: {at_least: 3, at_most: 10, until: {output_throughput_tok_s: 2 %}}
+    repeats: {starts: 3}                                                          # each round on a fresh start
+    repeats: {starts: 3, at_most: 10, until: {output_throughput_tok_s: 2 %}}      # at most 10 starts
+    repeats: {at_least: 3, at_most: 10, until: {output_throughput_tok_s: 2 %}}    # of a single launch: on one start
 
-After `at_least` rounds, another one is held while any case's mean has a 95 % t-interval whose half-width exceeds the
-target. Who stops when an interval looks narrow stops a little too often by luck; `at_least` keeps that small.
+After the first rounds, another one is held while any case's mean is known less well than wanted (judge/confidence.py).
+What rounds on one start tell is true of that start alone; with `starts`, or where launches take turns, each round is a
+start, and what is known is known of starts.
 """
 
 from __future__ import annotations
@@ -20,9 +23,11 @@ from benchbook.plan.precision import read_targets
 from benchbook.plan.strict import StrictModel
 
 MAX_REPEATS = 1000
+AT_LEAST = 3
 RepeatCount = Annotated[int, Field(ge=1, le=MAX_REPEATS)]
 AgainCount = Annotated[int, Field(ge=0, le=10)]
 DEFAULT_AGAIN = 2
+_Several = Annotated[int, Field(ge=2, le=MAX_REPEATS)]  # one has no spread
 
 _LATENCIES = tuple(
     f"{statistic}_{kind}_ms"
@@ -56,24 +61,40 @@ class Until:
         return " and ".join(f"{key} is known to ±{100 * share:g} %" for key, share in self.targets.items())
 
 
-class _RepeatsKeys(StrictModel):
-    at_least: Annotated[int, Field(ge=2, le=MAX_REPEATS)] = 3  # one repeat has no spread
+class _RangeKeys(StrictModel):
+    starts: _Several | None = None
+    at_least: _Several | None = None
     at_most: RepeatCount
     until: dict[str, Any]
 
     @model_validator(mode="after")
-    def _is_a_range(self) -> _RepeatsKeys:
-        if self.at_most < self.at_least:
-            raise ValueError(f"at_most {self.at_most} is below at_least {self.at_least}")
+    def _is_a_range(self) -> _RangeKeys:
+        if self.starts and self.at_least:
+            raise ValueError("starts are the least rounds already, each on a fresh start: leave at_least out")
+        if self.at_most < self.least:
+            raise ValueError(f"at_most {self.at_most} is below {'starts' if self.starts else 'at_least'} {self.least}")
         return self
 
+    @property
+    def least(self) -> int:
+        return self.starts or self.at_least or AT_LEAST
 
-def read_repeats(doc: Document, where: Where, cases: Sequence[Case]) -> tuple[int, Until]:
-    """Return how many repeats every case gets and until when more are added, or raise a refusal."""
-    keys = doc.parse(where, _RepeatsKeys)
+
+_RANGE = _RangeKeys.model_fields.keys() - {"starts"}
+
+
+class _StartsKeys(StrictModel):
+    starts: _Several
+
+
+def read_repeats(doc: Document, where: Where, cases: Sequence[Case]) -> tuple[int, bool, Until | None]:
+    """Return how many rounds there are, whether each has a fresh start, and until when more are added; or refuse."""
+    if _RANGE.isdisjoint(doc.at(where)):
+        return doc.parse(where, _StartsKeys).starts, True, None
+    keys = doc.parse(where, _RangeKeys)
     known = list(dict.fromkeys(key for keys_of_one in TARGETS.values() for key in keys_of_one))
     until = Until(keys.at_most, read_targets(doc, (*where, "until"), keys.until, known, []))
     for key in until.targets if cases else ():  # without any, they were refused
         if not any(key in TARGETS[case.workload.benchmark] for case in cases):
             doc.faults.note(doc.error((*where, "until", key), "no benchmark of this experiment has this metric"))
-    return keys.at_least, until
+    return keys.least, keys.starts is not None, until
