@@ -32,7 +32,7 @@ class ScriptedNvml:
         self.num_gpus, self.pids = num_gpus, pids  # None: this driver cannot tell
         self.uses = uses  # share of the time (%) by pid; None: this driver cannot tell
         self.readings = {"power_mw": 500_000, "energy_mj": 0, "sm": 1980, "mem": 2619, "temp": 60, "bits": 0}
-        self.readings |= {"used": 20 * 2**30, "busy": 90, **readings}
+        self.readings |= {"used": 20 * 2**30, "busy": 90, "highest_sm": 1980, "of_each": None, **readings}
 
     def _value(self, name):
         value = self.readings[name]
@@ -66,6 +66,9 @@ class ScriptedNvml:
     def nvmlDeviceGetClockInfo(self, handle, kind):
         return self._value("sm" if kind == self.NVML_CLOCK_SM else "mem")
 
+    def nvmlDeviceGetMaxClockInfo(self, handle, kind):
+        return self._value("highest_sm")
+
     def nvmlDeviceGetTemperature(self, handle, sensor):
         return self._value("temp")
 
@@ -81,7 +84,8 @@ class ScriptedNvml:
     def nvmlDeviceGetComputeRunningProcesses(self, handle):
         if self.pids is None:
             raise NVMLLibraryMismatchError("unversioned function called")
-        return [SimpleNamespace(pid=pid) for pid in self.pids.get(handle, [])]
+        used = self.readings["of_each"]  # None: not told, as in some containers
+        return [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid in self.pids.get(handle, [])]
 
     def nvmlDeviceGetProcessUtilization(self, handle, since_us):
         if self.uses is None:

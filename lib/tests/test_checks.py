@@ -12,6 +12,49 @@ from measured import latency, serve, throughput, with_pace
 
 SOUND = serve()
 RANGED = {"range_ratio": 0.5}
+COMMAND = ["vllm", "serve", "m"]
+
+
+def halved():
+    """Return a closed loop whose second half is half as fast."""
+    slow = serve(cap=8, prompts=40, ttft_ms=40.0, itl_ms=4.0)
+    fast = serve(cap=8, prompts=40)
+    later_s = fast.window_s
+    raw = {key: [*fast.raw[key], *slow.raw[key]] for key in ("ttfts", "itls", "latencies", "queue_times")}
+    raw["start_times"] = [*fast.raw["start_times"], *(start + later_s for start in slow.raw["start_times"])]
+    return serve(cap=8, prompts=80, raw=raw)
+
+
+def standing_still(after=60, still_s=8.0, **load):
+    """Return a load in which nothing came for `still_s`, while the requests from number `after` on were in flight."""
+    sound = serve(**load)
+    start_s = sorted(sound.raw["start_times"])[after] + 0.01
+    raw = {"start_times": [], "ttfts": [], "itls": [], "latencies": []}
+    for start, ttft, gaps in zip(sound.raw["start_times"], sound.raw["ttfts"], sound.raw["itls"]):
+        times = [start, start + ttft]
+        for gap in gaps:
+            times.append(times[-1] + gap)
+        times = [time if time < start_s else time + still_s for time in times]
+        gaps = [later - earlier for earlier, later in zip(times[1:], times[2:])]
+        for key, value in zip(raw, (times[0], times[1] - times[0], gaps, times[-1] - times[0])):
+            raw[key].append(value)
+    return serve(**load, raw={**raw, "duration": sound.raw["duration"] + still_s})
+
+
+def growing(prompts=600, sent_rps=10.0, served_rps=8.3):
+    """Return an open loop above capacity: each request waits for all before it."""
+    waits_s = [number * (1 / served_rps - 1 / sent_rps) for number in range(prompts)]
+    sound = serve(cap=None, rate=sent_rps, prompts=prompts)
+    raw = {
+        "ttfts": [0.02 + wait_s for wait_s in waits_s],
+        "latencies": [latency_s + wait_s for latency_s, wait_s in zip(sound.raw["latencies"], waits_s)],
+    }
+    return serve(cap=None, rate=sent_rps, prompts=prompts, raw=raw)
+
+
+STILL = standing_still(prompts=400)
+GROWING = growing()
+HALVED = halved()
 AT_ITS_CEILING = {"chunks_per_s": 7300.0, "ceiling_chunks_per_s": 9000.0}
 
 # code: (a measurement with the fault, its twin without)
@@ -40,7 +83,16 @@ PAIRS = {
     "latency_sum_broken": (serve(raw={"latencies": [0.2] * 40}), SOUND),
     "littles_law": (serve(raw={"duration": 0.5}), SOUND),
     "concurrency_not_reached": (serve(cap=8, prompts=5), serve(cap=8, prompts=80)),
-    "rate_not_reached": (serve(cap=2, rate=200.0, prompts=100), serve(cap=None, rate=200.0, prompts=100)),
+    # A slot's latency is 146 ms: seven in flight answer 48 a second.
+    "rate_not_reached": (serve(cap=7, rate=50.0, prompts=400), serve(cap=8, rate=50.0, prompts=400)),
+    "server_stalled": (STILL, serve(cap=4, prompts=400, ttft_ms=600)),  # a long prefill is none
+    "overloaded": (GROWING, serve(cap=None, rate=8.0, prompts=600)),
+    "speed_shifted": (HALVED, serve(cap=8, prompts=80, noise=random.Random(0))),
+    "iterations_unsteady": (latency([0.2, 0.3] * 15), latency([0.2, 0.21] * 15)),
+    "max_num_seqs_low": (
+        serve(cap=64, prompts=640, host={"argv": [*COMMAND, "--max-num-seqs", "8"]}),
+        serve(cap=64, prompts=640, host={"argv": [*COMMAND, "--max-num-seqs", "64"]}),
+    ),
     "client_queue_dominates": (serve(cap=2, rate=200.0, prompts=100), serve(cap=64, rate=200.0, prompts=100)),
     "too_short": (serve(prompts=12), serve(prompts=20)),  # three and five waves
     "drain_dominates": (serve(prompts=40, last_factor=8), serve(prompts=40, last_factor=1.5)),
@@ -86,6 +138,7 @@ PAIRS = {
 }
 # Of groups: test_group_checks.py, test_coherence.py; of notebooks: test_checks_in_sweeps.py; of GPUs: test_hosts_telemetry.py
 ELSEWHERE = {
+    "clocks_low",
     "gpu_throttled",
     "gpu_shared",
     "gpu_power_capped",
@@ -148,11 +201,83 @@ def test_noise_of_a_small_busy_machine_makes_nothing_suspect(cap):
         (AT_ITS_CEILING, "7,300 chunks a second, its ceiling is 9,000"),  # its processor time is not known
         ({"cpu_cores": 0.91, **AT_ITS_CEILING}, "0.91 of one core"),
         ({"loop_lag_median_ms": 40.0}, "40.0 ms late"),
+        ({"loop_lag_median_ms": 24.0}, "24.0 ms late (median), with a median TTFT of 30.0 ms"),
     ],
 )
 def test_each_way_a_client_can_be_at_its_limit_is_named(change, said):
-    (found,) = [why for why in record_reasons(serve(conditions={"client": change})) if why.code == "client_saturated"]
+    measured = serve(conditions={"client": change}, raw={"median_ttft_ms": 30.0})
+    (found,) = [why for why in record_reasons(measured) if why.code == "client_saturated"]
     assert said in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("lag_ms", "ttft_ms", "expected"),
+    [
+        (24.0, 30.0, True),
+        (8.0, 30.0, True),
+        (6.0, 30.0, False),
+        (2.5, 6.0, False),  # a timer of a busy loop
+        (4.0, 6.0, True),
+        (24.0, 400.0, False),
+        (26.0, 4000.0, True),  # later than a token's pace
+        (24.0, None, False),
+    ],
+)
+def test_how_late_a_client_may_be_depends_on_the_ttft_that_it_measures(lag_ms, ttft_ms, expected):
+    measured = serve(conditions={"client": {"loop_lag_median_ms": lag_ms}}, raw={"median_ttft_ms": ttft_ms})
+    assert ("client_saturated" in codes(measured)) is expected
+
+
+@pytest.mark.parametrize(
+    ("cpus", "own", "other", "expected"),
+    [
+        (128, 0.80, 24 / 128, True),  # an engine that computes on all processors
+        (128, 0.70, 24 / 128, True),
+        (128, 0.03, 0.21, False),  # a GPU's server, which needs four of them
+        (128, 0.10, 24 / 128, False),
+        (128, 0.03, 0.95, True),
+        (64, 0.25, 0.60, True),
+        (2, 0.50, 0.40, True),
+        (2, 0.90, 0.10, False),  # the usual small services
+        (2, 0.60, 0.03, False),
+        (0.5, 0.60, 0.35, True),  # of a container
+        (8, 0.0, 0.0, False),
+    ],
+)
+def test_others_disturb_by_the_processors_that_ours_had_use_for(cpus, own, other, expected):
+    machine = {"cpus": cpus, "own_cpu_share": own, "other_cpu_share": other}
+    assert ("machine_busy" in codes(serve(conditions={"machine": machine}))) is expected
+
+
+@pytest.mark.parametrize(
+    ("lengths", "ratio", "expected"),
+    [
+        ([64] * 38 + [31, 20], 0.5, True),  # the least that is drawn is 32
+        ([64] * 38 + [32, 96], 0.5, False),
+        ([64] * 39 + [6], 0.9, False),
+        ([64] * 39 + [5], 0.9, True),
+        ([64] * 39 + [63], 0.0, True),
+    ],
+)
+def test_an_answer_below_the_least_length_that_a_range_draws_was_cut(lengths, ratio, expected):
+    measured = serve(workload={"range_ratio": ratio}, raw={"output_lens": lengths})
+    assert ("outputs_short" in codes(measured)) is expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent", "prompts", "expected"),
+    [
+        (10.0, 7.0, 80, True),
+        (10.0, 4.0, 20, True),
+        (10.0, 9.6, 200, True),
+        (10.0, 9.9, 20, False),
+        (10.0, 9.9, 600, False),
+    ],
+)
+def test_a_rate_that_is_missed_has_no_excuse_in_chance(asked, sent, prompts, expected):
+    """vLLM scales its arrivals: n requests take n / rate, however few they are."""
+    measured = serve(cap=None, rate=sent, prompts=prompts, workload={"request_rate_rps": asked})
+    assert ("rate_not_reached" in codes(measured)) is expected
 
 
 @pytest.mark.parametrize(
@@ -227,6 +352,9 @@ def test_ports_run_out_as_files_do():
         ([0.2] * 30, False),
         ([9.75, 6.05, 6.09], True),  # three iterations of eight long requests on an H200: a kernel was compiled
         ([6.45, 6.05, 6.09], False),
+        ([0.45, 0.2, 0.2], True),  # half a second is not needed: the mean is 42 % longer
+        ([0.024, 0.01, 0.01, 0.01], True),
+        ([0.25, 0.2, 0.2], False),
     ],
 )
 def test_a_slow_first_iteration_of_latency_mode_is_found(times_s, expected):
@@ -297,6 +425,21 @@ def test_the_interval_of_a_percentile_is_the_exact_one():
         "INFO 11-24 [backends.py:398] Compiling a graph for compile range (1, 8192) takes 3.21 s",
         "Capturing CUDA graphs (mixed prefill-decode, PIECEWISE):  40%|####      | 33/83",
         "INFO 11-24 [gpu_model_runner.py:6582] Graph capturing finished in 113 secs, took 0.84 GiB",
+        "2026-11-24 12:24:22,992 - INFO - flashinfer.jit: Loading JIT ops: batch_prefill_with_kv_cache_dtype_q_bf16",
+        "2026-11-24 12:37:43,609 - INFO - autotuner.py:256 - flashinfer.jit: [Autotuner]: Autotuning process starts ...",
+        "[aiter] start build [module_moe_ck2stages] under /usr/lib/aiter/jit/build/module_moe_ck2stages",
+        "DeepGEMM warmup:  40%|####      | 1152/2880 [00:12<00:18, 95.11it/s]",
+        "DeepGemm(fp8_gemm_nt) warmup (W=torch.Size([7168, 18432])) [relaxed]: 100%|####| 292/292 [00:00<00:00]",
+        "2026-11-24 06:00:43  [TileLang:tilelang.jit.kernel:INFO]: TileLang begins to compile kernel `main`",
+        "WARNING 11-24 [jit_monitor.py:180] TileLang JIT compilation during inference: mhc_post. This causes a latency",
+        "WARNING 11-24 [jit_monitor.py:180] CuTeDSL JIT compilation during inference: kernel. This causes a latency",
+        "AUTOTUNE mm(64x2880, 2880x5120)",
+        "SingleProcess AUTOTUNE benchmarking takes 2.0428 seconds and 7.5727 seconds precompiling for 20 choices",
+        "W1124 torch/_dynamo/convert_frame.py:1995] [0/8] torch._dynamo hit config.recompile_limit (8)",
+        "W1124 torch/_dynamo/convert_frame.py:906] [0/8] torch._dynamo hit config.cache_size_limit (8)",
+        "V1124 torch/_dynamo/guards.py:5389] [1/2] [__recompiles] Recompiling function forward in /x/llama.py:410",
+        "INFO 11-24 [kernel_warmup.py:176] JIT kernel warmup starting.",
+        "Triton autotuning for function _fwd finished after 3.21s; best config selected: BLOCK: 64;",
     ],
 )
 def test_vllms_own_lines_about_compiling_are_known(line):
@@ -309,6 +452,11 @@ def test_vllms_own_lines_about_compiling_are_known(line):
         "INFO 11-24 [loggers.py:248] Engine 000: Avg prompt throughput: 12.0 tokens/s, GPU KV cache usage: 1.2%",
         'INFO:     127.0.0.1:1234 - "POST /v1/completions HTTP/1.1" 200 OK',
         "INFO 11-24 Skipping FlashInfer autotune because it is disabled.",
+        "INFO 11-24 Using FlashInfer autotune cache file: /root/.cache/vllm/flashinfer_autotune_cache/1",
+        "INFO 11-24 Kernel JIT monitor activated; monitored JIT compilations during inference will use mode=warn.",
+        "INFO 11-24 Using DeepGEMM for the experts of this layer.",
+        "[aiter] import [module_rmsnorm] under /usr/lib/aiter/jit/module_rmsnorm.so",
+        "INFO 11-24 Using FlashInfer for top-p & top-k sampling.",
     ],
 )
 def test_other_lines_are_not_taken_for_it(line):

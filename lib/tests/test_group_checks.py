@@ -59,8 +59,12 @@ def codes(records):
     ("values", "expected"),
     [
         ((1582.0, 878.0), True),  # seen on a shared machine
+        ((184.0, 127.0), True),
+        ((100.0, 150.0), True),
+        ((100.0, 150.0, 170.0), True),
+        ((100.0, 90.0, 80.0, 70.0), True),
         ((304.0, 344.0), False),
-        ((184.0, 127.0), False),  # seen on two busy cores: a wide spread, shown beside the mean
+        ((100.0, 104.0, 93.0), False),
         ((1000.0,), False),
     ],
 )
@@ -77,11 +81,60 @@ def test_repeats_whose_pace_has_two_states_say_so_and_stay_valid():
     assert codes(alike) == [set()] * 4
 
 
+def of_cases(*cases):
+    """Return the repeats of several cases, each a row of values."""
+    return [
+        record(repeat, launch=f"a{number}", value=value)
+        for number, values in enumerate(cases)
+        for repeat, value in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ([(100.0, 101.0)] * 4, True),  # a quiet machine
+        ([(100.0, 92.0), (50.0, 54.0), (200.0, 185.0)], False),  # 5 to 6 % are usual on this one
+        ([(100.0, 60.0), (50.0, 80.0), (200.0, 120.0)], False),  # 16 % are below the most that is usual anywhere
+        ([(100.0, 92.0), (50.0, 54.0)], True),  # two others tell nothing
+    ],
+)
+def test_what_repeats_may_differ_by_is_what_is_usual_in_the_run_within_limits(others, expected):
+    found = codes(of_cases((100.0, 125.0), *others))
+    assert [("repeats_disagree" in one) for one in found[:2]] == [expected] * 2
+
+
+@pytest.mark.parametrize("spread", [0.08, 0.12, 0.20])
+@pytest.mark.parametrize("starts", [2, 4, 8])
+def test_noise_of_starts_is_neither_an_outlier_nor_a_disagreement(spread, starts):
+    draw, accused = random.Random(starts), 0
+    for _ in range(100):
+        values = [1000 * draw.lognormvariate(0, spread) for _ in range(starts)]
+        records = [record(number, value=value, ready=f"{number:02d}:00") for number, value in enumerate(values)]
+        accused += any({"repeats_disagree", "repeat_outlier"} & found for found in codes(records))
+    assert accused <= 1
+
+
+def test_within_starts_repeats_are_compared_with_those_of_the_same_start():
+    def starts_of(*values):
+        """Two starts of two repeats or more, one after another."""
+        half = len(values) // 2
+        return [record(number, value=value, ready=f"1{number // half}:00") for number, value in enumerate(values)]
+
+    assert not any("repeats_disagree" in found for found in codes(starts_of(1000, 1010, 1300, 1290)))
+    assert all("repeats_disagree" in found for found in codes(starts_of(1000, 1300, 1010, 1290)))
+    far = codes(starts_of(1000, 1005, 995, 700, 1002, 1301, 1300, 1305, 1295, 1299))
+    assert [("repeat_outlier" in found) for found in far] == [number == 3 for number in range(10)]
+    assert all("repeats_disagree" in found for found in codes(starts_of(1000, 1000, 3000, 3000))), "a factor of 3"
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
+        ((1000, 990, 975, 965, 950, 935, 925, 910), True),  # 9 % over eight
         ((1000, 960, 930, 890, 850), True),
         ((1000, 960, 1010, 890, 940), False),  # noise
+        ((1000, 990, 975, 935, 950, 965, 925, 960), False),
         ((1000, 995, 990, 985, 980), False),  # a drift of 2 %
         ((1000, 950, 900, 850), False),  # four can fall by chance
     ],

@@ -203,6 +203,53 @@ def test_a_gpu_at_its_power_limit_is_a_note():
     assert verdict_of(tuple(telemetry_reasons({"telemetry": capped}))) == "VALID"
 
 
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [
+        ({"sm": 1000}, ["clocks_low"]),
+        ({"sm": 1000, "bits": 0x02}, ["clocks_low"]),
+        ({"sm": 1700, "bits": 0x02}, ["clocks_low"]),  # set by the owner, as the driver says
+        ({"sm": 1200, "highest_sm": 2520}, ["clocks_low"]),
+        ({"sm": 1700}, []),
+        ({"sm": 1980, "bits": 0x02}, []),  # set to the highest
+        ({"sm": 1000, "bits": 0x04}, ["gpu_power_capped"]),
+        ({"sm": 1000, "bits": 0x40}, ["gpu_throttled"]),
+        ({"sm": 345, "busy": 0}, []),  # nothing to do
+        ({"sm": 1000, "highest_sm": None}, []),
+        ({"sm": None}, []),
+    ],
+)
+def test_clocks_that_are_locked_low_are_told_from_those_that_power_or_heat_lowers(readings, expected):
+    assert codes(sampled(ScriptedNvml(**readings))) == expected
+
+
+@pytest.mark.parametrize(
+    ("pids", "readings", "expected"),
+    [
+        ([2**22 + 1, 2**22 + 2], {}, True),  # ours is one of them
+        ([2**22 + 1], {}, False),
+        ([2**22 + 1], {"used": 70 * 2**30, "of_each": 50 * 2**30}, True),  # one that is not even listed
+        ([2**22 + 1], {"used": 70 * 2**30, "of_each": 69 * 2**30}, False),  # the driver's own
+        (["own"], {"used": 78 * 2**30, "of_each": 60 * 2**30}, True),
+        (["own"], {"used": 78 * 2**30, "of_each": 77 * 2**30}, False),
+        ([], {"used": 70 * 2**30}, False),  # nothing is listed, so nothing is known
+    ],
+)
+def test_a_neighbour_on_the_gpu_whose_number_is_unknown_here_is_found(own, pids, readings, expected):
+    listed = [own.pid if pid == "own" else pid for pid in pids]
+    assert codes(sampled(ScriptedNvml(pids={0: listed}, **readings))) == ["gpu_shared"] * expected
+
+
+def test_a_binding_without_a_function_costs_its_values_only():
+    class Older(ScriptedNvml):
+        @property
+        def nvmlDeviceGetMaxClockInfo(self):
+            raise AttributeError("nvmlDeviceGetMaxClockInfo")
+
+    (gpu,) = sampled(Older(sm=1000))["gpus"]
+    assert gpu["highest_sm_clock_mhz"] is None and gpu["mean_sm_clock_mhz"] == 1000
+
+
 def test_a_stranger_on_the_gpu_is_named_and_our_own_process_is_not(stranger, own):
     shared = sampled(ScriptedNvml(pids={0: [own.pid, stranger.pid]}))
     assert codes(shared) == ["gpu_shared"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +28,7 @@ THROTTLE_BITS = {
     0x40: "thermal_hardware",
     0x80: "power_brake",
 }
+CLOCKS_SET_BIT = 0x02  # the clocks are as low as the owner has set them
 QUANTITIES = (
     "power_w",
     "energy_j",  # a counter since the driver was loaded
@@ -37,6 +38,8 @@ QUANTITIES = (
     "throttle",  # names of THROTTLE_BITS, joined by +
     "memory_used_gib",
     "utilisation_pct",
+    "clocks_are_set",  # 1: no higher than the owner allows
+    "processes_gib",  # of memory, all processes that the driver lists together
 )
 
 
@@ -59,8 +62,8 @@ class Nvml:
 
     def __init__(self, library: Any, env: Mapping[str, str] | None = None) -> None:
         self._library = library
-        # The second is no subclass of the first: a driver too old for a function of the binding.
-        self._refusals = (library.NVMLError, library.NVMLLibraryMismatchError)
+        # The second is no subclass of the first: a driver too old for a function of the binding. The third: an old binding.
+        self._refusals = (library.NVMLError, library.NVMLLibraryMismatchError, AttributeError)
         try:
             library.nvmlInit()
             every = [self._gpu(index) for index in range(library.nvmlDeviceGetCount())]
@@ -84,12 +87,20 @@ class Nvml:
             self._ask(lambda: throttle_text(library.nvmlDeviceGetCurrentClocksThrottleReasons(handle))),
             self._ask(lambda: round(library.nvmlDeviceGetMemoryInfo(handle).used / GIB, 3)),
             self._ask(lambda: library.nvmlDeviceGetUtilizationRates(handle).gpu),
+            self._ask(lambda: int(bool(library.nvmlDeviceGetCurrentClocksThrottleReasons(handle) & CLOCKS_SET_BIT))),
+            _gib_of(self._processes(gpu)),
         )
 
     def pids(self, gpu: Gpu) -> list[int]:
         """Return the processes that compute on `gpu`, as the driver numbers them; empty where it does not tell."""
-        found = self._ask(lambda: self._library.nvmlDeviceGetComputeRunningProcesses(gpu.handle))
-        return [process.pid for process in found or ()]
+        return [process.pid for process in self._processes(gpu)]
+
+    def highest_sm_clock_mhz(self, gpu: Gpu) -> int | None:
+        """Return the highest clock (MHz) that `gpu` can have, whatever it is set to; None where it does not tell."""
+        return self._ask(lambda: self._library.nvmlDeviceGetMaxClockInfo(gpu.handle, self._library.NVML_CLOCK_SM))
+
+    def _processes(self, gpu: Gpu) -> Sequence[Any]:
+        return self._ask(lambda: self._library.nvmlDeviceGetComputeRunningProcesses(gpu.handle)) or ()
 
     def uses(self, gpu: Gpu, since_us: int) -> list[tuple[int, int, int]] | None:
         """Return (pid, share of the time in %, when in µs) of who computed on `gpu` after `since_us`, by the epoch.
@@ -112,6 +123,12 @@ class Nvml:
             return question()
         except self._refusals:
             return None
+
+
+def _gib_of(processes: Sequence[Any]) -> float | None:
+    """Return the memory (GiB) of all `processes`; None without any, or where the driver does not tell that of each."""
+    used = [getattr(process, "usedGpuMemory", None) for process in processes]
+    return None if not used or None in used else round(sum(used) / GIB, 3)
 
 
 def throttle_text(bits: int) -> str:

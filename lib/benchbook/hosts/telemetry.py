@@ -176,6 +176,7 @@ class Sampler:
         return {
             "index": gpu.index,
             "name": gpu.name,
+            "highest_sm_clock_mhz": self._nvml.highest_sm_clock_mhz(gpu),
             "t_s": [round(time_s, 4) for time_s in times],
             **{name: None if set(values) == {None} else values for name, values in columns.items()},
         }

@@ -55,7 +55,7 @@ CODES = (
         "invalid",
         "answers ended before the asked length: cut streams, which vLLM counts as successes, or an early stop",
         "look for dropped connections; keep ignore_eos",
-        "one answer: lengths are fixed, so nothing but a fault shortens one",
+        "one answer: nothing but a fault makes one shorter than the length asked for, with a range ratio than the least drawn",
     ),
     Code(
         "asked_not_counted",
@@ -135,7 +135,7 @@ CODES = (
         "suspect",
         "requests were sent more slowly than the rate asked for",
         "raise max_concurrency or leave it out; look at the client's load",
-        "10 % below, and beyond three standard errors of random arrivals",
+        "2 % below, and what two requests are of all: vLLM scales its random arrivals to the rate asked for",
     ),
     Code(
         "client_queue_dominates",
@@ -166,6 +166,38 @@ CODES = (
         "not the load",
         "read the median, send more prompts, or offer a rate",
         "the slowest TTFT in the first wave, whose median is twice that of the rest",
+    ),
+    Code(
+        "server_stalled",
+        "suspect",
+        "for a part of the window no request in flight got a token: a kernel was compiled, or server or client stood still",
+        "see the server's log for that time; warm up with the shapes that are measured, and measure again",
+        "2 % of the window, in gaps of 0.5 s and 20 steps beyond twice what the prefills in them take: no step takes so long",
+    ),
+    Code(
+        "overloaded",
+        "suspect",
+        "requests came faster than they were answered, so more and more were in flight: every latency is that of the "
+        "number of prompts, not that of the rate",
+        "lower the rate; where the server can keep it, send more prompts, so that the load is steady for most of the time",
+        "over the sixths of the sending, in flight rises in 14 of 15 pairs, and while more than usual were, 3 % fewer were "
+        "answered than came (and 6 requests more): in 0.2 % of 3,500 simulated runs at 80 to 95 % of the capacity",
+    ),
+    Code(
+        "speed_shifted",
+        "suspect",
+        "requests of one part of the window took far longer a token than those of the rest: the mean is of neither",
+        "look at what else ran, at temperature and clocks; measure again, and longer",
+        "a factor of 1.3 between two levels of the medians of six parts; in an open loop 1.8 between requests that ran "
+        "beside equally many: there the load makes the pace",
+    ),
+    Code(
+        "iterations_unsteady",
+        "suspect",
+        "the iterations of latency mode, which all do the same, drift or fall into two groups: their mean is the time of none",
+        "look at what else ran, at temperature and clocks; measure again, with more iterations",
+        "a factor of 1.2 between two levels of the medians of six parts; or two groups, 15 % and six standard deviations "
+        "apart, of a fifth of the iterations or more",
     ),
     Code(
         "pace_shifted",
@@ -204,7 +236,8 @@ CODES = (
         "suspect",
         "even the fastest of the first requests (or the first iteration) was far slower than all that came later",
         "warm up with the shapes that are measured; measure again",
-        "0.5 s above the later median, and 5 times it (an iteration 1.3 times), and more than a queue of the first wave",
+        "0.5 s above the later median, and 5 times it, and more than a queue of the first wave; an iteration 1.3 times, where "
+        "it makes the mean 5 % longer",
     ),
     # Sample.
     Code(
@@ -230,19 +263,28 @@ CODES = (
         "asked tokens in flight above the capacity, or a usage of 99 % in the server's log",
     ),
     Code(
+        "max_num_seqs_low",
+        "suspect",
+        "the server runs fewer requests at once than are in flight: the rest wait in its queue, and TTFT is that wait",
+        "raise max_num_seqs, or measure with as many in flight as it allows",
+        "max_num_seqs below the requests in flight, by the host's command: as with a full KV cache, the concurrency measured "
+        "is not the one asked for",
+    ),
+    Code(
         "client_saturated",
         "suspect",
         "the benchmark's client was at its own limit: the number is the client's",
         "give the client a processor of its own; split the load over several clients",
         "90 % of a core; where that was not watched, half of what it reads from a server that does nothing; a median "
-        "loop lag of 25 ms",
+        "loop lag of 25 ms, or of a quarter of the median TTFT: by so much each time is late",
     ),
     Code(
         "machine_busy",
         "suspect",
         "processes that are not part of the measurement used the processors meanwhile",
         "end other processes, or measure at another time",
-        "20 % of all processors: the usual small services stay below 5 %",
+        "15 % of the processor time used, counted in full where 90 % of the processors were busy and not at all below half, "
+        "where everybody finds a free one: the usual small services stay below 5 %",
         is_outside=True,
     ),
     Code(
@@ -272,22 +314,22 @@ CODES = (
         "suspect",
         "the repeats of a case differ so much that their mean says little",
         "look for other load; add repeats",
-        "standard deviation above 30 % of the mean: two repeats a factor of 1.5 apart, more than a small "
-        "busy machine does alone",
+        "a standard deviation within one start of the host above 10 % of the mean, and 5 times the median one of the run's "
+        "cases; between starts, which are known to vary by up to 20 %, above 50 %",
     ),
     Code(
         "repeats_trend",
         "suspect",
         "the repeats of a case drift in one direction: the machine warms up, throttles or fills",
         "look at temperature, clocks and memory; add warm-up",
-        "five repeats or more, Mann-Kendall p below 2 %, and a drift of 10 %",
+        "five repeats or more, Mann-Kendall p below 2 %, and a drift of 5 %",
     ),
     Code(
         "repeat_outlier",
         "suspect",
         "this repeat lies far from the other ones of its case",
         "look at what else ran then; measure it again",
-        "four repeats or more, 5 scaled median deviations and 15 % from the median",
+        "four repeats or more of one start of the host, 5 scaled median deviations and 15 % from the median",
     ),
     Code(
         "repeats_in_groups",
@@ -404,11 +446,19 @@ CODES = (
         is_outside=True,
     ),
     Code(
+        "clocks_low",
+        "suspect",
+        "the GPU worked at clocks far below its own, though neither its power limit nor heat held it back: they are locked",
+        "see `nvidia-smi -q -d CLOCK`; `nvidia-smi -rgc` (and `-rac`) frees them; or compare only with cards locked alike",
+        "a median SM clock below 80 % of the card's highest, over the samples at work that nothing throttles",
+    ),
+    Code(
         "gpu_shared",
         "suspect",
         "another process computed on the GPU while it was measured",
         "end it, or choose another GPU",
-        "one process, but for one that the driver saw compute nothing",
+        "one process, but for one that the driver saw compute nothing; or 2 GiB that are of no process which the driver "
+        "lists, or more processes than the launch has there",
         is_outside=True,
     ),
     Code(

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from benchbook.judge import accounting, conditions, course, guards, load, sample, streams, telemetry, warmth
+from benchbook.judge import (
+    accounting,
+    conditions,
+    course,
+    guards,
+    load,
+    sample,
+    stalls,
+    steady,
+    streams,
+    telemetry,
+    warmth,
+)
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
 from benchbook.records.record import Reason, Record, verdict_of
@@ -13,6 +25,8 @@ CHECKS: tuple[Check, ...] = (
     *accounting.CHECKS,
     *streams.CHECKS,
     *load.CHECKS,
+    *stalls.CHECKS,
+    *steady.CHECKS,
     *course.CHECKS,
     *warmth.CHECKS,
     *conditions.CHECKS,

@@ -7,6 +7,7 @@ silent.
 from __future__ import annotations
 
 from benchbook.judge.catalogue import reason
+from benchbook.judge.flags import flags_of
 from benchbook.judge.evidence import Check, Measured, kv_cache_tokens, tokens_in_flight
 from benchbook.records.record import Reason
 
@@ -16,7 +17,12 @@ MAX_CEILING_SHARE = (
     0.50  # of the chunks a second that it reads from a server that does nothing: where no core was watched
 )
 MAX_LOOP_LAG_MS = 25.0  # median; the pace of a token is of that order
-MAX_OTHER_CPU = 0.20  # of all processors we may use
+MAX_LAG_OF_TTFT, MIN_LOOP_LAG_MS = 0.25, 3.0  # of the median TTFT; so late is a timer of a busy loop anyway
+MAX_OTHER_CPU = 0.15  # of the processor time used
+BUSY_FROM, BUSY_AT = (
+    0.5,
+    0.9,
+)  # of the processors: from where on ours begin to wait for others, and where they surely do
 SPARE_FILES = 100  # beside one for each connection: a client that waits for its first request holds some 50
 MAX_PORT_SHARE = 0.5
 
@@ -39,6 +45,20 @@ def kv_exhausted(measured: Measured) -> Reason | None:
     return reason("kv_exhausted", f"the requests in flight are {asked:,} tokens, the KV cache holds {capacity:,}")
 
 
+def max_num_seqs_low(measured: Measured) -> Reason | None:
+    """Suspect when the host's command lets fewer requests run at once than a closed loop holds in flight."""
+    asked, seats = measured.workload.get("max_concurrency"), flags_of(measured.host.get("argv")).get("max_num_seqs")
+    if measured.benchmark != "serve" or not asked or not (seats or "").isdecimal():
+        return None
+    in_flight = min(asked, measured.workload["num_prompts"])
+    seats = int(seats) * int(flags_of(measured.host.get("argv")).get("data_parallel_size") or 1)
+    if seats >= in_flight:
+        return None
+    waiting = ((measured.host.get("telemetry") or {}).get("server") or {}).get("mean_waiting")
+    seen = f"; {waiting:.1f} waited in the server's queue on average" if waiting is not None else ""
+    return reason("max_num_seqs_low", f"max_num_seqs lets {seats} of {in_flight} requests in flight run at once{seen}")
+
+
 def client_saturated(measured: Measured) -> Reason | None:
     """Suspect when the client had no processor left, or reads hardly faster from a server that does nothing.
 
@@ -53,21 +73,28 @@ def client_saturated(measured: Measured) -> Reason | None:
         said.append(f"it used {cpu:.2f} of one core")
     if cpu is None and rate and ceiling and rate >= MAX_CEILING_SHARE * ceiling:
         said.append(f"it read {rate:,.0f} chunks a second, its ceiling is {ceiling:,.0f}")
-    if lag_ms is not None and lag_ms >= MAX_LOOP_LAG_MS:
-        said.append(f"its event loop was {lag_ms:.1f} ms late (median)")
+    ttft_ms = measured.value("median_ttft_ms") or MAX_LOOP_LAG_MS / MAX_LAG_OF_TTFT
+    if lag_ms is not None and lag_ms >= min(MAX_LOOP_LAG_MS, max(MIN_LOOP_LAG_MS, MAX_LAG_OF_TTFT * ttft_ms)):
+        beside = f", with a median TTFT of {ttft_ms:.1f} ms" if lag_ms < MAX_LOOP_LAG_MS else ""
+        said.append(f"its event loop was {lag_ms:.1f} ms late (median){beside}")
     return reason("client_saturated", "the client: " + "; ".join(said)) if said else None
 
 
 def machine_busy(measured: Measured) -> Reason | None:
-    """Suspect when processes that are neither host, client nor notebook used much of the processors."""
+    """Suspect when processes that are neither host, client nor notebook took processors that these had use for.
+
+    Where half of the processors are free, nobody takes them from anybody: a few dozen busy ones do no harm to a GPU's
+    server that needs four of 128, and much to an engine that computes on all of them.
+    """
     machine = measured.conditions.get("machine") or {}
-    share = machine.get("other_cpu_share")
-    if share is None or share <= MAX_OTHER_CPU:
+    other, own = machine.get("other_cpu_share"), machine.get("own_cpu_share") or 0.0
+    if not other:
+        return None
+    crowded = min(1.0, max(0.0, (other + own - BUSY_FROM) / (BUSY_AT - BUSY_FROM)))
+    if crowded * other / (other + own) <= MAX_OTHER_CPU:
         return None
     return reason(
-        "machine_busy",
-        f"other processes used {share:.0%} of {machine.get('cpus')} processors, ours "
-        f"{machine.get('own_cpu_share', 0):.0%}",
+        "machine_busy", f"other processes used {other:.0%} of {machine.get('cpus')} processors, ours {own:.0%}"
     )
 
 
@@ -150,6 +177,7 @@ CHECKS: tuple[Check, ...] = (
     finish_not_length,
     preempted,
     kv_exhausted,
+    max_num_seqs_low,
     client_saturated,
     machine_busy,
     limits_low,

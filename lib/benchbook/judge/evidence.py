@@ -24,6 +24,7 @@ class Answer(NamedTuple):
     gaps_s: tuple[float, ...]  # between its chunks
     tokens: int
     queue_s: float  # in the client, before it was sent
+    prompt_tokens: int
 
     @property
     def end_s(self) -> float:
@@ -61,11 +62,12 @@ class Measured:
             raw.get("itls") or [()] * count,
             raw.get("output_lens") or [0] * count,
             raw.get("queue_times") or [0.0] * count,
+            raw.get("input_lens") or [0] * count,
             raw.get("errors") or [""] * count,
         )
         found = [
-            Answer(start, ttft, latency, tuple(gaps), tokens, queue)
-            for start, ttft, latency, gaps, tokens, queue, error in columns
+            Answer(start, ttft, latency, tuple(gaps), tokens, queue, prompt_tokens)
+            for start, ttft, latency, gaps, tokens, queue, prompt_tokens, error in columns
             if not error and latency > 0
         ]
         return tuple(sorted(found))

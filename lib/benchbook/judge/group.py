@@ -14,8 +14,13 @@ from benchbook.records.record import Reason, Record, Verdict
 
 GroupCheck = Callable[[Sequence[Record]], Iterator[Finding]]
 
-CASE_CHECKS: tuple[GroupCheck, ...] = (*repeats.CHECKS, *starts.CASE_CHECKS)
-RUN_CHECKS: tuple[GroupCheck, ...] = (starts.kv_capacity_differs, *degenerate.CHECKS, *coherence.CHECKS)
+CASE_CHECKS: tuple[GroupCheck, ...] = (*repeats.CASE_CHECKS, *starts.CASE_CHECKS)
+RUN_CHECKS: tuple[GroupCheck, ...] = (
+    *repeats.RUN_CHECKS,
+    starts.kv_capacity_differs,
+    *degenerate.CHECKS,
+    *coherence.CHECKS,
+)
 
 
 def judged_together(records: Iterable[Record]) -> tuple[Record, ...]:
@@ -25,7 +30,7 @@ def judged_together(records: Iterable[Record]) -> tuple[Record, ...]:
     measured = [record for record in everything if record.is_measured and record.verdict is not Verdict.INVALID]
     found: dict[int, list[Reason]] = {}
     for check, group in [
-        *((check, group) for group in _cases(measured) for check in CASE_CHECKS),
+        *((check, group) for group in repeats.by_case(measured) for check in CASE_CHECKS),
         *((check, measured) for check in RUN_CHECKS),
     ]:
         for record, why in check(group):
@@ -39,11 +44,3 @@ def judged_alone_and_together(records: Iterable[Record]) -> tuple[Record, ...]:
     """Return published figures with all that can be said from values alone, first one by one, then together."""
     alone = [with_reasons(record, record_reasons(Measured.of(record), VALUE_CHECKS)) for record in records]
     return judged_together(alone)
-
-
-def _cases(records: Sequence[Record]) -> list[list[Record]]:
-    """Return the records by case, each in the order of measuring."""
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in sorted(records, key=lambda record: record.started_utc):
-        groups.setdefault((record.identity.case_id, record.identity.fingerprint), []).append(record)
-    return list(groups.values())

@@ -1,6 +1,7 @@
 """Checks over the repeats of one case: do they agree, drift, or leave one out?
 
-Each check takes the measured repeats in the order of measuring and yields (record, reason).
+Each check yields (record, reason) and takes the measured repeats of a case in the order of measuring, those of RUN_CHECKS
+those of all cases.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from benchbook.judge.stats import stdev
 from benchbook.records.metrics import BY_KEY
 from benchbook.records.record import Record
 
-MAX_RELATIVE_STDEV = 0.30
-TREND_REPEATS, TREND_P, MIN_DRIFT = 5, 0.02, 0.10
+MAX_STDEV, TIMES_USUAL, MOST_STDEV = 0.10, 5.0, 0.30  # of the mean: of any run, of the run's other cases, of none
+MAX_STDEV_OF_STARTS = 0.50  # starts of one launch vary by up to 20 %, and three of them seem to vary by more
+LEAST_CASES = 3  # beside the one judged: the spread of fewer is no usual one
+TREND_REPEATS, TREND_P, MIN_DRIFT = 5, 0.02, 0.05
 OUTLIER_REPEATS, OUTLIER_DEVIATIONS, MIN_OUTLIER = 4, 5.0, 0.15
 MAD_TO_STDEV = 1.4826  # of a normal distribution
 LEAST_IN_GROUP, MIN_GAP, GAP_TO_RANGE = 2, 0.03, 5.0
@@ -30,19 +33,50 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {  # what repeats of a benchmark are 
 }
 
 
+def by_case(records: Sequence[Record]) -> list[list[Record]]:
+    """Return the records by case, each in the order of measuring."""
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in sorted(records, key=lambda record: record.started_utc):
+        groups.setdefault((record.identity.case_id, record.identity.fingerprint), []).append(record)
+    return list(groups.values())
+
+
 def repeats_disagree(records: Sequence[Record]) -> Iterator[Finding]:
-    """Suspect every repeat of a case whose headline varies by more than 30 % of its mean."""
-    for key, values in _headlines(records):
-        if len(values) < 2:
-            continue
-        mean, spread = statistics.fmean(values), stdev(values)
-        if spread > MAX_RELATIVE_STDEV * mean:
-            found = reason(
-                "repeats_disagree",
-                f"{BY_KEY[key].heading}: {_listed(values)}; standard deviation {spread / mean:.0%} of the mean",
-            )
-            return (yield from ((record, found) for record in records))
-    return None
+    """Suspect every repeat of a case whose headline varies within a start, or starts vary, more than they may.
+
+    Within a start that is 10 % of the mean, or five times what is usual in the other cases of the run, 30 % at most.
+    """
+    cases = by_case(records)
+    spreads = [max((_spreads(values, case)[0] for _, values in _headlines(case)), default=0.0) for case in cases]
+    for number, case in enumerate(cases):
+        others = [spread for other, spread in enumerate(spreads) if other != number and spread]
+        usual = statistics.median(others) if len(others) >= LEAST_CASES else 0.0
+        limit = min(MOST_STDEV, max(MAX_STDEV, TIMES_USUAL * usual))
+        for key, values in _headlines(case):
+            within, between = _spreads(values, case)
+            if within <= limit and between <= MAX_STDEV_OF_STARTS:
+                continue
+            what = f"{within:.0%} of the mean" if within > limit else f"between starts {between:.0%} of their mean"
+            found = reason("repeats_disagree", f"{BY_KEY[key].heading}: {_listed(values)}; standard deviation {what}")
+            yield from ((record, found) for record in case)
+            break
+
+
+def _spreads(values: Sequence[float], records: Sequence[Record]) -> tuple[float, float]:
+    """Return the standard deviation within starts, pooled, and that of the starts' means, as shares of the mean."""
+    groups = [[values[index] for index in group] for group in _starts(records)]
+    means, spare = [statistics.fmean(group) for group in groups], len(values) - len(groups)
+    squares = sum((value - mean) ** 2 for group, mean in zip(groups, means) for value in group)
+    within = math.sqrt(squares / spare) if spare else 0.0
+    return within / statistics.fmean(values), stdev(means) / statistics.fmean(means) if len(means) > 1 else 0.0
+
+
+def _starts(records: Sequence[Record]) -> list[list[int]]:
+    """Return the indices of the records of each start of the host; those of an unknown one are of one."""
+    groups: dict[str | None, list[int]] = {}
+    for index, record in enumerate(records):
+        groups.setdefault(record.host.get("ready_utc"), []).append(index)
+    return list(groups.values())
 
 
 def repeats_trend(records: Sequence[Record]) -> Iterator[Finding]:
@@ -61,22 +95,18 @@ def repeats_trend(records: Sequence[Record]) -> Iterator[Finding]:
 
 
 def repeat_outlier(records: Sequence[Record]) -> Iterator[Finding]:
-    """Suspect a repeat whose headline lies far outside the others of its case."""
-    for key, values in _headlines(records):
-        if len(values) < OUTLIER_REPEATS:
-            continue
-        middle = statistics.median(values)
-        spread = MAD_TO_STDEV * statistics.median(abs(value - middle) for value in values)
-        for record, value in zip(records, values, strict=True):
-            if abs(value - middle) > max(OUTLIER_DEVIATIONS * spread, MIN_OUTLIER * middle):
-                yield (
-                    record,
-                    reason(
-                        "repeat_outlier",
-                        f"{BY_KEY[key].heading} {number_text(value)}, the median of {len(values)} repeats is "
-                        f"{number_text(middle)}",
-                    ),
-                )
+    """Suspect a repeat whose headline lies far outside the others of its case that were measured on the same start."""
+    for group in _starts(records):
+        of_start = [records[index] for index in group]
+        for key, values in _headlines(of_start):
+            if len(values) < OUTLIER_REPEATS:
+                continue
+            middle = statistics.median(values)
+            spread = MAD_TO_STDEV * statistics.median(abs(value - middle) for value in values)
+            for record, value in zip(of_start, values, strict=True):
+                if abs(value - middle) > max(OUTLIER_DEVIATIONS * spread, MIN_OUTLIER * middle):
+                    said = f"{number_text(value)}, the median of {len(values)} repeats is {number_text(middle)}"
+                    yield record, reason("repeat_outlier", f"{BY_KEY[key].heading} {said}")
 
 
 def repeats_in_groups(records: Sequence[Record]) -> Iterator[Finding]:
@@ -140,4 +170,5 @@ def _listed(values: Sequence[float]) -> str:
     return ", ".join(number_text(value) for value in values[:8]) + (" …" if len(values) > 8 else "")
 
 
-CHECKS = (repeats_disagree, repeats_trend, repeat_outlier, repeats_in_groups)
+CASE_CHECKS = (repeats_trend, repeat_outlier, repeats_in_groups)
+RUN_CHECKS = (repeats_disagree,)

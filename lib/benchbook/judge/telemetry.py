@@ -13,6 +13,8 @@ from benchbook.records.metrics import request_latencies_s
 from benchbook.records.record import Reason
 
 POWER_CAP = "power_cap"  # a card at its rated limit; every other throttle is trouble
+MIN_CLOCK, MIN_SET_CLOCK = 0.80, 0.95  # of the card's highest; where the driver says that the owner's setting binds
+STRANGE_GIB = 2.0  # more than a driver keeps for itself
 TOLERATED_SHARE = 0.05  # of the samples; below it, or in one sample, a throttle is an instant
 
 COUNTER = "the card's energy counter"
@@ -65,9 +67,51 @@ def gpu_power_capped(measured: Measured) -> Reason | None:
     return reason("gpu_power_capped", f"in {share:.0%} of the samples") if share > TOLERATED_SHARE else None
 
 
+def clocks_low(measured: Measured) -> Reason | None:
+    """Suspect when a GPU at work had clocks far below its highest, and neither its power limit nor heat held it back."""
+    for gpu in (measured.host.get("telemetry") or {}).get("gpus", ()):
+        clock, highest, set_share = (
+            gpu.get(key) for key in ("free_sm_clock_mhz", "highest_sm_clock_mhz", "clocks_set_share")
+        )
+        is_set = (set_share or 0.0) > 0.5
+        if not clock or not highest or clock >= (MIN_SET_CLOCK if is_set else MIN_CLOCK) * highest:
+            continue
+        by_whom = "; the driver says that they are set so" if is_set else ""
+        return reason(
+            "clocks_low",
+            f"GPU {gpu['index']} worked at {clock:,.0f} MHz of {highest:,.0f} (median), and nothing throttled it{by_whom}",
+        )
+    return None
+
+
 def gpu_shared(measured: Measured) -> Reason | None:
-    """Suspect when a process that is not of this host computed on one of its GPUs while requests were answered."""
-    processes = (measured.host.get("telemetry") or {}).get("gpu_processes", ())
+    """Suspect when a process that is not of this host computed on one of its GPUs while requests were answered.
+
+    In a container the driver may show numbers that nobody there has, or leave out the neighbours: then it is seen by more
+    processes than the launch has on a GPU, one, or by memory that is nobody's.
+    """
+    telemetry = measured.host.get("telemetry") or {}
+    return _strangers(telemetry.get("gpu_processes", ())) or _hidden_neighbour(telemetry)
+
+
+def _hidden_neighbour(telemetry: Mapping[str, Any]) -> Reason | None:
+    processes = telemetry.get("gpu_processes", ())
+    used = {process["gpu"] for process in processes if process["kind"] == "ours"}
+    for gpu in telemetry.get("gpus", ()):
+        index, strange_gib = gpu["index"], gpu.get("strange_memory_gib") or 0.0
+        there = [process for process in processes if process["gpu"] == index]
+        at_work = [process for process in there if process.get("busy_pct")] or there
+        if not used and len(at_work) > 1:
+            return reason(
+                "gpu_shared",
+                f"{len(at_work)} processes computed on GPU {index}, and none of them is known here; the launch has one there",
+            )
+        if strange_gib > STRANGE_GIB and (not used or index in used):
+            return reason("gpu_shared", f"{strange_gib:.1f} GiB on GPU {index} are of no process that the driver lists")
+    return None
+
+
+def _strangers(processes: Sequence[Mapping[str, Any]]) -> Reason | None:
     used = {process["gpu"] for process in processes if process["kind"] == "ours"}
     strangers = [
         process for process in processes if process["kind"] == "foreign" and (process["gpu"] in used or not used)
@@ -135,6 +179,18 @@ def _gpu_summary(gpu: Mapping[str, Any], window: Window | None, bounds: Window) 
     def kept(key: str) -> list[float]:
         return [gpu[key][index] for index in inside if gpu[key] is not None and gpu[key][index] is not None]
 
+    def at_work(key: str) -> list[float]:
+        busy, throttle, values = gpu["utilisation_pct"], gpu["throttle"], gpu.get(key)
+        return [
+            values[index]
+            for index in inside
+            if values and values[index] is not None and not (throttle and throttle[index]) and (not busy or busy[index])
+        ]
+
+    columns = zip(gpu.get("memory_used_gib") or (), gpu.get("processes_gib") or ())
+    strange_gib = [
+        used - known for index, (used, known) in enumerate(columns) if index in inside and None not in (used, known)
+    ]
     energy, source = _energy(gpu, window)
     power_w = kept("power_w")
     throttles = [text.split("+") for text in kept("throttle")]
@@ -149,8 +205,12 @@ def _gpu_summary(gpu: Mapping[str, Any], window: Window | None, bounds: Window) 
         "mean_power_w": energy / (window[1] - window[0]) if source == COUNTER and energy else _mean(power_w),
         "mean_sm_clock_mhz": _mean(kept("sm_clock_mhz")),
         "min_sm_clock_mhz": min(kept("sm_clock_mhz") or [None]),
+        "highest_sm_clock_mhz": gpu.get("highest_sm_clock_mhz"),
+        "free_sm_clock_mhz": _median(at_work("sm_clock_mhz")),
+        "clocks_set_share": _mean(at_work("clocks_are_set")),
         "max_temperature_c": max(kept("temperature_c") or [None]),
         "max_memory_used_gib": max(kept("memory_used_gib") or [None]),
+        "strange_memory_gib": _median(strange_gib),
         "mean_utilisation_pct": _mean(kept("utilisation_pct")),
         "throttled_share": {name: sum(name in found for found in throttles) / len(throttles) for name in names},
     }
@@ -220,8 +280,12 @@ def _mean(values: Sequence[float] | None) -> float | None:
     return statistics.fmean(values) if values else None
 
 
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
 def _growth(values: Sequence[float] | None) -> float | None:
     return values[-1] - values[0] if values else None
 
 
-CHECKS: tuple[Check, ...] = (gpu_throttled, gpu_shared, gpu_power_capped)
+CHECKS: tuple[Check, ...] = (gpu_throttled, clocks_low, gpu_shared, gpu_power_capped)

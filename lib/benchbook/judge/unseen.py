@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from benchbook.judge.evidence import Measured, kv_cache_tokens
 
 _DETAILED = ("stream_bunched", "itl_per_chunk", "empty_first_chunk", "latency_sum_broken", "first_requests_slow")
-_OF_A_GPU = ("gpu_throttled", "gpu_shared", "gpu_power_capped")
+_OF_A_GPU = ("gpu_throttled", "clocks_low", "gpu_shared", "gpu_power_capped")
 # The counters that a check lives from; one of them is enough.
 _COUNTERS = {
     "server_disagrees": ("request_success", "prompt_tokens", "generation_tokens"),

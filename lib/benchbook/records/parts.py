@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import Field
-from typing_extensions import TypedDict  # that of typing has no configuration before 3.12
+from typing_extensions import NotRequired, TypedDict  # that of typing has no configuration before 3.12
 
 from benchbook.records.typed import OPEN, Name, Number, Positive, Time, TokensText, Whole
 
@@ -80,6 +80,10 @@ class GpuSummary(TypedDict):
     mean_power_w: Number | None
     mean_sm_clock_mhz: Number | None
     min_sm_clock_mhz: Number | None
+    highest_sm_clock_mhz: NotRequired[Number | None]  # of the card
+    free_sm_clock_mhz: NotRequired[Number | None]  # the median at work, where nothing throttled it
+    clocks_set_share: NotRequired[Number | None]
+    strange_memory_gib: NotRequired[Number | None]  # of no process that the driver lists
     max_temperature_c: Number | None
     max_memory_used_gib: Number | None
     mean_utilisation_pct: Number | None

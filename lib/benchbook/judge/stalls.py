@@ -1,0 +1,88 @@
+"""Stalls: for how long did no request in flight get a token, beyond what a step and the prefills in it explain?
+
+The server may have compiled a kernel, or the client may not have read: either way those seconds are in every number.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Sequence
+
+from benchbook.judge.catalogue import reason
+from benchbook.judge.evidence import Answer, Check, Measured
+from benchbook.records.record import Reason
+
+MIN_STALL_S, STEPS = 0.5, 20  # longer than both is no step that only decodes
+PREFILL_FACTOR = 2.0  # over the fastest prefill of the run, for each that got its first token as the gap ended
+MAX_STALLED_SHARE = 0.02  # of the window
+TOGETHER_S, TOGETHER_STEPS = 0.05, 2  # what one step made has arrived by then
+_ROUNDING_S = 1e-6
+
+
+def stalls(answers: Sequence[Answer]) -> list[tuple[float, float]]:
+    """Return the gaps (begin, end; seconds on the answers' clock) in which no request in flight got a token for too long.
+
+    As long as 0.5 s and 20 usual steps is no stall, nor is a step of twice the time that its prefills take.
+    """
+    import numpy  # late: the command line starts without it
+
+    if not answers:
+        return []
+    gaps_s = numpy.concatenate([answer.gaps_s for answer in answers])
+    step_s = float(numpy.median(gaps_s)) if len(gaps_s) else 0.0
+    least_s, together_s = max(MIN_STALL_S, STEPS * step_s), max(TOGETHER_S, TOGETHER_STEPS * step_s)
+    came_s = [answer.start_s + answer.ttft_s + numpy.cumsum((0.0, *answer.gaps_s)) for answer in answers]
+    times_s = numpy.sort(numpy.concatenate([[answers[0].start_s], *came_s]))
+    found = []
+    for index in numpy.flatnonzero(numpy.diff(times_s) > least_s):
+        before_s, after_s = float(times_s[index]), float(times_s[index + 1])
+        middle_s = (before_s + after_s) / 2
+        waiting = [answer for answer in answers if answer.start_s < after_s and answer.end_s > middle_s]
+        began_s = max(before_s, min(answer.start_s for answer in waiting))  # before that, nobody was in flight
+        if after_s - began_s > least_s + _prefill_s(answers, waiting, after_s, together_s):
+            found.append((began_s, after_s))
+    return found
+
+
+def server_stalled(measured: Measured) -> Reason | None:
+    """Suspect when for more than 2 % of the window no request in flight got a token."""
+    found, window_s = stalls(measured.answers), measured.window_s
+    stalled_s = sum(end_s - begin_s for begin_s, end_s in found)
+    if not found or stalled_s <= MAX_STALLED_SHARE * window_s:
+        return None
+    zero_s = measured.answers[0].start_s
+    said = ", ".join(f"{end_s - begin_s:.2f} s at {begin_s - zero_s:.1f} s" for begin_s, end_s in found[:5])
+    return reason(
+        "server_stalled",
+        f"no request in flight got a token for {stalled_s:.2f} of {window_s:.2f} s ({stalled_s / window_s:.0%}): {said}",
+    )
+
+
+def _prefill_s(answers: Sequence[Answer], waiting: Sequence[Answer], after_s: float, together_s: float) -> float:
+    """Return what prefilling may take in the step that ended at `after_s`, by the fastest prefill of the run.
+
+    It was for all whose first token came of that step, or for a part of the longest prompt that still has none.
+    """
+    firsts = [
+        (answer.start_s + answer.ttft_s - after_s, max(1, answer.prompt_tokens))
+        for answer in waiting
+        if answer.start_s + answer.ttft_s > after_s - _ROUNDING_S
+    ]
+    made = sum(tokens for later_s, tokens in firsts if later_s <= together_s)
+    return PREFILL_FACTOR * _fastest_prefill_s(answers, together_s) * max(made, *(tokens for _, tokens in firsts), 0)
+
+
+def _fastest_prefill_s(answers: Sequence[Answer], together_s: float) -> float:
+    """Return the least time for a token of a prompt (s): TTFTs over all prompts whose first tokens came together."""
+    firsts = sorted((answer.start_s + answer.ttft_s, answer.ttft_s, max(1, answer.prompt_tokens)) for answer in answers)
+    came_s = [came for came, _, _ in firsts]
+    tokens = [0, *itertools.accumulate(tokens for _, _, tokens in firsts)]
+    # Those of one step and not of the next one, which comes no sooner than the fastest prefill takes.
+    ends = [bisect.bisect_right(came_s, came + min(together_s, ttft_s / 2)) for came, ttft_s, _ in firsts]
+    return min(
+        ttft_s / (tokens[end] - tokens[number]) for number, ((_, ttft_s, _), end) in enumerate(zip(firsts, ends))
+    )
+
+
+CHECKS: tuple[Check, ...] = (server_stalled,)
