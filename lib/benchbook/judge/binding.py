@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from benchbook.judge.gpus import PER_GPU, output_per_gpu_tok_s
 from benchbook.judge.limits import Limits, NoLimitError, limits_of
 from benchbook.judge.spread import percent_text
 from benchbook.records.record import Record
@@ -24,6 +25,7 @@ COLUMNS: Mapping[str, str] = {
     "output_throughput_share_of_limit": "output throughput / output_throughput_ceiling_tok_s",
     "batch_latency_floor_s": "the least time of one offline batch on this hardware",
     "batch_latency_share_of_limit": "batch_latency_floor_s / average batch latency",
+    PER_GPU.key: "output throughput / number of GPUs",
     "energy_j_per_output_token": "energy of the GPUs between first send and last token / output tokens",
     "limited_by": "what binds: bandwidth, compute, KV capacity, client or launch overhead; or why that cannot be told",
 }
@@ -42,6 +44,7 @@ class Binding:
 def limit_values(record: Record) -> dict[str, float | str | None]:
     """Return one value for each of COLUMNS, None where there is none."""
     values: dict[str, float | str | None] = dict.fromkeys(COLUMNS)
+    values[PER_GPU.key] = output_per_gpu_tok_s(record) if record.is_measured else None
     values["energy_j_per_output_token"] = energy_per_output_token_j(record)
     if not record.is_measured:
         return values

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 
 from benchbook.judge.compare import Comparison, Finding, Row
+from benchbook.judge.gpus import unequal_gpus
 from benchbook.judge.outside import again_sentence
 from benchbook.judge.spread import number_text
 from benchbook.judge.stats import MOST_REPEATS
@@ -33,6 +34,7 @@ def sentence(row: Row, comparison: Comparison) -> str:
         Finding.OPEN: _nothing_seen,
         Finding.UNKNOWN: _unknown,
     }[row.finding](row, comparison)
+    said += _hardware(row, comparison)
     if row.num_suspect:
         said += f"; {row.num_suspect} of the repeats behind it are SUSPECT"
     return f"{said}."
@@ -68,6 +70,11 @@ def caveats(comparison: Comparison) -> list[str]:
     """Return what a reader must know before believing any of it."""
     base, other, cases = comparison.base, comparison.other, comparison.cases
     sentences = list(comparison.remarks)
+    if gpus := unequal_gpus(comparison):
+        sentences.append(
+            f"{base} ran on {gpus[0]} of the GPUs and {other} on {gpus[1]}: rates and joules are those of all of them, so "
+            f"a difference is one at {number_text(gpus[1] / gpus[0])} times the hardware."
+        )
     if not comparison.is_paired:
         sentences.append(
             f"{base} and {other} were measured in two runs and not in turn: the intervals hold what starts vary by "
@@ -128,6 +135,19 @@ def least_share(row: Row) -> float | None:
     if row.bounds is None or row.bounds[0] <= 1 <= row.bounds[1]:
         return None
     return min(abs(bound - 1) for bound in row.bounds)
+
+
+def _hardware(row: Row, comparison: Comparison) -> str:
+    """Return on how many GPUs each launch ran, where that differs, and what it is for each GPU; else ''."""
+    gpus = unequal_gpus(comparison)
+    if gpus is None:
+        return ""
+    base, other = gpus
+    said = f", on {other} {'GPU' if other == 1 else 'GPUs'} in place of {base}"
+    if not row.metric.unit.endswith("/s"):
+        return said
+    for_each = row.ratio.ratio * base / other
+    return f"{said}: {percent_text(abs(for_each - 1))} % {'more' if for_each > 1 else 'less'} for each GPU"
 
 
 def _claim(row: Row, comparison: Comparison) -> str:

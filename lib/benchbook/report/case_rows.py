@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from benchbook.judge.gpus import PER_GPU
 from benchbook.judge.loads import LENGTHS
 from benchbook.judge.sample import is_earned, percentile_of, sample_count, samples_needed
 from benchbook.judge.spread import number_text, plus_minus_text
-from benchbook.records.metrics import Metric
+from benchbook.records.metrics import BY_KEY, Metric
 from benchbook.report.settings import settings_of, value_text
 from benchbook.report.table import plain_rows
 
@@ -29,7 +30,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "throughput": ("output_throughput_tok_s", "total_throughput_tok_s", "request_throughput_rps"),
     "first_request": ("ttft_ms", "e2el_ms", "total_input_tokens", "total_output_tokens"),
 }
-LAUNCH, LENGTHS_HEADING = "Launch", "Tokens in / out"
+LAUNCH, GPUS, LENGTHS_HEADING = "Launch", "GPUs", "Tokens in / out"
 _AXIS_HEADINGS = {
     "max_concurrency": "In flight",
     "batch_size": "Batch size",
@@ -45,19 +46,32 @@ TITLES = {
 
 
 def axes_of(cases: pd.DataFrame, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return {heading: its columns} of what varies between `cases`; the lengths are shown even where they do not."""
+    """Return {heading: its columns} of what varies between `cases`; lengths and several GPUs even where they do not."""
     axes: dict[str, tuple[str, ...]] = {}
     if cases["launch"].nunique() > 1:
         axes[LAUNCH] = ("launch",)
+    if _has_several_gpus(cases):
+        axes[GPUS] = ("gpus",)
     if set(LENGTHS) <= set(columns) and cases[LENGTHS[0]].notna().any():
         axes[LENGTHS_HEADING] = LENGTHS
     varied, _ = settings_of(plain_rows(cases[list(columns)]))
     return axes | {_AXIS_HEADINGS.get(name, name): (name,) for name in varied if name in columns}
 
 
+def metrics_of(cases: pd.DataFrame, benchmark: str) -> list[Metric]:
+    """Return the metrics that the `cases` of a benchmark have; with several GPUs, what each of them puts out as well."""
+    measured = [BY_KEY[key] for key in COLUMNS[benchmark] if cases[f"{key}_mean"].notna().any()]
+    per_gpu = [PER_GPU] if _has_several_gpus(cases) and cases[f"{PER_GPU.key}_mean"].notna().any() else []
+    return [*measured[:1], *per_gpu, *measured[1:]]
+
+
 def axis_text(case: Mapping[str, Any], columns: tuple[str, ...]) -> str:
     """Return what a case has in the `columns` of one axis: '8', '128 / 64'."""
     return " / ".join(value_text(None if pd.isna(case[column]) else case[column]) for column in columns)
+
+
+def _has_several_gpus(cases: pd.DataFrame) -> bool:
+    return bool((cases["gpus"].fillna(0) > 1).any())
 
 
 def value_text_of(case: Mapping[str, Any], metric: Metric) -> str:

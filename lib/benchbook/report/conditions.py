@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchbook.judge.gpus import num_gpus
 from benchbook.judge.spread import number_text, time_text
 from benchbook.reading import read_bytes
 from benchbook.records.runs import CASES, RUN_FILE
@@ -208,13 +209,8 @@ def _model_name(launch: Mapping[str, Any]) -> str:
 
 
 def _used_gpus(run: Run) -> int | None:
-    """Return on how many GPUs at most a launch of this run was seen to compute; None where the driver did not tell."""
-    summaries = [record.host.get("telemetry") or {} for record in run.records]
-    seen = [
-        {process.get("gpu") for process in summary.get("gpu_processes") or () if process["kind"] == "ours"}
-        for summary in summaries
-    ]
-    return max(map(len, seen), default=0) or None
+    """Return on how many GPUs at most a launch of this run was measured; None where that is not known."""
+    return max((number for record in run.records if (number := num_gpus(record))), default=None)
 
 
 def _device_text(machine: Mapping[str, Any], used: int | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchbook.judge.binding import BELOW_FLOOR, binding_of, energy_per_output_token_j
+from benchbook.judge.gpus import num_gpus
 from benchbook.judge.limits import Limits, NoLimitError, limits_of
 from benchbook.judge.spread import number_text
 from benchbook.records.record import Record
@@ -80,11 +81,12 @@ def energy_sentence(record: Record) -> str:
     energy = energy_per_output_token_j(record)
     if energy is None:
         return ""
-    summary = record.host["telemetry"]
+    summary, gpus = record.host["telemetry"], num_gpus(record) or 1
     is_late = any((gpu.get("energy_source") or "").startswith("the area") for gpu in summary.get("gpus") or ())
     late = " It comes from power samples, which lag by a third of a second: low by what was drawn in it."
+    who = "The GPU" if gpus == 1 else f"The {gpus} GPUs together"
     return (
-        f"The GPU drew {summary['energy_j']:,.0f} J between first send and last token: {number_text(energy)} J for "
+        f"{who} drew {summary['energy_j']:,.0f} J between first send and last token: {number_text(energy)} J for "
         f"each of {record.values['total_output_tokens']:,.0f} output tokens, the reading of all prompts included."
         + (late if is_late else "")
     )

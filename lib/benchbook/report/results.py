@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchbook.errors import StoreError
 from benchbook.records.files import write_text
-from benchbook.records.metrics import BY_KEY, Metric
+from benchbook.records.metrics import Metric
 from benchbook.report.case_rows import (
     COLUMNS,
     LAUNCH,
@@ -17,6 +17,7 @@ from benchbook.report.case_rows import (
     TITLES,
     axes_of,
     axis_text,
+    metrics_of,
     value_text_of,
     why_unearned,
 )
@@ -49,12 +50,13 @@ def results_html(run: Run) -> Html:
 
 def definitions_html(run: Run) -> Html:
     """Return what each metric of this run's tables means: name, unit, better direction, formula."""
-    present = set(run.table["benchmark"].unique())
-    keys = dict.fromkeys(key for benchmark, keys in COLUMNS.items() if benchmark in present for key in keys)
+    by_benchmark = {benchmark: run.cases[run.cases["benchmark"] == benchmark] for benchmark in COLUMNS}
+    metrics = dict.fromkeys(
+        metric for benchmark, cases in by_benchmark.items() if len(cases) for metric in metrics_of(cases, benchmark)
+    )
     rows = [
         (metric.label, metric.unit or "count", metric.direction.removesuffix(" is better") or "–", metric.formula)
-        for metric in (BY_KEY[key] for key in keys)
-        if run.table[metric.key].notna().any()
+        for metric in metrics
     ]
     return table(("Metric", "Unit", "Better", "Formula"), rows) if rows else absent("No metric was measured.")
 
@@ -79,7 +81,7 @@ def cut_note(total: int, what: str, where: str = TABLE_FILE) -> Html:
 
 
 def _benchmark_html(run: Run, cases: pd.DataFrame, benchmark: str) -> Html:
-    metrics = [BY_KEY[key] for key in COLUMNS[benchmark] if cases[f"{key}_mean"].notna().any()]
+    metrics = metrics_of(cases, benchmark)
     axes = axes_of(cases, workload_columns(run.table))
     headings: list[str] = ["Verdict", *axes, *map(_heading, metrics)]
     rows = []

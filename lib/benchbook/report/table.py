@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic_core import to_json
 
 from benchbook.judge.binding import COLUMNS, NUMBERS, limit_values
+from benchbook.judge.gpus import num_gpus
 from benchbook.listing import markdown
 from benchbook.records.metrics import METRICS
 from benchbook.records.record import Outcome, Record, Verdict
@@ -31,6 +32,7 @@ _FACTS: Mapping[str, Callable[[Record], Any]] = {
     "launch": attrgetter("identity.launch"),
     "case_id": attrgetter("identity.case_id"),
     "benchmark": attrgetter("benchmark"),
+    "gpus": num_gpus,
     "repeat": attrgetter("identity.repeat"),
     "attempt": attrgetter("identity.attempt"),
     "disturbed": lambda record: "; ".join(record.identity.disturbed),  # the tries that this one takes the place of
@@ -52,7 +54,7 @@ def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
     frame = pd.DataFrame([_row(record, settings) for record in records], columns=columns)
     frame[list(NUMBER_KEYS)] = frame[list(NUMBER_KEYS)].astype("float64")
     # Whole numbers stay whole where some rows have none: 128, not 128.0.
-    whole = [*settings, *_COUNT_KEYS, "repeat", "attempt"]
+    whole = [*settings, *_COUNT_KEYS, "gpus", "repeat", "attempt"]
     frame[whole] = frame[whole].convert_dtypes()
     return frame
 
@@ -79,7 +81,7 @@ def case_table(table: pd.DataFrame) -> pd.DataFrame:
     values = table[list(NUMBER_KEYS)].astype("float64").where(_is_believed(table))
     grouped_values = values.groupby(by_case, sort=False, dropna=False)
     means, stdevs = grouped_values.mean().add_suffix("_mean"), grouped_values.std(ddof=1).add_suffix("_stdev")
-    workload = groups[workload_columns(table)].first()
+    workload = groups[[*workload_columns(table), "gpus"]].first()
     parts = [workload, groups.size().rename("repeats"), counts, means, stdevs]
     return pd.concat(parts, axis="columns").copy().reset_index()  # copied into few blocks, which pandas asks for
 

@@ -19,7 +19,7 @@ from benchbook.judge.spread import plus_minus_text
 from benchbook.listing import ListFormat, aligned, markdown
 from benchbook.patterns import matches
 from benchbook.records.metrics import BY_KEY, Metric
-from benchbook.report.case_rows import COLUMNS, TITLES, axes_of, axis_text, value_text_of, why_unearned
+from benchbook.report.case_rows import COLUMNS, TITLES, axes_of, axis_text, metrics_of, value_text_of, why_unearned
 from benchbook.report.run import Run
 from benchbook.report.settings import value_text
 from benchbook.report.table import NUMBER_KEYS, case_table, render_table, workload_columns
@@ -29,6 +29,7 @@ MAX_COLUMNS = 8
 # What people ask for first; the other columns of a report follow.
 _FIRST = (
     "output_throughput_tok_s",
+    "output_throughput_per_gpu_tok_s",
     "request_goodput_rps",
     "median_ttft_ms",
     "p99_ttft_ms",
@@ -117,8 +118,10 @@ def _by_load(cases: pd.DataFrame) -> pd.DataFrame:
 
 def _section(run: Run, cases: pd.DataFrame, benchmark: str) -> _Section:
     axes = axes_of(cases, workload_columns(run.table))
-    keys = sorted(COLUMNS[benchmark], key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST))
-    measured = [BY_KEY[key] for key in keys if cases[f"{key}_mean"].notna().any()]
+    measured = sorted(
+        metrics_of(cases, benchmark),
+        key=lambda metric: _FIRST.index(metric.key) if metric.key in _FIRST else len(_FIRST),
+    )
     metrics = measured[: max(1, MAX_COLUMNS - len(axes) - 1)]
     headings = [*axes, _REPEATS, *(metric.heading for metric in metrics)]
     rows = [

@@ -1,0 +1,70 @@
+"""How many GPUs a launch took: a rate is that of all of them, and a comparison of unequal numbers must say so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from benchbook.judge.compare import Comparison
+from benchbook.judge.flags import flags_of
+from benchbook.judge.pairs import Arm
+from benchbook.records.metrics import Metric
+from benchbook.records.record import Record
+
+PER_GPU = Metric(
+    "output_throughput_per_gpu_tok_s",
+    "Output per GPU",
+    "tok/s",
+    True,
+    ("serve", "throughput"),
+    "",
+    "output throughput / number of GPUs",
+)
+_SPREADING = (
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "prefill_context_parallel_size",
+    "data_parallel_size",
+)
+
+
+def num_gpus(record: Record) -> int | None:
+    """Return how many GPUs what was measured ran on; None on a CPU, and where it cannot be known.
+
+    Those that its processes were seen on; where the driver shows none of them, as many as its command has ranks.
+    """
+    telemetry = record.host.get("telemetry") or {}
+    used = {process["gpu"] for process in telemetry.get("gpu_processes", ()) if process["kind"] == "ours"}
+    if used:
+        return len(used)
+    if not record.host.get("argv"):  # not ours: its machine, or its command, is not known
+        return 1 if len(telemetry.get("gpus", ())) == 1 else None
+    provenance = record.provenance
+    is_cpu = "+cpu" in (provenance.get("packages") or {}).get("vllm", "")
+    has_gpus = telemetry.get("gpus") or (provenance.get("machine") or {}).get("gpus")
+    return _ranks(record.host["argv"]) if has_gpus and not is_cpu else None
+
+
+def output_per_gpu_tok_s(record: Record) -> float | None:
+    """Return the output throughput that each GPU contributes; None where either number is not known."""
+    output, gpus = record.values.get("output_throughput_tok_s"), num_gpus(record)
+    return None if output is None or not gpus else output / gpus
+
+
+def unequal_gpus(comparison: Comparison) -> tuple[int, int] | None:
+    """Return how many GPUs the base and the other launch took; None where those are equal, or not known."""
+    base = _common(case.base for case in comparison.cases)
+    other = _common(case.other for case in comparison.cases)
+    return None if base is None or other is None or base == other else (base, other)
+
+
+def _common(arms: Iterable[Arm]) -> int | None:
+    """Return the number of GPUs that all records of `arms` have in common; None where there is no one number."""
+    found = {num_gpus(record) for arm in arms for record in arm.believed.values()}
+    return found.pop() if len(found) == 1 else None
+
+
+def _ranks(argv: Iterable[str]) -> int | None:
+    flags = flags_of(argv)
+    numbers = [flags.get(name) or "1" for name in _SPREADING]
+    return math.prod(map(int, numbers)) if all(number.isdecimal() for number in numbers) else None
