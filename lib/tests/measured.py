@@ -10,7 +10,17 @@ from typing import Any
 from benchbook.judge.evidence import Measured
 from benchbook.records.metrics import values_from_raw
 
-HOST = {"kind": "server", "model": "m", "facts": {"kv_cache_tokens": 65_536}}
+HOST = {
+    "kind": "server",
+    "model": "m",
+    "argv": ["vllm", "serve", "m"],
+    "facts": {"kv_cache_tokens": 65_536},
+    "model_config": {"hidden_size": 8},
+    "greedy_outputs": [f"{number:08x}" for number in range(32)],
+    "telemetry": {"server": {"max_kv_use_ratio": 0.02}, "gpus": [], "gpu_processes": [], "absent": {"gpu": "none"}},
+}
+ENGINE = {**HOST, "kind": "engine", "telemetry": {**HOST["telemetry"], "server": None}}
+OFFLINE = {"machine": {"cpus": 2, "own_cpu_share": 0.9, "other_cpu_share": 0.03}}
 
 
 def serve(
@@ -94,6 +104,7 @@ def serve(
         },
         "compile_lines": [],
         "counters_went_back": [],
+        "engine_tokens": {"0": float(prompts * outputs)},
         "kv_usage_max_pct": None,
         "warmup_prompts": cap or 1,
         **(conditions or {}),
@@ -128,11 +139,11 @@ def latency(times_s: list[float] | None = None, **workload: Any) -> Measured:
         **workload,
     }
     raw = {"latencies": times_s, "avg_latency": sum(times_s) / len(times_s)}
-    return Measured("latency", asked, values_from_raw("latency", raw), raw, HOST, {})
+    return Measured("latency", asked, values_from_raw("latency", raw), raw, ENGINE, OFFLINE)
 
 
 def throughput(**workload: Any) -> Measured:
     """Return a sound throughput-mode measurement."""
     asked = {"input_len_tokens": 128, "output_len_tokens": 64, "num_prompts": 200, **workload}
     raw = {"num_requests": 200, "printed": {"total_input_tokens": 25_600, "total_output_tokens": 12_800}}
-    return Measured("throughput", asked, values_from_raw("throughput", raw), raw, HOST, {})
+    return Measured("throughput", asked, values_from_raw("throughput", raw), raw, ENGINE, OFFLINE)

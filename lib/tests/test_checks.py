@@ -339,6 +339,12 @@ def test_a_full_kv_cache_in_the_servers_log_is_enough():
     assert "kv_exhausted" not in codes(serve(conditions={"kv_usage_max_pct": 80.0}))
 
 
+@pytest.mark.parametrize(("ratio", "expected"), [(0.995, True), (0.8, False), (None, False)])
+def test_a_full_kv_cache_is_seen_on_the_gauge_too_where_there_is_no_log(ratio, expected):
+    summary = {"server": {"max_kv_use_ratio": ratio}, "gpus": []}
+    assert ("kv_exhausted" in codes(serve(host={"telemetry": summary}))) is expected
+
+
 def test_ports_run_out_as_files_do():
     many = serve(cap=256, prompts=2560, conditions={"limits": {"open_files": 10**6, "ports": 300}})
     assert "limits_low" in codes(many)

@@ -198,53 +198,7 @@ def test_tls_to_a_server_that_speaks_none_says_what_to_write():
         server.shutdown()
 
 
-# ---- what nobody could look at
-SEEN = {
-    "conditions": {"compile_lines": [], "kv_usage_max_pct": 3.0, "client": {"cpu_cores": 0.1}, "machine": {"cpus": 2}},
-    "host": {
-        "model_config": {"hidden_size": 8},
-        "counters": {
-            "vllm:request_success_total{finished_reason=length}": 40.0,
-            "vllm:num_preemptions_total": 0.0,
-            "vllm:prefix_cache_queries_total": 0.0,
-        },
-    },
-}
-
-
-def test_a_measurement_that_all_checks_could_look_at_leaves_nothing_unsaid():
-    assert not_looked(replace(serve(), **SEEN)) == {}
-
-
-@pytest.mark.parametrize(
-    ("what", "without", "unseen", "codes"),
-    [
-        ("host", {"counters": {}}, {"counters": "404"}, COUNTED),
-        ("conditions", {"compile_lines": None}, {"log": "silent"}, {"compiled_while_measuring"}),
-        ("conditions", {"kv_usage_max_pct": None}, {"log": "silent"}, {"compiled_while_measuring", "kv_exhausted"}),
-        ("conditions", {"client": None}, {}, {"client_saturated"}),
-        ("conditions", {}, {"machine": "far"}, {"machine_busy"}),
-        ("conditions", {}, {"gpu": "no driver"}, {"gpu_throttled", "gpu_shared", "gpu_power_capped"}),
-        ("host", {"model_config": None}, {}, {"random_weights"}),
-        ("host", {"counters": {"vllm:prompt_tokens_total": 5.0}}, {}, {"finish_not_length", "preempted", "cache_warm"}),
-    ],
-)
-def test_evidence_that_is_not_there_is_said_of_the_checks_that_need_it(what, without, unseen, codes):
-    bent = {**SEEN, what: {**SEEN[what], **without}}
-    bent["conditions"] = {**bent["conditions"], "unseen": unseen}
-    found = not_looked(replace(serve(), **bent))
-    assert set(found) == codes and all(found.values())
-    assert set().union(*by_reason(found).values()) == codes
-    if unseen:
-        assert set(found.values()) == set(unseen.values())
-
-
-def test_an_offline_benchmark_has_no_counters_to_look_at_and_a_silent_log_is_said():
-    assert "kv_exhausted" in not_looked(replace(latency(), host={"facts": {"kv_cache_tokens": None}}))
-    told = not_looked(replace(latency(), host={"facts": {"kv_cache_tokens": 9}}))
-    assert not (COUNTED | {"kv_exhausted"}) & set(told)
-
-
+# ---- logs that tell nothing
 @pytest.mark.parametrize(
     ("text", "tell"),
     [

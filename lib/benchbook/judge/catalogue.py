@@ -260,7 +260,7 @@ CODES = (
         "suspect",
         "the requests in flight need more KV cache than there is: the concurrency measured is the cache's",
         "lower the concurrency or the lengths, or give the KV cache more memory",
-        "asked tokens in flight above the capacity, or a usage of 99 % in the server's log",
+        "asked tokens in flight above the capacity, or a usage of 99 % by the server's log or gauge",
     ),
     Code(
         "max_num_seqs_low",

@@ -7,8 +7,8 @@ silent.
 from __future__ import annotations
 
 from benchbook.judge.catalogue import reason
+from benchbook.judge.evidence import Check, Measured, kv_cache_tokens, kv_usage_pct, tokens_in_flight
 from benchbook.judge.flags import flags_of
-from benchbook.judge.evidence import Check, Measured, kv_cache_tokens, tokens_in_flight
 from benchbook.records.record import Reason
 
 FULL_KV_PCT = 99.0
@@ -35,9 +35,9 @@ def preempted(measured: Measured) -> Reason | None:
 
 def kv_exhausted(measured: Measured) -> Reason | None:
     """Suspect when the KV cache was full, or cannot hold what is asked to be in flight at once."""
-    usage_pct = measured.conditions.get("kv_usage_max_pct") or 0.0
+    usage_pct = kv_usage_pct(measured) or 0.0
     if usage_pct >= FULL_KV_PCT:
-        return reason("kv_exhausted", f"the server's log tells of {usage_pct:.1f} % KV cache usage while measuring")
+        return reason("kv_exhausted", f"the server told of {usage_pct:.1f} % KV cache usage while measuring")
     asked = tokens_in_flight(measured.benchmark, measured.workload)
     capacity = kv_cache_tokens(measured.host)
     if not capacity or not asked or asked <= capacity:

@@ -104,6 +104,13 @@ def tokens_in_flight(benchmark: str, workload: Mapping[str, Any]) -> int | None:
     )
 
 
+def kv_usage_pct(measured: Measured) -> float | None:
+    """Return the highest usage (%) of the KV cache while measuring, by the server's log and its gauge; None untold."""
+    gauge = ((measured.host.get("telemetry") or {}).get("server") or {}).get("max_kv_use_ratio")
+    told = (measured.conditions.get("kv_usage_max_pct"), None if gauge is None else 100 * gauge)
+    return max((usage for usage in told if usage is not None), default=None)
+
+
 def kv_cache_tokens(host: Mapping[str, Any]) -> int | None:
     """Return how many tokens the KV cache of a record's host holds, as its log tells; None where it does not."""
     return (host.get("facts") or {}).get("kv_cache_tokens")

@@ -1,31 +1,34 @@
 """What could not be looked at: the checks that had no evidence, each with why. Their silence is no satisfaction.
 
-What was to be watched and could not be stands in a record's conditions under `unseen`: counters, log, processors, GPU.
+`LOOKS` says of every code what its check lives from. What was to be watched and could not be stands in a record's
+conditions under `unseen`, with the reason: counters, log, processors, GPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
-from benchbook.judge.evidence import Measured, kv_cache_tokens
+from benchbook.judge import sources
+from benchbook.judge.evidence import Measured
+from benchbook.judge.sources import Evidence
 
-_DETAILED = ("stream_bunched", "itl_per_chunk", "empty_first_chunk", "latency_sum_broken", "first_requests_slow")
-_OF_A_GPU = ("gpu_throttled", "clocks_low", "gpu_shared", "gpu_power_capped")
-# The counters that a check lives from; one of them is enough.
-_COUNTERS = {
-    "server_disagrees": ("request_success", "prompt_tokens", "generation_tokens"),
-    "finish_not_length": ("request_success",),
-    "preempted": ("num_preemptions",),
-    "cache_warm": ("prefix_cache_queries",),
-    "server_restarted": ("request_success", "prompt_tokens", "generation_tokens"),
-}
-_SILENT_LOG = "the log tells nothing of it"
+
+class Look(NamedTuple):
+    """What the check of a code needs, all of it, in a measurement that it `concerns`."""
+
+    needs: tuple[Evidence, ...]
+    concerns: Callable[[Measured], bool]
 
 
 def not_looked(measured: Measured) -> dict[str, str]:
     """Return the checks that could not look at this measurement, each with the reason; empty when all could."""
-    looks = {"serve": _serve, "first_request": _first_request}.get(measured.benchmark, _offline)
-    return dict(sorted(looks(measured).items()))
+    missing = {
+        code: next(filter(None, (why(measured) for why in look.needs)), "")
+        for code, look in LOOKS.items()
+        if look.concerns(measured)
+    }
+    return {code: why for code, why in sorted(missing.items()) if why}
 
 
 def by_reason(unseen: Mapping[str, str]) -> dict[str, list[str]]:
@@ -36,47 +39,88 @@ def by_reason(unseen: Mapping[str, str]) -> dict[str, list[str]]:
     return reasons
 
 
-def _serve(measured: Measured) -> dict[str, str]:
-    unseen, counters = _sources(measured), measured.host.get("counters") or {}
-    found: dict[str, str] = {}
-    for code, names in _COUNTERS.items():
-        if not any(counter.startswith(f"vllm:{name}") for counter in counters for name in names):
-            found[code] = unseen.get("counters", f"the server does not count vllm:{names[0]}")
-    if measured.conditions.get("compile_lines") is None or "log" in unseen:
-        found["compiled_while_measuring"] = unseen.get("log", _SILENT_LOG)
-    if measured.conditions.get("kv_usage_max_pct") is None and kv_cache_tokens(measured.host) is None:
-        found["kv_exhausted"] = unseen.get("log", _SILENT_LOG)
-    if not measured.conditions.get("client"):
-        found["client_saturated"] = "the client left no notes of its work"
-    if measured.value("completed") and not measured.answers:
-        found |= dict.fromkeys(_DETAILED, "the raw file does not tell of single requests")
-    return found | _of_the_machine(measured)
+def _is(*benchmarks: str) -> Callable[[Measured], bool]:
+    return lambda measured: measured.benchmark in benchmarks
 
 
-def _first_request(measured: Measured) -> dict[str, str]:
-    if (measured.raw.get("usage") or {}).get("completion_tokens") is not None:
-        return _of_the_files(measured)
-    return {"asked_not_counted": "the server did not count the answer's tokens", **_of_the_files(measured)}
+def _is_open(measured: Measured) -> bool:
+    return measured.benchmark == "serve" and bool(measured.workload.get("request_rate_rps"))
 
 
-def _offline(measured: Measured) -> dict[str, str]:
-    no_log = {} if kv_cache_tokens(measured.host) is not None else {"kv_exhausted": _SILENT_LOG}
-    return no_log | _of_the_machine(measured)
+def _is_drawn(measured: Measured) -> bool:
+    return measured.benchmark == "serve" and bool(measured.workload.get("range_ratio"))
 
 
-def _of_the_machine(measured: Measured) -> dict[str, str]:
-    unseen, found = _sources(measured), {}
-    if "machine" in unseen or not measured.conditions.get("machine"):
-        found["machine_busy"] = unseen.get("machine", "nobody watched the processors")
-    if "gpu" in unseen:
-        found |= dict.fromkeys(_OF_A_GPU, unseen["gpu"])
-    return found | _of_the_files(measured)
+def _has_experts(measured: Measured) -> bool:
+    config = measured.host.get("model_config") or {}
+    return any(config.get(key) for key in ("num_local_experts", "num_experts", "n_routed_experts"))
 
 
-def _of_the_files(measured: Measured) -> dict[str, str]:
-    is_known = measured.host.get("model_config") is not None or measured.host.get("random_weights")
-    return {} if is_known else {"random_weights": "the model's files are not on this machine"}
+_serve, _loads, _any = _is("serve"), _is("serve", "latency", "throughput"), lambda measured: True
+# What every measurement has: vLLM's result, and the workload that was asked for.
+RESULT = Look((), _any)
+# Found when the records of a run are read together: with one repeat, one launch or one mode there is nothing to say.
+RECORDS = Look((), _any)
 
-
-def _sources(measured: Measured) -> Mapping[str, str]:
-    return measured.conditions.get("unseen") or {}
+LOOKS: Mapping[str, Look] = {
+    "requests_failed": RESULT,
+    "nothing_completed": RESULT,
+    "value_no_number": RESULT,
+    "outputs_short": Look((sources.lengths,), _serve),
+    "asked_not_counted": Look((sources.usage,), _is("first_request")),
+    "finish_not_length": Look((sources.counted("request_success"),), _serve),
+    "server_disagrees": Look((sources.counted("request_success", "prompt_tokens", "generation_tokens"),), _serve),
+    "lengths_shifted": Look((sources.lengths,), _is_drawn),
+    "stream_bunched": Look((sources.requests, sources.chunks), _serve),
+    "itl_per_chunk": Look((sources.requests, sources.chunks, sources.lengths), _serve),
+    "empty_first_chunk": Look((sources.requests, sources.chunks, sources.lengths), _serve),
+    "latency_sum_broken": Look((sources.requests, sources.chunks, sources.latencies), _serve),
+    "littles_law": Look((sources.requests,), _serve),
+    "concurrency_not_reached": Look((sources.requests,), lambda measured: measured.is_closed_loop),
+    "rate_not_reached": Look((sources.requests,), _is_open),
+    "overloaded": Look((sources.requests,), _is_open),
+    "client_queue_dominates": Look((sources.requests, sources.queues), _is_open),
+    "too_short": RESULT,
+    "drain_dominates": Look((sources.requests,), lambda measured: measured.is_closed_loop),
+    "start_burst": Look((sources.requests,), lambda measured: measured.is_closed_loop),
+    "pace_shifted": Look((sources.requests, sources.chunks), _serve),
+    "speed_shifted": Look((sources.requests,), _serve),
+    "server_stalled": Look((sources.requests, sources.chunks), _serve),
+    "iterations_unsteady": Look((sources.iterations,), _is("latency")),
+    "cache_warm": Look((sources.counted("prefix_cache_queries"),), _serve),
+    "warmup_too_small": Look((sources.warm_up,), _serve),
+    "compiled_while_measuring": Look((sources.compiling,), _loads),
+    "first_requests_slow": Look((sources.firsts,), _is("serve", "latency")),
+    "percentile_not_earned": RESULT,
+    "preempted": Look((sources.preemptions,), _loads),
+    "kv_exhausted": Look((sources.kv_cache,), _is("serve", "latency")),
+    "max_num_seqs_low": Look((sources.command,), lambda measured: measured.is_closed_loop),
+    "client_saturated": Look((sources.client,), _serve),
+    "machine_busy": Look((sources.machine,), _loads),
+    "limits_low": Look((sources.limits,), _serve),
+    "several_engines": Look((sources.engines,), _serve),
+    "server_restarted": Look((sources.counted("request_success", "prompt_tokens", "generation_tokens"),), _serve),
+    "repeats_disagree": RECORDS,
+    "repeats_trend": RECORDS,
+    "repeat_outlier": RECORDS,
+    "repeats_in_groups": RECORDS,
+    "host_restarted": RECORDS,
+    "host_differs": RECORDS,
+    "kv_capacity_differs": RECORDS,
+    "floor_above_load": RECORDS,
+    "ceiling_below_serving": RECORDS,
+    "tpot_contradicts_latency": RECORDS,
+    "outputs_differ": RECORDS,
+    "degenerate_model": Look(
+        (sources.answers,), lambda measured: _serve(measured) or _loads(measured) and _has_experts(measured)
+    ),
+    "notebook_raised": RESULT,
+    "watching_failed": RESULT,
+    "check_failed": RESULT,
+    "guards_down": Look((sources.command,), _any),
+    "random_weights": Look((sources.files,), _any),
+    "gpu_throttled": Look((sources.gpu,), _loads),
+    "clocks_low": Look((sources.gpu, sources.clocks), _loads),
+    "gpu_shared": Look((sources.gpu, sources.gpu_processes), _loads),
+    "gpu_power_capped": Look((sources.gpu,), _loads),
+}

@@ -1,0 +1,180 @@
+"""What checks live from, as far as a measurement has it: each function returns '' where it is there, else why it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchbook.judge.evidence import Measured, counted_experts, kv_cache_tokens, kv_usage_pct, tokens_in_flight
+
+Evidence = Callable[[Measured], str]
+HIGHEST = "highest_sm_clock_mhz"
+SILENT_LOG = "the log tells nothing of it"
+
+
+def requests(measured: Measured) -> str:
+    """Single requests, with their times."""
+    is_told = measured.answers or not measured.value("completed")
+    return "" if is_told else "the raw file does not tell of single requests"
+
+
+def lengths(measured: Measured) -> str:
+    """How long each answer is."""
+    is_told = measured.raw.get("output_lens") or not measured.value("completed")
+    return "" if is_told else "the raw file does not tell how long each answer is"
+
+
+def chunks(measured: Measured) -> str:
+    """When each chunk came."""
+    is_told = measured.raw.get("itls") or not measured.value("completed")
+    return "" if is_told else "the raw file does not tell when each chunk came"
+
+
+def latencies(measured: Measured) -> str:
+    """The client's own latency of each request, which vLLM 0.26 does not write."""
+    is_told = measured.raw.get("latencies") or not measured.value("completed")
+    return "" if is_told else "the raw file does not tell the latency of each request"
+
+
+def queues(measured: Measured) -> str:
+    """How long requests waited in the client."""
+    return (
+        "" if measured.raw.get("queue_times") else "the raw file does not tell how long requests waited in the client"
+    )
+
+
+def iterations(measured: Measured) -> str:
+    """Single iterations of latency mode."""
+    return "" if measured.raw.get("latencies") else "the raw file does not tell of single iterations"
+
+
+def usage(measured: Measured) -> str:
+    """The server's count of an answer's tokens."""
+    is_told = (measured.raw.get("usage") or {}).get("completion_tokens") is not None
+    return "" if is_told else "the server did not count the answer's tokens"
+
+
+def firsts(measured: Measured) -> str:
+    """What came first: requests, or iterations."""
+    return iterations(measured) if measured.benchmark == "latency" else requests(measured)
+
+
+def counted(*names: str) -> Evidence:
+    """Return the evidence of the server's counters of these names, of which one is enough."""
+
+    def evidence(measured: Measured) -> str:
+        counters = measured.host.get("counters") or {}
+        if any(counter.startswith(f"vllm:{name}") for counter in counters for name in names):
+            return ""
+        return _unseen(measured, "counters", f"the server does not count vllm:{names[0]}")
+
+    return evidence
+
+
+def engines(measured: Measured) -> str:
+    """How many tokens each engine gave."""
+    is_told = measured.conditions.get("engine_tokens") is not None
+    return "" if is_told else _unseen(measured, "counters", "the server does not tell of its engines")
+
+
+def log(measured: Measured) -> str:
+    """The server's log."""
+    is_told = measured.conditions.get("compile_lines") is not None
+    return _unseen(measured, "log", "" if is_told else SILENT_LOG)
+
+
+def compiling(measured: Measured) -> str:
+    """Whether something was compiled."""
+    if measured.benchmark == "latency":
+        return iterations(measured)  # all do the same: one that compiles is slow
+    if measured.benchmark == "throughput":
+        return "the engine's log tells of warm-up and measurement in one"
+    return log(measured)
+
+
+def kv_cache(measured: Measured) -> str:
+    """How full the KV cache was, or could become."""
+    if kv_usage_pct(measured) is not None:
+        return ""
+    asked = tokens_in_flight(measured.benchmark, measured.workload)
+    return "" if asked and kv_cache_tokens(measured.host) else _unseen(measured, "log", SILENT_LOG)
+
+
+def preemptions(measured: Measured) -> str:
+    """Whether requests were thrown out, or could not be."""
+    if measured.benchmark == "serve":
+        return counted("num_preemptions")(measured)
+    asked, capacity = _most_tokens(measured), kv_cache_tokens(measured.host)
+    return "" if capacity and asked <= capacity else "an engine in a process counts nothing that could be read"
+
+
+def _most_tokens(measured: Measured) -> int:
+    """Return how many tokens all requests of an offline benchmark hold at once at most."""
+    workload = measured.workload
+    requests = workload.get("batch_size") or workload.get("num_prompts") or 1
+    return requests * (workload.get("input_len_tokens", 0) + workload.get("output_len_tokens", 0))
+
+
+def client(measured: Measured) -> str:
+    """The client's notes of its work."""
+    return "" if measured.conditions.get("client") else "the client left no notes of its work"
+
+
+def machine(measured: Measured) -> str:
+    """Who used the processors."""
+    is_told = measured.conditions.get("machine")
+    return _unseen(measured, "machine", "" if is_told else "nobody watched the processors")
+
+
+def limits(measured: Measured) -> str:
+    """The limits of files and ports."""
+    return "" if measured.conditions.get("limits") else "nobody looked at the limits of files and ports"
+
+
+def warm_up(measured: Measured) -> str:
+    """How the host was warmed up."""
+    is_told = measured.conditions.get("warmup_prompts") is not None
+    return "" if is_told else "nobody noted how it was warmed up"
+
+
+def command(measured: Measured) -> str:
+    """The host's command."""
+    return "" if measured.host.get("argv") else "the host's command is not known"
+
+
+def files(measured: Measured) -> str:
+    """The model's files."""
+    is_known = measured.host.get("model_config") is not None or measured.host.get("random_weights")
+    return "" if is_known else "the model's files are not on this machine"
+
+
+def answers(measured: Measured) -> str:
+    """Answers to fixed prompts, or counted experts."""
+    is_told = measured.host.get("greedy_outputs") or counted_experts(measured.host)
+    return "" if is_told else "nobody asked the model fixed prompts, or counted the experts that a step reads"
+
+
+def gpu(measured: Measured) -> str:
+    """Samples of the GPUs, where there are any."""
+    telemetry = measured.host.get("telemetry")
+    if telemetry is None:
+        return _unseen(measured, "gpu", "no samples were kept")
+    gpus = telemetry.get("gpus") or ()
+    return _unseen(measured, "gpu", "no sample fell into the window" if any(not gpu["samples"] for gpu in gpus) else "")
+
+
+def clocks(measured: Measured) -> str:
+    """The highest clock of each GPU."""
+    gpus = (measured.host.get("telemetry") or {}).get("gpus") or ()
+    return "the driver does not tell a card's highest clock" if any(not gpu.get(HIGHEST) for gpu in gpus) else ""
+
+
+def gpu_processes(measured: Measured) -> str:
+    """Who is on the GPUs."""
+    telemetry = measured.host.get("telemetry") or {}
+    is_hidden = telemetry.get("gpus") and not telemetry.get("gpu_processes")
+    return "the driver shows no process on the GPU, not even ours" if is_hidden else ""
+
+
+def _unseen(measured: Measured, source: str, otherwise: str) -> str:
+    """Return why a source could not be watched, as noted while measuring; `otherwise` where nothing was noted."""
+    return (measured.conditions.get("unseen") or {}).get(source, otherwise)
