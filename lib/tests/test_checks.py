@@ -249,6 +249,32 @@ def test_others_disturb_by_the_processors_that_ours_had_use_for(cpus, own, other
     assert ("machine_busy" in codes(serve(conditions={"machine": machine}))) is expected
 
 
+def heaped(number_of_heaps, tokens):
+    """Return a load of 100 answers of which some came in one heap, after the whole answer's time."""
+    sound = serve(prompts=100, lengths=(128, tokens))
+    raw = {key: [*sound.raw[key]] for key in ("ttfts", "itls")}
+    for number in range(number_of_heaps):
+        raw["ttfts"][number] = sound.raw["latencies"][number] - 0.00002 * (tokens - 1)
+        raw["itls"][number] = [0.00002] * (tokens - 1)
+    return serve(prompts=100, lengths=(128, tokens), raw=raw)
+
+
+@pytest.mark.parametrize(
+    ("heaps", "tokens", "expected"),
+    [
+        (6, 64, True),
+        (4, 64, True),  # their TTFT is seven times that of the others, and the mean a quarter longer
+        (1, 64, True),
+        (1, 16, False),
+        (4, 2, False),  # an answer of two tokens comes nearly at once anyway
+        (6, 2, True),
+        (0, 64, False),
+    ],
+)
+def test_heaps_count_by_what_they_do_to_the_mean_ttft(heaps, tokens, expected):
+    assert ("stream_bunched" in codes(heaped(heaps, tokens))) is expected
+
+
 @pytest.mark.parametrize(
     ("lengths", "ratio", "expected"),
     [

@@ -7,7 +7,16 @@ import uuid
 
 import pytest
 from benchbook.errors import ExperimentError
-from benchbook.hosts.command import flags, inherited_environment, private_environment, serve_command
+from benchbook.hosts import command
+from benchbook.hosts.command import (
+    MONITOR_FLAG,
+    flags,
+    inherited_environment,
+    monitor_words,
+    private_environment,
+    serve_command,
+)
+from benchbook.hosts.forms import Form
 
 
 def test_a_boolean_becomes_a_flag_or_its_no_form() -> None:
@@ -47,6 +56,23 @@ def test_the_command_serves_the_real_name_first_and_the_nonce_second() -> None:
         "--max-model-len",
         "4096",
     ]
+
+
+@pytest.mark.parametrize(
+    ("args", "is_cpu", "flags_there", "expected"),
+    [
+        ({}, False, [MONITOR_FLAG], [MONITOR_FLAG]),
+        ({"max_model_len": 4096}, False, [MONITOR_FLAG], [MONITOR_FLAG]),
+        ({"jit_monitor_verbose": False}, False, [MONITOR_FLAG], []),
+        ({"jit-monitor-verbose": True}, False, [MONITOR_FLAG], []),
+        ({}, True, [MONITOR_FLAG], []),  # a CPU's worker has no such monitor
+        ({}, False, [], []),  # an older vLLM
+    ],
+)
+def test_each_kernel_that_is_compiled_while_serving_is_to_be_logged(monkeypatch, args, is_cpu, flags_there, expected):
+    monkeypatch.setattr(command, "is_cpu_build", lambda: is_cpu)
+    monkeypatch.setattr(command, "installed_forms", lambda: {flag: Form(is_switch=True) for flag in flags_there})
+    assert monitor_words(args) == expected
 
 
 @pytest.mark.parametrize("name", ["port", "host", "served-model-name", "served_model_name", "model", "uds"])

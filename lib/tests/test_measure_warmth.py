@@ -76,6 +76,18 @@ def test_a_load_is_warmed_up_with_two_waves_of_other_prompts(serving, measure):
     assert 'finished_reason="length"} 10.0' in server.metrics_text()
 
 
+@pytest.mark.parametrize(("stall_at", "sent"), [(4, 8), (3, 8), (1, 4)])
+def test_a_warm_up_ends_with_a_wave_in_which_the_server_did_not_stand_still(serving, measure, stall_at, sent):
+    record = measure(serving(stall_at_request=stall_at, stall_s=1.5), seed=7)
+    assert record.warmup == Warmup(num_prompts=sent, seed=1_000_010)
+    assert record.conditions["warmup_prompts"] == sent
+
+
+def test_a_warm_up_of_a_number_that_is_asked_for_is_not_repeated(serving, measure):
+    workload = SERVE.model_copy(update={"num_warmup_prompts": 4})
+    assert measure(serving(stall_at_request=4, stall_s=1.5), workload).warmup.num_prompts == 4
+
+
 def test_a_load_that_is_warm_already_is_not_warmed_up_and_says_by_what(serving, measure):
     server = serving()
     record = measure(server, repeat=Repeat(warmed_by="eager,serve,max_concurrency=2 repeat 0"))

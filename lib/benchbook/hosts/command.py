@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from benchbook.errors import ExperimentError
 from benchbook.hosts import search_path, shell
+from benchbook.hosts.devices import is_cpu_build
 from benchbook.hosts.forms import installed_forms, words_of
 from benchbook.hosts.scratch import SOCKET_PATH_BYTES
 from benchbook.hosts.spelling import spelt_out
@@ -25,6 +26,7 @@ _CONFIGURES = re.compile(
     r"HSA|FLASHINFER|AITER)_|(LD_PRELOAD|PYTHONPATH)$"
 )
 _SOCKETS, _SOCKET_NAME_BYTES = "VLLM_RPC_BASE_PATH", 36  # vLLM names each by a UUID
+MONITOR_FLAG = "--jit-monitor-verbose"
 SECRET_FLAGS = {"api_key": "VLLM_API_KEY", "hf_token": "HF_TOKEN"}  # and the variable of each
 
 
@@ -53,6 +55,16 @@ def flags(args: Mapping[str, object]) -> list[str]:
     for name, value in spelt.items():
         words += words_of(name, value, known_forms)
     return words
+
+
+def monitor_words(args: Mapping[str, object]) -> list[str]:
+    """Return the words by which vLLM's JIT monitor logs each kernel that is compiled while it serves, and not the first only.
+
+    None for a vLLM that has no such flag, for a build for CPUs, which has no such monitor, and where `args` speak of it.
+    """
+    has_none = is_cpu_build() or MONITOR_FLAG not in installed_forms()
+    is_asked = any(f"--{name.replace('_', '-').lower()}" == MONITOR_FLAG for name in args)
+    return [] if has_none or is_asked else [MONITOR_FLAG]
 
 
 def _check(name: str, value: object) -> None:

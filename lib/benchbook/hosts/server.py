@@ -108,7 +108,7 @@ class VllmServer(ServedModel):
         # The real name comes first: `vllm bench serve` sends its --model to /tokenize. The last is what people call it.
         names = list(dict.fromkeys([path, self.served_name, self.model_files.name]))
         asked = command.serve_command(path, self._args, self.port, self.host, names, self._program)
-        return [*asked, *DOOR_WORDS]
+        return [*asked, *command.monitor_words(self._args), *DOOR_WORDS]
 
     @property
     def hub_env(self) -> dict[str, str]:

@@ -15,13 +15,14 @@ from functools import lru_cache
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding
 from benchbook.judge.spread import number_text
+from benchbook.judge.starts import start_of
 from benchbook.judge.stats import stdev
 from benchbook.records.metrics import BY_KEY
 from benchbook.records.record import Record
 
-MAX_STDEV, TIMES_USUAL, MOST_STDEV = 0.10, 5.0, 0.30  # of the mean: of any run, of the run's other cases, of none
+MAX_STDEV, TIMES_USUAL, MOST_STDEV = 0.10, 5.0, 0.30  # of the mean: of any run, of the cases of this one, of none
 MAX_STDEV_OF_STARTS = 0.50  # starts of one launch vary by up to 20 %, and three of them seem to vary by more
-LEAST_CASES = 3  # beside the one judged: the spread of fewer is no usual one
+LEAST_CASES = 4  # the spread of fewer is no usual one
 TREND_REPEATS, TREND_P, MIN_DRIFT = 5, 0.02, 0.05
 OUTLIER_REPEATS, OUTLIER_DEVIATIONS, MIN_OUTLIER = 4, 5.0, 0.15
 MAD_TO_STDEV = 1.4826  # of a normal distribution
@@ -44,14 +45,14 @@ def by_case(records: Sequence[Record]) -> list[list[Record]]:
 def repeats_disagree(records: Sequence[Record]) -> Iterator[Finding]:
     """Suspect every repeat of a case whose headline varies within a start, or starts vary, more than they may.
 
-    Within a start that is 10 % of the mean, or five times what is usual in the other cases of the run, 30 % at most.
+    Within a start that is 10 % of the mean, or five times what is usual in the cases of the run, 30 % at most.
     """
     cases = by_case(records)
     spreads = [max((_spreads(values, case)[0] for _, values in _headlines(case)), default=0.0) for case in cases]
-    for number, case in enumerate(cases):
-        others = [spread for other, spread in enumerate(spreads) if other != number and spread]
-        usual = statistics.median(others) if len(others) >= LEAST_CASES else 0.0
-        limit = min(MOST_STDEV, max(MAX_STDEV, TIMES_USUAL * usual))
+    known = [spread for spread in spreads if spread]
+    usual = statistics.median(known) if len(known) >= LEAST_CASES else 0.0
+    limit = min(MOST_STDEV, max(MAX_STDEV, TIMES_USUAL * usual))
+    for case in cases:
         for key, values in _headlines(case):
             within, between = _spreads(values, case)
             if within <= limit and between <= MAX_STDEV_OF_STARTS:
@@ -75,7 +76,7 @@ def _starts(records: Sequence[Record]) -> list[list[int]]:
     """Return the indices of the records of each start of the host; those of an unknown one are of one."""
     groups: dict[str | None, list[int]] = {}
     for index, record in enumerate(records):
-        groups.setdefault(record.host.get("ready_utc"), []).append(index)
+        groups.setdefault(start_of(record), []).append(index)
     return list(groups.values())
 
 

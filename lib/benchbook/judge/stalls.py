@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Answer, Check, Measured
@@ -43,6 +44,13 @@ def stalls(answers: Sequence[Answer]) -> list[tuple[float, float]]:
         if after_s - began_s > least_s + _prefill_s(answers, waiting, after_s, together_s):
             found.append((began_s, after_s))
     return found
+
+
+def stalled_at_last(raw: Mapping[str, Any], wave: int) -> bool:
+    """Return whether no token came for too long once the last `wave` requests of a `bench serve` file were being sent."""
+    answers = Measured("serve", {}, {}, raw).answers
+    last_s = answers[-wave:][0].start_s if answers and wave else 0.0
+    return any(end_s > last_s for _, end_s in stalls(answers))
 
 
 def server_stalled(measured: Measured) -> Reason | None:

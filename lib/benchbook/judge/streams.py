@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
@@ -12,24 +13,37 @@ from benchbook.records.record import Reason
 BUNCHED_GAP_S = 1e-4
 BUNCHED_SHARE = 0.5  # of the gaps of one answer
 TOLERATED_SHARE = 0.05  # of the answers
+MAX_TTFT_RAISED = 0.05  # of the mean, by heaps
 TOKENS_PER_CHUNK = 1.05
 SUM_SLACK_S, SUM_SLACK = 1e-3, 0.01  # of one request
 
 
 def stream_bunched(measured: Measured) -> Reason | None:
-    """Suspect when more than 5 % of the answers came in one heap.
+    """Suspect when more than 5 % of the answers came in one heap, or so many that their TTFTs raise the mean by 5 %.
 
     Their TTFT holds the whole answer and their TPOT is close to 0: the server or the client had no processor to spare.
     """
     answers = [gaps for gaps in measured.raw.get("itls", []) if gaps]
-    heaps = [gaps for gaps in answers if sum(gap < BUNCHED_GAP_S for gap in gaps) > BUNCHED_SHARE * len(gaps)]
-    if len(heaps) <= TOLERATED_SHARE * len(answers):
+    heaps, raised = sum(map(_is_heap, answers)), _ttft_raised(measured)
+    if heaps <= TOLERATED_SHARE * len(answers) and raised <= MAX_TTFT_RAISED:
         return None
+    by = f", which makes the mean TTFT {raised:.0%} longer" if raised > MAX_TTFT_RAISED else ""
     return reason(
         "stream_bunched",
-        f"{len(heaps)} of {len(answers)} answers arrived in one heap: most gaps between their chunks are below "
-        f"{BUNCHED_GAP_S * 1000:g} ms",
+        f"{heaps} of {len(answers)} answers arrived in one heap: most gaps between their chunks are below "
+        f"{BUNCHED_GAP_S * 1000:g} ms{by}",
     )
+
+
+def _is_heap(gaps_s: Sequence[float]) -> bool:
+    return sum(gap_s < BUNCHED_GAP_S for gap_s in gaps_s) > BUNCHED_SHARE * len(gaps_s)
+
+
+def _ttft_raised(measured: Measured) -> float:
+    """Return by what share the mean TTFT of all answers lies above that of those that came in no heap; 0.0 without any."""
+    ttfts_s = [(answer.ttft_s, bool(answer.gaps_s) and _is_heap(answer.gaps_s)) for answer in measured.answers]
+    others_s = [ttft_s for ttft_s, is_heap in ttfts_s if not is_heap]
+    return statistics.fmean(ttft_s for ttft_s, _ in ttfts_s) / statistics.fmean(others_s) - 1 if others_s else 0.0
 
 
 def itl_per_chunk(measured: Measured) -> Reason | None:

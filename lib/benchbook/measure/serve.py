@@ -15,6 +15,7 @@ from benchbook.hosts.scrape import cache_config
 from benchbook.hosts.shell import certificates, no_proxy
 from benchbook.hosts.tokenizers import args_of, check_here, client_words
 from benchbook.hosts.watch import StallWatch
+from benchbook.judge.stalls import stalled_at_last
 from benchbook.measure.client_meter import meter_path
 from benchbook.measure.commands import serve_argv
 from benchbook.measure.conditions import Watched
@@ -37,6 +38,7 @@ from benchbook.records.fingerprint import digest
 from benchbook.records.record import PrefixCache, Warmup
 from benchbook.records.store import Saved
 
+MAX_WARMUPS = 4
 WARMUP_SEED_OFFSET = 1_000_003  # another seed than the repeat's: the warm-up's prompts are not the measured ones
 _COUNTERS = (
     "vllm:prompt_tokens_total",
@@ -64,8 +66,8 @@ def bench_serve(
 ) -> Saved:
     """Offer `workload` to `server` with `vllm bench serve`, write `record_path` and vLLM's raw.json beside it, return the record.
 
-    The warm-up is the same official code with other prompts, twice as many as are in flight later; a server that was
-    warmed up for the same load gets none. `reset_prefix_cache` empties the cache after it, which takes a server in
+    The warm-up is the same official code with other prompts, twice as many as are in flight later, and again where the
+    server stood still in it; one that was warmed up for the same load gets none. `reset_prefix_cache` empties the cache after it, which takes a server in
     developer mode on this machine; otherwise prompts differ by their seeds. The record has the counters of hits.
     `tokenizer`, a folder or a hub id, cuts the prompts where the server's own is not on this machine. `repeat` is what
     a sweep says of it. Raises ExperimentError when that is missing, or `server` or `workload` were made from other
@@ -130,16 +132,23 @@ def _check_fits(server: AnyServer, workload: ServeWorkload) -> None:
 
 
 def _warm_up(run: _Bench, workload: ServeWorkload, recording: Recording, seed: int) -> Warmup:
-    """Send the load with other prompts and return how many were answered; what they took is not looked at."""
-    warmup_seed = (seed + WARMUP_SEED_OFFSET) % 2**31
-    raw_path = recording.raw_path.with_name("warmup.json")
-    argv = run.argv(workload.warmup(), warmup_seed, raw_path)
-    log_path = recording.log_path.with_name("warmup.log")
-    run(workload.warmup(), argv, log_path, f"warm-up with {workload.warmup_prompts} other prompts")
-    num_answered = read_json(raw_path)["completed"]
-    for path in (raw_path, meter_path(log_path)):
-        path.unlink(missing_ok=True)
-    return Warmup(num_prompts=num_answered, seed=warmup_seed)
+    """Send the load with other prompts and return how many were answered.
+
+    A server that stood still in the last wave, since it met a shape for the first time, gets it once more, with others
+    again, four times in all; where the workload says how many prompts, it gets these.
+    """
+    asked, num_answered, first_seed = workload.warmup(), 0, seed + WARMUP_SEED_OFFSET
+    raw_path, log_path = recording.raw_path.with_name("warmup.json"), recording.log_path.with_name("warmup.log")
+    for number in range(MAX_WARMUPS if workload.num_warmup_prompts is None else 1):
+        argv = run.argv(asked, (first_seed + number) % 2**31, raw_path)
+        run(asked, argv, log_path, f"warm-up with {workload.warmup_prompts} other prompts")
+        raw = read_json(raw_path)
+        num_answered += raw["completed"]
+        for path in (raw_path, meter_path(log_path)):
+            path.unlink(missing_ok=True)
+        if not stalled_at_last(raw, asked.max_concurrency or asked.num_prompts // 2):
+            break
+    return Warmup(num_prompts=num_answered, seed=first_seed % 2**31)
 
 
 @dataclass(frozen=True)
