@@ -65,10 +65,10 @@ class _Host:
 OpenHost = Callable[[Launch, str, Store, float], AbstractContextManager[BenchHost]]  # ..., ready_timeout_s
 
 
-def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> OpenHost:
+def host_opener(share_gpu: bool = False) -> OpenHost:
     """Return what opens a host for a sweep. Unless `share_gpu`, a GPU that others use is refused.
 
-    With `compares_launches`, a server first answers 32 fixed prompts, so that a change of its outputs is seen.
+    A server first answers 32 fixed prompts: a change of its outputs is seen, and a model that answers all alike.
     """
     ending: list[Thread] = []
 
@@ -83,7 +83,7 @@ def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> Ope
         found = routing_of(files, launch.args, launch.env, store.launch_dir(launch.name).resolve())
         routing = {"routing": found} if found else {}
         opened = (
-            _open_server(launch, store, ready_timeout_s, compares_launches, routing)
+            _open_server(launch, store, ready_timeout_s, routing)
             if kind == "server"
             else _open_engine(launch, store, ready_timeout_s, routing)
         )
@@ -101,7 +101,6 @@ def _open_server(
     launch: Launch,
     store: Store,
     ready_timeout_s: float,
-    compares_launches: bool,
     routing: Mapping[str, Any],
 ) -> Iterator[BenchHost]:
     folder = store.launch_dir(launch.name).resolve()
@@ -122,7 +121,7 @@ def _open_server(
         stack.callback(client.stop)
         client.ensure()
         server.wait_ready()
-        outputs = _answered(server) if compares_launches else {}
+        outputs = _answered(server)
         yield _Host(
             {**_described({**host_facts(server), "peaks": peaks, **routing}, server.facts), **outputs},
             {

@@ -82,7 +82,7 @@ def prepare_run(
     card_locks.rename(f"run {run_name(store.run_dir, results_dir)}")
     write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
     runner = Runner(
-        plan, store, listener, command, host_opener(share_gpu, len(plan.experiment.launches) > 1), only=asked
+        plan, store, listener, command, host_opener(share_gpu), only=asked
     )
     if earlier:
         runner.header, damage = store.read_header()
