@@ -194,3 +194,57 @@ def test_plan_says_the_least_or_the_time_with_what_tells_it(asked, noted, tmp_pa
     wall_s = {case.case_id: [100.0] for case in experiment.cases} | {"start eager server": [90.0]}
     noted("exp/20261101-100000", wall_s, model=str(fake_model))
     assert "(by run exp/20261101-100000)" in said()
+
+
+# --- Experts, which are counted once.
+
+
+@pytest.fixture
+def no_model_yet(tmp_path, monkeypatch):
+    """Give the test a cache without models and counts."""
+    monkeypatch.setenv("BENCHBOOK_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("model", ["folder", "{shape: gpt-oss-20b}", "{shape: gpt-oss-120b}"])
+def test_a_model_with_experts_costs_one_start_more_until_they_are_counted(asked, tmp_path, no_model_yet, model):
+    folder = make_folder(tmp_path / "folder")
+    write_json(folder / "config.json", {"num_experts": 16, "num_experts_per_tok": 2, "vocab_size": 500})
+    experiment = asked(f"{{path: {folder}}}" if model == "folder" else model)
+    estimator, blocks = estimator_for(experiment, tmp_path), rounds(experiment.cases, 1, 0)
+    (key,) = estimator.to_count.values()
+    assert key.startswith("count experts of ")
+    first, second, *_ = estimator.pieces(blocks, None)
+    assert first.work == key and second.work == "start eager server"
+    assert [piece.work for piece in estimator.pieces([*blocks, *blocks], None)].count(key) == 1
+    assert first.work not in [piece.work for piece in estimator.pieces(blocks, ())], "its host has started"
+    assert estimator.counted("eager", 41.0) == key and estimator.counted("eager", 41.0) == ""
+    assert next(iter(estimator.pieces(blocks, None))).work == "start eager server"
+
+
+def test_a_model_without_experts_costs_none(asked, tmp_path, no_model_yet):
+    for model in ("tiny", "{shape: llama-3.1-8b}", "some/Model"):
+        assert estimator_for(asked(model), tmp_path).to_count == {}
+
+
+def test_what_has_been_counted_here_costs_nothing_more(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(estimates, "resolve_model", lambda *_: "files")
+    monkeypatch.setattr(estimates.os.path, "isdir", lambda _: True)
+    for known, number in (({"decode": {}}, 0), (None, 1)):
+        monkeypatch.setattr(estimates, "known_routing", lambda files, args, known=known: known)
+        assert len(estimator_for(asked("{shape: gpt-oss-20b}"), tmp_path).to_count) == number
+
+
+def test_what_counting_took_in_any_experiment_tells_its_time(asked, noted, tmp_path, no_model_yet):
+    experiment = asked("{shape: gpt-oss-20b}")
+    (key,) = estimator_for(experiment, tmp_path / "results").to_count.values()
+    noted("other/20261101-100000", {key: [77.0]})
+    estimator = estimator_for(experiment, tmp_path / "results")
+    first, *_ = estimator.pieces(rounds(experiment.cases, 1, 0), None)
+    assert estimator.expected(first) == (77.0, "by run other/20261101-100000")
+
+
+def test_plan_says_that_experts_will_be_counted(asked, tmp_path, no_model_yet):
+    asked("{shape: gpt-oss-20b}")
+    out = io.StringIO()
+    preview(tmp_path / "exp.yaml", tmp_path / "results", Console(file=out, width=200))
+    assert "in it, one start more: to count experts of " in out.getvalue()

@@ -19,7 +19,8 @@ MOE = {"num_experts": 16, "num_experts_per_tok": 2, "vocab_size": 500}
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give each test an empty cache."""
+    """Give each test an empty cache, and a process that has tried nothing."""
+    monkeypatch.setattr(routing, "_failed", {})
     monkeypatch.setenv("BENCHBOOK_CACHE_DIR", str(tmp_path / "cache"))
 
 
@@ -85,15 +86,22 @@ def test_a_router_of_groups_is_not_counted_and_the_reason_stands_there(tmp_path,
         (None, "", "took too long"),
     ],
 )
-def test_what_cannot_be_counted_is_told_and_tried_again_at_the_next_start(exit_code, log, told, tmp_path, monkeypatch):
+def test_what_cannot_be_counted_is_told_and_tried_again_by_the_next_run_not_at_each_start(exit_code, log, told, tmp_path, monkeypatch):
+    tried = []
+
     def spawn(argv, *, log_path, **_):
+        tried.append(argv)
         Path(log_path).write_text(log)
         return SimpleNamespace(wait=lambda limit_s: exit_code, stop=lambda: None)
 
     monkeypatch.setattr(routing, "spawn", spawn)
     model = files(tmp_path / "m")
-    assert told in routing_of(model, {}, {}, tmp_path / "log")["why_not"]
-    assert known_routing(model, {}) is None
+    for _ in range(3):
+        assert told in routing_of(model, {}, {}, tmp_path / "log")["why_not"]
+    assert known_routing(model, {}) is None and len(tried) == 1
+    monkeypatch.setattr(routing, "_failed", {})  # another process
+    routing_of(model, {}, {}, tmp_path / "log")
+    assert len(tried) == 2
 
 
 def test_an_engine_that_does_not_even_start_costs_no_measurement(tmp_path, monkeypatch):

@@ -776,3 +776,23 @@ def test_a_run_that_was_begun_before_times_were_lists_goes_on(bench):
     bench.on_call = {}
     second = bench.runner(first.store)
     assert second.execute() == FINISHED and all(second.store.header()["wall_s_by_job"].values())
+
+
+def test_what_counting_experts_took_is_no_part_of_a_start(bench):
+    runner = bench.runner()
+    key = "count experts of a model {}"
+    runner._estimator.to_count = {launch.name: key for launch in runner.plan.experiment.launches}
+    opened = runner.open_host
+
+    @contextmanager
+    def counting(*given):
+        with opened(*given) as host:
+            host.facts["counting_s"] = 50.0
+            yield host
+
+    runner.open_host = counting
+    assert runner.execute() == FINISHED
+    noted = runner.store.header()["wall_s_by_job"]
+    assert noted[key] == [50.0] and all(
+        wall_s < 0 for name, times in noted.items() if name.startswith("start ") for wall_s in times
+    )

@@ -1,7 +1,8 @@
 """How many experts of a layer a step reads: counted once for each model on this machine, on an engine of its own.
 
 That costs one start more, the first time: the engine that is measured must not carry what counts. Where it cannot be
-counted, the reason stands in its place, and limits fall back to what even routing is expected to read.
+counted, the reason stands in its place, and limits fall back to what even routing is expected to read; the next run
+tries again.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from benchbook.hosts.scratch import scratch_dir
 
 LIMIT_S = 600.0
 RECIPE = 1  # raise it when something else is counted
-_WEIGHTS = ("load_format", "quantization", "dtype", "hf_overrides", "revision")  # by these, others are loaded
-_LOADING = (*_WEIGHTS, "tokenizer", "trust_remote_code", "tensor_parallel_size", "gpu_memory_utilization",
+_failed: dict[Path, dict[str, Any]] = {}  # what could not be counted by this process, which is not tried at each start
+WEIGHTS = ("load_format", "quantization", "dtype", "hf_overrides", "revision")  # by these, others are loaded
+_LOADING = (*WEIGHTS, "tokenizer", "trust_remote_code", "tensor_parallel_size", "gpu_memory_utilization",
             "distributed_executor_backend")  # fmt: skip
 
 
@@ -45,16 +47,27 @@ def routing_of(
     numbers = _experts(files, args)
     if numbers is None:
         return None
-    found = remembered(_path(files, args))
+    path = _path(files, args)
+    found = remembered(path) or _failed.get(path)
     if found is None:
         found = _counted(files, args, env, numbers, folder)
-        if "why_not" not in found:
-            remember(_path(files, args), found)
+        if "why_not" in found:
+            _failed[path] = found
+        else:
+            remember(path, found)
     return found
 
 
+def is_countable(config: Mapping[str, Any]) -> bool:
+    """Return whether a model of this config.json has experts that can be counted."""
+    return _numbers(config) is not None and not _has_groups(config)
+
+
 def _experts(files: ModelFiles, args: Mapping[str, Any]) -> dict[str, int] | None:
-    config = read_config(files.path, args.get("revision")) or {}
+    return _numbers(read_config(files.path, args.get("revision")) or {})
+
+
+def _numbers(config: Mapping[str, Any]) -> dict[str, int] | None:
     names = {
         "experts": ("num_local_experts", "num_experts", "n_routed_experts"),
         "active": ("num_experts_per_tok", "experts_per_token"),
@@ -64,16 +77,19 @@ def _experts(files: ModelFiles, args: Mapping[str, Any]) -> dict[str, int] | Non
     return numbers if all(isinstance(number, int) for number in numbers.values()) else None
 
 
+def _has_groups(config: Mapping[str, Any]) -> bool:
+    return (config.get("n_group") or 1) > 1
+
+
 def _path(files: ModelFiles, args: Mapping[str, Any]) -> Path:
-    known = [RECIPE, files.content_sha256 or files.name, {name: args.get(name) for name in _WEIGHTS}]
+    known = [RECIPE, files.content_sha256 or files.name, {name: args.get(name) for name in WEIGHTS}]
     return cache_dir() / "routing" / f"{hashlib.sha256(json.dumps(known, default=str).encode()).hexdigest()[:16]}.json"
 
 
 def _counted(
     files: ModelFiles, args: Mapping[str, Any], env: Mapping[str, str], numbers: Mapping[str, int], folder: Path
 ) -> dict[str, Any]:
-    config = read_config(files.path, args.get("revision")) or {}
-    if (config.get("n_group") or 1) > 1:
+    if _has_groups(read_config(files.path, args.get("revision")) or {}):
         return {"why_not": "its router chooses among groups of experts, which is not counted"}
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / "routing.log"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -14,9 +15,9 @@ from benchbook.hosts.devices import naming
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.flags import unknown_variables
 from benchbook.hosts.gpu import wait_device_free
-from benchbook.hosts.models import resolve_model
+from benchbook.hosts.models import ModelFiles, resolve_model
 from benchbook.hosts.ranks import ranks_of
-from benchbook.hosts.routing import routing_of
+from benchbook.hosts.routing import known_routing, routing_of
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.shell import no_proxy
 from benchbook.hosts.startup import StartupFacts
@@ -62,6 +63,7 @@ class _Host:
                 self.client.ensure()
 
 
+COUNTING_S = "counting_s"  # of a host's facts: of its start, what went into counting experts, which is done once
 OpenHost = Callable[[Launch, str, Store, float], AbstractContextManager[BenchHost]]  # ..., ready_timeout_s
 
 
@@ -80,8 +82,7 @@ def host_opener(share_gpu: bool = False) -> OpenHost:
         number = ranks.devices if ranks else None
         wait_device_free(share_gpu=share_gpu, env=naming(launch.args, launch.env), number=number)
         files = resolve_model(launch.model.path_or_id, launch.args, launch.env)
-        found = routing_of(files, launch.args, launch.env, store.launch_dir(launch.name).resolve())
-        routing = {"routing": found} if found else {}
+        routing = _counted(files, launch, store)
         opened = (
             _open_server(launch, store, ready_timeout_s, routing)
             if kind == "server"
@@ -94,6 +95,15 @@ def host_opener(share_gpu: bool = False) -> OpenHost:
             ending[-1].start()
 
     return open_host
+
+
+def _counted(files: ModelFiles, launch: Launch, store: Store) -> dict[str, Any]:
+    """Return what is known of the model's routing, and how long counting took (s) where it was done for this start."""
+    if known := known_routing(files, launch.args):
+        return {"routing": known}
+    began_s = time.monotonic()
+    found = routing_of(files, launch.args, launch.env, store.launch_dir(launch.name).resolve())
+    return {"routing": found, COUNTING_S: round(time.monotonic() - began_s, 3)} if found else {}
 
 
 @contextmanager

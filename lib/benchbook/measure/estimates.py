@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -10,9 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from benchbook.errors import ExperimentError
 from benchbook.hosts.footprint import weight_bytes
-from benchbook.hosts.models import EMBEDDED, config_of, planned_path
+from benchbook.hosts.models import EMBEDDED, config_of, planned_path, resolve_model
 from benchbook.hosts.peaks import data_sheet
+from benchbook.hosts.routing import WEIGHTS, is_countable, known_routing
 from benchbook.judge.limits import NoLimitError, Peaks, limits_for
 from benchbook.judge.model_config import shape_of
 from benchbook.plan.eta import Estimator, Timings
@@ -23,6 +26,7 @@ from benchbook.records.header import RunHeader, read_header
 from benchbook.records.provenance import machine, package_versions
 from benchbook.records.runs import run_files
 
+_COUNT = "count experts of "  # begins the key of what is done once for each model
 NEWEST_RUNS = 30  # so many are looked through
 # Rough, of one core; what a probe measures is not known to `benchbook plan`, which starts nothing.
 CORE_BYTES_S, CORE_FLOPS_S = 10e9, {"float32": 0.1e12, "bfloat16": 0.2e12, "float16": 0.1e12}
@@ -36,7 +40,8 @@ _FORMATS = {"dtype": "dtype", "quantization": "quantization", "kv_dtype": "kv_ca
 def estimator_for(experiment: Experiment, results_dir: Path) -> Estimator:
     """Return what estimates the time of `experiment` on this machine, by the runs under `results_dir`."""
     paces = {launch.name: _pace(experiment, launch) for launch in experiment.launches}
-    return Estimator(paces, earlier_timings(experiment, results_dir), experiment.cases)
+    to_count = {launch.name: key for launch in experiment.launches if (key := _to_count(launch))}
+    return Estimator(paces, earlier_timings(experiment, results_dir), experiment.cases, to_count)
 
 
 def earlier_timings(experiment: Experiment, results_dir: Path) -> dict[str, Timings]:
@@ -53,7 +58,7 @@ def earlier_timings(experiment: Experiment, results_dir: Path) -> dict[str, Timi
         for key, wall_s in timings_of(header).items():
             timings = Timings(wall_s, run)
             if not key.startswith("start "):
-                if header["experiment"] == experiment.name:
+                if header["experiment"] == experiment.name or key.startswith(_COUNT):
                     repeats.setdefault(key, timings)
                 continue
             _, name, host_kind = [*key.split(), "", ""][:3]
@@ -92,6 +97,22 @@ def _resolved(model: str) -> str:
     """Return a model's folder without links, or its hub id."""
     folder = os.path.expanduser(model)
     return os.path.realpath(folder) if os.path.isdir(folder) else model
+
+
+def _to_count(launch: Launch) -> str:
+    """Return the key of run.json for counting the experts of the launch's model; '' where that is done or not to be."""
+    config, _ = config_of(launch.model.path_or_id)
+    if config is None or not is_countable(config):
+        return ""
+    weights = {name: launch.args[name] for name in WEIGHTS if name in launch.args}
+    key = f"{_COUNT}{launch.model_text} {json.dumps(weights, default=str)}"
+    ref = launch.model.path_or_id
+    if planned_path(ref) != ref and not os.path.isdir(planned_path(ref)):
+        return key  # the run will make it: nobody has counted it
+    try:
+        return "" if known_routing(resolve_model(ref, launch.args, launch.env), launch.args) else key
+    except ExperimentError:
+        return ""  # the run will be refused
 
 
 def _pace(experiment: Experiment, launch: Launch) -> Pace:

@@ -54,6 +54,8 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
     say(console, f"{experiment.name}: {experiment.question}")
     estimator = estimator_for(experiment, results_dir)
     say(console, _size_text(experiment, blocks, estimator, going_on))
+    for what in dict.fromkeys(estimator.to_count.values()):
+        say(console, f"  in it, one start more: to {what.partition(' {')[0]}, once on this machine")
     most = _most(experiment, blocks) if experiment.until else blocks
     if again := price_text(experiment.again, pending(most, *going_on) if going_on else most, estimator):
         say(console, again)

@@ -12,7 +12,7 @@ from typing import Any
 from benchbook.errors import HostDiedError, HostError, HostStartError
 from benchbook.judge.outside import disturbed_by
 from benchbook.measure.again import Again, for_this_try
-from benchbook.measure.bench_host import BenchHost, OpenHost
+from benchbook.measure.bench_host import COUNTING_S, BenchHost, OpenHost
 from benchbook.measure.commands import offline_remark
 from benchbook.measure.estimates import estimator_for, timings_of
 from benchbook.measure.interrupts import was_halted_since
@@ -275,7 +275,10 @@ class Runner:
     def _note_host(self, block: Block, host: BenchHost, began_s: float) -> None:
         wall_s = time.monotonic() - began_s
         self.header["launches"][block.launch]["hosts"].append(dict(host.facts))
-        self._learn(lambda wall_s: self._estimator.start_took(block, wall_s), began_s)
+        counting_s = host.facts.get(COUNTING_S, 0.0)
+        self._learn(lambda wall_s: self._estimator.start_took(block, wall_s), began_s + counting_s)
+        if counting_key := self._estimator.counted(block.launch, counting_s):
+            self.header["wall_s_by_job"].setdefault(counting_key, []).append(counting_s)
         self._note()
         self.listener.say(f"  the {block.host_kind} of launch {block.launch!r} is ready after {wall_s:.1f} s")
 

@@ -27,9 +27,9 @@ LEAST_LEFT_S = 1.0
 
 @dataclass(frozen=True)
 class Piece:
-    """One piece of work that is timed: a start of a host, or a repeat with or without its warm-up."""
+    """One piece of work that is timed: a start of a host, a count of experts, a repeat with or without its warm-up."""
 
-    work: str  # 'start eager server' or the case's id
+    work: str  # 'start eager server', 'count ...' or the case's id
     kinds: tuple[str, ...]  # what may be compared where nothing of the same work was timed, the nearest first
     guess_s: float
     least_s: float
@@ -110,6 +110,7 @@ class Estimator:
     paces: Mapping[str, Pace]
     earlier: Mapping[str, Timings] = field(default_factory=dict)
     cases: Sequence[Case] = ()  # of the experiment: those that an earlier run has measured tell of the others
+    to_count: Mapping[str, str] = field(default_factory=dict)  # by launch: whose experts are counted before its start
     _earlier_ratios: Ratios = field(default_factory=Ratios)  # taken to guessed, by kind
     # Taken in this run to expected before it: by work, and by kind where an earlier run told it or only a first guess.
     _ratios: Ratios = field(default_factory=Ratios)
@@ -141,6 +142,15 @@ class Estimator:
     def start_took(self, block: Block, wall_s: float) -> str:
         """Learn how long the start of a block's host took; return the key to note it under."""
         return self._took(self._start(block), wall_s)
+
+    def counted(self, launch: str, wall_s: float) -> str:
+        """Learn that the experts of a launch's model are known by now; return the key to note the time under.
+
+        '' where nothing had to be counted.
+        """
+        key = self.to_count.get(launch, "")
+        self.to_count = {name: other for name, other in self.to_count.items() if other != key}
+        return key if wall_s else ""
 
     def job_took(self, job: Job, is_warm: bool, wall_s: float) -> str:
         """Learn how long a repeat took, on a host that was warm for it or not; return the key to note it under."""
@@ -184,8 +194,12 @@ class Estimator:
 
     def pieces(self, blocks: Sequence[Block], warmed: Collection[str] | None) -> Iterator[Piece]:
         """Yield what `estimate` adds up, in order."""
+        counted: set[str] = set()
         for block in blocks:
             if warmed is None:
+                if (key := self.to_count.get(block.launch, "")) and key not in counted:
+                    counted.add(key)
+                    yield self._counting(key, block.launch)
                 yield self._start(block)
             shapes, warmed = set(warmed or ()), None
             for job in block.jobs:
@@ -197,6 +211,11 @@ class Estimator:
         pace, kind = self.paces[block.launch], f"start {block.host_kind}"
         work, guess_s = f"start {block.launch} {block.host_kind}", pace.start_s(block.host_kind)
         return Piece(work, (kind, "start"), guess_s, pace.least_start_s, pace.is_worth_a_guess)
+
+    def _counting(self, key: str, launch: str) -> Piece:
+        """Return the start, an eager one, on which the experts of the launch's model are counted."""
+        pace = replace(self.paces[launch], is_eager=True)
+        return Piece(key, ("count", "start"), pace.start_s("engine"), pace.least_start_s, pace.is_worth_a_guess)
 
     def _repeat(self, case: Case, is_warm: bool) -> Piece:
         if (case, is_warm) not in self._repeats:
