@@ -136,8 +136,9 @@ def _download(requirements: list[str], site: Path, python: str, glibc: int) -> N
     command += ["--ignore-requires-python"]  # `pip install` asks what its own Python satisfies, not the other machine's
     for tag in tags:
         command += ["--platform", tag]
-    if subprocess.run([*command, *requirements]).returncode != 0:
-        sys.exit("build: pip failed; its words are above")
+    done = subprocess.run([*command, *requirements], stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:  # else they are warnings: that folders for scripts, of a package each, are not on the path
+        sys.exit(f"{done.stderr}build: pip failed; its words are above")
 
 
 def prune(site: Path, gpu_arch: int | None) -> list[str]:

@@ -108,7 +108,7 @@ def unpack(folders: list[Path], manifest: dict, target: Path) -> None:
     # Once and on all cores, where `activate` has it looked for.
     command = [sys.executable, "-m", "compileall", "-q", "-j", "0", str(places["site"])]
     subprocess.run(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPYCACHEPREFIX": str(places["bytecode"])})
-    print(f"unpack: {manifest['unpacked_mb']} MB in {target}; next: . {target}/activate", flush=True)
+    print(f"unpack: {manifest['unpacked_mb']} MB in {target}; next, in any folder: . {target}/activate", flush=True)
 
 
 def _found(part: dict, folders: list[Path]) -> Path:
@@ -149,8 +149,11 @@ def check(target: Path, manifest: dict, *, with_gpu: bool) -> bool:
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     good = _say(here == manifest["python"], f"Python {here}; the bundle is for {manifest['python']}")
     sys.path.insert(0, str(target / "site"))
-    for problem in requirement_problems(target / "site", manifest):
+    problems = list(requirement_problems(target / "site", manifest))
+    for problem in problems:
         print(f"note: {problem}")
+    if problems:
+        print("note: what a package asks for and does not have matters only if one of the checks below fails")
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(target / "site"), _python_path()]))}
     env |= {"VLLM_USE_FLASHINFER_SAMPLER": "0", "VLLM_USE_DEEP_GEMM": "0", "HF_HUB_OFFLINE": "1"}
     env |= {"JUPYTER_PATH": str(target / "site/share/jupyter")}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from benchbook import exit_codes
+from benchbook import exit_codes, project
 from benchbook.__main__ import main
 from benchbook.errors import ExperimentError, StoreError
 from benchbook.listing import ListFormat
@@ -39,7 +39,11 @@ if TYPE_CHECKING:
     from benchbook.measure.runner import Runner
 
 ExperimentFile = Annotated[
-    Path, typer.Argument(help="The experiment: a YAML file, such as experiments/quickstart.yaml.")
+    Path,
+    typer.Argument(
+        help="The experiment: a YAML file; the project's own, such as experiments/quickstart.yaml, from any folder.",
+        callback=project.found,
+    ),
 ]
 
 

@@ -113,6 +113,7 @@ def test_the_check_names_what_is_missing_or_too_old_and_fails_when_an_import_doe
     done = unpacked(bundle)
     assert "note: alpha needs not-there-at-all, which is not here" in done.stdout
     assert f"note: alpha needs pytest>9999, here is {pytest.__version__}" in done.stdout
+    assert "matters only if one of the checks below fails" in done.stdout
     assert "tilelang" not in done.stdout and "pytest>=1," not in done.stdout
     manifest = json.loads((bundle / "manifest.json").read_text())
     (bundle / "manifest.json").write_text(json.dumps({**manifest, "python": "3.1"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,9 @@ def print_commands(console: Console, experiment: Experiment, blocks: Sequence[Bl
     for starts in hosts.values():
         _print_host(console, experiment, starts)
     _line(console, "PORT, NONCE, SEED and RAW.json are chosen when it runs.")
+    for folder in dict.fromkeys(planned_path(launch.model.path_or_id) for launch in experiment.launches):
+        if os.path.isabs(folder) and not os.path.isdir(folder):
+            _line(console, f"{folder} is made by the first `run`: until then no vLLM finds a model there.")
 
 
 def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -> None:

@@ -8,14 +8,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from benchbook import project
 from benchbook.errors import ExperimentError
 from benchbook.hosts import card_locks
 from benchbook.hosts.registry import check_folders, others_at_work
 from benchbook.hosts.shell import left_out
 from benchbook.measure.bench_host import host_opener
 from benchbook.measure.fetching import check_models
-from benchbook.measure.holding import hold_cards
 from benchbook.measure.hardware import peaks_before_start
+from benchbook.measure.holding import hold_cards
 from benchbook.measure.machine import check_loader, check_machine
 from benchbook.measure.planning import RunPlan, damaged_repeats, stale_records
 from benchbook.measure.preflight import Preflight, preflight_of
@@ -129,7 +130,7 @@ def run_command(file: Path, results_dir: Path, only: Sequence[str] = (), share_g
     """Return the command that measures `file`, or goes on with its newest run: it says again what was asked for."""
     options = [] if results_dir == RESULTS else [f"--results={results_dir}"]
     options += [f"--only={pattern}" for pattern in only] + ["--share-gpu"] * share_gpu
-    return shlex.join(["benchbook", "run", str(file), *options])
+    return shlex.join(["benchbook", "run", project.named(file), *options])
 
 
 def unfinished_run(results_dir: Path, experiment: str) -> Store | None:

@@ -19,6 +19,7 @@ from benchbook.plan.document import Document
 from benchbook.plan.faults import Fault, Faults, Where
 from benchbook.plan.hints import meant
 from benchbook.plan.strict import cut, key_text, one_line, shown
+from benchbook.project import ROOT, named
 from benchbook.redaction import secret_position
 
 MAX_BYTES = 64 * 1024
@@ -135,11 +136,12 @@ def _what_to_write(reason: str, text: str, line_from_0: int) -> str:
 
 
 def _near_file(path: Path) -> str:
-    """Return which experiment is meant by the name of a file that is not there, here or in experiments/."""
-    files = [file for folder in (path.parent, Path("experiments")) for file in sorted(folder.glob("*.yaml"))]
+    """Return which experiment is meant by the name of a file that is not there: here, or one of the project's own."""
+    folders = (path.parent, Path("experiments"), ROOT / "experiments")
+    files = [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
     names = {file.name: file for file in reversed(files)}
     near = meant(path.name if path.suffix else f"{path.name}.yaml", names)
-    return f"; did you mean {str(names[near])!r}?" if near else ""
+    return f"; did you mean {named(names[near])!r}?" if near else ""
 
 
 def _refusal(path: Path, line_from_0: int, problem: str) -> ExperimentError:
