@@ -42,7 +42,7 @@ benchmarks:
   # All at once:
   # - throughput: {num_prompts: 200, lengths: [[128, 64]]}
 
-# Of one launch all repeats share one start. Starts differ: {starts: 3} has three rounds, each on a fresh one.
+# Of one launch all repeats share one start. Starts differ: {starts: 3} has three fresh ones.
 repeats: 2             # left out: 3, or 8 when there are several launches
 # slo: {p99_ttft_ms: 500, p99_tpot_ms: 50}   # the report says which load keeps it
 """
