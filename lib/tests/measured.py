@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,7 @@ def serve(
     ttft_ms: float = 20.0,
     itl_ms: float = 2.0,
     lengths: tuple[int, int] = (128, 64),
+    range_ratio: float = 0.0,  # lengths are drawn from so far around `lengths`
     rate: float | None = None,
     first_ttft_ms: float | None = None,  # of the first wave
     last_factor: float = 1.0,  # how much longer the last request takes
@@ -41,6 +43,9 @@ def serve(
 ) -> Measured:
     """Return a sound serving measurement; keywords bend it, `raw` and the others replace keys of what came out."""
     inputs, outputs = lengths
+    draw = random.Random(prompts)
+    least_and_most = ((math.ceil(mean * (1 - range_ratio)), math.floor(mean * (1 + range_ratio))) for mean in lengths)
+    input_lens, output_lens = ([draw.randint(*ends) for _ in range(prompts)] for ends in least_and_most)
     free_s = [0.0] * (cap or prompts)
     columns: dict[str, list[Any]] = {key: [] for key in ("start_times", "ttfts", "itls", "latencies", "queue_times")}
     for number in range(prompts):
@@ -48,7 +53,7 @@ def serve(
         start_s = max(arrival_s, heapq.heappop(free_s))
         factor = last_factor if number == prompts - 1 else 1.0
         wave_ms = first_ttft_ms if first_ttft_ms is not None and number < (cap or 1) else ttft_ms
-        gaps = [itl_ms * factor / 1000] * (outputs - 1)
+        gaps = [itl_ms * factor / 1000] * (output_lens[number] - 1)
         if noise:
             wave_ms *= noise.lognormvariate(0, 0.4)
             gaps = [gap * noise.lognormvariate(0, 0.5) for gap in gaps]
@@ -64,13 +69,13 @@ def serve(
         "completed": prompts,
         "failed": 0,
         "duration": duration_s,
-        "total_input_tokens": prompts * inputs,
-        "total_output_tokens": prompts * outputs,
-        "input_lens": [inputs] * prompts,
-        "output_lens": [outputs] * prompts,
+        "total_input_tokens": sum(input_lens),
+        "total_output_tokens": sum(output_lens),
+        "input_lens": input_lens,
+        "output_lens": output_lens,
         "errors": [""] * prompts,
         "request_throughput": prompts / duration_s,
-        "output_throughput": prompts * outputs / duration_s,
+        "output_throughput": sum(output_lens) / duration_s,
         "mean_e2el_ms": mean_s * 1000,
         **(raw or {}),
     }
@@ -81,13 +86,13 @@ def serve(
         "max_concurrency": cap,
         "request_rate_rps": rate,
         "burstiness": 1.0,
-        "range_ratio": 0.0,
+        "range_ratio": range_ratio,
         **(workload or {}),
     }
     counters = {
-        "vllm:prompt_tokens_total": prompts * inputs,
-        "vllm:generation_tokens_total": prompts * outputs,
-        "vllm:prefix_cache_queries_total": prompts * inputs,
+        "vllm:prompt_tokens_total": sum(input_lens),
+        "vllm:generation_tokens_total": sum(output_lens),
+        "vllm:prefix_cache_queries_total": sum(input_lens),
         "vllm:prefix_cache_hits_total": 0.0,
         "vllm:num_preemptions_total": 0.0,
         "vllm:request_success_total{finished_reason=length}": prompts,
@@ -104,7 +109,7 @@ def serve(
         },
         "compile_lines": [],
         "counters_went_back": [],
-        "engine_tokens": {"0": float(prompts * outputs)},
+        "engine_tokens": {"0": float(sum(output_lens))},
         "kv_usage_max_pct": None,
         "warmup_prompts": cap or 1,
         **(conditions or {}),
