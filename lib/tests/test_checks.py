@@ -135,6 +135,10 @@ PAIRS = {
     "check_failed": (serve(raw={"output_lens": [None] * 40}), SOUND),
     "guards_down": (serve(host={"argv": ["vllm", "serve", "m", "--trust-remote-code"]}), SOUND),
     "random_weights": (serve(host={"random_weights": True}), SOUND),
+    "speculation_unlike_text": (
+        serve(host={"argv": ["vllm", "serve", "m", "--speculative-config", '{"method": "ngram"}']}),
+        serve(host={"argv": ["vllm", "serve", "m", "--max-model-len", "512"]}),
+    ),
 }
 # Of groups: test_group_checks.py, test_coherence.py; of notebooks: test_checks_in_sweeps.py; of GPUs: test_hosts_telemetry.py
 ELSEWHERE = {
@@ -142,6 +146,7 @@ ELSEWHERE = {
     "gpu_throttled",
     "gpu_shared",
     "gpu_power_capped",
+    "measured_once",
     "repeats_disagree",
     "repeats_trend",
     "repeat_outlier",

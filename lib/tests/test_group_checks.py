@@ -26,7 +26,7 @@ def record(
 ):
     """Return one repeat of a case; times follow the number of the repeat."""
     return Record(
-        identity=Identity(launch=launch, case_id=f"{launch},{benchmark}", fingerprint="f", repeat=repeat),
+        identity=Identity(run_id="r", launch=launch, case_id=f"{launch},{benchmark}", fingerprint="f", repeat=repeat),
         benchmark=benchmark,
         workload={"input_len_tokens": 128, "output_len_tokens": 64, "max_concurrency": in_flight, "num_prompts": 800},
         outcome=Outcome.MEASURED,
@@ -70,6 +70,22 @@ def codes(records):
 )
 def test_repeats_that_disagree_are_all_suspect(values, expected):
     assert [("repeats_disagree" in found) for found in codes(series(*values))] == [expected] * len(values)
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([record(0)], [True]),
+        ([record(0), record(1)], [False, False]),
+        ([record(0), record(1, verdict=Verdict.INVALID)], [True, False]),  # what is INVALID tells nothing of a spread
+        ([record(0), record(1, launch="b")], [True, True]),
+        ([record(0, benchmark="latency", in_flight=None)], [True]),
+    ],
+)
+def test_a_case_with_one_repeat_to_believe_says_that_its_spread_is_unknown_and_stays_as_it_is(records, expected):
+    judged = judged_together(records)
+    assert [("measured_once" in {reason.code for reason in each.reasons}) for each in judged] == expected
+    assert [each.verdict for each in judged] == [each.verdict for each in records]
 
 
 def test_repeats_whose_pace_has_two_states_say_so_and_stay_valid():
@@ -195,7 +211,7 @@ def test_arms_of_unequal_kv_capacity_are_found(kv, in_flight, argv, expected):
 
 def test_an_invalid_record_is_no_evidence_against_its_siblings():
     found = codes([record(0, value=1000.0), record(1, value=100.0, verdict=Verdict.INVALID)])
-    assert found == [set(), set()]
+    assert found == [{"measured_once"}, set()]
 
 
 def test_judging_twice_says_nothing_twice():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -280,3 +281,19 @@ def test_the_key_of_a_live_server_is_printed_when_it_is_asked_for_and_nowhere_el
                 app(["key", which])
             assert capsys.readouterr().out == server.api_key + "\n"
         assert server.api_key not in " ".join([*server.argv, repr(server), server.log_path.read_text()])
+
+
+def test_a_server_keeps_idle_connections_longer_than_the_client_that_measures_it(fake_model: str, tmp_path: Path) -> None:
+    """Else, at low rates, it would close one at the very moment at which the next request is sent on it."""
+    source = Path(find_spec("vllm.benchmarks.serve").origin).read_text()
+    (of_the_client,) = set(re.findall(r"keepalive_timeout=(\d+)", source))
+    kept_s = [
+        VllmServer(fake_model, env=env, log_dir=tmp_path).env_overrides["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"]
+        for env in ({}, {"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "7"})
+    ]
+    assert int(kept_s[0]) > int(of_the_client) and kept_s[1] == "7"
+
+
+def test_a_server_of_ours_is_reached_over_loopback_and_nothing_lies_between(fake_model: str, tmp_path: Path) -> None:
+    server = VllmServer(fake_model, log_dir=tmp_path)
+    assert server.base_url.startswith("http://127.0.0.1:") and server.argv[server.argv.index("--host") + 1] == "127.0.0.1"

@@ -67,3 +67,9 @@ def test_a_key_in_the_text_of_an_exception_reaches_no_record(tmp_path, monkeypat
     record = run(tmp_path, monkeypatch, ValueError("401 for of-the-server and of-the-runner"))
     (found,) = [why for why in record.reasons if why.code == "notebook_raised"]
     assert found.evidence == "ValueError: 401 for <redacted> and <redacted>"
+
+
+def test_a_number_is_read_from_its_file_and_not_from_outputs_that_a_kernel_may_lose(tmp_path, monkeypatch):
+    record = run(tmp_path, monkeypatch)  # whose notebook gave no output at all, and was not even written
+    assert record.is_measured and record.values["avg_batch_latency_s"] == 0.2
+    assert not (tmp_path / "executed.ipynb").exists()

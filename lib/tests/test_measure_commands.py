@@ -42,6 +42,12 @@ def test_serve_sends_to_the_nonce_so_that_no_other_server_can_answer():
     assert value_of(make_serve_argv(), "--served-model-name") == "nonce"
 
 
+def test_prompts_are_sent_as_they_are_and_no_template_is_put_around_them():
+    argv = make_serve_argv()
+    assert value_of(argv, "--backend") == "openai" and value_of(argv, "--endpoint") == "/v1/completions"
+    assert not [word for word in argv if "chat" in word or "template" in word]
+
+
 def test_no_key_and_no_header_ever_stands_in_a_command():
     assert not [word for word in make_serve_argv() if "key" in word.lower() or "header" in word.lower()]
 

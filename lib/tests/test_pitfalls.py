@@ -1,135 +1,98 @@
-"""The known ways in which a serving number goes wrong, and for each the test that shows how it is caught or cannot happen."""
+"""The known ways in which a serving number goes wrong: the tests that are named for each are run, here and now."""
 
-import ast
+import subprocess
+import sys
+from collections import defaultdict
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from benchbook.judge.catalogue import BY_CODE
+from pitfalls import PITFALLS
+from test_checks import PAIRS
 
 TESTS = Path(__file__).parent
-PAIR = "test_checks.py::test_a_fault_is_found_and_its_twin_without_it_is_not_accused"  # for the code that is named
-MODES = "test_coherence.py"
-
-# (what goes wrong, reason codes, a test)
-PITFALLS = (
-    ("the prefix cache is warm from an earlier run", ("cache_warm",), PAIR),
-    (
-        "warming up sends the measured first prompt",
-        ("cache_warm",),
-        "test_measure_commands.py::test_nothing_that_sends_the_first_measured_prompt_beforehand_is_asked_for",
-    ),
-    ("fewer warm-up requests than are in flight later", ("warmup_too_small",), PAIR),
-    ("compilation or graph capture is counted", ("compiled_while_measuring", "first_requests_slow"), PAIR),
-    ("the start burst of a closed loop is its tail", ("start_burst",), PAIR),
-    ("filling and draining are in the average", ("too_short", "drain_dominates", "concurrency_not_reached"), PAIR),
-    ("the client's queue is left out of latency", ("client_queue_dominates",), PAIR),
-    ("the rate asked for is not the rate sent", ("rate_not_reached",), PAIR),
-    ("the client is the bottleneck", ("client_saturated", "limits_low"), PAIR),
-    ("a p99 of too few requests", ("percentile_not_earned",), PAIR),
-    (
-        "a single run is taken for the truth",
-        (),
-        "test_report_reading.py::test_one_repeat_says_that_its_spread_is_unknown",
-    ),
-    ("a range ratio shifts the mean length", ("lengths_shifted",), PAIR),
-    ("a template adds prompt tokens", ("asked_not_counted",), PAIR),
-    ("a stop word ends answers early", ("outputs_short", "finish_not_length"), PAIR),
-    ("ITL is per chunk and not per token", ("itl_per_chunk", "stream_bunched"), PAIR),
-    ("cut streams count as success", ("outputs_short",), PAIR),
-    ("all requests failed, and their zeros win", ("nothing_completed", "requests_failed"), PAIR),
-    ("peaks of one-second buckets", (), "test_records.py::test_peaks_from_buckets_of_one_second_are_never_taken_over"),
-    (
-        "total and output tokens are mixed",
-        (),
-        "test_accounting.py::test_the_input_len_trap_of_bench_throughput_is_found",
-    ),
-    (
-        "speed per user from the nominal concurrency",
-        ("concurrency_not_reached",),
-        "test_report_verdicts.py::test_the_speed_of_one_user_comes_from_tpot_and_not_from_the_nominal_concurrency",
-    ),
-    (
-        "no wall clock in the result",
-        (),
-        "integration/test_faults.py::test_a_clock_that_jumps_back_changes_no_duration",
-    ),
-    (
-        "another process on the GPU, or on the processors",
-        ("machine_busy",),
-        "test_hosts_gpu.py::test_a_foreign_process_is_named_and_refused_unless_the_gpu_is_shared",
-    ),
-    (
-        "another server on the port",
-        ("server_disagrees",),
-        "test_hosts_server.py::test_a_stranger_on_the_port_is_refused_and_named",
-    ),
-    (
-        "an orphan holds the memory",
-        ("kv_capacity_differs",),
-        "test_guardian.py::test_whatever_ends_the_owner_leaves_no_process_of_the_host",
-    ),
-    (
-        "KV capacity differs between arms",
-        ("kv_capacity_differs", "host_differs"),
-        "test_group_checks.py::test_arms_of_unequal_kv_capacity_are_found",
-    ),
-    (
-        "the order of a sweep acts on its numbers",
-        ("repeats_trend", "repeat_outlier", "repeats_disagree"),
-        "test_group_checks.py::test_a_drift_over_the_rounds_is_found",
-    ),
-    (
-        "continuing mixes configurations",
-        ("host_differs",),
-        "test_runner.py::test_a_changed_launch_makes_records_stale_and_names_what_changed",
-    ),
-    ("an output folder is used twice", (), "test_runner.py::test_two_runs_of_one_folder_never_mix"),
-    (
-        "a killed kernel's cells say completed",
-        (),
-        "integration/test_killed_sweeps.py::test_a_killed_kernel_is_seen_as_failed_although_its_cells_say_completed",
-    ),
-    (
-        "a misspelt parameter is ignored",
-        (),
-        "test_notebooks.py::test_an_unknown_parameter_is_an_error_that_names_the_nearest",
-    ),
-    ("a race of the connection shows as failures", ("requests_failed",), PAIR),
-    (
-        "green on an empty set",
-        (),
-        "test_report_reading.py::test_a_run_that_measured_nothing_names_the_most_frequent_cause",
-    ),
-    ("client and server count tokens differently", ("asked_not_counted", "server_disagrees"), PAIR),
-    (
-        "speed gained by changed output",
-        ("outputs_differ",),
-        f"{MODES}::test_outputs_that_change_where_only_speed_should_are_found",
-    ),
-    ("preemption hides in the means", ("preempted", "kv_exhausted"), PAIR),
-    (
-        "metadata overwrites a figure",
-        (),
-        "test_measure_commands.py::test_no_metadata_is_merged_into_vllms_file_where_it_could_overwrite_a_figure",
-    ),
-    ("the report needs a network", (), "test_report_html.py::test_nothing_is_loaded_from_anywhere"),
-    ("a secret in what is shared", (), "test_report_html.py::test_a_secret_of_the_environment_stops_the_report"),
-    (
-        "modes contradict each other",
-        ("floor_above_load", "ceiling_below_serving", "tpot_contradicts_latency"),
-        f"{MODES}::test_the_checks_alone_find_the_three_contradictions_of_the_published_figures",
-    ),
-)
+PAGE = (TESTS.parents[1] / "docs" / "pitfalls.md").read_text()
+PAIR = "test_checks.py::test_a_fault_is_found_and_its_twin_without_it_is_not_accused"
 
 
-@pytest.mark.parametrize(("what", "codes", "test"), PITFALLS, ids=lambda value: value if isinstance(value, str) else "")
-def test_a_known_pitfall_has_its_codes_and_its_test(what, codes, test):
-    file, name = test.split("::")
-    functions = {node.name for node in ast.parse((TESTS / file).read_text()).body if isinstance(node, ast.FunctionDef)}
-    assert name in functions
-    assert set(codes) <= set(BY_CODE)
-    assert codes or test != PAIR
+def shown_by(pitfall):
+    """Return the tests that show what becomes of it, those of its codes among them."""
+    return [*pitfall.tests, *(f"{PAIR}[{code}]" for code in pitfall.codes if code in PAIRS)]
+
+
+def is_slow(test):
+    return test.startswith("integration/")
+
+
+def run(tests, folder):
+    """Run these tests in a process of their own; return how each of their cases ended, by the test that they are of."""
+    names = sorted(set(tests))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={folder}/ended.xml"]
+    done = subprocess.run([*command, *(str(TESTS / name) for name in names)], capture_output=True, text=True, cwd=folder)
+    assert (folder / "ended.xml").exists(), done.stdout + done.stderr
+    ended = defaultdict(list)
+    for case in ElementTree.parse(folder / "ended.xml").iter("testcase"):
+        file, name = case.attrib["classname"].rpartition(".")[2], case.attrib["name"]
+        for test in names:
+            path, _, function = test.partition("::")
+            if Path(path).stem == file and function in (name, name.partition("[")[0]):
+                ended[test].append([child.tag for child in case if child.tag in ("failure", "error", "skipped")])
+    return ended
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    tests = [test for pitfall in PITFALLS for test in shown_by(pitfall) if not is_slow(test)]
+    return run(tests, tmp_path_factory.mktemp("quick"))
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory):
+    tests = [test for pitfall in PITFALLS for test in pitfall.tests if is_slow(test)]
+    return run(tests, tmp_path_factory.mktemp("slow"))
+
+
+def all_passed(tests, ended):
+    return {test: ended[test] for test in tests if not ended[test] or any(ended[test])}
+
+
+@pytest.mark.parametrize("pitfall", PITFALLS, ids=lambda pitfall: pitfall.what)
+def test_what_is_named_for_a_pitfall_was_run_and_passed(pitfall, quick):
+    assert all_passed([test for test in shown_by(pitfall) if not is_slow(test)], quick) == {}
+    assert shown_by(pitfall), "nothing shows what becomes of it"
+    assert set(pitfall.codes) <= set(BY_CODE)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("pitfall", [each for each in PITFALLS if any(map(is_slow, each.tests))], ids=lambda each: each.what)
+def test_what_needs_a_sweep_was_run_and_passed(pitfall, slow):
+    assert all_passed(filter(is_slow, pitfall.tests), slow) == {}
+
+
+def test_a_test_that_fails_or_is_not_there_is_seen(tmp_path):
+    (tmp_path / "test_some.py").write_text(
+        "import pytest\n"
+        "def test_sound(): pass\n"
+        "@pytest.mark.parametrize('n', [1, 2])\n"
+        "def test_half(n): assert n == 1\n"
+        "@pytest.mark.skip\ndef test_left_out(): pass\n"
+    )
+    named = [f"{tmp_path}/test_some.py::{name}" for name in ("test_sound", "test_half", "test_left_out")]
+    ended = run(named, tmp_path)
+    assert set(all_passed([*named, "test_some.py::test_gone"], ended)) == {*named[1:], "test_some.py::test_gone"}
 
 
 def test_no_pitfall_is_told_twice():
-    assert len({what for what, _, _ in PITFALLS}) == len(PITFALLS)
+    assert len({pitfall.what for pitfall in PITFALLS}) == len(PITFALLS)
+
+
+def rows():
+    """Return the rows of the page's table."""
+    return [
+        f"| {pitfall.what} | {pitfall.here} | {', '.join(f'`{code}`' for code in pitfall.codes)} |" for pitfall in PITFALLS
+    ]
+
+
+def test_the_page_says_what_becomes_of_each():
+    assert "\n".join(rows()) in PAGE

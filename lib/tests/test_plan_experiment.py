@@ -170,6 +170,13 @@ def test_p50_and_median_are_one_metric_by_either_name_wherever_one_is_named(load
     assert experiment.until.targets == {"median_ttft_ms": 0.02}
 
 
+@pytest.mark.parametrize("key", ["error_rate", "failed", "p99_error_rate", "request_goodput_rps"])
+def test_an_slo_has_no_error_rate_that_could_make_every_load_break_it(load, key):
+    """Requests that fail make a repeat INVALID, whatever the SLO."""
+    with pytest.raises(ExperimentError, match=f"slo: {key}|slo.{key}|{key}"):
+        load("[serve: {max_concurrency: 1, lengths: [8, 8], num_prompts: 4}]", rest=f"slo: {{{key}: 0.01}}")
+
+
 def test_an_slo_that_nothing_could_check_is_refused(load):
     with pytest.raises(ExperimentError, match="no benchmark is a serve: it would never be checked"):
         load(FIRST, rest="slo: {p99_ttft_ms: 500}")

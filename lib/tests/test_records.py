@@ -87,6 +87,17 @@ def test_latency_percentiles_are_read_from_inside_the_official_file():
     )
 
 
+def test_output_tokens_are_never_taken_from_a_rate_of_all_tokens():
+    """`tokens_per_second` of `bench throughput` counts prompts as well; the rate of the output is only printed."""
+    raw = {"elapsed_time": 2.0, "num_requests": 4, "requests_per_second": 2.0, "tokens_per_second": 400.0}
+    printed = {"printed": {"output_throughput_tok_s": 100.0, "total_input_tokens": 600, "total_output_tokens": 200}}
+    values = values_from_raw("throughput", {**raw, **printed})
+    assert (values["output_throughput_tok_s"], values["total_throughput_tok_s"]) == (100.0, 400.0)
+    assert values_from_raw("throughput", raw)["output_throughput_tok_s"] is None
+    serve = values_from_raw("serve", {"output_throughput": 100.0, "total_token_throughput": 400.0})
+    assert (serve["output_throughput_tok_s"], serve["total_throughput_tok_s"]) == (100.0, 400.0)
+
+
 def test_every_metric_names_its_unit_or_is_a_count():
     for metric in METRICS:
         suffixes = {"ms": "_ms", "s": "_s", "tok/s": "_tok_s", "req/s": "_rps"}

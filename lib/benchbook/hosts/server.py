@@ -27,6 +27,9 @@ READY_POLL_S = 0.2
 DEATH_REPORT_S = 1.0
 HEALTH_LIMIT_S = 1.0  # for one question while it starts
 PORT_TRIES = 3
+# Longer than vLLM's client keeps an idle connection (60 s; vLLM's own 5 s are shorter): where the server closes one just
+# as it is used again, that request fails, which happens at low rates only.
+KEPT_OPEN = {"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "90"}
 
 __all__ = ["VllmServer", "find_server"]
 
@@ -59,7 +62,7 @@ class VllmServer(ServedModel):
         self.api_key = api_key_for(host, self._args, self._env)
         self.model_files: ModelFiles = resolve_model(model, self._args, self._env)
         needs_hub = hub.needs_download(self.model_files, self._args, self._env)
-        self._private_env = command.private_environment(needs_hub)
+        self._private_env = {**KEPT_OPEN, **command.private_environment(needs_hub)}
         self.served_name = f"benchbook-{secrets.token_hex(6)}"  # a name that no other server has: the proof of identity
         self.name = name or self.model_files.name
         self.host, self.keep, self.ready_timeout_s = host, keep, ready_timeout_s

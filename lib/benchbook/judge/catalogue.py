@@ -311,6 +311,14 @@ CODES = (
     ),
     # Repeats and launches.
     Code(
+        "measured_once",
+        "note",
+        "one repeat of this case is all that may be believed: how far repeats spread is unknown, and a small difference means "
+        "nothing",
+        "measure it three times or more",
+        "a single repeat",
+    ),
+    Code(
         "repeats_disagree",
         "suspect",
         "the repeats of a case differ so much that their mean says little",
@@ -437,6 +445,14 @@ CODES = (
         "the model has random weights: speed is that of its shape, text means nothing",
         "measure a trained model for claims about one",
         "by the model's own mark, or a load format that makes weights",
+    ),
+    Code(
+        "speculation_unlike_text",
+        "suspect",
+        "the engine guesses tokens ahead, and the prompts are random: how many guesses come true, and so the speed, is not "
+        "that of text",
+        "measure speculation on the text that it is for; leave speculative_config out here",
+        "by the host's command: what is accepted follows from the text",
     ),
     Code(
         "gpu_throttled",

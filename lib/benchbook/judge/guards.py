@@ -1,9 +1,10 @@
-"""Remarks on the host: guards that an experiment took down, weights that mean nothing. Said, not judged."""
+"""What is known of the host from its command: guards that are down, weights that mean nothing, guesses at random text."""
 
 from __future__ import annotations
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
+from benchbook.judge.flags import flags_of
 from benchbook.records.record import Reason
 
 _FLAGS = {"--trust-remote-code": "the model's own code was run"}
@@ -11,6 +12,7 @@ _VARIABLES = {
     "VLLM_SERVER_DEV_MODE": "developer endpoints were open",
     "VLLM_ALLOW_INSECURE_SERIALIZATION": "pickles were accepted",
 }
+_SPECULATES = ("speculative_", "spec_")  # how the names of such flags begin
 
 
 def guards_down(measured: Measured) -> Reason | None:
@@ -30,4 +32,17 @@ def random_weights(measured: Measured) -> Reason | None:
     return reason("random_weights", f"model {measured.host.get('model')!r}")
 
 
-CHECKS: tuple[Check, ...] = (guards_down, random_weights)
+def speculation_unlike_text(measured: Measured) -> Reason | None:
+    """Suspect where the engine guesses tokens ahead: how many guesses come true is a matter of the text, which is random."""
+    if measured.benchmark == "first_request":
+        return None
+    flags = flags_of(measured.host.get("argv"))
+    given = next((name for name in flags if name.startswith(_SPECULATES)), None)
+    if given is None:
+        return None
+    rate = measured.raw.get("spec_decode_acceptance_rate")
+    accepted = "" if rate is None else f"{rate:.0f} % of the guesses came true; "
+    return reason("speculation_unlike_text", f"{accepted}--{given.replace('_', '-')} {flags[given]}"[:300])
+
+
+CHECKS: tuple[Check, ...] = (guards_down, random_weights, speculation_unlike_text)

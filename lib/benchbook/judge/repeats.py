@@ -42,6 +42,15 @@ def by_case(records: Sequence[Record]) -> list[list[Record]]:
     return list(groups.values())
 
 
+def measured_once(records: Sequence[Record]) -> Iterator[Finding]:
+    """Note on the only repeat of a case that nothing tells how far repeats of it spread.
+
+    Of a published figure, which is of no run, nobody knows how many there were.
+    """
+    if len(records) == 1 and records[0].identity.run_id:
+        yield records[0], reason("measured_once", "no other repeat of this case was measured, or may be believed")
+
+
 def repeats_disagree(records: Sequence[Record]) -> Iterator[Finding]:
     """Suspect every repeat of a case whose headline varies within a start, or starts vary, more than they may.
 
@@ -173,3 +182,6 @@ def _listed(values: Sequence[float]) -> str:
 
 CASE_CHECKS = (repeats_trend, repeat_outlier, repeats_in_groups)
 RUN_CHECKS = (repeats_disagree,)
+
+
+CHECKS = (measured_once, repeats_disagree, repeats_trend, repeat_outlier, repeats_in_groups)
