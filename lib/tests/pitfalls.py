@@ -57,10 +57,21 @@ PITFALLS = (
     ),
     _row(
         "The client's queue is left out of the latency",
-        "judged where it would be felt: in an open loop",
-        "client_queue_dominates",
+        "judged in an open loop, where it would be felt; so are a rate above what is served, whose latency is that of a queue "
+        "which grows, and a queue before `max_num_seqs`",
+        "client_queue_dominates overloaded max_num_seqs_low",
     ),
-    _row("The rate asked for is not the rate sent", "measured from the times of sending", "rate_not_reached"),
+    _row(
+        "A server stands still for a while, or its speed changes, and the mean hides it",
+        "looked for in the gaps, the halves and the sixths of the window, and in the iterations of a batch",
+        "server_stalled speed_shifted pace_shifted iterations_unsteady",
+    ),
+    _row(
+        "The rate asked for is not the rate sent",
+        "measured from the times of sending",
+        "rate_not_reached",
+        "test_checks.py::test_a_rate_that_is_missed_has_no_excuse_in_chance",
+    ),
     _row(
         "The client is the bottleneck",
         "its processor, its loop and its limits are watched",
@@ -200,9 +211,10 @@ PITFALLS = (
     _row(
         "The GPU throttles, or its clocks are not what they could be",
         "clocks and their reasons are sampled four times a second",
-        "gpu_throttled gpu_power_capped",
+        "gpu_throttled gpu_power_capped clocks_low",
         "test_hosts_telemetry.py::test_a_hot_gpu_is_suspect_and_a_cool_one_is_not",
         "test_hosts_telemetry.py::test_a_gpu_at_its_power_limit_is_a_note",
+        "test_hosts_telemetry.py::test_clocks_that_are_locked_low_are_told_from_those_that_power_or_heat_lowers",
     ),
     _row(
         "Another process is on the GPU, or on the processors",

@@ -50,7 +50,7 @@ def run(bench, noise=None, quiet=True, store=None, **changes):
     bench.noise = noise or (lambda call: CALM)
     runner = bench.runner(store=store, plan=bench.plan(**changes))
     looks = iter(quiet) if isinstance(quiet, list) else None
-    runner._again.look = lambda launch: "" if (next(looks) if looks else quiet) else "others used 60 %"
+    runner._again.look = lambda *_: "" if (next(looks) if looks else quiet) else "others used 60 %"
     return runner, runner.execute()
 
 
@@ -160,7 +160,7 @@ def test_a_run_that_is_stopped_while_it_measures_again_goes_on_with_the_budget_t
 
 
 def test_a_run_that_is_stopped_while_it_waits_measures_again_when_it_goes_on(bench):
-    def stop(launch):
+    def stop(*_):
         interrupt(bench)
         return ""
 
@@ -185,7 +185,7 @@ def test_a_finished_run_measures_nothing_again_beyond_its_budget(bench):
 def test_of_some_cases_only_those_asked_for_are_measured_again(bench):
     bench.noise = first_calls(99, BUSY)
     first = bench.runner()
-    first.only, first._again.look = asked_for(first.plan.experiment, ["latency"]), lambda launch: ""
+    first.only, first._again.look = asked_for(first.plan.experiment, ["latency"]), lambda *_: ""
     assert first.execute() == PARTIAL
     assert {case_id.split(",")[1] for case_id, *_ in bench.calls} == {"latency"} and set(tries_of(bench)) == {3}
 
@@ -319,7 +319,7 @@ def test_each_look_at_the_machine_renews_what_the_display_says(bench):
     runner = bench.runner()
     runner.listener = Told()
     found = iter(["others used 60 %", "others used 40 %", ""])
-    runner._again.look = lambda launch: next(found)
+    runner._again.look = lambda *_: next(found)
     runner.execute()
     waits = [(what, limit) for what, limit in runner.listener.what if "quiet" in what]
     assert [what.partition(": ")[2] for what, _ in waits][1:] == ["others used 60 %", "others used 40 %"]
@@ -332,14 +332,14 @@ def test_quiet_is_what_the_checks_find_quiet_and_processes_of_ours_are_no_distur
     orphan = f"import os, subprocess, sys\nprint(subprocess.Popen([sys.executable, '-c', {burn!r}], stdout=-3, stderr=-3).pid)"
     number = len(os.sched_getaffinity(0))
     ours = [subprocess.Popen([sys.executable, "-c", burn]) for _ in range(number)]
-    quiet = disturbance(Launch("a", None, {}, {}), 0.6)
+    quiet = disturbance(Launch("a", None, {}, {}), 0.5, 0.6)
     for process in ours:
         process.kill()
         process.wait()
     command = [sys.executable, "-c", orphan]
     pids = [int(subprocess.run(command, capture_output=True, text=True).stdout) for _ in range(number)]
     try:
-        busy = disturbance(Launch("a", None, {}, {}), 0.6)
+        busy = disturbance(Launch("a", None, {}, {}), 0.5, 0.6)
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)

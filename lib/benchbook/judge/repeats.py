@@ -180,8 +180,5 @@ def _listed(values: Sequence[float]) -> str:
     return ", ".join(number_text(value) for value in values[:8]) + (" …" if len(values) > 8 else "")
 
 
-CASE_CHECKS = (repeats_trend, repeat_outlier, repeats_in_groups)
+CASE_CHECKS = (measured_once, repeats_trend, repeat_outlier, repeats_in_groups)
 RUN_CHECKS = (repeats_disagree,)
-
-
-CHECKS = (measured_once, repeats_disagree, repeats_trend, repeat_outlier, repeats_in_groups)

@@ -29,25 +29,26 @@ class Again:
 
     budget: int  # per repeat
     listener: Listener
-    look: Callable[[Launch], str] = disturbance
+    look: Callable[[Launch, float], str] = disturbance
     _is_hopeless: bool = False  # the last wait was in vain
 
     def is_wanted(self, record: Record, launch: Launch) -> bool:
         """Return whether the measured repeat of `record` is to be measured again; returns when the machine is quiet."""
         causes, tries = disturbed_by(record), len(record.identity.disturbed) + 1
         if is_due_again(record, self.budget):
-            return self._is_quiet(causes, launch)
+            own_cpu_share = (record.conditions.get("machine") or {}).get("own_cpu_share") or 0.0
+            return self._is_quiet(causes, lambda: self.look(launch, own_cpu_share))
         if causes and self.budget:
             self.listener.say(f"  measured {tries} times, each time disturbed, at last by {causes}: it stays as it is")
         return False
 
-    def _is_quiet(self, causes: str, launch: Launch) -> bool:
-        """Return whether it is quiet within MAX_WAIT_S on the processors and the GPUs of `launch`; after a vain wait, at once."""
+    def _is_quiet(self, causes: str, look: Callable[[], str]) -> bool:
+        """Return whether `look` finds quiet within MAX_WAIT_S; after a wait in vain, at once."""
         limit_s = LOOK_S if self._is_hopeless else MAX_WAIT_S
         until_s, found = time.monotonic() + limit_s, f"it was disturbed ({causes}) and is measured again"
         while True:
             self.listener.working_on(f"waiting for quiet: {found}", max(LOOK_S, until_s - time.monotonic()))
-            found = self.look(launch)
+            found = look()
             if not found or time.monotonic() + LOOK_S > until_s:
                 break
         if found and not self._is_hopeless:

@@ -18,16 +18,18 @@ from benchbook.plan.launches import Launch
 LOOK_S = 2.0
 
 
-def disturbance(launch: Launch, look_s: float = LOOK_S) -> str:
-    """Return what disturbs the processors, and the GPUs of `launch`, in the next `look_s` seconds; '' when nothing does.
+def disturbance(launch: Launch, own_cpu_share: float, look_s: float = LOOK_S) -> str:
+    """Return what would disturb a measurement of `launch` in the next `look_s` seconds; '' when nothing would.
 
-    Whatever descends from this process is no disturbance.
+    It would use `own_cpu_share` of the processors, of which the waiting host uses none: whether others are in its way
+    depends on it. Whatever descends from this process is no disturbance.
     """
     ranks, own = ranks_of(launch.args), [os.getpid()]
     before = load.look(own)
     with Sampler(None, env=naming(launch.args, launch.env), num_gpus=ranks.devices if ranks else None) as sampler:
         time.sleep(look_s)
-    watched = {"machine": load.shares(before, load.look(own))}
+    shares = load.shares(before, load.look(own))
+    watched = {"machine": {**shares, "own_cpu_share": max(own_cpu_share, shares["own_cpu_share"])}}
     samples = telemetry.telemetry_summary(sampler.result(), {})
     moment = Measured("", {}, {}, host={"telemetry": samples}, conditions=watched)
     found = record_reasons(moment, (*conditions.CHECKS, *telemetry.CHECKS))
