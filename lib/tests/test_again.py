@@ -332,14 +332,14 @@ def test_quiet_is_what_the_checks_find_quiet_and_processes_of_ours_are_no_distur
     orphan = f"import os, subprocess, sys\nprint(subprocess.Popen([sys.executable, '-c', {burn!r}], stdout=-3, stderr=-3).pid)"
     number = len(os.sched_getaffinity(0))
     ours = [subprocess.Popen([sys.executable, "-c", burn]) for _ in range(number)]
-    quiet = disturbance(Launch("a", None, {}, {}), 0.5, 0.6)
+    quiet = disturbance(Launch("a", None, {}, {}), 0.6)
     for process in ours:
         process.kill()
         process.wait()
     command = [sys.executable, "-c", orphan]
     pids = [int(subprocess.run(command, capture_output=True, text=True).stdout) for _ in range(number)]
     try:
-        busy = disturbance(Launch("a", None, {}, {}), 0.5, 0.6)
+        busy = disturbance(Launch("a", None, {}, {}), 0.6)
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from benchbook.judge.outside import disturbed_by, is_due_again
 from benchbook.measure.bench_host import BenchHost
 from benchbook.measure.progress import Listener
-from benchbook.measure.quiet import LOOK_S, disturbance
+from benchbook.measure.quiet import LOOK_S, UNKNOWN_SHARE, disturbance
 from benchbook.plan.eta import Estimator, duration_text
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Job, seed_of_try
@@ -29,15 +29,15 @@ class Again:
 
     budget: int  # per repeat
     listener: Listener
-    look: Callable[[Launch, float], str] = disturbance
+    look: Callable[[Launch, float, float], str] = disturbance
     _is_hopeless: bool = False  # the last wait was in vain
 
     def is_wanted(self, record: Record, launch: Launch) -> bool:
         """Return whether the measured repeat of `record` is to be measured again; returns when the machine is quiet."""
         causes, tries = disturbed_by(record), len(record.identity.disturbed) + 1
         if is_due_again(record, self.budget):
-            own_cpu_share = (record.conditions.get("machine") or {}).get("own_cpu_share") or 0.0
-            return self._is_quiet(causes, lambda: self.look(launch, own_cpu_share))
+            own_cpu_share = (record.conditions.get("machine") or {}).get("own_cpu_share", UNKNOWN_SHARE)
+            return self._is_quiet(causes, lambda: self.look(launch, LOOK_S, own_cpu_share))
         if causes and self.budget:
             self.listener.say(f"  measured {tries} times, each time disturbed, at last by {causes}: it stays as it is")
         return False

@@ -16,12 +16,13 @@ from benchbook.judge.evidence import Measured
 from benchbook.plan.launches import Launch
 
 LOOK_S = 2.0
+UNKNOWN_SHARE = 0.5  # of the processors, where nothing was measured yet
 
 
-def disturbance(launch: Launch, own_cpu_share: float, look_s: float = LOOK_S) -> str:
+def disturbance(launch: Launch, look_s: float = LOOK_S, own_cpu_share: float = UNKNOWN_SHARE) -> str:
     """Return what would disturb a measurement of `launch` in the next `look_s` seconds; '' when nothing would.
 
-    It would use `own_cpu_share` of the processors, of which the waiting host uses none: whether others are in its way
+    It would use `own_cpu_share` of the processors, of which a waiting host uses none: whether others are in its way
     depends on it. Whatever descends from this process is no disturbance.
     """
     ranks, own = ranks_of(launch.args), [os.getpid()]
