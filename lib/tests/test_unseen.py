@@ -114,7 +114,7 @@ def test_a_measurement_that_all_checks_could_look_at_leaves_nothing_unsaid(measu
         ("no telemetry", OF_GPUS),
         ("no limits", {"limits_low"}),
         ("no note of the warm-up", {"warmup_too_small"}),
-        ("no command", {"guards_down", "max_num_seqs_low"}),
+        ("no command", {"guards_down", "max_num_seqs_low", "speculation_unlike_text"}),
         ("no model files", {"random_weights"}),
         ("no raw requests", DETAILED),
         ("no latencies", {"latency_sum_broken"}),  # vLLM 0.26: they are made of the gaps
