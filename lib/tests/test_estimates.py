@@ -196,6 +196,30 @@ def test_plan_says_the_least_or_the_time_with_what_tells_it(asked, noted, tmp_pa
     assert "(by run exp/20261101-100000)" in said()
 
 
+def hosts(*caches, kind="server"):
+    return [{"kind": kind, "facts": {"compile_cache": cache}} for cache in caches]
+
+
+@pytest.mark.parametrize(
+    ("started", "wall_s", "alike", "another"),
+    [
+        (hosts("cold", "warm", "warm"), [110.0, 40.0, 42.0], [40.0, 42.0], [110.0]),
+        (hosts("cold"), [110.0], [110.0], [110.0]),
+        (hosts("warm", "in part", "off"), [40.0, 60.0, 70.0], [40.0, 60.0, 70.0], [40.0, 60.0, 70.0]),
+        (hosts(None, None), [20.0, 21.0], [20.0, 21.0], [20.0, 21.0]),  # eager: nothing is compiled
+        (hosts("cold", "warm"), [40.0], [40.0], [40.0]),  # halted during one of the two
+        ([*hosts("cold", kind="engine"), *hosts("warm")], [40.0], [40.0], [40.0]),
+        ([], [40.0], [40.0], [40.0]),
+    ],
+)
+def test_starts_that_had_to_compile_tell_of_such_and_others_of_others(asked, noted, tmp_path, started, wall_s, alike, another):
+    same = {"enforce_eager": True, "max_model_len": 4096}
+    noted("other/20261101-100000", {"start eager server": wall_s}, args=same, hosts=started)
+    assert told(asked(), tmp_path)["start eager server"][0] == alike
+    noted("other/20261101-100000", {"start eager server": wall_s}, args={"max_model_len": 8}, hosts=started)
+    assert told(asked(), tmp_path)["start eager server"][0] == another
+
+
 # --- Experts, which are counted once.
 
 

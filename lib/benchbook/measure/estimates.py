@@ -47,7 +47,8 @@ def estimator_for(experiment: Experiment, results_dir: Path) -> Estimator:
 def earlier_timings(experiment: Experiment, results_dir: Path) -> dict[str, Timings]:
     """Return what the newest runs on this machine took, by the keys of run.json.
 
-    Repeats are told by this experiment's own runs, starts by any that started the same model, best in the same way. A
+    Repeats are told by this experiment's own runs, starts by any that started the same model, best in the same way: by
+    those that found their compiled code there, as the next one will; in another way, by those that had to compile it. A
     run teaches what it measured, whether it was finished or not.
     """
     repeats: dict[str, Timings] = {}
@@ -67,8 +68,18 @@ def earlier_timings(experiment: Experiment, results_dir: Path) -> dict[str, Timi
                 path = started.get("model", {}).get("path")
                 if path and _resolved(path) == _resolved(planned_path(launch.model.path_or_id)):
                     is_alike = (started.get("args"), started.get("env")) == (dict(launch.args), dict(launch.env))
-                    (alike if is_alike else same_model).setdefault(f"start {launch.name} {host_kind}", timings)
+                    told = Timings(_starts(wall_s, started, host_kind, is_cold=not is_alike), run)
+                    (alike if is_alike else same_model).setdefault(f"start {launch.name} {host_kind}", told)
     return {**same_model, **alike, **repeats}
+
+
+def _starts(wall_s: list[float], started: Mapping[str, Any], host_kind: str, *, is_cold: bool) -> list[float]:
+    """Return what those starts took (s) that had to compile, or those that had not; all where none is known to be so."""
+    hosts = [host.get("facts") or {} for host in started.get("hosts") or [] if host.get("kind") == host_kind]
+    were_cold = [facts.get("compile_cache") == "cold" for facts in hosts]
+    if len(were_cold) != len(wall_s):  # of a start in which this process was halted no time is known
+        return wall_s
+    return [each_s for each_s, was_cold in zip(wall_s, were_cold, strict=True) if was_cold == is_cold] or wall_s
 
 
 def timings_of(header: RunHeader) -> dict[str, list[float]]:
