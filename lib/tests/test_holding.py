@@ -137,7 +137,7 @@ def test_a_build_for_cpus_takes_no_card(monkeypatch):
             ("{}", f"{{CUDA_VISIBLE_DEVICES: {SLICES[0]}}}"),
             [f"{SLICES[0]} is held"],
         ),
-        (({"data_parallel_size": 4}, {}), ("{}", "{}"), ["GPU 0 is held", "wait for its end, or share it"]),
+        (({"data_parallel_size": 4}, {}), ("{}", "{}"), ["GPU 0 is held", "wait for its end, end it", "or share it"]),
     ],
 )
 def test_a_run_on_a_taken_card_is_refused_with_who_holds_it_and_what_is_free(checked, other, theirs, ours, said):

@@ -68,7 +68,7 @@ def _way_out(launch: Launch, number: int) -> str:
     busy = {process.gpu_uuid for process in gpu_processes({CUDA: _all()}) or []}
     free = [card for card in every_card() if card.names[-1] not in busy and holder_of(card) is None]
     if len(free) < number:
-        return f"wait for its end, or share it: {_SHARE}"
+        return f"wait for its end, end it (`benchbook ps` lists yours), or share it: {_SHARE}"
     variable = next((name for name in (CUDA, HIP) if name in launch.env), CUDA if free[0].kind == "cuda" else HIP)
     line = f"{variable}={','.join(card.names[0] for card in free[:number])}"
     where = f"in the env of launch {launch.name!r}" if variable in launch.env else "before the command"

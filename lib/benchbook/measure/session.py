@@ -56,7 +56,7 @@ def prepare_run(
     if others_at_work():
         listener.say(
             "Another benchbook is at work on this machine (`benchbook ps` lists its processes): "
-            "its numbers and those of this run will disturb each other."
+            "by processors and memory that both use, its numbers and those of this run will disturb each other."
         )
     listener.working_on("reading which flags and variables the installed vLLM knows")
     checked = preflight_of(file)
