@@ -59,6 +59,26 @@ def test_an_open_loop_that_one_slow_request_holds_up_is_not_called_overloaded(be
     assert not overloaded(serve(cap=None, rate=10.0, prompts=200, raw={**sound.raw, "latencies": latencies}))
 
 
+@pytest.mark.parametrize(("slots", "share"), [(1, 0.8), (8, 0.9), (16, 0.95)])
+@pytest.mark.parametrize("burstiness", [1.0, 0.25])
+def test_a_queue_that_comes_and_goes_is_no_change_of_speed_and_no_overload(bench, slots, share, burstiness):
+    """Requests wait for one of a few slots, near its capacity and in bursts: TTFT is what varies."""
+    accused = 0
+    for seed in range(20):
+        draw = random.Random(seed)
+        free_s, rate = [0.0] * slots, share * slots / 0.8
+        starts = bench.arrivals(300, rate, burstiness, draw)
+        raw = {"start_times": starts, "ttfts": [], "latencies": [], "itls": []}
+        for start_s in starts:
+            begin_s = max(start_s, min(free_s))
+            free_s[free_s.index(min(free_s))] = begin_s + 0.8
+            ttft_s = begin_s - start_s + 0.02
+            for key, value in zip(("ttfts", "latencies", "itls"), (ttft_s, ttft_s + 0.78, [0.78 / 63] * 63)):
+                raw[key].append(value)
+        accused += bool(found(serve(cap=None, rate=rate, prompts=300, raw=raw)))
+    assert accused <= 1
+
+
 @pytest.mark.parametrize("cap", [1, 4, 64])
 @pytest.mark.parametrize("factor", [1.5, 2.0, 0.5])
 def test_a_speed_that_changes_in_a_closed_loop_is_found(bench, cap, factor):
@@ -104,8 +124,11 @@ def test_long_steps_that_prefills_explain_are_no_stalls(bench, prefills, cap):
     assert not stalls(measured.answers)
 
 
-def test_time_in_which_nobody_was_in_flight_is_no_stall():
-    assert not stalls(serve(cap=None, rate=0.2, prompts=20).answers)
+def test_time_in_which_nobody_was_in_flight_is_a_stall_of_a_closed_loop_only():
+    assert not found(serve(cap=None, rate=0.2, prompts=20))
+    sound = serve(cap=1, prompts=40)
+    late = [start + (8.0 if number >= 20 else 0.0) for number, start in enumerate(sound.raw["start_times"])]
+    assert "server_stalled" in found(serve(cap=1, prompts=40, raw={"start_times": late}))
 
 
 def test_a_server_that_freezes_before_its_first_token_is_found():

@@ -21,10 +21,11 @@ TOGETHER_S, TOGETHER_STEPS = 0.05, 2  # what one step made has arrived by then
 _ROUNDING_S = 1e-6
 
 
-def stalls(answers: Sequence[Answer]) -> list[tuple[float, float]]:
+def stalls(answers: Sequence[Answer], is_closed_loop: bool = False) -> list[tuple[float, float]]:
     """Return the gaps (begin, end; seconds on the answers' clock) in which no request in flight got a token for too long.
 
-    As long as 0.5 s and 20 usual steps is no stall, nor is a step of twice the time that its prefills take.
+    As long as 0.5 s and 20 usual steps is no stall, nor is a step of twice the time that its prefills take. That nobody
+    is in flight is a gap too in a closed loop only, which sends the next request at once.
     """
     import numpy  # late: the command line starts without it
 
@@ -40,7 +41,8 @@ def stalls(answers: Sequence[Answer]) -> list[tuple[float, float]]:
         before_s, after_s = float(times_s[index]), float(times_s[index + 1])
         middle_s = (before_s + after_s) / 2
         waiting = [answer for answer in answers if answer.start_s < after_s and answer.end_s > middle_s]
-        began_s = max(before_s, min(answer.start_s for answer in waiting))  # before that, nobody was in flight
+        sent_s = before_s if is_closed_loop else min(answer.start_s for answer in waiting)
+        began_s = max(before_s, sent_s)
         if after_s - began_s > least_s + _prefill_s(answers, waiting, after_s, together_s):
             found.append((began_s, after_s))
     return found
@@ -54,8 +56,8 @@ def stalled_at_last(raw: Mapping[str, Any], wave: int) -> bool:
 
 
 def server_stalled(measured: Measured) -> Reason | None:
-    """Suspect when for more than 2 % of the window no request in flight got a token."""
-    found, window_s = stalls(measured.answers), measured.window_s
+    """Suspect when for more than 2 % of the window no request in flight got a token, or a closed loop had none in flight."""
+    found, window_s = stalls(measured.answers, measured.is_closed_loop), measured.window_s
     stalled_s = sum(end_s - begin_s for begin_s, end_s in found)
     if not found or stalled_s <= MAX_STALLED_SHARE * window_s:
         return None

@@ -21,6 +21,7 @@ MAX_SHIFT, MAX_OPEN_SHIFT = 1.3, 1.8  # of the pace; in an open loop the load va
 MAX_ITERATION_SHIFT = 1.2  # each iteration does the same work
 # Of two groups: the share of the smaller one, their ratio, and their distance, half of which is empty.
 MIN_MODE, MODES_APART, DEVIATIONS = 0.2, 1.15, 6.0
+_LEAST_PACE_S = 1e-9
 MAD_TO_STDEV = 1.4826  # of a normal distribution
 MIN_RISES = 13  # of 15 pairs of blocks, rises less falls: 1 in 120 by chance
 SERVED, SERVED_SLACK = 0.97, 6.0  # of the rate sent; slack in requests
@@ -60,28 +61,31 @@ def overloaded(measured: Measured) -> Reason | None:
 def speed_shifted(measured: Measured) -> Reason | None:
     """Suspect when requests of one part of the window took far longer a token than those of the rest.
 
-    In a closed loop the first wave is left out, which arrives at once. In an open loop requests are compared that ran
-    beside no more others than usual.
+    In a closed loop the first wave is left out, which arrives at once. In an open loop the wait for the first token is
+    left out, a queue that comes and goes, and those are compared that ran beside no more others than usual.
     """
-    answers, shift = list(measured.answers), MAX_OPEN_SHIFT
     if measured.is_closed_loop:
-        answers, shift = answers[measured.workload["max_concurrency"] :], MAX_SHIFT
+        answers, shift = measured.answers[measured.workload["max_concurrency"] :], MAX_SHIFT
+        paces_s = [answer.latency_s / max(1, answer.tokens) for answer in answers]
+    else:
+        answers, shift = [answer for answer in measured.answers if answer.tokens > 1], MAX_OPEN_SHIFT
+        paces_s = [(answer.latency_s - answer.ttft_s) / (answer.tokens - 1) for answer in answers]
     if len(answers) < LEAST:
         return None
-    pace_s = [answer.latency_s / max(1, answer.tokens) for answer in answers]
     if measured.is_closed_loop:
-        paces_s = [statistics.median(block) for block in _blocks(pace_s)]
+        parts_s = [statistics.median(block) for block in _blocks(paces_s)]
     else:
         beside = _beside(answers)
         usual = statistics.median(beside)
-        paces_s = [_like_pace(block, usual) for block in _blocks(list(zip(pace_s, beside)))]
-    before_s, after_s = max(_levels(paces_s, len(answers)), key=lambda pair: max(pair) / min(pair), default=(1.0, 1.0))
+        parts_s = [_like_pace(block, usual) for block in _blocks(list(zip(paces_s, beside)))]
+    levels = list(_levels(parts_s, len(answers)))
+    before_s, after_s = max(levels, key=lambda pair: max(pair) / max(min(pair), _LEAST_PACE_S), default=(1.0, 1.0))
     if max(before_s, after_s) < shift * min(before_s, after_s):
         return None
     return reason(
         "speed_shifted",
         f"a request took {before_s * 1000:.2f} ms for each of its tokens in the first part of the window and "
-        f"{after_s * 1000:.2f} ms in the rest; by parts: {', '.join(f'{pace * 1000:.2f}' for pace in paces_s)}",
+        f"{after_s * 1000:.2f} ms in the rest; by parts: {', '.join(f'{pace * 1000:.2f}' for pace in parts_s)}",
     )
 
 
