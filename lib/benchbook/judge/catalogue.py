@@ -467,7 +467,8 @@ CODES = (
         "suspect",
         "the GPU worked at clocks far below its own, though neither its power limit nor heat held it back: they are locked",
         "see `nvidia-smi -q -d CLOCK`; `nvidia-smi -rgc` (and `-rac`) frees them; or compare only with cards locked alike",
-        "a median SM clock below 80 % of the card's highest, over the samples at work that nothing throttles",
+        "a median SM clock below 75 % of the card's highest, over the samples at work that nothing throttles; 95 % where the "
+        "driver says that the owner's setting binds",
     ),
     Code(
         "gpu_shared",

@@ -13,7 +13,7 @@ from benchbook.records.metrics import request_latencies_s
 from benchbook.records.record import Reason
 
 POWER_CAP = "power_cap"  # a card at its rated limit; every other throttle is trouble
-MIN_CLOCK, MIN_SET_CLOCK = 0.80, 0.95  # of the card's highest; where the driver says that the owner's setting binds
+MIN_CLOCK, MIN_SET_CLOCK = 0.75, 0.95  # of the card's highest, which some never reach; where the driver calls them set
 STRANGE_GIB = 2.0  # more than a driver keeps for itself
 TOLERATED_SHARE = 0.05  # of the samples; below it, or in one sample, a throttle is an instant
 
