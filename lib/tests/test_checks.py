@@ -101,6 +101,10 @@ PAIRS = {
         with_pace(serve(prompts=80), lambda share: 1.05 if share > 0.5 else 1.0),
         with_pace(serve(prompts=80), lambda share: 1.02 if share > 0.5 else 1.0),
     ),
+    "precision_missed": (
+        serve(conditions={"precision": {"asked": {"p99_ttft_ms": 0.1}, "reached": {"p99_ttft_ms": 0.16}}}),
+        serve(conditions={"precision": {"asked": {"p99_ttft_ms": 0.1}, "reached": {"p99_ttft_ms": 0.14}}}),
+    ),
     "cache_warm": (
         serve(host={"counters": {"vllm:prefix_cache_hits_total": 0.64 * 40 * 128}}),
         serve(host={"counters": {"vllm:prefix_cache_hits_total": 0.005 * 40 * 128}}),

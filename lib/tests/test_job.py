@@ -5,6 +5,7 @@ from benchbook.errors import Cause, HostDiedError
 from benchbook.measure import job as job_module
 from benchbook.measure.job import run_job
 from benchbook.measure.recording import Recording
+from benchbook.measure.repeat import read_repeat
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Limits
 from benchbook.plan.order import Job
@@ -41,6 +42,19 @@ def test_a_notebook_that_raises_after_saving_leaves_a_suspect_number(tmp_path, m
     assert ("notebook_raised" in [why.code for why in record.reasons]) is (error is not None)
     assert record.verdict is (Verdict.SUSPECT if error else Verdict.VALID)
     assert read_record(tmp_path / RECORD_FILE) == record
+
+
+def test_the_precision_that_planned_the_prompts_goes_with_the_repeat(tmp_path, monkeypatch):
+    told = {}
+
+    def execute(notebook, output, parameters, env):
+        told.update(read_repeat(tmp_path / parameters["repeat"]).case)
+        Recording(WORKLOAD, tmp_path / RECORD_FILE).finish({"latencies": [0.2], "avg_latency": 0.2}, host={})
+
+    monkeypatch.setattr(job_module, "execute", execute)
+    case = Case("a", WORKLOAD, precision=(("p99_ttft_ms", 0.1),))
+    run_job(Job(case, 0, "engine", 1), Host(), tmp_path, Identity(), Limits())
+    assert told["precision"] == {"p99_ttft_ms": 0.1}
 
 
 class DeadHost(Host):

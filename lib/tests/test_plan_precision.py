@@ -109,6 +109,7 @@ def test_a_precision_plans_the_prompts_of_each_case(write):
     planned = [case for case in experiment.cases if case.workload.benchmark == "serve"]
     assert [case.workload.num_prompts for case in planned] == [662, 1280]
     assert [case.why_num_prompts for case in planned] == ["the fewest that have a p99", "10 for each in flight"]
+    assert all(case.precision == (("p99_ttft_ms", 0.1),) for case in planned)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,12 @@ def without(measured: Measured, *keys: str, **unseen: str) -> Measured:
     )
 
 
+def only_asked(measured: Measured):
+    """Return the conditions of a measurement that nobody watched: the precision that was asked for, where one was."""
+    precision = measured.conditions.get("precision")
+    return {"precision": {"asked": precision["asked"], "reached": None}} if precision else {}
+
+
 LOST = {
     "no telemetry": lambda measured: without(measured, "telemetry"),
     "no sight of the GPU": lambda measured: without(measured, "telemetry", gpu="a slice of a GPU"),
@@ -74,7 +80,7 @@ LOST = {
     "no note of the warm-up": lambda measured: without(measured, "warmup_prompts"),
     "no command": lambda measured: without(measured, "argv", "env"),
     "no model files": lambda measured: without(measured, "model_config", "random_weights"),
-    "nothing but the result": lambda measured: replace(measured, host={}, conditions={}),
+    "nothing but the result": lambda measured: replace(measured, host={}, conditions=only_asked(measured)),
 }
 
 

@@ -341,6 +341,14 @@ CODES = (
         "four repeats or more of one start of the host, 5 scaled median deviations and 15 % from the median",
     ),
     Code(
+        "precision_missed",
+        "note",
+        "a latency is known clearly less well than `precision` asked for: latencies spread more than was assumed, or "
+        "neighbours wait alike",
+        "give `precision` the spread that was seen, or ask for as many prompts as the square of the factor says",
+        "half again the half-width that was asked for: of repeats as they were assumed 2 or 3 of 100 look so by chance",
+    ),
+    Code(
         "repeats_in_groups",
         "note",
         "the repeats of a case fall into two groups by their median ITL: decoding has two states, and the mean is of both",

@@ -10,6 +10,7 @@ from benchbook.judge import (
     course,
     guards,
     load,
+    reached,
     sample,
     stalls,
     steady,
@@ -32,6 +33,7 @@ CHECKS: tuple[Check, ...] = (
     *conditions.CHECKS,
     *telemetry.CHECKS,
     *sample.CHECKS,
+    *reached.CHECKS,
     *guards.CHECKS,
 )
 # Those that need no more than the values of a record: what can be asked of a published figure.
@@ -59,6 +61,14 @@ def itl_course(measured: Measured) -> tuple[float | None, ...] | None:
         return course.itl_by_sixths_ms(measured)
     except Exception:  # as above
         return None
+
+
+def half_widths(measured: Measured, keys: Iterable[str]) -> dict[str, float | None]:
+    """Return how well each metric of `keys` is known, see `reached`; None too where the raw file cannot be read so."""
+    try:
+        return reached.half_widths(measured, keys)
+    except Exception:  # as above
+        return dict.fromkeys(keys)
 
 
 def with_reasons(record: Record, reasons: Iterable[Reason]) -> Record:

@@ -42,6 +42,12 @@ def queues(measured: Measured) -> str:
     )
 
 
+def half_widths(measured: Measured) -> str:
+    """How well the latencies that `precision` names are known."""
+    widths = (measured.conditions.get("precision") or {}).get("reached") or {None: None}
+    return "too few requests tell their latency" if None in widths.values() else ""
+
+
 def iterations(measured: Measured) -> str:
     """Single iterations of latency mode."""
     return "" if measured.raw.get("latencies") else "the raw file does not tell of single iterations"

@@ -51,6 +51,10 @@ def _is_drawn(measured: Measured) -> bool:
     return measured.benchmark == "serve" and bool(measured.workload.get("range_ratio"))
 
 
+def _is_planned(measured: Measured) -> bool:
+    return bool(measured.conditions.get("precision"))
+
+
 def _has_experts(measured: Measured) -> bool:
     config = measured.host.get("model_config") or {}
     return any(config.get(key) for key in ("num_local_experts", "num_experts", "n_routed_experts"))
@@ -101,6 +105,7 @@ LOOKS: Mapping[str, Look] = {
     "several_engines": Look((sources.engines,), _serve),
     "server_restarted": Look((sources.counted("request_success", "prompt_tokens", "generation_tokens"),), _serve),
     "measured_once": RECORDS,
+    "precision_missed": Look((sources.half_widths,), _is_planned),
     "repeats_disagree": RECORDS,
     "repeats_trend": RECORDS,
     "repeat_outlier": RECORDS,

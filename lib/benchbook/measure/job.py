@@ -30,7 +30,9 @@ def run_job(job: Job, host: BenchHost, folder: Path, identity: Identity, limits:
     """
     make_folder(folder)
     recording = Recording(
-        job.case.workload, folder / RECORD_FILE, {"identity": identity.model_dump(), "host": dict(host.facts)}
+        job.case.workload,
+        folder / RECORD_FILE,
+        {"identity": identity.model_dump(), "host": dict(host.facts), "precision": dict(job.case.precision)},
     )
     notebook = notebooks_dir() / NOTEBOOKS[job.case.workload.benchmark]
     error = _error_of(notebook, folder / EXECUTED_FILE, _parameters(job, host, recording, limits), host.env)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.errors import HostError, MeasureError
-from benchbook.judge.checks import itl_course, record_reasons
+from benchbook.judge.checks import half_widths, itl_course, record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.judge.unseen import not_looked
 from benchbook.measure.notebook import notebooks_dir
@@ -33,8 +33,8 @@ _NOT_MEASURED = ("record_path", "repeat")  # parameters of a notebook that say n
 class Recording:
     """One repeat under way. As a context manager it turns a HostError or MeasureError into a record, and lets it pass.
 
-    `case` comes from a sweep: {'identity': {...}, 'host': {...}}; by hand it is empty. `record_path` empty means a new
-    folder under results/by-hand/, so that measuring twice by hand keeps both.
+    `case` comes from a sweep: {'identity': {...}, 'host': {...}, 'precision': {...}}; by hand it is empty. `record_path`
+    empty means a new folder under results/by-hand/, so that measuring twice by hand keeps both.
     """
 
     def __init__(self, workload: Workload, record_path: str | Path = "", case: Mapping[str, Any] | None = None) -> None:
@@ -85,6 +85,8 @@ class Recording:
         values = values_from_raw(self.workload.benchmark, raw)
         watched = dict(conditions or {})
         measured = Measured(self.workload.benchmark, asked, values, raw, full_host, watched)
+        if precision := self.case.get("precision"):
+            watched["precision"] = {"asked": precision, "reached": half_widths(measured, precision)}
         reasons = record_reasons(measured)
         record = self._write(
             outcome=Outcome.MEASURED,

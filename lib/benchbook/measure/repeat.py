@@ -19,7 +19,7 @@ REPEAT_FILE = "repeat.json"
 class Repeat:
     """One repeat as its notebook gets it; the defaults are those of a measurement by hand."""
 
-    case: Mapping[str, Any] = field(default_factory=dict)  # {'identity': {...}, 'host': {...}}
+    case: Mapping[str, Any] = field(default_factory=dict)  # {'identity': {...}, 'host': {...}, 'precision': {...}}
     client_socket: str = ""  # a warm benchmark client; '' takes the kernel's own, else the command line
     engine: Mapping[str, Any] = field(default_factory=dict)  # of a loaded engine: model, args, env, socket_path
     warmed_by: str = ""  # the repeat that warmed this host up for this load; '' warms it up now

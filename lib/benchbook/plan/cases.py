@@ -34,6 +34,7 @@ class Case:
     launch: str
     workload: Workload
     why_num_prompts: str = field(default="", compare=False)  # the reason of a serve case's number of prompts
+    precision: tuple[tuple[str, float], ...] = field(default=(), compare=False)  # where it was planned for one
 
     @cached_property
     def axes_text(self) -> str:
@@ -108,10 +109,10 @@ def _entry_cases(doc: Document, where: Where, launches: tuple[Launch, ...]) -> I
         return  # what the axes make together is looked at when each of them is right
     workloads = _workloads(doc, where, model, crossed(doc, where, axes, len(chosen)))
     for launch in chosen:
-        for workload, why_num_prompts, place in workloads:
+        for workload, why_num_prompts, precision, place in workloads:
             with doc.faults.noted():
                 _check_fits(doc, place, workload, launch)
-                yield Case(launch.name, workload, why_num_prompts), place
+                yield Case(launch.name, workload, why_num_prompts, precision), place
 
 
 def _chosen_launches(doc: Document, where: Where, launches: tuple[Launch, ...]) -> list[Launch]:
@@ -128,12 +129,17 @@ def _chosen_launches(doc: Document, where: Where, launches: tuple[Launch, ...]) 
 
 def _workloads(
     doc: Document, where: Where, model: type[Workload], combinations: Sequence[Mapping[str, Point]]
-) -> list[tuple[Workload, str, Where]]:
-    """Return the workload of each combination, why so many prompts, and where it is asked for; a refusal is noted."""
+) -> list[tuple[Workload, str, tuple[tuple[str, float], ...], Where]]:
+    """Return the workload of each combination, why so many prompts and for which precision, and where it is asked for.
+
+    A refusal is noted.
+    """
     found = []
     for points in combinations:
         with doc.faults.noted():
-            found.append((*_workload(doc, where, model, points), _place(where, points)))
+            asked = points["num_prompts"].value if "num_prompts" in points else None
+            precision = asked.targets if isinstance(asked, Precision) else ()
+            found.append((*_workload(doc, where, model, points), precision, _place(where, points)))
         if doc.faults.has(where):
             break  # what holds for the whole benchmark is said once
     return found

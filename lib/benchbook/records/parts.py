@@ -46,6 +46,7 @@ class StartFacts(TypedDict, total=False):
     attention_backend: str | None
     moe_backend: str | None
     dtype: str | None
+    compile_cache: str | None
 
 
 class Peaks(TypedDict, total=False):
@@ -169,6 +170,14 @@ class Limits(TypedDict, total=False):
     ports: int | None
 
 
+class Precision(TypedDict, total=False):
+    """The half-widths of 95 % intervals as shares of their metrics: those asked for, and those of this very repeat."""
+
+    __pydantic_config__ = OPEN
+    asked: dict[str, Number]
+    reached: dict[str, Number | None]
+
+
 class Conditions(TypedDict, total=False):
     """What was watched while measuring."""
 
@@ -182,6 +191,7 @@ class Conditions(TypedDict, total=False):
     kv_usage_max_pct: Number | None
     warmup_prompts: Whole | None
     earlier_requests: Number | None  # of this server, before this measurement
+    precision: Precision | None
 
 
 class Gpu(TypedDict, total=False):

@@ -80,7 +80,7 @@ def metrics_table(saved: Saved) -> None:
     rows = [
         (
             metric.heading,
-            number_text(values[metric.key]),
+            number_text(values[metric.key]) + _known(metric.key, record),
             metric.direction.removesuffix(" is better"),
             metric.formula + _unearned(metric.key, count),
         )
@@ -172,6 +172,13 @@ def _reason_html(reason: Reason) -> markup.Html:
     if code is None:
         return markup.text(reason.evidence)
     return markup.join([reason.evidence, " ", markup.element("small", f"({code.meaning}. {code.remedy}.)")])
+
+
+def _known(key: str, record: Record) -> str:
+    """Return ' (±12 %)' for a metric that `precision` asked for: how well this repeat knows it."""
+    reached = (record.conditions.get("precision") or {}).get("reached") or {}
+    width = reached.get(key.replace("median_", "p50_"))
+    return f" (±{100 * width:.2g} %)" if width is not None else ""
 
 
 def _unearned(key: str, count: int) -> str:

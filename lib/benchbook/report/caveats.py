@@ -28,6 +28,7 @@ def caveats(run: Run) -> list[str]:
         sentences.append("Every case was measured once, so the spread is unknown and small differences mean nothing.")
     elif repeats:
         sentences.append(f"Every case was planned with {repeats} repeats; ± is one standard deviation of the sample.")
+    sentences += precision_sentences(run)
     if run.header["state"] in _UNFINISHED:
         sentences.append(_UNFINISHED[run.header["state"]])
     if run.failures or run.missing:
@@ -45,6 +46,30 @@ def caveats(run: Run) -> list[str]:
         sentences.append("Parts of this run's folder are damaged and were left out; they are listed below.")
     if run.num_stale:
         sentences.append(f"{run.num_stale} records of an older plan lie in this run's folder and were left out.")
+    return sentences
+
+
+def precision_sentences(run: Run) -> list[str]:
+    """Return how well each metric that `precision` planned the prompts for came to be known within one repeat."""
+    told = [
+        record.conditions["precision"]
+        for record in run.records
+        if record.verdict is not Verdict.INVALID and record.conditions.get("precision")
+    ]
+    sentences = []
+    for key in dict.fromkeys(key for one in told for key in one.get("asked") or {}):
+        asked = {one["asked"][key] for one in told if key in (one.get("asked") or {})}
+        wanted = " and ".join(f"±{100 * share:g} %" for share in sorted(asked))
+        widths = [width for one in told if (width := (one.get("reached") or {}).get(key)) is not None]
+        if not widths:
+            sentences.append(f"Prompts were planned to know {key} to {wanted}; too few requests tell what was reached.")
+            continue
+        least, most = (f"±{100 * width:.2g} %" for width in (min(widths), max(widths)))
+        span = least if least == most else f"{least} to {most}"
+        sentences.append(
+            f"Prompts were planned to know {key} to {wanted} within one repeat; {span} was reached, by what the "
+            "repeats' own latencies tell (95 %, blocks of neighbours drawn anew)."
+        )
     return sentences
 
 
