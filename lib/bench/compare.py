@@ -1,7 +1,7 @@
 """How often a comparison is right: launches with known differences, compared many times. Prints rates as JSON.
 
-    python lib/bench/compare.py                          # 300 comparisons of each kind, 8 repeats
-    python lib/bench/compare.py --comparisons 2000 --repeats 4 --seed 1
+    python lib/bench/compare.py                          # 2,000 comparisons of each kind, 8 repeats: about four minutes
+    python lib/bench/compare.py --comparisons 300 --repeats 4 --seed 1
 
 The records are synthetic input with a known truth: no number in them was measured. Each comparison is of two launches
 in turn, over the cases below; a repeat's speed is the product of
@@ -9,7 +9,8 @@ in turn, over the cases below; a repeat's speed is the product of
 - what the launch's start in this round does to all its cases (0.5 %: memory layout, placement),
 - what happens to this one repeat (1.25 %), and with a chance of 1 % a mishap that costs 5 to 15 %,
 - what its latencies do beside that (TTFT 3 %, p99 TTFT 6 %, TPOT 0.5 %, p99 TPOT 2 %),
-all lognormal. Rates come with exact binomial 95 % intervals. Exits with 1 where a limit is broken.
+all lognormal. TEN cases are compared with starts that vary by 2 % as well: the headline over all cases together is then
+what there is to find. Rates come with exact binomial 95 % intervals. Exits with 1 where a limit is broken.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import argparse
 import json
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -32,7 +34,11 @@ CASES = (
     *(("latency", {"input_len_tokens": 128, "output_len_tokens": 64, "batch_size": size}) for size in (1, 8)),
     ("throughput", {"input_len_tokens": 128, "output_len_tokens": 64, "num_prompts": 200}),
 )
+TEN = tuple(
+    ("serve", {**SERVE, "max_concurrency": cap, "num_prompts": 10 * cap}) for cap in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+)
 DRIFT, START, REPEAT = 0.01, 0.005, 0.0125  # standard deviations of logarithms
+UNEVEN_START = 0.02
 MISHAP_CHANCE, MISHAP_SHARES = 0.01, (0.05, 0.15)
 LATENCY_NOISE = {"ttft": 0.03, "p99_ttft": 0.06, "tpot": 0.005, "p99_tpot": 0.02}
 LIMITS = {"false_claims_at_most": 0.05, "found_at_least": 0.90, "covered_at_least": 0.95, "overclaimed_at_most": 0.05}
@@ -41,7 +47,7 @@ LIMITS = {"false_claims_at_most": 0.05, "found_at_least": 0.90, "covered_at_leas
 def main() -> int:
     """Print the rates as JSON; return 1 where one is outside its limit by more than chance explains."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--comparisons", type=int, default=300, help="of each kind")
+    parser.add_argument("--comparisons", type=int, default=2000, help="of each kind")
     parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -53,35 +59,41 @@ def main() -> int:
 
 def rates(comparisons: int, repeats: int, seed: int = 0) -> dict[str, dict[str, Any]]:
     """Return {what: {'count', 'of', 'rate', 'low', 'high'}} of A/A, a planted 5 % and a planted 1 %."""
-    equal = list(simulated(CASES, 1.0, comparisons, repeats, seed))
-    five, one = (list(simulated(CASES, speed, comparisons, repeats, seed + 1)) for speed in (1.05, 1.01))
-    alone = list(simulated(ONE_CASE, 1.05, comparisons, repeats, seed + 2))
-    single = [row for comparison in five for row in comparison.rows if row.is_headline and row.num_cases == 1]
-    small = [row for comparison in one for row in comparison.rows if row.is_headline]
-    return {
-        "A/A: comparisons with any claim": rate_of([bool(comparison.claims) for comparison in equal]),
-        "A/A: claims among all rows": rate_of([is_claim(row) for comparison in equal for row in comparison.rows]),
-        "5 %, one case: found": rate_of([is_found(comparison) for comparison in alone]),
-        "5 %, seven cases: found over the serve cases together": rate_of([is_found(comparison) for comparison in five]),
-        "5 %, seven cases: found in each case": rate_of([row.finding is Finding.BETTER for row in single]),
-        "1 %: claimed over the serve cases together": rate_of([is_found(comparison) for comparison in one]),
-        "1 %: headline intervals that cover it": rate_of([covers(row, 1.01) for row in small]),
-        "1 %: comparisons that claim more than it is": rate_of(
-            [any(is_overclaimed(row, 1.01) for row in comparison.claims) for comparison in one]
-        ),
-    }
+    return {what: rate for kind in KINDS for what, rate in kind.rates(comparisons, repeats, seed).items()}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Comparisons of one kind: what is simulated, and what is asked of each."""
+
+    cases: Sequence[tuple[str, dict[str, Any]]]
+    speed: float  # of the second launch, the first has 1
+    draw: int  # beside the seed: kinds with the same number meet the same luck
+    asked: Mapping[str, Callable[[Comparison], list[bool]]]  # one outcome a comparison, or one a row
+    start: float | None = None  # standard deviation of starts, of the logarithm; None: START
+
+    def rates(self, comparisons: int, repeats: int, seed: int = 0) -> dict[str, dict[str, Any]]:
+        """Return the rate of each thing asked; only outcomes are kept, for a comparison takes a megabyte."""
+        outcomes: dict[str, list[bool]] = {what: [] for what in self.asked}
+        start = START if self.start is None else self.start
+        for comparison in simulated(self.cases, self.speed, comparisons, repeats, seed + self.draw, start):
+            for what, answer in self.asked.items():
+                outcomes[what] += answer(comparison)
+        return {what: rate_of(found) for what, found in outcomes.items()}
 
 
 def is_within_limits(found: Mapping[str, Mapping[str, Any]]) -> bool:
     """Return whether no rate is beyond its limit by more than its interval."""
     at_most = {
         "A/A: comparisons with any claim": LIMITS["false_claims_at_most"],
+        "A/A, ten cases, starts 2 %: comparisons with any claim": LIMITS["false_claims_at_most"],
         "1 %: comparisons that claim more than it is": LIMITS["overclaimed_at_most"],
     }
     at_least = {
         "5 %, one case: found": LIMITS["found_at_least"],
         "5 %, seven cases: found in each case": LIMITS["found_at_least"],
         "5 %, seven cases: found over the serve cases together": LIMITS["found_at_least"],
+        "5 %, ten cases, starts 2 %: found over all together": LIMITS["found_at_least"],
         "1 %: headline intervals that cover it": LIMITS["covered_at_least"],
     }
     return all(found[what]["low"] <= limit for what, limit in at_most.items()) and all(
@@ -90,17 +102,22 @@ def is_within_limits(found: Mapping[str, Mapping[str, Any]]) -> bool:
 
 
 def simulated(
-    cases: Sequence[tuple[str, dict[str, Any]]], speed: float, comparisons: int, repeats: int, seed: int
+    cases: Sequence[tuple[str, dict[str, Any]]],
+    speed: float,
+    comparisons: int,
+    repeats: int,
+    seed: int,
+    start: float = START,
 ) -> Iterator[Comparison]:
     """Yield comparisons of two launches, the second `speed` times as fast as the first in everything."""
     draw = random.Random(seed)
     for _ in range(comparisons):
-        records = records_of_two(cases, speed, repeats, draw)
+        records = records_of_two(cases, speed, repeats, draw, start)
         yield compare(records["a"], records["b"], ("a", "b"))
 
 
 def records_of_two(
-    cases: Sequence[tuple[str, dict[str, Any]]], speed: float, repeats: int, draw: random.Random
+    cases: Sequence[tuple[str, dict[str, Any]]], speed: float, repeats: int, draw: random.Random, start: float = START
 ) -> dict[str, list[Record]]:
     """Return the records of launches a and b, measured in turn."""
     records: dict[str, list[Record]] = {"a": [], "b": []}
@@ -108,10 +125,10 @@ def records_of_two(
     for repeat in range(repeats):
         drift += draw.gauss(0, DRIFT)
         for launch in "ab" if repeat % 2 == 0 else "ba":
-            start, ready_s = draw.gauss(math.log(speed) if launch == "b" else 0.0, START), clock_s
+            luck, ready_s = draw.gauss(math.log(speed) if launch == "b" else 0.0, start), clock_s
             for benchmark, workload in cases:
                 mishap = math.log1p(-draw.uniform(*MISHAP_SHARES)) if draw.random() < MISHAP_CHANCE else 0.0
-                factor = math.exp(drift + start + mishap + draw.gauss(0, REPEAT))
+                factor = math.exp(drift + luck + mishap + draw.gauss(0, REPEAT))
                 clock_s += 60
                 records[launch].append(record_of(launch, benchmark, workload, repeat, clock_s, factor, draw, ready_s))
     return records
@@ -209,6 +226,53 @@ _VALUES = {
     "latency": _latency,
     "throughput": lambda factor, _: {"output_throughput_tok_s": 1700 * factor},
 }
+KINDS = (
+    Kind(
+        CASES,
+        1.0,
+        0,
+        {
+            "A/A: comparisons with any claim": lambda one: [bool(one.claims)],
+            "A/A: claims among all rows": lambda one: [is_claim(row) for row in one.rows],
+        },
+    ),
+    Kind(
+        CASES,
+        1.05,
+        1,
+        {
+            "5 %, seven cases: found over the serve cases together": lambda one: [is_found(one)],
+            "5 %, seven cases: found in each case": lambda one: [
+                row.finding is Finding.BETTER for row in one.rows if row.is_headline and row.num_cases == 1
+            ],
+        },
+    ),
+    Kind(
+        CASES,
+        1.01,
+        1,
+        {
+            "1 %: claimed over the serve cases together": lambda one: [is_found(one)],
+            "1 %: headline intervals that cover it": lambda one: [
+                covers(row, 1.01) for row in one.rows if row.is_headline
+            ],
+            "1 %: comparisons that claim more than it is": lambda one: [
+                any(is_overclaimed(row, 1.01) for row in one.claims)
+            ],
+        },
+    ),
+    Kind(ONE_CASE, 1.05, 2, {"5 %, one case: found": lambda one: [is_found(one)]}),
+    Kind(
+        TEN,
+        1.0,
+        3,
+        {"A/A, ten cases, starts 2 %: comparisons with any claim": lambda one: [bool(one.claims)]},
+        UNEVEN_START,
+    ),
+    Kind(
+        TEN, 1.05, 3, {"5 %, ten cases, starts 2 %: found over all together": lambda one: [is_found(one)]}, UNEVEN_START
+    ),
+)
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -251,11 +251,18 @@ def test_all_cases_of_a_benchmark_together_come_first_by_round(tmp_path):
     assert len(headlines(comparison)) == 1, "cases that are covered by the line over all are in the table"
 
 
-def test_half_of_the_error_is_kept_for_the_headlines_and_half_for_the_rest(tmp_path):
-    rows = compared(tmp_path, benchmarks=("serve", "latency")).rows
+def test_half_of_the_error_is_kept_for_the_headlines_and_half_for_the_rest():
+    told = replace(ROW, ratio=paired_ratio([1.0] * 4, [1.01, 1.0, 0.99, 1.02]))
+    rows = _judged([told, *[replace(told, is_headline=False)] * 6], 1)
     for is_headline in (True, False):
         errors = [1 - row.confidence for row in rows if row.is_headline is is_headline]
         assert len(set(errors)) == 1 and sum(errors) == pytest.approx(0.025)
+
+
+def test_all_cases_together_keep_half_of_what_the_headlines_bounds_may_err(tmp_path):
+    together, *others = compared(tmp_path, concurrencies=(1, 2, 4, 8)).rows
+    assert together.num_cases == 8 and 1 - together.confidence == pytest.approx(0.0125)
+    assert together.level == pytest.approx(0.025) and max(row.level for row in others) < 0.025
 
 
 def test_a_row_that_only_its_own_interval_would_call_different_claims_nothing(tmp_path):

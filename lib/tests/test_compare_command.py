@@ -14,7 +14,7 @@ from benchbook.judge.compare import Finding
 from benchbook.records.record import Reason, Verdict
 from benchbook.report.compare_command import two_launches
 from benchbook.report.comparisons import comparisons_html
-from benchbook.report.differences import comparisons_of
+from benchbook.report.differences import comparisons_of, how_to_read
 from benchbook.report.forest import forest_figure
 from benchbook.report.run import REMARK_FILE, load_run
 from report_runs import make_run
@@ -49,6 +49,28 @@ def test_two_launches_need_no_names_and_one_name_leaves_the_other(results):
     named = compare(results, "quickstart/20261123-201500", *TWO).stdout
     assert compare(results, "quickstart/20261123-201500").stdout == named
     assert compare(results, "quickstart/20261123-201500", "eager").stdout == named
+
+
+@pytest.mark.parametrize("launches", [(*TWO, "third"), (*TWO, *"cdef"), (*TWO, *"cdefgh")])
+def test_one_pair_of_many_has_the_bounds_that_the_report_gives_it(tmp_path, launches):
+    make_run(tmp_path, launches=launches, repeats=4, benchmarks=("serve",), concurrencies=(4,))
+    shown = comparisons_of(load_run(tmp_path / "quickstart" / "20261123-201500"))
+    for of_report in shown:
+        alone = two_launches("quickstart", "quickstart", of_report.base, of_report.other, tmp_path)
+        assert [row.bounds for row in alone.rows] == [row.bounds for row in of_report.rows]
+        assert [row.finding for row in alone.rows] == [row.finding for row in of_report.rows]
+        back = two_launches("quickstart", "quickstart", of_report.other, of_report.base, tmp_path)
+        assert [row.confidence for row in back.rows] == [row.confidence for row in alone.rows]
+    assert f"{len(launches) - 1} such comparisons" in how_to_read(alone)
+
+
+def test_a_pair_without_the_first_launch_shares_with_all_pairs(tmp_path):
+    make_run(tmp_path, launches=(*TWO, "third", "fourth"), repeats=4, benchmarks=("serve",), concurrencies=(4,))
+    error = {
+        pair: sum(1 - row.confidence for row in two_launches("quickstart", "quickstart", *pair, tmp_path).rows)
+        for pair in (("eager", "third"), ("third", "fourth"))
+    }
+    assert error == {("eager", "third"): pytest.approx(0.05 / 3), ("third", "fourth"): pytest.approx(0.05 / 6)}
 
 
 def test_of_three_launches_those_to_compare_must_be_named(tmp_path):

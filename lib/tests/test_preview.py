@@ -75,6 +75,19 @@ def test_a_comparison_of_few_rounds_is_told_what_it_can_see_before_its_time_is_s
     assert "2 rounds can claim no difference between launches, however large (3 are the least)" in out.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("launches", "is_said"),
+    [
+        ("{a: {}, b: {}}", True),
+        ("{a: {args: {enforce_eager: true}}, b: {}}", True),
+        ("{a: {args: {enforce_eager: true}}, b: {args: {enforce_eager: true, max_num_seqs: 4}}}", False),
+        ("{a: {}}", False),
+    ],
+)
+def test_that_starts_share_what_is_compiled_is_told_beforehand(preview_text, launches, is_said):
+    assert ("Starts share caches on disk: what was compiled" in preview_text(launches)) is is_said
+
+
 def test_what_two_launches_differ_in_is_told_before_anything_starts(preview_text):
     text = preview_text("{a: {args: {max_num_seqs: 8}}, b: {env: {OMP_NUM_THREADS: 1}}}")
     assert "b differs from a in 2 settings, any of which may be the cause: max_num_seqs not set (a: 8); OMP_" in text

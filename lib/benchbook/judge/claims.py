@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from benchbook.judge.caches import caches_said
 from benchbook.judge.compare import Comparison, Finding, Row
 from benchbook.judge.gpus import unequal_gpus
 from benchbook.judge.outside import again_sentence
+from benchbook.judge.rounds import MedianPair, contradiction, rounds_said
 from benchbook.judge.spread import number_text
-from benchbook.judge.stats import MOST_REPEATS
+from benchbook.judge.stats import CONFIDENCE, MOST_REPEATS
 from benchbook.records.metrics import Metric
 from benchbook.records.record import Verdict
 
@@ -34,6 +36,8 @@ def sentence(row: Row, comparison: Comparison) -> str:
         Finding.OPEN: _nothing_seen,
         Finding.UNKNOWN: _unknown,
     }[row.finding](row, comparison)
+    if median := contradiction(row):
+        said += f"; the median pair says otherwise: {median_text(median)}"
     said += _hardware(row, comparison)
     if row.num_suspect:
         said += f"; {row.num_suspect} of the repeats behind it are SUSPECT"
@@ -93,6 +97,9 @@ def caveats(comparison: Comparison) -> list[str]:
         )
     if conditions := sorted({part for case in cases for part in case.other_conditions}):
         sentences.append(f"Besides the launches, this differs: {', '.join(conditions)}.")
+    sentences += rounds_said(comparison, headline_rows(comparison))
+    if caches := caches_said([(base, [case.base for case in cases]), (other, [case.other for case in cases])]):
+        sentences.append(caches)
     return [*sentences, *_few(comparison), *_lost(comparison), *_suspects(comparison)]
 
 
@@ -118,6 +125,12 @@ def change_text(row: Row) -> str:
     """Return '+0.4 % [-1.5, +2.3]', the change of the metric with its 95 % interval."""
     text = signed_text(row)
     return f"{text} [{_signed(row.interval[0])}, {_signed(row.interval[1])}]" if row.interval else text
+
+
+def median_text(median: MedianPair) -> str:
+    """Return '+0.4 % [-1.5, +2.3]', the change of the median pair; '[88 %: -1.5, +2.3]' where that is all it has."""
+    sure = "" if median.confidence >= CONFIDENCE else f"{100 * median.confidence:.0f} %: "
+    return f"{_signed(median.ratio)} % [{sure}{_signed(median.low)}, {_signed(median.high)}]"
 
 
 def signed_text(row: Row) -> str:
@@ -211,7 +224,7 @@ def _few(comparison: Comparison) -> list[str]:
 def _repeats_wanted(comparison: Comparison) -> str:
     """Return how many repeats would show a difference worth having in the headlines; '' where the spread is unknown."""
     wanted = {
-        row: row.ratio.repeats_for(SOUGHT_SHARE, min(row.num_base, row.num_other), row.confidence)
+        row: row.ratio.repeats_for(SOUGHT_SHARE, min(row.num_base, row.num_other), 1 - row.level)
         for row in headline_rows(comparison)
         if row.ratio.log_error is not None
     }

@@ -2,12 +2,9 @@
 
 False claims. A comparison of two launches is some dozens of ratios. Were each judged by its own 95 % interval, a launch
 compared with itself would nearly always "differ" somewhere. So a comparison as a whole claims anything false in at most
-5 % of comparisons of equal launches, and that 5 % is divided beforehand:
-- half of it among the headlines: one metric a benchmark, chosen before looking (headlines.py), for every case,
-  and over all cases of a benchmark together. Whoever reads one line reads these, and they keep most of the power;
-- half of it among all other metrics, and the other half too once every headline is claimed.
-Within each family the claims follow Holm's steps, which hold however the rows depend on each other (throughput and
-latencies of one repeat do).
+5 % of comparisons of equal launches, and that 5 % is divided beforehand (families.py): half of it for the headlines,
+one metric a benchmark chosen before looking (headlines.py), over all cases of a benchmark together first; half of it
+for every number of a single case. Whoever reads one line reads the headlines, and they keep most of the power.
 
 How large. What is claimed because it looks large looks too large. So beside its own 95 % interval a row has `bounds`,
 in which all rows together lie 95 % of the time (Bonferroni's inequality): a claim says the least it can be by these, or
@@ -22,10 +19,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from benchbook.judge.families import Test, decide
 from benchbook.judge.headlines import OTHERS, headline_of
 from benchbook.judge.pairs import Arm, MatchedCase, match_cases
 from benchbook.judge.starts import start_of
-from benchbook.judge.stats import CONFIDENCE, Ratio, holm, paired_ratio, unpaired_ratio
+from benchbook.judge.stats import CONFIDENCE, Ratio, paired_ratio, unpaired_ratio
 from benchbook.records.metrics import BY_KEY, Metric
 from benchbook.records.record import Record, Verdict
 
@@ -55,7 +53,10 @@ class Row:
     num_base: int  # that are compared: in a paired comparison both are the number of pairs, else the starts of each
     num_other: int
     num_suspect: int  # of them
+    values: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())  # of base and other, as many as are compared
+    is_paired: bool = True
     confidence: float = CONFIDENCE  # of `bounds`: with all rows of the comparison allowed for
+    level: float = 1 - CONFIDENCE  # the p-value that was needed for a claim when nothing else was claimed
     is_claimed: bool = False
 
     @property
@@ -69,9 +70,14 @@ class Row:
         return self.ratio.interval(self.confidence)
 
     @property
+    def pairs(self) -> tuple[float, ...]:
+        """Return other / base of each round, in their order; empty where rounds make no pairs."""
+        return tuple(theirs / ours for ours, theirs in zip(*self.values)) if self.is_paired else ()
+
+    @property
     def detectable(self) -> float | None:
         """Return the least difference, as a share, that would likely have been claimed if it were the only one."""
-        return self.ratio.detectable(self.confidence)
+        return self.ratio.detectable(1 - self.level)
 
     @property
     def finding(self) -> Finding:
@@ -95,6 +101,7 @@ class Comparison:
     rows: tuple[Row, ...]
     remarks: tuple[str, ...] = ()  # what somebody had to say about the runs
     difference: str = ""  # the settings in which `other` differs from `base`
+    num_comparisons: int = 1  # that share the 5 % of false claims, this one among them
 
     @property
     def num_judged(self) -> int:
@@ -117,8 +124,8 @@ def compare(
 ) -> Comparison:
     """Return the comparison of two launches' records, the headlines over all cases of a benchmark first.
 
-    Paired: by round, for launches of one run; else by the means of their starts. `num_comparisons` shown side by side
-    share the 5 % among them.
+    Paired: by round, for launches of one run; else by the means of their starts. `num_comparisons`, this one among
+    them, share the 5 % of false claims.
     """
     cases, lone = match_cases(base, other)
     several = [(metric, group) for metric, group in _headline_groups(cases) if len(group) > 1]
@@ -126,7 +133,14 @@ def compare(
     for case in cases:
         keys = dict.fromkeys(filter(None, (headline_of(case.benchmark, case.workload), *OTHERS[case.benchmark])))
         rows += [row for key in keys if (row := _row([case], BY_KEY[key], is_paired))]
-    return Comparison(*names, is_paired, tuple(cases), tuple(lone), tuple(_judged(rows, num_comparisons)))
+    return Comparison(
+        *names,
+        is_paired,
+        tuple(cases),
+        tuple(lone),
+        tuple(_judged(rows, num_comparisons)),
+        num_comparisons=num_comparisons,
+    )
 
 
 def _headline_groups(cases: Sequence[MatchedCase]) -> list[tuple[Metric, list[MatchedCase]]]:
@@ -170,6 +184,8 @@ def _row(cases: Sequence[MatchedCase], metric: Metric, is_paired: bool) -> Row |
         num_base=len(ours),
         num_other=len(theirs),
         num_suspect=sum(suspects),
+        values=(tuple(ours), tuple(theirs)),
+        is_paired=is_paired,
     )
 
 
@@ -193,20 +209,18 @@ def _by_start(arm: Arm, rounds: Mapping[int, float]) -> list[float]:
 
 
 def _judged(rows: Sequence[Row], num_comparisons: int) -> list[Row]:
-    """Return the rows with their confidence and whether they are claimed, in their order."""
-    error = (1 - CONFIDENCE) / num_comparisons
-    headlines, others = ([place for place, row in enumerate(rows) if _is_in(row, kind)] for kind in (True, False))
-    share = error / 2 if headlines and others else error
+    """Return the rows with what they may err and whether they are claimed, in their order."""
     judged = list(rows)
-    for family in (headlines, others):
-        # The headlines come first: when all of them are claimed, their half is free for the others.
-        has_all = family is others and all(judged[place].is_claimed for place in headlines)
-        claimed = holm([rows[place].ratio.p_value for place in family], error if has_all else share)
-        for place, is_claimed in zip(family, claimed, strict=True):
-            judged[place] = replace(rows[place], confidence=1 - share / len(family), is_claimed=is_claimed)
+    # Of rows without an error nothing can be told; they take nothing from the others.
+    places = [place for place, row in enumerate(rows) if row.ratio.log_error is not None]
+    decisions = decide([_test(rows[place]) for place in places], (1 - CONFIDENCE) / num_comparisons)
+    for place, decision in zip(places, decisions, strict=True):
+        judged[place] = replace(
+            rows[place], confidence=1 - decision.error, level=decision.level, is_claimed=decision.is_claimed
+        )
     return judged
 
 
-def _is_in(row: Row, is_headline: bool) -> bool:
-    """Return whether the row belongs to the family and the repeats tell anything at all."""
-    return row.is_headline is is_headline and row.ratio.log_error is not None
+def _test(row: Row) -> Test:
+    group = (row.benchmark, row.metric.key) if row.is_headline else None
+    return Test(row.ratio.p_value, group, is_together=row.num_cases > 1)

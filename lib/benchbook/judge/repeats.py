@@ -95,7 +95,7 @@ def repeats_trend(records: Sequence[Record]) -> Iterator[Finding]:
         if len(values) < TREND_REPEATS:
             continue
         probability = mann_kendall_p(values)
-        if probability < TREND_P and abs(drift := _drift(values)) > MIN_DRIFT:
+        if probability < TREND_P and abs(drift := drift_of(values)) > MIN_DRIFT:
             found = reason(
                 "repeats_trend",
                 f"{BY_KEY[key].heading} over the rounds: {_listed(values)}; drift {drift:+.0%}, p {probability:.3f}",
@@ -170,7 +170,7 @@ def _headlines(records: Sequence[Record]) -> Iterator[tuple[str, list[float]]]:
             yield key, [float(value) for value in values]
 
 
-def _drift(values: Sequence[float]) -> float:
+def drift_of(values: Sequence[float]) -> float:
     """Return the change from first to last by the median of all slopes (Theil-Sen), as a share of the median."""
     slopes = [(values[j] - values[i]) / (j - i) for i in range(len(values)) for j in range(i + 1, len(values))]
     return statistics.median(slopes) * (len(values) - 1) / statistics.median(values)

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchbook.hosts.shell import left_out
+from benchbook.judge.caches import MEANING
 from benchbook.judge.stats import MIN_DEGREES
 from benchbook.judge.sample import percentile_of, samples_needed
 from benchbook.launch_differences import difference_text
@@ -138,6 +139,8 @@ def _starts_notes(experiment: Experiment, blocks: Sequence[Block]) -> Iterator[s
         return
     turns = ", ".join(f"{block.launch} {block.host_kind}" for block in blocks)
     yield f"{'Each' if is_alone else 'Launches take turns, each'} round with a fresh start: {turns}"
+    if not all(launch.args.get("enforce_eager") for launch in experiment.launches):
+        yield f"Starts share caches on disk: {MEANING}."
     if not is_alone and experiment.repeats < COMPARISON_REPEATS:
         yield f"{_few_rounds(experiment.repeats)}: leave repeats out for {COMPARISON_REPEATS}, which find one of some 5 %."
 

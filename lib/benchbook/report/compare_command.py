@@ -20,7 +20,14 @@ from benchbook.judge.compare import Comparison, compare
 from benchbook.launch_differences import difference_text
 from benchbook.records.record import Record
 from benchbook.records.store import Store
-from benchbook.report.differences import comparison_frame, how_to_read, launches_of, table_headings, table_rows
+from benchbook.report.differences import (
+    comparison_frame,
+    how_to_read,
+    launches_of,
+    num_sharing,
+    table_headings,
+    table_rows,
+)
 from benchbook.report.run import Run, load_run
 from benchbook.report.table import render_table
 from benchbook.terminal import say, tell_damage
@@ -44,7 +51,8 @@ def two_launches(run: str, other_run: str, base: str, other: str, results_dir: P
     if is_one_run and base == other:
         raise ExperimentError(f"A and B are both {base!r}: name two launches, or give B another run with --other-run")
     names = (base, other) if is_one_run else (_name(first, base), _name(second, other))
-    comparison = compare(ours, theirs, names, is_paired=is_one_run)
+    num_comparisons = num_sharing(launches_of(first), names) if is_one_run else 1
+    comparison = compare(ours, theirs, names, is_paired=is_one_run, num_comparisons=num_comparisons)
     if not comparison.rows:
         reasons = " ".join(caveats(comparison)) or "neither has a record."
         raise ExperimentError(f"{names[0]} and {names[1]} have no number to compare: {reasons}")

@@ -9,6 +9,7 @@ from benchbook.report.differences import (
     comparisons_of,
     how_to_read,
     launches_of,
+    median_column,
     table_headings,
     table_rows,
 )
@@ -39,9 +40,8 @@ def _comparison_html(comparison: Comparison) -> Html:
     title = element("h3", f"{comparison.other} against {comparison.base}")
     if not comparison.rows:
         return join([title, element("p", "No case has a number on both.", "note"), bullets(caveats(comparison))])
-    rows = table_rows(comparison)
-    shown = table(table_headings(comparison), rows[:MAX_ROWS], (2, 3, 4), "results")
-    cut = f"The first {MAX_ROWS} of {len(rows)} rows." if len(rows) > MAX_ROWS else ""
+    shown = _table_html(comparison)
+    cut = f"The first {MAX_ROWS} of {len(comparison.rows)} rows." if len(comparison.rows) > MAX_ROWS else ""
     return join(
         [
             title,
@@ -52,6 +52,16 @@ def _comparison_html(comparison: Comparison) -> Html:
             folded("Every case and metric", join([element("p", how_to_read(comparison)), shown, element("p", cut)])),
         ]
     )
+
+
+def _table_html(comparison: Comparison) -> Html:
+    """Return every case and metric, with the median pair before the finding where any row has one."""
+    headings, rows, right = table_headings(comparison), table_rows(comparison)[:MAX_ROWS], (2, 3, 4)
+    heading, medians = median_column(comparison)
+    if any(medians):
+        headings, right = (*headings[:-1], heading, headings[-1]), (*right, 5)
+        rows = [(*row[:-1], median, row[-1]) for row, median in zip(rows, medians)]
+    return table(headings, rows, right, "results")
 
 
 def _forest_html(comparison: Comparison) -> Html:

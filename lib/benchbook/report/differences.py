@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
 
-from benchbook.judge.claims import change_text, least_share, percent_text, sentence
+from benchbook.judge.claims import change_text, least_share, median_text, percent_text, sentence
 from benchbook.judge.compare import Comparison, Finding, Row, compare
+from benchbook.judge.rounds import median_pair
 from benchbook.judge.spread import number_text
 from benchbook.launch_differences import difference_text
 from benchbook.report.run import Run
 
 MAX_OTHERS = 5  # launches set against the first one in a report
+_MEDIAN_PAIR = (
+    "The median pair is a second estimate, which a few slow repeats do not move; its interval is exact, and with fewer "
+    "than six rounds there is none of 95 %."
+)
 _COLUMNS = (
     "case",
     "metric",
@@ -26,6 +32,10 @@ _COLUMNS = (
     "bounds_confidence",
     "bounds_low",
     "bounds_high",
+    "median_ratio",
+    "median_low",
+    "median_high",
+    "median_confidence",
     "detectable_share",
     "finding",
     "num_base",
@@ -42,15 +52,29 @@ def launches_of(run: Run) -> list[str]:
 
 def comparisons_of(run: Run) -> list[Comparison]:
     """Return each launch against the first one; shown side by side, they share the 5 % of false claims."""
-    first, *others = launches_of(run) or [""]
-    others = others[:MAX_OTHERS]
+    first, *others = launches = launches_of(run) or [""]
     return [
         replace(
-            compare(run.by_launch[first], run.by_launch[other], (first, other), num_comparisons=len(others)),
+            compare(
+                run.by_launch[first],
+                run.by_launch[other],
+                (first, other),
+                num_comparisons=num_sharing(launches, (first, other)),
+            ),
             difference=difference_text(run.settings(first), run.settings(other), (first, other)),
         )
-        for other in others
+        for other in others[:MAX_OTHERS]
     ]
+
+
+def num_sharing(launches: Sequence[str], pair: tuple[str, str]) -> int:
+    """Return how many comparisons of a run's launches share the 5 % of false claims with that of `pair`.
+
+    Whoever asks for one pair could have asked for each. Each of the others is set against the first launch, whether
+    shown in a report or asked for alone, and both tell the same; a pair without it is any of all pairs.
+    """
+    others = len(launches) - 1
+    return others if launches[0] in pair else others * (others + 1) // 2
 
 
 def comparison_frame(comparison: Comparison) -> pd.DataFrame:
@@ -79,6 +103,12 @@ def table_headings(comparison: Comparison) -> tuple[str, ...]:
     return "case", "metric", comparison.base, comparison.other, "change [95 %]", "finding"
 
 
+def median_column(comparison: Comparison) -> tuple[str, list[str]]:
+    """Return a heading and each row's change of the median pair with its exact interval; '' where none is told."""
+    medians = [median_pair(row.pairs) for row in comparison.rows]
+    return "median pair [95 %]", [median_text(median) if median else "" for median in medians]
+
+
 def finding_text(row: Row) -> str:
     """Return 'better, at least 3.1 %', 'better', 'no claim; sees 4.0 %', 'no claim' or 'cannot be told'."""
     if row.finding is Finding.OPEN and row.detectable is not None:
@@ -95,28 +125,33 @@ def how_to_read(comparison: Comparison) -> str:
         [
             f"A {unit} counts as one, however many requests it holds.",
             "Values are geometric means, as ratios want them; a table of results has plain ones.",
-            *_how_to_read_claims(comparison.num_judged),
+            *_how_to_read_claims(comparison),
             "* marks each benchmark's headline metric, chosen beforehand.",
         ]
     )
 
 
-def _how_to_read_claims(num_judged: int) -> list[str]:
+def _how_to_read_claims(comparison: Comparison) -> list[str]:
     """Return what intervals and claims mean where there are any."""
+    num_judged, sharing = comparison.num_judged, comparison.num_comparisons
     if not num_judged:
         return ["A change is that of the metric; the repeats tell no interval, so nothing is claimed."]
     all_of_them = f"all {num_judged} comparisons" if num_judged > 1 else "the one comparison"
+    whole = f"{sharing} such comparisons, which the launches of this run allow," if sharing > 1 else "a comparison"
     return [
         "A change is that of the metric, with its own 95 % interval.",
-        f"What is claimed allows for {all_of_them} that can be told (Holm's steps): equal launches are called different "
-        "in at most 5 % of whole comparisons, and 'at least' is what all claims together keep.",
+        f"What is claimed allows for {all_of_them} that can be told (Holm's steps; all cases of a benchmark together "
+        f"come first): where launches are equal, anything in {whole} is called different in at most 5 of 100, and "
+        "'at least' is what all claims together keep.",
         "'Sees' is the difference that would have been claimed four times in five.",
+        *([_MEDIAN_PAIR] if comparison.is_paired else []),
     ]
 
 
 def _frame_row(row: Row, comparison: Comparison) -> dict[str, object]:
     low, high = row.interval or (None, None)
     bounds_low, bounds_high = row.bounds or (None, None)
+    median = median_pair(row.pairs)
     return {
         "case": row.case,
         "metric": row.metric.key,
@@ -130,6 +165,10 @@ def _frame_row(row: Row, comparison: Comparison) -> dict[str, object]:
         "bounds_confidence": row.confidence,
         "bounds_low": bounds_low,
         "bounds_high": bounds_high,
+        "median_ratio": median.ratio if median else None,
+        "median_low": median.low if median else None,
+        "median_high": median.high if median else None,
+        "median_confidence": median.confidence if median else None,
         "detectable_share": row.detectable,
         "finding": row.finding.value,
         "num_base": row.num_base,

@@ -12,6 +12,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from benchbook.judge.claims import change_text
 from benchbook.judge.compare import Comparison, Finding, Row
+from benchbook.judge.rounds import median_pair
 from benchbook.report.drawing import canvas
 
 MAX_ROWS = 30  # more are read in the table
@@ -43,6 +44,8 @@ def forest_figure(comparison: Comparison) -> tuple[Figure, str] | None:
             look = {key: value for key, value in _LOOKS[row.finding].items() if key != "label"}
             axes.plot(row.interval or [], [place] * (2 if row.interval else 0), color=look["color"], linewidth=1.6)
             axes.plot([row.ratio.ratio], [place], linestyle="none", markersize=6.5, zorder=3, **look)
+            if median := median_pair(row.pairs):
+                axes.scatter([median.ratio], [place], marker="|", color="black", s=120, linewidths=1.2, zorder=4)
             axes.text(1.02, place, change_text(row), transform=beside, va="center", fontsize=9)
     axes.axvline(1.0, color="black", linewidth=1.2, linestyle=(0, (1, 2)), zorder=1)
     axes.set_ylim(len(lines) - 0.5, -0.5)
@@ -83,6 +86,7 @@ def _with_headings(rows: Sequence[Row]) -> list[tuple[str, Row | None]]:
 def _ratio_axis(axes: Axes, rows: Sequence[Row]) -> None:
     """Make x a logarithmic axis that holds every ratio and interval: twice and half are equally far from 1."""
     ends = [1.0, *(end for row in rows for end in (*(row.interval or ()), row.ratio.ratio))]
+    ends += [median.ratio for row in rows if (median := median_pair(row.pairs))]
     low, high = min(ends) / _ROOM, max(ends) * _ROOM
     axes.set_xscale("log")
     axes.set_xlim(low, high)
@@ -110,6 +114,7 @@ def _caption(comparison: Comparison, rows: Sequence[Row]) -> str:
     sentences = [
         f"{comparison.other} against {comparison.base}: ratio of each metric{with_interval}, log axis.",
         "↑ more is better, ↓ less is better; bold: the headline metrics, chosen beforehand.",
+        "A tick is the ratio of the median pair." if any(median_pair(row.pairs) for row in rows) else "",
         claims if comparison.num_judged else "No repeat tells an interval, so nothing is claimed.",
         f"{fewest if fewest == most else f'{fewest} to {most}'} {unit}.",
         f"{left} more rows are in the table." if left else "",
