@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from benchbook.errors import HostStartError
 from benchbook.hosts import card_locks, registry
+from benchbook.hosts import server as server_module
 from benchbook.hosts.card_locks import CardTakenError, hold, holder_of, locks_for
 from benchbook.hosts.devices import CUDA, Device
 from benchbook.hosts.guardian import spawn
@@ -119,6 +120,21 @@ print(process.host_id, process.guardian_pid)
     finally:
         registry.end_host(host_id)
     assert hold([CARDS[0]], "run b/1")
+
+
+def test_a_server_by_hand_holds_its_cards_until_it_is_gone_and_another_is_refused(fake_server, monkeypatch, another):
+    monkeypatch.setattr(server_module, "cards_of", lambda args, env: CARDS[:1])
+    with fake_server({"name": "mine"}) as first:
+        said = f"GPU 0 is held by server 'mine' .pid {first._process.guardian_pid}, since "
+        refused = fake_server({"name": "second"})
+        with pytest.raises(HostStartError, match=said) as refusal:
+            refused.start()
+        assert refusal.value.cause.code == "device_busy" and refused.pid is None and not refused.port
+        with pytest.raises(CardTakenError, match=said):
+            hold(CARDS[:1], "run b/1")
+    with fake_server({"name": "third"}) as third:
+        assert third.is_alive()
+    another("run a/1", 0)
 
 
 def test_a_host_of_a_run_has_the_runs_lock_and_its_end_does_not_free_the_card(tmp_path, another):

@@ -47,6 +47,8 @@ def record(tmp_path):
         ((), telemetry(2, 3, 2), 2),
         ((), telemetry(there=1), 1),
         ((), telemetry(there=2), None),
+        ((), {**telemetry(there=2), "num_gpus": 2}, 2),
+        ((), {**telemetry(there=0), "num_gpus": 1}, None),  # a CPU
         (("vllm", "serve", "m", "--tensor-parallel-size", "2"), telemetry(), 2),
         (("vllm", "serve", "m", "--tensor-parallel-size=2", "--data-parallel-size", "2"), None, 4),
         (("vllm", "serve", "m"), None, 1),

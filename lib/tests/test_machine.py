@@ -222,6 +222,24 @@ def test_amd_gpus_are_named_by_rocr_and_then_by_hip(tmp_path: Path) -> None:
     assert sizes(CUDA_VISIBLE_DEVICES="1") == [2.0]
 
 
+def test_an_amd_card_is_known_by_its_place_whatever_number_it_has_among_those_that_are_named(tmp_path: Path) -> None:
+    for number in (0, 1):
+        folder = tmp_path / "devices" / f"0000:c{number}:00.0"
+        folder.mkdir(parents=True)
+        for file, text in (("vendor", "0x1002"), ("mem_info_vram_total", 2**30), ("mem_info_vram_used", 0)):
+            (folder / file).write_text(f"{text}\n")
+        card = tmp_path / "drm" / f"card{number}"
+        card.mkdir(parents=True)
+        (card / "device").symlink_to(folder)
+
+    def keys(**env: str) -> list[str]:
+        return [card.key for card in rocm_gpus(tmp_path / "drm", tmp_path, env)]
+
+    assert keys() == ["rocm-0000:c0:00.0", "rocm-0000:c1:00.0"]
+    assert keys(ROCR_VISIBLE_DEVICES="1") == keys(HIP_VISIBLE_DEVICES="1") == ["rocm-0000:c1:00.0"]
+    assert keys(ROCR_VISIBLE_DEVICES="1,0", HIP_VISIBLE_DEVICES="1") == ["rocm-0000:c0:00.0"]
+
+
 def test_an_experiments_device_is_missed_only_where_no_gpu_is_misnamed(
     checked, two_gpus, monkeypatch, tmp_path
 ) -> None:

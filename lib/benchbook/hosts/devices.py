@@ -30,6 +30,7 @@ class Device:
     total_gib: float
     remark: str = field(default="", compare=False)  # what else is to be said of its size
     names: tuple[str, ...] = field(default=(), compare=False)  # by which a variable can name it
+    place: str = field(default="", compare=False)  # on its bus, where that tells it from all others
 
     @property
     def title(self) -> str:
@@ -38,8 +39,8 @@ class Device:
 
     @property
     def key(self) -> str:
-        """What tells this GPU from all others of the machine, fit for a file's name: its UUID, where it has one."""
-        return f"{self.kind}-{self.names[-1]}".replace("/", "_")
+        """What tells this GPU from all others of the machine, fit for a file's name: its UUID; an AMD card's place."""
+        return f"{self.kind}-{self.place or self.names[-1]}".replace("/", "_")
 
     def __str__(self) -> str:
         return f"{TITLES[self.kind]} with {self.free_gib:.0f} of {self.total_gib:.0f} GiB free{self.remark}"
@@ -164,4 +165,5 @@ def _amd_cards(folders: Iterable[Path]) -> Iterable[Device]:
             continue  # a display's connector, or a card whose driver tells no memory
         uuid = (folder / "unique_id").read_text().strip() if (folder / "unique_id").is_file() else ""
         names = ("", f"GPU-{uuid}") if uuid else ("",)
-        yield Device(ROCM, (total - used) / 2**30, total / 2**30, names=names)
+        # Partitions of a card have its UUID; some cards have none.
+        yield Device(ROCM, (total - used) / 2**30, total / 2**30, names=names, place=folder.resolve().name)

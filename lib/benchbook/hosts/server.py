@@ -133,12 +133,12 @@ class VllmServer(ServedModel):
 
     def start(self) -> None:
         """Start the process and return; `wait_ready` tells when it serves. Raises HostStartError for a GPU that is taken."""
-        self._reservation = ports.reserve_port(self.host)
-        self.port = self._reservation.getsockname()[1]
-        self._log = HostLog(self.log_path)
-        self._started_at_s = time.monotonic()
-        self.started_utc = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         with locks_for(cards_of(self._args, self._env), f"server {self.name!r}") as locks:
+            self._reservation = ports.reserve_port(self.host)
+            self.port = self._reservation.getsockname()[1]
+            self._log = HostLog(self.log_path)
+            self._started_at_s = time.monotonic()
+            self.started_utc = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
             self._process = spawn(
                 self.argv,
                 env={**self._private_env, **self._env, **key_environment(self.api_key, self._env)},

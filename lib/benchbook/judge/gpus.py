@@ -37,6 +37,8 @@ def num_gpus(record: Record) -> int | None:
     used = {process["gpu"] for process in telemetry.get("gpu_processes", ()) if process["kind"] == "ours"}
     if used:
         return len(used)
+    if telemetry.get("gpus") and telemetry.get("num_gpus"):
+        return telemetry["num_gpus"]
     if not record.host.get("argv"):  # not ours: its machine, or its command, is not known
         return 1 if len(telemetry.get("gpus", ())) == 1 else None
     provenance = record.provenance

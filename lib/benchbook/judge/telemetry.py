@@ -42,6 +42,7 @@ def telemetry_summary(telemetry: Mapping[str, Any], raw: Mapping[str, Any]) -> d
         "window_epoch_s": None if window is None else [telemetry["epoch_s"] + edge for edge in window],
         "server": _server_summary(telemetry.get("server"), bounds),
         "gpus": gpus,
+        "num_gpus": telemetry.get("num_gpus"),
         "energy_j": _energy_of_used(gpus, telemetry["gpu_processes"], telemetry.get("num_gpus")),
         "gpu_processes": _processes(telemetry["gpu_processes"], bounds),
         "absent": dict(telemetry["absent"]),

@@ -116,6 +116,7 @@ class TelemetrySummary(TypedDict, total=False):
     __pydantic_config__ = OPEN
     server: ServerSummary | None
     gpus: list[GpuSummary]
+    num_gpus: Whole | None  # that the launch takes, the first of those it sees
     gpu_processes: list[GpuProcess]
     energy_j: Number | None
     absent: dict[str, str]
