@@ -189,7 +189,7 @@ CODES = (
         "suspect",
         "requests of one part of the window took far longer a token than those of the rest: the mean is of neither",
         "look at what else ran, at temperature and clocks; measure again, and longer",
-        "a factor of 1.3 between two levels of the medians of six parts; in an open loop 1.8 between requests that ran "
+        "a factor of 1.4 between two levels of the medians of six parts; in an open loop 1.8 between requests that ran "
         "beside equally many: there the load makes the pace",
     ),
     Code(

@@ -17,7 +17,7 @@ from benchbook.judge.spread import number_text
 from benchbook.records.record import Reason
 
 BLOCKS, MIN_A_BLOCK, LEAST = 6, 3, 6
-MAX_SHIFT, MAX_OPEN_SHIFT = 1.3, 1.8  # of the pace; in an open loop the load varies by itself, and the pace with it
+MAX_SHIFT, MAX_OPEN_SHIFT = 1.4, 1.8  # of the pace; in an open loop the load varies by itself, and the pace with it
 MAX_ITERATION_SHIFT = 1.2  # each iteration does the same work
 # Of two groups: the share of the smaller one, their ratio, and their distance, half of which is empty.
 MIN_MODE, MODES_APART, DEVIATIONS = 0.2, 1.15, 6.0
