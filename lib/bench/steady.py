@@ -6,7 +6,7 @@
 No number in these runs was measured: an engine of continuous batching is simulated step by step (each step decodes one
 token of every running request, and prefills others within a budget of tokens), behind arrivals as vLLM's client draws
 them: gamma gaps, scaled so that n requests take n / rate. Rates come with exact binomial 95 % intervals. Exits with 1
-where more than 2 % of the runs of a steady server, or fewer than 90 % of those of another one, are suspect of it.
+where more than 1 % of the runs of a steady server, or fewer than 90 % of those of another one, are suspect of it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchbook.records.metrics import values_from_raw
 from scipy.stats import binomtest
 
 INPUT, OUTPUT = 128, 64  # tokens
-MOST_ACCUSED, LEAST_FOUND = 0.02, 0.90
+MOST_ACCUSED, LEAST_FOUND = 0.01, 0.90
 
 
 @dataclass(frozen=True)

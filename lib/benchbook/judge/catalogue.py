@@ -182,7 +182,7 @@ CODES = (
         "number of prompts, not that of the rate",
         "lower the rate; where the server can keep it, send more prompts, so that the load is steady for most of the time",
         "over the sixths of the sending, in flight rises in 14 of 15 pairs, and while more than usual were, 3 % fewer were "
-        "answered than came (and 6 requests more): in 0.2 % of 3,500 simulated runs at 80 to 95 % of the capacity",
+        "answered than came (and 6 requests more): in none of 2,000 simulated runs at 80 to 95 % of the capacity",
     ),
     Code(
         "speed_shifted",
