@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from benchbook.judge.group import judged_together
 from benchbook.judge.limits import limits_of
+from benchbook.judge.shape import COUNTED, SURE
+from benchbook.judge.shape import EVEN as EVENLY
 from benchbook.judge.model_config import shape_of
 from benchbook.judge.shape import ModelShape
 from benchbook.records.record import Verdict
@@ -138,15 +140,17 @@ def shape(counted=()) -> ModelShape:
 
 def test_the_experts_that_a_step_reads_are_those_that_were_counted():
     counted = shape([(1, 4.0), (8, 20.0), (64, 60.0)])
-    assert [counted.read_experts(tokens) for tokens in (1, 8, 64)] == pytest.approx([4.0, 20.0, 60.0])
-    assert 20.0 < counted.read_experts(16) < counted.read_experts(32) < 60.0
-    beyond = counted.read_experts(256) / shape().read_experts(256)
-    assert beyond == pytest.approx(60.0 / shape().read_experts(64))
-    assert shape().read_experts(8) == shape().evenly_read_experts(8)
+    assert [counted.read_experts(tokens, COUNTED) for tokens in (1, 8, 64)] == pytest.approx([4.0, 20.0, 60.0])
+    assert 20.0 < counted.read_experts(16, COUNTED) < counted.read_experts(32, COUNTED) < 60.0
+    beyond = counted.read_experts(256, COUNTED) / shape().read_experts(256, EVENLY)
+    assert beyond == pytest.approx(60.0 / shape().read_experts(64, EVENLY))
+    assert shape().routings == (SURE, EVENLY)
 
 
 def test_a_step_of_the_limits_rests_on_what_was_counted_for_the_model_of_the_record():
     assumed, counted = limits_of(with_host()), limits_of(with_host(routing=routing({"1": 4.0, "8": 4.0, "64": 4.0})))
-    assert counted.step.bytes == pytest.approx(assumed.surest_step.bytes)
-    assert limits_of(with_host(routing={"why_not": "out of memory"})).step == assumed.step
-    assert limits_of(with_host(routing=routing(EVEN))).step.bytes == pytest.approx(assumed.step.bytes, rel=0.02)
+    assert counted.counted.step.bytes == pytest.approx(assumed.sure.step.bytes)
+    assert counted.likely is counted.counted and (counted.sure, counted.even) == (assumed.sure, assumed.even)
+    assert limits_of(with_host(routing={"why_not": "out of memory"})) == assumed
+    even = limits_of(with_host(routing=routing(EVEN))).counted
+    assert even.step.bytes == pytest.approx(assumed.even.step.bytes, rel=0.02)

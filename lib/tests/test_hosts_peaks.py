@@ -7,9 +7,10 @@ import sys
 from dataclasses import replace
 
 import pytest
-from benchbook.hosts import peaks, processes, registry
+from benchbook.hosts import cpu_cores, peaks, processes, registry
+from benchbook.hosts.cpu_cores import Threads, core_list, host_threads
 from benchbook.hosts.peaks import data_sheet, device_peaks
-from benchbook.hosts.peaks_probe import core_list, product_flops_s
+from benchbook.hosts.peaks_probe import product_flops_s
 
 
 @pytest.mark.parametrize(
@@ -21,16 +22,29 @@ from benchbook.hosts.peaks_probe import core_list, product_flops_s
         ("NVIDIA H200", 4800, 989.4),
         ("NVIDIA H200 NVL", 4800, 835.5),
         ("AMD Instinct MI300X OAM", 5300, 1307.4),
+        ("AMD Instinct MI325X", 6000, 1307.4),
+        ("AMD Instinct MI355X", 8000, 2516.6),
+        ("NVIDIA B200", 8000, 2250.0),
+        ("NVIDIA L40S", 864, 362.05),
+        ("NVIDIA H20", 4000, 148.0),
+        ("NVIDIA GH200 480GB", 4000, 989.4),
+        ("NVIDIA GH200 120GB", 4000, 989.4),
+        ("NVIDIA GH200 144G HBM3e", 4900, 989.4),
     ],
 )
 def test_a_known_gpu_has_the_peaks_of_its_data_sheet(name, bandwidth_gb_s, bfloat16):
     found = data_sheet(name)
     assert found["bandwidth_gb_s"] == bandwidth_gb_s and found["tflops"]["bfloat16"] == bfloat16
-    assert found["tflops"]["fp8"] == pytest.approx(2 * bfloat16, rel=0.01)
-    assert "data sheet" in found["source"]
+    assert found["tflops"]["fp8"] == pytest.approx(2 * bfloat16, rel=0.02)
+    assert found["tflops"].get("fp4") in (None, pytest.approx(4 * bfloat16, rel=0.01))
+    assert "sheet" in found["source"] or "brief" in found["source"]
 
 
-@pytest.mark.parametrize("name", ["NVIDIA GH200 480GB", "NVIDIA A100-SXM4-80GB", "NVIDIA H100 96GB HBM2e", "MI300A"])
+@pytest.mark.parametrize(
+    "name",
+    ["NVIDIA GB200", "NVIDIA H20-3e", "NVIDIA L40", "NVIDIA B300 SXM6 AC", "NVIDIA A100-SXM4-80GB",
+     "NVIDIA H100 96GB HBM2e", "MI300A", "AMD Instinct MI350X", "NVIDIA B200 MIG 1g.23gb"],
+)  # fmt: skip
 def test_a_gpu_that_only_looks_like_a_known_one_has_none(name):
     assert data_sheet(name) is None
 
@@ -41,6 +55,54 @@ def test_cores_are_those_of_the_first_rank():
     assert core_list("auto") == core_list("") == core_list("nobind") == set()
 
 
+@pytest.fixture
+def two_nodes(monkeypatch, tmp_path):
+    """A machine of two NUMA nodes with two cores of two logical CPUs each: 0-3 and 4-7, siblings are 0/2, 1/3, 4/6, 5/7."""
+    for node, cpus in enumerate(("0-3", "4-7")):
+        (tmp_path / f"node/node{node}").mkdir(parents=True)
+        (tmp_path / f"node/node{node}/cpulist").write_text(cpus)
+    for cpu in range(8):
+        topology = tmp_path / f"cpu/cpu{cpu}/topology"
+        topology.mkdir(parents=True)
+        low = cpu - 2 if cpu in (2, 3, 6, 7) else cpu
+        (topology / "thread_siblings_list").write_text(f"{low},{low + 2}")
+    monkeypatch.setattr(cpu_cores, "SYSTEM", tmp_path)
+    monkeypatch.setattr(cpu_cores.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(cpu_cores.os, "sched_getaffinity", lambda _: set(range(8)))
+
+
+ONE_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+
+
+@pytest.mark.parametrize(
+    ("env", "threads"),
+    [
+        ({}, ((2,), 1)),  # one CPU of each core of the first node, and the last is left to the rest
+        ({"OMP_NUM_THREADS": "7"}, ((2,), 1)),  # vLLM sets it itself for what it binds
+        ({"VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}, ((2, 3), 2)),
+        ({"VLLM_CPU_NUM_OF_RESERVED_CPU": "2"}, ((2, 3), 2)),  # more than there are: none is left out
+        ({"VLLM_CPU_OMP_THREADS_BIND": "0-2,5|6"}, ((0, 1, 2, 5), 4)),
+        ({"VLLM_CPU_OMP_THREADS_BIND": "nobind"}, ((), 0)),
+        ({"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "3"}, ((), 3)),
+        ({**ONE_PROCESS, "OMP_NUM_THREADS": "1"}, ((), 1)),
+        ({**ONE_PROCESS, "OMP_NUM_THREADS": "4,2", "VLLM_CPU_OMP_THREADS_BIND": "0"}, ((), 4)),
+        (ONE_PROCESS, ((), 0)),
+        ({**ONE_PROCESS, "OMP_NUM_THREADS": "many"}, ((), 0)),
+    ],
+    ids=str,
+)
+def test_the_probe_has_the_threads_that_vllm_will_have(two_nodes, env, threads):
+    assert host_threads(env) == threads
+
+
+def test_without_a_topology_all_allowed_cores_count_but_the_reserved_one(monkeypatch, tmp_path):
+    monkeypatch.setattr(cpu_cores, "SYSTEM", tmp_path)
+    monkeypatch.setattr(cpu_cores.os, "sched_getaffinity", lambda _: {0, 1, 4})
+    assert host_threads({}) == ((0, 1), 2)
+    monkeypatch.setattr(cpu_cores.os, "sched_getaffinity", lambda _: {4})
+    assert host_threads({}) == ((4,), 1)
+
+
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("BENCHBOOK_CACHE_DIR", str(tmp_path / "cache"))
@@ -49,6 +111,7 @@ def nothing_kept(monkeypatch, tmp_path):
     peaks._probed.cache_clear()
 
 
+ALL = Threads((), 0)
 WHOLE = {"kind": "measured", "bandwidth_gb_s": 20.0, "tflops": {"float32": 0.2}, "source": "a probe"}
 
 
@@ -61,13 +124,13 @@ WHOLE = {"kind": "measured", "bandwidth_gb_s": 20.0, "tflops": {"float32": 0.2},
 def test_a_damaged_probe_is_repeated(monkeypatch, damage):
     monkeypatch.setattr(peaks, "_probe", lambda *words: WHOLE)
     peaks._probed.cache_clear()
-    peaks._probed(1 << 20, "")
+    peaks._probed(1 << 20, ALL)
     path = peaks.cache_dir() / peaks.PEAKS_FILE
     ((key, kept),) = json.loads(path.read_text()).items()
     path.write_text(json.dumps({key: {**kept, **damage}}))
     monkeypatch.setattr(peaks, "_probe", lambda *words: {**WHOLE, "bandwidth_gb_s": 21.0})
     peaks._probed.cache_clear()
-    assert peaks._probed(1 << 20, "")["bandwidth_gb_s"] == 21.0
+    assert peaks._probed(1 << 20, ALL)["bandwidth_gb_s"] == 21.0
 
 
 def test_a_probe_of_today_is_not_repeated_and_one_of_another_day_or_boot_is(monkeypatch, tmp_path):
@@ -79,7 +142,7 @@ def test_a_probe_of_today_is_not_repeated_and_one_of_another_day_or_boot_is(monk
         peaks._probed.cache_clear()  # as in a new process
         peaks.BOOT_ID.write_text(boot)
         monkeypatch.setattr(peaks.time, "time", lambda: now_s)
-        return peaks._probed(1 << 20, "")["n"]
+        return peaks._probed(1 << 20, ALL)["n"]
 
     assert [asked(), asked(), asked(now_s=1e9 + 80_000), asked(now_s=1e9 + 90_000)] == [1, 1, 1, 2]
     assert asked(boot="b", now_s=1e9 + 90_000) == 3
@@ -89,7 +152,7 @@ def test_a_probe_of_today_is_not_repeated_and_one_of_another_day_or_boot_is(monk
 
 def test_a_probe_that_failed_is_not_kept(monkeypatch):
     monkeypatch.setattr(peaks, "_probe", lambda *_: {"kind": "unknown", "source": "no torch"})
-    assert peaks._probed(1 << 20, "")["kind"] == "unknown"
+    assert peaks._probed(1 << 20, ALL)["kind"] == "unknown"
     assert not (peaks.cache_dir() / peaks.PEAKS_FILE).exists()
 
 
@@ -102,13 +165,13 @@ def test_a_probe_beside_another_benchbook_is_not_kept_and_says_so(monkeypatch, s
     )  # fmt: skip
     for other in (entry, replace(entry, host_id="starting", kind="client")):
         registry.write_entry(other)
-        assert "beside another benchbook" in peaks._probed(1 << 20, "")["source"]
+        assert "beside another benchbook" in peaks._probed(1 << 20, ALL)["source"]
         assert not (peaks.cache_dir() / peaks.PEAKS_FILE).exists()
         registry.remove_entry(other.host_id)
         peaks._probed.cache_clear()
     for harmless in (replace(entry, keep=True), replace(entry, owner_pid=os.getpid())):
         registry.write_entry(harmless)
-        assert peaks._probed(1 << 20, "")["source"] == "a probe, while no host ran"
+        assert peaks._probed(1 << 20, ALL)["source"] == "a probe, while no host ran"
         (peaks.cache_dir() / peaks.PEAKS_FILE).unlink()
         peaks._probed.cache_clear()
 
@@ -118,6 +181,11 @@ def test_the_cpu_is_probed_in_under_a_few_seconds():
     assert found["kind"] == "measured", found["source"]
     assert found["bandwidth_gb_s"] > 1 and found["tflops"]["bfloat16"] > 0.001 and found["tflops"]["float32"] > 0.001
     assert "12 MiB" in found["source"] and "1 threads" in found["source"]
+
+
+def test_threads_that_are_asked_for_without_cores_are_had_as_well():
+    env = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1"}
+    assert "CPU, 1 threads" in device_peaks(None, 8 << 20, env)["source"]
 
 
 def test_a_format_that_is_emulated_is_multiplied_no_longer_than_a_try_may_take():

@@ -3,10 +3,11 @@
 import random
 
 import pytest
-from benchbook.judge.binding import COLUMNS, binding_of, limit_values
+from benchbook.judge.binding import COLUMNS, binding_of, is_below_floor, limit_values
 from benchbook.judge.flags import flags_of
 from benchbook.judge.limits import NoLimitError, Peaks, limits_for, limits_of
 from benchbook.judge.model_config import UnknownShapeError, shape_of
+from benchbook.judge.shape import EVEN, SURE
 from shapes import CPU, GPT_OSS_120B, H200, LLAMA_8B, TINY, host, make, served
 
 GPT = shape_of(GPT_OSS_120B)
@@ -20,15 +21,23 @@ def near(value):
 
 def test_gpt_oss_120b_reads_5_gb_a_step_alone_and_18_gb_with_eight():
     alone, eight = (limits_for(GPT, ON_H200, batch, 4096, 1024) for batch in (1, 8))
-    assert alone.step.bytes == near(5.1e9) and eight.step.bytes == near(18e9)
-    assert alone.step.floor_s == near(1.07e-3) and eight.step.floor_s == near(3.75e-3)
-    assert eight.step.bound == "bandwidth"
+    assert alone.even.step.bytes == near(5.1e9) and eight.even.step.bytes == near(18e9)
+    assert alone.even.step.floor_s == near(1.07e-3) and eight.even.step.floor_s == near(3.75e-3)
+    assert eight.even.step.bound == "bandwidth"
     mi300x = Peaks(5.3e12, {"bfloat16": 1307.4e12}, "data sheet")
-    assert limits_for(GPT, mi300x, 8, 4096, 1024).step.floor_s == near(3.4e-3)
+    assert limits_for(GPT, mi300x, 8, 4096, 1024).even.step.floor_s == near(3.4e-3)
+
+
+def test_no_step_reads_fewer_experts_than_one_token_takes():
+    alone, eight = (limits_for(GPT, ON_H200, batch, 4096, 1024) for batch in (1, 8))
+    assert alone.sure.step == alone.even.step, "one token has one routing"
+    assert eight.sure.step.floor_s == near(1.33e-3)
+    assert eight.sure.step.bytes - alone.sure.step.bytes == near(7 / 8 * 1.4e9), "only the KV of seven more is read"
+    assert eight.likely is eight.even and eight.counted is None
 
 
 def test_the_parts_of_that_step_are_those_of_the_shape():
-    assert GPT.read_experts(1) == pytest.approx(4) and GPT.read_experts(8) == near(28.7)
+    assert GPT.read_experts(1, EVEN) == pytest.approx(4) and GPT.read_experts(8, EVEN) == near(28.7)
     assert GPT.expert_weights * GPT.mlp_bytes == near(13.2e6)
     assert GPT.layers * GPT.attention_weights * GPT.attention_bytes == near(1.9e9)
     assert GPT.hidden * GPT.vocabulary * GPT.head_bytes == near(1.2e9)
@@ -36,14 +45,14 @@ def test_the_parts_of_that_step_are_those_of_the_shape():
 
 
 def test_all_weights_together_are_as_large_as_the_loaded_model():
-    assert GPT.weight_bytes(1e9) / 2**30 == near(61.43 - 1.08), "what was loaded, less the embedding"
+    assert GPT.weight_bytes(1e9, EVEN) / 2**30 == near(61.43 - 1.08), "what was loaded, less the embedding"
 
 
 def test_an_8b_model_reads_its_weights_once_and_computes_two_flop_a_weight():
     shape = shape_of(LLAMA_8B)
-    assert shape.weight_bytes(1) == near(2 * 7.5e9) == shape.weight_bytes(1000)
+    assert shape.weight_bytes(1, SURE) == near(2 * 7.5e9) == shape.weight_bytes(1000, SURE)
     assert shape.head_dim == 128 and shape.kv_bytes_per_layer * shape.layers == 131072
-    prefill = limits_for(shape, ON_H200, 1, 2000, 2).prefill
+    prefill = limits_for(shape, ON_H200, 1, 2000, 2).sure.prefill
     assert prefill.flops == near(2 * 7e9 * 2000) and prefill.bound == "compute"
 
 
@@ -66,45 +75,51 @@ def test_more_in_flight_never_lowers_the_ceiling_nor_the_floor_of_a_step():
         lengths = draw.randint(1, 8000), draw.randint(2, 2000)
         batches = sorted(draw.randint(1, 512) for _ in range(2))
         few, many = (limits_for(shape, ON_H200, batch, *lengths) for batch in batches)
-        assert few.step.floor_s <= many.step.floor_s * (1 + 1e-9)
-        assert few.ceiling_tok_s <= many.ceiling_tok_s * (1 + 1e-9)
+        for fewer, more in ((few.sure, many.sure), (few.likely, many.likely)):
+            assert fewer.step.floor_s <= more.step.floor_s * (1 + 1e-9)
+            assert fewer.ceiling_tok_s <= more.ceiling_tok_s * (1 + 1e-9)
         for limits in (few, many):
             # The ceiling shares a step among the batch, and a prefill costs something besides.
-            steps_s = limits.step.floor_s * (lengths[1] - 1)
-            assert limits.ceiling_tok_s <= limits.batch * lengths[1] / steps_s * (1 + 1e-9)
-            assert limits.surest_step.floor_s <= limits.step.floor_s
+            for bounds in (limits.sure, limits.likely):
+                steps_s = bounds.step.floor_s * (lengths[1] - 1)
+                assert bounds.ceiling_tok_s <= limits.batch * lengths[1] / steps_s * (1 + 1e-9)
+            assert limits.sure.step.floor_s <= limits.likely.step.floor_s
+            assert limits.sure.ceiling_tok_s >= limits.likely.ceiling_tok_s
 
 
 def test_twice_the_device_is_half_the_floor():
     one, two = served(8), served(8, argv="--tensor-parallel-size 2")
-    assert limits_of(two).step.floor_s == pytest.approx(limits_of(one).step.floor_s / 2)
+    assert limits_of(two).sure.step.floor_s == pytest.approx(limits_of(one).sure.step.floor_s / 2)
 
 
 def test_a_batch_is_no_larger_than_what_the_kv_cache_holds():
-    limits = limits_of(served(64, facts={"kv_cache_tokens": 5120 * 10}))
+    limits = limits_of(served(64, config=LLAMA_8B, facts={"kv_cache_tokens": 5120 * 10}))
     assert limits.batch == 10 and limits.kv_sequences == 10
     assert limits_of(served(8, argv="--max-num-seqs=4")).batch == 4
 
 
 def test_cached_prompt_tokens_need_no_prefill():
     half = {"vllm:prefix_cache_queries_total": 1000.0, "vllm:prefix_cache_hits_total": 500.0}
-    assert limits_of(served(1, counters=half)).prefill.flops < 0.6 * limits_of(served(1)).prefill.flops
+    assert limits_of(served(1, counters=half)).sure.prefill.flops < 0.6 * limits_of(served(1)).sure.prefill.flops
 
 
 def test_an_offline_batch_needs_its_prefills_and_then_its_steps():
     workload = {"input_len_tokens": 4096, "output_len_tokens": 1024, "batch_size": 8}
     limits = limits_of(make("latency", workload, {"avg_batch_latency_s": 6.0}, host()))
-    assert limits.batch_floor_s == pytest.approx(8 * limits.prefill.floor_s + 1023 * limits.step.floor_s, rel=0.01)
-    assert limits_of(served(8)).batch_floor_s is None
+    for bounds in (limits.sure, limits.even):
+        whole_s = 8 * bounds.prefill.floor_s + 1023 * bounds.step.floor_s
+        assert bounds.batch_floor_s == pytest.approx(whole_s, rel=0.01)
+    assert limits_of(served(8)).sure.batch_floor_s is None
 
 
 def test_a_batch_of_which_only_a_part_fits_into_a_step_takes_as_many_more_steps():
     workload = {"input_len_tokens": 4096, "output_len_tokens": 1024, "batch_size": 8}
-    whole, halves = (
+    both = (
         limits_of(make("latency", workload, {"avg_batch_latency_s": 6.0}, host(argv=argv)))
         for argv in ("", "--max-num-seqs 4")
     )
-    assert (whole.batch, halves.batch) == (8, 4)
+    (whole_batch, whole), (half_batch, halves) = ((limits.batch, limits.even) for limits in both)
+    assert (whole_batch, half_batch) == (8, 4)
     assert halves.batch_floor_s == pytest.approx(8 * halves.prefill.floor_s + 2 * 1023 * halves.step.floor_s, rel=0.01)
     assert halves.batch_floor_s > whole.batch_floor_s
 
@@ -123,13 +138,14 @@ def test_quantized_weights_are_read_with_their_scales():
     awq = {**LLAMA_8B, "quantization_config": {"quant_method": "awq", "bits": 4}}
     groups = {"group_0": {"weights": {"type": "float", "num_bits": 8}}}
     packed = {**LLAMA_8B, "quantization_config": {"quant_method": "compressed-tensors", "config_groups": groups}}
-    assert shape_of(packed).weight_bytes(1) == shape_of(fp8).weight_bytes(1)
-    plain, eight, four = (shape_of(config).weight_bytes(1) for config in (LLAMA_8B, fp8, awq))
+    assert shape_of(packed).weight_bytes(1, SURE) == shape_of(fp8).weight_bytes(1, SURE)
+    plain, eight, four = (shape_of(config).weight_bytes(1, SURE) for config in (LLAMA_8B, fp8, awq))
     head = 2 * 4096 * 128256
     assert eight - head == pytest.approx((plain - head) / 2)
     assert (plain - head) / 4 < four - head < (plain - head) / 3.8
     assert limits_of(served(1, config=fp8)).flops_s == 1978.9e12
-    assert shape_of(LLAMA_8B, quantization="fp8").weight_bytes(1) == eight
+    assert limits_of(served(1, config=LLAMA_8B)).flops_s == 989.4e12
+    assert shape_of(LLAMA_8B, quantization="fp8").weight_bytes(1, SURE) == eight
 
 
 @pytest.mark.parametrize(
@@ -175,8 +191,11 @@ def test_a_record_without_a_limit_says_why_and_its_columns_are_null(record, said
 
 def test_shares_are_floor_over_measured_and_measured_over_ceiling():
     values = limit_values(served(8))
-    assert values["tpot_share_of_limit"] == near(3.75 / 5.40)
-    assert values["tpot_floor_ms"] == near(3.75) and values["ttft_floor_ms"] == near(40)
+    assert values["step_share_of_limit"] == near(1.33 / 5.30)
+    assert values["step_floor_ms"] == near(1.33) and values["step_even_ms"] == near(3.75)
+    assert values["ttft_floor_ms"] == near(25.5), "experts in MXFP4 may be multiplied in FP8"
+    assert values["output_throughput_ceiling_tok_s"] > 2 * values["output_throughput_even_tok_s"]
+    assert values["step_counted_ms"] is None and values["output_throughput_counted_tok_s"] is None
     assert values["output_throughput_share_of_limit"] == pytest.approx(1356 / values["output_throughput_ceiling_tok_s"])
 
 
@@ -200,15 +219,16 @@ def in_flight(mean, record):
 @pytest.mark.parametrize(
     ("record", "name"),
     [
-        (served(8, **watched()), "bandwidth"),
+        (served(8, config=LLAMA_8B, itl_ms=4.9, **watched()), "bandwidth"),
+        (served(8, **watched()), "between launch overhead and bandwidth"),
         (served(8, tok_s=400.0, **watched()), "launch overhead"),
         (served(8, tok_s=400.0), "launch overhead"),
         (in_flight(4.0, served(8, tok_s=400.0)), "client"),
         (in_flight(7.7, served(8, tok_s=400.0, **watched(running=0.9))), "launch overhead"),  # the gauge beat with the steps
         (served(8, **watched(preemptions=3.0)), "KV capacity"),
         (served(8, **watched(kv=0.99, waiting=2.0)), "KV capacity"),
-        (served(8, **watched(kv=0.99)), "bandwidth"),
-        (served(64, facts={"kv_cache_tokens": 51200}), "KV capacity"),
+        (served(8, config=LLAMA_8B, **watched(kv=0.99)), "bandwidth"),
+        (served(64, config=LLAMA_8B, facts={"kv_cache_tokens": 51200}), "KV capacity"),
         (served(64, 200.0, config=LLAMA_8B, tok_s=400.0, lengths=(8000, 64)), "compute"),
     ],
 )
@@ -223,8 +243,8 @@ def test_nothing_measured_binds_nothing():
 
 
 def test_a_tiny_model_on_a_cpu_is_bound_by_overhead_and_not_by_its_memory():
-    record = served(1, tpot_ms=2.7, tok_s=350.0, lengths=(128, 64), config=TINY, peaks=CPU)
-    assert limit_values(record)["tpot_share_of_limit"] < 0.15
+    record = served(1, itl_ms=2.7, tok_s=350.0, lengths=(128, 64), config=TINY, peaks=CPU)
+    assert limit_values(record)["step_share_of_limit"] < 0.15
     assert binding_of(record, limits_of(record)).name == "launch overhead"
 
 

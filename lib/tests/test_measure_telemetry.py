@@ -140,7 +140,7 @@ def test_a_known_gpu_is_not_probed_and_the_memory_of_a_probe_is_as_large_as_the_
     monkeypatch.setattr(peaks, "_probed", lambda *words: asked.append(words) or CPU)
     (tmp_path / "model.safetensors").write_bytes(b"0" * (9 << 20))
     peaks_before_start(str(tmp_path), {"VLLM_CPU_OMP_THREADS_BIND": "0-1"})
-    assert asked == [(9 << 20, "0-1")]
+    assert asked == [(9 << 20, ((0, 1), 2))]
     monkeypatch.setattr(hardware, "machine", lambda: {"gpus": [{"name": "NVIDIA H200"}]})
     assert peaks_before_start(str(tmp_path))["bandwidth_gb_s"] == 4800 and len(asked) == 1
     assert peaks_of_attached("http://127.0.0.1:8000")["bandwidth_gb_s"] == 4800

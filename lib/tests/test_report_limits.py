@@ -19,9 +19,10 @@ from benchbook.report.table import case_table
 from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from report_runs import judged, make_run
-from shapes import CPU, GPT_OSS_120B, H200, TINY, served
+from shapes import CPU, GPT_OSS_120B, H200, LLAMA_8B, TINY, served
 from test_judge_telemetry import gpu, samples
 
+_FLOPS, _READ = "vllm:estimated_flops_per_gpu_total", "vllm:estimated_read_bytes_per_gpu_total"
 RAW = {"start_times": [101.0, 101.5], "latencies": [1.0, 2.5]}
 SERVER = {
     "t_s": [0.5, 1.5, 2.5, 4.5],
@@ -53,9 +54,9 @@ def test_a_long_table_of_limits_is_cut_with_a_note_and_the_rest_is_in_the_csv(tm
 def test_limits_are_columns_of_every_repeat_and_means_of_every_case(run):
     assert list(run.table.columns[-len(COLUMNS) :]) == list(COLUMNS)
     served_rows = run.table[run.table["benchmark"] == "serve"]
-    assert (served_rows["tpot_share_of_limit"] < 1).all() and (served_rows["limited_by"] == "launch overhead").all()
+    assert (served_rows["step_share_of_limit"] < 1).all() and (served_rows["limited_by"] == "launch overhead").all()
     latency = run.table[run.table["benchmark"] == "latency"]
-    assert latency["tpot_floor_ms"].isna().all() and latency["batch_latency_floor_s"].notna().all()
+    assert latency["step_floor_ms"].isna().all() and latency["batch_latency_floor_s"].notna().all()
     assert case_table(run.table)["output_throughput_share_of_limit_mean"].notna().sum() == 9
 
 
@@ -104,7 +105,7 @@ def test_of_a_case_in_doubt_the_reason_that_is_said_most_often_is_told(tmp_path)
     assert {case.binding.name for case in limited_cases(run)[0]} == {"not told: machine_busy"}
 
 
-@pytest.mark.parametrize("key", ["median_tpot_ms", "median_ttft_ms", "avg_batch_latency_s", "output_throughput_tok_s"])
+@pytest.mark.parametrize("key", ["median_itl_ms", "median_tpot_ms", "median_ttft_ms", "avg_batch_latency_s", "output_throughput_tok_s"])
 def test_a_number_below_the_floor_is_called_impossible_and_never_a_share_of_the_limit(tmp_path, key):
     def change(record):
         factor = 1e4 if key == "output_throughput_tok_s" else 1e-4
@@ -113,7 +114,8 @@ def test_a_number_below_the_floor_is_called_impossible_and_never_a_share_of_the_
 
     cases, _ = limited_cases(load_run(make_run(tmp_path, change=change)))
     html, said = limits_html(cases), " ".join(limits_reading(cases))
-    assert "<td>below the floor</td>" in html and "impossible" in html
+    assert "<td>below the floor</td>" in html
+    assert ("impossible" in html) == (key != "median_tpot_ms"), "the share of a step is that of ITL"
     assert "That is below the floor: this cannot be; see its verdict" in said
     shares = [float(share) for share in re.findall(r">([\d.]+)%<", html)]
     assert shares and max(shares) <= 100
@@ -179,35 +181,54 @@ def test_no_two_labels_of_the_roofline_lie_upon_each_other(tmp_path):
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(sorted(inside, key=lambda box: box.x0)))
 
 
-def test_faster_than_even_routing_is_possible_and_explained():
-    record = served(16, tpot_ms=6.15, tok_s=1948.0, config=GPT_OSS_120B, peaks=H200)
+@pytest.mark.parametrize(("itl_ms", "tok_s"), [(6.15, 1948.0), (4.1, 3767.0), (5.0, 2476.0)])
+def test_faster_than_even_routing_is_possible_and_explained_and_no_share_is_above_all(itl_ms, tok_s):
+    record = served(16, itl_ms=itl_ms, tok_s=tok_s, config=GPT_OSS_120B, peaks=H200)
     (sentence, *_) = limit_sentences(record)
-    assert "A step of 16 must read 30.1 GB, the floor is 6.28 ms, the step takes 6.15 ms" in sentence
-    assert "to the same experts" in sentence and "the floor would be 1.62 ms" in sentence
+    assert "A step of 16 must read 7.77 GB to 30.1 GB" in sentence
+    assert "the floor is 1.62 ms for sure and 6.28 ms with experts used evenly" in sentence
+    assert f"the step takes {itl_ms:.2f} ms (median ITL)" in sentence
+    assert "What binds lies between launch overhead and the bandwidth" in sentence
+    assert "That is faster than even routing allows: the router sends tokens to the same experts" in sentence
+    assert all(float(share) <= 100 for share in re.findall(r"([\d.]+)%", sentence))
+
+
+def test_a_dense_model_has_one_bound_and_one_number():
+    (sentence, *_) = limit_sentences(served(8, itl_ms=4.9, config=LLAMA_8B))
+    assert "A step of 8 must read 19.8 GB, the floor is 4.13 ms, the step takes 4.90 ms (median ITL)" in sentence
+    assert "What binds is the bandwidth: " in sentence and " to " not in sentence and "sure" not in sentence
+
+
+def test_what_several_devices_tell_each_other_is_named_as_left_out_of_every_bound():
+    one, two = (" ".join(limit_sentences(served(8, tok_s=300.0, argv=argv))) for argv in ("", "--tensor-parallel-size 2"))
+    assert "What binds is launch overhead or communication" in two
+    assert "What the 2 devices tell each other is left out of every bound here: 72 all-reduces a step" in two
+    assert "What binds is launch overhead:" in one and "left out" not in one
 
 
 def test_experts_cannot_be_faster_than_a_step_that_reads_the_fewest_of_them():
-    record = served(16, tpot_ms=1.5, tok_s=1948.0, config=GPT_OSS_120B, peaks=H200)
+    record = served(16, itl_ms=1.5, tok_s=1948.0, config=GPT_OSS_120B, peaks=H200)
     (sentence, *_) = limit_sentences(record)
     assert "That is below the floor: this cannot be" in sentence and "What binds" not in sentence
 
 
 def test_whether_experts_were_counted_is_said():
-    record = served(16, tpot_ms=6.15, tok_s=1948.0, config=GPT_OSS_120B, peaks=H200)
+    record = served(16, itl_ms=6.15, tok_s=1948.0, config=GPT_OSS_120B, peaks=H200)
 
     def told(routing):
         one = record.model_copy(update={"host": {**record.host, "routing": routing}})
         return experts_sentence(one, limits_of(one))
 
     counted = {"experts": 128, "active": 4, "decode": {"1": 4.0, "16": 30.0}, "prefill": {"512": 128.0}}
-    said = "of 128 experts a layer reads was counted for this model: 4.00, 30.0, 128 in steps of 1, 16, 512 tokens"
+    said = "the experts that were counted for this model: 4.00, 30.0, 128 in steps of 1, 16, 512 tokens"
     assert said in told(counted) and "evenly routed it would be 4.00, 51.0, 128" in told(counted)
-    assert "was not counted (out of memory): it is what even routing is expected" in told({"why_not": "out of memory"})
-    assert told(None).startswith("How many experts a step reads is what even routing is expected to need.")
+    assert "it takes steps to read 4 of 128 experts a layer, the same for all tokens, and nothing is faster" in told(counted)
+    why_not = "what even routing is expected to need, for experts were not counted (out of memory)."
+    assert why_not in told({"why_not": "out of memory"}) and "for experts were not counted. " in told(None)
 
 
 def test_what_routing_explains_is_said_of_a_number_in_doubt_too():
-    record = served(16, tpot_ms=6.15, tok_s=1948.0, config=GPT_OSS_120B, peaks=H200)
+    record = served(16, itl_ms=6.15, tok_s=1948.0, config=GPT_OSS_120B, peaks=H200)
     (sentence, *_) = limit_sentences(judged(record, "suspect", "too_short", "seen"))
     assert "What binds is not told: no repeat is VALID (too_short)" in sentence and "the same experts" in sentence
 
@@ -216,15 +237,26 @@ def test_vllms_own_counters_are_compared_and_a_contradiction_is_said():
     def counters(flops, read):
         return {
             "counters": {
-                "vllm:estimated_flops_per_gpu_total": flops,
-                "vllm:estimated_read_bytes_per_gpu_total": read,
+                _FLOPS: flops,
+                _READ: read,
             }
         }
 
     agreeing = " ".join(limit_sentences(served(8, **counters(4.3e15, 1.9e14))))
     assert "so the two agree" in agreeing
-    assert "do not agree" in " ".join(limit_sentences(served(8, **counters(4.3e15, 1.9e12))))
+    assert "believe the limit only once it is known why" in " ".join(limit_sentences(served(8, **counters(4.3e15, 1.9e12))))
     assert "counters" not in " ".join(limit_sentences(served(8)))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.99])
+def test_counters_that_know_of_no_experts_are_no_reason_to_doubt_the_limit(share):
+    record = served(8)
+    shape, tokens = limits_of(record).shape, 80 * (4096 + 1023)
+    rest = share * 2 * shape.active_attention * tokens
+    told = " ".join(limit_sentences(served(8, counters={_FLOPS: rest, _READ: 1.9e12})))
+    assert "for vLLM does not count this model's experts: no reason to doubt the limit" in told
+    dense = served(8, config=LLAMA_8B, counters={_FLOPS: rest * 0.1, _READ: 1.9e12})
+    assert "believe the limit only once it is known why" in " ".join(limit_sentences(dense))
 
 
 def test_the_timeline_has_a_panel_a_quantity_on_the_seconds_since_the_first_send():

@@ -1,8 +1,9 @@
-"""Measure what memory and multipliers do at best: `python -m benchbook.hosts.peaks_probe BYTES [CORES]`.
+"""Measure what memory and multipliers do at best: `python -m benchbook.hosts.peaks_probe BYTES THREADS [CORE ...]`.
 
 Prints one JSON object. Bandwidth is the better of reading (a sum) and of copying, both directions counted; FLOP/s are
 those of a square matrix product, of the largest side that takes no longer than a try may. The best of several tries
-counts, as for any peak. With a GPU it is the GPU's.
+counts, as for any peak. With a GPU it is the GPU's, FP8 included where it has that; a CPU has as many threads as are
+asked for (0: as torch has by itself), on the cores that are named.
 """
 
 from __future__ import annotations
@@ -11,25 +12,17 @@ import contextlib
 import functools
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from typing import Any
 
 # A processor without instructions for a 16-bit format emulates it, 100 times slower: 1024 would take it seconds.
 MATRIX_SIDES_CPU, MATRIX_SIDES_GPU = (256, 512, 1024), (8192,)
 TRY_S = 0.25  # for each quantity
 FORMATS = ("bfloat16", "float16", "float32")
-
-
-def core_list(text: str) -> set[int]:
-    """Return the cores of '0-3' or '0,2,4-5', those of the first rank of 'A|B'; empty for 'auto' and the like."""
-    first = text.partition("|")[0]
-    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", first):
-        return set()
-    spans = [part.partition("-") for part in first.split(",")]
-    return {core for low, _, high in spans for core in range(int(low), int(high or low) + 1)}
+FP8 = ("float8_e4m3fn", "float8_e4m3fnuz")  # of most GPUs, and of AMD's before the MI350
 
 
 def best_rate(step: Callable[[], None], amount: float, settle: Callable[[], None]) -> float:
@@ -55,12 +48,24 @@ def product_flops_s(sides: Sequence[int], rate_of: Callable[[int], float]) -> fl
     return best
 
 
+def _fp8_flops_s(torch: Any, name: str, settle: Callable[[], None], side: int) -> float:
+    """Return the FLOP/s of a product of two FP8 matrices, as a linear layer of such a model multiplies."""
+    matrix = torch.ones((side, side), device="cuda").to(getattr(torch, name))
+    scale = torch.ones((), device="cuda")
+
+    def multiply() -> None:
+        torch._scaled_mm(matrix, matrix.t(), scale_a=scale, scale_b=scale, out_dtype=torch.bfloat16, use_fast_accum=True)
+
+    return best_rate(multiply, 2 * side**3, settle)
+
+
 def main() -> None:
     """Probe and print."""
-    size_bytes, cores = int(sys.argv[1]), core_list(sys.argv[2] if len(sys.argv) > 2 else "")
+    size_bytes, threads, *cores = map(int, sys.argv[1:])
     if cores:
         os.sched_setaffinity(0, cores)
-        os.environ["OMP_NUM_THREADS"] = str(len(cores))
+    if threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
     import torch
 
     has_gpu = torch.cuda.is_available()
@@ -85,6 +90,10 @@ def main() -> None:
     for name in FORMATS:
         with contextlib.suppress(RuntimeError):  # a format that the device cannot multiply has no peak
             tflops[name] = product_flops_s(sides, functools.partial(rate_of, name)) / 1e12
+    for name in FP8 if has_gpu else ():  # a CPU emulates it
+        with contextlib.suppress(RuntimeError, AttributeError):
+            tflops["fp8"] = product_flops_s(sides, functools.partial(_fp8_flops_s, torch, name, settle)) / 1e12
+            break
     name = torch.cuda.get_device_name() if has_gpu else f"CPU, {torch.get_num_threads()} threads"
     when = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     size_text = f"{size_bytes / 2**20:,.0f} MiB"

@@ -5,29 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from benchbook.judge.batch import asked_in_flight, is_load_kept, kept_in_flight
 from benchbook.judge.gpus import PER_GPU, output_per_gpu_tok_s
-from benchbook.judge.limits import Limits, NoLimitError, limits_of
+from benchbook.judge.limits import BANDWIDTH, COMPUTE, Bounds, Limits, NoLimitError, limits_of
 from benchbook.judge.spread import percent_text
 from benchbook.records.record import Record
 
-NEAR_SHARE = 0.5  # from here on the hardware is what binds: at most twice as fast were possible
+# A share tells what binds only where it is clear: between the two, as much time goes to the one as to the other, and
+# repeats of one launch would fall to either side.
+NEAR_SHARE, FAR_SHARE = 0.6, 0.4
 FULL_KV_RATIO = 0.95
-KEPT_FULL_SHARE = 0.8  # of the requests that the client should hold in flight
 BELOW_FLOOR = "below the floor"
+LAUNCH_OVERHEAD, COMMUNICATION = "launch overhead", "launch overhead or communication"
+MEDIAN_ITL, MEDIAN_TPOT = "median ITL", "median TPOT"
 
-# Columns of the tidy table: what they mean. All but the last are numbers.
+# Columns of the tidy table: what they mean. All but the last are numbers. A floor or a ceiling is sure: of a model with
+# experts it is that of steps in which all tokens take the same ones.
 COLUMNS: Mapping[str, str] = {
-    "tpot_floor_ms": "the least time of one decode step on this hardware",
-    "tpot_share_of_limit": "tpot_floor_ms / median TPOT",
+    "step_floor_ms": "the least time of one decode step on this hardware; with experts, were all tokens to take the same",
+    "step_even_ms": "the same were experts used evenly; empty without experts",
+    "step_counted_ms": "the same with the experts that steps of this model were counted to read; empty without a count",
+    "step_share_of_limit": "step_floor_ms / median ITL (median TPOT where a chunk holds several tokens)",
     "ttft_floor_ms": "the least time of one prompt's prefill on this hardware, alone on the device",
     "ttft_share_of_limit": "ttft_floor_ms / median TTFT",
-    "output_throughput_ceiling_tok_s": "the most output tokens per second that this hardware allows",
+    "output_throughput_ceiling_tok_s": "the most output tokens per second that this hardware allows, experts as in "
+    "step_floor_ms",
+    "output_throughput_even_tok_s": "the same were experts used evenly; empty without experts",
+    "output_throughput_counted_tok_s": "the same with the experts that were counted; empty without a count",
     "output_throughput_share_of_limit": "output throughput / output_throughput_ceiling_tok_s",
-    "batch_latency_floor_s": "the least time of one offline batch on this hardware",
+    "batch_latency_floor_s": "the least time of one offline batch on this hardware, experts as in step_floor_ms",
+    "batch_latency_even_s": "the same were experts used evenly; empty without experts",
+    "batch_latency_counted_s": "the same with the experts that were counted; empty without a count",
     "batch_latency_share_of_limit": "batch_latency_floor_s / average batch latency",
     PER_GPU.key: "output throughput / number of GPUs",
     "energy_j_per_output_token": "energy of the GPUs between first send and last token / output tokens",
-    "limited_by": "what binds: bandwidth, compute, KV capacity, client or launch overhead; or why that cannot be told",
+    "limited_by": "what binds: bandwidth, compute, KV capacity, client, launch overhead (or communication of several "
+    "devices), or that it lies between some of them; or why that cannot be told",
 }
 NUMBERS = tuple(key for key in COLUMNS if key != "limited_by")
 
@@ -36,9 +49,9 @@ NUMBERS = tuple(key for key in COLUMNS if key != "limited_by")
 class Binding:
     """What keeps a record from being faster, and the numbers that say so."""
 
-    name: str  # bandwidth, compute, KV capacity, client, launch overhead; BELOW_FLOOR; 'not told: machine_busy'
+    name: str  # bandwidth, 'between launch overhead and bandwidth'; BELOW_FLOOR; 'not told: machine_busy'
     why: str
-    is_told: bool = True  # False where the number is too doubtful, or impossible, to say what bound it
+    causes: tuple[str, ...] = ()  # the names it lies between, one where it is told; none of a number in doubt
 
 
 def limit_values(record: Record) -> dict[str, float | str | None]:
@@ -52,45 +65,65 @@ def limit_values(record: Record) -> dict[str, float | str | None]:
         limits = limits_of(record)
     except NoLimitError:
         return values
-    measured = record.values
+    for ends, bounds in (("floor", limits.sure), ("even", limits.even), ("counted", limits.counted)):
+        if bounds is not None and record.benchmark == "serve" and bounds.step:
+            values[f"step_{ends}_ms"] = bounds.step.floor_s * 1000
+        if bounds is not None and record.benchmark == "latency":
+            values[f"batch_latency_{ends}_s"] = bounds.batch_floor_s
+        elif bounds is not None:
+            ends = "ceiling" if ends == "floor" else ends
+            values[f"output_throughput_{ends}_tok_s"] = bounds.ceiling_tok_s
     if record.benchmark == "serve":
-        values["ttft_floor_ms"] = limits.prefill.floor_s * 1000
-        values["ttft_share_of_limit"] = _ratio(values["ttft_floor_ms"], measured.get("median_ttft_ms"))
-        if limits.step:
-            values["tpot_floor_ms"] = limits.step.floor_s * 1000
-            values["tpot_share_of_limit"] = _ratio(values["tpot_floor_ms"], measured.get("median_tpot_ms"))
-    if record.benchmark == "latency":
-        values["batch_latency_floor_s"] = limits.batch_floor_s
-        values["batch_latency_share_of_limit"] = _ratio(limits.batch_floor_s, measured.get("avg_batch_latency_s"))
-    else:
-        values["output_throughput_ceiling_tok_s"] = limits.ceiling_tok_s
-        values["output_throughput_share_of_limit"] = _ratio(
-            measured.get("output_throughput_tok_s"), limits.ceiling_tok_s
-        )
+        values["ttft_floor_ms"] = limits.sure.prefill.floor_s * 1000
+        values["ttft_share_of_limit"] = _ratio(values["ttft_floor_ms"], record.values.get("median_ttft_ms"))
+        values["step_share_of_limit"] = _ratio(values["step_floor_ms"], step_ms(record)[0])
+    of_all = "batch_latency" if record.benchmark == "latency" else "output_throughput"
+    values[f"{of_all}_share_of_limit"] = share_of(record, limits.sure)
     binding = binding_of(record, limits)
     values["limited_by"] = binding.name if binding else None
     return values
 
 
-def share_of_limit(record: Record, limits: Limits) -> float | None:
+def share_of(record: Record, bounds: Bounds) -> float | None:
     """Return the share of the limit that counts for the record's benchmark: of throughput, or of one batch's floor."""
     if record.benchmark == "latency":
-        return _ratio(limits.batch_floor_s, record.values.get("avg_batch_latency_s"))
-    return _ratio(record.values.get("output_throughput_tok_s"), limits.ceiling_tok_s)
+        return _ratio(bounds.batch_floor_s, record.values.get("avg_batch_latency_s"))
+    return _ratio(record.values.get("output_throughput_tok_s"), bounds.ceiling_tok_s)
+
+
+def share_text(low: float | None, high: float | None) -> str:
+    """Return '14% to 40%' of the two ends' shares, '14%' where they are alike, '35% or more' where one was passed."""
+    if low is None or high is None:
+        return percent_text(low)
+    if high > 1:
+        return f"{percent_text(low)} or more"
+    first, last = percent_text(low), percent_text(high)
+    return first if first == last else f"{first} to {last}"
+
+
+def step_ms(record: Record) -> tuple[float | None, str]:
+    """Return how long a decode step of a served record took (ms), and which metric tells it.
+
+    Median ITL; where a chunk holds several tokens, ITL is of chunks, and it is median TPOT, which holds others' prefills.
+    """
+    itl_ms = record.values.get("median_itl_ms")
+    if itl_ms is None or any(reason.code == "itl_per_chunk" for reason in record.reasons):
+        return record.values.get("median_tpot_ms"), MEDIAN_TPOT
+    return itl_ms, MEDIAN_ITL
 
 
 def is_below_floor(record: Record, limits: Limits) -> bool:
-    """Return whether `record` says to be faster than its hardware allows.
-
-    Of experts we know only what a step reads at least, so there it is the step alone that can be impossible.
-    """
-    values, step = record.values, limits.surest_step
-    pairs = [(step.floor_s * 1000 if step else None, values.get("median_tpot_ms"))]
-    if not limits.shape.experts:
-        pairs += [(limits.batch_floor_s, values.get("avg_batch_latency_s"))]
-        pairs += [(limits.prefill.floor_s * 1000, values.get("median_ttft_ms"))]
+    """Return whether `record` says to be faster than its hardware allows, whatever experts its steps read."""
+    values, sure = record.values, limits.sure
+    step_floor_ms = sure.step.floor_s * 1000 if sure.step else None
+    pairs = [
+        (step_floor_ms, step_ms(record)[0]),
+        (step_floor_ms, values.get("median_tpot_ms")),
+        (sure.prefill.floor_s * 1000, values.get("median_ttft_ms")),
+        (sure.batch_floor_s, values.get("avg_batch_latency_s")),
         # A ceiling is the floor of a rate's inverse.
-        pairs += [(values.get("output_throughput_tok_s"), limits.ceiling_tok_s)]
+        (values.get("output_throughput_tok_s"), sure.ceiling_tok_s),
+    ]
     return any(measured is not None and floor is not None and measured < floor for floor, measured in pairs)
 
 
@@ -100,41 +133,45 @@ def doubt_of(record: Record) -> str | None:
 
 
 def binding_of(record: Record, limits: Limits) -> Binding | None:
-    """Return what binds, the first that holds: the KV cache, the hardware's two peaks, the client, else overhead.
+    """Return what binds: the KV cache where it is full, else what both ends of the bounds agree on, or that they do not.
 
     None where nothing was measured that could be compared. What binds a number that is in doubt is not told.
     """
-    share = share_of_limit(record, limits)
-    if share is None:
+    ends = [(share_of(record, bounds), _bound(record, bounds)) for bounds in (limits.sure, limits.likely)]
+    shares = [share for share, _ in ends if share is not None]
+    if len(shares) < 2:
         return None
     if is_below_floor(record, limits):
-        return Binding(BELOW_FLOOR, "this cannot be; see its verdict, and whether the peaks are true", is_told=False)
+        return Binding(BELOW_FLOOR, "this cannot be; see its verdict, and whether the peaks are true")
     if doubt := doubt_of(record):
-        return Binding(f"not told: {doubt}", f"no repeat is VALID ({doubt})", is_told=False)
+        return Binding(f"not told: {doubt}", f"no repeat is VALID ({doubt})")
     seen = (record.host.get("telemetry") or {}).get("server") or {}
     if kv := _kv_capacity(record, limits, seen):
         return kv
-    if share >= NEAR_SHARE:
-        bound = (limits.step or limits.prefill).bound if record.benchmark == "latency" else limits.request.bound
-        return Binding(bound, f"{percent_text(share)} of what it allows is reached")
-    asked, kept = record.workload.get("max_concurrency"), kept_in_flight(record)
-    if asked and kept is not None and kept < KEPT_FULL_SHARE * asked:
-        return Binding("client", f"it kept {kept:.1f} requests in flight on average (rate × mean E2EL), of {asked}")
-    # The rest of the time is neither reading nor computing.
-    return Binding("launch overhead", f"{percent_text(share)} of the hardware's {_limit_name(record)} is reached")
+    rest, kept = _rest(record, limits), ""
+    if rest == "client":
+        kept = f"it kept {kept_in_flight(record):.1f} requests in flight on average (rate × mean E2EL), of "
+        kept += f"{asked_in_flight(record)}; "
+    found = {bound for share, bound in ends if share >= FAR_SHARE} | ({rest} if min(shares) < NEAR_SHARE else set())
+    causes = tuple(cause for cause in (rest, COMPUTE, BANDWIDTH) if cause in found)
+    name = causes[0] if len(causes) == 1 else f"between {', '.join(causes[:-1])} and {causes[-1]}"
+    reached = f"{share_text(*shares)} of the hardware's {_limit_name(record)} is reached"
+    return Binding(name, (kept if rest in causes else "") + reached, causes)
+
+
+def _bound(record: Record, bounds: Bounds) -> str:
+    return (bounds.step or bounds.prefill).bound if record.benchmark == "latency" else bounds.request.bound
+
+
+def _rest(record: Record, limits: Limits) -> str:
+    """Return what takes the time that is neither reading nor computing."""
+    if record.benchmark == "serve" and not is_load_kept(record):
+        return "client"
+    return COMMUNICATION if limits.peaks.devices > 1 else LAUNCH_OVERHEAD
 
 
 def _limit_name(record: Record) -> str:
     return "speed for one batch" if record.benchmark == "latency" else "output throughput"
-
-
-def kept_in_flight(record: Record) -> float | None:
-    """Return how many requests were in flight on average, by Little's law: requests per second × mean E2EL.
-
-    Not the server's gauge: it counts a request only from its first step on, and its samples beat with the steps.
-    """
-    rate_rps, e2el_ms = (record.values.get(key) for key in ("request_throughput_rps", "mean_e2el_ms"))
-    return None if rate_rps is None or e2el_ms is None else rate_rps * e2el_ms / 1000
 
 
 def energy_per_output_token_j(record: Record) -> float | None:
@@ -144,15 +181,19 @@ def energy_per_output_token_j(record: Record) -> float | None:
 
 
 def _kv_capacity(record: Record, limits: Limits, seen: Mapping[str, float | None]) -> Binding | None:
-    asked = record.workload.get("max_concurrency") or record.workload.get("batch_size")
+    asked = None if record.benchmark == "throughput" else asked_in_flight(record)  # offline, what does not fit waits
     if asked and limits.kv_sequences is not None and limits.kv_sequences < asked:
-        return Binding("KV capacity", f"the KV cache holds {limits.kv_sequences:.1f} of {asked} sequences")
+        return _capacity(f"the KV cache holds {limits.kv_sequences:.1f} of {asked} sequences")
     if (seen.get("preemptions") or 0) > 0:
-        return Binding("KV capacity", f"{seen['preemptions']:.0f} sequences were preempted")
+        return _capacity(f"{seen['preemptions']:.0f} sequences were preempted")
     is_full = (seen.get("max_kv_use_ratio") or 0.0) >= FULL_KV_RATIO and (seen.get("mean_waiting") or 0.0) >= 1
     if is_full:
-        return Binding("KV capacity", f"the KV cache was full while {seen['mean_waiting']:.1f} requests waited")
+        return _capacity(f"the KV cache was full while {seen['mean_waiting']:.1f} requests waited")
     return None
+
+
+def _capacity(why: str) -> Binding:
+    return Binding("KV capacity", why, ("KV capacity",))
 
 
 def _ratio(part: float | int | None, whole: float | int | None) -> float | None:

@@ -7,8 +7,9 @@ silent.
 from __future__ import annotations
 
 from benchbook.judge.catalogue import reason
-from benchbook.judge.evidence import Check, Measured, kv_cache_tokens, kv_usage_pct, tokens_in_flight
+from benchbook.judge.evidence import Check, Measured, kv_usage_pct, load_in_flight
 from benchbook.judge.flags import flags_of
+from benchbook.judge.kv_cache import sequences_held
 from benchbook.records.record import Reason
 
 FULL_KV_PCT = 99.0
@@ -38,11 +39,14 @@ def kv_exhausted(measured: Measured) -> Reason | None:
     usage_pct = kv_usage_pct(measured) or 0.0
     if usage_pct >= FULL_KV_PCT:
         return reason("kv_exhausted", f"the server told of {usage_pct:.1f} % KV cache usage while measuring")
-    asked = tokens_in_flight(measured.benchmark, measured.workload)
-    capacity = kv_cache_tokens(measured.host)
-    if not capacity or not asked or asked <= capacity:
+    load = load_in_flight(measured.benchmark, measured.workload)
+    held = sequences_held(measured.host, load[1]) if load else None
+    if held is None or load[0] <= held:
         return None
-    return reason("kv_exhausted", f"the requests in flight are {asked:,} tokens, the KV cache holds {capacity:,}")
+    requests, tokens = load
+    return reason(
+        "kv_exhausted", f"{requests} requests of {tokens:,} tokens are in flight, the KV cache holds {held:.1f} of them"
+    )
 
 
 def max_num_seqs_low(measured: Measured) -> Reason | None:

@@ -92,16 +92,17 @@ class Measured:
         return None if found is None else float(found)
 
 
-def tokens_in_flight(benchmark: str, workload: Mapping[str, Any]) -> int | None:
-    """Return how many tokens, input and output at their mean lengths, are in flight at most; None without a cap."""
+def load_in_flight(benchmark: str, workload: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return how many requests are in flight at most, and the tokens of one, in and out, at its mean lengths.
+
+    None without a cap.
+    """
     cap = {"serve": workload.get("max_concurrency"), "latency": workload.get("batch_size"), "first_request": 1}
     requests = cap.get(benchmark)
     if not requests:
         return None
     output_len_tokens = workload.get("output_len_tokens", workload.get("max_tokens", 0))
-    return min(requests, workload.get("num_prompts", requests)) * (
-        workload.get("input_len_tokens", 0) + output_len_tokens
-    )
+    return min(requests, workload.get("num_prompts", requests)), workload.get("input_len_tokens", 0) + output_len_tokens
 
 
 def kv_usage_pct(measured: Measured) -> float | None:

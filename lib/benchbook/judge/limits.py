@@ -1,4 +1,4 @@
-"""How far the hardware allows: the floor of TPOT and TTFT and the ceiling of throughput, for one record.
+"""How far the hardware allows: the floor of a step and of TTFT and the ceiling of throughput, for one record.
 
 A step of the model can end no sooner than its weights and KV cache were read once and its multiplications were done,
 were both perfect and at the same time (the roofline):
@@ -9,14 +9,17 @@ were both perfect and at the same time (the roofline):
                     FLOPs  B · (2 · weights a token meets + 4 · heads · head_dim · tokens attended to)
     prefill         bytes  weights(T)
                     FLOPs  T · 2 · weights + 4 · heads · head_dim · (token pairs) + the output head once
-    TPOT floor      one decode step with all B sequences in flight, the mean length of their contexts
+    step floor      one decode step with all B sequences in flight, the mean length of their contexts
     TTFT floor      the prefill of one prompt that has the device to itself
     ceiling         out / max(bytes, FLOPs) of a request: its prefill and its share, 1/B, of each decode step
 
-B is what is in flight, or fewer where the KV cache holds fewer. Activations and KV writes are left out: a floor stays
-one. Experts are the exception: how many a step reads is what was counted for the model, else an expectation under even
-routing (shape.read_experts). Both are means; other prompts can beat them, and a router that sends many tokens to the
-same experts beats the second by far. `surest_step`, in which all sequences take the same experts, cannot be beaten.
+B is what is in flight, or fewer where vLLM puts fewer into a step or the KV cache holds fewer. Activations, KV writes and
+what devices tell each other are left out: a floor stays one. FLOPs count at the peak of the fastest format in which they
+may be done: weights of 8 bits or less with inputs of 8 bits, those of FP4 with inputs of 4.
+
+How many experts a step reads is known for sure only at its least, so of a model with experts there are several bounds
+(shape.py). Only the sure one is a floor; the time that a perfect engine needs lies between it and the one that was
+counted, or of even routing where none was. Of a dense model there is one.
 """
 
 from __future__ import annotations
@@ -28,13 +31,17 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from benchbook.judge.evidence import counted_experts, kv_cache_tokens
-from benchbook.judge.flags import flags_of
+from benchbook.judge.batch import sequences_in_step
+from benchbook.judge.evidence import counted_experts
+from benchbook.judge.flags import devices_of, flags_of
+from benchbook.judge.kv_cache import sequences_held
 from benchbook.judge.model_config import UnknownShapeError, shape_of
-from benchbook.judge.shape import ModelShape
+from benchbook.judge.shape import COUNTED, EVEN, SURE, ModelShape
 from benchbook.records.record import Record
 
 BANDWIDTH, COMPUTE = "bandwidth", "compute"
+# The formats in which weights of a stored one may be multiplied, besides that of the activations.
+_MULTIPLIED_IN = {"fp8": ("fp8",), "mxfp4": ("fp8", "fp4"), "nvfp4": ("fp8", "fp4"), "awq": ("fp8",), "gptq": ("fp8",)}
 
 
 class NoLimitError(ValueError):
@@ -50,11 +57,11 @@ class Peaks:
     source: str
     devices: int = 1
 
-    def flops_for(self, shape: ModelShape) -> float:
-        """Return the FLOP/s of the fastest format that `shape` permits: that of its weights, or of its activations."""
-        known = [self.flops_s[name] for name in (shape.weight_format, shape.dtype) if name in self.flops_s]
+    def flops_for(self, dtype: str, stored: str | None = None) -> float:
+        """Return the FLOP/s of the fastest format that activations of `dtype` and weights `stored` so permit."""
+        known = [self.flops_s[name] for name in (dtype, *_MULTIPLIED_IN.get(stored, ())) if name in self.flops_s]
         if not known:
-            raise NoLimitError(f"the device's peak for {shape.dtype} is not known")
+            raise NoLimitError(f"the device's peak for {dtype} is not known")
         return max(known)
 
 
@@ -69,25 +76,39 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """What the hardware allows if steps read the experts of one routing. A part that a benchmark lacks is None."""
+
+    routing: str  # SURE, EVEN or COUNTED
+    step: Work | None  # one decode step; None for one output token
+    prefill: Work  # of one prompt
+    request: Work  # one request of many: its prefill and its share of each decode step
+    ceiling_tok_s: float  # output tokens per second
+    batch_floor_s: float | None  # of `latency`: prefill of the whole batch, then every decode step
+
+
+@dataclass(frozen=True)
 class Limits:
-    """The limits of one record. A part that its benchmark does not have is None."""
+    """The limits of one record, the same ones for each routing that is known."""
 
     shape: ModelShape
     peaks: Peaks
-    flops_s: float  # the peak that counts for this model
     batch: int  # sequences in a decode step
     kv_sequences: float | None  # how many sequences of this length the KV cache holds
-    step: Work | None  # one decode step; None for one output token
-    surest_step: Work | None  # the same, were all sequences to take the same experts
-    prefill: Work  # of one prompt
-    request: Work  # one request of many: its prefill and its share of each decode step
     output_len_tokens: int
-    batch_floor_s: float | None  # of `latency`: prefill of the whole batch, then every decode step
+    sure: Bounds  # nothing is faster
+    even: Bounds | None  # None for a dense model
+    counted: Bounds | None  # None where no experts were counted
 
     @property
-    def ceiling_tok_s(self) -> float:
-        """Return the output tokens per second that no launch of this model can pass with this batch."""
-        return self.output_len_tokens / self.request.floor_s
+    def likely(self) -> Bounds:
+        """Return the other end of the interval: by the experts that were counted, else evenly used; the sure one if dense."""
+        return self.counted or self.even or self.sure
+
+    @property
+    def flops_s(self) -> float:
+        """Return the FLOP/s of the fastest format in which some of the model's work may be done."""
+        return self.peaks.flops_for(self.shape.dtype, self.shape.weight_format)
 
 
 def limits_of(record: Record) -> Limits:
@@ -107,15 +128,17 @@ def _limits_of(record: Record) -> Limits:
         raise NoLimitError("the length of the prompt is not known beforehand")
     flags = flags_of(host.get("argv"))
     lengths = workload["input_len_tokens"], workload["output_len_tokens"]
-    kv_tokens = kv_cache_tokens(host)
-    kv_sequences = kv_tokens / sum(lengths) if kv_tokens else None
-    batch = _batch(record, flags.get("max_num_seqs"))
+    _refuse(flags)
+    kv_sequences = sequences_held(host, sum(lengths))
+    batch = sequences_in_step(record)
+    if batch is None:
+        raise NoLimitError("in an open loop the number of requests in flight is not fixed")
     if kv_sequences is not None:
         batch = max(1, min(batch, int(kv_sequences)))
     formats = flags.get("dtype"), flags.get("quantization") or flags.get("q"), flags.get("kv_cache_dtype")
     work = (batch, *lengths, kv_sequences, _cached_share(host), workload.get("batch_size"))
     return _limits(
-        to_json([_config_of(host), formats, counted_experts(host), _known_peaks(host), _devices(flags), work])
+        to_json([_config_of(host), formats, counted_experts(host), _known_peaks(host), devices_of(flags), work])
     )
 
 
@@ -147,50 +170,55 @@ def limits_for(
     `batch_size` is that of an offline batch, None for other work. Where fewer than that fit into a step, its sequences
     need batch_size / batch times as many steps: each of them is in as many as there are tokens.
     """
-    flops_s = peaks.flops_for(shape)
+    plain, pair_flops = peaks.flops_for(shape.dtype), 4 * shape.heads * shape.head_dim
+    parts = (  # FLOPs of a token, of one for which the output head is asked, and of a pair of tokens; with the FLOP/s
+        (2 * shape.active_attention, 0, 0, peaks.flops_for(shape.dtype, shape.attention_format)),
+        (2 * shape.active_mlp, 0, 0, peaks.flops_for(shape.dtype, shape.weight_format)),
+        (0, 2 * shape.hidden * shape.vocabulary, 0, plain),
+        (0, 0, pair_flops, peaks.flops_for(shape.dtype, "fp8") if shape.kv_bytes < shape.head_bytes else plain),
+    )
 
-    def work(read_bytes: float, flops: float) -> Work:
-        by_bytes, by_flops = read_bytes / peaks.bandwidth_bytes_s, flops / flops_s
-        return Work(read_bytes, flops, max(by_bytes, by_flops), BANDWIDTH if by_bytes >= by_flops else COMPUTE)
+    def work(read_bytes: float, tokens: float, heads: float, pairs: float) -> Work:
+        flops = [(a * tokens + b * heads + c * pairs, flops_s) for a, b, c, flops_s in parts]
+        by_bytes, by_flops = read_bytes / peaks.bandwidth_bytes_s, sum(each / flops_s for each, flops_s in flops)
+        bound = BANDWIDTH if by_bytes >= by_flops else COMPUTE
+        return Work(read_bytes, sum(each for each, _ in flops), max(by_bytes, by_flops), bound)
 
-    head_flops = 2 * shape.hidden * shape.vocabulary
-    pair_flops = 4 * shape.heads * shape.head_dim
     cached = min(round(input_tokens * cached_share), input_tokens - 1)
-    fresh = input_tokens - cached
-    prefill_flops = 2 * shape.active_weights * fresh + pair_flops * shape.attended(cached + 1, input_tokens)
-    prefill = work(shape.weight_bytes(fresh), prefill_flops + head_flops)
-    steps, step, surest_step = output_tokens - 1, None, None
-    request = prefill
-    if steps:
-        context = shape.attended(input_tokens + 1, input_tokens + steps) / steps  # summed over layers
-        kv_bytes = batch * context * shape.kv_bytes_per_layer
-        step_bytes = shape.weight_bytes(batch) + kv_bytes
-        step_flops = batch * (2 * shape.active_weights + head_flops + pair_flops * context)
-        step = work(step_bytes, step_flops)
-        surest_step = work(shape.weight_bytes(1) + kv_bytes, step_flops)
+    fresh, pairs = input_tokens - cached, shape.attended(cached + 1, input_tokens)
+    steps = output_tokens - 1
+    # Over how many tokens a step attends, summed over layers.
+    context = shape.attended(input_tokens + 1, input_tokens + steps) / steps if steps else 0.0
+
+    def bounds(routing: str) -> Bounds:
+        step_bytes = shape.weight_bytes(batch, routing) + batch * context * shape.kv_bytes_per_layer
+        step = work(step_bytes, batch, batch, batch * context) if steps else None
+        prefill = work(shape.weight_bytes(fresh, routing), fresh, 1, pairs)
         # A prefill may share its reading of the weights with a decode step, so its bytes are not counted again.
-        request = work(steps * step_bytes / batch, prefill.flops + steps * step_flops / batch)
-    batch_floor_s = None
-    if batch_size is not None:
-        all_prefills = work(shape.weight_bytes(batch_size * fresh), batch_size * prefill.flops)
-        batch_floor_s = all_prefills.floor_s + (batch_size / batch * steps * step.floor_s if step else 0.0)
+        request = work(steps * step_bytes / batch, fresh + steps, output_tokens, pairs + steps * context)
+        batch_floor_s = None
+        if batch_size is not None:
+            read_bytes = shape.weight_bytes(batch_size * fresh, routing)
+            all_prefills = work(read_bytes, batch_size * fresh, batch_size, batch_size * pairs)
+            batch_floor_s = all_prefills.floor_s + (batch_size / batch * steps * step.floor_s if step else 0.0)
+        first = prefill if not steps else request
+        return Bounds(routing, step, prefill, first, output_tokens / first.floor_s, batch_floor_s)
+
+    found = {routing: bounds(routing) for routing in shape.routings}
     return Limits(
         shape=shape,
         peaks=peaks,
-        flops_s=flops_s,
         batch=batch,
         kv_sequences=kv_sequences,
-        step=step,
-        surest_step=surest_step,
-        prefill=prefill,
-        request=request,
         output_len_tokens=output_tokens,
-        batch_floor_s=batch_floor_s,
+        sure=found[SURE],
+        even=found.get(EVEN),
+        counted=found.get(COUNTED),
     )
 
 
-def _devices(flags: Mapping[str, str | None]) -> int:
-    """Return how many devices hold the model together; refuse what splits the work in another way."""
+def _refuse(flags: Mapping[str, str | None]) -> None:
+    """Refuse what splits the work in another way than the formulas do."""
     for name, what in (
         ("pipeline_parallel_size", "pipeline parallelism"),
         ("data_parallel_size", "data parallelism"),
@@ -199,7 +227,6 @@ def _devices(flags: Mapping[str, str | None]) -> int:
             raise NoLimitError(f"{what} is not covered")
     if "speculative_config" in flags:
         raise NoLimitError("with speculative decoding a step gives several tokens, which is not covered")
-    return int(flags.get("tensor_parallel_size") or flags.get("tp") or 1)
 
 
 def _config_of(host: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -214,20 +241,6 @@ def _known_peaks(host: Mapping[str, Any]) -> Mapping[str, Any]:
     if not known.get("bandwidth_gb_s"):
         raise NoLimitError(known.get("source") or "the record does not hold the device's peaks")
     return known
-
-
-def _batch(record: Record, most: str | None) -> int:
-    """Return how many sequences the workload lets a decode step hold, where the launch allows `most`."""
-    workload = record.workload
-    if record.benchmark == "latency":
-        asked = workload["batch_size"]
-    elif record.benchmark == "throughput":
-        asked = workload["num_prompts"]
-    else:
-        if workload.get("max_concurrency") is None or workload.get("request_rate_rps") is not None:
-            raise NoLimitError("in an open loop the number of requests in flight is not fixed")
-        asked = min(workload["max_concurrency"], workload["num_prompts"])
-    return min(asked, int(most)) if most else asked
 
 
 def _cached_share(host: Mapping[str, Any]) -> float:

@@ -5,6 +5,12 @@
     once        the output head: hidden · vocabulary
 
 Left out, for they weigh under a percent: norms, biases, routers, and the embedding, of which a token reads one row.
+
+Which experts a step reads depends on the router. Three answers, from what is sure to what was seen:
+
+    sure      k of E, those of one token: no step reads fewer, so nothing is faster
+    even      E · (1 − (1 − k/E)^tokens), what is expected of tokens that draw evenly; a trained router needs fewer
+    counted   what steps of the model were seen to read
 """
 
 from __future__ import annotations
@@ -13,6 +19,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+
+SURE, EVEN, COUNTED = "sure", "even", "counted"  # which experts a step reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,47 +61,51 @@ class ModelShape:
         return 3 * self.hidden * self.expert_intermediate
 
     @property
-    def active_weights(self) -> int:
-        """Return the weights that one token is multiplied with, the output head left out."""
+    def active_attention(self) -> int:
+        """Return the weights of all projections, with each of which every token is multiplied."""
+        return self.layers * self.attention_weights
+
+    @property
+    def active_mlp(self) -> int:
+        """Return the weights of MLPs that one token is multiplied with: the dense ones and those of its experts."""
         expert_layers = self.layers - self.dense_layers
         dense = self.dense_layers * 3 * self.hidden * self.intermediate
         shared = expert_layers * 3 * self.hidden * self.shared_intermediate
-        return (
-            self.layers * self.attention_weights
-            + dense
-            + shared
-            + expert_layers * self.active_experts * self.expert_weights
-        )
+        return dense + shared + expert_layers * self.active_experts * self.expert_weights
 
-    def read_experts(self, tokens: float) -> float:
-        """Return how many of a layer's experts a step with `tokens` tokens reads.
+    @property
+    def attention_format(self) -> str | None:
+        """Return the number format of quantized projections, None where they are of the activations' type."""
+        return self.weight_format if self.attention_bytes < self.head_bytes else None
 
-        As counted, where it was: between two counts and beyond the last, what even routing needs times how much of that
-        was counted. Else what even routing is expected to need.
-        """
-        share = 1.0
-        if self.counted:
-            at = [math.log(count) for count, _ in self.counted]
-            shares = [experts / self.evenly_read_experts(count) for count, experts in self.counted]
-            share = _interpolated(math.log(max(tokens, 1)), at, shares)
-        return share * self.evenly_read_experts(tokens)
-
-    def evenly_read_experts(self, tokens: float) -> float:
-        """Return how many of a layer's experts `tokens` tokens are expected to need: E · (1 − (1 − k/E)^tokens).
-
-        Each token takes k of E experts, drawn evenly. A trained router draws less evenly and needs fewer.
-        """
+    @property
+    def routings(self) -> tuple[str, ...]:
+        """Return which answers there are to how many experts a step reads, the sure one first; it alone if dense."""
         if not self.experts:
-            return 0.0
-        return self.experts * (1 - (1 - self.active_experts / self.experts) ** tokens)
+            return (SURE,)
+        return (SURE, EVEN, COUNTED) if self.counted else (SURE, EVEN)
 
-    def weight_bytes(self, tokens: float) -> float:
+    def read_experts(self, tokens: float, routing: str) -> float:
+        """Return how many of a layer's experts a step with `tokens` tokens reads, by one of `routings`.
+
+        Between two counts and beyond the last, it is what even routing needs times how much of that was counted.
+        """
+        if routing == SURE:
+            return self.active_experts
+        even = self.experts * (1 - (1 - self.active_experts / self.experts) ** tokens)
+        if routing == EVEN:
+            return even
+        at = [math.log(count) for count, _ in self.counted]
+        shares = [experts / self.read_experts(count, EVEN) for count, experts in self.counted]
+        return even * _interpolated(math.log(max(tokens, 1)), at, shares)
+
+    def weight_bytes(self, tokens: float, routing: str) -> float:
         """Return the bytes of weights that a step with `tokens` tokens must read once, the output head included."""
         expert_layers = self.layers - self.dense_layers
         mlp = self.dense_layers * 3 * self.hidden * self.intermediate
         mlp += expert_layers * 3 * self.hidden * self.shared_intermediate
-        mlp += expert_layers * self.read_experts(tokens) * self.expert_weights
-        attention = self.layers * self.attention_weights * self.attention_bytes
+        mlp += expert_layers * self.read_experts(tokens, routing) * self.expert_weights
+        attention = self.active_attention * self.attention_bytes
         return attention + mlp * self.mlp_bytes + self.hidden * self.vocabulary * self.head_bytes
 
     def attended(self, first: int, last: int) -> float:
@@ -105,6 +117,11 @@ class ModelShape:
         window = self.window_tokens or 0
         sliding = _capped_sum(last, window) - _capped_sum(first - 1, window)
         return (self.layers - self.sliding_layers) * full + self.sliding_layers * sliding
+
+    def kept(self, tokens: int) -> int:
+        """Return of how many tokens a sequence of `tokens` keeps keys and values, summed over layers."""
+        window = min(tokens, self.window_tokens or tokens)
+        return (self.layers - self.sliding_layers) * tokens + self.sliding_layers * window
 
     @property
     def kv_bytes_per_layer(self) -> float:

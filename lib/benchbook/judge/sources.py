@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchbook.judge.evidence import Measured, counted_experts, kv_cache_tokens, kv_usage_pct, tokens_in_flight
+from benchbook.judge.evidence import Measured, counted_experts, kv_cache_tokens, kv_usage_pct, load_in_flight
 
 Evidence = Callable[[Measured], str]
 HIGHEST = "highest_sm_clock_mhz"
@@ -101,7 +101,7 @@ def kv_cache(measured: Measured) -> str:
     """How full the KV cache was, or could become."""
     if kv_usage_pct(measured) is not None:
         return ""
-    asked = tokens_in_flight(measured.benchmark, measured.workload)
+    asked = load_in_flight(measured.benchmark, measured.workload)
     return "" if asked and kv_cache_tokens(measured.host) else _unseen(measured, "log", SILENT_LOG)
 
 

@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 from benchbook.judge.catalogue import reason
-from benchbook.judge.evidence import Finding, kv_cache_tokens, tokens_in_flight
+from benchbook.judge.evidence import Finding, kv_cache_tokens, load_in_flight
 from benchbook.judge.flags import flags_of
+from benchbook.judge.kv_cache import sequences_held
 from benchbook.judge.spread import time_text
 from benchbook.records.record import Record
 
@@ -68,14 +69,15 @@ def kv_capacity_differs(records: Sequence[Record]) -> Iterator[Finding]:
                 settings[asker] = (*what, *_kv_settings(record.host))
             groups.setdefault(settings[asker], []).append(record)
     for group in groups.values():
-        by_launch = {record.identity.launch: kv_cache_tokens(record.host) for record in group}
+        hosts = {record.identity.launch: record.host for record in group}
+        by_launch = {launch: kv_cache_tokens(host) for launch, host in hosts.items()}
         if len(by_launch) < 2 or _are_near(list(by_launch.values()), KV_SLACK_LAUNCHES):
             continue
         said = ", ".join(f"{launch} {tokens:,}" for launch, tokens in sorted(by_launch.items()))
         found = reason("kv_capacity_differs", f"KV cache in tokens by launch: {said}; the same memory was asked for")
         for record in group:
-            asked = tokens_in_flight(record.benchmark, record.workload)
-            if asked is None or asked > min(by_launch.values()):
+            load = load_in_flight(record.benchmark, record.workload)
+            if load is None or load[0] > min(sequences_held(host, load[1]) for host in hosts.values()):
                 yield record, found
 
 

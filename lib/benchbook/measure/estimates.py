@@ -176,15 +176,11 @@ def _roofline(launch: Launch, peaks: Peaks) -> BatchSeconds | None:
     if config is None or any(name in launch.args for name in _RESHAPING):
         return None
     shape = shape_of(config, **{ours: launch.args.get(theirs) for ours, theirs in _FORMATS.items()})
-    peaks.flops_for(shape)  # raises where they are not known
+    peaks.flops_for(shape.dtype)  # raises where they are not known
 
     @cache
     def batch_s(batch: int, input_tokens: int, output_tokens: int) -> float:
-        limits = limits_for(shape, peaks, batch, input_tokens, output_tokens, batch_size=batch)
-        if limits.step is None:
-            return limits.batch_floor_s
-        # A step in which all sequences take the same experts: no routing can beat it.
-        return limits.batch_floor_s - (output_tokens - 1) * (limits.step.floor_s - limits.surest_step.floor_s)
+        return limits_for(shape, peaks, batch, input_tokens, output_tokens, batch_size=batch).sure.batch_floor_s
 
     return batch_s
 

@@ -42,6 +42,7 @@ class StartFacts(TypedDict, total=False):
 
     __pydantic_config__ = OPEN
     weights_gib: Number | None
+    kv_cache_gib: Number | None
     kv_cache_tokens: Whole | None
     attention_backend: str | None
     moe_backend: str | None

@@ -10,11 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
 from benchbook.errors import StoreError
+from benchbook.judge.binding import share_of
 from benchbook.judge.limits import Limits
 from benchbook.judge.loads import IN_FLIGHT, lengths_text, load_text
 from benchbook.records.record import Record, Verdict
 from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
 from benchbook.report.drawing import (
+    Style,
     canvas,
     draw_limit,
     draw_line,
@@ -32,8 +34,13 @@ from benchbook.report.timeline import timeline_figure
 
 _SHARE = "output_throughput_share_of_limit"
 _MAX_TRIED = 100  # repeats that are asked for their samples
+_THIN = 0.8
 _ROOM = 3.0  # around the points of a logarithmic axis
 _FEW_DECADES = 100.0  # on an axis from 1 to less than this, one or two powers of ten tell no scale
+_OF_EXPERTS = (
+    "Marks are by the sure bound, as if all tokens took the same experts; thin lines end where they are by those that "
+    "were counted, or by even routing. "
+)
 
 
 def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
@@ -54,6 +61,7 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
         roof.plot(*zip(*line_points), color=style.colour, linestyle=style.dash, linewidth=1.4)
         for case, point in zip(found, line_points):
             draw_mark(roof, point, style, case.record.verdict)
+            _draw_other_end(roof, shares, case, style)
         for case, point in ((found[0], line_points[0]), (found[-1], line_points[-1])):
             number = str(case.record.workload[IN_FLIGHT.key])
             roof.annotate(number, point, xytext=(5, -11), textcoords="offset points", fontsize=9)
@@ -70,6 +78,7 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
         "as a share of its ceiling (%, higher is better) by requests in flight (log2 axis); dotted: the limit. "
         "Marks left: one a case, mean of its repeats, hollow where none is VALID, with the requests in flight at both "
         "ends; right: every repeat. "
+        f"{_OF_EXPERTS if any(case.limits.shape.experts for case in served) else ''}"
         f"Peaks: {served[0].limits.peaks.source}."
     )
 
@@ -106,11 +115,22 @@ def _cases_of(line: Line, served: Sequence[LimitedCase]) -> list[LimitedCase]:
 
 
 def _point(case: LimitedCase) -> tuple[float, float] | None:
-    """Return FLOP per byte and attained FLOP/s of a case, over the whole of its measurement."""
-    rate, request = case.record.values.get(OUTPUT_THROUGHPUT), case.limits.request
+    """Return FLOP per byte, at its sure end, and attained FLOP/s of a case, over the whole of its measurement."""
+    rate, request = case.record.values.get(OUTPUT_THROUGHPUT), case.limits.sure.request
     if not rate:
         return None
     return request.flops / request.bytes, rate / case.limits.output_len_tokens * request.flops
+
+
+def _draw_other_end(roof: Axes, shares: Axes, case: LimitedCase, style: Style) -> None:
+    """Draw thin lines from both marks of a case to where they were with the experts of the likely bound."""
+    limits, (x, y) = case.limits, _point(case)
+    if limits.likely is limits.sure:
+        return
+    likely, load = limits.likely.request, case.record.workload[IN_FLIGHT.key]
+    reached = [share_of(case.record, bounds) for bounds in (limits.sure, limits.likely)]
+    roof.plot([x, likely.flops / likely.bytes], [y, y], color=style.colour, linewidth=_THIN)
+    shares.plot([load, load], [min(1.0, share) for share in reached], color=style.colour, linewidth=_THIN)
 
 
 def _draw_roofs(axes: Axes, limits: Sequence[Limits], points: Sequence[tuple[float, float]]) -> None:

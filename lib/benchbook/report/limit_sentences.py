@@ -1,13 +1,30 @@
-"""The limits of one record in sentences: what a step must do, how far the number is from it, what binds, who agrees."""
+"""The limits of one record in sentences: what a step must do, how far the number is from it, what binds, who agrees.
+
+Of a model with experts a bound has two ends, a sure one and a likely one; where both read the same, it is one number.
+"""
 
 from __future__ import annotations
 
-from benchbook.judge.binding import BELOW_FLOOR, binding_of, energy_per_output_token_j
+from collections.abc import Callable
+from dataclasses import replace
+
+from benchbook.judge.binding import (
+    BELOW_FLOOR,
+    COMMUNICATION,
+    LAUNCH_OVERHEAD,
+    Binding,
+    binding_of,
+    energy_per_output_token_j,
+    step_ms,
+)
 from benchbook.judge.gpus import num_gpus
-from benchbook.judge.limits import Limits, NoLimitError, limits_of
+from benchbook.judge.limits import Limits, NoLimitError, limits_for, limits_of
+from benchbook.judge.shape import COUNTED, EVEN
 from benchbook.judge.spread import number_text
 from benchbook.records.record import Record
 
+_LIKELY = {EVEN: "experts used evenly", COUNTED: "the experts that were counted"}
+_WITHOUT_ARTICLE = (LAUNCH_OVERHEAD, COMMUNICATION, "KV capacity")
 _AGREE = (0.5, 2.0)  # our count over vLLM's: two counts of the same work by different rules
 
 
@@ -27,31 +44,50 @@ def step_sentence(record: Record, limits: Limits) -> str:
     binding = binding_of(record, limits)
     if binding is None:
         return "nothing was measured to compare with the limit."
+    sure, likely = limits.sure, limits.likely
+    step, metric = step_ms(record)
     if record.benchmark == "latency":
-        measured, floor = record.values["avg_batch_latency_s"], limits.batch_floor_s
-        fact = f"the floor of a batch is {number_text(floor)} s, it takes {number_text(measured)} s"
-    elif record.benchmark == "serve" and limits.step and record.values.get("median_tpot_ms"):
-        floor_ms, measured_ms = limits.step.floor_s * 1000, record.values["median_tpot_ms"]
+        measured, bounds = record.values["avg_batch_latency_s"], (sure.batch_floor_s, likely.batch_floor_s)
+        fact = f"the floor of a batch is {_interval(limits, *bounds, ' s')}, it takes {number_text(measured)} s"
+        is_passed = measured < likely.batch_floor_s
+    elif record.benchmark == "serve" and sure.step and step:
+        read = range_text(sure.step.bytes, likely.step.bytes, bytes_text)
+        floors = sure.step.floor_s * 1000, likely.step.floor_s * 1000
         fact = (
-            f"a step of {limits.batch} must read {amount_text(limits.step.bytes)}B, the floor is "
-            f"{number_text(floor_ms)} ms, the step takes {number_text(measured_ms)} ms (median TPOT)"
+            f"a step of {limits.batch} must read {read}, the floor is {_interval(limits, *floors, ' ms')}, "
+            f"the step takes {number_text(step)} ms ({metric})"
         )
+        is_passed = step < floors[1]
     else:
-        measured = record.values["output_throughput_tok_s"]
-        fact = f"the ceiling is {number_text(limits.ceiling_tok_s)} output tok/s, {number_text(measured)} are reached"
+        measured, bounds = record.values["output_throughput_tok_s"], (sure.ceiling_tok_s, likely.ceiling_tok_s)
+        fact = f"the ceiling is {_interval(limits, *bounds, ' output tok/s')}, {number_text(measured)} are reached"
+        is_passed = measured > likely.ceiling_tok_s
     if binding.name == BELOW_FLOOR:
         return f"{fact}. That is below the floor: {binding.why}."
-    named = _named(binding.name) if binding.is_told else "not told"
-    return f"{fact}. What binds is {named}: {binding.why}.{_routing_remark(record, limits)}"
+    return f"{fact}. {_told(binding)}: {binding.why}.{_passed_remark(limits) if is_passed else ''}"
+
+
+def range_text(first: float, last: float, text_of: Callable[[float], str] = number_text) -> str:
+    """Return '1.33 to 3.78', or '3.78' where both ends read the same."""
+    return text_of(first) if text_of(first) == text_of(last) else f"{text_of(first)} to {text_of(last)}"
 
 
 def peaks_sentence(limits: Limits) -> str:
-    """Return what the device can do at best, and who says so."""
-    peaks = limits.peaks
+    """Return what the device can do at best, who says so, and what of several devices is left out."""
+    peaks, shape = limits.peaks, limits.shape
+    flops = f"{amount_text(peaks.flops_for(shape.dtype))}FLOP/s"
+    if limits.flops_s > peaks.flops_for(shape.dtype):
+        flops += f" in {shape.dtype}, {amount_text(limits.flops_s)}FLOP/s for {shape.weight_format} weights"
     several = f" of {peaks.devices} devices together" if peaks.devices > 1 else ""
+    left_out = ""
+    if peaks.devices > 1:
+        left_out = (
+            f" What the {peaks.devices} devices tell each other is left out of every bound here: {2 * shape.layers} "
+            "all-reduces a step, which take time that no bound knows of."
+        )
     return (
-        f"At best{several}: {amount_text(peaks.bandwidth_bytes_s)}B/s of memory bandwidth and "
-        f"{amount_text(limits.flops_s)}FLOP/s; {peaks.source}."
+        f"At best{several}: {amount_text(peaks.bandwidth_bytes_s)}B/s of memory bandwidth and {flops}; "
+        f"{peaks.source}.{left_out}"
     )
 
 
@@ -63,17 +99,25 @@ def counters_sentence(record: Record, limits: Limits) -> str:
     completed = record.values.get("completed")
     if not flops or not read or not completed:
         return ""
-    devices = limits.peaks.devices
-    ratios = (completed * limits.request.flops / (flops * devices), completed * limits.request.bytes / (read * devices))
-    verdict = (
-        "the two agree"
-        if all(_AGREE[0] <= ratio <= _AGREE[1] for ratio in ratios)
-        else "the two do not agree: believe the limit only once it is known why"
-    )
+    devices, request = limits.peaks.devices, limits.likely.request
+    ratios = (completed * request.flops / (flops * devices), completed * request.bytes / (read * devices))
+    if all(_AGREE[0] <= ratio <= _AGREE[1] for ratio in ratios):
+        verdict = "the two agree"
+    elif limits.shape.experts and flops * devices <= completed * _flops_without_experts(record, limits):
+        verdict = "the two do not agree, for vLLM does not count this model's experts: no reason to doubt the limit"
+    else:
+        verdict = "the two do not agree: believe the limit only once it is known why"
     return (
         f"vLLM's own counters saw {amount_text(flops * devices)}FLOP and {amount_text(read * devices)}B read; the "
         f"limit rests on {ratios[0]:.2f} times these FLOPs and {ratios[1]:.2f} times these bytes, so {verdict}."
     )
+
+
+def _flops_without_experts(record: Record, limits: Limits) -> float:
+    """Return the FLOPs of a request but for its experts': what a counter that knows of none may see at most."""
+    lengths = (record.workload[name] for name in ("input_len_tokens", "output_len_tokens"))
+    rest = replace(limits.shape, experts=0, active_experts=0)
+    return limits_for(rest, limits.peaks, limits.batch, *lengths).sure.request.flops
 
 
 def energy_sentence(record: Record) -> str:
@@ -93,21 +137,23 @@ def energy_sentence(record: Record) -> str:
 
 
 def experts_sentence(record: Record, limits: Limits) -> str:
-    """Return how many experts of a layer a step reads, and whether that was counted or is what even routing needs."""
+    """Return what the two ends of a bound are for a model with experts, and whether its experts were counted."""
     shape = limits.shape
+    sure = (
+        f"Of two numbers for a bound the first is sure: it takes steps to read {shape.active_experts} of "
+        f"{shape.experts} experts a layer, the same for all tokens, and nothing is faster. The second is for "
+    )
     if shape.counted:
         tokens, experts = zip(*shape.counted)
-        even = (number_text(shape.evenly_read_experts(count)) for count in tokens)
+        even = (number_text(shape.read_experts(count, EVEN)) for count in tokens)
         return (
-            f"How many of {shape.experts} experts a layer reads was counted for this model: "
-            f"{', '.join(map(number_text, experts))} in steps of {', '.join(map(str, map(int, tokens)))} tokens; evenly "
-            f"routed it would be {', '.join(even)}."
+            f"{sure}the experts that were counted for this model: {', '.join(map(number_text, experts))} in steps of "
+            f"{', '.join(map(str, map(int, tokens)))} tokens; evenly routed it would be {', '.join(even)}."
         )
     why_not = (record.host.get("routing") or {}).get("why_not")
     return (
-        f"How many experts a step reads {f'was not counted ({why_not}): it ' if why_not else ''}is what even routing is "
-        "expected to need. A router that sends many tokens to the same experts, as random weights may, needs fewer: a "
-        "share above 100% says so."
+        f"{sure}what even routing is expected to need, for experts were not counted{f' ({why_not})' if why_not else ''}. "
+        "A router that sends many tokens to the same experts, as random weights may, needs fewer."
     )
 
 
@@ -119,18 +165,32 @@ def amount_text(value: float) -> str:
     return f"{number_text(value)} "
 
 
-def _routing_remark(record: Record, limits: Limits) -> str:
-    """Return what it means that a step was faster than even routing lets it be; '' where it was not."""
-    measured_ms = record.values.get("median_tpot_ms")
-    if not limits.shape.experts or not limits.step or not measured_ms or measured_ms >= limits.step.floor_s * 1000:
-        return ""
-    what = "the experts that were counted allow" if limits.shape.counted else "even routing allows"
+def bytes_text(value: float) -> str:
+    """Return '18.2 GB'."""
+    return f"{amount_text(value)}B"
+
+
+def _interval(limits: Limits, sure: float, likely: float, unit: str) -> str:
+    """Return '1.33 ms for sure and 3.78 ms with the experts that were counted', or '3.78 ms' where both read the same."""
+    if number_text(sure) == number_text(likely):
+        return f"{number_text(sure)}{unit}"
+    return f"{number_text(sure)}{unit} for sure and {number_text(likely)}{unit} with {_LIKELY[limits.likely.routing]}"
+
+
+def _told(binding: Binding) -> str:
+    """Return which cause binds, between which it lies, or that it is not told."""
+    if not binding.causes:
+        return "What binds is not told"
+    named = [cause if cause in _WITHOUT_ARTICLE else f"the {cause}" for cause in binding.causes]
+    if len(named) == 1:
+        return f"What binds is {named[0]}"
+    return f"What binds lies between {', '.join(named[:-1])} and {named[-1]}"
+
+
+def _passed_remark(limits: Limits) -> str:
+    """Return what it means that a number passed the bound that is not sure."""
+    what = "the experts that were counted allow" if limits.counted else "even routing allows"
     return (
-        f" That is faster than {what}: the router sends tokens to the same experts, or fewer sequences "
-        "than asked for are in a step. Were all to take the same experts, the floor would be"
-        f" {number_text(limits.surest_step.floor_s * 1000)} ms."
+        f" That is faster than {what}: the router sends tokens to the same experts, or fewer sequences than asked for "
+        "are in a step."
     )
-
-
-def _named(binding: str) -> str:
-    return binding if binding in ("launch overhead", "KV capacity") else f"the {binding}"

@@ -7,17 +7,18 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchbook.judge.binding import BELOW_FLOOR, Binding, binding_of, doubt_of, limit_values
-from benchbook.judge.limits import Limits, NoLimitError, limits_of
+from benchbook.judge.binding import Binding, binding_of, doubt_of, share_of, share_text, step_ms
+from benchbook.judge.limits import Bounds, Limits, NoLimitError, limits_of
 from benchbook.judge.loads import LENGTHS, lengths_text
-from benchbook.judge.spread import number_text, percent_text
+from benchbook.judge.spread import number_text
 from benchbook.records.record import Record, Verdict
 from benchbook.report.limit_sentences import (
-    amount_text,
+    bytes_text,
     counters_sentence,
     energy_sentence,
     experts_sentence,
     peaks_sentence,
+    range_text,
     step_sentence,
 )
 from benchbook.report.markup import Html, element, join, table
@@ -96,7 +97,7 @@ def limits_html(cases: Sequence[LimitedCase]) -> Html:
 def limits_reading(cases: Sequence[LimitedCase]) -> list[str]:
     """Return the peaks, one sentence for the fewest and the most in flight of each line, and the cross-checks."""
     sentences = [*dict.fromkeys(peaks_sentence(case.limits) for case in cases)][:2] + steps_reading(cases)
-    ends = _ends(cases)
+    ends = _extremes(cases)
     for sentence_of in (counters_sentence, lambda record, _: energy_sentence(record)):
         found = [(case, sentence_of(case.record, case.limits)) for case in ends]
         sentences += [f"{_where(case)}: {sentence}" for case, sentence in found if sentence][:1]
@@ -106,11 +107,11 @@ def limits_reading(cases: Sequence[LimitedCase]) -> list[str]:
 
 def steps_reading(cases: Sequence[LimitedCase]) -> list[str]:
     """Return one sentence for the fewest and the most in flight of each line: floor, what was measured, what binds."""
-    said = (f"{_where(case)}: {step_sentence(case.record, case.limits)}" for case in _ends(cases))
+    said = (f"{_where(case)}: {step_sentence(case.record, case.limits)}" for case in _extremes(cases))
     return [*dict.fromkeys(said)][:MAX_SENTENCES]
 
 
-def _ends(cases: Sequence[LimitedCase]) -> list[LimitedCase]:
+def _extremes(cases: Sequence[LimitedCase]) -> list[LimitedCase]:
     """Return the cases of least and most load of each line, those that were served first."""
     ends = [end for group in _groups(cases) for end in (group[0], group[-1])]
     return sorted(ends, key=lambda case: case.record.benchmark != "serve")
@@ -153,50 +154,53 @@ def _ending(case: LimitedCase, has_energy: bool) -> list[str | None]:
     return [*energy, case.binding.name if case.binding else None]
 
 
-def _pair(first: float | None, second: float | None) -> str:
-    return f"{number_text(first)} / {number_text(second)}" if first is not None else "–"
+def _ends(case: LimitedCase) -> tuple[Bounds, Bounds]:
+    return case.limits.sure, case.limits.likely
 
 
-def _share(case: LimitedCase, share: float | None) -> str:
-    """Return '67%'; of experts, which even routing only expects to be read, more than all is possible."""
-    is_possible = share is None or share <= 1 or (case.limits.shape.experts and not _is_impossible(case))
-    return percent_text(share) if is_possible else "impossible"
+def _floor_cells(floors: Sequence[float | None], measured: float | None) -> list[str]:
+    """Return 'floor / measured' and the share of the floor that was reached, each with two ends where they differ."""
+    if None in floors:
+        return ["–", "–"]
+    shares = [floor / measured if measured else None for floor in floors]
+    return [f"{range_text(*floors)} / {number_text(measured)}", _share(*shares)]
 
 
-def _is_impossible(case: LimitedCase) -> bool:
-    return case.binding is not None and case.binding.name == BELOW_FLOOR
+def _ceiling_cells(case: LimitedCase) -> list[str]:
+    ceilings, shares = zip(*((bounds.ceiling_tok_s, share_of(case.record, bounds)) for bounds in _ends(case)))
+    measured = number_text(case.record.values.get("output_throughput_tok_s"))
+    return [f"{range_text(*ceilings)} / {measured}", _share(*shares)]
+
+
+def _share(sure: float | None, likely: float | None) -> str:
+    """Return '14% to 40%'; more than all of the sure end is impossible."""
+    return "impossible" if sure is not None and sure > 1 else share_text(sure, likely)
 
 
 def _serve_cells(case: LimitedCase) -> list[str | int]:
-    step, values, shares = case.limits.step, case.record.values, limit_values(case.record)
+    values, steps = case.record.values, [bounds.step for bounds in _ends(case)]
+    floors_ms = [step.floor_s * 1000 if step else None for step in steps]
+    prefills_ms = [bounds.prefill.floor_s * 1000 for bounds in _ends(case)]
+    asked, read = case.record.workload["max_concurrency"], [step.bytes for step in steps if step]
     return [
-        case.record.workload["max_concurrency"],
-        f"{amount_text(step.bytes)}B" if step else "–",
-        _pair(step.floor_s * 1000 if step else None, values.get("median_tpot_ms")),
-        _share(case, shares["tpot_share_of_limit"]),
-        _pair(case.limits.prefill.floor_s * 1000, values.get("median_ttft_ms")),
-        _share(case, shares["ttft_share_of_limit"]),
-        *_throughput_part(case),
+        asked if asked == case.limits.batch else f"{asked} ({case.limits.batch} a step)",
+        range_text(*read, bytes_text) if read else "–",
+        *_floor_cells(floors_ms, step_ms(case.record)[0]),
+        *_floor_cells(prefills_ms, values.get("median_ttft_ms")),
+        *_ceiling_cells(case),
     ]
 
 
 def _latency_cells(case: LimitedCase) -> list[str | int]:
+    floors_s = [bounds.batch_floor_s for bounds in _ends(case)]
     return [
         case.record.workload["batch_size"],
-        _pair(case.limits.batch_floor_s, case.record.values.get("avg_batch_latency_s")),
-        _share(case, limit_values(case.record)["batch_latency_share_of_limit"]),
+        *_floor_cells(floors_s, case.record.values.get("avg_batch_latency_s")),
     ]
 
 
 def _throughput_cells(case: LimitedCase) -> list[str | int]:
-    return [case.record.workload["num_prompts"], case.limits.batch, *_throughput_part(case)]
-
-
-def _throughput_part(case: LimitedCase) -> list[str]:
-    return [
-        _pair(case.limits.ceiling_tok_s, case.record.values.get("output_throughput_tok_s")),
-        _share(case, limit_values(case.record)["output_throughput_share_of_limit"]),
-    ]
+    return [case.record.workload["num_prompts"], case.limits.batch, *_ceiling_cells(case)]
 
 
 _CEILING = ("Output ceiling / measured (tok/s)", "Share")
@@ -206,7 +210,7 @@ _TABLES = {
         (
             "In flight",
             "A step reads",
-            "TPOT floor / median (ms)",
+            "Step: floor / median (ms)",
             "Share",
             "TTFT floor / median (ms)",
             "Share",

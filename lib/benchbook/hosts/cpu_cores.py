@@ -1,0 +1,72 @@
+"""The cores and threads that vLLM computes with on a CPU, as its own rules have it.
+
+From vllm/utils/ompmultiprocessing.py and vllm/platforms/cpu.py (0.32): workers that are processes of their own are bound
+by VLLM_CPU_OMP_THREADS_BIND, by default to one logical CPU a core of the first NUMA node, but for one that is left to
+the rest; an engine in one process (VLLM_ENABLE_V1_MULTIPROCESSING=0), and 'nobind', have OMP_NUM_THREADS or torch's own.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+SYSTEM = Path("/sys/devices/system")
+_ONE_A_CORE = ("x86_64", "AMD64", "s390x")  # where several logical CPUs share a core, vLLM takes the last
+
+
+class Threads(NamedTuple):
+    """The cores to be bound to, none for all, and how many threads to have, 0 for torch's own choice."""
+
+    cores: tuple[int, ...]
+    count: int
+
+
+def host_threads(env: Mapping[str, str]) -> Threads:
+    """Return what the first worker of a host has whose whole environment is `env`."""
+    bind = env.get("VLLM_CPU_OMP_THREADS_BIND") or "auto"
+    is_bound = bind != "nobind" and env.get("VLLM_ENABLE_V1_MULTIPROCESSING", "1") != "0"
+    if not is_bound:
+        asked = env.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+        return Threads((), int(asked) if asked.isdecimal() else 0)
+    cores = _automatic(env.get("VLLM_CPU_NUM_OF_RESERVED_CPU", "")) if bind == "auto" else core_list(bind)
+    return Threads(tuple(sorted(cores)), len(cores))
+
+
+def core_list(text: str) -> set[int]:
+    """Return the cores of '0-3' or '0,2,4-5', those of the first rank of 'A|B'; empty for anything else."""
+    first = text.partition("|")[0].strip()
+    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", first):
+        return set()
+    spans = [part.partition("-") for part in first.split(",")]
+    return {core for low, _, high in spans for core in range(int(low), int(high or low) + 1)}
+
+
+def _automatic(reserved: str) -> set[int]:
+    """Return the cores that vLLM chooses itself, all but as many of the last as are reserved."""
+    allowed = os.sched_getaffinity(0)
+    nodes = sorted(SYSTEM.glob("node/node[0-9]*"), key=lambda path: int(path.name.removeprefix("node")))
+    on_node = (allowed & _listed(node / "cpulist") for node in nodes)
+    here = next(filter(None, on_node), allowed)
+    chosen = sorted(_one_a_core(here) if platform.machine() in _ONE_A_CORE else here)
+    spare = int(reserved) if reserved.isdecimal() else 1
+    return set(chosen[: len(chosen) - spare] if len(chosen) > spare else chosen)
+
+
+def _one_a_core(cpus: Iterable[int]) -> set[int]:
+    """Return the last of the logical `cpus` of each core."""
+    cores: dict[frozenset[int], int] = {}
+    for cpu in sorted(cpus):
+        siblings = _listed(SYSTEM / f"cpu/cpu{cpu}/topology/thread_siblings_list") or {cpu}
+        cores[frozenset(siblings)] = cpu
+    return set(cores.values())
+
+
+def _listed(path: Path) -> set[int]:
+    try:
+        return core_list(path.read_text())
+    except OSError:
+        return set()

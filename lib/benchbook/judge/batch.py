@@ -1,0 +1,73 @@
+"""How many sequences a decode step of a record holds, as its workload and its launch allow."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from benchbook.judge.flags import devices_of, flags_of
+from benchbook.records.record import Record
+
+KEPT_FULL_SHARE = 0.8  # of the requests that the client should hold in flight
+# What vLLM allows where no flag does (get_batch_defaults in vllm/engine/arg_utils.py, read in 0.32), by memory in GiB.
+_LARGE_GIB, _LARGE_CARD, _CARD, _CPU_SERVER, _CPU_ENGINE = 70, 1024, 256, 128, 256
+
+
+def asked_in_flight(record: Record) -> int | None:
+    """Return how many sequences the workload asks to be there at once; None in an open loop, where it is not fixed."""
+    workload = record.workload
+    if record.benchmark == "latency":
+        return workload["batch_size"]
+    if record.benchmark == "throughput":
+        return workload["num_prompts"]
+    if workload.get("max_concurrency") is None or workload.get("request_rate_rps") is not None:
+        return None
+    return min(workload["max_concurrency"], workload["num_prompts"])
+
+
+def kept_in_flight(record: Record) -> float | None:
+    """Return how many requests were in flight on average, by Little's law: requests per second × mean E2EL.
+
+    Not the server's gauge: it counts a request only from its first step on, and its samples beat with the steps.
+    """
+    rate_rps, e2el_ms = (record.values.get(key) for key in ("request_throughput_rps", "mean_e2el_ms"))
+    return None if rate_rps is None or e2el_ms is None else rate_rps * e2el_ms / 1000
+
+
+def is_load_kept(record: Record) -> bool:
+    """Return whether the client held in flight what it was to hold, as far as is known."""
+    asked, kept = asked_in_flight(record), kept_in_flight(record)
+    return asked is None or kept is None or kept >= KEPT_FULL_SHARE * asked
+
+
+def sequences_in_step(record: Record) -> int | None:
+    """Return how many sequences a decode step holds, whatever the KV cache; None in an open loop.
+
+    Fewer than were asked for where vLLM puts fewer into a step, or the client did not keep its load in flight.
+    """
+    asked = asked_in_flight(record)
+    if asked is None:
+        return None
+    if record.benchmark == "serve" and not is_load_kept(record):
+        asked = max(1, math.ceil(kept_in_flight(record)))
+    most = _max_num_seqs(record)
+    return min(asked, most) if most else asked
+
+
+def _max_num_seqs(record: Record) -> int | None:
+    """Return how many sequences vLLM puts into a step: as its flag says, else its own default; None where not known."""
+    host = record.host
+    flags = flags_of(host.get("argv"))
+    if flags.get("max_num_seqs"):
+        return int(flags["max_num_seqs"])
+    device = str((host.get("peaks") or {}).get("device") or "")
+    twice = 2 if flags.get("performance_mode") == "throughput" else 1
+    if device.startswith("CPU"):
+        each = _CPU_ENGINE if host.get("kind") == "engine" else _CPU_SERVER
+        return twice * each * devices_of(flags)
+    gpus = (record.provenance.get("machine") or {}).get("gpus") or []
+    sizes = [re.match(r"(\d+) MiB", str(gpu.get("memory"))) for gpu in gpus if gpu.get("name") == device]
+    if not sizes or sizes[0] is None:
+        return None
+    is_large = int(sizes[0][1]) / 1024 >= _LARGE_GIB and "A100" not in device
+    return twice * (_LARGE_CARD if is_large else _CARD)

@@ -1,0 +1,48 @@
+"""How many sequences the KV cache of a host holds.
+
+vLLM's log tells its size in tokens of which every layer keeps all. A layer with a sliding window keeps no more than the
+window, so a model with such layers holds more sequences than those tokens say, up to twice as many where every second
+layer has one. There the bytes tell; where the log has none, the tokens are counted in all layers, which is the most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchbook.judge.evidence import kv_cache_tokens
+from benchbook.judge.flags import devices_of, flags_of
+from benchbook.judge.model_config import UnknownShapeError, shape_of
+from benchbook.judge.shape import ModelShape
+
+_GIB, _ROUNDED_GIB = 2**30, 0.005  # the log has two decimals
+
+
+def sequences_held(host: Mapping[str, Any], tokens: int) -> float | None:
+    """Return how many sequences of `tokens` tokens the KV cache of a record's host holds; None where no log tells."""
+    capacity = kv_cache_tokens(host)
+    if not capacity or not tokens:
+        return None
+    flags = flags_of(host.get("argv"))
+    shape = _sliding_shape(host, flags)
+    if shape is None or "disable_hybrid_kv_cache_manager" in flags:
+        return capacity / tokens
+    size_gib = (host.get("facts") or {}).get("kv_cache_gib")
+    if not size_gib or "num_gpu_blocks_override" in flags:
+        return capacity * shape.layers / shape.kept(tokens)
+    devices = devices_of(flags)
+    # Each device holds the keys and values of its own heads; where there are fewer heads, some hold the same.
+    size_bytes = (size_gib + _ROUNDED_GIB) * _GIB * min(devices, shape.kv_heads)
+    return size_bytes / (shape.kv_bytes_per_layer * shape.kept(tokens))
+
+
+def _sliding_shape(host: Mapping[str, Any], flags: Mapping[str, str | None]) -> ModelShape | None:
+    """Return the shape of a model with sliding layers, None for any other and for one that is not understood."""
+    config = host.get("model_config") or {}
+    if not isinstance(config.get("sliding_window"), int):
+        return None
+    try:
+        shape = shape_of(config, dtype=flags.get("dtype"), kv_dtype=flags.get("kv_cache_dtype"))
+    except UnknownShapeError:
+        return None
+    return shape if shape.sliding_layers else None
