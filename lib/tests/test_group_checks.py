@@ -6,6 +6,7 @@ import pytest
 from benchbook.judge.group import judged_together
 from benchbook.judge.repeats import mann_kendall_p
 from benchbook.records.record import Identity, Outcome, Record, Verdict
+from scipy.stats import kendalltau
 
 ARGV = ["vllm", "serve", "m", "--port", "8001", "--served-model-name", "m", "nonce-1", "--max-model-len", "4096"]
 
@@ -220,10 +221,15 @@ def test_judging_twice_says_nothing_twice():
 
 
 def test_the_trend_test_is_exact():
-    from scipy.stats import kendalltau
-
     draw = random.Random(0)
     for count in (5, 7, 10):
         values = [draw.random() for _ in range(count)]
         assert mann_kendall_p(values) == pytest.approx(kendalltau(range(count), values, method="exact").pvalue)
     assert mann_kendall_p([1, 2, 3, 4, 5]) == pytest.approx(2 / 120)
+
+
+@pytest.mark.parametrize("count", [51, 80, 1000])
+def test_the_p_of_a_trend_of_many_repeats_takes_no_time_and_is_near_the_exact_one(count):
+    draw = random.Random(count)
+    values = [place / count + draw.random() * 3 for place in range(count)]
+    assert mann_kendall_p(values) == pytest.approx(kendalltau(range(count), values).pvalue, abs=0.01)
