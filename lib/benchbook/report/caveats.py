@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchbook.judge.loads import case_name
 from benchbook.judge.outside import again_sentence
 from benchbook.judge.sample import is_earned, samples_needed
 from benchbook.judge.unseen import by_reason
 from benchbook.records.header import RunHeader
-from benchbook.records.record import Verdict
+from benchbook.records.record import Record, Verdict
 from benchbook.report.run import Run
 
 _UNFINISHED = {
@@ -51,26 +55,25 @@ def caveats(run: Run) -> list[str]:
 
 def precision_sentences(run: Run) -> list[str]:
     """Return how well each metric that `precision` planned the prompts for came to be known within one repeat."""
-    told = [
-        record.conditions["precision"]
-        for record in run.records
-        if record.verdict is not Verdict.INVALID and record.conditions.get("precision")
-    ]
-    sentences = []
-    for key in dict.fromkeys(key for one in told for key in one.get("asked") or {}):
-        asked = {one["asked"][key] for one in told if key in (one.get("asked") or {})}
-        wanted = " and ".join(f"±{100 * share:g} %" for share in sorted(asked))
-        widths = [width for one in told if (width := (one.get("reached") or {}).get(key)) is not None]
-        if not widths:
-            sentences.append(f"Prompts were planned to know {key} to {wanted}; too few requests tell what was reached.")
-            continue
-        least, most = (f"±{100 * width:.2g} %" for width in (min(widths), max(widths)))
-        span = least if least == most else f"{least} to {most}"
-        sentences.append(
-            f"Prompts were planned to know {key} to {wanted} within one repeat; {span} was reached, by what the "
-            "repeats' own latencies tell (95 %, blocks of neighbours drawn anew)."
-        )
-    return sentences
+    records = [record for record in run.records if record.verdict is not Verdict.INVALID]
+    told = [(record, record.conditions.get("precision") or {}) for record in records]
+    keys = dict.fromkeys(key for _, precision in told for key in precision.get("asked") or {})
+    return [_precision_sentence(key, told) for key in keys]
+
+
+def _precision_sentence(key: str, told: Sequence[tuple[Record, Mapping[str, Any]]]) -> str:
+    """Return what was asked of metric `key`, what was reached, and the case that knows it least."""
+    asked = sorted({share for _, precision in told if (share := (precision.get("asked") or {}).get(key))})
+    wanted = " and ".join(f"±{100 * share:g} %" for share in asked)
+    known = [(width, record) for record, precision in told if (width := (precision.get("reached") or {}).get(key))]
+    if not known:
+        return f"Prompts were planned to know {key} to {wanted}; too few requests tell what was reached."
+    (least, _), (most, worst) = (choose(known, key=lambda item: item[0]) for choose in (min, max))
+    span = " to ".join(dict.fromkeys(f"±{100 * width:.2g} %" for width in (least, most)))
+    return (
+        f"Prompts were planned to know {key} to {wanted} within one repeat; {span} was reached, by what the repeats' own "
+        f"latencies tell (95 %; least well: {case_name(worst.benchmark, worst.workload)})."
+    )
 
 
 def unseen_sentence(run: Run) -> str:
