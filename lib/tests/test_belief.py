@@ -138,11 +138,15 @@ DIRTY = (
         serve(cap=64, prompts=640, host={"argv": ["vllm", "serve", "m", "--max-num-seqs", "8"]}),
         "max_num_seqs_low",
     ),
-    ("iterations of one batch grow to twice their time", latency([0.2 + 0.2 * i / 29 for i in range(30)]), "iterations_unsteady"),
+    (
+        "iterations of one batch grow to twice their time",
+        latency([0.2 + 0.2 * i / 29 for i in range(30)]),
+        "iterations_unsteady",
+    ),
     ("iterations of one batch have two times", latency([0.2, 0.3] * 15), "iterations_unsteady"),
     ("the first of three iterations takes 0.45 s, the others 0.2", latency([0.45, 0.2, 0.2]), "first_requests_slow"),
     ("four of 100 answers came in one heap", heaped(4, 64), "stream_bunched"),
-    ("seven of 778 prompts were sent before, by nothing that is random", random_prompts(201_088, 0, 778, 7), "cache_warm"),
+    ("seven of 778 prompts were sent before, and not by chance", random_prompts(201_088, 0, 778, 7), "cache_warm"),
     ("30 requests of 1.5 s arrive at 10 a second", serve(cap=None, rate=10.0, prompts=30, itl_ms=23.0), "too_short"),
     ("one request of 30 s is a whole window", serve(cap=1, prompts=1, lengths=(128, 15_000)), "too_short"),
 )  # fmt: skip
