@@ -154,6 +154,7 @@ DIRTY = (
 # (the situation, what was said of it, the same with something that is truly wrong)
 CLEAN = (
     ("one in flight, three prompts", serve(cap=1, prompts=3), "too_short", serve(cap=1, prompts=2)),
+    ("sliding layers keep no more than their window", in_kv_cache(GPT_OSS_120B), "kv_exhausted", in_kv_cache(LLAMA_8B)),
     ("500 in flight, where 1,024 files may be open", many(500), "limits_low", many(960)),
     ("7,300 chunks a second at a third of a core", reading(0.36, 0.7), "client_saturated", reading(0.95, 0.7)),
     (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchbook.judge.evidence import Measured, counted_experts, kv_cache_tokens, kv_usage_pct, load_in_flight
+from benchbook.judge.kv_cache import sequences_held
 
 Evidence = Callable[[Measured], str]
 HIGHEST = "highest_sm_clock_mhz"
@@ -109,15 +110,10 @@ def preemptions(measured: Measured) -> str:
     """Whether requests were thrown out, or could not be."""
     if measured.benchmark == "serve":
         return counted("num_preemptions")(measured)
-    asked, capacity = _most_tokens(measured), kv_cache_tokens(measured.host)
-    return "" if capacity and asked <= capacity else "an engine in a process counts nothing that could be read"
-
-
-def _most_tokens(measured: Measured) -> int:
-    """Return how many tokens all requests of an offline benchmark hold at once at most."""
     workload = measured.workload
     requests = workload.get("batch_size") or workload.get("num_prompts") or 1
-    return requests * (workload.get("input_len_tokens", 0) + workload.get("output_len_tokens", 0))
+    held = sequences_held(measured.host, workload["input_len_tokens"] + workload["output_len_tokens"])
+    return "" if held is not None and requests <= held else "an engine in a process counts nothing that could be read"
 
 
 def client(measured: Measured) -> str:
