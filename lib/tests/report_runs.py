@@ -26,6 +26,8 @@ _MACHINE = {
 }
 _PACKAGES = {"vllm": "0.32.0+cpu", "torch": "2.13.0+cpu", "transformers": "5.19.0", "papermill": "2.7.0"}
 
+READY = "2026-11-23T20:14:00+00:00"  # when the only start of a run's host was ready, unless a test says otherwise
+
 Change = Callable[[Record], Record | None]  # None: this repeat is missing
 Vary = Callable[[str, dict[str, Any]], Iterable[dict[str, Any]]]  # of a benchmark and its workload
 
@@ -105,7 +107,14 @@ def make_record(identity: Identity, benchmark: str, workload: Mapping[str, Any],
         way="warm",
         seed=0,
         raw_file="raw.json",
-        host={"kind": "server", "model": "tiny", "random_weights": True, "version": "0.32.0", "kv_cache_tokens": 16384},
+        host={
+            "kind": "server",
+            "model": "tiny",
+            "random_weights": True,
+            "version": "0.32.0",
+            "kv_cache_tokens": 16384,
+            "ready_utc": READY,
+        },
         provenance={"machine": _MACHINE, "packages": _PACKAGES},
     )
 

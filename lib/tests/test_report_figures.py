@@ -40,7 +40,7 @@ def test_captions_name_axes_units_direction_repeats_and_what_was_fixed(tmp_path)
     for draw in FIGURES:
         _, caption = drawn(draw, run)
         assert "er is better)" in caption
-        assert "2 repeats a point" in caption
+        assert "2 repeats of one start a point" in caption
         assert "Fixed: burstiness 1, num_prompts 10 for each request in flight" in caption.replace(
             "temperature 0, ", ""
         )

@@ -40,7 +40,7 @@ def test_the_answer_begins_with_the_peak_its_spread_and_its_concurrency(tmp_path
     peak = run.table.query("input_len_tokens == 128 and max_concurrency == 8")["output_throughput_tok_s"].mean()
     headline, rest = answer(run)
     assert headline.startswith(f"Output throughput peaks at {peak:,.0f} ± ")
-    assert headline.endswith("(2 repeats) with 8 requests in flight (eager, 128 in / 64 out).")
+    assert headline.endswith("(2 repeats of one start) with 8 requests in flight (eager, 128 in / 64 out).")
     assert "still scales at 8" in rest
     assert rest.startswith("There, median TTFT is")
 

@@ -53,14 +53,15 @@ def test_the_exit_code_says_what_the_summary_says(tmp_path, run, code):
         assert any("This run cannot answer" in line for line in lines_of(run_dir)) is (code == exit_codes.NO_ANSWER)
 
 
-def test_a_run_without_doubt_is_three_lines_and_where_things_lie(tmp_path, monkeypatch):
+def test_a_run_without_doubt_is_four_lines_and_where_things_lie(tmp_path, monkeypatch):
     run_dir = make_run(tmp_path)
     (run_dir / "report.html").touch()
     monkeypatch.chdir(tmp_path)
     lines = lines_of(run_dir)
-    assert [line[:9].strip() for line in lines] == ["Verdicts", "Answer", "Report", "Logs"]
+    assert [line[:9].strip() for line in lines] == ["Verdicts", "Answer", "", "Report", "Logs"]
     assert lines[0].startswith("Verdicts ✓ ") and "VALID, of " in lines[0]
-    assert lines[2:] == [
+    assert lines[2].strip().startswith("One start of each host: ± and intervals are of it alone")
+    assert lines[3:] == [
         "Report   quickstart/20261123-201500/report.html",
         "Logs     launches/ (hosts) and cases/ (repeats) in quickstart/20261123-201500",
     ]

@@ -1,7 +1,12 @@
-"""The mean of repeats never travels without its spread and its count."""
+"""The mean of repeats never travels without its spread and its count.
+
+Repeats of one start share its luck. So where there are several starts, mean and spread are those of the starts' means;
+where there is one, the spread is of that start alone, and the words beside it say so.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Iterable
@@ -16,20 +21,36 @@ _SIGNIFICANT_DIGITS = 3
 class Spread:
     """Repeats of one value, in the value's own unit."""
 
-    mean: float
-    stdev: float | None  # of the sample (n - 1); None for one repeat, where it is unknown and not 0
-    count: int
+    mean: float  # of the means of starts where there are several
+    stdev: float | None  # of the sample (n - 1), of starts where there are several; None for one repeat: it is unknown
+    count: int  # repeats
     minimum: float
     maximum: float
+    num_starts: int | None = None  # None where nobody noted them
 
 
-def spread_of(values: Iterable[float | None]) -> Spread | None:
-    """Return the spread of the `values` that were measured (not None, not NaN); None when there are none."""
-    measured = [float(value) for value in values if value is not None and not math.isnan(value)]
+def spread_of(values: Iterable[float | None], starts: Iterable[str | None] | None = None) -> Spread | None:
+    """Return the spread of the `values` that were measured (not None, not NaN); None when there are none.
+
+    `starts` tell of which start of its host each value is; '' or None where that is not known.
+    """
+    pairs = zip(values, itertools.repeat(None) if starts is None else starts)
+    groups = by_start((float(value), start) for value, start in pairs if value is not None and not math.isnan(value))
+    measured = [value for group in groups.values() for value in group]
     if not measured:
         return None
-    spread = stdev(measured) if len(measured) > 1 else None
-    return Spread(statistics.fmean(measured), spread, len(measured), min(measured), max(measured))
+    units = [statistics.fmean(group) for group in groups.values()] if len(groups) > 1 else measured
+    spread = stdev(units) if len(units) > 1 else None
+    num_starts = len(groups) if any(groups) else None
+    return Spread(statistics.fmean(units), spread, len(measured), min(measured), max(measured), num_starts)
+
+
+def by_start(pairs: Iterable[tuple[float, str | None]]) -> dict[str | None, list[float]]:
+    """Return the values of each start, from pairs of value and start."""
+    groups: dict[str | None, list[float]] = {}
+    for value, start in pairs:
+        groups.setdefault(start, []).append(value)
+    return groups
 
 
 def number_text(value: float | None, decimals: int | None = None) -> str:
@@ -50,11 +71,17 @@ def plus_minus_text(mean: float, stdev: float | None) -> str:
 
 
 def spread_text(spread: Spread, unit: str = "") -> str:
-    """Return '12.3 ± 0.4 ms (3 repeats)' or '12.3 ms (1 repeat, spread unknown)'."""
+    """Return '12.3 ± 0.4 ms (3 repeats of one start)' or '12.3 ms (1 repeat, spread unknown)'."""
     value = f"{plus_minus_text(spread.mean, spread.stdev)} {unit}".rstrip()
     if spread.stdev is None:
         return f"{value} (1 repeat, spread unknown)"
-    return f"{value} ({spread.count} repeats)"
+    return f"{value} ({repeats_text(spread)})"
+
+
+def repeats_text(spread: Spread) -> str:
+    """Return '3 repeats of one start', '6 repeats on 3 starts' or, where nobody noted the starts, '3 repeats'."""
+    where = {None: "", 1: " of one start"}.get(spread.num_starts, f" on {spread.num_starts} starts")
+    return f"{spread.count} repeats{where}"
 
 
 def percent_text(share: float | None) -> str:

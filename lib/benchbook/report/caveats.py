@@ -9,9 +9,9 @@ from benchbook.judge.loads import case_name
 from benchbook.judge.outside import again_sentence
 from benchbook.judge.sample import is_earned, samples_needed
 from benchbook.judge.unseen import by_reason
-from benchbook.records.header import RunHeader
 from benchbook.records.record import Record, Verdict
 from benchbook.report.run import Run
+from benchbook.report.starts import is_of_one_start, starts_sentence
 
 _UNFINISHED = {
     "partial": "Only some of the planned cases were asked for (run --only).",
@@ -27,11 +27,13 @@ def caveats(run: Run) -> list[str]:
     sentences = [RANDOM_WEIGHTS] if run.has_random_weights else []
     repeats = run.header["repeats"]
     if run.header["until"]:
-        sentences.append(_until_sentence(run.header))
+        sentences.append(_until_sentence(run))
     elif repeats == 1:
         sentences.append("Every case was measured once, so the spread is unknown and small differences mean nothing.")
     elif repeats:
         sentences.append(f"Every case was planned with {repeats} repeats; ± is one standard deviation of the sample.")
+    if said := starts_sentence(run):
+        sentences.append(said)
     sentences += precision_sentences(run)
     if run.header["state"] in _UNFINISHED:
         sentences.append(_UNFINISHED[run.header["state"]])
@@ -113,9 +115,10 @@ def threats(run: Run) -> list[str]:
     return sentences
 
 
-def _until_sentence(header: RunHeader) -> str:
+def _until_sentence(run: Run) -> str:
     """Return how often cases were measured when rounds were added for a precision, and whether all got there."""
-    until, known = header["until"], header["reached"]
+    header = run.header
+    until, known, where = header["until"], header["reached"], ", for this start," if is_of_one_start(run) else ""
     targets = until["targets"]
     wanted = " and ".join(f"{key} to ±{100 * share:g} %" for key, share in targets.items())
     pairs = [(width, targets[key]) for widths in known.values() for key, width in widths.items() if key in targets]
@@ -124,7 +127,7 @@ def _until_sentence(header: RunHeader) -> str:
     widest = f", the widest to ±{max(told):.0%}" if told else ""
     return (
         f"Every case was measured at least {header['repeats']} times, then on, until the 95 % interval of a mean was "
-        f"as wanted ({wanted}) or it had been {until['at_most']} times; {len(missed)} of {len(pairs)} means are known "
+        f"as wanted{where} ({wanted}) or it had been {until['at_most']} times; {len(missed)} of {len(pairs)} means are known "
         f"less well{widest}. ± is one standard deviation of the sample."
     )
 

@@ -15,7 +15,7 @@ from benchbook.judge.loads import IN_FLIGHT, LENGTHS, LOADS, RATE, Load, lengths
 from benchbook.judge.spread import Spread, spread_of
 from benchbook.records.record import Outcome
 from benchbook.report.settings import value_text
-from benchbook.report.table import believed, workload_columns
+from benchbook.report.table import START, believed, workload_columns
 
 OUTPUT_THROUGHPUT = "output_throughput_tok_s"
 REQUEST_THROUGHPUT = "request_throughput_rps"
@@ -54,10 +54,11 @@ class Line:
         """Return the spread of `key` over the believed repeats that have it, by rising load."""
         if key not in self._points:
             # By hand: for these few values, grouping and aggregating in pandas takes four times as long.
-            values: dict[float, list[float]] = {}
-            for load, value in zip(self.believed[self.load.key], self.believed[key].astype("float64")):
-                values.setdefault(self.load.value(load), []).append(value)
-            spreads = {load: spread_of(values[load]) for load in sorted(values)}
+            pairs: dict[float, list[tuple[float, str]]] = {}
+            columns = (self.believed[self.load.key], self.believed[key].astype("float64"), self.believed[START])
+            for load, value, start in zip(*columns):
+                pairs.setdefault(self.load.value(load), []).append((value, start))
+            spreads = {load: spread_of(*zip(*pairs[load])) for load in sorted(pairs)}
             self._points[key] = {load: spread for load, spread in spreads.items() if spread}
         return self._points[key]
 

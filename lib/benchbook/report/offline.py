@@ -13,7 +13,7 @@ from benchbook.judge.loads import LENGTHS
 from benchbook.judge.spread import Spread, spread_of
 from benchbook.records.record import Verdict
 from benchbook.report.lines import OUTPUT_THROUGHPUT
-from benchbook.report.table import believed
+from benchbook.report.table import START, believed
 
 Key = tuple[str, tuple[int, int]]
 _MS_PER_S = 1000.0
@@ -32,7 +32,7 @@ def ceilings(table: pd.DataFrame) -> dict[Key, Ceiling]:
     """Return the highest mean output throughput of throughput mode, by launch and lengths."""
     found: dict[Key, Ceiling] = {}
     for key, prompts, rows in _cases(table, "throughput", _AXES["throughput"]):
-        spread = spread_of(rows[OUTPUT_THROUGHPUT])
+        spread = spread_of(rows[OUTPUT_THROUGHPUT], rows[START])
         if spread and (key not in found or spread.mean > found[key].output_tok_s.mean):
             found[key] = Ceiling(spread, prompts)
     return found
@@ -42,7 +42,7 @@ def batch_latencies(table: pd.DataFrame) -> dict[Key, dict[int, Spread]]:
     """Return the average latency (ms) of one offline batch by its size, by launch and lengths."""
     found: dict[Key, dict[int, Spread]] = {}
     for key, batch_size, rows in _cases(table, "latency", _AXES["latency"]):
-        spread = spread_of(rows["avg_batch_latency_s"] * _MS_PER_S)
+        spread = spread_of(rows["avg_batch_latency_s"] * _MS_PER_S, rows[START])
         if spread:
             found.setdefault(key, {})[batch_size] = spread
     return found

@@ -18,6 +18,7 @@ from benchbook.records.record import Record, Verdict
 from benchbook.report.answer import answer, why_not
 from benchbook.report.caveats import unseen_sentence
 from benchbook.report.run import Run
+from benchbook.report.starts import one_start_sentence
 from benchbook.terminal import badge, say, shown
 
 _LEAD = " " * 9  # as wide as the words in front of the lines
@@ -55,6 +56,8 @@ def print_summary(run: Run, console: Console) -> None:
             say(console, sentence, _LEAD)
     else:
         say(console, Text(said[0], "bold"), "Answer   ")
+    if sentence := one_start_sentence(run):
+        say(console, sentence, _LEAD)
     for records in run.causes[:MAX_CAUSES]:
         _print_cause(run, records, said[0], console)
     if further := run.causes[MAX_CAUSES:]:

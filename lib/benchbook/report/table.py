@@ -16,6 +16,7 @@ from pydantic_core import to_json
 
 from benchbook.judge.binding import COLUMNS, NUMBERS, limit_values
 from benchbook.judge.gpus import num_gpus
+from benchbook.judge.starts import start_of
 from benchbook.listing import markdown
 from benchbook.records.metrics import METRICS
 from benchbook.records.record import Outcome, Record, Verdict
@@ -24,6 +25,7 @@ CASE_KEYS = ["experiment", "run_id", "launch", "case_id", "benchmark"]
 METRIC_KEYS = tuple(metric.key for metric in METRICS)
 NUMBER_KEYS = (*METRIC_KEYS, *NUMBERS)
 _COUNT_KEYS = tuple(metric.key for metric in METRICS if not metric.unit)
+START = "host_ready_utc"  # which start of its host a repeat was measured on; '' where nobody noted it
 _FACTS: Mapping[str, Callable[[Record], Any]] = {
     "verdict": attrgetter("verdict.value"),
     "reasons": lambda record: " ".join(reason.code for reason in record.reasons),
@@ -38,6 +40,7 @@ _FACTS: Mapping[str, Callable[[Record], Any]] = {
     "disturbed": lambda record: "; ".join(record.identity.disturbed),  # the tries that this one takes the place of
     "outcome": attrgetter("outcome.value"),
     "cause": lambda record: record.failure.code if record.failure else "",
+    START: lambda record: start_of(record) or "",
     "started_utc": attrgetter("started_utc"),
     "ended_utc": attrgetter("ended_utc"),
 }
@@ -62,8 +65,9 @@ def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
 def case_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row a case of a tidy table, in the order of its rows.
 
-    Counts: `repeats`, `valid`, `suspect`, `invalid`, `not_measured`, and of the measured `measured_again`. Each metric and limit becomes `<key>_mean` and
-    `<key>_stdev` (NaN for one repeat) over the VALID and SUSPECT repeats; a number that may not be believed is in no mean.
+    Counts: `repeats`, `valid`, `suspect`, `invalid`, `not_measured`, and of the measured `measured_again`. Each metric
+    and limit becomes `<key>_mean` and `<key>_stdev` (NaN for one repeat) over the VALID and SUSPECT repeats, or over the
+    means of their starts where a case has several; a number that may not be believed is in no mean.
     """
     groups = table.groupby(CASE_KEYS, sort=False, dropna=False)
     measured = table["outcome"] == Outcome.MEASURED.value
@@ -79,11 +83,24 @@ def case_table(table: pd.DataFrame) -> pd.DataFrame:
     by_case = [table[key] for key in CASE_KEYS]
     counts = flags.groupby(by_case, sort=False, dropna=False).sum()
     values = table[list(NUMBER_KEYS)].astype("float64").where(_is_believed(table))
+    if (units := _units(table, by_case)) is not None:
+        values = values.groupby([*by_case, units], sort=False, dropna=False).mean()
+        by_case = [values.index.get_level_values(key) for key in CASE_KEYS]
     grouped_values = values.groupby(by_case, sort=False, dropna=False)
     means, stdevs = grouped_values.mean().add_suffix("_mean"), grouped_values.std(ddof=1).add_suffix("_stdev")
     workload = groups[[*workload_columns(table), "gpus"]].first()
     parts = [workload, groups.size().rename("repeats"), counts, means, stdevs]
     return pd.concat(parts, axis="columns").copy().reset_index()  # copied into few blocks, which pandas asks for
+
+
+def _units(table: pd.DataFrame, by_case: Sequence[pd.Series]) -> pd.Series | None:
+    """Return what each row is one value of: its start where its case has several, else itself; None where all are rows."""
+    starts = table[START].where(_is_believed(table) & (table[START] != ""))
+    is_repeated = starts.groupby([*by_case, starts], dropna=True).transform("size") > 1
+    if not is_repeated.any():
+        return None
+    several = starts.groupby(by_case, sort=False, dropna=False).transform("nunique") > 1
+    return starts.where(several & starts.notna(), table.index.astype(str)) if several.any() else None
 
 
 def believed(table: pd.DataFrame) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from benchbook.records.metrics import BY_KEY, Metric
 from benchbook.report.case_rows import COLUMNS, TITLES, axes_of, axis_text, metrics_of, value_text_of, why_unearned
 from benchbook.report.run import Run
 from benchbook.report.settings import value_text
+from benchbook.report.starts import one_start_sentence
 from benchbook.report.table import NUMBER_KEYS, case_table, render_table, workload_columns
 from benchbook.terminal import say, tell_damage
 
@@ -94,10 +95,13 @@ def print_table(
     notes = (
         [_UNEARNED] if any(cell.endswith("*") for section in sections for row in section.rows for cell in row) else []
     )
+    if sentence := one_start_sentence(run):
+        notes.append(sentence)
     if sections != all_sections:
         notes.append("More columns fit a wider terminal; --columns chooses them.")
     for note in notes:
-        print(f"\n{note if table_format == 'text' else note.replace('*', chr(92) + '*')}")
+        say(console, "")
+        say(console, note if table_format == "text" else note.replace("*", chr(92) + "*"))
 
 
 def _sections(run: Run, table: pd.DataFrame) -> list[_Section]:
