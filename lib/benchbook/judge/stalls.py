@@ -36,14 +36,19 @@ def stalls(answers: Sequence[Answer], is_closed_loop: bool = False) -> list[tupl
     least_s, together_s = max(MIN_STALL_S, STEPS * step_s), max(TOGETHER_S, TOGETHER_STEPS * step_s)
     came_s = [answer.start_s + answer.ttft_s + numpy.cumsum((0.0, *answer.gaps_s)) for answer in answers]
     times_s = numpy.sort(numpy.concatenate([[answers[0].start_s], *came_s]))
-    found = []
+    starts_s, ends_s = (numpy.array([getattr(answer, name) for answer in answers]) for name in ("start_s", "end_s"))
+    firsts_s = numpy.array([answer.start_s + answer.ttft_s for answer in answers])
+    prompts = numpy.array([max(1, answer.prompt_tokens) for answer in answers])
+    a_token_s, found = _fastest_prefill_s(answers, together_s), []
     for index in numpy.flatnonzero(numpy.diff(times_s) > least_s):
         before_s, after_s = float(times_s[index]), float(times_s[index + 1])
-        middle_s = (before_s + after_s) / 2
-        waiting = [answer for answer in answers if answer.start_s < after_s and answer.end_s > middle_s]
-        sent_s = before_s if is_closed_loop else min(answer.start_s for answer in waiting)
-        began_s = max(before_s, sent_s)
-        if after_s - began_s > least_s + _prefill_s(answers, waiting, after_s, together_s):
+        waiting = (starts_s < after_s) & (ends_s > (before_s + after_s) / 2)
+        began_s = max(before_s, before_s if is_closed_loop else float(starts_s[waiting].min(initial=after_s)))
+        # The step may have prefilled all whose first token came of it, or a part of the longest prompt that has none yet.
+        later = waiting & (firsts_s > after_s - _ROUNDING_S)
+        made = int(prompts[later & (firsts_s <= after_s + together_s)].sum())
+        prefilled = max(made, int(prompts[later].max(initial=0)))
+        if after_s - began_s > least_s + PREFILL_FACTOR * a_token_s * prefilled:
             found.append((began_s, after_s))
     return found
 
@@ -67,20 +72,6 @@ def server_stalled(measured: Measured) -> Reason | None:
         "server_stalled",
         f"no request in flight got a token for {stalled_s:.2f} of {window_s:.2f} s ({stalled_s / window_s:.0%}): {said}",
     )
-
-
-def _prefill_s(answers: Sequence[Answer], waiting: Sequence[Answer], after_s: float, together_s: float) -> float:
-    """Return what prefilling may take in the step that ended at `after_s`, by the fastest prefill of the run.
-
-    It was for all whose first token came of that step, or for a part of the longest prompt that still has none.
-    """
-    firsts = [
-        (answer.start_s + answer.ttft_s - after_s, max(1, answer.prompt_tokens))
-        for answer in waiting
-        if answer.start_s + answer.ttft_s > after_s - _ROUNDING_S
-    ]
-    made = sum(tokens for later_s, tokens in firsts if later_s <= together_s)
-    return PREFILL_FACTOR * _fastest_prefill_s(answers, together_s) * max(made, *(tokens for _, tokens in firsts), 0)
 
 
 def _fastest_prefill_s(answers: Sequence[Answer], together_s: float) -> float:
