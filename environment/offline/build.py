@@ -174,7 +174,9 @@ def _add_benchbook(bundle: Path, site: Path) -> None:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: benchbook\nVersion: {project['version']}\n")
     # By its entry points vLLM finds benchbook's load format, also where the package is on PYTHONPATH only.
     groups = project["entry-points"].items()
-    lines = [line for group, names in groups for line in (f"[{group}]", *(f"{name} = {at}" for name, at in names.items()))]
+    lines = [
+        line for group, names in groups for line in (f"[{group}]", *(f"{name} = {at}" for name, at in names.items()))
+    ]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 

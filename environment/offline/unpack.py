@@ -107,7 +107,9 @@ def unpack(folders: list[Path], manifest: dict, target: Path) -> None:
     (target / "activate").write_text(ACTIVATE.format(**places))
     # Once and on all cores, where `activate` has it looked for.
     command = [sys.executable, "-m", "compileall", "-q", "-j", "0", str(places["site"])]
-    subprocess.run(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPYCACHEPREFIX": str(places["bytecode"])})
+    subprocess.run(
+        command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPYCACHEPREFIX": str(places["bytecode"])}
+    )
     print(f"unpack: {manifest['unpacked_mb']} MB in {target}; next, in any folder: . {target}/activate", flush=True)
 
 

@@ -64,7 +64,9 @@ def test_a_taken_card_is_refused_in_one_line_that_names_who_holds_it(another, nu
     with pytest.raises(CardTakenError) as refusal:
         hold([CARDS[numbers[-1]]], "run b/1")
     said = str(refusal.value)
-    assert f"GPU {numbers[-1]} is held by run a/20261126-101112 (pid {process.pid}, since 20" in said and "\n" not in said
+    assert (
+        f"GPU {numbers[-1]} is held by run a/20261126-101112 (pid {process.pid}, since 20" in said and "\n" not in said
+    )
     assert refusal.value.cause.code == "device_busy" and isinstance(refusal.value, HostStartError)
 
 
@@ -96,7 +98,10 @@ def test_a_run_names_itself_once_it_has_a_name(another):
     hold([CARDS[0]], "benchbook run x.yaml")
     card_locks.rename("run x/20261126-101112")
     (path,) = (registry.state_dir() / "cards").glob("*.lock")
-    assert json.loads(path.read_text())["who"] == "run x/20261126-101112" and json.loads(path.read_text())["pid"] == os.getpid()
+    assert (
+        json.loads(path.read_text())["who"] == "run x/20261126-101112"
+        and json.loads(path.read_text())["pid"] == os.getpid()
+    )
 
 
 def test_a_kept_hosts_guardian_holds_its_card_when_the_owner_has_gone(tmp_path):

@@ -46,7 +46,9 @@ def factors(request: pytest.FixtureRequest, envs: Path, tmp_path: Path) -> Calla
 
     def of(server: VllmServer) -> dict[str, str]:
         env = processes.environment_of(server.pid)
-        done = subprocess.run([sys.executable, "-c", ASK, str(source)], env=env, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", ASK, str(source)], env=env, capture_output=True, text=True, check=True
+        )
         return json.loads(done.stdout)
 
     return of

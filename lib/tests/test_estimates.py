@@ -212,7 +212,9 @@ def hosts(*caches, kind="server"):
         ([], [40.0], [40.0], [40.0]),
     ],
 )
-def test_starts_that_had_to_compile_tell_of_such_and_others_of_others(asked, noted, tmp_path, started, wall_s, alike, another):
+def test_starts_that_had_to_compile_tell_of_such_and_others_of_others(
+    asked, noted, tmp_path, started, wall_s, alike, another
+):
     same = {"enforce_eager": True, "max_model_len": 4096}
     noted("other/20261101-100000", {"start eager server": wall_s}, args=same, hosts=started)
     assert told(asked(), tmp_path)["start eager server"][0] == alike

@@ -102,7 +102,14 @@ def test_launches_on_as_many_gpus_are_compared_without_a_word_of_them(tmp_path):
         return on(record, samples=telemetry(0, 1, there=2))
 
     run = load_run(
-        make_run(tmp_path, launches=("eager", "compiled"), benchmarks=("serve",), concurrencies=(8,), repeats=5, change=change)
+        make_run(
+            tmp_path,
+            launches=("eager", "compiled"),
+            benchmarks=("serve",),
+            concurrencies=(8,),
+            repeats=5,
+            change=change,
+        )
     )
     comparison = compare(run.by_launch["eager"], run.by_launch["compiled"], ("eager", "compiled"))
     assert unequal_gpus(comparison) is None and "GPU" not in " ".join([*headlines(comparison), *caveats(comparison)])
@@ -117,11 +124,19 @@ def test_tables_have_the_number_of_gpus_and_what_each_puts_out(unequal, capsys):
     heading = next(line for line in capsys.readouterr().out.splitlines() if "Repeats" in line)
     assert "| GPUs |" in heading and "Output per GPU" in heading
     html = results_html(unequal)
-    assert "GPUs" in html and "Output per GPU" in html and "output throughput / number of GPUs" in definitions_html(unequal)
+    assert (
+        "GPUs" in html
+        and "Output per GPU" in html
+        and "output throughput / number of GPUs" in definitions_html(unequal)
+    )
 
 
 def test_tables_of_one_gpu_or_none_have_no_column_more(tmp_path, capsys):
-    run = load_run(make_run(tmp_path, benchmarks=("serve",), concurrencies=(8,), change=lambda record: on(record, samples=telemetry(0))))
+    run = load_run(
+        make_run(
+            tmp_path, benchmarks=("serve",), concurrencies=(8,), change=lambda record: on(record, samples=telemetry(0))
+        )
+    )
     print_table(run, "md", Console(width=400))
     assert "GPU" not in capsys.readouterr().out and "GPU" not in results_html(run)
     assert set(run.table["gpus"]) == {1}

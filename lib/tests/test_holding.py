@@ -121,7 +121,11 @@ def test_a_build_for_cpus_takes_no_card(monkeypatch):
 @pytest.mark.parametrize(
     ("theirs", "ours", "said"),
     [
-        (({}, {}), ("{}", "{}"), ["GPU 0 is held", "free are GPU 1 and GPU 2 and GPU 3", "CUDA_VISIBLE_DEVICES=1 before"]),
+        (
+            ({}, {}),
+            ("{}", "{}"),
+            ["GPU 0 is held", "free are GPU 1 and GPU 2 and GPU 3", "CUDA_VISIBLE_DEVICES=1 before"],
+        ),
         (
             ({"tensor_parallel_size": 2}, {}),
             ("{tensor_parallel_size: 2}", "{}"),
@@ -168,7 +172,9 @@ def test_two_runs_on_two_cards_are_both_let_in(checked, other, theirs, ours):
 
 def test_the_cards_of_all_launches_are_held(checked, other):
     hold_cards(checked(a=("{}", "{}"), b=("{}", "{CUDA_VISIBLE_DEVICES: 2}")), "run mine/1", share_gpu=False)
-    held = subprocess.run([sys.executable, "-c", TAKEN, "{}", "{'CUDA_VISIBLE_DEVICES': '2'}"], capture_output=True, text=True)
+    held = subprocess.run(
+        [sys.executable, "-c", TAKEN, "{}", "{'CUDA_VISIBLE_DEVICES': '2'}"], capture_output=True, text=True
+    )
     assert "GPU 2 is held by run mine/1" in held.stderr
     other({}, {"CUDA_VISIBLE_DEVICES": "1"})
 
@@ -219,7 +225,12 @@ def test_a_refused_run_starts_nothing_and_leaves_nothing(checked, other, tmp_pat
     asked = checked(a=("{}", "{}"))
     monkeypatch.setattr(session, "preflight_of", lambda file: asked)
     monkeypatch.setattr(session, "check_loader", lambda experiment: None)
-    told = {"new": True, "share_gpu": False, "command": "benchbook run exp.yaml", "listener": type("Quiet", (Listener,), {})()}
+    told = {
+        "new": True,
+        "share_gpu": False,
+        "command": "benchbook run exp.yaml",
+        "listener": type("Quiet", (Listener,), {})(),
+    }
     with pytest.raises(ExperimentError, match="GPU 0 is held by run other"):
         session.prepare_run(tmp_path / "exp.yaml", tmp_path / "results", **told)
     assert not (tmp_path / "results").exists()

@@ -160,10 +160,14 @@ def test_a_start_over_new_year_has_its_phases():
     assert startup_facts(CUDA_LOG, ready_s=190.0).engine_init_s == 30.0
 
 
-SAVED = "INFO 11-26 11:00:00 [decorators.py:744] saved AOT compiled function to {root}/torch_aot_compile/aa/rank_0_0/model"
+SAVED = (
+    "INFO 11-26 11:00:00 [decorators.py:744] saved AOT compiled function to {root}/torch_aot_compile/aa/rank_0_0/model"
+)
 LOADED = "INFO 11-26 11:00:00 [decorators.py:319] Directly load AOT compilation from path {root}/aa/rank_0_0/model"
 GRAPH_MADE = "INFO [backends.py:383] Cache the graph of compile range (1, 2048) for later use"
-GRAPH_TAKEN = "INFO [backends.py:296] Directly load the compiled graph(s) for compile range (1, 2048) from the cache, took 1 s"
+GRAPH_TAKEN = (
+    "INFO [backends.py:296] Directly load the compiled graph(s) for compile range (1, 2048) from the cache, took 1 s"
+)
 
 
 @pytest.mark.parametrize(

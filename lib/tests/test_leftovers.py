@@ -133,7 +133,10 @@ def packages(tmp_path, monkeypatch):
                 made(folder / "__pycache__", f"__init__.{sys.implementation.cache_tag}.pyc")
             if name in writes:
                 writable.add(folder)
-        specs = {name: type("Spec", (), {"origin": str(tmp_path / "site" / name / "__init__.py")}) for name in ("vllm", "torch")}
+        specs = {
+            name: type("Spec", (), {"origin": str(tmp_path / "site" / name / "__init__.py")})
+            for name in ("vllm", "torch")
+        }
         monkeypatch.setattr(bytecode.importlib.util, "find_spec", specs.get)
         bytecode.unkept.cache_clear()
 

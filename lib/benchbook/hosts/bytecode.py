@@ -1,4 +1,4 @@
-"""Where Python keeps what it has compiled of vLLM and torch: without it each start reads all their sources, 20 s more."""
+"""Where Python keeps what it has compiled of vLLM and torch: without it each start compiles them again, for 20 s."""
 
 from __future__ import annotations
 

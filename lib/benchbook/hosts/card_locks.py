@@ -64,7 +64,8 @@ class Locks:
             _note(file, self.who, pid)
 
 
-_held: dict[str, IO[str] | None] = {}  # what this process holds until its end, by card; None: there by leave of --share-gpu
+# What this process holds until its end, by card; None: it is there by leave of --share-gpu, without the lock.
+_held: dict[str, IO[str] | None] = {}
 
 
 def hold(cards: Sequence[Device], who: str, *, share: bool = False) -> bool:

@@ -50,7 +50,7 @@ class VllmEngine(Worker):
         )
 
     def start(self, descriptors: Sequence[int] = ()) -> None:
-        """Start the process and return; `wait_ready` tells when it is loaded. Raises HostStartError for a GPU that is taken."""
+        """Start the process and return; `wait_ready` tells when it is loaded. Raises CardTakenError for a GPU of another."""
         with locks_for(cards_of(self._args, self._overrides), f"engine {self.name!r}") as locks:
             super().start([*descriptors, *locks.descriptors])
             locks.held_by(self._process.guardian_pid)
@@ -63,5 +63,7 @@ class VllmEngine(Worker):
     @property
     def facts(self) -> StartupFacts:
         """What the log tells of the start: seconds by phase, memory, backends."""
-        started = datetime.fromisoformat(self.started_utc).astimezone().replace(tzinfo=None) if self.started_utc else None
+        started = (
+            datetime.fromisoformat(self.started_utc).astimezone().replace(tzinfo=None) if self.started_utc else None
+        )
         return startup_facts(self.log_text(), started, self.ready_s, self._overrides)

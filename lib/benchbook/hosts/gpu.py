@@ -87,7 +87,7 @@ def wait_device_free(
     env: Mapping[str, str] | None = None,
     number: int | None = None,
 ) -> None:
-    """Return when nothing is left on the first `number` GPUs that a process with `env` sees, at once when there is none.
+    """Return when nothing is left on the first `number` GPUs that a process with `env` sees; at once without any.
 
     Waits for hosts of ours to go and for the driver to give their memory back. A process of somebody else, another
     benchbook's too, is named in a HostStartError, unless `share_gpu`: then only `own_pids` are waited for.
@@ -108,7 +108,7 @@ def wait_device_free(
 
 
 def is_leaving(pid: int) -> bool:
-    """Return whether `pid` is of a host of this process, or of one whose owner has ended: it will be gone in a moment."""
+    """Return whether `pid` is of a host of this process, or of one whose owner has ended: it will be gone soon."""
     host_id = processes.environment_of(pid).get(processes.MARKER)
     entry = next((entry for entry in registry.live_hosts() if entry.host_id == host_id), None)
     if host_id is None or entry is None or entry.owner_pid == os.getpid():

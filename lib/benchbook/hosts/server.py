@@ -132,7 +132,7 @@ class VllmServer(ServedModel):
         return startup_facts(self._log.text(), started, self.ready_s, self._env)
 
     def start(self) -> None:
-        """Start the process and return; `wait_ready` tells when it serves. Raises HostStartError for a GPU that is taken."""
+        """Start the process and return; `wait_ready` tells when it serves. Raises CardTakenError for a GPU of another."""
         with locks_for(cards_of(self._args, self._env), f"server {self.name!r}") as locks:
             self._reservation = ports.reserve_port(self.host)
             self.port = self._reservation.getsockname()[1]

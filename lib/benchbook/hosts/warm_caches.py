@@ -20,9 +20,9 @@ _KERNELS = (".cubin", ".hsaco")  # what Triton compiles for NVIDIA's and AMD's c
 
 
 def compile_cache(log_text: str) -> str | None:
-    """Return whether compiled code came from vLLM's cache: "warm", "cold", "in part" or "off"; None where none is named.
+    """Return whether compiled code came from vLLM's cache: "warm", "cold", "in part" or "off"; None where none is told.
 
-    A start that compiles nothing, as an eager one, names none.
+    A start that compiles nothing, as an eager one, tells of none.
     """
     taken, made = _TAKEN.search(log_text), _MADE.search(log_text)
     if taken or made:

@@ -73,7 +73,9 @@ def prepare_run(
     plan = RunPlan.of(checked.experiment)
     listener.working_on("looking whether the machine is quiet")
     if found := disturbance(part.experiment.launches[0], FIRST_LOOK_S):
-        listener.say(f"The machine is not quiet: {found}. While that lasts, repeats will be SUSPECT; end it, or run later.")
+        listener.say(
+            f"The machine is not quiet: {found}. While that lasts, repeats will be SUSPECT; end it, or run later."
+        )
     listener.working_on("finding out what the device can do at best, which is measured once a day")
     for launch in checked.experiment.launches:  # now, while nothing of ours runs; hosts find them known
         peaks_before_start(plan.models[launch.name].path, launch.env)
@@ -82,9 +84,7 @@ def prepare_run(
     store = earlier or Store.create(results_dir, plan.experiment.name)
     card_locks.rename(f"run {run_name(store.run_dir, results_dir)}")
     write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
-    runner = Runner(
-        plan, store, listener, command, host_opener(share_gpu), only=asked
-    )
+    runner = Runner(plan, store, listener, command, host_opener(share_gpu), only=asked)
     if earlier:
         runner.header, damage = store.read_header()
         listener.say(f"Continuing {shown(store.run_dir)} (--new starts afresh).")
