@@ -154,10 +154,14 @@ PITFALLS = (
     ),
     _row(
         "Speed for a user from the nominal concurrency, for a GPU from a wrong number of them",
-        "the first comes from TPOT; energy and speed count the GPUs that the launch's own processes used",
+        "the first comes from TPOT; the GPUs are those that the launch's own processes used, and a claim at twice the hardware "
+        "says so",
         "concurrency_not_reached",
         "test_report_verdicts.py::test_the_speed_of_one_user_comes_from_tpot_and_not_from_the_nominal_concurrency",
         "test_judge_telemetry.py::test_of_two_gpus_only_the_one_that_our_server_uses_counts",
+        "test_gpus.py::test_the_gpus_are_those_of_its_processes_else_of_its_command",
+        "test_gpus.py::test_a_launch_that_is_faster_on_more_gpus_says_so_where_it_is_claimed",
+        "test_gpus.py::test_tables_have_the_number_of_gpus_and_what_each_puts_out",
     ),
     _row(
         "A race over a kept connection fails requests at low rates",

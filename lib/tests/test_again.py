@@ -87,6 +87,21 @@ def test_a_repeat_that_is_disturbed_each_time_stays_suspect_when_its_budget_is_s
     assert record.verdict is Verdict.SUSPECT and record.identity.disturbed == ("machine_busy", "machine_busy")
 
 
+def test_while_it_waits_the_time_left_has_the_try_that_is_to_come(bench):
+    told = []
+
+    def look(*_):
+        told.append((runner.listener.estimates[-1].seconds, len(bench.calls)))
+        return ""
+
+    bench.noise = first_calls(1, BUSY)
+    runner = bench.runner()
+    runner._again.look = look
+    runner.execute()
+    ((left_s, calls),) = told
+    assert calls == 1 and left_s >= runner.listener.estimates[2].seconds > runner.listener.estimates[-1].seconds
+
+
 @pytest.mark.parametrize("budget", [0, 1, 4])
 def test_the_budget_is_that_of_the_experiment(bench, budget):
     runner, _ = run(bench, first_calls(99, BUSY), repeats=f"repeats: 1\nagain: {budget}")

@@ -225,6 +225,8 @@ class Runner:
             record = self._attempt(for_this_try(job, launch, host, tries[job]), host)
             tries[job] += 1
             if record.is_measured:
+                if disturbed_by(record):
+                    self._tell_left(queue, host.warmed)  # it may not be done, and the wait is long
                 if not self._again.is_wanted(record, launch):
                     queue.popleft()
                 continue
