@@ -7,13 +7,17 @@ import sys
 import time
 
 import pytest
-from benchbook.hosts import load, registry
+from benchbook.hosts import load, registry, telemetry
+from benchbook.hosts.nvml import Nvml
 from benchbook.hosts.scrape import went_back
 from benchbook.hosts.served import AttachedServer
+from benchbook.judge.evidence import Measured
+from benchbook.judge.telemetry import gpu_shared, telemetry_summary
 from benchbook.measure.ceiling import measured_ceiling
 from benchbook.measure.client_meter import client_facts, meter_path, metered
 from benchbook.measure.conditions import Watched, limits, log_facts
 from benchbook.measure.outputs import NUM_PROMPTS, fixed_prompts, greedy_outputs
+from nvml_script import ScriptedNvml
 
 SPIN = "import time\nend = time.monotonic() + {s}\nwhile time.monotonic() < end: pass"
 
@@ -80,6 +84,42 @@ def test_a_server_is_watched_from_its_log_and_counters(fake_server, complete):
         with Watched(server) as watched:
             complete(server)
         assert watched.facts["compile_lines"] == []
+
+
+@pytest.mark.parametrize(
+    ("first_sees", "second_sees", "is_shared"),
+    [("0", "1", False), ("GPU-2", "3,0", False), ("1,0", "1", True), ("2", "GPU-2", True)],
+)
+def test_two_servers_on_two_gpus_are_each_measured_alone_and_on_one_are_shared(
+    fake_server, complete, monkeypatch, tmp_path, first_sees, second_sees, is_shared
+):
+    """Both are benchbook's: each is a stranger to the other, and matters on its own GPU alone."""
+    servers, taken = [fake_server(), fake_server()], {}
+    for server, sees in zip(servers, (first_sees, second_sees), strict=True):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", sees)
+        server.start()
+        server.wait_ready()
+        taken.setdefault(int(sees[0] if sees[0].isdigit() else sees[-1]), []).append(server.pid)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # of the notebook's kernel, which measures
+    monkeypatch.setattr(telemetry, "open_nvml", lambda env: Nvml(ScriptedNvml(num_gpus=4, pids=taken), env))
+    for server, gpu in zip(servers, [gpu for gpu, pids in taken.items() for _ in pids], strict=True):
+        with Watched(server) as watched:
+            complete(server)
+        summary = telemetry_summary(watched._sampler.result(), {})
+        assert [each["index"] for each in summary["gpus"]] == [gpu] and summary["num_gpus"] == 1
+        shared = gpu_shared(Measured("serve", {}, {}, host={"telemetry": summary}))
+        assert (shared is not None) == is_shared
+        other = next(each for each in servers if each is not server)
+        assert not is_shared or f"pid {other.pid} (" in shared.evidence
+
+
+def test_of_the_gpus_that_a_server_sees_as_many_as_it_has_ranks_are_sampled(fake_server, complete, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1,0")
+    monkeypatch.setattr(telemetry, "open_nvml", lambda env: Nvml(ScriptedNvml(num_gpus=4), env))
+    with fake_server({"args": {"tensor_parallel_size": 2}}) as server:
+        with Watched(server) as watched:
+            complete(server)
+    assert [gpu["index"] for gpu in watched._sampler.result()["gpus"]] == [3, 1]
 
 
 @pytest.mark.parametrize("text", ["", "WARNING 11-26 17:30:32 [x.py:1] odd\n", "INFO:     127.0.0.1:4 - GET /health\n"])

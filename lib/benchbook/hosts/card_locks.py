@@ -75,7 +75,7 @@ def hold(cards: Sequence[Device], who: str, *, share: bool = False) -> bool:
     """
     taken: dict[str, IO[str] | None] = {}
     has_locks = True
-    for card in cards:
+    for card in sorted(cards, key=lambda card: card.key):  # of two runs that begin at once, one gets all
         if card.key in _held or card.key in taken:
             continue
         try:
