@@ -8,13 +8,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from benchbook.errors import HostStartError
 from benchbook.hosts import card_locks, registry
+from benchbook.hosts import engine as engine_module
 from benchbook.hosts import server as server_module
+from benchbook.hosts import worker as worker_module
 from benchbook.hosts.card_locks import CardTakenError, hold, holder_of, locks_for
 from benchbook.hosts.devices import CUDA, Device
+from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.guardian import spawn
 
 CARDS = [Device(CUDA, 80.0, 80.0, names=(str(number), f"GPU-{number}{number}")) for number in range(4)]
@@ -109,6 +113,7 @@ def test_a_kept_hosts_guardian_holds_its_card_when_the_owner_has_gone(tmp_path):
 import sys
 from benchbook.hosts.card_locks import locks_for
 from benchbook.hosts.devices import Device
+from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.guardian import spawn
 with locks_for([Device("cuda", 80.0, 80.0, names=("0", "GPU-00"))], "server 'kept'") as locks:
     process = spawn([sys.executable, "-S", "-c", "import time; time.sleep(60)"], log_path={str(tmp_path / "log")!r},
@@ -140,6 +145,24 @@ def test_a_server_by_hand_holds_its_cards_until_it_is_gone_and_another_is_refuse
     with fake_server({"name": "third"}) as third:
         assert third.is_alive()
     another("run a/1", 0)
+
+
+def test_a_loaded_engine_holds_its_cards_as_well(fake_model, monkeypatch, tmp_path):
+    given = []
+
+    def spawn(*_, descriptors, **__):
+        given.extend(descriptors)
+        assert len(descriptors) == 2 and all(os.fstat(descriptor) for descriptor in descriptors)
+        return SimpleNamespace(guardian_pid=os.getppid())
+
+    monkeypatch.setattr(engine_module, "cards_of", lambda args, env: CARDS[: args["tensor_parallel_size"]])
+    monkeypatch.setattr(worker_module, "spawn", spawn)
+    engine = VllmEngine(fake_model, args={"tensor_parallel_size": 2}, name="mine", log_dir=tmp_path)
+    engine.start()
+    assert given
+    for card in CARDS[:2]:
+        noted = json.loads(card_locks._path(card).read_text())
+        assert (noted["who"], noted["pid"]) == ("engine 'mine'", os.getppid())
 
 
 def test_a_host_of_a_run_has_the_runs_lock_and_its_end_does_not_free_the_card(tmp_path, another):
