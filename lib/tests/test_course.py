@@ -51,6 +51,12 @@ def test_noise_a_drift_of_each_answer_and_an_emptying_server_are_no_step(cap):
         assert "pace_shifted" not in codes(with_pace(noisy, lambda share: 0.5 if share > 0.95 else 1.0)), "it empties"
 
 
+@pytest.mark.parametrize("span", [(0.55, 0.72), (0.2, 0.4), (0.4, 0.5)])
+def test_a_pace_that_comes_back_is_no_step(span):
+    noisy = serve(cap=2, prompts=40, noise=random.Random(3))
+    assert "pace_shifted" not in codes(with_pace(noisy, lambda share: 0.85 if span[0] < share < span[1] else 1.0))
+
+
 @pytest.mark.parametrize(
     "measured",
     [

@@ -81,8 +81,10 @@ def _splits(parts: Parts) -> Iterator[tuple[list[float], list[float]]]:
 def _shift(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
     """Return how many standard deviations of single parts lie between two medians, and the change as a share."""
     old, new = statistics.median(before), statistics.median(after)
-    apart = [abs(value - middle) for side, middle in ((before, old), (after, new)) for value in side]
-    noise = MAD_TO_STDEV * statistics.median(apart)
+    # The noisier side counts: a pace that comes back is no step.
+    noise = MAD_TO_STDEV * max(
+        statistics.median(abs(value - middle) for value in side) for side, middle in ((before, old), (after, new))
+    )
     return abs(new - old) / max(noise, 1e-9), new / old - 1
 
 
