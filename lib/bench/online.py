@@ -102,6 +102,7 @@ def measure_ours(folder: Path) -> dict[str, float]:
         "question": "What does a case cost beyond its measuring?",
         "model": {"path": "tiny"},
         "repeats": 1,
+        "again": 0,
         "launches": {"eager": {"args": ENGINE_ARGS, "env": ENV}},
         "benchmarks": [{"serve": serve}],
     }

@@ -182,7 +182,7 @@ def run(
         raise unwritten
     code, meaning = ending(judged)
     if judged.failures:
-        _say(console, f"To try again: {judged.header['command']} (measures only what failed)")
+        _say(console, f"To try again: {judged.header['command']} (measures only what failed, or was disturbed)")
     elif code == exit_codes.FAILED:
         _say(console, f"To measure all anew: {judged.header['command']} --new")
     if code:

@@ -190,6 +190,16 @@ def test_a_run_that_is_stopped_while_it_waits_measures_again_when_it_goes_on(ben
     assert bench.calls[1][:2] == bench.calls[0][:2] or bench.calls[0][:2] in [call[:2] for call in bench.calls[1:]]
 
 
+@pytest.mark.parametrize(("calls", "said"), [(0, ""), (1, "1 repeat\n"), (3, "3 repeats\n")])
+def test_plan_says_how_many_repeats_of_an_unfinished_run_are_measured_again(bench, monkeypatch, calls, said):
+    monkeypatch.setattr(again_module, "MAX_WAIT_S", 0.05)
+    bench.on_call = {5: interrupt}
+    run(bench, first_calls(calls, BUSY), quiet=False)
+    text = planned_text(bench)
+    assert f"{4 - calls} of 8 measurements are kept" in text
+    assert ("disturbed from outside, and measured again: " + said in text) if said else "and measured again:" not in text
+
+
 def test_a_finished_run_measures_nothing_again_beyond_its_budget(bench):
     first, _ = run(bench, first_calls(99, BUSY), repeats="repeats: 1")
     number = len(bench.calls)

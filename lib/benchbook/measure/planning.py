@@ -164,6 +164,21 @@ def damaged_repeats(store: Store, plan: RunPlan, asked: Collection[str] | None =
     ]
 
 
+def due_again_text(store: Store, plan: RunPlan, asked: Collection[str] | None = None) -> str:
+    """Return how many repeats will be measured again since something outside disturbed them; '' where none will.
+
+    With `asked`, ids of cases, those of other cases do not matter.
+    """
+    number = sum(
+        is_due_again(record, plan.experiment.again)
+        for record in store.records()
+        if (planned := plan.cases.get(record.identity.case_id))
+        and planned.key == record.identity.case_key
+        and (asked is None or record.identity.case_id in asked)
+    )
+    return f"disturbed from outside, and measured again: {number} repeat{'s'[: number != 1]}" if number else ""
+
+
 def pending(blocks: Sequence[Block], store: Store, plan: RunPlan) -> list[Block]:
     """Return what of `blocks` has no whole, matching record in `store` yet, or a disturbed one that is due again."""
 

@@ -21,7 +21,7 @@ from benchbook.measure.machine import machine_note
 from benchbook.measure.needs import need_of
 from benchbook.measure.planned_cases import counted, print_cases
 from benchbook.measure.planned_commands import print_commands
-from benchbook.measure.planning import RunPlan, damaged_repeats, pending, stale_records
+from benchbook.measure.planning import RunPlan, damaged_repeats, due_again_text, pending, stale_records
 from benchbook.measure.preflight import Preflight, preflight_of
 from benchbook.measure.session import (
     finished_run,
@@ -97,7 +97,7 @@ def _print_going_on(console: Console, blocks: Sequence[Block], results_dir: Path
         return
     kept = f"{total - left} of {total} measurements are kept"
     say(console, f"`run` would continue {name} ({state}): {kept} (--new starts afresh)")
-    for line in (*damage, *damaged_repeats(store, plan)):
+    for line in filter(None, (*damage, *damaged_repeats(store, plan), due_again_text(store, plan))):
         say(console, f"  {line}")
     stale = Counter(", ".join(changed) for _, changed in stale_records(store, plan))
     for changed, number in stale.items():

@@ -18,7 +18,7 @@ from benchbook.measure.fetching import check_models
 from benchbook.measure.hardware import peaks_before_start
 from benchbook.measure.holding import hold_cards
 from benchbook.measure.machine import check_loader, check_machine
-from benchbook.measure.planning import RunPlan, damaged_repeats, stale_records
+from benchbook.measure.planning import RunPlan, damaged_repeats, due_again_text, stale_records
 from benchbook.measure.preflight import Preflight, preflight_of
 from benchbook.measure.progress import Listener
 from benchbook.measure.quiet import disturbance
@@ -95,6 +95,8 @@ def prepare_run(
             listener.say(f"  stale, will not be used: {repeat}; changed: {', '.join(changed)}")
         for line in damaged_repeats(store, plan, asked):
             listener.say(f"  measured again: {line}")
+        if disturbed := due_again_text(store, plan, asked):
+            listener.say(f"  {disturbed}")
     else:
         if finished:
             listener.say(not_extended(finished, results_dir))

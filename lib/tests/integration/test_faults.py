@@ -163,7 +163,7 @@ def test_a_run_that_failed_says_how_to_try_again_and_its_cause_stays_in_the_log(
     process = benchbook(tmp_path, "run", "fault.yaml", "--results", "kept here", fake=True)
     text = process.communicate(timeout=120)[0]
     again = "benchbook run fault.yaml '--results=kept here'"
-    assert process.returncode == 1 and f"To try again: {again} (measures only what failed)" in text
+    assert process.returncode == 1 and f"To try again: {again} (measures only what failed, or was disturbed)" in text
     file.write_text(file.read_text().replace("the first cause", "the second cause"))
     process = benchbook(tmp_path, *shlex.split(again)[1:], fake=True)
     text = process.communicate(timeout=120)[0]
