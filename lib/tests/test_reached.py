@@ -125,6 +125,12 @@ def test_the_report_gives_the_range_that_repeats_reached(tmp_path):
         told = {"asked": {"p99_ttft_ms": 0.1}, "reached": {"p99_ttft_ms": 0.08 + 0.04 * record.identity.repeat}}
         return record.model_copy(update={"conditions": {**record.conditions, "precision": told}})
 
-    (said,) = precision_sentences(load_run(make_run(tmp_path, change=known)))
+    run = load_run(make_run(tmp_path, change=known))
+    (said,) = precision_sentences(run)
     assert "p99_ttft_ms to ±10 % within one repeat; ±8 % to ±12 % was reached" in said
-    assert precision_sentences(load_run(make_run(tmp_path / "plain"))) == []
+    of_serve = run.table[run.table["benchmark"] == "serve"]
+    assert set(of_serve["precision_reached"]) == {'{"p99_ttft_ms": 0.08}', '{"p99_ttft_ms": 0.12}'}
+    assert run.table.loc[run.table["benchmark"] != "serve", "precision_reached"].isna().all()
+    assert "precision_reached" not in run.cases, "it is no part of the workload"
+    plain = load_run(make_run(tmp_path / "plain"))
+    assert precision_sentences(plain) == [] and "precision_reached" not in plain.table

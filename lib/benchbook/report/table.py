@@ -44,7 +44,9 @@ _FACTS: Mapping[str, Callable[[Record], Any]] = {
     "started_utc": attrgetter("started_utc"),
     "ended_utc": attrgetter("ended_utc"),
 }
-_OURS = frozenset((*_FACTS, *METRIC_KEYS, *COLUMNS))
+# Half-widths as shares, by metric, as JSON; a column only where `precision` asked for any.
+REACHED = "precision_reached"
+_OURS = frozenset((*_FACTS, REACHED, *METRIC_KEYS, *COLUMNS))
 
 TableFormat = Literal["csv", "json", "md"]
 
@@ -55,6 +57,9 @@ def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
     settings = [key for key in asked if key not in _OURS]  # none stands in for a column of ours
     columns = [*_FACTS, *settings, *METRIC_KEYS, *COLUMNS]
     frame = pd.DataFrame([_row(record, settings) for record in records], columns=columns)
+    reached = [(record.conditions.get("precision") or {}).get("reached") for record in records]
+    if any(reached):
+        frame[REACHED] = list(map(_scalar, reached))
     frame[list(NUMBER_KEYS)] = frame[list(NUMBER_KEYS)].astype("float64")
     # Whole numbers stay whole where some rows have none: 128, not 128.0.
     whole = [*settings, *_COUNT_KEYS, "gpus", "repeat", "attempt"]
