@@ -134,12 +134,34 @@ def test_none_of_the_outside_causes_is_known_by_a_value_or_a_time_of_a_request()
         assert verdicts[0] == verdicts[1] and verdicts[0][0] and not verdicts[0][1], check
 
 
+def test_quiet_is_looked_for_in_what_disturbed_and_a_compilation_is_over(bench, monkeypatch):
+    """A GPU that is shared all the time is no reason not to measure again what only compiled."""
+    monkeypatch.setattr(again_module, "MAX_WAIT_S", 0.05)
+    bench.noise = lambda call: {1: COMPILED, 3: BUSY}.get(call, CALM)
+    runner = bench.runner()
+    runner._again.look = lambda launch, look_s, share, causes: "others used 60 %" if "machine_busy" in causes else ""
+    assert runner.execute() == FINISHED and tries_of(bench) == [2] + [1] * 7
+
+
 def test_where_quiet_never_comes_there_is_one_wait_and_nothing_is_measured_again_for_nothing(bench, monkeypatch):
     monkeypatch.setattr(again_module, "MAX_WAIT_S", 0.05)
     runner, state = run(bench, first_calls(99, BUSY), quiet=False)
     assert state == FINISHED and set(tries_of(bench)) == {1}
     assert sum("no quiet within" in line for line in runner.listener.lines) == 1
     assert "others used 60 %" in "".join(runner.listener.lines)
+
+
+def test_where_nobody_can_look_the_sweep_goes_on(bench, monkeypatch):
+    monkeypatch.setattr(again_module, "MAX_WAIT_S", 0.05)
+
+    def look(*_):
+        raise OSError("the driver is gone")
+
+    bench.noise = first_calls(1, BUSY)
+    runner = bench.runner()
+    runner._again.look = look
+    assert runner.execute() == FINISHED and set(tries_of(bench)) == {1}
+    assert "cannot be looked at: OSError: the driver is gone" in "".join(runner.listener.lines)
 
 
 def test_after_a_wait_in_vain_what_finds_quiet_at_once_is_measured_again(bench, monkeypatch):

@@ -8,7 +8,7 @@ where all would only be disturbed again, nothing is measured again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from benchbook.judge.outside import disturbed_by, is_due_again
@@ -29,7 +29,7 @@ class Again:
 
     budget: int  # per repeat
     listener: Listener
-    look: Callable[[Launch, float, float], str] = disturbance
+    look: Callable[[Launch, float, float, Collection[str]], str] = disturbance
     _is_hopeless: bool = False  # the last wait was in vain
 
     def is_wanted(self, record: Record, launch: Launch) -> bool:
@@ -37,7 +37,7 @@ class Again:
         causes, tries = disturbed_by(record), len(record.identity.disturbed) + 1
         if is_due_again(record, self.budget):
             own_cpu_share = (record.conditions.get("machine") or {}).get("own_cpu_share", UNKNOWN_SHARE)
-            return self._is_quiet(causes, lambda: self.look(launch, LOOK_S, own_cpu_share))
+            return self._is_quiet(causes, lambda: self.look(launch, LOOK_S, own_cpu_share, causes.split()))
         if causes and self.budget:
             self.listener.say(f"  measured {tries} times, each time disturbed, at last by {causes}: it stays as it is")
         return False
@@ -48,7 +48,7 @@ class Again:
         until_s, found = time.monotonic() + limit_s, f"it was disturbed ({causes}) and is measured again"
         while True:
             self.listener.working_on(f"waiting for quiet: {found}", max(LOOK_S, until_s - time.monotonic()))
-            found = look()
+            found = _found(look)
             if not found or time.monotonic() + LOOK_S > until_s:
                 break
         if found and not self._is_hopeless:
@@ -58,6 +58,14 @@ class Again:
             )
         self._is_hopeless = bool(found)
         return not found
+
+
+def _found(look: Callable[[], str]) -> str:
+    """Return what `look` finds, or why it cannot look: the sweep goes on without the second try."""
+    try:
+        return look()
+    except Exception as error:  # whatever a driver or the process table answers
+        return f"cannot be looked at: {type(error).__name__}: {error}"[:300]
 
 
 def for_this_try(job: Job, launch: Launch, host: BenchHost, tries: int) -> Job:

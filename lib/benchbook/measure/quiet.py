@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection
 
 from benchbook.hosts import load
 from benchbook.hosts.devices import naming
@@ -19,8 +20,10 @@ LOOK_S = 2.0
 UNKNOWN_SHARE = 0.5  # of the processors, where nothing was measured yet
 
 
-def disturbance(launch: Launch, look_s: float = LOOK_S, own_cpu_share: float = UNKNOWN_SHARE) -> str:
-    """Return what would disturb a measurement of `launch` in the next `look_s` seconds; '' when nothing would.
+def disturbance(
+    launch: Launch, look_s: float = LOOK_S, own_cpu_share: float = UNKNOWN_SHARE, causes: Collection[str] = OUTSIDE
+) -> str:
+    """Return what of `causes` would disturb a measurement of `launch` in the next `look_s` seconds; '' when nothing would.
 
     It would use `own_cpu_share` of the processors, of which a waiting host uses none: whether others are in its way
     depends on it. Whatever descends from this process is no disturbance.
@@ -34,4 +37,4 @@ def disturbance(launch: Launch, look_s: float = LOOK_S, own_cpu_share: float = U
     samples = telemetry.telemetry_summary(sampler.result(), {})
     moment = Measured("", {}, {}, host={"telemetry": samples}, conditions=watched)
     found = record_reasons(moment, (*conditions.CHECKS, *telemetry.CHECKS))
-    return "; ".join(reason.evidence for reason in found if reason.code in OUTSIDE)
+    return "; ".join(reason.evidence for reason in found if reason.code in causes)
