@@ -59,6 +59,22 @@ def test_an_open_loop_that_one_slow_request_holds_up_is_not_called_overloaded(be
     assert not overloaded(serve(cap=None, rate=10.0, prompts=200, raw={**sound.raw, "latencies": latencies}))
 
 
+@pytest.mark.parametrize("cap", [1, 2, 8])
+@pytest.mark.parametrize("ratio", [0.5, 0.9])
+def test_lengths_that_are_drawn_are_no_change_of_speed(cap, ratio):
+    for seed in range(100):
+        draw = random.Random(seed)
+        tokens = [draw.randint(round(64 * (1 - ratio)), round(64 * (1 + ratio))) for _ in range(10 * cap)]
+        sound = serve(cap=cap, prompts=10 * cap)
+        raw = {
+            "output_lens": tokens,
+            "itls": [[0.002] * (count - 1) for count in tokens],
+            "latencies": [0.02 + 0.002 * (count - 1) for count in tokens],
+            "start_times": sound.raw["start_times"],
+        }
+        assert not speed_shifted(serve(cap=cap, prompts=10 * cap, raw=raw, workload={"range_ratio": ratio}))
+
+
 @pytest.mark.parametrize(("slots", "share"), [(1, 0.8), (8, 0.9), (16, 0.95)])
 @pytest.mark.parametrize("burstiness", [1.0, 0.25])
 def test_a_queue_that_comes_and_goes_is_no_change_of_speed_and_no_overload(bench, slots, share, burstiness):

@@ -62,25 +62,25 @@ def speed_shifted(measured: Measured) -> Reason | None:
     """Suspect when requests of one part of the window took far longer a token than those of the rest.
 
     In a closed loop the first wave is left out, which arrives at once. In an open loop the wait for the first token is
-    left out, a queue that comes and goes, and those are compared that ran beside no more others than usual.
+    left out, a queue that comes and goes, and those are compared that ran beside no more others than usual. So is the
+    wait where lengths are drawn: a short answer has more of it for each token.
     """
-    if measured.is_closed_loop:
-        answers, shift = measured.answers[measured.workload["max_concurrency"] :], MAX_SHIFT
+    answers, is_closed = measured.answers, measured.is_closed_loop
+    if is_closed:
+        answers = answers[measured.workload["max_concurrency"] :]
+    if is_closed and not measured.workload.get("range_ratio"):
         paces_s = [answer.latency_s / max(1, answer.tokens) for answer in answers]
     else:
-        answers, shift = [answer for answer in measured.answers if answer.tokens > 1], MAX_OPEN_SHIFT
+        answers = [answer for answer in answers if answer.tokens > 1]
         paces_s = [(answer.latency_s - answer.ttft_s) / (answer.tokens - 1) for answer in answers]
     if len(answers) < LEAST:
         return None
-    if measured.is_closed_loop:
-        parts_s = [statistics.median(block) for block in _blocks(paces_s)]
-    else:
-        beside = _beside(answers)
-        usual = statistics.median(beside)
-        parts_s = [_like_pace(block, usual) for block in _blocks(list(zip(paces_s, beside)))]
+    beside = [0.0] * len(answers) if is_closed else _beside(answers)
+    usual = statistics.median(beside)
+    parts_s = [_like_pace(block, usual) for block in _blocks(list(zip(paces_s, beside)))]
     levels = list(_levels(parts_s, len(answers)))
     before_s, after_s = max(levels, key=lambda pair: max(pair) / max(min(pair), _LEAST_PACE_S), default=(1.0, 1.0))
-    if max(before_s, after_s) < shift * min(before_s, after_s):
+    if max(before_s, after_s) < (MAX_SHIFT if is_closed else MAX_OPEN_SHIFT) * min(before_s, after_s):
         return None
     return reason(
         "speed_shifted",
