@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from benchbook.judge.batch import asked_in_flight, kept_in_flight, sequences_in_step
 from benchbook.judge.binding import binding_of, is_below_floor, limit_values, share_text, step_ms
-from benchbook.judge.limits import NoLimitError, Peaks, limits_for, limits_of
+from benchbook.judge.limits import limits_of
 from benchbook.judge.model_config import shape_of
+from benchbook.judge.roofline import NoLimitError, Peaks, limits_for
 from benchbook.records.record import Reason, Record
 from shapes import CPU, GPT_OSS_120B, H200, LLAMA_8B, TINY, make, served
 
@@ -87,7 +88,8 @@ def test_two_ends_of_which_one_computes_and_one_reads_are_both_named():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "text"), [(0.14, 0.40, "14% to 40%"), (0.36, 1.02, "36% or more"), (0.5, 0.5, "50%"), (None, None, "–")]
+    ("low", "high", "text"),
+    [(0.14, 0.40, "14% to 40%"), (0.36, 1.02, "36% or more"), (0.5, 0.5, "50%"), (None, None, "–")],
 )
 def test_no_share_is_above_all_that_is_allowed(low, high, text):
     assert share_text(low, high) == text

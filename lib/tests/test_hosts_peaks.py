@@ -57,7 +57,7 @@ def test_cores_are_those_of_the_first_rank():
 
 @pytest.fixture
 def two_nodes(monkeypatch, tmp_path):
-    """A machine of two NUMA nodes with two cores of two logical CPUs each: 0-3 and 4-7, siblings are 0/2, 1/3, 4/6, 5/7."""
+    """A machine of two NUMA nodes, 0-3 and 4-7, with two cores of two logical CPUs each: 0/2, 1/3, 4/6 and 5/7."""
     for node, cpus in enumerate(("0-3", "4-7")):
         (tmp_path / f"node/node{node}").mkdir(parents=True)
         (tmp_path / f"node/node{node}/cpulist").write_text(cpus)

@@ -5,8 +5,9 @@ import random
 import pytest
 from benchbook.judge.binding import COLUMNS, binding_of, is_below_floor, limit_values
 from benchbook.judge.flags import flags_of
-from benchbook.judge.limits import NoLimitError, Peaks, limits_for, limits_of
+from benchbook.judge.limits import limits_of
 from benchbook.judge.model_config import UnknownShapeError, shape_of
+from benchbook.judge.roofline import NoLimitError, Peaks, limits_for
 from benchbook.judge.shape import EVEN, SURE
 from shapes import CPU, GPT_OSS_120B, H200, LLAMA_8B, TINY, host, make, served
 

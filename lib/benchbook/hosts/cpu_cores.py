@@ -1,8 +1,9 @@
 """The cores and threads that vLLM computes with on a CPU, as its own rules have it.
 
-From vllm/utils/ompmultiprocessing.py and vllm/platforms/cpu.py (0.32): workers that are processes of their own are bound
-by VLLM_CPU_OMP_THREADS_BIND, by default to one logical CPU a core of the first NUMA node, but for one that is left to
-the rest; an engine in one process (VLLM_ENABLE_V1_MULTIPROCESSING=0), and 'nobind', have OMP_NUM_THREADS or torch's own.
+From vllm/utils/ompmultiprocessing.py and vllm/platforms/cpu.py (0.32): workers that are processes of their own are
+bound by VLLM_CPU_OMP_THREADS_BIND, by default to one logical CPU a core of the first NUMA node, but for one that is
+left to the rest; an engine in one process (VLLM_ENABLE_V1_MULTIPROCESSING=0), and 'nobind', have OMP_NUM_THREADS or
+what torch takes by itself.
 """
 
 from __future__ import annotations

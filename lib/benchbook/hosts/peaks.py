@@ -40,7 +40,7 @@ DATA_SHEETS: tuple[tuple[str, float, Mapping[str, float], str], ...] = (
     # The driver names a superchip by the memory of its CPU (480 or 120 GB) where the GPU has 96 GB of HBM3.
     (r"GH200 144G HBM3e", 4900, _HOPPER_SXM, "NVIDIA GH200 Grace Hopper Superchip data sheet, 144 GB HBM3e"),
     (r"GH200 (480|120)GB", 4000, _HOPPER_SXM, "NVIDIA GH200 Grace Hopper Superchip data sheet, 96 GB HBM3"),
-    # The one with HBM3e, H20-3e, has another memory. NVIDIA prints no public sheet: the figures that its partners print.
+    # The H20-3e has other memory. NVIDIA prints no public sheet: the figures are those that its partners print.
     (
         r"H20(?!-)",
         4000,

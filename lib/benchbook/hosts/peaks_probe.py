@@ -54,7 +54,7 @@ def _fp8_flops_s(torch: Any, name: str, settle: Callable[[], None], side: int) -
     scale = torch.ones((), device="cuda")
 
     def multiply() -> None:
-        torch._scaled_mm(matrix, matrix.t(), scale_a=scale, scale_b=scale, out_dtype=torch.bfloat16, use_fast_accum=True)
+        torch._scaled_mm(matrix, matrix.t(), scale, scale, out_dtype=torch.bfloat16, use_fast_accum=True)
 
     return best_rate(multiply, 2 * side**3, settle)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from benchbook.judge.batch import asked_in_flight, is_load_kept, kept_in_flight
 from benchbook.judge.gpus import PER_GPU, output_per_gpu_tok_s
-from benchbook.judge.limits import BANDWIDTH, COMPUTE, Bounds, Limits, NoLimitError, limits_of
+from benchbook.judge.limits import limits_of
+from benchbook.judge.roofline import BANDWIDTH, COMPUTE, Bounds, Limits, NoLimitError
 from benchbook.judge.spread import percent_text
 from benchbook.records.record import Record
 
@@ -22,7 +23,7 @@ MEDIAN_ITL, MEDIAN_TPOT = "median ITL", "median TPOT"
 # Columns of the tidy table: what they mean. All but the last are numbers. A floor or a ceiling is sure: of a model with
 # experts it is that of steps in which all tokens take the same ones.
 COLUMNS: Mapping[str, str] = {
-    "step_floor_ms": "the least time of one decode step on this hardware; with experts, were all tokens to take the same",
+    "step_floor_ms": "the least time of one decode step on this hardware; with experts, if all tokens took the same",
     "step_even_ms": "the same were experts used evenly; empty without experts",
     "step_counted_ms": "the same with the experts that steps of this model were counted to read; empty without a count",
     "step_share_of_limit": "step_floor_ms / median ITL (median TPOT where a chunk holds several tokens)",
@@ -104,7 +105,7 @@ def share_text(low: float | None, high: float | None) -> str:
 def step_ms(record: Record) -> tuple[float | None, str]:
     """Return how long a decode step of a served record took (ms), and which metric tells it.
 
-    Median ITL; where a chunk holds several tokens, ITL is of chunks, and it is median TPOT, which holds others' prefills.
+    Median ITL; where chunks hold several tokens, ITL is theirs, and it is median TPOT, which holds others' prefills.
     """
     itl_ms = record.values.get("median_itl_ms")
     if itl_ms is None or any(reason.code == "itl_per_chunk" for reason in record.reasons):
@@ -133,7 +134,7 @@ def doubt_of(record: Record) -> str | None:
 
 
 def binding_of(record: Record, limits: Limits) -> Binding | None:
-    """Return what binds: the KV cache where it is full, else what both ends of the bounds agree on, or that they do not.
+    """Return what binds: the KV cache where it is full, else what both ends of a bound agree on, or that they do not.
 
     None where nothing was measured that could be compared. What binds a number that is in doubt is not told.
     """

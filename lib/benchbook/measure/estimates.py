@@ -16,8 +16,8 @@ from benchbook.hosts.footprint import weight_bytes
 from benchbook.hosts.models import EMBEDDED, config_of, planned_path, resolve_model
 from benchbook.hosts.peaks import data_sheet
 from benchbook.hosts.routing import WEIGHTS, is_countable, known_routing
-from benchbook.judge.limits import NoLimitError, Peaks, limits_for
 from benchbook.judge.model_config import shape_of
+from benchbook.judge.roofline import NoLimitError, Peaks, limits_for
 from benchbook.plan.eta import Estimator, Timings
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import MADE_WEIGHTS, Launch

@@ -11,8 +11,8 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullLocator, PercentForm
 
 from benchbook.errors import StoreError
 from benchbook.judge.binding import share_of
-from benchbook.judge.limits import Limits
 from benchbook.judge.loads import IN_FLIGHT, lengths_text, load_text
+from benchbook.judge.roofline import Limits
 from benchbook.records.record import Record, Verdict
 from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
 from benchbook.report.drawing import (

@@ -18,7 +18,8 @@ from benchbook.judge.binding import (
     step_ms,
 )
 from benchbook.judge.gpus import num_gpus
-from benchbook.judge.limits import Limits, NoLimitError, limits_for, limits_of
+from benchbook.judge.limits import limits_of
+from benchbook.judge.roofline import Limits, NoLimitError, limits_for
 from benchbook.judge.shape import COUNTED, EVEN
 from benchbook.judge.spread import number_text
 from benchbook.records.record import Record
@@ -151,9 +152,10 @@ def experts_sentence(record: Record, limits: Limits) -> str:
             f"{', '.join(map(str, map(int, tokens)))} tokens; evenly routed it would be {', '.join(even)}."
         )
     why_not = (record.host.get("routing") or {}).get("why_not")
+    reason = f" ({why_not})" if why_not else ""
     return (
-        f"{sure}what even routing is expected to need, for experts were not counted{f' ({why_not})' if why_not else ''}. "
-        "A router that sends many tokens to the same experts, as random weights may, needs fewer."
+        f"{sure}what even routing is expected to need, for experts were not counted{reason}. A router "
+        "that sends many tokens to the same experts, as random weights may, needs fewer."
     )
 
 
@@ -171,7 +173,7 @@ def bytes_text(value: float) -> str:
 
 
 def _interval(limits: Limits, sure: float, likely: float, unit: str) -> str:
-    """Return '1.33 ms for sure and 3.78 ms with the experts that were counted', or '3.78 ms' where both read the same."""
+    """Return '1.33 ms for sure and 3.78 ms with the experts that were counted', or '3.78 ms' where both are that."""
     if number_text(sure) == number_text(likely):
         return f"{number_text(sure)}{unit}"
     return f"{number_text(sure)}{unit} for sure and {number_text(likely)}{unit} with {_LIKELY[limits.likely.routing]}"

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchbook.judge.binding import Binding, binding_of, doubt_of, share_of, share_text, step_ms
-from benchbook.judge.limits import Bounds, Limits, NoLimitError, limits_of
+from benchbook.judge.limits import limits_of
 from benchbook.judge.loads import LENGTHS, lengths_text
+from benchbook.judge.roofline import Bounds, Limits, NoLimitError
 from benchbook.judge.spread import number_text
 from benchbook.records.record import Record, Verdict
 from benchbook.report.limit_sentences import (
