@@ -1,4 +1,4 @@
-"""How often a steady server is called unsteady, and an unsteady one steady: simulated runs, judged. Prints rates as JSON.
+"""How often a steady server is called unsteady, and an unsteady one steady: simulated runs, judged. Prints JSON.
 
     python lib/bench/steady.py                 # 500 runs of each kind
     python lib/bench/steady.py --runs 2000 --seed 1

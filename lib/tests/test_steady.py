@@ -1,4 +1,4 @@
-"""One state from beginning to end, or not: overload, changes of speed and stalls in simulated runs, and their clean twins."""
+"""One state from beginning to end, or not: overload, changes of speed and stalls in simulated runs, and clean twins."""
 
 import random
 import sys

@@ -58,9 +58,9 @@ def flags(args: Mapping[str, object]) -> list[str]:
 
 
 def monitor_words(args: Mapping[str, object]) -> list[str]:
-    """Return the words by which vLLM's JIT monitor logs each kernel that is compiled while it serves, and not the first only.
+    """Return the words by which vLLM's JIT monitor logs each kernel that is compiled while serving, not the first only.
 
-    None for a vLLM that has no such flag, for a build for CPUs, which has no such monitor, and where `args` speak of it.
+    None for a vLLM without such a flag, for a build for CPUs, which has no such monitor, and where `args` speak of it.
     """
     has_none = is_cpu_build() or MONITOR_FLAG not in installed_forms()
     is_asked = any(f"--{name.replace('_', '-').lower()}" == MONITOR_FLAG for name in args)

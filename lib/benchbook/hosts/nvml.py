@@ -62,7 +62,7 @@ class Nvml:
 
     def __init__(self, library: Any, env: Mapping[str, str] | None = None) -> None:
         self._library = library
-        # The second is no subclass of the first: a driver too old for a function of the binding. The third: an old binding.
+        # The second is no subclass of the first: a driver too old for a function of the binding. The third: an old one.
         self._refusals = (library.NVMLError, library.NVMLLibraryMismatchError, AttributeError)
         try:
             library.nvmlInit()

@@ -55,7 +55,7 @@ CODES = (
         "invalid",
         "answers ended before the asked length: cut streams, which vLLM counts as successes, or an early stop",
         "look for dropped connections; keep ignore_eos",
-        "one answer: nothing but a fault makes one shorter than the length asked for, with a range ratio than the least drawn",
+        "one answer: nothing but a fault makes one shorter than the length asked for, or than the least of a range",
     ),
     Code(
         "asked_not_counted",
@@ -91,8 +91,8 @@ CODES = (
         "suspect",
         "answers reached the client in one heap instead of token by token: TTFT holds the whole answer, TPOT is near 0",
         "give server and client processors of their own; look for other load on the machine",
-        "5 % of the answers with most gaps below 0.1 ms, or fewer that make the mean TTFT 5 % longer: no engine makes a step so "
-        "fast",
+        "5 % of the answers with most gaps below 0.1 ms, or fewer that make the mean TTFT 5 % longer: no engine makes a "
+        "step so fast",
     ),
     Code(
         "itl_per_chunk",
@@ -171,18 +171,18 @@ CODES = (
     Code(
         "server_stalled",
         "suspect",
-        "for a part of the window no request in flight got a token: a kernel was compiled, or server or client stood still",
+        "for a part of the window no request in flight got a token: a kernel was compiled, or something stood still",
         "see the server's log for that time; warm up with the shapes that are measured, and measure again",
-        "2 % of the window, in gaps of 0.5 s and 20 steps beyond twice what the prefills in them take: no step takes so long",
+        "2 % of the window, in gaps of 0.5 s and 20 steps beyond twice what their prefills take: no step takes so long",
     ),
     Code(
         "overloaded",
         "suspect",
         "requests came faster than they were answered, so more and more were in flight: every latency is that of the "
         "number of prompts, not that of the rate",
-        "lower the rate; where the server can keep it, send more prompts, so that the load is steady for most of the time",
-        "over the sixths of the sending, in flight rises in 14 of 15 pairs, and while more than usual were, 3 % fewer were "
-        "answered than came (and 6 requests more): in none of 2,000 simulated runs at 80 to 95 % of the capacity",
+        "lower the rate; where the server can keep it, send more prompts, so that the load is mostly steady",
+        "over the sixths of the sending, in flight rises in 14 of 15 pairs, and while more than usual were, 3 % fewer "
+        "were answered than came (and 6 requests more): in none of 2,000 simulated runs at 80 to 95 % of the capacity",
     ),
     Code(
         "speed_shifted",
@@ -195,10 +195,10 @@ CODES = (
     Code(
         "iterations_unsteady",
         "suspect",
-        "the iterations of latency mode, which all do the same, drift or fall into two groups: their mean is the time of none",
+        "the iterations of latency mode, which do the same, drift or fall into two groups: their mean is the time of none",
         "look at what else ran, at temperature and clocks; measure again, with more iterations",
-        "a factor of 1.2 between two levels of the medians of six parts; or two groups, 15 % and six standard deviations "
-        "apart, of a fifth of the iterations or more",
+        "a factor of 1.2 between two levels of the medians of six parts; or two groups, 15 % and six standard "
+        "deviations apart, of a fifth of the iterations or more",
     ),
     Code(
         "pace_shifted",
@@ -237,8 +237,8 @@ CODES = (
         "suspect",
         "even the fastest of the first requests (or the first iteration) was far slower than all that came later",
         "warm up with the shapes that are measured; measure again",
-        "0.5 s above the later median, and 5 times it, and more than a queue of the first wave; an iteration 1.3 times, where "
-        "it makes the mean 5 % longer",
+        "0.5 s above the later median, and 5 times it, and more than a queue of the first wave; an iteration 1.3 times, "
+        "where it makes the mean 5 % longer",
     ),
     # Sample.
     Code(
@@ -268,8 +268,8 @@ CODES = (
         "suspect",
         "the server runs fewer requests at once than are in flight: the rest wait in its queue, and TTFT is that wait",
         "raise max_num_seqs, or measure with as many in flight as it allows",
-        "max_num_seqs below the requests in flight, by the host's command: as with a full KV cache, the concurrency measured "
-        "is not the one asked for",
+        "max_num_seqs below the requests in flight, by the host's command: as with a full KV cache, the concurrency "
+        "measured is not the one asked for",
     ),
     Code(
         "client_saturated",
@@ -284,8 +284,8 @@ CODES = (
         "suspect",
         "processes that are not part of the measurement used the processors meanwhile",
         "end other processes, or measure at another time",
-        "15 % of the processor time used, counted in full where 90 % of the processors were busy and not at all below half, "
-        "where everybody finds a free one: the usual small services stay below 5 %",
+        "15 % of the processor time used, counted in full where 90 % of the processors were busy and not at all below "
+        "half, where everybody finds a free one: the usual small services stay below 5 %",
         is_outside=True,
     ),
     Code(
@@ -323,8 +323,8 @@ CODES = (
         "suspect",
         "the repeats of a case differ so much that their mean says little",
         "look for other load; add repeats",
-        "a standard deviation within one start of the host above 10 % of the mean, and 5 times the median one of the run's "
-        "cases; between starts, which are known to vary by up to 20 %, above 50 %",
+        "a standard deviation within one start of the host above 10 % of the mean, and 5 times the median one of the "
+        "run's cases; between starts, which are known to vary by up to 20 %, above 50 %",
     ),
     Code(
         "repeats_trend",
@@ -473,17 +473,17 @@ CODES = (
     Code(
         "clocks_low",
         "suspect",
-        "the GPU worked at clocks far below its own, though neither its power limit nor heat held it back: they are locked",
-        "see `nvidia-smi -q -d CLOCK`; `nvidia-smi -rgc` (and `-rac`) frees them; or compare only with cards locked alike",
-        "a median SM clock below 75 % of the card's highest, over the samples at work that nothing throttles; 95 % where the "
-        "driver says that the owner's setting binds",
+        "the GPU worked at clocks far below its own, and neither its power limit nor heat held it back: they are locked",
+        "see `nvidia-smi -q -d CLOCK`; `nvidia-smi -rgc` (and `-rac`) frees them; or compare with cards locked alike",
+        "a median SM clock below 75 % of the card's highest, over the samples at work that nothing throttles; 95 % where "
+        "the driver says that the owner's setting binds",
     ),
     Code(
         "gpu_shared",
         "suspect",
         "another process computed on the GPU while it was measured",
         "end it, or choose another GPU",
-        "one process, but for one that the driver saw compute nothing; or 2 GiB that are of no process which the driver "
+        "one process, but for one that the driver saw compute nothing; or 2 GiB that are of no process which it "
         "lists, or more processes than the launch has there",
         is_outside=True,
     ),

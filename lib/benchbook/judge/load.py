@@ -65,7 +65,7 @@ def concurrency_not_reached(measured: Measured) -> Reason | None:
 def rate_not_reached(measured: Measured) -> Reason | None:
     """Suspect when requests left the client more slowly than the rate asked for.
 
-    vLLM scales its random arrivals so that n requests take n / rate: chance excuses no more than the wait for the first.
+    vLLM scales its random arrivals so that n requests take n / rate: chance excuses the wait for the first alone.
     """
     asked, answers = measured.workload.get("request_rate_rps"), measured.answers
     if not asked or len(answers) < 3:

@@ -1,7 +1,7 @@
 """Checks over the repeats of one case: do they agree, drift, or leave one out?
 
-Each check yields (record, reason) and takes the measured repeats of a case in the order of measuring, those of RUN_CHECKS
-those of all cases.
+Each check yields (record, reason) and takes the measured repeats of a case in the order of measuring; those of
+RUN_CHECKS take those of all cases.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ _ROUNDING_S = 1e-6
 
 
 def stalls(answers: Sequence[Answer], is_closed_loop: bool = False) -> list[tuple[float, float]]:
-    """Return the gaps (begin, end; seconds on the answers' clock) in which no request in flight got a token for too long.
+    """Return the gaps (begin, end; seconds on the answers' clock) in which nobody in flight got a token for too long.
 
     As long as 0.5 s and 20 usual steps is no stall, nor is a step of twice the time that its prefills take. That nobody
     is in flight is a gap too in a closed loop only, which sends the next request at once.
@@ -44,7 +44,7 @@ def stalls(answers: Sequence[Answer], is_closed_loop: bool = False) -> list[tupl
         before_s, after_s = float(times_s[index]), float(times_s[index + 1])
         waiting = (starts_s < after_s) & (ends_s > (before_s + after_s) / 2)
         began_s = max(before_s, before_s if is_closed_loop else float(starts_s[waiting].min(initial=after_s)))
-        # The step may have prefilled all whose first token came of it, or a part of the longest prompt that has none yet.
+        # The step may have prefilled all whose first token came of it, or a part of the longest prompt without one.
         later = waiting & (firsts_s > after_s - _ROUNDING_S)
         made = int(prompts[later & (firsts_s <= after_s + together_s)].sum())
         prefilled = max(made, int(prompts[later].max(initial=0)))
@@ -54,23 +54,24 @@ def stalls(answers: Sequence[Answer], is_closed_loop: bool = False) -> list[tupl
 
 
 def stalled_at_last(raw: Mapping[str, Any], wave: int) -> bool:
-    """Return whether no token came for too long once the last `wave` requests of a `bench serve` file were being sent."""
+    """Return whether no token came for too long once the last `wave` requests of a `bench serve` file were sent."""
     answers = Measured("serve", {}, {}, raw).answers
     last_s = answers[-wave:][0].start_s if answers and wave else 0.0
     return any(end_s > last_s for _, end_s in stalls(answers))
 
 
 def server_stalled(measured: Measured) -> Reason | None:
-    """Suspect when for more than 2 % of the window no request in flight got a token, or a closed loop had none in flight."""
+    """Suspect when for more than 2 % of the window nobody in flight got a token, or a closed loop had none in flight."""
     found, window_s = stalls(measured.answers, measured.is_closed_loop), measured.window_s
     stalled_s = sum(end_s - begin_s for begin_s, end_s in found)
     if not found or stalled_s <= MAX_STALLED_SHARE * window_s:
         return None
     zero_s = measured.answers[0].start_s
-    said = ", ".join(f"{end_s - begin_s:.2f} s at {begin_s - zero_s:.1f} s" for begin_s, end_s in found[:5])
+    share = stalled_s / window_s
+    said = ", ".join(f"{end - begin:.2f} s at {begin - zero_s:.1f} s" for begin, end in found[:5])
     return reason(
         "server_stalled",
-        f"no request in flight got a token for {stalled_s:.2f} of {window_s:.2f} s ({stalled_s / window_s:.0%}): {said}",
+        f"no request in flight got a token for {stalled_s:.2f} of {window_s:.2f} s ({share:.0%}): {said}",
     )
 
 

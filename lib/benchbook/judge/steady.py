@@ -1,7 +1,7 @@
 """Steadiness: was it one state that was measured, from the first request to the last, or several, or none?
 
-The mean over a window in which speed or load changes depends on how long one has measured. lib/bench/steady.py tells how
-often these checks are wrong.
+The mean over a window in which speed or load changes depends on how long one has measured. lib/bench/steady.py tells
+how often these checks are wrong.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def overloaded(measured: Measured) -> Reason | None:
     ttfts_s = [statistics.median(block) for block in _blocks([answer.ttft_s for answer in answers])]
     return reason(
         "overloaded",
-        f"{sent_rps:.2f} requests a second came and {served_rps:.2f} were answered while more than usual were in flight; "
-        f"from the first sixth to the last, {in_flight[0]:.1f} to {in_flight[-1]:.1f} were in flight and TTFT went from "
-        f"{ttfts_s[0] * 1000:.0f} to {ttfts_s[-1] * 1000:.0f} ms",
+        f"{sent_rps:.2f} requests a second came and {served_rps:.2f} were answered while more than usual were in "
+        f"flight; from the first sixth to the last, {in_flight[0]:.1f} to {in_flight[-1]:.1f} were in flight and TTFT "
+        f"went from {ttfts_s[0] * 1000:.0f} to {ttfts_s[-1] * 1000:.0f} ms",
     )
 
 
@@ -166,7 +166,7 @@ def _beside(answers: Sequence[Answer]) -> list[float]:
 
 
 def _in_flight(answers: Sequence[Answer]) -> tuple[list[float], list[float], list[int]]:
-    """Return times (s) at which the number in flight changes, the request seconds until each, and the number from it on."""
+    """Return times (s) at which the number in flight changes, the request seconds until each, and the number after it."""
     events = sorted([(answer.start_s, 1) for answer in answers] + [(answer.end_s, -1) for answer in answers])
     times_s, areas, counts = [events[0][0]], [0.0], [0]
     for time_s, change in events:

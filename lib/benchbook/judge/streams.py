@@ -40,7 +40,7 @@ def _is_heap(gaps_s: Sequence[float]) -> bool:
 
 
 def _ttft_raised(measured: Measured) -> float:
-    """Return by what share the mean TTFT of all answers lies above that of those that came in no heap; 0.0 without any."""
+    """Return by what share the mean TTFT of all answers lies above that of those that came in no heap."""
     ttfts_s = [(answer.ttft_s, bool(answer.gaps_s) and _is_heap(answer.gaps_s)) for answer in measured.answers]
     others_s = [ttft_s for ttft_s, is_heap in ttfts_s if not is_heap]
     return statistics.fmean(ttft_s for ttft_s, _ in ttfts_s) / statistics.fmean(others_s) - 1 if others_s else 0.0

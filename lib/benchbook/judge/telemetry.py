@@ -69,7 +69,7 @@ def gpu_power_capped(measured: Measured) -> Reason | None:
 
 
 def clocks_low(measured: Measured) -> Reason | None:
-    """Suspect when a GPU at work had clocks far below its highest, and neither its power limit nor heat held it back."""
+    """Suspect when a GPU at work had clocks far below its highest, and neither power limit nor heat held it back."""
     for gpu in (measured.host.get("telemetry") or {}).get("gpus", ()):
         clock, highest, set_share = (
             gpu.get(key) for key in ("free_sm_clock_mhz", "highest_sm_clock_mhz", "clocks_set_share")
@@ -80,7 +80,7 @@ def clocks_low(measured: Measured) -> Reason | None:
         by_whom = "; the driver says that they are set so" if is_set else ""
         return reason(
             "clocks_low",
-            f"GPU {gpu['index']} worked at {clock:,.0f} MHz of {highest:,.0f} (median), and nothing throttled it{by_whom}",
+            f"GPU {gpu['index']} worked at {clock:,.0f} MHz of {highest:,.0f} (median), not throttled{by_whom}",
         )
     return None
 
@@ -88,8 +88,8 @@ def clocks_low(measured: Measured) -> Reason | None:
 def gpu_shared(measured: Measured) -> Reason | None:
     """Suspect when a process that is not of this host computed on one of its GPUs while requests were answered.
 
-    In a container the driver may show numbers that nobody there has, or leave out the neighbours: then it is seen by more
-    processes than the launch has on a GPU, one, or by memory that is nobody's.
+    In a container the driver may show numbers that nobody there has, or leave out the neighbours: then it is seen by
+    more processes than the launch has on a GPU, one, or by memory that is nobody's.
     """
     telemetry = measured.host.get("telemetry") or {}
     return _strangers(telemetry.get("gpu_processes", ())) or _hidden_neighbour(telemetry)
@@ -105,7 +105,7 @@ def _hidden_neighbour(telemetry: Mapping[str, Any]) -> Reason | None:
         if not used and len(at_work) > 1:
             return reason(
                 "gpu_shared",
-                f"{len(at_work)} processes computed on GPU {index}, and none of them is known here; the launch has one there",
+                f"{len(at_work)} processes computed on GPU {index}, none of them known here; the launch has one there",
             )
         if strange_gib > STRANGE_GIB and (not used or index in used):
             return reason("gpu_shared", f"{strange_gib:.1f} GiB on GPU {index} are of no process that the driver lists")

@@ -20,8 +20,8 @@ SLOW_ITERATION_RATIO, MAX_SHARE_OF_MEAN = 1.3, 0.05  # an iteration does the ver
 COMPILE_LINE = re.compile(
     r"during inference:|Starting torch\.compile|torch\.compile took|Compiling a graph|Capturing .*(?:graph|model)"
     r"|Graph capturing|[Aa]utotun(?:e|ing)(?![ _]cache| because)|Compile and warming up model|Dynamo bytecode transform"
-    r"|JIT kernel warmup|hit config\.(?:recompile|cache_size)_limit|Recompiling function|AUTOTUNE (?:\w+\(|benchmarking)"
-    r"|oading JIT ops|start build \[|[Dd]eep_?G(?:EMM|emm)\S* (?:warmup|JIT)|Running NVCC|begins to compile kernel"
+    r"|JIT kernel warmup|hit config\.(?:recompile|cache_size)_limit|Recompiling function"
+    r"|AUTOTUNE (?:\w+\(|benchmarking)|oading JIT ops|start build \[|[Dd]eep_?G(?:EMM|emm)\S* (?:warmup|JIT)|Running NVCC|begins to compile kernel"
 )
 
 

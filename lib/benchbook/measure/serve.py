@@ -67,12 +67,12 @@ def bench_serve(
     """Offer `workload` to `server` with `vllm bench serve`, write `record_path` and vLLM's raw.json beside it, return the record.
 
     The warm-up is the same official code with other prompts, twice as many as are in flight later, and again where the
-    server stood still in it; one that was warmed up for the same load gets none. `reset_prefix_cache` empties the cache after it, which takes a server in
-    developer mode on this machine; otherwise prompts differ by their seeds. The record has the counters of hits.
-    `tokenizer`, a folder or a hub id, cuts the prompts where the server's own is not on this machine. `repeat` is what
-    a sweep says of it. Raises ExperimentError when that is missing, or `server` or `workload` were made from other
-    parameters than the notebook has now, MeasureError when the benchmark ends without a result, takes too long, no
-    token moves, or the cache is not emptied.
+    server stood still in it; one that was warmed up for the same load gets none. `reset_prefix_cache` empties the cache
+    after it, which takes a server in developer mode on this machine; otherwise prompts differ by their seeds. The
+    record has the counters of hits. `tokenizer`, a folder or a hub id, cuts the prompts where the server's own is not
+    on this machine. `repeat` is what a sweep says of it. Raises ExperimentError when that is missing, or `server` or
+    `workload` were made from other parameters than the notebook has now, MeasureError when the benchmark ends without a
+    result, takes too long, no token moves, or the cache is not emptied.
     """
     parameters.refuse_stale("workload", workload, workload.model_dump())
     refuse_stale(server, "server")
