@@ -10,10 +10,10 @@ import sys
 import pytest
 from benchbook.judge import answerable, conditions, telemetry, warmth
 from benchbook.judge.catalogue import OUTSIDE
+from benchbook.judge.claims import caveats as comparison_caveats
 from benchbook.judge.evidence import Measured
 from benchbook.judge.outside import again_sentence, disturbed_by, is_due_again
 from benchbook.measure import again as again_module
-from benchbook.measure.again import Again
 from benchbook.measure.progress import ConsoleProgress
 from benchbook.measure.quiet import disturbance
 from benchbook.measure.runner import FAILED, FINISHED, INTERRUPTED
@@ -24,7 +24,6 @@ from benchbook.records.header import PARTIAL
 from benchbook.records.record import Verdict
 from benchbook.report.caveats import caveats
 from benchbook.report.compare_command import two_launches
-from benchbook.judge.claims import caveats as comparison_caveats
 from benchbook.report.run import load_run
 from benchbook.report.summary import ending, print_summary
 from benchbook.report.table import render_table
@@ -127,11 +126,10 @@ def test_none_of_the_outside_causes_is_known_by_a_value_or_a_time_of_a_request()
     raws = {"latencies": [99.0] * 9, "ttfts": [50.0] * 9}, {"latencies": [1e-6] * 9}
     for check in checks:
         watched, host = found[check.__name__]
-        verdicts = [
-            (check(Measured("serve", {}, values, raw, host, watched)), check(Measured("serve", {}, values, raw, {}, {})))
-            for values, raw in zip((slow, fast), raws, strict=True)
-        ]
-        assert verdicts[0] == verdicts[1] and verdicts[0][0] and not verdicts[0][1], check
+        results = list(zip((slow, fast), raws, strict=True))
+        disturbed = [check(Measured("serve", {}, values, raw, host, watched)) for values, raw in results]
+        calm = [check(Measured("serve", {}, values, raw)) for values, raw in results]
+        assert disturbed[0] == disturbed[1] and disturbed[0] and calm == [None, None], check
 
 
 def test_quiet_is_looked_for_in_what_disturbed_and_a_compilation_is_over(bench, monkeypatch):
@@ -219,7 +217,7 @@ def test_plan_says_how_many_repeats_of_an_unfinished_run_are_measured_again(benc
     run(bench, first_calls(calls, BUSY), quiet=False)
     text = planned_text(bench)
     assert f"{4 - calls} of 8 measurements are kept" in text
-    assert ("disturbed from outside, and measured again: " + said in text) if said else "and measured again:" not in text
+    assert text.count("disturbed from outside, and measured again: ") == bool(said) and said in text
 
 
 def test_a_finished_run_measures_nothing_again_beyond_its_budget(bench):
@@ -376,7 +374,8 @@ def test_each_look_at_the_machine_renews_what_the_display_says(bench):
 def test_quiet_is_what_the_checks_find_quiet_and_processes_of_ours_are_no_disturbance():
     """Burns the processors by children of this process, which are ours, and by processes of nobody's."""
     burn = "import time\nend = time.monotonic() + 20\nwhile time.monotonic() < end: pass"
-    orphan = f"import os, subprocess, sys\nprint(subprocess.Popen([sys.executable, '-c', {burn!r}], stdout=-3, stderr=-3).pid)"
+    popen = f"subprocess.Popen([sys.executable, '-c', {burn!r}], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)"
+    orphan = f"import subprocess, sys\nprint({popen}.pid)"
     number = len(os.sched_getaffinity(0))
     ours = [subprocess.Popen([sys.executable, "-c", burn]) for _ in range(number)]
     quiet = disturbance(Launch("a", None, {}, {}), 0.6)

@@ -283,7 +283,9 @@ def test_the_key_of_a_live_server_is_printed_when_it_is_asked_for_and_nowhere_el
         assert server.api_key not in " ".join([*server.argv, repr(server), server.log_path.read_text()])
 
 
-def test_a_server_keeps_idle_connections_longer_than_the_client_that_measures_it(fake_model: str, tmp_path: Path) -> None:
+def test_a_server_keeps_idle_connections_longer_than_the_client_that_measures_it(
+    fake_model: str, tmp_path: Path
+) -> None:
     """Else, at low rates, it would close one at the very moment at which the next request is sent on it."""
     source = Path(find_spec("vllm.benchmarks.serve").origin).read_text()
     (of_the_client,) = set(re.findall(r"keepalive_timeout=(\d+)", source))
@@ -296,4 +298,5 @@ def test_a_server_keeps_idle_connections_longer_than_the_client_that_measures_it
 
 def test_a_server_of_ours_is_reached_over_loopback_and_nothing_lies_between(fake_model: str, tmp_path: Path) -> None:
     server = VllmServer(fake_model, log_dir=tmp_path)
-    assert server.base_url.startswith("http://127.0.0.1:") and server.argv[server.argv.index("--host") + 1] == "127.0.0.1"
+    assert server.base_url.startswith("http://127.0.0.1:")
+    assert server.argv[server.argv.index("--host") + 1] == "127.0.0.1"

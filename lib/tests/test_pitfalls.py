@@ -28,8 +28,9 @@ def is_slow(test):
 def run(tests, folder):
     """Run these tests in a process of their own; return how each of their cases ended, by the test that they are of."""
     names = sorted(set(tests))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={folder}/ended.xml"]
-    done = subprocess.run([*command, *(str(TESTS / name) for name in names)], capture_output=True, text=True, cwd=folder)
+    options = ["-q", "-p", "no:cacheprovider", f"--junitxml={folder}/ended.xml"]
+    command = [sys.executable, "-m", "pytest", *options, *(str(TESTS / name) for name in names)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     assert (folder / "ended.xml").exists(), done.stdout + done.stderr
     ended = defaultdict(list)
     for case in ElementTree.parse(folder / "ended.xml").iter("testcase"):
@@ -53,21 +54,25 @@ def slow(tmp_path_factory):
     return run(tests, tmp_path_factory.mktemp("slow"))
 
 
-def all_passed(tests, ended):
+def not_passed(tests, ended):
+    """Return those that failed, were skipped or are not there, with how their cases ended."""
     return {test: ended[test] for test in tests if not ended[test] or any(ended[test])}
 
 
 @pytest.mark.parametrize("pitfall", PITFALLS, ids=lambda pitfall: pitfall.what)
 def test_what_is_named_for_a_pitfall_was_run_and_passed(pitfall, quick):
-    assert all_passed([test for test in shown_by(pitfall) if not is_slow(test)], quick) == {}
+    assert not_passed([test for test in shown_by(pitfall) if not is_slow(test)], quick) == {}
     assert shown_by(pitfall), "nothing shows what becomes of it"
     assert set(pitfall.codes) <= set(BY_CODE)
 
 
+NEED_A_SWEEP = [pitfall for pitfall in PITFALLS if any(map(is_slow, pitfall.tests))]
+
+
 @pytest.mark.integration
-@pytest.mark.parametrize("pitfall", [each for each in PITFALLS if any(map(is_slow, each.tests))], ids=lambda each: each.what)
+@pytest.mark.parametrize("pitfall", NEED_A_SWEEP, ids=lambda pitfall: pitfall.what)
 def test_what_needs_a_sweep_was_run_and_passed(pitfall, slow):
-    assert all_passed(filter(is_slow, pitfall.tests), slow) == {}
+    assert not_passed(filter(is_slow, pitfall.tests), slow) == {}
 
 
 def test_a_test_that_fails_or_is_not_there_is_seen(tmp_path):
@@ -80,7 +85,7 @@ def test_a_test_that_fails_or_is_not_there_is_seen(tmp_path):
     )
     named = [f"{tmp_path}/test_some.py::{name}" for name in ("test_sound", "test_half", "test_left_out")]
     ended = run(named, tmp_path)
-    assert set(all_passed([*named, "test_some.py::test_gone"], ended)) == {*named[1:], "test_some.py::test_gone"}
+    assert set(not_passed([*named, "test_some.py::test_gone"], ended)) == {*named[1:], "test_some.py::test_gone"}
 
 
 def test_no_pitfall_is_told_twice():
@@ -89,9 +94,8 @@ def test_no_pitfall_is_told_twice():
 
 def rows():
     """Return the rows of the page's table."""
-    return [
-        f"| {pitfall.what} | {pitfall.here} | {', '.join(f'`{code}`' for code in pitfall.codes)} |" for pitfall in PITFALLS
-    ]
+    codes = [", ".join(f"`{code}`" for code in pitfall.codes) for pitfall in PITFALLS]
+    return [f"| {pitfall.what} | {pitfall.here} | {said} |" for pitfall, said in zip(PITFALLS, codes, strict=True)]
 
 
 def test_the_page_says_what_becomes_of_each():
