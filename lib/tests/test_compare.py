@@ -5,7 +5,7 @@ import statistics
 from dataclasses import replace
 
 import pytest
-from benchbook.judge.claims import caveats, headlines, percent_text, sentence, tally
+from benchbook.judge.claims import caveats, detectable_text, headlines, percent_text, sentence, tally
 from benchbook.judge.compare import Comparison, Finding, Row, _judged, compare
 from benchbook.judge.headlines import HEADLINES, OTHERS
 from benchbook.judge.stats import paired_ratio
@@ -376,3 +376,8 @@ def test_percentages_are_short(share, text):
 
 def _is(record, launch, repeat):
     return (record.identity.launch, record.identity.repeat) == (launch, repeat)
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.04, "4.0 %"), (0.199, "19.9 %"), (0.25, "+25.0 or -20.0 %"), (2.96, "+296 or -74.7 %")])
+def test_what_would_have_been_seen_is_told_in_both_directions_where_they_are_not_alike(share, told):
+    assert detectable_text(share) == told

@@ -22,6 +22,7 @@ from benchbook.records.record import Verdict
 PRACTICAL_SHARE = 0.01
 # With fewer pairs Student's t is above 3: the interval says more about the number of repeats than about the launches.
 FEW_REPEATS = 4
+NEARLY_ALIKE = 0.2  # a ratio of 1.2 is +20 and, turned round, -17 %
 SOUGHT_SHARE = 0.05  # the difference that advice on the number of repeats is for
 _MORE = "Three of each are the least that tell anything, five are better."
 STARTS_WANTED = 5  # advised for each of two runs
@@ -110,6 +111,13 @@ def percent_text(share: float) -> str:
     return f"{percent:,.{decimals}f}"
 
 
+def detectable_text(share: float) -> str:
+    """Return '4.0 %'; '+296 or -75 %' where a difference upwards and its like downwards are no longer about the same."""
+    if share < NEARLY_ALIKE:
+        return f"{percent_text(share)} %"
+    return f"{_signed(1 + share)} or {_signed(1 / (1 + share))} %"
+
+
 def unit_of(comparison: Comparison) -> str:
     """Return what counts as one piece of evidence: a repeat, whose pair is of the same round, or a start of a run."""
     return "repeat" if comparison.is_paired else "start"
@@ -182,7 +190,7 @@ def _nothing_seen(row: Row, comparison: Comparison) -> str:
     if row.detectable is None:
         seen = f"with {min(row.num_base, row.num_other)} {unit_of(comparison)}s hardly any would have been seen"
     else:
-        seen = f"only one over {percent_text(row.detectable)} % would likely have been seen"
+        seen = f"only one over {detectable_text(row.detectable)} would likely have been seen"
     if row.interval[0] <= 1 <= row.interval[1]:
         return f"no difference seen in {label} {numbers}; {seen}"
     chance = f"its own interval leaves out 0, which chance does once in twenty, and there are {comparison.num_judged}"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from benchbook.judge.claims import change_text, least_share, median_text, percent_text, sentence
+from benchbook.judge.claims import change_text, detectable_text, least_share, median_text, percent_text, sentence
 from benchbook.judge.compare import Comparison, Finding, Row, compare
 from benchbook.judge.rounds import median_pair
 from benchbook.judge.spread import number_text
@@ -112,7 +112,7 @@ def median_column(comparison: Comparison) -> tuple[str, list[str]]:
 def finding_text(row: Row) -> str:
     """Return 'better, at least 3.1 %', 'better', 'no claim; sees 4.0 %', 'no claim' or 'cannot be told'."""
     if row.finding is Finding.OPEN and row.detectable is not None:
-        return f"{row.finding.value}; sees {percent_text(row.detectable)} %"
+        return f"{row.finding.value}; sees {detectable_text(row.detectable)}"
     if row.finding in (Finding.OPEN, Finding.UNKNOWN) or (least := least_share(row)) is None:
         return row.finding.value
     return f"{row.finding.value}, at least {percent_text(least)} %"
@@ -143,7 +143,8 @@ def _how_to_read_claims(comparison: Comparison) -> list[str]:
         f"What is claimed allows for {all_of_them} that can be told (Holm's steps; all cases of a benchmark together "
         f"come first): where launches are equal, anything in {whole} is called different in at most 5 of 100, and "
         "'at least' is what all claims together keep.",
-        "'Sees' is the difference that would have been claimed four times in five.",
+        "'Sees' is the difference that would have been claimed four times in five; without it hardly any would have been. "
+        "An interval that leaves out 0 claims nothing by itself: of twenty equal pairs one does so by chance.",
         *([_MEDIAN_PAIR] if comparison.is_paired else []),
     ]
 
