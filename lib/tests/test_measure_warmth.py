@@ -290,7 +290,7 @@ def test_a_notebook_of_a_sweep_shows_what_is_measured_and_the_plumbing_lies_besi
     assert set(bench.parameters[0]) == shown | set(ServeWorkload.model_fields)
     assert bench.parameters[0]["launch"] == "eager" and bench.parameters[0]["repeat"] == "repeat.json"
     repeat = read_repeat(str(tmp_path / "0" / "repeat.json"))
-    assert set(repeat.case) == {"identity", "host"} and repeat.limit_s == Limits().benchmark_s
+    assert set(repeat.case) == {"identity", "host", "precision"} and repeat.limit_s == Limits().benchmark_s
 
 
 def test_what_was_not_warmed_up_warms_up_nobody_else(tmp_path, monkeypatch):
