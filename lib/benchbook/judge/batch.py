@@ -10,7 +10,7 @@ from benchbook.records.record import Record
 
 KEPT_FULL_SHARE = 0.8  # of the requests that the client should hold in flight
 # What vLLM allows where no flag does (get_batch_defaults in vllm/engine/arg_utils.py, read in 0.32), by memory in GiB.
-_LARGE_GIB, _LARGE_CARD, _CARD, _CPU_SERVER, _CPU_ENGINE = 70, 1024, 256, 128, 256
+LARGE_GIB, LARGE_CARD, CARD, CPU_SERVER, CPU_ENGINE = 70, 1024, 256, 128, 256
 
 
 def asked_in_flight(record: Record) -> int | None:
@@ -63,11 +63,11 @@ def _max_num_seqs(record: Record) -> int | None:
     device = str((host.get("peaks") or {}).get("device") or "")
     twice = 2 if flags.get("performance_mode") == "throughput" else 1
     if device.startswith("CPU"):
-        each = _CPU_ENGINE if host.get("kind") == "engine" else _CPU_SERVER
+        each = CPU_ENGINE if host.get("kind") == "engine" else CPU_SERVER
         return twice * each * devices_of(flags)
     gpus = (record.provenance.get("machine") or {}).get("gpus") or []
     sizes = [re.match(r"(\d+) MiB", str(gpu.get("memory"))) for gpu in gpus if gpu.get("name") == device]
     if not sizes or sizes[0] is None:
         return None
-    is_large = int(sizes[0][1]) / 1024 >= _LARGE_GIB and "A100" not in device
-    return twice * (_LARGE_CARD if is_large else _CARD)
+    is_large = int(sizes[0][1]) / 1024 >= LARGE_GIB and "A100" not in device
+    return twice * (LARGE_CARD if is_large else CARD)
