@@ -94,7 +94,7 @@ def compiling(measured: Measured) -> str:
     if measured.benchmark == "latency":
         return iterations(measured)  # all do the same: one that compiles is slow
     if measured.benchmark == "throughput":
-        return "the engine's log tells of warm-up and measurement in one"
+        return "nobody reads the engine's log, in which warm-up and measurement are one"
     return log(measured)
 
 
