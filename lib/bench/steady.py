@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchbook.judge import stalls, steady
+from benchbook.judge import course, stalls, steady
 from benchbook.judge.evidence import Check, Measured
 from benchbook.records.metrics import values_from_raw
 from scipy.stats import binomtest
@@ -153,6 +153,10 @@ def _half_as_fast(share: float) -> float:
     return 2.0 if share > 0.5 else 1.0
 
 
+def _slightly_slower(share: float) -> float:
+    return 1.06 if share > 0.5 else 1.0
+
+
 SMALL, LARGE = Engine(seats=16), Engine(seats=256)
 KINDS = {
     "open loop, half of the capacity, 100 requests": Kind(SMALL, 100, share=0.5),
@@ -174,6 +178,9 @@ KINDS = {
     "half as fast from half on, open loop": Kind(
         replace(SMALL, slowness=_half_as_fast), 300, steady.speed_shifted, share=0.3
     ),
+    "6 % slower from half on, closed loop, steps alike to 1 %": Kind(
+        replace(LARGE, slowness=_slightly_slower, noise=0.01), 80, course.pace_shifted, cap=8
+    ),
     "frozen for 2 s, closed loop": Kind(replace(LARGE, freeze=(0.6, 2.0)), 640, stalls.server_stalled, cap=64),
     "frozen for 2 s, open loop": Kind(replace(SMALL, freeze=(0.6, 2.0)), 300, stalls.server_stalled, share=0.5),
 }
@@ -181,8 +188,8 @@ KINDS = {
 
 def is_suspect(kind: Kind, measured: Measured) -> bool:
     """Return whether the check of `kind` finds `measured`, or of a steady server any does."""
-    checks = [kind.check] if kind.check else [steady.overloaded, steady.speed_shifted, stalls.server_stalled]
-    return any(check(measured) for check in checks)
+    every = [steady.overloaded, steady.speed_shifted, stalls.server_stalled, course.pace_shifted]
+    return any(check(measured) for check in ([kind.check] if kind.check else every))
 
 
 def rates(runs: int, seed: int = 0) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ from benchbook.judge.catalogue import BY_CODE, CODES
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.sample import is_earned, percentile_ranks, samples_needed
 from benchbook.judge.warmth import COMPILE_LINE
+from benchbook.plan import ServeWorkload
 from benchbook.records.record import Verdict, verdict_of
 from measured import latency, serve, throughput, with_pace
 
@@ -363,6 +364,12 @@ def test_random_prompts_that_begin_alike_by_chance_are_not_called_a_warm_cache(l
 def test_prompts_that_an_earlier_run_sent_too_are_a_warm_cache_whatever_chance_adds(load, same_as):
     found = [why for why in record_reasons(random_prompts(*load, same_as=same_as)) if why.code == "cache_warm"]
     assert len(found) == 1 and f"{load[0]:,} words" in found[0].evidence
+
+
+@pytest.mark.parametrize("cap", [1, 8, 64])
+def test_what_is_said_against_a_small_warm_up_is_what_is_sent_where_nothing_is_set(cap):
+    load = ServeWorkload(input_len_tokens=8, output_len_tokens=8, max_concurrency=cap, num_prompts=10 * cap)
+    assert load.warmup_prompts == 2 * cap and "two for each request in flight" in BY_CODE["warmup_too_small"].remedy
 
 
 def test_more_in_flight_than_allowed_is_against_littles_law():

@@ -51,6 +51,12 @@ def test_noise_a_drift_of_each_answer_and_an_emptying_server_are_no_step(cap):
         assert "pace_shifted" not in codes(with_pace(noisy, lambda share: 0.5 if share > 0.95 else 1.0)), "it empties"
 
 
+def test_in_an_open_loop_the_load_makes_the_pace():
+    step = with_pace(serve(cap=None, rate=50.0, prompts=80), lambda share: 1.06 if share > 0.5 else 1.0)
+    assert "pace_shifted" not in codes(step)
+    assert itl_by_sixths_ms(step)[0] == pytest.approx(2.0) and itl_by_sixths_ms(step)[-1] == pytest.approx(2.12)
+
+
 @pytest.mark.parametrize("span", [(0.55, 0.72), (0.2, 0.4), (0.4, 0.5)])
 def test_a_pace_that_comes_back_is_no_step(span):
     noisy = serve(cap=2, prompts=40, noise=random.Random(3))

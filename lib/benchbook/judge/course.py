@@ -34,7 +34,12 @@ def itl_by_sixths_ms(measured: Measured) -> tuple[float | None, ...] | None:
 
 
 def pace_shifted(measured: Measured) -> Reason | None:
-    """Note that the pace of tokens changed within the window and stayed so: by more than 3 %, and beyond its noise."""
+    """Note that the pace of tokens changed within the window and stayed so: by more than 3 %, and beyond its noise.
+
+    Of a closed loop only: in an open one the load comes and goes, and makes the pace.
+    """
+    if not measured.is_closed_loop:
+        return None
     shifts = [_shift(before, after) for before, after in _splits(_medians_ms(measured, SIXTHS * PARTS_OF_SIXTH) or ())]
     clearest, share = max((shift for shift in shifts if abs(shift[1]) > MIN_SHIFT), default=(0.0, 0.0))
     if clearest <= DEVIATIONS:

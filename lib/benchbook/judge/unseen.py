@@ -87,7 +87,7 @@ LOOKS: Mapping[str, Look] = {
     "too_short": RESULT,
     "drain_dominates": Look((sources.requests,), lambda measured: measured.is_closed_loop),
     "start_burst": Look((sources.requests,), lambda measured: measured.is_closed_loop),
-    "pace_shifted": Look((sources.requests, sources.chunks), _serve),
+    "pace_shifted": Look((sources.requests, sources.chunks), lambda measured: measured.is_closed_loop),
     "speed_shifted": Look((sources.requests,), _serve),
     "server_stalled": Look((sources.requests, sources.chunks), _serve),
     "iterations_unsteady": Look((sources.iterations,), _is("latency")),
