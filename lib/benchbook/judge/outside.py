@@ -32,10 +32,11 @@ def again_sentence(records: Sequence[Record]) -> str:
     why = ", ".join(f"{code} {number}" for code, number in causes.most_common())
     tries = sum(len(record.identity.disturbed) for record in again)
     still = sum(bool(disturbed_by(record)) for record in again)
+    which = "It" if len(again) == 1 else f"{still} of them"
     return (
         f"{_counted(len(again), 'repeat')} {_was(len(again))} disturbed from outside ({why}) and measured again, "
         f"{_counted(tries, 'time')} in all; the last try counts, earlier ones lie beside it and are in no mean."
-        + (f" {still} of them {_was(still)} disturbed in the last try too." if still else "")
+        + (f" {which} {_was(still)} disturbed in the last try too." if still else "")
     )
 
 
