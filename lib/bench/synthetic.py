@@ -12,7 +12,8 @@ from typing import Any
 
 from benchbook.records.fingerprint import digest
 from benchbook.records.record import Identity, Record
-from benchbook.records.store import RECORD_FILE, Store, case_key, read_record
+from benchbook.records.fingerprint import case_key
+from benchbook.records.store import RECORD_FILE, Store, read_record
 
 REPEATS = 5
 _CONCURRENCIES = tuple(2**power for power in range(8))

@@ -105,7 +105,9 @@ PITFALLS = (
         "test_compare.py::test_the_unit_of_replication_is_the_repeat_and_not_the_request",
     ),
     # Requests and answers.
-    _row("A range ratio shifts the mean length", "lengths as drawn are compared with those asked for", "lengths_shifted"),
+    _row(
+        "A range ratio shifts the mean length", "lengths as drawn are compared with those asked for", "lengths_shifted"
+    ),
     _row(
         "Random tokens are unlike text: experts, guesses ahead",
         "experts are counted, answers compared, speculation is doubted; speed of random weights is noted as such",

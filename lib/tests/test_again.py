@@ -400,7 +400,9 @@ def test_the_sentence_says_which_are_disturbed_still(bench):
     assert again_sentence(records).endswith("1 of them was disturbed in the last try too.")
     assert again_sentence([record for record in records if not record.identity.disturbed]) == ""
     alone = [record for record in records if disturbed_by(record)]
-    assert again_sentence(alone).startswith("1 repeat was disturbed from outside (machine_busy 2) and measured again, 2 ")
+    assert again_sentence(alone).startswith(
+        "1 repeat was disturbed from outside (machine_busy 2) and measured again, 2 "
+    )
     assert again_sentence(alone).endswith("It was disturbed in the last try too.")
     assert not any(is_due_again(record, 2) for record in records)
 

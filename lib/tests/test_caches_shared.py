@@ -20,8 +20,16 @@ def with_caches(states):
 @pytest.mark.parametrize(
     ("eager", "compiled", "said"),
     [
-        ("cold warm warm warm", "warm warm warm warm", "eager 4 starts: 3 from the cache, 1 anew; compiled 4 starts: 4 from"),
-        ("cold cold cold cold", "in part|warm|off|warm", "eager 4 starts: 4 anew; compiled 4 starts: 2 from the cache, 1 in"),
+        (
+            "cold warm warm warm",
+            "warm warm warm warm",
+            "eager 4 starts: 3 from the cache, 1 anew; compiled 4 starts: 4 from",
+        ),
+        (
+            "cold cold cold cold",
+            "in part|warm|off|warm",
+            "eager 4 starts: 4 anew; compiled 4 starts: 2 from the cache, 1 in",
+        ),
         ("None None None None", "cold|None|None|None", "compiled 1 start: 1 anew)"),
     ],
 )

@@ -378,6 +378,8 @@ def _is(record, launch, repeat):
     return (record.identity.launch, record.identity.repeat) == (launch, repeat)
 
 
-@pytest.mark.parametrize(("share", "told"), [(0.04, "4.0 %"), (0.199, "19.9 %"), (0.25, "+25.0 or -20.0 %"), (2.96, "+296 or -74.7 %")])
+@pytest.mark.parametrize(
+    ("share", "told"), [(0.04, "4.0 %"), (0.199, "19.9 %"), (0.25, "+25.0 or -20.0 %"), (2.96, "+296 or -74.7 %")]
+)
 def test_what_would_have_been_seen_is_told_in_both_directions_where_they_are_not_alike(share, told):
     assert detectable_text(share) == told

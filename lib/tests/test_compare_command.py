@@ -76,7 +76,9 @@ def test_a_pair_without_the_first_launch_shares_with_all_pairs(tmp_path):
 def test_of_three_launches_those_to_compare_must_be_named(tmp_path):
     make_run(tmp_path, launches=(*TWO, "third"), repeats=2)
     done = CliRunner().invoke(app, ["compare", "quickstart", "eager", "--results", str(tmp_path)])
-    assert isinstance(done.exception, ExperimentError) and "name the launches to compare, such as eager" in str(done.exception)
+    assert isinstance(done.exception, ExperimentError) and "name the launches to compare, such as eager" in str(
+        done.exception
+    )
 
 
 def test_repeats_in_doubt_that_cannot_answer_are_said_first(tmp_path):

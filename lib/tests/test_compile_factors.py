@@ -71,9 +71,10 @@ def test_the_scripted_older_vllm_would_have_seen_a_key(factors: Callable, reques
     class Bare:
         pid = None
 
-    with subprocess.Popen(
-        [sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, env={**os.environ, "VLLM_API_KEY": "abc"}
-    ) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    waiting = [sys.executable, "-S", "-c", "print(flush=True); input()"]
+    with subprocess.Popen(waiting, env={**os.environ, "VLLM_API_KEY": "abc"}, **pipes) as process:
+        process.stdout.readline()  # until it runs, its environment is still this process's
         Bare.pid = process.pid
         has_key = "abc" in factors(Bare).values()
         process.stdin.close()

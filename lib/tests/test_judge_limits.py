@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from benchbook.judge.binding import COLUMNS, binding_of, is_below_floor, limit_values
+from benchbook.judge.binding import COLUMNS, binding_of, limit_values
 from benchbook.judge.flags import flags_of
 from benchbook.judge.limits import limits_of
 from benchbook.judge.model_config import UnknownShapeError, shape_of
@@ -225,7 +225,10 @@ def in_flight(mean, record):
         (served(8, tok_s=400.0, **watched()), "launch overhead"),
         (served(8, tok_s=400.0), "launch overhead"),
         (in_flight(4.0, served(8, tok_s=400.0)), "client"),
-        (in_flight(7.7, served(8, tok_s=400.0, **watched(running=0.9))), "launch overhead"),  # the gauge beat with the steps
+        (
+            in_flight(7.7, served(8, tok_s=400.0, **watched(running=0.9))),
+            "launch overhead",
+        ),  # the gauge beat with the steps
         (served(8, **watched(preemptions=3.0)), "KV capacity"),
         (served(8, **watched(kv=0.99, waiting=2.0)), "KV capacity"),
         (served(8, config=LLAMA_8B, **watched(kv=0.99)), "bandwidth"),

@@ -13,10 +13,25 @@ def checked(args, env=None, is_offline=False):
 @pytest.mark.parametrize(
     ("args", "env", "heard", "note"),
     [
-        ({"disable_log_requests": True, "max_num_seqs": 8}, {}, {"max_num_seqs": 8}, "engine_args.disable_log_requests: "),
-        ({}, {"VLLM_ATTENTION_BACKEND": "FLASHINFER"}, {"attention_backend": "FLASHINFER"}, "engine_env.VLLM_ATTENTION"),
+        (
+            {"disable_log_requests": True, "max_num_seqs": 8},
+            {},
+            {"max_num_seqs": 8},
+            "engine_args.disable_log_requests: ",
+        ),
+        (
+            {},
+            {"VLLM_ATTENTION_BACKEND": "FLASHINFER"},
+            {"attention_backend": "FLASHINFER"},
+            "engine_env.VLLM_ATTENTION",
+        ),
         ({"task": "generate"}, {}, {}, "engine_args.task: generate → left out"),
-        ({"tp": 2, "max_model_len": "4k"}, {}, {"tensor_parallel_size": 2, "max_model_len": "4k"}, "engine_args.tp: is "),
+        (
+            {"tp": 2, "max_model_len": "4k"},
+            {},
+            {"tensor_parallel_size": 2, "max_model_len": "4k"},
+            "engine_args.tp: is ",
+        ),
     ],
 )
 def test_old_and_short_names_are_translated_and_each_is_told(args, env, heard, note):
@@ -29,7 +44,11 @@ def test_old_and_short_names_are_translated_and_each_is_told(args, env, heard, n
     ("args", "env", "told"),
     [
         ({"max_model_leng": 3}, {}, "engine_args.max_model_leng: 3: vLLM"),
-        ({"dtype": "floot16"}, {}, "engine_args.dtype: 'floot16': is none of the values that it takes; did you mean float16?"),
+        (
+            {"dtype": "floot16"},
+            {},
+            "engine_args.dtype: 'floot16': is none of the values that it takes; did you mean float16?",
+        ),
         ({"headless": True}, {}, "engine_args.headless: true: starts no API server"),
         ({"compilation_config": {"levl": 3}}, {}, "engine_args.compilation_config.levl: 3"),
         ({}, {"VLLM_CPU_KVCACHE_SPAC": 1}, "engine_env.VLLM_CPU_KVCACHE_SPAC: '1'"),

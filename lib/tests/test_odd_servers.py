@@ -6,7 +6,6 @@ import http.server
 import shutil
 import subprocess
 import threading
-from dataclasses import replace
 
 import pytest
 from benchbook.errors import BenchbookError, ExperimentError, HostDiedError, HostStartError, IdentityError
@@ -16,7 +15,6 @@ from benchbook.hosts.ports import reserve_port
 from benchbook.hosts.scrape import engine_tokens, fetch_metrics, parse_metrics
 from benchbook.hosts.served import attach
 from benchbook.hosts.shell import certificates
-from benchbook.judge.unseen import by_reason, not_looked
 from benchbook.measure.first_request import first_request
 from benchbook.measure.repeat import Repeat
 from benchbook.measure.serve import bench_serve
@@ -24,7 +22,6 @@ from benchbook.measure.servers import model_card, open_server
 from benchbook.plan.workloads import FirstRequestWorkload, ServeWorkload
 from benchbook.report.host_tables import server_table
 from integration.sweeps import FAKE_PACKAGE
-from measured import latency, serve
 from odd_server import NAME, odd_server
 
 WORKLOAD = ServeWorkload(input_len_tokens=5, output_len_tokens=6, max_concurrency=2, num_prompts=6)

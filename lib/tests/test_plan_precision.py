@@ -183,7 +183,10 @@ def test_launches_that_are_compared_have_fresh_starts_whether_or_not_they_are_as
 def test_the_plan_counts_the_starts_that_are_asked_for_and_says_of_what_a_target_speaks(write):
     text = plan_text(write(repeats="{starts: 3, at_most: 10, until: {ttft_ms: 2 %}}"))
     assert "is known to ±2 %: 9 to 16 measurements on 3 to 10 starts" in text
-    assert "Each round with a fresh start: eager server, eager server, eager server" in text and "share one start" not in text
+    assert (
+        "Each round with a fresh start: eager server, eager server, eager server" in text
+        and "share one start" not in text
+    )
     text = plan_text(write(repeats="{at_most: 10, until: {ttft_ms: 2 %}}"))
     assert "is known to ±2 % for this one start: 9 to 16 measurements on 1 start" in text
     assert "All repeats share one start" in text and "{starts: 3}" in text

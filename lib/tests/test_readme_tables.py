@@ -46,7 +46,9 @@ def test_the_table_of_limits_is_that_of_the_code():
 
 
 def test_the_outside_causes_are_named_where_it_is_said_what_becomes_of_them():
-    assert ", ".join(f"`{code}`" for code in sorted(OUTSIDE)).replace(" ", "") in VERDICTS.replace("\n", "").replace(" ", "")
+    assert ", ".join(f"`{code}`" for code in sorted(OUTSIDE)).replace(" ", "") in VERDICTS.replace("\n", "").replace(
+        " ", ""
+    )
 
 
 def test_the_reason_table_is_that_of_the_catalogue():

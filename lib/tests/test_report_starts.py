@@ -118,7 +118,9 @@ def test_cases_on_unequally_many_starts_are_counted_from_the_least_to_the_most(t
         return on_starts(lambda repeat: 1 + repeat if record.benchmark == "serve" else 1)(record)
 
     run = load_run(make_run(tmp_path, repeats=3, change=change, **SMALL))
-    assert starts_sentence(run).startswith("Each case was measured on 1 to 3 starts of its host, and where there are several, ±")
+    assert starts_sentence(run).startswith(
+        "Each case was measured on 1 to 3 starts of its host, and where there are several, ±"
+    )
 
 
 def test_how_much_starts_vary_is_told_by_other_runs_of_the_same_cases(tmp_path):

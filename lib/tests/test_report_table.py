@@ -105,7 +105,9 @@ def test_a_run_without_records_has_an_empty_table():
     table = tidy_table([])
     assert len(table) == len(case_table(table)) == len(believed(table)) == 0
     assert json.loads(render_table(table, "json")) == []
-    assert render_table(table, "csv").startswith("verdict,reasons,experiment,run_id,launch,case_id,benchmark,gpus,repeat")
+    assert render_table(table, "csv").startswith(
+        "verdict,reasons,experiment,run_id,launch,case_id,benchmark,gpus,repeat"
+    )
 
 
 def test_a_list_in_a_workload_becomes_one_field(records):

@@ -86,7 +86,9 @@ def test_a_router_of_groups_is_not_counted_and_the_reason_stands_there(tmp_path,
         (None, "", "took too long"),
     ],
 )
-def test_what_cannot_be_counted_is_told_and_tried_again_by_the_next_run_not_at_each_start(exit_code, log, told, tmp_path, monkeypatch):
+def test_what_cannot_be_counted_is_told_and_tried_again_by_the_next_run_not_at_each_start(
+    exit_code, log, told, tmp_path, monkeypatch
+):
     tried = []
 
     def spawn(argv, *, log_path, **_):

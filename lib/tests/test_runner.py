@@ -1,7 +1,6 @@
 """The runner: every repeat becomes a record, failures are retried and kept, runs continue where they stopped."""
 
 import io
-import json
 import os
 import shutil
 import signal

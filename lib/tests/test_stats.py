@@ -36,7 +36,10 @@ def test_equal_groups_are_told_apart_in_at_most_5_of_100_cases_however_many_and_
     first, second, times_as_noisy
 ):
     draw = np.random.default_rng(0)
-    base, other = np.exp(draw.normal(0, 0.05, (3000, first))), np.exp(draw.normal(0, 0.05 / times_as_noisy, (3000, second)))
+    base, other = (
+        np.exp(draw.normal(0, 0.05, (3000, first))),
+        np.exp(draw.normal(0, 0.05 / times_as_noisy, (3000, second))),
+    )
     apart = sum(unpaired_ratio(one, two).p_value < 0.05 for one, two in zip(base.tolist(), other.tolist()))
     assert scipy_stats.binomtest(apart, 3000, 0.05, alternative="greater").pvalue > 0.01
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -46,7 +45,9 @@ def checked_by_hand(launch: Launch, *, is_offline: bool) -> tuple[Launch, list[s
 
     Raises one ExperimentError with all that this vLLM does not know.
     """
-    doc = _Parameters(Path("notebook"), "", {"launches": {launch.name: vars(launch)}}, yaml.MappingNode("", []), Faults())
+    doc = _Parameters(
+        Path("notebook"), "", {"launches": {launch.name: vars(launch)}}, yaml.MappingNode("", []), Faults()
+    )
     checked, notes = checked_launch(doc, launch, known(), has_offline=is_offline)
     doc.faults.raise_any()
     return checked, notes

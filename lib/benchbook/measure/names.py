@@ -78,7 +78,9 @@ def check_variables(doc: Document, launch: Launch, places: Places, there: Known)
         elif is_vllms(name) and name not in there.variables and not is_read(name):
             if near := nearest(name, there.variables):
                 problem = f"vLLM {there.version} has no such variable; did you mean {near}?"
-                way_through = "a variable of a plugin or a patched image stands in plugin_env, beside the env of an experiment"
+                way_through = (
+                    "a variable of a plugin or a patched image stands in plugin_env, beside the env of an experiment"
+                )
                 doc.faults.note(doc.error(place, f"{problem} ({way_through})"))
             else:
                 what = f"vLLM {there.version} has no such variable: passed on, for a plugin or a patched image"

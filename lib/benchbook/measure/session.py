@@ -74,7 +74,8 @@ def prepare_run(
     listener.working_on("looking whether the machine is quiet")
     if found := disturbance(part.experiment.launches[0], FIRST_LOOK_S):
         listener.say(
-            f"The machine is not quiet: {found}. While that lasts, repeats will be SUSPECT; end it, or run later."
+            f"The machine is not quiet: {found}. While that lasts, repeats are SUSPECT, and measured again where it ends. "
+            "End it first, or run later."
         )
     listener.working_on("finding out what the device can do at best, which is measured once a day")
     for launch in checked.experiment.launches:  # now, while nothing of ours runs; hosts find them known

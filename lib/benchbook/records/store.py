@@ -29,7 +29,6 @@ from benchbook import collector
 from benchbook.errors import StoreError
 from benchbook.reading import read_bytes, read_json
 from benchbook.records.files import make_folder, write_json
-from benchbook.records.fingerprint import case_key
 from benchbook.records.header import INTERRUPTED, RUNNING, RunHeader, read_header
 from benchbook.records.metrics import values_from_raw
 from benchbook.records.parts import NEEDED, RecordParts

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from benchbook.judge.loads import Load
 from benchbook.judge.spread import number_text
 from benchbook.report.held import first_unreached
-from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED, Line
+from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED
 from benchbook.report.run import Run
 from benchbook.report.sentences import (
     and_text,
