@@ -10,9 +10,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from benchbook.records.fingerprint import digest
+from benchbook.records.fingerprint import case_key, digest
 from benchbook.records.record import Identity, Record
-from benchbook.records.fingerprint import case_key
 from benchbook.records.store import RECORD_FILE, Store, read_record
 
 REPEATS = 5

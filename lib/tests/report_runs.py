@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchbook.records.fingerprint import digest
+from benchbook.records.fingerprint import case_key, digest
 from benchbook.records.record import Failure, Identity, Outcome, Reason, Record, Verdict, verdict_of
-from benchbook.records.store import Store, case_key
+from benchbook.records.store import Store
 
 LENGTHS = ((128, 64), (512, 64))
 QUESTION = "How do latency and throughput trade off as concurrency grows?"

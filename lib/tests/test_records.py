@@ -9,10 +9,10 @@ import pytest
 from benchbook.errors import ExperimentError, StoreError
 from benchbook.hosts import load
 from benchbook.records import files, provenance
-from benchbook.records.fingerprint import changed_parts, combined, fingerprint_parts
+from benchbook.records.fingerprint import case_key, changed_parts, combined, fingerprint_parts
 from benchbook.records.metrics import METRICS, metrics_for, values_from_raw
 from benchbook.records.record import Identity, Outcome, Reason, Record, Verdict, verdict_of
-from benchbook.records.store import RECORD_FILE, Store, case_key, read_record, write_record
+from benchbook.records.store import RECORD_FILE, Store, read_record, write_record
 from benchbook.redaction import find_secrets, is_secret_name, known_secrets, redacted, redacted_env
 
 TIMES = {
