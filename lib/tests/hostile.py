@@ -14,13 +14,13 @@ MIB = 1 << 20
 class Watch:
     """As a context manager: how long the block took (s), and by how much the largest process of ours grew (MiB).
 
-    `root` is another process whose children count as well, each from what the root itself had.
+    `root` is another process whose children count as well, each beyond what the root has, of which it is a fork.
     """
 
     def __init__(self, root: int | None = None) -> None:
         self.took_s = self.grew_mib = 0.0
         self._own, self._root = psutil.Process(), psutil.Process(root) if root else None
-        self._base = {process: process.memory_info().rss for process in (self._own, self._root) if process}
+        self._base = self._own.memory_info().rss
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -36,10 +36,10 @@ class Watch:
 
     def _watch(self) -> None:
         while not self._is_over.wait(0.05):
-            grown = [self._own.memory_info().rss - self._base[self._own]]
+            grown = [self._own.memory_info().rss - self._base]
             for child in self._root.children(recursive=True) if self._root else ():
                 try:
-                    grown.append(child.memory_info().rss - self._base[self._root])
+                    grown.append(child.memory_info().rss - self._root.memory_info().rss)
                 except psutil.Error:  # it has ended
                     continue
             self.grew_mib = max(self.grew_mib, *(size / MIB for size in grown))

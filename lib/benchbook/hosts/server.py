@@ -24,7 +24,7 @@ from benchbook.hosts.tokenizers import hub_variables
 from benchbook.redaction import redacted_env
 
 READY_POLL_S = 0.2
-DEATH_REPORT_S = 1.0
+DEATH_REPORT_S = 3.0  # the guardian ends what a killed host leaves behind, a second long, before it reports
 HEALTH_LIMIT_S = 1.0  # for one question while it starts
 PORT_TRIES = 3
 # Longer than vLLM's client keeps an idle connection (60 s; vLLM's own 5 s are shorter): where the server closes one just

@@ -11,7 +11,7 @@ import dataclasses
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 from unittest import mock
 
@@ -43,6 +43,28 @@ def rehearse() -> None:
     sys.argv = ["vllm", "bench"]  # no benchmark is named, so the parser complains once all of it is there
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere), contextlib.suppress(SystemExit):
         main()
+
+
+@contextlib.contextmanager
+def before_requests(act: Callable[[], object]) -> Iterator[None]:
+    """Inside, `vllm bench serve` calls `act` when its tokenizer and prompts are there, before it sends anything.
+
+    A vLLM that has moved that place sends without.
+    """
+    try:
+        from vllm.benchmarks import serve
+
+        benchmark = serve.benchmark
+    except (ImportError, AttributeError):
+        yield
+        return
+
+    async def acting(*args: Any, **options: Any) -> Any:
+        act()
+        return await benchmark(*args, **options)
+
+    with mock.patch.object(serve, "benchmark", acting):
+        yield
 
 
 class _Asked(BaseException):

@@ -24,7 +24,7 @@ from benchbook.hosts.startup import StartupFacts
 from benchbook.measure.client import WarmClient
 from benchbook.measure.hardware import model_config, peaks_before_start
 from benchbook.measure.outputs import fixed_prompts, greedy_outputs
-from benchbook.measure.servers import host_facts
+from benchbook.measure.servers import host_facts, silence_is_death
 from benchbook.plan.launches import Launch
 from benchbook.records.provenance import utc_now
 from benchbook.records.store import Store
@@ -131,9 +131,10 @@ def _open_server(
         stack.callback(client.stop)
         client.ensure()
         server.wait_ready()
-        outputs = _answered(server)
+        with silence_is_death(server):  # of one that a first prompt killed
+            outputs, facts = _answered(server), host_facts(server)
         yield _Host(
-            {**_described({**host_facts(server), "peaks": peaks, **routing}, server.facts), **outputs},
+            {**_described({**facts, "peaks": peaks, **routing}, server.facts), **outputs},
             {
                 "base_url": server.base_url,
                 "model": server.served_name,

@@ -23,15 +23,10 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-import psutil
-
 from benchbook.hosts import jobs, processes, vllm_bench
 from benchbook.measure.ceiling import measured_ceiling
+from benchbook.measure.client_memory import end_above
 from benchbook.measure.client_meter import meter_path, metered
-
-
-LOOK_S = 0.5  # at the memory of the child
-MIB = 2**20
 
 
 class WarmParent:
@@ -60,7 +55,10 @@ class WarmParent:
         worker_pid, pid = os.getpid(), os.fork()
         if pid == 0:
             self._be_child(job, connection, worker_pid)
-        if not _ends(pid, job, connection):
+        descriptor = os.pidfd_open(pid)
+        readable, _, _ = select.select([descriptor, connection], [], [])
+        os.close(descriptor)
+        if connection in readable and jobs.is_closed(connection):
             os.kill(pid, signal.SIGKILL)
         exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         return {"exit_code": exit_code, "wall_s": time.monotonic() - started_s}
@@ -82,41 +80,12 @@ class WarmParent:
             connection.close()
             self._listener.close()
             with jobs.as_own_process(job), metered(meter_path(job.log_path), self._ceiling):
-                exit_code = vllm_bench.run_vllm_bench(job.argv)
+                with vllm_bench.before_requests(lambda: end_above(job.memory_mib)):
+                    exit_code = vllm_bench.run_vllm_bench(job.argv)
         except BaseException as error:  # nothing may return into the parent's loop, which this process has inherited
             sys.excepthook(type(error), error, error.__traceback__)
         finally:
             os._exit(exit_code)
-
-
-def _ends(pid: int, job: jobs.Job, connection: socket.socket) -> bool:
-    """Wait for the child to end; return False once its client has left, or it holds more than `job` can need.
-
-    vLLM's client keeps all that it is sent, and unpacks it: only its memory tells when a server answers without end.
-    """
-    most_mib = None if job.memory_mib is None else _resident_mib(pid) + job.memory_mib
-    descriptor = os.pidfd_open(pid)
-    try:
-        while True:
-            readable, _, _ = select.select([descriptor, connection], [], [], LOOK_S)
-            if readable:
-                return not (connection in readable and jobs.is_closed(connection))
-            if most_mib is not None and _resident_mib(pid) > most_mib:
-                with open(job.log_path, "a", encoding="utf-8") as log:
-                    log.write(
-                        f"benchbook: MemoryError: the client has grown by more than {job.memory_mib} MiB, "
-                        "which its load cannot need: the server sends more than it was asked for\n"
-                    )
-                return False
-    finally:
-        os.close(descriptor)
-
-
-def _resident_mib(pid: int) -> float:
-    try:
-        return psutil.Process(pid).memory_info().rss / MIB
-    except psutil.NoSuchProcess:
-        return 0.0
 
 
 def _import_vllm() -> str | None:

@@ -21,8 +21,8 @@ Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 CountFromZero = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Positive = Annotated[float, Field(gt=0)]
 
-# What a client of vLLM's keeps of a load, generously: prompts as ids and text, each chunk's time, each connection's buffers.
-CLIENT_MIB, REQUEST_KIB, TOKEN_KIB = 256, 128, 1
+# What a client of vLLM's keeps of its answers, generously: text, each chunk's time, each connection's buffers.
+CLIENT_MIB, REQUEST_KIB, TOKEN_KIB = 128, 128, 1
 
 WARMUP_WAVES = 2  # the first fills the batch, the second arrives in a running one, as requests do when it counts
 OPEN_LOOP_WARMUP_PROMPTS = 32
@@ -109,7 +109,7 @@ class ServeWorkload(Workload):
 
     @property
     def client_memory_mib(self) -> int:
-        """By how much (MiB) a client's memory can grow with this load, many times what it was seen to hold."""
+        """By how much (MiB) a client's memory can grow while it sends this load, many times what it was seen to."""
         request_kib = REQUEST_KIB + TOKEN_KIB * self.max_request_tokens
         return CLIENT_MIB + self.num_prompts * request_kib // 1024
 
