@@ -23,7 +23,7 @@ from benchbook.hosts.shell import no_proxy
 from benchbook.hosts.startup import StartupFacts
 from benchbook.measure.client import WarmClient
 from benchbook.measure.hardware import model_config, peaks_before_start
-from benchbook.measure.outputs import fixed_prompts, greedy_outputs
+from benchbook.measure.outputs import NUM_ALONE, NUM_PROMPTS, fixed_prompts, greedy_outputs
 from benchbook.measure.servers import host_facts, silence_is_death
 from benchbook.plan.launches import Launch
 from benchbook.records.provenance import utc_now
@@ -67,10 +67,11 @@ COUNTING_S = "counting_s"  # of a host's facts: of its start, what went into cou
 OpenHost = Callable[[Launch, str, Store, float], AbstractContextManager[BenchHost]]  # ..., ready_timeout_s
 
 
-def host_opener(share_gpu: bool = False) -> OpenHost:
+def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> OpenHost:
     """Return what opens a host for a sweep. Unless `share_gpu`, a GPU that others use is refused.
 
-    A server first answers 32 fixed prompts: a change of its outputs is seen, and a model that answers all alike.
+    A server first answers fixed prompts: a model that answers all alike is seen by eight; with `compares_launches` they
+    are 32, and a change of its outputs is seen.
     """
     ending: list[Thread] = []
 
@@ -84,7 +85,7 @@ def host_opener(share_gpu: bool = False) -> OpenHost:
         files = resolve_model(launch.model.path_or_id, launch.args, launch.env)
         routing = _counted(files, launch, store)
         opened = (
-            _open_server(launch, store, ready_timeout_s, routing)
+            _open_server(launch, store, ready_timeout_s, NUM_PROMPTS if compares_launches else NUM_ALONE, routing)
             if kind == "server"
             else _open_engine(launch, store, ready_timeout_s, routing)
         )
@@ -111,6 +112,7 @@ def _open_server(
     launch: Launch,
     store: Store,
     ready_timeout_s: float,
+    num_prompts: int,
     routing: Mapping[str, Any],
 ) -> Iterator[BenchHost]:
     folder = store.launch_dir(launch.name).resolve()
@@ -132,7 +134,7 @@ def _open_server(
         client.ensure()
         server.wait_ready()
         with silence_is_death(server):  # of one that a first prompt killed
-            outputs, facts = _answered(server), host_facts(server)
+            outputs, facts = _answered(server, num_prompts), host_facts(server)
         yield _Host(
             {**_described({**facts, "peaks": peaks, **routing}, server.facts), **outputs},
             {
@@ -147,9 +149,9 @@ def _open_server(
         )
 
 
-def _answered(server: VllmServer) -> dict[str, Any]:
+def _answered(server: VllmServer, num_prompts: int) -> dict[str, Any]:
     """Return the server's greedy outputs and how many prompts differ; none when it would not answer: measuring says why."""
-    prompts = fixed_prompts(made_words=server.model_files.random_weights)
+    prompts = fixed_prompts(made_words=server.model_files.random_weights)[:num_prompts]
     try:
         return {"greedy_outputs": greedy_outputs(server, prompts), "distinct_prompts": len(set(prompts))}
     except MeasureError:

@@ -1,7 +1,7 @@
 """What a server answers: a short hash of its greedy answer to each of 32 fixed prompts.
 
 Launches that claim to differ in speed only must answer alike. The prompts go one after another: in a batch, rounding
-would depend on who else is in it. On the tiny model it takes about a second; only runs that compare launches pay it.
+would depend on who else is in it. On the tiny model it takes about a second; a launch alone gets the first eight.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from benchbook.hosts import http
 from benchbook.measure.servers import AnyServer
 
 NUM_PROMPTS, OUTPUT_TOKENS = 32, 8
+NUM_ALONE = 8  # prompts of a launch that is compared with none: enough to see one answer to all
 TIMEOUT_S = 60.0
 _WORDS = (
     "the of and to in is that for it as was with be by on not he his but at are this have from or had an they "

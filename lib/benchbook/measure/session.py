@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from benchbook.records.runs import newest_of, run_name
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.terminal import shown
 
-FIRST_LOOK_S = 0.5  # before anything starts: whoever is told can stop before the time is spent
+FIRST_LOOK_S = 0.3  # before anything starts: whoever is told can stop before the time is spent
 RESULTS = Path("results")  # where the command line keeps runs unless it is told otherwise
 
 
@@ -63,6 +64,7 @@ def prepare_run(
     asked = asked_for(checked.experiment, only) if only else None
     part = _asked_part(checked, asked)
     check_loader(part.experiment)
+    looking = ThreadPoolExecutor(1).submit(disturbance, part.experiment.launches[0], FIRST_LOOK_S)
     notes = hold_cards(part, command, share_gpu)
     for note in (*part.notes, *notes, *check_machine(part), *check_models(part)):
         listener.say(note)
@@ -71,8 +73,7 @@ def prepare_run(
     models = dict.fromkeys(launch.model_text for launch in checked.experiment.launches)
     listener.working_on(f"getting the model ready: {', '.join(models)}")
     plan = RunPlan.of(checked.experiment)
-    listener.working_on("looking whether the machine is quiet")
-    if found := disturbance(part.experiment.launches[0], FIRST_LOOK_S):
+    if found := looking.result():
         listener.say(
             f"The machine is not quiet: {found}. While that lasts, repeats are SUSPECT, and measured again where it ends. "
             "End it first, or run later."
@@ -85,7 +86,9 @@ def prepare_run(
     store = earlier or Store.create(results_dir, plan.experiment.name)
     card_locks.rename(f"run {run_name(store.run_dir, results_dir)}")
     write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
-    runner = Runner(plan, store, listener, command, host_opener(share_gpu), only=asked)
+    runner = Runner(
+        plan, store, listener, command, host_opener(share_gpu, len(plan.experiment.launches) > 1), only=asked
+    )
     if earlier:
         runner.header, damage = store.read_header()
         listener.say(f"Continuing {shown(store.run_dir)} (--new starts afresh).")

@@ -192,7 +192,7 @@ def test_a_run_beside_another_says_so_at_once_and_what_it_is_getting_ready(tmp_p
     with fake_server(options), mock.patch.object(registry, "os", mock.Mock(wraps=os, getpid=lambda: 1)):
         prepare_run(file, tmp_path / "results", new=True, share_gpu=False, command="", listener=told)
     assert any("Another benchbook is at work" in line for line in told.lines[:1]) is is_said
-    assert len(told.doing) == len(set(told.doing)) == 4
+    assert len(told.doing) == len(set(told.doing)) == 3
     assert any("model" in what for what in told.doing)
 
 
