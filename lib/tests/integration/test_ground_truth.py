@@ -67,7 +67,7 @@ def measured(tmp_path_factory):
     store = Store.create(folder / "results", "truth")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench_host, "VllmServer", functools.partial(VllmServer, program=fake_vllm.PROGRAM))
-        opener = bench_host.host_opener()
+        opener = bench_host.host_opener(compares_launches=True)
         state = Runner(plan, store, Listener(), "benchbook run truth.yaml", opener).execute()
     render_report(execute_comparison(store.run_dir), store.report_path)
     return store.run_dir, state, load_run(store.run_dir), html.unescape(store.report_path.read_text())

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 # the compilation, which comes once.
 CODE, TRIES = "compiled_while_measuring", "again: 6"
 STALL_S = 3.0
-FIXED_PROMPTS = 32  # which a server answers first
+FIXED_PROMPTS = 8  # which the server of a single launch answers first
 
 
 @pytest.mark.parametrize("at_request", [FIXED_PROMPTS + 2, FIXED_PROMPTS + 5])
