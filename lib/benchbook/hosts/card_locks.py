@@ -32,11 +32,13 @@ class Holder:
     """Who holds a card: a run or a host, the process that lives as long, and since when."""
 
     who: str
-    pid: int
+    pid: int | None  # None: it has not noted itself yet
     start_ticks: int | None
     since_utc: str
 
     def __str__(self) -> str:
+        if self.pid is None:
+            return self.who
         since = datetime.fromisoformat(self.since_utc).astimezone()
         return f"{self.who} (pid {self.pid}, since {since:%Y-%m-%d %H:%M:%S})"
 
@@ -44,9 +46,9 @@ class Holder:
 class CardTakenError(HostStartError):
     """A card is held by somebody else."""
 
-    def __init__(self, card: Device, holder: Holder | None) -> None:
+    def __init__(self, card: Device, holder: Holder) -> None:
         self.card = card
-        evidence = f"{card.title} is held by {holder or 'another benchbook'}"
+        evidence = f"{card.title} is held by {holder}"
         super().__init__(evidence, Cause("device_busy", evidence, HINT))
 
 
@@ -123,7 +125,7 @@ def holder_of(card: Device) -> Holder | None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return _holder(file) or Holder("another benchbook", 0, None, datetime.now(timezone.utc).isoformat())
+            return _holder(file)
         except OSError:
             return None
     return None
@@ -142,7 +144,7 @@ def _locked(card: Device, who: str, limit_s: float) -> IO[str] | None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = _holder(file)
-            is_there = holder is not None and processes.is_alive(holder.pid, holder.start_ticks)
+            is_there = holder.pid is not None and processes.is_alive(holder.pid, holder.start_ticks)
             if is_there or time.monotonic() >= deadline:
                 file.close()
                 raise CardTakenError(card, holder) from None
@@ -168,13 +170,13 @@ def _note(file: IO[str], who: str, pid: int) -> None:
     file.flush()
 
 
-def _holder(file: IO[str]) -> Holder | None:
-    """Return who has noted himself in the file of a card; None where nobody has yet."""
+def _holder(file: IO[str]) -> Holder:
+    """Return who has noted himself in the file of a card, or that somebody holds it who has not yet."""
     file.seek(0)
     try:
         return Holder(**json.load(file))
     except (ValueError, TypeError):
-        return None
+        return Holder("another benchbook", None, None, "")
 
 
 def _close(files: dict[str, IO[str] | None]) -> None:

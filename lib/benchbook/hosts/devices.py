@@ -10,7 +10,7 @@ from typing import Any
 
 from benchbook import container
 from benchbook.hosts.gpu import GpuMemory, all_gpus, gpu_memory
-from benchbook.hosts.ranks import ranks_of
+from benchbook.ranks import num_devices
 from benchbook.visible import CUDA as CUDA_NAMES
 from benchbook.visible import HIP, ROCR, named, not_here, visible
 
@@ -58,9 +58,8 @@ def cards_of(args: Mapping[str, Any], env: Mapping[str, str]) -> list[Device]:
     """
     if is_cpu_build():
         return []
-    ranks = ranks_of(args)
     seen = [device for device in devices(naming(args, env)) if device.kind != CPU]
-    return seen[: ranks.devices if ranks else None]
+    return seen[: num_devices(args)]
 
 
 def is_cpu_build() -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 from benchbook.hosts import command, hub
 from benchbook.hosts.card_locks import locks_for
 from benchbook.hosts.devices import cards_of
 from benchbook.hosts.models import ModelFiles, resolve_model
-from benchbook.hosts.startup import OnProgress, StartupFacts, startup_facts
+from benchbook.hosts.startup import OnProgress, StartupFacts, local_time, startup_facts
 from benchbook.hosts.worker import Worker
 from benchbook.redaction import redacted_env
 
@@ -63,7 +62,4 @@ class VllmEngine(Worker):
     @property
     def facts(self) -> StartupFacts:
         """What the log tells of the start: seconds by phase, memory, backends."""
-        started = (
-            datetime.fromisoformat(self.started_utc).astimezone().replace(tzinfo=None) if self.started_utc else None
-        )
-        return startup_facts(self.log_text(), started, self.ready_s, self._overrides)
+        return startup_facts(self.log_text(), local_time(self.started_utc), self.ready_s, self._overrides)

@@ -78,16 +78,17 @@ class Nvml:
     def read(self, gpu: Gpu) -> tuple[float | int | str | None, ...]:
         """Return one value for each of QUANTITIES, None for what this card does not tell."""
         library, handle = self._library, gpu.handle
+        throttle = self._ask(lambda: library.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
         return (
             self._ask(lambda: library.nvmlDeviceGetPowerUsage(handle) / 1000),
             self._ask(lambda: library.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000),
             self._ask(lambda: library.nvmlDeviceGetClockInfo(handle, library.NVML_CLOCK_SM)),
             self._ask(lambda: library.nvmlDeviceGetClockInfo(handle, library.NVML_CLOCK_MEM)),
             self._ask(lambda: library.nvmlDeviceGetTemperature(handle, library.NVML_TEMPERATURE_GPU)),
-            self._ask(lambda: throttle_text(library.nvmlDeviceGetCurrentClocksThrottleReasons(handle))),
+            None if throttle is None else throttle_text(throttle),
             self._ask(lambda: round(library.nvmlDeviceGetMemoryInfo(handle).used / GIB, 3)),
             self._ask(lambda: library.nvmlDeviceGetUtilizationRates(handle).gpu),
-            self._ask(lambda: int(bool(library.nvmlDeviceGetCurrentClocksThrottleReasons(handle) & CLOCKS_SET_BIT))),
+            None if throttle is None else int(bool(throttle & CLOCKS_SET_BIT)),
             _gib_of(self._processes(gpu)),
         )
 

@@ -19,7 +19,7 @@ from benchbook.hosts.kept import find_server
 from benchbook.hosts.logs import HostLog
 from benchbook.hosts.models import ModelFiles, resolve_model
 from benchbook.hosts.served import ServedModel
-from benchbook.hosts.startup import OnProgress, StartupFacts, startup_facts, startup_phase
+from benchbook.hosts.startup import OnProgress, StartupFacts, local_time, startup_facts, startup_phase
 from benchbook.hosts.tokenizers import hub_variables
 from benchbook.redaction import redacted_env
 
@@ -126,10 +126,7 @@ class VllmServer(ServedModel):
     @property
     def facts(self) -> StartupFacts:
         """What the log tells of the start: seconds by phase, memory, backends."""
-        started = (
-            datetime.fromisoformat(self.started_utc).astimezone().replace(tzinfo=None) if self.started_utc else None
-        )
-        return startup_facts(self._log.text(), started, self.ready_s, self._env)
+        return startup_facts(self._log.text(), local_time(self.started_utc), self.ready_s, self._env)
 
     def start(self) -> None:
         """Start the process and return; `wait_ready` tells when it serves. Raises CardTakenError for a GPU of another."""

@@ -55,6 +55,11 @@ class StartupFacts:
     triton_compiled: int | None = None  # kernels that Triton had to compile; 0: its cache was warm
 
 
+def local_time(utc: str | None) -> datetime | None:
+    """Return a noted time as the stamps of a log are: local, without a zone."""
+    return datetime.fromisoformat(utc).astimezone().replace(tzinfo=None) if utc else None
+
+
 def startup_facts(
     log_text: str,
     started: datetime | None = None,

@@ -22,6 +22,7 @@ from enum import StrEnum
 from benchbook.judge.families import Test, decide
 from benchbook.judge.headlines import OTHERS, headline_of
 from benchbook.judge.pairs import Arm, MatchedCase, match_cases
+from benchbook.judge.spread import by_start
 from benchbook.judge.starts import start_of
 from benchbook.judge.stats import CONFIDENCE, Ratio, paired_ratio, unpaired_ratio
 from benchbook.records.metrics import BY_KEY, Metric
@@ -202,9 +203,7 @@ def _by_round(arms: Sequence[Arm], metric: Metric) -> dict[int, float]:
 
 def _by_start(arm: Arm, rounds: Mapping[int, float]) -> list[float]:
     """Return the geometric mean of each start over its `rounds`; those of which nobody noted the start are of one."""
-    starts: dict[str | None, list[float]] = {}
-    for repeat, value in rounds.items():
-        starts.setdefault(start_of(arm.believed[repeat]), []).append(value)
+    starts = by_start((value, start_of(arm.believed[repeat])) for repeat, value in rounds.items())
     return [statistics.geometric_mean(values) for values in starts.values()]
 
 

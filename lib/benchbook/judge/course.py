@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
 from benchbook.judge.spread import number_text
+from benchbook.judge.stats import robust_stdev
 from benchbook.judge.streams import BUNCHED_GAP_S
 from benchbook.records.record import Reason
 
@@ -19,7 +20,6 @@ SIXTHS, PARTS_OF_SIXTH = 6, 4
 LEAST_GAPS, LEAST_PARTS = 5, 3  # the median of fewer is no pace
 MIN_SHIFT = 0.03
 DEVIATIONS = 4.0  # of the parts around their medians
-MAD_TO_STDEV = 1.4826  # of a normal distribution
 
 Parts = Sequence[float | None]
 
@@ -44,7 +44,7 @@ def pace_shifted(measured: Measured) -> Reason | None:
     clearest, share = max((shift for shift in shifts if abs(shift[1]) > MIN_SHIFT), default=(0.0, 0.0))
     if clearest <= DEVIATIONS:
         return None
-    told = ", ".join("–" if value is None else number_text(value) for value in itl_by_sixths_ms(measured) or ())
+    told = ", ".join(map(number_text, itl_by_sixths_ms(measured) or ()))
     return reason(
         "pace_shifted", f"median ITL by sixths of the time with the load full: {told} ms; a step of {share:+.1%}"
     )
@@ -61,8 +61,7 @@ def _medians_ms(measured: Measured, number: int) -> tuple[float | None, ...] | N
     begin_s, end_s = max(answer.start_s + answer.ttft_s for answer in wave), answers[-1].start_s
     if end_s <= begin_s:
         return None
-    gaps_s = numpy.concatenate([answer.gaps_s for answer in answers])
-    came_s = numpy.concatenate([answer.start_s + answer.ttft_s + numpy.cumsum(answer.gaps_s) for answer in answers])
+    gaps_s, came_s = measured.chunks
     parts = numpy.floor((came_s - begin_s) / (end_s - begin_s) * number)
     inside = (gaps_s[parts == part] for part in range(number))
     return tuple(_median_ms(gaps) for gaps in inside)
@@ -87,9 +86,7 @@ def _shift(before: Sequence[float], after: Sequence[float]) -> tuple[float, floa
     """Return how many standard deviations of single parts lie between two medians, and the change as a share."""
     old, new = statistics.median(before), statistics.median(after)
     # The noisier side counts: a pace that comes back is no step.
-    noise = MAD_TO_STDEV * max(
-        statistics.median(abs(value - middle) for value in side) for side, middle in ((before, old), (after, new))
-    )
+    noise = max(robust_stdev(before, old), robust_stdev(after, new))
     return abs(new - old) / max(noise, 1e-9), new / old - 1
 
 

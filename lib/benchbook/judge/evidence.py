@@ -6,7 +6,7 @@ lacks its evidence says nothing: published figures have no raw file, an attached
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -30,6 +30,15 @@ class Answer(NamedTuple):
     def end_s(self) -> float:
         """Return when its last chunk came."""
         return self.start_s + self.latency_s
+
+
+def chunks_of(answers: Sequence[Answer]) -> tuple[Any, Any]:
+    """Return of all chunks but each answer's first the gap before it and when it came (s): two numpy arrays."""
+    import numpy  # late: the command line starts without it
+
+    gaps_s = [numpy.asarray(answer.gaps_s, dtype=float) for answer in answers]
+    came_s = [answer.start_s + answer.ttft_s + numpy.cumsum(gaps) for answer, gaps in zip(answers, gaps_s)]
+    return numpy.concatenate([[], *gaps_s]), numpy.concatenate([[], *came_s])
 
 
 @dataclass(frozen=True)
@@ -72,11 +81,21 @@ class Measured:
         ]
         return tuple(sorted(found))
 
-    @property
+    @cached_property
+    def chunks(self) -> tuple[Any, Any]:
+        """Return `chunks_of` all answers."""
+        return chunks_of(self.answers)
+
+    @cached_property
     def window_s(self) -> float:
         """Return the seconds from the first send to the last chunk, 0.0 without answers."""
         answers = self.answers
         return max(answer.end_s for answer in answers) - answers[0].start_s if answers else 0.0
+
+    @property
+    def mean_in_flight(self) -> float:
+        """Return how many requests were in flight on average over the window, 0.0 without answers."""
+        return sum(answer.latency_s for answer in self.answers) / self.window_s if self.window_s else 0.0
 
     @property
     def is_closed_loop(self) -> bool:

@@ -51,6 +51,10 @@ class _Group:
     def places(self) -> set[int]:
         return {*self.cases, *([] if self.lead is None else [self.lead])}
 
+    @property
+    def size(self) -> int:
+        return max(1, len(self.cases))
+
     def claimed(self, tests: Sequence[Test], error: float) -> set[int]:
         """Return which of the group's rows are claimed at `error`: cases only where all of them together are."""
         if self.lead is not None and tests[self.lead].p_value > error:
@@ -107,7 +111,8 @@ def _claimed_headlines(tests: Sequence[Test], groups: Sequence[_Group], error: f
 def _errors_of_headlines(groups: Sequence[_Group], error: float, claimed: set[int]) -> dict[int, tuple[float, float]]:
     """Return (level, error of the bounds) by place.
 
-    A case behind a gate that stayed shut was not tested: its level is 0. Of a gated group's part the bounds of all cases together get one half, and those of the cases the other.
+    A case behind a gate that stayed shut was not tested: its level is 0. Of a gated group's part the
+    bounds of all cases together get one half, and those of the cases the other.
     """
     found = {}
     for group in groups:
@@ -123,8 +128,7 @@ def _errors_of_headlines(groups: Sequence[_Group], error: float, claimed: set[in
 
 def _part(group: _Group, groups: Sequence[_Group], error: float) -> float:
     """Return what of `error` the group has among `groups`: by how many cases it has."""
-    sizes = {id(one): max(1, len(one.cases)) for one in groups}
-    return error * sizes[id(group)] / sum(sizes.values())
+    return error * group.size / sum(one.size for one in groups)
 
 
 def _holm(tests: Sequence[Test], places: Sequence[int], error: float) -> set[int]:

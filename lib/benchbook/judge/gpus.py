@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from benchbook.judge.compare import Comparison
 from benchbook.judge.flags import flags_of
-from benchbook.judge.pairs import Arm
+from benchbook.judge.telemetry import used_gpus
+from benchbook.ranks import num_devices
 from benchbook.records.metrics import Metric
 from benchbook.records.record import Record
+
+if TYPE_CHECKING:
+    from benchbook.judge.compare import Comparison
+    from benchbook.judge.pairs import Arm
 
 PER_GPU = Metric(
     "output_throughput_per_gpu_tok_s",
@@ -20,12 +24,6 @@ PER_GPU = Metric(
     "",
     "output throughput / number of GPUs",
 )
-_SPREADING = (
-    "tensor_parallel_size",
-    "pipeline_parallel_size",
-    "prefill_context_parallel_size",
-    "data_parallel_size",
-)
 
 
 def num_gpus(record: Record) -> int | None:
@@ -34,7 +32,7 @@ def num_gpus(record: Record) -> int | None:
     Those that its processes were seen on; where the driver shows none of them, as many as its command has ranks.
     """
     telemetry = record.host.get("telemetry") or {}
-    used = {process["gpu"] for process in telemetry.get("gpu_processes", ()) if process["kind"] == "ours"}
+    used = used_gpus(telemetry.get("gpu_processes", ()))
     if used:
         return len(used)
     if telemetry.get("gpus") and telemetry.get("num_gpus"):
@@ -44,7 +42,7 @@ def num_gpus(record: Record) -> int | None:
     provenance = record.provenance
     is_cpu = "+cpu" in (provenance.get("packages") or {}).get("vllm", "")
     has_gpus = telemetry.get("gpus") or (provenance.get("machine") or {}).get("gpus")
-    return _ranks(record.host["argv"]) if has_gpus and not is_cpu else None
+    return num_devices(flags_of(record.host["argv"])) if has_gpus and not is_cpu else None
 
 
 def output_per_gpu_tok_s(record: Record) -> float | None:
@@ -64,9 +62,3 @@ def _common(arms: Iterable[Arm]) -> int | None:
     """Return the number of GPUs that all records of `arms` have in common; None where there is no one number."""
     found = {num_gpus(record) for arm in arms for record in arm.believed.values()}
     return found.pop() if len(found) == 1 else None
-
-
-def _ranks(argv: Iterable[str]) -> int | None:
-    flags = flags_of(argv)
-    numbers = [flags.get(name) or "1" for name in _SPREADING]
-    return math.prod(map(int, numbers)) if all(number.isdecimal() for number in numbers) else None

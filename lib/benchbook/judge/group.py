@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from benchbook.judge import coherence, degenerate, repeats, starts
 from benchbook.judge.checks import VALUE_CHECKS, record_reasons, with_reasons
 from benchbook.judge.evidence import Finding, Measured
-from benchbook.records.record import Reason, Record, Verdict
+from benchbook.records.record import Reason, Record
 
 GroupCheck = Callable[[Sequence[Record]], Iterator[Finding]]
 
@@ -27,7 +27,7 @@ def judged_together(records: Iterable[Record]) -> tuple[Record, ...]:
     """Return `records` in their order, each with what its case, its launch and the other modes say against it."""
     everything = tuple(records)
     # What is INVALID already is no evidence against others.
-    measured = [record for record in everything if record.is_measured and record.verdict is not Verdict.INVALID]
+    measured = [record for record in everything if record.is_believed]
     found: dict[int, list[Reason]] = {}
     for check, group in [
         *((check, group) for group in repeats.by_case(measured) for check in CASE_CHECKS),

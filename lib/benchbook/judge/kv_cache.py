@@ -8,7 +8,10 @@ layer has one. There the bytes tell; where the log has none, the tokens are coun
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
+
+from pydantic_core import from_json, to_json
 
 from benchbook.judge.evidence import kv_cache_tokens
 from benchbook.judge.flags import devices_of, flags_of
@@ -41,8 +44,13 @@ def _sliding_shape(host: Mapping[str, Any], flags: Mapping[str, str | None]) -> 
     config = host.get("model_config") or {}
     if not isinstance(config.get("sliding_window"), int):
         return None
+    return _parsed_shape(to_json(config), flags.get("dtype"), flags.get("kv_cache_dtype"))
+
+
+@lru_cache(maxsize=256)  # all records of a launch hold the same
+def _parsed_shape(config: bytes, dtype: str | None, kv_dtype: str | None) -> ModelShape | None:
     try:
-        shape = shape_of(config, dtype=flags.get("dtype"), kv_dtype=flags.get("kv_cache_dtype"))
+        shape = shape_of(from_json(config), dtype=dtype, kv_dtype=kv_dtype)
     except UnknownShapeError:
         return None
     return shape if shape.sliding_layers else None

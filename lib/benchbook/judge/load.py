@@ -43,11 +43,10 @@ def littles_law(measured: Measured) -> Reason | None:
     is_apart = apart_s > 0 and not measured.workload.get("request_rate_rps") or apart_s < 0
     if not is_apart or abs(apart_s) <= DURATION_SLACK * duration_s + DURATION_SLACK_S:
         return None
-    listed = sum(answer.latency_s for answer in measured.answers) / window_s
     return reason(
         "littles_law",
         f"rate × latency is {in_flight:.2f} in flight over {duration_s:.2f} s, the requests' own times give "
-        f"{listed:.2f} over {window_s:.2f} s",
+        f"{measured.mean_in_flight:.2f} over {window_s:.2f} s",
     )
 
 
@@ -56,7 +55,7 @@ def concurrency_not_reached(measured: Measured) -> Reason | None:
     if not measured.is_closed_loop or not measured.window_s:
         return None
     cap = measured.workload["max_concurrency"]
-    held = sum(answer.latency_s for answer in measured.answers) / measured.window_s
+    held = measured.mean_in_flight
     if held >= MIN_CONCURRENCY * cap:
         return None
     return reason("concurrency_not_reached", f"{held:.2f} requests in flight on average, {cap} asked for")

@@ -8,6 +8,7 @@ from typing import Any
 from benchbook.judge.shape import ModelShape
 
 # The keys of a config.json that a record keeps.
+EXPERT_KEYS = ("num_local_experts", "num_experts", "n_routed_experts")  # by any of these a config.json tells them
 CONFIG_KEYS = (
     "model_type",
     "dtype",
@@ -79,7 +80,7 @@ def _shape_of(
         raise UnknownShapeError(f"config.json does not say {', '.join(strange)} in numbers that a model can have")
     layers, hidden, heads = config["num_hidden_layers"], config["hidden_size"], config["num_attention_heads"]
     window, sliding = _sliding(config, layers)
-    experts = _first(config, "num_local_experts", "num_experts", "n_routed_experts") or 0
+    experts = _first(config, *EXPERT_KEYS) or 0
     active = _first(config, "num_experts_per_tok", "experts_per_token") or 0
     if experts and not active:
         raise UnknownShapeError("config.json does not say how many experts a token takes")

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchbook.judge.loads import case_name
 from benchbook.records.fingerprint import changed_parts, digest
-from benchbook.records.record import Record, Verdict
+from benchbook.records.record import Record
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,7 @@ class Arm:
     def of(cls, records: Iterable[Record]) -> Arm:
         """Return the arm of one case's records."""
         by_repeat = {record.identity.repeat: record for record in records}
-        usable = {
-            repeat: record
-            for repeat, record in by_repeat.items()
-            if record.is_measured and record.verdict is not Verdict.INVALID
-        }
+        usable = {repeat: record for repeat, record in by_repeat.items() if record.is_believed}
         return cls(by_repeat, usable)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from benchbook.judge.catalogue import reason
-from benchbook.judge.evidence import Answer, Check, Measured
+from benchbook.judge.evidence import Check, Measured
 from benchbook.records.record import Reason
 
 CONFIDENCE = 0.95
@@ -33,11 +33,11 @@ def half_widths(measured: Measured, keys: Iterable[str]) -> dict[str, float | No
 
     None where too few requests have the latency for blocks, or the raw file does not tell of single requests.
     """
-    found, answers = {}, measured.answers
+    found, answers, in_flight = {}, measured.answers, max(1, math.ceil(measured.mean_in_flight))
     for key in keys:
         statistic, latency, _ = key.split("_")
         values = [value for answer in answers if (value := _LATENCIES[latency](answer)) is not None]
-        found[key] = _half_width(values, statistic, _in_flight(answers))
+        found[key] = _half_width(values, statistic, in_flight)
     return found
 
 
@@ -75,12 +75,6 @@ def _half_width(values: Sequence[float], statistic: str, in_flight: int) -> floa
     few = stdtrit(blocks - 1, 0.5 + CONFIDENCE / 2) / stdtrit(math.inf, 0.5 + CONFIDENCE / 2)
     value = known(ordered[:count])
     return float((high - low) / 2 * few / value) if value > 0 else None
-
-
-def _in_flight(answers: Sequence[Answer]) -> int:
-    """Return how many requests were in flight in the mean, rounded up: the time they all took over the window."""
-    window_s = max(answer.end_s for answer in answers) - answers[0].start_s if answers else 0.0
-    return math.ceil(sum(answer.latency_s for answer in answers) / window_s) if window_s > 0 else 1
 
 
 CHECKS: tuple[Check, ...] = (precision_missed,)

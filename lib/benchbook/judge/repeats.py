@@ -14,9 +14,9 @@ from functools import lru_cache
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding
-from benchbook.judge.spread import number_text
+from benchbook.judge.spread import by_start, number_text
 from benchbook.judge.starts import start_of
-from benchbook.judge.stats import stdev
+from benchbook.judge.stats import robust_stdev, stdev
 from benchbook.records.metrics import BY_KEY
 from benchbook.records.record import Record
 
@@ -26,7 +26,7 @@ LEAST_CASES = 4  # the spread of fewer is no usual one
 TREND_REPEATS, TREND_P, MIN_DRIFT = 5, 0.02, 0.05
 EXACT_REPEATS = 50
 OUTLIER_REPEATS, OUTLIER_DEVIATIONS, MIN_OUTLIER = 4, 5.0, 0.15
-MAD_TO_STDEV = 1.4826  # of a normal distribution
+SHOWN = 8  # values of a list
 LEAST_IN_GROUP, MIN_GAP, GAP_TO_RANGE = 2, 0.03, 5.0
 HEADLINES: Mapping[str, tuple[str, ...]] = {  # what repeats of a benchmark are compared by
     "serve": ("output_throughput_tok_s", "median_e2el_ms"),
@@ -68,26 +68,18 @@ def repeats_disagree(records: Sequence[Record]) -> Iterator[Finding]:
             if within <= limit and between <= MAX_STDEV_OF_STARTS:
                 continue
             what = f"{within:.0%} of the mean" if within > limit else f"between starts {between:.0%} of their mean"
-            found = reason("repeats_disagree", f"{BY_KEY[key].heading}: {_listed(values)}; standard deviation {what}")
+            found = reason("repeats_disagree", f"{BY_KEY[key].heading}: {listed(values)}; standard deviation {what}")
             yield from ((record, found) for record in case)
             break
 
 
 def _spreads(values: Sequence[float], records: Sequence[Record]) -> tuple[float, float]:
     """Return the standard deviation within starts, pooled, and that of the starts' means, as shares of the mean."""
-    groups = [[values[index] for index in group] for group in _starts(records)]
+    groups = by_start(zip(values, map(start_of, records), strict=True)).values()
     means, spare = [statistics.fmean(group) for group in groups], len(values) - len(groups)
     squares = sum((value - mean) ** 2 for group, mean in zip(groups, means) for value in group)
     within = math.sqrt(squares / spare) if spare else 0.0
     return within / statistics.fmean(values), stdev(means) / statistics.fmean(means) if len(means) > 1 else 0.0
-
-
-def _starts(records: Sequence[Record]) -> list[list[int]]:
-    """Return the indices of the records of each start of the host; those of an unknown one are of one."""
-    groups: dict[str | None, list[int]] = {}
-    for index, record in enumerate(records):
-        groups.setdefault(start_of(record), []).append(index)
-    return list(groups.values())
 
 
 def repeats_trend(records: Sequence[Record]) -> Iterator[Finding]:
@@ -99,7 +91,7 @@ def repeats_trend(records: Sequence[Record]) -> Iterator[Finding]:
         if probability < TREND_P and abs(drift := drift_of(values)) > MIN_DRIFT:
             found = reason(
                 "repeats_trend",
-                f"{BY_KEY[key].heading} over the rounds: {_listed(values)}; drift {drift:+.0%}, p {probability:.3f}",
+                f"{BY_KEY[key].heading} over the rounds: {listed(values)}; drift {drift:+.0%}, p {probability:.3f}",
             )
             return (yield from ((record, found) for record in records))
     return None
@@ -107,13 +99,12 @@ def repeats_trend(records: Sequence[Record]) -> Iterator[Finding]:
 
 def repeat_outlier(records: Sequence[Record]) -> Iterator[Finding]:
     """Suspect a repeat whose headline lies far outside the others of its case that were measured on the same start."""
-    for group in _starts(records):
-        of_start = [records[index] for index in group]
+    for of_start in by_start((record, start_of(record)) for record in records).values():
         for key, values in _headlines(of_start):
             if len(values) < OUTLIER_REPEATS:
                 continue
             middle = statistics.median(values)
-            spread = MAD_TO_STDEV * statistics.median(abs(value - middle) for value in values)
+            spread = robust_stdev(values, middle)
             for record, value in zip(of_start, values, strict=True):
                 if abs(value - middle) > max(OUTLIER_DEVIATIONS * spread, MIN_OUTLIER * middle):
                     said = f"{number_text(value)}, the median of {len(values)} repeats is {number_text(middle)}"
@@ -124,7 +115,7 @@ def repeats_in_groups(records: Sequence[Record]) -> Iterator[Finding]:
     """Note on every repeat of a case that the pace of tokens has two states: its median ITLs fall into two groups."""
     itls_ms = [record.values.get("median_itl_ms") for record in records]
     if all(itls_ms) and (groups := two_groups(itls_ms)):
-        said = " and ".join(_listed([itls_ms[index] for index in group]) for group in groups)
+        said = " and ".join(listed([itls_ms[index] for index in group]) for group in groups)
         found = reason("repeats_in_groups", f"median ITL of the repeats: {said} ms")
         yield from ((record, found) for record in records)
 
@@ -184,8 +175,9 @@ def drift_of(values: Sequence[float]) -> float:
     return statistics.median(slopes) * (len(values) - 1) / statistics.median(values)
 
 
-def _listed(values: Sequence[float]) -> str:
-    return ", ".join(number_text(value) for value in values[:8]) + (" …" if len(values) > 8 else "")
+def listed(values: Sequence[float], decimals: int | None = None) -> str:
+    """Return '12.3, 12.4, 12.6', the first eight of the values."""
+    return ", ".join(number_text(value, decimals) for value in values[:SHOWN]) + (" …" if len(values) > SHOWN else "")
 
 
 CASE_CHECKS = (measured_once, repeats_trend, repeat_outlier, repeats_in_groups)

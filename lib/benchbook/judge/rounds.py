@@ -16,15 +16,13 @@ from dataclasses import dataclass
 
 from benchbook.judge.compare import Comparison, Finding, Row
 from benchbook.judge.pairs import Arm
-from benchbook.judge.repeats import drift_of, mann_kendall_p, two_groups
-from benchbook.judge.spread import number_text
+from benchbook.judge.repeats import drift_of, listed, mann_kendall_p, two_groups
 from benchbook.judge.stats import CONFIDENCE
 
 FEWEST_PAIRS = 3
 TREND_ROUNDS, TREND_P = 4, 0.05
 LEAST_SHARE = 0.01  # that a trend must move the ratio by to be worth a sentence
 _TWO_STATES = "A mean over both is of neither, and how often each comes takes more rounds to tell."
-_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def rounds_said(comparison: Comparison, rows: Sequence[Row]) -> list[str]:
     """Return where the ratio of the launches in one of these `rows` trends over the rounds, and who has two states."""
     base, other = comparison.base, comparison.other
     said = [
-        f"Over the rounds {other} / {base} in {_what(row)} goes {_listed(row.pairs, 3)} (by chance: p "
+        f"Over the rounds {other} / {base} in {_what(row)} goes {listed(row.pairs, 3)} (by chance: p "
         f"{probability:.2g}): the rounds are not alike, as when caches fill or kernels are tuned anew, and their mean is of "
         "none."
         for row in rows
@@ -105,7 +103,7 @@ def _groups(rows: Sequence[Row], place: int) -> list[str]:
     """Return the groups of the values of the launch at `place` (0: base) of a row."""
     found = [(row, row.values[place], two_groups(row.values[place])) for row in rows]
     return [
-        f"{_what(row)} {' and '.join(_listed([values[at] for at in group]) for group in groups)} {row.metric.unit}"
+        f"{_what(row)} {' and '.join(listed([values[at] for at in group]) for group in groups)} {row.metric.unit}"
         for row, values, groups in found
         if groups
     ]
@@ -113,7 +111,3 @@ def _groups(rows: Sequence[Row], place: int) -> list[str]:
 
 def _what(row: Row) -> str:
     return f"{row.metric.label} ({row.name})"
-
-
-def _listed(values: Sequence[float], decimals: int | None = None) -> str:
-    return ", ".join(number_text(value, decimals) for value in values[:_SHOWN]) + (" …" if len(values) > _SHOWN else "")

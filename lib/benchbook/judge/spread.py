@@ -11,8 +11,11 @@ import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from benchbook.judge.stats import stdev
+
+Item = TypeVar("Item")
 
 _SIGNIFICANT_DIGITS = 3
 
@@ -45,9 +48,9 @@ def spread_of(values: Iterable[float | None], starts: Iterable[str | None] | Non
     return Spread(statistics.fmean(units), spread, len(measured), min(measured), max(measured), num_starts)
 
 
-def by_start(pairs: Iterable[tuple[float, str | None]]) -> dict[str | None, list[float]]:
-    """Return the values of each start, from pairs of value and start."""
-    groups: dict[str | None, list[float]] = {}
+def by_start(pairs: Iterable[tuple[Item, str | None]]) -> dict[str | None, list[Item]]:
+    """Return what is of each start, from pairs of value, or record, and start; those of an unknown one are of one."""
+    groups: dict[str | None, list[Item]] = {}
     for value, start in pairs:
         groups.setdefault(start, []).append(value)
     return groups

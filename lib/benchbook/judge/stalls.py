@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchbook.judge.catalogue import reason
-from benchbook.judge.evidence import Answer, Check, Measured
+from benchbook.judge.evidence import Answer, Check, Measured, chunks_of
 from benchbook.records.record import Reason
 
 MIN_STALL_S, STEPS = 0.5, 20  # longer than both is no step that only decodes
@@ -31,13 +31,12 @@ def stalls(answers: Sequence[Answer], is_closed_loop: bool = False) -> list[tupl
 
     if not answers:
         return []
-    gaps_s = numpy.concatenate([answer.gaps_s for answer in answers])
+    gaps_s, came_s = chunks_of(answers)
     step_s = float(numpy.median(gaps_s)) if len(gaps_s) else 0.0
     least_s, together_s = max(MIN_STALL_S, STEPS * step_s), max(TOGETHER_S, TOGETHER_STEPS * step_s)
-    came_s = [answer.start_s + answer.ttft_s + numpy.cumsum((0.0, *answer.gaps_s)) for answer in answers]
-    times_s = numpy.sort(numpy.concatenate([[answers[0].start_s], *came_s]))
     starts_s, ends_s = (numpy.array([getattr(answer, name) for answer in answers]) for name in ("start_s", "end_s"))
     firsts_s = numpy.array([answer.start_s + answer.ttft_s for answer in answers])
+    times_s = numpy.sort(numpy.concatenate([[answers[0].start_s], firsts_s, came_s]))
     prompts = numpy.array([max(1, answer.prompt_tokens) for answer in answers])
     a_token_s, found = _fastest_prefill_s(answers, together_s), []
     for index in numpy.flatnonzero(numpy.diff(times_s) > least_s):

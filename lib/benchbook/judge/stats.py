@@ -21,6 +21,7 @@ from dataclasses import dataclass
 CONFIDENCE = 0.95
 MIN_DEGREES = 2  # of freedom; two pairs have one: how wide their interval comes out is itself a matter of luck
 MOST_LOG = math.log(11)  # half an interval: beyond a factor of 11, 1,000 % more, it tells the repeats to be too few
+MAD_TO_STDEV = 1.4826  # of a normal distribution
 LEAST_ERROR = 1e-12  # of a logarithm; below lies the arithmetic's own rounding
 MOST_REPEATS = 100  # that are ever advised
 POWER = 0.8  # a difference counts as detectable when it would have been claimed four times in five
@@ -138,6 +139,11 @@ def quantile(probability: float, degrees: float) -> float:
     from scipy.special import stdtrit  # imported late: the command line starts without scipy
 
     return -float(stdtrit(degrees, 1 - probability))  # the lower tail keeps its digits
+
+
+def robust_stdev(values: Sequence[float], middle: float) -> float:
+    """Return the standard deviation of normal `values` by the median of their distances from `middle`, their median."""
+    return MAD_TO_STDEV * statistics.median(abs(value - middle) for value in values)
 
 
 def _known(log_error: float, degrees: float) -> float | None:

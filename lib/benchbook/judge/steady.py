@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Answer, Check, Measured
 from benchbook.judge.spread import number_text
+from benchbook.judge.stats import robust_stdev
 from benchbook.records.record import Reason
 
 BLOCKS, MIN_A_BLOCK, LEAST = 6, 3, 6
@@ -22,7 +23,6 @@ MAX_ITERATION_SHIFT = 1.2  # each iteration does the same work
 # Of two groups: the share of the smaller one, their ratio, and their distance, half of which is empty.
 MIN_MODE, MODES_APART, DEVIATIONS = 0.2, 1.15, 6.0
 _LEAST_PACE_S = 1e-9
-MAD_TO_STDEV = 1.4826  # of a normal distribution
 MIN_RISES = 13  # of 15 pairs of blocks, rises less falls: 1 in 120 by chance
 SERVED, SERVED_SLACK = 0.97, 6.0  # of the rate sent; slack in requests
 MIN_LATENCIES, SERVED_EARLY = (
@@ -115,9 +115,7 @@ def _modes(values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]] |
     place = max(places, key=lambda place: values[place] - values[place - 1])
     modes = values[:place], values[place:]
     lower, upper = map(statistics.median, modes)
-    noise = max(
-        MAD_TO_STDEV * statistics.median(abs(value - statistics.median(mode)) for value in mode) for mode in modes
-    )
+    noise = max(map(robust_stdev, modes, (lower, upper)))
     is_apart = upper - lower > DEVIATIONS * noise and 2 * (values[place] - values[place - 1]) > upper - lower
     return modes if is_apart and upper >= MODES_APART * lower else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchbook.judge.catalogue import reason
@@ -95,9 +95,14 @@ def gpu_shared(measured: Measured) -> Reason | None:
     return _strangers(telemetry.get("gpu_processes", ())) or _hidden_neighbour(telemetry)
 
 
+def used_gpus(processes: Iterable[Mapping[str, Any]]) -> set[int]:
+    """Return the GPUs that processes of the host under test were seen on, by index."""
+    return {process["gpu"] for process in processes if process["kind"] == "ours"}
+
+
 def _hidden_neighbour(telemetry: Mapping[str, Any]) -> Reason | None:
     processes = telemetry.get("gpu_processes", ())
-    used = {process["gpu"] for process in processes if process["kind"] == "ours"}
+    used = used_gpus(processes)
     for gpu in telemetry.get("gpus", ()):
         index, strange_gib = gpu["index"], gpu.get("strange_memory_gib") or 0.0
         there = [process for process in processes if process["gpu"] == index]
@@ -113,7 +118,7 @@ def _hidden_neighbour(telemetry: Mapping[str, Any]) -> Reason | None:
 
 
 def _strangers(processes: Sequence[Mapping[str, Any]]) -> Reason | None:
-    used = {process["gpu"] for process in processes if process["kind"] == "ours"}
+    used = used_gpus(processes)
     strangers = [
         process for process in processes if process["kind"] == "foreign" and (process["gpu"] in used or not used)
     ]
@@ -188,9 +193,11 @@ def _gpu_summary(gpu: Mapping[str, Any], window: Window | None, bounds: Window) 
             if values and values[index] is not None and not (throttle and throttle[index]) and (not busy or busy[index])
         ]
 
-    columns = zip(gpu.get("memory_used_gib") or (), gpu.get("processes_gib") or ())
+    columns = zip(gpu["t_s"], gpu.get("memory_used_gib") or (), gpu.get("processes_gib") or ())
     strange_gib = [
-        used - known for index, (used, known) in enumerate(columns) if index in inside and None not in (used, known)
+        used - known
+        for time_s, used, known in columns
+        if bounds[0] <= time_s <= bounds[1] and None not in (used, known)
     ]
     energy, source = _energy(gpu, window)
     power_w = kept("power_w")
@@ -234,7 +241,7 @@ def _energy_of_used(
 
     Where the driver does not show them, as in many a container, they are on the `num_gpus` that the launch takes.
     """
-    known = {process["gpu"] for process in processes if process["kind"] == "ours"}
+    known = used_gpus(processes)
     all_used = len(gpus) == (num_gpus or 1)
     used = [gpu["energy_j"] for gpu in gpus if gpu["index"] in known or all_used and not known]
     return None if not used or None in used else sum(used)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from benchbook.judge import sources
 from benchbook.judge.evidence import Measured
+from benchbook.judge.model_config import EXPERT_KEYS
 from benchbook.judge.sources import Evidence
 
 
@@ -57,7 +58,7 @@ def _is_planned(measured: Measured) -> bool:
 
 def _has_experts(measured: Measured) -> bool:
     config = measured.host.get("model_config") or {}
-    return any(config.get(key) for key in ("num_local_experts", "num_experts", "n_routed_experts"))
+    return any(config.get(key) for key in EXPERT_KEYS)
 
 
 _serve, _loads, _any = _is("serve"), _is("serve", "latency", "throughput"), lambda measured: True

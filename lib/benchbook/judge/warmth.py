@@ -30,8 +30,10 @@ def cache_warm(measured: Measured) -> Reason | None:
     counters = measured.host.get("counters") or {}
     queries = counters.get("vllm:prefix_cache_queries_total") or 0.0
     hits = counters.get("vllm:prefix_cache_hits_total") or 0.0
+    if not queries or not hits:
+        return None
     share, why = _share_by_chance(measured)
-    if not queries or hits <= share * queries:
+    if hits <= share * queries:
         return None
     return reason(
         "cache_warm",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from benchbook.judge.outside import disturbed_by, is_due_again
 from benchbook.measure.bench_host import BenchHost
+from benchbook.measure.planned_cases import counted
 from benchbook.measure.progress import Listener
 from benchbook.measure.quiet import LOOK_S, UNKNOWN_SHARE, disturbance
 from benchbook.plan.eta import Estimator, duration_text
@@ -88,6 +89,6 @@ def price_text(budget: int, blocks: Sequence[Block], estimator: Estimator) -> st
     once = estimator.once_more(blocks)
     time_text = f" ({duration_text(budget * once.seconds)})" if once.is_known else ""
     return (
-        f"Disturbed from outside, a repeat is measured again, {budget} time{'s'[: budget > 1]} at most: "
+        f"Disturbed from outside, a repeat is measured again, {counted(budget, 'time')} at most: "
         f"up to {number} measurements more{time_text}, each after {LOOK_S:g} to {MAX_WAIT_S:g} s of waiting for quiet"
     )

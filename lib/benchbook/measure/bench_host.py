@@ -16,7 +16,6 @@ from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.flags import unknown_variables
 from benchbook.hosts.gpu import wait_device_free
 from benchbook.hosts.models import ModelFiles, resolve_model
-from benchbook.hosts.ranks import ranks_of
 from benchbook.hosts.routing import known_routing, routing_of
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.shell import no_proxy
@@ -26,6 +25,7 @@ from benchbook.measure.hardware import model_config, peaks_before_start
 from benchbook.measure.outputs import NUM_ALONE, NUM_PROMPTS, fixed_prompts, greedy_outputs
 from benchbook.measure.servers import host_facts, silence_is_death
 from benchbook.plan.launches import Launch
+from benchbook.ranks import num_devices
 from benchbook.records.provenance import utc_now
 from benchbook.records.store import Store
 
@@ -79,9 +79,8 @@ def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> Ope
     def open_host(launch: Launch, kind: str, store: Store, ready_timeout_s: float) -> Iterator[BenchHost]:
         while ending:  # one device holds one host
             ending.pop().join()
-        ranks = ranks_of(launch.args)
-        number = ranks.devices if ranks else None
-        wait_device_free(share_gpu=share_gpu, env=naming(launch.args, launch.env), number=number)
+        env, number = naming(launch.args, launch.env), num_devices(launch.args)
+        wait_device_free(share_gpu=share_gpu, env=env, number=number)
         files = resolve_model(launch.model.path_or_id, launch.args, launch.env)
         routing = _counted(files, launch, store)
         opened = (

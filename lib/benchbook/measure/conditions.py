@@ -19,14 +19,15 @@ from benchbook.hosts.devices import naming
 from benchbook.hosts.http import TooLargeError
 from benchbook.hosts.logs import HostLog, tells
 from benchbook.hosts.ports import is_loopback
-from benchbook.hosts.ranks import ranks_of_command
 from benchbook.hosts.scrape import counter_delta, engine_tokens, parse_metrics, went_back
 from benchbook.hosts.telemetry import Sampler
+from benchbook.judge.flags import flags_of
 from benchbook.judge.warmth import COMPILE_LINE
 from benchbook.measure.client_meter import client_facts, meter_path
 from benchbook.measure.recording import Recording
 from benchbook.measure.servers import AnyServer
 from benchbook.measure.telemetry import keep_telemetry
+from benchbook.ranks import num_devices
 from benchbook.records.provenance import machine
 from benchbook.redaction import known_secrets, redacted
 
@@ -52,12 +53,11 @@ class Watched:
         self._roots += [worker.guardian_pid] if worker else []
         self._log = HostLog(Path(entry.log_path)) if entry and entry.log_path else None
         host = entry or worker
-        ranks = ranks_of_command(host.argv) if host else None
         self._sampler = Sampler(
             server.base_url if server else None,
             api_key=server.api_key if server else None,
             env=_environment_of(host, self._roots),
-            num_gpus=ranks.devices if ranks else None,
+            num_gpus=num_devices(flags_of(host.argv)) if host else None,
             host_id=host.host_id if host else None,
         )
         self._errors: list[str] = []

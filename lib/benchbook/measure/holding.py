@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from benchbook.errors import ExperimentError
 from benchbook.hosts.card_locks import CardTakenError, hold, holder_of
@@ -21,8 +21,7 @@ def hold_cards(checked: Preflight, who: str, share_gpu: bool) -> list[str]:
     Raises ExperimentError, with who is there and which GPUs are free, for one that is taken; not with `share_gpu`.
     """
     has_locks = True
-    for launch in checked.experiment.launches:
-        cards = _cards_of(checked, launch)
+    for launch, cards in _on_cards(checked):
         try:
             has_locks = hold(cards, who, share=share_gpu) and has_locks
         except CardTakenError as taken:
@@ -36,22 +35,26 @@ def hold_cards(checked: Preflight, who: str, share_gpu: bool) -> list[str]:
 
 def check_free(checked: Preflight) -> None:
     """Raise ExperimentError as `hold_cards` would now, and hold nothing."""
-    for launch in checked.experiment.launches:
-        cards = _cards_of(checked, launch)
+    for launch, cards in _on_cards(checked):
         for card in cards:
             if holder := holder_of(card):
-                raise _refusal(checked, launch, cards, f"{card.title} is held by {holder}")
+                raise _refusal(checked, launch, cards, str(CardTakenError(card, holder)))
         _check_strangers(checked, launch, cards)
 
 
-def _cards_of(checked: Preflight, launch: Launch) -> list[Device]:
-    return [] if checked.experiment.device == "cpu" else cards_of(launch.args, launch.env)
+def _on_cards(checked: Preflight) -> Iterator[tuple[Launch, list[Device]]]:
+    """Yield each launch that takes GPUs, with them; of several on the same ones the first, since a look takes seconds."""
+    seen: set[frozenset[str]] = set()
+    for launch in checked.experiment.launches if checked.experiment.device != "cpu" else ():
+        cards = cards_of(launch.args, launch.env)
+        names = frozenset(card.key for card in cards)
+        if cards and names not in seen:
+            seen.add(names)
+            yield launch, cards
 
 
 def _check_strangers(checked: Preflight, launch: Launch, cards: list[Device]) -> None:
     """Raise ExperimentError where somebody else's process is on one of the cards."""
-    if not cards:
-        return
     found = gpu_processes(naming(launch.args, launch.env), len(cards)) or []
     strangers = [process for process in found if not is_leaving(process.pid)]
     if strangers:
@@ -65,8 +68,10 @@ def _refusal(checked: Preflight, launch: Launch, cards: Collection[Device], prob
 
 def _way_out(launch: Launch, number: int) -> str:
     """Return which GPUs are free, with the line that names so many of them, or what else can be done."""
-    busy = {process.gpu_uuid for process in gpu_processes({CUDA: _all()}) or []}
-    free = [card for card in every_card() if card.names[-1] not in busy and holder_of(card) is None]
+    there = every_card()
+    all_names = ",".join(card.names[-1] for card in there)
+    busy = {process.gpu_uuid for process in gpu_processes({CUDA: all_names}) or []}
+    free = [card for card in there if card.names[-1] not in busy and holder_of(card) is None]
     if len(free) < number:
         return f"wait for its end, end it (`benchbook ps` lists yours), or share it: {_SHARE}"
     variable = next((name for name in (CUDA, HIP) if name in launch.env), CUDA if free[0].kind == "cuda" else HIP)
@@ -74,7 +79,3 @@ def _way_out(launch: Launch, number: int) -> str:
     where = f"in the env of launch {launch.name!r}" if variable in launch.env else "before the command"
     others = " and ".join(card.title for card in free)
     return f"free {'is' if len(free) == 1 else 'are'} {others}: write {line} {where}, or share it: {_SHARE}"
-
-
-def _all() -> str:
-    return ",".join(card.names[-1] for card in every_card())

@@ -59,8 +59,8 @@ def run_bench(
     """Run `vllm bench *argv` on the worker at `socket_path`, or by the command line when there is none or it refuses.
 
     A refusal is said in one line to `on_line`. A benchmark that fails is never run again. When `cancel` is set the
-    benchmark is ended and the exit code is negative. So it is on a worker when its memory grows by more than `memory_mib`.
-    Raises MeasureError when the worker is lost and after `limit_s`.
+    benchmark is ended and the exit code is negative. A worker's ends with exit code 1 once its answers take more than
+    `memory_mib`. Raises MeasureError when the worker is lost and after `limit_s`.
     """
     started_s = time.monotonic()
     way, reason = COMMAND_LINE, None

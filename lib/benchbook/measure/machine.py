@@ -13,13 +13,13 @@ from benchbook.errors import ExperimentError
 from benchbook.hosts import shared_memory
 from benchbook.hosts.devices import CPU, ROCM, TITLES, Device, devices, naming, unknown_names
 from benchbook.hosts.random_loader import LOAD_FORMAT, why_unknown
-from benchbook.hosts.ranks import ranks_of
 from benchbook.measure.fetching import check_models
 from benchbook.measure.holding import check_free
 from benchbook.measure.needs import Need, need_of, size_text
 from benchbook.measure.preflight import Preflight
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
+from benchbook.ranks import ranks_of
 from benchbook.sizes import size_of
 
 _BACKENDS = ("distributed_executor_backend", "data_parallel_backend")

@@ -9,10 +9,10 @@ from typing import Any
 
 from benchbook.hosts.footprint import GIB, kv_bytes, weight_bytes
 from benchbook.hosts.models import config_of
-from benchbook.hosts.ranks import Ranks, ranks_of
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
+from benchbook.ranks import Ranks, ranks_of
 from benchbook.sizes import size_of
 
 # Under these the weights are not as large as the model's files, or lie elsewhere: nothing is computed then.

@@ -20,6 +20,7 @@ from typing import Any
 from benchbook.errors import ExperimentError, StoreError
 from benchbook.hosts.scratch import scratch_dir
 from benchbook.parameters import unknown
+from benchbook.project import ROOT
 from benchbook.records.files import read_json, write_text
 
 NOTEBOOKS = {
@@ -33,7 +34,7 @@ NOTEBOOKS = {
 
 def notebooks_dir() -> Path:
     """Return the project's notebooks/ folder: beside lib/ in a checkout, else under the current folder."""
-    beside = Path(__file__).resolve().parents[3] / "notebooks"
+    beside = ROOT / "notebooks"
     folder = beside if beside.is_dir() else Path("notebooks").resolve()
     if not folder.is_dir():
         raise ExperimentError(

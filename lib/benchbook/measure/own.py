@@ -9,8 +9,8 @@ from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.server import VllmServer
 from benchbook.measure.client import WarmClient
 from benchbook.measure.hardware import peaks_before_start
-from benchbook.measure.live import starting
 from benchbook.measure.launch_check import checked_by_hand
+from benchbook.measure.live import starting
 from benchbook.plan.launches import Launch
 
 _hosts: dict[str, VllmServer | VllmEngine] = {}  # by configuration; one at most

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from benchbook.hosts.command import inherited_environment
 from benchbook.hosts.models import ModelFiles, resolve_model
 from benchbook.judge.outside import is_due_again
 from benchbook.measure.notebook import NOTEBOOKS, notebooks_dir, source_sha256
+from benchbook.measure.planned_cases import counted
 from benchbook.plan.experiment import Case, Experiment, Launch
 from benchbook.plan.order import Block, Job
 from benchbook.records.fingerprint import case_key, changed_parts, combined, digest, fingerprint_parts
@@ -154,14 +155,7 @@ def damaged_repeats(store: Store, plan: RunPlan, asked: Collection[str] | None =
 
     With `asked`, ids of cases, those of other cases do not matter.
     """
-    most = plan.experiment.until.at_most if plan.experiment.until else plan.experiment.repeats
-    return [
-        fault
-        for case_id, planned in plan.cases.items()
-        if asked is None or case_id in asked
-        for repeat in range(most)
-        if (fault := _checked(store, planned, repeat)[1])
-    ]
+    return [fault for _, fault in _in_planned_places(store, plan, asked) if fault]
 
 
 def due_again_text(store: Store, plan: RunPlan, asked: Collection[str] | None = None) -> str:
@@ -169,14 +163,19 @@ def due_again_text(store: Store, plan: RunPlan, asked: Collection[str] | None = 
 
     With `asked`, ids of cases, those of other cases do not matter.
     """
-    number = sum(
-        is_due_again(record, plan.experiment.again)
-        for record in store.records()
-        if (planned := plan.cases.get(record.identity.case_id))
-        and planned.key == record.identity.case_key
-        and (asked is None or record.identity.case_id in asked)
-    )
-    return f"disturbed from outside, and measured again: {number} repeat{'s'[: number != 1]}" if number else ""
+    kept = (record for record, _ in _in_planned_places(store, plan, asked) if record and record.is_measured)
+    number = sum(is_due_again(record, plan.experiment.again) for record in kept)
+    return f"disturbed from outside, and measured again: {counted(number, 'repeat')}" if number else ""
+
+
+def _in_planned_places(
+    store: Store, plan: RunPlan, asked: Collection[str] | None
+) -> Iterator[tuple[Record | None, str]]:
+    """Yield for each place that a round may fill the record that may be kept, and why what lies there may not."""
+    most = plan.experiment.until.at_most if plan.experiment.until else plan.experiment.repeats
+    for case_id, planned in plan.cases.items():
+        if asked is None or case_id in asked:
+            yield from (_checked(store, planned, repeat) for repeat in range(most))
 
 
 def pending(blocks: Sequence[Block], store: Store, plan: RunPlan) -> list[Block]:

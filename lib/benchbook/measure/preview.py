@@ -11,8 +11,8 @@ from rich.console import Console
 
 from benchbook.hosts.shell import left_out
 from benchbook.judge.caches import MEANING
-from benchbook.judge.stats import MIN_DEGREES
 from benchbook.judge.sample import percentile_of, samples_needed
+from benchbook.judge.stats import MIN_DEGREES
 from benchbook.launch_differences import difference_text
 from benchbook.measure.again import price_text
 from benchbook.measure.commands import offline_remark
@@ -54,14 +54,15 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
     going_on = (unfinished, RunPlan.of(experiment)) if unfinished else None
     say(console, f"{experiment.name}: {experiment.question}")
     estimator = estimator_for(experiment, results_dir)
-    say(console, _size_text(experiment, blocks, estimator, going_on))
+    plans = (blocks, _most(experiment, blocks)) if experiment.until else (blocks,)
+    left = [pending(plan, *going_on) if going_on else plan for plan in plans]
+    say(console, _size_text(experiment, plans, estimator, left))
     for what in dict.fromkeys(estimator.to_count.values()):
         say(console, f"  in it, one start more: to {what.partition(' {')[0]}, once on this machine")
-    most = _most(experiment, blocks) if experiment.until else blocks
-    if again := price_text(experiment.again, pending(most, *going_on) if going_on else most, estimator):
+    if again := price_text(experiment.again, left[-1], estimator):
         say(console, again)
     if going_on:
-        _print_going_on(console, blocks, results_dir, *going_on)
+        _print_going_on(console, blocks, left[0], results_dir, *going_on)
     elif unreported := unreported_run(file, results_dir):
         say(console, lacks_report(unreported, results_dir))
     elif finished := finished_run(results_dir, experiment.name):
@@ -87,9 +88,16 @@ def _few_rounds(number: int) -> str:
     return f"{number} rounds see large differences between launches only"
 
 
-def _print_going_on(console: Console, blocks: Sequence[Block], results_dir: Path, store: Store, plan: RunPlan) -> None:
+def _print_going_on(
+    console: Console,
+    blocks: Sequence[Block],
+    pending_blocks: Sequence[Block],
+    results_dir: Path,
+    store: Store,
+    plan: RunPlan,
+) -> None:
     """Print which run `run` would continue, what of it is kept and what is stale."""
-    total, left = (sum(len(block.jobs) for block in some) for some in (blocks, pending(blocks, store, plan)))
+    total, left = (sum(len(block.jobs) for block in some) for some in (blocks, pending_blocks))
     name, (header, damage) = run_name(store.run_dir, results_dir), store.read_header()
     state = header["state"]
     if state == RUNNING:
@@ -155,13 +163,14 @@ def _slo_notes(experiment: Experiment) -> Iterator[str]:
 
 
 def _size_text(
-    experiment: Experiment, blocks: tuple[Block, ...], estimator: Estimator, going_on: tuple[Store, RunPlan] | None
+    experiment: Experiment,
+    plans: Sequence[Sequence[Block]],
+    estimator: Estimator,
+    left: Sequence[Sequence[Block]],
 ) -> str:
-    """Return how much there is to measure and how long it takes; with targets, from the least to the most."""
-    until, plans = experiment.until, (blocks,)
-    repeats, condition = counted(experiment.repeats, "repeat"), ""
+    """Return how much there is to measure and how long what is `left` takes; with targets, from the least to the most."""
+    until, repeats, condition = experiment.until, counted(experiment.repeats, "repeat"), ""
     if until is not None:
-        plans = (blocks, _most(experiment, blocks))
         repeats = f"{_range_text(experiment.repeats, until.at_most)} repeats"
         targeted = [case.workload.host_kind for case in experiment.cases if until.targets_of(case)]
         condition = f", until {until.text()}" + " for this one start" * (not all(map(experiment.starts_anew, targeted)))
@@ -170,7 +179,7 @@ def _size_text(
     starts = counted(len(plans[-1]), "start", _range_text(len(plans[0]), len(plans[-1])))
     return (
         f"{counted(len(experiment.launches), 'launch', plural='launches')}, {counted(len(experiment.cases), 'case')}, "
-        f"{repeats} each{condition}: {measurements} on {starts}, {_eta_text(plans, estimator, going_on)}"
+        f"{repeats} each{condition}: {measurements} on {starts}, {_eta_text(left, estimator)}"
     )
 
 
@@ -192,8 +201,8 @@ def _range_text(least: int, most: int) -> str:
     return str(least) if least == most else f"{least} to {most}"
 
 
-def _eta_text(plans: Sequence[Sequence[Block]], estimator: Estimator, going_on: tuple[Store, RunPlan] | None) -> str:
+def _eta_text(left: Sequence[Sequence[Block]], estimator: Estimator) -> str:
     """Return 'about 3 min 20 s (by run quickstart/20261126-140716)' for what is left; several plans make a range."""
-    estimates = [estimator.estimate(pending(blocks, *going_on) if going_on else blocks) for blocks in plans]
+    estimates = [estimator.estimate(blocks) for blocks in left]
     upto = "".join(f" to {duration_text(most.seconds)}" for most in estimates[1:] if most != estimates[0])
     return f"{estimates[0]}{upto} ({estimates[0].why})"

@@ -8,13 +8,13 @@ from collections.abc import Collection
 
 from benchbook.hosts import load
 from benchbook.hosts.devices import naming
-from benchbook.hosts.ranks import ranks_of
 from benchbook.hosts.telemetry import Sampler
 from benchbook.judge import conditions, telemetry
 from benchbook.judge.catalogue import OUTSIDE
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.plan.launches import Launch
+from benchbook.ranks import num_devices
 
 LOOK_S = 2.0
 UNKNOWN_SHARE = 0.5  # of the processors, where nothing was measured yet
@@ -28,9 +28,9 @@ def disturbance(
     It would use `own_cpu_share` of the processors, of which a waiting host uses none: whether others are in its way
     depends on it. Whatever descends from this process is no disturbance.
     """
-    ranks, own = ranks_of(launch.args), [os.getpid()]
+    own = [os.getpid()]
     before = load.look(own)
-    with Sampler(None, env=naming(launch.args, launch.env), num_gpus=ranks.devices if ranks else None) as sampler:
+    with Sampler(None, env=naming(launch.args, launch.env), num_gpus=num_devices(launch.args)) as sampler:
         time.sleep(look_s)
     shares = load.shares(before, load.look(own))
     watched = {"machine": {**shares, "own_cpu_share": max(own_cpu_share, shares["own_cpu_share"])}}

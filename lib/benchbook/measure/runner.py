@@ -279,7 +279,8 @@ class Runner:
         self.header["launches"][block.launch]["hosts"].append(dict(host.facts))
         counting_s = host.facts.get(COUNTING_S, 0.0)
         self._learn(lambda wall_s: self._estimator.start_took(block, wall_s), began_s + counting_s)
-        if counting_key := self._estimator.counted(block.launch, counting_s):
+        counting_key = self._estimator.counted(block.launch, counting_s)
+        if counting_key and not was_halted_since(began_s):
             self.header["wall_s_by_job"].setdefault(counting_key, []).append(counting_s)
         self._note()
         self.listener.say(f"  the {block.host_kind} of launch {block.launch!r} is ready after {wall_s:.1f} s")

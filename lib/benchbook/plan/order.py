@@ -5,9 +5,9 @@ that drift of the machine (heat, neighbours) touches all cases alike and no case
 follow from a seed of their own, which is recorded: another one tells whether the order mattered.
 
 A single launch is started once for its online cases and once for its offline ones, unless starts are asked for: then
-each round starts it anew. Several launches are compared, so each round starts each of them anew, in an order that turns round from round to round: A B, B A, A B … Measured one
-after the other, launches would differ by whatever the machine did meanwhile; in turn, a steady drift cancels over two
-rounds. And starts differ (memory layout, kernels chosen): repeats of one start would share its luck and pass for more
+each round starts it anew. Several launches are compared, so each round starts each of them anew, in an order that turns
+round from round to round: A B, B A, A B … Measured one after the other, launches would differ by whatever the machine
+did meanwhile; in turn, a steady drift cancels over two rounds. And starts differ (memory layout, kernels chosen): repeats of one start would share its luck and pass for more
 evidence than they are, so a round never goes on with the host of the round before, though that would save a start.
 
 Rounds that are added until a target is met go the same way.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.errors import StoreError
+from benchbook.project import ROOT
 from benchbook.reading import read_json
 from benchbook.records.metrics import BY_KEY
 from benchbook.records.record import Identity, Outcome, Record, Verdict
@@ -41,7 +42,7 @@ def load_published(path: Path) -> Published:
 
 def all_published(folder: Path | None = None) -> tuple[list[Published], list[str]]:
     """Return what lies in `folder`, by default results/published of the checkout, and what of it is damaged."""
-    place = folder or Path(__file__).resolve().parents[3] / "results" / "published"
+    place = folder or ROOT / "results" / "published"
     found, damage = [], []
     for path in sorted(place.glob("*.json")):
         try:

@@ -137,6 +137,11 @@ class Record(BaseModel):
         """Return whether there is a number at all (which may still be INVALID)."""
         return self.outcome is Outcome.MEASURED
 
+    @property
+    def is_believed(self) -> bool:
+        """Return whether its numbers may count: it is measured and not INVALID."""
+        return self.is_measured and self.verdict is not Verdict.INVALID
+
 
 def verdict_of(reasons: tuple[Reason, ...]) -> Verdict:
     """Return the worst of `reasons`: any invalid makes INVALID, else any suspect SUSPECT; notes do not count."""

@@ -13,7 +13,7 @@ from benchbook.errors import StoreError
 from benchbook.judge.binding import share_of
 from benchbook.judge.loads import IN_FLIGHT, lengths_text, load_text
 from benchbook.judge.roofline import Limits
-from benchbook.records.record import Record, Verdict
+from benchbook.records.record import Record
 from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
 from benchbook.report.drawing import (
     Style,
@@ -88,11 +88,7 @@ def timeline_of(run: Run) -> tuple[tuple[Figure, str, str] | None, list[str]]:
 
     With it comes which files of faster repeats are damaged.
     """
-    served = [
-        record
-        for record in run.records
-        if record.benchmark == "serve" and record.is_measured and record.verdict is not Verdict.INVALID
-    ]
+    served = [record for record in run.records if record.benchmark == "serve" and record.is_believed]
     ranked = sorted(served, key=lambda record: record.values.get(OUTPUT_THROUGHPUT) or 0.0, reverse=True)
     damage = []
     for record in ranked[:_MAX_TRIED]:

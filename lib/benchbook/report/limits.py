@@ -12,7 +12,7 @@ from benchbook.judge.limits import limits_of
 from benchbook.judge.loads import LENGTHS, lengths_text
 from benchbook.judge.roofline import Bounds, Limits, NoLimitError
 from benchbook.judge.spread import number_text
-from benchbook.records.record import Record, Verdict
+from benchbook.records.record import Record
 from benchbook.report.limit_sentences import (
     bytes_text,
     counters_sentence,
@@ -65,7 +65,7 @@ def _believed(run: Run) -> Mapping[str, Sequence[Record]]:
     """Return the repeats that count, by case: those of a benchmark of speed that were measured and are not INVALID."""
     found: dict[str, list[Record]] = defaultdict(list)
     for record in run.records:
-        if record.is_measured and record.verdict is not Verdict.INVALID and record.benchmark != "first_request":
+        if record.is_believed and record.benchmark != "first_request":
             found[record.identity.case_id].append(record)
     return found
 

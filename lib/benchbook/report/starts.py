@@ -13,7 +13,7 @@ from benchbook.judge.headlines import headline_of
 from benchbook.judge.spread import by_start, percent_text
 from benchbook.judge.starts import start_of
 from benchbook.judge.stats import stdev
-from benchbook.records.record import Record, Verdict
+from benchbook.records.record import Record
 from benchbook.records.runs import CASES, is_run
 from benchbook.records.store import RECORD_FILE, read_record
 from benchbook.report.run import Run
@@ -89,21 +89,17 @@ def start_spread(run: Run) -> StartSpread | None:
 
 def _starts_by_case(run: Run) -> Mapping[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
-    for record in _believed(run.records):
-        if start := start_of(record):
+    for record in run.records:
+        if record.is_believed and (start := start_of(record)):
             found[record.identity.case_id].add(start)
     return found
 
 
 def _start_means(records: Iterable[Record], key: str) -> list[float]:
     """Return the mean of the metric over the repeats of each start that was noted, where it is above 0."""
-    pairs = [(record.values.get(key), start_of(record)) for record in _believed(records)]
+    pairs = [(record.values.get(key), start_of(record)) for record in records if record.is_believed]
     starts = by_start((value, start) for value, start in pairs if value and value > 0 and start)
     return [math.fsum(values) / len(values) for values in starts.values()]
-
-
-def _believed(records: Iterable[Record]) -> Iterator[Record]:
-    return (record for record in records if record.is_measured and record.verdict is not Verdict.INVALID)
 
 
 def _records_in(case_dir: Path) -> Iterator[Record]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ def ranks_of(args: Mapping[str, Any]) -> Ranks | None:
     return Ranks(math.prod(shards), replicas)
 
 
-def ranks_of_command(argv: Sequence[str]) -> Ranks | None:
-    """Return over how many devices the command line `argv`, one of ours, spreads a model; None as in `ranks_of`."""
-    flags = {name: "--" + name.replace("_", "-") for name in (*_SHARDS, _REPLICAS)}
-    return ranks_of({name: argv[argv.index(flag) + 1] for name, flag in flags.items() if flag in argv[:-1]})
+def num_devices(args: Mapping[str, Any]) -> int | None:
+    """Return over how many devices `args` spread a model; None as in `ranks_of`."""
+    ranks = ranks_of(args)
+    return ranks.devices if ranks else None
