@@ -76,3 +76,17 @@ def test_the_named_launches_themselves_need_no_translation():
     for name in ("default", "tiny-cpu"):
         launch = named_launch(name)
         assert checked_by_hand(launch, is_offline=True) == (launch, [])
+
+
+@pytest.mark.parametrize(
+    ("args", "place"),
+    [({"hf_tok": "hunter2x"}, "hf_tok"), ({"hf_toke": ["hunter2x"]}, "hf_toke"), ({"api_ke": "hunter2x"}, "api_ke")],
+)
+def test_a_secret_under_a_cut_name_is_refused_unseen(args, place):
+    with pytest.raises(ExperimentError, match=f"^engine_args.{place}") as refused:
+        checked(args)
+    assert "looks like a secret" in str(refused.value) and "hunter2x" not in str(refused.value)
+
+
+def test_that_a_token_is_to_be_taken_from_where_it_is_kept_is_no_secret():
+    assert checked({"hf_tok": True})[0].args == {"hf_token": True}

@@ -17,9 +17,10 @@ from benchbook.hosts.spelling import Misspelt, Spelt, spelt_out
 from benchbook.measure.names import Places, check_args, check_variables
 from benchbook.plan.document import Document, Where
 from benchbook.plan.faults import Faults
-from benchbook.plan.launches import Launch
+from benchbook.plan.launches import SECRET, Launch
 from benchbook.plan.strict import key_text
 from benchbook.refused_args import halves, refused
+from benchbook.secret_names import secret_ways
 
 _PARAMETERS = {"args": "engine_args", "env": "engine_env"}
 
@@ -33,6 +34,7 @@ def checked_launch(
     """
     version, forms = version_of(there), installed_forms()
     spelt = _spelt(doc, launch, forms, version)
+    _refuse_secrets(doc, launch, spelt)
     translated, places, notes = _translated(doc, launch, spelt, version)
     if there and there.flags:
         check_args(doc, translated.args, places, there, forms, has_offline)
@@ -81,6 +83,14 @@ def _spelt(doc: Document, launch: Launch, forms: Forms, version: str) -> Spelt:
         except Misspelt as fault:
             doc.faults.note(doc.error(("launches", launch.name, "args", fault.name), str(fault)))
             del args[fault.name]
+
+
+def _refuse_secrets(doc: Document, launch: Launch, spelt: Spelt) -> None:
+    """Note each secret that stands under a short or cut name; in full it was refused when the file was read."""
+    places = Places(launch, spelt)
+    for name, value in spelt.args.items():
+        for way in secret_ways(name, value):
+            doc.faults.note(doc.error(places.of(name, *way), SECRET, is_secret=True))
 
 
 def _translated(doc: Document, launch: Launch, spelt: Spelt, version: str) -> tuple[Launch, Places, list[str]]:

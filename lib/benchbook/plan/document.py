@@ -42,11 +42,11 @@ class Document:
         """Return the scalar at `where` as it is written: '1.10' where `at` gives 1.1."""
         return self._nodes(where)[1].value
 
-    def error(self, where: Where, problem: str) -> Fault:
-        """Return the refusal of the value at `where` as one line: 'file:line: key: value: problem'."""
+    def error(self, where: Where, problem: str, *, is_secret: bool = False) -> Fault:
+        """Return the refusal of the value at `where` as one line: 'file:line: key: value: problem', a secret without value."""
         try:
             value = self._find(where)
-            is_private = any(is_secret_name(str(step)) for step in where) or holds_secret("", value)
+            is_private = is_secret or any(is_secret_name(str(step)) for step in where) or holds_secret("", value)
             value_text = "" if is_private else shown(value)
         except (LookupError, TypeError):
             value_text = ""  # a missing key

@@ -21,7 +21,7 @@ MADE_WEIGHTS = ("benchbook", "dummy")  # load formats under which weights are ma
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 SAFE_NAME_RULE = "must be letters, digits, '_', '-' and '.', start with a letter or digit, have at most 60 characters"
-_SECRET = "looks like a secret: take it out of the file and export it in the environment instead"
+SECRET = "looks like a secret: take it out of the file and export it in the environment instead"
 _ARG_NAME = re.compile(r"O|[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 _SHELL_WORD = re.compile(r"\$(\{\w+[^}]*\}|[A-Za-z_]\w*|\([^)]*\))")  # $HOME, ${HOME}, ${HOME:-/root}, $(nproc)
 _JINJA = ("{{", "{%", "\n")
@@ -127,7 +127,7 @@ def _check_arg(doc: Document, where: Where, value: Any) -> None:
     if why := {**OURS, "revision": _REVISION}.get(bare):
         raise doc.error(where, f"is not yours to set: {why}")
     for way in secret_ways(name, value):
-        raise doc.error((*where, *way), _SECRET)
+        raise doc.error((*where, *way), SECRET)
     _check_value(doc, where, value)
     if not _ARG_NAME.fullmatch(name):
         hint = f": write {bare!r}" if _ARG_NAME.fullmatch(bare) else ""
@@ -160,7 +160,7 @@ def _check_expanded(doc: Document, where: Where, value: Any) -> None:
 def _env_value(doc: Document, where: Where, value: Any) -> str:
     name = str(where[-1])
     if is_secret_variable(name, value):
-        raise doc.error(where, _SECRET)
+        raise doc.error(where, SECRET)
     if not _ENV_NAME.fullmatch(name):
         raise doc.error(where, "is not the name of an environment variable")
     if _OUR_ENV.fullmatch(name):
