@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from benchbook.hosts import guardian, shell
-from benchbook.hosts.models import resolve_model
+from benchbook.hosts.models import CACHE_VARIABLES, _hub_cache, resolve_model
 from benchbook.hosts.shell import child_environment, left_out, no_proxy
 from benchbook.hosts.tokenizers import args_of, client_words, hub_variables
 from benchbook.plan.experiment import load_experiment
@@ -76,6 +79,29 @@ def test_a_model_is_looked_for_where_its_process_will_look_and_its_commit_is_tol
         == "2" * 40
     )
     assert resolve_model("some/model").needs_download
+
+
+@pytest.mark.parametrize(
+    ("shell", "env", "place"),
+    [
+        ({}, {"HUGGINGFACE_HUB_CACHE": "/a"}, "/a"),
+        ({}, {"XDG_CACHE_HOME": "/a"}, "/a/huggingface/hub"),
+        ({}, {"HF_HOME": "/a", "HF_HUB_CACHE": "/b"}, "/b"),
+        ({"HF_HUB_CACHE": "/shell"}, {"HF_HOME": "/a"}, "/shell"),
+        ({"HF_HUB_CACHE": "/shell"}, {"OMP_NUM_THREADS": "1"}, None),
+    ],
+)
+def test_the_cache_of_a_process_is_where_the_hubs_own_library_finds_it(monkeypatch, shell, env, place):
+    for name in CACHE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in shell.items():
+        monkeypatch.setenv(name, value)
+    assert _hub_cache(env) == place
+    if place:
+        code = "from huggingface_hub.constants import HF_HUB_CACHE; print(HF_HUB_CACHE)"
+        whole = {**os.environ, **env}
+        done = subprocess.run([sys.executable, "-c", code], env=whole, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == place
 
 
 def test_where_the_hub_is_goes_to_the_client_and_its_token_does_not():

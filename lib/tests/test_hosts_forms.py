@@ -105,6 +105,9 @@ def test_a_choice_is_taken_as_the_flag_itself_reads_it():
         ({"max_num": 1}, {"max_num": 1}),  # of two flags: argparse refuses it, and so does the check of names
         ({"no_enforce": True}, {"enforce_eager": False}),
         ({"no_enforce_eager": False}, {"enforce_eager": True}),
+        ({"no_enforce_eager": "off"}, {"enforce_eager": True}),
+        ({"enforce_eager": "false", "async_sch": 1}, {"enforce_eager": False, "async_scheduling": True}),
+        ({"enforce_eager": "maybe", "max_num_seqs": 1}, {"enforce_eager": "maybe", "max_num_seqs": 1}),
         ({"cc": '{"mode": 3}'}, {"compilation_config": {"mode": 3}}),
         ({"cc.a.b_c": True, "compilation_config": {"d": 1}}, {"compilation_config": {"a": {"b_c": True}, "d": 1}}),
         ({"compilation_config.n": "80k"}, {"compilation_config": {"n": 80_000}}),

@@ -122,7 +122,7 @@ def words_of(name: str, value: Any, forms: Forms) -> list[str]:
     if form is None:
         return _behind(flag, [_text(item) for item in value] if _is_list(value) else [_text(value)])
     if form.is_switch:
-        return _switched(flag, str(value).lower() in _ON, form)
+        return _switched(flag, bool(_is_on(value)), form)
     if value is True and form.may_stand_alone:
         return [flag]
     if _is_list(value) and form.repeats:
@@ -140,8 +140,7 @@ def problem_of(name: str, value: Any, forms: Forms) -> str:
     if form is None:
         return ""
     if form.is_switch:
-        is_known = isinstance(value, bool | int | str) and str(value).lower() in _ON | _OFF
-        return "" if is_known else "is a switch: write true or false"
+        return "" if _is_on(value) is not None else "is a switch: write true or false"
     if value is True and form.may_stand_alone:
         return ""
     if isinstance(value, bool) and not {"object", "array"} & set(form.takes):
@@ -156,10 +155,13 @@ def problem_of(name: str, value: Any, forms: Forms) -> str:
 
 
 def parsed(value: Any, form: Form | None) -> Any:
-    """Return the mapping or list that a text in JSON stands for, where the flag takes one; any other value unchanged.
+    """Return what a value stands for: true or false of a switch, the mapping or list of a text in JSON where the flag takes one.
 
-    Raises ValueError, with what is wrong, for text that is no JSON where nothing else will do.
+    Any other value is returned unchanged. Raises ValueError, with what is wrong, for text that is no JSON where nothing
+    else will do.
     """
+    if form is not None and form.is_switch and (is_on := _is_on(value)) is not None:
+        return is_on  # whoever else asks whether it is on knows no "false" and no 0
     if form is None or not isinstance(value, str) or not {"object", "array"} & set(form.takes):
         return value
     try:
@@ -232,6 +234,12 @@ def _wanted(form: Form) -> str:
     if form.choices:
         return f"one of {', '.join(form.choices)}"
     return " or ".join(dict.fromkeys(_WORDS[kind] for kind in form.takes)) or "text"
+
+
+def _is_on(value: Any) -> bool | None:
+    """Return whether a switch of this value is on; None for what is neither on nor off."""
+    text = str(value).lower() if isinstance(value, bool | int | str) else ""
+    return text in _ON if text in _ON | _OFF else None
 
 
 def _switched(flag: str, is_on: bool, form: Form) -> list[str]:

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 from benchbook.errors import Cause, HostStartError
 from benchbook.hosts.inputs import hub_models
-from benchbook.hosts.models import ModelFiles, hub_folder, hub_snapshot
+from benchbook.hosts.models import CACHE_VARIABLES, ModelFiles, hub_folder, hub_snapshot
 
 ANSWER_LIMIT_S = 1.5  # for a connection to the hub; where it takes longer, no model comes from there
 ENDPOINT = "https://huggingface.co"
 _OFF = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _CONFIGS = ("config.json", "params.json", "tokenizer_config.json", "adapter_config.json", "tokenizer.json")
-_HOMES = ("HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT")
+_HOMES = (*CACHE_VARIABLES, "HF_ENDPOINT")
 
 
 def is_here(hub_id: str, revision: str | None, env: Mapping[str, str], *, has_weights: bool = True) -> bool:

@@ -36,6 +36,7 @@ _TOKENIZER_FILES = (
 )
 _CONFIGS = ("config.json", "params.json")  # the second where Mistral's own format is all that there is
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf")
+CACHE_VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")  # where the hub's files lie
 SMALL_FILE_BYTES = 4 << 20  # up to this size a file's bytes are hashed, above it its name and size
 
 
@@ -164,10 +165,16 @@ def hub_folder(hub_id: str, file: str, revision: str | None, env: Mapping[str, s
 
 
 def _hub_cache(env: Mapping[str, str]) -> str | None:
-    """Return where a process with `env` on top of this one's keeps the hub's files; None: where this one does."""
-    if "HF_HUB_CACHE" in env:
-        return env["HF_HUB_CACHE"]
-    return str(Path(env["HF_HOME"]).expanduser() / "hub") if "HF_HOME" in env else None
+    """Return where a process with `env` on top of this one's keeps the hub's files; None: where this one does.
+
+    As huggingface_hub finds it: a name of this shell that stands higher counts for that process too.
+    """
+    if not set(CACHE_VARIABLES) & set(env):
+        return None
+    whole = {**os.environ, **env}
+    places = [whole[name] for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE") if name in whole]
+    home = whole.get("HF_HOME") or os.path.join(whole.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    return os.path.expanduser(places[0] if places else os.path.join(home, "hub"))
 
 
 def read_config(path: str, revision: str | None = None) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@
 {cc.pass_config.fuse_rope_kvcache: true}                →  {compilation_config: {pass_config: {fuse_rope_kvcache: true}}}
 {speculative_config: '{"method": "mtp"}'}               →  {speculative_config: {method: mtp}}
 {no_enable_prefix_caching: true}                        →  {enable_prefix_caching: false}
+{enforce_eager: "true"}                                 →  {enforce_eager: true}
 {max_num_batched: 8192}                                 →  {max_num_batched_tokens: 8192}, as argparse completes it
 """
 
@@ -48,12 +49,14 @@ def spelt_out(args: Mapping[str, Any], forms: Forms, left_alone: Collection[str]
     for name, value in args.items():
         option, *path = name.split(".")
         full = option if option in left_alone else _full_name(option, forms)
-        if _is_negation(full, forms) and isinstance(value, bool) and not path:
-            full, value = full.removeprefix("no_"), not value
+        is_negated = _is_negation(full, forms) and not path
+        full = full.removeprefix("no_") if is_negated else full
         try:
             value = _dotted_value(value) if path else parsed(value, forms.get(flag_of(full)))
         except ValueError as error:
             raise Misspelt(name, str(error)) from None
+        if is_negated and isinstance(value, bool):
+            value = not value
         for step in reversed(path):
             value = {step: value}
         if full in found:

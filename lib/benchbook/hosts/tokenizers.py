@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchbook.errors import ExperimentError
-from benchbook.hosts.models import hub_folder
+from benchbook.hosts.models import CACHE_VARIABLES, hub_folder
 from benchbook.secret_names import is_secret_variable
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_FILES = ("tokenizer_config.json", "tokenizer.json", "config.json", "params.json")  # one of them has each tokenizer
 _MODE, _TRUST = "tokenizer_mode", "trust_remote_code"
 
 
@@ -20,15 +21,20 @@ def client_words(args: Mapping[str, Any], model: str, hub_env: Mapping[str, str]
 
     A revision of the hub is said by the folder that it lies in, since the client has no word for one.
     """
-    tokenizer = str(args.get("tokenizer") or model)
-    revision = args.get("tokenizer_revision") or (args.get("revision") if tokenizer == model else None)
+    tokenizer, revision = tokenizer_of(args, model)
     if revision and not os.path.isdir(tokenizer):
-        folder = hub_folder(tokenizer, "tokenizer_config.json", str(revision), hub_env)
-        tokenizer = str(folder) if folder else tokenizer
+        folders = (hub_folder(tokenizer, name, str(revision), hub_env) for name in _FILES)
+        tokenizer = next((str(folder) for folder in folders if folder), tokenizer)
     words = ["--tokenizer", tokenizer]
     if args.get(_MODE):
         words += ["--tokenizer-mode", str(args[_MODE])]
     return [*words, "--trust-remote-code"] if args.get(_TRUST) else words
+
+
+def tokenizer_of(args: Mapping[str, Any], model: str) -> tuple[str, str | None]:
+    """Return which tokenizer a server of `model` has, and of which revision; the model's own holds for no other."""
+    tokenizer = str(args.get("tokenizer") or model)
+    return tokenizer, args.get("tokenizer_revision") or (args.get("revision") if tokenizer == model else None)
 
 
 def check_here(tokenizer: str) -> None:
@@ -46,7 +52,9 @@ def check_here(tokenizer: str) -> None:
 def hub_variables(env: Mapping[str, str]) -> dict[str, str]:
     """Return what of a server's own environment says where the hub's files lie or come from, without tokens."""
     return {
-        name: value for name, value in env.items() if name.startswith("HF_") and not is_secret_variable(name, value)
+        name: value
+        for name, value in env.items()
+        if (name.startswith("HF_") or name in CACHE_VARIABLES) and not is_secret_variable(name, value)
     }
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from benchbook.hosts.command import serve_command
 from benchbook.hosts.models import planned_path
-from benchbook.hosts.tokenizers import client_words, hub_variables
+from benchbook.hosts.tokenizers import client_words, hub_variables, tokenizer_of
 from benchbook.measure.commands import latency_argv, serve_argv, throughput_argv
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
@@ -29,6 +29,8 @@ def print_commands(console: Console, experiment: Experiment, blocks: Sequence[Bl
     for starts in hosts.values():
         _print_host(console, experiment, starts)
     _line(console, "PORT, NONCE, SEED and RAW.json are chosen when it runs.")
+    for note in dict.fromkeys(_revision_notes(experiment)):
+        _line(console, note)
     for folder in dict.fromkeys(planned_path(launch.model.path_or_id) for launch in experiment.launches):
         if os.path.isabs(folder) and not os.path.isdir(folder):
             _line(console, f"{folder} is made by the first `run`: until then no vLLM finds a model there.")
@@ -37,15 +39,15 @@ def print_commands(console: Console, experiment: Experiment, blocks: Sequence[Bl
 def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -> None:
     """Print one launch's server or engine and all that is measured on it, over all its starts."""
     block, launch = starts[0], experiment.launch(starts[0].launch)
-    env = " ".join(f"{name}={shlex.quote(value)}" for name, value in launch.env.items())
+    env = _words(launch.env)
     times = f", {len(starts)} starts" if len(starts) > 1 else ""
     _line(console, f"{block.host_kind} of launch {launch.name!r}, model {launch.model_text}{times}")
     if block.host_kind == "server":
         model = planned_path(launch.model.path_or_id)
         argv = serve_command(model, launch.args, 0, "127.0.0.1", [model, _NONCE], ("vllm",))
-        _line(console, f"  $ {env} {shlex.join(argv).replace('--port 0', '--port PORT')}".replace("$  ", "$ "))
+        _line(console, f"  $ {env}{shlex.join(argv).replace('--port 0', '--port PORT')}")
     else:
-        _line(console, f"  one engine loaded with these flags runs all of the following{f', {env}' if env else ''}")
+        _line(console, f"  one engine loaded with these flags runs all of the following{f', {env.strip()}' if env else ''}")
     jobs = {job.case.case_id: job for start in starts for job in start.jobs}
     for case in experiment.cases:
         if case.case_id in jobs:
@@ -56,9 +58,10 @@ def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -
 
 def _command(case: Case, launch: Launch, job: Job) -> str:
     """Return the official command of `case` as one line; what is chosen at run time is in capitals."""
-    model, raw_path = planned_path(launch.model.path_or_id), Path("RAW.json")
+    model, raw_path, env = planned_path(launch.model.path_or_id), Path("RAW.json"), ""
     benchmark = case.workload.benchmark
     if benchmark == "serve":
+        env = _words(hub_variables(launch.env))
         argv = serve_argv(
             case.workload,
             base_url=_BASE_URL,
@@ -76,7 +79,21 @@ def _command(case: Case, launch: Launch, job: Job) -> str:
         )
     else:
         return f"POST {_BASE_URL}/v1/completions {case.workload.model_dump_json()}"
-    return shlex.join(["vllm", "bench", *argv]).replace(f"--seed {job.seed}", "--seed SEED")
+    return env + shlex.join(["vllm", "bench", *argv]).replace(f"--seed {job.seed}", "--seed SEED")
+
+
+def _words(env: Mapping[str, str]) -> str:
+    """Return variables as they stand before a command, with a space behind each."""
+    return "".join(f"{name}={shlex.quote(value)} " for name, value in env.items())
+
+
+def _revision_notes(experiment: Experiment) -> Iterator[str]:
+    """Yield of each tokenizer of a revision that is not in the cache yet what a client will get instead of its name."""
+    for launch in experiment.launches:
+        model, hub_env = planned_path(launch.model.path_or_id), hub_variables(launch.env)
+        tokenizer, revision = tokenizer_of(launch.args, model)
+        if revision and not os.path.isdir(client_words(launch.args, model, hub_env)[1]):
+            yield f"--tokenizer {tokenizer} becomes the folder of its revision {revision} once that is in the cache."
 
 
 def _line(console: Console, text: str) -> None:

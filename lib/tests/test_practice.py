@@ -1,0 +1,73 @@
+"""What practice breaks: launch lines, environments, machines and servers that people really have, kind by kind.
+
+Each kind has what was met in the field, and at least three inputs of our own. A launch line goes through `benchbook plan`
+here (practice_lines.py); what needs more than a plan is shown by a test that is named (practice.py), run here and now.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from benchbook.errors import ExperimentError
+from benchbook.hosts import hub
+from benchbook.hosts.flags import known
+from benchbook.hosts.models import planned_path
+from benchbook.measure.preview import preview
+from practice_lines import COMMIT, LINES, OTHER, Line
+from rich.console import Console
+
+FILE = """{question}
+model: {model}
+launches:
+  d: {{args: {args}, env: {env}}}
+benchmarks:
+  - {benchmark}
+repeats: 1
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with two adapters and a hub's cache of a model in two commits, main at the first; the hub is off."""
+    for name in ("sql", "chat"):
+        (tmp_path / name).mkdir()
+    repo = tmp_path / "hf" / "hub" / "models--some--model"
+    for commit in (COMMIT, OTHER):
+        (repo / "snapshots" / commit).mkdir(parents=True)
+        for name in ("config.json", "tokenizer_config.json", "model.safetensors"):
+            (repo / "snapshots" / commit / name).write_text("{}")
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(COMMIT)
+    (tmp_path / "xdg").mkdir()
+    (tmp_path / "xdg" / "huggingface").symlink_to(tmp_path / "hf")
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "HF_ENDPOINT", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    hub._connection_problem.cache_clear()
+    return tmp_path
+
+
+def planned(line: Line, folder: Path) -> str:
+    """Return what `benchbook plan --commands` prints for the line, or what it refuses it with."""
+    parts = (line.question, line.model, line.args, line.env, line.benchmark)
+    question, model, args, env, benchmark = (part.replace("TMP", str(folder)) for part in parts)
+    path = folder / "exp.yaml"
+    path.write_text(FILE.format(question=question, model=model, args=args, env=env, benchmark=benchmark))
+    console = Console(file=io.StringIO(), width=10_000)
+    try:
+        preview(path, folder / "results", console, with_commands=True)
+    except ExperimentError as refusal:
+        assert line.is_refused, refusal
+        return str(refusal)
+    assert not line.is_refused, console.file.getvalue()
+    return console.file.getvalue()
+
+
+@pytest.mark.skipif(not (known() and known().flags), reason="no vLLM is installed")
+@pytest.mark.parametrize("line", LINES, ids=lambda line: f"{line.kind:02}-{line.name}")
+def test_a_launch_line_is_planned_as_it_is_meant_or_refused_with_what_to_write(folder, line) -> None:
+    told = planned(line, folder).replace(planned_path("tiny"), "TINY").replace(str(folder), "TMP")
+    assert [text for text in line.says if text not in told] == [], told
+    assert [text for text in line.never if text in told] == [], told
