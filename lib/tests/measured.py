@@ -21,7 +21,7 @@ HOST = {
     "telemetry": {"server": {"max_kv_use_ratio": 0.02}, "gpus": [], "gpu_processes": [], "absent": {"gpu": "none"}},
 }
 ENGINE = {**HOST, "kind": "engine", "telemetry": {**HOST["telemetry"], "server": None}}
-OFFLINE = {"machine": {"cpus": 2, "own_cpu_share": 0.9, "other_cpu_share": 0.03}}
+OFFLINE = {"machine": {"cpus": 2, "own_cpu_share": 0.9, "other_cpu_share": 0.03}, "compile_lines": []}
 
 
 def serve(

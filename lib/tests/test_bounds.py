@@ -125,6 +125,8 @@ def on(device, memory_mib, in_flight=2000, argv="", kind="server"):
         (on("NVIDIA A100-SXM4-80GB", 81920), 256),
         (on("NVIDIA L40S", 46068, argv="--performance-mode throughput"), 512),
         (on("NVIDIA L40S", 46068, argv="--max-num-seqs 7"), 7),
+        (on("NVIDIA L40S", 46068, argv="--max-num-batched-tokens 192"), 192),
+        (on("NVIDIA H200", 143771, argv="--max-num-batched-tokens 4096"), 1024),
         (on("CPU, 2 threads", 0), 128),
         (on("CPU, 2 threads", 0, kind="engine"), 256),
         (on("CPU, 2 threads", 0, argv="--tensor-parallel-size 2"), 256),

@@ -1,11 +1,13 @@
 """Every code of one measurement: a fault that provokes it, and the twin without the fault, which does not have it."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from benchbook.judge.catalogue import BY_CODE, CODES
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.sample import is_earned, percentile_ranks, samples_needed
+from benchbook.judge.unseen import not_looked
 from benchbook.judge.warmth import COMPILE_LINE
 from benchbook.plan import ServeWorkload
 from benchbook.records.record import Verdict, verdict_of
@@ -385,6 +387,52 @@ def test_a_full_kv_cache_in_the_servers_log_is_enough():
 def test_a_full_kv_cache_is_seen_on_the_gauge_too_where_there_is_no_log(ratio, expected):
     summary = {"server": {"max_kv_use_ratio": ratio}, "gpus": []}
     assert ("kv_exhausted" in codes(serve(host={"telemetry": summary}))) is expected
+
+
+CPU, L40S = {"device": "CPU, 2 threads"}, {"device": "NVIDIA L40S"}
+CARDS = {"gpus": [{"name": "NVIDIA L40S", "memory": "46068 MiB"}]}
+
+
+def on_device(measured, peaks, *flags, machine=None, **host):
+    argv = [*COMMAND, *flags]
+    return replace(measured, host={**measured.host, "argv": argv, "peaks": peaks, **host}, machine=machine or {})
+
+
+@pytest.mark.parametrize(
+    ("measured", "seats"),
+    [
+        (on_device(serve(cap=200, prompts=2000), CPU), 128),
+        (on_device(serve(cap=128, prompts=1280), CPU), None),
+        (on_device(serve(cap=200, prompts=2000), CPU, "--max-num-seqs", "256"), None),
+        (on_device(serve(cap=200, prompts=2000), CPU, "--data-parallel-size", "2"), None),
+        (on_device(serve(cap=400, prompts=4000), L40S, machine=CARDS), 256),
+        (on_device(serve(cap=400, prompts=4000), L40S, "--performance-mode", "throughput", machine=CARDS), None),
+        (on_device(serve(cap=400, prompts=4000), L40S, "--max-num-batched-tokens", "64", machine=CARDS), 64),
+        (on_device(serve(cap=400, rate=50.0, prompts=4000), CPU), None),  # 8 are in flight at that rate
+        (on_device(serve(cap=64, rate=50.0, prompts=400), CPU, "--max-num-seqs", "4"), None),
+        (on_device(latency(batch_size=300), CPU, kind="engine"), 256),
+        (on_device(latency(batch_size=256), CPU, kind="engine"), None),
+        (on_device(latency(batch_size=8), CPU, "--max-num-seqs", "2", kind="engine"), 2),
+    ],
+)
+def test_more_in_flight_than_vllm_runs_at_once_are_a_queue_by_its_own_default_too(measured, seats):
+    found = [why.evidence for why in record_reasons(measured) if why.code == "max_num_seqs_low"]
+    assert len(found) == (seats is not None) and all(f"lets {seats} of" in evidence for evidence in found)
+    assert "max_num_seqs_low" not in not_looked(measured)
+
+
+@pytest.mark.parametrize(("in_flight", "is_looked"), [(128, True), (129, False), (600, False)])
+def test_on_a_device_whose_default_is_not_known_more_than_the_least_is_not_looked_at(in_flight, is_looked):
+    measured = on_device(serve(cap=in_flight, prompts=10 * in_flight), {"device": "TPU v9"})
+    assert ("max_num_seqs_low" not in not_looked(measured)) == is_looked
+    told = on_device(measured, {"device": "TPU v9"}, "--max-num-seqs", "8")
+    assert "max_num_seqs_low" not in not_looked(told)
+
+
+@pytest.mark.parametrize(("rate", "is_full"), [(None, True), (50.0, False)])
+def test_a_cap_of_an_open_loop_is_no_load_on_the_kv_cache(rate, is_full):
+    measured = serve(cap=400, rate=rate, prompts=4000)  # the cache holds 341 of them
+    assert ("kv_exhausted" in codes(measured)) == is_full
 
 
 def test_ports_run_out_as_files_do():

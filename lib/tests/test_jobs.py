@@ -10,7 +10,9 @@ import pytest
 from benchbook.errors import HostStartError, MeasureError
 from benchbook.hosts import jobs
 from benchbook.hosts.engine import VllmEngine
+from benchbook.hosts.measured_part import CALL
 from benchbook.measure.client import WarmClient
+from benchbook.measure.conditions import Watched
 from benchbook.measure.jobs import COMMAND_LINE, WARM, JobRefusedError, run_bench, run_job
 
 FAKE_MAIN = """
@@ -415,7 +417,47 @@ def test_an_abandoned_job_leaves_no_request_and_no_cached_prefix(engine, on_engi
     watch.join()
     assert on_engine.run("latency", *on_engine.base) == 0
     said = engine.log_text()[log_start:].splitlines()
-    assert said[:3] == ["latency: {'abandoned': True}", "aborted ['request']", "prefix cache reset"]
+    assert said[:4] == [CALL, "latency: {'abandoned': True}", "aborted ['request']", "prefix cache reset"]
+
+
+JIT = "WARNING 11-26 17:30:32 [jit_monitor.py:9] Triton kernel JIT compilation during inference: _fwd.\n"
+BEGINS = "Bench iterations:   0%| | 0/3"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said", "is_found"),
+    [
+        (JIT, "", [BEGINS], False),  # by a process of the engine, in the warm-up
+        ("", JIT, [BEGINS], True),
+        ("", "", [JIT, BEGINS], False),  # by an engine in the benchmark's own process
+        ("", "", [BEGINS, JIT], True),
+        ("", "", [BEGINS], False),
+    ],
+)
+def test_what_an_engine_compiles_is_found_where_it_falls_into_what_is_measured(
+    engine, on_engine, before, after, said, is_found
+):
+    with open(engine.log_path, "a") as log:
+        print("INFO 11-26 17:30:31 [core.py:402] init engine took 0.49 s", file=log, flush=True)
+        with Watched(None, engine.socket_path) as watched:
+            log.write(before)
+            log.flush()
+            assert on_engine.run("latency", *on_engine.base, *(f"say={text}" for text in said)) == 0
+            log.write(after)
+    watched.read_engine(on_engine.log_path, 1, is_loaded=True)
+    conditions = watched.conditions(on_engine.log_path, {})
+    assert [line in JIT for line in conditions["compile_lines"]] == [True] * is_found
+    assert "log" not in conditions.get("unseen", {})
+
+
+def test_an_engine_s_log_that_does_not_tell_where_measuring_begins_is_not_looked_at(engine, on_engine):
+    with Watched(None, engine.socket_path) as watched:
+        assert on_engine.run("latency", *on_engine.base, f"say={BEGINS}") == 0
+    for num_measured, console in ((2, BEGINS), (1, "no bar")):
+        Path(on_engine.log_path).write_text(console)
+        watched.read_engine(on_engine.log_path, num_measured, is_loaded=True)
+        conditions = watched.conditions(on_engine.log_path, {})
+        assert "warm-up ends" in conditions["unseen"]["log"] and "compile_lines" not in conditions
 
 
 def test_a_bad_engine_argument_is_a_start_error_with_the_end_of_the_log(fake_vllm):

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from benchbook.hosts import jobs, vllm_bench
+from benchbook.hosts import jobs, measured_part, vllm_bench
 
 BENCHMARKS = ("latency", "throughput")
 SETTLE_LIMIT_S = 10.0  # for the blocks of aborted requests to come free
@@ -42,6 +42,7 @@ class LoadedEngine:
         # Never given to vLLM, which fills in what it resolves: this stays what the command line asked for.
         self._asked_for = vllm_bench.asked_engine_args(engine_argv)
         self._llm: Any = None
+        self._log = os.dup(1)  # a job moves the console to its own file
 
     def load(self) -> None:
         """Build the engine, if it is not there."""
@@ -77,7 +78,12 @@ class LoadedEngine:
                 raise jobs.JobRefused(f"this engine runs {' and '.join(BENCHMARKS)}, not {job.argv[0]}")
             jobs.check_environment(job, self._at_start)
             self.load()
-            with jobs.as_own_process(job), _abandoned_with(connection), vllm_bench.engine_from(self):
+            with (
+                jobs.as_own_process(job),
+                _abandoned_with(connection),
+                vllm_bench.engine_from(self),
+                vllm_bench.before_tokens(self._llm, self._note_call),
+            ):
                 exit_code = vllm_bench.run_vllm_bench(job.argv)
             return {"exit_code": exit_code, "wall_s": time.monotonic() - started_s}
         except jobs.JobRefused as refusal:
@@ -86,6 +92,9 @@ class LoadedEngine:
             return {"refused": str(refusal)}
         except JobAbandoned:
             return {"abandoned": True}
+
+    def _note_call(self) -> None:
+        os.write(self._log, f"{measured_part.CALL}\n".encode())
 
     def settle(self) -> None:
         """Leave nothing of the last job: no request, no cached prefix, no garbage. Raises when that fails."""

@@ -67,6 +67,25 @@ def before_requests(act: Callable[[], object]) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def before_tokens(llm: Any, act: Callable[[], object]) -> Iterator[None]:
+    """Inside, `act` is called whenever an offline benchmark asks `llm` for tokens.
+
+    A vLLM that has moved that place asks without.
+    """
+    generate = getattr(llm, "generate", None)
+    if generate is None:
+        yield
+        return
+
+    def acting(*args: Any, **options: Any) -> Any:
+        act()
+        return generate(*args, **options)
+
+    with mock.patch.object(llm, "generate", acting):
+        yield
+
+
 class _Asked(BaseException):
     """Carries the engine arguments that a command line asked for."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from benchbook.judge.flags import devices_of, flags_of
 from benchbook.records.record import Record
@@ -11,6 +13,7 @@ from benchbook.records.record import Record
 KEPT_FULL_SHARE = 0.8  # of the requests that the client should hold in flight
 # What vLLM allows where no flag does (get_batch_defaults in vllm/engine/arg_utils.py, read in 0.32), by memory in GiB.
 LARGE_GIB, LARGE_CARD, CARD, CPU_SERVER, CPU_ENGINE = 70, 1024, 256, 128, 256
+LEAST = min(LARGE_CARD, CARD, CPU_SERVER, CPU_ENGINE)
 
 
 def asked_in_flight(record: Record) -> int | None:
@@ -50,24 +53,36 @@ def sequences_in_step(record: Record) -> int | None:
         return None
     if record.benchmark == "serve" and not is_load_kept(record):
         asked = max(1, math.ceil(kept_in_flight(record)))
-    most = _max_num_seqs(record)
+    most = most_in_step(record.host, record.provenance.get("machine") or {})
     return min(asked, most) if most else asked
 
 
-def _max_num_seqs(record: Record) -> int | None:
-    """Return how many sequences vLLM puts into a step: as its flag says, else its own default; None where not known."""
-    host = record.host
+def most_in_step(host: Mapping[str, Any], machine: Mapping[str, Any]) -> int | None:
+    """Return how many sequences vLLM puts into a step: as its flag says, else its own default; None where not known.
+
+    `machine` has the sizes of the GPUs.
+    """
     flags = flags_of(host.get("argv"))
-    if flags.get("max_num_seqs"):
-        return int(flags["max_num_seqs"])
-    device = str((host.get("peaks") or {}).get("device") or "")
+    if _number(flags, "max_num_seqs"):
+        return _number(flags, "max_num_seqs")
+    own = _own_default(host, machine, devices_of(flags))
+    if own is None:
+        return None
     twice = 2 if flags.get("performance_mode") == "throughput" else 1
+    return min(twice * own, _number(flags, "max_num_batched_tokens") or twice * own)
+
+
+def _own_default(host: Mapping[str, Any], machine: Mapping[str, Any], num_devices: int) -> int | None:
+    device = str((host.get("peaks") or {}).get("device") or "")
     if device.startswith("CPU"):
-        each = CPU_ENGINE if host.get("kind") == "engine" else CPU_SERVER
-        return twice * each * devices_of(flags)
-    gpus = (record.provenance.get("machine") or {}).get("gpus") or []
+        return num_devices * (CPU_ENGINE if host.get("kind") == "engine" else CPU_SERVER)
+    gpus = machine.get("gpus") or []
     sizes = [re.match(r"(\d+) MiB", str(gpu.get("memory"))) for gpu in gpus if gpu.get("name") == device]
     if not sizes or sizes[0] is None:
         return None
-    is_large = int(sizes[0][1]) / 1024 >= LARGE_GIB and "A100" not in device
-    return twice * (LARGE_CARD if is_large else CARD)
+    return LARGE_CARD if int(sizes[0][1]) / 1024 >= LARGE_GIB and "A100" not in device else CARD
+
+
+def _number(flags: Mapping[str, str | None], name: str) -> int | None:
+    value = flags.get(name) or ""
+    return int(value) if value.isdecimal() else None

@@ -227,9 +227,9 @@ CODES = (
     Code(
         "compiled_while_measuring",
         "suspect",
-        "the server compiled kernels or captured graphs while it was measured",
+        "server or engine compiled kernels or captured graphs while it was measured",
         "warm up with the shapes that are measured; measure again",
-        "one line of the server's log: each costs between tenths of a second and ten seconds",
+        "one line of its log: each costs between tenths of a second and ten seconds",
         is_outside=True,
     ),
     Code(
@@ -266,10 +266,11 @@ CODES = (
     Code(
         "max_num_seqs_low",
         "suspect",
-        "the server runs fewer requests at once than are in flight: the rest wait in its queue, and TTFT is that wait",
+        "vLLM runs fewer requests at once than are in flight: the rest wait in its queue, and TTFT, or the time of a "
+        "batch, is that wait",
         "raise max_num_seqs, or measure with as many in flight as it allows",
-        "max_num_seqs below the requests in flight, by the host's command: as with a full KV cache, the concurrency "
-        "measured is not the one asked for",
+        "max_num_seqs below the requests in flight, by the host's command or vLLM's default for the device: as with "
+        "a full KV cache, the concurrency measured is not the one asked for",
     ),
     Code(
         "client_saturated",

@@ -6,6 +6,7 @@ silent.
 
 from __future__ import annotations
 
+from benchbook.judge.batch import most_in_step
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured, kv_usage_pct, load_in_flight
 from benchbook.judge.flags import flags_of
@@ -50,17 +51,23 @@ def kv_exhausted(measured: Measured) -> Reason | None:
 
 
 def max_num_seqs_low(measured: Measured) -> Reason | None:
-    """Suspect when the host's command lets fewer requests run at once than a closed loop holds in flight."""
-    asked, seats = measured.workload.get("max_concurrency"), flags_of(measured.host.get("argv")).get("max_num_seqs")
-    if measured.benchmark != "serve" or not asked or not (seats or "").isdecimal():
+    """Suspect when vLLM runs fewer requests at once than a closed loop, or a batch of latency mode, holds in flight.
+
+    As many as the command says, else as many as vLLM allows by itself on this device. In an open loop no number in
+    flight is asked for: a queue there is what the rate makes of the server.
+    """
+    load = load_in_flight(measured.benchmark, measured.workload)
+    most = most_in_step(measured.host, measured.machine) if measured.host.get("argv") else None
+    if load is None or most is None:
         return None
-    in_flight = min(asked, measured.workload["num_prompts"])
-    seats = int(seats) * int(flags_of(measured.host.get("argv")).get("data_parallel_size") or 1)
-    if seats >= in_flight:
+    flags = flags_of(measured.host["argv"])
+    seats = most * int(flags.get("data_parallel_size") or 1)
+    if seats >= load[0]:
         return None
+    whose = "max_num_seqs" if flags.get("max_num_seqs") else "vLLM's own max_num_seqs on this device"
     waiting = ((measured.host.get("telemetry") or {}).get("server") or {}).get("mean_waiting")
     seen = f"; {waiting:.1f} waited in the server's queue on average" if waiting is not None else ""
-    return reason("max_num_seqs_low", f"max_num_seqs lets {seats} of {in_flight} requests in flight run at once{seen}")
+    return reason("max_num_seqs_low", f"{whose} lets {seats} of {load[0]} requests in flight run at once{seen}")
 
 
 def client_saturated(measured: Measured) -> Reason | None:

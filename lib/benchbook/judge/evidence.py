@@ -51,11 +51,13 @@ class Measured:
     raw: Mapping[str, Any] = field(default_factory=dict)
     host: Mapping[str, Any] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)  # what was watched meanwhile, see measure/conditions.py
+    machine: Mapping[str, Any] = field(default_factory=dict)  # its facts, as records/provenance.py has them
 
     @classmethod
     def of(cls, record: Record) -> Measured:
         """Return what a record alone has, without its raw file."""
-        return cls(record.benchmark, record.workload, record.values, {}, record.host, record.conditions)
+        machine = record.provenance.get("machine") or {}
+        return cls(record.benchmark, record.workload, record.values, {}, record.host, record.conditions, machine)
 
     @cached_property
     def answers(self) -> tuple[Answer, ...]:
@@ -114,8 +116,10 @@ class Measured:
 def load_in_flight(benchmark: str, workload: Mapping[str, Any]) -> tuple[int, int] | None:
     """Return how many requests are in flight at most, and the tokens of one, in and out, at its mean lengths.
 
-    None without a cap.
+    None where a rate sends them: a cap is then the most that there could be, and not what there is.
     """
+    if workload.get("request_rate_rps"):
+        return None
     cap = {"serve": workload.get("max_concurrency"), "latency": workload.get("batch_size"), "first_request": 1}
     requests = cap.get(benchmark)
     if not requests:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from benchbook.judge.batch import LEAST, most_in_step
 from benchbook.judge.evidence import Measured, counted_experts, kv_cache_tokens, kv_usage_pct, load_in_flight
 from benchbook.judge.kv_cache import sequences_held
 
@@ -84,18 +85,9 @@ def engines(measured: Measured) -> str:
 
 
 def log(measured: Measured) -> str:
-    """The server's log."""
+    """The log of the server or engine."""
     is_told = measured.conditions.get("compile_lines") is not None
     return _unseen(measured, "log", "" if is_told else SILENT_LOG)
-
-
-def compiling(measured: Measured) -> str:
-    """Whether something was compiled."""
-    if measured.benchmark == "latency":
-        return iterations(measured)  # all do the same: one that compiles is slow
-    if measured.benchmark == "throughput":
-        return "nobody reads the engine's log, in which warm-up and measurement are one"
-    return log(measured)
 
 
 def kv_cache(measured: Measured) -> str:
@@ -141,6 +133,15 @@ def warm_up(measured: Measured) -> str:
 def command(measured: Measured) -> str:
     """The host's command."""
     return "" if measured.host.get("argv") else "the host's command is not known"
+
+
+def seats(measured: Measured) -> str:
+    """How many sequences vLLM runs at once, where more are asked for than it allows on every device."""
+    load = load_in_flight(measured.benchmark, measured.workload)
+    if why := command(measured):
+        return why
+    is_known = load is None or load[0] <= LEAST or most_in_step(measured.host, measured.machine) is not None
+    return "" if is_known else "how many sequences vLLM runs at once by itself on this device is not known"
 
 
 def files(measured: Measured) -> str:

@@ -61,7 +61,11 @@ def _has_experts(measured: Measured) -> bool:
     return any(config.get(key) for key in EXPERT_KEYS)
 
 
-_serve, _loads, _any = _is("serve"), _is("serve", "latency", "throughput"), lambda measured: True
+def _any(measured: Measured) -> bool:
+    return True
+
+
+_serve, _latency, _loads = _is("serve"), _is("latency"), _is("serve", "latency", "throughput")
 # What every measurement has: vLLM's result, and the workload that was asked for.
 RESULT = Look((), _any)
 # Found when the records of a run are read together: with one repeat, one launch or one mode there is nothing to say.
@@ -91,15 +95,15 @@ LOOKS: Mapping[str, Look] = {
     "pace_shifted": Look((sources.requests, sources.chunks), lambda measured: measured.is_closed_loop),
     "speed_shifted": Look((sources.requests,), _serve),
     "server_stalled": Look((sources.requests, sources.chunks), _serve),
-    "iterations_unsteady": Look((sources.iterations,), _is("latency")),
+    "iterations_unsteady": Look((sources.iterations,), _latency),
     "cache_warm": Look((sources.counted("prefix_cache_queries"),), _serve),
     "warmup_too_small": Look((sources.warm_up,), _serve),
-    "compiled_while_measuring": Look((sources.compiling,), _loads),
+    "compiled_while_measuring": Look((sources.log,), _loads),
     "first_requests_slow": Look((sources.firsts,), _is("serve", "latency")),
     "percentile_not_earned": RESULT,
     "preempted": Look((sources.preemptions,), _loads),
     "kv_exhausted": Look((sources.kv_cache,), _is("serve", "latency")),
-    "max_num_seqs_low": Look((sources.command,), lambda measured: measured.is_closed_loop),
+    "max_num_seqs_low": Look((sources.seats,), lambda measured: measured.is_closed_loop or _latency(measured)),
     "client_saturated": Look((sources.client,), _serve),
     "machine_busy": Look((sources.machine,), _loads),
     "limits_low": Look((sources.limits,), _serve),

@@ -85,11 +85,11 @@ def warmup_too_small(measured: Measured) -> Reason | None:
 
 
 def compiled_while_measuring(measured: Measured) -> Reason | None:
-    """Suspect when the server's log tells of compiling or capturing between the first send and the last answer."""
+    """Suspect when the log of server or engine tells of compiling or capturing while it was measured."""
     lines = measured.conditions.get("compile_lines") or []
     if not lines:
         return None
-    return reason("compiled_while_measuring", f"{len(lines)} lines of the server's log, the first: {lines[0][:200]}")
+    return reason("compiled_while_measuring", f"{len(lines)} lines of the log, the first: {lines[0][:200]}")
 
 
 def first_requests_slow(measured: Measured) -> Reason | None:

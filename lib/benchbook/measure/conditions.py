@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchbook.errors import Cause, MeasureError
-from benchbook.hosts import load, processes, registry
+from benchbook.hosts import load, measured_part, processes, registry
 from benchbook.hosts.devices import naming
 from benchbook.hosts.http import TooLargeError
 from benchbook.hosts.logs import HostLog, tells
@@ -32,6 +32,7 @@ from benchbook.records.provenance import machine
 from benchbook.redaction import known_secrets, redacted
 
 MAX_LINES = 10
+SILENT = "the host's log is silent: it has no line of vLLM's at level INFO"
 _DEVICE_IDS = "--device-ids"
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _ENDED = "vllm:request_success_total"
@@ -51,8 +52,8 @@ class Watched:
         worker = load.host_entry(argument=socket_path) if socket_path else None
         self._roots = load.server_pids(server.base_url) if server else []
         self._roots += [worker.guardian_pid] if worker else []
-        self._log = HostLog(Path(entry.log_path)) if entry and entry.log_path else None
         host = entry or worker
+        self._log = HostLog(Path(host.log_path)) if host and host.log_path else None
         self._sampler = Sampler(
             server.base_url if server else None,
             api_key=server.api_key if server else None,
@@ -82,9 +83,25 @@ class Watched:
         if self.page and (after := self._metrics()):
             with self._sparing("the server's counters"):
                 self._count(after)
-        if self._log:
+        if self._server and self._log:
             with self._sparing("the server's log"):
                 self.facts |= log_facts(self._log.text())
+
+    def read_engine(self, console: Path, num_measured: int, *, is_loaded: bool) -> None:
+        """Read what an offline benchmark's console text, and the log of the loaded engine, tell of what was measured.
+
+        That is the last `num_measured` times at which the benchmark asked for tokens.
+        """
+        with self._sparing("the engine's log"):
+            parts = [measured_part.of_console(console.read_text(errors="replace"))]
+            if is_loaded and self._log:
+                parts.append(measured_part.of_engine_log(self._log.text(), num_measured))
+            elif not tells(console):
+                self._unseen["log"] = SILENT
+            if None in parts:
+                self._unseen["log"] = "the engine's log does not tell where the warm-up ends"
+            else:
+                self.facts |= log_facts("\n".join(parts))
 
     def telemetry(self, recording: Recording, raw: Mapping[str, Any]) -> dict[str, Any] | None:
         """Keep the samples beside the record and return their summary; None where that failed."""
@@ -157,7 +174,7 @@ def _out_of_sight(server: AnyServer | None, log: HostLog | None, sampler: Sample
     if server and log is None:
         unseen["log"] = "the server's log is not ours to read"
     elif log and not tells(log.path):
-        unseen["log"] = "the server's log is silent: it has no line of vLLM's at level INFO"
+        unseen["log"] = SILENT
     return unseen
 
 

@@ -132,6 +132,7 @@ def _measure(
             **read_json(recording.raw_path),
             "printed": printed_figures(recording.log_path.read_text(errors="replace")),
         }
+        watched.read_engine(recording.log_path, len(raw.get("latencies") or [0]), is_loaded=run.way == WARM)
         host = {
             "kind": "engine",
             "model": files.name,

@@ -19,7 +19,7 @@ from benchbook.parameters import shown, without_result
 from benchbook.plan.workloads import Workload
 from benchbook.records.files import make_folder, write_json
 from benchbook.records.metrics import values_from_raw
-from benchbook.records.provenance import provenance, utc_now
+from benchbook.records.provenance import machine, provenance, utc_now
 from benchbook.records.record import Failure, Identity, Outcome, Record, Verdict, verdict_of
 from benchbook.records.store import RECORD_FILE, Saved, write_record
 from benchbook.records.telemetry import TELEMETRY_FILE
@@ -84,7 +84,7 @@ class Recording:
         full_host = {**host, **self.case.get("host", {})}  # the owner of a host knows more than its client
         values = values_from_raw(self.workload.benchmark, raw)
         watched = dict(conditions or {})
-        measured = Measured(self.workload.benchmark, asked, values, raw, full_host, watched)
+        measured = Measured(self.workload.benchmark, asked, values, raw, full_host, watched, machine())
         if precision := self.case.get("precision"):
             watched["precision"] = {"asked": precision, "reached": half_widths(measured, precision)}
         reasons = record_reasons(measured)
