@@ -146,7 +146,26 @@ def test_one_arg_said_in_two_ways_must_say_the_same(args):
 def test_text_that_is_no_json_is_refused_where_nothing_else_will_do():
     with pytest.raises(Misspelt, match="must be a mapping, or JSON"):
         spelt_out({"compilation_config": "{mode: 3}"}, FORMS)
-    assert parsed("{mode: 3}", FORMS["--hf-overrides"]) == "{mode: 3}"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("{mode: 3}", "line 1 column 2"),
+        ("{'rope_theta': 1}", "line 1 column 2"),
+        (' {"a": 1,}\n', "line 1 column 10"),
+        ('{"a": 1,\n "b": True}', "line 2 column 7"),
+        ("[1, x]", "line 1 column 5"),
+    ],
+)
+def test_text_that_looks_like_json_and_is_none_is_refused_with_the_place_of_the_mistake(text, place):
+    with pytest.raises(Misspelt, match=place):
+        spelt_out({"hf_overrides": text}, FORMS)
+
+
+@pytest.mark.parametrize("text", ["path.to.function", "{open", "a {b} c", "x}"])
+def test_text_that_does_not_look_like_json_is_text_where_a_flag_takes_it(text):
+    assert parsed(text, FORMS["--hf-overrides"]) == text
 
 
 def test_without_a_table_nothing_is_refused_and_values_take_the_form_that_most_flags_have():

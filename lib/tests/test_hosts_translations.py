@@ -238,7 +238,7 @@ def is_there(name: str) -> bool:
             break
         if step not in options:
             return False
-        options = options[step]
+        options = options[step].options
     return flag_of(first) in known().flags
 
 

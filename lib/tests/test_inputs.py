@@ -144,3 +144,34 @@ def test_all_of_a_launchs_missing_files_are_refused_with_the_line_that_names_the
         preflight_of(path)
     told = sorted(line.split(": ")[1] for line in str(refusal.value).splitlines())
     assert told == ["launches.a.args.chat_template", "launches.a.args.sc.model", "launches.a.env.LD_PRELOAD"]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"lora_modules": ["nopath"]},
+        {"lora_modules": [{"name": "sql"}]},
+        {"lora_modules": [{"path": "a/lora"}]},
+        {"lora_modules": "=a/lora"},
+        {"lora_modules": ['{"name": "sql", "path": "a/lora"']},
+        {"lora_modules": ["l=a/lora", 7]},
+        {"default_mm_loras": {"audio": 3}},
+        {"default_mm_loras": {"audio": {"path": "a/lora"}}},
+    ],
+)
+def test_what_names_no_adapter_is_refused_with_what_to_write(args, tmp_path) -> None:
+    ((way, why),) = missing(args, {}, tmp_path)
+    assert way[1] in args and "names no adapter: write" in why
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"lora_modules": ["l=a/lora", {"name": "sql", "path": "a/sql"}]},
+        {"lora_modules": {"name": "sql", "path": "a/sql", "base_model_name": "a/base"}},
+        {"lora_modules": '{"name": "sql", "path": "a/sql"}'},
+        {"default_mm_loras": {"audio": "a/lora"}},
+    ],
+)
+def test_an_adapter_is_named_as_vllm_reads_it(args, tmp_path) -> None:
+    assert list(missing(args, {}, tmp_path)) == []

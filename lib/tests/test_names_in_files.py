@@ -145,7 +145,7 @@ def test_what_only_benchbook_names_is_not_read() -> None:
 
 
 def test_every_value_that_a_config_lists_is_taken_in_capitals_or_not() -> None:
-    members = installed_forms()["--attention-config"].options["backend"]
+    members = installed_forms()["--attention-config"].options["backend"].members
     assert {"FLASH_ATTN", "TRITON_ATTN", "auto"} <= set(members)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from benchbook.hosts.command import flags, inherited_environment
 from benchbook.hosts.flags import known
 from benchbook.hosts.forms import installed_forms
 from benchbook.hosts.guardian import spawn
+from benchbook.hosts.kinds import Option
 from benchbook.measure.preflight import preflight_of
 from benchbook.plan.named_launches import named_launch
 from benchbook.records.files import write_json, write_text
@@ -109,9 +111,8 @@ def test_an_honest_variable_is_not_taken_for_a_secret(name: str, value: str) -> 
 
 
 def test_of_all_that_vllm_knows_only_its_secrets_are_called_so() -> None:
-    def names(options: object) -> set[str]:
-        inside = options.items() if isinstance(options, dict) else ()
-        return {name for key, inner in inside for name in {key} | names(inner)}
+    def names(options: Mapping[str, Option] | None) -> set[str]:
+        return {name for key, inner in (options or {}).items() for name in {key} | names(inner.options)}
 
     table = installed_forms()
     every = {flag.removeprefix("--").replace("-", "_") for flag in table}

@@ -22,12 +22,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from benchbook.hosts import flags
 from benchbook.hosts.caches import cache_dir, remember, remembered
-from benchbook.likeness import nearest
+from benchbook.hosts.kinds import Option, none_of, not_among, plain
 from benchbook.sizes import size_of
 
 DUMP_LIMIT_S = 180.0  # importing vLLM takes six seconds, on a cold disk a minute
 _ON, _OFF = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 _INT = re.compile(r"[+-]?[0-9]+")
+_LOOKS_LIKE_JSON = re.compile(r"\s*(\{.*\}|\[.*\])\s*", re.DOTALL)  # which vLLM then reads as such
 _WORDS = {"int": "a whole number", "size": "a size such as 64k", "auto": "auto", "float": "a number"}
 _WORDS |= {"object": "a mapping", "array": "a list", "commas": "a list", "text": "text", "normalised": "text"}
 
@@ -45,7 +46,7 @@ class Form:
     takes: Sequence[str] = ()  # of int, size, auto, float, object, array, commas, text, normalised
     choices: Sequence[str] = ()  # which the parser itself knows
     members: Sequence[str] = ()  # which the engine knows, in capitals or not
-    options: Mapping[str, Any] | None = None  # the names inside a config, nested as they are, the last with its values
+    options: Mapping[str, Option] | None = None  # those inside a config, nested as they are
 
 
 Forms = Mapping[str, Form]  # by '--flag'
@@ -60,7 +61,8 @@ def installed_forms() -> Forms:
     known = flags.known()
     if known is None or not known.flags:
         return {}
-    asked = hashlib.sha256(Path(__file__).with_name("parser_dump.py").read_bytes()).hexdigest()[:8]
+    askers = (Path(__file__).with_name(name).read_bytes() for name in ("parser_dump.py", "kinds.py"))
+    asked = hashlib.sha256(b"".join(askers)).hexdigest()[:8]
     name = f"forms-{known.version}-{flags.source_state()}-{asked}.json"
     places = (Path(sys.prefix) / "share" / "benchbook" / name, cache_dir() / name)
     there = next((forms for place in places if (forms := _forms_of(remembered(place))) is not None), None)
@@ -157,8 +159,8 @@ def problem_of(name: str, value: Any, forms: Forms) -> str:
 def parsed(value: Any, form: Form | None) -> Any:
     """Return what a value stands for: true or false of a switch, the mapping or list of a text in JSON where the flag takes one.
 
-    Any other value is returned unchanged. Raises ValueError, with what is wrong, for text that is no JSON where nothing
-    else will do.
+    Any other value is returned unchanged. Raises ValueError, with what is wrong and where, for text that is no JSON where
+    nothing else will do, or that looks like it.
     """
     if form is not None and form.is_switch and (is_on := _is_on(value)) is not None:
         return is_on  # whoever else asks whether it is on knows no "false" and no 0
@@ -167,7 +169,7 @@ def parsed(value: Any, form: Form | None) -> Any:
     try:
         found = json.loads(value)
     except ValueError as error:
-        if "text" in form.takes or "commas" in form.takes:
+        if {"text", "commas"} & set(form.takes) and not _LOOKS_LIKE_JSON.fullmatch(value):
             return value
         raise ValueError(f"must be a mapping, or JSON: {error}") from None
     return found if isinstance(found, dict | list) else value
@@ -185,27 +187,9 @@ def _item_problem(value: Any, form: Form) -> str:
     if form.members:
         return none_of(value, form.members)
     if form.choices:
-        chosen = _plain(text) if "normalised" in form.takes else text
-        return "" if chosen in form.choices else _not_among(chosen, form.choices)
+        chosen = plain(text) if "normalised" in form.takes else text
+        return "" if chosen in form.choices else not_among(chosen, form.choices)
     return "" if _fits(text, form.takes) else f"must be {_wanted(form)}"
-
-
-def none_of(value: Any, members: Sequence[str]) -> str:
-    """Return why a value is none of those that a config lists, in capitals or not; '' when it is one, or no text."""
-    if not isinstance(value, str) or _plain(value) in map(_plain, members):
-        return ""
-    return _not_among(value, [member for member in members if member.isupper()] or members)
-
-
-def _plain(text: str) -> str:
-    return text.lower().replace("-", "_")
-
-
-def _not_among(text: str, choices: Sequence[str]) -> str:
-    near = nearest(text, choices)
-    return "is none of the values that it takes; " + (
-        f"did you mean {near}?" if near else f"one of {', '.join(choices)}"
-    )
 
 
 def _fits(text: str, takes: Sequence[str]) -> bool:

@@ -31,7 +31,10 @@ _MODELS = (
     ("speculative_config", "model"),
     ("speculative_config", "tokenizer"),
 )
-_ADAPTERS = ("lora_modules", "default_mm_loras")
+_NO_ADAPTER = {
+    "lora_modules": "names no adapter: write name=path, or {name: ..., path: ...}",
+    "default_mm_loras": "names no adapter: write the path of one, or its id",
+}
 _REVISIONS = {"tokenizer": "tokenizer_revision", "hf_config_path": "revision"}
 _ENV_FILES, _ENV_FOLDERS = ("VLLM_LOGGING_CONFIG_PATH",), ("VLLM_TUNED_CONFIG_FOLDER",)
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
@@ -63,6 +66,9 @@ def missing(args: Mapping[str, Any], env: Mapping[str, str], beside: Path) -> It
     for way, text in _models(args):
         if _is_path(text) and not os.path.exists(text):
             yield way, f"there is no file or folder {_named(text, beside)}"
+    for way, item in _adapters(args):
+        if not _adapter_path(item, is_named=way[1] == "lora_modules"):
+            yield way, _NO_ADAPTER[str(way[1])]
     for name in (*_ENV_FILES, *_ENV_FOLDERS):
         if env.get(name) and not os.path.exists(env[name]):
             yield ("env", name), f"there is no file or folder {_named(env[name], beside)}"
@@ -85,28 +91,32 @@ def _models(args: Mapping[str, Any]) -> Iterator[tuple[Way, str]]:
     for way in _MODELS:
         if text := _at(args, way):
             yield ("args", *way), text
-    for name in _ADAPTERS:
-        value = args.get(name)
-        items = (
-            value.items() if isinstance(value, Mapping) else enumerate(value if isinstance(value, list) else [value])
-        )
-        for step, item in items:
-            if text := _adapter_path(item, is_named=name == "lora_modules"):
-                yield ("args", name, *([step] if isinstance(value, list | Mapping) else [])), text
+    for way, item in _adapters(args):
+        if text := _adapter_path(item, is_named=way[1] == "lora_modules"):
+            yield way, text
+
+
+def _adapters(args: Mapping[str, Any]) -> Iterator[tuple[Way, Any]]:
+    """Yield each adapter as it is written, with the way to it."""
+    served, by_kind = args.get("lora_modules") or [], args.get("default_mm_loras")
+    for step, item in enumerate(served if isinstance(served, list) else [served]):
+        yield ("args", "lora_modules", *([step] if isinstance(served, list) else [])), item
+    for kind, item in by_kind.items() if isinstance(by_kind, Mapping) else ():
+        yield ("args", "default_mm_loras", kind), item
 
 
 def _adapter_path(item: Any, is_named: bool) -> str:
-    """Return the path in 'name=path', {"name": ..., "path": ...} or the same as JSON; '' where there is none."""
+    """Return the path in 'name=path', {"name": ..., "path": ...} or the same as JSON; '' where vLLM would find none."""
     if isinstance(item, str) and is_named:
         name, is_pair, path = item.partition("=")
         if is_pair and "," not in item:
-            return path
+            return path if name else ""
         try:
             item = json.loads(item)
         except ValueError:
             return ""
-    if isinstance(item, Mapping):
-        item = item.get("path")
+    if isinstance(item, Mapping) and is_named:
+        item = item.get("path") if item.get("name") else None
     return item if isinstance(item, str) else ""
 
 

@@ -14,11 +14,14 @@ import enum
 import functools
 import importlib
 import json
+import pathlib
 import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from benchbook.hosts.kinds import CHOICE, Option, option_problem
 
 _FRONTENDS = (  # until 0.27, until 0.32, since
     "vllm.entrypoints.openai.cli_args",
@@ -66,9 +69,9 @@ def _form(action: argparse.Action) -> dict[str, Any]:
         "has_negative": negative in others,
         "repeats": isinstance(action, argparse._AppendAction),
         "takes_several": action.nargs in ("+", "*"),
-        "takes": [] if action.nargs == 0 else sorted(_takes(action)),
+        "takes": [] if action.nargs == 0 else sorted(_meant(set(_takes(action)), _hint_of(action))),
         "choices": sorted({str(choice) for choice in action.choices or () if choice is not None}),
-        "members": _members(_engine_hints().get(action.dest)) if not action.choices else [],
+        "members": _members(_hint_of(action)) if not action.choices else [],
         "options": _options(action),
     }
 
@@ -103,8 +106,15 @@ _PROBES = (
 )
 
 
+def _meant(takes: set[str], hint: Any) -> set[str]:
+    """Return what a flag takes that is read as any JSON: a list or a mapping, where its hint knows no more."""
+    kinds = {kind.partition(" ")[0] for kind in _kinds(hint)}
+    form = {"mapping": "object", "list": "array"}.get(*kinds) if len(kinds) == 1 else None
+    return {form} if {"object", "array", form} <= takes else takes
+
+
 def _options(action: argparse.Action) -> dict[str, Any] | None:
-    """Return the names that the config behind a flag has, nested as they are; None where it is no config of vLLM's."""
+    """Return what the options of the config behind a flag take, nested as they are; None where it is no config of vLLM's."""
     config = None
     with contextlib.suppress(Exception):  # it may be no config, or one that refuses to be empty
         config = type(action.type("{}"))
@@ -113,42 +123,82 @@ def _options(action: argparse.Action) -> dict[str, Any] | None:
 
         title = action.option_strings[0].removeprefix("--").replace("-", "")
         config = next((found for name, found in vars(vllm.config).items() if name.lower() == title), None)
-    return _fields(config, 0) if isinstance(config, type) and dataclasses.is_dataclass(config) else None
+    if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
+        return None
+    return {name: dataclasses.asdict(option) for name, option in _fields(config, 0).items()}
 
 
-def _fields(config: type, depth: int) -> dict[str, Any]:
-    """Return {field: its own fields, its values, or None} of a dataclass, as its constructor takes them."""
+@functools.cache
+def _fields(config: type, depth: int) -> dict[str, Option]:
+    """Return what each field of a dataclass takes, as its constructor is given them."""
     hints = _hints(config)
     return {
-        field.name: _inner(hints.get(field.name), depth + 1)
+        field.name: _option(config, field.name, hints.get(field.name), depth + 1)
         for field in dataclasses.fields(config)
         if field.init and not field.name.startswith("_")
     }
 
 
-def _inner(hint: Any, depth: int) -> dict[str, Any] | list[str] | None:
-    """Return the fields of the config that a hint names, the values that it lists, or None."""
-    for part in (hint, *typing.get_args(hint)):
-        if isinstance(part, type) and dataclasses.is_dataclass(part) and depth < _MAX_DEPTH:
-            return _fields(part, depth)
-    return _members(hint) or None
+def _option(config: type, name: str, hint: Any, depth: int) -> Option:
+    """Return what one field takes: its hint is believed where the config itself refuses all that the hint does."""
+    inner = next((part for part in _parts(hint) if dataclasses.is_dataclass(part)), None)
+    options = _fields(inner, depth) if inner and depth < _MAX_DEPTH else None
+    said = Option(_kinds(hint), _members(hint), options)
+    is_believed = all(_refuses(config, name, value) for value in _OPTION_PROBES if option_problem(value, said))
+    return said if is_believed else dataclasses.replace(said, kinds=())
+
+
+_OPTION_PROBES = ("some-text", "7", 7, 0.5, True, [], ["some-text"], [7], [0.5], [{}], {})
+
+
+def _refuses(config: type, name: str, value: Any) -> bool:
+    """Return whether the config refuses this value of this field; one that is no option keeps it from being made."""
+    try:
+        config(**{name: value, "benchbook": None})
+    except ValueError as error:  # pydantic's
+        return any(found["loc"][:1] == (name,) for found in getattr(error, "errors", list)())
+    except Exception:  # a dataclass that looks at none of its values
+        return False
+    return False
+
+
+def _kinds(hint: Any) -> list[str]:
+    """Return the kinds (kinds.py) that a hint names; [] where a part of it is none of them."""
+    found = [_kind(part) for part in _parts(hint) if part is not types.NoneType]
+    return [] if None in found else list(dict.fromkeys(found))
+
+
+def _kind(part: Any) -> str | None:
+    origin = typing.get_origin(part) or part
+    if origin in (list, tuple, set):
+        inner = _kinds(typing.get_args(part)[0]) if origin is list and typing.get_args(part) else []
+        return f"list of {inner[0]}" if len(inner) == 1 and inner[0] in _PLAIN.values() else "list"
+    if origin is dict or dataclasses.is_dataclass(part):
+        return "mapping"
+    return CHOICE if origin is typing.Literal else _PLAIN.get(part)
+
+
+_PLAIN = {int: "int", float: "float", bool: "bool", str: "text", pathlib.Path: "text"}
+
+
+def _parts(hint: Any) -> list[Any]:
+    """Return what a hint is one of: the parts of a union, of unions in it too."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return [inner for part in typing.get_args(hint) for inner in _parts(part)]
+    return _parts(typing.get_args(hint)[0]) if typing.get_origin(hint) is typing.Annotated else [hint]
 
 
 def _members(hint: Any) -> list[str]:
     """Return the texts that a hint lists, by an Enum or by Literals alone; [] where it takes any text."""
-    parts, found, is_open = [hint], set(), False
-    while parts:
-        part = parts.pop()
+    parts, found = _parts(hint), set()
+    for part in parts:
         if isinstance(part, type) and issubclass(part, enum.Enum):  # read by name; 'auto' stands for none of them
             return sorted(
                 {"auto", *part.__members__, *(str(member.value) for member in part if _is_plain(member.value))}
             )
-        is_open = is_open or part is str
         if typing.get_origin(part) is typing.Literal:
-            found |= {value for value in typing.get_args(part) if isinstance(value, str)}
-        elif typing.get_origin(part) in (typing.Union, types.UnionType, typing.Annotated):
-            parts += typing.get_args(part)
-    return [] if is_open else sorted(found)
+            found |= {str(value) for value in typing.get_args(part) if isinstance(value, str | int)}
+    return [] if str in parts else sorted(found)
 
 
 def _is_plain(value: Any) -> bool:
@@ -156,11 +206,17 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, int) or isinstance(value, str) and value.isidentifier()
 
 
+def _hint_of(action: argparse.Action) -> Any:
+    """Return the hint of the field that a flag fills, of the engine's args or of the server's."""
+    return _all_hints().get(action.dest)
+
+
 @functools.cache
-def _engine_hints() -> dict[str, Any]:
+def _all_hints() -> dict[str, Any]:
     from vllm.engine.arg_utils import AsyncEngineArgs
 
-    return _hints(AsyncEngineArgs)
+    frontends = [getattr(module, "FrontendArgs", None) for module in map(sys.modules.get, _FRONTENDS)]
+    return {name: hint for args in (*filter(None, frontends), AsyncEngineArgs) for name, hint in _hints(args).items()}
 
 
 def _hints(config: type) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchbook.hosts.flags import Known, is_read, is_vllms
-from benchbook.hosts.forms import Forms, flag_of, none_of, problem_of
+from benchbook.hosts.forms import Forms, flag_of, problem_of
+from benchbook.hosts.kinds import Option, none_of, option_problem
 from benchbook.hosts.renaming import is_variable
 from benchbook.hosts.spelling import Spelt
 from benchbook.likeness import nearest
@@ -98,25 +99,28 @@ def _check_flag(doc: Document, place: Where, name: str, there: Known, has_offlin
         raise doc.error(place, problem + "restrict them to other launches with launches:")
 
 
-def _options_of(name: str, there: Known, forms: Forms) -> Mapping[str, Any] | None:
+def _options_of(name: str, there: Known, forms: Forms) -> Mapping[str, Option] | None:
     """Return the options that the config behind a flag has, None where it is none of vLLM's configs."""
     form = forms.get(flag_of(name))
     if form is not None:
         return form.options
-    return dict.fromkeys(there.compilation_options) if name == _COMPILATION else None
+    return dict.fromkeys(there.compilation_options, Option()) if name == _COMPILATION else None
 
 
-def _check_options(doc: Document, way: str, value: Any, options: Any, places: Places, there: Known) -> None:
+def _check_options(
+    doc: Document, way: str, value: Any, options: Mapping[str, Option] | None, places: Places, there: Known
+) -> None:
     """Note each key and value of a config, and of the configs inside it, that the installed one does not have."""
-    if isinstance(options, list) and (problem := none_of(value, options)):
-        doc.faults.note(doc.error(places.of(way), problem))
-    if not isinstance(value, Mapping) or not isinstance(options, Mapping):
+    if not isinstance(value, Mapping) or options is None:
         return
     for key, inner in value.items():
-        if key in options:
-            _check_options(doc, f"{way}.{key}", inner, options[key], places, there)
+        place = places.of(f"{way}.{key}")
+        if key not in options:
+            doc.faults.note(doc.error(place, _unknown(there, "option", key, options)))
+        elif problem := option_problem(inner, options[key]):
+            doc.faults.note(doc.error(place, problem))
         else:
-            doc.faults.note(doc.error(places.of(f"{way}.{key}"), _unknown(there, "option", key, options)))
+            _check_options(doc, f"{way}.{key}", inner, options[key].options, places, there)
 
 
 def _unknown(there: Known, what: str, name: str, names: Iterable[str]) -> str:

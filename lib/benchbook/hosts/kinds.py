@@ -1,0 +1,89 @@
+"""What an option inside a config takes, and why a value will not do: read as vLLM's own configs read it, which are pydantic's.
+
+Imported beside vLLM by `parser_dump`, which finds what each option takes, and by `forms`, which checks values by it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from benchbook.likeness import nearest
+
+CHOICE = "choice"  # of an option's members
+_KINDS: Mapping[str, tuple[Any, str]] = {
+    "int": (int, "a whole number"),
+    "float": (float, "a number"),
+    "bool": (bool, "true or false"),
+    "text": (str, "text"),
+    "list of int": (list[int], "a list of whole numbers"),
+    "list of float": (list[float], "a list of numbers"),
+    "list of bool": (list[bool], "a list of true and false"),
+    "list of text": (list[str], "a list of texts"),
+    "list": (list, "a list"),
+    "mapping": (dict, "a mapping"),
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """What one option takes: anything where neither kinds nor members are known."""
+
+    kinds: Sequence[str] = ()  # of CHOICE and _KINDS
+    members: Sequence[str] = ()  # texts that it lists
+    options: Mapping[str, Option] | None = None  # those of the config that it holds
+
+
+def option_problem(value: Any, option: Option) -> str:
+    """Return why `value` will not do for `option`, with what to write; '' when it will, or nobody can tell."""
+    if value is None:
+        return ""
+    if not option.kinds:
+        return none_of(value, option.members) if option.members else ""
+    if any(_is_of(value, kind) for kind in option.kinds if kind != CHOICE):
+        return ""
+    if CHOICE in option.kinds and isinstance(value, str | int | float):
+        return none_of(f"{value:g}" if isinstance(value, float) else str(value), option.members)
+    return f"must be {_wanted(option)}"
+
+
+def none_of(value: Any, members: Sequence[str]) -> str:
+    """Return why a value is none of those that a config lists, in capitals or not; '' when it is one, or no text."""
+    if not isinstance(value, str) or plain(value) in map(plain, members):
+        return ""
+    return not_among(value, [member for member in members if member.isupper()] or members)
+
+
+def not_among(text: str, choices: Sequence[str]) -> str:
+    """Return that a text is none of `choices`, with the nearest, or all."""
+    near = nearest(text, choices)
+    return "is none of the values that it takes; " + (
+        f"did you mean {near}?" if near else f"one of {', '.join(choices)}"
+    )
+
+
+def plain(text: str) -> str:
+    """Return a text as names of backends are compared: in small letters, with underscores."""
+    return text.lower().replace("-", "_")
+
+
+@functools.cache
+def _adapter(kind: str) -> TypeAdapter:
+    return TypeAdapter(_KINDS[kind][0])
+
+
+def _is_of(value: Any, kind: str) -> bool:
+    try:
+        _adapter(kind).validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def _wanted(option: Option) -> str:
+    words = [_KINDS[kind][1] for kind in option.kinds if kind != CHOICE]
+    return " or ".join(words + [f"one of {', '.join(option.members)}"] * (CHOICE in option.kinds))
