@@ -20,6 +20,13 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
     return min(found, default=(0, None))[1] if len(word) <= _MAX_CHARS else None
 
 
+def is_slip(word: str, wanted: str) -> bool:
+    """Return whether a single word is `wanted` with its letters in another order, or with one of five or more wrong."""
+    allowed = 0 if len(wanted) < 5 else 1
+    is_near = word[:1] == wanted[:1] and abs(len(word) - len(wanted)) <= allowed and _distance(word, wanted) <= allowed
+    return word != wanted and (is_near or sorted(word) == sorted(wanted))
+
+
 def _slips(word: str, name: str) -> int | None:
     """Return how many slips make `word` out of `name`; None where they are two names."""
     if sorted(re.findall(r"\d", word)) != sorted(re.findall(r"\d", name)):

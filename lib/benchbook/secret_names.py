@@ -11,28 +11,44 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchbook.likeness import is_slip
 from benchbook.sizes import size_of
 
 # Of these a number is a secret too.
 _STRONG = (
-    r"passw(or)?d|passphrase|secret|(^|_)(pass|pin)$|_pwd$"
+    r"passw(or)?d|passphrase|passcode|secret|(^|_)(pass|pin|pw)$|_pwd$"
     r"|(api|access|account|auth|encryption|master|private|signing|ssh|storage)_?keys?(_?id)?$"
 )
 _ACCESS_TOKEN = r"(^|_)(access|api|auth|bearer|bot|hf|hub|id|oauth|personal|refresh|session|user)_?token$|^token$"
-_IN_A_FILE = re.compile(rf"{_STRONG}|{_ACCESS_TOKEN}|_token$|credential|(^|_)auth(orization)?$|(^|_)(cookie|jwt|dsn)$")
-_IN_AN_ENVIRONMENT = re.compile(rf"{_IN_A_FILE.pattern}|(^|_)(creds?|pat|psk|sas|keys?)$")
+_IN_A_FILE = re.compile(rf"{_STRONG}|{_ACCESS_TOKEN}|_token$|credential|(^|_)auth(orization)?(_header)?$|(^|_)(cookie|jwt|dsn)$")
+_IN_AN_ENVIRONMENT = re.compile(rf"{_IN_A_FILE.pattern}|(^|_)(creds?|pat|psk|sas|bearer|keys?)$")
+_STRONG_SOUND = re.compile(r"key|secret|passw|cred|(^|_)(pass|pin|pw)(_|$)")
+_SOUND = re.compile(rf"{_STRONG_SOUND.pattern}|token|auth")
+# Of which a variable's name, or one inside a config, may have a slip.
+_STRONG_WORDS, _WEAK_WORDS = ("password", "passwd", "secret", "key", "apikey"), ("token", "credential", "credentials")
 _STRONG_NAME, _ACCESS_NAME = re.compile(_STRONG), re.compile(_ACCESS_TOKEN)
 _RANDOM = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[\w.+/=~-]{16,}")  # unlike <image>, [PAD] and </s>
 
 
 def is_secret_name(name: str) -> bool:
     """Return whether a variable or key of this name may hold a secret (HF_TOKEN, REGISTRY_AUTH, password ...)."""
-    return _IN_AN_ENVIRONMENT.search(_plain(name)) is not None
+    return _IN_AN_ENVIRONMENT.search(_plain(name)) is not None or _is_misspelt(name, "text")
+
+
+def sounds_secret(name: str, value: Any) -> bool:
+    """Return whether a name that nobody knows may be meant for that of a secret: api_kye, hub_tokens, my_passwords."""
+    if value is None or isinstance(value, bool):
+        return False
+    sounds = _STRONG_SOUND if _is_number(value) else _SOUND
+    return sounds.search(_plain(name)) is not None or _is_misspelt(name, value)
 
 
 def is_secret_variable(name: str, value: Any) -> bool:
-    """Return whether an environment's `value` under this name is a secret: HF_HUB_DISABLE_IMPLICIT_TOKEN=1 is none."""
-    return _is_secret(_IN_AN_ENVIRONMENT, name, value)
+    """Return whether an environment's `value` under this name, or one it is a slip of, is a secret.
+
+    HF_HUB_DISABLE_IMPLICIT_TOKEN=1 is none.
+    """
+    return _is_secret(_IN_AN_ENVIRONMENT, name, value) or _has_text(value) and _is_misspelt(name, value)
 
 
 def holds_secret(name: str, value: Any) -> bool:
@@ -45,6 +61,8 @@ def secret_ways(name: str, value: Any, way: tuple[str | int, ...] = ()) -> Itera
     is_nested = bool(way) or "." in name
     if _is_secret(_IN_A_FILE, name, value) and not (is_nested and _is_vocabulary(name, value)):
         yield way
+    elif is_nested and isinstance(value, str) and _RANDOM.fullmatch(value) and _is_misspelt(name, value):
+        yield way
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from secret_ways(str(key), item, (*way, key))
@@ -56,9 +74,16 @@ def secret_ways(name: str, value: Any, way: tuple[str | int, ...] = ()) -> Itera
 
 
 def _is_secret(names: re.Pattern[str], name: str, value: Any) -> bool:
-    if value is None or isinstance(value, bool | list) or str(value).lower() in ("", "true", "false"):
+    if not _has_text(value):
         return False
     return (_STRONG_NAME if _is_number(value) else names).search(_plain(name)) is not None
+
+
+def _is_misspelt(name: str, value: Any) -> bool:
+    """Return whether a word of the name is a slip of what a secret is called: HF_TOKNE, api_kye."""
+    wanted = _STRONG_WORDS if _is_number(value) else _STRONG_WORDS + _WEAK_WORDS
+    words = [word for word in _plain(name).split("_") if word != "tokens"]  # which are counted, or a vocabulary's
+    return any(is_slip(word, secret) for word in words for secret in wanted)
 
 
 def _is_vocabulary(name: str, value: Any) -> bool:
@@ -75,6 +100,11 @@ def _is_number(value: Any) -> bool:
     except ValueError:
         return size_of(text) is not None
     return True
+
+
+def _has_text(value: Any) -> bool:
+    """Return whether a value can be a secret: no switch, no list, not empty."""
+    return not (value is None or isinstance(value, bool | list | dict) or str(value).lower() in ("", "true", "false"))
 
 
 def _plain(name: str) -> str:

@@ -60,4 +60,10 @@ NAMED = {
     "TORCH_HUB_TOKEN": "plain-looking-11",
     "VLLM_SESSION_COOKIE": "plain-looking-12",
     "SENTRY_DSN": "plain-looking-13",
+    "VLLM_PASSWORD": "plain-looking-14",
+    "VLLM_PASSCODE": "plain-looking-15",
+    "PROXY_AUTH_HEADER": "plain-looking-16",
+    "HF_TOKNE": "plain-looking-17",
+    "VLLM_API_KYE": "plain-looking-18",
+    "DB_PASWORD": "plain-looking-19",
 }

@@ -93,6 +93,45 @@ def test_a_variable_is_known_by_its_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("api_kye", "hush-hush"),
+        ("hf_tokne", "hush-hush"),
+        ("my_passwords", "hush-hush"),
+        ("hub_credential_s", "hush-hush"),
+        ("acess_keys", ["hush-hush"]),
+        ("db_pasword", 12345678),
+        ("SECRT", "hush-hush"),
+    ],
+)
+def test_the_value_of_what_may_be_a_misspelt_secret_is_told_nowhere(tmp_path, name, value) -> None:
+    for place in ("{%s: %s}", "{args: {%s: %s}}", "{args: {compilation_config: {%s: %s}}}"):
+        path = tmp_path / "exp.yaml"
+        launch = place % (name, json.dumps(value))
+        text = FILE.format(model="tiny", args="{}", env="{}").replace("{args: {}, env: {}}", launch)
+        assert launch in text
+        path.write_text(text)
+        with pytest.raises(ExperimentError) as refusal:
+            preflight_of(path)
+        assert name in str(refusal.value)
+        assert "hush" not in str(refusal.value) and "12345678" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("max_num_batched_tokns", 8192), ("enforce_eagr", True), ("seeed", "x")])
+def test_the_value_of_another_unknown_name_is_shown(tmp_path, name, value) -> None:
+    path = tmp_path / "exp.yaml"
+    path.write_text(FILE.format(model="tiny", args=f"{{{name}: {json.dumps(value)}}}", env="{}"))
+    with pytest.raises(ExperimentError) as refusal:
+        preflight_of(path)
+    assert f"{name}: {json.dumps(value)}: ".replace('"', "'") in str(refusal.value)
+
+
+def test_a_random_text_under_a_slip_inside_a_config_is_a_secret_and_a_word_is_none() -> None:
+    assert holds_secret("hf_overrides", {"api_kye": LONG}) and holds_secret("additional_config", {"a": {"tokne": LONG}})
+    assert not holds_secret("hf_overrides", {"tokens": LONG}) and not holds_secret("hf_overrides", {"tokem": "<x>"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
         ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1"),
         ("VLLM_CPU_KVCACHE_SPACE", "1"),
         ("HTTP_PROXY", "http://proxy:3128"),

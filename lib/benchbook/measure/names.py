@@ -82,7 +82,7 @@ def check_variables(doc: Document, launch: Launch, places: Places, there: Known)
                 way_through = (
                     "a variable of a plugin or a patched image stands in plugin_env, beside the env of an experiment"
                 )
-                doc.faults.note(doc.error(place, f"{problem} ({way_through})"))
+                doc.faults.note(doc.error(place, f"{problem} ({way_through})", is_unknown=True))
             else:
                 what = f"vLLM {there.version} has no such variable: passed on, for a plugin or a patched image"
         notes += [f"note: {doc.place_text(place)}: {what}"] if what else []
@@ -93,7 +93,7 @@ def _check_flag(doc: Document, place: Where, name: str, there: Known, has_offlin
     flag = flag_of(name)
     if flag not in there.flags:
         flags = [known_flag.removeprefix("--").replace("-", "_") for known_flag in there.flags]
-        raise doc.error(place, _unknown(there, "flag", name, flags))
+        raise doc.error(place, _unknown(there, "flag", name, flags), is_unknown=True)
     if has_offline and flag not in there.engine_flags:
         problem = "is a flag of the server alone, and latency and throughput run without one: "
         raise doc.error(place, problem + "restrict them to other launches with launches:")
@@ -116,7 +116,7 @@ def _check_options(
     for key, inner in value.items():
         place = places.of(f"{way}.{key}")
         if key not in options:
-            doc.faults.note(doc.error(place, _unknown(there, "option", key, options)))
+            doc.faults.note(doc.error(place, _unknown(there, "option", key, options), is_unknown=True))
         elif problem := option_problem(inner, options[key]):
             doc.faults.note(doc.error(place, problem))
         else:

@@ -10,7 +10,7 @@ import yaml
 
 from benchbook.plan.faults import Fault, Faults, Where
 from benchbook.plan.strict import FieldError, StrictModel, key_text, one_line, shown, unknown
-from benchbook.secret_names import is_secret_name, holds_secret
+from benchbook.secret_names import holds_secret, is_secret_name, sounds_secret
 
 __all__ = ["Document", "Where"]
 
@@ -42,11 +42,15 @@ class Document:
         """Return the scalar at `where` as it is written: '1.10' where `at` gives 1.1."""
         return self._nodes(where)[1].value
 
-    def error(self, where: Where, problem: str, *, is_secret: bool = False) -> Fault:
-        """Return the refusal of the value at `where` as one line: 'file:line: key: value: problem', a secret without value."""
+    def error(self, where: Where, problem: str, *, is_secret: bool = False, is_unknown: bool = False) -> Fault:
+        """Return the refusal of the value at `where` as one line: 'file:line: key: value: problem', a secret without value.
+
+        With `is_unknown` nobody knows the name: what only sounds like a secret's is then taken for one.
+        """
         try:
             value = self._find(where)
-            is_private = is_secret or any(is_secret_name(str(step)) for step in where) or holds_secret("", value)
+            is_secret = is_secret or any(is_secret_name(str(step)) for step in where) or holds_secret("", value)
+            is_private = is_secret or is_unknown and sounds_secret(str(where[-1]), value)
             value_text = "" if is_private else shown(value)
         except (LookupError, TypeError):
             value_text = ""  # a missing key
@@ -59,7 +63,7 @@ class Document:
 
     def unknown(self, where: Where, known: list[str]) -> Fault:
         """Return the refusal of the key at the end of `where`, with the nearest known one."""
-        return self.error(where, unknown(str(where[-1]), known))
+        return self.error(where, unknown(str(where[-1]), known), is_unknown=True)
 
     def mapping(self, where: Where, example: str = "") -> dict[str, Any]:
         """Return the mapping at `where`, or raise its refusal with an `example` of the right form."""
@@ -74,8 +78,8 @@ class Document:
             return model(**self.mapping(where, example))
         except FieldError as error:
             for other in error.others:
-                self.faults.note(self.error(where + other.where, other.problem))
-            raise self.error(where + error.where, error.problem) from None
+                self.faults.note(self.error(where + other.where, other.problem, is_unknown=other.is_unknown))
+            raise self.error(where + error.where, error.problem, is_unknown=error.is_unknown) from None
 
     def _find(self, where: Where) -> Any:
         """Return the value at `where`; raises LookupError if there is none."""

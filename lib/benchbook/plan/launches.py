@@ -127,7 +127,7 @@ def _check_arg(doc: Document, where: Where, value: Any) -> None:
     if why := {**OURS, "revision": _REVISION}.get(bare):
         raise doc.error(where, f"is not yours to set: {why}")
     for way in secret_ways(name, value):
-        raise doc.error((*where, *way), SECRET)
+        raise doc.error((*where, *way), SECRET, is_secret=True)
     _check_value(doc, where, value)
     if not _ARG_NAME.fullmatch(name):
         hint = f": write {bare!r}" if _ARG_NAME.fullmatch(bare) else ""
@@ -160,7 +160,7 @@ def _check_expanded(doc: Document, where: Where, value: Any) -> None:
 def _env_value(doc: Document, where: Where, value: Any) -> str:
     name = str(where[-1])
     if is_secret_variable(name, value):
-        raise doc.error(where, SECRET)
+        raise doc.error(where, SECRET, is_secret=True)
     if not _ENV_NAME.fullmatch(name):
         raise doc.error(where, "is not the name of an environment variable")
     if _OUR_ENV.fullmatch(name):

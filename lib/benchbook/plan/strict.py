@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchbook.errors import ExperimentError
 from benchbook.plan.hints import hint, meant
+from benchbook.secret_names import sounds_secret
 
 SHOWN_CHARS = 60  # longer keys and values are cut in messages
 
@@ -26,6 +27,7 @@ class FieldError(ExperimentError):
         where: tuple[str | int, ...],
         value_text: str,
         problem: str,
+        is_unknown: bool = False,  # no field of the model
         others: tuple[FieldError, ...] = (),
     ) -> None:
         parts = [owner, cut(".".join(map(str, where))), value_text, problem]
@@ -33,6 +35,7 @@ class FieldError(ExperimentError):
         self.where = where
         self.problem = problem
         self.others = others
+        self.is_unknown = is_unknown
 
 
 class StrictModel(BaseModel):
@@ -97,7 +100,7 @@ def _field_error(error: ValidationError, model: type[BaseModel]) -> FieldError:
     return FieldError(*first, others=tuple(FieldError(*other) for other in others))
 
 
-def _refused(entry: Mapping[str, Any], model: type[BaseModel]) -> tuple[str, tuple[str | int, ...], str, str]:
+def _refused(entry: Mapping[str, Any], model: type[BaseModel]) -> tuple[str, tuple[str | int, ...], str, str, bool]:
     """Return one of pydantic's errors as the arguments of a FieldError."""
     where = tuple(entry["loc"])
     if entry["type"] == "extra_forbidden":
@@ -109,8 +112,9 @@ def _refused(entry: Mapping[str, Any], model: type[BaseModel]) -> tuple[str, tup
         problem = re.sub(r"^\w+ should", "must", entry["msg"]).removeprefix("Value error, ")
         problem = problem.replace("valid dictionary", "mapping of keys to values").replace("valid list", "list")
         problem += _example(where, model) if entry["type"].endswith("_type") else ""
-    has_value = where and entry["type"] != "missing"
-    return model.__name__.lstrip("_"), where, shown(entry["input"]) if has_value else "", problem
+    is_unknown = entry["type"] == "extra_forbidden"
+    has_value = where and entry["type"] != "missing" and not (is_unknown and sounds_secret(str(where[-1]), entry["input"]))
+    return model.__name__.lstrip("_"), where, shown(entry["input"]) if has_value else "", problem, is_unknown
 
 
 def _example(where: tuple[str | int, ...], model: type[BaseModel]) -> str:
