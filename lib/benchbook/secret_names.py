@@ -20,7 +20,9 @@ _STRONG = (
     r"|(api|access|account|auth|encryption|master|private|signing|ssh|storage)_?keys?(_?id)?$"
 )
 _ACCESS_TOKEN = r"(^|_)(access|api|auth|bearer|bot|hf|hub|id|oauth|personal|refresh|session|user)_?token$|^token$"
-_IN_A_FILE = re.compile(rf"{_STRONG}|{_ACCESS_TOKEN}|_token$|credential|(^|_)auth(orization)?(_header)?$|(^|_)(cookie|jwt|dsn)$")
+_IN_A_FILE = re.compile(
+    rf"{_STRONG}|{_ACCESS_TOKEN}|_token$|credential|(^|_)auth(orization)?(_header)?$|(^|_)(cookie|jwt|dsn)$"
+)
 _IN_AN_ENVIRONMENT = re.compile(rf"{_IN_A_FILE.pattern}|(^|_)(creds?|pat|psk|sas|bearer|keys?)$")
 _STRONG_SOUND = re.compile(r"key|secret|passw|cred|(^|_)(pass|pin|pw)(_|$)")
 _SOUND = re.compile(rf"{_STRONG_SOUND.pattern}|token|auth")

@@ -47,6 +47,12 @@ def experiment(folder: Path, args: str = "{}", env: str = "{}") -> Path:
             "exp.yaml:6: launches.a.env.OMP_NUM_THREADS: '$(nproc)': $(nproc) is not",
         ),
         ("{}", "{LD_LIBRARY_PATH: '/x:$LD_LIBRARY_PATH'}", "$LD_LIBRARY_PATH is not expanded"),
+        ("{chat_template: $HOME/a.jinja}", "{}", "chat_template: '$HOME/a.jinja': $HOME is not expanded"),
+        ("{hf_overrides: {a: $NAME}}", "{}", "hf_overrides.a: '$NAME': $NAME is not expanded"),
+        ("{download_dir: '/my models/$USER'}", "{}", "download_dir: '/my models/$USER': $USER is not expanded"),
+        ("{kv_events_config: {endpoint: 'tcp://${HOST}:5557'}}", "{}", "endpoint: 'tcp://${HOST}:5557': ${HOST} is not"),
+        ("{max_num_seqs: '${N}'}", "{}", "max_num_seqs: '${N}': ${N} is not expanded"),
+        ("{served_model_name_suffix: '$(cat name.txt)'}", "{}", "$(cat name.txt) is not expanded"),
     ],
 )
 def test_what_waits_for_a_shell_is_refused_with_its_line(tmp_path, args, env, words) -> None:
@@ -62,6 +68,13 @@ def test_what_waits_for_a_shell_is_refused_with_its_line(tmp_path, args, env, wo
         "{default_chat_template_kwargs: {system: 'costs $USD'}}",
         "{tool_call_parser: 'a$'}",
         "{tool_call_parser: '$5'}",
+        "{override_generation_config: {stop: ['$x', '$END']}}",
+        "{override_generation_config.stop: $x}",
+        "{override_generation_config: {bad_words: ['${A}']}}",
+        "{reasoning_config: {reasoning_start_str: '$think', reasoning_end_str: '$end'}}",
+        "{hf_overrides: {prompt: 'it costs $USD 5'}}",
+        "{quantization_config: {ignore: ['re:^model.(a|$b)']}}",
+        "{additional_config: {pattern: 'layers.*$q_proj'}}",
     ],
 )
 def test_a_dollar_that_no_shell_would_expand_is_none_of_our_business(tmp_path, args) -> None:

@@ -24,7 +24,9 @@ SAFE_NAME_RULE = "must be letters, digits, '_', '-' and '.', start with a letter
 SECRET = "looks like a secret: take it out of the file and export it in the environment instead"
 _ARG_NAME = re.compile(r"O|[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 _SHELL_WORD = re.compile(r"\$(\{\w+[^}]*\}|[A-Za-z_]\w*|\([^)]*\))")  # $HOME, ${HOME}, ${HOME:-/root}, $(nproc)
-_JINJA = ("{{", "{%", "\n")
+_FREE_TEXT = ("default_chat_template_kwargs", "override_generation_config", "reasoning_config")  # for a model
+_NO_SHELLS = ("{{", "{%", "\n", "\\", ".*", ".+", "(?", "^")  # signs of Jinja and of patterns
+_PATH_SIGNS = ("/", "./", "../", "~/", "$HOME", "${HOME}")  # a path may have spaces in it
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _REVISION = "set it in model: {hub: ..., revision: ...}"
@@ -144,14 +146,15 @@ def _check_value(doc: Document, where: Where, value: Any) -> None:
     if isinstance(value, (dict, list)):
         for step, item in value.items() if isinstance(value, dict) else enumerate(value):
             _check_value(doc, (*where, step), item)
-    elif where[3:4] != ("default_chat_template_kwargs",):  # texts for a model
+    elif str(where[3]).partition(".")[0] not in _FREE_TEXT:
         _check_expanded(doc, where, value)
 
 
 def _check_expanded(doc: Document, where: Where, value: Any) -> None:
-    """Refuse text that waits for a shell, which no file has; a template of Jinja may say what it likes."""
+    """Refuse a word that waits for a shell, which no file has: prose, a pattern and a template may say what they like."""
     text = str(value)
-    if (found := _SHELL_WORD.search(text)) and not any(sign in text for sign in _JINJA):
+    is_word = text.startswith(_PATH_SIGNS) or not re.search(r"\s", _SHELL_WORD.sub("", text))
+    if is_word and (found := _SHELL_WORD.search(text)) and not any(sign in text for sign in _NO_SHELLS):
         raise doc.error(
             where, f"{found[0]} is not expanded here, since no shell reads this file: write out what it stands for"
         )
