@@ -25,6 +25,8 @@ _POOL = "each process has its own tokenizer"
 _PROMPT_ADAPTER = "prompt adapters are gone: train a LoRA adapter and name it in lora_modules"
 _SPEC = "speculative_config"
 _PASSES = "compilation_config.pass_config"
+_BY_RAY = "write distributed_executor_backend: ray, or leave it out where all GPUs are in this machine"
+_NO_CASCADE = "attention in cascades is gone, and the flag without effect"
 _SHARDS = "neither sequence parallelism nor overlapped GEMMs are a compiler's pass any more"
 
 
@@ -54,6 +56,19 @@ FLAGS = (
         "tensor_parallel", "0.0.0", lambda value, _: {"tensor_parallel_size": value},
         "never a flag of its own: the command line completes --tensor-parallel to --tensor-parallel-size",
     ),
+    # Those that 0.8 did not have any more.
+    only("worker_use_ray", "0.8.0", "false|0", "Ray is used where it is asked for", _BY_RAY),
+    only("engine_use_ray", "0.8.0", "false|0", "the engine has a process of its own", _BY_RAY),
+    left_out("max_context_len_to_capture", "0.8.0", "graphs are captured by batch size: see cudagraph_capture_sizes"),
+    refused("quantization_param_path", "0.8.0", "scales of the KV cache come from the checkpoint, or are 1.0"),
+    renamed("chat_template_text_format", "0.8.0", "chat_template_content_format"),
+    left_out("intial_incremental_detokenization_offset", "0.8.3", "no tokenizer needs it any more"),
+    # Still taken, but heeded by nothing.
+    Translation(
+        "max_parallel_loading_workers", "0.8.0", lambda value, _: {},
+        "still taken, but vLLM does not heed it: each rank loads its weights by itself",
+    ),
+    only("disable_cascade_attn", "0.32.0", "true|1", _NO_CASCADE, f"{_NO_CASCADE}: leave it out"),
     # Speculation: one mapping since 0.8.3.
     Translation("speculative_model", "0.8.5", _speculative_model, "gone since 0.8.5: it is speculative_config now"),
     renamed("num_speculative_tokens", "0.8.5", f"{_SPEC}.num_speculative_tokens"),

@@ -16,6 +16,7 @@ _ATTENTION = (
 _QUANTIZATION = ("quantization", "speculative_config.quantization")
 _ON_CUDA = "FLASH_ATTN, FLASHINFER or TRITON_ATTN instead"
 _ON_ROCM = "ROCM_ATTN, ROCM_AITER_FA or TRITON_ATTN instead"
+_ALL2ALL = "allgather_reducescatter"
 _CHECKPOINTS = "checkpoints of this kind are not read any more"
 
 
@@ -75,6 +76,8 @@ VALUES = (
     OldValue(("tokenizer_mode",), "custom", "0.12.0", None, "register the tokenizer under a name of its own"),
     OldValue(("tokenizer_mode",), "fastokens", "0.22.0", None, "set VLLM_USE_FASTOKENS to 1 instead"),
     OldValue(("tokenizer_mode",), "slow", "0.31.0", "hf", "hf takes whichever tokenizer the model has"),
+    OldValue(("all2all_backend",), "pplx", "0.17.0", _ALL2ALL, f"vLLM takes {_ALL2ALL} in its place"),
+    OldValue(("all2all_backend",), "naive", "0.17.0", _ALL2ALL, f"vLLM takes {_ALL2ALL} in its place"),
     OldValue(("all2all_backend",), "mori", "0.23.0", None, "mori_high_throughput or mori_low_latency instead"),
     OldValue(("convert",), "reward", "0.16.0", None, "leave it out: runner: pooling is enough"),
     OldValue(("convert",), "mm_encoder_only", "0.16.0", None, "set mm_encoder_only: true instead"),

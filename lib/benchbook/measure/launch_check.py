@@ -14,6 +14,7 @@ from benchbook.hosts import inputs, translations
 from benchbook.hosts.flags import Known, known
 from benchbook.hosts.forms import Forms, installed_forms
 from benchbook.hosts.spelling import Misspelt, Spelt, spelt_out
+from benchbook.hosts.unheeded import unheeded
 from benchbook.measure.names import Places, check_args, check_variables
 from benchbook.plan.document import Document, Where
 from benchbook.plan.faults import Faults
@@ -118,4 +119,5 @@ def _check_use(doc: Document, launch: Launch, places: Places) -> list[str]:
         doc.faults.note(doc.error(places.of(name), why))
     for (part, name, *path), why in inputs.missing(launch.args, launch.env, doc.path.absolute().parent):
         doc.faults.note(doc.error(places.of(name, *path), why))
-    return [f"note: {doc.place_text(places.of(*path))}: {what}" for path, what in halves(launch.args)]
+    told = [*halves(launch.args), *(((name,), why) for name, why in unheeded(launch.args, launch.env))]
+    return [f"note: {doc.place_text(places.of(*path))}: {what}" for path, what in told]
