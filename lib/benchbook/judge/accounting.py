@@ -29,20 +29,25 @@ def accounting_rows(benchmark: str, workload: Workload, raw: Raw) -> list[dict[s
 
 def requests_failed(measured: Measured) -> Reason | None:
     """Invalid when requests failed; the evidence quotes their errors."""
-    raw = measured.raw
-    if not raw.get("failed"):
+    asked, failed = measured.workload.get("num_prompts"), _failed(measured)
+    if measured.benchmark != "serve" or not failed:
         return None
     # What vLLM keeps of an error is a traceback, whose last line says what it was.
-    errors = sorted({error.strip().splitlines()[-1] for error in raw.get("errors", []) if error.strip()})
-    return reason(
-        "requests_failed",
-        f"{raw['failed']} of {measured.workload['num_prompts']} requests failed: {'; '.join(errors)[:300]}",
-    )
+    errors = sorted({error.strip().splitlines()[-1] for error in measured.raw.get("errors", []) if error.strip()})
+    quoted = f": {'; '.join(errors)[:300]}" if errors else ""
+    return reason("requests_failed", f"{failed} of {'the' if asked is None else asked} requests failed{quoted}")
+
+
+def _failed(measured: Measured) -> int | None:
+    """Return how many requests failed; None where no count tells."""
+    asked, completed = measured.workload.get("num_prompts"), measured.count("completed")
+    failed = measured.count("failed")
+    return asked - completed if failed is None and asked is not None and completed is not None else failed
 
 
 def nothing_completed(measured: Measured) -> Reason | None:
     """Invalid when no request completed: then vLLM writes 0.0 for each latency."""
-    if measured.benchmark != "serve" or measured.raw.get("completed"):
+    if measured.benchmark != "serve" or measured.count("completed") != 0:
         return None
     return reason("nothing_completed", "no request completed, so there is no latency and no throughput")
 

@@ -37,7 +37,18 @@ CHECKS: tuple[Check, ...] = (
     *guards.CHECKS,
 )
 # Those that need no more than the values of a record: what can be asked of a published figure.
-VALUE_CHECKS: tuple[Check, ...] = (load.littles_law, load.too_short, *warmth.CHECKS, *sample.CHECKS, *guards.CHECKS)
+VALUE_CHECKS: tuple[Check, ...] = (
+    accounting.requests_failed,
+    accounting.nothing_completed,
+    streams.latency_sum_broken,
+    load.littles_law,
+    load.too_short,
+    steady.overloaded,
+    *warmth.CHECKS,
+    *sample.CHECKS,
+    *guards.CHECKS,
+)
+COUNTED = ("requests_failed", "nothing_completed")  # of them, those that need a count which not everybody tells
 
 
 def record_reasons(measured: Measured, checks: Iterable[Check] = CHECKS) -> tuple[Reason, ...]:

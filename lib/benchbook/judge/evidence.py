@@ -112,6 +112,10 @@ class Measured:
         found = self.values.get(key)
         return None if found is None else float(found)
 
+    def count(self, key: str) -> int | None:
+        """Return how many vLLM's file says, or else the record; None, which is not 0, where neither does."""
+        return self.raw.get(key, self.values.get(key))
+
 
 def load_in_flight(benchmark: str, workload: Mapping[str, Any]) -> tuple[int, int] | None:
     """Return how many requests are in flight at most, and the tokens of one, in and out, at its mean lengths.

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from benchbook.judge import coherence, degenerate, repeats, starts
-from benchbook.judge.checks import VALUE_CHECKS, record_reasons, with_reasons
+from benchbook.judge.checks import COUNTED, VALUE_CHECKS, record_reasons, with_reasons
 from benchbook.judge.evidence import Finding, Measured
+from benchbook.judge.unseen import not_looked
 from benchbook.records.record import Reason, Record
 
 GroupCheck = Callable[[Sequence[Record]], Iterator[Finding]]
@@ -41,6 +42,14 @@ def judged_together(records: Iterable[Record]) -> tuple[Record, ...]:
 
 
 def judged_alone_and_together(records: Iterable[Record]) -> tuple[Record, ...]:
-    """Return published figures with all that can be said from values alone, first one by one, then together."""
-    alone = [with_reasons(record, record_reasons(Measured.of(record), VALUE_CHECKS)) for record in records]
-    return judged_together(alone)
+    """Return published figures with all that can be said from values alone, first one by one, then together.
+
+    Where a count is missing, `not_looked` names the check that needs it.
+    """
+    return judged_together(map(_judged_alone, records))
+
+
+def _judged_alone(record: Record) -> Record:
+    measured = Measured.of(record)
+    unseen = {code: why for code, why in not_looked(measured).items() if code in COUNTED}
+    return with_reasons(record, record_reasons(measured, VALUE_CHECKS)).model_copy(update={"not_looked": unseen})

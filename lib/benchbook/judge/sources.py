@@ -13,6 +13,17 @@ HIGHEST = "highest_sm_clock_mhz"
 SILENT_LOG = "the log tells nothing of it"
 
 
+def completions(measured: Measured) -> str:
+    """How many requests completed."""
+    return "the number of completed requests is not told" if measured.count("completed") is None else ""
+
+
+def failures(measured: Measured) -> str:
+    """How many requests failed, as counted or as what is missing of those that were sent."""
+    is_told = measured.count("failed") is not None or not completions(measured) and measured.workload.get("num_prompts")
+    return "" if is_told else "the number of failed requests is not told"
+
+
 def requests(measured: Measured) -> str:
     """Single requests, with their times."""
     is_told = measured.answers or not measured.value("completed")

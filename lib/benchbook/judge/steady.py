@@ -25,6 +25,7 @@ MIN_MODE, MODES_APART, DEVIATIONS = 0.2, 1.15, 6.0
 _LEAST_PACE_S = 1e-9
 MIN_RISES = 13  # of 15 pairs of blocks, rises less falls: 1 in 120 by chance
 SERVED, SERVED_SLACK = 0.97, 6.0  # of the rate sent; slack in requests
+HELD = 0.90  # of the rate asked for, where no single requests are told
 MIN_LATENCIES, SERVED_EARLY = (
     12,
     0.7,
@@ -35,10 +36,14 @@ def overloaded(measured: Measured) -> Reason | None:
     """Suspect when in an open loop more and more were in flight, and fewer were answered than came meanwhile.
 
     A server that keeps up answers, while more than usual are in flight, more than come on average; one that does not
-    keep up answers fewer.
+    keep up answers fewer. Where nothing tells of single requests, suspect when less than 90 % of the rate was answered.
     """
     answers = measured.answers
-    if not measured.workload.get("request_rate_rps") or len(answers) < BLOCKS * MIN_A_BLOCK:
+    if not measured.workload.get("request_rate_rps"):
+        return None
+    if not answers:
+        return _rate_not_held(measured)
+    if len(answers) < BLOCKS * MIN_A_BLOCK:
         return None
     sending_s = answers[-1].start_s - answers[0].start_s
     is_early = sending_s <= MIN_LATENCIES * min(answer.latency_s for answer in answers)
@@ -56,6 +61,14 @@ def overloaded(measured: Measured) -> Reason | None:
         f"flight; from the first sixth to the last, {in_flight[0]:.1f} to {in_flight[-1]:.1f} were in flight and TTFT "
         f"went from {ttfts_s[0] * 1000:.0f} to {ttfts_s[-1] * 1000:.0f} ms",
     )
+
+
+def _rate_not_held(measured: Measured) -> Reason | None:
+    """Suspect when fewer requests were answered per second, over the whole measurement, than 90 % of the rate asked for."""
+    asked_rps, answered_rps = measured.workload["request_rate_rps"], measured.value("request_throughput_rps")
+    if not answered_rps or answered_rps >= HELD * asked_rps:
+        return None
+    return reason("overloaded", f"{answered_rps:.3g} requests a second were answered, {asked_rps:g} asked for")
 
 
 def speed_shifted(measured: Measured) -> Reason | None:

@@ -16,6 +16,7 @@ TOLERATED_SHARE = 0.05  # of the answers
 MAX_TTFT_RAISED = 0.05  # of the mean, by heaps
 TOKENS_PER_CHUNK = 1.05
 SUM_SLACK_S, SUM_SLACK = 1e-3, 0.01  # of one request
+MEANS_SLACK = 0.10  # of the mean latency: where lengths differ, the product of two means is not the mean of products
 
 
 def stream_bunched(measured: Measured) -> Reason | None:
@@ -76,9 +77,9 @@ def empty_first_chunk(measured: Measured) -> Reason | None:
 
 
 def latency_sum_broken(measured: Measured) -> Reason | None:
-    """Invalid when TTFT plus all gaps is not the latency of a request."""
+    """Invalid when TTFT plus all gaps is not the latency of a request; of means alone, when theirs do not add up."""
     if "itls" not in measured.raw:
-        return None
+        return _means_broken(measured)
     for number, answer in enumerate(measured.answers):
         total_s = answer.ttft_s + sum(answer.gaps_s)
         if abs(total_s - answer.latency_s) > SUM_SLACK_S + SUM_SLACK * answer.latency_s:
@@ -88,6 +89,24 @@ def latency_sum_broken(measured: Measured) -> Reason | None:
                 f"its latency is {answer.latency_s * 1000:.2f} ms",
             )
     return None
+
+
+def _means_broken(measured: Measured) -> Reason | None:
+    """Invalid when mean TTFT and mean TPOT for all tokens after the first are not the mean latency; medians do not add."""
+    means_ms = [measured.value(f"mean_{name}_ms") for name in ("ttft", "tpot", "e2el")]
+    tokens, completed = measured.value("total_output_tokens"), measured.value("completed")
+    each = tokens / completed if tokens and completed else measured.workload.get("output_len_tokens")
+    if measured.benchmark != "serve" or not all(means_ms) or not each:
+        return None
+    ttft_ms, tpot_ms, e2el_ms = means_ms
+    total_ms = ttft_ms + tpot_ms * (each - 1)
+    if abs(total_ms - e2el_ms) <= SUM_SLACK_S * 1000 + MEANS_SLACK * e2el_ms:
+        return None
+    return reason(
+        "latency_sum_broken",
+        f"mean TTFT {ttft_ms:g} ms and {each - 1:g} times mean TPOT {tpot_ms:g} ms make {total_ms:.1f} ms, mean E2EL is "
+        f"{e2el_ms:g} ms",
+    )
 
 
 CHECKS: tuple[Check, ...] = (stream_bunched, itl_per_chunk, empty_first_chunk, latency_sum_broken)

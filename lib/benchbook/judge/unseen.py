@@ -72,8 +72,8 @@ RESULT = Look((), _any)
 RECORDS = Look((), _any)
 
 LOOKS: Mapping[str, Look] = {
-    "requests_failed": RESULT,
-    "nothing_completed": RESULT,
+    "requests_failed": Look((sources.failures,), _serve),
+    "nothing_completed": Look((sources.completions,), _serve),
     "value_no_number": RESULT,
     "outputs_short": Look((sources.lengths,), _serve),
     "asked_not_counted": Look((sources.usage,), _is("first_request")),
