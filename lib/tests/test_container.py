@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from benchbook import container
 from benchbook.hosts import devices, load
+from benchbook.measure.machine import machine_note
+from benchbook.measure.preflight import preflight_of
+from benchbook.records import provenance
 
 GIB = 2**30
+FILE = """question: Does it fit?
+model: {shape: llama-3.1-8b}
+device: cpu
+launches: {a: {}}
+benchmarks:
+  - serve: {max_concurrency: 1, lengths: [[64, 16]], num_prompts: 4}
+"""
 
 
 @pytest.fixture
@@ -87,6 +99,36 @@ def test_a_quota_above_the_processors_there_are_limits_nothing(cgroups) -> None:
 def test_the_cpu_device_has_the_containers_memory(cgroups) -> None:
     cgroups("0::/", **{"memory.max": GIB, "memory.current": GIB // 2})
     assert str(devices.cpu()) == "a CPU with 0 of 1 GiB free, as its container allows"
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "free", "limit"),
+    [
+        ("0::/", {"memory.max": 4 * GIB}, 4, 4),
+        ("4:memory:/docker/4711", {"memory/memory.limit_in_bytes": 6 * GIB}, 6, 6),
+        ("0::/slurm/job_7/step_0", {"slurm/job_7/memory.max": 8 * GIB}, 8, 8),
+        ("0::/", {"memory.max": 16 * GIB, "memory.current": 7 * GIB}, 9, 16),
+    ],
+    ids=["4 GiB", "version 1", "a job", "in use"],
+)
+def test_a_model_that_the_container_has_no_memory_for_is_refused(tmp_path, cgroups, own, files, free, limit) -> None:
+    cgroups(own, **files)
+    (tmp_path / "exp.yaml").write_text(FILE)
+    note = machine_note(preflight_of(tmp_path / "exp.yaml"))
+    assert "needs a CPU with 15 GiB free" in note
+    assert f"has a CPU with {free} of {limit} GiB free, as its container allows" in note
+
+
+@pytest.mark.parametrize(("quota", "cpus"), [("50000 100000", 0.5), ("25000 100000", 0.25), ("10000 50000", 0.2)])
+def test_the_processors_of_a_container_are_recorded(cgroups, quota, cpus) -> None:
+    cgroups("0::/", **{"cpu.max": quota})
+    assert provenance.machine.__wrapped__()["cpu_cores"] == cpus
+
+
+def test_processors_that_a_process_may_not_use_are_not_recorded() -> None:
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from benchbook import container; "
+    done = subprocess.run([sys.executable, "-c", code + "print(container.cpus())"], capture_output=True, text=True)
+    assert 0 < float(done.stdout) <= 1
 
 
 def test_shares_are_of_what_the_container_allows_and_its_other_processes_count() -> None:

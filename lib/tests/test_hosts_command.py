@@ -98,7 +98,7 @@ def test_the_hub_is_reachable_only_when_a_model_has_to_be_downloaded() -> None:
     assert "HF_HUB_OFFLINE" not in private_environment(needs_download=True)
 
 
-@pytest.mark.parametrize(("length", "is_moved"), [(4, False), (70, False), (71, True), (200, True)])
+@pytest.mark.parametrize(("length", "is_moved"), [(4, False), (70, False), (71, True), (112, True), (200, True)])
 def test_vllms_sockets_lie_elsewhere_where_the_temporary_folders_path_is_too_long(
     monkeypatch, length, is_moved
 ) -> None:

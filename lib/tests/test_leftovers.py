@@ -32,6 +32,7 @@ def clean_shell(monkeypatch: pytest.MonkeyPatch) -> None:
         ("VLLM_DP_SIZE", "8"),
         ("VLLM_HOST_IP", "10.0.0.7"),
         ("VLLM_RPC_PORT", "tcp://10.43.1.40:5570"),
+        ("PROMETHEUS_MULTIPROC_DIR", "/tmp/metrics"),
         ("prometheus_multiproc_dir", "/tmp/metrics"),
         ("MASTER_ADDR", "node-17"),
         ("CUDA_LAUNCH_BLOCKING", "1"),

@@ -162,6 +162,12 @@ def test_only_the_gpus_that_a_launch_names_are_looked_at(checked, two_gpus, name
     assert check_machine(checked("{shape: gpt-oss-20b}", env=f"{{CUDA_VISIBLE_DEVICES: {name}}}")) == []
 
 
+@pytest.mark.parametrize("name", ["1", SECOND, SLICE])
+def test_only_the_gpus_that_the_shell_names_are_looked_at(checked, two_gpus, monkeypatch, name) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", name)
+    assert check_machine(checked("{shape: gpt-oss-20b}")) == []
+
+
 @pytest.mark.parametrize("ids", ["[1]", "1", f"[{SECOND}]"])
 def test_vllms_own_flag_names_them_as_well(checked, two_gpus, ids) -> None:
     assert check_machine(checked("{shape: gpt-oss-20b}", args=f"{{device_ids: {ids}}}")) == []

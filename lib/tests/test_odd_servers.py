@@ -141,7 +141,7 @@ def test_several_engines_are_said_with_what_each_gave_and_the_fullest_cache(benc
     assert "engine 1: 0; 1 of them gave none" in note.evidence and note.severity == "note"
 
 
-@pytest.mark.parametrize("shares", [(0.6, 0.6), (0.2, 0.9), (0.0, 0.5, 0.1)])
+@pytest.mark.parametrize("shares", [(0.6, 0.6), (0.2, 0.9), (0.0, 0.5, 0.1), (1.0,) * 8], ids=str)
 def test_shares_are_those_of_the_fullest_engine_and_counts_are_sums(shares):
     page = "".join(
         f'vllm:kv_cache_usage_perc{{engine="{n}"}} {share}\nvllm:generation_tokens_total{{engine="{n}"}} 10\n'

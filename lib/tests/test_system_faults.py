@@ -379,11 +379,22 @@ def test_whatever_ends_the_comparison_is_one_line_that_names_the_run(tmp_path, m
     assert said in str(told.value) and str(tmp_path) in str(told.value) and len(str(told.value).splitlines()) == 1
 
 
-def test_a_sweeps_kernel_is_our_own_whatever_is_called_python3_and_braces_in_a_path_are_braces(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "spec_text",
+    [
+        json.dumps({"argv": ["/opt/site/kernel.sh", "-f", "{connection_file}"], "display_name": "a"}),
+        json.dumps({"argv": ["/opt/py39/bin/python", "-m", "ipykernel", "-f", "{connection_file}"]}),
+        json.dumps({"argv": [], "display_name": "a", "language": "R"}),
+        "{",
+    ],
+    ids=["a script", "another Python", "of R", "cut"],
+)
+def test_a_sweeps_kernel_is_our_own_whatever_is_called_python3_and_braces_in_a_path_are_braces(
+    tmp_path, monkeypatch, spec_text
+):
     spec = tmp_path / "jupyter" / "kernels" / "python3"
     spec.mkdir(parents=True)
-    argv = ["/opt/site/kernel.sh", "-f", "{connection_file}"]
-    (spec / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "site", "language": "python"}))
+    (spec / "kernel.json").write_text(spec_text)
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import sys; print(sys.executable)")])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}

@@ -122,13 +122,23 @@ def test_of_the_gpus_that_a_server_sees_as_many_as_it_has_ranks_are_sampled(fake
     assert [gpu["index"] for gpu in watched._sampler.result()["gpus"]] == [3, 1]
 
 
-@pytest.mark.parametrize("text", ["", "WARNING 11-26 17:30:32 [x.py:1] odd\n", "INFO:     127.0.0.1:4 - GET /health\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "WARNING 11-26 17:30:32 [x.py:1] odd\n",
+        "INFO:     127.0.0.1:4 - GET /health\n",
+        "Using the default sampling params.\nINFO:     Started server process [7]\n",
+        '{"time": "2026-11-26T17:30:32", "level": "INFO", "message": "GPU KV cache size: 1,024 tokens"}\n',
+    ],
+    ids=["nothing", "VLLM_LOGGING_LEVEL=ERROR", "uvicorn alone", "VLLM_CONFIGURE_LOGGING=0", "a form of its own"],
+)
 def test_a_log_that_was_silenced_is_noted_as_not_seen(fake_server, complete, text):
     with fake_server() as server:
         with Watched(server) as watched:
             complete(server)
         assert "unseen" not in watched.conditions(server.log_path, {})
-        server.log_path.write_text(text)  # as VLLM_LOGGING_LEVEL=ERROR leaves it
+        server.log_path.write_text(text)
         with Watched(server) as watched:
             complete(server)
         assert "silent" in watched.conditions(server.log_path, {})["unseen"]["log"]

@@ -90,6 +90,22 @@ def need_of(experiment: Experiment, launch: Launch) -> Need | None:
     )
 
 
+def queue_notes(experiment: Experiment, launch: Launch) -> list[str]:
+    """Return the note of a launch whose max_num_seqs is below what its cases hold in flight: the rest waits in the server."""
+    ranks, most = ranks_of(launch.args), size_of(str(launch.args.get("max_num_seqs")))
+    asked = [
+        min(case.workload.max_concurrency or 0, case.workload.num_prompts)
+        for case in experiment.cases
+        if case.launch == launch.name and case.workload.benchmark == "serve"
+    ]
+    if not most or ranks is None or max(asked, default=0) <= most * ranks.replicas:
+        return []
+    return [
+        f"note: launch {launch.name!r}: max_num_seqs lets {most * ranks.replicas} of {max(asked)} requests in flight run "
+        "at once: the rest wait in the server, and such cases get the reason max_num_seqs_low"
+    ]
+
+
 def size_text(gib: float) -> str:
     """Return '60.8 GiB', or '22 MiB' for what would be 0.0 GiB."""
     return f"{gib:.1f} GiB" if gib >= 0.1 else f"{math.ceil(gib * 1024)} MiB"

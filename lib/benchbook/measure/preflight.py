@@ -14,6 +14,7 @@ from benchbook.errors import ExperimentError
 from benchbook.hosts.flags import known
 from benchbook.hosts.shapes import PREFIX, shape_named
 from benchbook.measure.launch_check import checked_launch, version_of
+from benchbook.measure.needs import queue_notes
 from benchbook.plan.experiment import Experiment, read_experiment
 from benchbook.plan.launches import Launch
 
@@ -52,7 +53,7 @@ def preflight(experiment: Experiment) -> Preflight:
         with faults.noted():
             _check_shape(experiment, launch)
         translated, told = checked_launch(doc, launch, there, has_offline=_has_offline(experiment, launch))
-        notes += told
+        notes += [*told, *queue_notes(experiment, translated)]
         launches.append(translated)
     faults.raise_any()
     is_readable = bool(there and there.flags)
