@@ -280,4 +280,24 @@ AS_NAMES = (
     own_refused(32, "unlimited", "leave the key out",
                 benchmark="serve: {request_rate_rps: unlimited, lengths: [[64, 16]], num_prompts: 4}"),
 )  # fmt: skip
-LINES = (*AS_WORDS, *AS_NAMES)
+AS_LOADS = (
+    # 35: a queue in the server is told beforehand; what became of it, by a verdict (practice.py).
+    seen(35, "max_num_seqs: 1", "max_num_seqs lets 1 of 32 requests in flight run at once", args="{max_num_seqs: 1}",
+         benchmark="serve: {max_concurrency: 32, lengths: [[64, 32]], num_prompts: 160}"),
+    own(35, "two copies", "max_num_seqs lets 8 of 16 requests in flight", args="{max_num_seqs: 4, data_parallel_size: 2}",
+        benchmark="serve: {max_concurrency: [1, 16], lengths: [[64, 32]], num_prompts: 160}"),
+    own(35, "a batch", "max_num_seqs lets 2 of 8 requests in flight", args="{max_num_seq: 2}",
+        benchmark="latency: {batch_size: [1, 8], lengths: [[64, 32]]}"),
+    own(35, "enough", "vllm serve", args="{max_num_seqs: 32}", never=("max_num_seqs lets",),
+        benchmark="serve: {max_concurrency: 32, lengths: [[64, 32]], num_prompts: 160}"),
+    # 40: weights that vLLM makes up are random, whatever the model.
+    seen(40, "a hub model", "Launch 'd': some/Model-8B (random weights)", model="{hub: some/Model-8B}",
+         args="{load_format: dummy}"),
+    seen(40, "a folder", "Launch 'd': TMP/trained (random weights)", model="{path: TMP/trained}",
+         args="{load_format: dummy}", benchmark=LATENCY),
+    own(40, "a cut name", "TMP/trained (random weights)", model="{path: TMP/trained}", args="{load_form: dummy}"),
+    own(40, "a shape", "gpt-oss-20b (random weights)", model="{shape: gpt-oss-20b}", args="{load_format: dummy}"),
+    own(40, "weights that are read", "Launch 'd': TMP/trained, memory", model="{path: TMP/trained}",
+        args="{load_format: safetensors}", never=("random weights",)),
+)  # fmt: skip
+LINES = (*AS_WORDS, *AS_NAMES, *AS_LOADS)

@@ -107,6 +107,7 @@ ATTACHED = replace(serve(), host={"kind": "attached"}, conditions={"unseen": {"l
 DIRTY = (
     ("a server that answers 8.3 requests a second is sent 10, 600 in all", growing(600), "overloaded"),
     ("the same with 2,000 requests", growing(2000), "overloaded"),
+    ("a server that answers 3.7 requests a second is sent 20, 60 in all", growing(60, 20.0, 3.7), "overloaded"),
     ("a server is sent 10 % more than it can answer", growing(600, 10.0, 9.1), "overloaded"),
     ("a server stands still for 8 s of 50", standing_still(prompts=1150), "server_stalled"),
     ("the speed halves in the second half of the window", halved(), "speed_shifted"),

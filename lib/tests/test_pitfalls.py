@@ -1,5 +1,6 @@
 """The known ways in which a serving number goes wrong: the tests that are named for each are run, here and now."""
 
+import os
 import subprocess
 import sys
 from collections import defaultdict
@@ -29,7 +30,7 @@ def run(tests, folder):
     """Run these tests in a process of their own; return how each of their cases ended, by the test that they are of."""
     names = sorted(set(tests))
     options = ["-q", "-p", "no:cacheprovider", f"--junitxml={folder}/ended.xml"]
-    command = [sys.executable, "-m", "pytest", *options, *(str(TESTS / name) for name in names)]
+    command = [sys.executable, "-m", "pytest", *options, *(os.path.join(TESTS, name) for name in names)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     assert (folder / "ended.xml").exists(), done.stdout + done.stderr
     ended = defaultdict(list)

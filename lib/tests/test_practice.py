@@ -15,8 +15,10 @@ from benchbook.hosts import hub
 from benchbook.hosts.flags import known
 from benchbook.hosts.models import planned_path
 from benchbook.measure.preview import preview
+from practice import KINDS, SHOWN, Shown
 from practice_lines import COMMIT, LINES, OTHER, Line
 from rich.console import Console
+from test_pitfalls import is_slow, not_passed, run
 
 FILE = """{question}
 model: {model}
@@ -28,11 +30,17 @@ repeats: 1
 """
 
 
+def name_of(row: Line | Shown) -> str:
+    """Return '03-allowed_methods'."""
+    return f"{row.kind:02}-{row.name}"
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with two adapters and a hub's cache of a model in two commits, main at the first; the hub is off."""
-    for name in ("sql", "chat"):
+    """Return a folder with adapters, a model, and a hub's cache of another in two commits, main at the first; the hub is off."""
+    for name in ("sql", "chat", "trained"):
         (tmp_path / name).mkdir()
+    (tmp_path / "trained" / "config.json").write_text("{}")
     repo = tmp_path / "hf" / "hub" / "models--some--model"
     for commit in (COMMIT, OTHER):
         (repo / "snapshots" / commit).mkdir(parents=True)
@@ -66,8 +74,37 @@ def planned(line: Line, folder: Path) -> str:
 
 
 @pytest.mark.skipif(not (known() and known().flags), reason="no vLLM is installed")
-@pytest.mark.parametrize("line", LINES, ids=lambda line: f"{line.kind:02}-{line.name}")
+@pytest.mark.parametrize("line", LINES, ids=name_of)
 def test_a_launch_line_is_planned_as_it_is_meant_or_refused_with_what_to_write(folder, line) -> None:
     told = planned(line, folder).replace(planned_path("tiny"), "TINY").replace(str(folder), "TMP")
     assert [text for text in line.says if text not in told] == [], told
     assert [text for text in line.never if text in told] == [], told
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list]:
+    return run([row.test for row in SHOWN if not is_slow(row.test)], tmp_path_factory.mktemp("quick"))
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list]:
+    return run([row.test for row in SHOWN if is_slow(row.test)], tmp_path_factory.mktemp("slow"))
+
+
+@pytest.mark.parametrize("row", [row for row in SHOWN if not is_slow(row.test)], ids=name_of)
+def test_what_needs_more_than_a_plan_is_shown_by_a_test_that_was_run_and_passed(row, quick) -> None:
+    assert not_passed([row.test], quick) == {}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("row", [row for row in SHOWN if is_slow(row.test)], ids=name_of)
+def test_what_needs_a_sweep_or_vllm_is_shown_by_a_test_that_was_run_and_passed(row, slow) -> None:
+    assert not_passed([row.test], slow) == {}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind:02}-{KINDS[kind][0]}")
+def test_a_kind_has_all_that_was_met_in_the_field_and_three_inputs_of_our_own(kind) -> None:
+    rows = [row for row in (*LINES, *SHOWN) if row.kind == kind]
+    assert sum(not row.is_own for row in rows) == KINDS[kind][1]
+    assert sum(row.is_own for row in rows) >= 3
+    assert len({row.name for row in rows}) == len(rows), "no two of one name"

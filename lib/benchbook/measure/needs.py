@@ -9,6 +9,7 @@ from typing import Any
 
 from benchbook.hosts.footprint import GIB, kv_bytes, weight_bytes
 from benchbook.hosts.models import config_of
+from benchbook.judge.evidence import load_in_flight
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
@@ -93,11 +94,9 @@ def need_of(experiment: Experiment, launch: Launch) -> Need | None:
 def queue_notes(experiment: Experiment, launch: Launch) -> list[str]:
     """Return the note of a launch whose max_num_seqs is below what its cases hold in flight: the rest waits in the server."""
     ranks, most = ranks_of(launch.args), size_of(str(launch.args.get("max_num_seqs")))
-    asked = [
-        min(case.workload.max_concurrency or 0, case.workload.num_prompts)
-        for case in experiment.cases
-        if case.launch == launch.name and case.workload.benchmark == "serve"
-    ]
+    cases = [case.workload for case in experiment.cases if case.launch == launch.name]
+    loads = [load for work in cases if (load := load_in_flight(work.benchmark, work.model_dump()))]
+    asked = [requests for requests, _ in loads]
     if not most or ranks is None or max(asked, default=0) <= most * ranks.replicas:
         return []
     return [
