@@ -134,7 +134,7 @@ def known_after(adding: AddedRounds, values: Iterator[float]) -> tuple[int, floa
     drawn = [value for value, _ in zip(values, range(experiment.until.at_most))]
     # All is tried and measured already: the rounds are gone through as they would have been held.
     adding.tried = [Job(case, repeat, "engine", seed=0) for repeat in range(len(drawn))]
-    adding._measured = {(case.case_id, repeat): {KEY: value} for repeat, value in enumerate(drawn)}
+    adding._measured = {(case.case_id, repeat): ({KEY: value}, None) for repeat, value in enumerate(drawn)}
     rows = [{"case_id": case.case_id, "repeats": experiment.repeats}]
     adding.next_round("engine", rows)
     rounds = rows[0]["repeats"]

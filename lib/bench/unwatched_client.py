@@ -7,6 +7,6 @@ import contextlib
 from benchbook.measure import client_worker
 
 if __name__ == "__main__":
-    client_worker.metered = lambda *_: contextlib.nullcontext()
+    client_worker.metered = lambda *_: contextlib.nullcontext({})
     client_worker.measured_ceiling = lambda: None
     client_worker.main()

@@ -106,6 +106,7 @@ def serve(
             "loop_lag_median_ms": 1.2,
             "chunks_per_s": 900.0,
             "ceiling_chunks_per_s": 9000.0,
+            "cut_answers": [],
         },
         "compile_lines": [],
         "counters_went_back": [],

@@ -303,6 +303,29 @@ def test_an_answer_below_the_least_length_that_a_range_draws_was_cut(lengths, ra
 
 
 @pytest.mark.parametrize(
+    ("cut", "lengths", "said"),
+    [
+        ([[80, 60]], [64] * 39 + [60], "1 answers ended before their drawn length, the first after 60 of 80"),
+        ([[33, 32], [96, 95], [50, 40]], [64] * 37 + [32, 95, 40], "3 answers"),
+        ([[64, 20]], [64] * 39 + [20], "1 answers ended early: 20 to 20"),
+        ([], [64] * 39 + [32], ""),
+    ],
+)
+def test_an_answer_cut_above_the_least_length_is_found_by_the_length_that_was_drawn_for_it(cut, lengths, said):
+    noted = {**SOUND.conditions["client"], "cut_answers": cut}
+    measured = serve(workload=RANGED, raw={"output_lens": lengths}, conditions={"client": noted})
+    found = [why.evidence for why in record_reasons(measured) if why.code == "outputs_short"]
+    assert len(found) == bool(said) and all(said in evidence for evidence in found)
+    assert "outputs_short" not in not_looked(measured)
+
+
+@pytest.mark.parametrize(("ratio", "is_looked"), [(0.5, False), (0.0, True), (None, True)])
+def test_where_nobody_noted_the_drawn_lengths_cut_answers_are_not_looked_for(ratio, is_looked):
+    measured = serve(workload={"range_ratio": ratio}, conditions={"client": {"cpu_cores": 0.3}})
+    assert ("outputs_short" not in not_looked(measured)) == is_looked
+
+
+@pytest.mark.parametrize(
     ("asked", "sent", "prompts", "expected"),
     [
         (10.0, 7.0, 80, True),

@@ -1,5 +1,6 @@
 """How well a mean is known whose interval is looked at after every round."""
 
+import statistics
 import sys
 from pathlib import Path
 
@@ -36,6 +37,29 @@ def test_the_half_width_is_that_of_the_t_interval_of_who_looks_after_every_round
 def test_one_repeat_and_none_are_known_not_at_all():
     assert relative_half_width([]) is None and relative_half_width([3.0]) is None
     assert relative_half_width([3.0, None]) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "starts"),
+    [
+        ([100.0, 102.0, 101.0, 110.0, 112.0], "aaabb"),
+        ([100.0, 102.0, 130.0, 133.0, 131.0, 131.5], "abbbba"),
+        ([10.0, 11.0, 12.0], "aab"),
+    ],
+)
+def test_after_an_interruption_the_half_width_is_of_the_mean_of_the_very_starts(values, starts):
+    """How far the starts lie apart is not in it: one that is moved as a whole changes the mean, and not its error."""
+    width = relative_half_width(values, starts)
+    mean = statistics.fmean(statistics.fmean(v for v, s in zip(values, starts) if s == start) for start in set(starts))
+    moved = [value + 50 * (start == "b") for value, start in zip(values, starts)]
+    assert relative_half_width(moved, starts) * (mean + 25) == pytest.approx(width * mean)
+    assert relative_half_width(values, "x" * len(values)) == relative_half_width(values) != width
+
+
+def test_one_value_of_each_start_tells_of_starts_and_of_one_start_of_that_start():
+    values = [100.0, 104.0, 99.0]
+    assert relative_half_width(values, "abc") == relative_half_width(values, "aaa") == relative_half_width(values)
+    assert relative_half_width([100.0, 104.0], "ab") is not None and relative_half_width([100.0, None], "ab") is None
 
 
 def test_equal_repeats_are_known_exactly_and_a_mean_of_zero_has_no_share():

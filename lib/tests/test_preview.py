@@ -166,6 +166,14 @@ def test_it_says_which_run_would_be_continued_and_what_of_it_is_kept(preview_tex
     assert "--new starts afresh" in text
 
 
+def test_a_target_of_a_run_that_goes_on_is_not_said_to_be_of_one_start(preview_text, unfinished, monkeypatch):
+    until = TEXT.replace("repeats: 3", "repeats: {{at_most: 9, until: {{output_throughput_tok_s: 2 %}}}}")
+    monkeypatch.setitem(globals(), "TEXT", until)
+    assert "is known to ±2 % for the starts that it has by then: " in preview_text()
+    unfinished.write_header(unfinished.header() | {"state": "finished"})
+    assert "is known to ±2 % for this one start: " in preview_text()
+
+
 def test_a_run_that_is_going_on_is_not_said_to_be_continued(preview_text, unfinished):
     unfinished.write_header(unfinished.header() | {"state": "running"})
     with unfinished.locked():

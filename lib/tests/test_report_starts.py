@@ -153,8 +153,27 @@ def test_a_run_of_other_cases_or_with_damaged_records_tells_nothing_of_starts(tm
     assert start_spread(load_run(run_dir)) is None
 
 
-@pytest.mark.parametrize(("start", "is_said"), [(lambda repeat: 1, True), (lambda repeat: 1 + repeat, False)])
-def test_a_target_that_was_met_on_one_start_is_said_to_be_of_that_start(tmp_path, start, is_said):
-    until = {"at_most": 9, "targets": {KEY: 0.02}}
-    run = load_run(make_run(tmp_path, change=on_starts(start), until=until, reached={"a": {KEY: 0.01}}, **SMALL))
-    assert ("as wanted, for this start, (" in " ".join(caveats(run))) is is_said
+@pytest.mark.parametrize(
+    ("start", "of_what"),
+    [
+        (lambda repeat: 1, ", for this start,"),
+        (lambda repeat: 1 + repeat, ""),
+        (lambda repeat: 1 + (repeat > 0), ", for the very starts that each case was measured on,"),  # went on once
+        (lambda repeat: 1 + repeat % 2, ", for the very starts that each case was measured on,"),
+    ],
+)
+def test_a_target_that_was_met_is_said_to_be_of_the_starts_that_it_was_met_on(tmp_path, start, of_what):
+    until, options = {"at_most": 9, "targets": {KEY: 0.02}}, {**SMALL, "repeats": 3}
+    run = load_run(make_run(tmp_path, change=on_starts(start), until=until, reached={"a": {KEY: 0.01}}, **options))
+    assert f"as wanted{of_what} (" in " ".join(caveats(run))
+
+
+def test_of_cases_of_which_some_went_on_after_an_interruption_no_target_is_of_one_start(tmp_path):
+    until, options = {"at_most": 9, "targets": {KEY: 0.02}}, {**SMALL, "concurrencies": (4, 8), "repeats": 2}
+
+    def change(record):
+        is_later = record.workload.get("max_concurrency") == 8 and record.identity.repeat == 1
+        return on_starts(lambda _: 1 + is_later)(record)
+
+    run = load_run(make_run(tmp_path, change=change, until=until, reached={"a": {KEY: 0.01}}, **options))
+    assert "as wanted, for the very starts that each case was measured on, (" in " ".join(caveats(run))

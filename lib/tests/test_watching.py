@@ -185,6 +185,24 @@ def test_a_file_of_a_vllm_that_keeps_no_latencies_has_its_window_all_the_same(tm
     assert facts["chunks_per_s"] == 1.5
 
 
+@pytest.mark.parametrize(
+    ("asked", "came", "errors", "cut"),
+    [
+        ([8, 40, 16], [8, 40, 16], ["", "", ""], []),
+        ([8, 40, 16], [8, 39, 16], ["", "", ""], [[40, 39]]),
+        ([8, 40, 16], [1, 0, 2], ["", "reset", ""], [[8, 1], [16, 2]]),  # one that failed is told of elsewhere
+        (None, [8, 40, 16], ["", "", ""], None),
+        ([8, 40], [8, 40, 16], ["", "", ""], None),
+    ],
+)
+def test_answers_that_are_shorter_than_their_request_asked_are_noted(tmp_path, asked, came, errors, cut):
+    path = meter_path(tmp_path / "bench.log")
+    with metered(path, None) as notes:
+        notes["asked_tokens"] = asked
+    raw = {"start_times": [1.0] * 3, "latencies": [1.0] * 3, "output_lens": came, "errors": errors}
+    assert client_facts(path, raw).get("cut_answers") == cut
+
+
 def test_without_notes_there_are_no_facts(tmp_path):
     assert client_facts(tmp_path / "none.client.json", {"start_times": [1.0], "latencies": [1.0]}) is None
 

@@ -46,10 +46,11 @@ def rehearse() -> None:
 
 
 @contextlib.contextmanager
-def before_requests(act: Callable[[], object]) -> Iterator[None]:
+def before_requests(act: Callable[[Sequence[int] | None], object]) -> Iterator[None]:
     """Inside, `vllm bench serve` calls `act` when its tokenizer and prompts are there, before it sends anything.
 
-    A vLLM that has moved that place sends without.
+    `act` gets how many tokens each request asks for, in the order of the raw file; None where this vLLM does not tell.
+    One that has moved that place sends without.
     """
     try:
         from vllm.benchmarks import serve
@@ -60,11 +61,16 @@ def before_requests(act: Callable[[], object]) -> Iterator[None]:
         return
 
     async def acting(*args: Any, **options: Any) -> Any:
-        act()
+        act(_asked_tokens(options.get("input_requests")))
         return await benchmark(*args, **options)
 
     with mock.patch.object(serve, "benchmark", acting):
         yield
+
+
+def _asked_tokens(requests: Any) -> list[int] | None:
+    asked = [getattr(request, "expected_output_len", None) for request in requests or ()]
+    return asked if asked and all(isinstance(tokens, int) for tokens in asked) else None
 
 
 @contextlib.contextmanager

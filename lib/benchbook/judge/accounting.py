@@ -62,23 +62,24 @@ def value_no_number(measured: Measured) -> Reason | None:
 def outputs_short(measured: Measured) -> Reason | None:
     """Invalid when answers are shorter than asked: a cut stream is a success in vLLM's file, only its length tells.
 
-    With a range ratio the lengths asked for are not in the file: short is then what is below the least that vLLM draws.
+    With a range ratio the lengths asked for are not in the file but in the client's notes; where there are none, short
+    is what is below the least that vLLM draws.
     """
-    raw, workload = measured.raw, measured.workload
     if measured.benchmark != "serve":
         return None
-    asked = workload["output_len_tokens"]
-    least = max(1, math.floor(asked * (1 - (workload.get("range_ratio") or 0.0))))
-    pairs = zip(raw.get("output_lens", []), raw.get("errors", []))
+    asked = measured.workload["output_len_tokens"]
+    least = max(1, math.floor(asked * (1 - (measured.workload.get("range_ratio") or 0.0))))
+    pairs = zip(measured.raw.get("output_lens", []), measured.raw.get("errors", []))
     short = [length for length, error in pairs if not error and length < least]
-    if not short:
+    cut = (measured.conditions.get("client") or {}).get("cut_answers") or []
+    if len(cut) > len(short):
+        said = f"{len(cut)} answers ended before their drawn length, the first after {cut[0][1]} of {cut[0][0]} tokens"
+    elif short:
+        drawn = f" ({least} at least, by the range ratio)" if least < asked else ""
+        said = f"{len(short)} answers ended early: {min(short)} to {max(short)} of {asked} tokens{drawn}"
+    else:
         return None
-    drawn = f" ({least} at least, by the range ratio)" if least < asked else ""
-    return reason(
-        "outputs_short",
-        f"{len(short)} answers ended early: {min(short)} to {max(short)} of {asked} tokens{drawn} "
-        "(cut streams, or an early stop)",
-    )
+    return reason("outputs_short", f"{said} (cut streams, or an early stop)")
 
 
 def asked_not_counted(measured: Measured) -> Reason | None:

@@ -8,28 +8,38 @@ take about as many rounds after a pilot of five, and twice as many after one of 
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Iterable
 
+from benchbook.judge.spread import by_start
 from benchbook.judge.stats import stdev
 
 LOOKED_AT = 0.98  # of an interval that is looked at after every round, so that 95 % of them hold the mean
 
 
-def relative_half_width(values: Iterable[float | None]) -> float | None:
+def relative_half_width(
+    values: Iterable[float | None], starts: Iterable[str | None] | None = None
+) -> float | None:
     """Return to what share of itself the mean is known (95 %, looked at after each round); None where it is unknown.
 
     The half-width of Student's interval at 98 %: of two values that is 31.8 standard errors, of three 7.0, of five 3.7,
-    of ten 2.8. The values are independent draws of what the mean is meant for: those of one start tell of that start,
-    one of each of several starts tells of starts. Values that are None are no values; one alone has no spread, and a
-    mean of 0 no share.
+    of ten 2.8. `starts` tell of which start each value is. One of each of several starts tells of starts; those of one
+    start tell of that start, and several of each, as after an interruption, of the mean of these very starts: how far
+    they lie apart is no part of it. Values that are None are no values; one alone has no spread, and a mean of 0 no
+    share.
     """
     from scipy.special import stdtrit  # late: the command line starts without scipy
 
-    known = [value for value in values if value is not None]
-    mean = statistics.fmean(known) if known else 0.0
-    if len(known) < 2 or mean == 0:
+    pairs = zip(values, itertools.repeat(None) if starts is None else starts)
+    groups = list(by_start((value, start) for value, start in pairs if value is not None).values())
+    if all(len(group) == 1 for group in groups):
+        groups = [[value for group in groups for value in group]]
+    degrees = sum(len(group) - 1 for group in groups)
+    mean = statistics.fmean(map(statistics.fmean, groups)) if degrees > 0 else 0.0
+    if mean == 0:
         return None
-    error = stdev(known) / math.sqrt(len(known))
-    return float(stdtrit(len(known) - 1, 0.5 + LOOKED_AT / 2)) * error / abs(mean)
+    variance = sum(stdev(group) ** 2 * (len(group) - 1) for group in groups if len(group) > 1) / degrees
+    error = math.sqrt(variance * sum(1 / len(group) for group in groups)) / len(groups)
+    return float(stdtrit(degrees, 0.5 + LOOKED_AT / 2)) * error / abs(mean)

@@ -36,6 +36,13 @@ def lengths(measured: Measured) -> str:
     return "" if is_told else "the raw file does not tell how long each answer is"
 
 
+def drawn_lengths(measured: Measured) -> str:
+    """How long each answer was to be, where lengths are drawn."""
+    is_drawn = measured.workload.get("range_ratio")
+    is_told = (measured.conditions.get("client") or {}).get("cut_answers") is not None
+    return "the client did not note how long each answer was to be" if is_drawn and not is_told else ""
+
+
 def chunks(measured: Measured) -> str:
     """When each chunk came."""
     is_told = measured.raw.get("itls") or not measured.value("completed")

@@ -75,7 +75,7 @@ LOOKS: Mapping[str, Look] = {
     "requests_failed": Look((sources.failures,), _serve),
     "nothing_completed": Look((sources.completions,), _serve),
     "value_no_number": RESULT,
-    "outputs_short": Look((sources.lengths,), _serve),
+    "outputs_short": Look((sources.lengths, sources.drawn_lengths), _serve),
     "asked_not_counted": Look((sources.usage,), _is("first_request")),
     "finish_not_length": Look((sources.counted("request_success"),), _serve),
     "server_disagrees": Look((sources.counted("request_success", "prompt_tokens", "generation_tokens"),), _serve),

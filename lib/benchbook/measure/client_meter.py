@@ -1,4 +1,4 @@
-"""How hard the benchmark's client works: its event loop's lag and its processor time, noted inside the warm client.
+"""What the warm client notes: its event loop's lag, its processor time, and how long each answer is to be.
 
 The meter is one task in vLLM's own event loop that wakes ten times a second, which costs some 0.2 % of a core where the
 loop is idle otherwise. It writes its notes when the benchmark has ended; times are on the clock of vLLM's
@@ -28,9 +28,10 @@ def meter_path(log_path: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def metered(path: Path, ceiling_chunks_per_s: float | None) -> Iterator[None]:
-    """Inside, whatever `asyncio.run` runs is metered; the notes are in `path` after."""
+def metered(path: Path, ceiling_chunks_per_s: float | None) -> Iterator[dict[str, Any]]:
+    """Inside, whatever `asyncio.run` runs is metered; the notes are in `path` after, with what is added to them."""
     samples: list[tuple[float, float, float]] = []  # time (s), lag (s), processor seconds of this process so far
+    notes: dict[str, Any] = {"samples": samples, "ceiling_chunks_per_s": ceiling_chunks_per_s}
     run = asyncio.run
 
     def metered_run(main: Any, **options: Any) -> Any:
@@ -45,15 +46,16 @@ def metered(path: Path, ceiling_chunks_per_s: float | None) -> Iterator[None]:
 
     try:
         with mock.patch.object(asyncio, "run", metered_run):
-            yield
+            yield notes
     finally:
-        path.write_text(json.dumps({"samples": samples, "ceiling_chunks_per_s": ceiling_chunks_per_s}))
+        path.write_text(json.dumps(notes))
 
 
 def client_facts(path: Path, raw: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what the client did between its first send and its last chunk, None where nothing was noted.
 
-    `cpu_cores` used, `loop_lag_median_ms` and `loop_lag_max_ms`, `chunks_per_s` read, `ceiling_chunks_per_s`.
+    `cpu_cores` used, `loop_lag_median_ms` and `loop_lag_max_ms`, `chunks_per_s` read, `ceiling_chunks_per_s`; and of
+    answers that ended early `cut_answers`: [tokens asked for, tokens that came].
     """
     if not path.is_file():
         return None
@@ -69,6 +71,12 @@ def client_facts(path: Path, raw: Mapping[str, Any]) -> dict[str, Any] | None:
         "chunks_per_s": round(chunks / (end_s - begin_s), 1) if end_s > begin_s else None,
         "ceiling_chunks_per_s": notes["ceiling_chunks_per_s"],
     }
+    if (asked := notes.get("asked_tokens")) and len(asked) == len(raw.get("output_lens") or ()):
+        facts["cut_answers"] = [
+            [tokens, came]
+            for tokens, came, error in zip(asked, raw["output_lens"], raw.get("errors") or [""] * len(asked))
+            if came < tokens and not error
+        ]
     if len(inside) >= 2:
         lags_ms = [lag_s * 1000 for _, lag_s, _ in inside]
         facts |= {

@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -79,8 +80,13 @@ class WarmParent:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             connection.close()
             self._listener.close()
-            with jobs.as_own_process(job), metered(meter_path(job.log_path), self._ceiling):
-                with vllm_bench.before_requests(lambda: end_above(job.memory_mib)):
+            with jobs.as_own_process(job), metered(meter_path(job.log_path), self._ceiling) as notes:
+
+                def begin(asked_tokens: Sequence[int] | None) -> None:
+                    notes["asked_tokens"] = asked_tokens
+                    end_above(job.memory_mib)
+
+                with vllm_bench.before_requests(begin):
                     exit_code = vllm_bench.run_vllm_bench(job.argv)
         except BaseException as error:  # nothing may return into the parent's loop, which this process has inherited
             sys.excepthook(type(error), error, error.__traceback__)

@@ -173,7 +173,10 @@ def _size_text(
     if until is not None:
         repeats = f"{_range_text(experiment.repeats, until.at_most)} repeats"
         targeted = [case.workload.host_kind for case in experiment.cases if until.targets_of(case)]
-        condition = f", until {until.text()}" + " for this one start" * (not all(map(experiment.starts_anew, targeted)))
+        condition = f", until {until.text()}"
+        if not all(map(experiment.starts_anew, targeted)):
+            is_new = [len(block.jobs) for block in left[-1]] == [len(block.jobs) for block in plans[-1]]
+            condition += " for this one start" if is_new else " for the starts that it has by then"
     numbers = [sum(len(block.jobs) for block in plan) for plan in plans]
     measurements = counted(numbers[-1], "measurement", _range_text(numbers[0], numbers[-1]))
     starts = counted(len(plans[-1]), "start", _range_text(len(plans[0]), len(plans[-1])))

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchbook.judge.confidence import relative_half_width
+from benchbook.judge.starts import start_of
 from benchbook.measure.planning import RunPlan, kept_record, settled_record
 from benchbook.plan.cases import Case
 from benchbook.plan.order import Block, Job
 from benchbook.plan.repeats import Until
 from benchbook.plan.workloads import HostKind
-from benchbook.records.record import Verdict
 from benchbook.records.store import Store
+
+_Measured = tuple[Mapping[str, float | None], str | None]  # the values of a repeat, and its start
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class AddedRounds:
     store: Store
     tried: list[Job] = field(default_factory=list)  # by this process, in order
     given_up: set[tuple[str, HostKind]] = field(default_factory=set)  # launches whose host of this kind would not start
-    _measured: dict[tuple[str, int], Mapping[str, float | None]] = field(default_factory=dict)  # read once
+    _measured: dict[tuple[str, int], _Measured] = field(default_factory=dict)  # by case id and repeat, read once
 
     def next_round(self, host_kind: HostKind, rows: Sequence[dict[str, Any]]) -> Added:
         """Return what is wanted next on this kind of host, and raise `repeats` in the plan's `rows` by each such round.
@@ -91,7 +93,7 @@ class AddedRounds:
         for row in rows:
             case = self.plan.cases[row["case_id"]].case
             for key in until.targets_of(case):
-                width = relative_half_width(self._values(case, key, row["repeats"]))
+                width = relative_half_width(*self._values(case, key, row["repeats"]))
                 known.setdefault(case.case_id, {})[key] = width
         return known
 
@@ -103,23 +105,25 @@ class AddedRounds:
 
     def _missed_by(self, case: Case, repeats: int, targets: Mapping[str, float]) -> Iterator[Miss]:
         for key, wanted in targets.items():
-            values = self._values(case, key, repeats)
-            reached = relative_half_width(values)
+            values, starts = self._values(case, key, repeats)
+            reached = relative_half_width(values, starts)
             if values and (reached is None or reached > wanted):
                 yield Miss(case.case_id, key, reached, wanted)
 
-    def _values(self, case: Case, key: str, repeats: int) -> list[float]:
-        measured = [self._measured_values(case, repeat) or {} for repeat in range(repeats)]
-        return [values[key] for values in measured if values.get(key) is not None]
+    def _values(self, case: Case, key: str, repeats: int) -> tuple[list[float], list[str | None]]:
+        """Return the believed values of a case, and the start that each is of."""
+        measured = [self._measured_values(case, repeat) for repeat in range(repeats)]
+        pairs = [(values[key], start) for values, start in measured if values.get(key) is not None]
+        return [value for value, _ in pairs], [start for _, start in pairs]
 
-    def _measured_values(self, case: Case, repeat: int) -> Mapping[str, float | None] | None:
-        """Return the values of a measured repeat, none of them when it is INVALID; None when it is not measured."""
+    def _measured_values(self, case: Case, repeat: int) -> _Measured:
+        """Return the values of a repeat and its start; no values when it is INVALID, or not measured yet."""
         place = (case.case_id, repeat)
         if place not in self._measured:
             record = kept_record(self.store, self.plan.cases[case.case_id], repeat)
             if record is None or not record.is_measured:
-                return None
-            self._measured[place] = {} if record.verdict is Verdict.INVALID else record.values
+                return {}, None
+            self._measured[place] = (record.values if record.is_believed else {}), start_of(record)
         return self._measured[place]
 
 

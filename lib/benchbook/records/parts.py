@@ -153,6 +153,7 @@ class Client(TypedDict, total=False):
     chunks_per_s: Number | None
     ceiling_chunks_per_s: Number | None
     loop_lag_median_ms: Number | None
+    cut_answers: list[tuple[int, int]] | None  # tokens asked for, tokens that came
 
 
 class Machine(TypedDict, total=False):

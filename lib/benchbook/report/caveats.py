@@ -11,7 +11,7 @@ from benchbook.judge.sample import is_earned, samples_needed
 from benchbook.judge.unseen import by_reason
 from benchbook.records.record import Record, Verdict
 from benchbook.report.run import Run
-from benchbook.report.starts import is_of_one_start, starts_sentence
+from benchbook.report.starts import starts_sentence, until_scope
 
 _UNFINISHED = {
     "partial": "Only some of the planned cases were asked for (run --only).",
@@ -118,7 +118,8 @@ def threats(run: Run) -> list[str]:
 def _until_sentence(run: Run) -> str:
     """Return how often cases were measured when rounds were added for a precision, and whether all got there."""
     header = run.header
-    until, known, where = header["until"], header["reached"], ", for this start," if is_of_one_start(run) else ""
+    until, known, scope = header["until"], header["reached"], until_scope(run)
+    where = f", for {scope}," if scope else ""
     targets = until["targets"]
     wanted = " and ".join(f"{key} to ±{100 * share:g} %" for key, share in targets.items())
     pairs = [(width, targets[key]) for widths in known.values() for key, width in widths.items() if key in targets]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,20 @@ def one_start_sentence(run: Run) -> str:
 def is_of_one_start(run: Run) -> bool:
     """Return whether each case with a believed repeat has all of them from one start, as far as starts were noted."""
     return {len(starts) for starts in _starts_by_case(run).values()} == {1}
+
+
+def until_scope(run: Run) -> str:
+    """Return what a target of a run's means speaks of: its one start, or the very starts it has; '' where of starts.
+
+    Of starts speak cases whose every repeat has one of its own. A run that was interrupted and went on has started its
+    hosts again in between.
+    """
+    if is_of_one_start(run):
+        return "this start"
+    starts = _starts_by_case(run)
+    repeats = Counter(record.identity.case_id for record in run.records if record.is_believed)
+    is_shared = any(len(found) < repeats[case_id] for case_id, found in starts.items())
+    return "the very starts that each case was measured on" if is_shared else ""
 
 
 def start_spread(run: Run) -> StartSpread | None:

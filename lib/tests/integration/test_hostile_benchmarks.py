@@ -33,6 +33,21 @@ def client(tmp_path_factory):
         yield client
 
 
+@pytest.mark.parametrize(("script", "is_cut"), [({"cut_after_tokens": 44, "fault_every": 2}, True), ({}, False)])
+def test_streams_that_are_cut_above_the_least_drawn_length_are_seen(client, fake_server, tmp_path, script, is_cut):
+    """Lengths of 32 to 96 are drawn: 44 tokens are an answer that somebody may have asked for."""
+    workload = ServeWorkload(
+        input_len_tokens=5, output_len_tokens=64, range_ratio=0.5, max_concurrency=4, num_prompts=40, num_warmup_prompts=0
+    )
+    limits = Repeat(client_socket=client.socket_path, limit_s=60.0)
+    with fake_server(**script) as server:
+        tokenizer = resolve_model("tiny").path
+        found = bench_serve(server, workload, record_path=tmp_path / "r.json", repeat=limits, tokenizer=tokenizer).record
+    cut = found.conditions["client"]["cut_answers"]
+    assert bool(cut) == is_cut and all(came <= 44 < asked for asked, came in cut)
+    assert ("outputs_short" in [why.code for why in found.reasons]) == is_cut and "outputs_short" not in found.not_looked
+
+
 @pytest.mark.parametrize("kind", KINDS if IS_FULL else SAMPLE)
 def test_a_benchmark_of_a_hostile_server_ends_in_an_error_or_a_flag(kind, client, tmp_path, monkeypatch):
     monkeypatch.setattr("benchbook.hosts.served.ANSWER_LIMIT_S", 2.0)
