@@ -305,9 +305,9 @@ def test_an_answer_below_the_least_length_that_a_range_draws_was_cut(lengths, ra
 @pytest.mark.parametrize(
     ("cut", "lengths", "said"),
     [
-        ([[80, 60]], [64] * 39 + [60], "1 answers ended before their drawn length, the first after 60 of 80"),
+        ([[80, 60]], [64] * 39 + [60], "1 answer ended before the drawn length, the first after 60 of 80"),
         ([[33, 32], [96, 95], [50, 40]], [64] * 37 + [32, 95, 40], "3 answers"),
-        ([[64, 20]], [64] * 39 + [20], "1 answers ended early: 20 to 20"),
+        ([[64, 20]], [64] * 39 + [20], "1 answer ended early: 20 to 20"),
         ([], [64] * 39 + [32], ""),
     ],
 )

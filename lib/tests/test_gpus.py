@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from benchbook.judge.claims import caveats, headlines
 from benchbook.judge.compare import compare
-from benchbook.judge.gpus import PER_GPU, num_gpus, output_per_gpu_tok_s, unequal_gpus
+from benchbook.judge.gpus import PER_GPU, num_gpus, output_per_gpu_tok_s
 from benchbook.report.limit_sentences import energy_sentence
 from benchbook.report.results import definitions_html, results_html
 from benchbook.report.run import load_run
@@ -87,7 +87,7 @@ def unequal(tmp_path):
 
 def test_a_launch_that_is_faster_on_more_gpus_says_so_where_it_is_claimed(unequal):
     comparison = compare(unequal.by_launch["eager"], unequal.by_launch["compiled"], ("eager", "compiled"))
-    assert unequal_gpus(comparison) == (1, 2)
+    assert comparison.unequal_gpus == (1, 2)
     (said,) = headlines(comparison)
     assert " faster than eager in output throughput" in said and ", on 2 GPUs in place of 1: " in said
     assert said.rstrip(".").endswith(" % less for each GPU")
@@ -112,7 +112,7 @@ def test_launches_on_as_many_gpus_are_compared_without_a_word_of_them(tmp_path):
         )
     )
     comparison = compare(run.by_launch["eager"], run.by_launch["compiled"], ("eager", "compiled"))
-    assert unequal_gpus(comparison) is None and "GPU" not in " ".join([*headlines(comparison), *caveats(comparison)])
+    assert comparison.unequal_gpus is None and "GPU" not in " ".join([*headlines(comparison), *caveats(comparison)])
 
 
 def test_tables_have_the_number_of_gpus_and_what_each_puts_out(unequal, capsys):

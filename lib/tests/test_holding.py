@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -234,6 +235,24 @@ def test_a_refused_run_starts_nothing_and_leaves_nothing(checked, other, tmp_pat
     with pytest.raises(ExperimentError, match="GPU 0 is held by run other"):
         session.prepare_run(tmp_path / "exp.yaml", tmp_path / "results", **told)
     assert not (tmp_path / "results").exists()
+
+
+def failing():
+    raise OSError("no /proc")
+
+
+@pytest.mark.parametrize(
+    ("look", "said"),
+    [
+        (lambda: "", []),
+        (lambda: "other processes used 60 %", ["The machine is not quiet: other processes used 60 %. While"]),
+        (failing, ["Nobody could look whether the machine is quiet: OSError: no /proc"]),
+    ],
+)
+def test_where_nobody_can_look_whether_it_is_quiet_a_run_is_told_so_and_goes_on(look, said):
+    told = []
+    session._tell_found(ThreadPoolExecutor(1).submit(look), type("Told", (), {"say": staticmethod(told.append)}))
+    assert len(told) == len(said) and all(line.startswith(start) for line, start in zip(told, said))
 
 
 def test_plan_says_that_a_card_is_taken(checked, other, monkeypatch):

@@ -6,8 +6,8 @@ from benchbook.measure.launch_check import checked_by_hand
 from benchbook.plan.named_launches import named_launch
 
 
-def checked(args, env=None, is_offline=False):
-    return checked_by_hand(named_launch("default", "", args, env), is_offline=is_offline)
+def checked(args, env=None, has_offline=False):
+    return checked_by_hand(named_launch("default", "", args, env), has_offline=has_offline)
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ def test_all_faults_of_the_parameters_are_told_at_once():
 def test_a_flag_of_the_server_alone_is_refused_for_an_engine():
     assert checked({"uvicorn_log_level": "info"})[1] == []
     with pytest.raises(ExperimentError, match=r"engine_args\.uvicorn_log_level: .info.: is a flag of the server alone"):
-        checked({"uvicorn_log_level": "info"}, is_offline=True)
+        checked({"uvicorn_log_level": "info"}, has_offline=True)
 
 
 def test_the_named_launches_themselves_need_no_translation():
     for name in ("default", "tiny-cpu"):
         launch = named_launch(name)
-        assert checked_by_hand(launch, is_offline=True) == (launch, [])
+        assert checked_by_hand(launch, has_offline=True) == (launch, [])
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def api_key_for(host: str, args: Mapping[str, object], env: Mapping[str, str]) -
 
 def key_environment(key: str, env: Mapping[str, str]) -> dict[str, str]:
     """Return the variables by which a server with `env` gets its key; the front end without a door has vLLM's own."""
-    return {KEY_VARIABLE: key, **({VLLMS_KEY: key} if _is_on({**os.environ, **env}, RUST) else {})}
+    return {KEY_VARIABLE: key, **({VLLMS_KEY: key} if _has_rust_front_end(env) else {})}
 
 
 def check_door(base_url: str, host: str, env: Mapping[str, str]) -> None:
@@ -63,11 +63,15 @@ def check_door(base_url: str, host: str, env: Mapping[str, str]) -> None:
     if answer == 401:
         return
     evidence = f"{base_url}{_ASKED} answered {answer} without the key, and not 401"
-    if is_loopback(host) and VLLMS_KEY in key_environment("", env):
+    if is_loopback(host) and _has_rust_front_end(env):
         warnings.warn(f"the key guards /v1 alone, for all users of this machine: {evidence}", stacklevel=2)
         return
     cause = Cause("unguarded", evidence, "this vLLM has no door for the key: it takes no --middleware")
     raise HostStartError(f"a server that others can reach on host {host!r} was ended ({cause})", cause)
+
+
+def _has_rust_front_end(env: Mapping[str, str]) -> bool:
+    return _is_on({**os.environ, **env}, RUST)
 
 
 def _is_on(env: Mapping[str, object], name: str) -> bool:

@@ -47,12 +47,17 @@ class GpuMemory:
 
 def gpu_processes(env: Mapping[str, str] | None = None, number: int | None = None) -> list[GpuProcess] | None:
     """Return the processes on the GPUs that `gpu_memory` tells of; None when there is no GPU."""
-    rows = _ask("--query-compute-apps=pid,process_name,used_memory,gpu_uuid")
-    if rows is None or (memory := gpu_memory(env, number)) is None:
+    found = every_process()
+    if found is None or (memory := gpu_memory(env, number)) is None:
         return None
     seen = {gpu.uuid for gpu in memory}
-    found = [GpuProcess(int(pid), name, _gib(used), uuid) for pid, name, used, uuid in rows]
     return [process for process in found if process.gpu_uuid in seen]
+
+
+def every_process() -> list[GpuProcess] | None:
+    """Return the processes on all GPUs of the machine; None when there is no GPU."""
+    rows = _ask("--query-compute-apps=pid,process_name,used_memory,gpu_uuid")
+    return None if rows is None else [GpuProcess(int(pid), name, _gib(used), uuid) for pid, name, used, uuid in rows]
 
 
 def gpu_memory(env: Mapping[str, str] | None = None, number: int | None = None) -> list[GpuMemory] | None:
@@ -110,9 +115,11 @@ def wait_device_free(
 def is_leaving(pid: int) -> bool:
     """Return whether `pid` is of a host of this process, or of one whose owner has ended: it will be gone soon."""
     host_id = processes.environment_of(pid).get(processes.MARKER)
+    if host_id is None:
+        return False
     entry = next((entry for entry in registry.live_hosts() if entry.host_id == host_id), None)
-    if host_id is None or entry is None or entry.owner_pid == os.getpid():
-        return host_id is not None
+    if entry is None or entry.owner_pid == os.getpid():
+        return True
     return not entry.keep and processes.read_stat(entry.owner_pid) is None
 
 

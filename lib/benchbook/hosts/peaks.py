@@ -38,8 +38,8 @@ DATA_SHEETS: tuple[tuple[str, float, Mapping[str, float], str], ...] = (
     (r"H100 PCIe", 2000, _HOPPER_PCIE, "NVIDIA H100 Tensor Core GPU data sheet, H100 PCIe"),
     (r"H100 80GB HBM3", 3350, _HOPPER_SXM, "NVIDIA H100 Tensor Core GPU data sheet, H100 SXM"),
     # The driver names a superchip by the memory of its CPU (480 or 120 GB) where the GPU has 96 GB of HBM3.
-    (r"GH200 144G HBM3e", 4900, _HOPPER_SXM, "NVIDIA GH200 Grace Hopper Superchip data sheet, 144 GB HBM3e"),
-    (r"GH200 (480|120)GB", 4000, _HOPPER_SXM, "NVIDIA GH200 Grace Hopper Superchip data sheet, 96 GB HBM3"),
+    (r"GH200 144G HBM3e", 4900, _HOPPER_SXM, "NVIDIA GH200 data sheet (document 3773000), 144 GB HBM3e"),
+    (r"GH200 (480|120)GB", 4000, _HOPPER_SXM, "NVIDIA GH200 data sheet (document 3773000), 96 GB HBM3"),
     # The H20-3e has other memory. NVIDIA prints no public sheet: the figures are those that its partners print.
     (
         r"H20(?!-)",

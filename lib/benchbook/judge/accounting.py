@@ -11,6 +11,7 @@ from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
 from benchbook.records.metrics import broken_values
 from benchbook.records.record import Reason
+from benchbook.wording import counted
 
 Raw = Mapping[str, Any]
 Workload = Mapping[str, Any]
@@ -73,10 +74,10 @@ def outputs_short(measured: Measured) -> Reason | None:
     short = [length for length, error in pairs if not error and length < least]
     cut = (measured.conditions.get("client") or {}).get("cut_answers") or []
     if len(cut) > len(short):
-        said = f"{len(cut)} answers ended before their drawn length, the first after {cut[0][1]} of {cut[0][0]} tokens"
+        said = f"{counted(len(cut), 'answer')} ended before the drawn length, the first after {cut[0][1]} of {cut[0][0]} tokens"
     elif short:
         drawn = f" ({least} at least, by the range ratio)" if least < asked else ""
-        said = f"{len(short)} answers ended early: {min(short)} to {max(short)} of {asked} tokens{drawn}"
+        said = f"{counted(len(short), 'answer')} ended early: {min(short)} to {max(short)} of {asked} tokens{drawn}"
     else:
         return None
     return reason("outputs_short", f"{said} (cut streams, or an early stop)")

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from benchbook.judge.pairs import Arm
 from benchbook.judge.starts import start_of
+from benchbook.wording import counted
 
 MEANING = "what was compiled or tuned once stays for all rounds, and a claim is about that code"
 _WORDS = {"warm": "from the cache", "cold": "anew", "in part": "in part from the cache", "off": "anew, without a cache"}
@@ -20,7 +21,7 @@ _WORDS = {"warm": "from the cache", "cold": "anew", "in part": "in part from the
 
 def caches_said(arms: Iterable[tuple[str, Iterable[Arm]]]) -> str:
     """Return how many starts of each launch took compiled code from the cache, by name; '' where no record tells."""
-    told = [f"{launch} {_counted(states)}" for launch, of_one in arms if (states := _states(of_one))]
+    told = [f"{launch} {_by_state(states)}" for launch, of_one in arms if (states := _states(of_one))]
     return f"Starts share caches on disk (compiled code of {'; '.join(told)}): {MEANING}." if told else ""
 
 
@@ -34,6 +35,5 @@ def _states(arms: Iterable[Arm]) -> Counter[str]:
     return Counter(state for state in by_start.values() if state in _WORDS)
 
 
-def _counted(states: Counter[str]) -> str:
-    starts = "1 start" if states.total() == 1 else f"{states.total()} starts"
-    return f"{starts}: " + ", ".join(f"{states[state]} {words}" for state, words in _WORDS.items() if states[state])
+def _by_state(states: Counter[str]) -> str:
+    return f"{counted(states.total(), 'start')}: " + ", ".join(f"{states[state]} {words}" for state, words in _WORDS.items() if states[state])

@@ -326,8 +326,8 @@ CODES = (
         "suspect",
         "the repeats of a case differ so much that their mean says little",
         "look for other load; add repeats",
-        "a standard deviation within one start of the host above 10 % of the mean, and 5 times the median one of the "
-        "run's cases; between starts, which are known to vary by up to 20 %, above 50 %",
+        "a standard deviation within one start of the host above 10 % of the mean and 5 times the median one of the "
+        "run's cases, or above 30 %; between starts, which are known to vary by up to 20 %, above 50 %",
     ),
     Code(
         "repeats_trend",

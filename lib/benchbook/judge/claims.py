@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 from benchbook.judge.caches import caches_said
 from benchbook.judge.compare import Comparison, Finding, Row
-from benchbook.judge.gpus import unequal_gpus
 from benchbook.judge.outside import again_sentence
 from benchbook.judge.rounds import MedianPair, contradiction, rounds_said
 from benchbook.judge.spread import number_text
@@ -75,7 +74,7 @@ def caveats(comparison: Comparison) -> list[str]:
     """Return what a reader must know before believing any of it."""
     base, other, cases = comparison.base, comparison.other, comparison.cases
     sentences = list(comparison.remarks)
-    if gpus := unequal_gpus(comparison):
+    if gpus := comparison.unequal_gpus:
         sentences.append(
             f"{base} ran on {gpus[0]} of the GPUs and {other} on {gpus[1]}: rates and joules are those of all of them, so "
             f"a difference is one at {number_text(gpus[1] / gpus[0])} times the hardware."
@@ -160,7 +159,7 @@ def least_share(row: Row) -> float | None:
 
 def _hardware(row: Row, comparison: Comparison) -> str:
     """Return on how many GPUs each launch ran, where that differs, and what it is for each GPU; else ''."""
-    gpus = unequal_gpus(comparison)
+    gpus = comparison.unequal_gpus
     if gpus is None:
         return ""
     base, other = gpus

@@ -18,8 +18,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 
 from benchbook.judge.families import Test, decide
+from benchbook.judge.gpus import common_num_gpus
 from benchbook.judge.headlines import OTHERS, headline_of
 from benchbook.judge.pairs import Arm, MatchedCase, match_cases
 from benchbook.judge.spread import by_start
@@ -103,6 +105,12 @@ class Comparison:
     remarks: tuple[str, ...] = ()  # what somebody had to say about the runs
     difference: str = ""  # the settings in which `other` differs from `base`
     num_comparisons: int = 1  # that share the 5 % of false claims, this one among them
+
+    @cached_property
+    def unequal_gpus(self) -> tuple[int, int] | None:
+        """How many GPUs the base and the other launch took; None where those are equal, or not known."""
+        found = common_num_gpus(case.base for case in self.cases), common_num_gpus(case.other for case in self.cases)
+        return None if None in found or found[0] == found[1] else found
 
     @property
     def num_judged(self) -> int:

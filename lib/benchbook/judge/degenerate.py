@@ -11,6 +11,7 @@ from benchbook.judge.flags import flags_of
 from benchbook.judge.model_config import UnknownShapeError, shape_of
 from benchbook.judge.spread import number_text
 from benchbook.records.record import Record
+from benchbook.wording import counted
 
 DUMMY = "dummy"  # vLLM's own load format for weights that are made up
 MIN_DISTINCT_SHARE = 0.25  # of the answers to prompts that all differ
@@ -43,7 +44,7 @@ def _one_answer(host: Mapping[str, Any]) -> str | None:
         prompts = len(answers)  # plain English, which a tokenizer that is made here reads as one unknown word
     if not answers or not prompts or len(set(answers)) > MIN_DISTINCT_SHARE * min(prompts, len(answers)):
         return None
-    return f"{prompts} different prompts got {_count(len(set(answers)), 'answer')}"
+    return f"{prompts} different prompts got {counted(len(set(answers)), 'answer')}"
 
 
 def _few_experts(host: Mapping[str, Any]) -> str | None:
@@ -78,10 +79,6 @@ def _dummy_experts(host: Mapping[str, Any]) -> str | None:
         f"load_format: dummy makes a router that sends every token to the same {shape.active_experts} of "
         f"{shape.experts} experts of a layer{zero}"
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' if number > 1 else ''}"
 
 
 CHECKS = (degenerate_model,)

@@ -12,7 +12,6 @@ from benchbook.records.metrics import Metric
 from benchbook.records.record import Record
 
 if TYPE_CHECKING:
-    from benchbook.judge.compare import Comparison
     from benchbook.judge.pairs import Arm
 
 PER_GPU = Metric(
@@ -51,14 +50,7 @@ def output_per_gpu_tok_s(record: Record) -> float | None:
     return None if output is None or not gpus else output / gpus
 
 
-def unequal_gpus(comparison: Comparison) -> tuple[int, int] | None:
-    """Return how many GPUs the base and the other launch took; None where those are equal, or not known."""
-    base = _common(case.base for case in comparison.cases)
-    other = _common(case.other for case in comparison.cases)
-    return None if base is None or other is None or base == other else (base, other)
-
-
-def _common(arms: Iterable[Arm]) -> int | None:
+def common_num_gpus(arms: Iterable[Arm]) -> int | None:
     """Return the number of GPUs that all records of `arms` have in common; None where there is no one number."""
     found = {num_gpus(record) for arm in arms for record in arm.believed.values()}
     return found.pop() if len(found) == 1 else None

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from benchbook.judge.catalogue import OUTSIDE
 from benchbook.records.record import Record
+from benchbook.wording import counted
 
 
 def disturbed_by(record: Record) -> str:
@@ -34,14 +35,10 @@ def again_sentence(records: Sequence[Record]) -> str:
     still = sum(bool(disturbed_by(record)) for record in again)
     which = "It" if len(again) == 1 else f"{still} of them"
     return (
-        f"{_counted(len(again), 'repeat')} {_was(len(again))} disturbed from outside ({why}) and measured again, "
-        f"{_counted(tries, 'time')} in all; the last try counts, earlier ones lie beside it and are in no mean."
+        f"{counted(len(again), 'repeat')} {_was(len(again))} disturbed from outside ({why}) and measured again, "
+        f"{counted(tries, 'time')} in all; the last try counts, earlier ones lie beside it and are in no mean."
         + (f" {which} {_was(still)} disturbed in the last try too." if still else "")
     )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s'[: number != 1]}"
 
 
 def _was(number: int) -> str:

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 
 from benchbook.judge.outside import disturbed_by, is_due_again
 from benchbook.measure.bench_host import BenchHost
-from benchbook.measure.planned_cases import counted
 from benchbook.measure.progress import Listener
 from benchbook.measure.quiet import LOOK_S, UNKNOWN_SHARE, disturbance
 from benchbook.plan.eta import Estimator, duration_text
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Job, seed_of_try
 from benchbook.records.record import Record
+from benchbook.wording import counted
 
 MAX_WAIT_S = 30.0
 

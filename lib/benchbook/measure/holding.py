@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 
 from benchbook.errors import ExperimentError
 from benchbook.hosts.card_locks import CardTakenError, hold, holder_of
-from benchbook.hosts.devices import Device, cards_of, every_card, naming
-from benchbook.hosts.gpu import gpu_processes, is_leaving, listed
+from benchbook.hosts.devices import Device, cards_of, every_card
+from benchbook.hosts.gpu import every_process, is_leaving, listed
 from benchbook.measure.preflight import Preflight
 from benchbook.plan.launches import Launch
 from benchbook.visible import CUDA, HIP
@@ -55,7 +55,8 @@ def _on_cards(checked: Preflight) -> Iterator[tuple[Launch, list[Device]]]:
 
 def _check_strangers(checked: Preflight, launch: Launch, cards: list[Device]) -> None:
     """Raise ExperimentError where somebody else's process is on one of the cards."""
-    found = gpu_processes(naming(launch.args, launch.env), len(cards)) or []
+    uuids = {card.names[-1] for card in cards}
+    found = [process for process in every_process() or () if process.gpu_uuid in uuids]
     strangers = [process for process in found if not is_leaving(process.pid)]
     if strangers:
         on = [card.title for card in cards if card.names[-1] in {process.gpu_uuid for process in strangers}]
@@ -69,8 +70,7 @@ def _refusal(checked: Preflight, launch: Launch, cards: Collection[Device], prob
 def _way_out(launch: Launch, number: int) -> str:
     """Return which GPUs are free, with the line that names so many of them, or what else can be done."""
     there = every_card()
-    all_names = ",".join(card.names[-1] for card in there)
-    busy = {process.gpu_uuid for process in gpu_processes({CUDA: all_names}) or []}
+    busy = {process.gpu_uuid for process in every_process() or ()}
     free = [card for card in there if card.names[-1] not in busy and holder_of(card) is None]
     if len(free) < number:
         return f"wait for its end, end it (`benchbook ps` lists yours), or share it: {_SHARE}"

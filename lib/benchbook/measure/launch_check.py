@@ -43,7 +43,7 @@ def checked_launch(
     return translated, notes + _check_use(doc, translated, places)
 
 
-def checked_by_hand(launch: Launch, *, is_offline: bool) -> tuple[Launch, list[str]]:
+def checked_by_hand(launch: Launch, *, has_offline: bool) -> tuple[Launch, list[str]]:
     """Return the `launch` of a notebook translated, and what is to be told; its parameters are named as the place.
 
     Raises one ExperimentError with all that this vLLM does not know.
@@ -51,7 +51,7 @@ def checked_by_hand(launch: Launch, *, is_offline: bool) -> tuple[Launch, list[s
     doc = _Parameters(
         Path("notebook"), "", {"launches": {launch.name: vars(launch)}}, yaml.MappingNode("", []), Faults()
     )
-    checked, notes = checked_launch(doc, launch, known(), has_offline=is_offline)
+    checked, notes = checked_launch(doc, launch, known(), has_offline=has_offline)
     doc.faults.raise_any()
     return checked, notes
 

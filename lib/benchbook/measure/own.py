@@ -24,7 +24,7 @@ def own_host(kind: type[VllmServer | VllmEngine], launch: Launch, keep: bool = F
     It ends with the kernel, whatever ends that, unless it is a server to `keep`. Raises HostStartError, and ExperimentError
     for a flag or variable that the installed vLLM does not know.
     """
-    launch, notes = checked_by_hand(launch, is_offline=kind is VllmEngine)
+    launch, notes = checked_by_hand(launch, has_offline=kind is VllmEngine)
     configuration = repr((kind, keep, launch.model, sorted(launch.args.items()), sorted(launch.env.items())))
     host = _hosts.get(configuration)
     if host is None or not host.is_alive():

@@ -12,6 +12,7 @@ from benchbook.listing import aligned
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.workloads import LatencyWorkload, ServeWorkload, ThroughputWorkload
+from benchbook.wording import counted
 
 _HEADINGS = ("launch", "benchmark", "tokens", "load", "repeats", "prompts", "why")
 _SAID = ("input_len_tokens", "output_len_tokens", "max_concurrency", "request_rate_rps", "batch_size", "num_prompts")
@@ -33,11 +34,6 @@ def print_cases(console: Console, experiment: Experiment) -> None:
     headings, right, last = _HEADINGS[first:], [place - first for place in (2, 4, 5)], len(_HEADINGS) - 1 - first
     text = aligned(headings, [row[first:] for row in rows], width, right, may_wrap=last)
     console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
-
-
-def counted(number: int, noun: str, shown: str | None = None, plural: str | None = None) -> str:
-    """Return '1 case', '12 cases' or, with `shown` in place of the number, '3 to 12 cases'."""
-    return f"{number if shown is None else shown} {noun if number == 1 else plural or noun + 's'}"
 
 
 def _row(case: Case, experiment: Experiment, varied: Sequence[str]) -> tuple[str, ...]:

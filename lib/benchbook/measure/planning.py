@@ -11,13 +11,13 @@ from benchbook.hosts.command import inherited_environment
 from benchbook.hosts.models import ModelFiles, resolve_model
 from benchbook.judge.outside import is_due_again
 from benchbook.measure.notebook import NOTEBOOKS, notebooks_dir, source_sha256
-from benchbook.measure.planned_cases import counted
 from benchbook.plan.experiment import Case, Experiment, Launch
 from benchbook.plan.order import Block, Job
 from benchbook.records.fingerprint import case_key, changed_parts, combined, digest, fingerprint_parts
 from benchbook.records.provenance import device, package_versions
 from benchbook.records.record import Record
 from benchbook.records.store import RECORD_FILE, Store, read_record
+from benchbook.wording import counted
 
 
 @dataclass(frozen=True)

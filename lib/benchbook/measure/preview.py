@@ -19,7 +19,7 @@ from benchbook.measure.commands import offline_remark
 from benchbook.measure.estimates import estimator_for
 from benchbook.measure.machine import machine_note
 from benchbook.measure.needs import need_of
-from benchbook.measure.planned_cases import counted, print_cases
+from benchbook.measure.planned_cases import print_cases
 from benchbook.measure.planned_commands import print_commands
 from benchbook.measure.planning import RunPlan, damaged_repeats, due_again_text, pending, stale_records
 from benchbook.measure.preflight import Preflight, preflight_of
@@ -38,6 +38,7 @@ from benchbook.records.header import RUNNING
 from benchbook.records.runs import run_name
 from benchbook.records.store import Store
 from benchbook.terminal import say
+from benchbook.wording import counted
 
 ONE_START = (
     "All repeats share one start, and so does their ±: starts differ too. repeats: {starts: 3} has a fresh start in each "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,11 +73,7 @@ def prepare_run(
     models = dict.fromkeys(launch.model_text for launch in checked.experiment.launches)
     listener.working_on(f"getting the model ready: {', '.join(models)}")
     plan = RunPlan.of(checked.experiment)
-    if found := looking.result():
-        listener.say(
-            f"The machine is not quiet: {found}. While that lasts, repeats are SUSPECT, and measured again where it ends. "
-            "End it first, or run later."
-        )
+    _tell_found(looking, listener)
     listener.working_on("finding out what the device can do at best, which is measured once a day")
     for launch in checked.experiment.launches:  # now, while nothing of ours runs; hosts find them known
         peaks_before_start(plan.models[launch.name].path, launch.env)
@@ -106,6 +102,20 @@ def prepare_run(
             listener.say(not_extended(finished, results_dir))
         listener.say(f"New run {shown(store.run_dir)}.")
     return runner
+
+
+def _tell_found(looking: Future[str], listener: Listener) -> None:
+    """Say what disturbs measuring, or why nobody could look, which costs no run."""
+    try:
+        found = looking.result()
+    except Exception as error:  # whatever a driver or the process table answers
+        listener.say(f"Nobody could look whether the machine is quiet: {type(error).__name__}: {error}"[:300])
+        return
+    if found:
+        listener.say(
+            f"The machine is not quiet: {found}. While that lasts, repeats are SUSPECT, and measured again where it ends. "
+            "End it first, or run later."
+        )
 
 
 def asked_for(experiment: Experiment, patterns: Sequence[str]) -> frozenset[str]:

@@ -25,6 +25,7 @@ from benchbook.plan.strict import FieldError, unknown
 from benchbook.plan.workloads import WORKLOADS, ServeWorkload, Workload
 
 MAX_CASE_ID_CHARS = 150
+_Targets = tuple[tuple[str, float], ...]  # of a precision
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Case:
     launch: str
     workload: Workload
     why_num_prompts: str = field(default="", compare=False)  # the reason of a serve case's number of prompts
-    precision: tuple[tuple[str, float], ...] = field(default=(), compare=False)  # where it was planned for one
+    precision: _Targets = field(default=(), compare=False)  # where it was planned for one
 
     @cached_property
     def axes_text(self) -> str:
@@ -129,7 +130,7 @@ def _chosen_launches(doc: Document, where: Where, launches: tuple[Launch, ...]) 
 
 def _workloads(
     doc: Document, where: Where, model: type[Workload], combinations: Sequence[Mapping[str, Point]]
-) -> list[tuple[Workload, str, tuple[tuple[str, float], ...], Where]]:
+) -> list[tuple[Workload, str, _Targets, Where]]:
     """Return the workload of each combination, why so many prompts and for which precision, and where it is asked for.
 
     A refusal is noted.
@@ -137,40 +138,43 @@ def _workloads(
     found = []
     for points in combinations:
         with doc.faults.noted():
-            asked = points["num_prompts"].value if "num_prompts" in points else None
-            precision = asked.targets if isinstance(asked, Precision) else ()
-            found.append((*_workload(doc, where, model, points), precision, _place(where, points)))
+            found.append((*_workload(doc, where, model, points), _place(where, points)))
         if doc.faults.has(where):
             break  # what holds for the whole benchmark is said once
     return found
 
 
-def _workload(doc: Document, where: Where, model: type[Workload], points: Mapping[str, Point]) -> tuple[Workload, str]:
-    """Return the workload of one combination and why so many prompts, or raise the refusal of what does not fit."""
-    why_num_prompts = ""
+def _workload(
+    doc: Document, where: Where, model: type[Workload], points: Mapping[str, Point]
+) -> tuple[Workload, str, _Targets]:
+    """Return the workload of one combination, why so many prompts and for which precision; raise what does not fit."""
+    why_num_prompts, precision = "", ()
     fields = {key: point.value for key, point in points.items() if key != "lengths"}
     if "lengths" in points:
         fields |= zip(LENGTHS, points["lengths"].value, strict=True)
     if model is ServeWorkload:
-        fields["num_prompts"], why_num_prompts = _num_prompts(doc, points)
+        fields["num_prompts"], why_num_prompts, precision = _num_prompts(doc, points)
     try:
-        return model(**fields), why_num_prompts
+        return model(**fields), why_num_prompts, precision
     except FieldError as error:  # each field is right by itself
         raise doc.error(where, error.problem) from None
 
 
-def _num_prompts(doc: Document, points: Mapping[str, Point]) -> tuple[Any, str]:
-    """Return how many prompts this combination has, and why: a number, '10 per concurrency', or a wanted precision."""
+def _num_prompts(doc: Document, points: Mapping[str, Point]) -> tuple[Any, str, _Targets]:
+    """Return how many prompts this combination has, and why: a number, '10 per concurrency', or a wanted precision.
+
+    Of a precision, what is to be known how well comes with it.
+    """
     point = points["num_prompts"]
     concurrency = points["max_concurrency"].value if "max_concurrency" in points else None
     if isinstance(point.value, Precision):
-        return point.value.prompts(concurrency)
+        return *point.value.prompts(concurrency), point.value.targets
     if not isinstance(point.value, str):
-        return point.value, "as the file says"
+        return point.value, "as the file says", ()
     number = int(PER_CONCURRENCY.fullmatch(point.value)[1])
     if concurrency is None:
         raise doc.error(point.where, "needs max_concurrency")
-    return number * concurrency, f"{number} for each in flight"
+    return number * concurrency, f"{number} for each in flight", ()
 
 
 def _place(where: Where, points: Mapping[str, Point]) -> Where:

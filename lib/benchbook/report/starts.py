@@ -89,10 +89,11 @@ def start_spread(run: Run) -> StartSpread | None:
     for record in run.records:
         ours[record.identity.case_key].append(record)
     squares, degrees, most, used = 0.0, 0, 0, set()
-    for row in [row for row in run.plan if headline_of(row["benchmark"], row["workload"])][:MOST_CASES]:
+    headlines = [(row, headline_of(row["benchmark"], row["workload"])) for row in run.plan]
+    for row, headline in [(row, headline) for row, headline in headlines if headline][:MOST_CASES]:
         theirs = {path: list(_records_in(path / CASES / row["case_key"])) for path in others}
         records = [*ours[row["case_key"]], *(record for found in theirs.values() for record in found)]
-        means = _start_means(records, headline_of(row["benchmark"], row["workload"]))
+        means = _start_means(records, headline)
         if len(means) > 1:
             squares += stdev([math.log(mean) for mean in means]) ** 2 * (len(means) - 1)
             degrees += len(means) - 1
