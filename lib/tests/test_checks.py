@@ -261,6 +261,23 @@ def test_others_disturb_by_the_processors_that_ours_had_use_for(cpus, own, other
     assert ("machine_busy" in codes(serve(conditions={"machine": machine}))) is expected
 
 
+@pytest.mark.parametrize(
+    ("cpus", "own", "other", "stolen", "expected"),
+    [
+        (2, 0.52, 0.0, 0.08, True),  # all takes a sixth longer, and half of the processors are free
+        (2, 0.57, 0.01, 0.01, False),
+        (128, 0.015, 0.001, 0.002, True),  # of a GPU's server, whose few processors were taken
+        (128, 0.015, 0.001, 0.0005, False),
+        (2, 0.5, 0.4, None, True),  # as before anybody noted it
+        (2, 0.5, 0.0, None, False),
+        (2, 0.0, 0.0, 0.0, False),
+    ],
+)
+def test_processor_time_that_the_host_of_a_virtual_machine_stole_is_a_disturbance(cpus, own, other, stolen, expected):
+    machine = {"cpus": cpus, "own_cpu_share": own, "other_cpu_share": other, "stolen_cpu_share": stolen}
+    assert ("machine_busy" in codes(serve(conditions={"machine": machine}))) is expected
+
+
 def heaped(number_of_heaps, tokens):
     """Return a load of 100 answers of which some came in one heap, after the whole answer's time."""
     sound = serve(prompts=100, lengths=(128, tokens))

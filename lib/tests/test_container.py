@@ -136,6 +136,6 @@ def test_shares_are_of_what_the_container_allows_and_its_other_processes_count()
         return load.CpuLook(at_s, machine_s, own_s, 8, container.Quota(2.0, used_s))
 
     shares = load.shares(look(0, 100, 0, 50), look(10, 124, 10, 66))
-    assert shares == {"cpus": 2.0, "own_cpu_share": 0.5, "other_cpu_share": 0.3}
+    assert shares == {"cpus": 2.0, "own_cpu_share": 0.5, "other_cpu_share": 0.3, "stolen_cpu_share": 0.0}
     # What others of the machine take of its processors counts as well, and alone where the cgroup tells nothing.
     assert load.shares(look(0, 100, 0, None), look(10, 150, 10, None))["other_cpu_share"] == 0.5

@@ -60,6 +60,29 @@ def test_order_matters_the_same_latencies_in_chance_order_are_independent():
     assert widths[0] > 1.5 * widths[1]
 
 
+def with_burst(number, cap, seed, ratio=2.5):
+    """Return latencies whose first wave waits in one queue, at last for `2 * ratio` times as long as the later ones."""
+    draw, values = random.Random(seed), drawn(number, 0.3, seed)
+    level = draw.lognormvariate(0, 0.1)  # from repeat to repeat
+    queue = [0.1 * level * 2 * ratio * (place + 1) / cap * draw.lognormvariate(0, 0.05) for place in range(cap)]
+    return [max(waited, value) for waited, value in zip(queue, values)] + values[cap:]
+
+
+@pytest.mark.parametrize("key", ["mean_ttft_ms", "p50_ttft_ms", "p90_ttft_ms"])
+@pytest.mark.parametrize(("number", "cap"), [(80, 8), (160, 16), (640, 64)])
+def test_a_first_wave_that_every_repeat_has_leaves_what_is_reached_true_and_no_wider_than_it_must_be(key, number, cap):
+    def value(ttfts_s):
+        return np.mean(ttfts_s) if key.startswith("mean") else np.percentile(ttfts_s, int(key[1:3]))
+
+    truth = np.mean([value(with_burst(number, cap, seed)) for seed in range(1000, 1400)])
+    repeats = [with_burst(number, cap, seed) for seed in range(40)]
+    widths = [half_widths(measured_with(ttfts_s, cap), [key])[key] for ttfts_s in repeats]
+    held = sum(abs(value(one) - truth) <= width * value(one) for one, width in zip(repeats, widths))
+    spread = np.std([value(one) for one in repeats]) / truth
+    assert held >= 33, "95 % of 40, and chance in one of a thousand tests"
+    assert np.median(widths) < 4.5 * spread, "1.96 would be exact; blocks that hold the wave or not made it 6 to 30"
+
+
 def test_the_same_record_is_always_judged_alike():
     measured = measured_with(drawn(100, 0.5, 3))
     assert half_widths(measured, ["p90_e2el_ms"]) == half_widths(measured, ["p90_e2el_ms"])

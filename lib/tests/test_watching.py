@@ -58,6 +58,15 @@ def test_own_work_and_that_of_others_are_told_apart():
     assert own["own_cpu_share"] > 0.05 and own["other_cpu_share"] < 1
 
 
+@pytest.mark.parametrize(("stolen_s", "share"), [(0.0, 0.0), (1.6, 0.08), (20.0, 1.0)])
+def test_what_the_host_of_a_virtual_machine_stole_is_no_work_of_others(stolen_s, share):
+    before = load.CpuLook(0.0, 100.0, 10.0, 2, stolen_s=3.0)
+    after = load.CpuLook(10.0, 112.0, 20.0, 2, stolen_s=3.0 + stolen_s)
+    assert load.shares(before, after) == {
+        "cpus": 2, "own_cpu_share": 0.5, "other_cpu_share": 0.1, "stolen_cpu_share": share,
+    }  # fmt: skip
+
+
 def test_a_server_that_somebody_else_started_is_no_other_load(fake_server):
     with fake_server() as server:
         from_registry = load.server_pids(server.base_url)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from benchbook import container
 from benchbook.hosts import ports, processes, registry
 
-_BUSY = ("user", "nice", "system", "irq", "softirq", "steal")  # of /proc/stat; a guest's time is in user's
+_BUSY = ("user", "nice", "system", "irq", "softirq")  # of /proc/stat; a guest's time is in user's
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,11 @@ class CpuLook:
     """Processor seconds used since boot, and when one looked."""
 
     at_s: float  # monotonic
-    machine_s: float  # of the processors that we may use, by anybody
+    machine_s: float  # of the processors that we may use, by anybody here
     own_s: float  # by the measurement's processes and those they have waited for
     usable: int  # processors that we may run on
     quota: container.Quota | None = None  # where a container allows less than all their time
+    stolen_s: float = 0.0  # which the host of a virtual machine gave to others while somebody here wanted it
 
 
 def look(own_pids: Iterable[int]) -> CpuLook:
@@ -38,11 +39,12 @@ def look(own_pids: Iterable[int]) -> CpuLook:
     for pid in pids:
         with contextlib.suppress(psutil.Error):  # it has ended; its parent's sum holds its time
             own_s += sum(psutil.Process(pid).cpu_times()[:4])  # user, system, and both of reaped children
-    return CpuLook(time.monotonic(), machine_s, own_s, len(times), container.quota())
+    stolen_s = sum(getattr(cpu, "steal", 0.0) for cpu in times)
+    return CpuLook(time.monotonic(), machine_s, own_s, len(times), container.quota(), stolen_s)
 
 
 def shares(before: CpuLook, after: CpuLook) -> dict[str, float]:
-    """Return {'cpus', 'own_cpu_share', 'other_cpu_share'} between two looks; 1.0 is all processors, all the time.
+    """Return 'cpus' and the shares of their time that was own, others' and stolen, between two looks; 1.0 is all of it.
 
     In a container that allows less, 1.0 is what it allows, and its own processes count against that as well.
     """
@@ -57,6 +59,7 @@ def shares(before: CpuLook, after: CpuLook) -> dict[str, float]:
         "cpus": container.counted(cpus),
         "own_cpu_share": round(own_cpus / cpus, 4),
         "other_cpu_share": round(max(0.0, other), 4),
+        "stolen_cpu_share": round((after.stolen_s - before.stolen_s) / duration_s / cpus, 4),
     }
 
 

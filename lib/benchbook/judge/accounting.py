@@ -74,7 +74,8 @@ def outputs_short(measured: Measured) -> Reason | None:
     short = [length for length, error in pairs if not error and length < least]
     cut = (measured.conditions.get("client") or {}).get("cut_answers") or []
     if len(cut) > len(short):
-        said = f"{counted(len(cut), 'answer')} ended before the drawn length, the first after {cut[0][1]} of {cut[0][0]} tokens"
+        asked, came = cut[0]
+        said = f"{counted(len(cut), 'answer')} ended before the drawn length, the first after {came} of {asked} tokens"
     elif short:
         drawn = f" ({least} at least, by the range ratio)" if least < asked else ""
         said = f"{counted(len(short), 'answer')} ended early: {min(short)} to {max(short)} of {asked} tokens{drawn}"

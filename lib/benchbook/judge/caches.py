@@ -36,4 +36,5 @@ def _states(arms: Iterable[Arm]) -> Counter[str]:
 
 
 def _by_state(states: Counter[str]) -> str:
-    return f"{counted(states.total(), 'start')}: " + ", ".join(f"{states[state]} {words}" for state, words in _WORDS.items() if states[state])
+    starts = counted(states.total(), "start")
+    return f"{starts}: " + ", ".join(f"{states[state]} {words}" for state, words in _WORDS.items() if states[state])

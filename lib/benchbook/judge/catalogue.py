@@ -285,10 +285,11 @@ CODES = (
     Code(
         "machine_busy",
         "suspect",
-        "processes that are not part of the measurement used the processors meanwhile",
+        "processes that are not part of the measurement used the processors meanwhile, or their host gave these away",
         "end other processes, or measure at another time",
         "15 % of the processor time used, counted in full where 90 % of the processors were busy and not at all below "
-        "half, where everybody finds a free one: the usual small services stay below 5 %",
+        "half, where everybody finds a free one: the usual small services stay below 5 %; or 5 % of the time wanted is "
+        "stolen by the host of a virtual machine",
         is_outside=True,
     ),
     Code(

@@ -21,6 +21,7 @@ MAX_CEILING_SHARE = (
 MAX_LOOP_LAG_MS = 25.0  # median; the pace of a token is of that order
 MAX_LAG_OF_TTFT, MIN_LOOP_LAG_MS = 0.25, 3.0  # of the median TTFT; so late is a timer of a busy loop anyway
 MAX_OTHER_CPU = 0.15  # of the processor time used
+MAX_STOLEN = 0.05  # of the processor time wanted: by as much longer does all take that computes
 BUSY_FROM, BUSY_AT = (
     0.5,
     0.9,
@@ -94,11 +95,18 @@ def client_saturated(measured: Measured) -> Reason | None:
 def machine_busy(measured: Measured) -> Reason | None:
     """Suspect when processes that are neither host, client nor notebook took processors that these had use for.
 
-    Where half of the processors are free, nobody takes them from anybody: a few dozen busy ones do no harm to a GPU's
-    server that needs four of 128, and much to an engine that computes on all of them.
+    So does the host of a virtual machine that gives their time to another one. Where half of the processors are free,
+    nobody takes them from anybody: a few dozen busy ones do no harm to a GPU's server that needs four of 128, and much
+    to an engine that computes on all of them.
     """
     machine = measured.conditions.get("machine") or {}
-    other, own = machine.get("other_cpu_share"), machine.get("own_cpu_share") or 0.0
+    other, own, stolen = (machine.get(f"{whose}_cpu_share") or 0.0 for whose in ("other", "own", "stolen"))
+    if stolen > MAX_STOLEN * (own + other + stolen):
+        return reason(
+            "machine_busy",
+            f"the host of this virtual machine took {stolen / (own + other + stolen):.0%} of the processor time wanted "
+            "here for others (steal)",
+        )
     if not other:
         return None
     crowded = min(1.0, max(0.0, (other + own - BUSY_FROM) / (BUSY_AT - BUSY_FROM)))

@@ -5,6 +5,10 @@ step serves a whole batch, requests that wait in one queue wait alike. So after 
 latencies, by a bootstrap of blocks in the order of sending (Politis and Romano's circular one): what neighbours have in
 common stays together. A block holds all that are in flight together, and there are eight blocks at least; the few that
 there are widen the interval as Student's t does. Percentiles are numpy's, as in vLLM's own code.
+
+A closed loop sends its first wave all at once. Every repeat has that burst, and once: it is drawn anew by itself, since
+blocks that hold it twice, or not at all, would be of loads that nobody offers. How far the first waves of repeats lie
+apart, one repeat cannot tell.
 """
 
 from __future__ import annotations
@@ -33,11 +37,16 @@ def half_widths(measured: Measured, keys: Iterable[str]) -> dict[str, float | No
 
     None where too few requests have the latency for blocks, or the raw file does not tell of single requests.
     """
-    found, answers, in_flight = {}, measured.answers, max(1, math.ceil(measured.mean_in_flight))
+    found, in_flight = {}, max(1, math.ceil(measured.mean_in_flight))
+    cap = measured.workload.get("max_concurrency") if measured.is_closed_loop else None
+    wave = cap if cap and cap > 1 else 0
     for key in keys:
         statistic, latency, _ = key.split("_")
-        values = [value for answer in answers if (value := _LATENCIES[latency](answer)) is not None]
-        found[key] = _half_width(values, statistic, in_flight)
+        first, later = (
+            [value for answer in answers if (value := _LATENCIES[latency](answer)) is not None]
+            for answers in (measured.answers[:wave], measured.answers[wave:])
+        )
+        found[key] = _half_width(first, later, statistic, in_flight)
     return found
 
 
@@ -53,27 +62,29 @@ def precision_missed(measured: Measured) -> Reason | None:
     return reason("precision_missed", "; ".join(missed)) if missed else None
 
 
-def _half_width(values: Sequence[float], statistic: str, in_flight: int) -> float | None:
+def _half_width(first: Sequence[float], later: Sequence[float], statistic: str, in_flight: int) -> float | None:
     import numpy  # late: the command line starts without it
     from scipy.special import stdtrit
 
-    count = len(values)
+    count = len(later)
     if count < 2 * LEAST_BLOCKS:
         return None
     length = min(max(in_flight, math.ceil(count ** (1 / 3))), count // LEAST_BLOCKS)
     draw, blocks = numpy.random.default_rng(0), math.ceil(count / length)
-    ordered = numpy.asarray([*values, *values[:length]])  # the first come after the last again
-    inside = numpy.arange(length)
+    ordered = numpy.asarray([*later, *later[:length]])  # the first come after the last again
+    burst, inside = numpy.asarray(first, dtype=float), numpy.arange(length)
 
     def known(sample: Any) -> float:
         return float(numpy.mean(sample) if statistic == "mean" else numpy.percentile(sample, int(statistic[1:])))
 
-    drawn = [
-        known(ordered[(draw.integers(0, count, blocks)[:, None] + inside).ravel()[:count]]) for _ in range(RESAMPLES)
-    ]
+    def again() -> Any:
+        rest = ordered[(draw.integers(0, count, blocks)[:, None] + inside).ravel()[:count]]
+        return numpy.concatenate([draw.choice(burst, len(burst)), rest]) if first else rest
+
+    drawn = [known(again()) for _ in range(RESAMPLES)]
     low, high = numpy.percentile(drawn, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
     few = stdtrit(blocks - 1, 0.5 + CONFIDENCE / 2) / stdtrit(math.inf, 0.5 + CONFIDENCE / 2)
-    value = known(ordered[:count])
+    value = known(numpy.concatenate([burst, ordered[:count]]))
     return float((high - low) / 2 * few / value) if value > 0 else None
 
 

@@ -163,6 +163,7 @@ class Machine(TypedDict, total=False):
     cpus: Number | None  # a container may have half of one
     other_cpu_share: Number | None
     own_cpu_share: Number
+    stolen_cpu_share: Number | None
 
 
 class Limits(TypedDict, total=False):

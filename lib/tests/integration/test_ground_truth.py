@@ -182,4 +182,4 @@ def test_the_client_was_watched(steady):
         assert 0 < client["cpu_cores"] < 1
         assert client["ceiling_chunks_per_s"] > client["chunks_per_s"] > 0
         assert client["chunks_per_s"] == pytest.approx(PROMPTS * OUTPUT / record.values["duration_s"], rel=0.1)
-        assert set(record.conditions["machine"]) == {"cpus", "own_cpu_share", "other_cpu_share"}
+        assert set(record.conditions["machine"]) == {"cpus", "own_cpu_share", "other_cpu_share", "stolen_cpu_share"}
