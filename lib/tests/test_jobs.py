@@ -2,13 +2,15 @@
 
 import os
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from benchbook.errors import HostStartError, MeasureError
-from benchbook.hosts import jobs
+from benchbook.hosts import jobs, vllm_bench
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.measured_part import CALL
 from benchbook.measure.client import WarmClient
@@ -317,6 +319,18 @@ def test_a_worker_that_has_died_is_started_again_at_the_same_socket(fake_vllm, t
     assert console == ["again", "again"]
 
 
+def test_a_worker_that_starts_is_waited_for_and_not_started_anew(fake_vllm):
+    client = WarmClient()
+    try:
+        client.start()
+        pid = client.pid
+        assert client.ready_s is None, "its start is not waited for"
+        client.ensure()
+        assert client.pid == pid and client.ready_s and client._listens()
+    finally:
+        client.stop()
+
+
 @pytest.mark.parametrize("part", ["worker", "guardian"])
 def test_a_worker_that_is_killed_while_it_starts_is_started_once_more(fake_vllm, monkeypatch, part):
     client, starts, start = WarmClient(), [], WarmClient.start
@@ -487,3 +501,23 @@ def test_a_vllm_whose_internals_have_moved_is_measured_by_the_command_line(fake_
     finally:
         path.write_text(text)
     assert (run.exit_code, run.way) == (2, COMMAND_LINE)
+
+
+def a_vllm(monkeypatch, **modules):
+    """Let vLLM be `modules`, each a namespace; one that is None is not there."""
+    for name, content in {"entrypoints_cli_main": SimpleNamespace(main=lambda: sys.exit("none named")), **modules}.items():
+        monkeypatch.setitem(sys.modules, f"vllm.{name.replace('_', '.')}", content)
+    monkeypatch.setattr(sys, "argv", ["client"])
+
+
+def test_a_client_sets_up_vllms_loggers_once_as_a_command_line_that_says_nothing_of_them_would(monkeypatch):
+    asked = []
+    a_vllm(monkeypatch, logger=SimpleNamespace(configure_logging_from_args=asked.append))
+    vllm_bench.rehearse()
+    assert [vars(arguments) for arguments in asked] == [{}]
+
+
+def test_a_vllm_that_sets_up_its_loggers_at_its_import_is_rehearsed_all_the_same(monkeypatch):
+    for logger in (None, SimpleNamespace()):
+        a_vllm(monkeypatch, logger=logger)
+        vllm_bench.rehearse()

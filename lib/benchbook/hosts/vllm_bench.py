@@ -6,6 +6,7 @@ differently on a loaded engine is one thing: `vllm.LLM`, where they ask for an e
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import os
@@ -43,6 +44,11 @@ def rehearse() -> None:
     sys.argv = ["vllm", "bench"]  # no benchmark is named, so the parser complains once all of it is there
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere), contextlib.suppress(SystemExit):
         main()
+    with contextlib.suppress(ImportError):  # of a vLLM that sets up its loggers once, at its import
+        from vllm.logger import configure_logging_from_args
+
+        # A command line that says nothing of logging finds it as it wants it, and needs not go through all loggers.
+        configure_logging_from_args(argparse.Namespace())
 
 
 @contextlib.contextmanager
