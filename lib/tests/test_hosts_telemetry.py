@@ -23,7 +23,7 @@ from nvml_script import ScriptedNvml
 def no_real_gpu(monkeypatch):
     """Keep a GPU of the machine that runs the tests out of them."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(nvml, "_binding", lambda: None)
+    monkeypatch.setattr(nvml, "binding", lambda: None)
 
 
 @pytest.fixture
@@ -169,11 +169,11 @@ def test_a_driver_that_refuses_is_absent_with_its_reason():
 
 def test_the_binding_is_that_of_the_installed_vllm(monkeypatch):
     monkeypatch.undo()
-    nvml._binding.cache_clear()
-    if nvml._binding() is None:
+    nvml.binding.cache_clear()
+    if nvml.binding() is None:
         pytest.skip("no vLLM is installed")
-    assert {"nvmlInit", "NVMLError", "nvmlDeviceGetComputeRunningProcesses"} <= set(dir(nvml._binding()))
-    assert {name for name in dir(ScriptedNvml) if not name.startswith("_")} <= set(dir(nvml._binding())) | {
+    assert {"nvmlInit", "NVMLError", "nvmlDeviceGetComputeRunningProcesses"} <= set(dir(nvml.binding()))
+    assert {name for name in dir(ScriptedNvml) if not name.startswith("_")} <= set(dir(nvml.binding())) | {
         "pids",
         "uses",
     }

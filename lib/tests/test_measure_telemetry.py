@@ -26,7 +26,7 @@ WORKLOAD = ServeWorkload(input_len_tokens=8, output_len_tokens=40, max_concurren
 @pytest.fixture(autouse=True)
 def no_real_gpu(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(nvml, "_binding", lambda: None)
+    monkeypatch.setattr(nvml, "binding", lambda: None)
     monkeypatch.setattr(hardware, "machine", lambda: {"gpus": []})
 
 

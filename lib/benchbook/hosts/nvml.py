@@ -141,14 +141,15 @@ def open_nvml(env: Mapping[str, str] | None = None) -> Nvml:
     """Return the NVIDIA GPUs that a process with `env` sees; raise NoGpuError, which says why, where there are none."""
     if Path("/dev/kfd").exists() and not Path("/dev/nvidiactl").exists():
         raise NoGpuError("an AMD GPU: its power, clocks and temperature are not read yet")
-    library = _binding()
+    library = binding()
     if library is None:
         raise NoGpuError(f"the installed vLLM brings no {BINDING}")
     return Nvml(library, env)
 
 
 @functools.cache
-def _binding() -> ModuleType | None:
+def binding() -> ModuleType | None:
+    """Return vLLM's binding of NVML, which asks the driver nothing before it is told to; None where vLLM has none."""
     package = importlib.util.find_spec("vllm")
     path = Path(package.origin).parent / BINDING if package and package.origin else None
     if path is None or not path.is_file():

@@ -28,12 +28,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import benchbook
-from benchbook.hosts import jobs, processes
+from benchbook.hosts import jobs, nvml, processes
 from benchbook.measure.kernel_process import import_ahead, run_kernel, take_on
 from benchbook.records.provenance import machine, package_versions
 
-# Of a client, of our own measuring, of every kernel's shell: they would import them when they come to need them.
-_LATE_MODULES = ("openai", "prometheus_client.parser", "psutil", "sqlite3", "IPython.core.debugger")
+# Of a client, of our own measuring, of every kernel and its shell: they would import them when they come to need them.
+_LATE_MODULES = (
+    *("openai", "prometheus_client.parser", "psutil", "encodings.idna", "faulthandler"),
+    *("tornado.platform.asyncio", "zmq.utils.garbage", "sqlite3", "IPython.core.debugger", "IPython.core.logger"),
+    *("IPython.core.completerlib", "IPython.core.oinspect", "IPython.extensions.storemagic", "IPython.utils.wildcard"),
+)
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,7 @@ def _rehearse() -> None:
 
     package_versions()
     machine()
+    nvml.binding()
     figure = Figure(layout="constrained")
     axes = figure.subplots()
     axes.plot([1, 2], [1, 2], label="0123456789")
