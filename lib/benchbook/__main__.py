@@ -12,6 +12,7 @@ from benchbook.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, OK
 
 def main() -> None:
     """Run the command line; an error of ours becomes one line and its exit code."""
+    import gc
     import signal
 
     # Else it is ignored, as of a job in the background.
@@ -24,6 +25,7 @@ def main() -> None:
         code = _exit_code()
     except KeyboardInterrupt:
         code = INTERRUPTED
+    gc.freeze()  # else the interpreter, as it ends, walks three times through all that was imported
     sys.exit(code)
 
 
