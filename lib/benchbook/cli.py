@@ -5,6 +5,7 @@ What their exit codes mean stands in exit_codes.py. Nothing heavy is imported be
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import platform
 import shlex
@@ -348,8 +349,14 @@ def _prepared(
     from benchbook.measure.session import prepare_run, run_command
 
     command = run_command(file, results, only, share_gpu)
-    options = {"new": new, "share_gpu": share_gpu, "only": only}
+    options = {"new": new, "share_gpu": share_gpu, "only": only, "meanwhile": _get_report_ready}
     return prepare_run(file, results, **options, command=command, listener=progress)
+
+
+def _get_report_ready() -> None:
+    """Import and compile what the end of a run takes, so that it has not to be waited for there."""
+    importlib.import_module("benchbook.report.summary")
+    importlib.import_module("benchbook.report.html").rehearse()
 
 
 def _measure(
@@ -360,12 +367,10 @@ def _measure(
     An interrupt ends the program, saying how to go on.
     """
     from benchbook.measure.kernels import warm_kernels
-    from benchbook.measure.notebook import load_ahead
     from benchbook.measure.session import run_command
     from benchbook.records.header import INTERRUPTED, PARTIAL
 
     run_dir = runner.store.run_dir
-    load_ahead("benchbook.report.summary")
     progress.working_on("getting kernels ready for the notebooks")
     with warm_kernels(run_dir):
         state = runner.execute()

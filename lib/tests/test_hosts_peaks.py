@@ -150,6 +150,16 @@ def test_a_probe_of_today_is_not_repeated_and_one_of_another_day_or_boot_is(monk
     assert asked(boot="b", now_s=1e9 + 90_000) == 4
 
 
+def test_a_probe_begins_once_it_is_quiet_and_nobody_waits_for_one_that_is_kept(monkeypatch):
+    order = []
+    monkeypatch.setattr(peaks, "_probe", lambda *_: order.append("probed") or WHOLE)
+    for _ in range(2):
+        peaks._probed.cache_clear()  # as in a new process
+        device_peaks(None, 1 << 30, {}, lambda: order.append("quiet"))
+    device_peaks("NVIDIA H200", 1 << 30, {}, lambda: order.append("quiet"))
+    assert order == ["quiet", "probed"]
+
+
 def test_a_probe_that_failed_is_not_kept(monkeypatch):
     monkeypatch.setattr(peaks, "_probe", lambda *_: {"kind": "unknown", "source": "no torch"})
     assert peaks._probed(1 << 20, ALL)["kind"] == "unknown"

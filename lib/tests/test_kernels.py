@@ -173,6 +173,28 @@ def test_kernels_end_with_their_worker(tmp_path):
         assert not processes.is_alive(forked.pid, getattr(processes.read_stat(forked.pid), "start_ticks", None))
 
 
+def test_nobody_waits_for_the_worker_before_a_kernel_is_wanted(tmp_path):
+    with warm_kernels(tmp_path):
+        worker = kernel_source().__self__
+        assert worker.is_alive() and worker.ready_s is None
+        pid = worker.pid
+        assert run(tmp_path, "import os; os.getppid()") == [str(pid)]
+
+
+def test_what_a_worker_has_forked_is_gone_with_it_at_once(tmp_path):
+    with warm_kernels(tmp_path):
+        worker = kernel_source().__self__
+        forked = worker.fork(kernel_argv(tmp_path), dict(os.environ), str(tmp_path))
+    assert forked.wait(END_LIMIT_S) == -signal.SIGKILL
+    assert not worker.is_alive() and not Path(worker.socket_path).exists()
+
+
+def test_a_sweeps_cells_are_not_among_those_of_a_persons_own_history(tmp_path, warm, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    assert run(tmp_path, "get_ipython().history_manager.enabled") == ["False"]
+    assert not list((tmp_path / "ipython").rglob("history.sqlite"))
+
+
 @pytest.mark.parametrize("is_guardian", [False, True])
 def test_a_worker_that_has_died_is_started_again_for_the_next_kernel(tmp_path, is_guardian):
     with warm_kernels(tmp_path):

@@ -137,7 +137,7 @@ def test_the_config_of_a_text_model_inside_another_is_found(tmp_path):
 
 def test_a_known_gpu_is_not_probed_and_the_memory_of_a_probe_is_as_large_as_the_weights(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(peaks, "_probed", lambda *words: asked.append(words) or CPU)
+    monkeypatch.setattr(peaks, "_probed", lambda *words: asked.append(words[:2]) or CPU)
     (tmp_path / "model.safetensors").write_bytes(b"0" * (9 << 20))
     peaks_before_start(str(tmp_path), {"VLLM_CPU_OMP_THREADS_BIND": "0-1"})
     assert asked == [(9 << 20, ((0, 1), 2))]

@@ -12,7 +12,7 @@ from benchbook.measure import comparison
 from benchbook.measure.notebook import execute, notebooks_dir
 from benchbook.records.files import write_json
 from benchbook.records.store import EXPERIMENT_FILE, RUN_FILE
-from benchbook.report.html import render_report
+from benchbook.report.html import rehearse, render_report, report_html
 from benchbook.report.results import MAX_ROWS
 from benchbook.report.run import REMARK_FILE
 from report_runs import QUESTION, failed, judged, make_run
@@ -232,6 +232,13 @@ def test_text_of_logs_is_shown_and_never_becomes_markup(html):
 
 def test_the_table_of_all_repeats_lies_beside_the_report(run_dir):
     assert len((run_dir / "table.csv").read_text().splitlines()) == 1 + 22
+
+
+def test_a_report_is_the_same_whatever_was_rendered_before_it(run_dir, two_launches, html, tmp_path):
+    rehearse()
+    assert report_html(notebook_with(tmp_path, "print(1)", "one")) != html
+    rehearse()
+    assert report_html(run_dir / "compare.ipynb") == html
 
 
 def test_a_secret_in_an_output_stops_the_report(tmp_path):

@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,15 +80,23 @@ def data_sheet(device_name: str) -> dict[str, Any] | None:
     return None
 
 
+def _nothing() -> None:
+    pass
+
+
 def device_peaks(
-    gpu_name: str | None, weight_bytes: int | None, env: Mapping[str, str] | None = None
+    gpu_name: str | None,
+    weight_bytes: int | None,
+    env: Mapping[str, str] | None = None,
+    get_quiet: Callable[[], None] = _nothing,
 ) -> dict[str, Any]:
     """Return {'bandwidth_gb_s', 'tflops': {format: ...}, 'source', ...} of the GPU of that name, or of the CPU.
 
     What is in no table is probed: call it before a host starts, while nothing else runs. A model's weights that fit
     into a cache are read from there, so the memory that the probe reads is as large as they are (`weight_bytes`). `env`
-    is the launch's: on a CPU it decides how many threads vLLM has, and so the probe. A probe that fails leaves the peaks unknown and says why; one of this
-    day and boot is not repeated.
+    is the launch's: on a CPU it decides how many threads vLLM has, and so the probe; before it `get_quiet` is called, for
+    what this process does beside. A probe that fails leaves the peaks unknown and says why; one of this day and boot is
+    not repeated.
     """
     known = data_sheet(gpu_name) if gpu_name else None
     if known:
@@ -96,11 +104,11 @@ def device_peaks(
     size_bytes = min(max(weight_bytes or LARGEST_BYTES, SMALLEST_BYTES), LARGEST_BYTES)
     # Of a GPU's work none is done by threads.
     threads = Threads((), 0) if gpu_name else host_threads({**os.environ, **(env or {})})
-    return dict(_probed(size_bytes, threads))
+    return dict(_probed(size_bytes, threads, get_quiet))
 
 
 @functools.cache
-def _probed(size_bytes: int, threads: Threads) -> Mapping[str, Any]:
+def _probed(size_bytes: int, threads: Threads, get_quiet: Callable[[], None] = _nothing) -> Mapping[str, Any]:
     """Return what a probe found: one of the last day on this machine as it was booted, else a new one.
 
     That is kept, unless another benchbook was at work here and has had its share of the device.
@@ -110,6 +118,7 @@ def _probed(size_bytes: int, threads: Threads) -> Mapping[str, Any]:
     kept = {key: found for key, found in (remembered(path) or {}).items() if _is_of_today(found)}
     if key in kept:
         return kept[key]
+    get_quiet()
     was_shared, found = registry.others_at_work(), _probe(size_bytes, threads)
     if found["kind"] != "measured":
         return found

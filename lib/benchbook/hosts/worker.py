@@ -38,7 +38,7 @@ class Worker:
         on_progress: OnProgress | None = None,
     ) -> None:
         self.name, self.ready_timeout_s, self._on_progress = name, ready_timeout_s, on_progress
-        self.ready_s: float | None = None  # from the start until it takes jobs
+        self.ready_s: float | None = None  # from the start until it takes jobs; None until it does
         self.started_utc: str | None = None
         self.socket_path = str(scratch_dir() / secrets.token_hex(6))
         # -P: as with the `vllm` script, the current folder is not searched for modules.
@@ -76,16 +76,17 @@ class Worker:
         return self._process.tree_pids() if self._process else []
 
     def ensure(self) -> None:
-        """Have it take jobs, at the same socket: one that has died is started again. Raises HostStartError.
+        """Have it take jobs, at the same socket: one that starts is waited for, one that has died is started again.
 
-        One that is killed while it starts is started once more.
+        One that is killed while it starts is started once more. Raises HostStartError.
         """
         for has_another_try in (True, False):
             try:
                 # Both: a guardian tells of a death an instant later, and one that has died itself leaves a listener.
-                if not (self.is_alive() and self._listens()):
+                if not (self.is_alive() and (self.ready_s is None or self._listens())):
                     self.stop()
                     self.start()
+                if self.ready_s is None:
                     self.wait_ready()
                 return
             except HostStartError as error:
@@ -95,6 +96,7 @@ class Worker:
     def start(self, descriptors: Sequence[int] = ()) -> None:
         """Start the process and return; `wait_ready` tells when it takes jobs. `descriptors` are as in `spawn`."""
         self._log_start_bytes = self.log_path.stat().st_size if self.log_path.exists() else 0
+        self.ready_s = None
         self._started_at_s = time.monotonic()
         self.started_utc = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._process = spawn(

@@ -10,6 +10,7 @@ from benchbook.hosts.models import read_config, weight_bytes
 from benchbook.hosts.peaks import data_sheet, device_peaks
 from benchbook.hosts.ports import is_loopback
 from benchbook.judge.model_config import CONFIG_KEYS
+from benchbook.measure.notebook import wait_loaded
 from benchbook.records.provenance import gpus, machine
 from benchbook.visible import named
 
@@ -21,9 +22,12 @@ def model_config(path: str, revision: str | None = None) -> dict[str, Any] | Non
 
 
 def peaks_before_start(model_path: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return the device's peaks, probed if need be (two seconds): to be called while nothing else runs."""
+    """Return the device's peaks, probed if need be (two seconds): to be called while nothing else runs.
+
+    What this process loads ahead is waited for then.
+    """
     seen = gpus(env) if named(env) is not None else machine()["gpus"]
-    return device_peaks(seen[0]["name"] if seen else None, weight_bytes(model_path), env)
+    return device_peaks(seen[0]["name"] if seen else None, weight_bytes(model_path), env, wait_loaded)
 
 
 def peaks_of_attached(base_url: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from benchbook.errors import BenchbookError, Cause, HostDiedError, StoreError
 from benchbook.judge.catalogue import reason
 from benchbook.measure.bench_host import BenchHost
 from benchbook.measure.jobs import WARM
-from benchbook.measure.notebook import NOTEBOOKS, execute, notebooks_dir
+from benchbook.measure.notebook import NOTEBOOKS, execute, notebooks_dir, wait_loaded
 from benchbook.measure.recording import Recording, tail_of
 from benchbook.measure.repeat import Repeat
 from benchbook.plan.experiment import Limits
@@ -28,6 +28,7 @@ def run_job(job: Job, host: BenchHost, folder: Path, identity: Identity, limits:
 
     Only a record on disk says that something was measured: a kernel that is killed may leave a notebook without an error.
     """
+    wait_loaded()
     make_folder(folder)
     recording = Recording(
         job.case.workload,

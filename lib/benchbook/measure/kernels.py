@@ -62,11 +62,11 @@ def warm_kernels(log_dir: Path | str) -> Iterator[None]:
     worker = WarmKernels(log_dir)
     try:
         with suppress(HostStartError):  # each kernel tries again, and does without
-            worker.ensure()
+            worker.start()  # the first kernel waits for it, and is wanted once a host is there
         with _kernels_from(worker.fork):
             yield
     finally:
-        worker.stop()
+        worker.stop(grace_s=0.0)  # it holds nothing that would have to be ended in order
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,6 +30,8 @@ NOTEBOOKS = {
     "throughput": "05_bench_throughput.ipynb",
     "compare": "06_compare.ipynb",
 }
+
+_loading: threading.Thread | None = None  # what is loaded ahead
 
 
 def notebooks_dir() -> Path:
@@ -109,24 +111,33 @@ def execute(
             cwd=str(output.parent),
             execution_timeout=limit_s,
             request_save_on_cell_execute=save_each_cell,
-            # A kernel's own remarks on being shut down would stand among our lines.
-            extra_arguments=["--log-level=50"],
+            # A kernel's own remarks on being shut down would stand among our lines, and its cells among a person's own
+            # in IPython's history, on disk before the first one is executed.
+            extra_arguments=["--log-level=50", "--HistoryManager.enabled=False"],
             # Asked politely, one kernel in ten takes 2.5 s to end; what it holds, guardians end and records keep.
             shutdown_kernel="immediate",
             **_kernel_options(),
         )
 
 
-def load_ahead(*modules: str) -> None:
-    """Import, in a thread, what executing and rendering notebooks takes, then `modules`: a sweep first waits anyway."""
+def load_ahead(then: Callable[[], object] = lambda: None) -> None:
+    """Import, in a thread, what executing and rendering notebooks takes, and call `then`: a sweep first waits anyway."""
 
     def load() -> None:
         with contextlib.suppress(Exception):  # who comes to need it is told
             papermill()
-            for module in ("nbconvert.exporters.html", *modules):
-                importlib.import_module(module)
+            importlib.import_module("nbconvert.exporters.html")
+            then()
 
-    threading.Thread(target=load, name="load ahead", daemon=True).start()
+    global _loading
+    _loading = threading.Thread(target=load, name="load ahead", daemon=True)
+    _loading.start()
+
+
+def wait_loaded() -> None:
+    """Return once all is there that was to be loaded ahead: none of that goes on beside what is measured."""
+    if _loading:
+        _loading.join()
 
 
 def _engine_name() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from benchbook.errors import ExperimentError
 from benchbook.hosts import card_locks
 from benchbook.hosts.registry import check_folders, others_at_work
 from benchbook.hosts.shell import left_out
+from benchbook.measure import notebook
 from benchbook.measure.bench_host import host_opener
 from benchbook.measure.fetching import check_models
 from benchbook.measure.hardware import peaks_before_start
@@ -45,10 +46,12 @@ def prepare_run(
     command: str,
     listener: Listener,
     only: Sequence[str] = (),
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Runner:
     """Return what measures the experiment in `file`; an unfinished newest run is continued unless `new`.
 
-    With `only`, patterns for cases and launches, nothing else is measured.
+    With `only`, patterns for cases and launches, nothing else is measured. `meanwhile` is called in a thread once there
+    is something to wait for.
 
     The device's peaks are measured where no data sheet tells them (five seconds, once a day). Raises ExperimentError,
     StoreError.
@@ -70,6 +73,7 @@ def prepare_run(
         listener.say(note)
     for line in left_out():
         listener.say(line)
+    notebook.load_ahead(meanwhile)  # the look at the machine lasts on
     models = dict.fromkeys(launch.model_text for launch in checked.experiment.launches)
     listener.working_on(f"getting the model ready: {', '.join(models)}")
     plan = RunPlan.of(checked.experiment)

@@ -9,6 +9,7 @@ A chapter begins with a heading of second order. One that has nothing to show is
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from benchbook.redaction import find_secrets, known_secrets
 from benchbook.report.markup import Html, element, is_absent, join
 
 if TYPE_CHECKING:
+    from nbconvert import HTMLExporter
     from nbformat import NotebookNode
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -48,14 +50,39 @@ def render_report(notebook_path: Path, html_path: Path) -> None:
 def report_html(notebook_path: Path) -> str:
     """Return the HTML of an executed notebook."""
     import nbformat
-    from nbconvert import HTMLExporter, TemplateExporter
+
+    notebook = nbformat.read(notebook_path, as_version=4)
+    notebook.cells = _told(notebook.cells)
+    return _with_contents(_page(notebook, _title(notebook_path)))
+
+
+def rehearse() -> None:
+    """Have all compiled that a report takes, the notebook's schema and the page's templates, by rendering an empty one."""
+    import nbformat
+
+    _page(nbformat.reads(nbformat.writes(nbformat.v4.new_notebook()), as_version=4), "")
+
+
+def _page(notebook: NotebookNode, title: str) -> str:
+    from nbconvert import TemplateExporter
+
+    resources = {"metadata": {"name": title}, "style": _STYLE.read_text(encoding="utf-8")}
+    # HTMLExporter's own would parse the finished page, to describe figures and mark code cells: ours needs neither.
+    body, _ = TemplateExporter.from_notebook_node(_exporter(), notebook, resources)
+    return body
+
+
+@functools.cache
+def _exporter() -> HTMLExporter:
+    """Return what turns notebooks into pages; it keeps the templates that it has compiled."""
+    from nbconvert import HTMLExporter
     from traitlets.config import Config
 
     config = Config()
     config.TagRemovePreprocessor.enabled = True
     config.TagRemovePreprocessor.remove_cell_tags = {"remove-cell"}
     config.TagRemovePreprocessor.remove_input_tags = {"remove-input"}
-    exporter = HTMLExporter(
+    return HTMLExporter(
         config=config,
         template_name="basic",
         template_file=str(_TEMPLATE),
@@ -66,12 +93,6 @@ def report_html(notebook_path: Path) -> str:
         embed_images=True,
         optimistic_validation=True,  # once, not after each of twelve preprocessors
     )
-    notebook = nbformat.read(notebook_path, as_version=4)
-    notebook.cells = _told(notebook.cells)
-    resources = {"metadata": {"name": _title(notebook_path)}, "style": _STYLE.read_text(encoding="utf-8")}
-    # HTMLExporter's own would parse the finished page, to describe figures and mark code cells: ours needs neither.
-    body, _ = TemplateExporter.from_notebook_node(exporter, notebook, resources)
-    return _with_contents(body)
 
 
 def _told(cells: Sequence[NotebookNode]) -> list[NotebookNode]:
