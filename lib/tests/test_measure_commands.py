@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+from benchbook.hosts import command
+from benchbook.hosts.engine import VllmEngine
+from benchbook.hosts.forms import Form
 from benchbook.measure.commands import latency_argv, serve_argv, throughput_argv
 from benchbook.plan.workloads import LatencyWorkload, ServeWorkload, ThroughputWorkload
 
@@ -96,6 +100,27 @@ def test_both_offline_benchmarks_ask_for_the_same_engine_where_the_launch_says_n
         )
         for argv in (latency, throughput):
             assert [word for word in argv if word.endswith("prefix-caching")] == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("args", "is_cpu", "is_asked"),
+    [({}, False, True), ({}, True, False), ({"jit_monitor_verbose": False}, False, False)],
+)
+def test_a_loaded_engine_and_what_runs_on_it_log_each_kernel_that_is_compiled(
+    monkeypatch, fake_model, state_dir, args, is_cpu, is_asked
+):
+    """Both: an engine takes no job that asks for another one."""
+    forms = {command.MONITOR_FLAG: Form(is_switch=True)}
+    monkeypatch.setattr(command, "is_cpu_build", lambda: is_cpu)
+    monkeypatch.setattr(command, "installed_forms", lambda: forms)
+    lengths = {"input_len_tokens": 8, "output_len_tokens": 4}
+    latency, throughput = LatencyWorkload(**lengths, batch_size=1), ThroughputWorkload(**lengths, num_prompts=4)
+    commands = [
+        VllmEngine(fake_model, args=args).argv,
+        latency_argv(latency, model_path=fake_model, engine_args=args, raw_path=RAW),
+        throughput_argv(throughput, model_path=fake_model, engine_args=args, seed=3, raw_path=RAW),
+    ]
+    assert [argv.count(command.MONITOR_FLAG) for argv in commands] == [is_asked] * 3
 
 
 def test_latency_uses_its_own_length_flags_which_do_count_there():

@@ -58,7 +58,7 @@ def flags(args: Mapping[str, object]) -> list[str]:
 
 
 def monitor_words(args: Mapping[str, object]) -> list[str]:
-    """Return the words by which vLLM's JIT monitor logs each kernel that is compiled while serving, not the first only.
+    """Return the words by which vLLM's JIT monitor logs each kernel that is compiled meanwhile, not the first only.
 
     None for a vLLM without such a flag, for a build for CPUs, which has no such monitor, and where `args` speak of it.
     """

@@ -39,7 +39,7 @@ class VllmEngine(Worker):
         self._args = dict(args or {})
         super().__init__(
             "benchbook.hosts.engine_worker",
-            ["--", "--model", self.model_files.path, *command.flags(args or {})],
+            ["--", "--model", self.model_files.path, *command.flags(args or {}), *command.monitor_words(args or {})],
             env=self._overrides,
             name=name or self.model_files.name,
             kind="engine",

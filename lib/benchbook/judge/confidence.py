@@ -19,9 +19,7 @@ from benchbook.judge.stats import stdev
 LOOKED_AT = 0.98  # of an interval that is looked at after every round, so that 95 % of them hold the mean
 
 
-def relative_half_width(
-    values: Iterable[float | None], starts: Iterable[str | None] | None = None
-) -> float | None:
+def relative_half_width(values: Iterable[float | None], starts: Iterable[str | None] | None = None) -> float | None:
     """Return to what share of itself the mean is known (95 %, looked at after each round); None where it is unknown.
 
     The half-width of Student's interval at 98 %: of two values that is 31.8 standard errors, of three 7.0, of five 3.7,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchbook.hosts.command import flags
+from benchbook.hosts.command import flags, monitor_words
 from benchbook.plan.workloads import LatencyWorkload, ServeWorkload, ThroughputWorkload
 
 PERCENTILES = "90,95,99"
@@ -123,6 +123,7 @@ def latency_argv(
         "--output-json",
         str(raw_path),
         *flags(offline_args(engine_args)),
+        *monitor_words(engine_args),
     ]
 
 
@@ -150,6 +151,7 @@ def throughput_argv(
         "--output-json",
         str(raw_path),
         *flags(offline_args(engine_args)),
+        *monitor_words(engine_args),
     ]
 
 
