@@ -1,13 +1,17 @@
 """Markup from text that is never trusted."""
 
+import base64
 import html
+import io
 import re
 import urllib.parse
 
 import pytest
 from benchbook.records.record import Verdict
 from benchbook.report import markup
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 HOSTILE = "\x1b[31m<script>alert('x')</script>\x1b[0m & \x1b]0;title\x07done\r\x08"
 
@@ -68,6 +72,21 @@ def test_a_captioned_figure_is_embedded_and_described(monkeypatch):
     shown = displayed[0].data
     assert re.search(r'<img alt="A &lt;line&gt; \(ms\)" src="data:image/png;base64,[A-Za-z0-9+/=]+">', shown)
     assert "<figcaption>A &lt;line&gt; (ms)</figcaption>" in shown
+
+
+def test_a_figures_file_has_the_pixels_that_matplotlib_draws_and_is_smaller_than_its_own():
+    figure = Figure()
+    axes = figure.subplots(2, 1)
+    axes[0].plot([1, 2, 4], [3, 1, 2], alpha=0.4)
+    axes[1].bar([1, 2], [3, 4], hatch="//", facecolor="#D55E00")
+    axes[1].set_title("12 tok/s")
+    ours, its = markup.figure_html(figure, "A figure."), io.BytesIO()
+    FigureCanvasAgg(figure).print_png(its)
+    file = base64.b64decode(re.search('base64,([^"]+)', ours)[1])
+    with Image.open(io.BytesIO(file)) as image, Image.open(its) as drawn:
+        assert image.convert("RGBA").tobytes() == drawn.tobytes()
+        assert image.info["dpi"] == pytest.approx((markup.PNG_DPI, markup.PNG_DPI), abs=0.1)
+    assert len(file) < len(its.getvalue())
 
 
 def test_a_mean_and_its_spread_are_never_on_two_lines_of_a_table():

@@ -10,6 +10,7 @@ import base64
 import html
 import io
 import re
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -145,14 +146,23 @@ def captioned(figure: Figure, caption: str, alt: str = "") -> None:
 
 def figure_html(figure: Figure, caption: str, alt: str = "") -> Html:
     """Return `figure` as an embedded PNG with its caption, described by `alt` (else the caption)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # late: most of what is shown is text
-
-    buffer = io.BytesIO()
-    figure.set_dpi(PNG_DPI)
-    FigureCanvasAgg(figure).print_png(buffer)  # `savefig` would draw it twice, the first time only to lay it out
-    image = base64.b64encode(buffer.getvalue()).decode()
+    image = base64.b64encode(_png(figure)).decode()
     source = f'<img alt="{text(alt or caption)}" src="data:image/png;base64,{image}">'
     return element("figure", join([_scrolling(Html(source), first_sentence(caption)), element("figcaption", caption)]))
+
+
+def _png(figure: Figure) -> bytes:
+    """Return `figure` as a PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # late: most of what is shown is text
+    from PIL import Image
+
+    figure.set_dpi(PNG_DPI)
+    canvas, buffer = FigureCanvasAgg(figure), io.BytesIO()
+    canvas.draw()  # `savefig` would do it twice, the first time only to lay the figure out
+    # Nothing shines through a figure: without that channel the file is smaller, and made in two thirds of the time.
+    pixels = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
+    pixels.save(buffer, "png", compress_level=4, compress_type=zlib.Z_DEFAULT_STRATEGY, dpi=(PNG_DPI, PNG_DPI))
+    return buffer.getvalue()
 
 
 def first_sentence(caption: str) -> str:
