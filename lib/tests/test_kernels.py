@@ -286,6 +286,18 @@ def test_where_kernels_are_forked_none_is_started_ahead(tmp_path):
     assert kernel_source() is None
 
 
+def test_a_notebook_tells_on_disk_how_far_it_has_come_while_it_is_executed_and_is_for_reading_in_the_end(tmp_path, warm):
+    asked = (
+        "import nbformat; notebook = nbformat.read('out.ipynb', 4); nbformat.validate(notebook);"
+        " [cell.metadata.papermill['status'] for cell in notebook.cells], notebook.cells[1].outputs[0]['data']"
+    )
+    _, seen, _ = run(tmp_path, "'naïve \\ud800'", asked, "2 + 2")
+    states, data = ast.literal_eval(seen)
+    assert states == ["completed", "completed", "running", "pending"]
+    assert data["text/plain"] == "'naïve \\ud800'"
+    assert (tmp_path / "out.ipynb").read_text().startswith('{\n "cells": [\n  {\n')
+
+
 def test_output_reaches_its_own_cell_and_none_is_lost(tmp_path, warm):
     sources = [f"print('first {number}'); print('then {number}', flush=True); {number}" for number in range(20)]
     assert run(tmp_path, *sources) == [str(number) for number in range(20)]

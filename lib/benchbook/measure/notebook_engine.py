@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
@@ -17,16 +18,17 @@ class SparingEngine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man: NotebookExecutionManager, kernel_name: str, **options: Any) -> Any:
         """Execute as Papermill does."""
-        nb_man.save = partial(_save, nb_man, nb_man.save)
+        nb_man.save = partial(_save, nb_man)
         return super().execute_managed_notebook(nb_man, kernel_name, **options)
 
 
-def _save(manager: NotebookExecutionManager, save: Callable[..., None], **changed: Any) -> None:
+def _save(manager: NotebookExecutionManager, **_: Any) -> None:
     is_running = any(
         cell.cell_type == "code" and cell.metadata.papermill["status"] == manager.RUNNING for cell in manager.nb.cells
     )
-    if is_running or manager.end_time:
-        save(**changed)
+    if manager.output_path and (is_running or manager.end_time):
+        # Not indented, which takes six times as long: whoever executes a notebook writes it once more at the end.
+        Path(manager.output_path).write_text(json.dumps(manager.nb), encoding="utf-8")
 
 
 papermill_engines.register(NAME, SparingEngine)
