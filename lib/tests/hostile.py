@@ -7,6 +7,7 @@ import time
 
 import psutil
 from benchbook.records.record import Record
+from odd_server import KINDS, METRICS
 
 MIB = 1 << 20
 
@@ -45,6 +46,32 @@ class Watch:
             self.grew_mib = max(self.grew_mib, *(size / MIB for size in grown))
 
 
-def is_flagged(record: Record) -> bool:
-    """Return whether a record says that something is wrong with it, or what could not be looked at."""
-    return record.verdict != "VALID" or bool(record.not_looked)
+# What a sound server earns as well: six small requests, random weights, a machine that others use, 50 ms between looks.
+OF_THE_LOAD = {
+    "too_short", "start_burst", "warmup_too_small", "machine_busy", "random_weights", "not looked: kv_exhausted",
+}  # fmt: skip
+
+# Kinds that harm no number, each with why: they are to be measured as a sound server is.
+HARMLESS_TO_A_FIRST_REQUEST = {
+    "half_surrogates": "the tokens and their times are right; what is no text is shown as question marks",
+    "version_without_end": "the version is not known, and no number needs it",
+    **dict.fromkeys((kind for kind, (path, _) in KINDS.items() if path == METRICS), "it asks for no page of metrics"),
+}
+HARMLESS_TO_A_BENCHMARK = {
+    "half_surrogates": "vLLM counts tokens by the usage, which agrees with the pieces and with the server's counters",
+    "texts_empty": "tokens without text have their times all the same, as special tokens of vLLM do",
+    "finish_reason_is_an_object": "vLLM's client reads no reason; the server's own counters tell why requests ended",
+    "usage_absent": "vLLM's client counts the tokens of the text, which agree with the server's counters",
+    "version_without_end": "the version is not known, and no number needs it",
+}
+
+
+def flags(record: Record) -> set[str]:
+    """Return what a record says against itself, notes apart, and which checks could not look."""
+    against = {reason.code for reason in record.reasons if reason.severity != "note"}
+    return against | {f"not looked: {code}" for code in record.not_looked or {}}
+
+
+def is_flagged(record: Record, sound: Record) -> bool:
+    """Return whether `record` says of itself what that of a `sound` server, with the same load, does not say."""
+    return bool(flags(record) - flags(sound) - OF_THE_LOAD)

@@ -1,6 +1,6 @@
 """A stand-in for what may really stand at an address: a sound server of vLLM's protocol, and one thing odd about it.
 
-    python odd_server.py KIND ROOT [CERTIFICATE]     (prints its port; with a certificate and key in PEM it speaks TLS)
+    python odd_server.py HOST KIND ROOT [CERTIFICATE]   (prints its port; with certificate and key in PEM it speaks TLS)
 
 KIND is a name in KINDS, whose answers to one path are hostile, or in ODDITIES, which are odd and harmless, or "" for a
 sound server. ROOT is where it says that its model lies.
@@ -183,10 +183,11 @@ def metrics(c: Connection) -> None:
     c.whole(page(c), kind="text/plain")
 
 
-def count(c: Connection) -> None:
+def count(c: Connection, generated: int | None = None) -> None:
+    """Count an answer for /metrics: of `generated` tokens, by default of those asked for."""
     with c.server.lock:
         c.server.prompt += c.num_prompt
-        c.server.generated += c.asked
+        c.server.generated += c.asked if generated is None else generated
         c.server.finished += 1
 
 
@@ -321,12 +322,14 @@ def stalls_after_a_token(c: Connection) -> None:
 
 @kind(COMPLETIONS)
 def cut_in_mid_stream(c: Connection) -> None:
+    count(c, 2)
     c.head()
     c.tokens(2, ends=False)
 
 
 @kind(COMPLETIONS)
 def reset_in_mid_stream(c: Connection) -> None:
+    count(c, 2)
     c.head()
     c.tokens(2, ends=False)
     time.sleep(0.05)
@@ -360,24 +363,28 @@ def length_too_large(c: Connection) -> None:
 
 @kind(COMPLETIONS)
 def length_too_small(c: Connection) -> None:
+    count(c)
     c.head("200 OK", "text/event-stream", "Content-Length: 60")
     c.tokens(c.asked)
 
 
 @kind(COMPLETIONS)
 def two_lengths(c: Connection) -> None:
+    count(c)
     c.head("200 OK", "text/event-stream", "Content-Length: 10", "Content-Length: 20")
     c.tokens(c.asked)
 
 
 # ---- what events hold
 def stream_kind(name: str, *payloads: bytes | object) -> None:
-    """Register a stream of these events, then a usage and the end."""
+    """Register a stream of these events, at a server's pace, then a usage and the end."""
 
     @kind(COMPLETIONS, name)
     def answer(c: Connection) -> None:
+        count(c)
         c.head()
         for payload in payloads:
+            time.sleep(0.002)
             c.event(payload)
         c.usage()
         c.done()
@@ -396,13 +403,21 @@ stream_kind("choices_null", {"choices": None})
 stream_kind("choices_number", {"choices": 5})
 stream_kind("text_is_a_number", text_event(5, "length"))
 stream_kind("texts_empty", *[text_event("")] * 5, text_event("", "length"))
-stream_kind("finish_reason_is_an_object", text_event("w1 ", {"a": 1}))
-stream_kind("half_surrogates", *[text_event("\ud800")] * 2, text_event("\udfff", "length"))
+stream_kind("finish_reason_is_an_object", *[text_event("w1 ")] * 5, text_event("w1 ", {"a": 1}))
+stream_kind("half_surrogates", *[text_event("\ud800")] * 5, text_event("\udfff", "length"))
 stream_kind("not_utf8", b'{"choices": [{"text": "\xff\xfe", "finish_reason": "length"}]}')
 stream_kind("error_at_first", {"error": {"message": "no\nway", "code": 500}})
-stream_kind("error_in_mid_stream", text_event("w1 "), {"error": {"message": "EngineCore died"}})
 stream_kind("nothing_but_the_end")
 stream_kind("event_of_8_mib", text_event("w1 " * (8 * MIB // 3), "length"))
+
+
+@kind(COMPLETIONS)
+def error_in_mid_stream(c: Connection) -> None:
+    """End as vLLM does when its engine dies: without a usage, and without a finished request."""
+    c.head()
+    c.token(1)
+    c.event({"error": {"message": "EngineCore died"}})
+    c.done()
 
 
 def counted_kind(name: str, usage: object) -> None:
@@ -410,6 +425,7 @@ def counted_kind(name: str, usage: object) -> None:
 
     @kind(COMPLETIONS, name)
     def answer(c: Connection) -> None:
+        count(c)
         c.head()
         c.tokens(c.asked)
         if usage != "absent":
@@ -427,6 +443,7 @@ counted_kind("usage_absent", "absent")
 
 @kind(COMPLETIONS)
 def more_than_asked(c: Connection) -> None:
+    count(c, 3 * c.asked)
     c.head()
     c.tokens(3 * c.asked)
     c.usage(completion_tokens=3 * c.asked)
@@ -435,6 +452,7 @@ def more_than_asked(c: Connection) -> None:
 
 @kind(COMPLETIONS)
 def more_pieces_than_counted(c: Connection) -> None:
+    count(c)
     c.head()
     c.tokens(2 * c.asked)
     c.usage()
@@ -443,6 +461,7 @@ def more_pieces_than_counted(c: Connection) -> None:
 
 @kind(COMPLETIONS)
 def less_than_asked(c: Connection) -> None:
+    count(c, 1)
     c.head()
     c.tokens(1)
     c.usage(completion_tokens=0)
@@ -451,6 +470,7 @@ def less_than_asked(c: Connection) -> None:
 
 @kind(COMPLETIONS)
 def two_ends_and_rubbish(c: Connection) -> None:
+    count(c, 1)
     c.head()
     c.token(0)
     c.done()
@@ -571,12 +591,14 @@ ODDITIES: dict[str, dict[str, Answer]] = {
 
 
 @contextmanager
-def odd_server(odd: str = "", root: str = "/models/elsewhere", certificate: str = "") -> Iterator[str]:
+def odd_server(
+    odd: str = "", root: str = "/models/elsewhere", certificate: str = "", host: str = "127.0.0.1"
+) -> Iterator[str]:
     """Start a server of this kind in a process of its own and yield its address."""
-    words = [sys.executable, "-S", __file__, odd, root, *filter(None, [certificate])]
+    words = [sys.executable, "-S", __file__, host, odd, root, *filter(None, [certificate])]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     try:
-        yield f"http{'s' if certificate else ''}://127.0.0.1:{int(process.stdout.readline())}"
+        yield f"http{'s' if certificate else ''}://{host}:{int(process.stdout.readline())}"
     finally:
         process.kill()
         process.wait()
@@ -584,10 +606,10 @@ def odd_server(odd: str = "", root: str = "/models/elsewhere", certificate: str 
 
 
 if __name__ == "__main__":
-    listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+    listening = socket.create_server((sys.argv[1], 0), backlog=128)
     print(listening.getsockname()[1], flush=True)
-    if sys.argv[3:]:
+    if sys.argv[4:]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(sys.argv[3])
+        context.load_cert_chain(sys.argv[4])
         listening = context.wrap_socket(listening, server_side=True, do_handshake_on_connect=False)
-    OddServer(*sys.argv[1:3]).serve(listening)
+    OddServer(*sys.argv[2:4]).serve(listening)

@@ -4,39 +4,60 @@ from __future__ import annotations
 
 import pytest
 from benchbook.errors import BenchbookError
+from benchbook.hosts.models import resolve_model
 from benchbook.measure.first_request import first_request
 from benchbook.measure.repeat import Repeat
 from benchbook.measure.servers import open_server
 from benchbook.plan import FirstRequestWorkload
-from hostile import Watch, is_flagged
-from odd_server import COMPLETIONS, HEALTH, KINDS, MODELS, VERSION, odd_server
+from benchbook.records.files import read_json
+from hostile import HARMLESS_TO_A_BENCHMARK, HARMLESS_TO_A_FIRST_REQUEST, Watch, is_flagged
+from odd_server import KINDS, VERSION, odd_server
 
 WORKLOAD = FirstRequestWorkload(prompt="w1 w2 w3 w4 w5", max_tokens=6)
 LIMITS = Repeat(limit_s=4.0, stall_limit_s=1.0)
-ASKED = (COMPLETIONS, MODELS)  # what a wrong number could come from; without the others, less is known
 
 
-def test_there_are_eighty_kinds():
-    assert len(KINDS) == 80
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_first_request_to_a_hostile_server_ends_in_an_error_or_a_flag(kind, tmp_path, monkeypatch):
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    """Return a function that sends a first request to a server of a kind, and returns the record."""
     monkeypatch.setattr("benchbook.hosts.served.ANSWER_LIMIT_S", 2.0)
-    path = KINDS[kind][0]
-    with odd_server(kind) as url, Watch() as watch:
+    root = resolve_model("tiny").path
+
+    def ask(kind=""):
+        with odd_server(kind, root) as url:
+            path = tmp_path / (kind or "sound") / "record.json"
+            return first_request(open_server(url), WORKLOAD, record_path=path, repeat=LIMITS).record
+
+    return ask
+
+
+def test_there_are_eighty_kinds_and_what_is_harmless_is_among_them():
+    assert len(KINDS) == 80
+    assert HARMLESS_TO_A_FIRST_REQUEST.keys() | HARMLESS_TO_A_BENCHMARK.keys() <= KINDS.keys()
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - HARMLESS_TO_A_FIRST_REQUEST))
+def test_a_first_request_to_a_hostile_server_ends_in_an_error_or_a_flag(kind, asked):
+    sound = asked()
+    with Watch() as watch:
         try:
-            record = first_request(open_server(url), WORKLOAD, record_path=tmp_path / "r.json", repeat=LIMITS).record
+            record = asked(kind)
         except BenchbookError as error:
             assert str(error).strip() and len(str(error).splitlines()) == 1
-            assert path not in (VERSION,), "what only tells of the server costs no number"
         else:
-            assert is_flagged(record) or path not in ASKED
-            assert path != HEALTH
+            assert is_flagged(record, sound)
     assert watch.took_s < 60 and watch.grew_mib < 512
 
 
-def test_a_first_request_to_a_sound_server_is_valid(tmp_path):
-    with odd_server() as url:
-        record = first_request(open_server(url), WORKLOAD, record_path=tmp_path / "r.json", repeat=LIMITS).record
-    assert record.verdict == "VALID" and record.host["version"] == "0.32.0"
+@pytest.mark.parametrize("kind", ["", *HARMLESS_TO_A_FIRST_REQUEST])
+def test_a_first_request_to_a_sound_server_or_a_harmless_one_is_valid_and_right(kind, asked, tmp_path):
+    with Watch() as watch:
+        record = asked(kind)
+    assert record.verdict == "VALID" and not is_flagged(record, asked())
+    raw = read_json(tmp_path / (kind or "sound") / "raw.json")
+    words = ["?"] * 6 if kind == "half_surrogates" else [f"w{number} " for number in range(6)]
+    assert raw["text"] == "".join(words) and raw["finish_reason"] == "length"
+    assert raw["usage"] == {"prompt_tokens": 5, "completion_tokens": 6} and len(raw["itls"][0]) == 5
+    assert 0 < raw["ttft_ms"] < raw["e2el_ms"]
+    assert record.host["version"] == (None if kind and KINDS[kind][0] == VERSION else "0.32.0")
+    assert watch.took_s < 60 and watch.grew_mib < 512

@@ -66,6 +66,8 @@ def _any(measured: Measured) -> bool:
 
 
 _serve, _latency, _loads = _is("serve"), _is("latency"), _is("serve", "latency", "throughput")
+# Each is compared with the client's own count.
+_COMPARED = tuple(map(sources.counted, ("request_success", "prompt_tokens", "generation_tokens")))
 # What every measurement has: vLLM's result, and the workload that was asked for.
 RESULT = Look((), _any)
 # Found when the records of a run are read together: with one repeat, one launch or one mode there is nothing to say.
@@ -78,7 +80,7 @@ LOOKS: Mapping[str, Look] = {
     "outputs_short": Look((sources.lengths, sources.drawn_lengths), _serve),
     "asked_not_counted": Look((sources.usage,), _is("first_request")),
     "finish_not_length": Look((sources.counted("request_success"),), _serve),
-    "server_disagrees": Look((sources.counted("request_success", "prompt_tokens", "generation_tokens"),), _serve),
+    "server_disagrees": Look(_COMPARED, _serve),
     "lengths_shifted": Look((sources.lengths,), _is_drawn),
     "stream_bunched": Look((sources.requests, sources.chunks), _serve),
     "itl_per_chunk": Look((sources.requests, sources.chunks, sources.lengths), _serve),

@@ -10,7 +10,7 @@ from benchbook.measure.repeat import Repeat
 from benchbook.measure.serve import bench_serve
 from benchbook.measure.servers import open_server
 from benchbook.plan.workloads import ServeWorkload
-from hostile import Watch, is_flagged
+from hostile import HARMLESS_TO_A_BENCHMARK, OF_THE_LOAD, Watch, flags, is_flagged
 from odd_server import KINDS, METRICS, VERSION, odd_server
 from sweeps import IS_FULL
 
@@ -56,20 +56,48 @@ def test_answers_that_end_early_above_the_least_drawn_length_are_seen(client, fa
     assert "outputs_short" not in found.not_looked
 
 
-@pytest.mark.parametrize("kind", KINDS if IS_FULL else SAMPLE)
-def test_a_benchmark_of_a_hostile_server_ends_in_an_error_or_a_flag(kind, client, tmp_path, monkeypatch):
-    monkeypatch.setattr("benchbook.hosts.served.ANSWER_LIMIT_S", 2.0)
+@pytest.fixture(scope="module")
+def measured(client, tmp_path_factory):
+    """Return a function that measures a server of a kind with vLLM's own client, and returns the record."""
+    root, folder = resolve_model("tiny").path, tmp_path_factory.mktemp("records")
     limits = Repeat(client_socket=client.socket_path, limit_s=20.0, stall_limit_s=6.0)
-    root, path = resolve_model("tiny").path, KINDS[kind][0]
-    with odd_server(kind, root) as url, Watch(client.pid) as watch:
+
+    def measure(kind=""):
+        with odd_server(kind, root) as url, pytest.MonkeyPatch.context() as patch:
+            patch.setattr("benchbook.hosts.served.ANSWER_LIMIT_S", 2.0)
+            path = folder / (kind or "sound") / "record.json"
+            return bench_serve(open_server(url), WORKLOAD, record_path=path, repeat=limits).record
+
+    return measure
+
+
+@pytest.fixture(scope="module")
+def sound(measured):
+    return measured()
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - HARMLESS_TO_A_BENCHMARK) if IS_FULL else SAMPLE)
+def test_a_benchmark_of_a_hostile_server_ends_in_an_error_or_a_flag(kind, client, sound, measured):
+    with Watch(client.pid) as watch:
         try:
-            server = open_server(url)
-            record = bench_serve(server, WORKLOAD, record_path=tmp_path / "r.json", repeat=limits).record
+            record = measured(kind)
         except BenchbookError as error:
             assert str(error).strip() and len(str(error).splitlines()) == 1
             too_large = kind in TOO_LARGE and "vllm bench serve would read all of it" in str(error)
-            assert too_large or path not in (METRICS, VERSION), "what only tells of the server costs no number"
+            assert too_large or KINDS[kind][0] != METRICS, "what only tells of the server costs no number"
         else:
-            assert is_flagged(record)
+            assert is_flagged(record, sound)
     assert watch.took_s < 60, watch
     assert watch.grew_mib < 512, watch
+
+
+@pytest.mark.parametrize("kind", ["", *HARMLESS_TO_A_BENCHMARK])
+def test_a_benchmark_of_a_sound_server_or_a_harmless_one_is_right(kind, client, sound, measured):
+    with Watch(client.pid) as watch:
+        record = measured(kind)
+    assert not is_flagged(record, sound) and flags(sound) - flags(record) <= OF_THE_LOAD
+    counts = ("completed", "failed", "total_input_tokens", "total_output_tokens")
+    assert [record.values[name] for name in counts] == [6, 0, 30, 36] == [sound.values[name] for name in counts]
+    assert 0 < record.values["mean_tpot_ms"] and 0 < record.values["mean_ttft_ms"] < record.values["mean_e2el_ms"]
+    assert record.host["version"] == (None if kind and KINDS[kind][0] == VERSION else "0.32.0")
+    assert watch.took_s < 60 and watch.grew_mib < 512, watch
