@@ -12,7 +12,7 @@ import fake_vllm
 import pytest
 from benchbook.hosts import registry
 from benchbook.hosts.server import VllmServer
-
+from listening_proxy import ListeningProxy, listening_proxy
 
 # A shell's background job ignores SIGINT, and nohup's child SIGHUP; what tests start would inherit it and never stop.
 for _signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -59,6 +59,13 @@ def fake_server(fake_model: str, tmp_path: Path, state_dir: Path) -> Iterator[Ca
     for server in made:
         server.stop(grace_s=0.5)
     assert registry.read_entries() == []
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ListeningProxy]:
+    """Return a proxy that this process's environment names for all there is, and that counts who comes."""
+    with listening_proxy(monkeypatch) as proxy:
+        yield proxy
 
 
 @pytest.fixture

@@ -97,6 +97,29 @@ def test_a_start_is_one_line_that_ends_with_how_long_it_took(opened):
     assert len(text.splitlines()) <= 3
 
 
+def sends_all(notebook: Notebook) -> bool:
+    """Return whether all of notebook 02's ways to ask a server are answered."""
+    notebook.run("open_server(", "FirstRequestWorkload(prompt", "requests.post(", "saved = first_request(")
+    is_valid = "VALID" in notebook.run("verdict_table(saved)")
+    return is_valid and bool(notebook.run("OpenAI(base_url", "client.completions.create("))
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks"])
+def test_what_a_person_sends_from_a_notebook_goes_past_the_proxy_of_the_shell(opened, proxy, monkeypatch, scheme):
+    for name, value in proxy.variables(scheme).items():
+        monkeypatch.setenv(name, value)
+    assert sends_all(opened("02_first_request.ipynb")) and proxy.asked == []
+
+
+def test_so_does_what_is_sent_to_an_address_that_no_shell_excepts(opened, fake_server, proxy):
+    server = fake_server({"host": "127.0.0.2"})
+    server.start()
+    server.wait_ready()
+    notebook = opened("02_first_request.ipynb")
+    notebook.type(f"base_url, model, engine_env = {server.base_url!r}, '', {{}}")
+    assert sends_all(notebook) and proxy.asked == []
+
+
 def test_a_parameter_that_there_is_not_is_refused_before_anything_starts(opened):
     notebook = opened("03_bench_serve.ipynb")
     notebook.type("# Parameters\nmax_concurency = 9\n")  # as papermill injects it

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
 
 from benchbook.hosts import bytecode, search_path
 
@@ -31,6 +33,7 @@ _SPOILERS = {
     "PYTHONINSPECT": "a server that has ended would wait for commands",
     "PYTHONOPTIMIZE": "Python would leave out the checks in vLLM's code",
 }
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _SERVICE = re.compile(r"(tcp|udp|sctp)://")  # what a cluster says of a service, in variables named after it
 
 
@@ -58,7 +61,19 @@ def _why(name: str) -> str:
     """Return why a variable of this shell is left out; '' where it is not."""
     if name.startswith("VLLM_") and _SERVICE.match(os.environ[name]) and name not in _SPOILERS:
         return "a cluster sets it for a service of that name, and vLLM reads it as its own"
-    return _SPOILERS.get(name, "")
+    return _why_unspoken(os.environ[name]) if name.lower() in _PROXIES else _SPOILERS.get(name, "")
+
+
+def _why_unspoken(proxy: str) -> str:
+    """Return why clients in Python would fail on this proxy though they are not to use it; '' where they would not."""
+    try:
+        parts = urlsplit(proxy if "//" in proxy else f"//{proxy}", "http")
+        scheme, _ = parts.scheme, parts.port
+    except ValueError:  # whose text may hold a password
+        return "it is no address, and clients in Python would fail on it"
+    if scheme in ("http", "https") or scheme in ("socks5", "socks5h") and importlib.util.find_spec("socksio"):
+        return ""
+    return f"clients in Python would fail on it: they speak no {scheme}://"
 
 
 def _search_path(launch: Mapping[str, str] | None) -> dict[str, str]:
@@ -81,3 +96,10 @@ def no_proxy(hosts: Iterable[str] = ()) -> dict[str, str]:
     there = [host for name in ("no_proxy", "NO_PROXY") for host in os.environ.get(name, "").split(",") if host]
     joined = ",".join(dict.fromkeys([*there, *LOOPBACK, *hosts]))
     return {"no_proxy": joined, "NO_PROXY": joined}
+
+
+def go_past_proxies(hosts: Iterable[str] = ()) -> None:
+    """Have no client of this process send what is for `hosts`, or for this machine, to a proxy, or fail on one."""
+    for name in [name for name in os.environ if name.lower() in _PROXIES and _why(name)]:
+        del os.environ[name]
+    os.environ.update(no_proxy(hosts))

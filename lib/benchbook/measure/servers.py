@@ -12,14 +12,13 @@ from weakref import WeakKeyDictionary
 
 from benchbook import parameters
 from benchbook.errors import Cause, ExperimentError, HostDiedError, IdentityError
-from benchbook.hosts.address import server_url
 from benchbook.hosts.cards import named
 from benchbook.hosts.flags import unknown_variables
 from benchbook.hosts.models import has_random_weights
 from benchbook.hosts.routing import known_routing
 from benchbook.hosts.served import AttachedServer, attach
 from benchbook.hosts.server import VllmServer
-from benchbook.hosts.shell import certificates, no_proxy
+from benchbook.hosts.shell import certificates, go_past_proxies
 from benchbook.hosts.tokenizers import args_of
 from benchbook.measure import own
 from benchbook.measure.hardware import model_config, peaks_of_attached
@@ -54,13 +53,13 @@ def open_server(
             name for name, value in (("engine_args", args), ("engine_env", env), ("keep", keep)) if value
         )
         raise ExperimentError(f"{what} are for a server started here; the one at {base_url} runs as it was started")
-    os.environ.update(no_proxy([urlsplit(server_url(base_url)).hostname or ""] if base_url else ()))
     os.environ.update(certificates())
     if with_client:
         own.own_client(start=True)
     server = (
         attach(base_url, model) if base_url else own.own_host(VllmServer, named_launch(launch, model, args, env), keep)
     )
+    go_past_proxies([urlsplit(server.base_url).hostname or ""])
     note_opened(server)
     return server
 
