@@ -20,8 +20,8 @@ WORKLOAD = ServeWorkload(
     input_len_tokens=5, output_len_tokens=6, max_concurrency=2, num_prompts=6, num_warmup_prompts=0
 )
 SAMPLE = (
-    "gzip_bomb line_without_end tokens_for_ever reset_in_mid_stream half_surrogates usage_of_nan usage_beyond_counting "
-    "error_in_mid_stream in_one_heap models_that_change metrics_404 metrics_malformed metrics_without_end"
+    "gzip_bomb line_without_end tokens_for_ever reset_in_mid_stream text_is_a_number usage_of_nan error_in_mid_stream "
+    "usage_beyond_counting in_one_heap models_that_change metrics_404 metrics_malformed metrics_without_end"
 ).split()
 # vLLM's own client reads all of /metrics before and after (fetch_spec_decode_metrics), gigabytes of it if need be.
 TOO_LARGE = ("metrics_without_end", "metrics_of_600_000_lines")
