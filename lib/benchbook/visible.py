@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 CUDA, HIP, ROCR = "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"
+ZE = "ZE_AFFINITY_MASK"  # of Intel's GPUs
 _NO_CARD = ("", "-1", "NoDevFiles", "none", "void")  # these end the list, as the driver reads it
 
 Card = TypeVar("Card")
@@ -16,9 +17,12 @@ Names = Callable[[Card], Collection[str]]  # a card's number, its UUID
 def visible(
     cards: Sequence[Card], names_of: Names, env: Mapping[str, str] | None = None, variable: str = CUDA
 ) -> list[Card]:
-    """Return those of `cards` that a process with `env` on top of this one's may use; all where none is named."""
+    """Return those of `cards` that a process with `env` on top of this one's may use, each once; all where none is named."""
     names = named(env, variable)
-    return list(cards) if names is None else [card for name in names for card in _meant(name, cards, names_of)]
+    if names is None:
+        return list(cards)
+    meant = (card for name in names for card in _meant(name, cards, names_of))
+    return list({id(card): card for card in meant}.values())
 
 
 def not_here(
@@ -26,6 +30,19 @@ def not_here(
 ) -> list[str]:
     """Return the names that none of `cards` has."""
     return [name for name in named(env, variable) or () if not _meant(name, cards, names_of)]
+
+
+def repeated(
+    cards: Sequence[Card], names_of: Names, env: Mapping[str, str] | None = None, variable: str = CUDA
+) -> list[str]:
+    """Return the names whose card a name before them has named, by the same name or by another one."""
+    seen: set[object] = set()
+    again = []
+    for name in named(env, variable) or ():
+        meant = {id(card) for card in _meant(name, cards, names_of)} or {name}
+        again += [name] if meant & seen else []
+        seen |= meant
+    return again
 
 
 def named(env: Mapping[str, str] | None = None, variable: str = CUDA) -> list[str] | None:

@@ -196,6 +196,85 @@ def test_a_gpu_that_is_not_here_is_refused_where_it_is_named(checked, two_gpus, 
         check_machine(checked("{hub: some/Model}"))
 
 
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        ("''", "names no GPU, and the installed vLLM 0.32.0 is no build for CPUs"),
+        ("'-1'", "names no GPU"),
+        ("none", "names no GPU"),
+        ("'1,1'", "names a GPU twice: '1' stands for one that is named before"),
+        (f"'1,{SECOND}'", "names a GPU twice: 'GPU-77aa0000-"),
+        (f"'{SECOND[:10]},0,{SECOND}'", "names a GPU twice"),
+    ],
+)
+def test_a_variable_that_names_no_gpu_or_one_twice_is_refused_in_one_line(
+    checked, two_gpus, monkeypatch, names, problem
+) -> None:
+    experiment = checked("{hub: some/Model}", args="{tensor_parallel_size: 2}", env=f"{{CUDA_VISIBLE_DEVICES: {names}}}")
+    with pytest.raises(ExperimentError) as refusal:
+        check_machine(experiment)
+    (line,) = str(refusal.value).splitlines()
+    assert "exp.yaml:4: launches.a.env.CUDA_VISIBLE_DEVICES: " in line and problem in line
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", names.strip("'"))
+    with pytest.raises(ExperimentError, match="launches.a: .*CUDA_VISIBLE_DEVICES of your shell names"):
+        check_machine(checked("{hub: some/Model}"))
+
+
+def test_without_a_gpu_too_a_launch_that_names_none_is_no_launch_for_a_cpu(checked, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    none = {"model": "{hub: some/Model}", "env": "{CUDA_VISIBLE_DEVICES: ''}"}
+    with pytest.raises(ExperimentError, match="names no GPU"):
+        check_machine(checked(**none))
+    assert check_machine(checked(**none, version="0.32.0+cpu")) == []
+    assert check_machine(replace(checked(**none), is_installed=False)) == [], "who knows which build will be"
+
+
+def test_device_ids_that_name_a_gpu_twice_are_refused_where_they_stand(checked, two_gpus) -> None:
+    for ids in ("[1, 1]", "'1,1'", f"[1, {SECOND}]"):
+        with pytest.raises(ExperimentError, match="launches.a.args.device_ids: .*names a GPU twice"):
+            check_machine(checked("{hub: some/Model}", args=f"{{device_ids: {ids}}}"))
+
+
+@pytest.mark.parametrize(
+    ("env", "place", "problem"),
+    [
+        ("{HIP_VISIBLE_DEVICES: '-1'}", "HIP_VISIBLE_DEVICES", "names no GPU"),
+        ("{ROCR_VISIBLE_DEVICES: ''}", "ROCR_VISIBLE_DEVICES", "names no GPU"),
+        ("{HIP_VISIBLE_DEVICES: '0,0'}", "HIP_VISIBLE_DEVICES", "names a GPU twice"),
+        ("{ROCR_VISIBLE_DEVICES: '1,GPU-beef1'}", "ROCR_VISIBLE_DEVICES", "names a GPU twice"),
+        ("{ROCR_VISIBLE_DEVICES: GPU-dead}", "ROCR_VISIBLE_DEVICES", "the GPUs of this machine are 0 or GPU-beef0; 1 or"),
+        ("{ROCR_VISIBLE_DEVICES: '1', HIP_VISIBLE_DEVICES: '1'}", "HIP_VISIBLE_DEVICES", "names '1'"),
+        ("{CUDA_VISIBLE_DEVICES: '9'}", "CUDA_VISIBLE_DEVICES", "names '9'"),
+    ],
+)
+def test_amd_gpus_are_misnamed_in_the_same_ways(checked, tmp_path, monkeypatch, env, place, problem) -> None:
+    for number in (0, 1):
+        folder = tmp_path / "drm" / f"card{number}" / "device"
+        folder.mkdir(parents=True)
+        facts = {"vendor": "0x1002", "mem_info_vram_total": 2**38, "mem_info_vram_used": 0}
+        for file, text in {**facts, "unique_id": f"beef{number}"}.items():
+            (folder / file).write_text(f"{text}\n")
+    monkeypatch.setattr(devices_module, "CARDS", tmp_path / "drm")
+    monkeypatch.setattr(devices_module, "COMPUTE_DRIVER", tmp_path)
+    with pytest.raises(ExperimentError) as refusal:
+        check_machine(checked("{hub: some/Model}", env=env, version="0.32.0+rocm"))
+    (line,) = str(refusal.value).splitlines()
+    assert f"launches.a.env.{place}: " in line and problem in line
+
+
+@pytest.mark.parametrize(
+    ("mask", "problem"),
+    [("''", "names no GPU"), ("'0,0'", "names a GPU twice"), ("'0'", "names 1 of the 2 GPUs that the launch takes")],
+)
+def test_intels_gpus_cannot_be_looked_at_and_are_counted(checked, tmp_path, monkeypatch, mask, problem) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("ZE_AFFINITY_MASK", raising=False)
+    more = {"args": "{tensor_parallel_size: 2}", "version": "0.32.0+xpu"}
+    with pytest.raises(ExperimentError, match=f"launches.a.env.ZE_AFFINITY_MASK: .*{problem}"):
+        check_machine(checked("{hub: some/Model}", env=f"{{ZE_AFFINITY_MASK: {mask}}}", **more))
+    assert check_machine(checked("{hub: some/Model}", env="{ZE_AFFINITY_MASK: '0.0,0.1'}", **more)) == []
+
+
 def test_names_of_gpus_matter_to_nobody_where_a_cpu_is_used(checked, two_gpus, monkeypatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     assert check_machine(checked("{shape: llama-3.1-8b}", version="0.32.0+cpu"), [Device(CPU, 40.0, 64.0)]) == []

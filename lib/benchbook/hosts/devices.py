@@ -12,7 +12,7 @@ from benchbook import container
 from benchbook.hosts.gpu import GpuMemory, all_gpus, gpu_memory
 from benchbook.ranks import num_devices
 from benchbook.visible import CUDA as CUDA_NAMES
-from benchbook.visible import HIP, ROCR, named, not_here, visible
+from benchbook.visible import HIP, ROCR, ZE, named, not_here, repeated, visible
 
 CUDA, ROCM, CPU = "cuda", "rocm", "cpu"
 TITLES = {CUDA: "an NVIDIA GPU", ROCM: "a ROCm GPU", CPU: "a CPU"}
@@ -103,22 +103,42 @@ def naming(args: Mapping[str, Any], env: Mapping[str, str]) -> Mapping[str, str]
     return {**env, CUDA_NAMES: ",".join(chosen)}
 
 
-def unknown_names(env: Mapping[str, str] | None = None) -> tuple[str, list[str], list[str]] | None:
-    """Return a variable that names GPUs which are not here, the names, and those that there are; None without one.
+def misnamed(env: Mapping[str, str] | None, version: str, number: int = 1) -> tuple[str, str] | None:
+    """Return a variable that names no GPU at all, one twice, or one that is not here, and what is wrong; None without one.
 
-    A machine without any GPU has no use for the variables: then nothing is unknown.
+    `version` is that of a vLLM which is no build for CPUs, for `number` GPUs. Where none can be looked at any name may
+    be right, and is counted.
     """
-    amd = _amd_gpus()
-    if amd:
-        left = _numbered(visible(amd, _names_of, env, ROCR))
-        places: list[tuple[str, list[Device]]] = [(ROCR, amd), (HIP, left)]
-    else:
-        gpus = all_gpus(any(name.startswith("MIG-") for name in named(env) or ()))
-        places = [(CUDA_NAMES, [Device(CUDA, 0.0, 0.0, names=gpu.names) for gpu in gpus])]
-    for variable, cards in places:
+    for variable, cards in _places(env, version):
+        names = named(env, variable)
+        if names is None:
+            continue
+        if not names:
+            return variable, f"names no GPU, and the installed vLLM {version} is no build for CPUs"
+        if again := repeated(cards, _names_of, env, variable):
+            return variable, f"names a GPU twice: {_quoted(again)} stands for one that is named before"
         if cards and (missing := not_here(cards, _names_of, env, variable)):
-            return variable, missing, [" or ".join(card.names) for card in cards]
+            there = "; ".join(" or ".join(card.names) for card in cards)
+            return variable, f"names {_quoted(missing)}, and the GPUs of this machine are {there}"
+        if not cards and len(names) < number:
+            return variable, f"names {len(names)} of the {number} GPUs that the launch takes"
     return None
+
+
+def _places(env: Mapping[str, str] | None, version: str) -> list[tuple[str, list[Device]]]:
+    """Return the variables that a vLLM of this version asks on this machine, each with the GPUs that it can name."""
+    amd = _amd_gpus()
+    if amd or "+rocm" in version:
+        left = _numbered(visible(amd, _names_of, env, ROCR))
+        return [(ROCR, amd), (HIP if named(env, HIP) is not None else CUDA_NAMES, left)]
+    if "+xpu" in version:
+        return [(ZE, [])]
+    gpus = all_gpus(any(name.startswith("MIG-") for name in named(env) or ()))
+    return [(CUDA_NAMES, [Device(CUDA, 0.0, 0.0, names=gpu.names) for gpu in gpus])]
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def cpu() -> Device:

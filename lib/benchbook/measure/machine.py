@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from benchbook.errors import ExperimentError
 from benchbook.hosts import shared_memory
-from benchbook.hosts.devices import CPU, ROCM, TITLES, Device, devices, naming, unknown_names
+from benchbook.hosts.devices import CPU, ROCM, TITLES, Device, devices, misnamed, naming
 from benchbook.hosts.random_loader import LOAD_FORMAT, why_unknown
 from benchbook.measure.fetching import check_models
 from benchbook.measure.holding import check_free
@@ -19,7 +19,7 @@ from benchbook.measure.needs import Need, need_of, size_text
 from benchbook.measure.preflight import Preflight
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
-from benchbook.ranks import ranks_of
+from benchbook.ranks import num_devices, ranks_of
 from benchbook.sizes import size_of
 
 _BACKENDS = ("distributed_executor_backend", "data_parallel_backend")
@@ -33,8 +33,8 @@ def check_machine(checked: Preflight, there: Sequence[Device] | None = None) -> 
     """
     experiment, faults, notes = checked.experiment, checked.experiment.document.faults, []
     if there is None and not _uses_cpu(checked):
-        for launch in experiment.launches:
-            _check_names(experiment, launch)
+        for launch in experiment.launches if checked.is_installed else ():
+            _check_names(checked, launch)
         faults.raise_any()
     _check_device(checked, devices() if there is None else there)
     for launch in experiment.launches:
@@ -87,18 +87,18 @@ def _check_device(checked: Preflight, there: Sequence[Device]) -> None:
         raise experiment.document.error(("device",), problem)
 
 
-def _check_names(experiment: Experiment, launch: Launch) -> None:
-    """Note the refusal of a GPU's name that none here has."""
-    if not (unknown := unknown_names(naming(launch.args, launch.env))):
+def _check_names(checked: Preflight, launch: Launch) -> None:
+    """Note the refusal of a variable, or of vLLM's device_ids, that names no GPU, one twice, or one that is not here."""
+    number = 1 if _is_by_ray(launch) else num_devices(launch.args) or 1
+    if not (wrong := misnamed(naming(launch.args, launch.env), checked.version, number)):
         return
-    variable, missing, there = unknown
+    document = checked.experiment.document
+    variable, problem = wrong
     where, who, hint = ("launches", launch.name), f"{variable} of your shell ", ": unset it, or name others"
     for part, key, settings in (("env", variable, launch.env), ("args", "device_ids", launch.args)):
         if key in settings:
             where, who, hint = ("launches", launch.name, part, key), "", ""
-    named = ", ".join(map(repr, missing))
-    problem = f"{who}names {named}, and the GPUs of this machine are {'; '.join(there)}{hint}"
-    experiment.document.faults.note(experiment.document.error(where, problem))
+    document.faults.note(document.error(where, f"{who}{problem}{hint}"))
 
 
 class _Look:
@@ -115,8 +115,7 @@ class _Look:
     def notes(self) -> list[str]:
         """Return what is to be said of the launch on this machine; raise the refusal of one that cannot work."""
         notes = self._shared_memory()
-        by_ray = any(self._launch.args.get(name) == "ray" for name in _BACKENDS)
-        if self._ranks is None or not self._seen or by_ray:
+        if self._ranks is None or not self._seen or _is_by_ray(self._launch):
             return notes  # vLLM says what is wrong; GPU machines are not short of CPU; Ray may find devices elsewhere
         num_devices, least_gib = self._ranks.devices, self._need.least_gib if self._need else None
         if self._kind != CPU and len(self._seen) < num_devices:
@@ -187,6 +186,11 @@ class _Look:
     def _refusal(self, problem: str, says_devices: bool = True) -> ExperimentError:
         here = f"; this machine has {_list(self._seen)}" if says_devices else ""
         return self._experiment.document.error(("launches", self._launch.name), problem + here)
+
+
+def _is_by_ray(launch: Launch) -> bool:
+    """Return whether Ray spreads the launch, maybe over other machines."""
+    return any(launch.args.get(name) == "ray" for name in _BACKENDS)
 
 
 def _uses_cpu(checked: Preflight) -> bool:
