@@ -21,10 +21,10 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
 
 
 def is_slip(word: str, wanted: str) -> bool:
-    """Return whether a single word is `wanted` with its letters in another order, or with one of five or more wrong."""
-    allowed = 0 if len(wanted) < 5 else 1
-    is_near = word[:1] == wanted[:1] and abs(len(word) - len(wanted)) <= allowed and _distance(word, wanted) <= allowed
-    return word != wanted and (is_near or sorted(word) == sorted(wanted))
+    """Return whether a single word is `wanted` with one letter wrong, or, where it is short, twice or in another place."""
+    is_near = word[:1] == wanted[:1] and abs(len(word) - len(wanted)) <= 1 and _distance(word, wanted) <= 1
+    has_its_letters = len(word) >= len(wanted) and set(word) == set(wanted)
+    return word != wanted and is_near and (len(wanted) >= 5 or has_its_letters)
 
 
 def _slips(word: str, name: str) -> int | None:

@@ -66,4 +66,5 @@ NAMED = {
     "HF_TOKNE": "plain-looking-17",
     "VLLM_API_KYE": "plain-looking-18",
     "DB_PASWORD": "plain-looking-19",
+    "OPENAI_API_KEYY": "plain-looking-20",
 }

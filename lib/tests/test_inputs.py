@@ -51,6 +51,7 @@ def experiment(folder: Path, args: str = "{}", env: str = "{}") -> Path:
         ("{hf_overrides: {a: $NAME}}", "{}", "hf_overrides.a: '$NAME': $NAME is not expanded"),
         ("{download_dir: '/my models/$USER'}", "{}", "download_dir: '/my models/$USER': $USER is not expanded"),
         ("{kv_events_config: {endpoint: 'tcp://${HOST}:5557'}}", "{}", "endpoint: 'tcp://${HOST}:5557': ${HOST} is not"),
+        ("{max_num_batched_tokens: '${N}k'}", "{}", "max_num_batched_tokens: '${N}k': ${N} is not expanded"),
         ("{max_num_seqs: '${N}'}", "{}", "max_num_seqs: '${N}': ${N} is not expanded"),
         ("{served_model_name_suffix: '$(cat name.txt)'}", "{}", "$(cat name.txt) is not expanded"),
     ],
@@ -74,6 +75,7 @@ def test_what_waits_for_a_shell_is_refused_with_its_line(tmp_path, args, env, wo
         "{reasoning_config: {reasoning_start_str: '$think', reasoning_end_str: '$end'}}",
         "{hf_overrides: {prompt: 'it costs $USD 5'}}",
         "{quantization_config: {ignore: ['re:^model.(a|$b)']}}",
+        "{hf_overrides: {pattern: 'a$b'}}",
         "{additional_config: {pattern: 'layers.*$q_proj'}}",
     ],
 )

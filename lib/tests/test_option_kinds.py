@@ -39,6 +39,10 @@ BACKENDS = Option(["choice"], ["triton", "flashinfer_trtllm"])
         ("auto", Option(["int", "choice"], ["auto"])),
         (4, Option(["int", "choice"], ["auto"])),
         (None, Option(["int"])),
+        (1, Option(["int"], bounds=[("ge", 1), ("le", 65535)])),
+        ("1", Option(["float"], bounds=[("gt", 0), ("le", 1)])),
+        (True, Option(["bool", "int"], bounds=[("ge", 5)])),
+        ([0], Option(["list of int"], bounds=[("ge", 1)])),  # which no such bound is for
         ("anything", Option()),
         ({"any": ["thing"]}, Option()),
         (7, Option(members=["FULL"])),  # of an Enum, which has numbers too
@@ -64,6 +68,10 @@ def test_a_value_that_the_config_would_read_is_taken(value, option):
         (5, Option(["choice"], ["2", "3"]), "one of 2, 3"),
         (["triton"], BACKENDS, "must be one of triton, flashinfer_trtllm"),
         ("always", Option(["int", "choice"], ["auto"]), "one of auto"),
+        (0, Option(["int"], bounds=[("ge", 1)]), "must be at least 1"),
+        ("70000", Option(["int"], bounds=[("ge", 1), ("le", 65535)]), "must be at most 65535"),
+        (0.0, Option(["float"], bounds=[("gt", 0)]), "must be more than 0"),
+        (1.0, Option(["float"], bounds=[("lt", 1)]), "must be less than 1"),
         ("FUL", Option(members=["NONE", "FULL"]), "is none of the values"),
     ],
 )
@@ -87,6 +95,11 @@ def test_a_value_that_the_config_would_refuse_is_refused_with_what_to_write(valu
         ("{speculative_config: 5}", "speculative_config"),
         ("{allowed_methods: 7}", "allowed_methods"),
         ("{limit_mm_per_prompt: [image]}", "limit_mm_per_prompt"),
+        ("{speculative_config: {method: ngram, num_speculative_tokens: 0}}", "speculative_config.num_speculative_tokens"),
+        ("{gpu_memory_utilization: 1.5}", "gpu_memory_utilization"),
+        ("{max_num_seqs: 0}", "max_num_seqs"),
+        ("{tensor_parallel_size: -2}", "tensor_parallel_size"),
+        ("{max_num_batched_tokens: '0'}", "max_num_batched_tokens"),
     ],
 )  # fmt: skip
 def test_what_only_the_start_would_refuse_is_refused_at_its_line(tmp_path: Path, args, place):

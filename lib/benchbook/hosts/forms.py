@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from benchbook.hosts import flags
 from benchbook.hosts.caches import cache_dir, remember, remembered
-from benchbook.hosts.kinds import Option, none_of, not_among, plain
+from benchbook.hosts.kinds import Bounds, Option, none_of, not_among, out_of_bounds, plain
 from benchbook.sizes import size_of
 
 DUMP_LIMIT_S = 180.0  # importing vLLM takes six seconds, on a cold disk a minute
@@ -46,6 +46,7 @@ class Form:
     takes: Sequence[str] = ()  # of int, size, auto, float, object, array, commas, text, normalised
     choices: Sequence[str] = ()  # which the parser itself knows
     members: Sequence[str] = ()  # which the engine knows, in capitals or not
+    bounds: Bounds = ()  # which the engine keeps
     options: Mapping[str, Option] | None = None  # those inside a config, nested as they are
 
 
@@ -154,6 +155,12 @@ def problem_of(name: str, value: Any, forms: Forms) -> str:
     if _is_list(value):
         return "" if {"array", "commas"} & set(form.takes) else f"takes one value, not a list: {_wanted(form)}"
     return _item_problem(value, form)
+
+
+def bounds_problem(name: str, value: Any, forms: Forms) -> str:
+    """Return which bounds of the engine's the parser would let `value` break; '' where it keeps all."""
+    form = forms.get(flag_of(name))
+    return out_of_bounds(value, form.bounds) if form else ""
 
 
 def parsed(value: Any, form: Form | None) -> Any:

@@ -6,6 +6,7 @@ Imported beside vLLM by `parser_dump`, which finds what each option takes, and b
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from benchbook.likeness import nearest
+from benchbook.sizes import size_of
 
 CHOICE = "choice"  # of an option's members
 _KINDS: Mapping[str, tuple[Any, str]] = {
@@ -27,6 +29,13 @@ _KINDS: Mapping[str, tuple[Any, str]] = {
     "list": (list, "a list"),
     "mapping": (dict, "a mapping"),
 }
+_BOUNDS = {
+    "ge": (operator.ge, "at least"),
+    "gt": (operator.gt, "more than"),
+    "le": (operator.le, "at most"),
+    "lt": (operator.lt, "less than"),
+}
+Bounds = Sequence[tuple[str, float]]  # ("ge", 1): at least 1
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,7 @@ class Option:
 
     kinds: Sequence[str] = ()  # of CHOICE and _KINDS
     members: Sequence[str] = ()  # texts that it lists
+    bounds: Bounds = ()
     options: Mapping[str, Option] | None = None  # those of the config that it holds
 
 
@@ -45,10 +55,22 @@ def option_problem(value: Any, option: Option) -> str:
     if not option.kinds:
         return none_of(value, option.members) if option.members else ""
     if any(_is_of(value, kind) for kind in option.kinds if kind != CHOICE):
-        return ""
+        return out_of_bounds(value, option.bounds)
     if CHOICE in option.kinds and isinstance(value, str | int | float):
         return none_of(f"{value:g}" if isinstance(value, float) else str(value), option.members)
     return f"must be {_wanted(option)}"
+
+
+def out_of_bounds(value: Any, bounds: Bounds) -> str:
+    """Return which bounds a number, or a text that is read as one, does not keep; '' where it keeps all, or is none."""
+    number = _number(value) if bounds else None
+    wrong = [
+        f"{words} {limit:g}"
+        for name, limit in bounds
+        for holds, words in [_BOUNDS[name]]
+        if number is not None and not holds(number, limit)
+    ]
+    return f"must be {' and '.join(wrong)}" if wrong else ""
 
 
 def none_of(value: Any, members: Sequence[str]) -> str:
@@ -69,6 +91,16 @@ def not_among(text: str, choices: Sequence[str]) -> str:
 def plain(text: str) -> str:
     """Return a text as names of backends are compared: in small letters, with underscores."""
     return text.lower().replace("-", "_")
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str):
+        size = size_of(value)
+        try:
+            return float(value) if size is None else size
+        except ValueError:
+            return None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 @functools.cache

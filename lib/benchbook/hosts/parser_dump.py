@@ -21,7 +21,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchbook.hosts.kinds import CHOICE, Option, option_problem
+from benchbook.hosts.kinds import CHOICE, Bounds, Option, option_problem
 
 _FRONTENDS = (  # until 0.27, until 0.32, since
     "vllm.entrypoints.openai.cli_args",
@@ -72,6 +72,7 @@ def _form(action: argparse.Action) -> dict[str, Any]:
         "takes": [] if action.nargs == 0 else sorted(_meant(set(_takes(action)), _hint_of(action))),
         "choices": sorted({str(choice) for choice in action.choices or () if choice is not None}),
         "members": _members(_hint_of(action)) if not action.choices else [],
+        "bounds": _bounds_of(action),
         "options": _options(action),
     }
 
@@ -143,12 +144,36 @@ def _option(config: type, name: str, hint: Any, depth: int) -> Option:
     """Return what one field takes: its hint is believed where the config itself refuses all that the hint does."""
     inner = next((part for part in _parts(hint) if dataclasses.is_dataclass(part)), None)
     options = _fields(inner, depth) if inner and depth < _MAX_DEPTH else None
-    said = Option(_kinds(hint), _members(hint), options)
+    said = Option(_kinds(hint), _members(hint), _bounds(config, name), options)
     is_believed = all(_refuses(config, name, value) for value in _OPTION_PROBES if option_problem(value, said))
     return said if is_believed else dataclasses.replace(said, kinds=())
 
 
 _OPTION_PROBES = ("some-text", "7", 7, 0.5, True, [], ["some-text"], [7], [0.5], [{}], {})
+
+
+def _bounds_of(action: argparse.Action) -> Bounds:
+    """Return the bounds of the field that a flag fills in a config that every engine has."""
+    import vllm.config
+
+    owners = filter(None, (getattr(vllm.config, name, None) for name in _EVERY_ENGINES))
+    return next((found for owner in owners if (found := _bounds(owner, action.dest))), [])
+
+
+_EVERY_ENGINES = ("ModelConfig", "CacheConfig", "ParallelConfig", "SchedulerConfig", "LoadConfig", "ObservabilityConfig")
+
+
+def _bounds(config: type, name: str) -> Bounds:
+    """Return the bounds of a field that the config itself keeps."""
+    field = getattr(config, "__pydantic_fields__", {}).get(name)
+    found = [
+        (kind, getattr(said, kind))
+        for said in getattr(field, "metadata", ())
+        for kind in ("ge", "gt", "le", "lt")
+        if getattr(said, kind, None) is not None
+    ]
+    outside = {"ge": -1, "le": 1}  # a step over the bound; on it for gt and lt
+    return [(kind, limit) for kind, limit in found if _refuses(config, name, limit + outside.get(kind, 0))]
 
 
 def _refuses(config: type, name: str, value: Any) -> bool:

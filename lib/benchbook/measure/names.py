@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchbook.hosts.flags import Known, is_read, is_vllms
-from benchbook.hosts.forms import Forms, flag_of, problem_of
+from benchbook.hosts.forms import Forms, bounds_problem, flag_of, problem_of
 from benchbook.hosts.kinds import Option, none_of, option_problem
 from benchbook.hosts.renaming import is_variable
 from benchbook.hosts.spelling import Spelt
@@ -59,7 +59,7 @@ def check_args(
         place = places.of(name)
         with doc.faults.noted():
             _check_flag(doc, place, name, there, has_offline)
-            if problem := problem_of(name, value, forms):
+            if problem := problem_of(name, value, forms) or bounds_problem(name, value, forms):
                 raise doc.error(place, problem)
             _check_options(doc, name, value, _options_of(name, there, forms), places, there)
 

@@ -25,6 +25,7 @@ SECRET = "looks like a secret: take it out of the file and export it in the envi
 _ARG_NAME = re.compile(r"O|[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 _SHELL_WORD = re.compile(r"\$(\{\w+[^}]*\}|[A-Za-z_]\w*|\([^)]*\))")  # $HOME, ${HOME}, ${HOME:-/root}, $(nproc)
 _FREE_TEXT = ("default_chat_template_kwargs", "override_generation_config", "reasoning_config")  # for a model
+_BESIDE_SHELL_WORDS = re.compile(r"[0-9.,]*[kKmMgGtT]?|\S*[/:=]\S*")
 _NO_SHELLS = ("{{", "{%", "\n", "\\", ".*", ".+", "(?", "^")  # signs of Jinja and of patterns
 _PATH_SIGNS = ("/", "./", "../", "~/", "$HOME", "${HOME}")  # a path may have spaces in it
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -151,10 +152,14 @@ def _check_value(doc: Document, where: Where, value: Any) -> None:
 
 
 def _check_expanded(doc: Document, where: Where, value: Any) -> None:
-    """Refuse a word that waits for a shell, which no file has: prose, a pattern and a template may say what they like."""
+    """Refuse what waits for a shell, which no file has: alone, or in a path, an address, a pair or a number.
+
+    Prose, a pattern and a template may say what they like.
+    """
     text = str(value)
-    is_word = text.startswith(_PATH_SIGNS) or not re.search(r"\s", _SHELL_WORD.sub("", text))
-    if is_word and (found := _SHELL_WORD.search(text)) and not any(sign in text for sign in _NO_SHELLS):
+    rest = _SHELL_WORD.sub("", text)
+    is_for_a_shell = text.startswith(_PATH_SIGNS) or _BESIDE_SHELL_WORDS.fullmatch(rest)
+    if is_for_a_shell and (found := _SHELL_WORD.search(text)) and not any(sign in text for sign in _NO_SHELLS):
         raise doc.error(
             where, f"{found[0]} is not expanded here, since no shell reads this file: write out what it stands for"
         )

@@ -17,17 +17,13 @@ PROBES = (
 )  # fmt: skip
 
 
-def config_classes() -> list[type]:
+@pytest.fixture(scope="module")
+def configs() -> list[type]:
     """Return every class of configs that a flag, or a config in one, takes options of."""
-    import vllm.config
+    import vllm.config  # here, since collecting tests must not import it
 
     found = [there for there in vars(vllm.config).values() if isinstance(there, type)]
     return [there for there in found if dataclasses.is_dataclass(there) and there.__name__ != "VllmConfig"]
-
-
-@pytest.fixture(scope="module", params=config_classes(), ids=lambda config: config.__name__)
-def config(request) -> type:
-    return request.param
 
 
 def plain_default(field: dataclasses.Field) -> object:
@@ -37,25 +33,39 @@ def plain_default(field: dataclasses.Field) -> object:
     return default if isinstance(default, str | int | float | bool | list | dict) else None
 
 
-def test_every_default_of_a_config_is_taken(config) -> None:
-    options = _fields(config, 0)
-    defaults = {field.name: plain_default(field) for field in dataclasses.fields(config) if field.name in options}
-    refused = {name: (value, why) for name, value in defaults.items() if (why := option_problem(value, options[name]))}
-    assert refused == {}
+def test_every_default_of_a_config_is_taken(configs) -> None:
+    refused = [
+        (config.__name__, field.name, why)
+        for config in configs
+        for field in dataclasses.fields(config)
+        if (option := _fields(config, 0).get(field.name)) and (why := option_problem(plain_default(field), option))
+    ]
+    assert refused == []
 
 
-def test_what_a_config_takes_is_not_refused(config) -> None:
-    options = {name: option for name, option in _fields(config, 0).items() if option.kinds}
+def test_a_bound_is_the_configs_own(configs) -> None:
+    inside = {"gt": 1, "lt": -1}
+    bounds = [
+        (config, name, limit + inside.get(kind, 0))
+        for config in configs
+        for name, option in _fields(config, 0).items()
+        for kind, limit in option.bounds
+    ]
+    assert len(bounds) > 30 and [bound for bound in bounds if _refuses(*bound)] == []
+
+
+def test_what_a_config_takes_is_not_refused(configs) -> None:
     wrong = [
-        (name, value, options[name])
-        for name in options
+        (config.__name__, name, value, option)
+        for config in configs
+        for name, option in _fields(config, 0).items()
         for value in PROBES
-        if option_problem(value, options[name]) and not _refuses(config, name, value)
+        if option_problem(value, option) and option.kinds and not _refuses(config, name, value)
     ]
     assert wrong == []
 
 
-def test_most_options_are_known_by_kind() -> None:
-    options = [option for found in config_classes() for option in _fields(found, 0).values()]
+def test_most_options_are_known_by_kind(configs) -> None:
+    options = [option for found in configs for option in _fields(found, 0).values()]
     known = [option for option in options if option.kinds]
     assert len(options) > 300 and len(known) > 0.8 * len(options)
