@@ -85,6 +85,7 @@ def test_a_cut_file_in_the_cache_is_read_anew(package: Path, tmp_path: Path) -> 
 @pytest.mark.skipif(not find_spec("vllm"), reason="the known flags are those of the installed vLLM")
 def test_the_installed_vllm_is_known() -> None:
     there = flags.known()
+    assert len(there.engine_flags) >= 100 and len(there.variables) >= 100 and len(there.variable_values) >= 20
     assert {"--max-model-len", "--enforce-eager", "--compilation-config"} <= there.engine_flags
     assert {"--api-key", "--enable-log-requests", "--headless"} <= there.server_flags
     assert {"VLLM_CPU_KVCACHE_SPACE", "VLLM_ROCM_USE_AITER"} <= there.variables

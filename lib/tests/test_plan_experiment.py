@@ -140,6 +140,12 @@ def test_a_launch_may_have_a_model_of_its_own(load):
     assert [launch.model.path_or_id for launch in launches] == ["tiny", "Qwen/Qwen3-0.6B"]
 
 
+def test_a_null_that_is_written_out_inside_a_config_is_a_value(load):
+    args = "{hf_overrides: {quantization_config: null}, hf_overrides.text.ropeScaling: ~, cc.sizes: [null, 1]}"
+    (launch,) = load(FIRST, launches=f"{{eager: {{args: {args}}}}}").launches
+    assert [*launch.args.values()] == [{"quantization_config": None}, None, [None, 1]]
+
+
 def test_args_keep_their_types_and_env_becomes_text(load):
     args = "{enforce_eager: true, block_size: 16, compilation_config: {mode: 3, cudagraph_capture_sizes: [1, 2]}}"
     (launch,) = load(FIRST, launches=f"{{eager: {{args: {args}, env: {{A: 1, B: 1.10, C: x, D: 'yes'}}}}}}").launches

@@ -156,7 +156,7 @@ def test_of_all_that_vllm_knows_only_its_secrets_are_called_so() -> None:
     table = installed_forms()
     every = {flag.removeprefix("--").replace("-", "_") for flag in table}
     every |= {name for form in table.values() for name in names(form.options)}
-    if not every:
+    if known() is None:
         pytest.skip("there is no vLLM to ask")
     assert {name for name in every if holds_secret(name, "some text")} == {"api_key", "hf_token", "allow_credentials"}
     assert not {name for name in every if holds_secret(name, True) or holds_secret(name, 8192)} - {"api_key"}

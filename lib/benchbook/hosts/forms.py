@@ -29,6 +29,7 @@ DUMP_LIMIT_S = 180.0  # importing vLLM takes six seconds, on a cold disk a minut
 _ON, _OFF = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 _INT = re.compile(r"[+-]?[0-9]+")
 _LOOKS_LIKE_JSON = re.compile(r"\s*(\{.*\}|\[.*\])\s*", re.DOTALL)  # which vLLM then reads as such
+_SIZE_IN_JSON = re.compile(r'"(?:[^"\\]|\\.)*"|\b[0-9]+(?:\.[0-9]+)?[kKmMgGtT]\b')  # which vLLM takes for a config
 _WORDS = {"int": "a whole number", "size": "a size such as 64k", "auto": "auto", "float": "a number"}
 _WORDS |= {"object": "a mapping", "array": "a list", "commas": "a list", "text": "text", "normalised": "text"}
 
@@ -174,12 +175,18 @@ def parsed(value: Any, form: Form | None) -> Any:
     if form is None or not isinstance(value, str) or not {"object", "array"} & set(form.takes):
         return value
     try:
-        found = json.loads(value)
+        found = json.loads(value if form.options is None else _SIZE_IN_JSON.sub(_size_as_number, value))
     except ValueError as error:
         if {"text", "commas"} & set(form.takes) and not _LOOKS_LIKE_JSON.fullmatch(value):
             return value
         raise ValueError(f"must be a mapping, or JSON: {error}") from None
     return found if isinstance(found, dict | list) else value
+
+
+def _size_as_number(match: re.Match[str]) -> str:
+    """Return the number of a size; a text in quotes, and what is no size, as it is."""
+    number = None if match[0].startswith('"') else size_of(match[0])
+    return match[0] if number is None else str(number)
 
 
 def _item_problem(value: Any, form: Form) -> str:
@@ -189,7 +196,7 @@ def _item_problem(value: Any, form: Form) -> str:
     if _is_list(value):
         return "" if "array" in form.takes else f"takes no list inside a list: {_wanted(form)}"
     text = _text(value)
-    if text.startswith("-") and form.takes_several and not _INT.fullmatch(text):
+    if text == "--" or text.startswith("-") and form.takes_several and not _INT.fullmatch(text):
         return "begins with a dash, which no command line can say here"
     if form.members:
         return none_of(value, form.members)

@@ -116,6 +116,12 @@ def _meant(takes: set[str], hint: Any) -> set[str]:
 
 def _options(action: argparse.Action) -> dict[str, Any] | None:
     """Return what the options of the config behind a flag take, nested as they are; None where it is no config of vLLM's."""
+    config = config_of(action)
+    return config and {name: dataclasses.asdict(option) for name, option in _fields(config, 0).items()}
+
+
+def config_of(action: argparse.Action) -> type | None:
+    """Return the dataclass of vLLM's that a flag's mapping becomes, by the parser itself or later; None where it is none."""
     config = None
     with contextlib.suppress(Exception):  # it may be no config, or one that refuses to be empty
         config = type(action.type("{}"))
@@ -124,9 +130,7 @@ def _options(action: argparse.Action) -> dict[str, Any] | None:
 
         title = action.option_strings[0].removeprefix("--").replace("-", "")
         config = next((found for name, found in vars(vllm.config).items() if name.lower() == title), None)
-    if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
-        return None
-    return {name: dataclasses.asdict(option) for name, option in _fields(config, 0).items()}
+    return config if isinstance(config, type) and dataclasses.is_dataclass(config) else None
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 {tp: 8}                                                 →  {tensor_parallel_size: 8}
 {cc.pass_config.fuse_rope_kvcache: true}                →  {compilation_config: {pass_config: {fuse_rope_kvcache: true}}}
+{cc.custom_ops+: 'none,+rms_norm'}                      →  {compilation_config: {custom_ops: [none, +rms_norm]}}
 {speculative_config: '{"method": "mtp"}'}               →  {speculative_config: {method: mtp}}
 {no_enable_prefix_caching: true}                        →  {enable_prefix_caching: false}
 {enforce_eager: "true"}                                 →  {enforce_eager: true}
@@ -47,12 +48,13 @@ def spelt_out(args: Mapping[str, Any], forms: Forms, left_alone: Collection[str]
     written: dict[str, str] = {}
     notes: dict[str, str] = {}
     for name, value in args.items():
-        option, *path = name.split(".")
+        is_more = "." in name and name.endswith("+")
+        option, *path = (name[:-1] if is_more else name).split(".")
         full = option if option in left_alone else _full_name(option, forms)
         is_negated = _is_negation(full, forms) and not path
         full = full.removeprefix("no_") if is_negated else full
         try:
-            value = _dotted_value(value) if path else parsed(value, forms.get(flag_of(full)))
+            value = _dotted_value(value, is_more) if path else parsed(value, forms.get(flag_of(full)))
         except ValueError as error:
             raise Misspelt(name, str(error)) from None
         if is_negated and isinstance(value, bool):
@@ -60,7 +62,7 @@ def spelt_out(args: Mapping[str, Any], forms: Forms, left_alone: Collection[str]
         for step in reversed(path):
             value = {step: value}
         if full in found:
-            value = _merged(found[full], value, name, full)
+            value = _merged(found[full], value, name, full, is_more)
         found[full] = value
         written.setdefault(".".join([full, *path]), name)
         written.setdefault(full, name)
@@ -69,8 +71,10 @@ def spelt_out(args: Mapping[str, Any], forms: Forms, left_alone: Collection[str]
     return Spelt(found, written, notes)
 
 
-def _dotted_value(value: Any) -> Any:
-    """Return what vLLM makes of the value behind --config.key: JSON, a size, or text."""
+def _dotted_value(value: Any, is_more: bool) -> Any:
+    """Return what vLLM makes of the value behind --config.key: JSON, a size, or text; behind --config.key+ a list, by commas."""
+    if is_more:
+        return value if isinstance(value, list) else str(value).split(",")
     if not isinstance(value, str):
         return value
     try:
@@ -110,13 +114,15 @@ def _name_of(flag: str) -> str:
     return flag.removeprefix("--").replace("-", "_")
 
 
-def _merged(there: Any, value: Any, name: str, full: str) -> Any:
-    """Return two sayings of one arg as one: mappings joined, equal values once."""
+def _merged(there: Any, value: Any, name: str, full: str, is_more: bool) -> Any:
+    """Return two sayings of one arg as one: mappings joined, equal values once, a list with what is to be added to it."""
     if isinstance(there, Mapping) and isinstance(value, Mapping):
         joined = dict(there)
         for key, inner in value.items():
-            joined[key] = _merged(joined[key], inner, name, f"{full}.{key}") if key in joined else inner
+            joined[key] = _merged(joined[key], inner, name, f"{full}.{key}", is_more) if key in joined else inner
         return joined
+    if is_more and isinstance(there, list):
+        return [*there, *value]
     if there != value:
         raise Misspelt(name, f"says {value!r} of {full}, of which the launch says {there!r} as well")
     return value

@@ -22,7 +22,7 @@ MADE_WEIGHTS = ("benchbook", "dummy")  # load formats under which weights are ma
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 SAFE_NAME_RULE = "must be letters, digits, '_', '-' and '.', start with a letter or digit, have at most 60 characters"
 SECRET = "looks like a secret: take it out of the file and export it in the environment instead"
-_ARG_NAME = re.compile(r"O|[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
+_ARG_NAME = re.compile(r"O|[a-z][a-z0-9_]*(\.[^.=]+)*")  # keys of a config are whatever it has
 _SHELL_WORD = re.compile(r"\$(\{\w+[^}]*\}|[A-Za-z_]\w*|\([^)]*\))")  # $HOME, ${HOME}, ${HOME:-/root}, $(nproc)
 _FREE_TEXT = ("default_chat_template_kwargs", "override_generation_config", "reasoning_config")  # for a model
 _BESIDE_SHELL_WORDS = re.compile(r"[0-9.,]*[kKmMgGtT]?|\S*[/:=]\S*")
@@ -141,8 +141,12 @@ def _check_arg(doc: Document, where: Where, value: Any) -> None:
 
 
 def _check_value(doc: Document, where: Where, value: Any) -> None:
-    """Refuse nulls and a shell's words anywhere in an arg's value: a scalar, a list or a mapping."""
-    if value is None:
+    """Refuse what has no value and a shell's words anywhere in an arg's value: a scalar, a list or a mapping.
+
+    A null that is written out inside a config is a value: hf_overrides: {quantization_config: null} takes one away.
+    """
+    is_inside = len(where) > 4 or "." in str(where[-1])
+    if value is None and not (is_inside and doc.source(where)):
         raise doc.error(where, "has no value: leave the key out to keep vLLM's default")
     if isinstance(value, (dict, list)):
         for step, item in value.items() if isinstance(value, dict) else enumerate(value):
