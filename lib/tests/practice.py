@@ -65,7 +65,7 @@ class Shown:
 _MACHINE, _LEFT, _ODD, _ATTACH = "test_machine.py", "test_leftovers.py", "test_odd_servers.py", "test_hosts_attach.py"
 _FAULTS, _FETCH, _BOX = "test_system_faults.py", "test_fetching.py", "test_container.py"
 _SITUATIONS = "test_practice_situations.py"
-_SLOW = "integration/test_practice.py"
+_SLOW = "integration/test_practice_starts.py"
 SECOND = "GPU-77aa0000-aaaa-bbbb-cccc-0123456789ab"
 
 
