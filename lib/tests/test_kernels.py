@@ -1,6 +1,8 @@
 """Warm kernels: each is a new one to its notebook, none outlives what it belongs to, and without any it works as ever."""
 
 import ast
+import datetime
+import itertools
 import json
 import os
 import signal
@@ -10,6 +12,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import papermill.engines
 import pytest
 from benchbook.errors import Cause, HostStartError
 from benchbook.hosts import processes
@@ -296,6 +299,18 @@ def test_a_notebook_tells_on_disk_how_far_it_has_come_while_it_is_executed_and_i
     assert states == ["completed", "completed", "running", "pending"]
     assert data["text/plain"] == "'naïve \\ud800'"
     assert (tmp_path / "out.ipynb").read_text().startswith('{\n "cells": [\n  {\n')
+
+
+def test_nothing_is_saved_while_a_cell_is_executed_however_long_that_takes(tmp_path, warm, monkeypatch):
+    clock = itertools.count()
+
+    def a_minute_later(manager):
+        return datetime.datetime.fromtimestamp(60.0 * next(clock), datetime.timezone.utc)
+
+    monkeypatch.setattr(papermill.engines.NotebookExecutionManager, "now", a_minute_later)
+    timed = "import os, time; saved = lambda: os.stat('out.ipynb').st_mtime_ns; before = saved()"
+    told = "print('first', flush=True); time.sleep(0.2); print('then', flush=True); time.sleep(0.2); saved() == before"
+    assert run(tmp_path, f"{timed}; {told}") == ["True"]
 
 
 def test_output_reaches_its_own_cell_and_none_is_lost(tmp_path, warm):

@@ -111,6 +111,7 @@ def execute(
             cwd=str(output.parent),
             execution_timeout=limit_s,
             request_save_on_cell_execute=save_each_cell,
+            autosave_cell_every=0,  # not beside what a cell measures
             # A kernel's own remarks on being shut down would stand among our lines, and its cells among a person's own
             # in IPython's history, on disk before the first one is executed.
             extra_arguments=["--log-level=50", "--HistoryManager.enabled=False"],

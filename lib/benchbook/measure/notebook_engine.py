@@ -13,7 +13,10 @@ NAME = "benchbook"
 
 
 class SparingEngine(NBClientEngine):
-    """Saves before each cell of code and at the end; Papermill saves before and after every cell, prose included."""
+    """Saves before each cell of code and at the end; Papermill saves before and after every cell, prose included.
+
+    Neither does it note when it saved: Papermill's saving every so often while a cell is executed is to be turned off.
+    """
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: NotebookExecutionManager, kernel_name: str, **options: Any) -> Any:
@@ -22,7 +25,7 @@ class SparingEngine(NBClientEngine):
         return super().execute_managed_notebook(nb_man, kernel_name, **options)
 
 
-def _save(manager: NotebookExecutionManager, **_: Any) -> None:
+def _save(manager: NotebookExecutionManager) -> None:
     is_running = any(
         cell.cell_type == "code" and cell.metadata.papermill["status"] == manager.RUNNING for cell in manager.nb.cells
     )
