@@ -76,6 +76,7 @@ AS_WORDS = (
     own(2, "aggregate_engine_logging", "vllm serve", args="{aggregate_engine_logging: 'off'}",
         never=("engine-logging",)),
     own(2, "no_async_scheduling", " --async-scheduling", args="{no_async_scheduling: false}", never=("--no-",)),
+    own(2, "no_disable_log_stats", "vllm serve", args="{no_disable_log_stats: true}", never=("log-stats",)),
     own(2, "no_enforce_eager: 0", " --enforce-eager", args="{no_enforce_eager: 0}", never=("--no-",)),
     # 3: lists and mappings in the form of their flag.
     seen(3, "allowed_origins", """--allowed-origins '["*"]'""", args='{allowed_origins: ["*"]}'),
@@ -96,6 +97,8 @@ AS_WORDS = (
     own(4, "enable_chunked_prefill: 0", "--no-enable-chunked-prefill", args="{enable_chunked_prefill: 0}"),
     own_refused(4, "enforce_eager: maybe", "is a switch: write true or false", args="{enforce_eager: maybe}"),
     own_refused(4, "enable_lora: [true]", "is a switch: write true or false", args="{enable_lora: [true]}"),
+    own_refused(4, "a variable", "VLLM_USE_FLASHINFER_SAMPLER: 'true': is a switch: write 1 or 0",
+                env="{VLLM_USE_FLASHINFER_SAMPLER: 'true'}"),
     # 5: the client knows the tokenizer; integration/test_practice_starts.py really loads one with code of its own.
     seen(5, "trust_remote_code", "--tokenizer TINY --trust-remote-code", args="{trust_remote_code: true}"),
     seen(5, "tokenizer_mode", "--tokenizer TINY --tokenizer-mode mistral",
@@ -174,6 +177,8 @@ AS_WORDS = (
                 benchmark="serve: {max_concurrency: 1, lengths: [[8000, 193]], num_prompts: 4}"),
     own(15, "1.5g", "--kv-cache-memory-bytes 1.5g", args="{kv_cache_memory_bytes: 1.5g}"),
     own_refused(15, "1.5G", "must be a whole number or a size such as 64k", args="{kv_cache_memory_bytes: 1.5G}"),
+    own_refused(15, "a variable's", "VLLM_CPU_KVCACHE_SPACE: '1G': must be a whole number",
+                env="{VLLM_CPU_KVCACHE_SPACE: 1G}"),
     own_refused(15, "where vLLM takes none", "max_num_seqs: '1k': must be a whole number", args="{max_num_seqs: 1k}"),
 )  # fmt: skip
 
@@ -229,7 +234,7 @@ AS_NAMES = (
     refused(20, "ours", "args.served_model_name: 'x': is not yours", "args.host: '::': is not yours",
             "args.port: 8000: is not yours",
             args='{served_model_name: x, host: "::", port: 8000, max_model_len: 4096}', never=("max_model_len",)),
-    refused(20, "five of V0", "worker_use_ray", never=("\n",),
+    refused(20, "five of V0", "worker_use_ray: true: ", "write distributed_executor_backend: ray", never=("\n",),
             args="{use_v2_block_manager: true, max_seq_len_to_capture: 8192, device: cuda, "
             """speculative_model: "[ngram]", worker_use_ray: true}"""),
     own_refused(20, "of each kind", "enforce_eagr", "dtype: 'gold'", "uds", "VLLM_LOGING_LEVEL", "lengths[0]",
@@ -284,7 +289,8 @@ AS_LOADS = (
     # 35: a queue in the server is told beforehand; what became of it, by a verdict (practice.py).
     seen(35, "max_num_seqs: 1", "max_num_seqs lets 1 of 32 requests in flight run at once", args="{max_num_seqs: 1}",
          benchmark="serve: {max_concurrency: 32, lengths: [[64, 32]], num_prompts: 160}"),
-    own(35, "two copies", "max_num_seqs lets 8 of 16 requests in flight", args="{max_num_seqs: 4, data_parallel_size: 2}",
+    own(35, "two copies", "max_num_seqs lets 8 of 16 requests in flight",
+        args="{max_num_seqs: 4, data_parallel_size: 2}",
         benchmark="serve: {max_concurrency: [1, 16], lengths: [[64, 32]], num_prompts: 160}"),
     own(35, "a batch", "max_num_seqs lets 2 of 8 requests in flight", args="{max_num_seq: 2}",
         benchmark="latency: {batch_size: [1, 8], lengths: [[64, 32]]}"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+import sys
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,23 @@ def test_what_was_kept_by_a_benchbook_that_reads_otherwise_is_not_taken(
     monkeypatch.setattr(flags, "__file__", str(package / "envs.py"))
     flags._cached(package, "0.26.0")
     assert len(list((tmp_path / "cache").glob("known-*.json"))) == 2
+
+
+def test_what_of_the_installed_vllms_variables_must_be_a_number_is_one_that_vllm_makes_of_them(monkeypatch) -> None:
+    there = flags.known()
+    if there is None or not there.variable_numbers:
+        pytest.skip("no vLLM is installed")
+    path = Path(find_spec("vllm").origin).parent / "envs.py"
+    spec = spec_from_file_location("envs_alone", path)
+    module = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    for name, _, kind in sorted(text.partition("=") for text in there.variable_numbers):
+        assert kind == there.number_of(name) and kind in ("int", "float", "switch")
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "1")
+            assert module.environment_variables[name]() is not None
+            patch.setenv(name, "1G")
+            with pytest.raises(ValueError):
+                module.environment_variables[name]()
+    assert "VLLM_CPU_KVCACHE_SPACE=int" in there.variable_numbers and not there.number_of("VLLM_LOGGING_LEVEL")

@@ -107,6 +107,7 @@ def test_a_choice_is_taken_as_the_flag_itself_reads_it():
         ({"no_enforce": True}, {"enforce_eager": False}),
         ({"no_enforce_eager": False}, {"enforce_eager": True}),
         ({"no_enforce_eager": "off"}, {"enforce_eager": True}),
+        ({"no_disable_log_stats": True}, {"disable_log_stats": False}),
         ({"enforce_eager": "false", "async_sch": 1}, {"enforce_eager": False, "async_scheduling": True}),
         ({"enforce_eager": "maybe", "max_num_seqs": 1}, {"enforce_eager": "maybe", "max_num_seqs": 1}),
         ({"cc": '{"mode": 3}'}, {"compilation_config": {"mode": 3}}),

@@ -31,6 +31,7 @@ class Known:
     variables: frozenset[str]  # 'VLLM_LOGGING_LEVEL'
     compilation_options: frozenset[str]  # 'cudagraph_mode'
     variable_values: frozenset[str] = frozenset()  # 'VLLM_KV_CACHE_LAYOUT=NHD': all values of those that list theirs
+    variable_numbers: frozenset[str] = frozenset()  # 'VLLM_CPU_KVCACHE_SPACE=int', or float, or switch: which number
 
     @property
     def flags(self) -> frozenset[str]:
@@ -41,6 +42,12 @@ class Known:
         """Return the values that a variable may have; [] where it lists none."""
         beginning = f"{variable}="
         return sorted(value.removeprefix(beginning) for value in self.variable_values if value.startswith(beginning))
+
+    def number_of(self, variable: str) -> str:
+        """Return which number a variable must be: int, float, or switch for 1 and 0; '' where it may be any text."""
+        beginning = f"{variable}="
+        kinds = (kind.removeprefix(beginning) for kind in self.variable_numbers if kind.startswith(beginning))
+        return next(kinds, "")
 
 
 @functools.cache
@@ -74,6 +81,7 @@ def read_known(package: Path, version: str) -> Known:
         variable_values=frozenset(
             f"{name}={value}" for name in there.variables for value in there.values.get(name, ())
         ),
+        variable_numbers=frozenset(f"{name}={kind}" for name, kind in there.numbers.items()),
     )
 
 
@@ -133,7 +141,8 @@ def _known_of(kept: dict[str, Any]) -> Known | None:
         there = Known(version=kept["version"], **names)
     except (KeyError, TypeError):
         return None
-    names = (there.version, *there.flags, *there.variables, *there.compilation_options, *there.variable_values)
+    values = (*there.variable_values, *there.variable_numbers)
+    names = (there.version, *there.flags, *there.variables, *there.compilation_options, *values)
     return there if all(isinstance(name, str) for name in names) else None
 
 

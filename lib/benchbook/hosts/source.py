@@ -35,6 +35,7 @@ _VALUES = (  # beside CONFIGS, where named lists of values stand
     "tool_parsers/__init__.py",
     "entrypoints/openai/tool_parsers/__init__.py",
 )
+_NUMBERS = {"int": "int", "maybe_convert_int": "int", "maybe_convert_bool": "switch", "float": "float"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Source:
     variables: frozenset[str]  # 'VLLM_LOGGING_LEVEL'
     options: Mapping[str, frozenset[str]]  # 'CompilationConfig': its fields
     values: Mapping[str, frozenset[str]]  # 'MoEBackend', 'AttentionBackendEnum', 'VLLM_KV_CACHE_LAYOUT': what they list
+    numbers: Mapping[str, str]  # 'VLLM_CPU_KVCACHE_SPACE': 'int', one of int, float and switch (1 or 0)
     deprecated: frozenset[str]  # flags, options ('Config.field') and variables of which the source says so
 
 
@@ -66,6 +68,7 @@ def read_source(package: Path) -> Source:
         variables=frozenset(variables),
         options={node.name: frozenset(_fields(node)) for tree in configs for node in _config_classes(tree)},
         values=_lists_of_values(lists) | _choices_of_variables(variables),
+        numbers=dict(_numbers_of_variables(variables)),
         deprecated=frozenset(_deprecated(engine, configs, package / VARIABLES, variables)),
     )
 
@@ -162,6 +165,23 @@ def _choices_of_variables(variables: Mapping[str, ast.expr]) -> dict[str, frozen
             lists = [node for node in ast.walk(value) if isinstance(node, ast.List)]
             found[name] = frozenset(text for node in lists for text in _texts(node.elts))
     return found
+
+
+def _numbers_of_variables(variables: Mapping[str, ast.expr]) -> Iterator[tuple[str, str]]:
+    """Yield each variable whose text is turned into a number as it stands, and which: ('VLLM_CPU_KVCACHE_SPACE', 'int')."""
+    for name, value in variables.items():
+        calls = [node for node in ast.walk(value) if isinstance(node, ast.Call) and len(node.args) == 1]
+        kinds = {_NUMBERS.get(ast.unparse(call.func)) for call in calls if _is_text_of(name, call.args[0])} - {None}
+        is_switch = any(ast.unparse(call).startswith("bool(int(") for call in calls)
+        yield from ((name, "switch" if is_switch else kind) for kind in kinds)
+
+
+def _is_text_of(name: str, node: ast.expr) -> bool:
+    """Return whether an expression is the text of a variable: os.getenv(name, ...), os.environ.get(name), os.environ[name]."""
+    if isinstance(node, ast.Subscript):
+        return ast.unparse(node.value) == "os.environ" and name in _texts([node.slice])
+    is_asked = isinstance(node, ast.Call) and ast.unparse(node.func) in ("os.getenv", "os.environ.get")
+    return is_asked and name in _texts(node.args[:1])
 
 
 def _deprecated(

@@ -102,8 +102,9 @@ def _spellings(forms: Forms) -> list[str]:
 
 
 def _is_negation(name: str, forms: Forms) -> bool:
+    """Return whether a name says that a switch is off, whether or not the command line has a word for that."""
     positive = forms.get(flag_of(name.removeprefix("no_")))
-    return name.startswith("no_") and flag_of(name) not in forms and positive is not None and _has_negative(positive)
+    return name.startswith("no_") and flag_of(name) not in forms and positive is not None and positive.is_switch
 
 
 def _has_negative(form: Form) -> bool:

@@ -76,6 +76,8 @@ def check_variables(doc: Document, launch: Launch, places: Places, there: Known)
             problems = (none_of(part.strip(), members) for part in launch.env[name].split(","))  # some are lists
             if problem := next(filter(None, problems), ""):
                 doc.faults.note(doc.error(place, problem))
+        elif is_vllms(name) and (problem := _number_problem(launch.env[name], there.number_of(name))):
+            doc.faults.note(doc.error(place, problem))
         elif is_vllms(name) and name not in there.variables and not is_read(name):
             if near := nearest(name, there.variables):
                 problem = f"vLLM {there.version} has no such variable; did you mean {near}?"
@@ -87,6 +89,15 @@ def check_variables(doc: Document, launch: Launch, places: Places, there: Known)
                 what = f"vLLM {there.version} has no such variable: passed on, for a plugin or a patched image"
         notes += [f"note: {doc.place_text(place)}: {what}"] if what else []
     return notes
+
+
+def _number_problem(text: str, kind: str) -> str:
+    """Return why vLLM cannot make the number of a variable's text; '' where it can, or wants none."""
+    try:
+        float(text) if kind == "float" else int(text) if kind else None
+    except ValueError:
+        return {"switch": "is a switch: write 1 or 0", "float": "must be a number"}.get(kind, "must be a whole number")
+    return ""
 
 
 def _check_flag(doc: Document, place: Where, name: str, there: Known, has_offline: bool) -> None:

@@ -1,4 +1,4 @@
-"""What practice breaks and only the real vLLM shows: a tokenizer with code of its own, and a log that was silenced."""
+"""What practice breaks and only the real vLLM shows: tokenizers, revisions, leftovers of a shell, queues, logs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import fake_vllm
@@ -15,7 +17,10 @@ from benchbook.hosts.logs import tells
 from benchbook.hosts.models import build_embedded
 from benchbook.hosts.server import VllmServer
 from benchbook.measure.serve import bench_serve
+from benchbook.measure.servers import model_card, open_server
 from benchbook.plan.workloads import ServeWorkload
+from benchbook.records.record import Record
+from sweeps import ARGS, ENV
 
 pytestmark = pytest.mark.integration
 WORKLOAD = ServeWorkload(input_len_tokens=5, output_len_tokens=6, max_concurrency=2, num_prompts=6)
@@ -55,6 +60,71 @@ def test_a_tokenizer_with_code_of_its_own_is_loaded_by_the_client(model, tmp_pat
         record = bench_serve(server, WORKLOAD, record_path=tmp_path / "case" / "record.json").record
     assert record.outcome == "measured" and record.values["completed"] == 6
     assert "--trust-remote-code" in record.argv and str(model) in record.argv
+
+
+# One start in a shell that has everything in the way, of the second of two commits, which takes shorter sequences.
+FIRST, SECOND, SHORT = "1" * 40, "2" * 40, 512
+CLOSED = ServeWorkload(input_len_tokens=64, output_len_tokens=32, max_concurrency=8, num_prompts=40)
+OPEN = ServeWorkload(input_len_tokens=64, output_len_tokens=64, request_rate_rps=40, num_prompts=80)
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+    """Yield a server that seats one request, started under proxies, a cluster's variables and a long TMPDIR."""
+    folder = tmp_path_factory.mktemp("crowded")
+    repo = folder / "hf" / "hub" / "models--some--model"
+    for commit in (FIRST, SECOND):
+        shutil.copytree(build_embedded("tiny"), repo / "snapshots" / commit)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(FIRST)
+    path = repo / "snapshots" / SECOND / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "max_position_embeddings": SHORT}))
+    long = folder / ("t" * (111 - len(str(folder))))
+    long.mkdir()
+    args = {name: value for name, value in ARGS.items() if name != "max_model_len"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            patch.setenv(name, "http://127.0.0.1:9")
+        for name in ("no_proxy", "NO_PROXY"):
+            patch.setenv(name, "")
+        patch.setenv("VLLM_PORT", "tcp://10.43.1.39:8000")
+        patch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder))
+        patch.setenv("TMPDIR", str(long))
+        patch.setattr(tempfile, "tempdir", str(long))
+        with VllmServer(
+            "some/model",
+            args={**args, "revision": SECOND, "max_num_seqs": 1},
+            env={**ENV, "HF_HOME": str(folder / "hf")},
+            log_dir=folder / "log",
+            keep=True,  # as other tests leave nothing of ours running
+        ) as server:
+            yield server
+            server.stop()
+
+
+def measured(server: VllmServer, workload: ServeWorkload, folder: Path) -> Record:
+    """Return the record of a load on the server, sent by vLLM's own client."""
+    return bench_serve(open_server(server.base_url), workload, record_path=folder / "case" / "record.json").record
+
+
+def test_the_revision_that_is_asked_for_is_served_and_recorded(crowded) -> None:
+    assert model_card(open_server(crowded.base_url)).max_model_len == SHORT
+    assert crowded.model_files.commit == SECOND
+    assert f"--revision {SECOND}" in " ".join(crowded.argv)
+
+
+def test_a_client_finds_the_tokenizer_where_the_launch_says_and_goes_past_the_proxy(crowded, tmp_path) -> None:
+    record = measured(crowded, CLOSED, tmp_path)
+    assert (record.values["completed"], record.values["failed"]) == (40, 0)
+    assert record.argv[record.argv.index("--tokenizer") + 1].endswith(f"/snapshots/{SECOND}")
+    assert "max_num_seqs_low" in {reason.code for reason in record.reasons}
+    assert record.host["telemetry"]["server"]["mean_waiting"] > 4
+
+
+def test_a_rate_that_a_server_does_not_hold_is_told(crowded, tmp_path) -> None:
+    record = measured(crowded, OPEN, tmp_path)
+    assert record.values["request_throughput_rps"] < 0.9 * OPEN.request_rate_rps
+    assert "overloaded" in {reason.code for reason in record.reasons}
 
 
 @pytest.mark.parametrize(
