@@ -59,6 +59,9 @@ def test_a_server_of_ours_needs_an_address_and_nothing_else(
         ("[::1]:8000", "http://[::1]:8000"),
         (" http://localhost:8000/v1/ ", "http://localhost:8000"),
         ("https://llm.example/team/v1", "https://llm.example/team"),
+        ("127.0.0.1:8000/v1/chat/completions", "http://127.0.0.1:8000"),
+        ("https://llm.example/team/v1/completions/", "https://llm.example/team"),
+        ("http://h:1/v1/models", "http://h:1"),
     ],
 )
 def test_an_address_is_taken_as_people_write_it(written: str, meant: str) -> None:

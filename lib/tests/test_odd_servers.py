@@ -225,6 +225,11 @@ def test_an_answer_that_came_in_one_heap_is_suspect_as_a_first_request_too(tmp_p
     [
         ("unix:///tmp/s.sock", "no way to a unix socket"),
         ("http+unix://%2Ftmp%2Fs.sock", "no way to a unix socket"),
+        ("unix:/tmp/s.sock", "no way to a unix socket"),
+        ("/tmp/s.sock", "no way to a unix socket"),
+        ("./s.sock", "no way to a unix socket"),
+        ("http:/127.0.0.1:8123", "its beginning is cut"),
+        ("http//127.0.0.1:8123", "its beginning is cut"),
         ("http://user:word@host:8000", "a key goes into OPENAI_API_KEY"),
         ("http://host:8000/?x=1", "no path can stand"),
         ("http://host:99999", "Port out of range"),

@@ -8,21 +8,27 @@ from urllib.parse import urlsplit
 from benchbook.errors import ExperimentError
 from benchbook.hosts.ports import is_loopback
 
+_SOCKET = re.compile(r"(http\+)?unix:|\.{0,2}/(?!/)|~/")
+_CUT_SCHEME = re.compile(r"https?(:/|/)(?!/)|https?//", re.IGNORECASE)
+_ENDPOINT = re.compile(r"/v1(/(chat/)?completions|/models)?$")
+
 
 def server_url(address: str) -> str:
-    """Return `address` as http(s)://host:port, without a path's /v1; raise ExperimentError when it is none.
+    """Return `address` as http(s)://host:port, without /v1 and what follows; raise ExperimentError when it is none.
 
     `127.0.0.1:8000`, `localhost:8000` and `[::1]:8000` are taken for http.
     """
     text = address.strip()
-    url = (text if "://" in text else f"http://{text}").rstrip("/").removesuffix("/v1").rstrip("/")
+    if _SOCKET.match(text):
+        raise _refused(address, "vLLM's client has no way to a unix socket; have the server listen on a port as well")
+    if _CUT_SCHEME.match(text):
+        raise _refused(address, "its beginning is cut")
+    url = _ENDPOINT.sub("", (text if "://" in text else f"http://{text}").rstrip("/")).rstrip("/")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise _refused(address, str(error)) from error
-    if parts.scheme in ("unix", "http+unix"):
-        raise _refused(address, "vLLM's client has no way to a unix socket; have the server listen on a port as well")
     if parts.scheme not in ("http", "https"):
         raise _refused(address, f"{parts.scheme}:// is not http:// or https://")
     if not host or host.isdigit() or any(character.isspace() for character in url):
