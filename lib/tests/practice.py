@@ -1,4 +1,4 @@
-"""The kinds of faults that practice has, how many inputs of each were met, and the tests that show what becomes of them.
+"""The kinds of faults that practice has, how many inputs of each were met, and the tests that show what became of them.
 
 Launch lines stand in practice_lines.py. What is no launch line, or needs more than its plan, is shown by a test that is
 named here; test_practice.py runs all of them.
@@ -112,7 +112,8 @@ SHOWN = (
     *_of(23, _ATTACH, "test_a_server_of_ours_needs_an_address_and_nothing_else", {"localhost:8123/v1": "None"}, {}),
     *_of(23, _ODD, "test_an_address_that_cannot_be_asked_is_refused_in_one_line",
          {"unix": "unix:///tmp/s.sock-no way to a unix socket"},
-         {"a question": "http://host:8000/?x=1-no path can stand", "a socket's path": "/tmp/s.sock-no way to a unix socket",
+         {"a question": "http://host:8000/?x=1-no path can stand",
+          "a socket's path": "/tmp/s.sock-no way to a unix socket",
           "one slash": "http:/127.0.0.1:8123-its beginning is cut"}),
     *_of(23, _ODD, "test_an_address_that_this_machine_does_not_have_is_an_error_of_ours_in_one_line",
          {"no 127.0.0.1": "192.0.2.1"}, {}),

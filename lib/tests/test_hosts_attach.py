@@ -13,7 +13,7 @@ from benchbook.errors import ExperimentError, HostDiedError, IdentityError
 from benchbook.hosts.address import server_url
 from benchbook.hosts.served import attach
 from benchbook.hosts.server import VllmServer, find_server
-from benchbook.measure.servers import open_server
+from benchbook.measure.servers import host_facts, open_server
 
 Make = Callable[..., VllmServer]
 
@@ -49,6 +49,11 @@ def test_a_server_of_ours_needs_an_address_and_nothing_else(
             attached = attach(address, model)
             assert (attached.base_url, attached.api_key) == (server.base_url, server.api_key)
             assert attached.served_name == (model or server.served_name)
+
+
+def test_the_record_of_a_server_of_ours_that_is_named_by_its_address_has_its_command(fake_server: Make) -> None:
+    with fake_server({"args": {"max_num_seqs": 1}}) as server:
+        assert host_facts(open_server(server.base_url))["argv"] == list(server.argv)
 
 
 @pytest.mark.parametrize(

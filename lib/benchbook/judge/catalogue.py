@@ -114,7 +114,7 @@ CODES = (
         "invalid",
         "TTFT and the gaps after it do not add up to the latency of a request: a clock or a list is wrong",
         "keep raw.json and compare it with vLLM's own code of that version",
-        "1 ms and 1 % in one request: vLLM takes all three from the same clock, so they add up to the digit; of means alone "
+        "1 ms and 1 % in one request: vLLM takes all three from the same clock, so they add up to the digit; of figures alone "
         "10 %, since lengths may differ",
     ),
     # Load.
@@ -184,7 +184,7 @@ CODES = (
         "lower the rate; where the server can keep it, send more prompts, so that the load is mostly steady",
         "over the sixths of the sending, in flight rises in 14 of 15 pairs, and while more than usual were, 3 % fewer "
         "were answered than came (and 6 requests more): in none of 2,000 simulated runs at 80 to 95 % of the capacity; "
-        "where no single request is told, less than 90 % of the rate was answered",
+        "of figures alone, less than 90 % of the rate was answered",
     ),
     Code(
         "speed_shifted",

@@ -25,7 +25,7 @@ MIN_MODE, MODES_APART, DEVIATIONS = 0.2, 1.15, 6.0
 _LEAST_PACE_S = 1e-9
 MIN_RISES = 13  # of 15 pairs of blocks, rises less falls: 1 in 120 by chance
 SERVED, SERVED_SLACK = 0.97, 6.0  # of the rate sent; slack in requests
-HELD = 0.90  # of the rate asked for, where no single requests are told
+HELD = 0.90  # of the rate asked for, where there are figures alone
 MIN_LATENCIES, SERVED_EARLY = (
     12,
     0.7,
@@ -36,12 +36,12 @@ def overloaded(measured: Measured) -> Reason | None:
     """Suspect when in an open loop more and more were in flight, and fewer were answered than came meanwhile.
 
     A server that keeps up answers, while more than usual are in flight, more than come on average; one that does not
-    keep up answers fewer. Where nothing tells of single requests, suspect when less than 90 % of the rate was answered.
+    keep up answers fewer. Of figures alone, suspect when less than 90 % of the rate was answered.
     """
     answers = measured.answers
     if not measured.workload.get("request_rate_rps"):
         return None
-    if not answers:
+    if not measured.raw:
         return _rate_not_held(measured)
     if len(answers) < BLOCKS * MIN_A_BLOCK:
         return None
@@ -64,7 +64,7 @@ def overloaded(measured: Measured) -> Reason | None:
 
 
 def _rate_not_held(measured: Measured) -> Reason | None:
-    """Suspect when fewer requests were answered per second, over the whole measurement, than 90 % of the rate asked for."""
+    """Suspect when fewer requests a second were answered, over the whole time, than 90 % of the rate asked for."""
     asked_rps, answered_rps = measured.workload["request_rate_rps"], measured.value("request_throughput_rps")
     if not answered_rps or answered_rps >= HELD * asked_rps:
         return None

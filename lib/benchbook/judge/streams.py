@@ -77,9 +77,11 @@ def empty_first_chunk(measured: Measured) -> Reason | None:
 
 
 def latency_sum_broken(measured: Measured) -> Reason | None:
-    """Invalid when TTFT plus all gaps is not the latency of a request; of means alone, when theirs do not add up."""
-    if "itls" not in measured.raw:
+    """Invalid when TTFT plus all gaps is not the latency of a request; of figures alone, when means do not add up."""
+    if not measured.raw:
         return _means_broken(measured)
+    if "itls" not in measured.raw:
+        return None
     for number, answer in enumerate(measured.answers):
         total_s = answer.ttft_s + sum(answer.gaps_s)
         if abs(total_s - answer.latency_s) > SUM_SLACK_S + SUM_SLACK * answer.latency_s:
@@ -92,7 +94,7 @@ def latency_sum_broken(measured: Measured) -> Reason | None:
 
 
 def _means_broken(measured: Measured) -> Reason | None:
-    """Invalid when mean TTFT and mean TPOT for all tokens after the first are not the mean latency; medians do not add."""
+    """Invalid when mean TTFT, and mean TPOT times the tokens after the first, are not mean E2EL; medians do not add."""
     means_ms = [measured.value(f"mean_{name}_ms") for name in ("ttft", "tpot", "e2el")]
     tokens, completed = measured.value("total_output_tokens"), measured.value("completed")
     each = tokens / completed if tokens and completed else measured.workload.get("output_len_tokens")
@@ -104,8 +106,8 @@ def _means_broken(measured: Measured) -> Reason | None:
         return None
     return reason(
         "latency_sum_broken",
-        f"mean TTFT {ttft_ms:g} ms and {each - 1:g} times mean TPOT {tpot_ms:g} ms make {total_ms:.1f} ms, mean E2EL is "
-        f"{e2el_ms:g} ms",
+        f"mean TTFT {ttft_ms:g} ms and {each - 1:g} times mean TPOT {tpot_ms:g} ms make {total_ms:.1f} ms, "
+        f"mean E2EL is {e2el_ms:g} ms",
     )
 
 

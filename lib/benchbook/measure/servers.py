@@ -135,7 +135,7 @@ def model_card(server: AnyServer) -> UnderTest:
 
 
 def host_facts(server: AnyServer) -> dict[str, Any]:
-    """Return what a record keeps of a server; argv and environment are known only of one we started."""
+    """Return what a record keeps of a server: its argv where it is ours, its environment where we started it here."""
     model = model_card(server)
     facts: dict[str, Any] = {
         "kind": "server",
@@ -145,6 +145,8 @@ def host_facts(server: AnyServer) -> dict[str, Any]:
         **_facts_of_files(model.root, args_of(server.argv).get("revision")),
         "peaks": own.own_peaks(server) or peaks_of_attached(server.base_url),
     }
+    if server.argv:
+        facts["argv"] = list(server.argv)
     if model.adapter:
         facts["adapter"] = model.adapter
     if isinstance(server, VllmServer):
@@ -153,7 +155,6 @@ def host_facts(server: AnyServer) -> dict[str, Any]:
             "model_commit": server.model_files.commit,
             "random_weights": server.model_files.random_weights,
             **({"routing": counted} if (counted := known_routing(server.model_files, server.args)) else {}),
-            "argv": list(server.argv),
             "env": dict(server.env_overrides),
             "unknown_variables": unknown_variables(server.env_overrides),
             "ready_s": server.ready_s,
