@@ -16,6 +16,7 @@ KINDS = {  # number: what it is, and how many inputs of it were met
     5: ("the client's tokenizer", 2),
     6: ("the model's revision", 3),
     7: ("an attached server with files elsewhere", 3),
+    8: ("a proxy in the environment", 2),
     9: ("the environment of a launch", 2),
     10: ("removed names", 7),
     11: ("old values", 3),
@@ -66,6 +67,8 @@ _MACHINE, _LEFT, _ODD, _ATTACH = "test_machine.py", "test_leftovers.py", "test_o
 _FAULTS, _FETCH, _BOX = "test_system_faults.py", "test_fetching.py", "test_container.py"
 _SITUATIONS = "test_practice_situations.py"
 _SLOW = "integration/test_practice_starts.py"
+_CROWDED = "test_the_revision_that_is_asked_for_is_served_and_recorded"
+_PAST_THE_PROXY = "test_a_client_finds_the_tokenizer_where_the_launch_says_and_goes_past_the_proxy"
 SECOND = "GPU-77aa0000-aaaa-bbbb-cccc-0123456789ab"
 
 
@@ -86,6 +89,17 @@ SHOWN = (
          {"an adapter": ""}, {}),
     *_of(7, _SITUATIONS, "test_files_of_another_machine_are_asked_for_in_one_sentence", {},
          {root: root for root in ("s3://bucket/llama", "/mnt/nfs/llama/", "gs://b/m")}),
+    # One start of the real vLLM in a shell that has proxies, a cluster's variables and a long TMPDIR.
+    *_of(6, _SLOW, _CROWDED, {}, {"really, the second of two": ""}),
+    *_of(22, _SLOW, _CROWDED, {}, {"really, both": ""}),
+    *_of(41, _SLOW, _CROWDED, {}, {"really, 111 characters": ""}),
+    *_of(8, _SLOW, _PAST_THE_PROXY, {"a run": ""}, {}),
+    *_of(9, _SLOW, _PAST_THE_PROXY, {}, {"really, HF_HOME": ""}),
+    *_of(35, _SLOW, _PAST_THE_PROXY, {}, {"really, one seat": ""}),
+    *_of(35, _SLOW, "test_a_rate_that_a_server_does_not_hold_is_told", {}, {"really, a rate": ""}),
+    *_of(8, "test_proxies.py", "test_a_first_request_goes_past_the_proxy", {"notebook 02": "127.0.0.1"},
+         {"another loopback address": "127.0.0.2", "a name": "localhost"}),
+    *_of(8, "test_proxies.py", "test_a_start_and_the_fixed_prompts_go_past_the_proxy", {}, {"a start": ""}),
     # Memory and cards.
     *_of(17, _MACHINE, "test_a_kv_cache_that_does_not_hold_all_requests_is_a_note", {"gpt-oss-120b": ""}, {}),
     *_of(17, _MACHINE, "test_no_more_sequences_are_counted_than_may_run",

@@ -1,7 +1,7 @@
 """What practice breaks: launch lines, environments, machines and servers that people really have, kind by kind.
 
-Each kind has what was met in the field, and at least three inputs of our own. A launch line goes through `benchbook plan`
-here (practice_lines.py); what needs more than a plan is shown by a test that is named (practice.py), run here and now.
+Each kind has what was met in the field, and at least three inputs of our own. A launch line goes through `benchbook
+plan` here (practice_lines.py); what needs more than a plan is shown by a test that is named (practice.py), run here and now.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def name_of(row: Line | Shown) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with adapters, a model, and a hub's cache of another in two commits, main at the first; the hub is off."""
+    """Return a folder with adapters, a model, and a hub's cache of another in two commits, main at the first."""
     for name in ("sql", "chat", "trained"):
         (tmp_path / name).mkdir()
     (tmp_path / "trained" / "config.json").write_text("{}")
