@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbook.errors import StoreError
-from benchbook.records.files import write_text
+from benchbook.records.files import write_bytes
 from benchbook.records.header import read_header
 from benchbook.records.runs import RUN_FILE
 from benchbook.redaction import find_secrets, known_secrets
@@ -44,7 +44,7 @@ def render_report(notebook_path: Path, html_path: Path) -> None:
             f"{html_path} was not written: the report would hold what looks like a secret ({', '.join(found)}); "
             "remove it from the experiment or the environment and measure again"
         )
-    write_text(html_path, html)
+    write_bytes(html_path, html.encode(errors="replace"))  # not `write_text`, which would look through all of it again
 
 
 def report_html(notebook_path: Path) -> str:
