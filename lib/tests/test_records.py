@@ -206,6 +206,21 @@ def test_set_aside_attempts_are_not_counted_as_results(tmp_path):
     assert len(store.records()) == 1 and store.count_measured() == 1
 
 
+def test_what_was_measured_stands_while_the_attempt_after_it_was_cut_short(tmp_path):
+    store = Store.create(tmp_path, "quickstart")
+    for attempt, outcome in ((1, Outcome.MEASURED), (2, Outcome.MEASURED), (3, Outcome.NOTEBOOK_FAILED)):
+        assert store.set_aside(KEY, 0) == attempt
+        identity = Identity(case_id="eager,serve", fingerprint="a" * 64, attempt=attempt)
+        store.save(KEY, make_record(identity=identity, outcome=outcome))
+    assert [record.identity.attempt for record in store.records()] == [3], "the final attempt has a record"
+    store.set_aside(KEY, 0)
+    store.repeat_dir(KEY, 0).mkdir()
+    (standing,) = store.records()
+    assert standing.identity.attempt == 2 and store.count_measured() == 1
+    assert store.folder_of(standing).name == "repeat=0,attempt=2"
+    assert not store.has_record_file(KEY, 0), "who continues measures it anew"
+
+
 def test_a_repeat_that_is_still_measured_and_a_cut_record_are_not_counted_as_results(tmp_path):
     store = Store.create(tmp_path, "quickstart")
     assert store.records() == [] and store.count_measured() == 0  # nothing was begun

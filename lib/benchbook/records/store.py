@@ -8,7 +8,7 @@ results/<experiment>/latest -> <run_id>
 
 A case key is the case's readable id and eight digits of its fingerprint: a record is found only by a case that
 would measure the same thing. What failed, or was disturbed, is moved to
-`repeat=<n>,attempt=<m>` before the next attempt, and never deleted.
+`repeat=<n>,attempt=<m>` before the next attempt, and never deleted; it stands for its repeat until that has a record.
 """
 
 from __future__ import annotations
@@ -172,6 +172,13 @@ class Store:
         """Return the folder of one repeat; it need not exist."""
         return self.run_dir.joinpath(CASES, key, f"repeat={repeat}")
 
+    def folder_of(self, record: Record) -> Path:
+        """Return the folder that `record` lies in: of its repeat, or of an attempt at it that was moved aside."""
+        identity = record.identity
+        final = self.repeat_dir(identity.case_key, identity.repeat)
+        aside = final.with_name(f"{final.name},attempt={identity.attempt}")
+        return aside if aside.is_dir() else final
+
     def raw_fault(self, key: str, record: Record) -> str:
         """Return what is wrong with vLLM's own file beside this record, '' where the record's values come from it."""
         path = self.repeat_dir(key, record.identity.repeat) / Path(record.raw_file or "no raw file").name
@@ -203,8 +210,7 @@ class Store:
 
     def log_of(self, record: Record) -> Path | None:
         """Return the log that tells most of why `record` has no number: the host's, or the benchmark's; None without one."""
-        identity = record.identity
-        repeat = self.repeat_dir(identity.case_key, identity.repeat)
+        identity, repeat = record.identity, self.folder_of(record)
         host = "engine" if record.benchmark in ("latency", "throughput") else "server"
         logs = (
             [self.run_dir / "launches" / identity.launch / f"{host}.log"]
@@ -219,7 +225,7 @@ class Store:
         for above in (folder.parent.parent, folder.parent):
             if os.path.lexists(above) and not above.is_dir():
                 above.rename(above.with_name(f"{above.name},damaged"))  # a file where a folder belongs
-        attempt = 1 + max(self._attempts(key, repeat), default=0)  # some may be deleted
+        attempt = 1 + max(_attempts(str(self.repeat_dir(key, repeat).parent), f"repeat={repeat}"), default=0)  # some may be deleted
         if not os.path.lexists(folder):
             return attempt
         folder.rename(folder.with_name(f"repeat={repeat},attempt={attempt}"))
@@ -229,7 +235,7 @@ class Store:
         """Return the whole records of this repeat that were moved aside, in order."""
         paths = [
             self.repeat_dir(key, repeat).with_name(f"repeat={repeat},attempt={attempt}") / RECORD_FILE
-            for attempt in self._attempts(key, repeat)
+            for attempt in _attempts(str(self.repeat_dir(key, repeat).parent), f"repeat={repeat}")
         ]
         found = []
         for path in paths:
@@ -237,25 +243,20 @@ class Store:
                 found.append(read_record(path))
         return found
 
-    def _attempts(self, key: str, repeat: int) -> list[int]:
-        """Return the numbers of the attempts that were moved aside, ascending."""
-        names = _names(self.repeat_dir(key, repeat).parent)
-        numbers = [name.rpartition("=")[2] for name in names if name.startswith(f"repeat={repeat},")]
-        return sorted(int(number) for number in numbers if number.isdecimal())
-
     def records(self) -> list[Record]:
-        """Return every whole record of the final attempts, sorted by case and repeat."""
+        """Return the whole record of each repeat, sorted by case and repeat; see read_records."""
         return self.read_records()[0]
 
     @collector.at_rest()
     def read_records(self) -> tuple[list[Record], list[str]]:
-        """Return every whole record of the final attempts, by case and repeat, and what is wrong with the others.
+        """Return the whole record of each repeat, by case and repeat, and what is wrong with the others.
 
-        A record counts where it lies: a copy of it, in another case's or repeat's folder, is another's.
+        That is its final attempt's; where that one was cut short, the last that was measured before. A record counts
+        where it lies: a copy of it, in another case's or repeat's folder, is another's.
         """
         found, damage = [], []
-        for case, repeat in self._repeats():
-            path = f"{self.run_dir}/{CASES}/{case}/{repeat}/{RECORD_FILE}"
+        for case, repeat, folder in self._repeats():
+            path = f"{self.run_dir}/{CASES}/{case}/{folder}/{RECORD_FILE}"
             if not os.path.lexists(path):
                 continue  # still to come, which whoever compares with the plan counts as missing
             try:
@@ -272,7 +273,7 @@ class Store:
 
     def count_measured(self) -> int:
         """Return how many repeats have a measured record, without validating each."""
-        paths = (f"{self.run_dir}/{CASES}/{case}/{repeat}/{RECORD_FILE}" for case, repeat in self._repeats())
+        paths = (f"{self.run_dir}/{CASES}/{case}/{folder}/{RECORD_FILE}" for case, _, folder in self._repeats())
         return sum(_outcome(path) == Outcome.MEASURED.value for path in paths)
 
     @contextmanager
@@ -308,16 +309,25 @@ class Store:
         finally:
             os.close(descriptor)
 
-    def _repeats(self) -> list[tuple[str, str]]:
-        """Return the names of the folders of every final attempt, its case's and its own, sorted by case and repeat."""
+    def _repeats(self) -> Iterator[tuple[str, str, str]]:
+        """Yield each repeat, sorted: its case's folder, its own, and the one that its record stands in."""
         # Names from the folders' own lists: of ten thousand repeats, glob or Path would cost as much as reading them.
         folder = f"{self.run_dir}/{CASES}"
-        return [
-            (case, repeat)
-            for case in _names(folder)
-            for repeat in _names(f"{folder}/{case}")
-            if repeat.startswith("repeat=") and ",attempt=" not in repeat
+        for case in _names(folder):
+            for repeat in sorted({name.partition(",")[0] for name in _names(f"{folder}/{case}")}):
+                if repeat.startswith("repeat="):
+                    yield case, repeat, self._standing(f"{folder}/{case}", repeat)
+
+    def _standing(self, case_folder: str, repeat: str) -> str:
+        """Return the folder of the final attempt, or, while it has no record, of the last that was measured before."""
+        if os.path.lexists(f"{case_folder}/{repeat}/{RECORD_FILE}"):
+            return repeat
+        before = [
+            name
+            for number in sorted(_attempts(case_folder, repeat), reverse=True)
+            if _outcome(f"{case_folder}/{(name := f'{repeat},attempt={number}')}/{RECORD_FILE}") == Outcome.MEASURED.value
         ]
+        return before[0] if before else repeat
 
 
 def _is_free(descriptor: int, kind: int) -> bool | None:
@@ -336,6 +346,12 @@ def _outcome(path: str) -> str | None:
         return read_json(path).get("outcome")
     except StoreError:
         return None  # still to come, or cut
+
+
+def _attempts(case_folder: str, repeat: str) -> list[int]:
+    """Return the numbers of the attempts at 'repeat=<n>' that were moved aside, ascending."""
+    numbers = [name.rpartition("=")[2] for name in _names(case_folder) if name.startswith(f"{repeat},attempt=")]
+    return sorted(int(number) for number in numbers if number.isdecimal())
 
 
 def _names(folder: str) -> list[str]:

@@ -163,7 +163,7 @@ class Run:
         return (self._repeat_dir(record) / name).is_file()
 
     def _repeat_dir(self, record: Record) -> Path:
-        return Store(self.run_dir).repeat_dir(record.identity.case_key, record.identity.repeat)
+        return Store(self.run_dir).folder_of(record)
 
 
 @collector.at_rest()
@@ -185,7 +185,7 @@ def load_run(run_dir: str | Path = "") -> Run:
         if row is None:  # measured under other conditions than the plan's: it must not mix with the others
             num_stale += 1
         elif what := _what_differs(record, row):
-            path = store.repeat_dir(row["case_key"], record.identity.repeat) / RECORD_FILE
+            path = store.folder_of(record) / RECORD_FILE
             foreign.append(f"{path} is not of its case: it has another {what}")
         else:
             alone.append(record)
