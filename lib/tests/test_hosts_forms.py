@@ -8,6 +8,7 @@ import sys
 import pytest
 from benchbook.hosts import flags, forms
 from benchbook.hosts.forms import Form, parsed, problem_of, words_of
+from benchbook.hosts.kinds import CHOICE, Option
 from benchbook.hosts.spelling import Misspelt, spelt_out
 
 NEGATABLE, ONE_WAY = Form(is_switch=True), Form(is_switch=True, has_negative=False)
@@ -28,6 +29,16 @@ FORMS = {
     "--lora-modules": Form(takes_several=True, takes=["object", "text"]),
     "--device-ids": Form(takes=["commas"]),
     "--compilation-config": Form(short=["-cc"], takes=["object"], options={}),
+    "--kv-config": Form(
+        short=["-kv"],
+        takes=["object"],
+        options={
+            "engine_id": Option(["text"]),
+            "port": Option(["int"]),
+            "publisher": Option([CHOICE], ["null", "zmq"]),
+            "extra": Option(["mapping"]),
+        },
+    ),
     "--hf-overrides": Form(takes=["object", "text"]),
     "--chat-template": Form(takes=["text"]),
     "--hf-token": Form(may_stand_alone=True, takes=["text"]),
@@ -119,6 +130,9 @@ def test_a_choice_is_taken_as_the_flag_itself_reads_it():
             {"cc.ops": ["all"], "cc.a.sizes+": 8, "cc.ops+": ["-norm"]},
             {"compilation_config": {"ops": ["all", "-norm"], "a": {"sizes": ["8"]}}},
         ),
+        ({"kv.engine_id": "12e4", "kv.port": "14579"}, {"kv_config": {"engine_id": "12e4", "port": 14579}}),
+        ({"kv.publisher": "null", "kv.engine_id": '"7"'}, {"kv_config": {"publisher": "null", "engine_id": "7"}}),
+        ({"kv.extra.id": "7", "kv.extra.bytes": "7k"}, {"kv_config": {"extra": {"id": 7, "bytes": 7000}}}),
         ({"cc": '{"bytes": 1.5g, "name": "1.5g"}'}, {"compilation_config": {"bytes": 1_500_000_000, "name": "1.5g"}}),
         ({"hf_overrides.textConfig.rope-θ": None}, {"hf_overrides": {"textConfig": {"rope-θ": None}}}),
         ({"hf_overrides": "path.to.function"}, {"hf_overrides": "path.to.function"}),

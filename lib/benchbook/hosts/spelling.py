@@ -12,11 +12,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchbook.hosts.forms import Form, Forms, flag_of, negative_of, parsed
+from benchbook.hosts.kinds import Option, option_problem
 from benchbook.sizes import size_of
 
 
@@ -54,7 +55,8 @@ def spelt_out(args: Mapping[str, Any], forms: Forms, left_alone: Collection[str]
         is_negated = _is_negation(full, forms) and not path
         full = full.removeprefix("no_") if is_negated else full
         try:
-            value = _dotted_value(value, is_more) if path else parsed(value, forms.get(flag_of(full)))
+            form = forms.get(flag_of(full))
+            value = _dotted_value(value, is_more, _option_of(form, path)) if path else parsed(value, form)
         except ValueError as error:
             raise Misspelt(name, str(error)) from None
         if is_negated and isinstance(value, bool):
@@ -71,17 +73,31 @@ def spelt_out(args: Mapping[str, Any], forms: Forms, left_alone: Collection[str]
     return Spelt(found, written, notes)
 
 
-def _dotted_value(value: Any, is_more: bool) -> Any:
-    """Return what vLLM makes of the value behind --config.key: JSON, a size, or text; behind --config.key+ a list, by commas."""
+def _dotted_value(value: Any, is_more: bool, option: Option) -> Any:
+    """Return what vLLM makes of the value behind --config.key: JSON, a size, or text; behind --config.key+ a list.
+
+    A text that the option takes as nothing else stays one.
+    """
     if is_more:
         return value if isinstance(value, list) else str(value).split(",")
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        found = json.loads(value)
     except ValueError:
         size = size_of(value)
-        return value if size is None else size
+        found = value if size is None else size
+    takes_text = bool(option.kinds) and not option_problem(value, option)
+    return value if takes_text and (found is None or option_problem(found, option)) else found  # a revision of digits
+
+
+def _option_of(form: Form | None, path: Sequence[str]) -> Option:
+    """Return what the option at the end of a way in a config takes: anything where that is not known."""
+    options, option = form.options if form else None, Option()
+    for step in path:
+        option = (options or {}).get(step, Option())
+        options = option.options
+    return option
 
 
 def _full_name(option: str, forms: Forms) -> str:

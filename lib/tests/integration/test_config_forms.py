@@ -21,7 +21,7 @@ import pytest
 import yaml
 from benchbook.hosts.command import flags
 from benchbook.hosts.forms import installed_forms
-from benchbook.hosts.parser_dump import config_of, serve_parser
+from benchbook.hosts.parser_dump import _refuses, config_of, serve_parser
 from benchbook.measure.preflight import preflight_of
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -100,7 +100,7 @@ def test_a_mapping_is_heard_as_it_was_said_however_it_is_written(parser, tmp_pat
     def is_heard(said, others):
         both = {**dict(list(others.items())[:3]), **said}
         said = said if meant(action, both) is None else both
-        heard = heard_of(tmp_path / "launches.yaml", dict(writings(flag, said)))
+        heard = heard_of(tmp_path / "launches.yaml", dict(writings(flag, said, texts_of(action))))
         for way, words in heard.items():
             assert is_same(getattr(parser.parse_args(words), action.dest), meant(action, said), said), (way, words)
 
@@ -131,7 +131,11 @@ def sayings(action, option):
     """Return what may be said of an option, and of the others beside it, as YAML gives it."""
     if option == ANY:
         return BY_NAME.get(action.dest, st.dictionaries(TEXT, JSON, max_size=4)), st.just({})
-    kinds = {name: BY_NAME.get(name, values_of(hint)) for name, hint in fields_of(config_of(action)).items()}
+    config = config_of(action)
+    kinds = {
+        name: BY_NAME.get(name, values_of(hint)).filter(lambda value, name=name: not _refuses(config, name, value))
+        for name, hint in fields_of(config).items()
+    }
     needed = next((more for begin, more in NEEDED.items() if option.startswith(begin)), {})
     return kinds.pop(option).map(lambda value: {**needed, option: value}), st.fixed_dictionaries({}, optional=kinds)
 
@@ -177,12 +181,19 @@ def meant(action, said):
         return None
 
 
-def writings(flag, said):
+def texts_of(action):
+    """Return the options that take text and nothing else."""
+    config = config_of(action)
+    return {name for name, hint in fields_of(config).items() if hint in (str, str | None)} if config else set()
+
+
+def writings(flag, said, texts):
     """Yield the ways to write a mapping, each as the args of a launch."""
     name = flag.removeprefix("--").replace("-", "_")
     short = next((short.lstrip("-") for short in installed_forms()[flag].short), name)
     yield "mapping", {name: said}
-    yield "dots", dict(_dotted(name, said))
+    as_they_are = {f"{name}.{key}": value for key, value in said.items() if key in texts}
+    yield "dots", dict(_dotted(name, said)) | as_they_are
     yield "quotes", {name: json.dumps(said)}
     whole = {key: said[key] for place, key in enumerate(said) if place == 0 or not _may_stand_in_dots(key)}
     parts = [_dotted(f"{name}.{key}", said[key]) for key in said if key not in whole]
