@@ -98,7 +98,7 @@ def test_a_mapping_is_heard_as_it_was_said_however_it_is_written(parser, tmp_pat
     @settings(max_examples=5, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
     @given(alone.filter(lambda said: meant(action, said) is not None), beside)
     def is_heard(said, others):
-        both = {**dict(list(others.items())[:3]), **said}
+        both = {**others, **said}
         said = said if meant(action, both) is None else both
         heard = heard_of(tmp_path / "launches.yaml", dict(writings(flag, said, texts_of(action))))
         for way, words in heard.items():
@@ -137,7 +137,9 @@ def sayings(action, option):
         for name, hint in fields_of(config).items()
     }
     needed = next((more for begin, more in NEEDED.items() if option.startswith(begin)), {})
-    return kinds.pop(option).map(lambda value: {**needed, option: value}), st.fixed_dictionaries({}, optional=kinds)
+    alone = kinds.pop(option).map(lambda value: {**needed, option: value})
+    names = st.lists(st.sampled_from([*kinds]), max_size=3, unique=True) if kinds else st.just([])
+    return alone, names.flatmap(lambda chosen: st.fixed_dictionaries({name: kinds[name] for name in chosen}))
 
 
 def fields_of(config):
@@ -192,8 +194,8 @@ def writings(flag, said, texts):
     name = flag.removeprefix("--").replace("-", "_")
     short = next((short.lstrip("-") for short in installed_forms()[flag].short), name)
     yield "mapping", {name: said}
-    as_they_are = {f"{name}.{key}": value for key, value in said.items() if key in texts}
-    yield "dots", dict(_dotted(name, said)) | as_they_are
+    plain = [key for key in said if key in texts and not str(said[key]).startswith('"')]  # needs no quotes in quotes
+    yield "dots", dict(_dotted(name, said)) | {f"{name}.{key}": said[key] for key in plain}
     yield "quotes", {name: json.dumps(said)}
     whole = {key: said[key] for place, key in enumerate(said) if place == 0 or not _may_stand_in_dots(key)}
     parts = [_dotted(f"{name}.{key}", said[key]) for key in said if key not in whole]
