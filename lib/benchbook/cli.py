@@ -1,4 +1,4 @@
-"""The commands of the program: init, plan, run, show, report, table, compare, list, rm, ps, stop, key.
+"""The commands of the program: init, plan, run, show, report, table, compare, explain, list, rm, ps, stop, key.
 
 What their exit codes mean stands in exit_codes.py. Nothing heavy is imported before a command needs it.
 """
@@ -265,6 +265,19 @@ def compare(
 
     comparison = two_launches(run, other_run or run, base, other, results)
     print_comparison(comparison, format, _console())
+
+
+@app.command()
+def explain(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="[CODE|METRIC]", help="As in a report or table; left out: a line on each there is."),
+    ] = "",
+) -> None:
+    """Say what a code of a verdict means, from where on it is said and what to do; or what a metric is, and its unit."""
+    from benchbook.explain import print_explained
+
+    print_explained(name, _console())
 
 
 @app.command("list")

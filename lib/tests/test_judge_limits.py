@@ -3,7 +3,8 @@
 import random
 
 import pytest
-from benchbook.judge.binding import COLUMNS, binding_of, limit_values
+from benchbook.judge.binding import binding_of, limit_values
+from benchbook.judge.columns import COLUMNS
 from benchbook.judge.flags import flags_of
 from benchbook.judge.limits import limits_of
 from benchbook.judge.model_config import UnknownShapeError, shape_of

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchbook.judge.binding import COLUMNS
+from benchbook.judge.columns import COLUMNS
 from benchbook.judge.catalogue import CODES, OUTSIDE
 from benchbook.records.metrics import METRICS
 

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from benchbook.judge.binding import COLUMNS
+from benchbook.judge.columns import COLUMNS
 from benchbook.judge.limits import limits_of
 from benchbook.judge.telemetry import COUNTER, POWER_AREA, telemetry_summary
 from benchbook.report.cells import show_limits

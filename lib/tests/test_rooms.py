@@ -37,7 +37,8 @@ def test_no_import_runs_up_the_table_of_rooms(room):
 
 
 @pytest.mark.parametrize(
-    "command", [["--help"], ["--version"], ["plan", "experiments/quickstart.yaml"], ["list"], ["ps"]]
+    "command",
+    [["--help"], ["--version"], ["plan", "experiments/quickstart.yaml"], ["list"], ["ps"], ["explain", "too_short"]],
 )
 def test_light_commands_import_nothing_heavy(command, tmp_path):
     script = (

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchbook.judge.batch import asked_in_flight, is_load_kept, kept_in_flight
-from benchbook.judge.gpus import PER_GPU, output_per_gpu_tok_s
+from benchbook.judge.columns import COLUMNS, PER_GPU
+from benchbook.judge.gpus import output_per_gpu_tok_s
 from benchbook.judge.limits import limits_of
 from benchbook.judge.roofline import BANDWIDTH, COMPUTE, Bounds, Limits, NoLimitError
 from benchbook.judge.spread import percent_text
@@ -19,31 +20,6 @@ FULL_KV_RATIO = 0.95
 BELOW_FLOOR = "below the floor"
 LAUNCH_OVERHEAD, COMMUNICATION = "launch overhead", "launch overhead or communication"
 MEDIAN_ITL, MEDIAN_TPOT = "median ITL", "median TPOT"
-
-# Columns of the tidy table: what they mean. All but the last are numbers. A floor or a ceiling is sure: of a model with
-# experts it is that of steps in which all tokens take the same ones.
-COLUMNS: Mapping[str, str] = {
-    "step_floor_ms": "the least time of one decode step on this hardware; with experts, if all tokens took the same",
-    "step_even_ms": "the same were experts used evenly; empty without experts",
-    "step_counted_ms": "the same with the experts that steps of this model were counted to read; empty without a count",
-    "step_share_of_limit": "step_floor_ms / median ITL (median TPOT where a chunk holds several tokens)",
-    "ttft_floor_ms": "the least time of one prompt's prefill on this hardware, alone on the device",
-    "ttft_share_of_limit": "ttft_floor_ms / median TTFT",
-    "output_throughput_ceiling_tok_s": "the most output tokens per second that this hardware allows, experts as in "
-    "step_floor_ms",
-    "output_throughput_even_tok_s": "the same were experts used evenly; empty without experts",
-    "output_throughput_counted_tok_s": "the same with the experts that were counted; empty without a count",
-    "output_throughput_share_of_limit": "output throughput / output_throughput_ceiling_tok_s",
-    "batch_latency_floor_s": "the least time of one offline batch on this hardware, experts as in step_floor_ms",
-    "batch_latency_even_s": "the same were experts used evenly; empty without experts",
-    "batch_latency_counted_s": "the same with the experts that were counted; empty without a count",
-    "batch_latency_share_of_limit": "batch_latency_floor_s / average batch latency",
-    PER_GPU.key: "output throughput / number of GPUs",
-    "energy_j_per_output_token": "energy of the GPUs between first send and last token / output tokens",
-    "limited_by": "what binds: bandwidth, compute, KV capacity, client, launch overhead (or communication of several "
-    "devices), or that it lies between some of them; or why that cannot be told",
-}
-NUMBERS = tuple(key for key in COLUMNS if key != "limited_by")
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ The tables in docs/verdicts.md and report read from here. A threshold that a che
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from benchbook.records.record import Reason
-
+if TYPE_CHECKING:
+    from benchbook.records.record import Reason
 
 MAX_EVIDENCE = 2000  # characters: what a server says of itself has no end by itself
 
@@ -506,5 +506,9 @@ OUTSIDE = frozenset(code.code for code in CODES if code.is_outside)
 
 def reason(code: str, evidence: str) -> Reason:
     """Return the Reason of a catalogued `code`, with what was seen; an unknown code is a KeyError."""
+    from benchbook.records.record import (
+        Reason,
+    )  # with its checks of types, which who only reads the catalogue need not load
+
     shown = evidence if len(evidence) <= MAX_EVIDENCE else evidence[: MAX_EVIDENCE - 1] + "…"
     return Reason(code=code, severity=BY_CODE[code].severity, evidence=shown)

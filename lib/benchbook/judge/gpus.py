@@ -8,21 +8,10 @@ from typing import TYPE_CHECKING
 from benchbook.judge.flags import flags_of
 from benchbook.judge.telemetry import used_gpus
 from benchbook.ranks import num_devices
-from benchbook.records.metrics import Metric
 from benchbook.records.record import Record
 
 if TYPE_CHECKING:
     from benchbook.judge.pairs import Arm
-
-PER_GPU = Metric(
-    "output_throughput_per_gpu_tok_s",
-    "Output per GPU",
-    "tok/s",
-    True,
-    ("serve", "throughput"),
-    "",
-    "output throughput / number of GPUs",
-)
 
 
 def num_gpus(record: Record) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchbook.judge.gpus import PER_GPU
+from benchbook.judge.columns import PER_GPU
 from benchbook.judge.loads import LENGTHS
 from benchbook.judge.sample import is_earned, percentile_of, sample_count, samples_needed
 from benchbook.judge.spread import number_text, plus_minus_text

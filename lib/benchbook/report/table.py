@@ -14,7 +14,8 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic_core import to_json
 
-from benchbook.judge.binding import COLUMNS, NUMBERS, limit_values
+from benchbook.judge.binding import limit_values
+from benchbook.judge.columns import COLUMNS, NUMBERS
 from benchbook.judge.gpus import num_gpus
 from benchbook.judge.starts import start_of
 from benchbook.listing import markdown

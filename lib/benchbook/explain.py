@@ -1,0 +1,104 @@
+"""`benchbook explain`: what a code of a verdict, a metric or another column of the table means, in the tables' own words."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from benchbook.errors import ExperimentError
+from benchbook.judge.catalogue import CODES, Code
+from benchbook.judge.columns import COLUMNS, PER_GPU
+from benchbook.listing import aligned
+from benchbook.plain import plain
+from benchbook.records.metrics import METRICS, Metric
+from benchbook.terminal import say
+
+_MOST_NEAR = 7
+_VERDICTS = {
+    "invalid": "INVALID",
+    "suspect": "SUSPECT",
+    "note": "a note, which leaves the verdict alone",
+}
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What is said of one name: its kind, in a list, the words that reports have for it, and each fact by its heading."""
+
+    kind: str
+    label: str
+    facts: Mapping[str, str]  # the first is its meaning; those without a text are left out
+
+
+def print_explained(name: str, console: Console) -> None:
+    """Print what `name` means: a code of a verdict, a metric or a column; '' prints a line on each there is.
+
+    The words of a report, such as 'p99 TTFT (ms)', will do where one thing alone has them. Any other name is an
+    ExperimentError, with those that are near.
+    """
+    entries = _entries()
+    if not name:
+        rows = [(key, entry.kind, entry.facts["meaning"]) for key, entry in entries.items()]
+        width = console.width if console.is_terminal else None
+        print(aligned(("name", "what it is", "meaning"), rows, width, may_cut=2), end="")
+        return
+    key = _key_of(name, entries)
+    entry = entries[key]
+    say(console, f"{key}: {entry.label}" if entry.label else key)
+    column = 2 + max(map(len, entry.facts))
+    for heading, text in entry.facts.items():
+        if text:
+            say(console, text, lead=f"  {heading:{column}}")
+
+
+def _entries() -> dict[str, _Entry]:
+    """Return what there is to say of each name, in the order of the tables."""
+    found = {code.code: _of_code(code) for code in CODES}
+    found |= {key: _Entry("column", "", {"meaning": meaning}) for key, meaning in COLUMNS.items()}
+    return found | {metric.key: _of_metric(metric) for metric in (*METRICS, PER_GPU)}
+
+
+def _of_code(code: Code) -> _Entry:
+    again = "such a repeat is measured again once it is quiet" if code.is_outside else ""
+    facts = {
+        "meaning": code.meaning,
+        "verdict": _VERDICTS[code.severity],
+        "said from": code.threshold,
+        "what to do": code.remedy,
+        "besides": again,
+    }
+    return _Entry(code.severity, "", facts)
+
+
+def _of_metric(metric: Metric) -> _Entry:
+    facts = {
+        "meaning": metric.formula,
+        "unit": ", ".join(filter(None, (metric.unit or "a count", metric.direction))),
+        "benchmark": ", ".join(metric.benchmarks),
+        "in raw.json": metric.source_key.replace("|", " or "),
+    }
+    return _Entry("metric", metric.heading, facts)
+
+
+def _key_of(name: str, entries: Mapping[str, _Entry]) -> str:
+    """Return the key that `name` spells, or the only one with all words of `name` in its label."""
+    words = _words(name)
+    key = "_".join(words)
+    if key in entries:
+        return key
+    labelled = [each for each, entry in entries.items() if words and set(words) <= set(_words(entry.label))]
+    if len(labelled) == 1:
+        return labelled[0]
+    slips = difflib.get_close_matches(key[:64], entries, n=3)
+    near = list(dict.fromkeys((*slips, *labelled)))[:_MOST_NEAR]
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "`benchbook explain` lists all"
+    raise ExperimentError(f"{plain(name)!r} is no code of a verdict, no metric and no column; {hint}")
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a key or a label: p99, ttft and ms of 'p99_ttft_ms' as of 'p99 TTFT (ms)'."""
+    return re.findall(r"[a-z0-9]+", text.lower())
