@@ -8,10 +8,11 @@ from benchbook.report.answer import answer, verdict_sentence, why_not
 from benchbook.report.case_readings import READINGS
 from benchbook.report.caveats import RANDOM_WEIGHTS, caveats, threats
 from benchbook.report.held import first_unreached, held_to
+from benchbook.report.lines import serve_curves
 from benchbook.report.reading import latency_reading, throughput_reading, tradeoff_reading
 from benchbook.report.references import references
 from benchbook.report.run import load_run
-from benchbook.report.sentences import stops_scaling_at
+from benchbook.report.sentences import peak_sentence, stops_scaling_at
 from benchbook.report.slo import slo_sentences
 from report_runs import failed, judged, make_run
 
@@ -50,6 +51,27 @@ def test_one_repeat_says_that_its_spread_is_unknown(tmp_path):
     assert "(1 repeat, spread unknown)" in answer(run)[0]
     assert "the only concurrency tried" in answer(run)[0]
     assert any("measured once" in sentence for sentence in caveats(run))
+
+
+@pytest.mark.parametrize(
+    ("least", "repeats", "said"),
+    [
+        (8, (0, 1), " No repeat there is VALID; the highest that has one is "),
+        (1, (0, 1), " No repeat of this curve is VALID."),
+        (8, (0,), ""),  # the other one is
+        (99, (), ""),
+    ],
+)
+def test_a_peak_that_no_valid_repeat_holds_says_so_and_names_the_highest_that_one_holds(tmp_path, least, repeats, said):
+    def change(record):
+        is_meant = record.benchmark == "serve" and record.workload["max_concurrency"] >= least
+        doubted = is_meant and record.identity.repeat in repeats
+        return judged(record, "suspect", "compiled_while_measuring", "seen") if doubted else record
+
+    (curves,) = serve_curves(load_run(make_run(tmp_path, change=change)).table)
+    sentence = peak_sentence(curves.lines[0])
+    assert sentence.partition("(eager, 128 in / 64 out).")[2][: len(said) or None] == said
+    assert sentence.endswith("tok/s with 4 requests in flight.") is ("highest" in said)
 
 
 def test_a_run_that_measured_nothing_names_the_most_frequent_cause(tmp_path):

@@ -13,7 +13,7 @@ import pandas as pd
 
 from benchbook.judge.loads import IN_FLIGHT, LENGTHS, LOADS, RATE, Load, lengths_text
 from benchbook.judge.spread import Spread, spread_of
-from benchbook.records.record import Outcome
+from benchbook.records.record import Outcome, Verdict
 from benchbook.report.settings import value_text
 from benchbook.report.table import START, believed, workload_columns
 
@@ -70,6 +70,11 @@ class Line:
         """Return whether the repeats of this load contradict each other: their mean is then nobody's number."""
         rows = self.believed[self.believed[self.load.key] == load]
         return any(_DISAGREE in reasons.split() for reasons in rows["reasons"])
+
+    def valid_loads(self) -> list[float]:
+        """Return every load of which a repeat is VALID, rising."""
+        rows = self.repeats[self.repeats["verdict"] == Verdict.VALID.value]
+        return sorted(map(self.load.value, rows[self.load.key].unique()))
 
     @cached_property
     def believed(self) -> pd.DataFrame:

@@ -51,7 +51,18 @@ def peak_sentence(line: Line) -> str:
     value = spread_text(spread, "tok/s")
     if len(line.points(OUTPUT_THROUGHPUT)) == 1:
         return f"Output throughput is {value} {at}, the only {line.load.noun} tried ({line.where})."
-    return f"Output throughput peaks at {value} {at} ({line.where})."
+    return f"Output throughput peaks at {value} {at} ({line.where}).{_doubted_peak_text(line, load)}"
+
+
+def _doubted_peak_text(line: Line, load: float) -> str:
+    """Return ' No repeat there is VALID; …' with the highest point that has one; '' where the peak has one."""
+    valid, points = line.valid_loads(), line.points(OUTPUT_THROUGHPUT)
+    if load in valid:
+        return ""
+    best = max((each for each in valid if each in points), key=lambda each: points[each].mean, default=None)
+    if best is None:
+        return " No repeat of this curve is VALID."
+    return f" No repeat there is VALID; the highest that has one is {number_text(points[best].mean)} tok/s {line.load.at(best)}."
 
 
 def scaling_sentence(line: Line) -> str:
