@@ -23,9 +23,9 @@ from typing import Any
 
 import yaml
 from benchbook.hosts.command import flags, private_environment
-from benchbook.exit_codes import NO_ANSWER, OK
 from benchbook.hosts.guardian import spawn
 from benchbook.hosts.models import resolve_model
+from benchbook.terms.exit_codes import NO_ANSWER, OK
 from pairs import ENGINE_ARGS, ENV, LIMIT_S, print_table, write_output
 
 LIMIT_RATIO = 0.12

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from benchbook.exit_codes import NO_ANSWER, OK
+from benchbook.terms.exit_codes import NO_ANSWER, OK
 from pairs import QUICKSTART, write_output
 
 FALSE_CLAIMS = 0.05

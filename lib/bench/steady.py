@@ -22,7 +22,7 @@ from typing import Any
 
 from benchbook.judge import course, stalls, steady
 from benchbook.judge.evidence import Check, Measured
-from benchbook.records.metrics import values_from_raw
+from benchbook.terms.metrics import values_from_raw
 from scipy.stats import binomtest
 
 INPUT, OUTPUT = 128, 64  # tokens

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from benchbook.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, OK
+from benchbook.terms.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, OK
 
 
 def main() -> None:
@@ -30,10 +30,10 @@ def main() -> None:
 
 
 def _exit_code() -> int:
-    from benchbook.errors import BenchbookError, ExperimentError
     from benchbook.process_limits import check_limits, keep_own_files
     from benchbook.system_faults import is_system_fault, line_of
     from benchbook.terminal import OutputLost, guard_streams
+    from benchbook.terms.errors import BenchbookError, ExperimentError
 
     guard_streams()
     keep_own_files()
@@ -64,7 +64,7 @@ def _exit_code_of_command() -> int:
     import typer
 
     from benchbook.cli import app
-    from benchbook.errors import ExperimentError
+    from benchbook.terms.errors import ExperimentError
 
     usage_error = typer.BadParameter.__base__  # which has no public name
     try:

@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from benchbook import exit_codes, project
+from benchbook import project
 from benchbook.__main__ import main
-from benchbook.errors import ExperimentError, StoreError
 from benchbook.listing import ListFormat
 from benchbook.process_limits import check_threads
 from benchbook.system_faults import line_of, told_as
 from benchbook.terminal import console as _console
 from benchbook.terminal import go_on_without_output, shown
 from benchbook.terminal import say as _say
+from benchbook.terms import exit_codes
+from benchbook.terms.errors import ExperimentError, StoreError
 
 app = typer.Typer(
     no_args_is_help=True,

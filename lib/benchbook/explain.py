@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from benchbook.errors import ExperimentError
 from benchbook.judge.catalogue import CODES, Code
 from benchbook.judge.columns import COLUMNS, PER_GPU
 from benchbook.listing import aligned
-from benchbook.plain import plain
-from benchbook.records.metrics import METRICS, Metric
 from benchbook.terminal import say
+from benchbook.terms.errors import ExperimentError
+from benchbook.terms.metrics import METRICS, Metric
+from benchbook.terms.plain import plain
 
 _MOST_NEAR = 7
 _VERDICTS = {

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import StoreError
 from benchbook.records.files import make_folder, read_json, write_text
+from benchbook.terms.errors import StoreError
 
 _MARK = "benchbook"  # in a copy's metadata: {'original': hash of the cells that it was copied with}
 

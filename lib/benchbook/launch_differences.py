@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from benchbook.secret_names import holds_secret
+from benchbook.terms.secret_names import holds_secret
 
 NOT_SET = "not set"
 _MAX_CHARS = 60  # of a value; what is longer is told by its beginning

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from rich.cells import cell_len, set_cell_size
 
-from benchbook.plain import plain
+from benchbook.terms.plain import plain
 
 ListFormat = Literal["text", "csv", "json", "md"]
 _GAP = "  "

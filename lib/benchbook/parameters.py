@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from benchbook.errors import ExperimentError
+from benchbook.terms.errors import ExperimentError
 
 RESULT = "saved"  # the name under which notebooks keep a measurement
 _INJECTED = "# Parameters\n"  # how Papermill's cell begins

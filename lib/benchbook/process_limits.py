@@ -6,7 +6,7 @@ import os
 import resource
 import threading
 
-from benchbook.errors import ExperimentError
+from benchbook.terms.errors import ExperimentError
 
 LEAST_FILES, MORE_FILES = 64, 4096  # open at once: without these nothing works; so many where they can be had
 LEAST_MEMORY_BYTES = 2_000_000_000  # of addresses, a good part of which is never used; vLLM takes many times as much

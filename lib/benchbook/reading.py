@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import Any, NoReturn
 
-from benchbook.errors import StoreError
+from benchbook.terms.errors import StoreError
 
 MOST_BYTES = 4 * 1024**3  # raw files of the longest benchmarks have one
 _KINDS = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "FIFO"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchbook.errors import BenchbookError
+from benchbook.terms.errors import BenchbookError
 
 _NO_THREAD = "can't start new thread"  # Python's RuntimeError where the system's is EAGAIN
 _PROCESSES = "too many processes or threads: end some, or raise the limit (`ulimit -u`, or the container's)"

@@ -18,7 +18,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from benchbook.plain import plain
+from benchbook.terms.plain import plain
 
 _REPLACED = "replaced by ASCII"  # the name of our error handler for encoding
 _IN_ASCII = {

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchbook.judge.evidence import Measured
-from benchbook.records.metrics import values_from_raw
+from benchbook.terms.metrics import values_from_raw
 
 HOST = {
     "kind": "server",

@@ -328,7 +328,7 @@ def test_plan_says_what_measuring_again_may_cost(bench):
 
 @pytest.mark.parametrize("again", ["-1", "11", "2.5", "yes", "often"])
 def test_a_budget_that_is_none_is_refused_with_its_line(bench, again):
-    from benchbook.errors import ExperimentError
+    from benchbook.terms.errors import ExperimentError
 
     with pytest.raises(ExperimentError, match=r"small.yaml:\d+: again"):
         bench.plan(repeats=f"repeats: 2\nagain: {again}")

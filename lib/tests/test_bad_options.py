@@ -2,7 +2,7 @@
 
 import pytest
 from benchbook import __main__ as program
-from benchbook.exit_codes import BAD_INPUT
+from benchbook.terms.exit_codes import BAD_INPUT
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from benchbook.errors import HostStartError
 from benchbook.hosts import card_locks, registry
 from benchbook.hosts import engine as engine_module
 from benchbook.hosts import server as server_module
@@ -20,6 +19,7 @@ from benchbook.hosts.card_locks import CardTakenError, hold, holder_of, locks_fo
 from benchbook.hosts.devices import CUDA, Device
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.guardian import spawn
+from benchbook.terms.errors import HostStartError
 
 CARDS = [Device(CUDA, 80.0, 80.0, names=(str(number), f"GPU-{number}{number}")) for number in range(4)]
 HOLD = """

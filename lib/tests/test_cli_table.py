@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from benchbook.cli import app
-from benchbook.exit_codes import OK
 from benchbook.patterns import matches
 from benchbook.records.store import Store
 from benchbook.report.run import load_run
 from benchbook.report.summary import ending
 from benchbook.report.table_command import MAX_COLUMNS
+from benchbook.terms.exit_codes import OK
 from report_runs import failed, judged, make_run
 from rich.cells import cell_len
 from terminal import on_terminal

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from benchbook.errors import StoreError
 from benchbook.judge.group import judged_alone_and_together, judged_together
 from benchbook.records.published import all_published, load_published
 from benchbook.records.record import Identity, Outcome, Reason, Record, Verdict
 from benchbook.records.runs import run_files
+from benchbook.terms.errors import StoreError
 
 RESULTS = Path(__file__).parents[2] / "results"
 ARTICLE = RESULTS / "published" / "mi300x-gpt-oss-120b.json"

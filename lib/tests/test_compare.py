@@ -9,10 +9,10 @@ from benchbook.judge.claims import caveats, detectable_text, headlines, percent_
 from benchbook.judge.compare import Comparison, Finding, Row, _judged, compare
 from benchbook.judge.headlines import HEADLINES, OTHERS
 from benchbook.judge.stats import paired_ratio
-from benchbook.records.metrics import BY_KEY
 from benchbook.report.differences import comparisons_of, how_to_read
 from benchbook.report.forest import forest_figure
 from benchbook.report.run import load_run
+from benchbook.terms.metrics import BY_KEY
 from report_runs import failed, judged, make_run
 
 ROW = Row(

@@ -9,7 +9,6 @@ import sys
 
 import pytest
 from benchbook.cli import app
-from benchbook.errors import ExperimentError
 from benchbook.judge.compare import Finding
 from benchbook.records.record import Reason, Verdict
 from benchbook.report.compare_command import two_launches
@@ -17,6 +16,7 @@ from benchbook.report.comparisons import comparisons_html
 from benchbook.report.differences import comparisons_of, how_to_read
 from benchbook.report.forest import forest_figure
 from benchbook.report.run import REMARK_FILE, load_run
+from benchbook.terms.errors import ExperimentError
 from report_runs import make_run
 from terminal import on_terminal
 from typer.testing import CliRunner

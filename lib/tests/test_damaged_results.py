@@ -16,8 +16,6 @@ from pathlib import Path
 
 import pytest
 from benchbook.cli import app
-from benchbook.errors import BenchbookError
-from benchbook.plain import plain
 from benchbook.records.files import write_json
 from benchbook.records.telemetry import write_telemetry
 from benchbook.report import cells, markup
@@ -25,6 +23,8 @@ from benchbook.report.failures import failures_html
 from benchbook.report.limit_figures import timeline_of
 from benchbook.report.published import published_html
 from benchbook.report.run import load_run
+from benchbook.terms.errors import BenchbookError
+from benchbook.terms.plain import plain
 from damages import DAMAGES, HEADERS, edit
 from measured import serve
 from mutations import damage_folder

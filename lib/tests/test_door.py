@@ -10,11 +10,11 @@ from typing import Any
 
 import fake_vllm
 import pytest
-from benchbook.errors import ExperimentError, HostStartError
 from benchbook.hosts import http
 from benchbook.hosts.access import DOOR_WORDS, check_door
 from benchbook.hosts.door import OPEN, Door
 from benchbook.hosts.server import VllmServer
+from benchbook.terms.errors import ExperimentError, HostStartError
 
 Make = Callable[..., VllmServer]
 INSIDE = "inside"

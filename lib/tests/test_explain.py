@@ -7,11 +7,11 @@ import sys
 
 import pytest
 from benchbook.cli import app
-from benchbook.errors import ExperimentError
-from benchbook.exit_codes import BAD_INPUT, OK
 from benchbook.judge.catalogue import BY_CODE, CODES
 from benchbook.judge.columns import COLUMNS
-from benchbook.records.metrics import METRICS
+from benchbook.terms.errors import ExperimentError
+from benchbook.terms.exit_codes import BAD_INPUT, OK
+from benchbook.terms.metrics import METRICS
 from rich.cells import cell_len
 from terminal import on_terminal
 from typer.testing import CliRunner

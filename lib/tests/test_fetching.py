@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError, HostStartError
 from benchbook.hosts import hub
 from benchbook.hosts.models import ModelFiles
 from benchbook.hosts.server import VllmServer
 from benchbook.measure.fetching import check_models
 from benchbook.measure.preflight import Preflight
 from benchbook.plan.experiment import load_experiment
+from benchbook.terms.errors import ExperimentError, HostStartError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILE = """question: Which?

@@ -4,11 +4,11 @@ import json
 import time
 
 import pytest
-from benchbook.errors import MeasureError
 from benchbook.judge.accounting import accounting_rows
 from benchbook.measure import first_request as module
 from benchbook.measure.events import Event, events
 from benchbook.plan import FirstRequestWorkload
+from benchbook.terms.errors import MeasureError
 
 WORKLOAD = FirstRequestWorkload(max_tokens=6)
 DONE = "data: [DONE]"

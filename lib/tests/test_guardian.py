@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError, HostStartError
 from benchbook.hosts import guardian, processes, registry
 from benchbook.hosts.guardian import spawn
+from benchbook.terms.errors import ExperimentError, HostStartError
 
 GONE_LIMIT_S = 15.0
 SLEEPER = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]

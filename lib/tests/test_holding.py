@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.hosts import card_locks, devices, processes, registry
 from benchbook.hosts.devices import cards_of
 from benchbook.measure import holding, machine, session
@@ -17,6 +16,7 @@ from benchbook.measure.holding import check_free, hold_cards
 from benchbook.measure.preflight import Preflight
 from benchbook.measure.progress import Listener
 from benchbook.plan.experiment import load_experiment
+from benchbook.terms.errors import ExperimentError
 
 UUIDS = [f"GPU-{letter * 8}-0000" for letter in "abcd"]
 SMI = """#!/bin/sh

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from benchbook.errors import BenchbookError
 from benchbook.hosts.models import resolve_model
 from benchbook.measure.first_request import first_request
 from benchbook.measure.repeat import Repeat
 from benchbook.measure.servers import open_server
 from benchbook.plan import FirstRequestWorkload
 from benchbook.records.files import read_json
+from benchbook.terms.errors import BenchbookError
 from hostile import HARMLESS_TO_A_BENCHMARK, HARMLESS_TO_A_FIRST_REQUEST, Watch, is_flagged
 from odd_server import KINDS, VERSION, odd_server
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError, HostDiedError, IdentityError
 from benchbook.hosts.address import server_url
 from benchbook.hosts.served import attach
 from benchbook.hosts.server import VllmServer, find_server
 from benchbook.measure.servers import host_facts, open_server
+from benchbook.terms.errors import ExperimentError, HostDiedError, IdentityError
 
 Make = Callable[..., VllmServer]
 

@@ -6,7 +6,6 @@ import tempfile
 import uuid
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.hosts import command
 from benchbook.hosts.command import (
     MONITOR_FLAG,
@@ -17,6 +16,7 @@ from benchbook.hosts.command import (
     serve_command,
 )
 from benchbook.hosts.forms import Form
+from benchbook.terms.errors import ExperimentError
 
 
 def test_a_boolean_becomes_a_flag_or_its_no_form() -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from benchbook.errors import HostStartError
 from benchbook.hosts import gpu, processes
+from benchbook.terms.errors import HostStartError
 
 SMI = """#!/bin/sh
 case "$1" in

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from benchbook.errors import ExperimentError, HostStartError
 from benchbook.hosts import models
 from benchbook.hosts.models import content_sha256, has_random_weights, resolve_model, tokenizer_sha256
+from benchbook.terms.errors import ExperimentError, HostStartError
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 from benchbook.cli import app
-from benchbook.errors import ExperimentError, HostDiedError, HostStartError, IdentityError
 from benchbook.hosts import http as questions
 from benchbook.hosts import ports, processes, registry
 from benchbook.hosts.server import VllmServer, find_server
+from benchbook.terms.errors import ExperimentError, HostDiedError, HostStartError, IdentityError
 
 Make = Callable[..., VllmServer]
 

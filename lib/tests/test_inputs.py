@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.hosts.inputs import hub_models, missing
 from benchbook.measure.preflight import preflight_of
 from benchbook.plan.experiment import load_experiment
+from benchbook.terms.errors import ExperimentError
 
 FILE = """question: Which?
 model: tiny

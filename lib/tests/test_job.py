@@ -1,7 +1,6 @@
 """One job: a number that was saved stays, and says so when its notebook raised afterwards."""
 
 import pytest
-from benchbook.errors import Cause, HostDiedError
 from benchbook.measure import job as job_module
 from benchbook.measure.job import run_job
 from benchbook.measure.recording import Recording
@@ -12,6 +11,7 @@ from benchbook.plan.order import Job
 from benchbook.plan.workloads import LatencyWorkload
 from benchbook.records.record import Identity, Outcome, Verdict
 from benchbook.records.store import RECORD_FILE, read_record
+from benchbook.terms.errors import Cause, HostDiedError
 
 WORKLOAD = LatencyWorkload(input_len_tokens=128, output_len_tokens=64, batch_size=1)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from benchbook.errors import HostStartError, MeasureError
 from benchbook.hosts import jobs, vllm_bench
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.measured_part import CALL
 from benchbook.measure.client import WarmClient
 from benchbook.measure.conditions import Watched
 from benchbook.measure.jobs import COMMAND_LINE, WARM, JobRefusedError, run_bench, run_job
+from benchbook.terms.errors import HostStartError, MeasureError
 
 FAKE_MAIN = """
 import os, random, sys, time

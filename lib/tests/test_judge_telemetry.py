@@ -3,10 +3,10 @@
 import random
 
 import pytest
-from benchbook.errors import StoreError
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.telemetry import energy_j, integrated_j, request_window, telemetry_summary
 from benchbook.records.telemetry import read_telemetry, write_telemetry
+from benchbook.terms.errors import StoreError
 from measured import serve
 
 RAW = {"start_times": [101.0, 101.5], "latencies": [1.0, 2.5]}  # the window is 101.0 to 104.0 on the clock

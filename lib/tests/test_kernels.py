@@ -14,12 +14,12 @@ from pathlib import Path
 import nbformat
 import papermill.engines
 import pytest
-from benchbook.errors import Cause, HostStartError
 from benchbook.hosts import processes
 from benchbook.hosts.scratch import scratch_dir
 from benchbook.measure import kernels as kernels_module
 from benchbook.measure.kernels import AheadKernel, ForkedKernel, WarmKernels, kernel_ahead, kernel_source, warm_kernels
 from benchbook.measure.notebook import execute
+from benchbook.terms.errors import Cause, HostStartError
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from benchbook.likeness import nearest
+from benchbook.terms.likeness import nearest
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.hosts import devices as devices_module
 from benchbook.hosts import shared_memory
 from benchbook.hosts.devices import CPU, CUDA, Device, naming, rocm_gpus
@@ -18,6 +17,7 @@ from benchbook.measure.machine import check_machine, machine_note
 from benchbook.measure.preflight import Preflight
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.provenance import gpus
+from benchbook.terms.errors import ExperimentError
 
 FIRST, SECOND = "GPU-8d6a7b44-aaaa-bbbb-cccc-0123456789ab", "GPU-77aa0000-aaaa-bbbb-cccc-0123456789ab"
 SLICE = "MIG-377e0049-554c-540b-93c6-d0976f8426cb"

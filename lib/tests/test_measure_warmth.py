@@ -11,7 +11,6 @@ from pathlib import Path
 
 import fake_vllm
 import pytest
-from benchbook.errors import ExperimentError, MeasureError
 from benchbook.hosts.served import AttachedServer
 from benchbook.hosts.server import VllmServer
 from benchbook.measure import bench_host
@@ -30,6 +29,7 @@ from benchbook.plan.launches import Launch
 from benchbook.plan.models import ModelRef
 from benchbook.records.record import Identity, PrefixCache, Warmup
 from benchbook.records.store import Store, read_record
+from benchbook.terms.errors import ExperimentError, MeasureError
 
 FAKE_PACKAGE = Path(__file__).parent / "fake_package"
 LENGTHS = {"input_len_tokens": 4, "output_len_tokens": 2}

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 from benchbook.cli import app
-from benchbook.errors import BenchbookError, ExperimentError
 from benchbook.measure import hardware, kernels, session
 from benchbook.measure.runner import Runner
 from benchbook.records.header import INTERRUPTED
+from benchbook.terms.errors import BenchbookError, ExperimentError
 from mutations import mutated_bytes, mutated_value
 from test_damaged_results import within_limits
 from typer.testing import CliRunner

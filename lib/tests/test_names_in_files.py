@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.hosts.flags import is_read, known
 from benchbook.hosts.forms import installed_forms
 from benchbook.measure.preflight import Preflight, preflight_of
+from benchbook.terms.errors import ExperimentError
 
 pytestmark = pytest.mark.skipif(not known(), reason="no vLLM is installed")
 FILE = """question: q

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import benchbook
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.measure.notebook import (
     NOTEBOOKS,
     check_parameters,
@@ -19,6 +18,7 @@ from benchbook.measure.notebook import (
 )
 from benchbook.plan import load_experiment
 from benchbook.plan.named_launches import NAMED_LAUNCHES
+from benchbook.terms.errors import ExperimentError
 
 PATHS = sorted(notebooks_dir().glob("*.ipynb"))
 

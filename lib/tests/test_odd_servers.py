@@ -8,7 +8,6 @@ import subprocess
 import threading
 
 import pytest
-from benchbook.errors import BenchbookError, ExperimentError, HostDiedError, HostStartError, IdentityError
 from benchbook.hosts.cards import cards_of, named
 from benchbook.hosts.logs import tells
 from benchbook.hosts.ports import reserve_port
@@ -21,6 +20,7 @@ from benchbook.measure.serve import bench_serve
 from benchbook.measure.servers import model_card, open_server
 from benchbook.plan.workloads import FirstRequestWorkload, ServeWorkload
 from benchbook.report.host_tables import server_table
+from benchbook.terms.errors import BenchbookError, ExperimentError, HostDiedError, HostStartError, IdentityError
 from integration.sweeps import FAKE_PACKAGE
 from odd_server import NAME, odd_server
 

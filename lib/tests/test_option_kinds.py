@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.hosts.flags import known
 from benchbook.hosts.kinds import Option, option_problem
 from benchbook.measure.preflight import preflight_of
+from benchbook.terms.errors import ExperimentError
 
 FILE = """question: q
 model: tiny

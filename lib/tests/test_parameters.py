@@ -2,8 +2,8 @@
 
 import pytest
 from benchbook import parameters
-from benchbook.errors import ExperimentError
 from benchbook.plan.named_launches import NAMED_LAUNCHES, named_launch
+from benchbook.terms.errors import ExperimentError
 
 
 @pytest.fixture

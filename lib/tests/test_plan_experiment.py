@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.plan import Case, LatencyWorkload, ModelRef, ServeWorkload, load_experiment
 from benchbook.plan.experiment import COMPARISON_REPEATS
+from benchbook.terms.errors import ExperimentError
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.measure.preflight import preflight_of
 from benchbook.plan import load_experiment
 from benchbook.plan.hints import hint, meant
 from benchbook.plan.launches import _LaunchKeys
 from benchbook.plan.template import TEMPLATE, write_template
 from benchbook.plan.workloads import WORKLOADS
+from benchbook.terms.errors import ExperimentError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -13,7 +13,7 @@ from benchbook.measure.preview import preview
 from benchbook.plan import Precision, Until, load_experiment
 from benchbook.plan.precision import PRECISION_KEYS, least_for_tail
 from benchbook.plan.repeats import TARGETS
-from benchbook.records.metrics import METRICS
+from benchbook.terms.metrics import METRICS
 from rich.console import Console
 from scipy.stats import binom
 

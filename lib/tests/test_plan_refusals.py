@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.plan import load_experiment
+from benchbook.terms.errors import ExperimentError
 
 BASE = """\
 question: How fast?

@@ -6,8 +6,8 @@ import pickle
 import re
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.plan import WORKLOADS, FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload
+from benchbook.terms.errors import ExperimentError
 
 LENGTHS = {"input_len_tokens": 128, "output_len_tokens": 64}
 SERVE = LENGTHS | {"num_prompts": 80}

@@ -10,11 +10,11 @@ import io
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.hosts import hub
 from benchbook.hosts.flags import known
 from benchbook.hosts.models import planned_path
 from benchbook.measure.preview import preview
+from benchbook.terms.errors import ExperimentError
 from practice import KINDS, SHOWN, Shown
 from practice_lines import COMMIT, LINES, OTHER, Line
 from rich.console import Console

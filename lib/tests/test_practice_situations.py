@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.hosts.shell import certificates
 from benchbook.hosts.tokenizers import check_here
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.group import judged_alone_and_together
 from benchbook.records.published import load_published
 from benchbook.records.record import Record
+from benchbook.terms.errors import ExperimentError
 from measured import serve
 
 # ---- figures of others, of which nothing is known but what they tell

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.hosts import devices as devices_module
 from benchbook.hosts.devices import CPU, CUDA, ROCM, Device, rocm_gpus
 from benchbook.hosts.flags import Known
@@ -22,6 +21,7 @@ from benchbook.measure.machine import check_machine, machine_note
 from benchbook.measure.needs import need_of
 from benchbook.measure.preflight import Preflight, preflight
 from benchbook.plan.experiment import load_experiment
+from benchbook.terms.errors import ExperimentError
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from benchbook import project
-from benchbook.errors import ExperimentError
 from benchbook.measure.planned_commands import print_commands
 from benchbook.measure.session import run_command
 from benchbook.plan import load_experiment
+from benchbook.terms.errors import ExperimentError
 from rich.console import Console
 
 EXPERIMENTS = sorted((project.ROOT / "experiments").glob("*.yaml"))

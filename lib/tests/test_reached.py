@@ -12,10 +12,10 @@ from benchbook.judge.unseen import not_looked
 from benchbook.measure.recording import Recording
 from benchbook.plan.precision import PRECISION_KEYS, Precision
 from benchbook.plan.workloads import ServeWorkload
-from benchbook.records.metrics import values_from_raw
 from benchbook.records.store import read_record
 from benchbook.report.caveats import precision_sentences
 from benchbook.report.run import load_run
+from benchbook.terms.metrics import values_from_raw
 from measured import serve
 from report_runs import make_run
 

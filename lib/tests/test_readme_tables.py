@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from benchbook.judge.columns import COLUMNS
 from benchbook.judge.catalogue import CODES, OUTSIDE
-from benchbook.records.metrics import METRICS
+from benchbook.judge.columns import COLUMNS
+from benchbook.terms.metrics import METRICS
 
 DOCS = Path(__file__).parents[2] / "docs"
 VERDICTS, ROOFLINE = (DOCS / "verdicts.md").read_text(), (DOCS / "roofline.md").read_text()

@@ -6,14 +6,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError, StoreError
 from benchbook.hosts import load
 from benchbook.records import files, provenance
 from benchbook.records.fingerprint import case_key, changed_parts, combined, fingerprint_parts
-from benchbook.records.metrics import METRICS, metrics_for, values_from_raw
 from benchbook.records.record import Identity, Outcome, Reason, Record, Verdict, verdict_of
 from benchbook.records.store import RECORD_FILE, Store, read_record, write_record
-from benchbook.redaction import find_secrets, is_secret_name, known_secrets, redacted, redacted_env
+from benchbook.terms.errors import ExperimentError, StoreError
+from benchbook.terms.metrics import METRICS, metrics_for, values_from_raw
+from benchbook.terms.redaction import find_secrets, known_secrets, redacted, redacted_env
+from benchbook.terms.secret_names import is_secret_name
 
 TIMES = {
     "started_utc": "2026-11-23T20:00:00+00:00",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.hosts.command import flags
 from benchbook.measure.preflight import preflight_of
 from benchbook.refused_args import halves, refused
+from benchbook.terms.errors import ExperimentError
 
 FILE = """question: Which?
 model: tiny

@@ -7,7 +7,6 @@ from urllib.parse import unquote
 
 import nbformat
 import pytest
-from benchbook.errors import StoreError
 from benchbook.measure import comparison
 from benchbook.measure.notebook import execute, notebooks_dir
 from benchbook.records.files import write_json
@@ -15,6 +14,7 @@ from benchbook.records.store import EXPERIMENT_FILE, RUN_FILE
 from benchbook.report.html import rehearse, render_report, report_html
 from benchbook.report.results import MAX_ROWS
 from benchbook.report.run import REMARK_FILE
+from benchbook.terms.errors import StoreError
 from report_runs import QUESTION, failed, judged, make_run
 
 LOG = "\x1b[31mERROR\x1b[0m <script>alert(1)</script>"

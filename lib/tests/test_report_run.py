@@ -3,10 +3,10 @@
 from html import unescape
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.records.store import Store
 from benchbook.report.conditions import provenance_html, setup_html, subtitle
 from benchbook.report.run import load_run
+from benchbook.terms.errors import ExperimentError
 from report_runs import failed, make_run
 
 

@@ -6,9 +6,9 @@ import json
 
 import pandas as pd
 import pytest
-from benchbook.records.metrics import METRICS
 from benchbook.records.store import Store
 from benchbook.report.table import believed, case_table, render_table, tidy_table
+from benchbook.terms.metrics import METRICS
 from hypothesis import given
 from hypothesis import strategies as st
 from report_runs import failed, judged, make_run

@@ -7,11 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from benchbook.errors import Cause, HostStartError
 from benchbook.hosts import routing
 from benchbook.hosts.models import ModelFiles
 from benchbook.hosts.routing import known_routing, routing_of
 from benchbook.hosts.scratch import scratch_dir
+from benchbook.terms.errors import Cause, HostStartError
 
 COUNTED = {"decode": {"1": 2.0, "8": 10.3}, "prefill": {"512": 16.0}, "answers": 64, "distinct_answers": 63}
 MOE = {"num_experts": 16, "num_experts_per_tok": 2, "vocab_size": 500}

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from benchbook.errors import Cause, ExperimentError, HostDiedError, HostStartError, StoreError
 from benchbook.measure import runner as runner_module
 from benchbook.measure.interrupts import told_of_halts
 from benchbook.measure.planning import RunPlan, damaged_repeats, stale_records
@@ -24,6 +23,7 @@ from benchbook.records.header import PARTIAL
 from benchbook.records.record import Failure, Outcome, Record, Verdict
 from benchbook.records.store import RECORD_FILE, Store
 from benchbook.report.run import load_run
+from benchbook.terms.errors import Cause, ExperimentError, HostDiedError, HostStartError, StoreError
 from damages import DAMAGES, HEADERS, RAW
 from rich.console import Console
 

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError, StoreError
 from benchbook.records.files import write_json
 from benchbook.records.runs import find_run, run_files, run_name
 from benchbook.records.store import Store
+from benchbook.terms.errors import ExperimentError, StoreError
 from damages import HEADERS
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.hosts.address import server_url
 from benchbook.hosts.command import flags, inherited_environment
 from benchbook.hosts.flags import known
@@ -18,8 +17,9 @@ from benchbook.hosts.kinds import Option
 from benchbook.measure.preflight import preflight_of
 from benchbook.plan.named_launches import named_launch
 from benchbook.records.files import write_json, write_text
-from benchbook.redaction import find_secrets, known_secrets, redact_file, redacted, redacted_env
-from benchbook.secret_names import holds_secret, is_secret_name, is_secret_variable
+from benchbook.terms.errors import ExperimentError
+from benchbook.terms.redaction import find_secrets, known_secrets, redact_file, redacted, redacted_env
+from benchbook.terms.secret_names import holds_secret, is_secret_name, is_secret_variable
 from planted import KEY_BLOCK, LONG, NAMED, PLACED, SHAPED
 
 FILE = """question: q

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.hosts.footprint import GIB, kv_bytes, weight_bytes
 from benchbook.hosts.models import config_of, has_random_weights, resolve_model
 from benchbook.hosts.shapes import SHAPES, build_shape
+from benchbook.terms.errors import ExperimentError
 
 
 @pytest.fixture(autouse=True)

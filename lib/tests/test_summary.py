@@ -3,11 +3,11 @@
 import io
 
 import pytest
-from benchbook import exit_codes
 from benchbook.records.record import Verdict
 from benchbook.report.caveats import caveats
 from benchbook.report.run import load_run
 from benchbook.report.summary import ending, print_summary
+from benchbook.terms import exit_codes
 from report_runs import failed, judged, make_run
 from rich.console import Console
 

@@ -19,7 +19,6 @@ import nbformat
 import pytest
 from benchbook import __main__ as main
 from benchbook import process_limits
-from benchbook.errors import ExperimentError, StoreError
 from benchbook.hosts import caches, flags, forms, models, peaks, registry
 from benchbook.hosts.footprint import kv_bytes, weight_bytes
 from benchbook.judge.model_config import UnknownShapeError, shape_of
@@ -28,6 +27,7 @@ from benchbook.measure.notebook import execute
 from benchbook.records import runs
 from benchbook.records.store import RUNNING, Store
 from benchbook.system_faults import is_system_fault, line_of, told_as
+from benchbook.terms.errors import ExperimentError, StoreError
 
 EXPERIMENT = """
 question: Does it start?

@@ -10,11 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from benchbook import exit_codes, terminal
+from benchbook import terminal
 from benchbook.measure import progress
 from benchbook.measure.progress import ConsoleProgress
 from benchbook.plan.eta import Estimate
 from benchbook.records.record import Failure, Identity, Outcome, Reason, Record, Verdict
+from benchbook.terms import exit_codes
 from rich.console import Console
 from typer.testing import CliRunner
 

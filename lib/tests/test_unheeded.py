@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchbook.errors import ExperimentError
 from benchbook.hosts.flags import known
 from benchbook.hosts.unheeded import unheeded
 from benchbook.measure.preflight import preflight_of
+from benchbook.terms.errors import ExperimentError
 
 FILE = """question: q
 model: tiny

@@ -7,10 +7,10 @@ import secrets
 import warnings
 from collections.abc import Mapping
 
-from benchbook.errors import Cause, ExperimentError, HostStartError
 from benchbook.hosts import http
 from benchbook.hosts.door import KEY_VARIABLE, OPEN
 from benchbook.hosts.ports import is_loopback
+from benchbook.terms.errors import Cause, ExperimentError, HostStartError
 
 DEV_MODE, RUST = "VLLM_SERVER_DEV_MODE", "VLLM_USE_RUST_FRONTEND"
 VLLMS_KEY = "VLLM_API_KEY"

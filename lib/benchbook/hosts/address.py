@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from benchbook.errors import ExperimentError
 from benchbook.hosts.ports import is_loopback
+from benchbook.terms.errors import ExperimentError
 
 _SOCKET = re.compile(r"(http\+)?unix:|\.{0,2}/(?!/)|~/")
 _CUT_SCHEME = re.compile(r"https?(:/|/)(?!/)|https?//", re.IGNORECASE)

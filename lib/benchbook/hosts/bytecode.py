@@ -9,8 +9,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchbook.errors import ExperimentError
 from benchbook.hosts.caches import cache_dir
+from benchbook.terms.errors import ExperimentError
 
 OFF, PREFIX = "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"
 _PACKAGES = ("vllm", "torch")

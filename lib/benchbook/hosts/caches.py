@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import ExperimentError, StoreError
 from benchbook.reading import read_json
+from benchbook.terms.errors import ExperimentError, StoreError
 
 CACHE_VARIABLE = "BENCHBOOK_CACHE_DIR"
 _PROBE_BYTES = 4096

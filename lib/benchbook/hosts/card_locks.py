@@ -18,9 +18,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO
 
-from benchbook.errors import Cause, HostStartError
 from benchbook.hosts import processes, registry
 from benchbook.hosts.devices import Device
+from benchbook.terms.errors import Cause, HostStartError
 
 LEAVING_LIMIT_S = 30.0  # for the guardian of an owner that has ended
 POLL_S = 0.1

@@ -13,9 +13,9 @@ import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from benchbook.errors import Cause
 from benchbook.hosts import shared_memory
 from benchbook.hosts.flags import nearest_flag
+from benchbook.terms.errors import Cause
 
 MAX_EVIDENCE_CHARACTERS = 500
 

@@ -8,15 +8,15 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 
-from benchbook.errors import ExperimentError
 from benchbook.hosts import search_path, shell
 from benchbook.hosts.devices import is_cpu_build
 from benchbook.hosts.forms import installed_forms, words_of
 from benchbook.hosts.scratch import SOCKET_PATH_BYTES
 from benchbook.hosts.spelling import spelt_out
-from benchbook.redaction import find_secrets, is_secret_name, redacted_env
 from benchbook.refused_args import refused
-from benchbook.secret_names import holds_secret
+from benchbook.terms.errors import ExperimentError
+from benchbook.terms.redaction import find_secrets, redacted_env
+from benchbook.terms.secret_names import holds_secret, is_secret_name
 
 # -P: as with the `vllm` script, the current folder is not searched for modules.
 VLLM_PROGRAM = (sys.executable, "-P", "-m", "vllm.entrypoints.cli.main")

@@ -11,7 +11,7 @@ from benchbook.hosts.devices import cards_of
 from benchbook.hosts.models import ModelFiles, resolve_model
 from benchbook.hosts.startup import OnProgress, StartupFacts, local_time, startup_facts
 from benchbook.hosts.worker import Worker
-from benchbook.redaction import redacted_env
+from benchbook.terms.redaction import redacted_env
 
 
 class VllmEngine(Worker):

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchbook.hosts import source
 from benchbook.hosts.caches import cache_dir, remember, remembered
-from benchbook.likeness import nearest
+from benchbook.terms.likeness import nearest
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from benchbook.hosts import flags
 from benchbook.hosts.caches import cache_dir, remember, remembered
 from benchbook.hosts.kinds import Bounds, Option, none_of, not_among, out_of_bounds, plain
-from benchbook.sizes import size_of
+from benchbook.terms.sizes import size_of
 
 DUMP_LIMIT_S = 180.0  # importing vLLM takes six seconds, on a cold disk a minute
 _ON, _OFF = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}

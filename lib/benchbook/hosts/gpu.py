@@ -10,8 +10,8 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchbook.errors import Cause, HostStartError
 from benchbook.hosts import processes, registry
+from benchbook.terms.errors import Cause, HostStartError
 from benchbook.visible import named, visible
 
 QUESTION_LIMIT_S = 30.0  # nvidia-smi takes seconds when no persistence daemon runs

@@ -25,8 +25,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import Cause, HostStartError
 from benchbook.hosts import processes, registry, shell
+from benchbook.terms.errors import Cause, HostStartError
 
 STOP_GRACE_S = 6.0  # vLLM needs about two seconds to end its engine in order
 GUARDIAN_LIMIT_S = 20.0  # on top of the grace: KILL, reap, remove the entry

@@ -18,8 +18,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import ExperimentError
 from benchbook.hosts import processes, registry
+from benchbook.terms.errors import ExperimentError
 
 TERM_GRACE_S = 6.0  # vLLM needs about two seconds to end its engine in order
 STRAGGLER_GRACE_S = 1.0  # for what the host left behind
@@ -121,7 +121,7 @@ class Guardian:
 
     def _clean_log(self, path: str) -> None:
         """Take the secrets out of what the host has printed, those of its own environment as well."""
-        from benchbook import redaction  # late, to start fast
+        from benchbook.terms import redaction  # late, to start fast
 
         with contextlib.suppress(OSError):  # deleted, or on a full disk: the host has ended all the same
             redaction.redact_file(Path(path), redaction.known_secrets(self._order["env"]))

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchbook.errors import Cause, HostStartError
 from benchbook.hosts.inputs import hub_models
 from benchbook.hosts.models import CACHE_VARIABLES, ModelFiles, hub_folder, hub_snapshot
+from benchbook.terms.errors import Cause, HostStartError
 
 ANSWER_LIMIT_S = 1.5  # for a connection to the hub; where it takes longer, no model comes from there
 ENDPOINT = "https://huggingface.co"

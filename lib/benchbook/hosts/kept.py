@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchbook.errors import ExperimentError, HostDiedError
 from benchbook.hosts import causes, processes, registry
 from benchbook.hosts.address import is_same, server_url
 from benchbook.hosts.logs import HostLog
 from benchbook.hosts.served import ServedModel
 from benchbook.hosts.startup import StartupFacts, startup_facts
 from benchbook.hosts.tokenizers import hub_variables
+from benchbook.terms.errors import ExperimentError, HostDiedError
 
 
 class KeptServer(ServedModel):

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from benchbook.likeness import nearest
-from benchbook.sizes import size_of
+from benchbook.terms.likeness import nearest
+from benchbook.terms.sizes import size_of
 
 CHOICE = "choice"  # of an option's members
 _KINDS: Mapping[str, tuple[Any, str]] = {

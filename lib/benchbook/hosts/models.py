@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import Cause, ExperimentError, HostStartError, StoreError
 from benchbook.hosts import footprint, shapes
 from benchbook.hosts.caches import built, cache_dir
 from benchbook.reading import read_bytes
 from benchbook.system_faults import line_of
+from benchbook.terms.errors import Cause, ExperimentError, HostStartError, StoreError
 
 # The embedded models with their folders' names: raise the number when tiny_model.py changes what it writes.
 EMBEDDED = {"tiny": "tiny-2", "tiny-moe": "tiny-moe-1"}

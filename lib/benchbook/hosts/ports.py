@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from benchbook.errors import Cause, HostStartError
 from benchbook.hosts import processes
+from benchbook.terms.errors import Cause, HostStartError
 
 
 def reserve_port(host: str) -> socket.socket:

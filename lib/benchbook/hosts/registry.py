@@ -18,9 +18,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from benchbook.errors import ExperimentError
 from benchbook.hosts import processes
 from benchbook.hosts.caches import check_writable, own_folder, remembered
+from benchbook.terms.errors import ExperimentError
 
 STATE_VARIABLE = "BENCHBOOK_STATE_DIR"
 ORPHAN_GRACE_S = 2.0

@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import ExperimentError, HostStartError
 from benchbook.hosts import causes, command
 from benchbook.hosts.caches import cache_dir, remember, remembered
 from benchbook.hosts.guardian import spawn
 from benchbook.hosts.logs import HostLog
 from benchbook.hosts.models import ModelFiles, read_config
 from benchbook.hosts.scratch import scratch_dir
+from benchbook.terms.errors import ExperimentError, HostStartError
 
 LIMIT_S = 600.0
 RECIPE = 1  # raise it when something else is counted

@@ -12,12 +12,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchbook.errors import Cause, HostDiedError, IdentityError, MeasureError
 from benchbook.hosts import http, ports, registry
 from benchbook.hosts.address import server_url
 from benchbook.hosts.cards import Card, cards_of, named
 from benchbook.hosts.models import planned_path
 from benchbook.hosts.tokenizers import hub_variables
+from benchbook.terms.errors import Cause, HostDiedError, IdentityError, MeasureError
 
 ANSWER_LIMIT_S = 10.0  # for one answer of a live server; under full load /health takes milliseconds
 RESET_LIMIT_S = 10.0  # for the blocks of finished requests to come free

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from benchbook.errors import HostDiedError, HostStartError, IdentityError
 from benchbook.hosts import causes, command, hub, ports, registry
 from benchbook.hosts.access import DOOR_WORDS, VLLMS_KEY, api_key_for, check_door, key_environment
 from benchbook.hosts.card_locks import locks_for
@@ -21,7 +20,8 @@ from benchbook.hosts.models import ModelFiles, resolve_model
 from benchbook.hosts.served import ServedModel
 from benchbook.hosts.startup import OnProgress, StartupFacts, local_time, startup_facts, startup_phase
 from benchbook.hosts.tokenizers import hub_variables
-from benchbook.redaction import redacted_env
+from benchbook.terms.errors import HostDiedError, HostStartError, IdentityError
+from benchbook.terms.redaction import redacted_env
 
 READY_POLL_S = 0.2
 DEATH_REPORT_S = 3.0  # the guardian ends what a killed host leaves behind, a second long, before it reports

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import ExperimentError
 from benchbook.hosts.caches import built, cache_dir
+from benchbook.terms.errors import ExperimentError
 
 PREFIX = "shape:"  # how a reference to a shape is written: 'shape:gpt-oss-120b'
 RECIPE = 1  # part of the folder's name: raise it when what is written changes

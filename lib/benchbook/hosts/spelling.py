@@ -18,7 +18,7 @@ from typing import Any
 
 from benchbook.hosts.forms import Form, Forms, flag_of, negative_of, parsed
 from benchbook.hosts.kinds import Option, option_problem
-from benchbook.sizes import size_of
+from benchbook.terms.sizes import size_of
 
 
 class Misspelt(Exception):

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchbook.errors import ExperimentError
 from benchbook.hosts.models import CACHE_VARIABLES, hub_folder
-from benchbook.secret_names import is_secret_variable
+from benchbook.terms.errors import ExperimentError
+from benchbook.terms.secret_names import is_secret_variable
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _FILES = ("tokenizer_config.json", "tokenizer.json", "config.json", "params.json")  # one of them has each tokenizer

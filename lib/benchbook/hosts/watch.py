@@ -6,9 +6,9 @@ import re
 import threading
 import time
 
-from benchbook.errors import Cause, HostDiedError
 from benchbook.hosts import http
 from benchbook.hosts.served import ServedModel
+from benchbook.terms.errors import Cause, HostDiedError
 
 HEALTH_POLL_S = 1.0  # /health costs the server next to nothing
 METRICS_LOOKS_PER_LIMIT = 12  # /metrics costs it milliseconds in which no token is sent, so it is asked seldom

@@ -9,9 +9,9 @@ from typing import Any
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
-from benchbook.records.metrics import broken_values
 from benchbook.records.record import Reason
-from benchbook.wording import counted
+from benchbook.terms.metrics import broken_values
+from benchbook.terms.wording import counted
 
 Raw = Mapping[str, Any]
 Workload = Mapping[str, Any]

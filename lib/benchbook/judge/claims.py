@@ -14,8 +14,8 @@ from benchbook.judge.outside import again_sentence
 from benchbook.judge.rounds import MedianPair, contradiction, rounds_said
 from benchbook.judge.spread import number_text
 from benchbook.judge.stats import CONFIDENCE, MOST_REPEATS
-from benchbook.records.metrics import Metric
 from benchbook.records.record import Verdict
+from benchbook.terms.metrics import Metric
 
 # Two builds of one program, or one program on two mornings, differ by as much; a claim below it is said to be small.
 PRACTICAL_SHARE = 0.01

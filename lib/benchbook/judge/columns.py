@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchbook.records.metrics import Metric
+from benchbook.terms.metrics import Metric
 
 PER_GPU = Metric(
     "output_throughput_per_gpu_tok_s",

@@ -27,8 +27,8 @@ from benchbook.judge.pairs import Arm, MatchedCase, match_cases
 from benchbook.judge.spread import by_start
 from benchbook.judge.starts import start_of
 from benchbook.judge.stats import CONFIDENCE, Ratio, paired_ratio, unpaired_ratio
-from benchbook.records.metrics import BY_KEY, Metric
 from benchbook.records.record import Record, Verdict
+from benchbook.terms.metrics import BY_KEY, Metric
 
 
 class Finding(StrEnum):

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from benchbook.records.metrics import request_latencies_s
 from benchbook.records.record import Reason, Record
+from benchbook.terms.metrics import request_latencies_s
 
 
 class Answer(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from benchbook.judge.catalogue import OUTSIDE
 from benchbook.records.record import Record
-from benchbook.wording import counted
+from benchbook.terms.wording import counted
 
 
 def disturbed_by(record: Record) -> str:

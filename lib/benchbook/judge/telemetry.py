@@ -9,8 +9,8 @@ from typing import Any
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
-from benchbook.records.metrics import request_latencies_s
 from benchbook.records.record import Reason
+from benchbook.terms.metrics import request_latencies_s
 
 POWER_CAP = "power_cap"  # a card at its rated limit; every other throttle is trouble
 MIN_CLOCK, MIN_SET_CLOCK = 0.75, 0.95  # of the card's highest, which some never reach; where the driver calls them set

@@ -19,7 +19,7 @@ from benchbook.plan.eta import Estimator, duration_text
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Job, seed_of_try
 from benchbook.records.record import Record
-from benchbook.wording import counted
+from benchbook.terms.wording import counted
 
 MAX_WAIT_S = 30.0
 

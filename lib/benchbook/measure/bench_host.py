@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from threading import Thread
 from typing import Any, Protocol
 
-from benchbook.errors import HostStartError, MeasureError
 from benchbook.hosts.access import DEV_MODE
 from benchbook.hosts.devices import naming
 from benchbook.hosts.engine import VllmEngine
@@ -28,6 +27,7 @@ from benchbook.plan.launches import Launch
 from benchbook.ranks import num_devices
 from benchbook.records.provenance import utc_now
 from benchbook.records.store import Store
+from benchbook.terms.errors import HostStartError, MeasureError
 
 
 class BenchHost(Protocol):

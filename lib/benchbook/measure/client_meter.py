@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from benchbook.records.metrics import request_latencies_s
+from benchbook.terms.metrics import request_latencies_s
 
 POLL_S = 0.1
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from benchbook.errors import BenchbookError, StoreError
 from benchbook.measure.kernels import kernel_ahead
 from benchbook.measure.notebook import NOTEBOOKS, execute, load_ahead, notebooks_dir, papermill
 from benchbook.system_faults import is_system_fault, line_of
+from benchbook.terms.errors import BenchbookError, StoreError
 
 _MODULES = ("benchbook.report.run", "benchbook.report.cells")  # what the notebook imports from
 

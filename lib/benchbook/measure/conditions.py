@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchbook.errors import Cause, MeasureError
 from benchbook.hosts import load, measured_part, processes, registry
 from benchbook.hosts.devices import naming
 from benchbook.hosts.http import TooLargeError
@@ -29,7 +28,8 @@ from benchbook.measure.servers import AnyServer
 from benchbook.measure.telemetry import keep_telemetry
 from benchbook.ranks import num_devices
 from benchbook.records.provenance import machine
-from benchbook.redaction import known_secrets, redacted
+from benchbook.terms.errors import Cause, MeasureError
+from benchbook.terms.redaction import known_secrets, redacted
 
 MAX_LINES = 10
 SILENT = "the host's log is silent: it has no line of vLLM's at level INFO"

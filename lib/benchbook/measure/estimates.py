@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import ExperimentError
 from benchbook.hosts.footprint import weight_bytes
 from benchbook.hosts.models import EMBEDDED, config_of, planned_path, resolve_model
 from benchbook.hosts.peaks import data_sheet
@@ -25,6 +24,7 @@ from benchbook.plan.pace import CPU, GPU, BatchSeconds, Pace
 from benchbook.records.header import RunHeader, read_header
 from benchbook.records.provenance import machine, package_versions
 from benchbook.records.runs import run_files
+from benchbook.terms.errors import ExperimentError
 
 _COUNT = "count experts of "  # begins the key of what is done once for each model
 NEWEST_RUNS = 30  # so many are looked through

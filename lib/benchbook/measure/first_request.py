@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from benchbook import parameters
-from benchbook.errors import Cause, MeasureError
 from benchbook.hosts import http
 from benchbook.measure.events import events
 from benchbook.measure.recording import Recording
@@ -18,6 +17,7 @@ from benchbook.measure.repeat import Repeat, read_repeat
 from benchbook.measure.servers import AnyServer, host_facts, refuse_stale, silence_is_death
 from benchbook.plan.workloads import FirstRequestWorkload
 from benchbook.records.store import Saved
+from benchbook.terms.errors import Cause, MeasureError
 
 TIMEOUT_S = 300.0  # for the whole answer
 PIECES_FACTOR = 4  # of the tokens asked for: no server that counts comes near

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from benchbook.errors import ExperimentError
 from benchbook.hosts.card_locks import CardTakenError, hold, holder_of
 from benchbook.hosts.devices import Device, cards_of, every_card
 from benchbook.hosts.gpu import every_process, is_leaving, listed
 from benchbook.measure.preflight import Preflight
 from benchbook.plan.launches import Launch
+from benchbook.terms.errors import ExperimentError
 from benchbook.visible import CUDA, HIP
 
 _SHARE = "`run --share-gpu`, which makes what is measured SUSPECT"

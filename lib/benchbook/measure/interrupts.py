@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from benchbook import exit_codes
+from benchbook.terms import exit_codes
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _continued_at_s = float("-inf")  # when this process was last continued (monotonic)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import BenchbookError, Cause, HostDiedError, StoreError
 from benchbook.judge.catalogue import reason
 from benchbook.measure.bench_host import BenchHost
 from benchbook.measure.jobs import WARM
@@ -18,7 +17,8 @@ from benchbook.plan.order import Job
 from benchbook.records.files import make_folder
 from benchbook.records.record import Failure, Identity, Outcome, Record, verdict_of
 from benchbook.records.store import RECORD_FILE, read_record, write_record
-from benchbook.redaction import known_secrets, redacted
+from benchbook.terms.errors import BenchbookError, Cause, HostDiedError, StoreError
+from benchbook.terms.redaction import known_secrets, redacted
 
 EXECUTED_FILE = "executed.ipynb"
 

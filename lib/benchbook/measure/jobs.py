@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import Cause, MeasureError
 from benchbook.hosts.command import VLLM_PROGRAM, private_environment
 from benchbook.hosts.guardian import spawn
 from benchbook.hosts.jobs import Job
-from benchbook.redaction import known_secrets, redact_file
+from benchbook.terms.errors import Cause, MeasureError
+from benchbook.terms.redaction import known_secrets, redact_file
 
 FOLLOW_POLL_S = 0.05
 CANCELLED_EXIT_CODE = -15  # as if by SIGTERM

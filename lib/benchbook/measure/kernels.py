@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchbook.errors import HostStartError
 from benchbook.hosts.worker import Worker
+from benchbook.terms.errors import HostStartError
 
 LISTEN_LIMIT_S = 60.0  # it listens before it imports anything heavy: 0.2 s on an idle machine
 FORK_LIMIT_S = 60.0  # for a kernel, the imports included where they are not over yet: some three seconds

@@ -21,7 +21,7 @@ from benchbook.plan.faults import Faults
 from benchbook.plan.launches import SECRET, Launch
 from benchbook.plan.strict import key_text
 from benchbook.refused_args import halves, refused
-from benchbook.secret_names import secret_ways
+from benchbook.terms.secret_names import secret_ways
 
 _PARAMETERS = {"args": "engine_args", "env": "engine_env"}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.hosts.startup import OnProgress
-from benchbook.redaction import known_secrets, redacted
+from benchbook.terms.redaction import known_secrets, redacted
 
 UPDATE_S = 0.25  # between two updates: one more often would take the processor from what is measured
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")

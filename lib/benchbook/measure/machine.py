@@ -9,7 +9,6 @@ import math
 import os
 from collections.abc import Sequence
 
-from benchbook.errors import ExperimentError
 from benchbook.hosts import shared_memory
 from benchbook.hosts.devices import CPU, ROCM, TITLES, Device, devices, misnamed, naming
 from benchbook.hosts.random_loader import LOAD_FORMAT, why_unknown
@@ -20,7 +19,8 @@ from benchbook.measure.preflight import Preflight
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.ranks import num_devices, ranks_of
-from benchbook.sizes import size_of
+from benchbook.terms.errors import ExperimentError
+from benchbook.terms.sizes import size_of
 
 _BACKENDS = ("distributed_executor_backend", "data_parallel_backend")
 _KV_SPACE, _KV_BYTES = "VLLM_CPU_KVCACHE_SPACE", "kv_cache_memory_bytes"

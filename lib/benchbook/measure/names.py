@@ -10,10 +10,10 @@ from benchbook.hosts.forms import Forms, bounds_problem, flag_of, problem_of
 from benchbook.hosts.kinds import Option, none_of, option_problem
 from benchbook.hosts.renaming import is_variable
 from benchbook.hosts.spelling import Spelt
-from benchbook.likeness import nearest
 from benchbook.plan.document import Document, Where
 from benchbook.plan.hints import habitual
 from benchbook.plan.launches import Launch
+from benchbook.terms.likeness import nearest
 
 _COMPILATION = "compilation_config"
 

@@ -14,7 +14,7 @@ from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.ranks import Ranks, ranks_of
-from benchbook.sizes import size_of
+from benchbook.terms.sizes import size_of
 
 # Under these the weights are not as large as the model's files, or lie elsewhere: nothing is computed then.
 _RESIZING = ("quantization", "cpu_offload_gb", "hf_overrides", "speculative_config", "spec_model")

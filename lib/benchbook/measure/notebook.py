@@ -17,11 +17,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchbook.errors import ExperimentError, StoreError
 from benchbook.hosts.scratch import scratch_dir
 from benchbook.parameters import unknown
 from benchbook.project import ROOT
 from benchbook.records.files import read_json, write_text
+from benchbook.terms.errors import ExperimentError, StoreError
 
 NOTEBOOKS = {
     "first_request": "02_first_request.ipynb",

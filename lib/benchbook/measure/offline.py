@@ -24,7 +24,7 @@ from benchbook.plan.workloads import LatencyWorkload, ThroughputWorkload
 from benchbook.records.files import read_json
 from benchbook.records.record import PrefixCache, Warmup
 from benchbook.records.store import Saved
-from benchbook.redaction import redacted_env
+from benchbook.terms.redaction import redacted_env
 
 # `bench throughput` prints the output-only rate and the token counts, and saves neither.
 _PRINTED = {

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from benchbook.errors import Cause, MeasureError
 from benchbook.hosts import http
 from benchbook.measure.servers import AnyServer
+from benchbook.terms.errors import Cause, MeasureError
 
 NUM_PROMPTS, OUTPUT_TOKENS = 32, 8
 NUM_ALONE = 8  # prompts of a launch that is compared with none: enough to see one answer to all

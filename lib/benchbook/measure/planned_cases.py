@@ -12,7 +12,7 @@ from benchbook.listing import aligned
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.workloads import LatencyWorkload, ServeWorkload, ThroughputWorkload
-from benchbook.wording import counted
+from benchbook.terms.wording import counted
 
 _HEADINGS = ("launch", "benchmark", "tokens", "load", "repeats", "prompts", "why")
 _SAID = ("input_len_tokens", "output_len_tokens", "max_concurrency", "request_rate_rps", "batch_size", "num_prompts")

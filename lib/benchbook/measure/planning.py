@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchbook.errors import StoreError
 from benchbook.hosts.command import inherited_environment
 from benchbook.hosts.models import ModelFiles, resolve_model
 from benchbook.judge.outside import is_due_again
@@ -17,7 +16,8 @@ from benchbook.records.fingerprint import case_key, changed_parts, combined, dig
 from benchbook.records.provenance import device, package_versions
 from benchbook.records.record import Record
 from benchbook.records.store import RECORD_FILE, Store, read_record
-from benchbook.wording import counted
+from benchbook.terms.errors import StoreError
+from benchbook.terms.wording import counted
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchbook.errors import ExperimentError
 from benchbook.hosts.flags import known
 from benchbook.hosts.shapes import PREFIX, shape_named
 from benchbook.measure.launch_check import checked_launch, version_of
 from benchbook.measure.needs import queue_notes
 from benchbook.plan.experiment import Experiment, read_experiment
 from benchbook.plan.launches import Launch
+from benchbook.terms.errors import ExperimentError
 
 
 @dataclass(frozen=True)

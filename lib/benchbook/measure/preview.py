@@ -38,7 +38,7 @@ from benchbook.records.header import RUNNING
 from benchbook.records.runs import run_name
 from benchbook.records.store import Store
 from benchbook.terminal import say
-from benchbook.wording import counted
+from benchbook.terms.wording import counted
 
 ONE_START = (
     "All repeats share one start, and so does their ±: starts differ too. repeats: {starts: 3} has a fresh start in each "

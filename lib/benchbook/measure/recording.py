@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import HostError, MeasureError
 from benchbook.judge.checks import half_widths, itl_course, record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.judge.unseen import not_looked
@@ -18,12 +17,13 @@ from benchbook.measure.notebook import notebooks_dir
 from benchbook.parameters import shown, without_result
 from benchbook.plan.workloads import Workload
 from benchbook.records.files import make_folder, write_json
-from benchbook.records.metrics import values_from_raw
 from benchbook.records.provenance import machine, provenance, utc_now
 from benchbook.records.record import Failure, Identity, Outcome, Record, Verdict, verdict_of
 from benchbook.records.store import RECORD_FILE, Saved, write_record
 from benchbook.records.telemetry import TELEMETRY_FILE
-from benchbook.redaction import known_secrets, redacted
+from benchbook.terms.errors import HostError, MeasureError
+from benchbook.terms.metrics import values_from_raw
+from benchbook.terms.redaction import known_secrets, redacted
 
 RAW_FILE = "raw.json"
 TAIL_LINES = 30

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from benchbook.errors import HostDiedError, HostError, HostStartError
 from benchbook.judge.outside import disturbed_by
 from benchbook.measure.again import Again, for_this_try
 from benchbook.measure.bench_host import COUNTING_S, BenchHost, OpenHost
@@ -29,6 +28,7 @@ from benchbook.records.header import FAILED, FINISHED, HEADER_VERSION, INTERRUPT
 from benchbook.records.provenance import provenance, utc_now
 from benchbook.records.record import Identity, Record, Verdict
 from benchbook.records.store import Store
+from benchbook.terms.errors import HostDiedError, HostError, HostStartError
 
 MAX_ATTEMPTS = 2  # a failed repeat is tried once more; both attempts are kept
 MAX_HOST_STARTS = 3  # a host that keeps dying is given up; the repeats left become records that say so

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchbook import parameters
-from benchbook.errors import Cause, ExperimentError, MeasureError
 from benchbook.hosts.models import tokenizer_sha256
 from benchbook.hosts.scrape import cache_config
 from benchbook.hosts.shell import certificates, no_proxy
@@ -37,6 +36,7 @@ from benchbook.records.files import read_json
 from benchbook.records.fingerprint import digest
 from benchbook.records.record import PrefixCache, Warmup
 from benchbook.records.store import Saved
+from benchbook.terms.errors import Cause, ExperimentError, MeasureError
 
 MAX_WARMUPS = 4
 WARMUP_SEED_OFFSET = 1_000_003  # another seed than the repeat's: the warm-up's prompts are not the measured ones

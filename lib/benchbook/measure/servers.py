@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from benchbook import parameters
-from benchbook.errors import Cause, ExperimentError, HostDiedError, IdentityError
 from benchbook.hosts.cards import named
 from benchbook.hosts.flags import unknown_variables
 from benchbook.hosts.models import has_random_weights
@@ -23,6 +22,7 @@ from benchbook.hosts.tokenizers import args_of
 from benchbook.measure import own
 from benchbook.measure.hardware import model_config, peaks_of_attached
 from benchbook.plan.named_launches import named_launch
+from benchbook.terms.errors import Cause, ExperimentError, HostDiedError, IdentityError
 
 AnyServer = VllmServer | AttachedServer
 

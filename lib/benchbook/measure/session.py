@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchbook import project
-from benchbook.errors import ExperimentError
 from benchbook.hosts import card_locks
 from benchbook.hosts.registry import check_folders, others_at_work
 from benchbook.hosts.shell import left_out
@@ -32,6 +31,7 @@ from benchbook.records.header import FINISHED
 from benchbook.records.runs import newest_of, run_name
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.terminal import shown
+from benchbook.terms.errors import ExperimentError
 
 FIRST_LOOK_S = 0.3  # before anything starts: whoever is told can stop before the time is spent
 RESULTS = Path("results")  # where the command line keeps runs unless it is told otherwise

@@ -10,7 +10,7 @@ import yaml
 
 from benchbook.plan.faults import Fault, Faults, Where
 from benchbook.plan.strict import FieldError, StrictModel, key_text, one_line, shown, unknown
-from benchbook.secret_names import holds_secret, is_secret_name, sounds_secret
+from benchbook.terms.secret_names import holds_secret, is_secret_name, sounds_secret
 
 __all__ = ["Document", "Where"]
 

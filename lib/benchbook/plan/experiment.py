@@ -32,7 +32,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidatorFunctionWrapHandler, field_validator
 
-from benchbook.errors import ExperimentError
 from benchbook.plan.cases import BENCHMARKS_EXAMPLE, Case, read_cases
 from benchbook.plan.document import Document
 from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, read_launches
@@ -43,6 +42,7 @@ from benchbook.plan.repeats import DEFAULT_AGAIN, AgainCount, RepeatCount, Until
 from benchbook.plan.strict import StrictModel, one_line
 from benchbook.plan.workloads import HostKind
 from benchbook.plan.yamlfile import load_document
+from benchbook.terms.errors import ExperimentError
 
 DEFAULT_REPEATS = 3  # fewer show no spread worth the name
 # Where repeats vary by 1.25 % and one in a hundred is an outlier, 8 rounds find a difference of 5 % between launches in

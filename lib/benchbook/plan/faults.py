@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchbook.errors import ExperimentError
+from benchbook.terms.errors import ExperimentError
 
 MAX_FAULTS = 20  # a reader who is shown more has not written an experiment
 

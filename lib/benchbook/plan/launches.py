@@ -13,8 +13,8 @@ from benchbook.plan.document import Document, Where
 from benchbook.plan.models import SHAPE_PREFIX, ModelRef, read_model
 from benchbook.plan.strict import StrictModel
 from benchbook.refused_args import OURS
-from benchbook.secret_names import is_secret_variable, secret_ways
-from benchbook.sizes import size_of
+from benchbook.terms.secret_names import is_secret_variable, secret_ways
+from benchbook.terms.sizes import size_of
 
 SHAPE_WEIGHTS = {"load_format": "benchbook"}  # random weights that behave, from our own loader
 MADE_WEIGHTS = ("benchbook", "dummy")  # load formats under which weights are made and not read

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from benchbook.errors import ExperimentError
 from benchbook.plan.launches import SHAPE_WEIGHTS, Launch
 from benchbook.plan.models import SHAPE_PREFIX, TINY, ModelRef
 from benchbook.plan.strict import unknown
-from benchbook.redaction import find_secrets
-from benchbook.secret_names import is_secret_variable
+from benchbook.terms.errors import ExperimentError
+from benchbook.terms.redaction import find_secrets
+from benchbook.terms.secret_names import is_secret_variable
 
 NAMED_LAUNCHES = {
     launch.name: launch

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchbook.errors import ExperimentError
 from benchbook.plan.hints import hint, meant
-from benchbook.secret_names import sounds_secret
+from benchbook.terms.errors import ExperimentError
+from benchbook.terms.secret_names import sounds_secret
 
 SHOWN_CHARS = 60  # longer keys and values are cut in messages
 

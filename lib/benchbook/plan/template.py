@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchbook.errors import ExperimentError
 from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE
 from benchbook.system_faults import hint_of, line_of
+from benchbook.terms.errors import ExperimentError
 
 TEMPLATE = """\
 # What should this experiment answer? The report begins with it.

@@ -14,13 +14,13 @@ from typing import Any
 
 import yaml
 
-from benchbook.errors import ExperimentError
 from benchbook.plan.document import Document
 from benchbook.plan.faults import Fault, Faults, Where
 from benchbook.plan.hints import meant
 from benchbook.plan.strict import cut, key_text, one_line, shown
 from benchbook.project import ROOT, named
-from benchbook.redaction import secret_position
+from benchbook.terms.errors import ExperimentError
+from benchbook.terms.redaction import secret_position
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 16

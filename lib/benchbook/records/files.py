@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import StoreError
 from benchbook.reading import read_json as read_json  # reading stands lower, where hosts can have it too
-from benchbook.redaction import known_secrets, redacted
 from benchbook.system_faults import hint_of
+from benchbook.terms.errors import StoreError
+from benchbook.terms.redaction import known_secrets, redacted
 
 _GONE = "; the folder has gone; was it deleted while the run was going on?"
 

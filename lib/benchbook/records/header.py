@@ -12,7 +12,6 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import NotRequired, TypedDict
 
-from benchbook.errors import StoreError
 from benchbook.reading import read_json
 from benchbook.records.fingerprint import case_key
 from benchbook.records.parts import HostFacts, Provenance, Workload
@@ -20,6 +19,7 @@ from benchbook.records.record import Record
 from benchbook.records.typed import (
     OPEN, Benchmark, FolderName, Name, Number, Positive, Seconds, Time, Whole, refused,
 )  # fmt: skip
+from benchbook.terms.errors import StoreError
 
 HEADER_VERSION = 1
 MOST_FAULTS = 5  # told of one file

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbook.errors import StoreError
 from benchbook.project import ROOT
 from benchbook.reading import read_json
-from benchbook.records.metrics import BY_KEY
 from benchbook.records.record import Identity, Outcome, Record, Verdict
+from benchbook.terms.errors import StoreError
+from benchbook.terms.metrics import BY_KEY
 
 WAY = "published"  # how the numbers came here; a record of ours says "warm" or "command line"
 

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from benchbook.errors import StoreError
 from benchbook.reading import read_json
 from benchbook.records.typed import OPEN, Number, refused
+from benchbook.terms.errors import StoreError
 
 _OF_REQUESTS = ("start_times", "ttfts", "itls")  # one entry a request each
 

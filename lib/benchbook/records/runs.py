@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchbook.errors import ExperimentError, StoreError
 from benchbook.records.header import FINISHED, read_header
+from benchbook.terms.errors import ExperimentError, StoreError
 
 RUN_FILE = "run.json"
 CASES = "cases"  # the folder of a run's records

@@ -26,17 +26,17 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from benchbook import collector
-from benchbook.errors import StoreError
 from benchbook.reading import read_bytes, read_json
 from benchbook.records.files import make_folder, write_json
 from benchbook.records.header import INTERRUPTED, RUNNING, RunHeader, read_header
-from benchbook.records.metrics import values_from_raw
 from benchbook.records.parts import NEEDED, RecordParts
 from benchbook.records.raw import read_raw
 from benchbook.records.record import SCHEMA_VERSION, Outcome, Record, verdict_of
 from benchbook.records.runs import CASES, LATEST, RUN_FILE, find_run, forget_run, point_to
 from benchbook.records.typed import refused
 from benchbook.system_faults import line_of
+from benchbook.terms.errors import StoreError
+from benchbook.terms.metrics import values_from_raw
 
 EXPERIMENT_FILE = "experiment.yaml"
 LOCK_FILE = ".lock"

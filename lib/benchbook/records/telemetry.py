@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from benchbook.errors import StoreError
 from benchbook.reading import json_of, read_bytes
 from benchbook.records.files import write_bytes
 from benchbook.records.typed import OPEN, Number, Numbers, refused
+from benchbook.terms.errors import StoreError
 
 TELEMETRY_FILE = "telemetry.json.gz"
 TELEMETRY_VERSION = 1

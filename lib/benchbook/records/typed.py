@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
-from benchbook.records.metrics import LARGEST
+from benchbook.terms.metrics import LARGEST
 
 OPEN = ConfigDict(extra="allow", strict=True)  # of a mapping in which more may stand than is read
 _SHOWN_CHARS = 60

@@ -13,7 +13,6 @@ from benchbook.judge.catalogue import BY_CODE
 from benchbook.judge.sample import is_earned, percentile_of, sample_count, samples_needed
 from benchbook.judge.unseen import by_reason
 from benchbook.parameters import RESULT, refuse_stale
-from benchbook.records.metrics import metrics_for
 from benchbook.records.record import Reason, Record
 from benchbook.records.store import Saved
 from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
@@ -22,6 +21,7 @@ from benchbook.report.case_figures import FIGURES
 from benchbook.report.case_readings import READINGS
 from benchbook.report.limit_sentences import limit_sentences
 from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
+from benchbook.terms.metrics import metrics_for
 
 
 _WAYS = {"warm": "vLLM's benchmark code in a process that stays loaded", "command line": "vLLM's command line"}

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchbook.judge.loads import load_text
-from benchbook.records.metrics import request_latencies_s
 from benchbook.records.record import Record
 from benchbook.report.drawing import canvas, from_zero, panels_below
+from benchbook.terms.metrics import request_latencies_s
 
 Raw = Mapping[str, Any]
 

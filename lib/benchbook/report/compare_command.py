@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchbook.errors import ExperimentError
 from benchbook.judge.answerable import why_no_answer
 from benchbook.judge.claims import caveats, headlines, tally
 from benchbook.judge.compare import Comparison, compare
@@ -31,6 +30,7 @@ from benchbook.report.differences import (
 from benchbook.report.run import Run, load_run
 from benchbook.report.table import render_table
 from benchbook.terminal import say, tell_damage
+from benchbook.terms.errors import ExperimentError
 
 TextFormat = Literal["text", "csv", "json", "md"]
 

@@ -14,11 +14,11 @@ from benchbook.judge.spread import number_text, time_text
 from benchbook.reading import read_bytes
 from benchbook.records.runs import CASES, RUN_FILE
 from benchbook.records.store import EXPERIMENT_FILE
-from benchbook.redaction import redacted
 from benchbook.report.markup import Html, element, facts, folded, join, table
 from benchbook.report.results import MAX_ROWS, cut_note
 from benchbook.report.run import Run
 from benchbook.report.settings import settings_of, settings_text, value_text
+from benchbook.terms.redaction import redacted
 
 _MAX_COMMANDS = 12
 _OUR_DOOR = re.compile(r" --middleware benchbook\.[\w.]+")  # a server of one's own needs none

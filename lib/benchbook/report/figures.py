@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from benchbook.records.metrics import BY_KEY
 from benchbook.report.captions import caption_of, doubt_text, is_earned_by, latency_note
 from benchbook.report.drawing import (
     canvas,
@@ -32,6 +31,7 @@ from benchbook.report.run import Run
 from benchbook.report.sentences import GOODPUT
 from benchbook.report.slo import limits_of
 from benchbook.report.strips import strips_figure
+from benchbook.terms.metrics import BY_KEY
 
 Figured = tuple[Figure, str]
 

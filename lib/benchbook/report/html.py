@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchbook.errors import StoreError
 from benchbook.records.files import write_bytes
 from benchbook.records.header import read_header
 from benchbook.records.runs import RUN_FILE
-from benchbook.redaction import find_secrets, known_secrets
 from benchbook.report.markup import Html, element, is_absent, join
+from benchbook.terms.errors import StoreError
+from benchbook.terms.redaction import find_secrets, known_secrets
 
 if TYPE_CHECKING:
     from nbconvert import HTMLExporter

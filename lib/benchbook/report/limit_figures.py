@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
-from benchbook.errors import StoreError
 from benchbook.judge.binding import share_of
 from benchbook.judge.loads import IN_FLIGHT, lengths_text, load_text
 from benchbook.judge.roofline import Limits
@@ -31,6 +30,7 @@ from benchbook.report.limits import LimitedCase
 from benchbook.report.lines import OUTPUT_THROUGHPUT, Line
 from benchbook.report.run import Run
 from benchbook.report.timeline import timeline_figure
+from benchbook.terms.errors import StoreError
 
 _SHARE = "output_throughput_share_of_limit"
 _MAX_TRIED = 100  # repeats that are asked for their samples

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from IPython.display import HTML, display
 
-from benchbook.plain import plain
+from benchbook.terms.plain import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

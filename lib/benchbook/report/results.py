@@ -7,9 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchbook.errors import StoreError
 from benchbook.records.files import write_text
-from benchbook.records.metrics import Metric
 from benchbook.report.case_rows import (
     COLUMNS,
     LAUNCH,
@@ -24,6 +22,8 @@ from benchbook.report.case_rows import (
 from benchbook.report.markup import Html, absent, download, element, join, table, text, verdict
 from benchbook.report.run import Run
 from benchbook.report.table import render_table, workload_columns
+from benchbook.terms.errors import StoreError
+from benchbook.terms.metrics import Metric
 
 MAX_ROWS = 40  # cases a table; the rest is in the CSV file
 TABLE_FILE = "table.csv"

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchbook.judge.spread import number_text
-from benchbook.records.metrics import BY_KEY
 from benchbook.report.held import first_unreached
 from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, Line
 from benchbook.report.run import Run
 from benchbook.report.sentences import value_text
+from benchbook.terms.metrics import BY_KEY
 
 _MAX_SAID = 4  # lines in sentences of their own
 

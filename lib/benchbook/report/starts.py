@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchbook.errors import StoreError
 from benchbook.judge.headlines import headline_of
 from benchbook.judge.spread import by_start, percent_text
 from benchbook.judge.starts import start_of
@@ -17,6 +16,7 @@ from benchbook.records.record import Record
 from benchbook.records.runs import CASES, is_run
 from benchbook.records.store import RECORD_FILE, read_record
 from benchbook.report.run import Run
+from benchbook.terms.errors import StoreError
 
 MOST_RUNS = 10  # of the same experiment that are looked through, the newest
 MOST_CASES = 20

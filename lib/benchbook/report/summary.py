@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from benchbook.exit_codes import FAILED, INTERRUPTED, MEANINGS, NO_ANSWER, OK
 from benchbook.judge.answerable import reasons_text, why_no_answer
 from benchbook.judge.outside import again_sentence
 from benchbook.records import header, store
@@ -20,6 +19,7 @@ from benchbook.report.caveats import unseen_sentence
 from benchbook.report.run import Run
 from benchbook.report.starts import one_start_sentence
 from benchbook.terminal import badge, say, shown
+from benchbook.terms.exit_codes import FAILED, INTERRUPTED, MEANINGS, NO_ANSWER, OK
 
 _LEAD = " " * 9  # as wide as the words in front of the lines
 MAX_CAUSES = 5

@@ -19,8 +19,8 @@ from benchbook.judge.columns import COLUMNS, NUMBERS
 from benchbook.judge.gpus import num_gpus
 from benchbook.judge.starts import start_of
 from benchbook.listing import markdown
-from benchbook.records.metrics import METRICS
 from benchbook.records.record import Outcome, Record, Verdict
+from benchbook.terms.metrics import METRICS
 
 CASE_KEYS = ["experiment", "run_id", "launch", "case_id", "benchmark"]
 METRIC_KEYS = tuple(metric.key for metric in METRICS)

@@ -13,18 +13,18 @@ import pandas as pd
 from rich.cells import cell_len
 from rich.console import Console
 
-from benchbook.errors import ExperimentError
 from benchbook.judge.loads import LENGTHS, LOADS
 from benchbook.judge.spread import plus_minus_text
 from benchbook.listing import ListFormat, aligned, markdown
 from benchbook.patterns import matches
-from benchbook.records.metrics import BY_KEY, Metric
 from benchbook.report.case_rows import COLUMNS, TITLES, axes_of, axis_text, metrics_of, value_text_of, why_unearned
 from benchbook.report.run import Run
 from benchbook.report.settings import value_text
 from benchbook.report.starts import one_start_sentence
 from benchbook.report.table import NUMBER_KEYS, case_table, render_table, workload_columns
 from benchbook.terminal import say, tell_damage
+from benchbook.terms.errors import ExperimentError
+from benchbook.terms.metrics import BY_KEY, Metric
 
 MAX_COLUMNS = 8
 # What people ask for first; the other columns of a report follow.

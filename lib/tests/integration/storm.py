@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from benchbook.errors import StoreError
 from benchbook.records.record import Record
 from benchbook.records.store import RUN_FILE, Store, read_record
+from benchbook.terms.errors import StoreError
 from sweeps import (
     ALL_MEASURED,
     ARGS,

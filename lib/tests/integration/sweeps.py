@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import psutil
-from benchbook.exit_codes import NO_ANSWER, OK
+from benchbook.terms.exit_codes import NO_ANSWER, OK
 
 # A launch of the real vLLM as it comes, with a process each for server, engine and worker; float32 since a processor may
 # only emulate the 16-bit formats.

@@ -19,12 +19,12 @@ from benchbook.measure.planning import RunPlan
 from benchbook.measure.runner import FINISHED, Runner
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.files import read_json
-from benchbook.records.metrics import values_from_raw
 from benchbook.records.record import Verdict
 from benchbook.records.store import Store
 from benchbook.report.case import number_text
 from benchbook.report.html import render_report
 from benchbook.report.run import load_run
+from benchbook.terms.metrics import values_from_raw
 from test_runner import Listener
 
 pytestmark = pytest.mark.integration

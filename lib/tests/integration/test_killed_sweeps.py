@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from benchbook.errors import StoreError
-from benchbook.exit_codes import FAILED
 from benchbook.records.store import Store, read_record
+from benchbook.terms.errors import StoreError
+from benchbook.terms.exit_codes import FAILED
 from sweeps import (
     ALL_MEASURED,
     IS_FULL,

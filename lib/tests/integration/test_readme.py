@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from benchbook import exit_codes
+from benchbook.terms import exit_codes
 from sweeps import wait_nothing_left
 from terminal import CTRL_C, on_terminal
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 import requests
 import sweeps
-from benchbook.errors import HostStartError
 from benchbook.hosts import processes, registry
 from benchbook.hosts.door import OPEN
 from benchbook.hosts.models import content_sha256, resolve_model
@@ -23,6 +22,7 @@ from benchbook.hosts.scrape import cache_config, counter_delta, parse_metrics
 from benchbook.hosts.served import attach
 from benchbook.hosts.server import VllmServer, find_server
 from benchbook.hosts.watch import StallWatch
+from benchbook.terms.errors import HostStartError
 from sweeps import ENV
 
 pytestmark = pytest.mark.integration

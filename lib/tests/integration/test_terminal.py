@@ -10,8 +10,8 @@ import sys
 import time
 
 import pytest
-from benchbook import exit_codes
 from benchbook.records.store import Store
+from benchbook.terms import exit_codes
 from sweeps import ALL_MEASURED, FAKE_PACKAGE, SMALL_SWEEP, wait_nothing_left, write_fake_sweep
 from terminal import CTRL_C, CTRL_Z, on_terminal
 
@@ -217,7 +217,7 @@ main()
 """
 # In the order in which a run gets there; the last ones are imported by a thread, while a server starts.
 IMPORTED = (
-    "benchbook.errors rich.console benchbook.cli typer.core benchbook.hosts.registry pydantic yaml "
+    "benchbook.terms.errors rich.console benchbook.cli typer.core benchbook.hosts.registry pydantic yaml "
     "benchbook.measure.session benchbook.judge.catalogue papermill.execute zmq nbconvert.exporters.html pandas"
 ).split()
 

@@ -1,7 +1,6 @@
 """Secrets never reach a file we write: values that look like them, redaction and a scan; secret_names.py has the names.
 
-Like errors.py this belongs to no room: an experiment file is refused by it, all that is written is redacted, reports
-are scanned.
+An experiment file is refused by it, all that is written is redacted, reports are scanned.
 """
 
 from __future__ import annotations
@@ -11,9 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from benchbook.secret_names import is_secret_name, is_secret_variable
-
-__all__ = ["REDACTED", "is_secret_name"]
+from benchbook.terms.secret_names import is_secret_variable
 
 REDACTED = "<redacted>"
 

@@ -1,7 +1,7 @@
 """Which names hold secrets, of variables and of keys in a file, and where in an arg's value one stands.
 
-Like errors.py this belongs to no room. A name alone does not tell: allow_credentials is a switch, image_token a word of
-a vocabulary, and max_num_batched_token a misspelt number.
+A name alone does not tell: allow_credentials is a switch, image_token a word of a vocabulary, and max_num_batched_token
+a misspelt number.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchbook.likeness import is_slip
-from benchbook.sizes import size_of
+from benchbook.terms.likeness import is_slip
+from benchbook.terms.sizes import size_of
 
 # Of these a number is a secret too.
 _STRONG = (
