@@ -1,4 +1,4 @@
-"""The pages say what the code does: every key of the experiment file stands in its reference, every link leads somewhere."""
+"""The pages say what the code does: every key, file and name on them is there, every link leads somewhere."""
 
 import re
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_every_key_of_repeats_stands_in_its_table():
 
 
 PAGES = [
-    ROOT / "README.md",
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "environment" / "README.md",
     ROOT / "results" / "README.md",
@@ -73,3 +73,35 @@ def test_every_link_of_a_page_leads_to_what_is_there(page):
         linked = (page.parent / path).resolve() if path else page
         assert linked.exists(), target
         assert not anchor or anchor in anchors(linked), target
+
+
+def test_the_readme_is_one_that_people_read_to_its_end():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 220
+
+
+MAPS = [ROOT / "docs" / "design.md", ROOT / "docs" / "extending.md", ROOT / "CONTRIBUTING.md"]
+PLACES = [ROOT, ROOT / "notebooks", ROOT / "lib" / "benchbook", ROOT / "lib" / "tests"]
+
+
+def located(name):
+    """Return the file or folder that a page calls `name`: in the checkout, the package or the tests."""
+    return next((place / name for place in PLACES if (place / name).exists()), None)
+
+
+@pytest.mark.parametrize("page", MAPS, ids=lambda page: page.name)
+def test_every_file_that_a_map_of_the_code_names_is_there(page):
+    named = set(re.findall(r"`([\w./-]+(?:\.(?:py|ipynb|md|yaml|sh|toml|txt)|/))`", page.read_text()))
+    made_by_a_run = {"repeat.json"}
+    assert named and sorted(name for name in named - made_by_a_run if not located(name)) == []
+
+
+@pytest.mark.parametrize("page", MAPS, ids=lambda page: page.name)
+def test_every_name_that_a_map_of_the_code_finds_in_a_file_is_in_it(page):
+    text = " ".join(page.read_text().split())
+    found = [
+        (name, file)
+        for names, file in re.findall(r"((?:`\w+`(?:,| and)? )+)(?:of|in) `([\w./]+\.py)`", text)
+        for name in re.findall(r"`(\w+)`", names)
+    ]
+    assert found or page.name == "CONTRIBUTING.md"
+    assert [each for each in found if not re.search(rf"\b{each[0]}\b", located(each[1]).read_text())] == []

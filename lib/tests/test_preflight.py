@@ -261,9 +261,10 @@ def test_every_experiment_of_the_project_can_be_planned(path, tiny, monkeypatch)
         assert need_of(result.experiment, launch), "the memory of what we publish must be known"
 
 
-def test_the_readme_tells_for_every_experiment_what_it_needs(tiny, monkeypatch) -> None:
+def test_a_page_tells_for_every_experiment_what_it_needs(tiny, monkeypatch) -> None:
     monkeypatch.undo()
-    rows = dict(re.findall(r"^\| `(\w+)` \| .* \| ([^|]+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE))
+    page = (ROOT / "docs" / "experiment-file.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| .* \| ([^|]+) \|$", page, re.MULTILINE))
     for path in EXPERIMENTS:
         experiment = preflight(load_experiment(path)).experiment
         gib = math.ceil(max(need_of(experiment, launch).total_gib for launch in experiment.launches))

@@ -1,6 +1,7 @@
 """The rooms of the design: who may import whom, and what the command line may not wait for."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ ALLOWED = {
     "judge": {"terms", "records"},
     "report": {"terms", "records", "judge"},
 }
+PAGE = PACKAGE.parents[1] / "docs" / "design.md"
 HEAVY = ("vllm", "torch", "pandas", "numpy", "papermill", "matplotlib", "transformers", "nbconvert")
 
 
@@ -41,6 +43,12 @@ def test_no_import_runs_up_the_table_of_rooms(room):
 def test_the_words_of_all_rooms_need_nothing_of_ours():
     for path in (PACKAGE / "terms").glob("*.py"):
         assert _imported(path) <= {"terms"}, path
+
+
+def test_the_page_of_the_design_has_the_table_of_rooms():
+    rows = re.findall(r"^\| `(\w+)/` \| .* \| (.*) \|$", PAGE.read_text(), re.MULTILINE)
+    table = {room: set() if others == "nothing of ours" else set(others.split(", ")) for room, others in rows}
+    assert table == ALLOWED
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The README's commands, executed as they stand, in the checkout."""
+"""The commands of the README and of the pages, executed as they stand, in the checkout."""
 
 import os
 import re
@@ -28,10 +28,14 @@ NOT_HERE = {
 LIMIT_S = 900
 
 
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
 def commands():
-    """Return the lines after '$ ' in the README's console blocks, in order."""
-    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    """Return the lines after '$ ' in the console blocks of the README and the pages, in order, each once."""
+    blocks = [block for page in PAGES for block in re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL)]
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    return list(dict.fromkeys(line.removeprefix("$ ") for line in lines))
 
 
 def environment(marker):
@@ -75,7 +79,7 @@ def test_make_quickstart_ends_as_its_summary_says_and_leaves_nothing_alive(tmp_p
 
 
 @pytest.mark.parametrize("command", [command for command in commands() if command not in NOT_HERE])
-def test_a_command_of_the_readme_works_and_leaves_nothing_alive(command, tmp_path):
+def test_a_command_of_the_readme_or_a_page_works_and_leaves_nothing_alive(command, tmp_path):
     done = subprocess.run(
         command, shell=True, cwd=ROOT, env=environment(str(tmp_path)), capture_output=True, text=True, timeout=LIMIT_S
     )
