@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from benchbook.judge.catalogue import BY_CODE, CODES
 from benchbook.judge.checks import record_reasons
-from benchbook.judge.sample import is_earned, percentile_ranks, samples_needed
 from benchbook.judge.unseen import not_looked
 from benchbook.judge.warmth import COMPILE_LINE
 from benchbook.plan import ServeWorkload
 from benchbook.records.record import Verdict, verdict_of
+from benchbook.terms.percentiles import is_earned, percentile_ranks, samples_needed
 from measured import latency, serve, throughput, with_pace
 
 SOUND = serve()

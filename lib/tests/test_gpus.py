@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from benchbook.judge.claims import caveats, headlines
-from benchbook.judge.compare import compare
 from benchbook.judge.columns import PER_GPU
+from benchbook.judge.compare import compare
 from benchbook.judge.gpus import num_gpus, output_per_gpu_tok_s
 from benchbook.report.limit_sentences import energy_sentence
 from benchbook.report.results import definitions_html, results_html

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from benchbook.measure.preview import preview
 from benchbook.plan import Precision, Until, load_experiment
-from benchbook.plan.precision import PRECISION_KEYS, least_for_tail
-from benchbook.plan.repeats import TARGETS
-from benchbook.terms.metrics import METRICS
+from benchbook.plan.experiment import SLO_KEYS
+from benchbook.plan.precision import PRECISION_KEYS
+from benchbook.plan.repeats import target_keys
+from benchbook.terms.metrics import BY_KEY, known_key, metrics_for
+from benchbook.terms.percentiles import samples_needed
 from rich.console import Console
 from scipy.stats import binom
 
@@ -75,13 +77,13 @@ def test_the_planned_number_gives_the_wanted_interval_of_a_mean():
 
 @pytest.mark.parametrize(("quantile", "number"), [(0.90, 64), (0.95, 130), (0.99, 662)])
 def test_a_tail_is_earned_when_its_second_largest_sample_is_beyond_it(quantile, number):
-    assert least_for_tail(quantile) == number
+    assert samples_needed(100 * quantile) == number
     assert binom.cdf(1, number, 1 - quantile) <= 0.01 < binom.cdf(1, number - 1, 1 - quantile)
 
 
 def test_a_p99_has_never_fewer_prompts_than_a_tail_takes_and_a_median_may():
     assert prompts(0.5) == 662
-    assert prompts(0.5, key="p50_ttft_ms") < 64
+    assert prompts(0.5, key="median_ttft_ms") < 64
 
 
 def test_a_closed_loop_gets_ten_prompts_for_each_client():
@@ -198,13 +200,34 @@ def test_a_case_without_the_metric_has_no_target(write):
     assert targets == [{}, {"output_throughput_tok_s": 0.02}, {"output_throughput_tok_s": 0.02}]
 
 
-def test_the_metrics_of_targets_are_those_of_the_metric_table():
-    for benchmark, keys in TARGETS.items():
-        known = {
-            metric.key for metric in METRICS if benchmark in metric.benchmarks and metric.higher_is_better is not None
-        }
-        assert set(keys) <= known
-    assert {key.replace("p50_", "median_") for key in PRECISION_KEYS} <= {metric.key for metric in METRICS}
+def test_what_one_may_ask_for_is_read_from_the_metric_table():
+    latencies = [
+        f"{statistic}_{of}_ms"
+        for of in ("ttft", "tpot", "itl", "e2el")
+        for statistic in ("mean", "median", "p90", "p95", "p99")
+    ]
+    assert SLO_KEYS == latencies
+    assert PRECISION_KEYS == [key for key in latencies if "_itl_" not in key]
+    for benchmark in ("serve", "latency", "throughput", "first_request"):
+        keys = target_keys(benchmark)
+        assert keys and set(keys) <= {metric.key for metric in metrics_for(benchmark)}
+        assert not {"duration_s", "completed", "failed"} & set(keys)
+        assert not [key for key in keys if key.startswith("std_")]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("p50_ttft_ms", "median_ttft_ms"),
+        ("median_itl_ms", "median_itl_ms"),
+        ("median_batch_latency_s", "p50_batch_latency_s"),
+        ("p99_ttft_ms", "p99_ttft_ms"),
+        ("p5_ttft_ms", None),
+        ("medium_ttft_ms", None),
+    ],
+)
+def test_a_metric_is_known_by_both_spellings_of_a_median(name, key):
+    assert known_key(name, BY_KEY) == key
 
 
 def test_the_order_has_a_seed_of_its_own_that_follows_the_seed_unless_given(write):

@@ -15,7 +15,7 @@ from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.store import read_record
 from benchbook.report.caveats import precision_sentences
 from benchbook.report.run import load_run
-from benchbook.terms.metrics import values_from_raw
+from benchbook.terms.metrics import BY_KEY, values_from_raw
 from measured import serve
 from report_runs import make_run
 
@@ -36,7 +36,7 @@ def drawn(number, spread, seed, batch=1):
 
 
 @pytest.mark.parametrize(
-    ("key", "share"), [("p50_ttft_ms", 0.05), ("p90_ttft_ms", 0.10), ("p99_ttft_ms", 0.10), ("mean_ttft_ms", 0.05)]
+    ("key", "share"), [("median_ttft_ms", 0.05), ("p90_ttft_ms", 0.10), ("p99_ttft_ms", 0.10), ("mean_ttft_ms", 0.05)]
 )
 def test_where_latencies_are_as_was_assumed_the_planned_number_of_prompts_reaches_what_was_asked(key, share):
     number, _ = Precision(((key, share),)).prompts(None)
@@ -47,16 +47,16 @@ def test_where_latencies_are_as_was_assumed_the_planned_number_of_prompts_reache
 
 @pytest.mark.parametrize(("spread", "batch"), [(1.2, 1), (0.5, 8), (1.0, 4)])
 def test_a_wider_spread_or_neighbours_that_wait_alike_are_known_less_well(spread, batch):
-    number, _ = Precision((("p50_ttft_ms", 0.05),)).prompts(None)
+    number, _ = Precision((("median_ttft_ms", 0.05),)).prompts(None)
     repeats = [measured_with(drawn(number, spread, seed, batch)) for seed in range(8)]
-    widths = [half_widths(measured, ["p50_ttft_ms"])["p50_ttft_ms"] for measured in repeats]
+    widths = [half_widths(measured, ["median_ttft_ms"])["median_ttft_ms"] for measured in repeats]
     assert np.median(widths) > MISSED * 0.05
 
 
 def test_order_matters_the_same_latencies_in_chance_order_are_independent():
     waves = drawn(640, 0.5, 1, batch=8)
     shuffled = random.Random(2).sample(waves, len(waves))
-    widths = [half_widths(measured_with(values), ["p50_ttft_ms"])["p50_ttft_ms"] for values in (waves, shuffled)]
+    widths = [half_widths(measured_with(values), ["median_ttft_ms"])["median_ttft_ms"] for values in (waves, shuffled)]
     assert widths[0] > 1.5 * widths[1]
 
 
@@ -68,11 +68,11 @@ def with_burst(number, cap, seed, ratio=2.5):
     return [max(waited, value) for waited, value in zip(queue, values)] + values[cap:]
 
 
-@pytest.mark.parametrize("key", ["mean_ttft_ms", "p50_ttft_ms", "p90_ttft_ms"])
+@pytest.mark.parametrize("key", ["mean_ttft_ms", "median_ttft_ms", "p90_ttft_ms"])
 @pytest.mark.parametrize(("number", "cap"), [(80, 8), (160, 16), (640, 64)])
 def test_a_first_wave_that_every_repeat_has_leaves_what_is_reached_true_and_no_wider_than_it_must_be(key, number, cap):
     def value(ttfts_s):
-        return np.mean(ttfts_s) if key.startswith("mean") else np.percentile(ttfts_s, int(key[1:3]))
+        return np.mean(ttfts_s) if key.startswith("mean") else np.percentile(ttfts_s, BY_KEY[key].percentile)
 
     truth = np.mean([value(with_burst(number, cap, seed)) for seed in range(1000, 1400)])
     repeats = [with_burst(number, cap, seed) for seed in range(40)]
@@ -104,18 +104,18 @@ def test_the_widths_are_shares_of_vllms_own_values():
 
 
 def test_too_few_requests_tell_nothing_and_the_record_says_that_nobody_looked():
-    unknown = {"asked": {"p50_ttft_ms": 0.1}, "reached": {"p50_ttft_ms": None}}
+    unknown = {"asked": {"median_ttft_ms": 0.1}, "reached": {"median_ttft_ms": None}}
     measured = serve(prompts=12, conditions={"precision": unknown})
-    assert half_widths(measured, ["p50_ttft_ms"]) == {"p50_ttft_ms": None}
+    assert half_widths(measured, ["median_ttft_ms"]) == {"median_ttft_ms": None}
     assert precision_missed(measured) is None and "precision_missed" in not_looked(measured)
-    sound = {"asked": {"p50_ttft_ms": 0.1}, "reached": {"p50_ttft_ms": 0.1}}
+    sound = {"asked": {"median_ttft_ms": 0.1}, "reached": {"median_ttft_ms": 0.1}}
     assert "precision_missed" not in not_looked(serve(conditions={"precision": sound}))
     assert "precision_missed" not in not_looked(serve())
 
 
 @pytest.mark.parametrize("raw", [{"ttfts": ["fast"] * 40}, {"start_times": [None] * 40}, {"ttfts": []}])
 def test_a_raw_file_that_cannot_be_read_so_costs_no_record(raw):
-    assert guarded(serve(raw=raw), ["p50_ttft_ms"]) == {"p50_ttft_ms": None}
+    assert guarded(serve(raw=raw), ["median_ttft_ms"]) == {"median_ttft_ms": None}
 
 
 def test_the_note_tells_what_was_asked_and_what_was_reached():
@@ -125,7 +125,7 @@ def test_the_note_tells_what_was_asked_and_what_was_reached():
     assert found.severity == "note" and found.evidence == "p99_ttft_ms is known to ±18 %, asked was ±10 %"
 
 
-@pytest.mark.parametrize("asked", [{"p50_ttft_ms": 0.001}, {}])
+@pytest.mark.parametrize("asked", [{"median_ttft_ms": 0.001}, {}])
 def test_a_record_holds_what_was_reached_where_it_was_asked_for(tmp_path, asked):
     raw = serve(prompts=80, noise=random.Random(5)).raw
     workload = ServeWorkload(input_len_tokens=128, output_len_tokens=64, max_concurrency=4, num_prompts=80)
@@ -137,7 +137,7 @@ def test_a_record_holds_what_was_reached_where_it_was_asked_for(tmp_path, asked)
         assert "precision" not in record.conditions
         return
     assert record.conditions["precision"]["asked"] == asked
-    assert 0 < record.conditions["precision"]["reached"]["p50_ttft_ms"] < 1
+    assert 0 < record.conditions["precision"]["reached"]["median_ttft_ms"] < 1
     assert "precision_missed" in {why.code for why in record.reasons}
 
 

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 from benchbook.report import case_figures
-from benchbook.report.drawing import canvas, from_zero
 from benchbook.report.captions import caption_of
+from benchbook.report.drawing import canvas, from_zero
 from benchbook.report.figures import floor_figure, latency_figure, throughput_figure, tradeoff_figure
 from benchbook.report.lines import MAX_LINES, serve_curves
 from benchbook.report.run import load_run

@@ -20,6 +20,7 @@ from typing import Any
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
 from benchbook.records.record import Reason
+from benchbook.terms.metrics import BY_KEY
 
 CONFIDENCE = 0.95
 RESAMPLES = 500
@@ -41,12 +42,12 @@ def half_widths(measured: Measured, keys: Iterable[str]) -> dict[str, float | No
     cap = measured.workload.get("max_concurrency") if measured.is_closed_loop else None
     wave = cap if cap and cap > 1 else 0
     for key in keys:
-        statistic, latency, _ = key.split("_")
+        metric = BY_KEY[key]
         first, later = (
-            [value for answer in answers if (value := _LATENCIES[latency](answer)) is not None]
+            [value for answer in answers if (value := _LATENCIES[metric.of](answer)) is not None]
             for answers in (measured.answers[:wave], measured.answers[wave:])
         )
-        found[key] = _half_width(first, later, statistic, in_flight)
+        found[key] = _half_width(first, later, metric.percentile, in_flight)
     return found
 
 
@@ -62,7 +63,7 @@ def precision_missed(measured: Measured) -> Reason | None:
     return reason("precision_missed", "; ".join(missed)) if missed else None
 
 
-def _half_width(first: Sequence[float], later: Sequence[float], statistic: str, in_flight: int) -> float | None:
+def _half_width(first: Sequence[float], later: Sequence[float], percentile: int | None, in_flight: int) -> float | None:
     import numpy  # late: the command line starts without it
     from scipy.special import stdtrit
 
@@ -75,7 +76,7 @@ def _half_width(first: Sequence[float], later: Sequence[float], statistic: str, 
     burst, inside = numpy.asarray(first, dtype=float), numpy.arange(length)
 
     def known(sample: Any) -> float:
-        return float(numpy.mean(sample) if statistic == "mean" else numpy.percentile(sample, int(statistic[1:])))
+        return float(numpy.mean(sample) if percentile is None else numpy.percentile(sample, percentile))
 
     def again() -> Any:
         rest = ordered[(draw.integers(0, count, blocks)[:, None] + inside).ravel()[:count]]

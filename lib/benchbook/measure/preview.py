@@ -11,7 +11,6 @@ from rich.console import Console
 
 from benchbook.hosts.shell import left_out
 from benchbook.judge.caches import MEANING
-from benchbook.judge.sample import percentile_of, samples_needed
 from benchbook.judge.stats import MIN_DEGREES
 from benchbook.launch_differences import difference_text
 from benchbook.measure.again import price_text
@@ -38,6 +37,7 @@ from benchbook.records.header import RUNNING
 from benchbook.records.runs import run_name
 from benchbook.records.store import Store
 from benchbook.terminal import say
+from benchbook.terms.percentiles import percentile_of, samples_needed
 from benchbook.terms.wording import counted
 
 ONE_START = (

@@ -43,6 +43,7 @@ from benchbook.plan.strict import StrictModel, one_line
 from benchbook.plan.workloads import HostKind
 from benchbook.plan.yamlfile import load_document
 from benchbook.terms.errors import ExperimentError
+from benchbook.terms.metrics import METRICS
 
 DEFAULT_REPEATS = 3  # fewer show no spread worth the name
 # Where repeats vary by 1.25 % and one in a hundred is an outlier, 8 rounds find a difference of 5 % between launches in
@@ -50,11 +51,7 @@ DEFAULT_REPEATS = 3  # fewer show no spread worth the name
 # launch goes first equally often.
 COMPARISON_REPEATS = 8
 MAX_SEED = 2**31 - 1  # numpy's and vLLM's seeds end below it
-SLO_KEYS = [
-    f"{statistic}_{latency}_ms"
-    for statistic in ("mean", "median", "p90", "p95", "p99")
-    for latency in ("ttft", "tpot", "itl", "e2el")
-]
+SLO_KEYS = [metric.key for metric in METRICS if metric.of and metric.can_be_wanted]
 
 
 Seconds = Annotated[float, Field(gt=0)]

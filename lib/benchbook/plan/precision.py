@@ -12,7 +12,7 @@ and for a mean n = (z / r)² (exp(spread²) - 1). The exact interval of a p99, f
 and requests of one load are not independent where one step serves many: n is the least, and what it reached is judged
 after the repeat.
 
-Two floors come before any wish. A tail must be earned: `least_for_tail`. And a closed loop starts with a burst of all
+Two floors come before any wish. A tail must be earned: `samples_needed`. And a closed loop starts with a burst of all
 its clients: ten prompts for each make that a tenth.
 """
 
@@ -25,19 +25,17 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from benchbook.plan.document import Document, Where
+from benchbook.terms.metrics import BY_KEY, METRICS, known_key
+from benchbook.terms.percentiles import PERCENTILES, samples_needed
 
-PRECISION_KEYS = [
-    f"{statistic}_{latency}_ms"
-    for statistic in ("mean", "p50", "p90", "p95", "p99")
-    for latency in ("ttft", "tpot", "e2el")  # not itl: the gaps of one answer are far from independent
-]
+# Not of itl: the gaps of one answer are far from independent.
+PRECISION_KEYS = [metric.key for metric in METRICS if metric.of not in ("", "itl") and metric.can_be_wanted]
 # p99 = 3.2 times the median, as TTFT up to 32 in flight. It was 0.7 at 64 and beyond 1 without CUDA graphs: what was
 # reached is told after the repeat (judge/reached.py).
 DEFAULT_SPREAD = 0.5
 DEFAULT_AT_MOST = 5000
 MAX_PROMPTS = 10**9
 PROMPTS_PER_CLIENT = 10
-TAIL_CONFIDENCE = 0.99
 _NORMAL = NormalDist()
 _Z95 = _NORMAL.inv_cdf(0.975)
 
@@ -99,8 +97,7 @@ def known_metric(doc: Document, where: Where, known: list[str], beside: list[str
     A name that is none, or that is `taken` by its other spelling, is refused.
     """
     key = str(where[-1])
-    spellings = (key, key.replace("p50_", "median_"), key.replace("median_", "p50_"))
-    name = next((spelling for spelling in spellings if spelling in known), None)
+    name = known_key(key, known)
     if name is None:
         raise doc.unknown(where, [*known, *beside])
     if name in taken:
@@ -117,38 +114,22 @@ def read_share(doc: Document, where: Where) -> float:
     return share
 
 
-def least_for_tail(quantile: float) -> int:
-    """Return the fewest samples whose second largest is above the true `quantile` with 99 % confidence.
-
-    That is the least n with P(Binomial(n, 1 - quantile) <= 1) <= 1 %: 64 for p90, 130 for p95, 662 for p99, MLPerf's
-    numbers for stopping early. With fewer, one slow request is the tail.
-    """
-    n = 2
-    while quantile**n + n * (1 - quantile) * quantile ** (n - 1) > 1 - TAIL_CONFIDENCE:
-        n += 1
-    return n
-
-
 def _wish(key: str, share: float, spread: float) -> tuple[int, str]:
-    number, quantile = _needed(key, share, spread), _quantile(key)
+    number = _needed(key, share, spread)
     why = f"{key} to ±{100 * share:g} % (95 %) if latencies are log-normal with spread {spread:g}"
-    if quantile is None or quantile <= 0.5:
+    percentile = BY_KEY[key].percentile
+    if percentile not in PERCENTILES:
         return number, why
-    return max((number, why), (least_for_tail(quantile), f"the fewest that have a {key.partition('_')[0]}"))
+    return max((number, why), (samples_needed(percentile), f"the fewest that have a p{percentile}"))
 
 
 def _needed(key: str, share: float, spread: float) -> int:
     """Return the prompts that the formulas above ask for, at most MAX_PROMPTS."""
-    quantile = _quantile(key)
-    if quantile is None:
+    percentile = BY_KEY[key].percentile
+    if percentile is None:
         number = (_Z95 / share) ** 2 * (math.exp(spread**2) - 1)
     else:
+        quantile = percentile / 100
         density = _NORMAL.pdf(_NORMAL.inv_cdf(quantile))
         number = quantile * (1 - quantile) * (_Z95 * spread / (share * density)) ** 2
     return min(math.ceil(number), MAX_PROMPTS)
-
-
-def _quantile(key: str) -> float | None:
-    """Return 0.99 for p99_..., None for mean_..."""
-    statistic = key.partition("_")[0]
-    return None if statistic == "mean" else int(statistic[1:]) / 100

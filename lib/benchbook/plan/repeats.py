@@ -21,6 +21,7 @@ from benchbook.plan.cases import Case
 from benchbook.plan.document import Document, Where
 from benchbook.plan.precision import read_targets
 from benchbook.plan.strict import StrictModel
+from benchbook.terms.metrics import METRICS, metrics_for
 
 MAX_REPEATS = 1000
 AT_LEAST = 3
@@ -29,19 +30,10 @@ AgainCount = Annotated[int, Field(ge=0, le=10)]
 DEFAULT_AGAIN = 2
 _Several = Annotated[int, Field(ge=2, le=MAX_REPEATS)]  # one has no spread
 
-_LATENCIES = tuple(
-    f"{statistic}_{kind}_ms"
-    for kind in ("ttft", "tpot", "itl", "e2el")
-    for statistic in ("mean", "median", "p90", "p95", "p99")
-)
-_RATES = ("request_throughput_rps", "output_throughput_tok_s", "total_throughput_tok_s")
-# The metrics of the metric table that a target may name, by benchmark.
-TARGETS: Mapping[str, tuple[str, ...]] = {
-    "serve": (*_RATES, "request_goodput_rps", *_LATENCIES),
-    "throughput": _RATES,
-    "latency": ("avg_batch_latency_s", "p50_batch_latency_s", "p90_batch_latency_s"),
-    "first_request": ("ttft_ms", "e2el_ms"),
-}
+
+def target_keys(benchmark: str) -> list[str]:
+    """Return the metrics that rounds may be added for, of those that `benchmark` has."""
+    return [metric.key for metric in metrics_for(benchmark) if metric.can_be_wanted]
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ class Until:
 
     def targets_of(self, case: Case) -> dict[str, float]:
         """Return the targets that `case` has a value for; a case without any is not measured again."""
-        known = TARGETS[case.workload.benchmark]
+        known = target_keys(case.workload.benchmark)
         return {key: share for key, share in self.targets.items() if key in known}
 
     def text(self) -> str:
@@ -92,9 +84,9 @@ def read_repeats(doc: Document, where: Where, cases: Sequence[Case]) -> tuple[in
     if _RANGE.isdisjoint(doc.at(where)):
         return doc.parse(where, _StartsKeys).starts, True, None
     keys = doc.parse(where, _RangeKeys)
-    known = list(dict.fromkeys(key for keys_of_one in TARGETS.values() for key in keys_of_one))
+    known = [metric.key for metric in METRICS if metric.can_be_wanted]
     until = Until(keys.at_most, read_targets(doc, (*where, "until"), keys.until, known, []))
     for key in until.targets if cases else ():  # without any, they were refused
-        if not any(key in TARGETS[case.workload.benchmark] for case in cases):
+        if not any(key in target_keys(case.workload.benchmark) for case in cases):
             doc.faults.note(doc.error((*where, "until", key), "no benchmark of this experiment has this metric"))
     return keys.least, keys.starts is not None, until

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 
-from benchbook.judge.sample import is_earned, percentile_of, samples_needed
 from benchbook.records.record import Verdict
 from benchbook.report.lines import Curves, Line
 from benchbook.report.run import Run
 from benchbook.report.settings import fixed_text
 from benchbook.terms.metrics import BY_KEY
+from benchbook.terms.percentiles import is_earned, percentile_of, samples_needed
 
 
 def caption_of(

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchbook.judge.accounting import accounting_rows
 from benchbook.judge.catalogue import BY_CODE
-from benchbook.judge.sample import is_earned, percentile_of, sample_count, samples_needed
+from benchbook.judge.sample import sample_count
 from benchbook.judge.unseen import by_reason
 from benchbook.parameters import RESULT, refuse_stale
 from benchbook.records.record import Reason, Record
@@ -21,7 +21,8 @@ from benchbook.report.case_figures import FIGURES
 from benchbook.report.case_readings import READINGS
 from benchbook.report.limit_sentences import limit_sentences
 from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
-from benchbook.terms.metrics import metrics_for
+from benchbook.terms.metrics import known_key, metrics_for
+from benchbook.terms.percentiles import is_earned, percentile_of, samples_needed
 
 
 _WAYS = {"warm": "vLLM's benchmark code in a process that stays loaded", "command line": "vLLM's command line"}
@@ -177,7 +178,7 @@ def _reason_html(reason: Reason) -> markup.Html:
 def _known(key: str, record: Record) -> str:
     """Return ' (±12 %)' for a metric that `precision` asked for: how well this repeat knows it."""
     reached = (record.conditions.get("precision") or {}).get("reached") or {}
-    width = reached.get(key.replace("median_", "p50_"))
+    width = reached.get(known_key(key, reached))
     return f" (±{100 * width:.2g} %)" if width is not None else ""
 
 

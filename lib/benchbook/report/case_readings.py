@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchbook.judge.loads import RATE, load_text
-from benchbook.judge.sample import samples_needed
 from benchbook.records.record import Record, Verdict
+from benchbook.terms.percentiles import samples_needed
 
 Raw = Mapping[str, Any]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from benchbook.judge.loads import case_name
 from benchbook.judge.outside import again_sentence
-from benchbook.judge.sample import is_earned, samples_needed
 from benchbook.judge.unseen import by_reason
 from benchbook.records.record import Record, Verdict
 from benchbook.report.run import Run
 from benchbook.report.starts import starts_sentence, until_scope
+from benchbook.terms.percentiles import is_earned, samples_needed
 
 _UNFINISHED = {
     "partial": "Only some of the planned cases were asked for (run --only).",

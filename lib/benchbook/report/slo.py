@@ -14,15 +14,15 @@ from benchbook.report.held import first_unreached
 from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, Line
 from benchbook.report.run import Run
 from benchbook.report.sentences import value_text
-from benchbook.terms.metrics import BY_KEY
+from benchbook.terms.metrics import BY_KEY, known_key
 
 _MAX_SAID = 4  # lines in sentences of their own
 
 
 def limits_of(run: Run) -> dict[str, float]:
-    """Return the limits of the SLO by metric key. A p50 is the median, by either name."""
-    named = {key.replace("p50_", "median_"): limit for key, limit in run.slo.items()}
-    return {key: limit for key, limit in named.items() if key in BY_KEY}
+    """Return the limits of the SLO by metric key."""
+    named = {known_key(key, BY_KEY): limit for key, limit in run.slo.items()}
+    return {key: limit for key, limit in named.items() if key}
 
 
 def slo_sentences(run: Run) -> list[str]:
@@ -31,7 +31,7 @@ def slo_sentences(run: Run) -> list[str]:
     sentences = [
         f"The SLO's {key} cannot be checked: no metric has that name."
         for key in sorted(run.slo)
-        if key.replace("p50_", "median_") not in limits
+        if not known_key(key, limits)
     ]
     if not limits:
         return sentences

@@ -6,7 +6,7 @@ The numbers themselves are vLLM's: a value here equals the raw file's to the dig
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,20 @@ class Metric:
     source_key: str
     formula: str
     zero_is_absent: bool = False  # vLLM writes 0.0 where it has no sample of a latency
+    of: str = ""  # the latency of single requests that this is a statistic of: 'ttft', 'tpot', 'itl', 'e2el'
+    statistic: str = ""  # 'mean', 'median', 'std', 'p99'; '' where there is but one number
+
+    @property
+    def percentile(self) -> int | None:
+        """Return 99 for a p99, 50 for a median, None for what is no percentile."""
+        if self.statistic == "median":
+            return 50
+        return int(self.statistic[1:]) if self.statistic[1:].isdecimal() else None
+
+    @property
+    def can_be_wanted(self) -> bool:
+        """Return whether one may set it a limit, or ask how well it is known: not of a count or a spread."""
+        return self.higher_is_better is not None and self.statistic != "std"
 
     @property
     def heading(self) -> str:
@@ -57,11 +71,13 @@ def _serve_latency(kind: str, statistic: str) -> Metric:
     name, formula = _LATENCY_KINDS[kind]
     key = f"{statistic}_{kind}_ms"
     of_what = f"{_STATISTICS[statistic]} of: {formula}"
-    return Metric(key, f"{statistic} {name}", "ms", False, ("serve",), key, of_what, zero_is_absent=True)
+    label, is_of = f"{statistic} {name}", {"of": kind, "statistic": statistic}
+    return Metric(key, label, "ms", False, ("serve",), key, of_what, zero_is_absent=True, **is_of)
 
 
-def _batch_latency(key: str, label: str, source_key: str, formula: str) -> Metric:
-    return Metric(key, label, "s", False, ("latency",), source_key, formula, zero_is_absent=True)
+def _batch_latency(statistic: str, label: str, source_key: str, formula: str) -> Metric:
+    key, name = f"{statistic}_batch_latency_s", f"Batch latency, {label}"
+    return Metric(key, name, "s", False, ("latency",), source_key, formula, zero_is_absent=True, statistic=statistic)
 
 
 _SERVE, _THROUGHPUT, _FIRST = ("serve",), ("throughput",), ("first_request",)
@@ -105,15 +121,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     *(_serve_latency(kind, statistic) for kind in _LATENCY_KINDS for statistic in _STATISTICS),
     _batch_latency(
-        "avg_batch_latency_s",
-        "Batch latency, average",
+        "avg",
+        "average",
         "avg_latency",
         "mean over iterations of one batch, start to last token",
     ),
     *(
-        _batch_latency(
-            f"p{p}_batch_latency_s", f"Batch latency, p{p}", f"percentiles.{p}", f"{p}th percentile over iterations"
-        )
+        _batch_latency(f"p{p}", f"p{p}", f"percentiles.{p}", f"{p}th percentile over iterations")
         for p in (10, 25, 50, 75, 90, 99)
     ),
     Metric(
@@ -174,6 +188,12 @@ BY_KEY: Mapping[str, Metric] = {metric.key: metric for metric in METRICS}
 def metrics_for(benchmark: str) -> tuple[Metric, ...]:
     """Return the metrics that `benchmark` (serve, latency, throughput, first_request) can have, in display order."""
     return tuple(metric for metric in METRICS if benchmark in metric.benchmarks)
+
+
+def known_key(name: str, known: Collection[str]) -> str | None:
+    """Return the one of the `known` keys that `name` means, p50 and median being one; None where it means none."""
+    spellings = (name, name.replace("p50_", "median_"), name.replace("median_", "p50_"))
+    return next((spelling for spelling in spellings if spelling in known), None)
 
 
 def values_from_raw(benchmark: str, raw: Mapping[str, Any]) -> dict[str, float | int | None]:

@@ -7,9 +7,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from benchbook.hosts.command import flags
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.server import VllmServer
-from benchbook.hosts.command import flags
 from benchbook.measure.client import WarmClient
 from benchbook.measure.jobs import COMMAND_LINE, WARM, run_bench
 from sweeps import ARGS, ENV
