@@ -60,9 +60,9 @@ def test_a_verdict_has_its_symbol_its_record_a_place_and_its_worst_reason_comes_
 
 def test_text_is_aligned_to_the_left_and_numbers_to_the_right_where_jupyter_aligns_all_alike(tmp_path, shown):
     case.metrics_table(saved(tmp_path, values={"output_throughput_tok_s": 1540.25}))
-    assert '<td style="text-align:left">' in shown[0] and '<td class="number">1,540.2</td>' in shown[0]
+    assert '<td style="text-align:left">' in shown[0] and '<td class="number">1,540</td>' in shown[0]
     assert "<td>" not in shown[0] and "<th>" not in shown[0]
-    assert rows(shown[0])[1][:3] == ["Output throughput (tok/s)", "1,540.2", "higher"]
+    assert rows(shown[0])[1][:3] == ["Output throughput (tok/s)", "1,540", "higher"]
 
 
 def test_a_measurement_of_other_parameters_is_not_shown(tmp_path, shown, monkeypatch):

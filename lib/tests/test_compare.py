@@ -5,7 +5,7 @@ import statistics
 from dataclasses import replace
 
 import pytest
-from benchbook.judge.claims import caveats, detectable_text, headlines, percent_text, sentence, tally
+from benchbook.judge.claims import caveats, detectable_text, headlines, sentence, tally
 from benchbook.judge.compare import Comparison, Finding, Row, _judged, compare
 from benchbook.judge.headlines import HEADLINES, OTHERS
 from benchbook.judge.stats import paired_ratio
@@ -13,6 +13,7 @@ from benchbook.report.differences import comparisons_of, how_to_read
 from benchbook.report.forest import forest_figure
 from benchbook.report.run import load_run
 from benchbook.terms.metrics import BY_KEY
+from benchbook.terms.wording import percent_number
 from report_runs import failed, judged, make_run
 
 ROW = Row(
@@ -62,10 +63,10 @@ def test_a_large_difference_is_claimed_with_direction_interval_and_least_size(tm
     assert row.finding is Finding.BETTER and row.is_headline
     assert 1.2 < row.bounds[0] < row.interval[0] < 1.35 < row.interval[1] < 1.45
     said = sentence(row, comparison)
-    low, high = (percent_text(ratio - 1) for ratio in row.interval)
-    size = percent_text(row.ratio.ratio - 1)
+    low, high = (percent_number(ratio - 1) for ratio in row.interval)
+    size = percent_number(row.ratio.ratio - 1)
     assert said.startswith(f"compiled is {size} % [{low}, {high}] faster than eager in output throughput (")
-    assert f"at least {percent_text(row.bounds[0] - 1)} % with all {comparison.num_judged} comparisons" in said
+    assert f"at least {percent_number(row.bounds[0] - 1)} % with all {comparison.num_judged} comparisons" in said
 
 
 def test_a_lower_latency_is_better_and_its_percentage_is_the_drop_of_the_latency(tmp_path):
@@ -89,7 +90,7 @@ def test_where_nothing_is_seen_it_is_said_what_could_not_have_been(tmp_path):
     assert row.finding is Finding.OPEN
     said = sentence(row, comparison)
     assert said.startswith("no difference seen in output throughput (")
-    assert said.endswith(f"only one over {percent_text(row.detectable)} % would likely have been seen.")
+    assert said.endswith(f"only one over {percent_number(row.detectable)} % would likely have been seen.")
 
 
 def test_the_unit_of_replication_is_the_repeat_and_not_the_request(tmp_path):
@@ -371,7 +372,7 @@ def test_the_tally_counts_every_row(tmp_path):
     [(0.0612, "6.1"), (-0.015, "-1.5"), (0.0004, "0.04"), (0.0, "0.0"), (1.84, "184"), (18.4, "1,840")],
 )
 def test_percentages_are_short(share, text):
-    assert percent_text(share) == text
+    assert percent_number(share) == text
 
 
 def _is(record, launch, repeat):

@@ -4,7 +4,8 @@ import math
 import statistics
 
 import pytest
-from benchbook.judge.spread import Spread, number_text, plus_minus_text, spread_of, spread_text
+from benchbook.judge.spread import Spread, spread_of, spread_text
+from benchbook.terms.wording import counted, listed, number_text, percent_number, plus_minus_text
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,3 +52,17 @@ def test_numbers_have_three_significant_digits_or_all_before_the_point(value, te
 
 def test_equal_repeats_have_no_spread_although_their_mean_is_rounded():
     assert spread_of([349525.3773806853] * 3).stdev == 0.0
+
+
+def test_a_count_is_whole_and_has_a_plural_and_thousands_are_set_apart():
+    assert [number_text(count) for count in (0, 8, 1234)] == ["0", "8", "1,234"]
+    assert [counted(count, "repeat") for count in (0, 1, 1200)] == ["0 repeats", "1 repeat", "1,200 repeats"]
+    assert counted(12, "case", "3 to 12") == "3 to 12 cases" and counted(2, "launch", plural="launches") == "2 launches"
+
+
+def test_a_list_is_said_with_its_last_word_set_off():
+    assert [listed(["a", "b", "c"][:length], "or") for length in (1, 2, 3)] == ["a", "a or b", "a, b or c"]
+
+
+def test_a_change_below_a_tenth_of_a_percent_keeps_two_decimals():
+    assert [percent_number(share) for share in (0.0612, 0.0004, 18.4, -0.5, 0)] == ["6.1", "0.04", "1,840", "-50.0", "0.0"]

@@ -10,8 +10,8 @@ from benchbook.judge.columns import COLUMNS, PER_GPU
 from benchbook.judge.gpus import output_per_gpu_tok_s
 from benchbook.judge.limits import limits_of
 from benchbook.judge.roofline import BANDWIDTH, COMPUTE, Bounds, Limits, NoLimitError
-from benchbook.judge.spread import percent_text
 from benchbook.records.record import Record
+from benchbook.terms.wording import listed, percent_text
 
 # A share tells what binds only where it is clear: between the two, as much time goes to the one as to the other, and
 # repeats of one launch would fall to either side.
@@ -131,7 +131,7 @@ def binding_of(record: Record, limits: Limits) -> Binding | None:
         kept += f"{asked_in_flight(record)}; "
     found = {bound for share, bound in ends if share >= FAR_SHARE} | ({rest} if min(shares) < NEAR_SHARE else set())
     causes = tuple(cause for cause in (rest, COMPUTE, BANDWIDTH) if cause in found)
-    name = causes[0] if len(causes) == 1 else f"between {', '.join(causes[:-1])} and {causes[-1]}"
+    name = f"{'between ' if len(causes) > 1 else ''}{listed(causes)}"
     reached = f"{share_text(*shares)} of the hardware's {_limit_name(record)} is reached"
     return Binding(name, (kept if rest in causes else "") + reached, causes)
 

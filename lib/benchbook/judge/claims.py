@@ -12,10 +12,10 @@ from benchbook.judge.caches import caches_said
 from benchbook.judge.compare import Comparison, Finding, Row
 from benchbook.judge.outside import again_sentence
 from benchbook.judge.rounds import MedianPair, contradiction, rounds_said
-from benchbook.judge.spread import number_text
 from benchbook.judge.stats import CONFIDENCE, MOST_REPEATS
 from benchbook.records.record import Verdict
 from benchbook.terms.metrics import Metric
+from benchbook.terms.wording import counted, number_text, percent_number
 
 # Two builds of one program, or one program on two mornings, differ by as much; a claim below it is said to be small.
 PRACTICAL_SHARE = 0.01
@@ -60,8 +60,7 @@ def headlines(comparison: Comparison) -> list[str]:
 def tally(comparison: Comparison) -> str:
     """Return how many rows claim what: '40 comparisons of B with A: 6 better, 1 worse, 33 without a claim.'."""
     counts = {finding: sum(row.finding is finding for row in comparison.rows) for finding in Finding}
-    comparisons = "1 comparison" if len(comparison.rows) == 1 else f"{len(comparison.rows)} comparisons"
-    whole = f"{comparisons} of {comparison.other} with {comparison.base}"
+    whole = f"{counted(len(comparison.rows), 'comparison')} of {comparison.other} with {comparison.base}"
     if counts[Finding.UNKNOWN] == len(comparison.rows):
         return f"{whole}, of which none can be told."
     parts = [f"{counts[Finding.BETTER]} better", f"{counts[Finding.WORSE]} worse"]
@@ -103,17 +102,10 @@ def caveats(comparison: Comparison) -> list[str]:
     return [*sentences, *_few(comparison), *_lost(comparison), *_suspects(comparison)]
 
 
-def percent_text(share: float) -> str:
-    """Return '6.1', '0.04' or '1,840' for a share in percent."""
-    percent = 100 * share
-    decimals = 0 if abs(percent) >= 99.5 else 1 if abs(percent) >= 0.095 or percent == 0 else 2
-    return f"{percent:,.{decimals}f}"
-
-
 def detectable_text(share: float) -> str:
     """Return '4.0 %'; '+296 or -75 %' where a difference upwards and its like downwards are no longer about the same."""
     if share < NEARLY_ALIKE:
-        return f"{percent_text(share)} %"
+        return f"{percent_number(share)} %"
     return f"{_signed(1 + share)} or {_signed(1 / (1 + share))} %"
 
 
@@ -163,16 +155,16 @@ def _hardware(row: Row, comparison: Comparison) -> str:
     if gpus is None:
         return ""
     base, other = gpus
-    said = f", on {other} {'GPU' if other == 1 else 'GPUs'} in place of {base}"
+    said = f", on {counted(other, 'GPU')} in place of {base}"
     if not row.metric.unit.endswith("/s"):
         return said
     for_each = row.ratio.ratio * base / other
-    return f"{said}: {percent_text(abs(for_each - 1))} % {'more' if for_each > 1 else 'less'} for each GPU"
+    return f"{said}: {percent_number(abs(for_each - 1))} % {'more' if for_each > 1 else 'less'} for each GPU"
 
 
 def _claim(row: Row, comparison: Comparison) -> str:
     nearer, farther = sorted(row.interval, key=lambda bound: abs(bound - 1))
-    size, low, high = (percent_text(abs(ratio - 1)) for ratio in (row.ratio.ratio, nearer, farther))
+    size, low, high = (percent_number(abs(ratio - 1)) for ratio in (row.ratio.ratio, nearer, farther))
     word = "faster" if row.finding is Finding.BETTER else "slower"
     told = f"in {label_of(row.metric)} ({values_text(row)})"
     said = f"{comparison.other} is {size} % [{low}, {high}] {word} than {comparison.base} {told}"
@@ -180,7 +172,7 @@ def _claim(row: Row, comparison: Comparison) -> str:
     if least is None:
         return f"{said}, by how much at least is open with all {comparison.num_judged} comparisons allowed for"
     if comparison.num_judged > 1:
-        said += f", at least {percent_text(least)} % with all {comparison.num_judged} comparisons allowed for"
+        said += f", at least {percent_number(least)} % with all {comparison.num_judged} comparisons allowed for"
     return said + ("; it may be too little to matter" if least < PRACTICAL_SHARE else "")
 
 
@@ -287,5 +279,5 @@ def _some(texts: Iterable[str]) -> str:
 
 
 def _signed(ratio: float) -> str:
-    text = percent_text(ratio - 1)
+    text = percent_number(ratio - 1)
     return text if text.startswith("-") else f"+{text}"

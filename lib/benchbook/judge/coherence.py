@@ -15,9 +15,9 @@ from benchbook.judge.degenerate import has_dummy_weights
 from benchbook.judge.evidence import Finding
 from benchbook.judge.flags import flags_of
 from benchbook.judge.loads import LOADS, load_text
-from benchbook.judge.spread import number_text
 from benchbook.judge.stats import stdev
 from benchbook.records.record import Record
+from benchbook.terms.wording import number_text
 
 TOLERANCE = 0.05  # two numbers this near are not called different
 STANDARD_DEVIATIONS = 2.0

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
-from benchbook.judge.spread import number_text
 from benchbook.judge.stats import robust_stdev
 from benchbook.judge.streams import BUNCHED_GAP_S
 from benchbook.records.record import Reason
+from benchbook.terms.wording import number_text
 
 SIXTHS, PARTS_OF_SIXTH = 6, 4
 LEAST_GAPS, LEAST_PARTS = 5, 3  # the median of fewer is no pace

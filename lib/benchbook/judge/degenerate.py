@@ -9,9 +9,8 @@ from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding, counted_experts
 from benchbook.judge.flags import flags_of
 from benchbook.judge.model_config import UnknownShapeError, shape_of
-from benchbook.judge.spread import number_text
 from benchbook.records.record import Record
-from benchbook.terms.wording import counted
+from benchbook.terms.wording import counted, number_text
 
 DUMMY = "dummy"  # vLLM's own load format for weights that are made up
 MIN_DISTINCT_SHARE = 0.25  # of the answers to prompts that all differ

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchbook.terms.wording import counted, lengths_text
+
 LENGTHS = ("input_len_tokens", "output_len_tokens")
 
 
@@ -34,7 +36,7 @@ class Load:
         """Return '8 requests in flight' or '2.5 req/s'."""
         if self.is_open:
             return f"{self.short(number)} req/s"
-        return f"{self.short(number)} request{'' if number == 1 else 's'} in flight"
+        return f"{counted(number, 'request', self.short(number))} in flight"
 
     def at(self, number: float) -> str:
         """Return 'with 8 requests in flight' or 'at 2.5 req/s'."""
@@ -52,11 +54,6 @@ def load_text(workload: Mapping[str, Any]) -> str:
     if rate is None:
         return IN_FLIGHT.text(cap) if cap is not None else ""
     return RATE.text(rate) + (f", at most {cap} in flight" if cap is not None else "")
-
-
-def lengths_text(lengths: tuple[int, int]) -> str:
-    """Return '128 in / 64 out'."""
-    return f"{lengths[0]} in / {lengths[1]} out"
 
 
 def case_name(benchmark: str, workload: Mapping[str, Any]) -> str:

@@ -14,11 +14,12 @@ from functools import lru_cache
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding
-from benchbook.judge.spread import by_start, number_text
+from benchbook.judge.spread import by_start
 from benchbook.judge.starts import start_of
 from benchbook.judge.stats import robust_stdev, stdev
 from benchbook.records.record import Record
 from benchbook.terms.metrics import BY_KEY
+from benchbook.terms.wording import number_text
 
 MAX_STDEV, TIMES_USUAL, MOST_STDEV = 0.10, 5.0, 0.30  # of the mean: of any run, of the cases of this one, of none
 MAX_STDEV_OF_STARTS = 0.50  # starts of one launch vary by up to 20 %, and three of them seem to vary by more

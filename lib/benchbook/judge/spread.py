@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from benchbook.judge.stats import stdev
+from benchbook.terms.wording import plus_minus_text
 
 Item = TypeVar("Item")
-
-_SIGNIFICANT_DIGITS = 3
 
 
 @dataclass(frozen=True)
@@ -56,23 +55,6 @@ def by_start(pairs: Iterable[tuple[Item, str | None]]) -> dict[str | None, list[
     return groups
 
 
-def number_text(value: float | None, decimals: int | None = None) -> str:
-    """Return `value` with three significant digits or all digits before the point: '0.123', '12.3', '1,234'."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    return f"{value:,.{_decimals(value) if decimals is None else decimals}f}"
-
-
-def plus_minus_text(mean: float, stdev: float | None) -> str:
-    """Return '12.3 ± 0.4', or '12.3' where the spread is unknown."""
-    if stdev is None or math.isnan(stdev):
-        return number_text(mean)
-    spread = number_text(stdev, _decimals(mean))
-    if stdev > 0 and float(spread.replace(",", "")) == 0:
-        spread = f"{stdev:.1g}"  # a small spread is not none
-    return f"{number_text(mean)} ± {spread}"
-
-
 def spread_text(spread: Spread, unit: str = "") -> str:
     """Return '12.3 ± 0.4 ms (3 repeats of one start)' or '12.3 ms (1 repeat, spread unknown)'."""
     value = f"{plus_minus_text(spread.mean, spread.stdev)} {unit}".rstrip()
@@ -85,22 +67,3 @@ def repeats_text(spread: Spread) -> str:
     """Return '3 repeats of one start', '6 repeats on 3 starts' or, where nobody noted the starts, '3 repeats'."""
     where = {None: "", 1: " of one start"}.get(spread.num_starts, f" on {spread.num_starts} starts")
     return f"{spread.count} repeats{where}"
-
-
-def percent_text(share: float | None) -> str:
-    """Return '67%', '4.2%' or, for nothing, an en dash: a small share is not none."""
-    if share is None or math.isnan(share):
-        return "–"
-    return f"{share:.0%}" if share >= 0.1 else f"{share * 100:.2g}%"
-
-
-def time_text(time_utc: str) -> str:
-    """Return '2026-11-23 20:15:00', to the second, for a time as records hold it."""
-    return time_utc[:19].replace("T", " ")
-
-
-def _decimals(value: float) -> int:
-    """Return how many decimals show three significant digits of `value`."""
-    if value == 0:
-        return 0
-    return min(6, max(0, _SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(abs(value)))))

@@ -11,8 +11,8 @@ from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding, kv_cache_tokens, load_in_flight
 from benchbook.judge.flags import flags_of
 from benchbook.judge.kv_cache import sequences_held
-from benchbook.judge.spread import time_text
 from benchbook.records.record import Record
+from benchbook.terms.wording import time_text
 
 KV_SLACK_REPEATS, KV_SLACK_LAUNCHES = 0.02, 0.10
 _OF_ONE_START = {"--port", "--host", "--served-model-name", "--socket"}  # flags whose values differ from start to start

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Answer, Check, Measured
-from benchbook.judge.spread import number_text
 from benchbook.judge.stats import robust_stdev
 from benchbook.records.record import Reason
+from benchbook.terms.wording import number_text
 
 BLOCKS, MIN_A_BLOCK, LEAST = 6, 3, 6
 MAX_SHIFT, MAX_OPEN_SHIFT = 1.4, 1.8  # of the pace; in an open loop the load varies by itself, and the pace with it

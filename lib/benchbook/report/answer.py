@@ -6,7 +6,6 @@ import textwrap
 from collections import Counter
 
 from benchbook.judge.answerable import reasons_text, why_no_answer
-from benchbook.judge.spread import number_text
 from benchbook.records.record import Verdict
 from benchbook.report.caveats import measured_repeats
 from benchbook.report.differences import launches_of
@@ -23,6 +22,7 @@ from benchbook.report.sentences import (
 )
 from benchbook.report.slo import slo_sentences
 from benchbook.report.winners import winner_sentences
+from benchbook.terms.wording import number_text
 
 _MAX_OFFLINE = 8  # offline numbers in one sentence
 _MAX_RATES = 3  # lines over rates that are told in the box

@@ -10,6 +10,7 @@ from benchbook.report.run import Run
 from benchbook.report.settings import fixed_text
 from benchbook.terms.metrics import BY_KEY
 from benchbook.terms.percentiles import is_earned, percentile_of, samples_needed
+from benchbook.terms.wording import counted
 
 
 def caption_of(
@@ -27,12 +28,13 @@ def caption_of(
     what = ", ".join(metric.label for metric in metrics)
     counts = sorted({spread.count for line in curves.lines for spread in line.points(keys[0]).values()})
     repeats = "–".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "0"
-    spread = bars if counts and counts[-1] > 1 else "spread unknown"
+    most = counts[-1] if counts else 0
+    spread = bars if most > 1 else "spread unknown"
     starts = {spread.num_starts for line in curves.lines for spread in line.points(keys[0]).values()}
     where = " of one start" if starts == {1} and repeats != "1" else ""
     sentences = [
         f"{what[0].upper()}{what[1:]} ({metrics[0].unit}, {metrics[0].direction}) by {by}.",
-        f"{lines}: means; marks: every repeat; {repeats} repeat{'' if repeats == '1' else 's'}{where} a point, {spread}.",
+        f"{lines}: means; marks: every repeat; {counted(counts[-1] if counts else 0, 'repeat', repeats)}{where} a point, {spread}.",
         note,
         f"Fixed: {fixed_text(run.table)}.",
         "Random weights." if run.has_random_weights else "",

@@ -23,6 +23,7 @@ from benchbook.report.limit_sentences import limit_sentences
 from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
 from benchbook.terms.metrics import known_key, metrics_for
 from benchbook.terms.percentiles import is_earned, percentile_of, samples_needed
+from benchbook.terms.wording import number_text
 
 
 _WAYS = {"warm": "vLLM's benchmark code in a process that stays loaded", "command line": "vLLM's command line"}
@@ -152,13 +153,6 @@ def answer_table(saved: Saved) -> None:
 
 def _count_text(value: Any) -> Any:
     return number_text(value) if isinstance(value, int | float) else value
-
-
-def number_text(value: float | int) -> str:
-    """Return a number for reading: counts whole with separators, others with four significant digits or more."""
-    if isinstance(value, int) or float(value).is_integer() and abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _place(path: Path) -> str:

@@ -10,11 +10,11 @@ import pandas as pd
 from benchbook.judge.columns import PER_GPU
 from benchbook.judge.loads import LENGTHS
 from benchbook.judge.sample import sample_count
-from benchbook.judge.spread import number_text, plus_minus_text
 from benchbook.report.settings import settings_of, value_text
 from benchbook.report.table import plain_rows
 from benchbook.terms.metrics import BY_KEY, Metric
 from benchbook.terms.percentiles import is_earned, percentile_of, samples_needed
+from benchbook.terms.wording import number_text, plus_minus_text
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "serve": (

@@ -12,6 +12,7 @@ from benchbook.records.record import Record, Verdict
 from benchbook.report.run import Run
 from benchbook.report.starts import starts_sentence, until_scope
 from benchbook.terms.percentiles import is_earned, samples_needed
+from benchbook.terms.wording import counted
 
 _UNFINISHED = {
     "partial": "Only some of the planned cases were asked for (run --only).",
@@ -139,4 +140,4 @@ def _repeats(number: int) -> str:
 
 def measured_repeats(number: int) -> str:
     """Return '1 measured repeat' or '24 measured repeats'."""
-    return "1 measured repeat" if number == 1 else f"{number:,} measured repeats"
+    return counted(number, "measured repeat")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.judge.gpus import num_gpus
-from benchbook.judge.spread import number_text, time_text
 from benchbook.reading import read_bytes
 from benchbook.records.runs import CASES, RUN_FILE
 from benchbook.records.store import EXPERIMENT_FILE
@@ -19,6 +18,7 @@ from benchbook.report.results import MAX_ROWS, cut_note
 from benchbook.report.run import Run
 from benchbook.report.settings import settings_of, settings_text, value_text
 from benchbook.terms.redaction import redacted
+from benchbook.terms.wording import number_text, time_text
 
 _MAX_COMMANDS = 12
 _OUR_DOOR = re.compile(r" --middleware benchbook\.[\w.]+")  # a server of one's own needs none

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pandas as pd
 
-from benchbook.judge.claims import change_text, detectable_text, least_share, median_text, percent_text, sentence
+from benchbook.judge.claims import change_text, detectable_text, least_share, median_text, sentence
 from benchbook.judge.compare import Comparison, Finding, Row, compare
 from benchbook.judge.rounds import median_pair
-from benchbook.judge.spread import number_text
 from benchbook.launch_differences import difference_text
 from benchbook.report.run import Run
+from benchbook.terms.wording import number_text, percent_number
 
 MAX_OTHERS = 5  # launches set against the first one in a report
 _MEDIAN_PAIR = (
@@ -115,7 +115,7 @@ def finding_text(row: Row) -> str:
         return f"{row.finding.value}; sees {detectable_text(row.detectable)}"
     if row.finding in (Finding.OPEN, Finding.UNKNOWN) or (least := least_share(row)) is None:
         return row.finding.value
-    return f"{row.finding.value}, at least {percent_text(least)} %"
+    return f"{row.finding.value}, at least {percent_number(least)} %"
 
 
 def how_to_read(comparison: Comparison) -> str:

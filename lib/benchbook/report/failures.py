@@ -10,6 +10,7 @@ from benchbook.records.store import Store
 from benchbook.report.markup import Html, absent, bullets, element, folded, join, table, text, verdict
 from benchbook.report.results import MAX_ROWS, TABLE_FILE, cut_note
 from benchbook.report.run import Run
+from benchbook.terms.wording import counted
 
 MAX_FAILURES = 20
 _SEVERITIES = ("invalid", "suspect", "note")  # worst first
@@ -70,7 +71,7 @@ def _remedy(code: str) -> str:
 
 def _failure_html(run: Run, records: Sequence[Record]) -> Html:
     first = records[0]
-    number = f"{len(records)} repeat{'' if len(records) == 1 else 's'}"
+    number = counted(len(records), "repeat")
     failure = first.failure
     cause = f"{failure.code}: {failure.evidence}" if failure else "no cause was recorded"
     parts = [

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
 from benchbook.judge.binding import share_of
-from benchbook.judge.loads import IN_FLIGHT, lengths_text, load_text
+from benchbook.judge.loads import IN_FLIGHT, load_text
 from benchbook.judge.roofline import Limits
 from benchbook.records.record import Record
 from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
@@ -31,6 +31,7 @@ from benchbook.report.lines import OUTPUT_THROUGHPUT, Line
 from benchbook.report.run import Run
 from benchbook.report.timeline import timeline_figure
 from benchbook.terms.errors import StoreError
+from benchbook.terms.wording import lengths_text
 
 _SHARE = "output_throughput_share_of_limit"
 _MAX_TRIED = 100  # repeats that are asked for their samples

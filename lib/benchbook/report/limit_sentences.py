@@ -21,8 +21,8 @@ from benchbook.judge.gpus import num_gpus
 from benchbook.judge.limits import limits_of
 from benchbook.judge.roofline import Limits, NoLimitError, limits_for
 from benchbook.judge.shape import COUNTED, EVEN
-from benchbook.judge.spread import number_text
 from benchbook.records.record import Record
+from benchbook.terms.wording import number_text
 
 _LIKELY = {EVEN: "experts used evenly", COUNTED: "the experts that were counted"}
 _WITHOUT_ARTICLE = (LAUNCH_OVERHEAD, COMMUNICATION, "KV capacity")

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from benchbook.judge.binding import Binding, binding_of, doubt_of, share_of, share_text, step_ms
 from benchbook.judge.limits import limits_of
-from benchbook.judge.loads import LENGTHS, lengths_text
+from benchbook.judge.loads import LENGTHS
 from benchbook.judge.roofline import Bounds, Limits, NoLimitError
-from benchbook.judge.spread import number_text
 from benchbook.records.record import Record
 from benchbook.report.limit_sentences import (
     bytes_text,
@@ -26,6 +25,7 @@ from benchbook.report.markup import Html, element, join, table
 from benchbook.report.results import MAX_ROWS, cut_note
 from benchbook.report.run import Run
 from benchbook.report.table import NUMBER_KEYS
+from benchbook.terms.wording import lengths_text, number_text
 
 MAX_SENTENCES = 6
 _ENERGY = "energy_j_per_output_token"

@@ -11,11 +11,12 @@ from functools import cached_property
 
 import pandas as pd
 
-from benchbook.judge.loads import IN_FLIGHT, LENGTHS, LOADS, RATE, Load, lengths_text
+from benchbook.judge.loads import IN_FLIGHT, LENGTHS, LOADS, RATE, Load
 from benchbook.judge.spread import Spread, spread_of
 from benchbook.records.record import Outcome, Verdict
 from benchbook.report.settings import value_text
 from benchbook.report.table import START, believed, workload_columns
+from benchbook.terms.wording import lengths_text
 
 OUTPUT_THROUGHPUT = "output_throughput_tok_s"
 REQUEST_THROUGHPUT = "request_throughput_rps"

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from benchbook.judge.group import judged_alone_and_together
-from benchbook.judge.spread import number_text, plus_minus_text
 from benchbook.records.published import Published, all_published
 from benchbook.records.record import Record
 from benchbook.report.markup import Html, bullets, element, join, table, verdict
@@ -17,6 +16,7 @@ from benchbook.report.results import COLUMNS
 from benchbook.report.run import Run
 from benchbook.report.table import plain_rows
 from benchbook.terms.metrics import BY_KEY
+from benchbook.terms.wording import number_text, plus_minus_text
 
 _SAME = {  # what must agree before two numbers stand side by side
     "serve": ("input_len_tokens", "output_len_tokens", "max_concurrency", "request_rate_rps"),

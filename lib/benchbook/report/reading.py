@@ -6,12 +6,10 @@ import math
 from collections.abc import Mapping
 
 from benchbook.judge.loads import Load
-from benchbook.judge.spread import number_text
 from benchbook.report.held import first_unreached
 from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED
 from benchbook.report.run import Run
 from benchbook.report.sentences import (
-    and_text,
     doubt_text,
     goodput_sentence,
     last_step,
@@ -19,6 +17,7 @@ from benchbook.report.sentences import (
     rate_sentence,
     stops_scaling_at,
 )
+from benchbook.terms.wording import listed, number_text
 
 
 def throughput_reading(run: Run) -> list[str]:
@@ -55,7 +54,7 @@ def latency_reading(run: Run) -> list[str]:
         ]
         if moves:
             span = _span(line.load, next(filter(None, means.values())))
-            sentences.append(f"{line.label}: {span}, {and_text(moves)}.")
+            sentences.append(f"{line.label}: {span}, {listed(moves)}.")
     return sentences
 
 

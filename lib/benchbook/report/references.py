@@ -7,11 +7,11 @@ while their records are VALID would be a second opinion.
 from __future__ import annotations
 
 from benchbook.judge.loads import LENGTHS
-from benchbook.judge.spread import number_text
 from benchbook.records.record import Record, Verdict
 from benchbook.report.lines import Line
 from benchbook.report.run import Run
 from benchbook.report.sentences import peak_of
+from benchbook.terms.wording import number_text
 
 
 def references(run: Run) -> list[str]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from benchbook.judge.spread import Spread, number_text, plus_minus_text, spread_text
+from benchbook.judge.spread import Spread, spread_text
 from benchbook.report.held import first_unreached, held_to
 from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED, Line
+from benchbook.terms.wording import listed, number_text, plus_minus_text
 
 MIN_GAIN = 0.10  # per doubling of the requests in flight; below it, a line has stopped scaling
 GOODPUT = "request_goodput_rps"
@@ -91,7 +92,7 @@ def latency_sentence(line: Line, load: float) -> str:
         )
         if load in line.points(key)
     ]
-    return f"There, {and_text(said)}." if said else ""
+    return f"There, {listed(said)}." if said else ""
 
 
 def rate_sentence(line: Line) -> str:
@@ -102,7 +103,7 @@ def rate_sentence(line: Line) -> str:
     if held is None:
         return f"The server holds no rate that was tried ({line.where}): {_answered(line, lost)}."
     waits = [f"{name} {value_text(line, key, held)} ms" for name, key in _WAITS if held in line.points(key)]
-    said = f" with {and_text(waits)}" if waits else ""
+    said = f" with {listed(waits)}" if waits else ""
     if lost is None:
         return f"The server holds {line.load.text(held)}, the most tried,{said} ({line.where})."
     return (
@@ -121,7 +122,7 @@ def goodput_sentence(line: Line) -> str:
     best, last = max(good, key=good.__getitem__), max(good)
     shares = {load: good[load] / answered[load] for load in good if answered.get(load) and not line.disagrees_at(load)}
     most = f"{value_text(line, GOODPUT, best)} req/s"
-    said = f"Goodput, what meets {and_text(limits)}, is highest {line.load.at(best)}: {most}"
+    said = f"Goodput, what meets {listed(limits)}, is highest {line.load.at(best)}: {most}"
     said += f", {shares[best]:.0%} of what is answered" if best in shares else ""
     said += f"; {line.load.at(last)} it is {shares[last]:.0%}" if last != best and last in shares else ""
     return f"{said} ({line.where})."
@@ -146,12 +147,7 @@ def last_step(means: Mapping[float, float]) -> str:
 def doubt_text(line: Line) -> str:
     """Return ' The repeats disagree at 8, …', the loads whose mean is nobody's number; '' for none."""
     loads = [line.load.short(load) for load in line.loads if line.disagrees_at(load)]
-    return f" The repeats disagree at {and_text(loads)}, and no mean of theirs is a number." if loads else ""
-
-
-def and_text(parts: Sequence[str]) -> str:
-    """Return 'a, b and c'."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f" The repeats disagree at {listed(loads)}, and no mean of theirs is a number." if loads else ""
 
 
 def _answered(line: Line, rate: float) -> str:

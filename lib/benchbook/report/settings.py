@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchbook.judge.loads import IN_FLIGHT, LENGTHS, lengths_text
+from benchbook.judge.loads import IN_FLIGHT, LENGTHS
 from benchbook.report.table import plain_rows, workload_columns
+from benchbook.terms.wording import lengths_text
 
 _MAX_VALUES_SHOWN = 12
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchbook.judge.spread import number_text
 from benchbook.report.held import first_unreached
 from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, Line
 from benchbook.report.run import Run
 from benchbook.report.sentences import value_text
 from benchbook.terms.metrics import BY_KEY, known_key
+from benchbook.terms.wording import number_text
 
 _MAX_SAID = 4  # lines in sentences of their own
 

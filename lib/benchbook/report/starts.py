@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchbook.judge.headlines import headline_of
-from benchbook.judge.spread import by_start, percent_text
+from benchbook.judge.spread import by_start
 from benchbook.judge.starts import start_of
 from benchbook.judge.stats import stdev
 from benchbook.records.record import Record
@@ -17,6 +17,7 @@ from benchbook.records.runs import CASES, is_run
 from benchbook.records.store import RECORD_FILE, read_record
 from benchbook.report.run import Run
 from benchbook.terms.errors import StoreError
+from benchbook.terms.wording import percent_text
 
 MOST_RUNS = 10  # of the same experiment that are looked through, the newest
 MOST_CASES = 20

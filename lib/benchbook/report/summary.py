@@ -20,6 +20,7 @@ from benchbook.report.run import Run
 from benchbook.report.starts import one_start_sentence
 from benchbook.terminal import badge, say, shown
 from benchbook.terms.exit_codes import FAILED, INTERRUPTED, MEANINGS, NO_ANSWER, OK
+from benchbook.terms.wording import counted
 
 _LEAD = " " * 9  # as wide as the words in front of the lines
 MAX_CAUSES = 5
@@ -75,7 +76,7 @@ def _counts(run: Run) -> Text:
         parts.append(badge("failed", f"{len(run.failures)} failed"))
     if missing := sum(run.missing.values()):
         parts.append(Text(f"{missing} missing"))
-    return Text(", ").join(parts) + f", of {_repeats(len(run.records) + missing)}"
+    return Text(", ").join(parts) + f", of {counted(len(run.records) + missing, 'repeat')}"
 
 
 def _about_verdicts(run: Run) -> list[str]:
@@ -87,7 +88,7 @@ def _about_verdicts(run: Run) -> list[str]:
     sentences += filter(None, [again_sentence(run.records), unseen_sentence(run)])
     if changed:
         sentences.append(
-            f"VALID when measured, and no longer now that all are judged together: {_repeats(len(changed))} "
+            f"VALID when measured, and no longer now that all are judged together: {counted(len(changed), 'repeat')} "
             f"({reasons_text(changed)})."
         )
     return sentences
@@ -98,7 +99,8 @@ def _print_cause(run: Run, records: Sequence[Record], headline: str, console: Co
     first = records[0]
     failure = first.failure
     lines = [
-        f"{_repeats(len(records))} {first.outcome.value}, first {first.identity.case_id} repeat {first.identity.repeat}",
+        f"{counted(len(records), 'repeat')} {first.outcome.value}, first {first.identity.case_id} "
+        f"repeat {first.identity.repeat}",
         *([f"{failure.code}: {failure.evidence}"] if failure and failure.evidence not in headline else []),
         *([f"What to do: {failure.hint}"] if failure and failure.hint else []),
     ]
@@ -106,7 +108,3 @@ def _print_cause(run: Run, records: Sequence[Record], headline: str, console: Co
         lines.append(f"Log: {shown(log)}")
     for lead, line in zip(("Failed   ", *[_LEAD] * len(lines)), lines, strict=False):
         say(console, line, lead)
-
-
-def _repeats(number: int) -> str:
-    return f"{number:,} repeat{'' if number == 1 else 's'}"

@@ -14,7 +14,6 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from benchbook.judge.loads import LENGTHS, LOADS
-from benchbook.judge.spread import plus_minus_text
 from benchbook.listing import ListFormat, aligned, markdown
 from benchbook.patterns import matches
 from benchbook.report.case_rows import COLUMNS, TITLES, axes_of, axis_text, metrics_of, value_text_of, why_unearned
@@ -25,6 +24,7 @@ from benchbook.report.table import NUMBER_KEYS, case_table, render_table, worklo
 from benchbook.terminal import say, tell_damage
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.metrics import BY_KEY, Metric
+from benchbook.terms.wording import plus_minus_text
 
 MAX_COLUMNS = 8
 # What people ask for first; the other columns of a report follow.

@@ -8,6 +8,7 @@ from benchbook.judge.claims import headline_rows, label_of, sentence, signed_tex
 from benchbook.judge.compare import Comparison, Finding, Row
 from benchbook.report.differences import MAX_OTHERS, comparisons_of, launches_of
 from benchbook.report.run import Run
+from benchbook.terms.wording import counted, listed
 
 _RESTS_ON = ("serve", "throughput", "latency")  # the first that was compared is what the launches are ranked by
 Compared = tuple[Row, Comparison]
@@ -33,7 +34,7 @@ def winner_sentences(run: Run) -> list[str]:
         sentences.insert(1, _range_sentence(*told[0]))
     sentences += _untold([item for item in found if not _tells(item[0])])
     if lost := [one.other for one in comparisons if not one.rows]:
-        sentences.append(f"No case has a number on both {launches[0]} and {_or(lost)}.")
+        sentences.append(f"No case has a number on both {launches[0]} and {listed(lost, 'or')}.")
     if left := launches[1 + MAX_OTHERS :]:
         sentences.append(f"Not compared here: {', '.join(left)}; `benchbook compare` compares any two.")
     return sentences
@@ -82,14 +83,10 @@ def _untold(compared: Sequence[Compared]) -> list[str]:
         key = (row.benchmark, label_of(row.metric), min(row.num_base, row.num_other))
         groups.setdefault(key, []).append((row, comparison))
     return [
-        f"With {number} {'repeat' if number == 1 else 'repeats'} of each it cannot be said whether "
-        f"{_or([comparison.other for _, comparison in group])} differ{'s' if len(group) == 1 else ''} from "
+        f"With {counted(number, 'repeat')} of each it cannot be said whether "
+        f"{listed([comparison.other for _, comparison in group], 'or')} differ{'s' if len(group) == 1 else ''} from "
         f"{group[0][1].base} in {label} ({benchmark}); seen was "
         + "; ".join(f"{comparison.other} {signed_text(row)} ({values_text(row)})" for row, comparison in group)
         + "."
         for (benchmark, label, number), group in groups.items()
     ]
-
-
-def _or(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

@@ -12,7 +12,6 @@ import statistics
 import fake_vllm
 import pytest
 from benchbook.hosts.server import VllmServer
-from benchbook.judge.spread import plus_minus_text
 from benchbook.measure import bench_host
 from benchbook.measure.comparison import execute_comparison
 from benchbook.measure.planning import RunPlan
@@ -21,10 +20,10 @@ from benchbook.plan.experiment import load_experiment
 from benchbook.records.files import read_json
 from benchbook.records.record import Verdict
 from benchbook.records.store import Store
-from benchbook.report.case import number_text
 from benchbook.report.html import render_report
 from benchbook.report.run import load_run
 from benchbook.terms.metrics import values_from_raw
+from benchbook.terms.wording import number_text, plus_minus_text
 from test_runner import Listener
 
 pytestmark = pytest.mark.integration
