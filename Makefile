@@ -2,7 +2,7 @@
 VENV := $(abspath $(or $(BENCHBOOK_VENV),.venv))
 export PATH := $(VENV)/bin:$(PATH)
 
-.PHONY: help env quickstart unit test test-full bench lab
+.PHONY: help env quickstart style unit test test-full bench lab
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,12 +13,16 @@ env:  ## build or repair .venv for a CPU (2 minutes, 3 GB); does nothing when no
 quickstart: env  ## sweep a tiny model on a real vLLM on this CPU and write a report
 	$(VENV)/bin/benchbook run experiments/quickstart.yaml
 
+style: env  ## is all formatted, and is the linter content? Changes nothing
+	$(VENV)/bin/ruff check --config lib/pyproject.toml lib environment
+	$(VENV)/bin/ruff format --config lib/pyproject.toml --check lib environment
+
 # Two at a time, a file's tests in one process: most of a test is one process that imports or waits.
 # What has a limit of a second or less runs by itself.
 ALONE := $(VENV)/bin/pytest lib/tests
 PYTEST := $(ALONE) -n 2 --dist loadfile
 
-unit: env  ## the tests that need no vLLM: two to three minutes
+unit: style  ## the tests that need no vLLM: two to three minutes
 	$(ALONE) -m timed
 	$(PYTEST) -m "not integration and not timed"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from types import SimpleNamespace
 
+_NOBODY: dict[int, list[int]] = {}
+
 
 class NVMLError(Exception):
     """What the binding raises for whatever a card does not have."""
@@ -25,7 +27,7 @@ class ScriptedNvml:
     def __init__(
         self,
         num_gpus: int = 1,
-        pids: dict[int, list[int]] | None = {},
+        pids: dict[int, list[int]] | None = _NOBODY,
         uses: dict[int, int] | None = None,
         **readings: float,
     ) -> None:

@@ -240,7 +240,7 @@ UNTIL = {"repeats": "repeats: {at_least: 2, at_most: 6, until: {output_throughpu
 
 def test_rounds_are_added_by_the_tries_that_count(bench):
     """A disturbed try of half the speed asks for no further round: what took its place is as fast as the others."""
-    slow = {call: 50.0 for call in (1, 3)}
+    slow = dict.fromkeys((1, 3), 50.0)
     bench.throughput = lambda case_id, repeat: slow.get(len(bench.calls), 100.0)
     runner, state = run(bench, lambda call: BUSY if call in slow else CALM, **UNTIL)
     assert state == FINISHED and {row["repeats"] for row in runner.store.header()["plan"]} == {2}

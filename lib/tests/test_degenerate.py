@@ -9,9 +9,8 @@ import pytest
 from benchbook.judge.group import judged_together
 from benchbook.judge.limits import limits_of
 from benchbook.judge.model_config import shape_of
-from benchbook.judge.shape import COUNTED, SURE
+from benchbook.judge.shape import COUNTED, SURE, ModelShape
 from benchbook.judge.shape import EVEN as EVENLY
-from benchbook.judge.shape import ModelShape
 from benchbook.records.record import Verdict
 from shapes import GPT_OSS_120B, LLAMA_8B, served
 

@@ -50,7 +50,11 @@ def experiment(folder: Path, args: str = "{}", env: str = "{}") -> Path:
         ("{chat_template: $HOME/a.jinja}", "{}", "chat_template: '$HOME/a.jinja': $HOME is not expanded"),
         ("{hf_overrides: {a: $NAME}}", "{}", "hf_overrides.a: '$NAME': $NAME is not expanded"),
         ("{download_dir: '/my models/$USER'}", "{}", "download_dir: '/my models/$USER': $USER is not expanded"),
-        ("{kv_events_config: {endpoint: 'tcp://${HOST}:5557'}}", "{}", "endpoint: 'tcp://${HOST}:5557': ${HOST} is not"),
+        (
+            "{kv_events_config: {endpoint: 'tcp://${HOST}:5557'}}",
+            "{}",
+            "endpoint: 'tcp://${HOST}:5557': ${HOST} is not",
+        ),
         ("{max_num_batched_tokens: '${N}k'}", "{}", "max_num_batched_tokens: '${N}k': ${N} is not expanded"),
         ("{max_num_seqs: '${N}'}", "{}", "max_num_seqs: '${N}': ${N} is not expanded"),
         ("{served_model_name_suffix: '$(cat name.txt)'}", "{}", "$(cat name.txt) is not expanded"),

@@ -505,7 +505,10 @@ def test_a_vllm_whose_internals_have_moved_is_measured_by_the_command_line(fake_
 
 def a_vllm(monkeypatch, **modules):
     """Let vLLM be `modules`, each a namespace; one that is None is not there."""
-    for name, content in {"entrypoints_cli_main": SimpleNamespace(main=lambda: sys.exit("none named")), **modules}.items():
+    for name, content in {
+        "entrypoints_cli_main": SimpleNamespace(main=lambda: sys.exit("none named")),
+        **modules,
+    }.items():
         monkeypatch.setitem(sys.modules, f"vllm.{name.replace('_', '.')}", content)
     monkeypatch.setattr(sys, "argv", ["client"])
 

@@ -130,7 +130,7 @@ def test_a_batch_of_which_only_a_part_fits_into_a_step_takes_as_many_more_steps(
     ("argv", "factor"), [("", 1.0), ("--kv-cache-dtype fp8", 0.5), ("--dtype float32", 2.0), ("--dtype=half", 1.0)]
 )
 def test_flags_of_the_launch_change_the_bytes_of_the_cache(argv, factor):
-    peaks = {**H200, "tflops": {name: 1.0 for name in ("bfloat16", "float16", "float32")}}
+    peaks = {**H200, "tflops": dict.fromkeys(("bfloat16", "float16", "float32"), 1.0)}
     found = limits_of(served(1, config=LLAMA_8B, peaks=peaks, argv=argv)).shape
     assert found.kv_bytes_per_layer == 4096 * factor
 

@@ -29,7 +29,7 @@ def samples(gpus=(), processes=(), server=None):
 
 def gpu(index=0, energy=True, power_w=400.0, times=range(6)):
     """Return the columns of a GPU that draws `power_w` all the time, sampled at `times`."""
-    columns = {key: None for key in ("sm_clock_mhz", "memory_clock_mhz", "temperature_c", "throttle")}
+    columns = dict.fromkeys(("sm_clock_mhz", "memory_clock_mhz", "temperature_c", "throttle"))
     columns |= {"memory_used_gib": None, "utilisation_pct": None}
     energies = [7.0 + power_w * time_s for time_s in times] if energy else None
     power = [power_w for _ in times]

@@ -289,7 +289,9 @@ def test_where_kernels_are_forked_none_is_started_ahead(tmp_path):
     assert kernel_source() is None
 
 
-def test_a_notebook_tells_on_disk_how_far_it_has_come_while_it_is_executed_and_is_for_reading_in_the_end(tmp_path, warm):
+def test_a_notebook_tells_on_disk_how_far_it_has_come_while_it_is_executed_and_is_for_reading_in_the_end(
+    tmp_path, warm
+):
     asked = (
         "import nbformat; notebook = nbformat.read('out.ipynb', 4); nbformat.validate(notebook);"
         " [cell.metadata.papermill['status'] for cell in notebook.cells], notebook.cells[1].outputs[0]['data']"

@@ -210,7 +210,9 @@ def test_a_gpu_that_is_not_here_is_refused_where_it_is_named(checked, two_gpus, 
 def test_a_variable_that_names_no_gpu_or_one_twice_is_refused_in_one_line(
     checked, two_gpus, monkeypatch, names, problem
 ) -> None:
-    experiment = checked("{hub: some/Model}", args="{tensor_parallel_size: 2}", env=f"{{CUDA_VISIBLE_DEVICES: {names}}}")
+    experiment = checked(
+        "{hub: some/Model}", args="{tensor_parallel_size: 2}", env=f"{{CUDA_VISIBLE_DEVICES: {names}}}"
+    )
     with pytest.raises(ExperimentError) as refusal:
         check_machine(experiment)
     (line,) = str(refusal.value).splitlines()
@@ -242,7 +244,11 @@ def test_device_ids_that_name_a_gpu_twice_are_refused_where_they_stand(checked, 
         ("{ROCR_VISIBLE_DEVICES: ''}", "ROCR_VISIBLE_DEVICES", "names no GPU"),
         ("{HIP_VISIBLE_DEVICES: '0,0'}", "HIP_VISIBLE_DEVICES", "names a GPU twice"),
         ("{ROCR_VISIBLE_DEVICES: '1,GPU-beef1'}", "ROCR_VISIBLE_DEVICES", "names a GPU twice"),
-        ("{ROCR_VISIBLE_DEVICES: GPU-dead}", "ROCR_VISIBLE_DEVICES", "the GPUs of this machine are 0 or GPU-beef0; 1 or"),
+        (
+            "{ROCR_VISIBLE_DEVICES: GPU-dead}",
+            "ROCR_VISIBLE_DEVICES",
+            "the GPUs of this machine are 0 or GPU-beef0; 1 or",
+        ),
         ("{ROCR_VISIBLE_DEVICES: '1', HIP_VISIBLE_DEVICES: '1'}", "HIP_VISIBLE_DEVICES", "names '1'"),
         ("{CUDA_VISIBLE_DEVICES: '9'}", "CUDA_VISIBLE_DEVICES", "names '9'"),
     ],

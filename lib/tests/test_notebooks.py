@@ -104,7 +104,7 @@ def test_prose_may_change_without_making_records_stale(tmp_path):
 
 def test_a_public_name_that_does_not_exist_is_an_attribute_error():
     with pytest.raises(AttributeError, match="bench_sevre"):
-        benchbook.bench_sevre
+        _ = benchbook.bench_sevre
 
 
 def test_every_public_name_can_be_had():

@@ -173,7 +173,7 @@ def test_a_slower_machine_than_in_the_earlier_run_is_seen_and_scales_what_that_r
     (block,) = blocks_of(*(CLOSED.model_copy(update={"max_concurrency": cap}) for cap in (1, 2, 4, 8, 16)))
     estimator = Estimator(TINY, {job.case.case_id: Timings([10.0], "x/1") for job in block.jobs})
     lefts = []
-    for number, job in enumerate(block.jobs[:4]):
+    for job in block.jobs[:4]:
         lefts.append(estimator.estimate([Block("a", "server", block.jobs[4:])], ()).seconds - 2 - 3)
         estimator.job_took(job, False, 15.0)
     assert lefts == pytest.approx([10.0, 12.5, 15.0, 15.0]), "the first one alone moves it half the way"

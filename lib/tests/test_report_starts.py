@@ -128,7 +128,9 @@ def test_how_much_starts_vary_is_told_by_other_runs_of_the_same_cases(tmp_path):
     folders = []
     for number, speed in enumerate((1.0, 1.2, 0.9), start=1):
         one = tmp_path / str(number)
-        run_dir = make_run(one, change=on_starts(lambda repeat: number, lambda start: speed), **options)
+        run_dir = make_run(
+            one, change=on_starts(lambda repeat, at=number: at, lambda start, speed=speed: speed), **options
+        )
         folders.append(run_dir.rename(run_dir.with_name(f"2026112{number}-000000")))
     for other in folders[1:]:
         shutil.move(other, folders[0].parent)

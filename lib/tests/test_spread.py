@@ -65,4 +65,10 @@ def test_a_list_is_said_with_its_last_word_set_off():
 
 
 def test_a_change_below_a_tenth_of_a_percent_keeps_two_decimals():
-    assert [percent_number(share) for share in (0.0612, 0.0004, 18.4, -0.5, 0)] == ["6.1", "0.04", "1,840", "-50.0", "0.0"]
+    assert [percent_number(share) for share in (0.0612, 0.0004, 18.4, -0.5, 0)] == [
+        "6.1",
+        "0.04",
+        "1,840",
+        "-50.0",
+        "0.0",
+    ]

@@ -97,9 +97,7 @@ def test_a_folder_that_is_there_and_takes_nothing_is_refused_before_a_start(
         registry.check_folders()
 
 
-@pytest.mark.parametrize(
-    "words", [["plan", "exp.yaml"], ["run", "exp.yaml"], ["ps"]], ids=lambda words: words[0]
-)
+@pytest.mark.parametrize("words", [["plan", "exp.yaml"], ["run", "exp.yaml"], ["ps"]], ids=lambda words: words[0])
 def test_a_home_that_cannot_be_written_is_one_line(refusal_of, words):
     unset = {"BENCHBOOK_STATE_DIR": "", "BENCHBOOK_CACHE_DIR": "", "XDG_CACHE_HOME": "", "XDG_STATE_HOME": ""}
     assert "/proc/x/." in refusal_of(words, HOME="/proc/x", **unset)

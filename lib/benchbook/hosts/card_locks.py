@@ -137,7 +137,7 @@ def _locked(card: Device, who: str, limit_s: float) -> IO[str] | None:
     A guardian whose owner has ended will have ended its host in a moment: it is waited for, up to `limit_s`.
     """
     _path(card).parent.mkdir(mode=0o700, exist_ok=True)
-    file = open(_path(card), "a+", encoding="utf-8")  # noqa: SIM115
+    file = open(_path(card), "a+", encoding="utf-8")
     deadline = time.monotonic() + limit_s
     while True:
         try:

@@ -164,7 +164,14 @@ def _bounds_of(action: argparse.Action) -> Bounds:
     return next((found for owner in owners if (found := _bounds(owner, action.dest))), [])
 
 
-_EVERY_ENGINES = ("ModelConfig", "CacheConfig", "ParallelConfig", "SchedulerConfig", "LoadConfig", "ObservabilityConfig")
+_EVERY_ENGINES = (
+    "ModelConfig",
+    "CacheConfig",
+    "ParallelConfig",
+    "SchedulerConfig",
+    "LoadConfig",
+    "ObservabilityConfig",
+)
 
 
 def _bounds(config: type, name: str) -> Bounds:

@@ -59,6 +59,16 @@ def _fp8_flops_s(torch: Any, name: str, settle: Callable[[], None], side: int) -
     return best_rate(multiply, 2 * side**3, settle)
 
 
+def _memory_rates(torch: Any, size_bytes: int, device: str, settle: Callable[[], None]) -> tuple[float, float]:
+    """Return how many bytes per second the device reads, and copies, counted twice."""
+    source = torch.ones(size_bytes // 4, dtype=torch.float32, device=device)
+    target = torch.empty_like(source)
+    return (
+        best_rate(lambda: source.sum(), size_bytes, settle),
+        best_rate(lambda: target.copy_(source), 2 * size_bytes, settle),
+    )
+
+
 def main() -> None:
     """Probe and print."""
     size_bytes, threads, *cores = map(int, sys.argv[1:])
@@ -71,13 +81,7 @@ def main() -> None:
     has_gpu = torch.cuda.is_available()
     device = "cuda" if has_gpu else "cpu"
     settle = torch.cuda.synchronize if has_gpu else lambda: None
-    source = torch.ones(size_bytes // 4, dtype=torch.float32, device=device)
-    target = torch.empty_like(source)
-    rates = (
-        best_rate(lambda: source.sum(), size_bytes, settle),
-        best_rate(lambda: target.copy_(source), 2 * size_bytes, settle),
-    )
-    del source, target
+    rates = _memory_rates(torch, size_bytes, device, settle)
 
     def rate_of(name: str, side: int) -> float:
         matrix = torch.ones((side, side), dtype=getattr(torch, name), device=device)

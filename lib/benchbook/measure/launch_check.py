@@ -117,7 +117,7 @@ def _check_use(doc: Document, launch: Launch, places: Places) -> list[str]:
     """Note what makes a server that can never be asked; return what a reader must know of one that can."""
     for name, why in refused(launch.args):
         doc.faults.note(doc.error(places.of(name), why))
-    for (part, name, *path), why in inputs.missing(launch.args, launch.env, doc.path.absolute().parent):
+    for (_, name, *path), why in inputs.missing(launch.args, launch.env, doc.path.absolute().parent):
         doc.faults.note(doc.error(places.of(name, *path), why))
     told = [*halves(launch.args), *(((name,), why) for name, why in unheeded(launch.args, launch.env))]
     return [f"note: {doc.place_text(places.of(*path))}: {what}" for path, what in told]

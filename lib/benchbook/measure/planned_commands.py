@@ -47,7 +47,10 @@ def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -
         argv = serve_command(model, launch.args, 0, "127.0.0.1", [model, _NONCE], ("vllm",))
         _line(console, f"  $ {env}{shlex.join(argv).replace('--port 0', '--port PORT')}")
     else:
-        _line(console, f"  one engine loaded with these flags runs all of the following{f', {env.strip()}' if env else ''}")
+        _line(
+            console,
+            f"  one engine loaded with these flags runs all of the following{f', {env.strip()}' if env else ''}",
+        )
     jobs = {job.case.case_id: job for start in starts for job in start.jobs}
     for case in experiment.cases:
         if case.case_id in jobs:

@@ -113,7 +113,9 @@ def _refused(entry: Mapping[str, Any], model: type[BaseModel]) -> tuple[str, tup
         problem = problem.replace("valid dictionary", "mapping of keys to values").replace("valid list", "list")
         problem += _example(where, model) if entry["type"].endswith("_type") else ""
     is_unknown = entry["type"] == "extra_forbidden"
-    has_value = where and entry["type"] != "missing" and not (is_unknown and sounds_secret(str(where[-1]), entry["input"]))
+    has_value = (
+        where and entry["type"] != "missing" and not (is_unknown and sounds_secret(str(where[-1]), entry["input"]))
+    )
     return model.__name__.lstrip("_"), where, shown(entry["input"]) if has_value else "", problem, is_unknown
 
 

@@ -7,18 +7,27 @@ damaged in a header is left out and told, and the rest is used.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from pydantic import TypeAdapter, ValidationError
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from benchbook.reading import read_json
 from benchbook.records.fingerprint import case_key
 from benchbook.records.parts import HostFacts, Provenance, Workload
 from benchbook.records.record import Record
 from benchbook.records.typed import (
-    OPEN, Benchmark, FolderName, Name, Number, Positive, Seconds, Time, Whole, refused,
-)  # fmt: skip
+    OPEN,
+    Benchmark,
+    FolderName,
+    Name,
+    Number,
+    Positive,
+    Seconds,
+    Time,
+    Whole,
+    refused,
+)
 from benchbook.terms.errors import StoreError
 
 HEADER_VERSION = 1

@@ -6,10 +6,10 @@ and ill-typed would break whoever reads it, so a reader refuses it, with file, k
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from pydantic import Field
-from typing_extensions import NotRequired, TypedDict  # that of typing has no configuration before 3.12
+from typing_extensions import TypedDict  # that of typing has no configuration before 3.12
 
 from benchbook.records.typed import OPEN, Name, Number, Positive, Time, TokensText, Whole
 

@@ -61,7 +61,9 @@ def _record(name: str, source: Mapping[str, Any], row: Mapping[str, Any]) -> Rec
         benchmark=row["benchmark"],
         workload=dict(row["workload"]),
         outcome=Outcome.MEASURED,
-        values={key: None if value == 0 and BY_KEY[key].zero_is_absent else value for key, value in row["values"].items()},
+        values={
+            key: None if value == 0 and BY_KEY[key].zero_is_absent else value for key, value in row["values"].items()
+        },
         verdict=Verdict.VALID,  # until the checks have seen it
         started_utc=source["published"],
         ended_utc=source["published"],

@@ -225,7 +225,9 @@ class Store:
         for above in (folder.parent.parent, folder.parent):
             if os.path.lexists(above) and not above.is_dir():
                 above.rename(above.with_name(f"{above.name},damaged"))  # a file where a folder belongs
-        attempt = 1 + max(_attempts(str(self.repeat_dir(key, repeat).parent), f"repeat={repeat}"), default=0)  # some may be deleted
+        attempt = 1 + max(
+            _attempts(str(self.repeat_dir(key, repeat).parent), f"repeat={repeat}"), default=0
+        )  # some may be deleted
         if not os.path.lexists(folder):
             return attempt
         folder.rename(folder.with_name(f"repeat={repeat},attempt={attempt}"))
@@ -325,7 +327,8 @@ class Store:
         before = [
             name
             for number in sorted(_attempts(case_folder, repeat), reverse=True)
-            if _outcome(f"{case_folder}/{(name := f'{repeat},attempt={number}')}/{RECORD_FILE}") == Outcome.MEASURED.value
+            if _outcome(f"{case_folder}/{(name := f'{repeat},attempt={number}')}/{RECORD_FILE}")
+            == Outcome.MEASURED.value
         ]
         return before[0] if before else repeat
 

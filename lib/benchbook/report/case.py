@@ -25,7 +25,6 @@ from benchbook.terms.metrics import known_key, metrics_for
 from benchbook.terms.percentiles import is_earned, percentile_of, samples_needed
 from benchbook.terms.wording import number_text
 
-
 _WAYS = {"warm": "vLLM's benchmark code in a process that stays loaded", "command line": "vLLM's command line"}
 _SEVERITIES = ("invalid", "suspect", "note")
 

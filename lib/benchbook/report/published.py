@@ -41,7 +41,9 @@ def _publication_html(published: Published, cases: pd.DataFrame) -> Html:
             continue
         rows += [row for case in matching for row in _rows(record, case)]
         said += [f"{record.benchmark}: {why.severity}, {why.code}: {why.evidence}." for why in record.reasons]
-        said += [f"{record.benchmark}: not looked for {code}: {why}." for code, why in (record.not_looked or {}).items()]
+        said += [
+            f"{record.benchmark}: not looked for {code}: {why}." for code, why in (record.not_looked or {}).items()
+        ]
         said += [f"{record.benchmark}: {assumed}."] if assumed else []
     if not rows:
         return Html("")

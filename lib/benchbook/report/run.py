@@ -27,7 +27,6 @@ from benchbook.report.lines import Curves, Line, serve_curves
 from benchbook.report.offline import Ceiling, Key, batch_latencies, ceilings
 from benchbook.report.table import case_table, tidy_table
 
-
 REMARK_FILE = "remark.txt"  # in a run's folder: what somebody has to say about the run, shown at the top of its report
 
 

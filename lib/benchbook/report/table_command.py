@@ -149,7 +149,7 @@ def _shorter(heading: str) -> str:
 def _own_columns(table: pd.DataFrame, columns: Sequence[str]) -> _Section:
     """Return one table of all cases with these columns: numbers as mean ± standard deviation, else all that there is."""
     named = [column for column in columns if column != "case_id"]
-    by_case = {case_id: rows for case_id, rows in table.groupby("case_id", sort=False)}
+    by_case = {case_id: rows for case_id, rows in table.groupby("case_id", sort=False)}  # noqa: C416 (not a mapping)
     rows = [
         [case["case_id"], *(_cell(case, by_case[case["case_id"]], column) for column in named)]
         for case in case_table(table).to_dict("records")
