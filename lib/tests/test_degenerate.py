@@ -59,6 +59,7 @@ def reasons(*records):
         (with_host(argv=DUMMY), with_host(argv="--load-format benchbook"), "the same 4 of 128 experts"),
         # It has no experts.
         (with_host(argv=DUMMY), with_host(argv=DUMMY, config=LLAMA_8B), "whose weights are all zero"),
+        (with_host(argv="--load-format Dummy"), with_host(argv="--load-format AUTO"), "whose weights are all zero"),
         (
             with_host(argv=f"{DUMMY} --dtype half"),  # a router without a bias spreads tokens even so
             with_host(argv=DUMMY, config={**GPT_OSS_120B, "model_type": "qwen3_moe"}),

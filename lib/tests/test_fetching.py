@@ -100,6 +100,8 @@ def test_all_that_are_not_here_are_named_at_once(tmp_path) -> None:
         (["config.json"], "{}", False),
         (["config.json", "model.safetensors.index.json"], "{}", False),
         (["config.json"], "{load_format: dummy}", True),
+        (["config.json"], "{load_format: DUMMY}", True),
+        (["config.json"], "{load_format: Auto}", False),
     ],
 )
 def test_a_model_whose_weights_are_in_the_cache_is_here(tmp_path, files, args, is_here) -> None:

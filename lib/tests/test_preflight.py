@@ -139,9 +139,18 @@ def test_a_shape_is_loaded_with_weights_that_are_made_and_by_vllm_itself_only_wh
     assert launch.model_text == "gpt-oss-20b (random weights)"
     path.write_text(text.replace("args: {}", "args: {load_format: dummy}"))
     assert load_experiment(path).launch("a").args == {"load_format": "dummy"}
+    path.write_text(text.replace("args: {}", "args: {load_format: Dummy}"))  # vLLM reads it in any case
+    assert load_experiment(path).launch("a").args == {"load_format": "Dummy"}
     path.write_text(text.replace("args: {}", "args: {load_format: auto}"))
     with pytest.raises(ExperimentError, match="load_format: 'auto': a shape has no weights to load"):
         load_experiment(path)
+
+
+@pytest.mark.parametrize(("load_format", "is_made"), [("DUMMY", True), ("Dummy", True), ("Safetensors", False)])
+def test_weights_that_are_made_are_told_of_in_whatever_case_the_load_format_is_written(tmp_path, load_format, is_made):
+    path = tmp_path / "exp.yaml"
+    path.write_text(FILE.format(args=f"load_format: {load_format}", env="", benchmark=FIRST).replace("tiny", "a/b"))
+    assert ("(random weights)" in load_experiment(path).launch("a").model_text) is is_made
 
 
 # --- The machine.

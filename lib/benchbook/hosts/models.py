@@ -19,10 +19,10 @@ from benchbook.hosts.caches import built, cache_dir
 from benchbook.reading import read_bytes
 from benchbook.system_faults import line_of
 from benchbook.terms.errors import Cause, ExperimentError, HostStartError, StoreError
+from benchbook.terms.load_formats import makes_weights
 
 # The embedded models with their folders' names: raise the number when tiny_model.py changes what it writes.
 EMBEDDED = {"tiny": "tiny-2", "tiny-moe": "tiny-moe-1"}
-MADE_WEIGHTS = ("benchbook", "dummy")  # load formats under which weights are made and not read
 BUILD_LIMIT_S = 300.0
 # What turns text into tokens and back, in the forms that transformers knows.
 _TOKENIZER_FILES = (
@@ -65,7 +65,7 @@ def resolve_model(ref: str, args: Mapping[str, Any] | None = None, env: Mapping[
     load format that makes them.
     """
     args = args or {}
-    revision, is_made = args.get("revision"), args.get("load_format") in MADE_WEIGHTS
+    revision, is_made = args.get("revision"), makes_weights(args)
     if ref in EMBEDDED:
         folder = build_embedded(ref)
         return ModelFiles(str(folder), ref, True, True, content_sha256(folder), False)

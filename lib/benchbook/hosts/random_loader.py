@@ -17,7 +17,8 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
-LOAD_FORMAT = "benchbook"
+from benchbook.terms.load_formats import OURS as LOAD_FORMAT
+
 _LOADERS = "vllm.model_executor.model_loader"
 
 

@@ -10,9 +10,9 @@ from benchbook.judge.evidence import Finding, counted_experts
 from benchbook.judge.flags import flags_of
 from benchbook.judge.model_config import UnknownShapeError, shape_of
 from benchbook.records.record import Record
+from benchbook.terms.load_formats import DUMMY, load_format_of
 from benchbook.terms.wording import counted, number_text
 
-DUMMY = "dummy"  # vLLM's own load format for weights that are made up
 MIN_DISTINCT_SHARE = 0.25  # of the answers to prompts that all differ
 MAX_FACTOR = 1.5  # experts that a large step reads, over those of one token
 MIN_EVEN_FACTOR = 3.0  # the same under even routing: below it, a large step can hardly read more
@@ -33,7 +33,7 @@ def degenerate_model(records: Sequence[Record]) -> Iterator[Finding]:
 
 def has_dummy_weights(host: Mapping[str, Any]) -> bool:
     """Return whether vLLM made up the weights of a host itself, by its command."""
-    return flags_of(host.get("argv")).get("load_format") == DUMMY
+    return load_format_of(flags_of(host.get("argv"))) == DUMMY
 
 
 def _one_answer(host: Mapping[str, Any]) -> str | None:

@@ -19,12 +19,13 @@ from benchbook.judge.model_config import shape_of
 from benchbook.judge.roofline import NoLimitError, Peaks, limits_for
 from benchbook.plan.eta import Estimator, Timings
 from benchbook.plan.experiment import Experiment
-from benchbook.plan.launches import MADE_WEIGHTS, Launch
+from benchbook.plan.launches import Launch
 from benchbook.plan.pace import CPU, GPU, BatchSeconds, Pace
 from benchbook.records.header import RunHeader, read_header
 from benchbook.records.provenance import machine, package_versions
 from benchbook.records.runs import run_files
 from benchbook.terms.errors import ExperimentError
+from benchbook.terms.load_formats import makes_weights
 
 _COUNT = "count experts of "  # begins the key of what is done once for each model
 NEWEST_RUNS = 30  # so many are looked through
@@ -188,6 +189,6 @@ def _roofline(launch: Launch, peaks: Peaks) -> BatchSeconds | None:
 def _weight_bytes(launch: Launch) -> int:
     """Return the size of the weights to load, 0 where it is not known or they are made on the device."""
     config, folder = config_of(launch.model.path_or_id)
-    if config is None or launch.args.get("load_format") in MADE_WEIGHTS:
+    if config is None or makes_weights(launch.args):
         return 0
     return weight_bytes(config, folder) or 0

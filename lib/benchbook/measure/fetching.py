@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from benchbook.hosts import hub, inputs
 from benchbook.measure.preflight import Preflight
 from benchbook.plan.document import Document, Where
-from benchbook.plan.launches import MADE_WEIGHTS, Launch
+from benchbook.plan.launches import Launch
+from benchbook.terms.load_formats import makes_weights
 
 
 def check_models(checked: Preflight) -> list[str]:
@@ -27,7 +28,7 @@ def check_models(checked: Preflight) -> list[str]:
 def _hub_models(doc: Document, launch: Launch) -> Iterator[tuple[Where, str, str | None, bool]]:
     """Yield where the file names each model of the hub, its id, its revision, and whether its weights are loaded."""
     if launch.model.is_of_hub:
-        has_weights = launch.args.get("load_format") not in MADE_WEIGHTS
+        has_weights = not makes_weights(launch.args)
         own = ("launches", launch.name)
         place: Where = (*own, "model") if "model" in doc.mapping(own) else ("model",)
         place = (*place, "hub") if isinstance(doc.at(place), dict) else place

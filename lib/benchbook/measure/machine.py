@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from benchbook.hosts import shared_memory
 from benchbook.hosts.devices import CPU, ROCM, TITLES, Device, devices, misnamed, naming
-from benchbook.hosts.random_loader import LOAD_FORMAT, why_unknown
+from benchbook.hosts.random_loader import why_unknown
 from benchbook.measure.fetching import check_models
 from benchbook.measure.holding import check_free
 from benchbook.measure.needs import Need, need_of, size_text
@@ -20,6 +20,7 @@ from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.ranks import num_devices, ranks_of
 from benchbook.terms.errors import ExperimentError
+from benchbook.terms.load_formats import OURS, load_format_of
 from benchbook.terms.sizes import size_of
 
 _BACKENDS = ("distributed_executor_backend", "data_parallel_backend")
@@ -48,7 +49,7 @@ def check_loader(experiment: Experiment) -> None:
     """Raise ExperimentError where a launch has our load format, and the vLLM that would be started does not know it."""
     for launch in experiment.launches:
         with experiment.document.faults.noted():
-            if launch.args.get("load_format") == LOAD_FORMAT and (problem := why_unknown(launch.env)):
+            if load_format_of(launch.args) == OURS and (problem := why_unknown(launch.env)):
                 raise experiment.document.error(("launches", launch.name), problem)
     experiment.document.faults.raise_any()
 

@@ -13,11 +13,12 @@ from benchbook.plan.document import Document, Where
 from benchbook.plan.models import SHAPE_PREFIX, ModelRef, read_model
 from benchbook.plan.strict import StrictModel
 from benchbook.refused_args import OURS
+from benchbook.terms.load_formats import OURS as OUR_FORMAT
+from benchbook.terms.load_formats import makes_weights
 from benchbook.terms.secret_names import is_secret_variable, secret_ways
 from benchbook.terms.sizes import size_of
 
-SHAPE_WEIGHTS = {"load_format": "benchbook"}  # random weights that behave, from our own loader
-MADE_WEIGHTS = ("benchbook", "dummy")  # load formats under which weights are made and not read
+SHAPE_WEIGHTS = {"load_format": OUR_FORMAT}  # random weights that behave, from our own loader
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 SAFE_NAME_RULE = "must be letters, digits, '_', '-' and '.', start with a letter or digit, have at most 60 characters"
@@ -49,7 +50,7 @@ class Launch:
     @property
     def model_text(self) -> str:
         """The model as people are told of it, with "(random weights)" where they are, by its kind or by the load format."""
-        is_made = self.args.get("load_format") in MADE_WEIGHTS and not self.model.has_random_weights
+        is_made = makes_weights(self.args) and not self.model.has_random_weights
         return f"{self.model} (random weights)" if is_made else str(self.model)
 
     @property
@@ -119,7 +120,7 @@ def _with_model(doc: Document, where: Where, model: ModelRef | None, args: dict[
         return {**args, "revision": model.revision}
     if model is None or not model.path_or_id.startswith(SHAPE_PREFIX):
         return args
-    if args.get("load_format", "dummy") not in MADE_WEIGHTS:
+    if "load_format" in args and not makes_weights(args):
         raise doc.error((*where, "load_format"), "a shape has no weights to load: leave the key out")
     return {**SHAPE_WEIGHTS, **args}
 
