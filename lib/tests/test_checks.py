@@ -60,6 +60,12 @@ GROWING = growing()
 HALVED = halved()
 AT_ITS_CEILING = {"chunks_per_s": 7300.0, "ceiling_chunks_per_s": 9000.0}
 
+
+def told(**values):
+    """Return the figures of a sound measurement without its raw file, `values` changed."""
+    return replace(SOUND, raw={}, values={**SOUND.values, **values})
+
+
 # code: (a measurement with the fault, its twin without)
 PAIRS = {
     "requests_failed": (serve(raw={"failed": 1, "errors": ["boom"] + [""] * 39}), SOUND),
@@ -79,6 +85,7 @@ PAIRS = {
         serve(workload=RANGED, raw={"input_lens": [90] * 40}),  # 0.7 times what was asked
         serve(workload=RANGED, raw={"input_lens": [90, 166] * 20}),
     ),
+    "figures_contradict": (told(median_ttft_ms=20.0, p99_ttft_ms=5.0), told(median_ttft_ms=20.0, p99_ttft_ms=50.0)),
     "stream_bunched": (serve(raw={"itls": [[0.00002] * 63] * 40, "latencies": [0.02 + 63 * 0.00002] * 40}), SOUND),
     "itl_per_chunk": (serve(raw={"itls": [[0.126 / 31] * 31] * 40}), SOUND),
     # One that comes at once, without text; TTFT and the gap after it are those of the first token together.

@@ -70,6 +70,54 @@ PUBLISHED = {
 }
 
 
+RATES = {"duration_s": 50.0, "completed": 100, "request_throughput_rps": 2.0}
+ASKED = {"num_prompts": 100, "max_concurrency": 8, "output_len_tokens": 50}
+SENT = {"num_prompts": 100, "request_rate_rps": 4.0}
+# What cannot all be true, each with a twin that can: (values, workload, values of the twin).
+IMPOSSIBLE = {
+    "a negative time": ({"mean_ttft_ms": -5.0}, ASKED, {"mean_ttft_ms": 5.0}),
+    "a negative rate": ({"output_throughput_tok_s": -1.0}, {}, {"output_throughput_tok_s": 1.0}),
+    "a negative count": ({"failed": -3, "completed": 100}, ASKED, {"failed": 0, "completed": 100}),
+    "p99 below the median": (
+        {"median_ttft_ms": 30.0, "p99_ttft_ms": 20.0},
+        {},
+        {"median_ttft_ms": 30.0, "p99_ttft_ms": 30.0},
+    ),
+    "p95 below p90": ({"p90_itl_ms": 9.0, "p95_itl_ms": 8.0}, {}, {"p90_itl_ms": 9.0, "p95_tpot_ms": 8.0}),
+    "p99 below p95": ({"p95_e2el_ms": 900.0, "p99_e2el_ms": 800.0}, {}, {"p95_e2el_ms": 900.0, "p99_e2el_ms": 900.0}),
+    "a part longer than the whole": (
+        {"mean_ttft_ms": 90.0, "mean_e2el_ms": 80.0},
+        {},
+        {"mean_ttft_ms": 70.0, "mean_e2el_ms": 80.0},
+    ),
+    "the same at p99": ({"p99_ttft_ms": 90.0, "p99_e2el_ms": 80.0}, {}, {"p99_ttft_ms": 90.0, "median_e2el_ms": 80.0}),
+    "120 of 100": ({"completed": 120}, ASKED, {"completed": 100}),
+    "with failed ones 101 of 100": ({"completed": 100, "failed": 1}, ASKED, {"completed": 100, "failed": 0}),
+    "6 answered of 4 sent": ({"request_throughput_rps": 6.0}, SENT, {"request_throughput_rps": 4.3}),
+    "1.3 of 1, by many": (
+        {"request_throughput_rps": 1.3},
+        {"num_prompts": 2000, "request_rate_rps": 1.0},
+        {"request_throughput_rps": 1.02},
+    ),
+    "tokens that nobody asked for": (
+        {**RATES, "output_throughput_tok_s": 1000.0},
+        ASKED,
+        {**RATES, "output_throughput_tok_s": 100.0},
+    ),
+    "fewer than were counted": (
+        {**RATES, "total_output_tokens": 5000, "output_throughput_tok_s": 50.0},
+        {},
+        {**RATES, "total_output_tokens": 5000, "output_throughput_tok_s": 99.0},
+    ),
+    "a rate of another duration": ({**RATES, "duration_s": 500.0}, {}, {**RATES, "duration_s": 50.4}),
+    "a total of the prompts alone": (
+        {**RATES, "total_output_tokens": 5000, "total_input_tokens": 9000, "total_throughput_tok_s": 180.0},
+        {},
+        {**RATES, "total_output_tokens": 5000, "total_input_tokens": 9000, "total_throughput_tok_s": 280.0},
+    ),
+}
+
+
 def published(folder: Path, values: dict, workload: dict) -> Record:
     """Return the record of one published row, judged."""
     row = {"benchmark": "serve", "workload": {"input_len_tokens": 1000, **workload}, "values": values}
@@ -88,6 +136,14 @@ def test_figures_of_others_are_judged_by_what_they_tell(tmp_path, row) -> None:
     assert found == codes
     assert record.verdict.value == ("INVALID" if "INVALID" in codes.values() else "SUSPECT" if codes else "VALID")
     assert 0.0 not in [record.values.get(key) for key in ("mean_ttft_ms", "mean_e2el_ms")], "absent, and not 0"
+
+
+@pytest.mark.parametrize("row", IMPOSSIBLE)
+def test_figures_that_cannot_all_be_true_are_invalid_and_their_twins_are_not(tmp_path, row) -> None:
+    values, workload, twin = IMPOSSIBLE[row]
+    found = {why.code: why.severity for why in published(tmp_path, values, workload).reasons}
+    assert found.get("figures_contradict") == "invalid"
+    assert "figures_contradict" not in {why.code for why in published(tmp_path, twin, workload).reasons}
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,15 @@ CODES = (
         "state the lengths as drawn, or set range_ratio to 0",
         "2 % beyond three standard errors of drawing from that range",
     ),
+    Code(
+        "figures_contradict",
+        "invalid",
+        "figures that are told without a raw file cannot all be true: a negative one, a p99 below its median, an E2EL below "
+        "its TTFT, more answers than requests, or rates that are not what was counted over the duration",
+        "see the source again for a slip of a column, a unit or a digit; leave the figures out until it is found",
+        "1 % of what stands in an order, 10 % and the rounding of products; answers faster than arrivals beyond three "
+        "standard errors of chance",
+    ),
     # Streams.
     Code(
         "stream_bunched",

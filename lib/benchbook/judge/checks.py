@@ -8,6 +8,7 @@ from benchbook.judge import (
     accounting,
     conditions,
     course,
+    figures,
     guards,
     load,
     reached,
@@ -24,6 +25,7 @@ from benchbook.records.record import Reason, Record, verdict_of
 
 CHECKS: tuple[Check, ...] = (
     *accounting.CHECKS,
+    *figures.CHECKS,
     *streams.CHECKS,
     *load.CHECKS,
     *stalls.CHECKS,
@@ -40,6 +42,7 @@ CHECKS: tuple[Check, ...] = (
 VALUE_CHECKS: tuple[Check, ...] = (
     accounting.requests_failed,
     accounting.nothing_completed,
+    *figures.CHECKS,
     streams.latency_sum_broken,
     load.littles_law,
     load.too_short,

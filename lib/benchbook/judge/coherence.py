@@ -152,7 +152,9 @@ def _by_setting(
     for record in records:
         workload = record.workload
         if record.benchmark == benchmark and is_meant(workload) and record.values.get(metric) is not None:
-            lengths = (workload["input_len_tokens"], workload["output_len_tokens"])
+            lengths = (workload.get("input_len_tokens"), workload.get("output_len_tokens"))
+            if None in lengths:  # a published figure that does not tell them
+                continue
             key = (record.identity.launch, *lengths, *(workload.get(axis) for axis in axes))
             groups.setdefault(key, []).append(record)
     found = {}

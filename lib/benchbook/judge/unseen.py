@@ -81,6 +81,7 @@ LOOKS: Mapping[str, Look] = {
     "asked_not_counted": Look((sources.usage,), _is("first_request")),
     "finish_not_length": Look((sources.counted("request_success"),), _serve),
     "server_disagrees": Look(_COMPARED, _serve),
+    "figures_contradict": RESULT,
     "lengths_shifted": Look((sources.lengths,), _is_drawn),
     "stream_bunched": Look((sources.requests, sources.chunks), _serve),
     "itl_per_chunk": Look((sources.requests, sources.chunks, sources.lengths), _serve),
