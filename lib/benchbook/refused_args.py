@@ -26,6 +26,8 @@ _SWITCHES = {
     "headless": f"starts no API server, so nothing here could be asked: {_ELSEWHERE}",
     "grpc": "makes a server that speaks gRPC, and the benchmark asks by HTTP",
     "tokens_only": f"{_NO_TEXT}, only token ids at paths of its own",
+    "skip_tokenizer_init": "makes a server that takes no text, since it has no tokenizer: leave it out",
+    "mm_encoder_only": "makes a server that encodes pictures for others and answers no text: leave it out",
     "node_rank": f"makes the lesser half of a server on several machines: {_ELSEWHERE}",
     "data_parallel_start_rank": f"makes the lesser half of a server on several machines: {_ELSEWHERE}",
     "data_parallel_multi_port_external_lb": "gives each rank a port of its own, and one alone would be measured",

@@ -109,6 +109,20 @@ def test_where_the_hub_is_goes_to_the_client_and_its_token_does_not():
     assert hub_variables(env) == {"HF_HOME": "/data"}
 
 
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"VLLM_USE_MODELSCOPE": "True", "MODELSCOPE_CACHE": "/ms"},
+        {"MODELSCOPE_DOMAIN": "ms.example", "MODELSCOPE_CACHE": "/ms"},
+        {"HF_ENDPOINT": "https://mirror.example", "TRANSFORMERS_OFFLINE": "1"},
+        {"HUGGINGFACE_HUB_CACHE": "/hub"},
+    ],
+)
+def test_whichever_hub_a_launch_has_the_client_has_it_too_without_its_token(env):
+    others = {"MODELSCOPE_API_TOKEN": "abc", "VLLM_LOGGING_LEVEL": "INFO", "MODEL": "x"}
+    assert hub_variables({**env, **others}) == env
+
+
 def test_what_spoils_a_server_is_not_inherited_and_is_named(monkeypatch):
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     monkeypatch.setenv("VLLM_PORT", "tcp://10.43.1.39:8000")

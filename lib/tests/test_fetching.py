@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -11,8 +13,9 @@ import pytest
 from benchbook.hosts import hub
 from benchbook.hosts.models import ModelFiles
 from benchbook.hosts.server import VllmServer
+from benchbook.hosts.tokenizers import hub_variables
 from benchbook.measure.fetching import check_models
-from benchbook.measure.preflight import Preflight
+from benchbook.measure.preflight import Preflight, preflight
 from benchbook.plan.experiment import load_experiment
 from benchbook.terms.errors import ExperimentError, HostStartError
 
@@ -170,3 +173,46 @@ def test_random_weights_need_no_more_of_the_hub_than_the_config(tmp_path) -> Non
         hub.needs_download(absent, {"load_format": "dummy"}, {})
     cached(tmp_path, "a/b", "config.json")
     assert not hub.needs_download(absent, {"load_format": "dummy"}, {})
+
+
+@pytest.mark.parametrize("revision", ["", "v2"])
+def test_a_model_that_lies_in_download_dir_is_found_there_by_the_server_and_by_the_client(tmp_path, revision) -> None:
+    cached(tmp_path / "models", "a/b", "config.json", "tokenizer.json", "model.safetensors", revision=revision or "main")
+    folder = tmp_path / "models" / "hub"
+    path = tmp_path / "exp.yaml"
+    model = f"{{hub: a/b, revision: {revision}}}" if revision else "a/b"
+    path.write_text(FILE.format(model=model, args=f"{{download_dir: {folder}}}", env="{}"))
+    found = preflight(load_experiment(path))
+    assert found.experiment.launch("a").env == {"HF_HUB_CACHE": str(folder)} == hub_variables(found.experiment.launch("a").env)
+    assert f"HF_HUB_CACHE={folder} is set for all commands" in "".join(found.notes)
+    assert check_models(found) == []
+
+
+@pytest.mark.parametrize("files", [["config.json", "tokenizer.json"], ["model.safetensors"], []])
+def test_a_download_dir_without_the_whole_model_is_left_to_vllm(tmp_path, files) -> None:
+    cached(tmp_path / "models", "a/b", *files)
+    path = tmp_path / "exp.yaml"
+    path.write_text(FILE.format(model="a/b", args=f"{{download_dir: {tmp_path}/models/hub}}", env="{}"))
+    found = preflight(load_experiment(path))
+    assert found.experiment.launch("a").env == {} and not found.notes
+    with pytest.raises(ExperimentError, match="not in the cache"):
+        check_models(found)
+
+
+@pytest.mark.parametrize(
+    ("home", "said"),
+    [
+        ("~/hf", "HF_HOME=~/hf HF"),
+        ("~/my models", "HF_HOME=~/'my models' HF"),
+        ("/data/hf", "HF_HOME=/data/hf HF"),
+        ("/my data", "HF_HOME='/my data' HF"),
+    ],
+)
+def test_the_command_that_fetches_is_one_that_a_shell_runs(tmp_path, home, said) -> None:
+    with pytest.raises(ExperimentError) as refusal:
+        check_models(checked(tmp_path, "a/b", env=f"{{HF_HOME: '{home}', HF_HUB_CACHE: {tmp_path}/none}}"))
+    line = str(refusal.value).partition("network: ")[2]
+    assert f"{said.removesuffix(' HF')} " in line
+    spoken = line.replace("hf download a/b", "printenv HF_HOME")
+    told = subprocess.run(["bash", "-c", spoken], capture_output=True, text=True, check=True, env={"HOME": "/h", "PATH": os.environ["PATH"]})
+    assert told.stdout.strip() == home.replace("~", "/h")

@@ -319,3 +319,52 @@ def test_the_articles_run_is_refused_at_once_on_a_machine_without_rocm(tmp_path)
     assert done.returncode == 2 and wall_s < 2
     assert "needs a ROCm GPU with 63 GiB free" in done.stderr and "; this machine has " in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+PARSERS = (
+    "tool_call_parser=llama3_json", "tool_call_parser=hermes", "tool_call_parser=qwen3_coder",
+    "reasoning_parser=deepseek_r1", "reasoning_parser=qwen3",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("args", "place", "near"),
+    [
+        ("tool_call_parser: llama3_jsn", "tool_call_parser: 'llama3_jsn'", "did you mean llama3_json?"),
+        ("tool_call_parser: Hermes", "tool_call_parser: 'Hermes'", "did you mean hermes?"),
+        ("reasoning_parser: deepseek-r1", "reasoning_parser: 'deepseek-r1'", "did you mean deepseek_r1?"),
+        ("reasoning_parser: mine", "reasoning_parser: 'mine'", "there are deepseek_r1, qwen3"),
+        (
+            "structured_outputs_config: {reasoning_parser: qwen-3}",
+            "structured_outputs_config.reasoning_parser: 'qwen-3'",
+            "did you mean qwen3?",
+        ),
+    ],
+)
+def test_a_parser_that_is_not_registered_is_refused_with_the_nearest_one(tmp_path, monkeypatch, args, place, near):
+    _know_parsers(monkeypatch)
+    with pytest.raises(ExperimentError) as refusal:
+        checked(tmp_path, args)
+    assert place in str(refusal.value) and near in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        "tool_call_parser: hermes, reasoning_parser: qwen3",
+        "structured_outputs_config: {reasoning_parser: deepseek_r1}",
+        "tool_call_parser: mine, tool_parser_plugin: PLUGIN",
+        "reasoning_parser: mine, reasoning_parser_plugin: PLUGIN",
+    ],
+)
+def test_a_parser_that_is_registered_or_comes_with_a_plugin_is_not_refused(tmp_path, monkeypatch, args):
+    _know_parsers(monkeypatch)
+    (tmp_path / "plugin.py").write_text("")
+    checked(tmp_path, args.replace("PLUGIN", str(tmp_path / "plugin.py")))
+
+
+def _know_parsers(monkeypatch) -> None:
+    flags = ("tool-call-parser", "tool-parser-plugin", "reasoning-parser", "reasoning-parser-plugin")
+    flags = frozenset(f"--{flag}" for flag in (*flags, "structured-outputs-config"))
+    there = replace(KNOWN, server_flags=flags, parsers=frozenset(PARSERS))
+    monkeypatch.setattr(preflight_module, "known", lambda: there)

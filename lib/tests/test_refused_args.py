@@ -29,6 +29,9 @@ benchmarks:
         ({"headless": True, "nnodes": 2, "node_rank": 1}, ["headless", "nnodes", "node_rank"]),
         ({"grpc": True}, ["grpc"]),
         ({"tokens_only": "true"}, ["tokens_only"]),
+        ({"skip_tokenizer_init": True}, ["skip_tokenizer_init"]),
+        ({"mm_encoder_only": True}, ["mm_encoder_only"]),
+        ({"skip-tokenizer-init": "true", "mm_encoder_only": "True"}, ["skip-tokenizer-init", "mm_encoder_only"]),
         ({"runner": "pooling"}, ["runner"]),
         ({"convert": "embed"}, ["convert"]),
         ({"data_parallel_size": 8, "data_parallel_size_local": 4}, ["data_parallel_size_local"]),
@@ -45,6 +48,7 @@ def test_what_can_never_be_asked_is_named(args, names) -> None:
 @pytest.mark.parametrize(
     "args",
     [
+        {"skip_tokenizer_init": False, "mm_encoder_only": "false"},
         {"headless": False, "nnodes": 1, "node_rank": 0, "ssl_cert_reqs": 0},
         {"data_parallel_size": 4, "data_parallel_size_local": 4, "data_parallel_backend": "ray"},
         {"runner": "generate", "convert": "none", "distributed_executor_backend": "ray"},

@@ -20,6 +20,9 @@ from benchbook.hosts import source
 from benchbook.hosts.caches import cache_dir, remember, remembered
 from benchbook.terms.likeness import nearest
 
+# Where each arg's parsers are registered, by the names of vLLM's own tables.
+_PARSERS = {"tool_call_parser": "_TOOL_PARSERS_TO_REGISTER", "reasoning_parser": "_REASONING_PARSERS_TO_REGISTER"}
+
 
 @dataclass(frozen=True)
 class Known:
@@ -32,6 +35,7 @@ class Known:
     compilation_options: frozenset[str]  # 'cudagraph_mode'
     variable_values: frozenset[str] = frozenset()  # 'VLLM_KV_CACHE_LAYOUT=NHD': all values of those that list theirs
     variable_numbers: frozenset[str] = frozenset()  # 'VLLM_CPU_KVCACHE_SPACE=int', or float, or switch: which number
+    parsers: frozenset[str] = frozenset()  # 'tool_call_parser=hermes', 'reasoning_parser=qwen3': all that are registered
 
     @property
     def flags(self) -> frozenset[str]:
@@ -42,6 +46,11 @@ class Known:
         """Return the values that a variable may have; [] where it lists none."""
         beginning = f"{variable}="
         return sorted(value.removeprefix(beginning) for value in self.variable_values if value.startswith(beginning))
+
+    def parsers_of(self, arg: str) -> list[str]:
+        """Return the names that tool_call_parser or reasoning_parser may have; [] for another arg, or where none is told."""
+        beginning = f"{arg}="
+        return sorted(name.removeprefix(beginning) for name in self.parsers if name.startswith(beginning))
 
     def number_of(self, variable: str) -> str:
         """Return which number a variable must be: int, float, or switch for 1 and 0; '' where it may be any text."""
@@ -82,6 +91,7 @@ def read_known(package: Path, version: str) -> Known:
             f"{name}={value}" for name in there.variables for value in there.values.get(name, ())
         ),
         variable_numbers=frozenset(f"{name}={kind}" for name, kind in there.numbers.items()),
+        parsers=frozenset(f"{arg}={name}" for arg, table in _PARSERS.items() for name in there.values.get(table, ())),
     )
 
 
@@ -98,15 +108,20 @@ def is_vllms(variable: str) -> bool:
 
 
 @functools.cache
+def plugins() -> frozenset[str]:
+    """Return the packages installed here that plug into vLLM, benchbook apart: what they register, no source of vLLM tells."""
+    groups = ("vllm.general_plugins", "vllm.platform_plugins")
+    found = {plugin.module for group in groups for plugin in importlib.metadata.entry_points(group=group)}
+    return frozenset({module.partition(".")[0] for module in found} - {"vllm", __package__.partition(".")[0]})
+
+
+@functools.cache
 def is_read(variable: str) -> bool:
     """Return whether the installed vLLM, or a plugin of it that is installed here, names a variable anywhere in its source.
 
     Some are read outside the table of variables. benchbook is such a plugin, but only names them, as examples or old.
     """
-    groups = ("vllm.general_plugins", "vllm.platform_plugins")
-    plugins = {plugin.module for group in groups for plugin in importlib.metadata.entry_points(group=group)}
-    names = {"vllm", *(module.partition(".")[0] for module in plugins)} - {__package__.partition(".")[0]}
-    packages = {folder for name in names if (folder := _package(name))}
+    packages = {folder for name in {"vllm", *plugins()} if (folder := _package(name))}
     word = re.compile(rb"\b%s\b" % variable.encode())
     return any(word.search(path.read_bytes()) for package in packages for path in package.rglob("*.py"))
 
@@ -141,7 +156,7 @@ def _known_of(kept: dict[str, Any]) -> Known | None:
         there = Known(version=kept["version"], **names)
     except (KeyError, TypeError):
         return None
-    values = (*there.variable_values, *there.variable_numbers)
+    values = (*there.variable_values, *there.variable_numbers, *there.parsers)
     names = (there.version, *there.flags, *there.variables, *there.compilation_options, *values)
     return there if all(isinstance(name, str) for name in names) else None
 

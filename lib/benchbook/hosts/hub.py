@@ -19,6 +19,7 @@ ANSWER_LIMIT_S = 1.5  # for a connection to the hub; where it takes longer, no m
 ENDPOINT = "https://huggingface.co"
 _OFF = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _CONFIGS = ("config.json", "params.json", "tokenizer_config.json", "adapter_config.json", "tokenizer.json")
+_CACHE = "HF_HUB_CACHE"
 _HOMES = (*CACHE_VARIABLES, "HF_ENDPOINT")
 
 
@@ -27,6 +28,19 @@ def is_here(hub_id: str, revision: str | None, env: Mapping[str, str], *, has_we
     if has_weights:
         return hub_snapshot(hub_id, revision, env) is not None
     return any(hub_folder(hub_id, name, revision, env) for name in _CONFIGS)
+
+
+def download_dir_as_cache(hub_id: str, args: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, str]:
+    """Return the variable by which a whole model in `download_dir` is found; {} where it lies elsewhere, or nowhere.
+
+    vLLM has only weights looked for there, and off line not even these: its config and its tokenizer, and so those of the
+    benchmark's client, are looked for in the hub's cache alone.
+    """
+    folder = str(args.get("download_dir") or "")
+    place, revision = {_CACHE: os.path.abspath(folder)}, args.get("revision")
+    if not folder or is_here(hub_id, revision, env) or not is_here(hub_id, revision, {**env, **place}):
+        return {}
+    return place
 
 
 def needs_download(files: ModelFiles, args: Mapping[str, Any], env: Mapping[str, str]) -> bool:
@@ -53,12 +67,19 @@ def why_not(hub_id: str, revision: str | None, env: Mapping[str, str]) -> str:
     why = f"the hub is off ({off}={whole[off]})" if off else _unreachable(whole)
     if not why:
         return ""
-    words = [f"{name}={env[name]}" for name in _HOMES if name in env]
-    words += [f"{off}=0"] if off else []
-    words += ["hf", "download", hub_id, *(["--revision", revision] if revision else [])]
+    settings = {name: env[name] for name in _HOMES if name in env} | ({off: "0"} if off else {})
+    words = [f"{name}={_for_a_shell(value)}" for name, value in settings.items()]
+    words += ["hf", "download", shlex.quote(hub_id), *(["--revision", shlex.quote(revision)] if revision else [])]
     return (
-        f"is not in the cache of this machine, and {why}: fetch it first, where there is a network: {shlex.join(words)}"
+        f"is not in the cache of this machine, and {why}: fetch it first, where there is a network: {' '.join(words)}"
     )
+
+
+def _for_a_shell(value: str) -> str:
+    """Return a value as it stands behind NAME= in a shell, which expands a ~ that is not quoted, as the hub's client does."""
+    home, slash, rest = value.partition("/")
+    is_home = home == "~" or value == "~"
+    return f"{home}{slash}{shlex.quote(rest) if rest else ''}" if is_home else shlex.quote(value)
 
 
 def _is_on(value: str) -> bool:

@@ -80,7 +80,7 @@ VALUES = (
     OldValue(("all2all_backend",), "naive", "0.17.0", _ALL2ALL, f"vLLM takes {_ALL2ALL} in its place"),
     OldValue(("all2all_backend",), "mori", "0.23.0", None, "mori_high_throughput or mori_low_latency instead"),
     OldValue(("convert",), "reward", "0.16.0", None, "leave it out: runner: pooling is enough"),
-    OldValue(("convert",), "mm_encoder_only", "0.16.0", None, "set mm_encoder_only: true instead"),
+    OldValue(("convert",), "mm_encoder_only", "0.16.0", None, "such a server answers no text: leave it out"),
     OldValue(("prefix_caching_hash_algo",), "builtin", "0.10.2", "sha256", "sha256 is the default"),
     OldValue(("prefix_caching_hash_algo",), "sha256_cbor_64bit", "0.10.2", "sha256_cbor", "it is sha256_cbor now"),
     OldValue(("mamba_cache_mode",), "all", "0.32.0", None, "align or none instead"),

@@ -13,6 +13,8 @@ from benchbook.terms.secret_names import is_secret_variable
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _FILES = ("tokenizer_config.json", "tokenizer.json", "config.json", "params.json")  # one of them has each tokenizer
+_HUB_PREFIXES = ("HF_", "MODELSCOPE_")
+_HUB_NAMES = (*CACHE_VARIABLES, "VLLM_USE_MODELSCOPE", "TRANSFORMERS_OFFLINE")
 _MODE, _TRUST = "tokenizer_mode", "trust_remote_code"
 
 
@@ -54,7 +56,7 @@ def hub_variables(env: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in env.items()
-        if (name.startswith("HF_") or name in CACHE_VARIABLES) and not is_secret_variable(name, value)
+        if (name.startswith(_HUB_PREFIXES) or name in _HUB_NAMES) and not is_secret_variable(name, value)
     }
 
 

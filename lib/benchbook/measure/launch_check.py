@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from benchbook.hosts import inputs, translations
+from benchbook.hosts import hub, inputs, translations
 from benchbook.hosts.flags import Known, known
 from benchbook.hosts.forms import Forms, installed_forms
 from benchbook.hosts.spelling import Misspelt, Spelt, spelt_out
@@ -40,7 +40,19 @@ def checked_launch(
     if there and there.flags:
         check_args(doc, translated.args, places, there, forms, has_offline)
         notes += check_variables(doc, translated, places, there)
-    return translated, notes + _check_use(doc, translated, places)
+    notes += _check_use(doc, translated, places)
+    return _with_download_dir(doc, translated, places, notes), notes
+
+
+def _with_download_dir(doc: Document, launch: Launch, places: Places, notes: list[str]) -> Launch:
+    """Return `launch` with its download_dir as the hub's cache, where its model lies there and nowhere else; note it."""
+    of_hub = launch.model is not None and launch.model.is_of_hub
+    if not of_hub or not (place := hub.download_dir_as_cache(launch.model.path_or_id, launch.args, launch.env)):
+        return launch
+    said = "vLLM looks there for weights alone, and the model is there with its tokenizer"
+    told = ", ".join(f"{name}={value}" for name, value in place.items())
+    notes.append(f"note: {doc.place_text(places.of('download_dir'))}: {said}: {told} is set for all commands")
+    return replace(launch, env={**launch.env, **place})
 
 
 def checked_by_hand(launch: Launch, *, has_offline: bool) -> tuple[Launch, list[str]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from benchbook.hosts.flags import Known, is_read, is_vllms
+from benchbook.hosts.flags import Known, is_read, is_vllms, plugins
 from benchbook.hosts.forms import Forms, bounds_problem, flag_of, problem_of
 from benchbook.hosts.kinds import Option, none_of, option_problem
 from benchbook.hosts.renaming import is_variable
@@ -15,7 +16,8 @@ from benchbook.plan.hints import habitual
 from benchbook.plan.launches import Launch
 from benchbook.terms.likeness import nearest
 
-_COMPILATION = "compilation_config"
+_COMPILATION, _OUTPUTS = "compilation_config", "structured_outputs_config"
+_PARSERS = {"tool_call_parser": "tool_parser_plugin", "reasoning_parser": "reasoning_parser_plugin"}
 
 
 class Places:
@@ -62,6 +64,7 @@ def check_args(
             if problem := problem_of(name, value, forms) or bounds_problem(name, value, forms):
                 raise doc.error(place, problem)
             _check_options(doc, name, value, _options_of(name, there, forms), places, there)
+    _check_parsers(doc, args, places, there)
 
 
 def check_variables(doc: Document, launch: Launch, places: Places, there: Known) -> list[str]:
@@ -108,6 +111,18 @@ def _check_flag(doc: Document, place: Where, name: str, there: Known, has_offlin
     if has_offline and flag not in there.engine_flags:
         problem = "is a flag of the server alone, and latency and throughput run without one: "
         raise doc.error(place, problem + "restrict them to other launches with launches:")
+
+
+def _check_parsers(doc: Document, args: Mapping[str, Any], places: Places, there: Known) -> None:
+    """Note each parser of answers that is not registered, with which vLLM would not start; a plugin may bring its own."""
+    outputs = args.get(_OUTPUTS)
+    for holder, *path in ((args,), (outputs if isinstance(outputs, Mapping) else {}, _OUTPUTS)):
+        for arg, plugin in _PARSERS.items():
+            name, names = holder.get(arg), there.parsers_of(arg)
+            if isinstance(name, str) and name and names and name not in names and not holder.get(plugin) and not plugins():
+                near = nearest(name, names) or next(iter(difflib.get_close_matches(name.lower(), names, n=1)), "")
+                hint = f"did you mean {near}?" if near else f"there are {', '.join(names)}"
+                doc.faults.note(doc.error(places.of(*path, arg), f"vLLM {there.version} has no such parser; {hint}"))
 
 
 def _options_of(name: str, there: Known, forms: Forms) -> Mapping[str, Option] | None:
