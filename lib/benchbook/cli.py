@@ -268,11 +268,22 @@ def compare(
     print_comparison(comparison, format, _console())
 
 
+def _explained_names(incomplete: str) -> list[str]:
+    """Return the codes, metrics and columns that a shell may complete `incomplete` to."""
+    from benchbook.explain import entries
+
+    return [name for name in entries() if name.startswith(incomplete)]
+
+
 @app.command()
 def explain(
     name: Annotated[
         str,
-        typer.Argument(metavar="[CODE|METRIC]", help="As in a report or table; left out: a line on each there is."),
+        typer.Argument(
+            metavar="[CODE|METRIC]",
+            help="As in a report or table; left out: a line on each there is.",
+            autocompletion=_explained_names,
+        ),
     ] = "",
 ) -> None:
     """Say what a code of a verdict means, from where on it is said and what to do; or what a metric is, and its unit."""

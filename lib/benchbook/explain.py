@@ -26,7 +26,7 @@ _VERDICTS = {
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
     """What is said of one name: its kind, in a list, the words that reports have for it, and each fact by its heading."""
 
     kind: str
@@ -40,14 +40,14 @@ def print_explained(name: str, console: Console) -> None:
     The words of a report, such as 'p99 TTFT (ms)', will do where one thing alone has them. Any other name is an
     ExperimentError, with those that are near.
     """
-    entries = _entries()
+    known = entries()
     if not name:
-        rows = [(key, entry.kind, entry.facts["meaning"]) for key, entry in entries.items()]
+        rows = [(key, entry.kind, entry.facts["meaning"]) for key, entry in known.items()]
         width = console.width if console.is_terminal else None
         print(aligned(("name", "what it is", "meaning"), rows, width, may_cut=2), end="")
         return
-    key = _key_of(name, entries)
-    entry = entries[key]
+    key = _key_of(name, known)
+    entry = known[key]
     say(console, f"{key}: {entry.label}" if entry.label else key)
     column = 2 + max(map(len, entry.facts))
     for heading, text in entry.facts.items():
@@ -55,14 +55,14 @@ def print_explained(name: str, console: Console) -> None:
             say(console, text, lead=f"  {heading:{column}}")
 
 
-def _entries() -> dict[str, _Entry]:
+def entries() -> dict[str, Entry]:
     """Return what there is to say of each name, in the order of the tables."""
     found = {code.code: _of_code(code) for code in CODES}
-    found |= {key: _Entry("column", "", {"meaning": meaning}) for key, meaning in COLUMNS.items()}
+    found |= {key: Entry("column", "", {"meaning": meaning}) for key, meaning in COLUMNS.items()}
     return found | {metric.key: _of_metric(metric) for metric in (*METRICS, PER_GPU)}
 
 
-def _of_code(code: Code) -> _Entry:
+def _of_code(code: Code) -> Entry:
     again = "such a repeat is measured again once it is quiet" if code.is_outside else ""
     facts = {
         "meaning": code.meaning,
@@ -71,29 +71,29 @@ def _of_code(code: Code) -> _Entry:
         "what to do": code.remedy,
         "besides": again,
     }
-    return _Entry(code.severity, "", facts)
+    return Entry(code.severity, "", facts)
 
 
-def _of_metric(metric: Metric) -> _Entry:
+def _of_metric(metric: Metric) -> Entry:
     facts = {
         "meaning": metric.formula,
         "unit": ", ".join(filter(None, (metric.unit or "a count", metric.direction))),
         "benchmark": ", ".join(metric.benchmarks),
         "in raw.json": metric.source_key.replace("|", " or "),
     }
-    return _Entry("metric", metric.heading, facts)
+    return Entry("metric", metric.heading, facts)
 
 
-def _key_of(name: str, entries: Mapping[str, _Entry]) -> str:
+def _key_of(name: str, known: Mapping[str, Entry]) -> str:
     """Return the key that `name` spells, or the only one with all words of `name` in its label."""
     words = _words(name)
     key = "_".join(words)
-    if key in entries:
+    if key in known:
         return key
-    labelled = [each for each, entry in entries.items() if words and set(words) <= set(_words(entry.label))]
+    labelled = [each for each, entry in known.items() if words and set(words) <= set(_words(entry.label))]
     if len(labelled) == 1:
         return labelled[0]
-    slips = difflib.get_close_matches(key[:64], entries, n=3)
+    slips = difflib.get_close_matches(key[:64], known, n=3)
     near = list(dict.fromkeys((*slips, *labelled)))[:_MOST_NEAR]
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "`benchbook explain` lists all"
     raise ExperimentError(f"{plain(name)!r} is no code of a verdict, no metric and no column; {hint}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -98,6 +99,14 @@ def test_on_a_terminal_no_line_is_wider_than_it_but_for_a_name(words, columns, t
     name_and_kind = 2 + max(map(len, (*BY_CODE, *COLUMNS))) + 2 + len("what it is") + 12
     widest = max(columns, name_and_kind if not words else 0)
     assert max(cell_len(line) for line in terminal.text.splitlines()) <= widest
+
+
+@pytest.mark.parametrize(("begun", "names"), [("littles", ["littles_law"]), ("p99_t", ["p99_ttft_ms", "p99_tpot_ms"])])
+def test_a_shell_completes_a_name_that_is_begun(begun, names):
+    env = {"_BENCHBOOK_COMPLETE": "complete_bash", "COMP_WORDS": f"benchbook explain {begun}", "COMP_CWORD": "2"}
+    asked = [sys.executable, "-c", "from benchbook.cli import app; app(prog_name='benchbook')"]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=60, env={**os.environ, **env})
+    assert done.stdout.split() == names
 
 
 def test_a_slip_ends_with_the_code_of_bad_input_and_a_reader_that_goes_is_no_error():
