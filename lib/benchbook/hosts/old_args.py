@@ -38,8 +38,17 @@ def _logging(value: Any, _: Settings) -> Settings:
     return {} if is_on(value) else {"enable_log_requests": True}
 
 
-def _one_capture_size(value: Any, _: Settings) -> Settings:
-    return {"cudagraph_capture_sizes": value if isinstance(value, list) else [value]}
+def _capture_sizes(value: Any, _: Settings) -> Settings:
+    """One number was the largest size, with the steps below it; several were the sizes themselves."""
+    sizes = value if isinstance(value, list) else str(value).split()  # as a command line has several words
+    if len(sizes) > 1:
+        return {"cudagraph_capture_sizes": [_number(size) for size in sizes]}
+    return {"max_cudagraph_capture_size": _number(sizes[0])} if sizes else {}
+
+
+def _number(size: Any) -> Any:
+    """Return the whole number of a text, and what is none as it is: its new name's own check tells of it."""
+    return int(size) if str(size).isdecimal() else size
 
 
 def _inverse(value: Any, _: Settings) -> Settings:
@@ -155,7 +164,8 @@ FLAGS = (
     refused("override_attention_dtype", "0.28.0", "only ROCm asked it; attention has the model's dtype"),
     # Scheduling, graphs, experts.
     Translation(
-        "cuda_graph_sizes", "0.13.0", _one_capture_size, "gone since 0.13: it is cudagraph_capture_sizes now",
+        "cuda_graph_sizes", "0.13.0", _capture_sizes,
+        "gone since 0.13: one number is max_cudagraph_capture_size now, several are cudagraph_capture_sizes",
     ),
     renamed("eplb_window_size", "0.12.0", "eplb_config.window_size"),
     renamed("eplb_step_interval", "0.12.0", "eplb_config.step_interval"),
