@@ -97,8 +97,8 @@ AS_WORDS = (
     own(4, "enable_chunked_prefill: 0", "--no-enable-chunked-prefill", args="{enable_chunked_prefill: 0}"),
     own_refused(4, "enforce_eager: maybe", "is a switch: write true or false", args="{enforce_eager: maybe}"),
     own_refused(4, "enable_lora: [true]", "is a switch: write true or false", args="{enable_lora: [true]}"),
-    own_refused(4, "a variable", "VLLM_USE_FLASHINFER_SAMPLER: 'true': is a switch: write 1 or 0",
-                env="{VLLM_USE_FLASHINFER_SAMPLER: 'true'}"),
+    own_refused(4, "a variable", "VLLM_USE_FLASHINFER_SAMPLER: 'maybe': is a switch: write 1 for on, 0 for off",
+                env="{VLLM_USE_FLASHINFER_SAMPLER: 'maybe'}"),
     # 5: the client knows the tokenizer; integration/test_practice_starts.py really loads one with code of its own.
     seen(5, "trust_remote_code", "--tokenizer TINY --trust-remote-code", args="{trust_remote_code: true}"),
     seen(5, "tokenizer_mode", "--tokenizer TINY --tokenizer-mode mistral",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from benchbook.hosts import flags
+from benchbook.hosts.switches import on_or_off, spelt_switch
 
 SOURCES = {
     "engine/arg_utils.py": """
@@ -114,15 +116,23 @@ def test_what_was_kept_by_a_benchbook_that_reads_otherwise_is_not_taken(
     assert len(list((tmp_path / "cache").glob("known-*.json"))) == 2
 
 
-def test_what_of_the_installed_vllms_variables_must_be_a_number_is_one_that_vllm_makes_of_them(monkeypatch) -> None:
-    there = flags.known()
-    if there is None or not there.variable_numbers:
-        pytest.skip("no vLLM is installed")
+def installed_envs(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return vLLM's own module of variables, without the rest of vLLM around it."""
     path = Path(find_spec("vllm").origin).parent / "envs.py"
     spec = spec_from_file_location("envs_alone", path)
     module = module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)
+    torch = SimpleNamespace(is_torch_equal_or_newer=lambda version: True)
+    monkeypatch.setitem(sys.modules, "vllm.utils.torch_utils", torch)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_what_of_the_installed_vllms_variables_must_be_a_number_is_one_that_vllm_makes_of_them(monkeypatch) -> None:
+    there = flags.known()
+    if there is None or not there.variable_numbers:
+        pytest.skip("no vLLM is installed")
+    module = installed_envs(monkeypatch)
     for name, _, kind in sorted(text.partition("=") for text in there.variable_numbers):
         assert kind == there.number_of(name) and kind in ("int", "float", "switch")
         with monkeypatch.context() as patch:
@@ -132,3 +142,64 @@ def test_what_of_the_installed_vllms_variables_must_be_a_number_is_one_that_vllm
             with pytest.raises(ValueError):
                 module.environment_variables[name]()
     assert "VLLM_CPU_KVCACHE_SPACE=int" in there.variable_numbers and not there.number_of("VLLM_LOGGING_LEVEL")
+
+
+ON, OFF = ("1", "true", "True", "TRUE", "yes", "on", "On"), ("0", "false", "False", "no", "off", "OFF")
+
+
+def test_every_switch_of_the_installed_vllm_is_on_or_off_in_it_as_it_is_meant(monkeypatch) -> None:
+    there = flags.known()
+    if there is None:
+        pytest.skip("no vLLM is installed")
+    module = installed_envs(monkeypatch)
+    compared = {pair.partition("=")[0] for pair in there.variable_switches}
+    switches = sorted(name for name in there.variables if there.on_words(name))
+    assert len(compared) >= 40 and len(switches) >= 100 and compared < set(switches)
+    for name in switches:
+        words, is_number = there.on_words(name), name not in compared
+        for text in (*ON, *OFF):
+            with monkeypatch.context() as patch:
+                patch.setenv(name, spelt_switch(text, words, is_number=is_number))
+                assert bool(module.environment_variables[name]()) == on_or_off(text), (name, text)
+                patch.setenv(name, text)
+                kept = is_number or bool(module.environment_variables[name]()) == on_or_off(text)
+                assert not kept or is_number or spelt_switch(text, words, is_number=False) == text, (name, text)
+
+
+def test_no_switch_of_the_installed_vllm_is_overlooked(monkeypatch) -> None:
+    there = flags.known()
+    if there is None:
+        pytest.skip("no vLLM is installed")
+    module = installed_envs(monkeypatch)
+    overlooked = []
+    for name in sorted(there.variables - {"VLLM_RUST_FRONTEND_PATH"}):
+        answers = []
+        for text in ("0", "1", "maybe"):
+            with monkeypatch.context() as patch:
+                patch.setenv(name, text)
+                try:
+                    answers.append(module.environment_variables[name]())
+                except (ValueError, OSError):
+                    answers.append(None)
+        if answers[:2] == [False, True] and answers[2] is False and not there.on_words(name):
+            overlooked.append(name)
+    assert overlooked == []
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ('lambda: os.getenv("VLLM_A", "0") == "1"', ["1"]),
+        ('lambda: os.environ.get("VLLM_A", "").strip().lower() in ("1", "true")', ["1", "TRUE", "True", "true"]),
+        ('lambda: (os.getenv("VLLM_A") or "0") in ["yes"]', ["yes"]),
+        ("asked", ["on"]),
+        ('lambda: os.getenv("VLLM_A", "") == "cuda"', []),
+        ('lambda: os.getenv("VLLM_B", "") == "1"', []),
+        ('lambda: os.getenv("VLLM_A", "0") != "0"', []),
+        ('lambda: os.getenv("VLLM_A")', []),
+    ],
+)
+def test_the_words_for_on_are_those_that_the_source_compares_with(package: Path, source: str, words: list) -> None:
+    asked = 'def asked():\n    return os.environ["VLLM_A"] == "on"\n'
+    (package / "envs.py").write_text(f'{asked}environment_variables: dict = {{"VLLM_A": {source}}}\n')
+    assert flags.read_known(package, "0.32.0").on_words("VLLM_A") == words

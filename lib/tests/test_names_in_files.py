@@ -133,6 +133,58 @@ def test_under_plugin_env_any_variable_is_passed_on_as_it_is(tmp_path, name) -> 
     assert f"exp.yaml:7: launches.d.plugin_env.{name}: passed on unchecked" in note
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "spelt"),
+    [
+        ("VLLM_ROCM_USE_AITER", '"yes"', "1"),
+        ("VLLM_ROCM_USE_AITER", '"on"', "1"),
+        ("VLLM_MARLIN_USE_ATOMIC_ADD", '"true"', "1"),
+        ("VLLM_USE_STANDALONE_COMPILE", "true", "1"),
+        ("VLLM_DEBUG_LOG_API_SERVER_RESPONSE", "1", "true"),
+        ("VLLM_USE_FLASHINFER_SAMPLER", "True", "1"),
+        ("VLLM_USE_FLASHINFER_SAMPLER", '"off"', "0"),
+        ("VLLM_DISABLE_COMPILE_CACHE", '"false"', "0"),
+    ],
+)
+def test_a_switch_is_spelt_as_vllm_reads_it_and_the_plan_says_so(tmp_path, name, text, spelt) -> None:
+    done = checked(tmp_path, env=f"{{{name}: {text}}}")
+    assert done.experiment.launches[0].env == {name: spelt}
+    (note,) = done.notes
+    assert f"translated: {tmp_path}/exp.yaml:6: launches.d.env.{name}: is {spelt}, as vLLM" in note
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kept"),
+    [
+        ("VLLM_ROCM_USE_AITER", "True", "True"),
+        ("VLLM_ROCM_USE_AITER", "false", "false"),
+        ("VLLM_MARLIN_USE_ATOMIC_ADD", "1", "1"),
+        ("VLLM_USE_STANDALONE_COMPILE", '"off"', "off"),
+        ("VLLM_USE_FLASHINFER_SAMPLER", "0", "0"),
+        ("VLLM_LOGGING_LEVEL", "INFO", "INFO"),
+    ],
+)
+def test_a_switch_that_vllm_reads_as_it_is_meant_is_left_as_it_is(tmp_path, name, text, kept) -> None:
+    done = checked(tmp_path, env=f"{{{name}: {text}}}")
+    assert (done.experiment.launches[0].env, done.notes) == ({name: kept}, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("VLLM_ROCM_USE_AITER", "enable", "is a switch: write 1 or true for on, 0 for off"),
+        ("VLLM_MARLIN_USE_ATOMIC_ADD", "2", "is a switch: write 1 for on, 0 for off"),
+        ("VLLM_DEBUG_LOG_API_SERVER_RESPONSE", "all", "is a switch: write true for on, 0 for off"),
+        ("VLLM_USE_FLASHINFER_SAMPLER", "maybe", "is a switch: write 1 for on, 0 for off"),
+        ("VLLM_LOGGING_LEVEL", "true", "the environment has no booleans"),
+        ("VLLM_SPYRE_USE_CB", "true", "the environment has no booleans"),
+        ("HF_HUB_OFFLINE", "true", "the environment has no booleans"),
+    ],
+)
+def test_what_says_neither_on_nor_off_is_refused_with_the_words(tmp_path, name, text, problem) -> None:
+    assert problem in refusal(tmp_path, env=f"{{{name}: {text}}}")
+
+
 def test_what_vllm_reads_outside_its_table_of_variables_is_no_plugins(tmp_path) -> None:
     name = "VLLM_MORIIO_TRANSFER_TIMEOUT_S"
     assert name not in known().variables and is_read(name)

@@ -36,6 +36,7 @@ class Known:
     variable_values: frozenset[str] = frozenset()  # 'VLLM_KV_CACHE_LAYOUT=NHD': all values of those that list theirs
     variable_numbers: frozenset[str] = frozenset()  # 'VLLM_CPU_KVCACHE_SPACE=int', or float, or switch: which number
     parsers: frozenset[str] = frozenset()  # 'tool_call_parser=hermes', 'reasoning_parser=qwen3': all that are registered
+    variable_switches: frozenset[str] = frozenset()  # 'VLLM_SKIP_P2P_CHECK=1': all texts that are on, of those compared
 
     @property
     def flags(self) -> frozenset[str]:
@@ -44,19 +45,25 @@ class Known:
 
     def values_of(self, variable: str) -> list[str]:
         """Return the values that a variable may have; [] where it lists none."""
-        beginning = f"{variable}="
-        return sorted(value.removeprefix(beginning) for value in self.variable_values if value.startswith(beginning))
+        return _behind(variable, self.variable_values)
 
     def parsers_of(self, arg: str) -> list[str]:
         """Return the names that tool_call_parser or reasoning_parser may have; [] for another arg, or where none is told."""
-        beginning = f"{arg}="
-        return sorted(name.removeprefix(beginning) for name in self.parsers if name.startswith(beginning))
+        return _behind(arg, self.parsers)
 
     def number_of(self, variable: str) -> str:
         """Return which number a variable must be: int, float, or switch for 1 and 0; '' where it may be any text."""
-        beginning = f"{variable}="
-        kinds = (kind.removeprefix(beginning) for kind in self.variable_numbers if kind.startswith(beginning))
-        return next(kinds, "")
+        return next(iter(_behind(variable, self.variable_numbers)), "")
+
+    def on_words(self, variable: str) -> list[str]:
+        """Return the texts by which vLLM reads a variable as on; [] where it is no switch, or takes others as well."""
+        return ["1"] if self.number_of(variable) == "switch" else _behind(variable, self.variable_switches)
+
+
+def _behind(name: str, pairs: frozenset[str]) -> list[str]:
+    """Return what stands for `name` in 'name=what' pairs, sorted."""
+    beginning = f"{name}="
+    return sorted(pair.removeprefix(beginning) for pair in pairs if pair.startswith(beginning))
 
 
 @functools.cache
@@ -92,6 +99,7 @@ def read_known(package: Path, version: str) -> Known:
         ),
         variable_numbers=frozenset(f"{name}={kind}" for name, kind in there.numbers.items()),
         parsers=frozenset(f"{arg}={name}" for arg, table in _PARSERS.items() for name in there.values.get(table, ())),
+        variable_switches=frozenset(f"{name}={word}" for name, words in there.switches.items() for word in words),
     )
 
 
@@ -156,7 +164,7 @@ def _known_of(kept: dict[str, Any]) -> Known | None:
         there = Known(version=kept["version"], **names)
     except (KeyError, TypeError):
         return None
-    values = (*there.variable_values, *there.variable_numbers, *there.parsers)
+    values = (*there.variable_values, *there.variable_numbers, *there.variable_switches, *there.parsers)
     names = (there.version, *there.flags, *there.variables, *there.compilation_options, *values)
     return there if all(isinstance(name, str) for name in names) else None
 

@@ -23,10 +23,10 @@ from pydantic import TypeAdapter, ValidationError
 from benchbook.hosts import flags
 from benchbook.hosts.caches import cache_dir, remember, remembered
 from benchbook.hosts.kinds import Bounds, Option, none_of, not_among, out_of_bounds, plain
+from benchbook.hosts.switches import on_or_off
 from benchbook.terms.sizes import size_of
 
 DUMP_LIMIT_S = 180.0  # importing vLLM takes six seconds, on a cold disk a minute
-_ON, _OFF = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 _INT = re.compile(r"[+-]?[0-9]+")
 _LOOKS_LIKE_JSON = re.compile(r"\s*(\{.*\}|\[.*\])\s*", re.DOTALL)  # which vLLM then reads as such
 _SIZE_IN_JSON = re.compile(r'"(?:[^"\\]|\\.)*"|\b[0-9]+(?:\.[0-9]+)?[kKmMgGtT]\b')  # which vLLM takes for a config
@@ -126,7 +126,7 @@ def words_of(name: str, value: Any, forms: Forms) -> list[str]:
     if form is None:
         return _behind(flag, [_text(item) for item in value] if _is_list(value) else [_text(value)])
     if form.is_switch:
-        return _switched(flag, bool(_is_on(value)), form)
+        return _switched(flag, bool(on_or_off(value)), form)
     if value is True and form.may_stand_alone:
         return [flag]
     if _is_list(value) and form.repeats:
@@ -144,7 +144,7 @@ def problem_of(name: str, value: Any, forms: Forms) -> str:
     if form is None:
         return ""
     if form.is_switch:
-        return "" if _is_on(value) is not None else "is a switch: write true or false"
+        return "" if on_or_off(value) is not None else "is a switch: write true or false"
     if value is True and form.may_stand_alone:
         return ""
     if isinstance(value, bool) and not {"object", "array"} & set(form.takes):
@@ -170,7 +170,7 @@ def parsed(value: Any, form: Form | None) -> Any:
     Any other value is returned unchanged. Raises ValueError, with what is wrong and where, for text that is no JSON where
     nothing else will do, or that looks like it.
     """
-    if form is not None and form.is_switch and (is_on := _is_on(value)) is not None:
+    if form is not None and form.is_switch and (is_on := on_or_off(value)) is not None:
         return is_on  # whoever else asks whether it is on knows no "false" and no 0
     if form is None or not isinstance(value, str) or not {"object", "array"} & set(form.takes):
         return value
@@ -232,12 +232,6 @@ def _wanted(form: Form) -> str:
     if form.choices:
         return f"one of {', '.join(form.choices)}"
     return " or ".join(dict.fromkeys(_WORDS[kind] for kind in form.takes)) or "text"
-
-
-def _is_on(value: Any) -> bool | None:
-    """Return whether a switch of this value is on; None for what is neither on nor off."""
-    text = str(value).lower() if isinstance(value, bool | int | str) else ""
-    return text in _ON if text in _ON | _OFF else None
 
 
 def _switched(flag: str, is_on: bool, form: Form) -> list[str]:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchbook.hosts.switches import on_or_off
+
 Settings = Mapping[str, Any]  # {"attention_config.flash_attn_version": 3, "VLLM_TRITON_USE_TD": "1"}
 
 
@@ -48,7 +50,7 @@ def is_variable(name: str) -> bool:
 
 def is_on(value: Any) -> bool:
     """Return whether a switch or variable of this value is on."""
-    return str(value).strip().lower() in ("1", "true", "yes", "on")
+    return on_or_off(value) is True
 
 
 def renamed(old: str, since: str, new: str, why: str = "", until: str | None = None) -> Translation:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchbook.hosts.switches import on_or_off
+
 ENGINE = "engine/arg_utils.py"
 FRONTENDS = (  # until 0.27, until 0.32, since
     "entrypoints/openai/cli_args.py",
@@ -48,6 +50,7 @@ class Source:
     options: Mapping[str, frozenset[str]]  # 'CompilationConfig': its fields
     values: Mapping[str, frozenset[str]]  # 'MoEBackend', 'AttentionBackendEnum', 'VLLM_KV_CACHE_LAYOUT': what they list
     numbers: Mapping[str, str]  # 'VLLM_CPU_KVCACHE_SPACE': 'int', one of int, float and switch (1 or 0)
+    switches: Mapping[str, frozenset[str]]  # 'VLLM_ROCM_USE_AITER': the texts that are on; any other is off in silence
     deprecated: frozenset[str]  # flags, options ('Config.field') and variables of which the source says so
 
 
@@ -61,6 +64,7 @@ def read_source(package: Path) -> Source:
     own = {flag for node in engine if node.name == "AsyncEngineArgs" for flag in _literal_flags(node)}
     envs, configs = _parsed(package / VARIABLES), [_parsed(path) for path in _files(package, CONFIGS)]
     variables = dict(_table(envs, "environment_variables"))
+    reading = {name: _reading(value, envs) for name, value in variables.items()}
     lists = [*configs, *(_parsed(package / path) for path in _VALUES)]
     return Source(
         engine_flags=frozenset(engine_flags - own),
@@ -68,7 +72,8 @@ def read_source(package: Path) -> Source:
         variables=frozenset(variables),
         options={node.name: frozenset(_fields(node)) for tree in configs for node in _config_classes(tree)},
         values=_lists_of_values(lists) | _choices_of_variables(variables),
-        numbers=dict(_numbers_of_variables(variables)),
+        numbers=dict(_numbers_of_variables(reading)),
+        switches=dict(_switches_of_variables(reading)),
         deprecated=frozenset(_deprecated(engine, configs, package / VARIABLES, variables)),
     )
 
@@ -167,16 +172,37 @@ def _choices_of_variables(variables: Mapping[str, ast.expr]) -> dict[str, frozen
     return found
 
 
-def _numbers_of_variables(variables: Mapping[str, ast.expr]) -> Iterator[tuple[str, str]]:
+def _reading(value: ast.expr, module: ast.Module) -> list[ast.AST]:
+    """Return all nodes by which a variable is read: of its expression, and of the module's functions that it names."""
+    nodes = list(ast.walk(value))
+    named = {node.id for node in nodes if isinstance(node, ast.Name)}
+    functions = (node for node in module.body if isinstance(node, ast.FunctionDef) and node.name in named)
+    return nodes + [node for function in functions for node in ast.walk(function)]
+
+
+def _numbers_of_variables(reading: Mapping[str, list[ast.AST]]) -> Iterator[tuple[str, str]]:
     """Yield each variable whose text is turned into a number as it stands, and which: ('VLLM_CPU_KVCACHE_SPACE', 'int')."""
-    for name, value in variables.items():
-        calls = [node for node in ast.walk(value) if isinstance(node, ast.Call) and len(node.args) == 1]
+    for name, nodes in reading.items():
+        calls = [node for node in nodes if isinstance(node, ast.Call) and len(node.args) == 1]
         kinds = {_NUMBERS.get(ast.unparse(call.func)) for call in calls if _is_text_of(name, call.args[0])} - {None}
         is_switch = any(ast.unparse(call).startswith("bool(int(") for call in calls)
         yield from ((name, "switch" if is_switch else kind) for kind in kinds)
 
 
-def _is_text_of(name: str, node: ast.expr) -> bool:
+def _switches_of_variables(reading: Mapping[str, list[ast.AST]]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield each variable whose text is compared with words for on, and these: ('VLLM_SKIP_P2P_CHECK', {'1'})."""
+    for name, nodes in reading.items():
+        for node in (node for node in nodes if isinstance(node, ast.Compare)):
+            inside = list(ast.walk(node.left))
+            words = _texts([part for side in node.comparators for part in ast.walk(side)])
+            are_on = words and all(on_or_off(word) for word in words)
+            if are_on and isinstance(node.ops[0], ast.Eq | ast.In) and any(_is_text_of(name, part) for part in inside):
+                is_lowered = any(isinstance(part, ast.Attribute) and part.attr == "lower" for part in inside)
+                cases = (str, str.title, str.upper) if is_lowered else (str,)
+                yield name, frozenset(case(word) for word in words for case in cases)
+
+
+def _is_text_of(name: str, node: ast.AST) -> bool:
     """Return whether an expression is the text of a variable: os.getenv(name, ...), os.environ.get(name), os.environ[name]."""
     if isinstance(node, ast.Subscript):
         return ast.unparse(node.value) == "os.environ" and name in _texts([node.slice])

@@ -15,7 +15,8 @@ from benchbook.hosts.flags import Known, known
 from benchbook.hosts.forms import Forms, installed_forms
 from benchbook.hosts.spelling import Misspelt, Spelt, spelt_out
 from benchbook.hosts.unheeded import unheeded
-from benchbook.measure.names import Places, check_args, check_variables
+from benchbook.measure.names import Places, check_args
+from benchbook.measure.variables import check_variables, spelt_switches
 from benchbook.plan.document import Document, Where
 from benchbook.plan.faults import Faults
 from benchbook.plan.launches import SECRET, Launch
@@ -37,6 +38,8 @@ def checked_launch(
     spelt = _spelt(doc, launch, forms, version)
     _refuse_secrets(doc, launch, spelt)
     translated, places, notes = _translated(doc, launch, spelt, version)
+    translated, respelt = spelt_switches(doc, translated, places, there)
+    notes += respelt
     if there and there.flags:
         check_args(doc, translated.args, places, there, forms, has_offline)
         notes += check_variables(doc, translated, places, there)

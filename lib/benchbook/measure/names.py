@@ -1,4 +1,4 @@
-"""Does the installed vLLM know each name and value of a launch? What it does not is a fault at its line in the file."""
+"""Does the installed vLLM know each flag, option and value of a launch? What it does not is a fault at its line in the file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from benchbook.hosts.flags import Known, is_read, is_vllms, plugins
+from benchbook.hosts.flags import Known, plugins
 from benchbook.hosts.forms import Forms, bounds_problem, flag_of, problem_of
-from benchbook.hosts.kinds import Option, none_of, option_problem
+from benchbook.hosts.kinds import Option, option_problem
 from benchbook.hosts.renaming import is_variable
 from benchbook.hosts.spelling import Spelt
 from benchbook.plan.document import Document, Where
@@ -65,42 +65,6 @@ def check_args(
                 raise doc.error(place, problem)
             _check_options(doc, name, value, _options_of(name, there, forms), places, there)
     _check_parsers(doc, args, places, there)
-
-
-def check_variables(doc: Document, launch: Launch, places: Places, there: Known) -> list[str]:
-    """Note each variable that is a slip of one of vLLM's, or has none of its values; return what is to be told of others."""
-    notes = []
-    for name in launch.env:
-        place = places.of(name)
-        what = ""
-        if name in launch.plugin_env:
-            what = "passed on unchecked, for a plugin or a patched image"
-        elif members := there.values_of(name):
-            problems = (none_of(part.strip(), members) for part in launch.env[name].split(","))  # some are lists
-            if problem := next(filter(None, problems), ""):
-                doc.faults.note(doc.error(place, problem))
-        elif is_vllms(name) and (problem := _number_problem(launch.env[name], there.number_of(name))):
-            doc.faults.note(doc.error(place, problem))
-        elif is_vllms(name) and name not in there.variables and not is_read(name):
-            if near := nearest(name, there.variables):
-                problem = f"vLLM {there.version} has no such variable; did you mean {near}?"
-                way_through = (
-                    "a variable of a plugin or a patched image stands in plugin_env, beside the env of an experiment"
-                )
-                doc.faults.note(doc.error(place, f"{problem} ({way_through})", is_unknown=True))
-            else:
-                what = f"vLLM {there.version} has no such variable: passed on, for a plugin or a patched image"
-        notes += [f"note: {doc.place_text(place)}: {what}"] if what else []
-    return notes
-
-
-def _number_problem(text: str, kind: str) -> str:
-    """Return why vLLM cannot make the number of a variable's text; '' where it can, or wants none."""
-    try:
-        float(text) if kind == "float" else int(text) if kind else None
-    except ValueError:
-        return {"switch": "is a switch: write 1 or 0", "float": "must be a number"}.get(kind, "must be a whole number")
-    return ""
 
 
 def _check_flag(doc: Document, place: Where, name: str, there: Known, has_offline: bool) -> None:

@@ -23,6 +23,7 @@ SHAPE_WEIGHTS = {"load_format": OUR_FORMAT}  # random weights that behave, from 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 SAFE_NAME_RULE = "must be letters, digits, '_', '-' and '.', start with a letter or digit, have at most 60 characters"
 SECRET = "looks like a secret: take it out of the file and export it in the environment instead"
+NO_BOOLEANS = "the environment has no booleans: write 1, 0, or the text in quotes"
 _ARG_NAME = re.compile(r"O|[a-z][a-z0-9_]*(\.[^.=]+)*")  # keys of a config are whatever it has
 _SHELL_WORD = re.compile(r"\$(\{\w+[^}]*\}|[A-Za-z_]\w*|\([^)]*\))")  # $HOME, ${HOME}, ${HOME:-/root}, $(nproc)
 _FREE_TEXT = ("default_chat_template_kwargs", "override_generation_config", "reasoning_config")  # for a model
@@ -178,8 +179,9 @@ def _env_value(doc: Document, where: Where, value: Any) -> str:
         raise doc.error(where, "is not the name of an environment variable")
     if _OUR_ENV.fullmatch(name):
         raise doc.error(where, "is not yours to set: benchbook finds and ends its processes by it")
-    if isinstance(value, bool):
-        raise doc.error(where, "the environment has no booleans: write 1, 0, or the text in quotes")
+    may_be_switch = name.startswith("VLLM_") and where[-2] == "env"  # which is later spelt as vLLM reads it
+    if isinstance(value, bool) and not may_be_switch:
+        raise doc.error(where, NO_BOOLEANS)
     if not isinstance(value, (str, int, float)):
         raise doc.error(where, "must be a number or text")
     _check_expanded(doc, where, value)

@@ -1,0 +1,75 @@
+"""What a launch's environment says to the installed vLLM: switches in its words, and what it does not know as faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from benchbook.hosts.flags import Known, is_read, is_vllms
+from benchbook.hosts.kinds import none_of
+from benchbook.hosts.switches import spelt_switch
+from benchbook.measure.names import Places
+from benchbook.plan.document import Document
+from benchbook.plan.launches import NO_BOOLEANS, Launch
+from benchbook.terms.likeness import nearest
+
+_WAY_THROUGH = "a variable of a plugin or a patched image stands in plugin_env, beside the env of an experiment"
+
+
+def spelt_switches(doc: Document, launch: Launch, places: Places, there: Known | None) -> tuple[Launch, list[str]]:
+    """Return the launch with each of vLLM's switches in the word by which it reads it, and a line for each respelt one.
+
+    What says neither on nor off, and a boolean where there is no switch, is noted as a fault of `doc`.
+    """
+    env, notes = dict(launch.env), []
+    for name in _vllms(launch):
+        place, words = places.of(name), there.on_words(name) if there else []
+        if not words and isinstance(doc.at(place), bool):
+            doc.faults.note(doc.error(place, NO_BOOLEANS))
+        if not words:
+            continue
+        try:
+            env[name] = spelt_switch(launch.env[name], words, is_number=there.number_of(name) == "switch")
+        except ValueError as error:
+            doc.faults.note(doc.error(place, str(error)))
+        if env[name] != launch.env[name]:
+            notes.append(f"translated: {doc.place_text(place)}: is {env[name]}, as vLLM {there.version} reads a switch")
+    return replace(launch, env=env), notes
+
+
+def check_variables(doc: Document, launch: Launch, places: Places, there: Known) -> list[str]:
+    """Note each variable that is a slip of one of vLLM's, or has none of its values; return what is to be told of others."""
+    notes = []
+    for name, text in launch.env.items():
+        place = places.of(name)
+        what = ""
+        if name in launch.plugin_env:
+            what = "passed on unchecked, for a plugin or a patched image"
+        elif members := there.values_of(name):
+            problems = (none_of(part.strip(), members) for part in text.split(","))  # some are lists
+            if problem := next(filter(None, problems), ""):
+                doc.faults.note(doc.error(place, problem))
+        elif is_vllms(name) and (problem := _number_problem(text, there.number_of(name))):
+            doc.faults.note(doc.error(place, problem))
+        elif is_vllms(name) and name not in there.variables and not is_read(name):
+            if near := nearest(name, there.variables):
+                problem = f"vLLM {there.version} has no such variable; did you mean {near}?"
+                doc.faults.note(doc.error(place, f"{problem} ({_WAY_THROUGH})", is_unknown=True))
+            else:
+                what = f"vLLM {there.version} has no such variable: passed on, for a plugin or a patched image"
+        notes += [f"note: {doc.place_text(place)}: {what}"] if what else []
+    return notes
+
+
+def _vllms(launch: Launch) -> Iterator[str]:
+    """Yield the variables that are named as vLLM's own, without those of plugins."""
+    return (name for name in launch.env if is_vllms(name) and name not in launch.plugin_env)
+
+
+def _number_problem(text: str, kind: str) -> str:
+    """Return why vLLM cannot make the number of a variable's text; '' where it can, or wants none."""
+    try:
+        float(text) if kind == "float" else int(text) if kind == "int" else None
+    except ValueError:
+        return {"float": "must be a number"}.get(kind, "must be a whole number")
+    return ""
