@@ -120,7 +120,14 @@ def test_each_old_name_becomes_what_replaced_it(args: dict, env: dict, wanted: d
     [
         ({}, {"VLLM_USE_V1": "0"}, "V0 is gone"),
         ({"task": "transcription"}, {}, "runner: pooling"),
-        ({"rope_scaling": {"factor": 4}}, {}, "rope_parameters"),
+        ({"rope_scaling": {"factor": 4}}, {}, "hf_overrides: {rope_parameters: {factor: 4}}"),
+        (
+            {"rope_scaling": '{"type": "linear", "factor": 2.5}'},
+            {},
+            "hf_overrides: {rope_parameters: {rope_type: linear, factor: 2.5}}",
+        ),
+        ({"rope_scaling": "yarn"}, {}, "write the mapping as rope_parameters in hf_overrides"),
+        ({"rope_theta": 500000}, {}, "hf_overrides: {rope_parameters: {rope_theta: 500000}}"),
         ({"attention_backend": "XFORMERS"}, {}, "is gone since 0.12: FLASH_ATTN"),
         ({"attention_backend": "ROCM_FLASH"}, {}, "ROCM_ATTN"),
         ({"speculative_config": {"attention_backend": "TREE_ATTN"}}, {}, "is gone since 0.21"),

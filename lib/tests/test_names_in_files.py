@@ -101,6 +101,11 @@ def test_speculation_by_flags_becomes_its_config(tmp_path) -> None:
             "exp.yaml:6: ",
             "did you mean VLLM_LOGGING_LEVEL? (a variable of a plugin",
         ),
+        ({"env": "{VLLM_ATTENTION_BACKNED: FLASHINFER}"}, "exp.yaml:6: ", "did you mean VLLM_ATTENTION_BACKEND?"),
+        ({"env": "{VLLM_ALL2ALL_BACKND: naive}"}, "exp.yaml:6: ", "did you mean VLLM_ALL2ALL_BACKEND?"),
+        ({"env": "{VLLM_USEV1: 1}"}, "exp.yaml:6: ", "did you mean VLLM_USE_V1?"),
+        ({"env": "{VLLM_LOGGING_LVL: INFO}"}, "exp.yaml:6: ", "did you mean VLLM_LOGGING_LEVEL?"),
+        ({"env": "{VLLM_RPC_TIMEOT: 1}"}, "exp.yaml:6: ", "did you mean VLLM_RPC_TIMEOUT?"),
         ({"env": "{VLLM_FLASHINFER_ALLREDUCE_BACKEND: mnvl}"}, "exp.yaml:6: ", "did you mean mnnvl?"),
         ({"env": "{VLLM_WORKER_MULTIPROC_METHOD: thread}"}, "exp.yaml:6: ", "one of fork, spawn"),
         ({"env": "{VLLM_KV_CACHE_LAYOUT: NDH}"}, "exp.yaml:6: ", "is none of the values that it takes"),
@@ -113,7 +118,7 @@ def test_what_cannot_be_translated_is_refused_at_its_line_with_what_to_write(tmp
 
 
 @pytest.mark.parametrize(
-    "name", ["VLLM_SPYRE_DYNAMO_BACKEND", "VLLM_SPYRE_USE_CB", "VLLM_DSV4_FAST_PATH", "VLLM_ASCEND_X"]
+    "name", ["VLLM_SPYRE_DYNAMO_BACKEND", "VLLM_SPYRE_USE_CB", "VLLM_DSV4_FAST_PATH", "VLLM_ASCEND_X", "VLLM_USE_V3"]
 )
 def test_a_variable_that_resembles_none_of_vllms_is_passed_on_with_a_note(tmp_path, name) -> None:
     done = checked(tmp_path, env=f"{{{name}: 1}}")
@@ -303,6 +308,12 @@ RECIPES = {
     "VLLM_ATTENTION_BACKEND": ("FLASHINFER", {"attention_backend": "FLASHINFER"}),
     "VLLM_USE_TRTLLM_ATTENTION": ("1", {"attention_config": {"use_trtllm_attention": True}}),
     "VLLM_USE_FLASHINFER_MOE_MXFP4_BF16": ("1", "moe_backend: flashinfer_trtllm"),
+    "VLLM_USE_FLASHINFER_MXFP4_BF16_MOE": ("1", "moe_backend: flashinfer_trtllm"),
+    "VLLM_USE_FLASHINFER_MXFP4_MOE": (
+        "1",
+        {"moe_backend": "flashinfer_trtllm", "quantization_config": {"moe": {"activation": "mxfp8"}}},
+    ),
+    "VLLM_USE_TRTLLM_CONTEXT_ATTENTION": ("1", {"attention_config": {"use_trtllm_attention": True}}),
     "VLLM_USE_AITER_UNIFIED_ATTENTION": ("1", {"attention_backend": "ROCM_AITER_UNIFIED_ATTN"}),
     "VLLM_USE_TRITON_FLASH_ATTN": ("0", GONE),
     "VLLM_TORCH_PROFILER_DIR": ("/p", {"profiler_config": {"profiler": "torch", "torch_profiler_dir": "/p"}}),

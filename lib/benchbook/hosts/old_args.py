@@ -5,7 +5,11 @@ Read off the released sources; `lib/vllm_names.py` finds what the next release a
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
+
+import yaml
 
 from benchbook.hosts.renaming import (
     Refused,
@@ -56,6 +60,35 @@ def _inverse(value: Any, _: Settings) -> Settings:
         return {"pooler_config.logit_sigma": 1 / float(value)}
     except (ValueError, TypeError, ZeroDivisionError):
         raise Refused("gone since 0.23: pooler_config.logit_sigma is its inverse") from None
+
+
+def _rope_scaling(value: Any, launch: Settings) -> Settings:
+    asked = _mapping_of(value)
+    if asked is None:
+        raise Refused("gone since 0.11.1: write the mapping as rope_parameters in hf_overrides")
+    named = {"rope_type" if key == "type" else key: inner for key, inner in asked.items()}
+    theta = {"rope_theta": launch["rope_theta"]} if "rope_theta" in launch else {}
+    raise Refused(f"gone since 0.11.1: write {_overriding({**named, **theta})}")
+
+
+def _rope_theta(value: Any, _: Settings) -> Settings:
+    written = _overriding({"rope_theta": value})
+    raise Refused(f"gone since 0.11.1: write {written}, and rope_type: default beside it where nothing is scaled")
+
+
+def _overriding(rope: Settings) -> str:
+    """Return how a launch says these rope_parameters."""
+    overrides = {"hf_overrides": {"rope_parameters": dict(rope)}}
+    return yaml.safe_dump(overrides, default_flow_style=True, sort_keys=False, width=math.inf).strip()[1:-1]
+
+
+def _mapping_of(value: Any) -> Settings | None:
+    """Return a mapping, or that of a text in JSON; None for anything else."""
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 _TASK = "set runner: pooling, and convert: embed or classify where the model needs it"
@@ -143,8 +176,8 @@ FLAGS = (
     # The model.
     left_out("device", "0.10.0", "the build of vLLM that is installed decides"),
     refused("override_neuron_config", "0.10.2", "Neuron is a plugin now, which reads additional_config"),
-    refused("rope_scaling", "0.11.1", "write hf_overrides: {rope_parameters: {rope_type: yarn, factor: 4.0}}"),
-    refused("rope_theta", "0.11.1", "write hf_overrides: {rope_parameters: {rope_type: default, rope_theta: …}}"),
+    Translation("rope_scaling", "0.11.1", _rope_scaling, "it is rope_parameters in hf_overrides now"),
+    Translation("rope_theta", "0.11.1", _rope_theta, "it is in rope_parameters in hf_overrides now"),
     renamed("override_pooler_config", "0.12.0", "pooler_config"),
     chosen(
         "task", "0.13.0",

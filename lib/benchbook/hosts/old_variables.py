@@ -104,6 +104,8 @@ VARIABLES = (
     _flag("VLLM_USE_TRTLLM_ATTENTION", "0.15.0", f"{_ATTENTION}.use_trtllm_attention"),
     renamed("VLLM_USE_TRTLLM_DECODE_ATTENTION", "0.10.1", "VLLM_USE_TRTLLM_ATTENTION", until="0.15.0"),
     converted("VLLM_USE_TRTLLM_DECODE_ATTENTION", "0.15.0", f"{_ATTENTION}.use_trtllm_attention", is_on),
+    renamed("VLLM_USE_TRTLLM_CONTEXT_ATTENTION", "0.10.1", "VLLM_USE_TRTLLM_ATTENTION", until="0.15.0"),
+    converted("VLLM_USE_TRTLLM_CONTEXT_ATTENTION", "0.15.0", f"{_ATTENTION}.use_trtllm_attention", is_on),
     _flag("VLLM_FLASHINFER_DISABLE_Q_QUANTIZATION", "0.15.0", f"{_ATTENTION}.disable_flashinfer_q_quantization"),
     only(
         "VLLM_USE_CUDNN_PREFILL", "0.15.0", _OFF, "cuDNN's prefill is gone",
@@ -136,6 +138,12 @@ VARIABLES = (
     Translation("VLLM_USE_FLASHINFER_MOE_FP8", "0.24.0", _moe, "gone since 0.24: moe_backend says it"),
     Translation("VLLM_USE_FLASHINFER_MOE_FP16", "0.24.0", _moe, "gone since 0.24: moe_backend says it"),
     Translation("VLLM_USE_FLASHINFER_MOE_MXFP4_BF16", "0.24.0", _moe, "gone since 0.24: moe_backend says it"),
+    renamed(  # of the images for gpt-oss
+        "VLLM_USE_FLASHINFER_MXFP4_BF16_MOE", "0.10.1", "VLLM_USE_FLASHINFER_MOE_MXFP4_BF16", until="0.24.0",
+    ),
+    Translation("VLLM_USE_FLASHINFER_MXFP4_BF16_MOE", "0.24.0", _moe, "gone since 0.24: moe_backend says it"),
+    renamed("VLLM_USE_FLASHINFER_MXFP4_MOE", "0.10.1", "VLLM_USE_FLASHINFER_MOE_MXFP4_MXFP8", until="0.24.0"),
+    switched("VLLM_USE_FLASHINFER_MXFP4_MOE", "0.24.0", {"moe_backend": "flashinfer_trtllm", **_MXFP8}),
     switched("VLLM_USE_FLASHINFER_MOE_MXFP4_MXFP8", "0.24.0", {"moe_backend": "flashinfer_trtllm", **_MXFP8}),
     switched("VLLM_USE_FLASHINFER_MOE_MXFP4_MXFP8_CUTLASS", "0.24.0", {"moe_backend": "flashinfer_cutlass", **_MXFP8}),
     switched("VLLM_MXFP4_USE_MARLIN", "0.24.0", {"moe_backend": "marlin"}),

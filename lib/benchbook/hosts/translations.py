@@ -96,6 +96,11 @@ def old_args(version: str) -> set[str]:
     return {entry.old for entry in FLAGS if _holds(entry, version)}
 
 
+def old_variables(version: str) -> set[str]:
+    """Return the names of variables that this version of vLLM does not know any more, or does not ask."""
+    return {entry.old for entry in VARIABLES if _holds(entry, version)}
+
+
 def _apply(entry: Translation, done: Translated, version: str) -> None:
     """Replace one old name; where that cannot be, note why and leave it out."""
     value = done.take(entry.old)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from benchbook.hosts.flags import Known, is_read, is_vllms
 from benchbook.hosts.kinds import none_of
 from benchbook.hosts.switches import spelt_switch
+from benchbook.hosts.translations import old_variables
 from benchbook.measure.names import Places
 from benchbook.plan.document import Document
 from benchbook.plan.launches import NO_BOOLEANS, Launch
@@ -52,7 +53,7 @@ def check_variables(doc: Document, launch: Launch, places: Places, there: Known)
         elif is_vllms(name) and (problem := _number_problem(text, there.number_of(name))):
             doc.faults.note(doc.error(place, problem))
         elif is_vllms(name) and name not in there.variables and not is_read(name):
-            if near := nearest(name, there.variables):
+            if near := nearest(name, there.variables | old_variables(there.version)):
                 problem = f"vLLM {there.version} has no such variable; did you mean {near}?"
                 doc.faults.note(doc.error(place, f"{problem} ({_WAY_THROUGH})", is_unknown=True))
             else:

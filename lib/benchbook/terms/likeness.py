@@ -47,7 +47,7 @@ def _slips_of_word(one: str, other: str) -> int | None:
         return 0
     if len(short) < 3:
         return None
-    if long.startswith(short) or _stem(short) == _stem(long):
+    if long.startswith(short) or _stem(short) == _stem(long) or short == _without_vowels(long):
         return 1
     allowed = 2 if len(short) >= 7 else 1 if len(short) >= 4 else 0
     distance = _distance(short, long) if len(long) - len(short) <= allowed else allowed + 1
@@ -56,6 +56,11 @@ def _slips_of_word(one: str, other: str) -> int | None:
 
 def _stem(word: str) -> str:
     return next((word.removesuffix(ending) for ending in _ENDINGS if word.endswith(ending) and len(word) > 4), word)
+
+
+def _without_vowels(word: str) -> str:
+    """Return the consonants, by which people shorten a word: lvl for level, spc for space."""
+    return word[:1] + re.sub("[aeiou]", "", word[1:])
 
 
 def _distance(one: str, other: str) -> int:
