@@ -177,13 +177,19 @@ def test_random_weights_need_no_more_of_the_hub_than_the_config(tmp_path) -> Non
 
 @pytest.mark.parametrize("revision", ["", "v2"])
 def test_a_model_that_lies_in_download_dir_is_found_there_by_the_server_and_by_the_client(tmp_path, revision) -> None:
-    cached(tmp_path / "models", "a/b", "config.json", "tokenizer.json", "model.safetensors", revision=revision or "main")
+    cached(
+        tmp_path / "models", "a/b", "config.json", "tokenizer.json", "model.safetensors", revision=revision or "main"
+    )
     folder = tmp_path / "models" / "hub"
     path = tmp_path / "exp.yaml"
     model = f"{{hub: a/b, revision: {revision}}}" if revision else "a/b"
     path.write_text(FILE.format(model=model, args=f"{{download_dir: {folder}}}", env="{}"))
     found = preflight(load_experiment(path))
-    assert found.experiment.launch("a").env == {"HF_HUB_CACHE": str(folder)} == hub_variables(found.experiment.launch("a").env)
+    assert (
+        found.experiment.launch("a").env
+        == {"HF_HUB_CACHE": str(folder)}
+        == hub_variables(found.experiment.launch("a").env)
+    )
     assert f"HF_HUB_CACHE={folder} is set for all commands" in "".join(found.notes)
     assert check_models(found) == []
 
@@ -214,5 +220,11 @@ def test_the_command_that_fetches_is_one_that_a_shell_runs(tmp_path, home, said)
     line = str(refusal.value).partition("network: ")[2]
     assert f"{said.removesuffix(' HF')} " in line
     spoken = line.replace("hf download a/b", "printenv HF_HOME")
-    told = subprocess.run(["bash", "-c", spoken], capture_output=True, text=True, check=True, env={"HOME": "/h", "PATH": os.environ["PATH"]})
+    told = subprocess.run(
+        ["bash", "-c", spoken],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"HOME": "/h", "PATH": os.environ["PATH"]},
+    )
     assert told.stdout.strip() == home.replace("~", "/h")

@@ -153,7 +153,16 @@ def test_a_copy_of_the_embedded_model_is_known_by_its_mark_and_another_folder_ha
 
 
 @pytest.mark.parametrize(
-    "load_format, is_random", [("dummy", True), ("DUMMY", True), ("Dummy", True), ("BenchBook", True), ("auto", False), ("AUTO", False), (None, False)]
+    "load_format, is_random",
+    [
+        ("dummy", True),
+        ("DUMMY", True),
+        ("Dummy", True),
+        ("BenchBook", True),
+        ("auto", False),
+        ("AUTO", False),
+        (None, False),
+    ],
 )
 def test_a_load_format_that_makes_weights_makes_any_model_one_of_random_weights(
     load_format, is_random, tmp_path

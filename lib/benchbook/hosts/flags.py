@@ -35,7 +35,9 @@ class Known:
     compilation_options: frozenset[str]  # 'cudagraph_mode'
     variable_values: frozenset[str] = frozenset()  # 'VLLM_KV_CACHE_LAYOUT=NHD': all values of those that list theirs
     variable_numbers: frozenset[str] = frozenset()  # 'VLLM_CPU_KVCACHE_SPACE=int', or float, or switch: which number
-    parsers: frozenset[str] = frozenset()  # 'tool_call_parser=hermes', 'reasoning_parser=qwen3': all that are registered
+    parsers: frozenset[str] = (
+        frozenset()
+    )  # 'tool_call_parser=hermes', 'reasoning_parser=qwen3': all that are registered
     variable_switches: frozenset[str] = frozenset()  # 'VLLM_SKIP_P2P_CHECK=1': all texts that are on, of those compared
 
     @property

@@ -83,7 +83,14 @@ def _check_parsers(doc: Document, args: Mapping[str, Any], places: Places, there
     for holder, *path in ((args,), (outputs if isinstance(outputs, Mapping) else {}, _OUTPUTS)):
         for arg, plugin in _PARSERS.items():
             name, names = holder.get(arg), there.parsers_of(arg)
-            if isinstance(name, str) and name and names and name not in names and not holder.get(plugin) and not plugins():
+            if (
+                isinstance(name, str)
+                and name
+                and names
+                and name not in names
+                and not holder.get(plugin)
+                and not plugins()
+            ):
                 near = nearest(name, names) or next(iter(difflib.get_close_matches(name.lower(), names, n=1)), "")
                 hint = f"did you mean {near}?" if near else f"there are {', '.join(names)}"
                 doc.faults.note(doc.error(places.of(*path, arg), f"vLLM {there.version} has no such parser; {hint}"))
