@@ -425,6 +425,20 @@ def test_more_in_flight_than_allowed_is_against_littles_law():
     assert "littles_law" in codes(serve(raw={"mean_e2el_ms": 300.0}))
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--max-num-seqs", "64", "--max-num-active-seqs", "8"], "max_num_active_seqs lets 8 of 64"),
+        (["--max-num-active-seqs=8"], "max_num_active_seqs lets 8 of 64"),
+        (["--max-num-seqs", "64", "--max-num-active-seqs", "64"], ""),
+    ],
+)
+def test_requests_that_wait_to_become_active_are_a_queue_too(flags, said):
+    measured = serve(cap=64, prompts=640, host={"argv": [*COMMAND, *flags]})
+    found = [why.evidence for why in record_reasons(measured) if why.code == "max_num_seqs_low"]
+    assert [said in evidence for evidence in found] == ([True] if said else [])
+
+
 def test_a_full_kv_cache_in_the_servers_log_is_enough():
     assert "kv_exhausted" in codes(serve(conditions={"kv_usage_max_pct": 99.6}))
     assert "kv_exhausted" not in codes(serve(conditions={"kv_usage_max_pct": 80.0}))

@@ -399,3 +399,40 @@ def test_a_build_for_cpus_is_no_answer_to_a_question_about_gpus(checked) -> None
     experiment = checked("{shape: gpt-oss-120b}\ndevice: rocm", version="0.32.0+cpu")
     with pytest.raises(ExperimentError, match="device: 'rocm': needs a ROCm GPU with 61 GiB free"):
         check_machine(experiment, [Device(CPU, 20.0, 24.0)])
+
+
+CPU_OF_23 = [Device(CPU, total_gib=24.0, free_gib=23.0)]
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "shell", "said"),
+    [
+        ("{}", "{VLLM_CPU_KVCACHE_SPACE: 40}", "", "VLLM_CPU_KVCACHE_SPACE=40 asks for 40.0 GiB of KV cache"),
+        ("{}", "{}", "24", "VLLM_CPU_KVCACHE_SPACE=24 of your shell asks for 24.0 GiB of KV cache"),
+        ("{kv_cache_memory_bytes: 32G}", "{}", "", "kv_cache_memory_bytes: 32G asks for 32.0 GiB of KV cache"),
+        ("{kv_cache_memory_bytes: 1G}", "{VLLM_CPU_KVCACHE_SPACE: 40}", "", "VLLM_CPU_KVCACHE_SPACE=40 asks for"),
+        ("{}", "{VLLM_CPU_KVCACHE_SPACE: 2}", "40", ""),
+        ("{kv_cache_memory_bytes: 32G}", "{VLLM_CPU_KVCACHE_SPACE: 4}", "", ""),  # the variable counts
+        ("{kv_cache_memory_bytes: 4G}", "{}", "", ""),
+    ],
+)
+@pytest.mark.parametrize("model", ["tiny", "some/model-of-unknown-size"])
+def test_a_kv_cache_larger_than_what_is_free_is_refused_before_vllm_raises(
+    checked, monkeypatch, model, args, env, shell, said
+):
+    if shell:
+        monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", shell)
+    asked = checked(model, args, env, version="0.32.0+cpu")
+    if not said:
+        check_machine(asked, CPU_OF_23)
+        return
+    with pytest.raises(ExperimentError, match=said) as refusal:
+        check_machine(asked, CPU_OF_23)
+    assert "this machine has a CPU with 23 of 24 GiB free" in str(refusal.value)
+
+
+def test_a_kv_cache_larger_than_a_card_is_refused(checked):
+    card = [Device(CUDA, total_gib=80.0, free_gib=79.0)]
+    with pytest.raises(ExperimentError, match="kv_cache_memory_bytes: 96G asks for 96.0 GiB of KV cache; this machine has"):
+        check_machine(checked("tiny", "{kv_cache_memory_bytes: 96G}"), card)
+    check_machine(checked("tiny", "{kv_cache_memory_bytes: 60G}", "{VLLM_CPU_KVCACHE_SPACE: 90}"), card)

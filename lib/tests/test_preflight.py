@@ -368,3 +368,73 @@ def _know_parsers(monkeypatch) -> None:
     flags = frozenset(f"--{flag}" for flag in (*flags, "structured-outputs-config"))
     there = replace(KNOWN, server_flags=flags, parsers=frozenset(PARSERS))
     monkeypatch.setattr(preflight_module, "known", lambda: there)
+
+
+VALUES = replace(
+    KNOWN,
+    variables=frozenset({"VLLM_CPU_KVCACHE_SPACE", "VLLM_WORKER_MULTIPROC_METHOD", "VLLM_USE_X"}),
+    variable_values=frozenset({"VLLM_WORKER_MULTIPROC_METHOD=spawn", "VLLM_WORKER_MULTIPROC_METHOD=fork"}),
+    variable_numbers=frozenset({"VLLM_CPU_KVCACHE_SPACE=int", "VLLM_USE_X=switch"}),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "said", "good"),
+    [
+        ("VLLM_CPU_KVCACHE_SPACE", "4GiB", "must be a whole number", "4"),
+        ("VLLM_WORKER_MULTIPROC_METHOD", "spwan", "is none of the values that it takes; did you mean spawn?", "spawn"),
+        ("VLLM_USE_X", "true", "is no word by which vLLM reads this switch: write 1", "1"),
+        ("VLLM_USE_X", "maybe", "is a switch: write 1 for on, 0 for off", "1"),
+    ],
+)
+def test_a_value_of_the_shell_is_checked_like_one_of_the_file_and_the_shell_is_named(
+    tmp_path, monkeypatch, name, bad, said, good
+):
+    monkeypatch.setattr(preflight_module, "known", lambda: VALUES)
+    monkeypatch.setenv(name, bad)
+    with pytest.raises(ExperimentError) as refusal:
+        checked(tmp_path)
+    assert f"launches.a.env.{name}: {name}={bad} of your shell {said}" in str(refusal.value)
+    checked(tmp_path, env=f"{name}: {good}")  # what the launch says counts
+    monkeypatch.setenv(name, good)
+    checked(tmp_path)
+
+
+SERVE = "serve: {max_concurrency: 32, lengths: [[8, 4]], num_prompts: 320}"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("max_num_active_seqs: 2", "max_num_active_seqs lets 2 of 32 requests in flight run at once"),
+        ("max_num_active_seqs: 2, max_num_seqs: 8", "max_num_active_seqs lets 2 of 32"),
+        ("max_num_active_seqs: 8, max_num_seqs: 16, data_parallel_size: 2", "max_num_active_seqs lets 16 of 32"),
+        ("max_num_seqs: 8", "max_num_seqs lets 8 of 32"),
+        ("max_num_active_seqs: 32, max_num_seqs: 64", ""),
+    ],
+)
+def test_a_queue_before_max_num_active_seqs_is_told_like_one_before_max_num_seqs(tmp_path, monkeypatch, args, said):
+    flags = frozenset({"--max-num-seqs", "--max-num-active-seqs", "--data-parallel-size"})
+    monkeypatch.setattr(preflight_module, "known", lambda: replace(KNOWN, engine_flags=flags))
+    notes = "".join(checked(tmp_path, args, benchmark=SERVE).notes)
+    assert said in notes and bool(said) is ("run at once" in notes)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("gpt2", "write 'openai-community/gpt2'"),
+        ("distilgpt2", "write 'distilbert/distilgpt2'"),
+        ("bert-base-uncased", "for the hub's bert-base-uncased write its organisation too"),
+        ("s3://bucket/llama", "copy its files to a folder here and write model: {path: THAT/FOLDER}"),
+        ("{path: 'gs://bucket/llama'}", "copy its files to a folder here"),
+        ("az://container/llama", "copy its files to a folder here"),
+        ("https://huggingface.co/gpt2/gpt2", "is an address: write the model's id, 'gpt2/gpt2'"),
+    ],
+)
+def test_a_model_named_by_half_or_by_an_address_is_refused_with_what_to_write(tmp_path, model, said):
+    path = tmp_path / "exp.yaml"
+    path.write_text(FILE.format(args="", env="", benchmark=FIRST).replace("model: tiny", f"model: {model}"))
+    with pytest.raises(ExperimentError) as refusal:
+        load_experiment(path)
+    assert said in str(refusal.value) and len(str(refusal.value).splitlines()) == 1

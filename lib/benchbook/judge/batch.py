@@ -10,6 +10,7 @@ from typing import Any
 from benchbook.judge.flags import devices_of, flags_of
 from benchbook.records.record import Record
 
+SEATS = ("max_num_seqs", "max_num_active_seqs")  # the flags that say how many sequences run at once; the least counts
 KEPT_FULL_SHARE = 0.8  # of the requests that the client should hold in flight
 # What vLLM allows where no flag does (get_batch_defaults in vllm/engine/arg_utils.py, read in 0.32), by memory in GiB.
 LARGE_GIB, LARGE_CARD, CARD, CPU_SERVER, CPU_ENGINE = 70, 1024, 256, 128, 256
@@ -63,8 +64,9 @@ def most_in_step(host: Mapping[str, Any], machine: Mapping[str, Any]) -> int | N
     `machine` has the sizes of the GPUs.
     """
     flags = flags_of(host.get("argv"))
-    if _number(flags, "max_num_seqs"):
-        return _number(flags, "max_num_seqs")
+    told = [most for name in SEATS if (most := _number(flags, name))]
+    if told:
+        return min(told)
     own = _own_default(host, machine, devices_of(flags))
     if own is None:
         return None

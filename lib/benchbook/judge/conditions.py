@@ -6,7 +6,7 @@ silent.
 
 from __future__ import annotations
 
-from benchbook.judge.batch import most_in_step
+from benchbook.judge.batch import SEATS, most_in_step
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured, kv_usage_pct, load_in_flight
 from benchbook.judge.flags import flags_of
@@ -65,7 +65,7 @@ def max_num_seqs_low(measured: Measured) -> Reason | None:
     seats = most * int(flags.get("data_parallel_size") or 1)
     if seats >= load[0]:
         return None
-    whose = "max_num_seqs" if flags.get("max_num_seqs") else "vLLM's own max_num_seqs on this device"
+    whose = next((name for name in SEATS if flags.get(name) == str(most)), "vLLM's own max_num_seqs on this device")
     waiting = ((measured.host.get("telemetry") or {}).get("server") or {}).get("mean_waiting")
     seen = f"; {waiting:.1f} waited in the server's queue on average" if waiting is not None else ""
     return reason("max_num_seqs_low", f"{whose} lets {seats} of {load[0]} requests in flight run at once{seen}")

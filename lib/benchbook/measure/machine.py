@@ -121,10 +121,18 @@ class _Look:
         num_devices, least_gib = self._ranks.devices, self._need.least_gib if self._need else None
         if self._kind != CPU and len(self._seen) < num_devices:
             raise self._refusal(f"needs {_devices_text(self._kind, num_devices, least_gib)}")
+        self._check_cache()
         if self._need is None:
             return notes
         self._check_memory(self._need)
         return notes + self._queue(self._need)
+
+    def _check_cache(self) -> None:
+        """Raise the refusal of a KV cache that is told to be larger than what is free: vLLM would not start."""
+        setting, space_gib = self._cache_setting()
+        if space_gib is not None and any(space_gib > seen.free_gib for seen in self._seen[: self._ranks.devices]):
+            each = " for each rank" if self._ranks.devices > 1 else ""
+            raise self._refusal(f"{setting} asks for {size_text(space_gib)} of KV cache{each}")
 
     def _check_memory(self, need: Need) -> None:
         if self._kind == CPU:  # all ranks share the one machine
@@ -161,12 +169,11 @@ class _Look:
 
     def _cache_setting(self) -> tuple[str, float | None]:
         """Return what fixes the size of the KV cache (GiB on each rank), and that size; None where nothing does."""
+        space = {**os.environ, **self._env}.get(_KV_SPACE, "") if self._kind == CPU else ""
+        if space.isdecimal() and int(space) > 0:  # which vLLM heeds before the arg
+            return f"{_KV_SPACE}={space}{'' if _KV_SPACE in self._env else ' of your shell'}", float(space)
         size = size_of(str(self._launch.args.get(_KV_BYTES)))
-        if size:
-            return f"{_KV_BYTES}: {self._launch.args[_KV_BYTES]}", size / 2**30
-        space = {**os.environ, **self._env}.get(_KV_SPACE, "")
-        is_set = self._kind == CPU and space.isdecimal() and int(space) > 0
-        return f"{_KV_SPACE}={space}", float(space) if is_set else None
+        return f"{_KV_BYTES}: {self._launch.args.get(_KV_BYTES)}", size / 2**30 if size else None
 
     def _shared_memory(self) -> list[str]:
         """Return the note of a /dev/shm that is too small; raise its refusal where this vLLM would not start."""

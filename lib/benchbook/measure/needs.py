@@ -9,6 +9,7 @@ from typing import Any
 
 from benchbook.hosts.footprint import GIB, kv_bytes, weight_bytes
 from benchbook.hosts.models import config_of
+from benchbook.judge.batch import SEATS
 from benchbook.judge.evidence import load_in_flight
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
@@ -92,15 +93,15 @@ def need_of(experiment: Experiment, launch: Launch) -> Need | None:
 
 
 def queue_notes(experiment: Experiment, launch: Launch) -> list[str]:
-    """Return the note of a launch whose max_num_seqs is below what its cases hold in flight: the rest waits in the server."""
-    ranks, most = ranks_of(launch.args), size_of(str(launch.args.get("max_num_seqs")))
+    """Return the note of a launch that runs fewer at once than its cases hold in flight: the rest waits in the server."""
+    ranks, (name, most) = ranks_of(launch.args), _most(launch.args)
     cases = [case.workload for case in experiment.cases if case.launch == launch.name]
     loads = [load for work in cases if (load := load_in_flight(work.benchmark, work.model_dump()))]
     asked = [requests for requests, _ in loads]
     if not most or ranks is None or max(asked, default=0) <= most * ranks.replicas:
         return []
     return [
-        f"note: launch {launch.name!r}: max_num_seqs lets {most * ranks.replicas} of {max(asked)} requests in flight run "
+        f"note: launch {launch.name!r}: {name} lets {most * ranks.replicas} of {max(asked)} requests in flight run "
         "at once: the rest wait in the server, and such cases get the reason max_num_seqs_low"
     ]
 
@@ -114,5 +115,12 @@ def _at_once(case: Case, args: Mapping[str, Any], ranks: Ranks) -> int:
     """Return how many sequences a case holds at once at least: no more than each copy of the model may have running."""
     workload = case.workload.model_dump()
     asked = workload.get("batch_size") or workload.get("max_concurrency") or 1  # offline: as many as fit
-    most = size_of(str(args.get("max_num_seqs")))
+    _, most = _most(args)
     return min(asked, most * ranks.replicas) if most else asked
+
+
+def _most(args: Mapping[str, Any]) -> tuple[str, int | None]:
+    """Return the arg that says how many sequences run at once on each copy of the model, and the number; None untold."""
+    told = [(size, name) for name in SEATS if (size := size_of(str(args.get(name))))]
+    size, name = min(told, default=(None, "max_num_seqs"))
+    return name, size

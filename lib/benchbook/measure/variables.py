@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from benchbook.hosts import shell
+from benchbook.hosts.command import private_environment
 from benchbook.hosts.flags import Known, is_read, is_vllms
 from benchbook.hosts.kinds import none_of
 from benchbook.hosts.switches import spelt_switch
@@ -46,11 +48,7 @@ def check_variables(doc: Document, launch: Launch, places: Places, there: Known)
         what = ""
         if name in launch.plugin_env:
             what = "passed on unchecked, for a plugin or a patched image"
-        elif members := there.values_of(name):
-            problems = (none_of(part.strip(), members) for part in text.split(","))  # some are lists
-            if problem := next(filter(None, problems), ""):
-                doc.faults.note(doc.error(place, problem))
-        elif is_vllms(name) and (problem := _number_problem(text, there.number_of(name))):
+        elif problem := _value_problem(name, text, there):
             doc.faults.note(doc.error(place, problem))
         elif is_vllms(name) and name not in there.variables and not is_read(name):
             if near := nearest(name, there.variables | old_variables(there.version)):
@@ -59,7 +57,36 @@ def check_variables(doc: Document, launch: Launch, places: Places, there: Known)
             else:
                 what = f"vLLM {there.version} has no such variable: passed on, for a plugin or a patched image"
         notes += [f"note: {doc.place_text(place)}: {what}"] if what else []
+    _check_shell(doc, launch, places, there)
     return notes
+
+
+def _check_shell(doc: Document, launch: Launch, places: Places, there: Known) -> None:
+    """Note each variable that the shell hands on to this launch with a value that would be refused in the file."""
+    set_beside = {**private_environment(needs_download=False), **launch.env}
+    for name, text in shell.child_environment().items():
+        if name not in set_beside and (problem := _switch_problem(name, text, there) or _value_problem(name, text, there)):
+            told = f"{name}={text} of your shell {problem} (unset it there, or set another here)"
+            doc.faults.note(doc.error(places.of(name), told))
+
+
+def _switch_problem(name: str, text: str, there: Known) -> str:
+    """Return why vLLM does not read a switch as it is meant, which nobody can respell in a shell; '' where it does."""
+    words, is_number = there.on_words(name), there.number_of(name) == "switch"
+    if not words or not (text or is_number):
+        return ""
+    try:
+        spelt = spelt_switch(text, words, is_number=is_number)
+    except ValueError as error:
+        return str(error)
+    return "" if spelt == text else f"is no word by which vLLM reads this switch: write {spelt}"
+
+
+def _value_problem(name: str, text: str, there: Known) -> str:
+    """Return why a variable's text is none of the values that vLLM takes for it; '' where it is one, or any will do."""
+    if members := there.values_of(name):
+        return next(filter(None, (none_of(part.strip(), members) for part in text.split(","))), "")  # some are lists
+    return _number_problem(text, there.number_of(name)) if is_vllms(name) else ""
 
 
 def _vllms(launch: Launch) -> Iterator[str]:

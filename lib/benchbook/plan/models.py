@@ -29,6 +29,15 @@ _NO_FILES = (
     "names a file in a repository, as GGUF files are named, and vLLM reads them only by the plugin vllm-gguf-plugin: "
     "name a repository with safetensors, such as the one that they were made from"
 )
+_NO_STORE = (
+    "is an address, and a model is read from a folder or from the hub: copy its files to a folder here and write "
+    "model: {path: THAT/FOLDER}"
+)
+# What everybody calls by half of its id.
+_FAMILIAR = {
+    **{name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")},
+    "distilgpt2": "distilbert/distilgpt2",
+}
 _EXAMPLE = "model: tiny, or model: {path: ../models/mine}, or model: {hub: Qwen/Qwen3-0.6B}"
 
 
@@ -93,6 +102,8 @@ def _local_model(doc: Document, where: Where, text: str) -> ModelRef:
     folder = _folder(doc, where, text)
     if folder is None and text.lower().endswith(_GGUF):
         raise doc.error(where, _NO_FILES)
+    if folder is None and "://" in text:
+        raise doc.error(where, _NO_STORE)
     if folder is None:
         raise doc.error(where, f"no such folder{_looked_for(doc, text)}{_near_tiny(text)}{_shell_hint(text)}")
     if problem := _config_problem(folder / "config.json") or _weights_problem(folder):
@@ -148,10 +159,15 @@ def _hub_model(doc: Document, where: Where, text: str, revision: str | None) -> 
     if not _HUB_ID.fullmatch(text):
         looked = _looked_for(doc, text)
         problem = f"neither 'tiny', nor a folder that exists, nor a hub id of the form 'organisation/name'{looked}"
-        raise doc.error(where, problem + _near_tiny(text) + _shell_hint(text))
+        half = f"; for the hub's {text} write its organisation too, as its page has it" if _is_half(text) else ""
+        raise doc.error(where, problem + (_near_tiny(text) or half) + _shell_hint(text))
     if revision is not None and (not revision or revision.startswith("-")):
         raise doc.error((*where[:-1], "revision"), "is not a revision")
     return ModelRef(text, revision)
+
+
+def _is_half(text: str) -> bool:
+    return re.fullmatch(_HUB_NAME, text, re.ASCII) is not None
 
 
 def _shell_hint(text: str) -> str:
@@ -162,6 +178,10 @@ def _more_than_an_id(text: str) -> str:
     """Return what is wrong with a hub id that has a file, a revision or an address around it; '' when it has not."""
     if found := _ADDRESS.fullmatch(text):
         return f"is an address: write the model's id, {found['id']!r}"
+    if "://" in text:
+        return _NO_STORE
+    if text in _FAMILIAR:
+        return f"is a hub id without its organisation: write {_FAMILIAR[text]!r}"
     model, mark, revision = text.partition("@")
     if mark and _HUB_ID.fullmatch(model):
         return f"has a revision behind an @: write model: {{hub: {model}, revision: {revision}}}"

@@ -16,7 +16,6 @@ import pytest
 import requests
 import sweeps
 from benchbook.hosts import processes, registry
-from benchbook.hosts.door import OPEN
 from benchbook.hosts.models import content_sha256, resolve_model
 from benchbook.hosts.scrape import cache_config, counter_delta, parse_metrics
 from benchbook.hosts.served import attach
@@ -28,6 +27,8 @@ from sweeps import ENV
 pytestmark = pytest.mark.integration
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+# Written out, and not read from the code under test: whoever opens one more has to say so here.
+MEANT_TO_BE_OPEN = {"/health", "/ping", "/version", "/metrics", "/tokenize", "/detokenize"}
 ARGS = {**sweeps.ARGS, "enable_mfu_metrics": True}
 
 
@@ -79,10 +80,10 @@ def test_without_the_key_no_endpoint_answers_but_those_that_are_meant_to_be_open
         for path in paths
         for method in METHODS
     }
-    assert {path for (_, path), status in answers.items() if status != 401} == set(OPEN)
+    assert {path for (_, path), status in answers.items() if status != 401} == MEANT_TO_BE_OPEN
     for path in ("/health", "/ping", "/version", "/metrics"):
         assert answers["GET", path] == 200
-    assert {handshake(server, path) for path in [*paths, "/v1/realtime"] if path not in OPEN} == {401}
+    assert {handshake(server, path) for path in [*paths, "/v1/realtime"] if path not in MEANT_TO_BE_OPEN} == {401}
     server.check_alive()
 
 
