@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from benchbook.judge.claims import caveats, detectable_text, headlines, sentence, tally
 from benchbook.judge.compare import Comparison, Finding, Row, _judged, compare
-from benchbook.judge.headlines import HEADLINES, OTHERS
 from benchbook.judge.stats import paired_ratio
 from benchbook.report.differences import comparisons_of, how_to_read
 from benchbook.report.forest import forest_figure
 from benchbook.report.run import load_run
+from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.metrics import BY_KEY
 from benchbook.terms.wording import percent_number
 from report_runs import failed, judged, make_run
@@ -323,9 +323,9 @@ def test_an_open_loop_is_headed_by_its_latency_since_its_throughput_is_what_was_
 
 
 def test_every_compared_metric_has_a_direction_and_belongs_to_its_benchmark():
-    for benchmark, keys in OTHERS.items():
-        for key in (*keys, *([HEADLINES[benchmark]] if benchmark in HEADLINES else [])):
-            assert BY_KEY[key].higher_is_better is not None and benchmark in BY_KEY[key].benchmarks
+    for benchmark in BENCHMARKS.values():
+        for key in (*benchmark.others, *benchmark.spread_by, *([benchmark.headline] if benchmark.headline else [])):
+            assert BY_KEY[key].higher_is_better is not None and benchmark.name in BY_KEY[key].benchmarks
 
 
 def test_a_comparison_that_can_tell_nothing_says_so_once_and_speaks_of_no_claims(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import benchbook
 import pytest
 from benchbook.measure.notebook import (
-    NOTEBOOKS,
+    COMPARE_NOTEBOOK,
     check_parameters,
     notebooks_dir,
     papermill,
@@ -18,6 +18,7 @@ from benchbook.measure.notebook import (
 )
 from benchbook.plan import load_experiment
 from benchbook.plan.named_launches import NAMED_LAUNCHES
+from benchbook.terms.benchmarks import BENCHMARKS, SERVE
 from benchbook.terms.errors import ExperimentError
 
 PATHS = sorted(notebooks_dir().glob("*.ipynb"))
@@ -29,7 +30,8 @@ def cells_of(path, kind):
 
 def test_there_are_six_of_them():
     assert [path.name[:2] for path in PATHS] == ["01", "02", "03", "04", "05", "06"]
-    assert set(NOTEBOOKS.values()) <= {path.name for path in PATHS}
+    of_benchmarks = {benchmark.notebook for benchmark in BENCHMARKS.values()}
+    assert {COMPARE_NOTEBOOK, *of_benchmarks} <= {path.name for path in PATHS} and len(of_benchmarks) == 4
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
@@ -88,7 +90,7 @@ def test_code_is_calls_of_the_public_names_only(path):
 
 def test_an_unknown_parameter_is_an_error_that_names_the_nearest():
     with pytest.raises(ExperimentError, match="max_concurency.*did you mean 'max_concurrency'"):
-        check_parameters(notebooks_dir() / NOTEBOOKS["serve"], {"max_concurency": 64})
+        check_parameters(notebooks_dir() / SERVE.notebook, {"max_concurency": 64})
 
 
 def test_prose_may_change_without_making_records_stale(tmp_path):

@@ -23,7 +23,7 @@ STANDARD_ERRORS = 3.0
 def accounting_rows(benchmark: str, workload: Workload, raw: Raw) -> list[dict[str, Any]]:
     """Return rows of {'what', 'asked', 'counted', 'agrees'} for the notebook's accounting table."""
     rows = [
-        {"what": what, "asked": asked, "counted": counted} for what, asked, counted in _ROWS[benchmark](workload, raw)
+        {"what": what, "asked": asked, "counted": counted} for what, asked, counted in ROWS[benchmark](workload, raw)
     ]
     return [{**row, "agrees": row["counted"] == row["asked"]} for row in rows]
 
@@ -156,7 +156,7 @@ def _first_request_rows(workload: Workload, raw: Raw) -> list[tuple[str, Any, An
     return [*rows, (f"output tokens, at most {asked}", max(1, min(counted, asked)), counted)]
 
 
-_ROWS: dict[str, Callable[[Workload, Raw], list[tuple[str, Any, Any]]]] = {
+ROWS: dict[str, Callable[[Workload, Raw], list[tuple[str, Any, Any]]]] = {
     "serve": _serve_rows,
     "latency": _latency_rows,
     "throughput": _throughput_rows,

@@ -22,12 +22,13 @@ from functools import cached_property
 
 from benchbook.judge.families import Test, decide
 from benchbook.judge.gpus import common_num_gpus
-from benchbook.judge.headlines import OTHERS, headline_of
+from benchbook.judge.headlines import headline_of
 from benchbook.judge.pairs import Arm, MatchedCase, match_cases
 from benchbook.judge.spread import by_start
 from benchbook.judge.starts import start_of
 from benchbook.judge.stats import CONFIDENCE, Ratio, paired_ratio, unpaired_ratio
 from benchbook.records.record import Record, Verdict
+from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.metrics import BY_KEY, Metric
 
 
@@ -140,7 +141,8 @@ def compare(
     several = [(metric, group) for metric, group in _headline_groups(cases) if len(group) > 1]
     rows = [row for metric, group in several if (row := _row(group, metric, is_paired))]
     for case in cases:
-        keys = dict.fromkeys(filter(None, (headline_of(case.benchmark, case.workload), *OTHERS[case.benchmark])))
+        others = BENCHMARKS[case.benchmark].others
+        keys = dict.fromkeys(filter(None, (headline_of(case.benchmark, case.workload), *others)))
         rows += [row for key in keys if (row := _row([case], BY_KEY[key], is_paired))]
     return Comparison(
         *names,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from benchbook.judge.catalogue import reason
@@ -18,6 +18,7 @@ from benchbook.judge.spread import by_start
 from benchbook.judge.starts import start_of
 from benchbook.judge.stats import robust_stdev, stdev
 from benchbook.records.record import Record
+from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.metrics import BY_KEY
 from benchbook.terms.wording import number_text
 
@@ -29,11 +30,6 @@ EXACT_REPEATS = 50
 OUTLIER_REPEATS, OUTLIER_DEVIATIONS, MIN_OUTLIER = 4, 5.0, 0.15
 SHOWN = 8  # values of a list
 LEAST_IN_GROUP, MIN_GAP, GAP_TO_RANGE = 2, 0.03, 5.0
-HEADLINES: Mapping[str, tuple[str, ...]] = {  # what repeats of a benchmark are compared by
-    "serve": ("output_throughput_tok_s", "median_e2el_ms"),
-    "latency": ("avg_batch_latency_s",),
-    "throughput": ("output_throughput_tok_s",),
-}
 
 
 def by_case(records: Sequence[Record]) -> list[list[Record]]:
@@ -164,7 +160,7 @@ def _permutations_by_inversions(count: int) -> list[int]:
 
 def _headlines(records: Sequence[Record]) -> Iterator[tuple[str, list[float]]]:
     """Yield the headline metrics that all of `records` have, with their values."""
-    for key in HEADLINES.get(records[0].benchmark, ()):
+    for key in BENCHMARKS[records[0].benchmark].spread_by:
         values = [record.values.get(key) for record in records]
         if all(values):
             yield key, [float(value) for value in values]

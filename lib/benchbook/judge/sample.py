@@ -8,6 +8,7 @@ from typing import Any
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
 from benchbook.records.record import Reason
+from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.percentiles import PERCENTILES, is_earned, percentile_ranks, samples_needed
 from benchbook.terms.wording import ordinal
 
@@ -31,9 +32,8 @@ def percentile_not_earned(measured: Measured) -> Reason | None:
 
 def sample_count(benchmark: str, values: Mapping[str, Any], workload: Mapping[str, Any]) -> int:
     """Return how many samples the percentiles of a record rest on, 0 for a benchmark that has none."""
-    if benchmark == "serve":
-        return int(values.get("completed") or 0)
-    return int(workload.get("num_iters") or 0) if benchmark == "latency" else 0
+    key = BENCHMARKS[benchmark].samples
+    return int(values.get(key) or workload.get(key) or 0)
 
 
 CHECKS: tuple[Check, ...] = (percentile_not_earned,)

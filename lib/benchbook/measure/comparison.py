@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from benchbook.measure.kernels import kernel_ahead
-from benchbook.measure.notebook import NOTEBOOKS, execute, load_ahead, notebooks_dir, papermill
+from benchbook.measure.notebook import COMPARE_NOTEBOOK, execute, load_ahead, notebooks_dir, papermill
 from benchbook.system_faults import is_system_fault, line_of
 from benchbook.terms.errors import BenchbookError, StoreError
 
@@ -31,7 +31,7 @@ def _execute(run_dir: Path) -> Path:
     output, failed = run_dir / "compare.ipynb", papermill().exceptions.PapermillExecutionError
     load_ahead()  # what rendering takes
     try:
-        execute(notebooks_dir() / NOTEBOOKS["compare"], output, {"run_dir": "."}, save_each_cell=False)
+        execute(notebooks_dir() / COMPARE_NOTEBOOK, output, {"run_dir": "."}, save_each_cell=False)
     except failed as error:
         raise StoreError(
             f"the comparison of {run_dir} failed in a cell: {error.ename}: {_one_line(error.evalue)}; see {output}"

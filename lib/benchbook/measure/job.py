@@ -9,7 +9,7 @@ from typing import Any
 from benchbook.judge.catalogue import reason
 from benchbook.measure.bench_host import BenchHost
 from benchbook.measure.jobs import WARM
-from benchbook.measure.notebook import NOTEBOOKS, execute, notebooks_dir, wait_loaded
+from benchbook.measure.notebook import execute, notebooks_dir, wait_loaded
 from benchbook.measure.recording import Recording, tail_of
 from benchbook.measure.repeat import Repeat
 from benchbook.plan.experiment import Limits
@@ -17,6 +17,7 @@ from benchbook.plan.order import Job
 from benchbook.records.files import make_folder
 from benchbook.records.record import Failure, Identity, Outcome, Record, verdict_of
 from benchbook.records.store import RECORD_FILE, read_record, write_record
+from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import BenchbookError, Cause, HostDiedError, StoreError
 from benchbook.terms.redaction import known_secrets, redacted
 
@@ -35,7 +36,7 @@ def run_job(job: Job, host: BenchHost, folder: Path, identity: Identity, limits:
         folder / RECORD_FILE,
         {"identity": identity.model_dump(), "host": dict(host.facts), "precision": dict(job.case.precision)},
     )
-    notebook = notebooks_dir() / NOTEBOOKS[job.case.workload.benchmark]
+    notebook = notebooks_dir() / BENCHMARKS[job.case.workload.benchmark].notebook
     error = _error_of(notebook, folder / EXECUTED_FILE, _parameters(job, host, recording, limits), host.env)
     try:
         record = read_record(folder / RECORD_FILE)

@@ -23,13 +23,7 @@ from benchbook.project import ROOT
 from benchbook.records.files import read_json, write_text
 from benchbook.terms.errors import ExperimentError, StoreError
 
-NOTEBOOKS = {
-    "first_request": "02_first_request.ipynb",
-    "serve": "03_bench_serve.ipynb",
-    "latency": "04_bench_latency.ipynb",
-    "throughput": "05_bench_throughput.ipynb",
-    "compare": "06_compare.ipynb",
-}
+COMPARE_NOTEBOOK = "06_compare.ipynb"
 
 _loading: threading.Thread | None = None  # what is loaded ahead
 

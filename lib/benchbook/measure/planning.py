@@ -9,13 +9,14 @@ from typing import Any
 from benchbook.hosts.command import inherited_environment
 from benchbook.hosts.models import ModelFiles, resolve_model
 from benchbook.judge.outside import is_due_again
-from benchbook.measure.notebook import NOTEBOOKS, notebooks_dir, source_sha256
+from benchbook.measure.notebook import notebooks_dir, source_sha256
 from benchbook.plan.experiment import Case, Experiment, Launch
 from benchbook.plan.order import Block, Job
 from benchbook.records.fingerprint import case_key, changed_parts, combined, digest, fingerprint_parts
 from benchbook.records.provenance import device, package_versions
 from benchbook.records.record import Record
 from benchbook.records.store import RECORD_FILE, Store, read_record
+from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import StoreError
 from benchbook.terms.wording import counted
 
@@ -86,7 +87,7 @@ def _parts(case: Case, launch: Launch, model: ModelFiles, seed: int) -> dict[str
         model=model.content_sha256 or [model.name, launch.model.revision],
         packages=package_versions(),
         device=device(),
-        notebook=source_sha256(notebooks_dir() / NOTEBOOKS[benchmark]),
+        notebook=source_sha256(notebooks_dir() / BENCHMARKS[benchmark].notebook),
         **drawn,
     )
 

@@ -37,6 +37,7 @@ from benchbook.records.header import RUNNING
 from benchbook.records.runs import run_name
 from benchbook.records.store import Store
 from benchbook.terminal import say
+from benchbook.terms.benchmarks import HOST_KINDS
 from benchbook.terms.percentiles import percentile_of, samples_needed
 from benchbook.terms.wording import counted
 
@@ -190,7 +191,7 @@ def _size_text(
 def _most(experiment: Experiment, blocks: tuple[Block, ...]) -> tuple[Block, ...]:
     """Return the blocks when all rounds are added that the budget allows."""
     most = list(blocks)
-    for host_kind in ("server", "engine"):
+    for host_kind in HOST_KINDS:
         for repeat in range(experiment.repeats, experiment.until.at_most):
             added = experiment.added_round(host_kind, repeat)
             if experiment.starts_anew(host_kind):

@@ -23,11 +23,11 @@ from benchbook.measure.recording import tail_of
 from benchbook.measure.targets import AddedRounds
 from benchbook.plan.eta import Estimator
 from benchbook.plan.order import Block, Job
-from benchbook.plan.workloads import HostKind
 from benchbook.records.header import FAILED, FINISHED, HEADER_VERSION, INTERRUPTED, PARTIAL, RUNNING, RunHeader
 from benchbook.records.provenance import provenance, utc_now
 from benchbook.records.record import Identity, Record, Verdict
 from benchbook.records.store import Store
+from benchbook.terms.benchmarks import HOST_KINDS, HostKind
 from benchbook.terms.errors import HostDiedError, HostError, HostStartError
 
 MAX_ATTEMPTS = 2  # a failed repeat is tried once more; both attempts are kept
@@ -193,7 +193,7 @@ class Runner:
 
     def _added_blocks(self) -> Iterator[Block]:
         """Yield the blocks of the rounds to be added, until targets are met or the budget is used up."""
-        for host_kind in ("server", "engine"):
+        for host_kind in HOST_KINDS:
             while added := self._added_round(host_kind):
                 yield from self._in_turn(added)
         self._note(reached=self._adding.reached(self.header["plan"]))

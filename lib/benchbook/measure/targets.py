@@ -15,8 +15,8 @@ from benchbook.measure.planning import RunPlan, kept_record, settled_record
 from benchbook.plan.cases import Case
 from benchbook.plan.order import Block, Job
 from benchbook.plan.repeats import Until
-from benchbook.plan.workloads import HostKind
 from benchbook.records.store import Store
+from benchbook.terms.benchmarks import HostKind
 
 _Measured = tuple[Mapping[str, float | None], str | None]  # the values of a repeat, and its start
 

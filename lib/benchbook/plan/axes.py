@@ -20,13 +20,13 @@ MAX_CASES = 5_000
 MAX_EXCLUDES = 100
 LENGTHS = ("input_len_tokens", "output_len_tokens")  # one key in the file, `lengths`, since the two vary together
 PER_CONCURRENCY = re.compile(r"([0-9]{1,9}) per concurrency")
-_EXAMPLES = {
+EXAMPLES = {
     "first_request": "first_request: {}",
     "serve": "serve: {max_concurrency: [1, 8], lengths: [[128, 64]], num_prompts: 80}",
     "latency": "latency: {batch_size: [1, 8], lengths: [[128, 64]]}",
     "throughput": "throughput: {num_prompts: 200, lengths: [[128, 64]]}",
 }
-BENCHMARKS_EXAMPLE = f"benchmarks: [{_EXAMPLES['serve']}]"
+BENCHMARKS_EXAMPLE = f"benchmarks: [{EXAMPLES['serve']}]"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def read_axes(doc: Document, where: Where, model: type[Workload]) -> dict[str, l
 
     What does not fit is noted among the file's faults.
     """
-    body = doc.mapping(where, _EXAMPLES[model.benchmark])
+    body = doc.mapping(where, EXAMPLES[model.benchmark])
     # The first of the two lengths stands for both.
     fields = {"lengths" if name == LENGTHS[0] else name: field for name, field in model.model_fields.items()}
     required = [name for name, field in fields.items() if field.is_required() and name != LENGTHS[1]]

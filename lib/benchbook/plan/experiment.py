@@ -40,8 +40,8 @@ from benchbook.plan.order import Block, added_round, rounds
 from benchbook.plan.precision import known_metric
 from benchbook.plan.repeats import DEFAULT_AGAIN, AgainCount, RepeatCount, Until, read_repeats
 from benchbook.plan.strict import StrictModel, one_line
-from benchbook.plan.workloads import HostKind
 from benchbook.plan.yamlfile import load_document
+from benchbook.terms.benchmarks import HostKind
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.metrics import METRICS
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchbook.plan.cases import Case
-from benchbook.plan.workloads import HostKind
+from benchbook.terms.benchmarks import HOST_KINDS, HostKind
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def rounds(
     """
     order_seed = seed if order_seed is None else order_seed
     blocks: list[Block] = []
-    for host_kind in ("server", "engine"):
+    for host_kind in HOST_KINDS:
         mine = [case for case in cases if case.workload.host_kind == host_kind]
         if len({case.launch for case in mine}) == 1 and not fresh_starts:
             blocks.append(Block(mine[0].launch, host_kind, _jobs(mine, range(repeats), seed, order_seed)))

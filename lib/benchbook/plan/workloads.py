@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
 from benchbook.plan.strict import StrictModel
+from benchbook.terms.benchmarks import BENCHMARKS, FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT, HostKind
 
-HostKind = Literal["server", "engine"]  # online through `vllm serve`, offline through a loaded `LLM`
 MAX_COUNT, MAX_RATE_RPS = 10**9, 1e9  # beyond lies nothing that a machine does, and no record that is read again
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 CountFromZero = Annotated[int, Field(ge=0, le=MAX_COUNT)]
@@ -33,7 +33,11 @@ class Workload(StrictModel):
     """Base of the four workloads."""
 
     benchmark: ClassVar[str]
-    host_kind: ClassVar[HostKind]
+
+    @property
+    def host_kind(self) -> HostKind:
+        """The kind of host that its benchmark runs on."""
+        return BENCHMARKS[self.benchmark].host_kind
 
     @property
     def max_request_tokens(self) -> int:
@@ -62,8 +66,7 @@ class Workload(StrictModel):
 class ServeWorkload(Workload):
     """Requests sent to a server: a closed loop (max_concurrency), an open one (request_rate_rps), or both: capped."""
 
-    benchmark: ClassVar[str] = "serve"
-    host_kind: ClassVar[HostKind] = "server"
+    benchmark: ClassVar[str] = SERVE.name
 
     input_len_tokens: Count
     output_len_tokens: Count
@@ -139,8 +142,7 @@ class ServeWorkload(Workload):
 class LatencyWorkload(Workload):
     """One batch at a time on a loaded engine, again and again: the floor that serving cannot go below."""
 
-    benchmark: ClassVar[str] = "latency"
-    host_kind: ClassVar[HostKind] = "engine"
+    benchmark: ClassVar[str] = LATENCY.name
 
     input_len_tokens: Count
     output_len_tokens: Count
@@ -157,8 +159,7 @@ class LatencyWorkload(Workload):
 class ThroughputWorkload(Workload):
     """All prompts at once on a loaded engine: the ceiling of serving, if they are enough to fill it."""
 
-    benchmark: ClassVar[str] = "throughput"
-    host_kind: ClassVar[HostKind] = "engine"
+    benchmark: ClassVar[str] = THROUGHPUT.name
 
     input_len_tokens: Count
     output_len_tokens: Count
@@ -184,8 +185,7 @@ class ThroughputWorkload(Workload):
 class FirstRequestWorkload(Workload):
     """One completion request, to see that the server answers and what an answer holds."""
 
-    benchmark: ClassVar[str] = "first_request"
-    host_kind: ClassVar[HostKind] = "server"
+    benchmark: ClassVar[str] = FIRST_REQUEST.name
 
     prompt: Annotated[str, Field(min_length=1)] = "The future of AI is"
     max_tokens: Count = 100

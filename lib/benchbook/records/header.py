@@ -18,7 +18,7 @@ from benchbook.records.parts import HostFacts, Provenance, Workload
 from benchbook.records.record import Record
 from benchbook.records.typed import (
     OPEN,
-    Benchmark,
+    BenchmarkName,
     FolderName,
     Name,
     Number,
@@ -66,7 +66,7 @@ class PlanRow(TypedDict):
     case_id: Name
     case_key: FolderName
     launch: str
-    benchmark: Benchmark
+    benchmark: BenchmarkName
     workload: Workload
     repeats: Whole
     fingerprint: NotRequired[str]

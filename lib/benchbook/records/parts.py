@@ -29,12 +29,6 @@ class Workload(TypedDict, total=False):
     max_tokens: Positive
 
 
-NEEDED: dict[str, tuple[str, ...]] = {  # of a workload, by benchmark
-    "serve": ("input_len_tokens", "output_len_tokens", "num_prompts"),
-    "latency": ("input_len_tokens", "output_len_tokens", "batch_size"),
-    "throughput": ("input_len_tokens", "output_len_tokens", "num_prompts"),
-    "first_request": (),
-}
 
 
 class StartFacts(TypedDict, total=False):

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchbook.records.fingerprint import case_key
-from benchbook.records.typed import Benchmark
+from benchbook.records.typed import BenchmarkName
 
 SCHEMA_VERSION = 2
 
@@ -107,7 +107,7 @@ class Record(BaseModel):
 
     schema_version: int = SCHEMA_VERSION
     identity: Identity = Identity()
-    benchmark: Benchmark
+    benchmark: BenchmarkName
     workload: dict[str, Any]
     outcome: Outcome
     failure: Failure | None = None

@@ -29,12 +29,13 @@ from benchbook import collector
 from benchbook.reading import read_bytes, read_json
 from benchbook.records.files import make_folder, write_json
 from benchbook.records.header import INTERRUPTED, RUNNING, RunHeader, read_header
-from benchbook.records.parts import NEEDED, RecordParts
+from benchbook.records.parts import RecordParts
 from benchbook.records.raw import read_raw
 from benchbook.records.record import SCHEMA_VERSION, Outcome, Record, verdict_of
 from benchbook.records.runs import CASES, LATEST, RUN_FILE, find_run, forget_run, point_to
 from benchbook.records.typed import refused
 from benchbook.system_faults import line_of
+from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import StoreError
 from benchbook.terms.metrics import values_from_raw
 
@@ -63,7 +64,7 @@ def read_record(path: Path | str) -> Record:
         raise StoreError(f"{path} is not a whole record: {refused(error)[0].text}") from error
     if record.is_measured and record.verdict is not (told := verdict_of(record.reasons)):
         raise StoreError(f"{path} is not a whole record: it is {record.verdict}, and its reasons make it {told}")
-    lacking = [name for name in NEEDED[record.benchmark] if name not in record.workload]
+    lacking = [name for name in BENCHMARKS[record.benchmark].needed if name not in record.workload]
     if lacking:
         raise StoreError(f"{path} is not a whole record: workload.{lacking[0]} is missing")
     return record
@@ -211,7 +212,7 @@ class Store:
     def log_of(self, record: Record) -> Path | None:
         """Return the log that tells most of why `record` has no number: the host's, or the benchmark's; None without one."""
         identity, repeat = record.identity, self.folder_of(record)
-        host = "engine" if record.benchmark in ("latency", "throughput") else "server"
+        host = BENCHMARKS[record.benchmark].host_kind
         logs = (
             [self.run_dir / "launches" / identity.launch / f"{host}.log"]
             if record.outcome is Outcome.HOST_FAILED

@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
+from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.metrics import LARGEST
 
 OPEN = ConfigDict(extra="allow", strict=True)  # of a mapping in which more may stand than is read
 _SHOWN_CHARS = 60
 
-Benchmark = Literal["serve", "latency", "throughput", "first_request"]
+BenchmarkName = Literal[tuple(BENCHMARKS)]
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Numbers = list[Number | None]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]

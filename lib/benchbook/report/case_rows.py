@@ -12,37 +12,17 @@ from benchbook.judge.loads import LENGTHS
 from benchbook.judge.sample import sample_count
 from benchbook.report.settings import settings_of, value_text
 from benchbook.report.table import plain_rows
+from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.metrics import BY_KEY, Metric
 from benchbook.terms.percentiles import is_earned, percentile_of, samples_needed
 from benchbook.terms.wording import number_text, plus_minus_text
 
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "serve": (
-        "output_throughput_tok_s",
-        "total_throughput_tok_s",
-        "request_goodput_rps",
-        "median_ttft_ms",
-        "p99_ttft_ms",
-        "median_tpot_ms",
-        "p99_tpot_ms",
-        "mean_e2el_ms",
-    ),
-    "latency": ("avg_batch_latency_s", "p50_batch_latency_s", "p90_batch_latency_s"),
-    "throughput": ("output_throughput_tok_s", "total_throughput_tok_s", "request_throughput_rps"),
-    "first_request": ("ttft_ms", "e2el_ms", "total_input_tokens", "total_output_tokens"),
-}
 LAUNCH, GPUS, LENGTHS_HEADING = "Launch", "GPUs", "Tokens in / out"
 _AXIS_HEADINGS = {
     "max_concurrency": "In flight",
     "batch_size": "Batch size",
     "num_prompts": "Prompts",
     "request_rate_rps": "Rate (req/s)",
-}
-TITLES = {
-    "serve": "Serving (vllm bench serve)",
-    "latency": "Latency of one batch (vllm bench latency)",
-    "throughput": "Throughput mode (vllm bench throughput)",
-    "first_request": "First request",
 }
 
 
@@ -61,7 +41,7 @@ def axes_of(cases: pd.DataFrame, columns: Sequence[str]) -> dict[str, tuple[str,
 
 def metrics_of(cases: pd.DataFrame, benchmark: str) -> list[Metric]:
     """Return the metrics that the `cases` of a benchmark have; with several GPUs, what each of them puts out as well."""
-    measured = [BY_KEY[key] for key in COLUMNS[benchmark] if cases[f"{key}_mean"].notna().any()]
+    measured = [BY_KEY[key] for key in BENCHMARKS[benchmark].columns if cases[f"{key}_mean"].notna().any()]
     per_gpu = [PER_GPU] if _has_several_gpus(cases) and cases[f"{PER_GPU.key}_mean"].notna().any() else []
     return [*measured[:1], *per_gpu, *measured[1:]]
 

@@ -81,7 +81,7 @@ def limits_html(cases: Sequence[LimitedCase]) -> Html:
     several_launches = len({case.record.identity.launch for case in cases}) > 1
     has_energy = any(case.record.values.get(_ENERGY) for case in cases)
     parts = []
-    for benchmark, (title, headings, cells) in _TABLES.items():
+    for benchmark, (title, headings, cells) in TABLES.items():
         chosen = [case for case in cases if case.record.benchmark == benchmark]
         if not chosen:
             continue
@@ -205,7 +205,7 @@ def _throughput_cells(case: LimitedCase) -> list[str | int]:
 
 
 _CEILING = ("Output ceiling / measured (tok/s)", "Share")
-_TABLES = {
+TABLES = {
     "serve": (
         "Serving against the limit",
         (

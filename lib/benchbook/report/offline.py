@@ -14,10 +14,10 @@ from benchbook.judge.spread import Spread, spread_of
 from benchbook.records.record import Verdict
 from benchbook.report.lines import OUTPUT_THROUGHPUT
 from benchbook.report.table import START, believed
+from benchbook.terms.benchmarks import BENCHMARKS, LATENCY, THROUGHPUT, Benchmark
 
 Key = tuple[str, tuple[int, int]]
 _MS_PER_S = 1000.0
-_AXES = {"throughput": "num_prompts", "latency": "batch_size"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Ceiling:
 def ceilings(table: pd.DataFrame) -> dict[Key, Ceiling]:
     """Return the highest mean output throughput of throughput mode, by launch and lengths."""
     found: dict[Key, Ceiling] = {}
-    for key, prompts, rows in _cases(table, "throughput", _AXES["throughput"]):
+    for key, prompts, rows in _cases(table, THROUGHPUT):
         spread = spread_of(rows[OUTPUT_THROUGHPUT], rows[START])
         if spread and (key not in found or spread.mean > found[key].output_tok_s.mean):
             found[key] = Ceiling(spread, prompts)
@@ -41,7 +41,7 @@ def ceilings(table: pd.DataFrame) -> dict[Key, Ceiling]:
 def batch_latencies(table: pd.DataFrame) -> dict[Key, dict[int, Spread]]:
     """Return the average latency (ms) of one offline batch by its size, by launch and lengths."""
     found: dict[Key, dict[int, Spread]] = {}
-    for key, batch_size, rows in _cases(table, "latency", _AXES["latency"]):
+    for key, batch_size, rows in _cases(table, LATENCY):
         spread = spread_of(rows["avg_batch_latency_s"] * _MS_PER_S, rows[START])
         if spread:
             found.setdefault(key, {})[batch_size] = spread
@@ -50,17 +50,17 @@ def batch_latencies(table: pd.DataFrame) -> dict[Key, dict[int, Spread]]:
 
 def level_verdict(table: pd.DataFrame, benchmark: str, key: Key, size: int) -> Verdict:
     """Return whether a level of `ceilings` (size: prompts) or `batch_latencies` (size: batch) has a VALID repeat."""
-    cases = _cases(table, benchmark, _AXES[benchmark])
+    cases = _cases(table, BENCHMARKS[benchmark])
     verdicts = {verdict for found, value, rows in cases if (found, value) == (key, size) for verdict in rows["verdict"]}
     return Verdict.VALID if Verdict.VALID.value in verdicts else Verdict.SUSPECT
 
 
-def _cases(table: pd.DataFrame, benchmark: str, axis: str) -> list[tuple[Key, int, pd.DataFrame]]:
-    """Return (key, value of `axis`, believed rows) of each case of `benchmark`."""
-    rows = table[table["benchmark"] == benchmark]
+def _cases(table: pd.DataFrame, benchmark: Benchmark) -> list[tuple[Key, int, pd.DataFrame]]:
+    """Return (key, load, believed rows) of each case of `benchmark`."""
+    rows = table[table["benchmark"] == benchmark.name]
     if rows.empty:
         return []
-    groups = believed(rows).groupby(["launch", *LENGTHS, axis], sort=True)
+    groups = believed(rows).groupby(["launch", *LENGTHS, benchmark.load], sort=True)
     return [
         ((str(launch), (int(inputs), int(outputs))), int(value), group)
         for (launch, inputs, outputs, value), group in groups

@@ -12,17 +12,12 @@ from benchbook.judge.group import judged_alone_and_together
 from benchbook.records.published import Published, all_published
 from benchbook.records.record import Record
 from benchbook.report.markup import Html, bullets, element, join, table, verdict
-from benchbook.report.results import COLUMNS
 from benchbook.report.run import Run
 from benchbook.report.table import plain_rows
+from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.metrics import BY_KEY
 from benchbook.terms.wording import number_text, plus_minus_text
 
-_SAME = {  # what must agree before two numbers stand side by side
-    "serve": ("input_len_tokens", "output_len_tokens", "max_concurrency", "request_rate_rps"),
-    "latency": ("input_len_tokens", "output_len_tokens", "batch_size"),
-    "throughput": ("input_len_tokens", "output_len_tokens"),
-}
 
 
 def published_html(run: Run, folder: Path | None = None) -> Html:
@@ -61,7 +56,7 @@ def _publication_html(published: Published, cases: pd.DataFrame) -> Html:
 
 def _rows(record: Record, case: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """Return one row a metric that both have."""
-    keys = [key for key in COLUMNS[record.benchmark] if record.values.get(key) is not None]
+    keys = [key for key in BENCHMARKS[record.benchmark].columns if record.values.get(key) is not None]
     return [
         (
             verdict(record.verdict.value),
@@ -79,7 +74,7 @@ def _rows(record: Record, case: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 def _is_same(record: Record, cases: pd.DataFrame) -> pd.Series:
     """Return for each case whether it measures the workload of `record`."""
     same = cases["benchmark"] == record.benchmark
-    for key in _SAME[record.benchmark]:
+    for key in BENCHMARKS[record.benchmark].same_if:
         column, value = cases.get(key, pd.Series(None, index=cases.index)), record.workload.get(key)
         same &= column.isna() if value is None else (column == value).fillna(False)
     return same

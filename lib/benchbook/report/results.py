@@ -9,10 +9,8 @@ import pandas as pd
 
 from benchbook.records.files import write_text
 from benchbook.report.case_rows import (
-    COLUMNS,
     LAUNCH,
     LENGTHS_HEADING,
-    TITLES,
     axes_of,
     axis_text,
     metrics_of,
@@ -22,6 +20,7 @@ from benchbook.report.case_rows import (
 from benchbook.report.markup import Html, absent, download, element, join, table, text, verdict
 from benchbook.report.run import Run
 from benchbook.report.table import render_table, workload_columns
+from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import StoreError
 from benchbook.terms.metrics import Metric
 
@@ -40,7 +39,7 @@ def results_html(run: Run) -> Html:
     cases = run.cases
     parts = [
         _benchmark_html(run, cases[cases["benchmark"] == benchmark], benchmark)
-        for benchmark in COLUMNS
+        for benchmark in BENCHMARKS
         if (cases["benchmark"] == benchmark).any()
     ]
     shown = join(parts)
@@ -50,7 +49,7 @@ def results_html(run: Run) -> Html:
 
 def definitions_html(run: Run) -> Html:
     """Return what each metric of this run's tables means: name, unit, better direction, formula."""
-    by_benchmark = {benchmark: run.cases[run.cases["benchmark"] == benchmark] for benchmark in COLUMNS}
+    by_benchmark = {benchmark: run.cases[run.cases["benchmark"] == benchmark] for benchmark in BENCHMARKS}
     metrics = dict.fromkeys(
         metric for benchmark, cases in by_benchmark.items() if len(cases) for metric in metrics_of(cases, benchmark)
     )
@@ -91,7 +90,7 @@ def _benchmark_html(run: Run, cases: pd.DataFrame, benchmark: str) -> Html:
         rows.append([_counts_html(run, case), *settings, *values])
     texts = ("Verdict", LAUNCH, LENGTHS_HEADING)
     numeric = [index for index, heading in enumerate(headings) if heading not in texts]
-    title = TITLES[benchmark]
+    title = BENCHMARKS[benchmark].title
     return join(
         [
             element("h3", title),

@@ -16,12 +16,13 @@ from rich.console import Console
 from benchbook.judge.loads import LENGTHS, LOADS
 from benchbook.listing import ListFormat, aligned, markdown
 from benchbook.patterns import matches
-from benchbook.report.case_rows import COLUMNS, TITLES, axes_of, axis_text, metrics_of, value_text_of, why_unearned
+from benchbook.report.case_rows import axes_of, axis_text, metrics_of, value_text_of, why_unearned
 from benchbook.report.run import Run
 from benchbook.report.settings import value_text
 from benchbook.report.starts import one_start_sentence
 from benchbook.report.table import NUMBER_KEYS, case_table, render_table, workload_columns
 from benchbook.terminal import say, tell_damage
+from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.metrics import BY_KEY, Metric
 from benchbook.terms.wording import plus_minus_text
@@ -107,7 +108,7 @@ def print_table(
 def _sections(run: Run, table: pd.DataFrame) -> list[_Section]:
     """Return a table for each benchmark: what varies, the verdicts, and the metrics that people ask for first."""
     cases = _by_load(case_table(table))
-    parts = [(benchmark, cases[cases["benchmark"] == benchmark]) for benchmark in COLUMNS]
+    parts = [(benchmark, cases[cases["benchmark"] == benchmark]) for benchmark in BENCHMARKS]
     return [_section(run, part, benchmark) for benchmark, part in parts if len(part)]
 
 
@@ -137,7 +138,7 @@ def _section(run: Run, cases: pd.DataFrame, benchmark: str) -> _Section:
         for case in cases.to_dict("records")
     ]
     right = [place for place, heading in enumerate(headings) if heading not in ("Launch", _REPEATS)]
-    return _Section(TITLES[benchmark], [_shorter(heading) for heading in headings], rows, right)
+    return _Section(BENCHMARKS[benchmark].title, [_shorter(heading) for heading in headings], rows, right)
 
 
 def _shorter(heading: str) -> str:
