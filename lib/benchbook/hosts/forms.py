@@ -29,6 +29,7 @@ from benchbook.terms.sizes import size_of
 DUMP_LIMIT_S = 180.0  # importing vLLM takes six seconds, on a cold disk a minute
 _INT = re.compile(r"[+-]?[0-9]+")
 _LOOKS_LIKE_JSON = re.compile(r"\s*(\{.*\}|\[.*\])\s*", re.DOTALL)  # which vLLM then reads as such
+_PAIRS = re.compile(r"\w+=[^,=\s]+(,\w+=[^,=\s]+)*")  # image=2,video=1, as limit_mm_per_prompt was until 0.10
 _SIZE_IN_JSON = re.compile(r'"(?:[^"\\]|\\.)*"|\b[0-9]+(?:\.[0-9]+)?[kKmMgGtT]\b')  # which vLLM takes for a config
 _WORDS = {"int": "a whole number", "size": "a size such as 64k", "auto": "auto", "float": "a number"}
 _WORDS |= {"object": "a mapping", "array": "a list", "commas": "a list", "text": "text", "normalised": "text"}
@@ -145,6 +146,11 @@ def problem_of(name: str, value: Any, forms: Forms) -> str:
         return ""
     if form.is_switch:
         return "" if on_or_off(value) is not None else "is a switch: write true or false"
+    if form.options and "mode" in form.options and _INT.fullmatch(str(value)):  # a level alone, until 0.11
+        return f"must be a mapping: write {{mode: {value}}}"
+    if isinstance(value, str) and form.takes_several and not {"text", "object"} & set(form.takes):
+        if len(words := value.replace(",", " ").split()) > 1:
+            return f"takes a list: write [{', '.join(words)}]"
     if value is True and form.may_stand_alone:
         return ""
     if isinstance(value, bool) and not {"object", "array"} & set(form.takes):
@@ -179,8 +185,17 @@ def parsed(value: Any, form: Form | None) -> Any:
     except ValueError as error:
         if {"text", "commas"} & set(form.takes) and not _LOOKS_LIKE_JSON.fullmatch(value):
             return value
-        raise ValueError(f"must be a mapping, or JSON: {error}") from None
+        raise ValueError(_no_json(value, form, error)) from None
     return found if isinstance(found, dict | list) else value
+
+
+def _no_json(text: str, form: Form, error: ValueError) -> str:
+    """Return what to write instead of a text that is no JSON, where that can be told."""
+    if pairs := _PAIRS.fullmatch(text):
+        return f"must be a mapping: write {{{', '.join(pair.replace('=', ': ') for pair in pairs[0].split(','))}}}"
+    if "object" not in form.takes and not _LOOKS_LIKE_JSON.fullmatch(text):
+        return f"must be a list: write {json.dumps(text.replace(',', ' ').split(), ensure_ascii=False)}"
+    return f"must be a {'mapping' if 'object' in form.takes else 'list'}, or JSON: {error}"
 
 
 def _size_as_number(match: re.Match[str]) -> str:

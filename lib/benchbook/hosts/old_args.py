@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -28,6 +29,12 @@ _V0 = "the engine V0's, which is gone"
 _POOL = "each process has its own tokenizer"
 _PROMPT_ADAPTER = "prompt adapters are gone: train a LoRA adapter and name it in lora_modules"
 _SPEC = "speculative_config"
+_GUIDED = "structured_outputs_config"
+_GUIDED_OPTIONS: Mapping[str, Settings] = {
+    "disable-any-whitespace": {f"{_GUIDED}.disable_any_whitespace": True},
+    "no-additional-properties": {f"{_GUIDED}.disable_additional_properties": True},
+    "no-fallback": {},  # a backend that is named is never replaced by another
+}
 _PASSES = "compilation_config.pass_config"
 _BY_RAY = "write distributed_executor_backend: ray, or leave it out where all GPUs are in this machine"
 _NO_CASCADE = "attention in cascades is gone, and the flag without effect"
@@ -60,6 +67,17 @@ def _inverse(value: Any, _: Settings) -> Settings:
         return {"pooler_config.logit_sigma": 1 / float(value)}
     except (ValueError, TypeError, ZeroDivisionError):
         raise Refused("gone since 0.23: pooler_config.logit_sigma is its inverse") from None
+
+
+def _guided_backend(value: Any, _: Settings) -> Settings:
+    """Until 0.10 options stood behind the backend's name: xgrammar:disable-any-whitespace,no-fallback."""
+    backend, _, options = value.partition(":") if isinstance(value, str) else (value, "", "")
+    new: Settings = {f"{_GUIDED}.backend": backend}
+    for option in filter(None, options.split(",")):
+        if option.strip() not in _GUIDED_OPTIONS:
+            raise Refused(f"{option} is no option of a backend: {', '.join(_GUIDED_OPTIONS)}")
+        new = {**new, **_GUIDED_OPTIONS[option.strip()]}
+    return new
 
 
 def _rope_scaling(value: Any, launch: Settings) -> Settings:
@@ -160,7 +178,10 @@ FLAGS = (
     # Answers.
     left_out("enable_reasoning", "0.10.0", "reasoning_parser alone turns it on"),
     left_out("expand_tools_even_if_tool_choice_none", "0.10.0", "it is so: see exclude_tools_when_tool_choice_none"),
-    renamed("guided_decoding_backend", "0.11.0", "structured_outputs_config.backend"),
+    Translation(
+        "guided_decoding_backend", "0.11.0", _guided_backend,
+        "gone since 0.11: it is structured_outputs_config.backend now, and its options stand beside it",
+    ),
     renamed("guided_decoding_disable_any_whitespace", "0.11.0", "structured_outputs_config.disable_any_whitespace"),
     renamed(
         "guided_decoding_disable_additional_properties", "0.11.0",

@@ -6,7 +6,7 @@ A version is the first one that does not know the name any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,7 @@ def only(old: str, since: str, harmless: str, why: str, instead: str) -> Transla
     """Return the entry of a name that is left out where its value is `harmless` (or 'one|another'), else refused."""
 
     def becomes(value: Any, _: Settings) -> Settings:
-        return {} if _text(value) in harmless.split("|") else _refuse(_gone(since, instead))
+        return {} if _is_among(value, harmless.split("|")) else _refuse(_gone(since, instead))
 
     return Translation(old, since, becomes, _gone(since, why))
 
@@ -114,6 +114,12 @@ def converted(
             _refuse(f"is no value of {new}, which it is since {_short(since)}")
 
     return Translation(old, since, becomes, _gone(since, why or f"it is {new} now"), until)
+
+
+def _is_among(value: Any, texts: Sequence[str]) -> bool:
+    """Return whether a value is one of the texts, or says on or off as one of them does that is true or false."""
+    switches = {on_or_off(text) for text in texts if text.lower() in ("true", "false")}
+    return _text(value) in texts or on_or_off(value) in switches
 
 
 def _gone(since: str, why: str) -> str:

@@ -6,6 +6,7 @@
 {speculative_config: '{"method": "mtp"}'}               →  {speculative_config: {method: mtp}}
 {no_enable_prefix_caching: true}                        →  {enable_prefix_caching: false}
 {enforce_eager: "true"}                                 →  {enforce_eager: true}
+{O3: true}                                              →  {optimization_level: 3}
 {max_num_batched: 8192}                                 →  {max_num_batched_tokens: 8192}, as argparse completes it
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 
 from benchbook.hosts.forms import Form, Forms, flag_of, negative_of, parsed
 from benchbook.hosts.kinds import Option, option_problem
+from benchbook.hosts.switches import on_or_off
 from benchbook.terms.sizes import size_of
 
 
@@ -51,16 +53,17 @@ def spelt_out(args: Mapping[str, Any], forms: Forms, left_alone: Collection[str]
     for name, value in args.items():
         is_more = "." in name and name.endswith("+")
         option, *path = (name[:-1] if is_more else name).split(".")
-        full = option if option in left_alone else _full_name(option, forms)
-        is_negated = _is_negation(full, forms) and not path
+        long, value = _without_o(name, option, path, value)
+        full = long if long in left_alone else _full_name(long, forms)
+        is_negated = (_is_negation(full, forms) or _is_old_negation(full, left_alone, forms)) and not path
         full = full.removeprefix("no_") if is_negated else full
         try:
             form = forms.get(flag_of(full))
             value = _dotted_value(value, is_more, _option_of(form, path)) if path else parsed(value, form)
         except ValueError as error:
             raise Misspelt(name, str(error)) from None
-        if is_negated and isinstance(value, bool):
-            value = not value
+        if is_negated and (is_on := on_or_off(value)) is not None:
+            value = not is_on
         for step in reversed(path):
             value = {step: value}
         if full in found:
@@ -70,6 +73,8 @@ def spelt_out(args: Mapping[str, Any], forms: Forms, left_alone: Collection[str]
         written.setdefault(full, name)
         if full != option:
             notes[name] = ".".join([full, *path])
+        if option.startswith("O") and full == "optimization_level":
+            notes[name] += f"; as vLLM until 0.11 read it, it would be compilation_config: {{mode: {value}}}"
     return Spelt(found, written, notes)
 
 
@@ -113,6 +118,17 @@ def _full_name(option: str, forms: Forms) -> str:
     return _name_of(begun[0]) if len(begun) == 1 else option
 
 
+def _without_o(name: str, option: str, path: Sequence[str], value: Any) -> tuple[str, Any]:
+    """Return -O and what stands behind it in full: -O3 is level 3, and until 0.11 -O.mode and -O {…} were the compiler's."""
+    level = option.removeprefix("O")
+    if option.startswith("O") and level.isdecimal():
+        if path or on_or_off(value) is not True:
+            raise Misspelt(name, f"write O: {level}, which is optimization_level")
+        return "optimization_level", int(level)
+    is_config = bool(path) or isinstance(value, Mapping) or str(value).lstrip().startswith("{")
+    return ("compilation_config" if option == "O" and is_config else option), value
+
+
 def _spellings(forms: Forms) -> list[str]:
     return [*forms, *(negative_of(flag) for flag, form in forms.items() if _has_negative(form))]
 
@@ -121,6 +137,11 @@ def _is_negation(name: str, forms: Forms) -> bool:
     """Return whether a name says that a switch is off, whether or not the command line has a word for that."""
     positive = forms.get(flag_of(name.removeprefix("no_")))
     return name.startswith("no_") and flag_of(name) not in forms and positive is not None and positive.is_switch
+
+
+def _is_old_negation(name: str, old: Collection[str], forms: Forms) -> bool:
+    """Return whether a name says that a switch is off which an earlier vLLM had."""
+    return name.removeprefix("no_") in old and name.startswith("no_") and not {name, flag_of(name)} & {*old, *forms}
 
 
 def _has_negative(form: Form) -> bool:

@@ -24,7 +24,7 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 SAFE_NAME_RULE = "must be letters, digits, '_', '-' and '.', start with a letter or digit, have at most 60 characters"
 SECRET = "looks like a secret: take it out of the file and export it in the environment instead"
 NO_BOOLEANS = "the environment has no booleans: write 1, 0, or the text in quotes"
-_ARG_NAME = re.compile(r"O|[a-z][a-z0-9_]*(\.[^.=]+)*")  # keys of a config are whatever it has
+_ARG_NAME = re.compile(r"(O[0-9]?|[a-z][a-z0-9_]*)(\.[^.=]+)*")  # keys of a config are whatever it has
 _SHELL_WORD = re.compile(r"\$(\{\w+[^}]*\}|[A-Za-z_]\w*|\([^)]*\))")  # $HOME, ${HOME}, ${HOME:-/root}, $(nproc)
 _FREE_TEXT = ("default_chat_template_kwargs", "override_generation_config", "reasoning_config")  # for a model
 _BESIDE_SHELL_WORDS = re.compile(r"[0-9.,]*[kKmMgGtT]?|\S*[/:=]\S*")
