@@ -20,7 +20,9 @@ WRITTEN_OUT = 149
 EACH = pytest.mark.parametrize("benchmark", BENCHMARKS.values(), ids=lambda benchmark: benchmark.name)
 
 
-@pytest.mark.parametrize("registry", [WORKLOADS, EXAMPLES, ROWS, READINGS], ids=["workload", "example", "rows", "reading"])
+@pytest.mark.parametrize(
+    "registry", [WORKLOADS, EXAMPLES, ROWS, READINGS], ids=["workload", "example", "rows", "reading"]
+)
 def test_a_registry_of_behaviour_has_every_benchmark(registry):
     assert set(registry) == set(BENCHMARKS)
 

@@ -433,6 +433,8 @@ def test_a_kv_cache_larger_than_what_is_free_is_refused_before_vllm_raises(
 
 def test_a_kv_cache_larger_than_a_card_is_refused(checked):
     card = [Device(CUDA, total_gib=80.0, free_gib=79.0)]
-    with pytest.raises(ExperimentError, match="kv_cache_memory_bytes: 96G asks for 96.0 GiB of KV cache; this machine has"):
+    with pytest.raises(
+        ExperimentError, match="kv_cache_memory_bytes: 96G asks for 96.0 GiB of KV cache; this machine has"
+    ):
         check_machine(checked("tiny", "{kv_cache_memory_bytes: 96G}"), card)
     check_machine(checked("tiny", "{kv_cache_memory_bytes: 60G}", "{VLLM_CPU_KVCACHE_SPACE: 90}"), card)

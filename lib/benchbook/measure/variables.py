@@ -65,7 +65,9 @@ def _check_shell(doc: Document, launch: Launch, places: Places, there: Known) ->
     """Note each variable that the shell hands on to this launch with a value that would be refused in the file."""
     set_beside = {**private_environment(needs_download=False), **launch.env}
     for name, text in shell.child_environment().items():
-        if name not in set_beside and (problem := _switch_problem(name, text, there) or _value_problem(name, text, there)):
+        if name not in set_beside and (
+            problem := _switch_problem(name, text, there) or _value_problem(name, text, there)
+        ):
             told = f"{name}={text} of your shell {problem} (unset it there, or set another here)"
             doc.faults.note(doc.error(places.of(name), told))
 

@@ -29,8 +29,6 @@ class Workload(TypedDict, total=False):
     max_tokens: Positive
 
 
-
-
 class StartFacts(TypedDict, total=False):
     """What a host's log told of its start."""
 

@@ -19,7 +19,6 @@ from benchbook.terms.metrics import BY_KEY
 from benchbook.terms.wording import number_text, plus_minus_text
 
 
-
 def published_html(run: Run, folder: Path | None = None) -> Html:
     """Return a table a publication whose workload the run shares, with what the checks say of it; else nothing."""
     found, damage = all_published(folder)
