@@ -74,6 +74,7 @@ BY_NAME = {
     "inductor_passes": st.just({}),  # their names become objects, of which no two are equal
     "model": st.sampled_from(["org/model", __file__]),
     "pylogging_config_file": st.just(__file__),
+    "reasoning_parser": st.sampled_from(["deepseek_r1", "qwen3", "openai_gptoss"]),  # a name that is none is refused
     "reasoning_parser_plugin": st.just(__file__),
 }
 

@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import termios
 import time
 
 import pytest
@@ -337,7 +338,11 @@ def test_a_run_whose_reader_has_stopped_reading_can_be_interrupted(tmp_path):
         time.sleep(0.2)
         latest = tmp_path / "results/machinery/latest"
         store = Store(latest.resolve()) if latest.exists() else None
-    time.sleep(5)  # until its lines have filled the pipe
+    held, since = 2500, time.monotonic()  # until its lines have filled the pipe, and no more of them comes
+    while time.monotonic() < since + 5:
+        time.sleep(0.2)
+        now = int.from_bytes(fcntl.ioctl(reading, termios.FIONREAD, bytes(4)), sys.byteorder)
+        held, since = (now, time.monotonic()) if now != held else (held, since)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     os.close(reading)
