@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts import source
+from benchbook.hosts import source, switches
 from benchbook.hosts.caches import cache_dir, remember, remembered
 from benchbook.terms.likeness import nearest
 
@@ -149,7 +149,11 @@ def _package(name: str = "vllm") -> Path | None:
 
 
 def _cached(package: Path, version: str) -> Known:
-    readers = (Path(__file__), Path(source.__file__))  # what another benchbook kept may lack what this one reads
+    readers = (
+        Path(__file__),
+        Path(source.__file__),
+        Path(switches.__file__),
+    )  # what another benchbook kept may lack what this one reads
     asked = hashlib.sha256(b"".join(path.read_bytes() for path in readers)).hexdigest()[:8]
     path = cache_dir() / f"known-{version}-{_state(package)}-{asked}.json"
     there = _known_of(remembered(path) or {})

@@ -27,7 +27,6 @@ BACKENDS = (  # of attention; the first until 0.11, the second until 0.14
 )
 _ENGINE_CLASSES = ("EngineArgs", "AsyncEngineArgs")
 _FRONTEND_CLASSES = ("BaseFrontendArgs", "FrontendArgs")
-_BACKEND_CLASSES = ("_Backend", "AttentionBackendEnum")
 _VALUES = (  # beside CONFIGS, where named lists of values stand
     ENGINE,
     *BACKENDS,
@@ -82,11 +81,6 @@ def source_files(package: Path) -> list[Path]:
     """Return the files that say which flags, variables and options there are."""
     names = [ENGINE, *FRONTENDS, VARIABLES]
     return [path for path in (*(package / name for name in names), *_files(package, CONFIGS)) if path.is_file()]
-
-
-def attention_backends(source: Source) -> frozenset[str]:
-    """Return the names that --attention-backend takes."""
-    return frozenset().union(*(source.values.get(name, ()) for name in _BACKEND_CLASSES))
 
 
 def _files(package: Path, patterns: tuple[str, ...]) -> list[Path]:

@@ -41,6 +41,7 @@ from benchbook.terms.metrics import values_from_raw
 
 EXPERIMENT_FILE = "experiment.yaml"
 LOCK_FILE = ".lock"
+_ATTEMPT = ",attempt="  # behind the name of a repeat's folder, and before the number of what was moved aside
 RECORD_FILE = "record.json"
 _PARTS = TypeAdapter(RecordParts)
 
@@ -177,7 +178,7 @@ class Store:
         """Return the folder that `record` lies in: of its repeat, or of an attempt at it that was moved aside."""
         identity = record.identity
         final = self.repeat_dir(identity.case_key, identity.repeat)
-        aside = final.with_name(f"{final.name},attempt={identity.attempt}")
+        aside = Path(_aside(final, identity.attempt))
         return aside if aside.is_dir() else final
 
     def raw_fault(self, key: str, record: Record) -> str:
@@ -226,24 +227,18 @@ class Store:
         for above in (folder.parent.parent, folder.parent):
             if os.path.lexists(above) and not above.is_dir():
                 above.rename(above.with_name(f"{above.name},damaged"))  # a file where a folder belongs
-        attempt = 1 + max(
-            _attempts(str(self.repeat_dir(key, repeat).parent), f"repeat={repeat}"), default=0
-        )  # some may be deleted
+        attempt = 1 + max(_attempts(folder), default=0)  # some may be deleted
         if not os.path.lexists(folder):
             return attempt
-        folder.rename(folder.with_name(f"repeat={repeat},attempt={attempt}"))
+        folder.rename(_aside(folder, attempt))
         return attempt + 1
 
     def earlier_attempts(self, key: str, repeat: int) -> list[Record]:
         """Return the whole records of this repeat that were moved aside, in order."""
-        paths = [
-            self.repeat_dir(key, repeat).with_name(f"repeat={repeat},attempt={attempt}") / RECORD_FILE
-            for attempt in _attempts(str(self.repeat_dir(key, repeat).parent), f"repeat={repeat}")
-        ]
-        found = []
-        for path in paths:
+        folder, found = self.repeat_dir(key, repeat), []
+        for attempt in _attempts(folder):
             with suppress(StoreError):  # of what was interrupted there is none
-                found.append(read_record(path))
+                found.append(read_record(f"{_aside(folder, attempt)}/{RECORD_FILE}"))
         return found
 
     def records(self) -> list[Record]:
@@ -259,7 +254,7 @@ class Store:
         """
         found, damage = [], []
         for case, repeat, folder in self._repeats():
-            path = f"{self.run_dir}/{CASES}/{case}/{folder}/{RECORD_FILE}"
+            path = f"{folder}/{RECORD_FILE}"
             if not os.path.lexists(path):
                 continue  # still to come, which whoever compares with the plan counts as missing
             try:
@@ -276,8 +271,7 @@ class Store:
 
     def count_measured(self) -> int:
         """Return how many repeats have a measured record, without validating each."""
-        paths = (f"{self.run_dir}/{CASES}/{case}/{folder}/{RECORD_FILE}" for case, _, folder in self._repeats())
-        return sum(_outcome(path) == Outcome.MEASURED.value for path in paths)
+        return sum(_is_measured(folder) for _, _, folder in self._repeats())
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
@@ -313,25 +307,13 @@ class Store:
             os.close(descriptor)
 
     def _repeats(self) -> Iterator[tuple[str, str, str]]:
-        """Yield each repeat, sorted: its case's folder, its own, and the one that its record stands in."""
+        """Yield each repeat, sorted: the names of its case's folder and of its own, and the path that its record stands in."""
         # Names from the folders' own lists: of ten thousand repeats, glob or Path would cost as much as reading them.
-        folder = f"{self.run_dir}/{CASES}"
-        for case in _names(folder):
-            for repeat in sorted({name.partition(",")[0] for name in _names(f"{folder}/{case}")}):
+        cases = f"{self.run_dir}/{CASES}"
+        for case in _names(cases):
+            for repeat in sorted({name.partition(",")[0] for name in _names(f"{cases}/{case}")}):
                 if repeat.startswith("repeat="):
-                    yield case, repeat, self._standing(f"{folder}/{case}", repeat)
-
-    def _standing(self, case_folder: str, repeat: str) -> str:
-        """Return the folder of the final attempt, or, while it has no record, of the last that was measured before."""
-        if os.path.lexists(f"{case_folder}/{repeat}/{RECORD_FILE}"):
-            return repeat
-        before = [
-            name
-            for number in sorted(_attempts(case_folder, repeat), reverse=True)
-            if _outcome(f"{case_folder}/{(name := f'{repeat},attempt={number}')}/{RECORD_FILE}")
-            == Outcome.MEASURED.value
-        ]
-        return before[0] if before else repeat
+                    yield case, repeat, _standing(f"{cases}/{case}/{repeat}")
 
 
 def _is_free(descriptor: int, kind: int) -> bool | None:
@@ -345,16 +327,31 @@ def _is_free(descriptor: int, kind: int) -> bool | None:
     return True
 
 
-def _outcome(path: str) -> str | None:
+def _standing(folder: str) -> str:
+    """Return the folder of a repeat's final attempt, or, while it has no record, of the last that was measured before."""
+    if os.path.lexists(f"{folder}/{RECORD_FILE}"):
+        return folder
+    before = (_aside(folder, attempt) for attempt in reversed(_attempts(folder)))
+    return next((aside for aside in before if _is_measured(aside)), folder)
+
+
+def _is_measured(folder: str) -> bool:
     try:
-        return read_json(path).get("outcome")
+        return read_json(f"{folder}/{RECORD_FILE}").get("outcome") == Outcome.MEASURED.value
     except StoreError:
-        return None  # still to come, or cut
+        return False  # still to come, or cut
 
 
-def _attempts(case_folder: str, repeat: str) -> list[int]:
-    """Return the numbers of the attempts at 'repeat=<n>' that were moved aside, ascending."""
-    numbers = [name.rpartition("=")[2] for name in _names(case_folder) if name.startswith(f"{repeat},attempt=")]
+def _aside(folder: Path | str, attempt: int) -> str:
+    """Return where an attempt at the repeat of `folder` is moved to before the next one."""
+    return f"{folder}{_ATTEMPT}{attempt}"
+
+
+def _attempts(folder: Path | str) -> list[int]:
+    """Return the numbers of the attempts at the repeat of `folder` that were moved aside, ascending."""
+    beginning = f"{os.path.basename(folder)}{_ATTEMPT}"
+    names = _names(os.path.dirname(folder))
+    numbers = [name.removeprefix(beginning) for name in names if name.startswith(beginning)]
     return sorted(int(number) for number in numbers if number.isdecimal())
 
 

@@ -49,7 +49,12 @@ class Line:
     @property
     def loads(self) -> list[float]:
         """Return every load that was measured, rising."""
-        return sorted(map(self.load.value, self.repeats[self.load.key].unique()))
+        return self._loads_of(self.repeats)
+
+    @property
+    def valid_loads(self) -> list[float]:
+        """Return every load of which a repeat is VALID, rising."""
+        return self._loads_of(self.repeats[self.repeats["verdict"] == Verdict.VALID.value])
 
     def points(self, key: str) -> Mapping[float, Spread]:
         """Return the spread of `key` over the believed repeats that have it, by rising load."""
@@ -72,15 +77,13 @@ class Line:
         rows = self.believed[self.believed[self.load.key] == load]
         return any(_DISAGREE in reasons.split() for reasons in rows["reasons"])
 
-    def valid_loads(self) -> list[float]:
-        """Return every load of which a repeat is VALID, rising."""
-        rows = self.repeats[self.repeats["verdict"] == Verdict.VALID.value]
-        return sorted(map(self.load.value, rows[self.load.key].unique()))
-
     @cached_property
     def believed(self) -> pd.DataFrame:
         """Return the repeats whose numbers may be believed."""
         return believed(self.repeats)
+
+    def _loads_of(self, rows: pd.DataFrame) -> list[float]:
+        return sorted(map(self.load.value, rows[self.load.key].unique()))
 
 
 @dataclass(frozen=True, eq=False)

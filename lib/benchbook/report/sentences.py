@@ -57,7 +57,7 @@ def peak_sentence(line: Line) -> str:
 
 def _doubted_peak_text(line: Line, load: float) -> str:
     """Return ' No repeat there is VALID; …' with the highest point that has one; '' where the peak has one."""
-    valid, points = line.valid_loads(), line.points(OUTPUT_THROUGHPUT)
+    valid, points = line.valid_loads, line.points(OUTPUT_THROUGHPUT)
     if load in valid:
         return ""
     best = max((each for each in valid if each in points), key=lambda each: points[each].mean, default=None)
