@@ -16,10 +16,10 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from benchbook.hosts.old_values import VALUES
-from benchbook.hosts.renaming import is_variable
-from benchbook.hosts.source import ENGINE, Source, read_source
-from benchbook.hosts.translations import TABLE
+from benchbook.hosts.vllm.old_values import VALUES
+from benchbook.hosts.vllm.renaming import is_variable
+from benchbook.hosts.vllm.source import ENGINE, Source, read_source
+from benchbook.hosts.vllm.translations import TABLE
 
 NO_ENTRY = "NO ENTRY"
 

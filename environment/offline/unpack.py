@@ -37,7 +37,7 @@ IMPORTS = (
     "psutil typer rich pydantic yaml requests openai prometheus_client",
     "numpy pandas scipy seaborn",
     "ipykernel nbformat nbclient nbconvert papermill jupyter_client",
-    "benchbook.cli benchbook.plan benchbook.measure.runner benchbook.report.html",
+    "benchbook.cli benchbook.plan benchbook.sweep.runner benchbook.report.html",
     "transformers",
     "vllm vllm.engine.arg_utils vllm.entrypoints.cli.main vllm.benchmarks.serve vllm.benchmarks.latency",
 )

@@ -18,7 +18,7 @@ def main() -> None:
     # Else it is ignored, as of a job in the background.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from benchbook.measure.interrupts import interrupt_on_stop_signals
+    from benchbook.sweep.interrupts import interrupt_on_stop_signals
 
     interrupt_on_stop_signals()  # before anything that takes time to import
     try:

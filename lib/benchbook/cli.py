@@ -37,8 +37,8 @@ app = typer.Typer(
 _THREADED = ("run", "report", "show", "table", "compare")  # a library that finds no thread aborts
 
 if TYPE_CHECKING:
-    from benchbook.measure.progress import ConsoleProgress
-    from benchbook.measure.runner import Runner
+    from benchbook.sweep.progress import ConsoleProgress
+    from benchbook.sweep.runner import Runner
 
 ExperimentFile = Annotated[
     Path,
@@ -134,7 +134,7 @@ def plan(
     results: ResultsDir = Path("results"),
 ) -> None:
     """Show what FILE would run: its cases, how often, how many prompts and why, about how long. Starts nothing."""
-    from benchbook.measure.preview import preview
+    from benchbook.sweep.preview import preview
 
     preview(file, results, _console(), commands)
 
@@ -158,8 +158,8 @@ def run(
 
     Ctrl-C once stops in order, twice at once; nothing measured is lost either way.
     """
-    from benchbook.measure.progress import ConsoleProgress
-    from benchbook.measure.session import lacks_report, unreported_run
+    from benchbook.sweep.progress import ConsoleProgress
+    from benchbook.sweep.session import lacks_report, unreported_run
 
     console = _console()
     _end_orphans(console)
@@ -195,7 +195,7 @@ def run(
 @app.command()
 def report(run: RunName, results: ResultsDir = Path("results")) -> None:
     """Build the report of RUN again from its records: report.html, and table.csv beside it."""
-    from benchbook.measure.comparison import comparison_kernel
+    from benchbook.notebooks.comparison import comparison_kernel
 
     with comparison_kernel():
         from benchbook.records.store import Store
@@ -341,7 +341,7 @@ def stop(
     all_hosts: Annotated[bool, typer.Option("--all", help="End every live host.")] = False,
 ) -> None:
     """End a live host with all its processes."""
-    from benchbook.hosts.registry import end_host, live_hosts
+    from benchbook.hosts.process.registry import end_host, live_hosts
 
     console = _console()
     _end_orphans(console)
@@ -371,7 +371,7 @@ def key(server: Annotated[str, typer.Argument(help="A live server of yours: its 
 def _prepared(
     file: Path, results: Path, only: list[str], new: bool, share_gpu: bool, progress: ConsoleProgress
 ) -> Runner:
-    from benchbook.measure.session import prepare_run, run_command
+    from benchbook.sweep.session import prepare_run, run_command
 
     command = run_command(file, results, only, share_gpu)
     options = {"new": new, "share_gpu": share_gpu, "only": only, "meanwhile": _get_report_ready}
@@ -391,9 +391,9 @@ def _measure(
 
     An interrupt ends the program, saying how to go on.
     """
-    from benchbook.measure.kernels import warm_kernels
-    from benchbook.measure.session import run_command
+    from benchbook.notebooks.kernels.source import warm_kernels
     from benchbook.records.header import INTERRUPTED, PARTIAL
+    from benchbook.sweep.session import run_command
 
     run_dir = runner.store.run_dir
     progress.working_on("getting kernels ready for the notebooks")
@@ -428,7 +428,7 @@ def _report(run_dir: Path, progress: ConsoleProgress) -> StoreError | None:
 
 
 def _write_report(run_dir: Path) -> Path:
-    from benchbook.measure.comparison import execute_comparison
+    from benchbook.notebooks.comparison import execute_comparison
     from benchbook.report.html import render_report
 
     report = run_dir / "report.html"
@@ -438,8 +438,8 @@ def _write_report(run_dir: Path) -> Path:
 
 def _end_orphans(console: Console) -> None:
     """End hosts whose guardian was killed, and remove what killed commands have left, before anything else is started."""
-    from benchbook.hosts import scratch
-    from benchbook.hosts.registry import sweep_orphans
+    from benchbook.hosts.process import scratch
+    from benchbook.hosts.process.registry import sweep_orphans
 
     scratch.sweep()
     for entry, pids in sweep_orphans():

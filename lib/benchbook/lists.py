@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchbook.hosts.registry import HostEntry, live_hosts
+from benchbook.hosts.process.registry import HostEntry, live_hosts
 from benchbook.listing import ListFormat, aligned, for_programs, markdown
 from benchbook.plan.eta import duration_text
 from benchbook.records.header import RunHeader

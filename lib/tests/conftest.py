@@ -10,7 +10,7 @@ from pathlib import Path
 
 import fake_vllm
 import pytest
-from benchbook.hosts import registry
+from benchbook.hosts.process import registry
 from benchbook.hosts.server import VllmServer
 from listening_proxy import ListeningProxy, listening_proxy
 

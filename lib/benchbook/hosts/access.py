@@ -8,13 +8,15 @@ import warnings
 from collections.abc import Mapping
 
 from benchbook.hosts import http
-from benchbook.hosts.door import KEY_VARIABLE, OPEN
-from benchbook.hosts.ports import is_loopback
+from benchbook.hosts.process import registry
+from benchbook.hosts.process.ports import is_loopback
+from benchbook.hosts.vllm.door import KEY_VARIABLE, OPEN
 from benchbook.terms.errors import Cause, ExperimentError, HostStartError
 
 DEV_MODE, RUST = "VLLM_SERVER_DEV_MODE", "VLLM_USE_RUST_FRONTEND"
 VLLMS_KEY = "VLLM_API_KEY"
-DOOR_WORDS = ("--middleware", "benchbook.hosts.door.Door")  # the last of a command line: vLLM puts the last outermost
+# The last of a command line: vLLM puts the last outermost.
+DOOR_WORDS = ("--middleware", "benchbook.hosts.vllm.door.Door")
 _OPEN_TEXT = f"{', '.join(OPEN[:-1])} and {OPEN[-1]}"
 _NOT_FOR_OTHERS = {  # variables and args with which a server is for this machine alone
     DEV_MODE: "its endpoints run what they are sent",
@@ -76,3 +78,8 @@ def _has_rust_front_end(env: Mapping[str, str]) -> bool:
 
 def _is_on(env: Mapping[str, object], name: str) -> bool:
     return str(env.get(name, "0")).lower() not in ("", "0", "false", "none")
+
+
+def key_of(entry: registry.HostEntry) -> str | None:
+    """Return the API key of a live server of ours, read from its own environment; it stands in no file."""
+    return registry.environment_of(entry).get(KEY_VARIABLE)

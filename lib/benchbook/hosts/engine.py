@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchbook.hosts import command, hub
-from benchbook.hosts.card_locks import locks_for
-from benchbook.hosts.devices import cards_of
-from benchbook.hosts.models import ModelFiles, resolve_model
-from benchbook.hosts.startup import OnProgress, StartupFacts, local_time, startup_facts
+from benchbook.hosts.machine.card_locks import locks_for
+from benchbook.hosts.machine.devices import cards_of
+from benchbook.hosts.model import hub
+from benchbook.hosts.model.files import ModelFiles, resolve_model
+from benchbook.hosts.vllm import command
+from benchbook.hosts.vllm.startup import OnProgress, StartupFacts, local_time, startup_facts
 from benchbook.hosts.worker import Worker
 from benchbook.terms.redaction import redacted_env
 
@@ -38,7 +39,7 @@ class VllmEngine(Worker):
         self._overrides = {**command.private_environment(needs_hub), **overrides}
         self._args = dict(args or {})
         super().__init__(
-            "benchbook.hosts.engine_worker",
+            "benchbook.hosts.vllm.engine_worker",
             ["--", "--model", self.model_files.path, *command.flags(args or {}), *command.monitor_words(args or {})],
             env=self._overrides,
             name=name or self.model_files.name,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchbook.hosts import causes, processes, registry
-from benchbook.hosts.address import is_same, server_url
-from benchbook.hosts.logs import HostLog
+from benchbook.hosts.access import key_of
+from benchbook.hosts.process import processes, registry
+from benchbook.hosts.process.address import is_same, server_url
+from benchbook.hosts.process.logs import HostLog
 from benchbook.hosts.served import ServedModel
-from benchbook.hosts.startup import StartupFacts, startup_facts
-from benchbook.hosts.tokenizers import hub_variables
+from benchbook.hosts.vllm import causes
+from benchbook.hosts.vllm.startup import StartupFacts, startup_facts
+from benchbook.hosts.vllm.tokenizers import hub_variables
 from benchbook.terms.errors import ExperimentError, HostDiedError
 
 
@@ -52,6 +54,6 @@ def find_server(which: str) -> KeptServer:
         there = ", ".join(f"{entry.name!r} at {entry.base_url}" for entry in servers) or "none"
         raise ExperimentError(f"no live server is called {which!r}; there is {there}")
     entry = named[-1]
-    server = KeptServer(entry, registry.key_of(entry))
+    server = KeptServer(entry, key_of(entry))
     server.check_served_by(processes.descendants(entry.guardian_pid), int(entry.base_url.rpartition(":")[2]))
     return server

@@ -12,11 +12,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchbook.hosts import http, ports, registry
-from benchbook.hosts.address import server_url
+from benchbook.hosts import http
+from benchbook.hosts.access import key_of
 from benchbook.hosts.cards import Card, cards_of, named
-from benchbook.hosts.models import planned_path
-from benchbook.hosts.tokenizers import hub_variables
+from benchbook.hosts.model.files import planned_path
+from benchbook.hosts.process import ports, registry
+from benchbook.hosts.process.address import server_url
+from benchbook.hosts.vllm.tokenizers import hub_variables
 from benchbook.terms.errors import Cause, HostDiedError, IdentityError, MeasureError
 
 ANSWER_LIMIT_S = 10.0  # for one answer of a live server; under full load /health takes milliseconds
@@ -186,7 +188,7 @@ def attach(base_url: str, model: str | None = None, api_key: str | None = None) 
     url = server_url(base_url)
     ours = registry.server_at(url)
     variable = next((name for name in ("OPENAI_API_KEY", "VLLM_API_KEY") if os.environ.get(name)), None)
-    key = api_key or (ours and registry.key_of(ours)) or (variable and os.environ[variable])
+    key = api_key or (ours and key_of(ours)) or (variable and os.environ[variable])
     server = AttachedServer(ours.base_url if ours else url, "", key, is_ours=ours is not None)
     if ours:
         server.argv, server.hub_env = list(ours.argv), hub_variables(registry.environment_of(ours))

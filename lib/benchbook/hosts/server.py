@@ -9,17 +9,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from benchbook.hosts import causes, command, hub, ports, registry
 from benchbook.hosts.access import DOOR_WORDS, VLLMS_KEY, api_key_for, check_door, key_environment
-from benchbook.hosts.card_locks import locks_for
-from benchbook.hosts.devices import cards_of
-from benchbook.hosts.guardian import STOP_GRACE_S, GuardedProcess, spawn
 from benchbook.hosts.kept import find_server
-from benchbook.hosts.logs import HostLog
-from benchbook.hosts.models import ModelFiles, resolve_model
+from benchbook.hosts.machine.card_locks import locks_for
+from benchbook.hosts.machine.devices import cards_of
+from benchbook.hosts.model import hub
+from benchbook.hosts.model.files import ModelFiles, resolve_model
+from benchbook.hosts.process import ports, registry
+from benchbook.hosts.process.guardian import STOP_GRACE_S, GuardedProcess, spawn
+from benchbook.hosts.process.logs import HostLog
 from benchbook.hosts.served import ServedModel
-from benchbook.hosts.startup import OnProgress, StartupFacts, local_time, startup_facts, startup_phase
-from benchbook.hosts.tokenizers import hub_variables
+from benchbook.hosts.vllm import causes, command
+from benchbook.hosts.vllm.startup import OnProgress, StartupFacts, local_time, startup_facts, startup_phase
+from benchbook.hosts.vllm.tokenizers import hub_variables
 from benchbook.terms.errors import HostDiedError, HostStartError, IdentityError
 from benchbook.terms.redaction import redacted_env
 

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from benchbook.hosts import http, ports, processes
-from benchbook.hosts.nvml import QUANTITIES, Gpu, NoGpuError, Nvml, open_nvml
+from benchbook.hosts import http
+from benchbook.hosts.machine.nvml import QUANTITIES, Gpu, NoGpuError, Nvml, open_nvml
+from benchbook.hosts.process import ports, processes
 from benchbook.hosts.scrape import MAX_LINE, parse_metrics
 
 PERIOD_S = 0.25

@@ -12,10 +12,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Self
 
-from benchbook.hosts import causes, registry
-from benchbook.hosts.guardian import STOP_GRACE_S, GuardedProcess, spawn
-from benchbook.hosts.scratch import scratch_dir
-from benchbook.hosts.startup import OnProgress, startup_phase
+from benchbook.hosts.process import registry
+from benchbook.hosts.process.guardian import STOP_GRACE_S, GuardedProcess, spawn
+from benchbook.hosts.process.scratch import scratch_dir
+from benchbook.hosts.vllm import causes
+from benchbook.hosts.vllm.startup import OnProgress, startup_phase
 from benchbook.terms.errors import HostDiedError, HostStartError
 
 READY_POLL_S = 0.05

@@ -1,6 +1,6 @@
 """Conditions: was the server, the client or the machine short of something while it was measured?
 
-What is read here was watched by measure/conditions.py; without it (an attached server, a plain command line) a check is
+What is read here was watched by measure/watched.py; without it (an attached server, a plain command line) a check is
 silent.
 """
 

@@ -2,7 +2,7 @@
 
 Who stops when an interval looks narrow stops a little too often by luck: of means "known" by a 95 % t-interval then, 90
 to 95 % are. So the interval asked for is one of 98 %. Stopped by it after at least three rounds, 95 % of the means and
-more lie inside, at every spread and budget that was tried (lib/bench/starts.py). Stein's two stages, which are exact,
+more lie inside, at every spread and budget that was tried (lib/proofs/starts.py). Stein's two stages, which are exact,
 take about as many rounds after a pilot of five, and twice as many after one of three.
 """
 

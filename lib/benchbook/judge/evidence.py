@@ -50,7 +50,7 @@ class Measured:
     values: Mapping[str, float | int | None]
     raw: Mapping[str, Any] = field(default_factory=dict)
     host: Mapping[str, Any] = field(default_factory=dict)
-    conditions: Mapping[str, Any] = field(default_factory=dict)  # what was watched meanwhile, see measure/conditions.py
+    conditions: Mapping[str, Any] = field(default_factory=dict)  # what was watched meanwhile, see measure/watched.py
     machine: Mapping[str, Any] = field(default_factory=dict)  # its facts, as records/provenance.py has them
 
     @classmethod

@@ -1,6 +1,6 @@
 """Steadiness: was it one state that was measured, from the first request to the last, or several, or none?
 
-The mean over a window in which speed or load changes depends on how long one has measured. lib/bench/steady.py tells
+The mean over a window in which speed or load changes depends on how long one has measured. lib/proofs/steady.py tells
 how often these checks are wrong.
 """
 

@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 from benchbook import parameters
 from benchbook.hosts.engine import VllmEngine
 from benchbook.measure import own
-from benchbook.measure.repeat import Repeat, read_repeat
 from benchbook.measure.servers import note_opened
 from benchbook.plan.named_launches import named_launch
+from benchbook.records.repeat import Repeat, read_repeat
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

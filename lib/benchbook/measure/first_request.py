@@ -13,9 +13,9 @@ from benchbook import parameters
 from benchbook.hosts import http
 from benchbook.measure.events import events
 from benchbook.measure.recording import Recording
-from benchbook.measure.repeat import Repeat, read_repeat
 from benchbook.measure.servers import AnyServer, host_facts, refuse_stale, silence_is_death
 from benchbook.plan.workloads import FirstRequestWorkload
+from benchbook.records.repeat import Repeat, read_repeat
 from benchbook.records.store import Saved
 from benchbook.terms.errors import Cause, MeasureError
 

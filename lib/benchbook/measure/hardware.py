@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchbook.hosts.models import read_config, weight_bytes
-from benchbook.hosts.peaks import data_sheet, device_peaks
-from benchbook.hosts.ports import is_loopback
+from benchbook.hosts.machine.peaks import data_sheet, device_peaks
+from benchbook.hosts.model.files import read_config, weight_bytes
+from benchbook.hosts.process.ports import is_loopback
 from benchbook.judge.model_config import CONFIG_KEYS
-from benchbook.measure.notebook import wait_loaded
 from benchbook.records.provenance import gpus, machine
 from benchbook.visible import named
 
@@ -21,13 +20,15 @@ def model_config(path: str, revision: str | None = None) -> dict[str, Any] | Non
     return None if config is None else {key: config[key] for key in CONFIG_KEYS if config.get(key) is not None}
 
 
-def peaks_before_start(model_path: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+def peaks_before_start(
+    model_path: str, env: Mapping[str, str] | None = None, get_quiet: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     """Return the device's peaks, probed if need be (two seconds): to be called while nothing else runs.
 
-    What this process loads ahead is waited for then.
+    Before a probe `get_quiet` is called, for what this process does beside.
     """
     seen = gpus(env) if named(env) is not None else machine()["gpus"]
-    return device_peaks(seen[0]["name"] if seen else None, weight_bytes(model_path), env, wait_loaded)
+    return device_peaks(seen[0]["name"] if seen else None, weight_bytes(model_path), env, get_quiet)
 
 
 def peaks_of_attached(base_url: str) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import yaml
 
-from benchbook.hosts import hub, inputs, translations
-from benchbook.hosts.flags import Known, known
-from benchbook.hosts.forms import Forms, installed_forms
-from benchbook.hosts.spelling import Misspelt, Spelt, spelt_out
-from benchbook.hosts.unheeded import unheeded
+from benchbook.hosts.model import hub, inputs
+from benchbook.hosts.vllm import translations
+from benchbook.hosts.vllm.flags import Known, known
+from benchbook.hosts.vllm.forms import Forms, installed_forms
+from benchbook.hosts.vllm.spelling import Misspelt, Spelt, spelt_out
+from benchbook.hosts.vllm.unheeded import unheeded
 from benchbook.measure.names import Places, check_args
 from benchbook.measure.variables import check_variables, spelt_switches
 from benchbook.plan.document import Document, Where

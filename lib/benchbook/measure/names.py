@@ -6,11 +6,11 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from benchbook.hosts.flags import Known, plugins
-from benchbook.hosts.forms import Forms, bounds_problem, flag_of, problem_of
-from benchbook.hosts.kinds import Option, option_problem
-from benchbook.hosts.renaming import is_variable
-from benchbook.hosts.spelling import Spelt
+from benchbook.hosts.vllm.flags import Known, plugins
+from benchbook.hosts.vllm.forms import Forms, bounds_problem, flag_of, problem_of
+from benchbook.hosts.vllm.kinds import Option, option_problem
+from benchbook.hosts.vllm.renaming import is_variable
+from benchbook.hosts.vllm.spelling import Spelt
 from benchbook.plan.document import Document, Where
 from benchbook.plan.hints import habitual
 from benchbook.plan.launches import Launch

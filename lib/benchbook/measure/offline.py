@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from benchbook import parameters
-from benchbook.hosts.command import inherited_environment, private_environment
-from benchbook.hosts.models import resolve_model
-from benchbook.measure.commands import PREFIX_CACHING, latency_argv, offline_args, throughput_argv
-from benchbook.measure.conditions import Watched
+from benchbook.hosts.model.files import resolve_model
+from benchbook.hosts.vllm.command import inherited_environment, private_environment
+from benchbook.measure.argv import PREFIX_CACHING, latency_argv, offline_args, throughput_argv
+from benchbook.measure.client.tasks import WARM, BenchRun, run_bench
 from benchbook.measure.engines import OfflineEngine
 from benchbook.measure.hardware import model_config, peaks_before_start
-from benchbook.measure.jobs import WARM, BenchRun, run_bench
 from benchbook.measure.live import benchmark
 from benchbook.measure.recording import Recording
-from benchbook.measure.repeat import Repeat, read_repeat
 from benchbook.measure.serve import benchmark_failed
 from benchbook.measure.servers import refuse_stale, warmed_by_hand
+from benchbook.measure.watched import Watched
 from benchbook.plan.workloads import LatencyWorkload, ThroughputWorkload
 from benchbook.records.files import read_json
 from benchbook.records.record import PrefixCache, Warmup
+from benchbook.records.repeat import Repeat, read_repeat
 from benchbook.records.store import Saved
 from benchbook.terms.redaction import redacted_env
 
@@ -143,7 +143,7 @@ def _measure(
             "telemetry": watched.telemetry(recording, {}),
             **({"peaks": peaks} if peaks else {}),
         }
-        # A loaded engine empties its cache after each job and vouches for it; see hosts/engine_worker.py.
+        # A loaded engine empties its cache after each job and vouches for it; see hosts/vllm/engine_worker.py.
         prefix_cache = PrefixCache(
             is_on=bool(offline_args(engine.args)[PREFIX_CACHING]), emptied="reset" if run.way == WARM else "new process"
         )

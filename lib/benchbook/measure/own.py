@@ -7,7 +7,7 @@ from typing import Any
 
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.server import VllmServer
-from benchbook.measure.client import WarmClient
+from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.hardware import peaks_before_start
 from benchbook.measure.launch_check import checked_by_hand
 from benchbook.measure.live import starting

@@ -9,20 +9,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchbook import parameters
-from benchbook.hosts.models import tokenizer_sha256
+from benchbook.hosts.model.files import tokenizer_sha256
+from benchbook.hosts.process.shell import certificates, no_proxy
 from benchbook.hosts.scrape import cache_config
-from benchbook.hosts.shell import certificates, no_proxy
-from benchbook.hosts.tokenizers import args_of, check_here, client_words
+from benchbook.hosts.vllm.tokenizers import args_of, check_here, client_words
 from benchbook.hosts.watch import StallWatch
 from benchbook.judge.stalls import stalled_at_last
-from benchbook.measure.client_meter import meter_path
-from benchbook.measure.commands import serve_argv
-from benchbook.measure.conditions import Watched
-from benchbook.measure.jobs import BenchRun, run_bench
+from benchbook.measure.argv import serve_argv
+from benchbook.measure.client.meter import meter_path
+from benchbook.measure.client.tasks import BenchRun, run_bench
 from benchbook.measure.live import benchmark
 from benchbook.measure.own import own_client
 from benchbook.measure.recording import Recording
-from benchbook.measure.repeat import Repeat, read_repeat
 from benchbook.measure.servers import (
     AnyServer,
     host_facts,
@@ -31,10 +29,12 @@ from benchbook.measure.servers import (
     silence_is_death,
     warmed_by_hand,
 )
+from benchbook.measure.watched import Watched
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.files import read_json
 from benchbook.records.fingerprint import digest
 from benchbook.records.record import PrefixCache, Warmup
+from benchbook.records.repeat import Repeat, read_repeat
 from benchbook.records.store import Saved
 from benchbook.terms.errors import Cause, ExperimentError, MeasureError
 

@@ -12,13 +12,13 @@ from weakref import WeakKeyDictionary
 
 from benchbook import parameters
 from benchbook.hosts.cards import named
-from benchbook.hosts.flags import unknown_variables
-from benchbook.hosts.models import has_random_weights
-from benchbook.hosts.routing import known_routing
+from benchbook.hosts.model.files import has_random_weights
+from benchbook.hosts.process.shell import certificates, go_past_proxies
 from benchbook.hosts.served import AttachedServer, attach
 from benchbook.hosts.server import VllmServer
-from benchbook.hosts.shell import certificates, go_past_proxies
-from benchbook.hosts.tokenizers import args_of
+from benchbook.hosts.vllm.flags import unknown_variables
+from benchbook.hosts.vllm.routing import known_routing
+from benchbook.hosts.vllm.tokenizers import args_of
 from benchbook.measure import own
 from benchbook.measure.hardware import model_config, peaks_of_attached
 from benchbook.plan.named_launches import named_launch

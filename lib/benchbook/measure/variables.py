@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from benchbook.hosts import shell
-from benchbook.hosts.command import private_environment
-from benchbook.hosts.flags import Known, is_read, is_vllms
-from benchbook.hosts.kinds import none_of
-from benchbook.hosts.switches import spelt_switch
-from benchbook.hosts.translations import old_variables
+from benchbook.hosts.process import shell
+from benchbook.hosts.vllm.command import private_environment
+from benchbook.hosts.vllm.flags import Known, is_read, is_vllms
+from benchbook.hosts.vllm.kinds import none_of
+from benchbook.hosts.vllm.switches import spelt_switch
+from benchbook.hosts.vllm.translations import old_variables
 from benchbook.measure.names import Places
 from benchbook.plan.document import Document
 from benchbook.plan.launches import NO_BOOLEANS, Launch

@@ -47,7 +47,7 @@ from benchbook.terms.metrics import METRICS
 
 DEFAULT_REPEATS = 3  # fewer show no spread worth the name
 # Where repeats vary by 1.25 % and one in a hundred is an outlier, 8 rounds find a difference of 5 % between launches in
-# 93 % of the cases of a run of seven, 6 rounds in 85 % and 4 in 24 % (lib/bench/compare.py). It is even, so that each
+# 93 % of the cases of a run of seven, 6 rounds in 85 % and 4 in 24 % (lib/proofs/false_claims.py). It is even, so that each
 # launch goes first equally often.
 COMPARISON_REPEATS = 8
 MAX_SEED = 2**31 - 1  # numpy's and vLLM's seeds end below it

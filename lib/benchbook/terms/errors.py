@@ -19,7 +19,7 @@ from dataclasses import dataclass
 class Cause:
     """Why a host or a benchmark failed: a stable code, the log's own line, and what to do about it."""
 
-    code: str  # e.g. "out_of_memory"; the closed set is in hosts/causes.py
+    code: str  # e.g. "out_of_memory"; the closed set is in hosts/vllm/causes.py
     evidence: str  # the line of the log that says so, or one sentence of ours
     hint: str  # what the reader can do
 

@@ -59,12 +59,12 @@ again: 0
 
 # What a process is by words of its command line, and by those of its parent's where a worker forks its likes.
 _ROLES = (
-    ("benchbook.hosts.heir", "heir", ""),
-    ("benchbook.hosts.guardian_main", "guardian", ""),
-    ("benchbook.measure.client_worker", "client", "benchmark"),
-    ("benchbook.measure.kernel_worker", "kernels", "kernel"),
-    ("benchbook.hosts.engine_worker", "engine", "engine's child"),
-    ("benchbook.measure.kernel_process", "kernel", ""),
+    ("benchbook.hosts.process.heir", "heir", ""),
+    ("benchbook.hosts.process.guardian_main", "guardian", ""),
+    ("benchbook.measure.client.main", "client", "benchmark"),
+    ("benchbook.notebooks.kernels.fork_main", "kernels", "kernel"),
+    ("benchbook.hosts.vllm.engine_worker", "engine", "engine's child"),
+    ("benchbook.notebooks.kernels.ahead_main", "kernel", ""),
     ("-m benchbook run", "runner", ""),
     ("VLLM::", "engine core or worker", ""),
     (" serve ", "server", ""),

@@ -101,7 +101,7 @@ def read_until(process, is_it):
 
 def marked_processes(marker):
     """Return the processes whose environment holds `marker`: all that a test started, but for the heir of this process."""
-    found, heir = [], ["-m", "benchbook.hosts.heir", str(os.getpid())]  # it lives as long as its owner does
+    found, heir = [], ["-m", "benchbook.hosts.process.heir", str(os.getpid())]  # it lives as long as its owner does
     for process in psutil.process_iter():
         try:
             is_marked = process.environ().get("BENCHBOOK_TEST") == str(marker)

@@ -19,10 +19,10 @@ import typing
 
 import pytest
 import yaml
-from benchbook.hosts.command import flags
-from benchbook.hosts.forms import installed_forms
-from benchbook.hosts.parser_dump import _refuses, config_of, serve_parser
-from benchbook.measure.preflight import preflight_of
+from benchbook.hosts.vllm.command import flags
+from benchbook.hosts.vllm.forms import installed_forms
+from benchbook.hosts.vllm.parser_dump import _refuses, config_of, serve_parser
+from benchbook.sweep.preflight import preflight_of
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter

@@ -7,11 +7,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from benchbook.hosts.command import flags
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.server import VllmServer
-from benchbook.measure.client import WarmClient
-from benchbook.measure.jobs import COMMAND_LINE, WARM, run_bench
+from benchbook.hosts.vllm.command import flags
+from benchbook.measure.client.tasks import COMMAND_LINE, WARM, run_bench
+from benchbook.measure.client.warm import WarmClient
 from sweeps import ARGS, ENV
 
 pytestmark = pytest.mark.integration

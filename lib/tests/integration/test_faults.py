@@ -8,11 +8,11 @@ import time
 from unittest import mock
 
 import pytest
-from benchbook.hosts import registry
-from benchbook.measure.runner import FAILED, FINISHED
-from benchbook.measure.session import prepare_run
+from benchbook.hosts.process import registry
 from benchbook.records.record import Outcome, Verdict
 from benchbook.records.store import Store
+from benchbook.sweep.runner import FAILED, FINISHED
+from benchbook.sweep.session import prepare_run
 from sweeps import (
     ALL_MEASURED,
     FAKE_PACKAGE,

@@ -9,9 +9,9 @@ import dataclasses
 import json
 
 import pytest
-from benchbook.hosts.flags import known
-from benchbook.hosts.forms import installed_forms, problem_of, words_of
-from benchbook.hosts.parser_dump import serve_parser
+from benchbook.hosts.vllm.flags import known
+from benchbook.hosts.vllm.forms import installed_forms, problem_of, words_of
+from benchbook.hosts.vllm.parser_dump import serve_parser
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

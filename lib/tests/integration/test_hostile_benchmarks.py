@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from benchbook.hosts.models import resolve_model
-from benchbook.measure.client import WarmClient
-from benchbook.measure.repeat import Repeat
+from benchbook.hosts.model.files import resolve_model
+from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.serve import bench_serve
 from benchbook.measure.servers import open_server
 from benchbook.plan.workloads import ServeWorkload
+from benchbook.records.repeat import Repeat
 from benchbook.terms.errors import BenchbookError
 from hostile import HARMLESS_TO_A_BENCHMARK, OF_THE_LOAD, Watch, flags, is_flagged
 from odd_server import KINDS, METRICS, VERSION, odd_server

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from benchbook.hosts import processes, registry
+from benchbook.hosts.process import processes, registry
 from sweeps import ARGS, ENV, IS_FULL
 
 pytestmark = pytest.mark.integration

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchbook.hosts.command import private_environment
-from benchbook.hosts.models import resolve_model
-from benchbook.hosts.routing import routing_of
+from benchbook.hosts.model.files import resolve_model
+from benchbook.hosts.vllm.command import private_environment
+from benchbook.hosts.vllm.routing import routing_of
 
 pytestmark = pytest.mark.integration
 

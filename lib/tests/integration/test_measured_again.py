@@ -4,10 +4,10 @@ import json
 
 import pytest
 from benchbook.judge.outside import again_sentence
-from benchbook.measure.runner import FINISHED
-from benchbook.measure.session import prepare_run
 from benchbook.records.store import read_record
 from benchbook.report.run import load_run
+from benchbook.sweep.runner import FINISHED
+from benchbook.sweep.session import prepare_run
 from sweeps import FAKE_PACKAGE
 from test_faults import Quiet, write_fault_file
 

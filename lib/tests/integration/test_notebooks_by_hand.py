@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from benchbook.measure.notebook import notebooks_dir
+from benchbook.project import notebooks_dir
 from benchbook.records.store import read_record
 from sweeps import wait_nothing_left
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from benchbook.hosts.models import resolve_model
-from benchbook.measure.client import WarmClient
-from benchbook.measure.jobs import COMMAND_LINE, WARM, run_official
-from benchbook.measure.repeat import Repeat
+from benchbook.hosts.model.files import resolve_model
+from benchbook.measure.client.tasks import COMMAND_LINE, WARM, run_official
+from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.serve import bench_serve
 from benchbook.measure.servers import open_server
 from benchbook.plan.workloads import ServeWorkload
+from benchbook.records.repeat import Repeat
 from odd_server import odd_server
 from sweeps import ALL_MEASURED, IS_FULL, ONE_PROCESS_ARGS, ONE_PROCESS_ENV, benchbook
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import fake_vllm
 import pytest
-from benchbook.hosts.logs import tells
-from benchbook.hosts.models import build_embedded
+from benchbook.hosts.model.files import build_embedded
+from benchbook.hosts.process.logs import tells
 from benchbook.hosts.server import VllmServer
 from benchbook.measure.serve import bench_serve
 from benchbook.measure.servers import model_card, open_server

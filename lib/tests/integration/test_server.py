@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import requests
 import sweeps
-from benchbook.hosts import processes, registry
-from benchbook.hosts.models import content_sha256, resolve_model
+from benchbook.hosts.model.files import content_sha256, resolve_model
+from benchbook.hosts.process import processes, registry
 from benchbook.hosts.scrape import cache_config, counter_delta, parse_metrics
 from benchbook.hosts.served import attach
 from benchbook.hosts.server import VllmServer, find_server
@@ -149,7 +149,7 @@ def test_a_watch_over_real_work_raises_no_alarm_and_costs_little(server: VllmSer
 
 def test_tiny_is_the_same_each_time_it_is_built(tmp_path: Path) -> None:
     for name in ("first", "second"):
-        command = [sys.executable, "-m", "benchbook.hosts.tiny_model", "tiny", str(tmp_path / name)]
+        command = [sys.executable, "-m", "benchbook.hosts.model.tiny_model", "tiny", str(tmp_path / name)]
         subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
     first, second = content_sha256(tmp_path / "first"), content_sha256(tmp_path / "second")
     assert first == second == resolve_model("tiny").content_sha256

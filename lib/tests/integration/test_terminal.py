@@ -218,8 +218,8 @@ main()
 """
 # In the order in which a run gets there; the last ones are imported by a thread, while a server starts.
 IMPORTED = (
-    "benchbook.terms.errors rich.console benchbook.cli typer.core benchbook.hosts.registry pydantic yaml "
-    "benchbook.measure.session benchbook.judge.catalogue papermill.execute zmq nbconvert.exporters.html pandas"
+    "benchbook.terms.errors rich.console benchbook.cli typer.core benchbook.hosts.process.registry pydantic yaml "
+    "benchbook.sweep.session benchbook.judge.catalogue papermill.execute zmq nbconvert.exporters.html pandas"
 ).split()
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from benchbook.hosts.cpu_cores import host_threads
+from benchbook.hosts.machine.cpu_cores import host_threads
 from benchbook.judge import batch
 
 pytestmark = pytest.mark.integration

@@ -1,0 +1,231 @@
+"""Which model files a reference stands for: an embedded one, a shape, a folder, or a model of the hub."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchbook.hosts.model import footprint, shapes
+from benchbook.hosts.process.caches import built, cache_dir
+from benchbook.reading import read_bytes
+from benchbook.system_faults import line_of
+from benchbook.terms.errors import Cause, ExperimentError, HostStartError, StoreError
+from benchbook.terms.load_formats import makes_weights
+
+# The embedded models with their folders' names: raise the number when tiny_model.py changes what it writes.
+EMBEDDED = {"tiny": "tiny-2", "tiny-moe": "tiny-moe-1"}
+BUILD_LIMIT_S = 300.0
+# What turns text into tokens and back, in the forms that transformers knows.
+_TOKENIZER_FILES = (
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "*.model",
+    "*.tiktoken",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+_CONFIGS = ("config.json", "params.json")  # the second where Mistral's own format is all that there is
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf")
+CACHE_VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")  # where the hub's files lie
+SMALL_FILE_BYTES = 4 << 20  # up to this size a file's bytes are hashed, above it its name and size
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model as vLLM is told to load it."""
+
+    path: str  # what `vllm serve` gets: an absolute folder, or a hub id
+    name: str  # what people call it
+    is_local: bool  # a folder, so nothing is ever downloaded
+    random_weights: bool  # True: speed is meaningful, text is not
+    content_sha256: str | None  # of what will be loaded; None while it is not on this machine
+    needs_download: bool
+    commit: str | None = (
+        None  # of the hub: what its revision stands for here; None for a folder, or while it is not here
+    )
+
+
+def resolve_model(ref: str, args: Mapping[str, Any] | None = None, env: Mapping[str, str] | None = None) -> ModelFiles:
+    """Return the files behind `ref`: "tiny", "tiny-moe" or "shape:NAME" (made now if need be), a folder, or a hub id.
+
+    Of the launch's `args` the revision and the load format count; `env` is that of the process that will load the files:
+    its HF_HOME or HF_HUB_CACHE says where the hub's lie.
+
+    "tiny" is always the embedded model; a folder of that name is written "./tiny". A shape has no weights: vLLM needs a
+    load format that makes them.
+    """
+    args = args or {}
+    revision, is_made = args.get("revision"), makes_weights(args)
+    if ref in EMBEDDED:
+        folder = build_embedded(ref)
+        return ModelFiles(str(folder), ref, True, True, content_sha256(folder), False)
+    if ref.startswith(shapes.PREFIX):
+        name = ref.removeprefix(shapes.PREFIX)
+        folder = shapes.build_shape(name)
+        return ModelFiles(str(folder), f"{name} shape", True, True, content_sha256(folder), False)
+    folder = Path(os.path.expanduser(ref))
+    if os.path.isdir(folder):
+        if not os.path.isfile(folder / "config.json"):
+            raise ExperimentError(f"model {ref!r} is a folder without a config.json")
+        has_random = is_made or has_random_weights(str(folder))
+        return ModelFiles(str(folder.resolve()), folder.resolve().name, True, has_random, content_sha256(folder), False)
+    if ref.startswith((".", "/", "~")) or ref.count("/") > 1:
+        raise ExperimentError(f"model {ref!r} looks like a folder, and there is none (from {Path.cwd()})")
+    snapshot = hub_snapshot(ref, revision, env)
+    digest = content_sha256(snapshot) if snapshot else None
+    commit = snapshot.name if snapshot else None
+    return ModelFiles(ref, ref, False, is_made, digest, needs_download=snapshot is None, commit=commit)
+
+
+def content_sha256(folder: Path) -> str:
+    """Return a hash over the names and sizes of the files in `folder`, and over the bytes of the small ones.
+
+    Raises ExperimentError when one cannot be read. Cheap for weights of any size; hidden files do not count.
+    """
+    digest = hashlib.sha256()
+    try:
+        for path in sorted(path for path in folder.rglob("*") if os.path.isfile(path)):
+            name, size_bytes = path.relative_to(folder).as_posix(), path.stat().st_size
+            if any(part.startswith(".") for part in Path(name).parts):
+                continue
+            digest.update(f"{name}\0{size_bytes}\0".encode(errors="surrogateescape"))
+            if size_bytes <= SMALL_FILE_BYTES:
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+    except OSError as error:
+        raise ExperimentError(f"the model in {folder} cannot be read: {line_of(error)}") from error
+    return digest.hexdigest()
+
+
+def tokenizer_sha256(path: str) -> str | None:
+    """Return a hash over the tokenizer's files in a folder or in the hub's cache; None where there are none here.
+
+    Equal for copies of one tokenizer in two folders, whatever weights lie beside it.
+    """
+    folder = Path(path) if os.path.isdir(path) else hub_folder(path, "tokenizer_config.json", None)
+    files = sorted({file for pattern in _TOKENIZER_FILES for file in folder.glob(pattern)}) if folder else []
+    if not files:
+        return None
+    digest = hashlib.sha256()
+    for file in files:
+        with contextlib.suppress(OSError):  # a link to nothing, a folder of that name
+            digest.update(f"{file.name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def build_embedded(name: str) -> Path:
+    """Return the folder of an embedded model, built first when it is not in the cache (seconds, no network)."""
+    return built(EMBEDDED[name], partial(_build_into, name))
+
+
+def _build_into(name: str, folder: Path) -> None:
+    command = [sys.executable, "-P", "-m", "benchbook.hosts.model.tiny_model", name, str(folder)]
+    search_path = os.pathsep.join(filter(None, [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH")]))
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": search_path}
+    done = subprocess.run(
+        command, env=env, capture_output=True, encoding="utf-8", errors="replace", timeout=BUILD_LIMIT_S
+    )
+    if done.returncode != 0:
+        evidence = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        cause = Cause("crashed", evidence, "torch and transformers must be importable")
+        raise HostStartError(f"the embedded model could not be built in {folder.parent}: {evidence}", cause)
+
+
+def hub_snapshot(hub_id: str, revision: str | None, env: Mapping[str, str] | None = None) -> Path | None:
+    """Return the local copy of `hub_id` in the Hugging Face cache, None unless its weights are whole."""
+    snapshot = next((found for name in _CONFIGS if (found := hub_folder(hub_id, name, revision, env))), None)
+    if snapshot is None:
+        return None
+    for index in snapshot.glob("*.safetensors.index.json"):
+        shards = (_json_object(index) or {}).get("weight_map")
+        is_whole = isinstance(shards, dict) and all(os.path.isfile(snapshot / str(name)) for name in shards.values())
+        return snapshot if is_whole else None
+    return snapshot if any(any(snapshot.glob(pattern)) for pattern in _WEIGHTS) else None
+
+
+def hub_folder(hub_id: str, file: str, revision: str | None, env: Mapping[str, str] | None = None) -> Path | None:
+    """Return the folder of `hub_id` in the Hugging Face cache of a process with `env`, None unless `file` lies in it."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(hub_id, file, cache_dir=_hub_cache(env or {}), revision=revision)
+    except HFValidationError:  # a folder on the machine of a server elsewhere
+        return None
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _hub_cache(env: Mapping[str, str]) -> str | None:
+    """Return where a process with `env` on top of this one's keeps the hub's files; None: where this one does.
+
+    As huggingface_hub finds it: a name of this shell that stands higher counts for that process too.
+    """
+    if not set(CACHE_VARIABLES) & set(env):
+        return None
+    whole = {**os.environ, **env}
+    places = [whole[name] for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE") if name in whole]
+    home = whole.get("HF_HOME") or os.path.join(whole.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    return os.path.expanduser(places[0] if places else os.path.join(home, "hub"))
+
+
+def read_config(path: str, revision: str | None = None) -> dict[str, Any] | None:
+    """Return the config.json of a folder or of a hub model in the cache, that of its text model where it has several.
+
+    None while there is none on this machine, or where it cannot be read.
+    """
+    folder = Path(path) if os.path.isdir(path) else hub_snapshot(path, revision)
+    config = _json_object(folder / "config.json") if folder else None
+    if config is None:
+        return None
+    # What quantized the whole model stands beside the text model's own part.
+    return {**config, **config["text_config"]} if isinstance(config.get("text_config"), dict) else config
+
+
+def weight_bytes(path: str) -> int | None:
+    """Return the size of the weights in a folder or in the hub's cache; None while they are not on this machine."""
+    folder = Path(path) if os.path.isdir(path) else hub_snapshot(path, None)
+    return footprint.file_bytes(folder) if folder else None
+
+
+def planned_path(ref: str) -> str:
+    """Return what `vllm serve` will get for `ref`, without making or looking for anything."""
+    if ref.startswith(shapes.PREFIX):
+        return str(shapes.shape_folder(ref.removeprefix(shapes.PREFIX)))
+    return str(cache_dir() / EMBEDDED[ref]) if ref in EMBEDDED else ref
+
+
+def has_random_weights(path: str) -> bool:
+    """Return whether what `path` serves has random weights: an embedded model or a copy of it, by its mark, or a shape."""
+    if Path(path) in {cache_dir() / folder for folder in EMBEDDED.values()} or shapes.is_shape_folder(Path(path)):
+        return True
+    return os.path.isdir(path) and (read_config(path) or {}).get("random_weights") is True
+
+
+def config_of(ref: str) -> tuple[dict[str, Any] | None, Path | None]:
+    """Return the config.json behind `ref` and its folder, as far as they are known without building or downloading."""
+    if ref.startswith(shapes.PREFIX):
+        return dict(shapes.shape_named(ref.removeprefix(shapes.PREFIX)).config), None
+    published = next((shape for shape in shapes.SHAPES.values() if shape.hub_id == ref), None)
+    if published is not None:
+        return dict(published.config), None
+    folder = Path(os.path.expanduser(planned_path(ref)))
+    config = _json_object(folder / "config.json")
+    return (None, None) if config is None else (config, folder)
+
+
+def _json_object(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object in a file; None where there is none, or it cannot be read as one."""
+    try:
+        content = json.loads(read_bytes(path))  # with the infinities that some models have there
+    except (StoreError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None

@@ -1,0 +1,158 @@
+"""vLLM's own `vllm bench`, run inside a process that has it imported. All we know of vLLM's internals is here.
+
+The command line's own `main()` is called, so parsers, defaults, checks and output are vLLM's. What offline benchmarks do
+differently on a loaded engine is one thing: `vllm.LLM`, where they ask for an engine, is ours for the while.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+from unittest import mock
+
+from benchbook.hosts.process.tasks import JobRefused
+
+
+def run_vllm_bench(argv: Sequence[str]) -> int:
+    """Run `vllm bench *argv` in this process and return its exit code."""
+    from vllm.entrypoints.cli.main import main
+
+    sys.argv = ["vllm", "bench", *argv]
+    try:
+        main()
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
+    except Exception:  # as the interpreter does at the end of a program: show it, exit code 1
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def rehearse() -> None:
+    """Have vLLM's command line import and build all that `vllm bench` needs. Raises what has moved in this vLLM."""
+    from vllm.entrypoints.cli.main import main
+
+    sys.argv = ["vllm", "bench"]  # no benchmark is named, so the parser complains once all of it is there
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere), contextlib.suppress(SystemExit):
+        main()
+    with contextlib.suppress(ImportError):  # of a vLLM that sets up its loggers once, at its import
+        from vllm.logger import configure_logging_from_args
+
+        # A command line that says nothing of logging finds it as it wants it, and needs not go through all loggers.
+        configure_logging_from_args(argparse.Namespace())
+
+
+@contextlib.contextmanager
+def before_requests(act: Callable[[Sequence[int] | None], object]) -> Iterator[None]:
+    """Inside, `vllm bench serve` calls `act` when its tokenizer and prompts are there, before it sends anything.
+
+    `act` gets how many tokens each request asks for, in the order of the raw file; None where this vLLM does not tell.
+    One that has moved that place sends without.
+    """
+    try:
+        from vllm.benchmarks import serve
+
+        benchmark = serve.benchmark
+    except (ImportError, AttributeError):
+        yield
+        return
+
+    async def acting(*args: Any, **options: Any) -> Any:
+        act(_asked_tokens(options.get("input_requests")))
+        return await benchmark(*args, **options)
+
+    with mock.patch.object(serve, "benchmark", acting):
+        yield
+
+
+def _asked_tokens(requests: Any) -> list[int] | None:
+    asked = [getattr(request, "expected_output_len", None) for request in requests or ()]
+    return asked if asked and all(isinstance(tokens, int) for tokens in asked) else None
+
+
+@contextlib.contextmanager
+def before_tokens(llm: Any, act: Callable[[], object]) -> Iterator[None]:
+    """Inside, `act` is called whenever an offline benchmark asks `llm` for tokens.
+
+    A vLLM that has moved that place asks without.
+    """
+    generate = getattr(llm, "generate", None)
+    if generate is None:
+        yield
+        return
+
+    def acting(*args: Any, **options: Any) -> Any:
+        act()
+        return generate(*args, **options)
+
+    with mock.patch.object(llm, "generate", acting):
+        yield
+
+
+class _Asked(BaseException):
+    """Carries the engine arguments that a command line asked for."""
+
+
+class _Asking:
+    @staticmethod
+    def from_engine_args(engine_args: Any) -> NoReturn:
+        raise _Asked(engine_args)
+
+
+def asked_engine_args(engine_argv: Sequence[str]) -> Any:
+    """Return the EngineArgs that `vllm bench latency *engine_argv` builds; exits as that does on a bad flag.
+
+    Raises ImportError or AttributeError when vLLM's internals have moved.
+    """
+    from vllm.entrypoints.cli.main import main
+
+    sys.argv = ["vllm", "bench", "latency", *engine_argv]
+    try:
+        with engine_from(_Asking):
+            main()
+    except _Asked as asked:
+        return asked.args[0]
+    raise AttributeError("vllm bench latency did not ask vllm.LLM for its engine")
+
+
+@contextlib.contextmanager
+def engine_from(stand_in: Any) -> Iterator[None]:
+    """Inside, `vllm.LLM` is `stand_in`, and the ways to an engine past it raise JobRefused."""
+    import vllm
+    from vllm.benchmarks import throughput
+
+    # patch.object insists that what it replaces is there: AttributeError when vLLM has moved it.
+    with (
+        mock.patch.object(vllm, "LLM", stand_in),
+        mock.patch.object(throughput, "run_vllm_async", _refuse),
+        mock.patch.object(throughput, "run_hf", _refuse),
+    ):
+        yield
+
+
+def different_fields(loaded: Any, asked: Any) -> list[str]:
+    """Return 'name: loaded value, asked value' for each engine argument that differs.
+
+    `seed` is left out: it is also the data set's seed in `bench throughput`, and in an engine it only picks which
+    tokens are sampled, not how many. A tokenizer that is not named is the model's.
+    """
+    ours, theirs = _values(loaded), _values(asked)
+    return [f"{name}: {ours[name]!r}, {theirs.get(name)!r}" for name in ours if ours[name] != theirs.get(name)]
+
+
+def _values(engine_args: Any) -> Mapping[str, Any]:
+    named = {field.name: getattr(engine_args, field.name) for field in dataclasses.fields(engine_args)}
+    return {**named, "tokenizer": engine_args.tokenizer or engine_args.model, "seed": None}
+
+
+def _refuse(*_: Any, **__: Any) -> NoReturn:
+    raise JobRefused("the loaded engine is a synchronous vLLM engine, the job asks for another kind")

@@ -1,0 +1,181 @@
+"""What the installed vLLM knows: its flags, its VLLM_* variables and the options of its compilation_config.
+
+Read from its source text, since importing vLLM to ask it costs seconds, and kept in the cache folder by version: read
+the first time in half a second, later in a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchbook.hosts.process.caches import cache_dir, remember, remembered
+from benchbook.hosts.vllm import source, switches
+from benchbook.terms.likeness import nearest
+
+# Where each arg's parsers are registered, by the names of vLLM's own tables.
+_PARSERS = {"tool_call_parser": "_TOOL_PARSERS_TO_REGISTER", "reasoning_parser": "_REASONING_PARSERS_TO_REGISTER"}
+
+
+@dataclass(frozen=True)
+class Known:
+    """The names that one version of vLLM knows; a set is empty where its source could not be read."""
+
+    version: str  # e.g. '0.32.0+cpu'
+    engine_flags: frozenset[str]  # '--max-model-len': of the server and of the offline benchmarks
+    server_flags: frozenset[str]  # those that only `vllm serve` has besides
+    variables: frozenset[str]  # 'VLLM_LOGGING_LEVEL'
+    compilation_options: frozenset[str]  # 'cudagraph_mode'
+    variable_values: frozenset[str] = frozenset()  # 'VLLM_KV_CACHE_LAYOUT=NHD': all values of those that list theirs
+    variable_numbers: frozenset[str] = frozenset()  # 'VLLM_CPU_KVCACHE_SPACE=int', or float, or switch: which number
+    parsers: frozenset[str] = (
+        frozenset()
+    )  # 'tool_call_parser=hermes', 'reasoning_parser=qwen3': all that are registered
+    variable_switches: frozenset[str] = frozenset()  # 'VLLM_SKIP_P2P_CHECK=1': all texts that are on, of those compared
+
+    @property
+    def flags(self) -> frozenset[str]:
+        """All long flags of `vllm serve`, without the --no- forms."""
+        return self.engine_flags | self.server_flags
+
+    def values_of(self, variable: str) -> list[str]:
+        """Return the values that a variable may have; [] where it lists none."""
+        return _behind(variable, self.variable_values)
+
+    def parsers_of(self, arg: str) -> list[str]:
+        """Return the names that tool_call_parser or reasoning_parser may have; [] for another arg, or where none is told."""
+        return _behind(arg, self.parsers)
+
+    def number_of(self, variable: str) -> str:
+        """Return which number a variable must be: int, float, or switch for 1 and 0; '' where it may be any text."""
+        return next(iter(_behind(variable, self.variable_numbers)), "")
+
+    def on_words(self, variable: str) -> list[str]:
+        """Return the texts by which vLLM reads a variable as on; [] where it is no switch, or takes others as well."""
+        return ["1"] if self.number_of(variable) == "switch" else _behind(variable, self.variable_switches)
+
+
+def _behind(name: str, pairs: frozenset[str]) -> list[str]:
+    """Return what stands for `name` in 'name=what' pairs, sorted."""
+    beginning = f"{name}="
+    return sorted(pair.removeprefix(beginning) for pair in pairs if pair.startswith(beginning))
+
+
+@functools.cache
+def known() -> Known | None:
+    """Return what the installed vLLM knows; None when no vLLM is installed."""
+    package = _package()
+    if package is None:
+        return None
+    try:
+        version = importlib.metadata.version("vllm")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return _cached(package, version)
+
+
+def source_state() -> str:
+    """Return a hash that changes with the installed vLLM's source of flags; '' where none is installed."""
+    package = _package()
+    return _state(package) if package else ""
+
+
+def read_known(package: Path, version: str) -> Known:
+    """Return what the vLLM whose source lies in the folder `package` knows."""
+    there = source.read_source(package)
+    return Known(
+        version=version,
+        engine_flags=there.engine_flags,
+        server_flags=there.server_flags,
+        variables=there.variables,
+        compilation_options=there.options.get("CompilationConfig", frozenset()),
+        variable_values=frozenset(
+            f"{name}={value}" for name in there.variables for value in there.values.get(name, ())
+        ),
+        variable_numbers=frozenset(f"{name}={kind}" for name, kind in there.numbers.items()),
+        parsers=frozenset(f"{arg}={name}" for arg, table in _PARSERS.items() for name in there.values.get(table, ())),
+        variable_switches=frozenset(f"{name}={word}" for name, words in there.switches.items() for word in words),
+    )
+
+
+def nearest_flag(flag: str) -> str | None:
+    """Return the known flag that looks most like `flag`, spelled with - or _; None when none comes near."""
+    wanted = "--" + flag.lstrip("-").partition("=")[0].replace("_", "-").lower()
+    there = known()
+    return nearest(wanted, there.flags) if there else None
+
+
+def is_vllms(variable: str) -> bool:
+    """Return whether a variable is named as vLLM's own are."""
+    return variable.startswith("VLLM_")
+
+
+@functools.cache
+def plugins() -> frozenset[str]:
+    """Return the packages installed here that plug into vLLM, benchbook apart: what they register, no source of vLLM tells."""
+    groups = ("vllm.general_plugins", "vllm.platform_plugins")
+    found = {plugin.module for group in groups for plugin in importlib.metadata.entry_points(group=group)}
+    return frozenset({module.partition(".")[0] for module in found} - {"vllm", __package__.partition(".")[0]})
+
+
+@functools.cache
+def is_read(variable: str) -> bool:
+    """Return whether the installed vLLM, or a plugin of it that is installed here, names a variable anywhere in its source.
+
+    Some are read outside the table of variables. benchbook is such a plugin, but only names them, as examples or old.
+    """
+    packages = {folder for name in {"vllm", *plugins()} if (folder := _package(name))}
+    word = re.compile(rb"\b%s\b" % variable.encode())
+    return any(word.search(path.read_bytes()) for package in packages for path in package.rglob("*.py"))
+
+
+def unknown_variables(env: Iterable[str]) -> list[str]:
+    """Return the variables that are named as vLLM's own are, and that the installed one does not have."""
+    there = known()
+    return sorted(name for name in env if there and is_vllms(name) and name not in there.variables)
+
+
+def _package(name: str = "vllm") -> Path | None:
+    """Return the folder of an installed package's source, without importing it."""
+    spec = importlib.util.find_spec(name)
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def _cached(package: Path, version: str) -> Known:
+    readers = (
+        Path(__file__),
+        Path(source.__file__),
+        Path(switches.__file__),
+    )  # what another benchbook kept may lack what this one reads
+    asked = hashlib.sha256(b"".join(path.read_bytes() for path in readers)).hexdigest()[:8]
+    path = cache_dir() / f"known-{version}-{_state(package)}-{asked}.json"
+    there = _known_of(remembered(path) or {})
+    if there is None:
+        there = read_known(package, version)
+        remember(path, {key: value if key == "version" else sorted(value) for key, value in asdict(there).items()})
+    return there
+
+
+def _known_of(kept: dict[str, Any]) -> Known | None:
+    """Return what was kept of a vLLM; None where that is nothing, or damaged."""
+    try:
+        names = {key: frozenset(value) for key, value in kept.items() if key != "version" and isinstance(value, list)}
+        there = Known(version=kept["version"], **names)
+    except (KeyError, TypeError):
+        return None
+    values = (*there.variable_values, *there.variable_numbers, *there.variable_switches, *there.parsers)
+    names = (there.version, *there.flags, *there.variables, *there.compilation_options, *values)
+    return there if all(isinstance(name, str) for name in names) else None
+
+
+def _state(package: Path) -> str:
+    """Return a hash of size and time of the files that are read: an edited installation is read again."""
+    parts = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in source.source_files(package)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

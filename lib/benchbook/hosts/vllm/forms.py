@@ -1,0 +1,271 @@
+"""The form that each flag of the installed vLLM wants its value in, and a value of a file in that form.
+
+One table, which vLLM's own parser gives (`parser_dump`), says what may stand behind a flag; everything here follows from
+it: `problem_of` refuses what the parser would, `words_of` says the rest as it understands it. Without a table (no vLLM
+here, or one whose parser cannot be made) values are said in the form that most flags have, and none is refused.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from benchbook.hosts.process.caches import cache_dir, remember, remembered
+from benchbook.hosts.vllm import flags
+from benchbook.hosts.vllm.kinds import Bounds, Option, none_of, not_among, out_of_bounds, plain
+from benchbook.hosts.vllm.switches import on_or_off
+from benchbook.terms.sizes import size_of
+
+DUMP_LIMIT_S = 180.0  # importing vLLM takes six seconds, on a cold disk a minute
+_INT = re.compile(r"[+-]?[0-9]+")
+_LOOKS_LIKE_JSON = re.compile(r"\s*(\{.*\}|\[.*\])\s*", re.DOTALL)  # which vLLM then reads as such
+_PAIRS = re.compile(r"\w+=[^,=\s]+(,\w+=[^,=\s]+)*")  # image=2,video=1, as limit_mm_per_prompt was until 0.10
+_SIZE_IN_JSON = re.compile(r'"(?:[^"\\]|\\.)*"|\b[0-9]+(?:\.[0-9]+)?[kKmMgGtT]\b')  # which vLLM takes for a config
+_WORDS = {"int": "a whole number", "size": "a size such as 64k", "auto": "auto", "float": "a number"}
+_WORDS |= {"object": "a mapping", "array": "a list", "commas": "a list", "text": "text", "normalised": "text"}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What one flag takes."""
+
+    short: Sequence[str] = ()  # other spellings: '-tp'
+    is_switch: bool = False  # takes no value
+    may_stand_alone: bool = False  # takes a value or none: then it is as true
+    has_negative: bool = True  # a switch with a --no- form
+    repeats: bool = False  # stands once for each of several values
+    takes_several: bool = False  # has several values behind it
+    takes: Sequence[str] = ()  # of int, size, auto, float, object, array, commas, text, normalised
+    choices: Sequence[str] = ()  # which the parser itself knows
+    members: Sequence[str] = ()  # which the engine knows, in capitals or not
+    bounds: Bounds = ()  # which the engine keeps
+    options: Mapping[str, Option] | None = None  # those inside a config, nested as they are
+
+
+Forms = Mapping[str, Form]  # by '--flag'
+
+
+@functools.cache
+def installed_forms() -> Forms:
+    """Return the table of the installed vLLM, made once an installation (some seconds); empty where none can be made.
+
+    It is kept in the environment that it describes, or, where that is not ours to write to, in the cache.
+    """
+    known = flags.known()
+    if known is None or not known.flags:
+        return {}
+    askers = (Path(__file__).with_name(name).read_bytes() for name in ("parser_dump.py", "kinds.py"))
+    asked = hashlib.sha256(b"".join(askers)).hexdigest()[:8]
+    name = f"forms-{known.version}-{flags.source_state()}-{asked}.json"
+    places = (Path(sys.prefix) / "share" / "benchbook" / name, cache_dir() / name)
+    there = next((forms for place in places if (forms := _forms_of(remembered(place))) is not None), None)
+    if there is not None:
+        return there
+    table = _dumped()
+    if table is not None:
+        any(remember(place, table) for place in places)
+    return _forms_of(table) or {}
+
+
+def _forms_of(table: dict[str, Any] | None) -> Forms | None:
+    """Return the forms of a table; None where it is none, or damaged."""
+    try:
+        return None if table is None else TypeAdapter(dict[str, Form]).validate_python(table)
+    except ValidationError:
+        return None
+
+
+def _dumped() -> dict[str, Any] | None:
+    """Return the table as the parser gives it: {} where it cannot, None where it was not let to, by time or memory."""
+    command = [sys.executable, "-P", "-m", "benchbook.hosts.vllm.parser_dump"]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=DUMP_LIMIT_S,
+            stdin=subprocess.DEVNULL,
+        )
+        if done.returncode < 0:  # killed
+            return None
+        return json.loads(done.stdout) if done.returncode == 0 else {}
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    except ValueError:
+        return {}
+
+
+def flag_of(name: str) -> str:
+    """Return '--max-model-len' for the arg max_model_len."""
+    return "--" + name.replace("_", "-")
+
+
+def negative_of(flag: str) -> str:
+    """Return '--no-enforce-eager' for --enforce-eager."""
+    return "--no-" + flag.removeprefix("--")
+
+
+def words_of(name: str, value: Any, forms: Forms) -> list[str]:
+    """Return the words by which a command line says that the arg `name` is `value`: none where that is how it is anyway."""
+    flag = flag_of(name)
+    form = forms.get(flag)
+    if form is None and name.startswith("no_") and isinstance(value, bool):
+        return words_of(name.removeprefix("no_"), not value, forms)
+    if isinstance(value, bool) and (form is None or form.is_switch):
+        return _switched(flag, value, form or Form())
+    if form is None:
+        return _behind(flag, [_text(item) for item in value] if _is_list(value) else [_text(value)])
+    if form.is_switch:
+        return _switched(flag, bool(on_or_off(value)), form)
+    if value is True and form.may_stand_alone:
+        return [flag]
+    if _is_list(value) and form.repeats:
+        return [word for item in value for word in _behind(flag, [_text(item)])]
+    if _is_list(value) and form.takes_several:
+        return _behind(flag, [_text(item) for item in value])
+    if _is_list(value) and "array" not in form.takes:
+        return _behind(flag, [",".join(map(_text, value))])
+    return _behind(flag, [_text(value)])
+
+
+def problem_of(name: str, value: Any, forms: Forms) -> str:
+    """Return why the parser would not take `value` for the arg `name`, with what to write; '' when it would."""
+    form = forms.get(flag_of(name))
+    if form is None:
+        return ""
+    if form.is_switch:
+        return "" if on_or_off(value) is not None else "is a switch: write true or false"
+    if form.options and "mode" in form.options and _INT.fullmatch(str(value)):  # a level alone, until 0.11
+        return f"must be a mapping: write {{mode: {value}}}"
+    if isinstance(value, str) and form.takes_several and not {"text", "object"} & set(form.takes):
+        if len(words := value.replace(",", " ").split()) > 1:
+            return f"takes a list: write [{', '.join(words)}]"
+    if value is True and form.may_stand_alone:
+        return ""
+    if isinstance(value, bool) and not {"object", "array"} & set(form.takes):
+        return f"takes a value, not {str(value).lower()}: {_wanted(form)}"
+    if _is_list(value) and (form.takes_several or form.repeats):
+        if not value:
+            return "is an empty list: leave the key out"
+        return next((problem for item in value if (problem := _item_problem(item, form))), "")
+    if _is_list(value):
+        return "" if {"array", "commas"} & set(form.takes) else f"takes one value, not a list: {_wanted(form)}"
+    return _item_problem(value, form)
+
+
+def bounds_problem(name: str, value: Any, forms: Forms) -> str:
+    """Return which bounds of the engine's the parser would let `value` break; '' where it keeps all."""
+    form = forms.get(flag_of(name))
+    return out_of_bounds(value, form.bounds) if form else ""
+
+
+def parsed(value: Any, form: Form | None) -> Any:
+    """Return what a value stands for: true or false of a switch, the mapping or list of a text in JSON where the flag takes one.
+
+    Any other value is returned unchanged. Raises ValueError, with what is wrong and where, for text that is no JSON where
+    nothing else will do, or that looks like it.
+    """
+    if form is not None and form.is_switch and (is_on := on_or_off(value)) is not None:
+        return is_on  # whoever else asks whether it is on knows no "false" and no 0
+    if form is None or not isinstance(value, str) or not {"object", "array"} & set(form.takes):
+        return value
+    try:
+        found = json.loads(value if form.options is None else _SIZE_IN_JSON.sub(_size_as_number, value))
+    except ValueError as error:
+        if {"text", "commas"} & set(form.takes) and not _LOOKS_LIKE_JSON.fullmatch(value):
+            return value
+        raise ValueError(_no_json(value, form, error)) from None
+    return found if isinstance(found, dict | list) else value
+
+
+def _no_json(text: str, form: Form, error: ValueError) -> str:
+    """Return what to write instead of a text that is no JSON, where that can be told."""
+    if pairs := _PAIRS.fullmatch(text):
+        return f"must be a mapping: write {{{', '.join(pair.replace('=', ': ') for pair in pairs[0].split(','))}}}"
+    if "object" not in form.takes and not _LOOKS_LIKE_JSON.fullmatch(text):
+        return f"must be a list: write {json.dumps(text.replace(',', ' ').split(), ensure_ascii=False)}"
+    return f"must be a {'mapping' if 'object' in form.takes else 'list'}, or JSON: {error}"
+
+
+def _size_as_number(match: re.Match[str]) -> str:
+    """Return the number of a size; a text in quotes, and what is no size, as it is."""
+    number = None if match[0].startswith('"') else size_of(match[0])
+    return match[0] if number is None else str(number)
+
+
+def _item_problem(value: Any, form: Form) -> str:
+    """Return why one value will not do."""
+    if isinstance(value, Mapping):
+        return "" if "object" in form.takes else f"takes no mapping: {_wanted(form)}"
+    if _is_list(value):
+        return "" if "array" in form.takes else f"takes no list inside a list: {_wanted(form)}"
+    text = _text(value)
+    if text == "--" or text.startswith("-") and form.takes_several and not _INT.fullmatch(text):
+        return "begins with a dash, which no command line can say here"
+    if form.members:
+        return none_of(value, form.members)
+    if form.choices:
+        chosen = plain(text) if "normalised" in form.takes else text
+        return "" if chosen in form.choices else not_among(chosen, form.choices)
+    return "" if _fits(text, form.takes) else f"must be {_wanted(form)}"
+
+
+def _fits(text: str, takes: Sequence[str]) -> bool:
+    """Return whether a text is read as one of the kinds; where text is taken, anything is."""
+    if not takes or {"text", "normalised", "commas"} & set(takes):
+        return True
+    if _INT.fullmatch(text):
+        return bool({"int", "float"} & set(takes))
+    return (
+        ("size" in takes and size_of(text) is not None)
+        or ("auto" in takes and text.lower() == "auto")
+        or ("float" in takes and _is_number(text))
+        or text == "None"
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _wanted(form: Form) -> str:
+    if form.choices:
+        return f"one of {', '.join(form.choices)}"
+    return " or ".join(dict.fromkeys(_WORDS[kind] for kind in form.takes)) or "text"
+
+
+def _switched(flag: str, is_on: bool, form: Form) -> list[str]:
+    if is_on:
+        return [flag]
+    return [negative_of(flag)] if form.has_negative else []
+
+
+def _behind(flag: str, words: list[str]) -> list[str]:
+    """Return the flag and its values; one that begins with a dash, and so looks like a flag, is bound to it."""
+    if len(words) == 1 and words[0].startswith("-"):
+        return [f"{flag}={words[0]}"]
+    return [flag, *words]
+
+
+def _text(value: Any) -> str:
+    """Return a value as one word: mappings and lists as JSON, never as Python's own text of them."""
+    return json.dumps(value) if isinstance(value, Mapping | bool) or _is_list(value) else str(value)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)

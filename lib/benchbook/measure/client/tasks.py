@@ -1,0 +1,200 @@
+"""Run `vllm bench` on a warm worker when there is one, else by the plain command line. Both run the same vLLM code.
+
+Either way the console text goes to the end of a log file, and each line of it to `on_line` as it appears.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchbook.hosts.process.guardian import spawn
+from benchbook.hosts.process.tasks import Job
+from benchbook.hosts.vllm.command import VLLM_PROGRAM, private_environment
+from benchbook.terms.errors import Cause, MeasureError
+from benchbook.terms.redaction import known_secrets, redact_file
+
+FOLLOW_POLL_S = 0.05
+CANCELLED_EXIT_CODE = -15  # as if by SIGTERM
+WARM, COMMAND_LINE = "warm", "command line"
+
+OnLine = Callable[[str], object] | None
+
+
+@dataclass(frozen=True)
+class BenchRun:
+    """How one `vllm bench` ended, and which way it was run."""
+
+    exit_code: int
+    way: str  # WARM or COMMAND_LINE
+    reason: str | None  # why the warm worker that was offered did not run it
+    wall_s: float
+
+
+class JobRefusedError(MeasureError):
+    """The worker cannot run this job; the command line can."""
+
+
+def run_bench(
+    argv: Sequence[str],
+    *,
+    socket_path: str | Path | None,
+    env: Mapping[str, str],
+    on_line: OnLine,
+    log_path: str | Path,
+    limit_s: float,
+    memory_mib: int | None = None,
+    seed: int | None = None,
+    cancel: threading.Event | None = None,
+) -> BenchRun:
+    """Run `vllm bench *argv` on the worker at `socket_path`, or by the command line when there is none or it refuses.
+
+    A refusal is said in one line to `on_line`. A benchmark that fails is never run again. When `cancel` is set the
+    benchmark is ended and the exit code is negative. A worker's ends with exit code 1 once its answers take more than
+    `memory_mib`. Raises MeasureError when the worker is lost and after `limit_s`.
+    """
+    started_s = time.monotonic()
+    way, reason = COMMAND_LINE, None
+    how = {"env": env, "on_line": on_line, "log_path": log_path, "limit_s": limit_s, "cancel": cancel}
+    if socket_path is not None:
+        try:
+            exit_code = run_job(socket_path, argv, memory_mib=memory_mib, seed=seed, **how)
+            way = WARM
+        except JobRefusedError as refusal:
+            reason = refusal.cause.evidence
+            if on_line is not None:
+                on_line(f"benchbook: by the plain command line, since {reason}")
+    if way == COMMAND_LINE:
+        exit_code = run_official(argv, **how)
+    return BenchRun(exit_code, way, reason, time.monotonic() - started_s)
+
+
+def run_job(
+    socket_path: str | Path,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    on_line: OnLine,
+    log_path: str | Path,
+    limit_s: float,
+    memory_mib: int | None = None,
+    seed: int | None = None,
+    cancel: threading.Event | None = None,
+) -> int:
+    """Run `vllm bench *argv` on the worker at `socket_path` and return its exit code; leaving early ends the job.
+
+    `seed` is for the random generators that the benchmark does not seed itself. Raises JobRefusedError when this worker
+    cannot run it, MeasureError when the worker is lost and after `limit_s`.
+    """
+    job = Job(
+        argv=tuple(argv),
+        env=dict(env),
+        log_path=str(Path(log_path).resolve()),
+        cwd=os.getcwd(),
+        memory_mib=memory_mib,
+        seed=seed,
+    )
+    with _LogReader(log_path, on_line) as log, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(str(socket_path))
+            connection.sendall(job.to_line())
+            answer = _follow(lambda poll_s: _read_answer(connection, poll_s), log, limit_s, cancel)
+        except OSError as error:
+            raise _lost(f"{error.strerror} at {socket_path}") from error
+    if answer is None:
+        return CANCELLED_EXIT_CODE
+    if "refused" in answer:
+        cause = Cause("job_refused", answer["refused"], "the plain command line can run it")
+        raise JobRefusedError(f"the worker refused the job: {answer['refused']}", cause)
+    return answer["exit_code"]
+
+
+def run_official(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    on_line: OnLine,
+    log_path: str | Path,
+    limit_s: float,
+    cancel: threading.Event | None = None,
+) -> int:
+    """Run the plain command line `vllm bench *argv` in a process of its own and return its exit code.
+
+    Raises MeasureError after `limit_s`.
+    """
+    # Whether the hub may be asked is the caller's to say: only it knows if a model has to be downloaded.
+    env = {**private_environment(needs_download=True), "PYTHONUNBUFFERED": "1", **env}
+    with _LogReader(log_path, on_line) as log:
+        process = spawn(
+            [*VLLM_PROGRAM, "bench", *argv], env=env, log_path=log_path, name=f"bench {argv[0]}", kind="client"
+        )
+        try:
+            exit_code = _follow(process.wait, log, limit_s, cancel)
+        finally:
+            process.stop()
+    return CANCELLED_EXIT_CODE if exit_code is None else exit_code
+
+
+class _LogReader:
+    """Gives each line that is appended to a log from now on to `on_line`; a carriage return ends a line as well."""
+
+    def __init__(self, log_path: str | Path, on_line: OnLine) -> None:
+        self._on_line = on_line
+        self._file = open(log_path, "a+b")  # begins at the end, and makes the file
+        self._partial = b""
+
+    def __enter__(self) -> _LogReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.read()
+        self._pass_on([self._partial])
+        self._file.close()
+        with contextlib.suppress(OSError):  # deleted meanwhile
+            redact_file(Path(self._file.name), known_secrets())
+
+    def read(self) -> None:
+        """Pass on the lines that have come since the last call."""
+        *lines, self._partial = (self._partial + self._file.read()).replace(b"\r", b"\n").split(b"\n")
+        self._pass_on(lines)
+
+    def _pass_on(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            if self._on_line is not None and line.strip():
+                self._on_line(line.decode(errors="replace").rstrip())
+
+
+def _follow(wait: Callable[[float], Any], log: _LogReader, limit_s: float, cancel: threading.Event | None) -> Any:
+    """Return what `wait(seconds)` returns once that is not None, passing the log on meanwhile; None when cancelled."""
+    deadline = time.monotonic() + limit_s
+    while (end := wait(FOLLOW_POLL_S)) is None:
+        log.read()
+        if cancel is not None and cancel.is_set():
+            return None
+        if time.monotonic() > deadline:
+            cause = Cause("benchmark_late", f"no end within {limit_s:g} s", "raise the limit or measure less")
+            raise MeasureError(f"the benchmark was ended: {cause.evidence}", cause)
+    return end
+
+
+def _read_answer(connection: socket.socket, poll_s: float) -> dict[str, Any] | None:
+    """Return the worker's answer, None when there is none within `poll_s`."""
+    if not select.select([connection], [], [], poll_s)[0]:
+        return None
+    line = connection.makefile("rb").readline()
+    if not line.endswith(b"\n"):
+        raise _lost("it closed the connection in the middle of the job")
+    return json.loads(line)
+
+
+def _lost(evidence: str) -> MeasureError:
+    return MeasureError(f"the worker is lost: {evidence}", Cause("worker_lost", evidence, "see the worker's log"))

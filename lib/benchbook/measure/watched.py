@@ -1,0 +1,197 @@
+"""What is watched while a benchmark runs, so that checks can tell whether the number is the server's.
+
+Two looks, before and after, samples of server and GPU between them, and what the client noted meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchbook.hosts.http import TooLargeError
+from benchbook.hosts.machine import cpu
+from benchbook.hosts.machine.devices import naming
+from benchbook.hosts.process import processes, registry
+from benchbook.hosts.process.logs import HostLog, tells
+from benchbook.hosts.process.ports import is_loopback
+from benchbook.hosts.scrape import counter_delta, engine_tokens, parse_metrics, went_back
+from benchbook.hosts.telemetry import Sampler
+from benchbook.hosts.vllm import measured_part
+from benchbook.judge.flags import flags_of
+from benchbook.judge.warmth import COMPILE_LINE
+from benchbook.measure.client.meter import client_facts, meter_path
+from benchbook.measure.recording import Recording
+from benchbook.measure.servers import AnyServer
+from benchbook.measure.telemetry import keep_telemetry
+from benchbook.ranks import num_devices
+from benchbook.records.provenance import machine
+from benchbook.terms.errors import Cause, MeasureError
+from benchbook.terms.redaction import known_secrets, redacted
+
+MAX_LINES = 10
+SILENT = "the host's log is silent: it has no line of vLLM's at level INFO"
+_DEVICE_IDS = "--device-ids"
+_PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_ENDED = "vllm:request_success_total"
+_KV_USAGE = "KV cache usage: "
+
+
+class Watched:
+    """All that is watched around one benchmark: as a context manager two looks, and samples of server and GPU between.
+
+    What is not there to be watched, a page of metrics or a log that is not ours, is noted under `unseen` in the
+    conditions. An error of what watches costs no number either: it stands under `watching_errors` there.
+    """
+
+    def __init__(self, server: AnyServer | None, socket_path: str = "") -> None:
+        self._server = server
+        entry = cpu.host_entry(base_url=server.base_url) if server else None
+        worker = cpu.host_entry(argument=socket_path) if socket_path else None
+        self._roots = cpu.server_pids(server.base_url) if server else []
+        self._roots += [worker.guardian_pid] if worker else []
+        host = entry or worker
+        self._log = HostLog(Path(host.log_path)) if host and host.log_path else None
+        self._sampler = Sampler(
+            server.base_url if server else None,
+            api_key=server.api_key if server else None,
+            env=_environment_of(host, self._roots),
+            num_gpus=num_devices(flags_of(host.argv)) if host else None,
+            host_id=host.host_id if host else None,
+        )
+        self._errors: list[str] = []
+        self._unseen = _out_of_sight(server, self._log, self._sampler)
+        self.page = ""  # of /metrics, at the start of the window
+        self.counters: dict[str, float] = {}
+        self.facts: dict[str, Any] = {}
+
+    def __enter__(self) -> Watched:
+        self.page = self._metrics()
+        self._look = cpu.look(self._own_pids())
+        self._sampler.__enter__()
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        with self._sparing("the samples"):
+            self._sampler.__exit__(kind, error, trace)
+        if error is not None:
+            return
+        with self._sparing("the processors"):
+            self.facts |= {"limits": limits(), "machine": cpu.shares(self._look, cpu.look(self._own_pids()))}
+        if self.page and (after := self._metrics()):
+            with self._sparing("the server's counters"):
+                self._count(after)
+        if self._server and self._log:
+            with self._sparing("the server's log"):
+                self.facts |= log_facts(self._log.text())
+
+    def read_engine(self, console: Path, num_measured: int, *, is_loaded: bool) -> None:
+        """Read what an offline benchmark's console text, and the log of the loaded engine, tell of what was measured.
+
+        That is the last `num_measured` times at which the benchmark asked for tokens.
+        """
+        with self._sparing("the engine's log"):
+            parts = [measured_part.of_console(console.read_text(errors="replace"))]
+            if is_loaded and self._log:
+                parts.append(measured_part.of_engine_log(self._log.text(), num_measured))
+            elif not tells(console):
+                self._unseen["log"] = SILENT
+            if None in parts:
+                self._unseen["log"] = "the engine's log does not tell where the warm-up ends"
+            else:
+                self.facts |= log_facts("\n".join(parts))
+
+    def telemetry(self, recording: Recording, raw: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Keep the samples beside the record and return their summary; None where that failed."""
+        with self._sparing("telemetry"):
+            return keep_telemetry(recording, self._sampler, raw)
+
+    def conditions(self, log_path: Path, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a record keeps as its conditions: the facts, what the warm client noted, and what went wrong."""
+        with self._sparing("the client's notes"):
+            if client := client_facts(meter_path(log_path), raw):  # a plain command line leaves none
+                self.facts["client"] = client
+        noted = {"watching_errors": self._errors, "unseen": self._unseen}
+        return {**self.facts, **{name: what for name, what in noted.items() if what}}
+
+    def _metrics(self) -> str:
+        """Return the server's page of metrics; '' where it has none, which is noted; MeasureError for one without end."""
+        if self._server is None:
+            return ""
+        try:
+            return self._server.metrics_text()
+        except TooLargeError as error:
+            # vLLM's client asks for the page before and after, and holds all of it, however long it is.
+            cause = Cause("metrics_too_large", f"/metrics: {error}", "vllm bench serve would read all of it")
+            raise MeasureError(f"not measured, for {cause.evidence}; {cause.hint}", cause) from error
+        except OSError as error:
+            self._unseen["counters"] = redacted(str(error)[:300], known_secrets())
+            return ""
+
+    def _count(self, page: str) -> None:
+        before, after = parse_metrics(self.page), parse_metrics(page)
+        self.counters = counter_delta(before, after)
+        ended = [count for name, count in before.items() if name.startswith(_ENDED)]
+        self.facts["earlier_requests"] = sum(ended) if ended else None
+        self.facts["counters_went_back"] = went_back(before, after) if after else []
+        if not before or not after:
+            self._unseen["counters"] = "/metrics has none of vLLM's counters"
+        first = engine_tokens(self.page)
+        self.facts["engine_tokens"] = {
+            number: tokens - first.get(number, 0.0) for number, tokens in engine_tokens(page).items()
+        }
+
+    @contextlib.contextmanager
+    def _sparing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever it is: the number that was watched stands
+            self._errors.append(redacted(f"{what}: {type(error).__name__}: {error}"[:300], known_secrets()))
+
+    def _own_pids(self) -> Sequence[int]:
+        # The parent of a notebook's kernel is the runner, by hand Jupyter; other kernels of it are other load.
+        return (*self._roots, os.getpid())
+
+
+def _environment_of(entry: registry.HostEntry | None, pids: Sequence[int]) -> Mapping[str, str]:
+    """Return the environment of what is measured, with the GPUs that its command chooses; {} for one elsewhere."""
+    pid = entry.host_pid if entry else next(iter(pids), None)
+    env = processes.environment_of(pid) if pid else {}
+    words = entry.argv if entry else []
+    ids = words[words.index(_DEVICE_IDS) + 1 :][:1] if _DEVICE_IDS in words else []
+    return naming({"device_ids": ids}, env) if ids else env
+
+
+def _out_of_sight(server: AnyServer | None, log: HostLog | None, sampler: Sampler) -> dict[str, str]:
+    """Return what cannot be watched of this server or engine, from the start, each with why."""
+    unseen: dict[str, str] = {}
+    if server and not is_loopback(urlsplit(server.base_url).hostname or ""):
+        unseen |= dict.fromkeys(("machine", "gpu"), "the server is on another machine")
+    elif machine()["gpus"] and "gpu" in sampler.absent:
+        unseen["gpu"] = sampler.absent["gpu"]
+    if server and log is None:
+        unseen["log"] = "the server's log is not ours to read"
+    elif log and not tells(log.path):
+        unseen["log"] = SILENT
+    return unseen
+
+
+def log_facts(text: str) -> dict[str, Any]:
+    """Return what a server's log of the window tells: lines about compilation, and the highest KV cache usage (%)."""
+    lines = text.splitlines()
+    compiling = [redacted(line, known_secrets()) for line in lines if COMPILE_LINE.search(line)]
+    usages = [float(line.partition(_KV_USAGE)[2].partition("%")[0]) for line in lines if _KV_USAGE in line]
+    return {"compile_lines": compiling[:MAX_LINES], "kv_usage_max_pct": max(usages, default=None)}
+
+
+def limits() -> dict[str, int]:
+    """Return how many files this process, and so its client, may open, and how many ports outgoing connections have."""
+    found = {"open_files": resource.getrlimit(resource.RLIMIT_NOFILE)[0]}
+    if _PORT_RANGE.is_file():
+        low, high = map(int, _PORT_RANGE.read_text().split())
+        found["ports"] = high - low + 1
+    return found

@@ -1,0 +1,158 @@
+"""The program behind WarmKernels: it imports once what notebooks need, and forks a Jupyter kernel for each that asks.
+
+    python -m benchbook.notebooks.kernels.fork_main --socket PATH
+
+One connection is one kernel, which lives no longer than the connection does:
+
+    client -> {"argv": ["python", "-m", "ipykernel_launcher", "-f", "..."], "env": {...}, "cwd": "/..."}
+    worker -> {"pid": 4711}     and when it has ended     {"exit_code": 0}
+
+The fork is safe for the reasons given in client_worker.py: the parent only imports and draws one figure, in one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import io
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import benchbook
+from benchbook.hosts.machine import nvml
+from benchbook.hosts.process import processes, tasks
+from benchbook.notebooks.kernels.ahead_main import import_ahead, run_kernel, take_on
+from benchbook.records.provenance import machine, package_versions
+
+# Of a client, of our own measuring, of every kernel and its shell: they would import them when they come to need them.
+_LATE_MODULES = (
+    *("openai", "prometheus_client.parser", "psutil", "encodings.idna", "faulthandler"),
+    *("tornado.platform.asyncio", "zmq.utils.garbage", "sqlite3", "IPython.core.debugger", "IPython.core.logger"),
+    *("IPython.core.completerlib", "IPython.core.oinspect", "IPython.extensions.storemagic", "IPython.utils.wildcard"),
+)
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    pid: int
+    descriptor: int  # readable once the kernel has ended
+    connection: socket.socket
+
+
+class KernelWorker:
+    """Answers connections, one kernel each, until SIGTERM."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        _rehearse()
+        # What is imported stays: no kernel's collector walks it, which would copy every page of it.
+        gc.collect()
+        gc.freeze()
+
+    def run(self) -> NoReturn:
+        """Serve for ever."""
+        while True:
+            for key, _ in self._selector.select():
+                if key.fd in self._selector.get_map():  # else what came before it has ended its kernel
+                    key.data()
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        with connection.makefile("rb") as stream:
+            line = stream.readline()
+        if not line:
+            connection.close()  # somebody looked whether we listen
+            return
+        worker_pid, pid = os.getpid(), os.fork()
+        if pid == 0:
+            self._be_kernel(json.loads(line), connection, worker_pid)
+        os.setpgid(pid, pid)  # before anybody is told of it: signals to its group must not reach ours
+        kernel = _Kernel(pid, os.pidfd_open(pid), connection)
+        self._watch(kernel.descriptor, lambda: self._has_ended(kernel))
+        self._watch(connection, lambda: self._is_abandoned(kernel))
+        _tell(connection, pid=pid)
+
+    def _watch(self, what: Any, then: Callable[[], None]) -> None:
+        self._selector.register(what, selectors.EVENT_READ, then)
+
+    def _is_abandoned(self, kernel: _Kernel) -> None:
+        """The client never says more than its first line: this is the end of the connection."""
+        self._selector.unregister(kernel.connection)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(kernel.pid, signal.SIGKILL)
+
+    def _has_ended(self, kernel: _Kernel) -> None:
+        self._selector.unregister(kernel.descriptor)
+        os.close(kernel.descriptor)
+        exit_code = os.waitstatus_to_exitcode(os.waitpid(kernel.pid, 0)[1])
+        with contextlib.suppress(KeyError):  # it was abandoned
+            self._selector.unregister(kernel.connection)
+        _tell(kernel.connection, exit_code=exit_code)
+        kernel.connection.close()
+
+    def _be_kernel(self, order: Mapping[str, Any], connection: socket.socket, worker_pid: int) -> NoReturn:
+        """Become the kernel that `order` describes, and end without the parent's clean-up."""
+        exit_code = 1
+        try:
+            os.setpgid(0, 0)
+            processes.die_with(worker_pid)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for key in list(self._selector.get_map().values()):
+                os.close(key.fd)
+            self._selector.close()
+            connection.close()
+            take_on(order)
+            exit_code = run_kernel()
+        except BaseException as error:  # nothing may return into the parent's loop, which this process has inherited
+            sys.excepthook(type(error), error, error.__traceback__)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(exit_code)
+
+
+def _tell(connection: socket.socket, **message: int) -> None:
+    with contextlib.suppress(OSError):  # the client has left
+        connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+def _rehearse() -> None:
+    """Import what notebooks use, look at the machine, and draw a figure once: fonts are found, their shapes cached."""
+    import_ahead([*_LATE_MODULES, *benchbook.modules()])
+    from matplotlib.figure import Figure
+
+    package_versions()
+    machine()
+    nvml.binding()
+    figure = Figure(layout="constrained")
+    axes = figure.subplots()
+    axes.plot([1, 2], [1, 2], label="0123456789")
+    axes.set_xlabel("requests in flight (tok/s)")
+    axes.legend()
+    figure.savefig(io.BytesIO(), format="png")
+
+
+def main() -> None:
+    """Listen at once, so that clients can wait in the queue while notebooks' libraries are imported."""
+    parser = argparse.ArgumentParser(description="Import what notebooks need once and fork a Jupyter kernel for each.")
+    parser.add_argument("--socket", type=Path, required=True, help="where to listen")
+    options = parser.parse_args()
+    with tasks.until_sigterm(), tasks.listening(options.socket) as listener:
+        worker = KernelWorker(listener)
+        print("kernel worker: ready", flush=True)
+        worker.run()
+
+
+if __name__ == "__main__":
+    main()

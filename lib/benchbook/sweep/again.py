@@ -1,0 +1,94 @@
+"""Measured again: a repeat that was disturbed from outside, once the machine is quiet, on the host that is there.
+
+Each repeat may be measured again as often as the experiment's `again` allows. All tries stay in the run: the later one
+counts, and says what disturbed the earlier ones. A machine that stays busy costs one wait, and then a look a repeat:
+where all would only be disturbed again, nothing is measured again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+from benchbook.judge.outside import disturbed_by, is_due_again
+from benchbook.plan.eta import Estimator, duration_text
+from benchbook.plan.launches import Launch
+from benchbook.plan.order import Block, Job, seed_of_try
+from benchbook.records.record import Record
+from benchbook.sweep.hosts import BenchHost
+from benchbook.sweep.progress import Listener
+from benchbook.sweep.quiet import LOOK_S, UNKNOWN_SHARE, disturbance
+from benchbook.terms.wording import counted
+
+MAX_WAIT_S = 30.0
+
+
+@dataclass
+class Again:
+    """Says whether a repeat is measured again, and waits for quiet before that."""
+
+    budget: int  # per repeat
+    listener: Listener
+    look: Callable[[Launch, float, float, Collection[str]], str] = disturbance
+    _is_hopeless: bool = False  # the last wait was in vain
+
+    def is_wanted(self, record: Record, launch: Launch) -> bool:
+        """Return whether the measured repeat of `record` is to be measured again; returns when the machine is quiet."""
+        causes, tries = disturbed_by(record), len(record.identity.disturbed) + 1
+        if is_due_again(record, self.budget):
+            own_cpu_share = (record.conditions.get("machine") or {}).get("own_cpu_share", UNKNOWN_SHARE)
+            return self._is_quiet(causes, lambda: self.look(launch, LOOK_S, own_cpu_share, causes.split()))
+        if causes and self.budget:
+            self.listener.say(f"  measured {tries} times, each time disturbed, at last by {causes}: it stays as it is")
+        return False
+
+    def _is_quiet(self, causes: str, look: Callable[[], str]) -> bool:
+        """Return whether `look` finds quiet within MAX_WAIT_S; after a wait in vain, at once."""
+        limit_s = LOOK_S if self._is_hopeless else MAX_WAIT_S
+        until_s, found = time.monotonic() + limit_s, f"it was disturbed ({causes}) and is measured again"
+        while True:
+            self.listener.working_on(f"waiting for quiet: {found}", max(LOOK_S, until_s - time.monotonic()))
+            found = _found(look)
+            if not found or time.monotonic() + LOOK_S > until_s:
+                break
+        if found and not self._is_hopeless:
+            self.listener.say(
+                f"  no quiet within {MAX_WAIT_S:g} s ({found}): what is disturbed stays as it is, and is measured again "
+                "only where it is quiet at once"
+            )
+        self._is_hopeless = bool(found)
+        return not found
+
+
+def _found(look: Callable[[], str]) -> str:
+    """Return what `look` finds, or why it cannot look: the sweep goes on without the second try."""
+    try:
+        return look()
+    except Exception as error:  # whatever a driver or the process table answers
+        return f"cannot be looked at: {type(error).__name__}: {error}"[:300]
+
+
+def for_this_try(job: Job, launch: Launch, host: BenchHost, tries: int) -> Job:
+    """Return `job` as it is sent to `host` after so many `tries` there: with other prompts where it may know these.
+
+    A server with a prefix cache answers from it what it was sent before, unless the cache is emptied each time.
+    Elsewhere the prompts stay, which other launches get in the same round.
+    """
+    is_off = launch.args.get("enable_prefix_caching") is False or host.parameters.get("reset_prefix_cache")
+    if not tries or is_off or job.host_kind != "server":
+        return job
+    return replace(job, seed=seed_of_try(job.seed, tries))
+
+
+def price_text(budget: int, blocks: Sequence[Block], estimator: Estimator) -> str:
+    """Return what measuring again may cost at most when all of `blocks` is disturbed each time; '' without a budget."""
+    number = budget * sum(len(block.jobs) for block in blocks)
+    if not number:
+        return ""
+    once = estimator.once_more(blocks)
+    time_text = f" ({duration_text(budget * once.seconds)})" if once.is_known else ""
+    return (
+        f"Disturbed from outside, a repeat is measured again, {counted(budget, 'time')} at most: "
+        f"up to {number} measurements more{time_text}, each after {LOOK_S:g} to {MAX_WAIT_S:g} s of waiting for quiet"
+    )

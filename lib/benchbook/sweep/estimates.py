@@ -1,0 +1,194 @@
+"""What an estimate rests on: how fast each launch may be on this machine, and what earlier runs took here."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from benchbook.hosts.machine.peaks import data_sheet
+from benchbook.hosts.model.files import EMBEDDED, config_of, planned_path, resolve_model
+from benchbook.hosts.model.footprint import weight_bytes
+from benchbook.hosts.vllm.routing import WEIGHTS, is_countable, known_routing
+from benchbook.judge.model_config import shape_of
+from benchbook.judge.roofline import NoLimitError, Peaks, limits_for
+from benchbook.plan.eta import Estimator, Timings
+from benchbook.plan.experiment import Experiment
+from benchbook.plan.launches import Launch
+from benchbook.plan.pace import CPU, GPU, BatchSeconds, Pace
+from benchbook.records.header import RunHeader, read_header
+from benchbook.records.provenance import machine, package_versions
+from benchbook.records.runs import run_files
+from benchbook.terms.errors import ExperimentError
+from benchbook.terms.load_formats import makes_weights
+
+_COUNT = "count experts of "  # begins the key of what is done once for each model
+NEWEST_RUNS = 30  # so many are looked through
+# Rough, of one core; what a probe measures is not known to `benchbook plan`, which starts nothing.
+CORE_BYTES_S, CORE_FLOPS_S = 10e9, {"float32": 0.1e12, "bfloat16": 0.2e12, "float16": 0.1e12}
+MOST_CPU_BYTES_S = 200e9
+FASTEST = {"cuda": "H200", "rocm": "MI300X"}  # of those whose data sheets are known: the bound on a machine without any
+_RESHAPING = ("hf_overrides", "speculative_config", "cpu_offload_gb")  # the roofline does not cover them
+_PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+_FORMATS = {"dtype": "dtype", "quantization": "quantization", "kv_dtype": "kv_cache_dtype"}
+
+
+def estimator_for(experiment: Experiment, results_dir: Path) -> Estimator:
+    """Return what estimates the time of `experiment` on this machine, by the runs under `results_dir`."""
+    paces = {launch.name: _pace(experiment, launch) for launch in experiment.launches}
+    to_count = {launch.name: key for launch in experiment.launches if (key := _to_count(launch))}
+    return Estimator(paces, earlier_timings(experiment, results_dir), experiment.cases, to_count)
+
+
+def earlier_timings(experiment: Experiment, results_dir: Path) -> dict[str, Timings]:
+    """Return what the newest runs on this machine took, by the keys of run.json.
+
+    Repeats are told by this experiment's own runs, starts by any that started the same model, best in the same way: by
+    those that found their compiled code there, as the next one will; in another way, by those that had to compile it. A
+    run teaches what it measured, whether it was finished or not.
+    """
+    repeats: dict[str, Timings] = {}
+    alike: dict[str, Timings] = {}
+    same_model: dict[str, Timings] = {}
+    for header in _headers_here(experiment.name, results_dir):
+        run = f"{header['experiment']}/{header['run_id']}"
+        for key, wall_s in timings_of(header).items():
+            timings = Timings(wall_s, run)
+            if not key.startswith("start "):
+                if header["experiment"] == experiment.name or key.startswith(_COUNT):
+                    repeats.setdefault(key, timings)
+                continue
+            _, name, host_kind = [*key.split(), "", ""][:3]
+            started = header["launches"].get(name)  # None: no longer in the file when the run was continued
+            for launch in experiment.launches if started else ():
+                path = started.get("model", {}).get("path")
+                if path and _resolved(path) == _resolved(planned_path(launch.model.path_or_id)):
+                    is_alike = (started.get("args"), started.get("env")) == (dict(launch.args), dict(launch.env))
+                    told = Timings(_starts(wall_s, started, host_kind, is_cold=not is_alike), run)
+                    (alike if is_alike else same_model).setdefault(f"start {launch.name} {host_kind}", told)
+    return {**same_model, **alike, **repeats}
+
+
+def _starts(wall_s: list[float], started: Mapping[str, Any], host_kind: str, *, is_cold: bool) -> list[float]:
+    """Return what those starts took (s) that had to compile, or those that had not; all where none is known to be so."""
+    hosts = [host.get("facts") or {} for host in started.get("hosts") or [] if host.get("kind") == host_kind]
+    were_cold = [facts.get("compile_cache") == "cold" for facts in hosts]
+    if len(were_cold) != len(wall_s):  # of a start in which this process was halted no time is known
+        return wall_s
+    return [each_s for each_s, was_cold in zip(wall_s, were_cold, strict=True) if was_cold == is_cold] or wall_s
+
+
+def timings_of(header: RunHeader) -> dict[str, list[float]]:
+    """Return what a run's starts and measured repeats took (s), in order; at first run.json held the last of each only."""
+    noted = header["wall_s_by_job"]
+    return {key: list(wall_s) if isinstance(wall_s, list) else [wall_s] for key, wall_s in noted.items() if wall_s}
+
+
+def _headers_here(experiment: str, results_dir: Path) -> Iterator[RunHeader]:
+    """Yield the newest runs' headers of this machine, those of `experiment` first."""
+    paths = run_files(results_dir)[::-1]
+    # A run that was given a name in place of its time, as the committed ones are, is older than any.
+    paths.sort(key=lambda path: (path.parent.parent.name != experiment, not path.parent.name[:1].isdigit()))
+    for path in islice(paths, NEWEST_RUNS):
+        header, _ = read_header(path)
+        if _place(header["provenance"].get("machine") or {}) == _place(machine()):
+            yield header
+
+
+def _place(facts: Mapping[str, Any]) -> list[Any]:
+    """Return what two runs must share for one to tell the other's time: the CPU with its cores, and the GPUs."""
+    return [facts.get("cpu"), facts.get("cpu_cores"), [gpu.get("name") for gpu in facts.get("gpus", [])]]
+
+
+def _resolved(model: str) -> str:
+    """Return a model's folder without links, or its hub id."""
+    folder = os.path.expanduser(model)
+    return os.path.realpath(folder) if os.path.isdir(folder) else model
+
+
+def _to_count(launch: Launch) -> str:
+    """Return the key of run.json for counting the experts of the launch's model; '' where that is done or not to be."""
+    config, _ = config_of(launch.model.path_or_id)
+    if config is None or not is_countable(config):
+        return ""
+    weights = {name: launch.args[name] for name in WEIGHTS if name in launch.args}
+    key = f"{_COUNT}{launch.model_text} {json.dumps(weights, default=str)}"
+    ref = launch.model.path_or_id
+    if planned_path(ref) != ref and not os.path.isdir(planned_path(ref)):
+        return key  # the run will make it: nobody has counted it
+    try:
+        return "" if known_routing(resolve_model(ref, launch.args, launch.env), launch.args) else key
+    except ExperimentError:
+        return ""  # the run will be refused
+
+
+def _pace(experiment: Experiment, launch: Launch) -> Pace:
+    is_gpu = experiment.device in FASTEST or (experiment.device is None and _takes_gpus())
+    try:
+        roofline_s = _roofline(launch, _gpu_peaks(experiment, launch) if is_gpu else _cpu_peaks())
+        weights = _weight_bytes(launch)
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # a shape or a device that is not covered, or a flag that vLLM will refuse
+        roofline_s, weights = None, 0
+    return Pace(
+        overheads=GPU if is_gpu else CPU,
+        roofline_s=roofline_s or (lambda batch, input_tokens, output_tokens: 0.0),
+        weight_bytes=weights,
+        is_eager=bool(launch.args.get("enforce_eager")),
+        is_worth_a_guess=not is_gpu and roofline_s is not None,
+    )
+
+
+def _takes_gpus() -> bool:
+    """Return whether vLLM would take the machine's GPUs: a build for CPUs has no use for them."""
+    return bool(machine()["gpus"]) and "+cpu" not in package_versions().get("vllm", "")
+
+
+def _cpu_peaks() -> Peaks:
+    cores = machine()["cpu_cores"]
+    flops_s = {name: cores * each_s for name, each_s in CORE_FLOPS_S.items()}
+    return Peaks(min(cores * CORE_BYTES_S, MOST_CPU_BYTES_S), flops_s, "rough")
+
+
+def _gpu_peaks(experiment: Experiment, launch: Launch) -> Peaks:
+    """Return the peaks of the GPUs that `launch` takes; raise NoLimitError for cards whose data sheet is not known."""
+    gpus = machine()["gpus"]
+    sheet = data_sheet(gpus[0]["name"] if gpus else FASTEST[experiment.device])
+    if sheet is None:
+        raise NoLimitError(f"no data sheet of {gpus[0]['name']}")
+    devices = math.prod(int(launch.args.get(name, 1)) for name in _PARALLEL)
+    flops_s = {name: tflops * 1e12 * devices for name, tflops in sheet["tflops"].items()}
+    return Peaks(sheet["bandwidth_gb_s"] * 1e9 * devices, flops_s, sheet["source"], devices)
+
+
+def _roofline(launch: Launch, peaks: Peaks) -> BatchSeconds | None:
+    """Return what tells the least time of a batch on `peaks`, None where the model is not known here."""
+    if launch.model.path_or_id in EMBEDDED:
+        return lambda batch, input_tokens, output_tokens: 0.0  # less than what each step costs besides
+    config, _ = config_of(launch.model.path_or_id)
+    if config is None or any(name in launch.args for name in _RESHAPING):
+        return None
+    shape = shape_of(config, **{ours: launch.args.get(theirs) for ours, theirs in _FORMATS.items()})
+    peaks.flops_for(shape.dtype)  # raises where they are not known
+
+    @cache
+    def batch_s(batch: int, input_tokens: int, output_tokens: int) -> float:
+        return limits_for(shape, peaks, batch, input_tokens, output_tokens, batch_size=batch).sure.batch_floor_s
+
+    return batch_s
+
+
+def _weight_bytes(launch: Launch) -> int:
+    """Return the size of the weights to load, 0 where it is not known or they are made on the device."""
+    config, folder = config_of(launch.model.path_or_id)
+    if config is None or makes_weights(launch.args):
+        return 0
+    return weight_bytes(config, folder) or 0

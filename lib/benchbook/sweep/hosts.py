@@ -1,0 +1,195 @@
+"""What a sweep measures on: a live host behind a launch, and what a notebook must be told to use it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from threading import Thread
+from typing import Any, Protocol
+
+from benchbook.hosts.access import DEV_MODE
+from benchbook.hosts.engine import VllmEngine
+from benchbook.hosts.machine.devices import naming
+from benchbook.hosts.machine.gpu import wait_device_free
+from benchbook.hosts.model.files import ModelFiles, resolve_model
+from benchbook.hosts.process.shell import no_proxy
+from benchbook.hosts.server import VllmServer
+from benchbook.hosts.vllm.flags import unknown_variables
+from benchbook.hosts.vllm.routing import known_routing, routing_of
+from benchbook.hosts.vllm.startup import StartupFacts
+from benchbook.measure.client.warm import WarmClient
+from benchbook.measure.hardware import model_config, peaks_before_start
+from benchbook.measure.outputs import NUM_ALONE, NUM_PROMPTS, fixed_prompts, greedy_outputs
+from benchbook.measure.servers import host_facts, silence_is_death
+from benchbook.notebooks.execute import wait_loaded
+from benchbook.plan.launches import Launch
+from benchbook.ranks import num_devices
+from benchbook.records.provenance import utc_now
+from benchbook.records.store import Store
+from benchbook.terms.errors import HostStartError, MeasureError
+
+
+class BenchHost(Protocol):
+    """A ready host: its facts for records, and the parameters and environment that let a notebook reach it."""
+
+    facts: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    plumbing: Mapping[str, Any]  # what no reader of the notebook needs: fields of Repeat
+    env: Mapping[str, str]
+    warmed: dict[str, str]  # what it was warmed up for, and by which repeat; it begins empty with each start
+
+    def check_alive(self) -> None:
+        """Raise HostDiedError, with its cause, when the host is no longer there."""
+
+    def mend(self) -> None:
+        """Start again what the host is measured with and has died; where that fails, the next repeat tells."""
+
+
+@dataclass(frozen=True)
+class _Host:
+    facts: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    plumbing: Mapping[str, Any]
+    env: Mapping[str, str]
+    check_alive: Callable[[], None]
+    client: WarmClient | None = None
+    warmed: dict[str, str] = field(default_factory=dict)
+
+    def mend(self) -> None:
+        """Start the client again where it has died."""
+        with suppress(HostStartError):
+            if self.client:
+                self.client.ensure()
+
+
+COUNTING_S = "counting_s"  # of a host's facts: of its start, what went into counting experts, which is done once
+OpenHost = Callable[[Launch, str, Store, float], AbstractContextManager[BenchHost]]  # ..., ready_timeout_s
+
+
+def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> OpenHost:
+    """Return what opens a host for a sweep. Unless `share_gpu`, a GPU that others use is refused.
+
+    A server first answers fixed prompts: a model that answers all alike is seen by eight; with `compares_launches` they
+    are 32, and a change of its outputs is seen.
+    """
+    ending: list[Thread] = []
+
+    @contextmanager
+    def open_host(launch: Launch, kind: str, store: Store, ready_timeout_s: float) -> Iterator[BenchHost]:
+        while ending:  # one device holds one host
+            ending.pop().join()
+        env, number = naming(launch.args, launch.env), num_devices(launch.args)
+        wait_device_free(share_gpu=share_gpu, env=env, number=number)
+        files = resolve_model(launch.model.path_or_id, launch.args, launch.env)
+        routing = _counted(files, launch, store)
+        opened = (
+            _open_server(launch, store, ready_timeout_s, NUM_PROMPTS if compares_launches else NUM_ALONE, routing)
+            if kind == "server"
+            else _open_engine(launch, store, ready_timeout_s, routing)
+        )
+        with ExitStack() as stack:
+            yield stack.enter_context(opened)
+            # What has served its time ends by itself: no report waits for it, and the interpreter does at its end.
+            ending.append(Thread(target=stack.pop_all().close, name=f"end {launch.name} {kind}"))
+            ending[-1].start()
+
+    return open_host
+
+
+def _counted(files: ModelFiles, launch: Launch, store: Store) -> dict[str, Any]:
+    """Return what is known of the model's routing, and how long counting took (s) where it was done for this start."""
+    if known := known_routing(files, launch.args):
+        return {"routing": known}
+    began_s = time.monotonic()
+    found = routing_of(files, launch.args, launch.env, store.launch_dir(launch.name).resolve())
+    return {"routing": found, COUNTING_S: round(time.monotonic() - began_s, 3)} if found else {}
+
+
+@contextmanager
+def _open_server(
+    launch: Launch,
+    store: Store,
+    ready_timeout_s: float,
+    num_prompts: int,
+    routing: Mapping[str, Any],
+) -> Iterator[BenchHost]:
+    folder = store.launch_dir(launch.name).resolve()
+    server = VllmServer(
+        launch.model.path_or_id,
+        args=launch.args,
+        env=launch.env,
+        name=launch.name,
+        log_dir=folder,
+        ready_timeout_s=ready_timeout_s,
+    )
+    peaks = peaks_before_start(server.model_files.path, launch.env, wait_loaded)
+    client = WarmClient(log_dir=folder, env=server.hub_env)
+    with ExitStack() as stack:
+        # The client imports vLLM while the server loads: both are needed, and neither waits for the other.
+        stack.callback(server.stop)
+        server.start()
+        stack.callback(client.stop)
+        client.ensure()
+        server.wait_ready()
+        with silence_is_death(server):  # of one that a first prompt killed
+            outputs, facts = _answered(server, num_prompts), host_facts(server)
+        yield _Host(
+            {**_described({**facts, "peaks": peaks, **routing}, server.facts), **outputs},
+            {
+                "base_url": server.base_url,
+                "model": server.served_name,
+                "reset_prefix_cache": launch.env.get(DEV_MODE, "0") not in ("", "0"),
+            },
+            {"client_socket": client.socket_path},
+            {"OPENAI_API_KEY": server.api_key, **no_proxy()},
+            server.check_alive,
+            client,
+        )
+
+
+def _answered(server: VllmServer, num_prompts: int) -> dict[str, Any]:
+    """Return the server's greedy outputs and how many prompts differ; none when it would not answer: measuring says why."""
+    prompts = fixed_prompts(made_words=server.model_files.random_weights)[:num_prompts]
+    try:
+        return {"greedy_outputs": greedy_outputs(server, prompts), "distinct_prompts": len(set(prompts))}
+    except MeasureError:
+        return {"greedy_outputs": []}
+
+
+@contextmanager
+def _open_engine(
+    launch: Launch, store: Store, ready_timeout_s: float, routing: Mapping[str, Any]
+) -> Iterator[BenchHost]:
+    engine = VllmEngine(
+        launch.model.path_or_id,
+        args=launch.args,
+        env=launch.env,
+        name=launch.name,
+        log_dir=store.launch_dir(launch.name).resolve(),
+        ready_timeout_s=ready_timeout_s,
+    )
+    peaks = peaks_before_start(engine.model_files.path, launch.env, wait_loaded)
+    with engine:
+        facts = {
+            "kind": "engine",
+            "model": engine.model_files.name,
+            "model_commit": engine.model_files.commit,
+            "random_weights": engine.model_files.random_weights,
+            "argv": list(engine.argv),
+            "env": engine.env_overrides,
+            "unknown_variables": unknown_variables(engine.env_overrides),
+            "ready_s": engine.ready_s,
+            "model_config": model_config(engine.model_files.path),
+            "peaks": peaks,
+            **routing,
+        }
+        model = launch.model.path_or_id
+        reach = {"model": model, "args": dict(launch.args), "env": dict(launch.env), "socket_path": engine.socket_path}
+        yield _Host(_described(facts, engine.facts), {"model": model}, {"engine": reach}, {}, engine.check_alive)
+
+
+def _described(facts: Mapping[str, Any], startup: StartupFacts) -> dict[str, Any]:
+    """Return what records and run.json keep of a host, without secrets."""
+    return {**facts, "facts": asdict(startup), "ready_utc": utc_now()}

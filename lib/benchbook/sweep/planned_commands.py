@@ -1,0 +1,103 @@
+"""`benchbook plan --commands`: vLLM's own commands, host by host and case by case."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchbook.hosts.model.files import planned_path
+from benchbook.hosts.vllm.command import serve_command
+from benchbook.hosts.vllm.tokenizers import client_words, hub_variables, tokenizer_of
+from benchbook.measure.argv import latency_argv, serve_argv, throughput_argv
+from benchbook.plan.cases import Case
+from benchbook.plan.experiment import Experiment
+from benchbook.plan.launches import Launch
+from benchbook.plan.order import Block, Job
+
+_BASE_URL, _NONCE = "http://127.0.0.1:PORT", "NONCE"
+
+
+def print_commands(console: Console, experiment: Experiment, blocks: Sequence[Block]) -> None:
+    """Print the command of each server or engine, and of all that is measured on it over all its starts."""
+    hosts: dict[tuple[str, str], list[Block]] = {}
+    for block in blocks:
+        hosts.setdefault((block.launch, block.host_kind), []).append(block)
+    for starts in hosts.values():
+        _print_host(console, experiment, starts)
+    _line(console, "PORT, NONCE, SEED and RAW.json are chosen when it runs.")
+    for note in dict.fromkeys(_revision_notes(experiment)):
+        _line(console, note)
+    for folder in dict.fromkeys(planned_path(launch.model.path_or_id) for launch in experiment.launches):
+        if os.path.isabs(folder) and not os.path.isdir(folder):
+            _line(console, f"{folder} is made by the first `run`: until then no vLLM finds a model there.")
+
+
+def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -> None:
+    """Print one launch's server or engine and all that is measured on it, over all its starts."""
+    block, launch = starts[0], experiment.launch(starts[0].launch)
+    env = _words(launch.env)
+    times = f", {len(starts)} starts" if len(starts) > 1 else ""
+    _line(console, f"{block.host_kind} of launch {launch.name!r}, model {launch.model_text}{times}")
+    if block.host_kind == "server":
+        model = planned_path(launch.model.path_or_id)
+        argv = serve_command(model, launch.args, 0, "127.0.0.1", [model, _NONCE], ("vllm",))
+        _line(console, f"  $ {env}{shlex.join(argv).replace('--port 0', '--port PORT')}")
+    else:
+        _line(
+            console,
+            f"  one engine loaded with these flags runs all of the following{f', {env.strip()}' if env else ''}",
+        )
+    jobs = {job.case.case_id: job for start in starts for job in start.jobs}
+    for case in experiment.cases:
+        if case.case_id in jobs:
+            _line(console, f"  {case.case_id}")
+            _line(console, f"    $ {_command(case, launch, jobs[case.case_id])}")
+    _line(console, "")
+
+
+def _command(case: Case, launch: Launch, job: Job) -> str:
+    """Return the official command of `case` as one line; what is chosen at run time is in capitals."""
+    model, raw_path, env = planned_path(launch.model.path_or_id), Path("RAW.json"), ""
+    benchmark = case.workload.benchmark
+    if benchmark == "serve":
+        env = _words(hub_variables(launch.env))
+        argv = serve_argv(
+            case.workload,
+            base_url=_BASE_URL,
+            model_name=model,
+            served_name=_NONCE,
+            tokenizer_words=client_words(launch.args, model, hub_variables(launch.env)),
+            seed=job.seed,
+            raw_path=raw_path,
+        )
+    elif benchmark == "latency":
+        argv = latency_argv(case.workload, model_path=model, engine_args=launch.args, raw_path=raw_path)
+    elif benchmark == "throughput":
+        argv = throughput_argv(
+            case.workload, model_path=model, engine_args=launch.args, seed=job.seed, raw_path=raw_path
+        )
+    else:
+        return f"POST {_BASE_URL}/v1/completions {case.workload.model_dump_json()}"
+    return env + shlex.join(["vllm", "bench", *argv]).replace(f"--seed {job.seed}", "--seed SEED")
+
+
+def _words(env: Mapping[str, str]) -> str:
+    """Return variables as they stand before a command, with a space behind each."""
+    return "".join(f"{name}={shlex.quote(value)} " for name, value in env.items())
+
+
+def _revision_notes(experiment: Experiment) -> Iterator[str]:
+    """Yield of each tokenizer of a revision that is not in the cache yet what a client will get instead of its name."""
+    for launch in experiment.launches:
+        model, hub_env = planned_path(launch.model.path_or_id), hub_variables(launch.env)
+        tokenizer, revision = tokenizer_of(launch.args, model)
+        if revision and not os.path.isdir(client_words(launch.args, model, hub_env)[1]):
+            yield f"--tokenizer {tokenizer} becomes the folder of its revision {revision} once that is in the cache."
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

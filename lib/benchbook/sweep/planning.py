@@ -1,0 +1,190 @@
+"""From an experiment to a run's plan: every case with its key and fingerprint, and what is already measured."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from benchbook.hosts.model.files import ModelFiles, resolve_model
+from benchbook.hosts.vllm.command import inherited_environment
+from benchbook.judge.outside import is_due_again
+from benchbook.notebooks.execute import source_sha256
+from benchbook.plan.experiment import Case, Experiment, Launch
+from benchbook.plan.order import Block, Job
+from benchbook.project import notebooks_dir
+from benchbook.records.fingerprint import case_key, changed_parts, combined, digest, fingerprint_parts
+from benchbook.records.provenance import device, package_versions
+from benchbook.records.record import Record
+from benchbook.records.store import RECORD_FILE, Store, read_record
+from benchbook.terms.benchmarks import BENCHMARKS
+from benchbook.terms.errors import StoreError
+from benchbook.terms.wording import counted
+
+
+@dataclass(frozen=True)
+class PlannedCase:
+    """A case with everything that can change its number, hashed: where its records lie and when they may be reused."""
+
+    case: Case
+    parts: dict[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the combined fingerprint (64 hex digits)."""
+        return combined(self.parts)
+
+    @property
+    def key(self) -> str:
+        """Return the case's folder name."""
+        return case_key(self.case.case_id, self.fingerprint)
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All cases of an experiment, their models resolved, by case id."""
+
+    experiment: Experiment
+    models: dict[str, ModelFiles]  # by launch name
+    cases: dict[str, PlannedCase]
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> RunPlan:
+        """Resolve each launch's model (the tiny one is made on first use) and fingerprint each case."""
+        launches = {launch.name: launch for launch in experiment.launches}
+        models = {
+            name: resolve_model(launch.model.path_or_id, launch.args, launch.env) for name, launch in launches.items()
+        }
+        cases = {
+            case.case_id: PlannedCase(case, _parts(case, launches[case.launch], models[case.launch], experiment.seed))
+            for case in experiment.cases
+        }
+        return cls(experiment, models, cases)
+
+    def for_header(self) -> list[dict[str, Any]]:
+        """Return the plan as run.json keeps it."""
+        return [
+            {
+                "case_id": case_id,
+                "case_key": planned.key,
+                "launch": planned.case.launch,
+                "fingerprint": planned.fingerprint,
+                "benchmark": planned.case.workload.benchmark,
+                "workload": planned.case.workload.model_dump(),
+                "why_num_prompts": planned.case.why_num_prompts,
+                "repeats": self.experiment.repeats,  # the runner raises it by the rounds it adds
+            }
+            for case_id, planned in self.cases.items()
+        ]
+
+
+def _parts(case: Case, launch: Launch, model: ModelFiles, seed: int) -> dict[str, str]:
+    benchmark = case.workload.benchmark
+    drawn = {} if benchmark == "first_request" else {"seed": seed}  # of the prompts; the order of cases changes none
+    return fingerprint_parts(
+        launch={"args": dict(launch.args), "env": dict(launch.env), "model": model.name},
+        environment=inherited_environment(),  # without what the launch sets: the arms of a comparison share this part
+        workload=case.workload.model_dump(),
+        model=model.content_sha256 or [model.name, launch.model.revision],
+        packages=package_versions(),
+        device=device(),
+        notebook=source_sha256(notebooks_dir() / BENCHMARKS[benchmark].notebook),
+        **drawn,
+    )
+
+
+def stale_records(store: Store, plan: RunPlan, asked: Collection[str] | None = None) -> list[tuple[Record, list[str]]]:
+    """Return measured records in `store` that no planned case may reuse, each with the names of the parts that changed.
+
+    With `asked`, ids of cases, those of other cases do not matter. What failed is measured again in any case.
+    """
+    stale = []
+    for record in store.records():
+        if not record.is_measured or (asked is not None and record.identity.case_id not in asked):
+            continue
+        planned = plan.cases.get(record.identity.case_id)
+        new_parts: dict[str, str] = planned.parts if planned else {}
+        changed = changed_parts(record.identity.fingerprint_parts, new_parts)
+        if changed:
+            stale.append((record, changed if planned else ["the experiment no longer has this case"]))
+    return stale
+
+
+def _checked(store: Store, planned: PlannedCase, repeat: int) -> tuple[Record | None, str]:
+    """Return the record of this repeat that may be kept, or why what lies in its place may not; '' where nothing lies."""
+    path = store.repeat_dir(planned.key, repeat) / RECORD_FILE
+    if not store.has_record_file(planned.key, repeat):
+        return None, ""
+    try:
+        record = read_record(path)
+    except StoreError as error:
+        return None, str(error)
+    identity, case = record.identity, planned.case
+    for what, found, wanted in (
+        ("case", identity.case_id, case.case_id),
+        ("repeat", identity.repeat, repeat),
+        ("launch", identity.launch, case.launch),
+        ("benchmark", record.benchmark, case.workload.benchmark),
+        ("fingerprint", identity.fingerprint, planned.fingerprint),
+        ("fingerprint's parts", identity.fingerprint_parts, planned.parts),
+        ("workload", digest(record.workload), digest(case.workload.model_dump())),
+    ):
+        if found != wanted:
+            return None, f"{path} is not its own: it has another {what}"
+    fault = store.raw_fault(planned.key, record) if record.is_measured else ""
+    return (None, fault) if fault else (record, "")
+
+
+def planned_records(store: Store, plan_rows: Sequence[dict[str, Any]]) -> list[Record | None]:
+    """Return, for each repeat of each planned row of run.json, its record or None where it is missing."""
+    return [store.find(row["case_key"], repeat) for row in plan_rows for repeat in range(row["repeats"])]
+
+
+def kept_record(store: Store, planned: PlannedCase, repeat: int) -> Record | None:
+    """Return the record of this repeat that may be kept: by its content, and not by where it lies; None without one."""
+    return _checked(store, planned, repeat)[0]
+
+
+def settled_record(store: Store, plan: RunPlan, case_id: str, repeat: int) -> Record | None:
+    """Return the measured record of this repeat that stays; None where it is still to be measured, or once more."""
+    record = kept_record(store, plan.cases[case_id], repeat)
+    is_settled = record and record.is_measured and not is_due_again(record, plan.experiment.again)
+    return record if is_settled else None
+
+
+def damaged_repeats(store: Store, plan: RunPlan, asked: Collection[str] | None = None) -> list[str]:
+    """Return why each record that lies in a planned place may not be kept: it is damaged, another's, or lacks its raw file.
+
+    With `asked`, ids of cases, those of other cases do not matter.
+    """
+    return [fault for _, fault in _in_planned_places(store, plan, asked) if fault]
+
+
+def due_again_text(store: Store, plan: RunPlan, asked: Collection[str] | None = None) -> str:
+    """Return how many repeats will be measured again since something outside disturbed them; '' where none will.
+
+    With `asked`, ids of cases, those of other cases do not matter.
+    """
+    kept = (record for record, _ in _in_planned_places(store, plan, asked) if record and record.is_measured)
+    number = sum(is_due_again(record, plan.experiment.again) for record in kept)
+    return f"disturbed from outside, and measured again: {counted(number, 'repeat')}" if number else ""
+
+
+def _in_planned_places(
+    store: Store, plan: RunPlan, asked: Collection[str] | None
+) -> Iterator[tuple[Record | None, str]]:
+    """Yield for each place that a round may fill the record that may be kept, and why what lies there may not."""
+    most = plan.experiment.until.at_most if plan.experiment.until else plan.experiment.repeats
+    for case_id, planned in plan.cases.items():
+        if asked is None or case_id in asked:
+            yield from (_checked(store, planned, repeat) for repeat in range(most))
+
+
+def pending(blocks: Sequence[Block], store: Store, plan: RunPlan) -> list[Block]:
+    """Return what of `blocks` has no whole, matching record in `store` yet, or a disturbed one that is due again."""
+
+    def is_left(job: Job) -> bool:
+        return settled_record(store, plan, job.case.case_id, job.repeat) is None
+
+    left = [replace(block, jobs=tuple(filter(is_left, block.jobs))) for block in blocks]
+    return [block for block in left if block.jobs]

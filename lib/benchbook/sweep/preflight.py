@@ -1,0 +1,78 @@
+"""What is checked before anything starts: does the installed vLLM know every flag and variable of every launch?
+
+Old names are translated, and each translation is told; what no vLLM of this version knows is refused with its line in
+the file and the nearest known name. On a machine for another platform the same names hold: one release has one parser
+and one table of variables for all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchbook.hosts.model.shapes import PREFIX, shape_named
+from benchbook.hosts.vllm.flags import known
+from benchbook.measure.launch_check import checked_launch, version_of
+from benchbook.plan.experiment import Experiment, read_experiment
+from benchbook.plan.launches import Launch
+from benchbook.sweep.needs import queue_notes
+from benchbook.terms.errors import ExperimentError
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """An experiment as the installed vLLM will be asked to run it."""
+
+    experiment: Experiment  # its launches translated
+    version: str  # of the vLLM that it was checked against
+    is_installed: bool  # False: no vLLM here, so old names were translated and nothing else was checked
+    is_readable: bool  # False: the installed vLLM's source does not tell what it knows
+    notes: tuple[str, ...]  # a line for each translation, and for what else a reader must know, with its place
+
+    @property
+    def checked_against(self) -> str:
+        """Return in words what stands behind the check."""
+        if self.is_installed and not self.is_readable:
+            return f"vLLM {self.version} is installed, and its source does not tell what it knows: nothing was checked"
+        if self.is_installed:
+            return f"checked against vLLM {self.version}, which is installed"
+        return f"translated for vLLM {self.version}; none is installed here, so nothing else was checked"
+
+
+def preflight_of(file: Path) -> Preflight:
+    """Return the experiment in `file`, checked; raise one ExperimentError with all that is wrong, in file and flags."""
+    return preflight(read_experiment(file))
+
+
+def preflight(experiment: Experiment) -> Preflight:
+    """Return `experiment` with its launches translated; raise ExperimentError for all that this vLLM does not know."""
+    doc, faults = experiment.document, experiment.document.faults
+    there = known()
+    launches, notes = [], []
+    for launch in experiment.launches:
+        with faults.noted():
+            _check_shape(experiment, launch)
+        translated, told = checked_launch(doc, launch, there, has_offline=_has_offline(experiment, launch))
+        notes += [*told, *queue_notes(experiment, translated)]
+        launches.append(translated)
+    faults.raise_any()
+    is_readable = bool(there and there.flags)
+    return Preflight(
+        replace(experiment, launches=tuple(launches)), version_of(there), there is not None, is_readable, tuple(notes)
+    )
+
+
+def _has_offline(experiment: Experiment, launch: Launch) -> bool:
+    return any(case.launch == launch.name and case.workload.host_kind == "engine" for case in experiment.cases)
+
+
+def _check_shape(experiment: Experiment, launch: Launch) -> None:
+    """Raise the refusal of a shape that is not known, where the file names it."""
+    if launch.model is None or not launch.model.path_or_id.startswith(PREFIX):
+        return
+    try:
+        shape_named(launch.model.path_or_id.removeprefix(PREFIX))
+    except ExperimentError as unknown:
+        own = ("launches", launch.name, "model")
+        has_own = "model" in experiment.document.mapping(own[:-1])
+        raise experiment.document.error((*(own if has_own else ("model",)), "shape"), str(unknown)) from None

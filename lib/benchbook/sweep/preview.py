@@ -1,0 +1,213 @@
+"""`benchbook plan`: what would be run, and about how long. Starts nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from benchbook.hosts.process.shell import left_out
+from benchbook.judge.caches import MEANING
+from benchbook.judge.stats import MIN_DEGREES
+from benchbook.launch_differences import difference_text
+from benchbook.measure.argv import offline_remark
+from benchbook.plan.eta import Estimator, duration_text
+from benchbook.plan.experiment import COMPARISON_REPEATS, Experiment
+from benchbook.plan.order import Block
+from benchbook.records.header import RUNNING
+from benchbook.records.runs import run_name
+from benchbook.records.store import Store
+from benchbook.sweep.again import price_text
+from benchbook.sweep.estimates import estimator_for
+from benchbook.sweep.machine import machine_note
+from benchbook.sweep.needs import need_of
+from benchbook.sweep.planned_cases import print_cases
+from benchbook.sweep.planned_commands import print_commands
+from benchbook.sweep.planning import RunPlan, damaged_repeats, due_again_text, pending, stale_records
+from benchbook.sweep.preflight import Preflight, preflight_of
+from benchbook.sweep.session import (
+    finished_run,
+    lacks_report,
+    not_extended,
+    run_command,
+    unfinished_run,
+    unreported_run,
+)
+from benchbook.terminal import say
+from benchbook.terms.benchmarks import HOST_KINDS
+from benchbook.terms.percentiles import percentile_of, samples_needed
+from benchbook.terms.wording import counted
+
+ONE_START = (
+    "All repeats share one start, and so does their ±: starts differ too. repeats: {starts: 3} has a fresh start in each "
+    "of three rounds."
+)
+
+
+def preview(file: Path, results_dir: Path, console: Console, with_commands: bool = False) -> None:
+    """Print the cases as a table, or the exact commands of each, how long it takes, and which run would be continued."""
+    checked = preflight_of(file)
+    experiment = checked.experiment
+    blocks = experiment.planned_rounds()
+    unfinished = unfinished_run(results_dir, experiment.name)
+    going_on = (unfinished, RunPlan.of(experiment)) if unfinished else None
+    say(console, f"{experiment.name}: {experiment.question}")
+    estimator = estimator_for(experiment, results_dir)
+    plans = (blocks, _most(experiment, blocks)) if experiment.until else (blocks,)
+    left = [pending(plan, *going_on) if going_on else plan for plan in plans]
+    say(console, _size_text(experiment, plans, estimator, left))
+    for what in dict.fromkeys(estimator.to_count.values()):
+        say(console, f"  in it, one start more: to {what.partition(' {')[0]}, once on this machine")
+    if again := price_text(experiment.again, left[-1], estimator):
+        say(console, again)
+    if going_on:
+        _print_going_on(console, blocks, left[0], results_dir, *going_on)
+    elif unreported := unreported_run(file, results_dir):
+        say(console, lacks_report(unreported, results_dir))
+    elif finished := finished_run(results_dir, experiment.name):
+        say(console, not_extended(finished, results_dir))
+    _print_preflight(console, checked)
+    say(console, "")
+    if with_commands:
+        print_commands(console, experiment, blocks)
+    else:
+        print_cases(console, experiment)
+    for place, line in enumerate(_starts_notes(experiment, blocks)):
+        say(console, line if place else f"\n{line}")
+    say(console, "")
+    say(console, f"Nothing was started. To run it: {run_command(file, results_dir)}")
+    if not with_commands:
+        say(console, "With --commands, the exact commands of vLLM are shown.")
+
+
+def _few_rounds(number: int) -> str:
+    """Return what so few rounds of a comparison can tell."""
+    if (least := MIN_DEGREES + 1) > number:
+        return f"{counted(number, 'round')} can claim no difference between launches, however large ({least} are the least)"
+    return f"{number} rounds see large differences between launches only"
+
+
+def _print_going_on(
+    console: Console,
+    blocks: Sequence[Block],
+    pending_blocks: Sequence[Block],
+    results_dir: Path,
+    store: Store,
+    plan: RunPlan,
+) -> None:
+    """Print which run `run` would continue, what of it is kept and what is stale."""
+    total, left = (sum(len(block.jobs) for block in some) for some in (blocks, pending_blocks))
+    name, (header, damage) = run_name(store.run_dir, results_dir), store.read_header()
+    state = header["state"]
+    if state == RUNNING:
+        say(console, f"{name} is being measured now: {total - left} of {total} measurements are there.")
+        return
+    kept = f"{total - left} of {total} measurements are kept"
+    say(console, f"`run` would continue {name} ({state}): {kept} (--new starts afresh)")
+    for line in filter(None, (*damage, *damaged_repeats(store, plan), due_again_text(store, plan))):
+        say(console, f"  {line}")
+    stale = Counter(", ".join(changed) for _, changed in stale_records(store, plan))
+    for changed, number in stale.items():
+        say(console, f"  stale, will not be used: {counted(number, 'record')}; changed: {changed}")
+
+
+def _print_preflight(console: Console, checked: Preflight) -> None:
+    experiment = checked.experiment
+    say(console, "")
+    say(console, f"Flags and variables: {checked.checked_against}")
+    if experiment.device == "rocm" and "+rocm" not in checked.version:
+        say(console, "  the same release of vLLM for ROCm has the same ones")
+    for note in checked.notes:
+        say(console, f"  {note}")
+    for line in left_out():
+        say(console, f"  {line}")
+    for launch in experiment.launches:
+        need = need_of(experiment, launch)
+        say(console, f"Launch {launch.name!r}: {launch.model_text}, memory {need or 'not known for this model'}")
+        has_offline = any(
+            case.launch == launch.name and case.workload.host_kind == "engine" for case in experiment.cases
+        )
+        if has_offline and (remark := offline_remark(launch.args)):
+            say(console, f"  {remark}")
+    base, *others = experiment.launches
+    for launch in others:
+        say(console, difference_text(base.settings, launch.settings, (base.name, launch.name)))
+    say(console, f"Machine: {machine_note(checked)}")
+    for line in _slo_notes(experiment):
+        say(console, line)
+
+
+def _starts_notes(experiment: Experiment, blocks: Sequence[Block]) -> Iterator[str]:
+    """Yield in which order hosts are started, or that there is one start only, and what that leaves unknown."""
+    is_alone = len(experiment.launches) == 1
+    if len(blocks) == len({(block.launch, block.host_kind) for block in blocks}):
+        if is_alone:
+            yield ONE_START
+        return
+    turns = ", ".join(f"{block.launch} {block.host_kind}" for block in blocks)
+    yield f"{'Each' if is_alone else 'Launches take turns, each'} round with a fresh start: {turns}"
+    if not all(launch.args.get("enforce_eager") for launch in experiment.launches):
+        yield f"Starts share caches on disk: {MEANING}."
+    if not is_alone and experiment.repeats < COMPARISON_REPEATS:
+        yield f"{_few_rounds(experiment.repeats)}: leave repeats out for {COMPARISON_REPEATS}, which find one of some 5 %."
+
+
+def _slo_notes(experiment: Experiment) -> Iterator[str]:
+    """Yield which percentiles of the SLO a case's prompts are too few for, each once."""
+    prompts = [case.workload.num_prompts for case in experiment.cases if case.workload.benchmark == "serve"]
+    for percentile in sorted({found for key in experiment.slo if (found := percentile_of(key))}):
+        needed = samples_needed(percentile)
+        if prompts and min(prompts) < needed:
+            yield f"SLO: it asks a p{percentile}, which {min(prompts)} prompts do not earn and {needed} do"
+
+
+def _size_text(
+    experiment: Experiment,
+    plans: Sequence[Sequence[Block]],
+    estimator: Estimator,
+    left: Sequence[Sequence[Block]],
+) -> str:
+    """Return how much there is to measure and how long what is `left` takes; with targets, from the least to the most."""
+    until, repeats, condition = experiment.until, counted(experiment.repeats, "repeat"), ""
+    if until is not None:
+        repeats = f"{_range_text(experiment.repeats, until.at_most)} repeats"
+        targeted = [case.workload.host_kind for case in experiment.cases if until.targets_of(case)]
+        condition = f", until {until.text()}"
+        if not all(map(experiment.starts_anew, targeted)):
+            is_new = [len(block.jobs) for block in left[-1]] == [len(block.jobs) for block in plans[-1]]
+            condition += " for this one start" if is_new else " for the starts that it has by then"
+    numbers = [sum(len(block.jobs) for block in plan) for plan in plans]
+    measurements = counted(numbers[-1], "measurement", _range_text(numbers[0], numbers[-1]))
+    starts = counted(len(plans[-1]), "start", _range_text(len(plans[0]), len(plans[-1])))
+    return (
+        f"{counted(len(experiment.launches), 'launch', plural='launches')}, {counted(len(experiment.cases), 'case')}, "
+        f"{repeats} each{condition}: {measurements} on {starts}, {_eta_text(left, estimator)}"
+    )
+
+
+def _most(experiment: Experiment, blocks: tuple[Block, ...]) -> tuple[Block, ...]:
+    """Return the blocks when all rounds are added that the budget allows."""
+    most = list(blocks)
+    for host_kind in HOST_KINDS:
+        for repeat in range(experiment.repeats, experiment.until.at_most):
+            added = experiment.added_round(host_kind, repeat)
+            if experiment.starts_anew(host_kind):
+                most += added
+            elif added:  # it goes on with the host that is there
+                place = next(i for i, block in enumerate(most) if block.host_kind == host_kind)
+                most[place] = replace(most[place], jobs=most[place].jobs + added[0].jobs)
+    return tuple(most)
+
+
+def _range_text(least: int, most: int) -> str:
+    return str(least) if least == most else f"{least} to {most}"
+
+
+def _eta_text(left: Sequence[Sequence[Block]], estimator: Estimator) -> str:
+    """Return 'about 3 min 20 s (by run quickstart/20261126-140716)' for what is left; several plans make a range."""
+    estimates = [estimator.estimate(blocks) for blocks in left]
+    upto = "".join(f" to {duration_text(most.seconds)}" for most in estimates[1:] if most != estimates[0])
+    return f"{estimates[0]}{upto} ({estimates[0].why})"

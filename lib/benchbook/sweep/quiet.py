@@ -1,0 +1,40 @@
+"""Is the machine quiet? The checks that find a measurement disturbed are asked of some seconds in which nothing is measured."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection
+
+from benchbook.hosts.machine import cpu
+from benchbook.hosts.machine.devices import naming
+from benchbook.hosts.telemetry import Sampler
+from benchbook.judge import conditions, telemetry
+from benchbook.judge.catalogue import OUTSIDE
+from benchbook.judge.checks import record_reasons
+from benchbook.judge.evidence import Measured
+from benchbook.plan.launches import Launch
+from benchbook.ranks import num_devices
+
+LOOK_S = 2.0
+UNKNOWN_SHARE = 0.5  # of the processors, where nothing was measured yet
+
+
+def disturbance(
+    launch: Launch, look_s: float = LOOK_S, own_cpu_share: float = UNKNOWN_SHARE, causes: Collection[str] = OUTSIDE
+) -> str:
+    """Return what of `causes` would disturb a measurement of `launch` in the next `look_s` seconds; '' when nothing would.
+
+    It would use `own_cpu_share` of the processors, of which a waiting host uses none: whether others are in its way
+    depends on it. Whatever descends from this process is no disturbance.
+    """
+    own = [os.getpid()]
+    before = cpu.look(own)
+    with Sampler(None, env=naming(launch.args, launch.env), num_gpus=num_devices(launch.args)) as sampler:
+        time.sleep(look_s)
+    shares = cpu.shares(before, cpu.look(own))
+    watched = {"machine": {**shares, "own_cpu_share": max(own_cpu_share, shares["own_cpu_share"])}}
+    samples = telemetry.telemetry_summary(sampler.result(), {})
+    moment = Measured("", {}, {}, host={"telemetry": samples}, conditions=watched)
+    found = record_reasons(moment, (*conditions.CHECKS, *telemetry.CHECKS))
+    return "; ".join(reason.evidence for reason in found if reason.code in causes)

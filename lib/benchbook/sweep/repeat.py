@@ -1,0 +1,138 @@
+"""One job: its notebook executed into the repeat's folder, and its record, which is there whatever happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchbook.judge.catalogue import reason
+from benchbook.measure.client.tasks import WARM
+from benchbook.measure.recording import Recording, tail_of
+from benchbook.notebooks.execute import execute, wait_loaded
+from benchbook.plan.experiment import Limits
+from benchbook.plan.order import Job
+from benchbook.project import notebooks_dir
+from benchbook.records.files import make_folder
+from benchbook.records.record import Failure, Identity, Outcome, Record, verdict_of
+from benchbook.records.repeat import Repeat
+from benchbook.records.store import RECORD_FILE, read_record, write_record
+from benchbook.sweep.hosts import BenchHost
+from benchbook.terms.benchmarks import BENCHMARKS
+from benchbook.terms.errors import BenchbookError, Cause, HostDiedError, StoreError
+from benchbook.terms.redaction import known_secrets, redacted
+
+EXECUTED_FILE = "executed.ipynb"
+
+
+def run_job(job: Job, host: BenchHost, folder: Path, identity: Identity, limits: Limits) -> Record:
+    """Measure one repeat through its notebook and return the record, measured or failed.
+
+    Only a record on disk says that something was measured: a kernel that is killed may leave a notebook without an error.
+    """
+    wait_loaded()
+    make_folder(folder)
+    recording = Recording(
+        job.case.workload,
+        folder / RECORD_FILE,
+        {"identity": identity.model_dump(), "host": dict(host.facts), "precision": dict(job.case.precision)},
+    )
+    notebook = notebooks_dir() / BENCHMARKS[job.case.workload.benchmark].notebook
+    error = _error_of(notebook, folder / EXECUTED_FILE, _parameters(job, host, recording, limits), host.env)
+    try:
+        record = read_record(folder / RECORD_FILE)
+    except StoreError as missing:
+        evidence = error or f"the notebook ended without an error and without a whole record ({missing})"
+        record = recording.fail(Outcome.NOTEBOOK_FAILED, _failure(evidence))
+    if record.is_measured:
+        _remember_warmth(host, job, record)
+        return _doubted(record, folder / RECORD_FILE, error) if error else record
+    return _explained(record, folder / RECORD_FILE, host)
+
+
+def host_failed(
+    job: Job, folder: Path, identity: Identity, cause: Cause, log_tail: str, host: Mapping[str, Any]
+) -> Record:
+    """Write and return the record of a repeat whose host never became ready or was given up."""
+    recording = Recording(
+        job.case.workload, make_folder(folder) / RECORD_FILE, {"identity": identity.model_dump(), "host": dict(host)}
+    )
+    return recording.fail(
+        Outcome.HOST_FAILED, Failure(code=cause.code, evidence=cause.evidence, hint=cause.hint, log_tail=log_tail)
+    )
+
+
+def _parameters(job: Job, host: BenchHost, recording: Recording, limits: Limits) -> dict[str, Any]:
+    """Return the notebook's parameters: the workload field by field, the host, where to write; a file has the rest."""
+    workload = job.case.workload
+    repeat = Repeat(
+        case=recording.case,
+        # vLLM's latency benchmark always warms up by itself.
+        warmed_by="" if workload.benchmark == "latency" else host.warmed.get(job.case.warm_shape, ""),
+        limit_s=limits.benchmark_s,
+        stall_limit_s=limits.stall_s,
+        **host.plumbing,
+    )
+    parameters = {
+        **workload.model_dump(),
+        **host.parameters,
+        "launch": job.case.launch,
+        "record_path": RECORD_FILE,
+        "repeat": repeat.write(recording.record_path.parent),
+    }
+    if workload.benchmark == "first_request":
+        parameters.pop("reset_prefix_cache", None)  # one request is no load
+        return parameters
+    return parameters | {"seed": job.seed}
+
+
+def _remember_warmth(host: BenchHost, job: Job, record: Record) -> None:
+    """Note on `host` what the repeat's warm-up has covered, so that it is not paid again for each repeat."""
+    if job.host_kind == "engine" and record.way != WARM:
+        host.warmed.clear()  # the loaded engine made room for the command line's, and will be loaded anew
+    elif record.warmup and record.warmup.num_prompts:
+        warmed_by = f"{job.case.case_id} repeat {job.repeat}"
+        host.warmed.setdefault(job.case.warm_shape, warmed_by)
+
+
+def _error_of(notebook: Path, output: Path, parameters: Mapping[str, Any], env: Mapping[str, str]) -> str | None:
+    """Execute and return what went wrong in one line, None when nothing did. Bad parameters and interrupts pass."""
+    try:
+        execute(notebook, output, parameters, env=env)
+    except BenchbookError:
+        raise
+    except Exception as error:  # whatever a notebook or its kernel raises is this repeat's result, not the sweep's end
+        name, value = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
+        secrets = (*known_secrets(), *known_secrets(env))
+        return redacted(f"{name}: {value}".strip().splitlines()[0][:500], secrets)
+    return None
+
+
+def _failure(evidence: str) -> Failure:
+    is_dead = "DeadKernel" in evidence or "without a whole record" in evidence
+    hint = (
+        "its process was killed; see dmesg for an out-of-memory kill" if is_dead else f"{EXECUTED_FILE} shows the cell"
+    )
+    return Failure(code="kernel_died" if is_dead else "notebook_raised", evidence=evidence, hint=hint)
+
+
+def _explained(record: Record, path: Path, host: BenchHost) -> Record:
+    """Give a failure the cause that the host's owner knows, when the host is what failed; its client saw only silence."""
+    try:
+        host.check_alive()
+    except HostDiedError as died:
+        cause = died.cause
+        failure = record.failure.model_copy(
+            update={"code": cause.code, "evidence": cause.evidence, "hint": cause.hint, "log_tail": tail_of(str(died))}
+        )
+        record = record.model_copy(update={"outcome": Outcome.HOST_FAILED, "failure": failure})
+        write_record(path, record)
+    return record
+
+
+def _doubted(record: Record, path: Path, error: str) -> Record:
+    """Keep a measured number whose notebook raised afterwards, but say so."""
+    reasons = (*record.reasons, reason("notebook_raised", error))
+    doubted = record.model_copy(update={"reasons": reasons, "verdict": verdict_of(reasons)})
+    write_record(path, doubted)
+    return doubted

@@ -1,0 +1,197 @@
+"""A run from the file to its runner: continued where an earlier one stopped, or new."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from benchbook import project
+from benchbook.hosts.machine import card_locks
+from benchbook.hosts.process.registry import check_folders, others_at_work
+from benchbook.hosts.process.shell import left_out
+from benchbook.measure.hardware import peaks_before_start
+from benchbook.notebooks.execute import load_ahead, wait_loaded
+from benchbook.patterns import matches
+from benchbook.plan.experiment import Experiment
+from benchbook.records.files import write_text
+from benchbook.records.header import FINISHED
+from benchbook.records.runs import newest_of, run_name
+from benchbook.records.store import EXPERIMENT_FILE, Store
+from benchbook.sweep.fetching import check_models
+from benchbook.sweep.holding import hold_cards
+from benchbook.sweep.hosts import host_opener
+from benchbook.sweep.machine import check_loader, check_machine
+from benchbook.sweep.planning import RunPlan, damaged_repeats, due_again_text, stale_records
+from benchbook.sweep.preflight import Preflight, preflight_of
+from benchbook.sweep.progress import Listener
+from benchbook.sweep.quiet import disturbance
+from benchbook.sweep.runner import Runner
+from benchbook.terminal import shown
+from benchbook.terms.errors import ExperimentError
+
+FIRST_LOOK_S = 0.3  # before anything starts: whoever is told can stop before the time is spent
+RESULTS = Path("results")  # where the command line keeps runs unless it is told otherwise
+
+
+def prepare_run(
+    file: Path,
+    results_dir: Path,
+    *,
+    new: bool,
+    share_gpu: bool,
+    command: str,
+    listener: Listener,
+    only: Sequence[str] = (),
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Runner:
+    """Return what measures the experiment in `file`; an unfinished newest run is continued unless `new`.
+
+    With `only`, patterns for cases and launches, nothing else is measured. `meanwhile` is called in a thread once there
+    is something to wait for.
+
+    The device's peaks are measured where no data sheet tells them (five seconds, once a day). Raises ExperimentError,
+    StoreError.
+    """
+    check_folders()
+    if others_at_work():
+        listener.say(
+            "Another benchbook is at work on this machine (`benchbook ps` lists its processes): "
+            "by processors and memory that both use, its numbers and those of this run will disturb each other."
+        )
+    listener.working_on("reading which flags and variables the installed vLLM knows")
+    checked = preflight_of(file)
+    asked = asked_for(checked.experiment, only) if only else None
+    part = _asked_part(checked, asked)
+    check_loader(part.experiment)
+    looking = ThreadPoolExecutor(1).submit(disturbance, part.experiment.launches[0], FIRST_LOOK_S)
+    notes = hold_cards(part, command, share_gpu)
+    for note in (*part.notes, *notes, *check_machine(part), *check_models(part)):
+        listener.say(note)
+    for line in left_out():
+        listener.say(line)
+    load_ahead(meanwhile)  # the look at the machine lasts on
+    models = dict.fromkeys(launch.model_text for launch in checked.experiment.launches)
+    listener.working_on(f"getting the model ready: {', '.join(models)}")
+    plan = RunPlan.of(checked.experiment)
+    _tell_found(looking, listener)
+    listener.working_on("finding out what the device can do at best, which is measured once a day")
+    for launch in checked.experiment.launches:  # now, while nothing of ours runs; hosts find them known
+        peaks_before_start(plan.models[launch.name].path, launch.env, wait_loaded)
+    earlier = None if new else unfinished_run(results_dir, plan.experiment.name)
+    finished = None if new else finished_run(results_dir, plan.experiment.name)
+    store = earlier or Store.create(results_dir, plan.experiment.name)
+    card_locks.rename(f"run {run_name(store.run_dir, results_dir)}")
+    write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
+    runner = Runner(
+        plan, store, listener, command, host_opener(share_gpu, len(plan.experiment.launches) > 1), only=asked
+    )
+    if earlier:
+        runner.header, damage = store.read_header()
+        listener.say(f"Continuing {shown(store.run_dir)} (--new starts afresh).")
+        for line in damage:
+            listener.say(f"  {line}; it is written anew, and what was measured is kept")
+        for record, changed in stale_records(store, plan, asked):
+            repeat = f"{record.identity.case_id} repeat {record.identity.repeat}"
+            listener.say(f"  stale, will not be used: {repeat}; changed: {', '.join(changed)}")
+        for line in damaged_repeats(store, plan, asked):
+            listener.say(f"  measured again: {line}")
+        if disturbed := due_again_text(store, plan, asked):
+            listener.say(f"  {disturbed}")
+    else:
+        if finished:
+            listener.say(not_extended(finished, results_dir))
+        listener.say(f"New run {shown(store.run_dir)}.")
+    return runner
+
+
+def _tell_found(looking: Future[str], listener: Listener) -> None:
+    """Say what disturbs measuring, or why nobody could look, which costs no run."""
+    try:
+        found = looking.result()
+    except Exception as error:  # whatever a driver or the process table answers
+        listener.say(f"Nobody could look whether the machine is quiet: {type(error).__name__}: {error}"[:300])
+        return
+    if found:
+        listener.say(
+            f"The machine is not quiet: {found}. While that lasts, repeats are SUSPECT, and measured again where it ends. "
+            "End it first, or run later."
+        )
+
+
+def asked_for(experiment: Experiment, patterns: Sequence[str]) -> frozenset[str]:
+    """Return the ids of the cases that fit any of `patterns`; raise ExperimentError for a pattern that none fits."""
+    case_ids = [case.case_id for case in experiment.cases]
+    for pattern in patterns:
+        if not any(matches(pattern, case_id) for case_id in case_ids):
+            parts = list(dict.fromkeys(part for case_id in case_ids for part in case_id.split(",")))
+            near = difflib.get_close_matches(pattern[:64], parts, n=3)
+            hint = (
+                f"did you mean {' or '.join(map(repr, near))}?"
+                if near
+                else f"parts of their names are {', '.join(parts[:12])}"
+            )
+            raise ExperimentError(f"{experiment.path}: no case fits {pattern!r}; {hint}")
+    return frozenset(case_id for case_id in case_ids if any(matches(pattern, case_id) for pattern in patterns))
+
+
+def _asked_part(checked: Preflight, asked: Collection[str] | None) -> Preflight:
+    """Return `checked` with the launches of the cases that are asked for: others need nothing of this machine."""
+    experiment = checked.experiment
+    names = {case.launch for case in experiment.cases if asked is None or case.case_id in asked}
+    launches = tuple(launch for launch in experiment.launches if launch.name in names)
+    return replace(checked, experiment=replace(experiment, launches=launches))
+
+
+def run_command(file: Path, results_dir: Path, only: Sequence[str] = (), share_gpu: bool = False) -> str:
+    """Return the command that measures `file`, or goes on with its newest run: it says again what was asked for."""
+    options = [] if results_dir == RESULTS else [f"--results={results_dir}"]
+    options += [f"--only={pattern}" for pattern in only] + ["--share-gpu"] * share_gpu
+    return shlex.join(["benchbook", "run", project.named(file), *options])
+
+
+def unfinished_run(results_dir: Path, experiment: str) -> Store | None:
+    """Return the newest run of `experiment` when it is not finished, as far as its header tells, else None."""
+    store, state = _newest_run(results_dir, experiment)
+    return None if state == FINISHED else store
+
+
+def finished_run(results_dir: Path, experiment: str) -> Store | None:
+    """Return the newest run of `experiment` when it is finished, else None."""
+    store, state = _newest_run(results_dir, experiment)
+    return store if state == FINISHED else None
+
+
+def unreported_run(file: Path, results_dir: Path) -> Store | None:
+    """Return the newest run of `file` as it stands when only its report is missing, else None."""
+    store = finished_run(results_dir, file.stem)
+    if store is None or store.report_path.exists():
+        return None
+    try:
+        measured, asked = (path.read_text(encoding="utf-8-sig") for path in (store.run_dir / EXPERIMENT_FILE, file))
+    except (OSError, UnicodeDecodeError):
+        return None
+    return store if measured == asked else None
+
+
+def lacks_report(unreported: Store, results_dir: Path) -> str:
+    """Return the sentence that says what `run` does with a run of which only the report is missing."""
+    name = run_name(unreported.run_dir, results_dir)
+    return f"{name} is measured, and only its report is missing: `run` writes it and measures nothing (--new would)."
+
+
+def not_extended(finished: Store, results_dir: Path) -> str:
+    """Return the sentence that says why `run` does not go on with a finished run."""
+    return f"{run_name(finished.run_dir, results_dir)} is finished and is not extended: a new run keeps nothing of it."
+
+
+def _newest_run(results_dir: Path, experiment: str) -> tuple[Store | None, str | None]:
+    """Return the newest run of `experiment` and its state, (None, None) without one."""
+    folder = newest_of(experiment, results_dir)
+    if folder is None:
+        return None, None
+    store = Store(folder)
+    return store, store.header()["state"]

@@ -1,0 +1,12 @@
+"""The warm client's program without its meter, for watching.py: `python -m unwatched_client --socket PATH`."""
+
+from __future__ import annotations
+
+import contextlib
+
+from benchbook.measure.client.warm import main
+
+if __name__ == "__main__":
+    main.metered = lambda *_: contextlib.nullcontext({})
+    main.measured_ceiling = lambda: None
+    main.main()

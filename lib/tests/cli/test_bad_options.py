@@ -1,0 +1,34 @@
+"""A command line that cannot be understood is one line with what is meant, exit code 2, and nothing is started."""
+
+import pytest
+from benchbook import __main__ as program
+from benchbook.terms.exit_codes import BAD_INPUT
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("run", "missing argument 'file'"),
+        ("run x.yaml --bad", "no such option: --bad"),
+        ("run x.yaml --reslts r", "--results"),
+        ("run x.yaml --only", "option '--only' requires an argument"),
+        ("run a.yaml b.yaml", "unexpected extra argument"),
+        ("cmpare q a b", "Did you mean 'compare'?"),
+        ("compare q a b c", "unexpected extra argument"),
+        ("list --format xml", "'xml' is not one of 'text', 'csv', 'json', 'md'"),
+        ("--bogus", "no such option: --bogus"),
+        ("rm", "missing argument"),
+    ],
+)
+def test_what_cannot_be_understood_is_one_line(words, told, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["benchbook", *words.split()])
+    # These are of the whole process.
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("benchbook.sweep.interrupts.interrupt_on_stop_signals", lambda: None)
+    monkeypatch.setattr("benchbook.terminal.guard_streams", lambda: None)
+    with pytest.raises(SystemExit) as end:
+        program.main()
+    out, err = capsys.readouterr()
+    assert end.value.code == BAD_INPUT and out == ""
+    (line,) = err.splitlines()
+    assert line.startswith("benchbook: ") and told in line and line.endswith("--help`")

@@ -1,0 +1,111 @@
+"""A value inside a config is held against what that option takes, as vLLM's own config would read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from benchbook.hosts.vllm.flags import known
+from benchbook.hosts.vllm.kinds import Option, option_problem
+from benchbook.sweep.preflight import preflight_of
+from benchbook.terms.errors import ExperimentError
+
+FILE = """question: q
+model: tiny
+launches:
+  d: {{args: {args}}}
+benchmarks:
+  - serve: {{max_concurrency: 1, lengths: [[64, 16]], num_prompts: 4}}
+"""
+BACKENDS = Option(["choice"], ["triton", "flashinfer_trtllm"])
+
+
+@pytest.mark.parametrize(
+    ("value", "option"),
+    [
+        (5, Option(["int"])),
+        ("5", Option(["int"])),
+        (5.0, Option(["int"])),
+        (5, Option(["float"])),
+        ("off", Option(["bool"])),
+        (1, Option(["bool"])),
+        (["1", 2], Option(["list of int"])),
+        ([], Option(["list of float"])),
+        ({"a": 1}, Option(["mapping"])),
+        ("triton", BACKENDS),
+        ("FlashInfer-TRTLLM", BACKENDS),
+        (3, Option(["choice"], ["2", "3"])),
+        (2.0, Option(["choice"], ["2", "3"])),
+        ("auto", Option(["int", "choice"], ["auto"])),
+        (4, Option(["int", "choice"], ["auto"])),
+        (None, Option(["int"])),
+        (1, Option(["int"], bounds=[("ge", 1), ("le", 65535)])),
+        ("1", Option(["float"], bounds=[("gt", 0), ("le", 1)])),
+        (True, Option(["bool", "int"], bounds=[("ge", 5)])),
+        ([0], Option(["list of int"], bounds=[("ge", 1)])),  # which no such bound is for
+        ("anything", Option()),
+        ({"any": ["thing"]}, Option()),
+        (7, Option(members=["FULL"])),  # of an Enum, which has numbers too
+    ],
+)
+def test_a_value_that_the_config_would_read_is_taken(value, option):
+    assert option_problem(value, option) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "option", "problem"),
+    [
+        ("five", Option(["int"]), "must be a whole number"),
+        (0.5, Option(["int"]), "must be a whole number"),
+        ("half", Option(["float"]), "must be a number"),
+        ("maybe", Option(["bool"]), "must be true or false"),
+        (3, Option(["text"]), "must be text"),
+        ([1, "a"], Option(["list of int"]), "must be a list of whole numbers"),
+        (8, Option(["list of int"]), "must be a list of whole numbers"),
+        ([1], Option(["text", "list of text"]), "must be text or a list of texts"),
+        ("on", Option(["mapping"]), "must be a mapping"),
+        ("tritn", BACKENDS, "did you mean triton?"),
+        (5, Option(["choice"], ["2", "3"]), "one of 2, 3"),
+        (["triton"], BACKENDS, "must be one of triton, flashinfer_trtllm"),
+        ("always", Option(["int", "choice"], ["auto"]), "one of auto"),
+        (0, Option(["int"], bounds=[("ge", 1)]), "must be at least 1"),
+        ("70000", Option(["int"], bounds=[("ge", 1), ("le", 65535)]), "must be at most 65535"),
+        (0.0, Option(["float"], bounds=[("gt", 0)]), "must be more than 0"),
+        (1.0, Option(["float"], bounds=[("lt", 1)]), "must be less than 1"),
+        ("FUL", Option(members=["NONE", "FULL"]), "is none of the values"),
+    ],
+)
+def test_a_value_that_the_config_would_refuse_is_refused_with_what_to_write(value, option, problem):
+    assert problem in option_problem(value, option)
+
+
+@pytest.mark.skipif(not (known() and known().flags), reason="no vLLM is installed")
+@pytest.mark.parametrize(
+    ("args", "place"),
+    [
+        ("{speculative_config: {method: ngram, num_speculative_tokens: five}}", "speculative_config.num_speculative_tokens"),
+        ("{compilation_config: {cudagraph_capture_sizes: [1, a]}}", "compilation_config.cudagraph_capture_sizes"),
+        ("{compilation_config: {pass_config: {eliminate_noops: maybe}}}", "compilation_config.pass_config.eliminate_noops"),
+        ("{cc.cudagraph_num_of_warmups: many}", "cc.cudagraph_num_of_warmups"),
+        ("{kv_transfer_config: {kv_connector: NixlConnector, kv_port: http}}", "kv_transfer_config.kv_port"),
+        ("{structured_outputs_config: '{\"disable_any_whitespace\": \"never\"}'}", "structured_outputs_config.disable_any_whitespace"),
+        ("{eplb_config: {window_size: [8]}}", "eplb_config.window_size"),
+        ("{profiler_config: {delay_iterations: 1.5}}", "profiler_config.delay_iterations"),
+        ("{compilation_config: {pass_config: [fast]}}", "compilation_config.pass_config"),
+        ("{speculative_config: 5}", "speculative_config"),
+        ("{allowed_methods: 7}", "allowed_methods"),
+        ("{limit_mm_per_prompt: [image]}", "limit_mm_per_prompt"),
+        ("{speculative_config: {method: ngram, num_speculative_tokens: 0}}", "speculative_config.num_speculative_tokens"),
+        ("{gpu_memory_utilization: 1.5}", "gpu_memory_utilization"),
+        ("{max_num_seqs: 0}", "max_num_seqs"),
+        ("{tensor_parallel_size: -2}", "tensor_parallel_size"),
+        ("{max_num_batched_tokens: '0'}", "max_num_batched_tokens"),
+    ],
+)  # fmt: skip
+def test_what_only_the_start_would_refuse_is_refused_at_its_line(tmp_path: Path, args, place):
+    path = tmp_path / "exp.yaml"
+    path.write_text(FILE.format(args=args))
+    with pytest.raises(ExperimentError) as refusal:
+        preflight_of(path)
+    (line,) = str(refusal.value).splitlines()
+    assert f"exp.yaml:4: launches.d.args.{place}: " in line

@@ -1,0 +1,102 @@
+"""What vLLM replaces or passes over in silence is told by plan, with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from benchbook.hosts.vllm.flags import known
+from benchbook.hosts.vllm.unheeded import unheeded
+from benchbook.sweep.preflight import preflight_of
+from benchbook.terms.errors import ExperimentError
+
+FILE = """question: q
+model: tiny
+launches:
+  d:
+    args: {args}
+    env: {env}
+benchmarks:
+  - serve: {{max_concurrency: 1, lengths: [[64, 16]], num_prompts: 4}}
+"""
+installed = pytest.mark.skipif(not (known() and known().flags), reason="no vLLM is installed")
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "name"),
+    [
+        ({"enforce_eager": True, "cudagraph_capture_sizes": [1, 2]}, {}, "cudagraph_capture_sizes"),
+        ({"enforce_eager": True, "compilation_config": {"mode": 3}}, {}, "compilation_config.mode"),
+        ({"distributed_executor_backend": "ray", "device_ids": "0,1"}, {}, "device_ids"),
+        ({"offload_backend": "uva", "cpu_offload_gb": 4, "offload_group_size": 2}, {}, "offload_group_size"),
+        ({"offload_backend": "prefetch", "cpu_offload_gb": 4, "offload_group_size": 2}, {}, "cpu_offload_gb"),
+        ({"cpu_offload_gb": 4, "offload_group_size": 2}, {}, "cpu_offload_gb"),
+        (
+            {"dcp_kv_cache_interleave_size": 16, "cp_kv_cache_interleave_size": 8}, {}, "cp_kv_cache_interleave_size",
+        ),
+        (
+            {"compilation_config": {"debug_dump_path": "/a"}}, {"VLLM_DEBUG_DUMP_PATH": "/b"},
+            "compilation_config.debug_dump_path",
+        ),
+        ({"numa_bind": True}, {"VLLM_WORKER_MULTIPROC_METHOD": "fork"}, "VLLM_WORKER_MULTIPROC_METHOD"),
+        ({"data_parallel_backend": "mp"}, {"VLLM_RAY_DP_PACK_STRATEGY": "span"}, "VLLM_RAY_DP_PACK_STRATEGY"),
+        ({"watermark_config": {"key": 1}}, {"VLLM_USE_V2_MODEL_RUNNER": "0"}, "VLLM_USE_V2_MODEL_RUNNER"),
+        ({}, {"HOST_IP": "10.0.0.1"}, "HOST_IP"),
+    ],
+)  # fmt: skip
+def test_what_else_a_launch_says_keeps_a_setting_from_being_heeded(args, env, name) -> None:
+    ((found, why),) = unheeded(args, env)
+    assert found == name and why.startswith("is not heeded: ")
+
+
+@pytest.mark.parametrize(
+    ("args", "env"),
+    [
+        ({"enforce_eager": False, "cudagraph_capture_sizes": [1, 2], "compilation_config": {"mode": 3}}, {}),
+        ({"enforce_eager": True, "compilation_config": {"pass_config": {}}}, {}),
+        ({"distributed_executor_backend": "mp", "device_ids": "0,1"}, {}),
+        ({"cpu_offload_gb": 4}, {}),
+        ({"offload_backend": "prefetch", "offload_group_size": 2}, {}),
+        ({"compilation_config": {"debug_dump_path": "/a"}}, {}),
+        ({"numa_bind": True}, {"VLLM_WORKER_MULTIPROC_METHOD": "spawn"}),
+        ({"data_parallel_backend": "ray"}, {"VLLM_RAY_DP_PACK_STRATEGY": "span"}),
+        ({}, {"VLLM_USE_V2_MODEL_RUNNER": "0", "VLLM_HOST_IP": "10.0.0.1", "HOST_IP": "10.0.0.1"}),
+    ],
+)
+def test_a_setting_that_vllm_heeds_is_not_doubted(args, env) -> None:
+    assert list(unheeded(args, env)) == []
+
+
+@installed
+@pytest.mark.parametrize(
+    ("args", "env", "place", "words"),
+    [
+        ("{all2all_backend: pplx}", "{}", "args.all2all_backend: pplx", "→ args.all2all_backend: allgather_reducescatter"),
+        ("{all2all_backend: naive}", "{}", "args.all2all_backend: naive", "vLLM takes allgather_reducescatter"),
+        ("{}", "{VLLM_ALL2ALL_BACKEND: pplx}", "env.VLLM_ALL2ALL_BACKEND", "→ args.all2all_backend: allgather_reduce"),
+        ("{max_parallel_loading_workers: 2}", "{}", "args.max_parallel_loading_workers", "left out; still taken, but"),
+        ("{enforce_eager: true, cc.mode: 3}", "{}", "args.cc.mode", "is not heeded: enforce_eager"),
+        ("{}", "{HOST_IP: 10.0.0.1}", "env.HOST_IP", "vLLM asks VLLM_HOST_IP"),
+    ],
+)  # fmt: skip
+def test_plan_tells_it_with_its_line(tmp_path: Path, args, env, place, words) -> None:
+    path = tmp_path / "exp.yaml"
+    path.write_text(FILE.format(args=args, env=env))
+    assert any(f"launches.d.{place}" in note and words in note for note in preflight_of(path).notes)
+
+
+@installed
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("{worker_use_ray: true}", "distributed_executor_backend: ray"),
+        ("{engine_use_ray: true}", "distributed_executor_backend: ray"),
+        ("{disable_cascade_attn: false}", "in cascades is gone"),
+        ("{quantization_param_path: x.json}", "come from the checkpoint"),
+    ],
+)
+def test_what_cannot_be_had_any_more_is_refused_with_what_replaces_it(tmp_path: Path, args, words) -> None:
+    path = tmp_path / "exp.yaml"
+    path.write_text(FILE.format(args=args, env="{}"))
+    with pytest.raises(ExperimentError, match=words):
+        preflight_of(path)

@@ -1,0 +1,124 @@
+"""The rooms of the design: who may import whom, and what the command line may not wait for."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "benchbook"
+# judge may be used by measure: a record is judged before it is written, so that none exists without a verdict. And sweep
+# may use measure: it writes commands, clients and records by the same code as a notebook's kernel.
+ALLOWED = {
+    "terms": set(),
+    "plan": {"terms"},
+    "hosts": {"terms"},
+    "records": {"terms"},
+    "judge": {"terms", "records"},
+    "measure": {"terms", "plan", "hosts", "records", "judge"},
+    "notebooks": {"terms", "hosts", "records"},
+    "sweep": {"terms", "plan", "hosts", "records", "judge", "measure", "notebooks"},
+    "report": {"terms", "records", "judge"},
+}
+# The wings of hosts/, and what of each other they know; what lies in hosts/ itself may use all of them.
+WINGS = {
+    "process": set(),
+    "machine": {"process"},
+    "model": {"process"},
+    "vllm": {"process", "machine", "model"},
+}
+PAGE = PACKAGE.parents[1] / "docs" / "design.md"
+HEAVY = ("vllm", "torch", "pandas", "numpy", "papermill", "matplotlib", "transformers", "nbconvert")
+
+
+def _imported(path: Path) -> set[str]:
+    """Return the full names of what is imported."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+def _rooms_of(path: Path) -> set[str]:
+    """Return the rooms, and modules beside them, that are imported of ours: 'terms', 'lists', ..."""
+    return {name.split(".")[1] for name in _imported(path) if name.startswith("benchbook.")}
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_no_import_runs_up_the_table_of_rooms(room):
+    for path in (PACKAGE / room).rglob("*.py"):
+        assert _rooms_of(path) & set(ALLOWED) <= ALLOWED[room] | {room}, path
+
+
+@pytest.mark.parametrize("wing", WINGS)
+def test_a_wing_of_hosts_knows_only_those_below_it(wing):
+    paths = list((PACKAGE / "hosts" / wing).glob("*.py"))
+    assert len(paths) > 5
+    for path in paths:
+        hosts = {name for name in _imported(path) if name.startswith("benchbook.hosts")}
+        assert {name.split(".")[2] for name in hosts} <= WINGS[wing] | {wing}, path
+
+
+def test_every_folder_of_the_package_is_a_room_and_every_folder_of_hosts_a_wing():
+    assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == set(ALLOWED)
+    assert {path.parent.name for path in PACKAGE.glob("hosts/*/__init__.py")} == set(WINGS)
+
+
+def test_the_words_of_all_rooms_need_nothing_of_ours():
+    for path in (PACKAGE / "terms").glob("*.py"):
+        assert _rooms_of(path) <= {"terms"}, path
+
+
+def test_the_page_of_the_design_has_the_table_of_rooms():
+    rows = re.findall(r"^\| `(\w+)/` \| .* \| (.*) \|$", PAGE.read_text(), re.MULTILINE)
+    table = {room: set() if others == "nothing of ours" else set(others.split(", ")) for room, others in rows}
+    assert table == ALLOWED
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["--help"], ["--version"], ["plan", "experiments/quickstart.yaml"], ["list"], ["ps"], ["explain", "too_short"]],
+)
+def test_light_commands_import_nothing_heavy(command, tmp_path):
+    script = (
+        "import sys; from benchbook.cli import app\n"
+        f"try: app({command!r})\nexcept SystemExit: pass\n"
+        f"heavy = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "assert not heavy, heavy"
+    )
+    root = PACKAGE.parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PATH": "", "HOME": str(tmp_path), "PYTHONPATH": str(PACKAGE.parent)},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_figures_are_drawn_without_pyplot_which_would_keep_each_until_somebody_closes_it():
+    script = (
+        "import sys, benchbook\n"
+        "for name in benchbook.__all__: getattr(benchbook, name)\n"
+        "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
+    )
+    environment = {"PATH": "", "HOME": "/nonexistent", "PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_public_function_and_class_says_what_you_get():
+    missing = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            is_definition = isinstance(node, ast.FunctionDef | ast.ClassDef)
+            if is_definition and not node.name.startswith("_") and not ast.get_docstring(node) and node.col_offset == 0:
+                missing.append(f"{path.name}:{node.lineno} {node.name}")
+    assert not missing

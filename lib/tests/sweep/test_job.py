@@ -1,0 +1,89 @@
+"""One job: a number that was saved stays, and says so when its notebook raised afterwards."""
+
+import pytest
+from benchbook.measure.recording import Recording
+from benchbook.plan.cases import Case
+from benchbook.plan.experiment import Limits
+from benchbook.plan.order import Job
+from benchbook.plan.workloads import LatencyWorkload
+from benchbook.records.record import Identity, Outcome, Verdict
+from benchbook.records.repeat import read_repeat
+from benchbook.records.store import RECORD_FILE, read_record
+from benchbook.sweep import repeat as job_module
+from benchbook.sweep.repeat import run_job
+from benchbook.terms.errors import Cause, HostDiedError
+
+WORKLOAD = LatencyWorkload(input_len_tokens=128, output_len_tokens=64, batch_size=1)
+
+
+class Host:
+    facts, parameters, plumbing, env, warmed = {"kind": "engine"}, {}, {}, {}, {}
+
+    def check_alive(self):
+        pass
+
+
+def run(folder, monkeypatch, error=None):
+    def execute(notebook, output, parameters, env):
+        raw = {"latencies": [0.2] * 30, "avg_latency": 0.2}
+        Recording(WORKLOAD, folder / RECORD_FILE).finish(raw, host={}, way="test")
+        if error:
+            raise error
+
+    monkeypatch.setattr(job_module, "execute", execute)
+    job = Job(Case("a", WORKLOAD), 0, "engine", 1)
+    return run_job(job, Host(), folder, Identity(), Limits())
+
+
+@pytest.mark.parametrize("error", [None, ValueError("the figure could not be drawn")])
+def test_a_notebook_that_raises_after_saving_leaves_a_suspect_number(tmp_path, monkeypatch, error):
+    record = run(tmp_path, monkeypatch, error)
+    assert record.outcome is Outcome.MEASURED and record.values["avg_batch_latency_s"] == 0.2
+    assert ("notebook_raised" in [why.code for why in record.reasons]) is (error is not None)
+    assert record.verdict is (Verdict.SUSPECT if error else Verdict.VALID)
+    assert read_record(tmp_path / RECORD_FILE) == record
+
+
+def test_the_precision_that_planned_the_prompts_goes_with_the_repeat(tmp_path, monkeypatch):
+    told = {}
+
+    def execute(notebook, output, parameters, env):
+        told.update(read_repeat(tmp_path / parameters["repeat"]).case)
+        Recording(WORKLOAD, tmp_path / RECORD_FILE).finish({"latencies": [0.2], "avg_latency": 0.2}, host={})
+
+    monkeypatch.setattr(job_module, "execute", execute)
+    case = Case("a", WORKLOAD, precision=(("p99_ttft_ms", 0.1),))
+    run_job(Job(case, 0, "engine", 1), Host(), tmp_path, Identity(), Limits())
+    assert told["precision"] == {"p99_ttft_ms": 0.1}
+
+
+class DeadHost(Host):
+    def check_alive(self):
+        raise HostDiedError("the server died", Cause("killed_by_signal", "the host was ended by SIGKILL", "see who"))
+
+
+def test_a_notebook_that_finds_no_server_any_more_is_a_failure_of_the_server(tmp_path, monkeypatch):
+    def execute(notebook, output, parameters, env):
+        raise ValueError("no vLLM server answers")
+
+    monkeypatch.setattr(job_module, "execute", execute)
+    for host, outcome, code in (
+        (Host(), Outcome.NOTEBOOK_FAILED, "notebook_raised"),
+        (DeadHost(), Outcome.HOST_FAILED, "killed_by_signal"),
+    ):
+        record = run_job(Job(Case("a", WORKLOAD), 0, "engine", 1), host, tmp_path, Identity(), Limits())
+        assert (record.outcome, record.failure.code) == (outcome, code)
+
+
+def test_a_key_in_the_text_of_an_exception_reaches_no_record(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOME_API_KEY", "of-the-runner")
+    monkeypatch.setattr(Host, "env", {"OPENAI_API_KEY": "of-the-server"})
+    record = run(tmp_path, monkeypatch, ValueError("401 for of-the-server and of-the-runner"))
+    (found,) = [why for why in record.reasons if why.code == "notebook_raised"]
+    assert found.evidence == "ValueError: 401 for <redacted> and <redacted>"
+
+
+def test_a_number_is_read_from_its_file_and_not_from_outputs_that_a_kernel_may_lose(tmp_path, monkeypatch):
+    record = run(tmp_path, monkeypatch)  # whose notebook gave no output at all, and was not even written
+    assert record.is_measured and record.values["avg_batch_latency_s"] == 0.2
+    assert not (tmp_path / "executed.ipynb").exists()
