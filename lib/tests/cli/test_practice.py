@@ -18,7 +18,7 @@ from benchbook.terms.errors import ExperimentError
 from practice import KINDS, SHOWN, Shown
 from practice_lines import COMMIT, LINES, OTHER, Line
 from rich.console import Console
-from test_pitfalls import is_slow, not_passed, run
+from test_pitfalls import is_slow, not_passed, run_once
 
 FILE = """{question}
 model: {model}
@@ -82,13 +82,15 @@ def test_a_launch_line_is_planned_as_it_is_meant_or_refused_with_what_to_write(f
 
 
 @pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list]:
-    return run([row.test for row in SHOWN if not is_slow(row.test)], tmp_path_factory.mktemp("quick"))
+def quick(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list]:
+    return run_once(
+        [row.test for row in SHOWN if not is_slow(row.test)], request.session, tmp_path_factory.mktemp("quick")
+    )
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list]:
-    return run([row.test for row in SHOWN if is_slow(row.test)], tmp_path_factory.mktemp("slow"))
+def slow(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list]:
+    return run_once([row.test for row in SHOWN if is_slow(row.test)], request.session, tmp_path_factory.mktemp("slow"))
 
 
 @pytest.mark.parametrize("row", [row for row in SHOWN if not is_slow(row.test)], ids=name_of)

@@ -16,11 +16,14 @@ from benchbook.hosts.server import VllmServer
 
 Make = Callable[..., VllmServer]
 IGNORED = '        "VLLM_API_KEY",\n'  # a line of vLLM's list of what is not hashed, since 0.32
+# What envs.py imports of vLLM and torch is stood in for: that alone would take seconds, and tells nothing of a key.
 ASK = """
 import json, sys, types
-helper = types.ModuleType("vllm.config.utils")
-helper.normalize_value = str
-sys.modules |= {"vllm.config.utils": helper}
+names = "torch vllm vllm.config vllm.config.utils vllm.utils vllm.utils.torch_utils".split()
+sys.modules |= {name: types.ModuleType(name) for name in names}
+sys.modules["torch"].version = types.SimpleNamespace(hip=None)
+sys.modules["vllm.config.utils"].normalize_value = str
+sys.modules["vllm.utils.torch_utils"].is_torch_equal_or_newer = lambda version: True
 space = {"__name__": "envs"}
 exec(compile(open(sys.argv[1]).read(), "envs.py", "exec"), space)
 print(json.dumps(space["compile_factors"]()))

@@ -1,4 +1,8 @@
-"""The known ways in which a serving number goes wrong: the tests that are named for each are run, here and now."""
+"""The known ways in which a serving number goes wrong: the tests that are named for each are run.
+
+What the session has anyway runs there and fails there, so it is not run twice; anything else, and with
+BENCHBOOK_TEST_FULL all of it, is run here and now in a process of its own.
+"""
 
 import os
 import subprocess
@@ -10,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from benchbook.judge.catalogue import BY_CODE
 from pitfalls import PITFALLS
+from rows import IS_FULL
 from test_checks import PAIRS
 
 TESTS = Path(__file__).parents[1]
@@ -50,21 +55,42 @@ def run(tests, folder):
     return ended
 
 
+def run_once(tests, session, folder):
+    """Return how each case of these tests ended; those that `session` runs by itself count as passed, or as skipped."""
+    there = {} if IS_FULL else in_session(tests, session)
+    others = set(tests) - there.keys()
+    return {**(run(others, folder) if others else {}), **there}
+
+
+def in_session(tests, session):
+    """Return the cases of these tests that `session` runs, each with whether it is marked to be skipped."""
+    named, found = set(tests), defaultdict(list)
+    for item in session.items:
+        for function in {item.name, item.originalname}:
+            for test in named & {f"{item.path.relative_to(TESTS)}::{function}"}:
+                found[test].append(["skipped"] if is_left_out(item) else [])
+    return found
+
+
+def is_left_out(item):
+    return any(mark.name == "skip" or mark.name == "skipif" and mark.args[0] for mark in item.iter_markers())
+
+
 @pytest.fixture(scope="module")
-def quick(tmp_path_factory):
+def quick(request, tmp_path_factory):
     tests = [test for pitfall in PITFALLS for test in shown_by(pitfall) if not is_slow(test)]
-    return run(tests, tmp_path_factory.mktemp("quick"))
+    return run_once(tests, request.session, tmp_path_factory.mktemp("quick"))
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory):
+def slow(request, tmp_path_factory):
     tests = [test for pitfall in PITFALLS for test in pitfall.tests if is_slow(test)]
-    return run(tests, tmp_path_factory.mktemp("slow"))
+    return run_once(tests, request.session, tmp_path_factory.mktemp("slow"))
 
 
 def not_passed(tests, ended):
     """Return those that failed, were skipped or are not there, with how their cases ended."""
-    return {test: ended[test] for test in tests if not ended[test] or any(ended[test])}
+    return {test: ended.get(test) for test in tests if not ended.get(test) or any(ended[test])}
 
 
 @pytest.mark.parametrize("pitfall", PITFALLS, ids=lambda pitfall: pitfall.what)
