@@ -145,7 +145,7 @@ AS_WORDS = (
     seen(12, "cc.", """--compilation-config '{"pass_config": {"fuse_rope_kvcache": true}}'""",
          args="{cc.pass_config.fuse_rope_kvcache: true}"),
     seen(12, "cc", """--compilation-config '{"mode": 3}'""", "args.cc: is compilation_config", args="{cc: {mode: 3}}"),
-    own(12, "dcp", "--decode-context-parallel-size 2", args="{dcp: 2}"),
+    own(12, "dcp", "--decode-context-parallel-size 2", args="{dcp: 2, tp: 8}"),
     own(12, "sc.", """--speculative-config '{"method": "ngram", "num_speculative_tokens": 3}'""",
         args="{sc.method: ngram, sc.num_speculative_tokens: 3}"),
     own(12, "O", "--optimization-level 2", args="{O: 2}"),
@@ -234,7 +234,8 @@ AS_NAMES = (
     refused(20, "ours", "args.served_model_name: 'x': is not yours", "args.host: '::': is not yours",
             "args.port: 8000: is not yours",
             args='{served_model_name: x, host: "::", port: 8000, max_model_len: 4096}', never=("max_model_len",)),
-    refused(20, "five of V0", "worker_use_ray: true: ", "write distributed_executor_backend: ray", never=("\n",),
+    refused(20, "five of V0", "worker_use_ray: true: ", "write distributed_executor_backend: ray",
+            "speculative_model: '[ngram]': needs num_speculative_tokens",
             args="{use_v2_block_manager: true, max_seq_len_to_capture: 8192, device: cuda, "
             """speculative_model: "[ngram]", worker_use_ray: true}"""),
     own_refused(20, "of each kind", "enforce_eagr", "dtype: 'gold'", "uds", "VLLM_LOGING_LEVEL", "lengths[0]",

@@ -5,33 +5,46 @@ A launch stands in an experiment's file or comes from a notebook's `engine_args`
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from benchbook.hosts.model import hub, inputs
+from benchbook.hosts.model import files, hub, inputs
 from benchbook.hosts.vllm import translations
+from benchbook.hosts.vllm.contradictions import contradictions
 from benchbook.hosts.vllm.flags import Known, known
 from benchbook.hosts.vllm.forms import Forms, installed_forms
+from benchbook.hosts.vllm.misfits import misfits
 from benchbook.hosts.vllm.spelling import Misspelt, Spelt, spelt_out
 from benchbook.hosts.vllm.unheeded import unheeded
 from benchbook.measure.names import Places, check_args
 from benchbook.measure.variables import check_variables, spelt_switches
 from benchbook.plan.document import Document, Where
-from benchbook.plan.faults import Faults
+from benchbook.plan.faults import Fault, Faults
 from benchbook.plan.launches import SECRET, Launch
 from benchbook.plan.strict import key_text
 from benchbook.refused_args import halves, refused
+from benchbook.terms.errors import ExperimentError
 from benchbook.terms.secret_names import secret_ways
 
 _PARAMETERS = {"args": "engine_args", "env": "engine_env"}
 
 
-def checked_launch(
-    doc: Document, launch: Launch, there: Known | None, *, has_offline: bool
-) -> tuple[Launch, list[str]]:
-    """Return `launch` translated for the vLLM that is `there`, with a line for each translation and for what else a reader must know.
+@dataclass(frozen=True)
+class Checked:
+    """A launch as the installed vLLM will hear it."""
+
+    launch: Launch  # translated
+    notes: list[str]  # a line for each translation, and for what else a reader must know
+    unfit: list[Fault]  # what its model cannot be served with, as far as it is known: a start would fail
+
+
+def checked_launch(doc: Document, launch: Launch, there: Known | None, *, has_offline: bool) -> Checked:
+    """Return `launch` translated for the vLLM that is `there`.
 
     What this vLLM does not know, and what makes a host that can never be asked, is noted as a fault of `doc`.
     """
@@ -45,7 +58,9 @@ def checked_launch(
         check_args(doc, translated.args, places, there, forms, has_offline)
         notes += check_variables(doc, translated, places, there)
     notes += _check_use(doc, translated, places)
-    return _with_download_dir(doc, translated, places, notes), notes
+    found = _with_download_dir(doc, translated, places, notes)
+    unfit = [doc.error(places.of(name), why) for name, why in misfits(found.args, found.env, config_of(found))]
+    return Checked(found, notes, unfit)
 
 
 def _with_download_dir(doc: Document, launch: Launch, places: Places, notes: list[str]) -> Launch:
@@ -67,9 +82,18 @@ def checked_by_hand(launch: Launch, *, has_offline: bool) -> tuple[Launch, list[
     doc = _Parameters(
         Path("notebook"), "", {"launches": {launch.name: vars(launch)}}, yaml.MappingNode("", []), Faults()
     )
-    checked, notes = checked_launch(doc, launch, known(), has_offline=has_offline)
+    checked = checked_launch(doc, launch, known(), has_offline=has_offline)
+    for fault in checked.unfit:
+        doc.faults.note(fault)
     doc.faults.raise_any()
-    return checked, notes
+    return checked.launch, checked.notes
+
+
+def config_of(launch: Launch) -> Mapping[str, Any] | None:
+    """Return the config.json of a launch's model, None while it is not known."""
+    with suppress(ExperimentError):  # of a shape that there is not, which is told elsewhere
+        return launch.model and files.known_config(launch.model.path_or_id, launch.model.revision, launch.env)
+    return None
 
 
 def version_of(there: Known | None) -> str:
@@ -135,5 +159,7 @@ def _check_use(doc: Document, launch: Launch, places: Places) -> list[str]:
         doc.faults.note(doc.error(places.of(name), why))
     for (_, name, *path), why in inputs.missing(launch.args, launch.env, doc.path.absolute().parent):
         doc.faults.note(doc.error(places.of(name, *path), why))
+    for name, why in contradictions(launch.args, launch.env):
+        doc.faults.note(doc.error(places.of(name), why))
     told = [*halves(launch.args), *(((name,), why) for name, why in unheeded(launch.args, launch.env))]
     return [f"note: {doc.place_text(places.of(*path))}: {what}" for path, what in told]

@@ -28,7 +28,7 @@ _KV_SPACE, _KV_BYTES = "VLLM_CPU_KVCACHE_SPACE", "kv_cache_memory_bytes"
 
 
 def check_machine(checked: Preflight, there: Sequence[Device] | None = None) -> list[str]:
-    """Raise ExperimentError with all that the machine lacks for the launches; return notes on what may be too little.
+    """Raise ExperimentError with all that machine and models lack for the launches; return notes on what may be too little.
 
     `there` are the machine's devices; without it they are looked for, launch by launch as its environment names them.
     """
@@ -37,6 +37,9 @@ def check_machine(checked: Preflight, there: Sequence[Device] | None = None) -> 
         for launch in experiment.launches if checked.is_installed else ():
             _check_names(checked, launch)
         faults.raise_any()
+    for name, fault in checked.unfit:
+        if any(launch.name == name for launch in experiment.launches):
+            faults.note(fault)
     _check_device(checked, devices() if there is None else there)
     for launch in experiment.launches:
         with faults.noted():

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from benchbook.hosts.model.shapes import PREFIX, shape_named
 from benchbook.hosts.vllm.flags import known
-from benchbook.measure.launch_check import checked_launch, version_of
+from benchbook.hosts.vllm.misfits import longest
+from benchbook.measure.launch_check import checked_launch, config_of, version_of
 from benchbook.plan.experiment import Experiment, read_experiment
+from benchbook.plan.faults import Fault
 from benchbook.plan.launches import Launch
 from benchbook.sweep.needs import queue_notes
 from benchbook.terms.errors import ExperimentError
@@ -28,6 +30,7 @@ class Preflight:
     is_installed: bool  # False: no vLLM here, so old names were translated and nothing else was checked
     is_readable: bool  # False: the installed vLLM's source does not tell what it knows
     notes: tuple[str, ...]  # a line for each translation, and for what else a reader must know, with its place
+    unfit: tuple[tuple[str, Fault], ...] = ()  # launch, and what its model cannot be served with
 
     @property
     def checked_against(self) -> str:
@@ -48,18 +51,30 @@ def preflight(experiment: Experiment) -> Preflight:
     """Return `experiment` with its launches translated; raise ExperimentError for all that this vLLM does not know."""
     doc, faults = experiment.document, experiment.document.faults
     there = known()
-    launches, notes = [], []
+    launches, notes, unfit = [], [], []
     for launch in experiment.launches:
         with faults.noted():
             _check_shape(experiment, launch)
-        translated, told = checked_launch(doc, launch, there, has_offline=_has_offline(experiment, launch))
-        notes += [*told, *queue_notes(experiment, translated)]
-        launches.append(translated)
+        checked = checked_launch(doc, launch, there, has_offline=_has_offline(experiment, launch))
+        notes += [*checked.notes, *queue_notes(experiment, checked.launch)]
+        launches.append(checked.launch)
+        unfit += [(launch.name, fault) for fault in (*checked.unfit, *_too_long(experiment, checked.launch))]
     faults.raise_any()
     is_readable = bool(there and there.flags)
-    return Preflight(
-        replace(experiment, launches=tuple(launches)), version_of(there), there is not None, is_readable, tuple(notes)
+    translated = replace(experiment, launches=tuple(launches))
+    return Preflight(translated, version_of(there), there is not None, is_readable, tuple(notes), tuple(unfit))
+
+
+def _too_long(experiment: Experiment, launch: Launch) -> list[Fault]:
+    """Return the refusal of requests that are longer than the model can take, where no max_model_len was in their way."""
+    most = longest(launch.args, launch.env, config_of(launch))
+    needed = max(
+        (case.workload.max_request_tokens for case in experiment.cases if case.launch == launch.name), default=0
     )
+    if most is None or needed <= most or launch.max_model_len:
+        return []
+    problem = f"a request of {needed} tokens (input + output) exceeds the {most} of the model's config.json"
+    return [experiment.document.error(("launches", launch.name), problem)]
 
 
 def _has_offline(experiment: Experiment, launch: Launch) -> bool:

@@ -87,7 +87,7 @@ def test_a_value_that_the_config_would_refuse_is_refused_with_what_to_write(valu
         ("{compilation_config: {cudagraph_capture_sizes: [1, a]}}", "compilation_config.cudagraph_capture_sizes"),
         ("{compilation_config: {pass_config: {eliminate_noops: maybe}}}", "compilation_config.pass_config.eliminate_noops"),
         ("{cc.cudagraph_num_of_warmups: many}", "cc.cudagraph_num_of_warmups"),
-        ("{kv_transfer_config: {kv_connector: NixlConnector, kv_port: http}}", "kv_transfer_config.kv_port"),
+        ("{kv_transfer_config: {kv_connector: NixlConnector, kv_role: kv_both, kv_port: http}}", "kv_transfer_config.kv_port"),
         ("{structured_outputs_config: '{\"disable_any_whitespace\": \"never\"}'}", "structured_outputs_config.disable_any_whitespace"),
         ("{eplb_config: {window_size: [8]}}", "eplb_config.window_size"),
         ("{profiler_config: {delay_iterations: 1.5}}", "profiler_config.delay_iterations"),

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts.model import footprint, shapes
+from benchbook.hosts.model import footprint, shapes, tiny_model
 from benchbook.hosts.process.caches import built, cache_dir
 from benchbook.reading import read_bytes
 from benchbook.system_faults import line_of
@@ -186,7 +186,11 @@ def read_config(path: str, revision: str | None = None) -> dict[str, Any] | None
     config = _json_object(folder / "config.json") if folder else None
     if config is None:
         return None
-    # What quantized the whole model stands beside the text model's own part.
+    return _of_text(config)
+
+
+def _of_text(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config.json as that of its text model; what quantized the whole model stands beside that one's own part."""
     return {**config, **config["text_config"]} if isinstance(config.get("text_config"), dict) else config
 
 
@@ -220,6 +224,19 @@ def config_of(ref: str) -> tuple[dict[str, Any] | None, Path | None]:
     folder = Path(os.path.expanduser(planned_path(ref)))
     config = _json_object(folder / "config.json")
     return (None, None) if config is None else (config, folder)
+
+
+def known_config(ref: str, revision: str | None = None, env: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+    """Return the config.json behind `ref`, of the hub's cache too, as far as it is known without building or downloading.
+
+    That of its text model where it has several; None where it is not known.
+    """
+    if ref in EMBEDDED:
+        return dict(tiny_model.CONFIGS[ref])
+    config, _ = config_of(ref)
+    folder = hub_folder(ref, "config.json", revision, env) if config is None else None
+    config = _json_object(folder / "config.json") if folder else config
+    return config and _of_text(config)
 
 
 def _json_object(path: Path) -> dict[str, Any] | None:

@@ -27,6 +27,31 @@ _COMMON = dict(
     dtype="bfloat16",
     random_weights=True,  # the mark by which a copy of it is known, wherever it lies
 )
+_SIZES = dict(hidden_size=256, intermediate_size=512, num_attention_heads=8, num_key_value_heads=4)
+DENSE = {**_COMMON, **_SIZES, "model_type": "llama", "tie_word_embeddings": True}  # what its config.json says of it
+EXPERTS = {
+    **_COMMON,
+    "architectures": ["Qwen3MoeForCausalLM"],
+    "model_type": "qwen3_moe",
+    "hidden_act": "silu",
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "attention_bias": False,
+    "num_experts": 16,
+    "num_local_experts": 16,  # as newer versions of transformers call them
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 64,
+    "norm_topk_prob": True,
+    "decoder_sparse_step": 1,
+    "mlp_only_layers": [],
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 10000.0,
+    "tie_word_embeddings": False,
+}
+CONFIGS = {"tiny": DENSE, "tiny-moe": EXPERTS}
 
 
 def write_tokenizer(folder: str) -> None:
@@ -47,8 +72,7 @@ def write_dense(folder: str) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(SEED)
-    sizes = dict(hidden_size=256, intermediate_size=512, num_attention_heads=8, num_key_value_heads=4)
-    config = LlamaConfig(**_COMMON, **sizes, tie_word_embeddings=True)
+    config = LlamaConfig(**_COMMON, **_SIZES, tie_word_embeddings=True)
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
 
 
@@ -60,30 +84,8 @@ def write_experts(folder: str) -> None:
     from benchbook.hosts.model.checkpoints import tensors_of
     from benchbook.hosts.model.random_weights import made
 
-    config = {
-        **_COMMON,
-        "architectures": ["Qwen3MoeForCausalLM"],
-        "model_type": "qwen3_moe",
-        "hidden_act": "silu",
-        "hidden_size": 128,
-        "intermediate_size": 256,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 32,
-        "attention_bias": False,
-        "num_experts": 16,
-        "num_local_experts": 16,  # as newer versions of transformers call them
-        "num_experts_per_tok": 2,
-        "moe_intermediate_size": 64,
-        "norm_topk_prob": True,
-        "decoder_sparse_step": 1,
-        "mlp_only_layers": [],
-        "rms_norm_eps": 1e-6,
-        "rope_theta": 10000.0,
-        "tie_word_embeddings": False,
-    }
-    Path(folder, "config.json").write_text(json.dumps(config, indent=1) + "\n")
-    weights = {tensor.name: made(tensor, torch.bfloat16, "cpu") for tensor in tensors_of(config)}
+    Path(folder, "config.json").write_text(json.dumps(EXPERTS, indent=1) + "\n")
+    weights = {tensor.name: made(tensor, torch.bfloat16, "cpu") for tensor in tensors_of(EXPERTS)}
     save_file(weights, f"{folder}/model.safetensors", metadata={"format": "pt"})
     Path(folder, "model.safetensors").chmod(0o644)  # it is made private; a cache may be shared
 

@@ -6,7 +6,7 @@ A version is the first one that does not know the name any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,14 @@ class OldValue:
 def is_variable(name: str) -> bool:
     """Return whether a name is that of a variable, and not of a flag or option."""
     return name.isupper()
+
+
+def ways(args: Mapping[str, Any], way: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value in `args` with its way: ('pooler_config', {...}), ('pooler_config.task', 'embed')."""
+    for name, value in args.items():
+        yield way + name, value
+        if isinstance(value, Mapping):
+            yield from ways(value, f"{way}{name}.")
 
 
 def is_on(value: Any) -> bool:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from benchbook.hosts.vllm.old_args import FLAGS, OPTIONS
 from benchbook.hosts.vllm.old_values import VALUES
 from benchbook.hosts.vllm.old_variables import VARIABLES
-from benchbook.hosts.vllm.renaming import OldValue, Refused, Settings, Translation, is_variable
+from benchbook.hosts.vllm.renaming import OldValue, Refused, Settings, Translation, is_variable, ways
 
 NEWEST_CHECKED = "0.33.0"  # taken for the version where no vLLM is installed
 TABLE = (*FLAGS, *OPTIONS, *VARIABLES)
@@ -46,7 +46,7 @@ class Translated:
     @property
     def settings(self) -> dict[str, Any]:
         """Everything that the launch says, by name: args whole and by their ways, and variables."""
-        return {**dict(_ways(self.args)), **self.env}
+        return {**dict(ways(self.args)), **self.env}
 
     def take(self, name: str) -> Any:
         """Return the value of `name` and leave it out, with the config around it if nothing else is in that."""
@@ -153,14 +153,6 @@ def _holds(entry: Translation, version: str) -> bool:
 def version_number(version: str) -> tuple[int, ...]:
     """Return (0, 32, 0) of '0.32.0+cpu' or '0.32.0rc1'."""
     return tuple(map(int, re.findall(r"\d+", version.partition("+")[0])[:3]))
-
-
-def _ways(args: Mapping[str, Any], way: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value in `args` with its way: ('pooler_config', {...}), ('pooler_config.task', 'embed')."""
-    for name, value in args.items():
-        yield way + name, value
-        if isinstance(value, dict):
-            yield from _ways(value, f"{way}{name}.")
 
 
 def _said(name: str, value: Any) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchbook.hosts.vllm.renaming import is_on
+from benchbook.hosts.vllm.renaming import is_on, ways
 
 Said = Mapping[str, Any]  # args, options of configs by their ways ('compilation_config.mode') and variables
 
@@ -25,18 +25,11 @@ class Unheeded:
 
 def unheeded(args: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield each name of `args` (full ones), of their options and of `env` that vLLM does not heed, and why."""
-    said = {**dict(_ways(args)), **env}
+    said = {**dict(ways(args)), **env}
     for entry in _TABLE:
         for name in entry.names:
             if name in said and entry.when(said):
                 yield name, f"is not heeded: {entry.why}"
-
-
-def _ways(args: Mapping[str, Any], way: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in args.items():
-        yield way + name, value
-        if isinstance(value, Mapping):
-            yield from _ways(value, f"{way}{name}.")
 
 
 def _is(name: str, value: str) -> Callable[[Said], bool]:

@@ -1,0 +1,118 @@
+"""What vLLM refuses at its start though each value alone will do: args that cannot stand beside each other.
+
+Read off the checks of vLLM's configs and of its command line, of which those are here that other args alone decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchbook.hosts.vllm.misfits import UNCHUNKED
+from benchbook.hosts.vllm.said import Said
+
+# One of each pair may stand in a launch: vLLM takes neither in the other's place.
+_ONCE = (
+    ("attention_backend", "attention_config.backend"),
+    ("cudagraph_capture_sizes", "compilation_config.cudagraph_capture_sizes"),
+    ("max_cudagraph_capture_size", "compilation_config.max_cudagraph_capture_size"),
+    ("enable_flashinfer_autotune", "kernel_config.enable_flashinfer_autotune"),
+    ("spec_method", "speculative_config.method"),
+    ("spec_model", "speculative_config.model"),
+    ("spec_tokens", "speculative_config.num_speculative_tokens"),
+)
+# The first is refused without the second.
+_NEEDED = (
+    ("enable_auto_tool_choice", "tool_call_parser"),
+    ("enable_log_outputs", "enable_log_requests"),
+    ("enable_eplb", "enable_expert_parallel"),
+    ("enable_elastic_ep", "enable_eplb"),
+    ("eplb_config.num_redundant_experts", "enable_eplb"),
+    ("numa_bind_nodes", "numa_bind"),
+    ("numa_bind_cpus", "numa_bind"),
+    ("collect_detailed_traces", "otlp_traces_endpoint"),
+    ("kv_transfer_config.kv_connector", "kv_transfer_config.kv_role"),
+    ("data_parallel_hybrid_lb", "data_parallel_size_local"),
+    ("lora_modules", "enable_lora"),
+)
+_SPEC = "speculative_config"
+_METHOD, _TOKENS = (f"{_SPEC}.method", "spec_method"), (f"{_SPEC}.num_speculative_tokens", "spec_tokens")
+_NGRAM = ("ngram", "[ngram]", "ngram_gpu")
+_WITHOUT_DRAFT = ("mtp", "dspark", *_NGRAM, "suffix", "extract_hidden_states")
+_UNSCHEDULED = ("ngram", "[ngram]", "suffix")
+_WHITESPACE = ("disable_any_whitespace", "xgrammar", "guidance")
+_ADDITIONAL = ("disable_additional_properties", "guidance")
+Told = Iterator[tuple[str, str]]
+
+
+def contradictions(args: Mapping[str, Any], env: Mapping[str, str]) -> Told:
+    """Yield each name of `args` (full ones) that cannot stand beside what else the launch says, and why."""
+    said = Said(args, env)
+    for rule in (_given_twice, _needing_another, _scheduling, _speculation, _others):
+        yield from rule(said)
+
+
+def _given_twice(said: Said) -> Told:
+    for one, other in _ONCE:
+        if one in said and other in said:
+            yield one, f"stands beside {other}: vLLM takes one of them alone"
+
+
+def _needing_another(said: Said) -> Told:
+    for name, other in _NEEDED:
+        if said.has(name) and not said.has(other):
+            yield name, f"needs {other} as well"
+
+
+def _scheduling(said: Said) -> Told:
+    seqs, batched, length = map(said.number, ("max_num_seqs", "max_num_batched_tokens", "max_model_len"))
+    active, threshold = said.number("max_num_active_seqs"), said.number("long_prefill_token_threshold")
+    if active and seqs and active > seqs:
+        yield "max_num_active_seqs", f"cannot be more than max_num_seqs, which is {seqs}"
+    elif active and batched and active > batched:
+        yield "max_num_active_seqs", f"cannot be more than max_num_batched_tokens, which is {batched}"
+    if seqs and batched and batched < seqs:
+        yield "max_num_batched_tokens", f"cannot be less than max_num_seqs, which is {seqs}"
+    if length and batched and batched < length and said.is_off("enable_chunked_prefill"):
+        yield "max_num_batched_tokens", f"{UNCHUNKED} max_model_len, which is {length}"
+    if length and threshold and threshold > length:
+        yield "long_prefill_token_threshold", f"cannot be more than max_model_len, which is {length}"
+
+
+def _speculation(said: Said) -> Told:
+    method, tokens = (next((said[name] for name in names if name in said), None) for names in (_METHOD, _TOKENS))
+    has_draft = f"{_SPEC}.model" in said or "spec_model" in said
+    told_at = next((name for name in (*_METHOD, *_TOKENS) if name in said), _SPEC)
+    if tokens is not None and not has_draft and method not in _WITHOUT_DRAFT:
+        yield told_at, f"needs a model, or one of the methods {', '.join(_WITHOUT_DRAFT)}"
+    if method in _NGRAM and tokens is None:
+        yield told_at, "needs num_speculative_tokens"
+    if method in _UNSCHEDULED and said.has("async_scheduling"):
+        yield "async_scheduling", f"does not go with speculation by {method}: leave it out"
+    low, high = (said.number(f"{_SPEC}.prompt_lookup_{end}") for end in ("min", "max"))
+    if low and high and low > high:
+        yield f"{_SPEC}.prompt_lookup_min", f"cannot be more than prompt_lookup_max, which is {high}"
+    (whole,), drafts = said.ranks("tensor"), said.number(f"{_SPEC}.draft_tensor_parallel_size", 1)
+    if drafts not in (1, whole):
+        yield f"{_SPEC}.draft_tensor_parallel_size", f"must be 1, or tensor_parallel_size, which is {whole}"
+    if said.has("per_request_spec_decode_metrics") and method is None and not has_draft:
+        yield "per_request_spec_decode_metrics", f"needs {_SPEC}"
+
+
+def _others(said: Said) -> Told:
+    kept, at_once = said.number("max_cpu_loras"), said.number("max_loras", 1)
+    if kept and kept < at_once and said.has("enable_lora"):
+        yield "max_cpu_loras", f"cannot be less than max_loras, which is {at_once}"
+    if said.has("enable_per_request_metrics") and said.has("disable_log_stats"):
+        yield "enable_per_request_metrics", "needs what disable_log_stats turns off"
+    if said.has("ray_workers_use_nsight") and said["distributed_executor_backend"] != "ray":
+        yield "ray_workers_use_nsight", "needs distributed_executor_backend: ray"
+    if said.has("enable_elastic_ep") and said.ranks("pipeline") != [1]:
+        yield "enable_elastic_ep", "goes with no pipeline_parallel_size"
+    for name in ("dbo_decode_token_threshold", "dbo_prefill_token_threshold"):
+        if said.has("enable_dbo") and said.number(name, 2) < 2:
+            yield name, "must be at least 2, the number of microbatches"
+    for name, *backends in (_WHITESPACE, _ADDITIONAL):
+        outputs = "structured_outputs_config"
+        if said.has(f"{outputs}.{name}") and said[f"{outputs}.backend"] not in backends:
+            yield f"{outputs}.{name}", f"needs backend: {' or '.join(backends)} beside it"

@@ -1,0 +1,141 @@
+"""What a model cannot be served with: parallel sizes into which it cannot be cut, and sequences longer than it takes.
+
+Read off vLLM's configs and of its layers. A rule holds only where the launch and the model's config.json tell all that
+it asks: what passes here may still be refused there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchbook.hosts.model.footprint import DENSE_TYPES
+from benchbook.hosts.vllm.renaming import is_on, ways
+from benchbook.hosts.vllm.said import Said
+from benchbook.terms.sizes import size_of
+
+PERMIT = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
+_OTHER_CONFIG = ("hf_overrides", "hf_config_path", "config_format")  # with these vLLM goes by another config.json
+_LENGTHS = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_seq_len",
+    "seq_length",
+    "max_sequence_length",
+    "max_seq_length",
+    "seq_len",
+)
+_PARTITION = "VLLM_PP_LAYER_PARTITION"
+UNCHUNKED = "while enable_chunked_prefill is off, cannot be less than"
+Config = Mapping[str, Any]
+Told = Iterator[tuple[str, str]]
+
+
+def misfits(args: Mapping[str, Any], env: Mapping[str, str], config: Config | None) -> Told:
+    """Yield each name of `args` (full ones) or of `env` that the model cannot be served with, and why.
+
+    `config` is its config.json, None while that is not known: then only numbers of ranks that fit no model are told.
+    """
+    said = Said(args, env)
+    for rule in (_ranks, _shards, _experts, _lengths):
+        yield from rule(said, _counted(said, config))
+
+
+def longest(args: Mapping[str, Any], env: Mapping[str, str], config: Config | None) -> int | None:
+    """Return how many tokens the model's config.json lets a sequence have at most; None where it tells nothing.
+
+    Its scaled length where positions are scaled: never less than vLLM allows. None with vLLM's permit to pass over it.
+    """
+    said = Said(args, env)
+    return _longest(said, _counted(said, config))
+
+
+def _counted(said: Said, config: Config | None) -> Config:
+    """Return the config.json that vLLM goes by; empty where that is not known."""
+    return {} if config is None or any(name in said for name in _OTHER_CONFIG) else config
+
+
+def _longest(said: Said, config: Config) -> int | None:
+    told = min((length for name in _LENGTHS if (length := _number(config, name))), default=None)
+    own = _number(config, "model_max_length") or told
+    if own is None or is_on(said[PERMIT]):
+        return None
+    return math.floor(own * max(_factors(config), default=1))
+
+
+def _factors(config: Config) -> Iterator[float]:
+    """Yield by how much a config.json scales positions, in any of its forms."""
+    scalings = [found for name in ("rope_scaling", "rope_parameters") if isinstance(found := config.get(name), Mapping)]
+    for way, value in (pair for scaling in scalings for pair in ways(scaling)):
+        if way.rpartition(".")[2] == "factor" and isinstance(value, int | float):
+            yield max(1, value)
+
+
+def _ranks(said: Said, _: Config) -> Told:
+    """Yield what cannot be among the numbers of ranks, whatever the model."""
+    tensor, prefill, decode, data = said.ranks("tensor", "prefill_context", "decode_context", "data")
+    if prefill == 1 and tensor % decode:
+        yield "decode_context_parallel_size", f"must divide tensor_parallel_size, which is {tensor}"
+    if prefill > 1 and decode not in (1, prefill, tensor * prefill):
+        yield "decode_context_parallel_size", f"must be one of 1, {prefill} and {tensor * prefill}"
+    if said.number("data_parallel_size_local", 0) > data:
+        yield "data_parallel_size_local", f"cannot be more than data_parallel_size, which is {data}"
+    if said.has("data_parallel_external_lb") and data == 1:
+        yield "data_parallel_external_lb", "needs data_parallel_size: more than one"
+
+
+def _shards(said: Said, config: Config) -> Told:
+    """Yield parallel sizes into which the model cannot be cut."""
+    tensor, stages, decode = said.ranks("tensor", "pipeline", "decode_context")
+    heads, width = _number(config, "num_attention_heads"), _number(config, "intermediate_size")
+    kv_heads = None if "kv_lora_rank" in config else _number(config, "num_key_value_heads")
+    if heads and heads % tensor:
+        yield "tensor_parallel_size", f"must divide the model's {heads} attention heads"
+    elif kv_heads and kv_heads % tensor and tensor % kv_heads:
+        yield "tensor_parallel_size", f"must divide the model's {kv_heads} KV heads, or be a multiple of them"
+    elif width and width % tensor and config.get("model_type") in DENSE_TYPES:
+        yield "tensor_parallel_size", f"must divide the model's intermediate_size, {width}"
+    elif decode > 1 and heads and kv_heads and tensor % decode == 0:
+        if tensor // kv_heads < decode or heads // kv_heads % decode:
+            each = f"{heads // kv_heads} heads that the model has for each of its {kv_heads} KV heads"
+            yield "decode_context_parallel_size", f"must divide the {each}, and so much must be left of {tensor} ranks"
+    yield from _stages(said, stages, _number(config, "num_hidden_layers"))
+
+
+def _stages(said: Said, stages: int, layers: int | None) -> Told:
+    if layers and stages > layers:
+        yield "pipeline_parallel_size", f"cannot be more than the model's {layers} layers"
+    if said[_PARTITION]:
+        parts = [size_of(part.strip()) for part in str(said[_PARTITION]).split(",")]
+        if None in parts or len(parts) != stages or layers and sum(parts) != layers:
+            whole = f", {layers} in all" if layers else ""
+            yield _PARTITION, f"must have a number of layers for each stage, of which there are {stages}{whole}"
+
+
+def _experts(said: Said, config: Config) -> Told:
+    names = " ".join(config).lower()
+    has_none = "model_type" in config and not any(word in names for word in ("expert", "moe", "block_configs"))
+    if has_none and said.has("enable_expert_parallel"):
+        yield "enable_expert_parallel", "is for a mixture of experts, and this model has none"
+    if said.has("enable_eplb") and max(said.ranks("tensor", "prefill_context", "data")) == 1:
+        yield "enable_eplb", "needs experts on several ranks: set tensor_parallel_size or data_parallel_size"
+
+
+def _lengths(said: Said, config: Config) -> Told:
+    most, length = _longest(said, config), said.number("max_model_len")
+    batched, threshold = said.number("max_num_batched_tokens"), said.number("long_prefill_token_threshold")
+    if most and length and length > most:
+        yield "max_model_len", f"is more than the {most} tokens of the model's config.json; {PERMIT}=1 permits it"
+    if most is None or length:
+        return
+    if threshold and threshold > most:
+        yield "long_prefill_token_threshold", f"cannot be more than the model's longest sequence, {most} tokens"
+    if batched and batched < most and said.is_off("enable_chunked_prefill") and not any(_factors(config)):
+        yield "max_num_batched_tokens", f"{UNCHUNKED} the model's longest sequence, {most} tokens: set max_model_len"
+
+
+def _number(config: Config, name: str) -> int | None:
+    """Return a count that a config.json tells; None where it is none."""
+    value = config.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

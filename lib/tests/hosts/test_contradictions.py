@@ -1,0 +1,118 @@
+"""Args that cannot stand together are refused with their line; those that do not fit the model refuse a run, and plan says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from benchbook.hosts.model.shapes import SHAPES
+from benchbook.hosts.model.tiny_model import CONFIGS, DENSE
+from benchbook.hosts.vllm.contradictions import contradictions
+from benchbook.hosts.vllm.flags import known
+from benchbook.hosts.vllm.misfits import longest, misfits
+from benchbook.sweep.machine import check_machine, machine_note
+from benchbook.sweep.preflight import preflight_of
+from benchbook.terms.errors import ExperimentError
+from contradictory import LATE_MISFITS, MISFITS, PAIRS, Pair
+
+FILE = """question: q
+model: tiny
+launches:
+  d: {{args: {args}}}
+  other: {{}}
+benchmarks:
+  - serve: {{max_concurrency: 1, lengths: {lengths}, num_prompts: 4}}
+"""
+installed = pytest.mark.skipif(not (known() and known().flags), reason="no vLLM is installed")
+
+
+def name_of(pair: Pair) -> str:
+    return f"{pair.name}-{pair.args}"
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=name_of)
+def test_what_cannot_stand_together_is_told_and_its_twin_is_not_accused(pair) -> None:
+    assert [name for name, _ in contradictions(pair.args, pair.env)] == [pair.name]
+    assert list(contradictions(pair.twin or {}, pair.twin_env)) == []
+
+
+@pytest.mark.parametrize("pair", [*MISFITS, *LATE_MISFITS], ids=name_of)
+def test_what_does_not_fit_the_model_is_told_and_its_twin_is_not_accused(pair) -> None:
+    assert [name for name, _ in misfits(pair.args, pair.env, CONFIGS[pair.model])] == [pair.name]
+    assert list(misfits(pair.twin or {}, pair.twin_env, CONFIGS[pair.model])) == []
+
+
+@pytest.mark.parametrize("more", [{"hf_overrides": {"num_attention_heads": 9}}, {"hf_config_path": "/other"}])
+def test_where_another_config_counts_or_none_is_known_nobody_is_accused(more) -> None:
+    asked = {"tensor_parallel_size": 3, "pipeline_parallel_size": 9, "max_model_len": "1M"}
+    assert len(list(misfits(asked, {}, DENSE))) == 3
+    assert list(misfits({**asked, **more}, {}, DENSE)) == [] == list(misfits(asked, {}, None))
+
+
+def test_what_a_published_model_is_served_with_is_not_accused() -> None:
+    used = {"gpt-oss-20b": 8, "gpt-oss-120b": 8, "llama-3.1-8b": 8, "llama-3.1-70b": 8}
+    for name, shape in SHAPES.items():
+        for tensor in (1, 2, 4, used[name]):
+            assert list(misfits({"tensor_parallel_size": tensor, "max_model_len": "32k"}, {}, shape.config)) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "most"),
+    [
+        ({"max_position_embeddings": 4096}, 4096),
+        ({"n_positions": 1024}, 1024),
+        ({"max_position_embeddings": 4096, "rope_scaling": {"rope_type": "linear", "factor": 4.0}}, 16384),
+        ({"max_position_embeddings": 4096, "rope_parameters": {"full_attention": {"factor": 2.0}}}, 8192),
+        ({"max_position_embeddings": 131072, "rope_scaling": {"factor": None}}, 131072),
+        ({"max_position_embeddings": 8192, "model_max_length": 131072}, 131072),
+        ({"max_position_embeddings": "many"}, None),
+        ({}, None),
+    ],
+)
+def test_the_longest_sequence_is_what_the_models_config_tells_scaled_where_positions_are(config, most) -> None:
+    assert longest({}, {}, config) == most
+
+
+def written(folder: Path, args: str = "{}", lengths: str = "[[64, 16]]") -> Path:
+    path = folder / "exp.yaml"
+    path.write_text(FILE.format(args=args, lengths=lengths))
+    return path
+
+
+@installed
+def test_a_contradiction_is_refused_at_the_name_that_the_file_has_and_all_in_one_go(tmp_path) -> None:
+    args = "{max_num_seq: 8, max_num_active_seqs: 16, sc.method: ngram, no_such: 1}"
+    with pytest.raises(ExperimentError) as refusal:
+        preflight_of(written(tmp_path, args))
+    lines = str(refusal.value).splitlines()
+    assert [line.partition("args.")[2].partition(":")[0] for line in lines] == [
+        "no_such", "max_num_active_seqs", "sc.method",
+    ]  # fmt: skip
+    assert all(line.startswith(f"{tmp_path}/exp.yaml:4: ") for line in lines)
+
+
+@installed
+@pytest.mark.parametrize(
+    ("args", "lengths", "why"),
+    [
+        ("{tp: 3}", "[[64, 16]]", "launches.d.args.tp: 3: must divide the model's 8 attention heads"),
+        ("{pp: 8}", "[[64, 16]]", "launches.d.args.pp: 8: cannot be more than the model's 4 layers"),
+        ("{max_model_len: 64k}", "[[64, 16]]", "launches.d.args.max_model_len: '64k': is more than the 8192 tokens"),
+        ("{}", "[[8192, 1]]", "launches.d: {args}: a request of 8193 tokens (input + output) exceeds the 8192"),
+    ],
+)
+def test_what_does_not_fit_the_model_refuses_a_run_and_plan_says_so(tmp_path, args, lengths, why) -> None:
+    checked = preflight_of(written(tmp_path, args, lengths))
+    assert f"`run` would be refused on this machine: {tmp_path}/exp.yaml:4: {why}" in machine_note(checked)
+    with pytest.raises(ExperimentError) as refusal:
+        check_machine(preflight_of(written(tmp_path, args, lengths)))
+    assert why in str(refusal.value)
+
+
+@installed
+def test_what_another_launch_cannot_do_refuses_no_part_of_a_run(tmp_path) -> None:
+    from benchbook.sweep.session import _asked_part
+
+    checked = preflight_of(written(tmp_path, "{tp: 3}"))
+    asked = [case.case_id for case in checked.experiment.cases if case.launch == "other"]
+    check_machine(_asked_part(checked, asked))
