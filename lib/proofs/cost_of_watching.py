@@ -92,7 +92,9 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--concurrency", type=int, default=4)
     parser.add_argument("--experiment", type=Path, default=QUICKSTART, help="the file whose first launch is served")
-    parser.add_argument("--output", type=Path, default=Path("results/proofs/cost_of_watching.json"), help="the JSON to write")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/proofs/cost_of_watching.json"), help="the JSON to write"
+    )
     options = parser.parse_args()
     workload = ServeWorkload(
         input_len_tokens=128,

@@ -71,7 +71,9 @@ def main() -> int:
     parser.add_argument("--benchmarks", choices=BENCHMARKS, default="offline")
     parser.add_argument("--experiment", type=Path, default=QUICKSTART, help="the file whose first launch is taken")
     parser.add_argument("--seed", type=int, default=0, help="of the first comparison; each further one has the next")
-    parser.add_argument("--output", type=Path, default=Path("results/proofs/equal_launches.json"), help="the JSON to write")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/proofs/equal_launches.json"), help="the JSON to write"
+    )
     options = parser.parse_args()
     comparisons: list[list[dict[str, Any]]] = []
     low = 0.0

@@ -151,7 +151,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=10, help="pairs a benchmark (at least 2)")
     parser.add_argument("--only", choices=BENCHMARKS, nargs="+", default=list(BENCHMARKS), help="which benchmarks")
-    parser.add_argument("--output", type=Path, default=Path("results/proofs/equal_numbers.json"), help="the JSON to write")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/proofs/equal_numbers.json"), help="the JSON to write"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="benchbook-equality-") as folder:
         measured = {name: measure(name, options.pairs, Path(folder)) for name in options.only}

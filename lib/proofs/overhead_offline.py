@@ -69,7 +69,9 @@ def measure(folder: Path) -> tuple[float, list[dict[str, Any]]]:
 def main() -> int:
     """Measure, print, write; 1 when a further case costs more than the limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("results/proofs/overhead_offline.json"), help="the JSON to write")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/proofs/overhead_offline.json"), help="the JSON to write"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="benchbook-offline-") as folder:
         ready_s, rows = measure(Path(folder))

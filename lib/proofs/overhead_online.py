@@ -170,7 +170,9 @@ def main() -> int:
     """Measure both in turn, print a line each and the ratio of their overheads; 1 when it is over the limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=2, help="how often both are run")
-    parser.add_argument("--output", type=Path, default=Path("results/proofs/overhead_online.json"), help="the JSON to write")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/proofs/overhead_online.json"), help="the JSON to write"
+    )
     options = parser.parse_args()
     rounds: list[dict[str, dict[str, float]]] = []
     for index in range(options.rounds):

@@ -9,7 +9,6 @@ from benchbook.judge.answerable import reasons_text, why_no_answer
 from benchbook.records.record import Verdict
 from benchbook.report.caveats import measured_repeats
 from benchbook.report.differences import launches_of
-from benchbook.report.held import held_to
 from benchbook.report.lines import OUTPUT_THROUGHPUT, Curves
 from benchbook.report.run import Run
 from benchbook.report.sentences import (
@@ -93,7 +92,7 @@ def _seen(run: Run) -> list[str]:
 def _curve_sentences(curves: Curves) -> list[str]:
     """Return where the highest line peaks, or which rate each line holds, and how long users wait there."""
     if curves.load.is_open:
-        lines = sorted(curves.lines, key=lambda line: held_to(line) or 0.0, reverse=True)
+        lines = sorted(curves.lines, key=lambda line: line.held_to or 0.0, reverse=True)
         said = [sentence for line in lines[:_MAX_RATES] for sentence in (rate_sentence(line), goodput_sentence(line))]
         return [sentence for sentence in said if sentence]
     best = max(curves.lines, key=lambda line: peak_of(line)[1].mean if peak_of(line) else 0.0)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
+from benchbook.judge.slo import limits_by_metric
 from benchbook.report.captions import caption_of, doubt_text, is_earned_by, latency_note
 from benchbook.report.drawing import (
     canvas,
@@ -29,7 +30,6 @@ from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_S
 from benchbook.report.offline import level_verdict
 from benchbook.report.run import Run
 from benchbook.report.sentences import GOODPUT
-from benchbook.report.slo import limits_of
 from benchbook.report.strips import strips_figure
 from benchbook.terms.metrics import BY_KEY
 
@@ -92,7 +92,7 @@ def latency_figure(run: Run, curves: Curves) -> Figured | None:
     lines = curves.lines
     figure, panels = canvas(2, 2, height_in=6.8)
     styles = styles_of(lines)
-    limits = {key: limit for key, limit in limits_of(run).items() if key in _LATENCY_KEYS}
+    limits = {key: limit for key, limit in limits_by_metric(run.slo).items() if key in _LATENCY_KEYS}
     unearned = {key for key in _LATENCY_KEYS if not is_earned_by(lines, key)}
     for axes, key in zip(panels, _LATENCY_KEYS, strict=True):
         for line, style in zip(lines, styles, strict=True):
@@ -194,7 +194,7 @@ def _curve(line: Line) -> dict[float, tuple[float, float]]:
 
 def _strips(run: Run, curves: Curves, keys: Sequence[str]) -> Figured:
     """Return the launches side by side at the one load that was measured: a curve of one point shows none."""
-    limits = {key: limit for key, limit in limits_of(run).items() if key in keys}
+    limits = {key: limit for key, limit in limits_by_metric(run.slo).items() if key in keys}
     unearned = {key for key in keys if not is_earned_by(curves.lines, key)}
     figure = strips_figure(curves, keys, limits, unearned)
     by = f"launch and lengths, {curves.load.at(curves.loads[0])}" if len(curves.loads) == 1 else "launch and lengths"

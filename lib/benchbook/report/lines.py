@@ -11,6 +11,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from benchbook.judge.knee import first_unreached
 from benchbook.judge.loads import IN_FLIGHT, LENGTHS, LOADS, RATE, Load
 from benchbook.judge.spread import Spread, spread_of
 from benchbook.records.record import Outcome, Verdict
@@ -81,6 +82,17 @@ class Line:
     def believed(self) -> pd.DataFrame:
         """Return the repeats whose numbers may be believed."""
         return believed(self.repeats)
+
+    @cached_property
+    def unreached(self) -> float | None:
+        """Return the least rate (req/s) of an open loop at which the server falls behind; None where it keeps up."""
+        return first_unreached(*(self.means(key) for key in (REQUEST_THROUGHPUT, "completed", "mean_e2el_ms")))
+
+    @property
+    def held_to(self) -> float | None:
+        """Return the highest rate (req/s) below the first that is not reached; None where even the least is not."""
+        held = [rate for rate in self.means(REQUEST_THROUGHPUT) if self.unreached is None or rate < self.unreached]
+        return max(held, default=None)
 
     def _loads_of(self, rows: pd.DataFrame) -> list[float]:
         return sorted(map(self.load.value, rows[self.load.key].unique()))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from benchbook.judge.knee import stops_scaling_at
 from benchbook.judge.loads import Load
-from benchbook.report.held import first_unreached
 from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED
 from benchbook.report.run import Run
 from benchbook.report.sentences import (
@@ -15,7 +15,6 @@ from benchbook.report.sentences import (
     last_step,
     peak_sentence,
     rate_sentence,
-    stops_scaling_at,
 )
 from benchbook.terms.wording import listed, number_text
 
@@ -29,7 +28,7 @@ def throughput_reading(run: Run) -> list[str]:
             sentences.append(rate_sentence(line) if line.load.is_open else peak_sentence(line))
             continue
         if line.load.is_open:
-            what, unit, lost = "what is answered", "req/s", first_unreached(line)
+            what, unit, lost = "what is answered", "req/s", line.unreached
             end = "Every rate is reached" if lost is None else f"From {line.load.text(lost)} on it falls behind"
         else:
             what, unit, stop = "output throughput", "tok/s", stops_scaling_at(means)

@@ -1,21 +1,14 @@
-"""Sentences about one line, with numbers produced from the data: its peak, its waits, the rate it holds, its goodput.
-
-A line over requests in flight stops scaling where every further doubling of them adds less than 10 % output
-throughput. A line over rates is held as far as its rates are reached (held.py).
-"""
+"""Sentences about one line, with numbers produced from the data: its peak, its waits, the rate it holds, its goodput."""
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Mapping
 
+from benchbook.judge.knee import MIN_GAIN, stops_scaling_at
 from benchbook.judge.spread import Spread, spread_text
-from benchbook.report.held import first_unreached, held_to
 from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED, Line
 from benchbook.terms.wording import listed, number_text, plus_minus_text
 
-MIN_GAIN = 0.10  # per doubling of the requests in flight; below it, a line has stopped scaling
 GOODPUT = "request_goodput_rps"
 _E2EL = "mean_e2el_ms"
 _WAITS = (("p99 TTFT", "p99_ttft_ms"), ("median TTFT", "median_ttft_ms"), ("median TPOT", "median_tpot_ms"))
@@ -25,16 +18,6 @@ _PER_REQUEST = {"slo_ttft_ms": "TTFT", "slo_tpot_ms": "TPOT", "slo_e2el_ms": "E2
 def peak_of(line: Line) -> tuple[float, Spread] | None:
     """Return (load, output tok/s) where `line` is highest; None without a believed repeat."""
     return max(line.points(OUTPUT_THROUGHPUT).items(), key=lambda point: point[1].mean, default=None)
-
-
-def stops_scaling_at(means: Mapping[float, float]) -> float | None:
-    """Return the concurrency from which on every doubling adds less than MIN_GAIN; None where it still rises."""
-    steps = list(itertools.pairwise(means))
-    slow = [_gain_per_doubling(means, low, high) < MIN_GAIN for low, high in steps]
-    for index, (low, _) in enumerate(steps):
-        if all(slow[index:]):
-            return low
-    return None
 
 
 def peak_sentence(line: Line) -> str:
@@ -97,7 +80,7 @@ def latency_sentence(line: Line, load: float) -> str:
 
 def rate_sentence(line: Line) -> str:
     """Return which rate the server holds, how long users wait there, and from which rate on it falls behind."""
-    lost, held = first_unreached(line), held_to(line)
+    lost, held = line.unreached, line.held_to
     if not line.points(REQUEST_THROUGHPUT):
         return f"No repeat of {line.where} can be believed, so it has no curve."
     if held is None:
@@ -152,9 +135,3 @@ def doubt_text(line: Line) -> str:
 
 def _answered(line: Line, rate: float) -> str:
     return f"of {line.load.short(rate)} offered it answers {value_text(line, REQUEST_THROUGHPUT, rate)} a second"
-
-
-def _gain_per_doubling(means: Mapping[float, float], low: float, high: float) -> float:
-    if means[low] <= 0:
-        return math.inf
-    return (means[high] / means[low]) ** (1 / math.log2(high / low)) - 1

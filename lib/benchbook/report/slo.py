@@ -1,15 +1,11 @@
-"""What the experiment's SLO allows: on each line the most load that keeps it, and the first load that breaks it.
-
-An SLO holds for a load where every believed repeat stays within every limit, and, in an open loop, where the server
-keeps up with the rate. What was not measured keeps no limit.
-"""
+"""What the experiment's SLO allows, said: on each line the most load that keeps it, and the first load that breaks it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchbook.report.held import first_unreached
+from benchbook.judge.slo import Breach, Keeping, keeping, limits_by_metric
 from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, Line
 from benchbook.report.run import Run
 from benchbook.report.sentences import value_text
@@ -19,15 +15,9 @@ from benchbook.terms.wording import number_text
 _MAX_SAID = 4  # lines in sentences of their own
 
 
-def limits_of(run: Run) -> dict[str, float]:
-    """Return the limits of the SLO by metric key."""
-    named = {known_key(key, BY_KEY): limit for key, limit in run.slo.items()}
-    return {key: limit for key, limit in named.items() if key}
-
-
 def slo_sentences(run: Run) -> list[str]:
     """Return the most that stays within the SLO and the first load that breaks it, one sentence a line, best first."""
-    limits = limits_of(run)
+    limits = limits_by_metric(run.slo)
     sentences = [
         f"The SLO's {key} cannot be checked: no metric has that name."
         for key in sorted(run.slo)
@@ -57,13 +47,15 @@ def slo_sentences(run: Run) -> list[str]:
 
 @dataclass(frozen=True)
 class _Kept:
-    """How far a line keeps the SLO."""
+    """A line, and how far it keeps the SLO."""
 
     line: Line
-    best: float | None  # the load of most throughput below the first that breaks
-    broken: float | None  # the first load that breaks the SLO
-    why: str  # 'p99 TTFT 612 ± 9 ms'
-    is_kept_again: bool  # by a higher load: chance, or few repeats
+    keeping: Keeping
+
+    @property
+    def best(self) -> float | None:
+        """Return the load of most throughput that keeps it."""
+        return self.keeping.best
 
     @property
     def where(self) -> str:
@@ -75,38 +67,32 @@ class _Kept:
         """Return what puts the lines that keep most first."""
         return self.best is not None, self.line.means(OUTPUT_THROUGHPUT).get(self.best, 0.0)
 
+    @property
+    def why(self) -> str:
+        """Return why the first load that breaks it does: 'p99 TTFT 612 ± 9 ms', or '… in 1 of 3 repeats'."""
+        load = self.keeping.broken
+        if self.keeping.is_behind:
+            return f"the server falls behind and answers {value_text(self.line, REQUEST_THROUGHPUT, load)} a second"
+        return " and ".join(_breach_text(self.line, load, breach) for breach in self.keeping.breaches)
+
 
 def _kept(line: Line, limits: Mapping[str, float]) -> _Kept:
-    broken = {load: why for load in line.points(REQUEST_THROUGHPUT) if (why := _broken(line, load, limits))}
-    lost = first_unreached(line) if line.load.is_open else None
-    if lost is not None and lost not in broken:
-        answered = value_text(line, REQUEST_THROUGHPUT, lost)
-        broken[lost] = f"the server falls behind and answers {answered} a second"
-    first = min(broken, default=None)
-    throughputs = line.means(OUTPUT_THROUGHPUT)
-    below = [load for load in throughputs if first is None or load < first]
-    best = max(below, key=throughputs.__getitem__, default=None)
-    is_kept_again = first is not None and any(load > first and load not in broken for load in throughputs)
-    return _Kept(line, best, first, broken.get(first, ""), is_kept_again)
+    values = {}
+    for load in line.points(REQUEST_THROUGHPUT):
+        rows = line.believed[line.believed[line.load.key] == load]
+        values[load] = {key: rows[key].astype("float64").tolist() for key in limits}
+    unreached = line.unreached if line.load.is_open else None
+    return _Kept(line, keeping(values, limits, line.means(OUTPUT_THROUGHPUT), unreached))
 
 
-def _broken(line: Line, load: float, limits: Mapping[str, float]) -> str:
-    """Return what is beyond its limit at `load`: 'p99 TTFT 612 ± 9 ms', or '… in 1 of 3 repeats'; '' for nothing."""
-    rows, said = line.believed[line.believed[line.load.key] == load], []
-    for key, limit in limits.items():
-        metric, values = BY_KEY[key], rows[key].astype("float64")
-        if (values <= limit).all():
-            continue
-        if values.isna().any():
-            said.append(f"{metric.label} was not measured")
-            continue
-        beyond = values[values > limit]
-        if values.mean() > limit:
-            said.append(f"{metric.label} {value_text(line, key, load)} {metric.unit}")
-        else:
-            worst = f"{number_text(beyond.max())} {metric.unit} in {len(beyond)} of {len(values)} repeats"
-            said.append(f"{metric.label} {worst}")
-    return " and ".join(said)
+def _breach_text(line: Line, load: float, breach: Breach) -> str:
+    metric = BY_KEY[breach.key]
+    if breach.worst is None:
+        return f"{metric.label} was not measured"
+    if breach.is_mean_beyond:
+        return f"{metric.label} {value_text(line, breach.key, load)} {metric.unit}"
+    many = f"in {breach.beyond} of {breach.repeats} repeats"
+    return f"{metric.label} {number_text(breach.worst)} {metric.unit} {many}"
 
 
 def _most_text(kept: _Kept) -> str:
@@ -118,14 +104,14 @@ def _most_text(kept: _Kept) -> str:
 def _end_text(kept: _Kept) -> str:
     """Return 'the first rate that breaks it is 12 req/s: p99 TTFT 612 ± 9 ms', or that none does."""
     load = kept.line.load
-    if kept.broken is None:
+    if kept.keeping.broken is None:
         return f"no {load.noun} tried breaks it"
-    again = ", though a higher one keeps it again" if kept.is_kept_again else ""
-    return f"the first {load.noun} that breaks it is {load.text(kept.broken)}: {kept.why}{again}"
+    again = ", though a higher one keeps it again" if kept.keeping.is_kept_again else ""
+    return f"the first {load.noun} that breaks it is {load.text(kept.keeping.broken)}: {kept.why}{again}"
 
 
 def _least_text(kept: _Kept) -> str:
-    return f"{kept.line.load.at(kept.broken)}, the least tried, {kept.why}"
+    return f"{kept.line.load.at(kept.keeping.broken)}, the least tried, {kept.why}"
 
 
 def _other_sentence(kept: _Kept) -> str:

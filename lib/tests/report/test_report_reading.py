@@ -1,18 +1,16 @@
 """The sentences of a report: right numbers, rules that are said, contradictions that are named."""
 
-from types import SimpleNamespace
-
 import pytest
 from benchbook.judge.answerable import why_no_answer
+from benchbook.judge.knee import first_unreached, stops_scaling_at
 from benchbook.report.answer import answer, verdict_sentence, why_not
 from benchbook.report.case_readings import READINGS
 from benchbook.report.caveats import RANDOM_WEIGHTS, caveats, threats
-from benchbook.report.held import first_unreached, held_to
 from benchbook.report.lines import serve_curves
 from benchbook.report.reading import latency_reading, throughput_reading, tradeoff_reading
 from benchbook.report.references import references
 from benchbook.report.run import load_run
-from benchbook.report.sentences import peak_sentence, stops_scaling_at
+from benchbook.report.sentences import peak_sentence
 from benchbook.report.slo import slo_sentences
 from report_runs import failed, judged, make_run
 
@@ -434,14 +432,9 @@ def test_a_larger_batch_that_is_suspect_takes_nothing_from_the_floor(tmp_path):
 @pytest.mark.parametrize(("drain_s", "falls_behind"), [(1.1, False), (1.3, False), (2.6, True)])
 def test_a_server_that_is_slower_under_a_burst_but_not_ever_slower_does_not_fall_behind(drain_s, falls_behind):
     """60 requests in 1.5 s, each answered after 1.3 s: what comes after the last arrival is one latency, or a queue."""
-    means = {
-        "request_throughput_rps": {4.0: 60 / 15.4, 40.0: 60 / (1.5 + drain_s)},
-        "completed": {4.0: 60.0, 40.0: 60.0},
-        "mean_e2el_ms": {4.0: 400.0, 40.0: 1300.0},
-    }
-    line = SimpleNamespace(means=means.__getitem__)
-    assert first_unreached(line) == (40.0 if falls_behind else None)
-    assert held_to(line) == (4.0 if falls_behind else 40.0)
+    answered_rps = {4.0: 60 / 15.4, 40.0: 60 / (1.5 + drain_s)}
+    lost = first_unreached(answered_rps, {4.0: 60.0, 40.0: 60.0}, {4.0: 400.0, 40.0: 1300.0})
+    assert lost == (40.0 if falls_behind else None)
 
 
 @pytest.mark.parametrize(("benchmark", "is_said"), [("serve", True), ("throughput", False), ("latency", False)])
