@@ -74,7 +74,7 @@ PAIRS = (
     # Speculation.
     Pair("speculative_config.method", {"speculative_config": {"method": "ngram"}}, {"speculative_config": NGRAM}),
     Pair("speculative_config.num_speculative_tokens", {"speculative_config": {"num_speculative_tokens": 3}},
-         {"speculative_config": {**NGRAM, "method": "[ngram]"}}),
+         {"speculative_config": {**NGRAM, "method": "suffix"}}),
     Pair("speculative_config.method", {"speculative_config": {**NGRAM, "method": "eagle3"}}, None),
     Pair("speculative_config.prompt_lookup_min",
          {"speculative_config": {**NGRAM, "prompt_lookup_min": 5, "prompt_lookup_max": 2}},
@@ -107,8 +107,8 @@ MISFITS = (
     Pair("max_model_len", {"max_model_len": 8193}, {"max_model_len": "8K"}),
     Pair("max_num_batched_tokens", {"max_num_batched_tokens": 4096, "enable_chunked_prefill": False},
          {"max_num_batched_tokens": 4096, "enable_chunked_prefill": False, "max_model_len": 4096}),
-    Pair("long_prefill_token_threshold", {"long_prefill_token_threshold": "10k"},
-         {"long_prefill_token_threshold": "8k"}),
+    Pair("long_prefill_token_threshold", {"long_prefill_token_threshold": 10_000},
+         {"long_prefill_token_threshold": 8000}),
 )  # fmt: skip
 # Of these vLLM's configs say nothing: its workers end at their start.
 LATE_MISFITS = (

@@ -259,7 +259,7 @@ AS_NAMES = (
                 args="{dp: 16, data_parallel_size_local: 8}"),
     own_refused(21, "pooling", "answers no completions", args="{runner: pooling}"),
     own(21, "ec_consumer", "ec_consumer is one half of a pair",
-        args="{ec_transfer_config: {ec_connector: X, ec_role: ec_consumer}}"),
+        args="{ec_transfer_config: {ec_connector: ECExampleConnector, ec_role: ec_consumer}}"),
     # 30: a file in a hub id.
     refused(30, "hub", "vllm-gguf-plugin", model='{hub: "unsloth/Qwen3-0.6B-GGUF:Q4_K_M"}', never=("neither",)),
     refused(30, "text", "vllm-gguf-plugin", model='"bartowski/Some-GGUF:Q5_K_S"', never=("neither",)),

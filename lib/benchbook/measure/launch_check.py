@@ -5,6 +5,7 @@ A launch stands in an experiment's file or comes from a notebook's `engine_args`
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,11 +19,12 @@ from benchbook.hosts.vllm import translations
 from benchbook.hosts.vllm.contradictions import contradictions
 from benchbook.hosts.vllm.flags import Known, known
 from benchbook.hosts.vllm.forms import Forms, installed_forms
+from benchbook.hosts.vllm.import_paths import absent_classes
 from benchbook.hosts.vllm.misfits import misfits
 from benchbook.hosts.vllm.spelling import Misspelt, Spelt, spelt_out
 from benchbook.hosts.vllm.unheeded import unheeded
 from benchbook.measure.names import Places, check_args
-from benchbook.measure.variables import check_variables, spelt_switches
+from benchbook.measure.variables import check_shell, check_variables, spelt_switches
 from benchbook.plan.document import Document, Where
 from benchbook.plan.faults import Fault, Faults
 from benchbook.plan.launches import SECRET, Launch
@@ -40,7 +42,7 @@ class Checked:
 
     launch: Launch  # translated
     notes: list[str]  # a line for each translation, and for what else a reader must know
-    unfit: list[Fault]  # what its model cannot be served with, as far as it is known: a start would fail
+    unfit: list[Fault]  # what its model cannot be served with, or is not installed here: a start would fail
 
 
 def checked_launch(doc: Document, launch: Launch, there: Known | None, *, has_offline: bool) -> Checked:
@@ -59,8 +61,13 @@ def checked_launch(doc: Document, launch: Launch, there: Known | None, *, has_of
         notes += check_variables(doc, translated, places, there)
     notes += _check_use(doc, translated, places)
     found = _with_download_dir(doc, translated, places, notes)
-    unfit = [doc.error(places.of(name), why) for name, why in misfits(found.args, found.env, config_of(found))]
-    return Checked(found, notes, unfit)
+    told = [*misfits(found.args, found.env, config_of(found))]
+    told += [(name, why) for name, why, may_be_elsewhere in _absent_classes(found) if may_be_elsewhere]
+    return Checked(found, notes, [doc.error(places.of(name), why) for name, why in told])
+
+
+def _absent_classes(launch: Launch) -> list[tuple[str, str, bool]]:
+    return list(absent_classes(launch.args, {**os.environ, **launch.env}))
 
 
 def _with_download_dir(doc: Document, launch: Launch, places: Places, notes: list[str]) -> Launch:
@@ -82,7 +89,10 @@ def checked_by_hand(launch: Launch, *, has_offline: bool) -> tuple[Launch, list[
     doc = _Parameters(
         Path("notebook"), "", {"launches": {launch.name: vars(launch)}}, yaml.MappingNode("", []), Faults()
     )
-    checked = checked_launch(doc, launch, known(), has_offline=has_offline)
+    there = known()
+    checked = checked_launch(doc, launch, there, has_offline=has_offline)
+    if there and there.flags:
+        check_shell(doc, [checked.launch], there)
     for fault in checked.unfit:
         doc.faults.note(fault)
     doc.faults.raise_any()
@@ -159,6 +169,9 @@ def _check_use(doc: Document, launch: Launch, places: Places) -> list[str]:
         doc.faults.note(doc.error(places.of(name), why))
     for (_, name, *path), why in inputs.missing(launch.args, launch.env, doc.path.absolute().parent):
         doc.faults.note(doc.error(places.of(name, *path), why))
+    for name, why, may_be_elsewhere in _absent_classes(launch):
+        if not may_be_elsewhere:
+            doc.faults.note(doc.error(places.of(name), why))
     for name, why in contradictions(launch.args, launch.env):
         doc.faults.note(doc.error(places.of(name), why))
     told = [*halves(launch.args), *(((name,), why) for name, why in unheeded(launch.args, launch.env))]

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Any
 
 from benchbook.hosts.vllm.flags import Known, plugins
 from benchbook.hosts.vllm.forms import Forms, bounds_problem, flag_of, problem_of
 from benchbook.hosts.vllm.kinds import Option, option_problem
-from benchbook.hosts.vllm.renaming import is_variable
+from benchbook.hosts.vllm.renaming import is_on, is_variable
 from benchbook.hosts.vllm.spelling import Spelt
 from benchbook.plan.document import Document, Where
 from benchbook.plan.hints import habitual
 from benchbook.plan.launches import Launch
 from benchbook.terms.likeness import nearest
+from benchbook.terms.load_formats import OURS
 
-_COMPILATION, _OUTPUTS = "compilation_config", "structured_outputs_config"
-_PARSERS = {"tool_call_parser": "tool_parser_plugin", "reasoning_parser": "reasoning_parser_plugin"}
+_COMPILATION = "compilation_config"
+_PERMIT = "allow_deprecated_quantization"
+# Args whose values are registered by name, with the file in which a launch may bring its own, and what vLLM calls them.
+_REGISTERED = {
+    "tool_call_parser": ("tool_parser_plugin", "parser"),
+    "reasoning_parser": ("reasoning_parser_plugin", "parser"),
+    "quantization": ("", "quantization"),
+    "load_format": ("", "load format"),
+    "tokenizer_mode": ("", "tokenizer mode"),
+    "config_format": ("", "config format"),
+    "distributed_executor_backend": ("", "executor"),
+    "kv_connector": ("kv_connector_module_path", "connector"),
+    "ec_connector": ("ec_connector_module_path", "connector"),
+}
+_HOLDERS = ("structured_outputs_config", "speculative_config", "kv_transfer_config", "ec_transfer_config")
+_ANY_CASE = ("quantization", "load_format", "tokenizer_mode")
 
 
 class Places:
@@ -64,7 +79,7 @@ def check_args(
             if problem := problem_of(name, value, forms) or bounds_problem(name, value, forms):
                 raise doc.error(place, problem)
             _check_options(doc, name, value, _options_of(name, there, forms), places, there)
-    _check_parsers(doc, args, places, there)
+    _check_registered(doc, args, places, there)
 
 
 def _check_flag(doc: Document, place: Where, name: str, there: Known, has_offline: bool) -> None:
@@ -77,23 +92,25 @@ def _check_flag(doc: Document, place: Where, name: str, there: Known, has_offlin
         raise doc.error(place, problem + "restrict them to other launches with launches:")
 
 
-def _check_parsers(doc: Document, args: Mapping[str, Any], places: Places, there: Known) -> None:
-    """Note each parser of answers that is not registered, with which vLLM would not start; a plugin may bring its own."""
-    outputs = args.get(_OUTPUTS)
-    for holder, *path in ((args,), (outputs if isinstance(outputs, Mapping) else {}, _OUTPUTS)):
-        for arg, plugin in _PARSERS.items():
-            name, names = holder.get(arg), there.parsers_of(arg)
-            if (
-                isinstance(name, str)
-                and name
-                and names
-                and name not in names
-                and not holder.get(plugin)
-                and not plugins()
-            ):
-                near = nearest(name, names) or next(iter(difflib.get_close_matches(name.lower(), names, n=1)), "")
-                hint = f"did you mean {near}?" if near else f"there are {', '.join(names)}"
-                doc.faults.note(doc.error(places.of(*path, arg), f"vLLM {there.version} has no such parser; {hint}"))
+def _check_registered(doc: Document, args: Mapping[str, Any], places: Places, there: Known) -> None:
+    """Note each name that is registered nowhere, with which vLLM would not start; plugins may bring their own.
+
+    So may a launch by a file of its own, or by the import path of a class.
+    """
+    holders = [(), *((name,) for name in _HOLDERS if isinstance(args.get(name), Mapping))]
+    for path, (arg, (plugin, what)) in product(holders, _REGISTERED.items()):
+        holder = args[path[0]] if path else args
+        name, names = holder.get(arg), there.registered_of(arg)
+        if not isinstance(name, str) or not name or "." in name or not names or holder.get(plugin) or plugins():
+            continue
+        wanted = name.lower() if arg in _ANY_CASE else name
+        if wanted not in (*names, OURS):
+            near = nearest(name, names)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(names)}"
+            doc.faults.note(doc.error(places.of(*path, arg), f"vLLM {there.version} has no such {what}; {hint}"))
+        elif arg == "quantization" and wanted in there.deprecated_quantization and not is_on(args.get(_PERMIT)):
+            problem = f"is deprecated: vLLM {there.version} starts with it beside {_PERMIT}: true alone"
+            doc.faults.note(doc.error(places.of(*path, arg), problem))
 
 
 def _options_of(name: str, there: Known, forms: Forms) -> Mapping[str, Option] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from benchbook.hosts.process import shell
@@ -16,6 +17,7 @@ from benchbook.plan.document import Document
 from benchbook.plan.launches import NO_BOOLEANS, Launch
 from benchbook.terms.likeness import nearest
 
+_LEVELS = tuple(logging.getLevelNamesMapping())  # vLLM hands its level to Python's logging
 _WAY_THROUGH = "a variable of a plugin or a patched image stands in plugin_env, beside the env of an experiment"
 
 
@@ -57,19 +59,17 @@ def check_variables(doc: Document, launch: Launch, places: Places, there: Known)
             else:
                 what = f"vLLM {there.version} has no such variable: passed on, for a plugin or a patched image"
         notes += [f"note: {doc.place_text(place)}: {what}"] if what else []
-    _check_shell(doc, launch, places, there)
     return notes
 
 
-def _check_shell(doc: Document, launch: Launch, places: Places, there: Known) -> None:
-    """Note each variable that the shell hands on to this launch with a value that would be refused in the file."""
-    set_beside = {**private_environment(needs_download=False), **launch.env}
+def check_shell(doc: Document, launches: Sequence[Launch], there: Known) -> None:
+    """Note each variable that the shell hands on with a value that would be refused in the file, at the first launch to get it."""
+    ours = private_environment(needs_download=False)
     for name, text in shell.child_environment().items():
-        if name not in set_beside and (
-            problem := _switch_problem(name, text, there) or _value_problem(name, text, there)
-        ):
+        heirs = [launch.name for launch in launches if name not in (ours | launch.env)]
+        if heirs and (problem := _switch_problem(name, text, there) or _value_problem(name, text, there)):
             told = f"{name}={text} of your shell {problem} (unset it there, or set another here)"
-            doc.faults.note(doc.error(places.of(name), told))
+            doc.faults.note(doc.error(("launches", heirs[0], "env", name), told))
 
 
 def _switch_problem(name: str, text: str, there: Known) -> str:
@@ -86,7 +86,7 @@ def _switch_problem(name: str, text: str, there: Known) -> str:
 
 def _value_problem(name: str, text: str, there: Known) -> str:
     """Return why a variable's text is none of the values that vLLM takes for it; '' where it is one, or any will do."""
-    if members := there.values_of(name):
+    if members := _LEVELS if name == "VLLM_LOGGING_LEVEL" else there.values_of(name):
         return next(filter(None, (none_of(part.strip(), members) for part in text.split(","))), "")  # some are lists
     return _number_problem(text, there.number_of(name)) if is_vllms(name) else ""
 

@@ -131,8 +131,12 @@ class _Look:
         return notes + self._queue(self._need)
 
     def _check_cache(self) -> None:
-        """Raise the refusal of a KV cache that is told to be larger than what is free: vLLM would not start."""
+        """Raise the refusal of a KV cache that is told to be nothing, or larger than what is free: vLLM would not start."""
         setting, space_gib = self._cache_setting()
+        if space_gib is not None and space_gib <= 0:
+            raise self._refusal(
+                f"{setting} leaves no KV cache: leave it out to have vLLM's own size", says_devices=False
+            )
         if space_gib is not None and any(space_gib > seen.free_gib for seen in self._seen[: self._ranks.devices]):
             each = " for each rank" if self._ranks.devices > 1 else ""
             raise self._refusal(f"{setting} asks for {size_text(space_gib)} of KV cache{each}")
@@ -173,10 +177,11 @@ class _Look:
     def _cache_setting(self) -> tuple[str, float | None]:
         """Return what fixes the size of the KV cache (GiB on each rank), and that size; None where nothing does."""
         space = {**os.environ, **self._env}.get(_KV_SPACE, "") if self._kind == CPU else ""
-        if space.isdecimal() and int(space) > 0:  # which vLLM heeds before the arg
+        if space.removeprefix("-").isdecimal():  # which vLLM heeds before the arg
             return f"{_KV_SPACE}={space}{'' if _KV_SPACE in self._env else ' of your shell'}", float(space)
         size = size_of(str(self._launch.args.get(_KV_BYTES)))
-        return f"{_KV_BYTES}: {self._launch.args.get(_KV_BYTES)}", size / 2**30 if size else None
+        is_told = size is not None and (size > 0 or self._kind == CPU)  # 0 bytes on a GPU leave it to vLLM
+        return f"{_KV_BYTES}: {self._launch.args.get(_KV_BYTES)}", size / 2**30 if is_told else None
 
     def _shared_memory(self) -> list[str]:
         """Return the note of a /dev/shm that is too small; raise its refusal where this vLLM would not start."""

@@ -14,6 +14,7 @@ from benchbook.hosts.model.shapes import PREFIX, shape_named
 from benchbook.hosts.vllm.flags import known
 from benchbook.hosts.vllm.misfits import longest
 from benchbook.measure.launch_check import checked_launch, config_of, version_of
+from benchbook.measure.variables import check_shell
 from benchbook.plan.experiment import Experiment, read_experiment
 from benchbook.plan.faults import Fault
 from benchbook.plan.launches import Launch
@@ -30,7 +31,7 @@ class Preflight:
     is_installed: bool  # False: no vLLM here, so old names were translated and nothing else was checked
     is_readable: bool  # False: the installed vLLM's source does not tell what it knows
     notes: tuple[str, ...]  # a line for each translation, and for what else a reader must know, with its place
-    unfit: tuple[tuple[str, Fault], ...] = ()  # launch, and what its model cannot be served with
+    unfit: tuple[tuple[str, Fault], ...] = ()  # launch, and why it cannot start with its model, or here
 
     @property
     def checked_against(self) -> str:
@@ -59,6 +60,8 @@ def preflight(experiment: Experiment) -> Preflight:
         notes += [*checked.notes, *queue_notes(experiment, checked.launch)]
         launches.append(checked.launch)
         unfit += [(launch.name, fault) for fault in (*checked.unfit, *_too_long(experiment, checked.launch))]
+    if there and there.flags:
+        check_shell(doc, launches, there)
     faults.raise_any()
     is_readable = bool(there and there.flags)
     translated = replace(experiment, launches=tuple(launches))

@@ -36,7 +36,7 @@ def _slips(word: str, name: str) -> int | None:
         slips = [_slips_of_word(one, other) for one, other in zip(words, wanted, strict=True)]
         return None if None in slips else sum(slips)
     if "".join(words) == "".join(wanted):
-        return 1
+        return 0
     essential = [[part for part in parts if part not in _FILLERS] for parts in (words, wanted)]
     return 2 if essential[0] == essential[1] else None
 

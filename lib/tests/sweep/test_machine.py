@@ -431,6 +431,26 @@ def test_a_kv_cache_larger_than_what_is_free_is_refused_before_vllm_raises(
     assert "this machine has a CPU with 23 of 24 GiB free" in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("args", "env", "shell", "said"),
+    [
+        ("{}", "{VLLM_CPU_KVCACHE_SPACE: 0}", "", "VLLM_CPU_KVCACHE_SPACE=0 leaves no KV cache"),
+        ("{}", "{VLLM_CPU_KVCACHE_SPACE: -1}", "", "VLLM_CPU_KVCACHE_SPACE=-1 leaves no KV cache"),
+        ("{}", "{}", "0", "VLLM_CPU_KVCACHE_SPACE=0 of your shell leaves no KV cache: leave it out"),
+        ("{kv_cache_memory_bytes: 4G}", "{VLLM_CPU_KVCACHE_SPACE: 0}", "", "VLLM_CPU_KVCACHE_SPACE=0 leaves"),
+        ("{kv_cache_memory_bytes: 0}", "{}", "", "kv_cache_memory_bytes: 0 leaves no KV cache"),
+    ],
+)
+def test_a_kv_cache_of_nothing_is_refused_on_a_cpu_where_vllm_would_not_start(
+    checked, monkeypatch, args, env, shell, said
+):
+    if shell:
+        monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", shell)
+    with pytest.raises(ExperimentError, match=said):
+        check_machine(checked("tiny", args, env, version="0.32.0+cpu"), CPU_OF_23)
+    check_machine(checked("tiny", args, env), [Device(CUDA, total_gib=80.0, free_gib=79.0)])  # there it is vLLM's own
+
+
 def test_a_kv_cache_larger_than_a_card_is_refused(checked):
     card = [Device(CUDA, total_gib=80.0, free_gib=79.0)]
     with pytest.raises(

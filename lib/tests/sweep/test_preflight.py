@@ -366,7 +366,7 @@ def test_a_parser_that_is_registered_or_comes_with_a_plugin_is_not_refused(tmp_p
 def _know_parsers(monkeypatch) -> None:
     flags = ("tool-call-parser", "tool-parser-plugin", "reasoning-parser", "reasoning-parser-plugin")
     flags = frozenset(f"--{flag}" for flag in (*flags, "structured-outputs-config"))
-    there = replace(KNOWN, server_flags=flags, parsers=frozenset(PARSERS))
+    there = replace(KNOWN, server_flags=flags, registered=frozenset(PARSERS))
     monkeypatch.setattr(preflight_module, "known", lambda: there)
 
 
@@ -376,6 +376,22 @@ VALUES = replace(
     variable_values=frozenset({"VLLM_WORKER_MULTIPROC_METHOD=spawn", "VLLM_WORKER_MULTIPROC_METHOD=fork"}),
     variable_numbers=frozenset({"VLLM_CPU_KVCACHE_SPACE=int", "VLLM_USE_X=switch"}),
 )
+
+
+def test_a_bad_value_of_the_shell_is_told_once_a_run_and_not_once_a_launch(tmp_path, monkeypatch):
+    monkeypatch.setattr(preflight_module, "known", lambda: VALUES)
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "4GiB")
+    path = tmp_path / "exp.yaml"
+    own, none = "{env: {VLLM_CPU_KVCACHE_SPACE: 1}}", "{}"
+    for launches, first in (({"a": none, "b": none, "c": none}, "a"), ({"a": own, "b": none, "c": none}, "b")):
+        body = "".join(f"  {name}: {settings}\n" for name, settings in launches.items())
+        path.write_text(
+            f"question: q\nmodel: tiny\nlaunches:\n{body}benchmarks:\n  - latency: {{batch_size: 1, lengths: [[8, 8]]}}\n"
+        )
+        with pytest.raises(ExperimentError) as refusal:
+            preflight_module.preflight_of(path)
+        (line,) = str(refusal.value).splitlines()
+        assert f"launches.{first}.env.VLLM_CPU_KVCACHE_SPACE: VLLM_CPU_KVCACHE_SPACE=4GiB of your shell" in line
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,20 @@ _MODELS = (
     ("speculative_config", "model"),
     ("speculative_config", "tokenizer"),
 )
+_CONFIG = ("config.json", "params.json")
+_HELD = {
+    "hf_config_path": _CONFIG,
+    "spec_model": _CONFIG,
+    "model": _CONFIG,
+    "generation_config": ("generation_config.json",),
+}
 _NO_ADAPTER = {
     "lora_modules": "names no adapter: write name=path, or {name: ..., path: ...}",
     "default_mm_loras": "names no adapter: write the path of one, or its id",
 }
 _REVISIONS = {"tokenizer": "tokenizer_revision", "hf_config_path": "revision"}
-_ENV_FILES, _ENV_FOLDERS = ("VLLM_LOGGING_CONFIG_PATH",), ("VLLM_TUNED_CONFIG_FOLDER",)
+_ENV_FILES = ("VLLM_LOGGING_CONFIG_PATH", "VLLM_NCCL_SO_PATH", "VLLM_CUDART_SO_PATH")
+_ENV_FOLDERS = ("VLLM_TUNED_CONFIG_FOLDER",)
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _TEMPLATES = "transformers_utils/chat_templates"  # of vLLM: what a bare name may mean
 
@@ -66,6 +74,8 @@ def missing(args: Mapping[str, Any], env: Mapping[str, str], beside: Path) -> It
     for way, text in _models(args):
         if _is_path(text) and not os.path.exists(text):
             yield way, f"there is no file or folder {_named(text, beside)}"
+        elif os.path.isdir(text) and (names := _HELD.get(str(way[-1]))) and not _holds(text, names):
+            yield way, f"the folder {text} has no {' or '.join(names)}"
     for way, item in _adapters(args):
         if not _adapter_path(item, is_named=way[1] == "lora_modules"):
             yield way, _NO_ADAPTER[str(way[1])]
@@ -125,6 +135,10 @@ def _at(args: Mapping[str, Any], way: Way) -> str:
     for step in way:
         value = value.get(step) if isinstance(value, Mapping) else None
     return value if isinstance(value, str) else ""
+
+
+def _holds(folder: str, names: Iterable[str]) -> bool:
+    return any(os.path.isfile(os.path.join(folder, name)) for name in names)
 
 
 def _is_path(text: str) -> bool:

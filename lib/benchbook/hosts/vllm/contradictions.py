@@ -37,9 +37,9 @@ _NEEDED = (
 )
 _SPEC = "speculative_config"
 _METHOD, _TOKENS = (f"{_SPEC}.method", "spec_method"), (f"{_SPEC}.num_speculative_tokens", "spec_tokens")
-_NGRAM = ("ngram", "[ngram]", "ngram_gpu")
+_NGRAM = ("ngram", "ngram_gpu")
 _WITHOUT_DRAFT = ("mtp", "dspark", *_NGRAM, "suffix", "extract_hidden_states")
-_UNSCHEDULED = ("ngram", "[ngram]", "suffix")
+_UNSCHEDULED = ("ngram", "suffix")
 _WHITESPACE = ("disable_any_whitespace", "xgrammar", "guidance")
 _ADDITIONAL = ("disable_additional_properties", "guidance")
 Told = Iterator[tuple[str, str]]

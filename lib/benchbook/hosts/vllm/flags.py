@@ -12,7 +12,7 @@ import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,19 @@ from benchbook.hosts.process.caches import cache_dir, remember, remembered
 from benchbook.hosts.vllm import source, switches
 from benchbook.terms.likeness import nearest
 
-# Where each arg's parsers are registered, by the names of vLLM's own tables.
-_PARSERS = {"tool_call_parser": "_TOOL_PARSERS_TO_REGISTER", "reasoning_parser": "_REASONING_PARSERS_TO_REGISTER"}
+# Where the values of each arg are registered that a plugin may add to, by the names of vLLM's own tables.
+_REGISTERED = {
+    "tool_call_parser": "_TOOL_PARSERS_TO_REGISTER",
+    "reasoning_parser": "_REASONING_PARSERS_TO_REGISTER",
+    "quantization": "QuantizationMethods",
+    "load_format": "LoadFormats",
+    "tokenizer_mode": "TokenizerMode",
+    "config_format": "ConfigFormat",
+    "distributed_executor_backend": "DistributedExecutorBackend",
+    "kv_connector": "KVConnectorFactory",
+    "ec_connector": "ECConnectorFactory",
+}
+_DEPRECATED = "DEPRECATED_QUANTIZATION_METHODS"
 
 
 @dataclass(frozen=True)
@@ -35,9 +46,8 @@ class Known:
     compilation_options: frozenset[str]  # 'cudagraph_mode'
     variable_values: frozenset[str] = frozenset()  # 'VLLM_KV_CACHE_LAYOUT=NHD': all values of those that list theirs
     variable_numbers: frozenset[str] = frozenset()  # 'VLLM_CPU_KVCACHE_SPACE=int', or float, or switch: which number
-    parsers: frozenset[str] = (
-        frozenset()
-    )  # 'tool_call_parser=hermes', 'reasoning_parser=qwen3': all that are registered
+    registered: frozenset[str] = frozenset()  # 'tool_call_parser=hermes', 'load_format=dummy': all that are registered
+    deprecated_quantization: frozenset[str] = frozenset()  # refused without allow_deprecated_quantization
     variable_switches: frozenset[str] = frozenset()  # 'VLLM_SKIP_P2P_CHECK=1': all texts that are on, of those compared
 
     @property
@@ -49,9 +59,9 @@ class Known:
         """Return the values that a variable may have; [] where it lists none."""
         return _behind(variable, self.variable_values)
 
-    def parsers_of(self, arg: str) -> list[str]:
-        """Return the names that tool_call_parser or reasoning_parser may have; [] for another arg, or where none is told."""
-        return _behind(arg, self.parsers)
+    def registered_of(self, arg: str) -> list[str]:
+        """Return the names that are registered for tool_call_parser, load_format and their like; [] for any other arg."""
+        return _behind(arg, self.registered)
 
     def number_of(self, variable: str) -> str:
         """Return which number a variable must be: int, float, or switch for 1 and 0; '' where it may be any text."""
@@ -100,7 +110,10 @@ def read_known(package: Path, version: str) -> Known:
             f"{name}={value}" for name in there.variables for value in there.values.get(name, ())
         ),
         variable_numbers=frozenset(f"{name}={kind}" for name, kind in there.numbers.items()),
-        parsers=frozenset(f"{arg}={name}" for arg, table in _PARSERS.items() for name in there.values.get(table, ())),
+        registered=frozenset(
+            f"{arg}={name}" for arg, table in _REGISTERED.items() for name in there.values.get(table, ())
+        ),
+        deprecated_quantization=there.values.get(_DEPRECATED, frozenset()),
         variable_switches=frozenset(f"{name}={word}" for name, words in there.switches.items() for word in words),
     )
 
@@ -170,8 +183,7 @@ def _known_of(kept: dict[str, Any]) -> Known | None:
         there = Known(version=kept["version"], **names)
     except (KeyError, TypeError):
         return None
-    values = (*there.variable_values, *there.variable_numbers, *there.variable_switches, *there.parsers)
-    names = (there.version, *there.flags, *there.variables, *there.compilation_options, *values)
+    names = (there.version, *(name for field in fields(there)[1:] for name in getattr(there, field.name)))
     return there if all(isinstance(name, str) for name in names) else None
 
 

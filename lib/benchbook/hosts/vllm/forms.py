@@ -213,8 +213,8 @@ def _item_problem(value: Any, form: Form) -> str:
     text = _text(value)
     if text == "--" or text.startswith("-") and form.takes_several and not _INT.fullmatch(text):
         return "begins with a dash, which no command line can say here"
-    if form.members:
-        return none_of(value, form.members)
+    if form.members and not (_INT.fullmatch(text) and "int" in form.takes):
+        return none_of(text, form.members)
     if form.choices:
         chosen = plain(text) if "normalised" in form.takes else text
         return "" if chosen in form.choices else not_among(chosen, form.choices)

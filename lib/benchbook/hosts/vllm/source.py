@@ -32,9 +32,14 @@ _VALUES = (  # beside CONFIGS, where named lists of values stand
     *BACKENDS,
     "model_executor/layers/quantization/__init__.py",
     "model_executor/model_loader/__init__.py",
+    "transformers_utils/config.py",
     "reasoning/__init__.py",
     "tool_parsers/__init__.py",
     "entrypoints/openai/tool_parsers/__init__.py",
+)
+_FACTORIES = (
+    "distributed/kv_transfer/kv_connector/factory.py",
+    "distributed/ec_transfer/ec_connector/factory.py",
 )
 _NUMBERS = {"int": "int", "maybe_convert_int": "int", "maybe_convert_bool": "switch", "float": "float"}
 
@@ -70,7 +75,7 @@ def read_source(package: Path) -> Source:
         server_flags=frozenset({"--" + name.replace("_", "-") for name in fields} | literal | own),
         variables=frozenset(variables),
         options={node.name: frozenset(_fields(node)) for tree in configs for node in _config_classes(tree)},
-        values=_lists_of_values(lists) | _choices_of_variables(variables),
+        values=_lists_of_values(lists) | _choices_of_variables(variables) | _registrations(package),
         numbers=dict(_numbers_of_variables(reading)),
         switches=dict(_switches_of_variables(reading)),
         deprecated=frozenset(_deprecated(engine, configs, package / VARIABLES, variables)),
@@ -133,7 +138,7 @@ def _table(tree: ast.Module, name: str) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _lists_of_values(trees: list[ast.Module]) -> dict[str, frozenset[str]]:
-    """Return the members of each module's enumerations, its Literal types and its tables of what is registered."""
+    """Return the members of each module's enumerations, its Literal types and its tables of what is registered or deprecated."""
     found: dict[str, frozenset[str]] = {}
     for node in (node for tree in trees for node in tree.body):
         if isinstance(node, ast.ClassDef) and any("Enum" in ast.unparse(base) for base in node.bases):
@@ -145,7 +150,17 @@ def _lists_of_values(trees: list[ast.Module]) -> dict[str, frozenset[str]]:
                 found[name] = frozenset(_literal_values(value, found))
             elif isinstance(value, ast.Dict) and name.endswith("_TO_REGISTER"):
                 found[name] = frozenset(_texts(value.keys))
+            elif isinstance(value, ast.List) and name.startswith("DEPRECATED_"):
+                found[name] = frozenset(_texts(value.elts))
     return {name: values for name, values in found.items() if values}
+
+
+def _registrations(package: Path) -> dict[str, frozenset[str]]:
+    """Return the names that each factory has its classes registered under: 'KVConnectorFactory'."""
+    found: dict[str, set[str]] = {}
+    for call in (call for path in _FACTORIES for call in _calls(_parsed(package / path), "register_connector")):
+        found.setdefault(ast.unparse(call.func.value), set()).update(_texts(call.args)[:1])
+    return {name: frozenset(values) for name, values in found.items()}
 
 
 def _literal_values(literal: ast.Subscript, known: Mapping[str, frozenset[str]]) -> Iterator[str]:

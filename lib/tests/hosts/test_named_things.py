@@ -1,0 +1,167 @@
+"""What args name and vLLM looks up at its start: registered names, classes by import paths, folders with a config, levels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from benchbook.hosts.vllm import flags
+from benchbook.hosts.vllm.flags import known
+from benchbook.hosts.vllm.import_paths import absent_classes
+from benchbook.measure import names
+from benchbook.sweep.machine import machine_note
+from benchbook.sweep.preflight import preflight_of
+from benchbook.terms.errors import ExperimentError
+
+FILE = """question: q
+model: tiny
+launches:
+  d: {{args: {args}, env: {env}}}
+benchmarks:
+  - serve: {{max_concurrency: 1, lengths: [[64, 16]], num_prompts: 4}}
+"""
+pytestmark = pytest.mark.skipif(not (known() and known().flags), reason="no vLLM is installed")
+
+
+def written(folder: Path, args: str = "{}", env: str = "{}") -> Path:
+    path = folder / "exp.yaml"
+    path.write_text(FILE.format(args=args.replace("TMP", str(folder)), env=env.replace("TMP", str(folder))))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ("{quantization: gptqmarlin}", "quantization: 'gptqmarlin': VLLM has no such quantization; did you mean gptq_marlin?"),
+        ("{load_format: safetensor}", "load_format: 'safetensor': VLLM has no such load format; did you mean safetensors?"),
+        ("{tokenizer_mode: mistrall}", "did you mean mistral?"),
+        ("{config_format: json}", "VLLM has no such config format; there are auto, hf, mistral"),
+        ("{distributed_executor_backend: gloo}", "VLLM has no such executor; there are external_launcher, mp, ray, uni"),
+        ("{sc.method: eagle3, sc.model: /m, sc.num_speculative_tokens: 1, sc.quantization: fp9}", "sc.quantization: 'fp9'"),
+        ("{kv_transfer_config: {kv_connector: NixlConector, kv_role: kv_both}}", "did you mean NixlConnector?"),
+        ("{ec_transfer_config: {ec_connector: Mine, ec_role: ec_both}}", "VLLM has no such connector; there are EC"),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_registered_nowhere_is_refused_with_the_nearest_or_all(tmp_path, args, told) -> None:
+    with pytest.raises(ExperimentError) as refusal:
+        preflight_of(written(tmp_path, args))
+    assert told.replace("VLLM", f"vLLM {known().version}") in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        "{quantization: FP8}",
+        "{quantization: compressed-tensors, load_format: Safetensors}",
+        "{distributed_executor_backend: vllm.v1.executor.multiproc_executor.MultiprocExecutor}",
+        "{kv_transfer_config: {kv_connector: Mine, kv_role: kv_both, kv_connector_module_path: a.b}}",
+        "{load_format: benchbook}",
+    ],
+)
+def test_a_name_that_is_registered_or_comes_with_its_own_module_is_taken(tmp_path, args) -> None:
+    preflight_of(written(tmp_path, args))
+
+
+def test_where_a_plugin_is_installed_any_name_may_be_registered(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(names, "plugins", lambda: frozenset({"vllm_other"}))
+    preflight_of(written(tmp_path, "{quantization: of_the_plugin, tool_call_parser: of_it_too}"))
+
+
+@pytest.mark.parametrize("method", sorted(known().deprecated_quantization) if known() else [])
+def test_a_deprecated_quantization_needs_the_permit_that_vllm_asks_for(tmp_path, method) -> None:
+    with pytest.raises(ExperimentError, match="starts with it beside allow_deprecated_quantization: true alone"):
+        preflight_of(written(tmp_path, f"{{quantization: {method}}}"))
+    preflight_of(written(tmp_path, f"{{quantization: {method}, allow_deprecated_quantization: true}}"))
+
+
+def test_which_quantizations_are_deprecated_is_read_from_vllms_source(tmp_path) -> None:
+    folder = tmp_path / "model_executor" / "layers" / "quantization"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("DEPRECATED_QUANTIZATION_METHODS = ['tpu_int4', 'old']\n")
+    assert flags.read_known(tmp_path, "0.40.0").deprecated_quantization == {"tpu_int4", "old"}
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ({"scheduler_cls": "vllm.core.scheduler.Scheduler"}, "there is no module vllm.core.scheduler"),
+        ({"scheduler_cls": "vllm.v1.core.sched.scheduler.Sheduler"}, "vllm.v1.core.sched.scheduler has no Sheduler"),
+        ({"worker_cls": "Worker"}, "Worker is no import path of a class: write a.module.Class"),
+        ({"worker_extension_cls": "no_such_package.ext.Ext"}, "there is no module no_such_package.ext"),
+        ({"middleware": ["starlette.middleware.gzip.GZipMiddleware", "json.No"]}, "the module json has no No"),
+        ({"logits_processors": ["a.b.C"]}, "write a.module:Class"),
+        ({"distributed_executor_backend": "vllm.executor.ray.Ray"}, "there is no module vllm.executor.ray"),
+    ],
+)
+def test_a_class_that_is_not_there_is_told_without_an_import(args, told) -> None:
+    ((name, why, _),) = absent_classes(args, {})
+    assert name in args and told in why
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"scheduler_cls": "vllm.v1.core.sched.async_scheduler.AsyncScheduler", "worker_cls": "auto"},
+        {"worker_extension_cls": "", "distributed_executor_backend": "mp"},
+        {"middleware": "starlette.middleware.gzip.GZipMiddleware"},
+        {"logits_processors": ["mine.processors:Proc"]},
+        {"middleware": ["math.Anything", "sys.Anything"]},  # of C: there is no source to look into
+    ],
+)
+def test_a_class_that_is_there_or_on_the_path_of_the_process_is_taken(tmp_path, args) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "processors.py").write_text("class Proc: ...\n")
+    assert list(absent_classes(args, {"PYTHONPATH": f"/nowhere:{tmp_path}"})) == []
+
+
+def test_what_another_machine_may_have_installed_refuses_a_run_and_no_plan(tmp_path) -> None:
+    asked = "{middleware: [company_auth.Guard]}"
+    told = "launches.d.args.middleware: ['company_auth.Guard']: there is no module company_auth"
+    assert f"`run` would be refused on this machine: {tmp_path}/exp.yaml:4: {told}" in machine_note(
+        preflight_of(written(tmp_path, asked))
+    )
+    with pytest.raises(ExperimentError, match="there is no module vllm.core"):
+        preflight_of(written(tmp_path, "{scheduler_cls: vllm.core.scheduler.Scheduler}"))
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ("{hf_config_path: TMP}", "the folder TMP has no config.json or params.json"),
+        ("{generation_config: TMP}", "the folder TMP has no generation_config.json"),
+        ("{sc: {model: TMP, num_speculative_tokens: 2}}", "the folder TMP has no config.json"),
+        ("{hf_config_path: TMP/none}", "there is no file or folder TMP/none"),
+    ],
+)
+def test_a_folder_without_what_is_to_be_read_from_it_is_refused(tmp_path, args, told) -> None:
+    with pytest.raises(ExperimentError) as refusal:
+        preflight_of(written(tmp_path, args))
+    assert told.replace("TMP", str(tmp_path)) in str(refusal.value)
+    for name in ("config.json", "generation_config.json"):
+        (tmp_path / name).write_text("{}")
+    if "none" not in args:
+        preflight_of(written(tmp_path, args))
+
+
+@pytest.mark.parametrize("level", ["quiet", "trace", "10", "INFOO"])
+def test_a_level_that_pythons_logging_does_not_have_is_refused(tmp_path, monkeypatch, level) -> None:
+    with pytest.raises(ExperimentError, match=f"VLLM_LOGGING_LEVEL: '{level}': is none of the values"):
+        preflight_of(written(tmp_path, env=f"{{VLLM_LOGGING_LEVEL: '{level}'}}"))
+    monkeypatch.setenv("VLLM_LOGGING_LEVEL", level)
+    with pytest.raises(ExperimentError, match=f"VLLM_LOGGING_LEVEL={level} of your shell is none"):
+        preflight_of(written(tmp_path))
+
+
+@pytest.mark.parametrize("level", ["warn", "Debug", "FATAL", "NOTSET"])
+def test_a_level_in_any_letters_that_pythons_logging_has_is_taken(tmp_path, level) -> None:
+    preflight_of(written(tmp_path, env=f"{{VLLM_LOGGING_LEVEL: {level}}}"))
+
+
+@pytest.mark.parametrize(("args", "is_taken"), [("5", False), ("O4", False), ("2", True), ("o1", True), ("'3'", True)])
+def test_a_number_is_held_against_the_values_that_a_flag_lists_as_its_text_is(tmp_path, args, is_taken) -> None:
+    path = written(tmp_path, f"{{optimization_level: {args}}}")
+    if is_taken:
+        preflight_of(path)
+        return
+    with pytest.raises(ExperimentError, match="is none of the values that it takes; one of O0, O1, O2, O3"):
+        preflight_of(path)
