@@ -59,9 +59,6 @@ SMALL_SWEEP_OF_BOTH = SMALL_SWEEP.replace(
     "repeats: 2", "  - latency: {{batch_size: 1, lengths: [[16, 8]]}}\nrepeats: 2"
 )
 
-# Whatever takes long is tested on a sample; `make test-full` tests all of it.
-IS_FULL = bool(os.environ.get("BENCHBOOK_TEST_FULL"))
-
 
 def benchbook(folder, *words, fake=False, stdout=subprocess.PIPE, **environment):
     """Start the command line in `folder`, marked so that all its processes can be found, and return the process."""

@@ -13,10 +13,10 @@ from benchbook.records.record import Outcome, Verdict
 from benchbook.records.store import Store
 from benchbook.sweep.runner import FAILED, FINISHED
 from benchbook.sweep.session import prepare_run
+from rows import IS_FULL
 from sweeps import (
     ALL_MEASURED,
     FAKE_PACKAGE,
-    IS_FULL,
     SMALL_SWEEP,
     benchbook,
     read_until,

@@ -12,7 +12,7 @@ from benchbook.records.repeat import Repeat
 from benchbook.terms.errors import BenchbookError
 from hostile import HARMLESS_TO_A_BENCHMARK, OF_THE_LOAD, Watch, flags, is_flagged
 from odd_server import KINDS, METRICS, VERSION, odd_server
-from sweeps import IS_FULL
+from rows import IS_FULL
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from benchbook.hosts.process import processes, registry
-from sweeps import ARGS, ENV, IS_FULL
+from rows import IS_FULL
+from sweeps import ARGS, ENV
 
 pytestmark = pytest.mark.integration
 

@@ -13,11 +13,11 @@ import time
 
 import nbformat
 import pytest
+from rows import IS_FULL
 from sweeps import (
     ARGS,
     ENV,
     FAKE_PACKAGE,
-    IS_FULL,
     SMALL_SWEEP,
     benchbook,
     marked_processes,

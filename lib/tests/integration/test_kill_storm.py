@@ -6,10 +6,10 @@ A sample; `make test-full` kills a hundred times, sixteen times the runner with 
 import signal
 
 import pytest
+from rows import IS_FULL
 from storm import by_role, storm
 from sweeps import (
     ALL_MEASURED,
-    IS_FULL,
     SMALL_SWEEP_OF_BOTH,
     benchbook,
     read_until,

@@ -13,9 +13,9 @@ import pytest
 from benchbook.records.store import Store, read_record
 from benchbook.terms.errors import StoreError
 from benchbook.terms.exit_codes import FAILED
+from rows import IS_FULL
 from sweeps import (
     ALL_MEASURED,
-    IS_FULL,
     SMALL_SWEEP,
     benchbook,
     marked_processes,

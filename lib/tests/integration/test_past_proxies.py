@@ -13,7 +13,8 @@ from benchbook.measure.servers import open_server
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.repeat import Repeat
 from odd_server import odd_server
-from sweeps import ALL_MEASURED, IS_FULL, ONE_PROCESS_ARGS, ONE_PROCESS_ENV, benchbook
+from rows import IS_FULL
+from sweeps import ALL_MEASURED, ONE_PROCESS_ARGS, ONE_PROCESS_ENV, benchbook
 
 pytestmark = pytest.mark.integration
 

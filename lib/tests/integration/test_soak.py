@@ -1,8 +1,8 @@
 """Many cases in one run cost no more memory, files or threads than few, and no case more time than an early one."""
 
 import pytest
+from rows import IS_FULL
 from soak import not_level, soak, table
-from sweeps import IS_FULL
 
 pytestmark = pytest.mark.integration
 

@@ -14,21 +14,31 @@ from hostile import HARMLESS_TO_A_BENCHMARK, HARMLESS_TO_A_FIRST_REQUEST, Watch,
 from odd_server import KINDS, VERSION, odd_server
 
 WORKLOAD = FirstRequestWorkload(prompt="w1 w2 w3 w4 w5", max_tokens=6)
-LIMITS = Repeat(limit_s=4.0, stall_limit_s=1.0)
+LIMITS = Repeat(limit_s=2.5, stall_limit_s=0.7)
 
 
-@pytest.fixture
-def asked(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("records")
+
+
+@pytest.fixture(scope="module")
+def asked(folder):
     """Return a function that sends a first request to a server of a kind, and returns the record."""
-    monkeypatch.setattr("benchbook.hosts.served.ANSWER_LIMIT_S", 2.0)
     root = resolve_model("tiny").path
 
     def ask(kind=""):
-        with odd_server(kind, root) as url:
-            path = tmp_path / (kind or "sound") / "record.json"
+        with odd_server(kind, root) as url, pytest.MonkeyPatch.context() as patch:
+            patch.setattr("benchbook.hosts.served.ANSWER_LIMIT_S", 1.5)
+            path = folder / (kind or "sound") / "record.json"
             return first_request(open_server(url), WORKLOAD, record_path=path, repeat=LIMITS).record
 
     return ask
+
+
+@pytest.fixture(scope="module")
+def sound(asked):
+    return asked()
 
 
 def test_there_are_eighty_kinds_and_what_is_harmless_is_among_them():
@@ -37,8 +47,7 @@ def test_there_are_eighty_kinds_and_what_is_harmless_is_among_them():
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS.keys() - HARMLESS_TO_A_FIRST_REQUEST))
-def test_a_first_request_to_a_hostile_server_ends_in_an_error_or_a_flag(kind, asked):
-    sound = asked()
+def test_a_first_request_to_a_hostile_server_ends_in_an_error_or_a_flag(kind, asked, sound):
     with Watch() as watch:
         try:
             record = asked(kind)
@@ -50,11 +59,11 @@ def test_a_first_request_to_a_hostile_server_ends_in_an_error_or_a_flag(kind, as
 
 
 @pytest.mark.parametrize("kind", ["", *HARMLESS_TO_A_FIRST_REQUEST])
-def test_a_first_request_to_a_sound_server_or_a_harmless_one_is_valid_and_right(kind, asked, tmp_path):
+def test_a_first_request_to_a_sound_server_or_a_harmless_one_is_valid_and_right(kind, asked, sound, folder):
     with Watch() as watch:
         record = asked(kind)
-    assert record.verdict == "VALID" and not is_flagged(record, asked())
-    raw = read_json(tmp_path / (kind or "sound") / "raw.json")
+    assert record.verdict == "VALID" and not is_flagged(record, sound)
+    raw = read_json(folder / (kind or "sound") / "raw.json")
     words = ["?"] * 6 if kind == "half_surrogates" else [f"w{number} " for number in range(6)]
     assert raw["text"] == "".join(words) and raw["finish_reason"] == "length"
     assert raw["usage"] == {"prompt_tokens": 5, "completion_tokens": 6} and len(raw["itls"][0]) == 5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import subprocess
 from pathlib import Path
@@ -18,11 +17,11 @@ from benchbook.sweep import session
 from benchbook.sweep.runner import Runner
 from benchbook.terms.errors import BenchbookError, ExperimentError
 from mutations import mutated_bytes, mutated_value
+from rows import rows
 from test_damaged_results import within_limits
 from typer.testing import CliRunner
 
-IS_FULL = bool(os.environ.get("BENCHBOOK_TEST_FULL"))
-FILES, EACH = (2_000, 50) if IS_FULL else (100, 20)
+EACH = 20
 EXPERIMENTS = sorted((Path(__file__).parents[3] / "experiments").glob("*.yaml"))
 TEXTS = [path.read_text() for path in EXPERIMENTS] + [
     """
@@ -114,7 +113,7 @@ def refusal_of(*words: str) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("first", range(0, FILES, EACH))
+@pytest.mark.parametrize("first", rows(range(0, 2_000, EACH), quick=range(0, 100, EACH)))
 def test_a_mutated_file_is_run_or_refused_in_lines_and_then_nothing_was_started(started, tmp_path, monkeypatch, first):
     monkeypatch.chdir(tmp_path)
     for number in range(first, first + EACH):

@@ -29,10 +29,9 @@ from damages import DAMAGES, HEADERS, edit
 from measured import serve
 from mutations import damage_folder
 from report_runs import failed, make_run
+from rows import rows
 from typer.testing import CliRunner
 
-IS_FULL = bool(os.environ.get("BENCHBOOK_TEST_FULL"))
-FOLDERS = 500 if IS_FULL else 25
 LIMIT_S = 3.0  # of this process's own time: the machine may be busy with other things
 HANG_S = 10  # by the clock: what waits takes none of its own time
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
@@ -153,7 +152,7 @@ def report_of(run_dir: Path, monkeypatch, sections: Sequence[str] = SHOWN) -> st
     return shown.getvalue()
 
 
-@pytest.mark.parametrize("seed", range(FOLDERS))
+@pytest.mark.parametrize("seed", rows(range(500), quick=range(10)))
 def test_whatever_is_damaged_every_command_goes_on_with_the_rest(whole, seed, monkeypatch):
     draw, launches = random.Random(seed), ("eager", "compiled")
     if seed % 5 == 4:  # a real run
