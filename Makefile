@@ -17,20 +17,25 @@ style: env  ## is all formatted, and is the linter content? Changes nothing
 	$(VENV)/bin/ruff check --config lib/pyproject.toml lib environment
 	$(VENV)/bin/ruff format --config lib/pyproject.toml --check lib environment
 
-# Two at a time, a file's tests in one process: most of a test is one process that imports or waits.
-# What has a limit of a second or less runs by itself.
-ALONE := $(VENV)/bin/pytest lib/tests
-PYTEST := $(ALONE) -n 2 --dist loadfile
+# A process that imports vLLM's thousand modules should not compile them anew, as containers like to have it.
+unexport PYTHONDONTWRITEBYTECODE
 
-unit: style  ## the tests that need no vLLM: two to three minutes
-	$(ALONE) -m timed
-	$(PYTEST) -m "not integration and not timed"
+# A file's tests run in one process, so that they share what they start; most of a test waits, hence more at a time than
+# there are cores. What has a limit of a second or less runs by itself.
+ALONE := $(VENV)/bin/pytest -m timed $(shell grep -rl --include='test_*.py' 'mark\.timed' lib/tests)
+TOGETHER := $(VENV)/bin/pytest lib/tests -n 4 --dist loadfile --no-loadscope-reorder
 
-test: unit  ## all tests; the integration tests start the real vLLM: a quarter of an hour
-	$(PYTEST) -m integration
+unit: style  ## the tests that need no vLLM: four minutes
+	$(ALONE)
+	$(TOGETHER) -m "not integration and not timed"
 
-test-full: unit  ## all tests and every row of their matrices: about half an hour
-	BENCHBOOK_TEST_FULL=1 $(PYTEST) -m integration
+test: style  ## all tests, on a sample of their matrices; some start the real vLLM: a quarter of an hour
+	$(ALONE)
+	$(TOGETHER) -m "not timed"
+
+test-full: style  ## all tests and every row of their matrices: about an hour
+	$(ALONE)
+	BENCHBOOK_TEST_FULL=1 $(TOGETHER) -m "not timed"
 
 bench: env  ## what a case costs beside vLLM's own sweep, whether the numbers are the same, how reports grow: three hours
 	for each in overhead_online overhead_offline equal_numbers cost_of_watching equal_launches report_growth false_claims starts steady; do $(VENV)/bin/python lib/proofs/$$each.py || exit 1; done

@@ -15,12 +15,44 @@ from benchbook.hosts.process import registry
 from benchbook.hosts.server import VllmServer
 from listening_proxy import ListeningProxy, listening_proxy
 
-sys.modules.setdefault("rfc3987_syntax", None)  # a grammar that jsonschema compiles to check URIs, which no notebook has
+sys.modules.setdefault(
+    "rfc3987_syntax", None
+)  # a grammar that jsonschema compiles to check URIs, which no notebook has
 
 # A shell's background job ignores SIGINT, and nohup's child SIGHUP; what tests start would inherit it and never stop.
 for _signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(_signum) is signal.SIG_IGN:
         signal.signal(_signum, signal.default_int_handler if _signum is signal.SIGINT else signal.SIG_DFL)
+
+
+# The files that take longest, the longest first, so that none of them is left for the end.
+LONGEST = (
+    "test_readme.py",
+    "test_terminal.py",
+    "test_killed_sweeps.py",
+    "test_kill_storm.py",
+    "test_practice_starts.py",
+    "test_faults.py",
+    "test_engine.py",
+    "test_sweep.py",
+    "test_kill_matrix_notebooks.py",
+    "test_notebooks_by_hand.py",
+    "test_loaded_weights.py",
+    "test_server.py",
+    "test_past_proxies.py",
+    "test_hostile_benchmarks.py",
+    "test_ground_truth.py",
+    "test_config_forms.py",
+    "test_kill_matrix.py",
+    "test_soak.py",
+    "test_measured_again.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest files first; whoever runs several files at a time begins them in this order."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)
