@@ -128,6 +128,10 @@ class ModelShape:
         """Return the bytes of keys and values that one token holds in one layer."""
         return 2 * self.kv_heads * self.head_dim * self.kv_bytes
 
+    def sequence_kv_bytes(self, tokens: int) -> float:
+        """Return the KV cache (bytes) of one sequence of `tokens` tokens, over all layers."""
+        return self.kept(tokens) * self.kv_bytes_per_layer
+
 
 def _interpolated(x: float, at: Sequence[float], values: Sequence[float]) -> float:
     """Return the value at `x` of the line through (at, values), level beyond its ends."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchbook.hosts.model.files import config_of
-from benchbook.hosts.model.footprint import GIB, kv_bytes, weight_bytes
+from benchbook.hosts.model.footprint import GIB, weight_bytes
 from benchbook.judge.batch import SEATS
 from benchbook.judge.evidence import load_in_flight
+from benchbook.judge.model_config import shape_of
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
@@ -67,11 +68,12 @@ def need_of(experiment: Experiment, launch: Launch) -> Need | None:
         return None
     kv_dtype = str(launch.args.get("kv_cache_dtype", "auto"))
     try:
-        sizes = {case: kv_bytes(config, case.workload.max_request_tokens, kv_dtype) for case in cases}
+        shape = shape_of(config, kv_dtype=kv_dtype)
+        sizes = {case: shape.sequence_kv_bytes(case.workload.max_request_tokens) for case in cases}
         weights = weight_bytes(config, folder)
-    except (KeyError, TypeError, ValueError):
-        return None  # vLLM will say what is wrong with the config.json
-    if weights is None or None in sizes.values():
+    except (TypeError, ValueError, ArithmeticError):
+        return None  # a shape that is not covered; vLLM will say what is wrong with the config.json
+    if weights is None:
         return None
     at_once = {case: _at_once(case, launch.args, ranks) for case in cases}
     hardest, longest = (

@@ -106,7 +106,7 @@ def test_benchbooks_own_folder_is_no_foreign_code() -> None:
 def test_the_folder_that_vllm_is_imported_from_stays_whatever_else_it_holds(tmp_path) -> None:
     folder = made(tmp_path / "vllm-src", "vllm/__init__.py", "setup.py", "json.py")
     (Path(folder) / "json.py").unlink()
-    code = "from benchbook.hosts import search_path, shell; print(search_path.kept()); print(shell.left_out())"
+    code = "from benchbook.hosts.process import search_path, shell; print(search_path.kept()); print(shell.left_out())"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([folder, OWN])}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [env["PYTHONPATH"], "[]"]

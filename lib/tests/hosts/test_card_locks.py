@@ -25,7 +25,7 @@ from benchbook.terms.errors import HostStartError
 CARDS = [Device(CUDA, 80.0, 80.0, names=(str(number), f"GPU-{number}{number}")) for number in range(4)]
 HOLD = """
 import sys
-from benchbook.hosts import card_locks
+from benchbook.hosts.machine import card_locks
 from benchbook.hosts.machine.devices import Device
 card_locks.hold([Device("cuda", 80.0, 80.0, names=(n, f"GPU-{n}{n}")) for n in sys.argv[2:]], sys.argv[1])
 print("held", flush=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from benchbook.hosts.model.files import config_of, has_random_weights, resolve_model
-from benchbook.hosts.model.footprint import GIB, kv_bytes, weight_bytes
+from benchbook.hosts.model.footprint import GIB, weight_bytes
 from benchbook.hosts.model.shapes import SHAPES, build_shape
+from benchbook.judge.model_config import shape_of
 from benchbook.terms.errors import ExperimentError
 
 
@@ -69,9 +70,10 @@ def test_weights_are_as_large_as_the_published_files(name: str, gib: float) -> N
 def test_a_sliding_layer_keeps_no_more_than_its_window() -> None:
     config = SHAPES["gpt-oss-120b"].config
     a_token = 2 * 8 * 64 * 2  # keys and values, 8 heads of 64, two bytes
-    assert kv_bytes(config, 5120) == 18 * a_token * 5120 + 18 * a_token * 128
-    assert kv_bytes(config, 100) == 36 * a_token * 100
-    assert kv_bytes(config, 5120, "fp8") * 2 == kv_bytes(config, 5120)
+    shape = shape_of(config)
+    assert shape.sequence_kv_bytes(5120) == 18 * a_token * 5120 + 18 * a_token * 128
+    assert shape.sequence_kv_bytes(100) == 36 * a_token * 100
+    assert shape_of(config, kv_dtype="fp8").sequence_kv_bytes(5120) * 2 == shape.sequence_kv_bytes(5120)
 
 
 def test_files_count_as_they_are_and_what_is_not_known_is_not_guessed(tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_files_count_as_they_are_and_what_is_not_known_is_not_guessed(tmp_path: 
     assert weight_bytes({"model_type": "llama"}, tmp_path) == 1000
     assert weight_bytes({"model_type": "mamba"}) is None
     assert weight_bytes({**SHAPES["llama-3.1-8b"].config, "quantization_config": {"quant_method": "awq"}}) is None
-    assert kv_bytes({"model_type": "deepseek_v3"}, 10) is None
+    assert weight_bytes({**SHAPES["llama-3.1-8b"].config, "num_hidden_layers": 10**12}) is None
 
 
 def test_a_published_model_has_the_config_of_its_shape_before_anything_is_downloaded() -> None:

@@ -38,7 +38,7 @@ benchmarks:
 """
 TAKEN = """
 import sys
-from benchbook.hosts import card_locks, devices
+from benchbook.hosts.machine import card_locks, devices
 devices.is_cpu_build = lambda: False
 card_locks.hold(devices.cards_of(eval(sys.argv[1]), eval(sys.argv[2])), "run other/20261126-101112")
 print("held", flush=True)

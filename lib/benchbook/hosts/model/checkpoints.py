@@ -169,11 +169,9 @@ def _matrix(path: str, rows: int, columns: int) -> Tensor:
     return Tensor(f"{path}.weight", (rows, columns), NORMAL, columns**-0.5)
 
 
+DENSE_TYPES = ("llama", "mistral", "qwen2", "qwen3")
 _LAYERS = {
-    "llama": _llama_like,
-    "mistral": _llama_like,
-    "qwen2": _llama_like,
-    "qwen3": _llama_like,
+    **dict.fromkeys(DENSE_TYPES, _llama_like),
     "qwen3_moe": _llama_like,
     "gpt_oss": _gpt_oss,
 }

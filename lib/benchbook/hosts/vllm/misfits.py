@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchbook.hosts.model.footprint import DENSE_TYPES
+from benchbook.hosts.model.checkpoints import DENSE_TYPES
 from benchbook.hosts.vllm.renaming import is_on, ways
 from benchbook.hosts.vllm.said import Said
 from benchbook.terms.sizes import size_of
