@@ -1,6 +1,6 @@
 """Launches that vLLM refuses at its start though each of their values alone will do, and twins that it takes.
 
-test_contradictions.py shows what is told of them; integration/test_contradictions.py that vLLM itself sees them so.
+test_contradictions.py shows what is told of them; integration/test_refused_by_vllm.py that vLLM itself sees them so.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from benchbook.records.record import Outcome, Verdict
 from benchbook.records.store import Store
 from benchbook.sweep.runner import FAILED, FINISHED
 from benchbook.sweep.session import prepare_run
-from rows import IS_FULL
+from rows import rows
 from sweeps import (
     ALL_MEASURED,
     FAKE_PACKAGE,
@@ -126,12 +126,12 @@ def write_fault_file(folder, script):
     return folder / "fault.yaml"
 
 
-# One of each kind; `make test-full` runs them all.
+# One of each kind.
 SAMPLE = ("exit_during_load", "out_of_memory", "never_ready", "wrong_model", "zombie_engine", "every_third_request_500",
           "cut_streams", "half_a_stream_then_silence", "slow_but_sound", "deaf_to_sigterm")  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FAULTS if IS_FULL else SAMPLE)
+@pytest.mark.parametrize("name", rows(FAULTS, quick=SAMPLE))
 def test_a_fault_ends_in_its_outcome_and_cause(name, tmp_path, monkeypatch):
     script, outcome, code = FAULTS[name]
     monkeypatch.setenv("BENCHBOOK_TEST", str(tmp_path))

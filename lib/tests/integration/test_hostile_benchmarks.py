@@ -12,7 +12,7 @@ from benchbook.records.repeat import Repeat
 from benchbook.terms.errors import BenchbookError
 from hostile import HARMLESS_TO_A_BENCHMARK, OF_THE_LOAD, Watch, flags, is_flagged
 from odd_server import KINDS, METRICS, VERSION, odd_server
-from rows import IS_FULL
+from rows import rows
 
 pytestmark = pytest.mark.integration
 
@@ -76,7 +76,7 @@ def sound(measured):
     return measured()
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS.keys() - HARMLESS_TO_A_BENCHMARK) if IS_FULL else SAMPLE)
+@pytest.mark.parametrize("kind", rows(sorted(KINDS.keys() - HARMLESS_TO_A_BENCHMARK), quick=SAMPLE))
 def test_a_benchmark_of_a_hostile_server_ends_in_an_error_or_a_flag(kind, client, sound, measured):
     with Watch(client.pid) as watch:
         try:

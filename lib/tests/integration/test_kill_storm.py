@@ -6,7 +6,7 @@ A sample; `make test-full` kills a hundred times, sixteen times the runner with 
 import signal
 
 import pytest
-from rows import IS_FULL
+from rows import IS_FULL, rows
 from storm import by_role, storm
 from sweeps import (
     ALL_MEASURED,
@@ -25,7 +25,7 @@ DEAF = '{"helpers": 1, "ignore_sigterm": true}'
 SAMPLE = ("client", "guardian of kernels", "guardian of engine")
 
 
-@pytest.mark.parametrize("role", [*OF_SERVER, *OF_ENGINE] if IS_FULL else SAMPLE)
+@pytest.mark.parametrize("role", rows([*OF_SERVER, *OF_ENGINE], quick=SAMPLE))
 def test_a_helper_that_is_killed_costs_one_repeat_at_most(tmp_path, role):
     file = write_fake_sweep(tmp_path, template=SMALL_SWEEP_OF_BOTH)
     process = benchbook(tmp_path, "run", file, fake=True)

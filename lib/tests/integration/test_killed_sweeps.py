@@ -14,11 +14,11 @@ from benchbook.records.store import Store, read_record
 from benchbook.terms.errors import StoreError
 from benchbook.terms.exit_codes import FAILED
 from rows import IS_FULL
+from storm import by_role
 from sweeps import (
     ALL_MEASURED,
     SMALL_SWEEP,
     benchbook,
-    marked_processes,
     read_until,
     wait_nothing_left,
     write_fake_sweep,
@@ -26,7 +26,7 @@ from sweeps import (
 
 pytestmark = pytest.mark.integration
 
-NUM_KILLS = 25 if IS_FULL else 8
+NUM_KILLS = 25 if IS_FULL else 4
 NUM_REPEATS = 24
 QUICKSTART = Path(__file__).parents[3] / "experiments" / "quickstart.yaml"
 
@@ -171,8 +171,7 @@ def test_a_killed_kernel_is_seen_as_failed_although_its_cells_say_completed(tmp_
     deadline = time.monotonic() + 20
     kernels = []
     while not kernels and time.monotonic() < deadline:
-        workers = [each for each in marked_processes(tmp_path) if "kernel_worker" in " ".join(each.cmdline())]
-        kernels = [each for each in workers if each.ppid() in [worker.pid for worker in workers]]
+        kernels = by_role(tmp_path).get("kernel", [])
         time.sleep(0.1)
     time.sleep(0.5)
     kernels[0].kill()

@@ -8,6 +8,7 @@ import sys
 import pytest
 from benchbook.project import notebooks_dir
 from benchbook.records.store import read_record
+from rows import rows
 from sweeps import wait_nothing_left
 
 pytestmark = pytest.mark.integration
@@ -35,7 +36,7 @@ def papermill(notebook, output, parameters, **options):
 SECRET = "hf_" + "Zq7" * 12
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", rows(NOTEBOOKS, quick=["03_bench_serve.ipynb", "04_bench_latency.ipynb"]))
 def test_a_notebook_runs_by_plain_papermill_with_a_host_of_its_own(name, tmp_path):
     parameters = dict(NOTEBOOKS[name])
     if name[:2] != "01":

@@ -13,7 +13,7 @@ from benchbook.measure.servers import open_server
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.repeat import Repeat
 from odd_server import odd_server
-from rows import IS_FULL
+from rows import rows
 from sweeps import ALL_MEASURED, ONE_PROCESS_ARGS, ONE_PROCESS_ENV, benchbook
 
 pytestmark = pytest.mark.integration
@@ -34,7 +34,7 @@ SWEEP = {
 
 
 # This machine by an address that no shell excepts, and by the usual one.
-@pytest.mark.parametrize("host", ["127.0.0.2", "127.0.0.1"] if IS_FULL else ["127.0.0.2"])
+@pytest.mark.parametrize("host", rows(["127.0.0.2", "127.0.0.1"], quick=1))
 def test_vllms_client_goes_past_the_proxy_which_by_itself_it_would_use(proxy, host, tmp_path, monkeypatch):
     with odd_server(root=resolve_model("tiny").path, host=host) as url, WarmClient(log_dir=tmp_path) as client:
         server = open_server(url)
@@ -50,7 +50,7 @@ def test_vllms_client_goes_past_the_proxy_which_by_itself_it_would_use(proxy, ho
     assert sum(line.startswith(f"POST {url}/v1/completions") for line in proxy.asked) >= WORKLOAD.num_prompts
 
 
-@pytest.mark.parametrize("scheme", ["http", "socks5"] if IS_FULL else ["http"])
+@pytest.mark.parametrize("scheme", rows(["http", "socks5"], quick=1))
 def test_a_sweep_of_the_real_vllm_sends_nothing_to_the_proxy(proxy, scheme, tmp_path):
     (tmp_path / "sweep.yaml").write_text(json.dumps(SWEEP))
     process = benchbook(tmp_path, "run", "sweep.yaml", **proxy.variables(scheme))

@@ -1,6 +1,7 @@
 """The command line as a person meets it: on a terminal, whatever its width, colours and alphabet; and in a pipe."""
 
 import fcntl
+import itertools
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ import time
 import pytest
 from benchbook.records.store import Store
 from benchbook.terms import exit_codes
+from rows import rows
 from sweeps import ALL_MEASURED, FAKE_PACKAGE, SMALL_SWEEP, wait_nothing_left, write_fake_sweep
 from terminal import CTRL_C, CTRL_Z, on_terminal
 
@@ -79,8 +81,10 @@ def measured(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("colours", COLOURS)
-@pytest.mark.parametrize("columns", COLUMNS)
+@pytest.mark.parametrize(
+    ("columns", "colours"),
+    rows(itertools.product(COLUMNS, COLOURS), quick=[(COLUMNS[0], "colours"), (COLUMNS[-1], "NO_COLOR")]),
+)
 def test_a_run_on_a_terminal_goes_to_its_end_and_sums_itself_up(tmp_path, columns, colours):
     file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
     with benchbook_on_terminal(tmp_path, "run", file, columns=columns, env=COLOURS[colours]) as terminal:
@@ -141,8 +145,12 @@ TERMINALS = {
 }
 
 
-@pytest.mark.parametrize("terminal", TERMINALS)
-@pytest.mark.parametrize("command", COMMANDS)
+EVERYWHERE = ("list", "compare machinery fake again")  # which have most to show
+# Each command on one kind of terminal, and these two on every kind.
+ON_ONE = [*zip(COMMANDS, itertools.cycle(TERMINALS)), *itertools.product(EVERYWHERE, TERMINALS)]
+
+
+@pytest.mark.parametrize(("command", "terminal"), rows(itertools.product(COMMANDS, TERMINALS), quick={*ON_ONE}))
 def test_every_command_fits_its_terminal(measured, command, terminal):
     columns, env = TERMINALS[terminal]
     with benchbook_on_terminal(measured, *command.split(), columns=columns, env=env) as terminal:

@@ -1,5 +1,6 @@
 """What `precision` reached: the half-width that a repeat's own latencies tell, by blocks in the order of sending."""
 
+import itertools
 import random
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from benchbook.report.run import load_run
 from benchbook.terms.metrics import BY_KEY, values_from_raw
 from measured import serve
 from report_runs import make_run
+from rows import rows
 
 
 def measured_with(ttfts_s, cap=8):
@@ -68,9 +70,13 @@ def with_burst(number, cap, seed, ratio=2.5):
     return [max(waited, value) for waited, value in zip(queue, values)] + values[cap:]
 
 
-@pytest.mark.parametrize("key", ["mean_ttft_ms", "median_ttft_ms", "p90_ttft_ms"])
-@pytest.mark.parametrize(("number", "cap"), [(80, 8), (160, 16), (640, 64)])
-def test_a_first_wave_that_every_repeat_has_leaves_what_is_reached_true_and_no_wider_than_it_must_be(key, number, cap):
+KEYS, CAPS = ("mean_ttft_ms", "median_ttft_ms", "p90_ttft_ms"), (8, 16, 64)
+
+
+@pytest.mark.parametrize(("key", "cap"), rows(itertools.product(KEYS, CAPS), quick=zip(KEYS, CAPS)))
+def test_a_first_wave_that_every_repeat_has_leaves_what_is_reached_true_and_no_wider_than_it_must_be(key, cap):
+    number = 10 * cap
+
     def value(ttfts_s):
         return np.mean(ttfts_s) if key.startswith("mean") else np.percentile(ttfts_s, BY_KEY[key].percentile)
 

@@ -21,6 +21,7 @@ from benchbook.project import notebooks_dir
 from benchbook.records.store import read_record
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from rows import rows
 
 FAKE_PACKAGE = Path(__file__).parents[1] / "fake_package"
 SMALL = "num_prompts, max_concurrency, input_len_tokens, output_len_tokens = 4, 2, 8, 4"
@@ -104,7 +105,7 @@ def sends_all(notebook: Notebook) -> bool:
     return is_measured and bool(notebook.run("OpenAI(base_url", "client.completions.create("))
 
 
-@pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks"])
+@pytest.mark.parametrize("scheme", rows(["http", "https", "socks5", "socks"], quick=["http", "socks5"]))
 def test_what_a_person_sends_from_a_notebook_goes_past_the_proxy_of_the_shell(opened, proxy, monkeypatch, scheme):
     for name, value in proxy.variables(scheme).items():
         monkeypatch.setenv(name, value)
