@@ -29,7 +29,7 @@ from benchbook.measure.serve import bench_serve
 from benchbook.plan.experiment import load_experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.workloads import ServeWorkload
-from benchbook.records.repeat import Repeat
+from benchbook.records.handover import Handover
 from pairs import QUICKSTART, equality_of, print_ratios, run_case, write_output
 
 TOLERANCE = 0.01
@@ -60,7 +60,7 @@ def measure(
 
         def watched(seed: int) -> Mapping[str, Any]:
             path = folder / f"record-{seed}" / "record.json"
-            repeat = Repeat(client_socket=client.socket_path, warmed_by="the first pair")
+            repeat = Handover(client_socket=client.socket_path, warmed_by="the first pair")
             with contextlib.redirect_stdout(io.StringIO()):  # vLLM's own progress
                 return bench_serve(server, workload, seed=seed, record_path=path, repeat=repeat).raw()
 

@@ -28,7 +28,7 @@ from typing import Any
 
 from benchbook.judge.compare import Comparison, compare
 from benchbook.plan.experiment import Experiment, load_experiment
-from benchbook.plan.order import Job
+from benchbook.plan.order import Repeat
 from benchbook.records.record import Record
 from benchbook.sweep.added_rounds import AddedRounds
 from benchbook.sweep.planning import PlannedCase, RunPlan
@@ -133,7 +133,7 @@ def known_after(adding: AddedRounds, values: Iterator[float]) -> tuple[int, floa
     (case,) = experiment.cases
     drawn = [value for value, _ in zip(values, range(experiment.until.at_most))]
     # All is tried and measured already: the rounds are gone through as they would have been held.
-    adding.tried = [Job(case, repeat, "engine", seed=0) for repeat in range(len(drawn))]
+    adding.tried = [Repeat(case, repeat, "engine", seed=0) for repeat in range(len(drawn))]
     adding._measured = {(case.case_id, repeat): ({KEY: value}, None) for repeat, value in enumerate(drawn)}
     rows = [{"case_id": case.case_id, "repeats": experiment.repeats}]
     adding.next_round("engine", rows)

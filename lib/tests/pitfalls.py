@@ -287,7 +287,7 @@ PITFALLS = (
         "A notebook's output overflows and is lost, without an error",
         "numbers go from the kernel to a file and are read from there",
         "",
-        "sweep/test_job.py::test_a_number_is_read_from_its_file_and_not_from_outputs_that_a_kernel_may_lose",
+        "sweep/test_repeat.py::test_a_number_is_read_from_its_file_and_not_from_outputs_that_a_kernel_may_lose",
     ),
     _row(
         "All is green where nothing was measured",

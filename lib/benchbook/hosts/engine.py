@@ -16,10 +16,10 @@ from benchbook.terms.redaction import redacted_env
 
 
 class VllmEngine(Worker):
-    """One `LLM` in a process of its own, under a guardian; `bench latency` and `bench throughput` run on it as jobs.
+    """One `LLM` in a process of its own, under a guardian; `bench latency` and `bench throughput` run on it as tasks.
 
     `args` are engine arguments in vLLM's spelling, with the defaults of `vllm bench latency`: prefix caching is off
-    unless it is named. A job must name the same ones. As a context manager the engine is loaded inside and gone after.
+    unless it is named. A task must name the same ones. As a context manager the engine is loaded inside and gone after.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the warm workers have in common: a process of ours that listens for jobs on a unix socket (jobs.py)."""
+"""What the warm workers have in common: a process of ours that listens for tasks on a unix socket (tasks.py)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOG_TAIL_LINES = 30
 
 
 class Worker:
-    """A program that takes jobs, under a guardian. As a context manager it listens inside and is gone after."""
+    """A program that takes tasks, under a guardian. As a context manager it listens inside and is gone after."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Worker:
         on_progress: OnProgress | None = None,
     ) -> None:
         self.name, self.ready_timeout_s, self._on_progress = name, ready_timeout_s, on_progress
-        self.ready_s: float | None = None  # from the start until it takes jobs; None until it does
+        self.ready_s: float | None = None  # from the start until it takes tasks; None until it does
         self.started_utc: str | None = None
         self.socket_path = str(scratch_dir() / secrets.token_hex(6))
         # -P: as with the `vllm` script, the current folder is not searched for modules.
@@ -77,7 +77,7 @@ class Worker:
         return self._process.tree_pids() if self._process else []
 
     def ensure(self) -> None:
-        """Have it take jobs, at the same socket: one that starts is waited for, one that has died is started again.
+        """Have it take tasks, at the same socket: one that starts is waited for, one that has died is started again.
 
         One that is killed while it starts is started once more. Raises HostStartError.
         """
@@ -95,7 +95,7 @@ class Worker:
                     raise
 
     def start(self, descriptors: Sequence[int] = ()) -> None:
-        """Start the process and return; `wait_ready` tells when it takes jobs. `descriptors` are as in `spawn`."""
+        """Start the process and return; `wait_ready` tells when it takes tasks. `descriptors` are as in `spawn`."""
         self._log_start_bytes = self.log_path.stat().st_size if self.log_path.exists() else 0
         self.ready_s = None
         self._started_at_s = time.monotonic()
@@ -110,7 +110,7 @@ class Worker:
         )
 
     def wait_ready(self) -> None:
-        """Return when the worker takes jobs; raise HostStartError when it is dead or late."""
+        """Return when the worker takes tasks; raise HostStartError when it is dead or late."""
         deadline = self._started_at_s + self.ready_timeout_s
         while not self._listens():
             exit_code = self._process.poll()

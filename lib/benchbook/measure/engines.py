@@ -12,12 +12,12 @@ from benchbook.hosts.engine import VllmEngine
 from benchbook.measure import own
 from benchbook.measure.servers import note_opened
 from benchbook.plan.named_launches import named_launch
-from benchbook.records.repeat import Repeat, read_repeat
+from benchbook.records.handover import Handover, read_handover
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OfflineEngine:
-    """What offline benchmarks run on: the engine's configuration, and where a loaded one takes jobs."""
+    """What offline benchmarks run on: the engine's configuration, and where a loaded one takes tasks."""
 
     model: str = "tiny"
     args: Mapping[str, Any] = field(default_factory=dict)
@@ -37,7 +37,7 @@ def open_engine(
     launch: str = "tiny-cpu",
     args: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
-    repeat: Repeat | str = "",
+    repeat: Handover | str = "",
 ) -> OfflineEngine:
     """Return the engine of `repeat`, or, by hand, a loaded one of this kernel's own, loaded if need be.
 
@@ -45,7 +45,7 @@ def open_engine(
     ExperimentError for a parameter that there is not.
     """
     parameters.refuse_unknown()
-    given = read_repeat(repeat).engine
+    given = read_handover(repeat).engine
     if given:
         return OfflineEngine(**given)
     chosen = named_launch(launch, model, args, env)

@@ -15,7 +15,7 @@ from benchbook.measure.events import events
 from benchbook.measure.recording import Recording
 from benchbook.measure.servers import AnyServer, host_facts, refuse_stale, silence_is_death
 from benchbook.plan.workloads import FirstRequestWorkload
-from benchbook.records.repeat import Repeat, read_repeat
+from benchbook.records.handover import Handover, read_handover
 from benchbook.records.store import Saved
 from benchbook.terms.errors import Cause, MeasureError
 
@@ -43,7 +43,7 @@ def first_request(
     workload: FirstRequestWorkload,
     *,
     record_path: str | Path = "",
-    repeat: Repeat | str = "",
+    repeat: Handover | str = "",
 ) -> Saved:
     """Send one streamed completion, write and return its record: TTFT and E2EL in ms, the text, the token counts.
 
@@ -51,7 +51,7 @@ def first_request(
     """
     parameters.refuse_stale("workload", workload, workload.model_dump())
     refuse_stale(server, "server")
-    repeat = read_repeat(repeat)
+    repeat = read_handover(repeat)
     with Recording(workload, record_path, repeat.case) as recording, silence_is_death(server):
         server.check_alive()
         # Asked before: a server that dies with its last answer has given a number all the same.
@@ -94,7 +94,7 @@ def _timed_answer(lines: Iterator[str], workload: FirstRequestWorkload, silence_
     }
 
 
-def _lines(server: AnyServer, workload: FirstRequestWorkload, repeat: Repeat) -> Generator[str]:
+def _lines(server: AnyServer, workload: FirstRequestWorkload, repeat: Handover) -> Generator[str]:
     """Yield the lines of the streamed completion, within the limits of the repeat and of one request."""
     return http.post_lines(
         server.base_url,

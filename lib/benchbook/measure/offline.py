@@ -21,8 +21,8 @@ from benchbook.measure.servers import refuse_stale, warmed_by_hand
 from benchbook.measure.watched import Watched
 from benchbook.plan.workloads import LatencyWorkload, ThroughputWorkload
 from benchbook.records.files import read_json
+from benchbook.records.handover import Handover, read_handover
 from benchbook.records.record import PrefixCache, Warmup
-from benchbook.records.repeat import Repeat, read_repeat
 from benchbook.records.store import Saved
 from benchbook.terms.redaction import redacted_env
 
@@ -40,7 +40,7 @@ def bench_latency(
     *,
     seed: int = 0,
     record_path: str | Path = "",
-    repeat: Repeat | str = "",
+    repeat: Handover | str = "",
 ) -> Saved:
     """Time `workload` batch by batch with `vllm bench latency`; write and return the record. Seconds per batch.
 
@@ -56,7 +56,7 @@ def bench_latency(
         num_prompts = workload.num_iters_warmup * workload.batch_size
         return {"seed": drawn_with, "warmup": Warmup(num_prompts=num_prompts, seed=drawn_with)}
 
-    return _measure(engine, workload, argv, facts, seed, record_path, read_repeat(repeat))
+    return _measure(engine, workload, argv, facts, seed, record_path, read_handover(repeat))
 
 
 def bench_throughput(
@@ -65,7 +65,7 @@ def bench_throughput(
     *,
     seed: int = 0,
     record_path: str | Path = "",
-    repeat: Repeat | str = "",
+    repeat: Handover | str = "",
 ) -> Saved:
     """Give an engine all prompts of `workload` at once with `vllm bench throughput`; write and return the record.
 
@@ -89,7 +89,7 @@ def bench_throughput(
             ),
         }
 
-    return _measure(engine, workload, argv, facts, seed, record_path, read_repeat(repeat))
+    return _measure(engine, workload, argv, facts, seed, record_path, read_handover(repeat))
 
 
 def _measure(
@@ -99,7 +99,7 @@ def _measure(
     facts_of: Callable[[BenchRun, str], dict[str, Any]],
     seed: int,
     record_path: str | Path,
-    repeat: Repeat,
+    repeat: Handover,
 ) -> Saved:
     parameters.refuse_stale("workload", workload, workload.model_dump())
     refuse_stale(engine, "engine")
@@ -143,7 +143,7 @@ def _measure(
             "telemetry": watched.telemetry(recording, {}),
             **({"peaks": peaks} if peaks else {}),
         }
-        # A loaded engine empties its cache after each job and vouches for it; see hosts/vllm/engine_worker.py.
+        # A loaded engine empties its cache after each task and vouches for it; see hosts/vllm/engine_worker.py.
         prefix_cache = PrefixCache(
             is_on=bool(offline_args(engine.args)[PREFIX_CACHING]), emptied="reset" if run.way == WARM else "new process"
         )

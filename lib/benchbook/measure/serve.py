@@ -33,8 +33,8 @@ from benchbook.measure.watched import Watched
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.files import read_json
 from benchbook.records.fingerprint import digest
+from benchbook.records.handover import Handover, read_handover
 from benchbook.records.record import PrefixCache, Warmup
-from benchbook.records.repeat import Repeat, read_repeat
 from benchbook.records.store import Saved
 from benchbook.terms.errors import Cause, ExperimentError, MeasureError
 
@@ -62,7 +62,7 @@ def bench_serve(
     record_path: str | Path = "",
     reset_prefix_cache: bool = False,
     tokenizer: str = "",
-    repeat: Repeat | str = "",
+    repeat: Handover | str = "",
 ) -> Saved:
     """Offer `workload` to `server` with `vllm bench serve`, write `record_path` and vLLM's raw.json beside it, return the record.
 
@@ -76,7 +76,7 @@ def bench_serve(
     """
     parameters.refuse_stale("workload", workload, workload.model_dump())
     refuse_stale(server, "server")
-    repeat = read_repeat(repeat)
+    repeat = read_handover(repeat)
     client = None if repeat.client_socket or not repeat.is_by_hand else own_client()
     run = _Bench(server, repeat, client.socket_path if client else repeat.client_socket, tokenizer)
     warmed = warmed_by_hand(server) if repeat.is_by_hand else {}
@@ -156,7 +156,7 @@ class _Bench:
     """Runs `vllm bench serve` with an eye on the server; a non-zero exit or a stall is a MeasureError."""
 
     server: AnyServer
-    repeat: Repeat
+    repeat: Handover
     socket_path: str  # of a warm client; '' runs the command line
     tokenizer: str  # '' takes that of the server
 

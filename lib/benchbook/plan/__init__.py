@@ -5,7 +5,7 @@ from benchbook.plan.eta import Estimate, Estimator
 from benchbook.plan.experiment import SLO_KEYS, Experiment, load_experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.models import ModelRef
-from benchbook.plan.order import Block, Job, added_round, job_seed, rounds
+from benchbook.plan.order import Block, Repeat, added_round, repeat_seed, rounds
 from benchbook.plan.precision import Precision
 from benchbook.plan.repeats import Until
 from benchbook.plan.workloads import (
@@ -26,7 +26,7 @@ __all__ = [
     "Estimator",
     "Experiment",
     "FirstRequestWorkload",
-    "Job",
+    "Repeat",
     "LatencyWorkload",
     "Launch",
     "ModelRef",
@@ -36,7 +36,7 @@ __all__ = [
     "Until",
     "Workload",
     "added_round",
-    "job_seed",
+    "repeat_seed",
     "load_experiment",
     "rounds",
 ]

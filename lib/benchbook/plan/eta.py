@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 from benchbook.plan.cases import Case
-from benchbook.plan.order import Block, Job
+from benchbook.plan.order import Block, Repeat
 from benchbook.plan.pace import Pace, sending_s, work_s
 from benchbook.plan.workloads import FirstRequestWorkload, Workload
 
@@ -122,9 +122,9 @@ class Estimator:
                 self._earlier_ratios.add(timed[0] / piece.guess_s, piece.kinds, timed[1])
 
     def estimate(self, blocks: Sequence[Block], warmed: Collection[str] | None = None) -> Estimate:
-        """Return how long the starts and jobs of `blocks` and the report take.
+        """Return how long the starts and repeats of `blocks` and the report take.
 
-        With `warmed`, the shapes that its host is warm for, the first block has started: its first job is under way.
+        With `warmed`, the shapes that its host is warm for, the first block has started: its first repeat is under way.
         """
         expected = [self.expected(piece) for piece in self.pieces(blocks, warmed)]
         if not expected:
@@ -134,8 +134,8 @@ class Estimator:
         return Estimate(seconds, seconds - expected[0][0], "" not in sources, sources)
 
     def once_more(self, blocks: Sequence[Block]) -> Estimate:
-        """Return how long the jobs of `blocks` take once more, each at once on its host, which is warm for it."""
-        expected = [self.expected(self._repeat(job.case, True)) for block in blocks for job in block.jobs]
+        """Return how long the repeats of `blocks` take once more, each at once on its host, which is warm for it."""
+        expected = [self.expected(self._repeat(repeat.case, True)) for block in blocks for repeat in block.repeats]
         sources = tuple(dict.fromkeys(source for _, source in expected))
         return Estimate(sum(each_s for each_s, _ in expected), 0.0, "" not in sources, sources)
 
@@ -152,9 +152,9 @@ class Estimator:
         self.to_count = {name: other for name, other in self.to_count.items() if other != key}
         return key if wall_s else ""
 
-    def job_took(self, job: Job, is_warm: bool, wall_s: float) -> str:
+    def repeat_took(self, repeat: Repeat, is_warm: bool, wall_s: float) -> str:
         """Learn how long a repeat took, on a host that was warm for it or not; return the key to note it under."""
-        return self._took(self._repeat(job.case, is_warm), wall_s)
+        return self._took(self._repeat(repeat.case, is_warm), wall_s)
 
     def _took(self, piece: Piece, wall_s: float) -> str:
         told_s, _ = self._told(piece) or (None, "")
@@ -202,9 +202,9 @@ class Estimator:
                     yield self._counting(key, block.launch)
                 yield self._start(block)
             shapes, warmed = set(warmed or ()), None
-            for job in block.jobs:
-                shape = job.case.warm_shape
-                yield self._repeat(job.case, shape in shapes)
+            for repeat in block.repeats:
+                shape = repeat.case.warm_shape
+                yield self._repeat(repeat.case, shape in shapes)
                 shapes.add(shape)
 
     def _start(self, block: Block) -> Piece:
@@ -224,7 +224,7 @@ class Estimator:
 
     def _new_repeat(self, case: Case, is_warm: bool) -> Piece:
         workload, pace = case.workload, self.paces[case.launch]
-        fixed_s = pace.overheads.job_s[workload.benchmark]
+        fixed_s = pace.overheads.repeat_s[workload.benchmark]
         return Piece(
             work=case.case_id,
             kinds=_kinds(workload),

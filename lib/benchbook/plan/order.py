@@ -24,22 +24,22 @@ from benchbook.terms.benchmarks import HOST_KINDS, HostKind
 
 
 @dataclass(frozen=True)
-class Job:
-    """One repeat of one case, with the seed (below 2**31) of its request set."""
+class Repeat:
+    """One measurement of one case, with the seed (below 2**31) of its request set."""
 
     case: Case
-    repeat: int  # from 0
+    number: int  # from 0
     host_kind: HostKind
     seed: int
 
 
 @dataclass(frozen=True)
 class Block:
-    """All jobs of one host, in order: one start."""
+    """All repeats of one host, in order: one start."""
 
     launch: str
     host_kind: HostKind
-    jobs: tuple[Job, ...]
+    repeats: tuple[Repeat, ...]
 
 
 def rounds(
@@ -55,17 +55,17 @@ def rounds(
     for host_kind in HOST_KINDS:
         mine = [case for case in cases if case.workload.host_kind == host_kind]
         if len({case.launch for case in mine}) == 1 and not fresh_starts:
-            blocks.append(Block(mine[0].launch, host_kind, _jobs(mine, range(repeats), seed, order_seed)))
+            blocks.append(Block(mine[0].launch, host_kind, _repeats(mine, range(repeats), seed, order_seed)))
         else:
             blocks += [block for repeat in range(repeats) for block in added_round(mine, repeat, seed, order_seed)]
     return tuple(blocks)
 
 
-def job_seed(seed: int, workload_text: str, repeat: int) -> int:
+def repeat_seed(seed: int, workload_text: str, repeat: int) -> int:
     """Return the seed of a repeat: the hash of experiment seed, workload (`axes_text`) and repeat, below 2**31 - 1.
 
     It depends on nothing else, so that it stays when cases are added, and launches that are compared get the same
-    requests in the same round. On one launch it differs from job to job (but for one chance in 2**31 a pair), so that
+    requests in the same round. On one launch it differs from repeat to repeat (but for one chance in 2**31 a pair), so that
     no request set repeats and is served from a prefix cache. The last value is left free because vLLM's throughput
     benchmark draws its warm-up with seed + 1.
     """
@@ -88,26 +88,28 @@ def added_round(
     turn = launches if repeat % 2 == 0 else launches[::-1]
     by_launch = {launch: [case for case in cases if case.launch == launch] for launch in turn}
     return tuple(
-        Block(launch, mine[0].workload.host_kind, _jobs(mine, [repeat], seed, order_seed, after))
+        Block(launch, mine[0].workload.host_kind, _repeats(mine, [repeat], seed, order_seed, after))
         for launch, mine in by_launch.items()
     )
 
 
-def _jobs(
-    cases: Sequence[Case], repeats: Iterable[int], seed: int, order_seed: int, after: Case | None = None
-) -> tuple[Job, ...]:
+def _repeats(
+    cases: Sequence[Case], numbers: Iterable[int], seed: int, order_seed: int, after: Case | None = None
+) -> tuple[Repeat, ...]:
     """Return the rounds of one host, each shuffled, and none beginning with the case measured last.
 
     The order in a round is that of every launch, so that neighbours are alike.
     """
-    jobs: list[Job] = []
-    for repeat in repeats:
+    repeats: list[Repeat] = []
+    for number in numbers:
         # Sorting by hash is a shuffle that no change of Python's random module can alter.
-        order = sorted(cases, key=lambda case: (_rank(case), _hash(order_seed, "round", repeat, case.axes_text)))
-        if order[0] == (jobs[-1].case if jobs else after):
+        order = sorted(cases, key=lambda case: (_rank(case), _hash(order_seed, "round", number, case.axes_text)))
+        if order[0] == (repeats[-1].case if repeats else after):
             order = order[1:] + order[:1]
-        jobs += [Job(case, repeat, case.workload.host_kind, job_seed(seed, case.axes_text, repeat)) for case in order]
-    return tuple(jobs)
+        repeats += [
+            Repeat(case, number, case.workload.host_kind, repeat_seed(seed, case.axes_text, number)) for case in order
+        ]
+    return tuple(repeats)
 
 
 def _rank(case: Case) -> int:

@@ -29,7 +29,7 @@ BatchSeconds = Callable[[int, int, int], float]  # of a batch: sequences, input 
 class Overheads:
     """What a device takes (s) besides the work that a roofline knows."""
 
-    job_s: Mapping[str, float]  # of a repeat: its notebook, its checks
+    repeat_s: Mapping[str, float]  # of a repeat: its notebook, its checks
     step_s: float
     sequence_s: float  # each in a step
     prompt_token_s: float

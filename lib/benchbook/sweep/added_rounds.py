@@ -12,7 +12,7 @@ from typing import Any
 from benchbook.judge.confidence import relative_half_width
 from benchbook.judge.starts import start_of
 from benchbook.plan.cases import Case
-from benchbook.plan.order import Block, Job
+from benchbook.plan.order import Block, Repeat
 from benchbook.plan.repeats import Until
 from benchbook.records.store import Store
 from benchbook.sweep.planning import RunPlan, kept_record, settled_record
@@ -49,7 +49,7 @@ class AddedRounds:
 
     plan: RunPlan
     store: Store
-    tried: list[Job] = field(default_factory=list)  # by this process, in order
+    tried: list[Repeat] = field(default_factory=list)  # by this process, in order
     given_up: set[tuple[str, HostKind]] = field(default_factory=set)  # launches whose host of this kind would not start
     _measured: dict[tuple[str, int], _Measured] = field(default_factory=dict)  # by case id and repeat, read once
 
@@ -65,13 +65,13 @@ class AddedRounds:
         last = self.tried[-1].case if self.tried else None
         for repeat in range(experiment.repeats, until.at_most):
             blocks = experiment.added_round(host_kind, repeat, last)
-            cases = [job.case for block in blocks for job in block.jobs]
+            cases = [repeat.case for block in blocks for repeat in block.repeats]
             missed = self.missed(cases, repeat, until)
             if not missed:
                 break
             _plan_repeats(rows, cases, repeat + 1)
-            lacking = [replace(block, jobs=tuple(filter(self._is_wanted, block.jobs))) for block in blocks]
-            lacking = [block for block in lacking if block.jobs]
+            lacking = [replace(block, repeats=tuple(filter(self._is_wanted, block.repeats))) for block in blocks]
+            lacking = [block for block in lacking if block.repeats]
             if lacking:
                 return Added(tuple(lacking), str(missed[0]))
         return Added()
@@ -97,11 +97,11 @@ class AddedRounds:
                 known.setdefault(case.case_id, {})[key] = width
         return known
 
-    def _is_wanted(self, job: Job) -> bool:
-        is_tried = any((job.case, job.repeat) == (tried.case, tried.repeat) for tried in self.tried)
-        if is_tried or (job.case.launch, job.host_kind) in self.given_up:
+    def _is_wanted(self, repeat: Repeat) -> bool:
+        is_tried = any((repeat.case, repeat.number) == (tried.case, tried.number) for tried in self.tried)
+        if is_tried or (repeat.case.launch, repeat.host_kind) in self.given_up:
             return False
-        return settled_record(self.store, self.plan, job.case.case_id, job.repeat) is None
+        return settled_record(self.store, self.plan, repeat.case.case_id, repeat.number) is None
 
     def _missed_by(self, case: Case, repeats: int, targets: Mapping[str, float]) -> Iterator[Miss]:
         for key, wanted in targets.items():

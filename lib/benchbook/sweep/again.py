@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from benchbook.judge.outside import disturbed_by, is_due_again
 from benchbook.plan.eta import Estimator, duration_text
 from benchbook.plan.launches import Launch
-from benchbook.plan.order import Block, Job, seed_of_try
+from benchbook.plan.order import Block, Repeat, seed_of_try
 from benchbook.records.record import Record
 from benchbook.sweep.hosts import BenchHost
 from benchbook.sweep.progress import Listener
@@ -69,21 +69,21 @@ def _found(look: Callable[[], str]) -> str:
         return f"cannot be looked at: {type(error).__name__}: {error}"[:300]
 
 
-def for_this_try(job: Job, launch: Launch, host: BenchHost, tries: int) -> Job:
-    """Return `job` as it is sent to `host` after so many `tries` there: with other prompts where it may know these.
+def for_this_try(repeat: Repeat, launch: Launch, host: BenchHost, tries: int) -> Repeat:
+    """Return `repeat` as it is sent to `host` after so many `tries` there: with other prompts where it may know these.
 
     A server with a prefix cache answers from it what it was sent before, unless the cache is emptied each time.
     Elsewhere the prompts stay, which other launches get in the same round.
     """
     is_off = launch.args.get("enable_prefix_caching") is False or host.parameters.get("reset_prefix_cache")
-    if not tries or is_off or job.host_kind != "server":
-        return job
-    return replace(job, seed=seed_of_try(job.seed, tries))
+    if not tries or is_off or repeat.host_kind != "server":
+        return repeat
+    return replace(repeat, seed=seed_of_try(repeat.seed, tries))
 
 
 def price_text(budget: int, blocks: Sequence[Block], estimator: Estimator) -> str:
     """Return what measuring again may cost at most when all of `blocks` is disturbed each time; '' without a budget."""
-    number = budget * sum(len(block.jobs) for block in blocks)
+    number = budget * sum(len(block.repeats) for block in blocks)
     if not number:
         return ""
     once = estimator.once_more(blocks)

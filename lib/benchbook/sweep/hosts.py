@@ -36,7 +36,7 @@ class BenchHost(Protocol):
 
     facts: Mapping[str, Any]
     parameters: Mapping[str, Any]
-    plumbing: Mapping[str, Any]  # what no reader of the notebook needs: fields of Repeat
+    plumbing: Mapping[str, Any]  # what no reader of the notebook needs: fields of Handover
     env: Mapping[str, str]
     warmed: dict[str, str]  # what it was warmed up for, and by which repeat; it begins empty with each start
 

@@ -16,7 +16,7 @@ from benchbook.measure.argv import latency_argv, serve_argv, throughput_argv
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
-from benchbook.plan.order import Block, Job
+from benchbook.plan.order import Block, Repeat
 
 _BASE_URL, _NONCE = "http://127.0.0.1:PORT", "NONCE"
 
@@ -51,15 +51,15 @@ def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -
             console,
             f"  one engine loaded with these flags runs all of the following{f', {env.strip()}' if env else ''}",
         )
-    jobs = {job.case.case_id: job for start in starts for job in start.jobs}
+    repeats = {repeat.case.case_id: repeat for start in starts for repeat in start.repeats}
     for case in experiment.cases:
-        if case.case_id in jobs:
+        if case.case_id in repeats:
             _line(console, f"  {case.case_id}")
-            _line(console, f"    $ {_command(case, launch, jobs[case.case_id])}")
+            _line(console, f"    $ {_command(case, launch, repeats[case.case_id])}")
     _line(console, "")
 
 
-def _command(case: Case, launch: Launch, job: Job) -> str:
+def _command(case: Case, launch: Launch, repeat: Repeat) -> str:
     """Return the official command of `case` as one line; what is chosen at run time is in capitals."""
     model, raw_path, env = planned_path(launch.model.path_or_id), Path("RAW.json"), ""
     benchmark = case.workload.benchmark
@@ -71,18 +71,18 @@ def _command(case: Case, launch: Launch, job: Job) -> str:
             model_name=model,
             served_name=_NONCE,
             tokenizer_words=client_words(launch.args, model, hub_variables(launch.env)),
-            seed=job.seed,
+            seed=repeat.seed,
             raw_path=raw_path,
         )
     elif benchmark == "latency":
         argv = latency_argv(case.workload, model_path=model, engine_args=launch.args, raw_path=raw_path)
     elif benchmark == "throughput":
         argv = throughput_argv(
-            case.workload, model_path=model, engine_args=launch.args, seed=job.seed, raw_path=raw_path
+            case.workload, model_path=model, engine_args=launch.args, seed=repeat.seed, raw_path=raw_path
         )
     else:
         return f"POST {_BASE_URL}/v1/completions {case.workload.model_dump_json()}"
-    return env + shlex.join(["vllm", "bench", *argv]).replace(f"--seed {job.seed}", "--seed SEED")
+    return env + shlex.join(["vllm", "bench", *argv]).replace(f"--seed {repeat.seed}", "--seed SEED")
 
 
 def _words(env: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from benchbook.hosts.vllm.command import inherited_environment
 from benchbook.judge.outside import is_due_again
 from benchbook.notebooks.execute import source_sha256
 from benchbook.plan.experiment import Case, Experiment, Launch
-from benchbook.plan.order import Block, Job
+from benchbook.plan.order import Block, Repeat
 from benchbook.project import notebooks_dir
 from benchbook.records.fingerprint import case_key, changed_parts, combined, digest, fingerprint_parts
 from benchbook.records.provenance import device, package_versions
@@ -183,8 +183,8 @@ def _in_planned_places(
 def pending(blocks: Sequence[Block], store: Store, plan: RunPlan) -> list[Block]:
     """Return what of `blocks` has no whole, matching record in `store` yet, or a disturbed one that is due again."""
 
-    def is_left(job: Job) -> bool:
-        return settled_record(store, plan, job.case.case_id, job.repeat) is None
+    def is_left(repeat: Repeat) -> bool:
+        return settled_record(store, plan, repeat.case.case_id, repeat.number) is None
 
-    left = [replace(block, jobs=tuple(filter(is_left, block.jobs))) for block in blocks]
-    return [block for block in left if block.jobs]
+    left = [replace(block, repeats=tuple(filter(is_left, block.repeats))) for block in blocks]
+    return [block for block in left if block.repeats]

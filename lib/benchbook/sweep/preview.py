@@ -99,7 +99,7 @@ def _print_going_on(
     plan: RunPlan,
 ) -> None:
     """Print which run `run` would continue, what of it is kept and what is stale."""
-    total, left = (sum(len(block.jobs) for block in some) for some in (blocks, pending_blocks))
+    total, left = (sum(len(block.repeats) for block in some) for some in (blocks, pending_blocks))
     name, (header, damage) = run_name(store.run_dir, results_dir), store.read_header()
     state = header["state"]
     if state == RUNNING:
@@ -177,9 +177,9 @@ def _size_text(
         targeted = [case.workload.host_kind for case in experiment.cases if until.targets_of(case)]
         condition = f", until {until.text()}"
         if not all(map(experiment.starts_anew, targeted)):
-            is_new = [len(block.jobs) for block in left[-1]] == [len(block.jobs) for block in plans[-1]]
+            is_new = [len(block.repeats) for block in left[-1]] == [len(block.repeats) for block in plans[-1]]
             condition += " for this one start" if is_new else " for the starts that it has by then"
-    numbers = [sum(len(block.jobs) for block in plan) for plan in plans]
+    numbers = [sum(len(block.repeats) for block in plan) for plan in plans]
     measurements = counted(numbers[-1], "measurement", _range_text(numbers[0], numbers[-1]))
     starts = counted(len(plans[-1]), "start", _range_text(len(plans[0]), len(plans[-1])))
     return (
@@ -198,7 +198,7 @@ def _most(experiment: Experiment, blocks: tuple[Block, ...]) -> tuple[Block, ...
                 most += added
             elif added:  # it goes on with the host that is there
                 place = next(i for i, block in enumerate(most) if block.host_kind == host_kind)
-                most[place] = replace(most[place], jobs=most[place].jobs + added[0].jobs)
+                most[place] = replace(most[place], repeats=most[place].repeats + added[0].repeats)
     return tuple(most)
 
 

@@ -1,4 +1,4 @@
-"""One job: its notebook executed into the repeat's folder, and its record, which is there whatever happened."""
+"""One repeat: its notebook executed into the repeat's folder, and its record, which is there whatever happened."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from benchbook.measure.client.tasks import WARM
 from benchbook.measure.recording import Recording, tail_of
 from benchbook.notebooks.execute import execute, wait_loaded
 from benchbook.plan.experiment import Limits
-from benchbook.plan.order import Job
+from benchbook.plan.order import Repeat
 from benchbook.project import notebooks_dir
 from benchbook.records.files import make_folder
+from benchbook.records.handover import Handover
 from benchbook.records.record import Failure, Identity, Outcome, Record, verdict_of
-from benchbook.records.repeat import Repeat
 from benchbook.records.store import RECORD_FILE, read_record, write_record
 from benchbook.sweep.hosts import BenchHost
 from benchbook.terms.benchmarks import BENCHMARKS
@@ -25,7 +25,7 @@ from benchbook.terms.redaction import known_secrets, redacted
 EXECUTED_FILE = "executed.ipynb"
 
 
-def run_job(job: Job, host: BenchHost, folder: Path, identity: Identity, limits: Limits) -> Record:
+def run_repeat(repeat: Repeat, host: BenchHost, folder: Path, identity: Identity, limits: Limits) -> Record:
     """Measure one repeat through its notebook and return the record, measured or failed.
 
     Only a record on disk says that something was measured: a kernel that is killed may leave a notebook without an error.
@@ -33,42 +33,42 @@ def run_job(job: Job, host: BenchHost, folder: Path, identity: Identity, limits:
     wait_loaded()
     make_folder(folder)
     recording = Recording(
-        job.case.workload,
+        repeat.case.workload,
         folder / RECORD_FILE,
-        {"identity": identity.model_dump(), "host": dict(host.facts), "precision": dict(job.case.precision)},
+        {"identity": identity.model_dump(), "host": dict(host.facts), "precision": dict(repeat.case.precision)},
     )
-    notebook = notebooks_dir() / BENCHMARKS[job.case.workload.benchmark].notebook
-    error = _error_of(notebook, folder / EXECUTED_FILE, _parameters(job, host, recording, limits), host.env)
+    notebook = notebooks_dir() / BENCHMARKS[repeat.case.workload.benchmark].notebook
+    error = _error_of(notebook, folder / EXECUTED_FILE, _parameters(repeat, host, recording, limits), host.env)
     try:
         record = read_record(folder / RECORD_FILE)
     except StoreError as missing:
         evidence = error or f"the notebook ended without an error and without a whole record ({missing})"
         record = recording.fail(Outcome.NOTEBOOK_FAILED, _failure(evidence))
     if record.is_measured:
-        _remember_warmth(host, job, record)
+        _remember_warmth(host, repeat, record)
         return _doubted(record, folder / RECORD_FILE, error) if error else record
     return _explained(record, folder / RECORD_FILE, host)
 
 
 def host_failed(
-    job: Job, folder: Path, identity: Identity, cause: Cause, log_tail: str, host: Mapping[str, Any]
+    repeat: Repeat, folder: Path, identity: Identity, cause: Cause, log_tail: str, host: Mapping[str, Any]
 ) -> Record:
     """Write and return the record of a repeat whose host never became ready or was given up."""
     recording = Recording(
-        job.case.workload, make_folder(folder) / RECORD_FILE, {"identity": identity.model_dump(), "host": dict(host)}
+        repeat.case.workload, make_folder(folder) / RECORD_FILE, {"identity": identity.model_dump(), "host": dict(host)}
     )
     return recording.fail(
         Outcome.HOST_FAILED, Failure(code=cause.code, evidence=cause.evidence, hint=cause.hint, log_tail=log_tail)
     )
 
 
-def _parameters(job: Job, host: BenchHost, recording: Recording, limits: Limits) -> dict[str, Any]:
+def _parameters(repeat: Repeat, host: BenchHost, recording: Recording, limits: Limits) -> dict[str, Any]:
     """Return the notebook's parameters: the workload field by field, the host, where to write; a file has the rest."""
-    workload = job.case.workload
-    repeat = Repeat(
+    workload = repeat.case.workload
+    handover = Handover(
         case=recording.case,
         # vLLM's latency benchmark always warms up by itself.
-        warmed_by="" if workload.benchmark == "latency" else host.warmed.get(job.case.warm_shape, ""),
+        warmed_by="" if workload.benchmark == "latency" else host.warmed.get(repeat.case.warm_shape, ""),
         limit_s=limits.benchmark_s,
         stall_limit_s=limits.stall_s,
         **host.plumbing,
@@ -76,23 +76,23 @@ def _parameters(job: Job, host: BenchHost, recording: Recording, limits: Limits)
     parameters = {
         **workload.model_dump(),
         **host.parameters,
-        "launch": job.case.launch,
+        "launch": repeat.case.launch,
         "record_path": RECORD_FILE,
-        "repeat": repeat.write(recording.record_path.parent),
+        "repeat": handover.write(recording.record_path.parent),
     }
     if workload.benchmark == "first_request":
         parameters.pop("reset_prefix_cache", None)  # one request is no load
         return parameters
-    return parameters | {"seed": job.seed}
+    return parameters | {"seed": repeat.seed}
 
 
-def _remember_warmth(host: BenchHost, job: Job, record: Record) -> None:
+def _remember_warmth(host: BenchHost, repeat: Repeat, record: Record) -> None:
     """Note on `host` what the repeat's warm-up has covered, so that it is not paid again for each repeat."""
-    if job.host_kind == "engine" and record.way != WARM:
+    if repeat.host_kind == "engine" and record.way != WARM:
         host.warmed.clear()  # the loaded engine made room for the command line's, and will be loaded anew
     elif record.warmup and record.warmup.num_prompts:
-        warmed_by = f"{job.case.case_id} repeat {job.repeat}"
-        host.warmed.setdefault(job.case.warm_shape, warmed_by)
+        warmed_by = f"{repeat.case.case_id} repeat {repeat.number}"
+        host.warmed.setdefault(repeat.case.warm_shape, warmed_by)
 
 
 def _error_of(notebook: Path, output: Path, parameters: Mapping[str, Any], env: Mapping[str, str]) -> str | None:

@@ -13,7 +13,7 @@ from benchbook.judge.outside import disturbed_by
 from benchbook.measure.argv import offline_remark
 from benchbook.measure.recording import tail_of
 from benchbook.plan.eta import Estimator
-from benchbook.plan.order import Block, Job
+from benchbook.plan.order import Block, Repeat
 from benchbook.project import notebooks_dir
 from benchbook.records.header import FAILED, FINISHED, HEADER_VERSION, INTERRUPTED, PARTIAL, RUNNING, RunHeader
 from benchbook.records.provenance import provenance, utc_now
@@ -26,7 +26,7 @@ from benchbook.sweep.hosts import COUNTING_S, BenchHost, OpenHost
 from benchbook.sweep.interrupts import was_halted_since
 from benchbook.sweep.planning import RunPlan, pending, planned_records
 from benchbook.sweep.progress import Listener
-from benchbook.sweep.repeat import host_failed, run_job
+from benchbook.sweep.repeat import host_failed, run_repeat
 from benchbook.terms.benchmarks import HOST_KINDS, HostKind
 from benchbook.terms.errors import HostDiedError, HostError, HostStartError
 
@@ -127,7 +127,7 @@ class Runner:
         for name in dict.fromkeys(block.launch for block in left if block.host_kind == "engine"):
             if remark := offline_remark(experiment.launch(name).args):
                 self.listener.say(f"  launch {name!r}: {remark}")
-        total, to_do = (sum(len(block.jobs) for block in some) for some in (blocks, left))
+        total, to_do = (sum(len(block.repeats) for block in some) for some in (blocks, left))
         self.listener.begin(total, total - to_do, self._estimator.estimate(left))
         return left
 
@@ -139,9 +139,10 @@ class Runner:
         if self.only is None:
             return list(blocks)
         some = [
-            replace(block, jobs=tuple(job for job in block.jobs if job.case.case_id in self.only)) for block in blocks
+            replace(block, repeats=tuple(repeat for repeat in block.repeats if repeat.case.case_id in self.only))
+            for block in blocks
         ]
-        return [block for block in some if block.jobs]
+        return [block for block in some if block.repeats]
 
     def _in_turn(self, blocks: Sequence[Block]) -> Iterator[Block]:
         for number, block in enumerate(blocks, start=1):
@@ -149,12 +150,12 @@ class Runner:
             yield block
 
     def _run_block(self, block: Block) -> None:
-        """Measure the jobs of one block on one host; a host that dies is started again for the jobs left, so often.
+        """Measure the repeats of one block on one host; a host that dies is started again for the repeats left, so often.
 
         One that is killed while it starts is started once more: what did that, another's memory, may be gone.
         With launches that take turns, a host that fails before it gave any number is not started in later rounds.
         """
-        queue, attempts, host_key = deque(block.jobs), {}, (block.launch, block.host_kind)
+        queue, attempts, host_key = deque(block.repeats), {}, (block.launch, block.host_kind)
         error = self._hopeless.get(host_key)
         launch = self.plan.experiment.launch(block.launch)
         for _ in range(0 if error else MAX_HOST_STARTS):
@@ -165,7 +166,7 @@ class Runner:
                 with self.open_host(launch, block.host_kind, self.store, self.plan.experiment.limits.ready_s) as host:
                     self._note_host(block, host, began_s)
                     self._drain(queue, host, attempts)
-                    while added := self._added_jobs(block):
+                    while added := self._added_repeats(block):
                         queue.extend(added)
                         self._drain(queue, host, attempts)
                 return
@@ -173,7 +174,7 @@ class Runner:
                 error = died
                 self.listener.say(f"  the {block.host_kind} of launch {block.launch!r} died: {died.cause.code}")
                 if not queue:
-                    return  # with its last job, which was tried often enough: there is nothing to start it for
+                    return  # with its last repeat, which was tried often enough: there is nothing to start it for
             except HostError as failed:
                 was_killed_before, error = isinstance(error, HostStartError), failed
                 if failed.cause.code != "killed_by_signal" or was_killed_before:
@@ -182,14 +183,14 @@ class Runner:
         self._adding.given_up.add(host_key)
         if host_key not in self._proven:
             self._hopeless[host_key] = error
-        for job in queue:
-            self._give_up(job, error)
+        for repeat in queue:
+            self._give_up(repeat, error)
 
-    def _added_jobs(self, block: Block) -> tuple[Job, ...]:
-        """Return the jobs of one more round on the host of `block`, none when none is wanted or it has a fresh start."""
+    def _added_repeats(self, block: Block) -> tuple[Repeat, ...]:
+        """Return the repeats of one more round on the host of `block`, none when none is wanted or it has a fresh start."""
         if self.plan.experiment.starts_anew(block.host_kind):
             return ()
-        return tuple(job for added in self._added_round(block.host_kind) for job in added.jobs)
+        return tuple(repeat for added in self._added_round(block.host_kind) for repeat in added.repeats)
 
     def _added_blocks(self) -> Iterator[Block]:
         """Yield the blocks of the rounds to be added, until targets are met or the budget is used up."""
@@ -208,71 +209,71 @@ class Runner:
         added = self._adding.next_round(host_kind, self.header["plan"])
         if added.blocks:
             self._note()
-            self.listener.more(sum(len(block.jobs) for block in added.blocks), f"one more round: {added.why}")
+            self.listener.more(sum(len(block.repeats) for block in added.blocks), f"one more round: {added.why}")
         return added.blocks
 
-    def _drain(self, queue: deque[Job], host: BenchHost, attempts: dict[Job, int]) -> None:
-        """Measure jobs off `queue` until it is empty; raise HostDiedError, the job still queued, when the host is gone.
+    def _drain(self, queue: deque[Repeat], host: BenchHost, attempts: dict[Repeat, int]) -> None:
+        """Measure repeats off `queue` until it is empty; raise HostDiedError, the repeat still queued, when the host is gone.
 
-        A job that was disturbed is measured again at once, in its place; one that failed, so often as `attempts` tells.
+        A repeat that was disturbed is measured again at once, in its place; one that failed, so often as `attempts` tells.
         """
-        tries: Counter[Job] = Counter()  # on this host
+        tries: Counter[Repeat] = Counter()  # on this host
         while queue:
-            job = queue[0]
-            launch = self.plan.experiment.launch(job.case.launch)
+            repeat = queue[0]
+            launch = self.plan.experiment.launch(repeat.case.launch)
             host.mend()
             self._tell_left(queue, host.warmed)
-            record = self._attempt(for_this_try(job, launch, host, tries[job]), host)
-            tries[job] += 1
+            record = self._attempt(for_this_try(repeat, launch, host, tries[repeat]), host)
+            tries[repeat] += 1
             if record.is_measured:
                 if disturbed_by(record):
                     self._tell_left(queue, host.warmed)  # it may not be done, and the wait is long
                 if not self._again.is_wanted(record, launch):
                     queue.popleft()
                 continue
-            attempts[job] = attempts.get(job, 0) + 1
-            if attempts[job] >= MAX_ATTEMPTS:
+            attempts[repeat] = attempts.get(repeat, 0) + 1
+            if attempts[repeat] >= MAX_ATTEMPTS:
                 queue.popleft()
             else:
-                self.listener.say(f"  trying {job.case.case_id} repeat {job.repeat} once more")
+                self.listener.say(f"  trying {repeat.case.case_id} repeat {repeat.number} once more")
             host.check_alive()
 
-    def _attempt(self, job: Job, host: BenchHost) -> Record:
-        began_s, is_warm = time.monotonic(), job.case.warm_shape in host.warmed
-        self.listener.working_on(f"{job.case.case_id} repeat {job.repeat}")
-        self._adding.tried.append(job)
-        folder, identity = self._place(job)
-        record = run_job(job, host, folder, identity, self.plan.experiment.limits)
+    def _attempt(self, repeat: Repeat, host: BenchHost) -> Record:
+        began_s, is_warm = time.monotonic(), repeat.case.warm_shape in host.warmed
+        self.listener.working_on(f"{repeat.case.case_id} repeat {repeat.number}")
+        self._adding.tried.append(repeat)
+        folder, identity = self._place(repeat)
+        record = run_repeat(repeat, host, folder, identity, self.plan.experiment.limits)
         wall_s = time.monotonic() - began_s
         if record.is_measured:
-            self._learn(lambda wall_s: self._estimator.job_took(job, is_warm, wall_s), began_s)
-            self._proven.add((job.case.launch, job.host_kind))
+            self._learn(lambda wall_s: self._estimator.repeat_took(repeat, is_warm, wall_s), began_s)
+            self._proven.add((repeat.case.launch, repeat.host_kind))
         self.listener.recorded(record, wall_s, self.store.log_of(record))
         return record
 
-    def _give_up(self, job: Job, error: HostError) -> None:
-        folder, identity = self._place(job)
-        record = host_failed(job, folder, identity, error.cause, tail_of(str(error)), {})
+    def _give_up(self, repeat: Repeat, error: HostError) -> None:
+        folder, identity = self._place(repeat)
+        record = host_failed(repeat, folder, identity, error.cause, tail_of(str(error)), {})
         self.listener.recorded(record, 0.0, self.store.log_of(record))
 
-    def _place(self, job: Job) -> tuple[Any, Identity]:
-        """Return where the next attempt at `job` goes, after moving an earlier one aside, and its identity."""
+    def _place(self, repeat: Repeat) -> tuple[Any, Identity]:
+        """Return where the next attempt at `repeat` goes, after moving an earlier one aside, and its identity."""
         self.store.check_there()  # else a folder deleted meanwhile would be made anew, without what was measured
-        planned = self.plan.cases[job.case.case_id]
-        attempt = self.store.set_aside(planned.key, job.repeat)
-        earlier = map(disturbed_by, self.store.earlier_attempts(planned.key, job.repeat))
+        planned = self.plan.cases[repeat.case.case_id]
+        attempt = self.store.set_aside(planned.key, repeat.number)
+        earlier = map(disturbed_by, self.store.earlier_attempts(planned.key, repeat.number))
         identity = Identity(
             experiment=self.plan.experiment.name,
             run_id=self.store.run_id,
-            launch=job.case.launch,
-            case_id=job.case.case_id,
+            launch=repeat.case.launch,
+            case_id=repeat.case.case_id,
             fingerprint=planned.fingerprint,
             fingerprint_parts=planned.parts,
-            repeat=job.repeat,
+            repeat=repeat.number,
             attempt=attempt,
             disturbed=tuple(filter(None, earlier)),
         )
-        return self.store.repeat_dir(planned.key, job.repeat), identity
+        return self.store.repeat_dir(planned.key, repeat.number), identity
 
     def _note_host(self, block: Block, host: BenchHost, began_s: float) -> None:
         wall_s = time.monotonic() - began_s
@@ -294,10 +295,10 @@ class Runner:
             wall_s = time.monotonic() - began_s
             self.header["wall_s_by_job"].setdefault(took(wall_s), []).append(round(wall_s, 3))
 
-    def _tell_left(self, queue: Iterable[Job], warmed: Collection[str] | None = None) -> None:
-        """Tell how long the jobs of `queue` and all later blocks take; with `warmed`, their host is there already."""
-        jobs = tuple(queue)
-        block = Block(jobs[0].case.launch, jobs[0].host_kind, jobs)
+    def _tell_left(self, queue: Iterable[Repeat], warmed: Collection[str] | None = None) -> None:
+        """Tell how long the repeats of `queue` and all later blocks take; with `warmed`, their host is there already."""
+        repeats = tuple(queue)
+        block = Block(repeats[0].case.launch, repeats[0].host_kind, repeats)
         later = [later for later in self._later if (later.launch, later.host_kind) not in self._hopeless]
         self.listener.left(self._estimator.estimate((block, *later), warmed))
 

@@ -18,7 +18,7 @@ from benchbook.measure.first_request import first_request
 from benchbook.measure.serve import bench_serve
 from benchbook.measure.servers import model_card, open_server
 from benchbook.plan.workloads import FirstRequestWorkload, ServeWorkload
-from benchbook.records.repeat import Repeat
+from benchbook.records.handover import Handover
 from benchbook.report.host_tables import server_table
 from benchbook.terms.errors import BenchbookError, ExperimentError, HostDiedError, HostStartError, IdentityError
 from integration.sweeps import FAKE_PACKAGE
@@ -248,7 +248,7 @@ def test_a_host_name_that_can_be_none_is_an_error_of_ours():
 
 
 def test_a_server_that_answers_slowly_for_ever_is_given_up_after_the_limit_of_its_repeat(tmp_path):
-    limits = Repeat(limit_s=1.0, stall_limit_s=60.0)
+    limits = Handover(limit_s=1.0, stall_limit_s=60.0)
     with odd_server("stream_dripped") as url, pytest.raises(BenchbookError, match="within 1 s"):
         first_request(open_server(url), FirstRequestWorkload(), record_path=tmp_path / "r.json", repeat=limits)
 

@@ -89,7 +89,7 @@ def throughput(engine, seed):
     ]
 
 
-def test_official_benchmarks_run_job_after_job_on_one_engine(engine, tmp_path):
+def test_official_benchmarks_run_task_after_task_on_one_engine(engine, tmp_path):
     for num_iters in (3, 5):
         how, lines, raw = run(latency(engine, num_iters=num_iters), tmp_path, engine.socket_path, seed=1)
         assert (how.exit_code, how.way) == (0, WARM)
@@ -103,7 +103,7 @@ def test_official_benchmarks_run_job_after_job_on_one_engine(engine, tmp_path):
     assert engine.log_text().count("init engine") == 1
 
 
-def test_the_prefix_cache_is_reset_after_each_job(engine, tmp_path):
+def test_the_prefix_cache_is_reset_after_each_task(engine, tmp_path):
     before = engine.log_text().count("Successfully reset prefix cache")
     for _ in range(2):
         run(throughput(engine, seed=3), tmp_path, engine.socket_path)
@@ -111,7 +111,7 @@ def test_the_prefix_cache_is_reset_after_each_job(engine, tmp_path):
     assert engine.log_text().count("Successfully reset prefix cache") >= before + 2
 
 
-def test_an_abandoned_job_frees_the_engine_for_the_next(engine, tmp_path):
+def test_an_abandoned_task_frees_the_engine_for_the_next(engine, tmp_path):
     cancel = threading.Event()
 
     def stop_in_mid_measurement(line):
@@ -133,7 +133,7 @@ def test_an_abandoned_job_frees_the_engine_for_the_next(engine, tmp_path):
     assert how.wall_s < 30.0
 
 
-def test_a_job_with_other_engine_arguments_goes_by_the_command_line(engine, tmp_path):
+def test_a_task_with_other_engine_arguments_goes_by_the_command_line(engine, tmp_path):
     how, lines, raw = run(latency(engine, *FLAGS[:-1], "--enable-prefix-caching"), tmp_path, engine.socket_path)
     assert (how.exit_code, how.way) == (0, COMMAND_LINE)
     assert how.reason.endswith("enable_prefix_caching: False, True")

@@ -8,7 +8,7 @@ from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.serve import bench_serve
 from benchbook.measure.servers import open_server
 from benchbook.plan.workloads import ServeWorkload
-from benchbook.records.repeat import Repeat
+from benchbook.records.handover import Handover
 from benchbook.terms.errors import BenchbookError
 from hostile import HARMLESS_TO_A_BENCHMARK, OF_THE_LOAD, Watch, flags, is_flagged
 from odd_server import KINDS, METRICS, VERSION, odd_server
@@ -44,7 +44,7 @@ def test_answers_that_end_early_above_the_least_drawn_length_are_seen(client, fa
         num_prompts=40,
         num_warmup_prompts=0,
     )
-    limits = Repeat(client_socket=client.socket_path, limit_s=60.0)
+    limits = Handover(client_socket=client.socket_path, limit_s=60.0)
     with fake_server(**script) as server:
         saved = bench_serve(
             server, workload, record_path=tmp_path / "r.json", repeat=limits, tokenizer=resolve_model("tiny").path
@@ -60,7 +60,7 @@ def test_answers_that_end_early_above_the_least_drawn_length_are_seen(client, fa
 def measured(client, tmp_path_factory):
     """Return a function that measures a server of a kind with vLLM's own client, and returns the record."""
     root, folder = resolve_model("tiny").path, tmp_path_factory.mktemp("records")
-    limits = Repeat(client_socket=client.socket_path, limit_s=20.0, stall_limit_s=6.0)
+    limits = Handover(client_socket=client.socket_path, limit_s=20.0, stall_limit_s=6.0)
 
     def measure(kind=""):
         with odd_server(kind, root) as url, pytest.MonkeyPatch.context() as patch:

@@ -261,7 +261,7 @@ def test_an_added_round_that_is_stopped_while_it_is_measured_again_is_gone_on_wi
 
 
 def seeds_of(bench, **changes):
-    """Return the seeds that the first job was sent with, when it was disturbed twice."""
+    """Return the seeds that the first repeat was sent with, when it was disturbed twice."""
     run(bench, first_calls(99, BUSY), **changes)
     first = next(call for call in bench.calls if ",serve," in call[0])
     return [seed for call, seed in zip(bench.calls, bench.seeds, strict=True) if call[:2] == first[:2]]

@@ -8,13 +8,13 @@ from benchbook.measure.first_request import first_request
 from benchbook.measure.servers import open_server
 from benchbook.plan import FirstRequestWorkload
 from benchbook.records.files import read_json
-from benchbook.records.repeat import Repeat
+from benchbook.records.handover import Handover
 from benchbook.terms.errors import BenchbookError
 from hostile import HARMLESS_TO_A_BENCHMARK, HARMLESS_TO_A_FIRST_REQUEST, Watch, is_flagged
 from odd_server import KINDS, VERSION, odd_server
 
 WORKLOAD = FirstRequestWorkload(prompt="w1 w2 w3 w4 w5", max_tokens=6)
-LIMITS = Repeat(limit_s=2.5, stall_limit_s=0.7)
+LIMITS = Handover(limit_s=2.5, stall_limit_s=0.7)
 
 
 @pytest.fixture(scope="module")

@@ -109,7 +109,7 @@ def test_both_offline_benchmarks_ask_for_the_same_engine_where_the_launch_says_n
 def test_a_loaded_engine_and_what_runs_on_it_log_each_kernel_that_is_compiled(
     monkeypatch, fake_model, state_dir, args, is_cpu, is_asked
 ):
-    """Both: an engine takes no job that asks for another one."""
+    """Both: an engine takes no task that asks for another one."""
     forms = {command.MONITOR_FLAG: Form(is_switch=True)}
     monkeypatch.setattr(command, "is_cpu_build", lambda: is_cpu)
     monkeypatch.setattr(command, "installed_forms", lambda: forms)

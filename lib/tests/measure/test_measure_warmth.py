@@ -18,17 +18,17 @@ from benchbook.measure.engines import OfflineEngine
 from benchbook.measure.offline import bench_latency, bench_throughput
 from benchbook.measure.recording import Recording
 from benchbook.measure.serve import bench_serve
-from benchbook.plan import Case, Job, LatencyWorkload, ServeWorkload, ThroughputWorkload
+from benchbook.plan import Case, LatencyWorkload, Repeat, ServeWorkload, ThroughputWorkload
 from benchbook.plan.experiment import Limits
 from benchbook.plan.launches import Launch
 from benchbook.plan.models import ModelRef
+from benchbook.records.handover import Handover, read_handover
 from benchbook.records.record import Identity, PrefixCache, Warmup
-from benchbook.records.repeat import Repeat, read_repeat
 from benchbook.records.store import Store, read_record
 from benchbook.sweep import hosts
-from benchbook.sweep import repeat as job_module
+from benchbook.sweep import repeat as repeat_module
 from benchbook.sweep.hosts import host_opener
-from benchbook.sweep.repeat import run_job
+from benchbook.sweep.repeat import run_repeat
 from benchbook.terms.errors import ExperimentError, MeasureError
 
 FAKE_PACKAGE = Path(__file__).parents[1] / "fake_package"
@@ -90,7 +90,7 @@ def test_a_warm_up_of_a_number_that_is_asked_for_is_not_repeated(serving, measur
 
 def test_a_load_that_is_warm_already_is_not_warmed_up_and_says_by_what(serving, measure):
     server = serving()
-    record = measure(server, repeat=Repeat(warmed_by="eager,serve,max_concurrency=2 repeat 0"))
+    record = measure(server, repeat=Handover(warmed_by="eager,serve,max_concurrency=2 repeat 0"))
     assert record.warmup == Warmup(num_prompts=0, warmed_by="eager,serve,max_concurrency=2 repeat 0")
     assert 'finished_reason="length"} 6.0' in server.metrics_text()
 
@@ -109,14 +109,14 @@ def test_a_warm_up_in_which_requests_failed_counts_only_the_answered_ones(servin
 def test_the_same_prompts_again_are_seen_in_the_counters_and_others_are_not(serving, measure):
     server = serving(prefix_caching=True)
     assert measure(server, seed=1).prefix_cache == PrefixCache(is_on=True, query_tokens=24, hit_tokens=0)
-    assert measure(server, seed=2, repeat=Repeat(warmed_by="x")).prefix_cache.hit_tokens == 0
-    assert measure(server, seed=1, repeat=Repeat(warmed_by="x")).prefix_cache.hit_tokens == 24
+    assert measure(server, seed=2, repeat=Handover(warmed_by="x")).prefix_cache.hit_tokens == 0
+    assert measure(server, seed=1, repeat=Handover(warmed_by="x")).prefix_cache.hit_tokens == 24
 
 
 def test_a_cache_that_is_emptied_gives_nothing_for_the_same_prompts(serving, measure):
     server = serving({"VLLM_SERVER_DEV_MODE": "1"}, prefix_caching=True, busy_resets=2)
     measure(server, seed=1)
-    again = measure(server, seed=1, repeat=Repeat(warmed_by="x"), reset_prefix_cache=True)
+    again = measure(server, seed=1, repeat=Handover(warmed_by="x"), reset_prefix_cache=True)
     assert again.prefix_cache == PrefixCache(is_on=True, emptied="reset", query_tokens=24, hit_tokens=0)
     assert again.conditions["earlier_requests"] == 0, "what was sent before is in the cache no more"
 
@@ -162,7 +162,7 @@ def test_a_request_longer_than_the_server_takes_is_refused_before_anything_is_se
 
 
 class Engine:
-    """A worker at a socket that answers a job as it is told, and writes what the benchmark would have written."""
+    """A worker at a socket that answers a repeat as it is told, and writes what the benchmark would have written."""
 
     def __init__(self, folder: Path, answer: dict) -> None:
         self.path, self.answer, self.argv = folder / "socket", answer, []
@@ -174,9 +174,9 @@ class Engine:
     def _serve(self) -> None:
         connection, _ = self._listener.accept()
         with connection:
-            job = json.loads(connection.makefile("rb").readline())
+            repeat = json.loads(connection.makefile("rb").readline())
             if "exit_code" in self.answer:
-                Path(job["argv"][job["argv"].index("--output-json") + 1]).write_text(json.dumps(RAW))
+                Path(repeat["argv"][repeat["argv"].index("--output-json") + 1]).write_text(json.dumps(RAW))
             connection.sendall(json.dumps(self.answer).encode() + b"\n")
 
 
@@ -217,22 +217,22 @@ def test_throughput_takes_the_seed_either_way(offline, tmp_path):
 
 
 def test_throughput_on_a_warm_engine_sends_no_warm_up(offline):
-    record = offline(bench_throughput, THROUGHPUT, ACCEPTING, repeat=Repeat(warmed_by="repeat 0"))
+    record = offline(bench_throughput, THROUGHPUT, ACCEPTING, repeat=Handover(warmed_by="repeat 0"))
     assert record.warmup == Warmup(num_prompts=0, warmed_by="repeat 0")
     assert record.argv[record.argv.index("--num-warmups") + 1] == "0"
 
 
 def test_an_engine_of_the_command_lines_own_is_never_called_warm(offline):
-    record = offline(bench_throughput, THROUGHPUT, REFUSING, repeat=Repeat(warmed_by="repeat 0"))
+    record = offline(bench_throughput, THROUGHPUT, REFUSING, repeat=Handover(warmed_by="repeat 0"))
     assert record.warmup == Warmup(num_prompts=0)
 
 
 class Bench:
-    """Runs jobs on one host with a scripted notebook, and remembers the parameters that each was given."""
+    """Runs repeats on one host with a scripted notebook, and remembers the parameters that each was given."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, benchmark_way: str = WARM) -> None:
         self.folder, self.way, self.parameters = folder, benchmark_way, []
-        monkeypatch.setattr(job_module, "execute", self._execute)
+        monkeypatch.setattr(repeat_module, "execute", self._execute)
         self.start_host()
 
     def start_host(self) -> None:
@@ -241,16 +241,16 @@ class Bench:
 
     def run(self, workload, repeat: int) -> str:
         """Run one repeat and return the `warmed_by` that its notebook was given."""
-        job = Job(Case("eager", workload), repeat, workload.host_kind, seed=1)
+        repeat = Repeat(Case("eager", workload), repeat, workload.host_kind, seed=1)
         folder = self.folder / f"{len(self.parameters)}"
-        run_job(job, _AsHost(self), folder, Identity(), Limits())
+        run_repeat(repeat, _AsHost(self), folder, Identity(), Limits())
         return self.warmed_by
 
     def _execute(self, notebook, output, parameters, *, env):
         self.parameters.append(parameters)
         workload = self.workload_of(parameters)
         recording = Recording(workload, output.parent / "record.json")
-        self.warmed_by = read_repeat(output.parent / parameters["repeat"]).warmed_by
+        self.warmed_by = read_handover(output.parent / parameters["repeat"]).warmed_by
         num_prompts = 0 if self.warmed_by else getattr(workload, "warmup_prompts", 1)
         recording.finish(RAW, host={}, way=self.way, warmup=Warmup(num_prompts=num_prompts))
 
@@ -289,7 +289,7 @@ def test_a_notebook_of_a_sweep_shows_what_is_measured_and_the_plumbing_lies_besi
     shown = {"base_url", "launch", "seed", "record_path", "repeat", "reset_prefix_cache"}
     assert set(bench.parameters[0]) == shown | set(ServeWorkload.model_fields)
     assert bench.parameters[0]["launch"] == "eager" and bench.parameters[0]["repeat"] == "repeat.json"
-    repeat = read_repeat(str(tmp_path / "0" / "repeat.json"))
+    repeat = read_handover(str(tmp_path / "0" / "repeat.json"))
     assert set(repeat.case) == {"identity", "host", "precision"} and repeat.limit_s == Limits().benchmark_s
 
 

@@ -102,7 +102,7 @@ def test_what_is_known_of_a_part_counts_in_the_least():
 def test_what_earlier_runs_took_replaces_the_first_guess_and_is_named():
     blocks = blocks_of(CLOSED)
     earlier = {
-        blocks[0].jobs[0].case.case_id: Timings([70.0, 400.0, 80.0], "x/1"),
+        blocks[0].repeats[0].case.case_id: Timings([70.0, 400.0, 80.0], "x/1"),
         "start a server": Timings([100.0], "y/2"),
     }
     for paces in (TINY, LARGE):
@@ -115,7 +115,7 @@ def test_what_earlier_runs_took_replaces_the_first_guess_and_is_named():
 def test_what_earlier_runs_took_scales_the_guesses_of_cases_that_are_new_since():
     old, new = (CLOSED.model_copy(update={"max_concurrency": cap}) for cap in (4, 8))
     blocks = blocks_of(old, new)
-    cases = [job.case for job in blocks[0].jobs]
+    cases = [repeat.case for repeat in blocks[0].repeats]
     for paces in (TINY, LARGE):
         guesses = {piece.work: piece.guess_s for piece in Estimator(paces).pieces(blocks, ())}
         timed, other = (case.case_id for case in cases)
@@ -126,7 +126,7 @@ def test_what_earlier_runs_took_scales_the_guesses_of_cases_that_are_new_since()
 
 def test_the_time_with_a_warm_up_tells_the_time_without():
     blocks = blocks_of(CLOSED, repeats=2)
-    key = blocks[0].jobs[0].case.case_id
+    key = blocks[0].repeats[0].case.case_id
     guess_s = [piece.guess_s for piece in Estimator(TINY).pieces(blocks, ())]
     assert guess_s[0] > guess_s[1]
     for noted, other in ((key, f"{key} warm"), (f"{key} warm", key)):
@@ -142,7 +142,7 @@ def test_what_a_repeat_took_corrects_the_others_of_its_case_and_scales_the_guess
     blocks = blocks_of(CLOSED, CLOSED.model_copy(update={"max_concurrency": 8}), latency, repeats=2)
     estimator = Estimator(TINY)
     _, first, *_ = estimator.pieces(blocks, None)
-    estimator.job_took(blocks[0].jobs[0], False, 3 * first.guess_s)
+    estimator.repeat_took(blocks[0].repeats[0], False, 3 * first.guess_s)
     for piece in estimator.pieces(blocks, None):
         factor = 1 if piece.work.startswith("start") else 3
         assert estimator.expected(piece)[0] == pytest.approx(factor * piece.guess_s)
@@ -162,20 +162,20 @@ def test_one_outlier_carries_no_other_case_with_it():
     workloads = [CLOSED.model_copy(update={"max_concurrency": cap}) for cap in (1, 2, 4, 8)]
     (block,) = blocks_of(*workloads)
     estimator = Estimator(TINY)
-    for job, factor in zip(block.jobs, (1.0, 20.0, 1.0)):
-        (piece,) = estimator.pieces([Block("a", "server", (job,))], ())
-        estimator.job_took(job, False, factor * piece.guess_s)
-    (last,) = estimator.pieces([Block("a", "server", block.jobs[3:])], ())
+    for repeat, factor in zip(block.repeats, (1.0, 20.0, 1.0)):
+        (piece,) = estimator.pieces([Block("a", "server", (repeat,))], ())
+        estimator.repeat_took(repeat, False, factor * piece.guess_s)
+    (last,) = estimator.pieces([Block("a", "server", block.repeats[3:])], ())
     assert estimator.expected(last)[0] == pytest.approx(last.guess_s)
 
 
 def test_a_slower_machine_than_in_the_earlier_run_is_seen_and_scales_what_that_run_told():
     (block,) = blocks_of(*(CLOSED.model_copy(update={"max_concurrency": cap}) for cap in (1, 2, 4, 8, 16)))
-    estimator = Estimator(TINY, {job.case.case_id: Timings([10.0], "x/1") for job in block.jobs})
+    estimator = Estimator(TINY, {repeat.case.case_id: Timings([10.0], "x/1") for repeat in block.repeats})
     lefts = []
-    for job in block.jobs[:4]:
-        lefts.append(estimator.estimate([Block("a", "server", block.jobs[4:])], ()).seconds - 2 - 3)
-        estimator.job_took(job, False, 15.0)
+    for repeat in block.repeats[:4]:
+        lefts.append(estimator.estimate([Block("a", "server", block.repeats[4:])], ()).seconds - 2 - 3)
+        estimator.repeat_took(repeat, False, 15.0)
     assert lefts == pytest.approx([10.0, 12.5, 15.0, 15.0]), "the first one alone moves it half the way"
 
 
@@ -183,9 +183,9 @@ def test_a_first_request_tells_nothing_of_a_load():
     (block,) = blocks_of(FirstRequestWorkload(), CLOSED)
     for paces in (TINY, LARGE):
         estimator = Estimator(paces)
-        before = estimator.estimate([Block("a", "server", block.jobs[1:])], ())
-        estimator.job_took(block.jobs[0], False, 60.0)
-        assert estimator.estimate([Block("a", "server", block.jobs[1:])], ()) == before
+        before = estimator.estimate([Block("a", "server", block.repeats[1:])], ())
+        estimator.repeat_took(block.repeats[0], False, 60.0)
+        assert estimator.estimate([Block("a", "server", block.repeats[1:])], ()) == before
 
 
 def test_a_first_measurement_of_a_large_model_makes_the_rest_known():
@@ -193,7 +193,7 @@ def test_a_first_measurement_of_a_large_model_makes_the_rest_known():
     estimator = Estimator(LARGE)
     estimator.start_took(blocks[0], 180.0)
     assert not estimator.estimate(blocks[:1], ()).is_known
-    estimator.job_took(blocks[0].jobs[0], False, 80.0)
+    estimator.repeat_took(blocks[0].repeats[0], False, 80.0)
     left = estimator.estimate(blocks[1:])
     assert left.is_known and left.seconds > 100
 
@@ -202,8 +202,8 @@ def test_no_scale_makes_an_open_loop_shorter_than_its_rate():
     open_loop = ServeWorkload(**LENGTHS, num_prompts=601, request_rate_rps=1)
     (block,) = blocks_of(CLOSED, open_loop)
     estimator = Estimator(TINY)
-    for job in block.jobs:
-        estimator.job_took(job, False, 0.01)
+    for repeat in block.repeats:
+        estimator.repeat_took(repeat, False, 0.01)
     assert estimator.estimate([block], ()).seconds > 600
 
 
@@ -223,7 +223,7 @@ def test_time_that_goes_by_makes_no_least_larger():
 def test_with_work_left_the_time_left_is_never_nothing():
     blocks = blocks_of(CLOSED, FirstRequestWorkload(), repeats=2)
     estimator = Estimator(TINY)
-    for job in blocks[0].jobs:
-        estimator.job_took(job, False, 0.0)
+    for repeat in blocks[0].repeats:
+        estimator.repeat_took(repeat, False, 0.0)
         left = estimator.estimate(blocks, ())
         assert str(left.after(1e6)) != "about 0 s" and left.after(0.0).seconds > 1

@@ -8,9 +8,9 @@ from benchbook.hosts.machine import peaks
 from benchbook.measure import hardware
 from benchbook.notebooks import execute
 from benchbook.plan.experiment import Limits, load_experiment
-from benchbook.plan.order import Job
+from benchbook.plan.order import Repeat
 from benchbook.records.record import Identity
-from benchbook.sweep import repeat as job_module
+from benchbook.sweep import repeat as repeat_module
 from benchbook.sweep import session
 from benchbook.sweep.preflight import Preflight
 from benchbook.sweep.progress import Listener
@@ -42,7 +42,7 @@ def test_it_is_loaded_once_the_machine_is_let_through_and_while_that_is_looked_a
         order.append("looked")
         return ""
 
-    def probe(path, env):
+    def probe(path, env, wait):
         raise Looked
 
     def load():
@@ -80,11 +80,13 @@ def test_the_device_is_probed_once_all_is_loaded(tmp_path, monkeypatch):
 def test_a_repeat_begins_once_all_is_loaded(experiment, tmp_path, monkeypatch):
     order, go_on = [], threading.Event()
     monkeypatch.setattr(execute, "papermill", lambda: go_on.wait(LIMIT_S))
-    monkeypatch.setattr(job_module, "execute", lambda *_, **__: order.append("measured"))
+    monkeypatch.setattr(repeat_module, "execute", lambda *_, **__: order.append("measured"))
     execute.load_ahead(lambda: order.append("loaded"))
     threading.Timer(0.2, go_on.set).start()
     host = SimpleNamespace(facts={}, parameters={}, plumbing={}, env={}, warmed={}, check_alive=lambda: None)
-    job_module.run_job(Job(experiment.cases[0], 0, "server", 1), host, tmp_path / "repeat", Identity(), Limits())
+    repeat_module.run_repeat(
+        Repeat(experiment.cases[0], 0, "server", 1), host, tmp_path / "repeat", Identity(), Limits()
+    )
     assert order == ["loaded", "measured"]
 
 

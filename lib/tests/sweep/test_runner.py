@@ -98,7 +98,7 @@ class Host:
 
 
 class Bench:
-    """A bench of hosts and a scripted `run_job`: what happens on the n-th call is up to the test."""
+    """A bench of hosts and a scripted `run_repeat`: what happens on the n-th call is up to the test."""
 
     def __init__(self, tmp_path, monkeypatch):
         self.tmp_path, self.starts, self.calls = tmp_path, Counter(), []
@@ -109,7 +109,7 @@ class Bench:
         self.throughput = lambda case_id, repeat: 100.0  # output tok/s of a repeat
         self.noise, self.seeds = lambda call: {}, []  # what was watched around the n-th call
         self.completed = lambda repeat: 4  # of 4 requests
-        monkeypatch.setattr(runner_module, "run_job", self.run_job)
+        monkeypatch.setattr(runner_module, "run_repeat", self.run_repeat)
         self.host = None
 
     @contextmanager
@@ -120,24 +120,24 @@ class Bench:
         self.host = Host()
         yield self.host
 
-    def run_job(self, job, host, folder, identity, limits):
-        self.calls.append((job.case.case_id, job.repeat, identity.attempt))
-        self.seeds.append(job.seed)
-        recording = Recording(job.case.workload, folder / RECORD_FILE, {"identity": identity.model_dump()})
+    def run_repeat(self, repeat, host, folder, identity, limits):
+        self.calls.append((repeat.case.case_id, repeat.number, identity.attempt))
+        self.seeds.append(repeat.seed)
+        recording = Recording(repeat.case.workload, folder / RECORD_FILE, {"identity": identity.model_dump()})
         action = self.on_call.get(len(self.calls))
         if action:
             action(self)
             return recording.fail(
                 Outcome.NOTEBOOK_FAILED, Failure(code="notebook_raised", evidence="ValueError", hint="")
             )
-        self.host.warmed.setdefault(job.case.workload.warm_shape, job.case.case_id)
+        self.host.warmed.setdefault(repeat.case.workload.warm_shape, repeat.case.case_id)
         raw = {
-            "completed": self.completed(job.repeat),
+            "completed": self.completed(repeat.number),
             "total_input_tokens": 32,
             "total_output_tokens": 16,
             "text": "w1",
             "latencies": [1.0] * 30,
-            "output_throughput": self.throughput(job.case.case_id, job.repeat),
+            "output_throughput": self.throughput(repeat.case.case_id, repeat.number),
         }
         recording.write_raw(raw)
         noise = self.noise(len(self.calls))
@@ -202,7 +202,7 @@ def test_a_host_that_dies_is_started_again_for_the_cases_left(bench):
     assert bench.starts["server"] == 2 and len(runner.store.records()) == 8
 
 
-def test_a_host_that_dies_with_the_last_attempt_of_its_last_job_is_not_started_for_nothing(bench):
+def test_a_host_that_dies_with_the_last_attempt_of_its_last_repeat_is_not_started_for_nothing(bench):
     def die(bench):
         bench.host.is_dead = True
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 from unittest import mock
 
-from benchbook.hosts.process.tasks import JobRefused
+from benchbook.hosts.process.tasks import TaskRefused
 
 
 def run_vllm_bench(argv: Sequence[str]) -> int:
@@ -126,7 +126,7 @@ def asked_engine_args(engine_argv: Sequence[str]) -> Any:
 
 @contextlib.contextmanager
 def engine_from(stand_in: Any) -> Iterator[None]:
-    """Inside, `vllm.LLM` is `stand_in`, and the ways to an engine past it raise JobRefused."""
+    """Inside, `vllm.LLM` is `stand_in`, and the ways to an engine past it raise TaskRefused."""
     import vllm
     from vllm.benchmarks import throughput
 
@@ -155,4 +155,4 @@ def _values(engine_args: Any) -> Mapping[str, Any]:
 
 
 def _refuse(*_: Any, **__: Any) -> NoReturn:
-    raise JobRefused("the loaded engine is a synchronous vLLM engine, the job asks for another kind")
+    raise TaskRefused("the loaded engine is a synchronous vLLM engine, the task asks for another kind")

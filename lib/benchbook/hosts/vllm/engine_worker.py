@@ -1,10 +1,10 @@
-"""The program behind VllmEngine: one `LLM`, loaded once, on which vLLM's own offline benchmarks run job after job.
+"""The program behind VllmEngine: one `LLM`, loaded once, on which vLLM's own offline benchmarks run task after task.
 
     python -m benchbook.hosts.vllm.engine_worker --socket PATH -- --model PATH --enforce-eager --max-model-len 4096
 
-A job is `vllm bench latency ...` or `vllm bench throughput ...`, run by vLLM's own command line code in this process.
+A task is `vllm bench latency ...` or `vllm bench throughput ...`, run by vLLM's own command line code in this process.
 One thing differs from a process of its own: where that code asks `vllm.LLM` for an engine, it gets the loaded one,
-provided that it asked for exactly that. vLLM may move these internals; then every job is refused with the reason, no
+provided that it asked for exactly that. vLLM may move these internals; then every task is refused with the reason, no
 engine is loaded, and the client takes the command line.
 """
 
@@ -30,8 +30,8 @@ SETTLE_LIMIT_S = 10.0  # for the blocks of aborted requests to come free
 SETTLE_POLL_S = 0.02
 
 
-class JobAbandoned(BaseException):
-    """The client closed its connection while its job ran."""
+class TaskAbandoned(BaseException):
+    """The client closed its connection while its task ran."""
 
 
 class LoadedEngine:
@@ -43,7 +43,7 @@ class LoadedEngine:
         # Never given to vLLM, which fills in what it resolves: this stays what the command line asked for.
         self._asked_for = bench.asked_engine_args(engine_argv)
         self._llm: Any = None
-        self._log = os.dup(1)  # a job moves the console to its own file
+        self._log = os.dup(1)  # a task moves the console to its own file
 
     def load(self) -> None:
         """Build the engine, if it is not there."""
@@ -61,44 +61,44 @@ class LoadedEngine:
             gc.collect()
 
     def from_engine_args(self, engine_args: Any) -> Any:
-        """Return the loaded `LLM`; raise JobRefused, naming the fields, when another one is asked for."""
+        """Return the loaded `LLM`; raise TaskRefused, naming the fields, when another one is asked for."""
         different = bench.different_fields(self._asked_for, engine_args)
         if different:
-            raise tasks.JobRefused(f"the loaded engine differs from what the job asks for: {'; '.join(different)}")
+            raise tasks.TaskRefused(f"the loaded engine differs from what the task asks for: {'; '.join(different)}")
         return self._llm
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse `LLM(...)`: a vLLM that builds its engine so is not the one this program knows."""
-        raise tasks.JobRefused("this vLLM's benchmark builds its engine without LLM.from_engine_args")
+        raise tasks.TaskRefused("this vLLM's benchmark builds its engine without LLM.from_engine_args")
 
-    def run(self, job: tasks.Job, connection: socket.socket) -> dict[str, Any]:
-        """Run `job` and return the answer to its client."""
+    def run(self, task: tasks.Task, connection: socket.socket) -> dict[str, Any]:
+        """Run `task` and return the answer to its client."""
         started_s = time.monotonic()
         try:
-            if job.argv[0] not in BENCHMARKS:
-                raise tasks.JobRefused(f"this engine runs {' and '.join(BENCHMARKS)}, not {job.argv[0]}")
-            tasks.check_environment(job, self._at_start)
+            if task.argv[0] not in BENCHMARKS:
+                raise tasks.TaskRefused(f"this engine runs {' and '.join(BENCHMARKS)}, not {task.argv[0]}")
+            tasks.check_environment(task, self._at_start)
             self.load()
             with (
-                tasks.as_own_process(job),
+                tasks.as_own_process(task),
                 _abandoned_with(connection),
                 bench.engine_from(self),
                 bench.before_tokens(self._llm, self._note_call),
             ):
-                exit_code = bench.run_vllm_bench(job.argv)
+                exit_code = bench.run_vllm_bench(task.argv)
             return {"exit_code": exit_code, "wall_s": time.monotonic() - started_s}
-        except tasks.JobRefused as refusal:
+        except tasks.TaskRefused as refusal:
             # The command line will load an engine of its own, and the device may not hold two.
             self.unload()
             return {"refused": str(refusal)}
-        except JobAbandoned:
+        except TaskAbandoned:
             return {"abandoned": True}
 
     def _note_call(self) -> None:
         os.write(self._log, f"{measured_part.CALL}\n".encode())
 
     def settle(self) -> None:
-        """Leave nothing of the last job: no request, no cached prefix, no garbage. Raises when that fails."""
+        """Leave nothing of the last task: no request, no cached prefix, no garbage. Raises when that fails."""
         if self._llm is None:
             return
         engine = self._llm.llm_engine
@@ -109,21 +109,21 @@ class LoadedEngine:
         # True only when every block is free again, so it vouches for the requests too.
         while not self._llm.reset_prefix_cache():
             if time.monotonic() > deadline:
-                raise RuntimeError(f"the engine still holds blocks {SETTLE_LIMIT_S:g} s after the job")
+                raise RuntimeError(f"the engine still holds blocks {SETTLE_LIMIT_S:g} s after the task")
             time.sleep(SETTLE_POLL_S)
         gc.collect()
 
 
 @contextlib.contextmanager
 def _abandoned_with(connection: socket.socket) -> Iterator[None]:
-    """Inside, JobAbandoned is raised, wherever the code is, once the client closes its connection.
+    """Inside, TaskAbandoned is raised, wherever the code is, once the client closes its connection.
 
     The kernel tells us by a signal; a thread that waits for it would share the interpreter with what is measured.
     """
 
     def interrupt(*_: Any) -> None:
         if tasks.is_closed(connection):
-            raise JobAbandoned
+            raise TaskAbandoned
 
     signal.signal(signal.SIGIO, interrupt)
     flags = fcntl.fcntl(connection, fcntl.F_GETFL)
@@ -137,14 +137,14 @@ def _abandoned_with(connection: socket.socket) -> Iterator[None]:
         signal.signal(signal.SIGIO, signal.SIG_IGN)  # its default is to end the process
 
 
-def _refusing(reason: str) -> Callable[[tasks.Job, socket.socket], dict[str, Any]]:
-    return lambda job, connection: {"refused": reason}
+def _refusing(reason: str) -> Callable[[tasks.Task, socket.socket], dict[str, Any]]:
+    return lambda task, connection: {"refused": reason}
 
 
 def main() -> None:
-    """Load the engine that the arguments after `--` ask for, then answer jobs until SIGTERM."""
+    """Load the engine that the arguments after `--` ask for, then answer tasks until SIGTERM."""
     parser = argparse.ArgumentParser(description="Load one vLLM engine and run offline benchmarks on it.")
-    parser.add_argument("--socket", type=Path, required=True, help="where to listen for jobs")
+    parser.add_argument("--socket", type=Path, required=True, help="where to listen for tasks")
     parser.add_argument("engine_argv", nargs="*", help="after --: engine arguments as for `vllm bench latency`")
     options = parser.parse_args()
     with tasks.until_sigterm(), contextlib.ExitStack() as stack:
@@ -158,7 +158,7 @@ def main() -> None:
             run, settle = engine.run, engine.settle
         listener = stack.enter_context(tasks.listening(options.socket))
         print("engine worker: ready", flush=True)
-        tasks.serve_jobs(listener, run, settle)
+        tasks.serve_tasks(listener, run, settle)
 
 
 if __name__ == "__main__":

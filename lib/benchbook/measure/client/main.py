@@ -1,4 +1,4 @@
-"""The program behind WarmClient: it imports vLLM's `bench serve` once and forks a child for each job.
+"""The program behind WarmClient: it imports vLLM's `bench serve` once and forks a child for each task.
 
     python -m benchbook.measure.client.main --socket PATH
 
@@ -44,19 +44,19 @@ class WarmParent:
         gc.collect()
         gc.freeze()
 
-    def run(self, job: tasks.Job, connection: socket.socket) -> dict[str, Any]:
-        """Run `job` in a child and return the answer to its client; the child is killed when the client leaves."""
+    def run(self, task: tasks.Task, connection: socket.socket) -> dict[str, Any]:
+        """Run `task` in a child and return the answer to its client; the child is killed when the client leaves."""
         started_s = time.monotonic()
         try:
-            self._check(job)
-        except tasks.JobRefused as refusal:
+            self._check(task)
+        except tasks.TaskRefused as refusal:
             return {"refused": str(refusal)}
         if not self._has_looked:
             # Now, and not while the server starts: both would be slower than they are when it is measured.
             self._ceiling, self._has_looked = measured_ceiling(), True
         worker_pid, pid = os.getpid(), os.fork()
         if pid == 0:
-            self._be_child(job, connection, worker_pid)
+            self._be_child(task, connection, worker_pid)
         descriptor = os.pidfd_open(pid)
         readable, _, _ = select.select([descriptor, connection], [], [])
         os.close(descriptor)
@@ -65,30 +65,30 @@ class WarmParent:
         exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         return {"exit_code": exit_code, "wall_s": time.monotonic() - started_s}
 
-    def _check(self, job: tasks.Job) -> None:
-        """Raise JobRefused when this process is not the one for `job`."""
+    def _check(self, task: tasks.Task) -> None:
+        """Raise TaskRefused when this process is not the one for `task`."""
         if self._refusal:
-            raise tasks.JobRefused(self._refusal)
-        if job.argv[0] != "serve":
-            raise tasks.JobRefused(f"this client runs serve, not {job.argv[0]}")
-        tasks.check_environment(job, self._at_start)
+            raise tasks.TaskRefused(self._refusal)
+        if task.argv[0] != "serve":
+            raise tasks.TaskRefused(f"this client runs serve, not {task.argv[0]}")
+        tasks.check_environment(task, self._at_start)
 
-    def _be_child(self, job: tasks.Job, connection: socket.socket, worker_pid: int) -> NoReturn:
-        """Run `job` and end this process without the parent's clean-up."""
+    def _be_child(self, task: tasks.Task, connection: socket.socket, worker_pid: int) -> NoReturn:
+        """Run `task` and end this process without the parent's clean-up."""
         exit_code = 1
         try:
             processes.die_with(worker_pid)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             connection.close()
             self._listener.close()
-            with tasks.as_own_process(job), metered(meter_path(job.log_path), self._ceiling) as notes:
+            with tasks.as_own_process(task), metered(meter_path(task.log_path), self._ceiling) as notes:
 
                 def begin(asked_tokens: Sequence[int] | None) -> None:
                     notes["asked_tokens"] = asked_tokens
-                    end_above(job.memory_mib)
+                    end_above(task.memory_mib)
 
                 with bench.before_requests(begin):
-                    exit_code = bench.run_vllm_bench(job.argv)
+                    exit_code = bench.run_vllm_bench(task.argv)
         except BaseException as error:  # nothing may return into the parent's loop, which this process has inherited
             sys.excepthook(type(error), error, error.__traceback__)
         finally:
@@ -105,14 +105,14 @@ def _import_vllm() -> str | None:
 
 
 def main() -> None:
-    """Listen at once, so that clients can wait in the queue while vLLM is imported; then answer jobs."""
-    parser = argparse.ArgumentParser(description="Import vLLM's serving benchmark once and fork a child per job.")
-    parser.add_argument("--socket", type=Path, required=True, help="where to listen for jobs")
+    """Listen at once, so that clients can wait in the queue while vLLM is imported; then answer tasks."""
+    parser = argparse.ArgumentParser(description="Import vLLM's serving benchmark once and fork a child per task.")
+    parser.add_argument("--socket", type=Path, required=True, help="where to listen for tasks")
     options = parser.parse_args()
     with tasks.until_sigterm(), tasks.listening(options.socket) as listener:
         parent = WarmParent(listener)
         print("client worker: ready", flush=True)
-        tasks.serve_jobs(listener, parent.run, after_job=lambda: None)
+        tasks.serve_tasks(listener, parent.run, after_task=lambda: None)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.hosts.process.guardian import spawn
-from benchbook.hosts.process.tasks import Job
+from benchbook.hosts.process.tasks import Task
 from benchbook.hosts.vllm.command import VLLM_PROGRAM, private_environment
 from benchbook.terms.errors import Cause, MeasureError
 from benchbook.terms.redaction import known_secrets, redact_file
@@ -40,8 +40,8 @@ class BenchRun:
     wall_s: float
 
 
-class JobRefusedError(MeasureError):
-    """The worker cannot run this job; the command line can."""
+class TaskRefusedError(MeasureError):
+    """The worker cannot run this task; the command line can."""
 
 
 def run_bench(
@@ -67,9 +67,9 @@ def run_bench(
     how = {"env": env, "on_line": on_line, "log_path": log_path, "limit_s": limit_s, "cancel": cancel}
     if socket_path is not None:
         try:
-            exit_code = run_job(socket_path, argv, memory_mib=memory_mib, seed=seed, **how)
+            exit_code = run_task(socket_path, argv, memory_mib=memory_mib, seed=seed, **how)
             way = WARM
-        except JobRefusedError as refusal:
+        except TaskRefusedError as refusal:
             reason = refusal.cause.evidence
             if on_line is not None:
                 on_line(f"benchbook: by the plain command line, since {reason}")
@@ -78,7 +78,7 @@ def run_bench(
     return BenchRun(exit_code, way, reason, time.monotonic() - started_s)
 
 
-def run_job(
+def run_task(
     socket_path: str | Path,
     argv: Sequence[str],
     *,
@@ -90,12 +90,12 @@ def run_job(
     seed: int | None = None,
     cancel: threading.Event | None = None,
 ) -> int:
-    """Run `vllm bench *argv` on the worker at `socket_path` and return its exit code; leaving early ends the job.
+    """Run `vllm bench *argv` on the worker at `socket_path` and return its exit code; leaving early ends the task.
 
-    `seed` is for the random generators that the benchmark does not seed itself. Raises JobRefusedError when this worker
+    `seed` is for the random generators that the benchmark does not seed itself. Raises TaskRefusedError when this worker
     cannot run it, MeasureError when the worker is lost and after `limit_s`.
     """
-    job = Job(
+    task = Task(
         argv=tuple(argv),
         env=dict(env),
         log_path=str(Path(log_path).resolve()),
@@ -106,15 +106,15 @@ def run_job(
     with _LogReader(log_path, on_line) as log, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             connection.connect(str(socket_path))
-            connection.sendall(job.to_line())
+            connection.sendall(task.to_line())
             answer = _follow(lambda poll_s: _read_answer(connection, poll_s), log, limit_s, cancel)
         except OSError as error:
             raise _lost(f"{error.strerror} at {socket_path}") from error
     if answer is None:
         return CANCELLED_EXIT_CODE
     if "refused" in answer:
-        cause = Cause("job_refused", answer["refused"], "the plain command line can run it")
-        raise JobRefusedError(f"the worker refused the job: {answer['refused']}", cause)
+        cause = Cause("task_refused", answer["refused"], "the plain command line can run it")
+        raise TaskRefusedError(f"the worker refused the task: {answer['refused']}", cause)
     return answer["exit_code"]
 
 
@@ -192,7 +192,7 @@ def _read_answer(connection: socket.socket, poll_s: float) -> dict[str, Any] | N
         return None
     line = connection.makefile("rb").readline()
     if not line.endswith(b"\n"):
-        raise _lost("it closed the connection in the middle of the job")
+        raise _lost("it closed the connection in the middle of the task")
     return json.loads(line)
 
 

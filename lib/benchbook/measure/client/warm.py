@@ -12,9 +12,9 @@ LISTEN_LIMIT_S = 60.0  # it listens before it imports anything heavy: 0.2 s on a
 
 
 class WarmClient(Worker):
-    """A process that imports vLLM's serving benchmark once; each job runs in a child forked from it.
+    """A process that imports vLLM's serving benchmark once; each task runs in a child forked from it.
 
-    It takes jobs at once and runs the first when vLLM is imported (about 10 s): entered before a server is started,
+    It takes tasks at once and runs the first when vLLM is imported (about 10 s): entered before a server is started,
     it costs no time of its own. `env` is what it must start with: where the model hub of its server is.
     """
 

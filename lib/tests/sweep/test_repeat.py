@@ -1,16 +1,16 @@
-"""One job: a number that was saved stays, and says so when its notebook raised afterwards."""
+"""One repeat: a number that was saved stays, and says so when its notebook raised afterwards."""
 
 import pytest
 from benchbook.measure.recording import Recording
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Limits
-from benchbook.plan.order import Job
+from benchbook.plan.order import Repeat
 from benchbook.plan.workloads import LatencyWorkload
+from benchbook.records.handover import read_handover
 from benchbook.records.record import Identity, Outcome, Verdict
-from benchbook.records.repeat import read_repeat
 from benchbook.records.store import RECORD_FILE, read_record
-from benchbook.sweep import repeat as job_module
-from benchbook.sweep.repeat import run_job
+from benchbook.sweep import repeat as repeat_module
+from benchbook.sweep.repeat import run_repeat
 from benchbook.terms.errors import Cause, HostDiedError
 
 WORKLOAD = LatencyWorkload(input_len_tokens=128, output_len_tokens=64, batch_size=1)
@@ -30,9 +30,9 @@ def run(folder, monkeypatch, error=None):
         if error:
             raise error
 
-    monkeypatch.setattr(job_module, "execute", execute)
-    job = Job(Case("a", WORKLOAD), 0, "engine", 1)
-    return run_job(job, Host(), folder, Identity(), Limits())
+    monkeypatch.setattr(repeat_module, "execute", execute)
+    repeat = Repeat(Case("a", WORKLOAD), 0, "engine", 1)
+    return run_repeat(repeat, Host(), folder, Identity(), Limits())
 
 
 @pytest.mark.parametrize("error", [None, ValueError("the figure could not be drawn")])
@@ -48,12 +48,12 @@ def test_the_precision_that_planned_the_prompts_goes_with_the_repeat(tmp_path, m
     told = {}
 
     def execute(notebook, output, parameters, env):
-        told.update(read_repeat(tmp_path / parameters["repeat"]).case)
+        told.update(read_handover(tmp_path / parameters["repeat"]).case)
         Recording(WORKLOAD, tmp_path / RECORD_FILE).finish({"latencies": [0.2], "avg_latency": 0.2}, host={})
 
-    monkeypatch.setattr(job_module, "execute", execute)
+    monkeypatch.setattr(repeat_module, "execute", execute)
     case = Case("a", WORKLOAD, precision=(("p99_ttft_ms", 0.1),))
-    run_job(Job(case, 0, "engine", 1), Host(), tmp_path, Identity(), Limits())
+    run_repeat(Repeat(case, 0, "engine", 1), Host(), tmp_path, Identity(), Limits())
     assert told["precision"] == {"p99_ttft_ms": 0.1}
 
 
@@ -66,12 +66,12 @@ def test_a_notebook_that_finds_no_server_any_more_is_a_failure_of_the_server(tmp
     def execute(notebook, output, parameters, env):
         raise ValueError("no vLLM server answers")
 
-    monkeypatch.setattr(job_module, "execute", execute)
+    monkeypatch.setattr(repeat_module, "execute", execute)
     for host, outcome, code in (
         (Host(), Outcome.NOTEBOOK_FAILED, "notebook_raised"),
         (DeadHost(), Outcome.HOST_FAILED, "killed_by_signal"),
     ):
-        record = run_job(Job(Case("a", WORKLOAD), 0, "engine", 1), host, tmp_path, Identity(), Limits())
+        record = run_repeat(Repeat(Case("a", WORKLOAD), 0, "engine", 1), host, tmp_path, Identity(), Limits())
         assert (record.outcome, record.failure.code) == (outcome, code)
 
 

@@ -13,7 +13,7 @@ from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.process import tasks
 from benchbook.hosts.vllm import bench
 from benchbook.hosts.vllm.measured_part import CALL
-from benchbook.measure.client.tasks import COMMAND_LINE, WARM, JobRefusedError, run_bench, run_job
+from benchbook.measure.client.tasks import COMMAND_LINE, WARM, TaskRefusedError, run_bench, run_task
 from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.watched import Watched
 from benchbook.terms.errors import HostStartError, MeasureError
@@ -147,14 +147,14 @@ def engine(fake_vllm):
 
 
 class Console(list):
-    """Collects lines, and runs a job on a worker with settings of no interest to a test."""
+    """Collects lines, and runs a task on a worker with settings of no interest to a test."""
 
     def __init__(self, worker, log_path):
         super().__init__()
         self.socket_path, self.log_path = worker and worker.socket_path, log_path
 
     def run(self, *argv, env=None, limit_s=20.0, **more):
-        return run_job(
+        return run_task(
             self.socket_path, argv, env=env or {}, on_line=self.append, log_path=self.log_path, limit_s=limit_s, **more
         )
 
@@ -188,14 +188,14 @@ def is_running(pid):
     return Path(f"/proc/{pid}").exists()
 
 
-def test_console_lines_of_both_streams_arrive_while_the_job_runs(client, tmp_path):
+def test_console_lines_of_both_streams_arrive_while_the_task_runs(client, tmp_path):
     seen = []
 
     def answer_the_first_line(line):
         seen.append(line)
         (tmp_path / "seen").touch()
 
-    exit_code = run_job(
+    exit_code = run_task(
         client.socket_path,
         ["serve", "say=hello", f"await={tmp_path / 'seen'}", "warn=careful"],
         env={},
@@ -212,7 +212,7 @@ def test_each_update_of_a_progress_bar_is_a_line_and_the_log_keeps_the_bytes(on_
     assert on_client.log_path.read_bytes() == b"\r 50%\r100%\n"
 
 
-def test_what_an_earlier_job_wrote_is_kept_and_not_passed_on_again(on_client):
+def test_what_an_earlier_task_wrote_is_kept_and_not_passed_on_again(on_client):
     on_client.run("serve", "say=first")
     on_client.clear()
     on_client.run("serve", "say=second")
@@ -231,7 +231,7 @@ def test_an_exception_is_exit_code_1_and_its_traceback_is_on_the_console(on_clie
     assert on_client[-1] == "ValueError: no luck"
 
 
-def test_a_job_starts_from_an_untouched_process(on_client):
+def test_a_task_starts_from_an_untouched_process(on_client):
     for _ in range(2):
         on_client.run("serve", "count", "show=LEFT", env={"SET": "here"})
     on_client.run("serve", "show=SET")
@@ -239,7 +239,7 @@ def test_a_job_starts_from_an_untouched_process(on_client):
     assert on_client[-1] == f"shown None {Path.cwd()}"
 
 
-def test_a_job_runs_in_the_folder_and_environment_of_its_client(on_client, tmp_path, monkeypatch):
+def test_a_task_runs_in_the_folder_and_environment_of_its_client(on_client, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     on_client.run("serve", "show=SET", env={"SET": "here"})
     assert on_client == [f"shown here {tmp_path}"]
@@ -256,14 +256,14 @@ def test_a_seed_fixes_what_the_benchmark_draws_and_without_one_it_differs(where,
     assert len({second, third, fourth}) == 3
 
 
-def test_a_job_past_its_limit_is_killed_and_the_worker_takes_the_next(on_client, tmp_path):
+def test_a_task_past_its_limit_is_killed_and_the_worker_takes_the_next(on_client, tmp_path):
     with pytest.raises(MeasureError, match="no end within 2 s"):
         on_client.run("serve", f"hang={tmp_path / 'pid'}", limit_s=2.0)
     assert on_client.run("serve") == 0
     assert not is_running(int((tmp_path / "pid").read_text()))
 
 
-def test_a_cancelled_job_is_killed_and_ends_with_a_negative_exit_code(on_client, tmp_path):
+def test_a_cancelled_task_is_killed_and_ends_with_a_negative_exit_code(on_client, tmp_path):
     cancel = threading.Event()
     cancel.set()
     assert on_client.run("serve", f"hang={tmp_path / 'pid'}", cancel=cancel) < 0
@@ -271,16 +271,16 @@ def test_a_cancelled_job_is_killed_and_ends_with_a_negative_exit_code(on_client,
 
 
 def test_a_client_that_vanishes_frees_the_worker(on_client, tmp_path):
-    job = tasks.Job(argv=("serve", f"hang={tmp_path / 'pid'}"), env={}, log_path=str(on_client.log_path), cwd="/")
+    task = tasks.Task(argv=("serve", f"hang={tmp_path / 'pid'}"), env={}, log_path=str(on_client.log_path), cwd="/")
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(on_client.socket_path)
-        connection.sendall(job.to_line())
+        connection.sendall(task.to_line())
         wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
     assert on_client.run("serve", "say=next") == 0
     assert not is_running(int((tmp_path / "pid").read_text()))
 
 
-def test_a_second_job_waits_for_the_first(client, tmp_path):
+def test_a_second_task_waits_for_the_first(client, tmp_path):
     first = Console(client, tmp_path / "first.log")
     argv = ["serve", f"touch={tmp_path / 'started'}", f"await={tmp_path / 'go'}"]
     thread = threading.Thread(target=first.run, args=argv)
@@ -294,7 +294,7 @@ def test_a_second_job_waits_for_the_first(client, tmp_path):
     assert second == []
 
 
-def test_a_worker_that_dies_in_mid_job_is_a_measure_error(fake_vllm, tmp_path):
+def test_a_worker_that_dies_in_mid_task_is_a_measure_error(fake_vllm, tmp_path):
     with WarmClient() as client:
         console = Console(client, tmp_path / "bench.log")
         thread = threading.Timer(0.1, lambda: os.kill(client.pid, 9))
@@ -396,25 +396,25 @@ def test_a_command_line_past_its_limit_is_ended(fake_vllm, tmp_path):
 
 
 def test_a_variable_that_only_acts_at_the_start_is_refused(on_client):
-    with pytest.raises(JobRefusedError, match="VLLM_CPU_KVCACHE_SPACE"):
+    with pytest.raises(TaskRefusedError, match="VLLM_CPU_KVCACHE_SPACE"):
         on_client.run("serve", env={"VLLM_CPU_KVCACHE_SPACE": "8"})
 
 
-def test_an_engine_is_loaded_once_for_all_its_jobs(on_engine):
+def test_an_engine_is_loaded_once_for_all_its_tasks(on_engine):
     for benchmark in ("latency", "throughput", "latency"):
         assert on_engine.run(benchmark, *on_engine.base, "--seed", "5") == 0
     assert len({line for line in on_engine if line.startswith("engine")}) == 1
 
 
-def test_a_job_for_another_engine_is_refused_by_the_names_of_what_differs(fake_vllm, on_engine):
-    with pytest.raises(JobRefusedError, match="enable_prefix_caching: False, True"):
+def test_a_task_for_another_engine_is_refused_by_the_names_of_what_differs(fake_vllm, on_engine):
+    with pytest.raises(TaskRefusedError, match="enable_prefix_caching: False, True"):
         on_engine.run("latency", *on_engine.base, "--enable-prefix-caching")
-    with pytest.raises(JobRefusedError, match="asks for another kind"):
+    with pytest.raises(TaskRefusedError, match="asks for another kind"):
         on_engine.run("throughput", *on_engine.base, "--async-engine")
     assert on_engine.run("throughput", *on_engine.base, "--tokenizer", str(fake_vllm)) == 0
 
 
-def test_an_engine_makes_room_for_the_command_line_that_takes_a_refused_job(fake_vllm, tmp_path):
+def test_an_engine_makes_room_for_the_command_line_that_takes_a_refused_task(fake_vllm, tmp_path):
     with VllmEngine(str(fake_vllm)) as engine:
         console = Console(engine, tmp_path / "bench.log")
         assert console.bench("latency", "--model", str(fake_vllm), "--enable-prefix-caching").way == COMMAND_LINE
@@ -423,7 +423,7 @@ def test_an_engine_makes_room_for_the_command_line_that_takes_a_refused_job(fake
         assert "engine 2 built" in engine.log_text()
 
 
-def test_an_abandoned_job_leaves_no_request_and_no_cached_prefix(engine, on_engine, tmp_path):
+def test_an_abandoned_task_leaves_no_request_and_no_cached_prefix(engine, on_engine, tmp_path):
     cancel = threading.Event()
     watch = threading.Thread(target=lambda: (wait_for((tmp_path / "hung").exists), cancel.set()))
     watch.start()
@@ -496,7 +496,7 @@ def test_a_vllm_whose_internals_have_moved_is_measured_by_the_command_line(fake_
     try:
         with VllmEngine(str(fake_vllm)) as engine:
             console = Console(engine, tmp_path / "bench.log")
-            with pytest.raises(JobRefusedError, match="internals have moved"):
+            with pytest.raises(TaskRefusedError, match="internals have moved"):
                 console.run("latency", "--model", str(fake_vllm))
             run = console.bench("latency", "--bad-flag")
     finally:

@@ -16,7 +16,7 @@ REPEAT_FILE = "repeat.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Repeat:
+class Handover:
     """One repeat as its notebook gets it; the defaults are those of a measurement by hand."""
 
     case: Mapping[str, Any] = field(default_factory=dict)  # {'identity': {...}, 'host': {...}, 'precision': {...}}
@@ -37,8 +37,8 @@ class Repeat:
         return REPEAT_FILE
 
 
-def read_repeat(repeat: Repeat | str) -> Repeat:
+def read_handover(repeat: Handover | str) -> Handover:
     """Return the repeat in the file of that name, the one by hand where the name is empty, or `repeat` itself."""
-    if isinstance(repeat, Repeat):
+    if isinstance(repeat, Handover):
         return repeat
-    return Repeat(**read_json(Path(repeat))) if repeat else Repeat()
+    return Handover(**read_json(Path(repeat))) if repeat else Handover()
