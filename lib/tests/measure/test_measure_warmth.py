@@ -239,9 +239,9 @@ class Bench:
         self.facts, self.env, self.warmed = {}, {}, {}
         self.host_parameters = {"base_url": "http://x", "reset_prefix_cache": True}
 
-    def run(self, workload, repeat: int) -> str:
+    def run(self, workload, number: int) -> str:
         """Run one repeat and return the `warmed_by` that its notebook was given."""
-        repeat = Repeat(Case("eager", workload), repeat, workload.host_kind, seed=1)
+        repeat = Repeat(Case("eager", workload), number, workload.host_kind, seed=1)
         folder = self.folder / f"{len(self.parameters)}"
         run_repeat(repeat, _AsHost(self), folder, Identity(), Limits())
         return self.warmed_by
