@@ -74,7 +74,7 @@ PAIRS = (
     # Speculation.
     Pair("speculative_config.method", {"speculative_config": {"method": "ngram"}}, {"speculative_config": NGRAM}),
     Pair("speculative_config.num_speculative_tokens", {"speculative_config": {"num_speculative_tokens": 3}},
-         {"speculative_config": {**NGRAM, "method": "suffix"}}),
+         {"speculative_config": {**NGRAM, "prompt_lookup_max": 4}}),
     Pair("speculative_config.method", {"speculative_config": {**NGRAM, "method": "eagle3"}}, None),
     Pair("speculative_config.prompt_lookup_min",
          {"speculative_config": {**NGRAM, "prompt_lookup_min": 5, "prompt_lookup_max": 2}},

@@ -10,7 +10,7 @@ from typing import Any
 from benchbook.judge.flags import devices_of, flags_of
 from benchbook.records.record import Record
 
-SEATS = ("max_num_seqs", "max_num_active_seqs")  # the flags that say how many sequences run at once; the least counts
+_SEATS = ("max_num_seqs", "max_num_active_seqs")  # the flags that say how many sequences run at once; the least counts
 KEPT_FULL_SHARE = 0.8  # of the requests that the client should hold in flight
 # What vLLM allows where no flag does (get_batch_defaults in vllm/engine/arg_utils.py, read in 0.32), by memory in GiB.
 LARGE_GIB, LARGE_CARD, CARD, CPU_SERVER, CPU_ENGINE = 70, 1024, 256, 128, 256
@@ -58,15 +58,21 @@ def sequences_in_step(record: Record) -> int | None:
     return min(asked, most) if most else asked
 
 
+def seats(flags: Mapping[str, Any]) -> tuple[str, int | None]:
+    """Return the flag that says how many sequences run at once on each copy of a model, and the number; None untold."""
+    number, name = min(((most, name) for name in _SEATS if (most := _number(flags, name))), default=(None, _SEATS[0]))
+    return name, number
+
+
 def most_in_step(host: Mapping[str, Any], machine: Mapping[str, Any]) -> int | None:
     """Return how many sequences vLLM puts into a step: as its flag says, else its own default; None where not known.
 
     `machine` has the sizes of the GPUs.
     """
     flags = flags_of(host.get("argv"))
-    told = [most for name in SEATS if (most := _number(flags, name))]
+    _, told = seats(flags)
     if told:
-        return min(told)
+        return told
     own = _own_default(host, machine, devices_of(flags))
     if own is None:
         return None
@@ -85,6 +91,6 @@ def _own_default(host: Mapping[str, Any], machine: Mapping[str, Any], num_device
     return LARGE_CARD if int(sizes[0][1]) / 1024 >= LARGE_GIB and "A100" not in device else CARD
 
 
-def _number(flags: Mapping[str, str | None], name: str) -> int | None:
-    value = flags.get(name) or ""
+def _number(flags: Mapping[str, Any], name: str) -> int | None:
+    value = str(flags.get(name) or "")
     return int(value) if value.isdecimal() else None

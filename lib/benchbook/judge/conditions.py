@@ -6,7 +6,7 @@ silent.
 
 from __future__ import annotations
 
-from benchbook.judge.batch import SEATS, most_in_step
+from benchbook.judge.batch import most_in_step, seats
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured, kv_usage_pct, load_in_flight
 from benchbook.judge.flags import flags_of
@@ -62,13 +62,14 @@ def max_num_seqs_low(measured: Measured) -> Reason | None:
     if load is None or most is None:
         return None
     flags = flags_of(measured.host["argv"])
-    seats = most * int(flags.get("data_parallel_size") or 1)
-    if seats >= load[0]:
+    at_once = most * int(flags.get("data_parallel_size") or 1)
+    if at_once >= load[0]:
         return None
-    whose = next((name for name in SEATS if flags.get(name) == str(most)), "vLLM's own max_num_seqs on this device")
+    name, told = seats(flags)
+    whose = name if told else "vLLM's own max_num_seqs on this device"
     waiting = ((measured.host.get("telemetry") or {}).get("server") or {}).get("mean_waiting")
     seen = f"; {waiting:.1f} waited in the server's queue on average" if waiting is not None else ""
-    return reason("max_num_seqs_low", f"{whose} lets {seats} of {load[0]} requests in flight run at once{seen}")
+    return reason("max_num_seqs_low", f"{whose} lets {at_once} of {load[0]} requests in flight run at once{seen}")
 
 
 def client_saturated(measured: Measured) -> Reason | None:

@@ -9,14 +9,13 @@ from typing import Any
 
 from benchbook.hosts.model.files import config_of
 from benchbook.hosts.model.footprint import GIB, weight_bytes
-from benchbook.judge.batch import SEATS
+from benchbook.judge.batch import seats
 from benchbook.judge.evidence import load_in_flight
 from benchbook.judge.model_config import shape_of
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.ranks import Ranks, ranks_of
-from benchbook.terms.sizes import size_of
 
 # Under these the weights are not as large as the model's files, or lie elsewhere: nothing is computed then.
 _RESIZING = ("quantization", "cpu_offload_gb", "hf_overrides", "speculative_config", "spec_model")
@@ -96,7 +95,7 @@ def need_of(experiment: Experiment, launch: Launch) -> Need | None:
 
 def queue_notes(experiment: Experiment, launch: Launch) -> list[str]:
     """Return the note of a launch that runs fewer at once than its cases hold in flight: the rest waits in the server."""
-    ranks, (name, most) = ranks_of(launch.args), _most(launch.args)
+    ranks, (name, most) = ranks_of(launch.args), seats(launch.args)
     cases = [case.workload for case in experiment.cases if case.launch == launch.name]
     loads = [load for work in cases if (load := load_in_flight(work.benchmark, work.model_dump()))]
     asked = [requests for requests, _ in loads]
@@ -117,12 +116,5 @@ def _at_once(case: Case, args: Mapping[str, Any], ranks: Ranks) -> int:
     """Return how many sequences a case holds at once at least: no more than each copy of the model may have running."""
     workload = case.workload.model_dump()
     asked = workload.get("batch_size") or workload.get("max_concurrency") or 1  # offline: as many as fit
-    _, most = _most(args)
+    _, most = seats(args)
     return min(asked, most * ranks.replicas) if most else asked
-
-
-def _most(args: Mapping[str, Any]) -> tuple[str, int | None]:
-    """Return the arg that says how many sequences run at once on each copy of the model, and the number; None untold."""
-    told = [(size, name) for name in SEATS if (size := size_of(str(args.get(name))))]
-    size, name = min(told, default=(None, "max_num_seqs"))
-    return name, size

@@ -210,8 +210,8 @@ class Storm:
         else:
             if not found:
                 return
-            roles = sorted(found)  # of those that are there, rather one that was seldom killed
-            role = self.chance.choices(roles, [1 / (1 + self.kills[role]) ** 2 for role in roles])[0]
+            least = min(self.kills[role] for role in found)  # of those that are there, one that was least often killed
+            role = self.chance.choice(sorted(role for role in found if self.kills[role] == least))
             doomed = {role: [self.chance.choice(found[role])]}
         self._compare()  # what was there before it
         processes = [process for each in doomed.values() for process in each]

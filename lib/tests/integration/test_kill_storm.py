@@ -21,6 +21,8 @@ pytestmark = pytest.mark.integration
 
 OF_SERVER = ("client", "guardian of client", "kernels", "guardian of kernels", "server", "guardian of server", "heir")
 OF_ENGINE = ("engine", "guardian of engine")
+OF_ALL = {"runner", "kernel", *OF_SERVER, *OF_ENGINE}
+OF_VLLM = {"runner", "client", "server", "engine core or worker", "guardian of server"}
 DEAF = '{"helpers": 1, "ignore_sigterm": true}'
 SAMPLE = ("client", "guardian of kernels", "guardian of engine")
 
@@ -39,16 +41,21 @@ def test_a_helper_that_is_killed_costs_one_repeat_at_most(tmp_path, role):
 
 
 @pytest.mark.parametrize(
-    ("num_kills", "seed", "options"),
+    ("num_kills", "seed", "options", "roles"),
     [
-        (100 if IS_FULL else 5, 1, {"is_small": not IS_FULL}),
-        (12 if IS_FULL else 2, 2, {"in_one_instant": True, "is_small": True}),
-        (4 if IS_FULL else 1, 3, {"in_one_instant": True, "is_small": True, "script": DEAF}),
+        (100 if IS_FULL else 5, 1, {"is_small": not IS_FULL}, OF_ALL if IS_FULL else set()),
+        (12 if IS_FULL else 2, 2, {"in_one_instant": True, "is_small": True}, set()),
+        (4 if IS_FULL else 1, 3, {"in_one_instant": True, "is_small": True, "script": DEAF}, set()),
         pytest.param(
-            20, 4, {"is_fake": False}, marks=pytest.mark.skipif(not IS_FULL, reason="make test-full; 15 minutes")
+            30,
+            4,
+            {"is_fake": False},
+            OF_VLLM,
+            marks=pytest.mark.skipif(not IS_FULL, reason="make test-full; 20 minutes"),
         ),
     ],
 )
-def test_a_storm_of_kills_loses_nothing_doubles_nothing_and_leaves_nothing(tmp_path, num_kills, seed, options):
+def test_a_storm_of_kills_loses_nothing_doubles_nothing_and_leaves_nothing(tmp_path, num_kills, seed, options, roles):
     found = storm(tmp_path, num_kills=num_kills, seed=seed, **options)
     assert found.faults == [], found.report()
+    assert found.num_kills == num_kills and roles - set(found.kills) == set(), found.report()

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from benchbook.hosts.process.caches import cache_dir, remember, remembered
 from benchbook.hosts.vllm import flags
-from benchbook.hosts.vllm.kinds import Bounds, Option, none_of, not_among, out_of_bounds, plain
+from benchbook.hosts.vllm.kinds import Bounds, Option, folded, none_of, not_among, out_of_bounds
 from benchbook.hosts.vllm.switches import on_or_off
 from benchbook.terms.sizes import size_of
 
@@ -216,7 +216,7 @@ def _item_problem(value: Any, form: Form) -> str:
     if form.members and not (_INT.fullmatch(text) and "int" in form.takes):
         return none_of(text, form.members)
     if form.choices:
-        chosen = plain(text) if "normalised" in form.takes else text
+        chosen = folded(text) if "normalised" in form.takes else text
         return "" if chosen in form.choices else not_among(chosen, form.choices)
     return "" if _fits(text, form.takes) else f"must be {_wanted(form)}"
 

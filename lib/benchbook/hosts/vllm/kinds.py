@@ -75,7 +75,7 @@ def out_of_bounds(value: Any, bounds: Bounds) -> str:
 
 def none_of(value: Any, members: Sequence[str]) -> str:
     """Return why a value is none of those that a config lists, in capitals or not; '' when it is one, or no text."""
-    if not isinstance(value, str) or plain(value) in map(plain, members):
+    if not isinstance(value, str) or folded(value) in map(folded, members):
         return ""
     return not_among(value, [member for member in members if member.isupper()] or members)
 
@@ -88,7 +88,7 @@ def not_among(text: str, choices: Sequence[str]) -> str:
     )
 
 
-def plain(text: str) -> str:
+def folded(text: str) -> str:
     """Return a text as names of backends are compared: in small letters, with underscores."""
     return text.lower().replace("-", "_")
 
