@@ -90,13 +90,13 @@ def serve(
         **(workload or {}),
     }
     counters = {
-        "vllm:prompt_tokens_total": sum(input_lens),
-        "vllm:generation_tokens_total": sum(output_lens),
-        "vllm:prefix_cache_queries_total": sum(input_lens),
-        "vllm:prefix_cache_hits_total": 0.0,
-        "vllm:num_preemptions_total": 0.0,
-        "vllm:request_success_total{finished_reason=length}": prompts,
-        "vllm:request_success_total{finished_reason=stop}": 0.0,
+        "prompt_tokens": sum(input_lens),
+        "generation_tokens": sum(output_lens),
+        "prefix_cache_queries": sum(input_lens),
+        "prefix_cache_hits": 0.0,
+        "preemptions": 0.0,
+        "requests_ended_by_length": prompts,
+        "requests_ended_by_stop": 0.0,
     }
     watched = {
         "machine": {"cpus": 2, "own_cpu_share": 0.7, "other_cpu_share": 0.03},

@@ -1,4 +1,4 @@
-"""What a vLLM server counts, read from its Prometheus page, however odd the page is."""
+"""What a server counts, read from its Prometheus page by neutral names, however odd the page is."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from benchbook.hosts import http
+from benchbook.hosts.face import ENDED, GAUGES, Counters
 
-KEPT_LABELS = ("finished_reason", "reason", "source")  # the others (engine, model_name) are summed over
-MAX_SAMPLES = 20_000  # of one page: 64 engines have 10,000 beside their histograms
+MAX_SAMPLES = 20_000  # of one page: 64 engines have fewer
 MAX_LINE = 2000  # characters
-_OURS = "vllm:"
-_COUNTED = ("_total", "_sum", "_count")
-_LEFT_OUT = ("_bucket", "_created", "_info")  # `_info` is always 1; `cache_config` reads its labels
-_SHARES = ("_perc", "_ratio")  # of each engine: half full and half full is half full
-_GENERATED = "vllm:generation_tokens_total"
+_SHARE = "_ratio"  # of each engine: half full and half full is half full
 
 
 class _Sample(NamedTuple):
@@ -24,72 +19,68 @@ class _Sample(NamedTuple):
     value: float  # finite
 
 
-def parse_metrics(text: str) -> dict[str, float]:
-    """Return every value of vLLM's on the page by its own name, without the buckets of histograms.
+def parse_counters(text: str, counters: Counters) -> dict[str, float]:
+    """Return what the page says of the neutral names, "ended_by_length" and its like among them.
 
-    Counts are summed over engines, a share is that of the fullest. A kept label stands behind the name:
-    'vllm:request_success_total{finished_reason=length}'. What is no metric, or no finite number, is not there.
+    What is not on the page, is no metric or no finite number, is not there.
     """
-    values: dict[str, float] = {}
-    for sample in _samples(text):
-        if sample.name.endswith(_LEFT_OUT):
-            continue
-        labels = ",".join(f"{name}={sample.labels[name]}" for name in KEPT_LABELS if name in sample.labels)
-        key = f"{sample.name}{{{labels}}}" if labels else sample.name
-        if sample.name.endswith(_SHARES):
-            values[key] = max(values.get(key, sample.value), sample.value)
+    neutral, values = {name: ours for ours, name in counters.names.items()}, {}
+    for sample in _samples(text, (*neutral, counters.ended)):
+        reason = sample.labels.get(counters.reason_label)
+        key = neutral.get(sample.name) or (f"{ENDED}_by_{reason}" if reason else ENDED)
+        before = values.get(key)
+        if before is None:
+            values[key] = sample.value
         else:
-            values[key] = values.get(key, 0.0) + sample.value
+            values[key] = max(before, sample.value) if key.endswith(_SHARE) else before + sample.value
     return values
 
 
-def fetch_metrics(base_url: str, timeout_s: float) -> dict[str, float]:
-    """Return what the server at `base_url` counts now; raises OSError when it does not tell within `timeout_s`."""
-    status, text = http.get(base_url, "/metrics", timeout_s=timeout_s)
-    if status != 200:
-        raise ConnectionError(f"{base_url}/metrics answered {status}")
-    return parse_metrics(text)
-
-
-def engine_tokens(text: str) -> dict[str, float]:
+def engine_tokens(text: str, counters: Counters) -> dict[str, float]:
     """Return how many tokens each engine behind the server has generated, by its own number; empty when none tells."""
     return {
-        sample.labels["engine"]: sample.value
-        for sample in _samples(text)
-        if sample.name == _GENERATED and "engine" in sample.labels
+        sample.labels[counters.engine_label]: sample.value
+        for sample in _samples(text, (counters.names.get("generation_tokens", ""),))
+        if counters.engine_label in sample.labels
     }
 
 
-def cache_config(text: str) -> dict[str, str]:
-    """Return the labels of vllm:cache_config_info: block size, number of blocks and so on; empty when it is absent."""
-    return next((dict(sample.labels) for sample in _samples(text) if sample.name == "vllm:cache_config_info"), {})
+def has_prefix_cache(text: str, counters: Counters) -> bool | None:
+    """Return whether the server looks prompts up in a prefix cache; None where its page does not say."""
+    name, label = counters.caching
+    said = next((sample.labels.get(label) for sample in _samples(text, (name,))), None)
+    return {"True": True, "False": False}.get(said)
 
 
 def counter_delta(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     """Return by how much each counter grew; one that went back, since its server was restarted, is left out."""
-    counters = {name: value for name, value in after.items() if name.partition("{")[0].endswith(_COUNTED)}
-    growth = {name: value - before.get(name, 0.0) for name, value in counters.items()}
+    growth = {name: value - before.get(name, 0.0) for name, value in after.items() if name not in GAUGES}
     return {name: value for name, value in growth.items() if value >= 0}
 
 
 def went_back(before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:
     """Return the names of the counters that are lower, or gone, after than before: their server was restarted."""
-    counters = {name: value for name, value in before.items() if name.partition("{")[0].endswith(_COUNTED)}
-    return sorted(name for name, value in counters.items() if value > after.get(name, 0.0))
+    counts = {name: value for name, value in before.items() if name not in GAUGES}
+    return sorted(name for name, value in counts.items() if value > after.get(name, 0.0))
 
 
-def _samples(text: str) -> Iterator[_Sample]:
-    """Yield the samples of vLLM on a page, but for the buckets; a line that is none costs no other."""
-    ours = (line for line in text.splitlines() if line.startswith(_OURS) and "_bucket{" not in line)
+def _samples(text: str, names: tuple[str, ...]) -> Iterator[_Sample]:
+    """Yield the samples of these names on a page; a line that is none costs no other."""
+    names = tuple(filter(None, names))  # an engine may lack any
+    ours = (line for line in text.splitlines() if line.startswith(names))
     lines = [line for line in ours if len(line) <= MAX_LINE][:MAX_SAMPLES]
     try:
-        yield from list(_parsed(lines))
+        found = list(_parsed(lines))
     except (ValueError, OverflowError):  # one says that it is a metric, and is not
-        for line in lines:
-            try:
-                yield from list(_parsed([line]))
-            except (ValueError, OverflowError):
-                continue
+        found = [sample for line in lines for sample in _parsed_or_none(line)]
+    yield from (sample for sample in found if sample.name in names)
+
+
+def _parsed_or_none(line: str) -> list[_Sample]:
+    try:
+        return list(_parsed([line]))
+    except (ValueError, OverflowError):
+        return []
 
 
 def _parsed(lines: Iterable[str]) -> Iterator[_Sample]:

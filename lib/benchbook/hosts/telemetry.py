@@ -17,26 +17,14 @@ from urllib.parse import urlencode, urlsplit
 from benchbook.hosts import http
 from benchbook.hosts.machine.nvml import QUANTITIES, Gpu, NoGpuError, Nvml, open_nvml
 from benchbook.hosts.process import ports, processes
-from benchbook.hosts.scrape import MAX_LINE, parse_metrics
+from benchbook.hosts.scrape import MAX_LINE, parse_counters
+from benchbook.hosts.vllm.counters import COUNTERS
 
 PERIOD_S = 0.25
 ANSWER_LIMIT_S = 2.0  # a sample that takes longer is a gap, not a stall: StallWatch looks for those
-SERIES = {
-    "running": "vllm:num_requests_running",
-    "waiting": "vllm:num_requests_waiting",
-    "kv_use_ratio": "vllm:kv_cache_usage_perc",
-    "preemptions": "vllm:num_preemptions_total",
-    "prefix_cache_queries": "vllm:prefix_cache_queries_total",
-    "prefix_cache_hits": "vllm:prefix_cache_hits_total",
-    "prompt_tokens": "vllm:prompt_tokens_total",
-    "generation_tokens": "vllm:generation_tokens_total",
-    "estimated_flops_per_gpu": "vllm:estimated_flops_per_gpu_total",
-    "estimated_read_bytes_per_gpu": "vllm:estimated_read_bytes_per_gpu_total",
-    "estimated_write_bytes_per_gpu": "vllm:estimated_write_bytes_per_gpu_total",
-}
 # Prometheus' own selection: the server formats these few and leaves its histograms alone.
-_PATH = "/metrics?" + urlencode([("name[]", name) for name in SERIES.values()])
-_LINES = tuple(SERIES.values())
+_PATH = f"{COUNTERS.path}?" + urlencode([("name[]", name) for name in COUNTERS.names.values()])
+_LINES = tuple(COUNTERS.names.values())
 GIVEN_UP_AFTER = 4  # samples: a page that never comes, or has no end, would only cost the server its time
 MAX_LINES = 1000  # of one sample: 12 series of 64 engines are fewer
 
@@ -190,10 +178,10 @@ def _family_of(base_url: str) -> set[int]:
 
 
 def _columns(pages: list[tuple[float, list[str]]]) -> dict[str, Any]:
-    """Return the times and one column for each of SERIES that the server has, from the lines of its pages."""
-    rows = [parse_metrics("\n".join(lines)) for _, lines in pages]
+    """Return the times and one column for each neutral name that the server tells, from the lines of its pages."""
+    rows = [parse_counters("\n".join(lines), COUNTERS) for _, lines in pages]
     columns: dict[str, Any] = {"t_s": [round(time_s, 4) for time_s, _ in pages]}
-    for key, name in SERIES.items():
+    for name in COUNTERS.names:
         if any(name in row for row in rows):
-            columns[key] = [row.get(name) for row in rows]
+            columns[name] = [row.get(name) for row in rows]
     return columns

@@ -8,6 +8,7 @@ import time
 
 from benchbook.hosts import http
 from benchbook.hosts.served import ServedModel
+from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.terms.errors import Cause, HostDiedError
 
 HEALTH_POLL_S = 1.0  # /health costs the server next to nothing
@@ -15,8 +16,16 @@ METRICS_LOOKS_PER_LIMIT = 12  # /metrics costs it milliseconds in which no token
 ANSWER_LIMIT_S = 10.0
 GIVEN_UP_AFTER = 3  # looks: a page that never comes, or has no end, would only cost the server its time
 DEAD = 503  # vLLM's own word for an engine that is dead
-_PROGRESS = re.compile(r"^vllm:(?:generation|prompt)_tokens_total(?:\{[^}]*\})? (\S+)", re.MULTILINE)
-_WORKING = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? (\S+)", re.MULTILINE)
+
+
+def _values_of(*names: str) -> re.Pattern[str]:
+    """Return what finds the values of these counters on a page: to parse it would cost milliseconds while measuring."""
+    theirs = "|".join(re.escape(COUNTERS.names[name]) for name in names)
+    return re.compile(rf"^(?:{theirs})(?:\{{[^}}]*\}})? (\S+)", re.MULTILINE)
+
+
+_PROGRESS = _values_of("generation_tokens", "prompt_tokens")
+_WORKING = _values_of("running", "waiting")
 
 
 class StallWatch:
@@ -74,7 +83,7 @@ class StallWatch:
     def _look(self) -> tuple[tuple[float, ...] | None, bool]:
         """Return the token counts and whether the server has work; no counts when it does not answer."""
         try:
-            text = self._ask("/metrics")[1]
+            text = self._ask(COUNTERS.path)[1]
         except OSError:
             return None, True
         working = sum(float(value) for value in _WORKING.findall(text))

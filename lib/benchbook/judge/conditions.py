@@ -32,7 +32,7 @@ MAX_PORT_SHARE = 0.5
 
 def preempted(measured: Measured) -> Reason | None:
     """Suspect when the server's counter of preemptions grew."""
-    number = _counters(measured).get("vllm:num_preemptions_total") or 0.0
+    number = _counters(measured).get("preemptions") or 0.0
     return reason("preempted", f"{number:.0f} preemptions while measuring") if number else None
 
 
@@ -140,11 +140,10 @@ def server_restarted(measured: Measured) -> Reason | None:
 
 def finish_not_length(measured: Measured) -> Reason | None:
     """Suspect when the server ended requests for another reason than the asked length."""
-    prefix = "vllm:request_success_total{finished_reason="
     others = {
-        name.removeprefix(prefix).rstrip("}"): count
+        name.removeprefix("requests_ended_by_"): count
         for name, count in _counters(measured).items()
-        if name.startswith(prefix) and count and not name.startswith(f"{prefix}length")
+        if name.startswith("requests_ended_by_") and count and name != "requests_ended_by_length"
     }
     if measured.benchmark != "serve" or not others:
         return None
@@ -157,11 +156,11 @@ def server_disagrees(measured: Measured) -> Reason | None:
     counters = _counters(measured)
     if measured.benchmark != "serve" or not counters or measured.value("failed"):
         return None
-    finished = [count for name, count in counters.items() if name.startswith("vllm:request_success_total")]
+    finished = [count for name, count in counters.items() if name.startswith("requests_ended")]
     rows = [
         ("requests", measured.value("completed"), sum(finished) if finished else None, 0.0),
-        ("prompt tokens", measured.value("total_input_tokens"), counters.get("vllm:prompt_tokens_total"), 0.01),
-        ("output tokens", measured.value("total_output_tokens"), counters.get("vllm:generation_tokens_total"), 0.01),
+        ("prompt tokens", measured.value("total_input_tokens"), counters.get("prompt_tokens"), 0.01),
+        ("output tokens", measured.value("total_output_tokens"), counters.get("generation_tokens"), 0.01),
     ]
     apart = [
         f"{what}: client {client:,.0f}, server {server:,.0f}"

@@ -94,5 +94,5 @@ def _known_peaks(host: Mapping[str, Any]) -> Mapping[str, Any]:
 def _cached_share(host: Mapping[str, Any]) -> float:
     """Return which share of the prompts' tokens the server found in its prefix cache."""
     counters = host.get("counters") or {}
-    queries = counters.get("vllm:prefix_cache_queries_total")
-    return counters.get("vllm:prefix_cache_hits_total", 0.0) / queries if queries else 0.0
+    queries = counters.get("prefix_cache_queries")
+    return counters.get("prefix_cache_hits", 0.0) / queries if queries else 0.0

@@ -89,9 +89,9 @@ def counted(*names: str) -> Evidence:
 
     def evidence(measured: Measured) -> str:
         counters = measured.host.get("counters") or {}
-        if any(counter.startswith(f"vllm:{name}") for counter in counters for name in names):
+        if any(counter.startswith(name) for counter in counters for name in names):
             return ""
-        return _unseen(measured, "counters", f"the server does not count vllm:{names[0]}")
+        return _unseen(measured, "counters", f"the server does not count {names[0]}")
 
     return evidence
 
@@ -119,7 +119,7 @@ def kv_cache(measured: Measured) -> str:
 def preemptions(measured: Measured) -> str:
     """Whether requests were thrown out, or could not be."""
     if measured.benchmark == "serve":
-        return counted("num_preemptions")(measured)
+        return counted("preemptions")(measured)
     workload = measured.workload
     requests = workload.get("batch_size") or workload.get("num_prompts") or 1
     held = sequences_held(measured.host, workload["input_len_tokens"] + workload["output_len_tokens"])

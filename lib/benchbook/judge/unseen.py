@@ -67,7 +67,7 @@ def _any(measured: Measured) -> bool:
 
 _serve, _latency, _loads = _is("serve"), _is("latency"), _is("serve", "latency", "throughput")
 # Each is compared with the client's own count.
-_COMPARED = tuple(map(sources.counted, ("request_success", "prompt_tokens", "generation_tokens")))
+_COMPARED = tuple(map(sources.counted, ("requests_ended", "prompt_tokens", "generation_tokens")))
 # What every measurement has: vLLM's result, and the workload that was asked for.
 RESULT = Look((), _any)
 # Found when the records of a run are read together: with one repeat, one launch or one mode there is nothing to say.
@@ -79,7 +79,7 @@ LOOKS: Mapping[str, Look] = {
     "value_no_number": RESULT,
     "outputs_short": Look((sources.lengths, sources.drawn_lengths), _serve),
     "asked_not_counted": Look((sources.usage,), _is("first_request")),
-    "finish_not_length": Look((sources.counted("request_success"),), _serve),
+    "finish_not_length": Look((sources.counted("requests_ended"),), _serve),
     "server_disagrees": Look(_COMPARED, _serve),
     "figures_contradict": RESULT,
     "lengths_shifted": Look((sources.lengths,), _is_drawn),
@@ -111,7 +111,7 @@ LOOKS: Mapping[str, Look] = {
     "machine_busy": Look((sources.machine,), _loads),
     "limits_low": Look((sources.limits,), _serve),
     "several_engines": Look((sources.engines,), _serve),
-    "server_restarted": Look((sources.counted("request_success", "prompt_tokens", "generation_tokens"),), _serve),
+    "server_restarted": Look((sources.counted("requests_ended", "prompt_tokens", "generation_tokens"),), _serve),
     "measured_once": RECORDS,
     "precision_missed": Look((sources.half_widths,), _is_planned),
     "repeats_disagree": RECORDS,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 import statistics
 
 from benchbook.judge.catalogue import reason
@@ -16,20 +15,12 @@ BY_CHANCE = 0.001  # the probability that random prompts share more than is allo
 SLOW_RATIO, SLOW_S = 5.0, 0.5
 SLOW_ITERATION_RATIO, MAX_SHARE_OF_MEAN = 1.3, 0.05  # an iteration does the very work of the one before
 
-# What vLLM, PyTorch and the makers of kernels log when they compile, build, load or tune one.
-COMPILE_LINE = re.compile(
-    r"during inference:|Starting torch\.compile|torch\.compile took|Compiling a graph|Capturing .*(?:graph|model)"
-    r"|Graph capturing|[Aa]utotun(?:e|ing)(?![ _]cache| because)|Compile and warming up model|Dynamo bytecode transform"
-    r"|JIT kernel warmup|hit config\.(?:recompile|cache_size)_limit|Recompiling function"
-    r"|AUTOTUNE (?:\w+\(|benchmarking)|oading JIT ops|start build \[|[Dd]eep_?G(?:EMM|emm)\S* (?:warmup|JIT)|Running NVCC|begins to compile kernel"
-)
-
 
 def cache_warm(measured: Measured) -> Reason | None:
     """Suspect when the prefix cache answered for more prompts than random ones share with earlier ones by chance."""
     counters = measured.host.get("counters") or {}
-    queries = counters.get("vllm:prefix_cache_queries_total") or 0.0
-    hits = counters.get("vllm:prefix_cache_hits_total") or 0.0
+    queries = counters.get("prefix_cache_queries") or 0.0
+    hits = counters.get("prefix_cache_hits") or 0.0
     if not queries or not hits:
         return None
     share, why = _share_by_chance(measured)

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from benchbook import parameters
 from benchbook.hosts.model.files import tokenizer_sha256
 from benchbook.hosts.process.shell import certificates, no_proxy
-from benchbook.hosts.scrape import cache_config
+from benchbook.hosts.scrape import has_prefix_cache
+from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.hosts.vllm.tokenizers import args_of, check_here, client_words
 from benchbook.hosts.watch import StallWatch
 from benchbook.judge.stalls import stalled_at_last
@@ -40,18 +41,6 @@ from benchbook.terms.errors import Cause, ExperimentError, MeasureError
 
 MAX_WARMUPS = 4
 WARMUP_SEED_OFFSET = 1_000_003  # another seed than the repeat's: the warm-up's prompts are not the measured ones
-_COUNTERS = (
-    "vllm:prompt_tokens_total",
-    "vllm:generation_tokens_total",
-    "vllm:prefix_cache_queries_total",
-    "vllm:prefix_cache_hits_total",
-    "vllm:num_preemptions_total",
-    "vllm:request_success_total",
-    "vllm:estimated_flops_per_gpu_total",
-    "vllm:estimated_read_bytes_per_gpu_total",
-    "vllm:estimated_write_bytes_per_gpu_total",
-)
-_IS_ON = {"True": True, "False": False}
 
 
 def bench_serve(
@@ -96,10 +85,9 @@ def bench_serve(
         with Watched(server, run.socket_path) as watched:
             ended = run(workload, argv, recording.log_path, "vllm bench serve")
         raw = read_json(recording.raw_path)
-        counters = {name: value for name, value in watched.counters.items() if name.startswith(_COUNTERS)}
         saved = recording.finish(
             raw,
-            host={**facts, "counters": counters, "telemetry": watched.telemetry(recording, raw)},
+            host={**facts, "counters": watched.counters, "telemetry": watched.telemetry(recording, raw)},
             conditions={
                 **watched.conditions(recording.log_path, raw),
                 "warmup_prompts": workload.warmup_prompts if warmed_by else warmup.num_prompts,
@@ -110,10 +98,10 @@ def bench_serve(
             seed=seed,
             warmup=warmup,
             prefix_cache=PrefixCache(
-                is_on=_IS_ON.get(cache_config(watched.page).get("enable_prefix_caching", "")),
+                is_on=has_prefix_cache(watched.page, COUNTERS),
                 emptied="reset" if reset_prefix_cache else "no",
-                query_tokens=watched.counters.get("vllm:prefix_cache_queries_total"),
-                hit_tokens=watched.counters.get("vllm:prefix_cache_hits_total"),
+                query_tokens=watched.counters.get("prefix_cache_queries"),
+                hit_tokens=watched.counters.get("prefix_cache_hits"),
             ),
             request_set_sha256=_request_set(facts["version"], argv, workload, seed, raw),
         )

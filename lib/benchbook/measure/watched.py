@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchbook.hosts.face import ENDED
 from benchbook.hosts.http import TooLargeError
 from benchbook.hosts.machine import cpu
 from benchbook.hosts.machine.devices import naming
 from benchbook.hosts.process import processes, registry
 from benchbook.hosts.process.logs import HostLog, tells
 from benchbook.hosts.process.ports import is_loopback
-from benchbook.hosts.scrape import counter_delta, engine_tokens, parse_metrics, went_back
+from benchbook.hosts.scrape import counter_delta, engine_tokens, parse_counters, went_back
 from benchbook.hosts.telemetry import Sampler
 from benchbook.hosts.vllm import measured_part
+from benchbook.hosts.vllm.counters import COMPILE_LINE, COUNTERS, KV_USAGE
 from benchbook.judge.flags import flags_of
-from benchbook.judge.warmth import COMPILE_LINE
 from benchbook.measure.client.meter import client_facts, meter_path
 from benchbook.measure.recording import Recording
 from benchbook.measure.servers import AnyServer
@@ -37,8 +38,6 @@ MAX_LINES = 10
 SILENT = "the host's log is silent: it has no line of vLLM's at level INFO"
 _DEVICE_IDS = "--device-ids"
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_ENDED = "vllm:request_success_total"
-_KV_USAGE = "KV cache usage: "
 
 
 class Watched:
@@ -133,16 +132,16 @@ class Watched:
             return ""
 
     def _count(self, page: str) -> None:
-        before, after = parse_metrics(self.page), parse_metrics(page)
+        before, after = parse_counters(self.page, COUNTERS), parse_counters(page, COUNTERS)
         self.counters = counter_delta(before, after)
-        ended = [count for name, count in before.items() if name.startswith(_ENDED)]
+        ended = [count for name, count in before.items() if name.startswith(ENDED)]
         self.facts["earlier_requests"] = sum(ended) if ended else None
         self.facts["counters_went_back"] = went_back(before, after) if after else []
         if not before or not after:
             self._unseen["counters"] = "/metrics has none of vLLM's counters"
-        first = engine_tokens(self.page)
+        first = engine_tokens(self.page, COUNTERS)
         self.facts["engine_tokens"] = {
-            number: tokens - first.get(number, 0.0) for number, tokens in engine_tokens(page).items()
+            number: tokens - first.get(number, 0.0) for number, tokens in engine_tokens(page, COUNTERS).items()
         }
 
     @contextlib.contextmanager
@@ -184,7 +183,7 @@ def log_facts(text: str) -> dict[str, Any]:
     """Return what a server's log of the window tells: lines about compilation, and the highest KV cache usage (%)."""
     lines = text.splitlines()
     compiling = [redacted(line, known_secrets()) for line in lines if COMPILE_LINE.search(line)]
-    usages = [float(line.partition(_KV_USAGE)[2].partition("%")[0]) for line in lines if _KV_USAGE in line]
+    usages = [float(usage) for usage in KV_USAGE.findall(text)]
     return {"compile_lines": compiling[:MAX_LINES], "kv_usage_max_pct": max(usages, default=None)}
 
 

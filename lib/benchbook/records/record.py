@@ -3,7 +3,8 @@
 History of the format:
 1 - first; later `conditions` was added, empty in records that have none.
 2 - warmup, prefix_cache and way_reason; later `not_looked` and
-    `median_itl_by_sixths_ms` were added, null in records that have none, and `disturbed` to the identity.
+    `median_itl_by_sixths_ms` were added, null in records that have none, and `disturbed` to the identity. Counters have
+    neutral names since, see upgrade.py.
 """
 
 from __future__ import annotations

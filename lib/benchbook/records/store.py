@@ -34,6 +34,7 @@ from benchbook.records.raw import read_raw
 from benchbook.records.record import SCHEMA_VERSION, Outcome, Record, verdict_of
 from benchbook.records.runs import CASES, LATEST, RUN_FILE, find_run, forget_run, point_to
 from benchbook.records.typed import refused
+from benchbook.records.upgrade import upgraded
 from benchbook.system_faults import line_of
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import StoreError
@@ -68,7 +69,7 @@ def read_record(path: Path | str) -> Record:
     lacking = [name for name in BENCHMARKS[record.benchmark].needed if name not in record.workload]
     if lacking:
         raise StoreError(f"{path} is not a whole record: workload.{lacking[0]} is missing")
-    return record
+    return upgraded(record)
 
 
 @dataclass(frozen=True)

@@ -95,8 +95,8 @@ def peaks_sentence(limits: Limits) -> str:
 def counters_sentence(record: Record, limits: Limits) -> str:
     """Return how vLLM's own count of FLOPs and bytes compares with ours for the same requests; '' without one."""
     counters = record.host.get("counters") or {}
-    flops = counters.get("vllm:estimated_flops_per_gpu_total")
-    read = counters.get("vllm:estimated_read_bytes_per_gpu_total")
+    flops = counters.get("estimated_flops_per_gpu")
+    read = counters.get("estimated_read_bytes_per_gpu")
     completed = record.values.get("completed")
     if not flops or not read or not completed:
         return ""

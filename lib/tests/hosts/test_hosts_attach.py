@@ -12,6 +12,7 @@ import pytest
 from benchbook.hosts.process.address import server_url
 from benchbook.hosts.served import attach
 from benchbook.hosts.server import VllmServer, find_server
+from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.measure.servers import host_facts, open_server
 from benchbook.terms.errors import ExperimentError, HostDiedError, IdentityError
 
@@ -33,7 +34,7 @@ def test_attaching_takes_the_key_from_the_environment_and_the_first_name(
             attached = attach(server.base_url + "/v1/")
             assert attached.base_url == server.base_url
             assert attached.served_name == server.model_files.path
-            assert "vllm:generation_tokens_total" in attached.metrics_text()
+            assert COUNTERS.names["generation_tokens"] in attached.metrics_text()
             attached.check_alive()
         assert server.is_alive()
 

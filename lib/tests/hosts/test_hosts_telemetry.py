@@ -12,7 +12,8 @@ import pytest
 from benchbook.hosts.machine import nvml
 from benchbook.hosts.machine.nvml import NoGpuError, Nvml, open_nvml, throttle_text
 from benchbook.hosts.process import processes
-from benchbook.hosts.telemetry import GIVEN_UP_AFTER, SERIES, Sampler
+from benchbook.hosts.telemetry import GIVEN_UP_AFTER, Sampler
+from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.judge.telemetry import CHECKS, telemetry_summary
@@ -111,7 +112,7 @@ def test_the_sampler_asks_for_its_few_values_and_not_for_the_whole_page():
     assert set(server["kv_use_ratio"]) == {0.7}, "of the KV cache the fullest engine counts"
     assert set(server["preemptions"]) == {2.0}
     assert not formatted, "a histogram was formatted for every sample"
-    assert "waiting" not in server and set(server) <= {"t_s", *SERIES}
+    assert "waiting" not in server and set(server) <= {"t_s", *COUNTERS.names}
 
 
 def test_a_server_that_does_not_answer_leaves_gaps_and_no_error():

@@ -12,8 +12,9 @@ from benchbook.hosts.cards import cards_of, named
 from benchbook.hosts.process.logs import tells
 from benchbook.hosts.process.ports import reserve_port
 from benchbook.hosts.process.shell import certificates
-from benchbook.hosts.scrape import engine_tokens, fetch_metrics, parse_metrics
+from benchbook.hosts.scrape import engine_tokens, parse_counters
 from benchbook.hosts.served import attach
+from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.measure.first_request import first_request
 from benchbook.measure.serve import bench_serve
 from benchbook.measure.servers import model_card, open_server
@@ -136,7 +137,7 @@ def test_a_thousand_names_are_not_all_said():
 def test_several_engines_are_said_with_what_each_gave_and_the_fullest_cache(benchmark):
     with odd_server("two_engines") as url:
         record = benchmark(url)
-        assert fetch_metrics(url, 5)["vllm:kv_cache_usage_perc"] == 0.6
+        assert parse_counters(attach(url).metrics_text(), COUNTERS)["kv_use_ratio"] == 0.6
     (note,) = [reason for reason in record.reasons if reason.code == "several_engines"]
     assert "engine 1: 0; 1 of them gave none" in note.evidence and note.severity == "note"
 
@@ -147,17 +148,16 @@ def test_shares_are_those_of_the_fullest_engine_and_counts_are_sums(shares):
         f'vllm:kv_cache_usage_perc{{engine="{n}"}} {share}\nvllm:generation_tokens_total{{engine="{n}"}} 10\n'
         for n, share in enumerate(shares)
     )
-    values = parse_metrics(page)
-    assert values["vllm:kv_cache_usage_perc"] == max(shares)
-    assert values["vllm:generation_tokens_total"] == 10 * len(shares)
-    assert engine_tokens(page) == {str(number): 10.0 for number in range(len(shares))}
+    values = parse_counters(page, COUNTERS)
+    assert values["kv_use_ratio"] == max(shares)
+    assert values["generation_tokens"] == 10 * len(shares)
+    assert engine_tokens(page, COUNTERS) == {str(number): 10.0 for number in range(len(shares))}
 
 
-@pytest.mark.parametrize(
-    "line", ["vllm:a{{{ 1", 'vllm:a{b="c} 1', "vllm:a", "vllm:a NaN", "vllm:a " + "9" * 400, "<html>"]
-)
-def test_a_line_that_is_no_metric_costs_no_other(line):
-    assert parse_metrics(f"{line}\nvllm:b_total 5\n{line}\n") == {"vllm:b_total": 5.0}
+@pytest.mark.parametrize("rest", ["{{{ 1", '{b="c} 1', "", " NaN", " " + "9" * 400, "_and_more 3", "<html>"])
+def test_a_line_that_is_no_metric_costs_no_other(rest):
+    line = COUNTERS.names["prompt_tokens"] + rest
+    assert parse_counters(f"{line}\n{COUNTERS.names['preemptions']} 5\n{line}\n", COUNTERS) == {"preemptions": 5.0}
 
 
 # ---- certificates

@@ -22,12 +22,13 @@ ALLOWED = {
     "sweep": {"terms", "plan", "hosts", "records", "judge", "measure", "notebooks"},
     "report": {"terms", "records", "judge"},
 }
-# The wings of hosts/, and what of each other they know; what lies in hosts/ itself may use all of them.
+# The wings of hosts/, and what of each other they know; what lies in hosts/ itself may use all of them. Of that an
+# engine's wing knows the face that it has to show.
 WINGS = {
     "process": set(),
     "machine": {"process"},
     "model": {"process"},
-    "vllm": {"process", "machine", "model"},
+    "vllm": {"process", "machine", "model", "face"},
 }
 PAGE = PACKAGE.parents[1] / "docs" / "design.md"
 HEAVY = ("vllm", "torch", "pandas", "numpy", "papermill", "matplotlib", "transformers", "nbconvert")
@@ -62,6 +63,12 @@ def test_a_wing_of_hosts_knows_only_those_below_it(wing):
     for path in paths:
         hosts = {name for name in _imported(path) if name.startswith("benchbook.hosts")}
         assert {name.split(".")[2] for name in hosts} <= WINGS[wing] | {wing}, path
+
+
+def test_the_names_of_an_engines_own_counters_stand_in_its_wing_alone():
+    theirs = re.compile(r"vllm:\w")
+    having = {path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if theirs.search(path.read_text())}
+    assert having == {Path("hosts/vllm/counters.py")}
 
 
 def test_every_folder_of_the_package_is_a_room_and_every_folder_of_hosts_a_wing():

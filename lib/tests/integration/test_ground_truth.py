@@ -106,9 +106,9 @@ def test_counts_are_those_of_the_script_exactly(steady):
         assert record.values["total_input_tokens"] == PROMPTS * INPUT
         assert record.values["total_output_tokens"] == PROMPTS * OUTPUT
         counters = record.host["counters"]
-        assert counters["vllm:prompt_tokens_total"] == PROMPTS * INPUT
-        assert counters["vllm:generation_tokens_total"] == PROMPTS * OUTPUT
-        assert counters["vllm:request_success_total{finished_reason=length}"] == PROMPTS
+        assert counters["prompt_tokens"] == PROMPTS * INPUT
+        assert counters["generation_tokens"] == PROMPTS * OUTPUT
+        assert counters["requests_ended_by_length"] == PROMPTS
 
 
 def test_the_record_is_the_raw_file_to_the_digit(measured):

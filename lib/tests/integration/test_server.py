@@ -17,9 +17,10 @@ import requests
 import sweeps
 from benchbook.hosts.model.files import content_sha256, resolve_model
 from benchbook.hosts.process import processes, registry
-from benchbook.hosts.scrape import cache_config, counter_delta, parse_metrics
+from benchbook.hosts.scrape import counter_delta, has_prefix_cache, parse_counters
 from benchbook.hosts.served import attach
 from benchbook.hosts.server import VllmServer, find_server
+from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.hosts.watch import StallWatch
 from benchbook.terms.errors import HostStartError
 from sweeps import ENV
@@ -130,14 +131,14 @@ def test_the_log_tells_phases_and_capacity(server: VllmServer) -> None:
 
 
 def test_the_counters_grow_by_what_was_asked_for(server: VllmServer) -> None:
-    before = parse_metrics(server.metrics_text())
+    before = parse_counters(server.metrics_text(), COUNTERS)
     completion(server)
-    growth = counter_delta(before, parse_metrics(server.metrics_text()))
-    assert growth["vllm:generation_tokens_total"] == 8
-    assert growth["vllm:prompt_tokens_total"] == 3
-    assert growth["vllm:request_success_total{finished_reason=length}"] == 1
-    assert growth["vllm:estimated_flops_per_gpu_total"] > 0
-    assert int(cache_config(server.metrics_text())["block_size"]) > 0
+    growth = counter_delta(before, parse_counters(server.metrics_text(), COUNTERS))
+    assert growth["generation_tokens"] == 8
+    assert growth["prompt_tokens"] == 3
+    assert growth["requests_ended_by_length"] == 1
+    assert growth["estimated_flops_per_gpu"] > 0
+    assert has_prefix_cache(server.metrics_text(), COUNTERS) is not None
 
 
 def test_a_watch_over_real_work_raises_no_alarm_and_costs_little(server: VllmServer) -> None:

@@ -80,8 +80,8 @@ def test_the_server_counts_what_the_client_counts(sweep):
     for record in sweep["store"].records():
         if record.benchmark == "serve":
             counters = record.host["counters"]
-            assert counters["vllm:prompt_tokens_total"] == record.values["total_input_tokens"]
-            assert counters["vllm:generation_tokens_total"] == record.values["total_output_tokens"]
+            assert counters["prompt_tokens"] == record.values["total_input_tokens"]
+            assert counters["generation_tokens"] == record.values["total_output_tokens"]
 
 
 def test_throughput_rises_with_concurrency(sweep):

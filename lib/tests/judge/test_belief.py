@@ -7,13 +7,13 @@ import random
 from dataclasses import replace
 
 import pytest
+from benchbook.hosts.vllm.counters import COMPILE_LINE
 from benchbook.judge.catalogue import BY_CODE
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.judge.group import judged_together
 from benchbook.judge.telemetry import telemetry_summary
 from benchbook.judge.unseen import not_looked
-from benchbook.judge.warmth import COMPILE_LINE
 from benchbook.records.record import Verdict, verdict_of
 from measured import latency, serve
 from shapes import GPT_OSS_120B, LLAMA_8B

@@ -4,10 +4,10 @@ import random
 from dataclasses import replace
 
 import pytest
+from benchbook.hosts.vllm.counters import COMPILE_LINE
 from benchbook.judge.catalogue import BY_CODE, CODES
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.unseen import not_looked
-from benchbook.judge.warmth import COMPILE_LINE
 from benchbook.plan import ServeWorkload
 from benchbook.records.record import Verdict, verdict_of
 from benchbook.terms.percentiles import is_earned, percentile_ranks, samples_needed
@@ -74,12 +74,12 @@ PAIRS = {
     "outputs_short": (serve(raw={"output_lens": [64] * 39 + [38]}), SOUND),
     "asked_not_counted": (serve(raw={"total_input_tokens": 40 * 1024}), SOUND),
     "finish_not_length": (
-        serve(host={"counters": {"vllm:request_success_total{finished_reason=stop}": 3.0}}),
-        serve(host={"counters": {"vllm:request_success_total{finished_reason=length}": 40.0}}),
+        serve(host={"counters": {"requests_ended_by_stop": 3.0}}),
+        serve(host={"counters": {"requests_ended_by_length": 40.0}}),
     ),
     "server_disagrees": (
-        serve(host={"counters": {"vllm:generation_tokens_total": 40 * 64 * 1.5}}),
-        serve(host={"counters": {"vllm:generation_tokens_total": 40 * 64 * 1.005}}),  # a token counted a moment late
+        serve(host={"counters": {"generation_tokens": 40 * 64 * 1.5}}),
+        serve(host={"counters": {"generation_tokens": 40 * 64 * 1.005}}),  # a token counted a moment late
     ),
     "lengths_shifted": (
         serve(workload=RANGED, raw={"input_lens": [90] * 40}),  # 0.7 times what was asked
@@ -116,8 +116,8 @@ PAIRS = {
         serve(conditions={"precision": {"asked": {"p99_ttft_ms": 0.1}, "reached": {"p99_ttft_ms": 0.14}}}),
     ),
     "cache_warm": (
-        serve(host={"counters": {"vllm:prefix_cache_hits_total": 0.64 * 40 * 128}}),
-        serve(host={"counters": {"vllm:prefix_cache_hits_total": 0.005 * 40 * 128}}),
+        serve(host={"counters": {"prefix_cache_hits": 0.64 * 40 * 128}}),
+        serve(host={"counters": {"prefix_cache_hits": 0.005 * 40 * 128}}),
     ),
     "warmup_too_small": (serve(conditions={"warmup_prompts": 1}), serve(conditions={"warmup_prompts": 4})),
     "compiled_while_measuring": (
@@ -127,7 +127,7 @@ PAIRS = {
     # FACTS of a first run on a large GPU: 10 s for the first eight requests, 0.4 s later on.
     "first_requests_slow": (serve(first_ttft_ms=10_000, ttft_ms=400), serve(first_ttft_ms=1500, ttft_ms=400)),
     "percentile_not_earned": (serve(cap=8, prompts=661), serve(cap=8, prompts=662)),
-    "preempted": (serve(host={"counters": {"vllm:num_preemptions_total": 1.0}}), SOUND),
+    "preempted": (serve(host={"counters": {"preemptions": 1.0}}), SOUND),
     "kv_exhausted": (serve(host={"facts": {"kv_cache_tokens": 700}}), serve(host={"facts": {"kv_cache_tokens": 800}})),
     "client_saturated": (
         serve(conditions={"client": {"cpu_cores": 0.95}}),
@@ -139,7 +139,7 @@ PAIRS = {
         serve(conditions={"machine": {"cpus": 2, "own_cpu_share": 0.9, "other_cpu_share": 0.1}}),
     ),
     "limits_low": (serve(cap=960, prompts=1920), serve(cap=500, prompts=1000)),
-    "server_restarted": (serve(conditions={"counters_went_back": ["vllm:prompt_tokens_total"]}), SOUND),
+    "server_restarted": (serve(conditions={"counters_went_back": ["prompt_tokens"]}), SOUND),
     "several_engines": (
         serve(conditions={"engine_tokens": {"0": 2560.0, "1": 0.0}}),
         serve(conditions={"engine_tokens": {"0": 2560.0}}),
@@ -393,7 +393,7 @@ def random_prompts(vocabulary, earlier, sent, same_as=0, seed=1):
         seen.add(start)
     return serve(
         prompts=sent,
-        host={"model_config": {"vocab_size": vocabulary}, "counters": {"vllm:prefix_cache_hits_total": hits * 128.0}},
+        host={"model_config": {"vocab_size": vocabulary}, "counters": {"prefix_cache_hits": hits * 128.0}},
         conditions={"earlier_requests": earlier},
     )
 
@@ -402,7 +402,7 @@ def random_prompts(vocabulary, earlier, sent, same_as=0, seed=1):
 def test_random_prompts_that_begin_alike_by_chance_are_not_called_a_warm_cache(load):
     runs = [random_prompts(*load, seed=seed) for seed in range(40)]
     assert sum("cache_warm" in codes(run) for run in runs) <= 1  # of a thousand
-    hits = [run.host["counters"]["vllm:prefix_cache_hits_total"] / 128 for run in runs]
+    hits = [run.host["counters"]["prefix_cache_hits"] / 128 for run in runs]
     assert sum(hits) / len(hits) > 0.01 * load[2], "by a fixed limit of 1 % they would have been"
 
 

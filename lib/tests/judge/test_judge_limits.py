@@ -101,7 +101,7 @@ def test_a_batch_is_no_larger_than_what_the_kv_cache_holds():
 
 
 def test_cached_prompt_tokens_need_no_prefill():
-    half = {"vllm:prefix_cache_queries_total": 1000.0, "vllm:prefix_cache_hits_total": 500.0}
+    half = {"prefix_cache_queries": 1000.0, "prefix_cache_hits": 500.0}
     assert limits_of(served(1, counters=half)).sure.prefill.flops < 0.6 * limits_of(served(1)).sure.prefill.flops
 
 

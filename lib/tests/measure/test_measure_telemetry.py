@@ -9,6 +9,7 @@ import pytest
 from benchbook.hosts import telemetry
 from benchbook.hosts.machine import nvml, peaks
 from benchbook.hosts.machine.nvml import Nvml
+from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.judge.telemetry import request_window
 from benchbook.measure import hardware, watched
 from benchbook.measure.engines import OfflineEngine
@@ -99,8 +100,8 @@ def test_a_record_holds_what_its_limits_need(measured):
 
 
 def test_counters_of_flops_and_bytes_are_kept_when_the_server_has_them(measured):
-    name = "vllm:estimated_flops_per_gpu_total"
-    assert name in measured(extra_metrics={name: 5.0}).record.host["counters"]
+    told = {COUNTERS.names["estimated_flops_per_gpu"]: 5.0}
+    assert "estimated_flops_per_gpu" in measured(extra_metrics=told).record.host["counters"]
 
 
 def test_a_hot_gpu_during_the_case_makes_its_record_suspect(measured, monkeypatch):

@@ -72,7 +72,7 @@ def test_a_load_is_warmed_up_with_two_waves_of_other_prompts(serving, measure):
     record = measure(server, seed=7)
     assert record.warmup == Warmup(num_prompts=4, seed=1_000_010)
     assert record.seed == 7 and record.prefix_cache.hit_tokens == 0
-    assert record.host["counters"]["vllm:prompt_tokens_total"] == 24, "the warm-up is not in the measurement's counters"
+    assert record.host["counters"]["prompt_tokens"] == 24, "the warm-up is not in the measurement's counters"
     assert 'finished_reason="length"} 10.0' in server.metrics_text()
 
 

@@ -25,10 +25,10 @@ SPIN = "import time\nend = time.monotonic() + {s}\nwhile time.monotonic() < end:
 
 
 def test_counters_that_went_back_are_named():
-    before = {"vllm:prompt_tokens_total": 10.0, "vllm:num_requests_running": 3.0, "vllm:num_preemptions_total": 1.0}
-    after = {"vllm:prompt_tokens_total": 4.0, "vllm:num_requests_running": 0.0, "vllm:num_preemptions_total": 1.0}
-    assert went_back(before, after) == ["vllm:prompt_tokens_total"]
-    assert went_back(before, {**before, "vllm:prompt_tokens_total": 11.0}) == []
+    before = {"prompt_tokens": 10.0, "running": 3.0, "preemptions": 1.0}
+    after = {"prompt_tokens": 4.0, "running": 0.0, "preemptions": 1.0}
+    assert went_back(before, after) == ["prompt_tokens"]
+    assert went_back(before, {**before, "prompt_tokens": 11.0}) == []
 
 
 def test_the_log_of_a_window_tells_of_compiling_and_of_the_kv_cache():
@@ -90,7 +90,7 @@ def test_a_server_is_watched_from_its_log_and_counters(fake_server, complete):
         with Watched(server) as watched:
             complete(server)
         assert line in watched.facts["compile_lines"][0]
-        assert watched.counters["vllm:generation_tokens_total"] == 4
+        assert watched.counters["generation_tokens"] == 4
         assert watched.facts["counters_went_back"] == [] and watched.facts["earlier_requests"] == 1
         with Watched(server) as watched:
             complete(server)

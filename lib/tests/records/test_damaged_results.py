@@ -69,7 +69,7 @@ def made(tmp_path_factory) -> Path:
     }  # fmt: skip
     host = {
         "argv": ["vllm", "serve", "tiny", "--dtype", "float32", "--tensor-parallel-size", "1"], "env": {"OMP_NUM_THREADS": "2"},
-        "peaks": peaks, "model_config": config, "counters": {"vllm:prompt_tokens_total": 1280.0}, "telemetry": telemetry,
+        "peaks": peaks, "model_config": config, "counters": {"prompt_tokens": 1280.0}, "telemetry": telemetry,
         "facts": {"kv_cache_tokens": 16384, "weights_gib": 0.1, "dtype": "float32"}, "greedy_outputs": ["a", "b"],
         "ready_utc": "2026-11-23T20:14:00+00:00",
     }  # fmt: skip

@@ -22,7 +22,7 @@ from report_runs import judged, make_run
 from shapes import CPU, GPT_OSS_120B, H200, LLAMA_8B, TINY, served
 from test_judge_telemetry import gpu, samples
 
-_FLOPS, _READ = "vllm:estimated_flops_per_gpu_total", "vllm:estimated_read_bytes_per_gpu_total"
+_FLOPS, _READ = "estimated_flops_per_gpu", "estimated_read_bytes_per_gpu"
 RAW = {"start_times": [101.0, 101.5], "latencies": [1.0, 2.5]}
 SERVER = {
     "t_s": [0.5, 1.5, 2.5, 4.5],
