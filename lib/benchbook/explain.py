@@ -14,7 +14,7 @@ from benchbook.judge.columns import COLUMNS, PER_GPU
 from benchbook.listing import aligned
 from benchbook.terminal import say
 from benchbook.terms.errors import ExperimentError
-from benchbook.terms.metrics import METRICS, Metric
+from benchbook.terms.metrics import BY_KEY, Metric
 from benchbook.terms.plain import plain
 
 _MOST_NEAR = 7
@@ -59,7 +59,7 @@ def entries() -> dict[str, Entry]:
     """Return what there is to say of each name, in the order of the tables."""
     found = {code.code: _of_code(code) for code in CODES}
     found |= {key: Entry("column", "", {"meaning": meaning}) for key, meaning in COLUMNS.items()}
-    return found | {metric.key: _of_metric(metric) for metric in (*METRICS, PER_GPU)}
+    return found | {metric.key: _of_metric(metric) for metric in (*BY_KEY.values(), PER_GPU)}
 
 
 def _of_code(code: Code) -> Entry:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchbook.judge.catalogue import BY_CODE
 from benchbook.records.record import Record, Verdict
-from benchbook.terms.benchmarks import LEADING
+from benchbook.terms.benchmarks import leading
 
 # What other reasons bring about: with a busy machine repeats disagree and answers come in heaps. The cause is advised on.
 _CONSEQUENCES = {
@@ -40,7 +40,7 @@ def why_no_answer(records: Sequence[Record]) -> NoAnswer | None:
     over them nobody knows what it is the mean of. Records that hold no measurement do not count here.
     """
     measured = [record for record in records if record.is_measured]
-    benchmark = next((name for name in LEADING if any(record.benchmark == name for record in measured)), None)
+    benchmark = next((name for name in leading() if any(record.benchmark == name for record in measured)), None)
     evidence = [record for record in measured if record.benchmark == benchmark]
     doubted = [record for record in evidence if record.verdict is not Verdict.VALID]
     if 2 * len(doubted) <= len(evidence):

@@ -11,9 +11,9 @@ PER_GPU = Metric(
     "Output per GPU",
     "tok/s",
     True,
-    ("serve", "throughput"),
     "",
     "output throughput / number of GPUs",
+    made_of="output_throughput_tok_s",
 )
 
 # Columns of the tidy table: what they mean. All but the last are numbers. A floor or a ceiling is sure: of a model with

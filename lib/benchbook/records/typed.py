@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
@@ -14,7 +14,14 @@ from benchbook.terms.metrics import LARGEST
 OPEN = ConfigDict(extra="allow", strict=True)  # of a mapping in which more may stand than is read
 _SHOWN_CHARS = 60
 
-BenchmarkName = Literal[tuple(BENCHMARKS)]
+
+def _benchmark(name: str) -> str:
+    if name not in BENCHMARKS:
+        raise ValueError(f"must be one of {', '.join(BENCHMARKS)}")
+    return name
+
+
+BenchmarkName = Annotated[str, AfterValidator(_benchmark)]
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Numbers = list[Number | None]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
@@ -51,7 +58,7 @@ def _text(where: tuple[str | int, ...], kind: str, value: Any, message: str) -> 
     key = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in where).lstrip(".")
     if kind == "missing":
         return f"{key} is missing"
-    problem = re.sub(r"^\w+ should", "must", message).replace("valid dictionary", "mapping")
+    problem = re.sub(r"^\w+ should", "must", message.removeprefix("Value error, ")).replace("valid dictionary", "mapping")
     problem = re.sub(r"\b10{9,}\b", lambda found: f"1e{len(found[0]) - 1}", problem)
     shown = type(value).__name__ if isinstance(value, dict | list | bytes) else repr(value)[:_SHOWN_CHARS]
     return f"{key}: {shown}: {problem}" if key else problem

@@ -24,7 +24,7 @@ from benchbook.report.limit_sentences import (
 from benchbook.report.markup import Html, element, join, table
 from benchbook.report.results import MAX_ROWS, cut_note
 from benchbook.report.run import Run
-from benchbook.report.table import NUMBER_KEYS
+from benchbook.report.table import number_keys
 from benchbook.terms.wording import lengths_text, number_text
 
 MAX_SENTENCES = 6
@@ -42,9 +42,10 @@ class LimitedCase:
 
 def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
     """Return the cases whose limits are known, those of one launch and lengths together, and why others have none."""
-    means = run.cases[[f"{key}_mean" for key in NUMBER_KEYS]].to_numpy().tolist()
+    keys = number_keys()
+    means = run.cases[[f"{key}_mean" for key in keys]].to_numpy().tolist()
     values_of = {
-        case_id: {key: mean for key, mean in zip(NUMBER_KEYS, row) if not math.isnan(mean)}
+        case_id: {key: mean for key, mean in zip(keys, row) if not math.isnan(mean)}
         for case_id, row in zip(run.cases["case_id"], means, strict=True)
     }
     found: list[LimitedCase] = []

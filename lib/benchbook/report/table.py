@@ -20,12 +20,9 @@ from benchbook.judge.gpus import num_gpus
 from benchbook.judge.starts import start_of
 from benchbook.listing import markdown
 from benchbook.records.record import Outcome, Record, Verdict
-from benchbook.terms.metrics import METRICS
+from benchbook.terms.metrics import BY_KEY
 
 CASE_KEYS = ["experiment", "run_id", "launch", "case_id", "benchmark"]
-METRIC_KEYS = tuple(metric.key for metric in METRICS)
-NUMBER_KEYS = (*METRIC_KEYS, *NUMBERS)
-_COUNT_KEYS = tuple(metric.key for metric in METRICS if not metric.unit)
 START = "host_ready_utc"  # which start of its host a repeat was measured on; '' where nobody noted it
 _FACTS: Mapping[str, Callable[[Record], Any]] = {
     "verdict": attrgetter("verdict.value"),
@@ -47,23 +44,31 @@ _FACTS: Mapping[str, Callable[[Record], Any]] = {
 }
 # Half-widths as shares, by metric, as JSON; a column only where `precision` asked for any.
 REACHED = "precision_reached"
-_OURS = frozenset((*_FACTS, REACHED, *METRIC_KEYS, *COLUMNS))
 
 TableFormat = Literal["csv", "json", "md"]
+
+
+def number_keys() -> list[str]:
+    """Return the columns that are numbers: metrics, and limits."""
+    return [*BY_KEY, *NUMBERS]
+
+
+def _is_ours(column: str) -> bool:
+    return column in _FACTS or column == REACHED or column in BY_KEY or column in COLUMNS
 
 
 def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
     """Return one row a repeat: verdict, reasons, identity, outcome, workload, every metric by its key, and the limits."""
     asked = dict.fromkeys(key for record in records for key in record.workload)
-    settings = [key for key in asked if key not in _OURS]  # none stands in for a column of ours
-    columns = [*_FACTS, *settings, *METRIC_KEYS, *COLUMNS]
+    settings = [key for key in asked if not _is_ours(key)]  # none stands in for a column of ours
+    columns = [*_FACTS, *settings, *BY_KEY, *COLUMNS]
     frame = pd.DataFrame([_row(record, settings) for record in records], columns=columns)
     reached = [(record.conditions.get("precision") or {}).get("reached") for record in records]
     if any(reached):
         frame[REACHED] = list(map(_scalar, reached))
-    frame[list(NUMBER_KEYS)] = frame[list(NUMBER_KEYS)].astype("float64")
+    frame[number_keys()] = frame[number_keys()].astype("float64")
     # Whole numbers stay whole where some rows have none: 128, not 128.0.
-    whole = [*settings, *_COUNT_KEYS, "gpus", "repeat", "attempt"]
+    whole = [*settings, *(metric.key for metric in BY_KEY.values() if not metric.unit), "gpus", "repeat", "attempt"]
     frame[whole] = frame[whole].convert_dtypes()
     return frame
 
@@ -88,7 +93,7 @@ def case_table(table: pd.DataFrame) -> pd.DataFrame:
     )
     by_case = [table[key] for key in CASE_KEYS]
     counts = flags.groupby(by_case, sort=False, dropna=False).sum()
-    values = table[list(NUMBER_KEYS)].astype("float64").where(_is_believed(table))
+    values = table[number_keys()].astype("float64").where(_is_believed(table))
     if (units := _units(table, by_case)) is not None:
         values = values.groupby([*by_case, units], sort=False, dropna=False).mean()
         by_case = [values.index.get_level_values(key) for key in CASE_KEYS]
@@ -116,7 +121,7 @@ def believed(table: pd.DataFrame) -> pd.DataFrame:
 
 def workload_columns(table: pd.DataFrame) -> list[str]:
     """Return the columns of `table` that describe the workload, in the table's order."""
-    return [column for column in table.columns if column not in _OURS]
+    return [column for column in table.columns if not _is_ours(column)]
 
 
 def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -164,7 +169,7 @@ def _row(record: Record, settings: Sequence[str]) -> tuple[Any, ...]:
     return (
         *[read(record) for read in _FACTS.values()],
         *map(_scalar, map(record.workload.get, settings)),
-        *map(record.values.get, METRIC_KEYS),
+        *map(record.values.get, BY_KEY),
         *limit_values(record).values(),
     )
 

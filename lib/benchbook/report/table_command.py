@@ -20,7 +20,7 @@ from benchbook.report.case_rows import axes_of, axis_text, metrics_of, value_tex
 from benchbook.report.run import Run
 from benchbook.report.settings import value_text
 from benchbook.report.starts import one_start_sentence
-from benchbook.report.table import NUMBER_KEYS, case_table, render_table, workload_columns
+from benchbook.report.table import case_table, number_keys, render_table, workload_columns
 from benchbook.terminal import say, tell_damage
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import ExperimentError
@@ -155,14 +155,14 @@ def _own_columns(table: pd.DataFrame, columns: Sequence[str]) -> _Section:
         [case["case_id"], *(_cell(case, by_case[case["case_id"]], column) for column in named)]
         for case in case_table(table).to_dict("records")
     ]
-    right = [place for place, column in enumerate(named, start=1) if column in NUMBER_KEYS]
+    right = [place for place, column in enumerate(named, start=1) if column in number_keys()]
     return _Section("", ["case_id", *named], rows, right)
 
 
 def _cell(case: Mapping[str, Any], repeats: pd.DataFrame, column: str) -> str:
     if column in BY_KEY:
         return value_text_of(case, BY_KEY[column])
-    if column in NUMBER_KEYS:
+    if column in number_keys():
         return plus_minus_text(case[f"{column}_mean"], case[f"{column}_stdev"])
     return ", ".join(dict.fromkeys(map(value_text, repeats[column].dropna())))
 

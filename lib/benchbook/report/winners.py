@@ -8,7 +8,7 @@ from benchbook.judge.claims import headline_rows, label_of, sentence, signed_tex
 from benchbook.judge.compare import Comparison, Finding, Row
 from benchbook.report.differences import MAX_OTHERS, comparisons_of, launches_of
 from benchbook.report.run import Run
-from benchbook.terms.benchmarks import LEADING
+from benchbook.terms.benchmarks import BENCHMARKS, leading
 from benchbook.terms.wording import counted, listed
 
 Compared = tuple[Row, Comparison]
@@ -24,10 +24,10 @@ def winner_sentences(run: Run) -> list[str]:
         return []
     comparisons = comparisons_of(run)
     found = [(row, comparison) for comparison in comparisons for row in headline_rows(comparison)]
-    leading = next((name for name in LEADING if any(row.benchmark == name for row, _ in found)), None)
+    first = next((name for name in leading() if any(row.benchmark == name for row, _ in found)), None)
     if len(comparisons) > 1:
-        found = [(row, comparison) for row, comparison in found if row.benchmark == leading]
-    found.sort(key=lambda item: (LEADING.index(item[0].benchmark), not item[0].is_claimed, -_gain(item[0])))
+        found = [(row, comparison) for row, comparison in found if row.benchmark == first]
+    found.sort(key=lambda item: (BENCHMARKS[item[0].benchmark].rank, not item[0].is_claimed, -_gain(item[0])))
     told = [item for item in found if _tells(item[0])]
     sentences = [_sentence(row, comparison) for row, comparison in told]
     if len(comparisons) == 1 and told and told[0][0].num_cases > 1:

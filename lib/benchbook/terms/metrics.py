@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchbook.terms.benchmarks import BENCHMARKS
+
 LARGEST = 1e30  # beyond lies nothing that was ever counted or timed, and soon no sum is finite
 
 
@@ -21,12 +23,17 @@ class Metric:
     label: str
     unit: str
     higher_is_better: bool | None  # None: a count or a setting, neither direction is better
-    benchmarks: tuple[str, ...]
     source_key: str
     formula: str
     zero_is_absent: bool = False  # vLLM writes 0.0 where it has no sample of a latency
     of: str = ""  # the latency of single requests that this is a statistic of: 'ttft', 'tpot', 'itl', 'e2el'
     statistic: str = ""  # 'mean', 'median', 'std', 'p99'; '' where there is but one number
+    made_of: str = ""  # the metric that this is computed from, where vLLM does not give it
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Return the benchmarks that have it."""
+        return tuple(name for name, row in BENCHMARKS.items() if (self.made_of or self.key) in row.metrics)
 
     @property
     def percentile(self) -> int | None:
@@ -72,15 +79,13 @@ def _serve_latency(kind: str, statistic: str) -> Metric:
     key = f"{statistic}_{kind}_ms"
     of_what = f"{_STATISTICS[statistic]} of: {formula}"
     label, is_of = f"{statistic} {name}", {"of": kind, "statistic": statistic}
-    return Metric(key, label, "ms", False, ("serve",), key, of_what, zero_is_absent=True, **is_of)
+    return Metric(key, label, "ms", False, key, of_what, zero_is_absent=True, **is_of)
 
 
 def _batch_latency(statistic: str, label: str, source_key: str, formula: str) -> Metric:
     key, name = f"{statistic}_batch_latency_s", f"Batch latency, {label}"
-    return Metric(key, name, "s", False, ("latency",), source_key, formula, zero_is_absent=True, statistic=statistic)
+    return Metric(key, name, "s", False, source_key, formula, zero_is_absent=True, statistic=statistic)
 
-
-_SERVE, _THROUGHPUT, _FIRST = ("serve",), ("throughput",), ("first_request",)
 
 METRICS: tuple[Metric, ...] = (
     Metric(
@@ -88,7 +93,6 @@ METRICS: tuple[Metric, ...] = (
         "Request throughput",
         "req/s",
         True,
-        ("serve", "throughput"),
         "request_throughput|requests_per_second",
         "completed requests / duration",
     ),
@@ -97,7 +101,6 @@ METRICS: tuple[Metric, ...] = (
         "Output throughput",
         "tok/s",
         True,
-        ("serve", "throughput"),
         "output_throughput|printed.output_throughput_tok_s",
         "output tokens / duration (throughput: as printed, 2 decimals)",
     ),
@@ -106,7 +109,6 @@ METRICS: tuple[Metric, ...] = (
         "Total throughput",
         "tok/s",
         True,
-        ("serve", "throughput"),
         "total_token_throughput|tokens_per_second",
         "(input + output tokens) / duration",
     ),
@@ -115,7 +117,6 @@ METRICS: tuple[Metric, ...] = (
         "Goodput",
         "req/s",
         True,
-        _SERVE,
         "request_goodput",
         "requests meeting every SLO / duration; empty without SLOs",
     ),
@@ -135,20 +136,18 @@ METRICS: tuple[Metric, ...] = (
         "TTFT",
         "ms",
         False,
-        _FIRST,
         "ttft_ms",
         "send to first streamed token of the one request",
         zero_is_absent=True,
     ),
     Metric(
-        "e2el_ms", "E2EL", "ms", False, _FIRST, "e2el_ms", "send to last token of the one request", zero_is_absent=True
+        "e2el_ms", "E2EL", "ms", False, "e2el_ms", "send to last token of the one request", zero_is_absent=True
     ),
     Metric(
         "duration_s",
         "Duration",
         "s",
         None,
-        ("serve", "throughput"),
         "duration|elapsed_time",
         "first send to last answer",
     ),
@@ -157,17 +156,15 @@ METRICS: tuple[Metric, ...] = (
         "Completed requests",
         "",
         None,
-        ("serve", "throughput"),
         "completed|num_requests",
         "requests answered",
     ),
-    Metric("failed", "Failed requests", "", None, _SERVE, "failed", "requests that vLLM's client counts as failed"),
+    Metric("failed", "Failed requests", "", None, "failed", "requests that vLLM's client counts as failed"),
     Metric(
         "total_input_tokens",
         "Input tokens",
         "",
         None,
-        ("serve", "throughput", "first_request"),
         "total_input_tokens|printed.total_input_tokens|usage.prompt_tokens",
         "prompt tokens of completed requests",
     ),
@@ -176,7 +173,6 @@ METRICS: tuple[Metric, ...] = (
         "Output tokens",
         "",
         None,
-        ("serve", "throughput", "first_request"),
         "total_output_tokens|printed.total_output_tokens|usage.completion_tokens",
         "generated tokens of completed requests",
     ),
@@ -186,8 +182,9 @@ BY_KEY: Mapping[str, Metric] = {metric.key: metric for metric in METRICS}
 
 
 def metrics_for(benchmark: str) -> tuple[Metric, ...]:
-    """Return the metrics that `benchmark` (serve, latency, throughput, first_request) can have, in display order."""
-    return tuple(metric for metric in METRICS if benchmark in metric.benchmarks)
+    """Return the metrics that `benchmark` can have, in display order."""
+    keys = BENCHMARKS[benchmark].metrics
+    return tuple(metric for metric in BY_KEY.values() if metric.key in keys)
 
 
 def known_key(name: str, known: Collection[str]) -> str | None:
