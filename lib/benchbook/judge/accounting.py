@@ -31,7 +31,7 @@ def accounting_rows(benchmark: str, workload: Workload, raw: Raw) -> list[dict[s
 def requests_failed(measured: Measured) -> Reason | None:
     """Invalid when requests failed; the evidence quotes their errors."""
     asked, failed = measured.workload.get("num_prompts"), _failed(measured)
-    if measured.benchmark != "serve" or not failed:
+    if not measured.is_of_requests or not failed:
         return None
     # What vLLM keeps of an error is a traceback, whose last line says what it was.
     errors = sorted({error.strip().splitlines()[-1] for error in measured.raw.get("errors", []) if error.strip()})
@@ -48,7 +48,7 @@ def _failed(measured: Measured) -> int | None:
 
 def nothing_completed(measured: Measured) -> Reason | None:
     """Invalid when no request completed: then vLLM writes 0.0 for each latency."""
-    if measured.benchmark != "serve" or measured.count("completed") != 0:
+    if not measured.is_of_requests or measured.count("completed") != 0:
         return None
     return reason("nothing_completed", "no request completed, so there is no latency and no throughput")
 
@@ -66,7 +66,7 @@ def outputs_short(measured: Measured) -> Reason | None:
     With a range ratio the lengths asked for are not in the file but in the client's notes; where there are none, short
     is what is below the least that vLLM draws.
     """
-    if measured.benchmark != "serve":
+    if not measured.is_of_requests:
         return None
     asked = measured.workload["output_len_tokens"]
     least = max(1, math.floor(asked * (1 - (measured.workload.get("range_ratio") or 0.0))))
@@ -98,7 +98,7 @@ def asked_not_counted(measured: Measured) -> Reason | None:
 def lengths_shifted(measured: Measured) -> Reason | None:
     """Suspect when lengths drawn from a range have another mean than the length asked for, beyond chance."""
     ratio = measured.workload.get("range_ratio")
-    if measured.benchmark != "serve" or not ratio:
+    if not measured.is_of_requests or not ratio:
         return None
     for what, key, asked_key in (
         ("input", "input_lens", "input_len_tokens"),

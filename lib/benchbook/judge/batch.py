@@ -19,14 +19,11 @@ LEAST = min(LARGE_CARD, CARD, CPU_SERVER, CPU_ENGINE)
 
 def asked_in_flight(record: Record) -> int | None:
     """Return how many sequences the workload asks to be there at once; None in an open loop, where it is not fixed."""
-    workload = record.workload
-    if record.benchmark == "latency":
-        return workload["batch_size"]
-    if record.benchmark == "throughput":
-        return workload["num_prompts"]
-    if workload.get("max_concurrency") is None or workload.get("request_rate_rps") is not None:
+    workload, load = record.workload, record.row.load
+    asked = workload.get(load) if load else None
+    if asked is None or workload.get("request_rate_rps") is not None:
         return None
-    return min(workload["max_concurrency"], workload["num_prompts"])
+    return min(asked, workload.get("num_prompts", asked))
 
 
 def kept_in_flight(record: Record) -> float | None:
@@ -52,7 +49,7 @@ def sequences_in_step(record: Record) -> int | None:
     asked = asked_in_flight(record)
     if asked is None:
         return None
-    if record.benchmark == "serve" and not is_load_kept(record):
+    if not is_load_kept(record):
         asked = max(1, math.ceil(kept_in_flight(record)))
     most = most_in_step(record.host, record.provenance.get("machine") or {})
     return min(asked, most) if most else asked

@@ -1,9 +1,13 @@
-"""Which share of its limits a record reached, and what it was that bound it."""
+"""Which share of its limits a record reached, and what it was that bound it.
+
+What of a benchmark the hardware bounds is in its row, by the keys of `BOUNDED`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from benchbook.judge.batch import asked_in_flight, is_load_kept, kept_in_flight
 from benchbook.judge.columns import COLUMNS, PER_GPU
@@ -11,6 +15,7 @@ from benchbook.judge.gpus import output_per_gpu_tok_s
 from benchbook.judge.limits import limits_of
 from benchbook.judge.roofline import BANDWIDTH, COMPUTE, Bounds, Limits, NoLimitError
 from benchbook.records.record import Record
+from benchbook.terms.benchmarks import Bound
 from benchbook.terms.wording import listed, percent_text
 
 # A share tells what binds only where it is clear: between the two, as much time goes to the one as to the other, and
@@ -42,20 +47,12 @@ def limit_values(record: Record) -> dict[str, float | str | None]:
         limits = limits_of(record)
     except NoLimitError:
         return values
-    for ends, bounds in (("floor", limits.sure), ("even", limits.even), ("counted", limits.counted)):
-        if bounds is not None and record.benchmark == "serve" and bounds.step:
-            values[f"step_{ends}_ms"] = bounds.step.floor_s * 1000
-        if bounds is not None and record.benchmark == "latency":
-            values[f"batch_latency_{ends}_s"] = bounds.batch_floor_s
-        elif bounds is not None:
-            ends = "ceiling" if ends == "floor" else ends
-            values[f"output_throughput_{ends}_tok_s"] = bounds.ceiling_tok_s
-    if record.benchmark == "serve":
-        values["ttft_floor_ms"] = limits.sure.prefill.floor_s * 1000
-        values["ttft_share_of_limit"] = _ratio(values["ttft_floor_ms"], record.values.get("median_ttft_ms"))
-        values["step_share_of_limit"] = _ratio(values["step_floor_ms"], step_ms(record)[0])
-    of_all = "batch_latency" if record.benchmark == "latency" else "output_throughput"
-    values[f"{of_all}_share_of_limit"] = share_of(record, limits.sure)
+    for key in record.row.bounds:
+        bound = BOUNDED[key]
+        values[f"{key}_share_of_limit"] = bound.share(record, limits.sure)
+        for ends, bounds in ((bound.end, limits.sure), ("even", limits.even), ("counted", limits.counted)):
+            if bounds is not None and (column := f"{key}_{ends}_{bound.unit}") in values:
+                values[column] = bound.best(bounds)
     binding = binding_of(record, limits)
     values["limited_by"] = binding.name if binding else None
     return values
@@ -63,9 +60,11 @@ def limit_values(record: Record) -> dict[str, float | str | None]:
 
 def share_of(record: Record, bounds: Bounds) -> float | None:
     """Return the share of the limit that counts for the record's benchmark: of throughput, or of one batch's floor."""
-    if record.benchmark == "latency":
-        return _ratio(bounds.batch_floor_s, record.values.get("avg_batch_latency_s"))
-    return _ratio(record.values.get("output_throughput_tok_s"), bounds.ceiling_tok_s)
+    return _counting(record).share(record, bounds) if record.row.bounds else None
+
+
+def _counting(record: Record) -> Bounded:
+    return BOUNDED[record.row.bounds[-1]]
 
 
 def share_text(low: float | None, high: float | None) -> str:
@@ -87,6 +86,40 @@ def step_ms(record: Record) -> tuple[float | None, str]:
     if itl_ms is None or any(reason.code == "itl_per_chunk" for reason in record.reasons):
         return record.values.get("median_tpot_ms"), MEDIAN_TPOT
     return itl_ms, MEDIAN_ITL
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """What the hardware bounds of a record, in the unit of its columns."""
+
+    unit: str  # as columns spell it
+    measured: Callable[[Record], float | None]
+    best: Callable[[Bounds], float | None]  # of one routing
+    end: Literal["floor", "ceiling"] = "floor"  # a time is not shorter, a rate not higher
+
+    def share(self, record: Record, bounds: Bounds) -> float | None:
+        """Return the share of the limit that `record` reaches; above 1 cannot be."""
+        measured, best = self.measured(record), self.best(bounds)
+        return _ratio(best, measured) if self.end == "floor" else _ratio(measured, best)
+
+
+BOUNDED: Mapping[Bound, Bounded] = {
+    "step": Bounded(
+        "ms", lambda record: step_ms(record)[0], lambda bounds: bounds.step.floor_s * 1000 if bounds.step else None
+    ),
+    "ttft": Bounded(
+        "ms", lambda record: record.values.get("median_ttft_ms"), lambda bounds: bounds.prefill.floor_s * 1000
+    ),
+    "output_throughput": Bounded(
+        "tok_s",
+        lambda record: record.values.get("output_throughput_tok_s"),
+        lambda bounds: bounds.ceiling_tok_s,
+        "ceiling",
+    ),
+    "batch_latency": Bounded(
+        "s", lambda record: record.values.get("avg_batch_latency_s"), lambda bounds: bounds.batch_floor_s
+    ),
+}
 
 
 def is_below_floor(record: Record, limits: Limits) -> bool:
@@ -114,6 +147,8 @@ def binding_of(record: Record, limits: Limits) -> Binding | None:
 
     None where nothing was measured that could be compared. What binds a number that is in doubt is not told.
     """
+    if not record.row.bounds:
+        return None
     ends = [(share_of(record, bounds), _bound(record, bounds)) for bounds in (limits.sure, limits.likely)]
     shares = [share for share, _ in ends if share is not None]
     if len(shares) < 2:
@@ -137,18 +172,18 @@ def binding_of(record: Record, limits: Limits) -> Binding | None:
 
 
 def _bound(record: Record, bounds: Bounds) -> str:
-    return (bounds.step or bounds.prefill).bound if record.benchmark == "latency" else bounds.request.bound
+    return bounds.request.bound if _counting(record).end == "ceiling" else (bounds.step or bounds.prefill).bound
 
 
 def _rest(record: Record, limits: Limits) -> str:
     """Return what takes the time that is neither reading nor computing."""
-    if record.benchmark == "serve" and not is_load_kept(record):
+    if not is_load_kept(record):
         return "client"
     return COMMUNICATION if limits.peaks.devices > 1 else LAUNCH_OVERHEAD
 
 
 def _limit_name(record: Record) -> str:
-    return "speed for one batch" if record.benchmark == "latency" else "output throughput"
+    return "output throughput" if _counting(record).end == "ceiling" else "speed for one batch"
 
 
 def energy_per_output_token_j(record: Record) -> float | None:
@@ -158,7 +193,7 @@ def energy_per_output_token_j(record: Record) -> float | None:
 
 
 def _kv_capacity(record: Record, limits: Limits, seen: Mapping[str, float | None]) -> Binding | None:
-    asked = None if record.benchmark == "throughput" else asked_in_flight(record)  # offline, what does not fit waits
+    asked = None if record.row.queues else asked_in_flight(record)
     if asked and limits.kv_sequences is not None and limits.kv_sequences < asked:
         return _capacity(f"the KV cache holds {limits.kv_sequences:.1f} of {asked} sequences")
     if (seen.get("preemptions") or 0) > 0:

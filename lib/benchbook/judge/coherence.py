@@ -17,6 +17,7 @@ from benchbook.judge.flags import flags_of
 from benchbook.judge.loads import LOADS, load_text
 from benchbook.judge.stats import stdev
 from benchbook.records.record import Record
+from benchbook.terms.benchmarks import Role
 from benchbook.terms.wording import number_text
 
 TOLERANCE = 0.05  # two numbers this near are not called different
@@ -45,12 +46,10 @@ class Cases(NamedTuple):
 
 def floor_above_load(records: Sequence[Record]) -> Iterator[Finding]:
     """Suspect latency mode and serving where one request alone is slower offline than one among several online."""
-    for key, floor in _by_setting(
-        records, "latency", "avg_batch_latency_s", lambda w: w.get("batch_size") == 1
-    ).items():
+    for key, floor in _by_setting(records, "floor", "avg_batch_latency_s", lambda w: w.get("batch_size") == 1).items():
         loaded = [
             cases
-            for other, cases in _by_setting(records, "serve", "mean_e2el_ms", _is_loaded, "max_concurrency").items()
+            for other, cases in _by_setting(records, "curve", "mean_e2el_ms", _is_loaded, "max_concurrency").items()
             if other[: len(key)] == key
         ]
         if not loaded:
@@ -70,8 +69,8 @@ def floor_above_load(records: Sequence[Record]) -> Iterator[Finding]:
 def ceiling_below_serving(records: Sequence[Record]) -> Iterator[Finding]:
     """Suspect throughput mode where serving reaches more output tokens per second."""
     metric = "output_throughput_tok_s"
-    offline = _by_setting(records, "throughput", metric, lambda w: True, "num_prompts")
-    online = _by_setting(records, "serve", metric, lambda w: True, *(load.key for load in LOADS))
+    offline = _by_setting(records, "ceiling", metric, lambda w: True, "num_prompts")
+    online = _by_setting(records, "curve", metric, lambda w: True, *(load.key for load in LOADS))
     for key in dict.fromkeys(key[:-1] for key in offline):
         best = max((cases for other, cases in offline.items() if other[:-1] == key), key=lambda cases: cases.mean)
         served = [cases for other, cases in online.items() if other[: len(key)] == key]
@@ -93,9 +92,9 @@ def tpot_contradicts_latency(records: Sequence[Record]) -> Iterator[Finding]:
 
     Latency mode has no TPOT; what is left of its batch after serving's TTFT, shared among the other tokens, is one.
     """
-    alone = _by_setting(records, "latency", "avg_batch_latency_s", lambda w: w.get("batch_size") == 1)
-    paces = _by_setting(records, "serve", "mean_tpot_ms", _is_single)
-    waits = _by_setting(records, "serve", "mean_ttft_ms", _is_single)
+    alone = _by_setting(records, "floor", "avg_batch_latency_s", lambda w: w.get("batch_size") == 1)
+    paces = _by_setting(records, "curve", "mean_tpot_ms", _is_single)
+    waits = _by_setting(records, "curve", "mean_ttft_ms", _is_single)
     for key, pace in paces.items():
         steps = key[2] - 1
         # Answers that came in heaps have no pace of tokens, and say so already.
@@ -142,16 +141,16 @@ CHECKS = (floor_above_load, ceiling_below_serving, tpot_contradicts_latency, out
 
 def _by_setting(
     records: Sequence[Record],
-    benchmark: str,
+    role: Role,
     metric: str,
     is_meant: Callable[[Mapping[str, Any]], bool],
     *axes: str,
 ) -> dict[tuple[Any, ...], Cases]:
-    """Return the cases of `benchmark` by (launch, input, output tokens, *axes), as far as they have `metric`."""
+    """Return the cases of the benchmarks of `role` by (launch, input, output tokens, *axes), as far as they have `metric`."""
     groups: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
         workload = record.workload
-        if record.benchmark == benchmark and is_meant(workload) and record.values.get(metric) is not None:
+        if record.row.role == role and is_meant(workload) and record.values.get(metric) is not None:
             lengths = (workload.get("input_len_tokens"), workload.get("output_len_tokens"))
             if None in lengths:  # a published figure that does not tell them
                 continue

@@ -121,7 +121,7 @@ def machine_busy(measured: Measured) -> Reason | None:
 def limits_low(measured: Measured) -> Reason | None:
     """Suspect when open files or ports hardly suffice for the connections of the load."""
     limits, workload = measured.conditions.get("limits") or {}, measured.workload
-    if measured.benchmark != "serve" or not limits:
+    if not measured.is_of_requests or not limits:
         return None
     connections = min(workload.get("max_concurrency") or workload["num_prompts"], workload["num_prompts"])
     files, ports = limits.get("open_files"), limits.get("ports")
@@ -145,7 +145,7 @@ def finish_not_length(measured: Measured) -> Reason | None:
         for name, count in _counters(measured).items()
         if name.startswith("requests_ended_by_") and count and name != "requests_ended_by_length"
     }
-    if measured.benchmark != "serve" or not others:
+    if not measured.is_of_requests or not others:
         return None
     said = ", ".join(f"{count:.0f} by {name}" for name, count in sorted(others.items()))
     return reason("finish_not_length", f"requests ended: {said}; all were to end by length")
@@ -154,7 +154,7 @@ def finish_not_length(measured: Measured) -> Reason | None:
 def server_disagrees(measured: Measured) -> Reason | None:
     """Suspect when the server counted other requests or tokens than the client."""
     counters = _counters(measured)
-    if measured.benchmark != "serve" or not counters or measured.value("failed"):
+    if not measured.is_of_requests or not counters or measured.value("failed"):
         return None
     finished = [count for name, count in counters.items() if name.startswith("requests_ended")]
     rows = [

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from benchbook.records.record import Reason, Record
+from benchbook.terms.benchmarks import BENCHMARKS, Benchmark
 from benchbook.terms.metrics import request_latencies_s
 
 
@@ -30,6 +31,30 @@ class Answer(NamedTuple):
     def end_s(self) -> float:
         """Return when its last chunk came."""
         return self.start_s + self.latency_s
+
+
+def answers_of(raw: Mapping[str, Any]) -> tuple[Answer, ...]:
+    """Return the answered requests of a `bench serve` file in the order of their sending; empty without details."""
+    latencies_s = request_latencies_s(raw)
+    if not raw.get("start_times") or not raw.get("ttfts") or not latencies_s:
+        return ()
+    count = len(latencies_s)
+    columns = zip(
+        raw["start_times"],
+        raw["ttfts"],
+        latencies_s,
+        raw.get("itls") or [()] * count,
+        raw.get("output_lens") or [0] * count,
+        raw.get("queue_times") or [0.0] * count,
+        raw.get("input_lens") or [0] * count,
+        raw.get("errors") or [""] * count,
+    )
+    found = [
+        Answer(start, ttft, latency, tuple(gaps), tokens, queue, prompt_tokens)
+        for start, ttft, latency, gaps, tokens, queue, prompt_tokens, error in columns
+        if not error and latency > 0
+    ]
+    return tuple(sorted(found))
 
 
 def chunks_of(answers: Sequence[Answer]) -> tuple[Any, Any]:
@@ -59,29 +84,25 @@ class Measured:
         machine = record.provenance.get("machine") or {}
         return cls(record.benchmark, record.workload, record.values, {}, record.host, record.conditions, machine)
 
+    @property
+    def row(self) -> Benchmark:
+        """Return the facts of its benchmark."""
+        return BENCHMARKS[self.benchmark]
+
+    @property
+    def is_of_requests(self) -> bool:
+        """Return whether a client sent requests, and counted and timed each of them."""
+        return self.row.times == "requests"
+
+    @property
+    def is_of_iterations(self) -> bool:
+        """Return whether the same batch was timed again and again."""
+        return self.row.times == "iterations"
+
     @cached_property
     def answers(self) -> tuple[Answer, ...]:
         """Return the answered requests in the order of their sending; empty without a detailed raw file."""
-        raw, latencies_s = self.raw, request_latencies_s(self.raw)
-        if not raw.get("start_times") or not raw.get("ttfts") or not latencies_s:
-            return ()
-        count = len(latencies_s)
-        columns = zip(
-            raw["start_times"],
-            raw["ttfts"],
-            latencies_s,
-            raw.get("itls") or [()] * count,
-            raw.get("output_lens") or [0] * count,
-            raw.get("queue_times") or [0.0] * count,
-            raw.get("input_lens") or [0] * count,
-            raw.get("errors") or [""] * count,
-        )
-        found = [
-            Answer(start, ttft, latency, tuple(gaps), tokens, queue, prompt_tokens)
-            for start, ttft, latency, gaps, tokens, queue, prompt_tokens, error in columns
-            if not error and latency > 0
-        ]
-        return tuple(sorted(found))
+        return answers_of(self.raw)
 
     @cached_property
     def chunks(self) -> tuple[Any, Any]:
@@ -102,10 +123,7 @@ class Measured:
     @property
     def is_closed_loop(self) -> bool:
         """Return whether each answer lets the next request go, without a rate."""
-        workload = self.workload
-        return bool(self.benchmark == "serve" and workload.get("max_concurrency")) and not workload.get(
-            "request_rate_rps"
-        )
+        return bool(self.workload.get("max_concurrency")) and not self.workload.get("request_rate_rps")
 
     def value(self, key: str) -> float | None:
         """Return the metric `key`, None where it was not measured."""
@@ -124,9 +142,9 @@ def load_in_flight(benchmark: str, workload: Mapping[str, Any]) -> tuple[int, in
     """
     if workload.get("request_rate_rps"):
         return None
-    cap = {"serve": workload.get("max_concurrency"), "latency": workload.get("batch_size"), "first_request": 1}
-    requests = cap.get(benchmark)
-    if not requests:
+    row = BENCHMARKS[benchmark]
+    requests = workload.get(row.load) if row.load else 1
+    if not requests or row.queues:
         return None
     output_len_tokens = workload.get("output_len_tokens", workload.get("max_tokens", 0))
     return min(requests, workload.get("num_prompts", requests)), workload.get("input_len_tokens", 0) + output_len_tokens

@@ -34,7 +34,7 @@ def random_weights(measured: Measured) -> Reason | None:
 
 def speculation_unlike_text(measured: Measured) -> Reason | None:
     """Suspect where the engine guesses tokens ahead: how many guesses come true is a matter of the text, which is random."""
-    if measured.benchmark == "first_request":
+    if not measured.row.is_load:
         return None
     flags = flags_of(measured.host.get("argv"))
     given = next((name for name in flags if name.startswith(_SPECULATES)), None)

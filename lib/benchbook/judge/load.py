@@ -27,7 +27,7 @@ def littles_law(measured: Measured) -> Reason | None:
     Little (1961): the mean number in flight equals arrival rate times mean time in the system, whatever the traffic.
     """
     rate, e2el_ms = measured.value("request_throughput_rps"), measured.value("mean_e2el_ms")
-    if measured.benchmark != "serve" or not rate or not e2el_ms or measured.value("failed"):
+    if not measured.is_of_requests or not rate or not e2el_ms or measured.value("failed"):
         return None
     in_flight, cap = rate * e2el_ms / 1000, measured.workload.get("max_concurrency")
     if cap and in_flight > cap * (1 + CAP_SLACK):
@@ -93,7 +93,7 @@ def client_queue_dominates(measured: Measured) -> Reason | None:
 def too_short(measured: Measured) -> Reason | None:
     """Suspect when the window holds only a few request latencies: most of it is filling and draining."""
     duration_s, e2el_ms = measured.value("duration_s"), measured.value("mean_e2el_ms")
-    if measured.benchmark != "serve" or not duration_s or not e2el_ms:
+    if not measured.is_of_requests or not duration_s or not e2el_ms:
         return None
     latencies = duration_s * 1000 / e2el_ms
     needed = MIN_LATENCIES_ALONE if measured.workload.get("max_concurrency") == 1 else MIN_LATENCIES

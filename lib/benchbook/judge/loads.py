@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.wording import counted, lengths_text
 
 LENGTHS = ("input_len_tokens", "output_len_tokens")
@@ -46,6 +47,7 @@ class Load:
 IN_FLIGHT = Load("max_concurrency", "Requests in flight", "requests in flight (log2 axis)", "concurrency", False)
 RATE = Load("request_rate_rps", "Offered rate (req/s)", "offered rate (req/s)", "rate", True)
 LOADS = (IN_FLIGHT, RATE)
+_KEYS = {load.key for load in LOADS}
 
 
 def load_text(workload: Mapping[str, Any]) -> str:
@@ -61,9 +63,6 @@ def case_name(benchmark: str, workload: Mapping[str, Any]) -> str:
     parts = [benchmark.replace("_", " ")]
     if all(workload.get(name) is not None for name in LENGTHS):
         parts.append(lengths_text((workload[LENGTHS[0]], workload[LENGTHS[1]])))
-    load = {
-        "serve": load_text(workload),
-        "latency": f"a batch of {workload.get('batch_size')}",
-        "throughput": f"{workload.get('num_prompts')} prompts at once",
-    }.get(benchmark)
+    row = BENCHMARKS[benchmark]
+    load = load_text(workload) if row.load in _KEYS else row.load_text.format(workload.get(row.load))
     return ", ".join([*parts, *([load] if load else [])])

@@ -81,7 +81,7 @@ def usage(measured: Measured) -> str:
 
 def firsts(measured: Measured) -> str:
     """What came first: requests, or iterations."""
-    return iterations(measured) if measured.benchmark == "latency" else requests(measured)
+    return iterations(measured) if measured.is_of_iterations else requests(measured)
 
 
 def counted(*names: str) -> Evidence:
@@ -118,7 +118,7 @@ def kv_cache(measured: Measured) -> str:
 
 def preemptions(measured: Measured) -> str:
     """Whether requests were thrown out, or could not be."""
-    if measured.benchmark == "serve":
+    if measured.row.host_kind == "server":
         return counted("preemptions")(measured)
     workload = measured.workload
     requests = workload.get("batch_size") or workload.get("num_prompts") or 1

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchbook.judge.catalogue import reason
-from benchbook.judge.evidence import Answer, Check, Measured, chunks_of
+from benchbook.judge.evidence import Answer, Check, Measured, answers_of, chunks_of
 from benchbook.records.record import Reason
 
 MIN_STALL_S, STEPS = 0.5, 20  # longer than both is no step that only decodes
@@ -54,7 +54,7 @@ def stalls(answers: Sequence[Answer], is_closed_loop: bool = False) -> list[tupl
 
 def stalled_at_last(raw: Mapping[str, Any], wave: int) -> bool:
     """Return whether no token came for too long once the last `wave` requests of a `bench serve` file were sent."""
-    answers = Measured("serve", {}, {}, raw).answers
+    answers = answers_of(raw)
     last_s = answers[-wave:][0].start_s if answers and wave else 0.0
     return any(end_s > last_s for _, end_s in stalls(answers))
 

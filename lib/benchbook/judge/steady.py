@@ -104,7 +104,7 @@ def speed_shifted(measured: Measured) -> Reason | None:
 
 def iterations_unsteady(measured: Measured) -> Reason | None:
     """Suspect when the iterations of latency mode drift, or fall into two groups: their mean is the time of none."""
-    times_s = list(measured.raw.get("latencies", [])) if measured.benchmark == "latency" else []
+    times_s = list(measured.raw.get("latencies", [])) if measured.is_of_iterations else []
     if len(times_s) < LEAST:
         return None
     parts_s = [statistics.median(block) for block in _blocks(times_s)]

@@ -98,7 +98,7 @@ def _means_broken(measured: Measured) -> Reason | None:
     means_ms = [measured.value(f"mean_{name}_ms") for name in ("ttft", "tpot", "e2el")]
     tokens, completed = measured.value("total_output_tokens"), measured.value("completed")
     each = tokens / completed if tokens and completed else measured.workload.get("output_len_tokens")
-    if measured.benchmark != "serve" or not all(means_ms) or not each:
+    if not measured.is_of_requests or not all(means_ms) or not each:
         return None
     ttft_ms, tpot_ms, e2el_ms = means_ms
     total_ms = ttft_ms + tpot_ms * (each - 1)

@@ -40,16 +40,36 @@ def by_reason(unseen: Mapping[str, str]) -> dict[str, list[str]]:
     return reasons
 
 
-def _is(*benchmarks: str) -> Callable[[Measured], bool]:
-    return lambda measured: measured.benchmark in benchmarks
+def _requests(measured: Measured) -> bool:
+    return measured.is_of_requests
+
+
+def _iterations(measured: Measured) -> bool:
+    return measured.is_of_iterations
+
+
+def _timed(measured: Measured) -> bool:
+    return measured.row.times is not None
+
+
+def _loads(measured: Measured) -> bool:
+    return measured.row.is_load
+
+
+def _alone(measured: Measured) -> bool:
+    return not measured.row.is_load
+
+
+def _is_closed(measured: Measured) -> bool:
+    return measured.is_closed_loop
 
 
 def _is_open(measured: Measured) -> bool:
-    return measured.benchmark == "serve" and bool(measured.workload.get("request_rate_rps"))
+    return bool(measured.workload.get("request_rate_rps"))
 
 
 def _is_drawn(measured: Measured) -> bool:
-    return measured.benchmark == "serve" and bool(measured.workload.get("range_ratio"))
+    return bool(measured.workload.get("range_ratio"))
 
 
 def _is_planned(measured: Measured) -> bool:
@@ -65,7 +85,6 @@ def _any(measured: Measured) -> bool:
     return True
 
 
-_serve, _latency, _loads = _is("serve"), _is("latency"), _is("serve", "latency", "throughput")
 # Each is compared with the client's own count.
 _COMPARED = tuple(map(sources.counted, ("requests_ended", "prompt_tokens", "generation_tokens")))
 # What every measurement has: vLLM's result, and the workload that was asked for.
@@ -74,44 +93,44 @@ RESULT = Look((), _any)
 RECORDS = Look((), _any)
 
 LOOKS: Mapping[str, Look] = {
-    "requests_failed": Look((sources.failures,), _serve),
-    "nothing_completed": Look((sources.completions,), _serve),
+    "requests_failed": Look((sources.failures,), _requests),
+    "nothing_completed": Look((sources.completions,), _requests),
     "value_no_number": RESULT,
-    "outputs_short": Look((sources.lengths, sources.drawn_lengths), _serve),
-    "asked_not_counted": Look((sources.usage,), _is("first_request")),
-    "finish_not_length": Look((sources.counted("requests_ended"),), _serve),
-    "server_disagrees": Look(_COMPARED, _serve),
+    "outputs_short": Look((sources.lengths, sources.drawn_lengths), _requests),
+    "asked_not_counted": Look((sources.usage,), _alone),
+    "finish_not_length": Look((sources.counted("requests_ended"),), _requests),
+    "server_disagrees": Look(_COMPARED, _requests),
     "figures_contradict": RESULT,
     "lengths_shifted": Look((sources.lengths,), _is_drawn),
-    "stream_bunched": Look((sources.requests, sources.chunks), _serve),
-    "itl_per_chunk": Look((sources.requests, sources.chunks, sources.lengths), _serve),
-    "empty_first_chunk": Look((sources.requests, sources.chunks, sources.lengths), _serve),
-    "latency_sum_broken": Look((sources.requests, sources.chunks, sources.latencies), _serve),
-    "littles_law": Look((sources.requests,), _serve),
-    "concurrency_not_reached": Look((sources.requests,), lambda measured: measured.is_closed_loop),
+    "stream_bunched": Look((sources.requests, sources.chunks), _requests),
+    "itl_per_chunk": Look((sources.requests, sources.chunks, sources.lengths), _requests),
+    "empty_first_chunk": Look((sources.requests, sources.chunks, sources.lengths), _requests),
+    "latency_sum_broken": Look((sources.requests, sources.chunks, sources.latencies), _requests),
+    "littles_law": Look((sources.requests,), _requests),
+    "concurrency_not_reached": Look((sources.requests,), _is_closed),
     "rate_not_reached": Look((sources.requests,), _is_open),
     "overloaded": Look((sources.requests,), _is_open),
     "client_queue_dominates": Look((sources.requests, sources.queues), _is_open),
     "too_short": RESULT,
-    "drain_dominates": Look((sources.requests,), lambda measured: measured.is_closed_loop),
-    "start_burst": Look((sources.requests,), lambda measured: measured.is_closed_loop),
-    "pace_shifted": Look((sources.requests, sources.chunks), lambda measured: measured.is_closed_loop),
-    "speed_shifted": Look((sources.requests,), _serve),
-    "server_stalled": Look((sources.requests, sources.chunks), _serve),
-    "iterations_unsteady": Look((sources.iterations,), _latency),
-    "cache_warm": Look((sources.counted("prefix_cache_queries"),), _serve),
-    "warmup_too_small": Look((sources.warm_up,), _serve),
+    "drain_dominates": Look((sources.requests,), _is_closed),
+    "start_burst": Look((sources.requests,), _is_closed),
+    "pace_shifted": Look((sources.requests, sources.chunks), _is_closed),
+    "speed_shifted": Look((sources.requests,), _requests),
+    "server_stalled": Look((sources.requests, sources.chunks), _requests),
+    "iterations_unsteady": Look((sources.iterations,), _iterations),
+    "cache_warm": Look((sources.counted("prefix_cache_queries"),), _requests),
+    "warmup_too_small": Look((sources.warm_up,), _requests),
     "compiled_while_measuring": Look((sources.log,), _loads),
-    "first_requests_slow": Look((sources.firsts,), _is("serve", "latency")),
+    "first_requests_slow": Look((sources.firsts,), _timed),
     "percentile_not_earned": RESULT,
     "preempted": Look((sources.preemptions,), _loads),
-    "kv_exhausted": Look((sources.kv_cache,), _is("serve", "latency")),
-    "max_num_seqs_low": Look((sources.seats,), lambda measured: measured.is_closed_loop or _latency(measured)),
-    "client_saturated": Look((sources.client,), _serve),
+    "kv_exhausted": Look((sources.kv_cache,), _timed),
+    "max_num_seqs_low": Look((sources.seats,), lambda measured: _is_closed(measured) or _iterations(measured)),
+    "client_saturated": Look((sources.client,), _requests),
     "machine_busy": Look((sources.machine,), _loads),
-    "limits_low": Look((sources.limits,), _serve),
-    "several_engines": Look((sources.engines,), _serve),
-    "server_restarted": Look((sources.counted("requests_ended", "prompt_tokens", "generation_tokens"),), _serve),
+    "limits_low": Look((sources.limits,), _requests),
+    "several_engines": Look((sources.engines,), _requests),
+    "server_restarted": Look((sources.counted("requests_ended", "prompt_tokens", "generation_tokens"),), _requests),
     "measured_once": RECORDS,
     "precision_missed": Look((sources.half_widths,), _is_planned),
     "repeats_disagree": RECORDS,
@@ -126,7 +145,7 @@ LOOKS: Mapping[str, Look] = {
     "tpot_contradicts_latency": RECORDS,
     "outputs_differ": RECORDS,
     "degenerate_model": Look(
-        (sources.answers,), lambda measured: _serve(measured) or _loads(measured) and _has_experts(measured)
+        (sources.answers,), lambda measured: _requests(measured) or _loads(measured) and _has_experts(measured)
     ),
     "notebook_raised": RESULT,
     "watching_failed": RESULT,

@@ -64,14 +64,10 @@ def _poisson_quantile(mean: float) -> int:
 def warmup_too_small(measured: Measured) -> Reason | None:
     """Suspect when warming up was left out, or never reached the concurrency measured."""
     workload = measured.workload
-    needed, sent = {
-        "serve": (workload.get("max_concurrency") or 1, measured.conditions.get("warmup_prompts")),
-        "throughput": (1, workload.get("num_warmup_prompts")),
-        "latency": (1, workload.get("num_iters_warmup")),
-    }.get(measured.benchmark, (0, None))
+    needed, sent = workload.get("max_concurrency") or 1, {**workload, **measured.conditions}.get(measured.row.warmup)
     if sent is None or sent >= min(needed, workload.get("num_prompts", needed)):
         return None
-    what = "iterations" if measured.benchmark == "latency" else "prompts"
+    what = "iterations" if measured.is_of_iterations else "prompts"
     return reason("warmup_too_small", f"warmed up with {sent} {what}, at least {needed} were needed")
 
 
@@ -89,7 +85,7 @@ def first_requests_slow(measured: Measured) -> Reason | None:
     In a start burst the fastest request waits for one step, at worst for a prefill of the whole wave; only what exceeds
     that is called slow. In latency mode it is a first iteration that makes the mean of all 5 % longer.
     """
-    if measured.benchmark == "latency":
+    if measured.is_of_iterations:
         return _first_iteration_slow(list(measured.raw.get("latencies", [])))
     ttfts_s, wave = [answer.ttft_s for answer in measured.answers], measured.workload.get("max_concurrency") or 1
     first, later = ttfts_s[:wave], ttfts_s[wave:]

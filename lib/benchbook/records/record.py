@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchbook.records.fingerprint import case_key
 from benchbook.records.typed import BenchmarkName
+from benchbook.terms.benchmarks import BENCHMARKS, Benchmark
 
 SCHEMA_VERSION = 2
 
@@ -132,6 +133,11 @@ class Record(BaseModel):
     host: dict[str, Any] = {}  # what was measured: argv, env without secrets, model, version, KV capacity, counters
     conditions: dict[str, Any] = {}  # what was watched while measuring: client, machine, limits, compile lines
     provenance: dict[str, Any] = {}  # git, packages, machine
+
+    @property
+    def row(self) -> Benchmark:
+        """Return the facts of its benchmark."""
+        return BENCHMARKS[self.benchmark]
 
     @property
     def is_measured(self) -> bool:

@@ -58,7 +58,9 @@ def _text(where: tuple[str | int, ...], kind: str, value: Any, message: str) -> 
     key = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in where).lstrip(".")
     if kind == "missing":
         return f"{key} is missing"
-    problem = re.sub(r"^\w+ should", "must", message.removeprefix("Value error, ")).replace("valid dictionary", "mapping")
+    problem = re.sub(r"^\w+ should", "must", message.removeprefix("Value error, ")).replace(
+        "valid dictionary", "mapping"
+    )
     problem = re.sub(r"\b10{9,}\b", lambda found: f"1e{len(found[0]) - 1}", problem)
     shown = type(value).__name__ if isinstance(value, dict | list | bytes) else repr(value)[:_SHOWN_CHARS]
     return f"{key}: {shown}: {problem}" if key else problem

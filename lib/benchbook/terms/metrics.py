@@ -140,9 +140,7 @@ METRICS: tuple[Metric, ...] = (
         "send to first streamed token of the one request",
         zero_is_absent=True,
     ),
-    Metric(
-        "e2el_ms", "E2EL", "ms", False, "e2el_ms", "send to last token of the one request", zero_is_absent=True
-    ),
+    Metric("e2el_ms", "E2EL", "ms", False, "e2el_ms", "send to last token of the one request", zero_is_absent=True),
     Metric(
         "duration_s",
         "Duration",
