@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Sequence
 
-from benchbook.hosts.machine import shared_memory
+from benchbook.hosts.machine import cpu_cores, shared_memory
 from benchbook.hosts.machine.devices import CPU, ROCM, TITLES, Device, devices, misnamed, naming
 from benchbook.hosts.vllm.random_loader import why_unknown
 from benchbook.plan.experiment import Experiment
@@ -118,7 +118,7 @@ class _Look:
 
     def notes(self) -> list[str]:
         """Return what is to be said of the launch on this machine; raise the refusal of one that cannot work."""
-        notes = self._shared_memory()
+        notes = [*self._shared_memory(), *self._binding()]
         if self._ranks is None or not self._seen or _is_by_ray(self._launch):
             return notes  # vLLM says what is wrong; GPU machines are not short of CPU; Ray may find devices elsewhere
         num_devices, least_gib = self._ranks.devices, self._need.least_gib if self._need else None
@@ -198,6 +198,12 @@ class _Look:
         if shared_memory.vllm_looks():
             raise self._refusal(problem, says_devices=False)
         return [f"note: launch {self._launch.name!r}: {problem}"]
+
+    def _binding(self) -> list[str]:
+        """Return the note of more workers on a CPU than vLLM binds by itself, which would not start."""
+        shards = self._ranks.shards if self._ranks and self._kind == CPU else 1
+        problem = cpu_cores.binding_problem(shards, {**os.environ, **self._env})
+        return [f"note: launch {self._launch.name!r}: {problem}"] if problem else []
 
     def _refusal(self, problem: str, says_devices: bool = True) -> ExperimentError:
         here = f"; this machine has {_list(self._seen)}" if says_devices else ""

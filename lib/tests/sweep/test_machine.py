@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from benchbook.hosts.machine import devices as devices_module
-from benchbook.hosts.machine import shared_memory
+from benchbook.hosts.machine import cpu_cores, shared_memory
 from benchbook.hosts.machine.devices import CPU, CUDA, Device, naming, rocm_gpus
 from benchbook.hosts.machine.peaks import data_sheet
 from benchbook.plan.experiment import load_experiment
@@ -40,6 +40,7 @@ benchmarks:
 def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Return a function that gives an experiment as it is checked against a machine, of a vLLM for GPUs or for CPUs."""
     monkeypatch.setattr(shared_memory, "free_mib", lambda: 4096.0)
+    monkeypatch.setattr(cpu_cores, "num_nodes", lambda: 4)
     monkeypatch.setattr(machine_module, "check_models", lambda checked: [])
     for variable in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "VLLM_CPU_KVCACHE_SPACE"):
         monkeypatch.delenv(variable, raising=False)
@@ -121,6 +122,26 @@ def test_a_given_kv_cache_that_will_be_queued_for_is_a_note(checked) -> None:
 )
 def test_ranks_on_one_cpu_are_fine(checked, args) -> None:
     assert check_machine(checked("{shape: llama-3.1-8b}", args, version="0.32.0+cpu"), [Device(CPU, 40.0, 64.0)]) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "workers"),
+    [
+        ("{tensor_parallel_size: 2}", "{}", 2),
+        ("{pipeline_parallel_size: 2, tensor_parallel_size: 2}", "{VLLM_CPU_OMP_THREADS_BIND: auto}", 4),
+        ("{data_parallel_size: 2}", "{}", 0),  # each copy has the nodes for itself
+        ("{tensor_parallel_size: 2}", "{VLLM_CPU_OMP_THREADS_BIND: nobind}", 0),
+        ("{tensor_parallel_size: 2}", "{VLLM_CPU_OMP_THREADS_BIND: '0|1'}", 0),
+        ("{tensor_parallel_size: 2}", "{VLLM_CPU_SIM_MULTI_NUMA: 1}", 0),
+    ],
+)
+def test_more_workers_on_a_cpu_than_vllm_binds_by_itself_are_told(checked, monkeypatch, args, env, workers) -> None:
+    monkeypatch.setattr(cpu_cores, "num_nodes", lambda: 1)
+    notes = check_machine(checked("{shape: llama-3.1-8b}", args, env, version="0.32.0+cpu"), [Device(CPU, 60.0, 64.0)])
+    assert [f"binds each of {workers} workers to a NUMA node of its own" in note for note in notes] == [True] * bool(
+        workers
+    )
+    assert check_machine(checked("tiny", args, env), [Device(CUDA, 60.0, 64.0)] * 4) == []
 
 
 def test_the_weights_of_all_copies_count_against_the_memory_of_one_cpu(checked) -> None:

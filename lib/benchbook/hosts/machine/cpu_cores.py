@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SYSTEM = Path("/sys/devices/system")
+_BIND = "VLLM_CPU_OMP_THREADS_BIND"
 _ONE_A_CORE = ("x86_64", "AMD64", "s390x")  # where several logical CPUs share a core, vLLM takes the last
 
 
@@ -28,13 +29,41 @@ class Threads(NamedTuple):
 
 def host_threads(env: Mapping[str, str]) -> Threads:
     """Return what the first worker of a host has whose whole environment is `env`."""
-    bind = env.get("VLLM_CPU_OMP_THREADS_BIND") or "auto"
+    bind = env.get(_BIND) or "auto"
     is_bound = bind != "nobind" and env.get("VLLM_ENABLE_V1_MULTIPROCESSING", "1") != "0"
     if not is_bound:
         asked = env.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
         return Threads((), int(asked) if asked.isdecimal() else 0)
     cores = _automatic(env.get("VLLM_CPU_NUM_OF_RESERVED_CPU", "")) if bind == "auto" else core_list(bind)
     return Threads(tuple(sorted(cores)), len(cores))
+
+
+def binding_problem(shards: int, env: Mapping[str, str]) -> str:
+    """Return why vLLM would not start so many workers of one copy of a model on this CPU, and what to set; '' where it would.
+
+    By itself it binds each to a NUMA node of its own; `env` is the whole environment of the process.
+    """
+    bind, is_simulated = env.get(_BIND) or "auto", env.get("VLLM_CPU_SIM_MULTI_NUMA", "0") != "0"
+    if bind != "auto" or is_simulated or shards <= (nodes := num_nodes()):
+        return ""
+    cores = "|".join(map(str, range(shards)))
+    return (
+        f"vLLM binds each of {shards} workers to a NUMA node of its own, and there is no more than {nodes}: it starts with "
+        f"{_BIND}: nobind, or with the cores of each ('{cores}')"
+    )
+
+
+def num_nodes() -> int:
+    """Return of how many NUMA nodes this process may use the memory; 1 where nobody tells."""
+    told = re.search(r"^Mems_allowed_list:\s*(\S+)", _status(), re.MULTILINE)
+    return len(core_list(told[1])) if told else 1
+
+
+def _status() -> str:
+    try:
+        return Path("/proc/self/status").read_text()
+    except OSError:
+        return ""
 
 
 def core_list(text: str) -> set[int]:
