@@ -14,9 +14,9 @@ from benchbook.records.provenance import gpus, machine
 from benchbook.visible import named
 
 
-def model_config(path: str, revision: str | None = None) -> dict[str, Any] | None:
-    """Return what the limits need of the model's config.json; None while it is not on this machine."""
-    config = read_config(path, revision)
+def model_config(path: str, revision: str | None = None, env: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+    """Return what the limits need of the model's config.json; None while a process with `env` has it not on this machine."""
+    config = read_config(path, revision, env)
     return None if config is None else {key: config[key] for key in CONFIG_KEYS if config.get(key) is not None}
 
 

@@ -72,8 +72,12 @@ def _absent_classes(launch: Launch) -> list[tuple[str, str, bool]]:
 
 def _with_download_dir(doc: Document, launch: Launch, places: Places, notes: list[str]) -> Launch:
     """Return `launch` with its download_dir as the hub's cache, where its model lies there and nowhere else; note it."""
-    of_hub = launch.model is not None and launch.model.is_of_hub
-    if not of_hub or not (place := hub.download_dir_as_cache(launch.model.path_or_id, launch.args, launch.env)):
+    if launch.model is None or not launch.model.is_of_hub:
+        return launch
+    asked = (launch.model.path_or_id, launch.args, launch.env)
+    if why := hub.download_dir_note(*asked):
+        notes.append(f"note: {doc.place_text(places.of('download_dir'))}: {why}")
+    if not (place := hub.download_dir_as_cache(*asked)):
         return launch
     said = "vLLM looks there for weights alone, and the model is there with its tokenizer"
     told = ", ".join(f"{name}={value}" for name, value in place.items())

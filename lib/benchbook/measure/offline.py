@@ -106,10 +106,10 @@ def _measure(
     warmed = warmed_by_hand(engine) if repeat.is_by_hand else {}
     warmed_by = repeat.warmed_by or warmed.get(workload.warm_shape, "")
     with Recording(workload, record_path, repeat.case) as recording:
-        files = resolve_model(engine.model, engine.args)
+        env_overrides = {name: str(value) for name, value in engine.env.items()}
+        files = resolve_model(engine.model, engine.args, env_overrides)
         argv = make_argv(files.path, recording.raw_path, bool(warmed_by))
         recording.argv = ["vllm", "bench", *argv]
-        env_overrides = {name: str(value) for name, value in engine.env.items()}
         # A loaded engine's peaks are known before: probing beside it would disturb it, and measure its own load.
         peaks = engine.peaks if engine.socket_path else peaks_before_start(files.path, env_overrides)
         name = f"vllm bench {workload.benchmark}"
@@ -139,7 +139,7 @@ def _measure(
             "random_weights": files.random_weights,
             "env": redacted_env({**inherited_environment(), **env_overrides}),
             "argv": argv,
-            "model_config": model_config(files.path),
+            "model_config": model_config(files.path, engine.args.get("revision"), env_overrides),
             "telemetry": watched.telemetry(recording, {}),
             **({"peaks": peaks} if peaks else {}),
         }

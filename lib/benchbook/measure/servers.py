@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from benchbook import parameters
 from benchbook.hosts.cards import named
-from benchbook.hosts.model.files import has_random_weights
+from benchbook.hosts.model.files import commit_of, has_random_weights
 from benchbook.hosts.process.shell import certificates, go_past_proxies
 from benchbook.hosts.served import AttachedServer, attach
 from benchbook.hosts.server import VllmServer
@@ -142,7 +142,7 @@ def host_facts(server: AnyServer) -> dict[str, Any]:
         "model": model.name,
         "version": server.version,
         "max_model_len": model.max_model_len,
-        **_facts_of_files(model.root, args_of(server.argv).get("revision")),
+        **_facts_of_files(model.root, args_of(server.argv).get("revision"), server.hub_env),
         "peaks": own.own_peaks(server) or peaks_of_attached(server.base_url),
     }
     if server.argv:
@@ -152,7 +152,7 @@ def host_facts(server: AnyServer) -> dict[str, Any]:
     if isinstance(server, VllmServer):
         facts |= {
             "model": server.model_files.name,
-            "model_commit": server.model_files.commit,
+            "model_commit": commit_of(server.model_files, server.args, server.hub_env),
             "random_weights": server.model_files.random_weights,
             **({"routing": counted} if (counted := known_routing(server.model_files, server.args)) else {}),
             "env": dict(server.env_overrides),
@@ -162,9 +162,9 @@ def host_facts(server: AnyServer) -> dict[str, Any]:
     return facts
 
 
-def _facts_of_files(root: str, revision: str | None) -> dict[str, Any]:
+def _facts_of_files(root: str, revision: str | None, env: Mapping[str, str]) -> dict[str, Any]:
     """Return what the model's files tell, as far as they are on this machine: a server elsewhere has its own paths."""
     try:
-        return {"random_weights": has_random_weights(root), "model_config": model_config(root, revision)}
+        return {"random_weights": has_random_weights(root), "model_config": model_config(root, revision, env)}
     except (OSError, ValueError):  # no file of this machine can have that name
         return {"random_weights": False, "model_config": None}

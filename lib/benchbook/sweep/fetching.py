@@ -18,7 +18,7 @@ def check_models(checked: Preflight) -> list[str]:
         for place, hub_id, revision, has_weights in _hub_models(doc, launch):
             if hub.is_here(hub_id, revision, launch.env, has_weights=has_weights):
                 continue
-            if why := hub.why_not(hub_id, revision, launch.env):
+            if why := hub.why_not(hub_id, revision, launch.env, launch.args):
                 doc.faults.note(doc.error(place, why))
             notes[hub_id] = f"note: {hub_id} is not in the cache of this machine: it is downloaded first"
     doc.faults.raise_any()

@@ -13,7 +13,7 @@ from benchbook.hosts.access import DEV_MODE
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.machine.devices import naming
 from benchbook.hosts.machine.gpu import wait_device_free
-from benchbook.hosts.model.files import ModelFiles, resolve_model
+from benchbook.hosts.model.files import ModelFiles, commit_of, resolve_model
 from benchbook.hosts.process.shell import no_proxy
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.vllm.flags import unknown_variables
@@ -175,13 +175,13 @@ def _open_engine(
         facts = {
             "kind": "engine",
             "model": engine.model_files.name,
-            "model_commit": engine.model_files.commit,
+            "model_commit": commit_of(engine.model_files, launch.args, launch.env),
             "random_weights": engine.model_files.random_weights,
             "argv": list(engine.argv),
             "env": engine.env_overrides,
             "unknown_variables": unknown_variables(engine.env_overrides),
             "ready_s": engine.ready_s,
-            "model_config": model_config(engine.model_files.path),
+            "model_config": model_config(engine.model_files.path, launch.args.get("revision"), launch.env),
             "peaks": peaks,
             **routing,
         }

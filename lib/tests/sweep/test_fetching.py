@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from benchbook.hosts.model import hub
-from benchbook.hosts.model.files import ModelFiles
+from benchbook.hosts.model.files import ModelFiles, commit_of, read_config, resolve_model
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.vllm.tokenizers import hub_variables
 from benchbook.plan.experiment import load_experiment
@@ -205,6 +205,58 @@ def test_a_download_dir_without_the_whole_model_is_left_to_vllm(tmp_path, files)
     assert found.experiment.launch("a").env == {} and not found.notes
     with pytest.raises(ExperimentError, match="not in the cache"):
         check_models(found)
+
+
+def in_download_dir(folder: Path, revision: str = "main") -> Preflight:
+    path = folder / "exp.yaml"
+    model = "a/b" if revision == "main" else f"{{hub: a/b, revision: {revision}}}"
+    path.write_text(FILE.format(model=model, args=f"{{download_dir: {folder}/models/hub}}", env="{}"))
+    return preflight(load_experiment(path))
+
+
+@pytest.mark.parametrize("revision", ["main", "v2"])
+@pytest.mark.parametrize("of_config", [("config.json", "tokenizer.json"), ("params.json",), ()])
+def test_weights_in_download_dir_without_their_config_are_refused_off_line_and_it_is_said_why(
+    tmp_path, revision, of_config
+) -> None:
+    cached(tmp_path, "a/b", *of_config, revision=revision)
+    cached(tmp_path / "models", "a/b", "model.safetensors", revision=revision)
+    with pytest.raises(ExperimentError, match="download_dir has its weights, which vLLM reads there on line alone"):
+        check_models(in_download_dir(tmp_path, revision))
+    with pytest.raises(HostStartError, match="download_dir has its weights"):
+        VllmServer("a/b", args={"download_dir": f"{tmp_path}/models/hub", "revision": revision})
+
+
+def test_a_download_dir_is_told_to_be_unheeded_where_the_model_is_whole_in_the_hubs_cache(tmp_path) -> None:
+    cached(tmp_path, "a/b", "config.json", "model.safetensors")
+    cached(tmp_path / "models", "a/b", "config.json", "model.safetensors")
+    found = in_download_dir(tmp_path)
+    snapshot = tmp_path / "hub" / "models--a--b" / "snapshots" / COMMIT
+    (note,) = found.notes
+    assert f"args.download_dir: is not heeded: the model is whole in {snapshot}, and off line vLLM loads that" in note
+    assert found.experiment.launch("a").env == {} and check_models(found) == []
+
+
+def test_a_download_dir_that_is_the_hubs_cache_is_no_matter(tmp_path) -> None:
+    cached(tmp_path / "models", "a/b", "config.json", "model.safetensors")
+    path = tmp_path / "exp.yaml"
+    place = f"{tmp_path}/models/hub"
+    path.write_text(FILE.format(model="a/b", args=f"{{download_dir: {place}}}", env=f"{{HF_HUB_CACHE: {place}}}"))
+    assert preflight(load_experiment(path)).notes == ()
+
+
+def test_what_a_start_has_fetched_is_named_by_its_commit(tmp_path) -> None:
+    absent = resolve_model("a/b")
+    assert absent.needs_download and commit_of(absent, {}, {}) is None
+    cached(tmp_path, "a/b", "config.json")  # as vLLM leaves it where its weights go to download_dir
+    assert commit_of(absent, {}, {}) == COMMIT and commit_of(absent, {"revision": "v9"}, {}) is None
+    assert commit_of(resolve_model("tiny"), {}, {}) is None
+
+
+def test_the_config_of_a_model_is_found_in_the_cache_of_the_launch(tmp_path) -> None:
+    cached(tmp_path / "elsewhere", "a/b", "config.json")
+    assert read_config("a/b", None, {}) is None
+    assert read_config("a/b", None, {"HF_HUB_CACHE": str(tmp_path / "elsewhere" / "hub")}) == {}
 
 
 @pytest.mark.parametrize(

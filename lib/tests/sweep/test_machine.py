@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from benchbook.hosts.machine import devices as devices_module
 from benchbook.hosts.machine import cpu_cores, shared_memory
+from benchbook.hosts.machine import devices as devices_module
 from benchbook.hosts.machine.devices import CPU, CUDA, Device, naming, rocm_gpus
 from benchbook.hosts.machine.peaks import data_sheet
 from benchbook.plan.experiment import load_experiment

@@ -35,7 +35,7 @@ _TOKENIZER_FILES = (
     "added_tokens.json",
 )
 _CONFIGS = ("config.json", "params.json")  # the second where Mistral's own format is all that there is
-_WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf")
+WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf")
 CACHE_VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")  # where the hub's files lie
 SMALL_FILE_BYTES = 4 << 20  # up to this size a file's bytes are hashed, above it its name and size
 
@@ -149,7 +149,7 @@ def hub_snapshot(hub_id: str, revision: str | None, env: Mapping[str, str] | Non
         shards = (_json_object(index) or {}).get("weight_map")
         is_whole = isinstance(shards, dict) and all(os.path.isfile(snapshot / str(name)) for name in shards.values())
         return snapshot if is_whole else None
-    return snapshot if any(any(snapshot.glob(pattern)) for pattern in _WEIGHTS) else None
+    return snapshot if any(any(snapshot.glob(pattern)) for pattern in WEIGHTS) else None
 
 
 def hub_folder(hub_id: str, file: str, revision: str | None, env: Mapping[str, str] | None = None) -> Path | None:
@@ -177,12 +177,20 @@ def _hub_cache(env: Mapping[str, str]) -> str | None:
     return os.path.expanduser(places[0] if places else os.path.join(home, "hub"))
 
 
-def read_config(path: str, revision: str | None = None) -> dict[str, Any] | None:
-    """Return the config.json of a folder or of a hub model in the cache, that of its text model where it has several.
+def commit_of(files: ModelFiles, args: Mapping[str, Any], env: Mapping[str, str]) -> str | None:
+    """Return the commit of the hub that a host has loaded, which may have fetched it at its start; None for a folder."""
+    if files.is_local or files.commit:
+        return files.commit
+    found = (hub_folder(files.path, name, args.get("revision"), env) for name in _CONFIGS)
+    return next((folder.name for folder in found if folder), None)
 
-    None while there is none on this machine, or where it cannot be read.
+
+def read_config(path: str, revision: str | None = None, env: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+    """Return the config.json of a folder or of a hub model in the cache of a process with `env`.
+
+    That of its text model where it has several; None while there is none on this machine, or where it cannot be read.
     """
-    folder = Path(path) if os.path.isdir(path) else hub_snapshot(path, revision)
+    folder = Path(path) if os.path.isdir(path) else hub_folder(path, "config.json", revision, env)
     config = _json_object(folder / "config.json") if folder else None
     if config is None:
         return None
@@ -234,9 +242,7 @@ def known_config(ref: str, revision: str | None = None, env: Mapping[str, str] |
     if ref in EMBEDDED:
         return dict(tiny_model.CONFIGS[ref])
     config, _ = config_of(ref)
-    folder = hub_folder(ref, "config.json", revision, env) if config is None else None
-    config = _json_object(folder / "config.json") if folder else config
-    return config and _of_text(config)
+    return read_config(ref, revision, env) if config is None else _of_text(config)
 
 
 def _json_object(path: Path) -> dict[str, Any] | None:

@@ -8,10 +8,11 @@ import shlex
 import socket
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchbook.hosts.model.files import CACHE_VARIABLES, ModelFiles, hub_folder, hub_snapshot
+from benchbook.hosts.model.files import CACHE_VARIABLES, WEIGHTS, ModelFiles, hub_folder, hub_snapshot
 from benchbook.hosts.model.inputs import hub_models
 from benchbook.terms.errors import Cause, HostStartError
 
@@ -43,6 +44,20 @@ def download_dir_as_cache(hub_id: str, args: Mapping[str, Any], env: Mapping[str
     return place
 
 
+def download_dir_note(hub_id: str, args: Mapping[str, Any], env: Mapping[str, str]) -> str:
+    """Return why vLLM does not heed `download_dir`: the model is whole in the hub's cache elsewhere; '' where it does."""
+    folder, snapshot = args.get("download_dir"), hub_snapshot(hub_id, args.get("revision"), env)
+    if not folder or snapshot is None or snapshot.resolve().is_relative_to(Path(str(folder)).resolve()):
+        return ""
+    return f"is not heeded: the model is whole in {snapshot}, and off line vLLM loads that"
+
+
+def has_weights_alone(hub_id: str, args: Mapping[str, Any]) -> bool:
+    """Return whether `download_dir` holds weights of the model, as vLLM leaves them there: its config is in the hub's cache."""
+    folder = Path(str(args.get("download_dir") or "/dev/null"), f"models--{hub_id.replace('/', '--')}", "snapshots")
+    return any(any(folder.glob(f"*/{pattern}")) for pattern in WEIGHTS)
+
+
 def needs_download(files: ModelFiles, args: Mapping[str, Any], env: Mapping[str, str]) -> bool:
     """Return whether a launch needs the hub for its model or for what `args` name beside it.
 
@@ -53,13 +68,13 @@ def needs_download(files: ModelFiles, args: Mapping[str, Any], env: Mapping[str,
         wanted.append((files.path, args.get("revision"), not files.random_weights))
     absent = [(name, at, loads) for name, at, loads in wanted if not is_here(name, at, env, has_weights=loads)]
     for hub_id, revision, _ in absent:
-        if why := why_not(hub_id, revision, env):
+        if why := why_not(hub_id, revision, env, args):
             raise HostStartError(f"{hub_id} {why}", Cause("model_not_found", f"{hub_id} {why}", "fetch it first"))
     return bool(absent)
 
 
-def why_not(hub_id: str, revision: str | None, env: Mapping[str, str]) -> str:
-    """Return why a model that is not in the cache cannot be fetched, and how it is fetched; '' where it can be."""
+def why_not(hub_id: str, revision: str | None, env: Mapping[str, str], args: Mapping[str, Any]) -> str:
+    """Return why a model that is not whole in the cache cannot be fetched, and how it is fetched; '' where it can be."""
     whole = {**os.environ, **env}
     if _is_on(whole.get("VLLM_USE_MODELSCOPE", "")):
         return ""  # another hub, with a cache of its own
@@ -70,9 +85,9 @@ def why_not(hub_id: str, revision: str | None, env: Mapping[str, str]) -> str:
     settings = {name: env[name] for name in _HOMES if name in env} | ({off: "0"} if off else {})
     words = [f"{name}={_for_a_shell(value)}" for name, value in settings.items()]
     words += ["hf", "download", shlex.quote(hub_id), *(["--revision", shlex.quote(revision)] if revision else [])]
-    return (
-        f"is not in the cache of this machine, and {why}: fetch it first, where there is a network: {' '.join(words)}"
-    )
+    of_weights = " (download_dir has its weights, which vLLM reads there on line alone)"
+    which = f"is not in the cache of this machine{of_weights if has_weights_alone(hub_id, args) else ''}"
+    return f"{which}, and {why}: fetch it first, where there is a network: {' '.join(words)}"
 
 
 def _for_a_shell(value: str) -> str:
