@@ -1,10 +1,12 @@
 """Warm workers and their clients, with a fake vLLM whose command line does what the arguments say."""
 
 import os
+import signal
 import socket
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +20,18 @@ from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.watched import Watched
 from benchbook.terms.errors import HostStartError, MeasureError
 
+FAKE_PARSER = """
+import os, sys
+from pathlib import Path
+
+class FlexibleArgumentParser:
+    def __init__(self):
+        if sys.argv[2:] == ["serve"] and (folder := os.environ.get("PARSERS")):  # what reads its words later
+            (Path(folder) / str(os.getpid())).touch()
+
+    def parse_args(self):
+        return sys.argv[2:]
+"""
 FAKE_MAIN = """
 import os, random, sys, time
 from dataclasses import dataclass
@@ -45,7 +59,11 @@ def ask_for_engine(words):
 
 def main():
     global counter
-    words = sys.argv[2:]
+    try:
+        from vllm.utils.argparse_utils import FlexibleArgumentParser
+        words = FlexibleArgumentParser().parse_args()
+    except ImportError:
+        words = sys.argv[2:]
     if not words:
         sys.exit("no benchmark")
     if "--bad-flag" in words:
@@ -69,6 +87,7 @@ def main():
             case "draw":
                 import numpy
                 print("drew", random.random(), numpy.random.randint(10**9))
+            case "pid": print("pid", os.getpid())
             case "count": counter += 1; os.environ["LEFT"] = "over"; print("count", counter)
             case "show": print("shown", os.environ.get(what), os.getcwd())
 
@@ -116,8 +135,15 @@ FAKE_THROUGHPUT = "def run_vllm_async(): pass\ndef run_hf(): pass\n"
 @pytest.fixture(scope="module")
 def fake_vllm(tmp_path_factory):
     """An environment in which `import vllm` finds a fake; returns the package's folder."""
-    root = tmp_path_factory.mktemp("fake")
+    with made(tmp_path_factory.mktemp("fake"), {"utils/argparse_utils.py": FAKE_PARSER}) as folder:
+        yield folder
+
+
+@contextmanager
+def made(root, more):
+    """Inside, `import vllm` finds a fake with `more` files in the folder `root`; yields the package's folder."""
     files = {
+        **more,
         "__init__.py": FAKE_VLLM,
         "entrypoints/cli/main.py": FAKE_MAIN,
         "benchmarks/throughput.py": FAKE_THROUGHPUT,
@@ -184,6 +210,12 @@ def wait_for(is_true, limit_s=5.0):
         time.sleep(0.005)
 
 
+def pids_in(folder):
+    """Return the pids that children have left, oldest first."""
+    files = [path for path in folder.iterdir() if path.name.isdigit()]
+    return [int(path.name) for path in sorted(files, key=lambda path: path.stat().st_mtime_ns)]
+
+
 def is_running(pid):
     return Path(f"/proc/{pid}").exists()
 
@@ -237,6 +269,41 @@ def test_a_task_starts_from_an_untouched_process(on_client):
     on_client.run("serve", "show=SET")
     assert [line for line in on_client if line.startswith("count")] == ["count 1", "count 1"]
     assert on_client[-1] == f"shown None {Path.cwd()}"
+
+
+def test_a_child_has_built_the_parsers_before_its_task_is_there_and_the_next_one_after_it(
+    fake_vllm, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PARSERS", str(tmp_path))
+    with WarmClient() as client:
+        console = Console(client, tmp_path / "bench.log")
+        for number in (1, 2, 3):
+            wait_for(lambda: len(pids_in(tmp_path)) == number)
+            assert console.run("serve", f"say={number}", "pid") == 0
+            assert console[-2:] == [str(number), f"pid {pids_in(tmp_path)[-1]}"]
+        wait_for(lambda: len(pids_in(tmp_path)) == 4)
+    assert not any(map(is_running, pids_in(tmp_path)))
+
+
+def test_a_child_that_was_killed_before_its_task_came_is_replaced(fake_vllm, tmp_path, monkeypatch):
+    monkeypatch.setenv("PARSERS", str(tmp_path))
+    with WarmClient() as client:
+        console = Console(client, tmp_path / "bench.log")
+        wait_for(lambda: pids_in(tmp_path))
+        os.kill(pids_in(tmp_path)[0], signal.SIGKILL)
+        assert console.run("serve", "say=all the same", "exit=3") == 3
+        wait_for(lambda: len(pids_in(tmp_path)) == 2)
+        assert console.run("serve", "pid") == 0
+        assert console == ["all the same", f"pid {pids_in(tmp_path)[1]}"]
+
+
+def test_a_vllm_that_reads_its_words_elsewhere_runs_its_jobs_all_the_same(tmp_path):
+    with made(tmp_path / "other", {}), WarmClient() as client:
+        console = Console(client, tmp_path / "bench.log")
+        for number in (1, 2):
+            run = console.bench("serve", f"say={number}", f"exit={number}")
+            assert (run.exit_code, run.way) == (number, WARM)
+        assert console == ["1", "2"]
 
 
 def test_a_task_runs_in_the_folder_and_environment_of_its_client(on_client, tmp_path, monkeypatch):

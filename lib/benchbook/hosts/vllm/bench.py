@@ -37,6 +37,25 @@ def run_vllm_bench(argv: Sequence[str]) -> int:
     return 0
 
 
+def run_when_told(name: str, told: Callable[[], Sequence[str]]) -> int:
+    """Run `vllm bench NAME` to where its words are read, ask `told` for them, and go on; return its exit code.
+
+    `told` returns what follows `vllm bench`. It is not asked by a vLLM that reads its words elsewhere.
+    """
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    parse_args = FlexibleArgumentParser.parse_args
+
+    def when_told(parser: Any, *args: Any, **options: Any) -> Any:
+        reading.stop()
+        sys.argv = ["vllm", "bench", *told()]
+        return parse_args(parser, *args, **options)
+
+    reading = mock.patch.object(FlexibleArgumentParser, "parse_args", when_told)
+    reading.start()
+    return run_vllm_bench([name])
+
+
 def rehearse() -> None:
     """Have vLLM's command line import and build all that `vllm bench` needs. Raises what has moved in this vLLM."""
     from vllm.entrypoints.cli.main import main

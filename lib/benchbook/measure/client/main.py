@@ -2,7 +2,7 @@
 
     python -m benchbook.measure.client.main --socket PATH
 
-A child runs vLLM's own command line code as a new process would; whatever it does to random generators, garbage
+A child (child.py) runs vLLM's own command line code as a new process would; whatever it does to random generators, garbage
 collector, event loop or environment ends with it, and the next child starts from the same untouched parent.
 
 The fork is safe because the parent does nothing but import: it never encodes a text (the tokenizers' thread pool), runs
@@ -15,20 +15,15 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import select
-import signal
 import socket
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from benchbook.hosts.process import processes, tasks
+from benchbook.hosts.process import tasks
 from benchbook.hosts.vllm import bench
 from benchbook.measure.client.ceiling import measured_ceiling
-from benchbook.measure.client.memory import end_above
-from benchbook.measure.client.meter import meter_path, metered
+from benchbook.measure.client.child import Child
 
 
 class WarmParent:
@@ -40,9 +35,20 @@ class WarmParent:
         self._refusal = _import_vllm()
         self._ceiling: float | None = None
         self._has_looked = False
+        self._ahead: Child | None = None
+        self._ended: Child | None = None
+        self._goes_ahead = self._refusal is None
         # What is imported stays: no child's collector walks it, which would copy every page of it.
         gc.collect()
         gc.freeze()
+        self.make_ready()
+
+    def make_ready(self) -> None:
+        """Have a child ready for the next task, once that of the last one is gone; no client waits for either."""
+        if self._ended:
+            self._ended.reap()
+        if self._goes_ahead and not self._ahead:
+            self._ahead = Child([self._listener], is_ahead=True)
 
     def run(self, task: tasks.Task, connection: socket.socket) -> dict[str, Any]:
         """Run `task` in a child and return the answer to its client; the child is killed when the client leaves."""
@@ -54,16 +60,20 @@ class WarmParent:
         if not self._has_looked:
             # Now, and not while the server starts: both would be slower than they are when it is measured.
             self._ceiling, self._has_looked = measured_ceiling(), True
-        worker_pid, pid = os.getpid(), os.fork()
-        if pid == 0:
-            self._be_child(task, connection, worker_pid)
-        descriptor = os.pidfd_open(pid)
-        readable, _, _ = select.select([descriptor, connection], [], [])
-        os.close(descriptor)
-        if connection in readable and tasks.is_closed(connection):
-            os.kill(pid, signal.SIGKILL)
-        exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        self._ended = self._child_of(task, connection)
+        exit_code = self._ended.result(connection)
         return {"exit_code": exit_code, "wall_s": time.monotonic() - started_s}
+
+    def _child_of(self, task: tasks.Task, connection: socket.socket) -> Child:
+        """Return the child that has begun `task`: the one that is ready, another where that has ended."""
+        ahead, self._ahead = self._ahead, None
+        if ahead:
+            if ahead.take(task, self._ceiling):
+                return ahead
+            self._goes_ahead = ahead.reap() < 0  # killed, as one that is told at once may be as well
+        child = Child([self._listener, connection], is_ahead=False)
+        child.take(task, self._ceiling)
+        return child
 
     def _check(self, task: tasks.Task) -> None:
         """Raise TaskRefused when this process is not the one for `task`."""
@@ -72,27 +82,6 @@ class WarmParent:
         if task.argv[0] != "serve":
             raise tasks.TaskRefused(f"this client runs serve, not {task.argv[0]}")
         tasks.check_environment(task, self._at_start)
-
-    def _be_child(self, task: tasks.Task, connection: socket.socket, worker_pid: int) -> NoReturn:
-        """Run `task` and end this process without the parent's clean-up."""
-        exit_code = 1
-        try:
-            processes.die_with(worker_pid)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            connection.close()
-            self._listener.close()
-            with tasks.as_own_process(task), metered(meter_path(task.log_path), self._ceiling) as notes:
-
-                def begin(asked_tokens: Sequence[int] | None) -> None:
-                    notes["asked_tokens"] = asked_tokens
-                    end_above(task.memory_mib)
-
-                with bench.before_requests(begin):
-                    exit_code = bench.run_vllm_bench(task.argv)
-        except BaseException as error:  # nothing may return into the parent's loop, which this process has inherited
-            sys.excepthook(type(error), error, error.__traceback__)
-        finally:
-            os._exit(exit_code)
 
 
 def _import_vllm() -> str | None:
@@ -112,7 +101,7 @@ def main() -> None:
     with tasks.until_sigterm(), tasks.listening(options.socket) as listener:
         parent = WarmParent(listener)
         print("client worker: ready", flush=True)
-        tasks.serve_tasks(listener, parent.run, after_task=lambda: None)
+        tasks.serve_tasks(listener, parent.run, after_task=parent.make_ready)
 
 
 if __name__ == "__main__":
