@@ -9,7 +9,6 @@ import importlib
 import json
 import logging
 import os
-import secrets
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchbook.hosts.process.scratch import scratch_dir
+from benchbook.notebooks.kernels import source
 from benchbook.parameters import unknown
 from benchbook.records.files import read_json, write_text
 from benchbook.terms.errors import ExperimentError, StoreError
@@ -67,10 +66,12 @@ def execute(
     env: Mapping[str, str] | None = None,
     limit_s: float | None = None,
     save_each_cell: bool = True,
+    between_cells: Callable[[], object] = lambda: None,
 ) -> None:
     """Execute `notebook` into `output`, in that folder and a fresh kernel, with `parameters` and `env` added to its environment.
 
-    `output` is written before each cell of code, so that it tells how far a killed one got, or else once at the end.
+    `output` is written before each cell of code, so that it tells how far a killed one got, or else once at the end;
+    before each, `between_cells` is called.
     Inside of `warm_kernels` the kernel is a fork of a process that has imported what notebooks need, inside of
     `kernel_ahead` one that was started before.
     Raises what Papermill raises; a notebook with a cell that failed is saved all the same. A killed kernel may raise
@@ -94,11 +95,10 @@ def execute(
             execution_timeout=limit_s,
             request_save_on_cell_execute=save_each_cell,
             autosave_cell_every=0,  # not beside what a cell measures
-            # A kernel's own remarks on being shut down would stand among our lines, and its cells among a person's own
-            # in IPython's history, on disk before the first one is executed.
-            extra_arguments=["--log-level=50", "--HistoryManager.enabled=False"],
+            extra_arguments=list(source.ARGUMENTS),
             # Asked politely, one kernel in ten takes 2.5 s to end; what it holds, guardians end and records keep.
             shutdown_kernel="immediate",
+            between_cells=between_cells,
             **_kernel_options(),
         )
 
@@ -137,8 +137,7 @@ def _kernel_options() -> dict[str, Any]:
     from benchbook.notebooks.kernels.manager import OwnKernelManager
 
     # Unix sockets instead of TCP ports: nobody else on the machine can talk to the kernel.
-    connection_file = scratch_dir() / f"kernel-{secrets.token_hex(4)}.json"
-    config = Config(KernelManager={"transport": "ipc", "connection_file": str(connection_file)})
+    config = Config(KernelManager={"transport": "ipc", "connection_file": str(source.connection_file())})
     return {"config": config, "kernel_manager_class": OwnKernelManager}
 
 

@@ -24,6 +24,7 @@ from benchbook.measure.hardware import model_config, peaks_before_start
 from benchbook.measure.outputs import NUM_ALONE, NUM_PROMPTS, fixed_prompts, greedy_outputs
 from benchbook.measure.servers import host_facts, silence_is_death
 from benchbook.notebooks.execute import wait_loaded
+from benchbook.notebooks.kernels.source import make_ready
 from benchbook.plan.launches import Launch
 from benchbook.ranks import num_devices
 from benchbook.records.provenance import utc_now
@@ -127,11 +128,12 @@ def _open_server(
     peaks = peaks_before_start(server.model_files.path, launch.env, wait_loaded)
     client = WarmClient(log_dir=folder, env=server.hub_env)
     with ExitStack() as stack:
-        # The client imports vLLM while the server loads: both are needed, and neither waits for the other.
+        # The client imports vLLM, and a kernel gets ready, while the server loads: none of them waits for another.
         stack.callback(server.stop)
         server.start()
         stack.callback(client.stop)
         client.ensure()
+        make_ready()
         server.wait_ready()
         with silence_is_death(server):  # of one that a first prompt killed
             outputs, facts = _answered(server, num_prompts), host_facts(server)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from benchbook.judge.catalogue import reason
 from benchbook.measure.client.tasks import WARM
 from benchbook.measure.recording import Recording, tail_of
 from benchbook.notebooks.execute import execute, wait_loaded
+from benchbook.notebooks.kernels.source import make_ready
 from benchbook.plan.experiment import Limits
 from benchbook.plan.order import Repeat
 from benchbook.project import notebooks_dir
@@ -38,7 +39,13 @@ def run_repeat(repeat: Repeat, host: BenchHost, folder: Path, identity: Identity
         {"identity": identity.model_dump(), "host": dict(host.facts), "precision": dict(repeat.case.precision)},
     )
     notebook = notebooks_dir() / BENCHMARKS[repeat.case.workload.benchmark].notebook
-    error = _error_of(notebook, folder / EXECUTED_FILE, _parameters(repeat, host, recording, limits), host.env)
+
+    def between_cells() -> None:
+        if recording.record_path.exists():  # beside nothing that is measured, but while this notebook draws
+            make_ready()
+
+    parameters = _parameters(repeat, host, recording, limits)
+    error = _error_of(notebook, folder / EXECUTED_FILE, parameters, host.env, between_cells)
     try:
         record = read_record(folder / RECORD_FILE)
     except StoreError as missing:
@@ -95,10 +102,16 @@ def _remember_warmth(host: BenchHost, repeat: Repeat, record: Record) -> None:
         host.warmed.setdefault(repeat.case.warm_shape, warmed_by)
 
 
-def _error_of(notebook: Path, output: Path, parameters: Mapping[str, Any], env: Mapping[str, str]) -> str | None:
+def _error_of(
+    notebook: Path,
+    output: Path,
+    parameters: Mapping[str, Any],
+    env: Mapping[str, str],
+    between_cells: Callable[[], object],
+) -> str | None:
     """Execute and return what went wrong in one line, None when nothing did. Bad parameters and interrupts pass."""
     try:
-        execute(notebook, output, parameters, env=env)
+        execute(notebook, output, parameters, env=env, between_cells=between_cells)
     except BenchbookError:
         raise
     except Exception as error:  # whatever a notebook or its kernel raises is this repeat's result, not the sweep's end

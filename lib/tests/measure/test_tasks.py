@@ -278,7 +278,7 @@ def test_a_child_has_built_the_parsers_before_its_task_is_there_and_the_next_one
     with WarmClient() as client:
         console = Console(client, tmp_path / "bench.log")
         for number in (1, 2, 3):
-            wait_for(lambda: len(pids_in(tmp_path)) == number)
+            wait_for(lambda number=number: len(pids_in(tmp_path)) == number)
             assert console.run("serve", f"say={number}", "pid") == 0
             assert console[-2:] == [str(number), f"pid {pids_in(tmp_path)[-1]}"]
         wait_for(lambda: len(pids_in(tmp_path)) == 4)

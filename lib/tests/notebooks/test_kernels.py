@@ -22,8 +22,10 @@ from benchbook.notebooks.kernels.source import (
     AheadKernel,
     ForkedKernel,
     WarmKernels,
+    connection_file,
     kernel_ahead,
     kernel_source,
+    make_ready,
     warm_kernels,
 )
 from benchbook.terms.errors import Cause, HostStartError
@@ -43,7 +45,7 @@ def worker(tmp_path_factory):
 @pytest.fixture
 def warm(worker, monkeypatch):
     """Let `execute` use the worker, as inside of `warm_kernels`."""
-    monkeypatch.setattr(kernels_module, "_source", worker.fork)
+    monkeypatch.setattr(kernels_module, "_source", worker)
     return worker
 
 
@@ -149,13 +151,14 @@ def kernel_argv(tmp_path):
 
 
 def kernel(worker, tmp_path):
-    return ForkedKernel(worker.socket_path, kernel_argv(tmp_path), dict(os.environ), str(tmp_path))
+    forked = ForkedKernel(worker.socket_path, kernel_argv(tmp_path), dict(os.environ), str(tmp_path))
+    return forked.begin(dict(os.environ), str(tmp_path))
 
 
 def test_a_kernel_ends_with_the_connection_of_who_asked_for_it(tmp_path, worker):
     forked = kernel(worker, tmp_path)
     assert forked.poll() is None and children_of(worker) == [forked.pid]
-    forked._connection.close()
+    forked.close()
     assert processes.wait_gone(lambda: children_of(worker), END_LIMIT_S)
 
 
@@ -183,9 +186,72 @@ def test_kernels_end_with_their_worker(tmp_path):
         assert not processes.is_alive(forked.pid, getattr(processes.read_stat(forked.pid), "start_ticks", None))
 
 
+def test_the_next_notebook_finds_the_kernel_that_got_ready_and_the_one_after_it_a_new_one(tmp_path, warm, monkeypatch):
+    asked = "import os; (os.getpid(), os.getcwd(), os.environ.get('OF_THE_CASE'), os.environ.get('OF_THE_RUNNER'), x)"
+    make_ready()
+    assert processes.wait_gone(lambda: [] if children_of(warm) else [1], END_LIMIT_S), (
+        "it is forked before it is wanted"
+    )
+    make_ready()
+    (pid,) = children_of(warm)
+    monkeypatch.setenv("OF_THE_RUNNER", "set since")
+    first, second = (run(tmp_path, asked, env={"OF_THE_CASE": str(number)}, x=number) for number in (5, 6))
+    assert ast.literal_eval(first[0]) == (pid, str(tmp_path), "5", "set since", 5)
+    assert ast.literal_eval(second[0])[0] != pid and ast.literal_eval(second[0])[1:] == (
+        str(tmp_path),
+        "6",
+        "set since",
+        6,
+    )
+    assert processes.wait_gone(lambda: children_of(warm), END_LIMIT_S)
+    assert [path.name for path in scratch_dir().iterdir() if path.name.startswith("kernel-")] == []
+
+
+def test_a_kernel_that_died_while_it_was_ready_is_replaced(tmp_path, warm):
+    make_ready()
+    assert processes.wait_gone(lambda: [] if children_of(warm) else [1], END_LIMIT_S)
+    (pid,) = children_of(warm)
+    os.kill(pid, signal.SIGKILL)
+    assert processes.wait_gone(lambda: children_of(warm), END_LIMIT_S)
+    assert run(tmp_path, "import os; os.getpid() != " + str(pid)) == ["True"]
+    assert [path.name for path in scratch_dir().iterdir() if path.name.startswith("kernel-")] == []
+
+
+def test_kernels_that_got_ready_do_not_draw_the_same_random_numbers(tmp_path, warm):
+    draw, drawn = "import random, numpy; (random.random(), numpy.random.randint(10**9))", set()
+    for _ in range(3):
+        make_ready()
+        drawn |= set(run(tmp_path, draw))
+    assert len(drawn) == 3
+
+
+def test_the_connection_file_of_a_kernel_that_is_ready_is_closed_to_others(tmp_path, warm):
+    make_ready()
+    assert connection_file().stat().st_mode & 0o777 == 0o600
+    run(tmp_path, "1")
+    assert not connection_file().exists(), "the next kernel is not there yet"
+
+
+def test_a_kernel_that_nobody_took_ends_with_the_worker(tmp_path):
+    with warm_kernels(tmp_path):
+        worker = kernel_source()
+        worker.ensure()
+        make_ready()
+        assert processes.wait_gone(lambda: [] if children_of(worker) else [1], END_LIMIT_S)
+        pids = children_of(worker)
+    assert processes.wait_gone(lambda: [pid for pid in pids if processes.read_stat(pid)], END_LIMIT_S)
+
+
+def test_nothing_gets_ready_where_no_kernels_are_forked():
+    make_ready()
+    with kernel_ahead([]):
+        make_ready()
+        assert not connection_file().exists()
+
+
 def test_nobody_waits_for_the_worker_before_a_kernel_is_wanted(tmp_path):
     with warm_kernels(tmp_path):
-        worker = kernel_source().__self__
+        worker = kernel_source()
         assert worker.is_alive() and worker.ready_s is None
         pid = worker.pid
         assert run(tmp_path, "import os; os.getppid()") == [str(pid)]
@@ -193,8 +259,8 @@ def test_nobody_waits_for_the_worker_before_a_kernel_is_wanted(tmp_path):
 
 def test_what_a_worker_has_forked_is_gone_with_it_at_once(tmp_path):
     with warm_kernels(tmp_path):
-        worker = kernel_source().__self__
-        forked = worker.fork(kernel_argv(tmp_path), dict(os.environ), str(tmp_path))
+        worker = kernel_source()
+        forked = worker.become(kernel_argv(tmp_path), dict(os.environ), str(tmp_path))
     assert forked.wait(END_LIMIT_S) == -signal.SIGKILL
     assert not worker.is_alive() and not Path(worker.socket_path).exists()
 
@@ -208,7 +274,7 @@ def test_a_sweeps_cells_are_not_among_those_of_a_persons_own_history(tmp_path, w
 @pytest.mark.parametrize("is_guardian", [False, True])
 def test_a_worker_that_has_died_is_started_again_for_the_next_kernel(tmp_path, is_guardian):
     with warm_kernels(tmp_path):
-        worker, asked = kernel_source().__self__, "import os, sys; ('pandas' in sys.modules, os.getppid())"
+        worker, asked = kernel_source(), "import os, sys; ('pandas' in sys.modules, os.getppid())"
         before = ast.literal_eval(run(tmp_path, asked)[0])
         os.kill(worker._process.guardian_pid if is_guardian else worker.pid, signal.SIGKILL)
         assert processes.wait_gone(worker.is_alive, END_LIMIT_S)
@@ -255,7 +321,7 @@ def test_what_cannot_be_imported_ahead_is_left_to_the_notebook(tmp_path):
 
 def test_a_kernel_started_ahead_that_has_died_is_replaced(tmp_path):
     with kernel_ahead([]):
-        ahead = kernel_source().__self__
+        ahead = kernel_source()
         ahead.kill()
         ahead.wait(END_LIMIT_S)
         assert run(tmp_path, "1 + 1") == ["2"]
@@ -292,7 +358,7 @@ def test_a_kernel_started_ahead_ends_when_its_parent_was_killed(tmp_path, adopti
 
 def test_where_kernels_are_forked_none_is_started_ahead(tmp_path):
     with warm_kernels(tmp_path), kernel_ahead([]):
-        assert isinstance(kernel_source().__self__, WarmKernels)
+        assert isinstance(kernel_source(), WarmKernels)
     assert kernel_source() is None
 
 

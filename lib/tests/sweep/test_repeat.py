@@ -24,7 +24,7 @@ class Host:
 
 
 def run(folder, monkeypatch, error=None):
-    def execute(notebook, output, parameters, env):
+    def execute(notebook, output, parameters, env, between_cells):
         raw = {"latencies": [0.2] * 30, "avg_latency": 0.2}
         Recording(WORKLOAD, folder / RECORD_FILE).finish(raw, host={}, way="test")
         if error:
@@ -47,7 +47,7 @@ def test_a_notebook_that_raises_after_saving_leaves_a_suspect_number(tmp_path, m
 def test_the_precision_that_planned_the_prompts_goes_with_the_repeat(tmp_path, monkeypatch):
     told = {}
 
-    def execute(notebook, output, parameters, env):
+    def execute(notebook, output, parameters, env, between_cells):
         told.update(read_handover(tmp_path / parameters["repeat"]).case)
         Recording(WORKLOAD, tmp_path / RECORD_FILE).finish({"latencies": [0.2], "avg_latency": 0.2}, host={})
 
@@ -63,7 +63,7 @@ class DeadHost(Host):
 
 
 def test_a_notebook_that_finds_no_server_any_more_is_a_failure_of_the_server(tmp_path, monkeypatch):
-    def execute(notebook, output, parameters, env):
+    def execute(notebook, output, parameters, env, between_cells):
         raise ValueError("no vLLM server answers")
 
     monkeypatch.setattr(repeat_module, "execute", execute)
@@ -87,3 +87,18 @@ def test_a_number_is_read_from_its_file_and_not_from_outputs_that_a_kernel_may_l
     record = run(tmp_path, monkeypatch)  # whose notebook gave no output at all, and was not even written
     assert record.is_measured and record.values["avg_batch_latency_s"] == 0.2
     assert not (tmp_path / "executed.ipynb").exists()
+
+
+def test_the_next_kernel_gets_ready_once_the_number_is_there_and_not_before(tmp_path, monkeypatch):
+    asked = []
+
+    def execute(notebook, output, parameters, env, between_cells):
+        between_cells()
+        assert not asked
+        Recording(WORKLOAD, tmp_path / RECORD_FILE).finish({"latencies": [0.2], "avg_latency": 0.2}, host={})
+        between_cells()
+
+    monkeypatch.setattr(repeat_module, "execute", execute)
+    monkeypatch.setattr(repeat_module, "make_ready", lambda: asked.append("a kernel"))
+    run_repeat(Repeat(Case("a", WORKLOAD), 0, "engine", 1), Host(), tmp_path, Identity(), Limits())
+    assert asked == ["a kernel"]

@@ -17,7 +17,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from benchbook.hosts.process import processes
@@ -40,7 +40,7 @@ def import_ahead(modules: Iterable[str]) -> None:
 
 
 def take_on(order: Mapping[str, Any]) -> None:
-    """Take on the environment, folder and arguments of a new process, and random generators of its own."""
+    """Take on the environment, folder and, where there are any, arguments of a new process, and random generators of its own."""
     import random
 
     import numpy
@@ -51,17 +51,24 @@ def take_on(order: Mapping[str, Any]) -> None:
     for name in _OF_JUPYTER:
         os.environ.pop(name, None)
     os.chdir(order["cwd"])
-    sys.argv = ["ipykernel_launcher", *order["argv"][order["argv"].index("-m") + 2 :]]
+    if argv := order["argv"]:
+        sys.argv = ["ipykernel_launcher", *argv[argv.index("-m") + 2 :]]
     random.seed()
     numpy.random.seed()
 
 
-def run_kernel() -> int:
-    """Be the kernel that `take_on` was told of; return the exit code when it has ended."""
-    from ipykernel import kernelapp
+def run_kernel(before_messages: Callable[[], object] = lambda: None) -> int:
+    """Be the kernel that `take_on` was told of; return the exit code when it has ended.
+
+    It listens when `before_messages` is called, and takes none before that has returned.
+    """
+    from ipykernel.kernelapp import IPKernelApp
 
     try:
-        kernelapp.launch_new_instance()
+        kernel = IPKernelApp.instance()
+        kernel.initialize()
+        before_messages()
+        kernel.start()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0

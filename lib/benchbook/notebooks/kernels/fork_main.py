@@ -6,6 +6,9 @@ One connection is one kernel, which lives no longer than the connection does:
 
     client -> {"argv": ["python", "-m", "ipykernel_launcher", "-f", "..."], "env": {...}, "cwd": "/..."}
     worker -> {"pid": 4711}     and when it has ended     {"exit_code": 0}
+    client -> {"argv": [], "env": {...}, "cwd": "/..."}
+
+The kernel gets ready after the first line, and takes messages after the second, in that environment and folder.
 
 The fork is safe for the reasons given in client_worker.py: the parent only imports and draws one figure, in one thread.
 """
@@ -46,6 +49,7 @@ class _Kernel:
     pid: int
     descriptor: int  # readable once the kernel has ended
     connection: socket.socket
+    pipe: int  # to the kernel, for what its client says after the first line
 
 
 class KernelWorker:
@@ -55,6 +59,7 @@ class KernelWorker:
         self._listener = listener
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        self._pipes: set[int] = set()  # of all kernels
         _rehearse()
         # What is imported stays: no kernel's collector walks it, which would copy every page of it.
         gc.collect()
@@ -74,20 +79,28 @@ class KernelWorker:
         if not line:
             connection.close()  # somebody looked whether we listen
             return
+        reading, writing = os.pipe()
         worker_pid, pid = os.getpid(), os.fork()
         if pid == 0:
-            self._be_kernel(json.loads(line), connection, worker_pid)
+            os.close(writing)
+            self._be_kernel(json.loads(line), reading, connection, worker_pid)
+        os.close(reading)
         os.setpgid(pid, pid)  # before anybody is told of it: signals to its group must not reach ours
-        kernel = _Kernel(pid, os.pidfd_open(pid), connection)
+        self._pipes.add(writing)
+        kernel = _Kernel(pid, os.pidfd_open(pid), connection, writing)
         self._watch(kernel.descriptor, lambda: self._has_ended(kernel))
-        self._watch(connection, lambda: self._is_abandoned(kernel))
+        self._watch(connection, lambda: self._is_heard(kernel))
         _tell(connection, pid=pid)
 
     def _watch(self, what: Any, then: Callable[[], None]) -> None:
         self._selector.register(what, selectors.EVENT_READ, then)
 
-    def _is_abandoned(self, kernel: _Kernel) -> None:
-        """The client never says more than its first line: this is the end of the connection."""
+    def _is_heard(self, kernel: _Kernel) -> None:
+        """Pass on what the client says; the end of the connection is that of the kernel."""
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            if said := kernel.connection.recv(2**16):
+                os.write(kernel.pipe, said)
+                return
         self._selector.unregister(kernel.connection)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(kernel.pid, signal.SIGKILL)
@@ -95,31 +108,44 @@ class KernelWorker:
     def _has_ended(self, kernel: _Kernel) -> None:
         self._selector.unregister(kernel.descriptor)
         os.close(kernel.descriptor)
+        os.close(kernel.pipe)
+        self._pipes.remove(kernel.pipe)
         exit_code = os.waitstatus_to_exitcode(os.waitpid(kernel.pid, 0)[1])
         with contextlib.suppress(KeyError):  # it was abandoned
             self._selector.unregister(kernel.connection)
         _tell(kernel.connection, exit_code=exit_code)
         kernel.connection.close()
 
-    def _be_kernel(self, order: Mapping[str, Any], connection: socket.socket, worker_pid: int) -> NoReturn:
+    def _be_kernel(
+        self, order: Mapping[str, Any], reading: int, connection: socket.socket, worker_pid: int
+    ) -> NoReturn:
         """Become the kernel that `order` describes, and end without the parent's clean-up."""
         exit_code = 1
         try:
             os.setpgid(0, 0)
             processes.die_with(worker_pid)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            for key in list(self._selector.get_map().values()):
-                os.close(key.fd)
+            for descriptor in (*self._pipes, *(key.fd for key in self._selector.get_map().values())):
+                os.close(descriptor)
             self._selector.close()
             connection.close()
             take_on(order)
-            exit_code = run_kernel()
+            exit_code = run_kernel(lambda: _take_on_rest(reading))
         except BaseException as error:  # nothing may return into the parent's loop, which this process has inherited
             sys.excepthook(type(error), error, error.__traceback__)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(exit_code)
+
+
+def _take_on_rest(reading: int) -> None:
+    """Wait for what is known only when the notebook is there; end where it never comes."""
+    with os.fdopen(reading) as pipe:
+        line = pipe.readline()
+    if not line:
+        raise SystemExit
+    take_on(json.loads(line))
 
 
 def _tell(connection: socket.socket, **message: int) -> None:

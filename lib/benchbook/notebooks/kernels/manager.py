@@ -51,12 +51,19 @@ class OwnKernelManager(AsyncKernelManager):
     def _kernel_spec_manager_default(self) -> KernelSpecManager:
         return KernelSpecManager(kernel_dirs=[])
 
+    def write_connection_file(self, **options: Any) -> None:
+        """Write it, unless it is that of a kernel which is ready already: then take from it where that listens."""
+        if os.path.exists(self.connection_file):
+            self.load_connection_file()
+            self._connection_file_written = True  # Jupyter then removes it with the kernel
+        super().write_connection_file(**options)
+
     async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
         # Jupyter's own place to "launch kernel subprocesses differently"; its provisioner then signals and polls it.
         source = kernel_source()
         if source is None:
             return await super()._async_launch_kernel(kernel_cmd, **options)
-        process = source(kernel_cmd, options["env"], options.get("cwd") or os.getcwd())
+        process = source.become(kernel_cmd, options["env"], options.get("cwd") or os.getcwd())
         provisioner = self.provisioner
         provisioner.process, provisioner.pid, provisioner.pgid = process, process.pid, process.pid
         self._reconcile_connection_info(provisioner.connection_info)

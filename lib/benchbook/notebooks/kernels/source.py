@@ -1,9 +1,13 @@
-"""Kernels that have imported what notebooks need: forked from a process that did so once, or one that is started ahead."""
+"""Kernels that have imported what notebooks need: forked from a process that did so once, or one that is started ahead.
+
+A forked one can be got ready before its notebook is there: it listens, and is told folder and environment when it comes.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import select
 import signal
 import socket
@@ -14,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchbook.hosts.process.scratch import scratch_dir
 from benchbook.hosts.worker import Worker
 from benchbook.terms.errors import HostStartError
 
@@ -21,10 +26,20 @@ LISTEN_LIMIT_S = 60.0  # it listens before it imports anything heavy: 0.2 s on a
 FORK_LIMIT_S = 60.0  # for a kernel, the imports included where they are not over yet: some three seconds
 
 
-class KernelSource(Protocol):
-    """Gives a kernel's process, with the part of Popen's interface that Jupyter uses."""
+ARGUMENTS = (
+    # A kernel's own remarks on being shut down would stand among our lines, and its cells among a person's own in
+    # IPython's history, on disk before the first one is executed.
+    "--log-level=50",
+    "--HistoryManager.enabled=False",
+)
+_PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")  # of a unix socket a number each
 
-    def __call__(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> Any: ...
+
+class KernelSource(Protocol):
+    """Where kernels come from."""
+
+    def become(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> Any:
+        """Return the process of the kernel of `argv`, with the part of Popen's interface that Jupyter uses."""
 
 
 _source: KernelSource | None = None  # of the kernels that this process uses now; one sweep, one worker
@@ -47,11 +62,37 @@ class WarmKernels(Worker):
             ready_timeout_s=LISTEN_LIMIT_S,
         )
 
-    def fork(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> ForkedKernel | AheadKernel:
-        """Return a new kernel: a fork of the worker, or a process of its own where there is no worker to be had."""
+        self._ready: tuple[Path, ForkedKernel] | None = None  # the kernel of the next notebook, and its connection file
+
+    @property
+    def ready_file(self) -> Path | None:
+        """The connection file of the kernel that is ready, None where there is none."""
+        return self._ready and self._ready[0]
+
+    def make_ready(self) -> None:
+        """Have a kernel forked that is ready once the next notebook is there; waits for nothing."""
+        if self._ready or not self.is_alive():
+            return
+        path = _new_connection_file()
+        ports = {name: number for number, name in enumerate(_PORTS, start=1)}
+        signed = {"signature_scheme": "hmac-sha256", "key": secrets.token_hex(16)}
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({"transport": "ipc", "ip": str(path.with_suffix("")), **ports, **signed}))
+        with suppress(OSError):  # it has just died: the notebook gets another one
+            argv = ["-m", "ipykernel_launcher", "-f", str(path), *ARGUMENTS]
+            self._ready = path, ForkedKernel(self.socket_path, argv, dict(os.environ), str(path.parent))
+
+    def become(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> ForkedKernel | AheadKernel:
+        """Return a new kernel: the one that is ready for `argv`, a fork of the worker, or where that fails a process of its own."""
+        ready, self._ready = self._ready, None
+        if ready:
+            with suppress(OSError):
+                if str(ready[0]) in argv:
+                    return ready[1].begin(env, cwd)
+            ready[1].close()
         try:
             self.ensure()
-            return ForkedKernel(self.socket_path, argv, env, cwd)
+            return ForkedKernel(self.socket_path, argv, env, cwd).begin(env, cwd)
         except (OSError, HostStartError):
             return AheadKernel([]).become(argv, env, cwd)
 
@@ -63,7 +104,7 @@ def warm_kernels(log_dir: Path | str) -> Iterator[None]:
     try:
         with suppress(HostStartError):  # each kernel tries again, and does without
             worker.start()  # the first kernel waits for it, and is wanted once a host is there
-        with _kernels_from(worker.fork):
+        with _kernels_from(worker):
             yield
     finally:
         worker.stop(grace_s=0.0)  # it holds nothing that would have to be ended in order
@@ -80,11 +121,27 @@ def kernel_ahead(modules: Sequence[str]) -> Iterator[None]:
         return
     kernel = AheadKernel(modules)
     try:
-        with _kernels_from(kernel.become):
+        with _kernels_from(kernel):
             yield
     finally:
         kernel.kill()
         kernel.communicate()  # reaps it, and closes the pipe
+
+
+def make_ready() -> None:
+    """Have the next notebook's kernel get ready meanwhile, where kernels are forked; waits for nothing."""
+    if isinstance(_source, WarmKernels):
+        _source.make_ready()
+
+
+def connection_file() -> Path:
+    """Return the path of the next kernel's connection file, which is there already where that kernel is ready."""
+    ready_file = _source.ready_file if isinstance(_source, WarmKernels) else None
+    return ready_file or _new_connection_file()
+
+
+def _new_connection_file() -> Path:
+    return scratch_dir() / f"kernel-{secrets.token_hex(4)}.json"
 
 
 def kernel_source() -> KernelSource | None:
@@ -128,10 +185,12 @@ def kernel_order(argv: Sequence[str], env: Mapping[str, str], cwd: str) -> bytes
 class ForkedKernel:
     """A kernel forked by the worker at `socket_path`, with the part of Popen's interface that Jupyter uses.
 
-    Closing the connection, as the end of this process does, ends the kernel. Raises OSError when there is no worker.
+    It gets ready by itself, and takes its first message after `begin`. Closing the connection, as the end of this process
+    does, ends the kernel. Raises OSError when there is no worker.
     """
 
     stdin = stdout = stderr = None
+    pid: int  # once it has begun
 
     def __init__(self, socket_path: str, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> None:
         self.returncode: int | None = None
@@ -141,13 +200,28 @@ class ForkedKernel:
             self._connection.settimeout(FORK_LIMIT_S)
             self._connection.connect(socket_path)
             self._connection.sendall(kernel_order(argv, env, cwd))
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def begin(self, env: Mapping[str, str], cwd: str) -> ForkedKernel:
+        """Have it take messages, in the folder `cwd`, and return it; raise OSError where it has ended."""
+        try:
             answer = self._message()
             if not answer:
                 raise ConnectionResetError("the worker is gone")
             self.pid = int(answer["pid"])
+            self._connection.sendall(kernel_order((), env, cwd))
+            if self.poll() is not None:
+                raise ConnectionResetError("the kernel has ended")
         except BaseException:
-            self._connection.close()
+            self.close()
             raise
+        return self
+
+    def close(self) -> None:
+        """End it."""
+        self._connection.close()
 
     def poll(self) -> int | None:
         """Return the exit code, None while the kernel runs."""
