@@ -13,6 +13,7 @@ from typing import Any
 from benchbook.records.fingerprint import case_key, digest
 from benchbook.records.record import Identity, Record
 from benchbook.records.store import RECORD_FILE, Store, read_record
+from benchbook.records.upgrade import HEADER_FORMAT
 
 REPEATS = 5
 _CONCURRENCIES = tuple(2**power for power in range(8))
@@ -35,7 +36,8 @@ def make_run(folder: Path, num_records: int) -> Path:
         (target / RECORD_FILE).write_text(record.model_dump_json(indent=2))
     launch = {"model": {"name": "synthetic"}, "args": {}, "env": {}, "hosts": []}
     Store(run_dir).write_header({
-        "schema_version": 1, "experiment": "scale", "question": "Synthetic input for timing, with values from a formula.",
+        "schema_version": HEADER_FORMAT, "experiment": "scale",
+        "question": "Synthetic input for timing, with values from a formula.",
         "command": "python lib/proofs/report_growth.py", "state": "finished", "repeats": REPEATS, "slo": {"p99_ttft_ms": 500.0},
         "launches": {case["launch"]: launch for case in plan}, "plan": plan, "provenance": {},
     })  # fmt: skip

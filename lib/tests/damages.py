@@ -163,7 +163,9 @@ HEADERS: dict[str, Callable[[Path], object]] = {
     "a time in words": lambda path: edit(path, started_utc="yesterday", wall_s="x"),
     "an endless time": lambda path: edit(path, wall_s=float("inf")),
     "an unknown state": lambda path: edit(path, state="aborted"),
-    "a format to come": lambda path: edit(path, schema_version=2),
+    "a format to come": lambda path: edit(path, schema_version=99),
+    **{f"a format of {version!r}": lambda path, version=version: edit(path, schema_version=version)
+       for version in (0, "1", True, [1], None)},
     "a question of nothing": lambda path: edit(path, question=None),
     "an SLO in words": lambda path: edit(path, slo={"p99_ttft_ms": "half a second"}),
     "provenance in words": lambda path: edit(path, provenance={"machine": "this one"}),

@@ -11,6 +11,7 @@ from typing import Any
 from benchbook.records.fingerprint import case_key, digest
 from benchbook.records.record import Failure, Identity, Outcome, Reason, Record, Verdict, verdict_of
 from benchbook.records.store import Store
+from benchbook.records.upgrade import HEADER_FORMAT
 
 LENGTHS = ((128, 64), (512, 64))
 QUESTION = "How do latency and throughput trade off as concurrency grows?"
@@ -171,7 +172,7 @@ def make_header(launches: tuple[str, ...], plan: list[dict[str, Any]], repeats: 
         for name in launches
     }
     return {
-        "schema_version": 1,
+        "schema_version": HEADER_FORMAT,
         "experiment": "quickstart",
         "run_id": "20261123-201500",
         "question": QUESTION,

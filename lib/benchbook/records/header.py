@@ -7,9 +7,9 @@ damaged in a header is left out and told, and the rest is used.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from benchbook.reading import read_json
@@ -28,9 +28,9 @@ from benchbook.records.typed import (
     Whole,
     refused,
 )
+from benchbook.records.upgrade import HEADER_FORMAT, upgraded_header
 from benchbook.terms.errors import StoreError
 
-HEADER_VERSION = 1
 MOST_FAULTS = 5  # told of one file
 # States of a run. PARTIAL: what `run --only` asked for is measured, and more is left. DAMAGED: nobody can tell.
 FINISHED, FAILED, PARTIAL = "finished", "failed", "partial"
@@ -85,7 +85,7 @@ class RunHeader(TypedDict, total=False):
     """run.json. What `read_header` returns has every key."""
 
     __pydantic_config__ = OPEN
-    schema_version: Literal[1]
+    schema_version: Literal[HEADER_FORMAT]
     experiment: Name
     run_id: Name
     question: str
@@ -102,14 +102,14 @@ class RunHeader(TypedDict, total=False):
     launches: dict[str, Launch]
     plan: list[PlanRow]
     provenance: Provenance
-    wall_s_by_job: dict[str, list[Seconds] | Seconds]
+    wall_s_by_job: dict[str, Annotated[list[Seconds], Field(min_length=1)]]
     reached: dict[str, dict[str, Number | None]]
 
 
 _HEADER = TypeAdapter(RunHeader)
 _NEEDED = ("experiment", "run_id", "state", "launches", "plan")  # without which a reader knows less than it should
 _ABSENT = {
-    "schema_version": HEADER_VERSION,
+    "schema_version": HEADER_FORMAT,
     "question": "",
     "command": "",
     "state": DAMAGED,
@@ -124,7 +124,7 @@ def read_header(path: Path) -> tuple[RunHeader, list[str]]:
     What is left out has the value of what was never noted; a run is then named by its folder.
     """
     try:
-        found, faults = _whole_parts(read_json(path))
+        found, faults = _whole_parts(upgraded_header(read_json(path)))
         faults += [f"{key} is missing" for key in _NEEDED if key not in found]
         more = [f"{path}: {len(faults) - MOST_FAULTS} more like these"] if len(faults) > MOST_FAULTS else []
         told = [f"{path}: {fault}" for fault in faults[:MOST_FAULTS]] + more

@@ -1,10 +1,6 @@
 """Record: the result of one repeat, or the account of why there is none. One JSON file, self-describing.
 
-History of the format:
-1 - first; later `conditions` was added, empty in records that have none.
-2 - warmup, prefix_cache and way_reason; later `not_looked` and
-    `median_itl_by_sixths_ms` were added, null in records that have none, and `disturbed` to the identity. Counters have
-    neutral names since, see upgrade.py.
+upgrade.py tells the history of the format.
 """
 
 from __future__ import annotations
@@ -16,9 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchbook.records.fingerprint import case_key
 from benchbook.records.typed import BenchmarkName
+from benchbook.records.upgrade import RECORD_FORMAT
 from benchbook.terms.benchmarks import BENCHMARKS, Benchmark
-
-SCHEMA_VERSION = 2
 
 
 class Outcome(StrEnum):
@@ -107,7 +102,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[RECORD_FORMAT] = RECORD_FORMAT  # of the file
     identity: Identity = Identity()
     benchmark: BenchmarkName
     workload: dict[str, Any]

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
 
 from benchbook import collector
 from benchbook.reading import read_bytes, read_json
@@ -31,10 +32,10 @@ from benchbook.records.files import make_folder, write_json
 from benchbook.records.header import INTERRUPTED, RUNNING, RunHeader, read_header
 from benchbook.records.parts import RecordParts
 from benchbook.records.raw import read_raw
-from benchbook.records.record import SCHEMA_VERSION, Outcome, Record, verdict_of
+from benchbook.records.record import Outcome, Record, verdict_of
 from benchbook.records.runs import CASES, LATEST, RUN_FILE, find_run, forget_run, point_to
-from benchbook.records.typed import refused
-from benchbook.records.upgrade import upgraded
+from benchbook.records.typed import Versioned, refused
+from benchbook.records.upgrade import RECORD_FORMAT, upgraded_record
 from benchbook.system_faults import line_of
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import StoreError
@@ -56,11 +57,12 @@ def read_record(path: Path | str) -> Record:
     """Return the record in `path`; raise StoreError when it is missing, cut, ill-typed or of another format."""
     content = read_bytes(path)
     try:
+        written = Versioned.model_validate_json(content).schema_version
+        if not 1 <= written <= RECORD_FORMAT:
+            raise StoreError(f"{path} is a record of format {written}; this benchbook reads 1 to {RECORD_FORMAT}")
+        if written < RECORD_FORMAT:
+            content = to_json(upgraded_record(from_json(content)))
         record = Record.model_validate_json(content, strict=True)
-        if not 1 <= record.schema_version <= SCHEMA_VERSION:
-            raise StoreError(
-                f"{path} is a record of format {record.schema_version}; this benchbook reads 1 to {SCHEMA_VERSION}"
-            )
         _PARTS.validate_python({name: getattr(record, name) for name in RecordParts.__annotations__})
     except ValidationError as error:
         raise StoreError(f"{path} is not a whole record: {refused(error)[0].text}") from error
@@ -69,7 +71,7 @@ def read_record(path: Path | str) -> Record:
     lacking = [name for name in BENCHMARKS[record.benchmark].needed if name not in record.workload]
     if lacking:
         raise StoreError(f"{path} is not a whole record: workload.{lacking[0]} is missing")
-    return upgraded(record)
+    return record
 
 
 @dataclass(frozen=True)

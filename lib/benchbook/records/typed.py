@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.metrics import LARGEST
@@ -39,6 +39,14 @@ def _moment(text: str) -> str:
 
 
 Time = Annotated[str, AfterValidator(_moment)]  # '2026-11-23T20:15:00+00:00'
+
+
+class Versioned(BaseModel):
+    """The format of a file of ours, whatever else is in it."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    schema_version: int
 
 
 class Refused(NamedTuple):

@@ -57,7 +57,7 @@ def earlier_timings(experiment: Experiment, results_dir: Path) -> dict[str, Timi
     same_model: dict[str, Timings] = {}
     for header in _headers_here(experiment.name, results_dir):
         run = f"{header['experiment']}/{header['run_id']}"
-        for key, wall_s in timings_of(header).items():
+        for key, wall_s in header["wall_s_by_job"].items():
             timings = Timings(wall_s, run)
             if not key.startswith("start "):
                 if header["experiment"] == experiment.name or key.startswith(_COUNT):
@@ -81,12 +81,6 @@ def _starts(wall_s: list[float], started: Mapping[str, Any], host_kind: str, *, 
     if len(were_cold) != len(wall_s):  # of a start in which this process was halted no time is known
         return wall_s
     return [each_s for each_s, was_cold in zip(wall_s, were_cold, strict=True) if was_cold == is_cold] or wall_s
-
-
-def timings_of(header: RunHeader) -> dict[str, list[float]]:
-    """Return what a run's starts and measured repeats took (s), in order; at first run.json held the last of each only."""
-    noted = header["wall_s_by_job"]
-    return {key: list(wall_s) if isinstance(wall_s, list) else [wall_s] for key, wall_s in noted.items() if wall_s}
 
 
 def _headers_here(experiment: str, results_dir: Path) -> Iterator[RunHeader]:

@@ -15,13 +15,14 @@ from benchbook.measure.recording import tail_of
 from benchbook.plan.eta import Estimator
 from benchbook.plan.order import Block, Repeat
 from benchbook.project import notebooks_dir
-from benchbook.records.header import FAILED, FINISHED, HEADER_VERSION, INTERRUPTED, PARTIAL, RUNNING, RunHeader
+from benchbook.records.header import FAILED, FINISHED, INTERRUPTED, PARTIAL, RUNNING, RunHeader
 from benchbook.records.provenance import provenance, utc_now
 from benchbook.records.record import Identity, Record, Verdict
 from benchbook.records.store import Store
+from benchbook.records.upgrade import HEADER_FORMAT
 from benchbook.sweep.added_rounds import AddedRounds
 from benchbook.sweep.again import Again, for_this_try
-from benchbook.sweep.estimates import estimator_for, timings_of
+from benchbook.sweep.estimates import estimator_for
 from benchbook.sweep.hosts import COUNTING_S, BenchHost, OpenHost
 from benchbook.sweep.interrupts import was_halted_since
 from benchbook.sweep.planning import RunPlan, pending, planned_records
@@ -89,7 +90,7 @@ class Runner:
         experiment = self.plan.experiment
         if not self.header:
             self.header = {
-                "schema_version": HEADER_VERSION,
+                "schema_version": HEADER_FORMAT,
                 "run_id": self.store.run_id,
                 "started_utc": utc_now(),
                 "wall_s": None,
@@ -120,7 +121,6 @@ class Runner:
             launches=launches,
             plan=self.plan.for_header(),
             provenance=provenance(notebooks_dir()),
-            wall_s_by_job=timings_of(self.header),
         )
         blocks = self._asked(experiment.planned_rounds())
         left = pending(blocks, self.store, self.plan)

@@ -56,8 +56,9 @@ def noted(tmp_path):
         experiment, run_id = name.split("/")
         started = {"model": {"path": planned_path(model)}, "args": {}, "env": {}} | launch
         folder = make_folder(tmp_path / "results" / name)
-        header = {"experiment": experiment, "run_id": run_id, "state": "interrupted", "launches": {"eager": started}}
-        write_json(folder / "run.json", header | {"provenance": {"machine": machine}, "wall_s_by_job": wall_s_by_job})
+        header = {"schema_version": 1, "experiment": experiment, "run_id": run_id, "state": "interrupted"}
+        parts = {"launches": {"eager": started}, "provenance": {"machine": machine}, "wall_s_by_job": wall_s_by_job}
+        write_json(folder / "run.json", header | parts)
 
     return leave
 
