@@ -14,7 +14,7 @@ from benchbook.judge.checks import half_widths, itl_course, record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.judge.unseen import not_looked
 from benchbook.parameters import shown, without_result
-from benchbook.plan.workloads import Workload
+from benchbook.plan.workload import Workload
 from benchbook.project import notebooks_dir
 from benchbook.records.files import make_folder, write_json
 from benchbook.records.provenance import machine, provenance, utc_now

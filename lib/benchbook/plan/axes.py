@@ -14,19 +14,12 @@ from benchbook.plan.faults import Fault
 from benchbook.plan.hints import meant
 from benchbook.plan.precision import Precision, read_precision
 from benchbook.plan.strict import FieldError
-from benchbook.plan.workloads import ServeWorkload, Workload
+from benchbook.plan.workload import Workload
 
 MAX_CASES = 5_000
 MAX_EXCLUDES = 100
 LENGTHS = ("input_len_tokens", "output_len_tokens")  # one key in the file, `lengths`, since the two vary together
 PER_CONCURRENCY = re.compile(r"([0-9]{1,9}) per concurrency")
-EXAMPLES = {
-    "first_request": "first_request: {}",
-    "serve": "serve: {max_concurrency: [1, 8], lengths: [[128, 64]], num_prompts: 80}",
-    "latency": "latency: {batch_size: [1, 8], lengths: [[128, 64]]}",
-    "throughput": "throughput: {num_prompts: 200, lengths: [[128, 64]]}",
-}
-BENCHMARKS_EXAMPLE = f"benchmarks: [{EXAMPLES['serve']}]"
 
 
 @dataclass(frozen=True)
@@ -42,12 +35,12 @@ def read_axes(doc: Document, where: Where, model: type[Workload]) -> dict[str, l
 
     What does not fit is noted among the file's faults.
     """
-    body = doc.mapping(where, EXAMPLES[model.benchmark])
+    body = doc.mapping(where, model.example)
     # The first of the two lengths stands for both.
     fields = {"lengths" if name == LENGTHS[0] else name: field for name, field in model.model_fields.items()}
     required = [name for name, field in fields.items() if field.is_required() and name != LENGTHS[1]]
     optional = [name for name, field in fields.items() if not field.is_required()]
-    others = ["exclude", "launches", *(["precision"] if model is ServeWorkload else [])]
+    others = ["exclude", "launches", *(["precision"] if model.plans_prompts else [])]
     known = [*required, *optional, *others]
     has_precision = "precision" in body
     explained = {meant(key, known) for key in body}  # by what is refused below
@@ -88,7 +81,7 @@ def _check_point(doc: Document, model: type[Workload], key: str, point: Point) -
         raise doc.error(point.where, "must be a pair: [input_len_tokens, output_len_tokens]")
     if key == "num_prompts" and isinstance(value, Precision):
         return
-    if key == "num_prompts" and model is ServeWorkload and isinstance(value, str):
+    if key == "num_prompts" and model.plans_prompts and isinstance(value, str):
         if not PER_CONCURRENCY.fullmatch(value):
             raise doc.error(point.where, "must be a whole number, or 'N per concurrency'")
         return

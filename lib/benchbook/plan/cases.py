@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 from benchbook.plan.axes import (
-    BENCHMARKS_EXAMPLE,
     LENGTHS,
     MAX_CASES,
     PER_CONCURRENCY,
@@ -22,9 +21,11 @@ from benchbook.plan.document import Document, Where
 from benchbook.plan.launches import Launch
 from benchbook.plan.precision import Precision
 from benchbook.plan.strict import FieldError, unknown
-from benchbook.plan.workloads import WORKLOADS, ServeWorkload, Workload
+from benchbook.plan.workload import Workload
+from benchbook.plan.workloads import WORKLOADS, FirstRequestWorkload, ServeWorkload
 
 MAX_CASE_ID_CHARS = 150
+BENCHMARKS_EXAMPLE = f"benchmarks: [{ServeWorkload.example}]"
 _Targets = tuple[tuple[str, float], ...]  # of a precision
 
 
@@ -96,7 +97,7 @@ def _check_busy(doc: Document, entries: Sequence[Any]) -> None:
 
 def _entry_cases(doc: Document, where: Where, launches: tuple[Launch, ...]) -> Iterator[tuple[Case, Where]]:
     """Yield the cases of one item of `benchmarks:`, launch by launch, each with where its workload is asked for."""
-    entry = doc.mapping(where, "first_request: {}")
+    entry = doc.mapping(where, FirstRequestWorkload.example)
     if len(entry) != 1:
         raise doc.error(where, f"must have one key, the benchmark (known: {', '.join(WORKLOADS)})")
     (benchmark,) = entry
@@ -152,7 +153,7 @@ def _workload(
     fields = {key: point.value for key, point in points.items() if key != "lengths"}
     if "lengths" in points:
         fields |= zip(LENGTHS, points["lengths"].value, strict=True)
-    if model is ServeWorkload:
+    if model.plans_prompts:
         fields["num_prompts"], why_num_prompts, precision = _num_prompts(doc, points)
     try:
         return model(**fields), why_num_prompts, precision

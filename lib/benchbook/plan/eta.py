@@ -16,8 +16,8 @@ from statistics import median
 
 from benchbook.plan.cases import Case
 from benchbook.plan.order import Block, Repeat
-from benchbook.plan.pace import Pace, sending_s, work_s
-from benchbook.plan.workloads import FirstRequestWorkload, Workload
+from benchbook.plan.pace import Pace
+from benchbook.plan.workload import Workload
 
 STOP_S = 2.0  # of a host
 REPORT_S = 3.0
@@ -224,15 +224,15 @@ class Estimator:
 
     def _new_repeat(self, case: Case, is_warm: bool) -> Piece:
         workload, pace = case.workload, self.paces[case.launch]
-        fixed_s = pace.overheads.repeat_s[workload.benchmark]
+        fixed_s = pace.overheads.repeat_s(workload)
         return Piece(
             work=case.case_id,
             kinds=_kinds(workload),
-            guess_s=fixed_s + work_s(workload, is_warm, pace.batch_s),
-            least_s=max(sending_s(workload), pace.least_s(workload, is_warm)),
+            guess_s=fixed_s + workload.work_s(is_warm, pace.batch_s),
+            least_s=max(workload.sending_s, pace.least_s(workload, is_warm)),
             is_worth_a_guess=pace.is_worth_a_guess,
             is_warm=is_warm,
-            otherwise_s=fixed_s + work_s(workload, not is_warm, pace.batch_s),
+            otherwise_s=fixed_s + workload.work_s(not is_warm, pace.batch_s),
         )
 
 
@@ -241,9 +241,9 @@ def _kinds(workload: Workload) -> tuple[str, ...]:
 
     An open loop, whose time is that of its rate, tells nothing of a closed one.
     """
-    if isinstance(workload, FirstRequestWorkload):
+    if not workload.row.is_load:
         return (workload.benchmark,)
-    return (f"{workload.benchmark} at a rate" if sending_s(workload) else workload.benchmark, "repeat")
+    return (f"{workload.benchmark} at a rate" if workload.sending_s else workload.benchmark, "repeat")
 
 
 def duration_text(seconds: float) -> str:

@@ -201,7 +201,7 @@ def _read_slo(doc: Document, cases: Sequence[Case]) -> dict[str, float]:
             if type(limit_ms) not in (int, float) or limit_ms <= 0:
                 raise doc.error(("slo", key), "must be a number of milliseconds above 0")
             found[name] = float(limit_ms)
-    has_serve = any(case.workload.benchmark == "serve" for case in cases)
+    has_serve = any(case.workload.row.times == "requests" for case in cases)
     if found and not has_serve and not doc.faults.has_within(("benchmarks",)):
         raise doc.error(("slo",), "is for answers of a server, and no benchmark is a serve: it would never be checked")
     return found

@@ -113,8 +113,8 @@ def _repeats(
 
 
 def _rank(case: Case) -> int:
-    """The first request goes first: it says whether the server answers at all."""
-    return 0 if case.workload.benchmark == "first_request" else 1
+    """What is no load goes first: it says whether the host answers at all."""
+    return int(case.workload.row.is_load)
 
 
 def _hash(*parts: object) -> int:

@@ -1,72 +1,36 @@
-"""What one benchmark is asked to do: one frozen model each, with units in the names.
+"""The workload of each benchmark.
 
-    ServeWorkload(input_len_tokens=128, output_len_tokens=64, max_concurrency=8, num_prompts=80)
-
-The names are vLLM's own where those carry a unit. A value that cannot be run is an ExperimentError of one line.
+ServeWorkload(input_len_tokens=128, output_len_tokens=64, max_concurrency=8, num_prompts=80)
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
-from benchbook.plan.strict import StrictModel
-from benchbook.terms.benchmarks import BENCHMARKS, FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT, HostKind
+from benchbook.plan.workload import BatchSeconds, Count, CountFromZero, Positive, Workload
+from benchbook.terms.benchmarks import FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT
+from benchbook.terms.wording import counted
 
-MAX_COUNT, MAX_RATE_RPS = 10**9, 1e9  # beyond lies nothing that a machine does, and no record that is read again
-Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
-CountFromZero = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-Positive = Annotated[float, Field(gt=0)]
+MAX_RATE_RPS = 1e9  # beyond lies nothing that a machine does
 
 # What a client of vLLM's keeps of its answers, generously: text, each chunk's time, each connection's buffers.
 CLIENT_MIB, REQUEST_KIB, TOKEN_KIB = 128, 128, 1
 
 WARMUP_WAVES = 2  # the first fills the batch, the second arrives in a running one, as requests do when it counts
 OPEN_LOOP_WARMUP_PROMPTS = 32
+FIRST_PROMPT_TOKENS = 8
 MAX_THROUGHPUT_WARMUP_PROMPTS = 256  # vLLM's usual max_num_seqs: no step holds more sequences
-
-
-class Workload(StrictModel):
-    """Base of the four workloads."""
-
-    benchmark: ClassVar[str]
-
-    @property
-    def host_kind(self) -> HostKind:
-        """The kind of host that its benchmark runs on."""
-        return BENCHMARKS[self.benchmark].host_kind
-
-    @property
-    def max_request_tokens(self) -> int:
-        """The most tokens (input plus output) that one request can hold; must fit into max_model_len."""
-        raise NotImplementedError
-
-    @property
-    def warm_shape(self) -> str:
-        """What one warm-up covers, as text: cases that share it put the same shapes before the same kernels."""
-        return self.axes_text()
-
-    def axes_text(self) -> str:
-        """Return e.g. 'serve,lengths=128x64,max_concurrency=8,num_prompts=80', fit to be part of a folder's name.
-
-        Optional fields appear only where they differ from their default, so two workloads share a text only if equal.
-        """
-        values = dict(vars(self))  # what iterating over a model gives, in a twentieth of the time
-        parts = [self.benchmark]
-        if "input_len_tokens" in values:
-            parts.append(f"lengths={values.pop('input_len_tokens')}x{values.pop('output_len_tokens')}")
-        fields = type(self).model_fields
-        changed = sorted(name for name, value in values.items() if value != fields[name].default)
-        return ",".join(parts + [f"{name}={_value_text(values[name])}" for name in changed])
 
 
 class ServeWorkload(Workload):
     """Requests sent to a server: a closed loop (max_concurrency), an open one (request_rate_rps), or both: capped."""
 
     benchmark: ClassVar[str] = SERVE.name
+    example: ClassVar[str] = "serve: {max_concurrency: [1, 8], lengths: [[128, 64]], num_prompts: 80}"
+    plans_prompts: ClassVar[bool] = True
 
     input_len_tokens: Count
     output_len_tokens: Count
@@ -132,6 +96,34 @@ class ServeWorkload(Workload):
             least |= {"request_rate_rps": None, "burstiness": 1.0}
         return self.model_copy(update=least).axes_text()
 
+    def work_s(self, is_warm: bool, batch_s: BatchSeconds) -> float:
+        """Return how long (s) the load takes, and that of its warm-up unless it `is_warm`."""
+        return self._load_s(batch_s) + (0.0 if is_warm else self.warmup()._load_s(batch_s))
+
+    def _load_s(self, batch_s: BatchSeconds) -> float:
+        """Return how long (s) a load takes: as long as answering it or as long as sending it, whichever is longer."""
+        lengths, number = (self.input_len_tokens, self.output_len_tokens), self.num_prompts
+        if not number:
+            return 0.0
+        batch = min(self.max_concurrency or number, number)
+        answering_s = number / batch * batch_s(batch, *lengths)
+        return max(answering_s, self.sending_s + batch_s(1, *lengths)) if self.request_rate_rps else answering_s
+
+    @property
+    def sending_s(self) -> float:
+        """How long (s) the prompts are sent for at their rate; 0 in a closed loop."""
+        return (self.num_prompts - 1) / self.request_rate_rps if self.request_rate_rps else 0.0
+
+    @property
+    def load_text(self) -> str:
+        """The rate, the requests in flight, or both."""
+        rate = [] if self.request_rate_rps is None else [f"{self.request_rate_rps:g} req/s"]
+        return ", ".join([*rate, *([] if self.max_concurrency is None else [super().load_text])])
+
+    def why(self, why_num_prompts: str) -> str:
+        """Return why so many prompts, and what is sent before they count."""
+        return _why_prompts(self, why_num_prompts)
+
     @property
     def max_request_tokens(self) -> int:
         """The longest request (tokens) that vLLM may draw: each length times (1 + range_ratio), rounded up."""
@@ -143,12 +135,22 @@ class LatencyWorkload(Workload):
     """One batch at a time on a loaded engine, again and again: the floor that serving cannot go below."""
 
     benchmark: ClassVar[str] = LATENCY.name
+    example: ClassVar[str] = "latency: {batch_size: [1, 8], lengths: [[128, 64]]}"
 
     input_len_tokens: Count
     output_len_tokens: Count
     batch_size: Count
     num_iters: Count = 30
     num_iters_warmup: CountFromZero = 10  # vLLM's default
+
+    def work_s(self, is_warm: bool, batch_s: BatchSeconds) -> float:
+        """Return how long (s) all iterations take: vLLM warms up anew each time."""
+        iterations = self.num_iters + self.num_iters_warmup
+        return iterations * batch_s(self.batch_size, self.input_len_tokens, self.output_len_tokens)
+
+    def why(self, why_num_prompts: str) -> str:
+        """Return how many batches count, and how many come before them."""
+        return f"{counted(self.num_iters, 'batch', plural='batches')} after {self.num_iters_warmup} to warm up"
 
     @property
     def max_request_tokens(self) -> int:
@@ -160,6 +162,7 @@ class ThroughputWorkload(Workload):
     """All prompts at once on a loaded engine: the ceiling of serving, if they are enough to fill it."""
 
     benchmark: ClassVar[str] = THROUGHPUT.name
+    example: ClassVar[str] = "throughput: {num_prompts: 200, lengths: [[128, 64]]}"
 
     input_len_tokens: Count
     output_len_tokens: Count
@@ -176,6 +179,20 @@ class ThroughputWorkload(Workload):
             return self.num_warmup_prompts
         return min(self.num_prompts, MAX_THROUGHPUT_WARMUP_PROMPTS)
 
+    def work_s(self, is_warm: bool, batch_s: BatchSeconds) -> float:
+        """Return how long (s) all prompts take as one batch, and those of the warm-up unless it `is_warm`."""
+        numbers = (self.num_prompts, 0 if is_warm else self.warmup_prompts)
+        return sum(batch_s(n, self.input_len_tokens, self.output_len_tokens) for n in numbers if n)
+
+    @property
+    def load_text(self) -> str:
+        """That all comes at once: how much is in a column of its own."""
+        return "all at once"
+
+    def why(self, why_num_prompts: str) -> str:
+        """Return why so many prompts, and what is processed before they count."""
+        return _why_prompts(self, why_num_prompts)
+
     @property
     def max_request_tokens(self) -> int:
         """Input plus output (tokens) of one prompt."""
@@ -186,6 +203,7 @@ class FirstRequestWorkload(Workload):
     """One completion request, to see that the server answers and what an answer holds."""
 
     benchmark: ClassVar[str] = FIRST_REQUEST.name
+    example: ClassVar[str] = "first_request: {}"
 
     prompt: Annotated[str, Field(min_length=1)] = "The future of AI is"
     max_tokens: Count = 100
@@ -196,14 +214,16 @@ class FirstRequestWorkload(Workload):
         """The least the request can need (tokens): its output and one token of prompt; only a tokenizer knows more."""
         return self.max_tokens + 1
 
+    def work_s(self, is_warm: bool, batch_s: BatchSeconds) -> float:
+        """Return how long (s) one answer takes."""
+        return batch_s(1, FIRST_PROMPT_TOKENS, self.max_tokens)
+
 
 WORKLOADS: dict[str, type[Workload]] = {
     model.benchmark: model for model in (FirstRequestWorkload, ServeWorkload, LatencyWorkload, ThroughputWorkload)
 }
 
 
-def _value_text(value: Any) -> str:
-    """Return a path-safe text that differs for every value: numbers as they are, free text by its hash."""
-    if isinstance(value, str):
-        return hashlib.sha256(value.encode()).hexdigest()[:8]
-    return repr(value).removesuffix(".0").replace("+", "")
+def _why_prompts(workload: ServeWorkload | ThroughputWorkload, why_num_prompts: str) -> str:
+    first = f"{workload.warmup_prompts} others first" if workload.warmup_prompts else "no warm-up, as asked"
+    return f"{why_num_prompts or 'as the file says'}; {first}"

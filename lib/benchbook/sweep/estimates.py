@@ -20,7 +20,8 @@ from benchbook.judge.roofline import NoLimitError, Peaks, limits_for
 from benchbook.plan.eta import Estimator, Timings
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
-from benchbook.plan.pace import CPU, GPU, BatchSeconds, Pace
+from benchbook.plan.pace import CPU, GPU, Pace
+from benchbook.plan.workload import BatchSeconds
 from benchbook.records.header import RunHeader, read_header
 from benchbook.records.provenance import machine, package_versions
 from benchbook.records.runs import run_files

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console
 
 from benchbook.listing import aligned
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
-from benchbook.plan.workloads import LatencyWorkload, ServeWorkload, ThroughputWorkload
-from benchbook.terms.wording import counted
 
 _HEADINGS = ("launch", "benchmark", "tokens", "load", "repeats", "prompts", "why")
 _SAID = ("input_len_tokens", "output_len_tokens", "max_concurrency", "request_rate_rps", "batch_size", "num_prompts")
@@ -45,40 +42,17 @@ def _row(case: Case, experiment: Experiment, varied: Sequence[str]) -> tuple[str
         case.launch,
         case.workload.benchmark,
         "/".join(lengths),
-        ", ".join([*_loads(fields), *others]),
+        ", ".join([case.workload.load_text, *others]),
         _repeats_text(case, experiment),
         str(fields.get("num_prompts", "")),
-        _why(case),
+        case.workload.why(case.why_num_prompts),
     )
-
-
-def _loads(fields: Mapping[str, Any]) -> list[str]:
-    loads = []
-    if fields.get("request_rate_rps") is not None:
-        loads.append(f"{fields['request_rate_rps']:g} req/s")
-    if fields.get("max_concurrency") is not None:
-        loads.append(f"{fields['max_concurrency']} in flight")
-    if "batch_size" in fields:
-        loads.append(f"batch of {fields['batch_size']}")
-    return loads or ["all at once" if "num_prompts" in fields else "one request"]
 
 
 def _repeats_text(case: Case, experiment: Experiment) -> str:
     until = experiment.until
     may_grow = until is not None and until.targets_of(case) and until.at_most > experiment.repeats
     return f"{experiment.repeats} to {until.at_most}" if may_grow else str(experiment.repeats)
-
-
-def _why(case: Case) -> str:
-    """Return why a case has so many prompts, and what is sent before they count."""
-    workload = case.workload
-    if not isinstance(workload, (ServeWorkload, ThroughputWorkload)):
-        if not isinstance(workload, LatencyWorkload):
-            return ""
-        batches = counted(workload.num_iters, "batch", plural="batches")
-        return f"{batches} after {workload.num_iters_warmup} to warm up"
-    first = f"{workload.warmup_prompts} others first" if workload.warmup_prompts else "no warm-up, as asked"
-    return f"{case.why_num_prompts or 'as the file says'}; {first}"
 
 
 def _varied(cases: Sequence[Case]) -> dict[str, list[str]]:

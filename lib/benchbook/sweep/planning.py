@@ -17,7 +17,6 @@ from benchbook.records.fingerprint import case_key, changed_parts, combined, dig
 from benchbook.records.provenance import device, package_versions
 from benchbook.records.record import Record
 from benchbook.records.store import RECORD_FILE, Store, read_record
-from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import StoreError
 from benchbook.terms.wording import counted
 
@@ -79,8 +78,7 @@ class RunPlan:
 
 
 def _parts(case: Case, launch: Launch, model: ModelFiles, seed: int) -> dict[str, str]:
-    benchmark = case.workload.benchmark
-    drawn = {} if benchmark == "first_request" else {"seed": seed}  # of the prompts; the order of cases changes none
+    drawn = {"seed": seed} if case.workload.row.is_load else {}  # of the prompts; the order of cases changes none
     return fingerprint_parts(
         launch={"args": dict(launch.args), "env": dict(launch.env), "model": model.name},
         environment=inherited_environment(),  # without what the launch sets: the arms of a comparison share this part
@@ -88,7 +86,7 @@ def _parts(case: Case, launch: Launch, model: ModelFiles, seed: int) -> dict[str
         model=model.content_sha256 or [model.name, launch.model.revision],
         packages=package_versions(),
         device=device(),
-        notebook=source_sha256(notebooks_dir() / BENCHMARKS[benchmark].notebook),
+        notebook=source_sha256(notebooks_dir() / case.workload.row.notebook),
         **drawn,
     )
 

@@ -157,7 +157,7 @@ def _starts_notes(experiment: Experiment, blocks: Sequence[Block]) -> Iterator[s
 
 def _slo_notes(experiment: Experiment) -> Iterator[str]:
     """Yield which percentiles of the SLO a case's prompts are too few for, each once."""
-    prompts = [case.workload.num_prompts for case in experiment.cases if case.workload.benchmark == "serve"]
+    prompts = [case.workload.num_prompts for case in experiment.cases if case.workload.row.times == "requests"]
     for percentile in sorted({found for key in experiment.slo if (found := percentile_of(key))}):
         needed = samples_needed(percentile)
         if prompts and min(prompts) < needed:

@@ -19,7 +19,6 @@ from benchbook.records.handover import Handover
 from benchbook.records.record import Failure, Identity, Outcome, Record, verdict_of
 from benchbook.records.store import RECORD_FILE, read_record, write_record
 from benchbook.sweep.hosts import BenchHost
-from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import BenchbookError, Cause, HostDiedError, StoreError
 from benchbook.terms.redaction import known_secrets, redacted
 
@@ -38,7 +37,7 @@ def run_repeat(repeat: Repeat, host: BenchHost, folder: Path, identity: Identity
         folder / RECORD_FILE,
         {"identity": identity.model_dump(), "host": dict(host.facts), "precision": dict(repeat.case.precision)},
     )
-    notebook = notebooks_dir() / BENCHMARKS[repeat.case.workload.benchmark].notebook
+    notebook = notebooks_dir() / repeat.case.workload.row.notebook
 
     def between_cells() -> None:
         if recording.record_path.exists():  # beside nothing that is measured, but while this notebook draws
@@ -74,8 +73,7 @@ def _parameters(repeat: Repeat, host: BenchHost, recording: Recording, limits: L
     workload = repeat.case.workload
     handover = Handover(
         case=recording.case,
-        # vLLM's latency benchmark always warms up by itself.
-        warmed_by="" if workload.benchmark == "latency" else host.warmed.get(repeat.case.warm_shape, ""),
+        warmed_by="" if workload.row.warms_itself else host.warmed.get(repeat.case.warm_shape, ""),
         limit_s=limits.benchmark_s,
         stall_limit_s=limits.stall_s,
         **host.plumbing,
@@ -87,10 +85,10 @@ def _parameters(repeat: Repeat, host: BenchHost, recording: Recording, limits: L
         "record_path": RECORD_FILE,
         "repeat": handover.write(recording.record_path.parent),
     }
-    if workload.benchmark == "first_request":
-        parameters.pop("reset_prefix_cache", None)  # one request is no load
-        return parameters
-    return parameters | {"seed": repeat.seed}
+    if workload.row.is_load:
+        return parameters | {"seed": repeat.seed}
+    parameters.pop("reset_prefix_cache", None)
+    return parameters
 
 
 def _remember_warmth(host: BenchHost, repeat: Repeat, record: Record) -> None:

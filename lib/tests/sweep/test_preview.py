@@ -110,7 +110,7 @@ def rows_of(text: str, heading: str) -> list[list[str]]:
 def test_the_cases_are_a_table_sorted_by_benchmark_and_rising_load(preview_text):
     rows = rows_of(preview_text("{a: {}}", MIXED), "benchmark")
     assert [row[2] for row in rows] == [
-        *("batch of 1", "batch of 8"),
+        *("a batch of 1", "a batch of 8"),
         *("2.5 req/s", "2.5 req/s, burstiness 0.5", "10 req/s", "10 req/s, burstiness 0.5"),
         *("1 in flight", "2 in flight", "16 in flight"),
         "3",  # the first request has no tokens, and its load stands in their place
