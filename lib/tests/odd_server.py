@@ -549,6 +549,11 @@ whole_kind(METRICS, "metrics_404", "{}", "404 Not Found")
 whole_kind(METRICS, "metrics_html", "<html>", media="text/html")
 
 
+whole_kind(METRICS, "metrics_401", '{"error": "Unauthorized"}', "401 Unauthorized")
+whole_kind(METRICS, "metrics_empty", "", media="text/plain")
+whole_kind(METRICS, "metrics_of_another", "nginx_connections_active 3\nsglang:num_running_reqs 1\n", media="text/plain")
+
+
 @kind(METRICS)
 def metrics_reset(c: Connection) -> None:
     c.reset()
@@ -585,6 +590,8 @@ def with_an_adapter(c: Connection) -> None:
 _NO_PAGES = {VERSION: not_found, METRICS: not_found, HEALTH: not_found}
 ODDITIES: dict[str, dict[str, Answer]] = {
     "router": _NO_PAGES,
+    "no_version": {VERSION: not_found},
+    "no_health": {HEALTH: not_found},
     "gateway": {**_NO_PAGES, MODELS: not_found},
     "two_engines": {METRICS: two_engines},
     "adapter": {MODELS: with_an_adapter},

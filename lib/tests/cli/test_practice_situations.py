@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchbook.hosts.process.shell import certificates
+import requests.utils
+from benchbook.hosts.process.shell import certificates, no_proxy
 from benchbook.hosts.vllm.tokenizers import check_here
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.group import judged_alone_and_together
@@ -170,8 +171,20 @@ def test_a_count_that_is_missing_is_named_and_not_read_as_0(tmp_path, counts, un
         ([[0.01, 0.3] + [0.002] * 63] * 40, True),  # two of them
         ([[0.3] + [0.002] * 63] * 20 + [[0.002] * 63] * 20, True),  # half of the answers
         ([[0.3] + [0.002] * 63] * 2 + [[0.002] * 63] * 38, False),  # of 40 two
+        ([[0.3] + [0.002] * 63] * 3 + [[0.002] * 63] * 37, True),
+        ([[0.002] * 63 + [0.3]] * 40, True),  # one at the end
+        ([[0.0] * 9 + [0.002] * 63] * 40, True),
+        ([[0.002] * 62] * 40, False),  # fewer chunks than tokens is another matter
     ],
-    ids=["two", "of half of the answers", "of two answers"],
+    ids=[
+        "two",
+        "of half of the answers",
+        "of two answers",
+        "of three answers",
+        "at the end",
+        "nine at once",
+        "one fewer",
+    ],
 )
 def test_more_chunks_than_tokens_are_told(itls, is_accused) -> None:
     found = {reason.code: reason for reason in record_reasons(serve(raw={"itls": itls}))}
@@ -183,7 +196,19 @@ def test_more_chunks_than_tokens_are_told(itls, is_accused) -> None:
 # ---- servers elsewhere
 
 
-@pytest.mark.parametrize("root", ["s3://bucket/llama", "/mnt/nfs/llama/", "C:\\models\\llama", "gs://b/m"])
+@pytest.mark.parametrize(
+    "root",
+    [
+        "s3://bucket/llama",
+        "/mnt/nfs/llama/",
+        "C:\\models\\llama",
+        "gs://b/m",
+        "/opt/ml/model",
+        "hf://org/name",
+        "az://blob/models/m",
+        "//nas/models/m",
+    ],
+)
 def test_files_of_another_machine_are_asked_for_in_one_sentence(root) -> None:
     with pytest.raises(ExperimentError, match="^[^\n]*the parameter `tokenizer`"):
         check_here(root)
@@ -195,9 +220,12 @@ def test_files_of_another_machine_are_asked_for_in_one_sentence(root) -> None:
         {"REQUESTS_CA_BUNDLE": "/bundle.pem"},
         {"SSL_CERT_DIR": "/certs"},
         {"SSL_CERT_FILE": "/cert.pem", "REQUESTS_CA_BUNDLE": "/bundle.pem"},
+        {"SSL_CERT_DIR": "/certs", "REQUESTS_CA_BUNDLE": "/bundle.pem"},
+        {"SSL_CERT_FILE": "/cert.pem", "SSL_CERT_DIR": "/certs", "REQUESTS_CA_BUNDLE": "/cert.pem"},
+        {"SSL_CERT_FILE": "", "REQUESTS_CA_BUNDLE": "/bundle.pem"},
         {},
     ],
-    ids=["requests' own", "a folder", "both", "none"],
+    ids=["requests' own", "a folder", "both", "a folder and requests' own", "all three", "an empty one", "none"],
 )
 def test_whom_the_shell_trusts_the_client_trusts(monkeypatch, shell) -> None:
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"):
@@ -205,6 +233,33 @@ def test_whom_the_shell_trusts_the_client_trusts(monkeypatch, shell) -> None:
     for name, value in shell.items():
         monkeypatch.setenv(name, value)
     assert certificates() == shell
+
+
+@pytest.mark.parametrize(
+    "excepted",
+    [
+        {"no_proxy": ".corp,10.0.0.0/8"},
+        {"NO_PROXY": "registry.corp:5000"},
+        {"no_proxy": "a.corp", "NO_PROXY": "b.corp"},
+        {"no_proxy": "", "NO_PROXY": "127.0.0.1"},
+        {"NO_PROXY": "*"},
+    ],
+    ids=["a domain", "a port", "two spellings", "loopback already", "all"],
+)
+def test_what_the_shell_excepts_from_its_proxy_stays_excepted_beside_this_machine(monkeypatch, excepted) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in excepted.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    found = no_proxy(["10.1.2.3"])
+    assert found["no_proxy"] == found["NO_PROXY"]
+    hosts = found["no_proxy"].split(",")
+    wanted = [host for value in excepted.values() for host in value.split(",") if host]
+    assert hosts[: len(set(wanted))] == list(dict.fromkeys(wanted)) and len(hosts) == len(set(hosts))
+    monkeypatch.setenv("no_proxy", found["no_proxy"])
+    for address in ("http://127.0.0.1:8000", "http://localhost:8000", "http://10.1.2.3:8000"):
+        assert requests.utils.get_environ_proxies(address) == {}, "by the rules of a client that trusts the shell"
 
 
 # ---- the program's own surroundings

@@ -388,8 +388,14 @@ def test_whatever_ends_the_comparison_is_one_line_that_names_the_run(tmp_path, m
         json.dumps({"argv": ["/opt/py39/bin/python", "-m", "ipykernel", "-f", "{connection_file}"]}),
         json.dumps({"argv": [], "display_name": "a", "language": "R"}),
         "{",
+        "",
+        json.dumps(["python", "-m", "ipykernel"]),
+        json.dumps({"argv": "python3 -m ipykernel -f {connection_file}", "display_name": "a", "language": "python"}),
+        json.dumps(
+            {"argv": ["conda", "run", "-n", "old", "python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]}
+        ),
     ],
-    ids=["a script", "another Python", "of R", "cut"],
+    ids=["a script", "another Python", "of R", "cut", "empty", "a list", "a text for argv", "of conda"],
 )
 def test_a_sweeps_kernel_is_our_own_whatever_is_called_python3_and_braces_in_a_path_are_braces(
     tmp_path, monkeypatch, spec_text

@@ -60,6 +60,15 @@ def test_what_answers_is_measured_though_it_has_neither_version_nor_metrics_nor_
     assert "/metrics answered 404" in record.host["telemetry"]["absent"]["server"]
 
 
+@pytest.mark.parametrize(("odd", "unknown"), [("no_version", "version"), ("no_health", "")])
+def test_what_a_page_that_is_missing_tells_is_all_that_is_not_known(benchmark, odd, unknown):
+    with odd_server(odd) as url:
+        record = benchmark(url)
+    assert record.outcome == "measured" and record.values["completed"] == 6
+    assert not COUNTED & set(record.not_looked), "the counters are there"
+    assert (record.host["version"] is None) == (unknown == "version")
+
+
 def test_a_gateway_that_lists_no_models_wants_the_name_of_one():
     with odd_server("gateway") as url, pytest.raises(IdentityError, match="name the model if it does not list any"):
         attach(url)
@@ -78,7 +87,18 @@ def test_a_server_that_says_itself_that_it_is_dead_is_dead_and_one_without_healt
         attach(url).check_alive()
 
 
-@pytest.mark.parametrize("odd", ["metrics_malformed", "metrics_html", "metrics_404", "metrics_reset"])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "metrics_malformed",
+        "metrics_html",
+        "metrics_404",
+        "metrics_reset",
+        "metrics_401",
+        "metrics_empty",
+        "metrics_of_another",
+    ],
+)
 def test_a_page_of_metrics_that_is_odd_costs_no_number(benchmark, odd):
     with odd_server(odd) as url:
         record = benchmark(url)
@@ -142,7 +162,11 @@ def test_several_engines_are_said_with_what_each_gave_and_the_fullest_cache(benc
     assert "engine 1: 0; 1 of them gave none" in note.evidence and note.severity == "note"
 
 
-@pytest.mark.parametrize("shares", [(0.6, 0.6), (0.2, 0.9), (0.0, 0.5, 0.1), (1.0,) * 8], ids=str)
+@pytest.mark.parametrize(
+    "shares",
+    [(0.6, 0.6), (0.2, 0.9), (0.0, 0.5, 0.1), (1.0,) * 8, (0.95, 0.0, 0.0, 0.94), (0.0, 0.0), (0.01, 0.02) * 8],
+    ids=str,
+)
 def test_shares_are_those_of_the_fullest_engine_and_counts_are_sums(shares):
     page = "".join(
         f'vllm:kv_cache_usage_perc{{engine="{n}"}} {share}\nvllm:generation_tokens_total{{engine="{n}"}} 10\n'

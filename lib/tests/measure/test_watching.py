@@ -141,8 +141,22 @@ def test_of_the_gpus_that_a_server_sees_as_many_as_it_has_ranks_are_sampled(fake
         "INFO:     127.0.0.1:4 - GET /health\n",
         "Using the default sampling params.\nINFO:     Started server process [7]\n",
         '{"time": "2026-11-26T17:30:32", "level": "INFO", "message": "GPU KV cache size: 1,024 tokens"}\n',
+        "\n\n \n",
+        "ERROR 11-26 17:30:32 [x.py:1] one\nCRITICAL 11-26 17:30:33 [x.py:2] two\n",
+        "+ source /opt/intel/setvars.sh\n:: initializing oneAPI environment ...\n",
+        "2026-11-26 17:30:32,123 - vllm.core - GPU KV cache size: 1,024 tokens\n",
     ],
-    ids=["nothing", "VLLM_LOGGING_LEVEL=ERROR", "uvicorn alone", "VLLM_CONFIGURE_LOGGING=0", "a form of its own"],
+    ids=[
+        "nothing",
+        "VLLM_LOGGING_LEVEL=ERROR",
+        "uvicorn alone",
+        "VLLM_CONFIGURE_LOGGING=0",
+        "a form of its own",
+        "blank lines",
+        "errors alone",
+        "a wrapper's banner",
+        "Python's usual form",
+    ],
 )
 def test_a_log_that_was_silenced_is_noted_as_not_seen(fake_server, complete, text):
     with fake_server() as server:

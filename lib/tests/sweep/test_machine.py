@@ -77,7 +77,15 @@ def test_a_kv_cache_that_does_not_hold_all_requests_is_a_note(checked) -> None:
 
 @pytest.mark.parametrize(
     ("args", "at_once", "noted"),
-    [("{max_num_seqs: 8}", 512, False), ("{max_num_seqs: 8, data_parallel_size: 2}", 512, False), ("{}", 2000, True)],
+    [
+        ("{max_num_seqs: 8}", 512, False),
+        ("{max_num_seqs: 8, data_parallel_size: 2}", 512, False),
+        ("{}", 2000, True),
+        ("{max_num_active_seqs: 16, max_num_seqs: 2048}", 2000, False),
+        ("{max_num_seqs: 2048, max_num_active_seqs: 1500}", 2000, True),
+        ("{tensor_parallel_size: 2}", 2000, False),  # each card holds half of the weights and half of the cache
+        ("{gpu_memory_utilization: 0.3}", 512, True),
+    ],
 )
 def test_no_more_sequences_are_counted_than_may_run(checked, args, at_once, noted) -> None:
     notes = check_machine(checked("{shape: gpt-oss-20b}", args, at_once=at_once), [Device(CUDA, 80.0, 80.0)] * 2)
@@ -178,7 +186,7 @@ def test_a_size_that_is_not_known_is_said_to_be_so(checked, two_gpus) -> None:
 # --- The GPUs that a launch names.
 
 
-@pytest.mark.parametrize("name", ["1", SECOND, SECOND[:10], SLICE])
+@pytest.mark.parametrize("name", ["1", SECOND, SECOND[:10], SLICE, SECOND[:23], SLICE[:12]])
 def test_only_the_gpus_that_a_launch_names_are_looked_at(checked, two_gpus, name) -> None:
     assert check_machine(checked("{shape: gpt-oss-20b}", env=f"{{CUDA_VISIBLE_DEVICES: {name}}}")) == []
 
@@ -205,7 +213,7 @@ def test_a_slice_has_a_memory_of_its_own(checked, two_gpus) -> None:
         check_machine(checked("{shape: gpt-oss-120b}", env=f"{{CUDA_VISIBLE_DEVICES: {SLICE}}}"))
 
 
-@pytest.mark.parametrize("name", ["7", "GPU-12345678", "MIG-12345678", "'1,2'"])
+@pytest.mark.parametrize("name", ["7", "GPU-12345678", "MIG-12345678", "'1,2'", "'1,9'"])
 def test_a_gpu_that_is_not_here_is_refused_where_it_is_named(checked, two_gpus, name, monkeypatch) -> None:
     experiment = checked("{hub: some/Model}", env=f"{{CUDA_VISIBLE_DEVICES: {name}}}")
     with pytest.raises(
