@@ -28,9 +28,10 @@ from typing import Any
 
 from benchbook.judge.compare import Comparison, compare
 from benchbook.plan.experiment import Experiment, load_experiment
-from benchbook.plan.order import Repeat
+from benchbook.plan.order import Block, Repeat
 from benchbook.records.record import Record
 from benchbook.sweep.added_rounds import AddedRounds
+from benchbook.sweep.block_result import Attempt, BlockResult
 from benchbook.sweep.planning import PlannedCase, RunPlan
 from false_claims import ONE_CASE, is_found, rate_of, record_of
 
@@ -133,12 +134,13 @@ def known_after(adding: AddedRounds, values: Iterator[float]) -> tuple[int, floa
     (case,) = experiment.cases
     drawn = [value for value, _ in zip(values, range(experiment.until.at_most))]
     # All is tried and measured already: the rounds are gone through as they would have been held.
-    adding.tried = [Repeat(case, repeat, "engine", seed=0) for repeat in range(len(drawn))]
-    adding._measured = {(case.case_id, repeat): ({KEY: value}, None) for repeat, value in enumerate(drawn)}
-    rows = [{"case_id": case.case_id, "repeats": experiment.repeats}]
-    adding.next_round("engine", rows)
-    rounds = rows[0]["repeats"]
-    return rounds, math.fsum(drawn[:rounds]) / rounds, adding.reached(rows)[case.case_id][KEY]
+    repeats = tuple(Repeat(case, number, "engine", seed=0) for number in range(len(drawn)))
+    tried = tuple(Attempt(repeat, 1, is_measured=True, is_warm=True, wall_s=None) for repeat in repeats)
+    known = {(case.case_id, number): ({KEY: value}, None) for number, value in enumerate(drawn)}
+    adding = AddedRounds(adding.plan, adding.store, _measured=known)
+    proposal = adding.next("engine", [BlockResult(Block(case.launch, "engine", repeats), attempts=tried)])
+    rounds = proposal.repeats.get(case.case_id, experiment.repeats)
+    return rounds, math.fsum(drawn[:rounds]) / rounds, adding.reached()[case.case_id][KEY]
 
 
 def two_runs(runs: tuple[int, int, int], start_sd: float, speed: float, times: int, seed: int) -> Iterator[Comparison]:

@@ -6,27 +6,19 @@ What is decided follows from the records in the store alone: a run that was inte
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 from benchbook.judge.confidence import relative_half_width
 from benchbook.judge.starts import start_of
 from benchbook.plan.cases import Case
-from benchbook.plan.order import Block, Repeat
 from benchbook.plan.repeats import Until
 from benchbook.records.store import Store
-from benchbook.sweep.planning import RunPlan, kept_record, settled_record
+from benchbook.sweep.block_result import BlockResult
+from benchbook.sweep.planning import RunPlan, kept_record, pending
+from benchbook.sweep.proposers import Proposal
 from benchbook.terms.benchmarks import HostKind
 
 _Measured = tuple[Mapping[str, float | None], str | None]  # the values of a repeat, and its start
-
-
-@dataclass(frozen=True)
-class Added:
-    """One round to be added: its blocks, none when there is none, and the widest interval that asks for it."""
-
-    blocks: tuple[Block, ...] = ()
-    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,36 +37,36 @@ class Miss:
 
 @dataclass
 class AddedRounds:
-    """The rounds beyond an experiment's `repeats`. An experiment without `until` has none."""
+    """Proposes the rounds beyond an experiment's `repeats`. An experiment without `until` has none."""
 
     plan: RunPlan
     store: Store
-    tried: list[Repeat] = field(default_factory=list)  # by this process, in order
-    given_up: set[tuple[str, HostKind]] = field(default_factory=set)  # launches whose host of this kind would not start
+    _repeats: dict[str, int] = field(default_factory=dict)  # by case id: how often it is planned, beyond `repeats`
     _measured: dict[tuple[str, int], _Measured] = field(default_factory=dict)  # by case id and repeat, read once
 
-    def next_round(self, host_kind: HostKind, rows: Sequence[dict[str, Any]]) -> Added:
-        """Return what is wanted next on this kind of host, and raise `repeats` in the plan's `rows` by each such round.
+    def next(self, host_kind: HostKind, results: Sequence[BlockResult]) -> Proposal:
+        """Return the next round on this kind of host; none where all is known well enough, or the budget is used up.
 
         A round repeats all cases that have a target, so that they stay interleaved and equally often measured. A repeat
         that failed is not tried again by the same process: the next round comes instead.
         """
         experiment, until = self.plan.experiment, self.plan.experiment.until
         if until is None:
-            return Added()
-        last = self.tried[-1].case if self.tried else None
-        for repeat in range(experiment.repeats, until.at_most):
-            blocks = experiment.added_round(host_kind, repeat, last)
+            return Proposal()
+        tried = [attempt.repeat for result in results for attempt in result.attempts]
+        given_up = {(result.block.launch, result.block.host_kind) for result in results if result.given_up}
+        for number in range(experiment.repeats, until.at_most):
+            blocks = experiment.added_round(host_kind, number, tried[-1].case if tried else None)
             cases = [repeat.case for block in blocks for repeat in block.repeats]
-            missed = self.missed(cases, repeat, until)
+            missed = self.missed(cases, number, until)
             if not missed:
                 break
-            _plan_repeats(rows, cases, repeat + 1)
-            lacking = [replace(block, repeats=tuple(filter(self._is_wanted, block.repeats))) for block in blocks]
-            lacking = [block for block in lacking if block.repeats]
+            self._repeats |= {case.case_id: number + 1 for case in cases}
+            possible = [block for block in blocks if (block.launch, block.host_kind) not in given_up]
+            lacking = pending(possible, self.store, self.plan, tried)
             if lacking:
-                return Added(tuple(lacking), str(missed[0]))
-        return Added()
+                return Proposal(tuple(lacking), f"one more round: {missed[0]}", self._repeats)
+        return Proposal(repeats=self._repeats)
 
     def missed(self, cases: Sequence[Case], repeats: int, until: Until) -> list[Miss]:
         """Return what the first `repeats` repeats leave unknown, the widest first.
@@ -84,24 +76,18 @@ class AddedRounds:
         found = [miss for case in cases for miss in self._missed_by(case, repeats, until.targets_of(case))]
         return sorted(found, key=lambda miss: miss.wanted / miss.reached if miss.reached else 0.0)
 
-    def reached(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
+    def reached(self) -> dict[str, dict[str, float | None]]:
         """Return how well the mean of each target is known in the end, as a share, by case id and metric."""
         until = self.plan.experiment.until
         if until is None:
             return {}
         known = {}
-        for row in rows:
-            case = self.plan.cases[row["case_id"]].case
-            for key in until.targets_of(case):
-                width = relative_half_width(*self._values(case, key, row["repeats"]))
-                known.setdefault(case.case_id, {})[key] = width
+        for case_id, planned in self.plan.cases.items():
+            repeats = self._repeats.get(case_id, self.plan.experiment.repeats)
+            for key in until.targets_of(planned.case):
+                width = relative_half_width(*self._values(planned.case, key, repeats))
+                known.setdefault(case_id, {})[key] = width
         return known
-
-    def _is_wanted(self, repeat: Repeat) -> bool:
-        is_tried = any((repeat.case, repeat.number) == (tried.case, tried.number) for tried in self.tried)
-        if is_tried or (repeat.case.launch, repeat.host_kind) in self.given_up:
-            return False
-        return settled_record(self.store, self.plan, repeat.case.case_id, repeat.number) is None
 
     def _missed_by(self, case: Case, repeats: int, targets: Mapping[str, float]) -> Iterator[Miss]:
         for key, wanted in targets.items():
@@ -125,10 +111,3 @@ class AddedRounds:
                 return {}, None
             self._measured[place] = (record.values if record.is_believed else {}), start_of(record)
         return self._measured[place]
-
-
-def _plan_repeats(rows: Sequence[dict[str, Any]], cases: Sequence[Case], repeats: int) -> None:
-    case_ids = {case.case_id for case in cases}
-    for row in rows:
-        if row["case_id"] in case_ids:
-            row["repeats"] = repeats

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from benchbook.judge.outside import disturbed_by, is_due_again
 from benchbook.plan.eta import Estimator, duration_text
@@ -17,11 +18,18 @@ from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Repeat, seed_of_try
 from benchbook.records.record import Record
 from benchbook.sweep.hosts import BenchHost
-from benchbook.sweep.progress import Listener
 from benchbook.sweep.quiet import LOOK_S, UNKNOWN_SHARE, disturbance
 from benchbook.terms.wording import counted
 
 MAX_WAIT_S = 30.0
+Look = Callable[[Launch, float, float, Collection[str]], str]  # as `disturbance`
+
+
+class Told(Protocol):
+    """Who is told of waiting."""
+
+    def say(self, text: str) -> None: ...
+    def working_on(self, what: str, at_most_s: float | None = None) -> None: ...
 
 
 @dataclass
@@ -29,8 +37,8 @@ class Again:
     """Says whether a repeat is measured again, and waits for quiet before that."""
 
     budget: int  # per repeat
-    listener: Listener
-    look: Callable[[Launch, float, float, Collection[str]], str] = disturbance
+    listener: Told
+    look: Look = disturbance
     _is_hopeless: bool = False  # the last wait was in vain
 
     def is_wanted(self, record: Record, launch: Launch) -> bool:

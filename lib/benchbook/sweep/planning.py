@@ -178,11 +178,16 @@ def _in_planned_places(
             yield from (_checked(store, planned, repeat) for repeat in range(most))
 
 
-def pending(blocks: Sequence[Block], store: Store, plan: RunPlan) -> list[Block]:
-    """Return what of `blocks` has no whole, matching record in `store` yet, or a disturbed one that is due again."""
+def pending(blocks: Sequence[Block], store: Store, plan: RunPlan, tried: Collection[Repeat] = ()) -> list[Block]:
+    """Return what of `blocks` has no whole, matching record in `store` yet, or a disturbed one that is due again.
+
+    What was `tried` already is no longer wanted, whatever became of it.
+    """
+    past = {(repeat.case, repeat.number) for repeat in tried}  # the seed of a second try is another
 
     def is_left(repeat: Repeat) -> bool:
-        return settled_record(store, plan, repeat.case.case_id, repeat.number) is None
+        is_past = (repeat.case, repeat.number) in past
+        return not is_past and settled_record(store, plan, repeat.case.case_id, repeat.number) is None
 
     left = [replace(block, repeats=tuple(filter(is_left, block.repeats))) for block in blocks]
     return [block for block in left if block.repeats]

@@ -21,6 +21,8 @@ from benchbook.records.files import write_text
 from benchbook.records.header import FINISHED
 from benchbook.records.runs import newest_of, run_name
 from benchbook.records.store import EXPERIMENT_FILE, Store
+from benchbook.sweep.added_rounds import AddedRounds
+from benchbook.sweep.executors import Local
 from benchbook.sweep.fetching import check_models
 from benchbook.sweep.holding import hold_cards
 from benchbook.sweep.hosts import host_opener
@@ -86,9 +88,8 @@ def prepare_run(
     store = earlier or Store.create(results_dir, plan.experiment.name)
     card_locks.rename(f"run {run_name(store.run_dir, results_dir)}")
     write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
-    runner = Runner(
-        plan, store, listener, command, host_opener(share_gpu, len(plan.experiment.launches) > 1), only=asked
-    )
+    executor = Local(host_opener(share_gpu, len(plan.experiment.launches) > 1))
+    runner = Runner(plan, store, listener, command, executor, [AddedRounds(plan, store)], only=asked)
     if earlier:
         runner.header, damage = store.read_header()
         listener.say(f"Continuing {shown(store.run_dir)} (--new starts afresh).")

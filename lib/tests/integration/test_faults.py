@@ -9,9 +9,9 @@ from unittest import mock
 
 import pytest
 from benchbook.hosts.process import registry
+from benchbook.records.header import FAILED, FINISHED
 from benchbook.records.record import Outcome, Verdict
 from benchbook.records.store import Store
-from benchbook.sweep.runner import FAILED, FINISHED
 from benchbook.sweep.session import prepare_run
 from rows import rows
 from sweeps import (

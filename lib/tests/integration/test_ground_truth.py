@@ -15,13 +15,15 @@ from benchbook.hosts.server import VllmServer
 from benchbook.notebooks.comparison import execute_comparison
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.files import read_json
+from benchbook.records.header import FINISHED
 from benchbook.records.record import Verdict
 from benchbook.records.store import Store
 from benchbook.report.html import render_report
 from benchbook.report.run import load_run
 from benchbook.sweep import hosts
+from benchbook.sweep.executors import Local
 from benchbook.sweep.planning import RunPlan
-from benchbook.sweep.runner import FINISHED, Runner
+from benchbook.sweep.runner import Runner
 from benchbook.terms.metrics import values_from_raw
 from benchbook.terms.wording import number_text, plus_minus_text
 from test_runner import Listener
@@ -66,8 +68,8 @@ def measured(tmp_path_factory):
     store = Store.create(folder / "results", "truth")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hosts, "VllmServer", functools.partial(VllmServer, program=fake_vllm.PROGRAM))
-        opener = hosts.host_opener(compares_launches=True)
-        state = Runner(plan, store, Listener(), "benchbook run truth.yaml", opener).execute()
+        executor = Local(hosts.host_opener(compares_launches=True))
+        state = Runner(plan, store, Listener(), "benchbook run truth.yaml", executor).execute()
     render_report(execute_comparison(store.run_dir), store.report_path)
     return store.run_dir, state, load_run(store.run_dir), html.unescape(store.report_path.read_text())
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 from benchbook.judge.outside import again_sentence
+from benchbook.records.header import FINISHED
 from benchbook.records.store import read_record
 from benchbook.report.run import load_run
-from benchbook.sweep.runner import FINISHED
 from benchbook.sweep.session import prepare_run
 from sweeps import FAKE_PACKAGE
 from test_faults import Quiet, write_fault_file
@@ -31,7 +31,7 @@ def test_a_repeat_in_which_the_server_compiled_is_measured_again_and_is_in_no_me
     text = file.read_text().replace("repeats: 1\nagain: 0", f"repeats: 2\n{TRIES}").replace("stall_s: 2", "stall_s: 20")
     file.write_text(text.replace("benchmark_s: 8", "benchmark_s: 60").replace("ready_s: 3", "ready_s: 30"))
     runner = prepare_run(file, tmp_path / "results", new=True, share_gpu=False, command="", listener=Quiet())
-    runner._again.look = lambda *_: ""
+    runner.executor.look = lambda *_: ""
     assert runner.execute() == FINISHED
     run = load_run(runner.store.run_dir)
     first, second = sorted(run.records, key=lambda record: record.identity.repeat)

@@ -15,7 +15,7 @@ from benchbook.judge.evidence import Measured
 from benchbook.judge.outside import again_sentence, disturbed_by, is_due_again
 from benchbook.plan.eta import Estimate
 from benchbook.plan.launches import Launch
-from benchbook.records.header import PARTIAL
+from benchbook.records.header import FAILED, FINISHED, INTERRUPTED, PARTIAL
 from benchbook.records.record import Verdict
 from benchbook.report.caveats import caveats
 from benchbook.report.compare_command import two_launches
@@ -25,7 +25,6 @@ from benchbook.report.table import render_table
 from benchbook.sweep import again as again_module
 from benchbook.sweep.progress import ConsoleProgress
 from benchbook.sweep.quiet import disturbance
-from benchbook.sweep.runner import FAILED, FINISHED, INTERRUPTED
 from benchbook.sweep.session import asked_for
 from rich.console import Console
 from test_runner import Bench, Listener, planned_text
@@ -49,7 +48,7 @@ def run(bench, noise=None, quiet=True, store=None, **changes):
     bench.noise = noise or (lambda call: CALM)
     runner = bench.runner(store=store, plan=bench.plan(**changes))
     looks = iter(quiet) if isinstance(quiet, list) else None
-    runner._again.look = lambda *_: "" if (next(looks) if looks else quiet) else "others used 60 %"
+    runner.executor.look = lambda *_: "" if (next(looks) if looks else quiet) else "others used 60 %"
     return runner, runner.execute()
 
 
@@ -95,7 +94,7 @@ def test_while_it_waits_the_time_left_has_the_try_that_is_to_come(bench):
 
     bench.noise = first_calls(1, BUSY)
     runner = bench.runner()
-    runner._again.look = look
+    runner.executor.look = look
     runner.execute()
     ((left_s, calls),) = told
     assert calls == 1 and left_s >= runner.listener.estimates[2].seconds > runner.listener.estimates[-1].seconds
@@ -137,7 +136,7 @@ def test_quiet_is_looked_for_in_what_disturbed_and_a_compilation_is_over(bench, 
     monkeypatch.setattr(again_module, "MAX_WAIT_S", 0.05)
     bench.noise = lambda call: {1: COMPILED, 3: BUSY}.get(call, CALM)
     runner = bench.runner()
-    runner._again.look = lambda launch, look_s, share, causes: "others used 60 %" if "machine_busy" in causes else ""
+    runner.executor.look = lambda launch, look_s, share, causes: "others used 60 %" if "machine_busy" in causes else ""
     assert runner.execute() == FINISHED and tries_of(bench) == [2] + [1] * 7
 
 
@@ -157,7 +156,7 @@ def test_where_nobody_can_look_the_sweep_goes_on(bench, monkeypatch):
 
     bench.noise = first_calls(1, BUSY)
     runner = bench.runner()
-    runner._again.look = look
+    runner.executor.look = look
     assert runner.execute() == FINISHED and set(tries_of(bench)) == {1}
     assert "cannot be looked at: OSError: the driver is gone" in "".join(runner.listener.lines)
 
@@ -201,7 +200,7 @@ def test_a_run_that_is_stopped_while_it_waits_measures_again_when_it_goes_on(ben
 
     bench.noise = first_calls(1, BUSY)
     first = bench.runner()
-    first._again.look = stop
+    first.executor.look = stop
     assert first.execute() == INTERRUPTED and len(bench.calls) == 1
     assert len(first.store.records()) == 1, "what was measured stays until something takes its place"
     second, state = run(bench, store=first.store)
@@ -230,7 +229,7 @@ def test_a_finished_run_measures_nothing_again_beyond_its_budget(bench):
 def test_of_some_cases_only_those_asked_for_are_measured_again(bench):
     bench.noise = first_calls(99, BUSY)
     first = bench.runner()
-    first.only, first._again.look = asked_for(first.plan.experiment, ["latency"]), lambda *_: ""
+    first.only, first.executor.look = asked_for(first.plan.experiment, ["latency"]), lambda *_: ""
     assert first.execute() == PARTIAL
     assert {case_id.split(",")[1] for case_id, *_ in bench.calls} == {"latency"} and set(tries_of(bench)) == {3}
 
@@ -364,7 +363,7 @@ def test_each_look_at_the_machine_renews_what_the_display_says(bench):
     runner = bench.runner()
     runner.listener = Told()
     found = iter(["others used 60 %", "others used 40 %", ""])
-    runner._again.look = lambda *_: next(found)
+    runner.executor.look = lambda *_: next(found)
     runner.execute()
     waits = [(what, limit) for what, limit in runner.listener.what if "quiet" in what]
     assert [what.partition(": ")[2] for what, _ in waits][1:] == ["others used 60 %", "others used 40 %"]

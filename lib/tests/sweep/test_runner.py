@@ -13,15 +13,21 @@ from benchbook.measure.recording import Recording
 from benchbook.plan.eta import STOP_S, Estimate
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.fingerprint import changed_parts
-from benchbook.records.header import PARTIAL
+from benchbook.records.header import FAILED, FINISHED, INTERRUPTED, PARTIAL
 from benchbook.records.record import Failure, Outcome, Record, Verdict
 from benchbook.records.store import RECORD_FILE, Store
 from benchbook.report.run import load_run
-from benchbook.sweep import runner as runner_module
+from benchbook.sweep.added_rounds import AddedRounds
+from benchbook.sweep.block import MAX_ATTEMPTS, MAX_HOST_STARTS, run_block
+from benchbook.sweep.block_result import Work
+from benchbook.sweep.estimates import estimator_for
+from benchbook.sweep.executors import Local
+from benchbook.sweep.foreman import Foreman
 from benchbook.sweep.interrupts import told_of_halts
+from benchbook.sweep.ledger import Ledger
 from benchbook.sweep.planning import RunPlan, damaged_repeats, stale_records
 from benchbook.sweep.preview import preview
-from benchbook.sweep.runner import FAILED, FINISHED, INTERRUPTED, MAX_ATTEMPTS, MAX_HOST_STARTS, Runner
+from benchbook.sweep.runner import Runner
 from benchbook.sweep.session import asked_for, unfinished_run
 from benchbook.terms.errors import Cause, ExperimentError, HostDiedError, HostStartError, StoreError
 from damages import DAMAGES, HEADERS, RAW
@@ -109,7 +115,6 @@ class Bench:
         self.throughput = lambda case_id, repeat: 100.0  # output tok/s of a repeat
         self.noise, self.seeds = lambda call: {}, []  # what was watched around the n-th call
         self.completed = lambda repeat: 4  # of 4 requests
-        monkeypatch.setattr(runner_module, "run_repeat", self.run_repeat)
         self.host = None
 
     @contextmanager
@@ -155,7 +160,8 @@ class Bench:
 
     def runner(self, store=None, plan=None):
         store = store or Store.create(self.tmp_path / "results", "small")
-        runner = Runner(plan or self.plan(), store, Listener(), "benchbook run small.yaml", self.open_host)
+        plan, executor = plan or self.plan(), Local(self.open_host, self.run_repeat)
+        runner = Runner(plan, store, Listener(), "benchbook run small.yaml", executor, [AddedRounds(plan, store)])
         if (store.run_dir / "run.json").exists():
             runner.header = store.header()
         return runner
@@ -777,20 +783,23 @@ def test_a_run_that_was_begun_before_times_were_lists_goes_on(bench):
 
 
 def test_what_counting_experts_took_is_no_part_of_a_start(bench):
-    runner = bench.runner()
-    key = "count experts of a model {}"
-    runner._estimator.to_count = {launch.name: key for launch in runner.plan.experiment.launches}
-    opened = runner.open_host
+    store, key = Store.create(bench.tmp_path / "results", "small"), "count experts of a model {}"
+    work = Work(bench.plan(), store)
+    estimator = estimator_for(work.plan.experiment, store.run_dir.parents[1])
+    estimator.to_count = {launch.name: key for launch in work.plan.experiment.launches}
+    ledger = Ledger(work, estimator, {})
+    ledger.begin("benchbook run small.yaml")
 
     @contextmanager
     def counting(*given):
-        with opened(*given) as host:
+        with bench.open_host(*given) as host:
             host.facts["counting_s"] = 50.0
             yield host
 
-    runner.open_host = counting
-    assert runner.execute() == FINISHED
-    noted = runner.store.header()["wall_s_by_job"]
+    for block in work.plan.experiment.planned_rounds():
+        foreman = Foreman(Listener(), ledger, (), is_whole=True)
+        run_block(block, work, counting, foreman, run_repeat=bench.run_repeat)
+    noted = store.header()["wall_s_by_job"]
     assert noted[key] == [50.0] and all(
         wall_s < 0 for name, times in noted.items() if name.startswith("start ") for wall_s in times
     )

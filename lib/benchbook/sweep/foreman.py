@@ -1,0 +1,72 @@
+"""The foreman: whom blocks report to. Tells people, has it noted in run.json, and asks the proposers for more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchbook.plan.order import Block, Repeat
+from benchbook.records.record import Record
+from benchbook.sweep.block_result import BlockResult
+from benchbook.sweep.ledger import Ledger
+from benchbook.sweep.progress import Listener
+from benchbook.sweep.proposers import Proposer
+from benchbook.terms.benchmarks import HostKind
+
+
+@dataclass
+class Foreman:
+    """The BlockListener of a run: it knows the other blocks."""
+
+    listener: Listener
+    ledger: Ledger
+    proposers: Sequence[Proposer]
+    is_whole: bool  # every case is asked for; else nothing is proposed: what is, is for all that a run compares
+    waiting: Sequence[Block] = ()  # what no executor has begun yet
+
+    def say(self, text: str) -> None:
+        """Pass on a line that stays."""
+        self.listener.say(text)
+
+    def working_on(self, what: str, at_most_s: float | None = None) -> None:
+        """Pass on what is being done now."""
+        self.listener.working_on(what, at_most_s)
+
+    def recorded(self, record: Record, wall_s: float, log: Path | None) -> None:
+        """Pass on one more record."""
+        self.listener.recorded(record, wall_s, log)
+
+    def noted(self, so_far: BlockResult) -> None:
+        """Have noted what is new of a block."""
+        self.ledger.take_in(so_far)
+
+    def going_on(self, rest: Block, warmed: Collection[str] | None) -> None:
+        """Tell how long the rest of a block and all that wait take; with `warmed`, its host is there already."""
+        waiting = [block for block in self.waiting if not self.ledger.given_up(block)]
+        self.listener.left(self.ledger.estimator.estimate((rest, *waiting), warmed))
+
+    def more(self, block: Block) -> tuple[Repeat, ...]:
+        """Return the repeats of what is proposed next for the host of `block`; none where each round has a fresh start."""
+        if self.ledger.work.plan.experiment.starts_anew(block.host_kind):
+            return ()
+        return tuple(repeat for proposed in self.proposed(block.host_kind) for repeat in proposed.repeats)
+
+    def proposed(self, host_kind: HostKind) -> tuple[Block, ...]:
+        """Return what is proposed next for this kind of host, noted and told; () when nothing is."""
+        for proposer in self.proposers if self.is_whole else ():
+            proposal = proposer.next(host_kind, tuple(self.ledger.results.values()))
+            self.ledger.plan_repeats(proposal.repeats)
+            if proposal.blocks:
+                self.ledger.note()
+                number = sum(len(block.repeats) for block in proposal.blocks)
+                self.listener.more(number, proposal.why)
+                return proposal.blocks
+        return ()
+
+    def note_reached(self) -> None:
+        """Have noted how well each target is known in the end."""
+        reached = {}
+        for proposer in self.proposers:
+            reached |= proposer.reached()
+        self.ledger.note(reached=reached)

@@ -1,0 +1,120 @@
+"""run.json of the run under way: what it asks and plans, and what its blocks tell, composed and written in this one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchbook.plan.eta import Estimator
+from benchbook.plan.order import Block
+from benchbook.project import notebooks_dir
+from benchbook.records.header import RUNNING, PlanRow, RunHeader
+from benchbook.records.provenance import provenance, utc_now
+from benchbook.records.upgrade import HEADER_FORMAT
+from benchbook.sweep.block_result import BlockResult, GivenUp, Work
+from benchbook.terms.benchmarks import HostKind
+
+
+@dataclass
+class Ledger:
+    """What is known of a run. What a block told before is not noted again when it tells of itself once more."""
+
+    work: Work
+    estimator: Estimator  # learns what each start and repeat took
+    header: RunHeader  # of the run that is continued; empty: it is new
+    results: dict[Block, BlockResult] = field(default_factory=dict)  # of this process, as far as the blocks are
+    _proven: set[tuple[str, HostKind]] = field(
+        default_factory=set
+    )  # hosts that have given a number, by launch and kind
+    _given_up: dict[tuple[str, HostKind], GivenUp] = field(default_factory=dict)
+
+    def begin(self, command: str) -> None:
+        """Write what is asked and planned; what was noted of earlier starts and times stays."""
+        experiment = self.work.plan.experiment
+        if not self.header:
+            self.header = {
+                "schema_version": HEADER_FORMAT,
+                "run_id": self.work.store.run_id,
+                "started_utc": utc_now(),
+                "wall_s": None,
+                "launches": {},
+                "wall_s_by_job": {},
+            }
+        self.note(
+            experiment=experiment.name,
+            started_utc=self.header["started_utc"] or self._first_record_utc(),  # a damaged header has lost it
+            question=experiment.question,
+            command=command,
+            state=RUNNING,
+            ended_utc=None,
+            repeats=experiment.repeats,
+            until=experiment.until and {"at_most": experiment.until.at_most, "targets": dict(experiment.until.targets)},
+            seed=experiment.seed,
+            order_seed=experiment.order_seed,
+            slo=dict(experiment.slo),
+            launches={launch.name: self._launch(launch.name) for launch in experiment.launches},
+            plan=self.work.plan.for_header(),
+            provenance=provenance(notebooks_dir()),
+        )
+
+    def end(self, state: str, took_s: float) -> None:
+        """Write how the run ended, `took_s` after this process took it up."""
+        self.note(state=state, ended_utc=utc_now(), wall_s=(self.header["wall_s"] or 0.0) + took_s)
+
+    def take_in(self, result: BlockResult) -> None:
+        """Note what is new in what a block tells of itself, and write it where a host has started."""
+        block, before = result.block, self.results.get(result.block, BlockResult(result.block))
+        self.results[block] = result
+        if result.given_up:
+            self._given_up[block.launch, block.host_kind] = result.given_up
+        for start in result.starts[len(before.starts) :]:
+            self.header["launches"][block.launch]["hosts"].append(dict(start.facts))
+            counted = self.estimator.counted(block.launch, start.counting_s or 0.0)
+            if start.wall_s is not None:
+                self._took(self.estimator.start_took(block, start.wall_s), start.wall_s)
+            if counted:
+                self._took(counted, start.counting_s)
+        for attempt in result.attempts[len(before.attempts) :]:
+            if attempt.is_measured:
+                self._proven.add((block.launch, block.host_kind))
+            if attempt.is_measured and attempt.wall_s is not None:
+                key = self.estimator.repeat_took(attempt.repeat, attempt.is_warm, attempt.wall_s)
+                self._took(key, attempt.wall_s)
+        if result.starts != before.starts:
+            self.note()
+
+    def note(self, **facts: Any) -> None:
+        """Write run.json with these facts, too."""
+        self.header |= facts
+        self.work.store.write_header(self.header)
+
+    def plan_repeats(self, repeats: Mapping[str, int]) -> None:
+        """Note how often cases are planned by now, by their ids."""
+        for row in self.rows:
+            row["repeats"] = repeats.get(row["case_id"], row["repeats"])
+
+    @property
+    def rows(self) -> Sequence[PlanRow]:
+        """Return the planned cases."""
+        return self.header["plan"]
+
+    def given_up(self, block: Block) -> GivenUp | None:
+        """Return why the host of `block` is not started again: it was given up before it gave any number."""
+        host = (block.launch, block.host_kind)
+        return None if host in self._proven else self._given_up.get(host)
+
+    def _launch(self, name: str) -> dict[str, Any]:
+        launch = self.work.plan.experiment.launch(name)
+        return {
+            "model": vars(self.work.plan.models[name]),
+            "args": dict(launch.args),
+            "env": dict(launch.env),
+            "hosts": self.header["launches"].get(name, {}).get("hosts", []),
+        }
+
+    def _took(self, key: str, wall_s: float) -> None:
+        self.header["wall_s_by_job"].setdefault(key, []).append(round(wall_s, 3))
+
+    def _first_record_utc(self) -> str:
+        return min((record.started_utc for record in self.work.store.records()), default=utc_now())
