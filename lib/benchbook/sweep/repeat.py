@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +45,15 @@ def run_repeat(repeat: Repeat, host: BenchHost, folder: Path, identity: Identity
             make_ready()
 
     parameters = _parameters(repeat, host, recording, limits)
-    error = _error_of(notebook, folder / EXECUTED_FILE, parameters, host.env, between_cells)
+    raised = _raised_by(notebook, folder / EXECUTED_FILE, parameters, host.env, between_cells)
     try:
         record = read_record(folder / RECORD_FILE)
     except StoreError as missing:
-        evidence = error or f"the notebook ended without an error and without a whole record ({missing})"
-        record = recording.fail(Outcome.NOTEBOOK_FAILED, _failure(evidence))
+        silent = f"the notebook ended without an error and without a whole record ({missing})"
+        record = recording.fail(Outcome.NOTEBOOK_FAILED, _failure(raised or _Raised(silent, by_dead_kernel=True)))
     if record.is_measured:
         _remember_warmth(host, repeat, record)
-        return _doubted(record, folder / RECORD_FILE, error) if error else record
+        return _doubted(record, folder / RECORD_FILE, raised.evidence) if raised else record
     return _explained(record, folder / RECORD_FILE, host)
 
 
@@ -100,14 +101,22 @@ def _remember_warmth(host: BenchHost, repeat: Repeat, record: Record) -> None:
         host.warmed.setdefault(repeat.case.warm_shape, warmed_by)
 
 
-def _error_of(
+@dataclass(frozen=True)
+class _Raised:
+    """What went wrong with a notebook, in one line, and whether its kernel's process is dead."""
+
+    evidence: str
+    by_dead_kernel: bool
+
+
+def _raised_by(
     notebook: Path,
     output: Path,
     parameters: Mapping[str, Any],
     env: Mapping[str, str],
     between_cells: Callable[[], object],
-) -> str | None:
-    """Execute and return what went wrong in one line, None when nothing did. Bad parameters and interrupts pass."""
+) -> _Raised | None:
+    """Execute and return what went wrong, None when nothing did. Bad parameters and interrupts pass."""
     try:
         execute(notebook, output, parameters, env=env, between_cells=between_cells)
     except BenchbookError:
@@ -115,16 +124,16 @@ def _error_of(
     except Exception as error:  # whatever a notebook or its kernel raises is this repeat's result, not the sweep's end
         name, value = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
         secrets = (*known_secrets(), *known_secrets(env))
-        return redacted(f"{name}: {value}".strip().splitlines()[0][:500], secrets)
+        evidence = redacted(f"{name}: {value}".strip().splitlines()[0][:500], secrets)
+        return _Raised(evidence, by_dead_kernel=name == "DeadKernelError")
     return None
 
 
-def _failure(evidence: str) -> Failure:
-    is_dead = "DeadKernel" in evidence or "without a whole record" in evidence
-    hint = (
-        "its process was killed; see dmesg for an out-of-memory kill" if is_dead else f"{EXECUTED_FILE} shows the cell"
-    )
-    return Failure(code="kernel_died" if is_dead else "notebook_raised", evidence=evidence, hint=hint)
+def _failure(raised: _Raised) -> Failure:
+    if raised.by_dead_kernel:
+        hint = "its process was killed; see dmesg for an out-of-memory kill"
+        return Failure(code="kernel_died", evidence=raised.evidence, hint=hint)
+    return Failure(code="notebook_raised", evidence=raised.evidence, hint=f"{EXECUTED_FILE} shows the cell")
 
 
 def _explained(record: Record, path: Path, host: BenchHost) -> Record:

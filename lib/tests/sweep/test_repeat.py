@@ -12,6 +12,7 @@ from benchbook.records.store import RECORD_FILE, read_record
 from benchbook.sweep import repeat as repeat_module
 from benchbook.sweep.repeat import run_repeat
 from benchbook.terms.errors import Cause, HostDiedError
+from nbclient.exceptions import DeadKernelError
 
 WORKLOAD = LatencyWorkload(input_len_tokens=128, output_len_tokens=64, batch_size=1)
 
@@ -102,3 +103,25 @@ def test_the_next_kernel_gets_ready_once_the_number_is_there_and_not_before(tmp_
     monkeypatch.setattr(repeat_module, "make_ready", lambda: asked.append("a kernel"))
     run_repeat(Repeat(Case("a", WORKLOAD), 0, "engine", 1), Host(), tmp_path, Identity(), Limits())
     assert asked == ["a kernel"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (None, "kernel_died"),
+        (DeadKernelError("Kernel died"), "kernel_died"),
+        (ValueError("the file is without a whole record"), "notebook_raised"),
+        (RuntimeError("DeadKernelError was seen by a cell"), "notebook_raised"),
+    ],
+)
+def test_that_a_kernel_died_is_told_by_what_happened_and_not_by_the_words_of_a_message(
+    tmp_path, monkeypatch, raised, code
+):
+    def execute(notebook, output, parameters, env, between_cells):
+        if raised:
+            raise raised
+
+    monkeypatch.setattr(repeat_module, "execute", execute)
+    record = run_repeat(Repeat(Case("a", WORKLOAD), 0, "engine", 1), Host(), tmp_path, Identity(), Limits())
+    assert (record.outcome, record.failure.code) == (Outcome.NOTEBOOK_FAILED, code)
+    assert ("its process was killed" in record.failure.hint) == (code == "kernel_died")
