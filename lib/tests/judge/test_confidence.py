@@ -19,7 +19,7 @@ def bench():
         import starts
 
         yield starts
-    for name in ("starts", "compare"):
+    for name in ("starts", "false_claims"):
         del sys.modules[name]
 
 
