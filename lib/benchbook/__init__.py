@@ -1,6 +1,7 @@
 """benchbook: a lab notebook for LLM serving performance with vLLM.
 
-Notebooks import from here only. Names are loaded on first use, so that `import benchbook` costs nothing.
+Notebooks import from here only. Names are loaded on first use, so that `import benchbook` costs nothing; workloads and
+measuring calls are those that are registered.
 """
 
 from __future__ import annotations
@@ -8,11 +9,6 @@ from __future__ import annotations
 import importlib
 
 _HOME = {
-    # what to measure
-    "ServeWorkload": "benchbook.plan.workloads",
-    "LatencyWorkload": "benchbook.plan.workloads",
-    "ThroughputWorkload": "benchbook.plan.workloads",
-    "FirstRequestWorkload": "benchbook.plan.workloads",
     # what to measure it on
     "VllmServer": "benchbook.hosts.server",
     "VllmEngine": "benchbook.hosts.engine",
@@ -24,12 +20,8 @@ _HOME = {
     "OfflineEngine": "benchbook.measure.engines",
     "NAMED_LAUNCHES": "benchbook.plan.named_launches",
     # measuring
-    "first_request": "benchbook.measure.first_request",
     "completion_request": "benchbook.measure.first_request",
     "request_headers": "benchbook.measure.first_request",
-    "bench_serve": "benchbook.measure.serve",
-    "bench_latency": "benchbook.measure.offline",
-    "bench_throughput": "benchbook.measure.offline",
     # reading one measurement
     "accounting_table": "benchbook.report.case",
     "metrics_table": "benchbook.report.case",
@@ -63,19 +55,35 @@ _HOME = {
     "show_tradeoff": "benchbook.report.cells",
 }
 
-__all__ = sorted(_HOME)
-
 
 def modules() -> list[str]:
     """Return the modules that notebooks import from."""
-    return sorted(set(_HOME.values()))
+    return sorted({*_HOME.values(), *_calls().values(), "benchbook.plan.workloads"})
+
+
+def _calls() -> dict[str, str]:
+    """Return the home of each measuring call."""
+    from benchbook.measure.calls import CALLS  # which imports nothing heavy
+
+    return {name: home for home, name in (call.split(":") for call in CALLS.values())}
+
+
+def _workloads() -> dict[str, object]:
+    from benchbook.plan.workloads import WORKLOADS
+
+    return {model.__name__: model for model in WORKLOADS.values()}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    if name == "__all__":
+        return __dir__()
+    if name.endswith("Workload") and name in _workloads():
+        return _workloads()[name]
+    home = _HOME.get(name) or _calls().get(name)
+    if home is None:
         raise AttributeError(f"module 'benchbook' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    return getattr(importlib.import_module(home), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*_HOME, *_calls(), *_workloads()})

@@ -23,7 +23,7 @@ from typing import Any
 
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.worker import Worker
-from benchbook.measure.argv import serve_argv
+from benchbook.measure.argv import Target, serve_argv
 from benchbook.measure.client.warm import LISTEN_LIMIT_S, WarmClient
 from benchbook.measure.serve import bench_serve
 from benchbook.plan.experiment import load_experiment
@@ -68,12 +68,14 @@ def measure(
             path = server.model_files.path
             argv = serve_argv(
                 workload,
-                base_url=server.base_url,
-                model_name=path,
-                served_name=server.served_name,
-                tokenizer_words=["--tokenizer", path],
-                seed=seed,
-                raw_path=folder / "raw.json",
+                Target(
+                    base_url=server.base_url,
+                    model=path,
+                    served_name=server.served_name,
+                    tokenizer_words=["--tokenizer", path],
+                    seed=seed,
+                    raw_path=folder / "raw.json",
+                ),
             )
             env = {"OPENAI_API_KEY": server.api_key}
             return run_case(argv, folder / "raw.json", socket_path=bare.socket_path, env=env)[0]

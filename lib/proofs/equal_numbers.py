@@ -26,7 +26,7 @@ from typing import Any
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.vllm.command import VLLM_PROGRAM, private_environment
-from benchbook.measure.argv import latency_argv, serve_argv, throughput_argv
+from benchbook.measure.argv import Target, latency_argv, serve_argv, throughput_argv
 from benchbook.measure.client.warm import WarmClient
 from benchbook.plan.workloads import LatencyWorkload, ServeWorkload, ThroughputWorkload
 from pairs import ENGINE_ARGS, ENV, equality_of, print_ratios, run_case, write_output
@@ -70,12 +70,14 @@ def open_online(workload: ServeWorkload, env: Mapping[str, str], program: Sequen
             def argv(raw_path: Path, seed: int) -> list[str]:
                 return serve_argv(
                     workload,
-                    base_url=server.base_url,
-                    model_name=server.model_files.path,
-                    served_name=server.served_name,
-                    tokenizer_words=["--tokenizer", server.model_files.path],
-                    seed=seed,
-                    raw_path=raw_path,
+                    Target(
+                        base_url=server.base_url,
+                        model=server.model_files.path,
+                        served_name=server.served_name,
+                        tokenizer_words=["--tokenizer", server.model_files.path],
+                        seed=seed,
+                        raw_path=raw_path,
+                    ),
                 )
 
             yield client.socket_path, argv, {"OPENAI_API_KEY": server.api_key}
@@ -100,12 +102,12 @@ def open_offline(make_argv: Callable[..., list[str]]) -> Open:
 
 def latency(model_path: str, raw_path: Path, seed: int) -> list[str]:
     """Return the latency case; `bench latency` takes no seed for its prompts."""
-    return latency_argv(LATENCY, model_path=model_path, engine_args=ENGINE_ARGS, raw_path=raw_path)
+    return latency_argv(LATENCY, Target(model=model_path, engine_args=ENGINE_ARGS, raw_path=raw_path))
 
 
 def throughput(model_path: str, raw_path: Path, seed: int) -> list[str]:
     """Return the throughput case with prompts of this seed."""
-    return throughput_argv(THROUGHPUT, model_path=model_path, engine_args=ENGINE_ARGS, seed=seed, raw_path=raw_path)
+    return throughput_argv(THROUGHPUT, Target(model=model_path, engine_args=ENGINE_ARGS, seed=seed, raw_path=raw_path))
 
 
 def latency_values(raw: Mapping[str, Any]) -> dict[str, float]:

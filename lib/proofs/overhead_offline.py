@@ -17,7 +17,7 @@ from typing import Any
 
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.vllm.command import private_environment
-from benchbook.measure.argv import latency_argv, throughput_argv
+from benchbook.measure.argv import Target, latency_argv, throughput_argv
 from benchbook.plan.workloads import LatencyWorkload, ThroughputWorkload
 from pairs import ENGINE_ARGS, ENV, print_table, run_case, write_output
 
@@ -41,8 +41,8 @@ CASES: list[LatencyWorkload | ThroughputWorkload] = [
 def case_argv(case: LatencyWorkload | ThroughputWorkload, model_path: str, raw_path: Path) -> list[str]:
     """Return what follows `vllm bench` for `case`."""
     if isinstance(case, LatencyWorkload):
-        return latency_argv(case, model_path=model_path, engine_args=ENGINE_ARGS, raw_path=raw_path)
-    return throughput_argv(case, model_path=model_path, engine_args=ENGINE_ARGS, seed=0, raw_path=raw_path)
+        return latency_argv(case, Target(model=model_path, engine_args=ENGINE_ARGS, raw_path=raw_path))
+    return throughput_argv(case, Target(model=model_path, engine_args=ENGINE_ARGS, seed=0, raw_path=raw_path))
 
 
 def measured_s(raw: Mapping[str, Any]) -> float:

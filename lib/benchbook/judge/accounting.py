@@ -10,6 +10,7 @@ from typing import Any
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
 from benchbook.records.record import Reason
+from benchbook.terms.benchmarks import FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT
 from benchbook.terms.metrics import broken_values
 from benchbook.terms.wording import counted
 
@@ -157,10 +158,10 @@ def _first_request_rows(workload: Workload, raw: Raw) -> list[tuple[str, Any, An
 
 
 ROWS: dict[str, Callable[[Workload, Raw], list[tuple[str, Any, Any]]]] = {
-    "serve": _serve_rows,
-    "latency": _latency_rows,
-    "throughput": _throughput_rows,
-    "first_request": _first_request_rows,
+    SERVE.name: _serve_rows,
+    LATENCY.name: _latency_rows,
+    THROUGHPUT.name: _throughput_rows,
+    FIRST_REQUEST.name: _first_request_rows,
 }
 
 CHECKS: tuple[Check, ...] = (

@@ -8,50 +8,58 @@ and its check for readiness would send the first measured prompt ahead, so neith
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchbook.hosts.vllm.command import flags, monitor_words
-from benchbook.plan.workloads import LatencyWorkload, ServeWorkload, ThroughputWorkload
+from benchbook.plan.workloads import FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload
+from benchbook.terms.benchmarks import FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT
 
 PERCENTILES = "90,95,99"
 _GOODPUT_KEYS = {"slo_ttft_ms": "ttft", "slo_tpot_ms": "tpot", "slo_e2el_ms": "e2el"}
 
 
-def serve_argv(
-    workload: ServeWorkload,
-    *,
-    base_url: str,
-    model_name: str,
-    served_name: str,
-    tokenizer_words: Sequence[str],
-    seed: int,
-    raw_path: Path,
-) -> list[str]:
-    """Return the arguments after `vllm bench` that offer `workload` to a server and save the detailed result.
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is measured, as a command must name it; a server's and an engine's command each leave out some."""
 
-    `tokenizer_words` say by which tokenizer prompts are cut, see hosts/vllm/tokenizers.py.
-    """
+    model: str  # its path, or the name of a server's own
+    raw_path: Path  # where the result goes
+    seed: int = 0  # of the prompts
+    base_url: str = ""
+    served_name: str = ""
+    tokenizer_words: Sequence[str] = ()  # by which tokenizer a client cuts prompts, see hosts/vllm/tokenizers.py
+    engine_args: Mapping[str, object] = field(default_factory=dict)  # of the launch
+    is_warm: bool = False  # its host was warmed up for this load
+
+
+Words = Callable[[Any, Target], list[str]]  # of a workload and what it is measured on
+
+
+def serve_argv(workload: ServeWorkload, target: Target) -> list[str]:
+    """Return the arguments after `vllm bench` that offer `workload` to a server and save the detailed result."""
     argv = [
-        "serve",
+        SERVE.name,
         "--backend",
         "openai",
         "--base-url",
-        base_url,
+        target.base_url,
         "--endpoint",
         "/v1/completions",
         "--model",
-        model_name,
+        target.model,
         "--served-model-name",
-        served_name,
-        *tokenizer_words,
+        target.served_name,
+        *target.tokenizer_words,
         *_random_lengths(workload.input_len_tokens, workload.output_len_tokens),
         "--random-range-ratio",
         str(workload.range_ratio),
         "--num-prompts",
         str(workload.num_prompts),
         "--seed",
-        str(seed),
+        str(target.seed),
         "--temperature",
         str(workload.temperature),
         "--burstiness",
@@ -65,9 +73,9 @@ def serve_argv(
         "--save-result",
         "--save-detailed",
         "--result-dir",
-        str(raw_path.parent),
+        str(target.raw_path.parent),
         "--result-filename",
-        raw_path.name,
+        target.raw_path.name,
     ]
     if workload.max_concurrency is not None:
         argv += ["--max-concurrency", str(workload.max_concurrency)]
@@ -102,14 +110,12 @@ def offline_remark(engine_args: Mapping[str, object]) -> str | None:
     return None
 
 
-def latency_argv(
-    workload: LatencyWorkload, *, model_path: str, engine_args: Mapping[str, object], raw_path: Path
-) -> list[str]:
+def latency_argv(workload: LatencyWorkload, target: Target) -> list[str]:
     """Return the arguments after `vllm bench` that time one batch at a time on an engine of its own."""
     return [
-        "latency",
+        LATENCY.name,
         "--model",
-        model_path,
+        target.model,
         "--input-len",
         str(workload.input_len_tokens),
         "--output-len",
@@ -121,38 +127,35 @@ def latency_argv(
         "--num-iters-warmup",
         str(workload.num_iters_warmup),
         "--output-json",
-        str(raw_path),
-        *flags(offline_args(engine_args)),
-        *monitor_words(engine_args),
+        str(target.raw_path),
+        *flags(offline_args(target.engine_args)),
+        *monitor_words(target.engine_args),
     ]
 
 
-def throughput_argv(
-    workload: ThroughputWorkload,
-    *,
-    model_path: str,
-    engine_args: Mapping[str, object],
-    seed: int,
-    raw_path: Path,
-    is_warm: bool = False,
-) -> list[str]:
-    """Return the arguments after `vllm bench` that give an engine all prompts at once, warmed up unless `is_warm`."""
+def throughput_argv(workload: ThroughputWorkload, target: Target) -> list[str]:
+    """Return the arguments after `vllm bench` that give an engine all prompts at once, warmed up unless it is warm."""
     return [
-        "throughput",
+        THROUGHPUT.name,
         "--model",
-        model_path,
+        target.model,
         *_random_lengths(workload.input_len_tokens, workload.output_len_tokens),
         "--num-prompts",
         str(workload.num_prompts),
         "--num-warmups",
-        str(0 if is_warm else workload.warmup_prompts),
+        str(0 if target.is_warm else workload.warmup_prompts),
         "--seed",
-        str(seed),
+        str(target.seed),
         "--output-json",
-        str(raw_path),
-        *flags(offline_args(engine_args)),
-        *monitor_words(engine_args),
+        str(target.raw_path),
+        *flags(offline_args(target.engine_args)),
+        *monitor_words(target.engine_args),
     ]
+
+
+def request_words(workload: FirstRequestWorkload, target: Target) -> list[str]:
+    """Return the one request as it is sent: vLLM has no command for it."""
+    return ["POST", f"{target.base_url}/v1/completions", workload.model_dump_json()]
 
 
 def _random_lengths(input_len_tokens: int, output_len_tokens: int) -> list[str]:
@@ -164,3 +167,16 @@ def _random_lengths(input_len_tokens: int, output_len_tokens: int) -> list[str]:
         "--random-output-len",
         str(output_len_tokens),
     ]
+
+
+def _bench(argv_of: Words) -> Words:
+    return lambda workload, target: ["vllm", "bench", *argv_of(workload, target)]
+
+
+# What anybody can type to measure the same, by benchmark: `benchbook plan --commands` shows it.
+COMMANDS: dict[str, Words] = {
+    SERVE.name: _bench(serve_argv),
+    LATENCY.name: _bench(latency_argv),
+    THROUGHPUT.name: _bench(throughput_argv),
+    FIRST_REQUEST.name: request_words,
+}

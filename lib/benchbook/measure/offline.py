@@ -10,7 +10,7 @@ from typing import Any
 from benchbook import parameters
 from benchbook.hosts.model.files import resolve_model
 from benchbook.hosts.vllm.command import inherited_environment, private_environment
-from benchbook.measure.argv import PREFIX_CACHING, latency_argv, offline_args, throughput_argv
+from benchbook.measure.argv import PREFIX_CACHING, Target, Words, latency_argv, offline_args, throughput_argv
 from benchbook.measure.client.tasks import WARM, BenchRun, run_bench
 from benchbook.measure.engines import OfflineEngine
 from benchbook.measure.hardware import model_config, peaks_before_start
@@ -48,15 +48,12 @@ def bench_latency(
     `repeat` is what a sweep says of it.
     """
 
-    def argv(model_path: str, raw_path: Path, is_warm: bool) -> list[str]:
-        return latency_argv(workload, model_path=model_path, engine_args=engine.args, raw_path=raw_path)
-
     def facts(run: BenchRun, warmed_by: str) -> dict[str, Any]:
         drawn_with = seed if run.way == WARM else None
         num_prompts = workload.num_iters_warmup * workload.batch_size
         return {"seed": drawn_with, "warmup": Warmup(num_prompts=num_prompts, seed=drawn_with)}
 
-    return _measure(engine, workload, argv, facts, seed, record_path, read_handover(repeat))
+    return _measure(engine, workload, latency_argv, facts, seed, record_path, read_handover(repeat))
 
 
 def bench_throughput(
@@ -72,11 +69,6 @@ def bench_throughput(
     A loaded engine that was warmed up for the same load gets no warm-up. `repeat` is what a sweep says of it.
     """
 
-    def argv(model_path: str, raw_path: Path, is_warm: bool) -> list[str]:
-        return throughput_argv(
-            workload, model_path=model_path, engine_args=engine.args, seed=seed, raw_path=raw_path, is_warm=is_warm
-        )
-
     def facts(run: BenchRun, warmed_by: str) -> dict[str, Any]:
         # By the command line the engine was another one, which nobody had warmed up.
         num_prompts = 0 if warmed_by else workload.warmup_prompts
@@ -89,13 +81,13 @@ def bench_throughput(
             ),
         }
 
-    return _measure(engine, workload, argv, facts, seed, record_path, read_handover(repeat))
+    return _measure(engine, workload, throughput_argv, facts, seed, record_path, read_handover(repeat))
 
 
 def _measure(
     engine: OfflineEngine,
     workload: LatencyWorkload | ThroughputWorkload,
-    make_argv: Callable[[str, Path, bool], list[str]],
+    argv_of: Words,
     facts_of: Callable[[BenchRun, str], dict[str, Any]],
     seed: int,
     record_path: str | Path,
@@ -108,7 +100,16 @@ def _measure(
     with Recording(workload, record_path, repeat.case) as recording:
         env_overrides = {name: str(value) for name, value in engine.env.items()}
         files = resolve_model(engine.model, engine.args, env_overrides)
-        argv = make_argv(files.path, recording.raw_path, bool(warmed_by))
+        argv = argv_of(
+            workload,
+            Target(
+                model=files.path,
+                raw_path=recording.raw_path,
+                seed=seed,
+                engine_args=engine.args,
+                is_warm=bool(warmed_by),
+            ),
+        )
         recording.argv = ["vllm", "bench", *argv]
         # A loaded engine's peaks are known before: probing beside it would disturb it, and measure its own load.
         peaks = engine.peaks if engine.socket_path else peaks_before_start(files.path, env_overrides)

@@ -16,7 +16,7 @@ from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.hosts.vllm.tokenizers import args_of, check_here, client_words
 from benchbook.hosts.watch import StallWatch
 from benchbook.judge.stalls import stalled_at_last
-from benchbook.measure.argv import serve_argv
+from benchbook.measure.argv import Target, serve_argv
 from benchbook.measure.client.meter import meter_path
 from benchbook.measure.client.tasks import BenchRun, run_bench
 from benchbook.measure.live import benchmark
@@ -157,12 +157,14 @@ class _Bench:
         check_here(words[1])
         return serve_argv(
             workload,
-            base_url=self.server.base_url,
-            model_name=model.name,
-            served_name=self.server.served_name,
-            tokenizer_words=words,
-            seed=seed,
-            raw_path=raw_path,
+            Target(
+                base_url=self.server.base_url,
+                model=model.name,
+                served_name=self.server.served_name,
+                tokenizer_words=words,
+                seed=seed,
+                raw_path=raw_path,
+            ),
         )
 
     def __call__(self, workload: ServeWorkload, argv: list[str], log_path: Path, name: str) -> BenchRun:

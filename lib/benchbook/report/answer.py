@@ -21,6 +21,7 @@ from benchbook.report.sentences import (
 )
 from benchbook.report.slo import slo_sentences
 from benchbook.report.winners import winner_sentences
+from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.wording import number_text
 
 _MAX_OFFLINE = 8  # offline numbers in one sentence
@@ -120,6 +121,6 @@ def _without_serving(run: Run) -> str:
         for size, spread in sizes.items()
     ]
     offline = f"Offline, {'; '.join(found[:_MAX_OFFLINE])}." if found else ""
-    if not any(case["benchmark"] == "serve" for case in run.plan):
+    if not any(BENCHMARKS[case["benchmark"]].role == "curve" for case in run.plan):
         return offline or "No benchmark of speed was part of this run."
     return f"No serve case gave a number to believe, so there is no throughput curve. {offline}".rstrip()

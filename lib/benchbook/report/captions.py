@@ -8,6 +8,7 @@ from benchbook.records.record import Verdict
 from benchbook.report.lines import Curves, Line
 from benchbook.report.run import Run
 from benchbook.report.settings import fixed_text
+from benchbook.terms.benchmarks import Role
 from benchbook.terms.metrics import BY_KEY
 from benchbook.terms.percentiles import is_earned, percentile_of, samples_needed
 from benchbook.terms.wording import counted
@@ -53,14 +54,15 @@ def latency_note(limits: Mapping[str, float], unearned: Set[str]) -> str:
     return " ".join(notes)
 
 
-def doubt_text(run: Run, benchmark: str) -> str:
+def doubt_text(run: Run, role: Role) -> str:
     """Return ' 2 of 2 repeats of throughput mode are SUSPECT (…).' where a level rests on such, and has no marks."""
-    measured = [record for record in run.records if record.benchmark == benchmark and record.is_measured]
+    measured = [record for record in run.records if record.row.role == role and record.is_measured]
     doubted = [record for record in measured if record.verdict is Verdict.SUSPECT]
     codes = dict.fromkeys(why.code for record in doubted for why in record.reasons if why.severity == "suspect")
     if not doubted:
         return ""
-    return f" {len(doubted)} of {len(measured)} repeats of {benchmark} mode are SUSPECT ({', '.join(codes)})."
+    names = " and ".join(dict.fromkeys(record.benchmark for record in doubted))
+    return f" {len(doubted)} of {len(measured)} repeats of {names} mode are SUSPECT ({', '.join(codes)})."
 
 
 def is_earned_by(lines: Sequence[Line], key: str) -> bool:

@@ -17,9 +17,8 @@ from benchbook.records.record import Reason, Record
 from benchbook.records.store import Saved
 from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
 from benchbook.report import markup
-from benchbook.report.case_figures import FIGURES
-from benchbook.report.case_readings import READINGS
 from benchbook.report.limit_sentences import limit_sentences
+from benchbook.report.shown import FIGURES, READINGS
 from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
 from benchbook.terms.metrics import known_key, metrics_for
 from benchbook.terms.percentiles import is_earned, percentile_of, samples_needed
@@ -96,8 +95,11 @@ def metrics_table(saved: Saved) -> None:
 
 @_of_now
 def case_figure(saved: Saved) -> None:
-    """Display the one figure of this kind of measurement; its caption names verdict, axes, units and settings."""
-    figure, caption = FIGURES[saved.record.benchmark](saved.record, saved.raw())
+    """Display the figure of this kind of measurement, if it has one; its caption names verdict, axes, units and settings."""
+    draw = FIGURES[saved.record.benchmark]
+    if draw is None:
+        return
+    figure, caption = draw(saved.record, saved.raw())
     codes = ", ".join(reason.code for reason in saved.record.reasons if reason.severity != "note")
     verdict = saved.record.verdict.value + (f" ({codes})" if codes else "")
     weights = " Random weights." if saved.record.host.get("random_weights") else ""

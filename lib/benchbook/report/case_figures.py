@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ _MAX_BARS = 400
 _LEGEND_IN = 0.9  # below the bars, with the name of their axis
 
 
-def _serve(record: Record, raw: Raw) -> tuple[Figure, str]:
+def serve_figure(record: Record, raw: Raw) -> tuple[Figure, str]:
     """Draw every request as a bar from its send to its last token: waiting for the first token, then streaming."""
     starts, ttfts = raw["start_times"], raw["ttfts"]
     ends = request_latencies_s(raw)
@@ -51,7 +51,7 @@ def _serve(record: Record, raw: Raw) -> tuple[Figure, str]:
     )
 
 
-def _latency(record: Record, raw: Raw) -> tuple[Figure, str]:
+def latency_figure(record: Record, raw: Raw) -> tuple[Figure, str]:
     """Draw the latency of each iteration in order, with the median as a level."""
     latencies = raw["latencies"]
     figure, (axes,) = canvas(1, 1, height_in=3.4)
@@ -68,7 +68,7 @@ def _latency(record: Record, raw: Raw) -> tuple[Figure, str]:
     )
 
 
-def _throughput(record: Record, raw: Raw) -> tuple[Figure, str]:
+def throughput_figure(record: Record, raw: Raw) -> tuple[Figure, str]:
     """Draw input, output and total tokens per second as three labelled bars: never to be mixed up."""
     values, workload = record.values, record.workload
     output, total = values["output_throughput_tok_s"], values["total_throughput_tok_s"]
@@ -86,10 +86,3 @@ def _throughput(record: Record, raw: Raw) -> tuple[Figure, str]:
         f"Throughput (tok/s, higher is better) of {workload['num_prompts']} prompts given at once; "
         f"{workload['input_len_tokens']} tokens in, {workload['output_len_tokens']} out."
     )
-
-
-FIGURES: dict[str, Callable[[Record, Raw], tuple[Figure, str]]] = {
-    "serve": _serve,
-    "latency": _latency,
-    "throughput": _throughput,
-}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from benchbook.judge.loads import RATE, load_text
@@ -12,7 +12,8 @@ from benchbook.terms.percentiles import samples_needed
 Raw = Mapping[str, Any]
 
 
-def _serve(record: Record, raw: Raw) -> list[str]:
+def serve_reading(record: Record, raw: Raw) -> list[str]:
+    """Return how much was answered how soon, and how fast one user reads."""
     values, workload = record.values, record.workload
     if not values["completed"]:
         return ["No request completed: there is nothing to read here but the errors above."]
@@ -35,7 +36,8 @@ def _serve(record: Record, raw: Raw) -> list[str]:
     return sentences
 
 
-def _latency(record: Record, raw: Raw) -> list[str]:
+def latency_reading(record: Record, raw: Raw) -> list[str]:
+    """Return how long a batch takes, how even that was, and whether it is a floor."""
     values, workload = record.values, record.workload
     per_token_ms = values["avg_batch_latency_s"] * 1000 / workload["output_len_tokens"]
     spread = (values["p90_batch_latency_s"] - values["p10_batch_latency_s"]) / values["p50_batch_latency_s"]
@@ -55,7 +57,8 @@ def _floor_text(record: Record) -> str:
     return "A server has HTTP, a queue and other requests beside the same work: a request it answers sooner is a contradiction."
 
 
-def _throughput(record: Record, raw: Raw) -> list[str]:
+def throughput_reading(record: Record, raw: Raw) -> list[str]:
+    """Return how much was processed how fast, and of what it is a ceiling."""
     values, workload = record.values, record.workload
     return [
         f"{workload['num_prompts']} prompts given at once took {values['duration_s']:.2f} s: {values['output_throughput_tok_s']:.1f} output "
@@ -64,7 +67,8 @@ def _throughput(record: Record, raw: Raw) -> list[str]:
     ]
 
 
-def _first_request(record: Record, raw: Raw) -> list[str]:
+def first_request_reading(record: Record, raw: Raw) -> list[str]:
+    """Return when the first and the last token came."""
     values = record.values
     if values["ttft_ms"] is None:
         return ["No token arrived, so there is no time to first token."]
@@ -72,11 +76,3 @@ def _first_request(record: Record, raw: Raw) -> list[str]:
         f"The first token came after {values['ttft_ms']:.0f} ms and the last of {values['total_output_tokens']} after {values['e2el_ms']:.0f} ms. "
         "A first request pays for what later ones find warm: it says that the server works, not how fast it is."
     ]
-
-
-READINGS: dict[str, Callable[[Record, Raw], list[str]]] = {
-    "serve": _serve,
-    "latency": _latency,
-    "throughput": _throughput,
-    "first_request": _first_request,
-}

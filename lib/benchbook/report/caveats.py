@@ -11,6 +11,7 @@ from benchbook.judge.unseen import by_reason
 from benchbook.records.record import Record, Verdict
 from benchbook.report.run import Run
 from benchbook.report.starts import starts_sentence, until_scope
+from benchbook.terms.benchmarks import with_role
 from benchbook.terms.percentiles import is_earned, samples_needed
 from benchbook.terms.wording import counted
 
@@ -100,7 +101,7 @@ def unseen_sentence(run: Run) -> str:
 def threats(run: Run) -> list[str]:
     """Return what could make the conclusions of this very run wrong."""
     sentences = list(caveats(run))
-    completed = run.table.loc[run.table["benchmark"] == "serve", "completed"].dropna()
+    completed = run.table.loc[run.table["benchmark"].isin(with_role("curve")), "completed"].dropna()
     if len(completed) and not is_earned(int(completed.min()), 99):
         sentences.append(
             f"A p99 here rests on as few as {int(completed.min())} requests a repeat. With under "

@@ -36,6 +36,7 @@ from benchbook.report.published import published_html
 from benchbook.report.references import floor_reading, references
 from benchbook.report.results import definitions_html, results_html, save_table_html
 from benchbook.report.run import Run
+from benchbook.report.shown import REPORT_FIGURES
 
 _MAX_REFERENCES = 4  # in the answer; the section on floor and ceiling has them all
 _NO_SERVE = "no serve case was measured"
@@ -84,8 +85,11 @@ def show_definitions(run: Run) -> None:
 
 
 def show_results(run: Run) -> None:
-    """Display one row a case, mean ± one standard deviation, and write and link the table of every repeat."""
-    show(join([results_html(run), save_table_html(run)]))
+    """Display one row a case, mean ± one standard deviation, a benchmark's own figure, and the table of every repeat."""
+    measured = dict.fromkeys(record.benchmark for record in run.records if record.is_measured)
+    drawn = [figured for name in measured if (draw := REPORT_FIGURES[name]) and (figured := draw(run))]
+    figured = [figure_html(figure, caption, first_sentence(caption)) for figure, caption in drawn]
+    show(join([results_html(run), *figured, save_table_html(run)]))
 
 
 def show_comparison(run: Run) -> None:

@@ -134,7 +134,7 @@ def _commands_html(run: Run) -> Html:
     for record in run.records:
         if record.argv:
             # A client of a server needs nothing of the launch's environment.
-            launch = {} if record.benchmark == "serve" else launches.get(record.identity.launch) or {}
+            launch = {} if record.row.host_kind == "server" else launches.get(record.identity.launch) or {}
             heading = f"{record.benchmark}, launch {record.identity.launch}"
             commands.setdefault(heading, _command_text(launch, record.argv))
     if not commands:

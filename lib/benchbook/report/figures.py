@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
@@ -30,10 +29,9 @@ from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_S
 from benchbook.report.offline import level_verdict
 from benchbook.report.run import Run
 from benchbook.report.sentences import GOODPUT
+from benchbook.report.shown import Figured
 from benchbook.report.strips import strips_figure
 from benchbook.terms.metrics import BY_KEY
-
-Figured = tuple[Figure, str]
 
 _LATENCY_KEYS = ("median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "p99_tpot_ms")
 _E2EL = "mean_e2el_ms"
@@ -57,14 +55,14 @@ def _throughput_figure(run: Run, curves: Curves) -> Figured:
         draw_line(axes, line, style, OUTPUT_THROUGHPUT)
         if line.key in ceiling:
             level = ceiling[line.key]
-            verdict = level_verdict(run.table, "throughput", line.key, level.num_prompts)
+            verdict = level_verdict(run.table, "ceiling", line.key, level.num_prompts)
             draw_reference(axes, level.output_tok_s.mean, style, verdict)
     load_axis(axes, curves.load, curves.loads)
     axes.set_ylabel(BY_KEY[OUTPUT_THROUGHPUT].heading)
     has_ceiling = any(line.key in ceiling for line in lines)
     legend_below(figure, lines, styles, [reference_handle("throughput mode, offline")] if has_ceiling else [])
     note = "Dotted level: throughput mode, offline, same launch and lengths." if has_ceiling else ""
-    note += doubt_text(run, "throughput") if has_ceiling else ""
+    note += doubt_text(run, "ceiling") if has_ceiling else ""
     return figure, caption_of(run, curves, [OUTPUT_THROUGHPUT], curves.load.by, note)
 
 
@@ -152,7 +150,7 @@ def floor_figure(run: Run, curves: Curves) -> Figured | None:
         draw_line(axes, line, style, _E2EL)
         by_size = batches.get(line.key, {})
         if 1 in by_size:
-            draw_reference(axes, by_size[1].mean, style, level_verdict(run.table, "latency", line.key, 1))
+            draw_reference(axes, by_size[1].mean, style, level_verdict(run.table, "floor", line.key, 1))
         if curves.load.is_open:
             continue  # a rate is no size of a batch
         sizes.update(by_size)
@@ -181,7 +179,7 @@ def floor_figure(run: Run, curves: Curves) -> Figured | None:
     legend_below(figure, lines, styles, [*([bars] if sizes else []), reference_handle("floor: a batch of one")])
     note = "Thick bars: mean latency of one offline batch of that size. " if sizes else ""
     note += "Dotted level: the floor, a batch of one."
-    note += doubt_text(run, "latency")
+    note += doubt_text(run, "floor")
     by = "requests in flight or batch size (log2 axis)" if sizes else curves.load.by
     return figure, caption_of(run, curves, [_E2EL], by, note)
 

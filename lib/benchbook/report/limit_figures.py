@@ -46,7 +46,7 @@ _OF_EXPERTS = (
 
 def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
     """Draw the roofline with every serve case on it, and beside it the share of the ceiling by requests in flight."""
-    served = [case for case in cases if case.record.benchmark == "serve"]
+    served = [case for case in cases if case.record.row.role == "curve"]
     drawn = {line: _cases_of(line, served) for line in run.lines if line.load is IN_FLIGHT and line.points(_SHARE)}
     # Of odd records some repeats have a limit, and others none.
     lines = [line for line, found in drawn.items() if found]
@@ -89,7 +89,7 @@ def timeline_of(run: Run) -> tuple[tuple[Figure, str, str] | None, list[str]]:
 
     With it comes which files of faster repeats are damaged.
     """
-    served = [record for record in run.records if record.benchmark == "serve" and record.is_believed]
+    served = [record for record in run.records if record.row.role == "curve" and record.is_believed]
     ranked = sorted(served, key=lambda record: record.values.get(OUTPUT_THROUGHPUT) or 0.0, reverse=True)
     damage = []
     for record in ranked[:_MAX_TRIED]:

@@ -47,11 +47,11 @@ def step_sentence(record: Record, limits: Limits) -> str:
         return "nothing was measured to compare with the limit."
     sure, likely = limits.sure, limits.likely
     step, metric = step_ms(record)
-    if record.benchmark == "latency":
+    if "batch_latency" in record.row.bounds:
         measured, bounds = record.values["avg_batch_latency_s"], (sure.batch_floor_s, likely.batch_floor_s)
         fact = f"the floor of a batch is {_interval(limits, *bounds, ' s')}, it takes {number_text(measured)} s"
         is_passed = measured < likely.batch_floor_s
-    elif record.benchmark == "serve" and sure.step and step:
+    elif "step" in record.row.bounds and sure.step and step:
         read = range_text(sure.step.bytes, likely.step.bytes, bytes_text)
         floors = sure.step.floor_s * 1000, likely.step.floor_s * 1000
         fact = (

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchbook.judge.binding import Binding, binding_of, doubt_of, share_of, share_text, step_ms
+from benchbook.judge.binding import BOUNDED, Binding, binding_of, doubt_of, share_text
 from benchbook.judge.limits import limits_of
 from benchbook.judge.loads import LENGTHS
 from benchbook.judge.roofline import Bounds, Limits, NoLimitError
@@ -25,6 +25,7 @@ from benchbook.report.markup import Html, element, join, table
 from benchbook.report.results import MAX_ROWS, cut_note
 from benchbook.report.run import Run
 from benchbook.report.table import number_keys
+from benchbook.terms.benchmarks import BENCHMARKS, Benchmark, Bound
 from benchbook.terms.wording import lengths_text, number_text
 
 MAX_SENTENCES = 6
@@ -63,10 +64,10 @@ def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
 
 
 def _believed(run: Run) -> Mapping[str, Sequence[Record]]:
-    """Return the repeats that count, by case: those of a benchmark of speed that were measured and are not INVALID."""
+    """Return the repeats that count, by case: those of a benchmark that has a bound, that were measured and are not INVALID."""
     found: dict[str, list[Record]] = defaultdict(list)
     for record in run.records:
-        if record.is_believed and record.benchmark != "first_request":
+        if record.is_believed and record.row.bounds:
             found[record.identity.case_id].append(record)
     return found
 
@@ -82,16 +83,20 @@ def limits_html(cases: Sequence[LimitedCase]) -> Html:
     several_launches = len({case.record.identity.launch for case in cases}) > 1
     has_energy = any(case.record.values.get(_ENERGY) for case in cases)
     parts = []
-    for benchmark, (title, headings, cells) in TABLES.items():
-        chosen = [case for case in cases if case.record.benchmark == benchmark]
+    for benchmark in BENCHMARKS.values():
+        chosen = [case for case in cases if case.record.benchmark == benchmark.name]
         if not chosen:
             continue
+        headings = [*_load_headings(benchmark), *(heading for key in benchmark.bounds for heading in HEADINGS[key])]
         first = [*(["Launch"] if several_launches else []), "Tokens in / out"]
         last = [*(["Energy (J per output token)"] if has_energy else []), "What binds"]
         shown = chosen[:MAX_ROWS]
-        rows = [[*_who(case, several_launches), *cells(case), *_ending(case, has_energy)] for case in shown]
+        rows = [[*_who(case, several_launches), *_cells(case), *_ending(case, has_energy)] for case in shown]
         numeric = range(len(first), len(first) + len(headings) + has_energy)
-        parts += [element("h3", title), table([*first, *headings, *last], rows, numeric, "results")]
+        parts += [
+            element("h3", f"{benchmark.mode} against the limit"),
+            table([*first, *headings, *last], rows, numeric, "results"),
+        ]
         parts.append(cut_note(len(chosen), "cases"))
     return join(parts)
 
@@ -116,7 +121,7 @@ def steps_reading(cases: Sequence[LimitedCase]) -> list[str]:
 def _extremes(cases: Sequence[LimitedCase]) -> list[LimitedCase]:
     """Return the cases of least and most load of each line, those that were served first."""
     ends = [end for group in _groups(cases) for end in (group[0], group[-1])]
-    return sorted(ends, key=lambda case: case.record.benchmark != "serve")
+    return sorted(ends, key=lambda case: case.record.row.role != "curve")
 
 
 def _groups(cases: Sequence[LimitedCase]) -> list[list[LimitedCase]]:
@@ -132,17 +137,13 @@ def _groups(cases: Sequence[LimitedCase]) -> list[list[LimitedCase]]:
 def _load(case: LimitedCase) -> tuple[int, int]:
     """Return what is in flight at most and how much is asked for, 0 where the benchmark has no such setting."""
     workload = case.record.workload
-    return workload.get("max_concurrency") or workload.get("batch_size") or 0, workload.get("num_prompts") or 0
+    return workload.get(case.record.row.load) or 0, workload.get("num_prompts") or 0
 
 
 def _where(case: LimitedCase) -> str:
     workload, record = case.record.workload, case.record
     lengths = lengths_text((workload[LENGTHS[0]], workload[LENGTHS[1]]))
-    load = {
-        "serve": f"{workload.get('max_concurrency')} in flight",
-        "latency": f"a batch of {workload.get('batch_size')}",
-        "throughput": f"{workload.get('num_prompts')} prompts at once",
-    }[record.benchmark]
+    load = record.row.load_text.format(workload.get(record.row.load))
     return f"{record.identity.launch}, {lengths}, {load}"
 
 
@@ -160,74 +161,39 @@ def _ends(case: LimitedCase) -> tuple[Bounds, Bounds]:
     return case.limits.sure, case.limits.likely
 
 
-def _floor_cells(floors: Sequence[float | None], measured: float | None) -> list[str]:
-    """Return 'floor / measured' and the share of the floor that was reached, each with two ends where they differ."""
-    if None in floors:
-        return ["–", "–"]
-    shares = [floor / measured if measured else None for floor in floors]
-    return [f"{range_text(*floors)} / {number_text(measured)}", _share(*shares)]
-
-
-def _ceiling_cells(case: LimitedCase) -> list[str]:
-    ceilings, shares = zip(*((bounds.ceiling_tok_s, share_of(case.record, bounds)) for bounds in _ends(case)))
-    measured = number_text(case.record.values.get("output_throughput_tok_s"))
-    return [f"{range_text(*ceilings)} / {measured}", _share(*shares)]
-
-
 def _share(sure: float | None, likely: float | None) -> str:
     """Return '14% to 40%'; more than all of the sure end is impossible."""
     return "impossible" if sure is not None and sure > 1 else share_text(sure, likely)
 
 
-def _serve_cells(case: LimitedCase) -> list[str | int]:
-    values, steps = case.record.values, [bounds.step for bounds in _ends(case)]
-    floors_ms = [step.floor_s * 1000 if step else None for step in steps]
-    prefills_ms = [bounds.prefill.floor_s * 1000 for bounds in _ends(case)]
-    asked, read = case.record.workload["max_concurrency"], [step.bytes for step in steps if step]
-    return [
-        asked if asked == case.limits.batch else f"{asked} ({case.limits.batch} a step)",
-        range_text(*read, bytes_text) if read else "–",
-        *_floor_cells(floors_ms, step_ms(case.record)[0]),
-        *_floor_cells(prefills_ms, values.get("median_ttft_ms")),
-        *_ceiling_cells(case),
-    ]
+def _load_headings(benchmark: Benchmark) -> list[str]:
+    return [benchmark.load_heading, *(["Sequences a step, at most"] if benchmark.queues else [])]
 
 
-def _latency_cells(case: LimitedCase) -> list[str | int]:
-    floors_s = [bounds.batch_floor_s for bounds in _ends(case)]
-    return [
-        case.record.workload["batch_size"],
-        *_floor_cells(floors_s, case.record.values.get("avg_batch_latency_s")),
-    ]
+def _cells(case: LimitedCase) -> list[str | int]:
+    """Return the load, with what of it a step holds, and all that is bounded."""
+    row, batch = case.record.row, case.limits.batch
+    asked = case.record.workload[row.load]
+    load = [asked, batch] if row.queues else [asked if asked == batch else f"{asked} ({batch} a step)"]
+    return [*load, *(cell for key in row.bounds for cell in _bound_cells(case, key))]
 
 
-def _throughput_cells(case: LimitedCase) -> list[str | int]:
-    return [case.record.workload["num_prompts"], case.limits.batch, *_ceiling_cells(case)]
+def _bound_cells(case: LimitedCase, key: Bound) -> list[str]:
+    """Return 'best / measured' and the share that was reached, each with two ends where they differ."""
+    bound, steps = BOUNDED[key], [bounds.step for bounds in _ends(case)]
+    first = [range_text(*(step.bytes for step in steps), bytes_text) if None not in steps else "–"]
+    best = [bound.best(bounds) for bounds in _ends(case)]
+    if None in best:
+        cells = ["–", "–"]
+    else:
+        shares = [bound.share(case.record, bounds) for bounds in _ends(case)]
+        cells = [f"{range_text(*best)} / {number_text(bound.measured(case.record))}", _share(*shares)]
+    return [*(first if key == "step" else []), *cells]
 
 
-_CEILING = ("Output ceiling / measured (tok/s)", "Share")
-TABLES = {
-    "serve": (
-        "Serving against the limit",
-        (
-            "In flight",
-            "A step reads",
-            "Step: floor / median (ms)",
-            "Share",
-            "TTFT floor / median (ms)",
-            "Share",
-            *_CEILING,
-        ),
-        _serve_cells,
-    ),
-    "latency": (
-        "One offline batch against the limit",
-        ("Batch size", "Floor / average (s)", "Share"),
-        _latency_cells,
-    ),
-    "throughput": (
-        "Throughput mode against the limit",
-        ("Prompts", "Sequences a step, at most", *_CEILING),
-        _throughput_cells,
-    ),
+HEADINGS: Mapping[Bound, tuple[str, ...]] = {
+    "step": ("A step reads", "Step: floor / median (ms)", "Share"),
+    "ttft": ("TTFT floor / median (ms)", "Share"),
+    "output_throughput": ("Output ceiling / measured (tok/s)", "Share"),
+    "batch_latency": ("Floor / average (s)", "Share"),
 }

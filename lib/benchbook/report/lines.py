@@ -17,6 +17,7 @@ from benchbook.judge.spread import Spread, spread_of
 from benchbook.records.record import Outcome, Verdict
 from benchbook.report.settings import value_text
 from benchbook.report.table import START, believed, workload_columns
+from benchbook.terms.benchmarks import with_role
 from benchbook.terms.wording import lengths_text
 
 OUTPUT_THROUGHPUT = "output_throughput_tok_s"
@@ -122,7 +123,7 @@ def serve_curves(table: pd.DataFrame, limit: int = MAX_LINES) -> list[Curves]:
 
     More than `limit` of a kind are cut to those that reach the highest output throughput.
     """
-    rows = table[(table["benchmark"] == "serve") & (table["outcome"] == Outcome.MEASURED.value)]
+    rows = table[table["benchmark"].isin(with_role("curve")) & (table["outcome"] == Outcome.MEASURED.value)]
     # The speed that one user sees while a text streams; vLLM reports its inverse, TPOT.
     rows = rows.assign(**{USER_SPEED: 1000.0 / rows["median_tpot_ms"]})
     asked = {load: rows[load.key].notna() if load.key in rows else pd.Series(False, index=rows.index) for load in LOADS}

@@ -14,7 +14,7 @@ from benchbook.judge.spread import Spread, spread_of
 from benchbook.records.record import Verdict
 from benchbook.report.lines import OUTPUT_THROUGHPUT
 from benchbook.report.table import START, believed
-from benchbook.terms.benchmarks import BENCHMARKS, LATENCY, THROUGHPUT, Benchmark
+from benchbook.terms.benchmarks import BENCHMARKS, Role, with_role
 
 Key = tuple[str, tuple[int, int]]
 _MS_PER_S = 1000.0
@@ -31,7 +31,7 @@ class Ceiling:
 def ceilings(table: pd.DataFrame) -> dict[Key, Ceiling]:
     """Return the highest mean output throughput of throughput mode, by launch and lengths."""
     found: dict[Key, Ceiling] = {}
-    for key, prompts, rows in _cases(table, THROUGHPUT):
+    for key, prompts, rows in _cases(table, "ceiling"):
         spread = spread_of(rows[OUTPUT_THROUGHPUT], rows[START])
         if spread and (key not in found or spread.mean > found[key].output_tok_s.mean):
             found[key] = Ceiling(spread, prompts)
@@ -41,27 +41,30 @@ def ceilings(table: pd.DataFrame) -> dict[Key, Ceiling]:
 def batch_latencies(table: pd.DataFrame) -> dict[Key, dict[int, Spread]]:
     """Return the average latency (ms) of one offline batch by its size, by launch and lengths."""
     found: dict[Key, dict[int, Spread]] = {}
-    for key, batch_size, rows in _cases(table, LATENCY):
+    for key, batch_size, rows in _cases(table, "floor"):
         spread = spread_of(rows["avg_batch_latency_s"] * _MS_PER_S, rows[START])
         if spread:
             found.setdefault(key, {})[batch_size] = spread
     return found
 
 
-def level_verdict(table: pd.DataFrame, benchmark: str, key: Key, size: int) -> Verdict:
+def level_verdict(table: pd.DataFrame, role: Role, key: Key, size: int) -> Verdict:
     """Return whether a level of `ceilings` (size: prompts) or `batch_latencies` (size: batch) has a VALID repeat."""
-    cases = _cases(table, BENCHMARKS[benchmark])
+    cases = _cases(table, role)
     verdicts = {verdict for found, value, rows in cases if (found, value) == (key, size) for verdict in rows["verdict"]}
     return Verdict.VALID if Verdict.VALID.value in verdicts else Verdict.SUSPECT
 
 
-def _cases(table: pd.DataFrame, benchmark: Benchmark) -> list[tuple[Key, int, pd.DataFrame]]:
-    """Return (key, load, believed rows) of each case of `benchmark`."""
-    rows = table[table["benchmark"] == benchmark.name]
-    if rows.empty:
-        return []
-    groups = believed(rows).groupby(["launch", *LENGTHS, benchmark.load], sort=True)
-    return [
-        ((str(launch), (int(inputs), int(outputs))), int(value), group)
-        for (launch, inputs, outputs, value), group in groups
-    ]
+def _cases(table: pd.DataFrame, role: Role) -> list[tuple[Key, int, pd.DataFrame]]:
+    """Return (key, load, believed rows) of each case of the benchmarks of `role`."""
+    found = []
+    for name in with_role(role):
+        rows = table[table["benchmark"] == name]
+        if rows.empty:
+            continue
+        groups = believed(rows).groupby(["launch", *LENGTHS, BENCHMARKS[name].load], sort=True)
+        found += [
+            ((str(launch), (int(inputs), int(outputs))), int(value), group)
+            for (launch, inputs, outputs, value), group in groups
+        ]
+    return found

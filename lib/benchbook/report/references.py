@@ -11,6 +11,7 @@ from benchbook.records.record import Record, Verdict
 from benchbook.report.lines import Line
 from benchbook.report.run import Run
 from benchbook.report.sentences import peak_of
+from benchbook.terms.benchmarks import Role
 from benchbook.terms.wording import number_text
 
 
@@ -38,7 +39,7 @@ def floor_reading(run: Run) -> list[str]:
             sentences.append(
                 f"{line.label}: one batch of one takes {number_text(floor.mean)} ms offline; a request served "
                 f"{line.load.at(lowest)} takes {number_text(served[lowest])} ms (mean E2EL), "
-                f"{served[lowest] / floor.mean:.2f} times as long{_weakness(run, line, 'latency', 'floor')}."
+                f"{served[lowest] / floor.mean:.2f} times as long{_weakness(run, line, 'floor')}."
             )
     return sentences
 
@@ -61,7 +62,7 @@ def ceiling_reading(run: Run) -> list[str]:
             sentences.append(
                 f"{line.label}: serving reaches {served / offline:.0%} of throughput mode ({number_text(served)} tok/s "
                 f"{line.load.at(peak[0])}, against {number_text(offline)} tok/s offline with {ceiling.num_prompts} "
-                f"prompts at once){_weakness(run, line, 'throughput', 'ceiling')}."
+                f"prompts at once){_weakness(run, line, 'ceiling')}."
             )
     return sentences
 
@@ -75,21 +76,21 @@ def _doubt(run: Run, line: Line, code: str) -> str | None:
     return None
 
 
-def _weakness(run: Run, line: Line, benchmark: str, bound: str) -> str:
+def _weakness(run: Run, line: Line, role: Role) -> str:
     """Return what keeps a reference from being a bound; '' where its repeats are VALID."""
     found = [
         record
         for record in _records_of(run, line)
         # The floor is a batch of one; larger batches bound nothing here.
-        if record.benchmark == benchmark and record.is_measured and record.workload.get("batch_size", 1) == 1
+        if record.row.role == role and record.is_measured and record.workload.get("batch_size", 1) == 1
     ]
     suspects = [record for record in found if record.verdict is Verdict.SUSPECT]
     codes = dict.fromkeys(why.code for record in suspects for why in record.reasons if why.severity == "suspect")
     if not suspects:
         return ""
     return (
-        f"; {len(suspects)} of {len(found)} repeats of {benchmark} mode are SUSPECT ({', '.join(codes)}), "
-        f"so this is no {bound} to rely on"
+        f"; {len(suspects)} of {len(found)} repeats of {suspects[0].benchmark} mode are SUSPECT ({', '.join(codes)}), "
+        f"so this is no {role} to rely on"
     )
 
 

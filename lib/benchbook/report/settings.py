@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchbook.judge.loads import IN_FLIGHT, LENGTHS
 from benchbook.report.table import plain_rows, workload_columns
+from benchbook.terms.benchmarks import with_role
 from benchbook.terms.wording import lengths_text
 
 _MAX_VALUES_SHOWN = 12
@@ -39,7 +40,7 @@ def settings_text(settings: Mapping[str, str]) -> str:
 
 def fixed_text(table: pd.DataFrame) -> str:
     """Return the settings shared by all serve cases of a tidy table: 'temperature 0.0, burstiness 1.0'."""
-    rows = table[table["benchmark"] == "serve"]
+    rows = table[table["benchmark"].isin(with_role("curve"))]
     _, fixed = settings_of(plain_rows(rows[workload_columns(table)].drop_duplicates()))
     return ", ".join(f"{name} {value}" for name, value in fixed.items()) or "nothing besides the launch"
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from benchbook.hosts.model.files import planned_path
 from benchbook.hosts.vllm.command import serve_command
 from benchbook.hosts.vllm.tokenizers import client_words, hub_variables, tokenizer_of
-from benchbook.measure.argv import latency_argv, serve_argv, throughput_argv
+from benchbook.measure.argv import COMMANDS, Target
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
@@ -61,28 +61,19 @@ def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -
 
 def _command(case: Case, launch: Launch, repeat: Repeat) -> str:
     """Return the official command of `case` as one line; what is chosen at run time is in capitals."""
-    model, raw_path, env = planned_path(launch.model.path_or_id), Path("RAW.json"), ""
-    benchmark = case.workload.benchmark
-    if benchmark == "serve":
-        env = _words(hub_variables(launch.env))
-        argv = serve_argv(
-            case.workload,
-            base_url=_BASE_URL,
-            model_name=model,
-            served_name=_NONCE,
-            tokenizer_words=client_words(launch.args, model, hub_variables(launch.env)),
-            seed=repeat.seed,
-            raw_path=raw_path,
-        )
-    elif benchmark == "latency":
-        argv = latency_argv(case.workload, model_path=model, engine_args=launch.args, raw_path=raw_path)
-    elif benchmark == "throughput":
-        argv = throughput_argv(
-            case.workload, model_path=model, engine_args=launch.args, seed=repeat.seed, raw_path=raw_path
-        )
-    else:
-        return f"POST {_BASE_URL}/v1/completions {case.workload.model_dump_json()}"
-    return env + shlex.join(["vllm", "bench", *argv]).replace(f"--seed {repeat.seed}", "--seed SEED")
+    model, is_client = planned_path(launch.model.path_or_id), case.workload.host_kind == "server"
+    hub = hub_variables(launch.env) if is_client else {}
+    target = Target(
+        model=model,
+        raw_path=Path("RAW.json"),
+        seed=repeat.seed,
+        base_url=_BASE_URL,
+        served_name=_NONCE,
+        tokenizer_words=client_words(launch.args, model, hub) if is_client else (),
+        engine_args=launch.args,
+    )
+    words = COMMANDS[case.workload.benchmark](case.workload, target)
+    return _words(hub) + shlex.join(words).replace(f"--seed {repeat.seed}", "--seed SEED")
 
 
 def _words(env: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ import pytest
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.vllm import command
 from benchbook.hosts.vllm.forms import Form
-from benchbook.measure.argv import latency_argv, serve_argv, throughput_argv
+from benchbook.measure.argv import Target, latency_argv, serve_argv, throughput_argv
 from benchbook.plan.workloads import LatencyWorkload, ServeWorkload, ThroughputWorkload
 
 RAW = Path("/results/raw.json")
@@ -22,12 +22,14 @@ def make_serve_argv(**fields):
     )
     return serve_argv(
         workload,
-        base_url="http://127.0.0.1:1",
-        model_name="tiny",
-        served_name="nonce",
-        tokenizer_words=["--tokenizer", "/tiny"],
-        seed=7,
-        raw_path=RAW,
+        Target(
+            base_url="http://127.0.0.1:1",
+            model="tiny",
+            served_name="nonce",
+            tokenizer_words=["--tokenizer", "/tiny"],
+            seed=7,
+            raw_path=RAW,
+        ),
     )
 
 
@@ -70,14 +72,14 @@ def test_limits_become_goodput_in_milliseconds():
 
 def test_throughput_asks_for_lengths_by_the_flags_that_count():
     workload = ThroughputWorkload(input_len_tokens=128, output_len_tokens=64, num_prompts=200)
-    argv = throughput_argv(workload, model_path="/tiny", engine_args={"enforce_eager": True}, seed=3, raw_path=RAW)
+    argv = throughput_argv(workload, Target(model="/tiny", engine_args={"enforce_eager": True}, seed=3, raw_path=RAW))
     assert value_of(argv, "--random-input-len") == "128" and "--input-len" not in argv
     assert value_of(argv, "--num-warmups") == "200" and argv[-1] == "--enforce-eager"
 
 
 def test_throughput_on_a_warm_engine_is_not_warmed_up_again():
     workload = ThroughputWorkload(input_len_tokens=128, output_len_tokens=64, num_prompts=200)
-    argv = throughput_argv(workload, model_path="/tiny", engine_args={}, seed=3, raw_path=RAW, is_warm=True)
+    argv = throughput_argv(workload, Target(model="/tiny", engine_args={}, seed=3, raw_path=RAW, is_warm=True))
     assert value_of(argv, "--num-warmups") == "0"
 
 
@@ -93,10 +95,10 @@ def test_both_offline_benchmarks_ask_for_the_same_engine_where_the_launch_says_n
         ({"enable_prefix_caching": True}, "--enable-prefix-caching"),
     ):
         latency = latency_argv(
-            LatencyWorkload(**lengths, batch_size=1), model_path="/tiny", engine_args=args, raw_path=RAW
+            LatencyWorkload(**lengths, batch_size=1), Target(model="/tiny", engine_args=args, raw_path=RAW)
         )
         throughput = throughput_argv(
-            ThroughputWorkload(**lengths, num_prompts=4), model_path="/tiny", engine_args=args, seed=3, raw_path=RAW
+            ThroughputWorkload(**lengths, num_prompts=4), Target(model="/tiny", engine_args=args, seed=3, raw_path=RAW)
         )
         for argv in (latency, throughput):
             assert [word for word in argv if word.endswith("prefix-caching")] == [wanted]
@@ -117,15 +119,15 @@ def test_a_loaded_engine_and_what_runs_on_it_log_each_kernel_that_is_compiled(
     latency, throughput = LatencyWorkload(**lengths, batch_size=1), ThroughputWorkload(**lengths, num_prompts=4)
     commands = [
         VllmEngine(fake_model, args=args).argv,
-        latency_argv(latency, model_path=fake_model, engine_args=args, raw_path=RAW),
-        throughput_argv(throughput, model_path=fake_model, engine_args=args, seed=3, raw_path=RAW),
+        latency_argv(latency, Target(model=fake_model, engine_args=args, raw_path=RAW)),
+        throughput_argv(throughput, Target(model=fake_model, engine_args=args, seed=3, raw_path=RAW)),
     ]
     assert [argv.count(command.MONITOR_FLAG) for argv in commands] == [is_asked] * 3
 
 
 def test_latency_uses_its_own_length_flags_which_do_count_there():
     workload = LatencyWorkload(input_len_tokens=128, output_len_tokens=64, batch_size=8)
-    argv = latency_argv(workload, model_path="/tiny", engine_args={}, raw_path=RAW)
+    argv = latency_argv(workload, Target(model="/tiny", engine_args={}, raw_path=RAW))
     assert value_of(argv, "--input-len") == "128" and value_of(argv, "--num-iters") == "30"
 
 

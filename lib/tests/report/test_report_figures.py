@@ -3,8 +3,9 @@
 from types import SimpleNamespace
 
 import pytest
-from benchbook.report import case_figures
 from benchbook.report.captions import caption_of
+from benchbook.report.case_figures import latency_figure as one_batch_figure
+from benchbook.report.case_figures import serve_figure
 from benchbook.report.drawing import canvas, from_zero
 from benchbook.report.figures import floor_figure, latency_figure, throughput_figure, tradeoff_figure
 from benchbook.report.lines import MAX_LINES, serve_curves
@@ -214,7 +215,7 @@ def test_the_figure_of_a_serving_case_ends_each_bar_at_the_last_token_also_where
     raw = {"start_times": [5.0, 5.5], "ttfts": [0.2, 0.3], "itls": [[0.1, 0.1], [0.25, 0.25]]}
     ends = []
     for kept in ({}, {"latencies": [0.4, 0.8]}):  # as vLLM 0.26 writes it, and as 0.32 does
-        figure, _ = case_figures.FIGURES["serve"](SimpleNamespace(workload=workload), {**raw, **kept})
+        figure, _ = serve_figure(SimpleNamespace(workload=workload), {**raw, **kept})
         ends.append(list(figure.axes[0].patches[1].get_data().values))
     assert ends == [pytest.approx([0.4, 1.3]), pytest.approx([0.4, 1.3])]
 
@@ -222,14 +223,14 @@ def test_the_figure_of_a_serving_case_ends_each_bar_at_the_last_token_also_where
 def test_a_serving_case_that_sent_nothing_has_a_figure_without_bars():
     workload = {"num_prompts": 2, "input_len_tokens": 8, "output_len_tokens": 3, "max_concurrency": 2}
     raw = {"start_times": [], "ttfts": [], "itls": []}
-    figure, _ = case_figures.FIGURES["serve"](SimpleNamespace(workload=workload), raw)
+    figure, _ = serve_figure(SimpleNamespace(workload=workload), raw)
     assert not figure.axes[0].patches
 
 
 def test_every_iteration_of_a_latency_case_lies_inside_its_figure():
     workload = {"num_iters_warmup": 3, "batch_size": 1, "input_len_tokens": 8, "output_len_tokens": 3}
     raw = {"latencies": [0.200, 0.205, 0.219], "percentiles": {"50": 0.205}}
-    figure, _ = case_figures.FIGURES["latency"](SimpleNamespace(workload=workload), raw)
+    figure, _ = one_batch_figure(SimpleNamespace(workload=workload), raw)
     FigureCanvasAgg(figure).draw()
     marks = figure.axes[0].lines[0]
     tops = figure.axes[0].transData.transform(marks.get_xydata())[:, 1] + marks.get_markersize() / 2 * figure.dpi / 72

@@ -4,7 +4,7 @@ import pytest
 from benchbook.judge.answerable import why_no_answer
 from benchbook.judge.knee import first_unreached, stops_scaling_at
 from benchbook.report.answer import answer, verdict_sentence, why_not
-from benchbook.report.case_readings import READINGS
+from benchbook.report.case_readings import latency_reading as one_batch_reading
 from benchbook.report.caveats import RANDOM_WEIGHTS, caveats, threats
 from benchbook.report.lines import serve_curves
 from benchbook.report.reading import latency_reading, throughput_reading, tradeoff_reading
@@ -226,7 +226,7 @@ def test_a_latency_case_is_called_a_floor_only_where_it_may_be_believed(tmp_path
     record = run.records[0]
     if verdict == "suspect":
         record = judged(record, "suspect", "machine_busy", "seen")
-    said = " ".join(READINGS["latency"](record, {}))
+    said = " ".join(one_batch_reading(record, {}))
     assert ("SUSPECT (machine_busy): it is no floor" in said) is (verdict == "suspect")
     assert "No server can" not in said
 

@@ -2,34 +2,78 @@
 
 import ast
 import dataclasses
+import importlib
+import inspect
+import json
 from pathlib import Path
 from typing import get_args
 
+import benchbook
 import pytest
 from benchbook.judge.accounting import ROWS
+from benchbook.judge.binding import BOUNDED
+from benchbook.measure.argv import COMMANDS, Target
+from benchbook.measure.calls import CALLS
 from benchbook.plan.experiment import load_experiment
 from benchbook.plan.workloads import WORKLOADS
-from benchbook.report.case_figures import FIGURES
-from benchbook.report.case_readings import READINGS
-from benchbook.report.limits import TABLES
+from benchbook.project import notebooks_dir
+from benchbook.report.limits import HEADINGS
+from benchbook.report.shown import FIGURES, READINGS, REPORT_FIGURES
 from benchbook.terms.benchmarks import BENCHMARKS, HOST_KINDS, Benchmark, Bound, Role, leading, with_role
 from benchbook.terms.metrics import BY_KEY
 
 PACKAGE = Path(__file__).parents[2] / "benchbook"
 # Names of benchmarks written out elsewhere in the package: each is a place that a new benchmark may have to be added to.
 # This number only goes down.
-WRITTEN_OUT = 50
+WRITTEN_OUT = 7
+_LENGTHS = {"input_len_tokens": 8, "output_len_tokens": 4}
+EXAMPLES = {
+    "serve": {**_LENGTHS, "max_concurrency": 1, "num_prompts": 2},
+    "latency": {**_LENGTHS, "batch_size": 1},
+    "throughput": {**_LENGTHS, "num_prompts": 2},
+    "first_request": {},
+}
 EACH = pytest.mark.parametrize("benchmark", BENCHMARKS.values(), ids=lambda benchmark: benchmark.name)
 
 
-@pytest.mark.parametrize("registry", [WORKLOADS, ROWS, READINGS], ids=["workload", "rows", "reading"])
+REGISTRIES = {
+    "workload": WORKLOADS,
+    "command": COMMANDS,
+    "call": CALLS,
+    "accounting": ROWS,
+    "figure": FIGURES,
+    "reading": READINGS,
+    "figure of a report": REPORT_FIGURES,
+}
+
+
+@pytest.mark.parametrize("registry", REGISTRIES.values(), ids=REGISTRIES)
 def test_a_registry_of_behaviour_has_every_benchmark(registry):
     assert set(registry) == set(BENCHMARKS)
 
 
-@pytest.mark.parametrize("registry", [FIGURES, TABLES], ids=["figure", "limits"])
-def test_what_is_drawn_or_bounded_along_a_load_has_every_benchmark_with_one(registry):
-    assert set(registry) == {name for name, benchmark in BENCHMARKS.items() if benchmark.load}
+def test_what_may_be_bounded_has_its_headings_and_its_numbers():
+    assert set(HEADINGS) == set(BOUNDED) == set(get_args(Bound))
+
+
+@EACH
+def test_a_notebook_makes_the_measuring_call_of_its_benchmark(benchmark):
+    module, _, name = CALLS[benchmark.name].partition(":")
+    call = getattr(importlib.import_module(module), name)
+    assert getattr(benchbook, name) is call
+    assert {"record_path", "repeat"} <= set(inspect.signature(call).parameters)
+    assert ("seed" in inspect.signature(call).parameters) == benchmark.is_load
+    cells = json.loads((notebooks_dir() / benchmark.notebook).read_text())["cells"]
+    assert any(f"{name}(" in "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+@EACH
+def test_a_command_names_what_it_measures_and_where_the_result_goes(benchmark):
+    target = Target(model="/models/m", raw_path=Path("/raw.json"), base_url="http://h:1", served_name="n")
+    workload = WORKLOADS[benchmark.name](**EXAMPLES[benchmark.name])
+    words = COMMANDS[benchmark.name](workload, target)
+    assert all(isinstance(word, str) for word in words)
+    assert any("http://h:1" in word if benchmark.host_kind == "server" else word == "/models/m" for word in words)
 
 
 @EACH

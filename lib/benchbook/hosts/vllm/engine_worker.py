@@ -24,8 +24,9 @@ from typing import Any, NoReturn
 
 from benchbook.hosts.process import tasks
 from benchbook.hosts.vllm import bench, measured_part
+from benchbook.terms.benchmarks import BENCHMARKS
 
-BENCHMARKS = ("latency", "throughput")
+OFFLINE = [name for name, benchmark in BENCHMARKS.items() if benchmark.host_kind == "engine"]
 SETTLE_LIMIT_S = 10.0  # for the blocks of aborted requests to come free
 SETTLE_POLL_S = 0.02
 
@@ -75,8 +76,8 @@ class LoadedEngine:
         """Run `task` and return the answer to its client."""
         started_s = time.monotonic()
         try:
-            if task.argv[0] not in BENCHMARKS:
-                raise tasks.TaskRefused(f"this engine runs {' and '.join(BENCHMARKS)}, not {task.argv[0]}")
+            if task.argv[0] not in OFFLINE:
+                raise tasks.TaskRefused(f"this engine runs {' and '.join(OFFLINE)}, not {task.argv[0]}")
             tasks.check_environment(task, self._at_start)
             self.load()
             with (

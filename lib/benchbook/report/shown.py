@@ -1,0 +1,40 @@
+"""How each benchmark is shown, by its name: what its notebook draws and says of one measurement, and a report's own figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+
+from benchbook.records.record import Record
+from benchbook.report.case_figures import latency_figure, serve_figure, throughput_figure
+from benchbook.report.case_readings import first_request_reading, latency_reading, serve_reading, throughput_reading
+from benchbook.terms.benchmarks import FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT
+
+if TYPE_CHECKING:  # a notebook of one measurement needs none of what reads runs
+    from benchbook.report.run import Run
+
+Figured = tuple[Figure, str]  # with its caption
+Raw = Mapping[str, Any]
+
+# Of one measurement; None: there is nothing to draw.
+FIGURES: dict[str, Callable[[Record, Raw], Figured] | None] = {
+    SERVE.name: serve_figure,
+    LATENCY.name: latency_figure,
+    THROUGHPUT.name: throughput_figure,
+    FIRST_REQUEST.name: None,
+}
+READINGS: dict[str, Callable[[Record, Raw], list[str]]] = {
+    SERVE.name: serve_reading,
+    LATENCY.name: latency_reading,
+    THROUGHPUT.name: throughput_reading,
+    FIRST_REQUEST.name: first_request_reading,
+}
+# Of all cases of a run, below their table; None: its numbers stand in the figures of serving's chapters, or nowhere.
+REPORT_FIGURES: dict[str, Callable[[Run], Figured | None] | None] = {
+    SERVE.name: None,
+    LATENCY.name: None,
+    THROUGHPUT.name: None,
+    FIRST_REQUEST.name: None,
+}
