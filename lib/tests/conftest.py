@@ -34,7 +34,6 @@ LONGEST = (
     "test_practice_starts.py",
     "test_faults.py",
     "test_engine.py",
-    "test_sweep.py",
     "test_kill_matrix_notebooks.py",
     "test_notebooks_by_hand.py",
     "test_loaded_weights.py",

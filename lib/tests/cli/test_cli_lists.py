@@ -18,6 +18,7 @@ from benchbook.listing import aligned, markdown
 from report_runs import make_run
 from rich.cells import cell_len
 from terminal import CTRL_C, on_terminal
+from typer.testing import CliRunner
 
 QUESTION = "How do latency and throughput trade off as concurrency grows?"  # that of make_run
 PROGRAM = [sys.executable, "-m", "benchbook"]
@@ -119,7 +120,7 @@ def test_the_version_names_benchbook_vllm_and_python():
     "command", ["", *(command.name or command.callback.__name__ for command in app.registered_commands)]
 )
 def test_every_command_has_a_short_help(command):
-    assert "Usage:" in output(*filter(None, [command]), "-h")
+    assert "Usage:" in CliRunner().invoke(app, [*filter(None, [command]), "-h"], catch_exceptions=False).output
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

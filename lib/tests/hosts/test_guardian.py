@@ -112,7 +112,7 @@ def test_whatever_ends_the_owner_leaves_no_process_of_the_host(
     assert len(owner.pids) >= 4  # guardian, server, two helpers
     ENDINGS[ending](owner.process.pid)
     assert processes.wait_gone(owner.left, GONE_LIMIT_S)
-    assert processes.wait_gone(registry.read_entries, 1.0)
+    assert processes.wait_gone(registry.read_entries, GONE_LIMIT_S)
 
 
 def test_closing_the_terminal_leaves_no_process_of_the_host(own: Callable[..., Owner]) -> None:
@@ -133,7 +133,7 @@ def test_a_killed_guardian_leaves_an_orphan_that_the_next_sweep_ends(
     os.kill(owner.pids[0], signal.SIGKILL)
     if is_owner_killed:
         owner.process.kill()
-    assert processes.wait_gone(registry.live_hosts, 1.0)
+    assert processes.wait_gone(registry.live_hosts, GONE_LIMIT_S)
     swept = registry.sweep_orphans()
     # The kernel sent the host a TERM when its guardian died; only one that ignores it is sure to be still there.
     assert [entry.host_id for entry, _ in swept] == [owner.host_id] or state != "ready-stubborn"
@@ -147,7 +147,7 @@ def test_an_owner_and_a_guardian_that_are_killed_at_once_leave_nothing(own: Call
     for pid in (owner.process.pid, owner.pids[0]):
         os.kill(pid, signal.SIGKILL)
     assert processes.wait_gone(owner.left, GONE_LIMIT_S)
-    assert processes.wait_gone(registry.read_entries, 1.0)
+    assert processes.wait_gone(registry.read_entries, GONE_LIMIT_S)
 
 
 def heirs_of(pid: int) -> list[int]:

@@ -26,6 +26,7 @@ from benchbook.sweep.preflight import preflight_of
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
+from rows import IS_FULL
 
 pytestmark = pytest.mark.integration
 
@@ -96,7 +97,12 @@ def test_a_mapping_is_heard_as_it_was_said_however_it_is_written(parser, tmp_pat
     action = parser._option_string_actions[flag]
     alone, beside = sayings(action, option)
 
-    @settings(max_examples=5, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=5 if IS_FULL else 2,
+        phases=[Phase.generate],
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(alone.filter(lambda said: meant(action, said) is not None), beside)
     def is_heard(said, others):
         both = {**others, **said}

@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 from benchbook.hosts.process import registry
+from benchbook.measure import outputs
 from benchbook.records.header import FAILED, FINISHED
 from benchbook.records.record import Outcome, Verdict
 from benchbook.records.store import Store
@@ -136,6 +137,7 @@ def test_a_fault_ends_in_its_outcome_and_cause(name, tmp_path, monkeypatch):
     script, outcome, code = FAULTS[name]
     monkeypatch.setenv("BENCHBOOK_TEST", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(FAKE_PACKAGE))
+    monkeypatch.setattr(outputs, "TIMEOUT_S", 3.0)  # for answers that never come
     runner = prepare_run(
         write_fault(tmp_path, script), tmp_path / "results", new=True, share_gpu=False, command="", listener=Quiet()
     )

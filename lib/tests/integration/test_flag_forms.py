@@ -14,6 +14,7 @@ from benchbook.hosts.vllm.forms import installed_forms, problem_of, words_of
 from benchbook.hosts.vllm.parser_dump import serve_parser
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rows import IS_FULL
 
 pytestmark = pytest.mark.integration
 
@@ -94,7 +95,7 @@ def test_every_flag_is_heard_as_it_was_said(parser, flag):
     action = parser._option_string_actions[flag]
     name = flag.removeprefix("--").replace("-", "_")
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25 if IS_FULL else 10, deadline=None, suppress_health_check=list(HealthCheck))
     @given(values_of(form))
     def is_heard(pair):
         value, expected = pair

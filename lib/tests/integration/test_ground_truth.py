@@ -30,7 +30,8 @@ from test_runner import Listener
 
 pytestmark = pytest.mark.integration
 
-TTFT_MS, ITL_MS, INPUT, OUTPUT, CAP, PROMPTS = 40.0, 4.0, 32, 16, 4, 40
+TTFT_MS, ITL_MS, INPUT, OUTPUT, CAP, PROMPTS = 60.0, 12.0, 32, 16, 4, 40
+LATE_MS = 20.0  # at most, for the machine has other things to do as well
 E2EL_MS = TTFT_MS + (OUTPUT - 1) * ITL_MS
 STEADY = {"ttft_s": [TTFT_MS / 1000], "itl_s": [ITL_MS / 1000]}
 JIT_LINE = "Triton kernel JIT compilation during inference: _fwd_kernel. This causes a latency spike"
@@ -95,10 +96,10 @@ def test_the_sweep_ended_well(measured):
 def test_times_are_those_of_the_script(steady):
     for record in steady:
         values = record.values
-        assert TTFT_MS <= values["median_ttft_ms"] <= TTFT_MS + 10
+        assert TTFT_MS <= values["median_ttft_ms"] <= TTFT_MS + LATE_MS
         assert values["median_tpot_ms"] == pytest.approx(ITL_MS, rel=0.05)
         assert values["mean_itl_ms"] == pytest.approx(ITL_MS, rel=0.05)
-        assert E2EL_MS <= values["median_e2el_ms"] <= E2EL_MS + 12
+        assert E2EL_MS <= values["median_e2el_ms"] <= E2EL_MS + LATE_MS
         assert values["output_throughput_tok_s"] == pytest.approx(CAP * OUTPUT / E2EL_MS * 1000, rel=0.15)
 
 

@@ -84,7 +84,7 @@ def test_a_killed_guardian_leaves_nothing_after_the_next_sweep(owner: subprocess
     state(owner, told["host_id"])
     os.kill(told["guardian_pid"], signal.SIGKILL)
     owner.kill()
-    assert processes.wait_gone(registry.live_hosts, 1.0)
+    assert processes.wait_gone(registry.live_hosts, GONE_LIMIT_S)
     registry.sweep_orphans()
     assert processes.marked_pids(told["host_id"]) == []
     assert registry.read_entries() == []

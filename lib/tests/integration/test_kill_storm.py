@@ -43,7 +43,7 @@ def test_a_helper_that_is_killed_costs_one_repeat_at_most(tmp_path, role):
 @pytest.mark.parametrize(
     ("num_kills", "seed", "options", "roles"),
     [
-        (100 if IS_FULL else 5, 1, {"is_small": not IS_FULL}, OF_ALL if IS_FULL else set()),
+        (100 if IS_FULL else 4, 1, {"is_small": not IS_FULL}, OF_ALL if IS_FULL else set()),
         (12 if IS_FULL else 2, 2, {"in_one_instant": True, "is_small": True}, set()),
         (4 if IS_FULL else 1, 3, {"in_one_instant": True, "is_small": True, "script": DEAF}, set()),
         pytest.param(

@@ -17,7 +17,9 @@ from rows import IS_FULL
 from storm import by_role
 from sweeps import (
     ALL_MEASURED,
+    FAKE_SWEEP,
     SMALL_SWEEP,
+    SMALL_SWEEP_OF_BOTH,
     benchbook,
     read_until,
     wait_nothing_left,
@@ -26,8 +28,8 @@ from sweeps import (
 
 pytestmark = pytest.mark.integration
 
-NUM_KILLS = 25 if IS_FULL else 4
-NUM_REPEATS = 24
+# A sweep that is killed at random: its template, how many cases and repeats it has, and how often it is killed.
+TEMPLATE, NUM_CASES, NUM_REPEATS, NUM_KILLS = (FAKE_SWEEP, 12, 24, 25) if IS_FULL else (SMALL_SWEEP_OF_BOTH, 3, 6, 4)
 QUICKSTART = Path(__file__).parents[3] / "experiments" / "quickstart.yaml"
 
 
@@ -49,16 +51,16 @@ def measured_files(folder):
     return whole
 
 
-def check_whole(store):
+def check_whole(store, num_cases, num_repeats):
     records = store.records()
-    assert len(records) == NUM_REPEATS and all(record.is_measured and record.verdict != "INVALID" for record in records)
-    assert len({(record.identity.case_id, record.identity.repeat) for record in records}) == NUM_REPEATS
-    assert len({record.identity.fingerprint for record in records}) == 12, (
+    assert len(records) == num_repeats and all(record.is_measured and record.verdict != "INVALID" for record in records)
+    assert len({(record.identity.case_id, record.identity.repeat) for record in records}) == num_repeats
+    assert len({record.identity.fingerprint for record in records}) == num_cases, (
         "one fingerprint a case: no other configuration"
     )
 
 
-def kill_and_continue(folder, file, *, num_kills, within_s, fake):
+def kill_and_continue(folder, file, *, num_cases, num_repeats, num_kills, within_s, fake):
     """Kill the sweep of `file` at random moments, continue it each time, and check every run that this made."""
     chance = random.Random(20261123)
     kills, is_whole, kept = 0, False, {}
@@ -78,12 +80,13 @@ def kill_and_continue(folder, file, *, num_kills, within_s, fake):
     stores = [Store(path) for path in (folder / "results").glob("*/*") if not path.is_symlink()]
     assert len(stores) >= 1
     for store in stores:
-        check_whole(store)
+        check_whole(store, num_cases, num_repeats)
 
 
 def test_sweeps_killed_at_random_moments_end_whole(tmp_path):
-    file = write_fake_sweep(tmp_path)
-    kill_and_continue(tmp_path, file, num_kills=NUM_KILLS, within_s=(0.2, 7.0), fake=True)
+    file = write_fake_sweep(tmp_path, template=TEMPLATE)
+    counts = {"num_cases": NUM_CASES, "num_repeats": NUM_REPEATS, "num_kills": NUM_KILLS}
+    kill_and_continue(tmp_path, file, **counts, within_s=(0.2, 7.0), fake=True)
     final = benchbook(tmp_path, "run", file, fake=True)
     assert "report.html" in final.communicate(timeout=300)[0] and final.returncode in ALL_MEASURED
 
@@ -91,7 +94,8 @@ def test_sweeps_killed_at_random_moments_end_whole(tmp_path):
 @pytest.mark.skipif(not IS_FULL, reason="make test-full; some ten minutes")
 def test_the_quickstart_killed_at_random_moments_ends_whole(tmp_path):
     shutil.copy(QUICKSTART, tmp_path)
-    kill_and_continue(tmp_path, QUICKSTART.name, num_kills=5, within_s=(5.0, 120.0), fake=False)
+    counts = {"num_cases": 12, "num_repeats": 24, "num_kills": 5}
+    kill_and_continue(tmp_path, QUICKSTART.name, **counts, within_s=(5.0, 120.0), fake=False)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])

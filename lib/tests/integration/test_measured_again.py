@@ -8,6 +8,7 @@ from benchbook.records.header import FINISHED
 from benchbook.records.store import read_record
 from benchbook.report.run import load_run
 from benchbook.sweep.session import prepare_run
+from rows import rows
 from sweeps import FAKE_PACKAGE
 from test_faults import Quiet, write_fault_file
 
@@ -20,7 +21,7 @@ STALL_S = 3.0
 FIXED_PROMPTS = 8  # which the server of a single launch answers first
 
 
-@pytest.mark.parametrize("at_request", [FIXED_PROMPTS + 2, FIXED_PROMPTS + 5])
+@pytest.mark.parametrize("at_request", rows([FIXED_PROMPTS + 2, FIXED_PROMPTS + 5], quick=1))
 def test_a_repeat_in_which_the_server_compiled_is_measured_again_and_is_in_no_mean(tmp_path, monkeypatch, at_request):
     monkeypatch.setenv("BENCHBOOK_TEST", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(FAKE_PACKAGE))

@@ -36,7 +36,8 @@ def papermill(notebook, output, parameters, **options):
 SECRET = "hf_" + "Zq7" * 12
 
 
-@pytest.mark.parametrize("name", rows(NOTEBOOKS, quick=["03_bench_serve.ipynb", "04_bench_latency.ipynb"]))
+# 03 is executed so in test_readme.py, and all of them on the scripted vllm, cell by cell, in test_notebook_kernels.py.
+@pytest.mark.parametrize("name", rows(NOTEBOOKS, quick=["04_bench_latency.ipynb"]))
 def test_a_notebook_runs_by_plain_papermill_with_a_host_of_its_own(name, tmp_path):
     parameters = dict(NOTEBOOKS[name])
     if name[:2] != "01":

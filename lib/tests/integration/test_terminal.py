@@ -67,23 +67,26 @@ def assert_ends_as_it_says(terminal):
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    """A folder with a run in which one launch was measured and another failed."""
+def compared(tmp_path_factory):
+    """Return a folder, and the terminal that showed its run of three launches, one of which never started."""
     folder = tmp_path_factory.mktemp("measured")
     template = SMALL_SWEEP.replace("}}{more}}}}}", "}}}}\n  again: {{args: {{max_model_len: 2048}}}}{more}").replace(
         "launches: {{fake", "launches:\n  fake"
     )
     file = write_fake_sweep(folder, template=template, more=DEAD.replace("{{", "{").replace("}}", "}"))
-    process = subprocess.run(
-        [*BENCHBOOK, "run", file], cwd=folder, env={**os.environ, **environment(folder)}, capture_output=True, text=True
-    )
-    assert process.returncode == exit_codes.FAILED, process.stdout + process.stderr
-    return folder
+    with benchbook_on_terminal(folder, "run", file) as terminal:
+        terminal.read_to_end(limit_s=120)
+    return folder, terminal
+
+
+@pytest.fixture(scope="module")
+def measured(compared):
+    return compared[0]
 
 
 @pytest.mark.parametrize(
     ("columns", "colours"),
-    rows(itertools.product(COLUMNS, COLOURS), quick=[(COLUMNS[0], "colours"), (COLUMNS[-1], "NO_COLOR")]),
+    rows(itertools.product(COLUMNS, COLOURS), quick=1),
 )
 def test_a_run_on_a_terminal_goes_to_its_end_and_sums_itself_up(tmp_path, columns, colours):
     file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
@@ -101,9 +104,8 @@ def test_a_run_on_a_terminal_goes_to_its_end_and_sums_itself_up(tmp_path, column
     assert wait_nothing_left(tmp_path) == []
 
 
-def test_a_dead_launch_is_told_once_with_its_whole_reason_and_its_log(measured):
-    with benchbook_on_terminal(measured, "run", "machinery.yaml", "--new") as terminal:
-        terminal.read_to_end(limit_s=120)
+def test_a_dead_launch_is_told_once_with_its_whole_reason_and_its_log(compared):
+    _, terminal = compared
     progress, summary = " ".join(line.strip() for line in terminal.lines()).split("Verdicts ")
     reason = "Cannot find the config file of the model, as this sentence tells that is longer than any terminal is wide"
     for text in (progress, summary):
@@ -231,7 +233,7 @@ IMPORTED = (
 ).split()
 
 
-@pytest.mark.parametrize("module", IMPORTED)
+@pytest.mark.parametrize("module", rows(IMPORTED, quick=7))
 def test_ctrl_c_in_the_first_second_ends_in_order_whatever_is_being_imported(tmp_path, module):
     file = write_fake_sweep(tmp_path)
     words = [sys.executable, "-c", PRESSED_WHILE_IMPORTING, "run", file, module]
