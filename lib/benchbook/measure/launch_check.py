@@ -22,7 +22,7 @@ from benchbook.hosts.vllm.forms import Forms, installed_forms
 from benchbook.hosts.vllm.import_paths import absent_classes
 from benchbook.hosts.vllm.misfits import misfits
 from benchbook.hosts.vllm.spelling import Misspelt, Spelt, spelt_out
-from benchbook.hosts.vllm.unheeded import unheeded
+from benchbook.hosts.vllm.unheeded import CPU, GPU, unheeded
 from benchbook.measure.names import Places, check_args
 from benchbook.measure.variables import check_shell, check_variables, spelt_switches
 from benchbook.plan.document import Document, Where
@@ -59,7 +59,7 @@ def checked_launch(doc: Document, launch: Launch, there: Known | None, *, has_of
     if there and there.flags:
         check_args(doc, translated.args, places, there, forms, has_offline)
         notes += check_variables(doc, translated, places, there)
-    notes += _check_use(doc, translated, places)
+    notes += _check_use(doc, translated, places, _build_of(there))
     found = _with_download_dir(doc, translated, places, notes)
     told = [*misfits(found.args, found.env, config_of(found))]
     told += [(name, why) for name, why, may_be_elsewhere in _absent_classes(found) if may_be_elsewhere]
@@ -167,7 +167,12 @@ def _translated(doc: Document, launch: Launch, spelt: Spelt, version: str) -> tu
     return replace(launch, args=done.args, env={**done.env, **foreign}), places, notes
 
 
-def _check_use(doc: Document, launch: Launch, places: Places) -> list[str]:
+def _build_of(there: Known | None) -> str:
+    """Return what the installed vLLM is built for; '' where there is none."""
+    return "" if there is None else CPU if "+cpu" in there.version else GPU
+
+
+def _check_use(doc: Document, launch: Launch, places: Places, build: str) -> list[str]:
     """Note what makes a server that can never be asked; return what a reader must know of one that can."""
     for name, why in refused(launch.args):
         doc.faults.note(doc.error(places.of(name), why))
@@ -178,5 +183,5 @@ def _check_use(doc: Document, launch: Launch, places: Places) -> list[str]:
             doc.faults.note(doc.error(places.of(name), why))
     for name, why in contradictions(launch.args, launch.env):
         doc.faults.note(doc.error(places.of(name), why))
-    told = [*halves(launch.args), *(((name,), why) for name, why in unheeded(launch.args, launch.env))]
+    told = [*halves(launch.args), *(((name,), why) for name, why in unheeded(launch.args, launch.env, build))]
     return [f"note: {doc.place_text(places.of(*path))}: {what}" for path, what in told]

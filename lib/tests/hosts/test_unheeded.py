@@ -67,6 +67,51 @@ def test_a_setting_that_vllm_heeds_is_not_doubted(args, env) -> None:
     assert list(unheeded(args, env)) == []
 
 
+@pytest.mark.parametrize(
+    ("args", "env", "build", "name"),
+    [
+        ({"moe_backend": "triton", "kernel_config": {"moe_backend": "cutlass"}}, {}, "", "kernel_config.moe_backend"),
+        ({"linear_backend": "cutlass", "kernel_config": {"linear_backend": "marlin"}}, {}, "",
+         "kernel_config.linear_backend"),
+        ({"mamba_config": {"backend": "flashinfer"}}, {}, "", "mamba_config.backend"),
+        ({"kv_cache_memory_bytes": "4G", "gpu_memory_utilization": 0.5}, {}, "gpu", "gpu_memory_utilization"),
+        ({"reasoning_parser": "qwen3", "structured_outputs_config": {"reasoning_parser": "deepseek_r1"}}, {}, "",
+         "structured_outputs_config.reasoning_parser"),
+        ({"async_scheduling": True}, {}, "cpu", "async_scheduling"),
+        ({"enable_dbo": True}, {}, "cpu", "enable_dbo"),
+        ({"cudagraph_capture_sizes": [1, 2]}, {}, "cpu", "cudagraph_capture_sizes"),
+        ({"compilation_config": {"cudagraph_mode": "FULL"}}, {}, "cpu", "compilation_config.cudagraph_mode"),
+        ({"compilation_config": {"mode": 3}}, {}, "cpu", "compilation_config.mode"),
+        ({"distributed_executor_backend": "uni"}, {}, "cpu", "distributed_executor_backend"),
+        ({}, {"VLLM_WORKER_MULTIPROC_METHOD": "fork"}, "cpu", "VLLM_WORKER_MULTIPROC_METHOD"),
+        ({}, {"TORCHINDUCTOR_COMPILE_THREADS": "8"}, "cpu", "TORCHINDUCTOR_COMPILE_THREADS"),
+        ({"kv_cache_memory_bytes": "4G"}, {"VLLM_CPU_KVCACHE_SPACE": "1"}, "cpu", "kv_cache_memory_bytes"),
+        ({}, {"VLLM_CPU_OMP_THREADS_BIND": "0-3"}, "gpu", "VLLM_CPU_OMP_THREADS_BIND"),
+    ],
+)  # fmt: skip
+def test_what_another_name_or_the_build_stands_over_is_told(args, env, build, name) -> None:
+    ((found, why),) = unheeded(args, env, build)
+    assert found == name and why.startswith("is not heeded: ")
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "build"),
+    [
+        ({"moe_backend": "auto", "kernel_config": {"moe_backend": "cutlass"}}, {}, ""),
+        ({"moe_backend": "cutlass", "kernel_config": {"moe_backend": "cutlass"}}, {}, ""),
+        ({"mamba_config": {"backend": "TRITON"}}, {}, ""),
+        ({"async_scheduling": True, "enable_dbo": True, "cudagraph_capture_sizes": [1]}, {}, "gpu"),
+        ({"async_scheduling": False, "compilation_config": {"mode": 2, "custom_ops": ["all"]}}, {}, "cpu"),
+        ({"distributed_executor_backend": "uni"}, {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}, "cpu"),
+        ({"kv_cache_memory_bytes": "4G"}, {"VLLM_CPU_KVCACHE_SPACE": ""}, "cpu"),
+        ({}, {"VLLM_CPU_OMP_THREADS_BIND": "0-3", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}, "cpu"),
+        ({"async_scheduling": True}, {"VLLM_CPU_KVCACHE_SPACE": "1"}, ""),  # no vLLM is installed
+    ],
+)
+def test_what_counts_or_whose_build_is_not_known_is_not_doubted(args, env, build) -> None:
+    assert list(unheeded(args, env, build)) == []
+
+
 @installed
 @pytest.mark.parametrize(
     ("args", "env", "place", "words"),
