@@ -5,8 +5,10 @@ What their exit codes mean stands in exit_codes.py. Nothing heavy is imported be
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
+import os
 import platform
 import shlex
 import stat
@@ -37,6 +39,7 @@ app = typer.Typer(
 _THREADED = ("run", "report", "show", "table", "compare")  # a library that finds no thread aborts
 
 if TYPE_CHECKING:
+    from benchbook.hosts.machine.cpu import CpuLook
     from benchbook.sweep.progress import ConsoleProgress
     from benchbook.sweep.runner import Runner
 
@@ -158,6 +161,8 @@ def run(
 
     Ctrl-C once stops in order, twice at once; nothing measured is lost either way.
     """
+    first_look = _first_look()
+
     from benchbook.sweep.progress import ConsoleProgress
     from benchbook.sweep.session import lacks_report, unreported_run
 
@@ -167,7 +172,7 @@ def run(
     with ConsoleProgress(console) as progress:
         with told_as(ExperimentError):  # nothing is started yet
             store = None if new else unreported_run(file, results)
-            runner = None if store else _prepared(file, results, only or [], new, share_gpu, progress)
+            runner = None if store else _prepared(file, results, only or [], new, share_gpu, first_look, progress)
         with told_as(StoreError):
             if runner:
                 store, unwritten = runner.store, _measure(runner, file, results, share_gpu, progress)
@@ -368,14 +373,32 @@ def key(server: Annotated[str, typer.Argument(help="A live server of yours: its 
     print(find_server(server).api_key)
 
 
+def _first_look() -> CpuLook | None:
+    """Look at the processors before the rest is imported, so that nobody waits to see whether the machine is quiet.
+
+    None where nobody can look: the second look will tell.
+    """
+    with contextlib.suppress(Exception):  # whatever the process table answers
+        from benchbook.hosts.machine import cpu
+
+        return cpu.look([os.getpid()])
+    return None
+
+
 def _prepared(
-    file: Path, results: Path, only: list[str], new: bool, share_gpu: bool, progress: ConsoleProgress
+    file: Path,
+    results: Path,
+    only: list[str],
+    new: bool,
+    share_gpu: bool,
+    first_look: CpuLook | None,
+    progress: ConsoleProgress,
 ) -> Runner:
     from benchbook.sweep.session import prepare_run, run_command
 
     command = run_command(file, results, only, share_gpu)
-    options = {"new": new, "share_gpu": share_gpu, "only": only, "meanwhile": _get_report_ready}
-    return prepare_run(file, results, **options, command=command, listener=progress)
+    options = {"new": new, "share_gpu": share_gpu, "only": only, "first_look": first_look}
+    return prepare_run(file, results, **options, command=command, listener=progress, meanwhile=_get_report_ready)
 
 
 def _get_report_ready() -> None:

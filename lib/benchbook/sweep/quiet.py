@@ -21,17 +21,23 @@ UNKNOWN_SHARE = 0.5  # of the processors, where nothing was measured yet
 
 
 def disturbance(
-    launch: Launch, look_s: float = LOOK_S, own_cpu_share: float = UNKNOWN_SHARE, causes: Collection[str] = OUTSIDE
+    launch: Launch,
+    look_s: float = LOOK_S,
+    own_cpu_share: float = UNKNOWN_SHARE,
+    causes: Collection[str] = OUTSIDE,
+    since: cpu.CpuLook | None = None,
 ) -> str:
     """Return what of `causes` would disturb a measurement of `launch` in the next `look_s` seconds; '' when nothing would.
 
     It would use `own_cpu_share` of the processors, of which a waiting host uses none: whether others are in its way
-    depends on it. Whatever descends from this process is no disturbance.
+    depends on it. Whatever descends from this process is no disturbance. Where the processors are all there is to look
+    at, the time `since` an earlier look counts.
     """
     own = [os.getpid()]
-    before = cpu.look(own)
+    before = since or cpu.look(own)
     with Sampler(None, env=naming(launch.args, launch.env), num_gpus=num_devices(launch.args)) as sampler:
-        time.sleep(look_s)
+        has_gpu = "gpu" not in sampler.absent
+        time.sleep(look_s if has_gpu else max(0.0, before.at_s + look_s - time.monotonic()))
     shares = cpu.shares(before, cpu.look(own))
     watched = {"machine": {**shares, "own_cpu_share": max(own_cpu_share, shares["own_cpu_share"])}}
     samples = telemetry.telemetry_summary(sampler.result(), {})

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchbook import project
 from benchbook.hosts.machine import card_locks
+from benchbook.hosts.machine.cpu import CpuLook
 from benchbook.hosts.process.registry import check_folders, others_at_work
 from benchbook.hosts.process.shell import left_out
 from benchbook.measure.hardware import peaks_before_start
@@ -48,12 +49,13 @@ def prepare_run(
     command: str,
     listener: Listener,
     only: Sequence[str] = (),
+    first_look: CpuLook | None = None,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Runner:
     """Return what measures the experiment in `file`; an unfinished newest run is continued unless `new`.
 
-    With `only`, patterns for cases and launches, nothing else is measured. `meanwhile` is called in a thread once there
-    is something to wait for.
+    With `only`, patterns for cases and launches, nothing else is measured. `first_look` is one at the processors from when
+    the command began. `meanwhile` is called in a thread once there is something to wait for.
 
     The device's peaks are measured where no data sheet tells them (five seconds, once a day). Raises ExperimentError,
     StoreError.
@@ -69,7 +71,7 @@ def prepare_run(
     asked = asked_for(checked.experiment, only) if only else None
     part = _asked_part(checked, asked)
     check_loader(part.experiment)
-    looking = ThreadPoolExecutor(1).submit(disturbance, part.experiment.launches[0], FIRST_LOOK_S)
+    looking = ThreadPoolExecutor(1).submit(disturbance, part.experiment.launches[0], FIRST_LOOK_S, since=first_look)
     notes = hold_cards(part, command, share_gpu)
     for note in (*part.notes, *notes, *check_machine(part), *check_models(part)):
         listener.say(note)

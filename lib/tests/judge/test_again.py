@@ -6,8 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from benchbook.hosts.machine import cpu
+from benchbook.hosts.telemetry import Sampler
 from benchbook.judge import answerable, conditions, telemetry, warmth
 from benchbook.judge.catalogue import OUTSIDE
 from benchbook.judge.claims import caveats as comparison_caveats
@@ -23,6 +28,7 @@ from benchbook.report.run import load_run
 from benchbook.report.summary import ending, print_summary
 from benchbook.report.table import render_table
 from benchbook.sweep import again as again_module
+from benchbook.sweep import quiet as quiet_module
 from benchbook.sweep.progress import ConsoleProgress
 from benchbook.sweep.quiet import disturbance
 from benchbook.sweep.session import asked_for
@@ -391,6 +397,22 @@ def test_quiet_is_what_the_checks_find_quiet_and_processes_of_ours_are_no_distur
     assert "other processes used" in busy
     if quiet:  # others may work here too; then they have not all of the machine
         assert "other processes used" in quiet
+
+
+@pytest.mark.parametrize(
+    ("gpu", "since_s", "waits_s"), [(False, 0.1, 0.2), (False, 9.0, 0.0), (False, None, 0.3), (True, 9.0, 0.3)]
+)
+def test_who_looked_before_waits_for_the_rest_only_unless_there_is_a_gpu_to_look_at(gpu, since_s, waits_s, monkeypatch):
+    waited, sampled = [], {"gpus": [], "gpu_processes": [], "absent": {} if gpu else {"gpu": "none"}}
+    sampler = nullcontext(
+        SimpleNamespace(absent=sampled["absent"], result=lambda: {**Sampler(None).result(), **sampled})
+    )
+    monkeypatch.setattr(quiet_module, "Sampler", lambda *_, **__: sampler)
+    monkeypatch.setattr(quiet_module.time, "sleep", waited.append)
+    now = cpu.look([os.getpid()])
+    since = None if since_s is None else replace(now, at_s=now.at_s - since_s)
+    disturbance(Launch("a", None, {}, {}), 0.3, since=since)
+    assert waited == [pytest.approx(waits_s, abs=0.1)]
 
 
 def test_the_sentence_says_which_are_disturbed_still(bench):

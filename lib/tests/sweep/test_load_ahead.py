@@ -37,7 +37,7 @@ class Looked(Exception):
 def test_it_is_loaded_once_the_machine_is_let_through_and_while_that_is_looked_at(experiment, tmp_path, monkeypatch):
     order, is_loaded = [], threading.Event()
 
-    def look(launch, look_s):
+    def look(launch, look_s, since):
         is_loaded.wait(LIMIT_S)
         order.append("looked")
         return ""
