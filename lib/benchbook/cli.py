@@ -40,8 +40,6 @@ _THREADED = ("run", "report", "show", "table", "compare")  # a library that find
 
 if TYPE_CHECKING:
     from benchbook.hosts.machine.cpu import CpuLook
-    from benchbook.sweep.progress import ConsoleProgress
-    from benchbook.sweep.runner import Runner
 
 ExperimentFile = Annotated[
     Path,
@@ -164,29 +162,23 @@ def run(
     first_look = _first_look()
 
     from benchbook.sweep.progress import ConsoleProgress
-    from benchbook.sweep.session import lacks_report, unreported_run
+    from benchbook.sweep.run import run_experiment
 
-    console = _console()
+    console, options = _console(), {"only": only or (), "new": new, "share_gpu": share_gpu, "first_look": first_look}
     _end_orphans(console)
     go_on_without_output()
     with ConsoleProgress(console) as progress:
-        with told_as(ExperimentError):  # nothing is started yet
-            store = None if new else unreported_run(file, results)
-            runner = None if store else _prepared(file, results, only or [], new, share_gpu, first_look, progress)
+        ended = run_experiment(file, results, progress, _write_report, **options, meanwhile=_get_report_ready)
+        if ended.is_interrupted:
+            raise typer.Exit(exit_codes.INTERRUPTED)
         with told_as(StoreError):
-            if runner:
-                store, unwritten = runner.store, _measure(runner, file, results, share_gpu, progress)
-            else:
-                progress.say(lacks_report(store, results))
-                unwritten = _report(store.run_dir, progress)
-
             from benchbook.report.run import load_run
             from benchbook.report.summary import ending, print_summary
 
-            judged = load_run(store.run_dir)
+            judged = load_run(ended.store.run_dir)
     print_summary(judged, console)
-    if unwritten:
-        raise unwritten
+    if ended.unwritten:
+        raise ended.unwritten
     code, meaning = ending(judged)
     if judged.failures:
         _say(console, f"To try again: {judged.header['command']} (measures only what failed, or was disturbed)")
@@ -385,69 +377,10 @@ def _first_look() -> CpuLook | None:
     return None
 
 
-def _prepared(
-    file: Path,
-    results: Path,
-    only: list[str],
-    new: bool,
-    share_gpu: bool,
-    first_look: CpuLook | None,
-    progress: ConsoleProgress,
-) -> Runner:
-    from benchbook.sweep.session import prepare_run, run_command
-
-    command = run_command(file, results, only, share_gpu)
-    options = {"new": new, "share_gpu": share_gpu, "only": only, "first_look": first_look}
-    return prepare_run(file, results, **options, command=command, listener=progress, meanwhile=_get_report_ready)
-
-
 def _get_report_ready() -> None:
     """Import and compile what the end of a run takes, so that it has not to be waited for there."""
     importlib.import_module("benchbook.report.summary")
     importlib.import_module("benchbook.report.html").rehearse()
-
-
-def _measure(
-    runner: Runner, file: Path, results: Path, share_gpu: bool, progress: ConsoleProgress
-) -> StoreError | None:
-    """Measure what `runner` has to and write the report; return why there is none.
-
-    An interrupt ends the program, saying how to go on.
-    """
-    from benchbook.notebooks.kernels.source import warm_kernels
-    from benchbook.records.header import INTERRUPTED, PARTIAL
-    from benchbook.sweep.session import run_command
-
-    run_dir = runner.store.run_dir
-    progress.working_on("getting kernels ready for the notebooks")
-    with warm_kernels(run_dir):
-        state = runner.execute()
-        if state == INTERRUPTED:
-            measured = f"{runner.store.count_measured()} measured repeats are kept in {shown(run_dir)}"
-            progress.say(f"Interrupted. {measured}; to continue: {runner.command}")
-            raise typer.Exit(exit_codes.INTERRUPTED)
-        if state == PARTIAL:
-            progress.say(
-                f"Only the cases asked for were measured; for the rest: {run_command(file, results, share_gpu=share_gpu)}"
-            )
-        return _report(run_dir, progress)
-
-
-def _report(run_dir: Path, progress: ConsoleProgress) -> StoreError | None:
-    """Write the report of a run just measured and return why there is none: what was measured is summed up all the same.
-
-    An interrupt ends the program, saying how to have it written.
-    """
-    progress.working_on("judging all repeats together, writing the report")
-    try:
-        with told_as(StoreError):
-            _write_report(run_dir)
-    except StoreError as error:
-        return error
-    except KeyboardInterrupt:
-        progress.say(f"Interrupted. All is measured; for the report: benchbook report {shown(run_dir)}")
-        raise typer.Exit(exit_codes.INTERRUPTED) from None
-    return None
 
 
 def _write_report(run_dir: Path) -> Path:

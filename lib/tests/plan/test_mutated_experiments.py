@@ -11,9 +11,8 @@ import pytest
 import yaml
 from benchbook.cli import app
 from benchbook.measure import hardware
-from benchbook.notebooks.kernels import source
 from benchbook.records.header import INTERRUPTED
-from benchbook.sweep import session
+from benchbook.sweep import run, session
 from benchbook.sweep.runner import Runner
 from benchbook.terms.errors import BenchbookError, ExperimentError
 from mutations import mutated_bytes, mutated_value
@@ -91,7 +90,7 @@ def started(monkeypatch) -> list[str]:
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(Runner, "execute", execute)
-    monkeypatch.setattr(source, "warm_kernels", lambda run_dir: contextlib.nullcontext())
+    monkeypatch.setattr(run, "warm_kernels", lambda run_dir: contextlib.nullcontext())
     monkeypatch.setattr(session, "peaks_before_start", lambda *_: None)
     monkeypatch.setattr(hardware, "peaks_before_start", lambda *_: None)
     monkeypatch.setattr(session, "load_ahead", lambda *_: None)
