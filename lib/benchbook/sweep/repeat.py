@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,15 @@ from benchbook.terms.redaction import known_secrets, redacted
 EXECUTED_FILE = "executed.ipynb"
 
 
-def run_repeat(repeat: Repeat, host: BenchHost, folder: Path, identity: Identity, limits: Limits) -> Record:
-    """Measure one repeat through its notebook and return the record, measured or failed.
+def run_repeat(
+    repeat: Repeat,
+    host: BenchHost,
+    folder: Path,
+    identity: Identity,
+    limits: Limits,
+    execute: Callable[..., None] = execute,
+) -> Record:
+    """Measure one repeat through its notebook, as `execute` runs it, and return the record, measured or failed.
 
     Only a record on disk says that something was measured: a kernel that is killed may leave a notebook without an error.
     """
@@ -45,7 +53,10 @@ def run_repeat(repeat: Repeat, host: BenchHost, folder: Path, identity: Identity
             make_ready()
 
     parameters = _parameters(repeat, host, recording, limits)
-    raised = _raised_by(notebook, folder / EXECUTED_FILE, parameters, host.env, between_cells)
+    output = folder / EXECUTED_FILE
+    raised = _raised_by(
+        partial(execute, notebook, output, parameters, env=host.env, between_cells=between_cells), host.env
+    )
     try:
         record = read_record(folder / RECORD_FILE)
     except StoreError as missing:
@@ -109,16 +120,10 @@ class _Raised:
     by_dead_kernel: bool
 
 
-def _raised_by(
-    notebook: Path,
-    output: Path,
-    parameters: Mapping[str, Any],
-    env: Mapping[str, str],
-    between_cells: Callable[[], object],
-) -> _Raised | None:
+def _raised_by(execute: Callable[[], None], env: Mapping[str, str]) -> _Raised | None:
     """Execute and return what went wrong, None when nothing did. Bad parameters and interrupts pass."""
     try:
-        execute(notebook, output, parameters, env=env, between_cells=between_cells)
+        execute()
     except BenchbookError:
         raise
     except Exception as error:  # whatever a notebook or its kernel raises is this repeat's result, not the sweep's end

@@ -26,7 +26,6 @@ from benchbook.records.handover import Handover, read_handover
 from benchbook.records.record import Identity, PrefixCache, Warmup
 from benchbook.records.store import Store, read_record
 from benchbook.sweep import hosts
-from benchbook.sweep import repeat as repeat_module
 from benchbook.sweep.hosts import host_opener
 from benchbook.sweep.repeat import run_repeat
 from benchbook.terms.errors import ExperimentError, MeasureError
@@ -230,9 +229,8 @@ def test_an_engine_of_the_command_lines_own_is_never_called_warm(offline):
 class Bench:
     """Runs repeats on one host with a scripted notebook, and remembers the parameters that each was given."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, benchmark_way: str = WARM) -> None:
+    def __init__(self, folder: Path, benchmark_way: str = WARM) -> None:
         self.folder, self.way, self.parameters = folder, benchmark_way, []
-        monkeypatch.setattr(repeat_module, "execute", self._execute)
         self.start_host()
 
     def start_host(self) -> None:
@@ -243,10 +241,10 @@ class Bench:
         """Run one repeat and return the `warmed_by` that its notebook was given."""
         repeat = Repeat(Case("eager", workload), number, workload.host_kind, seed=1)
         folder = self.folder / f"{len(self.parameters)}"
-        run_repeat(repeat, _AsHost(self), folder, Identity(), Limits())
+        run_repeat(repeat, _AsHost(self), folder, Identity(), Limits(), self._execute)
         return self.warmed_by
 
-    def _execute(self, notebook, output, parameters, *, env):
+    def _execute(self, notebook, output, parameters, *, env, between_cells):
         self.parameters.append(parameters)
         workload = self.workload_of(parameters)
         recording = Recording(workload, output.parent / "record.json")
@@ -273,8 +271,8 @@ class _AsHost:
         pass
 
 
-def test_a_host_is_warmed_up_once_for_each_load(tmp_path, monkeypatch):
-    bench = Bench(tmp_path, monkeypatch)
+def test_a_host_is_warmed_up_once_for_each_load(tmp_path):
+    bench = Bench(tmp_path)
     other = SERVE.model_copy(update={"max_concurrency": 4})
     assert bench.run(SERVE, 0) == "" and bench.run(other, 0) == ""
     assert bench.run(SERVE, 1) == f"eager,{SERVE.axes_text()} repeat 0"
@@ -283,8 +281,8 @@ def test_a_host_is_warmed_up_once_for_each_load(tmp_path, monkeypatch):
     assert bench.run(SERVE, 2) == "", "a new start is cold"
 
 
-def test_a_notebook_of_a_sweep_shows_what_is_measured_and_the_plumbing_lies_beside_it(tmp_path, monkeypatch):
-    bench = Bench(tmp_path, monkeypatch)
+def test_a_notebook_of_a_sweep_shows_what_is_measured_and_the_plumbing_lies_beside_it(tmp_path):
+    bench = Bench(tmp_path)
     bench.run(SERVE, 0)
     shown = {"base_url", "launch", "seed", "record_path", "repeat", "reset_prefix_cache"}
     assert set(bench.parameters[0]) == shown | set(ServeWorkload.model_fields)
@@ -293,21 +291,21 @@ def test_a_notebook_of_a_sweep_shows_what_is_measured_and_the_plumbing_lies_besi
     assert set(repeat.case) == {"identity", "host", "precision"} and repeat.limit_s == Limits().benchmark_s
 
 
-def test_what_was_not_warmed_up_warms_up_nobody_else(tmp_path, monkeypatch):
-    bench, cold = Bench(tmp_path, monkeypatch), SERVE.model_copy(update={"num_warmup_prompts": 0})
+def test_what_was_not_warmed_up_warms_up_nobody_else(tmp_path):
+    bench, cold = Bench(tmp_path), SERVE.model_copy(update={"num_warmup_prompts": 0})
     assert [bench.run(cold, 0), bench.run(cold, 1), bench.run(SERVE, 0)] == ["", "", ""]
 
 
-def test_an_engine_that_made_room_for_the_command_line_is_cold_again(tmp_path, monkeypatch):
-    bench = Bench(tmp_path, monkeypatch)
+def test_an_engine_that_made_room_for_the_command_line_is_cold_again(tmp_path):
+    bench = Bench(tmp_path)
     assert bench.run(THROUGHPUT, 0) == "" and bench.run(THROUGHPUT, 1)
     bench.way = COMMAND_LINE
     bench.run(LATENCY, 0)
     assert bench.run(THROUGHPUT, 2) == ""
 
 
-def test_latency_warms_up_by_itself(tmp_path, monkeypatch):
-    bench = Bench(tmp_path, monkeypatch)
+def test_latency_warms_up_by_itself(tmp_path):
+    bench = Bench(tmp_path)
     assert [bench.run(LATENCY, 0), bench.run(LATENCY, 1)] == ["", ""]
 
 

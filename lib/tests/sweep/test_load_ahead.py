@@ -10,10 +10,10 @@ from benchbook.notebooks import execute
 from benchbook.plan.experiment import Limits, load_experiment
 from benchbook.plan.order import Repeat
 from benchbook.records.record import Identity
-from benchbook.sweep import repeat as repeat_module
 from benchbook.sweep import session
 from benchbook.sweep.preflight import Preflight
 from benchbook.sweep.progress import Listener
+from benchbook.sweep.repeat import run_repeat
 
 FILE = """question: Which?
 model: tiny
@@ -80,13 +80,11 @@ def test_the_device_is_probed_once_all_is_loaded(tmp_path, monkeypatch):
 def test_a_repeat_begins_once_all_is_loaded(experiment, tmp_path, monkeypatch):
     order, go_on = [], threading.Event()
     monkeypatch.setattr(execute, "papermill", lambda: go_on.wait(LIMIT_S))
-    monkeypatch.setattr(repeat_module, "execute", lambda *_, **__: order.append("measured"))
     execute.load_ahead(lambda: order.append("loaded"))
     threading.Timer(0.2, go_on.set).start()
     host = SimpleNamespace(facts={}, parameters={}, plumbing={}, env={}, warmed={}, check_alive=lambda: None)
-    repeat_module.run_repeat(
-        Repeat(experiment.cases[0], 0, "server", 1), host, tmp_path / "repeat", Identity(), Limits()
-    )
+    repeat = Repeat(experiment.cases[0], 0, "server", 1)
+    run_repeat(repeat, host, tmp_path, Identity(), Limits(), lambda *_, **__: order.append("measured"))
     assert order == ["loaded", "measured"]
 
 

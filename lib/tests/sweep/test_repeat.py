@@ -24,37 +24,35 @@ class Host:
         pass
 
 
-def run(folder, monkeypatch, error=None):
+def run(folder, error=None):
     def execute(notebook, output, parameters, env, between_cells):
         raw = {"latencies": [0.2] * 30, "avg_latency": 0.2}
         Recording(WORKLOAD, folder / RECORD_FILE).finish(raw, host={}, way="test")
         if error:
             raise error
 
-    monkeypatch.setattr(repeat_module, "execute", execute)
     repeat = Repeat(Case("a", WORKLOAD), 0, "engine", 1)
-    return run_repeat(repeat, Host(), folder, Identity(), Limits())
+    return run_repeat(repeat, Host(), folder, Identity(), Limits(), execute)
 
 
 @pytest.mark.parametrize("error", [None, ValueError("the figure could not be drawn")])
-def test_a_notebook_that_raises_after_saving_leaves_a_suspect_number(tmp_path, monkeypatch, error):
-    record = run(tmp_path, monkeypatch, error)
+def test_a_notebook_that_raises_after_saving_leaves_a_suspect_number(tmp_path, error):
+    record = run(tmp_path, error)
     assert record.outcome is Outcome.MEASURED and record.values["avg_batch_latency_s"] == 0.2
     assert ("notebook_raised" in [why.code for why in record.reasons]) is (error is not None)
     assert record.verdict is (Verdict.SUSPECT if error else Verdict.VALID)
     assert read_record(tmp_path / RECORD_FILE) == record
 
 
-def test_the_precision_that_planned_the_prompts_goes_with_the_repeat(tmp_path, monkeypatch):
+def test_the_precision_that_planned_the_prompts_goes_with_the_repeat(tmp_path):
     told = {}
 
     def execute(notebook, output, parameters, env, between_cells):
         told.update(read_handover(tmp_path / parameters["repeat"]).case)
         Recording(WORKLOAD, tmp_path / RECORD_FILE).finish({"latencies": [0.2], "avg_latency": 0.2}, host={})
 
-    monkeypatch.setattr(repeat_module, "execute", execute)
     case = Case("a", WORKLOAD, precision=(("p99_ttft_ms", 0.1),))
-    run_repeat(Repeat(case, 0, "engine", 1), Host(), tmp_path, Identity(), Limits())
+    run_repeat(Repeat(case, 0, "engine", 1), Host(), tmp_path, Identity(), Limits(), execute)
     assert told["precision"] == {"p99_ttft_ms": 0.1}
 
 
@@ -63,29 +61,28 @@ class DeadHost(Host):
         raise HostDiedError("the server died", Cause("killed_by_signal", "the host was ended by SIGKILL", "see who"))
 
 
-def test_a_notebook_that_finds_no_server_any_more_is_a_failure_of_the_server(tmp_path, monkeypatch):
+def test_a_notebook_that_finds_no_server_any_more_is_a_failure_of_the_server(tmp_path):
     def execute(notebook, output, parameters, env, between_cells):
         raise ValueError("no vLLM server answers")
 
-    monkeypatch.setattr(repeat_module, "execute", execute)
     for host, outcome, code in (
         (Host(), Outcome.NOTEBOOK_FAILED, "notebook_raised"),
         (DeadHost(), Outcome.HOST_FAILED, "killed_by_signal"),
     ):
-        record = run_repeat(Repeat(Case("a", WORKLOAD), 0, "engine", 1), host, tmp_path, Identity(), Limits())
+        record = run_repeat(Repeat(Case("a", WORKLOAD), 0, "engine", 1), host, tmp_path, Identity(), Limits(), execute)
         assert (record.outcome, record.failure.code) == (outcome, code)
 
 
 def test_a_key_in_the_text_of_an_exception_reaches_no_record(tmp_path, monkeypatch):
     monkeypatch.setenv("SOME_API_KEY", "of-the-runner")
     monkeypatch.setattr(Host, "env", {"OPENAI_API_KEY": "of-the-server"})
-    record = run(tmp_path, monkeypatch, ValueError("401 for of-the-server and of-the-runner"))
+    record = run(tmp_path, ValueError("401 for of-the-server and of-the-runner"))
     (found,) = [why for why in record.reasons if why.code == "notebook_raised"]
     assert found.evidence == "ValueError: 401 for <redacted> and <redacted>"
 
 
-def test_a_number_is_read_from_its_file_and_not_from_outputs_that_a_kernel_may_lose(tmp_path, monkeypatch):
-    record = run(tmp_path, monkeypatch)  # whose notebook gave no output at all, and was not even written
+def test_a_number_is_read_from_its_file_and_not_from_outputs_that_a_kernel_may_lose(tmp_path):
+    record = run(tmp_path)  # whose notebook gave no output at all, and was not even written
     assert record.is_measured and record.values["avg_batch_latency_s"] == 0.2
     assert not (tmp_path / "executed.ipynb").exists()
 
@@ -99,9 +96,8 @@ def test_the_next_kernel_gets_ready_once_the_number_is_there_and_not_before(tmp_
         Recording(WORKLOAD, tmp_path / RECORD_FILE).finish({"latencies": [0.2], "avg_latency": 0.2}, host={})
         between_cells()
 
-    monkeypatch.setattr(repeat_module, "execute", execute)
     monkeypatch.setattr(repeat_module, "make_ready", lambda: asked.append("a kernel"))
-    run_repeat(Repeat(Case("a", WORKLOAD), 0, "engine", 1), Host(), tmp_path, Identity(), Limits())
+    run_repeat(Repeat(Case("a", WORKLOAD), 0, "engine", 1), Host(), tmp_path, Identity(), Limits(), execute)
     assert asked == ["a kernel"]
 
 
@@ -114,14 +110,11 @@ def test_the_next_kernel_gets_ready_once_the_number_is_there_and_not_before(tmp_
         (RuntimeError("DeadKernelError was seen by a cell"), "notebook_raised"),
     ],
 )
-def test_that_a_kernel_died_is_told_by_what_happened_and_not_by_the_words_of_a_message(
-    tmp_path, monkeypatch, raised, code
-):
+def test_that_a_kernel_died_is_told_by_what_happened_and_not_by_the_words_of_a_message(tmp_path, raised, code):
     def execute(notebook, output, parameters, env, between_cells):
         if raised:
             raise raised
 
-    monkeypatch.setattr(repeat_module, "execute", execute)
-    record = run_repeat(Repeat(Case("a", WORKLOAD), 0, "engine", 1), Host(), tmp_path, Identity(), Limits())
+    record = run_repeat(Repeat(Case("a", WORKLOAD), 0, "engine", 1), Host(), tmp_path, Identity(), Limits(), execute)
     assert (record.outcome, record.failure.code) == (Outcome.NOTEBOOK_FAILED, code)
     assert ("its process was killed" in record.failure.hint) == (code == "kernel_died")
