@@ -81,18 +81,19 @@ class ByLaunch:
             by_launch[block.launch].append(block)
         context = multiprocessing.get_context("spawn")  # all that a block needs is pickled
         told, meeting = context.Queue(), context.Barrier(len(by_launch))
-        children = [context.Process(target=run_some, args=(mine, work, told, meeting)) for mine in by_launch.values()]
+        given = [(mine, work, told, meeting) for mine in by_launch.values()]
+        children = [context.Process(target=run_some, args=args, daemon=True) for args in given]
         for child in children:
             child.start()
         results, running = {}, len(children)
         while running:
-            name, given = told.get(timeout=LIMIT_S)
+            name, args = told.get(timeout=LIMIT_S)
             if name == "ended":
                 running -= 1
                 continue
             if name == "noted":
-                results[given[0].block] = given[0]
-            getattr(listener, name)(*given)
+                results[args[0].block] = args[0]
+            getattr(listener, name)(*args)
         for child in children:
             child.join()
         yield from results.values()
