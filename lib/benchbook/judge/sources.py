@@ -7,6 +7,7 @@ from collections.abc import Callable
 from benchbook.judge.batch import LEAST, most_in_step
 from benchbook.judge.evidence import Measured, counted_experts, kv_cache_tokens, kv_usage_pct, load_in_flight
 from benchbook.judge.kv_cache import sequences_held
+from benchbook.judge.loads import LENGTHS
 
 Evidence = Callable[[Measured], str]
 HIGHEST = "highest_sm_clock_mhz"
@@ -121,8 +122,8 @@ def preemptions(measured: Measured) -> str:
     if measured.row.host_kind == "server":
         return counted("preemptions")(measured)
     workload = measured.workload
-    requests = workload.get("batch_size") or workload.get("num_prompts") or 1
-    held = sequences_held(measured.host, workload["input_len_tokens"] + workload["output_len_tokens"])
+    requests, lengths = workload.get(measured.row.load) or 1, [workload.get(name) for name in LENGTHS]
+    held = sequences_held(measured.host, sum(lengths)) if None not in lengths else None
     return "" if held is not None and requests <= held else "an engine in a process counts nothing that could be read"
 
 
