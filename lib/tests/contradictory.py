@@ -22,6 +22,7 @@ class Pair:
     env: dict[str, str] = field(default_factory=dict)  # of the refused one
     twin_env: dict[str, str] = field(default_factory=dict)
     model: str = "tiny"
+    is_late: bool = False  # vLLM's configs say nothing of it: its workers end at their start
 
 
 PAIRS = (
@@ -71,6 +72,9 @@ PAIRS = (
          {"structured_outputs_config": {"backend": "guidance", "disable_additional_properties": True}}),
     Pair("dbo_decode_token_threshold", {"enable_dbo": True, "dbo_decode_token_threshold": 1},
          {"dbo_decode_token_threshold": 1}),
+    Pair("seed", {"seed": -1}, {"seed": 0}, is_late=True),
+    Pair("seed", {"seed": 2**32}, {"seed": 2**32 - 1}, is_late=True),
+    Pair("VLLM_DP_SIZE", {}, {}, env={"VLLM_DP_SIZE": "2"}, twin_env={"VLLM_DP_SIZE": "1"}),
     # Speculation.
     Pair("speculative_config.method", {"speculative_config": {"method": "ngram"}}, {"speculative_config": NGRAM}),
     Pair("speculative_config.num_speculative_tokens", {"speculative_config": {"num_speculative_tokens": 3}},
@@ -109,12 +113,9 @@ MISFITS = (
          {"max_num_batched_tokens": 4096, "enable_chunked_prefill": False, "max_model_len": 4096}),
     Pair("long_prefill_token_threshold", {"long_prefill_token_threshold": 10_000},
          {"long_prefill_token_threshold": 8000}),
-)  # fmt: skip
-# Of these vLLM's configs say nothing: its workers end at their start.
-LATE_MISFITS = (
-    Pair("pipeline_parallel_size", {"pipeline_parallel_size": 5}, {"pipeline_parallel_size": 4}),
+    Pair("pipeline_parallel_size", {"pipeline_parallel_size": 5}, {"pipeline_parallel_size": 4}, is_late=True),
     Pair("VLLM_PP_LAYER_PARTITION", {"pipeline_parallel_size": 2}, {"pipeline_parallel_size": 2},
-         env={"VLLM_PP_LAYER_PARTITION": "1,2"}, twin_env={"VLLM_PP_LAYER_PARTITION": "1,3"}),
+         env={"VLLM_PP_LAYER_PARTITION": "1,2"}, twin_env={"VLLM_PP_LAYER_PARTITION": "1,3"}, is_late=True),
     Pair("VLLM_PP_LAYER_PARTITION", {"pipeline_parallel_size": 2}, {},
-         env={"VLLM_PP_LAYER_PARTITION": "1,1,2"}, twin_env={"VLLM_PP_LAYER_PARTITION": "4"}),
+         env={"VLLM_PP_LAYER_PARTITION": "1,1,2"}, twin_env={"VLLM_PP_LAYER_PARTITION": "4"}, is_late=True),
 )  # fmt: skip

@@ -19,7 +19,7 @@ from benchbook.hosts.vllm import translations
 from benchbook.hosts.vllm.contradictions import contradictions
 from benchbook.hosts.vllm.flags import Known, known
 from benchbook.hosts.vllm.forms import Forms, installed_forms
-from benchbook.hosts.vllm.import_paths import absent_classes
+from benchbook.hosts.vllm.import_paths import absent_classes, absent_packages
 from benchbook.hosts.vllm.misfits import misfits
 from benchbook.hosts.vllm.spelling import Misspelt, Spelt, spelt_out
 from benchbook.hosts.vllm.unheeded import CPU, GPU, unheeded
@@ -62,6 +62,7 @@ def checked_launch(doc: Document, launch: Launch, there: Known | None, *, has_of
     notes += _check_use(doc, translated, places, _build_of(there))
     found = _with_download_dir(doc, translated, places, notes)
     told = [*misfits(found.args, found.env, config_of(found))]
+    told += absent_packages(found.args)
     told += [(name, why) for name, why, may_be_elsewhere in _absent_classes(found) if may_be_elsewhere]
     return Checked(found, notes, [doc.error(places.of(name), why) for name, why in told])
 

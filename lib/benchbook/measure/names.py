@@ -53,11 +53,15 @@ class Places:
         """Remember that the names `new` come from an old one."""
         self._translated.update(dict.fromkeys(new, self.of(old)))
 
+    def of_variable(self, name: str) -> Where:
+        """Return the way to a variable, in capitals or not."""
+        key = "plugin_env" if name in self._plugin_env else "env"
+        return self._translated.get(name, (*self._launch, key, name))
+
     def of(self, name: str, *path: str | int) -> Where:
         """Return the way to a variable, or to an arg or what is in one: 'pooler_config.softmax', or step by step."""
         if is_variable(name):
-            key = "plugin_env" if name in self._plugin_env else "env"
-            return self._translated.get(name, (*self._launch, key, name))
+            return self.of_variable(name)
         steps = (*name.split("."), *path)
         for end in range(len(steps), 0, -1):
             way = ".".join(map(str, steps[:end]))

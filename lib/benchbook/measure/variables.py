@@ -46,10 +46,12 @@ def check_variables(doc: Document, launch: Launch, places: Places, there: Known)
     """Note each variable that is a slip of one of vLLM's, or has none of its values; return what is to be told of others."""
     notes = []
     for name, text in launch.env.items():
-        place = places.of(name)
+        place = places.of_variable(name)
         what = ""
         if name in launch.plugin_env:
             what = "passed on unchecked, for a plugin or a patched image"
+        elif name != name.upper() and name.upper() in there.variables:
+            doc.faults.note(doc.error(place, f"vLLM asks for {name.upper()}", is_unknown=True))
         elif problem := _value_problem(name, text, there):
             doc.faults.note(doc.error(place, problem))
         elif is_vllms(name) and name not in there.variables and not is_read(name):

@@ -50,6 +50,7 @@ _FLAGS: Mapping[str, str] = {
     "quantization": "quant quantisation",
     "enable_prefix_caching": "prefix_caching prefix_cache",
     "enforce_eager": "eager",
+    "optimization_level": "o0 o1 o2 o3 opt_level optimisation_level",
 }
 
 # What is to be written where the name alone does not say it.

@@ -200,9 +200,16 @@ class _Look:
         return [f"note: launch {self._launch.name!r}: {problem}"]
 
     def _binding(self) -> list[str]:
-        """Return the note of more workers on a CPU than vLLM binds by itself, which would not start."""
-        shards = self._ranks.shards if self._ranks and self._kind == CPU else 1
-        problem = cpu_cores.binding_problem(shards, {**os.environ, **self._env})
+        """Return the note of more workers on a CPU than vLLM binds by itself; raise the refusal of cores that are named wrongly.
+
+        Neither would start.
+        """
+        if self._ranks is None or self._kind != CPU:
+            return []
+        env = {**os.environ, **self._env}
+        if wrong := cpu_cores.named_wrongly(self._ranks.shards, self._ranks.replicas, env):
+            raise self._refusal(wrong, says_devices=False)
+        problem = cpu_cores.binding_problem(self._ranks.shards, env)
         return [f"note: launch {self._launch.name!r}: {problem}"] if problem else []
 
     def _refusal(self, problem: str, says_devices: bool = True) -> ExperimentError:

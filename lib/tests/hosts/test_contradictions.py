@@ -13,7 +13,7 @@ from benchbook.hosts.vllm.misfits import longest, misfits
 from benchbook.sweep.machine import check_machine, machine_note
 from benchbook.sweep.preflight import preflight_of
 from benchbook.terms.errors import ExperimentError
-from contradictory import LATE_MISFITS, MISFITS, PAIRS, Pair
+from contradictory import MISFITS, PAIRS, Pair
 
 FILE = """question: q
 model: tiny
@@ -36,7 +36,7 @@ def test_what_cannot_stand_together_is_told_and_its_twin_is_not_accused(pair) ->
     assert list(contradictions(pair.twin or {}, pair.twin_env)) == []
 
 
-@pytest.mark.parametrize("pair", [*MISFITS, *LATE_MISFITS], ids=name_of)
+@pytest.mark.parametrize("pair", MISFITS, ids=name_of)
 def test_what_does_not_fit_the_model_is_told_and_its_twin_is_not_accused(pair) -> None:
     assert [name for name, _ in misfits(pair.args, pair.env, CONFIGS[pair.model])] == [pair.name]
     assert list(misfits(pair.twin or {}, pair.twin_env, CONFIGS[pair.model])) == []

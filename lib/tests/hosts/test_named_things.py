@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchbook.hosts.vllm import flags
+from benchbook.hosts.vllm import flags, import_paths
 from benchbook.hosts.vllm.flags import known
-from benchbook.hosts.vllm.import_paths import absent_classes
+from benchbook.hosts.vllm.import_paths import absent_classes, absent_packages
 from benchbook.measure import names
 from benchbook.sweep.machine import machine_note
 from benchbook.sweep.preflight import preflight_of
@@ -90,6 +90,7 @@ def test_which_quantizations_are_deprecated_is_read_from_vllms_source(tmp_path) 
         ({"worker_extension_cls": "no_such_package.ext.Ext"}, "there is no module no_such_package.ext"),
         ({"middleware": ["starlette.middleware.gzip.GZipMiddleware", "json.No"]}, "the module json has no No"),
         ({"logits_processors": ["a.b.C"]}, "write a.module:Class"),
+        ({"middleware": [""]}, "'' is no import path of a class"),
         ({"distributed_executor_backend": "vllm.executor.ray.Ray"}, "there is no module vllm.executor.ray"),
     ],
 )
@@ -141,6 +142,35 @@ def test_a_folder_without_what_is_to_be_read_from_it_is_refused(tmp_path, args, 
         (tmp_path / name).write_text("{}")
     if "none" not in args:
         preflight_of(written(tmp_path, args))
+
+
+@pytest.mark.parametrize(
+    ("args", "package"),
+    [
+        ({"load_format": "Tensorizer"}, "tensorizer"),
+        ({"data_parallel_backend": "ray"}, "ray"),
+        ({"speculative_config": {"method": "suffix"}}, "arctic_inference"),
+        ({"kv_transfer_config": {"kv_connector": "LMCacheConnectorV1"}}, "lmcache"),
+    ],
+)
+def test_a_package_that_a_value_needs_and_that_is_not_installed_is_told(monkeypatch, args, package) -> None:
+    monkeypatch.setattr(import_paths.PathFinder, "find_spec", lambda name, _: None if name == package else name)
+    ((_, why),) = absent_packages(args)
+    assert why == f"needs the package {package}, which is not installed here"
+    monkeypatch.setattr(import_paths.PathFinder, "find_spec", lambda name, _: name)
+    assert list(absent_packages(args)) == []
+
+
+@pytest.mark.parametrize("name", ["vllm_logging_level", "Vllm_Cpu_KvCache_Space", "vllm_USE_MODELSCOPE"])
+def test_a_variable_of_vllms_in_small_letters_is_refused_since_nobody_asks_it(tmp_path, name) -> None:
+    with pytest.raises(ExperimentError, match=f"launches.d.env.{name}: .*vLLM asks for {name.upper()}"):
+        preflight_of(written(tmp_path, env=f"{{{name}: 1}}"))
+
+
+@pytest.mark.parametrize("name", ["o3", "o0", "opt_level"])
+def test_the_optimisation_level_is_found_by_what_people_write(tmp_path, name) -> None:
+    with pytest.raises(ExperimentError, match="did you mean optimization_level?"):
+        preflight_of(written(tmp_path, f"{{{name}: true}}"))
 
 
 @pytest.mark.parametrize("level", ["quiet", "trace", "10", "INFOO"])

@@ -87,6 +87,14 @@ def test_a_setting_that_vllm_heeds_is_not_doubted(args, env) -> None:
         ({}, {"TORCHINDUCTOR_COMPILE_THREADS": "8"}, "cpu", "TORCHINDUCTOR_COMPILE_THREADS"),
         ({"kv_cache_memory_bytes": "4G"}, {"VLLM_CPU_KVCACHE_SPACE": "1"}, "cpu", "kv_cache_memory_bytes"),
         ({}, {"VLLM_CPU_OMP_THREADS_BIND": "0-3"}, "gpu", "VLLM_CPU_OMP_THREADS_BIND"),
+        ({}, {"OMP_NUM_THREADS": "2"}, "cpu", "OMP_NUM_THREADS"),
+        ({"max_loras": 4}, {}, "", "max_loras"),
+        ({"enable_lora": False, "fully_sharded_loras": True}, {}, "", "fully_sharded_loras"),
+        ({"eplb_config": {"window_size": 100}}, {}, "", "eplb_config"),
+        ({"dbo_decode_token_threshold": 64}, {}, "", "dbo_decode_token_threshold"),
+        ({"expert_placement_strategy": "round_robin"}, {}, "", "expert_placement_strategy"),
+        ({"kv_offloading_backend": "native"}, {}, "", "kv_offloading_backend"),
+        ({"enable_prefix_caching": False, "prefix_caching_hash_algo": "xxhash"}, {}, "", "prefix_caching_hash_algo"),
     ],
 )  # fmt: skip
 def test_what_another_name_or_the_build_stands_over_is_told(args, env, build, name) -> None:
@@ -106,6 +114,10 @@ def test_what_another_name_or_the_build_stands_over_is_told(args, env, build, na
         ({"kv_cache_memory_bytes": "4G"}, {"VLLM_CPU_KVCACHE_SPACE": ""}, "cpu"),
         ({}, {"VLLM_CPU_OMP_THREADS_BIND": "0-3", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}, "cpu"),
         ({"async_scheduling": True}, {"VLLM_CPU_KVCACHE_SPACE": "1"}, ""),  # no vLLM is installed
+        ({}, {"OMP_NUM_THREADS": "2", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}, "cpu"),
+        ({}, {"OMP_NUM_THREADS": "2", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}, "cpu"),
+        ({"enable_lora": True, "max_loras": 4, "enable_eplb": True, "eplb_config": {"window_size": 100}}, {}, ""),
+        ({"kv_offloading_size": 4, "kv_offloading_backend": "native", "prefix_caching_hash_algo": "xxhash"}, {}, ""),
     ],
 )
 def test_what_counts_or_whose_build_is_not_known_is_not_doubted(args, env, build) -> None:

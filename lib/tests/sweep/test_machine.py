@@ -152,6 +152,30 @@ def test_more_workers_on_a_cpu_than_vllm_binds_by_itself_are_told(checked, monke
     assert check_machine(checked("tiny", args, env), [Device(CUDA, 60.0, 64.0)] * 4) == []
 
 
+@pytest.mark.parametrize(
+    ("args", "bind", "wrong"),
+    [
+        ("{}", "all", "is none of auto, nobind and cores such as 0-3"),
+        ("{}", "0-", "is none of auto"),
+        ("{}", "0|1", "has 2 lists of cores, and there are 1 workers"),
+        ("{tensor_parallel_size: 2}", "0-1", "has 1 lists of cores, and there are 2 workers"),
+        ("{data_parallel_size: 2, tensor_parallel_size: 2}", "0|1|0", "has 3 lists of cores, and there are 4 workers"),
+        ("{}", "0,99999", "names core 99999, which this process may not use"),
+        ("{tensor_parallel_size: 2}", "0|0", ""),
+        ("{data_parallel_size: 2}", "0|0|0", ""),
+        ("{}", "0", ""),
+    ],
+)
+def test_cores_that_are_named_wrongly_are_refused_on_a_cpu(checked, monkeypatch, args, bind, wrong) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    asked = checked("{shape: llama-3.1-8b}", args, f"{{VLLM_CPU_OMP_THREADS_BIND: '{bind}'}}", version="0.32.0+cpu")
+    if not wrong:
+        assert check_machine(asked, [Device(CPU, 60.0, 64.0)]) == []
+        return
+    with pytest.raises(ExperimentError, match=wrong):
+        check_machine(asked, [Device(CPU, 60.0, 64.0)])
+
+
 def test_the_weights_of_all_copies_count_against_the_memory_of_one_cpu(checked) -> None:
     twice = checked("{shape: llama-3.1-8b}", "{data_parallel_size: 2}", version="0.32.0+cpu")
     with pytest.raises(ExperimentError, match="needs a CPU with 31 GiB free .*on each of 2 ranks"):

@@ -53,6 +53,21 @@ def binding_problem(shards: int, env: Mapping[str, str]) -> str:
     )
 
 
+def named_wrongly(shards: int, copies: int, env: Mapping[str, str]) -> str:
+    """Return what is wrong with the cores that `env` names for the workers of so many copies of a model; '' where nothing is."""
+    bind = env.get(_BIND) or "auto"
+    is_one_process = shards == 1 and env.get("VLLM_ENABLE_V1_MULTIPROCESSING", "1") == "0"
+    if bind in ("auto", "nobind") or is_one_process:
+        return ""
+    lists, workers = [core_list(part) for part in bind.split("|")], shards * copies
+    if not all(lists):
+        return f"{_BIND}={bind} is none of auto, nobind and cores such as 0-3|4-7"
+    if len(lists) < workers or copies == 1 and len(lists) > workers:
+        return f"{_BIND}={bind} has {len(lists)} lists of cores, and there are {workers} workers"
+    absent = sorted(set().union(*lists) - os.sched_getaffinity(0))
+    return f"{_BIND}={bind} names core {absent[0]}, which this process may not use" if absent else ""
+
+
 def num_nodes() -> int:
     """Return of how many NUMA nodes this process may use the memory; 1 where nobody tells."""
     told = re.search(r"^Mems_allowed_list:\s*(\S+)", _status(), re.MULTILINE)

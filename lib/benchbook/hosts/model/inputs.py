@@ -44,7 +44,7 @@ _NO_ADAPTER = {
 }
 _REVISIONS = {"tokenizer": "tokenizer_revision", "hf_config_path": "revision"}
 _ENV_FILES = ("VLLM_LOGGING_CONFIG_PATH", "VLLM_NCCL_SO_PATH", "VLLM_CUDART_SO_PATH")
-_ENV_FOLDERS = ("VLLM_TUNED_CONFIG_FOLDER",)
+_ENV_FOLDERS = ("VLLM_TUNED_CONFIG_FOLDER", "VLLM_RPC_BASE_PATH")
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _TEMPLATES = "transformers_utils/chat_templates"  # of vLLM: what a bare name may mean
 

@@ -100,6 +100,11 @@ def _speculation(said: Said) -> Told:
 
 
 def _others(said: Said) -> Told:
+    seed = str(said["seed"] or 0)
+    if seed.removeprefix("-").isdecimal() and not 0 <= int(seed) < 2**32:
+        yield "seed", "must be from 0 to 4294967295"
+    if said.number("VLLM_DP_SIZE", 1) > 1:
+        yield "VLLM_DP_SIZE", "makes one of several ranks, which waits for the others: set data_parallel_size"
     kept, at_once = said.number("max_cpu_loras"), said.number("max_loras", 1)
     if kept and kept < at_once and said.has("enable_lora"):
         yield "max_cpu_loras", f"cannot be less than max_loras, which is {at_once}"

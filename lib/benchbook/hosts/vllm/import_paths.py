@@ -10,10 +10,27 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+from benchbook.hosts.vllm.said import Said
+
 _ARGS = ("scheduler_cls", "worker_cls", "worker_extension_cls", "distributed_executor_backend", "middleware")
 _WITH_COLON = "logits_processors"  # module:Class
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_WORDS = ("", "auto", "ray", "mp", "uni", "external_launcher")  # which vLLM itself has for some of them
+_WORDS = ("auto", "ray", "mp", "uni", "external_launcher")  # which vLLM itself has for some of them
+# What a value needs that vLLM does not bring: by the way to it, the value and the package to import.
+_PACKAGES = (
+    ("distributed_executor_backend", "ray", "ray"),
+    ("data_parallel_backend", "ray", "ray"),
+    ("load_format", "tensorizer", "tensorizer"),
+    ("load_format", "runai_streamer", "runai_model_streamer"),
+    ("load_format", "runai_streamer_sharded", "runai_model_streamer"),
+    ("load_format", "fastsafetensors", "fastsafetensors"),
+    ("load_format", "instanttensor", "instanttensor"),
+    ("kv_offloading_backend", "lmcache", "lmcache"),
+    ("kv_transfer_config.kv_connector", "LMCacheConnectorV1", "lmcache"),
+    ("kv_transfer_config.kv_connector", "LMCacheMPConnector", "lmcache"),
+    ("speculative_config.method", "suffix", "arctic_inference"),
+    ("spec_method", "suffix", "arctic_inference"),
+)
 
 
 def absent_classes(args: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[tuple[str, str, bool]]:
@@ -25,14 +42,27 @@ def absent_classes(args: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[
     for name in (*_ARGS, _WITH_COLON):
         said = args.get(name)
         for path in said if isinstance(said, list) else [said]:
-            if isinstance(path, str) and path not in _WORDS and (why := _why_absent(path, name == _WITH_COLON, places)):
+            if (
+                isinstance(path, str)
+                and path not in _WORDS
+                and (path or name == "middleware")
+                and (why := _why_absent(path, name == _WITH_COLON, places))
+            ):
                 yield name, why, "no module" in why and not path.startswith("vllm.")
+
+
+def absent_packages(args: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each arg, or way to an option, whose value needs a package that is not installed here, and which."""
+    said = Said(args, {})
+    for name, value, package in _PACKAGES:
+        if str(said[name]).lower() == value.lower() and PathFinder.find_spec(package, sys.path) is None:
+            yield name, f"needs the package {package}, which is not installed here"
 
 
 def _why_absent(path: str, has_colon: bool, places: list[str]) -> str:
     module, separator, name = path.rpartition(":" if has_colon else ".")
     if not separator or not _PATH.fullmatch(module) or not _PATH.fullmatch(name):
-        return f"{path} is no import path of a class: write {'a.module:Class' if has_colon else 'a.module.Class'}"
+        return f"{path or repr(path)} is no import path of a class: write {'a.module:Class' if has_colon else 'a.module.Class'}"
     files = _files_of(module, places)
     if files is None:
         return f"there is no module {module}, of which it is to be imported"

@@ -88,6 +88,10 @@ VALUES = (
         ("moe_backend", "kernel_config.moe_backend"), "flashinfer_moe_ep_mega_cutedsl", "0.32.0", None,
         "flashinfer_moe_ep_cutedsl or flashinfer_moe_ep_mega_deep_gemm instead",
     ),
+    OldValue(
+        ("kv_transfer_config.kv_connector",), "LMCacheConnector", "0.11.0", "LMCacheConnectorV1",
+        "it was the engine V0's, and is LMCacheConnectorV1 now",
+    ),
     OldValue(("speculative_config.rejection_sample_method",), "strict", "0.21.0", None, "standard instead"),
     OldValue(
         ("speculative_config.rejection_sample_method",), "probabilistic", "0.21.0", "standard",

@@ -157,20 +157,21 @@ _OPTION_PROBES = ("some-text", "7", 7, 0.5, True, [], ["some-text"], [7], [0.5],
 
 
 def _bounds_of(action: argparse.Action) -> Bounds:
-    """Return the bounds of the field that a flag fills in a config that every engine has."""
+    """Return the bounds of the field that a flag fills in a config that engines have, whatever else is set."""
     import vllm.config
 
-    owners = filter(None, (getattr(vllm.config, name, None) for name in _EVERY_ENGINES))
+    owners = filter(None, (getattr(vllm.config, name, None) for name in _OWNERS))
     return next((found for owner in owners if (found := _bounds(owner, action.dest))), [])
 
 
-_EVERY_ENGINES = (
+_OWNERS = (
     "ModelConfig",
     "CacheConfig",
     "ParallelConfig",
     "SchedulerConfig",
     "LoadConfig",
     "ObservabilityConfig",
+    "LoRAConfig",
 )
 
 

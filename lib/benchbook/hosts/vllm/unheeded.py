@@ -46,6 +46,10 @@ def _has(name: str) -> Callable[[Said], bool]:
     return lambda said: said.has(name)
 
 
+def _lacks(name: str) -> Callable[[Said], bool]:
+    return lambda said: not said.has(name)
+
+
 def _differs(name: str, other: str) -> Callable[[Said], bool]:
     """Return whether the second of two names is said, and is not the same as the first."""
     return lambda said: said[other] not in (None, "auto", said[name])
@@ -59,7 +63,17 @@ _UVA = ("cpu_offload_gb", "cpu_offload_params")
 _PREFETCH = ("offload_group_size", "offload_num_in_group", "offload_prefetch_step", "offload_params")
 _GRAPHS = ("cudagraph_capture_sizes", "max_cudagraph_capture_size")
 _COMPILED = ("mode", "cudagraph_mode", *_GRAPHS)
-_EXECUTOR = "distributed_executor_backend"
+_LORA = (
+    "max_loras",
+    "max_lora_rank",
+    "max_cpu_loras",
+    "fully_sharded_loras",
+    "lora_dtype",
+    "lora_target_modules",
+    "specialize_active_lora",
+)
+_DBO = ("dbo_decode_token_threshold", "dbo_prefill_token_threshold")
+_EXECUTOR, _MULTIPROCESSING = "distributed_executor_backend", "VLLM_ENABLE_V1_MULTIPROCESSING"
 _OVER = "{} stands in its place"
 _ON_CPU = "vLLM's build for CPUs"
 _TABLE = (
@@ -106,6 +120,16 @@ _TABLE = (
         "watermarks need the model runner V2",
     ),
     Unheeded(("HOST_IP",), lambda said: "VLLM_HOST_IP" not in said, "vLLM asks VLLM_HOST_IP"),
+    # Settings of what is not switched on.
+    Unheeded(_LORA, _lacks("enable_lora"), "enable_lora is not set"),
+    Unheeded(("eplb_config",), _lacks("enable_eplb"), "enable_eplb is not set"),
+    Unheeded(_DBO, _lacks("enable_dbo"), "enable_dbo is not set"),
+    Unheeded(("expert_placement_strategy",), _lacks("enable_expert_parallel"), "enable_expert_parallel is not set"),
+    Unheeded(("kv_offloading_backend",), _lacks("kv_offloading_size"), "kv_offloading_size is not set"),
+    Unheeded(
+        ("prefix_caching_hash_algo",), lambda said: said.is_off("enable_prefix_caching"),
+        "enable_prefix_caching is off",
+    ),
     # Flags that stand for an option of a config, and over it.
     Unheeded(
         ("kernel_config.moe_backend",), _differs("kernel_config.moe_backend", "moe_backend"),
@@ -141,7 +165,7 @@ _TABLE = (
     ),
     Unheeded(
         ("distributed_executor_backend",),
-        lambda said: said[_EXECUTOR] == "uni" and not said.is_off("VLLM_ENABLE_V1_MULTIPROCESSING"),
+        lambda said: said[_EXECUTOR] == "uni" and not said.is_off(_MULTIPROCESSING),
         f"{_ON_CPU} takes mp in its place", CPU,
     ),
     Unheeded(
@@ -152,6 +176,11 @@ _TABLE = (
     Unheeded(
         ("TORCHINDUCTOR_COMPILE_THREADS", "TORCHINDUCTOR_CPP_DYNAMIC_THREADS", "NUMEXPR_MAX_THREADS"), _always,
         f"{_ON_CPU} sets it by itself", CPU,
+    ),
+    Unheeded(
+        ("OMP_NUM_THREADS",),
+        lambda said: not said.is_off(_MULTIPROCESSING) and said["VLLM_CPU_OMP_THREADS_BIND"] != "nobind",
+        f"{_ON_CPU} gives a worker a thread a core, unless VLLM_CPU_OMP_THREADS_BIND is nobind", CPU,
     ),
     Unheeded(
         ("kv_cache_memory_bytes",),
