@@ -18,6 +18,8 @@ from sweeps import (
     ARGS,
     ENV,
     FAKE_PACKAGE,
+    ONE_PROCESS_ARGS,
+    ONE_PROCESS_ENV,
     SMALL_SWEEP,
     benchbook,
     marked_processes,
@@ -34,7 +36,7 @@ from pathlib import Path
 from benchbook import ServeWorkload, VllmServer, bench_serve
 server = VllmServer({model!r}, args=%s, env={env!r})
 server.start()
-""" % repr(ARGS)
+""" % repr(ARGS if IS_FULL else ONE_PROCESS_ARGS)
 BENCH = """
 workload = ServeWorkload(input_len_tokens=32, output_len_tokens=2000, num_prompts=8, max_concurrency=2, num_warmup_prompts=0)
 threading.Thread(target=bench_serve, args=(server, workload), kwargs={"record_path": "record.json"}, daemon=True).start()
@@ -78,7 +80,7 @@ def write_notebook(folder, state, ending, is_fake):
     model = folder / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
-    env = {"FAKE_VLLM": FAKE_ENV[state]} if is_fake else ENV
+    env = {"FAKE_VLLM": FAKE_ENV[state]} if is_fake else ENV if IS_FULL else ONE_PROCESS_ENV
     last = {"normal end": "'done'", "cell raises": "raise ValueError('scripted')"}.get(ending, "time.sleep(600)")
     source = STATES[state].replace("{model!r}", repr(str(model) if is_fake else "tiny")).replace("{env!r}", repr(env))
     notebook = nbformat.v4.new_notebook(

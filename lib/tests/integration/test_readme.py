@@ -1,19 +1,28 @@
-"""The commands of the README and of the pages, executed as they stand, in the checkout."""
+"""The commands of the README and of the pages, executed as they stand, in the checkout; first of all the quickstart.
 
+It is a whole sweep on the real vLLM, from the command line to the report.
+"""
+
+import json
 import os
 import re
 import shlex
 import signal
+import statistics
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections import defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
+from benchbook.records.store import Store
 from benchbook.terms import exit_codes
+from listening_proxy import listening_proxy
 from sweeps import wait_nothing_left
 from terminal import CTRL_C, on_terminal
 
@@ -21,7 +30,7 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[3]
 NOT_HERE = {
-    "make quickstart": "has a test of its own above",
+    "make quickstart": "has tests of its own above",
     "make test": "this test is part of it",
     "make lab": "opens JupyterLab and stays; see the test of its own below",
 }
@@ -43,43 +52,130 @@ def environment(marker):
     return {**os.environ, "PATH": search, "BENCHBOOK_TEST": marker, "BENCHBOOK_VENV": sys.prefix}
 
 
-def quickstart_on_terminal(marker):
-    """Return `make quickstart` typed at a terminal of 80 columns."""
-    return on_terminal(["make", "quickstart"], cwd=ROOT, env=environment(marker))
-
-
-def test_ctrl_c_in_the_middle_of_make_quickstart_leaves_nothing_alive(tmp_path):
-    """It comes first: the next `make quickstart` continues this run."""
-    with quickstart_on_terminal(str(tmp_path)) as terminal:
-        terminal.read_until(lambda text: "is ready after" in text, limit_s=LIMIT_S)
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory):
+    """Type `make quickstart`, stop it by Ctrl-C in its middle, type it again in a shell full of proxies; return what was seen."""
+    marker = str(tmp_path_factory.mktemp("quickstart"))
+    with on_terminal(["make", "quickstart"], cwd=ROOT, env=environment(marker)) as stopped:
+        stopped.read_until(lambda text: re.search(r"\[ *\d+/24\]", text), limit_s=LIMIT_S)
         time.sleep(1)
-        terminal.press(CTRL_C)
-        terminal.read_to_end()
-    text = " ".join(line.strip() for line in terminal.lines())
+        stopped.press(CTRL_C)
+        stopped.read_to_end()
+    left = wait_nothing_left(marker)
+    with pytest.MonkeyPatch.context() as patch, listening_proxy(patch) as proxy:
+        with on_terminal(["make", "quickstart"], cwd=ROOT, env=environment(marker)) as terminal:
+            terminal.read_to_end(limit_s=LIMIT_S)
+    store = Store.open("quickstart", ROOT / "results")
+    return SimpleNamespace(
+        stopped=stopped, left=left, terminal=terminal, asked=proxy.asked, left_at_the_end=wait_nothing_left(marker),
+        store=store, records=store.records(), of=lambda *names: [each for each in store.records() if each.benchmark in names],
+    )  # fmt: skip
+
+
+def shown(terminal):
+    return " ".join(line.strip() for line in terminal.lines())
+
+
+def test_ctrl_c_in_the_middle_of_make_quickstart_says_how_to_continue_and_leaves_nothing_alive(quickstart):
+    text = shown(quickstart.stopped)
     assert "to continue: " + shlex.join(["benchbook", "run", "experiments/quickstart.yaml"]) in text
     assert "Traceback" not in text and f"Error {exit_codes.INTERRUPTED}" in text
-    assert wait_nothing_left(tmp_path) == []
+    assert quickstart.left == []
 
 
-def test_make_quickstart_ends_as_its_summary_says_and_leaves_nothing_alive(tmp_path):
+def test_make_quickstart_ends_as_its_summary_says_and_leaves_nothing_alive(quickstart):
     """A quiet machine answers the question. One that runs other tests meanwhile may not; then the run says so."""
-    with quickstart_on_terminal(str(tmp_path)) as terminal:
-        text = terminal.read_to_end(limit_s=LIMIT_S)
-    shown = " ".join(line.strip() for line in terminal.lines())
-    assert "Traceback" not in text
-    assert re.search(r"Verdicts .* of 24 repeats .*Answer .*Report +results/quickstart/\S+/report.html", shown)
-    error = re.search(r"make(?:\[\d+\])?: .* Error (\d+)", shown)
+    text, code = shown(quickstart.terminal), quickstart.terminal.process.returncode
+    assert "Traceback" not in text and "measured earlier" in text
+    assert re.search(r"Verdicts .* of 24 repeats .*Answer .*Report +results/quickstart/\S+/report.html", text)
+    error = re.search(r"make(?:\[\d+\])?: .* Error (\d+)", text)
     if error:
-        assert terminal.process.returncode and int(error[1]) == exit_codes.NO_ANSWER, shown
-        assert f"Exit code {exit_codes.NO_ANSWER}: " in shown and "This run cannot answer: " in shown
+        assert code and int(error[1]) == exit_codes.NO_ANSWER, text
+        assert f"Exit code {exit_codes.NO_ANSWER}: " in text and "This run cannot answer: " in text
     else:
-        assert terminal.process.returncode == exit_codes.OK, shown
-        assert "Exit code" not in shown and "This run cannot answer: " not in shown
-    assert wait_nothing_left(tmp_path) == []
+        assert code == exit_codes.OK, text
+        assert "Exit code" not in text and "This run cannot answer: " not in text
+    assert quickstart.left_at_the_end == []
+
+
+def test_nothing_of_the_quickstart_goes_through_the_proxies_of_its_shell(quickstart):
+    assert quickstart.asked == []
+
+
+def test_the_continued_quickstart_has_measured_every_case_once(quickstart):
+    assert len(quickstart.records) == 24
+    assert "INVALID" not in {record.verdict.value for record in quickstart.records}
+
+
+def test_asked_and_counted_tokens_agree_for_every_case(quickstart):
+    for record in quickstart.of("serve", "throughput"):
+        asked, values = record.workload, record.values
+        assert values["total_input_tokens"] == asked["num_prompts"] * asked["input_len_tokens"]
+        assert values["total_output_tokens"] == asked["num_prompts"] * asked["output_len_tokens"]
+
+
+def test_the_server_counts_what_the_client_counts(quickstart):
+    for record in quickstart.of("serve"):
+        counters = record.host["counters"]
+        assert counters["prompt_tokens"] == record.values["total_input_tokens"]
+        assert counters["generation_tokens"] == record.values["total_output_tokens"]
+
+
+def test_throughput_rises_with_concurrency(quickstart):
+    by_concurrency = defaultdict(list)
+    for record in quickstart.of("serve"):
+        by_concurrency[record.workload["max_concurrency"]].append(record.values["output_throughput_tok_s"])
+    assert statistics.fmean(by_concurrency[8]) > statistics.fmean(by_concurrency[1])
+
+
+def test_all_cases_ran_on_one_loaded_host(quickstart):
+    assert {record.way for record in quickstart.of("latency", "throughput", "serve")} == {"warm"}
+
+
+def test_the_report_loads_nothing_and_links_only_what_is_in_it(quickstart):
+    report = quickstart.store.report_path
+    html = report.read_text()
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", html) and "@import" not in html
+    targets = re.findall(r'href="([^"]+)"', html)
+    assert any(target.startswith("#") for target in targets)
+    assert [target for target in targets if not target.startswith(("#", "data:"))] == []
+    anchors = set(re.findall(r'id="([^"]+)"', html))
+    assert [target for target in targets if target.startswith("#") and target[1:] not in anchors] == []
+    assert "random weights" in html.lower() and "How do latency and throughput trade off" in html
+
+
+def test_no_key_stands_in_any_file_of_the_run(quickstart):
+    """The key is random, so its shape is looked for where it would be: after Bearer, or as the value of *_API_KEY."""
+    for path in quickstart.store.run_dir.rglob("*"):
+        if path.is_file():
+            text = path.read_text(errors="replace")
+            assert not re.search(r"Bearer [A-Za-z0-9_-]{16,}|API_KEY['\"]?\s*[:=]\s*['\"]?[A-Za-z0-9_-]{16,}", text), (
+                path
+            )
+
+
+@pytest.mark.parametrize(("form", "num_rows"), [("csv", 25), ("json", 24), ("md", 12)])
+def test_a_table_has_one_row_a_repeat_for_programs_and_one_a_case_for_people(quickstart, form, num_rows):
+    text = command_line("table", "quickstart", "--format", form)
+    lines = text.strip().splitlines()
+    found = {"csv": lines, "md": [line for line in lines if "VALID" in line or "SUSPECT" in line]}
+    assert len(json.loads(text) if form == "json" else found[form]) == num_rows
+
+
+def test_the_report_can_be_built_again_and_the_run_is_listed(quickstart):
+    before = quickstart.store.report_path.stat().st_mtime_ns
+    assert "report.html" in command_line("report", "quickstart")
+    assert quickstart.store.report_path.stat().st_mtime_ns > before
+    assert "quickstart/" in command_line("list")
+
+
+def command_line(*words):
+    command = [sys.executable, "-m", "benchbook", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=LIMIT_S).stdout
 
 
 @pytest.mark.parametrize("command", [command for command in commands() if command not in NOT_HERE])
-def test_a_command_of_the_readme_or_a_page_works_and_leaves_nothing_alive(command, tmp_path):
+def test_a_command_of_the_readme_or_a_page_works_and_leaves_nothing_alive(quickstart, command, tmp_path):
     done = subprocess.run(
         command, shell=True, cwd=ROOT, env=environment(str(tmp_path)), capture_output=True, text=True, timeout=LIMIT_S
     )
