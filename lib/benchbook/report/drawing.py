@@ -7,6 +7,7 @@ mark is a VALID repeat, a hollow one SUSPECT, a cross INVALID; a cross counts in
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from benchbook.judge.loads import Load
 from benchbook.records.record import Verdict
 from benchbook.report.lines import Line
+from benchbook.report.markup import figure_html
 
 WIDTH_IN = 8.6  # at 120 dots per inch a little wider than the report's column, so that text stays as large as its text
 _LOOK = {  # seaborn's white grid, which ships with matplotlib; importing seaborn itself would cost a second
@@ -54,6 +56,9 @@ _HEADROOM = 1.08
 _LEGEND_ROW_IN = 0.21  # at the legend's size of text
 _LEFT_IN, _RIGHT_IN, _BOTTOM_IN, _TOP_IN, _GAP_IN = 1.0, 0.1, 0.6, 0.1, 0.2  # of panels
 _LABEL_IN = -0.65  # from a panel to its label
+_AHEAD = {(1, 1): 4, (1, 2): 1, (2, 2): 1, (4, 1): 1, (8, 1): 1}  # rows, columns: what a case or a report may draw
+_TICKS_AHEAD = 8  # of an axis; it makes more where it needs them
+_made_ahead: defaultdict[tuple[int, int], list[tuple[Figure, list[Axes]]]] = defaultdict(list)
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,37 @@ class Style:
 
 def canvas(rows: int, columns: int, height_in: float) -> tuple[Figure, list[Axes]]:
     """Return a figure of the report's width with a grid of axes, row by row."""
+    ready = _made_ahead[rows, columns]
+    figure, axes = ready.pop() if ready else _new_canvas(rows, columns)
+    figure.set_figheight(height_in)
+    return figure, axes
+
+
+def _new_canvas(rows: int, columns: int) -> tuple[Figure, list[Axes]]:
     with matplotlib.rc_context(_LOOK):
-        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")  # pyplot would keep it until it is closed
+        figure = Figure(figsize=(WIDTH_IN, WIDTH_IN), layout="constrained")  # pyplot would keep it until it is closed
         axes = figure.subplots(rows, columns, squeeze=False)
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
     return figure, list(axes.flat)
+
+
+def rehearse() -> None:
+    """Find the fonts, and make figures ahead with their axes and ticks, a third of drawing one, for processes forked later.
+
+    Each is given once.
+    """
+    figure, (axes,) = panels_below(1, 1.0)
+    axes.plot([1, 2], [1, 2], label="0123456789")
+    axes.set_xlabel("requests in flight (tok/s)")
+    axes.set_ylabel("requests", fontsize=9)
+    axes.legend(fontsize=9)
+    figure.legend()
+    figure_html(figure, "")
+    for shape, number in _AHEAD.items():
+        _made_ahead[shape] = [_new_canvas(*shape) for _ in range(number)]
+        for axes in (axes for _, all_axes in _made_ahead[shape] for axes in all_axes):
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.get_major_ticks(_TICKS_AHEAD)
 
 
 def panels_below(

@@ -1,14 +1,17 @@
 """The figures: what is drawn, what the caption says, and runs that have little or too much to draw."""
 
+from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
+from benchbook.report import drawing
 from benchbook.report.captions import caption_of
 from benchbook.report.case_figures import latency_figure as one_batch_figure
 from benchbook.report.case_figures import serve_figure
-from benchbook.report.drawing import canvas, from_zero
+from benchbook.report.drawing import canvas, from_zero, rehearse
 from benchbook.report.figures import floor_figure, latency_figure, throughput_figure, tradeoff_figure
 from benchbook.report.lines import MAX_LINES, serve_curves
+from benchbook.report.markup import figure_html
 from benchbook.report.run import load_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from report_runs import LENGTHS, failed, judged, make_run
@@ -235,3 +238,14 @@ def test_every_iteration_of_a_latency_case_lies_inside_its_figure():
     marks = figure.axes[0].lines[0]
     tops = figure.axes[0].transData.transform(marks.get_xydata())[:, 1] + marks.get_markersize() / 2 * figure.dpi / 72
     assert tops.max() < figure.axes[0].bbox.y1
+
+
+def test_a_figure_that_was_made_ahead_is_the_same_to_the_last_dot(tmp_path, monkeypatch):
+    monkeypatch.setattr(drawing, "_made_ahead", defaultdict(list))
+    run = load_run(make_run(tmp_path, launches=("a", "b")))
+    figures = (throughput_figure, latency_figure, tradeoff_figure, throughput_figure)
+    drawn = [figure_html(*draw(run, *run.curves)) for draw in figures]
+    rehearse()
+    assert [figure_html(*draw(run, *run.curves)) for draw in figures] == drawn
+    assert not drawing._made_ahead[2, 2] and len(drawing._made_ahead[1, 1]) == 1, "they were made ahead"
+    assert figure_html(*latency_figure(run, *run.curves)) == drawn[1], "and each is given once"
