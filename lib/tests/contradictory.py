@@ -14,7 +14,7 @@ BOTH = {"kv_connector": "OffloadingConnector", "kv_role": "kv_both"}
 
 @dataclass(frozen=True)
 class Pair:
-    """A refused launch of the tiny model, the name at which it is told, and its twin; None where none starts on a CPU."""
+    """A refused launch of the tiny model, the name where it is told, and its twin; None where none starts on a CPU."""
 
     name: str
     args: dict[str, Any]
@@ -72,21 +72,17 @@ PAIRS = (
          {"structured_outputs_config": {"backend": "guidance", "disable_additional_properties": True}}),
     Pair("dbo_decode_token_threshold", {"enable_dbo": True, "dbo_decode_token_threshold": 1},
          {"dbo_decode_token_threshold": 1}),
+    Pair("profiler_config.profiler", {"profiler_config": {"profiler": "torch"}},
+         {"profiler_config": {"profiler": "torch", "torch_profiler_dir": "/tmp/traces"}}),
     Pair("seed", {"seed": -1}, {"seed": 0}, is_late=True),
     Pair("seed", {"seed": 2**32}, {"seed": 2**32 - 1}, is_late=True),
     Pair("VLLM_DP_SIZE", {}, {}, env={"VLLM_DP_SIZE": "2"}, twin_env={"VLLM_DP_SIZE": "1"}),
     # Speculation.
-    Pair("speculative_config.method", {"speculative_config": {"method": "ngram"}}, {"speculative_config": NGRAM}),
-    Pair("speculative_config.num_speculative_tokens", {"speculative_config": {"num_speculative_tokens": 3}},
-         {"speculative_config": {**NGRAM, "prompt_lookup_max": 4}}),
-    Pair("speculative_config.method", {"speculative_config": {**NGRAM, "method": "eagle3"}}, None),
     Pair("speculative_config.prompt_lookup_min",
          {"speculative_config": {**NGRAM, "prompt_lookup_min": 5, "prompt_lookup_max": 2}},
          {"speculative_config": {**NGRAM, "prompt_lookup_min": 2, "prompt_lookup_max": 5}}),
     Pair("async_scheduling", {"speculative_config": NGRAM, "async_scheduling": True},
          {"speculative_config": NGRAM, "async_scheduling": False}),
-    Pair("per_request_spec_decode_metrics", {"per_request_spec_decode_metrics": "summary"},
-         {"per_request_spec_decode_metrics": "none"}),
 )  # fmt: skip
 
 LONG = {"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}
@@ -100,6 +96,15 @@ MISFITS = (
     Pair("data_parallel_size_local", {"data_parallel_size": 2, "data_parallel_size_local": 3},
          {"data_parallel_size": 2, "data_parallel_size_local": 2}),
     Pair("data_parallel_external_lb", {"data_parallel_external_lb": True}, {"data_parallel_external_lb": False}),
+    # Speculation that lacks something; of a method of its own family the model may bring the rest.
+    Pair("speculative_config.method", {"speculative_config": {"method": "ngram"}}, {"speculative_config": NGRAM}),
+    Pair("speculative_config.num_speculative_tokens", {"speculative_config": {"num_speculative_tokens": 3}},
+         {"speculative_config": {**NGRAM, "prompt_lookup_max": 4}}),
+    Pair("speculative_config.method", {"speculative_config": {**NGRAM, "method": "eagle3"}}, None),
+    Pair("per_request_spec_decode_metrics", {"per_request_spec_decode_metrics": "summary"},
+         {"per_request_spec_decode_metrics": "none"}),
+    Pair("speculative_config.method", {"speculative_config": {"method": "eagle", "num_speculative_tokens": 1}}, None),
+    Pair("spec_tokens", {"spec_tokens": 3}, {"spec_tokens": 3, "spec_method": "ngram"}),
     # 8 heads, 4 KV heads, 4 layers, 8192 positions, no experts.
     Pair("tensor_parallel_size", {"tensor_parallel_size": 3}, {"tensor_parallel_size": 2}),
     Pair("tensor_parallel_size", {"tensor_parallel_size": 16}, {"tensor_parallel_size": 8}),

@@ -242,8 +242,7 @@ AS_NAMES = (
     refused(20, "ours", "args.served_model_name: 'x': is not yours", "args.host: '::': is not yours",
             "args.port: 8000: is not yours",
             args='{served_model_name: x, host: "::", port: 8000, max_model_len: 4096}', never=("max_model_len",)),
-    refused(20, "five of V0", "worker_use_ray: true: ", "write distributed_executor_backend: ray",
-            "speculative_model: '[ngram]': needs num_speculative_tokens",
+    refused(20, "five of V0", "worker_use_ray: true: ", "write distributed_executor_backend: ray", never=("\n",),
             args="{use_v2_block_manager: true, max_seq_len_to_capture: 8192, device: cuda, "
             """speculative_model: "[ngram]", worker_use_ray: true}"""),
     own_refused(20, "of each kind", "enforce_eagr", "dtype: 'gold'", "uds", "VLLM_LOGING_LEVEL", "lengths[0]",

@@ -45,6 +45,12 @@ def test_what_does_not_fit_the_model_is_told_and_its_twin_is_not_accused(pair) -
 @pytest.mark.parametrize("more", [{"hf_overrides": {"num_attention_heads": 9}}, {"hf_config_path": "/other"}])
 def test_where_another_config_counts_or_none_is_known_nobody_is_accused(more) -> None:
     asked = {"tensor_parallel_size": 3, "pipeline_parallel_size": 9, "max_model_len": "1M"}
+    draft = {"speculative_config": {"num_speculative_tokens": 3}}
+    assert list(misfits(draft, {}, {**DENSE, "speculators_config": {"algorithm": "eagle3"}})) == []
+    assert (
+        list(misfits({"speculative_config": {"method": "qwen3_next_mtp", "num_speculative_tokens": 2}}, {}, DENSE))
+        == []
+    )
     assert len(list(misfits(asked, {}, DENSE))) == 3
     assert list(misfits({**asked, **more}, {}, DENSE)) == [] == list(misfits(asked, {}, None))
 
@@ -81,12 +87,12 @@ def written(folder: Path, args: str = "{}", lengths: str = "[[64, 16]]") -> Path
 
 @installed
 def test_a_contradiction_is_refused_at_the_name_that_the_file_has_and_all_in_one_go(tmp_path) -> None:
-    args = "{max_num_seq: 8, max_num_active_seqs: 16, sc.method: ngram, no_such: 1}"
+    args = "{max_num_seq: 8, max_num_active_seqs: 16, ac.backend: CPU_ATTN, attention_backend: CPU_ATTN, no_such: 1}"
     with pytest.raises(ExperimentError) as refusal:
         preflight_of(written(tmp_path, args))
     lines = str(refusal.value).splitlines()
     assert [line.partition("args.")[2].partition(":")[0] for line in lines] == [
-        "no_such", "max_num_active_seqs", "sc.method",
+        "no_such", "attention_backend", "max_num_active_seqs",
     ]  # fmt: skip
     assert all(line.startswith(f"{tmp_path}/exp.yaml:4: ") for line in lines)
 

@@ -126,6 +126,20 @@ def test_what_another_machine_may_have_installed_refuses_a_run_and_no_plan(tmp_p
 
 
 @pytest.mark.parametrize(
+    "args",
+    [
+        "{sc: {model: tiny, num_speculative_tokens: 2}}",
+        "{tokenizer: tiny-moe}",
+        "{spec_model: 'shape:llama-3.1-8b', spec_tokens: 2}",
+        "{hf_config_path: 'shape:nope'}",
+    ],
+)
+def test_a_model_of_benchbooks_own_is_named_by_its_folder_where_vllm_itself_looks_for_it(tmp_path, args) -> None:
+    with pytest.raises(ExperimentError, match="is benchbook's own model in model: alone; vLLM wants its folder here, "):
+        preflight_of(written(tmp_path, args))
+
+
+@pytest.mark.parametrize(
     ("args", "told"),
     [
         ("{hf_config_path: TMP}", "the folder TMP has no config.json or params.json"),

@@ -77,6 +77,8 @@ def test_a_setting_that_vllm_heeds_is_not_doubted(args, env) -> None:
         ({"kv_cache_memory_bytes": "4G", "gpu_memory_utilization": 0.5}, {}, "gpu", "gpu_memory_utilization"),
         ({"reasoning_parser": "qwen3", "structured_outputs_config": {"reasoning_parser": "deepseek_r1"}}, {}, "",
          "structured_outputs_config.reasoning_parser"),
+        ({"attention_backend": "FLASHINFER"}, {}, "cpu", "attention_backend"),
+        ({"attention_config": {"backend": "triton_attn"}}, {}, "cpu", "attention_config.backend"),
         ({"async_scheduling": True}, {}, "cpu", "async_scheduling"),
         ({"enable_dbo": True}, {}, "cpu", "enable_dbo"),
         ({"cudagraph_capture_sizes": [1, 2]}, {}, "cpu", "cudagraph_capture_sizes"),
@@ -112,6 +114,8 @@ def test_what_another_name_or_the_build_stands_over_is_told(args, env, build, na
         ({"async_scheduling": False, "compilation_config": {"mode": 2, "custom_ops": ["all"]}}, {}, "cpu"),
         ({"distributed_executor_backend": "uni"}, {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}, "cpu"),
         ({"kv_cache_memory_bytes": "4G"}, {"VLLM_CPU_KVCACHE_SPACE": ""}, "cpu"),
+        ({"attention_backend": "cpu_attn"}, {}, "cpu"),
+        ({"attention_config": {"backend": "auto"}}, {}, "cpu"),
         ({}, {"VLLM_CPU_OMP_THREADS_BIND": "0-3", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}, "cpu"),
         ({"async_scheduling": True}, {"VLLM_CPU_KVCACHE_SPACE": "1"}, ""),  # no vLLM is installed
         ({}, {"OMP_NUM_THREADS": "2", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}, "cpu"),

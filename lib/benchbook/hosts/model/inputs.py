@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -10,6 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from benchbook.hosts.model.files import EMBEDDED, planned_path
+from benchbook.hosts.model.shapes import PREFIX
+from benchbook.terms.errors import ExperimentError
 
 Way = tuple[str | int, ...]  # to a value in args or env: ("args", "speculative_config", "model")
 
@@ -72,7 +77,9 @@ def missing(args: Mapping[str, Any], env: Mapping[str, str], beside: Path) -> It
         if text and not os.path.isdir(text):
             yield ("args", *way), f"there is no folder {_named(text, beside)}"
     for way, text in _models(args):
-        if _is_path(text) and not os.path.exists(text):
+        if (text in EMBEDDED or text.startswith(PREFIX)) and not os.path.exists(text):
+            yield way, f"is benchbook's own model in model: alone; vLLM wants its folder here, {_own_folder(text)}"
+        elif _is_path(text) and not os.path.exists(text):
             yield way, f"there is no file or folder {_named(text, beside)}"
         elif os.path.isdir(text) and (names := _HELD.get(str(way[-1]))) and not _holds(text, names):
             yield way, f"the folder {text} has no {' or '.join(names)}"
@@ -135,6 +142,12 @@ def _at(args: Mapping[str, Any], way: Way) -> str:
     for step in way:
         value = value.get(step) if isinstance(value, Mapping) else None
     return value if isinstance(value, str) else ""
+
+
+def _own_folder(name: str) -> str:
+    with contextlib.suppress(ExperimentError):  # of a shape that there is not
+        return planned_path(name)
+    return "and there is no such shape"
 
 
 def _holds(folder: str, names: Iterable[str]) -> bool:

@@ -36,9 +36,6 @@ _NEEDED = (
     ("lora_modules", "enable_lora"),
 )
 _SPEC = "speculative_config"
-_METHOD, _TOKENS = (f"{_SPEC}.method", "spec_method"), (f"{_SPEC}.num_speculative_tokens", "spec_tokens")
-_NGRAM = ("ngram", "ngram_gpu")
-_WITHOUT_DRAFT = ("mtp", "dspark", *_NGRAM, "suffix", "extract_hidden_states")
 _UNSCHEDULED = ("ngram", "suffix")
 _WHITESPACE = ("disable_any_whitespace", "xgrammar", "guidance")
 _ADDITIONAL = ("disable_additional_properties", "guidance")
@@ -80,13 +77,7 @@ def _scheduling(said: Said) -> Told:
 
 
 def _speculation(said: Said) -> Told:
-    method, tokens = (next((said[name] for name in names if name in said), None) for names in (_METHOD, _TOKENS))
-    has_draft = f"{_SPEC}.model" in said or "spec_model" in said
-    told_at = next((name for name in (*_METHOD, *_TOKENS) if name in said), _SPEC)
-    if tokens is not None and not has_draft and method not in _WITHOUT_DRAFT:
-        yield told_at, f"needs a model, or one of the methods {', '.join(_WITHOUT_DRAFT)}"
-    if method in _NGRAM and tokens is None:
-        yield told_at, "needs num_speculative_tokens"
+    method = said[f"{_SPEC}.method"] or said["spec_method"]
     if method in _UNSCHEDULED and said.has("async_scheduling"):
         yield "async_scheduling", f"does not go with speculation by {method}: leave it out"
     low, high = (said.number(f"{_SPEC}.prompt_lookup_{end}") for end in ("min", "max"))
@@ -95,8 +86,6 @@ def _speculation(said: Said) -> Told:
     (whole,), drafts = said.ranks("tensor"), said.number(f"{_SPEC}.draft_tensor_parallel_size", 1)
     if drafts not in (1, whole):
         yield f"{_SPEC}.draft_tensor_parallel_size", f"must be 1, or tensor_parallel_size, which is {whole}"
-    if said.has("per_request_spec_decode_metrics") and method is None and not has_draft:
-        yield "per_request_spec_decode_metrics", f"needs {_SPEC}"
 
 
 def _others(said: Said) -> Told:
@@ -110,6 +99,8 @@ def _others(said: Said) -> Told:
         yield "max_cpu_loras", f"cannot be less than max_loras, which is {at_once}"
     if said.has("enable_per_request_metrics") and said.has("disable_log_stats"):
         yield "enable_per_request_metrics", "needs what disable_log_stats turns off"
+    if said["profiler_config.profiler"] == "torch" and not said.has("profiler_config.torch_profiler_dir"):
+        yield "profiler_config.profiler", "needs torch_profiler_dir beside it"
     if said.has("ray_workers_use_nsight") and said["distributed_executor_backend"] != "ray":
         yield "ray_workers_use_nsight", "needs distributed_executor_backend: ray"
     if said.has("enable_elastic_ep") and said.ranks("pipeline") != [1]:

@@ -26,6 +26,9 @@ _LENGTHS = (
     "max_seq_length",
     "seq_len",
 )
+_METHOD = ("speculative_config.method", "spec_method")
+_TOKENS = ("speculative_config.num_speculative_tokens", "spec_tokens")
+_WITHOUT_DRAFT = ("mtp", "dspark", "ngram", "ngram_gpu", "suffix", "extract_hidden_states")
 _PARTITION = "VLLM_PP_LAYER_PARTITION"
 UNCHUNKED = "while enable_chunked_prefill is off, cannot be less than"
 Config = Mapping[str, Any]
@@ -38,7 +41,7 @@ def misfits(args: Mapping[str, Any], env: Mapping[str, str], config: Config | No
     `config` is its config.json, None while that is not known: then only numbers of ranks that fit no model are told.
     """
     said = Said(args, env)
-    for rule in (_ranks, _shards, _experts, _lengths):
+    for rule in (_ranks, _shards, _experts, _lengths, _drafts):
         yield from rule(said, _counted(said, config))
 
 
@@ -52,8 +55,9 @@ def longest(args: Mapping[str, Any], env: Mapping[str, str], config: Config | No
 
 
 def _counted(said: Said, config: Config | None) -> Config:
-    """Return the config.json that vLLM goes by; empty where that is not known."""
-    return {} if config is None or any(name in said for name in _OTHER_CONFIG) else config
+    """Return the config.json that vLLM goes by; empty where it is not known, or names another that it speculates for."""
+    is_another = any(name in said for name in _OTHER_CONFIG) or "speculators_config" in (config or {})
+    return {} if config is None or is_another else config
 
 
 def _longest(said: Said, config: Config) -> int | None:
@@ -133,6 +137,21 @@ def _lengths(said: Said, config: Config) -> Told:
         yield "long_prefill_token_threshold", f"cannot be more than the model's longest sequence, {most} tokens"
     if batched and batched < most and said.is_off("enable_chunked_prefill") and not any(_factors(config)):
         yield "max_num_batched_tokens", f"{UNCHUNKED} the model's longest sequence, {most} tokens: set max_model_len"
+
+
+def _drafts(said: Said, config: Config) -> Told:
+    """Yield what speculation lacks, unless the model brings it, as one with a speculators_config does."""
+    names = [name for names in (_METHOD, _TOKENS) for name in names if name in said]
+    method, tokens = (next((said[name] for name in names if name in said), None) for names in (_METHOD, _TOKENS))
+    has_draft = "speculative_config.model" in said or "spec_model" in said
+    if not config:
+        return
+    if tokens is not None and not has_draft and method not in _WITHOUT_DRAFT and not str(method).endswith("_mtp"):
+        yield names[0], f"needs a model, or one of the methods {', '.join(_WITHOUT_DRAFT)}"
+    if method in ("ngram", "ngram_gpu") and tokens is None:
+        yield names[0], "needs num_speculative_tokens"
+    if said.has("per_request_spec_decode_metrics") and not names and not has_draft:
+        yield "per_request_spec_decode_metrics", "needs speculative_config"
 
 
 def _number(config: Config, name: str) -> int | None:

@@ -75,6 +75,7 @@ _LORA = (
 _DBO = ("dbo_decode_token_threshold", "dbo_prefill_token_threshold")
 _EXECUTOR, _MULTIPROCESSING = "distributed_executor_backend", "VLLM_ENABLE_V1_MULTIPROCESSING"
 _OVER = "{} stands in its place"
+_OF_CPU = ("CPU_", "AMX_", "AUTO", "CUSTOM")  # how the names of backends begin that run there
 _ON_CPU = "vLLM's build for CPUs"
 _TABLE = (
     Unheeded(
@@ -152,6 +153,11 @@ _TABLE = (
     Unheeded(("gpu_memory_utilization",), _has("kv_cache_memory_bytes"), _OVER.format("kv_cache_memory_bytes")),
     # What a build for CPUs sets by itself, and what no other build asks.
     Unheeded(("async_scheduling",), _has("async_scheduling"), f"{_ON_CPU} schedules by itself", CPU),
+    Unheeded(
+        ("attention_backend", "attention_config.backend"),
+        lambda said: not str(said["attention_backend"] or said["attention_config.backend"]).upper().startswith(_OF_CPU),
+        f"{_ON_CPU} has backends of its own", CPU,
+    ),
     Unheeded(("enable_dbo",), _has("enable_dbo"), f"{_ON_CPU} has no batches that overlap", CPU),
     Unheeded(
         (*_GRAPHS, *(f"compilation_config.{name}" for name in (*_GRAPHS, "cudagraph_mode"))),
