@@ -19,6 +19,7 @@ from benchbook.plan.workloads import WORKLOADS
 from benchbook.project import notebooks_dir
 from benchbook.report.limits import HEADINGS
 from benchbook.report.shown import FIGURES, READINGS, REPORT_FIGURES
+from benchbook.terms import benchmarks
 from benchbook.terms.benchmarks import BENCHMARKS, HOST_KINDS, Benchmark, Bound, Role, leading, with_role
 from benchbook.terms.metrics import BY_KEY
 
@@ -137,3 +138,15 @@ def test_names_of_benchmarks_are_written_out_no_more_often_than_they_were():
         if isinstance(node, ast.Constant) and node.value in BENCHMARKS
     ]
     assert len(found) <= WRITTEN_OUT, found
+
+
+def test_only_a_registry_knows_a_row_by_its_name():
+    known = {"plan/workloads.py", "measure/argv.py", "measure/calls.py", "judge/accounting.py", "report/shown.py"}
+    rows = {name for name, value in vars(benchmarks).items() if isinstance(value, Benchmark)}
+    asking = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and rows & {alias.name for alias in node.names}
+    }
+    assert len(rows) == len(BENCHMARKS) and asking == known
