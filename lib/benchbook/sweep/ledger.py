@@ -24,9 +24,8 @@ class Ledger:
     estimator: Estimator  # learns what each start and repeat took
     header: RunHeader  # of the run that is continued; empty: it is new
     results: dict[Block, BlockResult] = field(default_factory=dict)  # of this process, as far as the blocks are
-    _proven: set[tuple[str, HostKind]] = field(
-        default_factory=set
-    )  # hosts that have given a number, by launch and kind
+    # Hosts, by launch and kind: those that have given a number, and why some were given up.
+    _proven: set[tuple[str, HostKind]] = field(default_factory=set)
     _given_up: dict[tuple[str, HostKind], GivenUp] = field(default_factory=dict)
 
     def begin(self, command: str) -> None:
