@@ -41,8 +41,8 @@ def sound(asked):
     return asked()
 
 
-def test_there_are_eighty_kinds_and_what_is_harmless_is_among_them():
-    assert len(KINDS) == 80
+def test_there_are_eighty_kinds_at_least_and_what_is_harmless_is_among_them():
+    assert len(KINDS) >= 80
     assert HARMLESS_TO_A_FIRST_REQUEST.keys() | HARMLESS_TO_A_BENCHMARK.keys() <= KINDS.keys()
 
 
