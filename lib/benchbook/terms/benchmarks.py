@@ -1,8 +1,8 @@
 """Every benchmark as a row of facts: what it is called, where it runs, what is shown of it and what it is compared by.
 
-What a benchmark does is in registries by name, each of which a test holds to be whole: its workload (plan/workloads.py), its
-command and its measuring call (measure/calls.py), its accounting (judge/accounting.py), its figures and its reading
-(report/shown.py). Nothing else may ask for a benchmark by its name.
+What a benchmark does is in registries by name, each of which a test holds to be whole: its workload (plan/workloads.py),
+its command (measure/argv.py), its measuring call (measure/calls.py), its accounting (judge/accounting.py), its figures and
+its reading (report/shown.py). Nothing else asks for a benchmark by its name.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Benchmark:
     mode: str  # as the subject of a sentence or a heading: "Throughput mode"
     host_kind: HostKind
     notebook: str  # in notebooks/, or anywhere else by its full path
-    fixed_s: tuple[float, float]  # a first guess of what a repeat takes besides its work: on processors, on a GPU
+    fixed_s: tuple[float, float]  # what a repeat takes besides its work, as measured on two cores and beside an H200
 
     metrics: tuple[str, ...]  # all that it can have
     # What launches are compared by was chosen once, before any result was seen: who picks the metric after looking finds
