@@ -25,6 +25,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from benchbook.judge.compare import Comparison, Finding, Row, compare
+from benchbook.records.described import described
 from benchbook.records.record import Identity, Outcome, Record, Verdict
 
 SERVE = {"input_len_tokens": 128, "output_len_tokens": 64, "request_rate_rps": None}
@@ -192,7 +193,7 @@ def record_of(
     )
     return Record(
         identity=Identity(launch=launch, case_id=f"{launch},{text}", repeat=repeat),
-        benchmark=benchmark, workload=workload, outcome=Outcome.MEASURED, verdict=Verdict.VALID,
+        benchmark=benchmark, workload=workload, **described(benchmark, workload)._asdict(), outcome=Outcome.MEASURED, verdict=Verdict.VALID,
         values=_VALUES[benchmark](factor, draw), started_utc=stamp, ended_utc=stamp,
         started_monotonic_s=clock_s, ended_monotonic_s=clock_s, seed=repeat, request_set_sha256=f"{text} {repeat}",
         host={"ready_utc": ready},

@@ -22,6 +22,7 @@ from typing import Any
 
 from benchbook.judge import course, stalls, steady
 from benchbook.judge.evidence import Check, Measured
+from benchbook.records.described import described
 from benchbook.terms.metrics import values_from_raw
 from scipy.stats import binomtest
 
@@ -129,7 +130,8 @@ def _measured(
         "burstiness": burstiness,
         "range_ratio": 0.0,
     }
-    return Measured("serve", asked, values_from_raw("serve", raw), raw)
+    told = described("serve", asked)
+    return Measured("serve", asked, values_from_raw("serve", raw), raw, asked=told.asked, load=told.load)
 
 
 @dataclass(frozen=True)

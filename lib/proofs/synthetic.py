@@ -10,6 +10,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+from benchbook.records.described import described
 from benchbook.records.fingerprint import case_key, digest
 from benchbook.records.record import Identity, Record
 from benchbook.records.store import RECORD_FILE, Store, read_record
@@ -64,7 +65,8 @@ def _record(template: Record, case: dict[str, Any], repeat: int, factor: float) 
     identity = Identity(experiment="scale", run_id="synthetic", launch=case["launch"], case_id=case["case_id"],
                         fingerprint=case["fingerprint"], repeat=repeat)  # fmt: skip
     values = _values(case["workload"], factor)
-    return template.model_copy(update={"identity": identity, "workload": case["workload"], "values": values})
+    told = described(template.benchmark, case["workload"])._asdict()
+    return template.model_copy(update={"identity": identity, "workload": case["workload"], "values": values, **told})
 
 
 def _values(workload: dict[str, Any], factor: float) -> dict[str, float | int | None]:

@@ -6,9 +6,11 @@ import heapq
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from benchbook.judge.evidence import Measured
+from benchbook.records.described import described
 from benchbook.terms.metrics import values_from_raw
 
 HOST = {
@@ -22,6 +24,12 @@ HOST = {
 }
 ENGINE = {**HOST, "kind": "engine", "telemetry": {**HOST["telemetry"], "server": None}}
 OFFLINE = {"machine": {"cpus": 2, "own_cpu_share": 0.9, "other_cpu_share": 0.03}, "compile_lines": []}
+
+
+def measured_of(benchmark: str, workload: dict[str, Any], *facts: Any, **more: Any) -> Measured:
+    """Return a measurement of `workload`, with what it asked."""
+    told = described(benchmark, workload)
+    return Measured(benchmark, workload, *facts, asked=told.asked, load=told.load, **more)
 
 
 def serve(
@@ -117,7 +125,7 @@ def serve(
     }
     full_host = {**HOST, **(host or {})}
     full_host["counters"] = {**counters, **full_host.get("counters", {})}
-    return Measured("serve", asked, values_from_raw("serve", found), found, full_host, watched)
+    return measured_of("serve", asked, values_from_raw("serve", found), found, full_host, watched)
 
 
 def with_pace(measured: Measured, pace: Callable[[float], float]) -> Measured:
@@ -130,7 +138,7 @@ def with_pace(measured: Measured, pace: Callable[[float], float]) -> Measured:
     ]
     raw["latencies"] = [ttft + sum(gaps) for ttft, gaps in zip(raw["ttfts"], raw["itls"])]
     raw.pop("duration")
-    return Measured("serve", measured.workload, measured.values, raw, measured.host, measured.conditions)
+    return replace(measured, raw=raw)
 
 
 def latency(times_s: list[float] | None = None, **workload: Any) -> Measured:
@@ -145,11 +153,11 @@ def latency(times_s: list[float] | None = None, **workload: Any) -> Measured:
         **workload,
     }
     raw = {"latencies": times_s, "avg_latency": sum(times_s) / len(times_s)}
-    return Measured("latency", asked, values_from_raw("latency", raw), raw, ENGINE, OFFLINE)
+    return measured_of("latency", asked, values_from_raw("latency", raw), raw, ENGINE, OFFLINE)
 
 
 def throughput(**workload: Any) -> Measured:
     """Return a sound throughput-mode measurement."""
     asked = {"input_len_tokens": 128, "output_len_tokens": 64, "num_prompts": 200, **workload}
     raw = {"num_requests": 200, "printed": {"total_input_tokens": 25_600, "total_output_tokens": 12_800}}
-    return Measured("throughput", asked, values_from_raw("throughput", raw), raw, ENGINE, OFFLINE)
+    return measured_of("throughput", asked, values_from_raw("throughput", raw), raw, ENGINE, OFFLINE)

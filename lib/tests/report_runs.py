@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchbook.records.described import described
 from benchbook.records.fingerprint import case_key, digest
 from benchbook.records.record import Failure, Identity, Outcome, Reason, Record, Verdict, verdict_of
 from benchbook.records.store import Store
@@ -96,6 +97,7 @@ def make_record(identity: Identity, benchmark: str, workload: Mapping[str, Any],
         identity=identity,
         benchmark=benchmark,
         workload=dict(workload),
+        **described(benchmark, workload)._asdict(),
         outcome=Outcome.MEASURED,
         values=values,
         verdict=verdict_of(reasons),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchbook.records.described import described
 from benchbook.records.record import Outcome, Record, Verdict
 
 TINY = {
@@ -83,6 +84,7 @@ def make(benchmark: str, workload: dict, values: dict, block: dict) -> Record:
     return Record(
         benchmark=benchmark,
         workload=workload,
+        **described(benchmark, workload)._asdict(),
         outcome=Outcome.MEASURED,
         values=values,
         verdict=Verdict.VALID,

@@ -9,29 +9,35 @@ from typing import Any
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
-from benchbook.records.record import Reason
+from benchbook.records.record import Reason, Record
+from benchbook.terms.asked import Asked
 from benchbook.terms.benchmarks import FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT
 from benchbook.terms.metrics import broken_values
 from benchbook.terms.wording import counted
 
 Raw = Mapping[str, Any]
-Workload = Mapping[str, Any]
+Row = tuple[str, Any, Any]  # what, as asked (None: not fixed), as counted
 
 LENGTH_SLACK = 0.02
 STANDARD_ERRORS = 3.0
 
 
-def accounting_rows(benchmark: str, workload: Workload, raw: Raw) -> list[dict[str, Any]]:
-    """Return rows of {'what', 'asked', 'counted', 'agrees'} for the notebook's accounting table."""
+def accounting_rows(work: Measured | Record, raw: Raw) -> list[dict[str, Any]]:
+    """Return rows of {'what', 'asked', 'counted', 'agrees'} for the notebook's accounting table.
+
+    What the workload does not fix beforehand, such as the tokens of drawn lengths, has no row.
+    """
     rows = [
-        {"what": what, "asked": asked, "counted": counted} for what, asked, counted in ROWS[benchmark](workload, raw)
+        {"what": what, "asked": asked, "counted": counted}
+        for what, asked, counted in ROWS[work.benchmark](work, raw)
+        if asked is not None
     ]
     return [{**row, "agrees": row["counted"] == row["asked"]} for row in rows]
 
 
 def requests_failed(measured: Measured) -> Reason | None:
     """Invalid when requests failed; the evidence quotes their errors."""
-    asked, failed = measured.workload.get("num_prompts"), _failed(measured)
+    asked, failed = measured.asked.requests, _failed(measured)
     if not measured.is_of_requests or not failed:
         return None
     # What vLLM keeps of an error is a traceback, whose last line says what it was.
@@ -42,7 +48,7 @@ def requests_failed(measured: Measured) -> Reason | None:
 
 def _failed(measured: Measured) -> int | None:
     """Return how many requests failed; None where no count tells."""
-    asked, completed = measured.workload.get("num_prompts"), measured.count("completed")
+    asked, completed = measured.asked.requests, measured.count("completed")
     failed = measured.count("failed")
     return asked - completed if failed is None and asked is not None and completed is not None else failed
 
@@ -65,12 +71,11 @@ def outputs_short(measured: Measured) -> Reason | None:
     """Invalid when answers are shorter than asked: a cut stream is a success in vLLM's file, only its length tells.
 
     With a range ratio the lengths asked for are not in the file but in the client's notes; where there are none, short
-    is what is below the least that vLLM draws.
+    is what is below the least that vLLM draws. Where answers may end by themselves, none is short.
     """
-    if not measured.is_of_requests:
+    if not measured.is_of_requests or measured.asked.ends_by != "length":
         return None
-    asked = measured.workload["output_len_tokens"]
-    least = max(1, math.floor(asked * (1 - (measured.workload.get("range_ratio") or 0.0))))
+    asked, least = measured.asked.output_tokens_each, _least_output(measured.asked)
     pairs = zip(measured.raw.get("output_lens", []), measured.raw.get("errors", []))
     short = [length for length, error in pairs if not error and length < least]
     cut = (measured.conditions.get("client") or {}).get("cut_answers") or []
@@ -78,16 +83,24 @@ def outputs_short(measured: Measured) -> Reason | None:
         asked, came = cut[0]
         said = f"{counted(len(cut), 'answer')} ended before the drawn length, the first after {came} of {asked} tokens"
     elif short:
-        drawn = f" ({least} at least, by the range ratio)" if least < asked else ""
-        said = f"{counted(len(short), 'answer')} ended early: {min(short)} to {max(short)} of {asked} tokens{drawn}"
+        drawn = f" ({least} at least, by the range ratio)" if measured.asked.is_drawn else ""
+        of = "" if measured.asked.varies_by is None else f"of {asked} "
+        said = f"{counted(len(short), 'answer')} ended early: {min(short)} to {max(short)} {of}tokens{drawn}"
     else:
         return None
     return reason("outputs_short", f"{said} (cut streams, or an early stop)")
 
 
+def _least_output(asked: Asked) -> int:
+    """Return the fewest tokens that any answer is to have: 1 where nobody knows more."""
+    if asked.output_tokens_each is None or asked.varies_by is None:
+        return 1
+    return max(1, math.floor(asked.output_tokens_each * (1 - asked.varies_by)))
+
+
 def asked_not_counted(measured: Measured) -> Reason | None:
     """Invalid when a count differs from what was asked for."""
-    rows = [row for row in accounting_rows(measured.benchmark, measured.workload, measured.raw) if not row["agrees"]]
+    rows = [row for row in accounting_rows(measured, measured.raw) if not row["agrees"]]
     if not rows:
         return None
     return reason(
@@ -98,17 +111,16 @@ def asked_not_counted(measured: Measured) -> Reason | None:
 
 def lengths_shifted(measured: Measured) -> Reason | None:
     """Suspect when lengths drawn from a range have another mean than the length asked for, beyond chance."""
-    ratio = measured.workload.get("range_ratio")
+    ratio = measured.asked.varies_by
     if not measured.is_of_requests or not ratio:
         return None
-    for what, key, asked_key in (
-        ("input", "input_lens", "input_len_tokens"),
-        ("output", "output_lens", "output_len_tokens"),
+    for what, key, asked in (
+        ("input", "input_lens", measured.asked.input_tokens_each),
+        ("output", "output_lens", measured.asked.output_tokens_each),
     ):
         errors = measured.raw.get("errors") or []
         lengths = [length for length, error in zip(measured.raw.get(key, []), errors) if not error]
-        asked = measured.workload[asked_key]
-        if not lengths:
+        if not lengths or asked is None:
             continue
         # A uniform draw from asked × (1 ± ratio) has a standard deviation of ratio × asked / sqrt(3).
         by_chance = STANDARD_ERRORS * ratio * asked / math.sqrt(3 * len(lengths))
@@ -120,34 +132,30 @@ def lengths_shifted(measured: Measured) -> Reason | None:
     return None
 
 
-def _serve_rows(workload: Workload, raw: Raw) -> list[tuple[str, Any, Any]]:
-    num_prompts = workload["num_prompts"]
-    rows = [("requests completed", num_prompts, raw.get("completed"))]
+def _serve_rows(work: Measured | Record, raw: Raw) -> list[Row]:
+    rows = [("requests completed", work.asked.requests, raw.get("completed")), *_token_rows(work, raw)]
     if "errors" in raw:  # one entry for each request that the client made, failed ones included
-        rows.insert(0, ("requests sent", num_prompts, len(raw["errors"])))
-    if not workload.get("range_ratio"):  # with a range ratio, lengths are drawn: only their mean is asked for
-        rows += [
-            ("input tokens", num_prompts * workload["input_len_tokens"], raw.get("total_input_tokens")),
-            ("output tokens", num_prompts * workload["output_len_tokens"], raw.get("total_output_tokens")),
-        ]
+        rows.insert(0, ("requests sent", work.asked.requests, len(raw["errors"])))
     return rows
 
 
-def _latency_rows(workload: Workload, raw: Raw) -> list[tuple[str, Any, Any]]:
-    return [("iterations", workload["num_iters"], len(raw.get("latencies", [])))]
+def _latency_rows(work: Measured | Record, raw: Raw) -> list[Row]:
+    return [("iterations", work.workload.get("num_iters"), len(raw.get("latencies", [])))]
 
 
-def _throughput_rows(workload: Workload, raw: Raw) -> list[tuple[str, Any, Any]]:
-    num_prompts, printed = workload["num_prompts"], raw.get("printed", {})
+def _throughput_rows(work: Measured | Record, raw: Raw) -> list[Row]:
+    return [("requests", work.asked.requests, raw.get("num_requests")), *_token_rows(work, raw.get("printed", {}))]
+
+
+def _token_rows(work: Measured | Record, counts: Raw) -> list[Row]:
     return [
-        ("requests", num_prompts, raw.get("num_requests")),
-        ("input tokens", num_prompts * workload["input_len_tokens"], printed.get("total_input_tokens")),
-        ("output tokens", num_prompts * workload["output_len_tokens"], printed.get("total_output_tokens")),
+        ("input tokens", work.asked.input_tokens, counts.get("total_input_tokens")),
+        ("output tokens", work.asked.output_tokens, counts.get("total_output_tokens")),
     ]
 
 
-def _first_request_rows(workload: Workload, raw: Raw) -> list[tuple[str, Any, Any]]:
-    counted, asked = (raw.get("usage") or {}).get("completion_tokens"), workload.get("max_tokens")
+def _first_request_rows(work: Measured | Record, raw: Raw) -> list[Row]:
+    counted, asked = (raw.get("usage") or {}).get("completion_tokens"), work.asked.output_tokens_each
     rows = [("answers with text", 1, int(bool(raw.get("text"))))]
     pieces = sum(len(gaps) + 1 for gaps in raw.get("itls") or ())
     if asked is not None and pieces > asked:  # a token makes one piece of text at most
@@ -157,7 +165,7 @@ def _first_request_rows(workload: Workload, raw: Raw) -> list[tuple[str, Any, An
     return [*rows, (f"output tokens, at most {asked}", max(1, min(counted, asked)), counted)]
 
 
-ROWS: dict[str, Callable[[Workload, Raw], list[tuple[str, Any, Any]]]] = {
+ROWS: dict[str, Callable[[Measured | Record, Raw], list[Row]]] = {
     SERVE.name: _serve_rows,
     LATENCY.name: _latency_rows,
     THROUGHPUT.name: _throughput_rows,

@@ -9,21 +9,13 @@ from typing import Any
 
 from benchbook.judge.flags import devices_of, flags_of
 from benchbook.records.record import Record
+from benchbook.terms.asked import asked_in_flight
 
 _SEATS = ("max_num_seqs", "max_num_active_seqs")  # the flags that say how many sequences run at once; the least counts
 KEPT_FULL_SHARE = 0.8  # of the requests that the client should hold in flight
 # What vLLM allows where no flag does (get_batch_defaults in vllm/engine/arg_utils.py, read in 0.32), by memory in GiB.
 LARGE_GIB, LARGE_CARD, CARD, CPU_SERVER, CPU_ENGINE = 70, 1024, 256, 128, 256
 LEAST = min(LARGE_CARD, CARD, CPU_SERVER, CPU_ENGINE)
-
-
-def asked_in_flight(record: Record) -> int | None:
-    """Return how many sequences the workload asks to be there at once; None in an open loop, where it is not fixed."""
-    workload, load = record.workload, record.row.load
-    asked = workload.get(load) if load else None
-    if asked is None or workload.get("request_rate_rps") is not None:
-        return None
-    return min(asked, workload.get("num_prompts", asked))
 
 
 def kept_in_flight(record: Record) -> float | None:

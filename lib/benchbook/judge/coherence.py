@@ -14,9 +14,10 @@ from benchbook.judge.catalogue import reason
 from benchbook.judge.degenerate import has_dummy_weights
 from benchbook.judge.evidence import Finding
 from benchbook.judge.flags import flags_of
-from benchbook.judge.loads import LOADS, load_text
+from benchbook.judge.loads import load_text
 from benchbook.judge.stats import stdev
 from benchbook.records.record import Record
+from benchbook.terms.asked import Offered
 from benchbook.terms.benchmarks import Role
 from benchbook.terms.wording import number_text
 
@@ -46,10 +47,10 @@ class Cases(NamedTuple):
 
 def floor_above_load(records: Sequence[Record]) -> Iterator[Finding]:
     """Suspect latency mode and serving where one request alone is slower offline than one among several online."""
-    for key, floor in _by_setting(records, "floor", "avg_batch_latency_s", lambda w: w.get("batch_size") == 1).items():
+    for key, floor in _by_curve(records, "floor", "avg_batch_latency_s", _is_single).items():
         loaded = [
             cases
-            for other, cases in _by_setting(records, "curve", "mean_e2el_ms", _is_loaded, "max_concurrency").items()
+            for other, cases in _by_load(records, "curve", "mean_e2el_ms", _is_loaded).items()
             if other[: len(key)] == key
         ]
         if not loaded:
@@ -57,10 +58,9 @@ def floor_above_load(records: Sequence[Record]) -> Iterator[Finding]:
         least = min(loaded, key=lambda cases: cases.mean)
         alone = Cases(floor.mean * 1000, floor.stdev * 1000, floor.records)
         if alone.exceeds(least):
-            cap = least.records[0].workload["max_concurrency"]
             found = reason(
                 "floor_above_load",
-                f"a batch of one takes {number_text(alone.mean)} ms offline; with {cap} requests in flight a request "
+                f"a batch of one takes {number_text(alone.mean)} ms offline; with {load_text(least.records[0])} a request "
                 f"takes {number_text(least.mean)} ms (mean E2EL)",
             )
             yield from ((record, found) for record in (*floor.records, *least.records))
@@ -69,8 +69,7 @@ def floor_above_load(records: Sequence[Record]) -> Iterator[Finding]:
 def ceiling_below_serving(records: Sequence[Record]) -> Iterator[Finding]:
     """Suspect throughput mode where serving reaches more output tokens per second."""
     metric = "output_throughput_tok_s"
-    offline = _by_setting(records, "ceiling", metric, lambda w: True, "num_prompts")
-    online = _by_setting(records, "curve", metric, lambda w: True, *(load.key for load in LOADS))
+    offline, online = (_by_load(records, role, metric) for role in ("ceiling", "curve"))
     for key in dict.fromkeys(key[:-1] for key in offline):
         best = max((cases for other, cases in offline.items() if other[:-1] == key), key=lambda cases: cases.mean)
         served = [cases for other, cases in online.items() if other[: len(key)] == key]
@@ -81,8 +80,7 @@ def ceiling_below_serving(records: Sequence[Record]) -> Iterator[Finding]:
             found = reason(
                 "ceiling_below_serving",
                 f"throughput mode reaches {number_text(best.mean)} output tok/s with "
-                f"{best.records[0].workload['num_prompts']} prompts, serving {number_text(peak.mean)} with "
-                f"{load_text(peak.records[0].workload)}",
+                f"{best.records[0].asked.requests} prompts, serving {number_text(peak.mean)} with {load_text(peak.records[0])}",
             )
             yield from ((record, found) for record in best.records)
 
@@ -92,11 +90,11 @@ def tpot_contradicts_latency(records: Sequence[Record]) -> Iterator[Finding]:
 
     Latency mode has no TPOT; what is left of its batch after serving's TTFT, shared among the other tokens, is one.
     """
-    alone = _by_setting(records, "floor", "avg_batch_latency_s", lambda w: w.get("batch_size") == 1)
-    paces = _by_setting(records, "curve", "mean_tpot_ms", _is_single)
-    waits = _by_setting(records, "curve", "mean_ttft_ms", _is_single)
+    alone = _by_curve(records, "floor", "avg_batch_latency_s", _is_single)
+    paces = _by_curve(records, "curve", "mean_tpot_ms", _is_single)
+    waits = _by_curve(records, "curve", "mean_ttft_ms", _is_single)
     for key, pace in paces.items():
-        steps = key[2] - 1
+        steps = (pace.records[0].asked.output_tokens_each or 1) - 1
         # Answers that came in heaps have no pace of tokens, and say so already.
         is_bunched = any(why.code == "stream_bunched" for record in pace.records for why in record.reasons)
         if key not in alone or key not in waits or steps < 1 or is_bunched:
@@ -139,23 +137,25 @@ def outputs_differ(records: Sequence[Record]) -> Iterator[Finding]:
 CHECKS = (floor_above_load, ceiling_below_serving, tpot_contradicts_latency, outputs_differ)
 
 
-def _by_setting(
-    records: Sequence[Record],
-    role: Role,
-    metric: str,
-    is_meant: Callable[[Mapping[str, Any]], bool],
-    *axes: str,
-) -> dict[tuple[Any, ...], Cases]:
-    """Return the cases of the benchmarks of `role` by (launch, input, output tokens, *axes), as far as they have `metric`."""
-    groups: dict[tuple[Any, ...], list[Record]] = {}
+Key = tuple[Any, ...]
+
+
+def _by_curve(
+    records: Sequence[Record], role: Role, metric: str, is_meant: Callable[[Offered], bool]
+) -> Mapping[Key, Cases]:
+    """Return the cases of the benchmarks of `role` under a load that `is_meant` by (launch, curve), as far as they have `metric`."""
+    return {key[:2]: cases for key, cases in _by_load(records, role, metric, is_meant).items()}
+
+
+def _by_load(
+    records: Sequence[Record], role: Role, metric: str, is_meant: Callable[[Offered], bool] = lambda load: True
+) -> Mapping[Key, Cases]:
+    """Return the same by (launch, curve, load); without those whose curve is not known, as that of some published figures."""
+    groups: dict[Key, list[Record]] = {}
     for record in records:
-        workload = record.workload
-        if record.row.role == role and is_meant(workload) and record.values.get(metric) is not None:
-            lengths = (workload.get("input_len_tokens"), workload.get("output_len_tokens"))
-            if None in lengths:  # a published figure that does not tell them
-                continue
-            key = (record.identity.launch, *lengths, *(workload.get(axis) for axis in axes))
-            groups.setdefault(key, []).append(record)
+        is_there = record.row.role == role and record.curve and record.values.get(metric) is not None
+        if is_there and record.load is not None and is_meant(record.load):
+            groups.setdefault((record.identity.launch, record.curve, record.load), []).append(record)
     found = {}
     for key, group in groups.items():
         values = [float(record.values[metric]) for record in group]
@@ -164,12 +164,12 @@ def _by_setting(
     return found
 
 
-def _is_loaded(workload: Mapping[str, Any]) -> bool:
-    return (workload.get("max_concurrency") or 0) >= 2 and not workload.get("request_rate_rps")
+def _is_loaded(load: Offered) -> bool:
+    return not load.is_open and load.value >= 2
 
 
-def _is_single(workload: Mapping[str, Any]) -> bool:
-    return workload.get("max_concurrency") == 1 and not workload.get("request_rate_rps")
+def _is_single(load: Offered) -> bool:
+    return not load.is_open and load.value == 1
 
 
 def _settings_of_text(host: Mapping[str, Any]) -> dict[str, str | None]:

@@ -142,7 +142,7 @@ def compare(
     rows = [row for metric, group in several if (row := _row(group, metric, is_paired))]
     for case in cases:
         others = BENCHMARKS[case.benchmark].others
-        keys = dict.fromkeys(filter(None, (headline_of(case.benchmark, case.workload), *others)))
+        keys = dict.fromkeys(filter(None, (headline_of(case.benchmark, case.load), *others)))
         rows += [row for key in keys if (row := _row([case], BY_KEY[key], is_paired))]
     return Comparison(
         *names,
@@ -158,7 +158,7 @@ def _headline_groups(cases: Sequence[MatchedCase]) -> list[tuple[Metric, list[Ma
     """Return the cases of each benchmark that share a headline metric."""
     groups: dict[tuple[str, str], list[MatchedCase]] = {}
     for case in cases:
-        if key := headline_of(case.benchmark, case.workload):
+        if key := headline_of(case.benchmark, case.load):
             groups.setdefault((case.benchmark, key), []).append(case)
     return [(BY_KEY[key], group) for (_, key), group in groups.items()]
 
@@ -188,7 +188,7 @@ def _row(cases: Sequence[MatchedCase], metric: Metric, is_paired: bool) -> Row |
         case=cases[0].text if len(cases) == 1 else together,
         name=cases[0].name if len(cases) == 1 else together,
         metric=metric,
-        is_headline=metric.key == headline_of(cases[0].benchmark, cases[0].workload),
+        is_headline=metric.key == headline_of(cases[0].benchmark, cases[0].load),
         base=statistics.geometric_mean(ours),
         other=statistics.geometric_mean(theirs),
         ratio=(paired_ratio if is_paired else unpaired_ratio)(ours, theirs),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from benchbook.judge.batch import most_in_step, seats
 from benchbook.judge.catalogue import reason
-from benchbook.judge.evidence import Check, Measured, kv_usage_pct, load_in_flight
+from benchbook.judge.evidence import Check, Measured, kv_usage_pct
 from benchbook.judge.flags import flags_of
 from benchbook.judge.kv_cache import sequences_held
 from benchbook.records.record import Reason
+from benchbook.terms.asked import held_in_flight
 
 FULL_KV_PCT = 99.0
 MAX_CLIENT_CPU = 0.90  # of one core: the client's event loop is one thread
@@ -41,11 +42,10 @@ def kv_exhausted(measured: Measured) -> Reason | None:
     usage_pct = kv_usage_pct(measured) or 0.0
     if usage_pct >= FULL_KV_PCT:
         return reason("kv_exhausted", f"the server told of {usage_pct:.1f} % KV cache usage while measuring")
-    load = load_in_flight(measured.benchmark, measured.workload)
-    held = sequences_held(measured.host, load[1]) if load else None
-    if held is None or load[0] <= held:
+    requests, tokens = held_in_flight(measured), measured.asked.tokens_each
+    held = sequences_held(measured.host, tokens) if requests and tokens else None
+    if held is None or requests <= held:
         return None
-    requests, tokens = load
     return reason(
         "kv_exhausted", f"{requests} requests of {tokens:,} tokens are in flight, the KV cache holds {held:.1f} of them"
     )
@@ -57,19 +57,19 @@ def max_num_seqs_low(measured: Measured) -> Reason | None:
     As many as the command says, else as many as vLLM allows by itself on this device. In an open loop no number in
     flight is asked for: a queue there is what the rate makes of the server.
     """
-    load = load_in_flight(measured.benchmark, measured.workload)
+    asked = held_in_flight(measured)
     most = most_in_step(measured.host, measured.machine) if measured.host.get("argv") else None
-    if load is None or most is None:
+    if asked is None or most is None:
         return None
     flags = flags_of(measured.host["argv"])
     at_once = most * int(flags.get("data_parallel_size") or 1)
-    if at_once >= load[0]:
+    if at_once >= asked:
         return None
     name, told = seats(flags)
     whose = name if told else "vLLM's own max_num_seqs on this device"
     waiting = ((measured.host.get("telemetry") or {}).get("server") or {}).get("mean_waiting")
     seen = f"; {waiting:.1f} waited in the server's queue on average" if waiting is not None else ""
-    return reason("max_num_seqs_low", f"{whose} lets {at_once} of {load[0]} requests in flight run at once{seen}")
+    return reason("max_num_seqs_low", f"{whose} lets {at_once} of {asked} requests in flight run at once{seen}")
 
 
 def client_saturated(measured: Measured) -> Reason | None:
@@ -120,10 +120,10 @@ def machine_busy(measured: Measured) -> Reason | None:
 
 def limits_low(measured: Measured) -> Reason | None:
     """Suspect when open files or ports hardly suffice for the connections of the load."""
-    limits, workload = measured.conditions.get("limits") or {}, measured.workload
-    if not measured.is_of_requests or not limits:
+    limits = measured.conditions.get("limits") or {}
+    connections = min(filter(None, (measured.cap, measured.asked.requests)), default=None)
+    if not measured.is_of_requests or not limits or connections is None:
         return None
-    connections = min(workload.get("max_concurrency") or workload["num_prompts"], workload["num_prompts"])
     files, ports = limits.get("open_files"), limits.get("ports")
     if files is not None and files < connections + SPARE_FILES:
         return reason("limits_low", f"{files} files may be open, up to {connections} connections are")
@@ -145,7 +145,7 @@ def finish_not_length(measured: Measured) -> Reason | None:
         for name, count in _counters(measured).items()
         if name.startswith("requests_ended_by_") and count and name != "requests_ended_by_length"
     }
-    if not measured.is_of_requests or not others:
+    if not measured.is_of_requests or measured.asked.ends_by != "length" or not others:
         return None
     said = ", ".join(f"{count:.0f} by {name}" for name, count in sorted(others.items()))
     return reason("finish_not_length", f"requests ended: {said}; all were to end by length")

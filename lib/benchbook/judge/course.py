@@ -57,7 +57,7 @@ def _medians_ms(measured: Measured, number: int) -> tuple[float | None, ...] | N
     answers = [answer for answer in measured.answers if answer.gaps_s]
     if not answers:
         return None
-    wave = answers[: measured.workload.get("max_concurrency") or 1]
+    wave = answers[: measured.cap or 1]
     begin_s, end_s = max(answer.start_s + answer.ttft_s for answer in wave), answers[-1].start_s
     if end_s <= begin_s:
         return None

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from benchbook.records.record import Reason, Record
+from benchbook.terms.asked import IN_FLIGHT, Asked, Offered
 from benchbook.terms.benchmarks import BENCHMARKS, Benchmark
 from benchbook.terms.metrics import request_latencies_s
 
@@ -77,12 +78,15 @@ class Measured:
     host: Mapping[str, Any] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)  # what was watched meanwhile, see measure/watched.py
     machine: Mapping[str, Any] = field(default_factory=dict)  # its facts, as records/provenance.py has them
+    asked: Asked = Asked()  # by the workload itself, as `load` is
+    load: Offered | None = None
 
     @classmethod
     def of(cls, record: Record) -> Measured:
         """Return what a record alone has, without its raw file."""
         machine = record.provenance.get("machine") or {}
-        return cls(record.benchmark, record.workload, record.values, {}, record.host, record.conditions, machine)
+        host, conditions, told = record.host, record.conditions, {"asked": record.asked, "load": record.load}
+        return cls(record.benchmark, record.workload, record.values, {}, host, conditions, machine, **told)
 
     @property
     def row(self) -> Benchmark:
@@ -123,7 +127,17 @@ class Measured:
     @property
     def is_closed_loop(self) -> bool:
         """Return whether each answer lets the next request go, without a rate."""
-        return bool(self.workload.get("max_concurrency")) and not self.workload.get("request_rate_rps")
+        return self.load is not None and self.load.by == IN_FLIGHT
+
+    @property
+    def rate_rps(self) -> float | None:
+        """Return the rate that an open loop offers, None for any other load."""
+        return self.load.rate_rps if self.load else None
+
+    @property
+    def cap(self) -> int | None:
+        """Return how many requests may be in flight, None where nothing limits them."""
+        return self.load.most_in_flight if self.load else None
 
     def value(self, key: str) -> float | None:
         """Return the metric `key`, None where it was not measured."""
@@ -133,21 +147,6 @@ class Measured:
     def count(self, key: str) -> int | None:
         """Return how many vLLM's file says, or else the record; None, which is not 0, where neither does."""
         return self.raw.get(key, self.values.get(key))
-
-
-def load_in_flight(benchmark: str, workload: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return how many requests are in flight at most, and the tokens of one, in and out, at its mean lengths.
-
-    None where a rate sends them: a cap is then the most that there could be, and not what there is.
-    """
-    if workload.get("request_rate_rps"):
-        return None
-    row = BENCHMARKS[benchmark]
-    requests = workload.get(row.load) if row.load else 1
-    if not requests or row.queues:
-        return None
-    output_len_tokens = workload.get("output_len_tokens", workload.get("max_tokens", 0))
-    return min(requests, workload.get("num_prompts", requests)), workload.get("input_len_tokens", 0) + output_len_tokens
 
 
 def kv_usage_pct(measured: Measured) -> float | None:

@@ -50,15 +50,15 @@ def _parts(measured: Measured) -> Iterator[str]:
 
 
 def _counts(measured: Measured) -> Iterator[str]:
-    asked, completed = measured.workload.get("num_prompts"), measured.value("completed")
+    asked, completed = measured.asked.requests, measured.value("completed")
     if asked and completed and completed + (measured.value("failed") or 0) > asked:
         yield f"{completed + (measured.value('failed') or 0):g} requests ended, and {asked:g} were sent"
 
 
 def _offered(measured: Measured) -> Iterator[str]:
     """Yield an open loop that answered faster than it was asked, beyond what chance does to as many arrivals."""
-    offered, answered = measured.workload.get("request_rate_rps"), measured.value("request_throughput_rps")
-    sent = measured.workload.get("num_prompts") or measured.value("completed")
+    offered, answered = measured.rate_rps, measured.value("request_throughput_rps")
+    sent = measured.asked.requests or measured.value("completed")
     if not offered or not answered or not sent:
         return
     by_chance = STANDARD_ERRORS / math.sqrt(sent * (measured.workload.get("burstiness") or 1.0))
@@ -71,7 +71,7 @@ def _products(measured: Measured) -> Iterator[str]:
     value = measured.value
     rate, duration_s, completed = value("request_throughput_rps"), value("duration_s"), value("completed")
     outputs, inputs = value("total_output_tokens"), value("total_input_tokens")
-    each = outputs / completed if outputs and completed else measured.workload.get("output_len_tokens")
+    each = outputs / completed if outputs and completed else measured.asked.output_tokens_each
     total = outputs + inputs if outputs and inputs else None
     for key, counted, per_s, by in (
         ("request_throughput_rps", completed, None, duration_s),

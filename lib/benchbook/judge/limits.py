@@ -19,6 +19,7 @@ from benchbook.judge.kv_cache import sequences_held
 from benchbook.judge.model_config import UnknownShapeError, shape_of
 from benchbook.judge.roofline import Limits, NoLimitError, Peaks, limits_for
 from benchbook.records.record import Record
+from benchbook.terms.asked import BATCH
 
 
 def limits_of(record: Record) -> Limits:
@@ -33,11 +34,11 @@ def limits_of(record: Record) -> Limits:
 
 
 def _limits_of(record: Record) -> Limits:
-    host, workload = record.host, record.workload
-    if "input_len_tokens" not in workload:
-        raise NoLimitError("the length of the prompt is not known beforehand")
+    host, lengths = record.host, (record.asked.input_tokens_each, record.asked.output_tokens_each)
+    for length, whose in zip(lengths, ("prompt", "answer")):
+        if length is None:
+            raise NoLimitError(f"the length of the {whose} is not known beforehand")
     flags = flags_of(host.get("argv"))
-    lengths = workload["input_len_tokens"], workload["output_len_tokens"]
     _refuse(flags)
     kv_sequences = sequences_held(host, sum(lengths))
     batch = sequences_in_step(record)
@@ -46,7 +47,8 @@ def _limits_of(record: Record) -> Limits:
     if kv_sequences is not None:
         batch = max(1, min(batch, int(kv_sequences)))
     formats = flags.get("dtype"), flags.get("quantization") or flags.get("q"), flags.get("kv_cache_dtype")
-    work = (batch, *lengths, kv_sequences, _cached_share(host), workload.get("batch_size"))
+    batch_size = record.load.value if record.load and record.load.by == BATCH else None
+    work = (batch, *lengths, kv_sequences, _cached_share(host), batch_size)
     return _limits(
         to_json([_config_of(host), formats, counted_experts(host), _known_peaks(host), devices_of(flags), work])
     )

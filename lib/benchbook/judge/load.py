@@ -29,7 +29,7 @@ def littles_law(measured: Measured) -> Reason | None:
     rate, e2el_ms = measured.value("request_throughput_rps"), measured.value("mean_e2el_ms")
     if not measured.is_of_requests or not rate or not e2el_ms or measured.value("failed"):
         return None
-    in_flight, cap = rate * e2el_ms / 1000, measured.workload.get("max_concurrency")
+    in_flight, cap = rate * e2el_ms / 1000, measured.cap
     if cap and in_flight > cap * (1 + CAP_SLACK):
         return reason(
             "littles_law",
@@ -40,7 +40,7 @@ def littles_law(measured: Measured) -> Reason | None:
         return None
     apart_s = duration_s - window_s
     # In an open loop the duration also holds the wait before the first arrival.
-    is_apart = apart_s > 0 and not measured.workload.get("request_rate_rps") or apart_s < 0
+    is_apart = apart_s > 0 and not measured.rate_rps or apart_s < 0
     if not is_apart or abs(apart_s) <= DURATION_SLACK * duration_s + DURATION_SLACK_S:
         return None
     return reason(
@@ -54,7 +54,7 @@ def concurrency_not_reached(measured: Measured) -> Reason | None:
     """Suspect when a closed loop held fewer requests in flight, on average over its window, than it was to hold."""
     if not measured.is_closed_loop or not measured.window_s:
         return None
-    cap = measured.workload["max_concurrency"]
+    cap = measured.cap
     held = measured.mean_in_flight
     if held >= MIN_CONCURRENCY * cap:
         return None
@@ -66,7 +66,7 @@ def rate_not_reached(measured: Measured) -> Reason | None:
 
     vLLM scales its random arrivals so that n requests take n / rate: chance excuses the wait for the first alone.
     """
-    asked, answers = measured.workload.get("request_rate_rps"), measured.answers
+    asked, answers = measured.rate_rps, measured.answers
     if not asked or len(answers) < 3:
         return None
     spent_s = answers[-1].start_s - answers[0].start_s
@@ -78,7 +78,7 @@ def rate_not_reached(measured: Measured) -> Reason | None:
 
 def client_queue_dominates(measured: Measured) -> Reason | None:
     """Suspect when requests of an open loop waited in the client for a free place: no latency holds that wait."""
-    if not measured.workload.get("request_rate_rps") or not measured.answers:
+    if not measured.rate_rps or not measured.answers:
         return None
     queue_s = statistics.fmean(answer.queue_s for answer in measured.answers)
     latency_s = statistics.fmean(answer.latency_s for answer in measured.answers)
@@ -96,7 +96,7 @@ def too_short(measured: Measured) -> Reason | None:
     if not measured.is_of_requests or not duration_s or not e2el_ms:
         return None
     latencies = duration_s * 1000 / e2el_ms
-    needed = MIN_LATENCIES_ALONE if measured.workload.get("max_concurrency") == 1 else MIN_LATENCIES
+    needed = MIN_LATENCIES_ALONE if measured.cap == 1 else MIN_LATENCIES
     # Exactly as many waves of equal requests are enough.
     if latencies >= needed * (1 - 0.01):
         return None
@@ -121,7 +121,7 @@ def drain_dominates(measured: Measured) -> Reason | None:
 
 def start_burst(measured: Measured) -> Reason | None:
     """Note that the tail of TTFT is the first wave: a closed loop sends it all at once, and never again does so."""
-    cap = measured.workload.get("max_concurrency") or 0
+    cap = measured.cap or 0
     if not measured.is_closed_loop or cap < 2 or len(measured.answers) < 2 * cap:
         return None
     ttfts_s = [answer.ttft_s for answer in measured.answers]

@@ -5,12 +5,11 @@ Checks, lines, figures and sentences all take from here what a load is called an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from benchbook.terms.benchmarks import BENCHMARKS
-from benchbook.terms.wording import counted, lengths_text
+from benchbook.records.record import Record
+from benchbook.terms import asked
+from benchbook.terms.wording import counted
 
 LENGTHS = ("input_len_tokens", "output_len_tokens")
 
@@ -44,25 +43,32 @@ class Load:
         return f"{'at' if self.is_open else 'with'} {self.text(number)}"
 
 
-IN_FLIGHT = Load("max_concurrency", "Requests in flight", "requests in flight (log2 axis)", "concurrency", False)
-RATE = Load("request_rate_rps", "Offered rate (req/s)", "offered rate (req/s)", "rate", True)
+IN_FLIGHT = Load(asked.IN_FLIGHT, "Requests in flight", "requests in flight (log2 axis)", "concurrency", False)
+RATE = Load(asked.RATE, "Offered rate (req/s)", "offered rate (req/s)", "rate", True)
 LOADS = (IN_FLIGHT, RATE)
-_KEYS = {load.key for load in LOADS}
 
 
-def load_text(workload: Mapping[str, Any]) -> str:
-    """Return the load of a serve workload: '8 requests in flight', '2.5 req/s', '2.5 req/s, at most 8 in flight'."""
-    rate, cap = workload.get(RATE.key), workload.get(IN_FLIGHT.key)
-    if rate is None:
-        return IN_FLIGHT.text(cap) if cap is not None else ""
-    return RATE.text(rate) + (f", at most {cap} in flight" if cap is not None else "")
+def load_text(record: Record) -> str:
+    """Return where on its curve a case lies: '8 requests in flight', '2.5 req/s, at most 8 in flight', 'a batch of 8'."""
+    load = record.load
+    if load is None:
+        return ""
+    if load.is_open:
+        return RATE.text(load.value) + (f", at most {load.at_most} in flight" if load.at_most else "")
+    if load.by == IN_FLIGHT.key:
+        return IN_FLIGHT.text(load.value)
+    return record.row.load_text.format(load.value)
 
 
-def case_name(benchmark: str, workload: Mapping[str, Any]) -> str:
+def tokens_text(record: Record) -> str:
+    """Return '128 tokens in, 64 out'; what its curve is called where the lengths are not known."""
+    inputs, outputs = record.asked.input_tokens_each, record.asked.output_tokens_each
+    if inputs is None or outputs is None:
+        return record.curve or "lengths not known beforehand"
+    return f"{inputs} tokens in, {outputs} out"
+
+
+def case_name(record: Record) -> str:
     """Return a case without its launch as people say it: 'serve, 128 in / 64 out, 8 requests in flight'."""
-    parts = [benchmark.replace("_", " ")]
-    if all(workload.get(name) is not None for name in LENGTHS):
-        parts.append(lengths_text((workload[LENGTHS[0]], workload[LENGTHS[1]])))
-    row = BENCHMARKS[benchmark]
-    load = load_text(workload) if row.load in _KEYS else row.load_text.format(workload.get(row.load))
-    return ", ".join([*parts, *([load] if load else [])])
+    parts = (record.benchmark.replace("_", " "), record.curve, load_text(record))
+    return ", ".join(part for part in parts if part)

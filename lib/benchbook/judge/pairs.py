@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from benchbook.judge.loads import case_name
 from benchbook.records.fingerprint import changed_parts, digest
 from benchbook.records.record import Record
+from benchbook.terms.asked import Offered
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class MatchedCase:
     benchmark: str
     text: str  # the workload, e.g. 'serve,lengths=128x64,max_concurrency=8,num_prompts=80'
     name: str  # the same for people: 'serve, 128 in / 64 out, 8 requests in flight'
-    workload: Mapping[str, Any]
+    load: Offered | None
     base: Arm
     other: Arm
 
@@ -84,7 +84,7 @@ def match_cases(base: Sequence[Record], other: Sequence[Record]) -> tuple[list[M
             benchmark=records[0].benchmark,
             text=_text(records[0]),
             name=names[workload],
-            workload=records[0].workload,
+            load=records[0].load,
             base=Arm.of(records),
             other=Arm.of(theirs[workload]),
         )
@@ -103,7 +103,7 @@ def _by_workload(records: Sequence[Record]) -> dict[str, list[Record]]:
 
 def _names(records: Mapping[str, Record]) -> dict[str, str]:
     """Return what people call each workload; its whole text where two would have one name, as with two temperatures."""
-    names = {workload: case_name(record.benchmark, record.workload) for workload, record in records.items()}
+    names = {workload: case_name(record) for workload, record in records.items()}
     taken = Counter(names.values())
     return {workload: name if taken[name] == 1 else _text(records[workload]) for workload, name in names.items()}
 

@@ -39,7 +39,7 @@ def half_widths(measured: Measured, keys: Iterable[str]) -> dict[str, float | No
     None where too few requests have the latency for blocks, or the raw file does not tell of single requests.
     """
     found, in_flight = {}, max(1, math.ceil(measured.mean_in_flight))
-    cap = measured.workload.get("max_concurrency") if measured.is_closed_loop else None
+    cap = measured.cap if measured.is_closed_loop else None
     wave = cap if cap and cap > 1 else 0
     for key in keys:
         metric = BY_KEY[key]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchbook.judge.batch import LEAST, most_in_step
-from benchbook.judge.evidence import Measured, counted_experts, kv_cache_tokens, kv_usage_pct, load_in_flight
+from benchbook.judge.evidence import Measured, counted_experts, kv_cache_tokens, kv_usage_pct
 from benchbook.judge.kv_cache import sequences_held
-from benchbook.judge.loads import LENGTHS
+from benchbook.terms.asked import asked_in_flight, held_in_flight
 
 Evidence = Callable[[Measured], str]
 HIGHEST = "highest_sm_clock_mhz"
@@ -21,7 +21,7 @@ def completions(measured: Measured) -> str:
 
 def failures(measured: Measured) -> str:
     """How many requests failed, as counted or as what is missing of those that were sent."""
-    is_told = measured.count("failed") is not None or not completions(measured) and measured.workload.get("num_prompts")
+    is_told = measured.count("failed") is not None or not completions(measured) and measured.asked.requests
     return "" if is_told else "the number of failed requests is not told"
 
 
@@ -38,10 +38,10 @@ def lengths(measured: Measured) -> str:
 
 
 def drawn_lengths(measured: Measured) -> str:
-    """How long each answer was to be, where lengths are drawn."""
-    is_drawn = measured.workload.get("range_ratio")
+    """How long each answer was to be, where not all are alike."""
+    is_fixed = measured.asked.varies_by == 0
     is_told = (measured.conditions.get("client") or {}).get("cut_answers") is not None
-    return "the client did not note how long each answer was to be" if is_drawn and not is_told else ""
+    return "" if is_fixed or is_told else "the client did not note how long each answer was to be"
 
 
 def chunks(measured: Measured) -> str:
@@ -113,18 +113,19 @@ def kv_cache(measured: Measured) -> str:
     """How full the KV cache was, or could become."""
     if kv_usage_pct(measured) is not None:
         return ""
-    asked = load_in_flight(measured.benchmark, measured.workload)
-    return "" if asked and kv_cache_tokens(measured.host) else _unseen(measured, "log", SILENT_LOG)
+    is_asked = held_in_flight(measured) and measured.asked.tokens_each
+    return "" if is_asked and kv_cache_tokens(measured.host) else _unseen(measured, "log", SILENT_LOG)
 
 
 def preemptions(measured: Measured) -> str:
     """Whether requests were thrown out, or could not be."""
     if measured.row.host_kind == "server":
         return counted("preemptions")(measured)
-    workload = measured.workload
-    requests, lengths = workload.get(measured.row.load) or 1, [workload.get(name) for name in LENGTHS]
-    held = sequences_held(measured.host, sum(lengths)) if None not in lengths else None
-    return "" if held is not None and requests <= held else "an engine in a process counts nothing that could be read"
+    requests, tokens = asked_in_flight(measured), measured.asked.tokens_each
+    held = sequences_held(measured.host, tokens) if tokens else None
+    if requests and held is not None and requests <= held:
+        return ""
+    return "an engine in a process counts nothing that could be read"
 
 
 def client(measured: Measured) -> str:
@@ -156,10 +157,10 @@ def command(measured: Measured) -> str:
 
 def seats(measured: Measured) -> str:
     """How many sequences vLLM runs at once, where more are asked for than it allows on every device."""
-    load = load_in_flight(measured.benchmark, measured.workload)
+    asked = held_in_flight(measured)
     if why := command(measured):
         return why
-    is_known = load is None or load[0] <= LEAST or most_in_step(measured.host, measured.machine) is not None
+    is_known = asked is None or asked <= LEAST or most_in_step(measured.host, measured.machine) is not None
     return "" if is_known else "how many sequences vLLM runs at once by itself on this device is not known"
 
 

@@ -8,10 +8,11 @@ from functools import lru_cache
 from typing import Any
 
 from benchbook.judge.catalogue import reason
-from benchbook.judge.evidence import Finding, kv_cache_tokens, load_in_flight
+from benchbook.judge.evidence import Finding, kv_cache_tokens
 from benchbook.judge.flags import flags_of
 from benchbook.judge.kv_cache import sequences_held
 from benchbook.records.record import Record
+from benchbook.terms.asked import held_in_flight
 from benchbook.terms.wording import time_text
 
 KV_SLACK_REPEATS, KV_SLACK_LAUNCHES = 0.02, 0.10
@@ -76,8 +77,8 @@ def kv_capacity_differs(records: Sequence[Record]) -> Iterator[Finding]:
         said = ", ".join(f"{launch} {tokens:,}" for launch, tokens in sorted(by_launch.items()))
         found = reason("kv_capacity_differs", f"KV cache in tokens by launch: {said}; the same memory was asked for")
         for record in group:
-            load = load_in_flight(record.benchmark, record.workload)
-            if load is None or load[0] > min(sequences_held(host, load[1]) for host in hosts.values()):
+            requests, tokens = held_in_flight(record), record.asked.tokens_each
+            if not (requests and tokens) or requests > min(sequences_held(host, tokens) for host in hosts.values()):
                 yield record, found
 
 

@@ -39,7 +39,7 @@ def overloaded(measured: Measured) -> Reason | None:
     keep up answers fewer. Of figures alone, suspect when less than 90 % of the rate was answered.
     """
     answers = measured.answers
-    if not measured.workload.get("request_rate_rps"):
+    if not measured.rate_rps:
         return None
     if not measured.raw:
         return _rate_not_held(measured)
@@ -65,7 +65,7 @@ def overloaded(measured: Measured) -> Reason | None:
 
 def _rate_not_held(measured: Measured) -> Reason | None:
     """Suspect when fewer requests a second were answered, over the whole time, than 90 % of the rate asked for."""
-    asked_rps, answered_rps = measured.workload["request_rate_rps"], measured.value("request_throughput_rps")
+    asked_rps, answered_rps = measured.rate_rps, measured.value("request_throughput_rps")
     if not answered_rps or answered_rps >= HELD * asked_rps:
         return None
     return reason("overloaded", f"{answered_rps:.3g} requests a second were answered, {asked_rps:g} asked for")
@@ -80,8 +80,8 @@ def speed_shifted(measured: Measured) -> Reason | None:
     """
     answers, is_closed = measured.answers, measured.is_closed_loop
     if is_closed:
-        answers = answers[measured.workload["max_concurrency"] :]
-    if is_closed and not measured.workload.get("range_ratio"):
+        answers = answers[measured.cap :]
+    if is_closed and measured.asked.varies_by == 0:
         paces_s = [answer.latency_s / max(1, answer.tokens) for answer in answers]
     else:
         answers = [answer for answer in answers if answer.tokens > 1]

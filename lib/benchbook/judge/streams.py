@@ -97,7 +97,7 @@ def _means_broken(measured: Measured) -> Reason | None:
     """Invalid when mean TTFT, and mean TPOT times the tokens after the first, are not mean E2EL; medians do not add."""
     means_ms = [measured.value(f"mean_{name}_ms") for name in ("ttft", "tpot", "e2el")]
     tokens, completed = measured.value("total_output_tokens"), measured.value("completed")
-    each = tokens / completed if tokens and completed else measured.workload.get("output_len_tokens")
+    each = tokens / completed if tokens and completed else measured.asked.output_tokens_each
     if not measured.is_of_requests or not all(means_ms) or not each:
         return None
     ttft_ms, tpot_ms, e2el_ms = means_ms

@@ -65,11 +65,11 @@ def _is_closed(measured: Measured) -> bool:
 
 
 def _is_open(measured: Measured) -> bool:
-    return bool(measured.workload.get("request_rate_rps"))
+    return measured.rate_rps is not None
 
 
 def _is_drawn(measured: Measured) -> bool:
-    return bool(measured.workload.get("range_ratio"))
+    return measured.asked.is_drawn
 
 
 def _is_planned(measured: Measured) -> bool:

@@ -23,6 +23,8 @@ def cache_warm(measured: Measured) -> Reason | None:
     hits = counters.get("prefix_cache_hits") or 0.0
     if not queries or not hits:
         return None
+    if measured.asked.shares_prefix:
+        return None  # what prompts have in common is found there by design
     share, why = _share_by_chance(measured)
     if hits <= share * queries:
         return None
@@ -63,9 +65,9 @@ def _poisson_quantile(mean: float) -> int:
 
 def warmup_too_small(measured: Measured) -> Reason | None:
     """Suspect when warming up was left out, or never reached the concurrency measured."""
-    workload = measured.workload
-    needed, sent = workload.get("max_concurrency") or 1, {**workload, **measured.conditions}.get(measured.row.warmup)
-    if sent is None or sent >= min(needed, workload.get("num_prompts", needed)):
+    needed = measured.cap if measured.is_of_requests and measured.cap else 1
+    sent = {**measured.workload, **measured.conditions}.get(measured.row.warmup)
+    if sent is None or sent >= min(needed, measured.asked.requests or needed):
         return None
     what = "iterations" if measured.is_of_iterations else "prompts"
     return reason("warmup_too_small", f"warmed up with {sent} {what}, at least {needed} were needed")
@@ -87,7 +89,7 @@ def first_requests_slow(measured: Measured) -> Reason | None:
     """
     if measured.is_of_iterations:
         return _first_iteration_slow(list(measured.raw.get("latencies", [])))
-    ttfts_s, wave = [answer.ttft_s for answer in measured.answers], measured.workload.get("max_concurrency") or 1
+    ttfts_s, wave = [answer.ttft_s for answer in measured.answers], measured.cap or 1
     first, later = ttfts_s[:wave], ttfts_s[wave:]
     if len(later) < 3:
         return None

@@ -80,11 +80,12 @@ class Recording:
 
         `facts` are the fields of the Record that only the benchmark knows: way, seed, warmup and so on.
         """
-        asked = self.workload.model_dump()
+        work = self.workload
         full_host = {**host, **self.case.get("host", {})}  # the owner of a host knows more than its client
-        values = values_from_raw(self.workload.benchmark, raw)
+        values = values_from_raw(work.benchmark, raw)
         watched = dict(conditions or {})
-        measured = Measured(self.workload.benchmark, asked, values, raw, full_host, watched, machine())
+        told = {"asked": work.asked, "load": work.load}
+        measured = Measured(work.benchmark, work.model_dump(), values, raw, full_host, watched, machine(), **told)
         if precision := self.case.get("precision"):
             watched["precision"] = {"asked": precision, "reached": half_widths(measured, precision)}
         reasons = record_reasons(measured)
@@ -130,6 +131,9 @@ class Recording:
             identity=Identity.model_validate(self.case.get("identity", {})),
             benchmark=self.workload.benchmark,
             workload=self.workload.model_dump(),
+            asked=self.workload.asked,
+            curve=self.workload.curve,
+            load=self.workload.load,
             argv=tuple(self.argv),
             started_utc=self.started_utc,
             ended_utc=utc_now(),

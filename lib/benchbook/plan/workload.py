@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from benchbook.plan.strict import StrictModel
+from benchbook.terms.asked import Asked, Offered
 from benchbook.terms.benchmarks import BENCHMARKS, Benchmark, HostKind
 
 MAX_COUNT = 10**9  # beyond lies nothing that a machine does, and no record that is read again
@@ -38,6 +39,22 @@ class Workload(StrictModel):
     def host_kind(self) -> HostKind:
         """The kind of host that its benchmark runs on."""
         return self.row.host_kind
+
+    @property
+    def asked(self) -> Asked:
+        """How much it asks for, for the record: what is not said here, judge and report do not know."""
+        return Asked()
+
+    @property
+    def curve(self) -> str:
+        """What workloads of one curve have in common, which differ in their load alone: '4096 in / 1024 out'."""
+        return ""
+
+    @property
+    def load(self) -> Offered | None:
+        """How hard it presses: where it lies on its curve; None for a benchmark that has no load."""
+        key = self.row.load
+        return Offered(by=key, value=getattr(self, key)) if key else None
 
     @property
     def max_request_tokens(self) -> int:

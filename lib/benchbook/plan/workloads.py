@@ -11,8 +11,9 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, field_validator, model_validator
 
 from benchbook.plan.workload import BatchSeconds, Count, CountFromZero, Positive, Workload
+from benchbook.terms.asked import IN_FLIGHT, RATE, Asked, Offered
 from benchbook.terms.benchmarks import FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT
-from benchbook.terms.wording import counted
+from benchbook.terms.wording import counted, lengths_text
 
 MAX_RATE_RPS = 1e9  # beyond lies nothing that a machine does
 
@@ -62,6 +63,23 @@ class ServeWorkload(Workload):
         if self.burstiness != 1.0 and self.request_rate_rps is None:
             raise ValueError("burstiness has no effect without request_rate_rps")
         return self
+
+    @property
+    def asked(self) -> Asked:
+        """All prompts, random ones of the two lengths."""
+        return Asked.of_lengths(self.num_prompts, self.input_len_tokens, self.output_len_tokens, self.range_ratio)
+
+    @property
+    def curve(self) -> str:
+        """Its two lengths."""
+        return lengths_text((self.input_len_tokens, self.output_len_tokens))
+
+    @property
+    def load(self) -> Offered:
+        """The rate of an open loop, which may be capped, else the requests in flight."""
+        if self.request_rate_rps is not None:
+            return Offered(by=RATE, value=self.request_rate_rps, at_most=self.max_concurrency)
+        return Offered(by=IN_FLIGHT, value=self.max_concurrency)
 
     @property
     def warmup_prompts(self) -> int:
@@ -153,6 +171,16 @@ class LatencyWorkload(Workload):
         return f"{counted(self.num_iters, 'batch', plural='batches')} after {self.num_iters_warmup} to warm up"
 
     @property
+    def asked(self) -> Asked:
+        """One batch."""
+        return Asked.of_lengths(self.batch_size, self.input_len_tokens, self.output_len_tokens)
+
+    @property
+    def curve(self) -> str:
+        """Its two lengths."""
+        return lengths_text((self.input_len_tokens, self.output_len_tokens))
+
+    @property
     def max_request_tokens(self) -> int:
         """Input plus output (tokens) of one sequence of the batch."""
         return self.input_len_tokens + self.output_len_tokens
@@ -168,6 +196,16 @@ class ThroughputWorkload(Workload):
     output_len_tokens: Count
     num_prompts: Count
     num_warmup_prompts: CountFromZero | None = None  # None: see warmup_prompts
+
+    @property
+    def asked(self) -> Asked:
+        """All prompts, random ones of the two lengths."""
+        return Asked.of_lengths(self.num_prompts, self.input_len_tokens, self.output_len_tokens)
+
+    @property
+    def curve(self) -> str:
+        """Its two lengths."""
+        return lengths_text((self.input_len_tokens, self.output_len_tokens))
 
     @property
     def warmup_prompts(self) -> int:
@@ -208,6 +246,11 @@ class FirstRequestWorkload(Workload):
     prompt: Annotated[str, Field(min_length=1)] = "The future of AI is"
     max_tokens: Count = 100
     temperature: Annotated[float, Field(ge=0)] = 0.0
+
+    @property
+    def asked(self) -> Asked:
+        """One request, answered with `max_tokens` or fewer."""
+        return Asked(requests=1, output_tokens_each=self.max_tokens)
 
     @property
     def max_request_tokens(self) -> int:

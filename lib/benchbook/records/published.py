@@ -12,6 +12,7 @@ from typing import Any
 
 from benchbook.project import ROOT
 from benchbook.reading import read_json
+from benchbook.records.described import described
 from benchbook.records.record import Identity, Outcome, Record, Verdict
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import StoreError
@@ -61,6 +62,7 @@ def _record(name: str, source: Mapping[str, Any], row: Mapping[str, Any]) -> Rec
         identity=Identity(experiment=f"published/{name}", launch=name, case_id=f"{name},{row['benchmark']}"),
         benchmark=row["benchmark"],
         workload=dict(row["workload"]),
+        **described(row["benchmark"], row["workload"])._asdict(),
         outcome=Outcome.MEASURED,
         values={
             key: None if value == 0 and BY_KEY[key].zero_is_absent else value for key, value in row["values"].items()

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from benchbook.records.fingerprint import case_key
 from benchbook.records.typed import BenchmarkName
 from benchbook.records.upgrade import RECORD_FORMAT
+from benchbook.terms.asked import Asked, Offered
 from benchbook.terms.benchmarks import BENCHMARKS, Benchmark
 
 
@@ -106,6 +107,9 @@ class Record(BaseModel):
     identity: Identity = Identity()
     benchmark: BenchmarkName
     workload: dict[str, Any]
+    asked: Asked  # how much, by the workload itself: nobody reckons it from its fields
+    curve: str = ""  # what cases that differ in their load alone have in common: '4096 in / 1024 out'
+    load: Offered | None = None  # where on its curve this one lies; None for a benchmark without a load
     outcome: Outcome
     failure: Failure | None = None
     values: dict[str, float | int | None] = {}

@@ -2,7 +2,7 @@
 
 Records  1 - first; later `conditions` was added.
          2 - warmup, prefix_cache and way_reason; later not_looked, median_itl_by_sixths_ms, and `disturbed` in the identity.
-         3 - counters have neutral names: 'prompt_tokens', and not those of an engine's page.
+         3 - counters have neutral names: 'prompt_tokens', and not those of an engine's page; asked, curve and load.
 run.json 1 - first; of each job's times only the last, later all of them.
          2 - all of a job's times, always.
 
@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
+
+from benchbook.records.described import described
 
 RECORD_FORMAT, HEADER_FORMAT = 3, 2
 # Before counters had neutral names, a record had those of the engine's page: maker:num_preemptions_total.
@@ -65,7 +68,16 @@ def _record_2(found: Json) -> Json:
 
 def _record_3(found: Json) -> Json:
     found = changed(found, "host", "counters", of=dict, change=_with_neutral_names)
-    return changed(found, "conditions", "counters_went_back", of=list, change=_neutral_names)
+    found = changed(found, "conditions", "counters_went_back", of=list, change=_neutral_names)
+    return _with_what_was_asked(found)
+
+
+def _with_what_was_asked(found: Json) -> Json:
+    with suppress(AttributeError, KeyError, TypeError, ValueError):
+        asked, curve, load = described(found["benchmark"], found["workload"])
+        if curve or load is None:  # no record of a load was without its lengths
+            return {**found, "asked": asked.model_dump(), "curve": curve, "load": load and load.model_dump()}
+    return found
 
 
 def _with_neutral_names(counters: Json) -> Json:

@@ -59,9 +59,7 @@ def verdict_table(saved: Saved) -> None:
 @_of_now
 def accounting_table(saved: Saved) -> None:
     """Display what was asked beside what was counted; any disagreement makes the record INVALID."""
-    rows = accounting_rows(
-        saved.record.benchmark, saved.record.workload, {**saved.raw(), "printed": _printed(saved.record)}
-    )
+    rows = accounting_rows(saved.record, {**saved.raw(), "printed": _printed(saved.record)})
     body = [
         (row["what"], *(_count_text(row[key]) for key in ("asked", "counted")), "yes" if row["agrees"] else "NO")
         for row in rows

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchbook.judge.loads import load_text
+from benchbook.judge.loads import load_text, tokens_text
 from benchbook.records.record import Record
 from benchbook.report.drawing import canvas, from_zero, panels_below
 from benchbook.terms.metrics import request_latencies_s
@@ -43,11 +43,10 @@ def serve_figure(record: Record, raw: Raw) -> tuple[Figure, str]:
         axes.stairs(first_s, baseline=sent_s, **waiting, **bars)
         axes.stairs(last_s, baseline=first_s, facecolor=_STREAM, label="streaming the answer", **bars)
         figure.legend(loc="lower center", ncols=2, frameon=False)
-    workload = record.workload
     cut = f" The first {_MAX_BARS} of {len(starts)}." if len(starts) > _MAX_BARS else ""
     return figure, (
-        f"Every request from send to last token (s).{cut} {workload['num_prompts']} requests, {workload['input_len_tokens']} tokens in, "
-        f"{workload['output_len_tokens']} out, {load_text(workload)}."
+        f"Every request from send to last token (s).{cut} {record.asked.requests} requests, "
+        f"{tokens_text(record)}, {load_text(record)}."
     )
 
 
@@ -61,16 +60,15 @@ def latency_figure(record: Record, raw: Raw) -> tuple[Figure, str]:
     axes.set_xlabel("Iteration")
     axes.set_ylabel("Batch latency (s)")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    workload = record.workload
     return figure, (
-        f"Batch latency (s, lower is better) of each of {len(latencies)} iterations after {workload['num_iters_warmup']} of warm-up; "
-        f"batch {workload['batch_size']}, {workload['input_len_tokens']} tokens in, {workload['output_len_tokens']} out."
+        f"Batch latency (s, lower is better) of each of {len(latencies)} iterations after "
+        f"{record.workload['num_iters_warmup']} of warm-up; batch {record.asked.requests}, {tokens_text(record)}."
     )
 
 
 def throughput_figure(record: Record, raw: Raw) -> tuple[Figure, str]:
     """Draw input, output and total tokens per second as three labelled bars: never to be mixed up."""
-    values, workload = record.values, record.workload
+    values = record.values
     output, total = values["output_throughput_tok_s"], values["total_throughput_tok_s"]
     bars = {"output": output, "input": total - output, "total": total}
     figure, (axes,) = canvas(1, 1, height_in=2.6)
@@ -83,6 +81,5 @@ def throughput_figure(record: Record, raw: Raw) -> tuple[Figure, str]:
     axes.invert_yaxis()
     axes.set_xlabel("Tokens per second")
     return figure, (
-        f"Throughput (tok/s, higher is better) of {workload['num_prompts']} prompts given at once; "
-        f"{workload['input_len_tokens']} tokens in, {workload['output_len_tokens']} out."
+        f"Throughput (tok/s, higher is better) of {record.asked.requests} prompts given at once; {tokens_text(record)}."
     )

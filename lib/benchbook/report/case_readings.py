@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchbook.judge.loads import RATE, load_text
+from benchbook.judge.loads import load_text, tokens_text
 from benchbook.records.record import Record, Verdict
 from benchbook.terms.percentiles import samples_needed
 
@@ -14,10 +14,10 @@ Raw = Mapping[str, Any]
 
 def serve_reading(record: Record, raw: Raw) -> list[str]:
     """Return how much was answered how soon, and how fast one user reads."""
-    values, workload = record.values, record.workload
+    values = record.values
     if not values["completed"]:
         return ["No request completed: there is nothing to read here but the errors above."]
-    load = f"{'At' if workload[RATE.key] else 'With'} {load_text(workload)}"
+    load = f"{'At' if record.load.is_open else 'With'} {load_text(record)}"
     sentences = [
         f"{load}, the server generated {values['output_throughput_tok_s']:.1f} output tokens per second over "
         f"{values['duration_s']:.1f} s; each of {values['completed']} requests saw its first token after "
@@ -39,12 +39,14 @@ def serve_reading(record: Record, raw: Raw) -> list[str]:
 def latency_reading(record: Record, raw: Raw) -> list[str]:
     """Return how long a batch takes, how even that was, and whether it is a floor."""
     values, workload = record.values, record.workload
-    per_token_ms = values["avg_batch_latency_s"] * 1000 / workload["output_len_tokens"]
     spread = (values["p90_batch_latency_s"] - values["p10_batch_latency_s"]) / values["p50_batch_latency_s"]
+    asked, per_token = record.asked, ""
+    if asked.output_tokens_each is not None:
+        each_ms = values["avg_batch_latency_s"] * 1000 / asked.output_tokens_each
+        per_token = f", {each_ms:.2f} ms a generated token with the prefill shared out"
     return [
-        f"A batch of {workload['batch_size']} with {workload['input_len_tokens']} tokens in and {workload['output_len_tokens']} out "
-        f"took {values['avg_batch_latency_s']:.3f} s on average over {workload['num_iters']} iterations, {per_token_ms:.2f} ms a generated token "
-        f"with the prefill shared out.",
+        f"A batch of {asked.requests} with {tokens_text(record).replace(', ', ' and ')} took "
+        f"{values['avg_batch_latency_s']:.3f} s on average over {workload['num_iters']} iterations{per_token}.",
         f"Eight iterations in ten lay within {spread:.0%} of the median. {_floor_text(record)}",
     ]
 
@@ -59,9 +61,9 @@ def _floor_text(record: Record) -> str:
 
 def throughput_reading(record: Record, raw: Raw) -> list[str]:
     """Return how much was processed how fast, and of what it is a ceiling."""
-    values, workload = record.values, record.workload
+    values = record.values
     return [
-        f"{workload['num_prompts']} prompts given at once took {values['duration_s']:.2f} s: {values['output_throughput_tok_s']:.1f} output "
+        f"{record.asked.requests} prompts given at once took {values['duration_s']:.2f} s: {values['output_throughput_tok_s']:.1f} output "
         f"tokens per second, {values['total_throughput_tok_s']:.1f} with the input counted as well.",
         "This is a ceiling for serving only if the prompts were enough to fill the engine; compare it with the serving curve.",
     ]

@@ -47,7 +47,9 @@ def metrics_of(cases: pd.DataFrame, benchmark: str) -> list[Metric]:
 
 
 def axis_text(case: Mapping[str, Any], columns: tuple[str, ...]) -> str:
-    """Return what a case has in the `columns` of one axis: '8', '128 / 64'."""
+    """Return what a case has in the `columns` of one axis: '8', '128 / 64', '–' where it has none of several."""
+    if len(columns) > 1 and all(pd.isna(case[column]) for column in columns):
+        return "–"
     return " / ".join(value_text(None if pd.isna(case[column]) else case[column]) for column in columns)
 
 

@@ -76,7 +76,7 @@ def _precision_sentence(key: str, told: Sequence[tuple[Record, Mapping[str, Any]
     span = " to ".join(dict.fromkeys(f"±{100 * width:.2g} %" for width in (least, most)))
     return (
         f"Prompts were planned to know {key} to {wanted} within one repeat; {span} was reached, by what the repeats' own "
-        f"latencies tell (95 %; least well: {case_name(worst.benchmark, worst.workload)})."
+        f"latencies tell (95 %; least well: {case_name(worst)})."
     )
 
 

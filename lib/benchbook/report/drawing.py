@@ -128,14 +128,14 @@ def panels_below(
 
 
 def styles_of(lines: Sequence[Line]) -> list[Style]:
-    """Return a look for each line; where both vary, colours tell the launches and dashes the lengths."""
+    """Return a look for each line; where both vary, colours tell the launches and dashes the curves."""
     launches = list(dict.fromkeys(line.launch for line in lines))
-    lengths = list(dict.fromkeys(line.lengths for line in lines))
-    both_vary = len(launches) > 1 and len(lengths) > 1
+    curves = list(dict.fromkeys(line.curve for line in lines))
+    both_vary = len(launches) > 1 and len(curves) > 1
     styles = []
     for index, line in enumerate(lines):
         colour = launches.index(line.launch) if both_vary else index
-        dash = lengths.index(line.lengths) if both_vary else index
+        dash = curves.index(line.curve) if both_vary else index
         styles.append(
             Style(_COLOURS[colour % len(_COLOURS)], _MARKERS[index % len(_MARKERS)], _DASHES[dash % len(_DASHES)])
         )

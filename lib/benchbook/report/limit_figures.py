@@ -31,7 +31,6 @@ from benchbook.report.lines import OUTPUT_THROUGHPUT, Line
 from benchbook.report.run import Run
 from benchbook.report.timeline import timeline_figure
 from benchbook.terms.errors import StoreError
-from benchbook.terms.wording import lengths_text
 
 _SHARE = "output_throughput_share_of_limit"
 _MAX_TRIED = 100  # repeats that are asked for their samples
@@ -64,7 +63,7 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
             draw_mark(roof, point, style, case.record.verdict)
             _draw_other_end(roof, shares, case, style)
         for case, point in ((found[0], line_points[0]), (found[-1], line_points[-1])):
-            number = str(case.record.workload[IN_FLIGHT.key])
+            number = str(case.record.load.value)
             roof.annotate(number, point, xytext=(5, -11), textcoords="offset points", fontsize=9)
         draw_line(shares, line, style, _SHARE)
     _draw_roofs(roof, [case.limits for case in served], points)
@@ -124,7 +123,7 @@ def _draw_other_end(roof: Axes, shares: Axes, case: LimitedCase, style: Style) -
     limits, (x, y) = case.limits, _point(case)
     if limits.likely is limits.sure:
         return
-    likely, load = limits.likely.request, case.record.workload[IN_FLIGHT.key]
+    likely, load = limits.likely.request, case.record.load.value
     reached = [share_of(case.record, bounds) for bounds in (limits.sure, limits.likely)]
     roof.plot([x, likely.flops / likely.bytes], [y, y], color=style.colour, linewidth=_THIN)
     shares.plot([load, load], [min(1.0, share) for share in reached], color=style.colour, linewidth=_THIN)
@@ -159,6 +158,5 @@ def _draw_roofs(axes: Axes, limits: Sequence[Limits], points: Sequence[tuple[flo
 
 
 def _named(record: Record) -> str:
-    workload = record.workload
-    lengths = lengths_text((workload["input_len_tokens"], workload["output_len_tokens"]))
-    return f"{record.identity.launch}, {lengths}, {load_text(workload)}, repeat {record.identity.repeat}"
+    parts = (record.identity.launch, record.curve, load_text(record), f"repeat {record.identity.repeat}")
+    return ", ".join(part for part in parts if part)

@@ -116,7 +116,7 @@ def counters_sentence(record: Record, limits: Limits) -> str:
 
 def _flops_without_experts(record: Record, limits: Limits) -> float:
     """Return the FLOPs of a request but for its experts': what a counter that knows of none may see at most."""
-    lengths = (record.workload[name] for name in ("input_len_tokens", "output_len_tokens"))
+    lengths = record.asked.input_tokens_each, record.asked.output_tokens_each
     rest = replace(limits.shape, experts=0, active_experts=0)
     return limits_for(rest, limits.peaks, limits.batch, *lengths).sure.request.flops
 

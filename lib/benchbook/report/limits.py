@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from benchbook.judge.binding import BOUNDED, Binding, binding_of, doubt_of, share_text
 from benchbook.judge.limits import limits_of
-from benchbook.judge.loads import LENGTHS
 from benchbook.judge.roofline import Bounds, Limits, NoLimitError
 from benchbook.records.record import Record
 from benchbook.report.limit_sentences import (
@@ -26,7 +25,7 @@ from benchbook.report.results import MAX_ROWS, cut_note
 from benchbook.report.run import Run
 from benchbook.report.table import number_keys
 from benchbook.terms.benchmarks import BENCHMARKS, Benchmark, Bound
-from benchbook.terms.wording import lengths_text, number_text
+from benchbook.terms.wording import number_text
 
 MAX_SENTENCES = 6
 _ENERGY = "energy_j_per_output_token"
@@ -126,29 +125,31 @@ def _extremes(cases: Sequence[LimitedCase]) -> list[LimitedCase]:
 
 def _groups(cases: Sequence[LimitedCase]) -> list[list[LimitedCase]]:
     """Return the cases of one launch, benchmark and lengths together, by rising load, in whatever order they were planned."""
-    groups: dict[tuple, list[LimitedCase]] = {}
+    groups: dict[tuple[str, str, str], list[LimitedCase]] = {}
     for case in cases:
         record = case.record
-        key = (record.identity.launch, record.benchmark, *(record.workload[name] for name in LENGTHS))
-        groups.setdefault(key, []).append(case)
+        groups.setdefault((record.identity.launch, record.benchmark, record.curve), []).append(case)
     return [sorted(group, key=_load) for group in groups.values()]
 
 
-def _load(case: LimitedCase) -> tuple[int, int]:
-    """Return what is in flight at most and how much is asked for, 0 where the benchmark has no such setting."""
-    workload = case.record.workload
-    return workload.get(case.record.row.load) or 0, workload.get("num_prompts") or 0
+def _load(case: LimitedCase) -> tuple[float, int]:
+    """Return where on its curve a case lies, and how much is asked for, 0 where that is not known."""
+    record = case.record
+    return record.load.value if record.load else 0, record.asked.requests or 0
 
 
 def _where(case: LimitedCase) -> str:
-    workload, record = case.record.workload, case.record
-    lengths = lengths_text((workload[LENGTHS[0]], workload[LENGTHS[1]]))
-    load = record.row.load_text.format(workload.get(record.row.load))
-    return f"{record.identity.launch}, {lengths}, {load}"
+    record = case.record
+    return f"{record.identity.launch}, {record.curve}, {record.row.load_text.format(_level(case))}"
+
+
+def _level(case: LimitedCase) -> float | None:
+    return case.record.load.value if case.record.load else None
 
 
 def _who(case: LimitedCase, several_launches: bool) -> list[str]:
-    lengths = " / ".join(str(case.record.workload[key]) for key in LENGTHS)
+    asked = case.record.asked  # whose lengths are known, or there would be no limit
+    lengths = f"{asked.input_tokens_each} / {asked.output_tokens_each}"
     return [*([case.record.identity.launch] if several_launches else []), lengths]
 
 
@@ -173,7 +174,7 @@ def _load_headings(benchmark: Benchmark) -> list[str]:
 def _cells(case: LimitedCase) -> list[str | int]:
     """Return the load, with what of it a step holds, and all that is bounded."""
     row, batch = case.record.row, case.limits.batch
-    asked = case.record.workload[row.load]
+    asked = _level(case)
     load = [asked, batch] if row.queues else [asked if asked == batch else f"{asked} ({batch} a step)"]
     return [*load, *(cell for key in row.bounds for cell in _bound_cells(case, key))]
 

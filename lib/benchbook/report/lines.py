@@ -1,4 +1,4 @@
-"""Which serve cases belong together: a line is one launch with one pair of lengths, over rising load.
+"""Which serve cases belong together: a line is one launch on one curve, over rising load.
 
 Figures draw lines and readings speak of them, so both take them from here.
 """
@@ -12,41 +12,42 @@ from functools import cached_property
 import pandas as pd
 
 from benchbook.judge.knee import first_unreached
-from benchbook.judge.loads import IN_FLIGHT, LENGTHS, LOADS, RATE, Load
+from benchbook.judge.loads import IN_FLIGHT, LOADS, RATE, Load
 from benchbook.judge.spread import Spread, spread_of
 from benchbook.records.record import Outcome, Verdict
 from benchbook.report.settings import value_text
 from benchbook.report.table import START, believed, workload_columns
 from benchbook.terms.benchmarks import with_role
-from benchbook.terms.wording import lengths_text
 
 OUTPUT_THROUGHPUT = "output_throughput_tok_s"
 REQUEST_THROUGHPUT = "request_throughput_rps"
 USER_SPEED = "user_speed_tok_s"
+CURVE = "curve"
 MAX_LINES = 8  # more cannot be told apart in one figure
 _DISAGREE = "repeats_disagree"
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """The measured repeats of one launch and one pair of lengths, under one kind of load."""
+    """The measured repeats of one launch on one curve, such as one pair of lengths, under one kind of load."""
 
     label: str  # "128 in / 64 out", with the launch in front when there are several
     launch: str
-    lengths: tuple[int, int]  # input, output tokens
+    curve: str  # as records hold it: '128 in / 64 out'
     load: Load
     repeats: pd.DataFrame  # rows of the tidy table, INVALID ones included
     _points: dict[str, Mapping[float, Spread]] = field(default_factory=dict, repr=False)  # figures and sentences share
 
     @property
-    def key(self) -> tuple[str, tuple[int, int]]:
-        """Return (launch, lengths): what an offline case must share to be compared with this line."""
-        return self.launch, self.lengths
+    def key(self) -> tuple[str, str]:
+        """Return (launch, curve): what an offline case must share to be compared with this line."""
+        return self.launch, self.curve
 
     @property
     def where(self) -> str:
         """Return the label with the launch in front: what a sentence puts in brackets."""
-        return self.label if self.label.startswith(f"{self.launch},") else f"{self.launch}, {self.label}"
+        has_launch = self.label == self.launch or self.label.startswith(f"{self.launch},")
+        return self.label if has_launch else f"{self.launch}, {self.label}"
 
     @property
     def loads(self) -> list[float]:
@@ -118,21 +119,22 @@ class Curves:
         return len(self.lines) > 1 and all(len(line.loads) == 1 for line in self.lines)
 
 
-def serve_curves(table: pd.DataFrame, limit: int = MAX_LINES) -> list[Curves]:
+def serve_curves(table: pd.DataFrame, curve_of: Mapping[str, str], limit: int = MAX_LINES) -> list[Curves]:
     """Return the lines of the closed loops and those of the open ones, as far as there are any, in the table's order.
 
+    `curve_of` tells by case id on which curve a case lies.
     More than `limit` of a kind are cut to those that reach the highest output throughput.
     """
     rows = table[table["benchmark"].isin(with_role("curve")) & (table["outcome"] == Outcome.MEASURED.value)]
     # The speed that one user sees while a text streams; vLLM reports its inverse, TPOT.
-    rows = rows.assign(**{USER_SPEED: 1000.0 / rows["median_tpot_ms"]})
+    rows = rows.assign(**{USER_SPEED: 1000.0 / rows["median_tpot_ms"], CURVE: rows["case_id"].map(curve_of)})
     asked = {load: rows[load.key].notna() if load.key in rows else pd.Series(False, index=rows.index) for load in LOADS}
     parts = {RATE: rows[asked[RATE]], IN_FLIGHT: rows[asked[IN_FLIGHT] & ~asked[RATE]]}
     return [_curves(parts[load], load, limit) for load in LOADS if not parts[load].empty]
 
 
 def _curves(rows: pd.DataFrame, load: Load, limit: int) -> Curves:
-    keys = ["launch", *LENGTHS, *_other_axes(rows, load)]
+    keys = ["launch", CURVE, *_other_axes(rows, load)]
     groups = rows.groupby(keys, sort=False, dropna=False)
     if groups.ngroups > limit:
         kept = _highest(rows, keys, load, limit)
@@ -145,17 +147,17 @@ def _curves(rows: pd.DataFrame, load: Load, limit: int) -> Curves:
 
 
 def _line(values: tuple, keys: list[str], group: pd.DataFrame, load: Load, several_launches: bool) -> Line:
-    launch, lengths = str(values[0]), (int(values[1]), int(values[2]))
-    axes = zip(keys[3:], values[3:], strict=True)
+    launch, curve = str(values[0]), str(values[1])
+    axes = zip(keys[2:], values[2:], strict=True)
     others = [f"{key}={value_text(None if pd.isna(value) else value)}" for key, value in axes]
-    label = ", ".join([*([launch] if several_launches else []), lengths_text(lengths), *others])
-    return Line(label, launch, lengths, load, group)
+    label = ", ".join(filter(None, [launch if several_launches else "", curve, *others]))
+    return Line(label or launch, launch, curve, load, group)
 
 
 def _other_axes(rows: pd.DataFrame, load: Load) -> list[str]:
-    """Return what tells apart cases of the same launch, lengths and load, such as a cap below a request rate."""
-    candidates = [column for column in workload_columns(rows) if column not in (load.key, USER_SPEED, *LENGTHS)]
-    by_point = rows.groupby(["launch", *LENGTHS, load.key], dropna=False)
+    """Return what tells apart cases of the same launch, curve and load, such as a cap below a request rate."""
+    candidates = [column for column in workload_columns(rows) if column not in (load.key, USER_SPEED, CURVE)]
+    by_point = rows.groupby(["launch", CURVE, load.key], dropna=False)
     return [column for column in candidates if by_point[column].nunique(dropna=False).max() > 1]
 
 

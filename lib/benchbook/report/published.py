@@ -22,15 +22,15 @@ from benchbook.terms.wording import number_text, plus_minus_text
 def published_html(run: Run, folder: Path | None = None) -> Html:
     """Return a table a publication whose workload the run shares, with what the checks say of it; else nothing."""
     found, damage = all_published(folder)
-    parts = [part for published in found if (part := _publication_html(published, run.cases))]
+    parts = [part for published in found if (part := _publication_html(published, run))]
     return join([*parts, bullets(f"Left out: {line}" for line in damage)])
 
 
-def _publication_html(published: Published, cases: pd.DataFrame) -> Html:
+def _publication_html(published: Published, run: Run) -> Html:
     judged = judged_alone_and_together(published.records)
     rows, said = [], []
     for record, assumed in zip(judged, published.assumed, strict=True):
-        matching = plain_rows(cases[_is_same(record, cases)])
+        matching = plain_rows(run.cases[_is_same(record, run)])
         if not matching:
             continue
         rows += [row for case in matching for row in _rows(record, case)]
@@ -70,9 +70,10 @@ def _rows(record: Record, case: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     ]
 
 
-def _is_same(record: Record, cases: pd.DataFrame) -> pd.Series:
+def _is_same(record: Record, run: Run) -> pd.Series:
     """Return for each case whether it measures the workload of `record`."""
-    same = cases["benchmark"] == record.benchmark
+    cases = run.cases
+    same = (cases["benchmark"] == record.benchmark) & (cases["case_id"].map(run.curve_of) == record.curve)
     for key in BENCHMARKS[record.benchmark].same_if:
         column, value = cases.get(key, pd.Series(None, index=cases.index)), record.workload.get(key)
         same &= column.isna() if value is None else (column == value).fillna(False)

@@ -6,7 +6,6 @@ while their records are VALID would be a second opinion.
 
 from __future__ import annotations
 
-from benchbook.judge.loads import LENGTHS
 from benchbook.records.record import Record, Verdict
 from benchbook.report.lines import Line
 from benchbook.report.run import Run
@@ -68,7 +67,7 @@ def ceiling_reading(run: Run) -> list[str]:
 
 
 def _doubt(run: Run, line: Line, code: str) -> str | None:
-    """Return the evidence of `code` among the records of the line's launch and lengths; None where there is none."""
+    """Return the evidence of `code` among the records of the line's launch and curve; None where there is none."""
     for record in _records_of(run, line):
         for why in record.reasons:
             if why.code == code:
@@ -82,7 +81,7 @@ def _weakness(run: Run, line: Line, role: Role) -> str:
         record
         for record in _records_of(run, line)
         # The floor is a batch of one; larger batches bound nothing here.
-        if record.row.role == role and record.is_measured and record.workload.get("batch_size", 1) == 1
+        if record.row.role == role and record.is_measured and not (role == "floor" and _is_of_several(record))
     ]
     suspects = [record for record in found if record.verdict is Verdict.SUSPECT]
     codes = dict.fromkeys(why.code for record in suspects for why in record.reasons if why.severity == "suspect")
@@ -95,8 +94,8 @@ def _weakness(run: Run, line: Line, role: Role) -> str:
 
 
 def _records_of(run: Run, line: Line) -> list[Record]:
-    return [
-        record
-        for record in run.by_launch[line.launch]
-        if tuple(record.workload.get(name) for name in LENGTHS) == line.lengths
-    ]
+    return [record for record in run.by_launch[line.launch] if record.curve == line.curve]
+
+
+def _is_of_several(record: Record) -> bool:
+    return record.load is not None and record.load.value > 1

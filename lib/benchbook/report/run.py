@@ -14,7 +14,6 @@ import pandas as pd
 
 from benchbook import collector
 from benchbook.judge.group import judged_together
-from benchbook.judge.loads import LENGTHS
 from benchbook.judge.spread import Spread
 from benchbook.parameters import refuse_unknown
 from benchbook.reading import read_bytes
@@ -117,9 +116,14 @@ class Run:
         return case_table(self.table)
 
     @cached_property
+    def curve_of(self) -> Mapping[str, str]:
+        """Return on which curve each case lies, by case id."""
+        return {record.identity.case_id: record.curve for record in self.records}
+
+    @cached_property
     def curves(self) -> list[Curves]:
         """Return the lines that figures draw and sentences speak of, closed loops apart from open ones."""
-        return serve_curves(self.table)
+        return serve_curves(self.table, self.curve_of)
 
     @property
     def lines(self) -> list[Line]:
@@ -128,13 +132,13 @@ class Run:
 
     @cached_property
     def ceilings(self) -> dict[Key, Ceiling]:
-        """Return throughput mode's output throughput by launch and lengths."""
-        return ceilings(self.table)
+        """Return throughput mode's output throughput by launch and curve."""
+        return ceilings(self.table, self.curve_of)
 
     @cached_property
     def batch_latencies(self) -> dict[Key, dict[int, Spread]]:
-        """Return latency mode's latency (ms) by launch and lengths, and batch size."""
-        return batch_latencies(self.table)
+        """Return latency mode's latency (ms) by launch and curve, and batch size."""
+        return batch_latencies(self.table, self.curve_of)
 
     @cached_property
     def missing(self) -> dict[str, int]:
@@ -177,7 +181,8 @@ def load_run(run_dir: str | Path = "") -> Run:
     if damaged_header:  # records tell themselves what they are of
         known = {row["case_key"] for row in header["plan"]}
         header["plan"] = [*header["plan"], *(row for row in rows_of(records) if row["case_key"] not in known)]
-    rows = {row["case_key"]: row for row in _along_loads(header["plan"])}
+    curve_of = {record.identity.case_key: record.curve for record in records}
+    rows = {row["case_key"]: row for row in _along_loads(header["plan"], curve_of)}
     alone, foreign, num_stale = [], [], 0
     for record in records:
         row = rows.get(record.identity.case_key)
@@ -214,10 +219,12 @@ def _what_differs(record: Record, row: PlanRow) -> str:
     return next((what for what, (found, planned) in facts.items() if found != planned), "")
 
 
-def _along_loads(plan: Sequence[PlanRow]) -> list[PlanRow]:
-    """Return the cases in the plan's order, but those next to each other that differ in their load only: a curve each."""
+def _along_loads(plan: Sequence[PlanRow], curve_of: Mapping[str, str]) -> list[PlanRow]:
+    """Return the cases in the plan's order, but those of one curve, which differ in their load only, next to each other.
+
+    `curve_of` tells the curve by case key; a case that nothing was recorded of has none.
+    """
     curves: dict[tuple[Any, ...], list[PlanRow]] = {}
     for case in plan:
-        lengths = (case["workload"].get(name) for name in LENGTHS)
-        curves.setdefault((case["launch"], case["benchmark"], *lengths), []).append(case)
+        curves.setdefault((case["launch"], case["benchmark"], curve_of.get(case["case_key"])), []).append(case)
     return [case for curve in curves.values() for case in curve]

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from benchbook.judge.loads import tokens_text
 from benchbook.judge.telemetry import request_window
 from benchbook.records.record import Record
 from benchbook.report.drawing import from_zero, panels_below
@@ -126,9 +127,8 @@ def _rate(times_s: Sequence[float], counter: Sequence[float | None]) -> tuple[li
 def _caption(record: Record, telemetry: Mapping[str, Any], window: tuple[float, float | None]) -> str:
     workload = record.workload
     told = [f"{key} {workload[key]}" for key in _TOLD if workload.get(key)]
-    lengths = f"{workload.get('input_len_tokens')} tokens in, {workload.get('output_len_tokens')} out"
     shaded = "Shaded: from the first send to the last token. " if window[1] is not None else ""
     return (
         f"The server and its device over time (s), sampled every {telemetry['period_s'] * 1000:.0f} ms on the clock of "
-        f"the requests. {shaded}Rates are growth between two samples. {', '.join([*told, lengths])}."
+        f"the requests. {shaded}Rates are growth between two samples. {', '.join([*told, tokens_text(record)])}."
     )

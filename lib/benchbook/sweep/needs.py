@@ -10,12 +10,12 @@ from typing import Any
 from benchbook.hosts.model.files import config_of
 from benchbook.hosts.model.footprint import GIB, weight_bytes
 from benchbook.judge.batch import seats
-from benchbook.judge.evidence import load_in_flight
 from benchbook.judge.model_config import shape_of
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.ranks import Ranks, ranks_of
+from benchbook.terms.asked import held_in_flight
 
 # Under these the weights are not as large as the model's files, or lie elsewhere: nothing is computed then.
 _RESIZING = ("quantization", "cpu_offload_gb", "hf_overrides", "speculative_config", "spec_model")
@@ -97,8 +97,7 @@ def queue_notes(experiment: Experiment, launch: Launch) -> list[str]:
     """Return the note of a launch that runs fewer at once than its cases hold in flight: the rest waits in the server."""
     ranks, (name, most) = ranks_of(launch.args), seats(launch.args)
     cases = [case.workload for case in experiment.cases if case.launch == launch.name]
-    loads = [load for work in cases if (load := load_in_flight(work.benchmark, work.model_dump()))]
-    asked = [requests for requests, _ in loads]
+    asked = [requests for work in cases if (requests := held_in_flight(work))]
     if not most or ranks is None or max(asked, default=0) <= most * ranks.replicas:
         return []
     return [

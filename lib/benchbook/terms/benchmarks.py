@@ -15,7 +15,6 @@ HostKind = Literal["server", "engine"]  # online through `vllm serve`, offline t
 HOST_KINDS: tuple[HostKind, ...] = get_args(HostKind)
 Role = Literal["curve", "floor", "ceiling"]  # serving under load; what no latency of it, and no throughput, can pass
 Bound = Literal["step", "ttft", "output_throughput", "batch_latency"]  # what the roofline bounds, see judge/binding.py
-_LENGTHS = ("input_len_tokens", "output_len_tokens")
 _RATES = ("request_throughput_rps", "output_throughput_tok_s", "total_throughput_tok_s")
 _TOKENS = ("total_input_tokens", "total_output_tokens")
 _OF_REQUESTS = tuple(
@@ -59,7 +58,7 @@ class Benchmark:
     role: Role | None = None  # of it beside others of the same launch and lengths; None: it is compared with none
     bounds: tuple[Bound, ...] = ()  # of the roofline; the last is what a case's share of its limit is of
     needed: tuple[str, ...]  # keys without which a record of it cannot be read
-    same_if: tuple[str, ...]  # keys that must agree before two numbers stand side by side
+    same_if: tuple[str, ...]  # keys that must agree, as curves must, before two numbers stand side by side
 
 
 SERVE = Benchmark(
@@ -100,8 +99,8 @@ SERVE = Benchmark(
     rank=0,
     role="curve",
     bounds=("step", "ttft", "output_throughput"),
-    needed=(*_LENGTHS, "num_prompts"),
-    same_if=(*_LENGTHS, "max_concurrency", "request_rate_rps"),
+    needed=("num_prompts",),
+    same_if=("max_concurrency", "request_rate_rps"),
 )
 LATENCY = Benchmark(
     name="latency",
@@ -125,8 +124,8 @@ LATENCY = Benchmark(
     rank=2,
     role="floor",
     bounds=("batch_latency",),
-    needed=(*_LENGTHS, "batch_size"),
-    same_if=(*_LENGTHS, "batch_size"),
+    needed=("batch_size",),
+    same_if=("batch_size",),
 )
 THROUGHPUT = Benchmark(
     name="throughput",
@@ -149,8 +148,8 @@ THROUGHPUT = Benchmark(
     rank=1,
     role="ceiling",
     bounds=("output_throughput",),
-    needed=(*_LENGTHS, "num_prompts"),
-    same_if=_LENGTHS,
+    needed=("num_prompts",),
+    same_if=(),
 )
 FIRST_REQUEST = Benchmark(
     name="first_request",

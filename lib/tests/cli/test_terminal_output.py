@@ -16,6 +16,7 @@ from benchbook.records.record import Failure, Identity, Outcome, Reason, Record,
 from benchbook.sweep import progress
 from benchbook.sweep.progress import ConsoleProgress
 from benchbook.terms import exit_codes
+from benchbook.terms.asked import Asked
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -28,6 +29,7 @@ def record(repeat=0, case_id=ID, verdict=Verdict.VALID, reasons=(), failure=None
         identity=Identity(case_id=case_id, repeat=repeat),
         benchmark="serve",
         workload={},
+        asked=Asked(),
         outcome=Outcome.HOST_FAILED if failure else Outcome.MEASURED,
         failure=failure,
         values={"output_throughput_tok_s": 811.1},

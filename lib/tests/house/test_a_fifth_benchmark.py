@@ -91,7 +91,7 @@ def loop_report_figure(run):
 ENTRIES = (
     (BY_KEY, LOOP_S.key, LOOP_S), (BENCHMARKS, LOOP.name, LOOP), (WORKLOADS, LOOP.name, LoopWorkload),
     (COMMANDS, LOOP.name, loop_command), (CALLS, LOOP.name, f"{Path(__file__).stem}:time_a_loop"),
-    (ROWS, LOOP.name, lambda workload, raw: [("steps", workload["steps"], raw.get("counted"))]),
+    (ROWS, LOOP.name, lambda work, raw: [("steps", work.workload["steps"], raw.get("counted"))]),
     (FIGURES, LOOP.name, loop_figure), (REPORT_FIGURES, LOOP.name, loop_report_figure),
     (READINGS, LOOP.name, lambda record, raw: [f"It counted for {record.values['loop_s']:.4f} s."]),
 )  # fmt: skip

@@ -4,9 +4,8 @@ import pytest
 from benchbook.judge import accounting, guards, streams
 from benchbook.judge.accounting import accounting_rows
 from benchbook.judge.checks import record_reasons
-from benchbook.judge.evidence import Measured
 from benchbook.records.record import Verdict, verdict_of
-from measured import serve
+from measured import measured_of, serve
 
 SERVE = {"input_len_tokens": 128, "output_len_tokens": 64, "num_prompts": 4, "range_ratio": 0.0}
 GOOD = {
@@ -23,7 +22,7 @@ THROUGHPUT = {"input_len_tokens": 128, "output_len_tokens": 64, "num_prompts": 4
 
 def reasons_of(benchmark, workload, raw, host=None):
     checks = (*accounting.CHECKS, *streams.CHECKS, *guards.CHECKS)
-    return record_reasons(Measured(benchmark, workload, {}, raw, host or {}), checks)
+    return record_reasons(measured_of(benchmark, workload, {}, raw, host or {}), checks)
 
 
 def codes(benchmark, workload, raw, host=None):
@@ -109,7 +108,7 @@ def test_random_weights_are_noted_without_lowering_the_verdict():
 
 
 def test_accounting_rows_show_both_figures():
-    assert accounting_rows("serve", SERVE, GOOD)[2] == {
+    assert accounting_rows(measured_of("serve", SERVE, {}), GOOD)[2] == {
         "what": "input tokens",
         "asked": 512,
         "counted": 512,

@@ -2,12 +2,14 @@
 
 from benchbook.judge.answerable import why_no_answer
 from benchbook.records.record import Outcome, Reason, Record, Verdict
+from benchbook.terms.asked import Asked
 
 
 def record(verdict, *codes, benchmark="serve", outcome=Outcome.MEASURED):
     return Record(
         benchmark=benchmark,
         workload={},
+        asked=Asked(),
         outcome=outcome,
         verdict=verdict,
         reasons=tuple(Reason(code=code, severity="suspect", evidence="") for code in codes),

@@ -10,7 +10,9 @@ from benchbook.judge.binding import binding_of, is_below_floor, limit_values, sh
 from benchbook.judge.limits import limits_of
 from benchbook.judge.model_config import shape_of
 from benchbook.judge.roofline import NoLimitError, Peaks, limits_for
-from benchbook.records.record import Reason, Record
+from benchbook.records.record import Reason
+from benchbook.records.store import read_record
+from benchbook.terms.asked import Asked
 from shapes import CPU, GPT_OSS_120B, H200, LLAMA_8B, TINY, make, served
 
 ROOT = Path(__file__).parents[3] / "results"
@@ -19,7 +21,7 @@ RECORDS = sorted(path for path in ROOT.glob("*/*/cases/*/*/record.json"))
 
 @pytest.fixture(params=RECORDS, ids=lambda path: "/".join(path.parts[-6:-1])[:90])
 def record(request):
-    return Record.model_validate_json(request.param.read_bytes())
+    return read_record(request.param)
 
 
 def test_no_committed_record_is_faster_than_its_sure_bound(record):
@@ -39,7 +41,7 @@ def test_no_committed_record_is_faster_than_its_sure_bound(record):
 def test_client_binds_no_committed_record_that_kept_its_load_in_flight():
     kept = {}
     for path in RECORDS:
-        record = Record.model_validate_json(path.read_bytes())
+        record = read_record(path)
         in_flight, asked = kept_in_flight(record), asked_in_flight(record)
         if in_flight and asked and in_flight >= 0.95 * asked:
             kept[path] = limit_values(record)["limited_by"]
@@ -112,8 +114,8 @@ def test_prefills_of_others_in_tpot_do_not_move_the_share_of_the_step():
 def on(device, memory_mib, in_flight=2000, argv="", kind="server"):
     record = served(in_flight, argv=argv, peaks={**H200, "device": device}, kind=kind)
     machine = {"machine": {"gpus": [{"name": device, "memory": f"{memory_mib} MiB"}]}}
-    workload = {**record.workload, "num_prompts": in_flight}
-    return record.model_copy(update={"provenance": machine, "workload": workload})
+    asked = record.asked.model_copy(update={"requests": in_flight})
+    return record.model_copy(update={"provenance": machine, "asked": asked})
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def on(device, memory_mib, in_flight=2000, argv="", kind="server"):
         (on("CPU, 2 threads", 0, kind="engine"), 256),
         (on("CPU, 2 threads", 0, argv="--tensor-parallel-size 2"), 256),
         (on("NVIDIA L40S", 46068, in_flight=5), 5),
-        (served(8).model_copy(update={"workload": {**served(8).workload, "num_prompts": 3}}), 3),
+        (served(8).model_copy(update={"asked": Asked.of_lengths(3, 4096, 1024)}), 3),
     ],
     ids=str,
 )  # fmt: skip

@@ -11,7 +11,7 @@ from benchbook.judge.unseen import not_looked
 from benchbook.plan import ServeWorkload
 from benchbook.records.record import Verdict, verdict_of
 from benchbook.terms.percentiles import is_earned, percentile_ranks, samples_needed
-from measured import latency, serve, throughput, with_pace
+from measured import latency, measured_of, serve, throughput, with_pace
 
 SOUND = serve()
 RANGED = {"range_ratio": 0.5}
@@ -549,7 +549,7 @@ def test_evidence_holds_both_values():
 def test_without_evidence_checks_are_silent():
     """An attached server has no log, a plain command line no meter, an older record no conditions."""
     bare = serve()
-    assert codes(type(bare)("serve", bare.workload, bare.values)) == ["asked_not_counted", "percentile_not_earned"]
+    assert codes(measured_of("serve", bare.workload, bare.values)) == ["asked_not_counted", "percentile_not_earned"]
 
 
 @pytest.mark.parametrize(("percentile", "needed"), [(99, 662), (95, 130), (90, 64)])

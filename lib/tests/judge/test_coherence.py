@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from benchbook.judge.group import judged_alone_and_together, judged_together
+from benchbook.records.described import described
 from benchbook.records.published import all_published, load_published
 from benchbook.records.record import Identity, Outcome, Reason, Record, Verdict
 from benchbook.records.runs import run_files
@@ -19,6 +20,7 @@ def record(benchmark, workload, values, *, launch="a", repeat=0, host=None, reas
         identity=Identity(launch=launch, case_id=f"{launch},{benchmark},{workload}", fingerprint="f", repeat=repeat),
         benchmark=benchmark,
         workload={**LENGTHS, **workload},
+        **described(benchmark, {**LENGTHS, **workload})._asdict(),
         outcome=Outcome.MEASURED,
         values=values,
         verdict=Verdict.VALID,

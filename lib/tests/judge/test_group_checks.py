@@ -5,6 +5,7 @@ import random
 import pytest
 from benchbook.judge.group import judged_together
 from benchbook.judge.repeats import mann_kendall_p
+from benchbook.records.described import described
 from benchbook.records.record import Identity, Outcome, Record, Verdict
 from scipy.stats import kendalltau
 
@@ -26,10 +27,12 @@ def record(
     **values,
 ):
     """Return one repeat of a case; times follow the number of the repeat."""
+    workload = {"input_len_tokens": 128, "output_len_tokens": 64, "max_concurrency": in_flight, "num_prompts": 800}
     return Record(
         identity=Identity(run_id="r", launch=launch, case_id=f"{launch},{benchmark}", fingerprint="f", repeat=repeat),
         benchmark=benchmark,
-        workload={"input_len_tokens": 128, "output_len_tokens": 64, "max_concurrency": in_flight, "num_prompts": 800},
+        workload=workload,
+        **described(benchmark, workload)._asdict(),
         outcome=Outcome.MEASURED,
         values={"output_throughput_tok_s": value, **values},
         verdict=verdict,

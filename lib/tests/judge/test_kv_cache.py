@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from benchbook.judge.conditions import kv_exhausted
-from benchbook.judge.evidence import Measured
 from benchbook.judge.kv_cache import sequences_held
 from benchbook.judge.starts import kv_capacity_differs
 from benchbook.records.record import Identity
+from measured import measured_of
 from shapes import GPT_OSS_120B, LLAMA_8B, host, served
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
@@ -70,7 +70,7 @@ def test_a_window_that_no_model_has_leaves_the_tokens_of_the_log(window):
 
 def exhausted(config, in_flight, **facts):
     workload = {"max_concurrency": in_flight, "num_prompts": 80, "input_len_tokens": 4096, "output_len_tokens": 1024}
-    return kv_exhausted(Measured("serve", workload, {}, {}, cache(config, **facts)))
+    return kv_exhausted(measured_of("serve", workload, {}, {}, cache(config, **facts)))
 
 
 def test_requests_that_a_hybrid_cache_holds_do_not_exhaust_it():

@@ -7,7 +7,7 @@ from benchbook.judge.catalogue import CODES
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.judge.unseen import LOOKS, RECORDS, by_reason, not_looked
-from measured import latency, serve, throughput
+from measured import latency, measured_of, serve, throughput
 from test_checks import PAIRS
 
 GPU = {"index": 0, "name": "H200", "samples": 40, "highest_sm_clock_mhz": 1980, "free_sm_clock_mhz": 1980}
@@ -191,7 +191,7 @@ def test_an_offline_benchmark_names_what_an_engine_in_a_process_does_not_tell(me
 @pytest.mark.parametrize(("usage", "codes"), [({"completion_tokens": 8}, set()), ({}, {"asked_not_counted"})])
 def test_a_first_request_is_one_answer_and_no_load(usage, codes):
     raw = {"text": "a", "usage": usage, "itls": [[0.1]]}
-    one = Measured("first_request", {"max_tokens": 8}, {"ttft_ms": 1.0}, raw, serve().host, {})
+    one = measured_of("first_request", {"max_tokens": 8}, {"ttft_ms": 1.0}, raw, serve().host, {})
     assert set(not_looked(one)) == codes
 
 

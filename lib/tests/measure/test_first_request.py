@@ -9,6 +9,7 @@ from benchbook.measure import first_request as module
 from benchbook.measure.events import Event, events
 from benchbook.plan import FirstRequestWorkload
 from benchbook.terms.errors import MeasureError
+from measured import measured_of
 
 WORKLOAD = FirstRequestWorkload(max_tokens=6)
 DONE = "data: [DONE]"
@@ -113,12 +114,12 @@ def test_pings_for_ever_are_silence_and_more_pieces_than_anybody_asked_for_are_a
 @pytest.mark.parametrize(("counted", "agrees"), [(1, True), (6, True), (0, False), (-3, False), (7, False)])
 def test_more_tokens_than_asked_for_or_less_than_one_are_not_what_was_asked(counted, agrees):
     raw = {"text": "w1", "usage": {"completion_tokens": counted}}
-    rows = accounting_rows("first_request", WORKLOAD.model_dump(), raw)
+    rows = accounting_rows(measured_of("first_request", WORKLOAD.model_dump(), {}), raw)
     assert all(row["agrees"] for row in rows) is agrees
 
 
 @pytest.mark.parametrize(("pieces", "agrees"), [(6, True), (7, False), (20, False)])
 def test_more_pieces_of_text_than_tokens_asked_for_are_not_what_was_asked(pieces, agrees):
     raw = {"text": "w1", "itls": [[0.1] * (pieces - 1)]}
-    rows = accounting_rows("first_request", WORKLOAD.model_dump(), raw)
+    rows = accounting_rows(measured_of("first_request", WORKLOAD.model_dump(), {}), raw)
     assert all(row["agrees"] for row in rows) is agrees

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from benchbook.hosts.machine import cpu
 from benchbook.records import files, provenance
+from benchbook.records.described import described
 from benchbook.records.fingerprint import case_key, changed_parts, combined, fingerprint_parts
 from benchbook.records.record import Identity, Outcome, Reason, Record, Verdict, verdict_of
 from benchbook.records.store import RECORD_FILE, Store, read_record, write_record
@@ -36,7 +37,8 @@ def make_record(repeat=0, **fields):
         "values": {"mean_ttft_ms": 12.5, "request_goodput_rps": None},
         "identity": Identity(case_id="eager,serve", repeat=repeat, fingerprint="a" * 64),
     }
-    return Record(**{**given, **TIMES, **fields})
+    told = described(given["benchmark"], given["workload"])._asdict()
+    return Record(**{**told, **given, **TIMES, **fields})
 
 
 @pytest.fixture

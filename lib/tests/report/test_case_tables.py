@@ -10,9 +10,11 @@ from types import SimpleNamespace
 import pytest
 from benchbook.hosts.vllm.startup import StartupFacts
 from benchbook.judge.catalogue import reason
+from benchbook.records.described import described
 from benchbook.records.record import Identity, Outcome, Record, Verdict
 from benchbook.records.store import Saved
 from benchbook.report import case, host_tables, markup, timeline
+from benchbook.terms.asked import Asked
 
 
 @pytest.fixture
@@ -33,6 +35,7 @@ def saved(tmp_path, verdict=Verdict.SUSPECT, reasons=(), **fields):
         identity=Identity(),
         benchmark="serve",
         workload={"num_prompts": 40},
+        **described("serve", {"num_prompts": 40})._asdict(),
         outcome=Outcome.MEASURED,
         verdict=verdict,
         reasons=reasons,
@@ -107,5 +110,5 @@ def test_a_timeline_begins_with_the_first_send():
     times = [75.0 + step / 4 for step in range(120)]
     server = {"t_s": times, "running": [1.0] * 120}
     telemetry = {"zero_perf_counter_s": 0.0, "period_s": 0.25, "gpus": [], "server": server}
-    figure, _ = timeline.timeline_figure(SimpleNamespace(workload={}), telemetry, raw)
+    figure, _ = timeline.timeline_figure(SimpleNamespace(workload={}, curve="", asked=Asked()), telemetry, raw)
     assert [axes.get_xlim()[0] for axes in figure.axes] == [0.0] * len(figure.axes)

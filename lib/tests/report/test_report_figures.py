@@ -4,6 +4,7 @@ from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
+from benchbook.records.described import described
 from benchbook.report import drawing
 from benchbook.report.captions import caption_of
 from benchbook.report.case_figures import latency_figure as one_batch_figure
@@ -17,6 +18,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from report_runs import LENGTHS, failed, judged, make_run
 
 FIGURES = (throughput_figure, latency_figure, tradeoff_figure, floor_figure)
+
+
+def a_case(benchmark, workload):
+    return SimpleNamespace(workload=workload, **described(benchmark, workload)._asdict())
 
 
 def drawn(draw, run, place=0):
@@ -153,7 +158,7 @@ def test_a_cap_below_a_rate_leaves_the_loop_open_and_splits_its_line(tmp_path):
         return [{**workload, "max_concurrency": cap} for cap in (None, 8)]
 
     run = load_run(make_run(tmp_path, concurrencies=(), rates=(2, 4), benchmarks=("serve",), vary=vary))
-    labels = {line.label for line in run.lines if line.lengths == (128, 64)}
+    labels = {line.label for line in run.lines if line.curve == "128 in / 64 out"}
     assert labels == {"128 in / 64 out, max_concurrency=8", "128 in / 64 out, max_concurrency=none"}
 
 
@@ -190,7 +195,7 @@ def test_more_lines_than_can_be_told_apart_are_cut_to_the_highest_and_said_so(tm
     _, caption = drawn(throughput_figure, run)
     assert (len(run.lines), run.curves[0].num_lines) == (MAX_LINES, 12)
     assert "8 of 12 lines" in caption
-    every_line = serve_curves(run.table, limit=100)[0].lines
+    every_line = serve_curves(run.table, run.curve_of, limit=100)[0].lines
     peaks = {line.key: max(line.means("output_throughput_tok_s").values()) for line in every_line}
     assert {line.key for line in run.lines} == set(sorted(peaks, key=peaks.get)[-MAX_LINES:])
 
@@ -218,7 +223,7 @@ def test_the_figure_of_a_serving_case_ends_each_bar_at_the_last_token_also_where
     raw = {"start_times": [5.0, 5.5], "ttfts": [0.2, 0.3], "itls": [[0.1, 0.1], [0.25, 0.25]]}
     ends = []
     for kept in ({}, {"latencies": [0.4, 0.8]}):  # as vLLM 0.26 writes it, and as 0.32 does
-        figure, _ = serve_figure(SimpleNamespace(workload=workload), {**raw, **kept})
+        figure, _ = serve_figure(a_case("serve", workload), {**raw, **kept})
         ends.append(list(figure.axes[0].patches[1].get_data().values))
     assert ends == [pytest.approx([0.4, 1.3]), pytest.approx([0.4, 1.3])]
 
@@ -226,14 +231,14 @@ def test_the_figure_of_a_serving_case_ends_each_bar_at_the_last_token_also_where
 def test_a_serving_case_that_sent_nothing_has_a_figure_without_bars():
     workload = {"num_prompts": 2, "input_len_tokens": 8, "output_len_tokens": 3, "max_concurrency": 2}
     raw = {"start_times": [], "ttfts": [], "itls": []}
-    figure, _ = serve_figure(SimpleNamespace(workload=workload), raw)
+    figure, _ = serve_figure(a_case("serve", workload), raw)
     assert not figure.axes[0].patches
 
 
 def test_every_iteration_of_a_latency_case_lies_inside_its_figure():
     workload = {"num_iters_warmup": 3, "batch_size": 1, "input_len_tokens": 8, "output_len_tokens": 3}
     raw = {"latencies": [0.200, 0.205, 0.219], "percentiles": {"50": 0.205}}
-    figure, _ = one_batch_figure(SimpleNamespace(workload=workload), raw)
+    figure, _ = one_batch_figure(a_case("latency", workload), raw)
     FigureCanvasAgg(figure).draw()
     marks = figure.axes[0].lines[0]
     tops = figure.axes[0].transData.transform(marks.get_xydata())[:, 1] + marks.get_markersize() / 2 * figure.dpi / 72

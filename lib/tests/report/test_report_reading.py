@@ -66,7 +66,8 @@ def test_a_peak_that_no_valid_repeat_holds_says_so_and_names_the_highest_that_on
         doubted = is_meant and record.identity.repeat in repeats
         return judged(record, "suspect", "compiled_while_measuring", "seen") if doubted else record
 
-    (curves,) = serve_curves(load_run(make_run(tmp_path, change=change)).table)
+    run = load_run(make_run(tmp_path, change=change))
+    (curves,) = serve_curves(run.table, run.curve_of)
     sentence = peak_sentence(curves.lines[0])
     assert sentence.partition("(eager, 128 in / 64 out).")[2][: len(said) or None] == said
     assert sentence.endswith("tok/s with 4 requests in flight.") is ("highest" in said)
