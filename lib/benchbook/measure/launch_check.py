@@ -21,6 +21,7 @@ from benchbook.hosts.vllm.flags import Known, known
 from benchbook.hosts.vllm.forms import Forms, installed_forms
 from benchbook.hosts.vllm.import_paths import absent_classes, absent_packages
 from benchbook.hosts.vllm.misfits import misfits
+from benchbook.hosts.vllm.renaming import ways
 from benchbook.hosts.vllm.spelling import Misspelt, Spelt, spelt_out
 from benchbook.hosts.vllm.unheeded import CPU, GPU, unheeded
 from benchbook.measure.names import Places, check_args
@@ -61,10 +62,21 @@ def checked_launch(doc: Document, launch: Launch, there: Known | None, *, has_of
         notes += check_variables(doc, translated, places, there)
     notes += _check_use(doc, translated, places, _build_of(there))
     found = _with_download_dir(doc, translated, places, notes)
-    told = [*misfits(found.args, found.env, config_of(found))]
+    config = config_of(found)
+    notes += _verifier_note(found, config)
+    told = [*misfits(found.args, found.env, config)]
     told += absent_packages(found.args)
     told += [(name, why) for name, why, may_be_elsewhere in _absent_classes(found) if may_be_elsewhere]
     return Checked(found, notes, [doc.error(places.of(name), why) for name, why in told])
+
+
+def _verifier_note(launch: Launch, config: Mapping[str, Any] | None) -> list[str]:
+    """Return the note of a model that names another, for which it speculates: vLLM serves that one, and this is its draft."""
+    verifier = dict(ways(config or {})).get("speculators_config.verifier.name_or_path")
+    if not verifier:
+        return []
+    what = f"vLLM serves {verifier}, for which this model speculates, with it as the draft"
+    return [f"note: launch {launch.name!r}: {what}; write that as the model, and this in speculative_config"]
 
 
 def _absent_classes(launch: Launch) -> list[tuple[str, str, bool]]:

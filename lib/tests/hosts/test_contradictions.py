@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,39 @@ def test_what_does_not_fit_the_model_refuses_a_run_and_plan_says_so(tmp_path, ar
     with pytest.raises(ExperimentError) as refusal:
         check_machine(preflight_of(written(tmp_path, args, lengths)))
     assert why in str(refusal.value)
+
+
+@installed
+@pytest.mark.parametrize("speculators", [{"verifier": {"name_or_path": "org/big"}}, {"verifier": "org/big"}, [], None])
+def test_a_model_that_speculates_for_another_is_told_to_be_served_as_its_draft(tmp_path, speculators) -> None:
+    (tmp_path / "draft").mkdir()
+    config = {"model_type": "llama", "max_position_embeddings": 64, "speculators_config": speculators}
+    (tmp_path / "draft" / "config.json").write_text(json.dumps(config))
+    path = written(tmp_path)
+    path.write_text(path.read_text().replace("model: tiny", f"model: {tmp_path}/draft"))
+    notes = [
+        note for note in preflight_of(path).notes if "vLLM serves org/big, for which this model speculates" in note
+    ]
+    assert len(notes) == 2 * isinstance((speculators or {}).get("verifier"), dict)
+
+
+@installed
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"num_attention_heads": "eight", "num_hidden_layers": [], "num_key_value_heads": None},
+        {"num_attention_heads": 0, "intermediate_size": -1, "num_hidden_layers": True},
+        {"rope_scaling": "linear", "rope_parameters": [{"factor": 2}], "model_type": 5},
+        {"rope_scaling": {"factor": "4"}, "max_position_embeddings": 1e6},
+        {"text_config": None, "speculators_config": "x"},
+    ],
+)
+def test_a_config_that_tells_nothing_sound_accuses_nobody(tmp_path, odd) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text(json.dumps(odd))
+    path = written(tmp_path, "{tp: 3, pp: 9, max_model_len: 1M}")
+    path.write_text(path.read_text().replace("model: tiny", f"model: {tmp_path}/m"))
+    assert preflight_of(path).unfit == ()
 
 
 @installed
