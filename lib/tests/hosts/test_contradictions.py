@@ -139,6 +139,7 @@ def test_a_model_that_speculates_for_another_is_told_to_be_served_as_its_draft(t
         {"rope_scaling": "linear", "rope_parameters": [{"factor": 2}], "model_type": 5},
         {"rope_scaling": {"factor": "4"}, "max_position_embeddings": 1e6},
         {"text_config": None, "speculators_config": "x"},
+        {"model_type": "gemma4", "num_key_value_heads": 5, "num_attention_heads": 3},
     ],
 )
 def test_a_config_that_tells_nothing_sound_accuses_nobody(tmp_path, odd) -> None:
@@ -147,6 +148,21 @@ def test_a_config_that_tells_nothing_sound_accuses_nobody(tmp_path, odd) -> None
     path = written(tmp_path, "{tp: 3, pp: 9, max_model_len: 1M}")
     path.write_text(path.read_text().replace("model: tiny", f"model: {tmp_path}/m"))
     assert preflight_of(path).unfit == ()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "dbrx", "ffn_config": {"moe_num_experts": 16}},
+        {"model_type": "olmoe"},
+        {"model_type": "x", "architectures": ["SomeMoeForCausalLM"]},
+        {"model_type": "nemotron-nas", "block_configs": []},
+        {"num_hidden_layers": 4},
+    ],
+)
+def test_a_model_that_may_have_experts_is_not_denied_them(config) -> None:
+    assert list(misfits({"enable_expert_parallel": True}, {}, config)) == []
+    assert [name for name, _ in misfits({"enable_expert_parallel": True}, {}, {"model_type": "llama"})]
 
 
 @installed

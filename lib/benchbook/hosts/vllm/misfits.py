@@ -29,6 +29,7 @@ _LENGTHS = (
 _METHOD = ("speculative_config.method", "spec_method")
 _TOKENS = ("speculative_config.num_speculative_tokens", "spec_tokens")
 _WITHOUT_DRAFT = ("mtp", "dspark", "ngram", "ngram_gpu", "suffix", "extract_hidden_states")
+_GROUPED = (*DENSE_TYPES, "gpt_oss", "mixtral", "qwen2_moe", "qwen3_moe")  # with one number of KV heads in all layers
 _PARTITION = "VLLM_PP_LAYER_PARTITION"
 UNCHUNKED = "while enable_chunked_prefill is off, cannot be less than"
 Config = Mapping[str, Any]
@@ -93,7 +94,7 @@ def _shards(said: Said, config: Config) -> Told:
     """Yield parallel sizes into which the model cannot be cut."""
     tensor, stages, decode = said.ranks("tensor", "pipeline", "decode_context")
     heads, width = _number(config, "num_attention_heads"), _number(config, "intermediate_size")
-    kv_heads = None if "kv_lora_rank" in config else _number(config, "num_key_value_heads")
+    kv_heads = _number(config, "num_key_value_heads") if config.get("model_type") in _GROUPED else None
     if heads and heads % tensor:
         yield "tensor_parallel_size", f"must divide the model's {heads} attention heads"
     elif kv_heads and kv_heads % tensor and tensor % kv_heads:
@@ -118,8 +119,8 @@ def _stages(said: Said, stages: int, layers: int | None) -> Told:
 
 
 def _experts(said: Said, config: Config) -> Told:
-    names = " ".join(config).lower()
-    has_none = "model_type" in config and not any(word in names for word in ("expert", "moe", "block_configs"))
+    told = f"{[way for way, _ in ways(config)]} {config.get('model_type')} {config.get('architectures')}".lower()
+    has_none = "model_type" in config and not any(word in told for word in ("expert", "moe", "block_configs"))
     if has_none and said.has("enable_expert_parallel"):
         yield "enable_expert_parallel", "is for a mixture of experts, and this model has none"
     if said.has("enable_eplb") and max(said.ranks("tensor", "prefill_context", "data")) == 1:
