@@ -19,6 +19,7 @@ from benchbook.hosts.process.scratch import scratch_dir
 from benchbook.notebooks.execute import execute
 from benchbook.notebooks.kernels import source as kernels_module
 from benchbook.notebooks.kernels.source import (
+    FORK_LIMIT_S,
     AheadKernel,
     ForkedKernel,
     WarmKernels,
@@ -63,6 +64,11 @@ def run(folder, *sources, env=None, **parameters):
 def children_of(worker):
     stats = {pid: processes.read_stat(pid) for pid in worker.tree_pids()}  # None: it ended in the meantime
     return [pid for pid, stat in stats.items() if stat and stat.parent_pid == worker.pid]
+
+
+def has_forked(worker):
+    """Return whether a kernel is there, once the worker has imported what notebooks need."""
+    return processes.wait_gone(lambda: [] if children_of(worker) else [worker.pid], FORK_LIMIT_S)
 
 
 def test_a_forked_kernel_has_what_notebooks_need_before_its_first_cell(tmp_path, warm):
@@ -209,7 +215,7 @@ def test_the_next_notebook_finds_the_kernel_that_got_ready_and_the_one_after_it_
 
 def test_a_kernel_that_died_while_it_was_ready_is_replaced(tmp_path, warm):
     make_ready()
-    assert processes.wait_gone(lambda: [] if children_of(warm) else [1], END_LIMIT_S)
+    assert has_forked(warm)
     (pid,) = children_of(warm)
     os.kill(pid, signal.SIGKILL)
     assert processes.wait_gone(lambda: children_of(warm), END_LIMIT_S)
@@ -237,7 +243,7 @@ def test_a_kernel_that_nobody_took_ends_with_the_worker(tmp_path):
         worker = kernel_source()
         worker.ensure()
         make_ready()
-        assert processes.wait_gone(lambda: [] if children_of(worker) else [1], END_LIMIT_S)
+        assert has_forked(worker)
         pids = children_of(worker)
     assert processes.wait_gone(lambda: [pid for pid in pids if processes.read_stat(pid)], END_LIMIT_S)
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchbook.hosts.process import processes
 from benchbook.hosts.process.scratch import scratch_dir
 from benchbook.hosts.worker import Worker
 from benchbook.terms.errors import HostStartError
@@ -212,7 +213,8 @@ class ForkedKernel:
                 raise ConnectionResetError("the worker is gone")
             self.pid = int(answer["pid"])
             self._connection.sendall(kernel_order((), env, cwd))
-            if self.poll() is not None:
+            stat = processes.read_stat(self.pid)
+            if stat is None or stat.state in "ZX":
                 raise ConnectionResetError("the kernel has ended")
         except BaseException:
             self.close()
