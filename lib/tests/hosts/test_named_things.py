@@ -201,6 +201,17 @@ def test_a_level_in_any_letters_that_pythons_logging_has_is_taken(tmp_path, leve
     preflight_of(written(tmp_path, env=f"{{VLLM_LOGGING_LEVEL: {level}}}"))
 
 
+@pytest.mark.parametrize(
+    "args", ["{attention_config: {flash_attn_version: '3'}}", """{ac: '{"flash_attn_version": "2"}'}"""]
+)
+def test_a_number_in_quotes_is_no_number_of_a_config(tmp_path, args) -> None:
+    with pytest.raises(ExperimentError, match="flash_attn_version.*: must be a number: write [23] without quotes"):
+        preflight_of(written(tmp_path, args))
+    preflight_of(
+        written(tmp_path, "{attention_config.flash_attn_version: '3'}")
+    )  # as vLLM reads what stands behind dots
+
+
 @pytest.mark.parametrize(("args", "is_taken"), [("5", False), ("O4", False), ("2", True), ("o1", True), ("'3'", True)])
 def test_a_number_is_held_against_the_values_that_a_flag_lists_as_its_text_is(tmp_path, args, is_taken) -> None:
     path = written(tmp_path, f"{{optimization_level: {args}}}")

@@ -56,6 +56,8 @@ def option_problem(value: Any, option: Option) -> str:
         return none_of(value, option.members) if option.members else ""
     if any(_is_of(value, kind) for kind in option.kinds if kind != CHOICE):
         return out_of_bounds(value, option.bounds)
+    if CHOICE in option.kinds and value in option.members and all(map(str.isdecimal, option.members)):
+        return f"must be a number: write {value} without quotes"
     if CHOICE in option.kinds and isinstance(value, str | int | float):
         return none_of(f"{value:g}" if isinstance(value, float) else str(value), option.members)
     return f"must be {_wanted(option)}"
