@@ -112,6 +112,7 @@ def make_record(identity: Identity, benchmark: str, workload: Mapping[str, Any],
         raw_file="raw.json",
         host={
             "kind": "server",
+            "engine": "vLLM",
             "model": "tiny",
             "random_weights": True,
             "version": "0.32.0",

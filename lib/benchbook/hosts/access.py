@@ -8,56 +8,48 @@ import warnings
 from collections.abc import Mapping
 
 from benchbook.hosts import http
+from benchbook.hosts.face import KEY_VARIABLE, Access, Engine
 from benchbook.hosts.process import registry
 from benchbook.hosts.process.ports import is_loopback
-from benchbook.hosts.vllm.door import KEY_VARIABLE, OPEN
 from benchbook.terms.errors import Cause, ExperimentError, HostStartError
 
-DEV_MODE, RUST = "VLLM_SERVER_DEV_MODE", "VLLM_USE_RUST_FRONTEND"
-VLLMS_KEY = "VLLM_API_KEY"
-# The last of a command line: vLLM puts the last outermost.
-DOOR_WORDS = ("--middleware", "benchbook.hosts.vllm.door.Door")
-_OPEN_TEXT = f"{', '.join(OPEN[:-1])} and {OPEN[-1]}"
-_NOT_FOR_OTHERS = {  # variables and args with which a server is for this machine alone
-    DEV_MODE: "its endpoints run what they are sent",
-    RUST: "that front end takes no middleware, so endpoints besides /v1 have no key",
-    "grpc_port": "gRPC has no key",
-}
-_ASKED = "/is-there-a-door"  # no endpoint: a door answers 401 before vLLM says 404
+_ASKED = "/is-there-a-door"  # no endpoint: a door answers 401 before anybody says 404
 _ANSWER_LIMIT_S = 10.0
 
 
-def api_key_for(host: str, args: Mapping[str, object], env: Mapping[str, str]) -> str:
-    """Return the key of a launch on address `host`: a random one on loopback, elsewhere the user's own VLLM_API_KEY.
+def api_key_for(engine: Engine, host: str, args: Mapping[str, object], env: Mapping[str, str]) -> str:
+    """Return the key of a launch on address `host`: a random one on loopback, elsewhere the user's own from the shell.
 
     Raises ExperimentError where others can reach the address and there is no key, or something gets past the door.
     """
     if is_loopback(host):
         return secrets.token_urlsafe(24)
-    set_to = {**os.environ, DEV_MODE: "0", **env, **{name.replace("-", "_"): value for name, value in args.items()}}
-    for name, why in _NOT_FOR_OTHERS.items():
+    named = {name.replace("-", "_"): value for name, value in args.items()}
+    access, set_to = engine.access, {**os.environ, **engine.environment(False), **env, **named}
+    for name, why in access.not_for_others.items():
         if _is_on(set_to, name):
             raise ExperimentError(f"host {host!r} can be reached by others, and {name} is set: {why}; take 127.0.0.1")
-    key = os.environ.get(VLLMS_KEY)
+    open_paths = f"{', '.join(access.open_paths[:-1])} and {access.open_paths[-1]}"
+    key = os.environ.get(access.users_key)
     if not key:
         raise ExperimentError(
-            f"host {host!r} can be reached by others: set {VLLMS_KEY} in the environment first; "
-            f"even then {_OPEN_TEXT} stay open without a key"
+            f"host {host!r} can be reached by others: set {access.users_key} in the environment first; "
+            f"even then {open_paths} stay open without a key"
         )
     warnings.warn(
-        f"host {host!r}: others can reach {_OPEN_TEXT} without the key; all else wants it, and it travels unencrypted",
+        f"host {host!r}: others can reach {open_paths} without the key; all else wants it, and it travels unencrypted",
         stacklevel=3,
     )
     return key
 
 
-def key_environment(key: str, env: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables by which a server with `env` gets its key; the front end without a door has vLLM's own."""
-    return {KEY_VARIABLE: key, **({VLLMS_KEY: key} if _has_rust_front_end(env) else {})}
+def key_environment(access: Access, key: str, env: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which a server with `env` gets its key; one without a door has its engine's own."""
+    return {KEY_VARIABLE: key, **({access.users_key: key} if access.is_partial(env) else {})}
 
 
-def check_door(base_url: str, host: str, env: Mapping[str, str]) -> None:
-    """Raise HostStartError for a server that answers without its key; warn where vLLM's own check guards a part."""
+def check_door(access: Access, base_url: str, host: str, env: Mapping[str, str]) -> None:
+    """Raise HostStartError for a server that answers without its key; warn where the engine's own check guards a part."""
     try:
         answer: object = http.get(base_url, _ASKED, timeout_s=_ANSWER_LIMIT_S)[0]
     except OSError as error:
@@ -65,15 +57,11 @@ def check_door(base_url: str, host: str, env: Mapping[str, str]) -> None:
     if answer == 401:
         return
     evidence = f"{base_url}{_ASKED} answered {answer} without the key, and not 401"
-    if is_loopback(host) and _has_rust_front_end(env):
+    if is_loopback(host) and access.is_partial(env):
         warnings.warn(f"the key guards /v1 alone, for all users of this machine: {evidence}", stacklevel=2)
         return
-    cause = Cause("unguarded", evidence, "this vLLM has no door for the key: it takes no --middleware")
+    cause = Cause("unguarded", evidence, access.why_open)
     raise HostStartError(f"a server that others can reach on host {host!r} was ended ({cause})", cause)
-
-
-def _has_rust_front_end(env: Mapping[str, str]) -> bool:
-    return _is_on({**os.environ, **env}, RUST)
 
 
 def _is_on(env: Mapping[str, object], name: str) -> bool:

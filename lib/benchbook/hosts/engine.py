@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchbook.hosts.face import OnProgress, StartupFacts, local_time
 from benchbook.hosts.machine.card_locks import locks_for
 from benchbook.hosts.machine.devices import cards_of
 from benchbook.hosts.model import hub
 from benchbook.hosts.model.files import ModelFiles, resolve_model
 from benchbook.hosts.vllm import command
-from benchbook.hosts.vllm.startup import OnProgress, StartupFacts, local_time, startup_facts
+from benchbook.hosts.vllm.startup import startup_facts
 from benchbook.hosts.worker import Worker
 from benchbook.terms.redaction import redacted_env
 

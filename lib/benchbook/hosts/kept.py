@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchbook.hosts.access import key_of
+from benchbook.hosts.engines import VLLM, engine_named
+from benchbook.hosts.face import StartupFacts
+from benchbook.hosts.model.hub import hub_variables
 from benchbook.hosts.process import processes, registry
 from benchbook.hosts.process.address import is_same, server_url
 from benchbook.hosts.process.logs import HostLog
 from benchbook.hosts.served import ServedModel
-from benchbook.hosts.vllm import causes
-from benchbook.hosts.vllm.startup import StartupFacts, startup_facts
-from benchbook.hosts.vllm.tokenizers import hub_variables
 from benchbook.terms.errors import ExperimentError, HostDiedError
 
 
@@ -19,6 +19,7 @@ class KeptServer(ServedModel):
     """A live server that another process started: it can be measured and ended."""
 
     def __init__(self, entry: registry.HostEntry, api_key: str | None) -> None:
+        self.engine = engine_named(entry.engine or VLLM.name)
         self.base_url, self.served_name, self.api_key = entry.base_url, entry.served_name, api_key
         self.name, self.host_id, self.pid, self.argv = entry.name, entry.host_id, entry.host_pid, list(entry.argv)
         self.hub_env = hub_variables(registry.environment_of(entry))
@@ -28,12 +29,12 @@ class KeptServer(ServedModel):
     @property
     def facts(self) -> StartupFacts:
         """What the log tells of the start: seconds by phase, memory, backends."""
-        return startup_facts(self._log.text())
+        return self.engine.log.startup_facts(self._log.text(), None, None, None)
 
     def check_alive(self) -> None:
         """Raise HostDiedError when the server has died or answers no more."""
         if not self.is_healthy():
-            cause = causes.classify_unhealthy(self._log.text(), f"{self.base_url}/health did not answer 200")
+            cause = self.engine.causes.unhealthy(self._log.text(), f"{self.health_url} did not answer 200")
             raise HostDiedError(f"server {self.name!r} is not healthy ({cause})", cause)
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What can be asked of any vLLM server, whoever started it."""
+"""What can be asked of any server, whoever started it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from urllib.parse import urlsplit
 from benchbook.hosts import http
 from benchbook.hosts.access import key_of
 from benchbook.hosts.cards import Card, cards_of, named
+from benchbook.hosts.engines import VLLM, engine_named
+from benchbook.hosts.face import Engine
 from benchbook.hosts.model.files import planned_path
+from benchbook.hosts.model.hub import hub_variables
 from benchbook.hosts.process import ports, registry
 from benchbook.hosts.process.address import server_url
-from benchbook.hosts.vllm.tokenizers import hub_variables
 from benchbook.terms.errors import Cause, HostDiedError, IdentityError, MeasureError
 
 ANSWER_LIMIT_S = 10.0  # for one answer of a live server; under full load /health takes milliseconds
@@ -27,12 +29,13 @@ RESET_POLL_S = 0.05
 MAX_VERSION = 100  # characters
 MAX_COMPARED = 1000  # names, for the one that may have been meant
 _GONE = (404, 405, 501)  # what a router or gateway says of an endpoint that it does not have
-_DEAD = (500, 502, 503, 504)  # vLLM's engine is dead, or a router has nobody behind it
+_DEAD = (500, 502, 503, 504)  # its engine is dead, or a router has nobody behind it
 
 
 class ServedModel:
-    """A vLLM server at `base_url`: who it is, whether it lives, what it counts."""
+    """A server of `engine` at `base_url`: who it is, whether it lives, what it counts."""
 
+    engine: Engine = VLLM
     base_url: str
     served_name: str  # the name to send requests with
     api_key: str | None
@@ -45,23 +48,31 @@ class ServedModel:
 
     def metrics_text(self) -> str:
         """Return the server's Prometheus text, as it stands now."""
-        status, text = http.get(self.base_url, "/metrics", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)
+        path = self.engine.counters.path
+        status, text = http.get(self.base_url, path, timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)
         if status != 200:
-            raise ConnectionError(f"{self.base_url}/metrics answered {status}")
+            raise ConnectionError(f"{self.base_url}{path} answered {status}")
         return text
 
     def is_healthy(self, timeout_s: float = ANSWER_LIMIT_S) -> bool:
-        """Return whether /health answers 200 within `timeout_s`."""
+        """Return whether it says within `timeout_s` that it is healthy."""
         try:
-            return http.get(self.base_url, "/health", timeout_s=timeout_s, api_key=self.api_key)[0] == 200
+            return http.get(self.base_url, self.engine.health_path, timeout_s=timeout_s, api_key=self.api_key)[0] == 200
         except OSError:
             return False
 
     @property
+    def health_url(self) -> str:
+        """Where the server says whether it is healthy."""
+        return f"{self.base_url}{self.engine.health_path}"
+
+    @property
     def version(self) -> str | None:
-        """The vLLM version that the server tells; None where it does not, as behind a router."""
+        """The version that the server tells; None where it does not, as behind a router."""
         try:
-            status, text = http.get(self.base_url, "/version", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)
+            status, text = http.get(
+                self.base_url, self.engine.version_path, timeout_s=ANSWER_LIMIT_S, api_key=self.api_key
+            )
             told = http.json_of(text)["version"] if status == 200 else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -91,13 +102,13 @@ class ServedModel:
         if not ports.is_loopback(urlsplit(self.base_url).hostname or ""):
             raise _not_emptied(f"{self.base_url} is not on this machine", "measure from the machine that serves")
         deadline = time.monotonic() + RESET_LIMIT_S
+        reset = self.engine.cache_reset
+        if reset is None:
+            raise _not_emptied(f"{self.engine.title} has no way to it", "leave the reset out")
         while True:
-            status, text = http.ask(
-                "POST", self.base_url, "/reset_prefix_cache", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key
-            )
+            status, text = http.ask("POST", self.base_url, reset.path, timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)
             if status != 200:
-                hint = "set VLLM_SERVER_DEV_MODE: 1 in the launch's env, or leave the reset out"
-                raise _not_emptied(f"{self.base_url}/reset_prefix_cache answered {status}", hint)
+                raise _not_emptied(f"{self.base_url}{reset.path} answered {status}", reset.hint)
             if _says_success(text):
                 return
             if time.monotonic() > deadline:
@@ -105,7 +116,7 @@ class ServedModel:
             time.sleep(RESET_POLL_S)
 
     def check_served_by(self, pids: Collection[int], port: int) -> None:
-        """Raise IdentityError unless one of `pids` holds `port` and answers with our nonce and our vLLM's version."""
+        """Raise IdentityError unless one of `pids` holds `port` and answers with our nonce and our engine's version."""
         holders = ports.listeners(port)
         strangers = [f"pid {pid} ({command})" for pid, command in holders if pid not in pids]
         if strangers or not holders:
@@ -126,15 +137,21 @@ class ServedModel:
 
     def _check_version(self, told: str | None) -> None:
         try:
-            installed = importlib.metadata.version("vllm")
+            installed = importlib.metadata.version(self.engine.package) if self.engine.package else None
         except importlib.metadata.PackageNotFoundError:
+            installed = None
+        if installed is None:
             return  # what was started is not of this environment
         # What stands behind the + names the build, and /version leaves it out.
         if (told or "none").partition("+")[0] != installed.partition("+")[0]:
             cause = Cause(
-                "wrong_version", f"it tells {told}, installed is {installed}", "see which vLLM its Python has"
+                "wrong_version",
+                f"it tells {told}, installed is {installed}",
+                f"see which {self.engine.title} its Python has",
             )
-            raise IdentityError(f"{self.base_url} answers as vLLM {told}, but {installed} was started", cause)
+            raise IdentityError(
+                f"{self.base_url} answers as {self.engine.title} {told}, but {installed} was started", cause
+            )
 
 
 def _says_success(text: str) -> bool:
@@ -160,16 +177,17 @@ class AttachedServer(ServedModel):
     def check_alive(self) -> None:
         """Raise HostDiedError when the server is gone, says that its engine is dead, or does not answer in time.
 
-        One that has no /health, as many a router, answers all the same: that is no death.
+        One that has no such path, as many a router, answers all the same: that is no death.
         """
         try:
-            status, _ = http.get(self.base_url, "/health", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)
+            path = self.engine.health_path
+            status, _ = http.get(self.base_url, path, timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)
         except ConnectionError as error:
-            raise self._died("crashed", f"{self.base_url}/health: {error}") from error
+            raise self._died("crashed", f"{self.health_url}: {error}") from error
         except OSError as error:
-            raise self._died("hung", f"{self.base_url}/health: {error}") from error
+            raise self._died("hung", f"{self.health_url}: {error}") from error
         if status in _DEAD:
-            raise self._died("crashed", f"{self.base_url}/health answered {status}")
+            raise self._died("crashed", f"{self.health_url} answered {status}")
 
     def _died(self, code: str, evidence: str) -> HostDiedError:
         return HostDiedError(
@@ -191,6 +209,7 @@ def attach(base_url: str, model: str | None = None, api_key: str | None = None) 
     key = api_key or (ours and key_of(ours)) or (variable and os.environ[variable])
     server = AttachedServer(ours.base_url if ours else url, "", key, is_ours=ours is not None)
     if ours:
+        server.engine = engine_named(ours.engine or VLLM.name)
         server.argv, server.hub_env = list(ours.argv), hub_variables(registry.environment_of(ours))
     try:
         names = _served_names(server, "that was given" if api_key else f"in {variable}" if variable else "", model)

@@ -1,4 +1,4 @@
-"""A vLLM server that is started, checked and ended by us: `with VllmServer("tiny") as server: ...`."""
+"""A server that is started, checked and ended by us: `with VllmServer("tiny") as server: ...`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from benchbook.hosts.access import DOOR_WORDS, VLLMS_KEY, api_key_for, check_door, key_environment
+from benchbook.hosts.access import api_key_for, check_door, key_environment
+from benchbook.hosts.engines import VLLM
+from benchbook.hosts.face import Engine, OnProgress, StartupFacts, local_time
 from benchbook.hosts.kept import find_server
 from benchbook.hosts.machine.card_locks import locks_for
 from benchbook.hosts.machine.devices import cards_of
@@ -19,9 +21,6 @@ from benchbook.hosts.process import ports, registry
 from benchbook.hosts.process.guardian import STOP_GRACE_S, GuardedProcess, spawn
 from benchbook.hosts.process.logs import HostLog
 from benchbook.hosts.served import ServedModel
-from benchbook.hosts.vllm import causes, command
-from benchbook.hosts.vllm.startup import OnProgress, StartupFacts, local_time, startup_facts, startup_phase
-from benchbook.hosts.vllm.tokenizers import hub_variables
 from benchbook.terms.errors import HostDiedError, HostStartError, IdentityError
 from benchbook.terms.redaction import redacted_env
 
@@ -29,15 +28,14 @@ READY_POLL_S = 0.2
 DEATH_REPORT_S = 3.0  # the guardian ends what a killed host leaves behind, a second long, before it reports
 HEALTH_LIMIT_S = 1.0  # for one question while it starts
 PORT_TRIES = 3
-# Longer than vLLM's client keeps an idle connection (60 s; vLLM's own 5 s are shorter): where the server closes one just
-# as it is used again, that request fails, which happens at low rates only.
-KEPT_OPEN = {"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "90"}
 
 __all__ = ["VllmServer", "find_server"]
 
 
 class VllmServer(ServedModel):
-    """One `vllm serve` on a free port, under a guardian. As a context manager it is ready inside and gone after.
+    """One server of an engine, `vllm serve` by default, on a free port, under a guardian.
+
+    As a context manager it is ready inside and gone after.
 
     It ends with its owner, whatever ends that. With `keep` it lives on; then `find_server(name)` finds it from
     any process, and `benchbook stop` ends it. On a loopback address a random API key of this launch guards it: all but
@@ -56,15 +54,19 @@ class VllmServer(ServedModel):
         ready_timeout_s: float = 600.0,
         keep: bool = False,
         on_progress: OnProgress | None = None,
-        program: Sequence[str] = command.VLLM_PROGRAM,
+        engine: Engine = VLLM,
+        program: Sequence[str] = (),
     ) -> None:
+        self.engine, self._program = engine, tuple(program or engine.program)
         self._args = dict(args or {})
-        self._env = {key: str(value) for key, value in (env or {}).items() if key != VLLMS_KEY}
-        command.flags(self._args)  # refuses what cannot be said before a model is built for it
-        self.api_key = api_key_for(host, self._args, self._env)
+        self._env = {key: str(value) for key, value in (env or {}).items() if key != engine.access.users_key}
+        engine.command(
+            "", self._args, 0, host, [], self._program
+        )  # refuses what cannot be said before a model is built
+        self.api_key = api_key_for(engine, host, self._args, self._env)
         self.model_files: ModelFiles = resolve_model(model, self._args, self._env)
         needs_hub = hub.needs_download(self.model_files, self._args, self._env)
-        self._private_env = {**KEPT_OPEN, **command.private_environment(needs_hub)}
+        self._private_env = engine.environment(needs_hub)
         self.served_name = f"benchbook-{secrets.token_hex(6)}"  # a name that no other server has: the proof of identity
         self.name = name or self.model_files.name
         self.host, self.keep, self.ready_timeout_s = host, keep, ready_timeout_s
@@ -75,7 +77,7 @@ class VllmServer(ServedModel):
         folder.mkdir(parents=True, exist_ok=True)
         self.log_path = (folder / "server.log").absolute()
         self._log = HostLog(self.log_path)
-        self._on_progress, self._program = on_progress, tuple(program)
+        self._on_progress = on_progress
         self._process: GuardedProcess | None = None
         self._reservation: socket.socket | None = None
 
@@ -112,23 +114,23 @@ class VllmServer(ServedModel):
         path = self.model_files.path
         # The real name comes first: `vllm bench serve` sends its --model to /tokenize. The last is what people call it.
         names = list(dict.fromkeys([path, self.served_name, self.model_files.name]))
-        asked = command.serve_command(path, self._args, self.port, self.host, names, self._program)
-        return [*asked, *command.monitor_words(self._args), *DOOR_WORDS]
+        asked = self.engine.command(path, self._args, self.port, self.host, names, self._program)
+        return [*asked, *self.engine.added_words(self._args)]
 
     @property
     def hub_env(self) -> dict[str, str]:
         """Where its model hub is: what of its own environment a client needs to find the same tokenizer."""
-        return hub_variables(self._env)
+        return hub.hub_variables(self._env)
 
     @property
     def env_overrides(self) -> dict[str, str]:
         """What configures the server from its environment, for a record: inherited, set by us, without secrets' values."""
-        return redacted_env({**command.inherited_environment(), **self._private_env, **self._env})
+        return redacted_env({**self.engine.inherited(), **self._private_env, **self._env})
 
     @property
     def facts(self) -> StartupFacts:
         """What the log tells of the start: seconds by phase, memory, backends."""
-        return startup_facts(self._log.text(), local_time(self.started_utc), self.ready_s, self._env)
+        return self.engine.log.startup_facts(self._log.text(), local_time(self.started_utc), self.ready_s, self._env)
 
     def start(self) -> None:
         """Start the process and return; `wait_ready` tells when it serves. Raises CardTakenError for a GPU of another."""
@@ -140,12 +142,17 @@ class VllmServer(ServedModel):
             self.started_utc = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
             self._process = spawn(
                 self.argv,
-                env={**self._private_env, **self._env, **key_environment(self.api_key, self._env)},
+                env={**self._private_env, **self._env, **key_environment(self.engine.access, self.api_key, self._env)},
                 log_path=self.log_path,
                 name=self.name,
                 kind="server",
                 keep=self.keep,
-                details={"base_url": self.base_url, "model": self.model_files.path, "served_name": self.served_name},
+                details={
+                    "base_url": self.base_url,
+                    "model": self.model_files.path,
+                    "served_name": self.served_name,
+                    "engine": self.engine.name,
+                },
                 descriptors=locks.descriptors,
             )
             locks.held_by(self._process.guardian_pid)
@@ -176,10 +183,10 @@ class VllmServer(ServedModel):
         """Raise HostDiedError, with the cause, when the server has died or answers no more."""
         is_healthy = self.is_alive() and self.is_healthy()
         if not is_healthy and self._has_ended():
-            cause = causes.classify(self._log.text(), self._process.poll() if self._process else None)
+            cause = self.engine.causes.ended(self._log.text(), self._process.poll() if self._process else None)
             raise HostDiedError(f"server {self.name!r} died ({cause}); {self._log.end()}", cause)
         if not is_healthy:
-            cause = causes.classify_unhealthy(self._log.text(), f"{self.base_url}/health did not answer 200")
+            cause = self.engine.causes.unhealthy(self._log.text(), f"{self.health_url} did not answer 200")
             raise HostDiedError(f"server {self.name!r} is not healthy ({cause}); {self._log.end()}", cause)
 
     def _has_ended(self) -> bool:
@@ -198,7 +205,7 @@ class VllmServer(ServedModel):
             try:
                 self._wait_healthy()
                 self.check_identity()
-                check_door(self.base_url, self.host, self._env)
+                check_door(self.engine.access, self.base_url, self.host, self._env)
                 self.ready_s = time.monotonic() - self._started_at_s
                 return
             except (HostStartError, IdentityError) as error:
@@ -213,15 +220,17 @@ class VllmServer(ServedModel):
         while not self.is_healthy(HEALTH_LIMIT_S):
             exit_code = self._process.poll()
             if exit_code is not None:
-                cause = causes.classify(self._log.text(), exit_code)
+                cause = self.engine.causes.ended(self._log.text(), exit_code)
                 raise HostStartError(
                     f"server {self.name!r} exited with code {exit_code} ({cause}); {self._log.end()}", cause
                 )
             if time.monotonic() > deadline:
-                cause = causes.hung(self._log.text(), self.ready_timeout_s)
+                cause = self.engine.causes.late(self._log.text(), self.ready_timeout_s)
                 raise HostStartError(f"server {self.name!r} is late ({cause}); {self._log.end()}", cause)
             if self._on_progress:
-                self._on_progress(time.monotonic() - self._started_at_s, startup_phase(self._log.text()))
+                self._on_progress(
+                    time.monotonic() - self._started_at_s, self.engine.log.startup_phase(self._log.text())
+                )
             time.sleep(READY_POLL_S)
         self._release_port()
 

@@ -15,16 +15,13 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from benchbook.hosts import http
+from benchbook.hosts.face import Counters
 from benchbook.hosts.machine.nvml import QUANTITIES, Gpu, NoGpuError, Nvml, open_nvml
 from benchbook.hosts.process import ports, processes
 from benchbook.hosts.scrape import MAX_LINE, parse_counters
-from benchbook.hosts.vllm.counters import COUNTERS
 
 PERIOD_S = 0.25
 ANSWER_LIMIT_S = 2.0  # a sample that takes longer is a gap, not a stall: StallWatch looks for those
-# Prometheus' own selection: the server formats these few and leaves its histograms alone.
-_PATH = f"{COUNTERS.path}?" + urlencode([("name[]", name) for name in COUNTERS.names.values()])
-_LINES = tuple(COUNTERS.names.values())
 GIVEN_UP_AFTER = 4  # samples: a page that never comes, or has no end, would only cost the server its time
 MAX_LINES = 1000  # of one sample: 12 series of 64 engines are fewer
 
@@ -41,6 +38,7 @@ class Sampler:
     def __init__(
         self,
         base_url: str | None,
+        counters: Counters | None = None,
         *,
         api_key: str | None = None,
         period_s: float = PERIOD_S,
@@ -51,6 +49,13 @@ class Sampler:
     ) -> None:
         self._base_url, self._api_key, self._period_s = base_url, api_key, period_s
         self.absent: dict[str, str] = {} if base_url else {"server": "an engine in a process has no /metrics"}
+        self._counters = counters or Counters(names={})
+        # Prometheus' own selection: the server formats these few and leaves its histograms alone.
+        theirs = tuple(self._counters.names.values())
+        self._path, self._beginnings = (
+            f"{self._counters.path}?{urlencode([('name[]', name) for name in theirs])}",
+            theirs,
+        )
         try:
             self._nvml = nvml or open_nvml(env)
         except NoGpuError as reason:
@@ -86,7 +91,7 @@ class Sampler:
             "period_s": self._period_s,
             "zero_perf_counter_s": self._zero_s,
             "epoch_s": self._epoch_s,
-            "server": _columns(self._pages) if self._pages else None,
+            "server": _columns(self._pages, self._counters) if self._pages else None,
             "missed_samples": self._num_missed,
             "gpus": [self._gpu_columns(gpu) for gpu in self._gpus],
             "num_gpus": self._num_gpus,
@@ -118,16 +123,16 @@ class Sampler:
             return
         asked_s = self._now_s()
         try:
-            status, text = http.get(self._base_url, _PATH, timeout_s=ANSWER_LIMIT_S, api_key=self._api_key)
+            status, text = http.get(self._base_url, self._path, timeout_s=ANSWER_LIMIT_S, api_key=self._api_key)
         except OSError as error:
             self._num_missed += 1
             self._why_missed = str(error)[:200]
             return
         shown = text.splitlines() if status == 200 else []
-        lines = [line for line in shown if line.startswith(_LINES) and len(line) <= MAX_LINE][:MAX_LINES]
+        lines = [line for line in shown if line.startswith(self._beginnings) and len(line) <= MAX_LINE][:MAX_LINES]
         if not lines:
             self._num_missed += 1
-            self._why_missed = f"/metrics answered {status}, and none of vLLM's values"
+            self._why_missed = f"{self._counters.path} answered {status}, and none of the engine's values"
             return
         self._pages.append(((asked_s + self._now_s()) / 2, lines))
 
@@ -177,11 +182,11 @@ def _family_of(base_url: str) -> set[int]:
     return {*listening, *processes.descendants(*listening)}
 
 
-def _columns(pages: list[tuple[float, list[str]]]) -> dict[str, Any]:
+def _columns(pages: list[tuple[float, list[str]]], counters: Counters) -> dict[str, Any]:
     """Return the times and one column for each neutral name that the server tells, from the lines of its pages."""
-    rows = [parse_counters("\n".join(lines), COUNTERS) for _, lines in pages]
+    rows = [parse_counters("\n".join(lines), counters) for _, lines in pages]
     columns: dict[str, Any] = {"t_s": [round(time_s, 4) for time_s, _ in pages]}
-    for name in COUNTERS.names:
+    for name in counters.names:
         if any(name in row for row in rows):
             columns[name] = [row.get(name) for row in rows]
     return columns

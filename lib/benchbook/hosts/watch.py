@@ -7,25 +7,15 @@ import threading
 import time
 
 from benchbook.hosts import http
+from benchbook.hosts.face import Counters
 from benchbook.hosts.served import ServedModel
-from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.terms.errors import Cause, HostDiedError
 
 HEALTH_POLL_S = 1.0  # /health costs the server next to nothing
 METRICS_LOOKS_PER_LIMIT = 12  # /metrics costs it milliseconds in which no token is sent, so it is asked seldom
 ANSWER_LIMIT_S = 10.0
 GIVEN_UP_AFTER = 3  # looks: a page that never comes, or has no end, would only cost the server its time
-DEAD = 503  # vLLM's own word for an engine that is dead
-
-
-def _values_of(*names: str) -> re.Pattern[str]:
-    """Return what finds the values of these counters on a page: to parse it would cost milliseconds while measuring."""
-    theirs = "|".join(re.escape(COUNTERS.names[name]) for name in names)
-    return re.compile(rf"^(?:{theirs})(?:\{{[^}}]*\}})? (\S+)", re.MULTILINE)
-
-
-_PROGRESS = _values_of("generation_tokens", "prompt_tokens")
-_WORKING = _values_of("running", "waiting")
+DEAD = 503  # the word of a server whose engine is dead
 
 
 class StallWatch:
@@ -39,6 +29,8 @@ class StallWatch:
         self.event = threading.Event()
         self.cause: Cause | None = None
         self._server, self._limit_s = server, limit_s
+        self._progress = _values_of(server.engine.counters, "generation_tokens", "prompt_tokens")
+        self._working = _values_of(server.engine.counters, "running", "waiting")
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="stall-watch", daemon=True)
 
@@ -72,9 +64,9 @@ class StallWatch:
                 return self._raise_alarm(self._stalled(progress))
 
     def _health(self) -> int | None:
-        """Return the status of /health: DEAD where it cannot come back, refused or reset. None: silence, maybe load."""
+        """Return the status of its health: DEAD where it cannot come back, refused or reset. None: silence, maybe load."""
         try:
-            return self._ask("/health")[0]
+            return self._ask(self._server.engine.health_path)[0]
         except ConnectionError:
             return DEAD
         except OSError:
@@ -83,11 +75,11 @@ class StallWatch:
     def _look(self) -> tuple[tuple[float, ...] | None, bool]:
         """Return the token counts and whether the server has work; no counts when it does not answer."""
         try:
-            text = self._ask(COUNTERS.path)[1]
+            text = self._ask(self._server.engine.counters.path)[1]
         except OSError:
             return None, True
-        working = sum(float(value) for value in _WORKING.findall(text))
-        return tuple(float(value) for value in _PROGRESS.findall(text)), working > 0
+        working = sum(float(value) for value in self._working.findall(text))
+        return tuple(float(value) for value in self._progress.findall(text)), working > 0
 
     def _ask(self, path: str) -> tuple[int, str]:
         limit_s = min(ANSWER_LIMIT_S, self._limit_s)
@@ -107,3 +99,9 @@ class StallWatch:
     def _raise_alarm(self, cause: Cause) -> None:
         self.cause = cause
         self.event.set()
+
+
+def _values_of(counters: Counters, *names: str) -> re.Pattern[str]:
+    """Return what finds the values of these counters on a page: to parse it would cost milliseconds while measuring."""
+    theirs = "|".join(re.escape(counters.names[name]) for name in names if name in counters.names)
+    return re.compile(rf"^(?:{theirs or '(?!)'})(?:\{{[^}}]*\}})? (\S+)", re.MULTILINE)

@@ -12,11 +12,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Self
 
+from benchbook.hosts.engines import VLLM
+from benchbook.hosts.face import OnProgress
 from benchbook.hosts.process import registry
 from benchbook.hosts.process.guardian import STOP_GRACE_S, GuardedProcess, spawn
 from benchbook.hosts.process.scratch import scratch_dir
-from benchbook.hosts.vllm import causes
-from benchbook.hosts.vllm.startup import OnProgress, startup_phase
 from benchbook.terms.errors import HostDiedError, HostStartError
 
 READY_POLL_S = 0.05
@@ -115,13 +115,13 @@ class Worker:
         while not self._listens():
             exit_code = self._process.poll()
             if exit_code is not None:
-                cause = causes.classify(self.log_text(), exit_code)
+                cause = VLLM.causes.ended(self.log_text(), exit_code)
                 raise HostStartError(f"{self._title} exited with code {exit_code} ({cause}); {self._log_end()}", cause)
             if time.monotonic() > deadline:
-                cause = causes.hung(self.log_text(), self.ready_timeout_s)
+                cause = VLLM.causes.late(self.log_text(), self.ready_timeout_s)
                 raise HostStartError(f"{self._title} is late ({cause}); {self._log_end()}", cause)
             if self._on_progress:
-                self._on_progress(time.monotonic() - self._started_at_s, startup_phase(self.log_text()))
+                self._on_progress(time.monotonic() - self._started_at_s, VLLM.log.startup_phase(self.log_text()))
             time.sleep(READY_POLL_S)
         self.ready_s = time.monotonic() - self._started_at_s
 
@@ -132,7 +132,7 @@ class Worker:
     def check_alive(self) -> None:
         """Raise HostDiedError, with the cause, when the worker has died."""
         if not self.is_alive():
-            cause = causes.classify(self.log_text(), self._process.poll() if self._process else None)
+            cause = VLLM.causes.ended(self.log_text(), self._process.poll() if self._process else None)
             raise HostDiedError(f"{self._title} died ({cause}); {self._log_end()}", cause)
 
     def stop(self, grace_s: float = STOP_GRACE_S) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from benchbook.hosts.engines import engine_named
 from benchbook.hosts.model import files, hub, inputs
 from benchbook.hosts.vllm import translations
 from benchbook.hosts.vllm.contradictions import contradictions
@@ -31,6 +32,7 @@ from benchbook.plan.faults import Fault, Faults
 from benchbook.plan.launches import SECRET, Launch
 from benchbook.plan.strict import key_text
 from benchbook.refused_args import halves, refused
+from benchbook.terms.engines import VLLM
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.secret_names import secret_ways
 
@@ -51,6 +53,9 @@ def checked_launch(doc: Document, launch: Launch, there: Known | None, *, has_of
 
     What this vLLM does not know, and what makes a host that can never be asked, is noted as a fault of `doc`.
     """
+    if launch.engine != VLLM:
+        _note_refusals(doc, launch, has_offline)
+        return Checked(launch, [], [])
     version, forms = version_of(there), installed_forms()
     spelt = _spelt(doc, launch, forms, version)
     _refuse_secrets(doc, launch, spelt)
@@ -81,6 +86,16 @@ def _verifier_note(launch: Launch, config: Mapping[str, Any] | None) -> list[str
 
 def _absent_classes(launch: Launch) -> list[tuple[str, str, bool]]:
     return list(absent_classes(launch.args, {**os.environ, **launch.env}))
+
+
+def _note_refusals(doc: Document, launch: Launch, has_offline: bool) -> None:
+    """Note what another engine than vLLM, whose words are its own, refuses of its launch."""
+    engine, place = engine_named(launch.engine), ("launches", launch.name)
+    for name, why in engine.refusals(launch.args, launch.env):
+        doc.faults.note(doc.error((*place, "args" if name in launch.args else "env", name), why))
+    if has_offline:
+        without = "has servers alone: latency and throughput are vLLM's own benchmarks of an engine without one"
+        doc.faults.note(doc.error((*place, "engine"), f"{engine.title} {without}"))
 
 
 def _with_download_dir(doc: Document, launch: Launch, places: Places, notes: list[str]) -> Launch:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts.vllm.startup import OnProgress
+from benchbook.hosts.face import OnProgress
 from benchbook.terms.redaction import known_secrets, redacted
 
 UPDATE_S = 0.25  # between two updates: one more often would take the processor from what is measured

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook import parameters
+from benchbook.hosts.engines import VLLM
 from benchbook.hosts.model.files import resolve_model
 from benchbook.hosts.vllm.command import inherited_environment, private_environment
 from benchbook.measure.argv import PREFIX_CACHING, Target, Words, latency_argv, offline_args, throughput_argv
@@ -136,6 +137,7 @@ def _measure(
         watched.read_engine(recording.log_path, len(raw.get("latencies") or [0]), is_loaded=run.way == WARM)
         host = {
             "kind": "engine",
+            "engine": VLLM.title,
             "model": files.name,
             "random_weights": files.random_weights,
             "env": redacted_env({**inherited_environment(), **env_overrides}),

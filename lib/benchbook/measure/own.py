@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchbook.hosts.engine import VllmEngine
+from benchbook.hosts.engines import engine_named
 from benchbook.hosts.server import VllmServer
 from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.hardware import peaks_before_start
@@ -32,7 +33,7 @@ def own_host(kind: type[VllmServer | VllmEngine], launch: Launch, keep: bool = F
         for note in notes:
             print(note)
         what = f"vLLM {'server' if kind is VllmServer else 'engine'} with {launch.model_text}"
-        options = {"keep": keep} if kind is VllmServer else {}
+        options = {"keep": keep, "engine": engine_named(launch.engine)} if kind is VllmServer else {}
         with starting(what) as told:
             host = kind(launch.model.path_or_id, args=launch.args, env=launch.env, on_progress=told, **options)
             _peaks[id(host)] = peaks_before_start(host.model_files.path, host.env_overrides)

@@ -12,7 +12,6 @@ from benchbook import parameters
 from benchbook.hosts.model.files import tokenizer_sha256
 from benchbook.hosts.process.shell import certificates, no_proxy
 from benchbook.hosts.scrape import has_prefix_cache
-from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.hosts.vllm.tokenizers import args_of, check_here, client_words
 from benchbook.hosts.watch import StallWatch
 from benchbook.judge.stalls import stalled_at_last
@@ -98,7 +97,7 @@ def bench_serve(
             seed=seed,
             warmup=warmup,
             prefix_cache=PrefixCache(
-                is_on=has_prefix_cache(watched.page, COUNTERS),
+                is_on=has_prefix_cache(watched.page, server.engine.counters),
                 emptied="reset" if reset_prefix_cache else "no",
                 query_tokens=watched.counters.get("prefix_cache_queries"),
                 hit_tokens=watched.counters.get("prefix_cache_hits"),

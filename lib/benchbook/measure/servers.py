@@ -16,8 +16,6 @@ from benchbook.hosts.model.files import commit_of, has_random_weights
 from benchbook.hosts.process.shell import certificates, go_past_proxies
 from benchbook.hosts.served import AttachedServer, attach
 from benchbook.hosts.server import VllmServer
-from benchbook.hosts.vllm.flags import unknown_variables
-from benchbook.hosts.vllm.routing import known_routing
 from benchbook.hosts.vllm.tokenizers import args_of
 from benchbook.measure import own
 from benchbook.measure.hardware import model_config, peaks_of_attached
@@ -140,6 +138,7 @@ def host_facts(server: AnyServer) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "kind": "server",
         "model": model.name,
+        "engine": server.engine.title,
         "version": server.version,
         "max_model_len": model.max_model_len,
         **_facts_of_files(model.root, args_of(server.argv).get("revision"), server.hub_env),
@@ -154,9 +153,13 @@ def host_facts(server: AnyServer) -> dict[str, Any]:
             "model": server.model_files.name,
             "model_commit": commit_of(server.model_files, server.args, server.hub_env),
             "random_weights": server.model_files.random_weights,
-            **({"routing": counted} if (counted := known_routing(server.model_files, server.args)) else {}),
+            **(
+                {"routing": counted}
+                if (counted := server.engine.known_routing(server.model_files, server.args))
+                else {}
+            ),
             "env": dict(server.env_overrides),
-            "unknown_variables": unknown_variables(server.env_overrides),
+            "unknown_variables": server.engine.unknown_variables(server.env_overrides),
             "ready_s": server.ready_s,
         }
     return facts

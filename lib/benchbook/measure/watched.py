@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchbook.hosts.face import ENDED
+from benchbook.hosts.engines import VLLM
+from benchbook.hosts.face import ENDED, Engine, Log
 from benchbook.hosts.http import TooLargeError
 from benchbook.hosts.machine import cpu
 from benchbook.hosts.machine.devices import naming
@@ -23,7 +24,6 @@ from benchbook.hosts.process.ports import is_loopback
 from benchbook.hosts.scrape import counter_delta, engine_tokens, parse_counters, went_back
 from benchbook.hosts.telemetry import Sampler
 from benchbook.hosts.vllm import measured_part
-from benchbook.hosts.vllm.counters import COMPILE_LINE, COUNTERS, KV_USAGE
 from benchbook.judge.flags import flags_of
 from benchbook.measure.client.meter import client_facts, meter_path
 from benchbook.measure.recording import Recording
@@ -35,7 +35,7 @@ from benchbook.terms.errors import Cause, MeasureError
 from benchbook.terms.redaction import known_secrets, redacted
 
 MAX_LINES = 10
-SILENT = "the host's log is silent: it has no line of vLLM's at level INFO"
+SILENT = "the host's log is silent: it has no line of {}'s at level INFO"
 _DEVICE_IDS = "--device-ids"
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -49,6 +49,7 @@ class Watched:
 
     def __init__(self, server: AnyServer | None, socket_path: str = "") -> None:
         self._server = server
+        self._engine = server.engine if server else VLLM
         entry = cpu.host_entry(base_url=server.base_url) if server else None
         worker = cpu.host_entry(argument=socket_path) if socket_path else None
         self._roots = cpu.server_pids(server.base_url) if server else []
@@ -57,13 +58,14 @@ class Watched:
         self._log = HostLog(Path(host.log_path)) if host and host.log_path else None
         self._sampler = Sampler(
             server.base_url if server else None,
+            self._engine.counters,
             api_key=server.api_key if server else None,
             env=_environment_of(host, self._roots),
             num_gpus=num_devices(flags_of(host.argv)) if host else None,
             host_id=host.host_id if host else None,
         )
         self._errors: list[str] = []
-        self._unseen = _out_of_sight(server, self._log, self._sampler)
+        self._unseen = _out_of_sight(server, self._log, self._sampler, self._engine)
         self.page = ""  # of /metrics, at the start of the window
         self.counters: dict[str, float] = {}
         self.facts: dict[str, Any] = {}
@@ -86,7 +88,7 @@ class Watched:
                 self._count(after)
         if self._server and self._log:
             with self._sparing("the server's log"):
-                self.facts |= log_facts(self._log.text())
+                self.facts |= log_facts(self._log.text(), self._engine.log)
 
     def read_engine(self, console: Path, num_measured: int, *, is_loaded: bool) -> None:
         """Read what an offline benchmark's console text, and the log of the loaded engine, tell of what was measured.
@@ -97,12 +99,12 @@ class Watched:
             parts = [measured_part.of_console(console.read_text(errors="replace"))]
             if is_loaded and self._log:
                 parts.append(measured_part.of_engine_log(self._log.text(), num_measured))
-            elif not tells(console):
-                self._unseen["log"] = SILENT
+            elif not tells(console, self._engine.log.telling):
+                self._unseen["log"] = SILENT.format(self._engine.title)
             if None in parts:
                 self._unseen["log"] = "the engine's log does not tell where the warm-up ends"
             else:
-                self.facts |= log_facts("\n".join(parts))
+                self.facts |= log_facts("\n".join(parts), self._engine.log)
 
     def telemetry(self, recording: Recording, raw: Mapping[str, Any]) -> dict[str, Any] | None:
         """Keep the samples beside the record and return their summary; None where that failed."""
@@ -125,23 +127,26 @@ class Watched:
             return self._server.metrics_text()
         except TooLargeError as error:
             # vLLM's client asks for the page before and after, and holds all of it, however long it is.
-            cause = Cause("metrics_too_large", f"/metrics: {error}", "vllm bench serve would read all of it")
+            cause = Cause(
+                "metrics_too_large", f"{self._engine.counters.path}: {error}", "vllm bench serve would read all of it"
+            )
             raise MeasureError(f"not measured, for {cause.evidence}; {cause.hint}", cause) from error
         except OSError as error:
             self._unseen["counters"] = redacted(str(error)[:300], known_secrets())
             return ""
 
     def _count(self, page: str) -> None:
-        before, after = parse_counters(self.page, COUNTERS), parse_counters(page, COUNTERS)
+        counters = self._engine.counters
+        before, after = parse_counters(self.page, counters), parse_counters(page, counters)
         self.counters = counter_delta(before, after)
         ended = [count for name, count in before.items() if name.startswith(ENDED)]
         self.facts["earlier_requests"] = sum(ended) if ended else None
         self.facts["counters_went_back"] = went_back(before, after) if after else []
         if not before or not after:
-            self._unseen["counters"] = "/metrics has none of vLLM's counters"
-        first = engine_tokens(self.page, COUNTERS)
+            self._unseen["counters"] = f"{counters.path} has none of {self._engine.title}'s counters"
+        first = engine_tokens(self.page, counters)
         self.facts["engine_tokens"] = {
-            number: tokens - first.get(number, 0.0) for number, tokens in engine_tokens(page, COUNTERS).items()
+            number: tokens - first.get(number, 0.0) for number, tokens in engine_tokens(page, counters).items()
         }
 
     @contextlib.contextmanager
@@ -165,7 +170,7 @@ def _environment_of(entry: registry.HostEntry | None, pids: Sequence[int]) -> Ma
     return naming({"device_ids": ids}, env) if ids else env
 
 
-def _out_of_sight(server: AnyServer | None, log: HostLog | None, sampler: Sampler) -> dict[str, str]:
+def _out_of_sight(server: AnyServer | None, log: HostLog | None, sampler: Sampler, engine: Engine) -> dict[str, str]:
     """Return what cannot be watched of this server or engine, from the start, each with why."""
     unseen: dict[str, str] = {}
     if server and not is_loopback(urlsplit(server.base_url).hostname or ""):
@@ -174,16 +179,16 @@ def _out_of_sight(server: AnyServer | None, log: HostLog | None, sampler: Sample
         unseen["gpu"] = sampler.absent["gpu"]
     if server and log is None:
         unseen["log"] = "the server's log is not ours to read"
-    elif log and not tells(log.path):
-        unseen["log"] = SILENT
+    elif log and not tells(log.path, engine.log.telling):
+        unseen["log"] = SILENT.format(engine.title)
     return unseen
 
 
-def log_facts(text: str) -> dict[str, Any]:
+def log_facts(text: str, log: Log) -> dict[str, Any]:
     """Return what a server's log of the window tells: lines about compilation, and the highest KV cache usage (%)."""
     lines = text.splitlines()
-    compiling = [redacted(line, known_secrets()) for line in lines if COMPILE_LINE.search(line)]
-    usages = [float(usage) for usage in KV_USAGE.findall(text)]
+    compiling = [redacted(line, known_secrets()) for line in lines if log.compiling.search(line)]
+    usages = [float(usage) for usage in log.kv_usage.findall(text)]
     return {"compile_lines": compiling[:MAX_LINES], "kv_usage_max_pct": max(usages, default=None)}
 
 

@@ -11,8 +11,9 @@ from pydantic import Field
 
 from benchbook.plan.document import Document, Where
 from benchbook.plan.models import SHAPE_PREFIX, ModelRef, read_model
-from benchbook.plan.strict import StrictModel
+from benchbook.plan.strict import StrictModel, unknown
 from benchbook.refused_args import OURS
+from benchbook.terms.engines import VLLM, other_engines
 from benchbook.terms.load_formats import OURS as OUR_FORMAT
 from benchbook.terms.load_formats import makes_weights
 from benchbook.terms.secret_names import is_secret_variable, secret_ways
@@ -47,6 +48,7 @@ class Launch:
     plugin_env: frozenset[str] = (
         frozenset()
     )  # names in env that a plugin or a patched image reads: vLLM may not know them
+    engine: str = VLLM
 
     @property
     def model_text(self) -> str:
@@ -57,7 +59,8 @@ class Launch:
     @property
     def settings(self) -> dict[str, Any]:
         """Return all that tells this launch from another, as name to value: its model, flags and variables."""
-        return {"model": str(self.model), **self.args, **self.env}
+        engine = {} if self.engine == VLLM else {"engine": self.engine}
+        return {"model": str(self.model), **engine, **self.args, **self.env}
 
     @property
     def max_model_len(self) -> int | None:
@@ -86,6 +89,7 @@ class _LaunchKeys(StrictModel):
     env: dict[str, Any] = Field({}, examples=["env: {VLLM_LOGGING_LEVEL: INFO}"])
     plugin_env: dict[str, Any] = Field({}, examples=["plugin_env: {VLLM_SPYRE_USE_CB: 1}"])
     model: Any = None
+    engine: str = Field(VLLM, examples=["engine: vllm"])
 
 
 def _read_launch(doc: Document, where: Where, default_model: ModelRef | None) -> Launch:
@@ -95,6 +99,7 @@ def _read_launch(doc: Document, where: Where, default_model: ModelRef | None) ->
     keys = doc.parse(
         where, _LaunchKeys, f"{name}: {{args: {{enforce_eager: true}}, env: {{VLLM_LOGGING_LEVEL: INFO}}}}"
     )
+    _check_engine(doc, (*where, "engine"), keys.engine)
     args = {}
     for arg, value in keys.args.items():
         with doc.faults.noted():
@@ -112,7 +117,12 @@ def _read_launch(doc: Document, where: Where, default_model: ModelRef | None) ->
     with doc.faults.noted():
         model = default_model if keys.model is None else read_model(doc, (*where, "model"))
         args = _with_model(doc, (*where, "args"), model, args)
-    return Launch(name, model, args, env, frozenset(keys.plugin_env))
+    return Launch(name, model, args, env, frozenset(keys.plugin_env), keys.engine)
+
+
+def _check_engine(doc: Document, where: Where, name: str) -> None:
+    if name != VLLM and name not in other_engines():
+        raise doc.error(where, unknown(name, [VLLM, *other_engines()], "engine"))
 
 
 def _with_model(doc: Document, where: Where, model: ModelRef | None, args: dict[str, Any]) -> dict[str, Any]:

@@ -120,6 +120,7 @@ class HostFacts(TypedDict, total=False):
 
     __pydantic_config__ = OPEN
     kind: str
+    engine: str  # as sentences have it
     model: str | None
     version: str | None
     argv: list[str]

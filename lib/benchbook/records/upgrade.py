@@ -2,7 +2,8 @@
 
 Records  1 - first; later `conditions` was added.
          2 - warmup, prefix_cache and way_reason; later not_looked, median_itl_by_sixths_ms, and `disturbed` in the identity.
-         3 - counters have neutral names: 'prompt_tokens', and not those of an engine's page; asked, curve and load.
+         3 - counters have neutral names: 'prompt_tokens', and not those of an engine's page; asked, curve and load; the host
+             says which engine it is.
 run.json 1 - first; of each job's times only the last, later all of them.
          2 - all of a job's times, always.
 
@@ -21,6 +22,7 @@ from benchbook.records.described import described
 RECORD_FORMAT, HEADER_FORMAT = 3, 2
 # Before counters had neutral names, a record had those of the engine's page: maker:num_preemptions_total.
 _OF_A_PAGE = re.compile(r"\w+:(?:num_)?(\w+?)_total(?:\{finished_reason=(\w+)\})?")
+_FIRST_ENGINE = "vLLM"  # the only one before a launch could name another
 _RENAMED = {"request_success": "requests_ended"}
 
 Json = dict[str, Any]
@@ -67,6 +69,7 @@ def _record_2(found: Json) -> Json:
 
 
 def _record_3(found: Json) -> Json:
+    found = changed(found, "host", of=dict, change=lambda host: {"engine": _FIRST_ENGINE, **host} if host else host)
     found = changed(found, "host", "counters", of=dict, change=_with_neutral_names)
     found = changed(found, "conditions", "counters_went_back", of=list, change=_neutral_names)
     return _with_what_was_asked(found)

@@ -45,7 +45,7 @@ def server_table(server: Any) -> None:
     rows = [
         ("Address", server.base_url),
         ("Served as", ", ".join(card.id for card in server.served_models()) or "it does not list its models"),
-        ("vLLM", server.version or "not told"),
+        (server.engine.title, server.version or "not told"),
     ]
     if hasattr(server, "ready_s"):
         rows += [

@@ -93,23 +93,25 @@ def peaks_sentence(limits: Limits) -> str:
 
 
 def counters_sentence(record: Record, limits: Limits) -> str:
-    """Return how vLLM's own count of FLOPs and bytes compares with ours for the same requests; '' without one."""
+    """Return how the engine's own count of FLOPs and bytes compares with ours for the same requests; '' without one."""
     counters = record.host.get("counters") or {}
     flops = counters.get("estimated_flops_per_gpu")
     read = counters.get("estimated_read_bytes_per_gpu")
     completed = record.values.get("completed")
     if not flops or not read or not completed:
         return ""
-    devices, request = limits.peaks.devices, limits.likely.request
+    devices, request, engine = limits.peaks.devices, limits.likely.request, record.host.get("engine", "the engine")
     ratios = (completed * request.flops / (flops * devices), completed * request.bytes / (read * devices))
     if all(_AGREE[0] <= ratio <= _AGREE[1] for ratio in ratios):
         verdict = "the two agree"
     elif limits.shape.experts and flops * devices <= completed * _flops_without_experts(record, limits):
-        verdict = "the two do not agree, for vLLM does not count this model's experts: no reason to doubt the limit"
+        verdict = (
+            f"the two do not agree, for {engine} does not count this model's experts: no reason to doubt the limit"
+        )
     else:
         verdict = "the two do not agree: believe the limit only once it is known why"
     return (
-        f"vLLM's own counters saw {amount_text(flops * devices)}FLOP and {amount_text(read * devices)}B read; the "
+        f"{engine}'s own counters saw {amount_text(flops * devices)}FLOP and {amount_text(read * devices)}B read; the "
         f"limit rests on {ratios[0]:.2f} times these FLOPs and {ratios[1]:.2f} times these bytes, so {verdict}."
     )
 

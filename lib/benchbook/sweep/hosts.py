@@ -9,16 +9,14 @@ from dataclasses import asdict, dataclass, field
 from threading import Thread
 from typing import Any, Protocol
 
-from benchbook.hosts.access import DEV_MODE
 from benchbook.hosts.engine import VllmEngine
+from benchbook.hosts.engines import VLLM, engine_named
+from benchbook.hosts.face import StartupFacts
 from benchbook.hosts.machine.devices import naming
 from benchbook.hosts.machine.gpu import wait_device_free
 from benchbook.hosts.model.files import ModelFiles, commit_of, resolve_model
 from benchbook.hosts.process.shell import no_proxy
 from benchbook.hosts.server import VllmServer
-from benchbook.hosts.vllm.flags import unknown_variables
-from benchbook.hosts.vllm.routing import known_routing, routing_of
-from benchbook.hosts.vllm.startup import StartupFacts
 from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.hardware import model_config, peaks_before_start
 from benchbook.measure.outputs import NUM_ALONE, NUM_PROMPTS, fixed_prompts, greedy_outputs
@@ -101,10 +99,11 @@ def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> Ope
 
 def _counted(files: ModelFiles, launch: Launch, store: Store) -> dict[str, Any]:
     """Return what is known of the model's routing, and how long counting took (s) where it was done for this start."""
-    if known := known_routing(files, launch.args):
+    engine = engine_named(launch.engine)
+    if known := engine.known_routing(files, launch.args):
         return {"routing": known}
     began_s = time.monotonic()
-    found = routing_of(files, launch.args, launch.env, store.launch_dir(launch.name).resolve())
+    found = engine.routing(files, launch.args, launch.env, store.launch_dir(launch.name).resolve())
     return {"routing": found, COUNTING_S: round(time.monotonic() - began_s, 3)} if found else {}
 
 
@@ -116,7 +115,7 @@ def _open_server(
     num_prompts: int,
     routing: Mapping[str, Any],
 ) -> Iterator[BenchHost]:
-    folder = store.launch_dir(launch.name).resolve()
+    folder, reset = store.launch_dir(launch.name).resolve(), engine_named(launch.engine).cache_reset
     server = VllmServer(
         launch.model.path_or_id,
         args=launch.args,
@@ -124,6 +123,7 @@ def _open_server(
         name=launch.name,
         log_dir=folder,
         ready_timeout_s=ready_timeout_s,
+        engine=engine_named(launch.engine),
     )
     peaks = peaks_before_start(server.model_files.path, launch.env, wait_loaded)
     client = WarmClient(log_dir=folder, env=server.hub_env)
@@ -142,7 +142,7 @@ def _open_server(
             {
                 "base_url": server.base_url,
                 "model": server.served_name,
-                "reset_prefix_cache": launch.env.get(DEV_MODE, "0") not in ("", "0"),
+                "reset_prefix_cache": bool(reset and reset.is_offered(launch.env)),
             },
             {"client_socket": client.socket_path},
             {"OPENAI_API_KEY": server.api_key, **no_proxy()},
@@ -176,12 +176,13 @@ def _open_engine(
     with engine:
         facts = {
             "kind": "engine",
+            "engine": VLLM.title,
             "model": engine.model_files.name,
             "model_commit": commit_of(engine.model_files, launch.args, launch.env),
             "random_weights": engine.model_files.random_weights,
             "argv": list(engine.argv),
             "env": engine.env_overrides,
-            "unknown_variables": unknown_variables(engine.env_overrides),
+            "unknown_variables": VLLM.unknown_variables(engine.env_overrides),
             "ready_s": engine.ready_s,
             "model_config": model_config(engine.model_files.path, launch.args.get("revision"), launch.env),
             "peaks": peaks,

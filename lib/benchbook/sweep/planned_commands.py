@@ -9,9 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchbook.hosts.engines import VLLM, engine_named
 from benchbook.hosts.model.files import planned_path
-from benchbook.hosts.vllm.command import serve_command
-from benchbook.hosts.vllm.tokenizers import client_words, hub_variables, tokenizer_of
+from benchbook.hosts.model.hub import hub_variables
+from benchbook.hosts.vllm.tokenizers import client_words, tokenizer_of
 from benchbook.measure.argv import COMMANDS, Target
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
@@ -44,7 +45,9 @@ def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -
     _line(console, f"{block.host_kind} of launch {launch.name!r}, model {launch.model_text}{times}")
     if block.host_kind == "server":
         model = planned_path(launch.model.path_or_id)
-        argv = serve_command(model, launch.args, 0, "127.0.0.1", [model, _NONCE], ("vllm",))
+        engine = engine_named(launch.engine)
+        program = ("vllm",) if engine is VLLM else engine.program
+        argv = engine.command(model, launch.args, 0, "127.0.0.1", [model, _NONCE], program)
         _line(console, f"  $ {env}{shlex.join(argv).replace('--port 0', '--port PORT')}")
     else:
         _line(

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from benchbook.hosts.engines import engine_named
 from benchbook.hosts.model.files import ModelFiles, resolve_model
-from benchbook.hosts.vllm.command import inherited_environment
 from benchbook.judge.outside import is_due_again
 from benchbook.notebooks.execute import source_sha256
 from benchbook.plan.experiment import Case, Experiment, Launch
@@ -17,6 +17,7 @@ from benchbook.records.fingerprint import case_key, changed_parts, combined, dig
 from benchbook.records.provenance import device, package_versions
 from benchbook.records.record import Record
 from benchbook.records.store import RECORD_FILE, Store, read_record
+from benchbook.terms.engines import VLLM
 from benchbook.terms.errors import StoreError
 from benchbook.terms.wording import counted
 
@@ -80,8 +81,9 @@ class RunPlan:
 def _parts(case: Case, launch: Launch, model: ModelFiles, seed: int) -> dict[str, str]:
     drawn = {"seed": seed} if case.workload.row.is_load else {}  # of the prompts; the order of cases changes none
     return fingerprint_parts(
-        launch={"args": dict(launch.args), "env": dict(launch.env), "model": model.name},
-        environment=inherited_environment(),  # without what the launch sets: the arms of a comparison share this part
+        launch={"args": dict(launch.args), "env": dict(launch.env), "model": model.name, **_engine_of(launch)},
+        # Without what the launch sets: the arms of a comparison share this part.
+        environment=engine_named(launch.engine).inherited(),
         workload=case.workload.model_dump(),
         model=model.content_sha256 or [model.name, launch.model.revision],
         packages=package_versions(),
@@ -89,6 +91,11 @@ def _parts(case: Case, launch: Launch, model: ModelFiles, seed: int) -> dict[str
         notebook=source_sha256(notebooks_dir() / case.workload.row.notebook),
         **drawn,
     )
+
+
+def _engine_of(launch: Launch) -> dict[str, str]:
+    """Return the engine for a fingerprint; those of vLLM are as they were before a launch could name one."""
+    return {} if launch.engine == VLLM else {"engine": launch.engine}
 
 
 def stale_records(store: Store, plan: RunPlan, asked: Collection[str] | None = None) -> list[tuple[Record, list[str]]]:

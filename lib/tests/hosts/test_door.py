@@ -11,9 +11,11 @@ from typing import Any
 import fake_vllm
 import pytest
 from benchbook.hosts import http
-from benchbook.hosts.access import DOOR_WORDS, check_door
+from benchbook.hosts.access import check_door
+from benchbook.hosts.engines import VLLM
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.vllm.door import OPEN, Door
+from benchbook.hosts.vllm.wing import DOOR_WORDS
 from benchbook.terms.errors import ExperimentError, HostStartError
 
 Make = Callable[..., VllmServer]
@@ -144,7 +146,7 @@ def test_a_server_that_others_can_reach_and_that_has_a_door_serves_them(
 
 def test_silence_of_what_should_be_a_door_is_no_door() -> None:
     with pytest.raises(HostStartError, match="refused without the key"):
-        check_door("http://127.0.0.1:9", "0.0.0.0", {})
+        check_door(VLLM.access, "http://127.0.0.1:9", "0.0.0.0", {})
 
 
 def test_an_address_that_others_can_reach_demands_a_key_and_says_what_stays_open(

@@ -6,8 +6,9 @@ import re
 from datetime import datetime, timedelta
 
 import pytest
+from benchbook.hosts.face import StartupFacts
 from benchbook.hosts.process.logs import HostLog
-from benchbook.hosts.vllm.startup import StartupFacts, startup_facts, startup_phase
+from benchbook.hosts.vllm.startup import startup_facts, startup_phase
 
 CPU_LOG = """Triton is installed, but doesn't include CPU backend. Disabling Triton.
 (APIServer pid=2839) INFO 11-23 20:05:00 [api_utils.py:1]

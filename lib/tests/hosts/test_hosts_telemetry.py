@@ -67,7 +67,7 @@ def test_samples_are_on_the_clock_of_the_requests_and_bracket_them(fake_server, 
     server = fake_server()
     server.start()
     server.wait_ready()
-    with Sampler(server.base_url, api_key=server.api_key, period_s=0.02) as sampler:
+    with Sampler(server.base_url, COUNTERS, api_key=server.api_key, period_s=0.02) as sampler:
         start_s = time.perf_counter()
         assert complete(server) == 200
         end_s = time.perf_counter()
@@ -101,7 +101,7 @@ def test_the_sampler_asks_for_its_few_values_and_not_for_the_whole_page():
     httpd, thread = prometheus_client.start_http_server(0, "127.0.0.1", registry)
     try:
         formatted.clear()
-        with Sampler(f"http://127.0.0.1:{httpd.server_port}", period_s=0.01) as sampler:
+        with Sampler(f"http://127.0.0.1:{httpd.server_port}", COUNTERS, period_s=0.01) as sampler:
             time.sleep(0.05)
     finally:
         httpd.shutdown()
@@ -116,14 +116,14 @@ def test_the_sampler_asks_for_its_few_values_and_not_for_the_whole_page():
 
 
 def test_a_server_that_does_not_answer_leaves_gaps_and_no_error():
-    with Sampler("http://127.0.0.1:9", period_s=0.01) as sampler:
+    with Sampler("http://127.0.0.1:9", COUNTERS, period_s=0.01) as sampler:
         time.sleep(0.03)
     result = sampler.result()
     assert result["server"] is None and result["missed_samples"] >= 2
 
 
 def test_a_page_that_never_comes_is_not_asked_for_for_ever():
-    with Sampler("http://127.0.0.1:9", period_s=0.005) as sampler:
+    with Sampler("http://127.0.0.1:9", COUNTERS, period_s=0.005) as sampler:
         time.sleep(0.2)
     result = sampler.result()
     assert result["missed_samples"] == GIVEN_UP_AFTER and "refused" in result["absent"]["server"]
@@ -331,7 +331,7 @@ def test_a_server_that_somebody_else_started_is_no_stranger_on_the_gpu(stranger)
     try:
         url = f"http://127.0.0.1:{int(holder.stdout.readline())}"
         library = ScriptedNvml(pids={0: [holder.pid, stranger.pid]})
-        sampler = Sampler(url, nvml=Nvml(library))
+        sampler = Sampler(url, COUNTERS, nvml=Nvml(library))
         assert sampler._is_ours(holder.pid) and not sampler._is_ours(stranger.pid)
     finally:
         holder.kill()

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 from benchbook.hosts.cards import cards_of, named
+from benchbook.hosts.engines import VLLM
 from benchbook.hosts.process.logs import tells
 from benchbook.hosts.process.ports import reserve_port
 from benchbook.hosts.process.shell import certificates
@@ -233,7 +234,7 @@ def test_tls_to_a_server_that_speaks_none_says_what_to_write():
 def test_a_log_without_a_line_of_vllm_at_level_info_is_silent(tmp_path, text, tell):
     path = tmp_path / "server.log"
     path.write_text(text)
-    assert tells(path) is tell
+    assert tells(path, VLLM.log.telling) is tell
 
 
 # ---- what collects, what is no address

@@ -84,7 +84,7 @@ def test_what_asks_and_watches_a_server_goes_past_the_proxy(host, proxy) -> None
         assert server.is_healthy() and server.version == "0.32.0" and host_facts(server)["max_model_len"] == 4096
         server.check_alive()
         assert COUNTERS.names["running"] in server.metrics_text()
-        with StallWatch(server, limit_s=0.4) as watch, Sampler(url, period_s=0.05) as sampler:
+        with StallWatch(server, limit_s=0.4) as watch, Sampler(url, COUNTERS, period_s=0.05) as sampler:
             assert not watch.event.wait(0.6)
         assert sampler.result()["server"] and server_pids(url)
     assert proxy.asked == []

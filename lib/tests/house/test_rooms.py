@@ -30,6 +30,24 @@ WINGS = {
     "model": {"process"},
     "vllm": {"process", "machine", "model", "face"},
 }
+# Who knows modules of vLLM's wing and not its face alone, and why: all of it would be there without another engine.
+PAST_THE_FACE = {
+    "the client, and the benchmarks of an engine without a server, which are vLLM's own whatever serves": (
+        ("measure/client/*", "measure/argv*", "measure/offline*", "measure/serve*", "measure/watched*")
+        + ("sweep/planned_commands*", "hosts/engine.py"),
+        {"bench", "command", "measured_part", "startup", "tokenizers"},
+    ),
+    "the check of a launch word by word, against the tables of the installed vLLM": (
+        ("measure/launch_check*", "measure/names*", "measure/variables*", "sweep/preflight*"),
+        {"command", "contradictions", "flags", "forms", "import_paths", "kinds", "misfits", "renaming", "spelling"}
+        | {"switches", "translations", "unheeded"},
+    ),
+    "what vLLM loads and counts before it serves": (
+        ("sweep/estimates*", "sweep/machine*"),
+        {"random_loader", "routing"},
+    ),
+    "the list of engines": (("hosts/engines*",), {"wing"}),
+}
 PAGE = PACKAGE.parents[1] / "docs" / "design.md"
 HEAVY = ("vllm", "torch", "pandas", "numpy", "papermill", "matplotlib", "transformers", "nbconvert")
 
@@ -69,6 +87,19 @@ def test_the_names_of_an_engines_own_counters_stand_in_its_wing_alone():
     theirs = re.compile(r"vllm:\w")
     having = {path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if theirs.search(path.read_text())}
     assert having == {Path("hosts/vllm/counters.py")}
+
+
+def test_vllm_is_known_by_its_face_but_where_it_is_said():
+    allowed = {
+        path: modules
+        for patterns, modules in PAST_THE_FACE.values()
+        for pattern in patterns
+        for path in PACKAGE.glob(pattern)
+    }
+    for path in PACKAGE.rglob("*.py"):
+        known = {name.split(".")[3] for name in _imported(path) if name.startswith("benchbook.hosts.vllm.")}
+        if PACKAGE / "hosts/vllm" not in path.parents:
+            assert known <= allowed.get(path, set()), path
 
 
 def test_every_folder_of_the_package_is_a_room_and_every_folder_of_hosts_a_wing():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import fake_vllm
 import pytest
+from benchbook.hosts.engines import VLLM
 from benchbook.hosts.model.files import build_embedded
 from benchbook.hosts.process.logs import tells
 from benchbook.hosts.server import VllmServer
@@ -145,4 +146,4 @@ def test_vllms_own_log_tells_where_it_is_not_silenced(tmp_path, env, config, is_
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
     path = tmp_path / "server.log"
     path.write_text(done.stdout + done.stderr)
-    assert tells(path) is is_told, path.read_text()
+    assert tells(path, VLLM.log.telling) is is_told, path.read_text()

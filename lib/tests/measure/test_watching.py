@@ -8,6 +8,7 @@ import time
 
 import pytest
 from benchbook.hosts import telemetry
+from benchbook.hosts.engines import VLLM
 from benchbook.hosts.machine import cpu
 from benchbook.hosts.machine.nvml import Nvml
 from benchbook.hosts.process import registry
@@ -39,9 +40,9 @@ def test_the_log_of_a_window_tells_of_compiling_and_of_the_kv_cache():
             "Avg generation throughput: 3 tokens/s, Running: 8, Waiting: 4 reqs, GPU KV cache usage: 99.4%, Prefix",
         ]
     )
-    facts = log_facts(text)
+    facts = log_facts(text, VLLM.log)
     assert facts["kv_usage_max_pct"] == 99.4 and len(facts["compile_lines"]) == 1
-    assert log_facts("INFO nothing") == {"compile_lines": [], "kv_usage_max_pct": None}
+    assert log_facts("INFO nothing", VLLM.log) == {"compile_lines": [], "kv_usage_max_pct": None}
 
 
 def test_own_work_and_that_of_others_are_told_apart():

@@ -95,6 +95,11 @@ def test_counters_of_a_servers_page_have_neutral_names_and_those_that_have_them_
     assert record.conditions["counters_went_back"] == ["preemptions", "generation_tokens"]
 
 
+@pytest.mark.parametrize(("version", "engine"), [(1, "vLLM"), (2, "vLLM"), (RECORD_FORMAT, None)])
+def test_the_engine_of_an_earlier_record_is_the_only_one_that_there_was(record_of, version, engine):
+    assert read_record(record_of(version, host={"version": "0.32.0"})).host.get("engine") == engine
+
+
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize(("part", "value"), [("counters", ["x"]), ("counters", 7), ("counters_went_back", [1])])
 def test_damaged_counters_of_an_earlier_format_are_named(record_of, version, part, value):

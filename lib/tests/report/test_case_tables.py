@@ -8,7 +8,7 @@ from html import unescape
 from types import SimpleNamespace
 
 import pytest
-from benchbook.hosts.vllm.startup import StartupFacts
+from benchbook.hosts.face import StartupFacts
 from benchbook.judge.catalogue import reason
 from benchbook.records.described import described
 from benchbook.records.record import Identity, Outcome, Record, Verdict

@@ -259,8 +259,11 @@ def test_counters_that_know_of_no_experts_are_no_reason_to_doubt_the_limit(share
     record = served(8)
     shape, tokens = limits_of(record).shape, 80 * (4096 + 1023)
     rest = share * 2 * shape.active_attention * tokens
-    told = " ".join(limit_sentences(served(8, counters={_FLOPS: rest, _READ: 1.9e12})))
-    assert "for vLLM does not count this model's experts: no reason to doubt the limit" in told
+    told = " ".join(limit_sentences(served(8, engine="vLLM", counters={_FLOPS: rest, _READ: 1.9e12})))
+    assert (
+        "vLLM's own counters saw" in told
+        and "for vLLM does not count this model's experts: no reason to doubt the limit" in told
+    )
     dense = served(8, config=LLAMA_8B, counters={_FLOPS: rest * 0.1, _READ: 1.9e12})
     assert "believe the limit only once it is known why" in " ".join(limit_sentences(dense))
 

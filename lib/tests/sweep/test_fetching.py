@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from benchbook.hosts.model import hub
 from benchbook.hosts.model.files import ModelFiles, commit_of, read_config, resolve_model
+from benchbook.hosts.model.hub import hub_variables
 from benchbook.hosts.server import VllmServer
-from benchbook.hosts.vllm.tokenizers import hub_variables
 from benchbook.plan.experiment import load_experiment
 from benchbook.sweep.fetching import check_models
 from benchbook.sweep.preflight import Preflight, preflight

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from benchbook.hosts.model.files import CACHE_VARIABLES, WEIGHTS, ModelFiles, hub_folder, hub_snapshot
 from benchbook.hosts.model.inputs import hub_models
 from benchbook.terms.errors import Cause, HostStartError
+from benchbook.terms.secret_names import is_secret_variable
 
 ANSWER_LIMIT_S = 1.5  # for a connection to the hub; where it takes longer, no model comes from there
 ENDPOINT = "https://huggingface.co"
@@ -22,6 +23,17 @@ _OFF = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _CONFIGS = ("config.json", "params.json", "tokenizer_config.json", "adapter_config.json", "tokenizer.json")
 _CACHE = "HF_HUB_CACHE"
 _HOMES = (*CACHE_VARIABLES, "HF_ENDPOINT")
+_PREFIXES = ("HF_", "MODELSCOPE_")
+_NAMES = (*CACHE_VARIABLES, "VLLM_USE_MODELSCOPE", "TRANSFORMERS_OFFLINE")
+
+
+def hub_variables(env: Mapping[str, str]) -> dict[str, str]:
+    """Return what of a server's own environment says where the hub's files lie or come from, without tokens."""
+    return {
+        name: value
+        for name, value in env.items()
+        if (name.startswith(_PREFIXES) or name in _NAMES) and not is_secret_variable(name, value)
+    }
 
 
 def is_here(hub_id: str, revision: str | None, env: Mapping[str, str], *, has_weights: bool = True) -> bool:

@@ -50,7 +50,7 @@ def spawn(
     """Start `argv` under a guardian and return a handle on it; output goes to the end of `log_path`.
 
     `env` is added to the owner's environment. `kind` is "server", "engine", "client" or "kernels". A host with `keep` outlives
-    its owner. `details` (base_url, model, served_name) go into the registry: never put a secret there or into `argv`.
+    its owner. `details` (base_url, model, served_name, engine) go into the registry: never put a secret there or into `argv`.
     `descriptors` are files, such as locks, that the guardian holds open as long as the host lives.
     """
     host_id = secrets.token_hex(8)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 PART_BYTES = 2 << 20  # of a longer log, the beginning tells of the start and the end of the death
 TAIL_LINES = 30
-_TELLING = re.compile(r"\bINFO \d\d-\d\d \d\d:")  # how vLLM begins what it says of itself
 
 
-def tells(path: Path) -> bool:
-    """Return whether a log holds what vLLM says of itself: one silenced by a level or a form of its own does not."""
-    return bool(_TELLING.search(HostLog(path, start_bytes=0).text()))
+def tells(path: Path, telling: re.Pattern[str]) -> bool:
+    """Return whether a log holds what its engine says of itself: one silenced by a level or a form of its own does not."""
+    return bool(telling.search(HostLog(path, start_bytes=0).text()))
 
 
 class HostLog:

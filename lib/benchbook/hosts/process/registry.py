@@ -46,6 +46,7 @@ class HostEntry:
     base_url: str | None = None
     model: str | None = None
     served_name: str | None = None
+    engine: str | None = None  # of a server, by its name
     log_path: str | None = None
 
     @property

@@ -5,7 +5,7 @@ anybody, /scale_elastic_ep ends engines. `Door` is given to vLLM by --middleware
 of later versions and of plugins too. It is plain ASGI: a request costs a microsecond, a token of an answer nothing.
 The key has a variable of its own: vLLM before 0.32 hashes its VLLM_API_KEY into the key of its cache of compiled code,
 so that each start would compile all anew, and writes it there.
-This module runs inside of vLLM, so it imports the standard library only.
+This module runs inside of vLLM, so it imports the standard library only, as the face does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import os
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-KEY_VARIABLE = "BENCHBOOK_API_KEY"
+from benchbook.hosts.face import KEY_VARIABLE
+
 # The one list of what is meant to be open. Probes and scrapers come without a key, and so does `vllm bench serve`: it
 # asks /metrics for what speculative decoding did, and cuts its prompts by /tokenize and /detokenize; were they closed,
 # it would measure other prompts and say so only in its console text.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 
+from benchbook.hosts.face import StartupFacts
 from benchbook.hosts.vllm.warm_caches import compile_cache, triton_compiled
-
-OnProgress = Callable[[float, str], None]  # seconds since the start, what it does
 
 _DAY_S, _STAMP_S = 86400, 1.0  # a stamp has whole seconds
 _STAMP = re.compile(r"\b(?:INFO|WARNING|ERROR) (\d\d-\d\d \d\d:\d\d:\d\d)")
@@ -26,38 +24,6 @@ _PHASES = (
     ("capturing CUDA graphs", "Capturing CUDA graph"),
     ("opening its port", r"init engine \(profile"),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class StartupFacts:
-    """Facts of one start. Phases ending in `_s` without a decimal come from log stamps, which have whole seconds."""
-
-    imports_s: float | None = None  # process start to the first log line
-    config_s: float | None = None  # first log line to the engine's: argument checks, model config, engine's imports
-    engine_init_s: float | None = None  # the engine's first line to loading: worker's imports, distributed set-up
-    weights_s: float | None = None
-    warm_up_s: float | None = None  # profile, KV cache, compile, graph capture; the next two are parts of it
-    compile_s: float | None = None
-    graph_capture_s: float | None = None
-    api_s: float | None = None  # engine ready to API up
-    weights_gib: float | None = None
-    kv_cache_gib: float | None = None
-    kv_cache_tokens: int | None = None
-    graphs_gib: float | None = None
-    max_concurrency_at_max_len: float | None = None
-    max_model_len: int | None = None
-    dtype: str | None = None
-    quantization: str | None = None
-    attention_backend: str | None = None
-    moe_backend: str | None = None
-    vllm_version: str | None = None
-    compile_cache: str | None = None  # whether compiled code was there before: "warm", "cold", "in part", "off"
-    triton_compiled: int | None = None  # kernels that Triton had to compile; 0: its cache was warm
-
-
-def local_time(utc: str | None) -> datetime | None:
-    """Return a noted time as the stamps of a log are: local, without a zone."""
-    return datetime.fromisoformat(utc).astimezone().replace(tzinfo=None) if utc else None
 
 
 def startup_facts(

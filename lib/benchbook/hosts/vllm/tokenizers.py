@@ -7,14 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchbook.hosts.model.files import CACHE_VARIABLES, hub_folder
+from benchbook.hosts.model.files import hub_folder
 from benchbook.terms.errors import ExperimentError
-from benchbook.terms.secret_names import is_secret_variable
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _FILES = ("tokenizer_config.json", "tokenizer.json", "config.json", "params.json")  # one of them has each tokenizer
-_HUB_PREFIXES = ("HF_", "MODELSCOPE_")
-_HUB_NAMES = (*CACHE_VARIABLES, "VLLM_USE_MODELSCOPE", "TRANSFORMERS_OFFLINE")
 _MODE, _TRUST = "tokenizer_mode", "trust_remote_code"
 
 
@@ -49,15 +46,6 @@ def check_here(tokenizer: str) -> None:
             f"the tokenizer of this server lies in {tokenizer!r}, which is not on this machine: set the parameter "
             "`tokenizer` to a folder here, or to a hub id, that has the same one"
         )
-
-
-def hub_variables(env: Mapping[str, str]) -> dict[str, str]:
-    """Return what of a server's own environment says where the hub's files lie or come from, without tokens."""
-    return {
-        name: value
-        for name, value in env.items()
-        if (name.startswith(_HUB_PREFIXES) or name in _HUB_NAMES) and not is_secret_variable(name, value)
-    }
 
 
 def args_of(argv: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,16 @@
+"""The names of the engines that a launch can ask for."""
+
+from __future__ import annotations
+
+import functools
+
+VLLM = "vllm"  # what a launch means that names none
+_GROUP = "benchbook.engines"  # of entry points: an installed package adds an engine by one, name = "module:its Engine"
+
+
+@functools.cache
+def other_engines() -> dict[str, str]:
+    """Return the engines beside vLLM, each with where its face is: "module:name"."""
+    from importlib.metadata import entry_points  # late: few experiments name an engine
+
+    return {point.name: point.value for point in entry_points(group=_GROUP) if point.name != VLLM}
