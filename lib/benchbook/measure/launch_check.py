@@ -72,7 +72,9 @@ def checked_launch(doc: Document, launch: Launch, there: Known | None, *, has_of
     told = [*misfits(found.args, found.env, config)]
     told += absent_packages(found.args)
     told += [(name, why) for name, why, may_be_elsewhere in _absent_classes(found) if may_be_elsewhere]
-    return Checked(found, notes, [doc.error(places.of(name), why) for name, why in told])
+    unfit = [doc.error(places.of(name), why) for name, why in told]
+    unfit += [doc.error(places.of(*way), why) for (_, *way), why in inputs.unfit_adapters(found.args)]
+    return Checked(found, notes, unfit)
 
 
 def _verifier_note(launch: Launch, config: Mapping[str, Any] | None) -> list[str]:

@@ -187,6 +187,27 @@ def test_the_optimisation_level_is_found_by_what_people_write(tmp_path, name) ->
         preflight_of(written(tmp_path, f"{{{name}: true}}"))
 
 
+@pytest.mark.parametrize(
+    ("config", "more", "why"),
+    [
+        (None, "", "the folder TMP/a has no adapter_config.json"),
+        ("[]", "", "the folder TMP/a has no adapter_config.json"),
+        ('{"r": 64}', "", "has rank 64, and max_lora_rank is 16"),
+        ('{"r": 64}', ", max_lora_rank: 32", "has rank 64, and max_lora_rank is 32"),
+        ('{"r": 64}', ", max_lora_rank: 64", ""),
+        ('{"r": 16}', "", ""),
+        ("{}", "", ""),
+    ],
+)
+@pytest.mark.parametrize("written_as", ["[a=TMP/a]", "a=TMP/a", "[{name: a, path: TMP/a}]"])
+def test_an_adapter_that_vllm_would_not_load_refuses_a_run_and_plan_says_so(tmp_path, config, more, why, written_as):
+    (tmp_path / "a").mkdir()
+    if config is not None:
+        (tmp_path / "a" / "adapter_config.json").write_text(config)
+    told = machine_note(preflight_of(written(tmp_path, f"{{enable_lora: true, lora_modules: {written_as}{more}}}")))
+    assert (why.replace("TMP", str(tmp_path)) in told) if why else ("refused" not in told)
+
+
 @pytest.mark.parametrize("level", ["quiet", "trace", "10", "INFOO"])
 def test_a_level_that_pythons_logging_does_not_have_is_refused(tmp_path, monkeypatch, level) -> None:
     with pytest.raises(ExperimentError, match=f"VLLM_LOGGING_LEVEL: '{level}': is none of the values"):

@@ -146,7 +146,7 @@ def hub_snapshot(hub_id: str, revision: str | None, env: Mapping[str, str] | Non
     if snapshot is None:
         return None
     for index in snapshot.glob("*.safetensors.index.json"):
-        shards = (_json_object(index) or {}).get("weight_map")
+        shards = (json_object(index) or {}).get("weight_map")
         is_whole = isinstance(shards, dict) and all(os.path.isfile(snapshot / str(name)) for name in shards.values())
         return snapshot if is_whole else None
     return snapshot if any(any(snapshot.glob(pattern)) for pattern in WEIGHTS) else None
@@ -191,7 +191,7 @@ def read_config(path: str, revision: str | None = None, env: Mapping[str, str] |
     That of its text model where it has several; None while there is none on this machine, or where it cannot be read.
     """
     folder = Path(path) if os.path.isdir(path) else hub_folder(path, "config.json", revision, env)
-    config = _json_object(folder / "config.json") if folder else None
+    config = json_object(folder / "config.json") if folder else None
     if config is None:
         return None
     return _of_text(config)
@@ -230,7 +230,7 @@ def config_of(ref: str) -> tuple[dict[str, Any] | None, Path | None]:
     if published is not None:
         return dict(published.config), None
     folder = Path(os.path.expanduser(planned_path(ref)))
-    config = _json_object(folder / "config.json")
+    config = json_object(folder / "config.json")
     return (None, None) if config is None else (config, folder)
 
 
@@ -245,7 +245,7 @@ def known_config(ref: str, revision: str | None = None, env: Mapping[str, str] |
     return read_config(ref, revision, env) if config is None else _of_text(config)
 
 
-def _json_object(path: Path) -> dict[str, Any] | None:
+def json_object(path: Path) -> dict[str, Any] | None:
     """Return the JSON object in a file; None where there is none, or it cannot be read as one."""
     try:
         content = json.loads(read_bytes(path))  # with the infinities that some models have there

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts.model.files import EMBEDDED, planned_path
+from benchbook.hosts.model.files import EMBEDDED, json_object, planned_path
 from benchbook.hosts.model.shapes import PREFIX
 from benchbook.terms.errors import ExperimentError
+from benchbook.terms.sizes import size_of
 
 Way = tuple[str | int, ...]  # to a value in args or env: ("args", "speculative_config", "model")
 
@@ -50,6 +51,7 @@ _NO_ADAPTER = {
 _REVISIONS = {"tokenizer": "tokenizer_revision", "hf_config_path": "revision"}
 _ENV_FILES = ("VLLM_LOGGING_CONFIG_PATH", "VLLM_NCCL_SO_PATH", "VLLM_CUDART_SO_PATH")
 _ENV_FOLDERS = ("VLLM_TUNED_CONFIG_FOLDER", "VLLM_RPC_BASE_PATH")
+_ADAPTER, _MAX_RANK = "adapter_config.json", 16  # of an adapter: its config, and vLLM's own limit to its rank
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _TEMPLATES = "transformers_utils/chat_templates"  # of vLLM: what a bare name may mean
 
@@ -92,6 +94,21 @@ def missing(args: Mapping[str, Any], env: Mapping[str, str], beside: Path) -> It
     for text in re.split(r"[:\s]+", env.get("LD_PRELOAD", "")):
         if "/" in text and not os.path.isfile(text):
             yield ("env", "LD_PRELOAD"), f"there is no file {text}, which would be left out without a word"
+
+
+def unfit_adapters(args: Mapping[str, Any]) -> Iterator[tuple[Way, str]]:
+    """Yield each adapter of this machine that vLLM would not load, and why."""
+    most = size_of(str(args.get("max_lora_rank"))) or _MAX_RANK
+    for way, item in _adapters(args):
+        folder = _adapter_path(item, is_named=way[1] == "lora_modules")
+        if not os.path.isdir(folder):
+            continue
+        config = json_object(Path(folder, _ADAPTER))
+        rank = (config or {}).get("r")
+        if config is None:
+            yield way, f"the folder {folder} has no {_ADAPTER}"
+        elif isinstance(rank, int) and rank > most:
+            yield way, f"has rank {rank}, and max_lora_rank is {most}"
 
 
 def hub_models(args: Mapping[str, Any]) -> Iterator[HubModel]:
