@@ -113,8 +113,9 @@ def kv_cache(measured: Measured) -> str:
     """How full the KV cache was, or could become."""
     if kv_usage_pct(measured) is not None:
         return ""
-    is_asked = held_in_flight(measured) and measured.asked.tokens_each
-    return "" if is_asked and kv_cache_tokens(measured.host) else _unseen(measured, "log", SILENT_LOG)
+    if not held_in_flight(measured) or not kv_cache_tokens(measured.host):
+        return _unseen(measured, "log", SILENT_LOG)
+    return "" if measured.asked.tokens_each else "how long requests are is not known beforehand"
 
 
 def preemptions(measured: Measured) -> str:

@@ -72,6 +72,14 @@ def _is_drawn(measured: Measured) -> bool:
     return measured.asked.is_drawn
 
 
+def _ends_by_length(measured: Measured) -> bool:
+    return measured.is_of_requests and measured.asked.ends_by == "length"
+
+
+def _is_cold(measured: Measured) -> bool:
+    return measured.is_of_requests and not measured.asked.shares_prefix
+
+
 def _is_planned(measured: Measured) -> bool:
     return bool(measured.conditions.get("precision"))
 
@@ -96,9 +104,9 @@ LOOKS: Mapping[str, Look] = {
     "requests_failed": Look((sources.failures,), _requests),
     "nothing_completed": Look((sources.completions,), _requests),
     "value_no_number": RESULT,
-    "outputs_short": Look((sources.lengths, sources.drawn_lengths), _requests),
+    "outputs_short": Look((sources.lengths, sources.drawn_lengths), _ends_by_length),
     "asked_not_counted": Look((sources.usage,), _alone),
-    "finish_not_length": Look((sources.counted("requests_ended"),), _requests),
+    "finish_not_length": Look((sources.counted("requests_ended"),), _ends_by_length),
     "server_disagrees": Look(_COMPARED, _requests),
     "figures_contradict": RESULT,
     "lengths_shifted": Look((sources.lengths,), _is_drawn),
@@ -118,7 +126,7 @@ LOOKS: Mapping[str, Look] = {
     "speed_shifted": Look((sources.requests,), _requests),
     "server_stalled": Look((sources.requests, sources.chunks), _requests),
     "iterations_unsteady": Look((sources.iterations,), _iterations),
-    "cache_warm": Look((sources.counted("prefix_cache_queries"),), _requests),
+    "cache_warm": Look((sources.counted("prefix_cache_queries"),), _is_cold),
     "warmup_too_small": Look((sources.warm_up,), _requests),
     "compiled_while_measuring": Look((sources.log,), _loads),
     "first_requests_slow": Look((sources.firsts,), _timed),
