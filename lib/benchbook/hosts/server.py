@@ -104,6 +104,11 @@ class VllmServer(ServedModel):
         return self._process.pid if self._process else None
 
     @property
+    def process(self) -> GuardedProcess | None:
+        """The process and its guardian: its host id, its tree. None before the start."""
+        return self._process
+
+    @property
     def args(self) -> dict[str, object]:
         """The engine's flags as they were asked for."""
         return dict(self._args)

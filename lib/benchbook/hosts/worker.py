@@ -72,6 +72,11 @@ class Worker:
         """The pid of the worker's main process, None before the start."""
         return self._process.pid if self._process else None
 
+    @property
+    def process(self) -> GuardedProcess | None:
+        """The process and its guardian: its host id, its tree. None before the start."""
+        return self._process
+
     def tree_pids(self) -> list[int]:
         """Return the pids of all running processes of the worker."""
         return self._process.tree_pids() if self._process else []

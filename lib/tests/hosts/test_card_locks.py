@@ -136,7 +136,7 @@ print(process.host_id, process.guardian_pid)
 def test_a_server_by_hand_holds_its_cards_until_it_is_gone_and_another_is_refused(fake_server, monkeypatch, another):
     monkeypatch.setattr(server_module, "cards_of", lambda args, env: CARDS[:1])
     with fake_server({"name": "mine"}) as first:
-        said = f"GPU 0 is held by server 'mine' .pid {first._process.guardian_pid}, since "
+        said = f"GPU 0 is held by server 'mine' .pid {first.process.guardian_pid}, since "
         refused = fake_server({"name": "second"})
         with pytest.raises(HostStartError, match=said) as refusal:
             refused.start()

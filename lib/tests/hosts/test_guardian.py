@@ -40,8 +40,8 @@ with server if state != "starting" else open("/dev/null"):
         server.start()
         while "Initializing" not in server.log_path.read_text():  # it has started its helpers by then
             time.sleep(0.02)
-    alive = [server._process.guardian_pid, *server._process.tree_pids()]
-    print(json.dumps({"host_id": server._process.host_id, "pids": alive}), flush=True)
+    alive = [server.process.guardian_pid, *server.process.tree_pids()]
+    print(json.dumps({"host_id": server.process.host_id, "pids": alive}), flush=True)
     if ending == "raises":
         raise RuntimeError("as a notebook cell does")
     if ending != "normal":

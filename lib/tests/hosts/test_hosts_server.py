@@ -45,11 +45,11 @@ def stranger() -> Iterator[int]:
 def test_a_server_is_ready_inside_the_with_and_gone_after_it(fake_server: Make) -> None:
     with fake_server(helpers=2) as server:
         server.check_alive()
-        assert server.pid in server._process.tree_pids()
-        assert len(processes.marked_pids(server._process.host_id)) == 4  # API server, two helpers, guardian
+        assert server.pid in server.process.tree_pids()
+        assert len(processes.marked_pids(server.process.host_id)) == 4  # API server, two helpers, guardian
         assert 0 < server.ready_s < 10
     assert not server.is_alive()
-    assert processes.marked_pids(server._process.host_id) == []
+    assert processes.marked_pids(server.process.host_id) == []
 
 
 def test_the_facts_of_the_start_come_from_the_log(fake_server: Make) -> None:
@@ -85,7 +85,7 @@ def test_a_server_that_never_answers_is_late_and_is_ended(fake_server: Make) -> 
         pass
     assert failure.value.cause.code == "hung"
     assert "0.3 s" in failure.value.cause.evidence
-    assert processes.marked_pids(server._process.host_id) == []
+    assert processes.marked_pids(server.process.host_id) == []
 
 
 def test_a_start_that_is_interrupted_while_waiting_ends_the_server(fake_server: Make) -> None:
@@ -96,7 +96,7 @@ def test_a_start_that_is_interrupted_while_waiting_ends_the_server(fake_server: 
     server.start()
     with pytest.raises(KeyboardInterrupt):
         server.wait_ready()
-    assert processes.marked_pids(server._process.host_id) == []
+    assert processes.marked_pids(server.process.host_id) == []
 
 
 def test_a_program_that_does_not_exist_is_a_start_error_and_leaves_no_entry(fake_model: str, state_dir: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_program_that_does_not_exist_is_a_start_error_and_leaves_no_entry(fake
 def test_an_exception_in_the_with_block_ends_the_server(fake_server: Make) -> None:
     with pytest.raises(ZeroDivisionError), fake_server(helpers=1) as server:
         raise ZeroDivisionError
-    assert processes.marked_pids(server._process.host_id) == []
+    assert processes.marked_pids(server.process.host_id) == []
 
 
 def test_stopping_ends_an_engine_that_ignores_sigterm(fake_server: Make) -> None:
@@ -117,7 +117,7 @@ def test_stopping_ends_an_engine_that_ignores_sigterm(fake_server: Make) -> None
     server.start()
     server.wait_ready()
     server.stop(grace_s=0.1)
-    assert processes.marked_pids(server._process.host_id) == []
+    assert processes.marked_pids(server.process.host_id) == []
     assert not server.is_alive()
 
 
@@ -132,8 +132,8 @@ def test_stopping_twice_or_before_the_start_does_nothing(fake_server: Make) -> N
 def test_a_server_killed_from_outside_is_reported_with_the_signal_and_its_helpers_are_gone(fake_server: Make) -> None:
     with fake_server(helpers=2) as server:
         os.kill(server.pid, signal.SIGKILL)
-        assert server._process.wait(10.0) == -signal.SIGKILL
-        assert processes.marked_pids(server._process.host_id) == []
+        assert server.process.wait(10.0) == -signal.SIGKILL
+        assert processes.marked_pids(server.process.host_id) == []
         with pytest.raises(HostDiedError) as death:
             server.check_alive()
     assert death.value.cause.code == "killed_by_signal"
@@ -164,7 +164,7 @@ def test_the_api_key_is_random_and_stands_neither_in_argv_nor_log_nor_registry(
 
 def test_the_registry_entry_is_closed_to_other_users(fake_server: Make) -> None:
     with fake_server() as server:
-        path = registry.entry_path(server._process.host_id)
+        path = registry.entry_path(server.process.host_id)
         assert path.stat().st_mode & 0o777 == 0o600
         assert path.parent.stat().st_mode & 0o777 == 0o700
 
@@ -268,7 +268,7 @@ def test_a_name_that_no_server_has_is_refused_with_the_names_there_are(fake_serv
 def test_the_argv_of_a_started_server_is_what_its_process_has(fake_server: Make) -> None:
     with fake_server({"args": {"max_model_len": 4096}}) as server:
         assert processes.command_of(server.pid) == " ".join(server.argv)
-        assert json.loads(registry.entry_path(server._process.host_id).read_text())["argv"] == server.argv
+        assert json.loads(registry.entry_path(server.process.host_id).read_text())["argv"] == server.argv
         assert "--max-model-len 4096 " in " ".join(server.argv)
 
 

@@ -27,7 +27,7 @@ import json, time
 from benchbook.hosts.server import VllmServer
 server = VllmServer("tiny", args={ARGS!r}, env={ENV!r})
 server.start()
-print(json.dumps({{"host_id": server._process.host_id, "guardian_pid": server._process.guardian_pid}}), flush=True)
+print(json.dumps({{"host_id": server.process.host_id, "guardian_pid": server.process.guardian_pid}}), flush=True)
 server.wait_ready()
 print("ready", flush=True)
 time.sleep(600)

@@ -100,16 +100,16 @@ def test_what_the_key_opens_answers_with_it_and_makes_no_text_without(server: Vl
 def test_the_key_is_not_in_the_log_the_command_line_or_the_registry(
     server: VllmServer, session_state_dir: Path
 ) -> None:
-    texts = [server.log_path.read_text(), *map(processes.command_of, server._process.tree_pids())]
+    texts = [server.log_path.read_text(), *map(processes.command_of, server.process.tree_pids())]
     texts += [path.read_text() for path in session_state_dir.rglob("*.json")]
     assert len(texts) > 4
     assert not any(server.api_key in text for text in texts)
 
 
 def test_every_process_of_the_tree_carries_the_marker(server: VllmServer) -> None:
-    tree = server._process.tree_pids()
+    tree = server.process.tree_pids()
     assert len(tree) >= 3  # API server, engine core, worker
-    assert set(tree) <= set(processes.marked_pids(server._process.host_id))
+    assert set(tree) <= set(processes.marked_pids(server.process.host_id))
 
 
 def test_the_listener_is_ours_and_a_kept_server_is_found_with_its_key(server: VllmServer) -> None:
@@ -170,10 +170,10 @@ def test_a_wrong_flag_is_a_start_error_with_the_nearest_known_one(tmp_path: Path
 
 def test_stopping_leaves_nothing_alive_within_seconds(server: VllmServer) -> None:
     # The last test of this module: it ends what the others share.
-    tree = server._process.tree_pids()
+    tree = server.process.tree_pids()
     start_s = time.monotonic()
     server.stop()
     assert time.monotonic() - start_s < 10
     assert not [pid for pid in tree if (stat := processes.read_stat(pid)) and stat.state != "Z"]
-    assert processes.marked_pids(server._process.host_id) == []
-    assert server._process.host_id not in [entry.host_id for entry in registry.read_entries()]
+    assert processes.marked_pids(server.process.host_id) == []
+    assert server.process.host_id not in [entry.host_id for entry in registry.read_entries()]

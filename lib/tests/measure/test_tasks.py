@@ -379,7 +379,7 @@ def test_a_worker_that_has_died_is_started_again_at_the_same_socket(fake_vllm, t
         console = Console(client, tmp_path / "bench.log")
         for is_guardian in (False, True):
             before = client.pid
-            os.kill(client._process.guardian_pid if is_guardian else client.pid, 9)
+            os.kill(client.process.guardian_pid if is_guardian else client.pid, 9)
             wait_for(lambda: not client._listens() or not client.is_alive())
             client.ensure()
             assert client.pid != before and console.run("serve", "say=again") == 0

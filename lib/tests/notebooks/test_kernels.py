@@ -280,7 +280,7 @@ def test_a_worker_that_has_died_is_started_again_for_the_next_kernel(tmp_path, i
     with warm_kernels(tmp_path):
         worker, asked = kernel_source(), "import os, sys; ('pandas' in sys.modules, os.getppid())"
         before = ast.literal_eval(run(tmp_path, asked)[0])
-        os.kill(worker._process.guardian_pid if is_guardian else worker.pid, signal.SIGKILL)
+        os.kill(worker.process.guardian_pid if is_guardian else worker.pid, signal.SIGKILL)
         assert processes.wait_gone(worker.is_alive, END_LIMIT_S)
         after = ast.literal_eval(run(tmp_path, asked)[0])
     assert before[0] and after[0] and before[1] != after[1]
