@@ -91,6 +91,7 @@ def test_every_metric_is_one_of_some_benchmark():
 @EACH
 def test_every_other_fact_of_a_row_is_one_that_something_knows(benchmark):
     assert benchmark.role in {*get_args(Role), None} and set(benchmark.bounds) <= set(get_args(Bound))
+    assert benchmark.load or benchmark.role not in ("floor", "ceiling") and not benchmark.bounds, "found by its load"
     assert not benchmark.load or benchmark.load_heading and "8" in benchmark.load_text.format(8)
     assert benchmark.times in {"requests", "iterations", None} and min(benchmark.fixed_s) > 0
 
