@@ -83,7 +83,12 @@ class ServedModel:
 
         Raises OSError when no list of models is answered.
         """
-        status, text = http.get(self.base_url, "/v1/models", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)
+        return self._cards(*self._models())
+
+    def _models(self) -> tuple[int, str]:
+        return http.get(self.base_url, "/v1/models", timeout_s=ANSWER_LIMIT_S, api_key=self.api_key)
+
+    def _cards(self, status: int, text: str) -> list[Card]:
         if status in _GONE:
             return []
         try:
@@ -189,6 +194,21 @@ class AttachedServer(ServedModel):
         if status in _DEAD:
             raise self._died("crashed", f"{self.health_url} answered {status}")
 
+    def names(self, source: str, model: str | None) -> list[str]:
+        """Return the names of /v1/models, or `model` where it lists none; raise ConnectionError where nobody names any.
+
+        Raises IdentityError when we are not let in with the key from `source`.
+        """
+        status, text = self._models()
+        if status in (401, 403):
+            wants = f"does not take the key {source}" if source else "wants a key"
+            cause = Cause("wrong_key", f"{self.base_url}/v1/models answered {status}", "set OPENAI_API_KEY to its key")
+            raise IdentityError(f"a server is there at {self.base_url} but {wants}: {cause.hint}", cause)
+        names = [card.id for card in self._cards(status, text)] or list(filter(None, [model]))
+        if not names:
+            raise ConnectionError(f"{self.base_url}/v1/models answered {status}")
+        return names
+
     def _died(self, code: str, evidence: str) -> HostDiedError:
         return HostDiedError(
             f"the server at {self.base_url} died: {evidence}", Cause(code, evidence, "see the server's own log")
@@ -212,25 +232,12 @@ def attach(base_url: str, model: str | None = None, api_key: str | None = None) 
         server.engine = engine_named(ours.engine or VLLM.name)
         server.argv, server.hub_env = list(ours.argv), hub_variables(registry.environment_of(ours))
     try:
-        names = _served_names(server, "that was given" if api_key else f"in {variable}" if variable else "", model)
+        names = server.names("that was given" if api_key else f"in {variable}" if variable else "", model)
     except (OSError, ValueError) as error:
         cause = Cause("not_vllm", str(error), _hint_of(error))
         raise IdentityError(f"no vLLM server answers at {server.base_url}: {error}; {cause.hint}", cause) from error
     server.served_name = _name_for(server, model, names, ours.served_name if ours else names[0])
     return server
-
-
-def _served_names(server: AttachedServer, source: str, model: str | None) -> list[str]:
-    """Return the names of /v1/models; raise IdentityError when we are not let in with the key from `source`."""
-    status, _ = http.get(server.base_url, "/v1/models", timeout_s=ANSWER_LIMIT_S, api_key=server.api_key)
-    if status in (401, 403):
-        wants = f"does not take the key {source}" if source else "wants a key"
-        cause = Cause("wrong_key", f"{server.base_url}/v1/models answered {status}", "set OPENAI_API_KEY to its key")
-        raise IdentityError(f"a server is there at {server.base_url} but {wants}: {cause.hint}", cause)
-    names = [card.id for card in server.served_models()] or list(filter(None, [model]))
-    if not names:
-        raise ConnectionError(f"{server.base_url}/v1/models answered {status}")
-    return names
 
 
 def _hint_of(error: Exception) -> str:

@@ -23,6 +23,7 @@ from benchbook.measure.own import own_client
 from benchbook.measure.recording import Recording
 from benchbook.measure.servers import (
     AnyServer,
+    UnderTest,
     host_facts,
     model_card,
     refuse_stale,
@@ -66,22 +67,24 @@ def bench_serve(
     refuse_stale(server, "server")
     repeat = read_handover(repeat)
     client = None if repeat.client_socket or not repeat.is_by_hand else own_client()
-    run = _Bench(server, repeat, client.socket_path if client else repeat.client_socket, tokenizer)
+    socket_path = client.socket_path if client else repeat.client_socket
     warmed = warmed_by_hand(server) if repeat.is_by_hand else {}
     warmed_by = repeat.warmed_by or warmed.get(workload.warm_shape, "")
     with Recording(workload, record_path, repeat.case) as recording, silence_is_death(server):
         server.check_alive()
-        _check_fits(server, workload)
+        model = model_card(server)
+        _check_fits(model, workload)
+        run = _Bench(server, model, repeat, socket_path, tokenizer)
         warmup = Warmup(num_prompts=0, warmed_by=warmed_by)
         if workload.warmup_prompts and not warmed_by:
             warmup = _warm_up(run, workload, recording, seed)
         if reset_prefix_cache:
             server.reset_prefix_cache()
         # Asked before: a server that dies with its last answer has given a number all the same.
-        facts = host_facts(server)
+        facts = host_facts(server, model)
         argv = run.argv(workload, seed, recording.raw_path)
         recording.argv = ["vllm", "bench", *argv]
-        with Watched(server, run.socket_path) as watched:
+        with Watched(server, socket_path) as watched:
             ended = run(workload, argv, recording.log_path, "vllm bench serve")
         raw = read_json(recording.raw_path)
         saved = recording.finish(
@@ -109,9 +112,9 @@ def bench_serve(
     return saved
 
 
-def _check_fits(server: AnyServer, workload: ServeWorkload) -> None:
+def _check_fits(model: UnderTest, workload: ServeWorkload) -> None:
     """Raise ExperimentError when a request can be longer than the server takes, which would refuse it without a word why."""
-    most, needed = model_card(server).max_model_len, workload.max_request_tokens
+    most, needed = model.max_model_len, workload.max_request_tokens
     if most and needed > most:
         raise ExperimentError(
             f"a request of {needed} tokens (input + output) exceeds the server's max_model_len {most}"
@@ -143,22 +146,23 @@ class _Bench:
     """Runs `vllm bench serve` with an eye on the server; a non-zero exit or a stall is a MeasureError."""
 
     server: AnyServer
+    model: UnderTest
     repeat: Handover
     socket_path: str  # of a warm client; '' runs the command line
     tokenizer: str  # '' takes that of the server
 
     def argv(self, workload: ServeWorkload, seed: int, raw_path: Path) -> list[str]:
         """Return what `vllm bench` gets to offer `workload` to the server."""
-        model, args = model_card(self.server), args_of(self.server.argv)
+        args = args_of(self.server.argv)
         if self.tokenizer:
             args = {**args, "tokenizer": str(Path(self.tokenizer).expanduser())}
-        words = client_words(args, model.root, self.server.hub_env)
+        words = client_words(args, self.model.root, self.server.hub_env)
         check_here(words[1])
         return serve_argv(
             workload,
             Target(
                 base_url=self.server.base_url,
-                model=model.name,
+                model=self.model.name,
                 served_name=self.server.served_name,
                 tokenizer_words=words,
                 seed=seed,

@@ -132,9 +132,12 @@ def model_card(server: AnyServer) -> UnderTest:
     return UnderTest(name, card.root or name, None, card.max_model_len)
 
 
-def host_facts(server: AnyServer) -> dict[str, Any]:
-    """Return what a record keeps of a server: its argv where it is ours, its environment where we started it here."""
-    model = model_card(server)
+def host_facts(server: AnyServer, model: UnderTest | None = None) -> dict[str, Any]:
+    """Return what a record keeps of a server: its argv where it is ours, its environment where we started it here.
+
+    `model` is what its `model_card` said, where that was asked already.
+    """
+    model = model or model_card(server)
     facts: dict[str, Any] = {
         "kind": "server",
         "model": model.name,

@@ -8,6 +8,7 @@ import subprocess
 import threading
 
 import pytest
+from benchbook.hosts import http as http_module
 from benchbook.hosts.cards import cards_of, named
 from benchbook.hosts.engines import VLLM
 from benchbook.hosts.process.logs import tells
@@ -46,6 +47,16 @@ def benchmark(tmp_path, fake_model):
         return bench_serve(server, WORKLOAD, record_path=tmp_path / "case" / "record.json", **options).record
 
     return measure
+
+
+# ---- who it is
+def test_a_server_is_asked_once_a_repeat_who_it_is_and_once_when_it_is_attached(benchmark, monkeypatch):
+    asked, get = [], http_module.get
+    monkeypatch.setattr(http_module, "get", lambda url, path, **how: asked.append(path) or get(url, path, **how))
+    with odd_server() as url:
+        record = benchmark(url)
+    assert record.host["version"] == "0.32.0" and record.host["max_model_len"] == 4096
+    assert (asked.count("/v1/models"), asked.count("/version")) == (2, 1)
 
 
 # ---- routers and gateways
