@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -251,6 +252,12 @@ def test_what_a_start_has_fetched_is_named_by_its_commit(tmp_path) -> None:
     cached(tmp_path, "a/b", "config.json")  # as vLLM leaves it where its weights go to download_dir
     assert commit_of(absent, {}, {}) == COMMIT and commit_of(absent, {"revision": "v9"}, {}) is None
     assert commit_of(resolve_model("tiny"), {}, {}) is None
+    there = tmp_path / "hub" / "models--a--b"
+    newer = "f" * 40  # which a start on line has fetched, since what stands beside the model was not here
+    (there / "snapshots" / newer).mkdir()
+    (there / "snapshots" / newer / "config.json").write_text("{}")
+    (there / "refs" / "main").write_text(newer)
+    assert commit_of(replace(absent, commit=COMMIT, needs_download=False), {}, {}) == newer
 
 
 def test_the_config_of_a_model_is_found_in_the_cache_of_the_launch(tmp_path) -> None:

@@ -179,10 +179,10 @@ def _hub_cache(env: Mapping[str, str]) -> str | None:
 
 def commit_of(files: ModelFiles, args: Mapping[str, Any], env: Mapping[str, str]) -> str | None:
     """Return the commit of the hub that a host has loaded, which may have fetched it at its start; None for a folder."""
-    if files.is_local or files.commit:
-        return files.commit
+    if files.is_local:
+        return None
     found = (hub_folder(files.path, name, args.get("revision"), env) for name in _CONFIGS)
-    return next((folder.name for folder in found if folder), None)
+    return next((folder.name for folder in found if folder), files.commit)
 
 
 def read_config(path: str, revision: str | None = None, env: Mapping[str, str] | None = None) -> dict[str, Any] | None:
