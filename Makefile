@@ -25,11 +25,11 @@ unexport PYTHONDONTWRITEBYTECODE
 ALONE := $(VENV)/bin/pytest -m timed $(shell grep -rl --include='test_*.py' 'mark\.timed' lib/tests)
 TOGETHER := $(VENV)/bin/pytest lib/tests -n 4 --dist loadfile --no-loadscope-reorder
 
-unit: style  ## the tests that need no vLLM: four minutes
+unit: style  ## the tests that need no vLLM: three minutes
 	$(ALONE)
 	$(TOGETHER) -m "not integration and not timed"
 
-test: style  ## all tests, on a sample of their matrices; some start the real vLLM: a quarter of an hour
+test: style  ## all tests, on a sample of their matrices; some start the real vLLM: about ten minutes
 	$(ALONE)
 	$(TOGETHER) -m "not timed"
 

@@ -1,17 +1,13 @@
-"""The warm workers with the real vLLM on the CPU and the embedded model."""
+"""The warm engine with the real vLLM on the CPU and the embedded model; the warm client is in test_server.py."""
 
 import json
-import os
-import re
 import threading
 from pathlib import Path
 
 import pytest
 from benchbook.hosts.engine import VllmEngine
-from benchbook.hosts.server import VllmServer
 from benchbook.hosts.vllm.command import flags
 from benchbook.measure.client.tasks import COMMAND_LINE, WARM, run_bench
-from benchbook.measure.client.warm import WarmClient
 from sweeps import ARGS, ENV
 
 pytestmark = pytest.mark.integration
@@ -27,13 +23,6 @@ def engine(tmp_path_factory):
         yield engine
         at_the_end = engine.tree_pids()
     assert not [pid for pid in (*loaded, *at_the_end) if Path(f"/proc/{pid}").exists()]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("server")
-    with WarmClient(log_dir=folder) as client, VllmServer("tiny", args=ARGS, env=ENV, log_dir=folder) as server:
-        yield server, client
 
 
 def run(argv, folder, socket_path, env=ENV, **more):
@@ -134,64 +123,9 @@ def test_an_abandoned_task_frees_the_engine_for_the_next(engine, tmp_path):
 
 
 def test_a_task_with_other_engine_arguments_goes_by_the_command_line(engine, tmp_path):
-    how, lines, raw = run(latency(engine, *FLAGS[:-1], "--enable-prefix-caching"), tmp_path, engine.socket_path)
+    others = [*FLAGS[:-1], "--enable-prefix-caching", "--distributed-executor-backend", "uni"]  # with a process less
+    how, lines, raw = run(latency(engine, *others), tmp_path, engine.socket_path)
     assert (how.exit_code, how.way) == (0, COMMAND_LINE)
-    assert how.reason.endswith("enable_prefix_caching: False, True")
+    assert "enable_prefix_caching: False, True" in how.reason
     assert lines[0] == f"benchbook: by the plain command line, since {how.reason}"
     assert len(raw["latencies"]) == 3
-
-
-def serve(server, folder, name):
-    return [
-        "serve",
-        "--backend",
-        "openai",
-        "--base-url",
-        server.base_url,
-        "--model",
-        server.model_files.path,
-        "--served-model-name",
-        server.served_name,
-        "--dataset-name",
-        "random",
-        "--random-input-len",
-        "32",
-        "--random-output-len",
-        "8",
-        "--num-prompts",
-        "8",
-        "--max-concurrency",
-        "2",
-        "--seed",
-        "5",
-        "--save-result",
-        "--save-detailed",
-        "--result-dir",
-        str(folder),
-        "--result-filename",
-        name,
-    ]
-
-
-def test_the_warm_client_writes_the_official_file_of_the_command_line(server, tmp_path):
-    server, client = server
-    env = {"OPENAI_API_KEY": server.api_key}
-    results, prefixes = [], set()
-    for name, socket_path in (("one.json", client.socket_path), ("two.json", client.socket_path), ("three.json", None)):
-        how, lines, _ = run(serve(server, tmp_path, name), tmp_path, socket_path, env=env)
-        assert (how.exit_code, how.way) == (0, WARM if socket_path else COMMAND_LINE)
-        assert "Successful requests:                     8" in lines
-        prefixes.update(re.findall(r"request_id_prefix='(\S+)'", lines[0] + lines[1]))
-        results.append(json.loads((tmp_path / name).read_text()))
-    assert [list(result) for result in results] == [list(results[2])] * 3
-    assert [
-        (result["completed"], result["total_input_tokens"], result["total_output_tokens"]) for result in results
-    ] == [(8, 8 * 32, 8 * 8)] * 3
-    assert all(result["errors"] == [""] * 8 for result in results)
-    assert len(prefixes) == 3  # each case names its requests anew, as a process of its own does
-
-
-def test_the_warm_client_forks_from_a_process_without_threads_of_its_own(server):
-    _, client = server
-    # OpenBLAS ends its threads before a fork; whatever else had started one would still be there.
-    assert len(os.listdir(f"/proc/{client.pid}/task")) == 1

@@ -25,7 +25,13 @@ from sweeps import ARGS, ENV
 
 pytestmark = pytest.mark.integration
 WORKLOAD = ServeWorkload(input_len_tokens=5, output_len_tokens=6, max_concurrency=2, num_prompts=6)
-LOG = """import json, sys
+LOG = """import json, sys, types
+from importlib.util import find_spec
+from pathlib import Path
+root = Path(find_spec("vllm").origin).parent
+for name, path in (("vllm", root), ("vllm.config", root / "config")):  # without what these import, which takes seconds
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [str(path)]
 from vllm.config.logging import LoggingConfig
 from vllm.logger import configure_logging, init_logger
 configure_logging(LoggingConfig(**json.loads(sys.argv[1])))  # as `vllm serve` does
@@ -94,7 +100,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
         patch.setattr(tempfile, "tempdir", str(long))
         with VllmServer(
             "some/model",
-            args={**args, "revision": SECOND, "max_num_seqs": 1},
+            args={**args, "revision": SECOND, "max_num_seqs": 1, "distributed_executor_backend": "uni"},
             env={**ENV, "HF_HOME": str(folder / "hf")},
             log_dir=folder / "log",
             keep=True,  # as other tests leave nothing of ours running
