@@ -57,10 +57,14 @@ class Launch:
         return f"{self.model} (random weights)" if is_made else str(self.model)
 
     @property
+    def named_engine(self) -> dict[str, str]:
+        """{"engine": its name}; {} for vLLM, as it stands in what was written before a launch could name one."""
+        return {} if self.engine == VLLM else {"engine": self.engine}
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Return all that tells this launch from another, as name to value: its model, flags and variables."""
-        engine = {} if self.engine == VLLM else {"engine": self.engine}
-        return {"model": str(self.model), **engine, **self.args, **self.env}
+        return {"model": str(self.model), **self.named_engine, **self.args, **self.env}
 
     @property
     def max_model_len(self) -> int | None:

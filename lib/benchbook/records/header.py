@@ -54,6 +54,7 @@ class Launch(TypedDict, total=False):
 
     __pydantic_config__ = OPEN
     model: Model
+    engine: str  # where it is not vLLM
     args: dict[str, Any]
     env: dict[str, str]
     hosts: list[HostFacts]

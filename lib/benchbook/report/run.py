@@ -46,8 +46,9 @@ class Run:
     def settings(self, launch: str) -> dict[str, Any]:
         """Return what tells `launch` from another, as name to value: its model, flags and variables."""
         facts = self.header["launches"].get(launch) or {}
-        model = facts.get("model") or {}
-        return {"model": model.get("ref") or model.get("name"), **(facts.get("args") or {}), **(facts.get("env") or {})}
+        model, engine = facts.get("model") or {}, {"engine": facts["engine"]} if "engine" in facts else {}
+        name = model.get("ref") or model.get("name")
+        return {"model": name, **engine, **(facts.get("args") or {}), **(facts.get("env") or {})}
 
     @property
     def question(self) -> str:

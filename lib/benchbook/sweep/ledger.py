@@ -107,6 +107,7 @@ class Ledger:
         launch = self.work.plan.experiment.launch(name)
         return {
             "model": vars(self.work.plan.models[name]),
+            **launch.named_engine,
             "args": dict(launch.args),
             "env": dict(launch.env),
             "hosts": self.header["launches"].get(name, {}).get("hosts", []),

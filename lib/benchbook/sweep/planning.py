@@ -17,7 +17,6 @@ from benchbook.records.fingerprint import case_key, changed_parts, combined, dig
 from benchbook.records.provenance import device, package_versions
 from benchbook.records.record import Record
 from benchbook.records.store import RECORD_FILE, Store, read_record
-from benchbook.terms.engines import VLLM
 from benchbook.terms.errors import StoreError
 from benchbook.terms.wording import counted
 
@@ -81,7 +80,7 @@ class RunPlan:
 def _parts(case: Case, launch: Launch, model: ModelFiles, seed: int) -> dict[str, str]:
     drawn = {"seed": seed} if case.workload.row.is_load else {}  # of the prompts; the order of cases changes none
     return fingerprint_parts(
-        launch={"args": dict(launch.args), "env": dict(launch.env), "model": model.name, **_engine_of(launch)},
+        launch={"args": dict(launch.args), "env": dict(launch.env), "model": model.name, **launch.named_engine},
         # Without what the launch sets: the arms of a comparison share this part.
         environment=engine_named(launch.engine).inherited(),
         workload=case.workload.model_dump(),
@@ -91,11 +90,6 @@ def _parts(case: Case, launch: Launch, model: ModelFiles, seed: int) -> dict[str
         notebook=source_sha256(notebooks_dir() / case.workload.row.notebook),
         **drawn,
     )
-
-
-def _engine_of(launch: Launch) -> dict[str, str]:
-    """Return the engine for a fingerprint; those of vLLM are as they were before a launch could name one."""
-    return {} if launch.engine == VLLM else {"engine": launch.engine}
 
 
 def stale_records(store: Store, plan: RunPlan, asked: Collection[str] | None = None) -> list[tuple[Record, list[str]]]:
