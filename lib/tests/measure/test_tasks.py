@@ -278,10 +278,11 @@ def test_a_child_has_built_the_parsers_before_its_task_is_there_and_the_next_one
     with WarmClient() as client:
         console = Console(client, tmp_path / "bench.log")
         for number in (1, 2, 3):
-            wait_for(lambda number=number: len(pids_in(tmp_path)) == number)
+            wait_for(lambda number=number: len(pids_in(tmp_path)) == number, 20.0)
+            ready = pids_in(tmp_path)[-1]
             assert console.run("serve", f"say={number}", "pid") == 0
-            assert console[-2:] == [str(number), f"pid {pids_in(tmp_path)[-1]}"]
-        wait_for(lambda: len(pids_in(tmp_path)) == 4)
+            assert console[-2:] == [str(number), f"pid {ready}"]
+        wait_for(lambda: len(pids_in(tmp_path)) == 4, 20.0)
     assert not any(map(is_running, pids_in(tmp_path)))
 
 
@@ -289,12 +290,13 @@ def test_a_child_that_was_killed_before_its_task_came_is_replaced(fake_vllm, tmp
     monkeypatch.setenv("PARSERS", str(tmp_path))
     with WarmClient() as client:
         console = Console(client, tmp_path / "bench.log")
-        wait_for(lambda: pids_in(tmp_path))
+        wait_for(lambda: pids_in(tmp_path), 20.0)
         os.kill(pids_in(tmp_path)[0], signal.SIGKILL)
         assert console.run("serve", "say=all the same", "exit=3") == 3
-        wait_for(lambda: len(pids_in(tmp_path)) == 2)
+        wait_for(lambda: len(pids_in(tmp_path)) == 2, 20.0)
+        ready = pids_in(tmp_path)[-1]
         assert console.run("serve", "pid") == 0
-        assert console == ["all the same", f"pid {pids_in(tmp_path)[1]}"]
+        assert console == ["all the same", f"pid {ready}"]
 
 
 def test_a_vllm_that_reads_its_words_elsewhere_runs_its_jobs_all_the_same(tmp_path):
