@@ -11,8 +11,6 @@ from benchbook.records.record import Record
 from benchbook.terms import asked
 from benchbook.terms.wording import counted
 
-LENGTHS = ("input_len_tokens", "output_len_tokens")
-
 
 @dataclass(frozen=True)
 class Load:

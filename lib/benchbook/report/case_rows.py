@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 
 from benchbook.judge.columns import PER_GPU
-from benchbook.judge.loads import LENGTHS
 from benchbook.judge.sample import sample_count
-from benchbook.report.settings import settings_of, value_text
+from benchbook.report.settings import LENGTHS, settings_of, value_text
 from benchbook.report.table import plain_rows
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.metrics import BY_KEY, Metric

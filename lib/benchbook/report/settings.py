@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from benchbook.judge.loads import IN_FLIGHT, LENGTHS
+from benchbook.judge.loads import IN_FLIGHT
 from benchbook.report.table import plain_rows, workload_columns
 from benchbook.terms.benchmarks import with_role
 from benchbook.terms.wording import lengths_text
 
+LENGTHS = ("input_len_tokens", "output_len_tokens")  # columns that are read together
 _MAX_VALUES_SHOWN = 12
 
 

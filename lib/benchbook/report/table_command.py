@@ -13,12 +13,12 @@ import pandas as pd
 from rich.cells import cell_len
 from rich.console import Console
 
-from benchbook.judge.loads import LENGTHS, LOADS
+from benchbook.judge.loads import LOADS
 from benchbook.listing import ListFormat, aligned, markdown
 from benchbook.patterns import matches
 from benchbook.report.case_rows import axes_of, axis_text, metrics_of, value_text_of, why_unearned
 from benchbook.report.run import Run
-from benchbook.report.settings import value_text
+from benchbook.report.settings import LENGTHS, value_text
 from benchbook.report.starts import one_start_sentence
 from benchbook.report.table import case_table, number_keys, render_table, workload_columns
 from benchbook.terminal import say, tell_damage

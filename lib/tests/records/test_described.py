@@ -1,15 +1,23 @@
 """What a workload asks, said by itself and by what reads records of before it did: the two are the same."""
 
 import pytest
+from benchbook.measure.recording import Recording
 from benchbook.plan.workloads import FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload
 from benchbook.records.described import described
+from benchbook.records.record import Failure, Outcome
+from benchbook.records.store import read_record
 from benchbook.terms.asked import Asked, Offered
 
 WORKLOADS = [
     ServeWorkload(input_len_tokens=4096, output_len_tokens=1024, max_concurrency=8, num_prompts=80),
     ServeWorkload(input_len_tokens=128, output_len_tokens=1, request_rate_rps=2.5, num_prompts=7),
     ServeWorkload(
-        input_len_tokens=100, output_len_tokens=50, request_rate_rps=3, max_concurrency=4, num_prompts=9, range_ratio=0.5
+        input_len_tokens=100,
+        output_len_tokens=50,
+        request_rate_rps=3,
+        max_concurrency=4,
+        num_prompts=9,
+        range_ratio=0.5,
     ),
     LatencyWorkload(input_len_tokens=512, output_len_tokens=32, batch_size=8),
     ThroughputWorkload(input_len_tokens=512, output_len_tokens=32, num_prompts=200),
@@ -21,6 +29,16 @@ WORKLOADS = [
 def test_a_workload_says_what_is_read_out_of_the_fields_of_an_older_record(workload):
     told = described(workload.benchmark, workload.model_dump())
     assert told == (workload.asked, workload.curve, workload.load)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.axes_text())
+def test_a_record_holds_what_its_workload_says_and_gives_it_back_as_it_was(workload, tmp_path):
+    with Recording(workload, tmp_path / "record.json") as recording:
+        recording.fail(Outcome.HOST_FAILED, Failure(code="out_of_memory", evidence="", hint=""))
+    record = read_record(tmp_path / "record.json")
+    assert (record.asked, record.curve, record.load) == (workload.asked, workload.curve, workload.load)
+    for was, found in ((workload.asked, record.asked), (workload.load, record.load)):
+        assert repr(was) == repr(found), "whole numbers stay whole, and others do not become so"
 
 
 def test_fixed_lengths_are_counted_to_the_token_and_drawn_ones_on_average():
