@@ -92,7 +92,12 @@ def _absent_classes(launch: Launch) -> list[tuple[str, str, bool]]:
 
 def _note_refusals(doc: Document, launch: Launch, has_offline: bool) -> None:
     """Note what another engine than vLLM, whose words are its own, refuses of its launch."""
-    engine, place = engine_named(launch.engine), ("launches", launch.name)
+    place = ("launches", launch.name)
+    try:
+        engine = engine_named(launch.engine)
+    except ExperimentError as error:
+        doc.faults.note(doc.error((*place, "engine"), str(error)))
+        return
     for name, why in engine.refusals(launch.args, launch.env):
         doc.faults.note(doc.error((*place, "args" if name in launch.args else "env", name), why))
     if has_offline:

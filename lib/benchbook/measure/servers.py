@@ -152,15 +152,12 @@ def host_facts(server: AnyServer, model: UnderTest | None = None) -> dict[str, A
     if model.adapter:
         facts["adapter"] = model.adapter
     if isinstance(server, VllmServer):
+        routing = server.engine.known_routing(server.model_files, server.args)
         facts |= {
             "model": server.model_files.name,
             "model_commit": commit_of(server.model_files, server.args, server.hub_env),
             "random_weights": server.model_files.random_weights,
-            **(
-                {"routing": counted}
-                if (counted := server.engine.known_routing(server.model_files, server.args))
-                else {}
-            ),
+            **({"routing": routing} if routing else {}),
             "env": dict(server.env_overrides),
             "unknown_variables": server.engine.unknown_variables(server.env_overrides),
             "ready_s": server.ready_s,

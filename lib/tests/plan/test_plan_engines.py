@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from benchbook.hosts import engines
 from benchbook.plan import launches
 from benchbook.plan.experiment import load_experiment
+from benchbook.sweep.preflight import preflight_of
 from benchbook.terms.errors import ExperimentError
 
 FILE = """
@@ -40,6 +42,13 @@ def test_an_engine_that_is_not_there_is_refused_with_those_that_are(launch_of, n
     with pytest.raises(ExperimentError, match=r"which.yaml:4: launches.a.engine: .*unknown engine") as refused:
         launch_of(f"engine: {name}")
     assert any(there in str(refused.value) for there in ("vllm", "sglang", "toy"))
+
+
+def test_an_engine_that_cannot_be_loaded_refuses_the_run_at_its_line(launch_of, tmp_path, monkeypatch):
+    launch_of("engine: toy")
+    monkeypatch.setattr(engines, "other_engines", lambda: {"toy": "no_such_module:TOY"})
+    with pytest.raises(ExperimentError, match=r"which.yaml:4: launches.a.engine: .*toy.* cannot be loaded"):
+        preflight_of(tmp_path / "which.yaml")
 
 
 @pytest.mark.parametrize("value", ["7", "[vllm]", "{name: vllm}"])
