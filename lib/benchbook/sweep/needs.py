@@ -113,7 +113,7 @@ def size_text(gib: float) -> str:
 
 def _at_once(case: Case, args: Mapping[str, Any], ranks: Ranks) -> int:
     """Return how many sequences a case holds at once at least: no more than each copy of the model may have running."""
-    workload = case.workload.model_dump()
-    asked = workload.get("batch_size") or workload.get("max_concurrency") or 1  # offline: as many as fit
+    load = case.workload.load
+    asked = load.most_in_flight or 1 if load and not case.workload.row.queues else 1  # what queues runs as it fits
     _, most = seats(args)
     return min(asked, most * ranks.replicas) if most else asked

@@ -28,7 +28,7 @@ from measured import latency, serve, throughput
 from report_runs import make_run
 from rich.console import Console
 
-LENGTHS = ("input_len_tokens", "output_len_tokens")
+FORGOTTEN = ("input_len_tokens", "output_len_tokens", "range_ratio")
 NAMES = ("talks", "code and talks", "")  # of the data set, which is what its curve is called; none has to have one
 UNKNOWN = {
     "nothing of lengths, answers that end by themselves, prompts that begin alike": {"shares_prefix": True},
@@ -41,7 +41,7 @@ STOPPED = {"requests_ended_by_stop": 30.0, "requests_ended_by_length": 10.0, "pr
 
 def without_lengths(thing, requests, **known):
     """Return a measurement or record of a workload that tells of its lengths what is `known` and no more."""
-    workload = {key: value for key, value in thing.workload.items() if key not in LENGTHS and key != "range_ratio"}
+    workload = {key: value for key, value in thing.workload.items() if key not in FORGOTTEN}
     changes = {"workload": workload, "asked": Asked(requests=requests, **known)}
     return replace(thing, **changes) if isinstance(thing, Measured) else thing.model_copy(update=changes)
 
@@ -89,9 +89,23 @@ def test_totals_that_are_known_are_counted_to_the_token_and_a_cut_answer_is_foun
     assert "outputs_short" in {why.code for why in record_reasons(without_lengths(cut, 40, ends_by="length"))}
 
 
+def forget_lengths(run_dir, curve, of=lambda workload: True):
+    """Take the lengths of the workloads of a run out of its records and its plan, and put their curve in their place."""
+    for path in run_dir.rglob("record.json"):
+        record = read_record(path)
+        if "prompt" not in record.workload and of(record.workload):
+            bare = without_lengths(record, record.asked.requests)
+            write_record(path, bare.model_copy(update={"curve": curve}))
+    header = json.loads((run_dir / "run.json").read_text())
+    for row in header["plan"]:
+        if of(row["workload"]):
+            row["workload"] = {name: row["workload"][name] for name in row["workload"] if name not in FORGOTTEN}
+    (run_dir / "run.json").write_text(json.dumps(header))
+
+
 @pytest.fixture(scope="module", params=NAMES)
 def run_dir(request, tmp_path_factory):
-    """Return a run of two launches of which no record and no plan tells lengths; the other benchmarks have theirs."""
+    """Return a run of two launches of which no record and no plan tells lengths."""
     run_dir = make_run(
         tmp_path_factory.mktemp("run"),
         launches=("eager", "compiled"),
@@ -99,15 +113,7 @@ def run_dir(request, tmp_path_factory):
         rates=(2.0, 8.0),
         vary=lambda benchmark, workload: [workload] if workload.get("input_len_tokens") != 512 else [],
     )
-    for path in run_dir.rglob("record.json"):
-        record = read_record(path)
-        if record.benchmark != "first_request":
-            bare = without_lengths(record, record.asked.requests)
-            write_record(path, bare.model_copy(update={"curve": request.param}))
-    header = json.loads((run_dir / "run.json").read_text())
-    for row in header["plan"]:
-        row["workload"] = {key: value for key, value in row["workload"].items() if key not in (*LENGTHS, "range_ratio")}
-    (run_dir / "run.json").write_text(json.dumps(header))
+    forget_lengths(run_dir, request.param)
     return run_dir
 
 
@@ -138,6 +144,17 @@ def test_records_without_lengths_are_judged_together_named_and_have_no_limit(run
             assert limit_sentences(record) == [
                 "No limit can be computed: the length of the prompt is not known beforehand."
             ]
+
+
+def test_cases_with_and_without_lengths_stand_side_by_side(tmp_path, capsys):
+    run_dir = make_run(tmp_path, benchmarks=("serve",), concurrencies=(1, 4))
+    forget_lengths(run_dir, "talks", of=lambda workload: workload["input_len_tokens"] == 512)
+    run = load_run(run_dir)
+    assert [line.label for line in run.lines] == ["128 in / 64 out", "talks"]
+    assert [len(line.loads) for line in run.lines] == [2, 2]
+    print_table(run, "md", Console())
+    said = capsys.readouterr().out
+    assert said.count("128 / 64") == 2 and said.count("| – |") == 2 and "none / none" not in said
 
 
 RAW = {
