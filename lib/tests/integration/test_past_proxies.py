@@ -18,7 +18,9 @@ from sweeps import ALL_MEASURED, ONE_PROCESS_ARGS, ONE_PROCESS_ENV, benchbook
 
 pytestmark = pytest.mark.integration
 
-WORKLOAD = ServeWorkload(input_len_tokens=5, output_len_tokens=6, max_concurrency=2, num_prompts=6)
+WORKLOAD = ServeWorkload(
+    input_len_tokens=5, output_len_tokens=6, max_concurrency=2, num_prompts=6, num_warmup_prompts=0
+)
 SWEEP = {
     "question": "Does anything go through the proxy?",
     "model": {"path": "tiny"},

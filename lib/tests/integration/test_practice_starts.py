@@ -24,7 +24,9 @@ from benchbook.records.record import Record
 from sweeps import ARGS, ENV
 
 pytestmark = pytest.mark.integration
-WORKLOAD = ServeWorkload(input_len_tokens=5, output_len_tokens=6, max_concurrency=2, num_prompts=6)
+WORKLOAD = ServeWorkload(
+    input_len_tokens=5, output_len_tokens=6, max_concurrency=2, num_prompts=6, num_warmup_prompts=0
+)
 LOG = """import json, sys, types
 from importlib.util import find_spec
 from pathlib import Path
