@@ -181,9 +181,9 @@ def run(
         raise ended.unwritten
     code, meaning = ending(judged)
     if judged.failures:
-        _say(console, f"To try again: {judged.header['command']} (measures only what failed, or was disturbed)")
+        _say(console, f"To try again: {judged.header.command} (measures only what failed, or was disturbed)")
     elif code == exit_codes.FAILED:
-        _say(console, f"To measure all anew: {judged.header['command']} --new")
+        _say(console, f"To measure all anew: {judged.header.command} --new")
     if code:
         _say(console, f"Exit code {code}: {meaning}.")
     raise typer.Exit(code)
@@ -209,7 +209,7 @@ def show(run: RunName, results: ResultsDir = Path("results")) -> None:
     from benchbook.report.summary import print_summary
 
     loaded, console = load_run(Store.open(run, results).run_dir), _console()
-    _say(console, f"{run_name(loaded.run_dir, results)} ({loaded.header['state']}): {loaded.question}")
+    _say(console, f"{run_name(loaded.run_dir, results)} ({loaded.header.state}): {loaded.question}")
     print_summary(loaded, console)
 
 

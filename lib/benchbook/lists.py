@@ -24,7 +24,7 @@ _HOST_HEADINGS = ("id", "kind", "pid", "kept", "address", "up", "name")
 def print_runs(results_dir: Path, list_format: ListFormat, console: Console) -> None:
     """Print the runs, newest last: name, state, how many planned repeats are measured, how long it took, the question."""
     found = [(path.parent, *Store(path.parent).read_header()) for path in run_files(results_dir)]
-    found.sort(key=lambda one: one[1]["started_utc"])
+    found.sort(key=lambda one: one[1].started_utc)
     rows = [_run_row(*one, results_dir) for one in found]
     texts = [_run_texts(row) for row in rows]
     nothing = no_runs_text(results_dir) if not rows else ""
@@ -63,12 +63,12 @@ def _print(
 def _run_row(run_dir: Path, header: RunHeader, damage: Sequence[str], results_dir: Path) -> dict[str, Any]:
     return {
         "run": run_name(run_dir, results_dir),
-        "state": header["state"],
+        "state": header.state,
         "measured": Store(run_dir).count_measured(),
-        "planned": None if damage else sum(case["repeats"] for case in header["plan"]),
-        "wall_s": header["wall_s"],
-        "started_utc": header["started_utc"],
-        "question": header["question"],
+        "planned": None if damage else sum(case.repeats for case in header.plan),
+        "wall_s": header.wall_s,
+        "started_utc": header.started_utc,
+        "question": header.question,
         "folder": str(run_dir),
     }
 

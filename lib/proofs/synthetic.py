@@ -12,9 +12,9 @@ from typing import Any
 
 from benchbook.records.described import described
 from benchbook.records.fingerprint import case_key, digest
+from benchbook.records.header import LaunchFacts, LaunchModel, RunHeader, RunState
 from benchbook.records.record import Identity, Record
 from benchbook.records.store import RECORD_FILE, Store, read_record
-from benchbook.records.upgrade import HEADER_FORMAT
 
 REPEATS = 5
 _CONCURRENCIES = tuple(2**power for power in range(8))
@@ -35,13 +35,12 @@ def make_run(folder: Path, num_records: int) -> Path:
         target.mkdir(parents=True)
         record = _record(template, case, repeat, draw.gauss(1.0, 0.02))
         (target / RECORD_FILE).write_text(record.model_dump_json(indent=2))
-    launch = {"model": {"name": "synthetic"}, "args": {}, "env": {}, "hosts": []}
-    Store(run_dir).write_header({
-        "schema_version": HEADER_FORMAT, "experiment": "scale",
-        "question": "Synthetic input for timing, with values from a formula.",
-        "command": "python lib/proofs/report_growth.py", "state": "finished", "repeats": REPEATS, "slo": {"p99_ttft_ms": 500.0},
-        "launches": {case["launch"]: launch for case in plan}, "plan": plan, "provenance": {},
-    })  # fmt: skip
+    launch = LaunchFacts(model=LaunchModel(name="synthetic"))
+    Store(run_dir).write_header(RunHeader(
+        experiment="scale", run_id="synthetic", question="Synthetic input for timing, with values from a formula.",
+        command="python lib/proofs/report_growth.py", state=RunState.FINISHED, started_utc=template.started_utc,
+        repeats=REPEATS, slo={"p99_ttft_ms": 500.0}, launches={case["launch"]: launch for case in plan}, plan=plan,
+    ))  # fmt: skip
     return run_dir
 
 

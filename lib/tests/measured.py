@@ -10,7 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from benchbook.judge.evidence import Measured
+from benchbook.records.conditions import Conditions
 from benchbook.records.described import described
+from benchbook.records.host import HostFacts
 from benchbook.terms.metrics import values_from_raw
 
 HOST = {
@@ -22,14 +24,23 @@ HOST = {
     "greedy_outputs": [f"{number:08x}" for number in range(32)],
     "telemetry": {"server": {"max_kv_use_ratio": 0.02}, "gpus": [], "gpu_processes": [], "absent": {"gpu": "none"}},
 }
-ENGINE = {**HOST, "kind": "engine", "telemetry": {**HOST["telemetry"], "server": None}}
+ENGINE = {**HOST, "kind": "engine", "telemetry": {**HOST["telemetry"], "server": {}}}
 OFFLINE = {"machine": {"cpus": 2, "own_cpu_share": 0.9, "other_cpu_share": 0.03}, "compile_lines": []}
 
 
-def measured_of(benchmark: str, workload: dict[str, Any], *facts: Any, **more: Any) -> Measured:
+def measured_of(
+    benchmark: str,
+    workload: dict[str, Any],
+    values: dict[str, Any],
+    raw: dict[str, Any] | None = None,
+    host: HostFacts | dict[str, Any] | None = None,
+    conditions: dict[str, Any] | None = None,
+) -> Measured:
     """Return a measurement of `workload`, with what it asked."""
     told = described(benchmark, workload)
-    return Measured(benchmark, workload, *facts, asked=told.asked, load=told.load, **more)
+    known = host if isinstance(host, HostFacts) else HostFacts(**(host or {}))
+    watched = Conditions(**(conditions or {}))
+    return Measured(benchmark, workload, values, raw or {}, known, watched, asked=told.asked, load=told.load)
 
 
 def serve(

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.records.described import described
+from benchbook.records.files import write_json
 from benchbook.records.fingerprint import case_key, digest
 from benchbook.records.record import Failure, Identity, Outcome, Reason, Record, Verdict, verdict_of
+from benchbook.records.runs import RUN_FILE
 from benchbook.records.store import Store
 from benchbook.records.upgrade import HEADER_FORMAT
 
@@ -85,7 +87,7 @@ def make_run(
                 if record:
                     store.save(key, record)
                     (store.repeat_dir(key, repeat) / "executed.ipynb").write_text("{}")
-    store.write_header(make_header(launches, plan, repeats) | header)
+    write_json(run_dir / RUN_FILE, make_header(launches, plan, repeats) | header)
     return run_dir
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchbook.records.described import described
+from benchbook.records.host import HostFacts
 from benchbook.records.record import Outcome, Record, Verdict
 
 TINY = {
@@ -52,9 +53,9 @@ H200 = {"bandwidth_gb_s": 4800.0, "tflops": {"bfloat16": 989.4, "fp8": 1978.9}, 
 CPU = {"bandwidth_gb_s": 57.8, "tflops": {"bfloat16": 1.67}, "source": "measured before the start (CPU, 2 threads)"}
 
 
-def host(config: dict[str, Any] = GPT_OSS_120B, peaks: dict[str, Any] = H200, argv: str = "", **more: Any) -> dict:
+def host(config: dict[str, Any] = GPT_OSS_120B, peaks: dict[str, Any] = H200, argv: str = "", **more: Any) -> HostFacts:
     """Return a record's host block."""
-    return {"model_config": config, "peaks": peaks, "argv": ["vllm", "serve", "m", *argv.split()], **more}
+    return HostFacts(config=config, peaks=peaks, argv=["vllm", "serve", "m", *argv.split()], **more)
 
 
 def served(
@@ -79,7 +80,7 @@ def served(
     return make("serve", workload, {**values, "total_output_tokens": 80 * lengths[1]}, host(**block))
 
 
-def make(benchmark: str, workload: dict, values: dict, block: dict) -> Record:
+def make(benchmark: str, workload: dict, values: dict, block: HostFacts) -> Record:
     """Return a measured record."""
     return Record(
         benchmark=benchmark,

@@ -78,7 +78,7 @@ def outputs_short(measured: Measured) -> Reason | None:
     asked, least = measured.asked.output_tokens_each, _least_output(measured.asked)
     pairs = zip(measured.raw.get("output_lens", []), measured.raw.get("errors", []))
     short = [length for length, error in pairs if not error and length < least]
-    cut = (measured.conditions.get("client") or {}).get("cut_answers") or []
+    cut = measured.conditions.client.cut_answers or []
     if len(cut) > len(short):
         asked, came = cut[0]
         said = f"{counted(len(cut), 'answer')} ended before the drawn length, the first after {came} of {asked} tokens"

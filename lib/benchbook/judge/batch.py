@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchbook.judge.flags import devices_of, flags_of
+from benchbook.records.host import HostFacts
+from benchbook.records.parts import MachineFacts
 from benchbook.records.record import Record
 from benchbook.terms.asked import asked_in_flight
 
@@ -43,7 +45,7 @@ def sequences_in_step(record: Record) -> int | None:
         return None
     if not is_load_kept(record):
         asked = max(1, math.ceil(kept_in_flight(record)))
-    most = most_in_step(record.host, record.provenance.get("machine") or {})
+    most = most_in_step(record.host, record.provenance.machine)
     return min(asked, most) if most else asked
 
 
@@ -53,12 +55,12 @@ def seats(flags: Mapping[str, Any]) -> tuple[str, int | None]:
     return name, number
 
 
-def most_in_step(host: Mapping[str, Any], machine: Mapping[str, Any]) -> int | None:
+def most_in_step(host: HostFacts, machine: MachineFacts) -> int | None:
     """Return how many sequences vLLM puts into a step: as its flag says, else its own default; None where not known.
 
     `machine` has the sizes of the GPUs.
     """
-    flags = flags_of(host.get("argv"))
+    flags = flags_of(host.argv)
     _, told = seats(flags)
     if told:
         return told
@@ -69,12 +71,11 @@ def most_in_step(host: Mapping[str, Any], machine: Mapping[str, Any]) -> int | N
     return min(twice * own, _number(flags, "max_num_batched_tokens") or twice * own)
 
 
-def _own_default(host: Mapping[str, Any], machine: Mapping[str, Any], num_devices: int) -> int | None:
-    device = str((host.get("peaks") or {}).get("device") or "")
+def _own_default(host: HostFacts, machine: MachineFacts, num_devices: int) -> int | None:
+    device = host.peaks.device or ""
     if device.startswith("CPU"):
-        return num_devices * (CPU_ENGINE if host.get("kind") == "engine" else CPU_SERVER)
-    gpus = machine.get("gpus") or []
-    sizes = [re.match(r"(\d+) MiB", str(gpu.get("memory"))) for gpu in gpus if gpu.get("name") == device]
+        return num_devices * (CPU_ENGINE if host.kind == "engine" else CPU_SERVER)
+    sizes = [re.match(r"(\d+) MiB", gpu.memory or "") for gpu in machine.gpus if gpu.name == device]
     if not sizes or sizes[0] is None:
         return None
     return LARGE_CARD if int(sizes[0][1]) / 1024 >= LARGE_GIB and "A100" not in device else CARD

@@ -15,6 +15,7 @@ from benchbook.judge.gpus import output_per_gpu_tok_s
 from benchbook.judge.limits import limits_of
 from benchbook.judge.roofline import BANDWIDTH, COMPUTE, Bounds, Limits, NoLimitError
 from benchbook.records.record import Record
+from benchbook.records.samples import ServerSummary
 from benchbook.terms.benchmarks import Bound
 from benchbook.terms.wording import listed, percent_text
 
@@ -157,8 +158,7 @@ def binding_of(record: Record, limits: Limits) -> Binding | None:
         return Binding(BELOW_FLOOR, "this cannot be; see its verdict, and whether the peaks are true")
     if doubt := doubt_of(record):
         return Binding(f"not told: {doubt}", f"no repeat is VALID ({doubt})")
-    seen = (record.host.get("telemetry") or {}).get("server") or {}
-    if kv := _kv_capacity(record, limits, seen):
+    if kv := _kv_capacity(record, limits, record.host.telemetry.server):
         return kv
     rest, kept = _rest(record, limits), ""
     if rest == "client":
@@ -188,19 +188,19 @@ def _limit_name(record: Record) -> str:
 
 def energy_per_output_token_j(record: Record) -> float | None:
     """Return joules of the GPUs per output token, prefills included; None unless power was read around the requests."""
-    energy_j, tokens = (record.host.get("telemetry") or {}).get("energy_j"), record.values.get("total_output_tokens")
+    energy_j, tokens = record.host.telemetry.energy_j, record.values.get("total_output_tokens")
     return _ratio(energy_j, tokens)
 
 
-def _kv_capacity(record: Record, limits: Limits, seen: Mapping[str, float | None]) -> Binding | None:
+def _kv_capacity(record: Record, limits: Limits, seen: ServerSummary) -> Binding | None:
     asked = None if record.row.queues else asked_in_flight(record)
     if asked and limits.kv_sequences is not None and limits.kv_sequences < asked:
         return _capacity(f"the KV cache holds {limits.kv_sequences:.1f} of {asked} sequences")
-    if (seen.get("preemptions") or 0) > 0:
-        return _capacity(f"{seen['preemptions']:.0f} sequences were preempted")
-    is_full = (seen.get("max_kv_use_ratio") or 0.0) >= FULL_KV_RATIO and (seen.get("mean_waiting") or 0.0) >= 1
+    if (seen.preemptions or 0) > 0:
+        return _capacity(f"{seen.preemptions:.0f} sequences were preempted")
+    is_full = (seen.max_kv_use_ratio or 0.0) >= FULL_KV_RATIO and (seen.mean_waiting or 0.0) >= 1
     if is_full:
-        return _capacity(f"the KV cache was full while {seen['mean_waiting']:.1f} requests waited")
+        return _capacity(f"the KV cache was full while {seen.mean_waiting:.1f} requests waited")
     return None
 
 

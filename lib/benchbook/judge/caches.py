@@ -27,11 +27,7 @@ def caches_said(arms: Iterable[tuple[str, Iterable[Arm]]]) -> str:
 
 def _states(arms: Iterable[Arm]) -> Counter[str]:
     """Return how many starts there were of each state of the cache; a start that names none is not counted."""
-    by_start = {
-        start_of(record): (record.host.get("facts") or {}).get("compile_cache")
-        for arm in arms
-        for record in arm.believed.values()
-    }
+    by_start = {start_of(record): record.host.facts.compile_cache for arm in arms for record in arm.believed.values()}
     return Counter(state for state in by_start.values() if state in _WORDS)
 
 

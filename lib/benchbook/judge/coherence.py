@@ -16,6 +16,7 @@ from benchbook.judge.evidence import Finding
 from benchbook.judge.flags import flags_of
 from benchbook.judge.loads import load_text
 from benchbook.judge.stats import stdev
+from benchbook.records.host import HostFacts
 from benchbook.records.record import Record
 from benchbook.terms.asked import Offered
 from benchbook.terms.benchmarks import Role
@@ -115,7 +116,7 @@ def outputs_differ(records: Sequence[Record]) -> Iterator[Finding]:
     """Suspect launches whose greedy answers to 32 fixed prompts differ, though only settings of speed do."""
     by_launch: dict[str, list[Record]] = {}
     for record in records:
-        if record.host.get("greedy_outputs"):
+        if record.host.greedy_outputs:
             by_launch.setdefault(record.identity.launch, []).append(record)
     launches = list(by_launch)
     for name in launches[1:]:
@@ -124,7 +125,7 @@ def outputs_differ(records: Sequence[Record]) -> Iterator[Finding]:
             continue
         if has_dummy_weights(first[0].host) or has_dummy_weights(other[0].host):
             continue  # they are made up anew for each dtype and layout, and answer as they come
-        ours, theirs = first[0].host["greedy_outputs"], other[0].host["greedy_outputs"]
+        ours, theirs = first[0].host.greedy_outputs, other[0].host.greedy_outputs
         same = sum(a == b for a, b in zip(ours, theirs, strict=False)) / max(len(ours), len(theirs))
         if same < MIN_SAME_OUTPUTS:
             found = reason(
@@ -172,7 +173,7 @@ def _is_single(load: Offered) -> bool:
     return not load.is_open and load.value == 1
 
 
-def _settings_of_text(host: Mapping[str, Any]) -> dict[str, str | None]:
+def _settings_of_text(host: HostFacts) -> dict[str, str | None]:
     """Return the host's model and those of its flags that may change what it says."""
-    flags = flags_of(host.get("argv"))
-    return {"name": str(host.get("model")), **{name: flags[name] for name in CHANGES_TEXT if name in flags}}
+    flags = flags_of(host.argv)
+    return {"name": str(host.model), **{name: flags[name] for name in CHANGES_TEXT if name in flags}}

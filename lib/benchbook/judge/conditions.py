@@ -33,7 +33,7 @@ MAX_PORT_SHARE = 0.5
 
 def preempted(measured: Measured) -> Reason | None:
     """Suspect when the server's counter of preemptions grew."""
-    number = _counters(measured).get("preemptions") or 0.0
+    number = measured.host.counters.get("preemptions") or 0.0
     return reason("preempted", f"{number:.0f} preemptions while measuring") if number else None
 
 
@@ -58,16 +58,16 @@ def max_num_seqs_low(measured: Measured) -> Reason | None:
     flight is asked for: a queue there is what the rate makes of the server.
     """
     asked = held_in_flight(measured)
-    most = most_in_step(measured.host, measured.machine) if measured.host.get("argv") else None
+    most = most_in_step(measured.host, measured.machine) if measured.host.argv else None
     if asked is None or most is None:
         return None
-    flags = flags_of(measured.host["argv"])
+    flags = flags_of(measured.host.argv)
     at_once = most * int(flags.get("data_parallel_size") or 1)
     if at_once >= asked:
         return None
     name, told = seats(flags)
     whose = name if told else "vLLM's own max_num_seqs on this device"
-    waiting = ((measured.host.get("telemetry") or {}).get("server") or {}).get("mean_waiting")
+    waiting = measured.host.telemetry.server.mean_waiting
     seen = f"; {waiting:.1f} waited in the server's queue on average" if waiting is not None else ""
     return reason("max_num_seqs_low", f"{whose} lets {at_once} of {asked} requests in flight run at once{seen}")
 
@@ -78,9 +78,9 @@ def client_saturated(measured: Measured) -> Reason | None:
     The ceiling was found in one read after another, several chunks in each; it speaks only where the client's own
     processor time is not known.
     """
-    client = measured.conditions.get("client") or {}
-    cpu, lag_ms = client.get("cpu_cores"), client.get("loop_lag_median_ms")
-    rate, ceiling = client.get("chunks_per_s"), client.get("ceiling_chunks_per_s")
+    client = measured.conditions.client
+    cpu, lag_ms = client.cpu_cores, client.loop_lag_median_ms
+    rate, ceiling = client.chunks_per_s, client.ceiling_chunks_per_s
     said = []
     if cpu is not None and cpu >= MAX_CLIENT_CPU:
         said.append(f"it used {cpu:.2f} of one core")
@@ -100,8 +100,9 @@ def machine_busy(measured: Measured) -> Reason | None:
     nobody takes them from anybody: a few dozen busy ones do no harm to a GPU's server that needs four of 128, and much
     to an engine that computes on all of them.
     """
-    machine = measured.conditions.get("machine") or {}
-    other, own, stolen = (machine.get(f"{whose}_cpu_share") or 0.0 for whose in ("other", "own", "stolen"))
+    machine = measured.conditions.machine
+    shares = machine.other_cpu_share, machine.own_cpu_share, machine.stolen_cpu_share
+    other, own, stolen = (share or 0.0 for share in shares)
     if stolen > MAX_STOLEN * (own + other + stolen):
         return reason(
             "machine_busy",
@@ -113,18 +114,16 @@ def machine_busy(measured: Measured) -> Reason | None:
     crowded = min(1.0, max(0.0, (other + own - BUSY_FROM) / (BUSY_AT - BUSY_FROM)))
     if crowded * other / (other + own) <= MAX_OTHER_CPU:
         return None
-    return reason(
-        "machine_busy", f"other processes used {other:.0%} of {machine.get('cpus')} processors, ours {own:.0%}"
-    )
+    return reason("machine_busy", f"other processes used {other:.0%} of {machine.cpus} processors, ours {own:.0%}")
 
 
 def limits_low(measured: Measured) -> Reason | None:
     """Suspect when open files or ports hardly suffice for the connections of the load."""
-    limits = measured.conditions.get("limits") or {}
+    limits = measured.conditions.limits
     connections = min(filter(None, (measured.cap, measured.asked.requests)), default=None)
-    if not measured.is_of_requests or not limits or connections is None:
+    if not measured.is_of_requests or connections is None:
         return None
-    files, ports = limits.get("open_files"), limits.get("ports")
+    files, ports = limits.open_files, limits.ports
     if files is not None and files < connections + SPARE_FILES:
         return reason("limits_low", f"{files} files may be open, up to {connections} connections are")
     if ports is not None and connections > MAX_PORT_SHARE * ports:
@@ -134,7 +133,7 @@ def limits_low(measured: Measured) -> Reason | None:
 
 def server_restarted(measured: Measured) -> Reason | None:
     """Invalid when a counter of the server was lower after measuring than before."""
-    back = measured.conditions.get("counters_went_back") or []
+    back = measured.conditions.counters_went_back
     return reason("server_restarted", f"{', '.join(back[:3])} went back") if back else None
 
 
@@ -142,7 +141,7 @@ def finish_not_length(measured: Measured) -> Reason | None:
     """Suspect when the server ended requests for another reason than the asked length."""
     others = {
         name.removeprefix("requests_ended_by_"): count
-        for name, count in _counters(measured).items()
+        for name, count in measured.host.counters.items()
         if name.startswith("requests_ended_by_") and count and name != "requests_ended_by_length"
     }
     if not measured.is_of_requests or measured.asked.ends_by != "length" or not others:
@@ -153,7 +152,7 @@ def finish_not_length(measured: Measured) -> Reason | None:
 
 def server_disagrees(measured: Measured) -> Reason | None:
     """Suspect when the server counted other requests or tokens than the client."""
-    counters = _counters(measured)
+    counters = measured.host.counters
     if not measured.is_of_requests or not counters or measured.value("failed"):
         return None
     finished = [count for name, count in counters.items() if name.startswith("requests_ended")]
@@ -172,7 +171,7 @@ def server_disagrees(measured: Measured) -> Reason | None:
 
 def several_engines(measured: Measured) -> Reason | None:
     """Note that several engines stand behind the server, and how many tokens each gave."""
-    tokens = measured.conditions.get("engine_tokens") or {}
+    tokens = measured.conditions.engine_tokens or {}
     if len(tokens) < 2:
         return None
     idle = [number for number, count in tokens.items() if count <= 0]
@@ -183,12 +182,8 @@ def several_engines(measured: Measured) -> Reason | None:
 
 def watching_failed(measured: Measured) -> Reason | None:
     """Suspect when something that watched the measurement raised: checks that need it are silent."""
-    errors = measured.conditions.get("watching_errors")
+    errors = measured.conditions.watching_errors
     return reason("watching_failed", "; ".join(errors)) if errors else None
-
-
-def _counters(measured: Measured) -> dict[str, float]:
-    return dict(measured.host.get("counters") or {})
 
 
 CHECKS: tuple[Check, ...] = (

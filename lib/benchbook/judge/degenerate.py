@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding, counted_experts
 from benchbook.judge.flags import flags_of
 from benchbook.judge.model_config import UnknownShapeError, shape_of
+from benchbook.records.host import HostFacts
 from benchbook.records.record import Record
 from benchbook.terms.load_formats import DUMMY, load_format_of
 from benchbook.terms.wording import counted, number_text
@@ -31,28 +31,28 @@ def degenerate_model(records: Sequence[Record]) -> Iterator[Finding]:
                 break
 
 
-def has_dummy_weights(host: Mapping[str, Any]) -> bool:
+def has_dummy_weights(host: HostFacts) -> bool:
     """Return whether vLLM made up the weights of a host itself, by its command."""
-    return load_format_of(flags_of(host.get("argv"))) == DUMMY
+    return load_format_of(flags_of(host.argv)) == DUMMY
 
 
-def _one_answer(host: Mapping[str, Any]) -> str | None:
+def _one_answer(host: HostFacts) -> str | None:
     """Say so where nearly all of the fixed prompts got one answer, if they differed for the model's tokenizer."""
-    answers, prompts = host.get("greedy_outputs") or [], host.get("distinct_prompts")
-    if prompts is None and not host.get("random_weights"):
+    answers, prompts = host.greedy_outputs, host.distinct_prompts
+    if prompts is None and not host.random_weights:
         prompts = len(answers)  # plain English, which a tokenizer that is made here reads as one unknown word
     if not answers or not prompts or len(set(answers)) > MIN_DISTINCT_SHARE * min(prompts, len(answers)):
         return None
     return f"{prompts} different prompts got {counted(len(set(answers)), 'answer')}"
 
 
-def _few_experts(host: Mapping[str, Any]) -> str | None:
+def _few_experts(host: HostFacts) -> str | None:
     """Say so where a step of many sequences was counted to read about as many experts as one of a single one."""
-    routing = host.get("routing") or {}
-    counts = {int(tokens): experts for tokens, experts in (routing.get("decode") or {}).items()}
-    if len(counts) < 2 or not routing.get("active"):
+    routing = host.routing
+    counts = {int(tokens): experts for tokens, experts in routing.decode.items()}
+    if len(counts) < 2 or not routing.active:
         return None
-    many, active, experts = max(counts), routing["active"], routing["experts"]
+    many, active, experts = max(counts), routing.active, routing.experts
     even = experts * (1 - (1 - active / experts) ** many)
     if even < MIN_EVEN_FACTOR * active or counts[many] > MAX_FACTOR * active:
         return None
@@ -62,9 +62,9 @@ def _few_experts(host: Mapping[str, Any]) -> str | None:
     )
 
 
-def _dummy_experts(host: Mapping[str, Any]) -> str | None:
+def _dummy_experts(host: HostFacts) -> str | None:
     """Say so where vLLM's dummy weights stand for gpt-oss, whose router's bias then decides alone, uncounted."""
-    config = host.get("model_config") or {}
+    config = host.config or {}
     if not has_dummy_weights(host) or counted_experts(host) or config.get("model_type") != "gpt_oss":
         return None
     try:

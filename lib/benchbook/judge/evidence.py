@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from benchbook.records.conditions import Conditions
+from benchbook.records.host import HostFacts
+from benchbook.records.parts import MachineFacts
 from benchbook.records.record import Reason, Record
 from benchbook.terms.asked import IN_FLIGHT, Asked, Offered
 from benchbook.terms.benchmarks import BENCHMARKS, Benchmark
@@ -75,16 +78,16 @@ class Measured:
     workload: Mapping[str, Any]
     values: Mapping[str, float | int | None]
     raw: Mapping[str, Any] = field(default_factory=dict)
-    host: Mapping[str, Any] = field(default_factory=dict)
-    conditions: Mapping[str, Any] = field(default_factory=dict)  # what was watched meanwhile, see measure/watched.py
-    machine: Mapping[str, Any] = field(default_factory=dict)  # its facts, as records/provenance.py has them
+    host: HostFacts = HostFacts()
+    conditions: Conditions = Conditions()  # what was watched meanwhile, see measure/watched.py
+    machine: MachineFacts = MachineFacts()
     asked: Asked = Asked()  # by the workload itself, as `load` is
     load: Offered | None = None
 
     @classmethod
     def of(cls, record: Record) -> Measured:
         """Return what a record alone has, without its raw file."""
-        machine = record.provenance.get("machine") or {}
+        machine = record.provenance.machine
         host, conditions, told = record.host, record.conditions, {"asked": record.asked, "load": record.load}
         return cls(record.benchmark, record.workload, record.values, {}, host, conditions, machine, **told)
 
@@ -151,20 +154,19 @@ class Measured:
 
 def kv_usage_pct(measured: Measured) -> float | None:
     """Return the highest usage (%) of the KV cache while measuring, by the server's log and its gauge; None untold."""
-    gauge = ((measured.host.get("telemetry") or {}).get("server") or {}).get("max_kv_use_ratio")
-    told = (measured.conditions.get("kv_usage_max_pct"), None if gauge is None else 100 * gauge)
+    gauge = measured.host.telemetry.server.max_kv_use_ratio
+    told = (measured.conditions.kv_usage_max_pct, None if gauge is None else 100 * gauge)
     return max((usage for usage in told if usage is not None), default=None)
 
 
-def kv_cache_tokens(host: Mapping[str, Any]) -> int | None:
+def kv_cache_tokens(host: HostFacts) -> int | None:
     """Return how many tokens the KV cache of a record's host holds, as its log tells; None where it does not."""
-    return (host.get("facts") or {}).get("kv_cache_tokens")
+    return host.facts.kv_cache_tokens
 
 
-def counted_experts(host: Mapping[str, Any]) -> list[tuple[int, float]]:
+def counted_experts(host: HostFacts) -> list[tuple[int, float]]:
     """Return (tokens in a step, experts of a layer that it reads) as counted for the model of a host, fewest first."""
-    routing = host.get("routing") or {}
-    counts = {**(routing.get("prefill") or {}), **(routing.get("decode") or {})}
+    counts = {**host.routing.prefill, **host.routing.decode}
     return sorted((int(tokens), experts) for tokens, experts in counts.items() if experts > 0)
 
 

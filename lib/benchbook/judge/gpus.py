@@ -19,18 +19,18 @@ def num_gpus(record: Record) -> int | None:
 
     Those that its processes were seen on; where the driver shows none of them, as many as its command has ranks.
     """
-    telemetry = record.host.get("telemetry") or {}
-    used = used_gpus(telemetry.get("gpu_processes", ()))
+    telemetry = record.host.telemetry
+    used = used_gpus(telemetry.gpu_processes)
     if used:
         return len(used)
-    if telemetry.get("gpus") and telemetry.get("num_gpus"):
-        return telemetry["num_gpus"]
-    if not record.host.get("argv"):  # not ours: its machine, or its command, is not known
-        return 1 if len(telemetry.get("gpus", ())) == 1 else None
+    if telemetry.gpus and telemetry.num_gpus:
+        return telemetry.num_gpus
+    if not record.host.argv:  # not ours: its machine, or its command, is not known
+        return 1 if len(telemetry.gpus or ()) == 1 else None
     provenance = record.provenance
-    is_cpu = "+cpu" in (provenance.get("packages") or {}).get("vllm", "")
-    has_gpus = telemetry.get("gpus") or (provenance.get("machine") or {}).get("gpus")
-    return num_devices(flags_of(record.host["argv"])) if has_gpus and not is_cpu else None
+    is_cpu = "+cpu" in provenance.packages.get("vllm", "")
+    has_gpus = telemetry.gpus or provenance.machine.gpus
+    return num_devices(flags_of(record.host.argv)) if has_gpus and not is_cpu else None
 
 
 def output_per_gpu_tok_s(record: Record) -> float | None:

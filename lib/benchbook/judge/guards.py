@@ -17,7 +17,7 @@ _SPECULATES = ("speculative_", "spec_")  # how the names of such flags begin
 
 def guards_down(measured: Measured) -> Reason | None:
     """Note each guard which was down on this host: remote code, developer endpoints, pickles over the wire."""
-    argv, env = measured.host.get("argv") or (), measured.host.get("env") or {}
+    argv, env = measured.host.argv, measured.host.env
     down = [f"{flag} ({meaning})" for flag, meaning in _FLAGS.items() if flag in argv]
     down += [
         f"{name}={env[name]} ({meaning})" for name, meaning in _VARIABLES.items() if env.get(name, "0") not in ("0", "")
@@ -27,16 +27,16 @@ def guards_down(measured: Measured) -> Reason | None:
 
 def random_weights(measured: Measured) -> Reason | None:
     """Note that the model's weights are random."""
-    if not measured.host.get("random_weights"):
+    if not measured.host.random_weights:
         return None
-    return reason("random_weights", f"model {measured.host.get('model')!r}")
+    return reason("random_weights", f"model {measured.host.model!r}")
 
 
 def speculation_unlike_text(measured: Measured) -> Reason | None:
     """Suspect where the engine guesses tokens ahead: how many guesses come true is a matter of the text, which is random."""
     if not measured.row.is_load:
         return None
-    flags = flags_of(measured.host.get("argv"))
+    flags = flags_of(measured.host.argv)
     given = next((name for name in flags if name.startswith(_SPECULATES)), None)
     if given is None:
         return None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 from pydantic_core import from_json, to_json
 
@@ -17,20 +16,21 @@ from benchbook.judge.evidence import kv_cache_tokens
 from benchbook.judge.flags import devices_of, flags_of
 from benchbook.judge.model_config import UnknownShapeError, shape_of
 from benchbook.judge.shape import ModelShape
+from benchbook.records.host import HostFacts
 
 _GIB, _ROUNDED_GIB = 2**30, 0.005  # the log has two decimals
 
 
-def sequences_held(host: Mapping[str, Any], tokens: int) -> float | None:
+def sequences_held(host: HostFacts, tokens: int) -> float | None:
     """Return how many sequences of `tokens` tokens the KV cache of a record's host holds; None where no log tells."""
     capacity = kv_cache_tokens(host)
     if not capacity or not tokens:
         return None
-    flags = flags_of(host.get("argv"))
+    flags = flags_of(host.argv)
     shape = _sliding_shape(host, flags)
     if shape is None or "disable_hybrid_kv_cache_manager" in flags:
         return capacity / tokens
-    size_gib = (host.get("facts") or {}).get("kv_cache_gib")
+    size_gib = host.facts.kv_cache_gib
     if not size_gib or "num_gpu_blocks_override" in flags:
         return capacity * shape.layers / shape.kept(tokens)
     devices = devices_of(flags)
@@ -39,9 +39,9 @@ def sequences_held(host: Mapping[str, Any], tokens: int) -> float | None:
     return size_bytes / (shape.kv_bytes_per_layer * shape.kept(tokens))
 
 
-def _sliding_shape(host: Mapping[str, Any], flags: Mapping[str, str | None]) -> ModelShape | None:
+def _sliding_shape(host: HostFacts, flags: Mapping[str, str | None]) -> ModelShape | None:
     """Return the shape of a model with sliding layers, None for any other and for one that is not understood."""
-    config = host.get("model_config") or {}
+    config = host.config or {}
     if not isinstance(config.get("sliding_window"), int):
         return None
     return _parsed_shape(to_json(config), flags.get("dtype"), flags.get("kv_cache_dtype"))

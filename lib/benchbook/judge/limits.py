@@ -12,12 +12,14 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from benchbook.judge import roofline
 from benchbook.judge.batch import sequences_in_step
 from benchbook.judge.evidence import counted_experts
 from benchbook.judge.flags import devices_of, flags_of
 from benchbook.judge.kv_cache import sequences_held
 from benchbook.judge.model_config import UnknownShapeError, shape_of
-from benchbook.judge.roofline import Limits, NoLimitError, Peaks, limits_for
+from benchbook.judge.roofline import Limits, NoLimitError, limits_for
+from benchbook.records.host import HostFacts, Peaks
 from benchbook.records.record import Record
 from benchbook.terms.asked import BATCH
 
@@ -38,7 +40,7 @@ def _limits_of(record: Record) -> Limits:
     for length, whose in zip(lengths, ("prompt", "answer")):
         if length is None:
             raise NoLimitError(f"the length of the {whose} is not known beforehand")
-    flags = flags_of(host.get("argv"))
+    flags = flags_of(host.argv)
     _refuse(flags)
     kv_sequences = sequences_held(host, sum(lengths))
     batch = sequences_in_step(record)
@@ -64,7 +66,9 @@ def _limits(known: bytes) -> Limits:
     except UnknownShapeError as error:
         raise NoLimitError(str(error)) from error
     flops_s = {name: tflops * 1e12 * devices for name, tflops in peaks["tflops"].items()}
-    return limits_for(shape, Peaks(peaks["bandwidth_gb_s"] * 1e9 * devices, flops_s, peaks["source"], devices), *work)
+    return limits_for(
+        shape, roofline.Peaks(peaks["bandwidth_gb_s"] * 1e9 * devices, flops_s, peaks["source"], devices), *work
+    )
 
 
 def _refuse(flags: Mapping[str, str | None]) -> None:
@@ -79,22 +83,20 @@ def _refuse(flags: Mapping[str, str | None]) -> None:
         raise NoLimitError("with speculative decoding a step gives several tokens, which is not covered")
 
 
-def _config_of(host: Mapping[str, Any]) -> Mapping[str, Any]:
-    if not host.get("model_config"):
+def _config_of(host: HostFacts) -> Mapping[str, Any]:
+    if not host.config:
         raise NoLimitError("the record does not hold the model's shape")
-    return host["model_config"]
+    return host.config
 
 
-def _known_peaks(host: Mapping[str, Any]) -> Mapping[str, Any]:
+def _known_peaks(host: HostFacts) -> Peaks:
     """Return the peaks of one device as the record holds them."""
-    known = host.get("peaks") or {}
-    if not known.get("bandwidth_gb_s"):
-        raise NoLimitError(known.get("source") or "the record does not hold the device's peaks")
-    return known
+    if not host.peaks.bandwidth_gb_s:
+        raise NoLimitError(host.peaks.source or "the record does not hold the device's peaks")
+    return host.peaks
 
 
-def _cached_share(host: Mapping[str, Any]) -> float:
+def _cached_share(host: HostFacts) -> float:
     """Return which share of the prompts' tokens the server found in its prefix cache."""
-    counters = host.get("counters") or {}
-    queries = counters.get("prefix_cache_queries")
-    return counters.get("prefix_cache_hits", 0.0) / queries if queries else 0.0
+    queries = host.counters.get("prefix_cache_queries")
+    return host.counters.get("prefix_cache_hits", 0.0) / queries if queries else 0.0

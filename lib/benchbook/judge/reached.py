@@ -53,11 +53,10 @@ def half_widths(measured: Measured, keys: Iterable[str]) -> dict[str, float | No
 
 def precision_missed(measured: Measured) -> Reason | None:
     """Note that a latency is known clearly less well than was asked: 1.5 times as wide and more."""
-    told = measured.conditions.get("precision") or {}
-    known = told.get("reached") or {}
+    told, known = measured.conditions.precision, measured.conditions.precision.reached
     missed = [
         f"{key} is known to ±{100 * known[key]:.2g} %, asked was ±{100 * share:g} %"
-        for key, share in (told.get("asked") or {}).items()
+        for key, share in told.asked.items()
         if known.get(key) is not None and known[key] > MISSED * share
     ]
     return reason("precision_missed", "; ".join(missed)) if missed else None

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from benchbook.judge.batch import LEAST, most_in_step
 from benchbook.judge.evidence import Measured, counted_experts, kv_cache_tokens, kv_usage_pct
 from benchbook.judge.kv_cache import sequences_held
+from benchbook.records.conditions import Client, ProcessLimits, Processors
 from benchbook.terms.asked import asked_in_flight, held_in_flight
 
 Evidence = Callable[[Measured], str]
-HIGHEST = "highest_sm_clock_mhz"
 SILENT_LOG = "the log tells nothing of it"
 
 
@@ -40,7 +40,7 @@ def lengths(measured: Measured) -> str:
 def drawn_lengths(measured: Measured) -> str:
     """How long each answer was to be, where not all are alike."""
     is_fixed = measured.asked.varies_by == 0
-    is_told = (measured.conditions.get("client") or {}).get("cut_answers") is not None
+    is_told = measured.conditions.client.cut_answers is not None
     return "" if is_fixed or is_told else "the client did not note how long each answer was to be"
 
 
@@ -65,7 +65,7 @@ def queues(measured: Measured) -> str:
 
 def half_widths(measured: Measured) -> str:
     """How well the latencies that `precision` names are known."""
-    widths = (measured.conditions.get("precision") or {}).get("reached") or {None: None}
+    widths = measured.conditions.precision.reached or {None: None}
     return "too few requests tell their latency" if None in widths.values() else ""
 
 
@@ -89,7 +89,7 @@ def counted(*names: str) -> Evidence:
     """Return the evidence of the server's counters of these names, of which one is enough."""
 
     def evidence(measured: Measured) -> str:
-        counters = measured.host.get("counters") or {}
+        counters = measured.host.counters
         if any(counter.startswith(name) for counter in counters for name in names):
             return ""
         return _unseen(measured, "counters", f"the server does not count {names[0]}")
@@ -99,13 +99,13 @@ def counted(*names: str) -> Evidence:
 
 def engines(measured: Measured) -> str:
     """How many tokens each engine gave."""
-    is_told = measured.conditions.get("engine_tokens") is not None
+    is_told = measured.conditions.engine_tokens is not None
     return "" if is_told else _unseen(measured, "counters", "the server does not tell of its engines")
 
 
 def log(measured: Measured) -> str:
     """The log of the server or engine."""
-    is_told = measured.conditions.get("compile_lines") is not None
+    is_told = measured.conditions.compile_lines is not None
     return _unseen(measured, "log", "" if is_told else SILENT_LOG)
 
 
@@ -131,29 +131,29 @@ def preemptions(measured: Measured) -> str:
 
 def client(measured: Measured) -> str:
     """The client's notes of its work."""
-    return "" if measured.conditions.get("client") else "the client left no notes of its work"
+    return "" if measured.conditions.client != Client() else "the client left no notes of its work"
 
 
 def machine(measured: Measured) -> str:
     """Who used the processors."""
-    is_told = measured.conditions.get("machine")
+    is_told = measured.conditions.machine != Processors()
     return _unseen(measured, "machine", "" if is_told else "nobody watched the processors")
 
 
 def limits(measured: Measured) -> str:
     """The limits of files and ports."""
-    return "" if measured.conditions.get("limits") else "nobody looked at the limits of files and ports"
+    return "" if measured.conditions.limits != ProcessLimits() else "nobody looked at the limits of files and ports"
 
 
 def warm_up(measured: Measured) -> str:
     """How the host was warmed up."""
-    is_told = measured.conditions.get("warmup_prompts") is not None
+    is_told = measured.conditions.warmup_prompts is not None
     return "" if is_told else "nobody noted how it was warmed up"
 
 
 def command(measured: Measured) -> str:
     """The host's command."""
-    return "" if measured.host.get("argv") else "the host's command is not known"
+    return "" if measured.host.argv else "the host's command is not known"
 
 
 def seats(measured: Measured) -> str:
@@ -167,38 +167,40 @@ def seats(measured: Measured) -> str:
 
 def files(measured: Measured) -> str:
     """The model's files."""
-    is_known = measured.host.get("model_config") is not None or measured.host.get("random_weights")
+    is_known = measured.host.config is not None or measured.host.random_weights
     return "" if is_known else "the model's files are not on this machine"
 
 
 def answers(measured: Measured) -> str:
     """Answers to fixed prompts, or counted experts."""
-    is_told = measured.host.get("greedy_outputs") or counted_experts(measured.host)
+    is_told = measured.host.greedy_outputs or counted_experts(measured.host)
     return "" if is_told else "nobody asked the model fixed prompts, or counted the experts that a step reads"
 
 
 def gpu(measured: Measured) -> str:
     """Samples of the GPUs, where there are any."""
-    telemetry = measured.host.get("telemetry")
-    if telemetry is None:
+    telemetry = measured.host.telemetry
+    if telemetry.gpus is None:
         return _unseen(measured, "gpu", "no samples were kept")
-    gpus = telemetry.get("gpus") or ()
-    return _unseen(measured, "gpu", "no sample fell into the window" if any(not gpu["samples"] for gpu in gpus) else "")
+    is_void = any(gpu.samples == 0 for gpu in telemetry.gpus)
+    return _unseen(measured, "gpu", "no sample fell into the window" if is_void else "")
 
 
 def clocks(measured: Measured) -> str:
     """The highest clock of each GPU."""
-    gpus = (measured.host.get("telemetry") or {}).get("gpus") or ()
-    return "the driver does not tell a card's highest clock" if any(not gpu.get(HIGHEST) for gpu in gpus) else ""
+    gpus = measured.host.telemetry.gpus or ()
+    return (
+        "the driver does not tell a card's highest clock" if any(not gpu.highest_sm_clock_mhz for gpu in gpus) else ""
+    )
 
 
 def gpu_processes(measured: Measured) -> str:
     """Who is on the GPUs."""
-    telemetry = measured.host.get("telemetry") or {}
-    is_hidden = telemetry.get("gpus") and not telemetry.get("gpu_processes")
+    telemetry = measured.host.telemetry
+    is_hidden = telemetry.gpus and not telemetry.gpu_processes
     return "the driver shows no process on the GPU, not even ours" if is_hidden else ""
 
 
 def _unseen(measured: Measured, source: str, otherwise: str) -> str:
     """Return why a source could not be watched, as noted while measuring; `otherwise` where nothing was noted."""
-    return (measured.conditions.get("unseen") or {}).get(source, otherwise)
+    return measured.conditions.unseen.get(source, otherwise)

@@ -11,6 +11,7 @@ from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding, kv_cache_tokens
 from benchbook.judge.flags import flags_of
 from benchbook.judge.kv_cache import sequences_held
+from benchbook.records.host import HostFacts
 from benchbook.records.record import Record
 from benchbook.terms.asked import held_in_flight
 from benchbook.terms.wording import time_text
@@ -34,7 +35,7 @@ _KV_SETTINGS = (  # what is asked of the size of the KV cache
 
 def start_of(record: Record) -> str | None:
     """Return which start a repeat was measured on: when its host was ready (UTC); None where that was not noted."""
-    return record.host.get("ready_utc")
+    return record.host.ready_utc
 
 
 def host_restarted(records: Sequence[Record]) -> Iterator[Finding]:
@@ -64,7 +65,7 @@ def kv_capacity_differs(records: Sequence[Record]) -> Iterator[Finding]:
     settings: dict[tuple[Any, ...], tuple[Any, ...]] = {}  # all hosts of a launch and kind are asked for the same
     for record in records:
         if kv_cache_tokens(record.host):
-            what = record.host.get("kind"), record.host.get("model")
+            what = record.host.kind, record.host.model
             asker = (record.identity.launch, *what)
             if asker not in settings:
                 settings[asker] = (*what, *_kv_settings(record.host))
@@ -82,16 +83,15 @@ def kv_capacity_differs(records: Sequence[Record]) -> Iterator[Finding]:
                 yield record, found
 
 
-def _kv_settings(host: Mapping[str, Any]) -> list[Any]:
+def _kv_settings(host: HostFacts) -> list[Any]:
     """Return the values of the flags and variables that decide how large the KV cache is to be."""
-    flags, env = flags_of(host.get("argv")), host.get("env") or {}
+    flags, env = flags_of(host.argv), host.env
     return [flags.get(name, env.get(name)) for name in _KV_SETTINGS]
 
 
-def _command(host: Mapping[str, Any]) -> str | None:
+def _command(host: HostFacts) -> str | None:
     """Return the host's command without what every start has of its own: port, names, socket."""
-    argv = host.get("argv")
-    return _lasting(tuple(argv)) if argv else None
+    return _lasting(host.argv) if host.argv else None
 
 
 @lru_cache(maxsize=256)  # all records of a start hold the same command
@@ -110,16 +110,12 @@ def _are_near(values: Sequence[Any], slack: float) -> bool:
     return len(numbers) == len(values) and max(numbers) - min(numbers) <= slack * max(numbers)
 
 
-def _fact(name: str) -> Callable[[Mapping[str, Any]], Any]:
-    return lambda host: (host.get("facts") or {}).get(name)
-
-
-_HOST_FACTS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
-    "vLLM": lambda host: host.get("version"),
+_HOST_FACTS: Mapping[str, Callable[[HostFacts], Any]] = {
+    "vLLM": lambda host: host.version,
     "command": _command,
-    "attention backend": _fact("attention_backend"),
-    "MoE backend": _fact("moe_backend"),
-    "dtype": _fact("dtype"),
+    "attention backend": lambda host: host.facts.attention_backend,
+    "MoE backend": lambda host: host.facts.moe_backend,
+    "dtype": lambda host: host.facts.dtype,
     "KV cache (tokens)": kv_cache_tokens,
 }
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
+from benchbook.records.host import HostFacts
 from benchbook.records.record import Reason
+from benchbook.records.samples import GpuProcess, GpuSummary, ServerSummary, TelemetrySummary
 from benchbook.terms.metrics import request_latencies_s
 
 POWER_CAP = "power_cap"  # a card at its rated limit; every other throttle is trouble
@@ -32,23 +34,24 @@ def request_window(telemetry: Mapping[str, Any], raw: Mapping[str, Any]) -> Wind
     return min(starts) - zero_s, max(start + took for start, took in zip(starts, durations, strict=True)) - zero_s
 
 
-def telemetry_summary(telemetry: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+def telemetry_summary(telemetry: Mapping[str, Any], raw: Mapping[str, Any]) -> TelemetrySummary:
     """Return what a record keeps of its samples; without request times, all samples count as the window."""
     window = request_window(telemetry, raw)
     bounds = window or (float("-inf"), float("inf"))
-    gpus = [_gpu_summary(gpu, window, bounds) for gpu in telemetry["gpus"]]
-    return {
-        "window_s": None if window is None else window[1] - window[0],
-        "window_epoch_s": None if window is None else [telemetry["epoch_s"] + edge for edge in window],
-        "server": _server_summary(telemetry.get("server"), bounds),
-        "gpus": gpus,
-        "num_gpus": telemetry.get("num_gpus"),
-        "energy_j": _energy_of_used(gpus, telemetry["gpu_processes"], telemetry.get("num_gpus")),
-        "gpu_processes": _processes(telemetry["gpu_processes"], bounds),
-        "absent": dict(telemetry["absent"]),
-        "missed_samples": telemetry["missed_samples"],
-        "sampler_cpu_s": telemetry["sampler_cpu_s"],
-    }
+    gpus = tuple(_gpu_summary(gpu, window, bounds) for gpu in telemetry["gpus"])
+    processes = [GpuProcess(**process) for process in telemetry["gpu_processes"]]
+    return TelemetrySummary(
+        window_s=None if window is None else window[1] - window[0],
+        window_epoch_s=None if window is None else tuple(telemetry["epoch_s"] + edge for edge in window),
+        server=_server_summary(telemetry.get("server"), bounds),
+        gpus=gpus,
+        num_gpus=telemetry.get("num_gpus"),
+        energy_j=_energy_of_used(gpus, processes, telemetry.get("num_gpus")),
+        gpu_processes=_processes(processes, bounds),
+        absent=dict(telemetry["absent"]),
+        missed_samples=telemetry["missed_samples"],
+        sampler_cpu_s=telemetry["sampler_cpu_s"],
+    )
 
 
 def gpu_throttled(measured: Measured) -> Reason | None:
@@ -70,17 +73,15 @@ def gpu_power_capped(measured: Measured) -> Reason | None:
 
 def clocks_low(measured: Measured) -> Reason | None:
     """Suspect when a GPU at work had clocks far below its highest, and neither power limit nor heat held it back."""
-    for gpu in (measured.host.get("telemetry") or {}).get("gpus", ()):
-        clock, highest, set_share = (
-            gpu.get(key) for key in ("free_sm_clock_mhz", "highest_sm_clock_mhz", "clocks_set_share")
-        )
-        is_set = (set_share or 0.0) > 0.5
+    for gpu in measured.host.telemetry.gpus or ():
+        clock, highest = gpu.free_sm_clock_mhz, gpu.highest_sm_clock_mhz
+        is_set = (gpu.clocks_set_share or 0.0) > 0.5
         if not clock or not highest or clock >= (MIN_SET_CLOCK if is_set else MIN_CLOCK) * highest:
             continue
         by_whom = "; the driver says that they are set so" if is_set else ""
         return reason(
             "clocks_low",
-            f"GPU {gpu['index']} worked at {clock:,.0f} MHz of {highest:,.0f} (median), not throttled{by_whom}",
+            f"GPU {gpu.index} worked at {clock:,.0f} MHz of {highest:,.0f} (median), not throttled{by_whom}",
         )
     return None
 
@@ -91,22 +92,22 @@ def gpu_shared(measured: Measured) -> Reason | None:
     In a container the driver may show numbers that nobody there has, or leave out the neighbours: then it is seen by
     more processes than the launch has on a GPU, one, or by memory that is nobody's.
     """
-    telemetry = measured.host.get("telemetry") or {}
-    return _strangers(telemetry.get("gpu_processes", ())) or _hidden_neighbour(telemetry)
+    telemetry = measured.host.telemetry
+    return _strangers(telemetry.gpu_processes) or _hidden_neighbour(telemetry)
 
 
-def used_gpus(processes: Iterable[Mapping[str, Any]]) -> set[int]:
+def used_gpus(processes: Iterable[GpuProcess]) -> set[int]:
     """Return the GPUs that processes of the host under test were seen on, by index."""
-    return {process["gpu"] for process in processes if process["kind"] == "ours"}
+    return {process.gpu for process in processes if process.kind == "ours"}
 
 
-def _hidden_neighbour(telemetry: Mapping[str, Any]) -> Reason | None:
-    processes = telemetry.get("gpu_processes", ())
+def _hidden_neighbour(telemetry: TelemetrySummary) -> Reason | None:
+    processes = telemetry.gpu_processes
     used = used_gpus(processes)
-    for gpu in telemetry.get("gpus", ()):
-        index, strange_gib = gpu["index"], gpu.get("strange_memory_gib") or 0.0
-        there = [process for process in processes if process["gpu"] == index]
-        at_work = [process for process in there if process.get("busy_pct")] or there
+    for gpu in telemetry.gpus or ():
+        index, strange_gib = gpu.index, gpu.strange_memory_gib or 0.0
+        there = [process for process in processes if process.gpu == index]
+        at_work = [process for process in there if process.busy_pct] or there
         if not used and len(at_work) > 1:
             return reason(
                 "gpu_shared",
@@ -117,27 +118,25 @@ def _hidden_neighbour(telemetry: Mapping[str, Any]) -> Reason | None:
     return None
 
 
-def _strangers(processes: Sequence[Mapping[str, Any]]) -> Reason | None:
+def _strangers(processes: Sequence[GpuProcess]) -> Reason | None:
     used = used_gpus(processes)
-    strangers = [
-        process for process in processes if process["kind"] == "foreign" and (process["gpu"] in used or not used)
-    ]
+    strangers = [process for process in processes if process.kind == "foreign" and (process.gpu in used or not used)]
     said = "; ".join(map(_process_text, strangers))
     return reason("gpu_shared", said) if strangers else None
 
 
-def _process_text(process: Mapping[str, Any]) -> str:
-    busy = process.get("busy_pct")
+def _process_text(process: GpuProcess) -> str:
+    busy = process.busy_pct
     use = "how much it computed is not known" if busy is None else f"up to {busy} % of the time"
-    return f"pid {process['pid']} ({process['name'] or 'name unknown'}), {use}"
+    return f"pid {process.pid} ({process.name or 'name unknown'}), {use}"
 
 
-def _throttled_shares(host: Mapping[str, Any]) -> dict[str, float]:
+def _throttled_shares(host: HostFacts) -> dict[str, float]:
     """Return, by what lowered the clocks, the largest share of samples among the GPUs."""
     shares: dict[str, float] = {}
-    for gpu in (host.get("telemetry") or {}).get("gpus", ()):
-        for name, share in gpu["throttled_share"].items():
-            if share * gpu.get("samples", math.inf) > 1.5:  # a single one may be of an instant
+    for gpu in host.telemetry.gpus or ():
+        for name, share in gpu.throttled_share.items():
+            if share * (math.inf if gpu.samples is None else gpu.samples) > 1.5:  # a single one may be of an instant
                 shares[name] = max(share, shares.get(name, 0.0))
     return shares
 
@@ -162,24 +161,24 @@ def integrated_j(times_s: Sequence[float], power_w: Sequence[float | None], wind
     return energy_j(times_s, counter_j, window)
 
 
-def _server_summary(server: Mapping[str, Any] | None, bounds: Window) -> dict[str, Any] | None:
+def _server_summary(server: Mapping[str, Any] | None, bounds: Window) -> ServerSummary:
     if not server:
-        return None
+        return ServerSummary()
     inside = [bounds[0] <= time_s <= bounds[1] for time_s in server["t_s"]]
     kept = {
         key: [value for value, is_in in zip(values, inside, strict=True) if is_in and value is not None]
         for key, values in server.items()
     }
-    return {
-        "samples": sum(inside),
-        "mean_running": _mean(kept.get("running")),
-        "mean_waiting": _mean(kept.get("waiting")),
-        "max_kv_use_ratio": max(kept.get("kv_use_ratio") or [None]),
-        "preemptions": _growth(kept.get("preemptions")),
-    }
+    return ServerSummary(
+        samples=sum(inside),
+        mean_running=_mean(kept.get("running")),
+        mean_waiting=_mean(kept.get("waiting")),
+        max_kv_use_ratio=max(kept.get("kv_use_ratio") or [None]),
+        preemptions=_growth(kept.get("preemptions")),
+    )
 
 
-def _gpu_summary(gpu: Mapping[str, Any], window: Window | None, bounds: Window) -> dict[str, Any]:
+def _gpu_summary(gpu: Mapping[str, Any], window: Window | None, bounds: Window) -> GpuSummary:
     inside = [index for index, time_s in enumerate(gpu["t_s"]) if bounds[0] <= time_s <= bounds[1]]
 
     def kept(key: str) -> list[float]:
@@ -203,25 +202,25 @@ def _gpu_summary(gpu: Mapping[str, Any], window: Window | None, bounds: Window) 
     power_w = kept("power_w")
     throttles = [text.split("+") for text in kept("throttle")]
     names = sorted({name for found in throttles for name in found if name})
-    return {
-        "index": gpu["index"],
-        "name": gpu["name"],
-        "samples": len(inside),
-        "energy_j": energy,
-        "energy_source": source,
+    return GpuSummary(
+        index=gpu["index"],
+        name=gpu["name"],
+        samples=len(inside),
+        energy_j=energy,
+        energy_source=source,
         # Where there is a counter, what it grew by: the driver's power is the mean of the second before.
-        "mean_power_w": energy / (window[1] - window[0]) if source == COUNTER and energy else _mean(power_w),
-        "mean_sm_clock_mhz": _mean(kept("sm_clock_mhz")),
-        "min_sm_clock_mhz": min(kept("sm_clock_mhz") or [None]),
-        "highest_sm_clock_mhz": gpu.get("highest_sm_clock_mhz"),
-        "free_sm_clock_mhz": _median(at_work("sm_clock_mhz")),
-        "clocks_set_share": _mean(at_work("clocks_are_set")),
-        "max_temperature_c": max(kept("temperature_c") or [None]),
-        "max_memory_used_gib": max(kept("memory_used_gib") or [None]),
-        "strange_memory_gib": _median(strange_gib),
-        "mean_utilisation_pct": _mean(kept("utilisation_pct")),
-        "throttled_share": {name: sum(name in found for found in throttles) / len(throttles) for name in names},
-    }
+        mean_power_w=energy / (window[1] - window[0]) if source == COUNTER and energy else _mean(power_w),
+        mean_sm_clock_mhz=_mean(kept("sm_clock_mhz")),
+        min_sm_clock_mhz=min(kept("sm_clock_mhz") or [None]),
+        highest_sm_clock_mhz=gpu.get("highest_sm_clock_mhz"),
+        free_sm_clock_mhz=_median(at_work("sm_clock_mhz")),
+        clocks_set_share=_mean(at_work("clocks_are_set")),
+        max_temperature_c=max(kept("temperature_c") or [None]),
+        max_memory_used_gib=max(kept("memory_used_gib") or [None]),
+        strange_memory_gib=_median(strange_gib),
+        mean_utilisation_pct=_mean(kept("utilisation_pct")),
+        throttled_share={name: sum(name in found for found in throttles) / len(throttles) for name in names},
+    )
 
 
 def _energy(gpu: Mapping[str, Any], window: Window | None) -> tuple[float | None, str | None]:
@@ -234,41 +233,39 @@ def _energy(gpu: Mapping[str, Any], window: Window | None) -> tuple[float | None
     return None, None
 
 
-def _energy_of_used(
-    gpus: Sequence[Mapping[str, Any]], processes: Sequence[Mapping[str, Any]], num_gpus: int | None
-) -> float | None:
+def _energy_of_used(gpus: Sequence[GpuSummary], processes: Sequence[GpuProcess], num_gpus: int | None) -> float | None:
     """Return the energy (J) of the GPUs that this host's processes used; None where it is not known which of several.
 
     Where the driver does not show them, as in many a container, they are on the `num_gpus` that the launch takes.
     """
     known = used_gpus(processes)
     all_used = len(gpus) == (num_gpus or 1)
-    used = [gpu["energy_j"] for gpu in gpus if gpu["index"] in known or all_used and not known]
+    used = [gpu.energy_j for gpu in gpus if gpu.index in known or all_used and not known]
     return None if not used or None in used else sum(used)
 
 
-def _processes(found: Sequence[Mapping[str, Any]], bounds: Window) -> list[dict[str, Any]]:
+def _processes(found: Sequence[GpuProcess], bounds: Window) -> tuple[GpuProcess, ...]:
     """Return who computed on the GPUs inside the window.
 
     A pid that our process table does not have may belong to another container, or be one of ours under the number that
     it has outside of this one: it counts as foreign only where the driver knows ours by the number that we know.
     A stranger that holds a context and computed nothing is idle: told where the driver saw ours compute on that GPU.
     """
-    ours = [process for process in found if process["kind"] == "ours"]
-    measured = {process["gpu"] for process in ours if process.get("busy_pct")}
+    ours = [process for process in found if process.kind == "ours"]
+    measured = {process.gpu for process in ours if process.busy_pct}
 
-    def kind(process: Mapping[str, Any]) -> str:
-        if process["kind"] != "foreign" and not (process["kind"] == "unseen" and ours):
-            return process["kind"]
-        computed = "first_busy_s" in process and _overlaps(process["first_busy_s"], process["last_busy_s"], bounds)
-        return "idle" if process["gpu"] in measured and not computed else "foreign"
+    def kind(process: GpuProcess) -> str:
+        if process.kind != "foreign" and not (process.kind == "unseen" and ours):
+            return process.kind
+        computed = _overlaps(process.first_busy_s, process.last_busy_s, bounds)
+        return "idle" if process.gpu in measured and not computed else "foreign"
 
-    inside = [process for process in found if _overlaps(process["first_s"], process["last_s"], bounds)]
-    return [{**process, "kind": kind(process)} for process in inside]
+    inside = [process for process in found if _overlaps(process.first_s, process.last_s, bounds)]
+    return tuple(process.model_copy(update={"kind": kind(process)}) for process in inside)
 
 
-def _overlaps(first_s: float, last_s: float, bounds: Window) -> bool:
-    return first_s <= bounds[1] and last_s >= bounds[0]
+def _overlaps(first_s: float | None, last_s: float | None, bounds: Window) -> bool:
+    return None not in (first_s, last_s) and first_s <= bounds[1] and last_s >= bounds[0]
 
 
 def _at(times_s: Sequence[float], values: Sequence[float | None], when_s: float) -> float | None:

@@ -81,11 +81,11 @@ def _is_cold(measured: Measured) -> bool:
 
 
 def _is_planned(measured: Measured) -> bool:
-    return bool(measured.conditions.get("precision"))
+    return bool(measured.conditions.precision.asked)
 
 
 def _has_experts(measured: Measured) -> bool:
-    config = measured.host.get("model_config") or {}
+    config = measured.host.config or {}
     return any(config.get(key) for key in EXPERT_KEYS)
 
 

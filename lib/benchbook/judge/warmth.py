@@ -18,7 +18,7 @@ SLOW_ITERATION_RATIO, MAX_SHARE_OF_MEAN = 1.3, 0.05  # an iteration does the ver
 
 def cache_warm(measured: Measured) -> Reason | None:
     """Suspect when the prefix cache answered for more prompts than random ones share with earlier ones by chance."""
-    counters = measured.host.get("counters") or {}
+    counters = measured.host.counters
     queries = counters.get("prefix_cache_queries") or 0.0
     hits = counters.get("prefix_cache_hits") or 0.0
     if not queries or not hits:
@@ -41,8 +41,8 @@ def _share_by_chance(measured: Measured) -> tuple[float, str]:
     earlier prompt did has all its tokens in common with it. So each prompt meets one of N earlier ones in N of V cases,
     whatever the seed.
     """
-    vocabulary = (measured.host.get("model_config") or {}).get("vocab_size")
-    earlier, sent = measured.conditions.get("earlier_requests"), int(measured.value("completed") or 0)
+    vocabulary = (measured.host.config or {}).get("vocab_size")
+    earlier, sent = measured.conditions.earlier_requests, int(measured.value("completed") or 0)
     if not isinstance(vocabulary, int) or vocabulary < 2 or earlier is None or not sent:
         return MAX_HIT_SHARE, ""
     known = (1 - (1 - 1 / vocabulary) ** (earlier + number) for number in range(sent))
@@ -66,7 +66,8 @@ def _poisson_quantile(mean: float) -> int:
 def warmup_too_small(measured: Measured) -> Reason | None:
     """Suspect when warming up was left out, or never reached the concurrency measured."""
     needed = measured.cap if measured.is_of_requests and measured.cap else 1
-    sent = {**measured.workload, **measured.conditions}.get(measured.row.warmup)
+    watched = {"warmup_prompts": measured.conditions.warmup_prompts}
+    sent = {**measured.workload, **watched}.get(measured.row.warmup)
     if sent is None or sent >= min(needed, measured.asked.requests or needed):
         return None
     what = "iterations" if measured.is_of_iterations else "prompts"
@@ -75,7 +76,7 @@ def warmup_too_small(measured: Measured) -> Reason | None:
 
 def compiled_while_measuring(measured: Measured) -> Reason | None:
     """Suspect when the log of server or engine tells of compiling or capturing while it was measured."""
-    lines = measured.conditions.get("compile_lines") or []
+    lines = measured.conditions.compile_lines or []
     if not lines:
         return None
     return reason("compiled_while_measuring", f"{len(lines)} lines of the log, the first: {lines[0][:200]}")

@@ -47,7 +47,7 @@ def open_engine(
     parameters.refuse_unknown()
     given = read_handover(repeat).engine
     if given:
-        return OfflineEngine(**given)
+        return OfflineEngine(**dict(given))
     chosen = named_launch(launch, model, args, env)
     loaded = own.own_host(VllmEngine, chosen)
     if loaded not in _own:

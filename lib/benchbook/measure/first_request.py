@@ -52,7 +52,7 @@ def first_request(
     parameters.refuse_stale("workload", workload, workload.model_dump())
     refuse_stale(server, "server")
     repeat = read_handover(repeat)
-    with Recording(workload, record_path, repeat.case) as recording, silence_is_death(server):
+    with Recording(workload, record_path, repeat) as recording, silence_is_death(server):
         server.check_alive()
         # Asked before: a server that dies with its last answer has given a number all the same.
         facts = host_facts(server)

@@ -27,14 +27,14 @@ def peaks_before_start(
 
     Before a probe `get_quiet` is called, for what this process does beside.
     """
-    seen = gpus(env) if named(env) is not None else machine()["gpus"]
-    return device_peaks(seen[0]["name"] if seen else None, weight_bytes(model_path), env, get_quiet)
+    seen = gpus(env) if named(env) is not None else machine().gpus
+    return device_peaks(seen[0].name if seen else None, weight_bytes(model_path), env, get_quiet)
 
 
 def peaks_of_attached(base_url: str) -> dict[str, Any]:
     """Return the peaks of the device of a server that runs already: from a data sheet, for a probe would disturb it."""
-    seen = machine()["gpus"]
+    seen = machine().gpus
     is_here = is_loopback(urlsplit(base_url).hostname or "")
-    known = data_sheet(seen[0]["name"]) if seen and is_here else None
+    known = data_sheet(seen[0].name) if seen and is_here else None
     why = "the server ran already, and no data sheet tells the peaks of its device"
     return known or {"kind": "unknown", "bandwidth_gb_s": None, "tflops": {}, "source": why}

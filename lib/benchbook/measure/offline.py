@@ -23,6 +23,7 @@ from benchbook.measure.watched import Watched
 from benchbook.plan.workloads import LatencyWorkload, ThroughputWorkload
 from benchbook.records.files import read_json
 from benchbook.records.handover import Handover, read_handover
+from benchbook.records.host import HostFacts
 from benchbook.records.record import PrefixCache, Warmup
 from benchbook.records.store import Saved
 from benchbook.terms.redaction import redacted_env
@@ -98,7 +99,7 @@ def _measure(
     refuse_stale(engine, "engine")
     warmed = warmed_by_hand(engine) if repeat.is_by_hand else {}
     warmed_by = repeat.warmed_by or warmed.get(workload.warm_shape, "")
-    with Recording(workload, record_path, repeat.case) as recording:
+    with Recording(workload, record_path, repeat) as recording:
         env_overrides = {name: str(value) for name, value in engine.env.items()}
         files = resolve_model(engine.model, engine.args, env_overrides)
         argv = argv_of(
@@ -135,17 +136,17 @@ def _measure(
             "printed": printed_figures(recording.log_path.read_text(errors="replace")),
         }
         watched.read_engine(recording.log_path, len(raw.get("latencies") or [0]), is_loaded=run.way == WARM)
-        host = {
-            "kind": "engine",
-            "engine": VLLM.title,
-            "model": files.name,
-            "random_weights": files.random_weights,
-            "env": redacted_env({**inherited_environment(), **env_overrides}),
-            "argv": argv,
-            "model_config": model_config(files.path, engine.args.get("revision"), env_overrides),
-            "telemetry": watched.telemetry(recording, {}),
-            **({"peaks": peaks} if peaks else {}),
-        }
+        host = HostFacts.of(
+            kind="engine",
+            engine=VLLM.title,
+            model=files.name,
+            random_weights=files.random_weights,
+            env=redacted_env({**inherited_environment(), **env_overrides}),
+            argv=argv,
+            config=model_config(files.path, engine.args.get("revision"), env_overrides),
+            telemetry=watched.telemetry(recording, {}),
+            peaks=peaks,
+        )
         # A loaded engine empties its cache after each task and vouches for it; see hosts/vllm/engine_worker.py.
         prefix_cache = PrefixCache(
             is_on=bool(offline_args(engine.args)[PREFIX_CACHING]), emptied="reset" if run.way == WARM else "new process"

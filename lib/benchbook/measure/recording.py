@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from benchbook.judge.unseen import not_looked
 from benchbook.parameters import shown, without_result
 from benchbook.plan.workload import Workload
 from benchbook.project import notebooks_dir
+from benchbook.records.conditions import UNWATCHED, Conditions, Precision
 from benchbook.records.files import make_folder, write_json
+from benchbook.records.handover import BY_HAND, Handover
+from benchbook.records.host import HostFacts
 from benchbook.records.provenance import machine, provenance, utc_now
-from benchbook.records.record import Failure, Identity, Outcome, Record, Verdict, verdict_of
+from benchbook.records.record import Failure, Outcome, Record, Verdict, verdict_of
 from benchbook.records.store import RECORD_FILE, Saved, write_record
 from benchbook.records.telemetry import TELEMETRY_FILE
 from benchbook.terms.errors import HostError, MeasureError
@@ -33,14 +37,15 @@ _NOT_MEASURED = ("record_path", "repeat")  # parameters of a notebook that say n
 class Recording:
     """One repeat under way. As a context manager it turns a HostError or MeasureError into a record, and lets it pass.
 
-    `case` comes from a sweep: {'identity': {...}, 'host': {...}, 'precision': {...}}; by hand it is empty. `record_path`
-    empty means a new folder under results/by-hand/, so that measuring twice by hand keeps both.
+    `repeat` comes from a sweep. Without a `record_path`, and by hand, the record goes into a new folder under
+    results/by-hand/, so that measuring twice keeps both.
     """
 
-    def __init__(self, workload: Workload, record_path: str | Path = "", case: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, workload: Workload, record_path: str | Path = "", repeat: Handover = BY_HAND) -> None:
         self.workload = workload
-        self.case = case or {}
-        self.record_path = Path(record_path).resolve() if str(record_path) else _by_hand(workload.benchmark)
+        self.repeat = repeat
+        path = str(record_path) or repeat.record_path
+        self.record_path = Path(path).resolve() if path else _by_hand(workload.benchmark)
         self.argv: Sequence[str] = ()
         self.started_utc = utc_now()
         self.started_monotonic_s = time.monotonic()
@@ -72,8 +77,8 @@ class Recording:
         self,
         raw: Mapping[str, Any],
         *,
-        host: Mapping[str, Any],
-        conditions: Mapping[str, Any] | None = None,
+        host: HostFacts,
+        conditions: Conditions = UNWATCHED,
         **facts: Any,
     ) -> Saved:
         """Judge the raw result, write the record and return it with where it lies.
@@ -81,19 +86,19 @@ class Recording:
         `facts` are the fields of the Record that only the benchmark knows: way, seed, warmup and so on.
         """
         work = self.workload
-        full_host = {**host, **self.case.get("host", {})}  # the owner of a host knows more than its client
+        full_host = host.with_those_of(self.repeat.host)
         values = values_from_raw(work.benchmark, raw)
-        watched = dict(conditions or {})
         told = {"asked": work.asked, "load": work.load}
-        measured = Measured(work.benchmark, work.model_dump(), values, raw, full_host, watched, machine(), **told)
-        if precision := self.case.get("precision"):
-            watched["precision"] = {"asked": precision, "reached": half_widths(measured, precision)}
+        measured = Measured(work.benchmark, work.model_dump(), values, raw, full_host, conditions, machine(), **told)
+        if wanted := self.repeat.precision:
+            known = Precision(asked=wanted, reached=half_widths(measured, wanted))
+            measured = replace(measured, conditions=conditions.model_copy(update={"precision": known}))
         reasons = record_reasons(measured)
         record = self._write(
             outcome=Outcome.MEASURED,
             values=values,
             median_itl_by_sixths_ms=itl_course(measured),
-            conditions=watched,
+            conditions=measured.conditions,
             verdict=verdict_of(reasons),
             reasons=reasons,
             not_looked=not_looked(measured),
@@ -106,9 +111,7 @@ class Recording:
 
     def fail(self, outcome: Outcome, failure: Failure) -> Record:
         """Write the record of a repeat that gave no number, and return it."""
-        return self._write(
-            outcome=outcome, failure=failure, verdict=Verdict.INVALID, host=dict(self.case.get("host", {}))
-        )
+        return self._write(outcome=outcome, failure=failure, verdict=Verdict.INVALID, host=self.repeat.host)
 
     def __enter__(self) -> Recording:
         self._result = without_result()
@@ -128,7 +131,7 @@ class Recording:
 
     def _write(self, **fields: Any) -> Record:
         record = Record(
-            identity=Identity.model_validate(self.case.get("identity", {})),
+            identity=self.repeat.identity,
             benchmark=self.workload.benchmark,
             workload=self.workload.model_dump(),
             asked=self.workload.asked,

@@ -70,7 +70,7 @@ def bench_serve(
     socket_path = client.socket_path if client else repeat.client_socket
     warmed = warmed_by_hand(server) if repeat.is_by_hand else {}
     warmed_by = repeat.warmed_by or warmed.get(workload.warm_shape, "")
-    with Recording(workload, record_path, repeat.case) as recording, silence_is_death(server):
+    with Recording(workload, record_path, repeat) as recording, silence_is_death(server):
         server.check_alive()
         model = model_card(server)
         _check_fits(model, workload)
@@ -87,14 +87,15 @@ def bench_serve(
         with Watched(server, socket_path) as watched:
             ended = run(workload, argv, recording.log_path, "vllm bench serve")
         raw = read_json(recording.raw_path)
+        warmth = {"warmup_prompts": workload.warmup_prompts if warmed_by else warmup.num_prompts}
+        if reset_prefix_cache:
+            warmth["earlier_requests"] = 0  # none of them is in the cache
         saved = recording.finish(
             raw,
-            host={**facts, "counters": watched.counters, "telemetry": watched.telemetry(recording, raw)},
-            conditions={
-                **watched.conditions(recording.log_path, raw),
-                "warmup_prompts": workload.warmup_prompts if warmed_by else warmup.num_prompts,
-                **({"earlier_requests": 0} if reset_prefix_cache else {}),  # none of them is in the cache
-            },
+            host=facts.model_copy(
+                update={"counters": watched.counters, "telemetry": watched.telemetry(recording, raw)}
+            ),
+            conditions=watched.conditions(recording.log_path, raw).model_copy(update=warmth),
             way=ended.way,
             way_reason=ended.reason,
             seed=seed,
@@ -105,7 +106,7 @@ def bench_serve(
                 query_tokens=watched.counters.get("prefix_cache_queries"),
                 hit_tokens=watched.counters.get("prefix_cache_hits"),
             ),
-            request_set_sha256=_request_set(facts["version"], argv, workload, seed, raw),
+            request_set_sha256=_request_set(facts.version, argv, workload, seed, raw),
         )
     if warmup.num_prompts:
         warmed.setdefault(workload.warm_shape, f"by hand: {saved.path.parent.name}")

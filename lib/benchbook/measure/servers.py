@@ -20,6 +20,7 @@ from benchbook.hosts.vllm.tokenizers import args_of
 from benchbook.measure import own
 from benchbook.measure.hardware import model_config, peaks_of_attached
 from benchbook.plan.named_launches import named_launch
+from benchbook.records.host import HostFacts
 from benchbook.terms.errors import Cause, ExperimentError, HostDiedError, IdentityError
 
 AnyServer = VllmServer | AttachedServer
@@ -132,7 +133,7 @@ def model_card(server: AnyServer) -> UnderTest:
     return UnderTest(name, card.root or name, None, card.max_model_len)
 
 
-def host_facts(server: AnyServer, model: UnderTest | None = None) -> dict[str, Any]:
+def host_facts(server: AnyServer, model: UnderTest | None = None) -> HostFacts:
     """Return what a record keeps of a server: its argv where it is ours, its environment where we started it here.
 
     `model` is what its `model_card` said, where that was asked already.
@@ -142,32 +143,30 @@ def host_facts(server: AnyServer, model: UnderTest | None = None) -> dict[str, A
         "kind": "server",
         "model": model.name,
         "engine": server.engine.title,
+        "adapter": model.adapter,
         "version": server.version,
+        "argv": server.argv and tuple(server.argv),
         "max_model_len": model.max_model_len,
         **_facts_of_files(model.root, args_of(server.argv).get("revision"), server.hub_env),
         "peaks": own.own_peaks(server) or peaks_of_attached(server.base_url),
     }
-    if server.argv:
-        facts["argv"] = list(server.argv)
-    if model.adapter:
-        facts["adapter"] = model.adapter
     if isinstance(server, VllmServer):
         routing = server.engine.known_routing(server.model_files, server.args)
         facts |= {
             "model": server.model_files.name,
             "model_commit": commit_of(server.model_files, server.args, server.hub_env),
             "random_weights": server.model_files.random_weights,
-            **({"routing": routing} if routing else {}),
+            "routing": routing or None,
             "env": dict(server.env_overrides),
             "unknown_variables": server.engine.unknown_variables(server.env_overrides),
             "ready_s": server.ready_s,
         }
-    return facts
+    return HostFacts.of(**facts)
 
 
 def _facts_of_files(root: str, revision: str | None, env: Mapping[str, str]) -> dict[str, Any]:
     """Return what the model's files tell, as far as they are on this machine: a server elsewhere has its own paths."""
     try:
-        return {"random_weights": has_random_weights(root), "model_config": model_config(root, revision, env)}
+        return {"random_weights": has_random_weights(root), "config": model_config(root, revision, env)}
     except (OSError, ValueError):  # no file of this machine can have that name
-        return {"random_weights": False, "model_config": None}
+        return {"random_weights": False}

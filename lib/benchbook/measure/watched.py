@@ -30,7 +30,9 @@ from benchbook.measure.recording import Recording
 from benchbook.measure.servers import AnyServer
 from benchbook.measure.telemetry import keep_telemetry
 from benchbook.ranks import num_devices
+from benchbook.records.conditions import Conditions
 from benchbook.records.provenance import machine
+from benchbook.records.samples import TelemetrySummary
 from benchbook.terms.errors import Cause, MeasureError
 from benchbook.terms.redaction import known_secrets, redacted
 
@@ -106,18 +108,18 @@ class Watched:
             else:
                 self.facts |= log_facts("\n".join(parts), self._engine.log)
 
-    def telemetry(self, recording: Recording, raw: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Keep the samples beside the record and return their summary; None where that failed."""
+    def telemetry(self, recording: Recording, raw: Mapping[str, Any]) -> TelemetrySummary:
+        """Keep the samples beside the record and return their summary; an empty one where that failed."""
         with self._sparing("telemetry"):
             return keep_telemetry(recording, self._sampler, raw)
+        return TelemetrySummary()
 
-    def conditions(self, log_path: Path, raw: Mapping[str, Any]) -> dict[str, Any]:
+    def conditions(self, log_path: Path, raw: Mapping[str, Any]) -> Conditions:
         """Return what a record keeps as its conditions: the facts, what the warm client noted, and what went wrong."""
         with self._sparing("the client's notes"):
             if client := client_facts(meter_path(log_path), raw):  # a plain command line leaves none
                 self.facts["client"] = client
-        noted = {"watching_errors": self._errors, "unseen": self._unseen}
-        return {**self.facts, **{name: what for name, what in noted.items() if what}}
+        return Conditions.of(**self.facts, watching_errors=self._errors, unseen=self._unseen)
 
     def _metrics(self) -> str:
         """Return the server's page of metrics; '' where it has none, which is noted; MeasureError for one without end."""
@@ -175,7 +177,7 @@ def _out_of_sight(server: AnyServer | None, log: HostLog | None, sampler: Sample
     unseen: dict[str, str] = {}
     if server and not is_loopback(urlsplit(server.base_url).hostname or ""):
         unseen |= dict.fromkeys(("machine", "gpu"), "the server is on another machine")
-    elif machine()["gpus"] and "gpu" in sampler.absent:
+    elif machine().gpus and "gpu" in sampler.absent:
         unseen["gpu"] = sampler.absent["gpu"]
     if server and log is None:
         unseen["log"] = "the server's log is not ours to read"

@@ -1,44 +1,69 @@
 """What a sweep tells the notebook of one repeat: who it is for, what it is measured on, when to give up.
 
-The runner writes it beside the record; the notebook's one parameter `repeat` names the file, and is empty by hand.
+The runner writes it beside where the record goes; the notebook's one parameter `repeat` names the file, and is empty by
+hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from benchbook.records.files import read_json, write_json
+from benchbook.records.host import HostFacts
+from benchbook.records.record import Identity
 
 REPEAT_FILE = "repeat.json"
+RECORD_FILE = "record.json"  # beside it
 
 
-@dataclass(frozen=True, kw_only=True)
-class Handover:
+class LoadedEngine(BaseModel):
+    """A loaded engine: how it was configured, and where it takes tasks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    args: dict[str, Any]  # vLLM's, of any type
+    env: dict[str, str]
+    socket_path: str
+
+
+class Handover(BaseModel):
     """One repeat as its notebook gets it; the defaults are those of a measurement by hand."""
 
-    case: Mapping[str, Any] = field(default_factory=dict)  # {'identity': {...}, 'host': {...}, 'precision': {...}}
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity: Identity = Identity()
+    host: HostFacts = HostFacts()  # what its owner knows of it, and no client could
+    precision: dict[str, float] = {}  # asked of the repeat's own latencies: half-widths as shares, by metric
     client_socket: str = ""  # a warm benchmark client; '' takes the kernel's own, else the command line
-    engine: Mapping[str, Any] = field(default_factory=dict)  # of a loaded engine: model, args, env, socket_path
+    engine: LoadedEngine | None = None
     warmed_by: str = ""  # the repeat that warmed this host up for this load; '' warms it up now
     limit_s: float = 3600.0  # a benchmark that takes longer is ended
     stall_limit_s: float = 120.0  # so long may a server hold requests and count no token
+    record_path: str = ""  # where the record goes, beside the file that this was read from; '' by hand
 
     @property
     def is_by_hand(self) -> bool:
         """Whether no sweep asked for it."""
-        return not self.case
+        return not self.identity.case_id
 
     def write(self, folder: Path) -> str:
         """Write it into `folder` and return the name of its file."""
-        write_json(folder / REPEAT_FILE, asdict(self))
+        write_json(folder / REPEAT_FILE, self.model_dump(mode="json", exclude_unset=True))
         return REPEAT_FILE
+
+
+BY_HAND = Handover()
 
 
 def read_handover(repeat: Handover | str) -> Handover:
     """Return the repeat in the file of that name, the one by hand where the name is empty, or `repeat` itself."""
     if isinstance(repeat, Handover):
         return repeat
-    return Handover(**read_json(Path(repeat))) if repeat else Handover()
+    if not repeat:
+        return BY_HAND
+    path = Path(repeat).resolve()
+    return Handover(**read_json(path), record_path=str(path.with_name(RECORD_FILE)))

@@ -6,22 +6,24 @@ damaged in a header is left out and told, and the rest is used.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from pydantic import Field, ValidationError
 
 from benchbook.reading import read_json
 from benchbook.records.fingerprint import case_key
-from benchbook.records.parts import HostFacts, Provenance, Workload
+from benchbook.records.host import HostFacts
+from benchbook.records.parts import Provenance, Workload
 from benchbook.records.record import Record
 from benchbook.records.typed import (
-    OPEN,
     BenchmarkName,
     FolderName,
+    Items,
     Name,
     Number,
+    Part,
     Positive,
     Seconds,
     Time,
@@ -32,91 +34,82 @@ from benchbook.records.upgrade import HEADER_FORMAT, upgraded_header
 from benchbook.terms.errors import StoreError
 
 MOST_FAULTS = 5  # told of one file
-# States of a run. PARTIAL: what `run --only` asked for is measured, and more is left. DAMAGED: nobody can tell.
-FINISHED, FAILED, PARTIAL = "finished", "failed", "partial"
-RUNNING, INTERRUPTED, DAMAGED = "running", "interrupted", "damaged"
-
 _OF_PARTS = ("plan", "launches", "wall_s_by_job", "reached", "slo")  # of these, a damaged part is left out alone
+_NEEDED = ("experiment", "run_id", "state", "launches", "plan")  # without which a reader knows less than it should
 
 
-class Model(TypedDict, total=False):
+class RunState(StrEnum):
+    """How far a run is."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    PARTIAL = "partial"  # what `run --only` asked for is measured, and more is left
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    DAMAGED = "damaged"  # nobody can tell
+
+
+class LaunchModel(Part):
     """The model of a launch."""
 
-    __pydantic_config__ = OPEN
-    name: str | None
-    ref: str | None
-    path: str
-    random_weights: bool | None
+    name: str | None = None
+    ref: str | None = None
+    path: str | None = None
+    random_weights: bool | None = None
 
 
-class Launch(TypedDict, total=False):
+class LaunchFacts(Part):
     """A launch, with every start of its hosts."""
 
-    __pydantic_config__ = OPEN
-    model: Model
-    engine: str  # where it is not vLLM
-    args: dict[str, Any]
-    env: dict[str, str]
-    hosts: list[HostFacts]
+    model: LaunchModel = LaunchModel()
+    engine: str | None = None  # where it is not vLLM
+    args: dict[str, Any] = {}  # the engine's, of any type
+    env: dict[str, str] = {}
+    hosts: Items[HostFacts] = ()
 
 
-class PlanRow(TypedDict):
+class PlanRow(Part):
     """A planned case."""
 
-    __pydantic_config__ = OPEN
     case_id: Name
     case_key: FolderName
     launch: str
     benchmark: BenchmarkName
     workload: Workload
-    repeats: Whole
-    fingerprint: NotRequired[str]
-    why_num_prompts: NotRequired[str | None]
+    repeats: Whole  # raised by each round that is added
+    fingerprint: str | None = None
+    why_num_prompts: str | None = None
 
 
-class Until(TypedDict):
+class Until(Part):
     """For which precision rounds are added, and how many at most."""
 
-    __pydantic_config__ = OPEN
     at_most: Positive
     targets: dict[str, Number]
 
 
-class RunHeader(TypedDict, total=False):
-    """run.json. What `read_header` returns has every key."""
+class RunHeader(Part):
+    """run.json. What it never noted, or what is damaged in it, is empty."""
 
-    __pydantic_config__ = OPEN
-    schema_version: Literal[HEADER_FORMAT]
-    experiment: Name
-    run_id: Name
-    question: str
-    command: str
-    state: Literal["finished", "failed", "partial", "running", "interrupted"]
-    started_utc: Time
-    ended_utc: Time | None
-    wall_s: Seconds | None
-    repeats: Positive | None
-    until: Until | None
-    seed: int | None
-    order_seed: int | None
-    slo: dict[str, Number]
-    launches: dict[str, Launch]
-    plan: list[PlanRow]
-    provenance: Provenance
-    wall_s_by_job: dict[str, Annotated[list[Seconds], Field(min_length=1)]]
-    reached: dict[str, dict[str, Number | None]]
-
-
-_HEADER = TypeAdapter(RunHeader)
-_NEEDED = ("experiment", "run_id", "state", "launches", "plan")  # without which a reader knows less than it should
-_ABSENT = {
-    "schema_version": HEADER_FORMAT,
-    "question": "",
-    "command": "",
-    "state": DAMAGED,
-    "started_utc": "",
-    **dict.fromkeys(("ended_utc", "wall_s", "repeats", "until", "seed", "order_seed")),
-}
+    schema_version: Literal[HEADER_FORMAT] = HEADER_FORMAT
+    experiment: Name = "?"
+    run_id: Name = "?"
+    question: str = ""
+    command: str = ""
+    state: Annotated[RunState, Field(strict=False)] = RunState.DAMAGED
+    started_utc: Time = ""
+    ended_utc: Time | None = None
+    wall_s: Seconds | None = None
+    repeats: Positive | None = None
+    until: Until | None = None
+    seed: int | None = None
+    order_seed: int | None = None
+    slo: dict[str, Number] = {}
+    launches: dict[str, LaunchFacts] = {}
+    plan: Items[PlanRow] = ()
+    provenance: Provenance = Provenance()
+    wall_s_by_job: dict[str, Annotated[Items[Seconds], Field(min_length=1)]] = {}
+    reached: dict[str, dict[str, Number | None]] = {}  # half-widths as shares, by case and metric
 
 
 def read_header(path: Path) -> tuple[RunHeader, list[str]]:
@@ -124,16 +117,17 @@ def read_header(path: Path) -> tuple[RunHeader, list[str]]:
 
     What is left out has the value of what was never noted; a run is then named by its folder.
     """
+    names = {"experiment": path.parent.parent.name, "run_id": path.parent.name}
     try:
-        found, faults = _whole_parts(upgraded_header(read_json(path)))
+        found = upgraded_header(read_json(path))
+        header, faults = _whole_parts(found)
         faults += [f"{key} is missing" for key in _NEEDED if key not in found]
         more = [f"{path}: {len(faults) - MOST_FAULTS} more like these"] if len(faults) > MOST_FAULTS else []
         told = [f"{path}: {fault}" for fault in faults[:MOST_FAULTS]] + more
     except StoreError as error:
-        found, told = {}, [str(error)]
-    names = {"experiment": path.parent.parent.name, "run_id": path.parent.name}
-    empty = {"slo": {}, "launches": {}, "plan": [], "provenance": {}, "wall_s_by_job": {}, "reached": {}}
-    return {**_ABSENT, **names, **empty, **found}, told
+        header, told = RunHeader(), [str(error)]
+    absent = {key: name for key, name in names.items() if key not in header.model_fields_set}
+    return header.model_copy(update=absent), told
 
 
 def rows_of(records: list[Record]) -> list[PlanRow]:
@@ -142,28 +136,25 @@ def rows_of(records: list[Record]) -> list[PlanRow]:
     for record in records:
         identity = record.identity
         key = case_key(identity.case_id, identity.fingerprint)
-        row = rows.setdefault(
-            key,
-            {
-                "case_id": identity.case_id,
-                "case_key": key,
-                "launch": identity.launch,
-                "fingerprint": identity.fingerprint,
-                "benchmark": record.benchmark,
-                "workload": record.workload,
-                "repeats": 0,
-            },
+        row = rows.get(key) or PlanRow(
+            case_id=identity.case_id,
+            case_key=key,
+            launch=identity.launch,
+            fingerprint=identity.fingerprint,
+            benchmark=record.benchmark,
+            workload=record.workload,
+            repeats=0,
         )
-        row["repeats"] = max(row["repeats"], identity.repeat + 1)
+        rows[key] = row.model_copy(update={"repeats": max(row.repeats, identity.repeat + 1)})
     return list(rows.values())
 
 
 def _whole_parts(found: dict[str, Any]) -> tuple[RunHeader, list[str]]:
-    """Return what of `found` is as it must be, and what is said of the rest."""
+    """Return what of `found` is as it must be, the rest of which is removed from it, and what is said of that."""
     faults: dict[str, None] = {}
     while True:
         try:
-            return _HEADER.validate_python(found), list(faults)
+            return RunHeader.model_validate(found), list(faults)
         except ValidationError as error:
             damages = refused(error)
             faults |= dict.fromkeys(damage.text for damage in damages)

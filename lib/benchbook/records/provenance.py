@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-import json
 import os
 import platform
 import re
@@ -15,9 +14,9 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from benchbook import container
+from benchbook.records.parts import Git, Gpu, MachineFacts, Provenance
 from benchbook.visible import named, visible
 
 PACKAGES = (
@@ -53,56 +52,56 @@ def package_versions() -> dict[str, str]:
 
 
 @functools.cache
-def machine() -> dict[str, Any]:
+def machine() -> MachineFacts:
     """Return the machine's facts: CPU, cores, memory (GiB), GPUs, kernel, Python, open-file limit.
 
     Cores and memory are those that the container around this process allows.
     """
     memory_bytes, allowed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), container.memory()
     memory_gib = min(memory_bytes, allowed.limit_bytes if allowed else memory_bytes) / 2**30
-    return {
-        "cpu": _cpu_model(),
-        "cpu_cores": container.cpus(),
-        "memory_gib": round(memory_gib, 1),
-        "gpus": gpus(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "open_files_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-    }
+    return MachineFacts(
+        cpu=_cpu_model(),
+        cpu_cores=container.cpus(),
+        memory_gib=round(memory_gib, 1),
+        gpus=gpus(),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        open_files_limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+    )
 
 
 def device() -> str:
     """Return what the numbers were measured on, in one line: the GPUs, else the CPU with its cores."""
     facts = machine()
-    if facts["gpus"]:
-        return " + ".join(gpu["name"] for gpu in facts["gpus"])
-    return f"{facts['cpu']}, {facts['cpu_cores']} cores"
+    if facts.gpus:
+        return " + ".join(gpu.name for gpu in facts.gpus)
+    return f"{facts.cpu}, {facts.cpu_cores} cores"
 
 
-def provenance(repository: Path | None = None) -> dict[str, Any]:
-    """Return git state, package versions and machine facts as one JSON-ready mapping."""
-    return {
-        "git": git_state(repository or Path.cwd()),
-        "packages": package_versions(),
-        "machine": machine(),
-        "python_executable": Path(sys.executable).name,
-    }
+def provenance(repository: Path | None = None) -> Provenance:
+    """Return git state, package versions and machine facts."""
+    return Provenance(
+        git=git_state(repository or Path.cwd()),
+        packages=package_versions(),
+        machine=machine(),
+        python_executable=Path(sys.executable).name,
+    )
 
 
-def git_state(folder: Path) -> dict[str, Any]:
-    """Return {'commit': hash or None, 'dirty': bool or None} of the repository that holds `folder`.
+def git_state(folder: Path) -> Git:
+    """Return the commit of the repository that holds `folder`, and whether files differ from it, as far as git tells.
 
     Files that git does not track, such as a reader's own experiment, do not make it dirty: the code is the commit's.
     A copy without a repository, as a bundle for another machine is, has it in commit.json beside `folder`.
     """
     noted = folder.parent / "commit.json"
     if noted.is_file():
-        return json.loads(noted.read_text(encoding="utf-8"))
+        return Git.model_validate_json(noted.read_bytes())
     commit = _output(["git", "-C", str(folder), "rev-parse", "HEAD"])
     if commit is None:
-        return {"commit": None, "dirty": None}
+        return Git()
     status = _output(["git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no"])
-    return {"commit": commit, "dirty": None if status is None else bool(status)}
+    return Git(commit=commit, dirty=None if status is None else bool(status))
 
 
 def _cpu_model() -> str:
@@ -114,7 +113,7 @@ def _cpu_model() -> str:
     return names[0] if names else platform.machine()
 
 
-def gpus(env: Mapping[str, str] | None = None) -> list[dict[str, str]]:
+def gpus(env: Mapping[str, str] | None = None) -> tuple[Gpu, ...]:
     """Return name, memory and driver of each NVIDIA GPU that a process with `env` sees, or AMD GPU."""
     if shutil.which("nvidia-smi"):
         query = "--query-gpu=index,uuid,name,memory.total,driver_version"
@@ -122,11 +121,11 @@ def gpus(env: Mapping[str, str] | None = None) -> list[dict[str, str]]:
         rows = [[field.strip() for field in line.split(",")] for line in (text or "").splitlines()]
         slices = _slices() if any(name.startswith("MIG-") for name in named(env) or ()) else []
         seen = visible(rows + slices, lambda row: row[:2], env)
-        return [dict(zip(("name", "memory", "driver"), facts)) for _, _, *facts in seen]
+        return tuple(Gpu(**dict(zip(("name", "memory", "driver"), facts))) for _, _, *facts in seen)
     if shutil.which("rocm-smi"):
         text = _output(["rocm-smi", "--showproductname", "--csv"])
-        return [{"name": line.split(",")[1]} for line in (text or "").splitlines()[1:] if line.count(",") >= 1]
-    return []
+        return tuple(Gpu(name=line.split(",")[1]) for line in (text or "").splitlines()[1:] if line.count(",") >= 1)
+    return ()
 
 
 def _slices() -> list[list[str]]:

@@ -13,6 +13,7 @@ from typing import Any
 from benchbook.project import ROOT
 from benchbook.reading import read_json
 from benchbook.records.described import described
+from benchbook.records.host import HostFacts
 from benchbook.records.record import Identity, Outcome, Record, Verdict
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import StoreError
@@ -73,5 +74,5 @@ def _record(name: str, source: Mapping[str, Any], row: Mapping[str, Any]) -> Rec
         started_monotonic_s=0.0,
         ended_monotonic_s=0.0,
         way=WAY,
-        host={"kind": BENCHMARKS[row["benchmark"]].host_kind, "model": source["model"]},
+        host=HostFacts(kind=BENCHMARKS[row["benchmark"]].host_kind, model=source["model"]),
     )

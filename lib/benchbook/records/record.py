@@ -6,12 +6,15 @@ upgrade.py tells the history of the format.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from benchbook.records.conditions import Conditions
 from benchbook.records.fingerprint import case_key
-from benchbook.records.typed import BenchmarkName
+from benchbook.records.host import HostFacts
+from benchbook.records.parts import Provenance
+from benchbook.records.typed import BenchmarkName, Number, Setting
 from benchbook.records.upgrade import RECORD_FORMAT
 from benchbook.terms.asked import Asked, Offered
 from benchbook.terms.benchmarks import BENCHMARKS, Benchmark
@@ -106,13 +109,13 @@ class Record(BaseModel):
     schema_version: Literal[RECORD_FORMAT] = RECORD_FORMAT  # of the file
     identity: Identity = Identity()
     benchmark: BenchmarkName
-    workload: dict[str, Any]
+    workload: dict[str, Setting]  # its fields, in their order
     asked: Asked  # how much, by the workload itself: nobody reckons it from its fields
     curve: str = ""  # what cases that differ in their load alone have in common: '4096 in / 1024 out'
     load: Offered | None = None  # where on its curve this one lies; None for a benchmark without a load
     outcome: Outcome
     failure: Failure | None = None
-    values: dict[str, float | int | None] = {}
+    values: dict[str, Number | None] = {}
     median_itl_by_sixths_ms: tuple[float | None, ...] | None = None  # of the time with the load full, by arrival
     verdict: Verdict
     reasons: tuple[Reason, ...] = ()
@@ -129,9 +132,9 @@ class Record(BaseModel):
     prefix_cache: PrefixCache | None = None
     request_set_sha256: str | None = None  # of the prompts, lengths and order that were sent
     raw_file: str | None = None  # beside the record
-    host: dict[str, Any] = {}  # what was measured: argv, env without secrets, model, version, KV capacity, counters
-    conditions: dict[str, Any] = {}  # what was watched while measuring: client, machine, limits, compile lines
-    provenance: dict[str, Any] = {}  # git, packages, machine
+    host: HostFacts = HostFacts()
+    conditions: Conditions = Conditions()
+    provenance: Provenance = Provenance()
 
     @property
     def row(self) -> Benchmark:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchbook.records.header import FINISHED, read_header
+from benchbook.records.header import RunState, read_header
 from benchbook.terms.errors import ExperimentError, StoreError
 
 RUN_FILE = "run.json"
@@ -100,7 +100,7 @@ def newest_run(results_dir: Path) -> Path:
     found = [(read_header(path)[0], path.parent) for path in run_files(results_dir)]
     if not found:
         raise ExperimentError(f"no run under {results_dir} yet; to make one: benchbook run experiments/quickstart.yaml")
-    return max(found, key=lambda one: (one[0]["state"] == FINISHED, one[0]["started_utc"]))[1].resolve()
+    return max(found, key=lambda one: (one[0].state is RunState.FINISHED, one[0].started_utc))[1].resolve()
 
 
 def results_nearby() -> Path:
@@ -148,7 +148,7 @@ def forget_run(run_dir: Path) -> None:
 def _known_runs(results_dir: Path) -> Iterator[_Known]:
     for path in run_files(results_dir):
         header, _ = read_header(path)
-        yield _Known(path.parent, header["experiment"], header["run_id"])
+        yield _Known(path.parent, header.experiment, header.run_id)
 
 
 def _unknown(wanted: str, known: Sequence[_Known], results_dir: Path) -> str:

@@ -25,16 +25,18 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
+from typing_extensions import TypedDict
 
 from benchbook import collector
 from benchbook.reading import read_bytes, read_json
 from benchbook.records.files import make_folder, write_json
-from benchbook.records.header import INTERRUPTED, RUNNING, RunHeader, read_header
-from benchbook.records.parts import RecordParts
+from benchbook.records.handover import RECORD_FILE as RECORD_FILE
+from benchbook.records.header import RunHeader, RunState, read_header
+from benchbook.records.parts import Workload
 from benchbook.records.raw import read_raw
 from benchbook.records.record import Outcome, Record, verdict_of
 from benchbook.records.runs import CASES, LATEST, RUN_FILE, find_run, forget_run, point_to
-from benchbook.records.typed import Versioned, refused
+from benchbook.records.typed import Time, Versioned, refused
 from benchbook.records.upgrade import RECORD_FORMAT, upgraded_record
 from benchbook.system_faults import line_of
 from benchbook.terms.benchmarks import BENCHMARKS
@@ -44,8 +46,16 @@ from benchbook.terms.metrics import values_from_raw
 EXPERIMENT_FILE = "experiment.yaml"
 LOCK_FILE = ".lock"
 _ATTEMPT = ",attempt="  # behind the name of a repeat's folder, and before the number of what was moved aside
-RECORD_FILE = "record.json"
-_PARTS = TypeAdapter(RecordParts)
+
+
+class _Written(TypedDict):  # what a record that is read must have, and a published figure may not
+    workload: Workload
+    started_utc: Time
+    ended_utc: Time
+
+
+_WRITTEN = TypeAdapter(_Written)
+_OF_TODAY = f'"schema_version": {RECORD_FORMAT}'.encode()  # as we write it: such a record needs no second look
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -57,13 +67,10 @@ def read_record(path: Path | str) -> Record:
     """Return the record in `path`; raise StoreError when it is missing, cut, ill-typed or of another format."""
     content = read_bytes(path)
     try:
-        written = Versioned.model_validate_json(content).schema_version
-        if not 1 <= written <= RECORD_FORMAT:
-            raise StoreError(f"{path} is a record of format {written}; this benchbook reads 1 to {RECORD_FORMAT}")
-        if written < RECORD_FORMAT:
-            content = to_json(upgraded_record(from_json(content)))
+        if _OF_TODAY not in content:
+            content = _upgraded(content, path)
         record = Record.model_validate_json(content, strict=True)
-        _PARTS.validate_python({name: getattr(record, name) for name in RecordParts.__annotations__})
+        _WRITTEN.validate_python({name: getattr(record, name) for name in _Written.__annotations__})
     except ValidationError as error:
         raise StoreError(f"{path} is not a whole record: {refused(error)[0].text}") from error
     if record.is_measured and record.verdict is not (told := verdict_of(record.reasons)):
@@ -72,6 +79,14 @@ def read_record(path: Path | str) -> Record:
     if lacking:
         raise StoreError(f"{path} is not a whole record: workload.{lacking[0]} is missing")
     return record
+
+
+def _upgraded(content: bytes, path: Path | str) -> bytes:
+    """Return the record in `content`, of any format that there was, as one of today's; raise StoreError for others."""
+    written = Versioned.model_validate_json(content).schema_version
+    if not 1 <= written <= RECORD_FORMAT:
+        raise StoreError(f"{path} is a record of format {written}; this benchbook reads 1 to {RECORD_FORMAT}")
+    return to_json(upgraded_record(from_json(content)))
 
 
 @dataclass(frozen=True)
@@ -127,20 +142,20 @@ class Store:
     def read_header(self) -> tuple[RunHeader, list[str]]:
         """Return run.json as far as it is whole, and what is damaged. A run that nobody holds is not running."""
         header, damage = read_header(self.run_dir / RUN_FILE)
-        if header["state"] == RUNNING and not self._is_held():  # killed, or copied from where it was
-            header["state"] = INTERRUPTED
+        if header.state is RunState.RUNNING and not self._is_held():  # killed, or copied from where it was
+            header = header.model_copy(update={"state": RunState.INTERRUPTED})
         return header, damage
 
     def header(self) -> RunHeader:
         """Return run.json as far as it is whole: question, plan, state, provenance, times."""
         return self.read_header()[0]
 
-    def write_header(self, header: Mapping[str, Any]) -> None:
+    def write_header(self, header: RunHeader) -> None:
         """Write run.json, atomically."""
         path = self.run_dir / RUN_FILE
         if path.is_dir():
             path.rename(path.with_name(f"{RUN_FILE},damaged"))  # no file can take a folder's place
-        write_json(path, header)
+        write_json(path, header.model_dump(mode="json"))
 
     def check_there(self) -> None:
         """Raise StoreError when the run's folder was deleted or moved since it was made."""
@@ -151,7 +166,7 @@ class Store:
         """Delete the run's folder; raises StoreError while a benchbook writes it, and when it cannot be deleted."""
         try:
             with self.locked() as is_held:
-                if not is_held and self.header()["state"] == RUNNING:
+                if not is_held and self.header().state is RunState.RUNNING:
                     raise StoreError(f"whether {self.run_dir} is being written cannot be known here: delete it by hand")
                 if (cases := self.run_dir / CASES).exists():
                     cases.rename(self.run_dir / "deleted")

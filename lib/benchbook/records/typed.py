@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,7 @@ from benchbook.terms.metrics import LARGEST
 
 OPEN = ConfigDict(extra="allow", strict=True)  # of a mapping in which more may stand than is read
 _SHOWN_CHARS = 60
+_Item = TypeVar("_Item")
 
 
 def _benchmark(name: str) -> str:
@@ -22,13 +23,16 @@ def _benchmark(name: str) -> str:
 
 
 BenchmarkName = Annotated[str, AfterValidator(_benchmark)]
-Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+# What is whole stays whole: 2 processors are not 2.0.
+Number = Annotated[int, Field(ge=-(10**15), le=10**15)] | Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Numbers = list[Number | None]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 Whole = Annotated[int, Field(ge=0, le=10**15)]
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Name = Annotated[str, Field(min_length=1)]
 FolderName = Annotated[str, Field(pattern=r"^[^/\x00]{1,255}$")]
+Items = Annotated[tuple[_Item, ...], Field(strict=False)]  # a JSON array
+Setting = bool | int | float | str | None  # of a workload
 TokensText = Annotated[str, Field(pattern=r"^[1-9]\d{0,8}$")]  # a number as the key of a JSON object
 
 
@@ -39,6 +43,19 @@ def _moment(text: str) -> str:
 
 
 Time = Annotated[str, AfterValidator(_moment)]  # '2026-11-23T20:15:00+00:00'
+
+
+class Part(BaseModel):
+    """A part of a record or of run.json: what of it is read has a type; more may stand in it, which is kept."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="allow", strict=True, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
+
+    @classmethod
+    def of(cls, **facts: Any) -> Self:
+        """Return one with those of `facts` that are known: None is left out."""
+        return cls(**{name: fact for name, fact in facts.items() if fact is not None})
 
 
 class Versioned(BaseModel):

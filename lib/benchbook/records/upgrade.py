@@ -3,7 +3,7 @@
 Records  1 - first; later `conditions` was added.
          2 - warmup, prefix_cache and way_reason; later not_looked, median_itl_by_sixths_ms, and `disturbed` in the identity.
          3 - counters have neutral names: 'prompt_tokens', and not those of an engine's page; asked, curve and load; the host
-             says which engine it is.
+             says which engine it is. Parts of host, conditions and provenance that were null are absent.
 run.json 1 - first; of each job's times only the last, later all of them.
          2 - all of a job's times, always.
 
@@ -69,6 +69,8 @@ def _record_2(found: Json) -> Json:
 
 
 def _record_3(found: Json) -> Json:
+    for way in (("host",), ("host", "telemetry"), ("conditions",), ("provenance",)):
+        found = changed(found, *way, of=dict, change=_without_nulls)
     found = changed(found, "host", of=dict, change=lambda host: {"engine": _FIRST_ENGINE, **host} if host else host)
     found = changed(found, "host", "counters", of=dict, change=_with_neutral_names)
     found = changed(found, "conditions", "counters_went_back", of=list, change=_neutral_names)
@@ -83,6 +85,10 @@ def _with_what_was_asked(found: Json) -> Json:
     return found
 
 
+def _without_nulls(part: Json) -> Json:
+    return {name: value for name, value in part.items() if value is not None}
+
+
 def _with_neutral_names(counters: Json) -> Json:
     return {neutral_name(name): value for name, value in counters.items()}
 
@@ -92,7 +98,18 @@ def _neutral_names(names: list[Any]) -> list[Any]:
 
 
 def _header_2(found: Json) -> Json:
+    found = changed(_without_nulls(found), "provenance", of=dict, change=_without_nulls)
+    found = changed(found, "launches", of=dict, change=_launches)
     return changed(found, "wall_s_by_job", of=dict, change=_as_lists)
+
+
+def _launches(launches: Json) -> Json:
+    whole = {name: changed(launch, of=dict, change=_without_nulls) for name, launch in launches.items()}
+    return {name: changed(launch, "hosts", of=list, change=_hosts) for name, launch in whole.items()}
+
+
+def _hosts(hosts: list[Any]) -> list[Any]:
+    return [changed(host, of=dict, change=_without_nulls) for host in hosts]
 
 
 def _as_lists(times: Json) -> Json:

@@ -121,6 +121,6 @@ def _without_serving(run: Run) -> str:
         for size, spread in sizes.items()
     ]
     offline = f"Offline, {'; '.join(found[:_MAX_OFFLINE])}." if found else ""
-    if not any(BENCHMARKS[case["benchmark"]].role == "curve" for case in run.plan):
+    if not any(BENCHMARKS[case.benchmark].role == "curve" for case in run.plan):
         return offline or "No benchmark of speed was part of this run."
     return f"No serve case gave a number to believe, so there is no throughput curve. {offline}".rstrip()

@@ -100,14 +100,14 @@ def case_figure(saved: Saved) -> None:
     figure, caption = draw(saved.record, saved.raw())
     codes = ", ".join(reason.code for reason in saved.record.reasons if reason.severity != "note")
     verdict = saved.record.verdict.value + (f" ({codes})" if codes else "")
-    weights = " Random weights." if saved.record.host.get("random_weights") else ""
+    weights = " Random weights." if saved.record.host.random_weights else ""
     markup.captioned(figure, f"{verdict}. {caption}{weights}")
 
 
 @_of_now
 def case_timeline(saved: Saved) -> None:
     """Display what server and GPU did while the case was measured, and say what could not be sampled."""
-    path, summary = saved.path.with_name(TELEMETRY_FILE), saved.record.host.get("telemetry") or {}
+    path, summary = saved.path.with_name(TELEMETRY_FILE), saved.record.host.telemetry
     drawn = timeline_figure(saved.record, read_telemetry(path), saved.raw()) if path.is_file() else None
     if drawn is not None:
         markup.captioned(*drawn)
@@ -124,7 +124,7 @@ def case_limits(saved: Saved) -> None:
 def case_reading(saved: Saved) -> None:
     """Display what the numbers say, in sentences made from the record."""
     sentences = READINGS[saved.record.benchmark](saved.record, saved.raw())
-    if saved.record.host.get("random_weights"):
+    if saved.record.host.random_weights:
         sentences.append("Random weights: this is the speed of the model's shape and not that of a trained model.")
     markup.show(markup.paragraphs(sentences))
 
@@ -133,7 +133,7 @@ def case_reading(saved: Saved) -> None:
 def answer_table(saved: Saved) -> None:
     """Display the fields of a first request's answer, each with what it means. The text is escaped."""
     raw = saved.raw()
-    nonsense = "; the weights are random, so it means nothing" if saved.record.host.get("random_weights") else ""
+    nonsense = "; the weights are random, so it means nothing" if saved.record.host.random_weights else ""
     rows = [
         ("text", raw["text"], f"what the model generated, token by token as streamed{nonsense}"),
         (
@@ -170,7 +170,7 @@ def _reason_html(reason: Reason) -> markup.Html:
 
 def _known(key: str, record: Record) -> str:
     """Return ' (±12 %)' for a metric that `precision` asked for: how well this repeat knows it."""
-    reached = (record.conditions.get("precision") or {}).get("reached") or {}
+    reached = record.conditions.precision.reached
     width = reached.get(known_key(key, reached))
     return f" (±{100 * width:.2g} %)" if width is not None else ""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from benchbook.judge.loads import case_name
 from benchbook.judge.outside import again_sentence
 from benchbook.judge.unseen import by_reason
+from benchbook.records.conditions import Precision
+from benchbook.records.header import RunState
 from benchbook.records.record import Record, Verdict
 from benchbook.report.run import Run
 from benchbook.report.starts import starts_sentence, until_scope
@@ -16,9 +17,9 @@ from benchbook.terms.percentiles import is_earned, samples_needed
 from benchbook.terms.wording import counted
 
 _UNFINISHED = {
-    "partial": "Only some of the planned cases were asked for (run --only).",
-    "running": "The run is still going on.",
-    "interrupted": "The run was interrupted; the same command continues it.",
+    RunState.PARTIAL: "Only some of the planned cases were asked for (run --only).",
+    RunState.RUNNING: "The run is still going on.",
+    RunState.INTERRUPTED: "The run was interrupted; the same command continues it.",
 }
 _MAX_UNSEEN = 3  # reasons
 RANDOM_WEIGHTS = "The model has random weights: this is the speed of its shape, not that of a trained model."
@@ -27,8 +28,8 @@ RANDOM_WEIGHTS = "The model has random weights: this is the speed of its shape, 
 def caveats(run: Run) -> list[str]:
     """Return what a reader must know before believing the answer: weights, repeats, verdicts, what is not there."""
     sentences = [RANDOM_WEIGHTS] if run.has_random_weights else []
-    repeats = run.header["repeats"]
-    if run.header["until"]:
+    repeats = run.header.repeats
+    if run.header.until:
         sentences.append(_until_sentence(run))
     elif repeats == 1:
         sentences.append("Every case was measured once, so the spread is unknown and small differences mean nothing.")
@@ -37,8 +38,8 @@ def caveats(run: Run) -> list[str]:
     if said := starts_sentence(run):
         sentences.append(said)
     sentences += precision_sentences(run)
-    if run.header["state"] in _UNFINISHED:
-        sentences.append(_UNFINISHED[run.header["state"]])
+    if run.header.state in _UNFINISHED:
+        sentences.append(_UNFINISHED[run.header.state])
     if run.failures or run.missing:
         sentences.append(
             f"{len(run.failures)} failed and {sum(run.missing.values())} missing repeats are in no figure."
@@ -60,16 +61,16 @@ def caveats(run: Run) -> list[str]:
 def precision_sentences(run: Run) -> list[str]:
     """Return how well each metric that `precision` planned the prompts for came to be known within one repeat."""
     records = [record for record in run.records if record.verdict is not Verdict.INVALID]
-    told = [(record, record.conditions.get("precision") or {}) for record in records]
-    keys = dict.fromkeys(key for _, precision in told for key in precision.get("asked") or {})
+    told = [(record, record.conditions.precision) for record in records]
+    keys = dict.fromkeys(key for _, precision in told for key in precision.asked)
     return [_precision_sentence(key, told) for key in keys]
 
 
-def _precision_sentence(key: str, told: Sequence[tuple[Record, Mapping[str, Any]]]) -> str:
+def _precision_sentence(key: str, told: Sequence[tuple[Record, Precision]]) -> str:
     """Return what was asked of metric `key`, what was reached, and the case that knows it least."""
-    asked = sorted({share for _, precision in told if (share := (precision.get("asked") or {}).get(key))})
+    asked = sorted({share for _, precision in told if (share := precision.asked.get(key))})
     wanted = " and ".join(f"±{100 * share:g} %" for share in asked)
-    known = [(width, record) for record, precision in told if (width := (precision.get("reached") or {}).get(key))]
+    known = [(width, record) for record, precision in told if (width := precision.reached.get(key))]
     if not known:
         return f"Prompts were planned to know {key} to {wanted}; too few requests tell what was reached."
     (least, _), (most, worst) = (choose(known, key=lambda item: item[0]) for choose in (min, max))
@@ -107,7 +108,7 @@ def threats(run: Run) -> list[str]:
             f"A p99 here rests on as few as {int(completed.min())} requests a repeat. With under "
             f"{samples_needed(99):,} it is close to the slowest request and no tail; it is greyed."
         )
-    if (run.header["provenance"].get("git") or {}).get("dirty"):
+    if run.header.provenance.git.dirty:
         sentences.append("The repository had uncommitted changes, so the commit below does not fully tell what ran.")
     if any(not curves.load.is_open for curves in run.curves):
         sentences.append(
@@ -120,17 +121,17 @@ def threats(run: Run) -> list[str]:
 def _until_sentence(run: Run) -> str:
     """Return how often cases were measured when rounds were added for a precision, and whether all got there."""
     header = run.header
-    until, known, scope = header["until"], header["reached"], until_scope(run)
+    until, known, scope = header.until, header.reached, until_scope(run)
     where = f", for {scope}," if scope else ""
-    targets = until["targets"]
+    targets = until.targets
     wanted = " and ".join(f"{key} to ±{100 * share:g} %" for key, share in targets.items())
     pairs = [(width, targets[key]) for widths in known.values() for key, width in widths.items() if key in targets]
     missed = [width for width, share in pairs if width is None or width > share]
     told = [width for width in missed if width is not None]
     widest = f", the widest to ±{max(told):.0%}" if told else ""
     return (
-        f"Every case was measured at least {header['repeats']} times, then on, until the 95 % interval of a mean was "
-        f"as wanted{where} ({wanted}) or it had been {until['at_most']} times; {len(missed)} of {len(pairs)} means are known "
+        f"Every case was measured at least {header.repeats} times, then on, until the 95 % interval of a mean was "
+        f"as wanted{where} ({wanted}) or it had been {until.at_most} times; {len(missed)} of {len(pairs)} means are known "
         f"less well{widest}. ± is one standard deviation of the sample."
     )
 

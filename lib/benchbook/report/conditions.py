@@ -11,6 +11,9 @@ from typing import Any
 
 from benchbook.judge.gpus import num_gpus
 from benchbook.reading import read_bytes
+from benchbook.records.header import LaunchFacts
+from benchbook.records.host import HostFacts
+from benchbook.records.parts import MachineFacts
 from benchbook.records.runs import CASES, RUN_FILE
 from benchbook.records.store import EXPERIMENT_FILE
 from benchbook.report.markup import Html, element, facts, folded, join, table
@@ -28,12 +31,12 @@ _CLOCK = "A start is timed from that of its process; what a run prints meanwhile
 def subtitle(run: Run) -> str:
     """Return model, device, run and date in one line."""
     models = dict.fromkeys(_model_name(launch) for launch in _launches(run).values())
-    machine = _provenance(run).get("machine") or {}
+    machine = run.header.provenance.machine
     parts = [
         " and ".join(models),
         _device_text(machine, _used_gpus(run)),
         f"run {run.name}",
-        run.header["started_utc"][:10],
+        run.header.started_utc[:10],
     ]
     return " · ".join(part for part in parts if part)
 
@@ -42,7 +45,7 @@ def setup_html(run: Run) -> Html:
     """Return what varied and what was fixed, the launches and their hosts, the machine and its packages."""
     workloads: dict[str, list[Mapping[str, Any]]] = {}
     for case in run.plan:
-        workloads.setdefault(case["benchmark"], []).append(case["workload"])
+        workloads.setdefault(case.benchmark, []).append(case.workload)
     rows = [
         (benchmark, len(settings), *map(settings_text, settings_of(settings)))
         for benchmark, settings in workloads.items()
@@ -53,20 +56,20 @@ def setup_html(run: Run) -> Html:
 
 def provenance_html(run: Run) -> Html:
     """Return what is needed to repeat the run: its command, times, commit, experiment file, and vLLM's commands."""
-    git = _provenance(run).get("git") or {}
-    commit = str(git.get("commit") or "not in a git repository")
-    wall_s = run.header["wall_s"]
+    git = run.header.provenance.git
+    commit = str(git.commit or "not in a git repository")
+    wall_s = run.header.wall_s
     rows = [
         ("Run", run.name),
-        ("State", run.header["state"]),
-        ("Started (UTC)", time_text(run.header["started_utc"])),
-        ("Ended (UTC)", time_text(run.header["ended_utc"] or "")),
+        ("State", run.header.state),
+        ("Started (UTC)", time_text(run.header.started_utc)),
+        ("Ended (UTC)", time_text(run.header.ended_utc or "")),
         ("Wall time", None if wall_s is None else f"{wall_s:,.0f} s"),
-        ("Seed", run.header["seed"]),
-        ("Seed of the order", run.header["order_seed"]),
-        ("Commit", commit + (" with uncommitted changes" if git.get("dirty") else "")),
+        ("Seed", run.header.seed),
+        ("Seed of the order", run.header.order_seed),
+        ("Commit", commit + (" with uncommitted changes" if git.dirty else "")),
     ]
-    command = element("pre", redacted(run.header["command"] or "not recorded"))
+    command = element("pre", redacted(run.header.command or "not recorded"))
     return join(
         [command, *_changed_since(run), facts(rows), _experiment_html(run), _commands_html(run), _files_html(run)]
     )
@@ -79,11 +82,7 @@ def _launches_html(run: Run) -> list[Html]:
         (name, _model_name(launch), element("code", redacted(_arguments_text(launch))))
         for name, launch in launches.items()
     ]
-    hosts = [
-        (name, host.get("kind"), *_host_values(host))
-        for name, launch in launches.items()
-        for host in launch.get("hosts") or []
-    ]
+    hosts = [(name, host.kind, *_host_values(host)) for name, launch in launches.items() for host in launch.hosts]
     host_headings = ("Launch", "Host", "Process ready after (s)", "Weights (GiB)", "KV cache (tokens)")
     return [
         table(("Launch", "Model", "Arguments and environment"), rows[:MAX_ROWS]),
@@ -94,29 +93,22 @@ def _launches_html(run: Run) -> list[Html]:
     ]
 
 
-def _arguments_text(launch: Mapping[str, Any]) -> str:
-    settings = {**(launch.get("args") or {}), **(launch.get("env") or {})}
-    return ", ".join(f"{name}={value_text(value)}" for name, value in settings.items())
+def _arguments_text(launch: LaunchFacts) -> str:
+    return ", ".join(f"{name}={value_text(value)}" for name, value in {**launch.args, **launch.env}.items())
 
 
-def _host_values(host: Mapping[str, Any]) -> list[str]:
+def _host_values(host: HostFacts) -> list[str]:
     """Return time to ready, weights and KV cache of one start; an en dash where the log does not say."""
-    known = host.get("facts") or {}
-    return [
-        number_text(host.get("ready_s")),
-        number_text(known.get("weights_gib")),
-        number_text(known.get("kv_cache_tokens")),
-    ]
+    return [number_text(value) for value in (host.ready_s, host.facts.weights_gib, host.facts.kv_cache_tokens)]
 
 
 def _machine_rows(run: Run) -> list[tuple[str, Any]]:
-    machine, packages = _provenance(run).get("machine") or {}, _provenance(run).get("packages") or {}
-    memory_gib = machine.get("memory_gib")
+    machine, packages = run.header.provenance.machine, run.header.provenance.packages
     return [
         ("Device", _device_text(machine, _used_gpus(run))),
-        ("Memory", None if memory_gib is None else f"{memory_gib} GiB"),
-        ("Kernel", machine.get("kernel")),
-        ("Python", machine.get("python")),
+        ("Memory", None if machine.memory_gib is None else f"{machine.memory_gib} GiB"),
+        ("Kernel", machine.kernel),
+        ("Python", machine.python),
         ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items())),
     ]
 
@@ -128,15 +120,16 @@ def _commands_html(run: Run) -> Html:
     """
     launches, commands = _launches(run), {}
     for name, launch in launches.items():
-        for host in launch.get("hosts") or []:
-            if host.get("argv") and host.get("kind") != "engine":
-                commands.setdefault(f"{host.get('kind', 'host')} of launch {name}", _command_text(launch, host["argv"]))
+        for host in launch.hosts:
+            if host.argv and host.kind != "engine":
+                commands.setdefault(f"{host.kind or 'host'} of launch {name}", _command_text(launch.env, host.argv))
     for record in run.records:
         if record.argv:
             # A client of a server needs nothing of the launch's environment.
-            launch = {} if record.row.host_kind == "server" else launches.get(record.identity.launch) or {}
+            launch = launches.get(record.identity.launch)
+            env = {} if launch is None or record.row.host_kind == "server" else launch.env
             heading = f"{record.benchmark}, launch {record.identity.launch}"
-            commands.setdefault(heading, _command_text(launch, record.argv))
+            commands.setdefault(heading, _command_text(env, record.argv))
     if not commands:
         return Html("")
     parts = [
@@ -148,16 +141,16 @@ def _commands_html(run: Run) -> Html:
     return folded("The exact vLLM commands: each server, and the first case of each benchmark", join(parts))
 
 
-def _command_text(launch: Mapping[str, Any], argv: Sequence[str]) -> str:
+def _command_text(env: Mapping[str, str], argv: Sequence[str]) -> str:
     """Return a command with the environment of its launch before it, secrets and our own middleware left out."""
-    env = (f"{name}={shlex.quote(str(value))}" for name, value in (launch.get("env") or {}).items())
-    return redacted(" ".join([*env, _OUR_DOOR.sub("", shlex.join(argv))]))
+    variables = (f"{name}={shlex.quote(value)}" for name, value in env.items())
+    return redacted(" ".join([*variables, _OUR_DOOR.sub("", shlex.join(argv))]))
 
 
 def _changed_since(run: Run) -> list[Html]:
     """Return a remark where the file that the command names is not the one that ran any more."""
     ran = run.run_dir / EXPERIMENT_FILE
-    named = next((word for word in (run.header["command"] or "").split() if word.endswith((".yaml", ".yml"))), None)
+    named = next((word for word in run.header.command.split() if word.endswith((".yaml", ".yml"))), None)
     if not named or not ran.is_file() or Path(named).is_absolute():
         return []
     there = next((path for parent in run.run_dir.resolve().parents if (path := parent / named).is_file()), None)
@@ -180,9 +173,9 @@ def _files_html(run: Run) -> Html:
     """Return the folder of every case with what is in it, folded; the paths are text, which no mail can break."""
     found = []
     for case in run.plan[:MAX_ROWS]:
-        folder = run.run_dir / CASES / case["case_key"]
+        folder = run.run_dir / CASES / case.case_key
         if names := sorted({path.name for path in folder.glob("repeat=*/*")}):
-            found.append((element("code", f"cases/{case['case_key']}/"), ", ".join(names)))
+            found.append((element("code", f"cases/{case.case_key}/"), ", ".join(names)))
     if not found:
         return Html("")
     shown = table(("Folder of a case, with one for each repeat", "Files"), found)
@@ -190,22 +183,17 @@ def _files_html(run: Run) -> Html:
     return folded("Where the files of each case lie, in the run's folder", join([shown, note]))
 
 
-def _provenance(run: Run) -> Mapping[str, Any]:
-    return run.header["provenance"]
-
-
-def _launches(run: Run) -> Mapping[str, Mapping[str, Any]]:
+def _launches(run: Run) -> Mapping[str, LaunchFacts]:
     """Return the launches of run.json in the order of the plan, which JSON's sorted keys have lost."""
-    launches = run.header["launches"]
-    planned = [case["launch"] for case in run.plan if case["launch"] in launches]
+    launches = run.header.launches
+    planned = [case.launch for case in run.plan if case.launch in launches]
     return {name: launches[name] for name in dict.fromkeys([*planned, *launches])}
 
 
-def _model_name(launch: Mapping[str, Any]) -> str:
+def _model_name(launch: LaunchFacts) -> str:
     """Return the model's name, and that its weights are random where they are."""
-    model = launch.get("model") or {}
-    name = str(model.get("name") or model.get("ref") or "unknown model")
-    return f"{name} (random weights)" if model.get("random_weights") else name
+    name = launch.model.name or launch.model.ref or "unknown model"
+    return f"{name} (random weights)" if launch.model.random_weights else name
 
 
 def _used_gpus(run: Run) -> int | None:
@@ -213,11 +201,10 @@ def _used_gpus(run: Run) -> int | None:
     return max((number for record in run.records if (number := num_gpus(record))), default=None)
 
 
-def _device_text(machine: Mapping[str, Any], used: int | None) -> str:
+def _device_text(machine: MachineFacts, used: int | None) -> str:
     """Return the GPUs of a machine, and how many of them were used where that is known, or its processor."""
-    counted = Counter(str(gpu.get("name")) for gpu in machine.get("gpus") or [])
+    counted = Counter(gpu.name for gpu in machine.gpus)
     if counted:
         there = " + ".join(name if number == 1 else f"{number} × {name}" for name, number in counted.items())
         return there if used in (None, counted.total()) else f"{used} of {there}"
-    cores = machine.get("cpu_cores")
-    return f"{machine.get('cpu', '')}" + (f", {cores} cores" if cores else "")
+    return (machine.cpu or "") + (f", {machine.cpu_cores} cores" if machine.cpu_cores else "")

@@ -47,7 +47,7 @@ _COLUMNS = (
 
 def launches_of(run: Run) -> list[str]:
     """Return the run's launches, in the order of its plan."""
-    return list(dict.fromkeys(case["launch"] for case in run.plan))
+    return list(dict.fromkeys(case.launch for case in run.plan))
 
 
 def comparisons_of(run: Run) -> list[Comparison]:

@@ -131,4 +131,4 @@ def _anchor(title: str) -> str:
 def _title(notebook_path: Path) -> str:
     """Return the run's question, or the notebook's name where no run lies beside it."""
     header, _ = read_header(notebook_path.with_name(RUN_FILE))
-    return header["question"] or notebook_path.stem
+    return header.question or notebook_path.stem

@@ -94,13 +94,13 @@ def peaks_sentence(limits: Limits) -> str:
 
 def counters_sentence(record: Record, limits: Limits) -> str:
     """Return how the engine's own count of FLOPs and bytes compares with ours for the same requests; '' without one."""
-    counters = record.host.get("counters") or {}
+    counters = record.host.counters
     flops = counters.get("estimated_flops_per_gpu")
     read = counters.get("estimated_read_bytes_per_gpu")
     completed = record.values.get("completed")
     if not flops or not read or not completed:
         return ""
-    devices, request, engine = limits.peaks.devices, limits.likely.request, record.host.get("engine", "the engine")
+    devices, request, engine = limits.peaks.devices, limits.likely.request, record.host.engine or "the engine"
     ratios = (completed * request.flops / (flops * devices), completed * request.bytes / (read * devices))
     if all(_AGREE[0] <= ratio <= _AGREE[1] for ratio in ratios):
         verdict = "the two agree"
@@ -128,12 +128,12 @@ def energy_sentence(record: Record) -> str:
     energy = energy_per_output_token_j(record)
     if energy is None:
         return ""
-    summary, gpus = record.host["telemetry"], num_gpus(record) or 1
-    is_late = any((gpu.get("energy_source") or "").startswith("the area") for gpu in summary.get("gpus") or ())
+    summary, gpus = record.host.telemetry, num_gpus(record) or 1
+    is_late = any((gpu.energy_source or "").startswith("the area") for gpu in summary.gpus or ())
     late = " It comes from power samples, which lag by a third of a second: low by what was drawn in it."
     who = "The GPU" if gpus == 1 else f"The {gpus} GPUs together"
     return (
-        f"{who} drew {summary['energy_j']:,.0f} J between first send and last token: {number_text(energy)} J for "
+        f"{who} drew {summary.energy_j:,.0f} J between first send and last token: {number_text(energy)} J for "
         f"each of {record.values['total_output_tokens']:,.0f} output tokens, the reading of all prompts included."
         + (late if is_late else "")
     )
@@ -153,7 +153,7 @@ def experts_sentence(record: Record, limits: Limits) -> str:
             f"{sure}the experts that were counted for this model: {', '.join(map(number_text, experts))} in steps of "
             f"{', '.join(map(str, map(int, tokens)))} tokens; evenly routed it would be {', '.join(even)}."
         )
-    why_not = (record.host.get("routing") or {}).get("why_not")
+    why_not = record.host.routing.why_not
     reason = f" ({why_not})" if why_not else ""
     return (
         f"{sure}what even routing is expected to need, for experts were not counted{reason}. A router "

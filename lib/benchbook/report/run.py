@@ -17,7 +17,7 @@ from benchbook.judge.group import judged_together
 from benchbook.judge.spread import Spread
 from benchbook.parameters import refuse_unknown
 from benchbook.reading import read_bytes
-from benchbook.records.header import PlanRow, RunHeader, rows_of
+from benchbook.records.header import LaunchFacts, PlanRow, RunHeader, rows_of
 from benchbook.records.raw import read_raw
 from benchbook.records.record import Record, Verdict
 from benchbook.records.runs import newest_run, results_nearby
@@ -45,15 +45,14 @@ class Run:
 
     def settings(self, launch: str) -> dict[str, Any]:
         """Return what tells `launch` from another, as name to value: its model, flags and variables."""
-        facts = self.header["launches"].get(launch) or {}
-        model, engine = facts.get("model") or {}, {"engine": facts["engine"]} if "engine" in facts else {}
-        name = model.get("ref") or model.get("name")
-        return {"model": name, **engine, **(facts.get("args") or {}), **(facts.get("env") or {})}
+        facts = self.header.launches.get(launch) or LaunchFacts()
+        engine = {"engine": facts.engine} if facts.engine else {}
+        return {"model": facts.model.ref or facts.model.name, **engine, **facts.args, **facts.env}
 
     @property
     def question(self) -> str:
         """Return the question that the experiment asks."""
-        return self.header["question"] or self.header["experiment"]
+        return self.header.question or self.header.experiment
 
     @property
     def name(self) -> str:
@@ -69,12 +68,12 @@ class Run:
     @property
     def plan(self) -> Sequence[PlanRow]:
         """Return the planned cases as run.json keeps them."""
-        return self.header["plan"]
+        return self.header.plan
 
     @property
     def slo(self) -> Mapping[str, float]:
         """Return the limits that the experiment sets, by metric key; empty without any."""
-        return self.header["slo"]
+        return self.header.slo
 
     @property
     def failures(self) -> tuple[Record, ...]:
@@ -101,9 +100,9 @@ class Run:
     @property
     def has_random_weights(self) -> bool:
         """Return whether any model of this run has random weights: speed means something, text does not."""
-        launches = self.header["launches"].values()
-        return any(launch.get("model", {}).get("random_weights") for launch in launches) or any(
-            record.host.get("random_weights") for record in self.records
+        launches = self.header.launches.values()
+        return any(launch.model.random_weights for launch in launches) or any(
+            record.host.random_weights for record in self.records
         )
 
     @cached_property
@@ -145,7 +144,7 @@ class Run:
     def missing(self) -> dict[str, int]:
         """Return how many planned repeats have no record, by case id; cases that lack none are left out."""
         found = Counter(record.identity.case_id for record in self.records)
-        lacking = {case["case_id"]: case["repeats"] - found[case["case_id"]] for case in self.plan}
+        lacking = {case.case_id: case.repeats - found[case.case_id] for case in self.plan}
         return {case_id: number for case_id, number in lacking.items() if number > 0}
 
     @cached_property
@@ -180,10 +179,11 @@ def load_run(run_dir: str | Path = "") -> Run:
     store = Store.open(run_dir, results_nearby()) if str(run_dir) else Store(newest_run(results_nearby()))
     (header, damaged_header), (records, damaged_records) = store.read_header(), store.read_records()
     if damaged_header:  # records tell themselves what they are of
-        known = {row["case_key"] for row in header["plan"]}
-        header["plan"] = [*header["plan"], *(row for row in rows_of(records) if row["case_key"] not in known)]
+        known = {row.case_key for row in header.plan}
+        unplanned = (row for row in rows_of(records) if row.case_key not in known)
+        header = header.model_copy(update={"plan": (*header.plan, *unplanned)})
     curve_of = {record.identity.case_key: record.curve for record in records}
-    rows = {row["case_key"]: row for row in _along_loads(header["plan"], curve_of)}
+    rows = {row.case_key: row for row in _along_loads(header.plan, curve_of)}
     alone, foreign, num_stale = [], [], 0
     for record in records:
         row = rows.get(record.identity.case_key)
@@ -212,10 +212,10 @@ def _what_differs(record: Record, row: PlanRow) -> str:
     """Return what of `record` is not as its case was planned: of a copy, or of a changed file; '' where all is."""
     identity = record.identity
     facts = {
-        "fingerprint": (identity.fingerprint, row.get("fingerprint", identity.fingerprint)),
-        "launch": (identity.launch, row["launch"]),
-        "benchmark": (record.benchmark, row["benchmark"]),
-        "workload": (record.workload, row["workload"]),
+        "fingerprint": (identity.fingerprint, row.fingerprint or identity.fingerprint),
+        "launch": (identity.launch, row.launch),
+        "benchmark": (record.benchmark, row.benchmark),
+        "workload": (record.workload, row.workload),
     }
     return next((what for what, (found, planned) in facts.items() if found != planned), "")
 
@@ -227,5 +227,5 @@ def _along_loads(plan: Sequence[PlanRow], curve_of: Mapping[str, str]) -> list[P
     """
     curves: dict[tuple[Any, ...], list[PlanRow]] = {}
     for case in plan:
-        curves.setdefault((case["launch"], case["benchmark"], curve_of.get(case["case_key"])), []).append(case)
+        curves.setdefault((case.launch, case.benchmark, curve_of.get(case.case_key)), []).append(case)
     return [case for curve in curves.values() for case in curve]

@@ -91,10 +91,10 @@ def start_spread(run: Run) -> StartSpread | None:
     for record in run.records:
         ours[record.identity.case_key].append(record)
     squares, degrees, most, used = 0.0, 0, 0, set()
-    for row in [row for row in run.plan if BENCHMARKS[row["benchmark"]].headline][:MOST_CASES]:
-        theirs = {path: list(_records_in(path / CASES / row["case_key"])) for path in others}
-        records = [*ours[row["case_key"]], *(record for found in theirs.values() for record in found)]
-        means = _start_means(records, headline_of(row["benchmark"], records[0].load)) if records else ()
+    for row in [row for row in run.plan if BENCHMARKS[row.benchmark].headline][:MOST_CASES]:
+        theirs = {path: list(_records_in(path / CASES / row.case_key)) for path in others}
+        records = [*ours[row.case_key], *(record for found in theirs.values() for record in found)]
+        means = _start_means(records, headline_of(row.benchmark, records[0].load)) if records else ()
         if len(means) > 1:
             squares += stdev([math.log(mean) for mean in means]) ** 2 * (len(means) - 1)
             degrees += len(means) - 1

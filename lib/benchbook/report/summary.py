@@ -12,7 +12,8 @@ from rich.text import Text
 
 from benchbook.judge.answerable import reasons_text, why_no_answer
 from benchbook.judge.outside import again_sentence
-from benchbook.records import header, store
+from benchbook.records import store
+from benchbook.records.header import RunState
 from benchbook.records.record import Record, Verdict
 from benchbook.report.answer import answer, why_not
 from benchbook.report.caveats import unseen_sentence
@@ -28,9 +29,9 @@ MAX_CAUSES = 5
 
 def ending(run: Run) -> tuple[int, str]:
     """Return the exit code of a run that has ended, and the words for it."""
-    if run.header["state"] == header.INTERRUPTED:
+    if run.header.state is RunState.INTERRUPTED:
         code = INTERRUPTED
-    elif (run.missing and run.header["state"] != header.PARTIAL) or any(
+    elif (run.missing and run.header.state is not RunState.PARTIAL) or any(
         record.verdict is Verdict.INVALID for record in run.records
     ):
         code = FAILED

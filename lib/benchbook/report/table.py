@@ -63,7 +63,7 @@ def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
     settings = [key for key in asked if not _is_ours(key)]  # none stands in for a column of ours
     columns = [*_FACTS, *settings, *BY_KEY, *COLUMNS]
     frame = pd.DataFrame([_row(record, settings) for record in records], columns=columns)
-    reached = [(record.conditions.get("precision") or {}).get("reached") for record in records]
+    reached = [record.conditions.precision.reached for record in records]
     if any(reached):
         frame[REACHED] = list(map(_scalar, reached))
     frame[number_keys()] = frame[number_keys()].astype("float64")

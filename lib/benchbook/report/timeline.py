@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from benchbook.judge.loads import tokens_text
 from benchbook.judge.telemetry import request_window
 from benchbook.records.record import Record
+from benchbook.records.samples import GpuSummary, TelemetrySummary
 from benchbook.report.drawing import from_zero, panels_below
 
 _FIRST, _SECOND = "#0173b2", "#d55e00"  # colour-blind safe; the second is dashed as well
@@ -50,29 +51,29 @@ def timeline_figure(record: Record, telemetry: Mapping[str, Any], raw: Mapping[s
     return figure, _caption(record, telemetry, window)
 
 
-def absent_text(summary: Mapping[str, Any]) -> list[str]:
+def absent_text(summary: TelemetrySummary) -> list[str]:
     """Return what was not sampled, and why, one sentence each."""
     names = {"server": "The server was not sampled", "gpu": "No GPU was sampled"}
-    return [f"{names.get(what, what)}: {why}." for what, why in (summary.get("absent") or {}).items()]
+    return [f"{names.get(what, what)}: {why}." for what, why in summary.absent.items()]
 
 
-def gpu_text(summary: Mapping[str, Any]) -> list[str]:
+def gpu_text(summary: TelemetrySummary) -> list[str]:
     """Return one sentence a GPU: power, clock, temperature, memory, and what lowered its clocks, over the requests."""
-    return [_gpu_sentence(gpu) for gpu in summary.get("gpus") or ()]
+    return [_gpu_sentence(gpu) for gpu in summary.gpus or ()]
 
 
-def _gpu_sentence(gpu: Mapping[str, Any]) -> str:
+def _gpu_sentence(gpu: GpuSummary) -> str:
     facts = (
-        ("mean_power_w", "{:.0f} W on average"),
-        ("mean_sm_clock_mhz", "SM clock {:.0f} MHz on average"),
-        ("min_sm_clock_mhz", "{:.0f} MHz at the lowest"),
-        ("max_temperature_c", "{:.0f} °C at the hottest"),
-        ("max_memory_used_gib", "{:.1f} GiB of memory at most"),
-        ("mean_utilisation_pct", "busy {:.0f}% of the time"),
+        (gpu.mean_power_w, "{:.0f} W on average"),
+        (gpu.mean_sm_clock_mhz, "SM clock {:.0f} MHz on average"),
+        (gpu.min_sm_clock_mhz, "{:.0f} MHz at the lowest"),
+        (gpu.max_temperature_c, "{:.0f} °C at the hottest"),
+        (gpu.max_memory_used_gib, "{:.1f} GiB of memory at most"),
+        (gpu.mean_utilisation_pct, "busy {:.0f}% of the time"),
     )
-    said = [form.format(gpu[key]) for key, form in facts if gpu[key] is not None]
-    said += [f"{name} in {share:.0%} of the samples" for name, share in gpu["throttled_share"].items()]
-    return f"GPU {gpu['index']} ({gpu['name']}): {', '.join(said) or 'nothing could be read'}."
+    said = [form.format(value) for value, form in facts if value is not None]
+    said += [f"{name} in {share:.0%} of the samples" for name, share in gpu.throttled_share.items()]
+    return f"GPU {gpu.index} ({gpu.name}): {', '.join(said) or 'nothing could be read'}."
 
 
 def _server_panels(server: Mapping[str, Any] | None, zero_s: float) -> list[tuple[str, list[Curve]]]:

@@ -45,7 +45,8 @@ class Again:
         """Return whether the measured repeat of `record` is to be measured again; returns when the machine is quiet."""
         causes, tries = disturbed_by(record), len(record.identity.disturbed) + 1
         if is_due_again(record, self.budget):
-            own_cpu_share = (record.conditions.get("machine") or {}).get("own_cpu_share", UNKNOWN_SHARE)
+            seen = record.conditions.machine.own_cpu_share
+            own_cpu_share = UNKNOWN_SHARE if seen is None else seen
             return self._is_quiet(causes, lambda: self.look(launch, LOOK_S, own_cpu_share, causes.split()))
         if causes and self.budget:
             self.listener.say(f"  measured {tries} times, each time disturbed, at last by {causes}: it stays as it is")

@@ -21,7 +21,7 @@ from benchbook.plan.order import Block, Repeat
 from benchbook.records.record import Identity, Record
 from benchbook.sweep.again import Again, for_this_try
 from benchbook.sweep.block_result import Attempt, BlockListener, BlockResult, GivenUp, Start, Work
-from benchbook.sweep.hosts import COUNTING_S, BenchHost, OpenHost
+from benchbook.sweep.hosts import BenchHost, OpenHost
 from benchbook.sweep.interrupts import was_halted_since
 from benchbook.sweep.repeat import host_failed, run_repeat
 from benchbook.terms.errors import HostDiedError, HostError, HostStartError
@@ -54,7 +54,7 @@ def give_up(block: Block, work: Work, listener: BlockListener, why: GivenUp) -> 
     """Return what becomes of a block whose host is not started (again): a record of each repeat that says why."""
     for repeat in block.repeats:
         folder, identity = _place(repeat, work)
-        record = host_failed(repeat, folder, identity, why.cause, why.log_tail, {})
+        record = host_failed(repeat, folder, identity, why.cause, why.log_tail)
         listener.recorded(record, 0.0, work.store.log_of(record))
     return BlockResult(block, given_up=why)
 
@@ -139,10 +139,10 @@ class _UnderWay:
         return record
 
     def _note_start(self, host: BenchHost, began_s: float) -> None:
-        counting_s = host.facts.get(COUNTING_S, 0.0)
+        counting_s = host.facts.counting_s or 0.0
         # What a process that was halted waited for went on, and may have ended long ago.
         times = (None, None) if was_halted_since(began_s) else (time.monotonic() - began_s - counting_s, counting_s)
-        self._note(starts=(*self.result.starts, Start(dict(host.facts), *times)))
+        self._note(starts=(*self.result.starts, Start(host.facts, *times)))
 
     def _note(self, **changes: Any) -> None:
         self.result = replace(self.result, **changes)

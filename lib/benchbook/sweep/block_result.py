@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from benchbook.measure.recording import tail_of
 from benchbook.plan.order import Block, Repeat
+from benchbook.records.host import HostFacts
 from benchbook.records.record import Record
 from benchbook.records.store import Store
 from benchbook.sweep.planning import RunPlan
@@ -27,7 +28,7 @@ class Work:
 class Start:
     """A host that became ready. Times are None where this process was halted meanwhile: they tell nothing."""
 
-    facts: Mapping[str, Any]
+    facts: HostFacts
     wall_s: float | None  # without what went into counting experts
     counting_s: float | None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,8 @@ from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.pace import CPU, GPU, Pace
 from benchbook.plan.workload import BatchSeconds
-from benchbook.records.header import RunHeader, read_header
+from benchbook.records.header import LaunchFacts, RunHeader, read_header
+from benchbook.records.parts import MachineFacts
 from benchbook.records.provenance import machine, package_versions
 from benchbook.records.runs import run_files
 from benchbook.terms.errors import ExperimentError
@@ -57,28 +58,27 @@ def earlier_timings(experiment: Experiment, results_dir: Path) -> dict[str, Timi
     alike: dict[str, Timings] = {}
     same_model: dict[str, Timings] = {}
     for header in _headers_here(experiment.name, results_dir):
-        run = f"{header['experiment']}/{header['run_id']}"
-        for key, wall_s in header["wall_s_by_job"].items():
+        run = f"{header.experiment}/{header.run_id}"
+        for key, wall_s in header.wall_s_by_job.items():
             timings = Timings(wall_s, run)
             if not key.startswith("start "):
-                if header["experiment"] == experiment.name or key.startswith(_COUNT):
+                if header.experiment == experiment.name or key.startswith(_COUNT):
                     repeats.setdefault(key, timings)
                 continue
             _, name, host_kind = [*key.split(), "", ""][:3]
-            started = header["launches"].get(name)  # None: no longer in the file when the run was continued
+            started = header.launches.get(name)  # None: no longer in the file when the run was continued
             for launch in experiment.launches if started else ():
-                path = started.get("model", {}).get("path")
+                path = started.model.path
                 if path and _resolved(path) == _resolved(planned_path(launch.model.path_or_id)):
-                    is_alike = (started.get("args"), started.get("env")) == (dict(launch.args), dict(launch.env))
+                    is_alike = (started.args, started.env) == (dict(launch.args), dict(launch.env))
                     told = Timings(_starts(wall_s, started, host_kind, is_cold=not is_alike), run)
                     (alike if is_alike else same_model).setdefault(f"start {launch.name} {host_kind}", told)
     return {**same_model, **alike, **repeats}
 
 
-def _starts(wall_s: list[float], started: Mapping[str, Any], host_kind: str, *, is_cold: bool) -> list[float]:
+def _starts(wall_s: Sequence[float], started: LaunchFacts, host_kind: str, *, is_cold: bool) -> Sequence[float]:
     """Return what those starts took (s) that had to compile, or those that had not; all where none is known to be so."""
-    hosts = [host.get("facts") or {} for host in started.get("hosts") or [] if host.get("kind") == host_kind]
-    were_cold = [facts.get("compile_cache") == "cold" for facts in hosts]
+    were_cold = [host.facts.compile_cache == "cold" for host in started.hosts if host.kind == host_kind]
     if len(were_cold) != len(wall_s):  # of a start in which this process was halted no time is known
         return wall_s
     return [each_s for each_s, was_cold in zip(wall_s, were_cold, strict=True) if was_cold == is_cold] or wall_s
@@ -91,13 +91,13 @@ def _headers_here(experiment: str, results_dir: Path) -> Iterator[RunHeader]:
     paths.sort(key=lambda path: (path.parent.parent.name != experiment, not path.parent.name[:1].isdigit()))
     for path in islice(paths, NEWEST_RUNS):
         header, _ = read_header(path)
-        if _place(header["provenance"].get("machine") or {}) == _place(machine()):
+        if _place(header.provenance.machine) == _place(machine()):
             yield header
 
 
-def _place(facts: Mapping[str, Any]) -> list[Any]:
+def _place(facts: MachineFacts) -> list[Any]:
     """Return what two runs must share for one to tell the other's time: the CPU with its cores, and the GPUs."""
-    return [facts.get("cpu"), facts.get("cpu_cores"), [gpu.get("name") for gpu in facts.get("gpus", [])]]
+    return [facts.cpu, facts.cpu_cores, [gpu.name for gpu in facts.gpus]]
 
 
 def _resolved(model: str) -> str:
@@ -144,21 +144,21 @@ def _pace(experiment: Experiment, launch: Launch) -> Pace:
 
 def _takes_gpus() -> bool:
     """Return whether vLLM would take the machine's GPUs: a build for CPUs has no use for them."""
-    return bool(machine()["gpus"]) and "+cpu" not in package_versions().get("vllm", "")
+    return bool(machine().gpus) and "+cpu" not in package_versions().get("vllm", "")
 
 
 def _cpu_peaks() -> Peaks:
-    cores = machine()["cpu_cores"]
+    cores = machine().cpu_cores
     flops_s = {name: cores * each_s for name, each_s in CORE_FLOPS_S.items()}
     return Peaks(min(cores * CORE_BYTES_S, MOST_CPU_BYTES_S), flops_s, "rough")
 
 
 def _gpu_peaks(experiment: Experiment, launch: Launch) -> Peaks:
     """Return the peaks of the GPUs that `launch` takes; raise NoLimitError for cards whose data sheet is not known."""
-    gpus = machine()["gpus"]
-    sheet = data_sheet(gpus[0]["name"] if gpus else FASTEST[experiment.device])
+    gpus = machine().gpus
+    sheet = data_sheet(gpus[0].name if gpus else FASTEST[experiment.device])
     if sheet is None:
-        raise NoLimitError(f"no data sheet of {gpus[0]['name']}")
+        raise NoLimitError(f"no data sheet of {gpus[0].name}")
     devices = math.prod(int(launch.args.get(name, 1)) for name in _PARALLEL)
     flops_s = {name: tflops * 1e12 * devices for name, tflops in sheet["tflops"].items()}
     return Peaks(sheet["bandwidth_gb_s"] * 1e9 * devices, flops_s, sheet["source"], devices)

@@ -25,6 +25,7 @@ from benchbook.notebooks.execute import wait_loaded
 from benchbook.notebooks.kernels.source import make_ready
 from benchbook.plan.launches import Launch
 from benchbook.ranks import num_devices
+from benchbook.records.host import HostFacts
 from benchbook.records.provenance import utc_now
 from benchbook.records.store import Store
 from benchbook.terms.errors import HostStartError, MeasureError
@@ -33,7 +34,7 @@ from benchbook.terms.errors import HostStartError, MeasureError
 class BenchHost(Protocol):
     """A ready host: its facts for records, and the parameters and environment that let a notebook reach it."""
 
-    facts: Mapping[str, Any]
+    facts: HostFacts
     parameters: Mapping[str, Any]
     plumbing: Mapping[str, Any]  # what no reader of the notebook needs: fields of Handover
     env: Mapping[str, str]
@@ -48,7 +49,7 @@ class BenchHost(Protocol):
 
 @dataclass(frozen=True)
 class _Host:
-    facts: Mapping[str, Any]
+    facts: HostFacts
     parameters: Mapping[str, Any]
     plumbing: Mapping[str, Any]
     env: Mapping[str, str]
@@ -63,7 +64,6 @@ class _Host:
                 self.client.ensure()
 
 
-COUNTING_S = "counting_s"  # of a host's facts: of its start, what went into counting experts, which is done once
 OpenHost = Callable[[Launch, str, Store, float], AbstractContextManager[BenchHost]]  # ..., ready_timeout_s
 
 
@@ -104,7 +104,7 @@ def _counted(files: ModelFiles, launch: Launch, store: Store) -> dict[str, Any]:
         return {"routing": known}
     began_s = time.monotonic()
     found = engine.routing(files, launch.args, launch.env, store.launch_dir(launch.name).resolve())
-    return {"routing": found, COUNTING_S: round(time.monotonic() - began_s, 3)} if found else {}
+    return {"routing": found, "counting_s": round(time.monotonic() - began_s, 3)} if found else {}
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def _open_server(
         with silence_is_death(server):  # of one that a first prompt killed
             outputs, facts = _answered(server, num_prompts), host_facts(server)
         yield _Host(
-            {**_described({**facts, "peaks": peaks, **routing}, server.facts), **outputs},
+            facts.with_those_of(_known(server.facts, peaks=peaks, **routing, **outputs)),
             {
                 "base_url": server.base_url,
                 "model": server.served_name,
@@ -174,25 +174,26 @@ def _open_engine(
     )
     peaks = peaks_before_start(engine.model_files.path, launch.env, wait_loaded)
     with engine:
-        facts = {
-            "kind": "engine",
-            "engine": VLLM.title,
-            "model": engine.model_files.name,
-            "model_commit": commit_of(engine.model_files, launch.args, launch.env),
-            "random_weights": engine.model_files.random_weights,
-            "argv": list(engine.argv),
-            "env": engine.env_overrides,
-            "unknown_variables": VLLM.unknown_variables(engine.env_overrides),
-            "ready_s": engine.ready_s,
-            "model_config": model_config(engine.model_files.path, launch.args.get("revision"), launch.env),
-            "peaks": peaks,
+        facts = _known(
+            engine.facts,
+            kind="engine",
+            engine=VLLM.title,
+            model=engine.model_files.name,
+            model_commit=commit_of(engine.model_files, launch.args, launch.env),
+            random_weights=engine.model_files.random_weights,
+            argv=engine.argv,
+            env=engine.env_overrides,
+            unknown_variables=VLLM.unknown_variables(engine.env_overrides),
+            ready_s=engine.ready_s,
+            config=model_config(engine.model_files.path, launch.args.get("revision"), launch.env),
+            peaks=peaks,
             **routing,
-        }
+        )
         model = launch.model.path_or_id
         reach = {"model": model, "args": dict(launch.args), "env": dict(launch.env), "socket_path": engine.socket_path}
-        yield _Host(_described(facts, engine.facts), {"model": model}, {"engine": reach}, {}, engine.check_alive)
+        yield _Host(facts, {"model": model}, {"engine": reach}, {}, engine.check_alive)
 
 
-def _described(facts: Mapping[str, Any], startup: StartupFacts) -> dict[str, Any]:
-    """Return what records and run.json keep of a host, without secrets."""
-    return {**facts, "facts": asdict(startup), "ready_utc": utc_now()}
+def _known(startup: StartupFacts, **facts: Any) -> HostFacts:
+    """Return what records and run.json keep of a host that has just become ready, without secrets."""
+    return HostFacts.of(facts=asdict(startup), ready_utc=utc_now(), **facts)

@@ -9,9 +9,9 @@ from typing import Any
 from benchbook.plan.eta import Estimator
 from benchbook.plan.order import Block
 from benchbook.project import notebooks_dir
-from benchbook.records.header import RUNNING, PlanRow, RunHeader
+from benchbook.records.header import LaunchFacts, LaunchModel, PlanRow, RunHeader, RunState, Until
+from benchbook.records.host import HostFacts
 from benchbook.records.provenance import provenance, utc_now
-from benchbook.records.upgrade import HEADER_FORMAT
 from benchbook.sweep.block_result import BlockResult, GivenUp, Work
 from benchbook.terms.benchmarks import HostKind
 
@@ -22,7 +22,7 @@ class Ledger:
 
     work: Work
     estimator: Estimator  # learns what each start and repeat took
-    header: RunHeader  # of the run that is continued; empty: it is new
+    header: RunHeader  # as it is written; at first that of the run that is continued, empty for a new one
     results: dict[Block, BlockResult] = field(default_factory=dict)  # of this process, as far as the blocks are
     # Hosts, by launch and kind: those that have given a number, and why some were given up.
     _proven: set[tuple[str, HostKind]] = field(default_factory=set)
@@ -31,24 +31,17 @@ class Ledger:
     def begin(self, command: str) -> None:
         """Write what is asked and planned; what was noted of earlier starts and times stays."""
         experiment = self.work.plan.experiment
-        if not self.header:
-            self.header = {
-                "schema_version": HEADER_FORMAT,
-                "run_id": self.work.store.run_id,
-                "started_utc": utc_now(),
-                "wall_s": None,
-                "launches": {},
-                "wall_s_by_job": {},
-            }
+        until = experiment.until
         self.note(
             experiment=experiment.name,
-            started_utc=self.header["started_utc"] or self._first_record_utc(),  # a damaged header has lost it
+            run_id=self.work.store.run_id,
+            started_utc=self.header.started_utc or self._first_record_utc(),  # a damaged header has lost it
             question=experiment.question,
             command=command,
-            state=RUNNING,
+            state=RunState.RUNNING,
             ended_utc=None,
             repeats=experiment.repeats,
-            until=experiment.until and {"at_most": experiment.until.at_most, "targets": dict(experiment.until.targets)},
+            until=until and Until(at_most=until.at_most, targets=dict(until.targets)),
             seed=experiment.seed,
             order_seed=experiment.order_seed,
             slo=dict(experiment.slo),
@@ -57,9 +50,9 @@ class Ledger:
             provenance=provenance(notebooks_dir()),
         )
 
-    def end(self, state: str, took_s: float) -> None:
+    def end(self, state: RunState, took_s: float) -> None:
         """Write how the run ended, `took_s` after this process took it up."""
-        self.note(state=state, ended_utc=utc_now(), wall_s=(self.header["wall_s"] or 0.0) + took_s)
+        self.note(state=state, ended_utc=utc_now(), wall_s=(self.header.wall_s or 0.0) + took_s)
 
     def take_in(self, result: BlockResult) -> None:
         """Note what is new in what a block tells of itself, and write it where a host has started."""
@@ -68,7 +61,7 @@ class Ledger:
         if result.given_up:
             self._given_up[block.launch, block.host_kind] = result.given_up
         for start in result.starts[len(before.starts) :]:
-            self.header["launches"][block.launch]["hosts"].append(dict(start.facts))
+            self._started(block.launch, start.facts)
             counted = self.estimator.counted(block.launch, start.counting_s or 0.0)
             if start.wall_s is not None:
                 self._took(self.estimator.start_took(block, start.wall_s), start.wall_s)
@@ -85,36 +78,43 @@ class Ledger:
 
     def note(self, **facts: Any) -> None:
         """Write run.json with these facts, too."""
-        self.header |= facts
+        self._know(**facts)
         self.work.store.write_header(self.header)
 
     def plan_repeats(self, repeats: Mapping[str, int]) -> None:
         """Note how often cases are planned by now, by their ids."""
-        for row in self.rows:
-            row["repeats"] = repeats.get(row["case_id"], row["repeats"])
+        planned = (row.model_copy(update={"repeats": repeats.get(row.case_id, row.repeats)}) for row in self.rows)
+        self._know(plan=tuple(planned))
 
     @property
     def rows(self) -> Sequence[PlanRow]:
         """Return the planned cases."""
-        return self.header["plan"]
+        return self.header.plan
 
     def given_up(self, block: Block) -> GivenUp | None:
         """Return why the host of `block` is not started again: it was given up before it gave any number."""
         host = (block.launch, block.host_kind)
         return None if host in self._proven else self._given_up.get(host)
 
-    def _launch(self, name: str) -> dict[str, Any]:
-        launch = self.work.plan.experiment.launch(name)
-        return {
-            "model": vars(self.work.plan.models[name]),
-            **launch.named_engine,
-            "args": dict(launch.args),
-            "env": dict(launch.env),
-            "hosts": self.header["launches"].get(name, {}).get("hosts", []),
-        }
+    def _launch(self, name: str) -> LaunchFacts:
+        launch, before = self.work.plan.experiment.launch(name), self.header.launches.get(name, LaunchFacts())
+        model, settings = (
+            LaunchModel(**vars(self.work.plan.models[name])),
+            {"args": dict(launch.args), "env": dict(launch.env)},
+        )
+        return LaunchFacts(model=model, **launch.named_engine, **settings, hosts=before.hosts)
+
+    def _started(self, name: str, host: HostFacts) -> None:
+        launch = self.header.launches[name]
+        launch = launch.model_copy(update={"hosts": (*launch.hosts, host)})
+        self._know(launches={**self.header.launches, name: launch})
 
     def _took(self, key: str, wall_s: float) -> None:
-        self.header["wall_s_by_job"].setdefault(key, []).append(round(wall_s, 3))
+        times = self.header.wall_s_by_job
+        self._know(wall_s_by_job={**times, key: (*times.get(key, ()), round(wall_s, 3))})
+
+    def _know(self, **facts: Any) -> None:
+        self.header = self.header.model_copy(update=facts)
 
     def _first_record_utc(self) -> str:
         return min((record.started_utc for record in self.work.store.records()), default=utc_now())

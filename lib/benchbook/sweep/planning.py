@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from benchbook.hosts.engines import engine_named
 from benchbook.hosts.model.files import ModelFiles, resolve_model
@@ -14,6 +13,7 @@ from benchbook.plan.experiment import Case, Experiment, Launch
 from benchbook.plan.order import Block, Repeat
 from benchbook.project import notebooks_dir
 from benchbook.records.fingerprint import case_key, changed_parts, combined, digest, fingerprint_parts
+from benchbook.records.header import PlanRow
 from benchbook.records.provenance import device, package_versions
 from benchbook.records.record import Record
 from benchbook.records.store import RECORD_FILE, Store, read_record
@@ -60,21 +60,21 @@ class RunPlan:
         }
         return cls(experiment, models, cases)
 
-    def for_header(self) -> list[dict[str, Any]]:
+    def for_header(self) -> tuple[PlanRow, ...]:
         """Return the plan as run.json keeps it."""
-        return [
-            {
-                "case_id": case_id,
-                "case_key": planned.key,
-                "launch": planned.case.launch,
-                "fingerprint": planned.fingerprint,
-                "benchmark": planned.case.workload.benchmark,
-                "workload": planned.case.workload.model_dump(),
-                "why_num_prompts": planned.case.why_num_prompts,
-                "repeats": self.experiment.repeats,  # the runner raises it by the rounds it adds
-            }
+        return tuple(
+            PlanRow(
+                case_id=case_id,
+                case_key=planned.key,
+                launch=planned.case.launch,
+                fingerprint=planned.fingerprint,
+                benchmark=planned.case.workload.benchmark,
+                workload=planned.case.workload.model_dump(),
+                why_num_prompts=planned.case.why_num_prompts,
+                repeats=self.experiment.repeats,  # raised by each round that is added
+            )
             for case_id, planned in self.cases.items()
-        ]
+        )
 
 
 def _parts(case: Case, launch: Launch, model: ModelFiles, seed: int) -> dict[str, str]:
@@ -134,9 +134,9 @@ def _checked(store: Store, planned: PlannedCase, repeat: int) -> tuple[Record | 
     return (None, fault) if fault else (record, "")
 
 
-def planned_records(store: Store, plan_rows: Sequence[dict[str, Any]]) -> list[Record | None]:
+def planned_records(store: Store, plan_rows: Sequence[PlanRow]) -> list[Record | None]:
     """Return, for each repeat of each planned row of run.json, its record or None where it is missing."""
-    return [store.find(row["case_key"], repeat) for row in plan_rows for repeat in range(row["repeats"])]
+    return [store.find(row.case_key, repeat) for row in plan_rows for repeat in range(row.repeats)]
 
 
 def kept_record(store: Store, planned: PlannedCase, repeat: int) -> Record | None:

@@ -17,7 +17,7 @@ from benchbook.measure.argv import offline_remark
 from benchbook.plan.eta import Estimator, duration_text
 from benchbook.plan.experiment import COMPARISON_REPEATS, Experiment
 from benchbook.plan.order import Block
-from benchbook.records.header import RUNNING
+from benchbook.records.header import RunState
 from benchbook.records.runs import run_name
 from benchbook.records.store import Store
 from benchbook.sweep.again import price_text
@@ -101,8 +101,8 @@ def _print_going_on(
     """Print which run `run` would continue, what of it is kept and what is stale."""
     total, left = (sum(len(block.repeats) for block in some) for some in (blocks, pending_blocks))
     name, (header, damage) = run_name(store.run_dir, results_dir), store.read_header()
-    state = header["state"]
-    if state == RUNNING:
+    state = header.state
+    if state is RunState.RUNNING:
         say(console, f"{name} is being measured now: {total - left} of {total} measurements are there.")
         return
     kept = f"{total - left} of {total} measurements are kept"

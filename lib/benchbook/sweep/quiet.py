@@ -15,6 +15,8 @@ from benchbook.judge.checks import record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.plan.launches import Launch
 from benchbook.ranks import num_devices
+from benchbook.records.conditions import Conditions
+from benchbook.records.host import HostFacts
 
 LOOK_S = 2.0
 UNKNOWN_SHARE = 0.5  # of the processors, where nothing was measured yet
@@ -39,8 +41,8 @@ def disturbance(
         has_gpu = "gpu" not in sampler.absent
         time.sleep(look_s if has_gpu else max(0.0, before.at_s + look_s - time.monotonic()))
     shares = cpu.shares(before, cpu.look(own))
-    watched = {"machine": {**shares, "own_cpu_share": max(own_cpu_share, shares["own_cpu_share"])}}
-    samples = telemetry.telemetry_summary(sampler.result(), {})
-    moment = Measured("", {}, {}, host={"telemetry": samples}, conditions=watched)
+    watched = Conditions(machine={**shares, "own_cpu_share": max(own_cpu_share, shares["own_cpu_share"])})
+    host = HostFacts(telemetry=telemetry.telemetry_summary(sampler.result(), {}))
+    moment = Measured("", {}, {}, host=host, conditions=watched)
     found = record_reasons(moment, (*conditions.CHECKS, *telemetry.CHECKS))
     return "; ".join(reason.evidence for reason in found if reason.code in causes)

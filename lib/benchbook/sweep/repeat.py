@@ -41,18 +41,15 @@ def run_repeat(
     """
     wait_loaded()
     make_folder(folder)
-    recording = Recording(
-        repeat.case.workload,
-        folder / RECORD_FILE,
-        {"identity": identity.model_dump(), "host": dict(host.facts), "precision": dict(repeat.case.precision)},
-    )
+    handover = _handover(repeat, host, identity, limits)
+    recording = Recording(repeat.case.workload, folder / RECORD_FILE, handover)
     notebook = notebooks_dir() / repeat.case.workload.row.notebook
 
     def between_cells() -> None:
         if recording.record_path.exists():  # beside nothing that is measured, but while this notebook draws
             make_ready()
 
-    parameters = _parameters(repeat, host, recording, limits)
+    parameters = {**_parameters(repeat, host), "repeat": handover.write(folder)}
     output = folder / EXECUTED_FILE
     raised = _raised_by(
         partial(execute, notebook, output, parameters, env=host.env, between_cells=between_cells), host.env
@@ -68,35 +65,31 @@ def run_repeat(
     return _explained(record, folder / RECORD_FILE, host)
 
 
-def host_failed(
-    repeat: Repeat, folder: Path, identity: Identity, cause: Cause, log_tail: str, host: Mapping[str, Any]
-) -> Record:
+def host_failed(repeat: Repeat, folder: Path, identity: Identity, cause: Cause, log_tail: str) -> Record:
     """Write and return the record of a repeat whose host never became ready or was given up."""
-    recording = Recording(
-        repeat.case.workload, make_folder(folder) / RECORD_FILE, {"identity": identity.model_dump(), "host": dict(host)}
-    )
+    recording = Recording(repeat.case.workload, make_folder(folder) / RECORD_FILE, Handover(identity=identity))
     return recording.fail(
         Outcome.HOST_FAILED, Failure(code=cause.code, evidence=cause.evidence, hint=cause.hint, log_tail=log_tail)
     )
 
 
-def _parameters(repeat: Repeat, host: BenchHost, recording: Recording, limits: Limits) -> dict[str, Any]:
-    """Return the notebook's parameters: the workload field by field, the host, where to write; a file has the rest."""
-    workload = repeat.case.workload
-    handover = Handover(
-        case=recording.case,
-        warmed_by="" if workload.row.warms_itself else host.warmed.get(repeat.case.warm_shape, ""),
+def _handover(repeat: Repeat, host: BenchHost, identity: Identity, limits: Limits) -> Handover:
+    """Return what the notebook is told by a file."""
+    return Handover(
+        identity=identity,
+        host=host.facts,
+        precision=dict(repeat.case.precision),
+        warmed_by="" if repeat.case.workload.row.warms_itself else host.warmed.get(repeat.case.warm_shape, ""),
         limit_s=limits.benchmark_s,
         stall_limit_s=limits.stall_s,
         **host.plumbing,
     )
-    parameters = {
-        **workload.model_dump(),
-        **host.parameters,
-        "launch": repeat.case.launch,
-        "record_path": RECORD_FILE,
-        "repeat": handover.write(recording.record_path.parent),
-    }
+
+
+def _parameters(repeat: Repeat, host: BenchHost) -> dict[str, Any]:
+    """Return the notebook's parameters but for that file: the workload field by field, the host, the seed."""
+    workload = repeat.case.workload
+    parameters = {**workload.model_dump(), **host.parameters, "launch": repeat.case.launch}
     if workload.row.is_load:
         return parameters | {"seed": repeat.seed}
     parameters.pop("reset_prefix_cache", None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchbook.hosts.machine.cpu import CpuLook
 from benchbook.notebooks.kernels.source import warm_kernels
-from benchbook.records.header import INTERRUPTED, PARTIAL
+from benchbook.records.header import RunState
 from benchbook.records.store import Store
 from benchbook.sweep.progress import Listener
 from benchbook.sweep.runner import Runner
@@ -66,11 +66,11 @@ def _measured(runner: Runner, command_for_all: str, write_report: WriteReport) -
     listener.working_on("getting kernels ready for the notebooks")
     with warm_kernels(store.run_dir):
         state = runner.execute()
-        if state == INTERRUPTED:
+        if state is RunState.INTERRUPTED:
             measured = f"{store.count_measured()} measured repeats are kept in {shown(store.run_dir)}"
             listener.say(f"Interrupted. {measured}; to continue: {runner.command}")
             return Ended(store, is_interrupted=True)
-        if state == PARTIAL:
+        if state is RunState.PARTIAL:
             listener.say(f"Only the cases asked for were measured; for the rest: {command_for_all}")
         return _reported(store, listener, write_report)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from benchbook.measure.argv import offline_remark
 from benchbook.plan.order import Block
-from benchbook.records.header import FAILED, FINISHED, INTERRUPTED, PARTIAL, PlanRow, RunHeader
+from benchbook.records.header import PlanRow, RunHeader, RunState
 from benchbook.records.record import Verdict
 from benchbook.records.store import Store
 from benchbook.sweep.block import give_up
@@ -33,10 +33,10 @@ class Runner:
     command: str
     executor: Executor
     proposers: Sequence[Proposer] = ()
-    header: RunHeader = field(default_factory=dict)  # of the run that is continued; empty: it is new
+    header: RunHeader = RunHeader()  # of the run that is continued; empty: it is new
     only: Collection[str] | None = None  # ids of the cases that are asked for; None: all, and what is proposed
 
-    def execute(self) -> str:
+    def execute(self) -> RunState:
         """Measure what is asked for and missing; return the run's state: finished, partial, failed, interrupted."""
         work = Work(self.plan, self.store)
         with self.store.locked() as is_held:
@@ -54,10 +54,10 @@ class Runner:
                         self._measure(blocks, work, foreman)
                 foreman.note_reached()
                 state = self._final_state(ledger.rows)
-                if state == FINISHED:
+                if state is RunState.FINISHED:
                     self.store.forget_report()  # of a former state: a finished run without one lacks it still
             except KeyboardInterrupt:
-                state = INTERRUPTED
+                state = RunState.INTERRUPTED
             ledger.end(state, time.monotonic() - began_s)
         return state
 
@@ -93,11 +93,11 @@ class Runner:
             else:
                 yield block
 
-    def _final_state(self, rows: Sequence[PlanRow]) -> str:
-        asked = [row for row in rows if self.only is None or row["case_id"] in self.only]
+    def _final_state(self, rows: Sequence[PlanRow]) -> RunState:
+        asked = [row for row in rows if self.only is None or row.case_id in self.only]
         if not self._are_good(asked):
-            return FAILED
-        return FINISHED if self._are_good(rows) else PARTIAL
+            return RunState.FAILED
+        return RunState.FINISHED if self._are_good(rows) else RunState.PARTIAL
 
     def _are_good(self, rows: Sequence[PlanRow]) -> bool:
         return all(record and record.verdict is not Verdict.INVALID for record in planned_records(self.store, rows))

@@ -19,7 +19,7 @@ from benchbook.notebooks.execute import load_ahead, wait_loaded
 from benchbook.patterns import matches
 from benchbook.plan.experiment import Experiment
 from benchbook.records.files import write_text
-from benchbook.records.header import FINISHED
+from benchbook.records.header import RunState
 from benchbook.records.runs import newest_of, run_name
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.sweep.added_rounds import AddedRounds
@@ -159,13 +159,13 @@ def run_command(file: Path, results_dir: Path, only: Sequence[str] = (), share_g
 def unfinished_run(results_dir: Path, experiment: str) -> Store | None:
     """Return the newest run of `experiment` when it is not finished, as far as its header tells, else None."""
     store, state = _newest_run(results_dir, experiment)
-    return None if state == FINISHED else store
+    return None if state is RunState.FINISHED else store
 
 
 def finished_run(results_dir: Path, experiment: str) -> Store | None:
     """Return the newest run of `experiment` when it is finished, else None."""
     store, state = _newest_run(results_dir, experiment)
-    return store if state == FINISHED else None
+    return store if state is RunState.FINISHED else None
 
 
 def unreported_run(file: Path, results_dir: Path) -> Store | None:
@@ -191,10 +191,10 @@ def not_extended(finished: Store, results_dir: Path) -> str:
     return f"{run_name(finished.run_dir, results_dir)} is finished and is not extended: a new run keeps nothing of it."
 
 
-def _newest_run(results_dir: Path, experiment: str) -> tuple[Store | None, str | None]:
+def _newest_run(results_dir: Path, experiment: str) -> tuple[Store | None, RunState | None]:
     """Return the newest run of `experiment` and its state, (None, None) without one."""
     folder = newest_of(experiment, results_dir)
     if folder is None:
         return None, None
     store = Store(folder)
-    return store, store.header()["state"]
+    return store, store.header().state

@@ -28,7 +28,8 @@ from benchbook.judge.model_config import UnknownShapeError, shape_of
 from benchbook.notebooks import comparison
 from benchbook.notebooks.execute import execute
 from benchbook.records import runs
-from benchbook.records.store import RUNNING, Store
+from benchbook.records.files import write_json
+from benchbook.records.store import Store
 from benchbook.system_faults import is_system_fault, line_of, told_as
 from benchbook.terms.errors import ExperimentError, StoreError
 
@@ -250,7 +251,7 @@ def _refusing(number: int):
 def store(tmp_path) -> Store:
     """Return a run that says that it is being measured."""
     store = Store.create(tmp_path / "results", "exp")
-    store.write_header({"state": RUNNING})
+    write_json(store.run_dir / "run.json", {"state": "running"})
     return store
 
 
@@ -258,13 +259,13 @@ def store(tmp_path) -> Store:
 def test_a_run_where_nothing_can_be_locked_is_written_and_told_of(store, monkeypatch, number):
     with store.locked() as is_held:
         assert is_held
-    assert store.header()["state"] == "interrupted"
+    assert store.header().state == "interrupted"
     monkeypatch.setattr(fcntl, "flock", _refusing(number))
     with store.locked() as is_held:
         assert not is_held
     with pytest.raises(StoreError, match="cannot be known"):
         store.delete()
-    store.write_header({"state": "finished"})
+    write_json(store.run_dir / "run.json", {"state": "finished"})
     store.delete()
     assert not store.run_dir.exists()
 
@@ -280,7 +281,7 @@ def test_where_there_are_no_links_the_newest_run_is_known_by_its_name(tmp_path, 
     monkeypatch.setattr(os, "symlink", _refusing(number))
     made = [Store.create(tmp_path, "exp") for _ in range(3)]
     for store in made:
-        store.write_header({"state": "finished"})
+        write_json(store.run_dir / "run.json", {"state": "finished"})
     assert runs.newest_of("exp", tmp_path) == made[-1].run_dir
     assert runs.newest_of("other", tmp_path) is None
 

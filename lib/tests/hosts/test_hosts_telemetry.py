@@ -17,6 +17,7 @@ from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.judge.telemetry import CHECKS, telemetry_summary
+from benchbook.records.host import HostFacts
 from benchbook.records.record import verdict_of
 from nvml_script import ScriptedNvml
 
@@ -56,7 +57,7 @@ def sampled(library, seconds=0.03, **options):
 
 
 def telemetry_reasons(host):
-    return record_reasons(Measured("serve", {}, {}, host=host), CHECKS)
+    return record_reasons(Measured("serve", {}, {}, host=HostFacts(**host)), CHECKS)
 
 
 def codes(summary):
@@ -147,7 +148,7 @@ def test_every_quantity_has_its_unit_and_one_that_a_card_lacks_is_null():
 
 def test_a_driver_too_old_to_tell_its_processes_tells_the_rest():
     summary = sampled(ScriptedNvml(pids=None))
-    assert summary["gpu_processes"] == [] and summary["gpus"][0]["mean_power_w"] == 500.0
+    assert summary.gpu_processes == () and summary.gpus[0].mean_power_w == 500.0
 
 
 def test_only_visible_gpus_are_read(monkeypatch):

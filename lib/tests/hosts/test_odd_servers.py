@@ -55,7 +55,7 @@ def test_a_server_is_asked_once_a_repeat_who_it_is_and_once_when_it_is_attached(
     monkeypatch.setattr(http_module, "get", lambda url, path, **how: asked.append(path) or get(url, path, **how))
     with odd_server() as url:
         record = benchmark(url)
-    assert record.host["version"] == "0.32.0" and record.host["max_model_len"] == 4096
+    assert record.host.version == "0.32.0" and record.host.max_model_len == 4096
     assert (asked.count("/v1/models"), asked.count("/version")) == (2, 1)
 
 
@@ -65,11 +65,11 @@ def test_what_answers_is_measured_though_it_has_neither_version_nor_metrics_nor_
     with odd_server(odd) as url:
         record = benchmark(url, model)
     assert record.outcome == "measured" and record.values["completed"] == 6
-    assert record.host["version"] is None and record.host["model"] == NAME
+    assert record.host.version is None and record.host.model == NAME
     assert set(record.not_looked) >= COUNTED
     assert "/metrics answered 404" in record.not_looked["server_disagrees"]
     assert "not ours" in record.not_looked["compiled_while_measuring"]
-    assert "/metrics answered 404" in record.host["telemetry"]["absent"]["server"]
+    assert "/metrics answered 404" in record.host.telemetry.absent["server"]
 
 
 @pytest.mark.parametrize(("odd", "unknown"), [("no_version", "version"), ("no_health", "")])
@@ -78,7 +78,7 @@ def test_what_a_page_that_is_missing_tells_is_all_that_is_not_known(benchmark, o
         record = benchmark(url)
     assert record.outcome == "measured" and record.values["completed"] == 6
     assert not COUNTED & set(record.not_looked), "the counters are there"
-    assert (record.host["version"] is None) == (unknown == "version")
+    assert (record.host.version is None) == (unknown == "version")
 
 
 def test_a_gateway_that_lists_no_models_wants_the_name_of_one():
@@ -133,7 +133,7 @@ def test_a_first_request_needs_no_files_of_the_model(tmp_path):
         with odd_server(root=root) as url:
             workload = FirstRequestWorkload(max_tokens=6)
             record = first_request(open_server(url), workload, record_path=tmp_path / "record.json").record
-        assert record.verdict == "VALID" and record.host["model_config"] is None
+        assert record.verdict == "VALID" and record.host.config is None
 
 
 def test_an_adapter_is_measured_with_the_tokenizer_of_its_own_model_and_the_record_names_both(benchmark, fake_model):
@@ -142,7 +142,7 @@ def test_an_adapter_is_measured_with_the_tokenizer_of_its_own_model_and_the_reco
         assert model_card(attach(url, NAME)).adapter is None
     words = dict(zip(record.argv, record.argv[1:], strict=False))
     assert words["--tokenizer"] == fake_model and words["--served-model-name"] == "sql"
-    assert (record.host["model"], record.host["adapter"]) == (NAME, "sql")
+    assert (record.host.model, record.host.adapter) == (NAME, "sql")
 
 
 @pytest.mark.parametrize(

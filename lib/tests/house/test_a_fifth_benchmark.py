@@ -21,7 +21,8 @@ from benchbook.plan.experiment import load_experiment
 from benchbook.plan.workload import Count, Workload
 from benchbook.plan.workloads import WORKLOADS
 from benchbook.records.handover import read_handover
-from benchbook.records.header import FINISHED
+from benchbook.records.header import RunState
+from benchbook.records.host import HostFacts
 from benchbook.records.record import Verdict
 from benchbook.records.store import Store
 from benchbook.report.drawing import canvas
@@ -69,11 +70,11 @@ def loop_command(workload, target):
 
 
 def time_a_loop(host, workload, *, record_path="", repeat="", seed=0):
-    with Recording(workload, record_path, read_handover(repeat).case) as recording:
+    with Recording(workload, record_path, read_handover(repeat)) as recording:
         recording.argv = loop_command(workload, None)
         raw = json.loads(subprocess.run(recording.argv, capture_output=True, check=True).stdout)
         recording.write_raw(raw)
-        return recording.finish(raw, host={"kind": "engine"}, way="process", seed=seed)
+        return recording.finish(raw, host=HostFacts(kind="engine"), way="process", seed=seed)
 
 
 def loop_figure(record, raw):
@@ -123,7 +124,7 @@ def file(tmp_path, monkeypatch, fake_model):
 
 class Host:
     # Nothing is started for this benchmark, which starts its own process. Who watches is told nothing, too.
-    facts, parameters, plumbing, env, warmed = {"kind": "engine"}, {}, {}, {}, {}
+    facts, parameters, plumbing, env, warmed = HostFacts(kind="engine"), {}, {}, {}, {}
 
     def __getattr__(self, name):
         return lambda *given: ()
@@ -138,7 +139,7 @@ def test_a_fifth_benchmark_goes_from_its_file_to_the_report(file, tmp_path):
     assert "80000 steps" in text and f"{sys.executable} -c" in text and "' 80000" in text
     plan, store = RunPlan.of(load_experiment(file)), Store.create(tmp_path / "results", "loop")
     on_nothing = Local(lambda *given: nullcontext(Host()))
-    assert Runner(plan, store, Host(), "benchbook run loop.yaml", on_nothing).execute() == FINISHED
+    assert Runner(plan, store, Host(), "benchbook run loop.yaml", on_nothing).execute() == RunState.FINISHED
     run = load_run(store.run_dir)
     assert run.alone == (Verdict.VALID,) * 2, "each by itself: whether they agree is the machine's matter"
     assert (run.table["loop_s"] > 0).all() and list(run.table["steps"]) == [20000, 80000]

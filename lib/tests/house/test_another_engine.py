@@ -124,13 +124,13 @@ def test_an_engine_that_nobody_knows_goes_from_its_file_to_the_report(tmp_path, 
     assert code in (0, 3), output
     assert len(records) == 3 and all(record.is_measured for record in records), output
     for host in (record.host for record in records):
-        assert (host["engine"], host["version"], host["facts"]["kv_cache_tokens"]) == ("Toy", "7-toy", 4711)
-        assert "--depth=3" in host["argv"] and not any("middleware" in word for word in host["argv"])
+        assert (host.engine, host.version, host.facts.kv_cache_tokens) == ("Toy", "7-toy", 4711)
+        assert "--depth=3" in host.argv and not any("middleware" in word for word in host.argv)
     for record in (record for record in records if record.benchmark == "serve"):
-        counters = record.host["counters"]
+        counters = record.host.counters
         assert counters["prompt_tokens"] == record.values["total_input_tokens"] > 0
         assert counters["requests_ended_by_length"] == record.values["completed"]
-        assert "server" not in record.host["telemetry"]["absent"]
+        assert "server" not in record.host.telemetry.absent
         assert not {"server_disagrees", "server_restarted"} & {reason.code for reason in record.reasons}
     assert "--depth=3" in (run_dir / "report.html").read_text()
     assert read_json(run_dir / "run.json")["launches"]["wound"]["engine"] == "toy"

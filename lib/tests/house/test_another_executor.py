@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from benchbook.notebooks.comparison import execute_comparison
 from benchbook.plan.experiment import load_experiment
-from benchbook.records.header import FINISHED
+from benchbook.records.header import RunState
 from benchbook.records.store import Store
 from benchbook.report.html import render_report
 from benchbook.report.run import load_run
@@ -125,15 +125,15 @@ def test_blocks_that_two_processes_run_at_once_become_one_report(tmp_path, monke
     path.write_text(EXPERIMENT.format(model=tmp_path / "model", **scripts))
 
     plan, store, watching = RunPlan.of(load_experiment(path)), Store.create(tmp_path / "results", "two"), Lines()
-    assert Runner(plan, store, watching, "benchbook run two.yaml", ByLaunch()).execute() == FINISHED
+    assert Runner(plan, store, watching, "benchbook run two.yaml", ByLaunch()).execute() == RunState.FINISHED
     render_report(execute_comparison(store.run_dir), store.report_path)
 
     pids = Counter(line for line in watching.lines if line.startswith("in process"))
     assert sorted(pids.values()) == [2, 2] and f"in process {os.getpid()}" not in pids
     run = load_run(store.run_dir)
     assert not run.damage and not run.missing and len(run.records) == len(watching.records) == 8
-    assert {name: len(launch["hosts"]) for name, launch in run.header["launches"].items()} == {"quick": 2, "slow": 2}
-    assert sum(len(times) for times in run.header["wall_s_by_job"].values()) == 4 + 8, "each start, and each repeat"
+    assert {name: len(launch.hosts) for name, launch in run.header.launches.items()} == {"quick": 2, "slow": 2}
+    assert sum(len(times) for times in run.header.wall_s_by_job.values()) == 4 + 8, "each start, and each repeat"
     page = store.report_path.read_text()
     assert "Do two machines give one report?" in page and "quick" in page and "slow" in page
 

@@ -247,7 +247,7 @@ class Storm:
             store = Store(run)
             records = store.records()
             repeats = Counter((record.identity.case_id, record.identity.repeat) for record in records)
-            planned = sum(row["repeats"] for row in store.header()["plan"])
+            planned = sum(row.repeats for row in store.header().plan)
             if len(repeats) != planned or not all(record.is_measured for record in records):
                 self.not_whole.append(f"{run.name}: {len(repeats)} of {planned}")
             for path in run.glob("cases/*/repeat=*,attempt=*/record.json"):

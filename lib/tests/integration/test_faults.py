@@ -10,7 +10,9 @@ from unittest import mock
 import pytest
 from benchbook.hosts.process import registry
 from benchbook.measure import outputs
-from benchbook.records.header import FAILED, FINISHED
+from benchbook.records.files import write_json
+from benchbook.records.header import RunState
+from benchbook.records.host import HostFacts
 from benchbook.records.record import Outcome, Verdict
 from benchbook.records.store import Store
 from benchbook.sweep.session import prepare_run
@@ -148,7 +150,7 @@ def test_a_fault_ends_in_its_outcome_and_cause(name, tmp_path, monkeypatch):
     assert code is None or codes[0] == code, (record.outcome, record.failure, record.reasons)
     is_good = outcome is MEASURED and code is None
     assert (record.verdict is Verdict.INVALID) is not is_good  # six requests are SUSPECT for their number alone
-    assert state == (FINISHED if is_good else FAILED)
+    assert state == (RunState.FINISHED if is_good else RunState.FAILED)
     assert wait_nothing_left(tmp_path) == []
 
 
@@ -202,7 +204,7 @@ def test_a_run_beside_another_says_so_at_once_and_what_it_is_getting_ready(tmp_p
 def test_a_run_after_a_finished_one_says_that_it_begins_anew_unless_it_was_told_to(tmp_path, new):
     file, told = write_fault(tmp_path, "{}"), Told()
     finished = Store.create(tmp_path / "results", "fault")
-    finished.write_header({"state": FINISHED})
+    write_json(finished.run_dir / "run.json", {"state": RunState.FINISHED})
     prepare_run(file, tmp_path / "results", new=new, share_gpu=False, command="", listener=told)
     is_said = any(f"fault/{finished.run_id} is finished and is not extended" in line for line in told.lines)
     assert is_said is not new and "New run" in told.lines[-1]
@@ -271,7 +273,7 @@ def test_a_record_cut_on_disk_is_redone_and_the_others_are_kept(tmp_path):
     path = next(store.run_dir.glob("cases/*/repeat=1/record.json"))
     path.write_bytes(path.read_bytes()[:50])
     header = store.header()
-    store.write_header({**header, "state": "failed"})
+    store.write_header(header.model_copy(update={"state": RunState.FAILED}))
     text = benchbook(tmp_path, "run", file, fake=True).communicate(timeout=300)[0]
     assert "(3 measured earlier are kept)" in text
 
@@ -285,7 +287,7 @@ def test_a_clock_that_jumps_back_changes_no_duration(monkeypatch, tmp_path):
     monkeypatch.setattr(recording, "utc_now", lambda: next(stamps))
     begun = recording.Recording(FirstRequestWorkload(), tmp_path / "record.json")
     time.sleep(0.01)
-    record = begun.finish({"text": "w1"}, host={}, way="test").record
+    record = begun.finish({"text": "w1"}, host=HostFacts(), way="test").record
     assert record.ended_utc < record.started_utc and record.ended_monotonic_s - record.started_monotonic_s >= 0.01
 
 

@@ -50,7 +50,7 @@ def test_answers_that_end_early_above_the_least_drawn_length_are_seen(client, fa
             server, workload, record_path=tmp_path / "r.json", repeat=limits, tokenizer=resolve_model("tiny").path
         )
     found = saved.record
-    cut = found.conditions["client"]["cut_answers"]
+    cut = found.conditions.client.cut_answers
     assert bool(cut) == is_cut and all(came <= 44 < asked for asked, came in cut)
     assert ("outputs_short" in [why.code for why in found.reasons]) == is_cut
     assert "outputs_short" not in found.not_looked
@@ -99,5 +99,5 @@ def test_a_benchmark_of_a_sound_server_or_a_harmless_one_is_right(kind, client, 
     counts = ("completed", "failed", "total_input_tokens", "total_output_tokens")
     assert [record.values[name] for name in counts] == [6, 0, 30, 36] == [sound.values[name] for name in counts]
     assert 0 < record.values["mean_tpot_ms"] and 0 < record.values["mean_ttft_ms"] < record.values["mean_e2el_ms"]
-    assert record.host["version"] == (None if kind and KINDS[kind][0] == VERSION else "0.32.0")
+    assert record.host.version == (None if kind and KINDS[kind][0] == VERSION else "0.32.0")
     assert watch.took_s < 60 and watch.grew_mib < 512, watch

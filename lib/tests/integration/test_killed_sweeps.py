@@ -107,7 +107,7 @@ def test_a_stop_signal_ends_a_sweep_in_order(tmp_path, name):
     text = process.communicate(timeout=30)[0]
     assert process.returncode == 130 and "to continue: benchbook run machinery.yaml" in text and "Traceback" not in text
     assert wait_nothing_left(tmp_path) == []
-    assert Store.open("machinery", tmp_path / "results").header()["state"] == "interrupted"
+    assert Store.open("machinery", tmp_path / "results").header().state == "interrupted"
 
 
 def test_a_second_interrupt_ends_at_once_and_clean(tmp_path):

@@ -49,7 +49,7 @@ def test_a_notebook_runs_by_plain_papermill_with_a_host_of_its_own(name, tmp_pat
         record = read_record(tmp_path / "record.json")
         # On two busy cores much may be suspect, which is said and is no fault of the notebook.
         assert "invalid" not in {reason.severity for reason in record.reasons}, record.reasons
-        assert record.host["random_weights"]
+        assert record.host.random_weights
         values_equal_the_raw_file(tmp_path)
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or SECRET not in path.read_text(errors="replace"), path

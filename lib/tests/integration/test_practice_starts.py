@@ -128,7 +128,7 @@ def test_a_client_finds_the_tokenizer_where_the_launch_says_and_goes_past_the_pr
     assert (record.values["completed"], record.values["failed"]) == (40, 0)
     assert record.argv[record.argv.index("--tokenizer") + 1].endswith(f"/snapshots/{SECOND}")
     assert "max_num_seqs_low" in {reason.code for reason in record.reasons}
-    assert record.host["telemetry"]["server"]["mean_waiting"] > 1  # more wait than run, however few the samples
+    assert record.host.telemetry.server.mean_waiting > 1  # more wait than run, however few the samples
 
 
 def test_a_rate_that_a_server_does_not_hold_is_told(crowded, tmp_path) -> None:

@@ -116,7 +116,7 @@ def test_asked_and_counted_tokens_agree_for_every_case(quickstart):
 
 def test_the_server_counts_what_the_client_counts(quickstart):
     for record in quickstart.of("serve"):
-        counters = record.host["counters"]
+        counters = record.host.counters
         assert counters["prompt_tokens"] == record.values["total_input_tokens"]
         assert counters["generation_tokens"] == record.values["total_output_tokens"]
 

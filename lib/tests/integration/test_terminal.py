@@ -357,7 +357,7 @@ def test_a_run_whose_reader_has_stopped_reading_can_be_interrupted(tmp_path):
     process.communicate(timeout=30)
     os.close(reading)
     assert process.returncode == exit_codes.INTERRUPTED and wait_nothing_left(tmp_path) == []
-    assert store.count_measured() >= 1 and store.header()["state"] == "interrupted"
+    assert store.count_measured() >= 1 and store.header().state == "interrupted"
 
 
 def words_of(text):

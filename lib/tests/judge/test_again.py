@@ -20,7 +20,9 @@ from benchbook.judge.evidence import Measured
 from benchbook.judge.outside import again_sentence, disturbed_by, is_due_again
 from benchbook.plan.eta import Estimate
 from benchbook.plan.launches import Launch
-from benchbook.records.header import FAILED, FINISHED, INTERRUPTED, PARTIAL
+from benchbook.records.conditions import Conditions
+from benchbook.records.header import RunState
+from benchbook.records.host import HostFacts
 from benchbook.records.record import Verdict
 from benchbook.report.caveats import caveats
 from benchbook.report.compare_command import two_launches
@@ -73,7 +75,7 @@ def first_calls(number, noise):
 @pytest.mark.parametrize("noise", [BUSY, COMPILED, SHARED, THROTTLED], ids=["busy", "compiled", "shared", "throttled"])
 def test_a_disturbed_repeat_is_measured_again_at_once_and_the_later_try_counts(bench, noise):
     runner, state = run(bench, first_calls(1, noise))
-    assert state == FINISHED and tries_of(bench) == [2] + [1] * 7
+    assert state == RunState.FINISHED and tries_of(bench) == [2] + [1] * 7
     assert bench.calls[0][:2] == bench.calls[1][:2] and bench.starts == {"server": 1, "engine": 1}
     record = next(each for each in runner.store.records() if each.identity.attempt == 2)
     assert record.verdict is Verdict.VALID and len(record.identity.disturbed) == 1
@@ -84,7 +86,7 @@ def test_a_disturbed_repeat_is_measured_again_at_once_and_the_later_try_counts(b
 
 def test_a_repeat_that_is_disturbed_each_time_stays_suspect_when_its_budget_is_spent_and_that_is_said_once(bench):
     runner, state = run(bench, first_calls(3, BUSY))
-    assert state == FINISHED and tries_of(bench) == [3] + [1] * 7
+    assert state == RunState.FINISHED and tries_of(bench) == [3] + [1] * 7
     said = [line for line in runner.listener.lines if "measured 3 times" in line]
     assert len(said) == 1 and "machine_busy" in said[0]
     record = next(each for each in runner.store.records() if each.identity.attempt == 3)
@@ -132,7 +134,10 @@ def test_none_of_the_outside_causes_is_known_by_a_value_or_a_time_of_a_request()
     for check in checks:
         watched, host = found[check.__name__]
         results = list(zip((slow, fast), raws, strict=True))
-        disturbed = [check(Measured("serve", {}, values, raw, host, watched)) for values, raw in results]
+        disturbed = [
+            check(Measured("serve", {}, values, raw, HostFacts(**host), Conditions(**watched)))
+            for values, raw in results
+        ]
         calm = [check(Measured("serve", {}, values, raw)) for values, raw in results]
         assert disturbed[0] == disturbed[1] and disturbed[0] and calm == [None, None], check
 
@@ -143,13 +148,13 @@ def test_quiet_is_looked_for_in_what_disturbed_and_a_compilation_is_over(bench, 
     bench.noise = lambda call: {1: COMPILED, 3: BUSY}.get(call, CALM)
     runner = bench.runner()
     runner.executor.look = lambda launch, look_s, share, causes: "others used 60 %" if "machine_busy" in causes else ""
-    assert runner.execute() == FINISHED and tries_of(bench) == [2] + [1] * 7
+    assert runner.execute() == RunState.FINISHED and tries_of(bench) == [2] + [1] * 7
 
 
 def test_where_quiet_never_comes_there_is_one_wait_and_nothing_is_measured_again_for_nothing(bench, monkeypatch):
     monkeypatch.setattr(again_module, "MAX_WAIT_S", 0.05)
     runner, state = run(bench, first_calls(99, BUSY), quiet=False)
-    assert state == FINISHED and set(tries_of(bench)) == {1}
+    assert state == RunState.FINISHED and set(tries_of(bench)) == {1}
     assert sum("no quiet within" in line for line in runner.listener.lines) == 1
     assert "others used 60 %" in "".join(runner.listener.lines)
 
@@ -163,7 +168,7 @@ def test_where_nobody_can_look_the_sweep_goes_on(bench, monkeypatch):
     bench.noise = first_calls(1, BUSY)
     runner = bench.runner()
     runner.executor.look = look
-    assert runner.execute() == FINISHED and set(tries_of(bench)) == {1}
+    assert runner.execute() == RunState.FINISHED and set(tries_of(bench)) == {1}
     assert "cannot be looked at: OSError: the driver is gone" in "".join(runner.listener.lines)
 
 
@@ -176,7 +181,7 @@ def test_after_a_wait_in_vain_what_finds_quiet_at_once_is_measured_again(bench, 
 def test_a_failed_try_does_not_use_up_the_second_chance_of_what_was_disturbed_before(bench):
     bench.on_call = {2: lambda bench: None}
     runner, state = run(bench, lambda call: BUSY if call == 1 else CALM)
-    assert state == FINISHED and tries_of(bench)[0] == 3
+    assert state == RunState.FINISHED and tries_of(bench)[0] == 3
     record = next(each for each in runner.store.records() if each.identity.attempt == 3)
     assert record.verdict is Verdict.VALID and record.identity.disturbed == ("machine_busy",)
 
@@ -189,10 +194,10 @@ def interrupt(bench):
 def test_a_run_that_is_stopped_while_it_measures_again_goes_on_with_the_budget_that_is_left(bench, stopped_at):
     bench.on_call = {stopped_at: interrupt}
     first, state = run(bench, first_calls(stopped_at - 1, BUSY))
-    assert state == INTERRUPTED
+    assert state == RunState.INTERRUPTED
     bench.on_call, number = {}, len(bench.calls)
     second, state = run(bench, lambda call: BUSY if call - number <= 5 else CALM, store=first.store)
-    assert state == FINISHED
+    assert state == RunState.FINISHED
     again = [call for call in bench.calls if call[:2] == bench.calls[0][:2]]
     assert len(again) == 4, "three whole tries, and the one that was stopped"
     record = next(each for each in second.store.records() if len(each.identity.disturbed) == 2)
@@ -207,10 +212,10 @@ def test_a_run_that_is_stopped_while_it_waits_measures_again_when_it_goes_on(ben
     bench.noise = first_calls(1, BUSY)
     first = bench.runner()
     first.executor.look = stop
-    assert first.execute() == INTERRUPTED and len(bench.calls) == 1
+    assert first.execute() == RunState.INTERRUPTED and len(bench.calls) == 1
     assert len(first.store.records()) == 1, "what was measured stays until something takes its place"
     second, state = run(bench, store=first.store)
-    assert state == FINISHED and tries_of(bench) == [2] + [1] * 7
+    assert state == RunState.FINISHED and tries_of(bench) == [2] + [1] * 7
     assert second.listener.already_done == 0
     assert bench.calls[1][:2] == bench.calls[0][:2] or bench.calls[0][:2] in [call[:2] for call in bench.calls[1:]]
 
@@ -229,14 +234,14 @@ def test_a_finished_run_measures_nothing_again_beyond_its_budget(bench):
     first, _ = run(bench, first_calls(99, BUSY), repeats="repeats: 1")
     number = len(bench.calls)
     second, state = run(bench, first_calls(99, BUSY), store=first.store, repeats="repeats: 1")
-    assert state == FINISHED and len(bench.calls) == number
+    assert state == RunState.FINISHED and len(bench.calls) == number
 
 
 def test_of_some_cases_only_those_asked_for_are_measured_again(bench):
     bench.noise = first_calls(99, BUSY)
     first = bench.runner()
     first.only, first.executor.look = asked_for(first.plan.experiment, ["latency"]), lambda *_: ""
-    assert first.execute() == PARTIAL
+    assert first.execute() == RunState.PARTIAL
     assert {case_id.split(",")[1] for case_id, *_ in bench.calls} == {"latency"} and set(tries_of(bench)) == {3}
 
 
@@ -248,7 +253,7 @@ def test_rounds_are_added_by_the_tries_that_count(bench):
     slow = dict.fromkeys((1, 3), 50.0)
     bench.throughput = lambda case_id, repeat: slow.get(len(bench.calls), 100.0)
     runner, state = run(bench, lambda call: BUSY if call in slow else CALM, **UNTIL)
-    assert state == FINISHED and {row["repeats"] for row in runner.store.header()["plan"]} == {2}
+    assert state == RunState.FINISHED and {row.repeats for row in runner.store.header().plan} == {2}
 
 
 @pytest.mark.parametrize("stopped_at", [8, 9, 10, 11])
@@ -257,11 +262,11 @@ def test_an_added_round_that_is_stopped_while_it_is_measured_again_is_gone_on_wi
     bench.throughput = lambda case_id, repeat: speeds[min(repeat, 3)]
     bench.on_call = {stopped_at: interrupt}
     first, state = run(bench, lambda call: BUSY if call == 7 else CALM, **UNTIL)
-    assert state == INTERRUPTED
+    assert state == RunState.INTERRUPTED
     bench.on_call = {}
     second, state = run(bench, store=first.store, **UNTIL)
-    assert state == FINISHED
-    assert sorted(row["repeats"] for row in second.store.header()["plan"]) == [2, 2, 4, 4]
+    assert state == RunState.FINISHED
+    assert sorted(row.repeats for row in second.store.header().plan) == [2, 2, 4, 4]
     assert sum(len(record.identity.disturbed) for record in second.store.records()) == 1
 
 
@@ -286,7 +291,7 @@ def test_a_server_without_a_prefix_cache_gets_the_same_prompts_as_the_other_laun
 def test_launches_that_are_compared_are_measured_again_on_the_start_that_is_there(bench):
     two = {"launches": "  other: {args: {max_model_len: 256}}\n  eager:"}
     runner, state = run(bench, first_calls(2, BUSY), **two)
-    assert state == FINISHED and bench.starts == {"server": 4, "engine": 4}
+    assert state == RunState.FINISHED and bench.starts == {"server": 4, "engine": 4}
     comparison = two_launches(str(runner.store.run_dir), str(runner.store.run_dir), "eager", "other", bench.tmp_path)
     assert any("other: 1 repeat was disturbed from outside" in said for said in comparison_caveats(comparison))
 
@@ -431,4 +436,4 @@ def test_the_sentence_says_which_are_disturbed_still(bench):
 def test_no_run_fails_for_a_disturbance(bench):
     bench.completed = lambda repeat: 3  # INVALID, and disturbed: both are judged by the last try
     runner, state = run(bench, first_calls(1, BUSY))
-    assert state == FAILED and tries_of(bench)[0] == 2
+    assert state == RunState.FAILED and tries_of(bench)[0] == 2

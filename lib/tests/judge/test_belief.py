@@ -14,6 +14,8 @@ from benchbook.judge.evidence import Measured
 from benchbook.judge.group import judged_together
 from benchbook.judge.telemetry import telemetry_summary
 from benchbook.judge.unseen import not_looked
+from benchbook.records.conditions import Conditions
+from benchbook.records.host import HostFacts
 from benchbook.records.record import Verdict, verdict_of
 from measured import latency, serve
 from shapes import GPT_OSS_120B, LLAMA_8B
@@ -102,7 +104,9 @@ def on_starts(spread, starts=4, seed=0):
 
 
 OURS = computed("ours", 7, 90)
-ATTACHED = replace(serve(), host={"kind": "attached"}, conditions={"unseen": {"log": "not ours", "counters": "404"}})
+ATTACHED = replace(
+    serve(), host=HostFacts(kind="attached"), conditions=Conditions(unseen={"log": "not ours", "counters": "404"})
+)
 
 DIRTY = (
     ("a server that answers 8.3 requests a second is sent 10, 600 in all", growing(600), "overloaded"),

@@ -10,6 +10,7 @@ from benchbook.judge.binding import binding_of, is_below_floor, limit_values, sh
 from benchbook.judge.limits import limits_of
 from benchbook.judge.model_config import shape_of
 from benchbook.judge.roofline import NoLimitError, Peaks, limits_for
+from benchbook.records.parts import Provenance
 from benchbook.records.record import Reason
 from benchbook.records.store import read_record
 from benchbook.terms.asked import Asked
@@ -113,7 +114,7 @@ def test_prefills_of_others_in_tpot_do_not_move_the_share_of_the_step():
 
 def on(device, memory_mib, in_flight=2000, argv="", kind="server"):
     record = served(in_flight, argv=argv, peaks={**H200, "device": device}, kind=kind)
-    machine = {"machine": {"gpus": [{"name": device, "memory": f"{memory_mib} MiB"}]}}
+    machine = Provenance(machine={"gpus": [{"name": device, "memory": f"{memory_mib} MiB"}]})
     asked = record.asked.model_copy(update={"requests": in_flight})
     return record.model_copy(update={"provenance": machine, "asked": asked})
 

@@ -3,6 +3,7 @@
 import pytest
 from benchbook.judge.caches import MEANING
 from benchbook.judge.claims import caveats
+from parts import having
 from test_compare import compared
 
 
@@ -12,7 +13,7 @@ def with_caches(states):
     def change(record):
         repeat, launch = record.identity.repeat, record.identity.launch
         facts = {"compile_cache": states[launch][repeat]}
-        return record.model_copy(update={"host": {**record.host, "ready_utc": f"{launch} {repeat}", "facts": facts}})
+        return record.model_copy(update={"host": having(record.host, ready_utc=f"{launch} {repeat}", facts=facts)})
 
     return change
 

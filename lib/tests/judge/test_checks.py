@@ -9,9 +9,11 @@ from benchbook.judge.catalogue import BY_CODE, CODES
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.unseen import not_looked
 from benchbook.plan import ServeWorkload
+from benchbook.records.parts import MachineFacts
 from benchbook.records.record import Verdict, verdict_of
 from benchbook.terms.percentiles import is_earned, percentile_ranks, samples_needed
 from measured import latency, measured_of, serve, throughput, with_pace
+from parts import having
 
 SOUND = serve()
 RANGED = {"range_ratio": 0.5}
@@ -336,7 +338,7 @@ def test_an_answer_below_the_least_length_that_a_range_draws_was_cut(lengths, ra
     ],
 )
 def test_an_answer_cut_above_the_least_length_is_found_by_the_length_that_was_drawn_for_it(cut, lengths, said):
-    noted = {**SOUND.conditions["client"], "cut_answers": cut}
+    noted = {**SOUND.conditions.client.model_dump(), "cut_answers": cut}
     measured = serve(workload=RANGED, raw={"output_lens": lengths}, conditions={"client": noted})
     found = [why.evidence for why in record_reasons(measured) if why.code == "outputs_short"]
     assert len(found) == bool(said) and all(said in evidence for evidence in found)
@@ -402,7 +404,7 @@ def random_prompts(vocabulary, earlier, sent, same_as=0, seed=1):
 def test_random_prompts_that_begin_alike_by_chance_are_not_called_a_warm_cache(load):
     runs = [random_prompts(*load, seed=seed) for seed in range(40)]
     assert sum("cache_warm" in codes(run) for run in runs) <= 1  # of a thousand
-    hits = [run.host["counters"]["prefix_cache_hits"] / 128 for run in runs]
+    hits = [run.host.counters["prefix_cache_hits"] / 128 for run in runs]
     assert sum(hits) / len(hits) > 0.01 * load[2], "by a fixed limit of 1 % they would have been"
 
 
@@ -456,7 +458,9 @@ CARDS = {"gpus": [{"name": "NVIDIA L40S", "memory": "46068 MiB"}]}
 
 def on_device(measured, peaks, *flags, machine=None, **host):
     argv = [*COMMAND, *flags]
-    return replace(measured, host={**measured.host, "argv": argv, "peaks": peaks, **host}, machine=machine or {})
+    return replace(
+        measured, host=having(measured.host, argv=argv, peaks=peaks, **host), machine=MachineFacts(**(machine or {}))
+    )
 
 
 @pytest.mark.parametrize(

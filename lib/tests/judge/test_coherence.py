@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from benchbook.judge.group import judged_alone_and_together, judged_together
 from benchbook.records.described import described
+from benchbook.records.host import HostFacts
 from benchbook.records.published import all_published, load_published
 from benchbook.records.record import Identity, Outcome, Reason, Record, Verdict
 from benchbook.records.runs import run_files
@@ -29,7 +30,7 @@ def record(benchmark, workload, values, *, launch="a", repeat=0, host=None, reas
         ended_utc="",
         started_monotonic_s=0.0,
         ended_monotonic_s=1.0,
-        host=host or {},
+        host=HostFacts(**(host or {})),
     )
 
 

@@ -14,6 +14,7 @@ from benchbook.report.run import load_run
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.metrics import BY_KEY
 from benchbook.terms.wording import percent_number
+from parts import having
 from report_runs import failed, judged, make_run
 
 ROW = Row(
@@ -154,7 +155,7 @@ def on_start(start_of_repeat):
 
     def change(record):
         start = start_of_repeat(record.identity.launch, record.identity.repeat)
-        return record.model_copy(update={"host": {**record.host, "ready_utc": f"2026-11-23T20:00:{start:02d}+00:00"}})
+        return record.model_copy(update={"host": having(record.host, ready_utc=f"2026-11-23T20:00:{start:02d}+00:00")})
 
     return change
 
@@ -188,7 +189,7 @@ def test_starts_that_are_not_noted_count_as_one(tmp_path):
     change = on_start(lambda launch, repeat: repeat)
 
     def unnoted(record):
-        return record.model_copy(update={"host": {**change(record).host, "ready_utc": None}})
+        return record.model_copy(update={"host": having(change(record).host, ready_utc=None)})
 
     assert row_of(compared(tmp_path, unnoted, is_paired=False)).num_base == 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,9 @@ from benchbook.judge.limits import limits_of
 from benchbook.judge.model_config import shape_of
 from benchbook.judge.shape import COUNTED, SURE, ModelShape
 from benchbook.judge.shape import EVEN as EVENLY
+from benchbook.records.header import read_header
 from benchbook.records.record import Verdict
+from parts import having
 from shapes import GPT_OSS_120B, LLAMA_8B, served
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
@@ -23,7 +24,7 @@ DUMMY = "--load-format dummy"
 def with_host(*, argv: str = "", config=GPT_OSS_120B, **host):
     """Return one served record whose host has these facts."""
     record = served(8, argv=argv, config=config)
-    return record.model_copy(update={"host": {**record.host, **host}})
+    return record.model_copy(update={"host": having(record.host, **host)})
 
 
 def routing(decode, prefill=None):
@@ -119,8 +120,8 @@ GPU_RUNS = [path.parent for path in REFERENCE.glob("*/run.json") if '"load_forma
 def test_every_committed_record_of_dummy_experts_is_suspect_by_its_own_data(run_dir):
     from benchbook.report.run import load_run
 
-    header = json.loads((run_dir / "run.json").read_text())
-    dummies = {name for name, launch in header["launches"].items() if "dummy" in launch["args"].values()}
+    header, _ = read_header(run_dir / "run.json")
+    dummies = {name for name, launch in header.launches.items() if "dummy" in launch.args.values()}
     measured = [record for record in load_run(run_dir).records if record.is_measured]
     records = [record for record in measured if record.identity.launch in dummies]
     assert records

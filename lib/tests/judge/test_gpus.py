@@ -7,10 +7,12 @@ from benchbook.judge.claims import caveats, headlines
 from benchbook.judge.columns import PER_GPU
 from benchbook.judge.compare import compare
 from benchbook.judge.gpus import num_gpus, output_per_gpu_tok_s
+from benchbook.records.parts import Provenance
 from benchbook.report.limit_sentences import energy_sentence
 from benchbook.report.results import definitions_html, results_html
 from benchbook.report.run import load_run
 from benchbook.report.table_command import print_table
+from parts import having
 from report_runs import make_run
 from rich.console import Console
 
@@ -29,8 +31,8 @@ def telemetry(*ours, there=4, strangers=()):
 
 def on(record, argv=("vllm", "serve", "m"), provenance=GPU_MACHINE, samples=None):
     """Return `record` as measured by this command on this machine."""
-    host = {**record.host, "argv": list(argv)} | ({"telemetry": samples} if samples else {})
-    return record.model_copy(update={"host": host, "provenance": provenance})
+    host = having(record.host, argv=argv, **({"telemetry": samples} if samples else {}))
+    return record.model_copy(update={"host": host, "provenance": Provenance.model_validate(provenance)})
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import random
 import pytest
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.telemetry import energy_j, integrated_j, request_window, telemetry_summary
+from benchbook.records.samples import GpuProcess
 from benchbook.records.telemetry import read_telemetry, write_telemetry
 from benchbook.terms.errors import StoreError
 from measured import serve
@@ -38,45 +39,45 @@ def gpu(index=0, energy=True, power_w=400.0, times=range(6)):
 
 def test_the_window_goes_from_the_first_send_to_the_last_token():
     assert request_window(samples(), RAW) == pytest.approx((1.0, 4.0))
-    assert telemetry_summary(samples(), RAW)["window_epoch_s"] == pytest.approx([1_000_001.0, 1_000_004.0])
+    assert telemetry_summary(samples(), RAW).window_epoch_s == pytest.approx((1_000_001.0, 1_000_004.0))
     assert request_window(samples(), {}) is None
 
 
 @pytest.mark.parametrize("has_counter", [True, False])
 def test_energy_is_power_times_the_window_by_counter_and_by_area(has_counter):
     summary = telemetry_summary(samples([gpu(energy=has_counter)]), RAW)
-    assert summary["energy_j"] == pytest.approx(400.0 * 3.0)
-    assert ("counter" in summary["gpus"][0]["energy_source"]) == has_counter
-    assert summary["gpus"][0]["mean_power_w"] == pytest.approx(400.0)
+    assert summary.energy_j == pytest.approx(400.0 * 3.0)
+    assert ("counter" in summary.gpus[0].energy_source) == has_counter
+    assert summary.gpus[0].mean_power_w == pytest.approx(400.0)
 
 
 def test_the_mean_power_is_that_of_the_counter_since_the_drivers_power_lags():
     late = {**gpu(), "power_w": [70.0, 270.0, 400.0, 400.0, 400.0, 400.0]}
-    card = telemetry_summary(samples([late]), RAW)["gpus"][0]
-    assert card["mean_power_w"] == pytest.approx(400.0) and card["energy_j"] == pytest.approx(1200.0)
-    without = telemetry_summary(samples([{**late, "energy_j": None}]), RAW)["gpus"][0]
-    assert without["energy_j"] < 1200.0 and "a second before" in without["energy_source"]
-    assert without["mean_power_w"] == pytest.approx((270.0 + 3 * 400.0) / 4)
+    card = telemetry_summary(samples([late]), RAW).gpus[0]
+    assert card.mean_power_w == pytest.approx(400.0) and card.energy_j == pytest.approx(1200.0)
+    without = telemetry_summary(samples([{**late, "energy_j": None}]), RAW).gpus[0]
+    assert without.energy_j < 1200.0 and "a second before" in without.energy_source
+    assert without.mean_power_w == pytest.approx((270.0 + 3 * 400.0) / 4)
 
 
 def test_energy_without_a_sample_after_the_last_token_is_null_and_not_less():
-    assert telemetry_summary(samples([gpu(times=range(4))]), RAW)["energy_j"] is None
-    assert telemetry_summary(samples([gpu()]), {})["energy_j"] is None
+    assert telemetry_summary(samples([gpu(times=range(4))]), RAW).energy_j is None
+    assert telemetry_summary(samples([gpu()]), {}).energy_j is None
 
 
 def test_of_two_gpus_only_the_one_that_our_server_uses_counts():
     ours = {"gpu": 1, "pid": 7, "name": "VLLM", "kind": "ours", "first_s": 0.0, "last_s": 5.0}
     both = [gpu(0, power_w=70.0), gpu(1)]
-    assert telemetry_summary(samples(both, [ours]), RAW)["energy_j"] == pytest.approx(1200.0)
-    assert telemetry_summary(samples(both), RAW)["energy_j"] is None, "which of the two it was is not known"
+    assert telemetry_summary(samples(both, [ours]), RAW).energy_j == pytest.approx(1200.0)
+    assert telemetry_summary(samples(both), RAW).energy_j is None, "which of the two it was is not known"
 
 
 def test_where_processes_are_not_seen_the_gpus_that_the_launch_takes_count():
     both = samples([gpu(0, power_w=70.0), gpu(1)])
-    assert telemetry_summary({**both, "num_gpus": 2}, RAW)["energy_j"] == pytest.approx(1410.0)
-    assert telemetry_summary({**both, "num_gpus": 1}, RAW)["energy_j"] is None
+    assert telemetry_summary({**both, "num_gpus": 2}, RAW).energy_j == pytest.approx(1410.0)
+    assert telemetry_summary({**both, "num_gpus": 1}, RAW).energy_j is None
     one = samples([gpu(3)])
-    assert telemetry_summary({**one, "num_gpus": 1}, RAW)["energy_j"] == pytest.approx(1200.0)
+    assert telemetry_summary({**one, "num_gpus": 1}, RAW).energy_j == pytest.approx(1200.0)
 
 
 def test_two_runs_on_two_gpus_each_count_their_own_joules():
@@ -86,20 +87,20 @@ def test_two_runs_on_two_gpus_each_count_their_own_joules():
     both = [gpu(0, power_w=562.0), gpu(1, power_w=580.0)]
     first = samples(both, [process(0, "ours"), process(1, "foreign")])
     second = samples(both, [process(0, "foreign"), process(1, "ours")])
-    counted = [telemetry_summary(each, RAW)["energy_j"] for each in (first, second)]
+    counted = [telemetry_summary(each, RAW).energy_j for each in (first, second)]
     assert counted == [pytest.approx(1686.0), pytest.approx(1740.0)]
 
 
 def test_a_stranger_that_left_before_the_first_request_does_not_count():
     early = {"gpu": 0, "pid": 7, "name": "x", "kind": "foreign", "first_s": 0.0, "last_s": 0.9}
-    assert telemetry_summary(samples([gpu()], [early]), RAW)["gpu_processes"] == []
+    assert telemetry_summary(samples([gpu()], [early]), RAW).gpu_processes == ()
     late = {**early, "last_s": 1.1}
-    assert telemetry_summary(samples([gpu()], [late]), RAW)["gpu_processes"] == [late]
+    assert telemetry_summary(samples([gpu()], [late]), RAW).gpu_processes == (GpuProcess(**late),)
 
 
 def throttled(samples, **shares):
     """Return what is said of a card of which so many samples of the window tell of these throttles."""
-    summary = {"gpus": [{"samples": samples, "throttled_share": shares}]}
+    summary = {"gpus": [{"index": 0, "name": None, "samples": samples, "throttled_share": shares}]}
     return {why.code for why in record_reasons(serve(host={"telemetry": summary})) if why.code.startswith("gpu_")}
 
 
@@ -114,9 +115,9 @@ def test_one_sample_of_a_throttle_is_an_instant_and_two_of_ten_are_not(samples, 
 
 def test_means_are_over_the_window_only():
     server = {"t_s": [0.0, 1.0, 2.0, 3.0, 5.0], "running": [0, 8, 8, 5, 0], "kv_use_ratio": [0, 0.1, 0.4, 0.2, 0.9]}
-    found = telemetry_summary(samples(server=server), RAW)["server"]
-    assert found["mean_running"] == 7.0 and found["max_kv_use_ratio"] == 0.4 and found["samples"] == 3
-    assert found["mean_waiting"] is None and found["preemptions"] is None
+    found = telemetry_summary(samples(server=server), RAW).server
+    assert found.mean_running == 7.0 and found.max_kv_use_ratio == 0.4 and found.samples == 3
+    assert found.mean_waiting is None and found.preemptions is None
 
 
 def test_energy_adds_up_over_neighbouring_windows_for_any_samples():

@@ -1,6 +1,5 @@
 """How many sequences a KV cache holds: all layers' tokens, or a window's."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ from benchbook.judge.conditions import kv_exhausted
 from benchbook.judge.kv_cache import sequences_held
 from benchbook.judge.starts import kv_capacity_differs
 from benchbook.records.record import Identity
+from benchbook.records.store import read_record
 from measured import measured_of
 from shapes import GPT_OSS_120B, LLAMA_8B, host, served
 
@@ -86,13 +86,13 @@ def test_committed_records_used_what_their_sequences_are_said_to_need(run):
     """A prompt that is being read holds more than its window for a while: the largest use is somewhat above."""
     used = 0
     for path in (REFERENCE / run).glob("cases/*/*/record.json"):
-        record = json.loads(path.read_bytes())
-        seen = ((record["host"].get("telemetry") or {}).get("server") or {}).get("max_kv_use_ratio")
-        workload = record["workload"]
+        record = read_record(path)
+        seen = record.host.telemetry.server.max_kv_use_ratio
+        workload = record.workload
         if not seen:
             continue
         tokens = workload["input_len_tokens"] + workload["output_len_tokens"]
-        needed = workload["max_concurrency"] / sequences_held(record["host"], tokens)
+        needed = workload["max_concurrency"] / sequences_held(record.host, tokens)
         assert 0.75 < seen / needed < (1.6 if workload["max_concurrency"] > 1 else 2.0)
         used += 1
     assert used >= 2

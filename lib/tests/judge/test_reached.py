@@ -13,11 +13,14 @@ from benchbook.judge.unseen import not_looked
 from benchbook.measure.recording import Recording
 from benchbook.plan.precision import PRECISION_KEYS, Precision
 from benchbook.plan.workloads import ServeWorkload
+from benchbook.records.handover import Handover
+from benchbook.records.host import HostFacts
 from benchbook.records.store import read_record
 from benchbook.report.caveats import precision_sentences
 from benchbook.report.run import load_run
 from benchbook.terms.metrics import BY_KEY, values_from_raw
 from measured import serve
+from parts import having
 from report_runs import make_run
 from rows import rows
 
@@ -135,15 +138,15 @@ def test_the_note_tells_what_was_asked_and_what_was_reached():
 def test_a_record_holds_what_was_reached_where_it_was_asked_for(tmp_path, asked):
     raw = serve(prompts=80, noise=random.Random(5)).raw
     workload = ServeWorkload(input_len_tokens=128, output_len_tokens=64, max_concurrency=4, num_prompts=80)
-    recording = Recording(workload, tmp_path / "record.json", {"precision": asked})
-    recording.finish(raw, host={})
+    recording = Recording(workload, tmp_path / "record.json", Handover(precision=asked))
+    recording.finish(raw, host=HostFacts())
     record = read_record(tmp_path / "record.json")
     assert record.values == values_from_raw("serve", raw)
     if not asked:
-        assert "precision" not in record.conditions
+        assert not record.conditions.precision.asked
         return
-    assert record.conditions["precision"]["asked"] == asked
-    assert 0 < record.conditions["precision"]["reached"]["median_ttft_ms"] < 1
+    assert record.conditions.precision.asked == asked
+    assert 0 < record.conditions.precision.reached["median_ttft_ms"] < 1
     assert "precision_missed" in {why.code for why in record.reasons}
 
 
@@ -152,7 +155,7 @@ def test_the_report_gives_the_range_that_repeats_reached(tmp_path):
         if record.benchmark != "serve":
             return record
         told = {"asked": {"p99_ttft_ms": 0.1}, "reached": {"p99_ttft_ms": 0.08 + 0.04 * record.identity.repeat}}
-        return record.model_copy(update={"conditions": {**record.conditions, "precision": told}})
+        return record.model_copy(update={"conditions": having(record.conditions, precision=told)})
 
     run = load_run(make_run(tmp_path, change=known))
     (said,) = precision_sentences(run)

@@ -7,7 +7,10 @@ from benchbook.judge.catalogue import CODES
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.judge.unseen import LOOKS, RECORDS, by_reason, not_looked
+from benchbook.records.conditions import Conditions, Precision
+from benchbook.records.host import HostFacts
 from measured import latency, measured_of, serve, throughput
+from parts import having
 from test_checks import PAIRS
 
 GPU = {"index": 0, "name": "H200", "samples": 40, "highest_sm_clock_mhz": 1980, "free_sm_clock_mhz": 1980}
@@ -44,19 +47,17 @@ OF_GPUS = {"gpu_throttled", "gpu_shared", "gpu_power_capped", "clocks_low"}
 
 def without(measured: Measured, *keys: str, **unseen: str) -> Measured:
     """Return `measured` without keys of its raw file, host or conditions, and with what was noted as not seen."""
-    kept = [
-        {key: value for key, value in part.items() if key not in keys}
-        for part in (measured.raw, measured.host, measured.conditions)
-    ]
-    return replace(
-        measured, raw=kept[0], host=kept[1], conditions={**kept[2], **({"unseen": unseen} if unseen else {})}
+    raw = {key: value for key, value in measured.raw.items() if key not in keys}
+    host, conditions = (
+        type(part)(**{key: value for key, value in part.model_dump(exclude_unset=True).items() if key not in keys})
+        for part in (measured.host, measured.conditions)
     )
+    return replace(measured, raw=raw, host=host, conditions=having(conditions, unseen=unseen) if unseen else conditions)
 
 
 def only_asked(measured: Measured):
     """Return the conditions of a measurement that nobody watched: the precision that was asked for, where one was."""
-    precision = measured.conditions.get("precision")
-    return {"precision": {"asked": precision["asked"], "reached": None}} if precision else {}
+    return Conditions(precision=Precision(asked=measured.conditions.precision.asked))
 
 
 LOST = {
@@ -64,7 +65,7 @@ LOST = {
     "no sight of the GPU": lambda measured: without(measured, "telemetry", gpu="a slice of a GPU"),
     "no log": lambda measured: without(measured, "compile_lines", "kv_usage_max_pct", log="not ours"),
     "a silent log": lambda measured: replace(
-        measured, conditions={**measured.conditions, "compile_lines": [], "unseen": {"log": "silent"}}
+        measured, conditions=having(measured.conditions, compile_lines=[], unseen={"log": "silent"})
     ),
     "no counters": lambda measured: without(
         measured, "counters", "counters_went_back", "engine_tokens", "earlier_requests", counters="404"
@@ -80,7 +81,7 @@ LOST = {
     "no note of the warm-up": lambda measured: without(measured, "warmup_prompts"),
     "no command": lambda measured: without(measured, "argv", "env"),
     "no model files": lambda measured: without(measured, "model_config", "random_weights"),
-    "nothing but the result": lambda measured: replace(measured, host={}, conditions=only_asked(measured)),
+    "nothing but the result": lambda measured: replace(measured, host=HostFacts(), conditions=only_asked(measured)),
 }
 
 
@@ -131,7 +132,7 @@ def test_evidence_that_is_not_there_is_said_of_the_checks_that_need_it_and_of_no
     found = not_looked(less)
     assert set(found) == codes and all(found.values())
     assert set().union(*by_reason(found).values()) == codes
-    if noted := less.conditions.get("unseen"):
+    if noted := less.conditions.unseen:
         assert set(found.values()) == set(noted.values())
 
 
@@ -147,7 +148,7 @@ def test_a_kv_cache_is_looked_at_by_the_log_or_by_the_start_and_the_load():
     assert "kv_exhausted" not in not_looked(no_gauge)
     assert "kv_exhausted" not in not_looked(without(serve(), "facts"))
     assert "kv_exhausted" in not_looked(without(no_gauge, "facts"))
-    told = replace(no_gauge, conditions={**no_gauge.conditions, "kv_usage_max_pct": 3.0})
+    told = replace(no_gauge, conditions=having(no_gauge.conditions, kv_usage_max_pct=3.0))
     assert "kv_exhausted" not in not_looked(without(told, "facts"))
     open_loop = serve(cap=None, rate=50.0, host={"telemetry": {"gpus": []}})
     assert "kv_exhausted" in not_looked(open_loop), "how many are in flight without a cap is not known before"
@@ -155,16 +156,16 @@ def test_a_kv_cache_is_looked_at_by_the_log_or_by_the_start_and_the_load():
 
 def test_a_server_that_counts_little_says_which_checks_that_concerns():
     little = without(serve(), "counters")
-    counting = replace(little, host={**little.host, "counters": {"prompt_tokens": 5.0}})
+    counting = replace(little, host=having(little.host, counters={"prompt_tokens": 5.0}))
     assert set(not_looked(counting)) == {"finish_not_length", "preempted", "cache_warm", "server_disagrees"}
 
 
 @pytest.mark.parametrize("absent", ["requests_ended", "prompt_tokens", "generation_tokens"])
 def test_a_count_that_the_server_does_not_tell_is_not_compared_and_that_is_said(absent):
     measured = serve()
-    counters = {name: count for name, count in measured.host["counters"].items() if absent not in name}
-    assert counters != measured.host["counters"] and "server_disagrees" not in not_looked(measured)
-    said = not_looked(replace(measured, host={**measured.host, "counters": counters}))["server_disagrees"]
+    counters = {name: count for name, count in measured.host.counters.items() if absent not in name}
+    assert counters != measured.host.counters and "server_disagrees" not in not_looked(measured)
+    said = not_looked(replace(measured, host=having(measured.host, counters=counters)))["server_disagrees"]
     assert said == f"the server does not count {absent}"
 
 
@@ -180,7 +181,7 @@ def test_a_count_that_the_server_does_not_tell_is_not_compared_and_that_is_said(
         (LOST["a silent log"](latency()), {"compiled_while_measuring"}),
         (LOST["no sight of the GPU"](latency()), OF_GPUS),
         (LOST["no raw requests"](latency()), {"first_requests_slow", "iterations_unsteady"}),
-        (replace(throughput(), host={**throughput().host, "model_config": {"num_experts": 8}, "greedy_outputs": None}),
+        (replace(throughput(), host=having(throughput().host, model_config={"num_experts": 8}, greedy_outputs=())),
          {"degenerate_model"}),
     ],
 )  # fmt: skip
@@ -191,7 +192,7 @@ def test_an_offline_benchmark_names_what_an_engine_in_a_process_does_not_tell(me
 @pytest.mark.parametrize(("usage", "codes"), [({"completion_tokens": 8}, set()), ({}, {"asked_not_counted"})])
 def test_a_first_request_is_one_answer_and_no_load(usage, codes):
     raw = {"text": "a", "usage": usage, "itls": [[0.1]]}
-    one = measured_of("first_request", {"max_tokens": 8}, {"ttft_ms": 1.0}, raw, serve().host, {})
+    one = measured_of("first_request", {"max_tokens": 8}, {"ttft_ms": 1.0}, raw, serve().host)
     assert set(not_looked(one)) == codes
 
 
@@ -206,5 +207,5 @@ def test_a_first_request_is_one_answer_and_no_load(usage, codes):
     ],
 )
 def test_samples_that_tell_nothing_of_a_gpu_are_no_look_at_it(summary, codes):
-    summary = {**summary, "gpus": [{"throttled_share": {}, **gpu} for gpu in summary["gpus"]]}
+    summary = {**summary, "gpus": [{"index": 0, "name": None, **gpu} for gpu in summary["gpus"]]}
     assert set(not_looked(serve(host={"telemetry": summary}))) == codes

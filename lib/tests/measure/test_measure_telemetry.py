@@ -17,6 +17,8 @@ from benchbook.measure.hardware import model_config, peaks_before_start, peaks_o
 from benchbook.measure.offline import bench_throughput
 from benchbook.measure.serve import bench_serve
 from benchbook.plan.workloads import ServeWorkload, ThroughputWorkload
+from benchbook.records.host import Peaks
+from benchbook.records.parts import MachineFacts
 from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
 from integration.sweeps import FAKE_PACKAGE
 from nvml_script import ScriptedNvml
@@ -29,7 +31,7 @@ WORKLOAD = ServeWorkload(input_len_tokens=8, output_len_tokens=40, max_concurren
 def no_real_gpu(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(nvml, "binding", lambda: None)
-    monkeypatch.setattr(hardware, "machine", lambda: {"gpus": []})
+    monkeypatch.setattr(hardware, "machine", MachineFacts)
 
 
 @pytest.fixture
@@ -53,10 +55,10 @@ def test_samples_lie_beside_the_record_on_the_clock_of_its_requests(measured, mo
     samples = read_telemetry(saved.path.with_name(TELEMETRY_FILE))
     window = request_window(samples, saved.raw())
     assert samples["server"]["t_s"][0] < window[0] < window[1] < samples["server"]["t_s"][-1]
-    summary = saved.record.host["telemetry"]
-    assert summary["window_s"] == pytest.approx(window[1] - window[0])
-    assert summary["server"]["samples"] >= 3 and summary["server"]["mean_running"] > 0.8
-    assert set(summary["absent"]) == {"gpu"} and summary["gpus"] == []
+    summary = saved.record.host.telemetry
+    assert summary.window_s == pytest.approx(window[1] - window[0])
+    assert summary.server.samples >= 3 and summary.server.mean_running > 0.8
+    assert set(summary.absent) == {"gpu"} and summary.gpus == ()
     assert not [reason for reason in saved.record.reasons if reason.code.startswith("gpu")]
 
 
@@ -95,20 +97,20 @@ def test_samples_that_cannot_be_taken_to_an_end_cost_no_number(measured, monkeyp
 
 def test_a_record_holds_what_its_limits_need(measured):
     host = measured().record.host
-    assert host["model_config"] == TINY
-    assert host["peaks"]["bandwidth_gb_s"] is None and "ran already" in host["peaks"]["source"]
+    assert host.config == TINY
+    assert host.peaks.bandwidth_gb_s is None and "ran already" in host.peaks.source
 
 
 def test_counters_of_flops_and_bytes_are_kept_when_the_server_has_them(measured):
     told = {COUNTERS.names["estimated_flops_per_gpu"]: 5.0}
-    assert "estimated_flops_per_gpu" in measured(extra_metrics=told).record.host["counters"]
+    assert "estimated_flops_per_gpu" in measured(extra_metrics=told).record.host.counters
 
 
 def test_a_hot_gpu_during_the_case_makes_its_record_suspect(measured, monkeypatch):
     monkeypatch.setattr(telemetry, "open_nvml", lambda env: Nvml(ScriptedNvml(bits=0x20)))
     record = measured().record
     assert record.verdict == "SUSPECT" and "gpu_throttled" in {reason.code for reason in record.reasons}
-    assert record.host["telemetry"]["energy_j"] > 0
+    assert record.host.telemetry.energy_j > 0
 
 
 def test_an_offline_case_without_a_gpu_has_no_file_and_says_what_is_absent(tmp_path, fake_model, monkeypatch):
@@ -118,8 +120,8 @@ def test_an_offline_case_without_a_gpu_has_no_file_and_says_what_is_absent(tmp_p
     workload = ThroughputWorkload(input_len_tokens=8, output_len_tokens=4, num_prompts=4)
     saved = bench_throughput(OfflineEngine(model=fake_model), workload, record_path=tmp_path / "record.json")
     assert not saved.path.with_name(TELEMETRY_FILE).exists()
-    assert set(saved.record.host["telemetry"]["absent"]) == {"server", "gpu"}
-    assert saved.record.host["peaks"] == CPU and saved.record.host["model_config"] == TINY
+    assert set(saved.record.host.telemetry.absent) == {"server", "gpu"}
+    assert saved.record.host.peaks == Peaks(**CPU) and saved.record.host.config == TINY
 
 
 def test_the_samples_of_an_earlier_measurement_are_not_left_lying(tmp_path, measured):
@@ -143,7 +145,7 @@ def test_a_known_gpu_is_not_probed_and_the_memory_of_a_probe_is_as_large_as_the_
     (tmp_path / "model.safetensors").write_bytes(b"0" * (9 << 20))
     peaks_before_start(str(tmp_path), {"VLLM_CPU_OMP_THREADS_BIND": "0-1"})
     assert asked == [(9 << 20, ((0, 1), 2))]
-    monkeypatch.setattr(hardware, "machine", lambda: {"gpus": [{"name": "NVIDIA H200"}]})
+    monkeypatch.setattr(hardware, "machine", lambda: MachineFacts(gpus=[{"name": "NVIDIA H200"}]))
     assert peaks_before_start(str(tmp_path))["bandwidth_gb_s"] == 4800 and len(asked) == 1
     assert peaks_of_attached("http://127.0.0.1:8000")["bandwidth_gb_s"] == 4800
     assert peaks_of_attached("http://elsewhere:8000")["bandwidth_gb_s"] is None

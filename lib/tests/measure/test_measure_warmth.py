@@ -23,6 +23,7 @@ from benchbook.plan.experiment import Limits
 from benchbook.plan.launches import Launch
 from benchbook.plan.models import ModelRef
 from benchbook.records.handover import Handover, read_handover
+from benchbook.records.host import HostFacts
 from benchbook.records.record import Identity, PrefixCache, Warmup
 from benchbook.records.store import Store, read_record
 from benchbook.sweep import hosts
@@ -71,7 +72,7 @@ def test_a_load_is_warmed_up_with_two_waves_of_other_prompts(serving, measure):
     record = measure(server, seed=7)
     assert record.warmup == Warmup(num_prompts=4, seed=1_000_010)
     assert record.seed == 7 and record.prefix_cache.hit_tokens == 0
-    assert record.host["counters"]["prompt_tokens"] == 24, "the warm-up is not in the measurement's counters"
+    assert record.host.counters["prompt_tokens"] == 24, "the warm-up is not in the measurement's counters"
     assert 'finished_reason="length"} 10.0' in server.metrics_text()
 
 
@@ -79,7 +80,7 @@ def test_a_load_is_warmed_up_with_two_waves_of_other_prompts(serving, measure):
 def test_a_warm_up_ends_with_a_wave_in_which_the_server_did_not_stand_still(serving, measure, stall_at, sent):
     record = measure(serving(stall_at_request=stall_at, stall_s=1.5), seed=7)
     assert record.warmup == Warmup(num_prompts=sent, seed=1_000_010)
-    assert record.conditions["warmup_prompts"] == sent
+    assert record.conditions.warmup_prompts == sent
 
 
 def test_a_warm_up_of_a_number_that_is_asked_for_is_not_repeated(serving, measure):
@@ -117,7 +118,7 @@ def test_a_cache_that_is_emptied_gives_nothing_for_the_same_prompts(serving, mea
     measure(server, seed=1)
     again = measure(server, seed=1, repeat=Handover(warmed_by="x"), reset_prefix_cache=True)
     assert again.prefix_cache == PrefixCache(is_on=True, emptied="reset", query_tokens=24, hit_tokens=0)
-    assert again.conditions["earlier_requests"] == 0, "what was sent before is in the cache no more"
+    assert again.conditions.earlier_requests == 0, "what was sent before is in the cache no more"
 
 
 def test_a_cache_that_is_off_is_recorded_so(serving, measure):
@@ -234,7 +235,7 @@ class Bench:
         self.start_host()
 
     def start_host(self) -> None:
-        self.facts, self.env, self.warmed = {}, {}, {}
+        self.facts, self.env, self.warmed = HostFacts(kind="server", argv=("vllm", "serve")), {}, {}
         self.host_parameters = {"base_url": "http://x", "reset_prefix_cache": True}
 
     def run(self, workload, number: int) -> str:
@@ -250,7 +251,7 @@ class Bench:
         recording = Recording(workload, output.parent / "record.json")
         self.warmed_by = read_handover(output.parent / parameters["repeat"]).warmed_by
         num_prompts = 0 if self.warmed_by else getattr(workload, "warmup_prompts", 1)
-        recording.finish(RAW, host={}, way=self.way, warmup=Warmup(num_prompts=num_prompts))
+        recording.finish(RAW, host=HostFacts(), way=self.way, warmup=Warmup(num_prompts=num_prompts))
 
     @staticmethod
     def workload_of(parameters):
@@ -284,11 +285,11 @@ def test_a_host_is_warmed_up_once_for_each_load(tmp_path):
 def test_a_notebook_of_a_sweep_shows_what_is_measured_and_the_plumbing_lies_beside_it(tmp_path):
     bench = Bench(tmp_path)
     bench.run(SERVE, 0)
-    shown = {"base_url", "launch", "seed", "record_path", "repeat", "reset_prefix_cache"}
+    shown = {"base_url", "launch", "seed", "repeat", "reset_prefix_cache"}
     assert set(bench.parameters[0]) == shown | set(ServeWorkload.model_fields)
     assert bench.parameters[0]["launch"] == "eager" and bench.parameters[0]["repeat"] == "repeat.json"
     repeat = read_handover(str(tmp_path / "0" / "repeat.json"))
-    assert set(repeat.case) == {"identity", "host", "precision"} and repeat.limit_s == Limits().benchmark_s
+    assert repeat.host == bench.facts and repeat.limit_s == Limits().benchmark_s
 
 
 def test_what_was_not_warmed_up_warms_up_nobody_else(tmp_path):

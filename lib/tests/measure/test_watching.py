@@ -20,6 +20,7 @@ from benchbook.measure.client.ceiling import measured_ceiling
 from benchbook.measure.client.meter import client_facts, meter_path, metered
 from benchbook.measure.outputs import NUM_PROMPTS, fixed_prompts, greedy_outputs
 from benchbook.measure.watched import Watched, limits, log_facts
+from benchbook.records.host import HostFacts
 from nvml_script import ScriptedNvml
 
 SPIN = "import time\nend = time.monotonic() + {s}\nwhile time.monotonic() < end: pass"
@@ -118,8 +119,8 @@ def test_two_servers_on_two_gpus_are_each_measured_alone_and_on_one_are_shared(
         with Watched(server) as watched:
             complete(server)
         summary = telemetry_summary(watched._sampler.result(), {})
-        assert [each["index"] for each in summary["gpus"]] == [gpu] and summary["num_gpus"] == 1
-        shared = gpu_shared(Measured("serve", {}, {}, host={"telemetry": summary}))
+        assert [each.index for each in summary.gpus] == [gpu] and summary.num_gpus == 1
+        shared = gpu_shared(Measured("serve", {}, {}, host=HostFacts(telemetry=summary)))
         assert (shared is not None) == is_shared
         other = next(each for each in servers if each is not server)
         assert not is_shared or f"pid {other.pid} (" in shared.evidence

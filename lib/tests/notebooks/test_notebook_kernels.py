@@ -147,7 +147,7 @@ def test_a_second_measurement_waits_for_nothing_and_stale_cells_are_refused(open
     notebook.type("engine_args = {'max_model_len': 2048}")
     assert "engine_args is {'max_model_len': 2048} now, but `server` was made with {}" in notebook.fails(BENCH)
     notebook.run(OPEN, BENCH)
-    assert "max_model_len" in str(read_record(tmp_path / "out" / "record.json").host["argv"]).replace("-", "_")
+    assert "max_model_len" in str(read_record(tmp_path / "out" / "record.json").host.argv).replace("-", "_")
 
 
 def test_a_measurement_that_did_not_end_leaves_no_result_to_read(opened):

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from benchbook.cli import app
 from benchbook.measure import hardware
-from benchbook.records.header import INTERRUPTED
+from benchbook.records.header import RunState
 from benchbook.sweep import run, session
 from benchbook.sweep.runner import Runner
 from benchbook.terms.errors import BenchbookError, ExperimentError
@@ -83,7 +83,7 @@ def started(monkeypatch) -> list[str]:
 
     def execute(runner: Runner) -> str:
         found.append(runner.plan.experiment.name)
-        return INTERRUPTED
+        return RunState.INTERRUPTED
 
     def popen(*words: object, **_: object) -> None:
         raise AssertionError(f"a process was started: {words}")

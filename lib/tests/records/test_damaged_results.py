@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from benchbook.cli import app
+from benchbook.records.conditions import Conditions
 from benchbook.records.files import write_json
 from benchbook.records.telemetry import write_telemetry
 from benchbook.report import cells, markup
@@ -28,6 +29,7 @@ from benchbook.terms.plain import plain
 from damages import DAMAGES, HEADERS, edit
 from measured import serve
 from mutations import damage_folder
+from parts import having
 from report_runs import failed, make_run
 from rows import rows
 from typer.testing import CliRunner
@@ -82,7 +84,7 @@ def made(tmp_path_factory) -> Path:
     def change(record):
         if record.identity.case_id.startswith("compiled,latency") and record.identity.repeat == 1:
             return failed(record)
-        return record.model_copy(update={"host": {**record.host, **host}, "conditions": conditions})
+        return record.model_copy(update={"host": having(record.host, **host), "conditions": Conditions(**conditions)})
 
     folder = make_run(
         tmp_path_factory.mktemp("made"), launches=("eager", "compiled"), concurrencies=(1, 4), rates=(20.0,),

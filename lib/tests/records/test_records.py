@@ -9,6 +9,7 @@ import pytest
 from benchbook.hosts.machine import cpu
 from benchbook.records import files, provenance
 from benchbook.records.described import described
+from benchbook.records.files import write_json
 from benchbook.records.fingerprint import case_key, changed_parts, combined, fingerprint_parts
 from benchbook.records.record import Identity, Outcome, Reason, Record, Verdict, verdict_of
 from benchbook.records.store import RECORD_FILE, Store, read_record, write_record
@@ -242,26 +243,26 @@ def test_latest_points_to_the_newest_run_and_two_in_a_second_do_not_collide(tmp_
 
 def test_a_run_is_opened_by_folder_by_experiment_and_by_id(tmp_path):
     store = Store.create(tmp_path, "quickstart")
-    store.write_header({"state": "finished"})
+    write_json(store.run_dir / "run.json", {"state": "finished"})
     for name in (store.run_dir, "quickstart", f"quickstart/{store.run_id}"):
         assert Store.open(name, tmp_path).run_dir == store.run_dir.resolve()
 
 
 def test_an_unknown_run_is_answered_with_those_there_are(tmp_path):
     store = Store.create(tmp_path, "quickstart")
-    store.write_header({})
+    write_json(store.run_dir / "run.json", {})
     with pytest.raises(ExperimentError, match=store.run_id):
         Store.open("quikstart", tmp_path)
 
 
 def test_a_killed_run_and_a_copy_of_one_are_not_running(tmp_path):
     store = Store.create(tmp_path, "quickstart")
-    store.write_header({"state": "running"})
+    write_json(store.run_dir / "run.json", {"state": "running"})
     with store.locked():
-        assert Store(store.run_dir).header()["state"] == "running"
-    assert store.header()["state"] == "interrupted"
+        assert Store(store.run_dir).header().state == "running"
+    assert store.header().state == "interrupted"
     (store.run_dir / ".lock").unlink()
-    assert store.header()["state"] == "interrupted"
+    assert store.header().state == "interrupted"
 
 
 def test_a_second_writer_of_a_run_is_refused(tmp_path):
@@ -335,7 +336,7 @@ def test_a_record_names_only_the_gpus_that_its_run_could_use(tmp_path, monkeypat
 
     def names(visible):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-        return [gpu["name"] for gpu in provenance.machine.__wrapped__()["gpus"]]  # past the cache, which others share
+        return [gpu.name for gpu in provenance.machine.__wrapped__().gpus]  # past the cache, which others share
 
     assert names("1") == ["NVIDIA H100"] and names("GPU-aaa") == ["NVIDIA H200"]
     assert names("0, 1") == ["NVIDIA H200", "NVIDIA H100"]
@@ -351,6 +352,6 @@ def test_files_that_git_does_not_track_leave_a_repository_clean_and_an_edit_does
     git("add", "code.py")
     git("commit", "-m", "first")
     (tmp_path / "mine.yaml").write_text("question: mine")
-    assert provenance.git_state(tmp_path)["dirty"] is False
+    assert provenance.git_state(tmp_path).dirty is False
     (tmp_path / "code.py").write_text("2")
-    assert provenance.git_state(tmp_path)["dirty"] is True
+    assert provenance.git_state(tmp_path).dirty is True

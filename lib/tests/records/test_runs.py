@@ -16,7 +16,7 @@ from damages import HEADERS
 def put(results: Path, folder: str, experiment: str, run_id: str) -> Path:
     run_dir = results / folder
     run_dir.mkdir(parents=True)
-    Store(run_dir).write_header({"experiment": experiment, "run_id": run_id, "state": "finished", "plan": []})
+    write_json(run_dir / "run.json", {"experiment": experiment, "run_id": run_id, "state": "finished", "plan": []})
     return run_dir
 
 

@@ -38,9 +38,7 @@ def test_a_run_of_an_earlier_format_is_read_whole_as_one_of_today(path):
     store = Store(path.parent)
     (header, damaged_header), (records, damaged_records) = store.read_header(), store.read_records()
     assert damaged_header == damaged_records == []
-    assert header["schema_version"] == HEADER_FORMAT and all(
-        record.schema_version == RECORD_FORMAT for record in records
-    )
+    assert header.schema_version == HEADER_FORMAT and all(record.schema_version == RECORD_FORMAT for record in records)
     assert len(records) == len(list(path.parent.glob("cases/*/*/record.json")))
 
 
@@ -79,7 +77,7 @@ def test_a_jobs_time_of_the_first_format_is_a_list_of_one_and_a_damaged_one_is_l
     path = tmp_path / "run.json"
     write_json(path, {"schema_version": 1, "wall_s_by_job": times})
     header, told = read_header(path)
-    assert header["wall_s_by_job"] == read
+    assert {job: list(noted) for job, noted in header.wall_s_by_job.items()} == read
     assert any("wall_s_by_job" in line for line in told) == (times == [] or "long" in times.values())
 
 
@@ -91,13 +89,13 @@ def test_counters_of_a_servers_page_have_neutral_names_and_those_that_have_them_
     }
     back = ["maker:num_preemptions_total", "generation_tokens"]
     record = read_record(record_of(2, host={"counters": counters}, conditions={"counters_went_back": back}))
-    assert record.host["counters"] == {"prompt_tokens": 640.0, "requests_ended_by_stop": 2.0, "mine": 1.0}
-    assert record.conditions["counters_went_back"] == ["preemptions", "generation_tokens"]
+    assert record.host.counters == {"prompt_tokens": 640.0, "requests_ended_by_stop": 2.0, "mine": 1.0}
+    assert record.conditions.counters_went_back == ("preemptions", "generation_tokens")
 
 
 @pytest.mark.parametrize(("version", "engine"), [(1, "vLLM"), (2, "vLLM"), (RECORD_FORMAT, None)])
 def test_the_engine_of_an_earlier_record_is_the_only_one_that_there_was(record_of, version, engine):
-    assert read_record(record_of(version, host={"version": "0.32.0"})).host.get("engine") == engine
+    assert read_record(record_of(version, host={"version": "0.32.0"})).host.engine == engine
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -9,6 +9,8 @@ import pytest
 from benchbook.judge.columns import COLUMNS
 from benchbook.judge.limits import limits_of
 from benchbook.judge.telemetry import COUNTER, POWER_AREA, telemetry_summary
+from benchbook.records.host import HostFacts
+from benchbook.records.samples import TelemetrySummary
 from benchbook.report.cells import show_limits
 from benchbook.report.limit_figures import limits_figure, timeline_of
 from benchbook.report.limit_sentences import amount_text, energy_sentence, experts_sentence, limit_sentences
@@ -18,6 +20,7 @@ from benchbook.report.run import load_run
 from benchbook.report.table import case_table
 from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from parts import having
 from report_runs import judged, make_run
 from shapes import CPU, GPT_OSS_120B, H200, LLAMA_8B, TINY, served
 from test_judge_telemetry import gpu, samples
@@ -35,7 +38,7 @@ SERVER = {
 
 
 def with_limits(record):
-    return record.model_copy(update={"host": {**record.host, "model_config": TINY, "peaks": CPU}})
+    return record.model_copy(update={"host": having(record.host, model_config=TINY, peaks=CPU)})
 
 
 @pytest.fixture
@@ -127,7 +130,7 @@ def test_a_number_below_the_floor_is_called_impossible_and_never_a_share_of_the_
 def test_energy_has_a_column_where_power_was_read(tmp_path):
     def change(record):
         return with_limits(
-            record.model_copy(update={"host": {**record.host, "telemetry": {"energy_j": 100.0, "gpus": []}}})
+            record.model_copy(update={"host": having(record.host, telemetry={"energy_j": 100.0, "gpus": []})})
         )
 
     cases, _ = limited_cases(load_run(make_run(tmp_path, change=change)))
@@ -137,9 +140,10 @@ def test_energy_has_a_column_where_power_was_read(tmp_path):
 
 @pytest.mark.parametrize(("source", "is_late"), [(COUNTER, False), (POWER_AREA, True), (None, False)])
 def test_energy_from_power_samples_is_said_to_lag(source, is_late):
-    card = {"telemetry": {"energy_j": 100.0, "gpus": [{"energy_source": source}]}}
+    card = {"index": 0, "name": None, "energy_source": source}
+    host = HostFacts(telemetry={"energy_j": 100.0, "gpus": [card]})
     measured = served(8, 10.0)
-    read = measured.model_copy(update={"host": card, "values": {**measured.values, "total_output_tokens": 50}})
+    read = measured.model_copy(update={"host": host, "values": {**measured.values, "total_output_tokens": 50}})
     assert ("lag" in energy_sentence(read)) is is_late
 
 
@@ -221,7 +225,7 @@ def test_whether_experts_were_counted_is_said():
     record = served(16, itl_ms=6.15, tok_s=1948.0, config=GPT_OSS_120B, peaks=H200)
 
     def told(routing):
-        one = record.model_copy(update={"host": {**record.host, "routing": routing}})
+        one = record.model_copy(update={"host": having(record.host, routing=routing)})
         return experts_sentence(one, limits_of(one))
 
     counted = {"experts": 128, "active": 4, "decode": {"1": 4.0, "16": 30.0}, "prefill": {"512": 128.0}}
@@ -229,7 +233,7 @@ def test_whether_experts_were_counted_is_said():
     assert said in told(counted) and "evenly routed it would be 4.00, 51.0, 128" in told(counted)
     assert "steps to read 4 of 128 experts a layer, the same for all tokens, and nothing is faster" in told(counted)
     why_not = "what even routing is expected to need, for experts were not counted (out of memory)."
-    assert why_not in told({"why_not": "out of memory"}) and "for experts were not counted. " in told(None)
+    assert why_not in told({"why_not": "out of memory"}) and "for experts were not counted. " in told({})
 
 
 def test_what_routing_explains_is_said_of_a_number_in_doubt_too():
@@ -289,15 +293,17 @@ def test_what_happens_rarely_has_a_panel_only_where_it_happened():
 
 
 def test_a_gpu_is_summed_up_in_one_sentence_and_what_it_lacks_is_left_out():
-    (summed,) = telemetry_summary(samples([gpu()]), RAW)["gpus"]
-    assert gpu_text({"gpus": [summed]}) == ["GPU 0 (x): 400 W on average."]
-    hot = {**summed, "throttled_share": {"thermal_hardware": 0.25}}
-    assert gpu_text({"gpus": [hot]}) == ["GPU 0 (x): 400 W on average, thermal_hardware in 25% of the samples."]
+    (summed,) = telemetry_summary(samples([gpu()]), RAW).gpus
+    assert gpu_text(TelemetrySummary(gpus=(summed,))) == ["GPU 0 (x): 400 W on average."]
+    hot = having(summed, throttled_share={"thermal_hardware": 0.25})
+    assert gpu_text(TelemetrySummary(gpus=(hot,))) == [
+        "GPU 0 (x): 400 W on average, thermal_hardware in 25% of the samples."
+    ]
 
 
 def test_what_was_not_sampled_is_said():
-    assert absent_text({"absent": {"gpu": "NVML: no GPU"}}) == ["No GPU was sampled: NVML: no GPU."]
-    assert absent_text({}) == []
+    assert absent_text(TelemetrySummary(absent={"gpu": "NVML: no GPU"})) == ["No GPU was sampled: NVML: no GPU."]
+    assert absent_text(TelemetrySummary()) == []
 
 
 def test_the_report_shows_the_timeline_of_the_fastest_repeat(run):

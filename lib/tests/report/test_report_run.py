@@ -1,12 +1,15 @@
 """A run as the report reads it: the plan against the records."""
 
+import json
 from html import unescape
 
 import pytest
+from benchbook.records.files import write_json
 from benchbook.records.store import Store
 from benchbook.report.conditions import provenance_html, setup_html, subtitle
 from benchbook.report.run import load_run
 from benchbook.terms.errors import ExperimentError
+from parts import having
 from report_runs import failed, make_run
 
 
@@ -42,9 +45,9 @@ def test_cases_stand_along_their_loads_whatever_the_order_of_the_axes(tmp_path):
     serve = run.table[run.table["benchmark"] == "serve"].drop_duplicates("case_id")
     rows = list(zip(serve["input_len_tokens"], serve["max_concurrency"]))
     assert rows == [(128, 1), (128, 2), (128, 16), (512, 1), (512, 2), (512, 16)]
-    planned = [case["workload"]["input_len_tokens"] for case in run.plan if case["benchmark"] == "serve"]
+    planned = [case.workload["input_len_tokens"] for case in run.plan if case.benchmark == "serve"]
     assert planned == [128, 512] * 3, "in the plan lengths vary faster"
-    assert set(run.table["case_id"]) == {case["case_id"] for case in run.plan}
+    assert set(run.table["case_id"]) == {case.case_id for case in run.plan}
 
 
 def test_a_cut_record_counts_as_missing(tmp_path):
@@ -85,9 +88,9 @@ def test_without_a_name_the_newest_finished_run_is_read_from_anywhere_below(tmp_
 def test_random_weights_are_known_from_the_launches_or_the_records(tmp_path):
     run_dir = make_run(tmp_path)
     assert load_run(run_dir).has_random_weights
-    header = Store(run_dir).header()
+    header = json.loads((run_dir / "run.json").read_text())
     header["launches"]["eager"]["model"]["random_weights"] = False
-    Store(run_dir).write_header(header)
+    write_json(run_dir / "run.json", header)
     assert load_run(run_dir).has_random_weights  # the records' hosts say so too
 
 
@@ -124,11 +127,11 @@ def telemetry(gpus):
 def test_the_heading_counts_the_gpus_and_says_how_many_were_used(tmp_path, names, used, expected):
     run_dir = make_run(
         tmp_path,
-        change=lambda record: record.model_copy(update={"host": {**record.host, "telemetry": telemetry(used)}}),
+        change=lambda record: record.model_copy(update={"host": having(record.host, telemetry=telemetry(used))}),
     )
-    header = Store(run_dir).header()
+    header = json.loads((run_dir / "run.json").read_text())
     header["provenance"]["machine"]["gpus"] = [{"name": name} for name in names]
-    Store(run_dir).write_header(header)
+    write_json(run_dir / "run.json", header)
     assert f" · {expected} · run" in subtitle(load_run(run_dir))
 
 
@@ -136,9 +139,9 @@ def test_a_report_says_when_the_file_that_its_command_names_asks_for_something_e
     run_dir = make_run(tmp_path)
     ran = "question: how fast?\n"
     (run_dir / "experiment.yaml").write_text(ran)
-    header = Store(run_dir).header()
+    header = json.loads((run_dir / "run.json").read_text())
     header["command"] = "benchbook run experiments/mine.yaml"
-    Store(run_dir).write_header(header)
+    write_json(run_dir / "run.json", header)
     said = "experiments/mine.yaml has changed since then"
     assert said not in provenance_html(load_run(run_dir)), "there is none to compare with"
     (tmp_path / "experiments").mkdir()

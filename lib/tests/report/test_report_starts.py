@@ -13,6 +13,7 @@ from benchbook.report.run import load_run
 from benchbook.report.starts import one_start_sentence, start_spread, starts_sentence
 from benchbook.report.summary import print_summary
 from benchbook.report.table import START
+from parts import having
 from report_runs import failed, make_run
 from rich.console import Console
 
@@ -25,7 +26,7 @@ def on_starts(start_of_repeat, factor_of_start=lambda start: 1.0):
 
     def change(record):
         start = start_of_repeat(record.identity.repeat)
-        host = {**record.host, "ready_utc": start and f"2026-11-23T20:{start:02d}:00+00:00"}
+        host = having(record.host, ready_utc=start and f"2026-11-23T20:{start:02d}:00+00:00")
         values = {
             key: value * factor_of_start(start) if key in (KEY, "avg_batch_latency_s") else value
             for key, value in record.values.items()

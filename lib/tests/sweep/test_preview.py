@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from benchbook.records.files import write_json
+from benchbook.records.header import RunHeader, RunState
 from benchbook.records.record import Identity
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.sweep.planning import RunPlan
@@ -156,7 +157,9 @@ def unfinished(tmp_path, write):
             store.save(planned.key, record)
             raw = {"output_throughput": record.values["output_throughput_tok_s"]}
             write_json(store.repeat_dir(planned.key, repeat) / record.raw_file, raw)
-    store.write_header({"state": "interrupted", "plan": plan.for_header(), "experiment": "exp"})
+    store.write_header(
+        RunHeader(run_id=store.run_id, experiment="exp", state=RunState.INTERRUPTED, plan=plan.for_header())
+    )
     return store
 
 
@@ -170,12 +173,12 @@ def test_a_target_of_a_run_that_goes_on_is_not_said_to_be_of_one_start(preview_t
     until = TEXT.replace("repeats: 3", "repeats: {{at_most: 9, until: {{output_throughput_tok_s: 2 %}}}}")
     monkeypatch.setitem(globals(), "TEXT", until)
     assert "is known to ±2 % for the starts that it has by then: " in preview_text()
-    unfinished.write_header(unfinished.header() | {"state": "finished"})
+    unfinished.write_header(unfinished.header().model_copy(update={"state": RunState.FINISHED}))
     assert "is known to ±2 % for this one start: " in preview_text()
 
 
 def test_a_run_that_is_going_on_is_not_said_to_be_continued(preview_text, unfinished):
-    unfinished.write_header(unfinished.header() | {"state": "running"})
+    unfinished.write_header(unfinished.header().model_copy(update={"state": RunState.RUNNING}))
     with unfinished.locked():
         text = preview_text()
     assert f"exp/{unfinished.run_id} is being measured now: 4 of 6" in text and "would continue" not in text
@@ -194,7 +197,7 @@ def test_a_command_that_is_named_says_all_that_was_asked_for(results, options, s
 
 
 def test_of_a_finished_run_without_a_report_only_that_is_written_while_its_file_is_the_same(preview_text, unfinished):
-    unfinished.write_header(unfinished.header() | {"state": "finished"})
+    unfinished.write_header(unfinished.header().model_copy(update={"state": RunState.FINISHED}))
     file = unfinished.run_dir.parents[2] / "exp.yaml"
     (unfinished.run_dir / EXPERIMENT_FILE).write_text(file.read_text())
     assert f"exp/{unfinished.run_id} is measured, and only its report is missing" in preview_text()
@@ -208,7 +211,7 @@ def test_of_a_finished_run_without_a_report_only_that_is_written_while_its_file_
 
 
 def test_a_finished_run_is_not_continued(preview_text, unfinished):
-    unfinished.write_header(unfinished.header() | {"state": "finished"})
+    unfinished.write_header(unfinished.header().model_copy(update={"state": RunState.FINISHED}))
     text = preview_text()
     assert "would continue" not in text
     assert f"exp/{unfinished.run_id} is finished and is not extended: a new run keeps nothing of it." in text

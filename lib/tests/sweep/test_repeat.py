@@ -1,24 +1,29 @@
 """One repeat: a number that was saved stays, and says so when its notebook raised afterwards."""
 
+import ast
+
 import pytest
 from benchbook.measure.recording import Recording
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Limits
 from benchbook.plan.order import Repeat
-from benchbook.plan.workloads import LatencyWorkload
+from benchbook.plan.workloads import FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload
 from benchbook.records.handover import read_handover
+from benchbook.records.host import HostFacts
 from benchbook.records.record import Identity, Outcome, Verdict
 from benchbook.records.store import RECORD_FILE, read_record
 from benchbook.sweep import repeat as repeat_module
 from benchbook.sweep.repeat import run_repeat
 from benchbook.terms.errors import Cause, HostDiedError
 from nbclient.exceptions import DeadKernelError
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 
 WORKLOAD = LatencyWorkload(input_len_tokens=128, output_len_tokens=64, batch_size=1)
 
 
 class Host:
-    facts, parameters, plumbing, env, warmed = {"kind": "engine"}, {}, {}, {}, {}
+    facts, parameters, plumbing, env, warmed = HostFacts(kind="engine"), {}, {}, {}, {}
 
     def check_alive(self):
         pass
@@ -27,7 +32,7 @@ class Host:
 def run(folder, error=None):
     def execute(notebook, output, parameters, env, between_cells):
         raw = {"latencies": [0.2] * 30, "avg_latency": 0.2}
-        Recording(WORKLOAD, folder / RECORD_FILE).finish(raw, host={}, way="test")
+        Recording(WORKLOAD, folder / RECORD_FILE).finish(raw, host=HostFacts(), way="test")
         if error:
             raise error
 
@@ -45,15 +50,50 @@ def test_a_notebook_that_raises_after_saving_leaves_a_suspect_number(tmp_path, e
 
 
 def test_the_precision_that_planned_the_prompts_goes_with_the_repeat(tmp_path):
-    told = {}
+    told = []
 
     def execute(notebook, output, parameters, env, between_cells):
-        told.update(read_handover(tmp_path / parameters["repeat"]).case)
-        Recording(WORKLOAD, tmp_path / RECORD_FILE).finish({"latencies": [0.2], "avg_latency": 0.2}, host={})
+        told.append(read_handover(str(tmp_path / parameters["repeat"])))
+        Recording(WORKLOAD, tmp_path / RECORD_FILE).finish({"latencies": [0.2], "avg_latency": 0.2}, host=HostFacts())
 
     case = Case("a", WORKLOAD, precision=(("p99_ttft_ms", 0.1),))
     run_repeat(Repeat(case, 0, "engine", 1), Host(), tmp_path, Identity(), Limits(), execute)
-    assert told["precision"] == {"p99_ttft_ms": 0.1}
+    assert told[0].precision == {"p99_ttft_ms": 0.1} and told[0].record_path == str(tmp_path / RECORD_FILE)
+
+
+ONLINE = {"base_url": "http://127.0.0.1:8011", "model": "tiny-1234", "reset_prefix_cache": False}
+ASKED = (
+    FirstRequestWorkload(),
+    ServeWorkload(input_len_tokens=128, output_len_tokens=64, num_prompts=80, max_concurrency=4, request_rate_rps=2.5),
+    LatencyWorkload(input_len_tokens=128, output_len_tokens=64, batch_size=1),
+    ThroughputWorkload(input_len_tokens=128, output_len_tokens=64, num_prompts=64),
+)
+
+
+@pytest.mark.parametrize("workload", ASKED, ids=lambda workload: workload.benchmark)
+def test_the_injected_cell_of_a_notebook_is_short_and_tells_what_is_measured_and_no_more(tmp_path, workload):
+    cells = []
+
+    class Described(Host):
+        facts = HostFacts(
+            argv=("/opt/venv/bin/python3", "vllm"), greedy_outputs=tuple(map(str, range(32))), model_config={"a": 1}
+        )
+        parameters = ONLINE if workload.row.host_kind == "server" else {"model": "tiny"}
+        plumbing = {"client_socket": "/run/user/0/client.sock"} if workload.row.host_kind == "server" else {}
+
+    def execute(notebook, output, parameters, env, between_cells):
+        shared = parameterize_notebook(load_notebook_node(str(notebook)), parameters)
+        cells.extend(cell.source for cell in shared.cells if "injected-parameters" in cell.metadata.tags)
+
+    run_repeat(
+        Repeat(Case("a", workload), 0, workload.row.host_kind, 1), Described(), tmp_path, Identity(), Limits(), execute
+    )
+    (cell,) = cells
+    lines = [line for line in cell.splitlines() if not line.startswith("#")]
+    assert len(lines) <= 20
+    values = [ast.literal_eval(line.partition(" = ")[2]) for line in lines]
+    assert all(isinstance(value, str | int | float | None) for value in values), "no list and no dictionary"
+    assert not [value for value in values if isinstance(value, str) and "/" in value.removeprefix("http://")]
 
 
 class DeadHost(Host):
@@ -93,7 +133,7 @@ def test_the_next_kernel_gets_ready_once_the_number_is_there_and_not_before(tmp_
     def execute(notebook, output, parameters, env, between_cells):
         between_cells()
         assert not asked
-        Recording(WORKLOAD, tmp_path / RECORD_FILE).finish({"latencies": [0.2], "avg_latency": 0.2}, host={})
+        Recording(WORKLOAD, tmp_path / RECORD_FILE).finish({"latencies": [0.2], "avg_latency": 0.2}, host=HostFacts())
         between_cells()
 
     monkeypatch.setattr(repeat_module, "make_ready", lambda: asked.append("a kernel"))

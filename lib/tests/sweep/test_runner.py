@@ -12,8 +12,12 @@ import pytest
 from benchbook.measure.recording import Recording
 from benchbook.plan.eta import STOP_S, Estimate
 from benchbook.plan.experiment import load_experiment
+from benchbook.records.conditions import Conditions
+from benchbook.records.files import write_json
 from benchbook.records.fingerprint import changed_parts
-from benchbook.records.header import FAILED, FINISHED, INTERRUPTED, PARTIAL
+from benchbook.records.handover import Handover
+from benchbook.records.header import RunHeader, RunState
+from benchbook.records.host import HostFacts
 from benchbook.records.record import Failure, Outcome, Record, Verdict
 from benchbook.records.store import RECORD_FILE, Store
 from benchbook.report.run import load_run
@@ -87,7 +91,7 @@ class Listener:
 class Host:
     """A ready host that can be told to die."""
 
-    facts: dict = field(default_factory=lambda: {"kind": "server"})
+    facts: HostFacts = HostFacts(kind="server")
     parameters: dict = field(default_factory=dict)
     plumbing: dict = field(default_factory=dict)
     env: dict = field(default_factory=dict)
@@ -128,7 +132,7 @@ class Bench:
     def run_repeat(self, repeat, host, folder, identity, limits):
         self.calls.append((repeat.case.case_id, repeat.number, identity.attempt))
         self.seeds.append(repeat.seed)
-        recording = Recording(repeat.case.workload, folder / RECORD_FILE, {"identity": identity.model_dump()})
+        recording = Recording(repeat.case.workload, folder / RECORD_FILE, Handover(identity=identity))
         action = self.on_call.get(len(self.calls))
         if action:
             action(self)
@@ -146,7 +150,7 @@ class Bench:
         }
         recording.write_raw(raw)
         noise = self.noise(len(self.calls))
-        return recording.finish(raw, host=noise, conditions=noise, way="test").record
+        return recording.finish(raw, host=HostFacts(**noise), conditions=Conditions(**noise), way="test").record
 
     def plan(self, max_model_len=512, **changes):
         path = self.tmp_path / "small.yaml"
@@ -174,7 +178,7 @@ def bench(tmp_path, monkeypatch):
 
 def test_one_start_serves_all_cases_of_a_launch_and_each_repeat_is_a_record(bench):
     runner = bench.runner()
-    assert runner.execute() == FINISHED
+    assert runner.execute() == RunState.FINISHED
     assert bench.starts == {"server": 1, "engine": 1}
     assert len(runner.store.records()) == 8 and len(runner.listener.records) == 8
 
@@ -188,7 +192,7 @@ def test_repeats_are_interleaved_never_back_to_back(bench):
 def test_a_failed_repeat_is_tried_once_more_and_both_attempts_are_kept(bench):
     bench.on_call = {1: lambda bench: None}
     runner = bench.runner()
-    assert runner.execute() == FINISHED
+    assert runner.execute() == RunState.FINISHED
     assert bench.calls[0][:2] == bench.calls[1][:2] and [call[2] for call in bench.calls[:2]] == [1, 2]
     assert len(list(runner.store.run_dir.glob("cases/*/repeat=*,attempt=1/record.json"))) == 1
 
@@ -196,7 +200,7 @@ def test_a_failed_repeat_is_tried_once_more_and_both_attempts_are_kept(bench):
 def test_a_repeat_that_keeps_failing_is_given_up_and_the_sweep_goes_on(bench):
     bench.on_call = dict.fromkeys(range(1, MAX_ATTEMPTS + 1), lambda bench: None)
     runner = bench.runner()
-    assert runner.execute() == FAILED
+    assert runner.execute() == RunState.FAILED
     outcomes = Counter(record.outcome for record in runner.store.records())
     assert outcomes == {Outcome.NOTEBOOK_FAILED: 1, Outcome.MEASURED: 7}
 
@@ -204,7 +208,7 @@ def test_a_repeat_that_keeps_failing_is_given_up_and_the_sweep_goes_on(bench):
 def test_a_host_that_dies_is_started_again_for_the_cases_left(bench):
     bench.on_call = {2: lambda bench: setattr(bench.host, "is_dead", True)}
     runner = bench.runner()
-    assert runner.execute() == FINISHED
+    assert runner.execute() == RunState.FINISHED
     assert bench.starts["server"] == 2 and len(runner.store.records()) == 8
 
 
@@ -214,14 +218,14 @@ def test_a_host_that_dies_with_the_last_attempt_of_its_last_repeat_is_not_starte
 
     bench.on_call = {6: die, 7: die}  # the last online repeat, both attempts
     runner = bench.runner()
-    assert runner.execute() == FAILED
+    assert runner.execute() == RunState.FAILED
     assert bench.starts == {"server": 2, "engine": 1} and len(runner.store.records()) == 8
 
 
 def test_a_host_that_keeps_dying_leaves_records_that_say_so(bench):
     bench.on_call = dict.fromkeys(range(1, 20), lambda bench: setattr(bench.host, "is_dead", True))
     runner = bench.runner()
-    assert runner.execute() == FAILED
+    assert runner.execute() == RunState.FAILED
     assert bench.starts == {"server": MAX_HOST_STARTS, "engine": MAX_HOST_STARTS}
     failed = [record for record in runner.store.records() if record.outcome is Outcome.HOST_FAILED]
     assert failed and all(record.failure.code == "killed_by_signal" for record in failed)
@@ -231,7 +235,7 @@ def test_a_host_that_keeps_dying_leaves_records_that_say_so(bench):
 def test_a_server_that_never_starts_is_a_record_for_each_of_its_cases(bench):
     bench.start_error = HostStartError("server exited with code 1; end of log", CAUSE)
     runner = bench.runner()
-    assert runner.execute() == FAILED
+    assert runner.execute() == RunState.FAILED
     assert bench.starts["server"] == 1, "what could not start once is not started again"
     assert {record.failure.code for record in runner.store.records()} == {"out_of_memory"}
     assert all(record.verdict is Verdict.INVALID for record in runner.store.records())
@@ -241,14 +245,14 @@ def test_a_server_that_is_killed_while_it_starts_is_started_once_more(bench):
     bench.start_error = HostStartError("exited with code -9", Cause("killed_by_signal", "ended by SIGKILL", "see who"))
     bench.failing_starts = {1}
     runner = bench.runner()
-    assert runner.execute() == FINISHED
+    assert runner.execute() == RunState.FINISHED
     assert bench.starts["server"] == 2 and "was killed while it started" in "".join(runner.listener.lines)
 
 
 def test_a_server_that_is_killed_whenever_it_starts_is_given_up_after_two_starts(bench):
     bench.start_error = HostStartError("exited with code -9", Cause("killed_by_signal", "ended by SIGKILL", "see who"))
     runner = bench.runner()
-    assert runner.execute() == FAILED
+    assert runner.execute() == RunState.FAILED
     assert bench.starts == {"server": 2, "engine": 2} and len(runner.store.records()) == 8
 
 
@@ -260,7 +264,7 @@ def test_what_a_host_is_measured_with_is_mended_before_each_attempt(bench):
 
 def test_launches_that_are_compared_are_started_anew_in_every_round(bench):
     runner = bench.runner(plan=bench.plan(more_launches="  graphs: {}\nbenchmarks:"))
-    assert runner.execute() == FINISHED
+    assert runner.execute() == RunState.FINISHED
     assert bench.starts == {"server": 4, "engine": 4}
     order = [case_id.partition(",")[0] for case_id, _, _ in bench.calls]
     assert order == ["eager"] * 3 + ["graphs"] * 6 + ["eager"] * 3 + ["eager", "graphs", "graphs", "eager"]
@@ -269,7 +273,7 @@ def test_launches_that_are_compared_are_started_anew_in_every_round(bench):
 def test_a_launch_that_never_starts_is_not_started_again_in_later_rounds(bench):
     bench.start_error = HostStartError("server exited with code 1; end of log", CAUSE)
     runner = bench.runner(plan=bench.plan(more_launches="  graphs: {}\nbenchmarks:"))
-    assert runner.execute() == FAILED
+    assert runner.execute() == RunState.FAILED
     assert bench.starts == {"server": 2, "engine": 2}
     assert len(runner.store.records()) == 16, "every planned repeat has a record"
 
@@ -277,7 +281,7 @@ def test_a_launch_that_never_starts_is_not_started_again_in_later_rounds(bench):
 def test_a_launch_that_has_given_a_number_is_started_again_after_a_failed_start(bench):
     bench.start_error, bench.failing_starts = HostStartError("server exited with code 1; end of log", CAUSE), {3}
     runner = bench.runner(plan=bench.plan(more_launches="  graphs: {}\nbenchmarks:", repeats="repeats: 3"))
-    assert runner.execute() == FAILED
+    assert runner.execute() == RunState.FAILED
     assert bench.starts == {"server": 6, "engine": 6}
     failed = [record.identity.launch for record in runner.store.records() if record.outcome is Outcome.HOST_FAILED]
     assert failed == ["graphs"] * 4, "the third start is that of the second round of graphs"
@@ -285,9 +289,9 @@ def test_a_launch_that_has_given_a_number_is_started_again_after_a_failed_start(
 
 def test_a_report_of_a_former_state_is_gone_once_all_is_measured(bench):
     runner = bench.runner()
-    for state, stays in ((FAILED, True), (FINISHED, False)):
+    for state, stays in ((RunState.FAILED, True), (RunState.FINISHED, False)):
         runner.store.report_path.write_text("of before")
-        bench.on_call = {} if state == FINISHED else dict.fromkeys(range(1, 99), lambda bench: None)
+        bench.on_call = {} if state == RunState.FINISHED else dict.fromkeys(range(1, 99), lambda bench: None)
         assert bench.runner(store=runner.store).execute() == state
         assert runner.store.report_path.exists() == stays
 
@@ -299,13 +303,13 @@ def interrupt(bench):
 def test_an_interrupted_run_says_so_and_continues_where_it_stopped(bench):
     bench.on_call = {4: interrupt}
     first = bench.runner()
-    assert first.execute() == INTERRUPTED
+    assert first.execute() == RunState.INTERRUPTED
     kept = len(first.store.records())
     store = unfinished_run(bench.tmp_path / "results", "small")
     assert store is not None and store.run_id == first.store.run_id and kept == 3
     bench.on_call = {}
     second = bench.runner(store)
-    assert second.execute() == FINISHED
+    assert second.execute() == RunState.FINISHED
     assert second.listener.already_done == 3 and len(second.listener.records) == 5
     measured = [call[:2] for call in bench.calls if call not in bench.calls[3:4]]
     assert len(measured) == len(set(measured)), "no repeat is measured twice"
@@ -322,7 +326,7 @@ def test_a_cut_record_is_measured_again(bench):
     path = next(first.store.run_dir.glob("cases/*/repeat=0/record.json"))
     path.write_text(path.read_text()[:100])
     second = bench.runner(first.store)
-    assert second.execute() == FINISHED and len(second.listener.records) == 1
+    assert second.execute() == RunState.FINISHED and len(second.listener.records) == 1
 
 
 def only(bench, *patterns, store=None, plan=None):
@@ -334,10 +338,10 @@ def only(bench, *patterns, store=None, plan=None):
 
 def test_only_the_cases_asked_for_are_measured_and_the_run_says_that_it_is_partial(bench):
     runner = only(bench, "max_concurrency=1", "latency")
-    assert runner.execute() == PARTIAL == runner.store.header()["state"]
+    assert runner.execute() == RunState.PARTIAL == runner.store.header().state
     assert {case_id.split(",")[1] for case_id, *_ in bench.calls} == {"serve", "latency"}
     assert all("max_concurrency=1" in case_id for case_id, *_ in bench.calls if ",serve," in case_id)
-    assert len(runner.store.header()["plan"]) == len(runner.plan.cases)  # the rest stays planned, and is missing
+    assert len(runner.store.header().plan) == len(runner.plan.cases)  # the rest stays planned, and is missing
 
 
 def test_a_host_that_no_case_asked_for_needs_is_not_started(bench):
@@ -350,19 +354,19 @@ def test_a_partial_run_is_continued_and_then_finished(bench):
     only(bench, "serve", store=store).execute()
     number = len(bench.calls)
     assert unfinished_run(bench.tmp_path / "results", "small").run_dir == store.run_dir.resolve()
-    assert bench.runner(store=store).execute() == FINISHED
+    assert bench.runner(store=store).execute() == RunState.FINISHED
     assert len(bench.calls) == len({call[:2] for call in bench.calls}) > number
 
 
 def test_asking_for_the_last_missing_cases_finishes_a_run(bench):
     store = only(bench, "serve").store
     only(bench, "serve", store=store).execute()
-    assert only(bench, "first_request", "latency", store=store).execute() == FINISHED
+    assert only(bench, "first_request", "latency", store=store).execute() == RunState.FINISHED
 
 
 def test_a_case_asked_for_that_fails_makes_a_failed_run(bench):
     bench.on_call = {1: lambda bench: None, 2: lambda bench: None}
-    assert only(bench, "max_concurrency=1").execute() == FAILED
+    assert only(bench, "max_concurrency=1").execute() == RunState.FAILED
 
 
 def test_no_round_is_added_to_some_cases_of_a_plan(bench):
@@ -383,14 +387,14 @@ def test_a_changed_launch_makes_records_stale_and_names_what_changed(bench):
     plan = bench.plan(max_model_len=1024)
     assert {tuple(changed) for _, changed in stale_records(first.store, plan)} == {("launch",)}
     second = bench.runner(first.store, plan)
-    assert second.execute() == FINISHED
+    assert second.execute() == RunState.FINISHED
     assert second.listener.already_done == 0 and len(second.listener.records) == 8
 
 
 def test_what_failed_is_never_called_stale(bench):
     bench.start_error = HostStartError("server exited with code 1; end of log", CAUSE)
     first = bench.runner()
-    assert first.execute() == FAILED
+    assert first.execute() == RunState.FAILED
     assert stale_records(first.store, bench.plan(max_model_len=1024)) == []
 
 
@@ -428,7 +432,7 @@ def test_a_record_is_kept_for_its_content_and_not_for_where_it_lies(bench, damag
     plan = bench.plan()
     second = bench.runner(first.store, plan)
     named = damaged_repeats(first.store, plan)
-    assert second.execute() == FINISHED
+    assert second.execute() == RunState.FINISHED
     assert (second.listener.already_done, len(second.listener.records)) == (7, 1)
     assert len(named) == 1 and str(records[0].parent) in named[0] and "\n" not in named[0]
 
@@ -437,16 +441,16 @@ def test_a_record_is_kept_for_its_content_and_not_for_where_it_lies(bench, damag
 def test_a_damaged_header_is_written_anew_and_what_was_measured_is_kept(bench, damage):
     bench.on_call = {5: interrupt}
     first = bench.runner()
-    assert first.execute() == INTERRUPTED
+    assert first.execute() == RunState.INTERRUPTED
     measured, bench.on_call = first.store.count_measured(), {}
     HEADERS[damage](first.store.run_dir / "run.json")
     unfinished = unfinished_run(first.store.run_dir.parents[1], first.plan.experiment.name)
     assert unfinished.run_dir == first.store.run_dir and any("run.json" in line for line in unfinished.read_header()[1])
     second = bench.runner(unfinished)
-    assert second.execute() == FINISHED and second.listener.already_done == measured > 0
+    assert second.execute() == RunState.FINISHED and second.listener.already_done == measured > 0
     header, damages = unfinished.read_header()
-    assert damages == [] and header["state"] == FINISHED and len(header["plan"]) == len(second.plan.cases)
-    assert (header["experiment"], header["run_id"]) == (second.plan.experiment.name, unfinished.run_id)
+    assert damages == [] and header.state == RunState.FINISHED and len(header.plan) == len(second.plan.cases)
+    assert (header.experiment, header.run_id) == (second.plan.experiment.name, unfinished.run_id)
 
 
 @pytest.mark.parametrize("left", [["attempt=2"], ["attempt=7"], ["attempt=x", "attempt=3"]], ids=str)
@@ -469,7 +473,7 @@ def test_a_file_in_the_place_of_a_folder_is_moved_out_of_the_way(bench, above):
     shutil.rmtree(place)
     place.write_text("not a folder")
     second = bench.runner(first.store)
-    assert second.execute() == FINISHED
+    assert second.execute() == RunState.FINISHED
     assert second.listener.already_done == (7, 6, 0)[above]
 
 
@@ -493,10 +497,10 @@ def test_an_edited_seed_makes_the_records_stale_whose_prompts_were_drawn_from_it
 def test_no_draw_of_another_seed_is_left_in_a_run_that_is_continued(bench):
     bench.on_call = {5: interrupt}
     first = bench.runner()
-    assert first.execute() == INTERRUPTED
+    assert first.execute() == RunState.INTERRUPTED
     bench.on_call = {}
     second = bench.runner(first.store, bench.plan(repeats="repeats: 2\nseed: 3"))
-    assert second.execute() == FINISHED and second.store.header()["seed"] == 3
+    assert second.execute() == RunState.FINISHED and second.store.header().seed == 3
     drawn = [call for call in bench.calls[5:] if "first_request" not in call[0]]
     assert len(drawn) == 6, "every repeat with drawn prompts is measured again"
 
@@ -539,8 +543,8 @@ def test_the_header_tells_starts_and_times(bench):
     runner = bench.runner()
     runner.execute()
     header = runner.store.header()
-    assert header["state"] == FINISHED and header["wall_s"] > 0 and len(header["launches"]["eager"]["hosts"]) == 2
-    assert sum(row["repeats"] for row in header["plan"]) == 8
+    assert header.state == RunState.FINISHED and header.wall_s > 0 and len(header.launches["eager"].hosts) == 2
+    assert sum(row.repeats for row in header.plan) == 8
 
 
 UNTIL = {"repeats": "repeats: {at_least: 2, at_most: 6, until: {output_throughput_tok_s: 20 %}}"}
@@ -554,26 +558,26 @@ def serve_repeats(bench):
 def test_rounds_are_added_until_every_mean_is_known_as_well_as_wanted(bench):
     bench.throughput = lambda case_id, repeat: SETTLES[repeat] if "max_concurrency=1" in case_id else 100.0
     runner = bench.runner(plan=bench.plan(**UNTIL))
-    assert runner.execute() == FINISHED
+    assert runner.execute() == RunState.FINISHED
     assert set(serve_repeats(bench).values()) == {4}, "a round repeats every case with a target"
     assert bench.starts == {"server": 1, "engine": 1}
     assert len(bench.calls) == 2 * 4 + 2 * 2, "first_request and latency have no target"
     header = runner.store.header()
-    assert sorted(row["repeats"] for row in header["plan"]) == [2, 2, 4, 4]
-    assert all(0 <= known["output_throughput_tok_s"] < 0.2 for known in header["reached"].values())
+    assert sorted(row.repeats for row in header.plan) == [2, 2, 4, 4]
+    assert all(0 <= known["output_throughput_tok_s"] < 0.2 for known in header.reached.values())
     assert "wanted ±20.0%" in "".join(runner.listener.lines)
 
 
 def test_no_round_is_added_when_the_targets_are_met(bench):
     runner = bench.runner(plan=bench.plan(**UNTIL))
-    assert runner.execute() == FINISHED and set(serve_repeats(bench).values()) == {2}
+    assert runner.execute() == RunState.FINISHED and set(serve_repeats(bench).values()) == {2}
 
 
 def test_rounds_end_with_the_budget_and_the_header_tells_what_was_reached(bench):
     bench.throughput = lambda case_id, repeat: 50.0 + 100.0 * (repeat % 2)
     runner = bench.runner(plan=bench.plan(**UNTIL))
-    assert runner.execute() == FINISHED and set(serve_repeats(bench).values()) == {6}
-    assert all(known["output_throughput_tok_s"] > 0.2 for known in runner.store.header()["reached"].values())
+    assert runner.execute() == RunState.FINISHED and set(serve_repeats(bench).values()) == {6}
+    assert all(known["output_throughput_tok_s"] > 0.2 for known in runner.store.header().reached.values())
 
 
 @pytest.mark.parametrize("stopped_at", [1, 5, 7, 8, 9, 11])
@@ -581,13 +585,13 @@ def test_a_run_that_adds_rounds_continues_as_if_it_had_not_been_interrupted(benc
     bench.throughput = lambda case_id, repeat: SETTLES[repeat]
     bench.on_call = {stopped_at: interrupt}
     first = bench.runner(plan=bench.plan(**UNTIL))
-    assert first.execute() == INTERRUPTED
+    assert first.execute() == RunState.INTERRUPTED
     bench.on_call, interrupted = {}, bench.calls.pop()
     second = bench.runner(first.store, bench.plan(**UNTIL))
-    assert second.execute() == FINISHED
+    assert second.execute() == RunState.FINISHED
     measured = [call[:2] for call in bench.calls]
     assert interrupted[:2] in measured and len(measured) == len(set(measured)) == 12
-    assert sorted(row["repeats"] for row in second.store.header()["plan"]) == [2, 2, 4, 4]
+    assert sorted(row.repeats for row in second.store.header().plan) == [2, 2, 4, 4]
 
 
 STARTS = {"repeats": "repeats: {starts: 2, at_most: 6, until: {output_throughput_tok_s: 20 %}}"}
@@ -596,7 +600,7 @@ STARTS = {"repeats": "repeats: {starts: 2, at_most: 6, until: {output_throughput
 def test_starts_that_are_asked_for_are_held_in_each_round_and_in_those_that_are_added(bench):
     bench.throughput = lambda case_id, repeat: SETTLES[repeat]
     runner = bench.runner(plan=bench.plan(**STARTS))
-    assert runner.execute() == FINISHED
+    assert runner.execute() == RunState.FINISHED
     assert bench.starts == {"server": 4, "engine": 2} and set(serve_repeats(bench).values()) == {4}
 
 
@@ -605,9 +609,9 @@ def test_a_run_on_several_starts_continues_with_the_starts_that_it_lacks(bench, 
     bench.throughput = lambda case_id, repeat: SETTLES[repeat]
     bench.on_call = {stopped_at: interrupt}
     first = bench.runner(plan=bench.plan(**STARTS))
-    assert first.execute() == INTERRUPTED
+    assert first.execute() == RunState.INTERRUPTED
     bench.on_call, _ = {}, bench.calls.pop()
-    assert bench.runner(first.store, bench.plan(**STARTS)).execute() == FINISHED
+    assert bench.runner(first.store, bench.plan(**STARTS)).execute() == RunState.FINISHED
     measured = [call[:2] for call in bench.calls]
     assert len(measured) == len(set(measured)) == 12
     assert 6 <= sum(bench.starts.values()) <= 7
@@ -618,7 +622,7 @@ def test_a_run_whose_targets_are_met_adds_nothing_when_it_is_run_again(bench):
     first = bench.runner(plan=bench.plan(**UNTIL))
     first.execute()
     starts = dict(bench.starts)
-    assert bench.runner(first.store, bench.plan(**UNTIL)).execute() == FINISHED
+    assert bench.runner(first.store, bench.plan(**UNTIL)).execute() == RunState.FINISHED
     assert len(bench.calls) == 12 and bench.starts == starts
 
 
@@ -626,7 +630,7 @@ def test_an_added_repeat_that_keeps_failing_does_not_hold_the_run_up(bench):
     bench.throughput = lambda case_id, repeat: SETTLES[repeat]
     bench.on_call = dict.fromkeys(range(7, 9), lambda bench: None)  # the first repeat that is added, both attempts
     runner = bench.runner(plan=bench.plan(**UNTIL))
-    assert runner.execute() == FAILED
+    assert runner.execute() == RunState.FAILED
     failed = [record for record in runner.store.records() if not record.is_measured]
     assert len(failed) == 1 and failed[0].identity.repeat == 2
     assert set(serve_repeats(bench).values()) == {5, 6}, "one round more in its place, and one attempt more"
@@ -642,14 +646,14 @@ def test_an_invalid_repeat_counts_for_nothing(bench):
     bench.completed = lambda repeat: 3 if repeat == 1 else 4
     bench.throughput = lambda case_id, repeat: 900.0 if repeat == 1 else 100.0
     runner = bench.runner(plan=bench.plan(**UNTIL))
-    assert runner.execute() == FAILED and set(serve_repeats(bench).values()) == {3}
-    assert {known["output_throughput_tok_s"] for known in runner.store.header()["reached"].values()} == {0.0}
+    assert runner.execute() == RunState.FAILED and set(serve_repeats(bench).values()) == {3}
+    assert {known["output_throughput_tok_s"] for known in runner.store.header().reached.values()} == {0.0}
 
 
 def test_launches_that_are_compared_take_turns_in_the_rounds_that_are_added(bench):
     two = {"launches": "  other: {args: {max_model_len: 256}}\n  eager:"}
     bench.throughput = lambda case_id, repeat: SETTLES[repeat]
-    assert bench.runner(plan=bench.plan(**UNTIL, **two)).execute() == FINISHED
+    assert bench.runner(plan=bench.plan(**UNTIL, **two)).execute() == RunState.FINISHED
     added = [case_id.partition(",")[0] for case_id, repeat, _ in bench.calls if repeat >= 2]
     assert added == ["other"] * 2 + ["eager"] * 2 + ["eager"] * 2 + ["other"] * 2
 
@@ -663,14 +667,14 @@ def test_a_host_that_does_not_start_again_ends_the_rounds_that_are_added(bench):
 
     bench.throughput = lambda case_id, repeat: SETTLES[repeat]
     bench.on_call = {17: unstartable}
-    assert bench.runner(plan=bench.plan(**UNTIL, **two)).execute() == FAILED
+    assert bench.runner(plan=bench.plan(**UNTIL, **two)).execute() == RunState.FAILED
     assert len(bench.calls) == 17
 
 
 def test_the_seeds_of_order_and_prompts_are_in_the_header(bench):
     runner = bench.runner(plan=bench.plan(repeats="repeats: 2\nseed: 3\norder_seed: 4"))
     runner.execute()
-    assert (runner.store.header()["seed"], runner.store.header()["order_seed"]) == (3, 4)
+    assert (runner.store.header().seed, runner.store.header().order_seed) == (3, 4)
 
 
 @pytest.mark.parametrize(("args", "is_said"), [("", 1), ("enable_prefix_caching: false, ", 0)])
@@ -702,7 +706,7 @@ def test_plan_and_run_say_the_same_time_before_the_first_run_after_it_and_in_the
 def test_of_an_unfinished_run_only_what_is_left_is_estimated(bench):
     bench.on_call = {5: interrupt}
     first = bench.runner()
-    assert first.execute() == INTERRUPTED
+    assert first.execute() == RunState.INTERRUPTED
     bench.on_call = {}
     second = bench.runner(first.store)
     second.execute()
@@ -746,7 +750,7 @@ def test_what_was_measured_is_timed_with_and_without_its_warm_up_and_what_failed
     bench.on_call = {1: lambda bench: None}
     runner = bench.runner()
     runner.execute()
-    noted = runner.store.header()["wall_s_by_job"]
+    noted = runner.store.header().wall_s_by_job
     assert {key: len(wall_s) for key, wall_s in noted.items() if ",serve," in key or key.startswith("start")} == {
         "start eager server": 1,
         "start eager engine": 1,
@@ -765,8 +769,8 @@ def test_what_a_halt_came_into_teaches_no_time(bench):
     bench.throughput = halted
     runner = bench.runner()
     with told_of_halts(lambda: None, lambda halted_s: None):
-        assert runner.execute() == FINISHED
-    noted = runner.store.header()["wall_s_by_job"]
+        assert runner.execute() == RunState.FINISHED
+    noted = runner.store.header().wall_s_by_job
     assert all(key.startswith("start ") or key.endswith(" warm") for key in noted), "nothing of the first round"
 
 
@@ -775,11 +779,12 @@ def test_a_run_that_was_begun_before_times_were_lists_goes_on(bench):
     first = bench.runner()
     first.execute()
     header = first.store.header()
-    last = {key: times[-1] for key, times in header["wall_s_by_job"].items()}
-    first.store.write_header(header | {"schema_version": 1, "wall_s_by_job": last})
+    last = {key: times[-1] for key, times in header.wall_s_by_job.items()}
+    first_format = {**header.model_dump(mode="json"), "schema_version": 1, "wall_s_by_job": last}
+    write_json(first.store.run_dir / "run.json", first_format)
     bench.on_call = {}
     second = bench.runner(first.store)
-    assert second.execute() == FINISHED and all(second.store.header()["wall_s_by_job"].values())
+    assert second.execute() == RunState.FINISHED and all(second.store.header().wall_s_by_job.values())
 
 
 def test_what_counting_experts_took_is_no_part_of_a_start(bench):
@@ -787,19 +792,19 @@ def test_what_counting_experts_took_is_no_part_of_a_start(bench):
     work = Work(bench.plan(), store)
     estimator = estimator_for(work.plan.experiment, store.run_dir.parents[1])
     estimator.to_count = {launch.name: key for launch in work.plan.experiment.launches}
-    ledger = Ledger(work, estimator, {})
+    ledger = Ledger(work, estimator, RunHeader())
     ledger.begin("benchbook run small.yaml")
 
     @contextmanager
     def counting(*given):
         with bench.open_host(*given) as host:
-            host.facts["counting_s"] = 50.0
+            host.facts = HostFacts(kind="server", counting_s=50.0)
             yield host
 
     for block in work.plan.experiment.planned_rounds():
         foreman = Foreman(Listener(), ledger, (), is_whole=True)
         run_block(block, work, counting, foreman, run_repeat=bench.run_repeat)
-    noted = store.header()["wall_s_by_job"]
-    assert noted[key] == [50.0] and all(
+    noted = store.header().wall_s_by_job
+    assert noted[key] == (50.0,) and all(
         wall_s < 0 for name, times in noted.items() if name.startswith("start ") for wall_s in times
     )

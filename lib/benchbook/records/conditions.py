@@ -1,0 +1,65 @@
+"""What was watched while measuring, as a record keeps it, so that checks can tell whether the number is the server's."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from benchbook.records.typed import Items, Number, Part, Whole
+
+
+class Client(Part):
+    """What the benchmark's client noted of itself."""
+
+    cpu_cores: Number | None = None
+    chunks_per_s: Number | None = None
+    ceiling_chunks_per_s: Number | None = None
+    loop_lag_median_ms: Number | None = None
+    loop_lag_max_ms: Number | None = None
+    cut_answers: Items[Annotated[tuple[int, int], Field(strict=False)]] | None = (
+        None  # tokens asked for, tokens that came
+    )
+
+
+class Processors(Part):
+    """Who used the processors, as shares of all of them."""
+
+    cpus: Number | None = None  # a container may have half of one
+    own_cpu_share: Number | None = None
+    other_cpu_share: Number | None = None
+    stolen_cpu_share: Number | None = None
+
+
+class ProcessLimits(Part):
+    """What the client's process was allowed."""
+
+    open_files: int | None = None
+    ports: int | None = None
+
+
+class Precision(Part):
+    """The half-widths of 95 % intervals as shares of their metrics: those asked for, and those of this very repeat."""
+
+    asked: dict[str, Number] = {}
+    reached: dict[str, Number | None] = {}
+
+
+class Conditions(Part):
+    """What was watched while measuring. What is None or empty nobody could see."""
+
+    client: Client = Client()
+    machine: Processors = Processors()
+    limits: ProcessLimits = ProcessLimits()
+    counters_went_back: Items[str] = ()
+    engine_tokens: dict[str, Number] | None = None
+    compile_lines: Items[str] | None = None
+    kv_usage_max_pct: Number | None = None
+    warmup_prompts: Whole | None = None
+    earlier_requests: Number | None = None  # of this server, before this measurement
+    precision: Precision = Precision()
+    unseen: dict[str, str] = {}  # what could not be watched, and why
+    watching_errors: Items[str] = ()
+
+
+UNWATCHED = Conditions()

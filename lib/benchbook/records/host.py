@@ -1,0 +1,90 @@
+"""What was measured, as a record keeps it: the host behind a launch, how it started, its model and its device."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from benchbook.records.samples import TelemetrySummary
+from benchbook.records.typed import Items, Number, Part, TokensText, Whole
+
+
+class StartFacts(Part):
+    """What a host's log told of its start."""
+
+    imports_s: Number | None = None
+    config_s: Number | None = None
+    engine_init_s: Number | None = None
+    weights_s: Number | None = None
+    warm_up_s: Number | None = None
+    compile_s: Number | None = None
+    graph_capture_s: Number | None = None
+    api_s: Number | None = None
+    weights_gib: Number | None = None
+    kv_cache_gib: Number | None = None
+    kv_cache_tokens: Whole | None = None
+    graphs_gib: Number | None = None
+    max_concurrency_at_max_len: Number | None = None
+    max_model_len: Whole | None = None
+    dtype: str | None = None
+    quantization: str | None = None
+    attention_backend: str | None = None
+    moe_backend: str | None = None
+    vllm_version: str | None = None
+    compile_cache: str | None = None  # warm, cold, in part, off
+    triton_compiled: Whole | None = None
+
+
+class Peaks(Part):
+    """What a device can do at best."""
+
+    kind: str | None = None
+    device: str | None = None
+    bandwidth_gb_s: Annotated[float, Field(ge=0, le=1e12)] | None = None
+    tflops: dict[str, Annotated[float, Field(gt=0, le=1e12)]] = {}  # by number format
+    source: str | None = None
+
+
+class Routing(Part):
+    """How many experts of a layer steps read, by tokens in a step, as it was counted once; or why it was not."""
+
+    experts: Whole | None = None
+    active: Whole | None = None
+    decode: dict[TokensText, Number] = {}
+    prefill: dict[TokensText, Number] = {}
+    answers: Whole | None = None
+    distinct_answers: Whole | None = None
+    vocabulary: Whole | None = None
+    why_not: str | None = None
+
+
+class HostFacts(Part):
+    """What was measured. What is None or empty nobody could know: of an attached server that is much."""
+
+    kind: str | None = None
+    engine: str | None = None  # as sentences have it
+    model: str | None = None
+    model_commit: str | None = None
+    adapter: str | None = None
+    version: str | None = None
+    argv: Items[str] = ()
+    env: dict[str, str] = {}  # what it was given beside the shell's, without secrets
+    unknown_variables: Items[str] = ()
+    max_model_len: Whole | None = None
+    ready_utc: str | None = None
+    ready_s: Number | None = None
+    counting_s: Number | None = None  # of its start, what went into counting experts, which is done once
+    random_weights: bool | None = None
+    facts: StartFacts = StartFacts()
+    counters: dict[str, Number] = {}  # what they grew by while measuring
+    peaks: Peaks = Peaks()
+    config: dict[str, Any] | None = Field(None, alias="model_config")  # the model's config.json
+    routing: Routing = Routing()
+    greedy_outputs: Items[str] = ()
+    distinct_prompts: Whole | None = None
+    telemetry: TelemetrySummary = TelemetrySummary()
+
+    def with_those_of(self, owner: HostFacts) -> HostFacts:
+        """Return these facts, but those that the host's `owner` knows as it knows them: its client knows less."""
+        return self.model_copy(update={name: getattr(owner, name) for name in owner.model_fields_set})
