@@ -249,8 +249,8 @@ def test_a_binding_without_a_function_costs_its_values_only():
         def nvmlDeviceGetMaxClockInfo(self):
             raise AttributeError("nvmlDeviceGetMaxClockInfo")
 
-    (gpu,) = sampled(Older(sm=1000))["gpus"]
-    assert gpu["highest_sm_clock_mhz"] is None and gpu["mean_sm_clock_mhz"] == 1000
+    (gpu,) = sampled(Older(sm=1000)).gpus
+    assert gpu.highest_sm_clock_mhz is None and gpu.mean_sm_clock_mhz == 1000
 
 
 def test_a_stranger_on_the_gpu_is_named_and_our_own_process_is_not(stranger, own):
@@ -309,7 +309,7 @@ def test_another_hosts_process_is_a_stranger_on_our_gpu_and_nothing_on_another(o
 
 
 def test_of_the_gpus_that_are_visible_those_that_the_launch_takes_are_sampled(own):
-    assert [gpu["index"] for gpu in sampled(ScriptedNvml(num_gpus=4), num_gpus=2)["gpus"]] == [0, 1]
+    assert [gpu.index for gpu in sampled(ScriptedNvml(num_gpus=4), num_gpus=2).gpus] == [0, 1]
     library = Nvml(ScriptedNvml(num_gpus=4), {"CUDA_VISIBLE_DEVICES": "3,1,0"})
     with Sampler(None, period_s=0.01, nvml=library, num_gpus=2) as sampler:
         pass

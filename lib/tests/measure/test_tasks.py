@@ -530,8 +530,8 @@ def test_what_an_engine_compiles_is_found_where_it_falls_into_what_is_measured(
             log.write(after)
     watched.read_engine(on_engine.log_path, 1, is_loaded=True)
     conditions = watched.conditions(on_engine.log_path, {})
-    assert [line in JIT for line in conditions["compile_lines"]] == [True] * is_found
-    assert "log" not in conditions.get("unseen", {})
+    assert [line in JIT for line in conditions.compile_lines] == [True] * is_found
+    assert "log" not in conditions.unseen
 
 
 def test_an_engine_s_log_that_does_not_tell_where_measuring_begins_is_not_looked_at(engine, on_engine):
@@ -541,7 +541,7 @@ def test_an_engine_s_log_that_does_not_tell_where_measuring_begins_is_not_looked
         Path(on_engine.log_path).write_text(console)
         watched.read_engine(on_engine.log_path, num_measured, is_loaded=True)
         conditions = watched.conditions(on_engine.log_path, {})
-        assert "warm-up ends" in conditions["unseen"]["log"] and "compile_lines" not in conditions
+        assert "warm-up ends" in conditions.unseen["log"] and conditions.compile_lines is None
 
 
 def test_a_bad_engine_argument_is_a_start_error_with_the_end_of_the_log(fake_vllm):

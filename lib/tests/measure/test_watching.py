@@ -164,16 +164,16 @@ def test_a_log_that_was_silenced_is_noted_as_not_seen(fake_server, complete, tex
     with fake_server() as server:
         with Watched(server) as watched:
             complete(server)
-        assert "unseen" not in watched.conditions(server.log_path, {})
+        assert not watched.conditions(server.log_path, {}).unseen
         server.log_path.write_text(text)
         with Watched(server) as watched:
             complete(server)
-        assert "silent" in watched.conditions(server.log_path, {})["unseen"]["log"]
+        assert "silent" in watched.conditions(server.log_path, {}).unseen["log"]
 
 
 @pytest.mark.parametrize("address", ["http://192.0.2.1:8000", "https://llm.example/team", "http://[2001:db8::1]:8000"])
 def test_of_a_server_elsewhere_its_processors_its_gpu_and_its_log_are_noted_as_not_seen(tmp_path, address):
-    noted = Watched(AttachedServer(address, "m", None)).conditions(tmp_path / "bench.log", {})["unseen"]
+    noted = Watched(AttachedServer(address, "m", None)).conditions(tmp_path / "bench.log", {}).unseen
     assert set(noted) == {"machine", "gpu", "log"} and "another machine" in noted["machine"]
 
 

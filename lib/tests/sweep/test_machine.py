@@ -396,7 +396,7 @@ def test_an_experiments_device_is_missed_only_where_no_gpu_is_misnamed(
 def test_a_slice_is_named_as_such_and_has_no_data_sheet(two_gpus, monkeypatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     (gpu,) = gpus({"CUDA_VISIBLE_DEVICES": SLICE})
-    assert gpu["name"] == "NVIDIA H200 MIG 1g.18gb" and data_sheet(gpu["name"]) is None
+    assert gpu.name == "NVIDIA H200 MIG 1g.18gb" and data_sheet(gpu.name) is None
     assert data_sheet("NVIDIA H200") is not None
 
 
