@@ -12,6 +12,7 @@ from benchbook.measure.serve import bench_serve
 from benchbook.measure.servers import open_server
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.handover import Handover
+from benchbook.records.record import Identity
 from odd_server import odd_server
 from rows import IS_FULL, rows
 from sweeps import ALL_MEASURED, ONE_PROCESS_ARGS, ONE_PROCESS_ENV, benchbook
@@ -40,7 +41,10 @@ SWEEP = {
 def test_vllms_client_goes_past_the_proxy_which_by_itself_it_would_use(proxy, host, tmp_path, monkeypatch):
     with odd_server(root=resolve_model("tiny").path, host=host) as url, WarmClient(log_dir=tmp_path) as client:
         server = open_server(url)
-        ways = {WARM: Handover(client_socket=client.socket_path), COMMAND_LINE: Handover(case={"host": {}})}
+        ways = {
+            WARM: Handover(client_socket=client.socket_path),
+            COMMAND_LINE: Handover(identity=Identity(case_id="a")),
+        }
         for way, repeat in ways.items():
             record = bench_serve(server, WORKLOAD, record_path=tmp_path / way / "record.json", repeat=repeat).record
             assert record.way == way and record.values["completed"] == WORKLOAD.num_prompts
