@@ -65,7 +65,7 @@ def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
     frame = pd.DataFrame([_row(record, settings) for record in records], columns=columns)
     reached = [record.conditions.precision.reached for record in records]
     if any(reached):
-        frame[REACHED] = list(map(_scalar, reached))
+        frame[REACHED] = [_scalar(known) if known else None for known in reached]
     frame[number_keys()] = frame[number_keys()].astype("float64")
     # Whole numbers stay whole where some rows have none: 128, not 128.0.
     whole = [*settings, *(metric.key for metric in BY_KEY.values() if not metric.unit), "gpus", "repeat", "attempt"]

@@ -54,7 +54,7 @@ def test_a_server_of_ours_needs_an_address_and_nothing_else(
 
 def test_the_record_of_a_server_of_ours_that_is_named_by_its_address_has_its_command(fake_server: Make) -> None:
     with fake_server({"args": {"max_num_seqs": 1}}) as server:
-        assert host_facts(open_server(server.base_url))["argv"] == list(server.argv)
+        assert list(host_facts(open_server(server.base_url)).argv) == list(server.argv)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_a_first_request_goes_past_the_proxy(host, proxy, tmp_path) -> None:
 def test_what_asks_and_watches_a_server_goes_past_the_proxy(host, proxy) -> None:
     with odd_server(host=host) as url:
         server = attach(url)
-        assert server.is_healthy() and server.version == "0.32.0" and host_facts(server)["max_model_len"] == 4096
+        assert server.is_healthy() and server.version == "0.32.0" and host_facts(server).max_model_len == 4096
         server.check_alive()
         assert COUNTERS.names["running"] in server.metrics_text()
         with StallWatch(server, limit_s=0.4) as watch, Sampler(url, COUNTERS, period_s=0.05) as sampler:

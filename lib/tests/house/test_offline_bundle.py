@@ -193,7 +193,7 @@ def test_a_bundle_knows_its_commit_and_its_records_tell_it(tmp_path, scripts) ->
     (tmp_path / "site").mkdir()
     build._add_benchbook(tmp_path, tmp_path / "site")
     told = git_state(tmp_path / "notebooks")
-    assert told == build.commit() and len(told["commit"]) == 40
+    assert told.model_dump() == build.commit() and len(told.commit) == 40
 
 
 def test_a_package_for_the_other_machines_python_alone_is_downloaded(tmp_path, scripts, monkeypatch) -> None:

@@ -35,6 +35,7 @@ again: 0
 """
 ROLES = ("runner", "kernels", "client")
 LEVEL = {"memory_mb": 1.05, "files": 1.0, "threads": 1.0, "seconds": 1.15}  # at the end at most, times the beginning
+COUNTED = ("files", "threads")  # some come and go; what is left behind is there in each sample
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,8 @@ def not_level(samples: Sequence[Sample], first: int) -> list[str]:
         own = [sample for sample in samples if sample.role == role and sample.case >= first]
         fifth = max(1, len(own) // 5)
         for what, most in LEVEL.items():
-            begin, end = (
-                statistics.median(getattr(each, what) for each in part) for part in (own[:fifth], own[-fifth:])
-            )
+            typical = min if what in COUNTED else statistics.median
+            begin, end = (typical([getattr(each, what) for each in part]) for part in (own[:fifth], own[-fifth:]))
             if end > begin * most:
                 faults.append(f"{role}: {what} {begin:.2f} at first, {end:.2f} at the end")
     return faults

@@ -22,6 +22,7 @@ import yaml
 from benchbook.hosts.vllm.command import flags
 from benchbook.hosts.vllm.forms import installed_forms
 from benchbook.hosts.vllm.parser_dump import _refuses, config_of, serve_parser
+from benchbook.measure import launch_check, names
 from benchbook.sweep.preflight import preflight_of
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -78,6 +79,15 @@ BY_NAME = {
     "reasoning_parser": st.sampled_from(["deepseek_r1", "qwen3", "openai_gptoss"]),  # a name that is none is refused
     "reasoning_parser_plugin": st.just(__file__),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def words_alone():
+    """Ask of a launch its words alone: what contradicts something, or is registered nowhere, would be refused."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch_check, "contradictions", lambda *_: ())
+        patch.setattr(names, "_check_registered", lambda *_: None)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -181,7 +181,7 @@ def test_every_scripted_fault_is_named_with_its_figure(measured, faulty):
 def test_the_client_was_watched(steady):
     for record in steady:
         client = record.conditions.client
-        assert 0 < client["cpu_cores"] < 1
-        assert client["ceiling_chunks_per_s"] > client["chunks_per_s"] > 0
-        assert client["chunks_per_s"] == pytest.approx(PROMPTS * OUTPUT / record.values["duration_s"], rel=0.1)
+        assert 0 < client.cpu_cores < 1
+        assert client.ceiling_chunks_per_s > client.chunks_per_s > 0
+        assert client.chunks_per_s == pytest.approx(PROMPTS * OUTPUT / record.values["duration_s"], rel=0.1)
         assert None not in dict(record.conditions.machine).values()
