@@ -10,6 +10,7 @@ from typing import Any
 
 NGRAM = {"method": "ngram", "num_speculative_tokens": 4}
 BOTH = {"kv_connector": "OffloadingConnector", "kv_role": "kv_both"}
+ROOM = {"kv_connector_extra_config": {"cpu_bytes_to_use": 1 << 30}}
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,15 @@ PAIRS = (
     Pair("numa_bind_cpus", {"numa_bind_cpus": ["0-1"]}, {"numa_bind_cpus": ["0-1"], "numa_bind": True}),
     Pair("collect_detailed_traces", {"collect_detailed_traces": ["model"]}, None),
     Pair("kv_transfer_config.kv_connector", {"kv_transfer_config": {"kv_connector": "OffloadingConnector"}},
-         {"kv_transfer_config": BOTH}),
+         {"kv_transfer_config": {**BOTH, **ROOM}}),
+    Pair("kv_transfer_config.kv_connector", {"kv_transfer_config": BOTH}, {"kv_transfer_config": {**BOTH, **ROOM}},
+         is_late=True),
+    Pair("kv_transfer_config.kv_connector",
+         {"kv_transfer_config": {**BOTH, "kv_connector_extra_config": {"cpu_bytes_to_use": 0}}},
+         {"kv_transfer_config": BOTH, "kv_offloading_size": 4}, is_late=True),
+    Pair("kv_transfer_config.kv_connector",
+         {"kv_transfer_config": {**BOTH, "kv_connector_extra_config": {"spec_name": "TieringOffloadingSpec"}}},
+         {"kv_transfer_config": {**BOTH, "kv_connector_extra_config": {"spec_name": "MySpec"}}}, is_late=True),
     Pair("data_parallel_hybrid_lb", {"data_parallel_hybrid_lb": True},
          {"data_parallel_hybrid_lb": True, "data_parallel_size": 2, "data_parallel_size_local": 2}),
     Pair("max_cpu_loras", {"enable_lora": True, "max_loras": 4, "max_cpu_loras": 2},
@@ -96,6 +105,8 @@ MISFITS = (
     Pair("data_parallel_size_local", {"data_parallel_size": 2, "data_parallel_size_local": 3},
          {"data_parallel_size": 2, "data_parallel_size_local": 2}),
     Pair("data_parallel_external_lb", {"data_parallel_external_lb": True}, {"data_parallel_external_lb": False}),
+    Pair("data_parallel_rank", {"data_parallel_rank": 0}, {"data_parallel_size": 2, "data_parallel_size_local": 2}),
+    Pair("data_parallel_rank", {"data_parallel_rank": 0, "data_parallel_size": 1}, None),
     # Speculation that lacks something; of a method of its own family the model may bring the rest.
     Pair("speculative_config.method", {"speculative_config": {"method": "ngram"}}, {"speculative_config": NGRAM}),
     Pair("speculative_config.num_speculative_tokens", {"speculative_config": {"num_speculative_tokens": 3}},
@@ -105,6 +116,7 @@ MISFITS = (
          {"per_request_spec_decode_metrics": "none"}),
     Pair("speculative_config.method", {"speculative_config": {"method": "eagle", "num_speculative_tokens": 1}}, None),
     Pair("spec_tokens", {"spec_tokens": 3}, {"spec_tokens": 3, "spec_method": "ngram"}),
+    Pair("speculative_config", {"speculative_config": {}}, None),
     # 8 heads, 4 KV heads, 4 layers, 8192 positions, no experts.
     Pair("tensor_parallel_size", {"tensor_parallel_size": 3}, {"tensor_parallel_size": 2}),
     Pair("tensor_parallel_size", {"tensor_parallel_size": 16}, {"tensor_parallel_size": 8}),
@@ -114,6 +126,13 @@ MISFITS = (
     Pair("enable_expert_parallel", {"enable_expert_parallel": True}, {"enable_expert_parallel": False}),
     Pair("max_model_len", {"max_model_len": "1M"}, {"max_model_len": "1M"}, twin_env=LONG),
     Pair("max_model_len", {"max_model_len": 8193}, {"max_model_len": "8K"}),
+    # Of what the launch makes of the model's config.json.
+    Pair("max_model_len", {"max_model_len": 8192, "hf_overrides": {"max_position_embeddings": 4096}},
+         {"max_model_len": 4096, "hf_overrides": {"max_position_embeddings": 4096}}),
+    Pair("max_model_len", {"max_model_len": "32K", "hf_overrides": {"num_hidden_layers": 2}},
+         {"max_model_len": "32K", "hf_overrides": {"max_position_embeddings": 32768}}),
+    Pair("pipeline_parallel_size", {"pipeline_parallel_size": 3, "hf_overrides": {"num_hidden_layers": 2}},
+         {"pipeline_parallel_size": 2, "hf_overrides": {"num_hidden_layers": 2}}, is_late=True),
     Pair("max_num_batched_tokens", {"max_num_batched_tokens": 4096, "enable_chunked_prefill": False},
          {"max_num_batched_tokens": 4096, "enable_chunked_prefill": False, "max_model_len": 4096}),
     Pair("long_prefill_token_threshold", {"long_prefill_token_threshold": 10_000},

@@ -60,8 +60,11 @@ AS_WORDS = (
          args="{compilation_config.pass_config.fuse_rope_kvcache: true, block_size: 64}"),
     seen(1, "use_fp4_indexer_cache", """--attention-config '{"indexer_kv_dtype": "mxfp4"}'""", "gone since 0.30",
          args="{attention_config.use_fp4_indexer_cache: true}"),
-    own(1, "kv_role", """--kv-transfer-config '{"kv_role": "kv_both", "kv_connector": "OffloadingConnector"}'""",
-        args="{kv_transfer_config.kv_role: kv_both, kv_transfer_config.kv_connector: OffloadingConnector}"),
+    own(1, "kv_role", """--kv-transfer-config '{"kv_role": "kv_both", "kv_connector": "ExampleConnector"}'""",
+        args="{kv_transfer_config.kv_role: kv_both, kv_transfer_config.kv_connector: ExampleConnector}"),
+    own(1, "cpu_bytes_to_use", """"kv_connector_extra_config": {"cpu_bytes_to_use": 1073741824}}'""",
+        args="{kv_transfer_config: {kv_connector: OffloadingConnector, kv_role: kv_both}, "
+             "kv_transfer_config.kv_connector_extra_config.cpu_bytes_to_use: 1073741824}"),
     own(1, "a list, offline", "bench latency", """--compilation-config '{"cudagraph_capture_sizes": [1, 2, 4]}'""",
         args="{compilation_config.cudagraph_capture_sizes: [1, 2, 4]}", benchmark=LATENCY),
     own(1, "beside its mapping", "bench throughput",
@@ -271,6 +274,7 @@ AS_NAMES = (
     refused(30, "hub", "vllm-gguf-plugin", model='{hub: "unsloth/Qwen3-0.6B-GGUF:Q4_K_M"}', never=("neither",)),
     refused(30, "text", "vllm-gguf-plugin", model='"bartowski/Some-GGUF:Q5_K_S"', never=("neither",)),
     own_refused(30, "a whole name", "vllm-gguf-plugin", model="{hub: org/name/file.gguf}"),
+    own_refused(30, "behind a colon", "model: {hub: org/name, revision: main}", model='{hub: "org/name:main"}'),
     own_refused(30, "a revision", "model: {hub: org/name, revision: main}", model='{hub: "org/name@main"}'),
     own_refused(30, "an address", "write the model's id, 'org/name'", model="'https://huggingface.co/org/name'"),
     # 31: variables of plugins and patched images.

@@ -18,10 +18,12 @@ from benchbook.hosts.engines import engine_named
 from benchbook.hosts.model import files, hub, inputs
 from benchbook.hosts.vllm import translations
 from benchbook.hosts.vllm.contradictions import contradictions
+from benchbook.hosts.vllm.cpu_build import lacking
 from benchbook.hosts.vllm.flags import Known, known
 from benchbook.hosts.vllm.forms import Forms, installed_forms
 from benchbook.hosts.vllm.import_paths import absent_classes, absent_packages
-from benchbook.hosts.vllm.misfits import misfits
+from benchbook.hosts.vllm.misfits import misfits, unquantized
+from benchbook.hosts.vllm.overrides import doubtful, unread
 from benchbook.hosts.vllm.renaming import ways
 from benchbook.hosts.vllm.spelling import Misspelt, Spelt, spelt_out
 from benchbook.hosts.vllm.unheeded import CPU, GPU, unheeded
@@ -35,6 +37,7 @@ from benchbook.refused_args import halves, refused
 from benchbook.terms.engines import VLLM
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.secret_names import secret_ways
+from benchbook.terms.sizes import size_of
 
 _PARAMETERS = {"args": "engine_args", "env": "engine_env"}
 
@@ -66,10 +69,17 @@ def checked_launch(doc: Document, launch: Launch, there: Known | None, *, has_of
         check_args(doc, translated.args, places, there, forms, has_offline)
         notes += check_variables(doc, translated, places, there)
     notes += _check_use(doc, translated, places, _build_of(there))
+    if has_offline:
+        _check_offline(doc, translated, places)
     found = _with_download_dir(doc, translated, places, notes)
     config = config_of(found)
+    for name, why in unread(found.args, config):
+        doc.faults.note(doc.error(places.of(name), why))
+    notes += [f"note: {doc.place_text(places.of(name))}: {why}" for name, why in doubtful(found.args, config)]
     notes += _verifier_note(found, config)
-    told = [*misfits(found.args, found.env, config)]
+    told = [*misfits(found.args, found.env, config), *unquantized(found.args, config, _files_of(found))]
+    if _build_of(there) == CPU:
+        told += lacking(found.args, found.env, config, has_offline)
     told += absent_packages(found.args)
     told += [(name, why) for name, why, may_be_elsewhere in _absent_classes(found) if may_be_elsewhere]
     unfit = [doc.error(places.of(name), why) for name, why in told]
@@ -145,6 +155,17 @@ def config_of(launch: Launch) -> Mapping[str, Any] | None:
     return None
 
 
+def _files_of(launch: Launch) -> list[str] | None:
+    """Return the names of the files in the model's folder; None while it is not on this machine as a whole."""
+    if launch.model is None or launch.model.has_random_weights:
+        return None if launch.model is None else []
+    path = launch.model.path_or_id
+    folder = Path(path) if os.path.isdir(path) else files.hub_snapshot(path, launch.model.revision, launch.env)
+    with suppress(OSError):  # of a folder that is closed to us
+        return None if folder is None else os.listdir(folder)
+    return None
+
+
 def version_of(there: Known | None) -> str:
     """Return the version that launches are translated for: the installed one, else the newest that is known."""
     return there.version if there else translations.NEWEST_CHECKED
@@ -190,7 +211,7 @@ def _translated(doc: Document, launch: Launch, spelt: Spelt, version: str) -> tu
     """
     places = Places(launch, spelt)
     own = {name: value for name, value in launch.env.items() if name not in launch.plugin_env}
-    done = translations.translate(spelt.args, own, version)
+    done = translations.translate(spelt.args, own, version, config_of(launch))
     for refusal in done.refusals:
         doc.faults.note(doc.error(places.of(refusal.old), str(refusal)))
     told = [((*places.args, name), f"is {full}") for name, full in spelt.notes.items()]
@@ -205,6 +226,15 @@ def _translated(doc: Document, launch: Launch, spelt: Spelt, version: str) -> tu
 def _build_of(there: Known | None) -> str:
     """Return what the installed vLLM is built for; '' where there is none."""
     return "" if there is None else CPU if "+cpu" in there.version else GPU
+
+
+def _check_offline(doc: Document, launch: Launch, places: Places) -> None:
+    """Note what a launch says that the benchmarks of an engine without a server refuse."""
+    ranks = size_of(str(launch.args.get("data_parallel_size")))
+    if ranks and ranks > 1:
+        problem = "data parallel is the server's alone, and latency and throughput run without one: "
+        problem += "restrict them to other launches with launches:"
+        doc.faults.note(doc.error(places.of("data_parallel_size"), problem))
 
 
 def _check_use(doc: Document, launch: Launch, places: Places, build: str) -> list[str]:

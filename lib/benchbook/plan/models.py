@@ -25,6 +25,7 @@ _ADDRESS = re.compile(
     r"(?:(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)(?P<id>[\w.-]+/[\w.-]+)(?:/.*)?", re.ASCII
 )
 _GGUF = ".gguf"
+_GGUF_KIND = re.compile(r"(?:.*[-_.])?(?:I?Q\d.*|TQ\d.*|B?F16|F32|MXFP4.*)", re.IGNORECASE)  # Q4_K_M, UD-IQ2_XXS
 _NO_FILES = (
     "names a file in a repository, as GGUF files are named, and vLLM reads them only by the plugin vllm-gguf-plugin: "
     "name a repository with safetensors, such as the one that they were made from"
@@ -185,9 +186,11 @@ def _more_than_an_id(text: str) -> str:
     model, mark, revision = text.partition("@")
     if mark and _HUB_ID.fullmatch(model):
         return f"has a revision behind an @: write model: {{hub: {model}, revision: {revision}}}"
-    model, mark, _ = text.partition(":")
-    has_file = mark and _HUB_ID.fullmatch(model) or text.lower().endswith(_GGUF)
-    return _NO_FILES if has_file else ""
+    model, mark, name = text.partition(":")
+    is_of_id = bool(mark and _HUB_ID.fullmatch(model))
+    if text.lower().endswith(_GGUF) or is_of_id and (not name or "/" in name or _GGUF_KIND.fullmatch(name)):
+        return _NO_FILES
+    return f"has a colon in it: a revision is written model: {{hub: {model}, revision: {name}}}" if is_of_id else ""
 
 
 def _near_tiny(text: str) -> str:

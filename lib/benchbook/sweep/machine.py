@@ -60,6 +60,7 @@ def check_loader(experiment: Experiment) -> None:
 def machine_note(checked: Preflight) -> str:
     """Return for `benchbook plan` whether `run` would find here what the experiment needs."""
     try:
+        check_loader(checked.experiment)
         check_free(checked)
         notes = check_machine(checked) + check_models(checked)
     except ExperimentError as refusal:

@@ -7,9 +7,13 @@ and one table of variables for all of them.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from benchbook.hosts.model.files import json_object
 from benchbook.hosts.model.shapes import PREFIX, shape_named
 from benchbook.hosts.vllm.flags import known
 from benchbook.hosts.vllm.misfits import longest
@@ -20,6 +24,8 @@ from benchbook.plan.faults import Fault
 from benchbook.plan.launches import Launch
 from benchbook.sweep.needs import queue_notes
 from benchbook.terms.errors import ExperimentError
+
+_ANSWER = "max_new_tokens"
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ def preflight(experiment: Experiment) -> Preflight:
             _check_shape(experiment, launch)
         checked = checked_launch(doc, launch, there, has_offline=_has_offline(experiment, launch))
         notes += [*checked.notes, *queue_notes(experiment, checked.launch)]
+        with faults.noted():
+            _check_answers(experiment, checked.launch)
         launches.append(checked.launch)
         unfit += [(launch.name, fault) for fault in (*checked.unfit, *_too_long(experiment, checked.launch))]
     if there and there.flags:
@@ -78,6 +86,25 @@ def _too_long(experiment: Experiment, launch: Launch) -> list[Fault]:
         return []
     problem = f"a request of {needed} tokens (input + output) exceeds the {most} of the model's config.json"
     return [experiment.document.error(("launches", launch.name), problem)]
+
+
+def _check_answers(experiment: Experiment, launch: Launch) -> None:
+    """Raise the refusal of answers that are longer than the launch lets its server give."""
+    most = _answer_limit(launch.args)
+    served = [case for case in experiment.cases if case.launch == launch.name and case.workload.host_kind == "server"]
+    asked = [case.workload.asked for case in served if case.workload.asked.ends_by == "length"]
+    tokens = [math.ceil((each.output_tokens_each or 0) * (1 + (each.varies_by or 0))) for each in asked]
+    if most and max(tokens, default=0) > most:
+        why = f"{_ANSWER} of its generation config ends every answer at {most} tokens, and {max(tokens)} are asked for"
+        raise experiment.document.error(("launches", launch.name), why)
+
+
+def _answer_limit(args: Mapping[str, Any]) -> int | None:
+    """Return after how many tokens a server with these args ends every answer; None where it does not."""
+    folder, said = args.get("generation_config"), args.get("override_generation_config")
+    found = json_object(Path(folder, "generation_config.json")) if isinstance(folder, str) else None
+    most = {**(found or {}), **(said if isinstance(said, Mapping) else {})}.get(_ANSWER)
+    return most if isinstance(most, int) and not isinstance(most, bool) else None
 
 
 def _has_offline(experiment: Experiment, launch: Launch) -> bool:

@@ -43,7 +43,7 @@ def test_what_does_not_fit_the_model_is_told_and_its_twin_is_not_accused(pair) -
     assert list(misfits(pair.twin or {}, pair.twin_env, CONFIGS[pair.model])) == []
 
 
-@pytest.mark.parametrize("more", [{"hf_overrides": {"num_attention_heads": 9}}, {"hf_config_path": "/other"}])
+@pytest.mark.parametrize("more", [{"hf_overrides": {"model_type": "own"}}, {"hf_config_path": "/other"}])
 def test_where_another_config_counts_or_none_is_known_nobody_is_accused(more) -> None:
     asked = {"tensor_parallel_size": 3, "pipeline_parallel_size": 9, "max_model_len": "1M"}
     draft = {"speculative_config": {"num_speculative_tokens": 3}}

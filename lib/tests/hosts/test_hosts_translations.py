@@ -149,6 +149,36 @@ def test_what_cannot_be_had_any_more_is_refused_with_the_reason(args: dict, env:
     assert re.search(reason, str(refusal))
 
 
+MODEL = {"rope_theta": 5e5, "max_position_embeddings": 32768}
+SCALED = {**MODEL, "rope_scaling": {"type": "linear", "factor": 2.0}}
+
+
+@pytest.mark.parametrize(
+    ("args", "config", "written"),
+    [
+        ({"rope_theta": 1e6}, MODEL, "{rope_parameters: {rope_type: default, rope_theta: 1000000.0}}"),
+        ({"rope_theta": 7}, SCALED, "{rope_parameters: {rope_type: linear, rope_theta: 7, factor: 2.0}}"),
+        (
+            {"rope_scaling": {"type": "linear", "factor": 4}}, MODEL,
+            "{rope_parameters: {rope_type: linear, factor: 4, rope_theta: 500000.0}}",
+        ),
+        (
+            {"rope_scaling": {"rope_type": "yarn", "factor": 4}}, MODEL,
+            "{rope_parameters: {rope_type: yarn, factor: 4, rope_theta: 500000.0, "
+            "original_max_position_embeddings: 32768}, max_position_embeddings: 131072}",
+        ),
+        (
+            {"rope_scaling": {"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 8192}}, None,
+            "max_position_embeddings: 32768} with the model's own rope_theta in it",
+        ),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4}}, None, "and max_position_embeddings beside it"),
+    ],
+)  # fmt: skip
+def test_what_is_to_be_written_for_rotary_positions_keeps_what_the_model_has(args, config, written) -> None:
+    (refusal,) = translate(args, {}, "0.32.0", config).refusals
+    assert written in str(refusal)
+
+
 def test_what_is_refused_is_left_out_and_the_rest_translated() -> None:
     done = translate({"task": "x", "swap_space": 4, "seed": 1}, {"VLLM_USE_V1": "0"}, "0.32.0")
     assert (done.args, done.env) == ({"seed": 1}, {})

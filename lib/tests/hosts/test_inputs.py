@@ -157,6 +157,33 @@ def test_models_of_the_hub_are_told_with_their_revision() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"tokenizer": "gpt2"},
+        {"hf_config_path": "bert-base-uncased"},
+        {"speculative_config": {"model": "distilgpt2", "method": "draft_model"}},
+        {"spec_model": "gpt2-medium"},
+    ],
+)
+def test_a_model_of_the_hub_is_told_by_half_of_its_id_too(args) -> None:
+    (model,) = hub_models(args)
+    assert "/" not in model.hub_id
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"generation_config": "vllm"},
+        {"speculative_config": {"model": "ngram"}},
+        {"speculative_config": {"model": "[ngram]"}},
+        {"lora_modules": ["l=adapter"]},
+    ],
+)
+def test_a_word_in_a_models_place_is_no_model_of_the_hub(args) -> None:
+    assert list(hub_models(args)) == []
+
+
 def test_all_of_a_launchs_missing_files_are_refused_with_the_line_that_names_them(tmp_path) -> None:
     path = experiment(tmp_path, "{sc.model: ./draft, chat_template: no.jinja}", "{LD_PRELOAD: /no/lib.so}")
     with pytest.raises(ExperimentError) as refusal:

@@ -53,6 +53,8 @@ _ENV_FILES = ("VLLM_LOGGING_CONFIG_PATH", "VLLM_NCCL_SO_PATH", "VLLM_CUDART_SO_P
 _ENV_FOLDERS = ("VLLM_TUNED_CONFIG_FOLDER", "VLLM_RPC_BASE_PATH")
 _ADAPTER, _MAX_RANK = "adapter_config.json", 16  # of an adapter: its config, and vLLM's own limit to its rank
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w-]*", re.ASCII)  # what everybody calls by half of its id: gpt2
+_NO_MODEL = ("auto", "vllm", "ngram", "ngram_gpu", "suffix", "mtp", "extract_hidden_states")  # words in a model's place
 _TEMPLATES = "transformers_utils/chat_templates"  # of vLLM: what a bare name may mean
 
 
@@ -114,7 +116,8 @@ def unfit_adapters(args: Mapping[str, Any]) -> Iterator[tuple[Way, str]]:
 def hub_models(args: Mapping[str, Any]) -> Iterator[HubModel]:
     """Yield each model of the hub that is named beside the launch's own."""
     for way, text in _models(args):
-        if _HUB_ID.fullmatch(text) and not os.path.exists(text):
+        is_half = way[1:] in _MODELS and text not in (*_NO_MODEL, *EMBEDDED) and _HUB_NAME.fullmatch(text)
+        if (is_half or _HUB_ID.fullmatch(text)) and not os.path.exists(text):
             name = str(way[-1])
             revision = _at(args, ("speculative_config", "revision")) if "speculative_config" in way else None
             yield HubModel(way, text, revision or _at(args, (_REVISIONS.get(name, ""),)) or None)

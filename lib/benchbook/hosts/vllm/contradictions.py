@@ -35,7 +35,9 @@ _NEEDED = (
     ("data_parallel_hybrid_lb", "data_parallel_size_local"),
     ("lora_modules", "enable_lora"),
 )
-_SPEC = "speculative_config"
+_SPEC, _KV = "speculative_config", "kv_transfer_config"
+_KV_EXTRA = f"{_KV}.kv_connector_extra_config"
+_CPU_SPECS = ("CPUOffloadingSpec", "TieringOffloadingSpec")
 _UNSCHEDULED = ("ngram", "suffix")
 _WHITESPACE = ("disable_any_whitespace", "xgrammar", "guidance")
 _ADDITIONAL = ("disable_additional_properties", "guidance")
@@ -99,6 +101,10 @@ def _others(said: Said) -> Told:
         yield "max_cpu_loras", f"cannot be less than max_loras, which is {at_once}"
     if said.has("enable_per_request_metrics") and said.has("disable_log_stats"):
         yield "enable_per_request_metrics", "needs what disable_log_stats turns off"
+    has_room = said.has(f"{_KV_EXTRA}.cpu_bytes_to_use") or said.has("kv_offloading_size")
+    offloads = said[f"{_KV}.kv_connector"] == "OffloadingConnector" and said.has(f"{_KV}.kv_role")
+    if offloads and said[f"{_KV_EXTRA}.spec_name"] in (None, *_CPU_SPECS) and not has_room:
+        yield f"{_KV}.kv_connector", "needs cpu_bytes_to_use in kv_connector_extra_config beside it"
     if said["profiler_config.profiler"] == "torch" and not said.has("profiler_config.torch_profiler_dir"):
         yield "profiler_config.profiler", "needs torch_profiler_dir beside it"
     if said.has("ray_workers_use_nsight") and said["distributed_executor_backend"] != "ray":

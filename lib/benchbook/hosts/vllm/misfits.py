@@ -7,16 +7,17 @@ it asks: what passes here may still be refused there.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from benchbook.hosts.model.checkpoints import DENSE_TYPES
+from benchbook.hosts.vllm.overrides import COMMON_TYPES, overridden
 from benchbook.hosts.vllm.renaming import is_on, ways
 from benchbook.hosts.vllm.said import Said
 from benchbook.terms.sizes import size_of
 
 PERMIT = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
-_OTHER_CONFIG = ("hf_overrides", "hf_config_path", "config_format")  # with these vLLM goes by another config.json
+_OTHER_CONFIG = ("hf_config_path", "config_format")  # with these vLLM goes by another config.json
 _LENGTHS = (
     "max_position_embeddings",
     "n_positions",
@@ -29,8 +30,14 @@ _LENGTHS = (
 _METHOD = ("speculative_config.method", "spec_method")
 _TOKENS = ("speculative_config.num_speculative_tokens", "spec_tokens")
 _WITHOUT_DRAFT = ("mtp", "dspark", "ngram", "ngram_gpu", "suffix", "extract_hidden_states")
-_GROUPED = (*DENSE_TYPES, "gpt_oss", "mixtral", "qwen2_moe", "qwen3_moe")  # with one number of KV heads in all layers
+# Quantizations whose scales come with the weights, and the files beside config.json that may tell of them.
+_OF_CHECKPOINTS = (
+    *("awq", "auto_awq", "awq_marlin", "gptq", "auto_gptq", "gptq_marlin", "moe_wna16", "inc"),
+    *("compressed-tensors", "modelopt", "modelopt_fp4", "modelopt_mixed", "quark"),
+)
+_QUANTIZED_BY = ("quantize_config.json", "quant_config.json", "quantization_config.json", "hf_quant_config.json")
 _PARTITION = "VLLM_PP_LAYER_PARTITION"
+_ONE_RANK = "needs data_parallel_size: more than one"
 UNCHUNKED = "while enable_chunked_prefill is off, cannot be less than"
 Config = Mapping[str, Any]
 Told = Iterator[tuple[str, str]]
@@ -46,6 +53,20 @@ def misfits(args: Mapping[str, Any], env: Mapping[str, str], config: Config | No
         yield from rule(said, _counted(said, config))
 
 
+def unquantized(args: Mapping[str, Any], config: Config | None, files: Collection[str] | None) -> Told:
+    """Yield a quantization that a checkpoint brings with it, where this one has none; `files` are those of its folder.
+
+    Where config.json or folder (None) is not known, nothing is told. What quantizes any weights at loading is fine.
+    """
+    overrides = args.get("hf_overrides")
+    told = [*(config or {}), *(overrides if isinstance(overrides, Mapping) else ())]
+    has_it = any(name.startswith(("quantization_config", "compression_config", "speculators_config")) for name in told)
+    if config is None or files is None or has_it or any(name in files for name in _QUANTIZED_BY):
+        return
+    if args.get("quantization") in _OF_CHECKPOINTS:
+        yield "quantization", "needs a checkpoint quantized by it, and the config.json has no quantization_config"
+
+
 def longest(args: Mapping[str, Any], env: Mapping[str, str], config: Config | None) -> int | None:
     """Return how many tokens the model's config.json lets a sequence have at most; None where it tells nothing.
 
@@ -58,7 +79,7 @@ def longest(args: Mapping[str, Any], env: Mapping[str, str], config: Config | No
 def _counted(said: Said, config: Config | None) -> Config:
     """Return the config.json that vLLM goes by; empty where it is not known, or names another that it speculates for."""
     is_another = any(name in said for name in _OTHER_CONFIG) or "speculators_config" in (config or {})
-    return {} if config is None or is_another else config
+    return {} if is_another else overridden(said["hf_overrides"], config) or {}
 
 
 def _longest(said: Said, config: Config) -> int | None:
@@ -87,14 +108,16 @@ def _ranks(said: Said, _: Config) -> Told:
     if said.number("data_parallel_size_local", 0) > data:
         yield "data_parallel_size_local", f"cannot be more than data_parallel_size, which is {data}"
     if said.has("data_parallel_external_lb") and data == 1:
-        yield "data_parallel_external_lb", "needs data_parallel_size: more than one"
+        yield "data_parallel_external_lb", _ONE_RANK
+    if said["data_parallel_rank"] is not None and data == 1:
+        yield "data_parallel_rank", _ONE_RANK
 
 
 def _shards(said: Said, config: Config) -> Told:
     """Yield parallel sizes into which the model cannot be cut."""
     tensor, stages, decode = said.ranks("tensor", "pipeline", "decode_context")
     heads, width = _number(config, "num_attention_heads"), _number(config, "intermediate_size")
-    kv_heads = _number(config, "num_key_value_heads") if config.get("model_type") in _GROUPED else None
+    kv_heads = _number(config, "num_key_value_heads") if config.get("model_type") in COMMON_TYPES else None
     if heads and heads % tensor:
         yield "tensor_parallel_size", f"must divide the model's {heads} attention heads"
     elif kv_heads and kv_heads % tensor and tensor % kv_heads:
@@ -147,6 +170,8 @@ def _drafts(said: Said, config: Config) -> Told:
     has_draft = "speculative_config.model" in said or "spec_model" in said
     if not config:
         return
+    if said["speculative_config"] == {} and not names and not has_draft:
+        yield "speculative_config", "needs num_speculative_tokens, and a model or a method"
     if tokens is not None and not has_draft and method not in _WITHOUT_DRAFT and not str(method).endswith("_mtp"):
         yield names[0], f"needs a model, or one of the methods {', '.join(_WITHOUT_DRAFT)}"
     if method in ("ngram", "ngram_gpu") and tokens is None:

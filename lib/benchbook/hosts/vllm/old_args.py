@@ -6,13 +6,12 @@ Read off the released sources; `lib/vllm_names.py` finds what the next release a
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
+from benchbook.hosts.vllm import rope
 from benchbook.hosts.vllm.renaming import (
+    CONFIG,
     Refused,
     Settings,
     Translation,
@@ -84,20 +83,12 @@ def _rope_scaling(value: Any, launch: Settings) -> Settings:
     asked = _mapping_of(value)
     if asked is None:
         raise Refused("gone since 0.11.1: write the mapping as rope_parameters in hf_overrides")
-    named = {"rope_type" if key == "type" else key: inner for key, inner in asked.items()}
-    theta = {"rope_theta": launch["rope_theta"]} if "rope_theta" in launch else {}
-    raise Refused(f"gone since 0.11.1: write {_overriding({**named, **theta})}")
+    theta = {rope.THETA: launch[rope.THETA]} if rope.THETA in launch else {}
+    raise Refused(f"gone since 0.11.1: write {rope.scaled_text({**asked, **theta}, launch.get(CONFIG))}")
 
 
-def _rope_theta(value: Any, _: Settings) -> Settings:
-    written = _overriding({"rope_theta": value})
-    raise Refused(f"gone since 0.11.1: write {written}, and rope_type: default beside it where nothing is scaled")
-
-
-def _overriding(rope: Settings) -> str:
-    """Return how a launch says these rope_parameters."""
-    overrides = {"hf_overrides": {"rope_parameters": dict(rope)}}
-    return yaml.safe_dump(overrides, default_flow_style=True, sort_keys=False, width=math.inf).strip()[1:-1]
+def _rope_theta(value: Any, launch: Settings) -> Settings:
+    raise Refused(f"gone since 0.11.1: write {rope.theta_text(value, launch.get(CONFIG))}")
 
 
 def _mapping_of(value: Any) -> Settings | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchbook.hosts.vllm.switches import on_or_off
 
+CONFIG = "config.json"  # the name in what a launch says under which stands what is known of its model
 Settings = Mapping[str, Any]  # {"attention_config.flash_attn_version": 3, "VLLM_TRITON_USE_TD": "1"}
 
 

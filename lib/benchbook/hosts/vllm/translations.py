@@ -14,7 +14,7 @@ from typing import Any
 from benchbook.hosts.vllm.old_args import FLAGS, OPTIONS
 from benchbook.hosts.vllm.old_values import VALUES
 from benchbook.hosts.vllm.old_variables import VARIABLES
-from benchbook.hosts.vllm.renaming import OldValue, Refused, Settings, Translation, is_variable, ways
+from benchbook.hosts.vllm.renaming import CONFIG, OldValue, Refused, Settings, Translation, is_variable, ways
 
 NEWEST_CHECKED = "0.33.0"  # taken for the version where no vLLM is installed
 TABLE = (*FLAGS, *OPTIONS, *VARIABLES)
@@ -42,11 +42,13 @@ class Translated:
     env: dict[str, str]
     changes: list[Change] = field(default_factory=list)
     refusals: list[Refused] = field(default_factory=list)
+    config: Settings | None = None  # the model's config.json, as far as it is known
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything that the launch says, by name: args whole and by their ways, and variables."""
-        return {**dict(ways(self.args)), **self.env}
+        """Everything that the launch says, by name: args whole and by their ways, variables, and its model's config."""
+        known = {} if self.config is None else {CONFIG: self.config}
+        return {**dict(ways(self.args)), **self.env, **known}
 
     def take(self, name: str) -> Any:
         """Return the value of `name` and leave it out, with the config around it if nothing else is in that."""
@@ -75,12 +77,15 @@ class Translated:
             raise Refused(f"now means {_said(name, value)}, but the launch says {_shown(holder[last])}")
 
 
-def translate(args: Mapping[str, Any], env: Mapping[str, str], version: str) -> Translated:
+def translate(
+    args: Mapping[str, Any], env: Mapping[str, str], version: str, config: Settings | None = None
+) -> Translated:
     """Return `args` and `env` as this version of vLLM wants them, with all that was changed and all that it cannot have.
 
-    What replaces an old name never overrides what the launch says under the new one: that is a refusal too.
+    What replaces an old name never overrides what the launch says under the new one: that is a refusal too. `config` is
+    the model's config.json, None while that is not known.
     """
-    done = Translated(copy.deepcopy(dict(args)), dict(env))
+    done = Translated(copy.deepcopy(dict(args)), dict(env), config=config)
     for entry in TABLE:
         if _holds(entry, version) and entry.old in done.settings:
             _apply(entry, done, version)
