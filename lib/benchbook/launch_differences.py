@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchbook.terms.secret_names import holds_secret
+from benchbook.terms.sizes import number_of
 
 NOT_SET = "not set"
 _MAX_CHARS = 60  # of a value; what is longer is told by its beginning
@@ -17,12 +18,20 @@ def difference_text(base: Mapping[str, Any], other: Mapping[str, Any], names: tu
 
     `base` and `other` are name to value; what only one of them has is not set in the other. `names` are the launches'.
     """
-    keys = [key for key in {**base, **other} if base.get(key, NOT_SET) != other.get(key, NOT_SET)]
+    keys = [key for key in {**base, **other} if not _is_same(base.get(key, NOT_SET), other.get(key, NOT_SET))]
     if not keys:
         return f"{names[1]} and {names[0]} have the same model, flags and variables."
     parts = [f"{key} {_value(key, other)} ({names[0]}: {_value(key, base)})" for key in keys]
     several = f"{len(keys)} settings, any of which may be the cause: " if len(keys) > 1 else ""
     return f"{names[1]} differs from {names[0]} in {several}{'; '.join(parts)}."
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Return whether two values are one to a command line, to which 8 is '8', and 32000 is '32k'."""
+    text, number = (one, other) if isinstance(one, str) else (other, one)
+    if isinstance(text, str) and isinstance(number, int | float) and not isinstance(number, bool):
+        return number_of(text) == number
+    return one == other
 
 
 def _value(key: str, settings: Mapping[str, Any]) -> str:

@@ -92,6 +92,15 @@ PAIRS = (
          {"speculative_config": {**NGRAM, "prompt_lookup_min": 2, "prompt_lookup_max": 5}}),
     Pair("async_scheduling", {"speculative_config": NGRAM, "async_scheduling": True},
          {"speculative_config": NGRAM, "async_scheduling": False}),
+    # Operations of the compiler's: all or none, once, and others with a sign.
+    Pair("compilation_config.custom_ops", {"compilation_config": {"custom_ops": ["nonee"]}},
+         {"compilation_config": {"custom_ops": ["none"]}}),
+    Pair("compilation_config.custom_ops", {"compilation_config": {"custom_ops": ["all", "none"]}},
+         {"compilation_config": {"custom_ops": ["all", "-silu_and_mul"]}}),
+    Pair("compilation_config.custom_ops", {"compilation_config": {"custom_ops": ["rms_norm"]}},
+         {"compilation_config": {"custom_ops": ["+rms_norm"]}}),
+    Pair("compilation_config.custom_ops", {"compilation_config": {"custom_ops": ["+rms_norm", "-rms_norm"]}},
+         {"compilation_config": {"custom_ops": ["+rms_norm", "-silu_and_mul"]}}),
 )  # fmt: skip
 
 LONG = {"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}

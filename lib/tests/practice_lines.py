@@ -160,6 +160,7 @@ AS_WORDS = (
     own(12, "sc.", """--speculative-config '{"method": "ngram", "num_speculative_tokens": 3}'""",
         args="{sc.method: ngram, sc.num_speculative_tokens: 3}"),
     own(12, "O", "--optimization-level 2", args="{O: 2}"),
+    own(12, "O2 as a word", "--optimization-level 2", args="{O: O2}"),
     own(12, "ac", """--attention-config '{"backend": "FLASH_ATTN"}'""", args="{ac: {backend: FLASH_ATTN}}"),
     # 14: JSON in quotes.
     seen(14, "full_cuda_graph", """--compilation-config '{"cudagraph_mode": "FULL"}'""",
@@ -170,6 +171,8 @@ AS_WORDS = (
     refused(14, "draft_tensor_size", "speculative_config.draft_tensor_size: vLLM 0.32", "has no such option",
             args="""{speculative_config: '{"method": "eagle3", "draft_tensor_size": 1}'}"""),
     own_refused(14, "backnd", "did you mean backend?", args="""{attention_config: '{"backnd": "FLASHINFER"}'}"""),
+    own(14, "as without quotes", """--hf-overrides '{"rope_theta": 1000000.0}'""",
+        args="{hf_overrides: {rope_theta: 1e6}}"),
     own_refused(14, "no JSON", "must be a mapping, or JSON", args="""{kv_transfer_config: '{kv_role: kv_both}'}"""),
     own_refused(14, "xgramar", "did you mean xgrammar?",
                 args="""{structured_outputs_config: '{"backend": "xgramar"}'}"""),

@@ -16,6 +16,7 @@ from benchbook.plan.hints import habitual
 from benchbook.plan.launches import Launch
 from benchbook.terms.likeness import nearest
 from benchbook.terms.load_formats import OURS
+from benchbook.terms.sizes import number_of
 
 _COMPILATION = "compilation_config"
 _PERMIT = "allow_deprecated_quantization"
@@ -80,6 +81,7 @@ def check_args(
         place = places.of(name)
         with doc.faults.noted():
             _check_flag(doc, place, name, there, has_offline)
+            _check_digits(doc, name, value, places, forms)
             if problem := problem_of(name, value, forms) or bounds_problem(name, value, forms):
                 raise doc.error(place, problem)
             _check_options(doc, name, value, _options_of(name, there, forms), places, there)
@@ -94,6 +96,19 @@ def _check_flag(doc: Document, place: Where, name: str, there: Known, has_offlin
     if has_offline and flag not in there.engine_flags:
         problem = "is a flag of the server alone, and latency and throughput run without one: "
         raise doc.error(place, problem + "restrict them to other launches with launches:")
+
+
+def _check_digits(doc: Document, name: str, value: Any, places: Places, forms: Forms) -> None:
+    """Refuse a number without quotes, alone or in a list, that a flag takes as text and that loses what is written: 1.10."""
+    form = forms.get(flag_of(name))
+    if form is None or not set(form.takes) or set(form.takes) & {"int", "size", "float"}:
+        return
+    items = [((name,), value)] if not isinstance(value, list) else [((name, at), item) for at, item in enumerate(value)]
+    for way, item in items:
+        place = places.of(*way)
+        text = doc.source_of_number(place)
+        if text and number_of(text) == item and text != str(item):
+            raise doc.error(place, f"is text: write '{text}', in quotes")
 
 
 def _check_registered(doc: Document, args: Mapping[str, Any], places: Places, there: Known) -> None:
@@ -136,7 +151,8 @@ def _check_options(
         if key not in options:
             doc.faults.note(doc.error(place, _unknown(there, "option", key, options), is_unknown=True))
         elif problem := option_problem(inner, options[key]):
-            doc.faults.note(doc.error(place, problem))
+            text = doc.source_of_number(place) if "text" in options[key].kinds else ""
+            doc.faults.note(doc.error(place, problem + (f": write '{text}', in quotes" if text else "")))
         else:
             _check_options(doc, f"{way}.{key}", inner, options[key].options, places, there)
 

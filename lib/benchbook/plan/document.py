@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 import yaml
 
 from benchbook.plan.faults import Fault, Faults, Where
-from benchbook.plan.strict import FieldError, StrictModel, key_text, one_line, shown, unknown
+from benchbook.plan.strict import NO_TEXT, FieldError, StrictModel, key_text, one_line, shown, unknown
 from benchbook.terms.secret_names import holds_secret, is_secret_name, sounds_secret
 
 __all__ = ["Document", "Where"]
@@ -41,6 +42,13 @@ class Document:
     def source(self, where: Where) -> str:
         """Return the scalar at `where` as it is written: '1.10' where `at` gives 1.1."""
         return self._nodes(where)[1].value
+
+    def source_of_number(self, where: Where) -> str:
+        """Return the number at `where` as it is written; '' where there is none."""
+        with contextlib.suppress(LookupError, TypeError):
+            value = self._find(where)
+            return self.source(where) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+        return ""
 
     def error(self, where: Where, problem: str, *, is_secret: bool = False, is_unknown: bool = False) -> Fault:
         """Return the refusal of the value at `where` as one line: 'file:line: key: value: problem', a secret without value.
@@ -78,8 +86,14 @@ class Document:
             return model(**self.mapping(where, example))
         except FieldError as error:
             for other in error.others:
-                self.faults.note(self.error(where + other.where, other.problem, is_unknown=other.is_unknown))
-            raise self.error(where + error.where, error.problem, is_unknown=error.is_unknown) from None
+                self.faults.note(self._refused(where, other))
+            raise self._refused(where, error) from None
+
+    def _refused(self, where: Where, error: FieldError) -> Fault:
+        """Return the refusal of a field of the mapping at `where`; a number in a text's place with what to write."""
+        place = where + error.where
+        text = self.source_of_number(place) if error.problem.startswith(NO_TEXT) else ""
+        return self.error(place, error.problem + (f": write '{text}'" if text else ""), is_unknown=error.is_unknown)
 
     def _find(self, where: Where) -> Any:
         """Return the value at `where`; raises LookupError if there is none."""

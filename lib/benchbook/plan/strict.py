@@ -12,6 +12,7 @@ from benchbook.plan.hints import hint, meant
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.secret_names import sounds_secret
 
+NO_TEXT = "must be text"  # as the refusal of what is none begins
 SHOWN_CHARS = 60  # longer keys and values are cut in messages
 
 
@@ -111,6 +112,7 @@ def _refused(entry: Mapping[str, Any], model: type[BaseModel]) -> tuple[str, tup
         # "Input should be a valid integer", "Value error, ..." become "must be a valid integer", "...".
         problem = re.sub(r"^\w+ should", "must", entry["msg"]).removeprefix("Value error, ")
         problem = problem.replace("valid dictionary", "mapping of keys to values").replace("valid list", "list")
+        problem = problem.replace("a valid string", "text")
         problem += _example(where, model) if entry["type"].endswith("_type") else ""
     is_unknown = entry["type"] == "extra_forbidden"
     has_value = (

@@ -2,7 +2,7 @@
 
 Stricter than YAML 1.1 on purpose: no aliases (nothing can blow up), no duplicate keys, no unquoted yes/no/on/off, no
 octal, hexadecimal, sexagesimal, infinite or absurdly long numbers, no tags, no control characters. A number in the file
-is the number that a reader sees.
+is the number that a reader sees: 1e6 too, as in JSON, which is text to YAML 1.1 for want of a dot and a sign.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ MAX_DEPTH = 16
 MAX_NODES = 5_000  # keys and values; keeps the slowest file well under a second
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
-_FLOAT = re.compile(r"[-+]?([0-9]{1,18}\.[0-9]{0,18}|\.[0-9]{1,18})([eE][-+][0-9]{1,2})?")
+_FLOAT = re.compile(r"[-+]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})([eE][-+]?[0-9]{1,2})?")
+_EXPONENT = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+")
 _SCALAR_RULES = {
     "bool": "write true or false, or quote it",
     "int": "write a plain decimal number of at most 18 digits, or quote it",
@@ -170,7 +171,8 @@ def _plain_data(place: _Place, node: yaml.Node) -> Any:
     """Return `node` as dict, list, str, int, float, bool or None; what it may not hold is refused."""
     kind = node.tag.removeprefix("tag:yaml.org,2002:")
     if isinstance(node, yaml.ScalarNode):
-        return _scalar(place, node, kind)
+        is_number = kind == "str" and node.style is None and _EXPONENT.fullmatch(node.value)
+        return _scalar(place, node, "float" if is_number else kind)
     if isinstance(node, yaml.SequenceNode) and kind == "seq":
         return [_plain_data(place.at(index), item) for index, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode) and kind == "map":

@@ -18,3 +18,12 @@ def size_of(text: str) -> int | None:
     if small:
         return int(float(decimal) * _DECIMAL[small])
     return int(binary) * _BINARY[large] if large else int(plain)
+
+
+def number_of(text: str) -> float | None:
+    """Return the number that a text or a size stands for, None for what is none."""
+    size = size_of(text)
+    try:
+        return float(text) if size is None else size
+    except ValueError:
+        return None

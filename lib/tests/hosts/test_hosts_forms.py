@@ -40,6 +40,7 @@ FORMS = {
         },
     ),
     "--hf-overrides": Form(takes=["object", "text"]),
+    "--limits": Form(takes=["object"], values=Option(["int", "mapping"])),
     "--chat-template": Form(takes=["text"]),
     "--hf-token": Form(may_stand_alone=True, takes=["text"]),
 }
@@ -65,6 +66,8 @@ FORMS = {
         ("device_ids", [0, 1], ["--device-ids", "0,1"]),
         ("compilation_config", {"on": True}, ["--compilation-config", '{"on": true}']),
         ("chat_template", "-x {{ y }}", ["--chat-template=-x {{ y }}"]),
+        ("limits", {"image": 2, "video": {"count": 1}}, ["--limits", '{"image": 2, "video": {"count": 1}}']),
+        ("lora_modules", "a=/one path/x", ["--lora-modules", "a=/one path/x"]),
         ("hf_token", True, ["--hf-token"]),
         ("hf_token", "a text", ["--hf-token", "a text"]),
         ("unknown_here", ["a", {"b": False}], ["--unknown-here", "a", '{"b": false}']),
@@ -91,6 +94,14 @@ def test_a_value_is_said_in_the_form_of_its_flag(name, value, words):
         ("dtype", "bfloat61", "is none of the values that it takes; did you mean bfloat16?"),
         ("dtype", [1], "takes one value, not a list: one of auto, bfloat16, float32"),
         ("moe_backend", "cuda", "one of flashinfer_trtllm, triton"),
+        ("dtype", "bf16", "did you mean bfloat16?"),
+        ("dtype", "FP32", "did you mean float32?"),
+        ("capture_sizes", "[1, 2, 4]", "takes a list: write [1, 2, 4]"),
+        ("capture_sizes", "[8]", "takes a list: write [8]"),
+        ("lora_modules", "a=/x b=/y", "takes a list: write [a=/x, b=/y]"),
+        ("limits", {"image": "two"}, "image: must be a whole number or a mapping"),
+        ("limits", {"image": 2, "video": [1]}, "video: must be a whole number or a mapping"),
+        ("limits", {"audio": 0.5}, "audio: must be a whole number or a mapping"),
         ("capture_sizes", [], "is an empty list: leave the key out"),
         ("capture_sizes", [1, "x"], "must be a whole number"),
         ("middleware", [{"a": 1}], "takes no mapping: text"),
@@ -151,6 +162,11 @@ def test_a_name_that_is_spelt_out_is_told_and_one_that_is_full_is_not():
 
 def test_names_that_are_to_be_translated_are_left_alone():
     assert spelt_out({"max_num_b": 1}, FORMS, left_alone={"max_num_b"}).args == {"max_num_b": 1}
+
+
+@pytest.mark.parametrize("args", [{"O": "O2"}, {"optimization_level": "O2"}, {"O2": True}, {"O": "o2"}])
+def test_a_level_may_be_written_as_the_command_lines_own_word(args):
+    assert spelt_out(args, {**FORMS, "--optimization-level": Form(takes=["text"])}).args == {"optimization_level": 2}
 
 
 @pytest.mark.parametrize(

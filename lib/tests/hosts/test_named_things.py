@@ -239,5 +239,5 @@ def test_a_number_is_held_against_the_values_that_a_flag_lists_as_its_text_is(tm
     if is_taken:
         preflight_of(path)
         return
-    with pytest.raises(ExperimentError, match="is none of the values that it takes; one of O0, O1, O2, O3"):
+    with pytest.raises(ExperimentError, match="is none of the values that it takes; one of 0, 1, 2, 3"):
         preflight_of(path)

@@ -17,6 +17,8 @@ launches:
 benchmarks:
   - serve: {{max_concurrency: 1, lengths: [[64, 16]], num_prompts: 4}}
 """
+MODES = Option(["member"], ["NONE", "VLLM_COMPILE"], [0, 3], "any case")
+METHODS = Option(["choice"], ["ngram", "kv-both"], compared="as written")
 BACKENDS = Option(["choice"], ["triton", "flashinfer_trtllm"])
 
 
@@ -45,6 +47,10 @@ BACKENDS = Option(["choice"], ["triton", "flashinfer_trtllm"])
         ([0], Option(["list of int"], bounds=[("ge", 1)])),  # which no such bound is for
         ("anything", Option()),
         ({"any": ["thing"]}, Option()),
+        (3, MODES),
+        ("none", MODES),
+        ("vllm_Compile", MODES),
+        ("ngram", METHODS),
         (7, Option(members=["FULL"])),  # of an Enum, which has numbers too
     ],
 )
@@ -72,6 +78,14 @@ def test_a_value_that_the_config_would_read_is_taken(value, option):
         ("70000", Option(["int"], bounds=[("ge", 1), ("le", 65535)]), "must be at most 65535"),
         (0.0, Option(["float"], bounds=[("gt", 0)]), "must be more than 0"),
         (1.0, Option(["float"], bounds=[("lt", 1)]), "must be less than 1"),
+        (4, MODES, "one of NONE, VLLM_COMPILE"),
+        (-1, MODES, "is none of the values"),
+        ("3", MODES, "must be a number: write 3 without quotes"),
+        ([1, 2], MODES, "must be one of NONE, VLLM_COMPILE"),
+        ("vllm-compile", MODES, "did you mean VLLM_COMPILE?"),
+        ("NGRAM", METHODS, "did you mean ngram?"),
+        ("Ngram", METHODS, "did you mean ngram?"),
+        ("KV_BOTH", METHODS, "did you mean kv-both?"),
         ("FUL", Option(members=["NONE", "FULL"]), "is none of the values"),
     ],
 )
@@ -100,6 +114,25 @@ def test_a_value_that_the_config_would_refuse_is_refused_with_what_to_write(valu
         ("{max_num_seqs: 0}", "max_num_seqs"),
         ("{tensor_parallel_size: -2}", "tensor_parallel_size"),
         ("{max_num_batched_tokens: '0'}", "max_num_batched_tokens"),
+        ("{compilation_config: {mode: '3'}}", "compilation_config.mode"),
+        ("{cc.mode: 99}", "cc.mode"),
+        ("{cc: '{\"mode\": 4}'}", "cc.mode"),
+        ("{compilation_config: {cudagraph_mode: '1'}}", "compilation_config.cudagraph_mode"),
+        ("{compilation_config: {cudagraph_mode: [1, 2]}}", "compilation_config.cudagraph_mode"),
+        ("{attention_config: {backend: 99}}", "attention_config.backend"),
+        ("{structured_outputs_config: {backend: XGRAMMAR}}", "structured_outputs_config.backend"),
+        ("{kv_transfer_config: {kv_connector: NixlConnector, kv_role: KV_BOTH}}", "kv_transfer_config.kv_role"),
+        ("{eplb_config: {policy: Default}}", "eplb_config.policy"),
+        ("{compilation_config: {compile_cache_save_format: Binary}}", "compilation_config.compile_cache_save_format"),
+        ("{speculative_config: {method: NGRAM, num_speculative_tokens: 3}}", "speculative_config.method"),
+        ("{tokenizer_revision: 1.10}", "tokenizer_revision"),
+        ("{code_revision: 1e10}", "code_revision"),
+        ("{kv_cache_dtype_skip_layers: [0.10]}", "kv_cache_dtype_skip_layers[0]"),
+        ("{speculative_config: {method: ngram, num_speculative_tokens: 3, revision: 1.10}}", "speculative_config.revision"),
+        ("{cpu_offload_gb: -1}", "cpu_offload_gb"),
+        ("{offload_group_size: -1}", "offload_group_size"),
+        ("{shutdown_timeout: -1}", "shutdown_timeout"),
+        ("{limit_mm_per_prompt: {image: two}}", "limit_mm_per_prompt"),
     ],
 )  # fmt: skip
 def test_what_only_the_start_would_refuse_is_refused_at_its_line(tmp_path: Path, args, place):
@@ -109,3 +142,25 @@ def test_what_only_the_start_would_refuse_is_refused_at_its_line(tmp_path: Path,
         preflight_of(path)
     (line,) = str(refusal.value).splitlines()
     assert f"exp.yaml:4: launches.d.args.{place}: " in line
+
+
+@pytest.mark.skipif(not (known() and known().flags), reason="no vLLM is installed")
+@pytest.mark.parametrize(
+    "args",
+    [
+        "{compilation_config: {mode: none, cudagraph_mode: full}}",
+        "{compilation_config: {mode: 2, cudagraph_mode: None}}",
+        "{cc.mode: '3', cc.cudagraph_mode: FULL_and_piecewise}",
+        "{compilation_config: {dynamic_shapes_config: {type: unbacked}}}",
+        "{attention_config: {backend: cpu_attn}}",
+        "{kernel_config: {moe_backend: FlashInfer-TRTLLM}}",
+        "{structured_outputs_config: {backend: xgrammar}}",
+        "{limit_mm_per_prompt: {image: 2, video: {count: 1}}}",
+        "{tokenizer_revision: '1.10', code_revision: 7}",
+        "{cpu_offload_gb: 0, shutdown_timeout: 0, optimization_level: O2}",
+    ],
+)
+def test_what_the_start_takes_is_taken(tmp_path: Path, args):
+    path = tmp_path / "exp.yaml"
+    path.write_text(FILE.format(args=args))
+    preflight_of(path)

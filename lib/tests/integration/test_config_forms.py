@@ -21,6 +21,7 @@ import pytest
 import yaml
 from benchbook.hosts.vllm.command import flags
 from benchbook.hosts.vllm.forms import installed_forms
+from benchbook.hosts.vllm.kinds import option_problem
 from benchbook.hosts.vllm.parser_dump import _refuses, config_of, serve_parser
 from benchbook.measure import launch_check, names
 from benchbook.sweep.preflight import preflight_of
@@ -147,7 +148,9 @@ def test_what_a_shell_may_write_may_stand_in_a_file(parser, tmp_path, args, word
 def sayings(action, option):
     """Return what may be said of an option, and of the others beside it, as YAML gives it."""
     if option == ANY:
-        return BY_NAME.get(action.dest, st.dictionaries(TEXT, JSON, max_size=4)), st.just({})
+        values = installed_forms()[action.option_strings[0]].values
+        inner = JSON.filter(lambda value: not option_problem(value, values))
+        return BY_NAME.get(action.dest, st.dictionaries(TEXT, inner, max_size=4)), st.just({})
     config = config_of(action)
     kinds = {
         name: BY_NAME.get(name, values_of(hint)).filter(lambda value, name=name: not _refuses(config, name, value))

@@ -11,6 +11,7 @@ import json
 import pytest
 from benchbook.hosts.vllm.flags import known
 from benchbook.hosts.vllm.forms import installed_forms, problem_of, words_of
+from benchbook.hosts.vllm.kinds import option_problem
 from benchbook.hosts.vllm.parser_dump import serve_parser
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -76,7 +77,8 @@ def _one(form):
     if "float" in kinds:
         ways.append(st.floats(-10, 10).map(lambda value: (value, value)))
     if "object" in kinds and form.options is None:
-        ways.append(st.dictionaries(TEXT, JSON, max_size=3).map(lambda value: (value, value)))
+        inner = JSON.filter(lambda value: not option_problem(value, form.values))
+        ways.append(st.dictionaries(TEXT, inner, max_size=3).map(lambda value: (value, value)))
     if "array" in kinds and "commas" not in kinds:
         ways.append(st.lists(JSON, max_size=3).map(lambda value: (value, value)))
     if "commas" in kinds:

@@ -105,6 +105,31 @@ def test_a_benchmark_runs_on_every_launch_unless_it_names_some(load):
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e6", 1e6),
+        ("1e-1", 0.1),
+        ("-2.5E3", -2500.0),
+        ("5.e+2", 500.0),
+        (".5e1", 5.0),
+        ("'1e6'", "1e6"),
+        ("1e6x", "1e6x"),
+        ("e6", "e6"),
+    ],
+)
+def test_a_number_with_an_exponent_is_one_as_in_json(load, text, value):
+    args = load(FIRST, launches=f"{{1e3: {{args: {{hf_overrides: {{rope_theta: {text}}}}}}}}}").launches[0].args
+    assert args == {"hf_overrides": {"rope_theta": value}}
+    assert type(args["hf_overrides"]["rope_theta"]) is type(value)
+
+
+@pytest.mark.parametrize("text", ["1.10", "1e10", "7"])
+def test_a_revision_without_quotes_is_refused_as_it_is_written(load, text):
+    with pytest.raises(ExperimentError, match=f"model.revision: .*: must be text: write '{text}'"):
+        load(FIRST, model=f"{{hub: a/b, revision: {text}}}")
+
+
 def test_an_automatic_max_model_len_is_not_checked(load):
     benchmarks = "[latency: {batch_size: 1, lengths: [8, 8000]}]"
     for value in ("auto", "-1"):

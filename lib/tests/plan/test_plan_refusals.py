@@ -106,6 +106,7 @@ REFUSALS = [
     ("text in a pair", "[512, 32]", "[512, x]", 8, ["lengths[1][1]: 'x': output_len_tokens must be a valid integer"]),
     ("not a number", "[1, 8]", "[1, .nan]", 7, ["serve.max_concurrency[1]: '.nan': write a plain finite number"]),
     ("infinity", "[1, 8]", "[1, .inf]", 7, ["'.inf': write a plain finite number"]),
+    ("an exponent without end", "[1, 8]", "[1, 1e999]", 7, ["'1e999': write a plain finite number"]),
     ("an octal number", "[1, 8]", "[1, 010]", 7, ["'010': write a plain decimal number"]),
     ("a number beyond all use", "[1, 8]", "[1, 99999999999999999999]", 7, ["write a plain decimal number"]),
     ("an unquoted yes", "{A: 1}", "{A: yes}", 4, ["'yes': write true or false, or quote it"]),

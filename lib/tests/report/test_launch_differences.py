@@ -30,6 +30,22 @@ def test_each_setting_that_differs_is_named(other, told):
     assert difference_text(EAGER, other, ("A", "B")) == told
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        (8, "8", True),
+        (32_000, "32k", True),
+        ("0.90", 0.9, True),
+        (8, "9", False),
+        (True, "1", False),
+        ("1k", "1000", False),  # texts, which a flag may take as such
+    ],
+)
+def test_a_number_and_its_text_are_one_setting(one, other, is_same):
+    told = difference_text({"max": one}, {"max": other}, ("A", "B"))
+    assert (told == "B and A have the same model, flags and variables.") is is_same
+
+
 def test_a_long_value_is_cut_and_a_secret_is_not_told():
     told = difference_text(EAGER, {**EAGER, "SOME_TOKEN": "hunter2hunter2", "sizes": list(range(99))}, ("A", "B"))
     assert "hunter2" not in told and "SOME_TOKEN …" in told and len(told) < 300

@@ -10,6 +10,7 @@ from typing import Any
 
 from benchbook.hosts.vllm.misfits import UNCHUNKED
 from benchbook.hosts.vllm.said import Said
+from benchbook.terms.likeness import nearest
 
 # One of each pair may stand in a launch: vLLM takes neither in the other's place.
 _ONCE = (
@@ -47,7 +48,7 @@ Told = Iterator[tuple[str, str]]
 def contradictions(args: Mapping[str, Any], env: Mapping[str, str]) -> Told:
     """Yield each name of `args` (full ones) that cannot stand beside what else the launch says, and why."""
     said = Said(args, env)
-    for rule in (_given_twice, _needing_another, _scheduling, _speculation, _others):
+    for rule in (_given_twice, _needing_another, _scheduling, _speculation, _operations, _others):
         yield from rule(said)
 
 
@@ -88,6 +89,21 @@ def _speculation(said: Said) -> Told:
     (whole,), drafts = said.ranks("tensor"), said.number(f"{_SPEC}.draft_tensor_parallel_size", 1)
     if drafts not in (1, whole):
         yield f"{_SPEC}.draft_tensor_parallel_size", f"must be 1, or tensor_parallel_size, which is {whole}"
+
+
+def _operations(said: Said) -> Told:
+    name, bases = "compilation_config.custom_ops", ("all", "none")
+    listed = said[name] if isinstance(said[name], list) else []
+    ops = [op for op in listed if isinstance(op, str)]
+    for op in ops:
+        if op not in bases and not (op[:1] in ("+", "-") and len(op) > 1):
+            near = nearest(op, bases)
+            hint = f"did you mean {near}?" if near else f"write +{op} or -{op}"
+            yield name, f"has {op!r}, which is neither all nor none and has no + or - before it: {hint}"
+    if len([op for op in ops if op in bases]) > 1:
+        yield name, "may have one of all and none, once"
+    for op in sorted({op[1:] for op in ops if op[:1] == "+"} & {op[1:] for op in ops if op[:1] == "-"}):
+        yield name, f"has both +{op} and -{op}: take one out"
 
 
 def _others(said: Said) -> Told:

@@ -22,7 +22,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from benchbook.hosts.process.caches import cache_dir, remember, remembered
 from benchbook.hosts.vllm import flags
-from benchbook.hosts.vllm.kinds import Bounds, Option, folded, none_of, not_among, out_of_bounds
+from benchbook.hosts.vllm.kinds import (
+    ANY_DASH,
+    Bounds,
+    Option,
+    folded,
+    none_of,
+    not_among,
+    option_problem,
+    out_of_bounds,
+)
 from benchbook.hosts.vllm.switches import on_or_off
 from benchbook.terms.sizes import size_of
 
@@ -30,6 +39,7 @@ DUMP_LIMIT_S = 180.0  # importing vLLM takes six seconds, on a cold disk a minut
 _INT = re.compile(r"[+-]?[0-9]+")
 _LOOKS_LIKE_JSON = re.compile(r"\s*(\{.*\}|\[.*\])\s*", re.DOTALL)  # which vLLM then reads as such
 _PAIRS = re.compile(r"\w+=[^,=\s]+(,\w+=[^,=\s]+)*")  # image=2,video=1, as limit_mm_per_prompt was until 0.10
+_SEVERAL_PAIRS = re.compile(r"[\w.-]+=\S+(\s+[\w.-]+=\S+)+")  # a=/x b=/y, as a shell parts them
 _SIZE_IN_JSON = re.compile(r'"(?:[^"\\]|\\.)*"|\b[0-9]+(?:\.[0-9]+)?[kKmMgGtT]\b')  # which vLLM takes for a config
 _WORDS = {"int": "a whole number", "size": "a size such as 64k", "auto": "auto", "float": "a number"}
 _WORDS |= {"object": "a mapping", "array": "a list", "commas": "a list", "text": "text", "normalised": "text"}
@@ -47,9 +57,11 @@ class Form:
     takes_several: bool = False  # has several values behind it
     takes: Sequence[str] = ()  # of int, size, auto, float, object, array, commas, text, normalised
     choices: Sequence[str] = ()  # which the parser itself knows
-    members: Sequence[str] = ()  # which the engine knows, in capitals or not
+    members: Sequence[str] = ()  # which the engine knows
+    compared: str = ANY_DASH  # with the members
     bounds: Bounds = ()  # which the engine keeps
     options: Mapping[str, Option] | None = None  # those inside a config, nested as they are
+    values: Option = Option()  # what each value of a mapping is
 
 
 Forms = Mapping[str, Form]  # by '--flag'
@@ -149,8 +161,10 @@ def problem_of(name: str, value: Any, forms: Forms) -> str:
     if form.options and "mode" in form.options and _INT.fullmatch(str(value)):  # a level alone, until 0.11
         return f"must be a mapping: write {{mode: {value}}}"
     if isinstance(value, str) and form.takes_several and not {"text", "object"} & set(form.takes):
-        if len(words := value.replace(",", " ").split()) > 1:
+        if len(words := value.strip("[] ").replace(",", " ").split()) > 1 or value.startswith("["):
             return f"takes a list: write [{', '.join(words)}]"
+    if isinstance(value, str) and form.takes_several and _SEVERAL_PAIRS.fullmatch(value):
+        return f"takes a list: write [{', '.join(value.split())}]"
     if value is True and form.may_stand_alone:
         return ""
     if isinstance(value, bool) and not {"object", "array"} & set(form.takes):
@@ -207,14 +221,17 @@ def _size_as_number(match: re.Match[str]) -> str:
 def _item_problem(value: Any, form: Form) -> str:
     """Return why one value will not do."""
     if isinstance(value, Mapping):
-        return "" if "object" in form.takes else f"takes no mapping: {_wanted(form)}"
+        if "object" not in form.takes:
+            return f"takes no mapping: {_wanted(form)}"
+        found = ((key, option_problem(item, form.values)) for key, item in value.items())
+        return next((f"{key}: {problem}" for key, problem in found if problem), "")
     if _is_list(value):
         return "" if "array" in form.takes else f"takes no list inside a list: {_wanted(form)}"
     text = _text(value)
     if text == "--" or text.startswith("-") and form.takes_several and not _INT.fullmatch(text):
         return "begins with a dash, which no command line can say here"
     if form.members and not (_INT.fullmatch(text) and "int" in form.takes):
-        return none_of(text, form.members)
+        return none_of(text, form.members, form.compared)
     if form.choices:
         chosen = folded(text) if "normalised" in form.takes else text
         return "" if chosen in form.choices else not_among(chosen, form.choices)

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from benchbook.terms.likeness import nearest
-from benchbook.terms.sizes import size_of
+from benchbook.terms.sizes import number_of
 
 CHOICE = "choice"  # of an option's members
+MEMBER = "member"  # of an Enum: one of an option's members, or of the numbers that stand for them
 _KINDS: Mapping[str, tuple[Any, str]] = {
     "int": (int, "a whole number"),
     "float": (float, "a number"),
@@ -29,6 +30,7 @@ _KINDS: Mapping[str, tuple[Any, str]] = {
     "list": (list, "a list"),
     "mapping": (dict, "a mapping"),
 }
+_LISTED = {CHOICE, MEMBER}
 _BOUNDS = {
     "ge": (operator.ge, "at least"),
     "gt": (operator.gt, "more than"),
@@ -36,14 +38,18 @@ _BOUNDS = {
     "lt": (operator.lt, "less than"),
 }
 Bounds = Sequence[tuple[str, float]]  # ("ge", 1): at least 1
+AS_WRITTEN, ANY_CASE, ANY_DASH = "as written", "any case", "any case or dash"  # how texts are compared with members
+_HABITS = {"bf16": "bfloat16", "fp16": "float16", "f16": "float16", "fp32": "float32", "f32": "float32"}
 
 
 @dataclass(frozen=True)
 class Option:
     """What one option takes: anything where neither kinds nor members are known."""
 
-    kinds: Sequence[str] = ()  # of CHOICE and _KINDS
+    kinds: Sequence[str] = ()  # of CHOICE, MEMBER and _KINDS
     members: Sequence[str] = ()  # texts that it lists
+    numbers: Sequence[int] = ()  # that stand for members
+    compared: str = ANY_DASH  # with its members
     bounds: Bounds = ()
     options: Mapping[str, Option] | None = None  # those of the config that it holds
 
@@ -53,13 +59,17 @@ def option_problem(value: Any, option: Option) -> str:
     if value is None:
         return ""
     if not option.kinds:
-        return none_of(value, option.members) if option.members else ""
-    if any(_is_of(value, kind) for kind in option.kinds if kind != CHOICE):
+        return none_of(value, option.members, option.compared) if option.members else ""
+    if any(_is_of(value, kind) for kind in option.kinds if kind in _KINDS):
         return out_of_bounds(value, option.bounds)
-    if CHOICE in option.kinds and value in option.members and all(map(str.isdecimal, option.members)):
+    if MEMBER in option.kinds and value in option.numbers:
+        return ""
+    is_listed = CHOICE in option.kinds and value in option.members and all(map(str.isdecimal, option.members))
+    if is_listed or value in map(str, option.numbers):
         return f"must be a number: write {value} without quotes"
-    if CHOICE in option.kinds and isinstance(value, str | int | float):
-        return none_of(f"{value:g}" if isinstance(value, float) else str(value), option.members)
+    if _LISTED & set(option.kinds) and isinstance(value, str | int | float):
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        return none_of(text, option.members, option.compared)
     return f"must be {_wanted(option)}"
 
 
@@ -75,16 +85,18 @@ def out_of_bounds(value: Any, bounds: Bounds) -> str:
     return f"must be {' and '.join(wrong)}" if wrong else ""
 
 
-def none_of(value: Any, members: Sequence[str]) -> str:
-    """Return why a value is none of those that a config lists, in capitals or not; '' when it is one, or no text."""
-    if not isinstance(value, str) or folded(value) in map(folded, members):
+def none_of(value: Any, members: Sequence[str], compared: str = ANY_DASH) -> str:
+    """Return why a value is none of those that a config lists, `compared` as it does; '' when it is one, or no text."""
+    alike = _COMPARED[compared]
+    if not isinstance(value, str) or alike(value) in map(alike, members):
         return ""
     return not_among(value, [member for member in members if member.isupper()] or members)
 
 
 def not_among(text: str, choices: Sequence[str]) -> str:
     """Return that a text is none of `choices`, with the nearest, or all."""
-    near = nearest(text, choices)
+    habit = _HABITS.get(text.lower())
+    near = habit if habit in choices else nearest(text, choices)
     return "is none of the values that it takes; " + (
         f"did you mean {near}?" if near else f"one of {', '.join(choices)}"
     )
@@ -95,13 +107,12 @@ def folded(text: str) -> str:
     return text.lower().replace("-", "_")
 
 
+_COMPARED: Mapping[str, Callable[[str], str]] = {AS_WRITTEN: str, ANY_CASE: str.lower, ANY_DASH: folded}
+
+
 def _number(value: Any) -> float | None:
     if isinstance(value, str):
-        size = size_of(value)
-        try:
-            return float(value) if size is None else size
-        except ValueError:
-            return None
+        return number_of(value)
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
@@ -119,5 +130,5 @@ def _is_of(value: Any, kind: str) -> bool:
 
 
 def _wanted(option: Option) -> str:
-    words = [_KINDS[kind][1] for kind in option.kinds if kind != CHOICE]
-    return " or ".join(words + [f"one of {', '.join(option.members)}"] * (CHOICE in option.kinds))
+    words = [_KINDS[kind][1] for kind in option.kinds if kind in _KINDS]
+    return " or ".join(words + [f"one of {', '.join(option.members)}"] * bool(_LISTED & set(option.kinds)))

@@ -21,7 +21,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchbook.hosts.vllm.kinds import CHOICE, Bounds, Option, option_problem
+from benchbook.hosts.vllm.kinds import ANY_CASE, ANY_DASH, AS_WRITTEN, CHOICE, MEMBER, Bounds, Option, option_problem
 
 _FRONTENDS = (  # until 0.27, until 0.32, since
     "vllm.entrypoints.openai.cli_args",
@@ -71,9 +71,11 @@ def _form(action: argparse.Action) -> dict[str, Any]:
         "takes_several": action.nargs in ("+", "*"),
         "takes": [] if action.nargs == 0 else sorted(_meant(set(_takes(action)), _hint_of(action))),
         "choices": sorted({str(choice) for choice in action.choices or () if choice is not None}),
-        "members": _members(_hint_of(action)) if not action.choices else [],
+        "members": [] if action.choices else _members_of(action),
+        "compared": ANY_DASH if action.choices else _compared(_owner(action), action.dest, _members_of(action)),
         "bounds": _bounds_of(action),
         "options": _options(action),
+        "values": _values(action),
     }
 
 
@@ -148,7 +150,9 @@ def _option(config: type, name: str, hint: Any, depth: int) -> Option:
     """Return what one field takes: its hint is believed where the config itself refuses all that the hint does."""
     inner = next((part for part in _parts(hint) if dataclasses.is_dataclass(part)), None)
     options = _fields(inner, depth) if inner and depth < _MAX_DEPTH else None
-    said = Option(_kinds(hint), _members(hint), _bounds(config, name), options)
+    members, numbers = _heard_members(config, name, hint), _heard(config, name, _numbers(hint))
+    compared = _compared(config, name, members)
+    said = Option(_kinds(hint), members, numbers, compared, _bounds(config, name), options)
     is_believed = all(_refuses(config, name, value) for value in _OPTION_PROBES if option_problem(value, said))
     return said if is_believed else dataclasses.replace(said, kinds=())
 
@@ -158,13 +162,39 @@ _OPTION_PROBES = ("some-text", "7", 7, 0.5, True, [], ["some-text"], [7], [0.5],
 
 def _bounds_of(action: argparse.Action) -> Bounds:
     """Return the bounds of the field that a flag fills in a config that engines have, whatever else is set."""
+    return next((found for owner in _owners() if (found := _bounds(owner, action.dest))), [])
+
+
+def _members_of(action: argparse.Action) -> list[str]:
+    """Return the texts that a flag takes, as the config reads them which it fills."""
+    hint, owner = _hint_of(action), _owner(action)
+    return _heard_members(owner, action.dest, hint) if owner else _members(hint)
+
+
+def _values(action: argparse.Action) -> dict[str, Any]:
+    """Return what each value of the mapping that a flag takes must be; anything where the config takes more than the hint."""
+    parts = [part for part in _parts(_hint_of(action)) if typing.get_origin(part) is dict]
+    said, owner = Option(_kinds(typing.get_args(parts[0])[1]) if parts else ()), _owner(action)
+    wrong = [{"benchbook": value} for value in _OPTION_PROBES if option_problem(value, said)]
+    is_believed = owner is not None and all(_refuses(owner, action.dest, value) for value in wrong)
+    return dataclasses.asdict(said if is_believed else Option())
+
+
+def _owner(action: argparse.Action) -> type | None:
+    """Return the config that engines have with the field that a flag fills."""
+    return next((found for found in _owners() if action.dest in found.__dataclass_fields__), None)
+
+
+def _owners() -> list[type]:
     import vllm.config
 
-    owners = filter(None, (getattr(vllm.config, name, None) for name in _OWNERS))
-    return next((found for owner in owners if (found := _bounds(owner, action.dest))), [])
+    return [found for name in _OWNERS if (found := getattr(vllm.config, name, None))]
 
 
 _OWNERS = (
+    "VllmConfig",
+    "UVAOffloadConfig",
+    "PrefetchOffloadConfig",
     "ModelConfig",
     "CacheConfig",
     "ParallelConfig",
@@ -192,6 +222,8 @@ def _refuses(config: type, name: str, value: Any) -> bool:
     """Return whether the config refuses this value of this field; one that is no option keeps it from being made."""
     try:
         config(**{name: value, "benchbook": None})
+    except KeyError:  # of an Enum, whose member the config looks up by name
+        return True
     except ValueError as error:  # pydantic's
         return any(found["loc"][:1] == (name,) for found in getattr(error, "errors", list)())
     except Exception:  # a dataclass that looks at none of its values
@@ -212,6 +244,8 @@ def _kind(part: Any) -> str | None:
         return f"list of {inner[0]}" if len(inner) == 1 and inner[0] in _PLAIN.values() else "list"
     if origin is dict or dataclasses.is_dataclass(part):
         return "mapping"
+    if isinstance(part, type) and issubclass(part, enum.Enum):
+        return MEMBER
     return CHOICE if origin is typing.Literal else _PLAIN.get(part)
 
 
@@ -236,6 +270,38 @@ def _members(hint: Any) -> list[str]:
         if typing.get_origin(part) is typing.Literal:
             found |= {str(value) for value in typing.get_args(part) if isinstance(value, str | int)}
     return [] if str in parts else sorted(found)
+
+
+def _heard_members(config: type, name: str, hint: Any) -> list[str]:
+    """Return the texts that a hint lists; of an Enum's those which the config takes, which may be names or values."""
+    members = _members(hint)
+    return _heard(config, name, members) if _enums(hint) else members
+
+
+def _enums(hint: Any) -> list[type[enum.Enum]]:
+    return [part for part in _parts(hint) if isinstance(part, type) and issubclass(part, enum.Enum)]
+
+
+def _numbers(hint: Any) -> list[int]:
+    """Return the whole numbers that stand for members of the Enum that a hint names."""
+    return [int(member.value) for found in _enums(hint) for member in found if isinstance(member.value, int)]
+
+
+def _heard(config: type, name: str, values: list[Any]) -> list[Any]:
+    """Return those of the values of a field that the config takes; all of them where it takes none."""
+    return [value for value in values if not _refuses(config, name, value)] or values
+
+
+def _compared(config: type | None, name: str, members: list[str]) -> str:
+    """Return how a config compares texts with the members of a field: tried on one that has a word's end, if any has."""
+    worded = [one for one in members if one.swapcase() != one]
+    member = max(worded, key=lambda one: bool({"_", "-"} & {*one}), default="")
+    if not member or config is None or _refuses(config, name, member):  # for another reason
+        return ANY_DASH
+    other = member.swapcase()
+    if _refuses(config, name, other):
+        return AS_WRITTEN
+    return ANY_CASE if _refuses(config, name, other.translate(str.maketrans("_-", "-_"))) else ANY_DASH
 
 
 def _is_plain(value: Any) -> bool:

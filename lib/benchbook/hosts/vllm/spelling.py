@@ -6,13 +6,14 @@
 {speculative_config: '{"method": "mtp"}'}               →  {speculative_config: {method: mtp}}
 {no_enable_prefix_caching: true}                        →  {enable_prefix_caching: false}
 {enforce_eager: "true"}                                 →  {enforce_eager: true}
-{O3: true}                                              →  {optimization_level: 3}
+{O3: true} {O: O3}                                      →  {optimization_level: 3}
 {max_num_batched: 8192}                                 →  {max_num_batched_tokens: 8192}, as argparse completes it
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from benchbook.hosts.vllm.forms import Form, Forms, flag_of, negative_of, parsed
 from benchbook.hosts.vllm.kinds import Option, option_problem
 from benchbook.hosts.vllm.switches import on_or_off
 from benchbook.terms.sizes import size_of
+
+_LEVEL = re.compile("[oO][0-3]")
 
 
 class Misspelt(Exception):
@@ -121,6 +124,8 @@ def _full_name(option: str, forms: Forms) -> str:
 def _without_o(name: str, option: str, path: Sequence[str], value: Any) -> tuple[str, Any]:
     """Return -O and what stands behind it in full: -O3 is level 3, and until 0.11 -O.mode and -O {…} were the compiler's."""
     level = option.removeprefix("O")
+    if option in ("O", "optimization_level") and isinstance(value, str) and _LEVEL.fullmatch(value):
+        return "optimization_level", int(value[1:])  # as -O2 is said
     if option.startswith("O") and level.isdecimal():
         if path or on_or_off(value) is not True:
             raise Misspelt(name, f"write O: {level}, which is optimization_level")
