@@ -101,8 +101,9 @@ def go_on_without_output() -> None:
 
 
 def console() -> Console:
-    """Return the console of standard output."""
-    return Console(highlight=False)
+    """Return the console of standard output; where a shell says that it is 0 columns wide, which means nothing, of 80."""
+    columns = os.environ.get("COLUMNS", "")
+    return Console(highlight=False, width=80 if columns.isdecimal() and int(columns) == 0 else None)
 
 
 def say(console: Console, text: str | Text, lead: str = "") -> None:

@@ -83,6 +83,15 @@ def test_a_second_attempt_is_no_second_repeat():
     assert "more repeat" not in shown.file.getvalue() and "by the same cause as before" in shown.file.getvalue()
 
 
+@pytest.mark.parametrize(("columns", "width"), [("0", 80), ("00", 80), ("100", 100), ("", 80), ("many", 80)])
+def test_a_width_of_0_is_none_and_what_is_printed_is_seen(monkeypatch, capsys, columns, width):
+    monkeypatch.setenv("COLUMNS", columns)
+    shown = terminal.console()
+    terminal.say(shown, "a line")
+    shown.print("a table")
+    assert shown.width == width and capsys.readouterr().out.split("\n") == ["a line", "a table", ""]
+
+
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_on_a_terminal_no_line_is_wider_than_it_and_no_id_is_broken(width):
     shown = console(width, force_terminal=True, force_interactive=False)
