@@ -108,6 +108,22 @@ def test_a_home_that_cannot_be_written_is_one_line(refusal_of, words):
 
 
 @pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("HOME", ["plan", "exp.yaml"]),
+        ("HOME", ["run", "exp.yaml"]),
+        ("HOME", ["ps"]),
+        ("XDG_CACHE_HOME", ["plan", "exp.yaml"]),
+        ("XDG_STATE_HOME", ["ps"]),
+    ],
+)
+def test_a_home_that_is_another_in_each_folder_is_one_line_and_makes_no_folder(refusal_of, folder, name, words):
+    unset = {"BENCHBOOK_STATE_DIR": "", "BENCHBOOK_CACHE_DIR": "", "XDG_CACHE_HOME": "", "XDG_STATE_HOME": ""}
+    assert f"{name}=relative is no absolute path" in refusal_of(words, **unset | {name: "relative"})
+    assert not (folder / "relative").exists()
+
+
+@pytest.mark.parametrize(
     "words",
     [["table", "a"], ["report", "a"], ["show", "a"], ["list"], ["compare", "a", "b", "c"], ["run", "exp.yaml"],
      ["plan", "exp.yaml"], ["rm", "a", "--yes"]],

@@ -26,9 +26,15 @@ _CONTENT = ".benchbook.json"  # in a folder that we made: the sizes of its files
 def own_folder(variable: str, xdg_variable: str, below_home: str, mode: int = 0o777) -> Path:
     """Return the absolute folder that `variable` names, or else benchbook's own, made on demand.
 
-    That is below the folder that `xdg_variable` names, or `below_home`. Raises ExperimentError, with the way out.
+    That is below the folder that `xdg_variable` names, or `below_home`. Raises ExperimentError, with the way out; also
+    where these are relative, since they would then be other folders with each place that benchbook is called in.
     """
-    base = os.environ.get(xdg_variable) or os.path.join(os.path.expanduser("~"), below_home)
+    home = os.path.expanduser("~")
+    base = os.environ.get(xdg_variable) or os.path.join(home, below_home)
+    if not (os.environ.get(variable) or os.path.isabs(base)):
+        named = xdg_variable if os.environ.get(xdg_variable) else "HOME"
+        said = f"{named}={os.environ.get(named, home)} is no absolute path"
+        raise ExperimentError(f"{said}, and each folder would have files of its own: set {named}, or {variable}")
     folder = Path(os.environ.get(variable) or Path(base, "benchbook")).absolute()
     try:
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
