@@ -190,7 +190,8 @@ def _env_value(doc: Document, where: Where, value: Any) -> str:
     if is_secret_variable(name, value):
         raise doc.error(where, SECRET, is_secret=True)
     if not _ENV_NAME.fullmatch(name):
-        raise doc.error(where, "is not the name of an environment variable")
+        hint = "; a value with a comma in it stands in quotes" if value is None else ""  # {A: 0-1,3-4}
+        raise doc.error(where, f"is not the name of an environment variable{hint}")
     if _OUR_ENV.fullmatch(name):
         raise doc.error(where, "is not yours to set: benchbook finds and ends its processes by it")
     may_be_switch = name.startswith("VLLM_") and where[-2] == "env"  # which is later spelt as vLLM reads it

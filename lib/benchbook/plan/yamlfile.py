@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from benchbook.plan.strict import cut, key_text, one_line, shown
 from benchbook.project import ROOT, named
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.redaction import secret_position
+from benchbook.terms.secret_names import is_secret_name
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 16
@@ -182,10 +184,13 @@ def _plain_data(place: _Place, node: yaml.Node) -> Any:
 
 def _mapping(place: _Place, node: yaml.MappingNode) -> dict[str, Any]:
     mapping: dict[str, Any] = {}
-    for key_node, value_node in node.value:
+    told = 0  # up to which key a value that commas have cut is told of
+    for number, (key_node, value_node) in enumerate(node.value):
         if key_node.tag != "tag:yaml.org,2002:str" or not isinstance(key_node, yaml.ScalarNode):
             text = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
-            place.at(text).refuse(key_node, "the key is not plain text: quote it, or write it out")
+            if number >= told:
+                hint, told = _whole_value(node.value, number)
+                place.at(text).refuse(key_node, f"the key is not plain text: {hint}")
             continue
         key = _scalar(place, key_node, "str")
         if key is _UNREADABLE:
@@ -195,6 +200,22 @@ def _mapping(place: _Place, node: yaml.MappingNode) -> dict[str, Any]:
             continue
         mapping[key] = _plain_data(place.at(key), value_node)
     return mapping
+
+
+def _whole_value(pairs: list[tuple[yaml.Node, yaml.Node]], number: int) -> tuple[str, int]:
+    """Return what to write for a key that is no text, and the number of the next one: in {A: 0,1,2} '0,1,2' for 1 and 2."""
+    rest = [key.value for key, _ in takewhile(lambda pair: _is_bare(*pair), pairs[number:])]
+    name, before = pairs[number - 1] if number else (None, None)
+    if not rest or not isinstance(before, yaml.ScalarNode) or not before.value:
+        return "quote it, or write it out", number + 1
+    whole = "the whole of it" if is_secret_name(str(name.value)) else f"'{cut(','.join([before.value, *rest]))}'"
+    return f"a comma ends a value in braces: quote {whole}", number + len(rest)
+
+
+def _is_bare(key: yaml.Node, value: yaml.Node) -> bool:
+    """Return whether a key is no text, and nothing stands behind it."""
+    are_scalars = isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)
+    return are_scalars and key.tag != "tag:yaml.org,2002:str" and value.tag.endswith(":null") and not value.value
 
 
 def _scalar(place: _Place, node: yaml.ScalarNode, kind: str) -> Any:

@@ -444,11 +444,35 @@ REFUSALS = [
     ),
     ("a Python object", "{A: 1}", "!!python/object/apply:os.system [ls]", 4, ["tags are not supported"]),
     ("a list tagged as a mapping", "{A: 1}", "!!map x", 4, ["not supported"]),
-    ("a key that is no text", "{A: 1}", "{1: 1}", 4, ["launches.eager.env.1: the key is not plain text"]),
+    ("a key that is no text", "{A: 1}", "{1: 1}", 4, ["launches.eager.env.1: the key is not plain text: quote it"]),
+    (
+        "two numbers with a comma",
+        "{A: 1}",
+        "{A: 0,1}",
+        4,
+        ["launches.eager.env.1: the key is not plain text: a comma ends a value in braces: quote '0,1'"],
+    ),
+    ("many numbers with commas", "{A: 1}", "{A: 2, 3,4.5, B: 1}", 4, ["quote '2,3,4.5'"]),
+    (
+        "spans of numbers with a comma",
+        "{A: 1}",
+        "{A: 0-1,3-4}",
+        4,
+        ["env.3-4: null: is not the name of an environment variable; a value with a comma in it stands in quotes"],
+    ),
     ("a control character", "How fast?", '"\\e[31m"', 1, ["control characters are not allowed"]),
     ("half a character", "How fast?", '"\\ud800"', 1, ["control characters are not allowed"]),
     ("an escape beyond Unicode", "How fast?", '"\\UFFFFFFFF"', 1, ["stands for no character"]),
 ]
+
+
+def test_a_secret_that_a_comma_has_cut_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "exp.yaml"
+    path.write_text(BASE.replace("{A: 1}", "{DB_PASSWORD: hidden,12}"))
+    with pytest.raises(ExperimentError) as caught:
+        load_experiment(path)
+    assert "env.12: the key is not plain text: a comma ends a value in braces: quote the whole of it" in str(caught.value)
+    assert "hidden" not in str(caught.value)
 
 
 def refusal_of(folder: Path, text: str | bytes, name: str = "exp.yaml") -> str:
