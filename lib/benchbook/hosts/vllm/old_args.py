@@ -16,11 +16,11 @@ from benchbook.hosts.vllm.renaming import (
     Settings,
     Translation,
     chosen,
-    is_on,
     left_out,
     only,
     refused,
     renamed,
+    switch,
     switched,
 )
 
@@ -45,7 +45,7 @@ def _speculative_model(value: Any, _: Settings) -> Settings:
 
 
 def _logging(value: Any, _: Settings) -> Settings:
-    return {} if is_on(value) else {"enable_log_requests": True}
+    return {} if switch("disable_log_requests", value) else {"enable_log_requests": True}
 
 
 def _capture_sizes(value: Any, _: Settings) -> Settings:

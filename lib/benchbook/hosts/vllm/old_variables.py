@@ -13,11 +13,11 @@ from benchbook.hosts.vllm.renaming import (
     Translation,
     chosen,
     converted,
-    is_on,
     left_out,
     only,
     refused,
     renamed,
+    switch,
     switched,
 )
 
@@ -36,13 +36,14 @@ _PROFILER = "profiler_config"
 _ATTENTION = "attention_config"
 _PREFILL = f"{_ATTENTION}.mla_prefill_backend"
 _TRANSFER = "kv_transfer_config.kv_connector_extra_config"
+_USE_UNIFIED, _UNIFIED = "VLLM_ROCM_USE_AITER_UNIFIED_ATTENTION", "ROCM_AITER_UNIFIED_ATTN"
 _OFF, _ON = "0|false|False", "1|true|True"
 _WHERE_IT_FITS = "the kernel is used where it fits"
 
 
 def _moe(value: Any, launch: Settings) -> Settings:
     """FlashInfer's experts: which of its kernels, another setting says; without one, vLLM took the first that fitted."""
-    if not is_on(value):
+    if not switch("VLLM_USE_FLASHINFER_MOE", value):
         raise Refused(f"gone since 0.24: {_NO_FLASHINFER}")
     if str(launch.get("moe_backend", "")).startswith("flashinfer_"):
         return {}
@@ -65,7 +66,7 @@ def _flash_attention(text: str) -> int:
 
 def _flag(old: str, since: str, new: str) -> Translation:
     """Return the entry of a variable that was 0 or 1 and is true or false under `new`."""
-    return converted(old, since, new, is_on)
+    return converted(old, since, new, lambda text: switch(old, text))
 
 
 VARIABLES = (
@@ -103,9 +104,9 @@ VARIABLES = (
     ),
     _flag("VLLM_USE_TRTLLM_ATTENTION", "0.15.0", f"{_ATTENTION}.use_trtllm_attention"),
     renamed("VLLM_USE_TRTLLM_DECODE_ATTENTION", "0.10.1", "VLLM_USE_TRTLLM_ATTENTION", until="0.15.0"),
-    converted("VLLM_USE_TRTLLM_DECODE_ATTENTION", "0.15.0", f"{_ATTENTION}.use_trtllm_attention", is_on),
+    _flag("VLLM_USE_TRTLLM_DECODE_ATTENTION", "0.15.0", f"{_ATTENTION}.use_trtllm_attention"),
     renamed("VLLM_USE_TRTLLM_CONTEXT_ATTENTION", "0.10.1", "VLLM_USE_TRTLLM_ATTENTION", until="0.15.0"),
-    converted("VLLM_USE_TRTLLM_CONTEXT_ATTENTION", "0.15.0", f"{_ATTENTION}.use_trtllm_attention", is_on),
+    _flag("VLLM_USE_TRTLLM_CONTEXT_ATTENTION", "0.15.0", f"{_ATTENTION}.use_trtllm_attention"),
     _flag("VLLM_FLASHINFER_DISABLE_Q_QUANTIZATION", "0.15.0", f"{_ATTENTION}.disable_flashinfer_q_quantization"),
     only(
         "VLLM_USE_CUDNN_PREFILL", "0.15.0", _OFF, "cuDNN's prefill is gone",
@@ -181,8 +182,8 @@ VARIABLES = (
         "it was VLLM_ROCM_USE_AITER_UNIFIED_ATTENTION, which nothing asks since 0.19: the backend is named instead",
     ),
     Translation(
-        "VLLM_ROCM_USE_AITER_UNIFIED_ATTENTION", "0.19.0",
-        lambda value, _: {"attention_backend": "ROCM_AITER_UNIFIED_ATTN"} if is_on(value) else {},
+        _USE_UNIFIED, "0.19.0",
+        lambda value, _: {"attention_backend": _UNIFIED} if switch(_USE_UNIFIED, value) else {},
         "still read, but nothing asks it since 0.19: the backend is named instead",
     ),
     only(

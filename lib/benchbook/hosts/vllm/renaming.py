@@ -62,6 +62,13 @@ def is_on(value: Any) -> bool:
     return on_or_off(value) is True
 
 
+def switch(old: str, value: Any) -> bool:
+    """Return whether an old switch of this value was on; raises Refused for a value that says neither on nor off."""
+    if on_or_off(value) is None:
+        raise Refused(f"is a switch: write {'1 or 0' if is_variable(old) else 'true or false'}")
+    return is_on(value)
+
+
 def renamed(old: str, since: str, new: str, why: str = "", until: str | None = None) -> Translation:
     """Return the entry of a name whose values are the same under `new`."""
     return Translation(old, since, lambda value, _: {new: value}, _gone(since, why or f"it is {new} now"), until)
@@ -92,7 +99,7 @@ def switched(
     """Return the entry of a switch: what stands for on and for off, by default nothing; a text is why off is refused."""
 
     def becomes(value: Any, _: Settings) -> Settings:
-        if is_on(value):
+        if switch(old, value):
             return on
         return (_refuse(_gone(since, off)) if off else {}) if isinstance(off, str) else off
 
