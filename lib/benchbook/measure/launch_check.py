@@ -28,7 +28,7 @@ from benchbook.hosts.vllm.renaming import ways
 from benchbook.hosts.vllm.spelling import Misspelt, Spelt, spelt_out
 from benchbook.hosts.vllm.unheeded import CPU, GPU, unheeded
 from benchbook.measure.names import Places, check_args
-from benchbook.measure.variables import check_shell, check_variables, spelt_switches
+from benchbook.measure.variables import check_shell, check_variables, filled_variables, spelt_switches
 from benchbook.plan.document import Document, Where
 from benchbook.plan.faults import Fault, Faults
 from benchbook.plan.launches import SECRET, Launch
@@ -67,7 +67,7 @@ def checked_launch(doc: Document, launch: Launch, there: Known | None, *, has_of
     notes += respelt
     if there and there.flags:
         check_args(doc, translated.args, places, there, forms, has_offline)
-        notes += check_variables(doc, translated, places, there)
+        notes += check_variables(doc, translated, places, there, forms)
     notes += _check_use(doc, translated, places, _build_of(there))
     if has_offline:
         _check_offline(doc, translated, places)
@@ -140,12 +140,11 @@ def checked_by_hand(launch: Launch, *, has_offline: bool) -> tuple[Launch, list[
     )
     there = known()
     checked = checked_launch(doc, launch, there, has_offline=has_offline)
-    if there and there.flags:
-        check_shell(doc, [checked.launch], there)
+    notes = check_shell(doc, [checked.launch], there, installed_forms()) if there and there.flags else []
     for fault in checked.unfit:
         doc.faults.note(fault)
     doc.faults.raise_any()
-    return checked.launch, checked.notes
+    return checked.launch, [*checked.notes, *notes]
 
 
 def config_of(launch: Launch) -> Mapping[str, Any] | None:
@@ -210,7 +209,7 @@ def _translated(doc: Document, launch: Launch, spelt: Spelt, version: str) -> tu
     What it cannot have is noted as a fault and left out.
     """
     places = Places(launch, spelt)
-    own = {name: value for name, value in launch.env.items() if name not in launch.plugin_env}
+    own = filled_variables(doc, launch, places, version)
     done = translations.translate(spelt.args, own, version, config_of(launch))
     for refusal in done.refusals:
         doc.faults.note(doc.error(places.of(refusal.old), str(refusal)))

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import logging
+import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import yaml
+
+from benchbook.hosts.machine import cpu_cores
 from benchbook.hosts.process import shell
 from benchbook.hosts.vllm.command import private_environment
 from benchbook.hosts.vllm.flags import Known, is_read, is_vllms
-from benchbook.hosts.vllm.kinds import none_of
-from benchbook.hosts.vllm.switches import spelt_switch
-from benchbook.hosts.vllm.translations import old_variables
+from benchbook.hosts.vllm.forms import Form, Forms, flag_of
+from benchbook.hosts.vllm.kinds import not_among
+from benchbook.hosts.vllm.switches import on_or_off, spelt_switch
+from benchbook.hosts.vllm.translations import old_variables, translate
 from benchbook.measure.names import Places
 from benchbook.plan.document import Document
 from benchbook.plan.launches import NO_BOOLEANS, Launch
+from benchbook.refused_args import refused
+from benchbook.terms.engines import VLLM
 from benchbook.terms.likeness import nearest
+from benchbook.terms.secret_names import holds_secret, is_secret_variable
 
-_LEVELS = tuple(logging.getLevelNamesMapping())  # vLLM hands its level to Python's logging
+_LEVEL = "VLLM_LOGGING_LEVEL"
+_LEVELS = tuple(logging.getLevelNamesMapping())  # vLLM hands its level to Python's logging, in capitals
+_NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
+_EMPTY = "is empty: leave it out"
 _WAY_THROUGH = "a variable of a plugin or a patched image stands in plugin_env, beside the env of an experiment"
 
 
@@ -34,7 +46,7 @@ def spelt_switches(doc: Document, launch: Launch, places: Places, there: Known |
         if not words:
             continue
         try:
-            env[name] = spelt_switch(launch.env[name], words, is_number=there.number_of(name) == "switch")
+            env[name] = _spelt(name, launch.env[name], there)
         except ValueError as error:
             doc.faults.note(doc.error(place, str(error)))
         if env[name] != launch.env[name]:
@@ -42,7 +54,16 @@ def spelt_switches(doc: Document, launch: Launch, places: Places, there: Known |
     return replace(launch, env=env), notes
 
 
-def check_variables(doc: Document, launch: Launch, places: Places, there: Known) -> list[str]:
+def filled_variables(doc: Document, launch: Launch, places: Places, version: str) -> dict[str, str]:
+    """Return the variables of a launch that are vLLM's to hear; old ones that are empty are noted as faults of `doc`."""
+    own = {name: text for name, text in launch.env.items() if name not in launch.plugin_env}
+    for name in [name for name, text in own.items() if not text and name in old_variables(version)]:
+        doc.faults.note(doc.error(places.of(name), _EMPTY))
+        del own[name]
+    return own
+
+
+def check_variables(doc: Document, launch: Launch, places: Places, there: Known, forms: Forms) -> list[str]:
     """Note each variable that is a slip of one of vLLM's, or has none of its values; return what is to be told of others."""
     notes = []
     for name, text in launch.env.items():
@@ -55,8 +76,8 @@ def check_variables(doc: Document, launch: Launch, places: Places, there: Known)
         elif problem := _value_problem(name, text, there):
             doc.faults.note(doc.error(place, problem))
         elif is_vllms(name) and name not in there.variables and not is_read(name):
-            if near := nearest(name, there.variables | old_variables(there.version)):
-                problem = f"vLLM {there.version} has no such variable; did you mean {near}?"
+            if meant := _meant(name, text, there, forms):
+                problem = f"vLLM {there.version} has no such variable{meant}"
                 doc.faults.note(doc.error(place, f"{problem} ({_WAY_THROUGH})", is_unknown=True))
             else:
                 what = f"vLLM {there.version} has no such variable: passed on, for a plugin or a patched image"
@@ -64,23 +85,79 @@ def check_variables(doc: Document, launch: Launch, places: Places, there: Known)
     return notes
 
 
-def check_shell(doc: Document, launches: Sequence[Launch], there: Known) -> None:
-    """Note each variable that the shell hands on with a value that would be refused in the file, at the first launch to get it."""
-    ours = private_environment(needs_download=False)
+def check_shell(doc: Document, launches: Sequence[Launch], there: Known, forms: Forms) -> list[str]:
+    """Note each variable that the shell hands on with a value that would be refused in the file, at the first launch to get it.
+
+    Returns a line for each that vLLM does not heed, with what to write in its place.
+    """
+    ours, notes = private_environment(needs_download=False), []
     for name, text in shell.child_environment().items():
-        heirs = [launch.name for launch in launches if name not in (ours | launch.env)]
+        heirs = [launch.name for launch in launches if launch.engine == VLLM and name not in (ours | launch.env)]
         if heirs and (problem := _switch_problem(name, text, there) or _value_problem(name, text, there)):
             told = f"{name}={text} of your shell {problem} (unset it there, or set another here)"
             doc.faults.note(doc.error(("launches", heirs[0], "env", name), told))
+        elif heirs and text and (why := _why_unheeded(name, text, there, forms)):
+            notes.append(f"note: {name} of your shell is not heeded: {why}")
+    return notes
+
+
+def _why_unheeded(name: str, text: str, there: Known, forms: Forms) -> str:
+    """Return why the installed vLLM does not ask a variable that is named as one of its own, and what to write; '' where it may."""
+    if name in old_variables(there.version):
+        done = translate({}, {name: text}, there.version)
+        why = next((refusal for refusal in done.refusals), None) or done.changes[0].reason
+        said = [_written(key, settings) for key, settings in (("args", done.args), ("env", done.env)) if settings]
+        return f"{why}: write {' and '.join(said)}" if said else str(why)
+    if not is_vllms(name) or name in there.variables or shell.is_of_a_service(name) or is_read(name):
+        return ""
+    return f"vLLM {there.version} has no such variable{_meant(name, text, there, forms)}"
+
+
+def _meant(name: str, text: str, there: Known, forms: Forms) -> str:
+    """Return ': write args: {...}' of a variable named after a flag, or which known one is meant; '' where nobody can tell."""
+    if arg := _arg_named(name.removeprefix("VLLM_").lower(), there, forms):
+        value = _value_of(text, forms.get(flag_of(arg), Form()))
+        if is_secret_variable(name, text) or holds_secret(arg, value):
+            return ""
+        why = next((why for _, why in refused({arg: value})), "")
+        return f": it is the flag {arg}, which {why}" if why else f": write {_written('args', {arg: value})}"
+    near = nearest(name, there.variables | old_variables(there.version))
+    return f"; did you mean {near}?" if near else ""
+
+
+def _value_of(text: str, form: Form) -> bool | int | float | str:
+    """Return what an arg of this form has for a variable's text, as it is written in a file."""
+    if form.is_switch and (is_on := on_or_off(text)) is not None:
+        return is_on
+    return (float(text) if "." in text else int(text)) if _NUMBER.fullmatch(text) else text
+
+
+def _arg_named(name: str, there: Known, forms: Forms) -> str:
+    """Return the arg of this name, or of this short one: max_model_len, tp, tp_size; '' where there is none."""
+    if flag_of(name) in there.flags:
+        return name
+    short = {flag_of(name), "-" + name.removesuffix("_size").replace("_", "-")}
+    flag = next((flag for flag, form in forms.items() if short & set(form.short)), "")
+    return flag.removeprefix("--").replace("-", "_")
+
+
+def _written(key: str, settings: dict) -> str:
+    """Return settings as a launch says them: 'args: {attention_backend: FLASHINFER}'."""
+    return yaml.safe_dump({key: settings}, default_flow_style=True, sort_keys=False, width=math.inf).strip()[1:-1]
+
+
+def _spelt(name: str, text: str, there: Known) -> str:
+    """Return a switch as vLLM reads it; raises ValueError for a text that says neither on nor off."""
+    is_number, off_words = there.number_of(name) == "switch", there.off_words(name)
+    return spelt_switch(text, there.on_words(name), is_number=is_number, off_words=off_words)
 
 
 def _switch_problem(name: str, text: str, there: Known) -> str:
     """Return why vLLM does not read a switch as it is meant, which nobody can respell in a shell; '' where it does."""
-    words, is_number = there.on_words(name), there.number_of(name) == "switch"
-    if not words or not (text or is_number):
+    if not there.on_words(name) or not (text or there.number_of(name) == "switch"):
         return ""
     try:
-        spelt = spelt_switch(text, words, is_number=is_number)
+        spelt = _spelt(name, text, there)
     except ValueError as error:
         return str(error)
     return "" if spelt == text else f"is no word by which vLLM reads this switch: write {spelt}"
@@ -88,9 +165,23 @@ def _switch_problem(name: str, text: str, there: Known) -> str:
 
 def _value_problem(name: str, text: str, there: Known) -> str:
     """Return why a variable's text is none of the values that vLLM takes for it; '' where it is one, or any will do."""
-    if members := _LEVELS if name == "VLLM_LOGGING_LEVEL" else there.values_of(name):
-        return next(filter(None, (none_of(part.strip(), members) for part in text.split(","))), "")  # some are lists
+    if members := _LEVELS if name == _LEVEL else there.values_of(name):
+        parts = text.split(",") if name in there.comma_lists else [text]
+        texts = list(filter(None, map(str.strip, parts))) if name in there.comma_lists else parts
+        return next(filter(None, (_choice_problem(part, members, name, there) for part in texts)), "")
+    if name == cpu_cores.BIND and "+cpu" in there.version:
+        return cpu_cores.misnamed(text)
     return _number_problem(text, there.number_of(name)) if is_vllms(name) else ""
+
+
+def _choice_problem(text: str, members: Sequence[str], name: str, there: Known) -> str:
+    """Return why a text is none of those that a variable lists, which most take in their own case alone."""
+    if not text:
+        return _EMPTY
+    alike = [member for member in members if member.lower() == text.lower()]
+    if text in members or alike and (name in there.any_case or name == _LEVEL):
+        return ""
+    return f"is not read in this case: write {alike[0]}" if alike else not_among(text, members)
 
 
 def _vllms(launch: Launch) -> Iterator[str]:

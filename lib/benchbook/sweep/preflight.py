@@ -16,6 +16,7 @@ from typing import Any
 from benchbook.hosts.model.files import json_object
 from benchbook.hosts.model.shapes import PREFIX, shape_named
 from benchbook.hosts.vllm.flags import known
+from benchbook.hosts.vllm.forms import installed_forms
 from benchbook.hosts.vllm.misfits import longest
 from benchbook.measure.launch_check import checked_launch, config_of, version_of
 from benchbook.measure.variables import check_shell
@@ -69,7 +70,7 @@ def preflight(experiment: Experiment) -> Preflight:
         launches.append(checked.launch)
         unfit += [(launch.name, fault) for fault in (*checked.unfit, *_too_long(experiment, checked.launch))]
     if there and there.flags:
-        check_shell(doc, launches, there)
+        notes += check_shell(doc, launches, there, installed_forms())
     faults.raise_any()
     is_readable = bool(there and there.flags)
     translated = replace(experiment, launches=tuple(launches))

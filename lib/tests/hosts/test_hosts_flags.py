@@ -159,11 +159,16 @@ def test_every_switch_of_the_installed_vllm_is_on_or_off_in_it_as_it_is_meant(mo
         words, is_number = there.on_words(name), name not in compared
         for text in (*ON, *OFF):
             with monkeypatch.context() as patch:
-                patch.setenv(name, spelt_switch(text, words, is_number=is_number))
+                off_words = there.off_words(name)
+                patch.setenv(name, spelt_switch(text, words, is_number=is_number, off_words=off_words))
+                assert module.environment_variables[name]() is not None, (name, text)
                 assert bool(module.environment_variables[name]()) == on_or_off(text), (name, text)
                 patch.setenv(name, text)
                 kept = is_number or bool(module.environment_variables[name]()) == on_or_off(text)
-                assert not kept or is_number or spelt_switch(text, words, is_number=False) == text, (name, text)
+                assert not kept or is_number or off_words or spelt_switch(text, words, is_number=False) == text, (
+                    name,
+                    text,
+                )
 
 
 def test_no_switch_of_the_installed_vllm_is_overlooked(monkeypatch) -> None:
@@ -181,7 +186,8 @@ def test_no_switch_of_the_installed_vllm_is_overlooked(monkeypatch) -> None:
                     answers.append(module.environment_variables[name]())
                 except (ValueError, OSError):
                     answers.append(None)
-        if answers[:2] == [False, True] and answers[2] is False and not there.on_words(name):
+        are_switched = answers[0] is False and answers[1] is True and not answers[2]
+        if are_switched and not there.on_words(name):
             overlooked.append(name)
     assert overlooked == []
 
@@ -193,6 +199,8 @@ def test_no_switch_of_the_installed_vllm_is_overlooked(monkeypatch) -> None:
         ('lambda: os.environ.get("VLLM_A", "").strip().lower() in ("1", "true")', ["1", "TRUE", "True", "true"]),
         ('lambda: (os.getenv("VLLM_A") or "0") in ["yes"]', ["yes"]),
         ("asked", ["on"]),
+        ('lambda: {"1": True, "0": False}.get(os.getenv("VLLM_A", "").strip())', ["1"]),
+        ('lambda: {"1": True, "0": False}.get(os.getenv("VLLM_B", "").strip())', []),
         ('lambda: os.getenv("VLLM_A", "") == "cuda"', []),
         ('lambda: os.getenv("VLLM_B", "") == "1"', []),
         ('lambda: os.getenv("VLLM_A", "0") != "0"', []),
@@ -203,3 +211,41 @@ def test_the_words_for_on_are_those_that_the_source_compares_with(package: Path,
     asked = 'def asked():\n    return os.environ["VLLM_A"] == "on"\n'
     (package / "envs.py").write_text(f'{asked}environment_variables: dict = {{"VLLM_A": {source}}}\n')
     assert flags.read_known(package, "0.32.0").on_words("VLLM_A") == words
+
+
+@pytest.mark.parametrize(
+    ("source", "off_words", "in_any_case", "are_several"),
+    [
+        ('lambda: {"yes": True, "no": False}.get(os.getenv("VLLM_A"))', ["no"], False, False),
+        ('env_with_choices("VLLM_A", None, ["a", "B"])', [], False, False),
+        ('env_with_choices("VLLM_A", None, ["a", "B"], case_sensitive=True)', [], False, False),
+        ('env_with_choices("VLLM_A", None, ["a", "B"], case_sensitive=False)', [], True, False),
+        ('env_set_with_choices("VLLM_A", [], ["a", "B"], case_sensitive=False)', [], True, True),
+        ('env_list_with_choices("VLLM_A", [], ["a", "B"])', [], False, True),
+    ],
+)
+def test_how_the_source_reads_what_a_variable_lists_is_known(
+    package: Path, source: str, off_words: list, in_any_case: bool, are_several: bool
+) -> None:
+    (package / "envs.py").write_text(f'environment_variables: dict = {{"VLLM_A": {source}}}\n')
+    there = flags.read_known(package, "0.32.0")
+    assert there.off_words("VLLM_A") == off_words
+    assert ("VLLM_A" in there.any_case, "VLLM_A" in there.comma_lists) == (in_any_case, are_several)
+
+
+def test_every_value_of_the_installed_vllms_variables_is_taken_in_the_cases_that_are_known(monkeypatch) -> None:
+    there = flags.known()
+    if there is None:
+        pytest.skip("no vLLM is installed")
+    module = installed_envs(monkeypatch)
+    pairs = [pair.partition("=") for pair in sorted(there.variable_values)]
+    assert len(pairs) >= 20 and there.any_case
+    for name, _, value in pairs:
+        for text in {value, value.upper(), value.lower()}:
+            with monkeypatch.context() as patch:
+                patch.setenv(name, text)
+                if text in there.values_of(name) or name in there.any_case:
+                    module.environment_variables[name]()
+                else:
+                    with pytest.raises(ValueError):
+                        module.environment_variables[name]()

@@ -52,7 +52,7 @@ def test_a_gpu_that_only_looks_like_a_known_one_has_none(name):
 
 def test_cores_are_those_of_the_first_rank():
     assert core_list("0-3|4-7") == {0, 1, 2, 3}
-    assert core_list("0,2,4-5") == {0, 2, 4, 5}
+    assert core_list("0,2,4-5") == core_list(" 0, 2,4 - 5 | 6") == {0, 2, 4, 5}
     assert core_list("auto") == core_list("") == core_list("nobind") == set()
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SYSTEM = Path("/sys/devices/system")
-_BIND = "VLLM_CPU_OMP_THREADS_BIND"
+BIND = "VLLM_CPU_OMP_THREADS_BIND"
 _ONE_A_CORE = ("x86_64", "AMD64", "s390x")  # where several logical CPUs share a core, vLLM takes the last
 
 
@@ -29,7 +29,7 @@ class Threads(NamedTuple):
 
 def host_threads(env: Mapping[str, str]) -> Threads:
     """Return what the first worker of a host has whose whole environment is `env`."""
-    bind = env.get(_BIND) or "auto"
+    bind = env.get(BIND) or "auto"
     is_bound = bind != "nobind" and env.get("VLLM_ENABLE_V1_MULTIPROCESSING", "1") != "0"
     if not is_bound:
         asked = env.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
@@ -43,29 +43,35 @@ def binding_problem(shards: int, env: Mapping[str, str]) -> str:
 
     By itself it binds each to a NUMA node of its own; `env` is the whole environment of the process.
     """
-    bind, is_simulated = env.get(_BIND) or "auto", env.get("VLLM_CPU_SIM_MULTI_NUMA", "0") != "0"
+    bind, is_simulated = env.get(BIND) or "auto", env.get("VLLM_CPU_SIM_MULTI_NUMA", "0") != "0"
     if bind != "auto" or is_simulated or shards <= (nodes := num_nodes()):
         return ""
     cores = "|".join(map(str, range(shards)))
     return (
         f"vLLM binds each of {shards} workers to a NUMA node of its own, and there is no more than {nodes}: it starts with "
-        f"{_BIND}: nobind, or with the cores of each ('{cores}')"
+        f"{BIND}: nobind, or with the cores of each ('{cores}')"
     )
 
 
 def named_wrongly(shards: int, copies: int, env: Mapping[str, str]) -> str:
     """Return what is wrong with the cores that `env` names for the workers of so many copies of a model; '' where nothing is."""
-    bind = env.get(_BIND) or "auto"
+    bind = env.get(BIND) or "auto"
     is_one_process = shards == 1 and env.get("VLLM_ENABLE_V1_MULTIPROCESSING", "1") == "0"
     if bind in ("auto", "nobind") or is_one_process:
         return ""
+    if wrong := misnamed(bind):
+        return f"{BIND}={bind} {wrong}"
     lists, workers = [core_list(part) for part in bind.split("|")], shards * copies
-    if not all(lists):
-        return f"{_BIND}={bind} is none of auto, nobind and cores such as 0-3|4-7"
     if len(lists) < workers or copies == 1 and len(lists) > workers:
-        return f"{_BIND}={bind} has {len(lists)} lists of cores, and there are {workers} workers"
+        return f"{BIND}={bind} has {len(lists)} lists of cores, and there are {workers} workers"
     absent = sorted(set().union(*lists) - os.sched_getaffinity(0))
-    return f"{_BIND}={bind} names core {absent[0]}, which this process may not use" if absent else ""
+    return f"{BIND}={bind} names core {absent[0]}, which this process may not use" if absent else ""
+
+
+def misnamed(bind: str) -> str:
+    """Return why a text says on no machine to which cores vLLM binds its workers; '' where it does, or says nothing."""
+    names_cores = bind in ("", "auto", "nobind") or all(map(core_list, bind.split("|")))
+    return "" if names_cores else "is none of auto, nobind and cores such as 0-3|4-7"
 
 
 def num_nodes() -> int:
@@ -83,7 +89,7 @@ def _status() -> str:
 
 def core_list(text: str) -> set[int]:
     """Return the cores of '0-3' or '0,2,4-5', those of the first rank of 'A|B'; empty for anything else."""
-    first = text.partition("|")[0].strip()
+    first = re.sub(r"\s*([-,])\s*", r"\1", text.partition("|")[0].strip())
     if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", first):
         return set()
     spans = [part.partition("-") for part in first.split(",")]

@@ -35,6 +35,12 @@ _SPOILERS = {
 }
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _SERVICE = re.compile(r"(tcp|udp|sctp)://")  # what a cluster says of a service, in variables named after it
+_OF_A_SERVICE = re.compile(r"\w+_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
+
+
+def is_of_a_service(name: str) -> bool:
+    """Return whether a variable is named as those by which a cluster says where a service is: VLLM_SERVICE_HOST."""
+    return bool(_OF_A_SERVICE.fullmatch(name))
 
 
 def child_environment(launch: Mapping[str, str] | None = None) -> dict[str, str]:

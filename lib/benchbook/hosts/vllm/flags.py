@@ -11,7 +11,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,9 @@ class Known:
     registered: frozenset[str] = frozenset()  # 'tool_call_parser=hermes', 'load_format=dummy': all that are registered
     deprecated_quantization: frozenset[str] = frozenset()  # refused without allow_deprecated_quantization
     variable_switches: frozenset[str] = frozenset()  # 'VLLM_SKIP_P2P_CHECK=1': all texts that are on, of those compared
+    variable_off_words: frozenset[str] = frozenset()  # 'VLLM_TRITON_USE_TD=0': of those that take no other for off
+    any_case: frozenset[str] = frozenset()  # variables whose listed values may be in capitals or not
+    comma_lists: frozenset[str] = frozenset()  # variables that take several of their listed values
 
     @property
     def flags(self) -> frozenset[str]:
@@ -70,6 +73,14 @@ class Known:
     def on_words(self, variable: str) -> list[str]:
         """Return the texts by which vLLM reads a variable as on; [] where it is no switch, or takes others as well."""
         return ["1"] if self.number_of(variable) == "switch" else _behind(variable, self.variable_switches)
+
+    def off_words(self, variable: str) -> list[str]:
+        """Return the texts by which vLLM reads a switch as off; [] where it takes any that is not on."""
+        return _behind(variable, self.variable_off_words)
+
+
+def _pairs(texts: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    return frozenset(f"{name}={text}" for name, each in texts.items() for text in each)
 
 
 def _behind(name: str, pairs: frozenset[str]) -> list[str]:
@@ -114,7 +125,10 @@ def read_known(package: Path, version: str) -> Known:
             f"{arg}={name}" for arg, table in _REGISTERED.items() for name in there.values.get(table, ())
         ),
         deprecated_quantization=there.values.get(_DEPRECATED, frozenset()),
-        variable_switches=frozenset(f"{name}={word}" for name, words in there.switches.items() for word in words),
+        variable_switches=_pairs(there.switches),
+        variable_off_words=_pairs(there.off_words),
+        any_case=there.any_case,
+        comma_lists=there.comma_lists,
     )
 
 

@@ -175,7 +175,8 @@ def problem_of(name: str, value: Any, forms: Forms) -> str:
         return next((problem for item in value if (problem := _item_problem(item, form))), "")
     if _is_list(value):
         return "" if {"array", "commas"} & set(form.takes) else f"takes one value, not a list: {_wanted(form)}"
-    return _item_problem(value, form)
+    problem = _item_problem(value, form)
+    return "is empty: leave the key out" if problem and value == "" else problem
 
 
 def bounds_problem(name: str, value: Any, forms: Forms) -> str:

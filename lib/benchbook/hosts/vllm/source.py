@@ -41,6 +41,7 @@ _FACTORIES = (
     "distributed/kv_transfer/kv_connector/factory.py",
     "distributed/ec_transfer/ec_connector/factory.py",
 )
+_READERS_OF_LISTS = ("env_list_with_choices", "env_set_with_choices")
 _NUMBERS = {"int": "int", "maybe_convert_int": "int", "maybe_convert_bool": "switch", "float": "float"}
 
 
@@ -54,7 +55,10 @@ class Source:
     options: Mapping[str, frozenset[str]]  # 'CompilationConfig': its fields
     values: Mapping[str, frozenset[str]]  # 'MoEBackend', 'AttentionBackendEnum', 'VLLM_KV_CACHE_LAYOUT': what they list
     numbers: Mapping[str, str]  # 'VLLM_CPU_KVCACHE_SPACE': 'int', one of int, float and switch (1 or 0)
+    any_case: frozenset[str]  # variables whose listed values are taken in capitals or not; of others, as they are spelt
+    comma_lists: frozenset[str]  # variables that take several of their values, with commas
     switches: Mapping[str, frozenset[str]]  # 'VLLM_ROCM_USE_AITER': the texts that are on; any other is off in silence
+    off_words: Mapping[str, frozenset[str]]  # 'VLLM_TRITON_USE_TD': of those that also look for off, the texts that are
     deprecated: frozenset[str]  # flags, options ('Config.field') and variables of which the source says so
 
 
@@ -77,7 +81,12 @@ def read_source(package: Path) -> Source:
         options={node.name: frozenset(_fields(node)) for tree in configs for node in _config_classes(tree)},
         values=_lists_of_values(lists) | _choices_of_variables(variables) | _registrations(package),
         numbers=dict(_numbers_of_variables(reading)),
-        switches=dict(_switches_of_variables(reading)),
+        any_case=frozenset(name for name, call in _choosing(variables) if _takes_any_case(call)),
+        comma_lists=frozenset(
+            name for name, call in _choosing(variables) if ast.unparse(call.func) in _READERS_OF_LISTS
+        ),
+        switches=dict(_switches_of_variables(reading)) | dict(_looked_up(reading, True)),
+        off_words=dict(_looked_up(reading, False)),
         deprecated=frozenset(_deprecated(engine, configs, package / VARIABLES, variables)),
     )
 
@@ -174,11 +183,21 @@ def _literal_values(literal: ast.Subscript, known: Mapping[str, frozenset[str]])
 def _choices_of_variables(variables: Mapping[str, ast.expr]) -> dict[str, frozenset[str]]:
     """Return what the variables take that are checked against a list."""
     found = {}
+    for name, call in _choosing(variables):
+        lists = [node for node in ast.walk(call) if isinstance(node, ast.List)]
+        found[name] = frozenset(text for node in lists for text in _texts(node.elts))
+    return found
+
+
+def _choosing(variables: Mapping[str, ast.expr]) -> Iterator[tuple[str, ast.Call]]:
+    """Yield each variable that is checked against a list, and the call that does it."""
     for name, value in variables.items():
         if isinstance(value, ast.Call) and "choices" in ast.unparse(value.func):
-            lists = [node for node in ast.walk(value) if isinstance(node, ast.List)]
-            found[name] = frozenset(text for node in lists for text in _texts(node.elts))
-    return found
+            yield name, value
+
+
+def _takes_any_case(call: ast.Call) -> bool:
+    return any(word.arg == "case_sensitive" and ast.unparse(word.value) == "False" for word in call.keywords)
 
 
 def _reading(value: ast.expr, module: ast.Module) -> list[ast.AST]:
@@ -209,6 +228,17 @@ def _switches_of_variables(reading: Mapping[str, list[ast.AST]]) -> Iterator[tup
                 is_lowered = any(isinstance(part, ast.Attribute) and part.attr == "lower" for part in inside)
                 cases = (str, str.title, str.upper) if is_lowered else (str,)
                 yield name, frozenset(case(word) for word in words for case in cases)
+
+
+def _looked_up(reading: Mapping[str, list[ast.AST]], is_on: bool) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield each variable that {'1': True, '0': False}.get(...) reads, and its words for on, or for off; others say neither."""
+    for name, nodes in reading.items():
+        for call in (node for node in nodes if isinstance(node, ast.Call) and len(node.args) == 1):
+            table = call.func.value if isinstance(call.func, ast.Attribute) and call.func.attr == "get" else None
+            if isinstance(table, ast.Dict) and any(_is_text_of(name, part) for part in ast.walk(call.args[0])):
+                pairs = zip(table.keys, table.values, strict=True)
+                words = [key for key, value in pairs if ast.unparse(value) == str(is_on)]
+                yield from [(name, frozenset(_texts(words)))] if _texts(words) else []
 
 
 def _is_text_of(name: str, node: ast.AST) -> bool:
