@@ -39,7 +39,18 @@ PAST_THE_FACE = {
     ),
     "the check of a launch word by word, against the tables of the installed vLLM": (
         ("measure/launch_check*", "measure/names*", "measure/variables*", "sweep/preflight*"),
-        {"command", "contradictions", "cpu_build", "flags", "forms", "import_paths", "kinds", "misfits", "overrides", "renaming"}
+        {
+            "command",
+            "contradictions",
+            "cpu_build",
+            "flags",
+            "forms",
+            "import_paths",
+            "kinds",
+            "misfits",
+            "overrides",
+            "renaming",
+        }
         | {"spelling", "switches", "translations", "unheeded"},
     ),
     "what vLLM loads and counts before it serves": (

@@ -471,7 +471,9 @@ def test_a_secret_that_a_comma_has_cut_is_not_shown(tmp_path: Path) -> None:
     path.write_text(BASE.replace("{A: 1}", "{DB_PASSWORD: hidden,12}"))
     with pytest.raises(ExperimentError) as caught:
         load_experiment(path)
-    assert "env.12: the key is not plain text: a comma ends a value in braces: quote the whole of it" in str(caught.value)
+    assert "env.12: the key is not plain text: a comma ends a value in braces: quote the whole of it" in str(
+        caught.value
+    )
     assert "hidden" not in str(caught.value)
 
 
