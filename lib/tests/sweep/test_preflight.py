@@ -320,6 +320,7 @@ def test_the_articles_plan_prints_what_would_run_on_a_current_vllm_for_rocm(tmp_
 @pytest.mark.timed
 @pytest.mark.skipif(Path("/dev/kfd").exists(), reason="this machine has the ROCm driver")
 def test_the_articles_run_is_refused_at_once_on_a_machine_without_rocm(tmp_path) -> None:
+    run_cli(tmp_path, "plan")  # what is known of the installed vLLM is read from it once
     done, cpu_s = run_cli(tmp_path, "run")
     assert done.returncode == 2 and cpu_s < 2
     assert "needs a ROCm GPU with 63 GiB free" in done.stderr and "; this machine has " in done.stderr
