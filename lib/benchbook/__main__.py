@@ -31,11 +31,12 @@ def main() -> None:
 
 def _exit_code() -> int:
     from benchbook.process_limits import check_limits, keep_own_files
+    from benchbook.sweep.interrupts import is_stopping
     from benchbook.system_faults import is_system_fault, line_of
     from benchbook.terminal import OutputLost, guard_streams
     from benchbook.terms.errors import BenchbookError, ExperimentError
 
-    guard_streams()
+    guard_streams(is_stopping)
     keep_own_files()
     try:
         check_limits()

@@ -10,7 +10,7 @@ import re
 import select
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -27,6 +27,7 @@ _IN_ASCII = {
 }  # fmt: skip
 
 _MOST_DAMAGE = 10
+_PATIENCE_S = 2.0
 _BADGES = {"VALID": ("✓", "green"), "SUSPECT": ("!", "yellow"), "INVALID": ("✕", "red"), "failed": ("✕", "red")}
 
 
@@ -41,11 +42,12 @@ class OutputLost(Exception):
 class Output:
     """A text stream that fails once at most: what is written later goes nowhere, also what it had not passed on yet.
 
-    Losing it raises OutputLost while it `is_needed`, else it is told once on standard error.
+    Losing it raises OutputLost while it `is_needed`, else it is told once on standard error. A program that `is_stopping`
+    waits for its reader for two seconds, and then writes no more: one that has stopped reading would hold it for ever.
     """
 
-    def __init__(self, stream: TextIO, is_needed: bool) -> None:
-        self._stream, self.is_needed = stream, is_needed
+    def __init__(self, stream: TextIO, is_needed: bool, is_stopping: Callable[[], bool] = lambda: False) -> None:
+        self._stream, self.is_needed, self._is_stopping = stream, is_needed, is_stopping
         stream.reconfigure(errors=_REPLACED)
 
     def write(self, text: str) -> int:
@@ -60,6 +62,8 @@ class Output:
         return getattr(self._stream, name)
 
     def _try(self, method: str, *values: str) -> Any:
+        if self._is_stopping() and not select.select([], [self._stream], [], _PATIENCE_S)[1]:
+            self._lead_nowhere()
         try:
             return getattr(self._stream, method)(*values)
         except OSError as error:
@@ -80,18 +84,18 @@ class Output:
             os.dup2(nowhere.fileno(), self._stream.fileno())
 
 
-def guard_streams() -> None:
+def guard_streams(is_stopping: Callable[[], bool] = lambda: False) -> None:
     """Make an Output of this process's standard output, which is needed, and of standard error, which is not.
 
-    One that is closed leads nowhere.
+    One that is closed leads nowhere. `is_stopping` tells whether the process has been told to end.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the closed one's number, which else a file of ours would have
-    sys.stdout = Output(sys.stdout or open(1, "w", closefd=False), is_needed=True)
-    sys.stderr = Output(sys.stderr or open(2, "w", closefd=False), is_needed=False)
+    sys.stdout = Output(sys.stdout or open(1, "w", closefd=False), True, is_stopping)
+    sys.stderr = Output(sys.stderr or open(2, "w", closefd=False), False, is_stopping)
 
 
 def go_on_without_output() -> None:

@@ -49,7 +49,7 @@ def own():
     child.wait()
 
 
-def sampled(library, seconds=0.03, **options):
+def sampled(library, seconds=0.2, **options):
     """Return the summary of a short case on the scripted GPUs, of the host with the marker of `own`."""
     with Sampler(None, period_s=0.01, nvml=Nvml(library), **{"host_id": "x", **options}) as sampler:
         time.sleep(seconds)
@@ -173,6 +173,7 @@ def test_a_driver_that_refuses_is_absent_with_its_reason():
 def test_the_binding_is_that_of_the_installed_vllm(monkeypatch):
     monkeypatch.undo()
     nvml.binding.cache_clear()
+    imported_before = "vllm" in sys.modules  # by a test of this process
     if nvml.binding() is None:
         pytest.skip("no vLLM is installed")
     assert {"nvmlInit", "NVMLError", "nvmlDeviceGetComputeRunningProcesses"} <= set(dir(nvml.binding()))
@@ -180,7 +181,7 @@ def test_the_binding_is_that_of_the_installed_vllm(monkeypatch):
         "pids",
         "uses",
     }
-    assert "vllm" not in sys.modules, "vLLM itself was imported for it"
+    assert imported_before or "vllm" not in sys.modules, "vLLM itself was imported for it"
 
 
 def test_a_machine_without_a_driver_says_so(monkeypatch):

@@ -17,7 +17,7 @@ from benchbook.terms.asked import Asked
 from shapes import CPU, GPT_OSS_120B, H200, LLAMA_8B, TINY, make, served
 
 ROOT = Path(__file__).parents[3] / "results"
-RECORDS = sorted(path for path in ROOT.glob("*/*/cases/*/*/record.json"))
+RECORDS = sorted(path for path in ROOT.glob("reference/*/cases/*/*/record.json"))
 
 
 @pytest.fixture(params=RECORDS, ids=lambda path: "/".join(path.parts[-6:-1])[:90])
