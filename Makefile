@@ -29,7 +29,7 @@ unit: style  ## the tests that need no vLLM: three minutes
 	$(ALONE)
 	$(TOGETHER) -m "not integration and not timed"
 
-test: style  ## all tests, on a sample of their matrices; some start the real vLLM: about ten minutes
+test: style  ## all tests, on a sample of their matrices; some start the real vLLM: about thirteen minutes
 	$(ALONE)
 	$(TOGETHER) -m "not timed"
 
