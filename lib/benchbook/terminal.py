@@ -62,8 +62,8 @@ class Output:
         return getattr(self._stream, name)
 
     def _try(self, method: str, *values: str) -> Any:
-        if self._is_stopping() and not select.select([], [self._stream], [], _PATIENCE_S)[1]:
-            self._lead_nowhere()
+        if self._is_stopping():
+            self._leave_stuck_reader(_PATIENCE_S)
         try:
             return getattr(self._stream, method)(*values)
         except OSError as error:
@@ -75,9 +75,13 @@ class Output:
                 print(f"benchbook: {lost}; the run goes on", file=sys.stderr)
             return None
         except KeyboardInterrupt:
-            if not select.select([], [self._stream], [], 0)[1]:  # it waited for a reader that has stopped reading
-                self._lead_nowhere()
+            self._leave_stuck_reader(0)
             raise
+
+    def _leave_stuck_reader(self, patience_s: float) -> None:
+        """Write no more where nothing can be written for so long: the reader has stopped reading."""
+        if not select.select([], [self._stream], [], patience_s)[1]:
+            self._lead_nowhere()
 
     def _lead_nowhere(self) -> None:
         with open(os.devnull, "wb") as nowhere:
