@@ -25,7 +25,7 @@ def test_what_cannot_be_understood_is_one_line(words, told, capsys, monkeypatch)
     # These are of the whole process.
     monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setattr("benchbook.sweep.interrupts.interrupt_on_stop_signals", lambda: None)
-    monkeypatch.setattr("benchbook.terminal.guard_streams", lambda: None)
+    monkeypatch.setattr("benchbook.terminal.guard_streams", lambda _: None)
     with pytest.raises(SystemExit) as end:
         program.main()
     out, err = capsys.readouterr()

@@ -79,11 +79,14 @@ def _sample(role: str, case: int, process: psutil.Process, seconds: float) -> Sa
 
 
 def not_level(samples: Sequence[Sample], first: int) -> list[str]:
-    """Return what is higher in the last fifth of the cases than in the fifth that begins with case `first`."""
-    faults = []
+    """Return what is higher in the last fifth of the cases than in the fifth that begins with case `first`.
+
+    The very last case counts for neither: what writes the report is made ready beside it.
+    """
+    faults, last = [], max(sample.case for sample in samples)
     for role in ROLES:
-        own = [sample for sample in samples if sample.role == role and sample.case >= first]
-        fifth = max(1, len(own) // 5)
+        own = [sample for sample in samples if sample.role == role and first <= sample.case < last]
+        fifth = max(3, len(own) // 5)
         for what, most in LEVEL.items():
             typical = min if what in COUNTED else statistics.median
             begin, end = (typical([getattr(each, what) for each in part]) for part in (own[:fifth], own[-fifth:]))
