@@ -48,7 +48,8 @@ class Watch:
 
 # What a sound server earns as well: six small requests, random weights, a machine that others use, 50 ms between looks.
 OF_THE_LOAD = {
-    "too_short", "start_burst", "warmup_too_small", "machine_busy", "random_weights", "not looked: kv_exhausted",
+    "too_short", "start_burst", "warmup_too_small", "machine_busy", "client_saturated", "random_weights",
+    "not looked: kv_exhausted",
 }  # fmt: skip
 
 # Kinds that harm no number, each with why: they are to be measured as a sound server is.
