@@ -10,7 +10,7 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from benchbook.terms.errors import StoreError
 
@@ -18,21 +18,35 @@ MOST_BYTES = 4 * 1024**3  # raw files of the longest benchmarks have one
 _KINDS = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "FIFO"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))
 
 
-def read_bytes(path: Path | str) -> bytes:
-    """Return what is in the regular file at `path`; raise StoreError for everything else, without waiting for it."""
+def open_regular(path: Path | str) -> BinaryIO:
+    """Return the regular file at `path`, open for reading; StoreError for everything else, without waiting for it."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
-            state = os.fstat(stream.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                kind = next((name for is_kind, name in _KINDS if is_kind(state.st_mode)), "special file")
-                raise StoreError(f"{path} is a {kind} and not a file")
-            if state.st_size > MOST_BYTES:
-                raise StoreError(f"{path} has {state.st_size:,} bytes: more than anything of ours")
+        stream = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except (OSError, ValueError) as error:  # of a name with a NUL in it
+        raise _unreadable(path, error) from error
+    mode = os.fstat(stream.fileno()).st_mode
+    if not stat.S_ISREG(mode):
+        stream.close()
+        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "special file")
+        raise StoreError(f"{path} is a {kind} and not a file")
+    return stream
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """Return what is in the regular file at `path`; raise StoreError where there is none that fits."""
+    with open_regular(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > MOST_BYTES:
+            raise StoreError(f"{path} has {size:,} bytes: more than anything of ours")
+        try:
             return stream.read()
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
-    except (MemoryError, ValueError) as error:  # a hole of some GiB, a name with a NUL in it
-        raise StoreError(f"cannot read {path}: {error or 'it does not fit into memory'}") from error
+        except (OSError, MemoryError) as error:  # a hole of some GiB
+            raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path | str, error: Exception) -> StoreError:
+    said = getattr(error, "strerror", None) or str(error) or "it does not fit into memory"
+    return StoreError(f"cannot read {path}: {said}")
 
 
 def json_of(content: bytes, path: Path | str) -> Any:

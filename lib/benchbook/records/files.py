@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from benchbook.reading import read_json as read_json  # reading stands lower, where hosts can have it too
 from benchbook.system_faults import hint_of
@@ -25,17 +26,28 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` so that a reader sees the old file or the whole new one; raise StoreError with a hint."""
+    with written_whole(path) as stream:
+        stream.write(content)
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Inside, what becomes the file at `path` is written; a reader sees the old one or, after the block, the new one.
+
+    Raises StoreError with a hint. A block that raises leaves the old one.
+    """
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("wb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        _remove_quietly(temporary)
         hint = _GONE if error.errno == errno.ENOENT else hint_of(error)
         raise StoreError(f"cannot write {path}: {error.strerror}{hint}") from error
+    finally:
+        _remove_quietly(temporary)
 
 
 def write_json(path: Path, payload: Mapping[str, Any]) -> None:
