@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from benchbook.judge.flags import devices_of, flags_of
+from benchbook.records.argv import devices_of, flags_of
 from benchbook.records.host import HostFacts
 from benchbook.records.parts import MachineFacts
 from benchbook.records.record import Record

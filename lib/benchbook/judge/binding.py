@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchbook.judge.batch import asked_in_flight, is_load_kept, kept_in_flight
+from benchbook.judge.bounds import BANDWIDTH, COMPUTE, Bounds, NoRooflineError, Roofline
 from benchbook.judge.columns import COLUMNS, PER_GPU
 from benchbook.judge.gpus import output_per_gpu_tok_s
-from benchbook.judge.limits import limits_of
-from benchbook.judge.roofline import BANDWIDTH, COMPUTE, Bounds, Limits, NoLimitError
+from benchbook.judge.roofline import roofline_of
 from benchbook.records.record import Record
 from benchbook.records.samples import ServerSummary
 from benchbook.terms.benchmarks import Bound
@@ -37,7 +37,7 @@ class Binding:
     causes: tuple[str, ...] = ()  # the names it lies between, one where it is told; none of a number in doubt
 
 
-def limit_values(record: Record) -> dict[str, float | str | None]:
+def roofline_values(record: Record) -> dict[str, float | str | None]:
     """Return one value for each of COLUMNS, None where there is none."""
     values: dict[str, float | str | None] = dict.fromkeys(COLUMNS)
     values[PER_GPU.key] = output_per_gpu_tok_s(record) if record.is_measured else None
@@ -45,16 +45,16 @@ def limit_values(record: Record) -> dict[str, float | str | None]:
     if not record.is_measured:
         return values
     try:
-        limits = limits_of(record)
-    except NoLimitError:
+        roofline = roofline_of(record)
+    except NoRooflineError:
         return values
     for key in record.row.bounds:
         bound = BOUNDED[key]
-        values[f"{key}_share_of_limit"] = bound.share(record, limits.sure)
-        for ends, bounds in ((bound.end, limits.sure), ("even", limits.even), ("counted", limits.counted)):
+        values[f"{key}_share_of_limit"] = bound.share(record, roofline.sure)
+        for ends, bounds in ((bound.end, roofline.sure), ("even", roofline.even), ("counted", roofline.counted)):
             if bounds is not None and (column := f"{key}_{ends}_{bound.unit}") in values:
                 values[column] = bound.best(bounds)
-    binding = binding_of(record, limits)
+    binding = binding_of(record, roofline)
     values["limited_by"] = binding.name if binding else None
     return values
 
@@ -123,9 +123,9 @@ BOUNDED: Mapping[Bound, Bounded] = {
 }
 
 
-def is_below_floor(record: Record, limits: Limits) -> bool:
+def is_below_floor(record: Record, roofline: Roofline) -> bool:
     """Return whether `record` says to be faster than its hardware allows, whatever experts its steps read."""
-    values, sure = record.values, limits.sure
+    values, sure = record.values, roofline.sure
     step_floor_ms = sure.step.floor_s * 1000 if sure.step else None
     pairs = [
         (step_floor_ms, step_ms(record)[0]),
@@ -143,24 +143,24 @@ def doubt_of(record: Record) -> str | None:
     return next((why.code for why in record.reasons if why.severity != "note"), None)
 
 
-def binding_of(record: Record, limits: Limits) -> Binding | None:
+def binding_of(record: Record, roofline: Roofline) -> Binding | None:
     """Return what binds: the KV cache where it is full, else what both ends of a bound agree on, or that they do not.
 
     None where nothing was measured that could be compared. What binds a number that is in doubt is not told.
     """
     if not record.row.bounds:
         return None
-    ends = [(share_of(record, bounds), _bound(record, bounds)) for bounds in (limits.sure, limits.likely)]
+    ends = [(share_of(record, bounds), _bound(record, bounds)) for bounds in (roofline.sure, roofline.likely)]
     shares = [share for share, _ in ends if share is not None]
     if len(shares) < 2:
         return None
-    if is_below_floor(record, limits):
+    if is_below_floor(record, roofline):
         return Binding(BELOW_FLOOR, "this cannot be; see its verdict, and whether the peaks are true")
     if doubt := doubt_of(record):
         return Binding(f"not told: {doubt}", f"no repeat is VALID ({doubt})")
-    if kv := _kv_capacity(record, limits, record.host.telemetry.server):
+    if kv := _kv_capacity(record, roofline, record.host.telemetry.server):
         return kv
-    rest, kept = _rest(record, limits), ""
+    rest, kept = _rest(record, roofline), ""
     if rest == "client":
         kept = f"it kept {kept_in_flight(record):.1f} requests in flight on average (rate × mean E2EL), of "
         kept += f"{asked_in_flight(record)}; "
@@ -175,11 +175,11 @@ def _bound(record: Record, bounds: Bounds) -> str:
     return bounds.request.bound if _counting(record).end == "ceiling" else (bounds.step or bounds.prefill).bound
 
 
-def _rest(record: Record, limits: Limits) -> str:
+def _rest(record: Record, roofline: Roofline) -> str:
     """Return what takes the time that is neither reading nor computing."""
     if not is_load_kept(record):
         return "client"
-    return COMMUNICATION if limits.peaks.devices > 1 else LAUNCH_OVERHEAD
+    return COMMUNICATION if roofline.peaks.devices > 1 else LAUNCH_OVERHEAD
 
 
 def _limit_name(record: Record) -> str:
@@ -192,10 +192,10 @@ def energy_per_output_token_j(record: Record) -> float | None:
     return _ratio(energy_j, tokens)
 
 
-def _kv_capacity(record: Record, limits: Limits, seen: ServerSummary) -> Binding | None:
+def _kv_capacity(record: Record, roofline: Roofline, seen: ServerSummary) -> Binding | None:
     asked = None if record.row.queues else asked_in_flight(record)
-    if asked and limits.kv_sequences is not None and limits.kv_sequences < asked:
-        return _capacity(f"the KV cache holds {limits.kv_sequences:.1f} of {asked} sequences")
+    if asked and roofline.kv_sequences is not None and roofline.kv_sequences < asked:
+        return _capacity(f"the KV cache holds {roofline.kv_sequences:.1f} of {asked} sequences")
     if (seen.preemptions or 0) > 0:
         return _capacity(f"{seen.preemptions:.0f} sequences were preempted")
     is_full = (seen.max_kv_use_ratio or 0.0) >= FULL_KV_RATIO and (seen.mean_waiting or 0.0) >= 1

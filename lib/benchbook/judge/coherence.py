@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from benchbook.judge.catalogue import reason
 from benchbook.judge.degenerate import has_dummy_weights
 from benchbook.judge.evidence import Finding
-from benchbook.judge.flags import flags_of
 from benchbook.judge.loads import load_text
 from benchbook.judge.stats import stdev
+from benchbook.records.argv import flags_of
 from benchbook.records.host import HostFacts
 from benchbook.records.record import Record
 from benchbook.terms.asked import Offered

@@ -9,8 +9,8 @@ from __future__ import annotations
 from benchbook.judge.batch import most_in_step, seats
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured, kv_usage_pct
-from benchbook.judge.flags import flags_of
 from benchbook.judge.kv_cache import sequences_held
+from benchbook.records.argv import flags_of
 from benchbook.records.record import Reason
 from benchbook.terms.asked import held_in_flight
 

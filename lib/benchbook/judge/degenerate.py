@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding, counted_experts
-from benchbook.judge.flags import flags_of
 from benchbook.judge.model_config import UnknownShapeError, shape_of
+from benchbook.records.argv import flags_of
 from benchbook.records.host import HostFacts
 from benchbook.records.record import Record
 from benchbook.terms.load_formats import DUMMY, load_format_of

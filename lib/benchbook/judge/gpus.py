@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from benchbook.judge.flags import flags_of
-from benchbook.judge.telemetry import used_gpus
+from benchbook.judge.telemetry_summary import used_gpus
 from benchbook.ranks import num_devices
+from benchbook.records.argv import flags_of
 from benchbook.records.record import Record
 
 if TYPE_CHECKING:

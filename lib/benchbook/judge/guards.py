@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
-from benchbook.judge.flags import flags_of
+from benchbook.records.argv import flags_of
 from benchbook.records.record import Reason
 
 _FLAGS = {"--trust-remote-code": "the model's own code was run"}

@@ -13,9 +13,9 @@ from functools import lru_cache
 from pydantic_core import from_json, to_json
 
 from benchbook.judge.evidence import kv_cache_tokens
-from benchbook.judge.flags import devices_of, flags_of
 from benchbook.judge.model_config import UnknownShapeError, shape_of
 from benchbook.judge.shape import ModelShape
+from benchbook.records.argv import devices_of, flags_of
 from benchbook.records.host import HostFacts
 
 _GIB, _ROUNDED_GIB = 2**30, 0.005  # the log has two decimals

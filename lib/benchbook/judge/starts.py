@@ -9,8 +9,8 @@ from typing import Any
 
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding, kv_cache_tokens
-from benchbook.judge.flags import flags_of
 from benchbook.judge.kv_cache import sequences_held
+from benchbook.records.argv import flags_of
 from benchbook.records.host import HostFacts
 from benchbook.records.record import Record
 from benchbook.terms.asked import held_in_flight

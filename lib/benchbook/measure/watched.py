@@ -24,15 +24,16 @@ from benchbook.hosts.process.ports import is_loopback
 from benchbook.hosts.scrape import counter_delta, engine_tokens, parse_counters, went_back
 from benchbook.hosts.telemetry import Sampler
 from benchbook.hosts.vllm import measured_part
-from benchbook.judge.flags import flags_of
+from benchbook.judge.telemetry_summary import telemetry_summary
 from benchbook.measure.client.meter import client_facts, meter_path
 from benchbook.measure.recording import Recording
 from benchbook.measure.servers import AnyServer
-from benchbook.measure.telemetry import keep_telemetry
 from benchbook.ranks import num_devices
+from benchbook.records.argv import flags_of
 from benchbook.records.conditions import Conditions
 from benchbook.records.provenance import machine
 from benchbook.records.samples import TelemetrySummary
+from benchbook.records.telemetry import write_telemetry
 from benchbook.terms.errors import Cause, MeasureError
 from benchbook.terms.redaction import known_secrets, redacted
 
@@ -111,7 +112,10 @@ class Watched:
     def telemetry(self, recording: Recording, raw: Mapping[str, Any]) -> TelemetrySummary:
         """Keep the samples beside the record and return their summary; an empty one where that failed."""
         with self._sparing("telemetry"):
-            return keep_telemetry(recording, self._sampler, raw)
+            samples = self._sampler.result()
+            if samples["server"] or samples["gpus"]:
+                write_telemetry(recording.telemetry_path, samples)
+            return telemetry_summary(samples, raw)
         return TelemetrySummary()
 
     def conditions(self, log_path: Path, raw: Mapping[str, Any]) -> Conditions:

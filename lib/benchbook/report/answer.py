@@ -8,8 +8,8 @@ from collections import Counter
 from benchbook.judge.answerable import reasons_text, why_no_answer
 from benchbook.records.record import Verdict
 from benchbook.report.caveats import measured_repeats
+from benchbook.report.curves import OUTPUT_THROUGHPUT, Curves
 from benchbook.report.differences import launches_of
-from benchbook.report.lines import OUTPUT_THROUGHPUT, Curves
 from benchbook.report.run import Run
 from benchbook.report.sentences import (
     goodput_sentence,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 
 from benchbook.records.record import Verdict
-from benchbook.report.lines import Curves, Line
+from benchbook.report.curves import Curves, Line
 from benchbook.report.run import Run
 from benchbook.report.settings import fixed_text
 from benchbook.terms.benchmarks import Role

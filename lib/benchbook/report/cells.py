@@ -13,12 +13,9 @@ from benchbook.report import figures, reading
 from benchbook.report.answer import answer, verdict_sentence, why_not
 from benchbook.report.caveats import caveats, threats
 from benchbook.report.comparisons import comparisons_html
-from benchbook.report.conditions import provenance_html, setup_html, subtitle
+from benchbook.report.curves import Curves
 from benchbook.report.differences import launches_of
 from benchbook.report.failures import failures_html, reasons_html
-from benchbook.report.limit_figures import limits_figure, timeline_of
-from benchbook.report.limits import limited_cases, limits_html, limits_reading, steps_reading
-from benchbook.report.lines import Curves
 from benchbook.report.markup import (
     Html,
     absent,
@@ -35,7 +32,10 @@ from benchbook.report.markup import (
 from benchbook.report.published import published_html
 from benchbook.report.references import floor_reading, references
 from benchbook.report.results import definitions_html, results_html, save_table_html
+from benchbook.report.roofline import bounded_cases, roofline_html, roofline_reading, steps_reading
+from benchbook.report.roofline_figures import roofline_figure, timeline_of
 from benchbook.report.run import Run
+from benchbook.report.setup import provenance_html, setup_html, subtitle
 from benchbook.report.shown import REPORT_FIGURES
 
 _MAX_REFERENCES = 4  # in the answer; the section on floor and ceiling has them all
@@ -122,12 +122,12 @@ def show_published(run: Run) -> None:
     show(published_html(run) or absent("No published figures of this workload are known."))
 
 
-def show_limits(run: Run) -> None:
+def show_roofline(run: Run) -> None:
     """Display how far each case is from what the hardware allows, what binds it, and one case over time, folded."""
-    cases, reasons = limited_cases(run)
-    drawn = limits_figure(run, cases)
-    _show_figured([drawn] if drawn else [], limits_reading(cases), _NO_LIMIT, seen=steps_reading(cases))
-    show(join([limits_html(cases), bullets(reasons)]))
+    cases, reasons = bounded_cases(run)
+    drawn = roofline_figure(run, cases)
+    _show_figured([drawn] if drawn else [], roofline_reading(cases), _NO_LIMIT, seen=steps_reading(cases))
+    show(join([roofline_html(cases), bullets(reasons)]))
     timeline, damage = timeline_of(run)
     show(bullets(f"No timeline is drawn of a damaged file: {line}." for line in damage))
     if timeline is not None:

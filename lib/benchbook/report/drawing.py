@@ -21,7 +21,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from benchbook.judge.loads import Load
 from benchbook.records.record import Verdict
-from benchbook.report.lines import Line
+from benchbook.report.curves import Line
 from benchbook.report.markup import figure_html
 
 WIDTH_IN = 8.6  # at 120 dots per inch a little wider than the report's column, so that text stays as large as its text

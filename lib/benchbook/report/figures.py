@@ -12,6 +12,7 @@ from matplotlib.patheffects import withStroke
 
 from benchbook.judge.slo import limits_by_metric
 from benchbook.report.captions import caption_of, doubt_text, is_earned_by, latency_note
+from benchbook.report.curves import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED, Curves, Line
 from benchbook.report.drawing import (
     canvas,
     draw_limit,
@@ -25,8 +26,7 @@ from benchbook.report.drawing import (
     reference_handle,
     styles_of,
 )
-from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED, Curves, Line
-from benchbook.report.offline import level_verdict
+from benchbook.report.offline_levels import level_verdict
 from benchbook.report.run import Run
 from benchbook.report.sentences import GOODPUT
 from benchbook.report.shown import Figured

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from benchbook.judge.knee import stops_scaling_at
 from benchbook.judge.loads import Load
-from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED
+from benchbook.report.curves import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED
 from benchbook.report.run import Run
 from benchbook.report.sentences import (
     doubt_text,

@@ -7,7 +7,7 @@ while their records are VALID would be a second opinion.
 from __future__ import annotations
 
 from benchbook.records.record import Record, Verdict
-from benchbook.report.lines import Line
+from benchbook.report.curves import Line
 from benchbook.report.run import Run
 from benchbook.report.sentences import peak_of
 from benchbook.terms.benchmarks import Role

@@ -22,8 +22,8 @@ from benchbook.records.raw import read_raw
 from benchbook.records.record import Record, Verdict
 from benchbook.records.runs import newest_run, results_nearby
 from benchbook.records.store import RECORD_FILE, Store
-from benchbook.report.lines import Curves, Line, serve_curves
-from benchbook.report.offline import Ceiling, Key, batch_latencies, ceilings
+from benchbook.report.curves import Curves, Line, serve_curves
+from benchbook.report.offline_levels import Ceiling, Key, batch_latencies, ceilings
 from benchbook.report.table import case_table, tidy_table
 
 REMARK_FILE = "remark.txt"  # in a run's folder: what somebody has to say about the run, shown at the top of its report

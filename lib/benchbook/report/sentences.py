@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from benchbook.judge.knee import MIN_GAIN, stops_scaling_at
 from benchbook.judge.spread import Spread, spread_text
-from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED, Line
+from benchbook.report.curves import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, USER_SPEED, Line
 from benchbook.terms.wording import listed, number_text, plus_minus_text
 
 GOODPUT = "request_goodput_rps"

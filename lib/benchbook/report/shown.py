@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from benchbook.records.record import Record
-from benchbook.report.case_figures import latency_figure, serve_figure, throughput_figure
-from benchbook.report.case_readings import first_request_reading, latency_reading, serve_reading, throughput_reading
+from benchbook.report.repeat.figures import latency_figure, serve_figure, throughput_figure
+from benchbook.report.repeat.readings import first_request_reading, latency_reading, serve_reading, throughput_reading
 from benchbook.terms.benchmarks import FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT
 
 if TYPE_CHECKING:  # a notebook of one measurement needs none of what reads runs

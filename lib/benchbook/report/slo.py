@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchbook.judge.slo import Breach, Keeping, keeping, limits_by_metric
-from benchbook.report.lines import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, Line
+from benchbook.report.curves import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, Line
 from benchbook.report.run import Run
 from benchbook.report.sentences import value_text
 from benchbook.terms.metrics import BY_KEY, known_key

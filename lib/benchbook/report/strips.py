@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence, Set
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
+from benchbook.report.curves import Curves, Line
 from benchbook.report.drawing import canvas, draw_repeats, highest, legend_below, reference_handle, styles_of
-from benchbook.report.lines import Curves, Line
 from benchbook.terms.metrics import BY_KEY
 
 _ROW_IN, _REST_IN = 0.30, 1.0

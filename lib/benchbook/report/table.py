@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic_core import to_json
 
-from benchbook.judge.binding import limit_values
+from benchbook.judge.binding import roofline_values
 from benchbook.judge.columns import COLUMNS, NUMBERS
 from benchbook.judge.gpus import num_gpus
 from benchbook.judge.starts import start_of
@@ -170,7 +170,7 @@ def _row(record: Record, settings: Sequence[str]) -> tuple[Any, ...]:
         *[read(record) for read in _FACTS.values()],
         *map(_scalar, map(record.workload.get, settings)),
         *map(record.values.get, BY_KEY),
-        *limit_values(record).values(),
+        *roofline_values(record).values(),
     )
 
 

@@ -15,8 +15,8 @@ from benchbook.hosts.machine.peaks import data_sheet
 from benchbook.hosts.model.files import EMBEDDED, config_of, planned_path, resolve_model
 from benchbook.hosts.model.footprint import weight_bytes
 from benchbook.hosts.vllm.routing import WEIGHTS, is_countable, known_routing
+from benchbook.judge.bounds import NoRooflineError, Peaks, roofline_for
 from benchbook.judge.model_config import shape_of
-from benchbook.judge.roofline import NoLimitError, Peaks, limits_for
 from benchbook.plan.eta import Estimator, Timings
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
@@ -154,11 +154,11 @@ def _cpu_peaks() -> Peaks:
 
 
 def _gpu_peaks(experiment: Experiment, launch: Launch) -> Peaks:
-    """Return the peaks of the GPUs that `launch` takes; raise NoLimitError for cards whose data sheet is not known."""
+    """Return the peaks of the GPUs that `launch` takes; raise NoRooflineError for cards whose data sheet is not known."""
     gpus = machine().gpus
     sheet = data_sheet(gpus[0].name if gpus else FASTEST[experiment.device])
     if sheet is None:
-        raise NoLimitError(f"no data sheet of {gpus[0].name}")
+        raise NoRooflineError(f"no data sheet of {gpus[0].name}")
     devices = math.prod(int(launch.args.get(name, 1)) for name in _PARALLEL)
     flops_s = {name: tflops * 1e12 * devices for name, tflops in sheet["tflops"].items()}
     return Peaks(sheet["bandwidth_gb_s"] * 1e9 * devices, flops_s, sheet["source"], devices)
@@ -176,7 +176,7 @@ def _roofline(launch: Launch, peaks: Peaks) -> BatchSeconds | None:
 
     @cache
     def batch_s(batch: int, input_tokens: int, output_tokens: int) -> float:
-        return limits_for(shape, peaks, batch, input_tokens, output_tokens, batch_size=batch).sure.batch_floor_s
+        return roofline_for(shape, peaks, batch, input_tokens, output_tokens, batch_size=batch).sure.batch_floor_s
 
     return batch_s
 

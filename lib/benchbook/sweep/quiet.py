@@ -13,6 +13,7 @@ from benchbook.judge import conditions, telemetry
 from benchbook.judge.catalogue import OUTSIDE
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.evidence import Measured
+from benchbook.judge.telemetry_summary import telemetry_summary
 from benchbook.plan.launches import Launch
 from benchbook.ranks import num_devices
 from benchbook.records.conditions import Conditions
@@ -42,7 +43,7 @@ def disturbance(
         time.sleep(look_s if has_gpu else max(0.0, before.at_s + look_s - time.monotonic()))
     shares = cpu.shares(before, cpu.look(own))
     watched = Conditions(machine={**shares, "own_cpu_share": max(own_cpu_share, shares["own_cpu_share"])})
-    host = HostFacts(telemetry=telemetry.telemetry_summary(sampler.result(), {}))
+    host = HostFacts(telemetry=telemetry_summary(sampler.result(), {}))
     moment = Measured("", {}, {}, host=host, conditions=watched)
     found = record_reasons(moment, (*conditions.CHECKS, *telemetry.CHECKS))
     return "; ".join(reason.evidence for reason in found if reason.code in causes)

@@ -16,7 +16,8 @@ from benchbook.hosts.telemetry import GIVEN_UP_AFTER, Sampler
 from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.evidence import Measured
-from benchbook.judge.telemetry import CHECKS, telemetry_summary
+from benchbook.judge.telemetry import CHECKS
+from benchbook.judge.telemetry_summary import telemetry_summary
 from benchbook.records.host import HostFacts
 from benchbook.records.record import verdict_of
 from nvml_script import ScriptedNvml

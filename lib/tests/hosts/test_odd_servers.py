@@ -22,7 +22,7 @@ from benchbook.measure.serve import bench_serve
 from benchbook.measure.servers import model_card, open_server
 from benchbook.plan.workloads import FirstRequestWorkload, ServeWorkload
 from benchbook.records.handover import Handover
-from benchbook.report.host_tables import server_table
+from benchbook.report.repeat.host_tables import server_table
 from benchbook.terms.errors import BenchbookError, ExperimentError, HostDiedError, HostStartError, IdentityError
 from integration.sweeps import FAKE_PACKAGE
 from odd_server import NAME, odd_server

@@ -101,9 +101,9 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 from {Path(__file__).stem} import ENTRIES
 for registry, name, entry in ENTRIES: registry[name] = entry"""
 PARAMETERS = 'launch: str = ""\nsteps: int = 1000\nseed: int = 0\nrecord_path: str = ""\nrepeat: str = ""'
-CELLS = """from benchbook import LoopWorkload, accounting_table, case_figure, case_reading, metrics_table, time_a_loop
+CELLS = """from benchbook import LoopWorkload, accounting_table, repeat_figure, repeat_reading, metrics_table, time_a_loop
 saved = time_a_loop(None, LoopWorkload(steps=steps), seed=seed, record_path=record_path, repeat=repeat)
-for show in (accounting_table, metrics_table, case_figure, case_reading): show(saved)"""
+for show in (accounting_table, metrics_table, repeat_figure, repeat_reading): show(saved)"""
 
 
 @pytest.fixture

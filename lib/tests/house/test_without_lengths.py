@@ -17,7 +17,7 @@ from benchbook.report.differences import comparisons_of
 from benchbook.report.figures import floor_figure, latency_figure, tradeoff_figure
 from benchbook.report.figures import throughput_figure as of_run
 from benchbook.report.html import render_report
-from benchbook.report.limit_sentences import limit_sentences
+from benchbook.report.roofline_sentences import roofline_sentences
 from benchbook.report.run import load_run
 from benchbook.report.shown import FIGURES, READINGS
 from benchbook.report.summary import print_summary
@@ -141,7 +141,7 @@ def test_records_without_lengths_are_judged_together_named_and_have_no_limit(run
     for record in records:
         assert "None" not in case_name(record)
         if record.benchmark != "first_request":
-            assert limit_sentences(record) == [
+            assert roofline_sentences(record) == [
                 "No limit can be computed: the length of the prompt is not known beforehand."
             ]
 

@@ -12,7 +12,7 @@ from benchbook.judge.catalogue import BY_CODE
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.judge.group import judged_together
-from benchbook.judge.telemetry import telemetry_summary
+from benchbook.judge.telemetry_summary import telemetry_summary
 from benchbook.judge.unseen import not_looked
 from benchbook.records.conditions import Conditions
 from benchbook.records.host import HostFacts

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from benchbook.judge.batch import asked_in_flight, kept_in_flight, sequences_in_step
-from benchbook.judge.binding import binding_of, is_below_floor, limit_values, share_text, step_ms
-from benchbook.judge.limits import limits_of
+from benchbook.judge.binding import binding_of, is_below_floor, roofline_values, share_text, step_ms
+from benchbook.judge.bounds import NoRooflineError, Peaks, roofline_for
 from benchbook.judge.model_config import shape_of
-from benchbook.judge.roofline import NoLimitError, Peaks, limits_for
+from benchbook.judge.roofline import roofline_of
 from benchbook.records.parts import Provenance
 from benchbook.records.record import Reason
 from benchbook.records.store import read_record
@@ -27,13 +27,13 @@ def record(request):
 
 def test_no_committed_record_is_faster_than_its_sure_bound(record):
     try:
-        limits = limits_of(record)
-    except NoLimitError:
+        roofline = roofline_of(record)
+    except NoRooflineError:
         pytest.skip("no limit is known")
-    assert not is_below_floor(record, limits)
-    floors, values = limit_values(record), record.values
+    assert not is_below_floor(record, roofline)
+    floors, values = roofline_values(record), record.values
     for key in ("median_itl_ms", "median_tpot_ms"):
-        if values.get(key) is not None and limits.sure.step:
+        if values.get(key) is not None and roofline.sure.step:
             assert values[key] >= floors["step_floor_ms"], key
     shares = [value for key, value in floors.items() if key.endswith("share_of_limit") and value is not None]
     assert shares and all(0 < share <= 1 for share in shares)
@@ -45,7 +45,7 @@ def test_client_binds_no_committed_record_that_kept_its_load_in_flight():
         record = read_record(path)
         in_flight, asked = kept_in_flight(record), asked_in_flight(record)
         if in_flight and asked and in_flight >= 0.95 * asked:
-            kept[path] = limit_values(record)["limited_by"]
+            kept[path] = roofline_values(record)["limited_by"]
     assert len(kept) >= 10 and not any("client" in (name or "") for name in kept.values())
 
 
@@ -55,9 +55,9 @@ def test_there_are_committed_records_with_bounds():
 
 @pytest.mark.parametrize("shares", [(0.494, 0.507), (0.481, 0.507), (0.59, 0.42), (0.45, 0.55)])
 def test_repeats_of_one_launch_around_a_half_are_told_the_same(shares):
-    ceiling = limits_of(served(8, config=LLAMA_8B)).sure.ceiling_tok_s
+    ceiling = roofline_of(served(8, config=LLAMA_8B)).sure.ceiling_tok_s
     records = [served(8, config=LLAMA_8B, itl_ms=8.0, tok_s=share * ceiling) for share in shares]
-    names = {binding_of(each, limits_of(each)).name for each in records}
+    names = {binding_of(each, roofline_of(each)).name for each in records}
     assert names == {"between launch overhead and bandwidth"}
 
 
@@ -66,9 +66,9 @@ def test_repeats_of_one_launch_around_a_half_are_told_the_same(shares):
     [(0.95, "bandwidth"), (0.7, "bandwidth"), (0.5, "between launch overhead and bandwidth"), (0.2, "launch overhead")],
 )
 def test_a_dense_model_is_judged_by_its_one_bound(share, name):
-    ceiling = limits_of(served(8, config=LLAMA_8B)).sure.ceiling_tok_s
+    ceiling = roofline_of(served(8, config=LLAMA_8B)).sure.ceiling_tok_s
     record = served(8, config=LLAMA_8B, itl_ms=4.2 / share, tok_s=share * ceiling)
-    assert binding_of(record, limits_of(record)).name == name
+    assert binding_of(record, roofline_of(record)).name == name
 
 
 @pytest.mark.parametrize(
@@ -77,16 +77,16 @@ def test_a_dense_model_is_judged_by_its_one_bound(share, name):
 )
 def test_a_cause_binds_a_model_with_experts_only_where_both_ends_agree(tok_s, name):
     record = served(8, itl_ms=8 / tok_s * 1000, tok_s=tok_s)
-    assert binding_of(record, limits_of(record)).name == name
+    assert binding_of(record, roofline_of(record)).name == name
 
 
 def test_two_ends_of_which_one_computes_and_one_reads_are_both_named():
     slow = {"bandwidth_gb_s": 4800.0, "tflops": {"bfloat16": 40.0}, "source": "made up"}
     record = served(64, itl_ms=20.0, tok_s=2500.0, lengths=(1024, 256), peaks=slow)
-    sure, even = limits_of(record).sure, limits_of(record).even
+    sure, even = roofline_of(record).sure, roofline_of(record).even
     assert (sure.request.bound, even.request.bound) == ("compute", "compute")
     record = served(64, itl_ms=20.0, tok_s=6000.0, lengths=(16, 256), peaks={**slow, "tflops": {"bfloat16": 120.0}})
-    sure, even = limits_of(record).sure, limits_of(record).even
+    sure, even = roofline_of(record).sure, roofline_of(record).even
     assert (sure.request.bound, even.request.bound) == ("compute", "bandwidth")
 
 
@@ -109,7 +109,7 @@ def test_the_step_is_median_itl_unless_a_chunk_holds_several_tokens():
 def test_prefills_of_others_in_tpot_do_not_move_the_share_of_the_step():
     record = served(8, itl_ms=9.0)
     waited = record.model_copy(update={"values": {**record.values, "median_tpot_ms": 30.0}})
-    assert limit_values(waited)["step_share_of_limit"] == limit_values(record)["step_share_of_limit"]
+    assert roofline_values(waited)["step_share_of_limit"] == roofline_values(record)["step_share_of_limit"]
 
 
 def on(device, memory_mib, in_flight=2000, argv="", kind="server"):
@@ -145,9 +145,9 @@ def test_a_step_holds_no_more_sequences_than_vllm_puts_into_one(record, most):
 def test_a_step_of_a_load_that_was_not_kept_holds_what_was_there():
     record = served(8)
     values = {**record.values, "request_throughput_rps": 2.0, "mean_e2el_ms": 1700.0}
-    assert limits_of(record.model_copy(update={"values": values})).batch == 4
+    assert roofline_of(record.model_copy(update={"values": values})).batch == 4
     values["mean_e2el_ms"] = 3700.0
-    assert limits_of(record.model_copy(update={"values": values})).batch == 8
+    assert roofline_of(record.model_copy(update={"values": values})).batch == 8
 
 
 def test_experts_in_four_bits_may_be_multiplied_in_eight_or_four_and_the_rest_may_not():
@@ -156,7 +156,7 @@ def test_experts_in_four_bits_may_be_multiplied_in_eight_or_four_and_the_rest_ma
     four = {**eight, "fp4": 4e15}
 
     def prefill_s(shape, flops_s):
-        return limits_for(shape, Peaks(1e18, flops_s, "made up"), 1, 4096, 2).sure.prefill.floor_s
+        return roofline_for(shape, Peaks(1e18, flops_s, "made up"), 1, 4096, 2).sure.prefill.floor_s
 
     assert prefill_s(gpt, plain) > prefill_s(gpt, eight) > prefill_s(gpt, four) > prefill_s(gpt, plain) / 4
     assert prefill_s(llama, plain) == prefill_s(llama, four)
@@ -166,15 +166,15 @@ def test_experts_in_four_bits_may_be_multiplied_in_eight_or_four_and_the_rest_ma
 
 @pytest.mark.parametrize("config", [TINY, LLAMA_8B])
 def test_a_dense_model_has_one_bound(config):
-    limits = limits_of(served(8, config=config, peaks=CPU))
-    assert limits.likely is limits.sure and limits.even is limits.counted is None
-    values = limit_values(served(8, config=config, peaks=CPU))
+    roofline = roofline_of(served(8, config=config, peaks=CPU))
+    assert roofline.likely is roofline.sure and roofline.even is roofline.counted is None
+    values = roofline_values(served(8, config=config, peaks=CPU))
     assert values["step_floor_ms"] and values["step_even_ms"] is values["step_counted_ms"] is None
 
 
 def test_a_batch_of_a_model_with_experts_has_two_ends_as_well():
     workload = {"input_len_tokens": 128, "output_len_tokens": 64, "batch_size": 8}
-    values = limit_values(make("latency", workload, {"avg_batch_latency_s": 0.6}, served(8).host))
+    values = roofline_values(make("latency", workload, {"avg_batch_latency_s": 0.6}, served(8).host))
     assert values["batch_latency_floor_s"] < values["batch_latency_even_s"]
 
 

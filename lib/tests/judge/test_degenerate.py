@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from benchbook.judge.group import judged_together
-from benchbook.judge.limits import limits_of
 from benchbook.judge.model_config import shape_of
+from benchbook.judge.roofline import roofline_of
 from benchbook.judge.shape import COUNTED, SURE, ModelShape
 from benchbook.judge.shape import EVEN as EVENLY
 from benchbook.records.header import read_header
@@ -149,9 +149,12 @@ def test_the_experts_that_a_step_reads_are_those_that_were_counted():
 
 
 def test_a_step_of_the_limits_rests_on_what_was_counted_for_the_model_of_the_record():
-    assumed, counted = limits_of(with_host()), limits_of(with_host(routing=routing({"1": 4.0, "8": 4.0, "64": 4.0})))
+    assumed, counted = (
+        roofline_of(with_host()),
+        roofline_of(with_host(routing=routing({"1": 4.0, "8": 4.0, "64": 4.0}))),
+    )
     assert counted.counted.step.bytes == pytest.approx(assumed.sure.step.bytes)
     assert counted.likely is counted.counted and (counted.sure, counted.even) == (assumed.sure, assumed.even)
-    assert limits_of(with_host(routing={"why_not": "out of memory"})) == assumed
-    even = limits_of(with_host(routing=routing(EVEN))).counted
+    assert roofline_of(with_host(routing={"why_not": "out of memory"})) == assumed
+    even = roofline_of(with_host(routing=routing(EVEN))).counted
     assert even.step.bytes == pytest.approx(assumed.even.step.bytes, rel=0.02)

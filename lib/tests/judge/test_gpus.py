@@ -8,8 +8,8 @@ from benchbook.judge.columns import PER_GPU
 from benchbook.judge.compare import compare
 from benchbook.judge.gpus import num_gpus, output_per_gpu_tok_s
 from benchbook.records.parts import Provenance
-from benchbook.report.limit_sentences import energy_sentence
 from benchbook.report.results import definitions_html, results_html
+from benchbook.report.roofline_sentences import energy_sentence
 from benchbook.report.run import load_run
 from benchbook.report.table_command import print_table
 from parts import having

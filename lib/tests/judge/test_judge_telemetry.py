@@ -4,7 +4,7 @@ import random
 
 import pytest
 from benchbook.judge.checks import record_reasons
-from benchbook.judge.telemetry import energy_j, integrated_j, request_window, telemetry_summary
+from benchbook.judge.telemetry_summary import energy_j, integrated_j, request_window, telemetry_summary
 from benchbook.records.samples import GpuProcess
 from benchbook.records.telemetry import read_telemetry, write_telemetry
 from benchbook.terms.errors import StoreError

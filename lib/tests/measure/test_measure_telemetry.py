@@ -10,7 +10,7 @@ from benchbook.hosts import telemetry
 from benchbook.hosts.machine import nvml, peaks
 from benchbook.hosts.machine.nvml import Nvml
 from benchbook.hosts.vllm.counters import COUNTERS
-from benchbook.judge.telemetry import request_window
+from benchbook.judge.telemetry_summary import request_window
 from benchbook.measure import hardware, watched
 from benchbook.measure.engines import OfflineEngine
 from benchbook.measure.hardware import model_config, peaks_before_start, peaks_of_attached
@@ -65,7 +65,7 @@ def test_samples_lie_beside_the_record_on_the_clock_of_its_requests(measured, mo
 @pytest.mark.parametrize(
     ("broken", "what"),
     [
-        ("keep_telemetry", "telemetry"),
+        ("telemetry_summary", "telemetry"),
         ("client_facts", "the client's notes"),
         ("log_facts", "the server's log"),
         ("counter_delta", "the server's counters"),

@@ -15,7 +15,8 @@ from benchbook.hosts.process import registry
 from benchbook.hosts.scrape import went_back
 from benchbook.hosts.served import AttachedServer
 from benchbook.judge.evidence import Measured
-from benchbook.judge.telemetry import gpu_shared, telemetry_summary
+from benchbook.judge.telemetry import gpu_shared
+from benchbook.judge.telemetry_summary import telemetry_summary
 from benchbook.measure.client.ceiling import measured_ceiling
 from benchbook.measure.client.meter import client_facts, meter_path, metered
 from benchbook.measure.outputs import NUM_PROMPTS, fixed_prompts, greedy_outputs

@@ -21,8 +21,8 @@ from benchbook.records.files import write_json
 from benchbook.records.telemetry import write_telemetry
 from benchbook.report import cells, markup
 from benchbook.report.failures import failures_html
-from benchbook.report.limit_figures import timeline_of
 from benchbook.report.published import published_html
+from benchbook.report.roofline_figures import timeline_of
 from benchbook.report.run import load_run
 from benchbook.terms.errors import BenchbookError
 from benchbook.terms.plain import plain

@@ -13,7 +13,8 @@ from benchbook.judge.catalogue import reason
 from benchbook.records.described import described
 from benchbook.records.record import Identity, Outcome, Record, Verdict
 from benchbook.records.store import Saved
-from benchbook.report import case, host_tables, markup, timeline
+from benchbook.report import markup
+from benchbook.report.repeat import cells, host_tables, timeline
 from benchbook.terms.asked import Asked
 
 
@@ -26,8 +27,8 @@ def shown(monkeypatch):
 
 
 def rows(html):
-    cells = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in re.findall(r"<tr>(.*?)</tr>", html)]
-    return [[unescape(re.sub("<[^>]*>", "", cell)) for cell in row] for row in cells]
+    fields = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in re.findall(r"<tr>(.*?)</tr>", html)]
+    return [[unescape(re.sub("<[^>]*>", "", cell)) for cell in row] for row in fields]
 
 
 def saved(tmp_path, verdict=Verdict.SUSPECT, reasons=(), **fields):
@@ -54,7 +55,7 @@ def test_a_verdict_has_its_symbol_its_record_a_place_and_its_worst_reason_comes_
     (tmp_path / "lab").mkdir()
     monkeypatch.chdir(tmp_path / "lab")
     said = (reason("itl_per_chunk", "a remark"), reason("machine_busy", "others used 64 %"))
-    case.verdict_table(saved(tmp_path, reasons=said))
+    cells.verdict_table(saved(tmp_path, reasons=said))
     table = rows(shown[0])
     assert table[0] == ["Verdict", "!\u00a0SUSPECT"] and "background:#" in shown[0]
     assert table[1] == ["Record", "../results/by-hand/serve-1/record.json"]
@@ -62,7 +63,7 @@ def test_a_verdict_has_its_symbol_its_record_a_place_and_its_worst_reason_comes_
 
 
 def test_text_is_aligned_to_the_left_and_numbers_to_the_right_where_jupyter_aligns_all_alike(tmp_path, shown):
-    case.metrics_table(saved(tmp_path, values={"output_throughput_tok_s": 1540.25}))
+    cells.metrics_table(saved(tmp_path, values={"output_throughput_tok_s": 1540.25}))
     assert '<td style="text-align:left">' in shown[0] and '<td class="number">1,540</td>' in shown[0]
     assert "<td>" not in shown[0] and "<th>" not in shown[0]
     assert rows(shown[0])[1][:3] == ["Output throughput (tok/s)", "1,540", "higher"]
@@ -72,8 +73,8 @@ def test_a_measurement_of_other_parameters_is_not_shown(tmp_path, shown, monkeyp
     names = {"num_prompts": 12, "__annotations__": {"num_prompts": int}}
     monkeypatch.setattr("benchbook.parameters._namespace", lambda: names)
     names["saved"] = dataclasses.replace(saved(tmp_path), parameters={"num_prompts": 40})
-    for show in (case.verdict_table, case.accounting_table, case.metrics_table, case.case_figure, case.case_timeline,
-                 case.case_limits, case.case_reading, case.answer_table):  # fmt: skip
+    for show in (cells.verdict_table, cells.accounting_table, cells.metrics_table, cells.repeat_figure, cells.repeat_timeline,
+                 cells.repeat_roofline, cells.repeat_reading, cells.answer_table):  # fmt: skip
         with pytest.raises(Exception, match="num_prompts is 12 now, but `saved` was made with 40"):
             show(names["saved"])
     assert shown == []

@@ -7,12 +7,12 @@ import pytest
 from benchbook.records.described import described
 from benchbook.report import drawing
 from benchbook.report.captions import caption_of
-from benchbook.report.case_figures import latency_figure as one_batch_figure
-from benchbook.report.case_figures import serve_figure
+from benchbook.report.curves import MAX_LINES, serve_curves
 from benchbook.report.drawing import canvas, from_zero, rehearse
 from benchbook.report.figures import floor_figure, latency_figure, throughput_figure, tradeoff_figure
-from benchbook.report.lines import MAX_LINES, serve_curves
 from benchbook.report.markup import figure_html
+from benchbook.report.repeat.figures import latency_figure as one_batch_figure
+from benchbook.report.repeat.figures import serve_figure
 from benchbook.report.run import load_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from report_runs import LENGTHS, failed, judged, make_run

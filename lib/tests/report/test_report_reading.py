@@ -4,11 +4,11 @@ import pytest
 from benchbook.judge.answerable import why_no_answer
 from benchbook.judge.knee import first_unreached, stops_scaling_at
 from benchbook.report.answer import answer, verdict_sentence, why_not
-from benchbook.report.case_readings import latency_reading as one_batch_reading
 from benchbook.report.caveats import RANDOM_WEIGHTS, caveats, threats
-from benchbook.report.lines import serve_curves
+from benchbook.report.curves import serve_curves
 from benchbook.report.reading import latency_reading, throughput_reading, tradeoff_reading
 from benchbook.report.references import references
+from benchbook.report.repeat.readings import latency_reading as one_batch_reading
 from benchbook.report.run import load_run
 from benchbook.report.sentences import peak_sentence
 from benchbook.report.slo import slo_sentences

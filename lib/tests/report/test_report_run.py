@@ -6,8 +6,8 @@ from html import unescape
 import pytest
 from benchbook.records.files import write_json
 from benchbook.records.store import Store
-from benchbook.report.conditions import provenance_html, setup_html, subtitle
 from benchbook.report.run import load_run
+from benchbook.report.setup import provenance_html, setup_html, subtitle
 from benchbook.terms.errors import ExperimentError
 from parts import having
 from report_runs import failed, make_run

@@ -6,9 +6,9 @@ import pytest
 from benchbook.judge.catalogue import BY_CODE
 from benchbook.records.record import Verdict
 from benchbook.report.answer import verdict_sentence
+from benchbook.report.curves import USER_SPEED
 from benchbook.report.failures import reasons_html
 from benchbook.report.figures import floor_figure, latency_figure, throughput_figure
-from benchbook.report.lines import USER_SPEED
 from benchbook.report.published import published_html
 from benchbook.report.results import results_html
 from benchbook.report.run import load_run

@@ -17,7 +17,7 @@ from benchbook.measure.calls import CALLS
 from benchbook.plan.experiment import load_experiment
 from benchbook.plan.workloads import WORKLOADS
 from benchbook.project import notebooks_dir
-from benchbook.report.limits import HEADINGS
+from benchbook.report.roofline import HEADINGS
 from benchbook.report.shown import FIGURES, READINGS, REPORT_FIGURES
 from benchbook.terms import benchmarks
 from benchbook.terms.benchmarks import BENCHMARKS, HOST_KINDS, Benchmark, Bound, Role, leading, with_role

@@ -1,15 +1,15 @@
-"""The limits: bytes, FLOPs, floors and ceilings with known answers, and what is refused rather than guessed."""
+"""The roofline: bytes, FLOPs, floors and ceilings with known answers, and what is refused rather than guessed."""
 
 import random
 
 import pytest
-from benchbook.judge.binding import binding_of, limit_values
+from benchbook.judge.binding import binding_of, roofline_values
+from benchbook.judge.bounds import NoRooflineError, Peaks, roofline_for
 from benchbook.judge.columns import COLUMNS
-from benchbook.judge.flags import flags_of
-from benchbook.judge.limits import limits_of
 from benchbook.judge.model_config import UnknownShapeError, shape_of
-from benchbook.judge.roofline import NoLimitError, Peaks, limits_for
+from benchbook.judge.roofline import roofline_of
 from benchbook.judge.shape import EVEN, SURE
+from benchbook.records.argv import flags_of
 from shapes import CPU, GPT_OSS_120B, H200, LLAMA_8B, TINY, host, make, served
 
 GPT = shape_of(GPT_OSS_120B)
@@ -22,16 +22,16 @@ def near(value):
 
 
 def test_gpt_oss_120b_reads_5_gb_a_step_alone_and_18_gb_with_eight():
-    alone, eight = (limits_for(GPT, ON_H200, batch, 4096, 1024) for batch in (1, 8))
+    alone, eight = (roofline_for(GPT, ON_H200, batch, 4096, 1024) for batch in (1, 8))
     assert alone.even.step.bytes == near(5.1e9) and eight.even.step.bytes == near(18e9)
     assert alone.even.step.floor_s == near(1.07e-3) and eight.even.step.floor_s == near(3.75e-3)
     assert eight.even.step.bound == "bandwidth"
     mi300x = Peaks(5.3e12, {"bfloat16": 1307.4e12}, "data sheet")
-    assert limits_for(GPT, mi300x, 8, 4096, 1024).even.step.floor_s == near(3.4e-3)
+    assert roofline_for(GPT, mi300x, 8, 4096, 1024).even.step.floor_s == near(3.4e-3)
 
 
 def test_no_step_reads_fewer_experts_than_one_token_takes():
-    alone, eight = (limits_for(GPT, ON_H200, batch, 4096, 1024) for batch in (1, 8))
+    alone, eight = (roofline_for(GPT, ON_H200, batch, 4096, 1024) for batch in (1, 8))
     assert alone.sure.step == alone.even.step, "one token has one routing"
     assert eight.sure.step.floor_s == near(1.33e-3)
     assert eight.sure.step.bytes - alone.sure.step.bytes == near(7 / 8 * 1.4e9), "only the KV of seven more is read"
@@ -54,7 +54,7 @@ def test_an_8b_model_reads_its_weights_once_and_computes_two_flop_a_weight():
     shape = shape_of(LLAMA_8B)
     assert shape.weight_bytes(1, SURE) == near(2 * 7.5e9) == shape.weight_bytes(1000, SURE)
     assert shape.head_dim == 128 and shape.kv_bytes_per_layer * shape.layers == 131072
-    prefill = limits_for(shape, ON_H200, 1, 2000, 2).sure.prefill
+    prefill = roofline_for(shape, ON_H200, 1, 2000, 2).sure.prefill
     assert prefill.flops == near(2 * 7e9 * 2000) and prefill.bound == "compute"
 
 
@@ -76,51 +76,51 @@ def test_more_in_flight_never_lowers_the_ceiling_nor_the_floor_of_a_step():
         shape = draw.choice((GPT, shape_of(LLAMA_8B), shape_of(TINY)))
         lengths = draw.randint(1, 8000), draw.randint(2, 2000)
         batches = sorted(draw.randint(1, 512) for _ in range(2))
-        few, many = (limits_for(shape, ON_H200, batch, *lengths) for batch in batches)
+        few, many = (roofline_for(shape, ON_H200, batch, *lengths) for batch in batches)
         for fewer, more in ((few.sure, many.sure), (few.likely, many.likely)):
             assert fewer.step.floor_s <= more.step.floor_s * (1 + 1e-9)
             assert fewer.ceiling_tok_s <= more.ceiling_tok_s * (1 + 1e-9)
-        for limits in (few, many):
+        for roofline in (few, many):
             # The ceiling shares a step among the batch, and a prefill costs something besides.
-            for bounds in (limits.sure, limits.likely):
+            for bounds in (roofline.sure, roofline.likely):
                 steps_s = bounds.step.floor_s * (lengths[1] - 1)
-                assert bounds.ceiling_tok_s <= limits.batch * lengths[1] / steps_s * (1 + 1e-9)
-            assert limits.sure.step.floor_s <= limits.likely.step.floor_s
-            assert limits.sure.ceiling_tok_s >= limits.likely.ceiling_tok_s
+                assert bounds.ceiling_tok_s <= roofline.batch * lengths[1] / steps_s * (1 + 1e-9)
+            assert roofline.sure.step.floor_s <= roofline.likely.step.floor_s
+            assert roofline.sure.ceiling_tok_s >= roofline.likely.ceiling_tok_s
 
 
 def test_twice_the_device_is_half_the_floor():
     one, two = served(8), served(8, argv="--tensor-parallel-size 2")
-    assert limits_of(two).sure.step.floor_s == pytest.approx(limits_of(one).sure.step.floor_s / 2)
+    assert roofline_of(two).sure.step.floor_s == pytest.approx(roofline_of(one).sure.step.floor_s / 2)
 
 
 def test_a_batch_is_no_larger_than_what_the_kv_cache_holds():
-    limits = limits_of(served(64, config=LLAMA_8B, facts={"kv_cache_tokens": 5120 * 10}))
-    assert limits.batch == 10 and limits.kv_sequences == 10
-    assert limits_of(served(8, argv="--max-num-seqs=4")).batch == 4
+    roofline = roofline_of(served(64, config=LLAMA_8B, facts={"kv_cache_tokens": 5120 * 10}))
+    assert roofline.batch == 10 and roofline.kv_sequences == 10
+    assert roofline_of(served(8, argv="--max-num-seqs=4")).batch == 4
 
 
 def test_cached_prompt_tokens_need_no_prefill():
     half = {"prefix_cache_queries": 1000.0, "prefix_cache_hits": 500.0}
-    assert limits_of(served(1, counters=half)).sure.prefill.flops < 0.6 * limits_of(served(1)).sure.prefill.flops
+    assert roofline_of(served(1, counters=half)).sure.prefill.flops < 0.6 * roofline_of(served(1)).sure.prefill.flops
 
 
 def test_an_offline_batch_needs_its_prefills_and_then_its_steps():
     workload = {"input_len_tokens": 4096, "output_len_tokens": 1024, "batch_size": 8}
-    limits = limits_of(make("latency", workload, {"avg_batch_latency_s": 6.0}, host()))
-    for bounds in (limits.sure, limits.even):
+    roofline = roofline_of(make("latency", workload, {"avg_batch_latency_s": 6.0}, host()))
+    for bounds in (roofline.sure, roofline.even):
         whole_s = 8 * bounds.prefill.floor_s + 1023 * bounds.step.floor_s
         assert bounds.batch_floor_s == pytest.approx(whole_s, rel=0.01)
-    assert limits_of(served(8)).sure.batch_floor_s is None
+    assert roofline_of(served(8)).sure.batch_floor_s is None
 
 
 def test_a_batch_of_which_only_a_part_fits_into_a_step_takes_as_many_more_steps():
     workload = {"input_len_tokens": 4096, "output_len_tokens": 1024, "batch_size": 8}
     both = (
-        limits_of(make("latency", workload, {"avg_batch_latency_s": 6.0}, host(argv=argv)))
+        roofline_of(make("latency", workload, {"avg_batch_latency_s": 6.0}, host(argv=argv)))
         for argv in ("", "--max-num-seqs 4")
     )
-    (whole_batch, whole), (half_batch, halves) = ((limits.batch, limits.even) for limits in both)
+    (whole_batch, whole), (half_batch, halves) = ((roofline.batch, roofline.even) for roofline in both)
     assert (whole_batch, half_batch) == (8, 4)
     assert halves.batch_floor_s == pytest.approx(8 * halves.prefill.floor_s + 2 * 1023 * halves.step.floor_s, rel=0.01)
     assert halves.batch_floor_s > whole.batch_floor_s
@@ -131,7 +131,7 @@ def test_a_batch_of_which_only_a_part_fits_into_a_step_takes_as_many_more_steps(
 )
 def test_flags_of_the_launch_change_the_bytes_of_the_cache(argv, factor):
     peaks = {**H200, "tflops": dict.fromkeys(("bfloat16", "float16", "float32"), 1.0)}
-    found = limits_of(served(1, config=LLAMA_8B, peaks=peaks, argv=argv)).shape
+    found = roofline_of(served(1, config=LLAMA_8B, peaks=peaks, argv=argv)).shape
     assert found.kv_bytes_per_layer == 4096 * factor
 
 
@@ -145,8 +145,8 @@ def test_quantized_weights_are_read_with_their_scales():
     head = 2 * 4096 * 128256
     assert eight - head == pytest.approx((plain - head) / 2)
     assert (plain - head) / 4 < four - head < (plain - head) / 3.8
-    assert limits_of(served(1, config=fp8)).flops_s == 1978.9e12
-    assert limits_of(served(1, config=LLAMA_8B)).flops_s == 989.4e12
+    assert roofline_of(served(1, config=fp8)).flops_s == 1978.9e12
+    assert roofline_of(served(1, config=LLAMA_8B)).flops_s == 989.4e12
     assert shape_of(LLAMA_8B, quantization="fp8").weight_bytes(1, SURE) == eight
 
 
@@ -166,8 +166,8 @@ def test_quantized_weights_are_read_with_their_scales():
 def test_a_model_that_the_formulas_do_not_cover_is_refused_by_name(change, said):
     with pytest.raises(UnknownShapeError, match=said):
         shape_of({**LLAMA_8B, **change})
-    with pytest.raises(NoLimitError, match=said):
-        limits_of(served(1, config={**LLAMA_8B, **change}))
+    with pytest.raises(NoRooflineError, match=said):
+        roofline_of(served(1, config={**LLAMA_8B, **change}))
 
 
 @pytest.mark.parametrize(
@@ -186,13 +186,13 @@ def test_a_model_that_the_formulas_do_not_cover_is_refused_by_name(change, said)
     ],
 )
 def test_a_record_without_a_limit_says_why_and_its_columns_are_null(record, said):
-    with pytest.raises(NoLimitError, match=said):
-        limits_of(record)
-    assert set(limit_values(record).values()) == {None} and list(limit_values(record)) == list(COLUMNS)
+    with pytest.raises(NoRooflineError, match=said):
+        roofline_of(record)
+    assert set(roofline_values(record).values()) == {None} and list(roofline_values(record)) == list(COLUMNS)
 
 
 def test_shares_are_floor_over_measured_and_measured_over_ceiling():
-    values = limit_values(served(8))
+    values = roofline_values(served(8))
     assert values["step_share_of_limit"] == near(1.33 / 5.30)
     assert values["step_floor_ms"] == near(1.33) and values["step_even_ms"] == near(3.75)
     assert values["ttft_floor_ms"] == near(25.5), "experts in MXFP4 may be multiplied in FP8"
@@ -238,22 +238,22 @@ def in_flight(mean, record):
     ],
 )
 def test_what_binds_is_named_after_what_was_seen(record, name):
-    assert binding_of(record, limits_of(record)).name == name
-    assert limit_values(record)["limited_by"] == name
+    assert binding_of(record, roofline_of(record)).name == name
+    assert roofline_values(record)["limited_by"] == name
 
 
 def test_nothing_measured_binds_nothing():
     record = served(8, tok_s=None)
-    assert binding_of(record, limits_of(record)) is None and limit_values(record)["limited_by"] is None
+    assert binding_of(record, roofline_of(record)) is None and roofline_values(record)["limited_by"] is None
 
 
 def test_a_tiny_model_on_a_cpu_is_bound_by_overhead_and_not_by_its_memory():
     record = served(1, itl_ms=2.7, tok_s=350.0, lengths=(128, 64), config=TINY, peaks=CPU)
-    assert limit_values(record)["step_share_of_limit"] < 0.15
-    assert binding_of(record, limits_of(record)).name == "launch overhead"
+    assert roofline_values(record)["step_share_of_limit"] < 0.15
+    assert binding_of(record, roofline_of(record)).name == "launch overhead"
 
 
 def test_energy_is_per_output_token_and_absent_without_power():
     record = served(8, telemetry={"energy_j": 40_960.0})
-    assert limit_values(record)["energy_j_per_output_token"] == pytest.approx(0.5)
-    assert limit_values(served(8, telemetry={"energy_j": None}))["energy_j_per_output_token"] is None
+    assert roofline_values(record)["energy_j_per_output_token"] == pytest.approx(0.5)
+    assert roofline_values(served(8, telemetry={"energy_j": None}))["energy_j_per_output_token"] is None

@@ -1,4 +1,4 @@
-"""The limits of one record in sentences: what a step must do, how far the number is from it, what binds, who agrees.
+"""The roofline of one record in sentences: what a step must do, how far the number is from it, what binds, who agrees.
 
 Of a model with experts a bound has two ends, a sure one and a likely one; where both read the same, it is one number.
 """
@@ -17,9 +17,9 @@ from benchbook.judge.binding import (
     energy_per_output_token_j,
     step_ms,
 )
+from benchbook.judge.bounds import NoRooflineError, Roofline, roofline_for
 from benchbook.judge.gpus import num_gpus
-from benchbook.judge.limits import limits_of
-from benchbook.judge.roofline import Limits, NoLimitError, limits_for
+from benchbook.judge.roofline import roofline_of
 from benchbook.judge.shape import COUNTED, EVEN
 from benchbook.records.record import Record
 from benchbook.terms.wording import number_text
@@ -29,43 +29,43 @@ _WITHOUT_ARTICLE = (LAUNCH_OVERHEAD, COMMUNICATION, "KV capacity")
 _AGREE = (0.5, 2.0)  # our count over vLLM's: two counts of the same work by different rules
 
 
-def limit_sentences(record: Record) -> list[str]:
-    """Return the limits of one record in sentences: what a step must do, how far the number is from it, what binds."""
+def roofline_sentences(record: Record) -> list[str]:
+    """Return the roofline of one record in sentences: what a step must do, how far the number is from it, what binds."""
     try:
-        limits = limits_of(record)
-    except NoLimitError as error:
+        roofline = roofline_of(record)
+    except NoRooflineError as error:
         return [f"No limit can be computed: {error}."]
-    step = step_sentence(record, limits)
-    said = [step[0].upper() + step[1:], counters_sentence(record, limits), energy_sentence(record)]
-    return [sentence for sentence in [*said, peaks_sentence(limits)] if sentence]
+    step = step_sentence(record, roofline)
+    said = [step[0].upper() + step[1:], counters_sentence(record, roofline), energy_sentence(record)]
+    return [sentence for sentence in [*said, peaks_sentence(roofline)] if sentence]
 
 
-def step_sentence(record: Record, limits: Limits) -> str:
+def step_sentence(record: Record, roofline: Roofline) -> str:
     """Return what binds one record, with the floor beside what was measured."""
-    binding = binding_of(record, limits)
+    binding = binding_of(record, roofline)
     if binding is None:
         return "nothing was measured to compare with the limit."
-    sure, likely = limits.sure, limits.likely
+    sure, likely = roofline.sure, roofline.likely
     step, metric = step_ms(record)
     if "batch_latency" in record.row.bounds:
         measured, bounds = record.values["avg_batch_latency_s"], (sure.batch_floor_s, likely.batch_floor_s)
-        fact = f"the floor of a batch is {_interval(limits, *bounds, ' s')}, it takes {number_text(measured)} s"
+        fact = f"the floor of a batch is {_interval(roofline, *bounds, ' s')}, it takes {number_text(measured)} s"
         is_passed = measured < likely.batch_floor_s
     elif "step" in record.row.bounds and sure.step and step:
         read = range_text(sure.step.bytes, likely.step.bytes, bytes_text)
         floors = sure.step.floor_s * 1000, likely.step.floor_s * 1000
         fact = (
-            f"a step of {limits.batch} must read {read}, the floor is {_interval(limits, *floors, ' ms')}, "
+            f"a step of {roofline.batch} must read {read}, the floor is {_interval(roofline, *floors, ' ms')}, "
             f"the step takes {number_text(step)} ms ({metric})"
         )
         is_passed = step < floors[1]
     else:
         measured, bounds = record.values["output_throughput_tok_s"], (sure.ceiling_tok_s, likely.ceiling_tok_s)
-        fact = f"the ceiling is {_interval(limits, *bounds, ' output tok/s')}, {number_text(measured)} are reached"
+        fact = f"the ceiling is {_interval(roofline, *bounds, ' output tok/s')}, {number_text(measured)} are reached"
         is_passed = measured > likely.ceiling_tok_s
     if binding.name == BELOW_FLOOR:
         return f"{fact}. That is below the floor: {binding.why}."
-    return f"{fact}. {_told(binding)}: {binding.why}.{_passed_remark(limits) if is_passed else ''}"
+    return f"{fact}. {_told(binding)}: {binding.why}.{_passed_remark(roofline) if is_passed else ''}"
 
 
 def range_text(first: float, last: float, text_of: Callable[[float], str] = number_text) -> str:
@@ -73,12 +73,12 @@ def range_text(first: float, last: float, text_of: Callable[[float], str] = numb
     return text_of(first) if text_of(first) == text_of(last) else f"{text_of(first)} to {text_of(last)}"
 
 
-def peaks_sentence(limits: Limits) -> str:
+def peaks_sentence(roofline: Roofline) -> str:
     """Return what the device can do at best, who says so, and what of several devices is left out."""
-    peaks, shape = limits.peaks, limits.shape
+    peaks, shape = roofline.peaks, roofline.shape
     flops = f"{amount_text(peaks.flops_for(shape.dtype))}FLOP/s"
-    if limits.flops_s > peaks.flops_for(shape.dtype):
-        flops += f" in {shape.dtype}, {amount_text(limits.flops_s)}FLOP/s for {shape.weight_format} weights"
+    if roofline.flops_s > peaks.flops_for(shape.dtype):
+        flops += f" in {shape.dtype}, {amount_text(roofline.flops_s)}FLOP/s for {shape.weight_format} weights"
     several = f" of {peaks.devices} devices together" if peaks.devices > 1 else ""
     left_out = ""
     if peaks.devices > 1:
@@ -92,7 +92,7 @@ def peaks_sentence(limits: Limits) -> str:
     )
 
 
-def counters_sentence(record: Record, limits: Limits) -> str:
+def counters_sentence(record: Record, roofline: Roofline) -> str:
     """Return how the engine's own count of FLOPs and bytes compares with ours for the same requests; '' without one."""
     counters = record.host.counters
     flops = counters.get("estimated_flops_per_gpu")
@@ -100,11 +100,11 @@ def counters_sentence(record: Record, limits: Limits) -> str:
     completed = record.values.get("completed")
     if not flops or not read or not completed:
         return ""
-    devices, request, engine = limits.peaks.devices, limits.likely.request, record.host.engine or "the engine"
+    devices, request, engine = roofline.peaks.devices, roofline.likely.request, record.host.engine or "the engine"
     ratios = (completed * request.flops / (flops * devices), completed * request.bytes / (read * devices))
     if all(_AGREE[0] <= ratio <= _AGREE[1] for ratio in ratios):
         verdict = "the two agree"
-    elif limits.shape.experts and flops * devices <= completed * _flops_without_experts(record, limits):
+    elif roofline.shape.experts and flops * devices <= completed * _flops_without_experts(record, roofline):
         verdict = (
             f"the two do not agree, for {engine} does not count this model's experts: no reason to doubt the limit"
         )
@@ -116,11 +116,11 @@ def counters_sentence(record: Record, limits: Limits) -> str:
     )
 
 
-def _flops_without_experts(record: Record, limits: Limits) -> float:
+def _flops_without_experts(record: Record, roofline: Roofline) -> float:
     """Return the FLOPs of a request but for its experts': what a counter that knows of none may see at most."""
     lengths = record.asked.input_tokens_each, record.asked.output_tokens_each
-    rest = replace(limits.shape, experts=0, active_experts=0)
-    return limits_for(rest, limits.peaks, limits.batch, *lengths).sure.request.flops
+    rest = replace(roofline.shape, experts=0, active_experts=0)
+    return roofline_for(rest, roofline.peaks, roofline.batch, *lengths).sure.request.flops
 
 
 def energy_sentence(record: Record) -> str:
@@ -139,9 +139,9 @@ def energy_sentence(record: Record) -> str:
     )
 
 
-def experts_sentence(record: Record, limits: Limits) -> str:
+def experts_sentence(record: Record, roofline: Roofline) -> str:
     """Return what the two ends of a bound are for a model with experts, and whether its experts were counted."""
-    shape = limits.shape
+    shape = roofline.shape
     sure = (
         f"Of two numbers for a bound the first is sure: it takes steps to read {shape.active_experts} of "
         f"{shape.experts} experts a layer, the same for all tokens, and nothing is faster. The second is for "
@@ -174,11 +174,11 @@ def bytes_text(value: float) -> str:
     return f"{amount_text(value)}B"
 
 
-def _interval(limits: Limits, sure: float, likely: float, unit: str) -> str:
+def _interval(roofline: Roofline, sure: float, likely: float, unit: str) -> str:
     """Return '1.33 ms for sure and 3.78 ms with the experts that were counted', or '3.78 ms' where both are that."""
     if number_text(sure) == number_text(likely):
         return f"{number_text(sure)}{unit}"
-    return f"{number_text(sure)}{unit} for sure and {number_text(likely)}{unit} with {_LIKELY[limits.likely.routing]}"
+    return f"{number_text(sure)}{unit} for sure and {number_text(likely)}{unit} with {_LIKELY[roofline.likely.routing]}"
 
 
 def _told(binding: Binding) -> str:
@@ -191,9 +191,9 @@ def _told(binding: Binding) -> str:
     return f"What binds lies between {', '.join(named[:-1])} and {named[-1]}"
 
 
-def _passed_remark(limits: Limits) -> str:
+def _passed_remark(roofline: Roofline) -> str:
     """Return what it means that a number passed the bound that is not sure."""
-    what = "the experts that were counted allow" if limits.counted else "even routing allows"
+    what = "the experts that were counted allow" if roofline.counted else "even routing allows"
     return (
         f" That is faster than {what}: the router sends tokens to the same experts, or fewer sequences than asked for "
         "are in a step."

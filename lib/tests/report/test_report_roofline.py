@@ -1,4 +1,4 @@
-"""The limits in table, figure and sentence, on synthetic runs."""
+"""The roofline in table, figure and sentence, on synthetic runs."""
 
 import gzip
 import itertools
@@ -7,18 +7,18 @@ import re
 
 import pytest
 from benchbook.judge.columns import COLUMNS
-from benchbook.judge.limits import limits_of
-from benchbook.judge.telemetry import COUNTER, POWER_AREA, telemetry_summary
+from benchbook.judge.roofline import roofline_of
+from benchbook.judge.telemetry_summary import COUNTER, POWER_AREA, telemetry_summary
 from benchbook.records.host import HostFacts
 from benchbook.records.samples import TelemetrySummary
-from benchbook.report.cells import show_limits
-from benchbook.report.limit_figures import limits_figure, timeline_of
-from benchbook.report.limit_sentences import amount_text, energy_sentence, experts_sentence, limit_sentences
-from benchbook.report.limits import limited_cases, limits_html, limits_reading
+from benchbook.report.cells import show_roofline
+from benchbook.report.repeat.timeline import absent_text, gpu_text, timeline_figure
 from benchbook.report.results import MAX_ROWS
+from benchbook.report.roofline import bounded_cases, roofline_html, roofline_reading
+from benchbook.report.roofline_figures import roofline_figure, timeline_of
+from benchbook.report.roofline_sentences import amount_text, energy_sentence, experts_sentence, roofline_sentences
 from benchbook.report.run import load_run
 from benchbook.report.table import case_table
-from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from parts import having
 from report_runs import judged, make_run
@@ -49,7 +49,7 @@ def run(tmp_path):
 def test_a_long_table_of_limits_is_cut_with_a_note_and_the_rest_is_in_the_csv(tmp_path):
     launches = tuple(f"launch{number}" for number in range(12))
     run = load_run(make_run(tmp_path, launches=launches, repeats=1, benchmarks=("serve",), change=with_limits))
-    html = limits_html(limited_cases(run)[0])
+    html = roofline_html(bounded_cases(run)[0])
     assert html.count("<tr>") == 1 + MAX_ROWS
     assert f"The first {MAX_ROWS} of 96 cases are shown; all are in table.csv." in html
 
@@ -64,15 +64,15 @@ def test_limits_are_columns_of_every_repeat_and_means_of_every_case(run):
 
 
 def test_a_tiny_model_on_a_cpu_is_said_to_be_bound_by_overhead_with_floor_and_step(run):
-    cases, reasons = limited_cases(run)
-    reading = " ".join(limits_reading(cases))
+    cases, reasons = bounded_cases(run)
+    reading = " ".join(roofline_reading(cases))
     assert "What binds is launch overhead" in reading and "the floor is 0.232 ms, the step takes" in reading
     assert "57.8 GB/s" in reading and "measured before the start" in reading
     assert "routing" not in reading and not reasons
 
 
 def test_the_tables_name_floor_measured_share_and_what_binds(run):
-    html = limits_html(limited_cases(run)[0])
+    html = roofline_html(bounded_cases(run)[0])
     assert html.count("<table") == 3 and html.count("launch overhead") == 11
     assert "0.232 / " in html and "Energy" not in html
 
@@ -83,12 +83,12 @@ def busy(record):
 
 def test_what_binds_a_case_without_a_valid_repeat_is_not_told_and_its_mark_is_hollow(tmp_path):
     run = load_run(make_run(tmp_path, change=busy))
-    cases, _ = limited_cases(run)
+    cases, _ = bounded_cases(run)
     assert {case.binding.name for case in cases} == {"not told: machine_busy"}
-    said = " ".join(limits_reading(cases))
+    said = " ".join(roofline_reading(cases))
     assert "What binds is not told: no repeat is VALID (machine_busy)" in said and "launch overhead" not in said
-    assert "launch overhead" not in limits_html(cases)
-    roof, _ = limits_figure(run, cases)[0].axes
+    assert "launch overhead" not in roofline_html(cases)
+    roof, _ = roofline_figure(run, cases)[0].axes
     marks = [line for line in roof.lines if line.get_marker() != "None"]
     assert marks and all(line.get_markerfacecolor() == "white" for line in marks)
 
@@ -97,7 +97,7 @@ def test_one_valid_repeat_is_enough_to_tell_what_binds_a_case(tmp_path):
     run = load_run(
         make_run(tmp_path, change=lambda record: with_limits(record) if record.identity.repeat else busy(record))
     )
-    assert {case.binding.name for case in limited_cases(run)[0]} == {"launch overhead"}
+    assert {case.binding.name for case in bounded_cases(run)[0]} == {"launch overhead"}
 
 
 def test_of_a_case_in_doubt_the_reason_that_is_said_most_often_is_told(tmp_path):
@@ -105,7 +105,7 @@ def test_of_a_case_in_doubt_the_reason_that_is_said_most_often_is_told(tmp_path)
         return judged(with_limits(record), "suspect", ("too_short", "machine_busy")[record.identity.repeat > 0], "seen")
 
     run = load_run(make_run(tmp_path, benchmarks=("latency",), repeats=3, change=change))
-    assert {case.binding.name for case in limited_cases(run)[0]} == {"not told: machine_busy"}
+    assert {case.binding.name for case in bounded_cases(run)[0]} == {"not told: machine_busy"}
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_a_number_below_the_floor_is_called_impossible_and_never_a_share_of_the_
         values = {**record.values, key: record.values[key] * factor} if key in record.values else record.values
         return busy(record.model_copy(update={"values": values}))
 
-    cases, _ = limited_cases(load_run(make_run(tmp_path, change=change)))
-    html, said = limits_html(cases), " ".join(limits_reading(cases))
+    cases, _ = bounded_cases(load_run(make_run(tmp_path, change=change)))
+    html, said = roofline_html(cases), " ".join(roofline_reading(cases))
     assert "<td>below the floor</td>" in html
     assert ("impossible" in html) == (key != "median_tpot_ms"), "the share of a step is that of ITL"
     assert "That is below the floor: this cannot be; see its verdict" in said
@@ -133,9 +133,9 @@ def test_energy_has_a_column_where_power_was_read(tmp_path):
             record.model_copy(update={"host": having(record.host, telemetry={"energy_j": 100.0, "gpus": []})})
         )
 
-    cases, _ = limited_cases(load_run(make_run(tmp_path, change=change)))
-    assert "Energy (J per output token)" in limits_html(cases)
-    assert any("J for each of" in sentence and "lag" not in sentence for sentence in limits_reading(cases))
+    cases, _ = bounded_cases(load_run(make_run(tmp_path, change=change)))
+    assert "Energy (J per output token)" in roofline_html(cases)
+    assert any("J for each of" in sentence and "lag" not in sentence for sentence in roofline_reading(cases))
 
 
 @pytest.mark.parametrize(("source", "is_late"), [(COUNTER, False), (POWER_AREA, True), (None, False)])
@@ -149,14 +149,14 @@ def test_energy_from_power_samples_is_said_to_lag(source, is_late):
 
 def test_records_without_peaks_give_a_reason_and_no_figure(tmp_path, capsys):
     run = load_run(make_run(tmp_path))
-    cases, reasons = limited_cases(run)
+    cases, reasons = bounded_cases(run)
     assert not cases and "the record does not hold the model's shape" in reasons[0]
-    assert limits_figure(run, cases) is None and timeline_of(run)[0] is None
-    show_limits(run)
+    assert roofline_figure(run, cases) is None and timeline_of(run)[0] is None
+    show_roofline(run)
 
 
 def test_the_roofline_lies_over_every_point_and_its_caption_names_axes(run):
-    figure, caption = limits_figure(run, limited_cases(run)[0])
+    figure, caption = roofline_figure(run, bounded_cases(run)[0])
     roof, shares = figure.axes
     assert roof.get_xscale() == roof.get_yscale() == "log"
     bandwidth, peak = CPU["bandwidth_gb_s"] * 1e9, CPU["tflops"]["bfloat16"] * 1e12
@@ -170,17 +170,17 @@ def test_the_roofline_lies_over_every_point_and_its_caption_names_axes(run):
 
 def test_the_roofline_and_its_reading_run_from_few_to_many_in_flight_whatever_the_plans_order(tmp_path):
     shuffled = make_run(tmp_path, concurrencies=(4, 1, 8, 2), benchmarks=("serve",), change=with_limits)
-    cases, _ = limited_cases(run := load_run(shuffled))
-    roof, _ = limits_figure(run, cases)[0].axes
+    cases, _ = bounded_cases(run := load_run(shuffled))
+    roof, _ = roofline_figure(run, cases)[0].axes
     assert [label.get_text() for label in roof.texts[:2]] == ["1", "8"]
     assert all(list(line.get_xdata()) == sorted(line.get_xdata()) for line in roof.lines)
-    reading = " ".join(limits_reading(cases))
+    reading = " ".join(roofline_reading(cases))
     assert "1 in flight" in reading and "8 in flight" in reading and "4 in flight" not in reading
 
 
 def test_no_two_labels_of_the_roofline_lie_upon_each_other(tmp_path):
     run = load_run(make_run(tmp_path, concurrencies=(8,), benchmarks=("serve",), change=with_limits))
-    figure, _ = limits_figure(run, limited_cases(run)[0])
+    figure, _ = roofline_figure(run, bounded_cases(run)[0])
     FigureCanvasAgg(figure).draw()
     labels = [label.get_window_extent() for label in figure.axes[0].get_xticklabels(which="both") if label.get_text()]
     inside = [box for box in labels if figure.axes[0].bbox.x0 <= (box.x0 + box.x1) / 2 <= figure.axes[0].bbox.x1]
@@ -191,7 +191,7 @@ def test_no_two_labels_of_the_roofline_lie_upon_each_other(tmp_path):
 @pytest.mark.parametrize(("itl_ms", "tok_s"), [(6.15, 1948.0), (4.1, 3767.0), (5.0, 2476.0)])
 def test_faster_than_even_routing_is_possible_and_explained_and_no_share_is_above_all(itl_ms, tok_s):
     record = served(16, itl_ms=itl_ms, tok_s=tok_s, config=GPT_OSS_120B, peaks=H200)
-    (sentence, *_) = limit_sentences(record)
+    (sentence, *_) = roofline_sentences(record)
     assert "A step of 16 must read 7.77 GB to 30.1 GB" in sentence
     assert "the floor is 1.62 ms for sure and 6.28 ms with experts used evenly" in sentence
     assert f"the step takes {itl_ms:.2f} ms (median ITL)" in sentence
@@ -201,14 +201,14 @@ def test_faster_than_even_routing_is_possible_and_explained_and_no_share_is_abov
 
 
 def test_a_dense_model_has_one_bound_and_one_number():
-    (sentence, *_) = limit_sentences(served(8, itl_ms=4.9, config=LLAMA_8B))
+    (sentence, *_) = roofline_sentences(served(8, itl_ms=4.9, config=LLAMA_8B))
     assert "A step of 8 must read 19.8 GB, the floor is 4.13 ms, the step takes 4.90 ms (median ITL)" in sentence
     assert "What binds is the bandwidth: " in sentence and " to " not in sentence and "sure" not in sentence
 
 
 def test_what_several_devices_tell_each_other_is_named_as_left_out_of_every_bound():
     one, two = (
-        " ".join(limit_sentences(served(8, tok_s=300.0, argv=argv))) for argv in ("", "--tensor-parallel-size 2")
+        " ".join(roofline_sentences(served(8, tok_s=300.0, argv=argv))) for argv in ("", "--tensor-parallel-size 2")
     )
     assert "What binds is launch overhead or communication" in two
     assert "What the 2 devices tell each other is left out of every bound here: 72 all-reduces a step" in two
@@ -217,7 +217,7 @@ def test_what_several_devices_tell_each_other_is_named_as_left_out_of_every_boun
 
 def test_experts_cannot_be_faster_than_a_step_that_reads_the_fewest_of_them():
     record = served(16, itl_ms=1.5, tok_s=1948.0, config=GPT_OSS_120B, peaks=H200)
-    (sentence, *_) = limit_sentences(record)
+    (sentence, *_) = roofline_sentences(record)
     assert "That is below the floor: this cannot be" in sentence and "What binds" not in sentence
 
 
@@ -226,7 +226,7 @@ def test_whether_experts_were_counted_is_said():
 
     def told(routing):
         one = record.model_copy(update={"host": having(record.host, routing=routing)})
-        return experts_sentence(one, limits_of(one))
+        return experts_sentence(one, roofline_of(one))
 
     counted = {"experts": 128, "active": 4, "decode": {"1": 4.0, "16": 30.0}, "prefill": {"512": 128.0}}
     said = "the experts that were counted for this model: 4.00, 30.0, 128 in steps of 1, 16, 512 tokens"
@@ -238,7 +238,7 @@ def test_whether_experts_were_counted_is_said():
 
 def test_what_routing_explains_is_said_of_a_number_in_doubt_too():
     record = served(16, itl_ms=6.15, tok_s=1948.0, config=GPT_OSS_120B, peaks=H200)
-    (sentence, *_) = limit_sentences(judged(record, "suspect", "too_short", "seen"))
+    (sentence, *_) = roofline_sentences(judged(record, "suspect", "too_short", "seen"))
     assert "What binds is not told: no repeat is VALID (too_short)" in sentence and "the same experts" in sentence
 
 
@@ -251,25 +251,25 @@ def test_vllms_own_counters_are_compared_and_a_contradiction_is_said():
             }
         }
 
-    agreeing = " ".join(limit_sentences(served(8, **counters(4.3e15, 1.9e14))))
+    agreeing = " ".join(roofline_sentences(served(8, **counters(4.3e15, 1.9e14))))
     assert "so the two agree" in agreeing
-    doubted = " ".join(limit_sentences(served(8, **counters(4.3e15, 1.9e12))))
+    doubted = " ".join(roofline_sentences(served(8, **counters(4.3e15, 1.9e12))))
     assert "believe the limit only once it is known why" in doubted
-    assert "counters" not in " ".join(limit_sentences(served(8)))
+    assert "counters" not in " ".join(roofline_sentences(served(8)))
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.99])
 def test_counters_that_know_of_no_experts_are_no_reason_to_doubt_the_limit(share):
     record = served(8)
-    shape, tokens = limits_of(record).shape, 80 * (4096 + 1023)
+    shape, tokens = roofline_of(record).shape, 80 * (4096 + 1023)
     rest = share * 2 * shape.active_attention * tokens
-    told = " ".join(limit_sentences(served(8, engine="vLLM", counters={_FLOPS: rest, _READ: 1.9e12})))
+    told = " ".join(roofline_sentences(served(8, engine="vLLM", counters={_FLOPS: rest, _READ: 1.9e12})))
     assert (
         "vLLM's own counters saw" in told
         and "for vLLM does not count this model's experts: no reason to doubt the limit" in told
     )
     dense = served(8, config=LLAMA_8B, counters={_FLOPS: rest * 0.1, _READ: 1.9e12})
-    assert "believe the limit only once it is known why" in " ".join(limit_sentences(dense))
+    assert "believe the limit only once it is known why" in " ".join(roofline_sentences(dense))
 
 
 def test_the_timeline_has_a_panel_a_quantity_on_the_seconds_since_the_first_send():

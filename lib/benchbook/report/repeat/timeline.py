@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchbook.judge.loads import tokens_text
-from benchbook.judge.telemetry import request_window
+from benchbook.judge.telemetry_summary import request_window
 from benchbook.records.record import Record
 from benchbook.records.samples import GpuSummary, TelemetrySummary
 from benchbook.report.drawing import from_zero, panels_below

@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchbook.judge.spread import Spread, spread_of
 from benchbook.records.record import Verdict
-from benchbook.report.lines import OUTPUT_THROUGHPUT
+from benchbook.report.curves import OUTPUT_THROUGHPUT
 from benchbook.report.table import START, believed
 from benchbook.terms.benchmarks import BENCHMARKS, Role, with_role
 

@@ -1,4 +1,4 @@
-"""The figures of the limits: the roofline with the share of it that serving reaches, and one case over time."""
+"""The figures of the roofline: all of it with the share of it that serving reaches, and one case over time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
 from benchbook.judge.binding import share_of
+from benchbook.judge.bounds import Roofline
 from benchbook.judge.loads import IN_FLIGHT, load_text
-from benchbook.judge.roofline import Limits
 from benchbook.records.record import Record
 from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
+from benchbook.report.curves import OUTPUT_THROUGHPUT, Line
 from benchbook.report.drawing import (
     Style,
     canvas,
@@ -26,10 +27,9 @@ from benchbook.report.drawing import (
     styles_of,
 )
 from benchbook.report.figures import Figured
-from benchbook.report.limits import LimitedCase
-from benchbook.report.lines import OUTPUT_THROUGHPUT, Line
+from benchbook.report.repeat.timeline import timeline_figure
+from benchbook.report.roofline import BoundedCase
 from benchbook.report.run import Run
-from benchbook.report.timeline import timeline_figure
 from benchbook.terms.errors import StoreError
 
 _SHARE = "output_throughput_share_of_limit"
@@ -43,7 +43,7 @@ _OF_EXPERTS = (
 )
 
 
-def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
+def roofline_figure(run: Run, cases: Sequence[BoundedCase]) -> Figured | None:
     """Draw the roofline with every serve case on it, and beside it the share of the ceiling by requests in flight."""
     served = [case for case in cases if case.record.row.role == "curve"]
     drawn = {line: _cases_of(line, served) for line in run.lines if line.load is IN_FLIGHT and line.points(_SHARE)}
@@ -66,7 +66,7 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
             number = str(case.record.load.value)
             roof.annotate(number, point, xytext=(5, -11), textcoords="offset points", fontsize=9)
         draw_line(shares, line, style, _SHARE)
-    _draw_roofs(roof, [case.limits for case in served], points)
+    _draw_roofs(roof, [case.roofline for case in served], points)
     draw_limit(shares, 1.0)
     load_axis(shares, IN_FLIGHT, {load for line in lines for load in line.loads})
     shares.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0))
@@ -78,8 +78,8 @@ def limits_figure(run: Run, cases: Sequence[LimitedCase]) -> Figured | None:
         "as a share of its ceiling (%, higher is better) by requests in flight (log2 axis); dotted: the limit. "
         "Marks left: one a case, mean of its repeats, hollow where none is VALID, with the requests in flight at both "
         "ends; right: every repeat. "
-        f"{_OF_EXPERTS if any(case.limits.shape.experts for case in served) else ''}"
-        f"Peaks: {served[0].limits.peaks.source}."
+        f"{_OF_EXPERTS if any(case.roofline.shape.experts for case in served) else ''}"
+        f"Peaks: {served[0].roofline.peaks.source}."
     )
 
 
@@ -104,34 +104,34 @@ def timeline_of(run: Run) -> tuple[tuple[Figure, str, str] | None, list[str]]:
     return None, damage
 
 
-def _cases_of(line: Line, served: Sequence[LimitedCase]) -> list[LimitedCase]:
+def _cases_of(line: Line, served: Sequence[BoundedCase]) -> list[BoundedCase]:
     """Return the cases of a line that have a place on the roofline."""
     case_ids = set(line.repeats["case_id"])
     return [case for case in served if case.record.identity.case_id in case_ids and _point(case) is not None]
 
 
-def _point(case: LimitedCase) -> tuple[float, float] | None:
+def _point(case: BoundedCase) -> tuple[float, float] | None:
     """Return FLOP per byte, at its sure end, and attained FLOP/s of a case, over the whole of its measurement."""
-    rate, request = case.record.values.get(OUTPUT_THROUGHPUT), case.limits.sure.request
+    rate, request = case.record.values.get(OUTPUT_THROUGHPUT), case.roofline.sure.request
     if not rate:
         return None
-    return request.flops / request.bytes, rate / case.limits.output_len_tokens * request.flops
+    return request.flops / request.bytes, rate / case.roofline.output_len_tokens * request.flops
 
 
-def _draw_other_end(roof: Axes, shares: Axes, case: LimitedCase, style: Style) -> None:
+def _draw_other_end(roof: Axes, shares: Axes, case: BoundedCase, style: Style) -> None:
     """Draw thin lines from both marks of a case to where they were with the experts of the likely bound."""
-    limits, (x, y) = case.limits, _point(case)
-    if limits.likely is limits.sure:
+    roofline, (x, y) = case.roofline, _point(case)
+    if roofline.likely is roofline.sure:
         return
-    likely, load = limits.likely.request, case.record.load.value
-    reached = [share_of(case.record, bounds) for bounds in (limits.sure, limits.likely)]
+    likely, load = roofline.likely.request, case.record.load.value
+    reached = [share_of(case.record, bounds) for bounds in (roofline.sure, roofline.likely)]
     roof.plot([x, likely.flops / likely.bytes], [y, y], color=style.colour, linewidth=_THIN)
     shares.plot([load, load], [min(1.0, share) for share in reached], color=style.colour, linewidth=_THIN)
 
 
-def _draw_roofs(axes: Axes, limits: Sequence[Limits], points: Sequence[tuple[float, float]]) -> None:
+def _draw_roofs(axes: Axes, rooflines: Sequence[Roofline], points: Sequence[tuple[float, float]]) -> None:
     """Draw each different roof over the points, and let both logarithmic axes hold all of it."""
-    roofs = {(each.peaks.bandwidth_bytes_s, each.flops_s) for each in limits}
+    roofs = {(each.peaks.bandwidth_bytes_s, each.flops_s) for each in rooflines}
     ridges = [flops_s / bandwidth for bandwidth, flops_s in roofs]
     low = min(x for x, _ in points) / _ROOM
     high = max([x for x, _ in points] + ridges) * _ROOM

@@ -17,9 +17,9 @@ from benchbook.records.record import Reason, Record
 from benchbook.records.store import Saved
 from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
 from benchbook.report import markup
-from benchbook.report.limit_sentences import limit_sentences
+from benchbook.report.repeat.timeline import absent_text, gpu_text, timeline_figure
+from benchbook.report.roofline_sentences import roofline_sentences
 from benchbook.report.shown import FIGURES, READINGS
-from benchbook.report.timeline import absent_text, gpu_text, timeline_figure
 from benchbook.terms.metrics import known_key, metrics_for
 from benchbook.terms.percentiles import is_earned, percentile_of, samples_needed
 from benchbook.terms.wording import number_text
@@ -92,7 +92,7 @@ def metrics_table(saved: Saved) -> None:
 
 
 @_of_now
-def case_figure(saved: Saved) -> None:
+def repeat_figure(saved: Saved) -> None:
     """Display the figure of this kind of measurement, if it has one; its caption names verdict, axes, units and settings."""
     draw = FIGURES[saved.record.benchmark]
     if draw is None:
@@ -105,7 +105,7 @@ def case_figure(saved: Saved) -> None:
 
 
 @_of_now
-def case_timeline(saved: Saved) -> None:
+def repeat_timeline(saved: Saved) -> None:
     """Display what server and GPU did while the case was measured, and say what could not be sampled."""
     path, summary = saved.path.with_name(TELEMETRY_FILE), saved.record.host.telemetry
     drawn = timeline_figure(saved.record, read_telemetry(path), saved.raw()) if path.is_file() else None
@@ -115,13 +115,13 @@ def case_timeline(saved: Saved) -> None:
 
 
 @_of_now
-def case_limits(saved: Saved) -> None:
+def repeat_roofline(saved: Saved) -> None:
     """Display how far the number is from what the hardware allows, and what binds it."""
-    markup.show(markup.bullets(limit_sentences(saved.record)))
+    markup.show(markup.bullets(roofline_sentences(saved.record)))
 
 
 @_of_now
-def case_reading(saved: Saved) -> None:
+def repeat_reading(saved: Saved) -> None:
     """Display what the numbers say, in sentences made from the record."""
     sentences = READINGS[saved.record.benchmark](saved.record, saved.raw())
     if saved.record.host.random_weights:

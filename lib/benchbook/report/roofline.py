@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchbook.judge.binding import BOUNDED, Binding, binding_of, doubt_of, share_text
-from benchbook.judge.limits import limits_of
-from benchbook.judge.roofline import Bounds, Limits, NoLimitError
+from benchbook.judge.bounds import Bounds, NoRooflineError, Roofline
+from benchbook.judge.roofline import roofline_of
 from benchbook.records.record import Record
-from benchbook.report.limit_sentences import (
+from benchbook.report.markup import Html, element, join, table
+from benchbook.report.results import MAX_ROWS, cut_note
+from benchbook.report.roofline_sentences import (
     bytes_text,
     counters_sentence,
     energy_sentence,
@@ -20,8 +22,6 @@ from benchbook.report.limit_sentences import (
     range_text,
     step_sentence,
 )
-from benchbook.report.markup import Html, element, join, table
-from benchbook.report.results import MAX_ROWS, cut_note
 from benchbook.report.run import Run
 from benchbook.report.table import number_keys
 from benchbook.terms.benchmarks import BENCHMARKS, Benchmark, Bound
@@ -32,33 +32,33 @@ _ENERGY = "energy_j_per_output_token"
 
 
 @dataclass(frozen=True)
-class LimitedCase:
+class BoundedCase:
     """One case with its limits."""
 
     record: Record  # the repeat that is believed most, its values replaced by all means over the believed ones
-    limits: Limits
+    roofline: Roofline
     binding: Binding | None
 
 
-def limited_cases(run: Run) -> tuple[list[LimitedCase], list[str]]:
-    """Return the cases whose limits are known, those of one launch and lengths together, and why others have none."""
+def bounded_cases(run: Run) -> tuple[list[BoundedCase], list[str]]:
+    """Return the cases whose roofline is known, those of one launch and lengths together, and why others have none."""
     keys = number_keys()
     means = run.cases[[f"{key}_mean" for key in keys]].to_numpy().tolist()
     values_of = {
         case_id: {key: mean for key, mean in zip(keys, row) if not math.isnan(mean)}
         for case_id, row in zip(run.cases["case_id"], means, strict=True)
     }
-    found: list[LimitedCase] = []
+    found: list[BoundedCase] = []
     reasons: dict[str, None] = {}
     for case_id, repeats in _believed(run).items():
         record = _believed_most(repeats)
         try:
-            limits = limits_of(record)
-        except NoLimitError as error:
+            roofline = roofline_of(record)
+        except NoRooflineError as error:
             reasons[f"{record.identity.launch}, {record.benchmark}: no limit, for {error}."] = None
             continue
         record = record.model_copy(update={"values": values_of[case_id]})
-        found.append(LimitedCase(record, limits, binding_of(record, limits)))
+        found.append(BoundedCase(record, roofline, binding_of(record, roofline)))
     return [case for group in _groups(found) for case in group], list(reasons)
 
 
@@ -77,7 +77,7 @@ def _believed_most(repeats: Sequence[Record]) -> Record:
     return max(repeats, key=lambda record: (doubt_of(record) is None, doubts[doubt_of(record)]))
 
 
-def limits_html(cases: Sequence[LimitedCase]) -> Html:
+def roofline_html(cases: Sequence[BoundedCase]) -> Html:
     """Return one table a benchmark: floor or ceiling, what was measured, the share reached, what binds."""
     several_launches = len({case.record.identity.launch for case in cases}) > 1
     has_energy = any(case.record.values.get(_ENERGY) for case in cases)
@@ -100,66 +100,66 @@ def limits_html(cases: Sequence[LimitedCase]) -> Html:
     return join(parts)
 
 
-def limits_reading(cases: Sequence[LimitedCase]) -> list[str]:
+def roofline_reading(cases: Sequence[BoundedCase]) -> list[str]:
     """Return the peaks, one sentence for the fewest and the most in flight of each line, and the cross-checks."""
-    sentences = [*dict.fromkeys(peaks_sentence(case.limits) for case in cases)][:2] + steps_reading(cases)
+    sentences = [*dict.fromkeys(peaks_sentence(case.roofline) for case in cases)][:2] + steps_reading(cases)
     ends = _extremes(cases)
     for sentence_of in (counters_sentence, lambda record, _: energy_sentence(record)):
-        found = [(case, sentence_of(case.record, case.limits)) for case in ends]
+        found = [(case, sentence_of(case.record, case.roofline)) for case in ends]
         sentences += [f"{_where(case)}: {sentence}" for case, sentence in found if sentence][:1]
-    of_experts = (experts_sentence(case.record, case.limits) for case in cases if case.limits.shape.experts)
+    of_experts = (experts_sentence(case.record, case.roofline) for case in cases if case.roofline.shape.experts)
     return sentences + [*dict.fromkeys(of_experts)]
 
 
-def steps_reading(cases: Sequence[LimitedCase]) -> list[str]:
+def steps_reading(cases: Sequence[BoundedCase]) -> list[str]:
     """Return one sentence for the fewest and the most in flight of each line: floor, what was measured, what binds."""
-    said = (f"{_where(case)}: {step_sentence(case.record, case.limits)}" for case in _extremes(cases))
+    said = (f"{_where(case)}: {step_sentence(case.record, case.roofline)}" for case in _extremes(cases))
     return [*dict.fromkeys(said)][:MAX_SENTENCES]
 
 
-def _extremes(cases: Sequence[LimitedCase]) -> list[LimitedCase]:
+def _extremes(cases: Sequence[BoundedCase]) -> list[BoundedCase]:
     """Return the cases of least and most load of each line, those that were served first."""
     ends = [end for group in _groups(cases) for end in (group[0], group[-1])]
     return sorted(ends, key=lambda case: case.record.row.role != "curve")
 
 
-def _groups(cases: Sequence[LimitedCase]) -> list[list[LimitedCase]]:
+def _groups(cases: Sequence[BoundedCase]) -> list[list[BoundedCase]]:
     """Return the cases of one launch, benchmark and lengths together, by rising load, in whatever order they were planned."""
-    groups: dict[tuple[str, str, str], list[LimitedCase]] = {}
+    groups: dict[tuple[str, str, str], list[BoundedCase]] = {}
     for case in cases:
         record = case.record
         groups.setdefault((record.identity.launch, record.benchmark, record.curve), []).append(case)
     return [sorted(group, key=_load) for group in groups.values()]
 
 
-def _load(case: LimitedCase) -> tuple[float, int]:
+def _load(case: BoundedCase) -> tuple[float, int]:
     """Return where on its curve a case lies, and how much is asked for, 0 where that is not known."""
     record = case.record
     return record.load.value if record.load else 0, record.asked.requests or 0
 
 
-def _where(case: LimitedCase) -> str:
+def _where(case: BoundedCase) -> str:
     record = case.record
     return f"{record.identity.launch}, {record.curve}, {record.row.load_text.format(_level(case))}"
 
 
-def _level(case: LimitedCase) -> float | None:
+def _level(case: BoundedCase) -> float | None:
     return case.record.load.value if case.record.load else None
 
 
-def _who(case: LimitedCase, several_launches: bool) -> list[str]:
+def _who(case: BoundedCase, several_launches: bool) -> list[str]:
     asked = case.record.asked  # whose lengths are known, or there would be no limit
     lengths = f"{asked.input_tokens_each} / {asked.output_tokens_each}"
     return [*([case.record.identity.launch] if several_launches else []), lengths]
 
 
-def _ending(case: LimitedCase, has_energy: bool) -> list[str | None]:
+def _ending(case: BoundedCase, has_energy: bool) -> list[str | None]:
     energy = [number_text(case.record.values.get(_ENERGY))] if has_energy else []
     return [*energy, case.binding.name if case.binding else None]
 
 
-def _ends(case: LimitedCase) -> tuple[Bounds, Bounds]:
-    return case.limits.sure, case.limits.likely
+def _ends(case: BoundedCase) -> tuple[Bounds, Bounds]:
+    return case.roofline.sure, case.roofline.likely
 
 
 def _share(sure: float | None, likely: float | None) -> str:
@@ -171,15 +171,15 @@ def _load_headings(benchmark: Benchmark) -> list[str]:
     return [benchmark.load_heading, *(["Sequences a step, at most"] if benchmark.queues else [])]
 
 
-def _cells(case: LimitedCase) -> list[str | int]:
+def _cells(case: BoundedCase) -> list[str | int]:
     """Return the load, with what of it a step holds, and all that is bounded."""
-    row, batch = case.record.row, case.limits.batch
+    row, batch = case.record.row, case.roofline.batch
     asked = _level(case)
     load = [asked, batch] if row.queues else [asked if asked == batch else f"{asked} ({batch} a step)"]
     return [*load, *(cell for key in row.bounds for cell in _bound_cells(case, key))]
 
 
-def _bound_cells(case: LimitedCase, key: Bound) -> list[str]:
+def _bound_cells(case: BoundedCase, key: Bound) -> list[str]:
     """Return 'best / measured' and the share that was reached, each with two ends where they differ."""
     bound, steps = BOUNDED[key], [bounds.step for bounds in _ends(case)]
     first = [range_text(*(step.bytes for step in steps), bytes_text) if None not in steps else "–"]
