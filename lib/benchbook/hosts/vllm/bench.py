@@ -9,14 +9,21 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import inspect
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 from unittest import mock
 
 from benchbook.hosts.process.tasks import TaskRefused
+
+# What of vLLM's client frozen requests are sent by.
+_SENDING = set(
+    "get_samples ASYNC_REQUEST_FUNCS prompt prompt_len expected_output_len request_id timestamp chat_messages "
+    "request_overrides max_concurrency self_timed".split()
+)
 
 
 def run_vllm_bench(argv: Sequence[str]) -> int:
@@ -91,6 +98,59 @@ def before_requests(act: Callable[[Sequence[int] | None], object]) -> Iterator[N
 
     with mock.patch.object(serve, "benchmark", acting):
         yield
+
+
+class Sender(Protocol):
+    """What `vllm bench serve` sends in place of a data set, and how."""
+
+    def samples(self, args: argparse.Namespace, tokenizer: Any) -> list[dict[str, Any]]:
+        """Return the fields of each of vLLM's SampleRequests, for these words and their tokenizer."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Options of vLLM's `benchmark` that are others than its words say."""
+
+    def around(self, request_func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what is called in place of `request_func`, which is to send and to time each request."""
+
+
+@contextlib.contextmanager
+def sending(sender: Sender) -> Iterator[None]:
+    """Inside, `vllm bench serve` sends the requests of `sender` in place of those that its data set would load.
+
+    All else is vLLM's: arrivals, sending, timing, counting, the result. To be called where `why_not_sending` is ''.
+    """
+    from vllm.benchmarks import serve
+
+    benchmark, functions = serve.benchmark, serve.ASYNC_REQUEST_FUNCS
+
+    def samples(args: argparse.Namespace, tokenizer: Any) -> list[Any]:
+        return [serve.SampleRequest(**fields) for fields in sender.samples(args, tokenizer)]
+
+    async def acting(*args: Any, **options: Any) -> Any:
+        return await benchmark(*args, **{**options, **sender.options})
+
+    around = {backend: sender.around(function) for backend, function in functions.items()}
+    with (
+        mock.patch.object(serve, "get_samples", samples),
+        mock.patch.object(serve, "benchmark", acting),
+        mock.patch.dict(functions, around),
+    ):
+        yield
+
+
+def why_not_sending() -> str:
+    """Return what of vLLM's client is not where `sending` looks for it; '' where all of it is."""
+    try:
+        from vllm.benchmarks import serve
+
+        fields = {field.name for field in dataclasses.fields(serve.SampleRequest)}
+        options = set(inspect.signature(serve.benchmark).parameters)
+        there = {*fields, *options, *(name for name in ("get_samples", "ASYNC_REQUEST_FUNCS") if hasattr(serve, name))}
+    except (ImportError, AttributeError, TypeError) as error:
+        return f"vLLM's internals have moved: {error!r}"
+    missing = sorted(_SENDING - there)
+    return f"vLLM's internals have moved: no {', '.join(missing)}" if missing else ""
 
 
 def _asked_tokens(requests: Any) -> list[int] | None:

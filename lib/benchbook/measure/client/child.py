@@ -25,6 +25,8 @@ from benchbook.hosts.process import processes, tasks
 from benchbook.hosts.vllm import bench
 from benchbook.measure.client.memory import end_above
 from benchbook.measure.client.meter import meter_path, metered
+from benchbook.measure.client.sender import Sender
+from benchbook.measure.client.stretch import Stretch
 
 _TOLD = b"told\n"
 
@@ -107,5 +109,9 @@ def _begin(parent: socket.socket, stack: contextlib.ExitStack) -> Sequence[str]:
         notes["asked_tokens"] = asked_tokens
         end_above(task.memory_mib)
 
+    if task.stretch is not None:
+        sender = Sender(Stretch(**task.stretch))
+        notes["sent"] = sender.notes
+        stack.enter_context(bench.sending(sender))
     stack.enter_context(bench.before_requests(begin))
     return task.argv

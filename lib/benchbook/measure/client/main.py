@@ -81,6 +81,8 @@ class WarmParent:
             raise tasks.TaskRefused(self._refusal)
         if task.argv[0] != "serve":
             raise tasks.TaskRefused(f"this client runs serve, not {task.argv[0]}")
+        if task.stretch is not None and (why := bench.why_not_sending()):
+            raise tasks.TaskRefused(why)
         tasks.check_environment(task, self._at_start)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from benchbook.hosts.process.guardian import spawn
 from benchbook.hosts.process.tasks import Task
 from benchbook.hosts.vllm.command import VLLM_PROGRAM, private_environment
+from benchbook.measure.client.stretch import Stretch
 from benchbook.terms.errors import Cause, MeasureError
 from benchbook.terms.redaction import known_secrets, redact_file
 
@@ -54,9 +55,12 @@ def run_bench(
     limit_s: float,
     memory_mib: int | None = None,
     seed: int | None = None,
+    stretch: Stretch | None = None,
     cancel: threading.Event | None = None,
 ) -> BenchRun:
     """Run `vllm bench *argv` on the worker at `socket_path`, or by the command line when there is none or it refuses.
+
+    Given a `stretch`, whose words `argv` has, its requests are sent.
 
     A refusal is said in one line to `on_line`. A benchmark that fails is never run again. When `cancel` is set the
     benchmark is ended and the exit code is negative. A worker's ends with exit code 1 once its answers take more than
@@ -67,14 +71,15 @@ def run_bench(
     how = {"env": env, "on_line": on_line, "log_path": log_path, "limit_s": limit_s, "cancel": cancel}
     if socket_path is not None:
         try:
-            exit_code = run_task(socket_path, argv, memory_mib=memory_mib, seed=seed, **how)
+            exit_code = run_task(socket_path, argv, memory_mib=memory_mib, seed=seed, stretch=stretch, **how)
             way = WARM
         except TaskRefusedError as refusal:
             reason = refusal.cause.evidence
             if on_line is not None:
                 on_line(f"benchbook: by the plain command line, since {reason}")
     if way == COMMAND_LINE:
-        exit_code = run_official(argv, **how)
+        with stretch.plain_file(argv) if stretch else contextlib.nullcontext():
+            exit_code = run_official(argv, **how)
     return BenchRun(exit_code, way, reason, time.monotonic() - started_s)
 
 
@@ -88,6 +93,7 @@ def run_task(
     limit_s: float,
     memory_mib: int | None = None,
     seed: int | None = None,
+    stretch: Stretch | None = None,
     cancel: threading.Event | None = None,
 ) -> int:
     """Run `vllm bench *argv` on the worker at `socket_path` and return its exit code; leaving early ends the task.
@@ -102,6 +108,7 @@ def run_task(
         cwd=os.getcwd(),
         memory_mib=memory_mib,
         seed=seed,
+        stretch=stretch and stretch.to_json(),
     )
     with _LogReader(log_path, on_line) as log, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
