@@ -13,12 +13,13 @@ from benchbook.plan.document import Document, Where
 from benchbook.plan.faults import Fault
 from benchbook.plan.hints import meant
 from benchbook.plan.precision import Precision, read_precision
-from benchbook.plan.strict import FieldError
+from benchbook.plan.strict import FieldError, unknown
 from benchbook.plan.workload import Workload
 
 MAX_CASES = 5_000
 MAX_EXCLUDES = 100
 LENGTHS = ("input_len_tokens", "output_len_tokens")  # one key in the file, `lengths`, since the two vary together
+REQUESTS = "requests"  # in place of the two: the name of a set
 PER_CONCURRENCY = re.compile(r"([0-9]{1,9}) per concurrency")
 
 
@@ -38,13 +39,16 @@ def read_axes(doc: Document, where: Where, model: type[Workload]) -> dict[str, l
     body = doc.mapping(where, model.example)
     # The first of the two lengths stands for both.
     fields = {"lengths" if name == LENGTHS[0] else name: field for name, field in model.model_fields.items()}
-    required = [name for name, field in fields.items() if field.is_required() and name != LENGTHS[1]]
+    fields.pop(LENGTHS[1], None)
+    required = [name for name, field in fields.items() if field.is_required()]
     optional = [name for name, field in fields.items() if not field.is_required()]
     others = ["exclude", "launches", *(["precision"] if model.plans_prompts else [])]
     known = [*required, *optional, *others]
     has_precision = "precision" in body
     explained = {meant(key, known) for key in body}  # by what is refused below
     missing = [key for key in required if key not in explained and not (key == "num_prompts" and has_precision)]
+    if REQUESTS in fields and not explained & {"lengths", REQUESTS}:
+        missing.insert(0, f"lengths or {REQUESTS}")
     if missing:
         doc.faults.note(doc.error(where, f"lacks {' and '.join(missing)}"))
     axes = {}
@@ -79,6 +83,8 @@ def _check_point(doc: Document, model: type[Workload], key: str, point: Point) -
     value, names = point.value, LENGTHS if key == "lengths" else (key,)
     if key == "lengths" and (not isinstance(value, list) or len(value) != 2):
         raise doc.error(point.where, "must be a pair: [input_len_tokens, output_len_tokens]")
+    if key == REQUESTS:
+        _check_set(doc, point)
     if key == "num_prompts" and isinstance(value, Precision):
         return
     if key == "num_prompts" and model.plans_prompts and isinstance(value, str):
@@ -91,6 +97,16 @@ def _check_point(doc: Document, model: type[Workload], key: str, point: Point) -
         for refused in (error, *error.others):  # the other fields are missing here, and not looked at
             if refused.where and refused.where[0] in names:
                 doc.faults.note(_located(doc, key, point, refused))
+
+
+def _check_set(doc: Document, point: Point) -> None:
+    sets = doc.data.get(REQUESTS)  # of the file: one that was refused is not unknown
+    if not isinstance(point.value, str):
+        raise doc.error(point.where, "must be the name of a set of requests; how many are sent is num_prompts")
+    if not isinstance(sets, dict) or not sets:
+        raise doc.error(point.where, "names a set, and the file has no requests: that would hold it")
+    if point.value not in sets:
+        raise doc.error(point.where, unknown(point.value, map(str, sets), "set"))
 
 
 def _located(doc: Document, key: str, point: Point, refused: FieldError) -> Fault:

@@ -12,6 +12,7 @@ from benchbook.plan.axes import (
     LENGTHS,
     MAX_CASES,
     PER_CONCURRENCY,
+    REQUESTS,
     Point,
     crossed,
     read_axes,
@@ -20,6 +21,7 @@ from benchbook.plan.axes import (
 from benchbook.plan.document import Document, Where
 from benchbook.plan.launches import Launch
 from benchbook.plan.precision import Precision
+from benchbook.plan.requests import RequestSet
 from benchbook.plan.strict import FieldError, unknown
 from benchbook.plan.workload import Workload
 from benchbook.plan.workloads import WORKLOADS, FirstRequestWorkload, ServeWorkload
@@ -58,8 +60,13 @@ class Case:
         return f"{text[: MAX_CASE_ID_CHARS - len(tail) - 1]}-{tail}"
 
 
-def read_cases(doc: Document, launches: tuple[Launch, ...]) -> tuple[Case, ...]:
-    """Return all cases of the file's `benchmarks:` list, in its order, each of them once; what is refused is noted."""
+def read_cases(
+    doc: Document, launches: tuple[Launch, ...], sets: Mapping[str, RequestSet] | None = None
+) -> tuple[Case, ...]:
+    """Return all cases of the file's `benchmarks:` list, in its order, each of them once; what is refused is noted.
+
+    `sets` are those of its `requests:` that could be read.
+    """
     entries = doc.at(("benchmarks",))
     if not isinstance(entries, list):
         raise doc.error(("benchmarks",), f"must be a list, such as {BENCHMARKS_EXAMPLE}")
@@ -69,33 +76,40 @@ def read_cases(doc: Document, launches: tuple[Launch, ...]) -> tuple[Case, ...]:
     cases: list[Case] = []
     for index in range(len(entries)):
         with doc.faults.noted():
-            for case, where in _entry_cases(doc, ("benchmarks", index), launches):
+            for case, where in _entry_cases(doc, ("benchmarks", index), launches, sets or {}):
                 first = places.setdefault(case.case_id, where)
                 if len(places) == len(cases):
                     raise doc.error(where, f"duplicate case {case.case_id!r}, first in line {doc.line(first)}")
                 cases.append(case)
             if len(cases) > MAX_CASES:
                 raise doc.error(("benchmarks", index), f"makes more than {MAX_CASES} cases")
-    _check_busy(doc, entries)
+    _check_busy(doc, entries, "launches", "no benchmark runs on this launch", is_all=True)
+    _check_busy(doc, entries, REQUESTS, "no benchmark sends this set", is_all=False)
     return tuple(cases)
 
 
-def _check_busy(doc: Document, entries: Sequence[Any]) -> None:
-    """Note each launch that no benchmark runs on; none when a benchmark does not say plainly where it runs."""
-    names = doc.data.get("launches")
+def _check_busy(doc: Document, entries: Sequence[Any], key: str, problem: str, is_all: bool) -> None:
+    """Note each launch or set that no benchmark has; none when a benchmark does not say plainly which it has.
+
+    One that does not say it has all of them, or none.
+    """
+    names = doc.data.get(key)
     bodies = [body for entry in entries if isinstance(entry, dict) for body in entry.values()]
     if not isinstance(names, dict) or len(bodies) < len(entries):
         return
+    unsaid = list(names) if is_all else []
     busy: set[Any] = set()
     for body in bodies:
-        chosen = body.get("launches", list(names)) if isinstance(body, dict) else list(names)
+        chosen = body.get(key, unsaid) if isinstance(body, dict) else list(names)
         busy.update(map(str, chosen if isinstance(chosen, list) else [chosen]))
     if busy <= names.keys():
         for name in names.keys() - busy:
-            doc.faults.note(doc.error(("launches", name), "no benchmark runs on this launch"))
+            doc.faults.note(doc.error((key, name), problem))
 
 
-def _entry_cases(doc: Document, where: Where, launches: tuple[Launch, ...]) -> Iterator[tuple[Case, Where]]:
+def _entry_cases(
+    doc: Document, where: Where, launches: tuple[Launch, ...], sets: Mapping[str, RequestSet]
+) -> Iterator[tuple[Case, Where]]:
     """Yield the cases of one item of `benchmarks:`, launch by launch, each with where its workload is asked for."""
     entry = doc.mapping(where, FirstRequestWorkload.example)
     if len(entry) != 1:
@@ -109,7 +123,7 @@ def _entry_cases(doc: Document, where: Where, launches: tuple[Launch, ...]) -> I
     chosen = _chosen_launches(doc, where, launches)
     if doc.faults.has_within(where):
         return  # what the axes make together is looked at when each of them is right
-    workloads = _workloads(doc, where, model, crossed(doc, where, axes, len(chosen)))
+    workloads = _workloads(doc, where, model, crossed(doc, where, axes, len(chosen)), sets)
     for launch in chosen:
         for workload, why_num_prompts, precision, place in workloads:
             with doc.faults.noted():
@@ -130,7 +144,11 @@ def _chosen_launches(doc: Document, where: Where, launches: tuple[Launch, ...]) 
 
 
 def _workloads(
-    doc: Document, where: Where, model: type[Workload], combinations: Sequence[Mapping[str, Point]]
+    doc: Document,
+    where: Where,
+    model: type[Workload],
+    combinations: Sequence[Mapping[str, Point]],
+    sets: Mapping[str, RequestSet],
 ) -> list[tuple[Workload, str, _Targets, Where]]:
     """Return the workload of each combination, why so many prompts and for which precision, and where it is asked for.
 
@@ -139,14 +157,14 @@ def _workloads(
     found = []
     for points in combinations:
         with doc.faults.noted():
-            found.append((*_workload(doc, where, model, points), _place(where, points)))
+            found.append((*_workload(doc, where, model, points, sets), _place(where, points)))
         if doc.faults.has(where):
             break  # what holds for the whole benchmark is said once
     return found
 
 
 def _workload(
-    doc: Document, where: Where, model: type[Workload], points: Mapping[str, Point]
+    doc: Document, where: Where, model: type[Workload], points: Mapping[str, Point], sets: Mapping[str, RequestSet]
 ) -> tuple[Workload, str, _Targets]:
     """Return the workload of one combination, why so many prompts and for which precision; raise what does not fit."""
     why_num_prompts, precision = "", ()
@@ -156,9 +174,12 @@ def _workload(
     if model.plans_prompts:
         fields["num_prompts"], why_num_prompts, precision = _num_prompts(doc, points)
     try:
-        return model(**fields), why_num_prompts, precision
+        workload = model(**fields)
     except FieldError as error:  # each field is right by itself
         raise doc.error(where, error.problem) from None
+    if found := sets.get(fields.get(REQUESTS)):
+        workload = workload.of_set(found.facts)
+    return workload, why_num_prompts, precision
 
 
 def _num_prompts(doc: Document, points: Mapping[str, Point]) -> tuple[Any, str, _Targets]:
@@ -179,8 +200,8 @@ def _num_prompts(doc: Document, points: Mapping[str, Point]) -> tuple[Any, str, 
 
 
 def _place(where: Where, points: Mapping[str, Point]) -> Where:
-    """Return where to point when a whole workload is refused: at its lengths, if it has any."""
-    return points["lengths"].where if "lengths" in points else where
+    """Return where to point when a whole workload is refused: at its lengths or its set, if it has any."""
+    return next((points[key].where for key in ("lengths", REQUESTS) if key in points), where)
 
 
 def _check_fits(doc: Document, where: Where, workload: Workload, launch: Launch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,10 +81,15 @@ class Document:
             raise self.error(where, "must be a mapping of keys to values" + (f", such as {example}" if example else ""))
         return value
 
-    def parse(self, where: Where, model: type[Model], example: str = "") -> Model:
-        """Return the mapping at `where` as a `model`, or raise the refusal of a field, the others being noted."""
+    def parse(
+        self, where: Where, model: type[Model], example: str = "", fields: Mapping[str, Any] | None = None
+    ) -> Model:
+        """Return the mapping at `where` as a `model`, or raise the refusal of a field, the others being noted.
+
+        `fields` are what has been made of the mapping before, where parts of it were read by themselves.
+        """
         try:
-            return model(**self.mapping(where, example))
+            return model(**(self.mapping(where, example) if fields is None else fields))
         except FieldError as error:
             for other in error.others:
                 self.faults.note(self._refused(where, other))

@@ -8,6 +8,8 @@
       - first_request: {}
       - serve: {max_concurrency: [1, 8], lengths: [[128, 64], [512, 32]], num_prompts: 10 per concurrency,
                 exclude: [{max_concurrency: 8, lengths: [512, 32]}], launches: [eager]}
+    requests:                       # sets of what is sent, by name: requests.py; a serve has requests: [chat] for lengths
+      chat: {dataset: sharegpt, path: data/chat.json, endpoint: chat}
     repeats: 3                      # measurements of each case, in interleaved rounds, 8 when launches are compared; or
                                     # {starts: 3}: each round of a single launch too has a fresh start; or
                                     # {starts: 3, at_most: 10, until: {output_throughput_tok_s: 2 %}}
@@ -39,6 +41,8 @@ from benchbook.plan.models import ModelRef, read_model
 from benchbook.plan.order import Block, added_round, rounds
 from benchbook.plan.precision import known_metric
 from benchbook.plan.repeats import DEFAULT_AGAIN, AgainCount, RepeatCount, Until, read_repeats
+from benchbook.plan.requests import EXAMPLE as REQUESTS_EXAMPLE
+from benchbook.plan.requests import RequestSet, read_requests
 from benchbook.plan.strict import StrictModel, one_line
 from benchbook.plan.yamlfile import load_document
 from benchbook.terms.benchmarks import HostKind
@@ -76,6 +80,7 @@ class Experiment:
     question: str
     model: ModelRef  # the one that launches have unless they name another
     launches: tuple[Launch, ...]
+    requests: Mapping[str, RequestSet]  # the sets that cases send, by name
     cases: tuple[Case, ...]
     repeats: int  # of every case; `until` may add more
     fresh_starts: bool  # asked for in each round; launches that are compared have them anyway
@@ -124,7 +129,7 @@ def read_experiment(path: str | Path) -> Experiment:
     doc = load_document(path)
     if not SAFE_NAME.fullmatch(path.stem):
         raise ExperimentError(one_line(f"{path}: the file's name {SAFE_NAME_RULE}: it names a folder of results"))
-    faults, keys, model, launches, cases = doc.faults, None, None, (), ()
+    faults, keys, model, launches, sets, cases = doc.faults, None, None, (), {}, ()
     repeats, fresh_starts, until, slo, limits = None, False, None, {}, Limits()
     with faults.noted():
         keys = doc.parse((), _ExperimentKeys)
@@ -133,7 +138,9 @@ def read_experiment(path: str | Path) -> Experiment:
     with faults.noted():
         launches = read_launches(doc, model)
     with faults.noted():
-        cases = read_cases(doc, launches)
+        sets = read_requests(doc)
+    with faults.noted():
+        cases = read_cases(doc, launches, sets)
     with faults.noted():
         slo = _read_slo(doc, cases)
     with faults.noted():
@@ -151,6 +158,7 @@ def read_experiment(path: str | Path) -> Experiment:
         question=keys.question if keys else "",
         model=model,
         launches=launches,
+        requests=sets,
         cases=cases,
         repeats=repeats or (DEFAULT_REPEATS if len(launches) == 1 else COMPARISON_REPEATS),
         fresh_starts=fresh_starts,
@@ -169,6 +177,7 @@ class _ExperimentKeys(StrictModel):
     question: str
     model: Any
     launches: dict[str, Any] = Field(examples=["launches: {eager: {args: {enforce_eager: true}}}"])
+    requests: dict[str, Any] = Field({}, examples=[REQUESTS_EXAMPLE])
     benchmarks: list[Any] = Field(examples=[BENCHMARKS_EXAMPLE])
     repeats: RepeatCount | None = None
     again: AgainCount = DEFAULT_AGAIN

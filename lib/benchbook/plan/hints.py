@@ -26,6 +26,7 @@ _KEYS: Mapping[str, str] = {
     "request_rate_rps": "request_rate request_rates rate rates qps rps arrival_rate",
     "num_prompts": "prompts requests num_requests number_of_prompts n request_count "
     "duration duration_s duration_sec seconds time time_s max_seconds",
+    "requests": "request request_set request_sets datasets data prompts_from traffic",
     "lengths": "length input_len input_lens output_len output_lens isl osl input_length output_length input_tokens "
     "output_tokens input_len_tokens output_len_tokens random_input_len random_output_len prompt_len prompt_tokens",
     "range_ratio": "random_range_ratio length_variation",
@@ -71,8 +72,9 @@ def meant(word: str, known: Iterable[str]) -> str | None:
 
 def habitual(word: str, known: Iterable[str]) -> str | None:
     """Return the one of `known` for which people write `word` by habit or in another case; None when there is none."""
-    plain = word.strip().lstrip("-").replace("-", "_").lower()
-    return next((name for name in known if plain == name.lower() or plain in _WRITTEN_FOR.get(name, "").split()), None)
+    plain, names = word.strip().lstrip("-").replace("-", "_").lower(), list(known)
+    same = (name for name in names if plain == name.lower())  # before any habit: `requests` is a key, and was none
+    return next(same, next((name for name in names if plain in _WRITTEN_FOR.get(name, "").split()), None))
 
 
 def hint(word: str, known: Iterable[str]) -> str:

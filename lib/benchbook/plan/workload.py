@@ -91,8 +91,10 @@ class Workload(StrictModel):
         """
         values = dict(vars(self))  # what iterating over a model gives, in a twentieth of the time
         parts = [self.benchmark]
-        if "input_len_tokens" in values:
+        if values.get("input_len_tokens"):
             parts.append(f"lengths={values.pop('input_len_tokens')}x{values.pop('output_len_tokens')}")
+        elif name := values.pop("requests", None):
+            parts.append(f"requests={name}")
         fields = type(self).model_fields
         changed = sorted(name for name, value in values.items() if value != fields[name].default)
         return ",".join(parts + [f"{name}={_value_text(values[name])}" for name in changed])

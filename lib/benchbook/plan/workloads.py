@@ -8,8 +8,16 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from benchbook.plan.requests import SetFacts
 from benchbook.plan.workload import BatchSeconds, Count, CountFromZero, Positive, Workload
 from benchbook.terms.asked import IN_FLIGHT, RATE, Asked, Offered
 from benchbook.terms.benchmarks import FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT
@@ -20,21 +28,28 @@ MAX_RATE_RPS = 1e9  # beyond lies nothing that a machine does
 # What a client of vLLM's keeps of its answers, generously: text, each chunk's time, each connection's buffers.
 CLIENT_MIB, REQUEST_KIB, TOKEN_KIB = 128, 128, 1
 
+LENGTHS_AND_SAMPLING = ("input_len_tokens", "output_len_tokens", "range_ratio", "temperature")  # a set has its own
+
 WARMUP_WAVES = 2  # the first fills the batch, the second arrives in a running one, as requests do when it counts
 OPEN_LOOP_WARMUP_PROMPTS = 32
 FIRST_PROMPT_TOKENS = 8
+GUESSED_LENGTHS = 256, 256  # of a set that only drawing tells the lengths of
 MAX_THROUGHPUT_WARMUP_PROMPTS = 256  # vLLM's usual max_num_seqs: no step holds more sequences
 
 
 class ServeWorkload(Workload):
-    """Requests sent to a server: a closed loop (max_concurrency), an open one (request_rate_rps), or both: capped."""
+    """Requests sent to a server: a closed loop (max_concurrency), an open one (request_rate_rps), or both: capped.
+
+    They are random tokens of two lengths, or of a set, by its name: what is known of that, `of_set` adds.
+    """
 
     benchmark: ClassVar[str] = SERVE.name
     example: ClassVar[str] = "serve: {max_concurrency: [1, 8], lengths: [[128, 64]], num_prompts: 80}"
     plans_prompts: ClassVar[bool] = True
 
-    input_len_tokens: Count
-    output_len_tokens: Count
+    input_len_tokens: Count | None = None
+    output_len_tokens: Count | None = None
+    requests: Annotated[str, Field(min_length=1)] | None = None  # a set of the file, in place of the two lengths
     num_prompts: Count
     max_concurrency: Count | None = None  # None: no cap on requests in flight
     request_rate_rps: Positive | None = None  # None: as fast as the cap allows
@@ -45,6 +60,7 @@ class ServeWorkload(Workload):
     slo_ttft_ms: Positive | None = None  # limits for one request, counted by request_goodput_rps
     slo_tpot_ms: Positive | None = None
     slo_e2el_ms: Positive | None = None
+    _of_set: SetFacts | None = PrivateAttr(None)
 
     @field_validator("request_rate_rps", mode="before")
     @classmethod
@@ -57,6 +73,25 @@ class ServeWorkload(Workload):
         return value
 
     @model_validator(mode="after")
+    def _is_of_one_kind(self) -> ServeWorkload:
+        given = [self.input_len_tokens is not None, self.output_len_tokens is not None]
+        if self.requests is None and not all(given):
+            raise ValueError("lacks lengths, or requests in their place: the name of a set")
+        if self.requests is not None and any(given):
+            raise ValueError("requests and lengths: give one of the two, a set has lengths of its own")
+        if self.requests is not None and self.range_ratio:
+            raise ValueError("range_ratio varies lengths, and requests have their own: say there how they spread")
+        if self.requests is not None and self.temperature:
+            raise ValueError("temperature goes with lengths: a set says how tokens are chosen by its own sampling")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _only_its_kind(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what a load of its kind has not: those of random tokens stand in files as they always did."""
+        absent = ("requests",) if self.requests is None else LENGTHS_AND_SAMPLING
+        return {name: value for name, value in fields(self).items() if name not in absent}
+
+    @model_validator(mode="after")
     def _is_bounded(self) -> ServeWorkload:
         if self.max_concurrency is None and self.request_rate_rps is None:
             raise ValueError("workload is unbounded: set max_concurrency, request_rate_rps, or both")
@@ -64,15 +99,23 @@ class ServeWorkload(Workload):
             raise ValueError("burstiness has no effect without request_rate_rps")
         return self
 
+    def of_set(self, facts: SetFacts) -> ServeWorkload:
+        """Return the same load with what is known of the requests of its set."""
+        known = self.model_copy()
+        known._of_set = facts
+        return known
+
     @property
     def asked(self) -> Asked:
-        """All prompts, random ones of the two lengths."""
+        """All prompts: random ones of the two lengths, or those of its set."""
+        if self.requests is not None:
+            return (self._of_set or SetFacts(ends_by="any")).asked(self.num_prompts)
         return Asked.of_lengths(self.num_prompts, self.input_len_tokens, self.output_len_tokens, self.range_ratio)
 
     @property
     def curve(self) -> str:
-        """Its two lengths."""
-        return lengths_text((self.input_len_tokens, self.output_len_tokens))
+        """Its two lengths, or the name of its set."""
+        return self.requests or lengths_text((self.input_len_tokens, self.output_len_tokens))
 
     @property
     def load(self) -> Offered:
@@ -120,12 +163,20 @@ class ServeWorkload(Workload):
 
     def _load_s(self, batch_s: BatchSeconds) -> float:
         """Return how long (s) a load takes: as long as answering it or as long as sending it, whichever is longer."""
-        lengths, number = (self.input_len_tokens, self.output_len_tokens), self.num_prompts
+        number = self.num_prompts
         if not number:
             return 0.0
+        lengths = self._mean_lengths
         batch = min(self.max_concurrency or number, number)
         answering_s = number / batch * batch_s(batch, *lengths)
         return max(answering_s, self.sending_s + batch_s(1, *lengths)) if self.request_rate_rps else answering_s
+
+    @property
+    def _mean_lengths(self) -> tuple[int, int]:
+        """Input and output (tokens) of a request, guessed where only drawing tells them."""
+        asked = self.asked
+        means = asked.input_tokens_each or GUESSED_LENGTHS[0], asked.output_tokens_each or GUESSED_LENGTHS[1]
+        return max(1, round(means[0])), max(1, round(means[1]))
 
     @property
     def sending_s(self) -> float:
@@ -144,7 +195,12 @@ class ServeWorkload(Workload):
 
     @property
     def max_request_tokens(self) -> int:
-        """The longest request (tokens) that vLLM may draw: each length times (1 + range_ratio), rounded up."""
+        """The longest request (tokens) that may be drawn: each length times (1 + range_ratio), rounded up.
+
+        Of a set of which nobody knows it yet, the least that a request can have.
+        """
+        if self.requests is not None:
+            return (self._of_set.longest_tokens if self._of_set else None) or 2
         lengths = (self.input_len_tokens, self.output_len_tokens)
         return sum(math.ceil(length * (1 + self.range_ratio)) for length in lengths)
 

@@ -12,7 +12,9 @@ from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
 
 _HEADINGS = ("launch", "benchmark", "tokens", "load", "repeats", "prompts", "why")
-_SAID = ("input_len_tokens", "output_len_tokens", "max_concurrency", "request_rate_rps", "batch_size", "num_prompts")
+_SIZES = ("input_len_tokens", "output_len_tokens", "max_concurrency", "request_rate_rps", "batch_size", "num_prompts")
+_SAID = (*_SIZES, "requests")
+_REQUESTS = "tokens or set"
 _IN_WHY = ("num_iters", "num_iters_warmup", "num_warmup_prompts")
 
 
@@ -20,28 +22,30 @@ def print_cases(console: Console, experiment: Experiment) -> None:
     """Print a row a case, by launch, benchmark, lengths and rising load; on a terminal the reasons may take several lines."""
     varied = _varied(experiment.cases)
     places = {launch.name: place for place, launch in enumerate(experiment.launches)}
+    sets = ["", *experiment.requests]
     benchmarks = list(dict.fromkeys(case.workload.benchmark for case in experiment.cases))
     ordered = sorted(
         experiment.cases,
-        key=lambda case: (places[case.launch], benchmarks.index(case.workload.benchmark), _sizes(case)),
+        key=lambda case: (places[case.launch], benchmarks.index(case.workload.benchmark), *_size(case, sets)),
     )
     rows = [_row(case, experiment, varied[case.workload.benchmark]) for case in ordered]
     first = 0 if len(experiment.launches) > 1 else 1  # a single launch needs no column
     width = console.width if console.is_terminal else None
-    headings, right, last = _HEADINGS[first:], [place - first for place in (2, 4, 5)], len(_HEADINGS) - 1 - first
+    headings = [_REQUESTS if experiment.requests and name == "tokens" else name for name in _HEADINGS[first:]]
+    right, last = [place - first for place in (2, 4, 5)], len(_HEADINGS) - 1 - first
     text = aligned(headings, [row[first:] for row in rows], width, right, may_wrap=last)
     console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
 
 
 def _row(case: Case, experiment: Experiment, varied: Sequence[str]) -> tuple[str, ...]:
     fields = case.workload.model_dump()
-    lengths = [str(fields[name]) for name in _SAID[:2] if name in fields]
-    defaults = type(case.workload).model_fields
-    others = [f"{name} {fields[name]}" for name in varied if fields[name] != defaults[name].default]
+    sent = [str(fields[name]) for name in (*_SIZES[:2], "requests") if name in fields]
+    defaults = {name: field.default for name, field in type(case.workload).model_fields.items()}
+    others = [f"{name} {fields[name]}" for name in varied if fields.get(name, defaults[name]) != defaults[name]]
     return (
         case.launch,
         case.workload.benchmark,
-        "/".join(lengths),
+        "/".join(sent),
         ", ".join([case.workload.load_text, *others]),
         _repeats_text(case, experiment),
         str(fields.get("num_prompts", "")),
@@ -67,7 +71,7 @@ def _varied(cases: Sequence[Case]) -> dict[str, list[str]]:
     }
 
 
-def _sizes(case: Case) -> tuple[float, ...]:
-    """Return what cases of a benchmark are sorted by: lengths, then the load."""
+def _size(case: Case, sets: Sequence[str]) -> tuple[float, ...]:
+    """Return what cases of a benchmark are sorted by: their set as the file has them, lengths, then the load."""
     fields = case.workload.model_dump()
-    return tuple(float(fields.get(name) or 0) for name in _SAID)
+    return sets.index(fields.get("requests") or ""), *(float(fields.get(name) or 0) for name in _SIZES)

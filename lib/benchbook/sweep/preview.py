@@ -135,6 +135,8 @@ def _print_preflight(console: Console, checked: Preflight) -> None:
     base, *others = experiment.launches
     for launch in others:
         say(console, difference_text(base.settings, launch.settings, (base.name, launch.name)))
+    for name, requests in experiment.requests.items():
+        say(console, f"Requests {name!r}: {requests}")
     say(console, f"Machine: {machine_note(checked)}")
     for line in _slo_notes(experiment):
         say(console, line)

@@ -89,7 +89,7 @@ def _handover(repeat: Repeat, host: BenchHost, identity: Identity, limits: Limit
 def _parameters(repeat: Repeat, host: BenchHost) -> dict[str, Any]:
     """Return the notebook's parameters but for that file: the workload field by field, the host, the seed."""
     workload = repeat.case.workload
-    parameters = {**workload.model_dump(), **host.parameters, "launch": repeat.case.launch}
+    parameters = {**dict(workload), **host.parameters, "launch": repeat.case.launch}
     if workload.row.is_load:
         return parameters | {"seed": repeat.seed}
     parameters.pop("reset_prefix_cache", None)

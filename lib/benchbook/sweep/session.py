@@ -68,6 +68,8 @@ def prepare_run(
         )
     listener.working_on("reading which flags and variables the installed vLLM knows")
     checked = preflight_of(file)
+    if checked.experiment.requests:
+        raise ExperimentError(f"{file}: requests are planned by this benchbook, and not sent yet")
     asked = asked_for(checked.experiment, only) if only else None
     part = _asked_part(checked, asked)
     check_loader(part.experiment)
