@@ -11,19 +11,16 @@ import importlib.metadata
 import os
 import platform
 import shlex
-import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 
-from benchbook import project
 from benchbook.__main__ import main
-from benchbook.listing import ListFormat
+from benchbook.arguments import ExperimentFile, ExplainedName, ListFormatOption, ResultsDir, RunName
 from benchbook.process_limits import check_threads
-from benchbook.system_faults import line_of, told_as
+from benchbook.system_faults import told_as
 from benchbook.terminal import console as _console
 from benchbook.terminal import go_on_without_output, shown
 from benchbook.terminal import say as _say
@@ -40,54 +37,6 @@ _THREADED = ("run", "report", "show", "table", "compare")  # a library that find
 
 if TYPE_CHECKING:
     from benchbook.hosts.machine.cpu import CpuLook
-
-ExperimentFile = Annotated[
-    Path,
-    typer.Argument(
-        help="The experiment: a YAML file; the project's own, such as experiments/quickstart.yaml, from any folder.",
-        callback=project.found,
-    ),
-]
-
-
-def _checked_results(results: Path) -> Path:
-    """Return the folder `results`, which need not exist; raise ExperimentError for one that the system refuses."""
-    try:
-        str(results.absolute()).encode()
-        is_folder = stat.S_ISDIR(results.stat().st_mode)
-    except FileNotFoundError:
-        return results
-    except UnicodeEncodeError:
-        raise ExperimentError(f"--results {results}: the path is not UTF-8, so no file could name it") from None
-    except OSError as error:
-        raise ExperimentError(f"--results {line_of(error)}") from error
-    if not is_folder:
-        raise ExperimentError(f"--results {results} is no folder")
-    return results
-
-
-ResultsDir = Annotated[Path, typer.Option("--results", help="Where runs are kept.", callback=_checked_results)]
-ListFormatOption = Annotated[
-    ListFormat, typer.Option("--format", help="text and md are for people, csv and json for programs.")
-]
-
-
-def _run_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the names of runs that a shell may complete `incomplete` to."""
-    from benchbook.records.runs import run_files, run_name
-
-    results = Path(context.params.get("results") or "results")
-    return [name for path in run_files(results) if (name := run_name(path.parent, results)).startswith(incomplete)]
-
-
-RunName = Annotated[
-    str,
-    typer.Argument(
-        help="A run: its name from `benchbook list`, its folder, its id or the beginning of it, or 'quickstart' for the "
-        "newest of that experiment.",
-        autocompletion=_run_names,
-    ),
-]
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -161,11 +110,12 @@ def run(
     """
     first_look = _first_look()
 
+    from benchbook.stop import end_orphans
     from benchbook.sweep.progress import ConsoleProgress
     from benchbook.sweep.run import run_experiment
 
     console, options = _console(), {"only": only or (), "new": new, "share_gpu": share_gpu, "first_look": first_look}
-    _end_orphans(console)
+    end_orphans(console)
     go_on_without_output()
     with ConsoleProgress(console) as progress:
         ended = run_experiment(file, results, progress, _write_report, **options, meanwhile=_get_report_ready)
@@ -265,24 +215,8 @@ def compare(
     print_comparison(comparison, format, _console())
 
 
-def _explained_names(incomplete: str) -> list[str]:
-    """Return the codes, metrics and columns that a shell may complete `incomplete` to."""
-    from benchbook.explain import entries
-
-    return [name for name in entries() if name.startswith(incomplete)]
-
-
 @app.command()
-def explain(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="[CODE|METRIC]",
-            help="As in a report or table; left out: a line on each there is.",
-            autocompletion=_explained_names,
-        ),
-    ] = "",
-) -> None:
+def explain(name: ExplainedName = "") -> None:
     """Say what a code of a verdict means, from where on it is said and what to do; or what a metric is, and its unit."""
     from benchbook.explain import print_explained
 
@@ -301,9 +235,10 @@ def list_runs(format: ListFormatOption = "text", results: ResultsDir = Path("res
 def ps(format: ListFormatOption = "text") -> None:
     """List the live hosts: servers, engines and benchmark clients that benchbook started on this machine."""
     from benchbook.lists import print_hosts
+    from benchbook.stop import end_orphans
 
     console = _console()
-    _end_orphans(console)
+    end_orphans(console)
     print_hosts(format, console)
 
 
@@ -338,23 +273,11 @@ def stop(
     all_hosts: Annotated[bool, typer.Option("--all", help="End every live host.")] = False,
 ) -> None:
     """End a live host with all its processes."""
-    from benchbook.hosts.process.registry import end_host, live_hosts
+    from benchbook.stop import end_orphans, stop_hosts
 
     console = _console()
-    _end_orphans(console)
-    if not host_id and not all_hosts:
-        raise ExperimentError("say which host: an id from `benchbook ps`, or --all")
-    chosen = [
-        entry for entry in live_hosts() if all_hosts or entry.host_id.startswith(host_id) or entry.name == host_id
-    ]
-    if not chosen and not all_hosts:
-        raise ExperimentError(f"no live host {host_id!r}; see `benchbook ps`")
-    if len(chosen) > 1 and not all_hosts:
-        several = ", ".join(f"{entry.host_id} ({entry.kind})" for entry in chosen)
-        raise ExperimentError(f"{host_id!r} may be any of {len(chosen)}: {several}; give the beginning of one id")
-    for entry in chosen:
-        end_host(entry.host_id)
-        _say(console, f"ended {entry.kind} {entry.name} ({entry.host_id})")
+    end_orphans(console)
+    stop_hosts(host_id, all_hosts, console)
 
 
 @app.command()
@@ -390,19 +313,6 @@ def _write_report(run_dir: Path) -> Path:
     report = run_dir / "report.html"
     render_report(execute_comparison(run_dir), report)
     return report
-
-
-def _end_orphans(console: Console) -> None:
-    """End hosts whose guardian was killed, and remove what killed commands have left, before anything else is started."""
-    from benchbook.hosts.process import scratch
-    from benchbook.hosts.process.registry import sweep_orphans
-
-    scratch.sweep()
-    for entry, pids in sweep_orphans():
-        _say(
-            console,
-            f"ended an orphan: {entry.kind} {entry.name} with {len(pids)} processes; its guardian had been killed",
-        )
 
 
 def _version(package: str) -> str:

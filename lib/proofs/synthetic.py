@@ -12,9 +12,11 @@ from typing import Any
 
 from benchbook.records.described import described
 from benchbook.records.fingerprint import case_key, digest
+from benchbook.records.handover import RECORD_FILE
 from benchbook.records.header import LaunchFacts, LaunchModel, RunHeader, RunState
 from benchbook.records.record import Identity, Record
-from benchbook.records.store import RECORD_FILE, Store, read_record
+from benchbook.records.record_file import read_record
+from benchbook.records.store import Store
 
 REPEATS = 5
 _CONCURRENCIES = tuple(2**power for power in range(8))

@@ -16,7 +16,7 @@ from benchbook.measure.recording import Recording
 from benchbook.measure.servers import AnyServer, host_facts, refuse_stale, silence_is_death
 from benchbook.plan.workloads import FirstRequestWorkload
 from benchbook.records.handover import Handover, read_handover
-from benchbook.records.store import Saved
+from benchbook.records.record_file import Saved
 from benchbook.terms.errors import Cause, MeasureError
 
 TIMEOUT_S = 300.0  # for the whole answer

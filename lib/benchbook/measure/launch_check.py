@@ -12,14 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchbook.hosts.engines import engine_named
-from benchbook.hosts.model import files, hub, inputs
+from benchbook.hosts.model import files, hub, hub_cache, inputs
 from benchbook.hosts.vllm import translations
 from benchbook.hosts.vllm.contradictions import contradictions
 from benchbook.hosts.vllm.cpu_build import lacking
-from benchbook.hosts.vllm.flags import Known, known
+from benchbook.hosts.vllm.flags import Known
 from benchbook.hosts.vllm.forms import Forms, installed_forms
 from benchbook.hosts.vllm.import_paths import absent_classes, absent_packages
 from benchbook.hosts.vllm.misfits import misfits, unquantized
@@ -28,18 +26,15 @@ from benchbook.hosts.vllm.renaming import ways
 from benchbook.hosts.vllm.spelling import Misspelt, Spelt, spelt_out
 from benchbook.hosts.vllm.unheeded import CPU, GPU, unheeded
 from benchbook.measure.names import Places, check_args
-from benchbook.measure.variables import check_shell, check_variables, filled_variables, spelt_switches
-from benchbook.plan.document import Document, Where
-from benchbook.plan.faults import Fault, Faults
+from benchbook.measure.variables import check_variables, filled_variables, spelt_switches
+from benchbook.plan.document import Document
+from benchbook.plan.faults import Fault
 from benchbook.plan.launches import SECRET, Launch
-from benchbook.plan.strict import key_text
 from benchbook.refused_args import halves, refused
 from benchbook.terms.engines import VLLM
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.secret_names import secret_ways
 from benchbook.terms.sizes import size_of
-
-_PARAMETERS = {"args": "engine_args", "env": "engine_env"}
 
 
 @dataclass(frozen=True)
@@ -130,23 +125,6 @@ def _with_download_dir(doc: Document, launch: Launch, places: Places, notes: lis
     return replace(launch, env={**launch.env, **place})
 
 
-def checked_by_hand(launch: Launch, *, has_offline: bool) -> tuple[Launch, list[str]]:
-    """Return the `launch` of a notebook translated, and what is to be told; its parameters are named as the place.
-
-    Raises one ExperimentError with all that this vLLM does not know.
-    """
-    doc = _Parameters(
-        Path("notebook"), "", {"launches": {launch.name: vars(launch)}}, yaml.MappingNode("", []), Faults()
-    )
-    there = known()
-    checked = checked_launch(doc, launch, there, has_offline=has_offline)
-    notes = check_shell(doc, [checked.launch], there, installed_forms()) if there and there.flags else []
-    for fault in checked.unfit:
-        doc.faults.note(fault)
-    doc.faults.raise_any()
-    return checked.launch, [*checked.notes, *notes]
-
-
 def config_of(launch: Launch) -> Mapping[str, Any] | None:
     """Return the config.json of a launch's model, None while it is not known."""
     with suppress(ExperimentError):  # of a shape that there is not, which is told elsewhere
@@ -159,7 +137,7 @@ def _files_of(launch: Launch) -> list[str] | None:
     if launch.model is None or launch.model.has_random_weights:
         return None if launch.model is None else []
     path = launch.model.path_or_id
-    folder = Path(path) if os.path.isdir(path) else files.hub_snapshot(path, launch.model.revision, launch.env)
+    folder = Path(path) if os.path.isdir(path) else hub_cache.hub_snapshot(path, launch.model.revision, launch.env)
     with suppress(OSError):  # of a folder that is closed to us
         return None if folder is None else os.listdir(folder)
     return None
@@ -168,17 +146,6 @@ def _files_of(launch: Launch) -> list[str] | None:
 def version_of(there: Known | None) -> str:
     """Return the version that launches are translated for: the installed one, else the newest that is known."""
     return there.version if there else translations.NEWEST_CHECKED
-
-
-class _Parameters(Document):
-    """What a notebook's parameters say of a launch: no file, and no lines in it."""
-
-    def line(self, where: Where) -> int:
-        return 0
-
-    def place_text(self, where: Where) -> str:
-        _, _, kind, *path = where
-        return ".".join([_PARAMETERS.get(str(kind), str(kind)), key_text(tuple(path))])
 
 
 def _spelt(doc: Document, launch: Launch, forms: Forms, version: str) -> Spelt:

@@ -25,7 +25,7 @@ from benchbook.records.files import read_json
 from benchbook.records.handover import Handover, read_handover
 from benchbook.records.host import HostFacts
 from benchbook.records.record import PrefixCache, Warmup
-from benchbook.records.store import Saved
+from benchbook.records.record_file import Saved
 from benchbook.terms.redaction import redacted_env
 
 # `bench throughput` prints the output-only rate and the token counts, and saves neither.

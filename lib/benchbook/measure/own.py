@@ -10,7 +10,7 @@ from benchbook.hosts.engines import engine_named
 from benchbook.hosts.server import VllmServer
 from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.hardware import peaks_before_start
-from benchbook.measure.launch_check import checked_by_hand
+from benchbook.measure.launch_by_hand import checked_by_hand
 from benchbook.measure.live import starting
 from benchbook.plan.launches import Launch
 

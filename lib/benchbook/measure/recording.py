@@ -19,11 +19,11 @@ from benchbook.plan.workload import Workload
 from benchbook.project import notebooks_dir
 from benchbook.records.conditions import UNWATCHED, Conditions, Precision
 from benchbook.records.files import make_folder, write_json
-from benchbook.records.handover import BY_HAND, Handover
+from benchbook.records.handover import BY_HAND, RECORD_FILE, Handover
 from benchbook.records.host import HostFacts
 from benchbook.records.provenance import machine, provenance, utc_now
 from benchbook.records.record import Failure, Outcome, Record, Verdict, verdict_of
-from benchbook.records.store import RECORD_FILE, Saved, write_record
+from benchbook.records.record_file import Saved, write_record
 from benchbook.records.telemetry import TELEMETRY_FILE
 from benchbook.terms.errors import HostError, MeasureError
 from benchbook.terms.metrics import values_from_raw

@@ -36,7 +36,7 @@ from benchbook.records.files import read_json
 from benchbook.records.fingerprint import digest
 from benchbook.records.handover import Handover, read_handover
 from benchbook.records.record import PrefixCache, Warmup
-from benchbook.records.store import Saved
+from benchbook.records.record_file import Saved
 from benchbook.terms.errors import Cause, ExperimentError, MeasureError
 
 MAX_WARMUPS = 4

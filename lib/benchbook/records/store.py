@@ -1,4 +1,4 @@
-"""Store: where a run's files lie, and the only code that writes records.
+"""Store: where a run's files lie, and what is done with all of them.
 
 results/<experiment>/<run_id>/
     experiment.yaml  run.json  compare.ipynb  report.html
@@ -13,96 +13,29 @@ would measure the same thing. What failed, or was disturbed, is moved to
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
-from typing_extensions import TypedDict
 
 from benchbook import collector
-from benchbook.reading import read_bytes, read_json
+from benchbook.reading import read_json
+from benchbook.records import run_lock
+from benchbook.records.attempts import aside_of, attempts_at, is_measured, names_in, standing
 from benchbook.records.files import make_folder, write_json
-from benchbook.records.handover import RECORD_FILE as RECORD_FILE
+from benchbook.records.handover import RECORD_FILE
 from benchbook.records.header import RunHeader, RunState, read_header
-from benchbook.records.parts import Workload
-from benchbook.records.raw import read_raw
-from benchbook.records.record import Outcome, Record, verdict_of
+from benchbook.records.record import Outcome, Record
+from benchbook.records.record_file import read_record, write_record
 from benchbook.records.runs import CASES, LATEST, RUN_FILE, find_run, forget_run, point_to
-from benchbook.records.typed import Time, Versioned, refused
-from benchbook.records.upgrade import RECORD_FORMAT, upgraded_record
 from benchbook.system_faults import line_of
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import StoreError
 from benchbook.terms.metrics import values_from_raw
 
 EXPERIMENT_FILE = "experiment.yaml"
-LOCK_FILE = ".lock"
-_ATTEMPT = ",attempt="  # behind the name of a repeat's folder, and before the number of what was moved aside
-
-
-class _Written(TypedDict):  # what a record that is read must have, and a published figure may not
-    workload: Workload
-    started_utc: Time
-    ended_utc: Time
-
-
-_WRITTEN = TypeAdapter(_Written)
-_OF_TODAY = f'"schema_version": {RECORD_FORMAT}'.encode()  # as we write it: such a record needs no second look
-
-
-def write_record(path: Path, record: Record) -> None:
-    """Write one record, atomically."""
-    write_json(path, record.model_dump(mode="json"))
-
-
-def read_record(path: Path | str) -> Record:
-    """Return the record in `path`; raise StoreError when it is missing, cut, ill-typed or of another format."""
-    content = read_bytes(path)
-    try:
-        if _OF_TODAY not in content:
-            content = _upgraded(content, path)
-        record = Record.model_validate_json(content, strict=True)
-        _WRITTEN.validate_python({name: getattr(record, name) for name in _Written.__annotations__})
-    except ValidationError as error:
-        raise StoreError(f"{path} is not a whole record: {refused(error)[0].text}") from error
-    if record.is_measured and record.verdict is not (told := verdict_of(record.reasons)):
-        raise StoreError(f"{path} is not a whole record: it is {record.verdict}, and its reasons make it {told}")
-    lacking = [name for name in BENCHMARKS[record.benchmark].needed if name not in record.workload]
-    if lacking:
-        raise StoreError(f"{path} is not a whole record: workload.{lacking[0]} is missing")
-    return record
-
-
-def _upgraded(content: bytes, path: Path | str) -> bytes:
-    """Return the record in `content`, of any format that there was, as one of today's; raise StoreError for others."""
-    written = Versioned.model_validate_json(content).schema_version
-    if not 1 <= written <= RECORD_FORMAT:
-        raise StoreError(f"{path} is a record of format {written}; this benchbook reads 1 to {RECORD_FORMAT}")
-    return to_json(upgraded_record(from_json(content)))
-
-
-@dataclass(frozen=True)
-class Saved:
-    """A record on disk, with vLLM's raw file beside it: what the measuring functions return to a notebook."""
-
-    record: Record
-    path: Path
-    parameters: Mapping[str, Any] = field(default_factory=dict)  # of the notebook when it was measured
-
-    def __repr__(self) -> str:
-        return f"<{self.record.verdict.value} {self.record.benchmark} in {self.path.parent.name}/{self.path.name}>"
-
-    def raw(self) -> dict[str, Any]:
-        """Return vLLM's own result file."""
-        return read_raw(self.path.with_name(self.record.raw_file))
 
 
 class Store:
@@ -142,7 +75,9 @@ class Store:
     def read_header(self) -> tuple[RunHeader, list[str]]:
         """Return run.json as far as it is whole, and what is damaged. A run that nobody holds is not running."""
         header, damage = read_header(self.run_dir / RUN_FILE)
-        if header.state is RunState.RUNNING and not self._is_held():  # killed, or copied from where it was
+        if header.state is RunState.RUNNING and not run_lock.is_held(
+            self.run_dir
+        ):  # killed, or copied from where it was
             header = header.model_copy(update={"state": RunState.INTERRUPTED})
         return header, damage
 
@@ -196,7 +131,7 @@ class Store:
         """Return the folder that `record` lies in: of its repeat, or of an attempt at it that was moved aside."""
         identity = record.identity
         final = self.repeat_dir(identity.case_key, identity.repeat)
-        aside = Path(_aside(final, identity.attempt))
+        aside = Path(aside_of(final, identity.attempt))
         return aside if aside.is_dir() else final
 
     def raw_fault(self, key: str, record: Record) -> str:
@@ -245,18 +180,18 @@ class Store:
         for above in (folder.parent.parent, folder.parent):
             if os.path.lexists(above) and not above.is_dir():
                 above.rename(above.with_name(f"{above.name},damaged"))  # a file where a folder belongs
-        attempt = 1 + max(_attempts(folder), default=0)  # some may be deleted
+        attempt = 1 + max(attempts_at(folder), default=0)  # some may be deleted
         if not os.path.lexists(folder):
             return attempt
-        folder.rename(_aside(folder, attempt))
+        folder.rename(aside_of(folder, attempt))
         return attempt + 1
 
     def earlier_attempts(self, key: str, repeat: int) -> list[Record]:
         """Return the whole records of this repeat that were moved aside, in order."""
         folder, found = self.repeat_dir(key, repeat), []
-        for attempt in _attempts(folder):
+        for attempt in attempts_at(folder):
             with suppress(StoreError):  # of what was interrupted there is none
-                found.append(read_record(f"{_aside(folder, attempt)}/{RECORD_FILE}"))
+                found.append(read_record(f"{aside_of(folder, attempt)}/{RECORD_FILE}"))
         return found
 
     def records(self) -> list[Record]:
@@ -289,93 +224,17 @@ class Store:
 
     def count_measured(self) -> int:
         """Return how many repeats have a measured record, without validating each."""
-        return sum(_is_measured(folder) for _, _, folder in self._repeats())
+        return sum(is_measured(folder) for _, _, folder in self._repeats())
 
-    @contextmanager
-    def locked(self) -> Iterator[bool]:
-        """Hold this run alone; raise StoreError when another process does. The lock ends with its process.
-
-        Gives whether it is held: False where the file system has no locks, so that nothing keeps another process out.
-        """
-        try:
-            descriptor = os.open(self.run_dir / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
-        except OSError as error:
-            raise StoreError(f"cannot write {line_of(error)}") from error
-        try:
-            is_free = _is_free(descriptor, fcntl.LOCK_EX)
-            if is_free is False:
-                raise StoreError(
-                    f"{self.run_dir} is being written by another benchbook; wait for it, or start afresh with --new"
-                )
-            yield is_free is True
-        finally:
-            os.close(descriptor)
-
-    def _is_held(self) -> bool:
-        """Return whether a process may hold this run: also where that cannot be known."""
-        try:
-            descriptor = os.open(self.run_dir / LOCK_FILE, os.O_RDONLY | os.O_NONBLOCK)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-        try:
-            return not _is_free(descriptor, fcntl.LOCK_SH)
-        finally:
-            os.close(descriptor)
+    def locked(self) -> AbstractContextManager[bool]:
+        """Hold this run alone, see `run_lock.locked`: whether it is held, False where nothing can be locked."""
+        return run_lock.locked(self.run_dir)
 
     def _repeats(self) -> Iterator[tuple[str, str, str]]:
         """Yield each repeat, sorted: the names of its case's folder and of its own, and the path that its record stands in."""
         # Names from the folders' own lists: of ten thousand repeats, glob or Path would cost as much as reading them.
         cases = f"{self.run_dir}/{CASES}"
-        for case in _names(cases):
-            for repeat in sorted({name.partition(",")[0] for name in _names(f"{cases}/{case}")}):
+        for case in names_in(cases):
+            for repeat in sorted({name.partition(",")[0] for name in names_in(f"{cases}/{case}")}):
                 if repeat.startswith("repeat="):
-                    yield case, repeat, _standing(f"{cases}/{case}/{repeat}")
-
-
-def _is_free(descriptor: int, kind: int) -> bool | None:
-    """Lock a file and return True; False when another process holds it, None where locks cannot be had."""
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # Lustre as it is mounted by default, NFS without its lock service, ...
-        return None
-    return True
-
-
-def _standing(folder: str) -> str:
-    """Return the folder of a repeat's final attempt, or, while it has no record, of the last that was measured before."""
-    if os.path.lexists(f"{folder}/{RECORD_FILE}"):
-        return folder
-    before = (_aside(folder, attempt) for attempt in reversed(_attempts(folder)))
-    return next((aside for aside in before if _is_measured(aside)), folder)
-
-
-def _is_measured(folder: str) -> bool:
-    try:
-        return read_json(f"{folder}/{RECORD_FILE}").get("outcome") == Outcome.MEASURED.value
-    except StoreError:
-        return False  # still to come, or cut
-
-
-def _aside(folder: Path | str, attempt: int) -> str:
-    """Return where an attempt at the repeat of `folder` is moved to before the next one."""
-    return f"{folder}{_ATTEMPT}{attempt}"
-
-
-def _attempts(folder: Path | str) -> list[int]:
-    """Return the numbers of the attempts at the repeat of `folder` that were moved aside, ascending."""
-    beginning = f"{os.path.basename(folder)}{_ATTEMPT}"
-    names = _names(os.path.dirname(folder))
-    numbers = [name.removeprefix(beginning) for name in names if name.startswith(beginning)]
-    return sorted(int(number) for number in numbers if number.isdecimal())
-
-
-def _names(folder: str) -> list[str]:
-    """Return the sorted names in `folder`, none where it is no folder or may not be read."""
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
+                    yield case, repeat, standing(f"{cases}/{case}/{repeat}")

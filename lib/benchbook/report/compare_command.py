@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from benchbook.judge.answerable import why_no_answer
-from benchbook.judge.claims import caveats, headlines, tally
+from benchbook.judge.claims import headlines, tally
 from benchbook.judge.compare import Comparison, compare
+from benchbook.judge.comparison_caveats import caveats
 from benchbook.launch_differences import difference_text
 from benchbook.records.record import Record
 from benchbook.records.store import Store

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from benchbook.judge.claims import caveats, headlines, tally
+from benchbook.judge.claims import headlines, tally
 from benchbook.judge.compare import Comparison
+from benchbook.judge.comparison_caveats import caveats
 from benchbook.report.differences import (
     MAX_OTHERS,
     comparisons_of,

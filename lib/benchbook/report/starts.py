@@ -12,9 +12,10 @@ from benchbook.judge.headlines import headline_of
 from benchbook.judge.spread import by_start
 from benchbook.judge.starts import start_of
 from benchbook.judge.stats import stdev
+from benchbook.records.handover import RECORD_FILE
 from benchbook.records.record import Record
+from benchbook.records.record_file import read_record
 from benchbook.records.runs import CASES, is_run
-from benchbook.records.store import RECORD_FILE, read_record
 from benchbook.report.run import Run
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import StoreError

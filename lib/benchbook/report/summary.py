@@ -12,9 +12,9 @@ from rich.text import Text
 
 from benchbook.judge.answerable import reasons_text, why_no_answer
 from benchbook.judge.outside import again_sentence
-from benchbook.records import store
 from benchbook.records.header import RunState
 from benchbook.records.record import Record, Verdict
+from benchbook.records.store import Store
 from benchbook.report.answer import answer, why_not
 from benchbook.report.caveats import unseen_sentence
 from benchbook.report.run import Run
@@ -64,7 +64,7 @@ def print_summary(run: Run, console: Console) -> None:
         _print_cause(run, records, said[0], console)
     if further := run.causes[MAX_CAUSES:]:
         say(console, f"{len(further)} further causes are in the report", _LEAD)
-    report = store.Store(run.run_dir).report_path
+    report = Store(run.run_dir).report_path
     if report.is_file():
         say(console, str(shown(report)), "Report   ")
     say(console, f"launches/ (hosts) and cases/ (repeats) in {shown(run.run_dir)}", "Logs     ")
@@ -105,7 +105,7 @@ def _print_cause(run: Run, records: Sequence[Record], headline: str, console: Co
         *([f"{failure.code}: {failure.evidence}"] if failure and failure.evidence not in headline else []),
         *([f"What to do: {failure.hint}"] if failure and failure.hint else []),
     ]
-    if log := store.Store(run.run_dir).log_of(first):
+    if log := Store(run.run_dir).log_of(first):
         lines.append(f"Log: {shown(log)}")
     for lead, line in zip(("Failed   ", *[_LEAD] * len(lines)), lines, strict=False):
         say(console, line, lead)

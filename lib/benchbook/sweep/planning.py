@@ -13,10 +13,12 @@ from benchbook.plan.experiment import Case, Experiment, Launch
 from benchbook.plan.order import Block, Repeat
 from benchbook.project import notebooks_dir
 from benchbook.records.fingerprint import case_key, changed_parts, combined, digest, fingerprint_parts
+from benchbook.records.handover import RECORD_FILE
 from benchbook.records.header import PlanRow
 from benchbook.records.provenance import device, package_versions
 from benchbook.records.record import Record
-from benchbook.records.store import RECORD_FILE, Store, read_record
+from benchbook.records.record_file import read_record
+from benchbook.records.store import Store
 from benchbook.terms.errors import StoreError
 from benchbook.terms.wording import counted
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts.model.files import json_object
+from benchbook.hosts.model.hub_cache import json_object
 from benchbook.hosts.model.shapes import PREFIX, shape_named
 from benchbook.hosts.vllm.flags import known
 from benchbook.hosts.vllm.forms import installed_forms

@@ -17,9 +17,9 @@ from benchbook.plan.experiment import Limits
 from benchbook.plan.order import Repeat
 from benchbook.project import notebooks_dir
 from benchbook.records.files import make_folder
-from benchbook.records.handover import Handover
+from benchbook.records.handover import RECORD_FILE, Handover
 from benchbook.records.record import Failure, Identity, Outcome, Record, verdict_of
-from benchbook.records.store import RECORD_FILE, read_record, write_record
+from benchbook.records.record_file import read_record, write_record
 from benchbook.sweep.hosts import BenchHost
 from benchbook.terms.errors import BenchbookError, Cause, HostDiedError, StoreError
 from benchbook.terms.redaction import known_secrets, redacted

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchbook.hosts.model.files import CACHE_VARIABLES, _hub_cache, resolve_model
+from benchbook.hosts.model.files import resolve_model
 from benchbook.hosts.model.hub import hub_variables
+from benchbook.hosts.model.hub_cache import CACHE_VARIABLES, _hub_cache
 from benchbook.hosts.process import guardian, shell
 from benchbook.hosts.process.shell import child_environment, left_out, no_proxy
 from benchbook.hosts.vllm.tokenizers import args_of, client_words

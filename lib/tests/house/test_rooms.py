@@ -38,7 +38,13 @@ PAST_THE_FACE = {
         {"bench", "command", "measured_part", "startup", "tokenizers"},
     ),
     "the check of a launch word by word, against the tables of the installed vLLM": (
-        ("measure/launch_check*", "measure/names*", "measure/variables*", "sweep/preflight*"),
+        (
+            "measure/launch_check*",
+            "measure/launch_by_hand*",
+            "measure/names*",
+            "measure/variables*",
+            "sweep/preflight*",
+        ),
         {
             "command",
             "contradictions",

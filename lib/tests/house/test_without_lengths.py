@@ -12,7 +12,7 @@ from benchbook.judge.loads import case_name
 from benchbook.judge.unseen import not_looked
 from benchbook.notebooks.execute import execute
 from benchbook.project import notebooks_dir
-from benchbook.records.store import read_record, write_record
+from benchbook.records.record_file import read_record, write_record
 from benchbook.report.differences import comparisons_of
 from benchbook.report.figures import floor_figure, latency_figure, tradeoff_figure
 from benchbook.report.figures import throughput_figure as of_run

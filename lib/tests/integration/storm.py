@@ -26,7 +26,8 @@ from pathlib import Path
 
 import psutil
 from benchbook.records.record import Record
-from benchbook.records.store import RUN_FILE, Store, read_record
+from benchbook.records.record_file import read_record
+from benchbook.records.store import RUN_FILE, Store
 from benchbook.terms.errors import StoreError
 from sweeps import (
     ALL_MEASURED,

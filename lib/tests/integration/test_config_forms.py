@@ -20,9 +20,10 @@ import typing
 import pytest
 import yaml
 from benchbook.hosts.vllm.command import flags
+from benchbook.hosts.vllm.config_fields import _refuses
 from benchbook.hosts.vllm.forms import installed_forms
 from benchbook.hosts.vllm.kinds import option_problem
-from benchbook.hosts.vllm.parser_dump import _refuses, config_of, serve_parser
+from benchbook.hosts.vllm.parser_dump import config_of, serve_parser
 from benchbook.measure import launch_check, names
 from benchbook.sweep.preflight import preflight_of
 from hypothesis import HealthCheck, Phase, given, settings

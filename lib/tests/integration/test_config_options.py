@@ -6,8 +6,8 @@ import dataclasses
 import enum
 
 import pytest
+from benchbook.hosts.vllm.config_fields import _fields, _refuses
 from benchbook.hosts.vllm.kinds import option_problem
-from benchbook.hosts.vllm.parser_dump import _fields, _refuses
 
 pytestmark = pytest.mark.integration
 

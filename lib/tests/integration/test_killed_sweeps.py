@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from benchbook.records.store import Store, read_record
+from benchbook.records.record_file import read_record
+from benchbook.records.store import Store
 from benchbook.terms.errors import StoreError
 from benchbook.terms.exit_codes import FAILED
 from rows import IS_FULL

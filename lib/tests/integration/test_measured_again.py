@@ -5,7 +5,7 @@ import json
 import pytest
 from benchbook.judge.outside import again_sentence
 from benchbook.records.header import RunState
-from benchbook.records.store import read_record
+from benchbook.records.record_file import read_record
 from benchbook.report.run import load_run
 from benchbook.sweep.session import prepare_run
 from rows import rows

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from benchbook.project import notebooks_dir
-from benchbook.records.store import read_record
+from benchbook.records.record_file import read_record
 from rows import rows
 from sweeps import wait_nothing_left
 

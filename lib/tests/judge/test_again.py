@@ -15,7 +15,7 @@ from benchbook.hosts.machine import cpu
 from benchbook.hosts.telemetry import Sampler
 from benchbook.judge import answerable, conditions, telemetry, warmth
 from benchbook.judge.catalogue import OUTSIDE
-from benchbook.judge.claims import caveats as comparison_caveats
+from benchbook.judge.comparison_caveats import caveats as comparison_caveats
 from benchbook.judge.evidence import Measured
 from benchbook.judge.outside import again_sentence, disturbed_by, is_due_again
 from benchbook.plan.eta import Estimate

@@ -12,7 +12,7 @@ from benchbook.judge.model_config import shape_of
 from benchbook.judge.roofline import roofline_of
 from benchbook.records.parts import Provenance
 from benchbook.records.record import Reason
-from benchbook.records.store import read_record
+from benchbook.records.record_file import read_record
 from benchbook.terms.asked import Asked
 from shapes import CPU, GPT_OSS_120B, H200, LLAMA_8B, TINY, make, served
 

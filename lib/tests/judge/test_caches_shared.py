@@ -2,7 +2,7 @@
 
 import pytest
 from benchbook.judge.caches import MEANING
-from benchbook.judge.claims import caveats
+from benchbook.judge.comparison_caveats import caveats
 from parts import having
 from test_compare import compared
 

@@ -5,8 +5,9 @@ import statistics
 from dataclasses import replace
 
 import pytest
-from benchbook.judge.claims import caveats, detectable_text, headlines, sentence, tally
+from benchbook.judge.claims import detectable_text, headlines, sentence, tally
 from benchbook.judge.compare import Comparison, Finding, Row, _judged, compare
+from benchbook.judge.comparison_caveats import caveats
 from benchbook.judge.stats import paired_ratio
 from benchbook.report.differences import comparisons_of, how_to_read
 from benchbook.report.forest import forest_figure

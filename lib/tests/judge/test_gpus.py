@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from benchbook.judge.claims import caveats, headlines
+from benchbook.judge.claims import headlines
 from benchbook.judge.columns import PER_GPU
 from benchbook.judge.compare import compare
+from benchbook.judge.comparison_caveats import caveats
 from benchbook.judge.gpus import num_gpus, output_per_gpu_tok_s
 from benchbook.records.parts import Provenance
 from benchbook.report.results import definitions_html, results_html

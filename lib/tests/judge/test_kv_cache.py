@@ -7,7 +7,7 @@ from benchbook.judge.conditions import kv_exhausted
 from benchbook.judge.kv_cache import sequences_held
 from benchbook.judge.starts import kv_capacity_differs
 from benchbook.records.record import Identity
-from benchbook.records.store import read_record
+from benchbook.records.record_file import read_record
 from measured import measured_of
 from shapes import GPT_OSS_120B, LLAMA_8B, host, served
 

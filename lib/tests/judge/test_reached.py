@@ -15,7 +15,7 @@ from benchbook.plan.precision import PRECISION_KEYS, Precision
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.handover import Handover
 from benchbook.records.host import HostFacts
-from benchbook.records.store import read_record
+from benchbook.records.record_file import read_record
 from benchbook.report.caveats import precision_sentences
 from benchbook.report.run import load_run
 from benchbook.terms.metrics import BY_KEY, values_from_raw

@@ -5,8 +5,9 @@ import random
 from dataclasses import replace
 
 import pytest
-from benchbook.judge.claims import caveats, sentence
+from benchbook.judge.claims import sentence
 from benchbook.judge.compare import Comparison, Finding
+from benchbook.judge.comparison_caveats import caveats
 from benchbook.judge.rounds import contradiction, median_pair, trend_p
 from benchbook.judge.stats import paired_ratio
 from benchbook.report.comparisons import comparisons_html

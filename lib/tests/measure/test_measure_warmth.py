@@ -25,7 +25,8 @@ from benchbook.plan.models import ModelRef
 from benchbook.records.handover import Handover, read_handover
 from benchbook.records.host import HostFacts
 from benchbook.records.record import Identity, PrefixCache, Warmup
-from benchbook.records.store import Store, read_record
+from benchbook.records.record_file import read_record
+from benchbook.records.store import Store
 from benchbook.sweep import hosts
 from benchbook.sweep.hosts import host_opener
 from benchbook.sweep.repeat import run_repeat

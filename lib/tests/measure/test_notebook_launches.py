@@ -1,7 +1,7 @@
 """A notebook's engine_args and engine_env are heard as an experiment's launch is: translated, checked, refused by name."""
 
 import pytest
-from benchbook.measure.launch_check import checked_by_hand
+from benchbook.measure.launch_by_hand import checked_by_hand
 from benchbook.plan.named_launches import named_launch
 from benchbook.terms.errors import ExperimentError
 

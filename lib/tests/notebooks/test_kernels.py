@@ -18,10 +18,8 @@ from benchbook.hosts.process import processes
 from benchbook.hosts.process.scratch import scratch_dir
 from benchbook.notebooks.execute import execute
 from benchbook.notebooks.kernels import source as kernels_module
+from benchbook.notebooks.kernels.processes import FORK_LIMIT_S, AheadKernel, ForkedKernel
 from benchbook.notebooks.kernels.source import (
-    FORK_LIMIT_S,
-    AheadKernel,
-    ForkedKernel,
     WarmKernels,
     connection_file,
     kernel_ahead,

@@ -18,7 +18,7 @@ import pytest
 from benchbook.hosts.process import processes, registry
 from benchbook.measure.client.tasks import WARM
 from benchbook.project import notebooks_dir
-from benchbook.records.store import read_record
+from benchbook.records.record_file import read_record
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from rows import rows

@@ -5,7 +5,7 @@ from benchbook.measure.recording import Recording
 from benchbook.plan.workloads import FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload
 from benchbook.records.described import described
 from benchbook.records.record import Failure, Outcome
-from benchbook.records.store import read_record
+from benchbook.records.record_file import read_record
 from benchbook.terms.asked import Asked, Offered
 
 WORKLOADS = [

@@ -11,8 +11,10 @@ from benchbook.records import files, provenance
 from benchbook.records.described import described
 from benchbook.records.files import write_json
 from benchbook.records.fingerprint import case_key, changed_parts, combined, fingerprint_parts
+from benchbook.records.handover import RECORD_FILE
 from benchbook.records.record import Identity, Outcome, Reason, Record, Verdict, verdict_of
-from benchbook.records.store import RECORD_FILE, Store, read_record, write_record
+from benchbook.records.record_file import read_record, write_record
+from benchbook.records.store import Store
 from benchbook.terms.errors import ExperimentError, StoreError
 from benchbook.terms.metrics import METRICS, metrics_for, values_from_raw
 from benchbook.terms.redaction import find_secrets, known_secrets, redacted, redacted_env

@@ -8,8 +8,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 from benchbook.records.record import Record
+from benchbook.records.record_file import read_record
 from benchbook.records.schema import FOLDER, MODELS, schema_text
-from benchbook.records.store import Store, read_record
+from benchbook.records.store import Store
 from report_runs import make_run
 
 REFERENCE = sorted((Path(__file__).parents[3] / "results" / "reference").glob("*"))

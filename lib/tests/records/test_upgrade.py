@@ -9,7 +9,8 @@ import pytest
 from benchbook.records.files import write_json
 from benchbook.records.header import read_header
 from benchbook.records.record import Identity
-from benchbook.records.store import Store, read_record, write_record
+from benchbook.records.record_file import read_record, write_record
+from benchbook.records.store import Store
 from benchbook.records.upgrade import HEADER_FORMAT, RECORD_FORMAT, changed
 from benchbook.terms.errors import StoreError
 from report_runs import make_record

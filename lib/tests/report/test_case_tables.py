@@ -12,7 +12,7 @@ from benchbook.hosts.face import StartupFacts
 from benchbook.judge.catalogue import reason
 from benchbook.records.described import described
 from benchbook.records.record import Identity, Outcome, Record, Verdict
-from benchbook.records.store import Saved
+from benchbook.records.record_file import Saved
 from benchbook.report import markup
 from benchbook.report.repeat import cells, host_tables, timeline
 from benchbook.terms.asked import Asked

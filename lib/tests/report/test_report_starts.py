@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 from benchbook.judge.spread import Spread, spread_of, spread_text
-from benchbook.records.store import RECORD_FILE
+from benchbook.records.handover import RECORD_FILE
 from benchbook.report.caveats import caveats
 from benchbook.report.run import load_run
 from benchbook.report.starts import one_start_sentence, start_spread, starts_sentence

@@ -37,7 +37,7 @@ def off_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(
-        "benchbook.hosts.model.files._hub_cache", lambda env: env.get("HF_HUB_CACHE", str(tmp_path / "hub"))
+        "benchbook.hosts.model.hub_cache._hub_cache", lambda env: env.get("HF_HUB_CACHE", str(tmp_path / "hub"))
     )
     hub._connection_problem.cache_clear()
 

@@ -8,10 +8,10 @@ from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Limits
 from benchbook.plan.order import Repeat
 from benchbook.plan.workloads import FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload
-from benchbook.records.handover import read_handover
+from benchbook.records.handover import RECORD_FILE, read_handover
 from benchbook.records.host import HostFacts
 from benchbook.records.record import Identity, Outcome, Verdict
-from benchbook.records.store import RECORD_FILE, read_record
+from benchbook.records.record_file import read_record
 from benchbook.sweep import repeat as repeat_module
 from benchbook.sweep.repeat import run_repeat
 from benchbook.terms.errors import Cause, HostDiedError

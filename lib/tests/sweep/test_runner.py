@@ -15,11 +15,11 @@ from benchbook.plan.experiment import load_experiment
 from benchbook.records.conditions import Conditions
 from benchbook.records.files import write_json
 from benchbook.records.fingerprint import changed_parts
-from benchbook.records.handover import Handover
+from benchbook.records.handover import RECORD_FILE, Handover
 from benchbook.records.header import RunHeader, RunState
 from benchbook.records.host import HostFacts
 from benchbook.records.record import Failure, Outcome, Record, Verdict
-from benchbook.records.store import RECORD_FILE, Store
+from benchbook.records.store import Store
 from benchbook.report.run import load_run
 from benchbook.sweep.added_rounds import AddedRounds
 from benchbook.sweep.block import MAX_ATTEMPTS, MAX_HOST_STARTS, run_block

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -15,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.hosts.model import footprint, shapes, tiny_model
+from benchbook.hosts.model.hub_cache import CONFIGS, hub_folder, hub_snapshot, json_object
 from benchbook.hosts.process.caches import built, cache_dir
-from benchbook.reading import read_bytes
 from benchbook.system_faults import line_of
-from benchbook.terms.errors import Cause, ExperimentError, HostStartError, StoreError
+from benchbook.terms.errors import Cause, ExperimentError, HostStartError
 from benchbook.terms.load_formats import makes_weights
 
 # The embedded models with their folders' names: raise the number when tiny_model.py changes what it writes.
@@ -34,9 +33,6 @@ _TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-_CONFIGS = ("config.json", "params.json")  # the second where Mistral's own format is all that there is
-WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf")
-CACHE_VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")  # where the hub's files lie
 SMALL_FILE_BYTES = 4 << 20  # up to this size a file's bytes are hashed, above it its name and size
 
 
@@ -140,48 +136,11 @@ def _build_into(name: str, folder: Path) -> None:
         raise HostStartError(f"the embedded model could not be built in {folder.parent}: {evidence}", cause)
 
 
-def hub_snapshot(hub_id: str, revision: str | None, env: Mapping[str, str] | None = None) -> Path | None:
-    """Return the local copy of `hub_id` in the Hugging Face cache, None unless its weights are whole."""
-    snapshot = next((found for name in _CONFIGS if (found := hub_folder(hub_id, name, revision, env))), None)
-    if snapshot is None:
-        return None
-    for index in snapshot.glob("*.safetensors.index.json"):
-        shards = (json_object(index) or {}).get("weight_map")
-        is_whole = isinstance(shards, dict) and all(os.path.isfile(snapshot / str(name)) for name in shards.values())
-        return snapshot if is_whole else None
-    return snapshot if any(any(snapshot.glob(pattern)) for pattern in WEIGHTS) else None
-
-
-def hub_folder(hub_id: str, file: str, revision: str | None, env: Mapping[str, str] | None = None) -> Path | None:
-    """Return the folder of `hub_id` in the Hugging Face cache of a process with `env`, None unless `file` lies in it."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(hub_id, file, cache_dir=_hub_cache(env or {}), revision=revision)
-    except HFValidationError:  # a folder on the machine of a server elsewhere
-        return None
-    return Path(found).parent if isinstance(found, str) else None
-
-
-def _hub_cache(env: Mapping[str, str]) -> str | None:
-    """Return where a process with `env` on top of this one's keeps the hub's files; None: where this one does.
-
-    As huggingface_hub finds it: a name of this shell that stands higher counts for that process too.
-    """
-    if not set(CACHE_VARIABLES) & set(env):
-        return None
-    whole = {**os.environ, **env}
-    places = [whole[name] for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE") if name in whole]
-    home = whole.get("HF_HOME") or os.path.join(whole.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    return os.path.expanduser(places[0] if places else os.path.join(home, "hub"))
-
-
 def commit_of(files: ModelFiles, args: Mapping[str, Any], env: Mapping[str, str]) -> str | None:
     """Return the commit of the hub that a host has loaded, which may have fetched it at its start; None for a folder."""
     if files.is_local:
         return None
-    found = (hub_folder(files.path, name, args.get("revision"), env) for name in _CONFIGS)
+    found = (hub_folder(files.path, name, args.get("revision"), env) for name in CONFIGS)
     return next((folder.name for folder in found if folder), files.commit)
 
 
@@ -243,12 +202,3 @@ def known_config(ref: str, revision: str | None = None, env: Mapping[str, str] |
         return dict(tiny_model.CONFIGS[ref])
     config, _ = config_of(ref)
     return read_config(ref, revision, env) if config is None else _of_text(config)
-
-
-def json_object(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in a file; None where there is none, or it cannot be read as one."""
-    try:
-        content = json.loads(read_bytes(path))  # with the infinities that some models have there
-    except (StoreError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchbook.hosts.model.files import CACHE_VARIABLES, WEIGHTS, ModelFiles, hub_folder, hub_snapshot
+from benchbook.hosts.model.files import ModelFiles
+from benchbook.hosts.model.hub_cache import CACHE_VARIABLES, WEIGHTS, hub_folder, hub_snapshot
 from benchbook.hosts.model.inputs import hub_models
 from benchbook.terms.errors import Cause, HostStartError
 from benchbook.terms.secret_names import is_secret_variable

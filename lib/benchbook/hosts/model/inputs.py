@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts.model.files import EMBEDDED, json_object, planned_path
+from benchbook.hosts.model.files import EMBEDDED, planned_path
+from benchbook.hosts.model.hub_cache import json_object
 from benchbook.hosts.model.shapes import PREFIX
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.sizes import size_of

@@ -76,7 +76,9 @@ def installed_forms() -> Forms:
     known = flags.known()
     if known is None or not known.flags:
         return {}
-    askers = (Path(__file__).with_name(name).read_bytes() for name in ("parser_dump.py", "kinds.py"))
+    askers = (
+        Path(__file__).with_name(name).read_bytes() for name in ("parser_dump.py", "config_fields.py", "kinds.py")
+    )
     asked = hashlib.sha256(b"".join(askers)).hexdigest()[:8]
     name = f"forms-{known.version}-{flags.source_state()}-{asked}.json"
     places = (Path(sys.prefix) / "share" / "benchbook" / name, cache_dir() / name)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchbook.hosts.model.files import hub_folder
+from benchbook.hosts.model.hub_cache import hub_folder
 from benchbook.terms.errors import ExperimentError
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")

@@ -14,7 +14,7 @@ from benchbook.judge.sample import sample_count
 from benchbook.judge.unseen import by_reason
 from benchbook.parameters import RESULT, refuse_stale
 from benchbook.records.record import Reason, Record
-from benchbook.records.store import Saved
+from benchbook.records.record_file import Saved
 from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
 from benchbook.report import markup
 from benchbook.report.repeat.timeline import absent_text, gpu_text, timeline_figure

@@ -1,0 +1,134 @@
+"""What a reader of a comparison must know before believing any of it: unequal hardware, drifts, too few repeats, what was left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from benchbook.judge.caches import caches_said
+from benchbook.judge.claims import headline_rows, label_of, unit_of
+from benchbook.judge.compare import Comparison
+from benchbook.judge.outside import again_sentence
+from benchbook.judge.rounds import rounds_said
+from benchbook.judge.stats import MOST_REPEATS
+from benchbook.records.record import Verdict
+from benchbook.terms.wording import number_text
+
+# With fewer pairs Student's t is above 3: the interval says more about the number of repeats than about the launches.
+FEW_REPEATS = 4
+SOUGHT_SHARE = 0.05  # the difference that advice on the number of repeats is for
+_MORE = "Three of each are the least that tell anything, five are better."
+STARTS_WANTED = 5  # advised for each of two runs
+_SHOWN = 3
+
+
+def caveats(comparison: Comparison) -> list[str]:
+    """Return what a reader must know before believing any of it."""
+    base, other, cases = comparison.base, comparison.other, comparison.cases
+    sentences = list(comparison.remarks)
+    if gpus := comparison.unequal_gpus:
+        sentences.append(
+            f"{base} ran on {gpus[0]} of the GPUs and {other} on {gpus[1]}: rates and joules are those of all of them, so "
+            f"a difference is one at {number_text(gpus[1] / gpus[0])} times the hardware."
+        )
+    if not comparison.is_paired:
+        sentences.append(
+            f"{base} and {other} were measured in two runs and not in turn: the intervals hold what starts vary by "
+            "inside each run, not what changed between them. A drift of the machine, its heat or its neighbours looks "
+            "the same as a difference of the launches; only one run of both can tell them apart."
+        )
+    elif apart := [case for case in cases if not case.is_interleaved]:
+        sentences.append(
+            f"In {len(apart)} of {len(cases)} cases the rounds were not held in turn "
+            f"({_some(case.name for case in apart)}): what the machine did meanwhile can pass for a difference there."
+        )
+    if comparison.is_paired and (others := [case for case in cases if not case.has_same_prompts]):
+        sentences.append(
+            f"{base} and {other} were sent different prompts in {len(others)} of {len(cases)} cases; part of a "
+            "difference may be theirs."
+        )
+    if conditions := sorted({part for case in cases for part in case.other_conditions}):
+        sentences.append(f"Besides the launches, this differs: {', '.join(conditions)}.")
+    sentences += rounds_said(comparison, headline_rows(comparison))
+    if caches := caches_said([(base, [case.base for case in cases]), (other, [case.other for case in cases])]):
+        sentences.append(caches)
+    return [*sentences, *_few(comparison), *_lost(comparison), *_suspects(comparison)]
+
+
+def _few(comparison: Comparison) -> list[str]:
+    fewest = min((min(row.num_base, row.num_other) for row in comparison.rows), default=FEW_REPEATS)
+    if fewest >= FEW_REPEATS:
+        return []
+    if not comparison.is_paired and fewest <= 2:
+        counts = {(row.num_base, row.num_other) for row in comparison.rows}
+        num_base, num_other = min(counts, key=min)
+        return [
+            f"Starts of one launch differ, and here are {num_base} of {comparison.base} and {num_other} of "
+            f"{comparison.other}: no interval is given and nothing is claimed. Three of each are the least that tell "
+            f"anything: measure both with repeats: {{starts: {STARTS_WANTED}}}, or both in one experiment, in turn."
+        ]
+    if fewest == 1:
+        return [f"With one repeat of each nothing can be told from chance: no interval is given. {_MORE}"]
+    if fewest == 2:
+        return [f"Where there are but two pairs there is no interval to speak of, and nothing is claimed. {_MORE}"]
+    few = f"With {fewest} {unit_of(comparison)}s of each"
+    wide = f"{few} the intervals are very wide; only large differences can be seen."
+    return [f"{wide} {_repeats_wanted(comparison)}".rstrip()]
+
+
+def _repeats_wanted(comparison: Comparison) -> str:
+    """Return how many repeats would show a difference worth having in the headlines; '' where the spread is unknown."""
+    wanted = {
+        row: row.ratio.repeats_for(SOUGHT_SHARE, min(row.num_base, row.num_other), 1 - row.level)
+        for row in headline_rows(comparison)
+        if row.ratio.log_error is not None
+    }
+    if not wanted:
+        return ""
+    row = max(wanted, key=lambda row: wanted[row] or math.inf)
+    number = f"about {wanted[row]}" if wanted[row] else f"more than {MOST_REPEATS}"
+    return f"By the spread seen, {number} would show one of {100 * SOUGHT_SHARE:g} % in {label_of(row.metric)}."
+
+
+def _lost(comparison: Comparison) -> list[str]:
+    """Return what did not enter: repeats that failed or are INVALID, cases of one launch alone."""
+    sentences = []
+    for name, arms in (
+        (comparison.base, [(case, case.base) for case in comparison.cases]),
+        (comparison.other, [(case, case.other) for case in comparison.cases]),
+    ):
+        lost = sum(case.planned - len(arm.believed) for case, arm in arms)
+        if lost:
+            planned = sum(case.planned for case, _ in arms)
+            sentences.append(
+                f"{lost} of {planned} repeats of {name} failed, are missing or INVALID and were left out; if it failed "
+                "where it was slow, it looks better than it is."
+            )
+    if empty := [case.name for case in comparison.cases if not case.shared_rounds and comparison.is_paired]:
+        sentences.append(f"No round has both launches for {_some(empty)}.")
+    if comparison.lone_cases:
+        sentences.append(f"Measured on one of the launches only, and not compared: {_some(comparison.lone_cases)}.")
+    return sentences
+
+
+def _suspects(comparison: Comparison) -> list[str]:
+    sentences = []
+    for name, arms in (
+        (comparison.base, [case.base for case in comparison.cases]),
+        (comparison.other, [case.other for case in comparison.cases]),
+    ):
+        records = [record for arm in arms for record in arm.believed.values()]
+        suspects = [record for record in records if record.verdict is Verdict.SUSPECT]
+        reasons = [reason for record in suspects for reason in record.reasons if reason.severity == "suspect"]
+        codes = ", ".join(sorted({reason.code for reason in reasons}))
+        if again := again_sentence(records):
+            sentences.append(f"{name}: {again}")
+        if suspects:
+            number = f"{len(suspects)} of {len(records)} repeats of {name}"
+            sentences.append(f"{number} are SUSPECT ({codes}) and count here.")
+    return sentences
+
+
+def _some(texts: Iterable[str]) -> str:
+    found = list(texts)
+    return "; ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
