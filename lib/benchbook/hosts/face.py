@@ -38,6 +38,7 @@ class Counters:
         "",
         "",
     )  # the line, and its label, that tell whether there is a prefix cache: True, False
+    block_label: str = ""  # of the same line, which tells how many tokens a block of it has
 
 
 @dataclass(frozen=True, kw_only=True)

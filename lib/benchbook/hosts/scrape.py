@@ -52,6 +52,13 @@ def has_prefix_cache(text: str, counters: Counters) -> bool | None:
     return {"True": True, "False": False}.get(said)
 
 
+def block_tokens(text: str, counters: Counters) -> int | None:
+    """Return how many tokens a block of the prefix cache has, which finds whole blocks; None where nobody says."""
+    name, _ = counters.caching
+    said = next((sample.labels.get(counters.block_label, "") for sample in _samples(text, (name,))), "")
+    return int(said) if said.isdecimal() and int(said) else None
+
+
 def counter_delta(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     """Return by how much each counter grew; one that went back, since its server was restarted, is left out."""
     growth = {name: value - before.get(name, 0.0) for name, value in after.items() if name not in GAUGES}

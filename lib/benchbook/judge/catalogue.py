@@ -149,6 +149,22 @@ CODES = (
         "2 % below, and what two requests are of all: vLLM scales its random arrivals to the rate asked for",
     ),
     Code(
+        "arrivals_late",
+        "suspect",
+        "requests of a trace left the client later than at their recorded times: bursts came flatter than they were",
+        "leave max_concurrency out; give the client a processor of its own, or replay the trace more slowly",
+        "20 ms at the 99th percentile, behind the most punctual request: an idle client is a few milliseconds late, a "
+        "step of a server takes about 20",
+    ),
+    Code(
+        "history_cut",
+        "suspect",
+        "conversations outgrew what the server takes: later turns were sent without what was said first, so they are "
+        "shorter than asked and share no beginning with the turn before",
+        "raise max_model_len, or ask for fewer turns or shorter ones",
+        "one turn: from there on its conversation is another one",
+    ),
+    Code(
         "client_queue_dominates",
         "suspect",
         "requests waited in the client before they were sent, and no latency holds that wait",
@@ -227,6 +243,16 @@ CODES = (
         "turn the cache off, or let each repeat begin with an empty one (VLLM_SERVER_DEV_MODE: 1 in the launch's env)",
         "more than random prompts share by chance in 999 of 1,000 runs: each begins as one of N earlier ones in N of V "
         "cases, V being the vocabulary; where N or V is not known, 1 % of the tokens looked up",
+    ),
+    Code(
+        "prefix_hits_differ",
+        "suspect",
+        "the prefix cache found more or less of the prompts than they were made to share: it was too small, or not as "
+        "full or as empty as designed",
+        "give the KV cache more memory, or have fewer prefixes; let each repeat begin with an empty cache "
+        "(VLLM_SERVER_DEV_MODE: 1 in the launch's env)",
+        "2 points of the prompt tokens looked up, beyond what whole blocks of what was sent before allow: at least what "
+        "the measured requests share, at most what all requests of the file do",
     ),
     Code(
         "warmup_too_small",

@@ -51,14 +51,19 @@ def littles_law(measured: Measured) -> Reason | None:
 
 
 def concurrency_not_reached(measured: Measured) -> Reason | None:
-    """Suspect when a closed loop held fewer requests in flight, on average over its window, than it was to hold."""
+    """Suspect when a closed loop held fewer requests in flight, on average over its window, than it was to hold.
+
+    Of conversations it is to hold so many, which are there while their users think as well.
+    """
     if not measured.is_closed_loop or not measured.window_s:
         return None
-    cap = measured.cap
-    held = measured.mean_in_flight
+    cap, talks = measured.cap, measured.conditions.sent.conversations_at_once
+    held, what = (
+        (measured.mean_in_flight, "requests in flight") if talks is None else (talks, "conversations under way")
+    )
     if held >= MIN_CONCURRENCY * cap:
         return None
-    return reason("concurrency_not_reached", f"{held:.2f} requests in flight on average, {cap} asked for")
+    return reason("concurrency_not_reached", f"{held:.2f} {what} on average, {cap} asked for")
 
 
 def rate_not_reached(measured: Measured) -> Reason | None:

@@ -134,6 +134,22 @@ def client(measured: Measured) -> str:
     return "" if measured.conditions.client != Client() else "the client left no notes of its work"
 
 
+def recorded_times(measured: Measured) -> str:
+    """How requests kept to their recorded times."""
+    return "" if measured.conditions.sent.late_p99_ms is not None else "nobody noted when requests were due"
+
+
+def histories(measured: Measured) -> str:
+    """Whether turns were sent with all that was said before."""
+    return "" if measured.conditions.sent.histories_cut is not None else "nobody noted what turns were sent with"
+
+
+def cached_by_design(measured: Measured) -> str:
+    """What of the prompts was to be in the prefix cache."""
+    is_told = measured.conditions.sent.least_cached_tokens is not None
+    return "" if is_told else "nobody noted how much of the prompts was to be in the prefix cache"
+
+
 def machine(measured: Measured) -> str:
     """Who used the processors."""
     is_told = measured.conditions.machine != Processors()

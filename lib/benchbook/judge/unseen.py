@@ -80,6 +80,18 @@ def _is_cold(measured: Measured) -> bool:
     return measured.is_of_requests and not measured.asked.shares_prefix
 
 
+def _shares_prefix(measured: Measured) -> bool:
+    return measured.is_of_requests and measured.asked.shares_prefix
+
+
+def _is_replayed(measured: Measured) -> bool:
+    return measured.asked.is_replayed
+
+
+def _is_in_turns(measured: Measured) -> bool:
+    return measured.asked.in_turns
+
+
 def _is_planned(measured: Measured) -> bool:
     return bool(measured.conditions.precision.asked)
 
@@ -117,6 +129,8 @@ LOOKS: Mapping[str, Look] = {
     "littles_law": Look((sources.requests,), _requests),
     "concurrency_not_reached": Look((sources.requests,), _is_closed),
     "rate_not_reached": Look((sources.requests,), _is_open),
+    "arrivals_late": Look((sources.recorded_times,), _is_replayed),
+    "history_cut": Look((sources.histories,), _is_in_turns),
     "overloaded": Look((sources.requests,), _is_open),
     "client_queue_dominates": Look((sources.requests, sources.queues), _is_open),
     "too_short": RESULT,
@@ -127,6 +141,7 @@ LOOKS: Mapping[str, Look] = {
     "server_stalled": Look((sources.requests, sources.chunks), _requests),
     "iterations_unsteady": Look((sources.iterations,), _iterations),
     "cache_warm": Look((sources.counted("prefix_cache_queries"),), _is_cold),
+    "prefix_hits_differ": Look((sources.counted("prefix_cache_queries"), sources.cached_by_design), _shares_prefix),
     "warmup_too_small": Look((sources.warm_up,), _requests),
     "compiled_while_measuring": Look((sources.log,), _loads),
     "first_requests_slow": Look((sources.firsts,), _timed),

@@ -21,16 +21,18 @@ from benchbook.hosts.machine.devices import naming
 from benchbook.hosts.process import processes, registry
 from benchbook.hosts.process.logs import HostLog, tells
 from benchbook.hosts.process.ports import is_loopback
-from benchbook.hosts.scrape import counter_delta, engine_tokens, parse_counters, went_back
+from benchbook.hosts.scrape import block_tokens, counter_delta, engine_tokens, parse_counters, went_back
 from benchbook.hosts.telemetry import Sampler
 from benchbook.hosts.vllm import measured_part
 from benchbook.judge.telemetry_summary import telemetry_summary
-from benchbook.measure.client.meter import client_facts, meter_path
+from benchbook.measure.client.meter import client_facts, meter_path, read_notes
+from benchbook.measure.client.sent import SENT_FILE, sent_facts
 from benchbook.measure.recording import Recording
 from benchbook.measure.servers import AnyServer
 from benchbook.ranks import num_devices
 from benchbook.records.argv import flags_of
 from benchbook.records.conditions import Conditions
+from benchbook.records.files import write_json
 from benchbook.records.provenance import machine
 from benchbook.records.samples import TelemetrySummary
 from benchbook.records.telemetry import write_telemetry
@@ -121,8 +123,12 @@ class Watched:
     def conditions(self, log_path: Path, raw: Mapping[str, Any]) -> Conditions:
         """Return what a record keeps as its conditions: the facts, what the warm client noted, and what went wrong."""
         with self._sparing("the client's notes"):
-            if client := client_facts(meter_path(log_path), raw):  # a plain command line leaves none
+            notes = read_notes(meter_path(log_path))  # a plain command line leaves none
+            if client := client_facts(notes, raw):
                 self.facts["client"] = client
+            if sent := notes.get("sent"):
+                write_json(log_path.with_name(SENT_FILE), sent)
+                self.facts["sent"] = sent_facts(sent, raw, block_tokens(self.page, self._engine.counters))
         return Conditions.of(**self.facts, watching_errors=self._errors, unseen=self._unseen)
 
     def _metrics(self) -> str:

@@ -22,6 +22,21 @@ class Client(Part):
     )
 
 
+class Sent(Part):
+    """What of frozen requests was sent, as the client noted it; request by request in a file beside the record."""
+
+    sha256: str | None = None  # of the requests that the client read
+    late_p99_ms: Number | None = None  # behind the recorded times, measured from the most punctual request
+    sent_tokens: Whole | None = None  # of the prompts that the server counted, by the client's tokenizer
+    counted_tokens: Whole | None = None  # of the same prompts, by the server: with its chat template
+    uncounted: Whole | None = None  # requests that were answered without a count
+    least_cached_tokens: Whole | None = None  # of all prompts, by design in the server's prefix cache, in whole blocks
+    most_cached_tokens: Whole | None = None  # where all that was ever sent is there as well
+    histories_cut: Whole | None = None  # turns that were sent without the beginning of their conversation
+    conversations_at_once: Number | None = None  # on average, from first turn to last answer
+    median_ttft_by_turn_ms: Items[Number | None] | None = None
+
+
 class Processors(Part):
     """Who used the processors, as shares of all of them."""
 
@@ -49,6 +64,7 @@ class Conditions(Part):
     """What was watched while measuring. What is None or empty nobody could see."""
 
     client: Client = Client()
+    sent: Sent = Sent()
     machine: Processors = Processors()
     limits: ProcessLimits = ProcessLimits()
     counters_went_back: Items[str] = ()

@@ -37,6 +37,8 @@ class Asked(BaseModel):
     )
     ends_by: Literal["length", "any"] = "any"  # "length": every answer has the tokens asked for
     shares_prefix: bool = False  # whether prompts begin alike, so that a prefix cache answers for some of them
+    is_replayed: bool = False  # whether requests are sent at recorded times
+    in_turns: bool = False  # whether they are conversations, whose turns follow answers and grow with them
 
     @classmethod
     def of_lengths(

@@ -9,6 +9,7 @@ from benchbook.judge.catalogue import BY_CODE, CODES
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.unseen import not_looked
 from benchbook.plan import ServeWorkload
+from benchbook.records.conditions import Sent
 from benchbook.records.parts import MachineFacts
 from benchbook.records.record import Verdict, verdict_of
 from benchbook.terms.percentiles import is_earned, percentile_ranks, samples_needed
@@ -55,6 +56,20 @@ def growing(prompts=600, sent_rps=10.0, served_rps=8.3):
         "latencies": [latency_s + wait_s for latency_s, wait_s in zip(sound.raw["latencies"], waits_s)],
     }
     return serve(cap=None, rate=sent_rps, prompts=prompts, raw=raw)
+
+
+def frozen(hits=0.0, is_replayed=False, in_turns=False, **sent):
+    """Return a load of frozen requests of which `sent` was noted, with so many hits of the prefix cache."""
+    measured = serve(host={"counters": {"prefix_cache_hits": hits}}, conditions={"sent": sent})
+    asked = {"shares_prefix": True, "is_replayed": is_replayed, "in_turns": in_turns}
+    return replace(measured, asked=measured.asked.model_copy(update=asked))
+
+
+def found_in_the_cache(share, least=0.50, most=0.60):
+    """Return a load of which so much was to be in the prefix cache, and `share` was found there."""
+    tokens = 40 * 128
+    cached = {"least_cached_tokens": round(least * tokens), "most_cached_tokens": round(most * tokens)}
+    return frozen(hits=share * tokens, **cached)
 
 
 STILL = standing_still(prompts=400)
@@ -105,6 +120,9 @@ PAIRS = {
         serve(cap=64, prompts=640, host={"argv": [*COMMAND, "--max-num-seqs", "8"]}),
         serve(cap=64, prompts=640, host={"argv": [*COMMAND, "--max-num-seqs", "64"]}),
     ),
+    "arrivals_late": (frozen(is_replayed=True, late_p99_ms=21.0), frozen(is_replayed=True, late_p99_ms=19.0)),
+    "history_cut": (frozen(in_turns=True, histories_cut=1), frozen(in_turns=True, histories_cut=0)),
+    "prefix_hits_differ": (found_in_the_cache(0.30), found_in_the_cache(0.49)),
     "client_queue_dominates": (serve(cap=2, rate=200.0, prompts=100), serve(cap=64, rate=200.0, prompts=100)),
     "too_short": (serve(prompts=12), serve(prompts=20)),  # three and five waves
     "drain_dominates": (serve(prompts=40, last_factor=8), serve(prompts=40, last_factor=1.5)),
@@ -620,3 +638,27 @@ def test_vllms_own_lines_about_compiling_are_known(line):
 )
 def test_other_lines_are_not_taken_for_it(line):
     assert not COMPILE_LINE.search(line)
+
+
+@pytest.mark.parametrize(
+    ("share", "least", "most", "expected"),
+    [
+        (0.47, 0.5, 0.6, True),
+        (0.485, 0.5, 0.6, False),  # two points below what it must have
+        (0.55, 0.5, 0.6, False),  # between what it must have and what it may
+        (0.615, 0.5, 0.6, False),
+        (0.63, 0.5, 0.6, True),
+        (0.0, 0.0, 0.8, False),  # others that shared it may have been sent to another server
+        (0.63, 0.0, 0.0, False),  # nothing was designed: that is `cache_warm`
+    ],
+)
+def test_hits_may_lie_between_what_was_sent_and_what_there_is_to_share(share, least, most, expected):
+    assert ("prefix_hits_differ" in codes(found_in_the_cache(share, least, most))) is expected
+
+
+def test_conversations_are_there_while_their_users_think():
+    thinking = serve(cap=8, prompts=5)
+    assert "concurrency_not_reached" in codes(thinking)
+    for at_once, expected in ((7.5, False), (5.0, True)):
+        watched = thinking.conditions.model_copy(update={"sent": Sent(conversations_at_once=at_once)})
+        assert ("concurrency_not_reached" in codes(replace(thinking, conditions=watched))) is expected

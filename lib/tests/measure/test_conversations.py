@@ -125,7 +125,7 @@ def test_a_turn_is_sent_after_all_that_was_said_and_answered_before_it(talk):
     second = [*first, {"role": "assistant", "content": " a0 b0"}, user("u1 v1")]
     assert server.sent == [first, second, [*second, {"role": "assistant", "content": " a1 b1"}, user("u2")]]
     assert notes["sent_tokens"] == notes["counted_tokens"] == [4, 8, 11]
-    assert notes["shared_tokens"] == [0, 5, 9]  # all but the last token of the answer before
+    assert notes["cached_tokens"] == [(0, 0), (5, 5), (9, 9)]  # all but the last token of the answer before
     assert notes["turns"] == [0, 1, 2] and notes["histories_cut"] == 0
 
 
@@ -173,7 +173,7 @@ def test_a_turn_waits_for_the_answer_and_then_thinks(talk, monkeypatch):
 
 def test_what_the_server_does_not_count_is_counted_by_the_clients_tokenizer(talk):
     outputs, notes = talk(Server(counts=False), THREE_TURNS)
-    assert notes["counted_tokens"] == [None] * 3 and notes["shared_tokens"] == [0, 5, 9]
+    assert notes["counted_tokens"] == [None] * 3 and notes["cached_tokens"] == [(0, 0), (5, 5), (9, 9)]
     assert [output.prompt_len for output in outputs] == notes["sent_tokens"] == [4, 8, 11]
 
 
@@ -192,7 +192,7 @@ def test_a_history_that_no_longer_fits_loses_its_beginning_and_says_so(talk, mos
     server = Server(template=template)
     outputs, notes = talk(server, THREE_TURNS, max_model_len=most_tokens)
     assert notes["histories_cut"] == num_cut and notes["sent_tokens"][-1] == last
-    assert (notes["shared_tokens"][-1] == 0) == bool(num_cut)
+    assert (notes["cached_tokens"][-1][0] == 0) == bool(num_cut)
     assert [messages[0] for messages in server.sent] == [SYSTEM] * 3
     assert all(most_tokens is None or output.prompt_len + 2 <= most_tokens for output in outputs)
 
@@ -201,7 +201,13 @@ def test_requests_of_no_conversation_are_sent_beside_those_that_are(talk):
     alone = FrozenRequest(messages=(user("x"),), input_tokens=1, output_tokens=2, shared_tokens=1)
     server = Server()
     _, notes = talk(server, [alone, *THREE_TURNS, alone], at_once=1)
-    assert notes["sent_tokens"] == [1, 4, 8, 11, 1] and notes["shared_tokens"] == [1, 0, 5, 9, 1]
+    assert notes["sent_tokens"] == [1, 4, 8, 11, 1] and notes["cached_tokens"] == [
+        (0, 1),
+        (0, 0),
+        (5, 5),
+        (9, 9),
+        (1, 1),
+    ]
 
 
 def test_what_cannot_be_sent_is_refused_before_anything_is(talk, tmp_path):

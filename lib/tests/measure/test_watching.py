@@ -18,7 +18,7 @@ from benchbook.judge.evidence import Measured
 from benchbook.judge.telemetry import gpu_shared
 from benchbook.judge.telemetry_summary import telemetry_summary
 from benchbook.measure.client.ceiling import measured_ceiling
-from benchbook.measure.client.meter import client_facts, meter_path, metered
+from benchbook.measure.client.meter import client_facts, meter_path, metered, read_notes
 from benchbook.measure.outputs import NUM_PROMPTS, fixed_prompts, greedy_outputs
 from benchbook.measure.watched import Watched, limits, log_facts
 from benchbook.records.host import HostFacts
@@ -191,7 +191,9 @@ def test_the_meter_sees_a_loop_that_is_held_up(tmp_path):
             start_s = time.perf_counter()
             assert asyncio.run(hold_up(seconds)) == "result"
             latency_s = time.perf_counter() - start_s
-        facts = client_facts(path, {"start_times": [start_s], "latencies": [latency_s], "itls": [[0.1] * 9]})
+        facts = client_facts(
+            read_notes(path), {"start_times": [start_s], "latencies": [latency_s], "itls": [[0.1] * 9]}
+        )
         assert (facts["loop_lag_max_ms"] > 50) is is_late
         assert facts["ceiling_chunks_per_s"] == 1000.0
         assert facts["chunks_per_s"] == pytest.approx(10 / latency_s, rel=0.01)
@@ -202,14 +204,14 @@ def test_notes_outside_the_window_do_not_count(tmp_path):
     path = tmp_path / "bench.client.json"
     samples = [[1.0, 9.0, 0.0], [5.0, 0.001, 1.0], [6.0, 0.002, 1.5], [9.0, 9.0, 9.0]]
     path.write_text(json.dumps({"samples": samples, "ceiling_chunks_per_s": None}))
-    facts = client_facts(path, {"start_times": [4.0], "latencies": [3.0], "itls": [[]]})
+    facts = client_facts(read_notes(path), {"start_times": [4.0], "latencies": [3.0], "itls": [[]]})
     assert facts["cpu_cores"] == 0.5 and facts["loop_lag_max_ms"] == 2.0
 
 
 def test_a_file_of_a_vllm_that_keeps_no_latencies_has_its_window_all_the_same(tmp_path):
     path = meter_path(tmp_path / "bench.log")
     path.write_text('{"samples": [], "ceiling_chunks_per_s": null}')
-    facts = client_facts(path, {"start_times": [4.0], "ttfts": [1.0], "itls": [[0.5, 0.5]]})
+    facts = client_facts(read_notes(path), {"start_times": [4.0], "ttfts": [1.0], "itls": [[0.5, 0.5]]})
     assert facts["chunks_per_s"] == 1.5
 
 
@@ -228,11 +230,11 @@ def test_answers_that_are_shorter_than_their_request_asked_are_noted(tmp_path, a
     with metered(path, None) as notes:
         notes["asked_tokens"] = asked
     raw = {"start_times": [1.0] * 3, "latencies": [1.0] * 3, "output_lens": came, "errors": errors}
-    assert client_facts(path, raw).get("cut_answers") == cut
+    assert client_facts(read_notes(path), raw).get("cut_answers") == cut
 
 
 def test_without_notes_there_are_no_facts(tmp_path):
-    assert client_facts(tmp_path / "none.client.json", {"start_times": [1.0], "latencies": [1.0]}) is None
+    assert client_facts(read_notes(tmp_path / "none.client.json"), {"start_times": [1.0], "latencies": [1.0]}) is None
 
 
 def test_a_client_that_is_not_as_we_know_it_has_no_ceiling(monkeypatch):

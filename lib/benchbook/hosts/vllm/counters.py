@@ -24,6 +24,7 @@ COUNTERS = Counters(
     reason_label="finished_reason",
     engine_label="engine",
     caching=("vllm:cache_config_info", "enable_prefix_caching"),
+    block_label="block_size",
 )
 # What vLLM, PyTorch and the makers of kernels log when they compile, build, load or tune one.
 COMPILE_LINE = re.compile(

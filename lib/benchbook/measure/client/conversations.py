@@ -16,9 +16,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from benchbook.measure.client.shared import texts_of
 from benchbook.records.frozen import FrozenRequest
 
-Send = Callable[[Any, int, int], Awaitable[Any]]  # vLLM's input, tokens sent, tokens that are in the cache by design
+Cached = tuple[int, int]  # tokens that are in the server's prefix cache by design, at least and at most
+Send = Callable[[Any, int, Cached], Awaitable[Any]]  # vLLM's input, tokens sent
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,14 @@ class Conversations:
         """How many turns were sent without the beginning of their history, which no longer fitted."""
         return sum(talk.num_cut for talk in self._talks.values())
 
-    async def turn(self, number: int, asked: Any, send: Send) -> Any:
+    async def turn(self, number: int, asked: Any, send: Send, cached: Cached) -> Any:
         """Return vLLM's output of request `number`, sent by `send` once what comes before it is answered.
 
-        Where a turn before it failed, it is not sent, and fails as well.
+        Where a turn before it failed, it is not sent, and fails as well. `cached` is of a first turn; later ones find
+        what the turn before has left.
         """
         one = self._requests[number]
-        return await self._talks[one.conversation].turn(one, asked, send)
+        return await self._talks[one.conversation].turn(one, asked, send, cached)
 
 
 class _Talk:
@@ -78,31 +81,31 @@ class _Talk:
         self._system_tokens = 0
         self._exchanges: list[_Exchange] = []
         self._overhead = 0  # tokens that the server's template adds to a message
-        self._cached_tokens = 0  # of the turn before and its answer, by design
+        self._cached = (0, 0)
         self._failed: Any = None  # the output of the turn that did
         self.num_cut = 0
 
-    async def turn(self, one: FrozenRequest, asked: Any, send: Send) -> Any:
+    async def turn(self, one: FrozenRequest, asked: Any, send: Send, cached: Cached) -> Any:
         """Return vLLM's output of the turn after those that were called before."""
         async with self._order:
             self._turns_left -= 1
             try:
                 if self._failed is not None:
                     return _unsent(self._failed)
-                await (self._pause(one) if self._has_begun else self._begin(one))
+                await (self._pause(one) if self._has_begun else self._begin(one, cached))
                 return await self._send(one, asked, send)
             finally:
                 if self._failed is not None or not self._turns_left:
                     self._seat.close()
 
-    async def _begin(self, one: FrozenRequest) -> None:
+    async def _begin(self, one: FrozenRequest, cached: Cached) -> None:
         if self._seats:
             await self._seats.acquire()
             self._seat.callback(self._seats.release)
         self._has_begun = True
         self._system = tuple(message for message in one.messages or () if message["role"] == "system")
-        self._system_tokens = sum(self._count(message["content"]) for message in self._system)
-        self._cached_tokens = one.shared_tokens
+        self._system_tokens = sum(map(self._count, texts_of(self._system)))
+        self._cached = cached
 
     async def _pause(self, one: FrozenRequest) -> None:
         if one.think_s:
@@ -118,14 +121,14 @@ class _Talk:
             asked = replace(asked, prompt="".join(known.text for known in self._exchanges) + one.prompt)
         else:
             asked = replace(asked, chat_messages=list(messages))
-        output = await send(asked, sent_tokens, self._cached_tokens)
+        output = await send(asked, sent_tokens, self._cached)
         if not output.success:
             self._failed = output
             return output
         answer, answer_tokens = output.generated_text, self._count(output.generated_text)
         self._overhead = math.ceil(max(0, output.prompt_len - sent_tokens) / max(1, len(messages)))
         # What the model said last it has not read itself: its keys and values are not there.
-        self._cached_tokens = output.prompt_len + (output.output_tokens or answer_tokens) - 1
+        self._cached = (output.prompt_len + (output.output_tokens or answer_tokens) - 1,) * 2
         exchange = (*said, {"role": "assistant", "content": answer})
         self._exchanges.append(_Exchange(exchange, f"{one.prompt}{answer}", said_tokens + answer_tokens))
         return output
@@ -144,11 +147,18 @@ class _Talk:
             del self._exchanges[0]
         if len(self._exchanges) < before:
             self.num_cut += 1
-            self._cached_tokens = 0
+            self._cached = (0, self._cached[1])
 
 
 def _unsent(failed: Any) -> Any:
     """Return the output of a turn that was not sent, since `failed` was."""
-    error = "not sent: an earlier turn of its conversation failed"
-    blank = {"generated_text": "", "latency": 0.0, "ttft": 0.0, "itl": [], "output_tokens": 0}
-    return replace(failed, **blank, error=error, start_time=time.perf_counter())
+    return replace(
+        failed,
+        generated_text="",
+        latency=0.0,
+        ttft=0.0,
+        itl=[],
+        output_tokens=0,
+        error="not sent: an earlier turn of its conversation failed",
+        start_time=time.perf_counter(),
+    )

@@ -1,4 +1,4 @@
-"""What the warm client notes: its event loop's lag, its processor time, and how long each answer is to be.
+"""What the warm client notes: its event loop's lag, its processor time, how long each answer is to be, what was sent.
 
 The meter is one task in vLLM's own event loop that wakes ten times a second, which costs some 0.2 % of a core where the
 loop is idle otherwise. It writes its notes when the benchmark has ended; times are on the clock of vLLM's
@@ -51,18 +51,23 @@ def metered(path: Path, ceiling_chunks_per_s: float | None) -> Iterator[dict[str
         path.write_text(json.dumps(notes))
 
 
-def client_facts(path: Path, raw: Mapping[str, Any]) -> dict[str, Any] | None:
+def read_notes(path: Path) -> dict[str, Any]:
+    """Return the notes in `path`, which is gone after; {} where nothing was noted."""
+    if not path.is_file():
+        return {}
+    notes = json.loads(path.read_bytes())
+    path.unlink()
+    return notes
+
+
+def client_facts(notes: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what the client did between its first send and its last chunk, None where nothing was noted.
 
     `cpu_cores` used, `loop_lag_median_ms` and `loop_lag_max_ms`, `chunks_per_s` read, `ceiling_chunks_per_s`; and of
     answers that ended early `cut_answers`: [tokens asked for, tokens that came].
     """
-    if not path.is_file():
-        return None
-    notes = json.loads(path.read_bytes())
-    path.unlink()
     starts, latencies = raw.get("start_times") or [], request_latencies_s(raw)
-    if not starts or not latencies:
+    if not notes or not starts or not latencies:
         return None
     begin_s, end_s = min(starts), max(start + latency for start, latency in zip(starts, latencies))
     inside = [sample for sample in notes["samples"] if begin_s <= sample[0] <= end_s]

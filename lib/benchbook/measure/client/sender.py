@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from benchbook.measure.client.conversations import Conversations
+from benchbook.measure.client.conversations import Cached, Conversations
+from benchbook.measure.client.shared import shared_tokens
 from benchbook.measure.client.stretch import Stretch
 from benchbook.records.frozen import FrozenRequest, sha256_of
 
@@ -45,7 +46,7 @@ class Sender:
             "turns": [one.turn for one in self._requests] if self._talks else None,
             "conversations": [one.conversation for one in self._requests] if self._talks else None,
             "sent_tokens": [one.input_tokens for one in self._requests],
-            "shared_tokens": [one.shared_tokens for one in self._requests],
+            "cached_tokens": shared_tokens(self._requests, tokenizer),
             "counted_tokens": [None] * len(ids),
             "histories_cut": 0,
         }
@@ -75,19 +76,19 @@ class Sender:
         async def send(request_func_input: Any, session: Any, pbar: Any = None) -> Any:
             number = self._places.get(request_func_input.request_id)
 
-            async def noted(asked: Any, sent_tokens: int, shared_tokens: int) -> Any:
+            async def noted(asked: Any, sent_tokens: int, cached: Cached) -> Any:
                 output = await request_func(
                     request_func_input=replace(asked, prompt_len=_Uncounted(sent_tokens)), session=session, pbar=pbar
                 )
-                self._note(number, output, sent_tokens, shared_tokens)
+                self._note(number, output, sent_tokens, cached)
                 return output
 
             if number is None:  # of vLLM's own, to see whether the server answers
                 return await request_func(request_func_input=request_func_input, session=session, pbar=pbar)
-            one = self._requests[number]
+            one, cached = self._requests[number], self.notes["cached_tokens"][number]
             if one.conversation is None:
-                return await noted(request_func_input, one.input_tokens, one.shared_tokens)
-            output = await self._talks.turn(number, request_func_input, noted)
+                return await noted(request_func_input, one.input_tokens, cached)
+            output = await self._talks.turn(number, request_func_input, noted, cached)
             self.notes["histories_cut"] = self._talks.num_cut
             if pbar and not output.success and not output.latency:
                 pbar.update(1)
@@ -95,9 +96,9 @@ class Sender:
 
         return send
 
-    def _note(self, number: int, output: Any, sent_tokens: int, shared_tokens: int) -> None:
+    def _note(self, number: int, output: Any, sent_tokens: int, cached: Cached) -> None:
         self.notes["sent_tokens"][number] = sent_tokens
-        self.notes["shared_tokens"][number] = shared_tokens
+        self.notes["cached_tokens"][number] = cached
         if not isinstance(output.prompt_len, _Uncounted):
             self.notes["counted_tokens"][number] = output.prompt_len
 

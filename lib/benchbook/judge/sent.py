@@ -1,0 +1,49 @@
+"""What was sent: at the recorded times, with its whole history, and with the beginnings that a cache was to find?"""
+
+from __future__ import annotations
+
+from benchbook.judge.catalogue import reason
+from benchbook.judge.evidence import Check, Measured
+from benchbook.records.record import Reason
+
+MAX_LATE_MS = 20.0
+HIT_SLACK = 0.02  # of the prompt tokens looked up
+
+
+def arrivals_late(measured: Measured) -> Reason | None:
+    """Suspect when requests left the client later than at the times that were recorded."""
+    late_ms = measured.conditions.sent.late_p99_ms
+    if late_ms is None or late_ms <= MAX_LATE_MS:
+        return None
+    held = f"; {measured.cap} may be in flight, the others wait" if measured.cap else ""
+    return reason("arrivals_late", f"p99 of sent against due is {late_ms:.1f} ms{held}")
+
+
+def history_cut(measured: Measured) -> Reason | None:
+    """Suspect when turns of conversations were sent without what was said first."""
+    cut = measured.conditions.sent.histories_cut
+    if not cut:
+        return None
+    turns = "a turn was" if cut == 1 else f"{cut} turns were"
+    return reason("history_cut", f"{turns} sent without the beginning of the conversation, which no longer fitted")
+
+
+def prefix_hits_differ(measured: Measured) -> Reason | None:
+    """Suspect when the server found more, or less, of the prompts in its prefix cache than was designed to be there."""
+    sent, counters = measured.conditions.sent, measured.host.counters
+    queries, hits = counters.get("prefix_cache_queries"), counters.get("prefix_cache_hits")
+    least, most = sent.least_cached_tokens, sent.most_cached_tokens
+    if not queries or hits is None or least is None or not most:
+        return None
+    slack = HIT_SLACK * queries
+    if least - slack <= hits <= most + slack:
+        return None
+    designed = f"{least / queries:.1%}" if least == most else f"{least / queries:.1%} to {most / queries:.1%}"
+    return reason(
+        "prefix_hits_differ",
+        f"{hits:,.0f} of {queries:,.0f} prompt tokens ({hits / queries:.1%}) came from the prefix cache, {designed} were "
+        "to come from there by design",
+    )
+
+
+CHECKS: tuple[Check, ...] = (arrivals_late, history_cut, prefix_hits_differ)
