@@ -6,6 +6,7 @@ lacks its evidence says nothing: published figures have no raw file, an attached
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -136,6 +137,13 @@ class Measured:
     def rate_rps(self) -> float | None:
         """Return the rate that an open loop offers, None for any other load."""
         return self.load.rate_rps if self.load else None
+
+    @property
+    def arrival_spread(self) -> float:
+        """Return the standard deviation of the time in which an open loop is sent, by chance alone, as a share of it."""
+        sent = self.asked.requests or self.value("completed") or 1
+        uneven = self.load.unevenness if self.load else 1.0
+        return uneven / math.sqrt(sent * (self.workload.get("burstiness") or 1.0))
 
     @property
     def cap(self) -> int | None:

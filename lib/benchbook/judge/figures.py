@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 from benchbook.judge.catalogue import reason
@@ -61,7 +60,7 @@ def _offered(measured: Measured) -> Iterator[str]:
     sent = measured.asked.requests or measured.value("completed")
     if not offered or not answered or not sent:
         return
-    by_chance = STANDARD_ERRORS / math.sqrt(sent * (measured.workload.get("burstiness") or 1.0))
+    by_chance = STANDARD_ERRORS * measured.arrival_spread
     if by_chance < 1 and answered > offered / (1 - by_chance) + RATE_ROUNDING_RPS:
         yield f"{answered:g} requests a second were answered, and {offered:g} were sent"
 

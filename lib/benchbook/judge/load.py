@@ -13,6 +13,7 @@ DURATION_SLACK, DURATION_SLACK_S = 0.10, 0.1  # the client's own work before the
 CAP_SLACK = 0.05
 MIN_CONCURRENCY = 0.75  # of the nominal one
 RATE_SLACK, SLACK_REQUESTS = 0.02, 2.0  # of the rate, and of the number sent
+CHANCE_DEVIATIONS = 3.0  # of the time in which a ramp is sent, which vLLM leaves to chance
 MAX_QUEUE_SHARE = 0.10  # of the mean latency
 MIN_LATENCIES = 5.0  # in one window
 MIN_LATENCIES_ALONE = 3.0  # one in flight: nothing fills and nothing drains, each request is a measurement of its own
@@ -69,16 +70,18 @@ def concurrency_not_reached(measured: Measured) -> Reason | None:
 def rate_not_reached(measured: Measured) -> Reason | None:
     """Suspect when requests left the client more slowly than the rate asked for.
 
-    vLLM scales its random arrivals so that n requests take n / rate: chance excuses the wait for the first alone.
+    vLLM scales its random arrivals so that n requests take n / rate: chance excuses the wait for the first alone. Those
+    of a ramp it does not scale.
     """
     asked, answers = measured.rate_rps, measured.answers
     if not asked or len(answers) < 3:
         return None
     spent_s = answers[-1].start_s - answers[0].start_s
     sent = (len(answers) - 1) / spent_s if spent_s > 0 else math.inf
-    if sent >= asked * (1 - RATE_SLACK - SLACK_REQUESTS / len(answers)):
+    by_chance = CHANCE_DEVIATIONS * measured.arrival_spread if measured.load.ramp else 0.0
+    if sent >= asked * (1 - RATE_SLACK - SLACK_REQUESTS / len(answers)) / (1 + by_chance):
         return None
-    return reason("rate_not_reached", f"{sent:.2f} requests a second were sent, {asked:g} asked for")
+    return reason("rate_not_reached", f"{sent:.2f} requests a second were sent, {asked:.4g} asked for")
 
 
 def client_queue_dominates(measured: Measured) -> Reason | None:
@@ -96,9 +99,13 @@ def client_queue_dominates(measured: Measured) -> Reason | None:
 
 
 def too_short(measured: Measured) -> Reason | None:
-    """Suspect when the window holds only a few request latencies: most of it is filling and draining."""
+    """Suspect when the window holds only a few request latencies: most of it is filling and draining.
+
+    Where all requests are sent at once that is what was asked for.
+    """
     duration_s, e2el_ms = measured.value("duration_s"), measured.value("mean_e2el_ms")
-    if not measured.is_of_requests or not duration_s or not e2el_ms:
+    is_wave = measured.load is not None and measured.load.is_at_once
+    if not measured.is_of_requests or is_wave or not duration_s or not e2el_ms:
         return None
     latencies = duration_s * 1000 / e2el_ms
     needed = MIN_LATENCIES_ALONE if measured.cap == 1 else MIN_LATENCIES

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from benchbook.records.record import Record
 from benchbook.terms import asked
+from benchbook.terms.rates import Ramp
 from benchbook.terms.wording import counted
 
 
@@ -42,6 +43,7 @@ class Load:
 
 
 IN_FLIGHT = Load(asked.IN_FLIGHT, "Requests in flight", "requests in flight (log2 axis)", "concurrency", False)
+AT_ONCE = "{} requests at once"
 RATE = Load(asked.RATE, "Offered rate (req/s)", "offered rate (req/s)", "rate", True)
 LOADS = (IN_FLIGHT, RATE)
 
@@ -52,9 +54,13 @@ def load_text(record: Record) -> str:
     if load is None:
         return ""
     if load.is_open:
-        return RATE.text(load.value) + (f", at most {load.at_most} in flight" if load.at_most else "")
+        return (Ramp.of(load.ramp).text if load.ramp else RATE.text(load.value)) + (
+            f", at most {load.at_most} in flight" if load.at_most else ""
+        )
     if load.by == IN_FLIGHT.key:
         return IN_FLIGHT.text(load.value)
+    if record.row.role == "curve":
+        return AT_ONCE.format(load.value)
     return record.row.load_text.format(load.value)
 
 

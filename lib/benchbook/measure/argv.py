@@ -79,7 +79,10 @@ def serve_argv(workload: ServeWorkload, target: Target) -> list[str]:
     ]
     if workload.max_concurrency is not None:
         argv += ["--max-concurrency", str(workload.max_concurrency)]
-    if workload.request_rate_rps is not None:
+    if ramp := workload.ramp:
+        argv += ["--ramp-up-strategy", ramp.strategy]
+        argv += ["--ramp-up-start-rps", str(ramp.start_rps), "--ramp-up-end-rps", str(ramp.end_rps)]
+    elif workload.request_rate_rps is not None:
         argv += ["--request-rate", str(workload.request_rate_rps)]
     limits = [
         f"{name}:{getattr(workload, key):g}"

@@ -136,6 +136,7 @@ class Recording:
             identity=self.repeat.identity,
             benchmark=self.workload.benchmark,
             workload=self.workload.model_dump(),
+            said=self.repeat.said,
             asked=self.workload.asked,
             curve=self.workload.curve,
             load=self.workload.load,

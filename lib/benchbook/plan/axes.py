@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from benchbook.plan.document import Document, Where
 from benchbook.plan.faults import Fault
 from benchbook.plan.hints import meant
 from benchbook.plan.precision import Precision, read_precision
+from benchbook.plan.prompts import FORMS, is_worded
 from benchbook.plan.strict import FieldError, unknown
 from benchbook.plan.workload import Workload
 
@@ -20,7 +20,6 @@ MAX_CASES = 5_000
 MAX_EXCLUDES = 100
 LENGTHS = ("input_len_tokens", "output_len_tokens")  # one key in the file, `lengths`, since the two vary together
 REQUESTS = "requests"  # in place of the two: the name of a set
-PER_CONCURRENCY = re.compile(r"([0-9]{1,9}) per concurrency")
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,8 @@ def _check_point(doc: Document, model: type[Workload], key: str, point: Point) -
     if key == "num_prompts" and isinstance(value, Precision):
         return
     if key == "num_prompts" and model.plans_prompts and isinstance(value, str):
-        if not PER_CONCURRENCY.fullmatch(value):
-            raise doc.error(point.where, "must be a whole number, or 'N per concurrency'")
+        if not is_worded(value):
+            raise doc.error(point.where, f"must be {FORMS}")
         return
     try:
         model(**dict(zip(names, value if key == "lengths" else [value], strict=True)))

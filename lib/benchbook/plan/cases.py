@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from benchbook.plan.axes import (
     LENGTHS,
     MAX_CASES,
-    PER_CONCURRENCY,
     REQUESTS,
     Point,
     crossed,
@@ -20,15 +19,16 @@ from benchbook.plan.axes import (
 )
 from benchbook.plan.document import Document, Where
 from benchbook.plan.launches import Launch
-from benchbook.plan.precision import Precision
+from benchbook.plan.pace import Pace
+from benchbook.plan.prompts import PaceOf, Planned, Planner
 from benchbook.plan.requests import RequestSet
 from benchbook.plan.strict import FieldError, unknown
 from benchbook.plan.workload import Workload
 from benchbook.plan.workloads import WORKLOADS, FirstRequestWorkload, ServeWorkload
+from benchbook.terms.asked import PROMPTS
 
 MAX_CASE_ID_CHARS = 150
 BENCHMARKS_EXAMPLE = f"benchmarks: [{ServeWorkload.example}]"
-_Targets = tuple[tuple[str, float], ...]  # of a precision
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Case:
     launch: str
     workload: Workload
     why_num_prompts: str = field(default="", compare=False)  # the reason of a serve case's number of prompts
-    precision: _Targets = field(default=(), compare=False)  # where it was planned for one
+    precision: tuple[tuple[str, float], ...] = field(default=(), compare=False)  # where it was planned for one
+    said: Mapping[str, str] = field(default_factory=dict, compare=False)  # fields that the file says in other words
 
     @cached_property
     def axes_text(self) -> str:
@@ -60,12 +61,29 @@ class Case:
         return f"{text[: MAX_CASE_ID_CHARS - len(tail) - 1]}-{tail}"
 
 
+@dataclass(frozen=True)
+class _Beside:
+    """What a workload is read beside: the sets of the file, and what makes numbers of prompts of words."""
+
+    sets: Mapping[str, RequestSet]
+    planner: Planner
+
+    def of_set(self, workload: Workload) -> Workload:
+        """Return the workload with what is known of its set, where it has one."""
+        found = self.sets.get(getattr(workload, REQUESTS, None))
+        return workload.of_set(found.facts) if found else workload
+
+
 def read_cases(
-    doc: Document, launches: tuple[Launch, ...], sets: Mapping[str, RequestSet] | None = None
+    doc: Document,
+    launches: tuple[Launch, ...],
+    sets: Mapping[str, RequestSet] | None = None,
+    pace_of: PaceOf = lambda launch: Pace(),
 ) -> tuple[Case, ...]:
     """Return all cases of the file's `benchmarks:` list, in its order, each of them once; what is refused is noted.
 
-    `sets` are those of its `requests:` that could be read.
+    `sets` are those of its `requests:` that could be read. `pace_of` tells how fast a launch may be, where a time of
+    load is to become a number of prompts.
     """
     entries = doc.at(("benchmarks",))
     if not isinstance(entries, list):
@@ -74,9 +92,10 @@ def read_cases(
         raise doc.error(("benchmarks",), f"is empty: list at least one benchmark, such as {BENCHMARKS_EXAMPLE}")
     places: dict[str, Where] = {}
     cases: list[Case] = []
+    beside = _Beside(sets or {}, Planner(launches[0] if launches else None, pace_of))
     for index in range(len(entries)):
         with doc.faults.noted():
-            for case, where in _entry_cases(doc, ("benchmarks", index), launches, sets or {}):
+            for case, where in _entry_cases(doc, ("benchmarks", index), launches, beside):
                 first = places.setdefault(case.case_id, where)
                 if len(places) == len(cases):
                     raise doc.error(where, f"duplicate case {case.case_id!r}, first in line {doc.line(first)}")
@@ -108,7 +127,7 @@ def _check_busy(doc: Document, entries: Sequence[Any], key: str, problem: str, i
 
 
 def _entry_cases(
-    doc: Document, where: Where, launches: tuple[Launch, ...], sets: Mapping[str, RequestSet]
+    doc: Document, where: Where, launches: tuple[Launch, ...], beside: _Beside
 ) -> Iterator[tuple[Case, Where]]:
     """Yield the cases of one item of `benchmarks:`, launch by launch, each with where its workload is asked for."""
     entry = doc.mapping(where, FirstRequestWorkload.example)
@@ -123,12 +142,12 @@ def _entry_cases(
     chosen = _chosen_launches(doc, where, launches)
     if doc.faults.has_within(where):
         return  # what the axes make together is looked at when each of them is right
-    workloads = _workloads(doc, where, model, crossed(doc, where, axes, len(chosen)), sets)
+    workloads = _workloads(doc, where, model, crossed(doc, where, axes, len(chosen)), beside)
     for launch in chosen:
-        for workload, why_num_prompts, precision, place in workloads:
+        for workload, planned, said, place in workloads:
             with doc.faults.noted():
                 _check_fits(doc, place, workload, launch)
-                yield Case(launch.name, workload, why_num_prompts, precision), place
+                yield Case(launch.name, workload, planned.why, planned.targets, said), place
 
 
 def _chosen_launches(doc: Document, where: Where, launches: tuple[Launch, ...]) -> list[Launch]:
@@ -148,55 +167,43 @@ def _workloads(
     where: Where,
     model: type[Workload],
     combinations: Sequence[Mapping[str, Point]],
-    sets: Mapping[str, RequestSet],
-) -> list[tuple[Workload, str, _Targets, Where]]:
-    """Return the workload of each combination, why so many prompts and for which precision, and where it is asked for.
+    beside: _Beside,
+) -> list[tuple[Workload, Planned, dict[str, str], Where]]:
+    """Return the workload of each combination, its number of prompts with the reason, what was said, and where.
 
     A refusal is noted.
     """
     found = []
     for points in combinations:
         with doc.faults.noted():
-            found.append((*_workload(doc, where, model, points, sets), _place(where, points)))
+            found.append((*_workload(doc, where, model, points, beside), _place(where, points)))
         if doc.faults.has(where):
             break  # what holds for the whole benchmark is said once
     return found
 
 
 def _workload(
-    doc: Document, where: Where, model: type[Workload], points: Mapping[str, Point], sets: Mapping[str, RequestSet]
-) -> tuple[Workload, str, _Targets]:
-    """Return the workload of one combination, why so many prompts and for which precision; raise what does not fit."""
-    why_num_prompts, precision = "", ()
+    doc: Document, where: Where, model: type[Workload], points: Mapping[str, Point], beside: _Beside
+) -> tuple[Workload, Planned, dict[str, str]]:
+    """Return the workload of one combination, its prompts, and its fields that were said otherwise; raise what does not fit."""
     fields = {key: point.value for key, point in points.items() if key != "lengths"}
     if "lengths" in points:
         fields |= zip(LENGTHS, points["lengths"].value, strict=True)
-    if model.plans_prompts:
-        fields["num_prompts"], why_num_prompts, precision = _num_prompts(doc, points)
+    said = {key: value for key, value in fields.items() if key in model.worded and isinstance(value, str)}
+    planned = Planned(0, "")
     try:
-        workload = model(**fields)
+        if model.plans_prompts:
+            draft = beside.of_set(model(**{**fields, PROMPTS: 1}))
+            planned = beside.planner.planned(fields[PROMPTS], draft)
+            fields[PROMPTS] = planned.number
+            said |= {PROMPTS: planned.said} if planned.said else {}
+        workload = beside.of_set(model(**fields))
     except FieldError as error:  # each field is right by itself
         raise doc.error(where, error.problem) from None
-    if found := sets.get(fields.get(REQUESTS)):
-        workload = workload.of_set(found.facts)
-    return workload, why_num_prompts, precision
-
-
-def _num_prompts(doc: Document, points: Mapping[str, Point]) -> tuple[Any, str, _Targets]:
-    """Return how many prompts this combination has, and why: a number, '10 per concurrency', or a wanted precision.
-
-    Of a precision, what is to be known how well comes with it.
-    """
-    point = points["num_prompts"]
-    concurrency = points["max_concurrency"].value if "max_concurrency" in points else None
-    if isinstance(point.value, Precision):
-        return *point.value.prompts(concurrency), point.value.targets
-    if not isinstance(point.value, str):
-        return point.value, "as the file says", ()
-    number = int(PER_CONCURRENCY.fullmatch(point.value)[1])
-    if concurrency is None:
-        raise doc.error(point.where, "needs max_concurrency")
-    return number * concurrency, f"{number} for each in flight", ()
+    except ValueError as error:
+        raise doc.error(points[PROMPTS].where, str(error)) from None
+    idle = [f"{key} {said[key]} is no more than its cap" for key in said if getattr(workload, key) is None]
+    return workload, replace(planned, why="; ".join([planned.why, *idle])), said
 
 
 def _place(where: Where, points: Mapping[str, Point]) -> Where:

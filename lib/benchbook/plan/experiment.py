@@ -27,8 +27,9 @@ unknown, ill-typed or cannot be run is told in one ExperimentError, a line each:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -39,6 +40,7 @@ from benchbook.plan.document import Document
 from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, read_launches
 from benchbook.plan.models import ModelRef, read_model
 from benchbook.plan.order import Block, added_round, rounds
+from benchbook.plan.pace import Pace
 from benchbook.plan.precision import known_metric
 from benchbook.plan.repeats import DEFAULT_AGAIN, AgainCount, RepeatCount, Until, read_repeats
 from benchbook.plan.requests import EXAMPLE as REQUESTS_EXAMPLE
@@ -120,9 +122,12 @@ def load_experiment(path: str | Path) -> Experiment:
     return experiment
 
 
-def read_experiment(path: str | Path) -> Experiment:
+def read_experiment(
+    path: str | Path, pace_of: Callable[[str | None, Launch], Pace] = lambda device, launch: Pace()
+) -> Experiment:
     """Return what can be read of the experiment at `path`, for whoever looks for more faults before they are raised.
 
+    `pace_of` tells how fast a launch may be on the file's device, for times of load that no rate makes numbers of.
     Nothing may be done with it while `document.faults` holds any. Raises ExperimentError where nothing can be read.
     """
     path = Path(path)
@@ -140,7 +145,7 @@ def read_experiment(path: str | Path) -> Experiment:
     with faults.noted():
         sets = read_requests(doc)
     with faults.noted():
-        cases = read_cases(doc, launches, sets)
+        cases = read_cases(doc, launches, sets, partial(pace_of, keys.device if keys else None))
     with faults.noted():
         slo = _read_slo(doc, cases)
     with faults.noted():

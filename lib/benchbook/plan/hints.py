@@ -83,7 +83,7 @@ def hint(word: str, known: Iterable[str]) -> str:
     plain = word.lower()
     near = meant(word, names)
     if near == "num_prompts" and plain in _DURATIONS:
-        return "; a case ends after so many prompts: give num_prompts, the rate x the seconds"
+        return "; a time of load is said by its prompts: num_prompts: 60 s"
     if near:
         return f"; did you mean {near!r}?" + (f" ({_HOW[near]})" if near in _HOW else "")
     if "args" in names and plain in _ADDRESSES:

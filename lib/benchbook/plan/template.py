@@ -36,7 +36,7 @@ benchmarks:
   # So many users, each sends when it is answered:
   - serve: {max_concurrency: [1, 4], lengths: [[128, 64]], num_prompts: 10 per concurrency}
   # So many arrivals a second:
-  # - serve: {request_rate_rps: [1, 2, 4], lengths: [[128, 64]], num_prompts: 200}
+  # - serve: {request_rate_rps: [1, 2, 4], lengths: [[128, 64]], num_prompts: 60 s}
   # One batch at a time:
   # - latency: {batch_size: [1, 8], lengths: [[128, 64]]}
   # All at once:

@@ -28,7 +28,8 @@ class Workload(StrictModel):
 
     benchmark: ClassVar[str]
     example: ClassVar[str]  # of an entry in the file
-    plans_prompts: ClassVar[bool] = False  # num_prompts may be said by `precision`, or per concurrency
+    plans_prompts: ClassVar[bool] = False  # num_prompts may be said by `precision`, or in words, see plan/prompts.py
+    worded: ClassVar[frozenset[str]] = frozenset()  # fields whose texts are a few plain words, fit to be part of a name
 
     @property
     def row(self) -> Benchmark:
@@ -97,11 +98,10 @@ class Workload(StrictModel):
             parts.append(f"requests={name}")
         fields = type(self).model_fields
         changed = sorted(name for name, value in values.items() if value != fields[name].default)
-        return ",".join(parts + [f"{name}={_value_text(values[name])}" for name in changed])
+        return ",".join(parts + [f"{name}={self._value_text(name, values[name])}" for name in changed])
 
-
-def _value_text(value: Any) -> str:
-    """Return a path-safe text that differs for every value: numbers as they are, free text by its hash."""
-    if isinstance(value, str):
-        return hashlib.sha256(value.encode()).hexdigest()[:8]
-    return repr(value).removesuffix(".0").replace("+", "")
+    def _value_text(self, name: str, value: Any) -> str:
+        """Return a path-safe text that differs for every value: numbers as they are, free text by its hash."""
+        if not isinstance(value, str):
+            return repr(value).removesuffix(".0").replace("+", "")
+        return value.replace(" ", "-") if name in self.worded else hashlib.sha256(value.encode()).hexdigest()[:8]

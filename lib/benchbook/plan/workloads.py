@@ -6,6 +6,7 @@ ServeWorkload(input_len_tokens=128, output_len_tokens=64, max_concurrency=8, num
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
@@ -19,11 +20,10 @@ from pydantic import (
 
 from benchbook.plan.requests import SetFacts
 from benchbook.plan.workload import BatchSeconds, Count, CountFromZero, Positive, Workload
-from benchbook.terms.asked import IN_FLIGHT, RATE, Asked, Offered
+from benchbook.terms.asked import IN_FLIGHT, PROMPTS, RATE, Asked, Offered
 from benchbook.terms.benchmarks import FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT
+from benchbook.terms.rates import AT_ONCE, Ramp, rate_of
 from benchbook.terms.wording import counted, lengths_text
-
-MAX_RATE_RPS = 1e9  # beyond lies nothing that a machine does
 
 # What a client of vLLM's keeps of its answers, generously: text, each chunk's time, each connection's buffers.
 CLIENT_MIB, REQUEST_KIB, TOKEN_KIB = 128, 128, 1
@@ -34,25 +34,27 @@ WARMUP_WAVES = 2  # the first fills the batch, the second arrives in a running o
 OPEN_LOOP_WARMUP_PROMPTS = 32
 FIRST_PROMPT_TOKENS = 8
 GUESSED_LENGTHS = 256, 256  # of a set that only drawing tells the lengths of
-MAX_THROUGHPUT_WARMUP_PROMPTS = 256  # vLLM's usual max_num_seqs: no step holds more sequences
+MAX_WARMUP_AT_ONCE = 256  # vLLM's usual max_num_seqs: no step holds more sequences
 
 
 class ServeWorkload(Workload):
     """Requests sent to a server: a closed loop (max_concurrency), an open one (request_rate_rps), or both: capped.
 
     They are random tokens of two lengths, or of a set, by its name: what is known of that, `of_set` adds.
+    A rate may rise ("1 to 16 exponential"), or be "inf": all at once; with a cap that is a closed loop, and held as one.
     """
 
     benchmark: ClassVar[str] = SERVE.name
     example: ClassVar[str] = "serve: {max_concurrency: [1, 8], lengths: [[128, 64]], num_prompts: 80}"
     plans_prompts: ClassVar[bool] = True
+    worded: ClassVar[frozenset[str]] = frozenset((RATE,))
 
     input_len_tokens: Count | None = None
     output_len_tokens: Count | None = None
     requests: Annotated[str, Field(min_length=1)] | None = None  # a set of the file, in place of the two lengths
     num_prompts: Count
     max_concurrency: Count | None = None  # None: no cap on requests in flight
-    request_rate_rps: Positive | None = None  # None: as fast as the cap allows
+    request_rate_rps: float | str | None = None  # None: as fast as the cap allows; see terms/rates.py
     burstiness: Positive = 1.0  # 1: Poisson arrivals; below 1 in bursts, above 1 more even
     temperature: Annotated[float, Field(ge=0)] = 0.0
     range_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0  # vLLM's random-range-ratio: lengths vary by ± this share
@@ -62,15 +64,19 @@ class ServeWorkload(Workload):
     slo_e2el_ms: Positive | None = None
     _of_set: SetFacts | None = PrivateAttr(None)
 
-    @field_validator("request_rate_rps", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _is_a_limit(cls, value: Any) -> Any:
-        is_huge = isinstance(value, int | float) and value > MAX_RATE_RPS
-        if is_huge or str(value).lower().strip("+.") in ("inf", "infinity", "infinite", "unlimited", "max"):
-            raise ValueError(
-                "no limit is the default: leave the key out, and say with max_concurrency how many at once"
-            )
-        return value
+    def _capped(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        is_capped = fields.get(IN_FLIGHT) is not None
+        with suppress(ValueError):
+            if is_capped and rate_of(fields.get(RATE)) == AT_ONCE:
+                return {**fields, RATE: None}
+        return fields
+
+    @field_validator(RATE, mode="before")
+    @classmethod
+    def _rate(cls, said: Any) -> float | str | None:
+        return rate_of(said)
 
     @model_validator(mode="after")
     def _is_of_one_kind(self) -> ServeWorkload:
@@ -95,8 +101,8 @@ class ServeWorkload(Workload):
     def _is_bounded(self) -> ServeWorkload:
         if self.max_concurrency is None and self.request_rate_rps is None:
             raise ValueError("workload is unbounded: set max_concurrency, request_rate_rps, or both")
-        if self.burstiness != 1.0 and self.request_rate_rps is None:
-            raise ValueError("burstiness has no effect without request_rate_rps")
+        if self.burstiness != 1.0 and self.request_rate_rps in (None, AT_ONCE):
+            raise ValueError("burstiness has no effect without request_rate_rps, or where all is sent at once (inf)")
         return self
 
     def of_set(self, facts: SetFacts) -> ServeWorkload:
@@ -114,25 +120,39 @@ class ServeWorkload(Workload):
 
     @property
     def curve(self) -> str:
-        """Its two lengths, or the name of its set."""
-        return self.requests or lengths_text((self.input_len_tokens, self.output_len_tokens))
+        """Its two lengths, or the name of its set; a rate that rises is no point of a curve, but one of its own."""
+        rises = f", {self.ramp.text}" if self.ramp else ""
+        return (self.requests or lengths_text((self.input_len_tokens, self.output_len_tokens))) + rises
+
+    @property
+    def ramp(self) -> Ramp | None:
+        """How its rate rises, None where it does not."""
+        return Ramp.of(self.request_rate_rps) if isinstance(self.request_rate_rps, str) else None
 
     @property
     def load(self) -> Offered:
-        """The rate of an open loop, which may be capped, else the requests in flight."""
-        if self.request_rate_rps is not None:
-            return Offered(by=RATE, value=self.request_rate_rps, at_most=self.max_concurrency)
-        return Offered(by=IN_FLIGHT, value=self.max_concurrency)
+        """The rate of an open loop, which may be capped, or all prompts at once, else the requests in flight."""
+        if self.request_rate_rps is None:
+            return Offered(by=IN_FLIGHT, value=self.max_concurrency)
+        if self.request_rate_rps == AT_ONCE:
+            return Offered(by=PROMPTS, value=self.num_prompts)
+        if self.ramp:
+            return Offered(by=RATE, value=self.ramp.mean_rps, at_most=self.max_concurrency, ramp=str(self.ramp))
+        return Offered(by=RATE, value=self.request_rate_rps, at_most=self.max_concurrency)
 
     @property
     def warmup_prompts(self) -> int:
         """How many requests to send before measuring: as asked, else twice max_concurrency, or 32 without one.
+
+        Where all come at once, as many as a step may hold.
 
         A shape seen for the first time may compile kernels (on a GPU, 10 s of p99 TTFT): so the warm-up has the lengths
         and the concurrency that are measured. One wave would leave out the steps that prefill beside a running batch.
         """
         if self.num_warmup_prompts is not None:
             return self.num_warmup_prompts
+        if self.request_rate_rps == AT_ONCE:
+            return min(self.num_prompts, MAX_WARMUP_AT_ONCE)
         return WARMUP_WAVES * self.max_concurrency if self.max_concurrency else OPEN_LOOP_WARMUP_PROMPTS
 
     @property
@@ -152,7 +172,9 @@ class ServeWorkload(Workload):
     @property
     def warm_shape(self) -> str:
         """The load, whatever the number of prompts, the arrivals below the cap and the limits of a good answer."""
-        least = {"num_prompts": 1, "slo_ttft_ms": None, "slo_tpot_ms": None, "slo_e2el_ms": None}
+        is_wave = self.request_rate_rps == AT_ONCE  # of so many that its warm-up was one as well
+        number = self.warmup_prompts if is_wave else 1
+        least = {"num_prompts": number or 1, "slo_ttft_ms": None, "slo_tpot_ms": None, "slo_e2el_ms": None}
         if self.max_concurrency:
             least |= {"request_rate_rps": None, "burstiness": 1.0}
         return self.model_copy(update=least).axes_text()
@@ -166,13 +188,13 @@ class ServeWorkload(Workload):
         number = self.num_prompts
         if not number:
             return 0.0
-        lengths = self._mean_lengths
+        lengths = self.mean_lengths
         batch = min(self.max_concurrency or number, number)
         answering_s = number / batch * batch_s(batch, *lengths)
-        return max(answering_s, self.sending_s + batch_s(1, *lengths)) if self.request_rate_rps else answering_s
+        return max(answering_s, self.sending_s + batch_s(1, *lengths)) if self.load.is_open else answering_s
 
     @property
-    def _mean_lengths(self) -> tuple[int, int]:
+    def mean_lengths(self) -> tuple[int, int]:
         """Input and output (tokens) of a request, guessed where only drawing tells them."""
         asked = self.asked
         means = asked.input_tokens_each or GUESSED_LENGTHS[0], asked.output_tokens_each or GUESSED_LENGTHS[1]
@@ -181,13 +203,16 @@ class ServeWorkload(Workload):
     @property
     def sending_s(self) -> float:
         """How long (s) the prompts are sent for at their rate; 0 in a closed loop."""
-        return (self.num_prompts - 1) / self.request_rate_rps if self.request_rate_rps else 0.0
+        return (self.num_prompts - 1) / self.load.rate_rps if self.load.rate_rps else 0.0
 
     @property
     def load_text(self) -> str:
-        """The rate, the requests in flight, or both."""
-        rate = [] if self.request_rate_rps is None else [f"{self.request_rate_rps:g} req/s"]
-        return ", ".join([*rate, *([] if self.max_concurrency is None else [super().load_text])])
+        """The rate, the requests in flight, or both; that all comes at once."""
+        rate = self.request_rate_rps
+        if rate == AT_ONCE:
+            return "all at once"
+        said = [] if rate is None else [self.ramp.text if self.ramp else f"{rate:g} req/s"]
+        return ", ".join([*said, *([] if self.max_concurrency is None else [super().load_text])])
 
     def why(self, why_num_prompts: str) -> str:
         """Return why so many prompts, and what is sent before they count."""
@@ -271,7 +296,7 @@ class ThroughputWorkload(Workload):
         """
         if self.num_warmup_prompts is not None:
             return self.num_warmup_prompts
-        return min(self.num_prompts, MAX_THROUGHPUT_WARMUP_PROMPTS)
+        return min(self.num_prompts, MAX_WARMUP_AT_ONCE)
 
     def work_s(self, is_warm: bool, batch_s: BatchSeconds) -> float:
         """Return how long (s) all prompts take as one batch, and those of the warm-up unless it `is_warm`."""

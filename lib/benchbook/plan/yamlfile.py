@@ -34,7 +34,7 @@ _EXPONENT = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+")
 _SCALAR_RULES = {
     "bool": "write true or false, or quote it",
     "int": "write a plain decimal number of at most 18 digits, or quote it",
-    "float": "write a plain finite number, or quote it; for no limit leave the key out",
+    "float": "write a plain finite number, or quote it; for no limit leave the key out; a rate may be inf",
 }
 NO_ALIASES = (
     "YAML's anchors and aliases (*name) are not taken: write each value out, for every launch all of its own; "

@@ -37,6 +37,9 @@ class Handover(BaseModel):
 
     identity: Identity = Identity()
     host: HostFacts = HostFacts()  # what its owner knows of it, and no client could
+    said: dict[
+        str, str
+    ] = {}  # of the workload's fields, what the experiment file says in words: {"num_prompts": "60 s"}
     precision: dict[str, float] = {}  # asked of the repeat's own latencies: half-widths as shares, by metric
     client_socket: str = ""  # a warm benchmark client; '' takes the kernel's own, else the command line
     engine: LoadedEngine | None = None

@@ -8,6 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict  # that of typing has no configuration before 3.12
 
 from benchbook.records.typed import OPEN, Items, Name, Number, Part, Positive, Whole
+from benchbook.terms.rates import RATE_WORDS
 
 
 class Workload(TypedDict, total=False):
@@ -17,7 +18,7 @@ class Workload(TypedDict, total=False):
     input_len_tokens: Positive
     output_len_tokens: Positive
     max_concurrency: Positive | None
-    request_rate_rps: Annotated[float, Field(gt=0, le=1e9)] | None
+    request_rate_rps: Annotated[float, Field(gt=0, le=1e9)] | Annotated[str, Field(pattern=RATE_WORDS)] | None
     num_prompts: Positive
     batch_size: Positive
     num_iters: Positive

@@ -110,6 +110,7 @@ class Record(BaseModel):
     identity: Identity = Identity()
     benchmark: BenchmarkName
     workload: dict[str, Setting]  # its fields, in their order
+    said: dict[str, str] = {}  # of its fields, what the file says in other words: {"num_prompts": "60 s"}
     asked: Asked  # how much, by the workload itself: nobody reckons it from its fields
     curve: str = ""  # what cases that differ in their load alone have in common: '4096 in / 1024 out'
     load: Offered | None = None  # where on its curve this one lies; None for a benchmark without a load

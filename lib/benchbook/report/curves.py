@@ -5,6 +5,7 @@ Figures draw lines and readings speak of them, so both take them from here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -129,7 +130,10 @@ def serve_curves(table: pd.DataFrame, curve_of: Mapping[str, str], limit: int = 
     # The speed that one user sees while a text streams; vLLM reports its inverse, TPOT.
     rows = rows.assign(**{USER_SPEED: 1000.0 / rows["median_tpot_ms"], CURVE: rows["case_id"].map(curve_of)})
     asked = {load: rows[load.key].notna() if load.key in rows else pd.Series(False, index=rows.index) for load in LOADS}
-    parts = {RATE: rows[asked[RATE]], IN_FLIGHT: rows[asked[IN_FLIGHT] & ~asked[RATE]]}
+    if asked[RATE].any():  # a ramp, and what comes all at once, is no point along a rate
+        asked[RATE] = pd.to_numeric(rows[RATE.key], errors="coerce") < math.inf
+    is_closed = asked[IN_FLIGHT] & rows[RATE.key].isna() if RATE.key in rows else asked[IN_FLIGHT]
+    parts = {RATE: rows[asked[RATE]], IN_FLIGHT: rows[is_closed]}
     return [_curves(parts[load], load, limit) for load in LOADS if not parts[load].empty]
 
 

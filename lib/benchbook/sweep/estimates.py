@@ -42,7 +42,7 @@ _FORMATS = {"dtype": "dtype", "quantization": "quantization", "kv_dtype": "kv_ca
 
 def estimator_for(experiment: Experiment, results_dir: Path) -> Estimator:
     """Return what estimates the time of `experiment` on this machine, by the runs under `results_dir`."""
-    paces = {launch.name: _pace(experiment, launch) for launch in experiment.launches}
+    paces = {launch.name: pace_of(experiment.device, launch) for launch in experiment.launches}
     to_count = {launch.name: key for launch in experiment.launches if (key := _to_count(launch))}
     return Estimator(paces, earlier_timings(experiment, results_dir), experiment.cases, to_count)
 
@@ -122,10 +122,11 @@ def _to_count(launch: Launch) -> str:
         return ""  # the run will be refused
 
 
-def _pace(experiment: Experiment, launch: Launch) -> Pace:
-    is_gpu = experiment.device in FASTEST or (experiment.device is None and _takes_gpus())
+def pace_of(device: str | None, launch: Launch) -> Pace:
+    """Return how fast `launch` may be on this `device`, None for what the machine has, before anything was measured."""
+    is_gpu = device in FASTEST or (device is None and _takes_gpus())
     try:
-        roofline_s = _roofline(launch, _gpu_peaks(experiment, launch) if is_gpu else _cpu_peaks())
+        roofline_s = _roofline(launch, _gpu_peaks(device, launch) if is_gpu else _cpu_peaks())
         weights = _weight_bytes(launch)
     except (
         KeyError,
@@ -153,10 +154,10 @@ def _cpu_peaks() -> Peaks:
     return Peaks(min(cores * CORE_BYTES_S, MOST_CPU_BYTES_S), flops_s, "rough")
 
 
-def _gpu_peaks(experiment: Experiment, launch: Launch) -> Peaks:
+def _gpu_peaks(device: str | None, launch: Launch) -> Peaks:
     """Return the peaks of the GPUs that `launch` takes; raise NoRooflineError for cards whose data sheet is not known."""
     gpus = machine().gpus
-    sheet = data_sheet(gpus[0].name if gpus else FASTEST[experiment.device])
+    sheet = data_sheet(gpus[0].name if gpus else FASTEST[device])
     if sheet is None:
         raise NoRooflineError(f"no data sheet of {gpus[0].name}")
     devices = math.prod(int(launch.args.get(name, 1)) for name in _PARALLEL)

@@ -114,6 +114,7 @@ def size_text(gib: float) -> str:
 def _at_once(case: Case, args: Mapping[str, Any], ranks: Ranks) -> int:
     """Return how many sequences a case holds at once at least: no more than each copy of the model may have running."""
     load = case.workload.load
-    asked = load.most_in_flight or 1 if load and not case.workload.row.queues else 1  # what queues runs as it fits
+    queues = load is None or load.is_at_once or case.workload.row.queues  # and runs as it fits
+    asked = 1 if queues else load.most_in_flight or 1
     _, most = seats(args)
     return min(asked, most * ranks.replicas) if most else asked

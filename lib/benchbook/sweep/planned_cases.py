@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from benchbook.listing import aligned
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
+from benchbook.terms.asked import RATE
 
 _HEADINGS = ("launch", "benchmark", "tokens", "load", "repeats", "prompts", "why")
 _SIZES = ("input_len_tokens", "output_len_tokens", "max_concurrency", "request_rate_rps", "batch_size", "num_prompts")
@@ -72,6 +74,8 @@ def _varied(cases: Sequence[Case]) -> dict[str, list[str]]:
 
 
 def _size(case: Case, sets: Sequence[str]) -> tuple[float, ...]:
-    """Return what cases of a benchmark are sorted by: their set as the file has them, lengths, then the load."""
-    fields = case.workload.model_dump()
+    """Return what cases of a benchmark are sorted by: their set as the file has them, lengths, then the load, all at once last."""
+    fields, load = case.workload.model_dump(), case.workload.load
+    if load and RATE in fields:
+        fields[RATE] = math.inf if load.is_at_once else load.rate_rps
     return sets.index(fields.get("requests") or ""), *(float(fields.get(name) or 0) for name in _SIZES)

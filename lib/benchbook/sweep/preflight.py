@@ -23,6 +23,7 @@ from benchbook.measure.variables import check_shell
 from benchbook.plan.experiment import Experiment, read_experiment
 from benchbook.plan.faults import Fault
 from benchbook.plan.launches import Launch
+from benchbook.sweep.estimates import pace_of
 from benchbook.sweep.needs import queue_notes
 from benchbook.terms.errors import ExperimentError
 
@@ -52,7 +53,7 @@ class Preflight:
 
 def preflight_of(file: Path) -> Preflight:
     """Return the experiment in `file`, checked; raise one ExperimentError with all that is wrong, in file and flags."""
-    return preflight(read_experiment(file))
+    return preflight(read_experiment(file, pace_of))
 
 
 def preflight(experiment: Experiment) -> Preflight:

@@ -78,6 +78,7 @@ def _handover(repeat: Repeat, host: BenchHost, identity: Identity, limits: Limit
     return Handover(
         identity=identity,
         host=host.facts,
+        said=dict(repeat.case.said),
         precision=dict(repeat.case.precision),
         warmed_by="" if repeat.case.workload.row.warms_itself else host.warmed.get(repeat.case.warm_shape, ""),
         limit_s=limits.benchmark_s,

@@ -3,6 +3,8 @@
     Asked.of_lengths(80, 4096, 1024)
     Asked(requests=80)                                    # lengths that nobody knows beforehand
     Offered(by="request_rate_rps", value=2.5, at_most=8)     # an open loop with at most 8 in flight
+    Offered(by="request_rate_rps", value=5.4, ramp="1 to 16 linear")    # one whose rate rises: its mean
+    Offered(by="num_prompts", value=80)                      # all 80 at once
 
 Whoever judges or reports asks this and no lengths of a workload; what is None is not known, and no check guesses it.
 """
@@ -14,8 +16,10 @@ from typing import Annotated, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchbook.terms.benchmarks import Benchmark
+from benchbook.terms.rates import Ramp
 
 IN_FLIGHT, RATE = "max_concurrency", "request_rate_rps"  # the loads of a closed and of an open loop
+PROMPTS = "num_prompts"  # all of them at once
 BATCH = "batch_size"  # offline
 
 _Tokens = Annotated[int, Field(ge=1)]
@@ -77,6 +81,23 @@ class Offered(BaseModel):
     by: str  # the key of the workload that turns it up: max_concurrency, request_rate_rps, batch_size, num_prompts
     value: Annotated[int | float, Field(gt=0)]
     at_most: Annotated[int, Field(ge=1)] | None = None  # in flight, of an open loop; None: no limit
+    ramp: str = ""  # of a rate that rises: '1 to 16 linear', of which `value` is the mean
+
+    @property
+    def is_at_once(self) -> bool:
+        """Return whether all requests are there from the beginning, and what does not fit waits, as is meant."""
+        return self.by == PROMPTS
+
+    @property
+    def is_level(self) -> bool:
+        """Return whether it is meant to stay as it is from the first request to the last: no ramp, no single wave."""
+        return not self.ramp and not self.is_at_once
+
+    @property
+    def unevenness(self) -> float:
+        """Return how much more than at one rate the time of sending varies by chance; 1 without a ramp."""
+        ramp = Ramp.of(self.ramp)
+        return ramp.unevenness if ramp else 1.0
 
     @property
     def is_open(self) -> bool:
@@ -123,4 +144,4 @@ def asked_in_flight(work: Asking) -> int | None:
 
 def held_in_flight(work: Asking) -> int | None:
     """Return how many are to run at once; None also where more are given on purpose than run."""
-    return None if work.load is None or work.row.queues else asked_in_flight(work)
+    return None if work.load is None or work.load.is_at_once or work.row.queues else asked_in_flight(work)

@@ -1,5 +1,6 @@
 """Every code of one measurement: a fault that provokes it, and the twin without the fault, which does not have it."""
 
+import itertools
 import random
 from dataclasses import replace
 
@@ -12,7 +13,9 @@ from benchbook.plan import ServeWorkload
 from benchbook.records.conditions import Sent
 from benchbook.records.parts import MachineFacts
 from benchbook.records.record import Verdict, verdict_of
+from benchbook.terms.asked import Offered
 from benchbook.terms.percentiles import is_earned, percentile_ranks, samples_needed
+from benchbook.terms.rates import Ramp
 from measured import latency, measured_of, serve, throughput, with_pace
 from parts import having
 
@@ -383,6 +386,32 @@ def test_a_rate_that_is_missed_has_no_excuse_in_chance(asked, sent, prompts, exp
     """vLLM scales its arrivals: n requests take n / rate, however few they are."""
     measured = serve(cap=None, rate=sent, prompts=prompts, workload={"request_rate_rps": asked})
     assert ("rate_not_reached" in codes(measured)) is expected
+
+
+def test_what_is_sent_all_at_once_is_not_blamed_for_filling_and_draining():
+    for prompts, itl_ms in ((8, 2.0), (80, 5.0), (300, 1.0)):
+        closed = serve(cap=prompts, prompts=prompts, itl_ms=itl_ms)
+        wave = replace(closed, load=Offered(by="num_prompts", value=prompts))
+        assert "too_short" in codes(closed)
+        assert not set(codes(wave)) & {"too_short", "drain_dominates", "concurrency_not_reached", "start_burst"}
+
+
+@pytest.mark.parametrize("text", ["1 to 16 linear", "2 to 8 exponential", "4 to 40 linear"])
+def test_a_ramp_is_sent_by_chance_and_blamed_where_the_client_was_too_slow_for_it(text):
+    ramp, draw, prompts = Ramp.of(text), random.Random(text), 200
+    shares = [number / (prompts - 1) for number in range(prompts)]
+    rises = (lambda share: ramp.start_rps + (ramp.end_rps - ramp.start_rps) * share) if "linear" in text else (
+        lambda share: ramp.start_rps * (ramp.end_rps / ramp.start_rps) ** share
+    )  # fmt: skip
+
+    def sent(slower: float):
+        starts = list(itertools.accumulate(slower * draw.expovariate(rises(share)) for share in shares))
+        load = Offered(by="request_rate_rps", value=ramp.mean_rps, ramp=text)
+        measured = serve(cap=None, rate=1.0, prompts=prompts, raw={"start_times": starts, "duration": None})
+        return replace(measured, load=load, values={**measured.values, "request_throughput_rps": ramp.mean_rps})
+
+    assert not set(codes(sent(1.0))) & {"rate_not_reached", "figures_contradict", "speed_shifted", "overloaded"}
+    assert "rate_not_reached" in codes(sent(3.0))
 
 
 @pytest.mark.parametrize(

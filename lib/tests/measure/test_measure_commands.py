@@ -64,6 +64,15 @@ def test_an_absent_cap_or_rate_is_not_passed():
     assert "--request-rate" not in make_serve_argv()
 
 
+def test_a_rate_without_limit_and_one_that_rises_are_said_in_vllms_own_words():
+    everything = make_serve_argv(max_concurrency=None, request_rate_rps="inf")
+    assert value_of(everything, "--request-rate") == "inf" and "--max-concurrency" not in everything
+    rising = make_serve_argv(max_concurrency=None, request_rate_rps="1 to 16 exponential")
+    assert value_of(rising, "--ramp-up-strategy") == "exponential"
+    assert (value_of(rising, "--ramp-up-start-rps"), value_of(rising, "--ramp-up-end-rps")) == ("1", "16")
+    assert "--request-rate" not in rising
+
+
 def test_limits_become_goodput_in_milliseconds():
     argv = make_serve_argv(slo_ttft_ms=500, slo_tpot_ms=50.5)
     assert argv[argv.index("--goodput") + 1 :] == ["ttft:500", "tpot:50.5"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import re
 
 import pytest
 from benchbook.plan import WORKLOADS, FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload
+from benchbook.terms.asked import Offered
 from benchbook.terms.errors import ExperimentError
+from benchbook.terms.rates import Ramp
 
 LENGTHS = {"input_len_tokens": 128, "output_len_tokens": 64}
 SERVE = LENGTHS | {"num_prompts": 80}
@@ -63,13 +66,59 @@ def test_what_is_no_count_is_refused(value):
     assert refusal_of(ServeWorkload, **SERVE, max_concurrency=value).startswith("ServeWorkload: max_concurrency: ")
 
 
-@pytest.mark.parametrize("value", ["2", True, 0, -0.5, float("inf"), float("nan"), 1.1e9, 10**400])
+@pytest.mark.parametrize("value", ["2", True, 0, -0.5, float("nan"), 1.1e9, 10**400, "fast", "4 to 1", "0 to 4", [2]])
 def test_what_is_no_rate_is_refused(value):
     assert refusal_of(ServeWorkload, **SERVE, request_rate_rps=value).startswith("ServeWorkload: request_rate_rps: ")
 
 
-def test_a_rate_beyond_all_servers_is_told_that_no_limit_is_the_default():
-    assert "leave the key out" in refusal_of(ServeWorkload, **SERVE, max_concurrency=8, request_rate_rps=1e12)
+def test_a_rate_beyond_all_servers_is_told_how_no_limit_is_said():
+    assert "write inf" in refusal_of(ServeWorkload, **SERVE, max_concurrency=8, request_rate_rps=1e12)
+
+
+@pytest.mark.parametrize("said", ["inf", "+Infinity", float("inf"), "unlimited"])
+def test_a_rate_without_limit_is_all_at_once_and_with_a_cap_a_closed_loop(said):
+    wave = ServeWorkload(**SERVE, request_rate_rps=said)
+    assert (wave.request_rate_rps, wave.load_text) == ("inf", "all at once")
+    assert wave.load == Offered(by="num_prompts", value=80)
+    assert wave.axes_text() == "serve,lengths=128x64,num_prompts=80,request_rate_rps=inf"
+    assert ServeWorkload(**wave.model_dump()) == wave, "as a record holds it, it is read again"
+    capped = ServeWorkload(**SERVE, request_rate_rps=said, max_concurrency=8)
+    assert capped == ServeWorkload(**SERVE, max_concurrency=8), "one load has one name"
+    assert wave.warmup().load == wave.load and wave.sending_s == 0.0
+
+
+@pytest.mark.parametrize(
+    ("said", "kept", "mean_rps"),
+    [
+        ("1 to 16", "1 to 16 linear", 5.4101),
+        ("2 to 8 exponential", "2 to 8 exponential", 3.6968),
+        ("3 TO 4  linear", "3 to 4 linear", 3.4761),
+    ],
+)
+def test_a_ramp_is_an_open_loop_of_its_mean_rate_on_a_curve_of_its_own(said, kept, mean_rps):
+    rising = ServeWorkload(**SERVE, request_rate_rps=said, max_concurrency=8)
+    assert rising.request_rate_rps == kept
+    assert rising.load.is_open and rising.load.ramp == kept and rising.load.at_most == 8
+    assert rising.load.value == pytest.approx(mean_rps, abs=1e-3)
+    assert rising.curve != ServeWorkload(**SERVE, request_rate_rps=4).curve
+    assert f"request_rate_rps={kept.replace(' ', '-')}" in rising.axes_text()
+    assert rising.sending_s == pytest.approx(79 / mean_rps, rel=1e-3)
+
+
+def test_the_mean_of_a_ramp_is_that_of_vllms_own_gaps():
+    for text in ("1 to 16 linear", "2 to 9 exponential", "5 to 6 linear"):
+        ramp = Ramp.of(text)
+        shares = [number / 9999 for number in range(10_000)]
+        rates = [
+            ramp.start_rps + (ramp.end_rps - ramp.start_rps) * share
+            if ramp.strategy == "linear"
+            else ramp.start_rps * (ramp.end_rps / ramp.start_rps) ** share
+            for share in shares
+        ]
+        gaps_s = [1 / rate for rate in rates]
+        assert ramp.mean_rps == pytest.approx(len(gaps_s) / sum(gaps_s), rel=1e-3)
+        uneven = math.sqrt(len(gaps_s) * sum(gap**2 for gap in gaps_s)) / sum(gaps_s)
+        assert ramp.unevenness == pytest.approx(uneven, rel=1e-3)
 
 
 def test_a_workload_cannot_be_changed():

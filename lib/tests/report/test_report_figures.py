@@ -200,6 +200,15 @@ def test_more_lines_than_can_be_told_apart_are_cut_to_the_highest_and_said_so(tm
     assert {line.key for line in run.lines} == set(sorted(peaks, key=peaks.get)[-MAX_LINES:])
 
 
+def test_what_comes_all_at_once_or_rises_is_no_point_of_a_curve(tmp_path):
+    run = load_run(make_run(tmp_path, rates=(1.0, 4.0, 8.0), benchmarks=("serve",)))
+    for said in ("inf", "1 to 16 linear", "2 to 8 exponential"):
+        rates = run.table["request_rate_rps"].astype(object)
+        table = run.table.assign(request_rate_rps=rates.where(rates != 8.0, said), max_concurrency=32)
+        (curves,) = serve_curves(table[rates.notna()], run.curve_of)
+        assert curves.load.is_open and curves.loads == [1.0, 4.0]
+
+
 def test_the_axes_keep_their_height_however_many_lines_the_legend_names(tmp_path):
     heights_in = []
     for launches in (("eager",), tuple(f"launch{number}" for number in range(8))):
