@@ -134,7 +134,7 @@ REFUSALS = [
         11,
         ["seed: 2147483648: must be less than or equal"],
     ),
-    ("an unbounded load", "      max_concurrency: [1, 8]\n", "", 8, ["needs max_concurrency"]),
+    ("an unbounded load", "      max_concurrency: [1, 8]\n", "", 6, ["set max_concurrency, request_rate_rps, or both"]),
     (
         "an unbounded load of so many prompts",
         "      max_concurrency: [1, 8]\n      lengths: [[128, 64], [512, 32]]\n      num_prompts: 10 per concurrency",
