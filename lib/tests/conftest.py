@@ -1,4 +1,4 @@
-"""What tests share: a state folder apart from the user's own, and fake servers that are gone when the test is."""
+"""What tests share: a state folder apart from the user's own, fake servers that are gone when the test is, and an end."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import fake_vllm
 import pytest
 from benchbook.hosts.process import registry
 from benchbook.hosts.server import VllmServer
+from ender import ended_with_us
 from listening_proxy import ListeningProxy, listening_proxy
 
 sys.modules.setdefault(
@@ -52,6 +53,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests of the longest files first; whoever runs several files at a time begins them in this order."""
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_outlives_the_tests() -> Iterator[None]:
+    """Have all that tests start ended with this process, hosts that are to be kept as well, should it be killed."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, mark in ended_with_us().items():
+            patch.setenv(name, mark)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

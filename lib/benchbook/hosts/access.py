@@ -25,7 +25,7 @@ def api_key_for(engine: Engine, host: str, args: Mapping[str, object], env: Mapp
     if is_loopback(host):
         return secrets.token_urlsafe(24)
     named = {name.replace("-", "_"): value for name, value in args.items()}
-    access, set_to = engine.access, {**os.environ, **engine.environment(False), **env, **named}
+    access, set_to = engine.access, {**os.environ, **engine.environment(False, named), **env, **named}
     for name, why in access.not_for_others.items():
         if _is_on(set_to, name):
             raise ExperimentError(f"host {host!r} can be reached by others, and {name} is set: {why}; take 127.0.0.1")

@@ -37,8 +37,8 @@ class VllmEngine(Worker):
         self.model_files: ModelFiles = resolve_model(model, args, env)
         overrides = {key: str(value) for key, value in (env or {}).items()}
         needs_hub = hub.needs_download(self.model_files, args or {}, overrides)
-        self._overrides = {**command.private_environment(needs_hub), **overrides}
         self._args = dict(args or {})
+        self._overrides = {**command.private_environment(needs_hub, self._args), **overrides}
         super().__init__(
             "benchbook.hosts.vllm.engine_worker",
             ["--", "--model", self.model_files.path, *command.flags(args or {}), *command.monitor_words(args or {})],

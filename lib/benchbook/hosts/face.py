@@ -124,7 +124,8 @@ class Engine:
     program: Sequence[str]
     command: Callable[[str, Mapping[str, object], int, str, Sequence[str], Sequence[str]], list[str]]
     added_words: Callable[[Mapping[str, object]], Sequence[str]] = lambda args: ()  # of ours, behind the command
-    environment: Callable[[bool], Mapping[str, str]] = lambda needs_hub: {}  # what every server of ours gets
+    # environment: (needs the hub, args) → what every server of ours gets
+    environment: Callable[[bool, Mapping[str, object]], Mapping[str, str]] = lambda needs_hub, args: {}
     inherited: Callable[[], Mapping[str, str]] = dict  # what configures it from this process's own environment
     access: Access
     # readiness and identity; 200 is healthy, 503 dead

@@ -66,7 +66,7 @@ class VllmServer(ServedModel):
         self.api_key = api_key_for(engine, host, self._args, self._env)
         self.model_files: ModelFiles = resolve_model(model, self._args, self._env)
         needs_hub = hub.needs_download(self.model_files, self._args, self._env)
-        self._private_env = engine.environment(needs_hub)
+        self._private_env = engine.environment(needs_hub, self._args)
         self.served_name = f"benchbook-{secrets.token_hex(6)}"  # a name that no other server has: the proof of identity
         self.name = name or self.model_files.name
         self.host, self.keep, self.ready_timeout_s = host, keep, ready_timeout_s

@@ -123,7 +123,7 @@ def _measure(
             run = run_bench(
                 argv,
                 socket_path=engine.socket_path or None,
-                env={**private_environment(files.needs_download), **env_overrides},
+                env={**private_environment(files.needs_download, engine.args), **env_overrides},
                 on_line=on_line,
                 log_path=recording.log_path,
                 limit_s=repeat.limit_s,

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from benchbook.hosts.process import guardian, processes, registry
-from benchbook.hosts.process.guardian import spawn
+from benchbook.hosts.process import guardian, processes, registry, scratch
+from benchbook.hosts.process.guardian import OWN_FOLDER, spawn
 from benchbook.terms.errors import ExperimentError, HostStartError
 
 GONE_LIMIT_S = 15.0
@@ -234,6 +234,46 @@ def test_output_environment_and_folder_are_those_asked_for(tmp_path: Path, state
     )
     assert host.wait(10.0) == 0
     assert (tmp_path / "log").read_text().split() == [str(tmp_path), "hello", host.host_id]
+
+
+# Makes a socket as vLLM names them, and tells which; a long temporary folder has no room for such a name.
+SOCKET = """
+import os, socket, sys, time, uuid
+path = os.path.join(os.environ["SOCKETS"], str(uuid.uuid4()))
+socket.socket(socket.AF_UNIX).bind(path)
+print(path, flush=True)
+if sys.argv[1] == "wait": time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("ending", ["ends", "is stopped", "is killed", "is killed with its guardian"])
+@pytest.mark.parametrize("depth", [0, 60, 120])
+def test_a_folder_of_the_hosts_own_is_closed_to_others_and_gone_however_the_host_ends(
+    tmp_path: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch, ending: str, depth: int
+) -> None:
+    deep = tmp_path / "deep" / ("é" * (depth // 2) or "x")
+    deep.mkdir(parents=True)
+    if depth:
+        monkeypatch.setenv("TMPDIR", str(deep))
+    argv = [sys.executable, "-S", "-c", SOCKET, "end" if ending == "ends" else "wait"]
+    log = tmp_path / "log"
+    host = spawn(argv, env={"SOCKETS": OWN_FOLDER}, log_path=log, name="x", kind="server")
+    while not (path := Path(log.read_text().strip())).name and host.poll() is None:
+        time.sleep(0.05)
+    if ending != "ends":
+        assert path.is_socket() and path.parent.stat().st_mode & 0o777 == 0o700
+    if ending == "is killed with its guardian":
+        os.kill(host.guardian_pid, signal.SIGKILL)
+    if ending.startswith("is killed"):
+        os.kill(host.pid, signal.SIGKILL)
+    if ending == "is stopped":
+        host.stop()
+    host.wait()
+    if ending == "is killed with its guardian":
+        scratch.sweep()  # as the heir and any later command do
+    path = Path(log.read_text().strip())
+    assert path.parent.name.startswith("benchbook-") and not path.parent.exists()
+    assert list(deep.iterdir()) == []
 
 
 def test_a_host_keeps_the_signal_handling_of_any_program(tmp_path: Path, state_dir: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
-import uuid
-
 import pytest
+from benchbook.hosts.process.guardian import OWN_FOLDER
 from benchbook.hosts.vllm import command
 from benchbook.hosts.vllm.command import (
     MONITOR_FLAG,
@@ -98,25 +96,13 @@ def test_the_hub_is_reachable_only_when_a_model_has_to_be_downloaded() -> None:
     assert "HF_HUB_OFFLINE" not in private_environment(needs_download=True)
 
 
-@pytest.mark.parametrize(
-    ("length", "is_moved"),
-    [(4, False), (30, False), (70, False), (71, True), (107, True), (112, True), (200, True), (1024, True)],
-)
-def test_vllms_sockets_lie_elsewhere_where_the_temporary_folders_path_is_too_long(
-    monkeypatch, length, is_moved
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", "/" + "t" * (length - 1))
-    longest = f"{tempfile.gettempdir()}/{uuid.uuid4()}"
-    assert (len(longest) > 107) == is_moved
-    assert private_environment(needs_download=True).get("VLLM_RPC_BASE_PATH") == ("/tmp" if is_moved else None)
+def test_vllms_sockets_lie_in_a_folder_of_their_own_where_neither_the_shell_nor_ray_says_where(monkeypatch) -> None:
+    for args in ({}, {"distributed_executor_backend": "mp"}, {"tensor_parallel_size": 2}):
+        assert private_environment(needs_download=True, args=args)["VLLM_RPC_BASE_PATH"] == OWN_FOLDER
+    for name in ("distributed_executor_backend", "data-parallel-backend"):  # Ray hands VLLM_* to its other machines
+        assert "VLLM_RPC_BASE_PATH" not in private_environment(needs_download=True, args={name: "ray"})
     monkeypatch.setenv("VLLM_RPC_BASE_PATH", "/of/the/shell")
     assert "VLLM_RPC_BASE_PATH" not in private_environment(needs_download=True)
-
-
-@pytest.mark.parametrize("letters", ["ü" * 40, "漢" * 30, "🙂" * 20], ids=["umlauts", "Chinese", "emoji"])
-def test_a_path_is_as_long_as_its_bytes(monkeypatch, letters) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", f"/{letters}")
-    assert len(letters) < 60 and private_environment(needs_download=True)["VLLM_RPC_BASE_PATH"] == "/tmp"
 
 
 def test_what_is_dangerous_is_not_inherited_from_the_shell_of_the_owner() -> None:

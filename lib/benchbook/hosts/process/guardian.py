@@ -31,6 +31,9 @@ from benchbook.terms.errors import Cause, HostStartError
 STOP_GRACE_S = 6.0  # vLLM needs about two seconds to end its engine in order
 GUARDIAN_LIMIT_S = 20.0  # on top of the grace: KILL, reap, remove the entry
 HOST_PID_LIMIT_S = 30.0  # for a guardian to start the host's process; 0.1 s on an idle machine
+OWN_FOLDER = (
+    "{its own folder}"  # as the value of a variable: a folder of the host alone, closed to others, gone with it
+)
 
 _links: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
@@ -49,7 +52,7 @@ def spawn(
 ) -> GuardedProcess:
     """Start `argv` under a guardian and return a handle on it; output goes to the end of `log_path`.
 
-    `env` is added to the owner's environment. `kind` is "server", "engine", "client" or "kernels". A host with `keep` outlives
+    `env` is added to the owner's environment; in place of OWN_FOLDER the host gets one. `kind` is "server", "engine", "client" or "kernels". A host with `keep` outlives
     its owner. `details` (base_url, model, served_name, engine) go into the registry: never put a secret there or into `argv`.
     `descriptors` are files, such as locks, that the guardian holds open as long as the host lives.
     """
@@ -58,7 +61,8 @@ def spawn(
     # SPT_NOENV: a program that renames itself must not write over the environment, where the marker stands.
     marked = {**shell.child_environment(env), processes.MARKER: host_id, "SPT_NOENV": "1"}
     entry = {**entry, **(details or {}), "log_path": os.path.abspath(log_path)}
-    order = {"entry": entry, "env": marked, "cwd": str(cwd or Path.cwd())}
+    in_folder = [variable for variable, value in marked.items() if value == OWN_FOLDER]
+    order = {"entry": entry, "env": marked, "in_folder": in_folder, "cwd": str(cwd or Path.cwd())}
     _start_heir(os.getpid(), str(registry.state_dir()))
     link, guardian = _start_guardian(host_id, log_path, descriptors)
     with contextlib.suppress(OSError):  # a guardian that is gone already is seen at the first reading

@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts.process import processes, registry
+from benchbook.hosts.process import processes, registry, scratch
 from benchbook.terms.errors import ExperimentError
 
 TERM_GRACE_S = 6.0  # vLLM needs about two seconds to end its engine in order
@@ -74,9 +74,10 @@ class Guardian:
         self._report(exit_code=self._host.returncode)
 
     def _start_host(self, entry: registry.HostEntry) -> subprocess.Popen:
+        folder = {name: str(scratch.scratch_dir()) for name in self._order["in_folder"]}
         with open(entry.log_path, "ab") as log:
             return subprocess.Popen(
-                entry.argv, env=self._order["env"], cwd=self._order["cwd"], start_new_session=True,
+                entry.argv, env=self._order["env"] | folder, cwd=self._order["cwd"], start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 # Should we be killed outright, the host at least gets a TERM; the sweep finds what ignores it.
                 preexec_fn=lambda: processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGTERM),

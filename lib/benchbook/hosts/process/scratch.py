@@ -1,5 +1,7 @@
 """This process's folder in the temporary folder, for sockets and connection files: closed to other users, gone with it.
 
+A guardian's is for the sockets of its host.
+
 A lock in the folder says that its owner lives, and however that ends, the lock is free: so any later command can tell
 what a killed one has left behind, and removes it.
 """
@@ -18,7 +20,7 @@ from typing import IO
 
 PREFIX, LOCK_FILE = "benchbook-", "owner.lock"
 SOCKET_PATH_BYTES = 107  # of sockaddr_un, without the closing zero
-LIMIT_BYTES = SOCKET_PATH_BYTES - 22  # what a kernel's longest one takes in the folder
+_LIMIT_BYTES = SOCKET_PATH_BYTES - len("/") - 36  # vLLM names a socket by a UUID, the longest name in such a folder
 
 
 def scratch_dir() -> Path:
@@ -61,4 +63,4 @@ def _locked_folder() -> tuple[Path, IO[str]]:
 
 def _root() -> Path:
     root = Path(tempfile.gettempdir()).absolute()
-    return root if len(os.fsencode(root)) + len("/benchbook-12345678") <= LIMIT_BYTES else Path("/tmp")
+    return root if len(os.fsencode(root)) + len("/benchbook-12345678") <= _LIMIT_BYTES else Path("/tmp")

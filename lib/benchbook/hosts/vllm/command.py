@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 
 from benchbook.hosts.machine.devices import is_cpu_build
 from benchbook.hosts.process import search_path, shell
-from benchbook.hosts.process.scratch import SOCKET_PATH_BYTES
+from benchbook.hosts.process.guardian import OWN_FOLDER
 from benchbook.hosts.vllm.forms import installed_forms, words_of
 from benchbook.hosts.vllm.spelling import spelt_out
 from benchbook.refused_args import refused
@@ -25,7 +24,8 @@ _CONFIGURES = re.compile(
     r"(VLLM|CUDA|HIP|ROCR|NCCL|RCCL|TORCH|TORCHDYNAMO|TORCHINDUCTOR|PYTORCH|OMP|KMP|GOMP|MKL|ONEDNN|OPENBLAS|TRITON|"
     r"HSA|FLASHINFER|AITER)_|(LD_PRELOAD|PYTHONPATH)$"
 )
-_SOCKETS, _SOCKET_NAME_BYTES = "VLLM_RPC_BASE_PATH", 36  # vLLM names each by a UUID
+_SOCKETS = "VLLM_RPC_BASE_PATH"
+_EXECUTORS = ("distributed_executor_backend", "data_parallel_backend")
 MONITOR_FLAG = "--jit-monitor-verbose"
 SECRET_FLAGS = {"api_key": "VLLM_API_KEY", "hf_token": "HF_TOKEN"}  # and the variable of each
 
@@ -76,20 +76,23 @@ def _check(name: str, value: object) -> None:
         raise ExperimentError(f"argument {name!r} is null: leave it out to have vLLM's default")
 
 
-def private_environment(needs_download: bool) -> dict[str, str]:
-    """Return what every vLLM process of ours gets: nothing phones home, and nothing dangerous is on by inheritance."""
+def private_environment(needs_download: bool, args: Mapping[str, object] | None = None) -> dict[str, str]:
+    """Return what every vLLM process of ours gets: nothing phones home, and nothing dangerous is on by inheritance.
+
+    Its sockets lie in a folder of its own, since a killed one leaves them, and a long TMPDIR has no room for their names.
+    """
     quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     plain = {"NO_COLOR": "1"}  # a notebook's kernel asks for colours, and a log full of their codes tells no times
     readable = {"SPT_NOENV": "1"}  # else vLLM's renaming of its processes writes over our marker in /proc
     safe = {"VLLM_SERVER_DEV_MODE": "0", "VLLM_ALLOW_INSECURE_SERIALIZATION": "0"}  # unless the experiment asks
     offline = {} if needs_download else {"HF_HUB_OFFLINE": "1"}
-    return {**quiet, **plain, **readable, **safe, **offline, **_short_sockets()}
+    return {**quiet, **plain, **readable, **safe, **offline, **_own_sockets(args or {})}
 
 
-def _short_sockets() -> dict[str, str]:
-    """Return where vLLM's sockets are to lie, where the path of the temporary folder is too long for them; else {}."""
-    has_room = len(os.fsencode(tempfile.gettempdir())) + len("/") + _SOCKET_NAME_BYTES <= SOCKET_PATH_BYTES
-    return {} if has_room or _SOCKETS in os.environ else {_SOCKETS: "/tmp"}
+def _own_sockets(args: Mapping[str, object]) -> dict[str, str]:
+    """Return where vLLM's sockets are to lie; {} where the shell says it, or Ray would say it on other machines too."""
+    is_by_ray = any(name.replace("-", "_") in _EXECUTORS and value == "ray" for name, value in args.items())
+    return {} if is_by_ray or _SOCKETS in os.environ else {_SOCKETS: OWN_FOLDER}
 
 
 def inherited_environment() -> dict[str, str]:

@@ -26,8 +26,8 @@ def _added_words(args: Mapping[str, object]) -> Sequence[str]:
     return (*command.monitor_words(args), *DOOR_WORDS)
 
 
-def _environment(needs_hub: bool) -> Mapping[str, str]:
-    return {**_KEPT_OPEN, **command.private_environment(needs_hub)}
+def _environment(needs_hub: bool, args: Mapping[str, object]) -> Mapping[str, str]:
+    return {**_KEPT_OPEN, **command.private_environment(needs_hub, args)}
 
 
 def _has_rust_front_end(env: Mapping[str, str]) -> bool:
