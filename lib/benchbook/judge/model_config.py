@@ -48,6 +48,23 @@ _QUANTIZED_BYTES = {
     "gptq": (4 + 20 / 128) / 8,
 }
 _LARGEST = 10_000_000  # no model has as many layers, heads or words
+_NEEDED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+# Of some models a list, one for each layer, which these formulas do not cover.
+_COUNTS = (
+    *_NEEDED,
+    *EXPERT_KEYS,
+    "num_key_value_heads",
+    "head_dim",
+    "intermediate_size",
+    "moe_intermediate_size",
+    "shared_expert_intermediate_size",
+    "n_shared_experts",
+    "num_experts_per_tok",
+    "experts_per_token",
+    "first_k_dense_replace",
+    "decoder_sparse_step",
+    "sliding_window",
+)
 _ATTENTION_NAMES = ("self_attn", "attn", "attention")
 
 
@@ -73,10 +90,10 @@ def _shape_of(
 ) -> ModelShape:
     if config.get("kv_lora_rank"):
         raise UnknownShapeError("multi-head latent attention is not covered")
-    needed = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
-    if lacking := [key for key in needed if not config.get(key)]:
+    if lacking := [key for key in _NEEDED if not config.get(key)]:
         raise UnknownShapeError(f"config.json does not say {', '.join(lacking)}")
-    if strange := [key for key in needed if type(config[key]) is not int or not 0 < config[key] < _LARGEST]:
+    told = {key: config[key] for key in _COUNTS if config.get(key)}
+    if strange := [key for key, value in told.items() if type(value) is not int or not 0 < value < _LARGEST]:
         raise UnknownShapeError(f"config.json does not say {', '.join(strange)} in numbers that a model can have")
     layers, hidden, heads = config["num_hidden_layers"], config["hidden_size"], config["num_attention_heads"]
     window, sliding = _sliding(config, layers)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import json
+import math
 import os
 import resource
 import subprocess
@@ -24,7 +26,8 @@ from benchbook.hosts.model import files
 from benchbook.hosts.model.footprint import weight_bytes
 from benchbook.hosts.process import caches, registry
 from benchbook.hosts.vllm import flags, forms
-from benchbook.judge.model_config import UnknownShapeError, shape_of
+from benchbook.judge.bounds import Peaks, roofline_for
+from benchbook.judge.model_config import CONFIG_KEYS, UnknownShapeError, shape_of
 from benchbook.notebooks import comparison
 from benchbook.notebooks.execute import execute
 from benchbook.records import runs
@@ -357,19 +360,22 @@ SOUND = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "key", [*SOUND, "quantization_config", "layer_types", "text_config", "head_dim", "num_experts"]
-)
-@pytest.mark.parametrize("value", [0, -1, 10**12, 10**400, 1.5, "x", "", [], [1], {}, {"a": 1}, True, None])
-def test_no_value_of_a_config_stops_what_is_computed_from_it(tmp_path, key, value):
-    (tmp_path / "config.json").write_text(json.dumps({**SOUND, key: value}))
-    config, _ = files.config_of(str(tmp_path))
-    assert files.read_config(str(tmp_path)) is not None
-    assert (found := weight_bytes(config)) is None or found > 0
-    try:
-        shape_of(config)
-    except UnknownShapeError as error:
-        assert len(str(error).splitlines()) == 1
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8, "sliding_window": 16}
+
+
+@pytest.mark.parametrize("value", [0, -1, 10**12, 10**400, 1.5, "x", "", [], [1], [4, 4], {}, {"a": 1}, True, None])
+def test_no_value_of_a_config_stops_what_is_computed_from_it(tmp_path, value):
+    peaks = Peaks(1e12, {"bfloat16": 1e14, "float32": 1e13}, "made up")
+    for sound, key in itertools.product(({}, EXPERTS), [*CONFIG_KEYS, "text_config"]):
+        (tmp_path / "config.json").write_text(json.dumps({**SOUND, **sound, key: value}))
+        config, _ = files.config_of(str(tmp_path))
+        assert files.read_config(str(tmp_path)) is not None
+        assert (found := weight_bytes(config)) is None or found > 0
+        try:
+            floor_s = roofline_for(shape_of(config), peaks, 2, 64, 16, batch_size=8).sure.batch_floor_s
+            assert 0 < floor_s < math.inf, key
+        except UnknownShapeError as error:
+            assert len(str(error).splitlines()) == 1
 
 
 # ---- the comparison, and its kernel

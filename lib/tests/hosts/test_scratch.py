@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,12 +75,23 @@ def test_a_forked_child_has_a_folder_of_its_own_and_leaves_its_parents(root: Pat
     assert parents != childs and list(root.iterdir()) == []
 
 
-def test_a_temporary_folder_that_is_too_deep_for_sockets_is_not_used(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+LENGTHS = {30: True, 51: True, 52: False, 107: False, 112: False, 200: False, 1024: False}  # (bytes)
+
+
+@pytest.mark.parametrize(
+    ("letter", "length"),
+    [*(("d", length) for length in LENGTHS), *itertools.product("ü漢🙂", (51, 52))],
+)
+def test_a_temporary_folder_that_is_too_deep_for_vllms_sockets_is_not_used(
+    root: Path, monkeypatch: pytest.MonkeyPatch, letter: str, length: int
 ) -> None:
-    deep = root / ("d" * 90)
-    deep.mkdir()
+    deep = root  # of so many bytes, in names that a file system takes
+    while left := length - len(os.fsencode(deep)):
+        size = min(left - 1, 200) if left != 202 else 100
+        deep /= letter * (size // len(letter.encode())) + "x" * (size % len(letter.encode()))
+    deep.mkdir(parents=True)
     monkeypatch.setenv("TMPDIR", str(deep))
     process, folder = owner("end")
     process.communicate()
-    assert folder.parent == Path("/tmp") and len(os.fsencode(folder / "kernel-12345678-ipc-5")) <= 107
+    assert len(os.fsencode(deep)) == length and folder.parent == (deep if LENGTHS[length] else Path("/tmp"))
+    assert len(os.fsencode(folder / str(uuid.uuid4()))) <= 107
