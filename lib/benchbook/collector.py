@@ -1,4 +1,4 @@
-"""Python's garbage collector, kept from walking again and again through ten thousand records that all stay."""
+"""Python's garbage collector, kept from walking again and again through what all stays: records, or what is imported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def at_rest() -> Iterator[None]:
-    """Inside, or in a function decorated with it, nothing is looked for that could be freed: a fifth of reading records."""
+    """Inside, or in a function decorated with it, nothing is looked for that could be freed: a fifth of reading records or importing."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -25,7 +25,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from benchbook.judge.compare import Comparison, Finding, Row, compare
+from benchbook.records.conditions import Conditions
 from benchbook.records.described import described
+from benchbook.records.host import HostFacts
+from benchbook.records.parts import Provenance
 from benchbook.records.record import Identity, Outcome, Record, Verdict
 
 SERVE = {"input_len_tokens": 128, "output_len_tokens": 64, "request_rate_rps": None}
@@ -40,6 +43,7 @@ TEN = tuple(
 )
 DRIFT, START, REPEAT = 0.01, 0.005, 0.0125  # standard deviations of logarithms
 UNEVEN_START = 0.02
+_QUIET_HOST, _NO_CONDITIONS, _NO_PROVENANCE = HostFacts(), Conditions(), Provenance()  # built anew, half of the time
 MISHAP_CHANCE, MISHAP_SHARES = 0.01, (0.05, 0.15)
 LATENCY_NOISE = {"ttft": 0.03, "p99_ttft": 0.06, "tpot": 0.005, "p99_tpot": 0.02}
 LIMITS = {"false_claims_at_most": 0.05, "found_at_least": 0.90, "covered_at_least": 0.95, "overclaimed_at_most": 0.05}
@@ -196,7 +200,7 @@ def record_of(
         benchmark=benchmark, workload=workload, **described(benchmark, workload)._asdict(), outcome=Outcome.MEASURED, verdict=Verdict.VALID,
         values=_VALUES[benchmark](factor, draw), started_utc=stamp, ended_utc=stamp,
         started_monotonic_s=clock_s, ended_monotonic_s=clock_s, seed=repeat, request_set_sha256=f"{text} {repeat}",
-        host={"ready_utc": ready},
+        host=_QUIET_HOST.model_copy(update={"ready_utc": ready}), conditions=_NO_CONDITIONS, provenance=_NO_PROVENANCE,
     )  # fmt: skip
 
 

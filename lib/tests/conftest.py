@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import fake_vllm
 import pytest
+from benchbook import collector
 from benchbook.hosts.process import registry
 from benchbook.hosts.server import VllmServer
 from ender import ended_with_us
@@ -47,6 +49,15 @@ LONGEST = (
     "test_soak.py",
     "test_measured_again.py",
 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the thousands of tests out of the way of Python's collector, which would walk through them again and again."""
+    with collector.at_rest():
+        result = yield
+    gc.freeze()
+    return result
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

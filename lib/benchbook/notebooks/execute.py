@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from benchbook import collector
 from benchbook.notebooks.kernels import source
 from benchbook.parameters import unknown
 from benchbook.records.files import read_json, write_text
@@ -107,7 +108,7 @@ def load_ahead(then: Callable[[], object] = lambda: None) -> None:
     """Import, in a thread, what executing and rendering notebooks takes, and call `then`: a sweep first waits anyway."""
 
     def load() -> None:
-        with contextlib.suppress(Exception):  # who comes to need it is told
+        with collector.at_rest(), contextlib.suppress(Exception):  # who comes to need it is told
             papermill()
             importlib.import_module("nbconvert.exporters.html")
             then()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import gc
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +43,6 @@ VALUES = st.recursive(
     ),
     max_leaves=12,
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def heap_of_a_command() -> Iterator[None]:
-    """Keep the thousands of tests that were collected out of the collector's way: no command has them in its heap."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def check(folder: Path, text: str | bytes) -> str | None:

@@ -8,7 +8,7 @@ import pytest
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.vllm.command import flags
 from benchbook.measure.client.tasks import COMMAND_LINE, WARM, run_bench
-from sweeps import ARGS, ENV
+from sweeps import ARGS, ENV, ONE_PROCESS_ENV
 
 pytestmark = pytest.mark.integration
 
@@ -123,8 +123,8 @@ def test_an_abandoned_task_frees_the_engine_for_the_next(engine, tmp_path):
 
 
 def test_a_task_with_other_engine_arguments_goes_by_the_command_line(engine, tmp_path):
-    others = [*FLAGS[:-1], "--enable-prefix-caching", "--distributed-executor-backend", "uni"]  # with a process less
-    how, lines, raw = run(latency(engine, *others), tmp_path, engine.socket_path)
+    others = [*FLAGS[:-1], "--enable-prefix-caching", "--distributed-executor-backend", "uni"]
+    how, lines, raw = run(latency(engine, *others), tmp_path, engine.socket_path, env=ONE_PROCESS_ENV)
     assert (how.exit_code, how.way) == (0, COMMAND_LINE)
     assert "enable_prefix_caching: False, True" in how.reason
     assert lines[0] == f"benchbook: by the plain command line, since {how.reason}"

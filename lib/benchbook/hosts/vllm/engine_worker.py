@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from benchbook import collector
 from benchbook.hosts.process import tasks
 from benchbook.hosts.vllm import bench, measured_part
 from benchbook.terms.benchmarks import BENCHMARKS
@@ -42,15 +43,16 @@ class LoadedEngine:
         self._engine_argv = engine_argv
         self._at_start = dict(os.environ)
         # Never given to vLLM, which fills in what it resolves: this stays what the command line asked for.
-        self._asked_for = bench.asked_engine_args(engine_argv)
+        with collector.at_rest():  # while vLLM is imported
+            self._asked_for = bench.asked_engine_args(engine_argv)
         self._llm: Any = None
         self._log = os.dup(1)  # a task moves the console to its own file
 
     def load(self) -> None:
         """Build the engine, if it is not there."""
         if self._llm is None:
-            from vllm import LLM
-
+            with collector.at_rest():
+                from vllm import LLM
             self._llm = LLM.from_engine_args(bench.asked_engine_args(self._engine_argv))
             self.settle()
 

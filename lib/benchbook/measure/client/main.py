@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchbook import collector
 from benchbook.hosts.process import tasks
 from benchbook.hosts.vllm import bench
 from benchbook.measure.client.ceiling import measured_ceiling
@@ -86,6 +87,7 @@ class WarmParent:
         tasks.check_environment(task, self._at_start)
 
 
+@collector.at_rest()
 def _import_vllm() -> str | None:
     """Import and build what `vllm bench serve` needs; return why that is impossible with this vLLM, or None."""
     try:

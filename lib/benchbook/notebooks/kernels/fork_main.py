@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import benchbook
+from benchbook import collector
 from benchbook.hosts.machine import nvml
 from benchbook.hosts.process import processes, tasks
 from benchbook.notebooks.kernels.ahead_main import import_ahead, run_kernel, take_on
@@ -154,6 +155,7 @@ def _tell(connection: socket.socket, **message: int) -> None:
         connection.sendall(json.dumps(message).encode() + b"\n")
 
 
+@collector.at_rest()
 def _rehearse() -> None:
     """Import what notebooks use, look at the machine, and rehearse drawing."""
     import_ahead([*_LATE_MODULES, *benchbook.modules()])
