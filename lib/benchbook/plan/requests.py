@@ -24,9 +24,10 @@ from pydantic import Field, field_validator, model_validator
 
 from benchbook.plan.document import Document, Where
 from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE
-from benchbook.plan.strict import StrictModel
+from benchbook.plan.strict import StrictModel, unknown
 from benchbook.plan.workload import MAX_COUNT, Count, Positive
 from benchbook.terms.asked import Asked
+from benchbook.terms.corpus import CORPUS, CORPUS_PREFIX
 
 EXAMPLE = "requests: {words: {lengths: [128, 64], text: corpus.txt}}"
 Kind = Literal["lengths", "dataset", "trace", "conversations"]
@@ -325,7 +326,14 @@ def _read_length(doc: Document, where: Where) -> Length:
 
 
 def _place(doc: Document, where: Where, text: str) -> str:
-    """Return the file that `text` names, absolute: beside the experiment file, else in the current folder."""
+    """Return the file that `text` names, absolute: beside the experiment file, else in the current folder.
+
+    A name of the corpus stays as it is: its file is made when it is needed.
+    """
+    if text in CORPUS:
+        return text
+    if text.startswith(CORPUS_PREFIX):
+        raise doc.error(where, f"no such part of the corpus: {unknown(text, CORPUS, 'name')}")
     path = os.path.expanduser(text)
     places = [os.path.abspath(os.path.join(base, path)) for base in (doc.path.resolve().parent, os.getcwd())]
     for place in places:

@@ -33,7 +33,14 @@ WINGS = {
 # Who knows modules of vLLM's wing and not its face alone, and why: all of it would be there without another engine.
 PAST_THE_FACE = {
     "the client, and the benchmarks of an engine without a server, which are vLLM's own whatever serves": (
-        ("measure/client/*", "measure/argv*", "measure/offline*", "measure/serve*", "measure/watched*")
+        (
+            "measure/client/*",
+            "measure/drawing/*",
+            "measure/argv*",
+            "measure/offline*",
+            "measure/serve*",
+            "measure/watched*",
+        )
         + ("sweep/planned_commands*", "hosts/engine.py"),
         {"bench", "command", "measured_part", "startup", "tokenizers"},
     ),

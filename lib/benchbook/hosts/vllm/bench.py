@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import dataclasses
 import inspect
+import io
 import os
 import sys
 import traceback
@@ -151,6 +152,39 @@ def why_not_sending() -> str:
         return f"vLLM's internals have moved: {error!r}"
     missing = sorted(_SENDING - there)
     return f"vLLM's internals have moved: no {', '.join(missing)}" if missing else ""
+
+
+class _Loaded(BaseException):
+    """Ends `vllm bench serve` before anything is sent."""
+
+
+def loaded(argv: Sequence[str], make: Callable[[Callable[[], list[Any]], Any], Any]) -> Any:
+    """Return what `make` makes where `vllm bench *argv` would load its data set, and end there: nothing is sent.
+
+    `make` gets what loads vLLM's own SampleRequests, and the tokenizer. Raises what it raises, and ValueError with vLLM's
+    own words where it refuses `argv`; ImportError or AttributeError when vLLM's internals have moved.
+    """
+    from vllm.benchmarks import serve
+
+    get_samples = serve.get_samples
+
+    def load(args: argparse.Namespace, tokenizer: Any) -> NoReturn:
+        try:
+            found.append(make(lambda: get_samples(args, tokenizer), tokenizer))
+        except Exception as error:  # vLLM's command line would print it and go
+            found.append(error)
+        raise _Loaded
+
+    found: list[Any] = []
+    said = io.StringIO()
+    with mock.patch.object(serve, "get_samples", load), contextlib.redirect_stderr(said), contextlib.suppress(_Loaded):
+        run_vllm_bench(argv)
+    if not found:
+        lines = said.getvalue().strip().splitlines()
+        raise ValueError(lines[-1] if lines else "vllm bench ended before it loaded its data set")
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
 
 
 def _asked_tokens(requests: Any) -> list[int] | None:

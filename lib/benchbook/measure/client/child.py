@@ -1,4 +1,4 @@
-"""A child of the warm client: one task of `vllm bench serve`, in a fork that ends with it.
+"""A child of the warm client: one task of `vllm bench serve`, or one set to draw, in a fork that ends with it.
 
 One that is forked before its task is there does meanwhile what vLLM's command line does before it reads its words: it
 builds the parsers of all that vLLM has, which takes as long as to make the prompts. Parent and child share a socket:
@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from benchbook.hosts.process import processes, tasks
@@ -27,6 +28,7 @@ from benchbook.measure.client.memory import end_above
 from benchbook.measure.client.meter import meter_path, metered
 from benchbook.measure.client.sender import Sender
 from benchbook.measure.client.stretch import Stretch
+from benchbook.measure.drawing.order import DRAW
 
 _TOLD = b"told\n"
 
@@ -86,12 +88,19 @@ def _be_child(parent: socket.socket, worker_pid: int, is_ahead: bool) -> NoRetur
                 with contextlib.suppress(ImportError):  # of a vLLM that reads its words elsewhere
                     exit_code = bench.run_when_told("serve", lambda: _begin(parent, stack))
             else:
-                exit_code = bench.run_vllm_bench(_begin(parent, stack))
+                argv = _begin(parent, stack)
+                exit_code = _draw(argv[1]) if argv[0] == DRAW else bench.run_vllm_bench(argv)
         parent.sendall(str(exit_code).encode())  # its memory takes as long to free as to fork
     except BaseException as error:  # nothing may return into the parent's loop, which this process has inherited
         sys.excepthook(type(error), error, error.__traceback__)
     finally:
         os._exit(exit_code)
+
+
+def _draw(order_path: str) -> int:
+    from benchbook.measure.drawing.draw import run_order
+
+    return run_order(Path(order_path))
 
 
 def _begin(parent: socket.socket, stack: contextlib.ExitStack) -> Sequence[str]:
@@ -103,6 +112,8 @@ def _begin(parent: socket.socket, stack: contextlib.ExitStack) -> Sequence[str]:
     task = tasks.Task.from_line(line)
     parent.sendall(_TOLD)
     stack.enter_context(tasks.as_own_process(task))
+    if task.argv[0] == DRAW:
+        return task.argv
     notes = stack.enter_context(metered(meter_path(task.log_path), json.loads(ceiling)))
 
     def begin(asked_tokens: Sequence[int] | None) -> None:

@@ -25,6 +25,7 @@ from benchbook.hosts.process import tasks
 from benchbook.hosts.vllm import bench
 from benchbook.measure.client.ceiling import measured_ceiling
 from benchbook.measure.client.child import Child
+from benchbook.measure.drawing.order import DRAW
 
 
 class WarmParent:
@@ -68,7 +69,9 @@ class WarmParent:
     def _child_of(self, task: tasks.Task, connection: socket.socket) -> Child:
         """Return the child that has begun `task`: the one that is ready, another where that has ended."""
         ahead, self._ahead = self._ahead, None
-        if ahead:
+        if ahead and task.argv[0] == DRAW:
+            self._ahead = ahead  # for the next load: what draws has other words
+        elif ahead:
             if ahead.take(task, self._ceiling):
                 return ahead
             self._goes_ahead = ahead.reap() < 0  # killed, as one that is told at once may be as well
@@ -80,7 +83,7 @@ class WarmParent:
         """Raise TaskRefused when this process is not the one for `task`."""
         if self._refusal:
             raise tasks.TaskRefused(self._refusal)
-        if task.argv[0] != "serve":
+        if task.argv[0] not in ("serve", DRAW):
             raise tasks.TaskRefused(f"this client runs serve, not {task.argv[0]}")
         if task.stretch is not None and (why := bench.why_not_sending()):
             raise tasks.TaskRefused(why)

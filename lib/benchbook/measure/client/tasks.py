@@ -21,6 +21,7 @@ from benchbook.hosts.process.guardian import spawn
 from benchbook.hosts.process.tasks import Task
 from benchbook.hosts.vllm.command import VLLM_PROGRAM, private_environment
 from benchbook.measure.client.stretch import Stretch
+from benchbook.measure.drawing.order import DRAW, PROGRAM
 from benchbook.terms.errors import Cause, MeasureError
 from benchbook.terms.redaction import known_secrets, redact_file
 
@@ -141,9 +142,8 @@ def run_official(
     # Whether the hub may be asked is the caller's to say: only it knows if a model has to be downloaded.
     env = {**private_environment(needs_download=True), "PYTHONUNBUFFERED": "1", **env}
     with _LogReader(log_path, on_line) as log:
-        process = spawn(
-            [*VLLM_PROGRAM, "bench", *argv], env=env, log_path=log_path, name=f"bench {argv[0]}", kind="client"
-        )
+        command = [*PROGRAM, *argv[1:]] if argv[0] == DRAW else [*VLLM_PROGRAM, "bench", *argv]
+        process = spawn(command, env=env, log_path=log_path, name=f"bench {argv[0]}", kind="client")
         try:
             exit_code = _follow(process.wait, log, limit_s, cancel)
         finally:
