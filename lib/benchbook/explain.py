@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from benchbook.judge.columns import COLUMNS, PER_GPU
 from benchbook.listing import aligned
 from benchbook.terminal import say
 from benchbook.terms.errors import ExperimentError
+from benchbook.terms.likeness import alike, did_you_mean
 from benchbook.terms.metrics import BY_KEY, Metric
 from benchbook.terms.plain import plain
 
@@ -93,9 +93,9 @@ def _key_of(name: str, known: Mapping[str, Entry]) -> str:
     labelled = [each for each, entry in known.items() if words and set(words) <= set(_words(entry.label))]
     if len(labelled) == 1:
         return labelled[0]
-    slips = difflib.get_close_matches(key[:64], known, n=3)
+    slips = alike(key, known, most=3)
     near = list(dict.fromkeys((*slips, *labelled)))[:_MOST_NEAR]
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "`benchbook explain` lists all"
+    hint = did_you_mean(near) or "`benchbook explain` lists all"
     raise ExperimentError(f"{plain(name)!r} is no code of a verdict, no metric and no column; {hint}")
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ast
 import copy
-import difflib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from benchbook.terms.errors import ExperimentError
+from benchbook.terms.likeness import alike, did_you_mean
 
 RESULT = "saved"  # the name under which notebooks keep a measurement
 _INJECTED = "# Parameters\n"  # how Papermill's cell begins
@@ -38,8 +38,8 @@ def refuse_unknown() -> None:
 
 def unknown(name: str, known: Iterable[str]) -> ExperimentError:
     """Return the error of a parameter that there is not, with the nearest one and all there are."""
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
+    near = alike(name, known)
+    hint = f"; {did_you_mean(near)}" if near else "."
     return ExperimentError(f"unknown parameter {name!r}{hint} The notebook has: {', '.join(known)}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.metadata
 import json
 import os
@@ -22,6 +21,7 @@ from benchbook.hosts.model.hub import hub_variables
 from benchbook.hosts.process import ports, registry
 from benchbook.hosts.process.address import server_url
 from benchbook.terms.errors import Cause, HostDiedError, IdentityError, MeasureError
+from benchbook.terms.likeness import alike, did_you_mean
 
 ANSWER_LIMIT_S = 10.0  # for one answer of a live server; under full load /health takes milliseconds
 RESET_LIMIT_S = 10.0  # for the blocks of finished requests to come free
@@ -257,7 +257,6 @@ def _name_for(server: AttachedServer, model: str | None, names: Sequence[str], w
     found = next((name for name in (model, str(path), str(path.absolute())) if name in names), None)
     if found:
         return found
-    nearest = difflib.get_close_matches(model, names[:MAX_COMPARED], n=1, cutoff=0.0)
-    hint = f"did you mean {''.join(nearest)!r}?"
+    hint = did_you_mean(alike(model, names[:MAX_COMPARED], cutoff=0.0))
     cause = Cause("wrong_model", f"served names: {named(names)}", hint)
     raise IdentityError(f"{server.base_url} does not serve {model!r}; it serves {named(names)}; {hint}", cause)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
-_CUTOFF = 0.7  # of difflib; below it, names are proposed that mean something else
+from benchbook.terms.likeness import alike
+
+_CUTOFF = 0.7  # of likeness; below it, names are proposed that mean something else
 
 # What people write for a key of ours, of other load generators too; the first of our keys that is known there is meant.
 _KEYS: Mapping[str, str] = {
@@ -66,8 +67,7 @@ def meant(word: str, known: Iterable[str]) -> str | None:
     names = list(known)
     if by_habit := habitual(word, names):
         return by_habit
-    # The cut keeps difflib fast on absurdly long words.
-    return next(iter(difflib.get_close_matches(word[:64], names, n=1, cutoff=_CUTOFF)), None)
+    return next(iter(alike(word, names, cutoff=_CUTOFF)), None)
 
 
 def habitual(word: str, known: Iterable[str]) -> str | None:

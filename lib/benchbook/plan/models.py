@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -13,6 +12,7 @@ from pydantic import model_validator
 
 from benchbook.plan.document import Document, Where
 from benchbook.plan.strict import StrictModel
+from benchbook.terms.likeness import alike, did_you_mean
 
 TINY = "tiny"
 EMBEDDED = (TINY, "tiny-moe")  # models that are made here: a dense one and a mixture of experts, of random weights
@@ -194,5 +194,5 @@ def _more_than_an_id(text: str) -> str:
 
 
 def _near_tiny(text: str) -> str:
-    near = difflib.get_close_matches(text[:64], EMBEDDED, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    near = alike(text, EMBEDDED)
+    return f"; {did_you_mean(near)}" if near else ""

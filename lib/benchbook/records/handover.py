@@ -7,13 +7,13 @@ hand.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from benchbook.records.files import read_json, write_json
 from benchbook.records.host import HostFacts
 from benchbook.records.record import Identity
+from benchbook.records.typed import Args
 
 REPEAT_FILE = "repeat.json"
 RECORD_FILE = "record.json"  # beside it
@@ -25,7 +25,7 @@ class LoadedEngine(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
-    args: dict[str, Any]  # vLLM's, of any type
+    args: Args
     env: dict[str, str]
     socket_path: str
 

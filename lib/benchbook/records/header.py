@@ -18,6 +18,7 @@ from benchbook.records.host import HostFacts
 from benchbook.records.parts import Provenance, Workload
 from benchbook.records.record import Record
 from benchbook.records.typed import (
+    Args,
     BenchmarkName,
     FolderName,
     Items,
@@ -63,7 +64,7 @@ class LaunchFacts(Part):
 
     model: LaunchModel = LaunchModel()
     engine: str | None = None  # where it is not vLLM
-    args: dict[str, Any] = {}  # the engine's, of any type
+    args: Args = {}
     env: dict[str, str] = {}
     hosts: Items[HostFacts] = ()
 

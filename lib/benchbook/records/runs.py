@@ -6,7 +6,6 @@ results/reference/tuned                 is 'reference/tuned', also 'tuned', 'tun
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from benchbook.records.header import RunState, read_header
 from benchbook.terms.errors import ExperimentError, StoreError
+from benchbook.terms.likeness import alike
 
 RUN_FILE = "run.json"
 CASES = "cases"  # the folder of a run's records
@@ -155,7 +155,7 @@ def _unknown(wanted: str, known: Sequence[_Known], results_dir: Path) -> str:
     if not known:
         return f"no run {wanted!r}: {no_runs_text(results_dir)}"
     names = {name: one.names[0] for one in known for name in (*one.names, one.experiment, one.folder.name, one.run_id)}
-    near = dict.fromkeys(names[name] for name in difflib.get_close_matches(wanted[:64], names, n=3, cutoff=0.6))
+    near = dict.fromkeys(names[name] for name in alike(wanted, names, most=3))
     newest = [one.names[0] for one in sorted(known, key=lambda one: one.run_id)[-_SHOWN_RUNS:]]
     hint = f"did you mean {_listed(list(near))}?" if near else f"the newest are {', '.join(newest)}"
     return f"no run {wanted!r} under {results_dir.absolute()} (see `benchbook list`); {hint}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,6 +31,7 @@ from benchbook.report.run import Run, load_run
 from benchbook.report.table import render_table
 from benchbook.terminal import say, tell_damage
 from benchbook.terms.errors import ExperimentError
+from benchbook.terms.likeness import alike, did_you_mean
 
 TextFormat = Literal["text", "csv", "json", "md"]
 
@@ -115,8 +115,8 @@ def _by_case(rows: Sequence[Sequence[str]]) -> list[tuple[str, list[Sequence[str
 def _launch(run: Run, name: str) -> Sequence[Record]:
     launches = launches_of(run)
     if name not in launches:
-        near = difflib.get_close_matches(name[:64], launches, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = alike(name, launches)
+        hint = f"; {did_you_mean(near)}" if near else ""
         raise ExperimentError(
             f"{run.run_dir.parent.name}/{run.run_dir.name}: no launch {name!r}{hint} (it has: {', '.join(launches)})"
         )

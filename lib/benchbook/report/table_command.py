@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from benchbook.report.table import case_table, number_keys, render_table, worklo
 from benchbook.terminal import say, tell_damage
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import ExperimentError
+from benchbook.terms.likeness import alike, did_you_mean
 from benchbook.terms.metrics import BY_KEY, Metric
 from benchbook.terms.wording import plus_minus_text
 
@@ -206,6 +206,5 @@ def _some(names: pd.Series) -> str:
 def _check_columns(columns: Sequence[str], table: pd.DataFrame) -> None:
     for column in columns:
         if column not in table.columns:
-            near = difflib.get_close_matches(column[:64], list(table.columns), n=3)
-            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "--format csv has them all"
+            hint = did_you_mean(alike(column, table.columns, most=3)) or "--format csv has them all"
             raise ExperimentError(f"no column {column!r}; {hint}")

@@ -82,11 +82,11 @@ def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> Ope
         env, number = naming(launch.args, launch.env), num_devices(launch.args)
         wait_device_free(share_gpu=share_gpu, env=env, number=number)
         files = resolve_model(launch.model.path_or_id, launch.args, launch.env)
-        routing = _counted(files, launch, store)
+        counted = _counted(files, launch, store)
         opened = (
-            _open_server(launch, store, ready_timeout_s, NUM_PROMPTS if compares_launches else NUM_ALONE, routing)
+            _open_server(launch, store, ready_timeout_s, NUM_PROMPTS if compares_launches else NUM_ALONE, counted)
             if kind == "server"
-            else _open_engine(launch, store, ready_timeout_s, routing)
+            else _open_engine(launch, store, ready_timeout_s, counted)
         )
         with ExitStack() as stack:
             yield stack.enter_context(opened)
@@ -97,14 +97,16 @@ def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> Ope
     return open_host
 
 
-def _counted(files: ModelFiles, launch: Launch, store: Store) -> dict[str, Any]:
+def _counted(files: ModelFiles, launch: Launch, store: Store) -> HostFacts:
     """Return what is known of the model's routing, and how long counting took (s) where it was done for this start."""
     engine = engine_named(launch.engine)
     if known := engine.known_routing(files, launch.args):
-        return {"routing": known}
+        return HostFacts.of(routing=known)
     began_s = time.monotonic()
     found = engine.routing(files, launch.args, launch.env, store.launch_dir(launch.name).resolve())
-    return {"routing": found, "counting_s": round(time.monotonic() - began_s, 3)} if found else {}
+    if not found:
+        return HostFacts()
+    return HostFacts.of(routing=found, counting_s=round(time.monotonic() - began_s, 3))
 
 
 @contextmanager
@@ -113,7 +115,7 @@ def _open_server(
     store: Store,
     ready_timeout_s: float,
     num_prompts: int,
-    routing: Mapping[str, Any],
+    counted: HostFacts,
 ) -> Iterator[BenchHost]:
     folder, reset = store.launch_dir(launch.name).resolve(), engine_named(launch.engine).cache_reset
     server = VllmServer(
@@ -136,9 +138,10 @@ def _open_server(
         make_ready()
         server.wait_ready()
         with silence_is_death(server):  # of one that a first prompt killed
-            outputs, facts = _answered(server, num_prompts), host_facts(server)
+            answered, facts = _answered(server, num_prompts), host_facts(server)
+        known = _known(server.facts, peaks=peaks).with_those_of(counted).with_those_of(answered)
         yield _Host(
-            facts.with_those_of(_known(server.facts, peaks=peaks, **routing, **outputs)),
+            facts.with_those_of(known),
             {
                 "base_url": server.base_url,
                 "model": server.served_name,
@@ -151,19 +154,17 @@ def _open_server(
         )
 
 
-def _answered(server: VllmServer, num_prompts: int) -> dict[str, Any]:
+def _answered(server: VllmServer, num_prompts: int) -> HostFacts:
     """Return the server's greedy outputs and how many prompts differ; none when it would not answer: measuring says why."""
     prompts = fixed_prompts(made_words=server.model_files.random_weights)[:num_prompts]
     try:
-        return {"greedy_outputs": greedy_outputs(server, prompts), "distinct_prompts": len(set(prompts))}
+        return HostFacts.of(greedy_outputs=greedy_outputs(server, prompts), distinct_prompts=len(set(prompts)))
     except MeasureError:
-        return {"greedy_outputs": []}
+        return HostFacts.of(greedy_outputs=())
 
 
 @contextmanager
-def _open_engine(
-    launch: Launch, store: Store, ready_timeout_s: float, routing: Mapping[str, Any]
-) -> Iterator[BenchHost]:
+def _open_engine(launch: Launch, store: Store, ready_timeout_s: float, counted: HostFacts) -> Iterator[BenchHost]:
     engine = VllmEngine(
         launch.model.path_or_id,
         args=launch.args,
@@ -187,8 +188,7 @@ def _open_engine(
             ready_s=engine.ready_s,
             config=model_config(engine.model_files.path, launch.args.get("revision"), launch.env),
             peaks=peaks,
-            **routing,
-        )
+        ).with_those_of(counted)
         model = launch.model.path_or_id
         reach = {"model": model, "args": dict(launch.args), "env": dict(launch.env), "socket_path": engine.socket_path}
         yield _Host(facts, {"model": model}, {"engine": reach}, {}, engine.check_alive)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from benchbook.judge.catalogue import reason
 from benchbook.measure.client.tasks import WARM
@@ -87,7 +86,7 @@ def _handover(repeat: Repeat, host: BenchHost, identity: Identity, limits: Limit
     )
 
 
-def _parameters(repeat: Repeat, host: BenchHost) -> dict[str, Any]:
+def _parameters(repeat: Repeat, host: BenchHost) -> dict[str, object]:
     """Return the notebook's parameters but for that file: the workload field by field, the host, the seed."""
     workload = repeat.case.workload
     parameters = {**dict(workload), **host.parameters, "launch": repeat.case.launch}

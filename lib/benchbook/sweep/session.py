@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +34,7 @@ from benchbook.sweep.quiet import disturbance
 from benchbook.sweep.runner import Runner
 from benchbook.terminal import shown
 from benchbook.terms.errors import ExperimentError
+from benchbook.terms.likeness import alike, did_you_mean
 
 FIRST_LOOK_S = 0.3  # before anything starts: whoever is told can stop before the time is spent
 RESULTS = Path("results")  # where the command line keeps runs unless it is told otherwise
@@ -133,12 +133,7 @@ def asked_for(experiment: Experiment, patterns: Sequence[str]) -> frozenset[str]
     for pattern in patterns:
         if not any(matches(pattern, case_id) for case_id in case_ids):
             parts = list(dict.fromkeys(part for case_id in case_ids for part in case_id.split(",")))
-            near = difflib.get_close_matches(pattern[:64], parts, n=3)
-            hint = (
-                f"did you mean {' or '.join(map(repr, near))}?"
-                if near
-                else f"parts of their names are {', '.join(parts[:12])}"
-            )
+            hint = did_you_mean(alike(pattern, parts, most=3)) or f"parts of their names are {', '.join(parts[:12])}"
             raise ExperimentError(f"{experiment.path}: no case fits {pattern!r}; {hint}")
     return frozenset(case_id for case_id in case_ids if any(matches(pattern, case_id) for pattern in patterns))
 

@@ -1,4 +1,7 @@
-"""Which known name a misspelt one is: near enough that nothing else can be meant, or none at all.
+"""Which known name a misspelt one is.
+
+`nearest` is for names with a meaning of their own: near enough that nothing else can be meant, or none at all. `alike` is
+for names that somebody chose, of runs, launches and columns, where several that look like it may be told.
 
 Names of vLLM that mean another thing differ in a word or a digit (…_MOE_FP4, …_MOE_INT4; enable, disable), so they are
 compared word by word: a long word may have a slip or another ending, a short one and all digits must be the same.
@@ -6,18 +9,32 @@ compared word by word: a long word may have a slip or another ending, a short on
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _FILLERS = {"use", "num", "enable", "size"}  # words that people leave out or put in without meaning anything by it
 _ENDINGS = ("ing", "ed", "es", "s", "e")
 _MAX_CHARS = 100  # a longer word is nobody's slip
+_LOOKED_AT = 64  # letters of a word, which keeps difflib fast on absurdly long ones
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
     """Return the one of `names` of which `word` is a misspelling; None where there is none."""
     found = [(slips, name) for name in names if (slips := _slips(word.lower(), name.lower())) is not None]
     return min(found, default=(0, None))[1] if len(word) <= _MAX_CHARS else None
+
+
+def alike(word: str, names: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Return those of `names` that look like `word` in any case, nearest first: `most` of them, of which a share of letters is the same."""
+    by_look = {name.lower(): name for name in reversed([*names])}
+    looks = difflib.get_close_matches(word[:_LOOKED_AT].lower(), by_look, n=most, cutoff=cutoff)
+    return [by_look[look] for look in looks]
+
+
+def did_you_mean(near: Sequence[str]) -> str:
+    """Return "did you mean 'eager' or 'graphs'?", '' without any."""
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def is_slip(word: str, wanted: str) -> bool:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from benchbook.plan import load_experiment, rounds
+from benchbook.plan.experiment import load_experiment
 from benchbook.plan.faults import MAX_FAULTS
+from benchbook.plan.order import rounds
 from benchbook.terms.errors import ExperimentError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from benchbook import project
-from benchbook.plan import load_experiment
+from benchbook.plan.experiment import load_experiment
 from benchbook.sweep.planned_commands import print_commands
 from benchbook.sweep.session import run_command
 from benchbook.terms.errors import ExperimentError

@@ -46,7 +46,7 @@ def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str],
 def test_without_a_gpu_there_is_nothing_to_tell_and_nothing_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert gpu.gpu_processes() is None
-    assert gpu.gpu_memory_free_gib() is None
+    assert gpu.gpu_memory() is None
     gpu.wait_device_free()
 
 
@@ -56,7 +56,7 @@ def test_processes_and_memory_are_read_with_units(smi: Callable[..., Path]) -> N
         gpu.GpuProcess(4242, "/usr/bin/python3", 2.0, "GPU-aaa"),
         gpu.GpuProcess(77, "other", None, "GPU-aaa"),
     ]
-    assert gpu.gpu_memory_free_gib() == 60.0
+    assert gpu.gpu_memory() == [gpu.GpuMemory(0, "GPU-aaa", 20.0, 80.0)]
 
 
 def test_a_gpu_that_is_not_visible_to_us_does_not_count(
@@ -65,7 +65,7 @@ def test_a_gpu_that_is_not_visible_to_us_does_not_count(
     smi("4242, python, 2048, GPU-aaa\n", "0, GPU-aaa, 20480, 81920\n1, GPU-bbb, 0, 81920\n")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert gpu.gpu_processes() == []
-    assert gpu.gpu_memory_free_gib() == 80.0
+    assert gpu.gpu_memory() == [gpu.GpuMemory(1, "GPU-bbb", 0.0, 80.0)]
     gpu.wait_device_free(timeout_s=0.1)
 
 

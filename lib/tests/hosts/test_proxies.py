@@ -20,7 +20,7 @@ from benchbook.hosts.watch import StallWatch
 from benchbook.measure.first_request import first_request
 from benchbook.measure.outputs import fixed_prompts, greedy_outputs
 from benchbook.measure.servers import host_facts, open_server
-from benchbook.plan import FirstRequestWorkload
+from benchbook.plan.workloads import FirstRequestWorkload
 from benchbook.project import notebooks_dir
 from odd_server import odd_server
 

@@ -9,7 +9,7 @@ from benchbook.hosts.vllm.counters import COMPILE_LINE
 from benchbook.judge.catalogue import BY_CODE, CODES
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.unseen import not_looked
-from benchbook.plan import ServeWorkload
+from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.conditions import Sent
 from benchbook.records.parts import MachineFacts
 from benchbook.records.record import Verdict, verdict_of

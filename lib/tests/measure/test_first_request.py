@@ -7,7 +7,7 @@ import pytest
 from benchbook.judge.accounting import accounting_rows
 from benchbook.measure import first_request as module
 from benchbook.measure.events import Event, events
-from benchbook.plan import FirstRequestWorkload
+from benchbook.plan.workloads import FirstRequestWorkload
 from benchbook.terms.errors import MeasureError
 from measured import measured_of
 

@@ -6,7 +6,7 @@ import pytest
 from benchbook.hosts.model.files import resolve_model
 from benchbook.measure.first_request import first_request
 from benchbook.measure.servers import open_server
-from benchbook.plan import FirstRequestWorkload
+from benchbook.plan.workloads import FirstRequestWorkload
 from benchbook.records.files import read_json
 from benchbook.records.handover import Handover
 from benchbook.terms.errors import BenchbookError

@@ -18,10 +18,12 @@ from benchbook.measure.engines import OfflineEngine
 from benchbook.measure.offline import bench_latency, bench_throughput
 from benchbook.measure.recording import Recording
 from benchbook.measure.serve import bench_serve
-from benchbook.plan import Case, LatencyWorkload, Repeat, ServeWorkload, ThroughputWorkload
+from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Limits
 from benchbook.plan.launches import Launch
 from benchbook.plan.models import ModelRef
+from benchbook.plan.order import Repeat
+from benchbook.plan.workloads import LatencyWorkload, ServeWorkload, ThroughputWorkload
 from benchbook.records.handover import Handover, read_handover
 from benchbook.records.host import HostFacts
 from benchbook.records.record import Identity, PrefixCache, Warmup

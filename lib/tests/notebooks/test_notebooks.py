@@ -9,7 +9,7 @@ from pathlib import Path
 import benchbook
 import pytest
 from benchbook.notebooks.execute import COMPARE_NOTEBOOK, check_parameters, papermill, parameters_of, source_sha256
-from benchbook.plan import load_experiment
+from benchbook.plan.experiment import load_experiment
 from benchbook.plan.named_launches import NAMED_LAUNCHES
 from benchbook.project import notebooks_dir
 from benchbook.terms.benchmarks import BENCHMARKS, SERVE

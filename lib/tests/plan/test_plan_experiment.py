@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchbook.plan import Case, LatencyWorkload, ModelRef, ServeWorkload, load_experiment
-from benchbook.plan.experiment import COMPARISON_REPEATS
+from benchbook.plan.cases import Case
+from benchbook.plan.experiment import COMPARISON_REPEATS, load_experiment
+from benchbook.plan.models import ModelRef
+from benchbook.plan.workloads import LatencyWorkload, ServeWorkload
 from benchbook.terms.errors import ExperimentError
 
 REPOSITORY = Path(__file__).parents[3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchbook.plan import load_experiment
+from benchbook.plan.experiment import load_experiment
 from benchbook.plan.hints import hint, meant
 from benchbook.plan.launches import _LaunchKeys
 from benchbook.plan.template import TEMPLATE, write_template

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from benchbook.plan import (
-    Case,
-    FirstRequestWorkload,
-    LatencyWorkload,
-    ServeWorkload,
-    ThroughputWorkload,
-    added_round,
-    repeat_seed,
-    rounds,
-)
+from benchbook.plan.cases import Case
+from benchbook.plan.order import added_round, repeat_seed, rounds
+from benchbook.plan.workloads import FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload
 
 LENGTHS = {"input_len_tokens": 128, "output_len_tokens": 64}
 WORKLOADS = [

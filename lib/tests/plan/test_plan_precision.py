@@ -9,10 +9,9 @@ import statistics
 from pathlib import Path
 
 import pytest
-from benchbook.plan import Precision, Until, load_experiment
-from benchbook.plan.experiment import SLO_KEYS
-from benchbook.plan.precision import PRECISION_KEYS
-from benchbook.plan.repeats import target_keys
+from benchbook.plan.experiment import SLO_KEYS, load_experiment
+from benchbook.plan.precision import PRECISION_KEYS, Precision
+from benchbook.plan.repeats import Until, target_keys
 from benchbook.sweep.preview import preview
 from benchbook.terms.metrics import BY_KEY, known_key, metrics_for
 from benchbook.terms.percentiles import samples_needed

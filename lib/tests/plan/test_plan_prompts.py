@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from benchbook.plan import Case, load_experiment
-from benchbook.plan.experiment import read_experiment
+from benchbook.plan.cases import Case
+from benchbook.plan.experiment import load_experiment, read_experiment
 from benchbook.plan.pace import CPU, Pace
 from benchbook.sweep.preflight import preflight_of
 from benchbook.terms.errors import ExperimentError

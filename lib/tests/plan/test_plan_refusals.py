@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchbook.plan import load_experiment
+from benchbook.plan.experiment import load_experiment
 from benchbook.terms.errors import ExperimentError
 
 BASE = """\

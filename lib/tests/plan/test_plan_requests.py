@@ -1,8 +1,9 @@
 """Sets of requests in an experiment file: what a row may say, how a benchmark names it, and what the case knows of it."""
 
 import pytest
-from benchbook.plan import ServeWorkload, load_experiment
+from benchbook.plan.experiment import load_experiment
 from benchbook.plan.requests import RequestSet, SetFacts
+from benchbook.plan.workloads import ServeWorkload
 from benchbook.terms.asked import Asked
 from benchbook.terms.errors import ExperimentError
 

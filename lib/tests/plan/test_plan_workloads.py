@@ -7,7 +7,7 @@ import pickle
 import re
 
 import pytest
-from benchbook.plan import WORKLOADS, FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload
+from benchbook.plan.workloads import WORKLOADS, FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload
 from benchbook.terms.asked import Offered
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.rates import Ramp

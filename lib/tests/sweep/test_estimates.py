@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from benchbook.hosts.model.files import planned_path
-from benchbook.plan import load_experiment, rounds
+from benchbook.plan.experiment import load_experiment
+from benchbook.plan.order import rounds
 from benchbook.records.files import make_folder, write_json, write_text
 from benchbook.records.parts import MachineFacts
 from benchbook.sweep import estimates

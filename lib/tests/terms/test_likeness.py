@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from benchbook.terms.likeness import nearest
+from benchbook.terms import likeness
+from benchbook.terms.likeness import alike, did_you_mean, nearest
 
 
 @pytest.mark.parametrize(
@@ -52,3 +55,17 @@ def test_a_slip_is_understood(word, name):
 )
 def test_a_name_that_means_another_thing_is_no_hint(word, other):
     assert nearest(word, [other]) is None
+
+
+def test_names_that_look_like_a_word_are_told_nearest_first_and_in_any_case():
+    names = ["eager", "graphs", "Graphs_full", "tuned"]
+    assert alike("graph", names) == ["graphs"] and alike("GRAPHS_FUL", names) == ["Graphs_full"]
+    assert alike("graphs_", names, most=3) == ["graphs", "Graphs_full"]
+    assert alike("x" * 100_000, names) == alike("", names) == alike("eager", []) == []
+    assert did_you_mean(alike("egaer", names)) == "did you mean 'eager'?" and did_you_mean([]) == ""
+    assert did_you_mean(["eager", "tuned"]) == "did you mean 'eager' or 'tuned'?"
+
+
+def test_there_is_one_way_to_find_a_name_that_looks_like_another():
+    asking = [path.name for path in Path(likeness.__file__).parents[1].rglob("*.py") if "difflib" in path.read_text()]
+    assert asking == ["likeness.py"]

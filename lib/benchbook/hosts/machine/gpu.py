@@ -78,12 +78,6 @@ def all_gpus(with_slices: bool = False) -> list[GpuMemory]:
     return gpus + [GpuMemory(None, found[2], None, float(found[1])) for found in slices]
 
 
-def gpu_memory_free_gib() -> float | None:
-    """Return the free memory of the visible GPU that has least of it; None when there is no GPU."""
-    memory = gpu_memory()
-    return min(gpu.total_gib - (gpu.used_gib or 0.0) for gpu in memory) if memory else None
-
-
 def wait_device_free(
     own_pids: Collection[int] = (),
     timeout_s: float = 60.0,

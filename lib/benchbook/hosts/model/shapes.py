@@ -8,7 +8,6 @@ experts, and MXFP4 experts are all zero.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from benchbook.hosts.process.caches import built, cache_dir
 from benchbook.terms.errors import ExperimentError
+from benchbook.terms.likeness import alike, did_you_mean
 
 PREFIX = "shape:"  # how a reference to a shape is written: 'shape:gpt-oss-120b'
 RECIPE = 1  # part of the folder's name: raise it when what is written changes
@@ -137,8 +137,8 @@ SHAPES: dict[str, Shape] = {
 def shape_named(name: str) -> Shape:
     """Return the shape called `name`; raise ExperimentError with the nearest and the known names."""
     if name not in SHAPES:
-        near = next(iter(difflib.get_close_matches(name.lower()[:64], SHAPES, n=1)), None)
-        hint = f"; did you mean {near!r}?" if near else ""
+        near = alike(name, SHAPES)
+        hint = f"; {did_you_mean(near)}" if near else ""
         raise ExperimentError(f"unknown shape {name!r}{hint} (known: {', '.join(SHAPES)})")
     return SHAPES[name]
 
