@@ -20,7 +20,7 @@ import typing
 import pytest
 import yaml
 from benchbook.hosts.vllm.command import flags
-from benchbook.hosts.vllm.config_fields import _refuses
+from benchbook.hosts.vllm.config_fields import refuses
 from benchbook.hosts.vllm.forms import installed_forms
 from benchbook.hosts.vllm.kinds import option_problem
 from benchbook.hosts.vllm.parser_dump import config_of, serve_parser
@@ -154,7 +154,7 @@ def sayings(action, option):
         return BY_NAME.get(action.dest, st.dictionaries(TEXT, inner, max_size=4)), st.just({})
     config = config_of(action)
     kinds = {
-        name: BY_NAME.get(name, values_of(hint)).filter(lambda value, name=name: not _refuses(config, name, value))
+        name: BY_NAME.get(name, values_of(hint)).filter(lambda value, name=name: not refuses(config, name, value))
         for name, hint in fields_of(config).items()
     }
     needed = next((more for begin, more in NEEDED.items() if option.startswith(begin)), {})

@@ -6,7 +6,7 @@ import dataclasses
 import enum
 
 import pytest
-from benchbook.hosts.vllm.config_fields import _fields, _refuses
+from benchbook.hosts.vllm.config_fields import fields_of, refuses
 from benchbook.hosts.vllm.kinds import option_problem
 
 pytestmark = pytest.mark.integration
@@ -38,7 +38,7 @@ def test_every_default_of_a_config_is_taken(configs) -> None:
         (config.__name__, field.name, why)
         for config in configs
         for field in dataclasses.fields(config)
-        if (option := _fields(config, 0).get(field.name)) and (why := option_problem(plain_default(field), option))
+        if (option := fields_of(config, 0).get(field.name)) and (why := option_problem(plain_default(field), option))
     ]
     assert refused == []
 
@@ -48,24 +48,24 @@ def test_a_bound_is_the_configs_own(configs) -> None:
     bounds = [
         (config, name, limit + inside.get(kind, 0))
         for config in configs
-        for name, option in _fields(config, 0).items()
+        for name, option in fields_of(config, 0).items()
         for kind, limit in option.bounds
     ]
-    assert len(bounds) > 30 and [bound for bound in bounds if _refuses(*bound)] == []
+    assert len(bounds) > 30 and [bound for bound in bounds if refuses(*bound)] == []
 
 
 def test_what_a_config_takes_is_not_refused(configs) -> None:
     wrong = [
         (config.__name__, name, value, option)
         for config in configs
-        for name, option in _fields(config, 0).items()
+        for name, option in fields_of(config, 0).items()
         for value in PROBES
-        if option_problem(value, option) and option.kinds and not _refuses(config, name, value)
+        if option_problem(value, option) and option.kinds and not refuses(config, name, value)
     ]
     assert wrong == []
 
 
 def test_most_options_are_known_by_kind(configs) -> None:
-    options = [option for found in configs for option in _fields(found, 0).values()]
+    options = [option for found in configs for option in fields_of(found, 0).values()]
     known = [option for option in options if option.kinds]
     assert len(options) > 300 and len(known) > 0.8 * len(options)
