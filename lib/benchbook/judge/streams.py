@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from benchbook.judge.catalogue import reason
-from benchbook.judge.evidence import Check, Measured
+from benchbook.judge.evidence import Answer, Check, Measured
 from benchbook.records.record import Reason
 
 # No engine makes a step in a tenth of a millisecond: chunks that close together waited somewhere, and came at once.
@@ -14,6 +14,7 @@ BUNCHED_GAP_S = 1e-4
 BUNCHED_SHARE = 0.5  # of the gaps of one answer
 TOLERATED_SHARE = 0.05  # of the answers
 MAX_TTFT_RAISED = 0.05  # of the mean, by heaps
+OPENING_GAP = 0.5  # of the usual one: a wait for a token takes a step at least
 TOKENS_PER_CHUNK = 1.05
 SUM_SLACK_S, SUM_SLACK = 1e-3, 0.01  # of one request
 MEANS_SLACK = 0.10  # of the mean latency: where lengths differ, the product of two means is not the mean of products
@@ -24,7 +25,9 @@ def stream_bunched(measured: Measured) -> Reason | None:
 
     Their TTFT holds the whole answer and their TPOT is close to 0: the server or the client had no processor to spare.
     """
-    answers = [gaps for gaps in measured.raw.get("itls", []) if gaps]
+    gaps_s = measured.raw.get("itls") or []
+    lengths = measured.raw.get("output_lens") or [0] * len(gaps_s)
+    answers = [gaps for gaps in map(_after_opening, gaps_s, lengths) if gaps]
     heaps, raised = sum(map(_is_heap, answers)), _ttft_raised(measured)
     if heaps <= TOLERATED_SHARE * len(answers) and raised <= MAX_TTFT_RAISED:
         return None
@@ -36,13 +39,19 @@ def stream_bunched(measured: Measured) -> Reason | None:
     )
 
 
+def _after_opening(gaps_s: Sequence[float], tokens: int) -> Sequence[float]:
+    """Return the gaps between tokens: where there is a chunk more, the one before the first token is none."""
+    return gaps_s[1:] if tokens and len(gaps_s) == tokens else gaps_s
+
+
 def _is_heap(gaps_s: Sequence[float]) -> bool:
     return sum(gap_s < BUNCHED_GAP_S for gap_s in gaps_s) > BUNCHED_SHARE * len(gaps_s)
 
 
 def _ttft_raised(measured: Measured) -> float:
     """Return by what share the mean TTFT of all answers lies above that of those that came in no heap."""
-    ttfts_s = [(answer.ttft_s, bool(answer.gaps_s) and _is_heap(answer.gaps_s)) for answer in measured.answers]
+    gaps_s = ((answer.ttft_s, _after_opening(answer.gaps_s, answer.tokens)) for answer in measured.answers)
+    ttfts_s = [(ttft_s, bool(gaps) and _is_heap(gaps)) for ttft_s, gaps in gaps_s]
     others_s = [ttft_s for ttft_s, is_heap in ttfts_s if not is_heap]
     return statistics.fmean(ttft_s for ttft_s, _ in ttfts_s) / statistics.fmean(others_s) - 1 if others_s else 0.0
 
@@ -59,12 +68,10 @@ def itl_per_chunk(measured: Measured) -> Reason | None:
 
 
 def empty_first_chunk(measured: Measured) -> Reason | None:
-    """Suspect when more than 5 % of the answers have more chunks than tokens: then the first had no text."""
-    if "itls" not in measured.raw:
-        return None
-    answers = [answer for answer in measured.answers if answer.tokens > 0]
-    more = [answer for answer in answers if len(answer.gaps_s) + 1 > answer.tokens]
-    if len(more) <= TOLERATED_SHARE * len(answers):
+    """Suspect when more than 5 % of the answers have more chunks than tokens, and the first came before its token."""
+    answers = [answer for answer in measured.answers if answer.tokens > 0 and "itls" in measured.raw]
+    more = _with_more_chunks(answers)
+    if not more or _opens_with_a_token(more):
         return None
     worst = max(more, key=lambda answer: answer.gaps_s[0] if answer.gaps_s else 0.0)
     first_s, rest_s = worst.gaps_s[0] if worst.gaps_s else 0.0, worst.gaps_s[1:]
@@ -74,6 +81,35 @@ def empty_first_chunk(measured: Measured) -> Reason | None:
         f"{len(more)} of {len(answers)} answers came in more chunks than tokens, one in {len(worst.gaps_s) + 1} for "
         f"{worst.tokens}; its TTFT is {worst.ttft_s * 1000:.1f} ms, its first gap {first_s * 1000:.1f} ms{usual}",
     )
+
+
+def opening_chunk(measured: Measured) -> Reason | None:
+    """Note that answers open with a chunk without text that comes together with the first token, as a chat's do."""
+    answers = [answer for answer in measured.answers if answer.tokens > 0 and "itls" in measured.raw]
+    more = _with_more_chunks(answers)
+    if not more or not _opens_with_a_token(more):
+        return None
+    first_ms = statistics.median(answer.gaps_s[0] for answer in more) * 1000
+    return reason(
+        "opening_chunk",
+        f"{len(more)} of {len(answers)} answers open with a chunk of their own, {first_ms:.2f} ms before the first token "
+        "(median): ITL has one gap more than there are between tokens",
+    )
+
+
+def _with_more_chunks(answers: Sequence[Answer]) -> list[Answer]:
+    """Return the answers that came in more chunks than tokens; none where these are 5 % at most."""
+    more = [answer for answer in answers if len(answer.gaps_s) + 1 > answer.tokens]
+    return more if len(more) > TOLERATED_SHARE * len(answers) else []
+
+
+def _opens_with_a_token(answers: Sequence[Answer]) -> bool:
+    """Return whether each has one chunk more, and the gap after it is short beside those between tokens, or beside TTFT."""
+    if any(len(answer.gaps_s) != answer.tokens for answer in answers):
+        return False
+    later_s = [gap_s for answer in answers for gap_s in answer.gaps_s[1:]]
+    usual_s = statistics.median(later_s or [answer.ttft_s for answer in answers])
+    return statistics.median(answer.gaps_s[0] for answer in answers) <= OPENING_GAP * usual_s
 
 
 def latency_sum_broken(measured: Measured) -> Reason | None:
@@ -111,4 +147,4 @@ def _means_broken(measured: Measured) -> Reason | None:
     )
 
 
-CHECKS: tuple[Check, ...] = (stream_bunched, itl_per_chunk, empty_first_chunk, latency_sum_broken)
+CHECKS: tuple[Check, ...] = (stream_bunched, itl_per_chunk, empty_first_chunk, opening_chunk, latency_sum_broken)

@@ -39,7 +39,7 @@ COUNTED = {
     "server_disagrees", "finish_not_length", "preempted", "cache_warm", "server_restarted", "several_engines",
 }  # fmt: skip
 DETAILED = {
-    "stream_bunched", "itl_per_chunk", "empty_first_chunk", "latency_sum_broken", "littles_law", "pace_shifted",
+    "stream_bunched", "itl_per_chunk", "empty_first_chunk", "opening_chunk", "latency_sum_broken", "littles_law", "pace_shifted",
     "server_stalled", "speed_shifted", "concurrency_not_reached", "drain_dominates", "start_burst", "first_requests_slow",
 }  # fmt: skip
 OF_GPUS = {"gpu_throttled", "gpu_shared", "gpu_power_capped", "clocks_low"}
