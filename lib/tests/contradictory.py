@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8192, "rope_theta": 10_000}
+LINEAR = {"rope_type": "linear", "factor": 2.0}
 NGRAM = {"method": "ngram", "num_speculative_tokens": 4}
 BOTH = {"kv_connector": "OffloadingConnector", "kv_role": "kv_both"}
 ROOM = {"kv_connector_extra_config": {"cpu_bytes_to_use": 1 << 30}}
@@ -92,6 +94,16 @@ PAIRS = (
          {"speculative_config": {**NGRAM, "prompt_lookup_min": 2, "prompt_lookup_max": 5}}),
     Pair("async_scheduling", {"speculative_config": NGRAM, "async_scheduling": True},
          {"speculative_config": NGRAM, "async_scheduling": False}),
+    Pair("max_num_batched_tokens",
+         {"speculative_config": NGRAM, "enable_lora": True, "max_num_seqs": 16, "max_num_batched_tokens": 79},
+         {"speculative_config": NGRAM, "enable_lora": True, "max_num_seqs": 16, "max_num_batched_tokens": 80}),
+    # A connector and its role.
+    Pair("kv_transfer_config.kv_role", {"kv_transfer_config": {"kv_role": "kv_both"}}, {"kv_transfer_config": {}}),
+    Pair("ec_transfer_config.ec_connector", {"ec_transfer_config": {"ec_connector": "ECExampleConnector"}},
+         {"ec_transfer_config": {"ec_role": "ec_producer"}}),
+    # Sizes of the compiler's.
+    Pair("compilation_config.compile_sizes", {"compilation_config": {"compile_sizes": [1, "two"]}},
+         {"compilation_config": {"compile_sizes": [1, "cudagraph_capture_sizes"]}}, is_late=True),
     # Operations of the compiler's: all or none, once, and others with a sign.
     Pair("compilation_config.custom_ops", {"compilation_config": {"custom_ops": ["nonee"]}},
          {"compilation_config": {"custom_ops": ["none"]}}),
@@ -126,6 +138,10 @@ MISFITS = (
     Pair("speculative_config.method", {"speculative_config": {"method": "eagle", "num_speculative_tokens": 1}}, None),
     Pair("spec_tokens", {"spec_tokens": 3}, {"spec_tokens": 3, "spec_method": "ngram"}),
     Pair("speculative_config", {"speculative_config": {}}, None),
+    Pair("speculative_config.method", {"speculative_config": {"method": "mtp", "num_speculative_tokens": 1}}, None),
+    Pair("speculative_config.method", {"speculative_config": {"method": "deepseek_mtp", "num_speculative_tokens": 2}},
+         {"speculative_config": NGRAM}),
+    Pair("spec_method", {"spec_method": "mtp", "spec_tokens": 1}, {"spec_method": "ngram", "spec_tokens": 1}),
     # 8 heads, 4 KV heads, 4 layers, 8192 positions, no experts.
     Pair("tensor_parallel_size", {"tensor_parallel_size": 3}, {"tensor_parallel_size": 2}),
     Pair("tensor_parallel_size", {"tensor_parallel_size": 16}, {"tensor_parallel_size": 8}),
@@ -140,6 +156,10 @@ MISFITS = (
          {"max_model_len": 4096, "hf_overrides": {"max_position_embeddings": 4096}}),
     Pair("max_model_len", {"max_model_len": "32K", "hf_overrides": {"num_hidden_layers": 2}},
          {"max_model_len": "32K", "hf_overrides": {"max_position_embeddings": 32768}}),
+    Pair("max_model_len", {"max_model_len": "16K", "hf_overrides": {"rope_parameters": YARN}},
+         {"max_model_len": "16K", "hf_overrides": {"rope_parameters": YARN, "max_position_embeddings": 32768}}),
+    Pair("max_model_len", {"max_model_len": "32K", "hf_overrides": {"rope_parameters": {**YARN, **LINEAR}}},
+         {"max_model_len": "16K", "hf_overrides": {"rope_parameters": {**YARN, **LINEAR}}}),
     Pair("pipeline_parallel_size", {"pipeline_parallel_size": 3, "hf_overrides": {"num_hidden_layers": 2}},
          {"pipeline_parallel_size": 2, "hf_overrides": {"num_hidden_layers": 2}}, is_late=True),
     Pair("max_num_batched_tokens", {"max_num_batched_tokens": 4096, "enable_chunked_prefill": False},

@@ -229,7 +229,7 @@ AS_NAMES = (
     refused(13, "chat_template", "exp.yaml:4: ", "there is no file examples/tool_chat_template.jinja",
             args="{chat_template: examples/tool_chat_template.jinja}"),
     own_refused(13, "$HOME", "$HOME is not expanded here", args="{download_dir: $HOME/models}"),
-    own_refused(13, "~", "~ is not expanded here, write the path out", args="{lora_modules: ['a=~/no-such-lora']}"),
+    own_refused(13, "~", "~ is not expanded here, write the path out", args="{tokenizer: ~/no-such-tokenizer}"),
     own_refused(13, "${SCRATCH:-/tmp}", "${SCRATCH:-/tmp} is not expanded",
                 env="{VLLM_CACHE_ROOT: '${SCRATCH:-/tmp}/vllm'}"),
     own_refused(13, "./no/tok", "there is no file or folder ./no/tok", args="{tokenizer: ./no/tok}"),

@@ -149,12 +149,19 @@ def _check_options(
     for key, inner in value.items():
         place = places.of(f"{way}.{key}")
         if key not in options:
-            doc.faults.note(doc.error(place, _unknown(there, "option", key, options), is_unknown=True))
+            doc.faults.note(doc.error(place, _unknown_option(there, way, key, options), is_unknown=True))
         elif problem := option_problem(inner, options[key]):
             text = doc.source_of_number(place) if "text" in options[key].kinds else ""
             doc.faults.note(doc.error(place, problem + (f": write '{text}', in quotes" if text else "")))
         else:
             _check_options(doc, f"{way}.{key}", inner, options[key].options, places, there)
+
+
+def _unknown_option(there: Known, way: str, name: str, names: Iterable[str]) -> str:
+    """Return that a config has no such option; one whose name begins as the config's own is meant without that."""
+    begun = way.rpartition(".")[2].removesuffix("config")  # speculative_model in speculative_config is its model
+    short = name.removeprefix(begun)
+    return _unknown(there, "option", short if short in names else name, names)
 
 
 def _unknown(there: Known, what: str, name: str, names: Iterable[str]) -> str:

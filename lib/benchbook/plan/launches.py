@@ -26,7 +26,7 @@ SAFE_NAME_RULE = "must be letters, digits, '_', '-' and '.', start with a letter
 SECRET = "looks like a secret: take it out of the file and export it in the environment instead"
 NO_BOOLEANS = "the environment has no booleans: write 1, 0, or the text in quotes"
 _ARG_NAME = re.compile(r"(O[0-9]?|[a-z][a-z0-9_]*)(\.[^.=]+)*")  # keys of a config are whatever it has
-_SHELL_WORD = re.compile(r"\$(\{\w+[^}]*\}|[A-Za-z_]\w*|\([^)]*\))")  # $HOME, ${HOME}, ${HOME:-/root}, $(nproc)
+_SHELL_WORD = re.compile(r"\$(\{\w+[^}]*\}|[A-Za-z_]\w*|\([^)]*\))|`[^`]+`")  # $HOME, ${HOME:-/root}, $(nproc), `nproc`
 _FREE_TEXT = ("default_chat_template_kwargs", "override_generation_config", "reasoning_config")  # for a model
 _BESIDE_SHELL_WORDS = re.compile(r"[0-9.,]*[kKmMgGtT]?|\S*[/:=]\S*")
 _NO_SHELLS = ("{{", "{%", "\n", "\\", ".*", ".+", "(?", "^")  # signs of Jinja and of patterns
@@ -152,7 +152,7 @@ def _check_arg(doc: Document, where: Where, value: Any) -> None:
         hint = f": write {bare!r}" if _ARG_NAME.fullmatch(bare) else ""
         raise doc.error(where, f"an arg is named as in vLLM, in lower case and with underscores{hint}")
     is_length = type(value) is not bool and size_of(str(value))
-    if name == "max_model_len" and value not in ("auto", -1) and not is_length:
+    if name == "max_model_len" and str(value).lower() not in ("auto", "-1") and not is_length:
         raise doc.error(where, "must be a whole number of tokens, at least 1, or a size such as 128k")
 
 

@@ -117,14 +117,14 @@ class LaunchFit:
     def _binding(self) -> list[str]:
         """Return the note of more workers on a CPU than vLLM binds by itself; raise the refusal of cores that are named wrongly.
 
-        Neither would start.
+        With these it would not start.
         """
         if self._ranks is None or self._kind != CPU:
             return []
         env = {**os.environ, **self._env}
         if wrong := cpu_cores.named_wrongly(self._ranks.shards, self._ranks.replicas, env):
             raise self._refusal(wrong, says_devices=False)
-        problem = cpu_cores.binding_problem(self._ranks.shards, env)
+        problem = cpu_cores.binding_problem(self._ranks.shards, self._ranks.replicas, env)
         return [f"note: launch {self._launch.name!r}: {problem}"] if problem else []
 
     def _refusal(self, problem: str, says_devices: bool = True) -> ExperimentError:

@@ -48,10 +48,8 @@ def test_where_another_config_counts_or_none_is_known_nobody_is_accused(more) ->
     asked = {"tensor_parallel_size": 3, "pipeline_parallel_size": 9, "max_model_len": "1M"}
     draft = {"speculative_config": {"num_speculative_tokens": 3}}
     assert list(misfits(draft, {}, {**DENSE, "speculators_config": {"algorithm": "eagle3"}})) == []
-    assert (
-        list(misfits({"speculative_config": {"method": "qwen3_next_mtp", "num_speculative_tokens": 2}}, {}, DENSE))
-        == []
-    )
+    own = {"speculative_config": {"method": "qwen3_next_mtp", "num_speculative_tokens": 2}}
+    assert list(misfits(own, {}, {**DENSE, "model_type": "qwen3_next"})) == []
     assert len(list(misfits(asked, {}, DENSE))) == 3
     assert list(misfits({**asked, **more}, {}, DENSE)) == [] == list(misfits(asked, {}, None))
 

@@ -68,6 +68,12 @@ def test_the_record_of_a_server_of_ours_that_is_named_by_its_address_has_its_com
         ("127.0.0.1:8000/v1/chat/completions", "http://127.0.0.1:8000"),
         ("https://llm.example/team/v1/completions/", "https://llm.example/team"),
         ("http://h:1/v1/models", "http://h:1"),
+        ("http://h:1/#f", "http://h:1"),
+        ("h:1/docs#/default/create_completion", "http://h:1"),
+        ("http://h:1/health", "http://h:1"),
+        ("https://h/team/metrics/", "https://h/team"),
+        ("h:1/openapi.json", "http://h:1"),
+        ("h:1/v1/responses#x", "http://h:1"),
     ],
 )
 def test_an_address_is_taken_as_people_write_it(written: str, meant: str) -> None:

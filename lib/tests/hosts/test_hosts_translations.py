@@ -294,3 +294,19 @@ def test_no_name_that_the_installed_vllm_knows_is_said_to_be_gone_unless_nothing
 def test_a_new_value_is_not_itself_old() -> None:
     old = {(name, value.old) for value in VALUES for name in value.names}
     assert [value for value in VALUES if (value.names[0], value.new) in old] == []
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "old", "new"),
+    [
+        ("kv_transfer_config", "kv_connector", "SharedStorageConnector", "ExampleConnector"),
+        ("ec_transfer_config", "ec_connector", "ECSharedStorageConnector", "ECExampleConnector"),
+        ("kv_transfer_config", "kv_connector", "P2pNcclConnector", None),
+        ("kv_transfer_config", "kv_connector", "PyNcclConnector", None),
+    ],
+)
+def test_a_connector_of_an_earlier_vllm_is_translated_or_refused_with_what_replaces_it(config, key, old, new) -> None:
+    done = translate({config: {key: old}}, {}, "0.32.0")
+    assert done.args == ({config: {key: new}} if new else {}) and [bool(new)] == [not done.refusals]
+    assert new or "instead" in str(done.refusals[0])
+    assert translate({config: {key: old}}, {}, "0.10.0").args == {config: {key: old}}

@@ -58,6 +58,9 @@ def experiment(folder: Path, args: str = "{}", env: str = "{}") -> Path:
         ("{max_num_batched_tokens: '${N}k'}", "{}", "max_num_batched_tokens: '${N}k': ${N} is not expanded"),
         ("{max_num_seqs: '${N}'}", "{}", "max_num_seqs: '${N}': ${N} is not expanded"),
         ("{served_model_name_suffix: '$(cat name.txt)'}", "{}", "$(cat name.txt) is not expanded"),
+        ("{download_dir: '`pwd`/models'}", "{}", "download_dir: '`pwd`/models': `pwd` is not expanded"),
+        ("{}", "{OMP_NUM_THREADS: '`nproc`'}", "`nproc` is not expanded"),
+        ("{lora_modules: ['a=`realpath a`']}", "{}", "`realpath a` is not expanded"),
     ],
 )
 def test_what_waits_for_a_shell_is_refused_with_its_line(tmp_path, args, env, words) -> None:
@@ -80,7 +83,7 @@ def test_what_waits_for_a_shell_is_refused_with_its_line(tmp_path, args, env, wo
         "{hf_overrides: {prompt: 'it costs $USD 5'}}",
         "{quantization_config: {ignore: ['re:^model.(a|$b)']}}",
         "{hf_overrides: {pattern: 'a$b'}}",
-        "{additional_config: {pattern: 'layers.*$q_proj'}}",
+        "{additional_config: {pattern: 'layers.*$q_proj', hint: 'write `x` here', mark: '```'}}",
     ],
 )
 def test_a_dollar_that_no_shell_would_expand_is_none_of_our_business(tmp_path, args) -> None:
@@ -133,6 +136,19 @@ def test_what_is_there_is_not_named(tmp_path, monkeypatch) -> None:
     assert list(missing(args, {"LD_PRELOAD": "libc.so.6"}, tmp_path)) == []
     inline = {"chat_template": "{% if x %}{{ x }}{% endif %}", "speculative_config": {"model": "ngram"}}
     assert list(missing(inline, {}, tmp_path)) == []
+
+
+def test_a_tilde_is_expanded_where_vllm_does_so_and_nowhere_else(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "t.jinja").touch()
+    there = {"lora_modules": ["a=~/sql", {"name": "b", "path": "~/sql"}], "default_mm_loras": {"image": "~/sql"}}
+    assert list(missing(there, {}, tmp_path)) == []
+    ((_, absent),) = missing({"lora_modules": "a=~/chat"}, {}, tmp_path)
+    assert absent == f"there is no file or folder {tmp_path}/chat"
+    for args in ({"tokenizer": "~/sql"}, {"chat_template": "~/t.jinja"}, {"tokenizer": "~nobody/x"}):
+        ((_, problem),) = missing(args, {}, tmp_path)
+        assert "~ is not expanded here" in problem
 
 
 def test_a_file_beside_the_experiment_is_what_is_meant(tmp_path, monkeypatch) -> None:

@@ -133,6 +133,12 @@ def test_a_value_that_the_config_would_refuse_is_refused_with_what_to_write(valu
         ("{offload_group_size: -1}", "offload_group_size"),
         ("{shutdown_timeout: -1}", "shutdown_timeout"),
         ("{limit_mm_per_prompt: {image: two}}", "limit_mm_per_prompt"),
+        ("{attention_backend: flash-attn}", "attention_backend"),
+        ("{attention_backend: Triton-Attn}", "attention_backend"),
+        ("{mm_encoder_attn_backend: torch-sdpa}", "mm_encoder_attn_backend"),
+        ("{additional_config: fast}", "additional_config"),
+        ("{additional_config: 7}", "additional_config"),
+        ("{hf_overrides: fast}", "hf_overrides"),
     ],
 )  # fmt: skip
 def test_what_only_the_start_would_refuse_is_refused_at_its_line(tmp_path: Path, args, place):
@@ -158,9 +164,29 @@ def test_what_only_the_start_would_refuse_is_refused_at_its_line(tmp_path: Path,
         "{limit_mm_per_prompt: {image: 2, video: {count: 1}}}",
         "{tokenizer_revision: '1.10', code_revision: 7}",
         "{cpu_offload_gb: 0, shutdown_timeout: 0, optimization_level: O2}",
+        "{attention_backend: cpu_attn, mm_encoder_attn_backend: Torch_SDPA}",
+        "{additional_config: {fast: true}, max_model_len: AUTO}",
+        "{additional_config: '{\"fast\": true}', max_model_len: '-1'}",
     ],
 )
 def test_what_the_start_takes_is_taken(tmp_path: Path, args):
     path = tmp_path / "exp.yaml"
     path.write_text(FILE.format(args=args))
     preflight_of(path)
+
+
+@pytest.mark.skipif(not (known() and known().flags), reason="no vLLM is installed")
+@pytest.mark.parametrize(
+    ("args", "meant"),
+    [
+        ("{speculative_config: {speculative_model: '[ngram]', num_speculative_tokens: 3}}", "model"),
+        ("{compilation_config: {compilation_mode: 3}}", "mode"),
+        ("{attention_config.attention_backend: FLASHINFER}", "backend"),
+        ("{eplb_config: {eplb_window_size: 8}, enable_eplb: true}", "window_size"),
+    ],
+)
+def test_an_option_that_begins_as_its_config_is_meant_without_that(tmp_path: Path, args, meant):
+    path = tmp_path / "exp.yaml"
+    path.write_text(FILE.format(args=args))
+    with pytest.raises(ExperimentError, match=f"has no such option; did you mean {meant}\\?"):
+        preflight_of(path)

@@ -252,3 +252,41 @@ def test_its_twin_is_planned(tmp_path, args, benchmark) -> None:
 def test_what_refuses_a_run_is_told_by_plan(tmp_path, args, model, env, why) -> None:
     told = machine_note(preflight_of(written(tmp_path, args, model=model, env=env)))
     assert told.startswith("`run` would be refused on this machine: ") and why in told
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ({"architectures": "LlamaForCausalLM"}, "hf_overrides.architectures: must be a list"),
+        ({"num_hidden_layers": "2"}, "hf_overrides.num_hidden_layers: must be a number"),
+        ({"tie_word_embeddings": "false"}, "hf_overrides.tie_word_embeddings: must be true or false"),
+        ({"text_config": {"model_type": 1}}, "hf_overrides.text_config.model_type: must be text"),
+        ({"rope_parameters": {"rope_type": "yarm", "rope_theta": 1}}, "did you mean yarn?"),
+        ({"rope_scaling": {"type": "dynamc", "factor": 2}}, "did you mean dynamic?"),
+    ],
+)
+def test_a_value_of_another_kind_than_the_models_own_is_refused(overrides, told) -> None:
+    assert told in [f"{name}: {why}" for name, why in unread({"hf_overrides": overrides}, DENSE)][0]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"architectures": ["LlamaForCausalLM"], "num_hidden_layers": 2, "tie_word_embeddings": 1},
+        {"eos_token_id": [1, 2], "quantization_config": None, "sliding_window": 512, "rope_parameters": None},
+        {"rope_parameters": {"rope_type": "own-code", "rope_theta": 1}, "my_switch": "on"},
+    ],
+)
+def test_a_value_of_the_models_own_kind_or_of_none_that_is_known_is_not_accused(overrides) -> None:
+    assert list(unread({"hf_overrides": overrides}, DENSE)) == []
+
+
+def test_positions_that_are_scaled_and_make_no_sequence_longer_are_told() -> None:
+    scaled = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8192, "rope_theta": 10_000}
+    for rope in (scaled, {**scaled, "rope_type": "deepseek_yarn"}):
+        told = [why for _, why in doubtful({"hf_overrides": {"rope_parameters": rope}}, DENSE)]
+        assert told == ["makes no sequence longer by its factor: max_position_embeddings beside it does"]
+        longer = {"rope_parameters": rope, "max_position_embeddings": 32768}
+        assert list(doubtful({"hf_overrides": longer}, DENSE)) == []
+    for rope in ({**scaled, "rope_type": "linear"}, {**scaled, "original_max_position_embeddings": 2048}, "yarn"):
+        assert list(doubtful({"hf_overrides": {"rope_parameters": rope}}, DENSE)) == []

@@ -133,22 +133,22 @@ def test_ranks_on_one_cpu_are_fine(checked, args) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "env", "workers"),
+    ("args", "env", "told"),
     [
-        ("{tensor_parallel_size: 2}", "{}", 2),
-        ("{pipeline_parallel_size: 2, tensor_parallel_size: 2}", "{VLLM_CPU_OMP_THREADS_BIND: auto}", 4),
-        ("{data_parallel_size: 2}", "{}", 0),  # each copy has the nodes for itself
-        ("{tensor_parallel_size: 2}", "{VLLM_CPU_OMP_THREADS_BIND: nobind}", 0),
-        ("{tensor_parallel_size: 2}", "{VLLM_CPU_OMP_THREADS_BIND: '0|1'}", 0),
-        ("{tensor_parallel_size: 2}", "{VLLM_CPU_SIM_MULTI_NUMA: 1}", 0),
+        ("{tensor_parallel_size: 2}", "{}", "binds each of 2 workers to a NUMA node of its own"),
+        ("{pipeline_parallel_size: 2, tensor_parallel_size: 2}", "{VLLM_CPU_OMP_THREADS_BIND: auto}", "each of 4 work"),
+        ("{data_parallel_size: 2}", "{}", "binds 2 copies of the model to the same cores"),
+        ("{data_parallel_size: 3}", "{}", "or with the cores of each ('0|1|2')"),
+        ("{data_parallel_size: 2}", "{VLLM_CPU_OMP_THREADS_BIND: '0|1'}", ""),
+        ("{tensor_parallel_size: 2}", "{VLLM_CPU_OMP_THREADS_BIND: nobind}", ""),
+        ("{tensor_parallel_size: 2}", "{VLLM_CPU_OMP_THREADS_BIND: '0|1'}", ""),
+        ("{tensor_parallel_size: 2}", "{VLLM_CPU_SIM_MULTI_NUMA: 1}", ""),
     ],
 )
-def test_more_workers_on_a_cpu_than_vllm_binds_by_itself_are_told(checked, monkeypatch, args, env, workers) -> None:
+def test_more_workers_on_a_cpu_than_vllm_binds_by_itself_are_told(checked, monkeypatch, args, env, told) -> None:
     monkeypatch.setattr(cpu_cores, "num_nodes", lambda: 1)
     notes = check_machine(checked("{shape: llama-3.1-8b}", args, env, version="0.32.0+cpu"), [Device(CPU, 60.0, 64.0)])
-    assert [f"binds each of {workers} workers to a NUMA node of its own" in note for note in notes] == [True] * bool(
-        workers
-    )
+    assert [told in note for note in notes] == [True] * bool(told)
     assert check_machine(checked("tiny", args, env), [Device(CUDA, 60.0, 64.0)] * 4) == []
 
 

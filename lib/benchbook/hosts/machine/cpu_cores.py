@@ -38,19 +38,20 @@ def host_threads(env: Mapping[str, str]) -> Threads:
     return Threads(tuple(sorted(cores)), len(cores))
 
 
-def binding_problem(shards: int, env: Mapping[str, str]) -> str:
-    """Return why vLLM would not start so many workers of one copy of a model on this CPU, and what to set; '' where it would.
+def binding_problem(shards: int, copies: int, env: Mapping[str, str]) -> str:
+    """Return what is wrong with how vLLM binds the workers of so many copies of a model, and what to set; '' where nothing is.
 
-    By itself it binds each to a NUMA node of its own; `env` is the whole environment of the process.
+    By itself it binds each worker of a copy to a NUMA node of its own, or does not start, and every copy alike; `env` is
+    the whole environment of the process.
     """
     bind, is_simulated = env.get(BIND) or "auto", env.get("VLLM_CPU_SIM_MULTI_NUMA", "0") != "0"
-    if bind != "auto" or is_simulated or shards <= (nodes := num_nodes()):
+    if bind != "auto" or is_simulated or shards * copies <= (nodes := num_nodes()):
         return ""
-    cores = "|".join(map(str, range(shards)))
-    return (
-        f"vLLM binds each of {shards} workers to a NUMA node of its own, and there is no more than {nodes}: it starts with "
-        f"{BIND}: nobind, or with the cores of each ('{cores}')"
-    )
+    set_it = f"{BIND}: nobind, or with the cores of each ('{'|'.join(map(str, range(shards * copies)))}')"
+    if shards > nodes:
+        each = f"vLLM binds each of {shards} workers to a NUMA node of its own, and there is no more than {nodes}"
+        return f"{each}: it starts with {set_it}"
+    return f"vLLM binds {copies} copies of the model to the same cores, since there is no more than {nodes} NUMA node: set {set_it}"
 
 
 def named_wrongly(shards: int, copies: int, env: Mapping[str, str]) -> str:

@@ -144,18 +144,21 @@ def _adapters(args: Mapping[str, Any]) -> Iterator[tuple[Way, Any]]:
 
 
 def _adapter_path(item: Any, is_named: bool) -> str:
-    """Return the path in 'name=path', {"name": ..., "path": ...} or the same as JSON; '' where vLLM would find none."""
+    """Return the path in 'name=path', {"name": ..., "path": ...} or the same as JSON; '' where vLLM would find none.
+
+    As vLLM does, and with most other paths does not, it expands ~.
+    """
     if isinstance(item, str) and is_named:
         name, is_pair, path = item.partition("=")
         if is_pair and "," not in item:
-            return path if name else ""
+            return os.path.expanduser(path) if name else ""
         try:
             item = json.loads(item)
         except ValueError:
             return ""
     if isinstance(item, Mapping) and is_named:
         item = item.get("path") if item.get("name") else None
-    return item if isinstance(item, str) else ""
+    return os.path.expanduser(item) if isinstance(item, str) else ""
 
 
 def _at(args: Mapping[str, Any], way: Way) -> str:

@@ -1,4 +1,4 @@
-"""The address of a server as people write it: with or without http://, with or without /v1."""
+"""The address of a server as people write it: with or without http://, with or without /v1 or another path of vLLM's."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from benchbook.terms.errors import ExperimentError
 
 _SOCKET = re.compile(r"(http\+)?unix:|\.{0,2}/(?!/)|~/")
 _CUT_SCHEME = re.compile(r"https?(:/|/)(?!/)|https?//", re.IGNORECASE)
-_ENDPOINT = re.compile(r"/v1(/(chat/)?completions|/models)?$")
+_ENDPOINT = re.compile(
+    r"/(v1(/(chat/)?completions|/models|/responses)?|health|metrics|ping|version|docs|openapi\.json)$"
+)
 
 
 def server_url(address: str) -> str:
-    """Return `address` as http(s)://host:port, without /v1 and what follows; raise ExperimentError when it is none.
+    """Return `address` as http(s)://host:port, without /v1, /health and what follows; raise ExperimentError when it is none.
 
     `127.0.0.1:8000`, `localhost:8000` and `[::1]:8000` are taken for http.
     """
-    text = address.strip()
+    text = address.strip().partition("#")[0]  # what stands behind it no browser sends either
     if _SOCKET.match(text):
         raise _refused(address, "vLLM's client has no way to a unix socket; have the server listen on a port as well")
     if _CUT_SCHEME.match(text):
@@ -35,7 +37,7 @@ def server_url(address: str) -> str:
         raise _refused(address, "no host stands in it")
     if parts.username or parts.password:
         raise _refused(address, "a key goes into OPENAI_API_KEY, where no record tells it")
-    if parts.query or parts.fragment:
+    if parts.query:
         raise _refused(address, "it ends in a question, behind which no path can stand")
     return url
 

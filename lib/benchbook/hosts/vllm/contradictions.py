@@ -33,6 +33,8 @@ _NEEDED = (
     ("numa_bind_cpus", "numa_bind"),
     ("collect_detailed_traces", "otlp_traces_endpoint"),
     ("kv_transfer_config.kv_connector", "kv_transfer_config.kv_role"),
+    ("kv_transfer_config.kv_role", "kv_transfer_config.kv_connector"),
+    ("ec_transfer_config.ec_connector", "ec_transfer_config.ec_role"),
     ("data_parallel_hybrid_lb", "data_parallel_size_local"),
     ("lora_modules", "enable_lora"),
 )
@@ -48,7 +50,7 @@ Told = Iterator[tuple[str, str]]
 def contradictions(args: Mapping[str, Any], env: Mapping[str, str]) -> Told:
     """Yield each name of `args` (full ones) that cannot stand beside what else the launch says, and why."""
     said = Said(args, env)
-    for rule in (_given_twice, _needing_another, _scheduling, _speculation, _operations, _others):
+    for rule in (_given_twice, _needing_another, _scheduling, _speculation, _operations, _sizes, _others):
         yield from rule(said)
 
 
@@ -86,6 +88,11 @@ def _speculation(said: Said) -> Told:
     low, high = (said.number(f"{_SPEC}.prompt_lookup_{end}") for end in ("min", "max"))
     if low and high and low > high:
         yield f"{_SPEC}.prompt_lookup_min", f"cannot be more than prompt_lookup_max, which is {high}"
+    seqs, batched = map(said.number, ("max_num_seqs", "max_num_batched_tokens"))
+    drafted = said.number(f"{_SPEC}.num_speculative_tokens") or said.number("spec_tokens")
+    if said.has("enable_lora") and seqs and batched and drafted and batched < (least := seqs * (drafted + 1)):
+        why = f"cannot be less than max_num_seqs times what a step may accept, which is {least}"
+        yield "max_num_batched_tokens", f"with enable_lora and speculation, {why}"
     (whole,), drafts = said.ranks("tensor"), said.number(f"{_SPEC}.draft_tensor_parallel_size", 1)
     if drafts not in (1, whole):
         yield f"{_SPEC}.draft_tensor_parallel_size", f"must be 1, or tensor_parallel_size, which is {whole}"
@@ -104,6 +111,13 @@ def _operations(said: Said) -> Told:
         yield name, "may have one of all and none, once"
     for op in sorted({op[1:] for op in ops if op[:1] == "+"} & {op[1:] for op in ops if op[:1] == "-"}):
         yield name, f"has both +{op} and -{op}: take one out"
+
+
+def _sizes(said: Said) -> Told:
+    name, word = "compilation_config.compile_sizes", "cudagraph_capture_sizes"
+    for size in said[name] if isinstance(said[name], list) else []:
+        if isinstance(size, str) and size != word:
+            yield name, f"has {size!r}, and takes numbers without quotes, and {word}"
 
 
 def _others(said: Said) -> Told:

@@ -13,6 +13,7 @@ from typing import Any
 from benchbook.hosts.model.checkpoints import DENSE_TYPES
 from benchbook.hosts.vllm.overrides import COMMON_TYPES, overridden
 from benchbook.hosts.vllm.renaming import is_on, ways
+from benchbook.hosts.vllm.rope import PARAMETERS, UNSCALED, kind_of
 from benchbook.hosts.vllm.said import Said
 from benchbook.terms.sizes import size_of
 
@@ -70,7 +71,7 @@ def unquantized(args: Mapping[str, Any], config: Config | None, files: Collectio
 def longest(args: Mapping[str, Any], env: Mapping[str, str], config: Config | None) -> int | None:
     """Return how many tokens the model's config.json lets a sequence have at most; None where it tells nothing.
 
-    Its scaled length where positions are scaled: never less than vLLM allows. None with vLLM's permit to pass over it.
+    Its scaled length where positions are scaled by a factor that vLLM heeds. None with vLLM's permit to pass over it.
     """
     said = Said(args, env)
     return _longest(said, _counted(said, config))
@@ -90,12 +91,17 @@ def _longest(said: Said, config: Config) -> int | None:
     return math.floor(own * max(_factors(config), default=1))
 
 
-def _factors(config: Config) -> Iterator[float]:
-    """Yield by how much a config.json scales positions, in any of its forms."""
-    scalings = [found for name in ("rope_scaling", "rope_parameters") if isinstance(found := config.get(name), Mapping)]
-    for way, value in (pair for scaling in scalings for pair in ways(scaling)):
-        if way.rpartition(".")[2] == "factor" and isinstance(value, int | float):
-            yield max(1, value)
+def _factors(config: Config) -> list[float]:
+    """Return by how much a config.json makes its positions more, in any of its forms."""
+    ropes = [rope for rope in _ropes(config) if kind_of(rope) not in UNSCALED]
+    return [max(1, factor) for rope in ropes if isinstance(factor := rope.get("factor"), int | float)]
+
+
+def _ropes(config: Config) -> Iterator[Config]:
+    """Yield what a config.json tells of its rotary positions, of each kind of layer where they differ."""
+    for told in (config.get(name) for name in PARAMETERS):
+        if isinstance(told, Mapping):
+            yield from (told, *(inner for inner in told.values() if isinstance(inner, Mapping)))
 
 
 def _ranks(said: Said, _: Config) -> Told:
@@ -159,8 +165,13 @@ def _lengths(said: Said, config: Config) -> Told:
         return
     if threshold and threshold > most:
         yield "long_prefill_token_threshold", f"cannot be more than the model's longest sequence, {most} tokens"
-    if batched and batched < most and said.is_off("enable_chunked_prefill") and not any(_factors(config)):
+    if batched and batched < most and said.is_off("enable_chunked_prefill") and not _is_scaled(config):
         yield "max_num_batched_tokens", f"{UNCHUNKED} the model's longest sequence, {most} tokens: set max_model_len"
+
+
+def _is_scaled(config: Config) -> bool:
+    """Return whether vLLM by itself takes another length than max_position_embeddings."""
+    return bool(_factors(config)) or any(kind_of(rope) == "longrope" for rope in _ropes(config))
 
 
 def _drafts(said: Said, config: Config) -> Told:
@@ -174,6 +185,9 @@ def _drafts(said: Said, config: Config) -> Told:
         yield "speculative_config", "needs num_speculative_tokens, and a model or a method"
     if tokens is not None and not has_draft and method not in _WITHOUT_DRAFT and not str(method).endswith("_mtp"):
         yield names[0], f"needs a model, or one of the methods {', '.join(_WITHOUT_DRAFT)}"
+    is_own = method == "mtp" or str(method).endswith("_mtp")
+    if is_own and not has_draft and config.get("model_type") in COMMON_TYPES:
+        yield names[0], "needs a model that has layers for it, and this one has none: ngram needs nothing"
     if method in ("ngram", "ngram_gpu") and tokens is None:
         yield names[0], "needs num_speculative_tokens"
     if said.has("per_request_spec_decode_metrics") and not names and not has_draft:

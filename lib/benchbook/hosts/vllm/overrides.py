@@ -12,7 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.hosts.model.checkpoints import DENSE_TYPES
-from benchbook.hosts.vllm.rope import OWN_THETA, PARAMETERS, THETA, TYPE, is_nested, rope_of, scaled_text, theta_text
+from benchbook.hosts.vllm.rope import (
+    KINDS,
+    LENGTH,
+    OWN_THETA,
+    PARAMETERS,
+    THETA,
+    TYPE,
+    is_nested,
+    kind_of,
+    rope_of,
+    scaled_text,
+    stays_short,
+    theta_text,
+)
 from benchbook.terms.likeness import nearest
 
 COMMON_TYPES = (*DENSE_TYPES, "gpt_oss", "mixtral", "qwen2_moe", "qwen3_moe")  # whose config.json is read as it stands
@@ -53,6 +66,7 @@ def unread(args: Mapping[str, Any], config: Config | None) -> Told:
         yield _OVERRIDES, "must be a mapping: the keys of config.json that are to be others"
     for part, said in _parts(overrides):
         yield from _rope(part, said, config)
+        yield from _unlike(part, said, config)
         for name in _unknown(said, config):
             if near := _near(name, config):
                 yield f"{part}.{name}", f"is no key of the model's config.json; did you mean {near}?"
@@ -67,6 +81,9 @@ def doubtful(args: Mapping[str, Any], config: Config | None) -> Told:
         for name in _unknown(said, config):
             if not _near(name, config):
                 yield f"{part}.{name}", "is no key of the model's config.json: the model's code alone may ask it"
+        for name in PARAMETERS:
+            if stays_short(said.get(name), said.get(LENGTH, (config or {}).get(LENGTH))):
+                yield f"{part}.{name}", f"makes no sequence longer by its factor: {LENGTH} beside it does"
         if THETA in said and not _reads_parameters(config):
             yield f"{part}.{THETA}", f"is heeded by few models: most ask {THETA} in rope_parameters"
     for name in _not_taken(args):
@@ -94,11 +111,37 @@ def _rope(part: str, said: Config, config: Config | None) -> Told:
         asked, own = said.get(name), rope_of(config).get(THETA)
         if not isinstance(asked, Mapping) or is_nested(asked):
             continue
+        kind = kind_of(asked)
+        if isinstance(kind, str) and kind not in KINDS and (near := nearest(kind, KINDS)):
+            yield f"{part}.{name}.{TYPE}", f"is no kind of rotary positions that vLLM has; did you mean {near}?"
         if "type" in asked and TYPE not in asked:
             yield f"{part}.{name}.type", f"is not read: write {scaled_text(asked, config)}"
         elif THETA not in asked and own not in (None, OWN_THETA):
             why = f"replaces the model's own whole, and its {THETA}, {own}, would be {OWN_THETA}"
             yield f"{part}.{name}", f"{why}: write {scaled_text(asked, config)}"
+
+
+def _unlike(part: str, said: Config, config: Config | None) -> Told:
+    """Yield each override of another kind than the model's own value: text for a number, one name for a list of names."""
+    own = {**(config or {}), **_part_of(config, part), "architectures": []}
+    for name, value in said.items():
+        is_any = value is None or name in PARAMETERS or name.endswith("_token_id")  # of which there may be several
+        if not is_any and (wanted := _kind(own.get(name))) and wanted not in (_kind(value), _ALIKE.get(_kind(value))):
+            yield f"{part}.{name}", f"must be {wanted}, as the model's own is"
+
+
+_KINDS = {"text": str, "true or false": bool, "a number": int | float, "a list": list, "a mapping": Mapping}
+_ALIKE = {"a number": "true or false", "true or false": "a number"}
+
+
+def _kind(value: Any) -> str | None:
+    """Return in words what kind of value one is; None for nothing."""
+    return next((words for words, kind in _KINDS.items() if isinstance(value, kind)), None)
+
+
+def _part_of(config: Config | None, part: str) -> Config:
+    inner = (config or {}).get(_TEXT) if part != _OVERRIDES else None
+    return inner if isinstance(inner, Mapping) else {}
 
 
 def _reads_parameters(config: Config | None) -> bool:

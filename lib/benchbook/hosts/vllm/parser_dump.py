@@ -77,14 +77,18 @@ def _form(action: argparse.Action) -> dict[str, Any]:
         "has_negative": negative in others,
         "repeats": isinstance(action, argparse._AppendAction),
         "takes_several": action.nargs in ("+", "*"),
-        "takes": [] if action.nargs == 0 else sorted(_meant(set(_takes(action)), _hint_of(action))),
-        "choices": sorted({str(choice) for choice in action.choices or () if choice is not None}),
+        "takes": [] if action.nargs == 0 else sorted(_meant(set(_takes(action)), action)),
+        "choices": sorted({str(choice) for choice in action.choices or () if choice is not None}, key=_in_order),
         "members": [] if action.choices else _members_of(action),
-        "compared": ANY_DASH if action.choices else compared_as(_owner(action), action.dest, _members_of(action)),
+        "compared": ANY_DASH if action.choices else compared_as(*_filled(action), _members_of(action)),
         "bounds": _bounds_of(action),
         "options": _options(action),
         "values": _values(action),
     }
+
+
+def _in_order(text: str) -> tuple[int, str]:
+    return (int(text) if text.isdecimal() else -1, text)
 
 
 def _takes(action: argparse.Action) -> Iterator[str]:
@@ -117,9 +121,15 @@ _PROBES = (
 )
 
 
-def _meant(takes: set[str], hint: Any) -> set[str]:
-    """Return what a flag takes that is read as any JSON: a list or a mapping, where its hint knows no more."""
-    kinds = {kind.partition(" ")[0] for kind in kinds_of(hint)}
+def _meant(takes: set[str], action: argparse.Action) -> set[str]:
+    """Return what a flag takes that is read as any JSON: a list or a mapping, where its hint knows no more.
+
+    No text beside a mapping, where the config takes none that the parser lets through.
+    """
+    owner, name = _filled(action)
+    if {"object", "text"} <= takes and owner and refuses(owner, name, "some-text"):
+        takes = takes - {"text"}
+    kinds = {kind.partition(" ")[0] for kind in kinds_of(_hint_of(action))}
     form = {"mapping": "object", "list": "array"}.get(*kinds) if len(kinds) == 1 else None
     return {form} if {"object", "array", form} <= takes else takes
 
@@ -150,22 +160,26 @@ def _bounds_of(action: argparse.Action) -> Bounds:
 
 def _members_of(action: argparse.Action) -> list[str]:
     """Return the texts that a flag takes, as the config reads them which it fills."""
-    hint, owner = _hint_of(action), _owner(action)
-    return heard_members(owner, action.dest, hint) if owner else members_of(hint)
+    hint, (owner, name) = _hint_of(action), _filled(action)
+    return heard_members(owner, name, hint) if owner else members_of(hint)
 
 
 def _values(action: argparse.Action) -> dict[str, Any]:
     """Return what each value of the mapping that a flag takes must be; anything where the config takes more than the hint."""
     parts = [part for part in parts_of(_hint_of(action)) if typing.get_origin(part) is dict]
-    said, owner = Option(kinds_of(typing.get_args(parts[0])[1]) if parts else ()), _owner(action)
+    said, (owner, name) = Option(kinds_of(typing.get_args(parts[0])[1]) if parts else ()), _filled(action)
     wrong = [{"benchbook": value} for value in PROBES if option_problem(value, said)]
-    is_believed = owner is not None and all(refuses(owner, action.dest, value) for value in wrong)
+    is_believed = owner is not None and all(refuses(owner, name, value) for value in wrong)
     return dataclasses.asdict(said if is_believed else Option())
 
 
-def _owner(action: argparse.Action) -> type | None:
-    """Return the config that engines have with the field that a flag fills."""
-    return next((found for found in _owners() if action.dest in found.__dataclass_fields__), None)
+def _filled(action: argparse.Action) -> tuple[type | None, str]:
+    """Return the config that engines have with the field that a flag fills, None where there is none, and that field."""
+    import vllm.config
+
+    holder, name = _ELSEWHERE.get(action.dest, ("", action.dest))
+    owners = [found] if (found := getattr(vllm.config, holder, None)) else _owners()
+    return next((owner for owner in owners if name in owner.__dataclass_fields__), None), name
 
 
 def _owners() -> list[type]:
@@ -174,6 +188,11 @@ def _owners() -> list[type]:
     return [found for name in _OWNERS if (found := getattr(vllm.config, name, None))]
 
 
+# Flags that stand for a field of another config, or of another name.
+_ELSEWHERE = {
+    "attention_backend": ("AttentionConfig", "backend"),
+    "mm_encoder_attn_backend": ("MultiModalConfig", "mm_encoder_attn_backend"),
+}
 _OWNERS = (
     "VllmConfig",
     "UVAOffloadConfig",

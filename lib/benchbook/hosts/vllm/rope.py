@@ -9,14 +9,24 @@ from typing import Any
 import yaml
 
 PARAMETERS = ("rope_parameters", "rope_scaling")  # what a config.json calls them, and called them
-THETA, TYPE, _ORIGINAL, _LENGTH = (
+THETA, TYPE, _ORIGINAL, LENGTH = (
     "rope_theta",
     "rope_type",
     "original_max_position_embeddings",
     "max_position_embeddings",
 )
 OWN_THETA = 10_000  # what vLLM takes where rope_parameters tell none
-_YARN = ("yarn", "deepseek_yarn")  # by their factor vLLM makes no sequence longer
+_YARN = ("yarn", "deepseek_yarn", "deepseek_llama_scaling")
+UNSCALED = ("su", "longrope", "llama3", *_YARN)  # by their factor vLLM makes no sequence longer
+KINDS = (
+    *("default", "linear", "ntk", "dynamic", "yarn", "llama3", "longrope", "proportional", "mllama4"),
+    *("deepseek_yarn", "deepseek_llama_scaling", "bailing_mrope", "openpangu", "mrope"),
+)
+
+
+def kind_of(rope: Mapping[str, Any]) -> Any:
+    """Return the type that rope_parameters tell, under its name of today or its old one; None where they tell none."""
+    return rope.get(TYPE, rope.get("type"))
 
 
 def rope_of(config: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -31,6 +41,14 @@ def _renamed_type(rope: Mapping[str, Any]) -> dict[str, Any]:
     """Return rope_parameters with their type under its name of today."""
     named = {TYPE if key == "type" else key: value for key, value in rope.items()}
     return {**named, TYPE: rope[TYPE]} if TYPE in rope else named
+
+
+def stays_short(rope: Any, length: Any) -> bool:
+    """Return whether these rope_parameters scale positions, and no sequence becomes longer by them than `length` tokens."""
+    if not isinstance(rope, Mapping) or kind_of(rope) not in _YARN or not isinstance(length, int):
+        return False
+    factor, original = rope.get("factor"), rope.get(_ORIGINAL, length)
+    return isinstance(factor, int | float) and isinstance(original, int) and original * factor > length
 
 
 def is_nested(rope: Mapping[str, Any]) -> bool:
@@ -49,13 +67,13 @@ def scaled_text(asked: Mapping[str, Any], config: Mapping[str, Any] | None) -> s
     elif THETA not in rope and not is_nested(rope):
         missing.append(f"the model's own {THETA} in it ({OWN_THETA} counts without)")
     if rope.get(TYPE) in _YARN:
-        factor, length = rope.get("factor"), (config or {}).get(_LENGTH)
+        factor, length = rope.get("factor"), (config or {}).get(LENGTH)
         original = rope.get(_ORIGINAL) or own.get(_ORIGINAL) or length
         if isinstance(factor, int | float) and math.isfinite(factor) and isinstance(original, int):
             rope[_ORIGINAL] = original
-            beside[_LENGTH] = max(math.floor(original * factor), length if isinstance(length, int) else 0)
+            beside[LENGTH] = max(math.floor(original * factor), length if isinstance(length, int) else 0)
         else:
-            missing.append(f"{_LENGTH} beside it, which the factor of {rope[TYPE]} does not make longer")
+            missing.append(f"{LENGTH} beside it, which the factor of {rope[TYPE]} does not make longer")
     return " with ".join([_overriding(rope, beside), *([" and ".join(missing)] if missing else [])])
 
 
