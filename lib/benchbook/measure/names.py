@@ -92,7 +92,9 @@ def _check_flag(doc: Document, place: Where, name: str, there: Known, has_offlin
     flag = flag_of(name)
     if flag not in there.flags:
         flags = [known_flag.removeprefix("--").replace("-", "_") for known_flag in there.flags]
-        raise doc.error(place, _unknown(there, "flag", name, flags), is_unknown=True)
+        variable = f"VLLM_{name.upper()}"
+        hint = f"; {variable} is a variable: it stands in env" if variable in there.variables else ""
+        raise doc.error(place, _unknown(there, "flag", name, flags) + hint, is_unknown=True)
     if has_offline and flag not in there.engine_flags:
         problem = "is a flag of the server alone, and latency and throughput run without one: "
         raise doc.error(place, problem + "restrict them to other launches with launches:")

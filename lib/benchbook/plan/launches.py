@@ -31,6 +31,7 @@ _FREE_TEXT = ("default_chat_template_kwargs", "override_generation_config", "rea
 _BESIDE_SHELL_WORDS = re.compile(r"[0-9.,]*[kKmMgGtT]?|\S*[/:=]\S*")
 _NO_SHELLS = ("{{", "{%", "\n", "\\", ".*", ".+", "(?", "^")  # signs of Jinja and of patterns
 _PATH_SIGNS = ("/", "./", "../", "~/", "$HOME", "${HOME}")  # a path may have spaces in it
+_COMMA = "; a value with a comma in it stands in quotes"  # {A: 0-1,3-4}
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _REVISION = "set it in model: {hub: ..., revision: ...}"
@@ -190,13 +191,14 @@ def _env_value(doc: Document, where: Where, value: Any) -> str:
     if is_secret_variable(name, value):
         raise doc.error(where, SECRET, is_secret=True)
     if not _ENV_NAME.fullmatch(name):
-        hint = "; a value with a comma in it stands in quotes" if value is None else ""  # {A: 0-1,3-4}
-        raise doc.error(where, f"is not the name of an environment variable{hint}")
+        raise doc.error(where, f"is not the name of an environment variable{_COMMA if value is None else ''}")
     if _OUR_ENV.fullmatch(name):
         raise doc.error(where, "is not yours to set: benchbook finds and ends its processes by it")
     may_be_switch = name.startswith("VLLM_") and where[-2] == "env"  # which is later spelt as vLLM reads it
     if isinstance(value, bool) and not may_be_switch:
         raise doc.error(where, NO_BOOLEANS)
+    if value is None:
+        raise doc.error(where, f"has no value: write '' for an empty one{_COMMA}")
     if not isinstance(value, (str, int, float)):
         raise doc.error(where, "must be a number or text")
     _check_expanded(doc, where, value)

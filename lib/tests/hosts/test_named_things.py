@@ -181,6 +181,12 @@ def test_a_variable_of_vllms_in_small_letters_is_refused_since_nobody_asks_it(tm
         preflight_of(written(tmp_path, env=f"{{{name}: 1}}"))
 
 
+@pytest.mark.parametrize("name", ["cpu_kvcache_space", "use_modelscope", "log_stats_interval"])
+def test_a_variable_that_is_written_as_a_flag_is_told_to_stand_in_env(tmp_path, name) -> None:
+    with pytest.raises(ExperimentError, match=f"no such flag; VLLM_{name.upper()} is a variable: it stands in env"):
+        preflight_of(written(tmp_path, f"{{{name}: 1}}"))
+
+
 @pytest.mark.parametrize("name", ["o3", "o0", "opt_level"])
 def test_the_optimisation_level_is_found_by_what_people_write(tmp_path, name) -> None:
     with pytest.raises(ExperimentError, match="did you mean optimization_level?"):

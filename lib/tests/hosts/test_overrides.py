@@ -168,6 +168,7 @@ def test_a_quantization_of_any_weights_is_not_refused(method) -> None:
         ({"max_num_active_seqs": 200}, {"max_num_active_seqs": 200, "performance_mode": "throughput"}, False),
         ({"max_num_active_seqs": 257}, {"max_num_active_seqs": 256}, True),
         ({"enable_sleep_mode": True}, {"enable_sleep_mode": False}, False),
+        ({"enable_eplb": True}, {"enable_eplb": False}, False),
         ({"prefill_context_parallel_size": 2}, {"prefill_context_parallel_size": 1}, False),
     ],
 )

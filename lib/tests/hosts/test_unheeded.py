@@ -73,7 +73,6 @@ def test_a_setting_that_vllm_heeds_is_not_doubted(args, env) -> None:
         ({"moe_backend": "triton", "kernel_config": {"moe_backend": "cutlass"}}, {}, "", "kernel_config.moe_backend"),
         ({"linear_backend": "cutlass", "kernel_config": {"linear_backend": "marlin"}}, {}, "",
          "kernel_config.linear_backend"),
-        ({"mamba_config": {"backend": "flashinfer"}}, {}, "", "mamba_config.backend"),
         ({"kv_cache_memory_bytes": "4G", "gpu_memory_utilization": 0.5}, {}, "gpu", "gpu_memory_utilization"),
         ({"reasoning_parser": "qwen3", "structured_outputs_config": {"reasoning_parser": "deepseek_r1"}}, {}, "",
          "structured_outputs_config.reasoning_parser"),
@@ -109,7 +108,6 @@ def test_what_another_name_or_the_build_stands_over_is_told(args, env, build, na
     [
         ({"moe_backend": "auto", "kernel_config": {"moe_backend": "cutlass"}}, {}, ""),
         ({"moe_backend": "cutlass", "kernel_config": {"moe_backend": "cutlass"}}, {}, ""),
-        ({"mamba_config": {"backend": "TRITON"}}, {}, ""),
         ({"async_scheduling": True, "enable_dbo": True, "cudagraph_capture_sizes": [1]}, {}, "gpu"),
         ({"async_scheduling": False, "compilation_config": {"mode": 2, "custom_ops": ["all"]}}, {}, "cpu"),
         ({"distributed_executor_backend": "uni"}, {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}, "cpu"),

@@ -237,6 +237,8 @@ REFUSALS = [
     ("an option in dots without one", "max_model_len: 4096", "cc.mode:", 4, ["args.cc.mode: null: has no value"]),
     ("an item without a value", "max_model_len: 4096", "cc: {a: ['']}, dtype: null", 4, ["args.dtype: null"]),
     ("an environment list", "{A: 1}", "{A: [1]}", 4, ["env.A: [1]: must be a number or text"]),
+    ("an environment of nothing", "{A: 1}", "{A: }", 4, ["env.A: null: has no value: write '' for an empty one"]),
+    ("a comma in an environment", "{A: 1}", "{A: a,b}", 4, ["env.b: null: has no value", "stands in quotes"]),
     ("an environment boolean", "{A: 1}", "{A: true}", 4, ["env.A: true: the environment has no booleans"]),
     ("an environment variable of ours", "{A: 1}", "{BENCHBOOK_HOST_ID: 1}", 4, ["is not yours to set"]),
     ("an environment variable that cannot be", "{A: 1}", "{A=B: 1}", 4, ["is not the name of an environment variable"]),

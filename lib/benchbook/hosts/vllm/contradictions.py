@@ -40,6 +40,7 @@ _NEEDED = (
 )
 _SPEC, _KV = "speculative_config", "kv_transfer_config"
 _KV_EXTRA = f"{_KV}.kv_connector_extra_config"
+_OF_BATCHES = ("deepep_low_latency", "deepep_high_throughput", "nixl_ep")  # which overlap in two halves
 _CPU_SPECS = ("CPUOffloadingSpec", "TieringOffloadingSpec")
 _UNSCHEDULED = ("ngram", "suffix")
 _WHITESPACE = ("disable_any_whitespace", "xgrammar", "guidance")
@@ -135,8 +136,21 @@ def _others(said: Said) -> Told:
     offloads = said[f"{_KV}.kv_connector"] == "OffloadingConnector" and said.has(f"{_KV}.kv_role")
     if offloads and said[f"{_KV_EXTRA}.spec_name"] in (None, *_CPU_SPECS) and not has_room:
         yield f"{_KV}.kv_connector", "needs cpu_bytes_to_use in kv_connector_extra_config beside it"
-    if said["profiler_config.profiler"] == "torch" and not said.has("profiler_config.torch_profiler_dir"):
-        yield "profiler_config.profiler", "needs torch_profiler_dir beside it"
+    if _KV in said and not said.has(f"{_KV}.kv_connector") and not said.has(f"{_KV}.kv_role"):
+        yield _KV, "needs kv_connector and kv_role in it"
+    if "watermark_config" in said and not said.has("watermark_config.key"):
+        yield "watermark_config", "needs key in it"
+    for kind in ("torch", "proton"):
+        has_place = said.has(f"profiler_config.{kind}_profiler_dir")
+        if said["profiler_config.profiler"] == kind and not has_place:
+            yield "profiler_config.profiler", f"needs {kind}_profiler_dir beside it"
+        elif has_place and said["profiler_config.profiler"] != kind:
+            yield f"profiler_config.{kind}_profiler_dir", f"needs profiler: {kind} beside it"
+    if said.number("ubatch_size", 1) > 1 and said["all2all_backend"] not in _OF_BATCHES:
+        yield "ubatch_size", f"needs all2all_backend: {' or '.join(_OF_BATCHES)}"
+    whole, part = said.number("offload_group_size", 0), said.number("offload_num_in_group", 1)
+    if (whole or said["offload_backend"] == "prefetch") and part > whole:
+        yield "offload_group_size" if whole else "offload_backend", f"needs offload_group_size: at least {part}"
     if said.has("ray_workers_use_nsight") and said["distributed_executor_backend"] != "ray":
         yield "ray_workers_use_nsight", "needs distributed_executor_backend: ray"
     if said.has("enable_elastic_ep") and said.ranks("pipeline") != [1]:

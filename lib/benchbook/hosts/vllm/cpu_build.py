@@ -26,8 +26,9 @@ def lacking(args: Mapping[str, Any], env: Mapping[str, str], config: Mapping[str
     `config` is the model's config.json, None while that is not known; `offline` means an engine without a server.
     """
     said = Said(args, env)
-    if said.has("enable_sleep_mode"):
-        yield "enable_sleep_mode", f"is nothing that {_BUILD} has"
+    for name in ("enable_sleep_mode", "enable_eplb"):
+        if said.has(name):
+            yield name, f"is nothing that {_BUILD} has"
     if is_on(said[_V2]) and importlib.util.find_spec("triton") is None:
         yield _V2, "needs Triton, which is not installed here"
     if said.ranks("prefill_context") != [1] and not is_on(said[_V2]):

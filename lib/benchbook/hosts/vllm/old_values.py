@@ -92,6 +92,22 @@ VALUES = (
         ("kv_transfer_config.kv_connector",), "LMCacheConnector", "0.11.0", "LMCacheConnectorV1",
         "it was the engine V0's, and is LMCacheConnectorV1 now",
     ),
+    OldValue(
+        ("kv_transfer_config.kv_connector",), "SharedStorageConnector", "0.13.0", "ExampleConnector",
+        "it is ExampleConnector now",
+    ),
+    OldValue(
+        ("ec_transfer_config.ec_connector",), "ECSharedStorageConnector", "0.13.0", "ECExampleConnector",
+        "it is ECExampleConnector now",
+    ),
+    OldValue(
+        ("kv_transfer_config.kv_connector",), "P2pNcclConnector", "0.24.0", None,
+        "NixlConnector or MooncakeConnector instead",
+    ),
+    OldValue(
+        ("kv_transfer_config.kv_connector",), "PyNcclConnector", "0.11.0", None,
+        "it was the engine V0's: NixlConnector or MooncakeConnector instead",
+    ),
     OldValue(("speculative_config.rejection_sample_method",), "strict", "0.21.0", None, "standard instead"),
     OldValue(
         ("speculative_config.rejection_sample_method",), "probabilistic", "0.21.0", "standard",

@@ -212,7 +212,13 @@ def _numbers_of_variables(reading: Mapping[str, list[ast.AST]]) -> Iterator[tupl
     """Yield each variable whose text is turned into a number as it stands, and which: ('VLLM_CPU_KVCACHE_SPACE', 'int')."""
     for name, nodes in reading.items():
         calls = [node for node in nodes if isinstance(node, ast.Call) and len(node.args) == 1]
-        kinds = {_NUMBERS.get(ast.unparse(call.func)) for call in calls if _is_text_of(name, call.args[0])} - {None}
+        kept = {
+            ast.unparse(node.targets[0])
+            for node in nodes
+            if isinstance(node, ast.Assign) and _is_text_of(name, node.value)
+        }
+        read = [call for call in calls if _is_text_of(name, call.args[0]) or ast.unparse(call.args[0]) in kept]
+        kinds = {_NUMBERS.get(ast.unparse(call.func)) for call in read} - {None}
         is_switch = any(ast.unparse(call).startswith("bool(int(") for call in calls)
         yield from ((name, "switch" if is_switch else kind) for kind in kinds)
 

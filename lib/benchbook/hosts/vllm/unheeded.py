@@ -145,11 +145,6 @@ _TABLE = (
         _differs("structured_outputs_config.reasoning_parser", "reasoning_parser"),
         _OVER.format("reasoning_parser"),
     ),
-    Unheeded(
-        ("mamba_config.backend",),
-        lambda said: str(said["mamba_config.backend"]).lower() != str(said["mamba_backend"] or "triton").lower(),
-        f"{_OVER.format('mamba_backend')}, whose own value is triton",
-    ),
     Unheeded(("gpu_memory_utilization",), _has("kv_cache_memory_bytes"), _OVER.format("kv_cache_memory_bytes")),
     # What a build for CPUs sets by itself, and what no other build asks.
     Unheeded(("async_scheduling",), _has("async_scheduling"), f"{_ON_CPU} schedules by itself", CPU),
