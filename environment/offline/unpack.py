@@ -35,7 +35,7 @@ export PYTHONPYCACHEPREFIX="{bytecode}"
 PROGRAMS = {"benchbook": "benchbook", "vllm": "vllm.entrypoints.cli.main", "papermill": "papermill"}
 IMPORTS = (
     "psutil typer rich pydantic yaml requests openai prometheus_client",
-    "numpy pandas scipy seaborn",
+    "numpy pandas scipy matplotlib",
     "ipykernel nbformat nbclient nbconvert papermill jupyter_client",
     "benchbook.cli benchbook.plan benchbook.sweep.runner benchbook.report.html",
     "transformers",

@@ -308,9 +308,10 @@ def _get_report_ready() -> None:
 
 def _write_report(run_dir: Path) -> Path:
     from benchbook.notebooks.comparison import execute_comparison
+    from benchbook.records.store import Store
     from benchbook.report.html import render_report
 
-    report = run_dir / "report.html"
+    report = Store(run_dir).report_path
     render_report(execute_comparison(run_dir), report)
     return report
 

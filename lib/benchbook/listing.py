@@ -42,7 +42,7 @@ def aligned(
     if may_wrap is not None:
         lines = [below for line in lines for below in _wrapped(line, may_wrap, widths[may_wrap])]
     return "".join(
-        _GAP.join(_cell(text, cells, place in right) for place, (text, cells) in enumerate(zip(line, widths))).rstrip()
+        _GAP.join(_field(text, cells, place in right) for place, (text, cells) in enumerate(zip(line, widths))).rstrip()
         + "\n"
         for line in lines
     )
@@ -75,7 +75,7 @@ def _wrapped(line: Sequence[str], place: int, cells: int) -> Iterator[list[str]]
         yield [text if column == place else "" for column in range(len(line))]
 
 
-def _cell(text: str, cells: int, is_right: bool) -> str:
+def _field(text: str, cells: int, is_right: bool) -> str:
     text = text if cell_len(text) <= cells else set_cell_size(text, cells - 1).rstrip() + "…"
     blanks = " " * (cells - cell_len(text))
     return blanks + text if is_right else text + blanks

@@ -33,6 +33,7 @@ class Line:
     """The measured repeats of one launch on one curve, such as one pair of lengths, under one kind of load."""
 
     label: str  # "128 in / 64 out", with the launch in front when there are several
+    where: str  # the label with the launch in front: what a sentence puts in brackets
     launch: str
     curve: str  # as records hold it: '128 in / 64 out'
     load: Load
@@ -43,12 +44,6 @@ class Line:
     def key(self) -> tuple[str, str]:
         """Return (launch, curve): what an offline case must share to be compared with this line."""
         return self.launch, self.curve
-
-    @property
-    def where(self) -> str:
-        """Return the label with the launch in front: what a sentence puts in brackets."""
-        has_launch = self.label == self.launch or self.label.startswith(f"{self.launch},")
-        return self.label if has_launch else f"{self.launch}, {self.label}"
 
     @property
     def loads(self) -> list[float]:
@@ -154,8 +149,9 @@ def _line(values: tuple, keys: list[str], group: pd.DataFrame, load: Load, sever
     launch, curve = str(values[0]), str(values[1])
     axes = zip(keys[2:], values[2:], strict=True)
     others = [f"{key}={value_text(None if pd.isna(value) else value)}" for key, value in axes]
-    label = ", ".join(filter(None, [launch if several_launches else "", curve, *others]))
-    return Line(label or launch, launch, curve, load, group)
+    of_launch = ", ".join(filter(None, [curve, *others]))
+    where = ", ".join(filter(None, [launch, of_launch]))
+    return Line(where if several_launches or not of_launch else of_launch, where, launch, curve, load, group)
 
 
 def _other_axes(rows: pd.DataFrame, load: Load) -> list[str]:

@@ -25,7 +25,7 @@ from benchbook.report.curves import Line
 from benchbook.report.markup import figure_html
 
 WIDTH_IN = 8.6  # at 120 dots per inch a little wider than the report's column, so that text stays as large as its text
-_LOOK = {  # seaborn's white grid, which ships with matplotlib; importing seaborn itself would cost a second
+_LOOK = {  # seaborn's white grid, which ships with matplotlib
     "axes.edgecolor": "0.8",
     "axes.grid": True,
     "axes.axisbelow": True,

@@ -78,12 +78,10 @@ def table(
     `label` names the box for who cannot see it; without one, the headings do.
     """
     right = set(numeric)
-    body = [
-        element("tr", join(_table_cell("td", value, index in right) for index, value in enumerate(row))) for row in rows
-    ]
+    body = [element("tr", join(_td("td", value, index in right) for index, value in enumerate(row))) for row in rows]
     if not body:
         return Html("")
-    head = join(_table_cell("th", heading, index in right) for index, heading in enumerate(headings))
+    head = join(_td("th", heading, index in right) for index, heading in enumerate(headings))
     parts = join([element("thead", element("tr", head)), element("tbody", join(body))])
     return _scrolling(element("table", parts, css_class), label or ", ".join(map(_plain, headings)))
 
@@ -180,6 +178,6 @@ def _plain(value: Any) -> str:
     return html.unescape(_TAG.sub("", text(value)))
 
 
-def _table_cell(tag: str, value: Any, is_numeric: bool) -> Html:
+def _td(tag: str, value: Any, is_numeric: bool) -> Html:
     whole = Html(text(value).replace(" ± ", "\u00a0±\u00a0"))  # no line breaks between a mean and its spread
     return element(tag, whole, "number" if is_numeric else "")

@@ -90,7 +90,7 @@ def roofline_html(cases: Sequence[BoundedCase]) -> Html:
         first = [*(["Launch"] if several_launches else []), "Tokens in / out"]
         last = [*(["Energy (J per output token)"] if has_energy else []), "What binds"]
         shown = chosen[:MAX_ROWS]
-        rows = [[*_who(case, several_launches), *_cells(case), *_ending(case, has_energy)] for case in shown]
+        rows = [[*_who(case, several_launches), *_columns(case), *_ending(case, has_energy)] for case in shown]
         numeric = range(len(first), len(first) + len(headings) + has_energy)
         parts += [
             element("h3", f"{benchmark.mode} against the limit"),
@@ -171,25 +171,25 @@ def _load_headings(benchmark: Benchmark) -> list[str]:
     return [benchmark.load_heading, *(["Sequences a step, at most"] if benchmark.queues else [])]
 
 
-def _cells(case: BoundedCase) -> list[str | int]:
+def _columns(case: BoundedCase) -> list[str | int]:
     """Return the load, with what of it a step holds, and all that is bounded."""
     row, batch = case.record.row, case.roofline.batch
     asked = _level(case)
     load = [asked, batch] if row.queues else [asked if asked == batch else f"{asked} ({batch} a step)"]
-    return [*load, *(cell for key in row.bounds for cell in _bound_cells(case, key))]
+    return [*load, *(text for key in row.bounds for text in _bound_columns(case, key))]
 
 
-def _bound_cells(case: BoundedCase, key: Bound) -> list[str]:
+def _bound_columns(case: BoundedCase, key: Bound) -> list[str]:
     """Return 'best / measured' and the share that was reached, each with two ends where they differ."""
     bound, steps = BOUNDED[key], [bounds.step for bounds in _ends(case)]
     first = [range_text(*(step.bytes for step in steps), bytes_text) if None not in steps else "–"]
     best = [bound.best(bounds) for bounds in _ends(case)]
     if None in best:
-        cells = ["–", "–"]
+        texts = ["–", "–"]
     else:
         shares = [bound.share(case.record, bounds) for bounds in _ends(case)]
-        cells = [f"{range_text(*best)} / {number_text(bound.measured(case.record))}", _share(*shares)]
-    return [*(first if key == "step" else []), *cells]
+        texts = [f"{range_text(*best)} / {number_text(bound.measured(case.record))}", _share(*shares)]
+    return [*(first if key == "step" else []), *texts]
 
 
 HEADINGS: Mapping[Bound, tuple[str, ...]] = {

@@ -152,14 +152,14 @@ def _own_columns(table: pd.DataFrame, columns: Sequence[str]) -> _Section:
     named = [column for column in columns if column != "case_id"]
     by_case = {case_id: rows for case_id, rows in table.groupby("case_id", sort=False)}  # noqa: C416 (not a mapping)
     rows = [
-        [case["case_id"], *(_cell(case, by_case[case["case_id"]], column) for column in named)]
+        [case["case_id"], *(_field(case, by_case[case["case_id"]], column) for column in named)]
         for case in case_table(table).to_dict("records")
     ]
     right = [place for place, column in enumerate(named, start=1) if column in number_keys()]
     return _Section("", ["case_id", *named], rows, right)
 
 
-def _cell(case: Mapping[str, Any], repeats: pd.DataFrame, column: str) -> str:
+def _field(case: Mapping[str, Any], repeats: pd.DataFrame, column: str) -> str:
     if column in BY_KEY:
         return value_text_of(case, BY_KEY[column])
     if column in number_keys():
