@@ -45,7 +45,6 @@ class FrozenRequest(BaseModel):
     turn: Whole = 0  # later ones are what the user says next: what was said before is sent with them
     think_s: Seconds | None = None  # between the answer before and this turn
     shared_tokens: Whole = 0  # how many of its first tokens an earlier request of the file begins with as well
-    shared_with: Whole | None = None  # the last one that does: its place in the file, from 0 on
     adapter: Name | None = None
     body: dict[str, Any] | None = None  # more that goes into the request, such as tools
 

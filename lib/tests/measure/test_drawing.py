@@ -19,6 +19,7 @@ from benchbook.records.frozen import FrozenRequest, read_frozen, sha256_of
 from benchbook.terms.errors import ExperimentError
 
 LENGTHS = (64, 8)
+PAGES = Path(__file__).parents[3] / "docs"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,14 @@ def client():
 def draw(client, tmp_path):
     """Return what draws a set, by default 24 requests of it of which 4 are asked for at once."""
 
-    def draw(requests: int = 24, at_once: int = 4, seed: int = 7, socket_path: Any = client.socket_path, **row: Any):
+    def draw(
+        requests: int = 24,
+        at_once: int = 4,
+        seed: int = 7,
+        socket_path: Any = client.socket_path,
+        tokenizer: str = "",
+        **row: Any,
+    ) -> Drawn:
         model = resolve_model("tiny").path
         order = Order(
             name="it",
@@ -40,7 +48,7 @@ def draw(client, tmp_path):
             at_once=at_once,
             seed=seed,
             model=model,
-            tokenizer_words=("--tokenizer", model),
+            tokenizer_words=("--tokenizer", tokenizer or model),
             path=str(tmp_path / "it.jsonl.gz"),
         )
         return draw_set(order, socket_path=socket_path, env={}, log_path=tmp_path / "it.log", limit_s=300)
@@ -59,6 +67,42 @@ def count():
 
 def of(drawn: Drawn) -> list[FrozenRequest]:
     return list(read_frozen(drawn.path))
+
+
+@pytest.fixture(scope="module")
+def bytes_tokenizer(tmp_path_factory):
+    """Return the folder of a byte-level tokenizer, learnt from this repository's pages, that begins prompts with a token."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    learnt = Tokenizer(models.BPE())
+    learnt.pre_tokenizer, learnt.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    pages = sorted(map(str, PAGES.glob("*.md")))
+    learnt.train(pages, trainers.BpeTrainer(vocab_size=3000, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet))
+    learnt.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    folder = tmp_path_factory.mktemp("bytes")
+    PreTrainedTokenizerFast(tokenizer_object=learnt, bos_token="<s>", eos_token="</s>").save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_byte_level_tokenizer_has_exactly_the_tokens_asked_for_with_those_that_it_adds(draw, bytes_tokenizer):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(bytes_tokenizer)
+    page = str(PAGES / "requests.md")
+    for row in ({}, {"text": page}, {"text": page, "prefix": Prefix(share=0.5, groups=2)}):
+        requests = of(draw(tokenizer=bytes_tokenizer, lengths=(150, 8), **row))
+        assert [len(tokenizer(one.prompt).input_ids) for one in requests] == [150] * 24
+        assert {one.input_tokens for one in requests} == {150}
+        shared = Counter(one.shared_tokens for one in requests)
+        assert shared[64] == 22 if "prefix" in row else set(shared) == {0}
+    talks = of(draw(tokenizer=bytes_tokenizer, lengths=(30, 8), conversations=Conversations(turns=2)))
+    for first, later in zip(talks[::2], talks[1::2]):
+        assert len(tokenizer(first.prompt).input_ids) == first.input_tokens == 30
+        assert len(tokenizer(later.prompt, add_special_tokens=False).input_ids) == later.input_tokens == 30
+    chats = of(draw(tokenizer=bytes_tokenizer, lengths=(30, 8), endpoint="chat"))
+    assert {len(tokenizer.tokenize(one.messages[0]["content"])) for one in chats} == {30}
 
 
 def test_a_set_is_drawn_into_a_file_that_says_what_it_is(draw, tmp_path):
@@ -96,10 +140,6 @@ def test_the_share_of_a_prompt_that_its_group_has_is_designed_and_stands_in_the_
         assert len(beginnings) == 3
         assert [one.shared_tokens for one in requests].count(0) == 3  # the first of each group
         assert {one.shared_tokens for one in requests} == {0, 128}
-        for index, one in enumerate(requests):
-            if one.shared_with is not None:
-                last = max(at for at in range(index) if texts[at].split()[:128] == texts[index].split()[:128])
-                assert one.shared_with == last
 
 
 def test_turns_of_a_conversation_follow_each_other_and_only_the_first_begins_like_others(draw, count):
@@ -142,7 +182,7 @@ def test_a_data_set_that_is_too_small_for_fresh_prompts_is_said_and_one_too_smal
     drawn = draw(requests=7, at_once=3, dataset="custom", path=str(path))
     requests = of(drawn)
     assert drawn.header.distinct == 3 and requests[0].prompt == requests[3].prompt == requests[6].prompt
-    assert (requests[6].shared_tokens, requests[6].shared_with) == (32, 3)
+    assert [one.shared_tokens for one in requests] == [0, 0, 0, 32, 32, 32, 32]
     with pytest.raises(
         ExperimentError, match="few.jsonl, line 3: ends after 3 requests, where 4 different ones are asked for"
     ):
@@ -168,8 +208,7 @@ def test_a_trace_gives_times_lengths_and_beginnings(draw, count, tmp_path):
     requests = of(draw(requests=4, trace=str(path), speed=2.0))
     assert [one.due_s for one in requests] == [0.0, 0.25, 1.0, 1.25]
     assert [one.input_tokens for one in requests] == [1100, 1030, 90, 100] == [count(one.prompt) for one in requests]
-    assert requests[1].shared_with == 0 and requests[1].shared_tokens >= 1008
-    assert requests[3].shared_with == 2 and requests[3].shared_tokens >= 64
+    assert [one.shared_tokens for one in requests] == [0, 1024, 0, 80]
     with pytest.raises(ExperimentError, match="line 4: ends after 4 requests, where 5 different ones are asked for"):
         draw(requests=5, at_once=5, trace=str(path))
 
@@ -222,12 +261,12 @@ def test_spread_lengths_keep_their_bounds_and_their_means():
 def test_what_prompts_share_is_counted_in_blocks_by_their_beginnings():
     seen = Seen()
     first, other = list(range(40)), [9, *range(1, 40)]
-    assert seen.add(0, first) == (0, None)
-    assert seen.add(1, other) == (0, None)  # alike from the second token on
-    assert seen.add(2, first[:35]) == (32, 0)
-    assert seen.add(3, [*first[:31], 99, *first[32:]]) == (16, 2)
-    assert seen.add(4, first[:15]) == (0, None)
-    assert seen.add(5, first) == (32, 2)
+    assert seen.add(first) == 0
+    assert seen.add(other) == 0  # alike from the second token on
+    assert seen.add(first[:35]) == 32
+    assert seen.add([*first[:31], 99, *first[32:]]) == 16
+    assert seen.add(first[:15]) == seen.add(()) == 0
+    assert seen.add(first) == 32
 
 
 def test_the_corpus_of_a_seed_is_the_same_for_ever(tmp_path):

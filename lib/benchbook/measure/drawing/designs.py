@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from benchbook.measure.client.shared import texts_of
 from benchbook.measure.drawing.corpus import path_of
 from benchbook.measure.drawing.lengths import drawn_lengths
 from benchbook.measure.drawing.talks import talks
@@ -119,8 +120,7 @@ class Design:
 
     def of_messages(self, messages: Sequence[Mapping[str, Any]], output_tokens: int, **how: Any) -> Draft:
         """Return a request to send these messages; its tokens are those of their texts, without a template's."""
-        texts = [text for message in messages for text in _texts(message.get("content"))]
-        counted = [encoded(self.tokenizer, text, Place.MESSAGE) for text in texts]
+        counted = [encoded(self.tokenizer, text, Place.MESSAGE) for text in texts_of(messages)]
         request = FrozenRequest(
             messages=tuple(map(dict, messages)), input_tokens=sum(map(len, counted)), output_tokens=output_tokens, **how
         )
@@ -139,9 +139,3 @@ class Design:
 
     def _place(self, turn: int) -> Place:
         return Place.MESSAGE if self.is_chat else Place.LATER if turn else Place.ALONE
-
-
-def _texts(content: Any) -> list[str]:
-    """Return the texts of a message's content, which may have parts of other kinds."""
-    parts = content if isinstance(content, list) else [{"text": content}]
-    return [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]

@@ -101,11 +101,9 @@ def _finished(drafts: Iterable[Draft], wanted: RequestSet, order: Order) -> Iter
     names, ends = [*wanted.adapters, None], list(itertools.accumulate(wanted.adapters.values()))
     shares = numpy.random.default_rng((order.seed, _ADAPTER))
     adapter: str | None = None
-    for index, draft in enumerate(drafts):
+    for draft in drafts:
         if not draft.request.turn:  # the turns of a conversation are one user's
             share = shares.random()
             adapter = names[sum(end <= share for end in ends)]
-        shared, last = (
-            seen.setdefault(adapter, Seen()).add(index, draft.tokens) if draft.tokens is not None else (0, None)
-        )
-        yield draft.request.model_copy(update={"adapter": adapter, "shared_tokens": shared, "shared_with": last})
+        shared = seen.setdefault(adapter, Seen()).add(draft.tokens or ())
+        yield draft.request.model_copy(update={"adapter": adapter, "shared_tokens": shared})

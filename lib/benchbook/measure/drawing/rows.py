@@ -27,7 +27,7 @@ _DECODER = json.JSONDecoder(parse_constant=lambda constant: _not_a_number(consta
 class Row:
     """One row of a file, and where it stands; what it must have is asked of it, by key."""
 
-    path: Path
+    path: Path | str
     line: int
     fields: Mapping[str, Any]
 
@@ -130,7 +130,7 @@ def table(path: Path | str) -> Iterator[Row]:
         for values in reader:
             if len(values) != len(names):
                 raise ExperimentError(f"{path}, line {end}: {len(values)} values where {len(names)} are named")
-            yield Row(Path(path), end, dict(zip(names, values)))
+            yield Row(path, end, dict(zip(names, values)))
     except csv.Error as error:
         raise ExperimentError(f"{path}, line {end}: {error}") from error
 
@@ -241,7 +241,7 @@ def _decoded(content: bytes, path: Path | str, line: int) -> str:
 def _row(path: Path | str, line: int, fields: Any) -> Row:
     if not isinstance(fields, dict):
         raise ExperimentError(f"{path}, line {line}: must be a JSON object, not {_shown(fields)}")
-    return Row(Path(path), line, fields)
+    return Row(path, line, fields)
 
 
 def _said(error: Exception, text: str) -> str:

@@ -11,25 +11,24 @@ from array import array
 from collections.abc import Sequence
 
 BLOCK_TOKENS = 16
-MOST_BLOCKS = 2**21  # 34 million tokens, some 250 MB
+MOST_BLOCKS = 2**21  # 34 million tokens, some 200 MB
 
 
 class Seen:
     """The prompts of a set so far."""
 
     def __init__(self) -> None:
-        self._latest: dict[bytes, int] = {}  # by the hash of all tokens up to a block's end: who had them last
+        self._beginnings: set[bytes] = set()  # hashes of all tokens up to a block's end
 
-    def add(self, index: int, tokens: Sequence[int]) -> tuple[int, int | None]:
-        """Return how many of the first tokens an earlier prompt had too, in whole blocks, and which one last."""
-        shared, last, is_shared, digest = 0, None, True, hashlib.blake2b(digest_size=8)
+    def add(self, tokens: Sequence[int]) -> int:
+        """Return how many of the first tokens, in whole blocks, an earlier prompt began with too."""
+        shared, is_shared, digest = 0, True, hashlib.blake2b(digest_size=8)
         for end in range(BLOCK_TOKENS, len(tokens) + 1, BLOCK_TOKENS):
             digest.update(array("q", tokens[end - BLOCK_TOKENS : end]).tobytes())
             key = digest.digest()
-            before = self._latest.get(key) if is_shared else None
-            is_shared = before is not None
+            is_shared = is_shared and key in self._beginnings
             if is_shared:
-                shared, last = end, before
-            if is_shared or len(self._latest) < MOST_BLOCKS:
-                self._latest[key] = index
-        return shared, last
+                shared = end
+            elif len(self._beginnings) < MOST_BLOCKS:
+                self._beginnings.add(key)
+        return shared
