@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
 
-from benchbook.records.argv import devices_of, flags_of
 from benchbook.records.host import HostFacts
 from benchbook.records.parts import MachineFacts
 from benchbook.records.record import Record
+from benchbook.records.settings import settings_of
 from benchbook.terms.asked import asked_in_flight
 
-_SEATS = ("max_num_seqs", "max_num_active_seqs")  # the flags that say how many sequences run at once; the least counts
 KEPT_FULL_SHARE = 0.8  # of the requests that the client should hold in flight
 # What vLLM allows where no flag does (get_batch_defaults in vllm/engine/arg_utils.py, read in 0.32), by memory in GiB.
 LARGE_GIB, LARGE_CARD, CARD, CPU_SERVER, CPU_ENGINE = 70, 1024, 256, 128, 256
@@ -49,26 +46,19 @@ def sequences_in_step(record: Record) -> int | None:
     return min(asked, most) if most else asked
 
 
-def seats(flags: Mapping[str, Any]) -> tuple[str, int | None]:
-    """Return the flag that says how many sequences run at once on each copy of a model, and the number; None untold."""
-    number, name = min(((most, name) for name in _SEATS if (most := _number(flags, name))), default=(None, _SEATS[0]))
-    return name, number
-
-
 def most_in_step(host: HostFacts, machine: MachineFacts) -> int | None:
     """Return how many sequences vLLM puts into a step: as its flag says, else its own default; None where not known.
 
     `machine` has the sizes of the GPUs.
     """
-    flags = flags_of(host.argv)
-    _, told = seats(flags)
-    if told:
-        return told
-    own = _own_default(host, machine, devices_of(flags))
+    settings = settings_of(host)
+    if settings.most_running:
+        return settings.most_running
+    own = _own_default(host, machine, settings.shards)
     if own is None:
         return None
-    twice = 2 if flags.get("performance_mode") == "throughput" else 1
-    return min(twice * own, _number(flags, "max_num_batched_tokens") or twice * own)
+    twice = 2 if settings.prefers_throughput else 1
+    return min(twice * own, settings.most_step_tokens or twice * own)
 
 
 def _own_default(host: HostFacts, machine: MachineFacts, num_devices: int) -> int | None:
@@ -79,8 +69,3 @@ def _own_default(host: HostFacts, machine: MachineFacts, num_devices: int) -> in
     if not sizes or sizes[0] is None:
         return None
     return LARGE_CARD if int(sizes[0][1]) / 1024 >= LARGE_GIB and "A100" not in device else CARD
-
-
-def _number(flags: Mapping[str, Any], name: str) -> int | None:
-    value = str(flags.get(name) or "")
-    return int(value) if value.isdecimal() else None

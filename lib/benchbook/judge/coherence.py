@@ -15,9 +15,9 @@ from benchbook.judge.degenerate import has_dummy_weights
 from benchbook.judge.evidence import Finding
 from benchbook.judge.loads import load_text
 from benchbook.judge.stats import stdev
-from benchbook.records.argv import flags_of
 from benchbook.records.host import HostFacts
 from benchbook.records.record import Record
+from benchbook.records.settings import settings_of
 from benchbook.terms.asked import Offered
 from benchbook.terms.benchmarks import Role
 from benchbook.terms.wording import number_text
@@ -26,11 +26,6 @@ TOLERANCE = 0.05  # two numbers this near are not called different
 STANDARD_DEVIATIONS = 2.0
 MAX_TPOT_FACTOR, MAX_TPOT_APART_MS = 1.5, 1.0  # a token through HTTP costs some 0.4 ms, whatever its step takes
 MIN_SAME_OUTPUTS = 0.75
-# Launch settings that claim no more than another speed; whatever else differs may change the text.
-CHANGES_TEXT = frozenset(
-    ("model", "dtype", "quantization", "kv_cache_dtype", "revision", "hf_overrides", "seed", "speculative_config",
-     "tokenizer", "rope_scaling", "rope_theta", "load_format", "generation_config")
-)  # fmt: skip
 
 
 class Cases(NamedTuple):
@@ -174,6 +169,5 @@ def _is_single(load: Offered) -> bool:
 
 
 def _settings_of_text(host: HostFacts) -> dict[str, str | None]:
-    """Return the host's model and those of its flags that may change what it says."""
-    flags = flags_of(host.argv)
-    return {"name": str(host.model), **{name: flags[name] for name in CHANGES_TEXT if name in flags}}
+    """Return the host's model and those of its settings that may change what it says."""
+    return {"name": str(host.model), **settings_of(host).of_text}

@@ -6,12 +6,12 @@ silent.
 
 from __future__ import annotations
 
-from benchbook.judge.batch import most_in_step, seats
+from benchbook.judge.batch import most_in_step
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured, kv_usage_pct
 from benchbook.judge.kv_cache import sequences_held
-from benchbook.records.argv import flags_of
 from benchbook.records.record import Reason
+from benchbook.records.settings import settings_of
 from benchbook.terms.asked import held_in_flight
 
 FULL_KV_PCT = 99.0
@@ -61,12 +61,13 @@ def max_num_seqs_low(measured: Measured) -> Reason | None:
     most = most_in_step(measured.host, measured.machine) if measured.host.argv else None
     if asked is None or most is None:
         return None
-    flags = flags_of(measured.host.argv)
-    at_once = most * int(flags.get("data_parallel_size") or 1)
+    settings = settings_of(measured.host)
+    at_once = most * (settings.replicas or 1)
     if at_once >= asked:
         return None
-    name, told = seats(flags)
-    whose = name if told else "vLLM's own max_num_seqs on this device"
+    whose = settings.most_running_name
+    if not settings.most_running:
+        whose = f"{measured.host.engine or 'the engine'}'s own {whose} on this device"
     waiting = measured.host.telemetry.server.mean_waiting
     seen = f"; {waiting:.1f} waited in the server's queue on average" if waiting is not None else ""
     return reason("max_num_seqs_low", f"{whose} lets {at_once} of {asked} requests in flight run at once{seen}")

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding, counted_experts
 from benchbook.judge.model_config import UnknownShapeError, shape_of
-from benchbook.records.argv import flags_of
 from benchbook.records.host import HostFacts
 from benchbook.records.record import Record
-from benchbook.terms.load_formats import DUMMY, load_format_of
+from benchbook.records.settings import settings_of
 from benchbook.terms.wording import counted, number_text
 
 MIN_DISTINCT_SHARE = 0.25  # of the answers to prompts that all differ
@@ -32,8 +31,8 @@ def degenerate_model(records: Sequence[Record]) -> Iterator[Finding]:
 
 
 def has_dummy_weights(host: HostFacts) -> bool:
-    """Return whether vLLM made up the weights of a host itself, by its command."""
-    return load_format_of(flags_of(host.argv)) == DUMMY
+    """Return whether the engine made up the weights of a host itself, by its command."""
+    return settings_of(host).has_dummy_weights
 
 
 def _one_answer(host: HostFacts) -> str | None:

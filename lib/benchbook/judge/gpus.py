@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from benchbook.judge.telemetry_summary import used_gpus
-from benchbook.ranks import num_devices
-from benchbook.records.argv import flags_of
 from benchbook.records.record import Record
+from benchbook.records.settings import settings_of
 
 if TYPE_CHECKING:
     from benchbook.judge.pairs import Arm
@@ -30,7 +29,7 @@ def num_gpus(record: Record) -> int | None:
     provenance = record.provenance
     is_cpu = "+cpu" in provenance.packages.get("vllm", "")
     has_gpus = telemetry.gpus or provenance.machine.gpus
-    return num_devices(flags_of(record.host.argv)) if has_gpus and not is_cpu else None
+    return settings_of(record.host).devices if has_gpus and not is_cpu else None
 
 
 def output_per_gpu_tok_s(record: Record) -> float | None:

@@ -7,7 +7,6 @@ layer has one. There the bytes tell; where the log has none, the tokens are coun
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 
 from pydantic_core import from_json, to_json
@@ -15,8 +14,8 @@ from pydantic_core import from_json, to_json
 from benchbook.judge.evidence import kv_cache_tokens
 from benchbook.judge.model_config import UnknownShapeError, shape_of
 from benchbook.judge.shape import ModelShape
-from benchbook.records.argv import devices_of, flags_of
 from benchbook.records.host import HostFacts
+from benchbook.records.settings import Settings, settings_of
 
 _GIB, _ROUNDED_GIB = 2**30, 0.005  # the log has two decimals
 
@@ -26,25 +25,24 @@ def sequences_held(host: HostFacts, tokens: int) -> float | None:
     capacity = kv_cache_tokens(host)
     if not capacity or not tokens:
         return None
-    flags = flags_of(host.argv)
-    shape = _sliding_shape(host, flags)
-    if shape is None or "disable_hybrid_kv_cache_manager" in flags:
+    settings = settings_of(host)
+    shape = _sliding_shape(host, settings)
+    if shape is None or settings.keeps_layers_alike:
         return capacity / tokens
     size_gib = host.facts.kv_cache_gib
-    if not size_gib or "num_gpu_blocks_override" in flags:
+    if not size_gib or settings.has_told_blocks:
         return capacity * shape.layers / shape.kept(tokens)
-    devices = devices_of(flags)
     # Each device holds the keys and values of its own heads; where there are fewer heads, some hold the same.
-    size_bytes = (size_gib + _ROUNDED_GIB) * _GIB * min(devices, shape.kv_heads)
+    size_bytes = (size_gib + _ROUNDED_GIB) * _GIB * min(settings.shards, shape.kv_heads)
     return size_bytes / (shape.kv_bytes_per_layer * shape.kept(tokens))
 
 
-def _sliding_shape(host: HostFacts, flags: Mapping[str, str | None]) -> ModelShape | None:
+def _sliding_shape(host: HostFacts, settings: Settings) -> ModelShape | None:
     """Return the shape of a model with sliding layers, None for any other and for one that is not understood."""
     config = host.config or {}
     if not isinstance(config.get("sliding_window"), int):
         return None
-    return _parsed_shape(to_json(config), flags.get("dtype"), flags.get("kv_cache_dtype"))
+    return _parsed_shape(to_json(config), settings.dtype, settings.kv_dtype)
 
 
 @lru_cache(maxsize=256)  # all records of a launch hold the same

@@ -18,9 +18,9 @@ from benchbook.judge.bounds import NoRooflineError, Roofline, roofline_for
 from benchbook.judge.evidence import counted_experts
 from benchbook.judge.kv_cache import sequences_held
 from benchbook.judge.model_config import UnknownShapeError, shape_of
-from benchbook.records.argv import devices_of, flags_of
 from benchbook.records.host import HostFacts, Peaks
 from benchbook.records.record import Record
+from benchbook.records.settings import Settings, settings_of
 from benchbook.terms.asked import BATCH
 
 
@@ -40,19 +40,19 @@ def _roofline_of(record: Record) -> Roofline:
     for length, whose in zip(lengths, ("prompt", "answer")):
         if length is None:
             raise NoRooflineError(f"the length of the {whose} is not known beforehand")
-    flags = flags_of(host.argv)
-    _refuse(flags)
+    settings = settings_of(host)
+    _refuse(settings)
     kv_sequences = sequences_held(host, sum(lengths))
     batch = sequences_in_step(record)
     if batch is None:
         raise NoRooflineError("in an open loop the number of requests in flight is not fixed")
     if kv_sequences is not None:
         batch = max(1, min(batch, int(kv_sequences)))
-    formats = flags.get("dtype"), flags.get("quantization") or flags.get("q"), flags.get("kv_cache_dtype")
+    formats = settings.dtype, settings.quantization, settings.kv_dtype
     batch_size = record.load.value if record.load and record.load.by == BATCH else None
     work = (batch, *lengths, kv_sequences, _cached_share(host), batch_size)
     return _roofline(
-        to_json([_config_of(host), formats, counted_experts(host), _known_peaks(host), devices_of(flags), work])
+        to_json([_config_of(host), formats, counted_experts(host), _known_peaks(host), settings.shards, work])
     )
 
 
@@ -71,15 +71,12 @@ def _roofline(known: bytes) -> Roofline:
     )
 
 
-def _refuse(flags: Mapping[str, str | None]) -> None:
+def _refuse(settings: Settings) -> None:
     """Refuse what splits the work in another way than the formulas do."""
-    for name, what in (
-        ("pipeline_parallel_size", "pipeline parallelism"),
-        ("data_parallel_size", "data parallelism"),
-    ):
-        if flags.get(name) not in (None, "1"):
+    for number, what in ((settings.stages, "pipeline parallelism"), (settings.replicas, "data parallelism")):
+        if number != 1:
             raise NoRooflineError(f"{what} is not covered")
-    if "speculative_config" in flags:
+    if settings.speculation:
         raise NoRooflineError("with speculative decoding a step gives several tokens, which is not covered")
 
 

@@ -10,27 +10,14 @@ from typing import Any
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding, kv_cache_tokens
 from benchbook.judge.kv_cache import sequences_held
-from benchbook.records.argv import flags_of
 from benchbook.records.host import HostFacts
 from benchbook.records.record import Record
+from benchbook.records.settings import settings_of
 from benchbook.terms.asked import held_in_flight
 from benchbook.terms.wording import time_text
 
 KV_SLACK_REPEATS, KV_SLACK_LAUNCHES = 0.02, 0.10
 _OF_ONE_START = {"--port", "--host", "--served-model-name", "--socket"}  # flags whose values differ from start to start
-_KV_SETTINGS = (  # what is asked of the size of the KV cache
-    "gpu_memory_utilization",
-    "kv_cache_memory_bytes",
-    "num_gpu_blocks_override",
-    "kv_cache_dtype",
-    "dtype",
-    "quantization",
-    "tensor_parallel_size",
-    "pipeline_parallel_size",
-    "max_num_batched_tokens",
-    "max_model_len",
-    "VLLM_CPU_KVCACHE_SPACE",
-)
 
 
 def start_of(record: Record) -> str | None:
@@ -68,7 +55,7 @@ def kv_capacity_differs(records: Sequence[Record]) -> Iterator[Finding]:
             what = record.host.kind, record.host.model
             asker = (record.identity.launch, *what)
             if asker not in settings:
-                settings[asker] = (*what, *_kv_settings(record.host))
+                settings[asker] = (*what, *settings_of(record.host).of_kv_cache)
             groups.setdefault(settings[asker], []).append(record)
     for group in groups.values():
         hosts = {record.identity.launch: record.host for record in group}
@@ -81,12 +68,6 @@ def kv_capacity_differs(records: Sequence[Record]) -> Iterator[Finding]:
             requests, tokens = held_in_flight(record), record.asked.tokens_each
             if not (requests and tokens) or requests > min(sequences_held(host, tokens) for host in hosts.values()):
                 yield record, found
-
-
-def _kv_settings(host: HostFacts) -> list[Any]:
-    """Return the values of the flags and variables that decide how large the KV cache is to be."""
-    flags, env = flags_of(host.argv), host.env
-    return [flags.get(name, env.get(name)) for name in _KV_SETTINGS]
 
 
 def _command(host: HostFacts) -> str | None:

@@ -16,12 +16,6 @@ def flags_of(argv: Iterable[str] | None) -> Mapping[str, str | None]:
     return _parsed(tuple(argv or ()))
 
 
-def devices_of(flags: Mapping[str, str | None]) -> int:
-    """Return over how many devices the `flags` spread each layer of a model; 1 where they make no sense."""
-    asked = str(flags.get("tensor_parallel_size") or flags.get("tp") or 1)
-    return max(1, int(asked)) if asked.isdecimal() else 1
-
-
 @lru_cache(maxsize=256)  # all records of a start hold the same command
 def _parsed(words: tuple[str, ...]) -> Mapping[str, str | None]:
     found: dict[str, str | None] = {}

@@ -9,12 +9,12 @@ from typing import Any
 
 from benchbook.hosts.model.files import config_of
 from benchbook.hosts.model.footprint import GIB, weight_bytes
-from benchbook.judge.batch import seats
 from benchbook.judge.model_config import shape_of
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.ranks import Ranks, ranks_of
+from benchbook.records.settings import settings_in
 from benchbook.terms.asked import held_in_flight
 
 # Under these the weights are not as large as the model's files, or lie elsewhere: nothing is computed then.
@@ -95,7 +95,8 @@ def need_of(experiment: Experiment, launch: Launch) -> Need | None:
 
 def queue_notes(experiment: Experiment, launch: Launch) -> list[str]:
     """Return the note of a launch that runs fewer at once than its cases hold in flight: the rest waits in the server."""
-    ranks, (name, most) = ranks_of(launch.args), seats(launch.args)
+    ranks, settings = ranks_of(launch.args), settings_in(launch.args)
+    name, most = settings.most_running_name, settings.most_running
     cases = [case.workload for case in experiment.cases if case.launch == launch.name]
     asked = [requests for work in cases if (requests := held_in_flight(work))]
     if not most or ranks is None or max(asked, default=0) <= most * ranks.replicas:
@@ -116,5 +117,5 @@ def _at_once(case: Case, args: Mapping[str, Any], ranks: Ranks) -> int:
     load = case.workload.load
     queues = load is None or load.is_at_once or case.workload.row.queues  # and runs as it fits
     asked = 1 if queues else load.most_in_flight or 1
-    _, most = seats(args)
+    most = settings_in(args).most_running
     return min(asked, most * ranks.replicas) if most else asked
