@@ -31,6 +31,9 @@ class Counters:
 
     path: str = "/metrics"
     names: Mapping[str, str]  # by the neutral name; an engine may lack any
+    sums: Mapping[str, str] = field(
+        default_factory=dict
+    )  # more of them, read before and after alone: times, and of how many
     ended: str = ""  # requests that ended, for each reason
     reason_label: str = ""
     engine_label: str = ""  # which tells apart the engines behind one server

@@ -24,7 +24,7 @@ def parse_counters(text: str, counters: Counters) -> dict[str, float]:
 
     What is not on the page, is no metric or no finite number, is not there.
     """
-    neutral, values = {name: ours for ours, name in counters.names.items()}, {}
+    neutral, values = {name: ours for ours, name in {**counters.names, **counters.sums}.items()}, {}
     for sample in _samples(text, (*neutral, counters.ended)):
         reason = sample.labels.get(counters.reason_label)
         key = neutral.get(sample.name) or (f"{ENDED}_by_{reason}" if reason else ENDED)

@@ -22,8 +22,8 @@ def random_weights(measured: Measured) -> Reason | None:
 
 
 def speculation_unlike_text(measured: Measured) -> Reason | None:
-    """Suspect where the engine guesses tokens ahead: how many guesses come true is a matter of the text, which is random."""
-    if not measured.row.is_load:
+    """Suspect where the engine guesses ahead of random tokens: how many guesses come true is a matter of the text."""
+    if not measured.row.is_load or measured.asked.made_of != "random tokens":
         return None
     given = settings_of(measured.host).speculation
     if not given:

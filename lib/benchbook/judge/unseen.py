@@ -56,6 +56,10 @@ def _loads(measured: Measured) -> bool:
     return measured.row.is_load
 
 
+def _is_random(measured: Measured) -> bool:
+    return measured.row.is_load and measured.asked.made_of == "random tokens"
+
+
 def _alone(measured: Measured) -> bool:
     return not measured.row.is_load
 
@@ -176,7 +180,7 @@ LOOKS: Mapping[str, Look] = {
     "check_failed": RESULT,
     "guards_down": Look((sources.command,), _any),
     "random_weights": Look((sources.files,), _any),
-    "speculation_unlike_text": Look((sources.command,), _loads),
+    "speculation_unlike_text": Look((sources.command,), _is_random),
     "gpu_throttled": Look((sources.gpu,), _loads),
     "clocks_low": Look((sources.gpu, sources.clocks), _loads),
     "gpu_shared": Look((sources.gpu, sources.gpu_processes), _loads),

@@ -89,7 +89,7 @@ class Recording:
         """
         work = self.workload
         full_host = host.with_those_of(self.repeat.host)
-        values = values_from_raw(work.benchmark, raw)
+        values = values_from_raw(work.benchmark, raw, full_host.counters)
         told = {"asked": work.asked, "load": work.load}
         measured = Measured(work.benchmark, work.model_dump(), values, raw, full_host, conditions, machine(), **told)
         if wanted := self.repeat.precision:

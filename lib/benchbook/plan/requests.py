@@ -26,12 +26,13 @@ from benchbook.plan.document import Document, Where
 from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE
 from benchbook.plan.strict import StrictModel, unknown
 from benchbook.plan.workload import MAX_COUNT, Count, Positive
-from benchbook.terms.asked import Asked
+from benchbook.terms.asked import Asked, MadeOf
 from benchbook.terms.corpus import CORPUS, CORPUS_PREFIX
 
 EXAMPLE = "requests: {words: {lengths: [128, 64], text: corpus.txt}}"
 Kind = Literal["lengths", "dataset", "trace", "conversations"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+_OF_RANDOM_TOKENS = frozenset(("random", "random-mm", "random-rerank", "prefix_repetition", "burstgpt", "timed_trace"))
 HUB = "hf"  # the data set whose path is a name on the hub
 GREEDY: Mapping[str, float] = {"temperature": 0.0}  # where a row does not say how tokens are chosen
 SERVERS = "server"  # `sampling: server`: whatever the server does when nothing is asked
@@ -139,6 +140,7 @@ class SetFacts:
     input_tokens: int | None = None  # of all together, which a stretch knows
     output_tokens: int | None = None
     ends_by: EndsBy = "length"
+    made_of: MadeOf | None = None
     shares_prefix: bool = False
     is_chat: bool = False  # a template is put around what is sent: more tokens are counted than asked
 
@@ -151,6 +153,7 @@ class SetFacts:
             input_tokens_each=self.input_tokens_each,
             output_tokens_each=self.output_tokens_each,
             ends_by=self.ends_by,
+            made_of=self.made_of,
             shares_prefix=self.shares_prefix,
         )
 
@@ -231,9 +234,16 @@ class RequestSet(StrictModel):
         return self.kind != "lengths" or self.prefix is not None or self.conversations is not None
 
     @property
+    def made_of(self) -> MadeOf:
+        """Return whether it is text or random tokens, as lengths without a text, traces and some of vLLM's data sets are."""
+        is_drawn = self.kind == "trace" or self.dataset in _OF_RANDOM_TOKENS
+        return "random tokens" if is_drawn or self.kind == "lengths" and self.text is None else "text"
+
+    @property
     def facts(self) -> SetFacts:
         """Return what is known of its requests before they are drawn."""
         ways = {"ends_by": self.ends_by, "shares_prefix": self.shares_prefix, "is_chat": self.endpoint == "chat"}
+        ways["made_of"] = self.made_of
         if self.lengths is None or self.conversations:
             return SetFacts(**ways)
         (mean_in, most_in), (mean_out, most_out) = map(_mean_and_most, self.lengths)

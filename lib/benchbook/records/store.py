@@ -138,11 +138,12 @@ class Store:
         """Return what is wrong with vLLM's own file beside this record, '' where the record's values come from it."""
         path = self.repeat_dir(key, record.identity.repeat) / Path(record.raw_file or "no raw file").name
         try:
-            values = values_from_raw(record.benchmark, read_json(path))
+            values = values_from_raw(record.benchmark, read_json(path), record.host.counters)
         except StoreError as error:
             return str(error)
-        # What vLLM only prints is in no file.
-        others = [name for name, value in values.items() if value is not None and record.values.get(name) != value]
+        # What vLLM only prints is in no file, and a record of before lacks the metrics that came later.
+        told = {name: value for name, value in values.items() if value is not None and name in record.values}
+        others = [name for name, value in told.items() if record.values[name] != value]
         others += [name for name in record.values if name not in values]
         return f"{path} is not what the record's {others[0]} comes from" if others else ""
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from benchbook.records.record import Record
 from benchbook.report.repeat.figures import latency_figure, serve_figure, throughput_figure
+from benchbook.report.repeat.length_figure import length_figure
 from benchbook.report.repeat.readings import first_request_reading, latency_reading, serve_reading, throughput_reading
 from benchbook.terms.benchmarks import FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT
 
@@ -25,6 +26,8 @@ FIGURES: dict[str, Callable[[Record, Raw], Figured] | None] = {
     THROUGHPUT.name: throughput_figure,
     FIRST_REQUEST.name: None,
 }
+# Beside it, where requests differ among each other; what is drawn is None where all were alike.
+MORE_FIGURES: dict[str, Callable[[Record, Raw], Figured | None]] = {SERVE.name: length_figure}
 READINGS: dict[str, Callable[[Record, Raw], list[str]]] = {
     SERVE.name: serve_reading,
     LATENCY.name: latency_reading,

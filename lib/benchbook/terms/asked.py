@@ -22,6 +22,7 @@ IN_FLIGHT, RATE = "max_concurrency", "request_rate_rps"  # the loads of a closed
 PROMPTS = "num_prompts"  # all of them at once
 BATCH = "batch_size"  # offline
 
+MadeOf = Literal["random tokens", "text"]
 _Tokens = Annotated[int, Field(ge=1)]
 _MeanTokens = Annotated[int | float, Field(gt=0)]
 
@@ -40,6 +41,7 @@ class Asked(BaseModel):
         None  # lengths are drawn evenly within this share of the mean
     )
     ends_by: Literal["length", "any"] = "any"  # "length": every answer has the tokens asked for
+    made_of: MadeOf | None = None  # the prompts; None: nobody knows
     shares_prefix: bool = False  # whether prompts begin alike, so that a prefix cache answers for some of them
     is_replayed: bool = False  # whether requests are sent at recorded times
     in_turns: bool = False  # whether they are conversations, whose turns follow answers and grow with them
@@ -58,6 +60,7 @@ class Asked(BaseModel):
             output_tokens_each=output_len_tokens,
             varies_by=varies_by,
             ends_by="length",
+            made_of="random tokens",
         )
 
     @property

@@ -22,6 +22,18 @@ _OF_REQUESTS = tuple(
     for latency in ("ttft", "tpot", "itl", "e2el")
     for statistic in ("mean", "median", "std", "p90", "p95", "p99")
 )
+_OF_A_SERVER = (
+    "spec_acceptance_pct",
+    "spec_acceptance_length_tok",
+    "mean_chunk_tok",
+    "prefix_hit_pct",
+    "cached_tokens",
+    "mean_client_queue_ms",
+    "mean_server_queue_ms",
+    "mean_server_prefill_ms",
+    "mean_server_decode_ms",
+    "mean_server_ttft_ms",
+)
 _OF_BATCHES = tuple(f"{statistic}_batch_latency_s" for statistic in ("avg", "p10", "p25", "p50", "p75", "p90", "p99"))
 
 
@@ -68,7 +80,16 @@ SERVE = Benchmark(
     host_kind="server",
     notebook="03_bench_serve.ipynb",
     fixed_s=(2.0, 8.0),
-    metrics=(*_RATES, "request_goodput_rps", *_OF_REQUESTS, "duration_s", "completed", "failed", *_TOKENS),
+    metrics=(
+        *_RATES,
+        "request_goodput_rps",
+        *_OF_REQUESTS,
+        "duration_s",
+        "completed",
+        "failed",
+        *_TOKENS,
+        *_OF_A_SERVER,
+    ),
     headline="output_throughput_tok_s",
     others=(
         "output_throughput_tok_s",
@@ -89,6 +110,10 @@ SERVE = Benchmark(
         "median_tpot_ms",
         "p99_tpot_ms",
         "mean_e2el_ms",
+        "spec_acceptance_pct",
+        "spec_acceptance_length_tok",
+        "prefix_hit_pct",
+        "mean_client_queue_ms",
     ),
     load="max_concurrency",
     load_heading="In flight",

@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchbook.terms.benchmarks import BENCHMARKS
+from benchbook.terms.derived import DERIVED
 
 LARGEST = 1e30  # beyond lies nothing that was ever counted or timed, and soon no sum is finite
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One results column. `source_key` is a dotted path in vLLM's result file, or in what it printed (`printed.`)."""
+    """One results column. `source_key` is a dotted path in vLLM's result file, or in what it printed (`printed.`).
+
+    Without one, its value is made by the function of its key in terms/derived.py.
+    """
 
     key: str
     label: str
@@ -157,6 +161,86 @@ METRICS: tuple[Metric, ...] = (
         "completed|num_requests",
         "requests answered",
     ),
+    Metric(
+        "spec_acceptance_pct",
+        "Guesses accepted",
+        "%",
+        True,
+        "spec_decode_acceptance_rate",
+        "guessed tokens that came true / guessed tokens, of speculative decoding",
+    ),
+    Metric(
+        "spec_acceptance_length_tok",
+        "Tokens a step",
+        "tok",
+        True,
+        "spec_decode_acceptance_length",
+        "1 + accepted guesses / drafts: what a sequence gets from one step of speculative decoding",
+    ),
+    Metric(
+        "mean_chunk_tok",
+        "Tokens a chunk",
+        "tok",
+        None,
+        "",
+        "output tokens / streamed chunks with text",
+    ),
+    Metric(
+        "prefix_hit_pct",
+        "Prefix hits",
+        "%",
+        True,
+        "",
+        "prompt tokens found in the server's prefix cache / looked up, by its counters",
+    ),
+    Metric(
+        "cached_tokens",
+        "Cached prompt tokens",
+        "",
+        None,
+        "",
+        "prompt tokens found in the server's prefix cache, by its counters",
+    ),
+    Metric(
+        "mean_client_queue_ms",
+        "mean wait in the client",
+        "ms",
+        False,
+        "",
+        "of an open loop below a cap: from due to sent, which no latency holds",
+    ),
+    Metric(
+        "mean_server_queue_ms",
+        "mean wait in the server",
+        "ms",
+        False,
+        "",
+        "from the server's receipt to its first step with the request, by the server",
+    ),
+    Metric(
+        "mean_server_prefill_ms",
+        "mean prefill in the server",
+        "ms",
+        False,
+        "",
+        "from the first step with the request to its first token, by the server's counters",
+    ),
+    Metric(
+        "mean_server_decode_ms",
+        "mean decode in the server",
+        "ms",
+        False,
+        "",
+        "from the first token to the last, by the server's counters",
+    ),
+    Metric(
+        "mean_server_ttft_ms",
+        "mean TTFT in the server",
+        "ms",
+        False,
+        "",
+        "from the server's receipt to its first token, as it says of each request",
+    ),
     Metric("failed", "Failed requests", "", None, "failed", "requests that vLLM's client counts as failed"),
     Metric(
         "total_input_tokens",
@@ -191,15 +275,20 @@ def known_key(name: str, known: Collection[str]) -> str | None:
     return next((spelling for spelling in spellings if spelling in known), None)
 
 
-def values_from_raw(benchmark: str, raw: Mapping[str, Any]) -> dict[str, float | int | None]:
+def values_from_raw(
+    benchmark: str, raw: Mapping[str, Any], counters: Mapping[str, float] | None = None
+) -> dict[str, float | int | None]:
     """Return our metrics of one raw result, unchanged, and None where vLLM has no sample or no number.
+
+    `counters` is what those of the server grew by meanwhile.
 
     vLLM writes a latency of 0.0 where nothing was measured (`np.mean(x or 0)` in benchmarks/serve.py); that is absent,
     not fast. A rate of 0 is a measurement and stays.
     """
     values: dict[str, float | int | None] = {}
+    known = {**raw, "counters": counters or {}}
     for metric in metrics_for(benchmark):
-        value = _first_present(raw, metric.source_key)
+        value = _first_present(raw, metric.source_key) if metric.source_key else DERIVED[metric.key](known)
         is_absent = metric.zero_is_absent and value == 0
         values[metric.key] = value if is_number(value) and not is_absent else None
     return values
@@ -207,7 +296,8 @@ def values_from_raw(benchmark: str, raw: Mapping[str, Any]) -> dict[str, float |
 
 def broken_values(benchmark: str, raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return what stands in a raw result in the place of a metric and is no finite number."""
-    found = {metric.key: _first_present(raw, metric.source_key) for metric in metrics_for(benchmark)}
+    told = [metric for metric in metrics_for(benchmark) if metric.source_key]
+    found = {metric.key: _first_present(raw, metric.source_key) for metric in told}
     return {key: value for key, value in found.items() if value is not None and not is_number(value)}
 
 

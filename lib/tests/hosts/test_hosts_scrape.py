@@ -34,7 +34,8 @@ def test_values_are_summed_over_engines_and_requests_told_apart_by_how_they_ende
     values = parse_counters(PAGE, COUNTERS)
     assert values["generation_tokens"] == 320
     assert (values["requests_ended_by_length"], values["requests_ended_by_stop"]) == (9, 1)
-    assert set(values) == {"generation_tokens", "requests_ended_by_length", "requests_ended_by_stop", "running"}
+    told = {"generation_tokens", "requests_ended_by_length", "requests_ended_by_stop", "running", "queue_s", "queued"}
+    assert set(values) == told
 
 
 def test_only_counters_have_a_growth() -> None:

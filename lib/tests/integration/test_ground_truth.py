@@ -116,7 +116,7 @@ def test_counts_are_those_of_the_script_exactly(steady):
 
 def test_the_record_is_the_raw_file_to_the_digit(measured):
     for record in measured[2].records:
-        assert dict(record.values) == values_from_raw("serve", raw_of(measured[2], record))
+        assert dict(record.values) == values_from_raw("serve", raw_of(measured[2], record), record.host.counters)
 
 
 def test_the_table_is_the_record_to_the_digit(measured):

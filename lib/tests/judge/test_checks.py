@@ -9,6 +9,7 @@ from benchbook.hosts.vllm.counters import COMPILE_LINE
 from benchbook.judge.catalogue import BY_CODE, CODES
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.unseen import not_looked
+from benchbook.plan.requests import RequestSet
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.conditions import Sent
 from benchbook.records.parts import MachineFacts
@@ -714,3 +715,22 @@ def test_a_chunk_that_opens_an_answer_is_told_by_how_long_its_first_token_takes(
     raw = {"itls": [gaps] * 40, "latencies": [0.02 + sum(gaps)] * 40}
     of_streams = {"opening_chunk", "empty_first_chunk", "stream_bunched", "itl_per_chunk"}
     assert of_streams & set(codes(serve(**lengths, raw=raw))) == {said}
+
+
+def test_guessing_ahead_is_doubted_for_random_tokens_and_not_for_text_whatever_its_lengths():
+    guessing = {"argv": [*COMMAND, "--speculative-config", '{"method": "ngram"}']}
+    for lengths in ((128, 64), (16, 512), (1024, 8)):
+        measured = serve(lengths=lengths, host=guessing)
+        assert "speculation_unlike_text" in codes(measured)
+        for made_of in ("text", None):
+            asked = measured.asked.model_copy(update={"made_of": made_of})
+            assert "speculation_unlike_text" not in codes(replace(measured, asked=asked))
+    for keys, made_of in (
+        ({"lengths": [128, 64]}, "random tokens"),
+        ({"lengths": [128, 64], "text": "corpus.txt"}, "text"),
+        ({"dataset": "sharegpt", "path": "chat.json"}, "text"),
+        ({"dataset": "burstgpt", "path": "burst.csv"}, "random tokens"),
+        ({"trace": "mooncake.jsonl"}, "random tokens"),
+        ({"conversations": {"path": "talks.jsonl"}}, "text"),
+    ):
+        assert RequestSet(**keys).facts.asked(8).made_of == made_of

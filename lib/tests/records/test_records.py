@@ -106,7 +106,7 @@ def test_output_tokens_are_never_taken_from_a_rate_of_all_tokens():
 
 def test_every_metric_names_its_unit_or_is_a_count():
     for metric in METRICS:
-        suffixes = {"ms": "_ms", "s": "_s", "tok/s": "_tok_s", "req/s": "_rps"}
+        suffixes = {"ms": "_ms", "s": "_s", "tok/s": "_tok_s", "req/s": "_rps", "%": "_pct", "tok": "_tok"}
         assert metric.unit == "" or metric.key.endswith(suffixes[metric.unit]), metric.key
 
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
+from benchbook.records.conditions import Conditions
 from benchbook.records.described import described
 from benchbook.report import drawing
 from benchbook.report.captions import caption_of
@@ -13,6 +14,8 @@ from benchbook.report.figures import floor_figure, latency_figure, throughput_fi
 from benchbook.report.markup import figure_html
 from benchbook.report.repeat.figures import latency_figure as one_batch_figure
 from benchbook.report.repeat.figures import serve_figure
+from benchbook.report.repeat.length_figure import length_figure
+from benchbook.report.repeat.readings import serve_reading
 from benchbook.report.run import load_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from report_runs import LENGTHS, failed, judged, make_run
@@ -242,6 +245,49 @@ def test_a_serving_case_that_sent_nothing_has_a_figure_without_bars():
     raw = {"start_times": [], "ttfts": [], "itls": []}
     figure, _ = serve_figure(a_case("serve", workload), raw)
     assert not figure.axes[0].patches
+
+
+def test_lengths_are_drawn_where_requests_differ_and_turns_where_there_are_any():
+    workload = {"num_prompts": 3, "input_len_tokens": 8, "output_len_tokens": 3, "max_concurrency": 2}
+    raw = {"start_times": [5.0, 5.5, 6.0], "ttfts": [0.2, 0.3, 0.1], "itls": [[0.1], [0.2], [0.1]],
+           "output_lens": [2, 2, 2]}  # fmt: skip
+    record = a_case("serve", workload)
+    assert length_figure(record, {**raw, "input_lens": [8, 8, 8]}) is None
+    assert length_figure(record, {"input_lens": [], "start_times": []}) is None
+    for lengths in ([8, 100, 3000], [1, 1, 2], [0, 5, 5]):
+        figure, caption = length_figure(record, {**raw, "input_lens": lengths})
+        figure.draw_without_rendering()
+        assert len(figure.axes) == 2 and "3 answered requests" in caption
+        assert sorted(figure.axes[1].lines[0].get_xdata()) == sorted(lengths)
+    turns = record.model_copy(update={"conditions": Conditions(sent={"median_ttft_by_turn_ms": [5.0, None, 9.0]})})
+    figure, caption = length_figure(turns, {**raw, "input_lens": [8, 8, 8]})
+    assert len(figure.axes) == 3 and list(figure.axes[2].lines[0].get_xdata()) == [1, 3]
+    assert "turn of the conversation" in caption
+    (said,) = [line for line in serve_reading(turns, raw) if "By turn" in line]
+    assert "5.0, 9.0 ms" in said
+
+
+def test_what_was_guessed_cached_and_waited_for_is_read_out_where_it_was_counted():
+    workload = {"num_prompts": 3, "input_len_tokens": 8, "output_len_tokens": 3, "max_concurrency": 2}
+    record = a_case("serve", workload)
+    for more, words in (
+        (
+            {"spec_acceptance_pct": 61.5, "spec_acceptance_length_tok": 2.85},
+            "62 % came true: each sequence got 2.85 tokens",
+        ),
+        (
+            {"prefix_hit_pct": 80.25, "cached_tokens": 12345},
+            "80.2 % of the prompt tokens came from the prefix cache: 12,345",
+        ),
+        ({"mean_server_queue_ms": 4.2}, "waited 4.2 ms in the server"),
+        (
+            {"mean_client_queue_ms": 1.5, "mean_server_queue_ms": 4.2},
+            "waited 1.5 ms in the client and 4.2 ms in the server",
+        ),
+    ):
+        with_more = record.model_copy(update={"values": {**record.values, **more}})
+        assert words in " ".join(serve_reading(with_more, {}))
+        assert words not in " ".join(serve_reading(record, {}))
 
 
 def test_every_iteration_of_a_latency_case_lies_inside_its_figure():

@@ -19,7 +19,7 @@ from benchbook.records.telemetry import TELEMETRY_FILE, read_telemetry
 from benchbook.report import markup
 from benchbook.report.repeat.timeline import absent_text, gpu_text, timeline_figure
 from benchbook.report.roofline_sentences import roofline_sentences
-from benchbook.report.shown import FIGURES, READINGS
+from benchbook.report.shown import FIGURES, MORE_FIGURES, READINGS
 from benchbook.terms.metrics import known_key, metrics_for
 from benchbook.terms.percentiles import is_earned, percentile_of, samples_needed
 from benchbook.terms.wording import number_text
@@ -93,15 +93,17 @@ def metrics_table(saved: Saved) -> None:
 
 @_of_now
 def repeat_figure(saved: Saved) -> None:
-    """Display the figure of this kind of measurement, if it has one; its caption names verdict, axes, units and settings."""
-    draw = FIGURES[saved.record.benchmark]
-    if draw is None:
-        return
-    figure, caption = draw(saved.record, saved.raw())
-    codes = ", ".join(reason.code for reason in saved.record.reasons if reason.severity != "note")
-    verdict = saved.record.verdict.value + (f" ({codes})" if codes else "")
-    weights = " Random weights." if saved.record.host.random_weights else ""
-    markup.captioned(figure, f"{verdict}. {caption}{weights}")
+    """Display what there is to draw of this kind of measurement; captions name verdict, axes, units and settings.
+
+    Where requests differ among each other, their lengths follow.
+    """
+    record, raw = saved.record, saved.raw()
+    codes = ", ".join(reason.code for reason in record.reasons if reason.severity != "note")
+    verdict = record.verdict.value + (f" ({codes})" if codes else "")
+    weights = " Random weights." if record.host.random_weights else ""
+    for draw in (FIGURES[record.benchmark], MORE_FIGURES.get(record.benchmark)):
+        if draw is not None and (drawn := draw(record, raw)):
+            markup.captioned(drawn[0], f"{verdict}. {drawn[1]}{weights}")
 
 
 @_of_now

@@ -28,12 +28,46 @@ def serve_reading(record: Record, raw: Raw) -> list[str]:
             f"While an answer streamed, a token came every {values['median_tpot_ms']:.2f} ms (median TPOT), "
             f"{1000 / values['median_tpot_ms']:.0f} tokens per second for one user."
         )
+    sentences += filter(None, (_guesses_text(values), _cache_text(values), _waits_text(values), _turns_text(record)))
     needed = samples_needed(99)
     if values["completed"] < needed:
         sentences.append(
             f"{values['completed']} requests are too few for a tail: a p99 of fewer than {needed} is one or a few requests."
         )
     return sentences
+
+
+def _guesses_text(values: Mapping[str, Any]) -> str:
+    """Say how much speculative decoding guessed right; '' where nothing was guessed."""
+    rate, length = values.get("spec_acceptance_pct"), values.get("spec_acceptance_length_tok")
+    if rate is None or length is None:
+        return ""
+    return f"Of the tokens guessed ahead {rate:.0f} % came true: each sequence got {length:.2f} tokens a step."
+
+
+def _cache_text(values: Mapping[str, Any]) -> str:
+    """Say how much of the prompts was in the prefix cache; '' where nothing was."""
+    hits, tokens = values.get("prefix_hit_pct"), values.get("cached_tokens")
+    return (
+        f"{hits:.1f} % of the prompt tokens came from the prefix cache: {tokens:,} tokens." if hits and tokens else ""
+    )
+
+
+def _waits_text(values: Mapping[str, Any]) -> str:
+    """Say how long requests waited before the server's first step, in client and server; '' where neither tells."""
+    client_ms, server_ms = values.get("mean_client_queue_ms"), values.get("mean_server_queue_ms")
+    waits = [f"{ms:.1f} ms in the {where}" for ms, where in ((client_ms, "client"), (server_ms, "server")) if ms]
+    return f"Before its first step a request waited {' and '.join(waits)}, on average." if waits else ""
+
+
+def _turns_text(record: Record) -> str:
+    """Say how long each turn of conversations waited for its first token; '' without any."""
+    found = [ms for ms in record.conditions.sent.median_ttft_by_turn_ms or () if ms is not None]
+    if len(found) < 2:
+        return ""
+    return (
+        f"By turn of the conversation, the first token came after {', '.join(f'{ms:.1f}' for ms in found)} ms (median)."
+    )
 
 
 def latency_reading(record: Record, raw: Raw) -> list[str]:
