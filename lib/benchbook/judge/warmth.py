@@ -9,6 +9,7 @@ import statistics
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured
 from benchbook.records.record import Reason
+from benchbook.terms.asked import USUAL_SEATS
 
 MAX_HIT_SHARE = 0.01  # of the prompt tokens looked up, where chance cannot be reckoned
 BY_CHANCE = 0.001  # the probability that random prompts share more than is allowed for
@@ -66,6 +67,8 @@ def _poisson_quantile(mean: float) -> int:
 def warmup_too_small(measured: Measured) -> Reason | None:
     """Suspect when warming up was left out, or never reached the concurrency measured."""
     needed = measured.cap if measured.is_of_requests and measured.cap else 1
+    if measured.load is not None and measured.load.is_at_once:
+        needed = min(needed, USUAL_SEATS)
     watched = {"warmup_prompts": measured.conditions.warmup_prompts}
     sent = {**measured.workload, **watched}.get(measured.row.warmup)
     if sent is None or sent >= min(needed, measured.asked.requests or needed):

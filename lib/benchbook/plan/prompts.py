@@ -18,11 +18,10 @@ from benchbook.plan.launches import Launch
 from benchbook.plan.pace import Pace
 from benchbook.plan.precision import Precision
 from benchbook.plan.workload import MAX_COUNT
-from benchbook.terms.asked import Offered
+from benchbook.terms.asked import USUAL_SEATS, Offered
 from benchbook.terms.wording import number_text
 
 FORMS = "a whole number, 'N per concurrency', 'N per rps' or a time of load such as '60 s'"
-SEATS = 256  # vLLM's usual max_num_seqs: so many run at once where all are sent at once
 _PER = re.compile(r"([0-9]{1,9}) per (concurrency|rps)")
 _TIME = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?) ?(s|min|h)")
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
@@ -85,7 +84,7 @@ class Planner:
         if rate_rps := work.load.rate_rps:
             on_average = " on average" if work.load.ramp else ""
             return Planned(_whole(time_s * rate_rps), f"{said} at {rate_rps:.4g} req/s{on_average}", said)
-        together = work.max_concurrency or SEATS
+        together = work.max_concurrency or USUAL_SEATS
         batch_s = self._pace.batch_s(together, *work.mean_lengths)
         number = max(work.max_concurrency or 1, _whole(time_s / batch_s * together))
         name = repr(self.launch.name) if self.launch else "none"

@@ -20,7 +20,7 @@ from pydantic import (
 
 from benchbook.plan.requests import SetFacts
 from benchbook.plan.workload import BatchSeconds, Count, CountFromZero, Positive, Workload
-from benchbook.terms.asked import IN_FLIGHT, PROMPTS, RATE, Asked, Offered
+from benchbook.terms.asked import IN_FLIGHT, PROMPTS, RATE, USUAL_SEATS, Asked, Offered
 from benchbook.terms.benchmarks import FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT
 from benchbook.terms.rates import AT_ONCE, Ramp, rate_of
 from benchbook.terms.wording import counted, lengths_text
@@ -34,7 +34,6 @@ WARMUP_WAVES = 2  # the first fills the batch, the second arrives in a running o
 OPEN_LOOP_WARMUP_PROMPTS = 32
 FIRST_PROMPT_TOKENS = 8
 GUESSED_LENGTHS = 256, 256  # of a set that only drawing tells the lengths of
-MAX_WARMUP_AT_ONCE = 256  # vLLM's usual max_num_seqs: no step holds more sequences
 
 
 class ServeWorkload(Workload):
@@ -152,7 +151,7 @@ class ServeWorkload(Workload):
         if self.num_warmup_prompts is not None:
             return self.num_warmup_prompts
         if self.request_rate_rps == AT_ONCE:
-            return min(self.num_prompts, MAX_WARMUP_AT_ONCE)
+            return min(self.num_prompts, USUAL_SEATS)
         return WARMUP_WAVES * self.max_concurrency if self.max_concurrency else OPEN_LOOP_WARMUP_PROMPTS
 
     @property
@@ -296,7 +295,7 @@ class ThroughputWorkload(Workload):
         """
         if self.num_warmup_prompts is not None:
             return self.num_warmup_prompts
-        return min(self.num_prompts, MAX_WARMUP_AT_ONCE)
+        return min(self.num_prompts, USUAL_SEATS)
 
     def work_s(self, is_warm: bool, batch_s: BatchSeconds) -> float:
         """Return how long (s) all prompts take as one batch, and those of the warm-up unless it `is_warm`."""

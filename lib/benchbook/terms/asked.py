@@ -21,6 +21,7 @@ from benchbook.terms.rates import Ramp
 IN_FLIGHT, RATE = "max_concurrency", "request_rate_rps"  # the loads of a closed and of an open loop
 PROMPTS = "num_prompts"  # all of them at once
 BATCH = "batch_size"  # offline
+USUAL_SEATS = 256  # vLLM's usual max_num_seqs: of all that comes at once, so many are in a step
 
 MadeOf = Literal["random tokens", "text"]
 _Tokens = Annotated[int, Field(ge=1)]

@@ -20,8 +20,9 @@ def prefix_hit_pct(raw: Raw) -> float | None:
 
 
 def cached_tokens(raw: Raw) -> int | None:
-    """Return how many prompt tokens came from the prefix cache."""
-    found = _counters(raw).get("prefix_cache_hits")
+    """Return how many prompt tokens came from the prefix cache; None where none were looked up there."""
+    counters = _counters(raw)
+    found = counters.get("prefix_cache_hits") if counters.get("prefix_cache_queries") else None
     return None if found is None else round(found)
 
 
@@ -36,7 +37,8 @@ def mean_client_queue_ms(raw: Raw) -> float | None:
     """Return how long (ms) requests of an open loop waited in the client for a place below its cap."""
     waits_s = [wait_s for (wait_s,) in _answered(raw, "queue_times")]
     has_rate = raw.get("request_rate") not in (None, "inf") or raw.get("ramp_up_strategy") is not None
-    return statistics.fmean(waits_s) * 1000 if waits_s and has_rate else None
+    is_capped = raw.get("max_concurrency") is not None
+    return statistics.fmean(waits_s) * 1000 if waits_s and has_rate and is_capped else None
 
 
 def mean_server_queue_ms(raw: Raw) -> float | None:

@@ -394,6 +394,13 @@ def test_a_rate_that_is_missed_has_no_excuse_in_chance(asked, sent, prompts, exp
     assert ("rate_not_reached" in codes(measured)) is expected
 
 
+def test_what_is_sent_all_at_once_is_warmed_up_with_as_many_as_a_step_holds():
+    for prompts, sent, is_few in ((600, 255, True), (600, 256, False), (40, 39, True), (40, 40, False)):
+        closed = serve(cap=prompts, prompts=prompts, conditions={"warmup_prompts": sent})
+        wave = replace(closed, load=Offered(by="num_prompts", value=prompts))
+        assert ("warmup_too_small" in codes(wave)) is is_few
+
+
 def test_what_is_sent_all_at_once_is_not_blamed_for_filling_and_draining():
     for prompts, itl_ms in ((8, 2.0), (80, 5.0), (300, 1.0)):
         closed = serve(cap=prompts, prompts=prompts, itl_ms=itl_ms)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from benchbook.records.conditions import Conditions
 from benchbook.records.described import described
+from benchbook.records.record import Identity
 from benchbook.report import drawing
 from benchbook.report.captions import caption_of
 from benchbook.report.curves import MAX_LINES, serve_curves
@@ -18,7 +19,7 @@ from benchbook.report.repeat.length_figure import length_figure
 from benchbook.report.repeat.readings import serve_reading
 from benchbook.report.run import load_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from report_runs import LENGTHS, failed, judged, make_run
+from report_runs import LENGTHS, failed, judged, make_record, make_run
 
 FIGURES = (throughput_figure, latency_figure, tradeoff_figure, floor_figure)
 
@@ -251,7 +252,7 @@ def test_lengths_are_drawn_where_requests_differ_and_turns_where_there_are_any()
     workload = {"num_prompts": 3, "input_len_tokens": 8, "output_len_tokens": 3, "max_concurrency": 2}
     raw = {"start_times": [5.0, 5.5, 6.0], "ttfts": [0.2, 0.3, 0.1], "itls": [[0.1], [0.2], [0.1]],
            "output_lens": [2, 2, 2]}  # fmt: skip
-    record = a_case("serve", workload)
+    record = make_record(Identity(), "serve", workload)
     assert length_figure(record, {**raw, "input_lens": [8, 8, 8]}) is None
     assert length_figure(record, {"input_lens": [], "start_times": []}) is None
     for lengths in ([8, 100, 3000], [1, 1, 2], [0, 5, 5]):
@@ -269,7 +270,7 @@ def test_lengths_are_drawn_where_requests_differ_and_turns_where_there_are_any()
 
 def test_what_was_guessed_cached_and_waited_for_is_read_out_where_it_was_counted():
     workload = {"num_prompts": 3, "input_len_tokens": 8, "output_len_tokens": 3, "max_concurrency": 2}
-    record = a_case("serve", workload)
+    record = make_record(Identity(), "serve", workload)
     for more, words in (
         (
             {"spec_acceptance_pct": 61.5, "spec_acceptance_length_tok": 2.85},

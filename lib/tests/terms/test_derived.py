@@ -17,6 +17,7 @@ LISTS = {
     "queue_times": [0.5, 0.1, 9.0, 0.0],
     "errors": ["", "", "refused", ""],
     "request_rate": 4.0,
+    "max_concurrency": 2,
 }
 PAGE = """\
 vllm:prefix_cache_queries_total{{engine="0"}} {queries}
@@ -61,7 +62,7 @@ def test_of_requests_the_answered_ones_count():
 
 
 def test_in_a_closed_loop_waiting_in_the_client_is_what_was_asked_for():
-    for closed in ({"request_rate": "inf"}, {"request_rate": None}):
+    for closed in ({"request_rate": "inf"}, {"request_rate": None}, {"max_concurrency": None}):
         assert values({**LISTS, **closed})["mean_client_queue_ms"] is None
     assert values({**LISTS, "request_rate": "inf", "ramp_up_strategy": "linear"})[
         "mean_client_queue_ms"
@@ -79,6 +80,7 @@ def test_what_the_server_counts_is_its_growth():
     assert found["mean_server_decode_ms"] == pytest.approx(200.0)
     told = values({"server_queue_times": [0.2, 0.4], "errors": ["", ""]}, counter_delta(*pages))
     assert told["mean_server_queue_ms"] == pytest.approx(300.0), "what it says of each request comes first"
+    assert values({}, {"prefix_cache_hits": 0.0, "prefix_cache_queries": 0.0})["cached_tokens"] is None, "it is off"
     off = {**before, "queries": 3000}
     assert (
         values({}, counter_delta(*[parse_counters(PAGE.format(**page), COUNTERS) for page in (off, off)]))[
