@@ -158,6 +158,28 @@ CODES = (
         "2 % below, and what two requests are of all: vLLM scales its random arrivals to the rate asked for",
     ),
     Code(
+        "template_tokens",
+        "note",
+        "the server counted more prompt tokens than were sent: a chat's template is put around each message, and is read too",
+        "count it as part of the prompt; compare with loads of the same endpoint",
+        "one token: both counts are exact",
+    ),
+    Code(
+        "requests_differ",
+        "suspect",
+        "launches were sent other requests in the same round, though they send one set: their numbers are of other work",
+        "measure both in one run, whose file of the set they share; see whether it was drawn anew between them",
+        "any difference of the hashes of what was sent; a repeat that was measured again is sent others on purpose",
+    ),
+    Code(
+        "natural_stops_differ",
+        "suspect",
+        "launches answered the same requests with other lengths, since a model may end its answer: tokens/s and E2EL are of "
+        "other work",
+        "let answers end by length (ends_by: length), or compare TTFT and TPOT; see whether outputs changed between launches",
+        "2 % of the output tokens of the same requests: less moves no headline metric by more than a run varies",
+    ),
+    Code(
         "arrivals_late",
         "suspect",
         "requests of a trace left the client later than at their recorded times: bursts came flatter than they were",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from benchbook.judge import coherence, degenerate, repeats, starts
+from benchbook.judge import arms, coherence, degenerate, repeats, starts
 from benchbook.judge.checks import COUNTED, VALUE_CHECKS, record_reasons, with_reasons
 from benchbook.judge.evidence import Finding, Measured
 from benchbook.judge.unseen import not_looked
@@ -21,6 +21,7 @@ RUN_CHECKS: tuple[GroupCheck, ...] = (
     starts.kv_capacity_differs,
     *degenerate.CHECKS,
     *coherence.CHECKS,
+    *arms.CHECKS,
 )
 
 

@@ -46,4 +46,18 @@ def prefix_hits_differ(measured: Measured) -> Reason | None:
     )
 
 
-CHECKS: tuple[Check, ...] = (arrivals_late, history_cut, prefix_hits_differ)
+def template_tokens(measured: Measured) -> Reason | None:
+    """Note what a template, or a tokenizer that is not the client's, adds to the tokens that were sent."""
+    sent, counted = measured.conditions.sent.sent_tokens, measured.conditions.sent.counted_tokens
+    completed = measured.count("completed")
+    if not sent or not counted or counted <= sent or measured.asked.input_tokens is not None or not completed:
+        return None
+    each = (counted - sent) / completed
+    return reason(
+        "template_tokens",
+        f"the server counted {counted:,} prompt tokens where {sent:,} were sent: {each:.1f} more a request, "
+        f"{(counted - sent) / counted:.1%} of all",
+    )
+
+
+CHECKS: tuple[Check, ...] = (template_tokens, arrivals_late, history_cut, prefix_hits_differ)

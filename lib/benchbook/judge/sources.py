@@ -134,6 +134,11 @@ def client(measured: Measured) -> str:
     return "" if measured.conditions.client != Client() else "the client left no notes of its work"
 
 
+def prompt_counts(measured: Measured) -> str:
+    """How many tokens the server counted in the prompts that were sent."""
+    return "" if measured.conditions.sent.counted_tokens else "nobody noted how many tokens the server counted"
+
+
 def recorded_times(measured: Measured) -> str:
     """How requests kept to their recorded times."""
     return "" if measured.conditions.sent.late_p99_ms is not None else "nobody noted when requests were due"

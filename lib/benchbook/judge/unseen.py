@@ -88,6 +88,10 @@ def _shares_prefix(measured: Measured) -> bool:
     return measured.is_of_requests and measured.asked.shares_prefix
 
 
+def _is_of_set(measured: Measured) -> bool:
+    return bool(measured.workload.get("requests")) and measured.asked.input_tokens is None
+
+
 def _is_replayed(measured: Measured) -> bool:
     return measured.asked.is_replayed
 
@@ -134,6 +138,9 @@ LOOKS: Mapping[str, Look] = {
     "littles_law": Look((sources.requests,), _requests),
     "concurrency_not_reached": Look((sources.requests,), _is_closed),
     "rate_not_reached": Look((sources.requests,), _is_open),
+    "template_tokens": Look((sources.prompt_counts,), _is_of_set),
+    "requests_differ": RECORDS,
+    "natural_stops_differ": RECORDS,
     "arrivals_late": Look((sources.recorded_times,), _is_replayed),
     "history_cut": Look((sources.histories,), _is_in_turns),
     "overloaded": Look((sources.requests,), _is_open),

@@ -22,6 +22,25 @@ _GOODPUT_KEYS = {"slo_ttft_ms": "ttft", "slo_tpot_ms": "tpot", "slo_e2el_ms": "e
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sent:
+    """How the requests of a set are sent, in vLLM's words."""
+
+    words: Sequence[str]  # that name them, and how many
+    endpoint: str
+    ends_by: str
+    sampling: Mapping[str, float]
+
+    @property
+    def how_answered(self) -> list[str]:
+        """Return the words for what is asked of each answer; what they do not say is the server's choice."""
+        ends = ["--ignore-eos"] if self.ends_by == "length" else []
+        return [*ends, *(word for name, value in self.sampling.items() for word in (_flag(name), f"{value:g}"))]
+
+
+_ENDPOINTS = {"completions": ("openai", "/v1/completions"), "chat": ("openai-chat", "/v1/chat/completions")}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """What is measured, as a command must name it; a server's and an engine's command each leave out some."""
 
@@ -33,6 +52,7 @@ class Target:
     tokenizer_words: Sequence[str] = ()  # by which tokenizer a client cuts prompts, see hosts/vllm/tokenizers.py
     engine_args: Mapping[str, object] = field(default_factory=dict)  # of the launch
     is_warm: bool = False  # its host was warmed up for this load
+    sent: Sent | None = None  # of a workload that has a set
 
 
 Words = Callable[[Any, Target], list[str]]  # of a workload and what it is measured on
@@ -40,28 +60,24 @@ Words = Callable[[Any, Target], list[str]]  # of a workload and what it is measu
 
 def serve_argv(workload: ServeWorkload, target: Target) -> list[str]:
     """Return the arguments after `vllm bench` that offer `workload` to a server and save the detailed result."""
+    backend, endpoint = _ENDPOINTS[target.sent.endpoint if target.sent else "completions"]
     argv = [
         SERVE.name,
         "--backend",
-        "openai",
+        backend,
         "--base-url",
         target.base_url,
         "--endpoint",
-        "/v1/completions",
+        endpoint,
         "--model",
         target.model,
         "--served-model-name",
         target.served_name,
         *target.tokenizer_words,
-        *_random_lengths(workload.input_len_tokens, workload.output_len_tokens),
-        "--random-range-ratio",
-        str(workload.range_ratio),
-        "--num-prompts",
-        str(workload.num_prompts),
+        *(target.sent.words if target.sent else _random_tokens(workload)),
         "--seed",
         str(target.seed),
-        "--temperature",
-        str(workload.temperature),
+        *(target.sent.how_answered if target.sent else ["--temperature", str(workload.temperature)]),
         "--burstiness",
         str(workload.burstiness),
         "--percentile-metrics",
@@ -159,6 +175,20 @@ def throughput_argv(workload: ThroughputWorkload, target: Target) -> list[str]:
 def request_words(workload: FirstRequestWorkload, target: Target) -> list[str]:
     """Return the one request as it is sent: vLLM has no command for it."""
     return ["POST", f"{target.base_url}/v1/completions", workload.model_dump_json()]
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _random_tokens(workload: ServeWorkload) -> list[str]:
+    return [
+        *_random_lengths(workload.input_len_tokens, workload.output_len_tokens),
+        "--random-range-ratio",
+        str(workload.range_ratio),
+        "--num-prompts",
+        str(workload.num_prompts),
+    ]
 
 
 def _random_lengths(input_len_tokens: int, output_len_tokens: int) -> list[str]:

@@ -17,6 +17,7 @@ from benchbook.hosts.watch import StallWatch
 from benchbook.judge.stalls import stalled_at_last
 from benchbook.measure.argv import Target, serve_argv
 from benchbook.measure.client.meter import meter_path
+from benchbook.measure.client.stretch import Stretch
 from benchbook.measure.client.tasks import BenchRun, run_bench
 from benchbook.measure.live import benchmark
 from benchbook.measure.own import own_client
@@ -30,6 +31,7 @@ from benchbook.measure.servers import (
     silence_is_death,
     warmed_by_hand,
 )
+from benchbook.measure.sets import Sending, sending_of
 from benchbook.measure.watched import Watched
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.files import read_json
@@ -70,11 +72,13 @@ def bench_serve(
     socket_path = client.socket_path if client else repeat.client_socket
     warmed = warmed_by_hand(server) if repeat.is_by_hand else {}
     warmed_by = repeat.warmed_by or warmed.get(workload.warm_shape, "")
+    sending = sending_of(workload, repeat)
+    workload = sending.workload
     with Recording(workload, record_path, repeat) as recording, silence_is_death(server):
         server.check_alive()
         model = model_card(server)
         _check_fits(model, workload)
-        run = _Bench(server, model, repeat, socket_path, tokenizer)
+        run = _Bench(server, model, repeat, socket_path, tokenizer, sending)
         warmup = Warmup(num_prompts=0, warmed_by=warmed_by)
         if workload.warmup_prompts and not warmed_by:
             warmup = _warm_up(run, workload, recording, seed)
@@ -82,10 +86,11 @@ def bench_serve(
             server.reset_prefix_cache()
         # Asked before: a server that dies with its last answer has given a number all the same.
         facts = host_facts(server, model)
-        argv = run.argv(workload, seed, recording.raw_path)
+        stretch = sending.stretch(model.max_model_len)
+        argv = run.argv(workload, seed, recording.raw_path, stretch)
         recording.argv = ["vllm", "bench", *argv]
         with Watched(server, socket_path) as watched:
-            ended = run(workload, argv, recording.log_path, "vllm bench serve")
+            ended = run(workload, argv, recording.log_path, "vllm bench serve", stretch)
         raw = read_json(recording.raw_path)
         warmth = {"warmup_prompts": workload.warmup_prompts if warmed_by else warmup.num_prompts}
         if reset_prefix_cache:
@@ -106,7 +111,8 @@ def bench_serve(
                 query_tokens=watched.counters.get("prefix_cache_queries"),
                 hit_tokens=watched.counters.get("prefix_cache_hits"),
             ),
-            request_set_sha256=_request_set(facts.version, argv, workload, seed, raw),
+            requests=sending.for_record,
+            request_set_sha256=sending.sha256 or _request_set(facts.version, argv, workload, seed, raw),
         )
     if warmup.num_prompts:
         warmed.setdefault(workload.warm_shape, f"by hand: {saved.path.parent.name}")
@@ -131,8 +137,9 @@ def _warm_up(run: _Bench, workload: ServeWorkload, recording: Recording, seed: i
     asked, num_answered, first_seed = workload.warmup(), 0, seed + WARMUP_SEED_OFFSET
     raw_path, log_path = recording.raw_path.with_name("warmup.json"), recording.log_path.with_name("warmup.log")
     for number in range(MAX_WARMUPS if workload.num_warmup_prompts is None else 1):
-        argv = run.argv(asked, (first_seed + number) % 2**31, raw_path)
-        run(asked, argv, log_path, f"warm-up with {workload.warmup_prompts} other prompts")
+        stretch = run.sending.warmup_stretch(number, asked.num_prompts, run.model.max_model_len)
+        argv = run.argv(asked, (first_seed + number) % 2**31, raw_path, stretch)
+        run(asked, argv, log_path, f"warm-up with {workload.warmup_prompts} other prompts", stretch)
         raw = read_json(raw_path)
         num_answered += raw["completed"]
         for path in (raw_path, meter_path(log_path)):
@@ -151,9 +158,10 @@ class _Bench:
     repeat: Handover
     socket_path: str  # of a warm client; '' runs the command line
     tokenizer: str  # '' takes that of the server
+    sending: Sending
 
-    def argv(self, workload: ServeWorkload, seed: int, raw_path: Path) -> list[str]:
-        """Return what `vllm bench` gets to offer `workload` to the server."""
+    def argv(self, workload: ServeWorkload, seed: int, raw_path: Path, stretch: Stretch | None) -> list[str]:
+        """Return what `vllm bench` gets to offer `workload` to the server, the requests of `stretch` if it has a set."""
         args = args_of(self.server.argv)
         if self.tokenizer:
             args = {**args, "tokenizer": str(Path(self.tokenizer).expanduser())}
@@ -168,10 +176,13 @@ class _Bench:
                 tokenizer_words=words,
                 seed=seed,
                 raw_path=raw_path,
+                sent=self.sending.words(stretch, raw_path),
             ),
         )
 
-    def __call__(self, workload: ServeWorkload, argv: list[str], log_path: Path, name: str) -> BenchRun:
+    def __call__(
+        self, workload: ServeWorkload, argv: list[str], log_path: Path, name: str, stretch: Stretch | None
+    ) -> BenchRun:
         with (
             StallWatch(self.server, self.repeat.stall_limit_s) as watch,
             benchmark(name, log_path, is_watched=self.repeat.is_by_hand) as on_line,
@@ -184,6 +195,7 @@ class _Bench:
                 log_path=log_path,
                 limit_s=self.repeat.limit_s,
                 memory_mib=workload.client_memory_mib,
+                stretch=stretch,
                 cancel=watch.event,
             )
         if watch.cause is not None:

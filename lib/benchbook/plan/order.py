@@ -31,6 +31,7 @@ class Repeat:
     number: int  # from 0
     host_kind: HostKind
     seed: int
+    tries: int = 0  # so often its host was sent these requests before, and may hold them in its prefix cache
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,9 @@ class SetFacts:
     made_of: MadeOf | None = None
     shares_prefix: bool = False
     is_chat: bool = False  # a template is put around what is sent: more tokens are counted than asked
+    is_replayed: bool = False
+    rate_rps: float | None = None  # at which a trace came, on average
+    in_turns: bool = False
 
     def asked(self, requests: int) -> Asked:
         """Return what so many of these requests ask for."""
@@ -155,6 +158,8 @@ class SetFacts:
             ends_by=self.ends_by,
             made_of=self.made_of,
             shares_prefix=self.shares_prefix,
+            is_replayed=self.is_replayed,
+            in_turns=self.in_turns,
         )
 
 
@@ -242,8 +247,14 @@ class RequestSet(StrictModel):
     @property
     def facts(self) -> SetFacts:
         """Return what is known of its requests before they are drawn."""
-        ways = {"ends_by": self.ends_by, "shares_prefix": self.shares_prefix, "is_chat": self.endpoint == "chat"}
-        ways["made_of"] = self.made_of
+        ways: dict[str, Any] = {
+            "ends_by": self.ends_by,
+            "shares_prefix": self.shares_prefix,
+            "is_chat": self.endpoint == "chat",
+            "made_of": self.made_of,
+            "is_replayed": self.kind == "trace",
+            "in_turns": self.conversations is not None,
+        }
         if self.lengths is None or self.conversations:
             return SetFacts(**ways)
         (mean_in, most_in), (mean_out, most_out) = map(_mean_and_most, self.lengths)

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from benchbook.plan.requests import SetFacts
+from benchbook.plan.strict import FieldError
 from benchbook.plan.workload import BatchSeconds, Count, CountFromZero, Positive, Workload
 from benchbook.terms.asked import IN_FLIGHT, PROMPTS, RATE, USUAL_SEATS, Asked, Offered
 from benchbook.terms.benchmarks import FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT
@@ -33,6 +34,9 @@ LENGTHS_AND_SAMPLING = ("input_len_tokens", "output_len_tokens", "range_ratio", 
 WARMUP_WAVES = 2  # the first fills the batch, the second arrives in a running one, as requests do when it counts
 OPEN_LOOP_WARMUP_PROMPTS = 32
 FIRST_PROMPT_TOKENS = 8
+UNBOUNDED = "workload is unbounded: set max_concurrency, request_rate_rps, or both"
+AS_RECORDED = "as recorded"  # how the requests of a trace come
+LONGEST_GUESSED_TOKENS = 32_768  # of a conversation
 GUESSED_LENGTHS = 256, 256  # of a set that only drawing tells the lengths of
 
 
@@ -98,14 +102,22 @@ class ServeWorkload(Workload):
 
     @model_validator(mode="after")
     def _is_bounded(self) -> ServeWorkload:
-        if self.max_concurrency is None and self.request_rate_rps is None:
-            raise ValueError("workload is unbounded: set max_concurrency, request_rate_rps, or both")
+        if self._is_unbounded and self.requests is None:
+            raise ValueError(UNBOUNDED)
         if self.burstiness != 1.0 and self.request_rate_rps in (None, AT_ONCE):
             raise ValueError("burstiness has no effect without request_rate_rps, or where all is sent at once (inf)")
         return self
 
+    @property
+    def _is_unbounded(self) -> bool:
+        return self.max_concurrency is None and self.request_rate_rps is None
+
     def of_set(self, facts: SetFacts) -> ServeWorkload:
-        """Return the same load with what is known of the requests of its set."""
+        """Return the same load with what is known of the requests of its set; FieldError where they do not fit together."""
+        if self._is_unbounded and not facts.is_replayed:
+            raise FieldError(type(self).__name__, (), "", UNBOUNDED)
+        if self.request_rate_rps is not None and facts.is_replayed:
+            raise FieldError(type(self).__name__, (), "", "a trace has its own arrivals: leave request_rate_rps out")
         known = self.model_copy()
         known._of_set = facts
         return known
@@ -131,6 +143,9 @@ class ServeWorkload(Workload):
     @property
     def load(self) -> Offered:
         """The rate of an open loop, which may be capped, or all prompts at once, else the requests in flight."""
+        if self._of_set and self._of_set.is_replayed:
+            rate_rps = self._of_set.rate_rps or 1.0  # which only drawing tells
+            return Offered(by=RATE, value=rate_rps, at_most=self.max_concurrency, ramp=AS_RECORDED)
         if self.request_rate_rps is None:
             return Offered(by=IN_FLIGHT, value=self.max_concurrency)
         if self.request_rate_rps == AT_ONCE:
@@ -152,12 +167,15 @@ class ServeWorkload(Workload):
             return self.num_warmup_prompts
         if self.request_rate_rps == AT_ONCE:
             return min(self.num_prompts, USUAL_SEATS)
+        if self._of_set and self._of_set.is_replayed:  # a trace may have no more
+            return min(self.num_prompts, OPEN_LOOP_WARMUP_PROMPTS)
         return WARMUP_WAVES * self.max_concurrency if self.max_concurrency else OPEN_LOOP_WARMUP_PROMPTS
 
     @property
     def client_memory_mib(self) -> int:
         """By how much (MiB) a client's memory can grow while it sends this load, many times what it was seen to."""
-        request_kib = REQUEST_KIB + TOKEN_KIB * self.max_request_tokens
+        is_known = self.requests is None or self._of_set and self._of_set.longest_tokens
+        request_kib = REQUEST_KIB + TOKEN_KIB * (self.max_request_tokens if is_known else LONGEST_GUESSED_TOKENS)
         return CLIENT_MIB + self.num_prompts * request_kib // 1024
 
     def warmup(self) -> ServeWorkload:
@@ -208,6 +226,8 @@ class ServeWorkload(Workload):
     def load_text(self) -> str:
         """The rate, the requests in flight, or both; that all comes at once."""
         rate = self.request_rate_rps
+        if self.load.ramp == AS_RECORDED:
+            return ", ".join([AS_RECORDED, *([super().load_text] if self.max_concurrency else [])])
         if rate == AT_ONCE:
             return "all at once"
         said = [] if rate is None else [self.ramp.text if self.ramp else f"{rate:g} req/s"]

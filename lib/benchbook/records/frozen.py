@@ -123,6 +123,16 @@ def sha256_of(requests: Iterable[FrozenRequest]) -> str:
     return digest.hexdigest()
 
 
+def lines_sha256(path: Path | str) -> str:
+    """Return the SHA-256 of all requests of a file, as `write_frozen` returned it; StoreError where it is not whole."""
+    digest = hashlib.sha256()
+    with _Lines(path) as lines:
+        for index in range(lines.header.requests):
+            digest.update(lines.next(f"request {index} of {lines.header.requests}"))
+        lines.end()
+    return digest.hexdigest()
+
+
 class _Lines:
     """A file's lines, of which its header has been read."""
 

@@ -7,13 +7,15 @@ hand.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from benchbook.records.files import read_json, write_json
 from benchbook.records.host import HostFacts
 from benchbook.records.record import Identity
 from benchbook.records.typed import Args
+from benchbook.terms.asked import MadeOf
 
 REPEAT_FILE = "repeat.json"
 RECORD_FILE = "record.json"  # beside it
@@ -30,6 +32,25 @@ class LoadedEngine(BaseModel):
     socket_path: str
 
 
+class SentRequests(BaseModel):
+    """What of a frozen set is sent, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str  # of the set; by hand the file's
+    path: str  # of the frozen file; in a file of a repeat from its folder on
+    sha256: str = ""  # of all requests of the file; '' by hand
+    start: int = Field(0, ge=0)  # the first that is sent; as many as the workload has prompts
+    warmup_starts: tuple[int, ...] = ()  # the same of each wave of a warm-up
+    endpoint: Literal["completions", "chat"] = "completions"
+    ends_by: Literal["length", "any"] = "length"
+    sampling: dict[str, float] = {}  # as it is sent with each request; what is not there is the server's choice
+    is_timed: bool = False  # at the times that were recorded with the requests
+    is_fresh: bool = True  # no request of the set is sent twice on one start
+    made_of: MadeOf | None = None  # None: nobody knows
+    shares_prefix: bool = False  # prompts begin alike on purpose, or may
+
+
 class Handover(BaseModel):
     """One repeat as its notebook gets it; the defaults are those of a measurement by hand."""
 
@@ -43,6 +64,7 @@ class Handover(BaseModel):
     precision: dict[str, float] = {}  # asked of the repeat's own latencies: half-widths as shares, by metric
     client_socket: str = ""  # a warm benchmark client; '' takes the kernel's own, else the command line
     engine: LoadedEngine | None = None
+    requests: SentRequests | None = None  # of a workload that has a set; None by hand
     warmed_by: str = ""  # the repeat that warmed this host up for this load; '' warms it up now
     limit_s: float = 3600.0  # a benchmark that takes longer is ended
     stall_limit_s: float = 120.0  # so long may a server hold requests and count no token
@@ -69,4 +91,8 @@ def read_handover(repeat: Handover | str) -> Handover:
     if not repeat:
         return BY_HAND
     path = Path(repeat).resolve()
-    return Handover(**read_json(path), record_path=str(path.with_name(RECORD_FILE)))
+    found = Handover(**read_json(path), record_path=str(path.with_name(RECORD_FILE)))
+    if found.requests is None:
+        return found
+    there = found.requests.model_copy(update={"path": str((path.parent / found.requests.path).resolve())})
+    return found.model_copy(update={"requests": there})

@@ -101,6 +101,21 @@ class PrefixCache(BaseModel):
     hit_tokens: float | None = None  # and found: prompt tokens that cost nothing
 
 
+class SentSet(BaseModel):
+    """Which requests of a frozen set were sent, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    sha256: str  # of all requests of its file, '' where nobody told; `request_set_sha256` is of those that were sent
+    start: int  # the first that was sent
+    endpoint: Literal["completions", "chat"]
+    ends_by: Literal["length", "any"]
+    sampling: dict[str, float]  # as sent with each request; what is not there was the server's choice
+    is_timed: bool = False  # at the times that were recorded with the requests
+    is_fresh: bool = True  # no request of the file is sent twice on one start
+
+
 class Record(BaseModel):
     """One repeat of one case. Values are vLLM's own, null where nothing was measured."""
 
@@ -131,6 +146,7 @@ class Record(BaseModel):
     seed: int | None = None  # of the prompts; None where vLLM drew them without one
     warmup: Warmup | None = None
     prefix_cache: PrefixCache | None = None
+    requests: SentSet | None = None  # of a workload that has a set: what of it was sent, and how
     request_set_sha256: str | None = None  # of the prompts, lengths and order that were sent
     raw_file: str | None = None  # beside the record
     host: HostFacts = HostFacts()

@@ -87,7 +87,7 @@ def for_this_try(repeat: Repeat, launch: Launch, host: BenchHost, tries: int) ->
     is_off = launch.args.get("enable_prefix_caching") is False or host.parameters.get("reset_prefix_cache")
     if not tries or is_off or repeat.host_kind != "server":
         return repeat
-    return replace(repeat, seed=seed_of_try(repeat.seed, tries))
+    return replace(repeat, seed=seed_of_try(repeat.seed, tries), tries=tries)
 
 
 def price_text(budget: int, blocks: Sequence[Block], estimator: Estimator) -> str:

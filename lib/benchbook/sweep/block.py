@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.judge.outside import disturbed_by
-from benchbook.plan.experiment import Limits
 from benchbook.plan.order import Block, Repeat
 from benchbook.records.record import Identity, Record
 from benchbook.sweep.again import Again, for_this_try
@@ -29,7 +28,7 @@ from benchbook.terms.errors import HostDiedError, HostError, HostStartError
 MAX_ATTEMPTS = 2  # a failed repeat is tried once more; both attempts are kept
 MAX_HOST_STARTS = 3  # a host that keeps dying is given up; the repeats left become records that say so
 
-RunRepeat = Callable[[Repeat, BenchHost, Path, Identity, Limits], Record]
+RunRepeat = Callable[..., Record]  # as `run_repeat`
 
 
 def run_block(
@@ -130,7 +129,9 @@ class _UnderWay:
         began_s, is_warm = time.monotonic(), repeat.case.warm_shape in host.warmed
         self.listener.working_on(f"{repeat.case.case_id} repeat {repeat.number}")
         folder, identity = _place(repeat, self.work)
-        record = self.run_repeat(repeat, host, folder, identity, self.work.plan.experiment.limits)
+        sent = self.work.plan.sent(repeat, folder)
+        more = {"sent": sent} if sent else {}
+        record = self.run_repeat(repeat, host, folder, identity, self.work.plan.experiment.limits, **more)
         wall_s = time.monotonic() - began_s
         known_s = None if was_halted_since(began_s) else wall_s
         attempt = Attempt(repeat, identity.attempt, record.is_measured, is_warm, known_s)

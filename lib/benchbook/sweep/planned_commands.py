@@ -13,11 +13,13 @@ from benchbook.hosts.engines import VLLM, engine_named
 from benchbook.hosts.model.files import planned_path
 from benchbook.hosts.model.hub import hub_variables
 from benchbook.hosts.vllm.tokenizers import client_words, tokenizer_of
-from benchbook.measure.argv import COMMANDS, Target
+from benchbook.measure.argv import COMMANDS, Sent, Target
+from benchbook.measure.client.stretch import Stretch
 from benchbook.plan.cases import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Repeat
+from benchbook.sweep.request_sets import set_of
 
 _BASE_URL, _NONCE = "http://127.0.0.1:PORT", "NONCE"
 
@@ -58,11 +60,11 @@ def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -
     for case in experiment.cases:
         if case.case_id in repeats:
             _line(console, f"  {case.case_id}")
-            _line(console, f"    $ {_command(case, launch, repeats[case.case_id])}")
+            _line(console, f"    $ {_command(case, launch, repeats[case.case_id], experiment)}")
     _line(console, "")
 
 
-def _command(case: Case, launch: Launch, repeat: Repeat) -> str:
+def _command(case: Case, launch: Launch, repeat: Repeat, experiment: Experiment) -> str:
     """Return the official command of `case` as one line; what is chosen at run time is in capitals."""
     model, is_client = planned_path(launch.model.path_or_id), case.workload.host_kind == "server"
     hub = hub_variables(launch.env) if is_client else {}
@@ -74,9 +76,20 @@ def _command(case: Case, launch: Launch, repeat: Repeat) -> str:
         served_name=_NONCE,
         tokenizer_words=client_words(launch.args, model, hub) if is_client else (),
         engine_args=launch.args,
+        sent=_sent(case, experiment),
     )
     words = COMMANDS[case.workload.benchmark](case.workload, target)
     return _words(hub) + shlex.join(words).replace(f"--seed {repeat.seed}", "--seed SEED")
+
+
+def _sent(case: Case, experiment: Experiment) -> Sent | None:
+    """Return how a case sends its set, from the plain file in which the command line is given it."""
+    name = set_of(case.workload)
+    if name is None:
+        return None
+    wanted, stretch = experiment.requests[name], Stretch(f"{name}.jsonl.gz", 0, case.workload.num_prompts)
+    how = {"endpoint": wanted.endpoint, "ends_by": wanted.ends_by, "sampling": wanted.sent_sampling}
+    return Sent(words=stretch.words(Path(f"{name}.jsonl")), **how)
 
 
 def _words(env: Mapping[str, str]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 from benchbook.hosts.engines import engine_named
 from benchbook.hosts.model.files import ModelFiles, resolve_model
@@ -13,12 +15,13 @@ from benchbook.plan.experiment import Case, Experiment, Launch
 from benchbook.plan.order import Block, Repeat
 from benchbook.project import notebooks_dir
 from benchbook.records.fingerprint import case_key, changed_parts, combined, digest, fingerprint_parts
-from benchbook.records.handover import RECORD_FILE
+from benchbook.records.handover import RECORD_FILE, SentRequests
 from benchbook.records.header import PlanRow
 from benchbook.records.provenance import device, package_versions
 from benchbook.records.record import Record
 from benchbook.records.record_file import read_record
 from benchbook.records.store import Store
+from benchbook.sweep.request_sets import FrozenSet, frozen_in, set_of
 from benchbook.terms.errors import StoreError
 from benchbook.terms.wording import counted
 
@@ -48,19 +51,36 @@ class RunPlan:
     experiment: Experiment
     models: dict[str, ModelFiles]  # by launch name
     cases: dict[str, PlannedCase]
+    requests: Mapping[str, FrozenSet] = field(default_factory=dict)  # the sets that lie in the run, by name
 
     @classmethod
-    def of(cls, experiment: Experiment) -> RunPlan:
-        """Resolve each launch's model (the tiny one is made on first use) and fingerprint each case."""
-        launches = {launch.name: launch for launch in experiment.launches}
+    def of(cls, experiment: Experiment, store: Store | None = None) -> RunPlan:
+        """Resolve each launch's model (the tiny one is made on first use) and fingerprint each case.
+
+        `store` is the run whose sets of requests are sent, as far as they lie there.
+        """
         models = {
-            name: resolve_model(launch.model.path_or_id, launch.args, launch.env) for name, launch in launches.items()
+            launch.name: resolve_model(launch.model.path_or_id, launch.args, launch.env)
+            for launch in experiment.launches
         }
+        return cls(experiment, models, {}).sending(frozen_in(experiment, store) if store else {})
+
+    def sending(self, requests: Mapping[str, FrozenSet]) -> RunPlan:
+        """Return the same plan with these sets, which count in the fingerprints of the cases that send them."""
+        launches = {launch.name: launch for launch in self.experiment.launches}
         cases = {
-            case.case_id: PlannedCase(case, _parts(case, launches[case.launch], models[case.launch], experiment.seed))
-            for case in experiment.cases
+            case.case_id: PlannedCase(
+                case,
+                _parts(case, launches[case.launch], self.models[case.launch], self.experiment.seed, requests),
+            )
+            for case in self.experiment.cases
         }
-        return cls(experiment, models, cases)
+        return replace(self, cases=cases, requests=requests)
+
+    def sent(self, repeat: Repeat, folder: Path) -> SentRequests | None:
+        """Return what of its set a repeat sends, whose record goes into `folder`; None where it has no set."""
+        name = set_of(repeat.case.workload)
+        return self.requests[name].sent(repeat, folder) if name else None
 
     def for_header(self) -> tuple[PlanRow, ...]:
         """Return the plan as run.json keeps it."""
@@ -79,8 +99,12 @@ class RunPlan:
         )
 
 
-def _parts(case: Case, launch: Launch, model: ModelFiles, seed: int) -> dict[str, str]:
-    drawn = {"seed": seed} if case.workload.row.is_load else {}  # of the prompts; the order of cases changes none
+def _parts(
+    case: Case, launch: Launch, model: ModelFiles, seed: int, requests: Mapping[str, FrozenSet]
+) -> dict[str, str]:
+    drawn: dict[str, Any] = {"seed": seed} if case.workload.row.is_load else {}  # of prompts; no order of cases counts
+    if frozen := requests.get(set_of(case.workload) or ""):
+        drawn["requests"] = frozen.identity(case.axes_text)
     return fingerprint_parts(
         launch={"args": dict(launch.args), "env": dict(launch.env), "model": model.name, **launch.named_engine},
         # Without what the launch sets: the arms of a comparison share this part.

@@ -25,6 +25,7 @@ from benchbook.plan.faults import Fault
 from benchbook.plan.launches import Launch
 from benchbook.sweep.estimates import pace_of
 from benchbook.sweep.needs import queue_notes
+from benchbook.sweep.request_sets import check_sets
 from benchbook.terms.errors import ExperimentError
 
 _ANSWER = "max_new_tokens"
@@ -70,6 +71,8 @@ def preflight(experiment: Experiment) -> Preflight:
             _check_answers(experiment, checked.launch)
         launches.append(checked.launch)
         unfit += [(launch.name, fault) for fault in (*checked.unfit, *_too_long(experiment, checked.launch))]
+    if not faults.has_within(("requests",)):
+        notes += check_sets(experiment)
     if there and there.flags:
         notes += check_shell(doc, launches, there, installed_forms())
     faults.raise_any()

@@ -53,7 +53,7 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
     experiment = checked.experiment
     blocks = experiment.planned_rounds()
     unfinished = unfinished_run(results_dir, experiment.name)
-    going_on = (unfinished, RunPlan.of(experiment)) if unfinished else None
+    going_on = (unfinished, RunPlan.of(experiment, unfinished)) if unfinished else None
     say(console, f"{experiment.name}: {experiment.question}")
     estimator = estimator_for(experiment, results_dir)
     plans = (blocks, _most(experiment, blocks)) if experiment.until else (blocks,)

@@ -16,7 +16,7 @@ from benchbook.plan.experiment import Limits
 from benchbook.plan.order import Repeat
 from benchbook.project import notebooks_dir
 from benchbook.records.files import make_folder
-from benchbook.records.handover import RECORD_FILE, Handover
+from benchbook.records.handover import RECORD_FILE, Handover, SentRequests
 from benchbook.records.record import Failure, Identity, Outcome, Record, verdict_of
 from benchbook.records.record_file import read_record, write_record
 from benchbook.sweep.hosts import BenchHost
@@ -33,14 +33,17 @@ def run_repeat(
     identity: Identity,
     limits: Limits,
     execute: Callable[..., None] = execute,
+    sent: SentRequests | None = None,
 ) -> Record:
     """Measure one repeat through its notebook, as `execute` runs it, and return the record, measured or failed.
+
+    `sent` is what it sends of its set of requests, if it has one.
 
     Only a record on disk says that something was measured: a kernel that is killed may leave a notebook without an error.
     """
     wait_loaded()
     make_folder(folder)
-    handover = _handover(repeat, host, identity, limits)
+    handover = _handover(repeat, host, identity, limits, sent)
     recording = Recording(repeat.case.workload, folder / RECORD_FILE, handover)
     notebook = notebooks_dir() / repeat.case.workload.row.notebook
 
@@ -72,7 +75,9 @@ def host_failed(repeat: Repeat, folder: Path, identity: Identity, cause: Cause, 
     )
 
 
-def _handover(repeat: Repeat, host: BenchHost, identity: Identity, limits: Limits) -> Handover:
+def _handover(
+    repeat: Repeat, host: BenchHost, identity: Identity, limits: Limits, sent: SentRequests | None
+) -> Handover:
     """Return what the notebook is told by a file."""
     return Handover(
         identity=identity,
@@ -82,6 +87,7 @@ def _handover(repeat: Repeat, host: BenchHost, identity: Identity, limits: Limit
         warmed_by="" if repeat.case.workload.row.warms_itself else host.warmed.get(repeat.case.warm_shape, ""),
         limit_s=limits.benchmark_s,
         stall_limit_s=limits.stall_s,
+        **({"requests": sent} if sent else {}),
         **host.plumbing,
     )
 

@@ -31,6 +31,7 @@ from benchbook.sweep.planning import RunPlan, damaged_repeats, due_again_text, s
 from benchbook.sweep.preflight import Preflight, preflight_of
 from benchbook.sweep.progress import Listener
 from benchbook.sweep.quiet import disturbance
+from benchbook.sweep.request_sets import FrozenSet, freeze
 from benchbook.sweep.runner import Runner
 from benchbook.terminal import shown
 from benchbook.terms.errors import ExperimentError
@@ -68,8 +69,6 @@ def prepare_run(
         )
     listener.working_on("reading which flags and variables the installed vLLM knows")
     checked = preflight_of(file)
-    if checked.experiment.requests:
-        raise ExperimentError(f"{file}: requests are planned by this benchbook, and not sent yet")
     asked = asked_for(checked.experiment, only) if only else None
     part = _asked_part(checked, asked)
     check_loader(part.experiment)
@@ -90,6 +89,7 @@ def prepare_run(
     earlier = None if new else unfinished_run(results_dir, plan.experiment.name)
     finished = None if new else finished_run(results_dir, plan.experiment.name)
     store = earlier or Store.create(results_dir, plan.experiment.name)
+    plan = plan.sending(_frozen(plan, store, listener, is_new=not earlier))
     card_locks.rename(f"run {run_name(store.run_dir, results_dir)}")
     write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
     executor = Local(host_opener(share_gpu, len(plan.experiment.launches) > 1))
@@ -111,6 +111,16 @@ def prepare_run(
             listener.say(not_extended(finished, results_dir))
         listener.say(f"New run {shown(store.run_dir)}.")
     return runner
+
+
+def _frozen(plan: RunPlan, store: Store, listener: Listener, is_new: bool) -> dict[str, FrozenSet]:
+    """Return the sets of the run, drawn now where they are not there; a new run without them is none."""
+    try:
+        return freeze(plan.experiment, plan.models, store, listener)
+    except ExperimentError:
+        if is_new:
+            store.delete()
+        raise
 
 
 def _tell_found(looking: Future[str], listener: Listener) -> None:

@@ -41,7 +41,7 @@ PAST_THE_FACE = {
             "measure/serve*",
             "measure/watched*",
         )
-        + ("sweep/planned_commands*", "hosts/engine.py"),
+        + ("sweep/planned_commands*", "sweep/request_sets*", "hosts/engine.py"),
         {"bench", "command", "measured_part", "startup", "tokenizers"},
     ),
     "the check of a launch word by word, against the tables of the installed vLLM": (

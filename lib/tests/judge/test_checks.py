@@ -62,10 +62,11 @@ def growing(prompts=600, sent_rps=10.0, served_rps=8.3):
     return serve(cap=None, rate=sent_rps, prompts=prompts, raw=raw)
 
 
-def frozen(hits=0.0, is_replayed=False, in_turns=False, **sent):
+def frozen(hits=0.0, is_replayed=False, in_turns=False, is_chat=False, **sent):
     """Return a load of frozen requests of which `sent` was noted, with so many hits of the prefix cache."""
     measured = serve(host={"counters": {"prefix_cache_hits": hits}}, conditions={"sent": sent})
     asked = {"shares_prefix": True, "is_replayed": is_replayed, "in_turns": in_turns}
+    asked |= {"input_tokens": None} if is_chat else {}  # nobody knows what a template adds
     return replace(measured, asked=measured.asked.model_copy(update=asked))
 
 
@@ -128,6 +129,10 @@ PAIRS = {
     "max_num_seqs_low": (
         serve(cap=64, prompts=640, host={"argv": [*COMMAND, "--max-num-seqs", "8"]}),
         serve(cap=64, prompts=640, host={"argv": [*COMMAND, "--max-num-seqs", "64"]}),
+    ),
+    "template_tokens": (
+        frozen(is_chat=True, sent_tokens=4800, counted_tokens=5120, uncounted=0),
+        frozen(is_chat=True, sent_tokens=5120, counted_tokens=5120, uncounted=0),
     ),
     "arrivals_late": (frozen(is_replayed=True, late_p99_ms=21.0), frozen(is_replayed=True, late_p99_ms=19.0)),
     "history_cut": (frozen(in_turns=True, histories_cut=1), frozen(in_turns=True, histories_cut=0)),
@@ -194,6 +199,8 @@ ELSEWHERE = {
     "repeats_trend",
     "repeat_outlier",
     "repeats_in_groups",
+    "requests_differ",
+    "natural_stops_differ",
     "host_restarted",
     "host_differs",
     "kv_capacity_differs",

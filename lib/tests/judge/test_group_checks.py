@@ -6,7 +6,7 @@ import pytest
 from benchbook.judge.group import judged_together
 from benchbook.judge.repeats import mann_kendall_p
 from benchbook.records.described import described
-from benchbook.records.record import Identity, Outcome, Record, Verdict
+from benchbook.records.record import Identity, Outcome, Record, SentSet, Verdict
 from scipy.stats import kendalltau
 
 ARGV = ["vllm", "serve", "m", "--port", "8001", "--served-model-name", "m", "nonce-1", "--max-model-len", "4096"]
@@ -211,6 +211,43 @@ def test_a_host_that_is_another_one_is_found(other, expected):
 def test_arms_of_unequal_kv_capacity_are_found(kv, in_flight, argv, expected):
     found = codes([record(launch="a", in_flight=in_flight), record(launch="b", kv=kv, argv=argv, in_flight=in_flight)])
     assert [("kv_capacity_differs" in one) for one in found] == [expected] * 2
+
+
+def of_set(launch, sha256="aa", tokens=4000, ends_by="any", disturbed=(), repeat=0, name="chat"):
+    """Return a repeat that sent a set of requests, with what was sent and how much was answered."""
+    one = record(repeat, launch=launch, total_output_tokens=tokens)
+    sent = SentSet(name=name, sha256="ff", start=0, endpoint="chat", ends_by=ends_by, sampling={})
+    asked = one.asked.model_copy(update={"ends_by": ends_by})
+    identity = one.identity.model_copy(update={"disturbed": disturbed})
+    load = {"requests": name, "num_prompts": 80}
+    changes = {"requests": sent, "request_set_sha256": sha256, "asked": asked, "identity": identity, "workload": load}
+    return one.model_copy(update=changes)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (of_set("b"), set()),
+        (of_set("b", sha256="bb"), {"requests_differ"}),
+        (of_set("b", sha256="bb", disturbed=("machine_busy",)), set()),  # sent others on purpose
+        (of_set("b", sha256="bb", name="talks"), set()),  # another set
+        (of_set("b", sha256="bb", repeat=1), set()),  # another round
+        (of_set("b", tokens=4060), set()),
+        (of_set("b", tokens=4100), {"natural_stops_differ"}),
+        (of_set("b", tokens=3900), {"natural_stops_differ"}),
+        (of_set("b", tokens=4100, ends_by="length"), set()),
+        (of_set("a", sha256="bb", tokens=4100), set()),  # the same launch
+    ],
+)
+def test_launches_that_were_sent_other_requests_of_a_set_or_answered_them_otherwise_are_found(other, expected):
+    found = codes([of_set("a"), other])
+    assert [one & {"requests_differ", "natural_stops_differ"} for one in found] == [expected] * 2
+
+
+def test_launches_that_send_random_tokens_of_two_lengths_are_judged_as_they_were():
+    pair = [record(launch=launch, total_output_tokens=tokens) for launch, tokens in (("a", 4000), ("b", 5000))]
+    pair = [one.model_copy(update={"request_set_sha256": one.identity.launch}) for one in pair]
+    assert not any(one & {"requests_differ", "natural_stops_differ"} for one in codes(pair))
 
 
 def test_an_invalid_record_is_no_evidence_against_its_siblings():

@@ -115,9 +115,8 @@ def test_a_case_is_named_after_its_set_and_knows_its_lengths(tmp_path):
     ]
     workload = experiment.cases[0].workload
     assert workload.curve == "it" and workload.max_request_tokens == 20
-    assert workload.asked == Asked(
-        requests=20, input_tokens_each=12, output_tokens_each=4, ends_by="length", shares_prefix=True
-    )
+    told = {"ends_by": "length", "shares_prefix": True, "made_of": "random tokens"}
+    assert workload.asked == Asked(requests=20, input_tokens_each=12, output_tokens_each=4, **told)
     assert workload.warmup().asked.input_tokens_each == 12
 
 

@@ -1,0 +1,163 @@
+"""Where the requests of each repeat lie in a run's frozen sets, what a notebook is told of them, and when they are drawn anew."""
+
+from itertools import combinations
+
+import pytest
+from benchbook.plan.experiment import load_experiment, read_experiment
+from benchbook.records.frozen import FrozenHeader, FrozenRequest, write_frozen
+from benchbook.records.handover import Handover, read_handover
+from benchbook.records.store import Store
+from benchbook.sweep.planning import RunPlan
+from benchbook.sweep.request_sets import FOLDER, check_sets, frozen_in, layouts
+from benchbook.terms.errors import ExperimentError
+
+FILE = """question: What does chat cost?
+model: tiny
+launches: {{a: {{}}, b: {{args: {{enforce_eager: true}}}}}}
+requests:
+  it: {row}
+benchmarks:
+  - serve: {{requests: it, max_concurrency: [1, 4], num_prompts: 6 per concurrency}}
+repeats: {repeats}
+"""
+ROW = "{lengths: [8, 4]}"
+
+
+def experiment_of(tmp_path, row=ROW, repeats=3):
+    path = tmp_path / "x.yaml"
+    path.write_text(FILE.format(row=row, repeats=repeats))
+    return load_experiment(path)
+
+
+def freeze(experiment, store, seed=0, salt="", distinct=None):
+    """Write the set as drawing it would, with prompts that nobody reads."""
+    wanted, number = experiment.requests["it"], layouts(experiment)["it"].requests
+    folder = store.run_dir / FOLDER
+    folder.mkdir(exist_ok=True)
+    header = FrozenHeader(
+        name="it",
+        requests=number,
+        distinct=number if distinct is None else distinct,
+        seed=seed,
+        spec=wanted.model_dump(mode="json", exclude_defaults=True),
+    )
+    requests = (FrozenRequest(prompt=f"{salt}{index}", input_tokens=8, output_tokens=4) for index in range(number))
+    return write_frozen(folder / "it.jsonl.gz", header, requests)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store.create(tmp_path / "results", "x")
+
+
+def sent_by(plan, folder):
+    """Return what each planned repeat is told to send, with its number of prompts."""
+    repeats = [repeat for block in plan.experiment.planned_rounds() for repeat in block.repeats]
+    return [(repeat, plan.sent(repeat, folder)) for repeat in repeats]
+
+
+def test_no_request_is_sent_twice_on_one_start_and_launches_are_sent_the_same_in_a_round(tmp_path, store):
+    experiment = experiment_of(tmp_path)
+    freeze(experiment, store)
+    plan = RunPlan.of(experiment, store)
+    spans, by_round = {}, {}
+    for repeat, sent in sent_by(plan, store.run_dir):
+        workload = repeat.case.workload
+        spans[repeat.case.axes_text, repeat.number] = range(sent.start, sent.start + workload.num_prompts)
+        warm = range(sent.warmup_starts[0], sent.warmup_starts[0] + workload.warmup_prompts)
+        spans[repeat.case.axes_text, repeat.number, "warm-up"] = warm
+        by_round.setdefault((repeat.case.axes_text, repeat.number), []).append(sent)
+    assert all(first == second for first, second in by_round.values())
+    assert all(not set(one) & set(other) for one, other in combinations(spans.values(), 2))
+    assert max(map(max, spans.values())) < layouts(experiment)["it"].requests
+    assert all(len(set(sent.warmup_starts)) == len(sent.warmup_starts) for (sent, _) in by_round.values())
+
+
+def test_conversations_are_not_cut_between_repeats(tmp_path, store):
+    experiment = experiment_of(tmp_path, row="{lengths: [8, 4], conversations: {turns: 5}, endpoint: chat}")
+    freeze(experiment, store)
+    for _, sent in sent_by(RunPlan.of(experiment, store), store.run_dir):
+        assert sent.start % 5 == 0 and all(start % 5 == 0 for start in sent.warmup_starts)
+
+
+def test_a_notebook_finds_the_file_from_its_own_folder_also_after_the_run_was_moved(tmp_path, store):
+    experiment = experiment_of(tmp_path)
+    freeze(experiment, store)
+    folder = store.run_dir / "cases" / "k" / "repeat=0"
+    folder.mkdir(parents=True)
+    ((_, sent), *_) = sent_by(RunPlan.of(experiment, store), folder)
+    name = Handover(requests=sent).write(folder)
+    moved = store.run_dir.rename(tmp_path / "moved")
+    told = read_handover(str(moved / "cases" / "k" / "repeat=0" / name)).requests
+    assert told.path == str(moved / FOLDER / "it.jsonl.gz") and told.start == sent.start
+
+
+def test_what_was_drawn_counts_in_the_fingerprint_of_the_cases_that_send_it(tmp_path, store):
+    experiment = experiment_of(tmp_path)
+    bare = RunPlan.of(experiment)
+    freeze(experiment, store)
+    first = RunPlan.of(experiment, store)
+    assert RunPlan.of(experiment, store).cases == first.cases
+    freeze(experiment, store, salt="other ")
+    other = RunPlan.of(experiment, store)
+    keys = [[planned.key for planned in plan.cases.values()] for plan in (bare, first, other)]
+    assert all(one != another for pair in combinations(keys, 2) for one, another in zip(*pair))
+
+
+def test_a_file_of_the_run_is_kept_while_the_set_is_the_one_that_is_asked_for(tmp_path, store):
+    experiment = experiment_of(tmp_path)
+    freeze(experiment, store)
+    assert set(frozen_in(experiment, store)) == {"it"}
+    for changed in (
+        experiment_of(tmp_path, row="{lengths: [8, 5]}"),
+        experiment_of(tmp_path, row="{lengths: [8, 4], ends_by: any}"),
+        experiment_of(tmp_path, repeats=9),
+    ):
+        assert not frozen_in(changed, store)
+    path = store.run_dir / FOLDER / "it.jsonl.gz"
+    path.write_bytes(path.read_bytes()[:-9])
+    assert not frozen_in(experiment_of(tmp_path), store)
+
+
+def test_a_data_set_counts_by_its_name_and_not_by_the_folder_that_it_lay_in(tmp_path, store):
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "chat.jsonl").write_text('{"prompt": "one"}\n' * 400)
+    freeze(experiment_of(tmp_path, row="{dataset: custom, path: here/chat.jsonl}"), store)
+    assert frozen_in(experiment_of(tmp_path, row="{dataset: custom, path: there/chat.jsonl}"), store)
+
+
+def checked(tmp_path, lines):
+    (tmp_path / "chat.jsonl").write_text("".join(lines))
+    experiment_of(tmp_path, row="{dataset: custom, path: chat.jsonl}")
+    experiment = read_experiment(tmp_path / "x.yaml")
+    notes = check_sets(experiment)
+    experiment.document.faults.raise_any()
+    return notes
+
+
+def test_a_set_with_too_few_requests_for_fresh_ones_says_so_and_one_with_too_few_for_a_load_is_refused(tmp_path):
+    row = '{"prompt": "one"}\n'
+    needed = layouts(experiment_of(tmp_path))["it"].requests
+    assert checked(tmp_path, [row] * needed) == []
+    (note,) = checked(tmp_path, [row] * (needed - 1))
+    assert "requests 'it'" in note and "they come again" in note
+    with pytest.raises(ExperimentError, match=r"x.yaml:5: requests.it: .*chat.jsonl, line 23: ends after 23 requests"):
+        checked(tmp_path, [row] * 23)
+
+
+def test_a_malformed_row_is_refused_with_its_line_and_that_of_the_set(tmp_path):
+    for number, bad in enumerate(('{"prompt": 1}\n', "nonsense\n", '["prompt"]\n'), start=2):
+        rows = ['{"prompt": "one"}\n'] * 400
+        rows[number] = bad
+        with pytest.raises(ExperimentError) as caught:
+            checked(tmp_path, rows)
+        (line,) = str(caught.value).splitlines()
+        assert "x.yaml:5: requests.it" in line and f"chat.jsonl, line {number + 1}" in line
+
+
+def test_requests_that_come_again_are_told_to_the_notebook(tmp_path, store):
+    experiment = experiment_of(tmp_path)
+    for distinct, is_fresh in ((None, True), (40, False)):
+        freeze(experiment, store, distinct=distinct)
+        assert {sent.is_fresh for _, sent in sent_by(RunPlan.of(experiment, store), store.run_dir)} == {is_fresh}
