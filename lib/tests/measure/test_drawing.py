@@ -193,7 +193,9 @@ def test_what_vllm_refuses_of_a_data_set_is_one_line(draw):
     for row, said in (
         ({"dataset": "custom", "path": "corpus:prompts", "options": {"custom_out_len": 3}}, "--custom-out-len"),
         ({"dataset": "costum", "path": "corpus:prompts"}, "invalid choice: 'costum'"),
-        ({"dataset": "hf", "path": "no/such-set"}, "Unsupported dataset path: no/such-set"),
+        ({"dataset": "hf", "path": "no/such-set"}, "vLLM's loader: ValueError: Unsupported dataset path: no/such-set"),
+        ({"dataset": "random", "path": "corpus:words"}, "Cannot use 'random' dataset with --dataset-path"),
+        ({"dataset": "custom_image", "path": "corpus:prompts"}, "vLLM's loader: "),
     ):
         with pytest.raises(ExperimentError, match=said) as caught:
             draw(**row)

@@ -120,6 +120,14 @@ def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path):
                 check_files(a_set(kind, tmp_path / name), at_once=1)
 
 
+def test_a_data_set_of_a_file_is_refused_without_one_and_others_are_vllms_to_look_for():
+    for name in ("custom", "sharegpt", "burstgpt"):
+        with pytest.raises(ExperimentError, match=f"data set {name} is drawn from a file: name it with path"):
+            check_files(RequestSet(dataset=name), at_once=1)
+    for row in ({"dataset": "hf", "path": "who/knows"}, {"dataset": "random"}, {"dataset": "prefix_repetition"}):
+        assert check_files(RequestSet(**row), at_once=1000) is None
+
+
 def test_a_file_with_too_few_requests_names_its_end(tmp_path):
     found = {"trace": ("x.jsonl", MOON * 3), "talks": ("t.jsonl", TALK * 3), "custom": ("c.jsonl", CUSTOM * 3)}
     for kind, (name, content) in found.items():

@@ -154,6 +154,10 @@ def why_not_sending() -> str:
     return f"vLLM's internals have moved: no {', '.join(missing)}" if missing else ""
 
 
+class WordsRefused(ValueError):
+    """vLLM's command line has refused its words, for which it gave this reason."""
+
+
 class _Loaded(BaseException):
     """Ends `vllm bench serve` before anything is sent."""
 
@@ -161,8 +165,8 @@ class _Loaded(BaseException):
 def loaded(argv: Sequence[str], make: Callable[[Callable[[], list[Any]], Any], Any]) -> Any:
     """Return what `make` makes where `vllm bench *argv` would load its data set, and end there: nothing is sent.
 
-    `make` gets what loads vLLM's own SampleRequests, and the tokenizer. Raises what it raises, and ValueError with vLLM's
-    own words where it refuses `argv`; ImportError or AttributeError when vLLM's internals have moved.
+    `make` gets what loads vLLM's own SampleRequests, and the tokenizer. Raises what it raises, and
+    WordsRefused; ImportError or AttributeError when vLLM's internals have moved.
     """
     from vllm.benchmarks import serve
 
@@ -181,7 +185,7 @@ def loaded(argv: Sequence[str], make: Callable[[Callable[[], list[Any]], Any], A
         run_vllm_bench(argv)
     if not found:
         lines = said.getvalue().strip().splitlines()
-        raise ValueError(lines[-1] if lines else "vllm bench ended before it loaded its data set")
+        raise WordsRefused(lines[-1] if lines else "vllm bench ended before it loaded its data set")
     if isinstance(found[0], Exception):
         raise found[0]
     return found[0]

@@ -42,7 +42,7 @@ def _counted(wanted: RequestSet) -> tuple[str, int | None]:
     if wanted.kind == "conversations":
         path = path_of(wanted.conversations.path)
         return path, sum(map(len, talks(path)))
-    if wanted.kind == "dataset" and wanted.path is not None:
-        path = path_of(wanted.path)
+    if wanted.kind == "dataset":
+        path = path_of(wanted.path or "")
         return path, usable_rows(wanted.dataset, path, wanted.options)
     return "", None

@@ -29,6 +29,8 @@ def usable_rows(name: str, path: str, options: Options) -> int | None:
     """
     if name not in _CHECKS:
         return None
+    if not path:
+        raise ExperimentError(f"vLLM's data set {name} is drawn from a file: name it with path")
     if name.startswith("custom") and not path.endswith(".jsonl"):
         raise ExperimentError(f"{path}: vLLM's data set {name} takes files whose name ends in .jsonl")
     read, check = _CHECKS[name]

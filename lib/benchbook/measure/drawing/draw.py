@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from benchbook.records.files import write_json
 from benchbook.records.frozen import FrozenHeader, FrozenRequest, write_frozen
 from benchbook.terms.errors import BenchbookError, ExperimentError
 
+_MOST_CHARS = 300  # of what a loader says
 _ADAPTER = 6  # what its random numbers are for, beside those of a design
 
 
@@ -53,11 +54,11 @@ def draw(order: Order) -> dict[str, Any]:
             words += words_of(wanted.dataset, file, wanted.options, order.requests, is_chat=is_chat)
         try:
             return bench.loaded(words, lambda load, tokenizer: _write(order, wanted, tokenizer, load))
-        except (ValueError, NotImplementedError, KeyError, TypeError, OSError) as error:  # of vLLM's loaders
-            raise ExperimentError(f"requests.{order.name}: {error or type(error).__name__}") from error
+        except bench.WordsRefused as error:
+            raise ExperimentError(f"requests.{order.name}: {error}") from error
 
 
-def _write(order: Order, wanted: RequestSet, tokenizer: Any, load: Any) -> dict[str, Any]:
+def _write(order: Order, wanted: RequestSet, tokenizer: Any, load: Callable[[], list[Any]]) -> dict[str, Any]:
     import vllm
 
     distinct, drafts = _drafts(order, wanted, Design(wanted, tokenizer, order.seed), load)
@@ -75,13 +76,15 @@ def _write(order: Order, wanted: RequestSet, tokenizer: Any, load: Any) -> dict[
     return {"sha256": sha256, "header": header.model_dump()}
 
 
-def _drafts(order: Order, wanted: RequestSet, design: Design, load: Any) -> tuple[int, Iterable[Draft]]:
+def _drafts(
+    order: Order, wanted: RequestSet, design: Design, load: Callable[[], list[Any]]
+) -> tuple[int, Iterable[Draft]]:
     """Return how many requests are different, and all of them."""
     number, path = order.requests, next(iter(wanted.files.values()), wanted.path or wanted.dataset or "")
     if wanted.kind == "lengths":
         return number, design.of_lengths(number)
     if wanted.kind == "dataset":
-        samples = load()
+        samples = _loaded(order.name, load)
         there, least = len(samples), order.at_once
         drafts = itertools.islice(itertools.cycle(drafts_of(samples, design)), number)
     elif wanted.kind == "trace":
@@ -91,6 +94,17 @@ def _drafts(order: Order, wanted: RequestSet, design: Design, load: Any) -> tupl
     if there < least:
         raise ExperimentError(too_few(path_of(path), there, least))
     return min(there, number), drafts
+
+
+def _loaded(name: str, load: Callable[[], list[Any]]) -> list[Any]:
+    """Return what vLLM's loader has drawn; whatever it raises is about what it was given."""
+    try:
+        return load()
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise ExperimentError(
+            f"requests.{name}: vLLM's loader: {type(error).__name__}: {said[:_MOST_CHARS]}"
+        ) from error
 
 
 def _finished(drafts: Iterable[Draft], wanted: RequestSet, order: Order) -> Iterator[FrozenRequest]:
