@@ -121,8 +121,10 @@ def _check_registered(doc: Document, args: Mapping[str, Any], places: Places, th
     holders = [(), *((name,) for name in _HOLDERS if isinstance(args.get(name), Mapping))]
     for path, (arg, (plugin, what)) in product(holders, _REGISTERED.items()):
         holder = args[path[0]] if path else args
-        name, names = holder.get(arg), there.registered_of(arg)
-        if not isinstance(name, str) or not name or "." in name or not names or holder.get(plugin) or plugins():
+        said, names = holder.get(arg), there.registered_of(arg)
+        name = str(said) if isinstance(said, str | int | float) and not isinstance(said, bool) else ""
+        is_class = isinstance(said, str) and "." in said
+        if not name or is_class or not names or holder.get(plugin) or plugins():
             continue
         wanted = name.lower() if arg in _ANY_CASE else name
         if wanted not in (*names, OURS):

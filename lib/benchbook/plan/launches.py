@@ -160,10 +160,11 @@ def _check_arg(doc: Document, where: Where, value: Any) -> None:
 def _check_value(doc: Document, where: Where, value: Any) -> None:
     """Refuse what has no value and a shell's words anywhere in an arg's value: a scalar, a list or a mapping.
 
-    A null that is written out inside a config is a value: hf_overrides: {quantization_config: null} takes one away.
+    A null that is written out inside a config is a value: hf_overrides: {quantization_config: null} takes one away. None
+    is Python's word for it, and there a member of some.
     """
     is_inside = len(where) > 4 or "." in str(where[-1])
-    if value is None and not (is_inside and doc.source(where)):
+    if value in (None, "None") and not (is_inside and doc.source(where)):
         raise doc.error(where, "has no value: leave the key out to keep vLLM's default")
     if isinstance(value, (dict, list)):
         for step, item in value.items() if isinstance(value, dict) else enumerate(value):

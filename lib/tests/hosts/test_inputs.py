@@ -100,6 +100,7 @@ def test_a_dollar_that_no_shell_would_expand_is_none_of_our_business(tmp_path, a
         ({"tokenizer": "./tok"}, ("args", "tokenizer")),
         ({"hf_config_path": "/no/config"}, ("args", "hf_config_path")),
         ({"speculative_config": {"model": "models/drafts/mine"}}, ("args", "speculative_config", "model")),
+        ({"chat_template": 7}, ("args", "chat_template")),
         ({"lora_modules": ["a=/no/a"]}, ("args", "lora_modules", 0)),
         ({"lora_modules": [{"name": "a", "path": "./a"}]}, ("args", "lora_modules", 0)),
         ({"lora_modules": 'a={"x":1}', "default_mm_loras": {"image": "~/lora"}}, ("args", "default_mm_loras", "image")),
@@ -136,6 +137,12 @@ def test_what_is_there_is_not_named(tmp_path, monkeypatch) -> None:
     assert list(missing(args, {"LD_PRELOAD": "libc.so.6"}, tmp_path)) == []
     inline = {"chat_template": "{% if x %}{{ x }}{% endif %}", "speculative_config": {"model": "ngram"}}
     assert list(missing(inline, {}, tmp_path)) == []
+
+
+@pytest.mark.parametrize("said", [{}, 0, ["x"], "x", {"name": "x"}])
+def test_what_names_no_adapter_is_told(tmp_path, said) -> None:
+    ((_, problem),) = missing({"lora_modules": said}, {}, tmp_path)
+    assert problem.startswith("names no adapter")
 
 
 def test_a_tilde_is_expanded_where_vllm_does_so_and_nowhere_else(tmp_path, monkeypatch) -> None:

@@ -35,6 +35,8 @@ def written(folder: Path, args: str = "{}", env: str = "{}") -> Path:
         ("{quantization: gptqmarlin}", "quantization: 'gptqmarlin': VLLM has no such quantization; did you mean gptq_marlin?"),
         ("{load_format: safetensor}", "load_format: 'safetensor': VLLM has no such load format; did you mean safetensors?"),
         ("{tokenizer_mode: mistrall}", "did you mean mistral?"),
+        ("{config_format: 7}", "config_format: 7: VLLM has no such config format; there are auto, hf, mistral"),
+        ("{reasoning_parser: -1}", "reasoning_parser: -1: VLLM has no such parser"),
         ("{config_format: json}", "VLLM has no such config format; there are auto, hf, mistral"),
         ("{distributed_executor_backend: gloo}", "VLLM has no such executor; there are external_launcher, mp, ray, uni"),
         ("{sc.method: eagle3, sc.model: /m, sc.num_speculative_tokens: 1, sc.quantization: fp9}", "sc.quantization: 'fp9'"),

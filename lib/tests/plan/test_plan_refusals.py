@@ -236,6 +236,7 @@ REFUSALS = [
     ),
     ("an option in dots without one", "max_model_len: 4096", "cc.mode:", 4, ["args.cc.mode: null: has no value"]),
     ("an item without a value", "max_model_len: 4096", "cc: {a: ['']}, dtype: null", 4, ["args.dtype: null"]),
+    ("an arg of Python's nothing", "max_model_len: 4096", "dtype: None", 4, ["args.dtype: 'None': has no value"]),
     ("an environment list", "{A: 1}", "{A: [1]}", 4, ["env.A: [1]: must be a number or text"]),
     ("an environment of nothing", "{A: 1}", "{A: }", 4, ["env.A: null: has no value: write '' for an empty one"]),
     ("a comma in an environment", "{A: 1}", "{A: a,b}", 4, ["env.b: null: has no value", "stands in quotes"]),

@@ -136,7 +136,7 @@ def _models(args: Mapping[str, Any]) -> Iterator[tuple[Way, str]]:
 
 def _adapters(args: Mapping[str, Any]) -> Iterator[tuple[Way, Any]]:
     """Yield each adapter as it is written, with the way to it."""
-    served, by_kind = args.get("lora_modules") or [], args.get("default_mm_loras")
+    served, by_kind = args.get("lora_modules", []), args.get("default_mm_loras")
     for step, item in enumerate(served if isinstance(served, list) else [served]):
         yield ("args", "lora_modules", *([step] if isinstance(served, list) else [])), item
     for kind, item in by_kind.items() if isinstance(by_kind, Mapping) else ():
@@ -162,10 +162,11 @@ def _adapter_path(item: Any, is_named: bool) -> str:
 
 
 def _at(args: Mapping[str, Any], way: Way) -> str:
+    """Return the text at the end of a way, '' where none is; a number is the text that a command line has of it."""
     value: Any = args
     for step in way:
         value = value.get(step) if isinstance(value, Mapping) else None
-    return value if isinstance(value, str) else ""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def _own_folder(name: str) -> str:

@@ -5,10 +5,12 @@ Read off the checks of vLLM's configs and of its command line, of which those ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchbook.hosts.vllm.misfits import UNCHUNKED
+from benchbook.hosts.vllm.renaming import is_on
 from benchbook.hosts.vllm.said import Said
 from benchbook.terms.likeness import nearest
 
@@ -37,9 +39,11 @@ _NEEDED = (
     ("ec_transfer_config.ec_connector", "ec_transfer_config.ec_role"),
     ("data_parallel_hybrid_lb", "data_parallel_size_local"),
     ("lora_modules", "enable_lora"),
+    ("enable_fault_tolerance", "data_parallel_external_lb"),
 )
 _SPEC, _KV = "speculative_config", "kv_transfer_config"
 _KV_EXTRA = f"{_KV}.kv_connector_extra_config"
+_VERSION = re.compile(r"v?[0-9]+(\.[0-9]+)*")
 _OF_BATCHES = ("deepep_low_latency", "deepep_high_throughput", "nixl_ep")  # which overlap in two halves
 _CPU_SPECS = ("CPUOffloadingSpec", "TieringOffloadingSpec")
 _UNSCHEDULED = ("ngram", "suffix")
@@ -146,6 +150,14 @@ def _others(said: Said) -> Told:
             yield "profiler_config.profiler", f"needs {kind}_profiler_dir beside it"
         elif has_place and said["profiler_config.profiler"] != kind:
             yield f"profiler_config.{kind}_profiler_dir", f"needs profiler: {kind} beside it"
+    if said.has("enable_mamba_cache_stochastic_rounding") and said["mamba_ssm_cache_dtype"] != "float16":
+        yield "enable_mamba_cache_stochastic_rounding", "needs mamba_ssm_cache_dtype: float16"
+    if said.has("mamba_ssu_algorithm") and str(said["mamba_backend"]).lower() != "flashinfer":
+        yield "mamba_ssu_algorithm", "needs mamba_backend: flashinfer"
+    if "grpc_port" in said and not is_on(said["VLLM_USE_RUST_FRONTEND"]):
+        yield "grpc_port", "needs VLLM_USE_RUST_FRONTEND=1"
+    if "show_hidden_metrics_for_version" in said and not _VERSION.match(str(said["show_hidden_metrics_for_version"])):
+        yield "show_hidden_metrics_for_version", "must be a version such as '0.31'"
     if said.number("ubatch_size", 1) > 1 and said["all2all_backend"] not in _OF_BATCHES:
         yield "ubatch_size", f"needs all2all_backend: {' or '.join(_OF_BATCHES)}"
     whole, part = said.number("offload_group_size", 0), said.number("offload_num_in_group", 1)

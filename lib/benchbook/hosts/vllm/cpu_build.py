@@ -15,6 +15,11 @@ from benchbook.hosts.vllm.renaming import is_on
 from benchbook.hosts.vllm.said import Said
 
 _BUILD, _V2 = "vLLM's build for CPUs", "VLLM_USE_V2_MODEL_RUNNER"
+_LACKED = ("enable_sleep_mode", "enable_eplb", "enable_cumem_allocator")
+_OF_V2 = (
+    *("prefill_context_parallel_size", "enable_batch_sharded_sampling", "enable_trace_replay"),
+    *("enable_return_routed_experts", "return_sampling_mask", "watermark_config.key"),
+)
 _TOKENS, _SEQUENCES = {False: 2048, True: 4096}, {False: 128, True: 256}  # of a rank; by: without a server
 _CHUNKING = ("x86_64", "aarch64", "arm64")  # elsewhere a prompt is taken whole, and a batch is as large as that
 Told = Iterator[tuple[str, str]]
@@ -26,13 +31,15 @@ def lacking(args: Mapping[str, Any], env: Mapping[str, str], config: Mapping[str
     `config` is the model's config.json, None while that is not known; `offline` means an engine without a server.
     """
     said = Said(args, env)
-    for name in ("enable_sleep_mode", "enable_eplb"):
+    for name in _LACKED:
         if said.has(name):
             yield name, f"is nothing that {_BUILD} has"
     if is_on(said[_V2]) and importlib.util.find_spec("triton") is None:
         yield _V2, "needs Triton, which is not installed here"
-    if said.ranks("prefill_context") != [1] and not is_on(said[_V2]):
-        yield "prefill_context_parallel_size", f"needs the model runner V2, which {_BUILD} does not take by itself"
+    asked = [name for name in _OF_V2 if said.has(name)]
+    for name in () if is_on(said[_V2]) else asked:
+        if name != "prefill_context_parallel_size" or said.ranks("prefill_context") != [1]:
+            yield name, f"needs the model runner V2, which {_BUILD} does not take by itself"
     has_defaults = (config or {}).get("model_type") in COMMON_TYPES and platform.machine() in _CHUNKING
     if has_defaults and not said.is_off("enable_chunked_prefill") and said.ranks("data") == [1]:
         yield from _batch(said, offline)

@@ -251,7 +251,6 @@ def _fits(text: str, takes: Sequence[str]) -> bool:
         ("size" in takes and size_of(text) is not None)
         or ("auto" in takes and text.lower() == "auto")
         or ("float" in takes and _is_number(text))
-        or text == "None"
     )
 
 
