@@ -26,6 +26,7 @@ from benchbook.terms.engines import VLLM
 from benchbook.terms.likeness import nearest
 from benchbook.terms.secret_names import holds_secret, is_secret_variable
 
+_HUB = "HF_ENDPOINT"
 _LEVEL = "VLLM_LOGGING_LEVEL"
 _LEVELS = tuple(logging.getLevelNamesMapping())  # vLLM hands its level to Python's logging, in capitals
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
@@ -169,6 +170,8 @@ def _value_problem(name: str, text: str, there: Known) -> str:
         parts = text.split(",") if name in there.comma_lists else [text]
         texts = list(filter(None, map(str.strip, parts))) if name in there.comma_lists else parts
         return next(filter(None, (_choice_problem(part, members, name, there) for part in texts)), "")
+    if name == _HUB and "://" not in text:
+        return f"is no address: write https://{text}" if text else _EMPTY
     if name == cpu_cores.BIND and "+cpu" in there.version:
         return cpu_cores.misnamed(text)
     return _number_problem(text, there.number_of(name)) if is_vllms(name) else ""

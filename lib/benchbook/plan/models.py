@@ -39,6 +39,7 @@ _FAMILIAR = {
     **{name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")},
     "distilgpt2": "distilbert/distilgpt2",
 }
+_EMPTY = "is empty: name a folder, or a model of the hub"
 _EXAMPLE = "model: tiny, or model: {path: ../models/mine}, or model: {hub: Qwen/Qwen3-0.6B}"
 
 
@@ -70,6 +71,8 @@ def read_model(doc: Document, where: Where) -> ModelRef:
     A relative folder is looked for beside the file, then in the current folder.
     """
     value = doc.at(where)
+    if value == "":
+        raise doc.error(where, _EMPTY)
     if isinstance(value, str):
         if value in EMBEDDED or _folder(doc, where, value):
             return _local_model(doc, where, value)
@@ -77,6 +80,8 @@ def read_model(doc: Document, where: Where) -> ModelRef:
     keys = doc.parse(where, _ModelKeys, _EXAMPLE)
     if keys.shape is not None:
         return ModelRef(SHAPE_PREFIX + keys.shape)
+    if keys.path == "":
+        raise doc.error((*where, "path"), _EMPTY)
     if keys.path is not None:
         return _local_model(doc, (*where, "path"), keys.path)
     return _hub_model(doc, (*where, "hub"), keys.hub, keys.revision)

@@ -103,6 +103,8 @@ def test_a_value_is_said_in_the_form_of_its_flag(name, value, words):
         ("limits", {"image": 2, "video": [1]}, "video: must be a whole number or a mapping"),
         ("limits", {"audio": 0.5}, "audio: must be a whole number or a mapping"),
         ("capture_sizes", [], "is an empty list: leave the key out"),
+        ("device_ids", [], "is an empty list: leave the key out"),
+        ("dtype", [], "is an empty list: leave the key out"),
         ("capture_sizes", [1, "x"], "must be a whole number"),
         ("middleware", [{"a": 1}], "takes no mapping: text"),
         ("lora_modules", ["-a=/b"], "begins with a dash"),

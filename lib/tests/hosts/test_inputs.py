@@ -103,7 +103,7 @@ def test_a_dollar_that_no_shell_would_expand_is_none_of_our_business(tmp_path, a
         ({"chat_template": 7}, ("args", "chat_template")),
         ({"lora_modules": ["a=/no/a"]}, ("args", "lora_modules", 0)),
         ({"lora_modules": [{"name": "a", "path": "./a"}]}, ("args", "lora_modules", 0)),
-        ({"lora_modules": 'a={"x":1}', "default_mm_loras": {"image": "~/lora"}}, ("args", "default_mm_loras", "image")),
+        ({"lora_modules": 'a=org/x', "default_mm_loras": {"image": "~/lora"}}, ("args", "default_mm_loras", "image")),
     ],
 )  # fmt: skip
 def test_a_path_that_leads_nowhere_is_named(tmp_path, args, way) -> None:
@@ -137,6 +137,33 @@ def test_what_is_there_is_not_named(tmp_path, monkeypatch) -> None:
     assert list(missing(args, {"LD_PRELOAD": "libc.so.6"}, tmp_path)) == []
     inline = {"chat_template": "{% if x %}{{ x }}{% endif %}", "speculative_config": {"model": "ngram"}}
     assert list(missing(inline, {}, tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ({"tokenizer": "org/name@main"}, "write org/name, and tokenizer_revision: main beside it"),
+        ({"speculative_config": {"model": "org/name@v1"}}, "write org/name, and revision: v1 beside it"),
+        ({"tokenizer": "org/name:Q4"}, "is neither a folder here nor a hub id"),
+        ({"spec_model": "my draft"}, "is neither a folder here nor a hub id"),
+        ({"lora_modules": ["a=org/sql@main"]}, "write org/sql"),
+    ],
+)
+def test_what_no_model_can_be_called_is_told(tmp_path, args, told) -> None:
+    ((_, problem),) = missing(args, {}, tmp_path)
+    assert told in problem
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"tokenizer": "org/name", "generation_config": "auto"},
+        {"speculative_config": {"model": "[ngram]"}, "hf_config_path": "gpt2"},
+        {"tokenizer": "s3://bucket/tok", "lora_modules": ["a=org/sql"]},
+    ],
+)
+def test_what_a_model_may_be_called_is_not_told(tmp_path, args) -> None:
+    assert list(missing(args, {}, tmp_path)) == []
 
 
 @pytest.mark.parametrize("said", [{}, 0, ["x"], "x", {"name": "x"}])

@@ -183,6 +183,13 @@ def test_a_variable_of_vllms_in_small_letters_is_refused_since_nobody_asks_it(tm
         preflight_of(written(tmp_path, env=f"{{{name}: 1}}"))
 
 
+@pytest.mark.parametrize("address", ["hf-mirror.com", "hub.example:8443/hf", "localhost"])
+def test_a_hub_without_its_scheme_is_refused_with_it(tmp_path, address) -> None:
+    with pytest.raises(ExperimentError, match=f"HF_ENDPOINT: .*is no address: write https://{address}"):
+        preflight_of(written(tmp_path, env=f"{{HF_ENDPOINT: '{address}'}}"))
+    preflight_of(written(tmp_path, env=f"{{HF_ENDPOINT: 'http://{address}'}}"))
+
+
 @pytest.mark.parametrize("name", ["cpu_kvcache_space", "use_modelscope", "log_stats_interval"])
 def test_a_variable_that_is_written_as_a_flag_is_told_to_stand_in_env(tmp_path, name) -> None:
     with pytest.raises(ExperimentError, match=f"no such flag; VLLM_{name.upper()} is a variable: it stands in env"):

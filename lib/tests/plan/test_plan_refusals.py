@@ -252,6 +252,10 @@ REFUSALS = [
         ["model.path: '/no/such/folder': no such folder"],
     ),
     ("a misspelt tiny", "model: tiny", "model: tinny", 2, ["'tinny'", "did you mean 'tiny'?"]),
+    ("a model of nothing", "tiny", "''", 2, ["model: '': is empty: name a folder, or a model of the hub"]),
+    ("a path of nothing", "tiny", "{path: ''}", 2, ["model.path: '': is empty: name a folder"]),
+    ("a hub id by another name", "tiny", "{name: a/b}", 2, ["model.name: 'a/b': unknown key; did you mean 'hub'?"]),
+    ("a commit by another name", "tiny", "{hub: a/b, rev: x}", 2, ["model.rev: 'x': unknown key; did you mean 'rev"]),
     ("a hub id that climbs", "tiny", "{hub: a/..b}", 2, ["model.hub: 'a/..b'"]),
     (
         "both a path and a hub id",

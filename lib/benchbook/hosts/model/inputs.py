@@ -55,7 +55,16 @@ _ENV_FOLDERS = ("VLLM_TUNED_CONFIG_FOLDER", "VLLM_RPC_BASE_PATH")
 _ADAPTER, _MAX_RANK = "adapter_config.json", 16  # of an adapter: its config, and vLLM's own limit to its rank
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w-]*", re.ASCII)  # what everybody calls by half of its id: gpt2
-_NO_MODEL = ("auto", "vllm", "ngram", "ngram_gpu", "suffix", "mtp", "extract_hidden_states")  # words in a model's place
+_NO_MODEL = (
+    "auto",
+    "vllm",
+    "ngram",
+    "[ngram]",
+    "ngram_gpu",
+    "suffix",
+    "mtp",
+    "extract_hidden_states",
+)  # words in a model's place
 _TEMPLATES = "transformers_utils/chat_templates"  # of vLLM: what a bare name may mean
 
 
@@ -86,6 +95,8 @@ def missing(args: Mapping[str, Any], env: Mapping[str, str], beside: Path) -> It
             yield way, f"is benchbook's own model in model: alone; vLLM wants its folder here, {_own_folder(text)}"
         elif _is_path(text) and not os.path.exists(text):
             yield way, f"there is no file or folder {_named(text, beside)}"
+        elif problem := _no_model(str(way[-1]), text):
+            yield way, problem
         elif os.path.isdir(text) and (names := _HELD.get(str(way[-1]))) and not _holds(text, names):
             yield way, f"the folder {text} has no {' or '.join(names)}"
     for way, item in _adapters(args):
@@ -180,7 +191,20 @@ def _holds(folder: str, names: Iterable[str]) -> bool:
 
 
 def _is_path(text: str) -> bool:
-    return text.startswith((".", "/", "~")) or text.count("/") > 1
+    return text.startswith((".", "/", "~")) or text.count("/") > 1 and "://" not in text
+
+
+def _no_model(name: str, text: str) -> str:
+    """Return why a text is no model's, of this machine or of the hub, and what to write; '' where it may be one."""
+    is_id = _HUB_ID.fullmatch(text) or _HUB_NAME.fullmatch(text) or text in _NO_MODEL
+    if is_id or "://" in text or os.path.exists(text):
+        return ""
+    model, mark, revision = text.partition("@")
+    if mark and _HUB_ID.fullmatch(model):
+        return (
+            f"has a revision behind an @: write {model}, and {_REVISIONS.get(name, 'revision')}: {revision} beside it"
+        )
+    return "is neither a folder here nor a hub id such as organisation/name"
 
 
 def _is_template(way: Way, text: str) -> bool:

@@ -171,10 +171,10 @@ def problem_of(name: str, value: Any, forms: Forms) -> str:
         return ""
     if isinstance(value, bool) and not {"object", "array"} & set(form.takes):
         return f"takes a value, not {str(value).lower()}: {_wanted(form)}"
-    if _is_list(value) and (form.takes_several or form.repeats):
-        if not value:
-            return "is an empty list: leave the key out"
+    if _is_list(value) and (form.takes_several or form.repeats) and value:
         return next((problem for item in value if (problem := _item_problem(item, form))), "")
+    if _is_list(value) and not value and "array" not in form.takes:
+        return "is an empty list: leave the key out"
     if _is_list(value):
         return "" if {"array", "commas"} & set(form.takes) else f"takes one value, not a list: {_wanted(form)}"
     problem = _item_problem(value, form)
