@@ -2,7 +2,7 @@
 
     with stream_server(lambda body: [token("w1"), 0.01, token("w2"), usage(3, 2)]) as server: ...
 
-A number among the events is a pause (s). An answer of None is HTTP 500.
+A number among the events is a pause (s), a list are events in one write. An answer of None is HTTP 500.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Event = dict[str, Any] | float
+Event = dict[str, Any] | list[dict[str, Any]] | float
 Answer = Callable[[dict[str, Any]], Sequence[Event] | None]
 
 
@@ -62,7 +62,8 @@ class _Handler(BaseHTTPRequestHandler):
             if isinstance(event, float):
                 time.sleep(event)
             else:
-                self._write(b"data: " + json.dumps(event).encode() + b"\n\n")
+                together = event if isinstance(event, list) else [event]
+                self._write(b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in together))
         self._write(b"data: [DONE]\n\n")
         self._write(b"")
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import pytest
 from benchbook.hosts.model.files import resolve_model
+from benchbook.judge.checks import record_reasons
+from benchbook.judge.evidence import Measured
 from benchbook.measure.client.meter import meter_path
+from benchbook.measure.client.sent import sent_facts
 from benchbook.measure.client.stretch import Stretch
 from benchbook.measure.client.tasks import COMMAND_LINE, WARM, run_bench
 from benchbook.measure.client.warm import WarmClient
+from benchbook.records.conditions import Conditions, Sent
 from benchbook.records.files import read_json
 from benchbook.records.frozen import FrozenHeader, FrozenRequest, sha256_of, write_frozen
+from benchbook.terms.asked import Asked
+from benchbook.terms.metrics import values_from_raw
 from stream_server import delta, stream_server, token, usage
 
 pytestmark = pytest.mark.integration
@@ -98,3 +104,140 @@ def test_messages_tools_and_adapters_reach_the_server_as_they_are_in_the_file(se
     assert [body["model"] for body in server.bodies] == ["a", "served"] * 4
     assert [body.get("tools") for body in server.bodies] == [None, None, tools, None] * 2
     assert {path for path, _ in server.requests} == {ENDPOINTS["openai-chat"]} and raw["completed"] == 8
+
+
+def test_recorded_times_are_kept_and_one_place_for_all_of_them_makes_them_late(send):
+    due_s = [0.0, 0.3, 0.3, 0.35, 0.8]
+    requests = [FrozenRequest(prompt="w5", input_tokens=1, output_tokens=2, due_s=due) for due in due_s]
+    facts = []
+    for more, pause_s in ((), 0.0), (("--max-concurrency", "1"), 0.4):
+        with stream_server(lambda body, pause_s=pause_s: [pause_s, *answer(body)]) as server:
+            _, raw, notes = send(server, requests, *more, is_timed=True)
+        assert notes["due_s"] == due_s and raw["completed"] == 5
+        assert raw["start_times"][-1] - raw["start_times"][0] > 0.3  # the first one may be late as well
+        facts.append(sent_facts(notes, raw, None))
+    late_ms = facts[1]["late_p99_ms"]
+    assert late_ms > 800  # five waits of 0.4 s behind each other, of which 0.8 s were to pass
+    (found,) = [why for why in reasons_of(raw, sent=facts[1]) if why.code == "arrivals_late"]
+    assert f"{late_ms:.1f} ms" in found.evidence
+
+
+TALKS = [
+    FrozenRequest(
+        messages=({"role": "user", "content": f"w{talk} w{turn}"},),
+        input_tokens=2,
+        output_tokens=3,
+        conversation=talk,
+        turn=turn,
+        think_s=0.01 if turn else None,
+    )
+    for talk in range(3)
+    for turn in range(5)
+]
+
+
+@pytest.mark.parametrize("backend", ENDPOINTS)
+def test_every_turn_begins_with_the_bytes_of_the_turn_before_and_of_its_answer(send, backend):
+    requests = TALKS if backend == "openai-chat" else [as_text(one) for one in TALKS]
+    with stream_server(answer) as server:
+        _, raw, notes = send(server, requests, "--max-concurrency", "2", backend=backend)
+    sent = {}
+    for body in server.bodies:
+        text = body.get("prompt") or "".join(message["content"] for message in body["messages"])
+        sent.setdefault(text[:2], []).append(text)
+    assert {talk: len(turns) for talk, turns in sent.items()} == {"w0": 5, "w1": 5, "w2": 5}
+    for turns in sent.values():
+        for before, after in zip(turns, turns[1:]):
+            assert after.startswith(before + "w0 w1 w2 ")
+    assert raw["completed"] == 15 and raw["max_concurrency"] == 2
+    assert notes["turns"] == [0, 1, 2, 3, 4] * 3
+    assert raw["input_lens"] == notes["counted_tokens"] == notes["sent_tokens"] == [2, 7, 12, 17, 22] * 3
+    assert [least for least, _ in notes["cached_tokens"]] == [0, 4, 9, 14, 19] * 3
+    facts = Sent.of(**sent_facts(notes, raw, 4))
+    assert facts.least_cached_tokens == facts.most_cached_tokens == 3 * (4 + 8 + 12 + 16)
+    assert 0 < facts.conversations_at_once <= 2 and len(facts.median_ttft_by_turn_ms) == 5
+
+
+def as_text(one):
+    """Return a turn of a chat as one of completions, whose text goes on where the answer ended."""
+    fields = one.model_dump() | {"messages": None, "prompt": one.messages[0]["content"] + " "}
+    return FrozenRequest(**fields)
+
+
+def test_a_conversation_ends_with_the_turn_that_fails_and_the_others_go_on(send):
+    def refusing(body):
+        return None if len(body["messages"]) == 3 and body["messages"][0]["content"] == "w1 w0" else answer(body)
+
+    with stream_server(refusing) as server:
+        _, raw, notes = send(server, TALKS, "--max-concurrency", "1", backend="openai-chat")
+    assert [bool(error) for error in raw["errors"]] == [False] * 6 + [True] * 4 + [False] * 5
+    assert (raw["completed"], raw["failed"], len(server.requests)) == (11, 4, 12)
+    assert notes["counted_tokens"][6:10] == [None] * 4
+    assert "requests_failed" in {why.code for why in reasons_of(raw)}
+
+
+def test_a_history_that_the_server_does_not_take_is_cut_and_said_to_be(send):
+    with stream_server(answer) as server:
+        _, raw, notes = send(server, TALKS, backend="openai-chat", max_model_len=15)
+    assert raw["input_lens"] == [2, 7, 12, 12, 12] * 3 and notes["histories_cut"] == 6
+    found = {why.code: why.evidence for why in reasons_of(raw, sent=sent_facts(notes, raw, None))}
+    assert found["history_cut"].startswith("6 turns were sent without the beginning")
+
+
+def reasons_of(raw, ends_by="length", output_tokens=3, **conditions):
+    """Return what is found in a raw file of requests that were to get so many tokens each."""
+    asked = Asked(requests=len(raw["errors"]), output_tokens_each=output_tokens, varies_by=0.0, ends_by=ends_by)
+    values = values_from_raw("serve", raw)
+    return record_reasons(Measured("serve", {}, values, raw, conditions=Conditions(**conditions), asked=asked))
+
+
+ROLE = delta(role="assistant", content="")
+PAUSE = 0.02  # between tokens: a busy machine hands on a faster stream in heaps
+WORDS = [PAUSE, delta(content="w0 "), PAUSE, delta(content="w1 "), PAUSE, delta("length", content="w2 ")]
+# How a chat may be streamed; of each answer the tokens that vLLM's client counts, its gaps, its text, and our codes.
+CHUNKS = {
+    "as completions are": ([*WORDS, usage(2, 3)], 3, 2, "w0 w1 w2 ", set()),
+    "opened with the first token": (
+        [PAUSE, [ROLE, WORDS[1]], *WORDS[2:], usage(2, 3)], 3, 3, "w0 w1 w2 ", {"opening_chunk"},
+    ),
+    # vLLM's client takes the role for a token: its TTFT is no wait for one.
+    "opened at once": ([ROLE, 0.2, *WORDS[1:], usage(2, 3)], 3, 3, "w0 w1 w2 ", {"empty_first_chunk"}),
+    "with empty deltas": ([*WORDS[:4], PAUSE, delta(), PAUSE, *WORDS[5:], usage(2, 3)], 3, 3, "w0 w1 w2 ", None),
+    "with a reason in a chunk of its own": ([*WORDS, PAUSE, delta("stop", content=""), usage(2, 3)], 3, 3, None, None),
+    "uncounted": (WORDS, 3, 2, "w0 w1 w2 ", set()),
+    "counted beside the last text": ([*WORDS[:5], {**WORDS[5], **usage(2, 3), "choices": WORDS[5]["choices"]}], 3, 2, None, set()),
+    "reasoning first": (
+        [PAUSE, delta(reasoning="w8 "), PAUSE, delta(reasoning_content="w9 "), *WORDS[4:], usage(2, 3)], 3, 2, "w2 ", set(),
+    ),
+    # Of a text that was not shown nobody counts the tokens: the answer seems shorter than its chunks.
+    "reasoning first, uncounted": (
+        [PAUSE, delta(reasoning="w8 "), PAUSE, delta(reasoning="w9 "), *WORDS[4:]], 1, 2, "w2 ",
+        {"empty_first_chunk", "outputs_short"},
+    ),
+    "a tool is called": (
+        [PAUSE, delta(tool_calls=[{"index": 0, "function": {"name": "f"}}]), PAUSE,
+         delta("tool_calls", tool_calls=[{"index": 0, "function": {"arguments": "{}"}}]), usage(2, 3)],
+        3, 1, "", {"itl_per_chunk"},
+    ),
+    "stopped by itself": ([*WORDS[:4], usage(2, 2)], 2, 1, "w0 w1 ", {"outputs_short"}),
+    "several tokens a chunk": ([PAUSE, delta(content="w0 w1 "), *WORDS[4:], usage(2, 3)], 3, 1, "w0 w1 w2 ", {"itl_per_chunk"}),
+}  # fmt: skip
+OF_STREAMS = {"opening_chunk", "empty_first_chunk", "itl_per_chunk", "outputs_short", "requests_failed"}
+
+
+def test_what_vllms_client_counts_of_each_form_of_a_chat_and_which_code_speaks(send):
+    requests = [
+        FrozenRequest(messages=({"role": "user", "content": f"{number} w5"},), input_tokens=2, output_tokens=3)
+        for number in range(len(CHUNKS))
+    ]
+    forms = list(CHUNKS.values())
+    with stream_server(lambda body: forms[int(body["messages"][0]["content"].split()[0])][0]) as server:
+        _, raw, _ = send(server, requests, *one_at_a_time(), backend="openai-chat")
+    for number, (form, (_, tokens, gaps, text, codes)) in enumerate(CHUNKS.items()):
+        alone = {key: value[number : number + 1] for key, value in raw.items() if isinstance(value, list)}
+        assert alone["output_lens"] == [tokens] and len(alone["itls"][0]) == gaps, form
+        assert text is None or alone["generated_texts"] == [text], form
+        found = {why.code for why in reasons_of({**alone, "completed": 1, "failed": 0})} & OF_STREAMS
+        assert codes is None or found == codes, form
+    free = {why.code for why in reasons_of({**alone, "output_lens": [2]}, ends_by="any")}
+    assert "outputs_short" not in free  # who lets answers stop by themselves is not told of it
