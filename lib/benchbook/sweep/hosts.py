@@ -67,13 +67,16 @@ class _Host:
 OpenHost = Callable[[Launch, str, Store, float], AbstractContextManager[BenchHost]]  # ..., ready_timeout_s
 
 
-def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> OpenHost:
+def host_opener(
+    share_gpu: bool = False, compares_launches: bool = False, make_server: Callable[..., VllmServer] = VllmServer
+) -> OpenHost:
     """Return what opens a host for a sweep. Unless `share_gpu`, a GPU that others use is refused.
 
-    A server first answers fixed prompts: a model that answers all alike is seen by eight; with `compares_launches` they
-    are 32, and a change of its outputs is seen.
+    A server, of the class or from what `make_server` is, first answers fixed prompts: a model that answers all alike is
+    seen by eight; with `compares_launches` they are 32, and a change of its outputs is seen.
     """
     ending: list[Thread] = []
+    num_prompts = NUM_PROMPTS if compares_launches else NUM_ALONE
 
     @contextmanager
     def open_host(launch: Launch, kind: str, store: Store, ready_timeout_s: float) -> Iterator[BenchHost]:
@@ -84,7 +87,7 @@ def host_opener(share_gpu: bool = False, compares_launches: bool = False) -> Ope
         files = resolve_model(launch.model.path_or_id, launch.args, launch.env)
         counted = _counted(files, launch, store)
         opened = (
-            _open_server(launch, store, ready_timeout_s, NUM_PROMPTS if compares_launches else NUM_ALONE, counted)
+            _open_server(launch, store, ready_timeout_s, num_prompts, counted, make_server)
             if kind == "server"
             else _open_engine(launch, store, ready_timeout_s, counted)
         )
@@ -116,9 +119,10 @@ def _open_server(
     ready_timeout_s: float,
     num_prompts: int,
     counted: HostFacts,
+    make_server: Callable[..., VllmServer],
 ) -> Iterator[BenchHost]:
     folder, reset = store.launch_dir(launch.name).resolve(), engine_named(launch.engine).cache_reset
-    server = VllmServer(
+    server = make_server(
         launch.model.path_or_id,
         args=launch.args,
         env=launch.env,

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from benchbook.hosts.model.inputs import hub_models, missing
 from benchbook.plan.experiment import load_experiment
 from benchbook.sweep.preflight import preflight_of
 from benchbook.terms.errors import ExperimentError
-
-FILE = """question: Which?
-model: tiny
-launches:
-  a:
-    args: {args}
-    env: {env}
-benchmarks:
-  - first_request: {{}}
-"""
-
-
-def experiment(folder: Path, args: str = "{}", env: str = "{}") -> Path:
-    path = folder / "exp.yaml"
-    path.write_text(FILE.format(args=args, env=env))
-    return path
+from one_launch import written
 
 
 @pytest.mark.parametrize(
@@ -33,7 +16,7 @@ def experiment(folder: Path, args: str = "{}", env: str = "{}") -> Path:
         (
             "{tokenizer: $MODELS/tok}",
             "{}",
-            "exp.yaml:5: launches.a.args.tokenizer: '$MODELS/tok': $MODELS is not expanded",
+            "exp.yaml:5: launches.d.args.tokenizer: '$MODELS/tok': $MODELS is not expanded",
         ),
         (
             "{speculative_config: {model: '${REPO}/draft'}}",
@@ -44,7 +27,7 @@ def experiment(folder: Path, args: str = "{}", env: str = "{}") -> Path:
         (
             "{}",
             "{OMP_NUM_THREADS: $(nproc)}",
-            "exp.yaml:6: launches.a.env.OMP_NUM_THREADS: '$(nproc)': $(nproc) is not",
+            "exp.yaml:6: launches.d.env.OMP_NUM_THREADS: '$(nproc)': $(nproc) is not",
         ),
         ("{}", "{LD_LIBRARY_PATH: '/x:$LD_LIBRARY_PATH'}", "$LD_LIBRARY_PATH is not expanded"),
         ("{chat_template: $HOME/a.jinja}", "{}", "chat_template: '$HOME/a.jinja': $HOME is not expanded"),
@@ -65,7 +48,7 @@ def experiment(folder: Path, args: str = "{}", env: str = "{}") -> Path:
 )
 def test_what_waits_for_a_shell_is_refused_with_its_line(tmp_path, args, env, words) -> None:
     with pytest.raises(ExperimentError) as refusal:
-        load_experiment(experiment(tmp_path, args, env))
+        load_experiment(written(tmp_path, args, env))
     assert words in str(refusal.value)
 
 
@@ -87,7 +70,7 @@ def test_what_waits_for_a_shell_is_refused_with_its_line(tmp_path, args, env, wo
     ],
 )
 def test_a_dollar_that_no_shell_would_expand_is_none_of_our_business(tmp_path, args) -> None:
-    load_experiment(experiment(tmp_path, args))
+    load_experiment(written(tmp_path, args))
 
 
 @pytest.mark.parametrize(
@@ -235,11 +218,11 @@ def test_a_word_in_a_models_place_is_no_model_of_the_hub(args) -> None:
 
 
 def test_all_of_a_launchs_missing_files_are_refused_with_the_line_that_names_them(tmp_path) -> None:
-    path = experiment(tmp_path, "{sc.model: ./draft, chat_template: no.jinja}", "{LD_PRELOAD: /no/lib.so}")
+    path = written(tmp_path, "{sc.model: ./draft, chat_template: no.jinja}", "{LD_PRELOAD: /no/lib.so}")
     with pytest.raises(ExperimentError) as refusal:
         preflight_of(path)
     told = sorted(line.split(": ")[1] for line in str(refusal.value).splitlines())
-    assert told == ["launches.a.args.chat_template", "launches.a.args.sc.model", "launches.a.env.LD_PRELOAD"]
+    assert told == ["launches.d.args.chat_template", "launches.d.args.sc.model", "launches.d.env.LD_PRELOAD"]
 
 
 @pytest.mark.parametrize(

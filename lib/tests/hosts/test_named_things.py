@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import one_launch
 import pytest
 from benchbook.hosts.vllm import flags, import_paths
 from benchbook.hosts.vllm.flags import known
@@ -13,20 +14,12 @@ from benchbook.sweep.machine import machine_note
 from benchbook.sweep.preflight import preflight_of
 from benchbook.terms.errors import ExperimentError
 
-FILE = """question: q
-model: tiny
-launches:
-  d: {{args: {args}, env: {env}}}
-benchmarks:
-  - serve: {{max_concurrency: 1, lengths: [[64, 16]], num_prompts: 4}}
-"""
 pytestmark = pytest.mark.skipif(not (known() and known().flags), reason="no vLLM is installed")
 
 
 def written(folder: Path, args: str = "{}", env: str = "{}") -> Path:
-    path = folder / "exp.yaml"
-    path.write_text(FILE.format(args=args.replace("TMP", str(folder)), env=env.replace("TMP", str(folder))))
-    return path
+    """Write a file in which TMP is `folder`."""
+    return one_launch.written(folder, args.replace("TMP", str(folder)), env.replace("TMP", str(folder)))
 
 
 @pytest.mark.parametrize(

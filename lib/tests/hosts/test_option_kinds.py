@@ -9,14 +9,8 @@ from benchbook.hosts.vllm.flags import known
 from benchbook.hosts.vllm.kinds import Option, option_problem
 from benchbook.sweep.preflight import preflight_of
 from benchbook.terms.errors import ExperimentError
+from one_launch import written
 
-FILE = """question: q
-model: tiny
-launches:
-  d: {{args: {args}}}
-benchmarks:
-  - serve: {{max_concurrency: 1, lengths: [[64, 16]], num_prompts: 4}}
-"""
 MODES = Option(["member"], ["NONE", "VLLM_COMPILE"], [0, 3], "any case")
 METHODS = Option(["choice"], ["ngram", "kv-both"], compared="as written")
 BACKENDS = Option(["choice"], ["triton", "flashinfer_trtllm"])
@@ -142,12 +136,11 @@ def test_a_value_that_the_config_would_refuse_is_refused_with_what_to_write(valu
     ],
 )  # fmt: skip
 def test_what_only_the_start_would_refuse_is_refused_at_its_line(tmp_path: Path, args, place):
-    path = tmp_path / "exp.yaml"
-    path.write_text(FILE.format(args=args))
+    path = written(tmp_path, args)
     with pytest.raises(ExperimentError) as refusal:
         preflight_of(path)
     (line,) = str(refusal.value).splitlines()
-    assert f"exp.yaml:4: launches.d.args.{place}: " in line
+    assert f"exp.yaml:5: launches.d.args.{place}: " in line
 
 
 @pytest.mark.skipif(not (known() and known().flags), reason="no vLLM is installed")
@@ -170,8 +163,7 @@ def test_what_only_the_start_would_refuse_is_refused_at_its_line(tmp_path: Path,
     ],
 )
 def test_what_the_start_takes_is_taken(tmp_path: Path, args):
-    path = tmp_path / "exp.yaml"
-    path.write_text(FILE.format(args=args))
+    path = written(tmp_path, args)
     preflight_of(path)
 
 
@@ -186,7 +178,6 @@ def test_what_the_start_takes_is_taken(tmp_path: Path, args):
     ],
 )
 def test_an_option_that_begins_as_its_config_is_meant_without_that(tmp_path: Path, args, meant):
-    path = tmp_path / "exp.yaml"
-    path.write_text(FILE.format(args=args))
+    path = written(tmp_path, args)
     with pytest.raises(ExperimentError, match=f"has no such option; did you mean {meant}\\?"):
         preflight_of(path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from benchbook.hosts.model.shapes import SHAPES
 from benchbook.hosts.model.tiny_model import DENSE, EXPERTS
@@ -14,26 +12,11 @@ from benchbook.hosts.vllm.overrides import doubtful, overridden, unread
 from benchbook.sweep.machine import machine_note
 from benchbook.sweep.preflight import preflight_of
 from benchbook.terms.errors import ExperimentError
+from one_launch import SERVE, written
 
 LLAMA = SHAPES["llama-3.1-8b"].config
 CODE = {"model_type": "own-code", "num_hidden_layers": 3}  # a model with code of its own
-FILE = """question: q
-model: {model}
-launches:
-  d:
-    args: {args}
-    env: {env}
-benchmarks:
-  - {benchmark}
-"""
-SERVE = "serve: {max_concurrency: 1, lengths: [[64, 16]], num_prompts: 4}"
 installed = pytest.mark.skipif(not (known() and known().flags), reason="no vLLM is installed")
-
-
-def written(folder: Path, args: str = "{}", benchmark: str = SERVE, model: str = "tiny", env: str = "{}") -> Path:
-    path = folder / "exp.yaml"
-    path.write_text(FILE.format(args=args, benchmark=benchmark, model=model, env=env))
-    return path
 
 
 @pytest.mark.parametrize(
@@ -224,7 +207,7 @@ def test_where_a_batch_is_as_large_as_the_longest_prompt_nobody_is_accused(monke
 )  # fmt: skip
 def test_a_launch_that_would_measure_something_else_is_refused_with_its_line(tmp_path, args, benchmark, words) -> None:
     with pytest.raises(ExperimentError) as refusal:
-        preflight_of(written(tmp_path, args, benchmark))
+        preflight_of(written(tmp_path, args, benchmark=benchmark))
     assert words in str(refusal.value) and len(str(refusal.value).splitlines()) == 1
 
 
@@ -239,7 +222,7 @@ def test_a_launch_that_would_measure_something_else_is_refused_with_its_line(tmp
     ],
 )
 def test_its_twin_is_planned(tmp_path, args, benchmark) -> None:
-    assert preflight_of(written(tmp_path, args, benchmark)).unfit == ()
+    assert preflight_of(written(tmp_path, args, benchmark=benchmark)).unfit == ()
 
 
 @installed

@@ -9,16 +9,8 @@ from benchbook.hosts.vllm.flags import known
 from benchbook.hosts.vllm.unheeded import unheeded
 from benchbook.sweep.preflight import preflight_of
 from benchbook.terms.errors import ExperimentError
+from one_launch import written
 
-FILE = """question: q
-model: tiny
-launches:
-  d:
-    args: {args}
-    env: {env}
-benchmarks:
-  - serve: {{max_concurrency: 1, lengths: [[64, 16]], num_prompts: 4}}
-"""
 installed = pytest.mark.skipif(not (known() and known().flags), reason="no vLLM is installed")
 
 
@@ -139,9 +131,8 @@ def test_what_counts_or_whose_build_is_not_known_is_not_doubted(args, env, build
     ],
 )  # fmt: skip
 def test_plan_tells_it_with_its_line(tmp_path: Path, args, env, place, words) -> None:
-    path = tmp_path / "exp.yaml"
-    path.write_text(FILE.format(args=args, env=env))
-    assert any(f"launches.d.{place}" in note and words in note for note in preflight_of(path).notes)
+    notes = preflight_of(written(tmp_path, args, env)).notes
+    assert any(f"launches.d.{place}" in note and words in note for note in notes)
 
 
 @installed
@@ -155,7 +146,6 @@ def test_plan_tells_it_with_its_line(tmp_path: Path, args, env, place, words) ->
     ],
 )
 def test_what_cannot_be_had_any_more_is_refused_with_what_replaces_it(tmp_path: Path, args, words) -> None:
-    path = tmp_path / "exp.yaml"
-    path.write_text(FILE.format(args=args, env="{}"))
+    path = written(tmp_path, args)
     with pytest.raises(ExperimentError, match=words):
         preflight_of(path)

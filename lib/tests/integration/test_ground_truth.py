@@ -20,8 +20,8 @@ from benchbook.records.record import Verdict
 from benchbook.records.store import Store
 from benchbook.report.html import render_report
 from benchbook.report.run import load_run
-from benchbook.sweep import hosts
 from benchbook.sweep.executors import Local
+from benchbook.sweep.hosts import host_opener
 from benchbook.sweep.planning import RunPlan
 from benchbook.sweep.runner import Runner
 from benchbook.terms.metrics import values_from_raw
@@ -67,10 +67,9 @@ def measured(tmp_path_factory):
     path.write_text(EXPERIMENT.format(steady=json.dumps(STEADY), faulty=json.dumps(FAULTY)))
     plan = RunPlan.of(load_experiment(path))
     store = Store.create(folder / "results", "truth")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hosts, "VllmServer", functools.partial(VllmServer, program=fake_vllm.PROGRAM))
-        executor = Local(hosts.host_opener(compares_launches=True))
-        state = Runner(plan, store, Listener(), "benchbook run truth.yaml", executor).execute()
+    scripted = functools.partial(VllmServer, program=fake_vllm.PROGRAM)
+    executor = Local(host_opener(compares_launches=True, make_server=scripted))
+    state = Runner(plan, store, Listener(), "benchbook run truth.yaml", executor).execute()
     render_report(execute_comparison(store.run_dir), store.report_path)
     return store.run_dir, state, load_run(store.run_dir), html.unescape(store.report_path.read_text())
 

@@ -9,14 +9,8 @@ import pytest
 from benchbook.hosts.vllm.flags import known
 from benchbook.sweep.preflight import Preflight, preflight_of
 from benchbook.terms.errors import ExperimentError
+from one_launch import written
 
-FILE = """question: q
-model: tiny
-launches:
-  d: {{args: {args}, env: {env}, plugin_env: {plugin_env}}}
-benchmarks:
-  - serve: {{max_concurrency: 1, lengths: [[64, 16]], num_prompts: 4}}
-"""
 pytestmark = pytest.mark.skipif(not (known() and known().flags), reason="no vLLM is installed")
 
 
@@ -25,8 +19,7 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Return what checks a launch of these settings in a shell with these variables."""
 
     def of(args: str = "{}", env: str = "{}", plugin_env: str = "{}", **exported: str) -> Preflight:
-        path = tmp_path / "exp.yaml"
-        path.write_text(FILE.format(args=args, env=env, plugin_env=plugin_env))
+        path = written(tmp_path, args, env, plugin_env=plugin_env)
         with monkeypatch.context() as patch:
             for name, text in exported.items():
                 patch.setenv(name, text)

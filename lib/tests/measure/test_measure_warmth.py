@@ -29,7 +29,6 @@ from benchbook.records.host import HostFacts
 from benchbook.records.record import Identity, PrefixCache, Warmup
 from benchbook.records.record_file import read_record
 from benchbook.records.store import Store
-from benchbook.sweep import hosts
 from benchbook.sweep.hosts import host_opener
 from benchbook.sweep.repeat import run_repeat
 from benchbook.terms.errors import ExperimentError, MeasureError
@@ -316,10 +315,8 @@ def test_latency_warms_up_by_itself(tmp_path):
 @pytest.mark.parametrize(
     ("env", "is_asked"), [({}, False), ({"VLLM_SERVER_DEV_MODE": "0"}, False), ({"VLLM_SERVER_DEV_MODE": "1"}, True)]
 )
-def test_a_sweep_empties_the_cache_only_where_the_launch_asks_for_developer_mode(
-    fake_model, tmp_path, monkeypatch, env, is_asked
-):
+def test_a_sweep_empties_the_cache_only_where_the_launch_asks_for_developer_mode(fake_model, tmp_path, env, is_asked):
     launch = Launch("eager", ModelRef(fake_model), {}, {**fake_vllm.scripted(), **env})
-    monkeypatch.setattr(hosts, "VllmServer", partial(VllmServer, program=fake_vllm.PROGRAM))
-    with host_opener()(launch, "server", Store(tmp_path / "run"), 10.0) as host:
+    scripted = partial(VllmServer, program=fake_vllm.PROGRAM)
+    with host_opener(make_server=scripted)(launch, "server", Store(tmp_path / "run"), 10.0) as host:
         assert host.parameters["reset_prefix_cache"] is is_asked and host.warmed == {}

@@ -9,25 +9,13 @@ from benchbook.hosts.vllm.flags import is_read, known
 from benchbook.hosts.vllm.forms import installed_forms
 from benchbook.sweep.preflight import Preflight, preflight_of
 from benchbook.terms.errors import ExperimentError
+from one_launch import SERVE, written
 
 pytestmark = pytest.mark.skipif(not known(), reason="no vLLM is installed")
-FILE = """question: q
-model: {model}
-launches:
-  d:
-    args: {args}
-    env: {env}
-    plugin_env: {plugin_env}
-benchmarks:
-  - serve: {{max_concurrency: 1, lengths: [[64, 16]], num_prompts: 4}}
-repeats: 1
-"""
 
 
 def checked(folder: Path, args="{}", env="{}", plugin_env="{}", model="tiny") -> Preflight:
-    path = folder / "exp.yaml"
-    path.write_text(FILE.format(args=args, env=env, plugin_env=plugin_env, model=model))
-    return preflight_of(path)
+    return preflight_of(written(folder, args, env, plugin_env=plugin_env, model=model))
 
 
 def refusal(folder: Path, **parts: str) -> str:
@@ -275,12 +263,7 @@ def test_what_yaml_refuses_is_answered_with_what_to_write(tmp_path, text, words)
 
 
 def test_yamls_own_infinity_is_answered_with_the_word_that_a_rate_takes(tmp_path) -> None:
-    path = tmp_path / "exp.yaml"
-    path.write_text(
-        FILE.format(args="{}", env="{}", plugin_env="{}", model="tiny").replace(
-            "max_concurrency: 1", "request_rate_rps: [1, 4, .inf]"
-        )
-    )
+    path = written(tmp_path, benchmark=SERVE.replace("max_concurrency: 1", "request_rate_rps: [1, 4, .inf]"))
     with pytest.raises(ExperimentError) as refused:
         preflight_of(path)
     assert "a rate may be inf" in str(refused.value)

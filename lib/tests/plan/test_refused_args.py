@@ -9,15 +9,7 @@ from benchbook.hosts.vllm.command import flags
 from benchbook.refused_args import halves, refused
 from benchbook.sweep.preflight import preflight_of
 from benchbook.terms.errors import ExperimentError
-
-FILE = """question: Which?
-model: tiny
-launches:
-  a:
-    args: {args}
-benchmarks:
-  - first_request: {{}}
-"""
+from one_launch import written
 
 
 @pytest.mark.parametrize(
@@ -75,8 +67,7 @@ def test_half_of_a_pair_of_servers_is_told_and_not_refused(args) -> None:
 
 
 def test_short_and_cut_names_are_refused_by_the_name_in_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "exp.yaml"
-    path.write_text(FILE.format(args="{asc: 8, served_mod: x, headl: true, r: 1}"))
+    path = written(tmp_path, "{asc: 8, served_mod: x, headl: true, r: 1}")
     with pytest.raises(ExperimentError) as refusal:
         preflight_of(path)
     lines = str(refusal.value).splitlines()
@@ -86,10 +77,7 @@ def test_short_and_cut_names_are_refused_by_the_name_in_the_file(tmp_path: Path)
 
 def test_all_that_is_wrong_with_a_launch_is_said_in_one_go(tmp_path: Path) -> None:
     args = "{task: embed, num_scheduler_steps: 4, no_such: 1, speculative_config: '{x', ssl_keyfile: k, dtype: gold}"
-    path = tmp_path / "exp.yaml"
-    path.write_text(
-        FILE.format(args=args).replace("args:", "env: {VLLM_USE_V1: 0, VLLM_LOGING_LEVEL: INFO}\n    args:")
-    )
+    path = written(tmp_path, args, "{VLLM_USE_V1: 0, VLLM_LOGING_LEVEL: INFO}")
     with pytest.raises(ExperimentError) as refusal:
         preflight_of(path)
     told = {line.split(": ")[1].rpartition(".")[2] for line in str(refusal.value).splitlines()}
@@ -100,10 +88,9 @@ def test_all_that_is_wrong_with_a_launch_is_said_in_one_go(tmp_path: Path) -> No
 
 
 def test_a_half_of_a_pair_is_noted_with_its_line(tmp_path: Path) -> None:
-    path = tmp_path / "exp.yaml"
-    path.write_text(FILE.format(args="{kv_transfer_config: {kv_connector: NixlConnector, kv_role: kv_consumer}}"))
+    path = written(tmp_path, "{kv_transfer_config: {kv_connector: NixlConnector, kv_role: kv_consumer}}")
     (note,) = preflight_of(path).notes
-    assert note.startswith(f"note: {path}:5: launches.a.args.kv_transfer_config.kv_role: kv_consumer is one half")
+    assert note.startswith(f"note: {path}:5: launches.d.args.kv_transfer_config.kv_role: kv_consumer is one half")
 
 
 def test_by_hand_too_no_server_is_started_that_could_not_be_asked() -> None:

@@ -18,6 +18,7 @@ from benchbook.sweep import session
 from benchbook.sweep.machine import check_machine, machine_note
 from benchbook.sweep.preflight import Preflight
 from benchbook.terms.errors import ExperimentError
+from one_launch import written
 
 FIRST, SECOND = "GPU-8d6a7b44-aaaa-bbbb-cccc-0123456789ab", "GPU-77aa0000-aaaa-bbbb-cccc-0123456789ab"
 SLICE = "MIG-377e0049-554c-540b-93c6-d0976f8426cb"
@@ -26,13 +27,6 @@ case "$1" in
   --query-gpu=*) printf '0, {first}, 143000, 144384\\n1, {second}, 0, 144384\\n' ;;
   -L) printf 'GPU 1: NVIDIA H200 (UUID: {second})\\n  MIG 1g.18gb     Device  0: (UUID: {slice})\\n' ;;
 esac
-"""
-FILE = """question: Which?
-model: {model}
-launches:
-  a: {{args: {args}, env: {env}}}
-benchmarks:
-  - serve: {{max_concurrency: {at_once}, lengths: [[1024, 1024]], num_prompts: 2048}}
 """
 
 
@@ -46,8 +40,8 @@ def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.delenv(variable, raising=False)
 
     def of(model: str, args: str = "{}", env: str = "{}", at_once: int = 1, version: str = "0.32.0") -> Preflight:
-        path = tmp_path / "exp.yaml"
-        path.write_text(FILE.format(model=model, args=args, env=env, at_once=at_once))
+        benchmark = f"serve: {{max_concurrency: {at_once}, lengths: [[1024, 1024]], num_prompts: 2048}}"
+        path = written(tmp_path, args, env, launch="a", model=model, benchmark=benchmark)
         return Preflight(load_experiment(path), version, True, True, ())
 
     return of
@@ -241,7 +235,7 @@ def test_a_slice_has_a_memory_of_its_own(checked, two_gpus) -> None:
 def test_a_gpu_that_is_not_here_is_refused_where_it_is_named(checked, two_gpus, name, monkeypatch) -> None:
     experiment = checked("{hub: some/Model}", env=f"{{CUDA_VISIBLE_DEVICES: {name}}}")
     with pytest.raises(
-        ExperimentError, match=r"exp.yaml:4: launches.a.env.CUDA_VISIBLE_DEVICES: .*names '.*0 or GPU-8d6a"
+        ExperimentError, match=r"exp.yaml:6: launches.a.env.CUDA_VISIBLE_DEVICES: .*names '.*0 or GPU-8d6a"
     ):
         check_machine(experiment)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", name.strip("'"))
@@ -269,7 +263,7 @@ def test_a_variable_that_names_no_gpu_or_one_twice_is_refused_in_one_line(
     with pytest.raises(ExperimentError) as refusal:
         check_machine(experiment)
     (line,) = str(refusal.value).splitlines()
-    assert "exp.yaml:4: launches.a.env.CUDA_VISIBLE_DEVICES: " in line and problem in line
+    assert "exp.yaml:6: launches.a.env.CUDA_VISIBLE_DEVICES: " in line and problem in line
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", names.strip("'"))
     with pytest.raises(ExperimentError, match="launches.a: .*CUDA_VISIBLE_DEVICES of your shell names"):
         check_machine(checked("{hub: some/Model}"))

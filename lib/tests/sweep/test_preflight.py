@@ -21,6 +21,7 @@ from benchbook.sweep.machine import check_machine, machine_note
 from benchbook.sweep.needs import need_of
 from benchbook.sweep.preflight import Preflight, preflight
 from benchbook.terms.errors import ExperimentError
+from one_launch import FIRST, written
 
 ROOT = Path(__file__).parents[3]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
@@ -31,16 +32,7 @@ KNOWN = Known(
     variables=frozenset({"VLLM_LOGGING_LEVEL"}),
     compilation_options=frozenset({"cudagraph_mode", "pass_config"}),
 )
-FILE = """question: Which?
-model: tiny
-launches:
-  a:
-    args: {{{args}}}
-    env: {{{env}}}
-benchmarks:
-  - {benchmark}
-"""
-FIRST, LATENCY = "first_request: {}", "latency: {batch_size: 1, lengths: [[8, 4]]}"
+LATENCY = "latency: {batch_size: 1, lengths: [[8, 4]]}"
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +43,8 @@ def of_a_known_vllm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def checked(folder: Path, args: str = "", env: str = "", benchmark: str = FIRST, more: str = "") -> Preflight:
-    path = folder / "exp.yaml"
-    path.write_text(FILE.format(args=args, env=env, benchmark=benchmark) + more)
+    path = written(folder, f"{{{args}}}", f"{{{env}}}", launch="a", benchmark=benchmark)
+    path.write_text(path.read_text() + more)
     return preflight(load_experiment(path))
 
 
@@ -123,16 +115,14 @@ def test_a_vllm_whose_source_tells_nothing_is_said_to_be_unchecked(tmp_path, mon
 
 
 def test_an_unknown_shape_is_refused_where_the_file_names_it(tmp_path) -> None:
-    path = tmp_path / "exp.yaml"
-    path.write_text(FILE.format(args="", env="", benchmark=FIRST).replace("tiny", "{shape: gpt-oss-12b}"))
+    path = written(tmp_path, model="{shape: gpt-oss-12b}")
     with pytest.raises(ExperimentError, match=r"exp.yaml:2: model.shape: 'gpt-oss-12b': .*did you mean 'gpt-oss-120b'"):
         preflight(load_experiment(path))
 
 
 def test_a_shape_is_loaded_with_weights_that_are_made_and_by_vllm_itself_only_where_the_file_says_so(tmp_path) -> None:
-    path = tmp_path / "exp.yaml"
-    text = FILE.format(args="", env="", benchmark=FIRST).replace("tiny", "{shape: gpt-oss-20b}")
-    path.write_text(text)
+    path = written(tmp_path, launch="a", model="{shape: gpt-oss-20b}")
+    text = path.read_text()
     launch = load_experiment(path).launch("a")
     assert launch.args == {"load_format": "benchbook"}
     assert launch.model_text == "gpt-oss-20b (random weights)"
@@ -147,8 +137,7 @@ def test_a_shape_is_loaded_with_weights_that_are_made_and_by_vllm_itself_only_wh
 
 @pytest.mark.parametrize(("load_format", "is_made"), [("DUMMY", True), ("Dummy", True), ("Safetensors", False)])
 def test_weights_that_are_made_are_told_of_in_whatever_case_the_load_format_is_written(tmp_path, load_format, is_made):
-    path = tmp_path / "exp.yaml"
-    path.write_text(FILE.format(args=f"load_format: {load_format}", env="", benchmark=FIRST).replace("tiny", "a/b"))
+    path = written(tmp_path, f"{{load_format: {load_format}}}", launch="a", model="a/b")
     assert ("(random weights)" in load_experiment(path).launch("a").model_text) is is_made
 
 
@@ -455,8 +444,7 @@ def test_a_queue_before_max_num_active_seqs_is_told_like_one_before_max_num_seqs
     ],
 )
 def test_a_model_named_by_half_or_by_an_address_is_refused_with_what_to_write(tmp_path, model, said):
-    path = tmp_path / "exp.yaml"
-    path.write_text(FILE.format(args="", env="", benchmark=FIRST).replace("model: tiny", f"model: {model}"))
+    path = written(tmp_path, model=model)
     with pytest.raises(ExperimentError) as refusal:
         load_experiment(path)
     assert said in str(refusal.value) and len(str(refusal.value).splitlines()) == 1
