@@ -50,6 +50,9 @@ LONGEST = (
     "test_measured_again.py",
 )
 
+# Each of them imports vLLM, which takes seconds.
+IN_ONE_PROCESS = ("test_config_forms.py", "test_flag_forms.py", "test_config_options.py")
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
@@ -58,6 +61,21 @@ def pytest_collection() -> Generator[None, object, object]:
         result = yield
     gc.freeze()
     return result
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    """Give a worker file after file, as `--dist loadfile` does, and those of `IN_ONE_PROCESS` as if they were one."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return IN_ONE_PROCESS[0] if file.rpartition("/")[2] in IN_ONE_PROCESS else file
+
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

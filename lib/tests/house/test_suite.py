@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import rows as rows_module
 from benchbook.hosts.process import processes
-from conftest import LONGEST
+from conftest import IN_ONE_PROCESS, LONGEST
 from ender import VARIABLE, marked
 from rows import rows
 
@@ -41,7 +41,7 @@ def test_what_is_no_row_is_no_sample():
 
 
 def test_the_longest_files_are_there_and_no_two_files_have_one_name():
-    assert set(LONGEST) <= set(FILES)
+    assert {*LONGEST, *IN_ONE_PROCESS} <= set(FILES)
     assert [name for name, number in Counter(FILES).items() if number > 1] == []
 
 

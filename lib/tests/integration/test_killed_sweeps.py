@@ -30,7 +30,7 @@ from sweeps import (
 pytestmark = pytest.mark.integration
 
 # A sweep that is killed at random: its template, how many cases and repeats it has, and how often it is killed.
-TEMPLATE, NUM_CASES, NUM_REPEATS, NUM_KILLS = (FAKE_SWEEP, 12, 24, 25) if IS_FULL else (SMALL_SWEEP_OF_BOTH, 3, 6, 4)
+TEMPLATE, NUM_CASES, NUM_REPEATS, NUM_KILLS = (FAKE_SWEEP, 12, 24, 25) if IS_FULL else (SMALL_SWEEP_OF_BOTH, 3, 6, 2)
 QUICKSTART = Path(__file__).parents[3] / "experiments" / "quickstart.yaml"
 
 
@@ -123,6 +123,7 @@ def test_a_second_interrupt_ends_at_once_and_clean(tmp_path):
     assert process.returncode in (130, -signal.SIGINT) and wait_nothing_left(tmp_path) == []
 
 
+@pytest.mark.skipif(not IS_FULL, reason="make test-full; test_terminal.py closes the terminal of such a run")
 def test_a_sweep_under_nohup_outlives_its_terminal(tmp_path):
     file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # inherited, as nohup does it

@@ -17,11 +17,14 @@ from benchbook.hosts.engines import VLLM
 from benchbook.hosts.model.files import build_embedded
 from benchbook.hosts.process.logs import tells
 from benchbook.hosts.server import VllmServer
+from benchbook.measure.client.tasks import WARM
+from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.serve import bench_serve
 from benchbook.measure.servers import model_card, open_server
 from benchbook.plan.workloads import ServeWorkload
+from benchbook.records.handover import Handover
 from benchbook.records.record import Record
-from sweeps import ARGS, ENV
+from sweeps import ONE_PROCESS_ARGS, ONE_PROCESS_ENV
 
 pytestmark = pytest.mark.integration
 WORKLOAD = ServeWorkload(
@@ -63,17 +66,9 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_tokenizer_with_code_of_its_own_is_loaded_by_the_client(model, tmp_path, state_dir) -> None:
-    settings = {"log_dir": tmp_path / "log", "ready_timeout_s": 10.0, "args": {"trust_remote_code": True}}
-    with VllmServer(str(model), env=fake_vllm.scripted(), program=fake_vllm.PROGRAM, **settings) as server:
-        record = bench_serve(server, WORKLOAD, record_path=tmp_path / "case" / "record.json").record
-    assert record.outcome == "measured" and record.values["completed"] == 6
-    assert "--trust-remote-code" in record.argv and str(model) in record.argv
-
-
 # One start in a shell that has everything in the way, of the second of two commits, which takes shorter sequences.
 FIRST, SECOND, SHORT = "1" * 40, "2" * 40, 512
-COLD = {"input_len_tokens": 64, "num_warmup_prompts": 0}  # each warm-up would be one more start of the client
+COLD = {"input_len_tokens": 64, "num_warmup_prompts": 0}
 CLOSED = ServeWorkload(**COLD, output_len_tokens=32, max_concurrency=8, num_prompts=40)
 OPEN = ServeWorkload(**COLD, output_len_tokens=64, request_rate_rps=40, num_prompts=80)
 
@@ -91,7 +86,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
     path.write_text(json.dumps({**json.loads(path.read_text()), "max_position_embeddings": SHORT}))
     long = folder / ("t" * (111 - len(str(folder))))
     long.mkdir()
-    args = {name: value for name, value in ARGS.items() if name != "max_model_len"}
+    args = {name: value for name, value in ONE_PROCESS_ARGS.items() if name != "max_model_len"}
     with pytest.MonkeyPatch.context() as patch:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             patch.setenv(name, "http://127.0.0.1:9")
@@ -103,8 +98,8 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
         patch.setattr(tempfile, "tempdir", str(long))
         with VllmServer(
             "some/model",
-            args={**args, "revision": SECOND, "max_num_seqs": 1, "distributed_executor_backend": "uni"},
-            env={**ENV, "HF_HOME": str(folder / "hf")},
+            args={**args, "revision": SECOND, "max_num_seqs": 1},
+            env={**ONE_PROCESS_ENV, "HF_HOME": str(folder / "hf")},
             log_dir=folder / "log",
             keep=True,  # as other tests leave nothing of ours running
         ) as server:
@@ -112,9 +107,19 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
             server.stop()
 
 
-def measured(server: VllmServer, workload: ServeWorkload, folder: Path) -> Record:
+@pytest.fixture(scope="module")
+def client(crowded: VllmServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmClient]:
+    """Yield vLLM's own client, started once in the same shell."""
+    with WarmClient(log_dir=tmp_path_factory.mktemp("client"), env=crowded.hub_env) as client:
+        yield client
+
+
+def measured(server: VllmServer, client: WarmClient, workload: ServeWorkload, folder: Path) -> Record:
     """Return the record of a load on the server, sent by vLLM's own client."""
-    return bench_serve(open_server(server.base_url), workload, record_path=folder / "case" / "record.json").record
+    path, repeat = folder / "case" / "record.json", Handover(client_socket=client.socket_path)
+    record = bench_serve(server, workload, record_path=path, repeat=repeat).record
+    assert record.way == WARM
+    return record
 
 
 def test_the_revision_that_is_asked_for_is_served_and_recorded(crowded) -> None:
@@ -123,18 +128,26 @@ def test_the_revision_that_is_asked_for_is_served_and_recorded(crowded) -> None:
     assert f"--revision {SECOND}" in " ".join(crowded.argv)
 
 
-def test_a_client_finds_the_tokenizer_where_the_launch_says_and_goes_past_the_proxy(crowded, tmp_path) -> None:
-    record = measured(crowded, CLOSED, tmp_path)
+def test_a_client_finds_the_tokenizer_where_the_launch_says_and_goes_past_the_proxy(crowded, client, tmp_path) -> None:
+    record = measured(open_server(crowded.base_url), client, CLOSED, tmp_path)
     assert (record.values["completed"], record.values["failed"]) == (40, 0)
     assert record.argv[record.argv.index("--tokenizer") + 1].endswith(f"/snapshots/{SECOND}")
     assert "max_num_seqs_low" in {reason.code for reason in record.reasons}
     assert record.host.telemetry.server.mean_waiting > 1  # more wait than run, however few the samples
 
 
-def test_a_rate_that_a_server_does_not_hold_is_told(crowded, tmp_path) -> None:
-    record = measured(crowded, OPEN, tmp_path)
+def test_a_rate_that_a_server_does_not_hold_is_told(crowded, client, tmp_path) -> None:
+    record = measured(open_server(crowded.base_url), client, OPEN, tmp_path)
     assert record.values["request_throughput_rps"] < 0.9 * OPEN.request_rate_rps
     assert "overloaded" in {reason.code for reason in record.reasons}
+
+
+def test_a_tokenizer_with_code_of_its_own_is_loaded_by_the_client(model, client, tmp_path, state_dir) -> None:
+    settings = {"log_dir": tmp_path / "log", "ready_timeout_s": 10.0, "args": {"trust_remote_code": True}}
+    with VllmServer(str(model), env=fake_vllm.scripted(), program=fake_vllm.PROGRAM, **settings) as server:
+        record = measured(server, client, WORKLOAD, tmp_path)
+    assert record.outcome == "measured" and record.values["completed"] == 6
+    assert "--trust-remote-code" in record.argv and str(model) in record.argv
 
 
 @pytest.mark.parametrize(

@@ -174,9 +174,18 @@ def test_the_ids_that_list_prints_are_whole_at_any_width(measured):
     assert f"machinery/{run_id}" in terminal.text
 
 
-@pytest.mark.parametrize("env", [{"TERM": "dumb"}, ASCII, LATIN_1], ids=["dumb", "ascii", "latin-1"])
-def test_a_run_is_told_in_plain_lines_or_plain_letters_where_there_is_no_more(tmp_path, env):
-    file = write_fake_sweep(tmp_path, template=SMALL_SWEEP.replace("machinery hold?", "Prüfstand halten … ± ▶ 漢?"))
+QUESTION = "Does the Prüfstand halten … ± ▶ 漢?"
+QUESTION_SWEEP = SMALL_SWEEP.replace("Does the machinery hold?", QUESTION)
+
+
+PLAIN = {"dumb": {"TERM": "dumb"}, "ascii": ASCII, "latin-1": LATIN_1}
+
+
+# Letters of Latin-1 are those of the terminal whose width changes, below.
+@pytest.mark.parametrize("name", rows(PLAIN, quick=("dumb", "ascii")))
+def test_a_run_is_told_in_plain_lines_or_plain_letters_where_there_is_no_more(tmp_path, name):
+    env = PLAIN[name]
+    file = write_fake_sweep(tmp_path, template=QUESTION_SWEEP)
     with benchbook_on_terminal(tmp_path, "run", file, env=env) as terminal:
         text = terminal.read_to_end(limit_s=120)
     assert terminal.process.returncode in ALL_MEASURED and "Traceback" not in text
@@ -185,9 +194,12 @@ def test_a_run_is_told_in_plain_lines_or_plain_letters_where_there_is_no_more(tm
     if "TERM" in env:
         assert "\x1b" not in text and "  … starting the server of launch 'fake'" in text
     assert_ends_as_it_says(terminal)
-    assert "Prüfstand halten … ± ▶ 漢?" in (tmp_path / "results/machinery/latest/report.html").read_text(
-        encoding="utf-8"
-    )
+    assert_asks_the_question(tmp_path)
+
+
+def assert_asks_the_question(folder):
+    """The report has every letter, whatever the terminal."""
+    assert QUESTION in (folder / "results/machinery/latest/report.html").read_text(encoding="utf-8")
 
 
 def test_ctrl_c_typed_at_a_terminal_ends_the_run_with_130_and_says_how_to_continue(tmp_path):
@@ -287,8 +299,8 @@ def test_a_run_that_hang_ups_do_not_reach_outlives_its_terminal(tmp_path):
 
 
 def test_a_terminal_that_changes_its_width_shows_the_run_to_its_end(tmp_path):
-    file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
-    with benchbook_on_terminal(tmp_path, "run", file, columns=120) as terminal:
+    file = write_fake_sweep(tmp_path, template=QUESTION_SWEEP)
+    with benchbook_on_terminal(tmp_path, "run", file, columns=120, env=LATIN_1) as terminal:
         terminal.read_until(lambda text: "[1/4]" in text)
         terminal.resize(60)
         terminal.read_until(lambda text: "[2/4]" in text)
@@ -296,6 +308,7 @@ def test_a_terminal_that_changes_its_width_shows_the_run_to_its_end(tmp_path):
         terminal.read_to_end(limit_s=120)
     assert terminal.process.returncode in ALL_MEASURED and "Traceback" not in terminal.text
     assert_ends_as_it_says(terminal)
+    assert_asks_the_question(tmp_path)
 
 
 PRINTING = ["--help", "plan machinery.yaml", "list", "table machinery", "compare machinery fake again"]
@@ -314,7 +327,10 @@ def test_a_full_disk_under_a_commands_output_is_one_line_and_code_1(measured, co
     assert done.stderr == "benchbook: standard output takes no more: No space left on device\n"
 
 
-@pytest.mark.parametrize(("into", "why"), [("| head -1", "Broken pipe"), ("> /dev/full", "No space left on device")])
+LOST = [("| head -1", "Broken pipe"), ("> /dev/full", "No space left on device")]  # commands have both, above
+
+
+@pytest.mark.parametrize(("into", "why"), rows(LOST, quick=1))
 def test_a_run_outlives_its_output(tmp_path, into, why):
     file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
     done = benchbook_in_shell(tmp_path, f"$BENCHBOOK run {file} {into}; echo code=${{PIPESTATUS[0]}}")
