@@ -6,6 +6,7 @@ a misspelt number.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -83,7 +84,11 @@ def _is_secret(names: re.Pattern[str], name: str, value: Any) -> bool:
 
 def _is_misspelt(name: str, value: Any) -> bool:
     """Return whether a word of the name is a slip of what a secret is called: HF_TOKNE, api_kye."""
-    wanted = _STRONG_WORDS if _is_number(value) else _STRONG_WORDS + _WEAK_WORDS
+    return _is_slip(name, _STRONG_WORDS if _is_number(value) else _STRONG_WORDS + _WEAK_WORDS)
+
+
+@functools.lru_cache(maxsize=4096)  # each file that is written asks again of all variables
+def _is_slip(name: str, wanted: tuple[str, ...]) -> bool:
     words = [word for word in _plain(name).split("_") if word != "tokens"]  # which are counted, or a vocabulary's
     return any(is_slip(word, secret) for word in words for secret in wanted)
 

@@ -1,5 +1,6 @@
 """The runner: every repeat becomes a record, failures are retried and kept, runs continue where they stopped."""
 
+import functools
 import io
 import os
 import shutil
@@ -12,6 +13,7 @@ import pytest
 from benchbook.measure.recording import Recording
 from benchbook.plan.eta import STOP_S, Estimate
 from benchbook.plan.experiment import load_experiment
+from benchbook.records import provenance
 from benchbook.records.conditions import Conditions
 from benchbook.records.files import write_json
 from benchbook.records.fingerprint import changed_parts
@@ -55,6 +57,7 @@ ASKS_MUCH = """benchmarks:
   - serve: {max_concurrency: 4, slo_ttft_ms: 200, slo_tpot_ms: 2, slo_e2el_ms: 1.0e+9, lengths: [8, 4], num_prompts: 4}
   - first_request: {prompt: "\\u00e9 a|b, 100% \\u2028", max_tokens: 3, temperature: 0.25}
 """
+GIT_STATE = functools.cache(provenance.git_state)  # two processes of git less for each record
 CAUSE = Cause("out_of_memory", "torch.OutOfMemoryError", "lower the utilisation")
 
 
@@ -111,6 +114,7 @@ class Bench:
     """A bench of hosts and a scripted `run_repeat`: what happens on the n-th call is up to the test."""
 
     def __init__(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(provenance, "git_state", GIT_STATE)
         self.tmp_path, self.starts, self.calls = tmp_path, Counter(), []
         self.model = tmp_path / "model"
         self.model.mkdir()
