@@ -15,6 +15,7 @@ from typing import Any
 from benchbook.hosts.engines import engine_named
 from benchbook.hosts.model import files, hub, hub_cache, inputs
 from benchbook.hosts.vllm import translations
+from benchbook.hosts.vllm.clients import missing_client
 from benchbook.hosts.vllm.contradictions import contradictions
 from benchbook.hosts.vllm.cpu_build import lacking
 from benchbook.hosts.vllm.flags import Known
@@ -75,7 +76,7 @@ def checked_launch(doc: Document, launch: Launch, there: Known | None, *, has_of
     told = [*misfits(found.args, found.env, config), *unquantized(found.args, config, _files_of(found))]
     if _build_of(there) == CPU:
         told += lacking(found.args, found.env, config, has_offline)
-    told += absent_packages(found.args)
+    told += [*absent_packages(found.args), *missing_client(found.env)]
     told += [(name, why) for name, why, may_be_elsewhere in _absent_classes(found) if may_be_elsewhere]
     unfit = [doc.error(places.of(name), why) for name, why in told]
     unfit += [doc.error(places.of(*way), why) for (_, *way), why in inputs.unfit_adapters(found.args)]

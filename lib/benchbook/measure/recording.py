@@ -48,6 +48,7 @@ class Recording:
         path = str(record_path) or repeat.record_path
         self.record_path = Path(path).resolve() if path else _by_hand(workload.benchmark)
         self.argv: Sequence[str] = ()
+        self.client: str | None = None  # which of vLLM's two ran
         self.started_utc = utc_now()
         self.started_monotonic_s = time.monotonic()
         make_folder(self.record_path.parent)
@@ -141,6 +142,7 @@ class Recording:
             curve=self.workload.curve,
             load=self.workload.load,
             argv=tuple(self.argv),
+            client=self.client,
             started_utc=self.started_utc,
             ended_utc=utc_now(),
             started_monotonic_s=self.started_monotonic_s,

@@ -12,6 +12,7 @@ from benchbook import parameters
 from benchbook.hosts.model.files import tokenizer_sha256
 from benchbook.hosts.process.shell import certificates, no_proxy
 from benchbook.hosts.scrape import has_prefix_cache
+from benchbook.hosts.vllm.clients import asked_client, client_of, pinned
 from benchbook.hosts.vllm.tokenizers import args_of, check_here, client_words
 from benchbook.hosts.watch import StallWatch
 from benchbook.judge.stalls import stalled_at_last
@@ -92,6 +93,7 @@ def bench_serve(
         with Watched(server, socket_path) as watched:
             ended = run(workload, argv, recording.log_path, "vllm bench serve", stretch)
         raw = read_json(recording.raw_path)
+        recording.client = client_of(raw)
         warmth = {"warmup_prompts": workload.warmup_prompts if warmed_by else warmup.num_prompts}
         if reset_prefix_cache:
             warmth["earlier_requests"] = 0  # none of them is in the cache
@@ -160,6 +162,11 @@ class _Bench:
     tokenizer: str  # '' takes that of the server
     sending: Sending
 
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The server's environment as its launch set it: it may ask for another client."""
+        return {**self.repeat.host.env, **getattr(self.server, "env_overrides", {})}
+
     def argv(self, workload: ServeWorkload, seed: int, raw_path: Path, stretch: Stretch | None) -> list[str]:
         """Return what `vllm bench` gets to offer `workload` to the server, the requests of `stretch` if it has a set."""
         args = args_of(self.server.argv)
@@ -189,8 +196,9 @@ class _Bench:
         ):
             run = run_bench(
                 argv,
-                socket_path=self.socket_path or None,
-                env=_client_env(self.server),
+                # The warm client is the one in Python, loaded.
+                socket_path=(self.socket_path or None) if asked_client(self.env) == "python" else None,
+                env={**_client_env(self.server), **pinned(self.env)},
                 on_line=on_line,
                 log_path=log_path,
                 limit_s=self.repeat.limit_s,

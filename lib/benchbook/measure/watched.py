@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from benchbook.hosts.process.ports import is_loopback
 from benchbook.hosts.scrape import block_tokens, counter_delta, engine_tokens, parse_counters, went_back
 from benchbook.hosts.telemetry import Sampler
 from benchbook.hosts.vllm import measured_part
+from benchbook.hosts.vllm.clients import behind_ours_s
 from benchbook.judge.telemetry_summary import telemetry_summary
 from benchbook.measure.client.meter import client_facts, meter_path, read_notes
 from benchbook.measure.client.sent import SENT_FILE, sent_facts
@@ -82,6 +84,7 @@ class Watched:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._ended_s = time.perf_counter()
         with self._sparing("the samples"):
             self._sampler.__exit__(kind, error, trace)
         if error is not None:
@@ -114,7 +117,7 @@ class Watched:
     def telemetry(self, recording: Recording, raw: Mapping[str, Any]) -> TelemetrySummary:
         """Keep the samples beside the record and return their summary; an empty one where that failed."""
         with self._sparing("telemetry"):
-            samples = self._sampler.result()
+            samples = _on_the_clients_clock(self._sampler.result(), behind_ours_s(raw, self._ended_s))
             if samples["server"] or samples["gpus"]:
                 write_telemetry(recording.telemetry_path, samples)
             return telemetry_summary(samples, raw)
@@ -171,6 +174,23 @@ class Watched:
     def _own_pids(self) -> Sequence[int]:
         # The parent of a notebook's kernel is the runner, by hand Jupyter; other kernels of it are other load.
         return (*self._roots, os.getpid())
+
+
+def _on_the_clients_clock(samples: dict[str, Any], behind_s: float) -> dict[str, Any]:
+    """Return samples with their times as the client's clock has them, which is `behind_s` behind ours."""
+    if not behind_s:
+        return samples
+
+    def moved(columns: Any) -> Any:
+        return {**columns, "t_s": [round(time_s - behind_s, 4) for time_s in columns["t_s"]]} if columns else columns
+
+    zero_s = samples["zero_perf_counter_s"] - behind_s
+    return {
+        **samples,
+        "zero_perf_counter_s": zero_s,
+        "server": moved(samples["server"]),
+        "gpus": [moved(gpu) for gpu in samples["gpus"]],
+    }
 
 
 def _environment_of(entry: registry.HostEntry | None, pids: Sequence[int]) -> Mapping[str, str]:

@@ -141,6 +141,7 @@ class Record(BaseModel):
     started_monotonic_s: float
     ended_monotonic_s: float
     argv: tuple[str, ...] = ()  # the official benchmark's command
+    client: Literal["python", "rust"] | None = None  # which of vLLM's two clients of `bench serve` ran, by its result
     way: str = ""  # how vLLM's code was run: "command line" or "warm"
     way_reason: str | None = None  # why the warm worker that was there did not run it
     seed: int | None = None  # of the prompts; None where vLLM drew them without one

@@ -42,7 +42,7 @@ PAST_THE_FACE = {
             "measure/watched*",
         )
         + ("sweep/planned_commands*", "sweep/request_sets*", "hosts/engine.py"),
-        {"bench", "command", "measured_part", "startup", "tokenizers"},
+        {"bench", "clients", "command", "measured_part", "startup", "tokenizers"},
     ),
     "the check of a launch word by word, against the tables of the installed vLLM": (
         (
@@ -53,6 +53,7 @@ PAST_THE_FACE = {
             "sweep/preflight*",
         ),
         {
+            "clients",
             "command",
             "contradictions",
             "cpu_build",

@@ -19,7 +19,7 @@ _SPOILERS = {
     "prometheus_multiproc_dir": "the counters of dead servers would stay on the page of metrics",
     "VLLM_PORT": "vLLM would talk to itself at that port; clusters set it for a service that is called vllm",
     "VLLM_API_KEY": "a server of ours has a key of its own; vLLM before 0.32 writes this one into its cache of code",
-    "VLLM_USE_RUST_BENCH": "vLLM's other benchmark client would measure, unsaid",
+    "VLLM_USE_RUST_BENCH": "vLLM's other benchmark client would measure; a launch's env may ask for it",
     "VLLM_HOST_IP": "vLLM's processes would look for each other at that address",
     "HOST_IP": "vLLM's processes would look for each other at that address",
     **dict.fromkeys(("VLLM_DP_RANK", "VLLM_DP_RANK_LOCAL", "VLLM_DP_SIZE"), _RANK),
