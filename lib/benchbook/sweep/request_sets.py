@@ -25,6 +25,7 @@ from benchbook.measure.client.meter import meter_path
 from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.drawing.check import check_files
 from benchbook.measure.drawing.order import Order
+from benchbook.measure.names_of_sets import check_dataset
 from benchbook.measure.serve import MAX_WARMUPS
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.order import Repeat
@@ -135,6 +136,9 @@ def check_sets(experiment: Experiment) -> list[str]:
     """
     doc, notes = experiment.document, []
     for name, layout in layouts(experiment).items():
+        check_dataset(doc, ("requests", name), experiment.requests[name])
+        if doc.faults.has_within(("requests", name)):
+            continue
         with doc.faults.noted():
             try:
                 number = check_files(experiment.requests[name], layout.at_once)

@@ -73,6 +73,16 @@ def installed_forms() -> Forms:
 
     It is kept in the environment that it describes, or, where that is not ours to write to, in the cache.
     """
+    return _installed("forms")
+
+
+@functools.cache
+def dataset_forms() -> Forms:
+    """Return the same table of the flags by which the installed `vllm bench` is told of a data set."""
+    return _installed("datasets", "datasets")
+
+
+def _installed(kind: str, *asked_for: str) -> Forms:
     known = flags.known()
     if known is None or not known.flags:
         return {}
@@ -80,12 +90,12 @@ def installed_forms() -> Forms:
         Path(__file__).with_name(name).read_bytes() for name in ("parser_dump.py", "config_fields.py", "kinds.py")
     )
     asked = hashlib.sha256(b"".join(askers)).hexdigest()[:8]
-    name = f"forms-{known.version}-{flags.source_state()}-{asked}.json"
+    name = f"{kind}-{known.version}-{flags.source_state()}-{asked}.json"
     places = (Path(sys.prefix) / "share" / "benchbook" / name, cache_dir() / name)
     there = next((forms for place in places if (forms := _forms_of(remembered(place))) is not None), None)
     if there is not None:
         return there
-    table = _dumped()
+    table = _dumped(*asked_for)
     if table is not None:
         any(remember(place, table) for place in places)
     return _forms_of(table) or {}
@@ -99,9 +109,9 @@ def _forms_of(table: dict[str, Any] | None) -> Forms | None:
         return None
 
 
-def _dumped() -> dict[str, Any] | None:
+def _dumped(*asked_for: str) -> dict[str, Any] | None:
     """Return the table as the parser gives it: {} where it cannot, None where it was not let to, by time or memory."""
-    command = [sys.executable, "-P", "-m", "benchbook.hosts.vllm.parser_dump"]
+    command = [sys.executable, "-P", "-m", "benchbook.hosts.vllm.parser_dump", *asked_for]
     try:
         done = subprocess.run(
             command,

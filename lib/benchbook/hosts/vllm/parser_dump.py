@@ -1,6 +1,7 @@
 """Print, as JSON, what vLLM's own parser of `vllm serve` takes: run by the Python that has this vLLM, it imports it.
 
     python -P -m benchbook.hosts.vllm.parser_dump    →    {"--max-model-len": {"takes": ["int", "size", "auto"], …}, …}
+    python -P -m benchbook.hosts.vllm.parser_dump datasets    →    the same of the data sets of vLLM's benchmarks
 
 What a flag takes is asked of the parser itself, by giving its type a few texts, and not guessed from its name.
 """
@@ -32,6 +33,7 @@ from benchbook.hosts.vllm.config_fields import (
 )
 from benchbook.hosts.vllm.kinds import ANY_DASH, Bounds, Option, option_problem
 
+DATASETS = "datasets"  # the argument that asks for theirs
 _FRONTENDS = (  # until 0.27, until 0.32, since
     "vllm.entrypoints.openai.cli_args",
     "vllm.entrypoints.launchers.cli_args",
@@ -42,20 +44,33 @@ _FRONTENDS = (  # until 0.27, until 0.32, since
 def main() -> None:
     """Print the table of the installed vLLM's parser."""
     with contextlib.redirect_stdout(sys.stderr):  # what vLLM says while it is imported
-        table = flag_table(serve_parser())
+        table = flag_table(dataset_parser() if DATASETS in sys.argv[1:] else serve_parser())
     print(json.dumps(table))
 
 
 def serve_parser() -> argparse.ArgumentParser:
     """Return the parser of `vllm serve`, with its flags alone."""
+    for name in _FRONTENDS:
+        with contextlib.suppress(ModuleNotFoundError, AttributeError):
+            return importlib.import_module(name).make_arg_parser(_empty_parser())
+    raise ModuleNotFoundError(f"none of {', '.join(_FRONTENDS)}")
+
+
+def dataset_parser() -> argparse.ArgumentParser:
+    """Return a parser with the flags alone by which `vllm bench` is told of a data set."""
+    from vllm.benchmarks.datasets import add_dataset_parser
+
+    parser = _empty_parser()
+    add_dataset_parser(parser)
+    return parser
+
+
+def _empty_parser() -> argparse.ArgumentParser:
     try:
         from vllm.utils.argparse_utils import FlexibleArgumentParser
     except ImportError:  # until 0.11
         from vllm.utils import FlexibleArgumentParser
-    for name in _FRONTENDS:
-        with contextlib.suppress(ModuleNotFoundError, AttributeError):
-            return importlib.import_module(name).make_arg_parser(FlexibleArgumentParser())
-    raise ModuleNotFoundError(f"none of {', '.join(_FRONTENDS)}")
+    return FlexibleArgumentParser()
 
 
 def flag_table(parser: argparse.ArgumentParser) -> dict[str, dict[str, Any]]:
