@@ -83,6 +83,7 @@ class Experiment:
     model: ModelRef  # the one that launches have unless they name another
     launches: tuple[Launch, ...]
     requests: Mapping[str, RequestSet]  # the sets that cases send, by name
+    keep_requests: Literal["all", "hash"]  # of the sets of a finished run: "hash" keeps none of their text
     cases: tuple[Case, ...]
     repeats: int  # of every case; `until` may add more
     fresh_starts: bool  # asked for in each round; launches that are compared have them anyway
@@ -164,6 +165,7 @@ def read_experiment(
         model=model,
         launches=launches,
         requests=sets,
+        keep_requests=keys.keep_requests if keys else "all",
         cases=cases,
         repeats=repeats or (DEFAULT_REPEATS if len(launches) == 1 else COMPARISON_REPEATS),
         fresh_starts=fresh_starts,
@@ -183,6 +185,7 @@ class _ExperimentKeys(StrictModel):
     model: Any
     launches: dict[str, Any] = Field(examples=["launches: {eager: {args: {enforce_eager: true}}}"])
     requests: dict[str, Any] = Field({}, examples=[REQUESTS_EXAMPLE])
+    keep_requests: Literal["all", "hash"] = "all"
     benchmarks: list[Any] = Field(examples=[BENCHMARKS_EXAMPLE])
     repeats: RepeatCount | None = None
     again: AgainCount = DEFAULT_AGAIN

@@ -31,7 +31,7 @@ from benchbook.plan.experiment import Experiment
 from benchbook.plan.order import Repeat
 from benchbook.plan.requests import RequestSet
 from benchbook.plan.workload import Workload
-from benchbook.records.files import make_folder
+from benchbook.records.files import make_folder, write_json
 from benchbook.records.frozen import FrozenHeader, lines_sha256, read_header
 from benchbook.records.handover import SentRequests
 from benchbook.records.store import Store
@@ -39,6 +39,7 @@ from benchbook.sweep.progress import Listener
 from benchbook.terms.errors import ExperimentError, StoreError
 
 FOLDER = "requests"
+_ENDING = ".jsonl.gz"
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,14 @@ def freeze(
     return found
 
 
+def forget_texts(store: Store) -> None:
+    """Leave of each set of a finished run what it was, how many requests it had and their hash: none of their text."""
+    for path in sorted((store.run_dir / FOLDER).glob(f"*{_ENDING}")):
+        told = {**read_header(path).model_dump(mode="json"), "sha256": lines_sha256(path)}
+        write_json(path.with_name(path.name.removesuffix(_ENDING) + ".json"), told)
+        path.unlink()
+
+
 def _by_hub(experiment: Experiment, names: list[str]) -> dict[tuple[tuple[str, str], ...], list[str]]:
     """Return the sets by what a client must start with: where the hub is of the launch that they are drawn for."""
     found: dict[tuple[tuple[str, str], ...], list[str]] = {}
@@ -209,7 +218,7 @@ def _launch_of(experiment: Experiment, name: str) -> Any:
 
 
 def _path(store: Store, name: str) -> Path:
-    return store.run_dir / FOLDER / f"{name}.jsonl.gz"
+    return store.run_dir / FOLDER / f"{name}{_ENDING}"
 
 
 def _drawn(

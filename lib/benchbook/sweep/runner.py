@@ -20,6 +20,7 @@ from benchbook.sweep.ledger import Ledger
 from benchbook.sweep.planning import RunPlan, pending, planned_records
 from benchbook.sweep.progress import Listener
 from benchbook.sweep.proposers import Proposer
+from benchbook.sweep.request_sets import forget_texts
 from benchbook.terms.benchmarks import HOST_KINDS
 
 
@@ -56,6 +57,8 @@ class Runner:
                 state = self._final_state(ledger.rows)
                 if state is RunState.FINISHED:
                     self.store.forget_report()  # of a former state: a finished run without one lacks it still
+                    if self.plan.experiment.keep_requests == "hash":
+                        forget_texts(self.store)
             except KeyboardInterrupt:
                 state = RunState.INTERRUPTED
             ledger.end(state, time.monotonic() - began_s)

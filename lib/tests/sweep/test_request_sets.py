@@ -1,5 +1,6 @@
 """Where the requests of each repeat lie in a run's frozen sets, what a notebook is told of them, and when they are drawn anew."""
 
+import json
 from itertools import combinations
 
 import pytest
@@ -8,7 +9,7 @@ from benchbook.records.frozen import FrozenHeader, FrozenRequest, write_frozen
 from benchbook.records.handover import Handover, read_handover
 from benchbook.records.store import Store
 from benchbook.sweep.planning import RunPlan
-from benchbook.sweep.request_sets import FOLDER, check_sets, frozen_in, layouts
+from benchbook.sweep.request_sets import FOLDER, check_sets, forget_texts, frozen_in, layouts
 from benchbook.terms.errors import ExperimentError
 
 FILE = """question: What does chat cost?
@@ -161,3 +162,14 @@ def test_requests_that_come_again_are_told_to_the_notebook(tmp_path, store):
     for distinct, is_fresh in ((None, True), (40, False)):
         freeze(experiment, store, distinct=distinct)
         assert {sent.is_fresh for _, sent in sent_by(RunPlan.of(experiment, store), store.run_dir)} == {is_fresh}
+
+
+def test_of_a_set_whose_text_is_not_kept_its_hash_and_its_row_stay(tmp_path, store):
+    experiment = experiment_of(tmp_path)
+    sha256 = freeze(experiment, store, salt="a secret of somebody's ")
+    forget_texts(store)
+    (left,) = (store.run_dir / FOLDER).iterdir()
+    told = json.loads(left.read_text())
+    assert told["sha256"] == sha256 and told["spec"] == {"lengths": [8, 4]} and "somebody" not in left.read_text()
+    forget_texts(store)  # as a run without sets has none
+    assert json.loads(left.read_text()) == told
