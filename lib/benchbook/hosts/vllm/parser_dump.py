@@ -19,6 +19,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchbook import collector
 from benchbook.hosts.vllm.config_fields import (
     PROBES,
     bounds_of,
@@ -48,6 +49,7 @@ def main() -> None:
     print(json.dumps(table))
 
 
+@collector.at_rest()
 def serve_parser() -> argparse.ArgumentParser:
     """Return the parser of `vllm serve`, with its flags alone."""
     for name in _FRONTENDS:

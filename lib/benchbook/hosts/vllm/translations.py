@@ -6,6 +6,7 @@ The names stand in `old_args`, `old_variables` and `old_values`; args are spelt 
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -96,14 +97,16 @@ def translate(
     return done
 
 
-def old_args(version: str) -> set[str]:
+@functools.cache
+def old_args(version: str) -> frozenset[str]:
     """Return the names of args that this version of vLLM does not know any more and that are translated."""
-    return {entry.old for entry in FLAGS if _holds(entry, version)}
+    return frozenset(entry.old for entry in FLAGS if _holds(entry, version))
 
 
-def old_variables(version: str) -> set[str]:
+@functools.cache
+def old_variables(version: str) -> frozenset[str]:
     """Return the names of variables that this version of vLLM does not know any more, or does not ask."""
-    return {entry.old for entry in VARIABLES if _holds(entry, version)}
+    return frozenset(entry.old for entry in VARIABLES if _holds(entry, version))
 
 
 def _apply(entry: Translation, done: Translated, version: str) -> None:
@@ -155,6 +158,7 @@ def _holds(entry: Translation, version: str) -> bool:
     return _is_gone(entry, version) and not ended
 
 
+@functools.cache
 def version_number(version: str) -> tuple[int, ...]:
     """Return (0, 32, 0) of '0.32.0+cpu' or '0.32.0rc1'."""
     return tuple(map(int, re.findall(r"\d+", version.partition("+")[0])[:3]))
