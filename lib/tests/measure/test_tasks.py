@@ -15,9 +15,11 @@ from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.process import tasks
 from benchbook.hosts.vllm import bench
 from benchbook.hosts.vllm.measured_part import CALL
+from benchbook.measure.client.stretch import Stretch
 from benchbook.measure.client.tasks import COMMAND_LINE, WARM, TaskRefusedError, run_bench, run_task
 from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.watched import Watched
+from benchbook.records.frozen import FrozenHeader, FrozenRequest, write_frozen
 from benchbook.terms.errors import HostStartError, MeasureError
 
 FAKE_PARSER = """
@@ -184,10 +186,9 @@ class Console(list):
             self.socket_path, argv, env=env or {}, on_line=self.append, log_path=self.log_path, limit_s=limit_s, **more
         )
 
-    def bench(self, *argv):
-        return run_bench(
-            argv, socket_path=self.socket_path, env={}, on_line=self.append, log_path=self.log_path, limit_s=20.0
-        )
+    def bench(self, *argv, **more):
+        console = {"on_line": self.append, "log_path": self.log_path}
+        return run_bench(argv, socket_path=self.socket_path, env={}, limit_s=20.0, **console, **more)
 
 
 @pytest.fixture
@@ -442,6 +443,16 @@ def test_a_benchmark_that_fails_is_not_run_again(on_client):
     run = on_client.bench("serve", "say=once", "exit=1")
     assert (run.exit_code, run.way, run.reason) == (1, WARM, None)
     assert on_client == ["once"]
+
+
+def test_frozen_requests_go_by_a_plain_file_where_the_place_of_vllms_data_sets_has_moved(on_client, tmp_path):
+    frozen, plain = tmp_path / "a.jsonl.gz", tmp_path / "requests.jsonl"
+    header = FrozenHeader(name="a", requests=1, distinct=1, seed=0, spec={})
+    write_frozen(frozen, header, [FrozenRequest(prompt="w5", input_tokens=1, output_tokens=1)])
+    stretch = Stretch(str(frozen), 0, 1)
+    run = on_client.bench("serve", *stretch.words(plain), f"await={plain}", "say=sent", stretch=stretch)
+    assert (run.exit_code, run.way, on_client[-1]) == (0, COMMAND_LINE, "sent")
+    assert "internals have moved" in run.reason and not plain.exists()
 
 
 def test_without_a_worker_the_command_line_is_used(fake_vllm, tmp_path):
