@@ -71,10 +71,10 @@ def rate_not_reached(measured: Measured) -> Reason | None:
     """Suspect when requests left the client more slowly than the rate asked for.
 
     vLLM scales its random arrivals so that n requests take n / rate: chance excuses the wait for the first alone. Those
-    of a ramp it does not scale.
+    of a ramp it does not scale. Turns of conversations follow answers, whatever the rate.
     """
     asked, answers = measured.rate_rps, measured.answers
-    if not asked or len(answers) < 3:
+    if not asked or len(answers) < 3 or measured.asked.in_turns:
         return None
     spent_s = answers[-1].start_s - answers[0].start_s
     sent = (len(answers) - 1) / spent_s if spent_s > 0 else math.inf
@@ -85,8 +85,11 @@ def rate_not_reached(measured: Measured) -> Reason | None:
 
 
 def client_queue_dominates(measured: Measured) -> Reason | None:
-    """Suspect when requests of an open loop waited in the client for a free place: no latency holds that wait."""
-    if not measured.rate_rps or not measured.answers:
+    """Suspect when requests of an open loop waited in the client for a free place: no latency holds that wait.
+
+    Turns of conversations wait for the answer before them, as they are meant to.
+    """
+    if not measured.rate_rps or not measured.answers or measured.asked.in_turns:
         return None
     queue_s = statistics.fmean(answer.queue_s for answer in measured.answers)
     latency_s = statistics.fmean(answer.latency_s for answer in measured.answers)

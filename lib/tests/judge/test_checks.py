@@ -748,3 +748,10 @@ def test_guessing_ahead_is_doubted_for_random_tokens_and_not_for_text_whatever_i
         ({"conversations": {"path": "talks.jsonl"}}, "text"),
     ):
         assert RequestSet(**keys).facts.asked(8).made_of == made_of
+
+
+def test_turns_that_wait_for_answers_are_neither_slow_to_be_sent_nor_queued():
+    for cap, prompts, rate, code in ((7, 400, 50.0, "rate_not_reached"), (2, 100, 200.0, "client_queue_dominates")):
+        alone = serve(cap=cap, rate=rate, prompts=prompts)
+        in_turns = replace(alone, asked=alone.asked.model_copy(update={"in_turns": True}))
+        assert code in codes(alone) and code not in codes(in_turns)
