@@ -52,7 +52,9 @@ def main() -> int:
     """Measure, print one line a metric and the keys of one client alone, and write both; 0 also where there is no second client."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=10, help="how many (at least 2)")
-    parser.add_argument("--output", type=Path, default=Path("results/proofs/two_clients.json"), help="the JSON to write")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/proofs/two_clients.json"), help="the JSON to write"
+    )
     options = parser.parse_args()
     if rust_program(os.environ) is None:
         print("no such client here: the installed vLLM holds no vllm-rs, and nothing was measured")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
+from collections.abc import Sequence
+from statistics import fmean
 
 from benchbook.judge.answerable import reasons_text, why_no_answer
-from benchbook.records.record import Verdict
+from benchbook.judge.loads import load_text, tokens_text
+from benchbook.records.record import Record, Verdict
 from benchbook.report.caveats import measured_repeats
 from benchbook.report.curves import OUTPUT_THROUGHPUT, Curves
 from benchbook.report.differences import launches_of
@@ -85,9 +88,30 @@ def _seen(run: Run) -> list[str]:
     # Of launches that are compared at one load each all is said; there is no curve that had a peak.
     drawn = [one for one in curves if not (sentences and one.is_single)]
     slo, told = slo_sentences(run), [sentence for one in drawn for sentence in _curve_sentences(one)]
+    told += _beside_curves(run)
     if not curves and not sentences:
-        return [_without_serving(run), *slo]
+        return [*(told or [_without_serving(run)]), *slo]
     return [*sentences, *slo, *told]
+
+
+def _beside_curves(run: Run) -> list[str]:
+    """Return what loads gave that are no point of a curve: rates that rise, and what was sent all at once."""
+    cases: dict[str, list[Record]] = {}
+    for record in run.records:
+        if record.row.role == "curve" and record.is_believed and record.load and not record.load.is_level:
+            cases.setdefault(record.identity.case_id, []).append(record)
+    return [_beside_text(records) for records in cases.values()]
+
+
+def _beside_text(records: Sequence[Record]) -> str:
+    """Return 'With 80 requests at once (eager, 128 tokens in, 64 out): 244 output tok/s, median TTFT 40 ms.'"""
+    first = records[0]
+    numbers = []
+    for key, text in ((OUTPUT_THROUGHPUT, "{} output tok/s"), ("median_ttft_ms", "median TTFT {} ms")):
+        if values := [value for record in records if (value := record.values.get(key)) is not None]:
+            numbers.append(text.format(number_text(fmean(values))))
+    where = f"{'At' if first.load.is_open else 'With'} {load_text(first)}"
+    return f"{where} ({first.identity.launch}, {tokens_text(first)}): {', '.join(numbers)}."
 
 
 def _curve_sentences(curves: Curves) -> list[str]:

@@ -12,6 +12,7 @@ from benchbook.report.repeat.readings import latency_reading as one_batch_readin
 from benchbook.report.run import load_run
 from benchbook.report.sentences import peak_sentence
 from benchbook.report.slo import slo_sentences
+from benchbook.terms.asked import Offered
 from report_runs import failed, judged, make_run
 
 
@@ -84,6 +85,30 @@ def test_a_run_without_serve_cases_answers_with_its_offline_numbers(tmp_path):
     (headline,) = answer(load_run(make_run(tmp_path, benchmarks=("latency", "throughput"))))
     assert headline.startswith("Offline, throughput mode reaches 1,4")
     assert "a batch of 8 takes" in headline
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        (Offered(by="num_prompts", value=80), "With 80 requests at once (eager, 128 tokens in, 64 out): "),
+        (
+            Offered(by="request_rate_rps", value=5.4, ramp="1 to 16 linear"),
+            "At 1 to 16 req/s, rising linearly (eager, 128",
+        ),
+        (
+            Offered(by="request_rate_rps", value=3.7, at_most=4, ramp="2 to 8 exponential"),
+            "exponentially, at most 4 in flight (eager, 128",
+        ),
+    ],
+)
+def test_a_load_that_is_no_point_of_a_curve_has_a_sentence_of_its_own(tmp_path, load, said):
+    def change(record):
+        return record.model_copy(update={"load": load}) if record.workload["max_concurrency"] == 4 else record
+
+    run = load_run(make_run(tmp_path, benchmarks=("serve",), change=change))
+    (line,) = [line for line in answer(run) if said in line]
+    assert "output tok/s" in line and "median TTFT" in line
+    assert not any(said in line for line in answer(load_run(make_run(tmp_path / "plain", benchmarks=("serve",)))))
 
 
 def test_random_weights_are_said(tmp_path):
