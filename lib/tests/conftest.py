@@ -15,6 +15,7 @@ import pytest
 from benchbook import collector
 from benchbook.hosts.process import registry
 from benchbook.hosts.server import VllmServer
+from benchbook.hosts.vllm.forms import installed_forms
 from ender import ended_with_us
 from listening_proxy import ListeningProxy, listening_proxy
 
@@ -61,6 +62,12 @@ def pytest_collection() -> Generator[None, object, object]:
         result = yield
     gc.freeze()
     return result
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Have the table of vLLM's flags made once, and not by each worker as it collects."""
+    installed_forms()
 
 
 @pytest.hookimpl(optionalhook=True)

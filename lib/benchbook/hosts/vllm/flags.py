@@ -152,15 +152,19 @@ def plugins() -> frozenset[str]:
     return frozenset({module.partition(".")[0] for module in found} - {"vllm", __package__.partition(".")[0]})
 
 
-@functools.cache
 def is_read(variable: str) -> bool:
-    """Return whether the installed vLLM, or a plugin of it that is installed here, names a variable anywhere in its source.
+    """Return whether the installed vLLM, or a plugin of it that is installed here, names one of its variables in its source.
 
     Some are read outside the table of variables. benchbook is such a plugin, but only names them, as examples or old.
     """
+    return variable in _named_anywhere()
+
+
+@functools.cache
+def _named_anywhere() -> frozenset[str]:
     packages = {folder for name in {"vllm", *plugins()} if (folder := _package(name))}
-    word = re.compile(rb"\b%s\b" % variable.encode())
-    return any(word.search(path.read_bytes()) for package in packages for path in package.rglob("*.py"))
+    sources = (path.read_bytes() for package in packages for path in package.rglob("*.py"))
+    return frozenset(word.decode() for source in sources for word in re.findall(rb"\bVLLM_\w+", source))
 
 
 def unknown_variables(env: Iterable[str]) -> list[str]:
