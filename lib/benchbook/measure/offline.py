@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,39 +102,22 @@ def _measure(
     with Recording(workload, record_path, repeat) as recording:
         env_overrides = {name: str(value) for name, value in engine.env.items()}
         files = resolve_model(engine.model, engine.args, env_overrides)
-        argv = argv_of(
-            workload,
-            Target(
-                model=files.path,
-                raw_path=recording.raw_path,
-                seed=seed,
-                engine_args=engine.args,
-                is_warm=bool(warmed_by),
-            ),
+        target = Target(
+            model=files.path,
+            raw_path=recording.raw_path,
+            seed=seed,
+            engine_args=engine.args,
+            is_warm=bool(warmed_by),
         )
+        argv = argv_of(workload, target)
         recording.argv = ["vllm", "bench", *argv]
         # A loaded engine's peaks are known before: probing beside it would disturb it, and measure its own load.
         peaks = engine.peaks if engine.socket_path else peaks_before_start(files.path, env_overrides)
-        name = f"vllm bench {workload.benchmark}"
-        with (
-            Watched(None, engine.socket_path) as watched,
-            benchmark(name, recording.log_path, is_watched=repeat.is_by_hand) as on_line,
-        ):
-            run = run_bench(
-                argv,
-                socket_path=engine.socket_path or None,
-                env={**private_environment(files.needs_download, engine.args), **env_overrides},
-                on_line=on_line,
-                log_path=recording.log_path,
-                limit_s=repeat.limit_s,
-                seed=seed,
-            )
-        if run.exit_code != 0:
-            raise benchmark_failed(name, run, recording.log_path)
-        raw = {
-            **read_json(recording.raw_path),
-            "printed": printed_figures(recording.log_path.read_text(errors="replace")),
-        }
+        env = {**private_environment(files.needs_download, engine.args), **env_overrides}
+        with Watched(None, engine.socket_path) as watched:
+            run = _run(recording, argv, engine.socket_path, env, seed)
+        printed = printed_figures(recording.log_path.read_text(errors="replace"))
+        raw = {**read_json(recording.raw_path), "printed": printed}
         watched.read_engine(recording.log_path, len(raw.get("latencies") or [0]), is_loaded=run.way == WARM)
         host = HostFacts.of(
             kind="engine",
@@ -147,10 +130,6 @@ def _measure(
             telemetry=watched.telemetry(recording, {}),
             peaks=peaks,
         )
-        # A loaded engine empties its cache after each task and vouches for it; see hosts/vllm/engine_worker.py.
-        prefix_cache = PrefixCache(
-            is_on=bool(offline_args(engine.args)[PREFIX_CACHING]), emptied="reset" if run.way == WARM else "new process"
-        )
         facts = facts_of(run, warmed_by)
         saved = recording.finish(
             raw,
@@ -158,7 +137,7 @@ def _measure(
             conditions=watched.conditions(recording.log_path, {}),
             way=run.way,
             way_reason=run.reason,
-            prefix_cache=prefix_cache,
+            prefix_cache=_prefix_cache(engine, run),
             **facts,
         )
     if run.way != WARM:
@@ -166,6 +145,30 @@ def _measure(
     elif facts["warmup"].num_prompts:
         warmed.setdefault(workload.warm_shape, f"by hand: {saved.path.parent.name}")
     return saved
+
+
+def _run(recording: Recording, argv: Sequence[str], socket_path: str, env: Mapping[str, str], seed: int) -> BenchRun:
+    """Run the benchmark of `argv`, on the loaded engine where there is one, and return how; raise MeasureError where it failed."""
+    name = f"vllm bench {recording.workload.benchmark}"
+    with benchmark(name, recording.log_path, is_watched=recording.repeat.is_by_hand) as on_line:
+        run = run_bench(
+            argv,
+            socket_path=socket_path or None,
+            env=env,
+            on_line=on_line,
+            log_path=recording.log_path,
+            limit_s=recording.repeat.limit_s,
+            seed=seed,
+        )
+    if run.exit_code != 0:
+        raise benchmark_failed(name, run, recording.log_path)
+    return run
+
+
+def _prefix_cache(engine: OfflineEngine, run: BenchRun) -> PrefixCache:
+    """Return whether it was on, and how it was emptied: a loaded engine does so after each task, see engine_worker.py."""
+    emptied = "reset" if run.way == WARM else "new process"
+    return PrefixCache(is_on=bool(offline_args(engine.args)[PREFIX_CACHING]), emptied=emptied)
 
 
 def printed_figures(log_text: str) -> dict[str, float | int]:

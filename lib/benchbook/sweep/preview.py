@@ -21,6 +21,7 @@ from benchbook.records.header import RunState
 from benchbook.records.runs import run_name
 from benchbook.records.store import Store
 from benchbook.sweep.again import price_text
+from benchbook.sweep.earlier_runs import finished_run, lacks_report, not_extended, unfinished_run, unreported_run
 from benchbook.sweep.estimates import estimator_for
 from benchbook.sweep.machine import machine_note
 from benchbook.sweep.needs import need_of
@@ -28,14 +29,7 @@ from benchbook.sweep.planned_cases import print_cases
 from benchbook.sweep.planned_commands import print_commands
 from benchbook.sweep.planning import RunPlan, damaged_repeats, due_again_text, pending, stale_records
 from benchbook.sweep.preflight import Preflight, preflight_of
-from benchbook.sweep.session import (
-    finished_run,
-    lacks_report,
-    not_extended,
-    run_command,
-    unfinished_run,
-    unreported_run,
-)
+from benchbook.sweep.session import run_command
 from benchbook.terminal import say
 from benchbook.terms.benchmarks import HOST_KINDS
 from benchbook.terms.percentiles import percentile_of, samples_needed

@@ -10,9 +10,10 @@ from benchbook.hosts.machine.cpu import CpuLook
 from benchbook.notebooks.kernels.source import warm_kernels
 from benchbook.records.header import RunState
 from benchbook.records.store import Store
+from benchbook.sweep.earlier_runs import lacks_report, unreported_run
 from benchbook.sweep.progress import Listener
 from benchbook.sweep.runner import Runner
-from benchbook.sweep.session import lacks_report, prepare_run, run_command, unreported_run
+from benchbook.sweep.session import prepare_run, run_command
 from benchbook.system_faults import told_as
 from benchbook.terminal import shown
 from benchbook.terms.errors import ExperimentError, StoreError

@@ -18,10 +18,10 @@ from benchbook.notebooks.execute import load_ahead, wait_loaded
 from benchbook.patterns import matches
 from benchbook.plan.experiment import Experiment
 from benchbook.records.files import write_text
-from benchbook.records.header import RunState
-from benchbook.records.runs import newest_of, run_name
+from benchbook.records.runs import run_name
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.sweep.added_rounds import AddedRounds
+from benchbook.sweep.earlier_runs import finished_run, not_extended, unfinished_run
 from benchbook.sweep.executors import Local
 from benchbook.sweep.fetching import check_models
 from benchbook.sweep.holding import hold_cards
@@ -62,11 +62,7 @@ def prepare_run(
     StoreError.
     """
     check_folders()
-    if others_at_work():
-        listener.say(
-            "Another benchbook is at work on this machine (`benchbook ps` lists its processes): "
-            "by processors and memory that both use, its numbers and those of this run will disturb each other."
-        )
+    _tell_others(listener)
     listener.working_on("reading which flags and variables the installed vLLM knows")
     checked = preflight_of(file)
     asked = asked_for(checked.experiment, only) if only else None
@@ -79,13 +75,7 @@ def prepare_run(
     for line in left_out():
         listener.say(line)
     load_ahead(meanwhile)  # the look at the machine lasts on
-    models = dict.fromkeys(launch.model_text for launch in checked.experiment.launches)
-    listener.working_on(f"getting the model ready: {', '.join(models)}")
-    plan = RunPlan.of(checked.experiment)
-    _tell_found(looking, listener)
-    listener.working_on("finding out what the device can do at best, which is measured once a day")
-    for launch in checked.experiment.launches:  # now, while nothing of ours runs; hosts find them known
-        peaks_before_start(plan.models[launch.name].path, launch.env, wait_loaded)
+    plan = _plan_of(checked.experiment, looking, listener)
     earlier = None if new else unfinished_run(results_dir, plan.experiment.name)
     finished = None if new else finished_run(results_dir, plan.experiment.name)
     store = earlier or Store.create(results_dir, plan.experiment.name)
@@ -96,16 +86,7 @@ def prepare_run(
     runner = Runner(plan, store, listener, command, executor, [AddedRounds(plan, store)], only=asked)
     if earlier:
         runner.header, damage = store.read_header()
-        listener.say(f"Continuing {shown(store.run_dir)} (--new starts afresh).")
-        for line in damage:
-            listener.say(f"  {line}; it is written anew, and what was measured is kept")
-        for record, changed in stale_records(store, plan, asked):
-            repeat = f"{record.identity.case_id} repeat {record.identity.repeat}"
-            listener.say(f"  stale, will not be used: {repeat}; changed: {', '.join(changed)}")
-        for line in damaged_repeats(store, plan, asked):
-            listener.say(f"  measured again: {line}")
-        if disturbed := due_again_text(store, plan, asked):
-            listener.say(f"  {disturbed}")
+        _tell_continued(plan, store, asked, damage, listener)
     else:
         if finished:
             listener.say(not_extended(finished, results_dir))
@@ -121,6 +102,42 @@ def _frozen(plan: RunPlan, store: Store, listener: Listener, is_new: bool) -> di
         if is_new:
             store.delete()
         raise
+
+
+def _tell_others(listener: Listener) -> None:
+    if others_at_work():
+        listener.say(
+            "Another benchbook is at work on this machine (`benchbook ps` lists its processes): "
+            "by processors and memory that both use, its numbers and those of this run will disturb each other."
+        )
+
+
+def _plan_of(experiment: Experiment, looking: Future[str], listener: Listener) -> RunPlan:
+    """Return the plan, once models are there and what the devices can do is known; say what `looking` found meanwhile."""
+    models = dict.fromkeys(launch.model_text for launch in experiment.launches)
+    listener.working_on(f"getting the model ready: {', '.join(models)}")
+    plan = RunPlan.of(experiment)
+    _tell_found(looking, listener)
+    listener.working_on("finding out what the device can do at best, which is measured once a day")
+    for launch in experiment.launches:  # now, while nothing of ours runs; hosts find them known
+        peaks_before_start(plan.models[launch.name].path, launch.env, wait_loaded)
+    return plan
+
+
+def _tell_continued(
+    plan: RunPlan, store: Store, asked: Collection[str] | None, damage: Sequence[str], listener: Listener
+) -> None:
+    """Say which run is continued, and what of it is not used."""
+    listener.say(f"Continuing {shown(store.run_dir)} (--new starts afresh).")
+    for line in damage:
+        listener.say(f"  {line}; it is written anew, and what was measured is kept")
+    for record, changed in stale_records(store, plan, asked):
+        repeat = f"{record.identity.case_id} repeat {record.identity.repeat}"
+        listener.say(f"  stale, will not be used: {repeat}; changed: {', '.join(changed)}")
+    for line in damaged_repeats(store, plan, asked):
+        listener.say(f"  measured again: {line}")
+    if disturbed := due_again_text(store, plan, asked):
+        listener.say(f"  {disturbed}")
 
 
 def _tell_found(looking: Future[str], listener: Listener) -> None:
@@ -161,47 +178,3 @@ def run_command(file: Path, results_dir: Path, only: Sequence[str] = (), share_g
     options = [] if results_dir == RESULTS else [f"--results={results_dir}"]
     options += [f"--only={pattern}" for pattern in only] + ["--share-gpu"] * share_gpu
     return shlex.join(["benchbook", "run", project.named(file), *options])
-
-
-def unfinished_run(results_dir: Path, experiment: str) -> Store | None:
-    """Return the newest run of `experiment` when it is not finished, as far as its header tells, else None."""
-    store, state = _newest_run(results_dir, experiment)
-    return None if state is RunState.FINISHED else store
-
-
-def finished_run(results_dir: Path, experiment: str) -> Store | None:
-    """Return the newest run of `experiment` when it is finished, else None."""
-    store, state = _newest_run(results_dir, experiment)
-    return store if state is RunState.FINISHED else None
-
-
-def unreported_run(file: Path, results_dir: Path) -> Store | None:
-    """Return the newest run of `file` as it stands when only its report is missing, else None."""
-    store = finished_run(results_dir, file.stem)
-    if store is None or store.report_path.exists():
-        return None
-    try:
-        measured, asked = (path.read_text(encoding="utf-8-sig") for path in (store.run_dir / EXPERIMENT_FILE, file))
-    except (OSError, UnicodeDecodeError):
-        return None
-    return store if measured == asked else None
-
-
-def lacks_report(unreported: Store, results_dir: Path) -> str:
-    """Return the sentence that says what `run` does with a run of which only the report is missing."""
-    name = run_name(unreported.run_dir, results_dir)
-    return f"{name} is measured, and only its report is missing: `run` writes it and measures nothing (--new would)."
-
-
-def not_extended(finished: Store, results_dir: Path) -> str:
-    """Return the sentence that says why `run` does not go on with a finished run."""
-    return f"{run_name(finished.run_dir, results_dir)} is finished and is not extended: a new run keeps nothing of it."
-
-
-def _newest_run(results_dir: Path, experiment: str) -> tuple[Store | None, RunState | None]:
-    """Return the newest run of `experiment` and its state, (None, None) without one."""
-    folder = newest_of(experiment, results_dir)
-    if folder is None:
-        return None, None
-    store = Store(folder)
-    return store, store.header().state

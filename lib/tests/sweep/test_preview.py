@@ -10,10 +10,11 @@ from benchbook.records.files import write_json
 from benchbook.records.header import RunHeader, RunState
 from benchbook.records.record import Identity
 from benchbook.records.store import EXPERIMENT_FILE, Store
+from benchbook.sweep.earlier_runs import unreported_run
 from benchbook.sweep.planning import RunPlan
 from benchbook.sweep.preflight import preflight_of
 from benchbook.sweep.preview import preview
-from benchbook.sweep.session import run_command, unreported_run
+from benchbook.sweep.session import run_command
 from report_runs import make_record
 from rich.console import Console
 

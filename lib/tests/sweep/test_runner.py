@@ -26,6 +26,7 @@ from benchbook.report.run import load_run
 from benchbook.sweep.added_rounds import AddedRounds
 from benchbook.sweep.block import MAX_ATTEMPTS, MAX_HOST_STARTS, run_block
 from benchbook.sweep.block_result import Work
+from benchbook.sweep.earlier_runs import unfinished_run
 from benchbook.sweep.estimates import estimator_for
 from benchbook.sweep.executors import Local
 from benchbook.sweep.foreman import Foreman
@@ -34,7 +35,7 @@ from benchbook.sweep.ledger import Ledger
 from benchbook.sweep.planning import RunPlan, damaged_repeats, stale_records
 from benchbook.sweep.preview import preview
 from benchbook.sweep.runner import Runner
-from benchbook.sweep.session import asked_for, unfinished_run
+from benchbook.sweep.session import asked_for
 from benchbook.terms.errors import Cause, ExperimentError, HostDiedError, HostStartError, StoreError
 from damages import DAMAGES, HEADERS, RAW
 from rich.console import Console
