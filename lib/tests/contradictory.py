@@ -114,6 +114,8 @@ PAIRS = (
     Pair("enable_mamba_cache_stochastic_rounding", {"enable_mamba_cache_stochastic_rounding": True}, None),
     Pair("mamba_ssu_algorithm", {"mamba_ssu_algorithm": "auto"}, {"mamba_backend": "triton"}),
     Pair("grpc_port", {"grpc_port": 5000}, None),
+    Pair("show_hidden_metrics_for_version", {"show_hidden_metrics_for_version": "1,2"},
+         {"show_hidden_metrics_for_version": "0.31.0rc1"}),
     Pair("show_hidden_metrics_for_version", {"show_hidden_metrics_for_version": "auto"},
          {"show_hidden_metrics_for_version": "0.31"}),
     Pair("offload_backend", {"offload_backend": "prefetch"}, {"offload_backend": "uva"}),

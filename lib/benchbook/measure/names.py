@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any
@@ -33,6 +34,7 @@ _REGISTERED = {
     "ec_connector": ("ec_connector_module_path", "connector"),
 }
 _HOLDERS = ("structured_outputs_config", "speculative_config", "kv_transfer_config", "ec_transfer_config")
+_CLASS = re.compile(r"[A-Za-z_]\w*(\.\w+)+")  # the import path of one
 _ANY_CASE = ("quantization", "load_format", "tokenizer_mode")
 
 
@@ -123,8 +125,7 @@ def _check_registered(doc: Document, args: Mapping[str, Any], places: Places, th
         holder = args[path[0]] if path else args
         said, names = holder.get(arg), there.registered_of(arg)
         name = str(said) if isinstance(said, str | int | float) and not isinstance(said, bool) else ""
-        is_class = isinstance(said, str) and "." in said
-        if not name or is_class or not names or holder.get(plugin) or plugins():
+        if not name or _CLASS.fullmatch(name) or not names or holder.get(plugin) or plugins():
             continue
         wanted = name.lower() if arg in _ANY_CASE else name
         if wanted not in (*names, OURS):

@@ -43,7 +43,7 @@ _NEEDED = (
 )
 _SPEC, _KV = "speculative_config", "kv_transfer_config"
 _KV_EXTRA = f"{_KV}.kv_connector_extra_config"
-_VERSION = re.compile(r"v?[0-9]+(\.[0-9]+)*")
+_VERSION = re.compile(r"v?[0-9]+(\.[0-9]+)*((a|b|rc|\.post|\.dev)[0-9]+)?(\+\w+)?")
 _OF_BATCHES = ("deepep_low_latency", "deepep_high_throughput", "nixl_ep")  # which overlap in two halves
 _CPU_SPECS = ("CPUOffloadingSpec", "TieringOffloadingSpec")
 _UNSCHEDULED = ("ngram", "suffix")
@@ -156,7 +156,9 @@ def _others(said: Said) -> Told:
         yield "mamba_ssu_algorithm", "needs mamba_backend: flashinfer"
     if "grpc_port" in said and not is_on(said["VLLM_USE_RUST_FRONTEND"]):
         yield "grpc_port", "needs VLLM_USE_RUST_FRONTEND=1"
-    if "show_hidden_metrics_for_version" in said and not _VERSION.match(str(said["show_hidden_metrics_for_version"])):
+    if "show_hidden_metrics_for_version" in said and not _VERSION.fullmatch(
+        str(said["show_hidden_metrics_for_version"])
+    ):
         yield "show_hidden_metrics_for_version", "must be a version such as '0.31'"
     if said.number("ubatch_size", 1) > 1 and said["all2all_backend"] not in _OF_BATCHES:
         yield "ubatch_size", f"needs all2all_backend: {' or '.join(_OF_BATCHES)}"
