@@ -41,21 +41,41 @@ _NEEDED = (
     ("lora_modules", "enable_lora"),
     ("enable_fault_tolerance", "data_parallel_external_lb"),
 )
+_PROFILER, _BACKEND = "profiler_config.profiler", "structured_outputs_config.backend"
+# The first is refused unless the second is one of these.
+_NEEDED_VALUES = (
+    ("ray_workers_use_nsight", "distributed_executor_backend", ("ray",)),
+    ("enable_mamba_cache_stochastic_rounding", "mamba_ssm_cache_dtype", ("float16",)),
+    ("mamba_ssu_algorithm", "mamba_backend", ("flashinfer",)),
+    ("profiler_config.torch_profiler_dir", _PROFILER, ("torch",)),
+    ("profiler_config.proton_profiler_dir", _PROFILER, ("proton",)),
+    ("structured_outputs_config.disable_any_whitespace", _BACKEND, ("xgrammar", "guidance")),
+    ("structured_outputs_config.disable_additional_properties", _BACKEND, ("guidance",)),
+)
 _SPEC, _KV = "speculative_config", "kv_transfer_config"
 _KV_EXTRA = f"{_KV}.kv_connector_extra_config"
+_METRICS = "show_hidden_metrics_for_version"
 _VERSION = re.compile(r"v?[0-9]+(\.[0-9]+)*((a|b|rc|\.post|\.dev)[0-9]+)?(\+\w+)?")
-_OF_BATCHES = ("deepep_low_latency", "deepep_high_throughput", "nixl_ep")  # which overlap in two halves
+_OVERLAPPING = ("deepep_low_latency", "deepep_high_throughput", "nixl_ep")  # halves of a batch
 _CPU_SPECS = ("CPUOffloadingSpec", "TieringOffloadingSpec")
 _UNSCHEDULED = ("ngram", "suffix")
-_WHITESPACE = ("disable_any_whitespace", "xgrammar", "guidance")
-_ADDITIONAL = ("disable_additional_properties", "guidance")
 Told = Iterator[tuple[str, str]]
 
 
 def contradictions(args: Mapping[str, Any], env: Mapping[str, str]) -> Told:
     """Yield each name of `args` (full ones) that cannot stand beside what else the launch says, and why."""
     said = Said(args, env)
-    for rule in (_given_twice, _needing_another, _scheduling, _speculation, _operations, _sizes, _others):
+    for rule in (
+        _given_twice,
+        _needing_another,
+        _scheduling,
+        _speculation,
+        _operations,
+        _sizes,
+        _connectors,
+        _halves,
+        _others,
+    ):
         yield from rule(said)
 
 
@@ -69,6 +89,12 @@ def _needing_another(said: Said) -> Told:
     for name, other in _NEEDED:
         if said.has(name) and not said.has(other):
             yield name, f"needs {other} as well"
+    for name, other, values in _NEEDED_VALUES:
+        if said.has(name) and str(said[other]).lower() not in values:
+            yield name, f"needs {other.rpartition('.')[2]}: {' or '.join(values)} beside it"
+    for kind in ("torch", "proton"):
+        if said[_PROFILER] == kind and not said.has(f"profiler_config.{kind}_profiler_dir"):
+            yield _PROFILER, f"needs {kind}_profiler_dir beside it"
 
 
 def _scheduling(said: Said) -> Told:
@@ -125,6 +151,27 @@ def _sizes(said: Said) -> Told:
             yield name, f"has {size!r}, and takes numbers without quotes, and {word}"
 
 
+def _connectors(said: Said) -> Told:
+    has_room = said.has(f"{_KV_EXTRA}.cpu_bytes_to_use") or said.has("kv_offloading_size")
+    offloads = said[f"{_KV}.kv_connector"] == "OffloadingConnector" and said.has(f"{_KV}.kv_role")
+    if offloads and said[f"{_KV_EXTRA}.spec_name"] in (None, *_CPU_SPECS) and not has_room:
+        yield f"{_KV}.kv_connector", "needs cpu_bytes_to_use in kv_connector_extra_config beside it"
+    if _KV in said and not said.has(f"{_KV}.kv_connector") and not said.has(f"{_KV}.kv_role"):
+        yield _KV, "needs kv_connector and kv_role in it"
+
+
+def _overlaps(said: Said) -> Told:
+    """Yield what is wrong with layers that are fetched ahead, and with halves of batches that overlap."""
+    whole, part = said.number("offload_group_size", 0), said.number("offload_num_in_group", 1)
+    if (whole or said["offload_backend"] == "prefetch") and part > whole:
+        yield "offload_group_size" if whole else "offload_backend", f"needs offload_group_size: at least {part}"
+    if said.number("ubatch_size", 1) > 1 and said["all2all_backend"] not in _OVERLAPPING:
+        yield "ubatch_size", f"needs all2all_backend: {' or '.join(_OVERLAPPING)}"
+    for name in ("dbo_decode_token_threshold", "dbo_prefill_token_threshold"):
+        if said.has("enable_dbo") and said.number(name, 2) < 2:
+            yield name, "must be at least 2, the number of microbatches"
+
+
 def _others(said: Said) -> Told:
     seed = str(said["seed"] or 0)
     if seed.removeprefix("-").isdecimal() and not 0 <= int(seed) < 2**32:
@@ -136,43 +183,11 @@ def _others(said: Said) -> Told:
         yield "max_cpu_loras", f"cannot be less than max_loras, which is {at_once}"
     if said.has("enable_per_request_metrics") and said.has("disable_log_stats"):
         yield "enable_per_request_metrics", "needs what disable_log_stats turns off"
-    has_room = said.has(f"{_KV_EXTRA}.cpu_bytes_to_use") or said.has("kv_offloading_size")
-    offloads = said[f"{_KV}.kv_connector"] == "OffloadingConnector" and said.has(f"{_KV}.kv_role")
-    if offloads and said[f"{_KV_EXTRA}.spec_name"] in (None, *_CPU_SPECS) and not has_room:
-        yield f"{_KV}.kv_connector", "needs cpu_bytes_to_use in kv_connector_extra_config beside it"
-    if _KV in said and not said.has(f"{_KV}.kv_connector") and not said.has(f"{_KV}.kv_role"):
-        yield _KV, "needs kv_connector and kv_role in it"
     if "watermark_config" in said and not said.has("watermark_config.key"):
         yield "watermark_config", "needs key in it"
-    for kind in ("torch", "proton"):
-        has_place = said.has(f"profiler_config.{kind}_profiler_dir")
-        if said["profiler_config.profiler"] == kind and not has_place:
-            yield "profiler_config.profiler", f"needs {kind}_profiler_dir beside it"
-        elif has_place and said["profiler_config.profiler"] != kind:
-            yield f"profiler_config.{kind}_profiler_dir", f"needs profiler: {kind} beside it"
-    if said.has("enable_mamba_cache_stochastic_rounding") and said["mamba_ssm_cache_dtype"] != "float16":
-        yield "enable_mamba_cache_stochastic_rounding", "needs mamba_ssm_cache_dtype: float16"
-    if said.has("mamba_ssu_algorithm") and str(said["mamba_backend"]).lower() != "flashinfer":
-        yield "mamba_ssu_algorithm", "needs mamba_backend: flashinfer"
     if "grpc_port" in said and not is_on(said["VLLM_USE_RUST_FRONTEND"]):
         yield "grpc_port", "needs VLLM_USE_RUST_FRONTEND=1"
-    if "show_hidden_metrics_for_version" in said and not _VERSION.fullmatch(
-        str(said["show_hidden_metrics_for_version"])
-    ):
-        yield "show_hidden_metrics_for_version", "must be a version such as '0.31'"
-    if said.number("ubatch_size", 1) > 1 and said["all2all_backend"] not in _OF_BATCHES:
-        yield "ubatch_size", f"needs all2all_backend: {' or '.join(_OF_BATCHES)}"
-    whole, part = said.number("offload_group_size", 0), said.number("offload_num_in_group", 1)
-    if (whole or said["offload_backend"] == "prefetch") and part > whole:
-        yield "offload_group_size" if whole else "offload_backend", f"needs offload_group_size: at least {part}"
-    if said.has("ray_workers_use_nsight") and said["distributed_executor_backend"] != "ray":
-        yield "ray_workers_use_nsight", "needs distributed_executor_backend: ray"
+    if _METRICS in said and not _VERSION.fullmatch(str(said[_METRICS])):
+        yield _METRICS, "must be a version such as '0.31'"
     if said.has("enable_elastic_ep") and said.ranks("pipeline") != [1]:
         yield "enable_elastic_ep", "goes with no pipeline_parallel_size"
-    for name in ("dbo_decode_token_threshold", "dbo_prefill_token_threshold"):
-        if said.has("enable_dbo") and said.number(name, 2) < 2:
-            yield name, "must be at least 2, the number of microbatches"
-    for name, *backends in (_WHITESPACE, _ADDITIONAL):
-        outputs = "structured_outputs_config"
-        if said.has(f"{outputs}.{name}") and said[f"{outputs}.backend"] not in backends:
-            yield f"{outputs}.{name}", f"needs backend: {' or '.join(backends)} beside it"
