@@ -73,7 +73,7 @@ def contradictions(args: Mapping[str, Any], env: Mapping[str, str]) -> Told:
         _operations,
         _sizes,
         _connectors,
-        _halves,
+        _overlaps,
         _others,
     ):
         yield from rule(said)
