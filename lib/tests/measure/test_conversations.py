@@ -125,7 +125,11 @@ def test_a_turn_is_sent_after_all_that_was_said_and_answered_before_it(talk):
     second = [*first, {"role": "assistant", "content": " a0 b0"}, user("u1 v1")]
     assert server.sent == [first, second, [*second, {"role": "assistant", "content": " a1 b1"}, user("u2")]]
     assert notes["sent_tokens"] == notes["counted_tokens"] == [4, 8, 11]
-    assert notes["cached_tokens"] == [(0, 0), (5, 5), (9, 9)]  # all but the last token of the answer before
+    assert notes["cached_tokens"] == [
+        (0, 0),
+        (5, 6),
+        (9, 10),
+    ]  # all of the turn before, and of its answer all but the last token at least
     assert notes["turns"] == [0, 1, 2] and notes["histories_cut"] == 0
 
 
@@ -173,7 +177,7 @@ def test_a_turn_waits_for_the_answer_and_then_thinks(talk, monkeypatch):
 
 def test_what_the_server_does_not_count_is_counted_by_the_clients_tokenizer(talk):
     outputs, notes = talk(Server(counts=False), THREE_TURNS)
-    assert notes["counted_tokens"] == [None] * 3 and notes["cached_tokens"] == [(0, 0), (5, 5), (9, 9)]
+    assert notes["counted_tokens"] == [None] * 3 and notes["cached_tokens"] == [(0, 0), (5, 6), (9, 10)]
     assert [output.prompt_len for output in outputs] == notes["sent_tokens"] == [4, 8, 11]
 
 
@@ -204,8 +208,8 @@ def test_requests_of_no_conversation_are_sent_beside_those_that_are(talk):
     assert notes["sent_tokens"] == [1, 4, 8, 11, 1] and notes["cached_tokens"] == [
         (0, 1),
         (0, 0),
-        (5, 5),
-        (9, 9),
+        (5, 6),
+        (9, 10),
         (1, 1),
     ]
 

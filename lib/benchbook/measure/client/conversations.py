@@ -127,8 +127,9 @@ class _Talk:
             return output
         answer, answer_tokens = output.generated_text, self._count(output.generated_text)
         self._overhead = math.ceil(max(0, output.prompt_len - sent_tokens) / max(1, len(messages)))
-        # What the model said last it has not read itself: its keys and values are not there.
-        self._cached = (output.prompt_len + (output.output_tokens or answer_tokens) - 1,) * 2
+        # What the model said last it has not read itself, unless the next step had begun when that was seen to be the end.
+        all_tokens = output.prompt_len + (output.output_tokens or answer_tokens)
+        self._cached = (all_tokens - 1, all_tokens)
         exchange = (*said, {"role": "assistant", "content": answer})
         self._exchanges.append(_Exchange(exchange, f"{one.prompt}{answer}", said_tokens + answer_tokens))
         return output
