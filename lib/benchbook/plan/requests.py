@@ -8,8 +8,9 @@
       agents: {lengths: [128, 64], conversations: {turns: 5, think_s: 2}, prefix: {share: 0.5}}
       talks:  {conversations: {path: data/talks.jsonl}}                     # whose turns a file tells
       replay: {trace: data/mooncake.jsonl, speed: 2, window_s: [0, 600]}
+      again:  {frozen: results/x/20261127-080000/requests/chat.jsonl.gz, endpoint: chat}    # the very bytes of that run
 
-Which kind a row is, its keys say: `dataset`, `trace`, a file of `conversations`, else `lengths`. Files are looked for beside
+Which kind a row is, its keys say: `dataset`, `trace`, a file of `conversations`, `frozen`, else `lengths`. Files are looked for beside
 the experiment file, then in the current folder, and are absolute here. What a row is drawn to is frozen in the run.
 """
 
@@ -30,7 +31,7 @@ from benchbook.terms.asked import Asked, MadeOf
 from benchbook.terms.corpus import CORPUS, CORPUS_PREFIX
 
 EXAMPLE = "requests: {words: {lengths: [128, 64], text: corpus.txt}}"
-Kind = Literal["lengths", "dataset", "trace", "conversations"]
+Kind = Literal["lengths", "dataset", "trace", "conversations", "frozen"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _OF_RANDOM_TOKENS = frozenset(("random", "random-mm", "random-rerank", "prefix_repetition", "burstgpt", "timed_trace"))
 HUB = "hf"  # the data set whose path is a name on the hub
@@ -174,6 +175,7 @@ class RequestSet(StrictModel):
     path: str | None = None  # its file, or its name on the hub
     options: dict[str, Any] = {}  # its own, by vLLM's names with underscores
     trace: str | None = None  # a file of recorded arrivals and lengths
+    frozen: str | None = None  # a set's file of another run, whose requests are sent again
     speed: Positive = 1.0  # so many times faster than recorded
     window_s: Pair | None = None  # of the trace, from its first request on
     endpoint: Literal["completions", "chat"] = "completions"
@@ -205,10 +207,13 @@ class RequestSet(StrictModel):
     def kind(self) -> Kind:
         """Return what it is drawn from; raises ValueError where that is nothing, or two things."""
         of_file = self.conversations is not None and self.conversations.path is not None
-        is_given = (self.lengths is not None, self.dataset is not None, self.trace is not None, of_file)
+        is_frozen = self.frozen is not None
+        is_given = (self.lengths is not None, self.dataset is not None, self.trace is not None, of_file, is_frozen)
         given = [kind for kind, is_it in zip(KINDS, is_given, strict=True) if is_it]
         if not given:
-            raise ValueError("lacks what it is drawn from: lengths, dataset, trace, or conversations with a path")
+            raise ValueError(
+                "lacks what it is drawn from: lengths, dataset, trace, conversations with a path, or frozen"
+            )
         if len(given) > 1:
             raise ValueError(f"is drawn from {' and '.join(given)}: give one of them")
         return given[0]
@@ -222,6 +227,7 @@ class RequestSet(StrictModel):
             ("trace",): self.trace,
             ("conversations", "path"): talks,
         }
+        found["frozen",] = self.frozen
         if self.dataset != HUB:
             found["path",] = self.path
         return {where: path for where, path in found.items() if path is not None}
@@ -264,8 +270,9 @@ class RequestSet(StrictModel):
     def source_text(self) -> str:
         """Return in words what it is drawn from: 'random tokens, 128 in / 64 out'."""
         if self.lengths is None:
-            where = {"dataset": self.path, "trace": self.trace}.get(self.kind) or ""
-            what = {"dataset": f"data set {self.dataset}", "trace": "trace"}.get(self.kind, "conversations")
+            where = {"dataset": self.path, "trace": self.trace, "frozen": self.frozen}.get(self.kind) or ""
+            kinds = {"dataset": f"data set {self.dataset}", "trace": "trace", "frozen": "what was frozen in"}
+            what = kinds.get(self.kind, "conversations")
             return " ".join(filter(None, (what, where or (self.conversations.path if self.conversations else ""))))
         what = f"words of {self.text}" if self.text else "random tokens"
         return f"{what}, {self.lengths[0]} in / {self.lengths[1]} out"

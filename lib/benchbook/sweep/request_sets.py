@@ -31,7 +31,8 @@ from benchbook.plan.experiment import Experiment
 from benchbook.plan.order import Repeat
 from benchbook.plan.requests import RequestSet
 from benchbook.plan.workload import Workload
-from benchbook.records.files import make_folder, write_json
+from benchbook.reading import read_bytes
+from benchbook.records.files import make_folder, write_bytes, write_json
 from benchbook.records.frozen import FrozenHeader, lines_sha256, read_header
 from benchbook.records.handover import SentRequests
 from benchbook.records.store import Store
@@ -126,8 +127,34 @@ def set_of(workload: Workload) -> str | None:
 
 def _whole_talks(number: int, wanted: RequestSet) -> int:
     """Return a number of requests that ends with a conversation."""
+    wanted = _drawn_as(wanted)
     turns = (wanted.conversations.turns if wanted.conversations else None) or 1
     return math.ceil(number / turns) * turns
+
+
+def _drawn_as(wanted: RequestSet) -> RequestSet:
+    """Return the set as it was said where it was drawn: of one that is frozen already, in its file."""
+    return RequestSet(**read_header(wanted.frozen).spec) if wanted.frozen else wanted
+
+
+def _damage(frozen: str) -> str:
+    """Return what is wrong with the beginning of a frozen file, which tells where conversations end."""
+    try:
+        read_header(frozen)
+    except StoreError as error:
+        return str(error)
+    return ""
+
+
+def _check_frozen(path: str, layout: Layout) -> int:
+    """Return how many different requests a frozen file has; ExperimentError where it cannot be sent from."""
+    header = read_header(path)
+    if header.requests < layout.requests:
+        few = f"has {header.requests:,} requests, and {layout.requests:,} are needed for all rounds and warm-ups"
+        raise ExperimentError(f"{path} {few}")
+    if RequestSet(**header.spec).kind == "trace":
+        raise ExperimentError(f"{path} is of a trace, whose times are replayed from its own file: name that as trace")
+    return header.distinct
 
 
 def check_sets(experiment: Experiment) -> list[str]:
@@ -136,14 +163,20 @@ def check_sets(experiment: Experiment) -> list[str]:
     Files that cannot be drawn from, or have too few for one load, are faults of the experiment's document.
     """
     doc, notes = experiment.document, []
+    for name, wanted in experiment.requests.items():
+        if wanted.frozen and (damage := _damage(wanted.frozen)):
+            doc.faults.note(doc.error(("requests", name), damage))
+    if doc.faults.has_within(("requests",)):
+        return []
     for name, layout in layouts(experiment).items():
         check_dataset(doc, ("requests", name), experiment.requests[name])
         if doc.faults.has_within(("requests", name)):
             continue
         with doc.faults.noted():
             try:
-                number = check_files(experiment.requests[name], layout.at_once)
-            except ExperimentError as error:
+                wanted = experiment.requests[name]
+                number = _check_frozen(wanted.frozen, layout) if wanted.frozen else check_files(wanted, layout.at_once)
+            except (ExperimentError, StoreError) as error:
                 raise doc.error(("requests", name), str(error)) from None
             if layout.is_replayed and layout.rounds > 1:
                 notes.append(f"requests {name!r}: {_REPLAYED}")
@@ -226,6 +259,9 @@ def _drawn(
 ) -> FrozenSet:
     wanted, layout, launch = experiment.requests[name], layouts(experiment)[name], _launch_of(experiment, name)
     path, model, hub_env = _path(store, name).resolve(), models[launch.name].path, hub_variables(launch.env)
+    if wanted.frozen:
+        write_bytes(path, read_bytes(wanted.frozen))
+        return FrozenSet(name, wanted, path, read_header(path), lines_sha256(path), layout)
     order = Order(
         name=name,
         request_set=_spec(wanted),
@@ -253,7 +289,10 @@ def _there(experiment: Experiment, name: str, layout: Layout, store: Store) -> F
     except StoreError:
         return None
     is_it = (
-        _without_folders(header.spec) == _without_folders(_spec(wanted))
+        bool(wanted.frozen)
+        and os.path.isfile(wanted.frozen)
+        and lines_sha256(wanted.frozen) == sha256
+        or _without_folders(header.spec) == _without_folders(_spec(wanted))
         and header.seed == experiment.seed
         and header.requests >= layout.requests
     )

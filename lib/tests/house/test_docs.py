@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from benchbook.plan.experiment import Limits, _ExperimentKeys
 from benchbook.plan.repeats import AT_LEAST, _RangeKeys
+from benchbook.plan.requests import RequestSet
 from benchbook.plan.workloads import WORKLOADS
 
 ROOT = Path(__file__).parents[3]
@@ -35,6 +36,11 @@ def test_a_number_that_a_key_defaults_to_is_the_one_in_its_table(benchmark):
     for name, field in WORKLOADS[benchmark].model_fields.items():
         if name in rows and type(field.default) in (int, float):
             assert rows[name] == f"{field.default:g}", name
+
+
+def test_every_key_of_a_set_of_requests_stands_in_its_table():
+    text = section("## Requests: what is sent")
+    assert [key for key in RequestSet.model_fields if f"| `{key}` |" not in text] == []
 
 
 def test_every_key_of_the_top_level_and_of_its_limits_is_there():

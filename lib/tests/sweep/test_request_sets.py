@@ -10,6 +10,7 @@ from benchbook.records.handover import Handover, read_handover
 from benchbook.records.store import Store
 from benchbook.sweep.planning import RunPlan
 from benchbook.sweep.request_sets import FOLDER, check_sets, forget_texts, frozen_in, layouts
+from benchbook.sweep.request_sets import freeze as freeze_sets
 from benchbook.terms.errors import ExperimentError
 
 FILE = """question: What does chat cost?
@@ -173,3 +174,42 @@ def test_of_a_set_whose_text_is_not_kept_its_hash_and_its_row_stay(tmp_path, sto
     assert told["sha256"] == sha256 and told["spec"] == {"lengths": [8, 4]} and "somebody" not in left.read_text()
     forget_texts(store)  # as a run without sets has none
     assert json.loads(left.read_text()) == told
+
+
+def test_the_very_requests_of_another_run_are_sent_again_from_its_file(tmp_path, store):
+    sha256 = freeze(experiment_of(tmp_path), store, salt="theirs ")
+    exported = tmp_path / "elsewhere.jsonl.gz"
+    exported.write_bytes((store.run_dir / FOLDER / "it.jsonl.gz").read_bytes())
+    experiment = experiment_of(tmp_path, row="{frozen: elsewhere.jsonl.gz}")
+    assert check_sets(experiment) == [] and not experiment.document.faults.has_within(("requests",))
+    other, told = Store.create(tmp_path / "results", "y"), []
+    models = RunPlan.of(experiment).models
+    found = freeze_sets(experiment, models, other, Said(told))
+    assert found["it"].sha256 == sha256 and found["it"].path.read_bytes() == exported.read_bytes()
+    assert frozen_in(experiment, other)["it"].sha256 == sha256
+
+
+def test_a_frozen_file_with_too_few_requests_or_damage_is_refused_at_its_line(tmp_path, store):
+    freeze(experiment_of(tmp_path), store)
+    content = (store.run_dir / FOLDER / "it.jsonl.gz").read_bytes()
+    for name, damaged, repeats, said in (
+        ("few", content, 9, "are needed for all rounds"),
+        ("cut", content[:40], 3, "cut"),
+        ("text", b"no file of ours", 3, "it"),
+    ):
+        (tmp_path / name).write_bytes(damaged)
+        path = tmp_path / "x.yaml"
+        path.write_text(FILE.format(row="{frozen: %s}" % name, repeats=repeats))
+        with pytest.raises(ExperimentError) as caught:
+            experiment = read_experiment(path)
+            check_sets(experiment)
+            experiment.document.faults.raise_any()
+        (line,) = str(caught.value).splitlines()
+        assert "x.yaml:5: requests.it" in line and said in line
+
+
+class Said:
+    """A listener that keeps what it is told."""
+
+    def __init__(self, told):
+        self.say = self.working_on = told.append
