@@ -94,6 +94,7 @@ DAMAGES: dict[str, Damage] = {
     "of an infinite value": _value("-Infinity"),
     "of a value beyond all numbers": _value("1e999"),
     "of a value that no sum holds": _value("1.7e308"),
+    "of a value that no quotient holds": _value("5e-324"),
     "of a value in words": _value('"12.5"'),
     "of a value that is true": _value("true"),
     "of an unknown metric": lambda record, other: edit_part(record, "values", joy_per_token=1.0),

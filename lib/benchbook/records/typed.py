@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from benchbook.terms.benchmarks import BENCHMARKS
-from benchbook.terms.metrics import LARGEST
+from benchbook.terms.metrics import LARGEST, SMALLEST
 
 OPEN = ConfigDict(extra="allow", strict=True)  # of a mapping in which more may stand than is read
 _SHOWN_CHARS = 60
@@ -22,9 +22,16 @@ def _benchmark(name: str) -> str:
     return name
 
 
+def _possible(number: float) -> float:
+    if 0 < abs(number) < SMALLEST:
+        raise ValueError(f"must be 0 or of {SMALLEST:g} at least")
+    return number
+
+
 BenchmarkName = Annotated[str, AfterValidator(_benchmark)]
+_Real = Annotated[float, Field(ge=-LARGEST, le=LARGEST), AfterValidator(_possible)]
 # What is whole stays whole: 2 processors are not 2.0.
-Number = Annotated[int, Field(ge=-(10**15), le=10**15)] | Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+Number = Annotated[int, Field(ge=-(10**15), le=10**15)] | _Real
 Numbers = list[Number | None]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 Whole = Annotated[int, Field(ge=0, le=10**15)]

@@ -14,6 +14,7 @@ from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.derived import DERIVED
 
 LARGEST = 1e30  # beyond lies nothing that was ever counted or timed, and soon no sum is finite
+SMALLEST = 1e-30  # nor below, besides 0, and soon no quotient is finite
 
 
 @dataclass(frozen=True)
@@ -303,7 +304,8 @@ def broken_values(benchmark: str, raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def is_number(value: Any) -> bool:
     """Return whether `value` is a number that a record can hold: of a size that is possible, and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+    is_one = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_one and (value == 0 or SMALLEST <= abs(value) <= LARGEST)
 
 
 def request_latencies_s(raw: Mapping[str, Any]) -> list[float]:
