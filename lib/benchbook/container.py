@@ -54,7 +54,7 @@ def quota() -> Quota | None:
     found = []
     for folder in _folders(""):
         words = _text(folder / "cpu.max").split()
-        if len(words) == 2 and all(word.isdigit() for word in words):
+        if len(words) == 2 and all(word.isdecimal() and int(word) for word in words):
             used_us = _table(folder / "cpu.stat").get("usage_usec")
             found.append(Quota(int(words[0]) / int(words[1]), None if used_us is None else used_us / 1e6))
     for folder in _folders("cpu"):
@@ -81,7 +81,7 @@ def _folders(controller: str) -> Iterator[Path]:
     roots = [CGROUPS / controller] if controller else [CGROUPS, CGROUPS / "unified"]
     own = [Path()]
     for line in _text(OWN).splitlines():
-        _, names, path = line.split(":", 2)
+        _, names, path = (*line.split(":", 2), "", "")[:3]
         if controller in names.split(",") and ".." not in Path(path).parts:
             roots += [CGROUPS / names] if "," in names else []  # cpu,cpuacct
             own = [Path(path.lstrip("/")), *Path(path.lstrip("/")).parents]
@@ -98,9 +98,9 @@ def _text(path: Path) -> str:
 
 def _number(path: Path) -> int | None:
     text = _text(path).strip()
-    return int(text) if text.isdigit() else None  # 'max' and -1: no limit
+    return int(text) if text.isdecimal() else None  # 'max' and -1: no limit
 
 
 def _table(path: Path) -> dict[str, int]:
     rows = (line.split() for line in _text(path).splitlines())
-    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdecimal()}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Answer, Check, Measured
 from benchbook.records.record import Reason
+from benchbook.records.settings import settings_of
 
 # No engine makes a step in a tenth of a millisecond: chunks that close together waited somewhere, and came at once.
 BUNCHED_GAP_S = 1e-4
@@ -26,15 +27,16 @@ def stream_bunched(measured: Measured) -> Reason | None:
     Their TTFT holds the whole answer and their TPOT is close to 0: the server or the client had no processor to spare.
     """
     gaps_s = measured.raw.get("itls") or []
-    lengths = measured.raw.get("output_lens") or [0] * len(gaps_s)
-    answers = [gaps for gaps in map(_after_opening, gaps_s, lengths) if gaps]
-    heaps, raised = sum(map(_is_heap, answers)), _ttft_raised(measured)
-    if heaps <= TOLERATED_SHARE * len(answers) and raised <= MAX_TTFT_RAISED:
+    answers = list(zip(gaps_s, measured.raw.get("output_lens") or [0] * len(gaps_s)))
+    one_by_one = not _speculates(measured)
+    found = [_is_heap(*answer, one_by_one) for answer in answers if _after_opening(*answer) or answer[1] > 1]
+    heaps, raised = sum(found), _ttft_raised(measured)
+    if heaps <= TOLERATED_SHARE * len(found) and raised <= MAX_TTFT_RAISED:
         return None
     by = f", which makes the mean TTFT {raised:.0%} longer" if raised > MAX_TTFT_RAISED else ""
     return reason(
         "stream_bunched",
-        f"{heaps} of {len(answers)} answers arrived in one heap: most gaps between their chunks are below "
+        f"{heaps} of {len(found)} answers arrived in one heap: in a single chunk, or most gaps between chunks are below "
         f"{BUNCHED_GAP_S * 1000:g} ms{by}",
     )
 
@@ -44,14 +46,24 @@ def _after_opening(gaps_s: Sequence[float], tokens: int) -> Sequence[float]:
     return gaps_s[1:] if tokens and len(gaps_s) == tokens else gaps_s
 
 
-def _is_heap(gaps_s: Sequence[float]) -> bool:
-    return sum(gap_s < BUNCHED_GAP_S for gap_s in gaps_s) > BUNCHED_SHARE * len(gaps_s)
+def _speculates(measured: Measured) -> bool:
+    """Return whether a step may make several tokens, which then come in one chunk."""
+    is_told = measured.raw.get("spec_decode_acceptance_rate") is not None
+    return is_told or bool(settings_of(measured.host).speculation)
+
+
+def _is_heap(gaps_s: Sequence[float], tokens: int, one_by_one: bool) -> bool:
+    """Return whether an answer came at once; one whose tokens are made one by one has a gap before each but the first."""
+    if not gaps_s:
+        return tokens > 1 and one_by_one
+    between_s = _after_opening(gaps_s, tokens)
+    return sum(gap_s < BUNCHED_GAP_S for gap_s in between_s) > BUNCHED_SHARE * len(between_s)
 
 
 def _ttft_raised(measured: Measured) -> float:
     """Return by what share the mean TTFT of all answers lies above that of those that came in no heap."""
-    gaps_s = ((answer.ttft_s, _after_opening(answer.gaps_s, answer.tokens)) for answer in measured.answers)
-    ttfts_s = [(ttft_s, bool(gaps) and _is_heap(gaps)) for ttft_s, gaps in gaps_s]
+    one_by_one = not _speculates(measured)
+    ttfts_s = [(answer.ttft_s, _is_heap(answer.gaps_s, answer.tokens, one_by_one)) for answer in measured.answers]
     others_s = [ttft_s for ttft_s, is_heap in ttfts_s if not is_heap]
     return statistics.fmean(ttft_s for ttft_s, _ in ttfts_s) / statistics.fmean(others_s) - 1 if others_s else 0.0
 

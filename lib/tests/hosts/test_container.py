@@ -51,6 +51,15 @@ def test_without_any_cgroup_nothing_is_limited(cgroups) -> None:
     assert container.cpus() >= 1
 
 
+@pytest.mark.parametrize("own", ["0::/", "", "0", "memory", "1:memory", "::::", "0::/../x"])
+def test_a_limit_in_words_that_no_kernel_writes_is_none(cgroups, own) -> None:
+    for limit in ("", "junk", "-5", "²", "0 0", "1 0", "0 100000", "a b", "1 2 3"):
+        cgroups(
+            own, **{"cpu.max": limit, "memory.max": "x" + limit, "cpu/cpu.cfs_quota_us": limit, "memory.stat": limit}
+        )
+        assert container.memory() is None and container.quota() is None and container.cpus() >= 1
+
+
 @pytest.mark.parametrize(
     "files",
     [

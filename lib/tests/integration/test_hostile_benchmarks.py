@@ -23,6 +23,7 @@ SAMPLE = (
     "gzip_bomb line_without_end tokens_for_ever reset_in_mid_stream text_is_a_number usage_of_nan error_in_mid_stream "
     "usage_beyond_counting in_one_heap models_that_change metrics_404 metrics_malformed metrics_without_end"
 ).split()
+IDLE_S = 3.0  # what the benchmark of a sound server takes at most, where nothing else runs
 # vLLM's own client reads all of /metrics before and after (fetch_spec_decode_metrics), gigabytes of it if need be.
 TOO_LARGE = ("metrics_without_end", "metrics_of_600_000_lines")
 
@@ -60,9 +61,10 @@ def test_answers_that_end_early_above_the_least_drawn_length_are_seen(client, fa
 def measured(client, tmp_path_factory):
     """Return a function that measures a server of a kind with vLLM's own client, and returns the record."""
     root, folder = resolve_model("tiny").path, tmp_path_factory.mktemp("records")
-    limits = Handover(client_socket=client.socket_path, limit_s=20.0, stall_limit_s=6.0)
 
     def measure(kind=""):
+        ends = kind in ("", *HARMLESS_TO_A_BENCHMARK) or KINDS[kind][0] in (METRICS, VERSION)  # by itself, if late
+        limits = Handover(client_socket=client.socket_path, limit_s=300.0 if ends else 20.0, stall_limit_s=6.0)
         with odd_server(kind, root) as url, pytest.MonkeyPatch.context() as patch:
             patch.setattr("benchbook.hosts.served.ANSWER_LIMIT_S", 2.0)
             path = folder / (kind or "sound") / "record.json"
@@ -76,8 +78,16 @@ def sound(measured):
     return measured()
 
 
+@pytest.fixture(scope="module")
+def limit_s(measured):
+    """Return how long one may take (s): a minute, where a sound server's is measured in the seconds of an idle machine."""
+    with Watch() as watch:
+        measured()
+    return 60 * max(1.0, watch.took_s / IDLE_S)
+
+
 @pytest.mark.parametrize("kind", rows(sorted(KINDS.keys() - HARMLESS_TO_A_BENCHMARK), quick=SAMPLE))
-def test_a_benchmark_of_a_hostile_server_ends_in_an_error_or_a_flag(kind, client, sound, measured):
+def test_a_benchmark_of_a_hostile_server_ends_in_an_error_or_a_flag(kind, client, sound, limit_s, measured):
     with Watch(client.pid) as watch:
         try:
             record = measured(kind)
@@ -87,12 +97,12 @@ def test_a_benchmark_of_a_hostile_server_ends_in_an_error_or_a_flag(kind, client
             assert too_large or KINDS[kind][0] != METRICS, "what only tells of the server costs no number"
         else:
             assert is_flagged(record, sound)
-    assert watch.took_s < 60, watch
+    assert watch.took_s < limit_s, watch
     assert watch.grew_mib < 512, watch
 
 
 @pytest.mark.parametrize("kind", ["", *HARMLESS_TO_A_BENCHMARK])
-def test_a_benchmark_of_a_sound_server_or_a_harmless_one_is_right(kind, client, sound, measured):
+def test_a_benchmark_of_a_sound_server_or_a_harmless_one_is_right(kind, client, sound, limit_s, measured):
     with Watch(client.pid) as watch:
         record = measured(kind)
     assert flags(record) ^ flags(sound) <= OF_THE_LOAD
@@ -100,4 +110,4 @@ def test_a_benchmark_of_a_sound_server_or_a_harmless_one_is_right(kind, client, 
     assert [record.values[name] for name in counts] == [6, 0, 30, 36] == [sound.values[name] for name in counts]
     assert 0 < record.values["mean_tpot_ms"] and 0 < record.values["mean_ttft_ms"] < record.values["mean_e2el_ms"]
     assert record.host.version == (None if kind and KINDS[kind][0] == VERSION else "0.32.0")
-    assert watch.took_s < 60 and watch.grew_mib < 512, watch
+    assert watch.took_s < limit_s and watch.grew_mib < 512, watch

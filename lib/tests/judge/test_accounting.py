@@ -129,8 +129,9 @@ def test_a_few_gaps_close_together_are_no_heap():
     assert codes("serve", SERVE, raw) == []
 
 
-def test_answers_of_one_chunk_have_no_gaps_to_judge():
-    assert codes("serve", SERVE, {**GOOD, "itls": [[]] * 4}) == []
+def test_answers_of_one_chunk_have_no_gaps_to_judge_but_came_in_one_heap_where_they_hold_several_tokens():
+    assert "stream_bunched" not in codes("serve", SERVE, {**GOOD, "itls": [[]] * 4, "output_lens": [1] * 4})
+    assert codes("serve", SERVE, {**GOOD, "itls": [[]] * 4}) == ["stream_bunched"]
 
 
 @pytest.mark.parametrize(

@@ -331,6 +331,19 @@ def heaped(number_of_heaps, tokens):
     return serve(prompts=100, lengths=(128, tokens), raw=raw)
 
 
+@pytest.mark.parametrize(("answers", "expected"), [(0, False), (1, False), (6, True), (100, True)])
+@pytest.mark.parametrize("tokens", [4, 6, 64])
+def test_an_answer_of_several_tokens_in_a_single_chunk_is_a_heap_unless_a_step_makes_several(answers, tokens, expected):
+    sound = serve(prompts=100, lengths=(128, tokens))
+    raw = {key: [*sound.raw[key]] for key in ("ttfts", "itls")}
+    for number in range(answers):
+        raw["ttfts"][number], raw["itls"][number] = sound.raw["latencies"][number], []
+    whole = serve(prompts=100, lengths=(128, tokens), raw=raw)
+    assert ("stream_bunched" in codes(whole)) is (expected or (answers == 1 and tokens == 64))
+    speculative = serve(prompts=100, lengths=(128, tokens), raw={**raw, "spec_decode_acceptance_rate": 60.0})
+    assert "stream_bunched" not in codes(speculative)
+
+
 @pytest.mark.parametrize(
     ("heaps", "tokens", "expected"),
     [
