@@ -122,9 +122,11 @@ def test_an_abandoned_task_frees_the_engine_for_the_next(engine, tmp_path):
     assert how.wall_s < 30.0
 
 
-def test_a_task_with_other_engine_arguments_goes_by_the_command_line(engine, tmp_path):
+def test_a_task_with_other_engine_arguments_goes_by_the_command_line(engine, tmp_path, monkeypatch):
+    for name, value in ONE_PROCESS_ENV.items():  # of the command line's process: the task says nothing of them
+        monkeypatch.setenv(name, value)
     others = [*FLAGS[:-1], "--enable-prefix-caching", "--distributed-executor-backend", "uni"]
-    how, lines, raw = run(latency(engine, *others), tmp_path, engine.socket_path, env=ONE_PROCESS_ENV)
+    how, lines, raw = run(latency(engine, *others), tmp_path, engine.socket_path)
     assert (how.exit_code, how.way) == (0, COMMAND_LINE)
     assert "enable_prefix_caching: False, True" in how.reason
     assert lines[0] == f"benchbook: by the plain command line, since {how.reason}"
