@@ -88,6 +88,8 @@ DAMAGED = [
     ("custom", "x.jsonl", CUSTOM + '{"prompt": "x", "output_tokens": 0}\n', 2, "output_tokens must be 1 or more"),
     ("custom", "x.jsonl", CUSTOM + "[" * 100_000 + "\n", 2, ""),
     ("custom", "x.jsonl", CUSTOM.encode() + b'{"prompt": "\xff"}\n', 2, "not UTF-8: byte 0xff"),
+    ("custom", "x.jsonl", CUSTOM + '{"prompt": "\\ud800", "output_tokens": 1}\n', 2, "half of a surrogate pair"),
+    ("talks", "x.json", CHAT + ",\n" + CHAT[1:].replace('"a"', '"x\\uDFFFx"') + "]", 2, "half of a surrogate pair"),
     ("spec_bench", "x.jsonl", '{"turns": []}\n', 1, "turns must begin with a text"),
     ("burstgpt", "x.csv", "Timestamp,Session ID,Model,Request tokens\n1,2,3,4\n", 2, "columns must begin with"),
     ("burstgpt", "x.csv", BURST + "5,GPT-4,472,-18,490,log\n", 2, "Response tokens must be a number from 0 on"),
@@ -192,6 +194,8 @@ def test_an_array_is_read_piece_by_piece_whatever_a_piece_ends_in(tmp_path, monk
     for size in (1, 2, 3, 7, 64):
         monkeypatch.setattr(rows, "_PIECE_BYTES", size)
         assert [row.fields for row in json_items(path)] == items
+    path.write_text(json.dumps(items, indent=1))  # whole pairs, as escapes
+    assert [row.fields for row in json_items(path)] == items
     lines = path.read_text().splitlines()
     assert [row.line for row in json_items(path)] == [
         n for n, line in enumerate(lines, start=1) if line.startswith(" {")

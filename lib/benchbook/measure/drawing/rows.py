@@ -87,7 +87,7 @@ def json_lines(path: Path | str) -> Iterator[Row]:
             fields = _DECODER.decode(text)
         except (ValueError, RecursionError) as error:
             raise ExperimentError(f"{path}, line {number}: {_said(error, text)}") from error
-        yield _row(path, number, fields)
+        yield _row(path, number, fields, text)
 
 
 def json_items(path: Path | str) -> Iterator[Row]:
@@ -98,8 +98,8 @@ def json_items(path: Path | str) -> Iterator[Row]:
             raise ExperimentError(f"{path}, line {pieces.line}: must be a JSON array, which begins with [")
         if not _ends(pieces):
             while True:
-                line, item = pieces.line, pieces.value()
-                yield _row(path, line, item)
+                line, (item, text) = pieces.line, pieces.value()
+                yield _row(path, line, item, text)
                 if _ends(pieces):
                     break
                 if not pieces.take(","):
@@ -176,15 +176,16 @@ class _Pieces:
         self._go(self._at + is_next)
         return is_next
 
-    def value(self) -> Any:
-        """Return the JSON value that is next, and go on behind it."""
+    def value(self) -> tuple[Any, str]:
+        """Return the JSON value that is next and its text, and go on behind it."""
         size = _PIECE_BYTES
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
                 if end < len(self._text) or not self._more(size):
+                    text = self._text[self._at : end]
                     self._go(end)
-                    return value
+                    return value, text
             except json.JSONDecodeError as error:
                 if not self._more(size):
                     line = self.line + self._text.count("\n", self._at, error.pos)
@@ -238,9 +239,14 @@ def _decoded(content: bytes, path: Path | str, line: int) -> str:
         raise ExperimentError(f"{path}, line {line}: not UTF-8: byte 0x{content[error.start]:02x}") from error
 
 
-def _row(path: Path | str, line: int, fields: Any) -> Row:
+def _row(path: Path | str, line: int, fields: Any, text: str) -> Row:
     if not isinstance(fields, dict):
         raise ExperimentError(f"{path}, line {line}: must be a JSON object, not {_shown(fields)}")
+    if "\\u" in text:
+        try:
+            json.dumps(fields, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ExperimentError(f"{path}, line {line}: half of a surrogate pair, which no text has") from None
     return Row(path, line, fields)
 
 
