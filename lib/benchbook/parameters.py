@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import copy
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -43,15 +43,21 @@ def unknown(name: str, known: Iterable[str]) -> ExperimentError:
     return ExperimentError(f"unknown parameter {name!r}{hint} The notebook has: {', '.join(known)}")
 
 
-def refuse_stale(name: str, thing: object, made_with: Mapping[str, Any]) -> None:
+def refuse_stale(
+    name: str,
+    thing: object,
+    made_with: Mapping[str, Any],
+    held: Callable[[str, Any], Any] = lambda parameter, value: value,
+) -> None:
     """Raise ExperimentError when the notebook's variable `name` is `thing`, and a parameter was another one for it.
 
-    What somebody keeps under a name of their own is theirs to know.
+    What somebody keeps under a name of their own is theirs to know. `held` tells how a parameter's value stands in
+    `made_with`, where it may be said in several ways.
     """
     if _namespace().get(name) is not thing:
         return
     for parameter, value in shown().items():
-        if parameter in made_with and made_with[parameter] != value:
+        if parameter in made_with and made_with[parameter] != held(parameter, value):
             before = made_with[parameter]
             raise ExperimentError(
                 f"{parameter} is {value!r} now, but `{name}` was made with {before!r}: run that cell again"

@@ -66,7 +66,7 @@ def bench_serve(
     `workload` were made from other parameters than the notebook has now, MeasureError when the benchmark ends without a
     result, takes too long, no token moves, or the cache is not emptied.
     """
-    parameters.refuse_stale("workload", workload, workload.model_dump())
+    parameters.refuse_stale("workload", workload, workload.model_dump(), workload.held)
     refuse_stale(server, "server")
     repeat = read_handover(repeat)
     client = None if repeat.client_socket or not repeat.is_by_hand else own_client()

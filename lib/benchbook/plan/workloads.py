@@ -122,6 +122,16 @@ class ServeWorkload(Workload):
         known._of_set = facts
         return known
 
+    def held(self, name: str, value: Any) -> Any:
+        """Return the value of a field as this load holds it: a rate of '1 to 16' is '1 to 16 linear', inf below a cap none."""
+        if name != RATE:
+            return value
+        try:
+            rate = rate_of(value)
+        except ValueError:
+            return value
+        return None if rate == AT_ONCE and self.max_concurrency is not None else rate
+
     @property
     def asked(self) -> Asked:
         """All prompts: random ones of the two lengths, or those of its set."""

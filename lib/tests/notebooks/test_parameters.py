@@ -3,6 +3,7 @@
 import pytest
 from benchbook import parameters
 from benchbook.plan.named_launches import NAMED_LAUNCHES, named_launch
+from benchbook.plan.workloads import ServeWorkload
 from benchbook.terms.errors import ExperimentError
 
 
@@ -48,6 +49,20 @@ def test_what_was_made_with_another_value_is_refused_in_one_sentence(notebook):
     said = "^num_prompts is 12 now, but `workload` was made with 40: run that cell again$"
     with pytest.raises(ExperimentError, match=said):
         parameters.refuse_stale("workload", made, {"num_prompts": 40})
+
+
+@pytest.mark.parametrize("said", [4, "inf", float("inf"), "1 to 16", "2 TO 8 exponential"])
+@pytest.mark.parametrize("cap", [None, 8])
+def test_a_rate_that_was_said_in_another_way_than_it_is_held_is_no_other_one(notebook, said, cap):
+    fields = {"input_len_tokens": 8, "output_len_tokens": 4, "num_prompts": 40, "max_concurrency": cap}
+    notebook["workload"] = made = ServeWorkload(**fields, request_rate_rps=said)
+    notebook["__annotations__"] = {"request_rate_rps": object}
+    notebook["request_rate_rps"] = said
+    parameters.refuse_stale("workload", made, made.model_dump(), made.held)
+    for other in (5, "1 to 32", "fast"):
+        notebook["request_rate_rps"] = other
+        with pytest.raises(ExperimentError, match="run that cell again"):
+            parameters.refuse_stale("workload", made, made.model_dump(), made.held)
 
 
 def test_what_somebody_made_under_another_name_is_theirs_to_know(notebook):

@@ -43,7 +43,7 @@ limits: {ready_s: 60, benchmark_s: 100}
 WORDS = (
     "null", "~", "yes", "off", "1e5", "0x10", "010", "1:30", "1_000", ".inf", ".nan", "-1", "99999999999999999999", "!!python/name:os",
     "!x y", "&a b", "*a", "<<: {}", "? x", "- -", "{", "}", "[", "'", '"', "%YAML 9", "---", "...", "|", ">", "@x", "`x`", "\t", "$HOME",
-    "2026-11-23", "10 per concurrency", "9999999 per concurrency", "2 %", "~nobody/x", "../..", "/dev/zero", "/etc", "http://[", "\u202e",
+    "2026-11-23", "10 per concurrency", "60 s", "5 per rps", "inf", "1 to 16", "9999999 per concurrency", "2 %", "~nobody/x", "../..", "/dev/zero", "/etc", "http://[", "\u202e",
     "[[1]]", "{a: {b: [{}]}}", "128k", "true", "''", "\ufeff", "tiny", "shape:nothing", "x" * 400,
 )  # fmt: skip
 
