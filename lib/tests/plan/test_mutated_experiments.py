@@ -94,6 +94,7 @@ def started(monkeypatch) -> list[str]:
     monkeypatch.setattr(session, "peaks_before_start", lambda *_: None)
     monkeypatch.setattr(hardware, "peaks_before_start", lambda *_: None)
     monkeypatch.setattr(session, "load_ahead", lambda *_: None)
+    monkeypatch.setattr(session, "freeze", lambda *_: {})  # draws by a process of its own, once all is checked
     CliRunner().invoke(app, ["plan", str(EXPERIMENTS[0])])  # what asks other programs once is asked now
     monkeypatch.setattr(subprocess, "Popen", popen)
     return found
