@@ -23,6 +23,7 @@ from benchbook.measure.drawing.order import Order
 from benchbook.measure.drawing.samples import drafts_of
 from benchbook.measure.drawing.shared import Seen
 from benchbook.plan.requests import RequestSet
+from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.files import write_json
 from benchbook.records.frozen import FrozenHeader, FrozenRequest, write_frozen
 from benchbook.terms.errors import BenchbookError, ExperimentError
@@ -47,7 +48,7 @@ def draw(order: Order) -> dict[str, Any]:
     wanted = RequestSet(**order.request_set)
     is_chat = wanted.endpoint == "chat"
     ends = ["--backend", "openai-chat", "--endpoint", "/v1/chat/completions"] if is_chat else ["--backend", "openai"]
-    words = ["serve", "--model", order.model, *order.tokenizer_words, *ends, "--seed", str(order.seed)]
+    words = [ServeWorkload.benchmark, "--model", order.model, *order.tokenizer_words, *ends, "--seed", str(order.seed)]
     path = path_of(wanted.path) if wanted.path else ""
     with loadable(wanted.dataset or "", path) as file:
         if wanted.dataset:
