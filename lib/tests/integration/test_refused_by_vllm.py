@@ -1,4 +1,7 @@
-"""vLLM itself refuses each of the launches that are refused before a start, and takes their twins."""
+"""vLLM itself refuses each of the launches that are refused before a start, takes their twins, and chooses as is said here.
+
+All of it is asked of one process, for importing vLLM takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -8,32 +11,52 @@ import subprocess
 import sys
 
 import pytest
+from benchbook.hosts.machine.cpu_cores import host_threads
 from benchbook.hosts.model.files import build_embedded
 from benchbook.hosts.vllm.forms import installed_forms, words_of
+from benchbook.judge import batch
 from contradictory import MISFITS, PAIRS, Pair
 
 pytestmark = pytest.mark.integration
 
-# Makes the config of each launch as the server does; importing vLLM takes seconds, a config some hundredths.
+CHOICES = (
+    {},
+    {"VLLM_CPU_OMP_THREADS_BIND": "0"},
+    {"VLLM_CPU_OMP_THREADS_BIND": "nobind"},
+    {"VLLM_CPU_NUM_OF_RESERVED_CPU": "0"},
+)
+# Makes the config of each launch as the server does, some hundredths of a second each; then lets vLLM choose.
 SCRIPT = """
 import json, os, sys
-from vllm.engine.arg_utils import AsyncEngineArgs
+from types import SimpleNamespace
+from vllm.engine.arg_utils import AsyncEngineArgs, EngineArgs
 from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.argparse_utils import FlexibleArgumentParser
-told = []
-for words, env in json.load(sys.stdin):
+from vllm.utils.ompmultiprocessing import OMPProcessManager
+
+asked, refusals, plain = json.load(sys.stdin), [], dict(os.environ)
+for words, env in asked["launches"]:
     os.environ.update(env)
     try:
         args = make_arg_parser(FlexibleArgumentParser()).parse_args(words)
         validate_parsed_serve_args(args)
         AsyncEngineArgs.from_cli_args(args).create_engine_config(UsageContext.OPENAI_API_SERVER)
-        told.append("")
+        refusals.append("")
     except (SystemExit, Exception) as error:
-        told.append(f"{type(error).__name__}: {error}")
+        refusals.append(f"{type(error).__name__}: {error}")
     for name in env:
         del os.environ[name]
-open(sys.argv[1], "w").write(json.dumps(told))
+
+ranks = SimpleNamespace(local_world_size=1, data_parallel_rank_local=None, _api_process_count=1)
+cores = []
+for chosen in asked["choices"]:
+    os.environ.clear()
+    os.environ.update(plain | chosen)
+    cores.append(OMPProcessManager(SimpleNamespace(parallel_config=ranks, kv_transfer_config=None)).cpu_lists)
+_, numbers = EngineArgs.get_batch_defaults(1)
+sequences = [numbers[kind] for kind in (UsageContext.OPENAI_API_SERVER, UsageContext.LLM_CLASS)]
+open(sys.argv[1], "w").write(json.dumps({"refusals": refusals, "cores": cores, "sequences": sequences}))
 """
 
 
@@ -44,16 +67,41 @@ def launch_of(pair: Pair, args: dict, env: dict) -> tuple[list[str], dict]:
     return ["--model", str(build_embedded(pair.model)), *words], env
 
 
-def test_vllm_refuses_each_contradiction_and_takes_its_twin(tmp_path) -> None:
-    pairs = [pair for pair in (*PAIRS, *MISFITS) if not pair.is_late]
-    twins = [pair for pair in pairs if pair.twin is not None]
-    launches = [launch_of(pair, pair.args, pair.env) for pair in pairs]
-    launches += [launch_of(pair, pair.twin, pair.twin_env) for pair in twins]
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
-    command = [sys.executable, "-P", "-c", SCRIPT, str(tmp_path / "told.json")]
+REFUSED = [pair for pair in (*PAIRS, *MISFITS) if not pair.is_late]
+WITH_TWIN = [pair for pair in REFUSED if pair.twin is not None]
+
+
+@pytest.fixture(scope="module")
+def plain() -> dict[str, str]:
+    """Return an environment that chooses nothing for vLLM."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("VLLM_", "OMP_"))}
+
+
+@pytest.fixture(scope="module")
+def told(plain: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list]:
+    """Return why vLLM refuses each launch, and then each twin, "" where it does not; and what it chooses by itself."""
+    launches = [launch_of(pair, pair.args, pair.env) for pair in REFUSED]
+    launches += [launch_of(pair, pair.twin, pair.twin_env) for pair in WITH_TWIN]
+    path = tmp_path_factory.mktemp("told") / "told.json"
     subprocess.run(
-        command, input=json.dumps(launches), env=env, text=True, check=True, timeout=300, capture_output=True
+        [sys.executable, "-P", "-c", SCRIPT, str(path)],
+        input=json.dumps({"launches": launches, "choices": CHOICES}),
+        env={**plain, "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR"},
+        text=True,
+        check=True,
+        timeout=300,
+        capture_output=True,
     )
-    told = json.loads((tmp_path / "told.json").read_text())
-    assert [pair for pair, why in zip(pairs, told, strict=False) if not why] == []
-    assert [(pair, why) for pair, why in zip(twins, told[len(pairs) :], strict=True) if why] == []
+    return json.loads(path.read_text())
+
+
+def test_vllm_refuses_each_contradiction_and_takes_its_twin(told) -> None:
+    refusals = told["refusals"]
+    assert [pair for pair, why in zip(REFUSED, refusals, strict=False) if not why] == []
+    assert [(pair, why) for pair, why in zip(WITH_TWIN, refusals[len(REFUSED) :], strict=True) if why] == []
+
+
+def test_cores_and_sequences_of_a_step_are_those_of_the_installed_vllm(told, plain) -> None:
+    ours = [host_threads(plain | chosen).cores for chosen in CHOICES]
+    assert [[list(cores)] if cores else [] for cores in ours] == told["cores"]
+    assert told["sequences"] == [batch.CPU_SERVER, batch.CPU_ENGINE]

@@ -85,8 +85,15 @@ def _pairs(texts: Mapping[str, frozenset[str]]) -> frozenset[str]:
 
 def _behind(name: str, pairs: frozenset[str]) -> list[str]:
     """Return what stands for `name` in 'name=what' pairs, sorted."""
-    beginning = f"{name}="
-    return sorted(pair.removeprefix(beginning) for pair in pairs if pair.startswith(beginning))
+    return _by_name(pairs).get(name, [])[:]
+
+
+@functools.cache
+def _by_name(pairs: frozenset[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, _, what in (pair.partition("=") for pair in sorted(pairs)):
+        found.setdefault(name, []).append(what)
+    return found
 
 
 @functools.cache
