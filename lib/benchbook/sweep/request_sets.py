@@ -134,13 +134,22 @@ def _whole_talks(number: int, wanted: RequestSet) -> int:
 
 def _drawn_as(wanted: RequestSet) -> RequestSet:
     """Return the set as it was said where it was drawn: of one that is frozen already, in its file."""
-    return RequestSet(**read_header(wanted.frozen).spec) if wanted.frozen else wanted
+    return _set_in(wanted.frozen) if wanted.frozen else wanted
+
+
+def _set_in(frozen: str) -> RequestSet:
+    """Return the set that a frozen file was drawn as; StoreError where its header says none."""
+    try:
+        return RequestSet(**read_header(frozen).spec)
+    except ExperimentError as error:
+        why = str(error).removeprefix(f"{RequestSet.__name__}: ")
+        raise StoreError(f"{frozen}, line 1, is damaged: spec: {why}") from error
 
 
 def _damage(frozen: str) -> str:
     """Return what is wrong with the beginning of a frozen file, which tells where conversations end."""
     try:
-        read_header(frozen)
+        _set_in(frozen)
     except StoreError as error:
         return str(error)
     return ""
@@ -152,7 +161,7 @@ def _check_frozen(path: str, layout: Layout) -> int:
     if header.requests < layout.requests:
         few = f"has {header.requests:,} requests, and {layout.requests:,} are needed for all rounds and warm-ups"
         raise ExperimentError(f"{path} {few}")
-    if RequestSet(**header.spec).kind == "trace":
+    if _set_in(path).kind == "trace":
         raise ExperimentError(f"{path} is of a trace, whose times are replayed from its own file: name that as trace")
     return header.distinct
 

@@ -208,6 +208,30 @@ def test_a_frozen_file_with_too_few_requests_or_damage_is_refused_at_its_line(tm
         assert "x.yaml:5: requests.it" in line and said in line
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"kind": 5},
+        {"lengths": "x"},
+        {"prefix": 7},
+        {"conversations": {"turns": -1}},
+        {"from": "a benchbook to come"},
+    ],
+    ids=str,
+)
+def test_a_frozen_file_whose_header_tells_of_no_set_is_named_with_what_is_wrong(tmp_path, spec):
+    header = FrozenHeader(name="it", requests=999, distinct=999, seed=0, spec=spec)
+    requests = (FrozenRequest(prompt=str(index), input_tokens=8, output_tokens=4) for index in range(999))
+    write_frozen(tmp_path / "it.jsonl.gz", header, requests)
+    experiment = experiment_of(tmp_path, row="{frozen: it.jsonl.gz}")
+    check_sets(experiment)
+    with pytest.raises(ExperimentError) as caught:
+        experiment.document.faults.raise_any()
+    (line,) = str(caught.value).splitlines()
+    assert "x.yaml:5: requests.it" in line and "it.jsonl.gz, line 1, is damaged: spec: " in line
+
+
 class Said:
     """A listener that keeps what it is told."""
 
