@@ -293,12 +293,12 @@ AS_NAMES = (
     refused(32, "a colon", "exp.yaml:1: ",
             "such as question: 'The nightly suite: how do latency and throughput stand?'",
             question="question: The nightly suite: how do latency and throughput stand?"),
-    refused(32, "inf", "leave the key out", "max_concurrency",
-            benchmark="serve: {request_rate_rps: [1, 4, 16, inf], lengths: [[64, 16]], num_prompts: 4}"),
+    seen(32, "inf", "--request-rate 16.0", "--request-rate inf",
+         benchmark="serve: {request_rate_rps: [1, 4, 16, inf], lengths: [[64, 16]], num_prompts: 4}"),
     own_refused(32, "@", "such as question: '@home'", question="question: @home"),
     own_refused(32, "open quotes", "the quotes are never closed", question="question: 'open"),
-    own_refused(32, "unlimited", "leave the key out",
-                benchmark="serve: {request_rate_rps: unlimited, lengths: [[64, 16]], num_prompts: 4}"),
+    own(32, "unlimited", "--request-rate inf",
+        benchmark="serve: {request_rate_rps: unlimited, lengths: [[64, 16]], num_prompts: 4}"),
 )  # fmt: skip
 AS_LOADS = (
     # 35: a queue in the server is told beforehand; what became of it, by a verdict (practice.py).

@@ -169,7 +169,7 @@ CODES = (
         "suspect",
         "launches were sent other requests in the same round, though they send one set: their numbers are of other work",
         "measure both in one run, whose file of the set they share; see whether it was drawn anew between them",
-        "any difference of the hashes of what was sent; a repeat that was measured again is sent others on purpose",
+        "any difference of the hashes of what was sent; the second try of a disturbed repeat is sent others on purpose",
     ),
     Code(
         "natural_stops_differ",
