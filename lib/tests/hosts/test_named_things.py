@@ -114,7 +114,7 @@ def test_a_class_that_is_there_or_on_the_path_of_the_process_is_taken(tmp_path, 
 def test_what_another_machine_may_have_installed_refuses_a_run_and_no_plan(tmp_path) -> None:
     asked = "{middleware: [company_auth.Guard]}"
     told = "launches.d.args.middleware: ['company_auth.Guard']: there is no module company_auth"
-    assert f"`run` would be refused on this machine: {tmp_path}/exp.yaml:4: {told}" in machine_note(
+    assert f"`run` would be refused on this machine: {tmp_path}/exp.yaml:5: {told}" in machine_note(
         preflight_of(written(tmp_path, asked))
     )
     with pytest.raises(ExperimentError, match="there is no module vllm.core"):
