@@ -268,6 +268,8 @@ def test_an_answer_that_came_in_one_heap_is_suspect_as_a_first_request_too(tmp_p
         ("http//127.0.0.1:8123", "its beginning is cut"),
         ("http://user:word@host:8000", "a key goes into OPENAI_API_KEY"),
         ("http://host:8000/?x=1", "no path can stand"),
+        ("https://host/v1?api_key=word-of-three", "no path can stand"),
+        ("http://host:abc/?token=word", "Port could not be cast"),
         ("http://host:99999", "Port out of range"),
     ],
 )

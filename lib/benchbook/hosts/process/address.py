@@ -51,5 +51,6 @@ def is_same(url: str, other: str) -> bool:
 
 
 def _refused(address: str, why: str) -> ExperimentError:
-    shown = re.sub(r"[^/]*@", "…@", address[:200])  # what stands before it may be a password
+    shown = re.sub(r"[^/]*@", "…@", address[:200])  # what stands before it may be a password, a key behind a question
+    shown = re.sub(r"([?#]).*", r"\1…", shown, flags=re.DOTALL)
     return ExperimentError(f"{shown!r} is no address of a server: {why}; write it as http://127.0.0.1:8000")
