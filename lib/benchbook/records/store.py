@@ -141,9 +141,10 @@ class Store:
             values = values_from_raw(record.benchmark, read_json(path), record.host.counters)
         except StoreError as error:
             return str(error)
-        # What vLLM only prints is in no file, and a record of before lacks the metrics that came later.
-        told = {name: value for name, value in values.items() if value is not None and name in record.values}
-        others = [name for name, value in told.items() if record.values[name] != value]
+        # What vLLM only prints is in no file, and a record of before lacks the metrics that came later; not all of them.
+        there = {name: value for name, value in values.items() if value is not None}
+        told = [name for name in there if name in record.values]
+        others = [name for name in told or there if record.values.get(name) != there[name]]
         others += [name for name in record.values if name not in values]
         return f"{path} is not what the record's {others[0]} comes from" if others else ""
 
