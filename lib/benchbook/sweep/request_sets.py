@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts.model.files import ModelFiles
+from benchbook.hosts.model.files import ModelFiles, planned_path, tokenizer_sha256
 from benchbook.hosts.model.hub import hub_variables
 from benchbook.hosts.vllm.tokenizers import client_words
 from benchbook.measure.client.drawing import draw_set
@@ -303,9 +303,17 @@ def _there(experiment: Experiment, name: str, layout: Layout, store: Store) -> F
         and lines_sha256(wanted.frozen) == sha256
         or _without_folders(header.spec) == _without_folders(_spec(wanted))
         and header.seed == experiment.seed
+        and header.tokenizer_sha256 in (None, _tokenizer(experiment, name))
         and header.requests >= layout.requests
     )
     return FrozenSet(name, wanted, path, header, sha256, layout) if is_it else None
+
+
+def _tokenizer(experiment: Experiment, name: str) -> str | None:
+    """Return the hash of the tokenizer that a set is drawn with."""
+    launch = _launch_of(experiment, name)
+    model = planned_path(launch.model.path_or_id)
+    return tokenizer_sha256(client_words(launch.args, model, hub_variables(launch.env))[1])
 
 
 def _spec(wanted: RequestSet) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from benchbook.plan.experiment import load_experiment, read_experiment
 from benchbook.records.frozen import FrozenHeader, FrozenRequest, write_frozen
 from benchbook.records.handover import Handover, read_handover
 from benchbook.records.store import Store
+from benchbook.sweep import session
 from benchbook.sweep.planning import RunPlan
 from benchbook.sweep.request_sets import FOLDER, check_sets, forget_texts, frozen_in, layouts
 from benchbook.sweep.request_sets import freeze as freeze_sets
@@ -31,7 +32,7 @@ def experiment_of(tmp_path, row=ROW, repeats=3):
     return load_experiment(path)
 
 
-def freeze(experiment, store, seed=0, salt="", distinct=None):
+def freeze(experiment, store, seed=0, salt="", distinct=None, tokenizer_sha256=None):
     """Write the set as drawing it would, with prompts that nobody reads."""
     wanted, number = experiment.requests["it"], layouts(experiment)["it"].requests
     folder = store.run_dir / FOLDER
@@ -41,6 +42,7 @@ def freeze(experiment, store, seed=0, salt="", distinct=None):
         requests=number,
         distinct=number if distinct is None else distinct,
         seed=seed,
+        tokenizer_sha256=tokenizer_sha256,
         spec=wanted.model_dump(mode="json", exclude_defaults=True),
     )
     requests = (FrozenRequest(prompt=f"{salt}{index}", input_tokens=8, output_tokens=4) for index in range(number))
@@ -237,3 +239,20 @@ class Said:
 
     def __init__(self, told):
         self.say = self.working_on = told.append
+
+
+def test_a_set_that_another_tokenizer_counted_is_drawn_anew(tmp_path, store):
+    experiment = experiment_of(tmp_path)
+    freeze(experiment, store, tokenizer_sha256="of another model")
+    assert not frozen_in(experiment, store)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_run_that_cannot_be_drawn_for_leaves_no_folder_unless_it_was_there(store, monkeypatch, is_new):
+    def refuse(*_):
+        raise ExperimentError("requests.it: not on this machine")
+
+    monkeypatch.setattr(session, "freeze", refuse)
+    with pytest.raises(ExperimentError, match="not on this machine"):
+        session._frozen(RunPlan(None, {}, {}), store, None, is_new=is_new)
+    assert store.run_dir.exists() != is_new
