@@ -109,6 +109,8 @@ PAIRS = (
          {"profiler_config": {"profiler": "cuda", "proton_profiler_dir": "/tmp/traces"}},
          {"profiler_config": {"profiler": "cuda"}}),
     Pair("profiler_config.profiler", {"profiler_config": {"profiler": "proton"}}, None),
+    Pair("profiler_config.proton_hook", {"profiler_config": {"proton_hook": "triton"}}, {"profiler_config": {}}),
+    Pair("profiler_config.proton_mode", {"profiler_config": {"profiler": "cuda", "proton_mode": "pcsampling"}}, None),
     Pair("ubatch_size", {"ubatch_size": 2}, {"ubatch_size": 1}),
     Pair("enable_fault_tolerance", {"enable_fault_tolerance": True}, {"enable_fault_tolerance": False}),
     Pair("enable_mamba_cache_stochastic_rounding", {"enable_mamba_cache_stochastic_rounding": True}, None),

@@ -33,7 +33,13 @@ _REGISTERED = {
     "kv_connector": ("kv_connector_module_path", "connector"),
     "ec_connector": ("ec_connector_module_path", "connector"),
 }
-_HOLDERS = ("structured_outputs_config", "speculative_config", "kv_transfer_config", "ec_transfer_config")
+_HOLDERS = (
+    "structured_outputs_config",
+    "reasoning_config",
+    "speculative_config",
+    "kv_transfer_config",
+    "ec_transfer_config",
+)
 _CLASS = re.compile(r"[A-Za-z_]\w*(\.\w+)+")  # the import path of one
 _ANY_CASE = ("quantization", "load_format", "tokenizer_mode")
 

@@ -30,6 +30,7 @@ def written(folder: Path, args: str = "{}", env: str = "{}") -> Path:
         ("{tokenizer_mode: mistrall}", "did you mean mistral?"),
         ("{config_format: 7}", "config_format: 7: VLLM has no such config format; there are auto, hf, mistral"),
         ("{reasoning_parser: '0.5'}", "reasoning_parser: '0.5': VLLM has no such parser"),
+        ("{reasoning_config: {reasoning_parser: qwen33}}", "VLLM has no such parser"),
         ("{reasoning_parser: -1}", "reasoning_parser: -1: VLLM has no such parser"),
         ("{config_format: json}", "VLLM has no such config format; there are auto, hf, mistral"),
         ("{distributed_executor_backend: gloo}", "VLLM has no such executor; there are external_launcher, mp, ray, uni"),

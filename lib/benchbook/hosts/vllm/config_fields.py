@@ -35,7 +35,8 @@ def _option(config: type, name: str, hint: Any, depth: int) -> Option:
     options = fields_of(inner, depth) if inner and depth < _MAX_DEPTH else None
     members, numbers = heard_members(config, name, hint), _heard(config, name, _numbers(hint))
     compared = compared_as(config, name, members)
-    said = Option(kinds_of(hint), members, numbers, compared, bounds_of(config, name), options)
+    may_be_null = not refuses(config, name, None)
+    said = Option(kinds_of(hint), members, numbers, compared, bounds_of(config, name), options, may_be_null)
     is_believed = all(refuses(config, name, value) for value in PROBES if option_problem(value, said))
     return said if is_believed else dataclasses.replace(said, kinds=())
 

@@ -41,6 +41,7 @@ _NEEDED = (
     ("lora_modules", "enable_lora"),
     ("enable_fault_tolerance", "data_parallel_external_lb"),
 )
+_PROTON = ("profiler_dir", "backend", "mode", "hook", "output_format", "graph_attribution")
 _PROFILER, _BACKEND = "profiler_config.profiler", "structured_outputs_config.backend"
 # The first is refused unless the second is one of these.
 _NEEDED_VALUES = (
@@ -48,7 +49,7 @@ _NEEDED_VALUES = (
     ("enable_mamba_cache_stochastic_rounding", "mamba_ssm_cache_dtype", ("float16",)),
     ("mamba_ssu_algorithm", "mamba_backend", ("flashinfer",)),
     ("profiler_config.torch_profiler_dir", _PROFILER, ("torch",)),
-    ("profiler_config.proton_profiler_dir", _PROFILER, ("proton",)),
+    *((f"profiler_config.proton_{name}", _PROFILER, ("proton",)) for name in _PROTON),
     ("structured_outputs_config.disable_any_whitespace", _BACKEND, ("xgrammar", "guidance")),
     ("structured_outputs_config.disable_additional_properties", _BACKEND, ("guidance",)),
 )

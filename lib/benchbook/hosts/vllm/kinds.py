@@ -52,12 +52,13 @@ class Option:
     compared: str = ANY_DASH  # with its members
     bounds: Bounds = ()
     options: Mapping[str, Option] | None = None  # those of the config that it holds
+    may_be_null: bool = True
 
 
 def option_problem(value: Any, option: Option) -> str:
     """Return why `value` will not do for `option`, with what to write; '' when it will, or nobody can tell."""
     if value is None:
-        return ""
+        return "" if option.may_be_null else "has no value: leave the key out"
     if not option.kinds:
         return none_of(value, option.members, option.compared) if option.members else ""
     if any(_is_of(value, kind) for kind in option.kinds if kind in _KINDS):
