@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from benchbook.cli import app
+from benchbook.hosts.vllm.forms import dataset_forms
 from benchbook.measure import hardware
 from benchbook.records.header import RunState
 from benchbook.sweep import run, session
@@ -96,6 +97,7 @@ def started(monkeypatch) -> list[str]:
     monkeypatch.setattr(session, "load_ahead", lambda *_: None)
     monkeypatch.setattr(session, "freeze", lambda *_: {})  # draws by a process of its own, once all is checked
     CliRunner().invoke(app, ["plan", str(EXPERIMENTS[0])])  # what asks other programs once is asked now
+    dataset_forms()
     monkeypatch.setattr(subprocess, "Popen", popen)
     return found
 
