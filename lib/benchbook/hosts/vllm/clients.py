@@ -1,7 +1,7 @@
 """vLLM's two clients behind `vllm bench serve`: the one in Python, and from 0.29 on one in Rust, which its wheels for GPUs hold.
 
-Which one runs, a variable decides. A shell's is never heeded; a launch asks for the second one by its own `env`, and every
-client of ours is told which one it is to be. What ran is read off its result: the one in Rust writes no `queue_times`, begins
+Which one runs, a variable decides. A shell's is handed on to no process of ours (hosts/process/shell.py), so the first one
+runs; a launch asks for the second one by its own `env`. What ran is read off its result: the one in Rust writes no `queue_times`, begins
 `start_times` at 0, has the date in UTC, and adds `steady_state`, `max_model_len` and `input_throughput`.
 """
 
@@ -27,9 +27,9 @@ def asked_client(env: Mapping[str, str]) -> Client:
 
 
 def pinned(env: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables by which the client that `env` asks for runs, and no other."""
+    """Return the variables by which the client that `env` asks for runs; the one in Python runs without any."""
     if asked_client(env) == "python":
-        return {ASKED: "0"}
+        return {}  # the warm client takes no task that brings variables of vLLM's
     return {ASKED: "1", **({PROGRAM: env[PROGRAM]} if PROGRAM in env else {})}
 
 
