@@ -51,7 +51,7 @@ def measure(num_pairs: int, folder: Path) -> list[dict[str, Mapping[str, Any]]]:
 def main() -> int:
     """Measure, print one line a metric and the keys of one client alone, and write both; 0 also where there is no second client."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=10, help="how many (at least 2)")
+    parser.add_argument("--pairs", type=int, default=10, help="how many (at least 3: fewer have no interval)")
     parser.add_argument(
         "--output", type=Path, default=Path("results/proofs/two_clients.json"), help="the JSON to write"
     )
