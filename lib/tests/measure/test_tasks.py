@@ -13,7 +13,9 @@ from types import SimpleNamespace
 import pytest
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.process import tasks
+from benchbook.hosts.process.guardian import OWN_FOLDER
 from benchbook.hosts.vllm import bench
+from benchbook.hosts.vllm.command import private_environment
 from benchbook.hosts.vllm.measured_part import CALL
 from benchbook.measure.client.stretch import Stretch
 from benchbook.measure.client.tasks import COMMAND_LINE, WARM, TaskRefusedError, run_bench, run_task
@@ -478,6 +480,12 @@ def test_a_command_line_past_its_limit_is_ended(fake_vllm, tmp_path):
 def test_a_variable_that_only_acts_at_the_start_is_refused(on_client):
     with pytest.raises(TaskRefusedError, match="VLLM_CPU_KVCACHE_SPACE"):
         on_client.run("serve", env={"VLLM_CPU_KVCACHE_SPACE": "8"})
+
+
+def test_what_every_process_of_vllm_gets_is_no_reason_to_leave_the_engine(on_engine):
+    env = private_environment(needs_download=False)
+    assert on_engine.run("latency", *on_engine.base, "--seed", "5", env=env) == 0
+    assert OWN_FOLDER in env.values()
 
 
 def test_an_engine_is_loaded_once_for_all_its_tasks(on_engine):

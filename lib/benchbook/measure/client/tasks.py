@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts.process.guardian import spawn
+from benchbook.hosts.process.guardian import OWN_FOLDER, spawn
 from benchbook.hosts.process.tasks import Task
 from benchbook.hosts.vllm.command import VLLM_PROGRAM, private_environment
 from benchbook.measure.client.stretch import Stretch
@@ -104,7 +104,7 @@ def run_task(
     """
     task = Task(
         argv=tuple(argv),
-        env=dict(env),
+        env={name: value for name, value in env.items() if value != OWN_FOLDER},  # the worker has its own already
         log_path=str(Path(log_path).resolve()),
         cwd=os.getcwd(),
         memory_mib=memory_mib,
