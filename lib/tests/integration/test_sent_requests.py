@@ -154,7 +154,8 @@ def test_every_turn_begins_with_the_bytes_of_the_turn_before_and_of_its_answer(s
     assert raw["input_lens"] == notes["counted_tokens"] == notes["sent_tokens"] == [2, 7, 12, 17, 22] * 3
     assert [least for least, _ in notes["cached_tokens"]] == [0, 4, 9, 14, 19] * 3
     facts = Sent.of(**sent_facts(notes, raw, 4))
-    assert facts.least_cached_tokens == facts.most_cached_tokens == 3 * (4 + 8 + 12 + 16)
+    # Of a turn whose answer fills a block of 4 to its last token, that block may be there or not.
+    assert facts.least_cached_tokens == 3 * (4 + 8 + 12 + 16) and facts.most_cached_tokens == 3 * (4 + 8 + 12 + 20)
     assert 0 < facts.conversations_at_once <= 2 and len(facts.median_ttft_by_turn_ms) == 5
 
 

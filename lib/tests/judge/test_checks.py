@@ -64,7 +64,8 @@ def growing(prompts=600, sent_rps=10.0, served_rps=8.3):
 
 def frozen(hits=0.0, is_replayed=False, in_turns=False, is_chat=False, **sent):
     """Return a load of frozen requests of which `sent` was noted, with so many hits of the prefix cache."""
-    measured = serve(host={"counters": {"prefix_cache_hits": hits}}, conditions={"sent": sent})
+    workload = {"requests": "chats"} if is_chat else {}
+    measured = serve(host={"counters": {"prefix_cache_hits": hits}}, conditions={"sent": sent}, workload=workload)
     asked = {"shares_prefix": True, "is_replayed": is_replayed, "in_turns": in_turns}
     asked |= {"input_tokens": None} if is_chat else {}  # nobody knows what a template adds
     return replace(measured, asked=measured.asked.model_copy(update=asked))
