@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from benchbook.records.record import Record
 from benchbook.terms import asked
+from benchbook.terms.asked import Offered
 from benchbook.terms.rates import Ramp
 from benchbook.terms.wording import counted
 
@@ -54,14 +55,19 @@ def load_text(record: Record) -> str:
     if load is None:
         return ""
     if load.is_open:
-        return (Ramp.of(load.ramp).text if load.ramp else RATE.text(load.value)) + (
-            f", at most {load.at_most} in flight" if load.at_most else ""
-        )
+        return _rate_text(load) + (f", at most {load.at_most} in flight" if load.at_most else "")
     if load.by == IN_FLIGHT.key:
         return IN_FLIGHT.text(load.value)
     if record.row.role == "curve":
         return AT_ONCE.format(load.value)
     return record.row.load_text.format(load.value)
+
+
+def _rate_text(load: Offered) -> str:
+    """Return '2.5 req/s', '1 to 16 req/s, rising linearly' or '2.5 req/s on average, as recorded'."""
+    if ramp := Ramp.of(load.ramp):
+        return ramp.text
+    return RATE.text(load.value) + (f" on average, {load.ramp}" if load.ramp else "")
 
 
 def tokens_text(record: Record) -> str:

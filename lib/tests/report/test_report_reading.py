@@ -99,6 +99,10 @@ def test_a_run_without_serve_cases_answers_with_its_offline_numbers(tmp_path):
             Offered(by="request_rate_rps", value=3.7, at_most=4, ramp="2 to 8 exponential"),
             "exponentially, at most 4 in flight (eager, 128",
         ),
+        (
+            Offered(by="request_rate_rps", value=2.5, ramp="as recorded"),
+            "At 2.5 req/s on average, as recorded (eager, 128",
+        ),
     ],
 )
 def test_a_load_that_is_no_point_of_a_curve_has_a_sentence_of_its_own(tmp_path, load, said):
