@@ -28,7 +28,7 @@ from benchbook.measure.drawing.order import Order
 from benchbook.measure.names_of_sets import check_dataset
 from benchbook.measure.serve import MAX_WARMUPS
 from benchbook.plan.experiment import Experiment
-from benchbook.plan.order import Repeat
+from benchbook.plan.order import Repeat, repeat_seed
 from benchbook.plan.requests import RequestSet
 from benchbook.plan.workload import Workload
 from benchbook.reading import read_bytes
@@ -259,6 +259,11 @@ def _launch_of(experiment: Experiment, name: str) -> Any:
     return experiment.launch(case.launch)
 
 
+def seed_of(experiment: Experiment, name: str) -> int:
+    """Return the seed that a set is drawn by, its own: prompts of two sets that began alike would warm each other's cache."""
+    return repeat_seed(experiment.seed, name, 0)
+
+
 def _path(store: Store, name: str) -> Path:
     return store.run_dir / FOLDER / f"{name}{_ENDING}"
 
@@ -276,7 +281,7 @@ def _drawn(
         request_set=_spec(wanted),
         requests=layout.requests,
         at_once=layout.at_once,
-        seed=experiment.seed,
+        seed=seed_of(experiment, name),
         model=model,
         tokenizer_words=client_words(launch.args, model, hub_env),
         path=str(path),
@@ -302,7 +307,7 @@ def _there(experiment: Experiment, name: str, layout: Layout, store: Store) -> F
         and os.path.isfile(wanted.frozen)
         and lines_sha256(wanted.frozen) == sha256
         or _without_folders(header.spec) == _without_folders(_spec(wanted))
-        and header.seed == experiment.seed
+        and header.seed == seed_of(experiment, name)
         and header.tokenizer_sha256 in (None, _tokenizer(experiment, name))
         and header.requests >= layout.requests
     )

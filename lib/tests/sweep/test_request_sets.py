@@ -1,6 +1,7 @@
 """Where the requests of each repeat lie in a run's frozen sets, what a notebook is told of them, and when they are drawn anew."""
 
 import json
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -10,7 +11,7 @@ from benchbook.records.handover import Handover, read_handover
 from benchbook.records.store import Store
 from benchbook.sweep import session
 from benchbook.sweep.planning import RunPlan
-from benchbook.sweep.request_sets import FOLDER, check_sets, forget_texts, frozen_in, layouts
+from benchbook.sweep.request_sets import FOLDER, check_sets, forget_texts, frozen_in, layouts, seed_of
 from benchbook.sweep.request_sets import freeze as freeze_sets
 from benchbook.terms.errors import ExperimentError
 
@@ -32,7 +33,7 @@ def experiment_of(tmp_path, row=ROW, repeats=3):
     return load_experiment(path)
 
 
-def freeze(experiment, store, seed=0, salt="", distinct=None, tokenizer_sha256=None):
+def freeze(experiment, store, seed=None, salt="", distinct=None, tokenizer_sha256=None):
     """Write the set as drawing it would, with prompts that nobody reads."""
     wanted, number = experiment.requests["it"], layouts(experiment)["it"].requests
     folder = store.run_dir / FOLDER
@@ -41,12 +42,18 @@ def freeze(experiment, store, seed=0, salt="", distinct=None, tokenizer_sha256=N
         name="it",
         requests=number,
         distinct=number if distinct is None else distinct,
-        seed=seed,
+        seed=seed_of(experiment, "it") if seed is None else seed,
         tokenizer_sha256=tokenizer_sha256,
         spec=wanted.model_dump(mode="json", exclude_defaults=True),
     )
     requests = (FrozenRequest(prompt=f"{salt}{index}", input_tokens=8, output_tokens=4) for index in range(number))
     return write_frozen(folder / "it.jsonl.gz", header, requests)
+
+
+def test_a_set_has_a_seed_of_its_own_so_that_no_other_begins_like_it(tmp_path):
+    experiment = experiment_of(tmp_path)
+    seeds = {seed_of(experiment, name) for name in ("it", "random", "agents")}
+    assert len(seeds) == 3 and seed_of(replace(experiment, seed=7), "it") not in seeds
 
 
 @pytest.fixture
