@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import prometheus_client
 import pytest
@@ -30,11 +31,19 @@ def no_real_gpu(monkeypatch):
     monkeypatch.setattr(nvml, "binding", lambda: None)
 
 
+def begun(env):
+    """Return a process that sleeps, once the kernel can tell its environment: for a moment after its start it cannot."""
+    child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"], env=env)
+    while not Path(f"/proc/{child.pid}/environ").read_bytes():
+        time.sleep(0.001)
+    return child
+
+
 @pytest.fixture
 def stranger():
     """A process of nobody of ours."""
     env = {name: value for name, value in os.environ.items() if name != processes.MARKER}
-    child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"], env=env)
+    child = begun(env)
     yield child
     child.kill()
     child.wait()
@@ -44,7 +53,7 @@ def stranger():
 def own():
     """A process that carries the marker of a host of ours."""
     env = {**os.environ, processes.MARKER: "x"}
-    child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"], env=env)
+    child = begun(env)
     yield child
     child.kill()
     child.wait()
@@ -297,7 +306,7 @@ def test_pids_of_another_numbering_are_strangers_only_beside_one_of_ours(own):
 def test_another_hosts_process_is_a_stranger_on_our_gpu_and_nothing_on_another(own, stranger, host_id):
     """Both carry a benchbook's marker: which host's, not that it is there, tells whose they are."""
     env = {**os.environ, processes.MARKER: host_id}
-    other = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"], env=env)
+    other = begun(env)
     try:
         shared = sampled(ScriptedNvml(num_gpus=2, pids={0: [own.pid, other.pid]}))
         assert (
