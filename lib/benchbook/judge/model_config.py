@@ -49,22 +49,19 @@ _QUANTIZED_BYTES = {
 }
 _LARGEST = 10_000_000  # no model has as many layers, heads or words
 _NEEDED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
-# Of some models a list, one for each layer, which these formulas do not cover.
-_COUNTS = (
-    *_NEEDED,
-    *EXPERT_KEYS,
-    "num_key_value_heads",
-    "head_dim",
-    "intermediate_size",
-    "moe_intermediate_size",
-    "shared_expert_intermediate_size",
-    "n_shared_experts",
-    "num_experts_per_tok",
-    "experts_per_token",
-    "first_k_dense_replace",
-    "decoder_sparse_step",
-    "sliding_window",
+_OTHERS = (
+    "model_type",
+    "dtype",
+    "torch_dtype",
+    "mlp_only_layers",
+    "layer_types",
+    "use_sliding_window",
+    "tie_word_embeddings",
+    "kv_lora_rank",
+    "quantization_config",
 )
+# Of some models a list, one for each layer, which these formulas do not cover.
+_COUNTS = tuple(key for key in dict.fromkeys((*_NEEDED, *EXPERT_KEYS, *CONFIG_KEYS)) if key not in _OTHERS)
 _ATTENTION_NAMES = ("self_attn", "attn", "attention")
 
 
