@@ -51,8 +51,8 @@ class Layout:
     in_round: int  # requests
     rounds: int  # those that may be held, and more for repeats that are measured again
     at_once: int  # the most that one load sends
-
-    is_replayed: bool = False  # each repeat sends a trace from its beginning on
+    turns: int  # of a conversation; 1 where there are none, or nobody knows how many
+    is_replayed: bool  # each repeat sends a trace from its beginning on
 
     @property
     def requests(self) -> int:
@@ -84,7 +84,7 @@ class FrozenSet:
         workload, layout, load = repeat.case.workload, self.layout, repeat.case.axes_text
         # What was disturbed is sent others, from behind the rounds, where its host may know these.
         number = repeat.number if not repeat.tries else layout.rounds - 1 - (repeat.number + repeat.tries) % 2
-        behind = 0 if layout.is_replayed else _whole_talks(workload.num_prompts, self.wanted)
+        behind = 0 if layout.is_replayed else _whole_talks(workload.num_prompts, layout.turns)
         return SentRequests(
             name=self.name,
             path=os.path.relpath(self.path, folder),
@@ -112,12 +112,12 @@ def layouts(experiment: Experiment) -> dict[str, Layout]:
 
 
 def _layout(loads: Mapping[str, Any], wanted: RequestSet, rounds: int) -> Layout:
-    places, in_round = {}, 0
+    places, in_round, turns = {}, 0, _turns(wanted)
     for text, load in loads.items():
         places[text] = in_round
-        in_round += sum(_whole_talks(number, wanted) for number in (load.num_prompts, load.warmup_prompts))
+        in_round += sum(_whole_talks(number, turns) for number in (load.num_prompts, load.warmup_prompts))
     at_once = max(max(load.num_prompts, load.warmup_prompts) for load in loads.values())
-    return Layout(places, in_round, rounds, at_once, wanted.kind == "trace")
+    return Layout(places, in_round, rounds, at_once, turns, wanted.kind == "trace")
 
 
 def set_of(workload: Workload) -> str | None:
@@ -125,16 +125,15 @@ def set_of(workload: Workload) -> str | None:
     return getattr(workload, "requests", None)
 
 
-def _whole_talks(number: int, wanted: RequestSet) -> int:
+def _whole_talks(number: int, turns: int) -> int:
     """Return a number of requests that ends with a conversation."""
-    wanted = _drawn_as(wanted)
-    turns = (wanted.conversations.turns if wanted.conversations else None) or 1
     return math.ceil(number / turns) * turns
 
 
-def _drawn_as(wanted: RequestSet) -> RequestSet:
-    """Return the set as it was said where it was drawn: of one that is frozen already, in its file."""
-    return _set_in(wanted.frozen) if wanted.frozen else wanted
+def _turns(wanted: RequestSet) -> int:
+    """Return the turns of a conversation, of a set that is frozen already as its file says; 1 without such a number."""
+    drawn_as = _set_in(wanted.frozen) if wanted.frozen else wanted
+    return (drawn_as.conversations.turns if drawn_as.conversations else None) or 1
 
 
 def _set_in(frozen: str) -> RequestSet:
@@ -223,15 +222,15 @@ def freeze(
 
     Raises ExperimentError for a set that cannot be drawn, MeasureError where drawing fails otherwise.
     """
-    found = frozen_in(experiment, store)
-    left = [name for name in layouts(experiment) if name not in found]
+    found, places = frozen_in(experiment, store), layouts(experiment)
+    left = [name for name in places if name not in found]
     if left:
         folder = make_folder(store.run_dir / FOLDER).resolve()
         for hub_env, names in _by_hub(experiment, left).items():
             with WarmClient(name="draw requests", log_dir=folder, env=dict(hub_env)) as client:
                 for name in names:
                     listener.working_on(f"drawing requests {name!r}, once for the run")
-                    found[name] = _drawn(experiment, name, models, store, client)
+                    found[name] = _drawn(experiment, name, places[name], models, store, client)
                     listener.say(_told(found[name]))
     return found
 
@@ -269,9 +268,14 @@ def _path(store: Store, name: str) -> Path:
 
 
 def _drawn(
-    experiment: Experiment, name: str, models: Mapping[str, ModelFiles], store: Store, client: WarmClient
+    experiment: Experiment,
+    name: str,
+    layout: Layout,
+    models: Mapping[str, ModelFiles],
+    store: Store,
+    client: WarmClient,
 ) -> FrozenSet:
-    wanted, layout, launch = experiment.requests[name], layouts(experiment)[name], _launch_of(experiment, name)
+    wanted, launch = experiment.requests[name], _launch_of(experiment, name)
     path, model, hub_env = _path(store, name).resolve(), models[launch.name].path, hub_variables(launch.env)
     if wanted.frozen:
         write_bytes(path, read_bytes(wanted.frozen))
