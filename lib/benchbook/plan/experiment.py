@@ -4,6 +4,7 @@
     model: tiny                     # or a folder, or a hub id; {path: ...}, {hub: ..., revision: ...} say it in full
     launches:                       # name: {args: vLLM's flags, env: variables, model: another model}
       eager: {args: {enforce_eager: true, max_model_len: 4096}, env: {VLLM_CPU_KVCACHE_SPACE: 1}}
+      prod: {attach: https://llm.example/v1, api_key_env: PROD_KEY}   # somebody else's server: attached.py
     benchmarks:                     # a list makes an axis; axes are crossed; lengths are [input, output] pairs
       - first_request: {}
       - serve: {max_concurrency: [1, 8], lengths: [[128, 64], [512, 32]], num_prompts: 10 per concurrency,
@@ -37,7 +38,7 @@ from pydantic import Field, ValidatorFunctionWrapHandler, field_validator
 
 from benchbook.plan.cases import BENCHMARKS_EXAMPLE, Case, read_cases
 from benchbook.plan.document import Document
-from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, read_launches
+from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, is_attached, read_launches
 from benchbook.plan.models import ModelRef, read_model
 from benchbook.plan.order import Block, added_round, rounds
 from benchbook.plan.pace import Pace
@@ -80,7 +81,7 @@ class Experiment:
     path: Path
     source_text: str
     question: str
-    model: ModelRef  # the one that launches have unless they name another
+    model: ModelRef | None  # the one that launches have unless they name another; None where all are attached
     launches: tuple[Launch, ...]
     requests: Mapping[str, RequestSet]  # the sets that cases send, by name
     keep_requests: Literal["all", "hash"]  # of the sets of a finished run: "hash" keeps none of their text
@@ -140,7 +141,7 @@ def read_experiment(
     with faults.noted():
         keys = doc.parse((), _ExperimentKeys)
     with faults.noted():
-        model = read_model(doc, ("model",))
+        model = read_model(doc, ("model",)) if "model" in doc.data or not _are_attached(doc) else None
     with faults.noted():
         launches = read_launches(doc, model)
     with faults.noted():
@@ -182,7 +183,7 @@ def read_experiment(
 
 class _ExperimentKeys(StrictModel):
     question: str
-    model: Any
+    model: Any = None  # read by itself, see models.py
     launches: dict[str, Any] = Field(examples=["launches: {eager: {args: {enforce_eager: true}}}"])
     requests: dict[str, Any] = Field({}, examples=[REQUESTS_EXAMPLE])
     keep_requests: Literal["all", "hash"] = "all"
@@ -207,6 +208,12 @@ class _ExperimentKeys(StrictModel):
     def _is_a_number_or_a_range(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
         # A union would answer a wrong number with the errors of both its sides.
         return value if isinstance(value, dict) else check(value)
+
+
+def _are_attached(doc: Document) -> bool:
+    """Return whether all of the file's launches are servers that run already, which have their models."""
+    names = doc.data.get("launches")
+    return isinstance(names, dict) and bool(names) and all(is_attached(doc, name) for name in names)
 
 
 def _read_slo(doc: Document, cases: Sequence[Case]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Launches: which vLLM configurations an experiment starts, and what may not be set in one."""
+"""Launches: which vLLM configurations an experiment starts or which servers it attaches to, and what may not be set in one."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from typing import Any
 
 from pydantic import Field
 
+from benchbook.plan.attached import read_attached
 from benchbook.plan.document import Document, Where
 from benchbook.plan.models import SHAPE_PREFIX, ModelRef, read_model
 from benchbook.plan.strict import StrictModel, unknown
 from benchbook.refused_args import OURS
+from benchbook.terms.attached import Attached
 from benchbook.terms.engines import VLLM, other_engines
 from benchbook.terms.load_formats import OURS as OUR_FORMAT
 from benchbook.terms.load_formats import makes_weights
 from benchbook.terms.secret_names import is_secret_variable, secret_ways
 from benchbook.terms.sizes import size_of
 
+UNNAMED = "its first model"  # of an attached server that lists several
 SHAPE_WEIGHTS = {"load_format": OUR_FORMAT}  # random weights that behave, from our own loader
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
@@ -40,16 +43,23 @@ _OUR_ENV = re.compile(r"BENCHBOOK_\w*|SPT_NOENV")  # by these a host is found an
 
 @dataclass(frozen=True)
 class Launch:
-    """One distinct vLLM configuration; args keep vLLM's own names, with underscores."""
+    """One distinct server: a configuration that is started, whose args keep vLLM's own names, or one that is attached."""
 
     name: str
-    model: ModelRef
+    model: ModelRef  # of an attached one, the name that is asked for
     args: Mapping[str, Any]
     env: Mapping[str, str]
     plugin_env: frozenset[str] = (
         frozenset()
     )  # names in env that a plugin or a patched image reads: vLLM may not know them
     engine: str = VLLM
+    attached: Attached | None = None  # somebody else's server, which is neither started nor ended
+
+    @property
+    def client_args(self) -> Mapping[str, Any]:
+        """The args by which a client finds the server's tokenizer."""
+        tokenizer = self.attached.tokenizer if self.attached else ""
+        return {"tokenizer": tokenizer} if tokenizer else self.args
 
     @property
     def model_text(self) -> str:
@@ -65,6 +75,8 @@ class Launch:
     @property
     def settings(self) -> dict[str, Any]:
         """Return all that tells this launch from another, as name to value: its model, flags and variables."""
+        if self.attached:
+            return self.attached.settings
         return {"model": str(self.model), **self.named_engine, **self.args, **self.env}
 
     @property
@@ -89,18 +101,28 @@ def read_launches(doc: Document, default_model: ModelRef | None) -> tuple[Launch
     return tuple(launches)
 
 
+def is_attached(doc: Document, name: str) -> bool:
+    """Return whether the file's launch of this name is a server that runs already."""
+    keys = doc.mapping(("launches",))[name]
+    return isinstance(keys, dict) and "attach" in keys
+
+
 class _LaunchKeys(StrictModel):
     args: dict[str, Any] = Field({}, examples=["args: {enforce_eager: true, max_model_len: 4096}"])
     env: dict[str, Any] = Field({}, examples=["env: {VLLM_LOGGING_LEVEL: INFO}"])
     plugin_env: dict[str, Any] = Field({}, examples=["plugin_env: {VLLM_SPYRE_USE_CB: 1}"])
     model: Any = None
     engine: str = Field(VLLM, examples=["engine: vllm"])
+    attach: Any = None  # a launch that has it has other keys, see attached.py
 
 
 def _read_launch(doc: Document, where: Where, default_model: ModelRef | None) -> Launch:
     name = str(where[-1])
     if not SAFE_NAME.fullmatch(name):
         doc.faults.note(doc.error(where, f"the launch's name {SAFE_NAME_RULE}: it names a folder"))
+    if is_attached(doc, name):
+        attached = read_attached(doc, where, _LaunchKeys.model_fields)
+        return Launch(name, ModelRef(attached.model or UNNAMED), {}, {}, attached=attached)
     keys = doc.parse(
         where, _LaunchKeys, f"{name}: {{args: {{enforce_eager: true}}, env: {{VLLM_LOGGING_LEVEL: INFO}}}}"
     )

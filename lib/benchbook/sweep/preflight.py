@@ -63,6 +63,11 @@ def preflight(experiment: Experiment) -> Preflight:
     there = known()
     launches, notes, unfit = [], [], []
     for launch in experiment.launches:
+        if launch.attached:
+            faults.note(
+                doc.error(("launches", launch.name, "attach"), "a sweep cannot measure it yet; the notebooks can")
+            )
+            continue
         with faults.noted():
             _check_shape(experiment, launch)
         checked = checked_launch(doc, launch, there, has_offline=_has_offline(experiment, launch))

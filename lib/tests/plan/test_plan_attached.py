@@ -1,0 +1,76 @@
+"""A launch may be a server that somebody else runs: its keys, and what is refused beside its address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from benchbook.plan.attached import reach_of
+from benchbook.plan.experiment import load_experiment
+from benchbook.plan.models import TINY, ModelRef
+from benchbook.terms.attached import Attached, Reach
+from benchbook.terms.errors import ExperimentError
+
+FILE = """question: How fast is theirs?
+{model}launches:
+  prod: {launch}
+benchmarks:
+  - serve: {{max_concurrency: 1, lengths: [[8, 4]], num_prompts: 4}}
+"""
+
+
+def read(tmp_path: Path, launch: str, model: str = ""):
+    path = tmp_path / "theirs.yaml"
+    path.write_text(FILE.format(launch=launch, model=model))
+    return load_experiment(path)
+
+
+def test_a_launch_has_an_address_and_how_it_is_reached(tmp_path):
+    (tmp_path / "ca.pem").touch()
+    keys = "attach: 'https://h/v1', api_key_env: K, model: m, tokenizer: org/m, ca_file: ca.pem, headers_env: {X-A: V}"
+    (launch,) = read(tmp_path, f"{{{keys}, behind: [a, b], reset_prefix_cache: true}}").launches
+    reach = Reach("K", {"X-A": "V"}, str(tmp_path / "ca.pem"), behind=("a", "b"))
+    assert launch.attached == Attached("https://h/v1", "m", "org/m", True, reach)
+    assert launch.client_args == {"tokenizer": "org/m"} and launch.model_text == "m"
+    assert launch.settings["attach"] == "https://h/v1" and launch.settings["headers_env"] == {"X-A": "V"}
+    assert reach.variables == ("K", "V") and reach_of(reach.said) == reach
+
+
+def test_a_file_of_attached_servers_alone_needs_no_model_and_one_of_both_does(tmp_path):
+    assert read(tmp_path, "{attach: h}").model is None
+    assert read(tmp_path, "{attach: h}", "model: tiny\n").model == ModelRef(TINY)
+    with pytest.raises(ExperimentError, match="model: is missing"):
+        read(tmp_path, "{attach: h}\n  own: {}")
+
+
+@pytest.mark.parametrize(
+    ("launch", "why"),
+    [
+        ("{attach: h, args: {max_num_seqs: 8}}", "args: .* is for a server that is started here"),
+        ("{attach: h, env: {A: 1}}", "env: .* is for a server that is started here"),
+        ("{attach: h, engine: vllm}", "engine: .* is for a server that is started here"),
+        ("{attach: h, api_key: abc}", "did you mean 'api_key_env'"),
+        ("{attach: h, api_key_env: ab-c}", "api_key_env: is not the name of an environment variable"),
+        ("{attach: h, headers_env: {X-A: b c}}", "headers_env.X-A: is not the name of an environment variable"),
+        ("{attach: h, headers_env: {Authorization: B}}", "a key goes into api_key_env"),
+        ("{attach: h, headers_env: {'X A': B}}", "no header that can be added"),
+        ("{attach: h, ca_file: x, insecure: true}", "give one of them"),
+        ("{attach: h, behind: h}", "must be a list, such as behind"),
+        ("{attach: }", "must be text, such as attach"),
+        ("{attach: h, model: 3}", "write '3'"),
+        ("{base_url: h}", "did you mean 'attach'"),
+        ("{attach: h, headers: {}}", "did you mean 'headers_env'"),
+    ],
+)
+def test_what_is_wrong_beside_an_address_is_said_at_its_line(tmp_path, launch, why):
+    with pytest.raises(ExperimentError, match=f"theirs.yaml:[34]: .*{why}") as refusal:
+        read(tmp_path, launch, "model: tiny\n")
+    assert "ab-c" not in str(refusal.value) and "b c" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"), [({"ca_fiel": "x"}, "^reach: ca_fiel.*did you mean 'ca_file'"), ({"insecure": 1}, "insecure")]
+)
+def test_a_notebook_says_it_in_the_same_keys(said, why):
+    with pytest.raises(ExperimentError, match=why):
+        reach_of(said)
