@@ -134,10 +134,11 @@ def compare(
 ) -> Comparison:
     """Return the comparison of two launches' records, the headlines over all cases of a benchmark first.
 
-    Paired: by round, for launches of one run; else by the means of their starts. `num_comparisons`, this one among
+    Paired: by round, for launches of one run that took turns; else by the means of their starts. `num_comparisons`, this one among
     them, share the 5 % of false claims.
     """
     cases, lone = match_cases(base, other)
+    is_paired = is_paired and not any(case.is_of_one_start_each for case in cases)
     several = [(metric, group) for metric, group in _headline_groups(cases) if len(group) > 1]
     rows = [row for metric, group in several if (row := _row(group, metric, is_paired))]
     for case in cases:

@@ -31,7 +31,13 @@ def caveats(comparison: Comparison) -> list[str]:
             f"{base} ran on {gpus[0]} of the GPUs and {other} on {gpus[1]}: rates and joules are those of all of them, so "
             f"a difference is one at {number_text(gpus[1] / gpus[0])} times the hardware."
         )
-    if not comparison.is_paired:
+    if not comparison.is_paired and any(case.is_of_one_start_each for case in cases):
+        sentences.append(
+            f"{base} and {other} were measured on one start each, one after the other: what starts differ by, and what "
+            "the machine did meanwhile, looks the same as a difference of the launches. Without turns: false they take "
+            "turns, and a difference can be claimed."
+        )
+    elif not comparison.is_paired:
         sentences.append(
             f"{base} and {other} were measured in two runs and not in turn: the intervals hold what starts vary by "
             "inside each run, not what changed between them. A drift of the machine, its heat or its neighbours looks "

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from benchbook.judge.loads import case_name
+from benchbook.judge.starts import start_of
 from benchbook.records.fingerprint import changed_parts, digest
 from benchbook.records.record import Record
 from benchbook.terms.asked import Offered
@@ -57,6 +58,15 @@ class MatchedCase:
         """Return whether each shared round began, on both arms, before the next one did."""
         starts = [sorted(_started(arm.believed[repeat]) for arm in self._arms) for repeat in self.shared_rounds]
         return all(before[-1] <= after[0] for before, after in zip(starts, starts[1:]))
+
+    @property
+    def is_of_one_start_each(self) -> bool:
+        """Return whether each arm has all its rounds on one start, and one arm was done before the other began."""
+        arms = [list(arm.believed.values()) for arm in self._arms]
+        if any(len({start_of(record) for record in each}) != 1 or len(each) < 2 for each in arms):
+            return False
+        times = sorted(sorted(map(_started, each)) for each in arms)
+        return times[0][-1] < times[1][0]
 
     @property
     def has_same_prompts(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from benchbook.plan.workload import Workload
 MAX_CASES = 5_000
 MAX_EXCLUDES = 100
 LENGTHS = ("input_len_tokens", "output_len_tokens")  # one key in the file, `lengths`, since the two vary together
+EXCLUDE = "exclude"
 REQUESTS = "requests"  # in place of the two: the name of a set
 
 
@@ -41,7 +42,7 @@ def read_axes(doc: Document, where: Where, model: type[Workload]) -> dict[str, l
     fields.pop(LENGTHS[1], None)
     required = [name for name, field in fields.items() if field.is_required()]
     optional = [name for name, field in fields.items() if not field.is_required()]
-    others = ["exclude", "launches", *(["precision"] if model.plans_prompts else [])]
+    others = [EXCLUDE, "launches", *(["precision"] if model.plans_prompts else [])]
     known = [*required, *optional, *others]
     has_precision = "precision" in body
     explained = {meant(key, known) for key in body}  # by what is refused below
@@ -130,18 +131,25 @@ def read_axis(doc: Document, where: Where) -> list[Point]:
     return [Point(item, (*where, index)) for index, item in enumerate(value)]
 
 
-def crossed(doc: Document, where: Where, axes: Mapping[str, list[Point]], num_launches: int) -> list[dict[str, Point]]:
-    """Return the crossed axes without those combinations that an exclude matches."""
+def crossed(
+    doc: Document,
+    where: Where,
+    axes: Mapping[str, list[Point]],
+    num_launches: int,
+    is_wanted: Callable[[Mapping[str, Point]], bool] = lambda points: True,
+) -> list[dict[str, Point]]:
+    """Return those combinations of the axes that are wanted, without what an exclude matches."""
     if math.prod(map(len, axes.values())) * num_launches > MAX_CASES:
         raise doc.error(where, f"makes more than {MAX_CASES} cases")
-    combinations = [dict(zip(axes, points, strict=True)) for points in itertools.product(*axes.values())]
+    products = (dict(zip(axes, points, strict=True)) for points in itertools.product(*axes.values()))
+    combinations = list(filter(is_wanted, products))
     for place, pattern in _excludes(doc, where, axes):
         kept = [points for points in combinations if not _matches(points, pattern)]
         if len(kept) == len(combinations):
             doc.faults.note(doc.error(place, "excludes nothing: no combination has these values"))
         combinations = kept
     if not combinations:
-        raise doc.error((*where, "exclude"), "leaves no combination to measure")
+        raise doc.error((*where, EXCLUDE), "leaves no combination to measure")
     return combinations
 
 
@@ -152,8 +160,8 @@ def _matches(points: Mapping[str, Point], pattern: Mapping[str, str]) -> bool:
 
 def _excludes(doc: Document, where: Where, axes: Mapping[str, list[Point]]) -> Iterator[tuple[Where, dict[str, str]]]:
     """Yield each item of the entry's `exclude:` list with its values as text."""
-    where = (*where, "exclude")
-    items = doc.mapping(where[:-1]).get("exclude", [])
+    where = (*where, EXCLUDE)
+    items = doc.mapping(where[:-1]).get(EXCLUDE, [])
     if not isinstance(items, list) or len(items) > MAX_EXCLUDES:
         raise doc.error(where, f"must be a list of at most {MAX_EXCLUDES} mappings")
     for index in range(len(items)):

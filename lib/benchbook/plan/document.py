@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ class Document:
     data: dict[str, Any]
     root: yaml.MappingNode
     faults: Faults  # of this file; what is read of it notes there what is wrong and goes on
+    origins: Mapping[Where, Where] = field(default_factory=dict)  # of what is written out: where it stands in the file
 
     def at(self, where: Where) -> Any:
         """Return the value at `where`, or raise the refusal of a file without it."""
@@ -38,11 +39,11 @@ class Document:
 
     def line(self, where: Where) -> int:
         """Return the line (from 1) of the key or list item at `where`, or of the nearest parent that exists."""
-        return self._nodes(where)[0].start_mark.line + 1
+        return self._nodes(self._origin(where))[0].start_mark.line + 1
 
     def source(self, where: Where) -> str:
         """Return the scalar at `where` as it is written: '1.10' where `at` gives 1.1."""
-        return self._nodes(where)[1].value
+        return self._nodes(self._origin(where))[1].value
 
     def source_of_number(self, where: Where) -> str:
         """Return the number at `where` as it is written; '' where there is none."""
@@ -64,11 +65,11 @@ class Document:
         except (LookupError, TypeError):
             value_text = ""  # a missing key
         parts = (self.place_text(where), value_text if where else "", problem)
-        return Fault(one_line(": ".join(part for part in parts if part)), self.line(where), where)
+        return Fault(one_line(": ".join(part for part in parts if part)), self.line(where), self._origin(where))
 
     def place_text(self, where: Where) -> str:
         """Return where the value at `where` stands, as 'file:line: key'."""
-        return ": ".join(filter(None, (f"{self.path}:{self.line(where)}", key_text(where))))
+        return ": ".join(filter(None, (f"{self.path}:{self.line(where)}", key_text(self._origin(where)))))
 
     def unknown(self, where: Where, known: list[str]) -> Fault:
         """Return the refusal of the key at the end of `where`, with the nearest known one."""
@@ -100,6 +101,13 @@ class Document:
         place = where + error.where
         text = self.source_of_number(place) if error.problem.startswith(NO_TEXT) else ""
         return self.error(place, error.problem + (f": write '{text}'" if text else ""), is_unknown=error.is_unknown)
+
+    def _origin(self, where: Where) -> Where:
+        """Return where the value at `where` stands in the file: it may have been written once for several launches."""
+        for end in range(len(where), 0, -1):
+            if where[:end] in self.origins:
+                return (*self.origins[where[:end]], *where[end:])
+        return where
 
     def _find(self, where: Where) -> Any:
         """Return the value at `where`; raises LookupError if there is none."""

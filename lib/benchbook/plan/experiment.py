@@ -2,6 +2,7 @@
 
     question: How do latency and throughput trade off as concurrency grows?
     model: tiny                     # or a folder, or a hub id; {path: ...}, {hub: ..., revision: ...} say it in full
+    base: {args: {seed: 0}}         # what every launch begins with; like: and matrix: of launches are in written_out.py
     launches:                       # name: {args: vLLM's flags, env: variables, model: another model}
       eager: {args: {enforce_eager: true, max_model_len: 4096}, env: {VLLM_CPU_KVCACHE_SPACE: 1}}
       prod: {attach: https://llm.example/v1, api_key_env: PROD_KEY}   # somebody else's server: attached.py
@@ -14,6 +15,7 @@
     repeats: 3                      # measurements of each case, in interleaved rounds, 8 when launches are compared; or
                                     # {starts: 3}: each round of a single launch too has a fresh start; or
                                     # {starts: 3, at_most: 10, until: {output_throughput_tok_s: 2 %}}
+    turns: true                     # launches take turns, each round with fresh starts; false: one start each
     again: 2                        # so often at most is a repeat measured again that was disturbed from outside
     seed: 0                         # request sets follow from it
     order_seed: 0                   # the order of cases in each round; the same as seed unless it is given
@@ -38,7 +40,7 @@ from pydantic import Field, ValidatorFunctionWrapHandler, field_validator
 
 from benchbook.plan.cases import BENCHMARKS_EXAMPLE, Case, read_cases
 from benchbook.plan.document import Document
-from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, is_attached, read_launches
+from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, is_attached, read_base, read_launches
 from benchbook.plan.models import ModelRef, read_model
 from benchbook.plan.order import Block, added_round, rounds
 from benchbook.plan.pace import Pace
@@ -47,6 +49,7 @@ from benchbook.plan.repeats import DEFAULT_AGAIN, AgainCount, RepeatCount, Until
 from benchbook.plan.requests import EXAMPLE as REQUESTS_EXAMPLE
 from benchbook.plan.requests import RequestSet, read_requests
 from benchbook.plan.strict import StrictModel, one_line
+from benchbook.plan.written_out import base_alone, written_out
 from benchbook.plan.yamlfile import load_document
 from benchbook.terms.benchmarks import HostKind
 from benchbook.terms.errors import ExperimentError
@@ -83,11 +86,13 @@ class Experiment:
     question: str
     model: ModelRef | None  # the one that launches have unless they name another; None where all are attached
     launches: tuple[Launch, ...]
+    base: Launch | None  # what every launch begins with, where the file says so
     requests: Mapping[str, RequestSet]  # the sets that cases send, by name
     keep_requests: Literal["all", "hash"]  # of the sets of a finished run: "hash" keeps none of their text
     cases: tuple[Case, ...]
     repeats: int  # of every case; `until` may add more
-    fresh_starts: bool  # asked for in each round; launches that are compared have them anyway
+    fresh_starts: bool  # asked for in each round; launches that take turns have them anyway
+    turns: bool  # of several launches; False: each is measured on one start, one launch after the other
     until: Until | None
     again: int  # so often at most is a repeat measured again that an outside cause disturbed
     seed: int
@@ -104,11 +109,11 @@ class Experiment:
     def starts_anew(self, host_kind: HostKind) -> bool:
         """Return whether each round starts this kind of host anew: it is asked for, or several launches take turns."""
         launches = {case.launch for case in self.cases if case.workload.host_kind == host_kind}
-        return self.fresh_starts or len(launches) > 1
+        return self.fresh_starts or (self.turns and len(launches) > 1)
 
     def planned_rounds(self) -> tuple[Block, ...]:
         """Return the blocks of the rounds that are held in any case, see order.rounds."""
-        return rounds(self.cases, self.repeats, self.seed, self.order_seed, self.fresh_starts)
+        return rounds(self.cases, self.repeats, self.seed, self.order_seed, self.fresh_starts, self.turns)
 
     def added_round(self, host_kind: HostKind, repeat: int, after: Case | None = None) -> tuple[Block, ...]:
         """Return round `repeat` of the cases on this kind of host that have a target, see order.added_round."""
@@ -133,10 +138,10 @@ def read_experiment(
     Nothing may be done with it while `document.faults` holds any. Raises ExperimentError where nothing can be read.
     """
     path = Path(path)
-    doc = load_document(path)
+    doc = written_out(load_document(path))
     if not SAFE_NAME.fullmatch(path.stem):
         raise ExperimentError(one_line(f"{path}: the file's name {SAFE_NAME_RULE}: it names a folder of results"))
-    faults, keys, model, launches, sets, cases = doc.faults, None, None, (), {}, ()
+    faults, keys, model, launches, base, sets, cases = doc.faults, None, None, (), None, {}, ()
     repeats, fresh_starts, until, slo, limits = None, False, None, {}, Limits()
     with faults.noted():
         keys = doc.parse((), _ExperimentKeys)
@@ -144,6 +149,8 @@ def read_experiment(
         model = read_model(doc, ("model",)) if "model" in doc.data or not _are_attached(doc) else None
     with faults.noted():
         launches = read_launches(doc, model)
+    with faults.noted():
+        base = read_base(base_alone(doc), model) if "base" in doc.data else None
     with faults.noted():
         sets = read_requests(doc)
     with faults.noted():
@@ -157,6 +164,9 @@ def read_experiment(
             repeats, fresh_starts, until = read_repeats(doc, ("repeats",), cases)
         elif keys:
             repeats = keys.repeats
+    turns = keys.turns if keys else True
+    if not turns and (fresh_starts or until):
+        faults.note(doc.error(("turns",), "is one start each: neither starts nor until in repeats go with it"))
     seed = keys.seed if keys else 0
     return Experiment(
         name=path.stem,
@@ -165,11 +175,13 @@ def read_experiment(
         question=keys.question if keys else "",
         model=model,
         launches=launches,
+        base=base,
         requests=sets,
         keep_requests=keys.keep_requests if keys else "all",
         cases=cases,
-        repeats=repeats or (DEFAULT_REPEATS if len(launches) == 1 else COMPARISON_REPEATS),
+        repeats=repeats or (COMPARISON_REPEATS if turns and len(launches) > 1 else DEFAULT_REPEATS),
         fresh_starts=fresh_starts,
+        turns=turns,
         until=until,
         again=keys.again if keys else DEFAULT_AGAIN,
         seed=seed,
@@ -184,11 +196,13 @@ def read_experiment(
 class _ExperimentKeys(StrictModel):
     question: str
     model: Any = None  # read by itself, see models.py
+    base: dict[str, Any] = Field({}, examples=["base: {args: {max_model_len: 4096}}"])
     launches: dict[str, Any] = Field(examples=["launches: {eager: {args: {enforce_eager: true}}}"])
     requests: dict[str, Any] = Field({}, examples=[REQUESTS_EXAMPLE])
     keep_requests: Literal["all", "hash"] = "all"
     benchmarks: list[Any] = Field(examples=[BENCHMARKS_EXAMPLE])
     repeats: RepeatCount | None = None
+    turns: bool = True
     again: AgainCount = DEFAULT_AGAIN
     seed: Seed = 0
     order_seed: Seed | None = None

@@ -107,6 +107,11 @@ def is_attached(doc: Document, name: str) -> bool:
     return isinstance(keys, dict) and "attach" in keys
 
 
+def read_base(alone: Document, default_model: ModelRef | None) -> Launch:
+    """Return what all launches begin with as a launch; `alone` is written_out.base_alone of the file's document."""
+    return _read_launch(alone, ("launches", "base"), default_model)
+
+
 class _LaunchKeys(StrictModel):
     args: dict[str, Any] = Field({}, examples=["args: {enforce_eager: true, max_model_len: 4096}"])
     env: dict[str, Any] = Field({}, examples=["env: {VLLM_LOGGING_LEVEL: INFO}"])
@@ -114,6 +119,9 @@ class _LaunchKeys(StrictModel):
     model: Any = None
     engine: str = Field(VLLM, examples=["engine: vllm"])
     attach: Any = None  # a launch that has it has other keys, see attached.py
+
+
+LAUNCH_KEYS = tuple(_LaunchKeys.model_fields)
 
 
 def _read_launch(doc: Document, where: Where, default_model: ModelRef | None) -> Launch:

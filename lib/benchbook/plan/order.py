@@ -7,8 +7,10 @@ follow from a seed of their own, which is recorded: another one tells whether th
 A single launch is started once for its online cases and once for its offline ones, unless starts are asked for: then
 each round starts it anew. Several launches are compared, so each round starts each of them anew, in an order that turns
 round from round to round: A B, B A, A B … Measured one after the other, launches would differ by whatever the machine
-did meanwhile; in turn, a steady drift cancels over two rounds. And starts differ (memory layout, kernels chosen): repeats of one start would share its luck and pass for more
-evidence than they are, so a round never goes on with the host of the round before, though that would save a start.
+did meanwhile; in turn, a steady drift cancels over two rounds. And starts differ (memory layout, kernels chosen):
+repeats of one start would share its luck and pass for more evidence than they are, so a round never goes on with the
+host of the round before, though that would save a start. Without turns (`turns: false`) each launch has one start, one
+launch after the other: that is for a look at many, and nothing is claimed of their differences.
 
 Rounds that are added until a target is met go the same way.
 """
@@ -44,21 +46,30 @@ class Block:
 
 
 def rounds(
-    cases: Sequence[Case], repeats: int, seed: int, order_seed: int | None = None, fresh_starts: bool = False
+    cases: Sequence[Case],
+    repeats: int,
+    seed: int,
+    order_seed: int | None = None,
+    fresh_starts: bool = False,
+    turns: bool = True,
 ) -> tuple[Block, ...]:
     """Return the blocks that measure every case `repeats` times; the same arguments always give the same order.
 
     Online work comes before offline work. Request sets follow from `seed`, the order of cases inside a block from
-    `order_seed`, which is `seed` when None. With `fresh_starts`, a single launch is started anew in each round too.
+    `order_seed`, which is `seed` when None. With `fresh_starts`, a single launch is started anew in each round too;
+    without `turns`, several launches have one start each.
     """
     order_seed = seed if order_seed is None else order_seed
     blocks: list[Block] = []
     for host_kind in HOST_KINDS:
         mine = [case for case in cases if case.workload.host_kind == host_kind]
-        if len({case.launch for case in mine}) == 1 and not fresh_starts:
-            blocks.append(Block(mine[0].launch, host_kind, _repeats(mine, range(repeats), seed, order_seed)))
-        else:
+        launches = dict.fromkeys(case.launch for case in mine)
+        if fresh_starts or (turns and len(launches) > 1):
             blocks += [block for repeat in range(repeats) for block in added_round(mine, repeat, seed, order_seed)]
+            continue
+        for launch in launches:
+            own = [case for case in mine if case.launch == launch]
+            blocks.append(Block(launch, host_kind, _repeats(own, range(repeats), seed, order_seed)))
     return tuple(blocks)
 
 

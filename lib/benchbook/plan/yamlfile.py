@@ -37,7 +37,7 @@ _SCALAR_RULES = {
     "float": "write a plain finite number, or quote it; for no limit leave the key out; a rate may be inf",
 }
 NO_ALIASES = (
-    "YAML's anchors and aliases (*name) are not taken: write each value out, for every launch all of its own; "
+    "YAML's anchors and aliases (*name) are not taken: what launches have in common stands in base, see like and matrix; "
     "a text that begins with * stands in quotes"
 )
 _QUOTES = "a text with a colon in it, or one that begins with a sign of YAML's own, stands in quotes"

@@ -39,6 +39,10 @@ ONE_START = (
     "All repeats share one start, and so does their ±: starts differ too. repeats: {starts: 3} has a fresh start in each "
     "of three rounds."
 )
+NO_TURNS = (
+    "turns: false: each launch is measured on one start, one launch after the other: what starts differ by and what the "
+    "machine did meanwhile looks like a difference between launches, so that none is claimed."
+)
 
 
 def preview(file: Path, results_dir: Path, console: Console, with_commands: bool = False) -> None:
@@ -126,14 +130,22 @@ def _print_preflight(console: Console, checked: Preflight) -> None:
         )
         if has_offline and (remark := offline_remark(launch.args)):
             say(console, f"  {remark}")
-    base, *others = experiment.launches
-    for launch in others:
-        say(console, difference_text(base.settings, launch.settings, (base.name, launch.name)))
+    for line in _difference_lines(experiment):
+        say(console, line)
     for name, requests in experiment.requests.items():
         say(console, f"Requests {name!r}: {requests}")
     say(console, f"Machine: {machine_note(checked)}")
     for line in _slo_notes(experiment):
         say(console, line)
+
+
+def _difference_lines(experiment: Experiment) -> Iterator[str]:
+    """Yield in what each launch differs from the first, or from what the file says that all begin with."""
+    first, *others = experiment.launches
+    if experiment.base and experiment.base.settings != first.settings:
+        first, others = experiment.base, experiment.launches
+    for launch in others:
+        yield difference_text(first.settings, launch.settings, (first.name, launch.name))
 
 
 def _starts_notes(experiment: Experiment, blocks: Sequence[Block]) -> Iterator[str]:
@@ -142,6 +154,8 @@ def _starts_notes(experiment: Experiment, blocks: Sequence[Block]) -> Iterator[s
     if len(blocks) == len({(block.launch, block.host_kind) for block in blocks}):
         if is_alone:
             yield ONE_START
+        elif not experiment.turns:
+            yield NO_TURNS
         return
     turns = ", ".join(f"{block.launch} {block.host_kind}" for block in blocks)
     yield f"{'Each' if is_alone else 'Launches take turns, each'} round with a fresh start: {turns}"

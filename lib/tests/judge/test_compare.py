@@ -138,10 +138,20 @@ def test_a_clean_interleaved_comparison_has_no_caveat(tmp_path):
 
 def test_rounds_that_were_not_held_in_turn_are_said(tmp_path):
     def change(record):
-        minute = record.identity.repeat + (30 if record.identity.launch == "compiled" else 0)
+        minute = 2 * record.identity.repeat + (5 if record.identity.launch == "compiled" else 0)
         return record.model_copy(update={"started_utc": f"2026-11-23T20:{minute:02}:00+00:00"})
 
     assert any("not held in turn" in said for said in caveats(compared(tmp_path, change)))
+
+
+def test_launches_that_were_measured_one_after_the_other_on_one_start_each_claim_nothing(tmp_path):
+    def change(record):
+        minute = record.identity.repeat + (30 if record.identity.launch == "compiled" else 0)
+        return record.model_copy(update={"started_utc": f"2026-11-23T20:{minute:02}:00+00:00"})
+
+    comparison = compared(tmp_path, change)
+    assert not comparison.is_paired and not comparison.claims
+    assert any("on one start each, one after the other" in said for said in caveats(comparison))
 
 
 def test_different_prompts_of_the_two_launches_are_said(tmp_path):

@@ -447,7 +447,7 @@ REFUSALS = [
         "{A: 1}",
         "&env {A: *env}",
         4,
-        ["exp.yaml:4: YAML's anchors and aliases (*name) are not taken: write each value out"],
+        ["exp.yaml:4: YAML's anchors and aliases (*name) are not taken: what launches have in common stands in base"],
     ),
     ("a Python object", "{A: 1}", "!!python/object/apply:os.system [ls]", 4, ["tags are not supported"]),
     ("a list tagged as a mapping", "{A: 1}", "!!map x", 4, ["not supported"]),
