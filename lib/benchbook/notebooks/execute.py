@@ -44,6 +44,21 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
     return defaults
 
 
+def modules_of(notebook: Path) -> set[str]:
+    """Return what the cells of `notebook` import at their top; a cell that is more than Python tells nothing."""
+    found: set[str] = set()
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        with contextlib.suppress(SyntaxError):
+            for statement in ast.parse("".join(cell["source"])).body:
+                if isinstance(statement, ast.Import):
+                    found |= {alias.name for alias in statement.names}
+                elif isinstance(statement, ast.ImportFrom) and statement.module:
+                    found.add(statement.module)
+    return found
+
+
 def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
     """Raise ExperimentError when `notebook` lacks one of `parameters`; Papermill would only warn and run the defaults."""
     known = parameters_of(notebook)

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import benchbook
 import pytest
-from benchbook.notebooks.execute import COMPARE_NOTEBOOK, check_parameters, papermill, parameters_of, source_sha256
+from benchbook.notebooks.execute import (
+    COMPARE_NOTEBOOK,
+    check_parameters,
+    modules_of,
+    papermill,
+    parameters_of,
+    source_sha256,
+)
 from benchbook.plan.experiment import load_experiment
 from benchbook.plan.named_launches import NAMED_LAUNCHES
 from benchbook.project import notebooks_dir
@@ -20,6 +27,21 @@ PATHS = sorted(notebooks_dir().glob("*.ipynb"))
 
 def cells_of(path, kind):
     return [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == kind]
+
+
+def test_what_a_notebook_imports_is_known_without_executing_it(tmp_path):
+    sources = [
+        "import a.b, c as d\nfrom e.f import g",
+        "%magic\nimport never",
+        "def later():\n    import late",
+        "x = 1",
+    ]
+    cells = [{"cell_type": "code", "source": source.splitlines(keepends=True)} for source in sources]
+    (tmp_path / "n.ipynb").write_text(
+        json.dumps({"cells": [*cells, {"cell_type": "markdown", "source": ["import m"]}]})
+    )
+    assert modules_of(tmp_path / "n.ipynb") == {"a.b", "c", "e.f"}
+    assert {path.name[:2] for path in PATHS if "openai" in modules_of(path)} == {"02"}
 
 
 def test_there_are_six_of_them():

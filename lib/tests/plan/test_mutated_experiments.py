@@ -91,7 +91,7 @@ def started(monkeypatch) -> list[str]:
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(Runner, "execute", execute)
-    monkeypatch.setattr(run, "warm_kernels", lambda run_dir: contextlib.nullcontext())
+    monkeypatch.setattr(run, "warm_kernels", lambda *_: contextlib.nullcontext())
     monkeypatch.setattr(session, "peaks_before_start", lambda *_: None)
     monkeypatch.setattr(hardware, "peaks_before_start", lambda *_: None)
     monkeypatch.setattr(session, "load_ahead", lambda *_: None)

@@ -23,7 +23,7 @@ def bench(tmp_path, monkeypatch):
         return runner
 
     monkeypatch.setattr(run_module, "prepare_run", prepare_run)
-    monkeypatch.setattr(run_module, "warm_kernels", lambda run_dir: contextlib.nullcontext())
+    monkeypatch.setattr(run_module, "warm_kernels", lambda *_: contextlib.nullcontext())
     return bench
 
 

@@ -1,6 +1,6 @@
 """The program behind WarmKernels: it imports once what notebooks need, and forks a Jupyter kernel for each that asks.
 
-    python -m benchbook.notebooks.kernels.fork_main --socket PATH
+    python -m benchbook.notebooks.kernels.fork_main --socket PATH MODULE ...
 
 One connection is one kernel, which lives no longer than the connection does:
 
@@ -25,7 +25,7 @@ import selectors
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -37,9 +37,9 @@ from benchbook.hosts.process import processes, tasks
 from benchbook.notebooks.kernels.ahead_main import import_ahead, run_kernel, take_on
 from benchbook.records.provenance import machine, package_versions
 
-# Of a client, of our own measuring, of every kernel and its shell: they would import them when they come to need them.
+# Of our own measuring, of every kernel and its shell: they would import them when they come to need them.
 _LATE_MODULES = (
-    *("openai", "prometheus_client.parser", "psutil", "encodings.idna", "faulthandler"),
+    *("prometheus_client.parser", "psutil", "encodings.idna", "faulthandler"),
     *("tornado.platform.asyncio", "zmq.utils.garbage", "sqlite3", "IPython.core.debugger", "IPython.core.logger"),
     *("IPython.core.completerlib", "IPython.core.oinspect", "IPython.extensions.storemagic", "IPython.utils.wildcard"),
 )
@@ -62,10 +62,6 @@ class KernelWorker:
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
         self._pipes: set[int] = set()  # of all kernels
-        _rehearse()
-        # What is imported stays: no kernel's collector walks it, which would copy every page of it.
-        gc.collect()
-        gc.freeze()
 
     def run(self) -> NoReturn:
         """Serve for ever."""
@@ -156,21 +152,29 @@ def _tell(connection: socket.socket, **message: int) -> None:
 
 
 @collector.at_rest()
-def _rehearse() -> None:
+def rehearse(modules: Sequence[str]) -> None:
     """Import what notebooks use, look at the machine, and rehearse drawing."""
     import_ahead([*_LATE_MODULES, *benchbook.modules()])
+    for module in modules:
+        with contextlib.suppress(Exception):  # of those that import it, its notebook tells
+            importlib.import_module(module)
     package_versions()
     machine()
     nvml.binding()
     importlib.import_module(_DRAWING).rehearse()
 
 
-def main() -> None:
-    """Listen at once, so that clients can wait in the queue while notebooks' libraries are imported."""
+def main(get_ready: Callable[[Sequence[str]], object] = rehearse) -> None:
+    """Listen at once, so that clients can wait in the queue while notebooks' libraries are imported, and get ready."""
     parser = argparse.ArgumentParser(description="Import what notebooks need once and fork a Jupyter kernel for each.")
     parser.add_argument("--socket", type=Path, required=True, help="where to listen")
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help="what else the notebooks import")
     options = parser.parse_args()
     with tasks.until_sigterm(), tasks.listening(options.socket) as listener:
+        get_ready(options.modules)
+        # What is imported stays: no kernel's collector walks it, which would copy every page of it.
+        gc.collect()
+        gc.freeze()
         worker = KernelWorker(listener)
         print("kernel worker: ready", flush=True)
         worker.run()

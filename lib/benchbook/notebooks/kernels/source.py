@@ -44,10 +44,12 @@ class WarmKernels(Worker):
     One that has died is started again for the next kernel.
     """
 
-    def __init__(self, log_dir: Path | str) -> None:
+    program = "benchbook.notebooks.kernels.fork_main"
+
+    def __init__(self, log_dir: Path | str, modules: Sequence[str] = ()) -> None:
         super().__init__(
-            "benchbook.notebooks.kernels.fork_main",
-            [],
+            self.program,
+            modules,
             env={},
             name="kernels",
             kind="kernels",
@@ -91,9 +93,12 @@ class WarmKernels(Worker):
 
 
 @contextmanager
-def warm_kernels(log_dir: Path | str) -> Iterator[None]:
-    """Inside, notebooks are executed in kernels forked from one worker, whose log is in `log_dir`."""
-    worker = WarmKernels(log_dir)
+def warm_kernels(log_dir: Path | str, modules: Sequence[str] = ()) -> Iterator[None]:
+    """Inside, notebooks are executed in kernels forked from one worker, whose log is in `log_dir`.
+
+    It has imported what every notebook needs, and `modules`.
+    """
+    worker = WarmKernels(log_dir, modules)
     try:
         with suppress(HostStartError):  # each kernel tries again, and does without
             worker.start()  # the first kernel waits for it, and is wanted once a host is there
