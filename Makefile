@@ -21,25 +21,21 @@ style: env  ## is all formatted, and is the linter content? Changes nothing
 unexport PYTHONDONTWRITEBYTECODE
 
 # A file's tests run in one process, so that they share what they start; most of a test waits, hence more at a time than
-# there are cores. What has a limit of a second or less runs by itself.
-ALONE := $(VENV)/bin/pytest -m timed $(shell grep -rl --include='test_*.py' 'mark\.timed' lib/tests)
+# there are cores. What is to cost little is held to processor time, which the others hardly change.
 TOGETHER := $(VENV)/bin/pytest lib/tests -n 4 --dist loadfile --no-loadscope-reorder --cache-clear
 # Four at a time leave a test half a core, where a real server may be slower than any limit allows for. What failed so is
 # run once more, one at a time, and stands among the failures all the same; what is wrong fails again.
 AGAIN := || { test $$? = 1 && $(VENV)/bin/pytest lib/tests --last-failed --last-failed-no-failures none; }
 
 unit: style  ## the tests that need no vLLM: three minutes
-	$(ALONE)
-	$(TOGETHER) -m "not integration and not timed" $(AGAIN)
+	$(TOGETHER) -m "not integration" $(AGAIN)
 
 test: style  ## all tests, on a sample of their matrices; some start the real vLLM: about thirteen minutes
-	$(ALONE)
-	$(TOGETHER) -m "not timed" $(AGAIN)
+	$(TOGETHER) $(AGAIN)
 
 test-full: export BENCHBOOK_TEST_FULL := 1
 test-full: style  ## all tests and every row of their matrices: about an hour
-	$(ALONE)
-	$(TOGETHER) -m "not timed" $(AGAIN)
+	$(TOGETHER) $(AGAIN)
 
 bench: env  ## what a case costs beside vLLM's own sweep, whether the numbers are the same, how reports grow: three hours
 	for each in overhead_online overhead_offline equal_numbers cost_of_watching equal_launches report_growth false_claims starts steady; do $(VENV)/bin/python lib/proofs/$$each.py || exit 1; done
