@@ -1,4 +1,4 @@
-"""The commands of the program: init, plan, run, show, report, table, compare, explain, list, rm, ps, stop, key.
+"""The commands of the program: init, plan, run, show, report, table, compare, import, explain, list, rm, ps, stop, key.
 
 What their exit codes mean stands in exit_codes.py. Nothing heavy is imported before a command needs it.
 """
@@ -213,6 +213,31 @@ def compare(
 
     comparison = two_launches(run, other_run or run, base, other, results)
     print_comparison(comparison, format, _console())
+
+
+@app.command("import")
+def import_(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE|FOLDER…", help="Results of vLLM's benchmarks or of other tools.")
+    ],
+    launch: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="What to call the server that all of them measured; else by model or file."),
+    ] = "",
+    told: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="What the files do not tell, such as batch_size=8."),
+    ] = None,
+    results: ResultsDir = Path("results"),
+) -> None:
+    """Read figures of others, judge them by all that they tell, and keep them as a run like any.
+
+    Of vLLM (serve, latency, throughput, sweep), SGLang, InferenceX, inference-perf, GuideLLM, AIPerf and llm-d.
+    """
+    from benchbook.numbers.import_command import import_files
+
+    command = shlex.join(["benchbook", "import", *map(str, files)])
+    raise typer.Exit(import_files(files, results, launch, told or (), command, _console()))
 
 
 @app.command()

@@ -94,6 +94,23 @@ CODES = (
         "1 % of what stands in an order, 10 % and the rounding of products; answers faster than arrivals beyond three "
         "standard errors of chance",
     ),
+    Code(
+        "figures_hint",
+        "note",
+        "figures that do not contradict each other, and yet look as if something was the matter: a cold start, a queue that "
+        "grew, a first token that was timed late, or gaps that are not those of single tokens",
+        "ask for the result request by request (vLLM: --save-detailed), in which it would be seen",
+        "a mean TTFT twice its median; 5 % below the rate asked for; in a closed loop a TTFT of nine tenths of E2EL; "
+        "medians that make less than two thirds of a median E2EL",
+    ),
+    Code(
+        "read_as",
+        "note",
+        "a file of another tool was read: what its names and units were taken for, where they are not vLLM's, and what it "
+        "does not tell",
+        "look at the file itself, which lies in the run, if this is not what it means",
+        "any such name; a missing count is named and is not 0",
+    ),
     # Streams.
     Code(
         "stream_bunched",
@@ -108,7 +125,7 @@ CODES = (
         "note",
         "chunks hold several tokens, so ITL is the gap between chunks and not between tokens; TPOT is per token",
         "read TPOT; do not compare this ITL with one of another chunking",
-        "1.05 tokens a chunk: below, ITL and TPOT agree within 5 %",
+        "1.05 tokens a chunk: below, ITL and TPOT agree within 5 %; of figures alone, mean and median ITL 1.5 times TPOT",
     ),
     Code(
         "empty_first_chunk",

@@ -155,6 +155,31 @@ class Measured:
         found = self.values.get(key)
         return None if found is None else float(found)
 
+    @property
+    def answered_rps(self) -> float | None:
+        """Return the requests answered a second, as told or by count and duration; None where neither is told."""
+        completed, duration_s = self.value("completed"), self.value("duration_s")
+        told = self.value("request_throughput_rps")
+        return completed / duration_s if told is None and completed and duration_s else told
+
+    @property
+    def output_tokens_each(self) -> float | None:
+        """Return the tokens of an answer on average, as counted or else as asked; None where neither is told."""
+        tokens, completed = self.value("total_output_tokens"), self.value("completed")
+        return tokens / completed if tokens and completed else self.asked.output_tokens_each
+
+    @property
+    def mean_e2el_ms(self) -> float | None:
+        """Return the mean E2EL (ms), as told or by mean TTFT, mean TPOT and mean length; None where these are not told.
+
+        What it is made of is exact where all answers have one length.
+        """
+        told, each = self.value("mean_e2el_ms"), self.output_tokens_each
+        ttft_ms, tpot_ms = self.value("mean_ttft_ms"), self.value("mean_tpot_ms")
+        if told is not None or ttft_ms is None or tpot_ms is None or not each:
+            return told
+        return ttft_ms + tpot_ms * max(each - 1, 0)
+
     def count(self, key: str) -> int | None:
         """Return how many vLLM's file says, or else the record; None, which is not 0, where neither does."""
         return self.raw.get(key, self.values.get(key))

@@ -13,6 +13,9 @@ SLACK = 0.10  # of products, since lengths may differ and means are no products 
 ROUNDING = 0.01  # of figures that stand in an order
 RATE_ROUNDING_RPS = 0.005  # rates are told to two decimals
 STANDARD_ERRORS = 3.0  # of arrivals, where the client does not scale them to the rate
+SKEWED, LATE_SHARE, MANY_TOKENS = 2.0, 0.9, 16
+HELD, NEARLY_HELD = 0.90, 0.95  # of a rate; below the first it is overload
+MEDIANS_APART = 2 / 3  # medians do not add up, but this far apart they seldom are
 _PARTS = [f"{statistic}_" for statistic in ("mean", "median", "p90", "p95", "p99")] + [""]  # '': of the one request
 
 
@@ -87,6 +90,56 @@ def _products(measured: Measured) -> Iterator[str]:
             yield f"{how} make {counted * factor:.4g} a second, {_told(BY_KEY[key], measured)}"
 
 
+def figures_hint(measured: Measured) -> Reason | None:
+    """Note what in figures without a raw file looks odd, without being a contradiction; all of it in one."""
+    if measured.raw or not measured.is_of_requests:
+        return None
+    found = [said for look in _HINTS if (said := look(measured))]
+    return reason("figures_hint", "; ".join(found)) if found else None
+
+
+def _few_waited_long(measured: Measured) -> str | None:
+    mean_ms, median_ms = measured.value("mean_ttft_ms"), measured.value("median_ttft_ms")
+    if not mean_ms or not median_ms or mean_ms < SKEWED * median_ms:
+        return None
+    return f"mean TTFT is {mean_ms:.4g} ms and its median {median_ms:.4g} ms: a few waited long, as the first of a cold start do"
+
+
+def _rate_nearly_held(measured: Measured) -> str | None:
+    asked, answered = measured.conditions.sent.rate_rps or measured.rate_rps, measured.answered_rps
+    if not asked or not answered or not HELD * asked <= answered <= NEARLY_HELD * asked:
+        return None
+    return f"{answered:.3g} requests a second were answered, {asked:.4g} asked for: a queue that grew, or the end of a short run"
+
+
+def _first_token_late(measured: Measured) -> str | None:
+    """Say so in a closed loop: in an open one a queue explains it, and is told by the rate."""
+    each = measured.output_tokens_each or 0
+    pairs = [[measured.value(f"{how}_{what}_ms") for what in ("ttft", "e2el")] for how in ("mean", "median")]
+    told = next(((ttft, e2el) for ttft, e2el in pairs if ttft and e2el), None)
+    if not measured.is_closed_loop or told is None or each < MANY_TOKENS or told[0] < LATE_SHARE * told[1]:
+        return None
+    return (
+        f"TTFT is {told[0] / told[1]:.0%} of E2EL though {each - 1:,.0f} tokens follow: it was timed from the last part of the "
+        "answer, or requests waited for a place in the server"
+    )
+
+
+def _medians_apart(measured: Measured) -> str | None:
+    ttft_ms, e2el_ms = measured.value("median_ttft_ms"), measured.value("median_e2el_ms")
+    each, pace_ms = measured.output_tokens_each, measured.value("median_tpot_ms") or measured.value("median_itl_ms")
+    if not ttft_ms or not e2el_ms or not pace_ms or not each:
+        return None
+    total_ms = ttft_ms + pace_ms * (each - 1)
+    if total_ms >= MEDIANS_APART * e2el_ms:
+        return None
+    return (
+        f"median TTFT and {each - 1:,.0f} times the median gap make {total_ms:,.0f} ms, median E2EL is {e2el_ms:,.0f} ms: chunks "
+        "of several tokens, or few gaps that are far longer than the others"
+    )
+
+
+_HINTS = (_few_waited_long, _rate_nearly_held, _first_token_late, _medians_apart)
 _LOOKS: tuple[Callable[[Measured], Iterator[str]], ...] = (
     _negative,
     _percentiles,
@@ -106,4 +159,4 @@ def _told(metric: Metric, measured: Measured) -> str:
     return f"{metric.label} is {measured.value(metric.key):g} {metric.unit}".rstrip()
 
 
-CHECKS: tuple[Check, ...] = (figures_contradict,)
+CHECKS: tuple[Check, ...] = (figures_contradict, figures_hint)

@@ -74,6 +74,8 @@ def rate_not_reached(measured: Measured) -> Reason | None:
     of a ramp it does not scale. Turns of conversations follow answers, whatever the rate.
     """
     asked, answers = measured.rate_rps, measured.answers
+    if not measured.raw and asked:
+        return _rate_told_below(measured, asked)
     if not asked or len(answers) < 3 or measured.asked.in_turns:
         return None
     spent_s = answers[-1].start_s - answers[0].start_s
@@ -82,6 +84,18 @@ def rate_not_reached(measured: Measured) -> Reason | None:
     if sent >= asked * (1 - RATE_SLACK - SLACK_REQUESTS / len(answers)) / (1 + by_chance):
         return None
     return reason("rate_not_reached", f"{sent:.2f} requests a second were sent, {asked:.4g} asked for")
+
+
+def _rate_told_below(measured: Measured, asked_rps: float) -> Reason | None:
+    """Suspect, of figures alone, what the client says of its sending, if it does."""
+    sent_rps = measured.conditions.sent.rate_rps
+    requests = measured.asked.requests or measured.value("completed") or SLACK_REQUESTS
+    by_chance = CHANCE_DEVIATIONS * measured.arrival_spread  # nobody knows whether arrivals are scaled to the rate
+    if sent_rps is None or sent_rps >= asked_rps * (1 - RATE_SLACK - SLACK_REQUESTS / requests) / (1 + by_chance):
+        return None
+    return reason(
+        "rate_not_reached", f"{sent_rps:.4g} requests a second were sent, as the client says, {asked_rps:.4g} asked for"
+    )
 
 
 def client_queue_dominates(measured: Measured) -> Reason | None:
@@ -106,7 +120,7 @@ def too_short(measured: Measured) -> Reason | None:
 
     Where all requests are sent at once that is what was asked for.
     """
-    duration_s, e2el_ms = measured.value("duration_s"), measured.value("mean_e2el_ms")
+    duration_s, e2el_ms = measured.value("duration_s"), measured.mean_e2el_ms
     is_wave = measured.load is not None and measured.load.is_at_once
     if not measured.is_of_requests or is_wave or not duration_s or not e2el_ms:
         return None
@@ -115,9 +129,8 @@ def too_short(measured: Measured) -> Reason | None:
     # Exactly as many waves of equal requests are enough.
     if latencies >= needed * (1 - 0.01):
         return None
-    return reason(
-        "too_short", f"{duration_s:.2f} s are {latencies:.1f} times the mean latency of a request ({e2el_ms:.1f} ms)"
-    )
+    how = f"{e2el_ms:.1f} ms" if measured.value("mean_e2el_ms") else f"{e2el_ms:.0f} ms by TTFT and TPOT"
+    return reason("too_short", f"{duration_s:.2f} s are {latencies:.1f} times the mean latency of a request ({how})")
 
 
 def drain_dominates(measured: Measured) -> Reason | None:

@@ -65,10 +65,10 @@ def overloaded(measured: Measured) -> Reason | None:
 
 def _rate_not_held(measured: Measured) -> Reason | None:
     """Suspect when fewer requests a second were answered, over the whole time, than 90 % of the rate asked for."""
-    asked_rps, answered_rps = measured.rate_rps, measured.value("request_throughput_rps")
+    asked_rps, answered_rps = measured.conditions.sent.rate_rps or measured.rate_rps, measured.answered_rps
     if not answered_rps or answered_rps >= HELD * asked_rps:
         return None
-    return reason("overloaded", f"{answered_rps:.3g} requests a second were answered, {asked_rps:g} asked for")
+    return reason("overloaded", f"{answered_rps:.3g} requests a second were answered, {asked_rps:.4g} asked for")
 
 
 def speed_shifted(measured: Measured) -> Reason | None:

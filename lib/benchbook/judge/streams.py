@@ -17,6 +17,7 @@ TOLERATED_SHARE = 0.05  # of the answers
 MAX_TTFT_RAISED = 0.05  # of the mean, by heaps
 OPENING_GAP = 0.5  # of the usual one: a wait for a token takes a step at least
 TOKENS_PER_CHUNK = 1.05
+FIGURES_PER_CHUNK = 1.5  # ITL over TPOT: their means weigh answers of several lengths differently
 SUM_SLACK_S, SUM_SLACK = 1e-3, 0.01  # of one request
 MEANS_SLACK = 0.10  # of the mean latency: where lengths differ, the product of two means is not the mean of products
 
@@ -70,12 +71,25 @@ def _ttft_raised(measured: Measured) -> float:
 
 def itl_per_chunk(measured: Measured) -> Reason | None:
     """Note that chunks hold more than one token: speculative decoding, a stream interval, or a client that lags."""
+    if not measured.raw:
+        return _chunked_by_figures(measured)
     answers = [answer for answer in measured.answers if answer.tokens and "itls" in measured.raw]
     tokens, chunks = sum(answer.tokens for answer in answers), sum(len(answer.gaps_s) + 1 for answer in answers)
     if not chunks or tokens <= TOKENS_PER_CHUNK * chunks:
         return None
     return reason(
         "itl_per_chunk", f"{tokens} tokens came in {chunks} chunks, {tokens / chunks:.2f} to a chunk; ITL is per chunk"
+    )
+
+
+def _chunked_by_figures(measured: Measured) -> Reason | None:
+    """Note, of figures alone, that gaps between chunks are far longer than the time of a token, on average and as a rule."""
+    pairs = [[measured.value(f"{how}_{what}_ms") for what in ("itl", "tpot")] for how in ("mean", "median")]
+    if not all(itl_ms and tpot_ms and itl_ms >= FIGURES_PER_CHUNK * tpot_ms for itl_ms, tpot_ms in pairs):
+        return None
+    itl_ms, tpot_ms = pairs[1]
+    return reason(
+        "itl_per_chunk", f"median ITL is {itl_ms:.4g} ms and median TPOT {tpot_ms:.4g} ms: a chunk has several tokens"
     )
 
 
@@ -142,15 +156,19 @@ def latency_sum_broken(measured: Measured) -> Reason | None:
 
 
 def _means_broken(measured: Measured) -> Reason | None:
-    """Invalid when mean TTFT, and mean TPOT times the tokens after the first, are not mean E2EL; medians do not add."""
+    """Invalid when mean TTFT, and mean TPOT times the tokens after the first, are not mean E2EL; medians do not add.
+
+    Short answers with a slow pace raise the mean TPOT and hardly the mean E2EL: by the median TPOT it must be so as well.
+    """
     means_ms = [measured.value(f"mean_{name}_ms") for name in ("ttft", "tpot", "e2el")]
-    tokens, completed = measured.value("total_output_tokens"), measured.value("completed")
-    each = tokens / completed if tokens and completed else measured.asked.output_tokens_each
+    each = measured.output_tokens_each
     if not measured.is_of_requests or not all(means_ms) or not each:
         return None
     ttft_ms, tpot_ms, e2el_ms = means_ms
     total_ms = ttft_ms + tpot_ms * (each - 1)
-    if abs(total_ms - e2el_ms) <= SUM_SLACK_S * 1000 + MEANS_SLACK * e2el_ms:
+    usual_ms = ttft_ms + (measured.value("median_tpot_ms") or tpot_ms) * (each - 1)
+    slack_ms = SUM_SLACK_S * 1000 + MEANS_SLACK * e2el_ms
+    if min(total_ms, usual_ms) <= e2el_ms + slack_ms and max(total_ms, usual_ms) >= e2el_ms - slack_ms:
         return None
     return reason(
         "latency_sum_broken",

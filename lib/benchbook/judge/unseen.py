@@ -129,6 +129,8 @@ LOOKS: Mapping[str, Look] = {
     "finish_not_length": Look((sources.counted("requests_ended"),), _ends_by_length),
     "server_disagrees": Look(_COMPARED, _requests),
     "figures_contradict": RESULT,
+    "figures_hint": RESULT,
+    "read_as": RESULT,
     "lengths_shifted": Look((sources.lengths,), _is_drawn),
     "stream_bunched": Look((sources.requests, sources.chunks), _requests),
     "itl_per_chunk": Look((sources.requests, sources.chunks, sources.lengths), _requests),

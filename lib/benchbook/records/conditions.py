@@ -26,6 +26,7 @@ class Sent(Part):
     """What of frozen requests was sent, as the client noted it; request by request in a file beside the record."""
 
     sha256: str | None = None  # of the requests that the client read
+    rate_rps: Number | None = None  # at which requests left a client that tells it and nothing of each of them
     late_p99_ms: Number | None = None  # behind the recorded times, measured from the most punctual request
     sent_tokens: Whole | None = None  # of the prompts that the server counted, by the client's tokenizer
     counted_tokens: Whole | None = None  # of the same prompts, by the server: with its chat template

@@ -53,6 +53,15 @@ class Git(Part):
     dirty: bool | None = None
 
 
+class Source(Part):
+    """The file that figures of others were read from, which lies in the run."""
+
+    file: str | None = None  # in sources/ of the run
+    where: str | None = None  # in it: 'line 3'
+    sha256: str | None = None
+    tool: str | None = None
+
+
 class Provenance(Part):
     """Where a record or a run comes from."""
 
@@ -60,3 +69,4 @@ class Provenance(Part):
     machine: MachineFacts = MachineFacts()
     packages: dict[str, str] = {}  # versions, by name
     python_executable: str | None = None
+    source: Source | None = None  # of what was imported

@@ -19,6 +19,8 @@ from benchbook.records.upgrade import RECORD_FORMAT
 from benchbook.terms.asked import Asked, Offered
 from benchbook.terms.benchmarks import BENCHMARKS, Benchmark
 
+IMPORTED = "imported"  # the way of a record whose figures are another's
+
 
 class Outcome(StrEnum):
     """How a repeat ended; a closed set."""
@@ -142,7 +144,7 @@ class Record(BaseModel):
     ended_monotonic_s: float
     argv: tuple[str, ...] = ()  # the official benchmark's command
     client: Literal["python", "rust"] | None = None  # which of vLLM's two clients of `bench serve` ran, by its result
-    way: str = ""  # how vLLM's code was run: "command line" or "warm"
+    way: str = ""  # how vLLM's code was run: "command line" or "warm"; "imported" or "published" where others ran it
     way_reason: str | None = None  # why the warm worker that was there did not run it
     seed: int | None = None  # of the prompts; None where vLLM drew them without one
     warmup: Warmup | None = None

@@ -15,7 +15,7 @@ from benchbook.reading import read_bytes
 from benchbook.records.files import write_json
 from benchbook.records.parts import Workload
 from benchbook.records.raw import read_raw
-from benchbook.records.record import Record, verdict_of
+from benchbook.records.record import IMPORTED, Record, verdict_of
 from benchbook.records.typed import Time, Versioned, refused
 from benchbook.records.upgrade import RECORD_FORMAT, upgraded_record
 from benchbook.terms.benchmarks import BENCHMARKS
@@ -50,7 +50,7 @@ def read_record(path: Path | str) -> Record:
     if record.is_measured and record.verdict is not (told := verdict_of(record.reasons)):
         raise StoreError(f"{path} is not a whole record: it is {record.verdict}, and its reasons make it {told}")
     lacking = [name for name in BENCHMARKS[record.benchmark].needed if name not in record.workload]
-    if lacking:
+    if lacking and record.way != IMPORTED:  # others do not tell all
         raise StoreError(f"{path} is not a whole record: workload.{lacking[0]} is missing")
     return record
 

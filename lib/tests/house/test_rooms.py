@@ -21,6 +21,7 @@ ALLOWED = {
     "notebooks": {"terms", "hosts", "records"},
     "sweep": {"terms", "plan", "hosts", "records", "judge", "measure", "notebooks"},
     "report": {"terms", "records", "judge"},
+    "numbers": {"terms", "hosts", "records", "judge", "report"},
 }
 # The wings of hosts/, and what of each other they know; what lies in hosts/ itself may use all of them. Of that an
 # engine's wing knows the face that it has to show.
@@ -40,6 +41,7 @@ PAST_THE_FACE = {
             "measure/offline*",
             "measure/serve*",
             "measure/watched*",
+            "numbers/vllm.py",
         )
         + ("sweep/planned_commands*", "sweep/request_sets*", "hosts/engine.py"),
         {"bench", "clients", "command", "measured_part", "startup", "tokenizers"},

@@ -109,6 +109,7 @@ PAIRS = {
         serve(workload=RANGED, raw={"input_lens": [90, 166] * 20}),
     ),
     "figures_contradict": (told(median_ttft_ms=20.0, p99_ttft_ms=5.0), told(median_ttft_ms=20.0, p99_ttft_ms=50.0)),
+    "figures_hint": (told(mean_ttft_ms=60.0, median_ttft_ms=20.0), told(mean_ttft_ms=30.0, median_ttft_ms=20.0)),
     "stream_bunched": (serve(raw={"itls": [[0.00002] * 63] * 40, "latencies": [0.02 + 63 * 0.00002] * 40}), SOUND),
     "itl_per_chunk": (serve(raw={"itls": [[0.126 / 31] * 31] * 40}), SOUND),
     # One that comes at once, without text; TTFT and the gap after it are those of the first token together.
@@ -189,7 +190,8 @@ PAIRS = {
         serve(host={"argv": ["vllm", "serve", "m", "--max-model-len", "512"]}),
     ),
 }
-# Of groups: test_group_checks.py, test_coherence.py; of notebooks: test_checks_in_sweeps.py; of GPUs: test_hosts_telemetry.py
+# Of groups: test_group_checks.py, test_coherence.py; of notebooks: test_checks_in_sweeps.py; of GPUs: test_hosts_telemetry.py;
+# of files that were imported: numbers/test_import.py
 ELSEWHERE = {
     "clocks_low",
     "gpu_throttled",
@@ -211,6 +213,7 @@ ELSEWHERE = {
     "outputs_differ",
     "degenerate_model",
     "notebook_raised",
+    "read_as",
 }
 
 

@@ -98,6 +98,7 @@ def test_every_code_says_what_its_check_lives_from():
     assert {code for code, look in LOOKS.items() if look is not RECORDS} <= set(FAULTS) | {
         "degenerate_model",  # of a launch, by what its host answered
         "notebook_raised",  # of the notebook
+        "read_as",  # of who read a file
     }
 
 

@@ -1,0 +1,167 @@
+"""Results of `vllm bench serve`, `latency` and `throughput`: of the client in Python, old and new, and of the one in Rust."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from benchbook.hosts.vllm.clients import client_of
+from benchbook.numbers.figures import Figures, Number, Told, means
+from benchbook.terms.benchmarks import LATENCY, SERVE, THROUGHPUT
+from benchbook.terms.metrics import metrics_for, request_latencies_s
+
+ENGINE = "vLLM"
+# In benchmark_serving.py of 2024 E2EL was called latency; what both have stands first.
+_OLD = {
+    f"{statistic}_e2el_ms": f"{statistic}_latency_ms" for statistic in ("mean", "median", "std", "p90", "p95", "p99")
+}
+_COUNTS = ("completed", "failed", "total_input_tokens", "total_output_tokens")
+_OF_REQUESTS = (
+    "start_times",
+    "ttfts",
+    "itls",
+    "output_lens",
+    "errors",
+)  # without one of them nothing is told one by one
+
+
+def is_serve(told: Mapping[str, Any]) -> bool:
+    """Return whether this is a result of `bench serve`, or of what it came from."""
+    return (
+        "request_rate" in told and "model_id" in told and any(f"{kind}_ttft_ms" in told for kind in ("mean", "median"))
+    )
+
+
+def serve(told: Told) -> Figures:
+    """Return what a result of `vllm bench serve` tells."""
+    values = {key: value for key, value in read_metrics(told, SERVE.name, _OLD).items() if value is not None}
+    rate, is_unlimited = told.rate("request_rate")
+    cap = told.positive("max_concurrency")
+    notes = [AT_ONCE] if is_unlimited and cap is None else []
+    if told.value("mean_e2el_ms") is None and values.get("mean_e2el_ms") is not None:
+        notes.append("its latency is read as E2EL")
+    if (most := told.count("max_concurrent_requests")) and cap and most > cap:
+        notes.append(f"max_concurrent_requests, {most}, is counted in whole seconds and is not the concurrency, {cap}")
+    asked = {"num_prompts": told.positive("num_prompts"), "max_concurrency": cap, "request_rate_rps": rate}
+    if (burstiness := told.number("burstiness")) not in (None, 1):
+        asked["burstiness"] = burstiness
+    raw = _detailed(told)
+    return Figures(
+        told.where,
+        "vllm bench serve",
+        without_zeros(values),
+        workload={**without_nulls(asked), **means(values)},
+        model=told.text("model_id"),
+        engine=ENGINE,
+        client=client_of(told.content) if "date" in told.content else None,
+        ended_utc=date_of(told),
+        notes=tuple(notes),
+        raw=raw,
+    )
+
+
+AT_ONCE = "all requests were sent at once, without a rate and a cap: TTFT is that of the queue"
+
+
+def is_latency(told: Mapping[str, Any]) -> bool:
+    """Return whether this is a result of `bench latency`."""
+    return "avg_latency" in told and "percentiles" in told
+
+
+def latency(told: Told) -> Figures:
+    """Return what a result of `vllm bench latency` tells, which is neither the batch nor its lengths."""
+    times = told.value("latencies")
+    if times is not None and not (isinstance(times, list) and all(isinstance(time, int | float) for time in times)):
+        raise told.refused("latencies", times, "is no list of numbers")
+    told.at("percentiles")
+    return Figures(
+        told.where,
+        "vllm bench latency",
+        without_zeros(read_metrics(told, LATENCY.name)),
+        LATENCY.name,
+        workload={"num_iters": len(times)} if times else {},
+        model=told.text("model_id"),
+        engine=ENGINE,
+        notes=("batch size and lengths are not told: it is compared with nothing until the import is told them",),
+        raw={"latencies": times} if times else None,
+    )
+
+
+def is_throughput(told: Mapping[str, Any]) -> bool:
+    """Return whether this is a result of `bench throughput`."""
+    return "elapsed_time" in told and "num_requests" in told
+
+
+def throughput(told: Told) -> Figures:
+    """Return what a result of `vllm bench throughput` tells: its tokens a second are input and output together."""
+    values = read_metrics(told, THROUGHPUT.name)
+    told.count("num_requests"), told.count("total_num_tokens")
+    return Figures(
+        told.where,
+        "vllm bench throughput",
+        without_zeros(values),
+        THROUGHPUT.name,
+        workload=without_nulls({"num_prompts": told.positive("num_requests")}),
+        model=told.text("model_id"),
+        engine=ENGINE,
+        notes=("its tokens a second are input and output together; how many are output is not told",),
+    )
+
+
+def read_metrics(told: Told, benchmark: str, old: Mapping[str, str] | None = None) -> dict[str, Number | None]:
+    """Return the metrics of `benchmark` that stand in a result under vLLM's own keys, or under an old name of them."""
+    found: dict[str, Number | None] = {}
+    for metric in metrics_for(benchmark):
+        if metric.source_key:
+            path = "|".join(filter(None, (metric.source_key, (old or {}).get(metric.key))))
+            found[metric.key] = told.count(path) if metric.key in _COUNTS else told.number(path)
+    return found
+
+
+def without_zeros(values: Mapping[str, Number | None]) -> dict[str, Number | None]:
+    """Return `values` with None for each latency of 0, which no latency is: there was no sample."""
+    from benchbook.terms.metrics import BY_KEY
+
+    return {key: None if value == 0 and BY_KEY[key].zero_is_absent else value for key, value in values.items()}
+
+
+def without_nulls(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that are told."""
+    return {key: value for key, value in settings.items() if value is not None}
+
+
+def date_of(told: Told) -> str | None:
+    """Return vLLM's date, '20260818-021333', as a time in UTC, which it is for who measured there; None without one."""
+    text = told.text("date")
+    if text is None:
+        return None
+    try:
+        return datetime.strptime(text, "%Y%m%d-%H%M%S").replace(tzinfo=timezone.utc).isoformat()
+    except ValueError:
+        return None  # --metadata date=… may have overwritten it
+
+
+def started(ended_utc: str, duration_s: Number | None) -> str:
+    """Return when it was begun, as far as a duration tells."""
+    return (datetime.fromisoformat(ended_utc) - timedelta(seconds=min(max(duration_s or 0, 0), 1e8))).isoformat()
+
+
+def _detailed(told: Told) -> dict[str, Any] | None:
+    """Return the result itself where it tells of each request, as with --save-detailed; None where lists are emptied."""
+    lists = {key: told.value(key) for key in _OF_REQUESTS}
+    if not all(isinstance(found, list) and found for found in lists.values()):
+        return None
+    if len({len(found) for found in lists.values()}) > 1:
+        counts = ", ".join(f"{len(found)} {key}" for key, found in lists.items())
+        raise told.refused("start_times", counts, "are not of one measurement")
+    try:
+        latencies = request_latencies_s(told.content)
+        sum(latencies) + sum(lists["start_times"]) + sum(lists["ttfts"]) + sum(map(sum, lists["itls"]))
+    except TypeError:
+        raise told.refused("ttfts", "itls, latencies", "hold something that is no number") from None
+    emptied = any(
+        tokens > 1 and not gaps and not error
+        for tokens, gaps, error in zip(lists["output_lens"], lists["itls"], lists["errors"])
+    )
+    return None if emptied else dict(told.content)
