@@ -182,6 +182,13 @@ CODES = (
         "one token: both counts are exact",
     ),
     Code(
+        "other_requests_sent",
+        "invalid",
+        "the client sent other requests than those of the frozen set that it was told to send: the number is of other work",
+        "leave the files in the run's folder `requests` as they are; measure again with --new",
+        "any difference of the hashes: that of the run's file as the repeat was told it, and the client's own",
+    ),
+    Code(
         "requests_differ",
         "suspect",
         "launches were sent other requests in the same round, though they send one set: their numbers are of other work",

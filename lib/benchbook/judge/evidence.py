@@ -84,12 +84,14 @@ class Measured:
     machine: MachineFacts = MachineFacts()
     asked: Asked = Asked()  # by the workload itself, as `load` is
     load: Offered | None = None
+    request_set_sha256: str | None = None  # of the requests that were to be sent
 
     @classmethod
     def of(cls, record: Record) -> Measured:
         """Return what a record alone has, without its raw file."""
         machine = record.provenance.machine
         host, conditions, told = record.host, record.conditions, {"asked": record.asked, "load": record.load}
+        told["request_set_sha256"] = record.request_set_sha256
         return cls(record.benchmark, record.workload, record.values, {}, host, conditions, machine, **told)
 
     @property

@@ -67,7 +67,11 @@ def _rate_text(load: Offered) -> str:
     """Return '2.5 req/s', '1 to 16 req/s, rising linearly' or '2.5 req/s on average, as recorded'."""
     if ramp := Ramp.of(load.ramp):
         return ramp.text
-    return RATE.text(load.value) + (f" on average, {load.ramp}" if load.ramp else "")
+    return (
+        RATE.text(load.value)
+        + (f" on average, {load.ramp}" if load.ramp else "")
+        + (f" ({load.of})" if load.of else "")
+    )
 
 
 def tokens_text(record: Record) -> str:

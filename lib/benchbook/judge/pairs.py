@@ -89,6 +89,7 @@ def match_cases(base: Sequence[Record], other: Sequence[Record]) -> tuple[list[M
     """Return the workloads that both launches have records of, in the order of `base`, and the names of the others."""
     ours, theirs = _by_workload(base), _by_workload(other)
     names = _names({workload: records[0] for workload, records in {**ours, **theirs}.items()})
+    both = {workload for workload in ours.keys() & theirs.keys() if _is_one_load([*ours[workload], *theirs[workload]])}
     matched = [
         MatchedCase(
             benchmark=records[0].benchmark,
@@ -99,9 +100,14 @@ def match_cases(base: Sequence[Record], other: Sequence[Record]) -> tuple[list[M
             other=Arm.of(theirs[workload]),
         )
         for workload, records in ours.items()
-        if workload in theirs
+        if workload in both
     ]
-    return matched, [name for workload, name in names.items() if not (workload in ours and workload in theirs)]
+    return matched, [name for workload, name in names.items() if workload not in both]
+
+
+def _is_one_load(records: Sequence[Record]) -> bool:
+    """Return whether records of one workload were offered one load: a share of what each run measured may be two."""
+    return len({record.load.value for record in records if record.load and record.load.of}) <= 1
 
 
 def _by_workload(records: Sequence[Record]) -> dict[str, list[Record]]:

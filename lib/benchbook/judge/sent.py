@@ -1,4 +1,4 @@
-"""What was sent: at the recorded times, with its whole history, and with the beginnings that a cache was to find?"""
+"""What was sent: the frozen requests, at the recorded times, with its whole history, and with the beginnings that a cache was to find?"""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from benchbook.records.record import Reason
 
 MAX_LATE_MS = 20.0
 HIT_SLACK = 0.02  # of the prompt tokens looked up
+
+
+def other_requests_sent(measured: Measured) -> Reason | None:
+    """Invalid when the client read other requests than those of the frozen set that it was to send."""
+    sent, asked = measured.conditions.sent.sha256, measured.request_set_sha256
+    if sent is None or asked is None or sent == asked:
+        return None
+    return reason(
+        "other_requests_sent", f"sha256 of what the client sent {sent[:12]}, of the frozen requests {asked[:12]}"
+    )
 
 
 def arrivals_late(measured: Measured) -> Reason | None:
@@ -60,4 +70,4 @@ def template_tokens(measured: Measured) -> Reason | None:
     )
 
 
-CHECKS: tuple[Check, ...] = (template_tokens, arrivals_late, history_cut, prefix_hits_differ)
+CHECKS: tuple[Check, ...] = (other_requests_sent, template_tokens, arrivals_late, history_cut, prefix_hits_differ)

@@ -134,6 +134,11 @@ def client(measured: Measured) -> str:
     return "" if measured.conditions.client != Client() else "the client left no notes of its work"
 
 
+def sent_hash(measured: Measured) -> str:
+    """Which requests the client sent, by its own hash of them."""
+    return "" if measured.conditions.sent.sha256 else "nobody noted which requests the client sent"
+
+
 def prompt_counts(measured: Measured) -> str:
     """How many tokens the server counted in the prompts that were sent."""
     return "" if measured.conditions.sent.counted_tokens else "nobody noted how many tokens the server counted"

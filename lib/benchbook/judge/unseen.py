@@ -89,7 +89,11 @@ def _shares_prefix(measured: Measured) -> bool:
 
 
 def _is_of_set(measured: Measured) -> bool:
-    return bool(measured.workload.get("requests")) and measured.asked.input_tokens is None
+    return bool(measured.workload.get("requests"))
+
+
+def _is_counted_otherwise(measured: Measured) -> bool:
+    return _is_of_set(measured) and measured.asked.input_tokens is None
 
 
 def _is_replayed(measured: Measured) -> bool:
@@ -140,7 +144,8 @@ LOOKS: Mapping[str, Look] = {
     "littles_law": Look((sources.requests,), _requests),
     "concurrency_not_reached": Look((sources.requests,), _is_closed),
     "rate_not_reached": Look((sources.requests,), _is_open),
-    "template_tokens": Look((sources.prompt_counts,), _is_of_set),
+    "other_requests_sent": Look((sources.sent_hash,), _is_of_set),
+    "template_tokens": Look((sources.prompt_counts,), _is_counted_otherwise),
     "requests_differ": RECORDS,
     "natural_stops_differ": RECORDS,
     "arrivals_late": Look((sources.recorded_times,), _is_replayed),

@@ -99,7 +99,7 @@ def serve_argv(workload: ServeWorkload, target: Target) -> list[str]:
         argv += ["--ramp-up-strategy", ramp.strategy]
         argv += ["--ramp-up-start-rps", str(ramp.start_rps), "--ramp-up-end-rps", str(ramp.end_rps)]
     elif workload.request_rate_rps is not None:
-        argv += ["--request-rate", str(workload.request_rate_rps)]
+        argv += ["--request-rate", str(workload.load.rate_rps if workload.share else workload.request_rate_rps)]
     limits = [
         f"{name}:{getattr(workload, key):g}"
         for key, name in _GOODPUT_KEYS.items()

@@ -91,7 +91,7 @@ class Recording:
         work = self.workload
         full_host = host.with_those_of(self.repeat.host)
         values = values_from_raw(work.benchmark, raw, full_host.counters)
-        told = {"asked": work.asked, "load": work.load}
+        told = {"asked": work.asked, "load": work.load, "request_set_sha256": facts.get("request_set_sha256")}
         measured = Measured(work.benchmark, work.model_dump(), values, raw, full_host, conditions, machine(), **told)
         if wanted := self.repeat.precision:
             known = Precision(asked=wanted, reached=half_widths(measured, wanted))

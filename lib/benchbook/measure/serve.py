@@ -74,8 +74,14 @@ def bench_serve(
     warmed = warmed_by_hand(server) if repeat.is_by_hand else {}
     warmed_by = repeat.warmed_by or warmed.get(workload.warm_shape, "")
     sending = sending_of(workload, repeat)
-    workload = sending.workload
+    workload = sending.workload.at_maximum(repeat.maximum_rps)
+    if repeat.is_by_hand and workload.load is None:
+        raise ExperimentError(
+            f"request_rate_rps {workload.request_rate_rps!r} is of what a run measures first: give a number"
+        )
     with Recording(workload, record_path, repeat) as recording, silence_is_death(server):
+        if workload.load is None:
+            raise MeasureError(_NO_MAXIMUM.evidence, _NO_MAXIMUM)
         server.check_alive()
         model = model_card(server)
         _check_fits(model, workload)
@@ -119,6 +125,13 @@ def bench_serve(
     if warmup.num_prompts:
         warmed.setdefault(workload.warm_shape, f"by hand: {saved.path.parent.name}")
     return saved
+
+
+_NO_MAXIMUM = Cause(
+    "maximum_unknown",
+    "what its rate is a share of was not measured",
+    "see the record of the case that sends all at once, in its first round",
+)
 
 
 def _check_fits(model: UnderTest, workload: ServeWorkload) -> None:

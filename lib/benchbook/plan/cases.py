@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchbook.plan.axes import (
@@ -17,8 +15,10 @@ from benchbook.plan.axes import (
     read_axes,
     read_axis,
 )
+from benchbook.plan.case import Case
 from benchbook.plan.document import Document, Where
 from benchbook.plan.launches import Launch
+from benchbook.plan.maxima import with_maxima
 from benchbook.plan.pace import Pace
 from benchbook.plan.prompts import PaceOf, Planned, Planner
 from benchbook.plan.requests import RequestSet
@@ -27,38 +27,7 @@ from benchbook.plan.workload import Workload
 from benchbook.plan.workloads import WORKLOADS, FirstRequestWorkload, ServeWorkload
 from benchbook.terms.asked import PROMPTS
 
-MAX_CASE_ID_CHARS = 150
 BENCHMARKS_EXAMPLE = f"benchmarks: [{ServeWorkload.example}]"
-
-
-@dataclass(frozen=True)
-class Case:
-    """One point of the matrix: a workload on a launch."""
-
-    launch: str
-    workload: Workload
-    why_num_prompts: str = field(default="", compare=False)  # the reason of a serve case's number of prompts
-    precision: tuple[tuple[str, float], ...] = field(default=(), compare=False)  # where it was planned for one
-    said: Mapping[str, str] = field(default_factory=dict, compare=False)  # fields that the file says in other words
-
-    @cached_property
-    def axes_text(self) -> str:
-        """The workload as text, made once: a plan asks for it once a repeat and more."""
-        return self.workload.axes_text()
-
-    @cached_property
-    def warm_shape(self) -> str:
-        """What one warm-up covers, made once as well."""
-        return self.workload.warm_shape
-
-    @cached_property
-    def case_id(self) -> str:
-        """E.g. 'eager,serve,lengths=128x64,max_concurrency=8,num_prompts=80': path-safe, at most 150 characters."""
-        text = f"{self.launch},{self.axes_text}"
-        if len(text) <= MAX_CASE_ID_CHARS:
-            return text
-        tail = hashlib.sha256(text.encode()).hexdigest()[:8]
-        return f"{text[: MAX_CASE_ID_CHARS - len(tail) - 1]}-{tail}"
 
 
 @dataclass(frozen=True)
@@ -68,10 +37,13 @@ class _Beside:
     sets: Mapping[str, RequestSet]
     planner: Planner
 
-    def of_set(self, workload: Workload) -> Workload:
-        """Return the workload with what is known of its set, where it has one."""
-        found = self.sets.get(getattr(workload, REQUESTS, None))
-        return workload.of_set(found.facts) if found else workload
+    def known(self, workload: Workload) -> Workload:
+        """Return the workload with what is known of its set, where it has one, and of what its rate may be a share of."""
+        if found := self.sets.get(getattr(workload, REQUESTS, None)):
+            workload = workload.of_set(found.facts)
+        if getattr(workload, "share", None):
+            workload = workload.at_maximum(self.planner.maximum_rps(workload))
+        return workload
 
 
 def read_cases(
@@ -104,7 +76,7 @@ def read_cases(
                 raise doc.error(("benchmarks", index), f"makes more than {MAX_CASES} cases")
     _check_busy(doc, entries, "launches", "no benchmark runs on this launch", is_all=True)
     _check_busy(doc, entries, REQUESTS, "no benchmark sends this set", is_all=False)
-    return tuple(cases)
+    return with_maxima(cases, beside.sets)
 
 
 def _check_busy(doc: Document, entries: Sequence[Any], key: str, problem: str, is_all: bool) -> None:
@@ -193,11 +165,11 @@ def _workload(
     planned = Planned(0, "")
     try:
         if model.plans_prompts:
-            draft = beside.of_set(model(**{**fields, PROMPTS: 1}))
+            draft = beside.known(model(**{**fields, PROMPTS: 1}))
             planned = beside.planner.planned(fields[PROMPTS], draft)
             fields[PROMPTS] = planned.number
             said |= {PROMPTS: planned.said} if planned.said else {}
-        workload = beside.of_set(model(**fields))
+        workload = beside.known(model(**fields))
     except FieldError as error:  # each field is right by itself
         raise doc.error(where, error.problem) from None
     except ValueError as error:

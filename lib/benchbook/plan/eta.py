@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from benchbook.plan.cases import Case
+from benchbook.plan.case import Case
 from benchbook.plan.order import Block, Repeat
 from benchbook.plan.pace import Pace
 from benchbook.plan.workload import Workload

@@ -38,7 +38,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidatorFunctionWrapHandler, field_validator
 
-from benchbook.plan.cases import BENCHMARKS_EXAMPLE, Case, read_cases
+from benchbook.plan.case import Case
+from benchbook.plan.cases import BENCHMARKS_EXAMPLE, read_cases
 from benchbook.plan.document import Document
 from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, is_attached, read_base, read_launches
 from benchbook.plan.models import ModelRef, read_model

@@ -21,7 +21,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from benchbook.plan.cases import Case
+from benchbook.plan.case import Case
 from benchbook.terms.benchmarks import HOST_KINDS, HostKind
 
 
@@ -125,8 +125,8 @@ def _repeats(
 
 
 def _rank(case: Case) -> int:
-    """What is no load goes first: it says whether the host answers at all."""
-    return int(case.workload.row.is_load)
+    """What is no load goes first: it says whether the host answers at all. Then what rates of other cases are shares of."""
+    return 2 * case.workload.row.is_load - case.is_maximum
 
 
 def _hash(*parts: object) -> int:

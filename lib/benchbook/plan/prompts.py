@@ -49,6 +49,14 @@ class Drafted(Protocol):
         """How hard it presses."""
 
     @property
+    def share(self) -> object | None:
+        """Which share of a maximum its rate is, None where it is none."""
+
+    @property
+    def are_lengths_known(self) -> bool:
+        """Whether `mean_lengths` are no guess."""
+
+    @property
     def mean_lengths(self) -> tuple[int, int]:
         """Input and output (tokens) of a request."""
 
@@ -76,20 +84,45 @@ class Planner:
             if work.max_concurrency is None:
                 raise ValueError("needs max_concurrency")
             return Planned(number * work.max_concurrency, f"{number} for each in flight", said)
-        if work.load.rate_rps is None:
+        if work.share or work.load.rate_rps is None:
             raise ValueError("needs a request_rate_rps that is a number or a ramp")
         return Planned(_whole(number * work.load.rate_rps), f"{number} for each request a second", said)
 
     def _in(self, time_s: float, said: str, work: Drafted) -> Planned:
         if rate_rps := work.load.rate_rps:
             on_average = " on average" if work.load.ramp else ""
-            return Planned(_whole(time_s * rate_rps), f"{said} at {rate_rps:.4g} req/s{on_average}", said)
-        together = work.max_concurrency or USUAL_SEATS
-        batch_s = self._pace.batch_s(together, *work.mean_lengths)
+            by_pace = f" by the pace planned for launch {self._name}" if work.share else ""
+            return Planned(
+                _whole(time_s * rate_rps),
+                f"{said} at {rate_rps:.4g} req/s{on_average}{by_pace}{self._guess(work)}",
+                said,
+            )
+        together, batch_s = self._batch(work)
         number = max(work.max_concurrency or 1, _whole(time_s / batch_s * together))
-        name = repr(self.launch.name) if self.launch else "none"
-        why = f"{said} by the pace planned for launch {name}: {together} at once in {number_text(batch_s)} s"
-        return Planned(number, why, said)
+        at_once = f"{together} at once in {number_text(batch_s)} s"
+        return Planned(
+            number, f"{said} by the pace planned for launch {self._name}: {at_once}{self._guess(work)}", said
+        )
+
+    def maximum_rps(self, work: Drafted) -> float:
+        """Return how many requests a second a server may answer at most, by the pace planned for the first launch."""
+        together, batch_s = self._batch(work)
+        return together / batch_s
+
+    def _batch(self, work: Drafted) -> tuple[int, float]:
+        """Return how many requests are together in a step, and how long (s) they take."""
+        together = work.max_concurrency or USUAL_SEATS
+        return together, self._pace.batch_s(together, *work.mean_lengths)
+
+    @property
+    def _name(self) -> str:
+        return repr(self.launch.name) if self.launch else "none"
+
+    def _guess(self, work: Drafted) -> str:
+        """Return what is said of lengths that nobody knows before they are drawn, where the number rests on them."""
+        if work.are_lengths_known:
+            return ""
+        return ", each guessed to have {} tokens in and {} out, which only drawing tells".format(*work.mean_lengths)
 
     @cached_property
     def _pace(self) -> Pace:

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from benchbook.plan.cases import Case
+from benchbook.plan.case import Case
 from benchbook.plan.document import Document, Where
 from benchbook.plan.precision import read_targets
 from benchbook.plan.strict import StrictModel

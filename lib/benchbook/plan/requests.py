@@ -233,6 +233,11 @@ class RequestSet(StrictModel):
         return {where: path for where, path in found.items() if path is not None}
 
     @property
+    def is_endless(self) -> bool:
+        """Return whether there are as many different requests as anybody wants: no file has to have them."""
+        return self.kind == "lengths"
+
+    @property
     def sent_sampling(self) -> dict[str, float]:
         """Return the parameters of sampling that are sent with each request; {} leaves them to the server."""
         if self.sampling is None:

@@ -57,6 +57,10 @@ class Workload(StrictModel):
         key = self.row.load
         return Offered(by=key, value=getattr(self, key)) if key else None
 
+    def at_maximum(self, rps: float | None) -> Workload:
+        """Return the same load where so many requests a second are the most; None: nobody knows. Most need not know."""
+        return self
+
     @property
     def max_request_tokens(self) -> int:
         """The most tokens (input plus output) that one request can hold; must fit into max_model_len."""

@@ -23,7 +23,7 @@ from benchbook.plan.strict import FieldError
 from benchbook.plan.workload import BatchSeconds, Count, CountFromZero, Positive, Workload
 from benchbook.terms.asked import IN_FLIGHT, PROMPTS, RATE, USUAL_SEATS, Asked, Offered
 from benchbook.terms.benchmarks import FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT
-from benchbook.terms.rates import AT_ONCE, Ramp, rate_of
+from benchbook.terms.rates import AT_ONCE, Ramp, ShareOfMaximum, rate_of
 from benchbook.terms.wording import counted, lengths_text
 
 # What a client of vLLM's keeps of its answers, generously: text, each chunk's time, each connection's buffers.
@@ -45,6 +45,7 @@ class ServeWorkload(Workload):
 
     They are random tokens of two lengths, or of a set, by its name: what is known of that, `of_set` adds.
     A rate may rise ("1 to 16 exponential"), or be "inf": all at once; with a cap that is a closed loop, and held as one.
+    One that is "0.8 of throughput" is known once `at_maximum` has told what that is.
     """
 
     benchmark: ClassVar[str] = SERVE.name
@@ -66,6 +67,7 @@ class ServeWorkload(Workload):
     slo_tpot_ms: Positive | None = None
     slo_e2el_ms: Positive | None = None
     _of_set: SetFacts | None = PrivateAttr(None)
+    _maximum_rps: float | None = PrivateAttr(None)
 
     @model_validator(mode="before")
     @classmethod
@@ -151,8 +153,41 @@ class ServeWorkload(Workload):
         return Ramp.of(self.request_rate_rps) if isinstance(self.request_rate_rps, str) else None
 
     @property
-    def load(self) -> Offered:
-        """The rate of an open loop, which may be capped, or all prompts at once, else the requests in flight."""
+    def share(self) -> ShareOfMaximum | None:
+        """Which share of the most that is answered its rate is, None where it is none."""
+        return ShareOfMaximum.of(self.request_rate_rps) if isinstance(self.request_rate_rps, str) else None
+
+    def at_maximum(self, rps: float | None) -> ServeWorkload:
+        """Return the same load where so many requests a second are the most; None: nobody knows."""
+        if not self.share:
+            return self
+        known = self.model_copy()
+        known._maximum_rps = rps
+        return known
+
+    def maximum(self, num_prompts: int) -> ServeWorkload:
+        """Return the load that tells what its rate is a share of: all prompts at once, or as many as may be in flight."""
+        own = {
+            "burstiness": 1.0,
+            "num_warmup_prompts": None,
+            "slo_ttft_ms": None,
+            "slo_tpot_ms": None,
+            "slo_e2el_ms": None,
+        }
+        rate = None if self.max_concurrency else AT_ONCE
+        return self.model_copy(update={**own, RATE: rate, PROMPTS: num_prompts})
+
+    @property
+    def load(self) -> Offered | None:
+        """The rate of an open loop, which may be capped, or all prompts at once, else the requests in flight.
+
+        None for a share of a maximum that nobody knows.
+        """
+        if share := self.share:
+            if self._maximum_rps is None:
+                return None
+            rate_rps = share.rate_rps(self._maximum_rps)
+            return Offered(by=RATE, value=rate_rps, at_most=self.max_concurrency, of=str(share))
         if self._of_set and self._of_set.is_replayed:
             rate_rps = self._of_set.rate_rps or 1.0  # which only drawing tells
             return Offered(by=RATE, value=rate_rps, at_most=self.max_concurrency, ramp=AS_RECORDED)
@@ -221,6 +256,11 @@ class ServeWorkload(Workload):
         return max(answering_s, self.sending_s + batch_s(1, *lengths)) if self.load.is_open else answering_s
 
     @property
+    def are_lengths_known(self) -> bool:
+        """Whether the lengths of a request are known, on average, before they are drawn."""
+        return None not in (self.asked.input_tokens_each, self.asked.output_tokens_each)
+
+    @property
     def mean_lengths(self) -> tuple[int, int]:
         """Input and output (tokens) of a request, guessed where only drawing tells them."""
         asked = self.asked
@@ -236,11 +276,11 @@ class ServeWorkload(Workload):
     def load_text(self) -> str:
         """The rate, the requests in flight, or both; that all comes at once."""
         rate = self.request_rate_rps
-        if self.load.ramp == AS_RECORDED:
+        if self._of_set and self._of_set.is_replayed:
             return ", ".join([AS_RECORDED, *([super().load_text] if self.max_concurrency else [])])
         if rate == AT_ONCE:
             return "all at once"
-        said = [] if rate is None else [self.ramp.text if self.ramp else f"{rate:g} req/s"]
+        said = [] if rate is None else [self.ramp.text if self.ramp else str(self.share or f"{rate:g} req/s")]
         return ", ".join([*said, *([] if self.max_concurrency is None else [super().load_text])])
 
     def why(self, why_num_prompts: str) -> str:

@@ -65,6 +65,7 @@ class Handover(BaseModel):
     client_socket: str = ""  # a warm benchmark client; '' takes the kernel's own, else the command line
     engine: LoadedEngine | None = None
     requests: SentRequests | None = None  # of a workload that has a set; None by hand
+    maximum_rps: float | None = None  # the most requests a second that were answered, where the rate is a share of it
     warmed_by: str = ""  # the repeat that warmed this host up for this load; '' warms it up now
     limit_s: float = 3600.0  # a benchmark that takes longer is ended
     stall_limit_s: float = 120.0  # so long may a server hold requests and count no token

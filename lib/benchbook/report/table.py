@@ -20,6 +20,7 @@ from benchbook.judge.gpus import num_gpus
 from benchbook.judge.starts import start_of
 from benchbook.listing import markdown
 from benchbook.records.record import Outcome, Record, Verdict
+from benchbook.terms.asked import RATE
 from benchbook.terms.metrics import BY_KEY
 
 CASE_KEYS = ["experiment", "run_id", "launch", "case_id", "benchmark"]
@@ -168,10 +169,16 @@ def _row(record: Record, settings: Sequence[str]) -> tuple[Any, ...]:
     """Return one row of the tidy table; a mapping would take half as long again."""
     return (
         *[read(record) for read in _FACTS.values()],
-        *map(_scalar, map(record.workload.get, settings)),
+        *(_scalar(_setting(record, key)) for key in settings),
         *map(record.values.get, BY_KEY),
         *roofline_values(record).values(),
     )
+
+
+def _setting(record: Record, key: str) -> Any:
+    """Return a field of the workload; of a rate that is a share of a maximum the number that it was."""
+    was_measured = key == RATE and record.load is not None and record.load.of
+    return record.load.value if was_measured else record.workload.get(key)
 
 
 def _scalar(value: Any) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from benchbook.judge.confidence import relative_half_width
 from benchbook.judge.starts import start_of
-from benchbook.plan.cases import Case
+from benchbook.plan.case import Case
 from benchbook.plan.repeats import Until
 from benchbook.records.store import Store
 from benchbook.sweep.block_result import BlockResult

@@ -22,6 +22,7 @@ from benchbook.sweep.again import Again, for_this_try
 from benchbook.sweep.block_result import Attempt, BlockListener, BlockResult, GivenUp, Start, Work
 from benchbook.sweep.hosts import BenchHost, OpenHost
 from benchbook.sweep.interrupts import was_halted_since
+from benchbook.sweep.planning import maximum_of
 from benchbook.sweep.repeat import host_failed, run_repeat
 from benchbook.terms.errors import HostDiedError, HostError, HostStartError
 
@@ -130,7 +131,9 @@ class _UnderWay:
         self.listener.working_on(f"{repeat.case.case_id} repeat {repeat.number}")
         folder, identity = _place(repeat, self.work)
         sent = self.work.plan.sent(repeat, folder)
-        more = {"sent": sent} if sent else {}
+        more: dict[str, Any] = {"sent": sent} if sent else {}
+        if (planned := self.work.plan.cases[repeat.case.case_id]).maximum:
+            more["maximum_rps"] = maximum_of(self.work.store, planned)
         record = self.run_repeat(repeat, host, folder, identity, self.work.plan.experiment.limits, **more)
         wall_s = time.monotonic() - began_s
         known_s = None if was_halted_since(began_s) else wall_s

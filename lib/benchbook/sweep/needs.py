@@ -10,7 +10,7 @@ from typing import Any
 from benchbook.hosts.model.files import config_of
 from benchbook.hosts.model.footprint import GIB, weight_bytes
 from benchbook.judge.model_config import shape_of
-from benchbook.plan.cases import Case
+from benchbook.plan.case import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.ranks import Ranks, ranks_of

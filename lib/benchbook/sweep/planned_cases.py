@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from benchbook.listing import aligned
-from benchbook.plan.cases import Case
+from benchbook.plan.case import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.terms.asked import RATE
 

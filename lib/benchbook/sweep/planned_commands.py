@@ -15,7 +15,7 @@ from benchbook.hosts.model.hub import hub_variables
 from benchbook.hosts.vllm.tokenizers import client_words, tokenizer_of
 from benchbook.measure.argv import COMMANDS, Sent, Target
 from benchbook.measure.client.stretch import Stretch
-from benchbook.plan.cases import Case
+from benchbook.plan.case import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Repeat
@@ -32,6 +32,8 @@ def print_commands(console: Console, experiment: Experiment, blocks: Sequence[Bl
     for starts in hosts.values():
         _print_host(console, experiment, starts)
     _line(console, "PORT, NONCE, SEED and RAW.json are chosen when it runs.")
+    if any(case.maximum for case in experiment.cases):
+        _line(console, "RATE is a share of the throughput that the run measures first.")
     for note in dict.fromkeys(_revision_notes(experiment)):
         _line(console, note)
     for folder in dict.fromkeys(planned_path(launch.model.path_or_id) for launch in experiment.launches):
@@ -79,7 +81,10 @@ def _command(case: Case, launch: Launch, repeat: Repeat, experiment: Experiment)
         sent=_sent(case, experiment),
     )
     words = COMMANDS[case.workload.benchmark](case.workload, target)
-    return _words(hub) + shlex.join(words).replace(f"--seed {repeat.seed}", "--seed SEED")
+    text = shlex.join(words).replace(f"--seed {repeat.seed}", "--seed SEED")
+    if case.maximum:
+        text = text.replace(f"--request-rate {case.workload.load.rate_rps}", "--request-rate RATE")
+    return _words(hub) + text
 
 
 def _sent(case: Case, experiment: Experiment) -> Sent | None:

@@ -32,6 +32,7 @@ class PlannedCase:
 
     case: Case
     parts: dict[str, str]
+    maximum: PlannedCase | None = None  # of which its rate is a share
 
     @property
     def fingerprint(self) -> str:
@@ -68,13 +69,13 @@ class RunPlan:
     def sending(self, requests: Mapping[str, FrozenSet]) -> RunPlan:
         """Return the same plan with these sets, which count in the fingerprints of the cases that send them."""
         launches = {launch.name: launch for launch in self.experiment.launches}
-        cases = {
-            case.case_id: PlannedCase(
-                case,
-                _parts(case, launches[case.launch], self.models[case.launch], self.experiment.seed, requests),
-            )
-            for case in self.experiment.cases
-        }
+        cases: dict[str, PlannedCase] = {}
+        for case in self.experiment.cases:  # maxima stand before their shares
+            maximum = cases.get(case.maximum)
+            parts = _parts(case, launches[case.launch], self.models[case.launch], self.experiment.seed, requests)
+            if maximum:
+                parts["maximum"] = maximum.fingerprint[:12]
+            cases[case.case_id] = PlannedCase(case, parts, maximum)
         return replace(self, cases=cases, requests=requests)
 
     def sent(self, repeat: Repeat, folder: Path) -> SentRequests | None:
@@ -145,6 +146,7 @@ def _checked(store: Store, planned: PlannedCase, repeat: int) -> tuple[Record | 
     except StoreError as error:
         return None, str(error)
     identity, case = record.identity, planned.case
+    is_share = planned.maximum is not None and record.is_measured
     for what, found, wanted in (
         ("case", identity.case_id, case.case_id),
         ("repeat", identity.repeat, repeat),
@@ -153,6 +155,7 @@ def _checked(store: Store, planned: PlannedCase, repeat: int) -> tuple[Record | 
         ("fingerprint", identity.fingerprint, planned.fingerprint),
         ("fingerprint's parts", identity.fingerprint_parts, planned.parts),
         ("workload", digest(record.workload), digest(case.workload.model_dump())),
+        ("rate", is_share and record.load, is_share and case.workload.at_maximum(maximum_of(store, planned)).load),
     ):
         if found != wanted:
             return None, f"{path} is not its own: it has another {what}"
@@ -168,6 +171,15 @@ def planned_records(store: Store, plan_rows: Sequence[PlanRow]) -> list[Record |
 def kept_record(store: Store, planned: PlannedCase, repeat: int) -> Record | None:
     """Return the record of this repeat that may be kept: by its content, and not by where it lies; None without one."""
     return _checked(store, planned, repeat)[0]
+
+
+def maximum_of(store: Store, planned: PlannedCase) -> float | None:
+    """Return what the rate of a case is a share of (req/s): what was answered in the first repeat of its maximum.
+
+    None where that was not measured, or is not believed.
+    """
+    record = kept_record(store, planned.maximum, 0) if planned.maximum else None
+    return record.values.get("request_throughput_rps") if record and record.is_believed else None
 
 
 def settled_record(store: Store, plan: RunPlan, case_id: str, repeat: int) -> Record | None:

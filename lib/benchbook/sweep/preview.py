@@ -73,7 +73,7 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
         print_commands(console, experiment, blocks)
     else:
         print_cases(console, experiment)
-    for place, line in enumerate(_starts_notes(experiment, blocks)):
+    for place, line in enumerate((*_maximum_notes(experiment), *_starts_notes(experiment, blocks))):
         say(console, line if place else f"\n{line}")
     say(console, "")
     say(console, f"Nothing was started. To run it: {run_command(file, results_dir)}")
@@ -146,6 +146,12 @@ def _difference_lines(experiment: Experiment) -> Iterator[str]:
         first, others = experiment.base, experiment.launches
     for launch in others:
         yield difference_text(first.settings, launch.settings, (first.name, launch.name))
+
+
+def _maximum_notes(experiment: Experiment) -> Iterator[str]:
+    """Yield which cases are measured first, since rates of others are shares of what they answer."""
+    for case_id in dict.fromkeys(case.maximum for case in experiment.cases if case.maximum):
+        yield f"Rates of throughput are of the requests a second that {case_id} answers in its first repeat."
 
 
 def _starts_notes(experiment: Experiment, blocks: Sequence[Block]) -> Iterator[str]:

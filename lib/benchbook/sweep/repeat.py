@@ -34,17 +34,18 @@ def run_repeat(
     limits: Limits,
     execute: Callable[..., None] = execute,
     sent: SentRequests | None = None,
+    maximum_rps: float | None = None,
 ) -> Record:
     """Measure one repeat through its notebook, as `execute` runs it, and return the record, measured or failed.
 
-    `sent` is what it sends of its set of requests, if it has one.
+    `sent` is what it sends of its set of requests, if it has one; `maximum_rps` what its rate is a share of, if it is one.
 
     Only a record on disk says that something was measured: a kernel that is killed may leave a notebook without an error.
     """
     wait_loaded()
     make_folder(folder)
-    handover = _handover(repeat, host, identity, limits, sent)
-    recording = Recording(repeat.case.workload, folder / RECORD_FILE, handover)
+    handover = _handover(repeat, host, identity, limits, sent, maximum_rps)
+    recording = Recording(repeat.case.workload.at_maximum(maximum_rps), folder / RECORD_FILE, handover)
     notebook = notebooks_dir() / repeat.case.workload.row.notebook
 
     def between_cells() -> None:
@@ -69,14 +70,20 @@ def run_repeat(
 
 def host_failed(repeat: Repeat, folder: Path, identity: Identity, cause: Cause, log_tail: str) -> Record:
     """Write and return the record of a repeat whose host never became ready or was given up."""
-    recording = Recording(repeat.case.workload, make_folder(folder) / RECORD_FILE, Handover(identity=identity))
+    workload = repeat.case.workload.at_maximum(None)
+    recording = Recording(workload, make_folder(folder) / RECORD_FILE, Handover(identity=identity))
     return recording.fail(
         Outcome.HOST_FAILED, Failure(code=cause.code, evidence=cause.evidence, hint=cause.hint, log_tail=log_tail)
     )
 
 
 def _handover(
-    repeat: Repeat, host: BenchHost, identity: Identity, limits: Limits, sent: SentRequests | None
+    repeat: Repeat,
+    host: BenchHost,
+    identity: Identity,
+    limits: Limits,
+    sent: SentRequests | None,
+    maximum_rps: float | None,
 ) -> Handover:
     """Return what the notebook is told by a file."""
     return Handover(
@@ -88,6 +95,7 @@ def _handover(
         limit_s=limits.benchmark_s,
         stall_limit_s=limits.stall_s,
         **({"requests": sent} if sent else {}),
+        **({"maximum_rps": maximum_rps} if maximum_rps else {}),
         **host.plumbing,
     )
 

@@ -155,14 +155,18 @@ def _tell_found(looking: Future[str], listener: Listener) -> None:
 
 
 def asked_for(experiment: Experiment, patterns: Sequence[str]) -> frozenset[str]:
-    """Return the ids of the cases that fit any of `patterns`; raise ExperimentError for a pattern that none fits."""
+    """Return the ids of the cases that fit any of `patterns`, and of those that their rates are shares of.
+
+    Raises ExperimentError for a pattern that none fits.
+    """
     case_ids = [case.case_id for case in experiment.cases]
     for pattern in patterns:
         if not any(matches(pattern, case_id) for case_id in case_ids):
             parts = list(dict.fromkeys(part for case_id in case_ids for part in case_id.split(",")))
             hint = did_you_mean(alike(pattern, parts, most=3)) or f"parts of their names are {', '.join(parts[:12])}"
             raise ExperimentError(f"{experiment.path}: no case fits {pattern!r}; {hint}")
-    return frozenset(case_id for case_id in case_ids if any(matches(pattern, case_id) for pattern in patterns))
+    asked = {case_id for case_id in case_ids if any(matches(pattern, case_id) for pattern in patterns)}
+    return frozenset(asked | {case.maximum for case in experiment.cases if case.case_id in asked and case.maximum})
 
 
 def _asked_part(checked: Preflight, asked: Collection[str] | None) -> Preflight:

@@ -86,6 +86,7 @@ class Offered(BaseModel):
     value: Annotated[int | float, Field(gt=0)]
     at_most: Annotated[int, Field(ge=1)] | None = None  # in flight, of an open loop; None: no limit
     ramp: str = ""  # of a rate that rises: '1 to 16 linear', of which `value` is the mean
+    of: str = ""  # what the value was made of, where that was measured: '0.8 of throughput'
 
     @property
     def is_at_once(self) -> bool:

@@ -1,9 +1,11 @@
-"""Rates as people say them: 4 requests a second, inf for all at once, '1 to 16' for a rate that rises.
+"""Rates as people say them: 4 requests a second, inf for all at once, '1 to 16' for one that rises, a share of throughput.
 
 rate_of(4)                        # 4.0
 rate_of("inf")                    # 'inf': nobody waits, vLLM's own word
 rate_of("1 to 16")                # '1 to 16 linear': vLLM's --ramp-up-strategy
 Ramp.of("1 to 16 exponential").mean_rps
+rate_of("80 % of throughput")     # '0.8 of throughput': of what the server answers at most, which a run measures first
+ShareOfMaximum.of("0.8 of throughput").rate_rps(12.5)
 """
 
 from __future__ import annotations
@@ -14,10 +16,15 @@ from typing import Any, Literal, NamedTuple
 
 AT_ONCE = "inf"  # as vLLM says it
 MAX_RATE_RPS = 1e9  # beyond lies nothing that a machine does
-RATE_WORDS = r"^(inf|\d{1,10} to \d{1,10} (linear|exponential))$"  # a rate that is no number, as workloads hold it
+RATE_WORDS = r"^(inf|\d{1,10} to \d{1,10} (linear|exponential)|\d{1,2}(\.\d{1,3})? of throughput)$"  # a rate that is no number, as workloads hold it
 _WITHOUT_LIMIT = ("inf", "infinity", "infinite", "unlimited", "max")
 _RAMP = re.compile(r"([0-9.]{1,20}) to ([0-9.]{1,20})(?: (linear|exponential))?")
-_FORMS = "a number above 0, inf for all at once, or a ramp such as 1 to 16 or 1 to 16 exponential"
+_SHARE = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,3})?) ?(%)? of (?:the )?(?:throughput|maximum)")
+_LEAST_SHARE, _MOST_SHARE = 0.01, 10.0
+_FORMS = (
+    "a number above 0, inf for all at once, a ramp such as 1 to 16 or 1 to 16 exponential, or a share such as 0.8 of "
+    "throughput"
+)
 
 
 class Ramp(NamedTuple):
@@ -72,8 +79,32 @@ class Ramp(NamedTuple):
         return (1 / self.start_rps - 1 / self.end_rps) / growth
 
 
+class ShareOfMaximum(NamedTuple):
+    """A rate that is a share of what the server answers at most, which a run measures before it."""
+
+    share: float
+
+    @classmethod
+    def of(cls, text: str) -> ShareOfMaximum | None:
+        """Return the share of '0.8 of throughput' or '80 % of throughput'; None for what is none. ValueError out of bounds."""
+        found = _SHARE.fullmatch(text)
+        if not found:
+            return None
+        share = round(float(found[1]) / (100 if found[2] else 1), 3)
+        if not _LEAST_SHARE <= share <= _MOST_SHARE:
+            raise ValueError(f"a share of throughput is from {_LEAST_SHARE:g} to {_MOST_SHARE:g}: 0.8, or 80 %")
+        return cls(share)
+
+    def __str__(self) -> str:
+        return f"{self.share:g} of throughput"
+
+    def rate_rps(self, maximum_rps: float) -> float:
+        """Return the rate, to the four digits that a measured maximum has at best."""
+        return float(f"{self.share * maximum_rps:.4g}")
+
+
 def rate_of(said: Any) -> float | str | None:
-    """Return a rate as workloads hold it: a float (requests a second), 'inf', '1 to 16 linear', None for none.
+    """Return a rate as workloads hold it: a float (req/s), 'inf', '1 to 16 linear', '0.8 of throughput', None for none.
 
     Raises ValueError, in words, for anything else.
     """
@@ -93,6 +124,6 @@ def rate_of(said: Any) -> float | str | None:
 def _worded(text: str) -> str:
     if text in _WITHOUT_LIMIT:
         return AT_ONCE
-    if (ramp := Ramp.of(text)) is None:
+    if (found := Ramp.of(text) or ShareOfMaximum.of(text)) is None:
         raise ValueError(f"must be {_FORMS}")
-    return str(ramp)
+    return str(found)

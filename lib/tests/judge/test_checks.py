@@ -132,6 +132,10 @@ PAIRS = {
         serve(cap=64, prompts=640, host={"argv": [*COMMAND, "--max-num-seqs", "8"]}),
         serve(cap=64, prompts=640, host={"argv": [*COMMAND, "--max-num-seqs", "64"]}),
     ),
+    "other_requests_sent": (
+        replace(frozen(is_chat=True, sha256="ab" * 32), request_set_sha256="cd" * 32),
+        replace(frozen(is_chat=True, sha256="ab" * 32), request_set_sha256="ab" * 32),
+    ),
     "template_tokens": (
         frozen(is_chat=True, sent_tokens=4800, counted_tokens=5120, uncounted=0),
         frozen(is_chat=True, sent_tokens=5120, counted_tokens=5120, uncounted=0),

@@ -18,7 +18,7 @@ from benchbook.measure.engines import OfflineEngine
 from benchbook.measure.offline import bench_latency, bench_throughput
 from benchbook.measure.recording import Recording
 from benchbook.measure.serve import bench_serve
-from benchbook.plan.cases import Case
+from benchbook.plan.case import Case
 from benchbook.plan.experiment import Limits
 from benchbook.plan.launches import Launch
 from benchbook.plan.models import ModelRef

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from benchbook.plan.cases import Case
+from benchbook.plan.case import Case
 from benchbook.plan.eta import Estimate, Estimator, Timings
 from benchbook.plan.order import Block, rounds
 from benchbook.plan.pace import GPU, Pace

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchbook.plan.cases import Case
+from benchbook.plan.case import Case
 from benchbook.plan.experiment import COMPARISON_REPEATS, load_experiment
 from benchbook.plan.models import ModelRef
 from benchbook.plan.workloads import LatencyWorkload, ServeWorkload

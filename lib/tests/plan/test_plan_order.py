@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from benchbook.plan.cases import Case
+from benchbook.plan.case import Case
 from benchbook.plan.order import added_round, repeat_seed, rounds
 from benchbook.plan.workloads import FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from benchbook.plan.cases import Case
+from benchbook.plan.case import Case
 from benchbook.plan.experiment import load_experiment, read_experiment
 from benchbook.plan.pace import CPU, Pace
 from benchbook.sweep.preflight import preflight_of

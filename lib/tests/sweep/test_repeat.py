@@ -4,7 +4,7 @@ import ast
 
 import pytest
 from benchbook.measure.recording import Recording
-from benchbook.plan.cases import Case
+from benchbook.plan.case import Case
 from benchbook.plan.experiment import Limits
 from benchbook.plan.order import Repeat
 from benchbook.plan.workloads import FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload

@@ -1,0 +1,44 @@
+"""A case: one point of the matrix, with what the file said of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from benchbook.plan.workload import Workload
+
+MAX_CASE_ID_CHARS = 150
+
+
+@dataclass(frozen=True)
+class Case:
+    """One point of the matrix: a workload on a launch."""
+
+    launch: str
+    workload: Workload
+    why_num_prompts: str = field(default="", compare=False)  # the reason of a serve case's number of prompts
+    precision: tuple[tuple[str, float], ...] = field(default=(), compare=False)  # where it was planned for one
+    said: Mapping[str, str] = field(default_factory=dict, compare=False)  # fields that the file says in other words
+    maximum: str = field(default="", compare=False)  # the case whose answers a second its rate is a share of
+    is_maximum: bool = field(default=False, compare=False)  # of others, and measured before them
+
+    @cached_property
+    def axes_text(self) -> str:
+        """The workload as text, made once: a plan asks for it once a repeat and more."""
+        return self.workload.axes_text()
+
+    @cached_property
+    def warm_shape(self) -> str:
+        """What one warm-up covers, made once as well."""
+        return self.workload.warm_shape
+
+    @cached_property
+    def case_id(self) -> str:
+        """E.g. 'eager,serve,lengths=128x64,max_concurrency=8,num_prompts=80': path-safe, at most 150 characters."""
+        text = f"{self.launch},{self.axes_text}"
+        if len(text) <= MAX_CASE_ID_CHARS:
+            return text
+        tail = hashlib.sha256(text.encode()).hexdigest()[:8]
+        return f"{text[: MAX_CASE_ID_CHARS - len(tail) - 1]}-{tail}"
