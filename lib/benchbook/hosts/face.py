@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # door.py imports this inside of vLLM's server
+    from benchbook.hosts.process.pythons import Python
     from benchbook.terms.errors import Cause
 
 KEY_VARIABLE = "BENCHBOOK_API_KEY"  # in which a server that we start gets the key that it has to ask for
@@ -123,6 +124,7 @@ class Engine:
     name: str  # as an experiment's `engine:` has it
     title: str  # as sentences have it
     package: str | None  # whose installed version a server of ours must tell; None: nobody knows
+    python: Python | None = None  # the environment that it runs in; None: that of this process
     # command: (model, args, port, host, served names, program) → argv; raises ExperimentError for what cannot be said
     program: Sequence[str]
     command: Callable[[str, Mapping[str, object], int, str, Sequence[str], Sequence[str]], list[str]]

@@ -19,7 +19,7 @@ class KeptServer(ServedModel):
     """A live server that another process started: it can be measured and ended."""
 
     def __init__(self, entry: registry.HostEntry, api_key: str | None) -> None:
-        self.engine = engine_named(entry.engine or VLLM.name)
+        self.engine = engine_named(entry.engine or VLLM.name, entry.python)
         self.base_url, self.served_name, self.api_key = entry.base_url, entry.served_name, api_key
         self.name, self.host_id, self.pid, self.argv = entry.name, entry.host_id, entry.host_pid, list(entry.argv)
         self.hub_env = hub_variables(registry.environment_of(entry))

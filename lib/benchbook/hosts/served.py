@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import ssl
@@ -20,6 +19,7 @@ from benchbook.hosts.model.files import planned_path
 from benchbook.hosts.model.hub import hub_variables
 from benchbook.hosts.process import ports, registry
 from benchbook.hosts.process.address import server_url
+from benchbook.hosts.process.pythons import HERE
 from benchbook.terms.errors import Cause, HostDiedError, IdentityError, MeasureError
 from benchbook.terms.likeness import alike, did_you_mean
 
@@ -141,10 +141,8 @@ class ServedModel:
         self._check_version(version)
 
     def _check_version(self, told: str | None) -> None:
-        try:
-            installed = importlib.metadata.version(self.engine.package) if self.engine.package else None
-        except importlib.metadata.PackageNotFoundError:
-            installed = None
+        python = self.engine.python or HERE
+        installed = python.version_of(self.engine.package) if self.engine.package else None
         if installed is None:
             return  # what was started is not of this environment
         # What stands behind the + names the build, and /version leaves it out.
@@ -229,7 +227,7 @@ def attach(base_url: str, model: str | None = None, api_key: str | None = None) 
     key = api_key or (ours and key_of(ours)) or (variable and os.environ[variable])
     server = AttachedServer(ours.base_url if ours else url, "", key, is_ours=ours is not None)
     if ours:
-        server.engine = engine_named(ours.engine or VLLM.name)
+        server.engine = engine_named(ours.engine or VLLM.name, ours.python)
         server.argv, server.hub_env = list(ours.argv), hub_variables(registry.environment_of(ours))
     try:
         names = server.names("that was given" if api_key else f"in {variable}" if variable else "", model)

@@ -20,6 +20,7 @@ from benchbook.hosts.model.files import ModelFiles, resolve_model
 from benchbook.hosts.process import ports, registry
 from benchbook.hosts.process.guardian import STOP_GRACE_S, GuardedProcess, spawn
 from benchbook.hosts.process.logs import HostLog
+from benchbook.hosts.process.pythons import HERE
 from benchbook.hosts.served import ServedModel
 from benchbook.terms.errors import HostDiedError, HostStartError, IdentityError
 from benchbook.terms.redaction import redacted_env
@@ -139,7 +140,7 @@ class VllmServer(ServedModel):
 
     def start(self) -> None:
         """Start the process and return; `wait_ready` tells when it serves. Raises CardTakenError for a GPU of another."""
-        with locks_for(cards_of(self._args, self._env), f"server {self.name!r}") as locks:
+        with locks_for(cards_of(self._args, self._env, self.engine.python or HERE), f"server {self.name!r}") as locks:
             self._reservation = ports.reserve_port(self.host)
             self.port = self._reservation.getsockname()[1]
             self._log = HostLog(self.log_path)
@@ -157,8 +158,10 @@ class VllmServer(ServedModel):
                     "model": self.model_files.path,
                     "served_name": self.served_name,
                     "engine": self.engine.name,
+                    "python": self.engine.python.shown if self.engine.python else "",
                 },
                 descriptors=locks.descriptors,
+                python=self.engine.python or HERE,
             )
             locks.held_by(self._process.guardian_pid)
 

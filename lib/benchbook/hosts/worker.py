@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -16,6 +15,7 @@ from benchbook.hosts.engines import VLLM
 from benchbook.hosts.face import OnProgress
 from benchbook.hosts.process import registry
 from benchbook.hosts.process.guardian import STOP_GRACE_S, GuardedProcess, spawn
+from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.process.scratch import scratch_dir
 from benchbook.terms.errors import HostDiedError, HostStartError
 
@@ -37,13 +37,15 @@ class Worker:
         log_dir: Path | str | None,
         ready_timeout_s: float,
         on_progress: OnProgress | None = None,
+        python: Python = HERE,
     ) -> None:
         self.name, self.ready_timeout_s, self._on_progress = name, ready_timeout_s, on_progress
         self.ready_s: float | None = None  # from the start until it takes tasks; None until it does
         self.started_utc: str | None = None
         self.socket_path = str(scratch_dir() / secrets.token_hex(6))
         # -P: as with the `vllm` script, the current folder is not searched for modules.
-        self.argv = [sys.executable, "-P", "-m", module, "--socket", self.socket_path, *argv]
+        self.argv = [python.path, "-P", "-m", module, "--socket", self.socket_path, *argv]
+        self._python = python
         self._env, self._kind = {**env, "PYTHONUNBUFFERED": "1"}, kind
         self._process: GuardedProcess | None = None
         folder = Path(log_dir) if log_dir else registry.state_dir() / "logs" / Path(self.socket_path).name
@@ -112,6 +114,7 @@ class Worker:
             name=self.name,
             kind=self._kind,
             descriptors=descriptors,
+            python=self._python,
         )
 
     def wait_ready(self) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.vllm.command import flags, monitor_words
 from benchbook.plan.workloads import FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload
 from benchbook.terms.benchmarks import FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT
@@ -51,6 +52,7 @@ class Target:
     served_name: str = ""
     tokenizer_words: Sequence[str] = ()  # by which tokenizer a client cuts prompts, see hosts/vllm/tokenizers.py
     engine_args: Mapping[str, object] = field(default_factory=dict)  # of the launch
+    python: Python = HERE  # whose vLLM an engine is of
     is_warm: bool = False  # its host was warmed up for this load
     sent: Sent | None = None  # of a workload that has a set
 
@@ -147,8 +149,8 @@ def latency_argv(workload: LatencyWorkload, target: Target) -> list[str]:
         str(workload.num_iters_warmup),
         "--output-json",
         str(target.raw_path),
-        *flags(offline_args(target.engine_args)),
-        *monitor_words(target.engine_args),
+        *flags(offline_args(target.engine_args), target.python),
+        *monitor_words(target.engine_args, target.python),
     ]
 
 
@@ -167,8 +169,8 @@ def throughput_argv(workload: ThroughputWorkload, target: Target) -> list[str]:
         str(target.seed),
         "--output-json",
         str(target.raw_path),
-        *flags(offline_args(target.engine_args)),
-        *monitor_words(target.engine_args),
+        *flags(offline_args(target.engine_args), target.python),
+        *monitor_words(target.engine_args, target.python),
     ]
 
 

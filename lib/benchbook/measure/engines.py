@@ -22,6 +22,7 @@ class OfflineEngine:
     model: str = "tiny"
     args: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
+    python: str = ""  # the interpreter whose vLLM it is; '' for benchbook's own
     socket_path: str = field(
         default="", repr=False
     )  # '': each benchmark loads an engine of its own, by the command line
@@ -37,24 +38,27 @@ def open_engine(
     launch: str = "tiny-cpu",
     args: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
+    python: str = "",
     repeat: Handover | str = "",
 ) -> OfflineEngine:
     """Return the engine of `repeat`, or, by hand, a loaded one of this kernel's own, loaded if need be.
 
-    It has the named `launch`, with another `model`, `args` and `env` on top of it. Raises HostStartError, and
+    It has the named `launch`, with another `model`, `args` and `env` on top of it, and the vLLM of the interpreter at
+    `python`. Raises HostStartError, and
     ExperimentError for a parameter that there is not.
     """
     parameters.refuse_unknown()
     given = read_handover(repeat).engine
     if given:
         return OfflineEngine(**dict(given))
-    chosen = named_launch(launch, model, args, env)
+    chosen = named_launch(launch, model, args, env, python)
     loaded = own.own_host(VllmEngine, chosen)
     if loaded not in _own:
         _own[loaded] = OfflineEngine(
             model=chosen.model.path_or_id,
             args=chosen.args,
             env=chosen.env,
+            python=chosen.python,
             socket_path=loaded.socket_path,
             peaks=own.own_peaks(loaded),
         )

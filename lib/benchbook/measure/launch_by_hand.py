@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from benchbook.hosts.vllm.environments import vllm_python
 from benchbook.hosts.vllm.flags import known
 from benchbook.hosts.vllm.forms import installed_forms
 from benchbook.measure.launch_check import checked_launch
@@ -26,9 +27,10 @@ def checked_by_hand(launch: Launch, *, has_offline: bool) -> tuple[Launch, list[
     doc = _Parameters(
         Path("notebook"), "", {"launches": {launch.name: vars(launch)}}, yaml.MappingNode("", []), Faults()
     )
-    there = known()
-    checked = checked_launch(doc, launch, there, has_offline=has_offline)
-    notes = check_shell(doc, [checked.launch], there, installed_forms()) if there and there.flags else []
+    python = vllm_python(launch.python)
+    there = known(python)
+    checked = checked_launch(doc, launch, there, has_offline=has_offline, python=python)
+    notes = check_shell(doc, [checked.launch], there, installed_forms(python), python) if there and there.flags else []
     for fault in checked.unfit:
         doc.faults.note(fault)
     doc.faults.raise_any()

@@ -14,6 +14,8 @@ from typing import Any
 
 from benchbook.hosts.engines import engine_named
 from benchbook.hosts.model import files, hub, hub_cache, inputs
+from benchbook.hosts.process.pythons import HERE, Python
+from benchbook.hosts.process.shell import child_environment
 from benchbook.hosts.vllm import translations
 from benchbook.hosts.vllm.clients import missing_client
 from benchbook.hosts.vllm.contradictions import contradictions
@@ -47,37 +49,39 @@ class Checked:
     unfit: list[Fault]  # what its model cannot be served with, or is not installed here: a start would fail
 
 
-def checked_launch(doc: Document, launch: Launch, there: Known | None, *, has_offline: bool) -> Checked:
-    """Return `launch` translated for the vLLM that is `there`.
+def checked_launch(
+    doc: Document, launch: Launch, there: Known | None, *, has_offline: bool, python: Python = HERE
+) -> Checked:
+    """Return `launch` translated for the vLLM of `python`, which is `there`.
 
     What this vLLM does not know, and what makes a host that can never be asked, is noted as a fault of `doc`.
     """
     if launch.engine != VLLM:
         _note_refusals(doc, launch, has_offline)
         return Checked(launch, [], [])
-    version, forms = version_of(there), installed_forms()
+    version, forms = version_of(there), installed_forms(python)
     spelt = _spelt(doc, launch, forms, version)
     _refuse_secrets(doc, launch, spelt)
     translated, places, notes = _translated(doc, launch, spelt, version)
     translated, respelt = spelt_switches(doc, translated, places, there)
     notes += respelt
     if there and there.flags:
-        check_args(doc, translated.args, places, there, forms, has_offline)
-        notes += check_variables(doc, translated, places, there, forms)
-    notes += _check_use(doc, translated, places, _build_of(there))
+        check_args(doc, translated.args, places, there, forms, has_offline, python)
+        notes += check_variables(doc, translated, places, there, forms, python)
+    notes += _check_use(doc, translated, places, _build_of(there), python)
     if has_offline:
         _check_offline(doc, translated, places)
     found = _with_download_dir(doc, translated, places, notes)
     config = config_of(found)
-    for name, why in unread(found.args, config):
+    for name, why in unread(found.args, config, python):
         doc.faults.note(doc.error(places.of(name), why))
-    notes += [f"note: {doc.place_text(places.of(name))}: {why}" for name, why in doubtful(found.args, config)]
+    notes += [f"note: {doc.place_text(places.of(name))}: {why}" for name, why in doubtful(found.args, config, python)]
     notes += _verifier_note(found, config)
     told = [*misfits(found.args, found.env, config), *unquantized(found.args, config, _files_of(found))]
     if _build_of(there) == CPU:
-        told += lacking(found.args, found.env, config, has_offline)
-    told += [*absent_packages(found.args), *missing_client(found.env)]
-    told += [(name, why) for name, why, may_be_elsewhere in _absent_classes(found) if may_be_elsewhere]
+        told += lacking(found.args, found.env, config, has_offline, python)
+    told += [*absent_packages(found.args, python), *missing_client(found.env)]
+    told += [(name, why) for name, why, may_be_elsewhere in _absent_classes(found, python) if may_be_elsewhere]
     unfit = [doc.error(places.of(name), why) for name, why in told]
     unfit += [doc.error(places.of(*way), why) for (_, *way), why in inputs.unfit_adapters(found.args)]
     return Checked(found, notes, unfit)
@@ -92,15 +96,15 @@ def _verifier_note(launch: Launch, config: Mapping[str, Any] | None) -> list[str
     return [f"note: launch {launch.name!r}: {what}; write that as the model, and this in speculative_config"]
 
 
-def _absent_classes(launch: Launch) -> list[tuple[str, str, bool]]:
-    return list(absent_classes(launch.args, {**os.environ, **launch.env}))
+def _absent_classes(launch: Launch, python: Python) -> list[tuple[str, str, bool]]:
+    return list(absent_classes(launch.args, child_environment(launch.env, python), python))
 
 
 def _note_refusals(doc: Document, launch: Launch, has_offline: bool) -> None:
     """Note what another engine than vLLM, whose words are its own, refuses of its launch."""
     place = ("launches", launch.name)
     try:
-        engine = engine_named(launch.engine)
+        engine = engine_named(launch.engine, launch.python)
     except ExperimentError as error:
         doc.faults.note(doc.error((*place, "engine"), str(error)))
         return
@@ -204,13 +208,13 @@ def _check_offline(doc: Document, launch: Launch, places: Places) -> None:
         doc.faults.note(doc.error(places.of("data_parallel_size"), problem))
 
 
-def _check_use(doc: Document, launch: Launch, places: Places, build: str) -> list[str]:
+def _check_use(doc: Document, launch: Launch, places: Places, build: str, python: Python) -> list[str]:
     """Note what makes a server that can never be asked; return what a reader must know of one that can."""
     for name, why in refused(launch.args):
         doc.faults.note(doc.error(places.of(name), why))
-    for (_, name, *path), why in inputs.missing(launch.args, launch.env, doc.path.absolute().parent):
+    for (_, name, *path), why in inputs.missing(launch.args, launch.env, doc.path.absolute().parent, python):
         doc.faults.note(doc.error(places.of(name, *path), why))
-    for name, why, may_be_elsewhere in _absent_classes(launch):
+    for name, why, may_be_elsewhere in _absent_classes(launch, python):
         if not may_be_elsewhere:
             doc.faults.note(doc.error(places.of(name), why))
     for name, why in contradictions(launch.args, launch.env):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import product
 from typing import Any
 
+from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.vllm.flags import Known, plugins
 from benchbook.hosts.vllm.forms import Forms, bounds_problem, flag_of, problem_of
 from benchbook.hosts.vllm.kinds import Option, option_problem
@@ -82,7 +83,13 @@ class Places:
 
 
 def check_args(
-    doc: Document, args: Mapping[str, Any], places: Places, there: Known, forms: Forms, has_offline: bool
+    doc: Document,
+    args: Mapping[str, Any],
+    places: Places,
+    there: Known,
+    forms: Forms,
+    has_offline: bool,
+    python: Python = HERE,
 ) -> None:
     """Note each flag, option and value that this vLLM does not have, or has for a server alone where there is none."""
     for name, value in args.items():
@@ -93,7 +100,7 @@ def check_args(
             if problem := problem_of(name, value, forms) or bounds_problem(name, value, forms):
                 raise doc.error(place, problem)
             _check_options(doc, name, value, _options_of(name, there, forms), places, there)
-    _check_registered(doc, args, places, there)
+    _check_registered(doc, args, places, there, plugins(python))
 
 
 def _check_flag(doc: Document, place: Where, name: str, there: Known, has_offline: bool) -> None:
@@ -121,7 +128,9 @@ def _check_digits(doc: Document, name: str, value: Any, places: Places, forms: F
             raise doc.error(place, f"is text: write '{text}', in quotes")
 
 
-def _check_registered(doc: Document, args: Mapping[str, Any], places: Places, there: Known) -> None:
+def _check_registered(
+    doc: Document, args: Mapping[str, Any], places: Places, there: Known, others: Collection[str]
+) -> None:
     """Note each name that is registered nowhere, with which vLLM would not start; plugins may bring their own.
 
     So may a launch by a file of its own, or by the import path of a class.
@@ -131,7 +140,7 @@ def _check_registered(doc: Document, args: Mapping[str, Any], places: Places, th
         holder = args[path[0]] if path else args
         said, names = holder.get(arg), there.registered_of(arg)
         name = str(said) if isinstance(said, str | int | float) and not isinstance(said, bool) else ""
-        if not name or _CLASS.fullmatch(name) or not names or holder.get(plugin) or plugins():
+        if not name or _CLASS.fullmatch(name) or not names or holder.get(plugin) or others:
             continue
         wanted = name.lower() if arg in _ANY_CASE else name
         if wanted not in (*names, OURS):

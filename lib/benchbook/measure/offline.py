@@ -11,6 +11,7 @@ from benchbook import parameters
 from benchbook.hosts.engines import VLLM
 from benchbook.hosts.model.files import resolve_model
 from benchbook.hosts.vllm.command import inherited_environment, private_environment
+from benchbook.hosts.vllm.environments import vllm_python
 from benchbook.measure.argv import PREFIX_CACHING, Target, Words, latency_argv, offline_args, throughput_argv
 from benchbook.measure.client.tasks import WARM, BenchRun, run_bench
 from benchbook.measure.engines import OfflineEngine
@@ -107,6 +108,7 @@ def _measure(
             raw_path=recording.raw_path,
             seed=seed,
             engine_args=engine.args,
+            python=vllm_python(engine.python),
             is_warm=bool(warmed_by),
         )
         argv = argv_of(workload, target)
@@ -115,7 +117,7 @@ def _measure(
         peaks = engine.peaks if engine.socket_path else peaks_before_start(files.path, env_overrides)
         env = {**private_environment(files.needs_download, engine.args), **env_overrides}
         with Watched(None, engine.socket_path) as watched:
-            run = _run(recording, argv, engine.socket_path, env, seed)
+            run = _run(recording, argv, engine, env, seed)
         printed = printed_figures(recording.log_path.read_text(errors="replace"))
         raw = {**read_json(recording.raw_path), "printed": printed}
         watched.read_engine(recording.log_path, len(raw.get("latencies") or [0]), is_loaded=run.way == WARM)
@@ -124,7 +126,7 @@ def _measure(
             engine=VLLM.title,
             model=files.name,
             random_weights=files.random_weights,
-            env=redacted_env({**inherited_environment(), **env_overrides}),
+            env=redacted_env({**inherited_environment(vllm_python(engine.python)), **env_overrides}),
             argv=argv,
             config=model_config(files.path, engine.args.get("revision"), env_overrides),
             telemetry=watched.telemetry(recording, {}),
@@ -147,13 +149,16 @@ def _measure(
     return saved
 
 
-def _run(recording: Recording, argv: Sequence[str], socket_path: str, env: Mapping[str, str], seed: int) -> BenchRun:
+def _run(
+    recording: Recording, argv: Sequence[str], engine: OfflineEngine, env: Mapping[str, str], seed: int
+) -> BenchRun:
     """Run the benchmark of `argv`, on the loaded engine where there is one, and return how; raise MeasureError where it failed."""
     name = f"vllm bench {recording.workload.benchmark}"
     with benchmark(name, recording.log_path, is_watched=recording.repeat.is_by_hand) as on_line:
         run = run_bench(
             argv,
-            socket_path=socket_path or None,
+            socket_path=engine.socket_path or None,
+            python=vllm_python(engine.python),
             env=env,
             on_line=on_line,
             log_path=recording.log_path,

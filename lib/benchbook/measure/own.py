@@ -26,14 +26,18 @@ def own_host(kind: type[VllmServer | VllmEngine], launch: Launch, keep: bool = F
     for a flag or variable that the installed vLLM does not know.
     """
     launch, notes = checked_by_hand(launch, has_offline=kind is VllmEngine)
-    configuration = repr((kind, keep, launch.model, sorted(launch.args.items()), sorted(launch.env.items())))
+    configuration = repr(
+        (kind, keep, launch.model, launch.python, sorted(launch.args.items()), sorted(launch.env.items()))
+    )
     host = _hosts.get(configuration)
     if host is None or not host.is_alive():
         _end_host()
         for note in notes:
             print(note)
         what = f"vLLM {'server' if kind is VllmServer else 'engine'} with {launch.model_text}"
-        options = {"keep": keep, "engine": engine_named(launch.engine)} if kind is VllmServer else {}
+        options: dict[str, Any] = {"python": launch.python}
+        if kind is VllmServer:
+            options = {"keep": keep, "engine": engine_named(launch.engine, launch.python)}
         with starting(what) as told:
             host = kind(launch.model.path_or_id, args=launch.args, env=launch.env, on_progress=told, **options)
             _peaks[id(host)] = peaks_before_start(host.model_files.path, host.env_overrides)

@@ -25,7 +25,7 @@ from benchbook.terms.errors import Cause, ExperimentError, HostDiedError, Identi
 
 AnyServer = VllmServer | AttachedServer
 
-_PARAMETERS = ("base_url", "launch", "model", "engine_args", "engine_env", "keep")
+_PARAMETERS = ("base_url", "launch", "model", "engine_args", "engine_env", "engine_python", "keep")
 _opened: WeakKeyDictionary[object, Mapping[str, Any]] = WeakKeyDictionary()  # the parameters when a host was opened
 _warmed: WeakKeyDictionary[object, dict[str, str]] = WeakKeyDictionary()  # by hand: for what, by what
 
@@ -37,26 +37,28 @@ def open_server(
     launch: str = "tiny-cpu",
     args: Mapping[str, Any] | None = None,
     env: Mapping[str, Any] | None = None,
+    python: str = "",
     keep: bool = False,
     with_client: bool = False,
 ) -> AnyServer:
     """Return the server at `base_url`, or, when that is empty, a ready one of this kernel's own, started if need be.
 
-    An own server has the named `launch`, with another `model`, `args` and `env` on top of it; it ends with its kernel,
-    whatever ends that, unless it is to `keep`: then `benchbook stop` ends it. `with_client` has the benchmark's client
+    An own server has the named `launch`, with another `model`, `args` and `env` on top of it, and the vLLM of the
+    interpreter at `python`; it ends with its kernel, whatever ends that, unless it is to `keep`: then `benchbook stop` ends it. `with_client` has the benchmark's client
     import vLLM meanwhile. Raises HostStartError, IdentityError, and ExperimentError for a parameter that there is not.
     """
     parameters.refuse_unknown()
-    if base_url and (args or env or keep):
-        what = " and ".join(
-            name for name, value in (("engine_args", args), ("engine_env", env), ("keep", keep)) if value
-        )
+    ours_alone = {"engine_args": args, "engine_env": env, "engine_python": python, "keep": keep}
+    if base_url and any(ours_alone.values()):
+        what = " and ".join(name for name, value in ours_alone.items() if value)
         raise ExperimentError(f"{what} are for a server started here; the one at {base_url} runs as it was started")
     os.environ.update(certificates())
     if with_client:
         own.own_client(start=True)
     server = (
-        attach(base_url, model) if base_url else own.own_host(VllmServer, named_launch(launch, model, args, env), keep)
+        attach(base_url, model)
+        if base_url
+        else own.own_host(VllmServer, named_launch(launch, model, args, env, python), keep)
     )
     go_past_proxies([urlsplit(server.base_url).hostname or ""])
     note_opened(server)

@@ -12,6 +12,7 @@ import yaml
 
 from benchbook.hosts.machine import cpu_cores
 from benchbook.hosts.process import shell
+from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.vllm.command import private_environment
 from benchbook.hosts.vllm.flags import Known, is_read, is_vllms
 from benchbook.hosts.vllm.forms import Form, Forms, flag_of
@@ -64,7 +65,9 @@ def filled_variables(doc: Document, launch: Launch, places: Places, version: str
     return own
 
 
-def check_variables(doc: Document, launch: Launch, places: Places, there: Known, forms: Forms) -> list[str]:
+def check_variables(
+    doc: Document, launch: Launch, places: Places, there: Known, forms: Forms, python: Python = HERE
+) -> list[str]:
     """Note each variable that is a slip of one of vLLM's, or has none of its values; return what is to be told of others."""
     notes = []
     for name, text in launch.env.items():
@@ -76,7 +79,7 @@ def check_variables(doc: Document, launch: Launch, places: Places, there: Known,
             doc.faults.note(doc.error(place, f"vLLM asks for {name.upper()}", is_unknown=True))
         elif problem := _value_problem(name, text, there):
             doc.faults.note(doc.error(place, problem))
-        elif is_vllms(name) and name not in there.variables and not is_read(name):
+        elif is_vllms(name) and name not in there.variables and not is_read(name, python):
             if meant := _meant(name, text, there, forms):
                 problem = f"vLLM {there.version} has no such variable{meant}"
                 doc.faults.note(doc.error(place, f"{problem} ({_WAY_THROUGH})", is_unknown=True))
@@ -86,30 +89,32 @@ def check_variables(doc: Document, launch: Launch, places: Places, there: Known,
     return notes
 
 
-def check_shell(doc: Document, launches: Sequence[Launch], there: Known, forms: Forms) -> list[str]:
+def check_shell(
+    doc: Document, launches: Sequence[Launch], there: Known, forms: Forms, python: Python = HERE
+) -> list[str]:
     """Note each variable that the shell hands on with a value that would be refused in the file, at the first launch to get it.
 
     Returns a line for each that vLLM does not heed, with what to write in its place.
     """
     ours, notes = private_environment(needs_download=False), []
-    for name, text in shell.child_environment().items():
+    for name, text in shell.child_environment(python=python).items():
         heirs = [launch.name for launch in launches if launch.engine == VLLM and name not in (ours | launch.env)]
         if heirs and (problem := _switch_problem(name, text, there) or _value_problem(name, text, there)):
             told = f"{name}={text} of your shell {problem} (unset it there, or set another here)"
             doc.faults.note(doc.error(("launches", heirs[0], "env", name), told))
-        elif heirs and text and (why := _why_unheeded(name, text, there, forms)):
+        elif heirs and text and (why := _why_unheeded(name, text, there, forms, python)):
             notes.append(f"note: {name} of your shell is not heeded: {why}")
     return notes
 
 
-def _why_unheeded(name: str, text: str, there: Known, forms: Forms) -> str:
+def _why_unheeded(name: str, text: str, there: Known, forms: Forms, python: Python) -> str:
     """Return why the installed vLLM does not ask a variable that is named as one of its own, and what to write; '' where it may."""
     if name in old_variables(there.version):
         done = translate({}, {name: text}, there.version)
         why = next((refusal for refusal in done.refusals), None) or done.changes[0].reason
         said = [_written(key, settings) for key, settings in (("args", done.args), ("env", done.env)) if settings]
         return f"{why}: write {' and '.join(said)}" if said else str(why)
-    if not is_vllms(name) or name in there.variables or shell.is_of_a_service(name) or is_read(name):
+    if not is_vllms(name) or name in there.variables or shell.is_of_a_service(name) or is_read(name, python):
         return ""
     return f"vLLM {there.version} has no such variable{_meant(name, text, there, forms)}"
 

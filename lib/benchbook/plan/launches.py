@@ -12,6 +12,7 @@ from pydantic import Field
 from benchbook.plan.attached import read_attached
 from benchbook.plan.document import Document, Where
 from benchbook.plan.models import SHAPE_PREFIX, ModelRef, read_model
+from benchbook.plan.pythons import read_python
 from benchbook.plan.strict import StrictModel, unknown
 from benchbook.refused_args import OURS
 from benchbook.terms.attached import Attached
@@ -53,6 +54,7 @@ class Launch:
         frozenset()
     )  # names in env that a plugin or a patched image reads: vLLM may not know them
     engine: str = VLLM
+    python: str = ""  # path of the interpreter whose engine it is; '' for that of benchbook itself
     attached: Attached | None = None  # somebody else's server, which is neither started nor ended
 
     @property
@@ -69,8 +71,9 @@ class Launch:
 
     @property
     def named_engine(self) -> dict[str, str]:
-        """{"engine": its name}; {} for vLLM, as it stands in what was written before a launch could name one."""
-        return {} if self.engine == VLLM else {"engine": self.engine}
+        """{"engine": its name, "python": its path}, without what is vLLM, or benchbook's own: so stood it before there were others."""
+        engine = {} if self.engine == VLLM else {"engine": self.engine}
+        return {**engine, **({"python": self.python} if self.python else {})}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -118,6 +121,7 @@ class _LaunchKeys(StrictModel):
     plugin_env: dict[str, Any] = Field({}, examples=["plugin_env: {VLLM_SPYRE_USE_CB: 1}"])
     model: Any = None
     engine: str = Field(VLLM, examples=["engine: vllm"])
+    python: str = Field("", examples=["python: /opt/vllm-0.33/bin/python"])
     attach: Any = None  # a launch that has it has other keys, see attached.py
 
 
@@ -148,11 +152,14 @@ def _read_launch(doc: Document, where: Where, default_model: ModelRef | None) ->
                 if key in env:
                     raise doc.error(place, "stands in env too: give it once")
                 env[key] = _env_value(doc, place, value)
+    python = ""
+    with doc.faults.noted():
+        python = "" if "python" not in keys.model_fields_set else read_python(doc, (*where, "python"), keys.python)
     model = default_model
     with doc.faults.noted():
         model = default_model if keys.model is None else read_model(doc, (*where, "model"))
         args = _with_model(doc, (*where, "args"), model, args)
-    return Launch(name, model, args, env, frozenset(keys.plugin_env), keys.engine)
+    return Launch(name, model, args, env, frozenset(keys.plugin_env), keys.engine, python)
 
 
 def _check_engine(doc: Document, where: Where, name: str) -> None:

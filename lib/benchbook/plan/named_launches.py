@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -36,9 +37,15 @@ NAMED_LAUNCHES = {
 
 
 def named_launch(
-    name: str, model: str = "", args: Mapping[str, Any] | None = None, env: Mapping[str, Any] | None = None
+    name: str,
+    model: str = "",
+    args: Mapping[str, Any] | None = None,
+    env: Mapping[str, Any] | None = None,
+    python: str = "",
 ) -> Launch:
     """Return the launch called `name`, with another model, where one is given, and `args` and `env` on top of its own.
+
+    Its vLLM is that of the interpreter at `python`, our own for ''.
 
     A secret in `env` is refused: these are a notebook's parameters, and a notebook is shown to others.
     """
@@ -54,4 +61,5 @@ def named_launch(
         model=ModelRef(model) if model else launch.model,
         args={**launch.args, **made, **(args or {})},
         env={**launch.env, **{key: str(value) for key, value in (env or {}).items()}},
+        python=os.path.abspath(os.path.expanduser(python)) if python else "",
     )

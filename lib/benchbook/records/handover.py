@@ -30,6 +30,7 @@ class LoadedEngine(BaseModel):
     args: Args
     env: dict[str, str]
     socket_path: str
+    python: str = ""  # its interpreter, where that is of another environment than benchbook's
 
 
 class SentRequests(BaseModel):

@@ -102,7 +102,7 @@ def host_opener(
 
 def _counted(files: ModelFiles, launch: Launch, store: Store) -> HostFacts:
     """Return what is known of the model's routing, and how long counting took (s) where it was done for this start."""
-    engine = engine_named(launch.engine)
+    engine = engine_named(launch.engine, launch.python)
     if known := engine.known_routing(files, launch.args):
         return HostFacts.of(routing=known)
     began_s = time.monotonic()
@@ -121,7 +121,8 @@ def _open_server(
     counted: HostFacts,
     make_server: Callable[..., VllmServer],
 ) -> Iterator[BenchHost]:
-    folder, reset = store.launch_dir(launch.name).resolve(), engine_named(launch.engine).cache_reset
+    folder, serving = store.launch_dir(launch.name).resolve(), engine_named(launch.engine, launch.python)
+    reset = serving.cache_reset
     server = make_server(
         launch.model.path_or_id,
         args=launch.args,
@@ -129,7 +130,7 @@ def _open_server(
         name=launch.name,
         log_dir=folder,
         ready_timeout_s=ready_timeout_s,
-        engine=engine_named(launch.engine),
+        engine=serving,
     )
     peaks = peaks_before_start(server.model_files.path, launch.env, wait_loaded)
     client = WarmClient(log_dir=folder, env=server.hub_env)
@@ -169,6 +170,7 @@ def _answered(server: VllmServer, num_prompts: int) -> HostFacts:
 
 @contextmanager
 def _open_engine(launch: Launch, store: Store, ready_timeout_s: float, counted: HostFacts) -> Iterator[BenchHost]:
+    serving = engine_named(VLLM.name, launch.python)
     engine = VllmEngine(
         launch.model.path_or_id,
         args=launch.args,
@@ -176,6 +178,7 @@ def _open_engine(launch: Launch, store: Store, ready_timeout_s: float, counted: 
         name=launch.name,
         log_dir=store.launch_dir(launch.name).resolve(),
         ready_timeout_s=ready_timeout_s,
+        python=launch.python,
     )
     peaks = peaks_before_start(engine.model_files.path, launch.env, wait_loaded)
     with engine:
@@ -188,13 +191,14 @@ def _open_engine(launch: Launch, store: Store, ready_timeout_s: float, counted: 
             random_weights=engine.model_files.random_weights,
             argv=engine.argv,
             env=engine.env_overrides,
-            unknown_variables=VLLM.unknown_variables(engine.env_overrides),
+            unknown_variables=serving.unknown_variables(engine.env_overrides),
             ready_s=engine.ready_s,
             config=model_config(engine.model_files.path, launch.args.get("revision"), launch.env),
             peaks=peaks,
         ).with_those_of(counted)
         model = launch.model.path_or_id
         reach = {"model": model, "args": dict(launch.args), "env": dict(launch.env), "socket_path": engine.socket_path}
+        reach |= {"python": launch.python} if launch.python else {}
         yield _Host(facts, {"model": model}, {"engine": reach}, {}, engine.check_alive)
 
 

@@ -25,10 +25,11 @@ class LaunchFit:
 
     def __init__(self, checked: Preflight, launch: Launch, there: Sequence[Device] | None) -> None:
         self._experiment: Experiment = checked.experiment
+        self._python = checked.python_of(launch)
         self._launch, self._env = launch, naming(launch.args, launch.env)
         self._need, self._ranks = need_of(checked.experiment, launch), ranks_of(launch.args)
         there = devices(self._env) if there is None else there
-        self._kind = CPU if uses_cpu(checked) else checked.experiment.device or there[0].kind
+        self._kind = CPU if uses_cpu(checked, launch) else checked.experiment.device or there[0].kind
         self._seen = [device for device in there if device.kind == self._kind]
 
     def notes(self) -> list[str]:
@@ -110,7 +111,7 @@ class LaunchFit:
         problem = (
             f"its processes share {least_mib} MiB in /dev/shm, where {free_mib:.0f} MiB are free: {shared_memory.HOW}"
         )
-        if shared_memory.vllm_looks():
+        if shared_memory.vllm_looks(self._python):
             raise self._refusal(problem, says_devices=False)
         return [f"note: launch {self._launch.name!r}: {problem}"]
 
@@ -137,14 +138,14 @@ def is_by_ray(launch: Launch) -> bool:
     return any(launch.args.get(name) == "ray" for name in _BACKENDS)
 
 
-def uses_cpu(checked: Preflight) -> bool:
-    """Return whether the CPU is used: a build for CPUs does so, whatever else the machine has."""
-    return is_cpu_build(checked) or checked.experiment.device == CPU
+def uses_cpu(checked: Preflight, launch: Launch) -> bool:
+    """Return whether a launch uses the CPU: a build for CPUs does so, whatever else the machine has."""
+    return is_cpu_build(checked, launch) or checked.experiment.device == CPU
 
 
-def is_cpu_build(checked: Preflight) -> bool:
-    """Return whether the installed vLLM is a build for CPUs."""
-    return checked.is_installed and "+cpu" in checked.version
+def is_cpu_build(checked: Preflight, launch: Launch) -> bool:
+    """Return whether the vLLM of a launch is a build for CPUs."""
+    return checked.is_installed and "+cpu" in checked.version_of(launch)
 
 
 def devices_text(kind: str, number: int, free_gib: float | None) -> str:

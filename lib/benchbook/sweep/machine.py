@@ -27,9 +27,10 @@ def check_machine(checked: Preflight, there: Sequence[Device] | None = None) -> 
     `there` are the machine's devices; without it they are looked for, launch by launch as its environment names them.
     """
     experiment, faults, notes = checked.experiment, checked.experiment.document.faults, []
-    if there is None and not uses_cpu(checked):
-        for launch in experiment.launches if checked.is_installed else ():
-            _check_names(checked, launch)
+    if there is None and checked.is_installed:
+        for launch in experiment.launches:
+            if not uses_cpu(checked, launch):
+                _check_names(checked, launch)
         faults.raise_any()
     for name, fault in checked.unfit:
         if any(launch.name == name for launch in experiment.launches):
@@ -46,7 +47,7 @@ def check_loader(experiment: Experiment) -> None:
     """Raise ExperimentError where a launch has our load format, and the vLLM that would be started does not know it."""
     for launch in experiment.launches:
         with experiment.document.faults.noted():
-            if load_format_of(launch.args) == OURS and (problem := why_unknown(launch.env)):
+            if load_format_of(launch.args) == OURS and (problem := why_unknown(launch.env, bool(launch.python))):
                 raise experiment.document.error(("launches", launch.name), problem)
     experiment.document.faults.raise_any()
 
@@ -83,15 +84,17 @@ def _check_device(checked: Preflight, there: Sequence[Device]) -> None:
         raise experiment.document.error(
             ("device",), f"needs {what}{why}; this machine has {listed_devices(there)}{hint}"
         )
-    if is_cpu_build(checked):
-        problem = f"needs {TITLES[wanted]}, and the installed vLLM {checked.version} is a build for CPUs"
-        raise experiment.document.error(("device",), problem)
+    for launch in experiment.launches:
+        if is_cpu_build(checked, launch):
+            which = "the installed vLLM" if not launch.python else f"launch {launch.name!r} has a vLLM:"
+            problem = f"needs {TITLES[wanted]}, and {which} {checked.version_of(launch)} is a build for CPUs"
+            raise experiment.document.error(("device",), problem)
 
 
 def _check_names(checked: Preflight, launch: Launch) -> None:
     """Note the refusal of a variable, or of vLLM's device_ids, that names no GPU, one twice, or one that is not here."""
     number = 1 if is_by_ray(launch) else num_devices(launch.args) or 1
-    if not (wrong := misnamed(naming(launch.args, launch.env), checked.version, number)):
+    if not (wrong := misnamed(naming(launch.args, launch.env), checked.version_of(launch), number)):
         return
     document = checked.experiment.document
     variable, problem = wrong

@@ -12,6 +12,7 @@ from rich.console import Console
 from benchbook.hosts.engines import VLLM, engine_named
 from benchbook.hosts.model.files import planned_path
 from benchbook.hosts.model.hub import hub_variables
+from benchbook.hosts.vllm.environments import vllm_python
 from benchbook.hosts.vllm.tokenizers import client_words, tokenizer_of
 from benchbook.measure.argv import COMMANDS, Sent, Target
 from benchbook.measure.client.stretch import Stretch
@@ -49,7 +50,7 @@ def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -
     _line(console, f"{block.host_kind} of launch {launch.name!r}, model {launch.model_text}{times}")
     if block.host_kind == "server":
         model = planned_path(launch.model.path_or_id)
-        engine = engine_named(launch.engine)
+        engine = engine_named(launch.engine, launch.python)
         program = ("vllm",) if engine is VLLM else engine.program
         argv = engine.command(model, launch.args, 0, "127.0.0.1", [model, _NONCE], program)
         _line(console, f"  $ {env}{shlex.join(argv).replace('--port 0', '--port PORT')}")
@@ -78,6 +79,7 @@ def _command(case: Case, launch: Launch, repeat: Repeat, experiment: Experiment)
         served_name=_NONCE,
         tokenizer_words=client_words(launch.args, model, hub) if is_client else (),
         engine_args=launch.args,
+        python=vllm_python(launch.python),
         sent=_sent(case, experiment),
     )
     words = COMMANDS[case.workload.benchmark](case.workload, target)

@@ -109,7 +109,7 @@ def _parts(
     return fingerprint_parts(
         launch={"args": dict(launch.args), "env": dict(launch.env), "model": model.name, **launch.named_engine},
         # Without what the launch sets: the arms of a comparison share this part.
-        environment=engine_named(launch.engine).inherited(),
+        environment=engine_named(launch.engine, launch.python).inherited(),
         workload=case.workload.model_dump(),
         model=model.content_sha256 or [model.name, launch.model.revision],
         packages=package_versions(),

@@ -8,24 +8,29 @@ and one table of variables for all of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from benchbook.hosts.model.hub_cache import json_object
 from benchbook.hosts.model.shapes import PREFIX, shape_named
+from benchbook.hosts.process.pythons import HERE, Python, is_ours
+from benchbook.hosts.vllm.environments import vllm_python
 from benchbook.hosts.vllm.flags import known
 from benchbook.hosts.vllm.forms import installed_forms
 from benchbook.hosts.vllm.misfits import longest
 from benchbook.measure.launch_check import checked_launch, config_of, version_of
 from benchbook.measure.variables import check_shell
+from benchbook.plan.document import Document, Where
 from benchbook.plan.experiment import Experiment, read_experiment
 from benchbook.plan.faults import Fault
 from benchbook.plan.launches import Launch
 from benchbook.sweep.estimates import pace_of
 from benchbook.sweep.needs import queue_notes
 from benchbook.sweep.request_sets import check_sets
+from benchbook.terms.engines import VLLM
 from benchbook.terms.errors import ExperimentError
 
 _ANSWER = "max_new_tokens"
@@ -41,10 +46,19 @@ class Preflight:
     is_readable: bool  # False: the installed vLLM's source does not tell what it knows
     notes: tuple[str, ...]  # a line for each translation, and for what else a reader must know, with its place
     unfit: tuple[tuple[str, Fault], ...] = ()  # launch, and why it cannot start with its model, or here
+    pythons: Mapping[str, Python] = field(default_factory=dict)  # of launches whose vLLM is that of another environment
+
+    def python_of(self, launch: Launch) -> Python:
+        """Return the environment in which a launch is started."""
+        return self.pythons.get(launch.name, HERE)
+
+    def version_of(self, launch: Launch) -> str:
+        """Return the version of the vLLM that a launch starts."""
+        return self.python_of(launch).version_of("vllm") or "" if launch.name in self.pythons else self.version
 
     @property
     def checked_against(self) -> str:
-        """Return in words what stands behind the check."""
+        """Return in words what stands behind the check of launches in benchbook's own environment."""
         if self.is_installed and not self.is_readable:
             return f"vLLM {self.version} is installed, and its source does not tell what it knows: nothing was checked"
         if self.is_installed:
@@ -62,6 +76,7 @@ def preflight(experiment: Experiment) -> Preflight:
     doc, faults = experiment.document, experiment.document.faults
     there = known()
     launches, notes, unfit = [], [], []
+    pythons = _pythons(experiment)
     for launch in experiment.launches:
         if launch.attached:
             faults.note(
@@ -70,7 +85,10 @@ def preflight(experiment: Experiment) -> Preflight:
             continue
         with faults.noted():
             _check_shape(experiment, launch)
-        checked = checked_launch(doc, launch, there, has_offline=_has_offline(experiment, launch))
+        if (python := pythons.get(launch.name, HERE)) is None:
+            continue
+        its, has_offline = there if python.is_here else known(python), _has_offline(experiment, launch)
+        checked = checked_launch(doc, launch, its, has_offline=has_offline, python=python)
         notes += [*checked.notes, *queue_notes(experiment, checked.launch)]
         with faults.noted():
             _check_answers(experiment, checked.launch)
@@ -78,12 +96,38 @@ def preflight(experiment: Experiment) -> Preflight:
         unfit += [(launch.name, fault) for fault in (*checked.unfit, *_too_long(experiment, checked.launch))]
     if not faults.has_within(("requests",)):
         notes += check_sets(experiment)
-    if there and there.flags:
-        notes += check_shell(doc, launches, there, installed_forms())
+    for python in dict.fromkeys(pythons.get(launch.name, HERE) for launch in launches):
+        heirs = [launch for launch in launches if pythons.get(launch.name, HERE) == python]
+        if (its := there if python.is_here else known(python)) and its.flags:
+            notes += check_shell(doc, heirs, its, installed_forms(python), python)
     faults.raise_any()
     is_readable = bool(there and there.flags)
     translated = replace(experiment, launches=tuple(launches))
-    return Preflight(translated, version_of(there), there is not None, is_readable, tuple(notes), tuple(unfit))
+    told = tuple(dict.fromkeys(notes)), tuple(unfit)
+    others = {name: python for name, python in pythons.items() if python and not python.is_here}
+    return Preflight(translated, version_of(there), there is not None, is_readable, *told, others)
+
+
+def _pythons(experiment: Experiment) -> dict[str, Python | None]:
+    """Return the environment of each launch that names one; None where it is none or lacks something, noted as a fault."""
+    doc, found = experiment.document, {}
+    for launch in experiment.launches:
+        if launch.engine == VLLM and not is_ours(launch.python):
+            found[launch.name] = None
+            with doc.faults.noted(), _at(doc, ("launches", launch.name, "python")):
+                python = vllm_python(launch.python)
+                installed_forms(python)  # which imports this vLLM, where none of our commands has done so before
+                found[launch.name] = python
+    return found
+
+
+@contextmanager
+def _at(doc: Document, where: Where) -> Iterator[None]:
+    """Inside, a refusal is one of what stands at `where` in the file."""
+    try:
+        yield
+    except ExperimentError as error:
+        raise doc.error(where, str(error)) from None
 
 
 def _too_long(experiment: Experiment, launch: Launch) -> list[Fault]:

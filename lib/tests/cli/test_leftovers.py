@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchbook.hosts.process import bytecode, search_path, shell
+from benchbook.hosts.process import bytecode, pythons, search_path, shell
 from benchbook.hosts.process.caches import CACHE_VARIABLE
 from benchbook.hosts.vllm.command import inherited_environment
 
@@ -138,7 +138,7 @@ def packages(tmp_path, monkeypatch):
             name: type("Spec", (), {"origin": str(tmp_path / "site" / name / "__init__.py")})
             for name in ("vllm", "torch")
         }
-        monkeypatch.setattr(bytecode.importlib.util, "find_spec", specs.get)
+        monkeypatch.setattr(pythons.importlib.util, "find_spec", specs.get)
         bytecode.unkept.cache_clear()
 
     yield install

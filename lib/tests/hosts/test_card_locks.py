@@ -134,7 +134,7 @@ print(process.host_id, process.guardian_pid)
 
 
 def test_a_server_by_hand_holds_its_cards_until_it_is_gone_and_another_is_refused(fake_server, monkeypatch, another):
-    monkeypatch.setattr(server_module, "cards_of", lambda args, env: CARDS[:1])
+    monkeypatch.setattr(server_module, "cards_of", lambda args, env, *_: CARDS[:1])
     with fake_server({"name": "mine"}) as first:
         said = f"GPU 0 is held by server 'mine' .pid {first.process.guardian_pid}, since "
         refused = fake_server({"name": "second"})
@@ -156,7 +156,7 @@ def test_a_loaded_engine_holds_its_cards_as_well(fake_model, monkeypatch, tmp_pa
         assert len(descriptors) == 2 and all(os.fstat(descriptor) for descriptor in descriptors)
         return SimpleNamespace(guardian_pid=os.getppid())
 
-    monkeypatch.setattr(engine_module, "cards_of", lambda args, env: CARDS[: args["tensor_parallel_size"]])
+    monkeypatch.setattr(engine_module, "cards_of", lambda args, env, *_: CARDS[: args["tensor_parallel_size"]])
     monkeypatch.setattr(worker_module, "spawn", spawn)
     engine = VllmEngine(fake_model, args={"tensor_parallel_size": 2}, name="mine", log_dir=tmp_path)
     engine.start()

@@ -68,8 +68,8 @@ def test_the_command_serves_the_real_name_first_and_the_nonce_second() -> None:
     ],
 )
 def test_each_kernel_that_is_compiled_while_serving_is_to_be_logged(monkeypatch, args, is_cpu, flags_there, expected):
-    monkeypatch.setattr(command, "is_cpu_build", lambda: is_cpu)
-    monkeypatch.setattr(command, "installed_forms", lambda: {flag: Form(is_switch=True) for flag in flags_there})
+    monkeypatch.setattr(command, "is_cpu_build", lambda *_: is_cpu)
+    monkeypatch.setattr(command, "installed_forms", lambda *_: {flag: Form(is_switch=True) for flag in flags_there})
     assert monitor_words(args) == expected
 
 

@@ -98,12 +98,12 @@ def test_the_installed_vllm_is_known() -> None:
 
 def test_variables_that_are_named_as_vllms_and_are_none_of_its_own_are_listed_for_the_record(monkeypatch) -> None:
     there = flags.Known("0.32.0", frozenset(), frozenset(), frozenset({"VLLM_PORT"}), frozenset())
-    monkeypatch.setattr(flags, "known", lambda: there)
+    monkeypatch.setattr(flags, "known", lambda *_: there)
     assert flags.unknown_variables(["VLLM_PORT", "VLLM_SPYRE_USE_CB", "HF_HOME", "VLLM_A"]) == [
         "VLLM_A",
         "VLLM_SPYRE_USE_CB",
     ]
-    monkeypatch.setattr(flags, "known", lambda: None)
+    monkeypatch.setattr(flags, "known", lambda *_: None)
     assert flags.unknown_variables(["VLLM_A"]) == []
 
 

@@ -226,6 +226,6 @@ def test_a_table_that_was_not_let_to_be_made_is_made_the_next_time(monkeypatch, 
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "environment"))
     monkeypatch.setenv("BENCHBOOK_CACHE_DIR", str(tmp_path / "cache"))
     there = flags.Known("0.32.0", frozenset({"--seed"}), frozenset(), frozenset(), frozenset())
-    monkeypatch.setattr(flags, "known", lambda: there)
+    monkeypatch.setattr(flags, "known", lambda *_: there)
     assert forms.installed_forms.__wrapped__() == {}
     assert len(list(tmp_path.rglob("forms-*.json"))) == kept

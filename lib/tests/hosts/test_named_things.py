@@ -60,7 +60,7 @@ def test_a_name_that_is_registered_or_comes_with_its_own_module_is_taken(tmp_pat
 
 
 def test_where_a_plugin_is_installed_any_name_may_be_registered(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(names, "plugins", lambda: frozenset({"vllm_other"}))
+    monkeypatch.setattr(names, "plugins", lambda *_: frozenset({"vllm_other"}))
     preflight_of(written(tmp_path, "{quantization: of_the_plugin, tool_call_parser: of_it_too}"))
 
 

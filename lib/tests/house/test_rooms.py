@@ -44,7 +44,7 @@ PAST_THE_FACE = {
             "numbers/vllm.py",
         )
         + ("sweep/planned_commands*", "sweep/request_sets*", "hosts/engine.py"),
-        {"bench", "clients", "command", "measured_part", "startup", "tokenizers"},
+        {"bench", "clients", "command", "environments", "measured_part", "startup", "tokenizers"},
     ),
     "the check of a launch word by word, against the tables of the installed vLLM": (
         (
@@ -59,6 +59,7 @@ PAST_THE_FACE = {
             "command",
             "contradictions",
             "cpu_build",
+            "environments",
             "flags",
             "forms",
             "import_paths",
@@ -73,7 +74,7 @@ PAST_THE_FACE = {
         ("sweep/estimates*", "sweep/machine*"),
         {"random_loader", "routing"},
     ),
-    "the list of engines": (("hosts/engines*",), {"wing"}),
+    "the list of engines": (("hosts/engines*",), {"environments", "wing"}),
 }
 PAGE = PACKAGE.parents[1] / "docs" / "design.md"
 HEAVY = ("vllm", "torch", "pandas", "numpy", "papermill", "matplotlib", "transformers", "nbconvert")

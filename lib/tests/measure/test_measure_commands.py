@@ -122,8 +122,8 @@ def test_a_loaded_engine_and_what_runs_on_it_log_each_kernel_that_is_compiled(
 ):
     """Both: an engine takes no task that asks for another one."""
     forms = {command.MONITOR_FLAG: Form(is_switch=True)}
-    monkeypatch.setattr(command, "is_cpu_build", lambda: is_cpu)
-    monkeypatch.setattr(command, "installed_forms", lambda: forms)
+    monkeypatch.setattr(command, "is_cpu_build", lambda *_: is_cpu)
+    monkeypatch.setattr(command, "installed_forms", lambda *_: forms)
     lengths = {"input_len_tokens": 8, "output_len_tokens": 4}
     latency, throughput = LatencyWorkload(**lengths, batch_size=1), ThroughputWorkload(**lengths, num_prompts=4)
     commands = [

@@ -39,7 +39,7 @@ benchmarks:
 TAKEN = """
 import sys
 from benchbook.hosts.machine import card_locks, devices
-devices.is_cpu_build = lambda: False
+devices.is_cpu_build = lambda *_: False
 card_locks.hold(devices.cards_of(eval(sys.argv[1]), eval(sys.argv[2])), "run other/20261126-101112")
 print("held", flush=True)
 sys.stdin.readline()
@@ -62,7 +62,7 @@ def four_gpus(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv(registry.STATE_VARIABLE, str(tmp_path / "state"))
     monkeypatch.setattr(devices, "COMPUTE_DRIVER", Path("/nowhere"))
-    monkeypatch.setattr(devices, "is_cpu_build", lambda: False)
+    monkeypatch.setattr(devices, "is_cpu_build", lambda *_: False)
     monkeypatch.setattr(card_locks, "_held", {})
     return folder
 
@@ -116,7 +116,7 @@ def test_a_launch_takes_the_first_cards_that_it_sees_as_many_as_it_has_ranks(arg
 
 
 def test_a_build_for_cpus_takes_no_card(monkeypatch):
-    monkeypatch.setattr(devices, "is_cpu_build", lambda: True)
+    monkeypatch.setattr(devices, "is_cpu_build", lambda *_: True)
     assert cards_of({}, {}) == []
 
 

@@ -418,7 +418,7 @@ def test_a_small_shared_memory_is_refused_where_workers_need_it(
     checked, monkeypatch, args, env, version, is_short
 ) -> None:
     monkeypatch.setattr(shared_memory, "free_mib", lambda: 64.0)
-    monkeypatch.setattr(shared_memory, "vllm_looks", lambda: True)
+    monkeypatch.setattr(shared_memory, "vllm_looks", lambda *_: True)
     there = [Device(CPU if "cpu" in version else CUDA, 80.0, 80.0)] * 2
     experiment = checked("{shape: gpt-oss-20b}", args, env, version=version)
     if is_short:
@@ -430,7 +430,7 @@ def test_a_small_shared_memory_is_refused_where_workers_need_it(
 
 def test_it_is_a_note_with_a_vllm_that_does_not_look(checked, monkeypatch) -> None:
     monkeypatch.setattr(shared_memory, "free_mib", lambda: 64.0)
-    monkeypatch.setattr(shared_memory, "vllm_looks", lambda: False)
+    monkeypatch.setattr(shared_memory, "vllm_looks", lambda *_: False)
     (note,) = check_machine(
         checked("{shape: gpt-oss-20b}", "{tensor_parallel_size: 2}"), [Device(CUDA, 80.0, 80.0)] * 2
     )

@@ -39,7 +39,7 @@ LATENCY = "latency: {batch_size: 1, lengths: [[8, 4]]}"
 @pytest.fixture(autouse=True)
 def of_a_known_vllm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let the installed vLLM be one of a few names."""
-    monkeypatch.setattr(preflight_module, "known", lambda: KNOWN)
+    monkeypatch.setattr(preflight_module, "known", lambda *_: KNOWN)
     monkeypatch.setenv("BENCHBOOK_CACHE_DIR", str(tmp_path / "cache"))
 
 
@@ -102,7 +102,7 @@ def test_what_cannot_be_translated_is_refused_with_its_line(tmp_path) -> None:
 
 
 def test_without_a_vllm_old_names_are_translated_for_the_newest_and_nothing_is_refused(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(preflight_module, "known", lambda: None)
+    monkeypatch.setattr(preflight_module, "known", lambda *_: None)
     result = checked(tmp_path, "enforce_eagr: true, swap_space: 4")
     assert result.experiment.launch("a").args == {"enforce_eagr": True}
     assert "none is installed here" in result.checked_against
@@ -110,7 +110,7 @@ def test_without_a_vllm_old_names_are_translated_for_the_newest_and_nothing_is_r
 
 def test_a_vllm_whose_source_tells_nothing_is_said_to_be_unchecked(tmp_path, monkeypatch) -> None:
     unreadable = replace(KNOWN, engine_flags=frozenset(), server_flags=frozenset(), variables=frozenset())
-    monkeypatch.setattr(preflight_module, "known", lambda: unreadable)
+    monkeypatch.setattr(preflight_module, "known", lambda *_: unreadable)
     result = checked(tmp_path, "enforce_eagr: true", "VLLM_X: 1")
     assert result.checked_against.endswith("nothing was checked")
 
@@ -357,7 +357,7 @@ def _know_parsers(monkeypatch) -> None:
     flags = ("tool-call-parser", "tool-parser-plugin", "reasoning-parser", "reasoning-parser-plugin")
     flags = frozenset(f"--{flag}" for flag in (*flags, "structured-outputs-config"))
     there = replace(KNOWN, server_flags=flags, registered=frozenset(PARSERS))
-    monkeypatch.setattr(preflight_module, "known", lambda: there)
+    monkeypatch.setattr(preflight_module, "known", lambda *_: there)
 
 
 VALUES = replace(
@@ -369,7 +369,7 @@ VALUES = replace(
 
 
 def test_a_bad_value_of_the_shell_is_told_once_a_run_and_not_once_a_launch(tmp_path, monkeypatch):
-    monkeypatch.setattr(preflight_module, "known", lambda: VALUES)
+    monkeypatch.setattr(preflight_module, "known", lambda *_: VALUES)
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "4GiB")
     path = tmp_path / "exp.yaml"
     own, none = "{env: {VLLM_CPU_KVCACHE_SPACE: 1}}", "{}"
@@ -396,7 +396,7 @@ def test_a_bad_value_of_the_shell_is_told_once_a_run_and_not_once_a_launch(tmp_p
 def test_a_value_of_the_shell_is_checked_like_one_of_the_file_and_the_shell_is_named(
     tmp_path, monkeypatch, name, bad, said, good
 ):
-    monkeypatch.setattr(preflight_module, "known", lambda: VALUES)
+    monkeypatch.setattr(preflight_module, "known", lambda *_: VALUES)
     monkeypatch.setenv(name, bad)
     with pytest.raises(ExperimentError) as refusal:
         checked(tmp_path)
@@ -421,7 +421,7 @@ SERVE = "serve: {max_concurrency: 32, lengths: [[8, 4]], num_prompts: 320}"
 )
 def test_a_queue_before_max_num_active_seqs_is_told_like_one_before_max_num_seqs(tmp_path, monkeypatch, args, said):
     flags = frozenset({"--max-num-seqs", "--max-num-active-seqs", "--data-parallel-size"})
-    monkeypatch.setattr(preflight_module, "known", lambda: replace(KNOWN, engine_flags=flags))
+    monkeypatch.setattr(preflight_module, "known", lambda *_: replace(KNOWN, engine_flags=flags))
     notes = "".join(checked(tmp_path, args, benchmark=SERVE).notes)
     assert said in notes and bool(said) is ("run at once" in notes)
 

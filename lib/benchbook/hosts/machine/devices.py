@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from benchbook import container
 from benchbook.hosts.machine.gpu import GpuMemory, all_gpus, gpu_memory
+from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.ranks import num_devices
 from benchbook.visible import CUDA as CUDA_NAMES
 from benchbook.visible import HIP, ROCR, ZE, named, not_here, repeated, visible
@@ -51,23 +51,20 @@ def devices(env: Mapping[str, str] | None = None) -> list[Device]:
     return rocm_gpus(env=env) or cuda_gpus(env) or [cpu()]
 
 
-def cards_of(args: Mapping[str, Any], env: Mapping[str, str]) -> list[Device]:
-    """Return the GPUs that vLLM takes with `args` in `env`: the first that it sees, as many as it has ranks.
+def cards_of(args: Mapping[str, Any], env: Mapping[str, str], python: Python = HERE) -> list[Device]:
+    """Return the GPUs that the vLLM of `python` takes with `args` in `env`: the first that it sees, as many as it has ranks.
 
     [] where it takes none: a build for CPUs, or a machine without any.
     """
-    if is_cpu_build():
+    if is_cpu_build(python):
         return []
     seen = [device for device in devices(naming(args, env)) if device.kind != CPU]
     return seen[: num_devices(args)]
 
 
-def is_cpu_build() -> bool:
-    """Return whether the installed vLLM is a build for CPUs, which has no use for GPUs."""
-    try:
-        return "+cpu" in importlib.metadata.version("vllm")
-    except importlib.metadata.PackageNotFoundError:
-        return False
+def is_cpu_build(python: Python = HERE) -> bool:
+    """Return whether the vLLM of `python` is a build for CPUs, which has no use for GPUs."""
+    return "+cpu" in (python.version_of("vllm") or "")
 
 
 def every_card() -> list[Device]:

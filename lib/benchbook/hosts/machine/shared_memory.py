@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from benchbook.hosts.process.pythons import HERE, Python
 
 SHARED = Path("/dev/shm")
 MIB = 1 << 20
@@ -31,10 +32,10 @@ def least_mib(env: Mapping[str, str]) -> int:
     return _CHUNKS * max(_ANSWER_MIB, int(chunk) if chunk.isdecimal() else _CHUNK_MIB)
 
 
-def vllm_looks() -> bool:
-    """Return whether the installed vLLM refuses to start where that piece does not fit; others die of it later."""
-    package = importlib.util.find_spec("vllm")
-    path = Path(package.origin).parent / _BROADCAST if package and package.origin else None
+def vllm_looks(python: Python = HERE) -> bool:
+    """Return whether the vLLM of `python` refuses to start where that piece does not fit; others die of it later."""
+    package = python.folder_of("vllm")
+    path = package / _BROADCAST if package else None
     return path is not None and path.is_file() and _LOOKS in path.read_text(errors="replace")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
@@ -15,6 +14,7 @@ from typing import Any
 from benchbook.hosts.model.files import EMBEDDED, planned_path
 from benchbook.hosts.model.hub_cache import json_object
 from benchbook.hosts.model.shapes import PREFIX
+from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.sizes import size_of
 
@@ -77,14 +77,16 @@ class HubModel:
     revision: str | None
 
 
-def missing(args: Mapping[str, Any], env: Mapping[str, str], beside: Path) -> Iterator[tuple[Way, str]]:
+def missing(
+    args: Mapping[str, Any], env: Mapping[str, str], beside: Path, python: Python = HERE
+) -> Iterator[tuple[Way, str]]:
     """Yield what is named and not here, and what to do; relative paths are the server's, from the current folder.
 
     `beside` is the folder of the experiment file, where people think that they are looked for.
     """
     for way in _FILES:
         text = _at(args, way)
-        if text and not os.path.isfile(text) and not _is_template(way, text):
+        if text and not os.path.isfile(text) and not _is_template(way, text, python):
             yield ("args", *way), f"there is no file {_named(text, beside)}"
     for way in _FOLDERS:
         text = _at(args, way)
@@ -207,12 +209,12 @@ def _no_model(name: str, text: str) -> str:
     return "is neither a folder here nor a hub id such as organisation/name"
 
 
-def _is_template(way: Way, text: str) -> bool:
+def _is_template(way: Way, text: str, python: Python) -> bool:
     """Return whether a chat_template is the template itself, or the name of one that vLLM has."""
     if way != ("chat_template",) or any(sign in text for sign in "{}\n"):
         return way == ("chat_template",)
-    package = importlib.util.find_spec("vllm")
-    return bool(package and package.origin) and (Path(package.origin).parent / _TEMPLATES / text).is_file()
+    package = python.folder_of("vllm")
+    return package is not None and (package / _TEMPLATES / text).is_file()
 
 
 def _named(text: str, beside: Path) -> str:

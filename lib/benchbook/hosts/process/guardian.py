@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.hosts.process import processes, registry, shell
+from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.terms.errors import Cause, HostStartError
 
 STOP_GRACE_S = 6.0  # vLLM needs about two seconds to end its engine in order
@@ -49,17 +50,19 @@ def spawn(
     cwd: Path | str | None = None,
     details: Mapping[str, str] | None = None,
     descriptors: Sequence[int] = (),
+    python: Python = HERE,
 ) -> GuardedProcess:
     """Start `argv` under a guardian and return a handle on it; output goes to the end of `log_path`.
 
     `env` is added to the owner's environment; in place of OWN_FOLDER the host gets one. `kind` is "server", "engine", "client" or "kernels". A host with `keep` outlives
     its owner. `details` (base_url, model, served_name, engine) go into the registry: never put a secret there or into `argv`.
-    `descriptors` are files, such as locks, that the guardian holds open as long as the host lives.
+    `descriptors` are files, such as locks, that the guardian holds open as long as the host lives. `python` is the
+    environment that `argv` belongs to; the guardian is of ours.
     """
     host_id = secrets.token_hex(8)
     entry = {"host_id": host_id, "name": name, "kind": kind, "argv": list(argv), "keep": keep, "owner_pid": os.getpid()}
     # SPT_NOENV: a program that renames itself must not write over the environment, where the marker stands.
-    marked = {**shell.child_environment(env), processes.MARKER: host_id, "SPT_NOENV": "1"}
+    marked = {**shell.child_environment(env, python), processes.MARKER: host_id, "SPT_NOENV": "1"}
     entry = {**entry, **(details or {}), "log_path": os.path.abspath(log_path)}
     in_folder = [variable for variable, value in marked.items() if value == OWN_FOLDER]
     order = {"entry": entry, "env": marked, "in_folder": in_folder, "cwd": str(cwd or Path.cwd())}

@@ -47,6 +47,7 @@ class HostEntry:
     model: str | None = None
     served_name: str | None = None
     engine: str | None = None  # of a server, by its name
+    python: str = ""  # its interpreter, where that is of another environment than ours
     log_path: str | None = None
 
     @property

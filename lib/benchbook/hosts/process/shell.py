@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from benchbook.hosts.process import bytecode, search_path
+from benchbook.hosts.process.pythons import HERE, Python
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _RANK = "the server would take itself for one rank of another launch"
@@ -33,6 +34,7 @@ _SPOILERS = {
     "PYTHONINSPECT": "a server that has ended would wait for commands",
     "PYTHONOPTIMIZE": "Python would leave out the checks in vLLM's code",
 }
+_OF_OURS = ("PYTHONHOME", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT")  # of our own environment: another has its own
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _SERVICE = re.compile(r"(tcp|udp|sctp)://")  # what a cluster says of a service, in variables named after it
 _OF_A_SERVICE = re.compile(r"\w+_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
@@ -43,10 +45,22 @@ def is_of_a_service(name: str) -> bool:
     return bool(_OF_A_SERVICE.fullmatch(name))
 
 
-def child_environment(launch: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of what we start: the shell's without what spoils a server, and the launch's on top."""
+def child_environment(launch: Mapping[str, str] | None = None, python: Python = HERE) -> dict[str, str]:
+    """Return the environment of what we start by `python`: the shell's without what spoils a server, and the launch's on top.
+
+    Another Python than ours gets what activating its environment would give it, and none of the shell's PYTHONPATH,
+    which is for ours, but a folder with what we bring along.
+    """
     inherited = {name: value for name, value in os.environ.items() if not _why(name)}
-    return {**inherited, **bytecode.kept_elsewhere(inherited), **(launch or {}), **_search_path(launch)}
+    found = {**inherited, **bytecode.kept_elsewhere(inherited, python), **(launch or {})}
+    return {**found, **_search_path(launch)} if python.is_here else _in_its_environment(found, launch, python)
+
+
+def _in_its_environment(found: Mapping[str, str], launch: Mapping[str, str] | None, python: Python) -> dict[str, str]:
+    own = {name: text for name, text in found.items() if name not in _OF_OURS}
+    folders = os.pathsep.join(filter(None, [python.brings, (launch or {}).get(search_path.VARIABLE, "")]))
+    path = (launch or {}).get("PATH") or os.pathsep.join([os.path.dirname(python.path), found.get("PATH", os.defpath)])
+    return {**own, "PATH": path, search_path.VARIABLE: folders}
 
 
 def left_out() -> list[str]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from benchbook.hosts.machine import shared_memory
+from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.vllm.flags import nearest_flag
 from benchbook.terms.errors import Cause
 
@@ -114,23 +115,23 @@ _SECOND_HAND = re.compile(r"See root cause above|See stack trace|background proc
 _PART_KILLED = re.compile(r"Worker proc \S+ died unexpectedly \(exit code: -(\d+)\)|Failed core proc\(s\): .*?: -(\d+)")
 
 
-def classify(log_text: str, exit_code: int | None) -> Cause:
-    """Return why a host ended with `exit_code` (negative: a signal), after what it said in `log_text`."""
+def classify(log_text: str, exit_code: int | None, python: Python = HERE) -> Cause:
+    """Return why a host of `python` ended with `exit_code` (negative: a signal), after what it said in `log_text`."""
     lines = _telling_lines(log_text)
-    return _by_rule(lines) or _by_signal(lines, exit_code) or _crashed(lines, log_text)
+    return _by_rule(lines, python) or _by_signal(lines, exit_code) or _crashed(lines, log_text)
 
 
-def classify_unhealthy(log_text: str, evidence: str) -> Cause:
+def classify_unhealthy(log_text: str, evidence: str, python: Python = HERE) -> Cause:
     """Return why a host whose process still runs is not healthy; `evidence` is what was seen from outside."""
-    cause = classify(log_text, None)
+    cause = classify(log_text, None, python)
     if cause.code == "crashed" and not any(_exceptions(_telling_lines(log_text))):
         return Cause("hung", evidence, "the end of the server's log shows what it did last")
     return cause
 
 
-def hung(log_text: str, limit_s: float) -> Cause:
+def hung(log_text: str, limit_s: float, python: Python = HERE) -> Cause:
     """Return why a host is late that neither died nor became healthy within `limit_s`: the log's reason, or "hung"."""
-    return classify_unhealthy(log_text, f"no healthy answer within {limit_s:g} s")
+    return classify_unhealthy(log_text, f"no healthy answer within {limit_s:g} s", python)
 
 
 def _telling_lines(log_text: str) -> list[str]:
@@ -143,19 +144,19 @@ def _telling_lines(log_text: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("    ")]
 
 
-def _by_rule(lines: list[str]) -> Cause | None:
+def _by_rule(lines: list[str], python: Python) -> Cause | None:
     for rule in RULES:
         for number, line in enumerate(lines):
             if rule.matches(line):
                 # A validation error is a headline; the reason is the next line.
                 told = " ".join(lines[number : number + 2]) if "validation error" in line else line
-                return Cause(rule.code, _shortened(told), _flag_hint(line) or rule.hint)
+                return Cause(rule.code, _shortened(told), _flag_hint(line, python) or rule.hint)
     return None
 
 
-def _flag_hint(line: str) -> str | None:
+def _flag_hint(line: str, python: Python) -> str | None:
     found = re.search(r"unrecognized arguments: (--[\w-]+)", line)
-    nearest = nearest_flag(found[1]) if found else None
+    nearest = nearest_flag(found[1], python) if found else None
     return f"did you mean {nearest}?" if nearest else None
 
 

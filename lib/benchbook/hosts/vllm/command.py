@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from benchbook.hosts.machine.devices import is_cpu_build
 from benchbook.hosts.process import search_path, shell
 from benchbook.hosts.process.guardian import OWN_FOLDER
+from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.vllm.forms import installed_forms, words_of
 from benchbook.hosts.vllm.spelling import spelt_out
 from benchbook.refused_args import refused
@@ -37,16 +38,22 @@ def serve_command(
     host: str,
     served_names: Sequence[str],
     program: Sequence[str] = VLLM_PROGRAM,
+    python: Python = HERE,
 ) -> list[str]:
     """Return the argv of a `vllm serve` with engine flags `args`, spelled as vLLM's own with _ or -."""
     address = ["--host", host, "--port", str(port)]
-    return [*program, "serve", model_path, *address, "--served-model-name", *served_names, *flags(args)]
+    return [*program, "serve", model_path, *address, "--served-model-name", *served_names, *flags(args, python)]
 
 
-def flags(args: Mapping[str, object]) -> list[str]:
-    """Return `args` as the words of a command line, each in the form that the flag of the installed vLLM wants."""
+def vllm_program(python: Python) -> Sequence[str]:
+    """Return the words by which `python` runs its vLLM."""
+    return VLLM_PROGRAM if python.is_here else (python.path, *VLLM_PROGRAM[1:])
+
+
+def flags(args: Mapping[str, object], python: Python = HERE) -> list[str]:
+    """Return `args` as the words of a command line, each in the form that the flag of the vLLM of `python` wants."""
     words: list[str] = []
-    known_forms = installed_forms()
+    known_forms = installed_forms(python)
     spelt = spelt_out(args, known_forms).args
     for name, value in spelt.items():
         _check(name, value)
@@ -57,12 +64,12 @@ def flags(args: Mapping[str, object]) -> list[str]:
     return words
 
 
-def monitor_words(args: Mapping[str, object]) -> list[str]:
+def monitor_words(args: Mapping[str, object], python: Python = HERE) -> list[str]:
     """Return the words by which vLLM's JIT monitor logs each kernel that is compiled meanwhile, not the first only.
 
     None for a vLLM without such a flag, for a build for CPUs, which has no such monitor, and where `args` speak of it.
     """
-    has_none = is_cpu_build() or MONITOR_FLAG not in installed_forms()
+    has_none = is_cpu_build(python) or MONITOR_FLAG not in installed_forms(python)
     is_asked = any(f"--{name.replace('_', '-').lower()}" == MONITOR_FLAG for name in args)
     return [] if has_none or is_asked else [MONITOR_FLAG]
 
@@ -95,8 +102,9 @@ def _own_sockets(args: Mapping[str, object]) -> dict[str, str]:
     return {} if is_by_ray or _SOCKETS in os.environ else {_SOCKETS: OWN_FOLDER}
 
 
-def inherited_environment() -> dict[str, str]:
+def inherited_environment(python: Python = HERE) -> dict[str, str]:
     """Return what every vLLM process inherits from this one's shell and is configured by, secrets left out or redacted."""
-    inherited = shell.child_environment() | {search_path.VARIABLE: search_path.foreign()}
+    folders = search_path.foreign() if python.is_here else ""  # another Python gets none of the shell's
+    inherited = shell.child_environment(python=python) | {search_path.VARIABLE: folders}
     found = {name: value for name, value in inherited.items() if _CONFIGURES.match(name) and not is_secret_name(name)}
     return redacted_env({name: found[name] for name in sorted(found) if name != search_path.VARIABLE or found[name]})

@@ -5,11 +5,11 @@ Read off vLLM's platform for CPUs and its defaults for a batch (get_batch_defaul
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.vllm.overrides import COMMON_TYPES
 from benchbook.hosts.vllm.renaming import is_on
 from benchbook.hosts.vllm.said import Said
@@ -25,7 +25,13 @@ _CHUNKING = ("x86_64", "aarch64", "arm64")  # elsewhere a prompt is taken whole,
 Told = Iterator[tuple[str, str]]
 
 
-def lacking(args: Mapping[str, Any], env: Mapping[str, str], config: Mapping[str, Any] | None, offline: bool) -> Told:
+def lacking(
+    args: Mapping[str, Any],
+    env: Mapping[str, str],
+    config: Mapping[str, Any] | None,
+    offline: bool,
+    python: Python = HERE,
+) -> Told:
     """Yield each name of `args` (full ones) or of `env` that a build for CPUs does not start with, and why.
 
     `config` is the model's config.json, None while that is not known; `offline` means an engine without a server.
@@ -34,7 +40,7 @@ def lacking(args: Mapping[str, Any], env: Mapping[str, str], config: Mapping[str
     for name in _LACKED:
         if said.has(name):
             yield name, f"is nothing that {_BUILD} has"
-    if is_on(said[_V2]) and importlib.util.find_spec("triton") is None:
+    if is_on(said[_V2]) and not python.has_module("triton"):
         yield _V2, "needs Triton, which is not installed here"
     asked = [name for name in _OF_V2 if said.has(name)]
     for name in () if is_on(said[_V2]) else asked:

@@ -1,4 +1,4 @@
-"""What the installed vLLM knows: its flags, its VLLM_* variables and the options of its compilation_config.
+"""What an installed vLLM knows: its flags, its VLLM_* variables and the options of its compilation_config.
 
 Read from its source text, since importing vLLM to ask it costs seconds, and kept in the cache folder by version: read
 the first time in half a second, later in a few milliseconds.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.metadata
-import importlib.util
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.hosts.process.caches import cache_dir, remember, remembered
+from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.vllm import source, switches
 from benchbook.terms.likeness import nearest
 
@@ -97,21 +96,15 @@ def _by_name(pairs: frozenset[str]) -> dict[str, list[str]]:
 
 
 @functools.cache
-def known() -> Known | None:
-    """Return what the installed vLLM knows; None when no vLLM is installed."""
-    package = _package()
-    if package is None:
-        return None
-    try:
-        version = importlib.metadata.version("vllm")
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    return _cached(package, version)
+def known(python: Python = HERE) -> Known | None:
+    """Return what the vLLM that is installed for `python` knows; None when none is."""
+    package, version = python.folder_of("vllm"), python.version_of("vllm")
+    return _cached(package, version) if package and version else None
 
 
-def source_state() -> str:
+def source_state(python: Python = HERE) -> str:
     """Return a hash that changes with the installed vLLM's source of flags; '' where none is installed."""
-    package = _package()
+    package = python.folder_of("vllm")
     return _state(package) if package else ""
 
 
@@ -139,10 +132,10 @@ def read_known(package: Path, version: str) -> Known:
     )
 
 
-def nearest_flag(flag: str) -> str | None:
+def nearest_flag(flag: str, python: Python = HERE) -> str | None:
     """Return the known flag that looks most like `flag`, spelled with - or _; None when none comes near."""
     wanted = "--" + flag.lstrip("-").partition("=")[0].replace("_", "-").lower()
-    there = known()
+    there = known(python)
     return nearest(wanted, there.flags) if there else None
 
 
@@ -152,38 +145,32 @@ def is_vllms(variable: str) -> bool:
 
 
 @functools.cache
-def plugins() -> frozenset[str]:
-    """Return the packages installed here that plug into vLLM, benchbook apart: what they register, no source of vLLM tells."""
+def plugins(python: Python = HERE) -> frozenset[str]:
+    """Return the packages of `python` that plug into vLLM, benchbook apart: what they register, no source of vLLM tells."""
     groups = ("vllm.general_plugins", "vllm.platform_plugins")
-    found = {plugin.module for group in groups for plugin in importlib.metadata.entry_points(group=group)}
+    found = {plugin.module for group in groups for plugin in python.plugins(group)}
     return frozenset({module.partition(".")[0] for module in found} - {"vllm", __package__.partition(".")[0]})
 
 
-def is_read(variable: str) -> bool:
-    """Return whether the installed vLLM, or a plugin of it that is installed here, names one of its variables in its source.
+def is_read(variable: str, python: Python = HERE) -> bool:
+    """Return whether the vLLM of `python`, or a plugin of it that is installed there, names a variable in its source.
 
     Some are read outside the table of variables. benchbook is such a plugin, but only names them, as examples or old.
     """
-    return variable in _named_anywhere()
+    return variable in _named_anywhere(python)
 
 
 @functools.cache
-def _named_anywhere() -> frozenset[str]:
-    packages = {folder for name in {"vllm", *plugins()} if (folder := _package(name))}
+def _named_anywhere(python: Python) -> frozenset[str]:
+    packages = {folder for name in {"vllm", *plugins(python)} if (folder := python.folder_of(name))}
     sources = (path.read_bytes() for package in packages for path in package.rglob("*.py"))
     return frozenset(word.decode() for source in sources for word in re.findall(rb"\bVLLM_\w+", source))
 
 
-def unknown_variables(env: Iterable[str]) -> list[str]:
-    """Return the variables that are named as vLLM's own are, and that the installed one does not have."""
-    there = known()
+def unknown_variables(env: Iterable[str], python: Python = HERE) -> list[str]:
+    """Return the variables that are named as vLLM's own are, and that the one of `python` does not have."""
+    there = known(python)
     return sorted(name for name in env if there and is_vllms(name) and name not in there.variables)
-
-
-def _package(name: str = "vllm") -> Path | None:
-    """Return the folder of an installed package's source, without importing it."""
-    spec = importlib.util.find_spec(name)
-    return Path(spec.origin).parent if spec and spec.origin else None
 
 
 def _cached(package: Path, version: str) -> Known:

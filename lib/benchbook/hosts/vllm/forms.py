@@ -21,6 +21,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from benchbook.hosts.process.caches import cache_dir, remember, remembered
+from benchbook.hosts.process.pythons import HERE, Python
+from benchbook.hosts.process.shell import child_environment
 from benchbook.hosts.vllm import flags
 from benchbook.hosts.vllm.kinds import (
     ANY_DASH,
@@ -33,6 +35,7 @@ from benchbook.hosts.vllm.kinds import (
     out_of_bounds,
 )
 from benchbook.hosts.vllm.switches import on_or_off
+from benchbook.terms.errors import ExperimentError
 from benchbook.terms.sizes import size_of
 
 DUMP_LIMIT_S = 180.0  # importing vLLM takes six seconds, on a cold disk a minute
@@ -68,34 +71,36 @@ Forms = Mapping[str, Form]  # by '--flag'
 
 
 @functools.cache
-def installed_forms() -> Forms:
-    """Return the table of the installed vLLM, made once an installation (some seconds); empty where none can be made.
+def installed_forms(python: Python = HERE) -> Forms:
+    """Return the table of the vLLM of `python`, made once an installation (some seconds); empty where none can be made.
 
-    It is kept in the environment that it describes, or, where that is not ours to write to, in the cache.
+    It is kept in the environment that it describes, or, where that is not ours to write to, in the cache. Raises
+    ExperimentError for another environment whose vLLM cannot be imported.
     """
-    return _installed("forms")
+    return _installed("forms", python)
 
 
 @functools.cache
 def dataset_forms() -> Forms:
     """Return the same table of the flags by which the installed `vllm bench` is told of a data set."""
-    return _installed("datasets", "datasets")
+    return _installed("datasets", HERE, "datasets")
 
 
-def _installed(kind: str, *asked_for: str) -> Forms:
-    known = flags.known()
+def _installed(kind: str, python: Python, *asked_for: str) -> Forms:
+    known = flags.known(python)
     if known is None or not known.flags:
         return {}
     askers = (
         Path(__file__).with_name(name).read_bytes() for name in ("parser_dump.py", "config_fields.py", "kinds.py")
     )
     asked = hashlib.sha256(b"".join(askers)).hexdigest()[:8]
-    name = f"{kind}-{known.version}-{flags.source_state()}-{asked}.json"
-    places = (Path(sys.prefix) / "share" / "benchbook" / name, cache_dir() / name)
+    name = f"{kind}-{known.version}-{flags.source_state(python)}-{asked}.json"
+    own = (Path(sys.prefix) / "share" / "benchbook" / name,) if python.is_here else ()
+    places = (*own, cache_dir() / name)
     there = next((forms for place in places if (forms := _forms_of(remembered(place))) is not None), None)
     if there is not None:
         return there
-    table = _dumped(*asked_for)
+    table = _dumped(python, known.version, *asked_for)
     if table is not None:
         any(remember(place, table) for place in places)
     return _forms_of(table) or {}
@@ -109,9 +114,12 @@ def _forms_of(table: dict[str, Any] | None) -> Forms | None:
         return None
 
 
-def _dumped(*asked_for: str) -> dict[str, Any] | None:
-    """Return the table as the parser gives it: {} where it cannot, None where it was not let to, by time or memory."""
-    command = [sys.executable, "-P", "-m", "benchbook.hosts.vllm.parser_dump", *asked_for]
+def _dumped(python: Python, version: str, *asked_for: str) -> dict[str, Any] | None:
+    """Return the table as the parser gives it: {} where it cannot, None where it was not let to, by time or memory.
+
+    Raises ExperimentError where it is that of another environment, which none of our commands has ever run.
+    """
+    command = [python.path, "-P", "-m", "benchbook.hosts.vllm.parser_dump", *asked_for]
     try:
         done = subprocess.run(
             command,
@@ -120,9 +128,13 @@ def _dumped(*asked_for: str) -> dict[str, Any] | None:
             errors="replace",
             timeout=DUMP_LIMIT_S,
             stdin=subprocess.DEVNULL,
+            env=None if python.is_here else child_environment(python=python),
         )
         if done.returncode < 0:  # killed
             return None
+        if done.returncode and not python.is_here:
+            why = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
+            raise ExperimentError(f"the vLLM {version} of {python.path} does not start: {why[:300]}")
         return json.loads(done.stdout) if done.returncode == 0 else {}
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -10,6 +10,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.vllm.said import Said
 
 _ARGS = ("scheduler_cls", "worker_cls", "worker_extension_cls", "distributed_executor_backend", "middleware")
@@ -33,12 +34,14 @@ _PACKAGES = (
 )
 
 
-def absent_classes(args: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[tuple[str, str, bool]]:
+def absent_classes(
+    args: Mapping[str, Any], env: Mapping[str, str], python: Python = HERE
+) -> Iterator[tuple[str, str, bool]]:
     """Yield each arg that names a class which is not there, why, and whether another machine may have it, by its packages.
 
     `env` is the whole environment of the process.
     """
-    places = [*filter(None, env.get("PYTHONPATH", "").split(os.pathsep)), *sys.path]
+    places = [*filter(None, env.get("PYTHONPATH", "").split(os.pathsep)), *python.search_path]
     for name in (*_ARGS, _WITH_COLON):
         said = args.get(name)
         for path in said if isinstance(said, list) else [said]:
@@ -51,11 +54,11 @@ def absent_classes(args: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[
                 yield name, why, "no module" in why and not path.startswith("vllm.")
 
 
-def absent_packages(args: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def absent_packages(args: Mapping[str, Any], python: Python = HERE) -> Iterator[tuple[str, str]]:
     """Yield each arg, or way to an option, whose value needs a package that is not installed here, and which."""
     said = Said(args, {})
     for name, value, package in _PACKAGES:
-        if str(said[name]).lower() == value.lower() and PathFinder.find_spec(package, sys.path) is None:
+        if str(said[name]).lower() == value.lower() and PathFinder.find_spec(package, list(python.search_path)) is None:
             yield name, f"needs the package {package}, which is not installed here"
 
 

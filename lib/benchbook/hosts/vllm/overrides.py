@@ -5,13 +5,12 @@ Read off how vLLM lays hf_overrides over a config.json, and which sampling defau
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from benchbook.hosts.model.checkpoints import DENSE_TYPES
+from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.vllm.rope import (
     KINDS,
     LENGTH,
@@ -59,7 +58,7 @@ def overridden(overrides: Any, config: Config | None) -> Config | None:
     return {name: value for name, value in config.items() if not (has_rope and name in PARAMETERS)} | dict(overrides)
 
 
-def unread(args: Mapping[str, Any], config: Config | None) -> Told:
+def unread(args: Mapping[str, Any], config: Config | None, python: Python = HERE) -> Told:
     """Yield each override (by its way, under vLLM's full names) that would not do what it says, and what to write."""
     overrides = args.get(_OVERRIDES)
     if overrides is not None and not isinstance(overrides, Mapping):
@@ -67,26 +66,26 @@ def unread(args: Mapping[str, Any], config: Config | None) -> Told:
     for part, said in _parts(overrides):
         yield from _rope(part, said, config)
         yield from _unlike(part, said, config)
-        for name in _unknown(said, config):
-            if near := _near(name, config):
+        for name in _unknown(said, config, python):
+            if near := _near(name, config, python):
                 yield f"{part}.{name}", f"is no key of the model's config.json; did you mean {near}?"
-    for name in _not_taken(args):
+    for name in _not_taken(args, python):
         if near := nearest(name, _TAKEN):
             yield f"{_SAMPLING}.{name}", f"is no key of a generation config; did you mean {near}?"
 
 
-def doubtful(args: Mapping[str, Any], config: Config | None) -> Told:
+def doubtful(args: Mapping[str, Any], config: Config | None, python: Python = HERE) -> Told:
     """Yield each override that may do nothing, and why: a reader must know of it."""
     for part, said in _parts(args.get(_OVERRIDES)):
-        for name in _unknown(said, config):
-            if not _near(name, config):
+        for name in _unknown(said, config, python):
+            if not _near(name, config, python):
                 yield f"{part}.{name}", "is no key of the model's config.json: the model's code alone may ask it"
         for name in PARAMETERS:
             if stays_short(said.get(name), said.get(LENGTH, (config or {}).get(LENGTH))):
                 yield f"{part}.{name}", f"makes no sequence longer by its factor: {LENGTH} beside it does"
         if THETA in said and not _reads_parameters(config):
             yield f"{part}.{THETA}", f"is heeded by few models: most ask {THETA} in rope_parameters"
-    for name in _not_taken(args):
+    for name in _not_taken(args, python):
         if not nearest(name, _TAKEN):
             yield f"{_SAMPLING}.{name}", f"is not heeded: vLLM takes {', '.join(_TAKEN)}"
 
@@ -148,37 +147,37 @@ def _reads_parameters(config: Config | None) -> bool:
     return (config or {}).get("model_type") in COMMON_TYPES
 
 
-def _unknown(said: Config, config: Config | None) -> list[str]:
+def _unknown(said: Config, config: Config | None, python: Python) -> list[str]:
     """Return which keys neither the model's config.json has, nor its kind, nor vLLM; none where that is not known."""
     if config is None or "model_type" not in config:
         return []
     asked = [name for name in said if name not in config and name not in (*_OF_VLLM, _TEXT)]
-    return [name for name in asked if name not in _fields(config)] if asked else []
+    return [name for name in asked if name not in _fields(config, python)] if asked else []
 
 
-def _near(name: str, config: Config | None) -> str | None:
+def _near(name: str, config: Config | None, python: Python) -> str | None:
     """Return of which key one is a misspelling; None where the model's code may have keys that nobody knows here."""
-    fields = _fields(config)
+    fields = _fields(config, python)
     return nearest(name, {*(config or {}), *fields}) if fields else None
 
 
-def _not_taken(args: Mapping[str, Any]) -> list[str]:
+def _not_taken(args: Mapping[str, Any], python: Python) -> list[str]:
     """Return which keys of an overridden generation config vLLM does not take, but for those that transformers has."""
     said = args.get(_SAMPLING)
     asked = [name for name in said if name not in _TAKEN] if isinstance(said, Mapping) else []
-    names = set(_GENERATION_KEY.findall(_source("generation/configuration_utils.py"))) if asked else set()
+    names = set(_GENERATION_KEY.findall(_source("generation/configuration_utils.py", python))) if asked else set()
     return [name for name in asked if name not in names]
 
 
-def _fields(config: Config | None) -> list[str]:
+def _fields(config: Config | None, python: Python) -> list[str]:
     """Return the keys that a config of this kind may have, of which a file has only some; none where not known."""
     kind = str((config or {}).get("model_type"))
-    own = _source(f"models/{kind}/configuration_{kind}.py") if kind.isidentifier() else ""
-    return [*_FIELD.findall(_source("configuration_utils.py") + own), *_ALIAS.findall(own)] if own else []
+    own = _source(f"models/{kind}/configuration_{kind}.py", python) if kind.isidentifier() else ""
+    return [*_FIELD.findall(_source("configuration_utils.py", python) + own), *_ALIAS.findall(own)] if own else []
 
 
-def _source(path: str) -> str:
-    """Return a source of the installed transformers, which is not imported; '' where there is none."""
-    package = importlib.util.find_spec("transformers")
-    file = Path(package.origin).parent / path if package and package.origin else None
+def _source(path: str, python: Python) -> str:
+    """Return a source of the transformers of `python`, which is not imported; '' where there is none."""
+    package = python.folder_of("transformers")
+    file = package / path if package else None
     return file.read_text() if file and file.is_file() else ""

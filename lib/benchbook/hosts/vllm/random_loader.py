@@ -33,9 +33,9 @@ def register() -> None:
         sys.meta_path.insert(0, _Deferred())
 
 
-def why_unknown(env: Mapping[str, str]) -> str:
-    """Return why a vLLM that is started here with `env` would not know LOAD_FORMAT, '' where it will."""
-    if LOAD_FORMAT not in {plugin.name for plugin in entry_points(group="vllm.general_plugins")}:
+def why_unknown(env: Mapping[str, str], is_brought: bool = False) -> str:
+    """Return why a vLLM that is started with `env`, here or where it `is_brought` along, would not know LOAD_FORMAT, '' where it will."""
+    if not is_brought and LOAD_FORMAT not in {plugin.name for plugin in entry_points(group="vllm.general_plugins")}:
         return "benchbook is not installed here with its load format: environment/cpu/setup.sh or pip install -e lib does it"
     allowed = env.get("VLLM_PLUGINS", os.environ.get("VLLM_PLUGINS"))
     if allowed is not None and LOAD_FORMAT not in allowed.split(","):

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.hosts.process.guardian import OWN_FOLDER, spawn
+from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.process.tasks import Task
-from benchbook.hosts.vllm.command import VLLM_PROGRAM, private_environment
+from benchbook.hosts.vllm.command import private_environment, vllm_program
 from benchbook.measure.client.stretch import Stretch
 from benchbook.measure.drawing.order import DRAW, PROGRAM
 from benchbook.terms.errors import Cause, MeasureError
@@ -58,10 +59,11 @@ def run_bench(
     seed: int | None = None,
     stretch: Stretch | None = None,
     cancel: threading.Event | None = None,
+    python: Python = HERE,
 ) -> BenchRun:
     """Run `vllm bench *argv` on the worker at `socket_path`, or by the command line when there is none or it refuses.
 
-    Given a `stretch`, whose words `argv` has, its requests are sent.
+    The command line is that of the vLLM of `python`. Given a `stretch`, whose words `argv` has, its requests are sent.
 
     A refusal is said in one line to `on_line`. A benchmark that fails is never run again. When `cancel` is set the
     benchmark is ended and the exit code is negative. A worker's ends with exit code 1 once its answers take more than
@@ -80,7 +82,7 @@ def run_bench(
                 on_line(f"benchbook: by the plain command line, since {reason}")
     if way == COMMAND_LINE:
         with stretch.plain_file(argv) if stretch else contextlib.nullcontext():
-            exit_code = run_official(argv, **how)
+            exit_code = run_official(argv, python=python, **how)
     return BenchRun(exit_code, way, reason, time.monotonic() - started_s)
 
 
@@ -134,16 +136,17 @@ def run_official(
     log_path: str | Path,
     limit_s: float,
     cancel: threading.Event | None = None,
+    python: Python = HERE,
 ) -> int:
-    """Run the plain command line `vllm bench *argv` in a process of its own and return its exit code.
+    """Run the plain command line `vllm bench *argv` of `python` in a process of its own and return its exit code.
 
     Raises MeasureError after `limit_s`.
     """
     # Whether the hub may be asked is the caller's to say: only it knows if a model has to be downloaded.
     env = {**private_environment(needs_download=True), "PYTHONUNBUFFERED": "1", **env}
     with _LogReader(log_path, on_line) as log:
-        command = [*PROGRAM, *argv[1:]] if argv[0] == DRAW else [*VLLM_PROGRAM, "bench", *argv]
-        process = spawn(command, env=env, log_path=log_path, name=f"bench {argv[0]}", kind="client")
+        command = [*PROGRAM, *argv[1:]] if argv[0] == DRAW else [*vllm_program(python), "bench", *argv]
+        process = spawn(command, env=env, log_path=log_path, name=f"bench {argv[0]}", kind="client", python=python)
         try:
             exit_code = _follow(process.wait, log, limit_s, cancel)
         finally:
