@@ -1,4 +1,4 @@
-"""The commands of the program: init, plan, run, show, report, table, compare, import, explain, list, rm, ps, stop, key.
+"""The commands of the program: init, plan, run, show, report, table, compare, import, export, explain, list, rm, ps, stop, key.
 
 What their exit codes mean stands in exit_codes.py. Nothing heavy is imported before a command needs it.
 """
@@ -232,12 +232,35 @@ def import_(
 ) -> None:
     """Read figures of others, judge them by all that they tell, and keep them as a run like any.
 
-    Of vLLM (serve, latency, throughput, sweep), SGLang, InferenceX, inference-perf, GuideLLM, AIPerf and llm-d.
+    Of vLLM (serve, latency, throughput, sweep), SGLang, InferenceX, inference-perf, GuideLLM, AIPerf and llm-d; and what
+    `benchbook export` wrote, of which a zip becomes again the run that it was.
     """
     from benchbook.numbers.import_command import import_files
 
     command = shlex.join(["benchbook", "import", *map(str, files)])
     raise typer.Exit(import_files(files, results, launch, told or (), command, _console()))
+
+
+@app.command()
+def export(
+    run: RunName,
+    to: Annotated[
+        Literal["zip", "llm-d", "csv", "parquet", "mlflow"],
+        typer.Option("--to", help="zip is the whole run; llm-d its benchmark report v0.2, mlflow its folder of runs."),
+    ] = "zip",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file or folder to write; by default one named by the run, here."),
+    ] = None,
+    without_requests: Annotated[
+        bool, typer.Option("--without-requests", help="Of frozen requests only their hashes: their text stays here.")
+    ] = False,
+    results: ResultsDir = Path("results"),
+) -> None:
+    """Write RUN as one file for somebody else, looked through for secrets, or its figures for another program."""
+    from benchbook.numbers.export_command import export_run
+
+    export_run(run, results, to, output, not without_requests, _console())
 
 
 @app.command()

@@ -12,6 +12,7 @@ from decimal import Decimal
 from math import isinf
 from typing import Any
 
+from benchbook.records.record import Record
 from benchbook.terms.benchmarks import SERVE
 from benchbook.terms.errors import StoreError
 from benchbook.terms.metrics import is_number
@@ -116,7 +117,9 @@ class Figures:
     raw: Mapping[str, Any] | None = None  # request by request, as vLLM's client writes it
     repeats_of: str = ""  # what is told to be measured again and again has this in common
     launch: str = ""  # a name for the server, where the file has one
+    case: str = ""  # its case, where the file is ours
     repeat: int | None = None  # where the file says which
+    record: Record | None = None  # of ours, which is kept as it is
 
 
 def shifted(value: Number, power_of_ten: int) -> Number:

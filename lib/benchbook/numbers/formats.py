@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from benchbook.numbers import aiperf, guidellm, inference_perf, inferencex, llmd, sglang, vllm
+from benchbook.numbers import aiperf, guidellm, inference_perf, inferencex, llmd, ours, sglang, vllm
 from benchbook.numbers.figures import Figures, Told
 from benchbook.terms.errors import StoreError
 
@@ -36,7 +36,8 @@ FORMATS = (
     Format("inference-perf", inference_perf.is_stage, inference_perf.stage),
     Format("GuideLLM", guidellm.is_report, guidellm.report),
     Format("AIPerf", aiperf.is_export, aiperf.export),
-    Format("llm-d benchmark report v0.2", llmd.is_report, llmd.report),
+    Format("llm-d benchmark report v0.2", llmd.is_report, ours.in_report),
+    Format("a record of benchbook", ours.is_record, ours.record),
 )
 # Known, and nothing that a record could be made of.
 NOT_READ = (
@@ -60,14 +61,14 @@ NOT_READ = (
 )
 
 
-def format_of(told: Told) -> Format | None:
+def format_of(content: Mapping[str, Any]) -> Format | None:
     """Return the format of an object, None where nobody knows it."""
-    return next((one for one in (*FORMATS, *NOT_READ) if one.is_one(told.content)), None)
+    return next((one for one in (*FORMATS, *NOT_READ) if one.is_one(content)), None)
 
 
 def figures_of(told: Told) -> list[Figures]:
     """Return what an object tells; StoreError where it is of no known format, or holds what cannot be."""
-    known = format_of(told)
+    known = format_of(told.content)
     if known is None:
         names = ", ".join(one.name for one in FORMATS)
         raise StoreError(f"{told.where} is of no format that is known ({names})")

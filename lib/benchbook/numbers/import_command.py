@@ -8,11 +8,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from benchbook.numbers.importing import Imported, Read, make_run, read_files
+from benchbook.numbers import bundle
+from benchbook.numbers.files import Read, read_files
+from benchbook.numbers.importing import Imported, make_run
 from benchbook.records.record import Record, Verdict
 from benchbook.records.runs import run_name
 from benchbook.terminal import badge, say
-from benchbook.terms.errors import ExperimentError
+from benchbook.terms.errors import ExperimentError, StoreError
 from benchbook.terms.exit_codes import FAILED, OK
 from benchbook.terms.likeness import alike, did_you_mean
 from benchbook.terms.wording import counted
@@ -24,8 +26,13 @@ _SETTINGS = (*_WHOLE, "request_rate_rps", "range_ratio")
 def import_files(
     paths: Sequence[Path], results: Path, launch: str, told: Sequence[str], command: str, console: Console
 ) -> int:
-    """Read `paths`, write the run, print what came of it and return the exit code; ExperimentError where nothing was read."""
+    """Read `paths`, write the run, print what came of it and return the exit code; ExperimentError where nothing was read.
+
+    A packed run becomes again the run that it was.
+    """
     settings = _settings(told)
+    if packed := [path for path in paths if bundle.is_packed(path)]:
+        return _unpack(packed, [path for path in paths if path not in packed], results, console)
     read = read_files(paths)
     if not read.figures:
         lines = read.refused or read.left_out or [f"{', '.join(map(str, paths))}: no file that could hold a result"]
@@ -34,6 +41,20 @@ def import_files(
     _print(imported, read, results, console)
     is_faulty = read.refused or any(record.verdict is Verdict.INVALID for record in imported.records)
     return FAILED if is_faulty else OK
+
+
+def _unpack(packed: Sequence[Path], others: Sequence[Path], results: Path, console: Console) -> int:
+    if others:
+        raise ExperimentError(f"{others[0]}: packed runs are imported by themselves")
+    for path in packed:
+        try:
+            store = bundle.unpack(path, results)
+        except StoreError as error:
+            raise ExperimentError(str(error)) from error
+        name = run_name(store.run_dir, results)
+        say(console, f"Unpacked {path}: {name}, each file as it was packed.")
+        say(console, f"To go on: benchbook show {name}, benchbook table {name}, benchbook reproduce {name}")
+    return OK
 
 
 def _settings(told: Sequence[str]) -> Mapping[str, int | float]:
@@ -76,6 +97,8 @@ def _print(imported: Imported, read: Read, results: Path, console: Console) -> N
 
 def _place(record: Record) -> str:
     source = record.provenance.source
+    if source is None:
+        return "a record of benchbook"
     return ", ".join(filter(None, (source.file.partition("/")[2], source.where)))
 
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from benchbook.judge.foreign import judged_foreign
-from benchbook.numbers import sweep
-from benchbook.numbers.content import objects_of
 from benchbook.numbers.figures import Figures
-from benchbook.numbers.formats import figures_of
+from benchbook.numbers.files import Read
 from benchbook.numbers.vllm import started
 from benchbook.reading import read_bytes
 from benchbook.records.conditions import Conditions
@@ -32,27 +30,12 @@ from benchbook.records.record import IMPORTED, Identity, Outcome, Record, Verdic
 from benchbook.records.store import Store
 from benchbook.terms.asked import Asked
 from benchbook.terms.benchmarks import BENCHMARKS
-from benchbook.terms.errors import StoreError
 from benchbook.terms.redaction import redacted
 
 EXPERIMENT = "import"
 SOURCES = "sources"
-_READ = (".json", ".jsonl", ".ndjson", ".yaml", ".yml")
-_TABLES = {
-    ".csv": "is a table of means without what they are of: import the results that it was made of",
-    ".txt": "is text",
-}
 _MEANS = ("mean_input_tokens", "mean_output_tokens")
 _MOST_CHARS = 120
-
-
-@dataclass(frozen=True)
-class Read:
-    """What was read of files: figures, each with its file; what adds nothing; what is refused. Sentences name the file."""
-
-    figures: list[tuple[Path, Figures]] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -61,26 +44,6 @@ class Imported:
 
     store: Store
     records: tuple[Record, ...]
-
-
-def read_files(paths: Sequence[Path]) -> Read:
-    """Return what the files at `paths` tell, and those in folders there; a fault of one costs none of the others."""
-    read = Read()
-    for path, is_named in _files(paths):
-        why = sweep.left_out(path) or (
-            "" if path.suffix.lower() in _READ else _TABLES.get(path.suffix.lower(), "is no result")
-        )
-        if why:
-            (read.refused if is_named and not sweep.left_out(path) else read.left_out).append(f"{path} {why}")
-            continue
-        try:
-            found = []
-            for told in objects_of(path):
-                found += [sweep.of_sweep(one, told, path) if sweep.is_run(path) else one for one in figures_of(told)]
-            read.figures.extend((path, one) for one in found)
-        except StoreError as error:
-            read.refused.append(str(error))
-    return read
 
 
 def make_run(read: Read, results_dir: Path, command: str, launch: str, told: Mapping[str, Any]) -> Imported:
@@ -94,24 +57,15 @@ def make_run(read: Read, results_dir: Path, command: str, launch: str, told: Map
     kept = _keep_sources(store, dict.fromkeys(path for path, _ in read.figures))
     records = []
     for (path, _), (one, identity) in zip(read.figures, named):
-        record = _record(one, identity.model_copy(update={"run_id": store.run_id}), path, kept[path])
-        record = judged_foreign(record, one.notes, one.raw)
+        record = one.record or judged_foreign(
+            _record(one, identity.model_copy(update={"run_id": store.run_id}), path, kept[path]), one.notes, one.raw
+        )
         store.save(record.identity.case_key, record)
         if one.raw is not None:
             write_json(store.folder_of(record) / "raw.json", one.raw)
         records.append(record)
     store.write_header(_header(records, store, command, [path.name for path in kept]))
     return Imported(store, tuple(records))
-
-
-def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
-    """Yield each file, and whether it was named itself; of folders, those that may hold results, by name."""
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(found for found in path.rglob("*") if found.is_file() and not found.name.startswith("."))
-            yield from ((found, False) for found in inside if found.suffix.lower() in (*_READ, ".csv"))
-        else:
-            yield path, True
 
 
 def _named(figures: Sequence[Figures]) -> Iterator[tuple[Figures, Identity]]:
@@ -123,10 +77,12 @@ def _named(figures: Sequence[Figures]) -> Iterator[tuple[Figures, Identity]]:
         launch = _safe(one.launch or (one.model or one.tool).rstrip("/").rpartition("/")[2])
         settings = ",".join(f"{key}={value}" for key, value in one.workload.items())
         case = f"{one.benchmark},{settings}" if settings else one.benchmark
-        if owners.setdefault(f"{launch},{case}", family) != family:  # the same words, and nobody says the same server
+        if (
+            not one.case and owners.setdefault(f"{launch},{case}", family) != family
+        ):  # the same words, and nobody says the same server
             launch = _safe(f"{launch}-{Path(one.where.partition(',')[0]).stem}")
             owners[f"{launch},{case}"] = family
-        case_id = _short(f"{launch},{_safe(case)}")
+        case_id = one.case or _short(f"{launch},{_safe(case)}")
         number = one.repeat if one.repeat is not None else repeats.get(case_id, 0)
         repeats[case_id] = number + 1
         parts = fingerprint_parts(
@@ -192,7 +148,9 @@ def _header(records: Sequence[Record], store: Store, command: str, files: Sequen
         record.identity.launch: LaunchFacts(model=LaunchModel.of(name=record.host.model), engine=record.host.engine)
         for record in records
     }
-    tools = dict.fromkeys(record.provenance.source.tool for record in records)
+    tools = dict.fromkeys(
+        record.provenance.source.tool if record.provenance.source else "benchbook" for record in records
+    )
     return RunHeader(
         experiment=EXPERIMENT,
         run_id=store.run_id,

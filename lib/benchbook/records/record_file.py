@@ -39,7 +39,11 @@ def write_record(path: Path, record: Record) -> None:
 
 def read_record(path: Path | str) -> Record:
     """Return the record in `path`; raise StoreError when it is missing, cut, ill-typed or of another format."""
-    content = read_bytes(path)
+    return record_of(read_bytes(path), path)
+
+
+def record_of(content: bytes, path: Path | str) -> Record:
+    """Return the record in `content`, which stands at `path`, as `read_record` does."""
     try:
         if _OF_TODAY not in content:
             content = _upgraded(content, path)
