@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from benchbook.reading import json_of, open_regular
 from benchbook.records.files import written_whole
-from benchbook.records.typed import Items, Name, Part, Positive, Seconds, Whole, refused
+from benchbook.records.typed import Items, JsonObject, Name, Part, Positive, Seconds, Whole, refused
 from benchbook.terms.errors import StoreError
 
 FORMAT = 1
@@ -37,7 +37,7 @@ class FrozenRequest(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     prompt: str | Items[Whole] | None = None  # text, or token ids
-    messages: Items[dict[str, Any]] | None = None  # of a chat, in place of a prompt: {"role": ..., "content": ...}
+    messages: Items[JsonObject] | None = None  # of a chat, in place of a prompt: {"role": ..., "content": ...}
     input_tokens: Whole  # by the client's tokenizer, without a chat's template
     output_tokens: Positive
     due_s: Seconds | None = None  # after the first one; None: by the load's own arrivals
@@ -46,7 +46,7 @@ class FrozenRequest(BaseModel):
     think_s: Seconds | None = None  # between the answer before and this turn
     shared_tokens: Whole = 0  # how many of its first tokens an earlier request of the file begins with as well
     adapter: Name | None = None
-    body: dict[str, Any] | None = None  # more that goes into the request, such as tools
+    body: JsonObject | None = None  # more that goes into the request, such as tools
 
     @model_validator(mode="after")
     def _is_sent(self) -> Self:
@@ -67,7 +67,7 @@ class FrozenHeader(Part):
     requests: Whole
     distinct: Whole
     seed: int
-    spec: dict[str, Any]  # the set as the experiment file says it
+    spec: JsonObject  # the set as the experiment file says it
     vllm_version: str | None = None
     tokenizer_sha256: str | None = None
 
@@ -180,7 +180,7 @@ class _Lines:
             raise StoreError(f"{self._path} is cut or damaged at {name}: {error}") from error
 
 
-def _line(fields: dict[str, Any]) -> bytes:
+def _line(fields: JsonObject) -> bytes:
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return text.encode() + b"\n"
 

@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.metrics import LARGEST, SMALLEST
@@ -39,6 +39,7 @@ Positive = Annotated[int, Field(ge=1, le=10**9)]
 Name = Annotated[str, Field(min_length=1)]
 FolderName = Annotated[str, Field(pattern=r"^[^/\x00]{1,255}$")]
 Items = Annotated[tuple[_Item, ...], Field(strict=False)]  # a JSON array
+JsonObject = dict[str, JsonValue]
 Args = dict[str, Any]  # of an engine, as its launch has them: of any type
 Setting = bool | int | float | str | None  # of a workload
 TokensText = Annotated[str, Field(pattern=r"^[1-9]\d{0,8}$")]  # a number as the key of a JSON object

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from benchbook.hosts.engines import engine_named
 from benchbook.hosts.model.files import ModelFiles, resolve_model
@@ -103,7 +102,9 @@ class RunPlan:
 def _parts(
     case: Case, launch: Launch, model: ModelFiles, seed: int, requests: Mapping[str, FrozenSet]
 ) -> dict[str, str]:
-    drawn: dict[str, Any] = {"seed": seed} if case.workload.row.is_load else {}  # of prompts; no order of cases counts
+    drawn: dict[str, object] = (
+        {"seed": seed} if case.workload.row.is_load else {}
+    )  # of prompts; no order of cases counts
     if frozen := requests.get(set_of(case.workload) or ""):
         drawn["requests"] = frozen.identity(case.axes_text)
     return fingerprint_parts(
