@@ -168,7 +168,7 @@ SHOWN = (
          {name: name for name in ("cp437", "koi8-r", "shift_jis")}),
     *_of(28, "integration/test_terminal.py",
          "test_a_run_is_told_in_plain_lines_or_plain_letters_where_there_is_no_more",
-         {}, {"a run in ascii": "ascii"}),
+         {}, {"a run in ascii": "dumb and ascii"}),
     *_of(28, "integration/test_terminal.py", "test_a_terminal_that_changes_its_width_shows_the_run_to_its_end",
          {}, {"a run in latin-1": ""}),
     *_of(29, _SITUATIONS, "test_a_run_off_line_of_a_model_that_is_not_here_starts_nothing", {"HF_HUB_OFFLINE": "main"},

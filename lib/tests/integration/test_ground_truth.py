@@ -12,6 +12,7 @@ import statistics
 import fake_vllm
 import pytest
 from benchbook.hosts.server import VllmServer
+from benchbook.measure.client.warm import WarmClient
 from benchbook.notebooks.comparison import execute_comparison
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.files import read_json
@@ -20,8 +21,8 @@ from benchbook.records.record import Verdict
 from benchbook.records.store import Store
 from benchbook.report.html import render_report
 from benchbook.report.run import load_run
+from benchbook.sweep import hosts
 from benchbook.sweep.executors import Local
-from benchbook.sweep.hosts import host_opener
 from benchbook.sweep.planning import RunPlan
 from benchbook.sweep.runner import Runner
 from benchbook.terms.metrics import values_from_raw
@@ -68,8 +69,11 @@ def measured(tmp_path_factory):
     plan = RunPlan.of(load_experiment(path))
     store = Store.create(folder / "results", "truth")
     scripted = functools.partial(VllmServer, program=fake_vllm.PROGRAM)
-    executor = Local(host_opener(compares_launches=True, make_server=scripted))
-    state = Runner(plan, store, Listener(), "benchbook run truth.yaml", executor).execute()
+    with WarmClient(log_dir=folder) as client, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hosts, "WarmClient", lambda **_: client)  # one for all starts: importing vLLM takes seconds
+        patch.setattr(client, "stop", lambda: None)
+        executor = Local(hosts.host_opener(compares_launches=True, make_server=scripted))
+        state = Runner(plan, store, Listener(), "benchbook run truth.yaml", executor).execute()
     render_report(execute_comparison(store.run_dir), store.report_path)
     return store.run_dir, state, load_run(store.run_dir), html.unescape(store.report_path.read_text())
 

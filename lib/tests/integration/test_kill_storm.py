@@ -23,20 +23,23 @@ OF_SERVER = ("client", "guardian of client", "kernels", "guardian of kernels", "
 OF_ENGINE = ("engine", "guardian of engine")
 OF_ALL = {"runner", "kernel", *OF_SERVER, *OF_ENGINE}
 OF_VLLM = {"runner", "client", "server", "engine core or worker", "guardian of server"}
+IN_FULL = pytest.mark.skipif(not IS_FULL, reason="make test-full")
 DEAF = '{"helpers": 1, "ignore_sigterm": true}'
-SAMPLE = ("client", "guardian of kernels", "guardian of engine")
+EACH_ALONE = [*((role, "[1/6]") for role in OF_SERVER), *((role, "[5/6]") for role in OF_ENGINE)]
+ONE_AFTER_ANOTHER = (("client", "[1/6]"), ("guardian of kernels", "[3/6]"), ("guardian of engine", "[5/6]"))
 
 
-@pytest.mark.parametrize("role", rows([*OF_SERVER, *OF_ENGINE], quick=SAMPLE))
-def test_a_helper_that_is_killed_costs_one_repeat_at_most(tmp_path, role):
+@pytest.mark.parametrize("doomed", rows([*([one] for one in EACH_ALONE), ONE_AFTER_ANOTHER], quick=[ONE_AFTER_ANOTHER]))
+def test_a_helper_that_is_killed_costs_one_repeat_at_most(tmp_path, doomed):
     file = write_fake_sweep(tmp_path, template=SMALL_SWEEP_OF_BOTH)
-    process = benchbook(tmp_path, "run", file, fake=True)
-    text = read_until(process, lambda line: ("[5/6]" if role in OF_ENGINE else "[1/6]") in line)
-    for each in by_role(tmp_path)[role]:
-        each.send_signal(signal.SIGKILL)
+    process, text = benchbook(tmp_path, "run", file, fake=True), ""
+    for role, measured in doomed:
+        text += read_until(process, lambda line, measured=measured: measured in line)
+        for each in by_role(tmp_path)[role]:
+            each.send_signal(signal.SIGKILL)
     text += process.communicate(timeout=300)[0]
     assert process.returncode in ALL_MEASURED, text
-    assert text.count("once more") <= 1 and "[6/6]" in text
+    assert text.count("once more") <= len(doomed) and "[6/6]" in text
     assert wait_nothing_left(tmp_path) == []
 
 
@@ -44,15 +47,9 @@ def test_a_helper_that_is_killed_costs_one_repeat_at_most(tmp_path, role):
     ("num_kills", "seed", "options", "roles"),
     [
         (100 if IS_FULL else 4, 1, {"is_small": not IS_FULL}, OF_ALL if IS_FULL else set()),
-        (12 if IS_FULL else 2, 2, {"in_one_instant": True, "is_small": True}, set()),
-        (4 if IS_FULL else 1, 3, {"in_one_instant": True, "is_small": True, "script": DEAF}, set()),
-        pytest.param(
-            30,
-            4,
-            {"is_fake": False},
-            OF_VLLM,
-            marks=pytest.mark.skipif(not IS_FULL, reason="make test-full; 20 minutes"),
-        ),
+        pytest.param(12, 2, {"in_one_instant": True, "is_small": True}, set(), marks=IN_FULL),
+        (4 if IS_FULL else 2, 3, {"in_one_instant": True, "is_small": True, "script": DEAF}, set()),
+        pytest.param(30, 4, {"is_fake": False}, OF_VLLM, marks=IN_FULL),
     ],
 )
 def test_a_storm_of_kills_loses_nothing_doubles_nothing_and_leaves_nothing(tmp_path, num_kills, seed, options, roles):

@@ -14,13 +14,11 @@ from benchbook.records.record_file import read_record
 from benchbook.records.store import Store
 from benchbook.terms.errors import StoreError
 from benchbook.terms.exit_codes import FAILED
-from rows import IS_FULL
+from rows import IS_FULL, rows
 from storm import by_role
 from sweeps import (
     ALL_MEASURED,
-    FAKE_SWEEP,
     SMALL_SWEEP,
-    SMALL_SWEEP_OF_BOTH,
     benchbook,
     read_until,
     wait_nothing_left,
@@ -29,8 +27,6 @@ from sweeps import (
 
 pytestmark = pytest.mark.integration
 
-# A sweep that is killed at random: its template, how many cases and repeats it has, and how often it is killed.
-TEMPLATE, NUM_CASES, NUM_REPEATS, NUM_KILLS = (FAKE_SWEEP, 12, 24, 25) if IS_FULL else (SMALL_SWEEP_OF_BOTH, 3, 6, 2)
 QUICKSTART = Path(__file__).parents[3] / "experiments" / "quickstart.yaml"
 
 
@@ -84,9 +80,10 @@ def kill_and_continue(folder, file, *, num_cases, num_repeats, num_kills, within
         check_whole(store, num_cases, num_repeats)
 
 
+@pytest.mark.skipif(not IS_FULL, reason="make test-full; the storms kill runners as well, see test_kill_storm.py")
 def test_sweeps_killed_at_random_moments_end_whole(tmp_path):
-    file = write_fake_sweep(tmp_path, template=TEMPLATE)
-    counts = {"num_cases": NUM_CASES, "num_repeats": NUM_REPEATS, "num_kills": NUM_KILLS}
+    file = write_fake_sweep(tmp_path)
+    counts = {"num_cases": 12, "num_repeats": 24, "num_kills": 25}
     kill_and_continue(tmp_path, file, **counts, within_s=(0.2, 7.0), fake=True)
     final = benchbook(tmp_path, "run", file, fake=True)
     assert "report.html" in final.communicate(timeout=300)[0] and final.returncode in ALL_MEASURED
@@ -99,7 +96,8 @@ def test_the_quickstart_killed_at_random_moments_ends_whole(tmp_path):
     kill_and_continue(tmp_path, QUICKSTART.name, **counts, within_s=(5.0, 120.0), fake=False)
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+# The others come from a terminal, see test_terminal.py: Ctrl-C, once and twice, and its closing.
+@pytest.mark.parametrize("name", rows(["SIGINT", "SIGTERM", "SIGHUP"], quick=["SIGTERM"]))
 def test_a_stop_signal_ends_a_sweep_in_order(tmp_path, name):
     file = write_fake_sweep(tmp_path)
     process = benchbook(tmp_path, "run", file, fake=True)
@@ -111,6 +109,7 @@ def test_a_stop_signal_ends_a_sweep_in_order(tmp_path, name):
     assert Store.open("machinery", tmp_path / "results").header().state == "interrupted"
 
 
+@pytest.mark.skipif(not IS_FULL, reason="make test-full; test_terminal.py types Ctrl-C twice")
 def test_a_second_interrupt_ends_at_once_and_clean(tmp_path):
     file = write_fake_sweep(tmp_path)
     process = benchbook(tmp_path, "run", file, fake=True)

@@ -56,7 +56,7 @@ def test_a_notebook_runs_by_plain_papermill_with_a_host_of_its_own(name, tmp_pat
     assert wait_nothing_left(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["01_launch_server.ipynb", "03_bench_serve.ipynb", "04_bench_latency.ipynb"])
+@pytest.mark.parametrize("name", rows(NOTEBOOKS, quick=["03_bench_serve.ipynb"]))
 def test_plain_papermill_with_a_misspelt_parameter_starts_nothing_and_names_the_nearest(name, tmp_path):
     done = papermill(notebooks_dir() / name, tmp_path / "out.ipynb", {"engine_arg": "{}"})
     assert done.returncode != 0 and "unknown parameter 'engine_arg'; did you mean 'engine_args'?" in done.stderr
