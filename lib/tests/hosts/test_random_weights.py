@@ -26,10 +26,6 @@ from benchbook.hosts.model.checkpoints import (
 from benchbook.hosts.model.shapes import SHAPES
 from benchbook.hosts.vllm import random_loader
 
-torch = pytest.importorskip("torch")
-from benchbook.hosts.model import random_weights  # noqa: E402  (needs torch)
-from benchbook.hosts.model.random_weights import made  # noqa: E402
-
 LIB = Path(__file__).parents[2]
 MASK = (1 << 64) - 1
 DENSE = {
@@ -40,6 +36,15 @@ DENSE = {
     "intermediate_size": 96,
     "vocab_size": 100,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def libraries() -> None:
+    """Import torch, which takes a second, and what needs it, where tests run, and not wherever they are collected."""
+    global torch, random_weights, made
+    torch = pytest.importorskip("torch")
+    from benchbook.hosts.model import random_weights
+    from benchbook.hosts.model.random_weights import made
 
 
 def splitmix64(seed: int, index: int) -> int:

@@ -150,15 +150,6 @@ def test_a_second_measurement_waits_for_nothing_and_stale_cells_are_refused(open
     assert "max_model_len" in str(read_record(tmp_path / "out" / "record.json").host.argv).replace("-", "_")
 
 
-def test_a_measurement_that_did_not_end_leaves_no_result_to_read(opened):
-    notebook = opened("03_bench_serve.ipynb")
-    notebook.type(SMALL)
-    notebook.run(WORKLOAD, OPEN, BENCH, VERDICT)
-    notebook.type("server.stop()")
-    assert "HostDiedError" in notebook.fails(BENCH)
-    assert "there is no result: the last measurement did not end" in notebook.fails(VERDICT)
-
-
 def test_an_interrupted_measurement_is_one_line_and_server_and_client_live_on(opened):
     notebook = opened("03_bench_serve.ipynb", itl_s=[0.05])
     notebook.type(SMALL.replace("8, 4", "8, 4000") + "; num_warmup_prompts = 0")
@@ -173,7 +164,7 @@ def test_an_interrupted_measurement_is_one_line_and_server_and_client_live_on(op
     assert notebook.type("own_client().pid") == client
 
 
-def test_a_client_that_has_died_is_another_one_for_the_next_measurement(opened):
+def test_a_client_that_has_died_is_another_one_and_without_a_server_there_is_no_result_to_read(opened):
     notebook = opened("03_bench_serve.ipynb")
     notebook.type(SMALL)
     notebook.run(WORKLOAD, OPEN)
@@ -181,6 +172,10 @@ def test_a_client_that_has_died_is_another_one_for_the_next_measurement(opened):
     notebook.type("before = client.pid; os.kill(before, signal.SIGKILL)")
     assert "bench.log" in notebook.run(BENCH)
     assert notebook.type("client.pid != before, client is own_client()") == "(True, True)"
+    notebook.run(VERDICT)
+    notebook.type("server.stop()")
+    assert "HostDiedError" in notebook.fails(BENCH)
+    assert "there is no result: the last measurement did not end" in notebook.fails(VERDICT)
 
 
 def run_line(*command: str) -> str:

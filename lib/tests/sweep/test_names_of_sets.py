@@ -1,6 +1,7 @@
 """Data sets and their options are those of the installed vLLM's own parser, and what it does not know is told at its line."""
 
 import pytest
+from benchbook.hosts.vllm.flags import known
 from benchbook.hosts.vllm.forms import Form, dataset_forms
 from benchbook.measure import names_of_sets
 from benchbook.plan.experiment import read_experiment
@@ -71,8 +72,8 @@ def test_without_a_vllm_nothing_is_refused(tmp_path, monkeypatch):
         checked(tmp_path, row)
 
 
+@pytest.mark.skipif(not (known() and known().flags), reason="no vLLM is installed")
 def test_the_installed_vllms_own_parser_tells_its_data_sets_and_their_options():
-    pytest.importorskip("vllm.benchmarks.datasets")
     forms = dataset_forms()
     assert {"sharegpt", "custom", "burstgpt", "hf"} <= set(forms["--dataset-name"].choices)
     assert "int" in forms["--sharegpt-output-len"].takes
