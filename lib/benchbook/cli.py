@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """The commands of the program: init, plan, run, show, report, table, compare, import, export, explain, list, rm, ps, stop, key.
+=======
+"""The commands of the program: init, plan, run, gate, show, report, table, compare, import, explain, list, rm, ps, stop, key.
+>>>>>>> f389705 (A gate says whether a launch is worse, not worse by more than is allowed, or that it cannot be told: in turns or against kept runs, by exit code and in files for pipelines)
 
 What their exit codes mean stands in exit_codes.py. Nothing heavy is imported before a command needs it.
 """
@@ -17,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from benchbook import project
 from benchbook.__main__ import main
 from benchbook.arguments import ExperimentFile, ExplainedName, ListFormatOption, ResultsDir, RunName
 from benchbook.process_limits import check_threads
@@ -33,10 +38,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_THREADED = ("run", "report", "show", "table", "compare")  # a library that finds no thread aborts
+_THREADED = ("run", "gate", "report", "show", "table", "compare")  # a library that finds no thread aborts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchbook.hosts.machine.cpu import CpuLook
+    from benchbook.report.run import Run
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -108,27 +116,10 @@ def run(
 
     Ctrl-C once stops in order, twice at once; nothing measured is lost either way.
     """
-    first_look = _first_look()
+    judged, console = _measured(file, results, only=only or (), new=new, share_gpu=share_gpu), _console()
 
-    from benchbook.stop import end_orphans
-    from benchbook.sweep.progress import ConsoleProgress
-    from benchbook.sweep.run import run_experiment
+    from benchbook.report.summary import ending
 
-    console, options = _console(), {"only": only or (), "new": new, "share_gpu": share_gpu, "first_look": first_look}
-    end_orphans(console)
-    go_on_without_output()
-    with ConsoleProgress(console) as progress:
-        ended = run_experiment(file, results, progress, _write_report, **options, meanwhile=_get_report_ready)
-        if ended.is_interrupted:
-            raise typer.Exit(exit_codes.INTERRUPTED)
-        with told_as(StoreError):
-            from benchbook.report.run import load_run
-            from benchbook.report.summary import ending, print_summary
-
-            judged = load_run(ended.store.run_dir)
-    print_summary(judged, console)
-    if ended.unwritten:
-        raise ended.unwritten
     code, meaning = ending(judged)
     if judged.failures:
         _say(console, f"To try again: {judged.header.command} (measures only what failed, or was disturbed)")
@@ -137,6 +128,59 @@ def run(
     if code:
         _say(console, f"Exit code {code}: {meaning}.")
     raise typer.Exit(code)
+
+
+@app.command(epilog=exit_codes.sentence(exit_codes.GATE_MEANINGS))
+def gate(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="FILE|RUN", help="An experiment with both launches, measured now; or a run of one."),
+    ],
+    base: Annotated[
+        str, typer.Argument(metavar="[A]", help="The launch that is the baseline; left out: the first.")
+    ] = "",
+    launch: Annotated[str, typer.Argument(metavar="[B]", help="The new launch; left out: the other of two.")] = "",
+    not_worse_than: Annotated[
+        str, typer.Option(metavar="SHARE", help="By how much a metric may be worse: '3%'.")
+    ] = "3%",
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=SHARE]",
+            help="A metric to judge, with a share of its own where it has one: 'p99_ttft_ms=10%'. Left out: the headline.",
+        ),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RUN",
+            help="Kept runs of the baseline, or an experiment for all of its runs; three at least. The launch is then A.",
+        ),
+    ] = None,
+    answers_may_differ: Annotated[
+        bool, typer.Option("--answers-may-differ", help="Judge launches whose greedy answers differ.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write gate.md, gate.json and gate.junit.xml into it.")
+    ] = None,
+    results: ResultsDir = Path("results"),
+) -> None:
+    """Is launch B worse than launch A? Worse, not worse by more than is allowed, or it cannot be told and what would tell.
+
+    Both are measured in turns, in one experiment; or a new run is judged against kept ones, which vary from day to day.
+    """
+    from benchbook.gate import Gating
+
+    gating = Gating.of(not_worse_than, metric or (), answers_may_differ, against or (), results)
+    file = project.found(Path(target))
+    if file.suffix in (".yaml", ".yml"):
+        gating.check(file, base, launch)
+        run_dir = _measured(file, results).run_dir
+    else:
+        from benchbook.records.store import Store
+
+        run_dir = Store.open(target, results).run_dir
+    raise typer.Exit(gating.print_answer(run_dir, base, launch, _console(), out))
 
 
 @app.command()
@@ -334,6 +378,34 @@ def key(server: Annotated[str, typer.Argument(help="A live server of yours: its 
     from benchbook.hosts.kept import find_server
 
     print(find_server(server).api_key)
+
+
+def _measured(
+    file: Path, results: Path, *, only: Sequence[str] = (), new: bool = False, share_gpu: bool = False
+) -> Run:
+    """Measure what the experiment in `file` lacks, have its report written and print the summary; return its run."""
+    first_look = _first_look()
+
+    from benchbook.stop import end_orphans
+    from benchbook.sweep.progress import ConsoleProgress
+    from benchbook.sweep.run import run_experiment
+
+    console, options = _console(), {"only": only, "new": new, "share_gpu": share_gpu, "first_look": first_look}
+    end_orphans(console)
+    go_on_without_output()
+    with ConsoleProgress(console) as progress:
+        ended = run_experiment(file, results, progress, _write_report, **options, meanwhile=_get_report_ready)
+        if ended.is_interrupted:
+            raise typer.Exit(exit_codes.INTERRUPTED)
+        with told_as(StoreError):
+            from benchbook.report.run import load_run
+            from benchbook.report.summary import print_summary
+
+            judged = load_run(ended.store.run_dir)
+    print_summary(judged, console)
+    if ended.unwritten:
+        raise ended.unwritten
+    return judged
 
 
 def _first_look() -> CpuLook | None:

@@ -131,20 +131,21 @@ def compare(
     *,
     is_paired: bool = True,
     num_comparisons: int = 1,
+    metrics: Sequence[str] = (),
 ) -> Comparison:
     """Return the comparison of two launches' records, the headlines over all cases of a benchmark first.
 
-    Paired: by round, for launches of one run that took turns; else by the means of their starts. `num_comparisons`, this one among
-    them, share the 5 % of false claims.
+    Paired: by round, for launches of one run that took turns; else by the means of their starts. `num_comparisons`, this
+    one among them, share the 5 % of false claims. `metrics` are compared alone, each a headline, where somebody names them.
     """
     cases, lone = match_cases(base, other)
     is_paired = is_paired and not any(case.is_of_one_start_each for case in cases)
-    several = [(metric, group) for metric, group in _headline_groups(cases) if len(group) > 1]
-    rows = [row for metric, group in several if (row := _row(group, metric, is_paired))]
+    several = [(metric, group) for metric, group in headline_groups(cases, metrics) if len(group) > 1]
+    rows = [row for metric, group in several if (row := _row(group, metric, True, is_paired))]
     for case in cases:
-        others = BENCHMARKS[case.benchmark].others
-        keys = dict.fromkeys(filter(None, (headline_of(case.benchmark, case.load), *others)))
-        rows += [row for key in keys if (row := _row([case], BY_KEY[key], is_paired))]
+        headlines = headlines_of(case, metrics)
+        keys = dict.fromkeys((*headlines, *(() if metrics else BENCHMARKS[case.benchmark].others)))
+        rows += [row for key in keys if (row := _row([case], BY_KEY[key], key in headlines, is_paired))]
     return Comparison(
         *names,
         is_paired,
@@ -155,18 +156,27 @@ def compare(
     )
 
 
-def _headline_groups(cases: Sequence[MatchedCase]) -> list[tuple[Metric, list[MatchedCase]]]:
+def headlines_of(case: MatchedCase, metrics: Sequence[str] = ()) -> list[str]:
+    """Return the metrics that a case is compared by first: those of `metrics` that it can have, else its own one."""
+    if metrics:
+        return [key for key in metrics if case.benchmark in BY_KEY[key].benchmarks]
+    return list(filter(None, [headline_of(case.benchmark, case.load)]))
+
+
+def headline_groups(
+    cases: Sequence[MatchedCase], metrics: Sequence[str] = ()
+) -> list[tuple[Metric, list[MatchedCase]]]:
     """Return the cases of each benchmark that share a headline metric."""
     groups: dict[tuple[str, str], list[MatchedCase]] = {}
     for case in cases:
-        if key := headline_of(case.benchmark, case.load):
+        for key in headlines_of(case, metrics):
             groups.setdefault((case.benchmark, key), []).append(case)
     return [(BY_KEY[key], group) for (_, key), group in groups.items()]
 
 
-def _row(cases: Sequence[MatchedCase], metric: Metric, is_paired: bool) -> Row | None:
+def _row(cases: Sequence[MatchedCase], metric: Metric, is_headline: bool, is_paired: bool) -> Row | None:
     """Return the row of one case, or of several by their geometric mean in each round; None without a number."""
-    base, other = _by_round([case.base for case in cases], metric), _by_round([case.other for case in cases], metric)
+    base, other = by_round([case.base for case in cases], metric), by_round([case.other for case in cases], metric)
     if is_paired:
         shared = base.keys() & other.keys()
         base, other = ({repeat: arm[repeat] for repeat in sorted(shared)} for arm in (base, other))
@@ -175,33 +185,48 @@ def _row(cases: Sequence[MatchedCase], metric: Metric, is_paired: bool) -> Row |
     if is_paired:
         ours, theirs = list(base.values()), list(other.values())
     else:
-        ours, theirs = _by_start(cases[0].base, base), _by_start(cases[0].other, other)
+        ours, theirs = per_start(cases[0].base, base), per_start(cases[0].other, other)
     suspects = (
         arm.believed[repeat].verdict is Verdict.SUSPECT
         for case in cases
         for arm, rounds in ((case.base, base), (case.other, other))
         for repeat in rounds
     )
+    ratio = (paired_ratio if is_paired else unpaired_ratio)(ours, theirs)
+    return row_of(cases, metric, is_headline, ratio, (ours, theirs), is_paired, sum(suspects))
+
+
+def row_of(
+    cases: Sequence[MatchedCase],
+    metric: Metric,
+    is_headline: bool,
+    ratio: Ratio,
+    values: tuple[Sequence[float], Sequence[float]],
+    is_paired: bool,
+    num_suspect: int,
+) -> Row:
+    """Return the row of `cases`, of which `values` are what counts as one piece of evidence each, of base and other."""
     together = f"{len(cases)} {cases[0].benchmark} cases together"
+    ours, theirs = values
     return Row(
         benchmark=cases[0].benchmark,
         num_cases=len(cases),
         case=cases[0].text if len(cases) == 1 else together,
         name=cases[0].name if len(cases) == 1 else together,
         metric=metric,
-        is_headline=metric.key == headline_of(cases[0].benchmark, cases[0].load),
+        is_headline=is_headline,
         base=statistics.geometric_mean(ours),
         other=statistics.geometric_mean(theirs),
-        ratio=(paired_ratio if is_paired else unpaired_ratio)(ours, theirs),
+        ratio=ratio,
         num_base=len(ours),
         num_other=len(theirs),
-        num_suspect=sum(suspects),
+        num_suspect=num_suspect,
         values=(tuple(ours), tuple(theirs)),
         is_paired=is_paired,
     )
 
 
-def _by_round(arms: Sequence[Arm], metric: Metric) -> dict[int, float]:
+def by_round(arms: Sequence[Arm], metric: Metric) -> dict[int, float]:
     """Return the geometric mean over `arms` of the metric in each round in which all have it, above 0."""
     rounds = set.intersection(*(set(arm.believed) for arm in arms))
     found = {repeat: [arm.believed[repeat].values.get(metric.key) for arm in arms] for repeat in sorted(rounds)}
@@ -212,7 +237,7 @@ def _by_round(arms: Sequence[Arm], metric: Metric) -> dict[int, float]:
     }
 
 
-def _by_start(arm: Arm, rounds: Mapping[int, float]) -> list[float]:
+def per_start(arm: Arm, rounds: Mapping[int, float]) -> list[float]:
     """Return the geometric mean of each start over its `rounds`; those of which nobody noted the start are of one."""
     starts = by_start((value, start_of(arm.believed[repeat])) for repeat, value in rounds.items())
     return [statistics.geometric_mean(values) for values in starts.values()]

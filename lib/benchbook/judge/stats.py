@@ -133,6 +133,43 @@ def unpaired_ratio(base: Sequence[float], other: Sequence[float]) -> Ratio:
     return Ratio(math.exp(means[1] - means[0]), _known(math.sqrt(squared), degrees), degrees)
 
 
+@dataclass(frozen=True)
+class RunSpread:
+    """Standard deviations of logarithms, so shares: what varies from start to start, and from run to run beside that."""
+
+    starts: float | None  # None where no run has two
+    runs: float  # of their means, what their starts vary by included
+    days: float | None  # what is left of it; None where starts are not known
+
+
+def run_spread(runs: Sequence[Sequence[float]]) -> RunSpread:
+    """Return by how much at least two runs vary, each by the values of its starts."""
+    logs = [[math.log(value) for value in run] for run in runs]
+    between = stdev([statistics.fmean(run) for run in logs])
+    several = [run for run in logs if len(run) > 1]
+    if not several:
+        return RunSpread(None, between, None)
+    within = math.sqrt(sum((len(run) - 1) * stdev(run) ** 2 for run in several) / sum(len(run) - 1 for run in several))
+    of_starts = within**2 * statistics.fmean(1 / len(run) for run in logs)
+    return RunSpread(within, between, math.sqrt(max(0.0, between**2 - of_starts)))
+
+
+def foretold_ratio(runs: Sequence[Sequence[float]], new: Sequence[float]) -> Ratio:
+    """Return the ratio of a new run to earlier ones, each by the values of its starts, with what runs vary by in it.
+
+    An equal run lies in the interval as often as it says where all have as many starts; with more of the new one it is
+    too wide, with fewer what they vary by more is added.
+    """
+    means = [statistics.fmean(map(math.log, run)) for run in runs]
+    ratio = math.exp(statistics.fmean(map(math.log, new)) - statistics.fmean(means))
+    if len(runs) < 2:
+        return Ratio(ratio, None, 0)
+    spread = run_spread(runs)
+    fewer_starts = max(0.0, 1 / len(new) - statistics.fmean(1 / len(run) for run in runs)) * (spread.starts or 0.0) ** 2
+    error = math.sqrt(spread.runs**2 * (1 + 1 / len(runs)) + fewer_starts)
+    return Ratio(ratio, _known(error, len(runs) - 1), len(runs) - 1)
+
+
 @functools.lru_cache(maxsize=4096)
 def quantile(probability: float, degrees: float) -> float:
     """Return Student's t quantile, `probability` from 0.5 up to below 1."""

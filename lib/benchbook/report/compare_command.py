@@ -47,7 +47,7 @@ def two_launches(run: str, other_run: str, base: str, other: str, results_dir: P
     first = load_run(run_dir)
     second = first if is_one_run else load_run(other_dir)
     tell_damage([*first.damage, *(() if is_one_run else second.damage)])
-    base, other = _names(launches_of(first), launches_of(second), base, other, is_one_run)
+    base, other = launch_names(launches_of(first), launches_of(second), base, other, is_one_run)
     ours, theirs = _launch(first, base), _launch(second, other)
     if is_one_run and base == other:
         raise ExperimentError(f"A and B are both {base!r}: name two launches, or give B another run with --other-run")
@@ -64,7 +64,9 @@ def two_launches(run: str, other_run: str, base: str, other: str, results_dir: P
     return replace(comparison, remarks=tuple(dict.fromkeys(remarks)), difference=difference)
 
 
-def _names(ours: Sequence[str], theirs: Sequence[str], base: str, other: str, is_one_run: bool) -> tuple[str, str]:
+def launch_names(
+    ours: Sequence[str], theirs: Sequence[str], base: str, other: str, is_one_run: bool
+) -> tuple[str, str]:
     """Return the launches that are meant; a name that is left out is that of the only one it can be."""
     if not base and len(ours) == (2 if is_one_run else 1):
         base = ours[0]

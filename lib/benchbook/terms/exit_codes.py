@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 OK, FAILED, BAD_INPUT, NO_ANSWER, INTERRUPTED = 0, 1, 2, 3, 130
 
 MEANINGS = {
@@ -11,8 +13,13 @@ MEANINGS = {
     NO_ANSWER: "all asked for was measured and nothing is INVALID, but the run cannot answer its question",
     INTERRUPTED: "interrupted",
 }
+GATE_MEANINGS = MEANINGS | {
+    OK: "not worse by more than is allowed",
+    FAILED: "worse, or something failed or is INVALID",
+    NO_ANSWER: "it cannot be told, or is refused",
+}
 
 
-def sentence() -> str:
+def sentence(meanings: Mapping[int, str] = MEANINGS) -> str:
     """Return 'Exit codes: 0 all asked for was measured ...; 1 ...; ...; 130 interrupted.'"""
-    return f"Exit codes: {'; '.join(f'{code} {meaning}' for code, meaning in MEANINGS.items())}."
+    return f"Exit codes: {'; '.join(f'{code} {meaning}' for code, meaning in meanings.items())}."
