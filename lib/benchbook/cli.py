@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""The commands of the program: init, plan, run, show, report, table, compare, import, export, explain, list, rm, ps, stop, key.
-=======
-"""The commands of the program: init, plan, run, gate, show, report, table, compare, import, explain, list, rm, ps, stop, key.
->>>>>>> f389705 (A gate says whether a launch is worse, not worse by more than is allowed, or that it cannot be told: in turns or against kept runs, by exit code and in files for pipelines)
+"""The commands of the program: init, plan, run, gate, show, report, table, compare, import, export, explain, list, rm, ps, stop, key.
 
 What their exit codes mean stands in exit_codes.py. Nothing heavy is imported before a command needs it.
 """
