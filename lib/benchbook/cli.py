@@ -1,4 +1,4 @@
-"""The commands of the program: init, plan, run, gate, show, report, table, compare, import, export, explain, list, rm, ps, stop, key.
+"""The commands of the program, from init, plan and run to compare, reproduce and key.
 
 What their exit codes mean stands in exit_codes.py. Nothing heavy is imported before a command needs it.
 """
@@ -12,6 +12,7 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -34,11 +35,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_THREADED = ("run", "gate", "report", "show", "table", "compare")  # a library that finds no thread aborts
+# A library that finds no thread aborts.
+_THREADED = ("run", "gate", "reproduce", "report", "show", "table", "compare")
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from benchbook.hosts.machine.cpu import CpuLook
     from benchbook.report.run import Run
 
@@ -253,6 +253,47 @@ def compare(
 
     comparison = two_launches(run, other_run or run, base, other, results)
     print_comparison(comparison, format, _console())
+
+
+@app.command(
+    epilog="Exit codes: 0 all numbers agree; 1 some differ; 2 it cannot be made again, nothing was started; 3 too few "
+    "repeats to tell; 130 interrupted."
+)
+def reproduce(
+    run: RunName,
+    case: Annotated[
+        str,
+        typer.Argument(
+            metavar="[CASE]", help="Only the cases that fit, by name or by part: 'eager', 'max_concurrency=8'."
+        ),
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is not here as it was there, and measure nothing.")
+    ] = False,
+    share_gpu: Annotated[
+        bool, typer.Option("--share-gpu", help="Measure although other processes use the GPU.")
+    ] = False,
+    results: ResultsDir = Path("results"),
+) -> None:
+    """Make RUN again from its folder, name what does not match here, and say of each number whether it agrees."""
+    from benchbook.reproduce import reproduce as reproduce_run
+    from benchbook.stop import end_orphans
+    from benchbook.sweep.progress import ConsoleProgress
+    from benchbook.sweep.run import run_experiment
+
+    console = _console()
+
+    def measure(file: Path, only: Sequence[str]) -> Path | None:
+        end_orphans(console)
+        go_on_without_output()
+        with ConsoleProgress(console) as progress:
+            options = {"only": only, "new": True, "share_gpu": share_gpu, "meanwhile": _get_report_ready}
+            ended = run_experiment(file, results, progress, _write_report, **options)
+        if ended.unwritten:
+            raise ended.unwritten
+        return None if ended.is_interrupted else ended.store.run_dir
+
+    raise typer.Exit(reproduce_run(run, case, results, dry_run, measure, console))
 
 
 @app.command("import")

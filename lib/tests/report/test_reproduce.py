@@ -1,0 +1,168 @@
+"""A run made again: what is not here as it was there is named, and each number agrees within so much, or differs by so much."""
+
+from __future__ import annotations
+
+import random
+import shutil
+
+import pytest
+from benchbook.judge.agreement import Found, agreements
+from benchbook.records.files import write_text
+from benchbook.records.parts import MachineFacts
+from benchbook.records.store import EXPERIMENT_FILE, Store
+from benchbook.report.run import load_run
+from benchbook.reproduce import reproduce
+from benchbook.sweep import reproduction
+from benchbook.terminal import console
+from benchbook.terms.errors import ExperimentError
+from benchbook.terms.exit_codes import FAILED, INTERRUPTED, NO_ANSWER, OK
+from report_runs import make_run
+
+FILE = """question: q
+model: tiny
+launches:
+  eager: {args: {enforce_eager: true}}
+benchmarks:
+  - serve: {max_concurrency: [1, 4], lengths: [128, 64], num_prompts: 40}
+"""
+
+
+def changed(factor, seed, starts=1, spread=0.01):
+    """Return what makes of each record one of another day: times `factor`, on so many starts, each value drawn anew."""
+    draw = random.Random(seed)
+
+    def change(record):
+        at = record.identity.repeat % starts
+        luck = factor * draw.gauss(1, spread)
+        values = {
+            key: value and value * (luck if key.endswith("_tok_s") else 1 / luck)
+            for key, value in record.values.items()
+        }
+        ready = f"2026-11-{24 + seed % 5}T20:{10 + at}:00+00:00"
+        return record.model_copy(update={"values": values, "host": record.host.model_copy(update={"ready_utc": ready})})
+
+    return change
+
+
+def run_of(folder, factor=1.0, seed=0, starts=1, repeats=4, **more):
+    run_dir = make_run(
+        folder,
+        repeats=repeats,
+        benchmarks=("serve",),
+        concurrencies=(1, 4),
+        change=changed(factor, seed, starts),
+        **more,
+    )
+    write_text(run_dir / EXPERIMENT_FILE, FILE)
+    return run_dir
+
+
+def found(folder, starts, factor, seed):
+    there = load_run(run_of(folder / f"there{seed}{factor}", 1.0, seed, starts, repeats=8))
+    here = load_run(run_of(folder / f"here{seed}{factor}", factor, seed + 100, starts, repeats=8))
+    return {row.found for row in agreements(there.records, here.records)}, agreements(there.records, here.records)
+
+
+@pytest.mark.parametrize("starts", [1, 5])
+def test_an_equal_repetition_agrees_and_says_within_what(tmp_path, starts):
+    for seed in range(4):
+        kinds, rows = found(tmp_path, starts, 1.0, seed)
+        assert kinds == {Found.AGREES}, (seed, kinds)
+        assert all("agrees within" in row.sentence for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("starts", "factor", "expected"), [(1, 0.55, Found.DIFFERS), (5, 0.7, Found.DIFFERS), (1, 0.85, Found.OF_STARTS)]
+)
+def test_a_planted_change_is_found_where_starts_do_not_explain_it(tmp_path, starts, factor, expected):
+    for seed in range(3):
+        _, rows = found(tmp_path, starts, factor, seed)
+        headlines = [row for row in rows if row.is_headline]
+        assert {row.found for row in headlines} == {expected}, seed
+        assert all("differs by -" in row.sentence and "±" in row.sentence for row in headlines)
+
+
+def test_a_single_repeat_tells_nothing(tmp_path):
+    there, here = (load_run(run_of(tmp_path / name, repeats=1, seed=len(name))) for name in ("there", "here"))
+    rows = agreements(there.records, here.records)
+    assert {row.found for row in rows} == {Found.UNKNOWN} and "cannot be told" in rows[0].sentence
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Return a results folder with a run; what would measure it again, and the look at models, is replaced."""
+    run_of(tmp_path / "results", 1.0, 1)
+    monkeypatch.setattr(reproduction.RunPlan, "of", lambda experiment: type("Plan", (), {"cases": {}})())
+    monkeypatch.setattr(reproduction, "_parts", lambda plan, records: [])
+    return tmp_path / "results"
+
+
+def measuring(tmp_path, factor, asked):
+    def measure(file, only):
+        asked.append((file, only))
+        return run_of(tmp_path / "again", factor, 9)
+
+    return measure
+
+
+@pytest.mark.parametrize(("factor", "code", "said"), [(1.0, OK, "agrees within"), (0.5, FAILED, "differs by -5")])
+def test_the_exit_code_says_whether_it_agrees(tmp_path, results, capsys, factor, code, said):
+    asked = []
+    assert reproduce("quickstart", "", results, False, measuring(tmp_path, factor, asked), console()) == code
+    printed = capsys.readouterr().out
+    assert said in printed and "equal repetition is called different in at most 5 %" in printed
+    assert asked[0][0].name == "quickstart.yaml" and asked[0][0].read_text() == FILE
+
+
+def test_of_a_run_some_cases_are_made_again_and_an_interrupt_is_one(tmp_path, results):
+    asked = []
+    reproduce("quickstart", "max_concurrency=4", results, False, measuring(tmp_path, 1.0, asked), console())
+    assert asked[0][1] and all("max_concurrency=4" in name for name in asked[0][1])
+    assert reproduce("quickstart", "", results, False, lambda file, only: None, console()) == INTERRUPTED
+    with pytest.raises(ExperimentError, match="no case fits 'max_concurency=4'; did you mean"):
+        reproduce("quickstart", "max_concurency=4", results, False, measuring(tmp_path, 1.0, asked), console())
+
+
+def test_what_is_not_here_as_it_was_there_is_named(tmp_path, results, monkeypatch):
+    store = Store.open("quickstart", results)
+    versions = dict(store.records()[0].provenance.packages)
+    monkeypatch.setattr(reproduction, "machine", lambda: MachineFacts(cpu="Another CPU", cpu_cores=2))
+    monkeypatch.setattr(reproduction, "package_versions", lambda: {**versions, "vllm": "0.33.0"})
+    header = store.header()
+    facts = header.launches["eager"].model_copy(update={"args": {"enforce_eager": True, "max_num_seqs": 4}})
+    store.write_header(header.model_copy(update={"launches": {"eager": facts}}))
+    told = reproduction.mismatches(store, reproduction.recreated(store, results))
+    assert f"vllm {versions['vllm']} there, 0.33.0 here" in told
+    assert any(line.startswith("cpu: ") and line.endswith("there, Another CPU here") for line in told)
+    assert any("max_num_seqs not set (as it was measured: 4)" in line for line in told)
+    assert not any("torch" in line for line in told)
+
+
+def test_other_requests_are_named_and_those_of_a_second_try_are_not(tmp_path):
+    there = load_run(run_of(tmp_path)).records
+    there = [record.model_copy(update={"request_set_sha256": "a" * 64}) for record in there]
+    other = [record.model_copy(update={"request_set_sha256": "b" * 64}) for record in there]
+    assert "other requests were sent" in reproduction.other_requests(there, other)[0]
+    again = [
+        one.model_copy(update={"identity": one.identity.model_copy(update={"disturbed": ("machine_busy",)})})
+        for one in other
+    ]
+    assert reproduction.other_requests(there, again) == [] == reproduction.other_requests(there, there)
+
+
+def test_what_cannot_be_made_again_is_refused_before_anything_starts(tmp_path, results):
+    run_dir = Store.open("quickstart", results).run_dir
+    (run_dir / EXPERIMENT_FILE).unlink()
+    with pytest.raises(ExperimentError, match="it has no experiment.yaml"):
+        reproduce("quickstart", "", results, False, lambda file, only: pytest.fail("it started"), console())
+    shutil.rmtree(run_dir / "cases")
+    with pytest.raises(ExperimentError, match="no measured repeat"):
+        reproduce("quickstart", "", results, False, lambda file, only: pytest.fail("it started"), console())
+
+
+def test_too_few_repeats_are_no_answer(tmp_path, results):
+    def measure(file, only):
+        return run_of(tmp_path / "again", 1.0, 9, repeats=1)
+
+    run_of(tmp_path / "one", 1.0, 3, repeats=1)
+    assert reproduce("quickstart", "", tmp_path / "one", False, measure, console()) == NO_ANSWER
