@@ -27,7 +27,7 @@ def num_gpus(record: Record) -> int | None:
     if not record.host.argv:  # not ours: its machine, or its command, is not known
         return 1 if len(telemetry.gpus or ()) == 1 else None
     provenance = record.provenance
-    is_cpu = "+cpu" in provenance.packages.get("vllm", "")
+    is_cpu = "+cpu" in (record.host.packages or provenance.packages).get("vllm", "")
     has_gpus = telemetry.gpus or provenance.machine.gpus
     return settings_of(record.host).devices if has_gpus and not is_cpu else None
 

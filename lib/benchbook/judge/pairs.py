@@ -16,6 +16,8 @@ from benchbook.records.fingerprint import changed_parts, digest
 from benchbook.records.record import Record
 from benchbook.terms.asked import Offered
 
+_OF_ARMS = {"launch", "model", "seed", "server_packages"}  # parts of a fingerprint in which arms may differ
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -78,7 +80,7 @@ class MatchedCase:
     def other_conditions(self) -> set[str]:
         """Return what differs between the arms besides the launch, its model and the prompts: packages, device, notebook."""
         parts = [next(iter(arm.records.values())).identity.fingerprint_parts for arm in self._arms]
-        return set(changed_parts(*parts)) - {"launch", "model", "seed"}
+        return set(changed_parts(*parts)) - _OF_ARMS
 
     @property
     def _arms(self) -> tuple[Arm, Arm]:

@@ -16,7 +16,7 @@ from benchbook.plan.faults import Faults
 from benchbook.plan.launches import Launch
 from benchbook.plan.strict import key_text
 
-_PARAMETERS = {"args": "engine_args", "env": "engine_env"}
+_PARAMETERS = {"args": "engine_args", "env": "engine_env", "python": "engine_python"}
 
 
 def checked_by_hand(launch: Launch, *, has_offline: bool) -> tuple[Launch, list[str]]:

@@ -15,6 +15,7 @@ from benchbook.hosts.vllm.environments import vllm_python
 from benchbook.measure.argv import PREFIX_CACHING, Target, Words, latency_argv, offline_args, throughput_argv
 from benchbook.measure.client.tasks import WARM, BenchRun, run_bench
 from benchbook.measure.engines import OfflineEngine
+from benchbook.measure.environments import environment_facts
 from benchbook.measure.hardware import model_config, peaks_before_start
 from benchbook.measure.live import benchmark
 from benchbook.measure.recording import Recording
@@ -126,6 +127,7 @@ def _measure(
             engine=VLLM.title,
             model=files.name,
             random_weights=files.random_weights,
+            **environment_facts(engine.python),
             env=redacted_env({**inherited_environment(vllm_python(engine.python)), **env_overrides}),
             argv=argv,
             config=model_config(files.path, engine.args.get("revision"), env_overrides),

@@ -18,6 +18,7 @@ from benchbook.hosts.served import AttachedServer, attach
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.vllm.tokenizers import args_of
 from benchbook.measure import own
+from benchbook.measure.environments import environment_facts
 from benchbook.measure.hardware import model_config, peaks_of_attached
 from benchbook.plan.named_launches import named_launch
 from benchbook.records.host import HostFacts
@@ -159,6 +160,7 @@ def host_facts(server: AnyServer, model: UnderTest | None = None) -> HostFacts:
             "model_commit": commit_of(server.model_files, server.args, server.hub_env),
             "random_weights": server.model_files.random_weights,
             "routing": routing or None,
+            **(environment_facts(server.engine.python.shown) if server.engine.python else {}),
             "env": dict(server.env_overrides),
             "unknown_variables": server.engine.unknown_variables(server.env_overrides),
             "ready_s": server.ready_s,

@@ -80,7 +80,8 @@ class Launch:
         """Return all that tells this launch from another, as name to value: its model, flags and variables."""
         if self.attached:
             return self.attached.settings
-        return {"model": str(self.model), **self.named_engine, **self.args, **self.env}
+        engine = {name: value for name, value in self.named_engine.items() if name != "python"}  # a place is no setting
+        return {"model": str(self.model), **engine, **self.args, **self.env}
 
     @property
     def max_model_len(self) -> int | None:

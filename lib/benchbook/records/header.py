@@ -64,6 +64,7 @@ class LaunchFacts(Part):
 
     model: LaunchModel = LaunchModel()
     engine: str | None = None  # where it is not vLLM
+    python: str | None = None  # its interpreter, where that is of another environment than benchbook's
     args: Args = {}
     env: dict[str, str] = {}
     hosts: Items[HostFacts] = ()

@@ -68,6 +68,8 @@ class HostFacts(Part):
     model_commit: str | None = None
     adapter: str | None = None
     version: str | None = None
+    python: str | None = None  # its interpreter, where that is of another environment than benchbook's
+    packages: dict[str, str] = {}  # versions in that environment, by name; empty: those of the client's
     argv: Items[str] = ()
     env: dict[str, str] = {}  # what it was given beside the shell's, without secrets
     unknown_variables: Items[str] = ()

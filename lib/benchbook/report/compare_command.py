@@ -22,6 +22,7 @@ from benchbook.records.store import Store
 from benchbook.report.differences import (
     comparison_frame,
     how_to_read,
+    labels,
     launches_of,
     num_sharing,
     table_headings,
@@ -51,8 +52,8 @@ def two_launches(run: str, other_run: str, base: str, other: str, results_dir: P
     ours, theirs = _launch(first, base), _launch(second, other)
     if is_one_run and base == other:
         raise ExperimentError(f"A and B are both {base!r}: name two launches, or give B another run with --other-run")
-    names = (base, other) if is_one_run else (_name(first, base), _name(second, other))
-    num_comparisons = num_sharing(launches_of(first), names) if is_one_run else 1
+    names = labels((first, base), (second, other)) if is_one_run else (_name(first, base), _name(second, other))
+    num_comparisons = num_sharing(launches_of(first), (base, other)) if is_one_run else 1
     comparison = compare(ours, theirs, names, is_paired=is_one_run, num_comparisons=num_comparisons)
     if not comparison.rows:
         reasons = " ".join(caveats(comparison)) or "neither has a record."

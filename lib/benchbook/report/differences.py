@@ -58,13 +58,19 @@ def comparisons_of(run: Run) -> list[Comparison]:
             compare(
                 run.by_launch[first],
                 run.by_launch[other],
-                (first, other),
+                labels((run, first), (run, other)),
                 num_comparisons=num_sharing(launches, (first, other)),
             ),
             difference=difference_text(run.settings(first), run.settings(other), (first, other)),
         )
         for other in others[:MAX_OTHERS]
     ]
+
+
+def labels(base: tuple[Run, str], other: tuple[Run, str]) -> tuple[str, str]:
+    """Return the names of two runs' launches for sentences, each with its vLLM where those are of two versions."""
+    (first, one), (second, two) = base, other
+    return first.label(one, beside=second.packages(two)), second.label(two, beside=first.packages(one))
 
 
 def num_sharing(launches: Sequence[str], pair: tuple[str, str]) -> int:

@@ -19,6 +19,7 @@ from benchbook.parameters import refuse_unknown
 from benchbook.reading import read_bytes
 from benchbook.records.handover import RECORD_FILE
 from benchbook.records.header import LaunchFacts, PlanRow, RunHeader, rows_of
+from benchbook.records.provenance import TOLD_PACKAGES
 from benchbook.records.raw import read_raw
 from benchbook.records.record import Record, Verdict
 from benchbook.records.runs import newest_run, results_nearby
@@ -45,10 +46,24 @@ class Run:
     damage: tuple[str, ...] = ()  # what of the folder could not be read, a sentence a file: it is in nothing else here
 
     def settings(self, launch: str) -> dict[str, Any]:
-        """Return what tells `launch` from another, as name to value: its model, flags and variables."""
+        """Return what tells `launch` from another, as name to value: its model, its packages, flags and variables."""
         facts = self.header.launches.get(launch) or LaunchFacts()
         engine = {"engine": facts.engine} if facts.engine else {}
-        return {"model": facts.model.ref or facts.model.name, **engine, **facts.args, **facts.env}
+        model = facts.model.ref or facts.model.name
+        return {"model": model, **engine, **self.packages(launch), **facts.args, **facts.env}
+
+    def packages(self, launch: str) -> dict[str, str]:
+        """Return the versions of vLLM and what it stands on under `launch`, by name; {} where nobody told."""
+        facts = self.header.launches.get(launch) or LaunchFacts()
+        told = next((host.packages for host in reversed(facts.hosts) if host.packages), {})
+        is_ours = not facts.python and any(host.argv for host in facts.hosts)
+        found = told or (self.header.provenance.packages if is_ours else {})
+        return {name: found[name] for name in TOLD_PACKAGES if name in found}
+
+    def label(self, launch: str, *, beside: Mapping[str, str]) -> str:
+        """Return 'next (vLLM 0.33.0)', the launch with its vLLM where that is another one than that of `beside`."""
+        its, other = self.packages(launch).get("vllm"), beside.get("vllm")
+        return f"{launch} (vLLM {its})" if its and other and its != other else launch
 
     @property
     def question(self) -> str:

@@ -94,7 +94,8 @@ def _launches_html(run: Run) -> list[Html]:
 
 
 def _arguments_text(launch: LaunchFacts) -> str:
-    return ", ".join(f"{name}={value_text(value)}" for name, value in {**launch.args, **launch.env}.items())
+    python = {"python": launch.python} if launch.python else {}
+    return ", ".join(f"{name}={value_text(value)}" for name, value in {**python, **launch.args, **launch.env}.items())
 
 
 def _host_values(host: HostFacts) -> list[str]:
@@ -104,13 +105,19 @@ def _host_values(host: HostFacts) -> list[str]:
 
 def _machine_rows(run: Run) -> list[tuple[str, Any]]:
     machine, packages = run.header.provenance.machine, run.header.provenance.packages
+    elsewhere = [name for name, launch in _launches(run).items() if launch.python]
     return [
         ("Device", _device_text(machine, _used_gpus(run))),
         ("Memory", None if machine.memory_gib is None else f"{machine.memory_gib} GiB"),
         ("Kernel", machine.kernel),
         ("Python", machine.python),
-        ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items())),
+        ("Packages", _packages_text(packages)),
+        *((f"Packages of launch {name}", _packages_text(run.packages(name))) for name in elsewhere),
     ]
+
+
+def _packages_text(packages: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in packages.items())
 
 
 def _commands_html(run: Run) -> Html:

@@ -18,6 +18,7 @@ from benchbook.hosts.model.files import ModelFiles, commit_of, resolve_model
 from benchbook.hosts.process.shell import no_proxy
 from benchbook.hosts.server import VllmServer
 from benchbook.measure.client.warm import WarmClient
+from benchbook.measure.environments import environment_facts
 from benchbook.measure.hardware import model_config, peaks_before_start
 from benchbook.measure.outputs import NUM_ALONE, NUM_PROMPTS, fixed_prompts, greedy_outputs
 from benchbook.measure.servers import host_facts, silence_is_death
@@ -189,6 +190,7 @@ def _open_engine(launch: Launch, store: Store, ready_timeout_s: float, counted: 
             model=engine.model_files.name,
             model_commit=commit_of(engine.model_files, launch.args, launch.env),
             random_weights=engine.model_files.random_weights,
+            **environment_facts(launch.python),
             argv=engine.argv,
             env=engine.env_overrides,
             unknown_variables=serving.unknown_variables(engine.env_overrides),

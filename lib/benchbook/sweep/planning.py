@@ -9,6 +9,7 @@ from pathlib import Path
 from benchbook.hosts.engines import engine_named
 from benchbook.hosts.model.files import ModelFiles, resolve_model
 from benchbook.judge.outside import is_due_again
+from benchbook.measure.environments import packages_there
 from benchbook.notebooks.execute import source_sha256
 from benchbook.plan.experiment import Case, Experiment, Launch
 from benchbook.plan.order import Block, Repeat
@@ -117,6 +118,7 @@ def _parts(
         device=device(),
         notebook=source_sha256(notebooks_dir() / case.workload.row.notebook),
         **drawn,
+        **({"server_packages": packages_there(launch.python)} if launch.python else {}),
     )
 
 

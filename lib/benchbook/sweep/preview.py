@@ -16,8 +16,10 @@ from benchbook.launch_differences import difference_text
 from benchbook.measure.argv import offline_remark
 from benchbook.plan.eta import Estimator, duration_text
 from benchbook.plan.experiment import COMPARISON_REPEATS, Experiment
+from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block
 from benchbook.records.header import RunState
+from benchbook.records.provenance import TOLD_PACKAGES
 from benchbook.records.runs import run_name
 from benchbook.records.store import Store
 from benchbook.sweep.again import price_text
@@ -118,6 +120,9 @@ def _print_preflight(console: Console, checked: Preflight) -> None:
     say(console, f"Flags and variables: {checked.checked_against}")
     if experiment.device == "rocm" and "+rocm" not in checked.version:
         say(console, "  the same release of vLLM for ROCm has the same ones")
+    for launch in experiment.launches:
+        if launch.name in checked.pythons:
+            say(console, f"  {_python_text(checked, launch)}")
     for note in checked.notes:
         say(console, f"  {note}")
     for line in left_out():
@@ -130,7 +135,7 @@ def _print_preflight(console: Console, checked: Preflight) -> None:
         )
         if has_offline and (remark := offline_remark(launch.args)):
             say(console, f"  {remark}")
-    for line in _difference_lines(experiment):
+    for line in _difference_lines(checked):
         say(console, line)
     for name, requests in experiment.requests.items():
         say(console, f"Requests {name!r}: {requests}")
@@ -139,19 +144,34 @@ def _print_preflight(console: Console, checked: Preflight) -> None:
         say(console, line)
 
 
-def _difference_lines(experiment: Experiment) -> Iterator[str]:
+def _difference_lines(checked: Preflight) -> Iterator[str]:
     """Yield in what each launch differs from the first, or from what the file says that all begin with."""
+    experiment = checked.experiment
     first, *others = experiment.launches
     if experiment.base and experiment.base.settings != first.settings:
         first, others = experiment.base, experiment.launches
     for launch in others:
-        yield difference_text(first.settings, launch.settings, (first.name, launch.name))
+        ours, theirs = ({**each.settings, **_packages(checked, each)} for each in (first, launch))
+        yield difference_text(ours, theirs, (first.name, launch.name))
 
 
 def _maximum_notes(experiment: Experiment) -> Iterator[str]:
     """Yield which cases are measured first, since rates of others are shares of what they answer."""
     for case_id in dict.fromkeys(case.maximum for case in experiment.cases if case.maximum):
         yield f"Rates of throughput are of the requests a second that {case_id} answers in its first repeat."
+
+
+def _python_text(checked: Preflight, launch: Launch) -> str:
+    """Return which Python a launch runs from, with its vLLM."""
+    python = checked.python_of(launch)
+    vllm = f"vLLM {checked.version_of(launch)}, against which it was checked"
+    return f"launch {launch.name!r} runs from {python.path} (Python {python.version}): {vllm}"
+
+
+def _packages(checked: Preflight, launch: Launch) -> dict[str, str]:
+    """Return the versions of vLLM and what it stands on where a launch is started."""
+    python = checked.python_of(launch)
+    return {name: version for name in TOLD_PACKAGES if (version := python.version_of(name))}
 
 
 def _starts_notes(experiment: Experiment, blocks: Sequence[Block]) -> Iterator[str]:

@@ -134,7 +134,7 @@ def _dumped(python: Python, version: str, *asked_for: str) -> dict[str, Any] | N
             return None
         if done.returncode and not python.is_here:
             why = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
-            raise ExperimentError(f"the vLLM {version} of {python.path} does not start: {why[:300]}")
+            raise ExperimentError(f"the vLLM {version} of {python.path} cannot be imported: {why[:300]}")
         return json.loads(done.stdout) if done.returncode == 0 else {}
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -49,6 +49,7 @@ def server_table(server: Any) -> None:
     ]
     if hasattr(server, "ready_s"):
         rows += [
+            *([("Python", server.engine.python.shown)] if server.engine.python and server.engine.python.shown else []),
             ("Ready after", f"{server.ready_s:.1f} s"),
             ("Process", server.pid),
             ("Log", server.log_path),
