@@ -97,7 +97,7 @@ def test_every_flag_is_heard_as_it_was_said(parser, flag):
     action = parser._option_string_actions[flag]
     name = flag.removeprefix("--").replace("-", "_")
 
-    @settings(max_examples=25 if IS_FULL else 10, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25 if IS_FULL else 6, deadline=None, suppress_health_check=list(HealthCheck))
     @given(values_of(form))
     def is_heard(pair):
         value, expected = pair
