@@ -135,8 +135,7 @@ def test_a_fifth_benchmark_goes_from_its_file_to_the_report(file, tmp_path):
     console = Console(width=200, record=True)
     for with_commands in (False, True):
         preview(file, tmp_path / "results", console, with_commands)
-    text = console.export_text()
-    assert "80000 steps" in text and f"{sys.executable} -c" in text and "' 80000" in text
+    assert "80000 steps" in (text := console.export_text()) and f"{sys.executable} -c" in text and "' 80000" in text
     plan, store = RunPlan.of(load_experiment(file)), Store.create(tmp_path / "results", "loop")
     on_nothing = Local(lambda *given: nullcontext(Host()))
     assert Runner(plan, store, Host(), "benchbook run loop.yaml", on_nothing).execute() == RunState.FINISHED
