@@ -36,8 +36,10 @@ def script(path: Path, text: str) -> str:
 
 
 def test_our_own_interpreter_is_this_environment_however_it_is_named(tmp_path) -> None:
-    link = tmp_path / "python"
-    link.symlink_to(sys.executable)
+    wrapper = tmp_path / "python"
+    wrapper.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    wrapper.chmod(0o755)
+    assert vllm_python(str(wrapper)) is HERE
     assert vllm_python("") is HERE and vllm_python(sys.executable) is HERE
     assert engine_named("vllm", sys.executable) is VLLM
     assert HERE.shown == "" and HERE.version_of("no-such-package") is None
