@@ -55,9 +55,8 @@ class Run:
     def packages(self, launch: str) -> dict[str, str]:
         """Return the versions of vLLM and what it stands on under `launch`, by name; {} where nobody told."""
         facts = self.header.launches.get(launch) or LaunchFacts()
-        told = next((host.packages for host in reversed(facts.hosts) if host.packages), {})
-        is_ours = not facts.python and any(host.argv for host in facts.hosts)
-        found = told or (self.header.provenance.packages if is_ours else {})
+        ours = [host for host in facts.hosts if host.argv]  # of what somebody else started nobody knows
+        found = (ours[-1].packages or self.header.provenance.packages) if ours else {}
         return {name: found[name] for name in TOLD_PACKAGES if name in found}
 
     def label(self, launch: str, *, beside: Mapping[str, str]) -> str:
