@@ -12,7 +12,7 @@ _HOME = {
     # what to measure it on
     "VllmServer": "benchbook.hosts.server",
     "VllmEngine": "benchbook.hosts.engine",
-    "attach": "benchbook.hosts.served",
+    "attach": "benchbook.hosts.attached",
     "find_server": "benchbook.hosts.server",
     "open_server": "benchbook.measure.servers",
     "open_engine": "benchbook.measure.engines",

@@ -107,12 +107,16 @@ def run(
     share_gpu: Annotated[
         bool, typer.Option("--share-gpu", help="Measure although other processes use the GPU.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Send load to attached servers on other machines without asking.")
+    ] = False,
 ) -> None:
     """Measure FILE, write its report and sum it up. An unfinished run is continued: what is measured is kept.
 
     Ctrl-C once stops in order, twice at once; nothing measured is lost either way.
     """
-    judged, console = _measured(file, results, only=only or (), new=new, share_gpu=share_gpu), _console()
+    options = {"only": only or (), "new": new, "share_gpu": share_gpu, "yes": yes}
+    judged, console = _measured(file, results, **options), _console()
 
     from benchbook.report.summary import ending
 
@@ -383,13 +387,7 @@ def remove(
     store = Store.open(run, results)
     if not store.run_dir.is_relative_to(results.resolve()):
         raise ExperimentError(f"{store.run_dir} is not under {results.absolute()}: only runs there are deleted")
-    if not yes and not sys.stdin.isatty():
-        raise ExperimentError(f"nobody can be asked whether to delete {store.run_dir}: add --yes to do it")
-    try:
-        is_sure = yes or typer.confirm(f"Delete {store.run_dir} with {store.count_measured()} measured repeats?")
-    except typer.Abort:
-        raise typer.Exit(exit_codes.INTERRUPTED) from None
-    if is_sure:
+    if yes or _confirmed(f"Delete {store.run_dir} with {store.count_measured()} measured repeats?"):
         store.delete()
         _say(_console(), f"Deleted {store.run_dir}.")
 
@@ -418,7 +416,13 @@ def key(server: Annotated[str, typer.Argument(help="A live server of yours: its 
 
 
 def _measured(
-    file: Path, results: Path, *, only: Sequence[str] = (), new: bool = False, share_gpu: bool = False
+    file: Path,
+    results: Path,
+    *,
+    only: Sequence[str] = (),
+    new: bool = False,
+    share_gpu: bool = False,
+    yes: bool = False,
 ) -> Run:
     """Measure what the experiment in `file` lacks, have its report written and print the summary; return its run."""
     first_look = _first_look()
@@ -431,7 +435,13 @@ def _measured(
     end_orphans(console)
     go_on_without_output()
     with ConsoleProgress(console) as progress:
-        ended = run_experiment(file, results, progress, _write_report, **options, meanwhile=_get_report_ready)
+
+        def confirm(told: str) -> bool:
+            with progress.paused():
+                return yes or _confirmed(told)
+
+        options |= {"meanwhile": _get_report_ready, "confirm": confirm, "yes": yes}
+        ended = run_experiment(file, results, progress, _write_report, **options)
         if ended.is_interrupted:
             raise typer.Exit(exit_codes.INTERRUPTED)
         with told_as(StoreError):
@@ -443,6 +453,16 @@ def _measured(
     if ended.unwritten:
         raise ended.unwritten
     return judged
+
+
+def _confirmed(question: str) -> bool:
+    """Return what somebody at the terminal answers; raise ExperimentError where nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise ExperimentError(f"nobody can be asked here, so add --yes to do it: {question}")
+    try:
+        return typer.confirm(question)
+    except typer.Abort:
+        raise typer.Exit(exit_codes.INTERRUPTED) from None
 
 
 def _first_look() -> CpuLook | None:

@@ -1,4 +1,4 @@
-"""Short questions to a server under test: no proxy, no redirect, and a whole answer within its limits or none.
+"""Short questions to a server under test: no proxy unless asked for, no redirect, and a whole answer within its limits or none.
 
 Whoever answers may be a stranger: bodies are read up to a size and a time, and JSON is taken as `json_of` takes it.
 """
@@ -11,10 +11,14 @@ import math
 import socket
 import threading
 from collections.abc import Generator, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from benchbook.hosts.way import PLAIN, Way
 
 if TYPE_CHECKING:  # importing it costs 40 ms, which those who ask nothing need not pay
     from http.client import HTTPConnection, HTTPResponse
+    from urllib.parse import SplitResult
 
 MAX_BODY_BYTES = 16 << 20  # /metrics of a server of 16 engines has 4 MiB
 MAX_LINE_BYTES = 1 << 20  # of a stream: an event holds some tokens
@@ -25,9 +29,9 @@ class TooLargeError(ConnectionError):
     """An answer that is larger than any that a server of vLLM gives."""
 
 
-def get(base_url: str, path: str, *, timeout_s: float, api_key: str | None = None) -> tuple[int, str]:
+def get(base_url: str, path: str, *, timeout_s: float, way: Way = PLAIN) -> tuple[int, str]:
     """Return status and body of GET `base_url` + `path`; see `ask`."""
-    return ask("GET", base_url, path, timeout_s=timeout_s, api_key=api_key)
+    return ask("GET", base_url, path, timeout_s=timeout_s, way=way)
 
 
 def ask(
@@ -36,7 +40,7 @@ def ask(
     path: str,
     *,
     timeout_s: float,
-    api_key: str | None = None,
+    way: Way = PLAIN,
     payload: Mapping[str, Any] | None = None,
 ) -> tuple[int, str]:
     """Return status and body of a request of `base_url` + `path`, with `payload` as its JSON where there is one.
@@ -44,7 +48,7 @@ def ask(
     Raises TimeoutError when the whole answer has not come within `timeout_s`, ConnectionError when nobody answers in
     HTTP or the body is cut or larger than 16 MiB; both are OSErrors.
     """
-    with _answer(method, base_url, path, timeout_s, timeout_s, api_key, payload) as response:
+    with _answer(method, base_url, path, timeout_s, timeout_s, way, payload) as response:
         return response.status, _body(response).decode(errors="replace")
 
 
@@ -55,14 +59,14 @@ def post_lines(
     *,
     timeout_s: float,
     silence_s: float,
-    api_key: str | None = None,
+    way: Way = PLAIN,
 ) -> Generator[str]:
     """Yield the lines of a streamed answer as they come, without their ends.
 
     Raises TimeoutError when it has not ended within `timeout_s`, or nothing has come for `silence_s`, ConnectionError
     for a status other than 200, a stream that breaks off or is not UTF-8, a line over 1 MiB or 16 MiB in all.
     """
-    with _answer("POST", base_url, path, timeout_s, min(timeout_s, silence_s), api_key, payload) as response:
+    with _answer("POST", base_url, path, timeout_s, min(timeout_s, silence_s), way, payload) as response:
         if response.status != 200:
             raise ConnectionError(f"HTTP {response.status}: {_body(response).decode(errors='replace')[:300]!r}")
         rest, num_bytes = b"", 0
@@ -121,17 +125,16 @@ def _answer(
     path: str,
     timeout_s: float,
     silence_s: float,
-    api_key: str | None,
+    way: Way,
     payload: Mapping[str, Any] | None,
 ) -> Iterator[HTTPResponse]:
     """Yield the answer once its head is there; what is wrong with it inside is an OSError in one line."""
     from http.client import HTTPException
 
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    body = None
+    headers, body = way.all_headers, None
     if payload is not None:
         headers["Content-Type"], body = "application/json", json.dumps(payload).encode()
-    connection, prefix = _connection(base_url, silence_s)
+    connection, prefix = _connection(base_url, silence_s, way, headers)
     with contextlib.closing(connection):
         try:
             connection.connect()
@@ -145,14 +148,47 @@ def _answer(
             raise ConnectionError(f"{base_url} is no address: {error}") from error
 
 
-def _connection(base_url: str, timeout_s: float) -> tuple[HTTPConnection, str]:
-    """Return a connection to the server, not yet open, and the path before all of its paths."""
+def _connection(base_url: str, timeout_s: float, way: Way, headers: dict[str, str]) -> tuple[HTTPConnection, str]:
+    """Return a connection to the server, not yet open, and what stands before all of its paths."""
     import http.client
     from urllib.parse import urlsplit
 
     parts = urlsplit(base_url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return kind(parts.hostname, parts.port, timeout=timeout_s), parts.path.rstrip("/")
+    is_https, prefix = parts.scheme == "https", parts.path.rstrip("/")
+    kind = partial(http.client.HTTPSConnection, context=way.tls()) if is_https else http.client.HTTPConnection
+    proxy = _proxy_for(parts) if way.proxy else None
+    if proxy is None:
+        return kind(parts.hostname, parts.port, timeout=timeout_s), prefix
+    connection = kind(proxy.hostname, proxy.port or http.client.HTTP_PORT, timeout=timeout_s)
+    own = _proxy_headers(proxy)
+    if is_https:
+        connection.set_tunnel(parts.hostname, parts.port, headers=own)
+        return connection, prefix
+    headers |= own
+    return connection, f"http://{parts.netloc}{prefix}"
+
+
+def _proxy_for(parts: SplitResult) -> SplitResult | None:
+    """Return the address of the shell's proxy for a server; None where it names none, or excepts the server."""
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies_environment, proxy_bypass_environment
+
+    proxies = getproxies_environment()
+    named = proxies.get(parts.scheme) or proxies.get("all")
+    if not named or proxy_bypass_environment(parts.netloc, proxies):
+        return None
+    return urlsplit(named if "//" in named else f"http://{named}")
+
+
+def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
+    """Return what a proxy wants to know of who asks."""
+    import base64
+    from urllib.parse import unquote
+
+    if not proxy.username:
+        return {}
+    who = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": "Basic " + base64.b64encode(who.encode()).decode()}
 
 
 def _body(response: HTTPResponse) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -19,6 +19,7 @@ from benchbook.hosts.face import Counters
 from benchbook.hosts.machine.nvml import QUANTITIES, Gpu, NoGpuError, Nvml, open_nvml
 from benchbook.hosts.process import ports, processes
 from benchbook.hosts.scrape import MAX_LINE, parse_counters
+from benchbook.hosts.way import PLAIN, Way
 
 PERIOD_S = 0.25
 ANSWER_LIMIT_S = 2.0  # a sample that takes longer is a gap, not a stall: StallWatch looks for those
@@ -31,7 +32,8 @@ class Sampler:
 
     `env` is that of the process under test, which may name the GPUs that it uses; with `num_gpus` it takes the first so
     many. Its own processes are those of the host `host_id`, where we started it, and what serves `base_url`; without
-    either, what this process has started. All others are strangers, another benchbook's as well.
+    either, what this process has started. All others are strangers, another benchbook's as well. `pages` are the addresses
+    of those whose counters are read, where they are others than the server itself.
     One sample is taken on entering and one on leaving, so that what happens inside lies between two.
     """
 
@@ -40,14 +42,16 @@ class Sampler:
         base_url: str | None,
         counters: Counters | None = None,
         *,
-        api_key: str | None = None,
+        way: Way = PLAIN,
+        pages: Sequence[str] = (),
         period_s: float = PERIOD_S,
         nvml: Nvml | None = None,
         env: Mapping[str, str] | None = None,
         num_gpus: int | None = None,
         host_id: str | None = None,
     ) -> None:
-        self._base_url, self._api_key, self._period_s = base_url, api_key, period_s
+        self._base_url, self._way, self._period_s = base_url, way, period_s
+        self._sources = tuple(pages) or ((base_url,) if base_url else ())
         self.absent: dict[str, str] = {} if base_url else {"server": "an engine in a process has no /metrics"}
         self._counters = counters or Counters(names={})
         # Prometheus' own selection: the server formats these few and leaves its histograms alone.
@@ -123,12 +127,13 @@ class Sampler:
             return
         asked_s = self._now_s()
         try:
-            status, text = http.get(self._base_url, self._path, timeout_s=ANSWER_LIMIT_S, api_key=self._api_key)
+            answers = [http.get(url, self._path, timeout_s=ANSWER_LIMIT_S, way=self._way) for url in self._sources]
         except OSError as error:
             self._num_missed += 1
             self._why_missed = str(error)[:200]
             return
-        shown = text.splitlines() if status == 200 else []
+        status = max(status for status, _ in answers)
+        shown = [line for _, text in answers for line in text.splitlines()] if status == 200 else []
         lines = [line for line in shown if line.startswith(self._beginnings) and len(line) <= MAX_LINE][:MAX_LINES]
         if not lines:
             self._num_missed += 1

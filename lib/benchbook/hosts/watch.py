@@ -6,7 +6,6 @@ import re
 import threading
 import time
 
-from benchbook.hosts import http
 from benchbook.hosts.face import Counters
 from benchbook.hosts.served import ServedModel
 from benchbook.terms.errors import Cause, HostDiedError
@@ -31,6 +30,7 @@ class StallWatch:
         self._server, self._limit_s = server, limit_s
         self._progress = _values_of(server.engine.counters, "generation_tokens", "prompt_tokens")
         self._working = _values_of(server.engine.counters, "running", "waiting")
+        self._answer_limit_s = min(ANSWER_LIMIT_S, limit_s)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="stall-watch", daemon=True)
 
@@ -66,7 +66,7 @@ class StallWatch:
     def _health(self) -> int | None:
         """Return the status of its health: DEAD where it cannot come back, refused or reset. None: silence, maybe load."""
         try:
-            return self._ask(self._server.engine.health_path)[0]
+            return self._server.health(self._answer_limit_s)
         except ConnectionError:
             return DEAD
         except OSError:
@@ -75,15 +75,11 @@ class StallWatch:
     def _look(self) -> tuple[tuple[float, ...] | None, bool]:
         """Return the token counts and whether the server has work; no counts when it does not answer."""
         try:
-            text = self._ask(self._server.engine.counters.path)[1]
+            text = self._server.metrics_text(self._answer_limit_s)
         except OSError:
             return None, True
         working = sum(float(value) for value in self._working.findall(text))
         return tuple(float(value) for value in self._progress.findall(text)), working > 0
-
-    def _ask(self, path: str) -> tuple[int, str]:
-        limit_s = min(ANSWER_LIMIT_S, self._limit_s)
-        return http.get(self._server.base_url, path, timeout_s=limit_s, api_key=self._server.api_key)
 
     def _cause_of_death(self) -> Cause:
         try:

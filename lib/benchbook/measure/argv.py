@@ -55,6 +55,7 @@ class Target:
     python: Python = HERE  # whose vLLM an engine is of
     is_warm: bool = False  # its host was warmed up for this load
     sent: Sent | None = None  # of a workload that has a set
+    trusts_all: bool = False  # whoever answers by TLS is believed
 
 
 Words = Callable[[Any, Target], list[str]]  # of a workload and what it is measured on
@@ -102,6 +103,8 @@ def serve_argv(workload: ServeWorkload, target: Target) -> list[str]:
         argv += ["--ramp-up-start-rps", str(ramp.start_rps), "--ramp-up-end-rps", str(ramp.end_rps)]
     elif workload.request_rate_rps is not None:
         argv += ["--request-rate", str(workload.load.rate_rps if workload.share else workload.request_rate_rps)]
+    if target.trusts_all:
+        argv.append("--insecure")
     limits = [
         f"{name}:{getattr(workload, key):g}"
         for key, name in _GOODPUT_KEYS.items()

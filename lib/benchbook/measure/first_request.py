@@ -34,8 +34,8 @@ def completion_request(server: AnyServer, workload: FirstRequestWorkload) -> dic
 
 
 def request_headers(server: AnyServer) -> dict[str, str]:
-    """Return the headers that carry this server's API key; empty when it has none."""
-    return {"Authorization": f"Bearer {server.api_key}"} if server.api_key else {}
+    """Return the headers that this server wants, of which its API key is one; empty when it wants none."""
+    return server.way.all_headers
 
 
 def first_request(
@@ -102,7 +102,7 @@ def _lines(server: AnyServer, workload: FirstRequestWorkload, repeat: Handover) 
         {**completion_request(server, workload), "stream": True, "stream_options": {"include_usage": True}},
         timeout_s=min(TIMEOUT_S, repeat.limit_s),
         silence_s=repeat.stall_limit_s,
-        api_key=server.api_key,
+        way=server.way,
     )
 
 

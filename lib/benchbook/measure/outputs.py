@@ -49,7 +49,7 @@ def greedy_outputs(server: AnyServer, prompts: Sequence[str]) -> list[str]:
 def _answer(server: AnyServer, prompt: str) -> str:
     body = {"model": server.served_name, "prompt": prompt, "max_tokens": OUTPUT_TOKENS, "temperature": 0.0}
     status, text = http.ask(
-        "POST", server.base_url, "/v1/completions", timeout_s=TIMEOUT_S, api_key=server.api_key, payload=body
+        "POST", server.base_url, "/v1/completions", timeout_s=TIMEOUT_S, way=server.way, payload=body
     )
     if status != 200:
         raise ConnectionError(f"HTTP {status}: {text[:300]!r}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.engines import engine_named
+from benchbook.hosts.process.shell import certificates
 from benchbook.hosts.server import VllmServer
 from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.hardware import peaks_before_start
@@ -58,8 +59,11 @@ def own_peaks(host: object) -> Mapping[str, Any] | None:
 
 def own_client(*, start: bool = False) -> WarmClient | None:
     """Return this kernel's benchmark client, None without one; `start` makes one, which imports vLLM meanwhile."""
+    trusted = certificates()
+    while start and _clients and _clients[0].trusted != trusted:  # which it has read when it imported aiohttp
+        _clients.pop().stop()
     if start and not _clients:
-        _clients.append(WarmClient())
+        _clients.append(WarmClient(env=trusted))
     if not _clients:
         return None
     _clients[0].ensure()

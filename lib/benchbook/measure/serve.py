@@ -197,6 +197,7 @@ class _Bench:
                 seed=seed,
                 raw_path=raw_path,
                 sent=self.sending.words(stretch, raw_path),
+                trusts_all=self.server.way.is_insecure,
             ),
         )
 
@@ -218,6 +219,7 @@ class _Bench:
                 memory_mib=workload.client_memory_mib,
                 stretch=stretch,
                 cancel=watch.event,
+                private_words=_header_words(self.server.way.headers),
             )
         if watch.cause is not None:
             raise MeasureError(f"the server stopped answering during the benchmark: {watch.cause}", watch.cause)
@@ -242,7 +244,19 @@ def benchmark_failed(what: str, run: BenchRun, log_path: Path) -> MeasureError:
 def _client_env(server: AnyServer) -> dict[str, str]:
     """Return what is added to the client's environment: the key, where the hub is, whom to trust, and no proxy."""
     host = urlsplit(server.base_url).hostname or ""
-    return {"OPENAI_API_KEY": server.api_key or "EMPTY", **server.hub_env, **no_proxy([host]), **certificates()}
+    past = {} if server.way.proxy else no_proxy([host])
+    return {
+        "OPENAI_API_KEY": server.api_key or "EMPTY",
+        **server.hub_env,
+        **past,
+        **certificates(),
+        **server.way.trusted,
+    }
+
+
+def _header_words(headers: Mapping[str, str]) -> list[str]:
+    """Return the words by which vLLM's client adds headers to each request; their values are nobody else's to see."""
+    return ["--header", *(f"{name}={value}" for name, value in headers.items())] if headers else []
 
 
 def _request_set(

@@ -11,22 +11,25 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from benchbook import parameters
+from benchbook.hosts.attached import AttachedServer, attach
 from benchbook.hosts.cards import named
 from benchbook.hosts.model.files import commit_of, has_random_weights
+from benchbook.hosts.process.ports import is_loopback
 from benchbook.hosts.process.shell import certificates, go_past_proxies
-from benchbook.hosts.served import AttachedServer, attach
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.vllm.tokenizers import args_of
+from benchbook.hosts.way import way_of
 from benchbook.measure import own
 from benchbook.measure.environments import environment_facts
 from benchbook.measure.hardware import model_config, peaks_of_attached
+from benchbook.plan.attached import reach_of
 from benchbook.plan.named_launches import named_launch
-from benchbook.records.host import HostFacts
+from benchbook.records.host import AttachedFacts, HostFacts
 from benchbook.terms.errors import Cause, ExperimentError, HostDiedError, IdentityError
 
 AnyServer = VllmServer | AttachedServer
 
-_PARAMETERS = ("base_url", "launch", "model", "engine_args", "engine_env", "engine_python", "keep")
+_PARAMETERS = ("base_url", "launch", "model", "engine_args", "engine_env", "engine_python", "keep", "reach")
 _opened: WeakKeyDictionary[object, Mapping[str, Any]] = WeakKeyDictionary()  # the parameters when a host was opened
 _warmed: WeakKeyDictionary[object, dict[str, str]] = WeakKeyDictionary()  # by hand: for what, by what
 
@@ -40,28 +43,34 @@ def open_server(
     env: Mapping[str, Any] | None = None,
     python: str = "",
     keep: bool = False,
+    reach: Mapping[str, Any] | None = None,
     with_client: bool = False,
 ) -> AnyServer:
     """Return the server at `base_url`, or, when that is empty, a ready one of this kernel's own, started if need be.
 
     An own server has the named `launch`, with another `model`, `args` and `env` on top of it, and the vLLM of the
-    interpreter at `python`; it ends with its kernel, whatever ends that, unless it is to `keep`: then `benchbook stop` ends it. `with_client` has the benchmark's client
-    import vLLM meanwhile. Raises HostStartError, IdentityError, and ExperimentError for a parameter that there is not.
+    interpreter at `python`; it ends with its kernel, whatever ends that, unless it is to `keep`: then `benchbook stop`
+    ends it. `reach` says how the one at `base_url` is reached, by the keys of a launch that is attached. `with_client` has
+    the benchmark's client import vLLM meanwhile. Raises HostStartError, IdentityError, and ExperimentError for a parameter
+    that there is not.
     """
     parameters.refuse_unknown()
     ours_alone = {"engine_args": args, "engine_env": env, "engine_python": python, "keep": keep}
     if base_url and any(ours_alone.values()):
         what = " and ".join(name for name, value in ours_alone.items() if value)
         raise ExperimentError(f"{what} are for a server started here; the one at {base_url} runs as it was started")
-    os.environ.update(certificates())
+    if reach and not base_url:
+        raise ExperimentError("reach says how a server that runs already is reached, and base_url names none")
+    how = reach_of(reach or {})
+    os.environ.update({**certificates(), **way_of(how).trusted})
     if with_client:
         own.own_client(start=True)
     server = (
-        attach(base_url, model)
+        attach(base_url, model, reach=how)
         if base_url
         else own.own_host(VllmServer, named_launch(launch, model, args, env, python), keep)
     )
-    go_past_proxies([urlsplit(server.base_url).hostname or ""])
+    go_past_proxies([] if how.proxy else [urlsplit(server.base_url).hostname or ""])
     note_opened(server)
     return server
 
@@ -144,6 +153,7 @@ def host_facts(server: AnyServer, model: UnderTest | None = None) -> HostFacts:
     model = model or model_card(server)
     facts: dict[str, Any] = {
         "kind": "server",
+        "attached": attached_facts(server),
         "model": model.name,
         "engine": server.engine.title,
         "adapter": model.adapter,
@@ -166,6 +176,20 @@ def host_facts(server: AnyServer, model: UnderTest | None = None) -> HostFacts:
             "ready_s": server.ready_s,
         }
     return HostFacts.of(**facts)
+
+
+def attached_facts(server: AnyServer) -> AttachedFacts | None:
+    """Return how a server of somebody else was reached; None for one that benchbook started."""
+    if server.is_ours:
+        return None
+    return AttachedFacts(
+        address=server.base_url,
+        is_elsewhere=not is_loopback(urlsplit(server.base_url).hostname or ""),
+        headers=tuple(server.way.headers),
+        behind=tuple(server.behind),
+        asked_by_proxy=server.way.proxy,
+        unproven=server.way.is_insecure,
+    )
 
 
 def _facts_of_files(root: str, revision: str | None, env: Mapping[str, str]) -> dict[str, Any]:

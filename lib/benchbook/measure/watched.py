@@ -19,6 +19,7 @@ from benchbook.hosts.face import ENDED, Engine, Log
 from benchbook.hosts.http import TooLargeError
 from benchbook.hosts.machine import cpu
 from benchbook.hosts.machine.devices import naming
+from benchbook.hosts.network import round_trip_ms
 from benchbook.hosts.process import processes, registry
 from benchbook.hosts.process.logs import HostLog, tells
 from benchbook.hosts.process.ports import is_loopback
@@ -26,6 +27,7 @@ from benchbook.hosts.scrape import block_tokens, counter_delta, engine_tokens, p
 from benchbook.hosts.telemetry import Sampler
 from benchbook.hosts.vllm import measured_part
 from benchbook.hosts.vllm.clients import behind_ours_s
+from benchbook.hosts.way import PLAIN
 from benchbook.judge.telemetry_summary import telemetry_summary
 from benchbook.measure.client.meter import client_facts, meter_path, read_notes
 from benchbook.measure.client.sent import SENT_FILE, sent_facts
@@ -61,12 +63,13 @@ class Watched:
         worker = cpu.host_entry(argument=socket_path) if socket_path else None
         self._roots = cpu.server_pids(server.base_url) if server else []
         self._roots += [worker.guardian_pid] if worker else []
-        host = entry or worker
+        host = entry if server else worker  # beside a server the worker is its client
         self._log = HostLog(Path(host.log_path)) if host and host.log_path else None
         self._sampler = Sampler(
             server.base_url if server else None,
             self._engine.counters,
-            api_key=server.api_key if server else None,
+            way=server.way if server else PLAIN,
+            pages=server.counter_urls if server else (),
             env=_environment_of(host, self._roots),
             num_gpus=num_devices(flags_of(host.argv)) if host else None,
             host_id=host.host_id if host else None,
@@ -79,6 +82,7 @@ class Watched:
 
     def __enter__(self) -> Watched:
         self.page = self._metrics()
+        self._time_the_way("before_ms")
         self._look = cpu.look(self._own_pids())
         self._sampler.__enter__()
         return self
@@ -91,6 +95,7 @@ class Watched:
             return
         with self._sparing("the processors"):
             self.facts |= {"limits": limits(), "machine": cpu.shares(self._look, cpu.look(self._own_pids()))}
+        self._time_the_way("after_ms")
         if self.page and (after := self._metrics()):
             with self._sparing("the server's counters"):
                 self._count(after)
@@ -149,6 +154,12 @@ class Watched:
         except OSError as error:
             self._unseen["counters"] = redacted(str(error)[:300], known_secrets())
             return ""
+
+    def _time_the_way(self, when: str) -> None:
+        """Note how long a round trip to a server of somebody else takes; a proxy's would tell nothing of it."""
+        if self._server and not self._server.is_ours and not self._server.way.proxy:
+            network = self.facts.setdefault("network", {})
+            network[when] = round_trip_ms(self._server.base_url)
 
     def _count(self, page: str) -> None:
         counters = self._engine.counters

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from benchbook.plan.workload import BatchSeconds, Workload
 
 START_S = {"server": 30.0, "engine": 15.0}  # imports and all, of an eager tiny model on two cores
+CLIENT_S = 12.0  # a benchmark's client imports vLLM
 COMPILE_S = 60.0  # more, unless a launch is eager: torch.compile, CUDA graphs
 SLACK = 2.0  # real kernels take so many times what the roofline says
 READ_BYTES_S = 2e9  # from a disk
@@ -49,6 +50,7 @@ class Pace:
     weight_bytes: int = 0  # to be read at a start
     is_eager: bool = True
     is_worth_a_guess: bool = True  # False: all that counts is the least it takes
+    is_running: bool = False  # its server runs already: a client is all that starts
 
     def batch_s(self, batch: int, input_tokens: int, output_tokens: int) -> float:
         """Return a rough duration (s) of one batch, prompts and answers."""
@@ -67,4 +69,6 @@ class Pace:
 
     def start_s(self, host_kind: str) -> float:
         """Return a rough duration (s) of a host's start."""
+        if self.is_running:
+            return CLIENT_S
         return START_S[host_kind] + (0.0 if self.is_eager else COMPILE_S) + self.weight_bytes / READ_BYTES_S

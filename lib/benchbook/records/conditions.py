@@ -54,6 +54,18 @@ class ProcessLimits(Part):
     ports: int | None = None
 
 
+class Network(Part):
+    """The way to a server of somebody else: a TCP round trip (ms, median) before the measurement and after it."""
+
+    before_ms: Number | None = None
+    after_ms: Number | None = None
+
+    @property
+    def round_trip_ms(self) -> float | None:
+        """The longer of the two; None where neither came about."""
+        return max(filter(None, (self.before_ms, self.after_ms)), default=None)
+
+
 class Precision(Part):
     """The half-widths of 95 % intervals as shares of their metrics: those asked for, and those of this very repeat."""
 
@@ -67,6 +79,7 @@ class Conditions(Part):
     client: Client = Client()
     sent: Sent = Sent()
     machine: Processors = Processors()
+    network: Network = Network()
     limits: ProcessLimits = ProcessLimits()
     counters_went_back: Items[str] = ()
     engine_tokens: dict[str, Number] | None = None

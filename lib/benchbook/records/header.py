@@ -65,6 +65,7 @@ class LaunchFacts(Part):
     model: LaunchModel = LaunchModel()
     engine: str | None = None  # where it is not vLLM
     python: str | None = None  # its interpreter, where that is of another environment than benchbook's
+    attached: Args = {}  # where and how it was reached, if somebody else runs it
     args: Args = {}
     env: dict[str, str] = {}
     hosts: Items[HostFacts] = ()

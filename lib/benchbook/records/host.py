@@ -59,6 +59,17 @@ class Routing(Part):
     why_not: str | None = None
 
 
+class AttachedFacts(Part):
+    """A server that somebody else runs, as it was reached."""
+
+    address: str
+    is_elsewhere: bool = False  # not by an address of the client's own machine
+    headers: Items[str] = ()  # that were sent along, by their names
+    behind: Items[str] = ()  # the servers whose counters were read in its place
+    asked_by_proxy: bool = False
+    unproven: bool = False  # whoever answered by TLS was believed
+
+
 class HostFacts(Part):
     """What was measured. What is None or empty nobody could know: of an attached server that is much."""
 
@@ -67,6 +78,7 @@ class HostFacts(Part):
     model: str | None = None
     model_commit: str | None = None
     adapter: str | None = None
+    attached: AttachedFacts | None = None  # None: benchbook started it
     version: str | None = None
     python: str | None = None  # its interpreter, where that is of another environment than benchbook's
     packages: dict[str, str] = {}  # versions in that environment, by name; empty: those of the client's

@@ -48,6 +48,8 @@ class Run:
     def settings(self, launch: str) -> dict[str, Any]:
         """Return what tells `launch` from another, as name to value: its model, its packages, flags and variables."""
         facts = self.header.launches.get(launch) or LaunchFacts()
+        if facts.attached:
+            return dict(facts.attached)
         engine = {"engine": facts.engine} if facts.engine else {}
         model = facts.model.ref or facts.model.name
         return {"model": model, **engine, **self.packages(launch), **facts.args, **facts.env}

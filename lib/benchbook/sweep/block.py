@@ -77,7 +77,7 @@ class _UnderWay:
         for _ in range(MAX_HOST_STARTS):
             began_s = time.monotonic()
             self._going_on(queue)
-            self.listener.working_on(f"starting {host_text}")
+            self.listener.working_on(f"{'attaching to' if launch.attached else 'starting'} {host_text}")
             try:
                 with open_host(launch, block.host_kind, self.work.store, experiment.limits.ready_s) as host:
                     self._note_start(host, began_s)

@@ -108,7 +108,7 @@ def _resolved(model: str) -> str:
 
 def _to_count(launch: Launch) -> str:
     """Return the key of run.json for counting the experts of the launch's model; '' where that is done or not to be."""
-    config, _ = config_of(launch.model.path_or_id)
+    config, _ = (None, None) if launch.attached else config_of(launch.model.path_or_id)
     if config is None or not is_countable(config):
         return ""
     weights = {name: launch.args[name] for name in WEIGHTS if name in launch.args}
@@ -124,6 +124,8 @@ def _to_count(launch: Launch) -> str:
 
 def pace_of(device: str | None, launch: Launch) -> Pace:
     """Return how fast `launch` may be on this `device`, None for what the machine has, before anything was measured."""
+    if launch.attached:
+        return Pace(is_running=True)
     is_gpu = device in FASTEST or (device is None and _takes_gpus())
     try:
         roofline_s = _roofline(launch, _gpu_peaks(device, launch) if is_gpu else _cpu_peaks())

@@ -27,7 +27,7 @@ def check_models(checked: Preflight) -> list[str]:
 
 def _hub_models(doc: Document, launch: Launch) -> Iterator[tuple[Where, str, str | None, bool]]:
     """Yield where the file names each model of the hub, its id, its revision, and whether its weights are loaded."""
-    if launch.model.is_of_hub:
+    if launch.model.is_of_hub and not launch.attached:
         has_weights = not makes_weights(launch.args)
         own = ("launches", launch.name)
         place: Where = (*own, "model") if "model" in doc.mapping(own) else ("model",)

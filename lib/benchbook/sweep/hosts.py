@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from threading import Thread
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
+from benchbook.hosts.attached import AttachedServer
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.engines import VLLM, engine_named
 from benchbook.hosts.face import StartupFacts
@@ -17,11 +20,12 @@ from benchbook.hosts.machine.gpu import wait_device_free
 from benchbook.hosts.model.files import ModelFiles, commit_of, resolve_model
 from benchbook.hosts.process.shell import no_proxy
 from benchbook.hosts.server import VllmServer
+from benchbook.hosts.way import USUAL_KEYS
 from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.environments import environment_facts
 from benchbook.measure.hardware import model_config, peaks_before_start
 from benchbook.measure.outputs import NUM_ALONE, NUM_PROMPTS, fixed_prompts, greedy_outputs
-from benchbook.measure.servers import host_facts, silence_is_death
+from benchbook.measure.servers import AnyServer, host_facts, silence_is_death
 from benchbook.notebooks.execute import wait_loaded
 from benchbook.notebooks.kernels.source import make_ready
 from benchbook.plan.launches import Launch
@@ -29,6 +33,8 @@ from benchbook.ranks import num_devices
 from benchbook.records.host import HostFacts
 from benchbook.records.provenance import utc_now
 from benchbook.records.store import Store
+from benchbook.sweep.attached import server_of
+from benchbook.terms.attached import Reach
 from benchbook.terms.errors import HostStartError, MeasureError
 
 
@@ -83,6 +89,10 @@ def host_opener(
     def open_host(launch: Launch, kind: str, store: Store, ready_timeout_s: float) -> Iterator[BenchHost]:
         while ending:  # one device holds one host
             ending.pop().join()
+        if launch.attached:
+            with _open_attached(launch, store, num_prompts) as host:
+                yield host
+            return
         env, number = naming(launch.args, launch.env), num_devices(launch.args)
         wait_device_free(share_gpu=share_gpu, env=env, number=number)
         files = resolve_model(launch.model.path_or_id, launch.args, launch.env)
@@ -144,7 +154,8 @@ def _open_server(
         make_ready()
         server.wait_ready()
         with silence_is_death(server):  # of one that a first prompt killed
-            answered, facts = _answered(server, num_prompts), host_facts(server)
+            answered = _answered(server, num_prompts, made_words=server.model_files.random_weights)
+            facts = host_facts(server)
         known = _known(server.facts, peaks=peaks).with_those_of(counted).with_those_of(answered)
         yield _Host(
             facts.with_those_of(known),
@@ -160,9 +171,47 @@ def _open_server(
         )
 
 
-def _answered(server: VllmServer, num_prompts: int) -> HostFacts:
+@contextmanager
+def _open_attached(launch: Launch, store: Store, num_prompts: int) -> Iterator[BenchHost]:
+    """Yield a server that somebody else runs: it is asked, and nothing of it is started, emptied unasked, or ended."""
+    server = server_of(launch)
+    reach = launch.attached.reach
+    make_ready()
+    with WarmClient(
+        log_dir=store.launch_dir(launch.name).resolve(), env={**server.hub_env, **server.way.trusted}
+    ) as client:
+        with silence_is_death(server):
+            facts = host_facts(server)
+            answered = _answered(server, num_prompts, made_words=bool(facts.random_weights))
+        yield _Host(
+            facts.with_those_of(answered),
+            {
+                "base_url": server.base_url,
+                "model": server.served_name,
+                "reach": reach.said,
+                "tokenizer": launch.attached.tokenizer,
+                "reset_prefix_cache": launch.attached.reset_prefix_cache,
+            },
+            {"client_socket": client.socket_path},
+            {**_variables(reach), **_past_proxies(server)},
+            server.check_alive,
+            client,
+        )
+
+
+def _variables(reach: Reach) -> dict[str, str]:
+    """Return the variables of this process by which a notebook's kernel reaches a server as it does."""
+    names = (*reach.variables, *(() if reach.api_key_env else USUAL_KEYS))
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def _past_proxies(server: AttachedServer) -> dict[str, str]:
+    return {} if server.way.proxy else no_proxy([urlsplit(server.base_url).hostname or ""])
+
+
+def _answered(server: AnyServer, num_prompts: int, made_words: bool) -> HostFacts:
     """Return the server's greedy outputs and how many prompts differ; none when it would not answer: measuring says why."""
-    prompts = fixed_prompts(made_words=server.model_files.random_weights)[:num_prompts]
+    prompts = fixed_prompts(made_words)[:num_prompts]
     try:
         return HostFacts.of(greedy_outputs=greedy_outputs(server, prompts), distinct_prompts=len(set(prompts)))
     except MeasureError:

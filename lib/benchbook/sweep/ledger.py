@@ -102,7 +102,8 @@ class Ledger:
             LaunchModel(**vars(self.work.plan.models[name])),
             {"args": dict(launch.args), "env": dict(launch.env)},
         )
-        return LaunchFacts(model=model, **launch.named_engine, **settings, hosts=before.hosts)
+        attached = launch.attached.settings if launch.attached else {}
+        return LaunchFacts(model=model, attached=attached, **launch.named_engine, **settings, hosts=before.hosts)
 
     def _started(self, name: str, host: HostFacts) -> None:
         launch = self.header.launches[name]

@@ -28,15 +28,16 @@ def check_machine(checked: Preflight, there: Sequence[Device] | None = None) -> 
     """
     experiment, faults, notes = checked.experiment, checked.experiment.document.faults, []
     if there is None and checked.is_installed:
-        for launch in experiment.launches:
+        for launch in _started(checked):
             if not uses_cpu(checked, launch):
                 _check_names(checked, launch)
         faults.raise_any()
     for name, fault in checked.unfit:
         if any(launch.name == name for launch in experiment.launches):
             faults.note(fault)
-    _check_device(checked, devices() if there is None else there)
-    for launch in experiment.launches:
+    if _started(checked):
+        _check_device(checked, devices() if there is None else there)
+    for launch in _started(checked):
         with faults.noted():
             notes += LaunchFit(checked, launch, there).notes()
     faults.raise_any()
@@ -60,7 +61,7 @@ def machine_note(checked: Preflight) -> str:
         notes = check_machine(checked) + check_models(checked)
     except ExperimentError as refusal:
         return f"`run` would be refused on this machine: {refusal}"
-    unknown = [launch for launch in checked.experiment.launches if not need_of(checked.experiment, launch)]
+    unknown = [launch for launch in _started(checked) if not need_of(checked.experiment, launch)]
     names = ", ".join(repr(launch.name) for launch in unknown)
     said = (
         f"this machine has the devices; whether their memory suffices is not known for launch {names}"
@@ -70,13 +71,18 @@ def machine_note(checked: Preflight) -> str:
     return "\n".join([said, *(f"  {note}" for note in notes)])
 
 
+def _started(checked: Preflight) -> list[Launch]:
+    """Return the launches that need something of this machine: those that are started."""
+    return [launch for launch in checked.experiment.launches if not launch.attached]
+
+
 def _check_device(checked: Preflight, there: Sequence[Device]) -> None:
     """Raise the refusal of a machine, or of a vLLM, that has not the kind of device that the experiment asks for."""
     experiment, wanted = checked.experiment, checked.experiment.device
     if wanted in (None, CPU):
         return  # a machine with GPUs has a CPU as well
     if all(device.kind != wanted for device in there):
-        needs = [need for launch in experiment.launches if (need := need_of(experiment, launch))]
+        needs = [need for launch in _started(checked) if (need := need_of(experiment, launch))]
         largest = max(needs, key=lambda need: need.total_gib, default=None)
         what = devices_text(wanted, largest.ranks.devices if largest else 1, largest.total_gib if largest else None)
         why = f" ({largest}, launch {largest.launch!r})" if largest else ""

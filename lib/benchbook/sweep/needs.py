@@ -60,7 +60,9 @@ class Need:
 
 
 def need_of(experiment: Experiment, launch: Launch) -> Need | None:
-    """Return what `launch` needs for its cases; None when its model's size is not known."""
+    """Return what `launch` needs for its cases; None when its model's size is not known, or it runs already."""
+    if launch.attached:
+        return None
     config, folder = config_of(launch.model.path_or_id)
     cases, ranks = [case for case in experiment.cases if case.launch == launch.name], ranks_of(launch.args)
     if config is None or ranks is None or any(name in launch.args for name in _RESIZING) or not cases:

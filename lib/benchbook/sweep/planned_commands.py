@@ -37,7 +37,8 @@ def print_commands(console: Console, experiment: Experiment, blocks: Sequence[Bl
         _line(console, "RATE is a share of the throughput that the run measures first.")
     for note in dict.fromkeys(_revision_notes(experiment)):
         _line(console, note)
-    for folder in dict.fromkeys(planned_path(launch.model.path_or_id) for launch in experiment.launches):
+    started = [launch for launch in experiment.launches if not launch.attached]
+    for folder in dict.fromkeys(planned_path(launch.model.path_or_id) for launch in started):
         if os.path.isabs(folder) and not os.path.isdir(folder):
             _line(console, f"{folder} is made by the first `run`: until then no vLLM finds a model there.")
 
@@ -45,6 +46,10 @@ def print_commands(console: Console, experiment: Experiment, blocks: Sequence[Bl
 def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -> None:
     """Print one launch's server or engine and all that is measured on it, over all its starts."""
     block, launch = starts[0], experiment.launch(starts[0].launch)
+    if launch.attached:
+        _line(console, f"server of launch {launch.name!r} at {launch.attached.address}, which runs already")
+        _print_cases(console, experiment, launch, starts)
+        return
     env = _words(launch.env)
     times = f", {len(starts)} starts" if len(starts) > 1 else ""
     _line(console, f"{block.host_kind} of launch {launch.name!r}, model {launch.model_text}{times}")
@@ -59,6 +64,11 @@ def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -
             console,
             f"  one engine loaded with these flags runs all of the following{f', {env.strip()}' if env else ''}",
         )
+    _print_cases(console, experiment, launch, starts)
+
+
+def _print_cases(console: Console, experiment: Experiment, launch: Launch, starts: list[Block]) -> None:
+    """Print the command of each case that is measured on a host."""
     repeats = {repeat.case.case_id: repeat for start in starts for repeat in start.repeats}
     for case in experiment.cases:
         if case.case_id in repeats:
@@ -75,9 +85,10 @@ def _command(case: Case, launch: Launch, repeat: Repeat, experiment: Experiment)
         model=model,
         raw_path=Path("RAW.json"),
         seed=repeat.seed,
-        base_url=_BASE_URL,
-        served_name=_NONCE,
-        tokenizer_words=client_words(launch.args, model, hub) if is_client else (),
+        base_url=launch.attached.address if launch.attached else _BASE_URL,
+        served_name=launch.model_text if launch.attached else _NONCE,
+        trusts_all=bool(launch.attached and launch.attached.reach.insecure),
+        tokenizer_words=client_words(launch.client_args, model, hub) if is_client else (),
         engine_args=launch.args,
         python=vllm_python(launch.python),
         sent=_sent(case, experiment),
@@ -106,7 +117,7 @@ def _words(env: Mapping[str, str]) -> str:
 
 def _revision_notes(experiment: Experiment) -> Iterator[str]:
     """Yield of each tokenizer of a revision that is not in the cache yet what a client will get instead of its name."""
-    for launch in experiment.launches:
+    for launch in (launch for launch in experiment.launches if not launch.attached):
         model, hub_env = planned_path(launch.model.path_or_id), hub_variables(launch.env)
         tokenizer, revision = tokenizer_of(launch.args, model)
         if revision and not os.path.isdir(client_words(launch.args, model, hub_env)[1]):

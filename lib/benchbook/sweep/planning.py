@@ -21,6 +21,7 @@ from benchbook.records.provenance import device, package_versions
 from benchbook.records.record import Record
 from benchbook.records.record_file import read_record
 from benchbook.records.store import Store
+from benchbook.sweep.attached import files_of
 from benchbook.sweep.request_sets import FrozenSet, frozen_in, set_of
 from benchbook.terms.errors import StoreError
 from benchbook.terms.wording import counted
@@ -61,7 +62,9 @@ class RunPlan:
         `store` is the run whose sets of requests are sent, as far as they lie there.
         """
         models = {
-            launch.name: resolve_model(launch.model.path_or_id, launch.args, launch.env)
+            launch.name: files_of(launch)
+            if launch.attached
+            else resolve_model(launch.model.path_or_id, launch.args, launch.env)
             for launch in experiment.launches
         }
         return cls(experiment, models, {}).sending(frozen_in(experiment, store) if store else {})
@@ -108,8 +111,11 @@ def _parts(
     )  # of prompts; no order of cases counts
     if frozen := requests.get(set_of(case.workload) or ""):
         drawn["requests"] = frozen.identity(case.axes_text)
+    asked = {"args": dict(launch.args), "env": dict(launch.env), "model": model.name, **launch.named_engine}
+    if launch.attached:  # where its tokenizer lies is found out by asking it
+        asked |= {key: said for key, said in launch.attached.settings.items() if key != "tokenizer"}
     return fingerprint_parts(
-        launch={"args": dict(launch.args), "env": dict(launch.env), "model": model.name, **launch.named_engine},
+        launch=asked,
         # Without what the launch sets: the arms of a comparison share this part.
         environment=engine_named(launch.engine, launch.python).inherited(),
         workload=case.workload.model_dump(),

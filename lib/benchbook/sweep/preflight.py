@@ -21,6 +21,7 @@ from benchbook.hosts.vllm.environments import vllm_python
 from benchbook.hosts.vllm.flags import known
 from benchbook.hosts.vllm.forms import installed_forms
 from benchbook.hosts.vllm.misfits import longest
+from benchbook.measure.attached_check import checked_attached
 from benchbook.measure.launch_check import checked_launch, config_of, version_of
 from benchbook.measure.variables import check_shell
 from benchbook.plan.document import Document, Where
@@ -79,9 +80,10 @@ def preflight(experiment: Experiment) -> Preflight:
     pythons = _pythons(experiment)
     for launch in experiment.launches:
         if launch.attached:
-            faults.note(
-                doc.error(("launches", launch.name, "attach"), "a sweep cannot measure it yet; the notebooks can")
-            )
+            checked = checked_attached(doc, launch, has_offline=_has_offline(experiment, launch))
+            launches.append(checked.launch)
+            notes += checked.notes
+            unfit += [(launch.name, fault) for fault in checked.unfit]
             continue
         with faults.noted():
             _check_shape(experiment, launch)
@@ -96,8 +98,9 @@ def preflight(experiment: Experiment) -> Preflight:
         unfit += [(launch.name, fault) for fault in (*checked.unfit, *_too_long(experiment, checked.launch))]
     if not faults.has_within(("requests",)):
         notes += check_sets(experiment)
-    for python in dict.fromkeys(pythons.get(launch.name, HERE) for launch in launches):
-        heirs = [launch for launch in launches if pythons.get(launch.name, HERE) == python]
+    started = [launch for launch in launches if not launch.attached]
+    for python in dict.fromkeys(pythons.get(launch.name, HERE) for launch in started):
+        heirs = [launch for launch in started if pythons.get(launch.name, HERE) == python]
         if (its := there if python.is_here else known(python)) and its.flags:
             notes += check_shell(doc, heirs, its, installed_forms(python), python)
     faults.raise_any()

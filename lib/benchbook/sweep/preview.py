@@ -23,6 +23,7 @@ from benchbook.records.provenance import TOLD_PACKAGES
 from benchbook.records.runs import run_name
 from benchbook.records.store import Store
 from benchbook.sweep.again import price_text
+from benchbook.sweep.consent import is_elsewhere, load_texts
 from benchbook.sweep.earlier_runs import finished_run, lacks_report, not_extended, unfinished_run, unreported_run
 from benchbook.sweep.estimates import estimator_for
 from benchbook.sweep.machine import machine_note
@@ -35,7 +36,7 @@ from benchbook.sweep.session import run_command
 from benchbook.terminal import say
 from benchbook.terms.benchmarks import HOST_KINDS
 from benchbook.terms.percentiles import percentile_of, samples_needed
-from benchbook.terms.wording import counted
+from benchbook.terms.wording import counted, listed
 
 ONE_START = (
     "All repeats share one start, and so does their ±: starts differ too. repeats: {starts: 3} has a fresh start in each "
@@ -69,7 +70,7 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
         say(console, lacks_report(unreported, results_dir))
     elif finished := finished_run(results_dir, experiment.name):
         say(console, not_extended(finished, results_dir))
-    _print_preflight(console, checked)
+    _print_preflight(console, checked, blocks)
     say(console, "")
     if with_commands:
         print_commands(console, experiment, blocks)
@@ -114,7 +115,7 @@ def _print_going_on(
         say(console, f"  stale, will not be used: {counted(number, 'record')}; changed: {changed}")
 
 
-def _print_preflight(console: Console, checked: Preflight) -> None:
+def _print_preflight(console: Console, checked: Preflight, blocks: Sequence[Block]) -> None:
     experiment = checked.experiment
     say(console, "")
     say(console, f"Flags and variables: {checked.checked_against}")
@@ -127,7 +128,12 @@ def _print_preflight(console: Console, checked: Preflight) -> None:
         say(console, f"  {note}")
     for line in left_out():
         say(console, f"  {line}")
+    for launch, load in load_texts(experiment, blocks):
+        where = "another machine" if is_elsewhere(launch) else "this machine"
+        say(console, f"Launch {launch.name!r} runs already, on {where}, and is asked for {launch.model_text}: {load}")
     for launch in experiment.launches:
+        if launch.attached:
+            continue
         need = need_of(experiment, launch)
         say(console, f"Launch {launch.name!r}: {launch.model_text}, memory {need or 'not known for this model'}")
         has_offline = any(
@@ -184,8 +190,12 @@ def _starts_notes(experiment: Experiment, blocks: Sequence[Block]) -> Iterator[s
             yield NO_TURNS
         return
     turns = ", ".join(f"{block.launch} {block.host_kind}" for block in blocks)
-    yield f"{'Each' if is_alone else 'Launches take turns, each'} round with a fresh start: {turns}"
-    if not all(launch.args.get("enforce_eager") for launch in experiment.launches):
+    started = [launch for launch in experiment.launches if not launch.attached]
+    attached = [launch.name for launch in experiment.launches if launch.attached]
+    but = f" of what is started ({listed(attached)} runs all the time)" if attached else ""
+    fresh = f" with a fresh start{but}" if started else ""
+    yield f"{'Each' if is_alone else 'Launches take turns, each'} round{fresh}: {turns}"
+    if not all(launch.args.get("enforce_eager") for launch in started):
         yield f"Starts share caches on disk: {MEANING}."
     if not is_alone and experiment.repeats < COMPARISON_REPEATS:
         yield f"{_few_rounds(experiment.repeats)}: leave repeats out for {COMPARISON_REPEATS}, which find one of some 5 %."

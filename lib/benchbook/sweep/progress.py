@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -66,6 +66,15 @@ class ConsoleProgress:
     def __exit__(self, *_: object) -> None:
         self._tell_same()
         self._inside.close()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, the terminal is somebody else's: to ask a question."""
+        if self._live:
+            self._live.stop()
+        yield
+        if self._live:
+            self._live.start()
 
     def begin(self, total: int, already_done: int, left: Estimate) -> None:
         """Tell how many repeats there are, how many of them are measured already, and how long the rest may take."""

@@ -38,7 +38,8 @@ def disturbance(
     """
     own = [os.getpid()]
     before = since or cpu.look(own)
-    with Sampler(None, env=naming(launch.args, launch.env), num_gpus=num_devices(launch.args)) as sampler:
+    num_gpus = 0 if launch.attached else num_devices(launch.args)  # an attached server has none that we know of
+    with Sampler(None, env=naming(launch.args, launch.env), num_gpus=num_gpus) as sampler:
         has_gpu = "gpu" not in sampler.absent
         time.sleep(look_s if has_gpu else max(0.0, before.at_s + look_s - time.monotonic()))
     shares = cpu.shares(before, cpu.look(own))

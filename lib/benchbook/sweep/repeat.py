@@ -24,6 +24,7 @@ from benchbook.terms.errors import BenchbookError, Cause, HostDiedError, StoreEr
 from benchbook.terms.redaction import known_secrets, redacted
 
 EXECUTED_FILE = "executed.ipynb"
+_OF_A_LOAD = ("reset_prefix_cache", "tokenizer")  # parameters of notebooks that offer one
 
 
 def run_repeat(
@@ -106,7 +107,8 @@ def _parameters(repeat: Repeat, host: BenchHost) -> dict[str, object]:
     parameters = {**dict(workload), **host.parameters, "launch": repeat.case.launch}
     if workload.row.is_load:
         return parameters | {"seed": repeat.seed}
-    parameters.pop("reset_prefix_cache", None)
+    for name in _OF_A_LOAD:
+        parameters.pop(name, None)
     return parameters
 
 

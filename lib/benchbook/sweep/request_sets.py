@@ -287,7 +287,7 @@ def _drawn(
         at_once=layout.at_once,
         seed=seed_of(experiment, name),
         model=model,
-        tokenizer_words=client_words(launch.args, model, hub_env),
+        tokenizer_words=client_words(launch.client_args, model, hub_env),
         path=str(path),
     )
     log_path = path.with_name(f"{name}.log")
@@ -312,17 +312,17 @@ def _there(experiment: Experiment, name: str, layout: Layout, store: Store) -> F
         and lines_sha256(wanted.frozen) == sha256
         or _without_folders(header.spec) == _without_folders(_spec(wanted))
         and header.seed == seed_of(experiment, name)
-        and header.tokenizer_sha256 in (None, _tokenizer(experiment, name))
+        and header.tokenizer_sha256 in (None, _tokenizer(experiment, name) or header.tokenizer_sha256)
         and header.requests >= layout.requests
     )
     return FrozenSet(name, wanted, path, header, sha256, layout) if is_it else None
 
 
 def _tokenizer(experiment: Experiment, name: str) -> str | None:
-    """Return the hash of the tokenizer that a set is drawn with."""
+    """Return the hash of the tokenizer that a set is drawn with; None where it is not here, or only its server knows."""
     launch = _launch_of(experiment, name)
     model = planned_path(launch.model.path_or_id)
-    return tokenizer_sha256(client_words(launch.args, model, hub_variables(launch.env))[1])
+    return tokenizer_sha256(client_words(launch.client_args, model, hub_variables(launch.env))[1])
 
 
 def _spec(wanted: RequestSet) -> dict[str, Any]:

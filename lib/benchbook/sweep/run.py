@@ -12,6 +12,7 @@ from benchbook.notebooks.kernels.source import warm_kernels
 from benchbook.project import notebooks_dir
 from benchbook.records.header import RunState
 from benchbook.records.store import Store
+from benchbook.sweep.consent import Confirm
 from benchbook.sweep.earlier_runs import lacks_report, unreported_run
 from benchbook.sweep.planning import RunPlan
 from benchbook.sweep.progress import Listener
@@ -44,24 +45,27 @@ def run_experiment(
     share_gpu: bool = False,
     first_look: CpuLook | None = None,
     meanwhile: Callable[[], object] = lambda: None,
+    confirm: Confirm = lambda told: True,
+    yes: bool = False,
 ) -> Ended:
     """Measure what the experiment in `file` still lacks and have its report written, or only that, where all is measured.
 
-    `only`, `new`, `share_gpu`, `first_look` and `meanwhile` are as in `prepare_run`. Raises ExperimentError where nothing
+    `only`, `new`, `share_gpu`, `first_look`, `meanwhile` and `confirm` are as in `prepare_run`; `yes` is said again by the
+    command that goes on. Raises ExperimentError where nothing
     was started, StoreError where results cannot be kept.
     """
     with told_as(ExperimentError):  # nothing is started yet
         measured = None if new else unreported_run(file, results_dir)
         if not measured:
-            command = run_command(file, results_dir, only, share_gpu)
+            command = run_command(file, results_dir, only, share_gpu, yes)
             options = {"new": new, "share_gpu": share_gpu, "only": only, "first_look": first_look}
-            told = {"command": command, "listener": listener, "meanwhile": meanwhile}
+            told = {"command": command, "listener": listener, "meanwhile": meanwhile, "confirm": confirm}
             runner = prepare_run(file, results_dir, **options, **told)
     with told_as(StoreError):
         if measured:
             listener.say(lacks_report(measured, results_dir))
             return _reported(measured, listener, write_report)
-        return _measured(runner, run_command(file, results_dir, share_gpu=share_gpu), write_report)
+        return _measured(runner, run_command(file, results_dir, share_gpu=share_gpu, yes=yes), write_report)
 
 
 def _measured(runner: Runner, command_for_all: str, write_report: WriteReport) -> Ended:

@@ -17,21 +17,24 @@ from benchbook.measure.hardware import peaks_before_start
 from benchbook.notebooks.execute import load_ahead, wait_loaded
 from benchbook.patterns import matches
 from benchbook.plan.experiment import Experiment
+from benchbook.plan.order import Block
 from benchbook.records.files import write_text
 from benchbook.records.runs import run_name
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.sweep.added_rounds import AddedRounds
+from benchbook.sweep.attached import asked_before
+from benchbook.sweep.consent import Confirm, ask_consent
 from benchbook.sweep.earlier_runs import finished_run, not_extended, unfinished_run
 from benchbook.sweep.executors import Local
 from benchbook.sweep.fetching import check_models
 from benchbook.sweep.holding import hold_cards
 from benchbook.sweep.hosts import host_opener
 from benchbook.sweep.machine import check_loader, check_machine
-from benchbook.sweep.planning import RunPlan, damaged_repeats, due_again_text, stale_records
+from benchbook.sweep.planning import RunPlan, damaged_repeats, due_again_text, pending, stale_records
 from benchbook.sweep.preflight import Preflight, preflight_of
 from benchbook.sweep.progress import Listener
 from benchbook.sweep.quiet import disturbance
-from benchbook.sweep.request_sets import FrozenSet, freeze
+from benchbook.sweep.request_sets import FrozenSet, freeze, frozen_in
 from benchbook.sweep.runner import Runner
 from benchbook.terminal import shown
 from benchbook.terms.errors import ExperimentError
@@ -52,11 +55,13 @@ def prepare_run(
     only: Sequence[str] = (),
     first_look: CpuLook | None = None,
     meanwhile: Callable[[], object] = lambda: None,
+    confirm: Confirm = lambda told: True,
 ) -> Runner:
     """Return what measures the experiment in `file`; an unfinished newest run is continued unless `new`.
 
     With `only`, patterns for cases and launches, nothing else is measured. `first_look` is one at the processors from when
-    the command began. `meanwhile` is called in a thread once there is something to wait for.
+    the command began. `meanwhile` is called in a thread once there is something to wait for. `confirm` is asked before load
+    is sent to a machine of somebody else.
 
     The device's peaks are measured where no data sheet tells them (five seconds, once a day). Raises ExperimentError,
     StoreError.
@@ -72,12 +77,16 @@ def prepare_run(
     notes = hold_cards(part, command, share_gpu)
     for note in (*part.notes, *notes, *check_machine(part), *check_models(part)):
         listener.say(note)
+    if any(launch.attached for launch in part.experiment.launches):
+        listener.working_on("asking who answers at the addresses of attached launches")
+        checked = asked_before(checked, part.experiment.launches)
     for line in left_out():
         listener.say(line)
     load_ahead(meanwhile)  # the look at the machine lasts on
     plan = _plan_of(checked.experiment, looking, listener)
     earlier = None if new else unfinished_run(results_dir, plan.experiment.name)
     finished = None if new else finished_run(results_dir, plan.experiment.name)
+    _check_consent(plan, earlier, asked, confirm)
     store = earlier or Store.create(results_dir, plan.experiment.name)
     plan = plan.sending(_frozen(plan, store, listener, is_new=not earlier))
     card_locks.rename(f"run {run_name(store.run_dir, results_dir)}")
@@ -92,6 +101,20 @@ def prepare_run(
             listener.say(not_extended(finished, results_dir))
         listener.say(f"New run {shown(store.run_dir)}.")
     return runner
+
+
+def _check_consent(plan: RunPlan, earlier: Store | None, asked: Collection[str] | None, confirm: Confirm) -> None:
+    """Raise ExperimentError unless all that this run still sends to machines of somebody else may be sent."""
+    experiment = plan.experiment
+    blocks: Sequence[Block] = experiment.planned_rounds()
+    if earlier:
+        blocks = pending(blocks, earlier, plan.sending(frozen_in(experiment, earlier)))
+    wanted = [
+        replace(block, repeats=tuple(one for one in block.repeats if asked is None or one.case.case_id in asked))
+        for block in blocks
+    ]
+    if not ask_consent(experiment, [block for block in wanted if block.repeats], confirm):
+        raise ExperimentError(f"{experiment.path}: nothing was sent, and nothing was started")
 
 
 def _frozen(plan: RunPlan, store: Store, listener: Listener, is_new: bool) -> dict[str, FrozenSet]:
@@ -114,12 +137,13 @@ def _tell_others(listener: Listener) -> None:
 
 def _plan_of(experiment: Experiment, looking: Future[str], listener: Listener) -> RunPlan:
     """Return the plan, once models are there and what the devices can do is known; say what `looking` found meanwhile."""
-    models = dict.fromkeys(launch.model_text for launch in experiment.launches)
+    started = [launch for launch in experiment.launches if not launch.attached]
+    models = dict.fromkeys(launch.model_text for launch in started)
     listener.working_on(f"getting the model ready: {', '.join(models)}")
     plan = RunPlan.of(experiment)
     _tell_found(looking, listener)
     listener.working_on("finding out what the device can do at best, which is measured once a day")
-    for launch in experiment.launches:  # now, while nothing of ours runs; hosts find them known
+    for launch in started:  # now, while nothing of ours runs; hosts find them known
         peaks_before_start(plan.models[launch.name].path, launch.env, wait_loaded)
     return plan
 
@@ -177,8 +201,10 @@ def _asked_part(checked: Preflight, asked: Collection[str] | None) -> Preflight:
     return replace(checked, experiment=replace(experiment, launches=launches))
 
 
-def run_command(file: Path, results_dir: Path, only: Sequence[str] = (), share_gpu: bool = False) -> str:
+def run_command(
+    file: Path, results_dir: Path, only: Sequence[str] = (), share_gpu: bool = False, yes: bool = False
+) -> str:
     """Return the command that measures `file`, or goes on with its newest run: it says again what was asked for."""
     options = [] if results_dir == RESULTS else [f"--results={results_dir}"]
-    options += [f"--only={pattern}" for pattern in only] + ["--share-gpu"] * share_gpu
+    options += [f"--only={pattern}" for pattern in only] + ["--share-gpu"] * share_gpu + ["--yes"] * yes
     return shlex.join(["benchbook", "run", project.named(file), *options])

@@ -30,7 +30,13 @@ _SOUND = re.compile(rf"{_STRONG_SOUND.pattern}|token|auth")
 # Of which a variable's name, or one inside a config, may have a slip.
 _STRONG_WORDS, _WEAK_WORDS = ("password", "passwd", "secret", "key", "apikey"), ("token", "credential", "credentials")
 _STRONG_NAME, _ACCESS_NAME = re.compile(_STRONG), re.compile(_ACCESS_TOKEN)
+_noted: set[str] = set()  # variables that were named as holding one, whatever they are called
 _RANDOM = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[\w.+/=~-]{16,}")  # unlike <image>, [PAD] and </s>
+
+
+def note_secret(variable: str) -> None:
+    """Have the value of this environment variable taken for a secret from now on, whatever the variable's name sounds like."""
+    _noted.add(variable)
 
 
 def is_secret_name(name: str) -> bool:
@@ -51,7 +57,8 @@ def is_secret_variable(name: str, value: Any) -> bool:
 
     HF_HUB_DISABLE_IMPLICIT_TOKEN=1 is none.
     """
-    return _is_secret(_IN_AN_ENVIRONMENT, name, value) or _has_text(value) and _is_misspelt(name, value)
+    is_named = name in _noted or _is_misspelt(name, value)
+    return _is_secret(_IN_AN_ENVIRONMENT, name, value) or _has_text(value) and is_named
 
 
 def holds_secret(name: str, value: Any) -> bool:

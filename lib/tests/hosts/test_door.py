@@ -17,6 +17,7 @@ from benchbook.hosts.engines import VLLM
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.vllm.door import OPEN, Door
 from benchbook.hosts.vllm.wing import DOOR_WORDS
+from benchbook.hosts.way import Way
 from benchbook.terms.errors import ExperimentError, HostStartError
 
 Make = Callable[..., VllmServer]
@@ -117,7 +118,7 @@ def test_a_front_end_that_takes_no_middleware_is_told_of_on_loopback_and_any_oth
     warned = pytest.warns(UserWarning, match="guards /v1 alone.*answered 404 without the key")
     with warned, fake_server(has_door=False) as server:
         assert http.get(server.base_url, "/v1/models", timeout_s=5)[0] == 401
-        assert http.get(server.base_url, "/v1/models", timeout_s=5, api_key=server.api_key)[0] == 200
+        assert http.get(server.base_url, "/v1/models", timeout_s=5, way=server.way)[0] == 200
     monkeypatch.delenv("VLLM_USE_RUST_FRONTEND")
     with (
         pytest.raises(HostStartError, match=r"on host '127\.0\.0\.1' was ended"),
@@ -139,7 +140,7 @@ def test_a_server_that_others_can_reach_and_that_has_a_door_serves_them(
 ) -> None:
     monkeypatch.setenv("VLLM_API_KEY", "mine")
     with pytest.warns(UserWarning, match="without the key"), fake_server({"host": "0.0.0.0"}) as server:
-        assert http.get(server.base_url, "/v1/models", timeout_s=5, api_key="mine")[0] == 200
+        assert http.get(server.base_url, "/v1/models", timeout_s=5, way=Way("mine"))[0] == 200
 
 
 def test_silence_of_what_should_be_a_door_is_no_door() -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from benchbook.hosts.attached import attach
 from benchbook.hosts.process.address import server_url
-from benchbook.hosts.served import attach
 from benchbook.hosts.server import VllmServer, find_server
 from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.measure.servers import host_facts, open_server

@@ -78,7 +78,7 @@ def test_samples_are_on_the_clock_of_the_requests_and_bracket_them(fake_server, 
     server = fake_server()
     server.start()
     server.wait_ready()
-    with Sampler(server.base_url, COUNTERS, api_key=server.api_key, period_s=0.02) as sampler:
+    with Sampler(server.base_url, COUNTERS, way=server.way, period_s=0.02) as sampler:
         start_s = time.perf_counter()
         assert complete(server) == 200
         end_s = time.perf_counter()

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from benchbook.hosts.served import attach
+from benchbook.hosts.attached import attach
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.watch import StallWatch
 from odd_server import odd_server

@@ -9,13 +9,13 @@ import threading
 
 import pytest
 from benchbook.hosts import http as http_module
+from benchbook.hosts.attached import attach
 from benchbook.hosts.cards import cards_of, named
 from benchbook.hosts.engines import VLLM
 from benchbook.hosts.process.logs import tells
 from benchbook.hosts.process.ports import reserve_port
 from benchbook.hosts.process.shell import certificates
 from benchbook.hosts.scrape import engine_tokens, parse_counters
-from benchbook.hosts.served import attach
 from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.measure.first_request import first_request
 from benchbook.measure.serve import bench_serve

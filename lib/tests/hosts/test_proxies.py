@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from benchbook.hosts.attached import attach
 from benchbook.hosts.machine.cpu import server_pids
 from benchbook.hosts.process import shell
-from benchbook.hosts.served import attach
 from benchbook.hosts.telemetry import Sampler
 from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.hosts.watch import StallWatch
@@ -131,14 +131,20 @@ def test_a_socks_proxy_stays_where_clients_speak_socks(monkeypatch) -> None:
 
 # What can, each with the files that may.
 OPENERS = {
-    "http.client": {"hosts/http.py"},  # the door; it knows no proxies
+    "http.client": {"hosts/http.py"},  # the door; it knows a proxy where one is asked for
     "aiohttp": {
         "measure/client/ceiling.py"
     },  # between two children of its own, and it trusts the shell only if told to
     "prometheus_client": {"hosts/scrape.py"},  # its parser
-    "create_connection": {"hosts/model/hub.py"},  # to the model hub, or to the proxy before it
+    "create_connection": {
+        "hosts/model/hub.py",  # to the model hub, or to the proxy before it
+        "hosts/network.py",  # to the server, to time the way
+    },
+    "urllib.request": {
+        "hosts/http.py"
+    },  # which reads there which proxy a shell names, for a server that is to be asked by it
     **dict.fromkeys(("open_connection", "trust_env"), set()),
-    **dict.fromkeys(("requests", "httpx", "httpx2", "openai", "urllib3", "urllib.request", "websocket"), set()),
+    **dict.fromkeys(("requests", "httpx", "httpx2", "openai", "urllib3", "websocket"), set()),
     **dict.fromkeys(("websockets", "grpc", "xmlrpc", "ftplib", "smtplib", "pycurl"), set()),
 }
 
@@ -184,4 +190,6 @@ def test_only_the_notebook_of_the_first_request_sends_by_other_clients_and_after
         code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
         assert openers_in(code) == ({"requests", "openai"} if path.name == "02_first_request.ipynb" else set())
         if path.name == "02_first_request.ipynb":
-            assert code.index("open_server(base_url") < code.index("requests.post(") < code.index("OpenAI(base_url")
+            assert (
+                code.index("open_server(base_url") < code.index("requests.post(") < code.index("OpenAI(\n    base_url")
+            )

@@ -43,7 +43,7 @@ PAST_THE_FACE = {
             "measure/watched*",
             "numbers/vllm.py",
         )
-        + ("sweep/planned_commands*", "sweep/request_sets*", "hosts/engine.py"),
+        + ("sweep/planned_commands*", "sweep/request_sets*", "sweep/attached*", "hosts/engine.py"),
         {"bench", "clients", "command", "environments", "measured_part", "startup", "tokenizers"},
     ),
     "the check of a launch word by word, against the tables of the installed vLLM": (

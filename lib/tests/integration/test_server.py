@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import requests
 import sweeps
+from benchbook.hosts.attached import attach
 from benchbook.hosts.model.files import content_sha256, resolve_model
 from benchbook.hosts.process import processes, registry
 from benchbook.hosts.scrape import counter_delta, has_prefix_cache, parse_counters
-from benchbook.hosts.served import attach
 from benchbook.hosts.server import VllmServer, find_server
 from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.hosts.watch import StallWatch

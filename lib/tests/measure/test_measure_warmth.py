@@ -11,8 +11,9 @@ from pathlib import Path
 
 import fake_vllm
 import pytest
-from benchbook.hosts.served import AttachedServer
+from benchbook.hosts.attached import AttachedServer
 from benchbook.hosts.server import VllmServer
+from benchbook.hosts.way import PLAIN
 from benchbook.measure.client.tasks import COMMAND_LINE, WARM
 from benchbook.measure.engines import OfflineEngine
 from benchbook.measure.offline import bench_latency, bench_throughput
@@ -136,7 +137,7 @@ def test_emptying_takes_developer_mode_and_fails_with_what_to_do(serving, measur
 
 def test_only_a_server_on_this_machine_is_asked_to_empty_its_cache():
     with pytest.raises(MeasureError, match="is not on this machine"):
-        AttachedServer("http://192.0.2.1:8000", "model", None).reset_prefix_cache()
+        AttachedServer("http://192.0.2.1:8000", "model", PLAIN).reset_prefix_cache()
 
 
 def test_a_model_and_its_copy_elsewhere_are_sent_the_same_prompts_and_another_tokenizer_is_not(

@@ -8,12 +8,13 @@ import time
 
 import pytest
 from benchbook.hosts import telemetry
+from benchbook.hosts.attached import AttachedServer
 from benchbook.hosts.engines import VLLM
 from benchbook.hosts.machine import cpu
 from benchbook.hosts.machine.nvml import Nvml
 from benchbook.hosts.process import registry
 from benchbook.hosts.scrape import went_back
-from benchbook.hosts.served import AttachedServer
+from benchbook.hosts.way import PLAIN
 from benchbook.judge.evidence import Measured
 from benchbook.judge.telemetry import gpu_shared
 from benchbook.judge.telemetry_summary import telemetry_summary
@@ -174,7 +175,7 @@ def test_a_log_that_was_silenced_is_noted_as_not_seen(fake_server, complete, tex
 
 @pytest.mark.parametrize("address", ["http://192.0.2.1:8000", "https://llm.example/team", "http://[2001:db8::1]:8000"])
 def test_of_a_server_elsewhere_its_processors_its_gpu_and_its_log_are_noted_as_not_seen(tmp_path, address):
-    noted = Watched(AttachedServer(address, "m", None)).conditions(tmp_path / "bench.log", {}).unseen
+    noted = Watched(AttachedServer(address, "m", PLAIN)).conditions(tmp_path / "bench.log", {}).unseen
     assert set(noted) == {"machine", "gpu", "log"} and "another machine" in noted["machine"]
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from benchbook.hosts.process import bytecode, search_path
 from benchbook.hosts.process.pythons import HERE, Python
 
+TRUSTING = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")  # variables that say whose certificates are trusted
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _RANK = "the server would take itself for one rank of another launch"
 _SLOW = "it is for finding faults, and slows down what is measured"
@@ -103,7 +104,7 @@ def _search_path(launch: Mapping[str, str] | None) -> dict[str, str]:
 
 def certificates() -> dict[str, str]:
     """Return the variables that say whose certificates are trusted; `requests` heeds one of its own beside them."""
-    trusted = {name: os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ}
+    trusted = {name: os.environ[name] for name in TRUSTING[:2] if name in os.environ}
     own = os.environ.get("REQUESTS_CA_BUNDLE") or trusted.get("SSL_CERT_FILE")
     return {**trusted, "REQUESTS_CA_BUNDLE": own} if own else trusted
 

@@ -2,7 +2,7 @@
 
 Codes: those of RULES; killed_by_signal; hung (no healthy answer within the limit); stalled (no token moves, watch.py);
 crashed (anything else); device_busy (gpu.py); not_vllm, wrong_key, wrong_model, wrong_version
-(served.py).
+(served.py, attached.py).
 The wordings are those of vLLM 0.26 to 0.32, torch, transformers and huggingface_hub; tests hold real lines.
 """
 

@@ -60,26 +60,33 @@ def run_bench(
     stretch: Stretch | None = None,
     cancel: threading.Event | None = None,
     python: Python = HERE,
+    private_words: Sequence[str] = (),
 ) -> BenchRun:
     """Run `vllm bench *argv` on the worker at `socket_path`, or by the command line when there is none or it refuses.
 
     The command line is that of the vLLM of `python`. Given a `stretch`, whose words `argv` has, its requests are sent.
 
     A refusal is said in one line to `on_line`. A benchmark that fails is never run again. When `cancel` is set the
-    benchmark is ended and the exit code is negative. A worker's ends with exit code 1 once its answers take more than
-    `memory_mib`. Raises MeasureError when the worker is lost and after `limit_s`.
+    benchmark is ended and the exit code is negative. `private_words` behind `argv` go to a worker alone: whoever lists
+    processes sees a command line, so without one nothing is run and MeasureError is raised. A worker's ends with exit
+    code 1 once its answers take more than `memory_mib`. Raises MeasureError when the worker is lost and after `limit_s`.
     """
     started_s = time.monotonic()
     way, reason = COMMAND_LINE, None
     how = {"env": env, "on_line": on_line, "log_path": log_path, "limit_s": limit_s, "cancel": cancel}
     if socket_path is not None:
         try:
-            exit_code = run_task(socket_path, argv, memory_mib=memory_mib, seed=seed, stretch=stretch, **how)
+            exit_code = run_task(
+                socket_path, [*argv, *private_words], memory_mib=memory_mib, seed=seed, stretch=stretch, **how
+            )
             way = WARM
         except TaskRefusedError as refusal:
             reason = refusal.cause.evidence
             if on_line is not None:
                 on_line(f"benchbook: by the plain command line, since {reason}")
+    if way == COMMAND_LINE and private_words:
+        evidence = f"only the warm client could send the headers unseen: {reason or 'there is none'}"
+        raise MeasureError(f"nothing was sent: {evidence}", Cause("headers_seen", evidence, "leave headers_env out"))
     if way == COMMAND_LINE:
         with stretch.plain_file(argv) if stretch else contextlib.nullcontext():
             exit_code = run_official(argv, python=python, **how)

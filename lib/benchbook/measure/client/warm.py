@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchbook.hosts.process.shell import TRUSTING
 from benchbook.hosts.vllm.command import private_environment
 from benchbook.hosts.worker import Worker
 
@@ -15,12 +16,14 @@ class WarmClient(Worker):
     """A process that imports vLLM's serving benchmark once; each task runs in a child forked from it.
 
     It takes tasks at once and runs the first when vLLM is imported (about 10 s): entered before a server is started,
-    it costs no time of its own. `env` is what it must start with: where the model hub of its server is.
+    it costs no time of its own. `env` is what it must start with: where the model hub of its server is, and whom to trust,
+    which it reads once.
     """
 
     def __init__(
         self, *, name: str = "bench serve", log_dir: Path | str | None = None, env: Mapping[str, str] | None = None
     ) -> None:
+        self.trusted = {name: text for name, text in (env or {}).items() if name in TRUSTING}
         super().__init__(
             "benchbook.measure.client.main",
             [],
