@@ -52,6 +52,9 @@ ExperimentFile = Annotated[
         callback=project.found,
     ),
 ]
+AgreedLoad = Annotated[
+    bool, typer.Option("--yes", "-y", help="Send load to attached servers on other machines without asking.")
+]
 ResultsDir = Annotated[Path, typer.Option("--results", help="Where runs are kept.", callback=_checked_results)]
 ListFormatOption = Annotated[
     ListFormat, typer.Option("--format", help="text and md are for people, csv and json for programs.")

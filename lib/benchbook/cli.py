@@ -20,7 +20,7 @@ import typer
 
 from benchbook import project
 from benchbook.__main__ import main
-from benchbook.arguments import ExperimentFile, ExplainedName, ListFormatOption, ResultsDir, RunName
+from benchbook.arguments import AgreedLoad, ExperimentFile, ExplainedName, ListFormatOption, ResultsDir, RunName
 from benchbook.process_limits import check_threads
 from benchbook.system_faults import told_as
 from benchbook.terminal import console as _console
@@ -107,9 +107,7 @@ def run(
     share_gpu: Annotated[
         bool, typer.Option("--share-gpu", help="Measure although other processes use the GPU.")
     ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Send load to attached servers on other machines without asking.")
-    ] = False,
+    yes: AgreedLoad = False,
 ) -> None:
     """Measure FILE, write its report and sum it up. An unfinished run is continued: what is measured is kept.
 
@@ -163,6 +161,7 @@ def gate(
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write gate.md, gate.json and gate.junit.xml into it.")
     ] = None,
+    yes: AgreedLoad = False,
     results: ResultsDir = Path("results"),
 ) -> None:
     """Is launch B worse than launch A? Worse, not worse by more than is allowed, or it cannot be told and what would tell.
@@ -175,7 +174,7 @@ def gate(
     file = project.found(Path(target))
     if file.suffix in (".yaml", ".yml"):
         gating.check(file, base, launch)
-        run_dir = _measured(file, results).run_dir
+        run_dir = _measured(file, results, yes=yes).run_dir
     else:
         from benchbook.records.store import Store
 
