@@ -70,6 +70,7 @@ class FrozenHeader(Part):
     spec: JsonObject  # the set as the experiment file says it
     vllm_version: str | None = None
     tokenizer_sha256: str | None = None
+    first: Whole | None = None  # of a draw that begins with a shorter one before it: how many that had
 
 
 def write_frozen(path: Path, header: FrozenHeader, requests: Iterable[FrozenRequest]) -> str:
@@ -123,13 +124,17 @@ def sha256_of(requests: Iterable[FrozenRequest]) -> str:
     return digest.hexdigest()
 
 
-def lines_sha256(path: Path | str) -> str:
-    """Return the SHA-256 of all requests of a file, as `write_frozen` returned it; StoreError where it is not whole."""
+def lines_sha256(path: Path | str, count: int | None = None) -> str:
+    """Return the SHA-256 of the first `count` requests of a file; of all, as `write_frozen` returned it.
+
+    Raises StoreError where they are not there whole.
+    """
     digest = hashlib.sha256()
     with _Lines(path) as lines:
-        for index in range(lines.header.requests):
+        for index in range(lines.header.requests if count is None else count):
             digest.update(lines.next(f"request {index} of {lines.header.requests}"))
-        lines.end()
+        if count is None:
+            lines.end()
     return digest.hexdigest()
 
 

@@ -20,7 +20,7 @@ from benchbook.plan.case import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Repeat
-from benchbook.sweep.request_sets import set_of
+from benchbook.sweep.set_layout import set_of
 
 _BASE_URL, _NONCE = "http://127.0.0.1:PORT", "NONCE"
 

@@ -22,7 +22,8 @@ from benchbook.records.record import Record
 from benchbook.records.record_file import read_record
 from benchbook.records.store import Store
 from benchbook.sweep.attached import files_of
-from benchbook.sweep.request_sets import FrozenSet, frozen_in, set_of
+from benchbook.sweep.request_sets import FrozenSet, frozen_in
+from benchbook.sweep.set_layout import set_of
 from benchbook.terms.errors import StoreError
 from benchbook.terms.wording import counted
 

@@ -30,7 +30,7 @@ from benchbook.plan.faults import Fault
 from benchbook.plan.launches import Launch
 from benchbook.sweep.estimates import pace_of
 from benchbook.sweep.needs import queue_notes
-from benchbook.sweep.request_sets import check_sets
+from benchbook.sweep.set_checks import check_sets
 from benchbook.terms.engines import VLLM
 from benchbook.terms.errors import ExperimentError
 

@@ -117,6 +117,11 @@ SYSTEM = {"role": "system", "content": "s1 s2 s3"}
 THREE_TURNS = [chat(0, 0, "u0", SYSTEM), chat(0, 1, "u1 v1"), chat(0, 2, "u2")]
 
 
+def test_a_stretch_that_begins_inside_a_conversation_says_so(talk):
+    for requests, num_cut in ((THREE_TURNS[1:], 1), (THREE_TURNS, 0), ([*THREE_TURNS[2:], chat(1, 0, "w0")], 1)):
+        assert talk(Server(), requests)[1]["histories_cut"] == num_cut
+
+
 def test_a_turn_is_sent_after_all_that_was_said_and_answered_before_it(talk):
     server = Server()
     outputs, notes = talk(server, THREE_TURNS)

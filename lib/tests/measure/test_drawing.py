@@ -38,6 +38,7 @@ def draw(client, tmp_path):
         seed: int = 7,
         socket_path: Any = client.socket_path,
         tokenizer: str = "",
+        stretches: tuple[int, ...] = (),
         **row: Any,
     ) -> Drawn:
         model = resolve_model("tiny").path
@@ -50,6 +51,7 @@ def draw(client, tmp_path):
             model=model,
             tokenizer_words=("--tokenizer", tokenizer or model),
             path=str(tmp_path / "it.jsonl.gz"),
+            stretches=stretches,
         )
         return draw_set(order, socket_path=socket_path, env={}, log_path=tmp_path / "it.log", limit_s=300)
 
@@ -163,6 +165,21 @@ def test_a_file_of_conversations_is_sent_as_it_is_and_again_where_it_is_too_shor
     assert requests[0].messages == ({"role": "system", "content": "w5"}, {"role": "user", "content": "w40 w41"})
     assert requests[1].messages == ({"role": "user", "content": "w45"},)
     assert [(one.input_tokens, one.output_tokens) for one in requests[:2]] == [(3, 3), (1, 1)]
+
+
+def test_each_stretch_of_a_file_of_conversations_begins_with_one_and_cuts_the_last(draw, tmp_path):
+    path = tmp_path / "talks.jsonl"
+    talk = [("user", "w40"), ("assistant", "w42")] * 3
+    path.write_text(f"{json.dumps({'messages': [{'role': who, 'content': text} for who, text in talk]})}\n" * 3)
+    told = {"conversations": Conversations(path=str(path)), "endpoint": "chat"}
+    for stretches, turns, distinct in (
+        ((4, 2), [(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2), (4, 0)], 6),
+        ((5,), [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 0), (3, 1)], 8),
+        ((0, 1), [(number, 0) for number in range(10)], 3),
+    ):
+        drawn = draw(requests=10, at_once=1, stretches=stretches, **told)
+        assert [(one.conversation, one.turn) for one in of(drawn)] == turns
+        assert drawn.header.distinct == distinct
 
 
 def test_vllms_own_loader_draws_a_data_set_with_its_own_options(draw, count):

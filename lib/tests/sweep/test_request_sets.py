@@ -6,13 +6,15 @@ from itertools import combinations
 
 import pytest
 from benchbook.plan.experiment import load_experiment, read_experiment
-from benchbook.records.frozen import FrozenHeader, FrozenRequest, write_frozen
+from benchbook.records.frozen import FrozenHeader, FrozenRequest, lines_sha256, read_header, write_frozen
 from benchbook.records.handover import Handover, read_handover
 from benchbook.records.store import Store
-from benchbook.sweep import session
+from benchbook.sweep import request_sets, session
 from benchbook.sweep.planning import RunPlan
-from benchbook.sweep.request_sets import FOLDER, check_sets, forget_texts, frozen_in, layouts, seed_of
+from benchbook.sweep.request_sets import FOLDER, FrozenSet, forget_texts, frozen_in, seed_of
 from benchbook.sweep.request_sets import freeze as freeze_sets
+from benchbook.sweep.set_checks import check_sets
+from benchbook.sweep.set_layout import layouts
 from benchbook.terms.errors import ExperimentError
 
 FILE = """question: What does chat cost?
@@ -122,12 +124,57 @@ def test_a_file_of_the_run_is_kept_while_the_set_is_the_one_that_is_asked_for(tm
     for changed in (
         experiment_of(tmp_path, row="{lengths: [8, 5]}"),
         experiment_of(tmp_path, row="{lengths: [8, 4], ends_by: any}"),
-        experiment_of(tmp_path, repeats=9),
     ):
         assert not frozen_in(changed, store)
     path = store.run_dir / FOLDER / "it.jsonl.gz"
     path.write_bytes(path.read_bytes()[:-9])
     assert not frozen_in(experiment_of(tmp_path), store)
+
+
+@pytest.mark.parametrize("salt", ["", "other "])
+def test_a_run_that_is_asked_for_more_rounds_keeps_what_was_sent_if_the_longer_draw_begins_with_it(
+    tmp_path, store, monkeypatch, salt
+):
+    few, more, most = (experiment_of(tmp_path, repeats=number) for number in (3, 5, 8))
+    freeze(few, store)
+    before = RunPlan.of(few, store)
+    assert RunPlan.of(more, store).cases == before.cases  # as `plan` expects it
+    for longer in (more,) if salt else (more, most):
+        monkeypatch.setattr(request_sets, "_drawn", drawn_longer(salt))
+        monkeypatch.setattr(request_sets, "WarmClient", NoClient)
+        told = []
+        found = freeze_sets(longer, before.models, store, Said(told))
+        after = RunPlan.of(longer, store)
+        assert found["it"].is_enough and found["it"].header.requests == layouts(longer)["it"].requests
+        assert (after.cases == before.cases) is (not salt)
+        assert bool(found["it"].header.first) is (not salt)
+        if not salt:
+            assert "as they were" in told[-1] and found["it"].header.first == layouts(few)["it"].requests
+            assert freeze_sets(longer, before.models, store, Said([]))["it"].sha256 == found["it"].sha256
+
+
+def drawn_longer(salt):
+    """Return what stands for drawing: the requests of `freeze`, as many as are asked for."""
+
+    def drawn(experiment, name, layout, models, store, client):
+        freeze(experiment, store, salt=salt)
+        path = store.run_dir / FOLDER / "it.jsonl.gz"
+        return FrozenSet(name, experiment.requests[name], path, read_header(path), lines_sha256(path), layout)
+
+    return drawn
+
+
+class NoClient:
+    """Stands for the warm client where nothing is drawn by it."""
+
+    def __init__(self, **_):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
 
 
 def test_a_data_set_counts_by_its_name_and_not_by_the_folder_that_it_lay_in(tmp_path, store):

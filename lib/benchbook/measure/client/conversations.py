@@ -103,6 +103,7 @@ class _Talk:
             await self._seats.acquire()
             self._seat.callback(self._seats.release)
         self._has_begun = True
+        self.num_cut += one.turn > 0  # a stretch that begins inside of it
         self._system = tuple(message for message in one.messages or () if message["role"] == "system")
         self._system_tokens = sum(map(self._count, texts_of(self._system)))
         self._cached = cached

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from jinja2 import TemplateError
 from benchbook.measure.client.shared import texts_of
 from benchbook.measure.drawing.corpus import path_of
 from benchbook.measure.drawing.lengths import drawn_lengths
-from benchbook.measure.drawing.talks import talks
+from benchbook.measure.drawing.talks import Turn, talks
 from benchbook.measure.drawing.text import TextTokens
 from benchbook.measure.drawing.tokens import LEAD, Place, RandomTokens, Writer, encoded
 from benchbook.measure.drawing.traces import HASH_BLOCK_TOKENS, Arrival, arrivals
@@ -91,13 +92,13 @@ class Design:
     def _recorded(self) -> Iterator[Arrival]:
         return arrivals(self.wanted.trace, window_s=self.wanted.window_s, speed=self.wanted.speed)
 
-    def of_talks(self, number: int) -> Iterator[Draft]:
-        """Yield the turns of recorded conversations, from the file's beginning again where it has too few."""
+    def of_talks(self, number: int, stretches: Sequence[int] = ()) -> Iterator[Draft]:
+        """Yield the turns of recorded conversations, from the file's beginning again where it has too few.
+
+        Each stretch of them begins with a conversation; where one goes on behind its end, the rest of it is left out.
+        """
         told = self.wanted.conversations
-        path = path_of(told.path)
-        every = enumerate(itertools.chain.from_iterable(talks(path) for _ in itertools.count()))
-        turns = ((talk, turn, said) for talk, all_said in every for turn, said in enumerate(all_said))
-        for talk, turn, said in itertools.islice(turns, number):
+        for _, talk, turn, said in itertools.islice(self._told(stretches), number):
             output_tokens = max(1, len(encoded(self.tokenizer, said.answer, Place.MESSAGE)))
             how = {"conversation": talk, "turn": turn, "think_s": told.think_s if turn else None}
             if self.is_chat:
@@ -106,10 +107,20 @@ class Design:
                 text = (LEAD if turn else "") + "\n".join(message["content"] for message in said.messages)
                 yield self.of_text(text, encoded(self.tokenizer, text, self._place(turn)), output_tokens, **how)
 
-    def num_told(self, most: int) -> int:
-        """Return how many turns the file of conversations has, `most` at most."""
-        turns = itertools.chain.from_iterable(talks(path_of(self.wanted.conversations.path)))
-        return sum(1 for _ in itertools.islice(turns, most))
+    def num_told(self, most: int, stretches: Sequence[int] = ()) -> int:
+        """Return how many turns of the file's conversations are sent before they come again, `most` at most."""
+        first = itertools.takewhile(lambda told: not told[0], self._told(stretches))
+        return sum(1 for _ in itertools.islice(first, most))
+
+    def _told(self, stretches: Sequence[int]) -> Iterator[tuple[int, int, int, Turn]]:
+        """Yield how often the file was read before, the conversation, the number of its turn and the turn."""
+        path, rooms = path_of(self.wanted.conversations.path), itertools.cycle(filter(None, stretches))
+        room, talk = next(rooms, math.inf), 0
+        for again in itertools.count():
+            for turns in talks(path):
+                for turn, said in enumerate(turns[: min(room, len(turns))]):
+                    yield again, talk, turn, said
+                room, talk = room - min(room, len(turns)) or next(rooms), talk + 1
 
     def of_text(self, text: str, tokens: tuple[int, ...], output_tokens: int, **how: Any) -> Draft:
         """Return a request to send this text, as the one message of a chat where it goes to one."""

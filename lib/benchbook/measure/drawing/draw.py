@@ -91,7 +91,8 @@ def _drafts(
     elif wanted.kind == "trace":
         there, least, drafts = design.num_recorded(number), number, design.of_trace(number)
     else:
-        there, least, drafts = design.num_told(number), order.at_once, design.of_talks(number)
+        there, least = design.num_told(number, order.stretches), order.at_once
+        drafts = design.of_talks(number, order.stretches)
     if there < least:
         raise ExperimentError(too_few(path_of(path), there, least))
     return min(there, number), drafts

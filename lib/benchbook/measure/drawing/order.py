@@ -19,6 +19,7 @@ class Order:
     request_set: dict[str, Any]  # a RequestSet, as it dumps itself
     requests: int
     at_once: int  # so many of them must be different: those of one case
+    stretches: Sequence[int] = ()  # as they are sent, over and over: a recorded conversation goes on into no other
     seed: int
     model: str  # as its server serves it
     tokenizer_words: Sequence[str]  # of `vllm bench serve`: --tokenizer and what else says how it is read
@@ -26,4 +27,4 @@ class Order:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `Order(**...)` makes an order of again."""
-        return {**asdict(self), "tokenizer_words": list(self.tokenizer_words)}
+        return {**asdict(self), "tokenizer_words": list(self.tokenizer_words), "stretches": list(self.stretches)}

@@ -1,0 +1,71 @@
+"""Whether the sets of an experiment can be drawn, looked at before anything is started, and where they have too few requests."""
+
+from __future__ import annotations
+
+from benchbook.measure.drawing.check import check_files
+from benchbook.measure.names_of_sets import check_dataset
+from benchbook.plan.experiment import Experiment
+from benchbook.records.frozen import read_header
+from benchbook.sweep.set_layout import Layout, layouts, set_in
+from benchbook.terms.errors import ExperimentError, StoreError
+
+
+def _damage(frozen: str) -> str:
+    """Return what is wrong with the beginning of a frozen file, which tells where conversations end."""
+    try:
+        set_in(frozen)
+    except StoreError as error:
+        return str(error)
+    return ""
+
+
+def _check_frozen(path: str, layout: Layout) -> int:
+    """Return how many different requests a frozen file has; ExperimentError where it cannot be sent from."""
+    header = read_header(path)
+    if header.requests < layout.requests:
+        few = f"has {header.requests:,} requests, and {layout.requests:,} are needed for all rounds and warm-ups"
+        raise ExperimentError(f"{path} {few}")
+    if set_in(path).kind == "trace":
+        raise ExperimentError(f"{path} is of a trace, whose times are replayed from its own file: name that as trace")
+    return header.distinct
+
+
+def check_sets(experiment: Experiment) -> list[str]:
+    """Return a line for each set that has too few requests for fresh ones in each round.
+
+    Files that cannot be drawn from, or have too few for one load, are faults of the experiment's document.
+    """
+    doc, notes = experiment.document, []
+    for name, wanted in experiment.requests.items():
+        if wanted.frozen and (damage := _damage(wanted.frozen)):
+            doc.faults.note(doc.error(("requests", name), damage))
+    if doc.faults.has_within(("requests",)):
+        return []
+    for name, layout in layouts(experiment).items():
+        check_dataset(doc, ("requests", name), experiment.requests[name])
+        if doc.faults.has_within(("requests", name)):
+            continue
+        with doc.faults.noted():
+            try:
+                wanted = experiment.requests[name]
+                number = _check_frozen(wanted.frozen, layout) if wanted.frozen else check_files(wanted, layout.at_once)
+            except (ExperimentError, StoreError) as error:
+                raise doc.error(("requests", name), str(error)) from None
+            if layout.is_replayed and layout.rounds > 1:
+                notes.append(f"requests {name!r}: {_REPLAYED}")
+            elif number is not None and number < layout.requests:
+                notes.append(_too_few(name, number, layout.requests))
+    return notes
+
+
+_REPLAYED = (
+    "each repeat replays the trace from its beginning, after a warm-up of the same requests: a prefix cache that is not "
+    "emptied (VLLM_SERVER_DEV_MODE: 1 in the launch's env) knows them"
+)
+
+
+def _too_few(name: str, number: int, needed: int) -> str:
+    return (
+        f"requests {name!r}: {number:,} are there, and {needed:,} would be fresh in each round and warm-up: they come "
+        "again, and a prefix cache that is not emptied knows them"
+    )
