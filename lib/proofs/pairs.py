@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.judge.stats import paired_ratio
+from benchbook.measure.client.stretch import Stretch
 from benchbook.measure.client.tasks import COMMAND_LINE, WARM, run_bench
 from benchbook.plan.experiment import load_experiment
 
@@ -55,12 +56,19 @@ def print_ratios(ratios: Mapping[str, Equality], heading: str, tolerance: float 
 
 
 def run_case(
-    argv: Sequence[str], raw_path: Path, *, socket_path: str | None, env: Mapping[str, str]
+    argv: Sequence[str],
+    raw_path: Path,
+    *,
+    socket_path: str | None,
+    env: Mapping[str, str],
+    stretch: Stretch | None = None,
 ) -> tuple[dict[str, Any], float]:
-    """Run one `vllm bench`, by the command line when there is no socket; return its result and its wall time (s)."""
-    run = run_bench(
-        argv, socket_path=socket_path, env=env, on_line=None, log_path=raw_path.with_suffix(".log"), limit_s=LIMIT_S
-    )
+    """Run one `vllm bench`, by the command line when there is no socket; return its result and its wall time (s).
+
+    With a `stretch`, whose words `argv` has, its requests are sent.
+    """
+    how = {"on_line": None, "log_path": raw_path.with_suffix(".log"), "limit_s": LIMIT_S, "stretch": stretch}
+    run = run_bench(argv, socket_path=socket_path, env=env, **how)
     if run.exit_code != 0 or run.way != (WARM if socket_path else COMMAND_LINE):
         raise SystemExit(f"vllm bench {argv[0]}: {run}; see {raw_path.with_suffix('.log')}")
     return json.loads(raw_path.read_text()), run.wall_s
