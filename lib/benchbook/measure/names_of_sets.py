@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 
 from benchbook.hosts.vllm.forms import Forms, dataset_forms, flag_of, problem_of
 from benchbook.plan.document import Document, Where
-from benchbook.plan.requests import RequestSet
+from benchbook.plan.requests import HUB, RequestSet
 from benchbook.terms.likeness import nearest
 
 _NAME = "--dataset-name"
+_OF_THE_HUB = "datasets"  # a package that vLLM does not bring along
 # Options that a set has keys of its own for, or that follow from the launch and the load.
 _OURS: Mapping[str, str] = {
     "dataset_name": "is said by dataset",
@@ -31,6 +33,9 @@ def check_dataset(doc: Document, where: Where, wanted: RequestSet) -> None:
         hint = f"did you mean {near}?" if near else f"there are {', '.join(names)}"
         doc.faults.note(doc.error((*where, "dataset"), f"vLLM has no such data set; {hint}"))
         return
+    if wanted.dataset == HUB and importlib.util.find_spec(_OF_THE_HUB) is None:
+        problem = f"vLLM's loader of the hub's data sets needs the package {_OF_THE_HUB}, which is not installed here"
+        doc.faults.note(doc.error((*where, "dataset"), problem))
     for name, value in wanted.options.items():
         if problem := _problem(name, value, wanted.dataset, names, forms):
             doc.faults.note(doc.error((*where, "options", name), problem))

@@ -33,7 +33,7 @@ from benchbook.records.frozen import FrozenHeader, lines_sha256, read_frozen, re
 from benchbook.records.handover import SentRequests
 from benchbook.records.store import Store
 from benchbook.sweep.progress import Listener
-from benchbook.sweep.set_layout import Layout, layouts, set_of, whole_talks
+from benchbook.sweep.set_layout import Layout, first_launch, layouts, whole_talks
 from benchbook.terms.errors import StoreError
 
 FOLDER = "requests"
@@ -142,15 +142,9 @@ def _by_hub(experiment: Experiment, names: list[str]) -> dict[tuple[tuple[str, s
     """Return the sets by what a client must start with: where the hub is of the launch that they are drawn for."""
     found: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for name in names:
-        hub_env = hub_variables(_launch_of(experiment, name).env)
+        hub_env = hub_variables(first_launch(experiment, name).env)
         found.setdefault(tuple(sorted(hub_env.items())), []).append(name)
     return found
-
-
-def _launch_of(experiment: Experiment, name: str) -> Any:
-    """Return the launch whose tokenizer counts for a set: the first that is sent it."""
-    case = next(case for case in experiment.cases if set_of(case.workload) == name)
-    return experiment.launch(case.launch)
 
 
 def seed_of(experiment: Experiment, name: str) -> int:
@@ -170,7 +164,7 @@ def _drawn(
     store: Store,
     client: WarmClient,
 ) -> FrozenSet:
-    wanted, launch = experiment.requests[name], _launch_of(experiment, name)
+    wanted, launch = experiment.requests[name], first_launch(experiment, name)
     path, model, hub_env = _path(store, name).resolve(), models[launch.name].path, hub_variables(launch.env)
     if wanted.frozen:
         write_bytes(path, read_bytes(wanted.frozen))
@@ -215,7 +209,7 @@ def _there(experiment: Experiment, name: str, layout: Layout, store: Store) -> F
 
 def _tokenizer(experiment: Experiment, name: str) -> str | None:
     """Return the hash of the tokenizer that a set is drawn with; None where it is not here, or only its server knows."""
-    launch = _launch_of(experiment, name)
+    launch = first_launch(experiment, name)
     model = planned_path(launch.model.path_or_id)
     return tokenizer_sha256(client_words(launch.client_args, model, hub_variables(launch.env))[1])
 

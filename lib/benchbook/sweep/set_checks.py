@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from benchbook.hosts.engines import VLLM
+from benchbook.hosts.model.inputs import adapter_names
 from benchbook.measure.drawing.check import check_files
 from benchbook.measure.names_of_sets import check_dataset
 from benchbook.plan.experiment import Experiment
 from benchbook.records.frozen import read_header
-from benchbook.sweep.set_layout import Layout, layouts, set_in
+from benchbook.sweep.set_layout import Layout, layouts, set_in, set_of
 from benchbook.terms.errors import ExperimentError, StoreError
+from benchbook.terms.likeness import alike, did_you_mean
+from benchbook.terms.wording import listed
 
 
 def _damage(frozen: str) -> str:
@@ -42,6 +46,7 @@ def check_sets(experiment: Experiment) -> list[str]:
     if doc.faults.has_within(("requests",)):
         return []
     for name, layout in layouts(experiment).items():
+        _check_adapters(experiment, name)
         check_dataset(doc, ("requests", name), experiment.requests[name])
         if doc.faults.has_within(("requests", name)):
             continue
@@ -56,6 +61,21 @@ def check_sets(experiment: Experiment) -> list[str]:
             elif number is not None and number < layout.requests:
                 notes.append(_too_few(name, number, layout.requests))
     return notes
+
+
+def _check_adapters(experiment: Experiment, name: str) -> None:
+    """Note each adapter of a set that a launch, which is sent the set, does not serve."""
+    launches = dict.fromkeys(case.launch for case in experiment.cases if set_of(case.workload) == name)
+    for launch in map(experiment.launch, launches):
+        if launch.engine != VLLM.name or launch.attached:
+            continue  # what those serve, their args do not tell
+        served = adapter_names(launch.args)
+        for adapter in experiment.requests[name].adapters:
+            if adapter not in served:
+                hint = did_you_mean(alike(adapter, served)) or f"it serves {listed(served) if served else 'none'}"
+                where = ("requests", name, "adapters", adapter)
+                problem = f"no adapter of launch {launch.name!r}, whose lora_modules name them; {hint}"
+                experiment.document.faults.note(experiment.document.error(where, problem))
 
 
 _REPLAYED = (

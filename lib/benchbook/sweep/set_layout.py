@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchbook.plan.experiment import Experiment
+from benchbook.plan.launches import Launch
 from benchbook.plan.requests import RequestSet
 from benchbook.plan.workload import Workload
 from benchbook.records.frozen import read_header
@@ -62,6 +63,12 @@ def _layout(loads: Mapping[str, Any], wanted: RequestSet, rounds: int) -> Layout
 def set_of(workload: Workload) -> str | None:
     """Return the name of the set that a workload sends, None for one without."""
     return getattr(workload, "requests", None)
+
+
+def first_launch(experiment: Experiment, name: str) -> Launch:
+    """Return the launch whose tokenizer counts for a set: the first that is sent it."""
+    case = next(case for case in experiment.cases if set_of(case.workload) == name)
+    return experiment.launch(case.launch)
 
 
 def whole_talks(number: int, turns: int) -> int:

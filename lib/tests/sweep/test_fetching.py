@@ -91,6 +91,28 @@ def test_it_is_refused_where_it_is_named_with_the_command_that_fetches_it(
     assert time.monotonic() - began_s < 2
 
 
+def test_a_data_set_of_the_hub_is_refused_with_its_command_unless_it_is_in_the_cache_or_a_folder(tmp_path) -> None:
+    def sets(path: str) -> None:
+        found = checked(tmp_path, "tiny")
+        text = f"requests: {{it: {{dataset: hf, path: {path}}}}}\n"
+        serve = "benchmarks:\n  - serve: {requests: it, max_concurrency: 1, num_prompts: 2}\n"
+        found.experiment.path.write_text(found.experiment.source_text.replace("benchmarks:\n", text + serve))
+        check_models(replace(found, experiment=load_experiment(found.experiment.path)))
+
+    local = tmp_path / "gsm8k"
+    local.mkdir()
+    sets(str(local))
+    with pytest.raises(ExperimentError) as refused:
+        sets("openai/gsm8k")
+    (line,) = str(refused.value).splitlines()
+    assert "requests.it.path: 'openai/gsm8k'" in line and "the hub is off" in line
+    assert line.endswith("HF_HUB_OFFLINE=0 hf download --repo-type dataset openai/gsm8k")
+    snapshot = tmp_path / "hub" / "datasets--openai--gsm8k" / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (snapshot / "test.parquet").write_text("")
+    sets("openai/gsm8k")
+
+
 def test_all_that_are_not_here_are_named_at_once(tmp_path) -> None:
     with pytest.raises(ExperimentError) as refusal:
         check_models(checked(tmp_path, "a/b", "{tokenizer: a/tok, spec_model: a/draft}"))

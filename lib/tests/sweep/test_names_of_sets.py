@@ -55,6 +55,19 @@ REFUSED = {
 }
 
 
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_a_data_set_of_the_hub_needs_a_package_that_vllm_does_not_bring_along(tmp_path, monkeypatch, is_installed):
+    monkeypatch.setattr(names_of_sets, "dataset_forms", lambda: FORMS)
+    monkeypatch.setattr(names_of_sets.importlib.util, "find_spec", lambda name: name if is_installed else None)
+    row = "{dataset: hf, path: openai/gsm8k}"
+    if is_installed:
+        return checked(tmp_path, row)
+    with pytest.raises(ExperimentError) as refused:
+        checked(tmp_path, row)
+    (line,) = str(refused.value).splitlines()
+    assert "requests.it.dataset: 'hf'" in line and "needs the package datasets" in line
+
+
 def test_what_vllm_has_is_taken_and_what_it_has_not_is_one_line_at_its_place(tmp_path, monkeypatch):
     monkeypatch.setattr(names_of_sets, "dataset_forms", lambda: FORMS)
     for row in SOUND:

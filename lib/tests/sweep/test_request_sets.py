@@ -245,6 +245,27 @@ def test_the_very_requests_of_another_run_are_sent_again_from_its_file(tmp_path,
     assert frozen_in(experiment, other)["it"].sha256 == sha256
 
 
+def test_an_adapter_that_a_launch_does_not_serve_is_refused_at_its_line(tmp_path):
+    text = FILE.format(row="{lengths: [8, 4], adapters: {sql: 0.5, law: 0.25}}", repeats=3)
+    for modules, refused in (
+        ("[sql=/a, law=/b]", ()),
+        ('[{name: sql, path: /a}, \'{"name": "law", "path": "/b"}\']', ()),
+        ("[sql=/a]", ("requests.it.adapters.law: 0.25: no adapter of launch 'a'", "it serves sql")),
+        ("[sqk=/a, law=/b]", ("requests.it.adapters.sql: 0.5", "did you mean 'sqk'?")),
+    ):
+        path = tmp_path / "x.yaml"
+        launches = f"launches: {{a: {{args: {{enable_lora: true, lora_modules: {modules}}}}}}}\n"
+        path.write_text(text.replace(text.splitlines(keepends=True)[2], launches))
+        experiment = read_experiment(path)
+        check_sets(experiment)
+        try:
+            experiment.document.faults.raise_any()
+            told = []
+        except ExperimentError as error:
+            told = str(error).splitlines()
+        assert len(told) == bool(refused) and all(words in told[0] for words in refused)
+
+
 def test_a_frozen_file_with_too_few_requests_or_damage_is_refused_at_its_line(tmp_path, store):
     freeze(experiment_of(tmp_path), store)
     content = (store.run_dir / FOLDER / "it.jsonl.gz").read_bytes()

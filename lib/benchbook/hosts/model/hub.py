@@ -86,8 +86,13 @@ def needs_download(files: ModelFiles, args: Mapping[str, Any], env: Mapping[str,
     return bool(absent)
 
 
-def why_not(hub_id: str, revision: str | None, env: Mapping[str, str], args: Mapping[str, Any]) -> str:
-    """Return why a model that is not whole in the cache cannot be fetched, and how it is fetched; '' where it can be."""
+def why_not(
+    hub_id: str, revision: str | None, env: Mapping[str, str], args: Mapping[str, Any], repo_type: str = "model"
+) -> str:
+    """Return why a model that is not whole in the cache cannot be fetched, and how it is fetched; '' where it can be.
+
+    A `repo_type` other than "model", such as "dataset", is the hub's own word.
+    """
     whole = {**os.environ, **env}
     if _is_on(whole.get("VLLM_USE_MODELSCOPE", "")):
         return ""  # another hub, with a cache of its own
@@ -97,7 +102,14 @@ def why_not(hub_id: str, revision: str | None, env: Mapping[str, str], args: Map
         return ""
     settings = {name: env[name] for name in _HOMES if name in env} | ({off: "0"} if off else {})
     words = [f"{name}={_for_a_shell(value)}" for name, value in settings.items()]
-    words += ["hf", "download", shlex.quote(hub_id), *(["--revision", shlex.quote(revision)] if revision else [])]
+    of_type = [] if repo_type == "model" else ["--repo-type", repo_type]
+    words += [
+        "hf",
+        "download",
+        *of_type,
+        shlex.quote(hub_id),
+        *(["--revision", shlex.quote(revision)] if revision else []),
+    ]
     of_weights = " (download_dir has its weights, which vLLM reads there on line alone)"
     which = f"is not in the cache of this machine{of_weights if has_weights_alone(hub_id, args) else ''}"
     return f"{which}, and {why}: fetch it first, where there is a network: {' '.join(words)}"

@@ -40,6 +40,14 @@ def hub_folder(hub_id: str, file: str, revision: str | None, env: Mapping[str, s
     return Path(found).parent if isinstance(found, str) else None
 
 
+def has_dataset(hub_id: str, env: Mapping[str, str] | None = None) -> bool:
+    """Return whether anything of a data set of the hub lies in the cache of a process with `env`: whole or not, nobody knows."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    cache = Path(_hub_cache(env or {}) or HF_HUB_CACHE)
+    return any((cache / f"datasets--{hub_id.replace('/', '--')}" / "snapshots").glob("*/*"))
+
+
 def _hub_cache(env: Mapping[str, str]) -> str | None:
     """Return where a process with `env` on top of this one's keeps the hub's files; None: where this one does.
 

@@ -127,6 +127,12 @@ def unfit_adapters(args: Mapping[str, Any]) -> Iterator[tuple[Way, str]]:
             yield way, f"has rank {rank}, and max_lora_rank is {most}"
 
 
+def adapter_names(args: Mapping[str, Any]) -> list[str]:
+    """Return the names under which a launch serves adapters of its model."""
+    named = (_named_adapter(item) for way, item in _adapters(args) if way[1] == "lora_modules")
+    return [name for name, path in named if name and path]
+
+
 def hub_models(args: Mapping[str, Any]) -> Iterator[HubModel]:
     """Yield each model of the hub that is named beside the launch's own."""
     for way, text in _models(args):
@@ -161,17 +167,25 @@ def _adapter_path(item: Any, is_named: bool) -> str:
 
     As vLLM does, and with most other paths does not, it expands ~.
     """
-    if isinstance(item, str) and is_named:
+    if is_named:
+        name, item = _named_adapter(item)
+        item = item if name else ""
+    return os.path.expanduser(item) if isinstance(item, str) else ""
+
+
+def _named_adapter(item: Any) -> tuple[str, str]:
+    """Return name and path in 'name=path', {"name": ..., "path": ...} or the same as JSON; '' for what is not there."""
+    if isinstance(item, str):
         name, is_pair, path = item.partition("=")
         if is_pair and "," not in item:
-            return os.path.expanduser(path) if name else ""
+            return name, path
         try:
             item = json.loads(item)
         except ValueError:
-            return ""
-    if isinstance(item, Mapping) and is_named:
-        item = item.get("path") if item.get("name") else None
-    return os.path.expanduser(item) if isinstance(item, str) else ""
+            return "", ""
+    found = [item.get(key) for key in ("name", "path")] if isinstance(item, Mapping) else []
+    name, path = (text if isinstance(text, str) else "" for text in found or ("", ""))
+    return name, path
 
 
 def _at(args: Mapping[str, Any], way: Way) -> str:
