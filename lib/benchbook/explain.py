@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchbook.judge.catalogue import CODES, Code
 from benchbook.judge.columns import COLUMNS, PER_GPU
+from benchbook.judge.price import PRICED
 from benchbook.listing import aligned
 from benchbook.terminal import say
 from benchbook.terms.errors import ExperimentError
@@ -59,7 +60,7 @@ def entries() -> dict[str, Entry]:
     """Return what there is to say of each name, in the order of the tables."""
     found = {code.code: _of_code(code) for code in CODES}
     found |= {key: Entry("column", "", {"meaning": meaning}) for key, meaning in COLUMNS.items()}
-    return found | {metric.key: _of_metric(metric) for metric in (*BY_KEY.values(), PER_GPU)}
+    return found | {metric.key: _of_metric(metric) for metric in (*BY_KEY.values(), PER_GPU, *PRICED.values())}
 
 
 def _of_code(code: Code) -> Entry:

@@ -30,7 +30,7 @@ from benchbook.terminal import say, shown, tell_damage
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.exit_codes import FAILED, GATE_MEANINGS, OK
 from benchbook.terms.likeness import alike, did_you_mean
-from benchbook.terms.metrics import METRICS, known_key
+from benchbook.terms.metrics import BY_KEY, METRICS, Metric, known_key
 from benchbook.terms.wording import counted
 
 _SHARE = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,6})?) ?%")
@@ -44,6 +44,11 @@ class Asked:
     allowed: float
     metrics: Mapping[str, float]  # those that are named, each with its own; empty: each benchmark's headline
     answers_may_differ: bool = False
+
+    @property
+    def named(self) -> list[Metric]:
+        """Return the metrics that are named."""
+        return [BY_KEY[key] for key in self.metrics]
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def gate_in_turns(run: Run, base: str, new: str, asked: Asked) -> Told:
     check_launches(launches, base, new)
     base, new = launch_names(launches, launches, base, new, is_one_run=True)
     sides = [_side(run, name, name) for name in (base, new)]
-    comparison = compare(sides[0].records, sides[1].records, (base, new), metrics=tuple(asked.metrics))
+    comparison = compare(sides[0].records, sides[1].records, (base, new), metrics=asked.named)
     judged = gate(comparison, asked.allowed, asked.metrics)
     told, is_broken = refusals(*sides, asked.answers_may_differ)
     found = Gate(comparison, tuple(judged), tuple(told), is_broken)
@@ -134,7 +139,7 @@ def gate_against(run: Run, kept: Sequence[Run], left_out: Sequence[str], launch:
     base, new = f"{launch} ({counted(len(kept), 'kept run')})", f"{launch} ({run.name})"
     side = _side(run, launch, new)
     of_kept = [one.by_launch[launch] for one in kept]
-    comparison, rows = compare_with_kept(of_kept, side.records, (base, new), tuple(asked.metrics))
+    comparison, rows = compare_with_kept(of_kept, side.records, (base, new), asked.named)
     judged = gate(comparison, asked.allowed, asked.metrics, is_foretold=True)
     baseline = Side(base, [record for records in of_kept for record in records])
     told, is_broken = refusals(baseline, side, asked.answers_may_differ)

@@ -33,6 +33,7 @@ from benchbook.judge.starts import start_of
 from benchbook.judge.stats import stdev
 from benchbook.records.record import Record
 from benchbook.report.run import load_run
+from benchbook.terms.metrics import BY_KEY
 from false_claims import CASES, ONE_CASE, rate_of, record_of, records_of_two
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
@@ -96,7 +97,7 @@ def synthetic(
     draw = random.Random(seed)
     for _ in range(gates):
         records = records_of_two(cases, 1 - loss, repeats, draw)
-        comparison = compare(records["a"], records["b"], ("a", "b"), metrics=tuple(own))
+        comparison = compare(records["a"], records["b"], ("a", "b"), metrics=[BY_KEY[key] for key in own])
         yield Gate(comparison, tuple(gate(comparison, ALLOWED, own)))
 
 

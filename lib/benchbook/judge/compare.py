@@ -131,7 +131,7 @@ def compare(
     *,
     is_paired: bool = True,
     num_comparisons: int = 1,
-    metrics: Sequence[str] = (),
+    metrics: Sequence[Metric] = (),
 ) -> Comparison:
     """Return the comparison of two launches' records, the headlines over all cases of a benchmark first.
 
@@ -144,8 +144,9 @@ def compare(
     rows = [row for metric, group in several if (row := _row(group, metric, True, is_paired))]
     for case in cases:
         headlines = headlines_of(case, metrics)
-        keys = dict.fromkeys((*headlines, *(() if metrics else BENCHMARKS[case.benchmark].others)))
-        rows += [row for key in keys if (row := _row([case], BY_KEY[key], key in headlines, is_paired))]
+        others = () if metrics else (BY_KEY[key] for key in BENCHMARKS[case.benchmark].others)
+        shown = dict.fromkeys((*headlines, *others))
+        rows += [row for metric in shown if (row := _row([case], metric, metric in headlines, is_paired))]
     return Comparison(
         *names,
         is_paired,
@@ -156,22 +157,23 @@ def compare(
     )
 
 
-def headlines_of(case: MatchedCase, metrics: Sequence[str] = ()) -> list[str]:
+def headlines_of(case: MatchedCase, metrics: Sequence[Metric] = ()) -> list[Metric]:
     """Return the metrics that a case is compared by first: those of `metrics` that it can have, else its own one."""
     if metrics:
-        return [key for key in metrics if case.benchmark in BY_KEY[key].benchmarks]
-    return list(filter(None, [headline_of(case.benchmark, case.load)]))
+        return [metric for metric in metrics if case.benchmark in metric.benchmarks]
+    key = headline_of(case.benchmark, case.load)
+    return [BY_KEY[key]] if key else []
 
 
 def headline_groups(
-    cases: Sequence[MatchedCase], metrics: Sequence[str] = ()
+    cases: Sequence[MatchedCase], metrics: Sequence[Metric] = ()
 ) -> list[tuple[Metric, list[MatchedCase]]]:
     """Return the cases of each benchmark that share a headline metric."""
-    groups: dict[tuple[str, str], list[MatchedCase]] = {}
+    groups: dict[tuple[str, Metric], list[MatchedCase]] = {}
     for case in cases:
-        for key in headlines_of(case, metrics):
-            groups.setdefault((case.benchmark, key), []).append(case)
-    return [(BY_KEY[key], group) for (_, key), group in groups.items()]
+        for metric in headlines_of(case, metrics):
+            groups.setdefault((case.benchmark, metric), []).append(case)
+    return [(metric, group) for (_, metric), group in groups.items()]
 
 
 def _row(cases: Sequence[MatchedCase], metric: Metric, is_headline: bool, is_paired: bool) -> Row | None:

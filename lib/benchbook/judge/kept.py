@@ -18,7 +18,7 @@ from benchbook.judge.spread import by_start
 from benchbook.judge.starts import start_of
 from benchbook.judge.stats import RunSpread, foretold_ratio, run_spread
 from benchbook.records.record import Record, Verdict
-from benchbook.terms.metrics import BY_KEY, Metric
+from benchbook.terms.metrics import Metric
 
 FEWEST_RUNS = 3  # of which two degrees of freedom are left
 
@@ -32,7 +32,7 @@ class KeptRow:
 
 
 def compare_with_kept(
-    kept: Sequence[Sequence[Record]], new: Sequence[Record], names: tuple[str, str], metrics: Sequence[str] = ()
+    kept: Sequence[Sequence[Record]], new: Sequence[Record], names: tuple[str, str], metrics: Sequence[Metric] = ()
 ) -> tuple[Comparison, list[KeptRow]]:
     """Return the records of a new run against those of each of the `kept` runs, with the spreads of each row.
 
@@ -40,7 +40,7 @@ def compare_with_kept(
     """
     cases, lone = match_cases(_as_rounds_of_one(kept), new)
     groups = [one for one in headline_groups(cases, metrics) if len(one[1]) > 1]
-    groups += [(BY_KEY[key], [case]) for case in cases for key in headlines_of(case, metrics)]
+    groups += [(metric, [case]) for case in cases for metric in headlines_of(case, metrics)]
     found = [one for metric, group in groups if (one := _row(group, metric))]
     return Comparison(*names, False, tuple(cases), tuple(lone), tuple(one.row for one in found)), found
 

@@ -20,6 +20,7 @@
     seed: 0                         # request sets follow from it
     order_seed: 0                   # the order of cases in each round; the same as seed unless it is given
     slo: {p99_ttft_ms: 500}         # (mean|median|p90|p95|p99)_(ttft|tpot|itl|e2el)_ms; p50 is the median
+    price: {gpu_hour: 2.5}          # what a million output tokens cost; with kwh and pue, their energy too
     limits: {ready_s: 600}          # when to give up: a start, a benchmark, tokens that do not move
     device: rocm                    # rocm, cuda or cpu: refused on another machine; left out, any will do
 
@@ -36,7 +37,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidatorFunctionWrapHandler, field_validator
+from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from benchbook.plan.case import Case
 from benchbook.plan.cases import BENCHMARKS_EXAMPLE, read_cases
@@ -66,6 +67,7 @@ SLO_KEYS = [metric.key for metric in METRICS if metric.of and metric.can_be_want
 
 
 Seconds = Annotated[float, Field(gt=0)]
+Paid = Annotated[float, Field(gt=0, le=1e6)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
@@ -75,6 +77,21 @@ class Limits(StrictModel):
     ready_s: Seconds = 600.0  # from the start of a host until it is ready
     benchmark_s: Seconds = 3600.0  # for one benchmark, its warm-up not counted
     stall_s: Seconds = 120.0  # a server that holds requests and counts no token
+
+
+class Price(StrictModel):
+    """What is paid: for an hour of a GPU, for a kWh of energy, or both."""
+
+    gpu_hour: Paid | None = None
+    currency: Annotated[str, Field(pattern=r"^[A-Za-z€$£¥]{1,8}$")] = "USD"
+    kwh: Paid | None = None
+    pue: Annotated[float, Field(ge=1, le=5)] = 1.0  # what a data centre draws for each kWh of its machines
+
+    @model_validator(mode="after")
+    def _pays_for_something(self) -> Price:
+        if self.gpu_hour is None and self.kwh is None:
+            raise ValueError("names no price: gpu_hour, kwh or both, such as price: {gpu_hour: 2.5}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -99,6 +116,7 @@ class Experiment:
     seed: int
     order_seed: int
     slo: Mapping[str, float]  # e.g. {"p99_ttft_ms": 500.0}
+    price: Price | None  # what is paid for the hardware, where the file says so
     limits: Limits
     device: str | None  # 'rocm', 'cuda' or 'cpu' where the question is about one; None: what the machine has
     document: Document = field(repr=False, compare=False)  # names the line of what is refused later
@@ -143,7 +161,7 @@ def read_experiment(
     if not SAFE_NAME.fullmatch(path.stem):
         raise ExperimentError(one_line(f"{path}: the file's name {SAFE_NAME_RULE}: it names a folder of results"))
     faults, keys, model, launches, base, sets, cases = doc.faults, None, None, (), None, {}, ()
-    repeats, fresh_starts, until, slo, limits = None, False, None, {}, Limits()
+    repeats, fresh_starts, until, slo, price, limits = None, False, None, {}, None, Limits()
     with faults.noted():
         keys = doc.parse((), _ExperimentKeys)
     with faults.noted():
@@ -158,6 +176,8 @@ def read_experiment(
         cases = read_cases(doc, launches, sets, partial(pace_of, keys.device if keys else None))
     with faults.noted():
         slo = _read_slo(doc, cases)
+    with faults.noted():
+        price = doc.parse(("price",), Price) if "price" in doc.data else None
     with faults.noted():
         limits = doc.parse(("limits",), Limits) if "limits" in doc.data else limits
     with faults.noted():
@@ -188,6 +208,7 @@ def read_experiment(
         seed=seed,
         order_seed=keys.order_seed if keys and keys.order_seed is not None else seed,
         slo=slo,
+        price=price,
         limits=limits,
         device=keys.device if keys else None,
         document=doc,
@@ -208,6 +229,7 @@ class _ExperimentKeys(StrictModel):
     seed: Seed = 0
     order_seed: Seed | None = None
     slo: dict[str, Any] = Field({}, examples=["slo: {p99_ttft_ms: 500}"])
+    price: dict[str, Any] = Field({}, examples=["price: {gpu_hour: 2.5}"])
     limits: dict[str, Any] = Field({}, examples=["limits: {ready_s: 600}"])
     device: Literal["cuda", "rocm", "cpu"] | None = None
 

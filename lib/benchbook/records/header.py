@@ -91,6 +91,15 @@ class Until(Part):
     targets: dict[str, Number]
 
 
+class Price(Part):
+    """What is paid for what is measured on; None: not a part of the price."""
+
+    gpu_hour: Number | None = None
+    currency: str = "USD"
+    kwh: Number | None = None
+    pue: Number = 1.0  # what a data centre draws for each kWh of its machines
+
+
 class RunHeader(Part):
     """run.json. What it never noted, or what is damaged in it, is empty."""
 
@@ -108,6 +117,7 @@ class RunHeader(Part):
     seed: int | None = None
     order_seed: int | None = None
     slo: dict[str, Number] = {}
+    price: Price | None = None
     launches: dict[str, LaunchFacts] = {}
     plan: Items[PlanRow] = ()
     provenance: Provenance = Provenance()

@@ -13,6 +13,7 @@ from benchbook.records.record import Record, Verdict
 from benchbook.report.caveats import measured_repeats
 from benchbook.report.curves import OUTPUT_THROUGHPUT, Curves
 from benchbook.report.differences import launches_of
+from benchbook.report.price import price_sentences
 from benchbook.report.run import Run
 from benchbook.report.sentences import (
     goodput_sentence,
@@ -87,7 +88,10 @@ def _seen(run: Run) -> list[str]:
     curves = [curves for curves in run.curves if any(line.points(OUTPUT_THROUGHPUT) for line in curves.lines)]
     # Of launches that are compared at one load each all is said; there is no curve that had a peak.
     drawn = [one for one in curves if not (sentences and one.is_single)]
-    slo, told = slo_sentences(run), [sentence for one in drawn for sentence in _curve_sentences(one)]
+    slo, told = (
+        [*slo_sentences(run), *price_sentences(run)],
+        [sentence for one in drawn for sentence in _curve_sentences(one)],
+    )
     told += _beside_curves(run)
     if not curves and not sentences:
         return [*(told or [_without_serving(run)]), *slo]

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from benchbook.judge.columns import PER_GPU
+from benchbook.judge.price import PRICED
 from benchbook.judge.sample import sample_count
 from benchbook.report.settings import LENGTHS, settings_of, value_text
 from benchbook.report.table import plain_rows
@@ -39,10 +40,11 @@ def axes_of(cases: pd.DataFrame, columns: Sequence[str]) -> dict[str, tuple[str,
 
 
 def metrics_of(cases: pd.DataFrame, benchmark: str) -> list[Metric]:
-    """Return the metrics that the `cases` of a benchmark have; with several GPUs, what each of them puts out as well."""
+    """Return the metrics that the `cases` of a benchmark have; with several GPUs or a price, what follows from it."""
     measured = [BY_KEY[key] for key in BENCHMARKS[benchmark].columns if cases[f"{key}_mean"].notna().any()]
     per_gpu = [PER_GPU] if _has_several_gpus(cases) and cases[f"{PER_GPU.key}_mean"].notna().any() else []
-    return [*measured[:1], *per_gpu, *measured[1:]]
+    paid = [metric for key, metric in PRICED.items() if f"{key}_mean" in cases and cases[f"{key}_mean"].notna().any()]
+    return [*measured[:1], *per_gpu, *measured[1:], *paid]
 
 
 def axis_text(case: Mapping[str, Any], columns: tuple[str, ...]) -> str:

@@ -18,6 +18,7 @@ from benchbook.report.case_rows import (
     why_unearned,
 )
 from benchbook.report.markup import Html, absent, download, element, join, table, text, verdict
+from benchbook.report.price import price_note
 from benchbook.report.run import Run
 from benchbook.report.table import render_table, workload_columns
 from benchbook.terms.benchmarks import BENCHMARKS
@@ -44,7 +45,8 @@ def results_html(run: Run) -> Html:
     ]
     shown = join(parts)
     note = element("p", _UNEARNED, "note") if _IS_UNEARNED in shown else ""
-    return join([shown, note])
+    paid = element("p", price_note(run.header.price), "note") if run.header.price else ""
+    return join([shown, note, paid])
 
 
 def definitions_html(run: Run) -> Html:

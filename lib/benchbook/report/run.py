@@ -125,7 +125,7 @@ class Run:
     @cached_property
     def table(self) -> pd.DataFrame:
         """Return the tidy table, one row a repeat."""
-        return tidy_table(self.records)
+        return tidy_table(self.records, self.header.price)
 
     @cached_property
     def cases(self) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -17,8 +17,10 @@ from pydantic_core import to_json
 from benchbook.judge.binding import roofline_values
 from benchbook.judge.columns import COLUMNS, NUMBERS
 from benchbook.judge.gpus import num_gpus
+from benchbook.judge.price import PRICED, priced_values
 from benchbook.judge.starts import start_of
 from benchbook.listing import markdown
+from benchbook.records.header import Price
 from benchbook.records.record import Outcome, Record, Verdict
 from benchbook.terms.asked import RATE
 from benchbook.terms.metrics import BY_KEY
@@ -49,17 +51,20 @@ REACHED = "precision_reached"
 TableFormat = Literal["csv", "json", "md"]
 
 
-def number_keys() -> list[str]:
-    """Return the columns that are numbers: metrics, and limits."""
-    return [*BY_KEY, *NUMBERS]
+def number_keys(table: Collection[str] = ()) -> list[str]:
+    """Return the columns that are numbers: metrics, limits, and those of a price that `table` has."""
+    return [*BY_KEY, *NUMBERS, *(key for key in PRICED if key in table)]
 
 
 def _is_ours(column: str) -> bool:
-    return column in _FACTS or column == REACHED or column in BY_KEY or column in COLUMNS
+    return column in _FACTS or column == REACHED or column in BY_KEY or column in COLUMNS or column in PRICED
 
 
-def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
-    """Return one row a repeat: verdict, reasons, identity, outcome, workload, every metric by its key, and the limits."""
+def tidy_table(records: Sequence[Record], price: Price | None = None) -> pd.DataFrame:
+    """Return one row a repeat: verdict, reasons, identity, outcome, workload, every metric by its key, and the limits.
+
+    With a price, what the tokens of each cost as well.
+    """
     asked = dict.fromkeys(key for record in records for key in record.workload)
     settings = [key for key in asked if not _is_ours(key)]  # none stands in for a column of ours
     columns = [*_FACTS, *settings, *BY_KEY, *COLUMNS]
@@ -67,7 +72,10 @@ def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
     reached = [record.conditions.precision.reached for record in records]
     if any(reached):
         frame[REACHED] = [_scalar(known) if known else None for known in reached]
-    frame[number_keys()] = frame[number_keys()].astype("float64")
+    if price:
+        paid = [priced_values(record, price) for record in records]
+        frame = frame.assign(**{key: [values[key] for values in paid] for key in PRICED})
+    frame[number_keys(frame)] = frame[number_keys(frame)].astype("float64")
     # Whole numbers stay whole where some rows have none: 128, not 128.0.
     whole = [*settings, *(metric.key for metric in BY_KEY.values() if not metric.unit), "gpus", "repeat", "attempt"]
     frame[whole] = frame[whole].convert_dtypes()
@@ -94,7 +102,7 @@ def case_table(table: pd.DataFrame) -> pd.DataFrame:
     )
     by_case = [table[key] for key in CASE_KEYS]
     counts = flags.groupby(by_case, sort=False, dropna=False).sum()
-    values = table[number_keys()].astype("float64").where(_is_believed(table))
+    values = table[number_keys(table)].astype("float64").where(_is_believed(table))
     if (units := _units(table, by_case)) is not None:
         values = values.groupby([*by_case, units], sort=False, dropna=False).mean()
         by_case = [values.index.get_level_values(key) for key in CASE_KEYS]

@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from benchbook.judge.loads import LOADS
+from benchbook.judge.price import PRICED
 from benchbook.listing import ListFormat, aligned, markdown
 from benchbook.patterns import matches
 from benchbook.report.case_rows import axes_of, axis_text, metrics_of, value_text_of, why_unearned
@@ -155,14 +156,14 @@ def _own_columns(table: pd.DataFrame, columns: Sequence[str]) -> _Section:
         [case["case_id"], *(_field(case, by_case[case["case_id"]], column) for column in named)]
         for case in case_table(table).to_dict("records")
     ]
-    right = [place for place, column in enumerate(named, start=1) if column in number_keys()]
+    right = [place for place, column in enumerate(named, start=1) if column in number_keys(PRICED)]
     return _Section("", ["case_id", *named], rows, right)
 
 
 def _field(case: Mapping[str, Any], repeats: pd.DataFrame, column: str) -> str:
     if column in BY_KEY:
         return value_text_of(case, BY_KEY[column])
-    if column in number_keys():
+    if column in number_keys(PRICED):
         return plus_minus_text(case[f"{column}_mean"], case[f"{column}_stdev"])
     return ", ".join(dict.fromkeys(map(value_text, repeats[column].dropna())))
 

@@ -9,7 +9,7 @@ from typing import Any
 from benchbook.plan.eta import Estimator
 from benchbook.plan.order import Block
 from benchbook.project import notebooks_dir
-from benchbook.records.header import LaunchFacts, LaunchModel, PlanRow, RunHeader, RunState, Until
+from benchbook.records.header import LaunchFacts, LaunchModel, PlanRow, Price, RunHeader, RunState, Until
 from benchbook.records.host import HostFacts
 from benchbook.records.provenance import provenance, utc_now
 from benchbook.sweep.block_result import BlockResult, GivenUp, Work
@@ -45,6 +45,7 @@ class Ledger:
             seed=experiment.seed,
             order_seed=experiment.order_seed,
             slo=dict(experiment.slo),
+            price=experiment.price and Price(**experiment.price.model_dump()),
             launches={launch.name: self._launch(launch.name) for launch in experiment.launches},
             plan=self.work.plan.for_header(),
             provenance=provenance(notebooks_dir()),
