@@ -10,6 +10,7 @@ import pytest
 from benchbook.cli import app
 from benchbook.judge.catalogue import BY_CODE, CODES
 from benchbook.judge.columns import COLUMNS
+from benchbook.judge.price import PRICED
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.exit_codes import BAD_INPUT, OK
 from benchbook.terms.metrics import METRICS
@@ -86,7 +87,7 @@ def test_a_name_that_is_near_to_none_is_told_where_all_are(name):
 def test_without_a_name_each_one_has_a_line_fit_for_a_pipe():
     lines = explained().splitlines()
     names = [line.split()[0] for line in lines[1:]]
-    assert len(names) == len(set(names)) and set(names) == {*BY_CODE, *COLUMNS, *(metric.key for metric in METRICS)}
+    assert len(names) == len(set(names)) and set(names) == {*BY_CODE, *COLUMNS, *PRICED, *(one.key for one in METRICS)}
     assert BY_CODE["littles_law"].meaning in "\n".join(lines)
 
 
