@@ -231,12 +231,14 @@ def table(
 @app.command()
 def compare(
     run: RunName,
-    base: Annotated[
-        str, typer.Argument(metavar="A", help="A launch of RUN: the one compared with; the first where RUN has two.")
-    ] = "",
-    other: Annotated[
-        str, typer.Argument(metavar="B", help="Another launch: is it faster than A, by how much? The other of two.")
-    ] = "",
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[A] [B] | RUN_B…",
+            help="Launches of RUN: A the one compared with, B another, left out where RUN has two. Or other runs to lay beside "
+            "RUN, imported ones too, 'run:launch', 'published/NAME'.",
+        ),
+    ] = None,
     other_run: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="Take B from this run instead; a drift between runs passes for a difference."),
@@ -244,17 +246,31 @@ def compare(
     format: Annotated[
         Literal["text", "csv", "json", "md"], typer.Option("--format", help="How to print it; caveats go to stderr.")
     ] = "text",
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Of several runs, a page as well, which opens anywhere.")
+    ] = None,
     results: ResultsDir = Path("results"),
 ) -> None:
     """Compare launch B with launch A of RUN: how much faster or slower, how sure that is, and what may be claimed.
+
+    Or runs: what differs between them, what of them can be compared, and why the rest cannot.
 
     Repeats are paired by round: an experiment with both launches measures them in turn, A B B A, on the same requests.
 
     A claim allows for all the comparisons made; without one, it is said how large a difference would have been seen.
     """
+    from benchbook.report.across_command import compare_runs, means_runs
     from benchbook.report.compare_command import print_comparison, two_launches
 
-    comparison = two_launches(run, other_run or run, base, other, results)
+    names = names or []
+    if not other_run and means_runs(run, names, results):
+        compare_runs([run, *names], results, format, page, _console())
+        return
+    if len(names) > 2 or page:
+        raise ExperimentError(
+            "a page is of several runs" if page else f"{names[2]!r} is one launch too many: name two, or runs"
+        )
+    comparison = two_launches(run, other_run or run, *[*names, "", ""][:2], results)
     print_comparison(comparison, format, _console())
 
 
@@ -280,23 +296,11 @@ def reproduce(
 ) -> None:
     """Make RUN again from its folder, name what does not match here, and say of each number whether it agrees."""
     from benchbook.reproduce import reproduce as reproduce_run
-    from benchbook.stop import end_orphans
-    from benchbook.sweep.progress import ConsoleProgress
-    from benchbook.sweep.run import run_experiment
 
-    console = _console()
+    def measure(file: Path, only: Sequence[str]) -> Run:
+        return _measured(file, results, only=only, new=True, share_gpu=share_gpu)
 
-    def measure(file: Path, only: Sequence[str]) -> Path | None:
-        end_orphans(console)
-        go_on_without_output()
-        with ConsoleProgress(console) as progress:
-            options = {"only": only, "new": True, "share_gpu": share_gpu, "meanwhile": _get_report_ready}
-            ended = run_experiment(file, results, progress, _write_report, **options)
-        if ended.unwritten:
-            raise ended.unwritten
-        return None if ended.is_interrupted else ended.store.run_dir
-
-    raise typer.Exit(reproduce_run(run, case, results, dry_run, measure, console))
+    raise typer.Exit(reproduce_run(run, case, results, dry_run, measure, _console()))
 
 
 @app.command("import")

@@ -16,13 +16,11 @@ from benchbook.report.run import Run, load_run
 from benchbook.sweep.reproduction import mismatches, other_requests, recreated
 from benchbook.terminal import say
 from benchbook.terms.errors import ExperimentError
-from benchbook.terms.exit_codes import FAILED, INTERRUPTED, NO_ANSWER, OK
+from benchbook.terms.exit_codes import FAILED, NO_ANSWER, OK
 from benchbook.terms.likeness import alike, did_you_mean
 from benchbook.terms.wording import counted
 
-Measure = Callable[
-    [Path, Sequence[str]], Path | None
-]  # a file and patterns of cases to the run's folder; None: interrupted
+Measure = Callable[[Path, Sequence[str]], Run]  # what an experiment file asks, of the cases that fit a pattern
 
 
 def reproduce(run: str, case: str, results: Path, only_look: bool, measure: Measure, console: Console) -> int:
@@ -39,14 +37,11 @@ def reproduce(run: str, case: str, results: Path, only_look: bool, measure: Meas
     _print_mismatches(told, console)
     if only_look:
         return OK
-    folder = measure(file, sorted(asked) if case else ())
-    if folder is None:
-        return INTERRUPTED
-    here = load_run(folder)
+    here = measure(file, sorted(asked) if case else ())
     records = [record for record in there.records if record.identity.case_id in asked]
     for sentence in other_requests(records, here.records):
         say(console, f"! {sentence}")
-    return _print_agreements(records, here, run_name(folder, results), console)
+    return _print_agreements(records, here, run_name(here.run_dir, results), console)
 
 
 def _asked(run: Run, pattern: str) -> frozenset[str]:

@@ -86,7 +86,7 @@ def print_comparison(comparison: Comparison, text_format: TextFormat, console: C
             print(f"caveat: {caveat}", file=sys.stderr)
         print(render_table(comparison_frame(comparison), text_format), end="")
         return
-    for line in (*headlines(comparison), comparison.difference, tally(comparison)):
+    for line in filter(None, (*headlines(comparison), comparison.difference, tally(comparison))):
         say(console, line)
     for caveat in caveats(comparison):
         say(console, f"! {caveat}")

@@ -31,13 +31,14 @@ def comparisons_html(run: Run) -> Html:
             "in one flag, makes it a comparison.",
             "note",
         )
-    parts = [_comparison_html(comparison) for comparison in comparisons_of(run)]
+    parts = [comparison_html(comparison) for comparison in comparisons_of(run)]
     if left := launches[1 + MAX_OTHERS :]:
         parts.append(element("p", f"Not shown: {', '.join(left)}; `benchbook compare` compares any two.", "note"))
     return join(parts)
 
 
-def _comparison_html(comparison: Comparison) -> Html:
+def comparison_html(comparison: Comparison) -> Html:
+    """Return one comparison: sentences, the forest, what to know before believing it, and each row behind a line."""
     title = element("h3", f"{comparison.other} against {comparison.base}")
     if not comparison.rows:
         return join([title, element("p", "No case has a number on both.", "note"), bullets(caveats(comparison))])

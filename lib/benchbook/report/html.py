@@ -37,7 +37,10 @@ def render_report(notebook_path: Path, html_path: Path) -> None:
     Code is hidden; cells tagged `remove-cell` are left out. The title is the question in the run.json beside
     the notebook.
     """
-    html = report_html(notebook_path)
+    _write_without_secrets(html_path, report_html(notebook_path))
+
+
+def _write_without_secrets(html_path: Path, html: str) -> None:
     found = find_secrets(html, known_secrets())
     if found:
         raise StoreError(
@@ -54,6 +57,15 @@ def report_html(notebook_path: Path) -> str:
     notebook = nbformat.read(notebook_path, as_version=4)
     notebook.cells = _told(notebook.cells)
     return _with_contents(_page(notebook, _title(notebook_path)))
+
+
+def write_page(path: Path, title: str, parts: Sequence[Html]) -> None:
+    """Write a page of `parts`, each a chapter, as reports are; raise StoreError, and write nothing, where it holds a secret."""
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+    outputs = [new_output("display_data", {"text/html": str(part)}) for part in parts]
+    cells = [new_markdown_cell(f"# {title}"), *(new_code_cell(outputs=[output]) for output in outputs)]
+    _write_without_secrets(path, _with_contents(_page(new_notebook(cells=cells), title)))
 
 
 def rehearse() -> None:

@@ -14,7 +14,7 @@ from benchbook.terms.exit_codes import BAD_INPUT
         ("run x.yaml --only", "option '--only' requires an argument"),
         ("run a.yaml b.yaml", "unexpected extra argument"),
         ("cmpare q a b", "Did you mean 'compare'?"),
-        ("compare q a b c", "unexpected extra argument"),
+        ("explain a b", "unexpected extra argument"),
         ("list --format xml", "'xml' is not one of 'text', 'csv', 'json', 'md'"),
         ("--bogus", "no such option: --bogus"),
         ("rm", "missing argument"),
