@@ -25,6 +25,8 @@ def api_key_for(engine: Engine, host: str, args: Mapping[str, object], env: Mapp
     if is_loopback(host):
         return secrets.token_urlsafe(24)
     named = {name.replace("-", "_"): value for name, value in args.items()}
+    if not engine.access.has_key:
+        raise ExperimentError(f"host {host!r} can be reached by others, and {engine.title} asks nobody for a key")
     access, set_to = engine.access, {**os.environ, **engine.environment(False, named), **env, **named}
     for name, why in access.not_for_others.items():
         if _is_on(set_to, name):
@@ -45,11 +47,16 @@ def api_key_for(engine: Engine, host: str, args: Mapping[str, object], env: Mapp
 
 def key_environment(access: Access, key: str, env: Mapping[str, str]) -> dict[str, str]:
     """Return the variables by which a server with `env` gets its key; one without a door has its engine's own."""
-    return {KEY_VARIABLE: key, **({access.users_key: key} if access.is_partial(env) else {})}
+    return {KEY_VARIABLE: key, **({access.users_key: key} if access.users_key and access.is_partial(env) else {})}
 
 
 def check_door(access: Access, base_url: str, host: str, env: Mapping[str, str]) -> None:
-    """Raise HostStartError for a server that answers without its key; warn where the engine's own check guards a part."""
+    """Raise HostStartError for a server that answers without its key; warn where the engine's own check guards a part.
+
+    One that asks nobody for a key is for this machine alone.
+    """
+    if not access.has_key:
+        return
     try:
         answer: object = http.get(base_url, _ASKED, timeout_s=_ANSWER_LIMIT_S)[0]
     except OSError as error:

@@ -105,6 +105,7 @@ def attach(
     server.behind, server.key_variable = tuple(map(server_url, reach.behind)), reach.api_key_env
     if ours:
         server.engine = engine_named(ours.engine or VLLM.name, ours.python)
+        server.model_path = ours.model
         server.argv, server.hub_env = list(ours.argv), hub_variables(registry.environment_of(ours))
     source = "" if api_key else key_source(reach)
     try:
@@ -112,7 +113,9 @@ def attach(
     except (OSError, ValueError) as error:
         cause = Cause("not_vllm", str(error), _hint_of(error))
         raise IdentityError(f"no vLLM server answers at {server.base_url}: {error}; {cause.hint}", cause) from error
-    server.served_name = _name_for(server, model, names, ours.served_name if ours else names[0])
+    server.served_name = _name_for(
+        server, model, names, ours.served_name if ours and ours.served_name in names else names[0]
+    )
     return server
 
 

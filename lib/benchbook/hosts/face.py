@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # door.py imports this inside of vLLM's server
     from benchbook.terms.errors import Cause
 
 KEY_VARIABLE = "BENCHBOOK_API_KEY"  # in which a server that we start gets the key that it has to ask for
+KEY_PLACE = "{api_key}"  # in a command line: the key stands there in the started process alone, in no record or list
 GAUGES = ("running", "waiting", "kv_use_ratio")  # of the neutral names: what rises and falls; all others only grow
 ENDED = "requests_ended"  # requests that ended; where the reason is told, "requests_ended_by_length" and its like
 
@@ -85,6 +86,7 @@ class Access:
     open_paths: Sequence[str]  # answered without a key
     not_for_others: Mapping[str, str] = field(default_factory=dict)  # variables and args with which it is for us alone
     why_open: str  # the hint where a server answers without its key
+    has_key: bool = True  # False: it asks nobody for a key, and `why_open` says why
     is_partial: Callable[[Mapping[str, str]], bool] = lambda env: False  # by this environment, a part alone is guarded
 
 
@@ -97,6 +99,7 @@ class Log:
     telling: re.Pattern[str]  # begins what it says of itself; a log without such a line is silent
     compiling: re.Pattern[str]  # something is compiled, tuned or captured
     kv_usage: re.Pattern[str]  # group 1: how full the KV cache is (%)
+    is_read: bool = True  # False: nobody here knows what its lines mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +128,8 @@ class Engine:
     title: str  # as sentences have it
     package: str | None  # whose installed version a server of ours must tell; None: nobody knows
     python: Python | None = None  # the environment that it runs in; None: that of this process
+    needs: Sequence[str] = ()  # the modules that its Python must have; none of a program that is not Python's
+    unproven: str = ""  # of an engine that we have never run: what stands behind its face
     # command: (model, args, port, host, served names, program) → argv; raises ExperimentError for what cannot be said
     program: Sequence[str]
     command: Callable[[str, Mapping[str, object], int, str, Sequence[str], Sequence[str]], list[str]]
@@ -135,7 +140,12 @@ class Engine:
     access: Access
     # readiness and identity; 200 is healthy, 503 dead
     health_path: str = "/health"
-    version_path: str = "/version"  # {"version": ...}
+    ready_path: str = ""  # what a start waits for, where that is more than being healthy
+    version_path: str = "/version"
+    version_key: str = "version"  # in the JSON object there
+    takes_name: bool = True  # it can be served under a name of ours, the proof that it is the one that was started
+    shares_port: bool = True  # it can bind a port that we hold until it listens
+    container: str = ""  # the program in whose container it runs, where our processes do not show who holds the port
     counters: Counters
     log: Log
     causes: Causes

@@ -32,6 +32,7 @@ class ServedModel:
     api_key: str | None
     argv: Sequence[str]  # of its process; empty where it is not ours
     hub_env: Mapping[str, str]  # where its model hub is; empty where it is not ours
+    model_path: str | None = None  # of a server of ours, where its model's files are
     is_ours = True  # benchbook started it, here, for the same user
     may_reset = False  # somebody said that its prefix cache may be emptied, wherever it is
 
@@ -90,7 +91,7 @@ class ServedModel:
     def _version_of(self, url: str) -> str | None:
         try:
             status, text = http.get(url, self.engine.version_path, timeout_s=ANSWER_LIMIT_S, way=self.way)
-            told = http.json_of(text)["version"] if status == 200 else None
+            told = http.json_of(text)[self.engine.version_key] if status == 200 else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return told if isinstance(told, str) and told.isprintable() and len(told) <= MAX_VERSION else None
@@ -141,7 +142,7 @@ class ServedModel:
         """Raise IdentityError unless one of `pids` holds `port` and answers with our nonce and our engine's version."""
         holders = ports.listeners(port)
         strangers = [f"pid {pid} ({command})" for pid, command in holders if pid not in pids]
-        if strangers or not holders:
+        if not self.engine.container and (strangers or not holders):
             evidence = f"port {port} is held by {strangers[0] if strangers else 'nobody we can see'}"
             cause = Cause("port_taken", evidence, "end it, or let it be: another start chooses another port")
             raise IdentityError(f"a stranger answers at {self.base_url}: {evidence}", cause)
@@ -152,7 +153,7 @@ class ServedModel:
             raise IdentityError(
                 f"{self.base_url} was healthy and then did not say who it is: {error}", cause
             ) from error
-        if self.served_name not in names:
+        if self.engine.takes_name and self.served_name not in names:
             cause = Cause("wrong_model", f"served names: {', '.join(names)}", "this is not the server that was started")
             raise IdentityError(f"{self.base_url} does not serve {self.served_name!r} but {', '.join(names)}", cause)
         self._check_version(version)

@@ -6,18 +6,20 @@ import secrets
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
+from benchbook.hosts import http
 from benchbook.hosts.access import api_key_for, check_door, key_environment
 from benchbook.hosts.engines import VLLM
-from benchbook.hosts.face import Engine, OnProgress, StartupFacts, local_time
+from benchbook.hosts.face import KEY_PLACE, KEY_VARIABLE, Engine, OnProgress, StartupFacts, local_time
 from benchbook.hosts.kept import find_server
 from benchbook.hosts.machine.card_locks import locks_for
 from benchbook.hosts.machine.devices import cards_of
 from benchbook.hosts.model import hub
 from benchbook.hosts.model.files import ModelFiles, resolve_model
-from benchbook.hosts.process import ports, registry
+from benchbook.hosts.process import containers, ports, registry
 from benchbook.hosts.process.guardian import STOP_GRACE_S, GuardedProcess, spawn
 from benchbook.hosts.process.logs import HostLog
 from benchbook.hosts.process.pythons import HERE
@@ -28,6 +30,7 @@ from benchbook.terms.redaction import redacted_env
 READY_POLL_S = 0.2
 DEATH_REPORT_S = 3.0  # the guardian ends what a killed host leaves behind, a second long, before it reports
 HEALTH_LIMIT_S = 1.0  # for one question while it starts
+READY_LIMIT_S = 30.0  # for one that makes it answer a request
 PORT_TRIES = 3
 
 __all__ = ["VllmServer", "find_server"]
@@ -68,13 +71,14 @@ class VllmServer(ServedModel):
         self.model_files: ModelFiles = resolve_model(model, self._args, self._env)
         needs_hub = hub.needs_download(self.model_files, self._args, self._env)
         self._private_env = engine.environment(needs_hub, self._args)
-        self.served_name = f"benchbook-{secrets.token_hex(6)}"  # a name that no other server has: the proof of identity
+        self._nonce = f"benchbook-{secrets.token_hex(6)}"  # a name that no other server has: the proof of identity
+        self.served_name = self._nonce  # of one that takes no name, its own, once it has told it
         self.name = name or self.model_files.name
         self.host, self.keep, self.ready_timeout_s = host, keep, ready_timeout_s
         self.started_utc: str | None = None
         self.ready_s: float | None = None  # from the start to the first healthy answer that is ours
         self.port = 0  # chosen at the start
-        folder = Path(log_dir) if log_dir else registry.state_dir() / "logs" / self.served_name
+        folder = Path(log_dir) if log_dir else registry.state_dir() / "logs" / self._nonce
         folder.mkdir(parents=True, exist_ok=True)
         self.log_path = (folder / "server.log").absolute()
         self._log = HostLog(self.log_path)
@@ -93,6 +97,11 @@ class VllmServer(ServedModel):
 
     def __repr__(self) -> str:
         return f"<VllmServer {self.name!r} {f'at {self.base_url}' if self.port else 'not started'}>"
+
+    @property
+    def model_path(self) -> str:
+        """Where the model's files are: a folder, or an id of the hub."""
+        return self.model_files.path
 
     @property
     def base_url(self) -> str:
@@ -119,7 +128,7 @@ class VllmServer(ServedModel):
         """The whole command line; before the start its port is 0."""
         path = self.model_files.path
         # The real name comes first: `vllm bench serve` sends its --model to /tokenize. The last is what people call it.
-        names = list(dict.fromkeys([path, self.served_name, self.model_files.name]))
+        names = list(dict.fromkeys([path, self._nonce, self.model_files.name]))
         asked = self.engine.command(path, self._args, self.port, self.host, names, self._program)
         return [*asked, *self.engine.added_words(self._args)]
 
@@ -143,6 +152,8 @@ class VllmServer(ServedModel):
         with locks_for(cards_of(self._args, self._env, self.engine.python or HERE), f"server {self.name!r}") as locks:
             self._reservation = ports.reserve_port(self.host)
             self.port = self._reservation.getsockname()[1]
+            if not self.engine.shares_port:
+                self._release_port()
             self._log = HostLog(self.log_path)
             self._started_at_s = time.monotonic()
             self.started_utc = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
@@ -162,6 +173,8 @@ class VllmServer(ServedModel):
                 },
                 descriptors=locks.descriptors,
                 python=self.engine.python or HERE,
+                hidden={KEY_PLACE: KEY_VARIABLE},
+                ended_by=containers.ending_of(self.argv, self._nonce) if self.engine.container else (),
             )
             locks.held_by(self._process.guardian_pid)
 
@@ -207,6 +220,9 @@ class VllmServer(ServedModel):
     def check_identity(self) -> None:
         """Raise IdentityError unless who answers is the process we started; the message names who holds the port."""
         self.check_served_by(self._process.tree_pids(), self.port)
+        if not self.engine.takes_name:
+            names, theirs = [card.id for card in self.served_models()], (self.model_path, self.model_files.name)
+            self.served_name = next((name for name in theirs if name in names), (names or theirs)[0])
 
     def _wait_on_some_port(self) -> None:
         for tries_left in reversed(range(PORT_TRIES)):
@@ -225,7 +241,7 @@ class VllmServer(ServedModel):
     def _wait_healthy(self) -> None:
         """Wait with three exits: healthy, dead, late; the last two show the end of the log."""
         deadline = time.monotonic() + self.ready_timeout_s
-        while not self.is_healthy(HEALTH_LIMIT_S):
+        while not self._is_ready():
             exit_code = self._process.poll()
             if exit_code is not None:
                 cause = self.engine.causes.ended(self._log.text(), exit_code)
@@ -241,6 +257,15 @@ class VllmServer(ServedModel):
                 )
             time.sleep(READY_POLL_S)
         self._release_port()
+
+    def _is_ready(self) -> bool:
+        """Return whether it says that it is healthy, and, where its engine has more to wait for, that as well."""
+        path = self.engine.ready_path
+        if not path or not self.is_healthy(HEALTH_LIMIT_S):
+            return self.is_healthy(HEALTH_LIMIT_S)
+        with suppress(OSError):
+            return http.get(self.base_url, path, timeout_s=READY_LIMIT_S, way=self.way)[0] == 200
+        return False
 
     def _release_port(self) -> None:
         if self._reservation:

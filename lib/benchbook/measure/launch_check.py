@@ -6,13 +6,14 @@ A launch stands in an experiment's file or comes from a notebook's `engine_args`
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts.engines import engine_named
+from benchbook.hosts.engines import engine_of, why_not_here
+from benchbook.hosts.face import Engine
 from benchbook.hosts.model import files, hub, hub_cache, inputs
 from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.process.shell import child_environment
@@ -56,9 +57,8 @@ def checked_launch(
 
     What this vLLM does not know, and what makes a host that can never be asked, is noted as a fault of `doc`.
     """
-    if launch.engine != VLLM:
-        _note_refusals(doc, launch, has_offline)
-        return Checked(launch, [], [])
+    if launch.engine != VLLM or launch.command:
+        return _checked_other(doc, launch, has_offline)
     version, forms = version_of(there), installed_forms(python)
     spelt = _spelt(doc, launch, forms, version)
     _refuse_secrets(doc, launch, spelt)
@@ -100,19 +100,38 @@ def _absent_classes(launch: Launch, python: Python) -> list[tuple[str, str, bool
     return list(absent_classes(launch.args, child_environment(launch.env, python), python))
 
 
-def _note_refusals(doc: Document, launch: Launch, has_offline: bool) -> None:
-    """Note what another engine than vLLM, whose words are its own, refuses of its launch."""
+def _checked_other(doc: Document, launch: Launch, has_offline: bool) -> Checked:
+    """Return the launch of another engine than vLLM, or of a command, as it stands: its words are its own.
+
+    What its engine refuses is noted as a fault.
+    """
     place = ("launches", launch.name)
     try:
-        engine = engine_named(launch.engine, launch.python)
+        engine = engine_of(launch)
     except ExperimentError as error:
-        doc.faults.note(doc.error((*place, "engine"), str(error)))
-        return
+        doc.faults.note(doc.error((*place, "python" if launch.python else "engine"), str(error)))
+        return Checked(launch, [], [])
     for name, why in engine.refusals(launch.args, launch.env):
         doc.faults.note(doc.error((*place, "args" if name in launch.args else "env", name), why))
     if has_offline:
         without = "has servers alone: latency and throughput are vLLM's own benchmarks of an engine without one"
-        doc.faults.note(doc.error((*place, "engine"), f"{engine.title} {without}"))
+        doc.faults.note(doc.error((*place, "command" if launch.command else "engine"), f"{engine.title} {without}"))
+    key = "program" if launch.program else "command" if launch.command else "engine"
+    unfit = [doc.error((*place, key), why) for why in why_not_here(engine)]
+    return Checked(launch, [f"note: launch {launch.name!r}: {what}" for what in _unchecked(engine, launch)], unfit)
+
+
+def _unchecked(engine: Engine, launch: Launch) -> Iterator[str]:
+    """Yield what nobody here can vouch for of a launch that is not vLLM's own."""
+    if engine.unproven:
+        yield f"not run here: the face of {engine.title} is {engine.unproven}"
+    if launch.args:
+        yield f"which args {engine.title} has is not known here: they go to it as they stand"
+    if not engine.access.has_key:
+        yield f"{engine.title} asks nobody for a key: {engine.access.why_open}"
+    if not engine.takes_name:
+        how = "by its container alone" if engine.container else "by who holds its port"
+        yield f"it is known {how}, since it takes no name of ours"
 
 
 def _with_download_dir(doc: Document, launch: Launch, places: Places, notes: list[str]) -> Launch:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchbook.hosts.engine import VllmEngine
-from benchbook.hosts.engines import engine_named
+from benchbook.hosts.engines import engine_of
 from benchbook.hosts.process.shell import certificates
 from benchbook.hosts.server import VllmServer
 from benchbook.measure.client.warm import WarmClient
@@ -38,7 +38,7 @@ def own_host(kind: type[VllmServer | VllmEngine], launch: Launch, keep: bool = F
         what = f"vLLM {'server' if kind is VllmServer else 'engine'} with {launch.model_text}"
         options: dict[str, Any] = {"python": launch.python}
         if kind is VllmServer:
-            options = {"keep": keep, "engine": engine_named(launch.engine, launch.python)}
+            options = {"keep": keep, "engine": engine_of(launch)}
         with starting(what) as told:
             host = kind(launch.model.path_or_id, args=launch.args, env=launch.env, on_progress=told, **options)
             _peaks[id(host)] = peaks_before_start(host.model_files.path, host.env_overrides)

@@ -131,7 +131,7 @@ def model_card(server: AnyServer) -> UnderTest:
     """
     cards = server.served_models()
     if not cards:
-        return UnderTest(server.served_name, server.served_name)
+        return UnderTest(server.served_name, server.model_path or server.served_name)
     card = next((card for card in cards if card.id == server.served_name), None)
     if card is None:
         names = named([card.id for card in cards])
@@ -142,7 +142,7 @@ def model_card(server: AnyServer) -> UnderTest:
         root = (own.root if own else None) or card.parent
         return UnderTest(card.parent, root, card.id, card.max_model_len)
     name = cards[0].id if server.is_ours else card.id  # ours is known by a name that only its launch has
-    return UnderTest(name, card.root or name, None, card.max_model_len)
+    return UnderTest(name, server.model_path or card.root or name, None, card.max_model_len)
 
 
 def host_facts(server: AnyServer, model: UnderTest | None = None) -> HostFacts:

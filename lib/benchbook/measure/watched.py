@@ -222,6 +222,8 @@ def _out_of_sight(server: AnyServer | None, log: HostLog | None, sampler: Sample
         unseen["gpu"] = sampler.absent["gpu"]
     if server and log is None:
         unseen["log"] = "the server's log is not ours to read"
+    elif log and not engine.log.is_read:
+        unseen["log"] = f"nobody here knows what the log of {engine.title} says"
     elif log and not tells(log.path, engine.log.telling):
         unseen["log"] = SILENT.format(engine.title)
     return unseen

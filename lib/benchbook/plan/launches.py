@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 from pydantic import Field
 
 from benchbook.plan.attached import read_attached
+from benchbook.plan.commands import read_command, read_words
 from benchbook.plan.document import Document, Where
 from benchbook.plan.models import SHAPE_PREFIX, ModelRef, read_model
 from benchbook.plan.pythons import read_python
 from benchbook.plan.strict import StrictModel, unknown
 from benchbook.refused_args import OURS
 from benchbook.terms.attached import Attached
-from benchbook.terms.engines import VLLM, other_engines
+from benchbook.terms.engines import COMMAND, VLLM, other_engines
 from benchbook.terms.load_formats import OURS as OUR_FORMAT
 from benchbook.terms.load_formats import makes_weights
 from benchbook.terms.secret_names import is_secret_variable, secret_ways
@@ -56,6 +58,8 @@ class Launch:
     engine: str = VLLM
     python: str = ""  # path of the interpreter whose engine it is; '' for that of benchbook itself
     attached: Attached | None = None  # somebody else's server, which is neither started nor ended
+    program: tuple[str, ...] = ()  # in place of the engine's own first words
+    command: tuple[str, ...] = ()  # all that is started, with {port} and its like; the engine is what it speaks
 
     @property
     def client_args(self) -> Mapping[str, Any]:
@@ -71,9 +75,13 @@ class Launch:
 
     @property
     def named_engine(self) -> dict[str, str]:
-        """{"engine": its name, "python": its path}, without what is vLLM, or benchbook's own: so stood it before there were others."""
-        engine = {} if self.engine == VLLM else {"engine": self.engine}
-        return {**engine, **({"python": self.python} if self.python else {})}
+        """Its engine's name, and the python, program and command that are named; what is vLLM's, or benchbook's own, is left out.
+
+        So stood it before there were others.
+        """
+        words = {"program": shlex.join(self.program), "command": shlex.join(self.command)}
+        named = {"engine": "" if self.engine == VLLM else self.engine, "python": self.python, **words}
+        return {name: text for name, text in named.items() if text}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -123,6 +131,8 @@ class _LaunchKeys(StrictModel):
     model: Any = None
     engine: str = Field(VLLM, examples=["engine: vllm"])
     python: str = Field("", examples=["python: /opt/vllm-0.33/bin/python"])
+    program: Any = None
+    command: Any = None
     attach: Any = None  # a launch that has it has other keys, see attached.py
 
 
@@ -140,10 +150,12 @@ def _read_launch(doc: Document, where: Where, default_model: ModelRef | None) ->
         where, _LaunchKeys, f"{name}: {{args: {{enforce_eager: true}}, env: {{VLLM_LOGGING_LEVEL: INFO}}}}"
     )
     _check_engine(doc, (*where, "engine"), keys.engine)
+    program, command = _read_words(doc, where, keys)
+    engine = COMMAND if command and "engine" not in keys.model_fields_set else keys.engine
     args = {}
     for arg, value in keys.args.items():
         with doc.faults.noted():
-            _check_arg(doc, (*where, "args", arg), value)
+            _check_arg(doc, (*where, "args", arg), value, engine)
             args[arg] = value
     env: dict[str, str] = {}
     for mapping, values in (("env", keys.env), ("plugin_env", keys.plugin_env)):
@@ -159,8 +171,30 @@ def _read_launch(doc: Document, where: Where, default_model: ModelRef | None) ->
     model = default_model
     with doc.faults.noted():
         model = default_model if keys.model is None else read_model(doc, (*where, "model"))
-        args = _with_model(doc, (*where, "args"), model, args)
-    return Launch(name, model, args, env, frozenset(keys.plugin_env), keys.engine, python)
+        args = _with_model(doc, (*where, "args"), model, args, COMMAND if command else engine)
+    return Launch(name, model, args, env, frozenset(keys.plugin_env), engine, python, program=program, command=command)
+
+
+def _read_words(doc: Document, where: Where, keys: _LaunchKeys) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the program and the command of a launch; what does not go together is noted as a fault."""
+    program = command = ()
+    with doc.faults.noted():
+        program = () if keys.program is None else read_words(doc, (*where, "program"), keys.program)
+    with doc.faults.noted():
+        command = () if keys.command is None else read_command(doc, (*where, "command"), keys.command)
+    if keys.command is not None:
+        for name in ("args", "python", "program"):
+            if name in keys.model_fields_set:
+                doc.faults.note(doc.error((*where, name), "stands beside command, which says all that is started"))
+    elif keys.engine == COMMAND:
+        problem = "needs a command: [...] beside it, which starts the server"
+        doc.faults.note(doc.error((*where, "engine"), problem))
+    elif program and keys.engine == VLLM:
+        problem = "is for other engines: name another vLLM by python, or all that is started by command"
+        doc.faults.note(doc.error((*where, "program"), problem))
+    elif program and "python" in keys.model_fields_set:
+        doc.faults.note(doc.error((*where, "python"), "stands beside program: name one of them"))
+    return program, command
 
 
 def _check_engine(doc: Document, where: Where, name: str) -> None:
@@ -168,8 +202,15 @@ def _check_engine(doc: Document, where: Where, name: str) -> None:
         raise doc.error(where, unknown(name, [VLLM, *other_engines()], "engine"))
 
 
-def _with_model(doc: Document, where: Where, model: ModelRef | None, args: dict[str, Any]) -> dict[str, Any]:
+def _with_model(
+    doc: Document, where: Where, model: ModelRef | None, args: dict[str, Any], engine: str
+) -> dict[str, Any]:
     """Return `args` with what the model asks of vLLM: its revision, or, for a shape, our loader of random weights."""
+    if engine != VLLM:
+        if model is not None and (model.revision is not None or model.path_or_id.startswith(SHAPE_PREFIX)):
+            what = "a revision of the hub" if model.revision is not None else "a shape, which has no weights"
+            raise doc.error(where[:-1], f"vLLM alone is told of {what}: name a folder as the launch's model")
+        return args
     if model is not None and model.revision is not None:
         return {**args, "revision": model.revision}
     if model is None or not model.path_or_id.startswith(SHAPE_PREFIX):
@@ -179,17 +220,17 @@ def _with_model(doc: Document, where: Where, model: ModelRef | None, args: dict[
     return {**SHAPE_WEIGHTS, **args}
 
 
-def _check_arg(doc: Document, where: Where, value: Any) -> None:
+def _check_arg(doc: Document, where: Where, value: Any, engine: str) -> None:
     name = str(where[-1])
     bare = name.lstrip("-").replace("-", "_").lower()
-    if why := {**OURS, "revision": _REVISION}.get(bare):
+    if engine == VLLM and (why := {**OURS, "revision": _REVISION}.get(bare)):
         raise doc.error(where, f"is not yours to set: {why}")
     for way in secret_ways(name, value):
         raise doc.error((*where, *way), SECRET, is_secret=True)
     _check_value(doc, where, value)
     if not _ARG_NAME.fullmatch(name):
         hint = f": write {bare!r}" if _ARG_NAME.fullmatch(bare) else ""
-        raise doc.error(where, f"an arg is named as in vLLM, in lower case and with underscores{hint}")
+        raise doc.error(where, f"an arg is named as in its engine, in lower case and with underscores{hint}")
     is_length = type(value) is not bool and size_of(str(value))
     if name == "max_model_len" and str(value).lower() not in ("auto", "-1") and not is_length:
         raise doc.error(where, "must be a whole number of tokens, at least 1, or a size such as 128k")

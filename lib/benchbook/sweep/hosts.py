@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from benchbook.hosts.attached import AttachedServer
 from benchbook.hosts.engine import VllmEngine
-from benchbook.hosts.engines import VLLM, engine_named
+from benchbook.hosts.engines import VLLM, engine_named, engine_of
 from benchbook.hosts.face import StartupFacts
 from benchbook.hosts.machine.devices import naming
 from benchbook.hosts.machine.gpu import wait_device_free
@@ -113,7 +113,7 @@ def host_opener(
 
 def _counted(files: ModelFiles, launch: Launch, store: Store) -> HostFacts:
     """Return what is known of the model's routing, and how long counting took (s) where it was done for this start."""
-    engine = engine_named(launch.engine, launch.python)
+    engine = engine_of(launch)
     if known := engine.known_routing(files, launch.args):
         return HostFacts.of(routing=known)
     began_s = time.monotonic()
@@ -132,7 +132,7 @@ def _open_server(
     counted: HostFacts,
     make_server: Callable[..., VllmServer],
 ) -> Iterator[BenchHost]:
-    folder, serving = store.launch_dir(launch.name).resolve(), engine_named(launch.engine, launch.python)
+    folder, serving = store.launch_dir(launch.name).resolve(), engine_of(launch)
     reset = serving.cache_reset
     server = make_server(
         launch.model.path_or_id,

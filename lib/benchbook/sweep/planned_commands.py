@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchbook.hosts.engines import VLLM, engine_named
+from benchbook.hosts.engines import VLLM, engine_of
 from benchbook.hosts.model.files import planned_path
 from benchbook.hosts.model.hub import hub_variables
 from benchbook.hosts.vllm.environments import vllm_python
@@ -23,6 +23,7 @@ from benchbook.plan.order import Block, Repeat
 from benchbook.sweep.set_layout import set_of
 
 _BASE_URL, _NONCE = "http://127.0.0.1:PORT", "NONCE"
+_PORT = 987654321  # no port, and nothing else in a command
 
 
 def print_commands(console: Console, experiment: Experiment, blocks: Sequence[Block]) -> None:
@@ -55,10 +56,10 @@ def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -
     _line(console, f"{block.host_kind} of launch {launch.name!r}, model {launch.model_text}{times}")
     if block.host_kind == "server":
         model = planned_path(launch.model.path_or_id)
-        engine = engine_named(launch.engine, launch.python)
+        engine = engine_of(launch)
         program = ("vllm",) if engine is VLLM else engine.program
-        argv = engine.command(model, launch.args, 0, "127.0.0.1", [model, _NONCE], program)
-        _line(console, f"  $ {env}{shlex.join(argv).replace('--port 0', '--port PORT')}")
+        argv = engine.command(model, launch.args, _PORT, "127.0.0.1", [model, _NONCE], program)
+        _line(console, f"  $ {env}{shlex.join(argv).replace(str(_PORT), 'PORT')}")
     else:
         _line(
             console,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchbook.hosts.engines import engine_named
+from benchbook.hosts.engines import engine_of
 from benchbook.hosts.model.files import ModelFiles, resolve_model
 from benchbook.judge.outside import is_due_again
 from benchbook.measure.environments import packages_there
@@ -118,7 +118,7 @@ def _parts(
     return fingerprint_parts(
         launch=asked,
         # Without what the launch sets: the arms of a comparison share this part.
-        environment=engine_named(launch.engine, launch.python).inherited(),
+        environment=engine_of(launch).inherited(),
         workload=case.workload.model_dump(),
         model=model.content_sha256 or [model.name, launch.model.revision],
         packages=package_versions(),

@@ -30,6 +30,7 @@ WINGS = {
     "machine": {"process"},
     "model": {"process"},
     "vllm": {"process", "machine", "model", "face"},
+    "others": {"process", "face"},
 }
 # Who knows modules of vLLM's wing and not its face alone, and why: all of it would be there without another engine.
 PAST_THE_FACE = {

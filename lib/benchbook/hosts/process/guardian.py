@@ -51,21 +51,25 @@ def spawn(
     details: Mapping[str, str] | None = None,
     descriptors: Sequence[int] = (),
     python: Python = HERE,
+    hidden: Mapping[str, str] | None = None,
+    ended_by: Sequence[str] = (),
 ) -> GuardedProcess:
     """Start `argv` under a guardian and return a handle on it; output goes to the end of `log_path`.
 
     `env` is added to the owner's environment; in place of OWN_FOLDER the host gets one. `kind` is "server", "engine", "client" or "kernels". A host with `keep` outlives
     its owner. `details` (base_url, model, served_name, engine) go into the registry: never put a secret there or into `argv`.
     `descriptors` are files, such as locks, that the guardian holds open as long as the host lives. `python` is the
-    environment that `argv` belongs to; the guardian is of ours.
+    environment that `argv` belongs to; the guardian is of ours. `hidden` has texts in `argv` in whose place the host
+    gets the value of a variable of its environment. `ended_by` is run once the host has ended, to end what is no child.
     """
     host_id = secrets.token_hex(8)
     entry = {"host_id": host_id, "name": name, "kind": kind, "argv": list(argv), "keep": keep, "owner_pid": os.getpid()}
     # SPT_NOENV: a program that renames itself must not write over the environment, where the marker stands.
     marked = {**shell.child_environment(env, python), processes.MARKER: host_id, "SPT_NOENV": "1"}
-    entry = {**entry, **(details or {}), "log_path": os.path.abspath(log_path)}
+    entry = {**entry, **(details or {}), "log_path": os.path.abspath(log_path), "ended_by": list(ended_by)}
     in_folder = [variable for variable, value in marked.items() if value == OWN_FOLDER]
     order = {"entry": entry, "env": marked, "in_folder": in_folder, "cwd": str(cwd or Path.cwd())}
+    order["hidden"] = dict(hidden or {})
     _start_heir(os.getpid(), str(registry.state_dir()))
     link, guardian = _start_guardian(host_id, log_path, descriptors)
     with contextlib.suppress(OSError):  # a guardian that is gone already is seen at the first reading

@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts.process import processes, registry, scratch
+from benchbook.hosts.process import containers, processes, registry, scratch
 from benchbook.terms.errors import ExperimentError
 
 TERM_GRACE_S = 6.0  # vLLM needs about two seconds to end its engine in order
@@ -68,6 +68,7 @@ class Guardian:
             self._wait_for_an_ending()
         finally:
             self._end_tree()
+        containers.end(entry.ended_by, self._order["env"])
         if not processes.descendants(own.pid):  # else a driver holds it: the entry stays, for a later sweep
             registry.remove_entry(entry.host_id)
         self._clean_log(entry.log_path)
@@ -75,9 +76,12 @@ class Guardian:
 
     def _start_host(self, entry: registry.HostEntry) -> subprocess.Popen:
         folder = {name: str(scratch.scratch_dir()) for name in self._order["in_folder"]}
+        argv = entry.argv
+        for text, variable in self._order["hidden"].items():
+            argv = [word.replace(text, self._order["env"][variable]) for word in argv]
         with open(entry.log_path, "ab") as log:
             return subprocess.Popen(
-                entry.argv, env=self._order["env"] | folder, cwd=self._order["cwd"], start_new_session=True,
+                argv, env=self._order["env"] | folder, cwd=self._order["cwd"], start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 # Should we be killed outright, the host at least gets a TERM; the sweep finds what ignores it.
                 preexec_fn=lambda: processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGTERM),

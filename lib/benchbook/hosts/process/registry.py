@@ -13,12 +13,12 @@ import os
 import signal
 import socket
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from benchbook.hosts.process import processes
+from benchbook.hosts.process import containers, processes
 from benchbook.hosts.process.caches import check_writable, own_folder, remembered
 from benchbook.terms.errors import ExperimentError
 
@@ -49,6 +49,7 @@ class HostEntry:
     engine: str | None = None  # of a server, by its name
     python: str = ""  # its interpreter, where that is of another environment than ours
     log_path: str | None = None
+    ended_by: list[str] = field(default_factory=list)  # the command that ends what is no child of it: a container
 
     @property
     def has_guardian(self) -> bool:
@@ -111,13 +112,13 @@ def _entry_of(host_id: str, raw: dict[str, Any]) -> HostEntry | None:
     except (TypeError, ValueError):
         return None
     is_sound = has_zone and all(isinstance(getattr(entry, name), kind) for name, kind in _kinds().items())
-    is_sound = is_sound and all(isinstance(word, str) for word in entry.argv)
+    is_sound = is_sound and all(isinstance(word, str) for word in (*entry.argv, *entry.ended_by))
     return entry if is_sound and entry.host_id == host_id else None
 
 
 @functools.cache
 def _kinds() -> dict[str, Any]:
-    return {**get_type_hints(HostEntry), "argv": list}
+    return {**get_type_hints(HostEntry), "argv": list, "ended_by": list}
 
 
 def live_hosts() -> list[HostEntry]:
@@ -157,6 +158,9 @@ def end_host(host_id: str) -> bool:
 def end_marked(host_id: str) -> list[int]:
     """End every process that carries the marker of `host_id`, forget its entry, and return the pids that were alive."""
     ended = processes.end_all(lambda: processes.marked_pids(host_id), ORPHAN_GRACE_S)
+    raw = remembered(entry_path(host_id))
+    if raw and (entry := _entry_of(host_id, raw)):
+        containers.end(entry.ended_by)
     remove_entry(host_id)
     return ended
 
