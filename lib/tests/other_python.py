@@ -12,6 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _MAIN = Path(__file__).with_name("fake_package") / "vllm" / "entrypoints" / "cli" / "main.py"
+_PROGRAM = """
+import runpy
+
+if __name__ == "__main__":
+    runpy.run_path({main!r}, run_name="__main__")
+"""
 _ENGINE = """
 from dataclasses import dataclass
 
@@ -66,7 +72,7 @@ def make_environment(
         "vllm/envs.py": f"import os\n\nenvironment_variables: dict = {{{table}}}\n",
         "vllm/entrypoints/__init__.py": "",
         "vllm/entrypoints/cli/__init__.py": "",
-        "vllm/entrypoints/cli/main.py": f"import runpy\n\nrunpy.run_path({str(_MAIN)!r}, run_name='__main__')\n",
+        "vllm/entrypoints/cli/main.py": _PROGRAM.format(main=str(_MAIN)),
         "vllm/entrypoints/openai/__init__.py": "",
         "vllm/entrypoints/openai/cli_args.py": _FRONTEND,
         f"vllm-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n",
