@@ -61,7 +61,7 @@ def two_launches(run: str, other_run: str, base: str, other: str, results_dir: P
     remarks = [f"A remark on {run.name}: {run.remark}" for run in (first, second) if run.remark]
     if no_answer := why_no_answer([*ours, *theirs]):
         remarks.insert(0, str(no_answer))
-    difference = difference_text(first.settings(base), second.settings(other), names)
+    difference = difference_text(first.settings(base), second.settings(other), (base, other) if is_one_run else names)
     return replace(comparison, remarks=tuple(dict.fromkeys(remarks)), difference=difference)
 
 

@@ -10,6 +10,7 @@ import sys
 import pytest
 from benchbook.cli import app
 from benchbook.judge.compare import Finding
+from benchbook.records.files import read_json, write_json
 from benchbook.records.record import Reason, Verdict
 from benchbook.report.compare_command import two_launches
 from benchbook.report.comparisons import comparisons_html
@@ -62,6 +63,23 @@ def test_one_pair_of_many_has_the_bounds_that_the_report_gives_it(tmp_path, laun
         back = two_launches("quickstart", "quickstart", of_report.other, of_report.base, tmp_path)
         assert [row.confidence for row in back.rows] == [row.confidence for row in alone.rows]
     assert f"{len(launches) - 1} such comparisons" in how_to_read(alone)
+
+
+def test_launches_of_two_versions_are_told_with_them_and_all_packages_that_differ(tmp_path):
+    started = {"kind": "server", "argv": ["/next/bin/python", "serve"], "python": "/next/bin/python"}
+    host = {**started, "packages": {"vllm": "0.33.0+cpu", "torch": "2.14.0+cpu", "transformers": "5.19.0"}}
+    folder = make_run(tmp_path, launches=TWO, repeats=4, benchmarks=("serve",), concurrencies=(4,))
+    header = read_json(folder / "run.json")
+    header["launches"]["compiled"] |= {"python": "/next/bin/python", "hosts": [host]}
+    write_json(folder / "run.json", header)
+    (of_report,) = comparisons_of(load_run(folder))
+    alone = two_launches("quickstart", "quickstart", "", "", tmp_path)
+    for comparison in (of_report, alone):
+        assert (comparison.base, comparison.other) == ("eager (vLLM 0.32.0+cpu)", "compiled (vLLM 0.33.0+cpu)")
+        said = comparison.difference
+        assert "vllm 0.33.0+cpu (eager" in said and "torch 2.14.0+cpu (eager" in said and "transformers" not in said
+    assert [row.bounds for row in alone.rows] == [row.bounds for row in of_report.rows]
+    assert "compiled (vLLM 0.33.0+cpu) is 3" in compare(tmp_path, "quickstart/20261123-201500").stdout
 
 
 def test_a_pair_without_the_first_launch_shares_with_all_pairs(tmp_path):
