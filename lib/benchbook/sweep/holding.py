@@ -46,7 +46,7 @@ def _on_cards(checked: Preflight) -> Iterator[tuple[Launch, list[Device]]]:
     """Yield each launch that takes GPUs, with them; of several on the same ones the first, since a look takes seconds."""
     seen: set[frozenset[str]] = set()
     for launch in checked.experiment.launches if checked.experiment.device != "cpu" else ():
-        cards = [] if launch.attached else cards_of(launch.args, launch.env)
+        cards = [] if launch.attached else cards_of(launch.args, launch.env, checked.python_of(launch))
         names = frozenset(card.key for card in cards)
         if cards and names not in seen:
             seen.add(names)

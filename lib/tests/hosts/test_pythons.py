@@ -13,7 +13,7 @@ import pytest
 from benchbook.hosts.engines import VLLM, engine_named
 from benchbook.hosts.process import shell
 from benchbook.hosts.process.pythons import HERE
-from benchbook.hosts.server import VllmServer
+from benchbook.hosts.server import VllmServer, find_server
 from benchbook.hosts.vllm.command import flags, vllm_program
 from benchbook.hosts.vllm.environments import vllm_python
 from benchbook.hosts.vllm.flags import known, unknown_variables
@@ -98,6 +98,16 @@ def test_a_server_of_another_environment_is_started_there_and_tells_its_version(
     server = VllmServer(fake_model, env=fake_vllm.scripted(), engine=engine, log_dir=tmp_path, ready_timeout_s=60.0)
     with server:
         assert server.argv[0] == other and server.version == "0.99.1"
+    assert server.process.tree_pids() == []
+
+
+def test_a_kept_server_of_another_environment_is_found_again_as_one(other, fake_model, state_dir, tmp_path):
+    engine, scripted = engine_named("vllm", other), fake_vllm.scripted()
+    server = VllmServer(fake_model, env=scripted, engine=engine, log_dir=tmp_path, name="kept", keep=True)
+    with server:
+        found = find_server("kept")
+    assert found.engine.python == vllm_python(other) and found.version == "0.99.1"
+    found.stop()
     assert server.process.tree_pids() == []
 
 
