@@ -126,14 +126,19 @@ def test_what_is_no_python_or_has_no_vllm_is_refused_in_one_line(tmp_path) -> No
     venv.create(tmp_path / "bare", with_pip=False, symlinks=True)
     broken = Path(make_environment(tmp_path / "broken"))
     (vllm_python(str(broken)).folder_of("vllm") / "config" / "__init__.py").write_text("import of_another_abi")
-    old = '{"version": [3, 9, 18], "prefix": "/old", "tag": "cpython-39", "folders": [], "origins": {}}'
-    blind = old.replace("[3, 9, 18]", "[3, 12, 1]").replace('"origins": {}', '"origins": {}, "fault": "ImportError(7)"')
+    said = "import sys; print({!r} if '--version' in sys.argv else {!r})".format
+    blind = '{"prefix": "/old", "tag": "cpython-312", "folders": [], "origins": {}, "fault": "ImportError(7)"}'
     for path, told in {
         str(tmp_path / "nowhere"): "cannot be run: No such file or directory",
         script(tmp_path / "says", "print('hello')"): "is no Python: it says 'hello'",
-        script(tmp_path / "silent", ""): "is no Python: it says nothing",
-        script(tmp_path / "old", f"print({old!r})"): "is Python 3.9.18: what benchbook needs beside vLLM takes 3.11 or",
-        script(tmp_path / "blind", f"print({blind!r})"): "cannot be imported by",
+        script(tmp_path / "silent", ""): "is no Python: it says 'nothing'",
+        "/bin/ls": "is no Python: it says 'ls ",
+        "/bin/bash": "is no Python: it says 'GNU bash",
+        script(
+            tmp_path / "old", said("Python 3.9.18", "")
+        ): "is Python 3.9.18: what benchbook needs beside vLLM takes 3.11 or",
+        script(tmp_path / "odd", said("Python 3.12.1", "hello")): "is no Python that can be asked: it says 'hello'",
+        script(tmp_path / "blind", said("Python 3.12.1", blind)): "cannot be imported by",
         str(tmp_path / "bare" / "bin" / "python"): "has no vLLM: nothing of that name is installed in",
     }.items():
         with pytest.raises(ExperimentError) as refusal:

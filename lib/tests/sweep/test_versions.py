@@ -68,7 +68,7 @@ def test_where_a_python_is_none_its_line_says_so_beside_all_other_faults(tmp_pat
         str(folder): f"is a folder: write {folder}/bin/python",
         str(tmp_path): "is a folder: write the path of its interpreter",
         str(folder / "pyvenv.cfg"): "is no program: nobody may execute it",
-        "/bin/true": "is no Python: it says nothing",
+        "/bin/true": "is no Python: it says 'true ",
         "''": "is empty: leave the key out to have benchbook's own",
         "3": "must be text",
     }

@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from pathlib import Path
 from benchbook.terms.errors import ExperimentError
 
 LEAST = (3, 11)  # with which what we bring along can be imported, and -P is known
+_VERSION = re.compile(r"Python (\d+\.\d+\S*)")
 _LIMIT_S = 60.0  # to start on a cold disk
 _NAMED = ("vllm", "torch", "transformers", "triton")  # which an editable installation may have anywhere
 _PROBE = """
@@ -28,7 +30,7 @@ import importlib, importlib.util, json, sys
 def origin(name):
     spec = importlib.util.find_spec(name)
     return spec and spec.origin
-told = {"version": list(sys.version_info[:3]), "prefix": sys.prefix, "tag": sys.implementation.cache_tag}
+told = {"prefix": sys.prefix, "tag": sys.implementation.cache_tag}
 told["folders"] = [folder for folder in sys.path if folder]
 told["origins"] = {name: origin(name) for name in %r}
 sys.path.insert(0, %r)
@@ -121,46 +123,33 @@ def python_at(path: str, brings: str, modules: tuple[str, ...]) -> Python:
     `brings` is a folder of ours for what is started there, of which it must be able to import `modules`. Raises
     ExperimentError, in one line, for what is no Python, one too old, and one that cannot import them.
     """
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    try:
-        done = subprocess.run(
-            [path, "-c", _PROBE % (_NAMED, brings, modules)],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            env=env,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            timeout=_LIMIT_S,
-        )
-    except OSError as error:
-        raise ExperimentError(f"{path} cannot be run: {error.strerror}") from None
-    except subprocess.TimeoutExpired:
-        raise ExperimentError(f"{path} is no Python: it did not answer within {_LIMIT_S:g} s") from None
-    try:
-        told = json.loads(done.stdout.strip().rpartition("\n")[2])
-        version = tuple(told["version"])
-        python = Python(
-            path,
-            ".".join(map(str, version)),
-            told["prefix"],
-            told["tag"],
-            tuple(told["folders"]),
-            tuple((name, origin) for name, origin in told["origins"].items() if origin),
-            brings,
-        )
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise ExperimentError(f"{path} is no Python: {_last_line(done.stderr or done.stdout)}") from None
-    if version[:2] < LEAST:
+    told = _answer(path, "--version").partition("\n")[0]  # no other program does harm when it is asked this
+    version = _VERSION.match(told)
+    if version is None:
+        raise ExperimentError(f"{path} is no Python: it says {told[:200]!r}")
+    if tuple(map(int, version[1].split(".")[:2])) < LEAST:
         least = ".".join(map(str, LEAST))
-        raise ExperimentError(
-            f"{path} is Python {python.version}: what benchbook needs beside vLLM takes {least} or later"
-        )
-    if fault := told.get("fault"):
+        raise ExperimentError(f"{path} is Python {version[1]}: what benchbook needs beside vLLM takes {least} or later")
+    answer = _answer(path, "-c", _PROBE % (_NAMED, brings, modules)).rpartition("\n")[2]
+    try:
+        facts = json.loads(answer)
+        origins = tuple((name, origin) for name, origin in facts["origins"].items() if origin)
+        python = Python(path, version[1], facts["prefix"], facts["tag"], tuple(facts["folders"]), origins, brings)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise ExperimentError(f"{path} is no Python that can be asked: it says {answer[:200]!r}") from None
+    if fault := facts.get("fault"):
         raise ExperimentError(f"what benchbook needs beside vLLM cannot be imported by {path}: {fault[:200]}")
     return HERE if (python.prefix, python.version) == (HERE.prefix, HERE.version) else python
 
 
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return f"it says {lines[-1].strip()[:200]!r}" if lines else "it says nothing"
+def _answer(path: str, *words: str) -> str:
+    """Return what a program says when it is called so: its output, or its error where it gives none."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    asked = {"capture_output": True, "encoding": "utf-8", "errors": "replace", "stdin": subprocess.DEVNULL}
+    try:
+        done = subprocess.run([path, *words], env=env, cwd="/", timeout=_LIMIT_S, **asked)
+    except OSError as error:
+        raise ExperimentError(f"{path} cannot be run: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise ExperimentError(f"{path} is no Python: it did not answer within {_LIMIT_S:g} s") from None
+    return done.stdout.strip() or done.stderr.strip() or "nothing"
