@@ -108,7 +108,9 @@ def bench_serve(
             host=facts.model_copy(
                 update={"counters": watched.counters, "telemetry": watched.telemetry(recording, raw)}
             ),
-            conditions=watched.conditions(recording.log_path, raw).model_copy(update=warmth),
+            conditions=watched.conditions(recording.log_path, raw, was_emptied=reset_prefix_cache).model_copy(
+                update=warmth
+            ),
             way=ended.way,
             way_reason=ended.reason,
             seed=seed,

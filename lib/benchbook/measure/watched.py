@@ -128,15 +128,19 @@ class Watched:
             return telemetry_summary(samples, raw)
         return TelemetrySummary()
 
-    def conditions(self, log_path: Path, raw: Mapping[str, Any]) -> Conditions:
-        """Return what a record keeps as its conditions: the facts, what the warm client noted, and what went wrong."""
+    def conditions(self, log_path: Path, raw: Mapping[str, Any], *, was_emptied: bool = False) -> Conditions:
+        """Return what a record keeps as its conditions: the facts, what the warm client noted, and what went wrong.
+
+        `was_emptied` is said of the server's prefix cache.
+        """
         with self._sparing("the client's notes"):
             notes = read_notes(meter_path(log_path))  # a plain command line leaves none
             if client := client_facts(notes, raw):
                 self.facts["client"] = client
             if sent := notes.get("sent"):
                 write_json(log_path.with_name(SENT_FILE), sent)
-                self.facts["sent"] = sent_facts(sent, raw, block_tokens(self.page, self._engine.counters))
+                block = block_tokens(self.page, self._engine.counters)
+                self.facts["sent"] = sent_facts(sent, raw, block, was_emptied=was_emptied)
         return Conditions.of(**self.facts, watching_errors=self._errors, unseen=self._unseen)
 
     def _metrics(self) -> str:

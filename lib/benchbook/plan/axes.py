@@ -21,6 +21,10 @@ MAX_EXCLUDES = 100
 LENGTHS = ("input_len_tokens", "output_len_tokens")  # one key in the file, `lengths`, since the two vary together
 EXCLUDE = "exclude"
 REQUESTS = "requests"  # in place of the two: the name of a set
+_FOR_SERVE = (
+    "sets are sent by serve, all at once with request_rate_rps: inf; offline, vLLM's benchmarks are given random tokens "
+    "by lengths"
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ def read_axes(doc: Document, where: Where, model: type[Workload]) -> dict[str, l
     known = [*required, *optional, *others]
     has_precision = "precision" in body
     explained = {meant(key, known) for key in body}  # by what is refused below
+    if REQUESTS in body and REQUESTS not in fields:
+        explained.add("lengths")
     missing = [key for key in required if key not in explained and not (key == "num_prompts" and has_precision)]
     if REQUESTS in fields and not explained & {"lengths", REQUESTS}:
         missing.insert(0, f"lengths or {REQUESTS}")
@@ -54,6 +60,8 @@ def read_axes(doc: Document, where: Where, model: type[Workload]) -> dict[str, l
     axes = {}
     for key in body:
         with doc.faults.noted():
+            if key == REQUESTS and key not in known:
+                raise doc.error((*where, key), _FOR_SERVE)
             if key not in known:
                 raise doc.unknown((*where, key), known)
             if key == "precision":

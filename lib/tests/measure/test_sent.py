@@ -73,6 +73,19 @@ def test_a_cache_finds_whole_blocks_and_computes_the_last_token_always():
     assert found.least_cached_tokens == 4 * 5
 
 
+def test_in_a_cache_that_was_emptied_is_no_more_than_what_these_requests_brought_there():
+    cached = [(8, 16), (0, 12), (4, 4), (12, 16)]
+    turns = {"turns": [0, 0, 0, 1], "conversations": [0, 1, 2, 2]}
+    for noted, most in ((notes(cached_tokens=cached), 24), (notes(cached_tokens=cached, **turns), 28)):
+        noted["sent_tokens"] = noted["counted_tokens"] = [20] * 4
+        found = [
+            Sent.of(**sent_facts(noted, raw([0.0, 1.0, 2.0, 3.0]), 4, was_emptied=was_emptied))
+            for was_emptied in (False, True)
+        ]
+        assert [one.least_cached_tokens for one in found] == [24, 24]
+        assert [one.most_cached_tokens for one in found] == [48, most]
+
+
 def test_conversations_last_from_their_first_turn_to_their_last_answer():
     turns = {"turns": [0, 1, 0, 1], "conversations": [0, 0, 7, 7]}
     result = raw([0.0, 6.0, 0.0, 2.0], [1.0, 4.0, 1.0, 3.0], [0.1, 0.2, 0.3, 0.6])

@@ -108,6 +108,17 @@ def test_a_set_that_nobody_sends_and_one_that_is_not_there_are_refused(tmp_path)
         load_experiment(path)
 
 
+def test_an_offline_benchmark_takes_no_set_and_says_who_does(tmp_path):
+    for entry in ("throughput: {requests: it, num_prompts: 4}", "latency: {requests: [it], batch_size: 1}"):
+        path = tmp_path / "x.yaml"
+        sets = "requests: {it: {lengths: [8, 4]}}\nbenchmarks:\n  - serve: {requests: it, max_concurrency: 1, num_prompts: 2}\n"
+        path.write_text(f"question: Which?\nmodel: tiny\nlaunches: {{a: {{}}}}\n{sets}  - {entry}\n")
+        with pytest.raises(ExperimentError) as refused:
+            load_experiment(path)
+        (line,) = str(refused.value).splitlines()
+        assert "x.yaml:7" in line and "sets are sent by serve, all at once with request_rate_rps: inf" in line
+
+
 def test_a_case_is_named_after_its_set_and_knows_its_lengths(tmp_path):
     experiment = read(tmp_path, "{lengths: [{uniform: [8, 16]}, 4], prefix: {share: 0.5}}", named="[it]")
     assert [case.case_id for case in experiment.cases] == [

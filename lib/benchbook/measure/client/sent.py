@@ -13,8 +13,13 @@ SENT_FILE = "sent.json"  # beside a record: the notes, request by request in the
 LATE_PERCENTILE = 99
 
 
-def sent_facts(notes: Mapping[str, Any], raw: Mapping[str, Any], block_tokens: int | None) -> dict[str, Any]:
-    """Return the fields of a record's `sent`; those that this stretch, or this server, has nothing of are left out."""
+def sent_facts(
+    notes: Mapping[str, Any], raw: Mapping[str, Any], block_tokens: int | None, *, was_emptied: bool = False
+) -> dict[str, Any]:
+    """Return the fields of a record's `sent`; those that this stretch, or this server, has nothing of are left out.
+
+    In a prefix cache that `was_emptied` before, nothing is but what these very requests bring there.
+    """
     counted = notes["counted_tokens"]
     known = [(sent, tokens) for sent, tokens in zip(notes["sent_tokens"], counted) if tokens is not None]
     errors = raw.get("errors") or [""] * len(counted)
@@ -28,8 +33,13 @@ def sent_facts(notes: Mapping[str, Any], raw: Mapping[str, Any], block_tokens: i
     }
     if block_tokens:
         lengths = [tokens or sent for sent, tokens in zip(notes["sent_tokens"], counted)]
+        turns = notes["turns"] or [0] * len(counted)
+        designed = [
+            (least, least if was_emptied and not turn else most)
+            for (least, most), turn in zip(notes["cached_tokens"], turns)
+        ]
         for place, name in enumerate(("least_cached_tokens", "most_cached_tokens")):
-            cached = (bounds[place] for bounds, error in zip(notes["cached_tokens"], errors) if not error)
+            cached = (bounds[place] for bounds, error in zip(designed, errors) if not error)
             facts[name] = sum(_in_blocks(tokens, length, block_tokens) for tokens, length in zip(cached, lengths))
     if notes["turns"] and request_latencies_s(raw):
         facts |= _of_turns(notes, raw)
