@@ -1,7 +1,7 @@
 """Are the numbers of a frozen set those of the bare `vllm bench serve` for the same requests? Interleaved, in pairs.
 
     python lib/proofs/equal_requests.py                       # 10 pairs each of three sets: about half an hour
-    python lib/proofs/equal_requests.py --pairs 2 --only words
+    python lib/proofs/equal_requests.py --pairs 3 --only words
 
 Each set is drawn once, as a run draws it. Each pair sends a stretch of it that no other has: by the warm client, and by
 the command line, which is given the same requests as a plain file for its own `--dataset-name custom`. Prefix caching is
@@ -113,12 +113,14 @@ def measure(name: str, num_pairs: int, folder: Path) -> tuple[list[dict[str, Val
 def main(words: Sequence[str] | None = None) -> int:
     """Measure, print one line a metric, write the pairs and their ratios; 1 when a metric is biased."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=10, help="pairs a set (at least 2)")
+    parser.add_argument("--pairs", type=int, default=10, help="pairs a set (at least 3: fewer have no interval)")
     parser.add_argument("--only", choices=SETS, nargs="+", default=list(SETS), help="which sets")
     parser.add_argument(
         "--output", type=Path, default=Path("results/proofs/equal_requests.json"), help="the JSON to write"
     )
     options = parser.parse_args(words)
+    if options.pairs < 3:
+        parser.error("fewer than 3 pairs have no interval")
     measured, differing = {}, []
     for name in options.only:
         with tempfile.TemporaryDirectory(prefix="benchbook-requests-") as folder:

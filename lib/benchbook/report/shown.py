@@ -34,9 +34,17 @@ READINGS: dict[str, Callable[[Record, Raw], list[str]]] = {
     THROUGHPUT.name: throughput_reading,
     FIRST_REQUEST.name: first_request_reading,
 }
+
+
+def _of_sets(run: Run) -> Figured | None:
+    from benchbook.report.set_figure import sets_figure
+
+    return sets_figure(run)
+
+
 # Of all cases of a run, below their table; None: its numbers stand in the figures of serving's chapters, or nowhere.
 REPORT_FIGURES: dict[str, Callable[[Run], Figured | None] | None] = {
-    SERVE.name: None,
+    SERVE.name: _of_sets,
     LATENCY.name: None,
     THROUGHPUT.name: None,
     FIRST_REQUEST.name: None,

@@ -1,12 +1,13 @@
 """The figures: what is drawn, what the caption says, and runs that have little or too much to draw."""
 
+import json
 from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
 from benchbook.records.conditions import Conditions
 from benchbook.records.described import described
-from benchbook.records.record import Identity
+from benchbook.records.record import Identity, SentSet
 from benchbook.report import drawing
 from benchbook.report.captions import caption_of
 from benchbook.report.curves import MAX_LINES, serve_curves
@@ -18,6 +19,7 @@ from benchbook.report.repeat.figures import serve_figure
 from benchbook.report.repeat.length_figure import length_figure
 from benchbook.report.repeat.readings import serve_reading
 from benchbook.report.run import load_run
+from benchbook.report.set_figure import sets_figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from report_runs import LENGTHS, failed, judged, make_record, make_run
 
@@ -266,6 +268,31 @@ def test_lengths_are_drawn_where_requests_differ_and_turns_where_there_are_any()
     assert "turn of the conversation" in caption
     (said,) = [line for line in serve_reading(turns, raw) if "By turn" in line]
     assert "5.0, 9.0 ms" in said
+
+
+def test_a_report_draws_a_row_for_each_set_from_what_can_be_read_and_nothing_without_sets(tmp_path):
+    assert sets_figure(load_run(make_run(tmp_path / "without", benchmarks=("serve",), concurrencies=(1,)))) is None
+
+    def of_set(record):
+        name = {1: "chat", 2: "chat", 4: "talks", 8: "lost"}[record.workload["max_concurrency"]]
+        sent = SentSet(name=name, sha256="", start=0, endpoint="chat", ends_by="any", sampling={})
+        turns = {"sent": {"median_ttft_by_turn_ms": [5.0, 9.0] if name == "talks" else None}}
+        return record.model_copy(update={"requests": sent, "conditions": Conditions(**turns)})
+
+    run_dir = make_run(tmp_path, benchmarks=("serve",), launches=("eager", "graphs"), change=of_set)
+    for record_path in run_dir.glob("cases/*/repeat=0/record.json"):
+        record = json.loads(record_path.read_text())
+        in_flight = record["workload"]["max_concurrency"]
+        raw = {"start_times": [1.0] * 3, "ttfts": [0.1, 0.2, 0.3], "itls": [[0.1]] * 3, "output_lens": [2] * 3,
+               "latencies": [0.3] * 3, "input_lens": [in_flight * 10] * 3}  # fmt: skip
+        text = json.dumps(raw)
+        record_path.with_name("raw.json").write_text(text[:40] if in_flight == 8 else text)
+    figure, caption = sets_figure(load_run(run_dir))
+    figure.draw_without_rendering()
+    assert [axes.get_title() for axes in figure.axes if axes.get_title()] == ["chat", "talks"]
+    assert len(figure.axes) == 6 and "lost" not in caption
+    assert "chat (eager, 2 requests in flight), talks (eager, 4 requests in flight)" in caption
+    assert set(figure.axes[1].lines[0].get_xdata()) == {20} and list(figure.axes[5].lines[0].get_xdata()) == [1, 2]
 
 
 def test_what_was_guessed_cached_and_waited_for_is_read_out_where_it_was_counted():

@@ -27,11 +27,14 @@ def length_figure(record: Record, raw: Mapping[str, Any]) -> tuple[Figure, str] 
     if not answers or len(lengths) < 2 and len(by_turn) < 2:
         return None
     panels: list[tuple[Callable[[Axes], None], str]] = [
-        (lambda axes: _lengths(axes, answers), "how many requests had how many tokens, sent and answered"),
-        (lambda axes: _ttft_by_length(axes, answers), "TTFT (ms, lower is better) of each by the tokens of its prompt"),
+        (lambda axes: draw_lengths(axes, answers), "how many requests had how many tokens, sent and answered"),
+        (
+            lambda axes: draw_ttft_by_length(axes, answers),
+            "TTFT (ms, lower is better) of each by the tokens of its prompt",
+        ),
     ]
     if len(by_turn) > 1:
-        panels.append((lambda axes: _ttft_by_turn(axes, by_turn), "median TTFT (ms) by turn of the conversation"))
+        panels.append((lambda axes: draw_ttft_by_turn(axes, by_turn), "median TTFT (ms) by turn of the conversation"))
     figure, all_axes = canvas(1, len(panels), height_in=3.0)
     for axes, (draw, _) in zip(all_axes, panels, strict=True):
         draw(axes)
@@ -39,7 +42,8 @@ def length_figure(record: Record, raw: Mapping[str, Any]) -> tuple[Figure, str] 
     return figure, f"{said[0].upper()}{said[1:]}. {counted(len(answers), 'answered request')}, {load_text(record)}."
 
 
-def _lengths(axes: Axes, answers: Sequence[Answer]) -> None:
+def draw_lengths(axes: Axes, answers: Sequence[Answer]) -> None:
+    """Draw how many requests had how many tokens, sent and answered."""
     most = max(1, *(max(answer.prompt_tokens, answer.tokens) for answer in answers))
     edges = [most * number / min(_MOST_BINS, most) for number in range(min(_MOST_BINS, most) + 1)]
     kinds = (
@@ -54,7 +58,8 @@ def _lengths(axes: Axes, answers: Sequence[Answer]) -> None:
     axes.legend(frameon=False)
 
 
-def _ttft_by_length(axes: Axes, answers: Sequence[Answer]) -> None:
+def draw_ttft_by_length(axes: Axes, answers: Sequence[Answer]) -> None:
+    """Draw the TTFT (ms) of each request by the tokens of its prompt."""
     tokens, ttfts_ms = [answer.prompt_tokens for answer in answers], [1000 * answer.ttft_s for answer in answers]
     axes.plot(tokens, ttfts_ms, marker="o", markersize=3, linestyle="none", color=_SENT, alpha=0.6)
     axes.set_xlim(left=0)
@@ -63,7 +68,8 @@ def _ttft_by_length(axes: Axes, answers: Sequence[Answer]) -> None:
     axes.set_ylabel("TTFT (ms)")
 
 
-def _ttft_by_turn(axes: Axes, by_turn: Sequence[float | None]) -> None:
+def draw_ttft_by_turn(axes: Axes, by_turn: Sequence[float | None]) -> None:
+    """Draw the median TTFT (ms) of each turn."""
     turns = [(number, ms) for number, ms in enumerate(by_turn, start=1) if ms is not None]
     axes.plot([number for number, _ in turns], [ms for _, ms in turns], marker="o", color=_ANSWERED)
     from_zero(axes)
