@@ -26,7 +26,8 @@ from benchbook.measure.client.drawing import draw_set
 from benchbook.measure.client.stretch import Stretch
 from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.drawing.order import Order
-from benchbook.plan.requests import Prefix, RequestSet
+from benchbook.plan.request_parts import Prefix
+from benchbook.plan.requests import RequestSet
 from benchbook.plan.workloads import ServeWorkload
 from equal_numbers import SERVE_METRICS
 from pairs import ENGINE_ARGS, ENV, equality_of, print_ratios, run_case, write_output

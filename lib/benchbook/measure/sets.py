@@ -11,7 +11,8 @@ from pathlib import Path
 
 from benchbook.measure.argv import Sent
 from benchbook.measure.client.stretch import Stretch
-from benchbook.plan.requests import RequestSet, SetFacts
+from benchbook.plan.request_facts import SetFacts
+from benchbook.plan.requests import RequestSet
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.frozen import FrozenRequest, read_frozen, read_header, sha256_of
 from benchbook.records.handover import Handover, SentRequests

@@ -47,9 +47,10 @@ from benchbook.plan.models import ModelRef, read_model
 from benchbook.plan.order import Block, added_round, rounds
 from benchbook.plan.pace import Pace
 from benchbook.plan.precision import known_metric
+from benchbook.plan.read_requests import EXAMPLE as REQUESTS_EXAMPLE
+from benchbook.plan.read_requests import read_requests
 from benchbook.plan.repeats import DEFAULT_AGAIN, AgainCount, RepeatCount, Until, read_repeats
-from benchbook.plan.requests import EXAMPLE as REQUESTS_EXAMPLE
-from benchbook.plan.requests import RequestSet, read_requests
+from benchbook.plan.requests import RequestSet
 from benchbook.plan.strict import StrictModel, one_line
 from benchbook.plan.written_out import base_alone, written_out
 from benchbook.plan.yamlfile import load_document

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from benchbook.plan.requests import SetFacts
+from benchbook.plan.request_facts import SetFacts
 from benchbook.plan.strict import FieldError
 from benchbook.plan.workload import BatchSeconds, Count, CountFromZero, Positive, Workload
 from benchbook.terms.asked import IN_FLIGHT, PROMPTS, RATE, USUAL_SEATS, Asked, Offered

@@ -14,7 +14,8 @@ from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.drawing.lengths import drawn_lengths
 from benchbook.measure.drawing.order import Order
 from benchbook.measure.drawing.shared import Seen
-from benchbook.plan.requests import Conversations, Prefix, RequestSet, Spread
+from benchbook.plan.request_parts import Conversations, Prefix, Spread
+from benchbook.plan.requests import RequestSet
 from benchbook.records.frozen import FrozenRequest, read_frozen, sha256_of
 from benchbook.terms.errors import ExperimentError
 

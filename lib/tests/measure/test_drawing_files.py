@@ -14,7 +14,8 @@ from benchbook.measure.drawing.check import check_files
 from benchbook.measure.drawing.rows import json_items, json_lines, table
 from benchbook.measure.drawing.talks import talks
 from benchbook.measure.drawing.traces import Arrival, arrivals
-from benchbook.plan.requests import Conversations, RequestSet
+from benchbook.plan.request_parts import Conversations
+from benchbook.plan.requests import RequestSet
 from benchbook.terms.errors import ExperimentError
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"

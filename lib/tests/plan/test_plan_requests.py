@@ -2,7 +2,8 @@
 
 import pytest
 from benchbook.plan.experiment import load_experiment
-from benchbook.plan.requests import RequestSet, SetFacts
+from benchbook.plan.request_facts import SetFacts
+from benchbook.plan.requests import RequestSet
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.terms.asked import Asked
 from benchbook.terms.errors import ExperimentError

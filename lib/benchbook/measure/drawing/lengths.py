@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from benchbook.plan.requests import Length
+from benchbook.plan.request_parts import Length
 
 
 def drawn_lengths(length: Length, number: int, seed: tuple[int, ...]) -> list[int]:
