@@ -35,9 +35,10 @@ _LOAD = "input_config.loadgen"
 
 
 def is_export(told: Mapping[str, Any]) -> bool:
-    """Return whether this is an export of AIPerf, by the name of a latency and the input beside it."""
+    """Return whether this is an export of AIPerf, by the name of a latency that has a unit and an average."""
     records = told.get("records") if isinstance(told.get("records"), Mapping) else told
-    return "input_config" in told and any(name in records for names in _NAMES.values() for name in names)
+    named = [records.get(name) for names in _NAMES.values() for name in names]
+    return any(isinstance(one, Mapping) and {"unit", "avg"} <= one.keys() for one in named)
 
 
 def export(told: Told) -> Figures:

@@ -19,6 +19,7 @@ from benchbook.terms.metrics import is_number
 
 MS_OF = {"ns": -6, "us": -3, "µs": -3, "ms": 0, "s": 3, "sec": 3, "seconds": 3}  # powers of ten
 _SHOWN_CHARS = 60
+_MOST_BYTES = 240  # of a case's name: its folder has some of the fingerprint besides
 Number = int | float
 
 
@@ -120,6 +121,13 @@ class Figures:
     case: str = ""  # its case, where the file is ours
     repeat: int | None = None  # where the file says which
     record: Record | None = None  # of ours, which is kept as it is
+
+
+def checked_place(name: str, where: str) -> str:
+    """Return the name of a case as a file of ours tells it; StoreError for one that no folder in a run could have."""
+    if not name or "/" in name or "\0" in name or len(name.encode()) > _MOST_BYTES:
+        raise StoreError(f"{where}: case_id: {name[:_SHOWN_CHARS]!r} is the name of no case")
+    return name
 
 
 def shifted(value: Number, power_of_ten: int) -> Number:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from benchbook.numbers import sweep, tables
 from benchbook.numbers.content import objects_of
 from benchbook.numbers.figures import Figures
 from benchbook.numbers.formats import figures_of, format_of
+from benchbook.reading import read_bytes
 from benchbook.records.runs import is_run
 from benchbook.terms.errors import StoreError
 
@@ -29,6 +31,7 @@ class Read:
     figures: list[tuple[Path, Figures]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    seen: dict[str, Path] = field(default_factory=dict)  # the files that were read, by their bytes
 
 
 def read_files(paths: Sequence[Path]) -> Read:
@@ -59,8 +62,10 @@ def _read_file(path: Path, read: Read, is_named: bool) -> None:
             read.left_out.append(f"{path} {why}")
         elif why := _why_no_result(path):
             (read.refused if is_named else read.left_out).append(f"{path} {why}")
+        elif (first := read.seen.setdefault(sha256(read_bytes(path)).hexdigest(), path)) != path:
+            read.left_out.append(f"{path} is {first} again, byte for byte")
         elif path.suffix.lower() in _TABLES:
-            read.figures.extend((path, one) for one in tables.read_table(path))
+            read.figures.extend([(path, one) for one in tables.read_table(path)])
         else:
             _read_objects(path, read, is_named)
     except StoreError as error:
@@ -80,5 +85,8 @@ def _read_objects(path: Path, read: Read, is_named: bool) -> None:
         return
     found: list[Figures] = []
     for told in objects:
-        found += [sweep.of_sweep(one, told, path) if sweep.is_run(path) else one for one in figures_of(told)]
+        if sweep.is_run(told) and told.content[sweep.NUMBER] == sweep.WARM_UP:
+            read.left_out.append(f"{told.where} is the warm-up of a sweep")
+            continue
+        found += [sweep.of_sweep(one, told, path) if sweep.is_run(told) else one for one in figures_of(told)]
     read.figures.extend((path, one) for one in found)

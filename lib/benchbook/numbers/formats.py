@@ -30,6 +30,7 @@ def refusing(problem: str) -> Callable[[Told], Figures]:
 FORMATS = (
     Format("SGLang bench_serving", sglang.is_line, sglang.line),
     Format("InferenceX", inferencex.is_result, inferencex.result),
+    Format("InferenceX, as on its pages", inferencex.is_page_row, inferencex.page_row),
     Format("vllm bench serve", vllm.is_serve, vllm.serve),
     Format("vllm bench latency", vllm.is_latency, vllm.latency),
     Format("vllm bench throughput", vllm.is_throughput, vllm.throughput),

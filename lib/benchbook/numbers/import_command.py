@@ -34,10 +34,10 @@ def import_files(
     if packed := [path for path in paths if bundle.is_packed(path)]:
         return _unpack(packed, [path for path in paths if path not in packed], results, console)
     read = read_files(paths)
-    if not read.figures:
+    imported = make_run(read, results, command, launch, settings) if read.figures else None
+    if imported is None:
         lines = read.refused or read.left_out or [f"{', '.join(map(str, paths))}: no file that could hold a result"]
         raise ExperimentError("\n".join(lines))
-    imported = make_run(read, results, command, launch, settings)
     _print(imported, read, results, console)
     is_faulty = read.refused or any(record.verdict is Verdict.INVALID for record in imported.records)
     return FAILED if is_faulty else OK

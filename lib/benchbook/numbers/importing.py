@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from benchbook.judge.foreign import judged_foreign
 from benchbook.numbers.figures import Figures
@@ -27,10 +30,12 @@ from benchbook.records.host import HostFacts
 from benchbook.records.parts import Provenance, Source
 from benchbook.records.provenance import utc_now
 from benchbook.records.record import IMPORTED, Identity, Outcome, Record, Verdict
+from benchbook.records.record_file import record_of
 from benchbook.records.store import Store
+from benchbook.records.typed import refused
 from benchbook.terms.asked import Asked
 from benchbook.terms.benchmarks import BENCHMARKS
-from benchbook.terms.redaction import redacted
+from benchbook.terms.errors import StoreError
 
 EXPERIMENT = "import"
 SOURCES = "sources"
@@ -46,63 +51,91 @@ class Imported:
     records: tuple[Record, ...]
 
 
-def make_run(read: Read, results_dir: Path, command: str, launch: str, told: Mapping[str, Any]) -> Imported:
-    """Write the run of what was read. `launch` names the server of all, '' takes the files' names; `told` adds to workloads."""
-    store = Store.create(results_dir, EXPERIMENT)
-    named = list(
-        _named(
-            [replace(one, launch=launch or one.launch, workload={**one.workload, **told}) for _, one in read.figures]
-        )
-    )
-    kept = _keep_sources(store, dict.fromkeys(path for path, _ in read.figures))
-    records = []
-    for (path, _), (one, identity) in zip(read.figures, named):
-        record = one.record or judged_foreign(
-            _record(one, identity.model_copy(update={"run_id": store.run_id}), path, kept[path]), one.notes, one.raw
-        )
+def make_run(read: Read, results_dir: Path, command: str, launch: str, told: Mapping[str, Any]) -> Imported | None:
+    """Write the run of what was read; None, and nothing, where no record can be made of any of it.
+
+    `launch` names the server of all, '' takes the files' names; `told` adds to workloads. What no record can hold is
+    added to what `read` refused, and what was read twice to what it left out.
+    """
+    figures = [(path, _told_more(one, launch, told)) for path, one in read.figures]
+    sources = _sources(dict.fromkeys(path for path, _ in figures))
+    made: dict[tuple[str, int], tuple[Figures, Record]] = {}
+    for (path, one), identity in zip(figures, _identities([one for _, one in figures])):
+        try:
+            record = _judged(one, identity, path, sources[path])
+        except (StoreError, ValidationError) as error:
+            why = str(error) if isinstance(error, StoreError) else f"{one.where}: {refused(error)[0].text}"
+            read.refused.append(why)
+            continue
+        place = record.identity.case_key, record.identity.repeat
+        if place in made:
+            read.left_out.append(
+                f"{one.where} is repeat {place[1]} of {record.identity.case_id}, which was read already"
+            )
+        else:
+            made[place] = one, record
+    return _written_run(made.values(), sources, results_dir, command) if made else None
+
+
+def _written_run(
+    made: Collection[tuple[Figures, Record]], sources: Mapping[Path, Source], results_dir: Path, command: str
+) -> Imported:
+    store, records = Store.create(results_dir, EXPERIMENT), []
+    for one, record in made:
+        if one.record is None:
+            record = record.model_copy(update={"identity": record.identity.model_copy(update={"run_id": store.run_id})})
         store.save(record.identity.case_key, record)
         if one.raw is not None:
             write_json(store.folder_of(record) / "raw.json", one.raw)
         records.append(record)
-    store.write_header(_header(records, store, command, [path.name for path in kept]))
+    for path, source in sources.items():
+        make_folder((store.run_dir / source.file).parent)
+        write_text(store.run_dir / source.file, read_bytes(path).decode("utf-8", "replace"))
+    store.write_header(_header(records, store, command))
     return Imported(store, tuple(records))
 
 
-def _named(figures: Sequence[Figures]) -> Iterator[tuple[Figures, Identity]]:
-    """Yield each with its launch, case and repeat: what is not told to be a repeat of another is a case of its own."""
-    repeats: dict[str, int] = {}
+def _told_more(one: Figures, launch: str, told: Mapping[str, Any]) -> Figures:
+    if one.record is not None:
+        return one
+    return replace(one, launch=launch or one.launch, workload={**one.workload, **told})
+
+
+def _judged(one: Figures, identity: Identity, path: Path, source: Source) -> Record:
+    """Return the record of figures, which can be read back; raise StoreError or ValidationError for what none can hold."""
+    found = one.record or judged_foreign(_record(one, identity, path, source), one.notes, one.raw)
+    return record_of(found.model_dump_json().encode(), one.where)
+
+
+def _identities(figures: Sequence[Figures]) -> Iterator[Identity]:
+    """Yield launch, case and repeat of each: what is not told to be a repeat of another is a case of its own."""
+    repeats: Counter[str] = Counter()
     owners: dict[str, str] = {}
     for one in figures:
+        settings = [one.benchmark, *(f"{key}={value}" for key, value in one.workload.items())]
         family = one.repeats_of or re.sub(r"\d+", "", one.where)
-        launch = _safe(one.launch or (one.model or one.tool).rstrip("/").rpartition("/")[2])
-        settings = ",".join(f"{key}={value}" for key, value in one.workload.items())
-        case = f"{one.benchmark},{settings}" if settings else one.benchmark
-        if (
-            not one.case and owners.setdefault(f"{launch},{case}", family) != family
-        ):  # the same words, and nobody says the same server
-            launch = _safe(f"{launch}-{Path(one.where.partition(',')[0]).stem}")
-            owners[f"{launch},{case}"] = family
-        case_id = one.case or _short(f"{launch},{_safe(case)}")
-        number = one.repeat if one.repeat is not None else repeats.get(case_id, 0)
-        repeats[case_id] = number + 1
+        own = launch = _safe(one.launch or (one.model or one.tool).rstrip("/").rpartition("/")[2])
+        number = 1
+        # The same words of another file: nobody says that it was the same server.
+        while not one.case and owners.setdefault(",".join([launch, *settings]), family) != family:
+            number += 1
+            launch = f"{own}-{number}"
+        case_id = one.case or _short(f"{launch},{_safe(','.join(settings))}")
         parts = fingerprint_parts(
             launch=[launch, dict(one.args)], workload=dict(one.workload), model=one.model, tool=one.tool
         )
-        yield (
-            one,
-            Identity(
-                experiment=EXPERIMENT,
-                launch=launch,
-                case_id=case_id,
-                fingerprint=combined(parts),
-                fingerprint_parts=parts,
-                repeat=number,
-            ),
+        yield Identity(
+            experiment=EXPERIMENT,
+            launch=launch,
+            case_id=case_id,
+            fingerprint=combined(parts),
+            fingerprint_parts=parts,
+            repeat=repeats[case_id] if one.repeat is None else one.repeat,
         )
+        repeats[case_id] += 1
 
 
-def _record(one: Figures, identity: Identity, path: Path, kept: tuple[str, str]) -> Record:
-    name, digest = kept
+def _record(one: Figures, identity: Identity, path: Path, source: Source) -> Record:
     ended = one.ended_utc or _written(path)
     told = described(one.benchmark, one.workload)
     return Record(
@@ -124,9 +157,7 @@ def _record(one: Figures, identity: Identity, path: Path, kept: tuple[str, str])
         raw_file="raw.json" if one.raw is not None else None,
         host=HostFacts.of(kind=BENCHMARKS[one.benchmark].host_kind, engine=one.engine, model=one.model),
         conditions=Conditions.of(sent=one.sent) if one.sent else Conditions(),
-        provenance=Provenance(
-            source=Source.of(file=f"{SOURCES}/{name}", sha256=digest, tool=one.tool, where=_place(one, path))
-        ),
+        provenance=Provenance(source=source.model_copy(update={"tool": one.tool, "where": _place(one, path)})),
     )
 
 
@@ -143,7 +174,7 @@ def _curve(one: Figures) -> str:
     return f"{lengths[0]:g} in / {lengths[1]:g} out" if all(lengths) else ""
 
 
-def _header(records: Sequence[Record], store: Store, command: str, files: Sequence[str]) -> RunHeader:
+def _header(records: Sequence[Record], store: Store, command: str) -> RunHeader:
     launches = {
         record.identity.launch: LaunchFacts(model=LaunchModel.of(name=record.host.model), engine=record.host.engine)
         for record in records
@@ -164,16 +195,17 @@ def _header(records: Sequence[Record], store: Store, command: str, files: Sequen
     )
 
 
-def _keep_sources(store: Store, paths: Iterator[Path] | Mapping[Path, None]) -> dict[Path, tuple[str, str]]:
-    """Return the name in the run and the SHA-256 of each file, of which a copy without secrets lies there."""
-    folder, kept = make_folder(store.run_dir / SOURCES), {}
+def _sources(paths: Collection[Path]) -> dict[Path, Source]:
+    """Return of each file its name in the run, where no two have one, and its SHA-256."""
+    found: dict[Path, Source] = {}
+    names: set[str] = set()
     for path in paths:
-        content, name, number = read_bytes(path), path.name, 2
-        while (folder / name).exists():
+        name, number = path.name, 2
+        while name in names:
             name, number = f"{path.stem}-{number}{path.suffix}", number + 1
-        write_text(folder / name, redacted(content.decode("utf-8", "replace")))
-        kept[path] = name, hashlib.sha256(content).hexdigest()
-    return kept
+        names.add(name)
+        found[path] = Source.of(file=f"{SOURCES}/{name}", sha256=hashlib.sha256(read_bytes(path)).hexdigest())
+    return found
 
 
 def _written(path: Path) -> str:

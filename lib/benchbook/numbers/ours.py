@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchbook.numbers import llmd
-from benchbook.numbers.figures import Figures, Told
+from benchbook.numbers.figures import Figures, Told, checked_place
 from benchbook.records.record import Record
 from benchbook.records.record_file import record_of
 
@@ -37,6 +37,8 @@ def in_report(told: Told) -> Figures:
 
 def _kept(found: Record, where: str) -> Figures:
     identity = found.identity
+    checked_place(identity.case_id, where)
+    checked_place(identity.case_key, where)
     return Figures(
         where,
         "benchbook",

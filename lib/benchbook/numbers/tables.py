@@ -9,16 +9,17 @@ import csv
 import importlib.util
 import io
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchbook.numbers.figures import Figures, Number
+from benchbook.numbers.figures import Figures, Number, checked_place
 from benchbook.reading import read_bytes
 from benchbook.records.record import Outcome, Record
 from benchbook.report.table import render_table, tidy_table, workload_columns
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import ExperimentError, StoreError
-from benchbook.terms.metrics import metrics_for
+from benchbook.terms.metrics import is_number, metrics_for
 
 PARQUET = ".parquet"
 _NEEDED = ("experiment", "run_id", "launch", "case_id", "benchmark", "repeat", "outcome", "ended_utc")
@@ -73,24 +74,40 @@ def _figures(where: str, row: Mapping[str, Any], settings: list[str]) -> Figures
         values,
         row["benchmark"],
         {key: found for key in settings if (found := _setting(row[key])) is not None},
-        ended_utc=row["ended_utc"] or None,
+        ended_utc=_time(where, row["ended_utc"]),
         launch=row["launch"],
-        repeat=int(_number(where, "repeat", row["repeat"]) or 0),
+        repeat=_repeat(where, row["repeat"]),
         repeats_of=f"{where.partition(',')[0]}: {row['case_id']}",
-        case=row["case_id"],
+        case=checked_place(row["case_id"], where),
     )
+
+
+def _repeat(where: str, value: Any) -> int:
+    number = _number(where, "repeat", value)
+    if number is None or number < 0 or number != int(number) or number > 10**6:
+        raise StoreError(f"{where}: repeat: {str(value)[:60]!r} is no number of a repeat")
+    return int(number)
+
+
+def _time(where: str, value: Any) -> str:
+    try:
+        if datetime.fromisoformat(value).tzinfo is None:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise StoreError(f"{where}: ended_utc: {str(value)[:60]!r} is no time with a zone") from None
+    return value
 
 
 def _number(where: str, key: str, value: Any) -> Number | None:
     if value in ("", None):
         return None
     try:
-        number = float(value)
-        if number != number or abs(number) == float("inf"):
-            raise ValueError
+        number = int(value) if isinstance(value, str) and value.lstrip("-").isdecimal() else float(value)
     except (TypeError, ValueError):
-        raise StoreError(f"{where}: {key}: {str(value)[:60]!r} is no number that could be") from None
-    return int(value) if isinstance(value, str) and value.lstrip("-").isdecimal() else number
+        number = None
+    if number is None or not is_number(number):
+        raise StoreError(f"{where}: {key}: {str(value)[:60]!r} is no number that could be")
+    return number
 
 
 def _setting(value: Any) -> Any:

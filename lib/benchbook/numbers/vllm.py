@@ -28,9 +28,8 @@ _OF_REQUESTS = (
 
 def is_serve(told: Mapping[str, Any]) -> bool:
     """Return whether this is a result of `bench serve`, or of what it came from."""
-    return (
-        "request_rate" in told and "model_id" in told and any(f"{kind}_ttft_ms" in told for kind in ("mean", "median"))
-    )
+    is_timed = any(f"{how}_{what}_ms" in told for how in ("mean", "median") for what in ("ttft", "e2el"))
+    return "request_rate" in told and "model_id" in told and is_timed
 
 
 def serve(told: Told) -> Figures:
@@ -44,7 +43,9 @@ def serve(told: Told) -> Figures:
     if (most := told.count("max_concurrent_requests")) and cap and most > cap:
         notes.append(f"max_concurrent_requests, {most}, is counted in whole seconds and is not the concurrency, {cap}")
     asked = {"num_prompts": told.positive("num_prompts"), "max_concurrency": cap, "request_rate_rps": rate}
-    if (burstiness := told.number("burstiness")) not in (None, 1):
+    if (burstiness := told.number("burstiness")) is not None and burstiness <= 0:
+        raise told.refused("burstiness", burstiness, "must be above 0")
+    if burstiness not in (None, 1):
         asked["burstiness"] = burstiness
     raw = _detailed(told)
     return Figures(

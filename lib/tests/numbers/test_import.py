@@ -218,14 +218,19 @@ def test_a_result_that_tells_of_each_request_is_looked_at_request_by_request(tmp
     (tmp_path / "heaps.json").write_text(
         json.dumps(whole_result(itls=[[0.00002] * 63] * 80, latencies=[0.02 + 63 * 0.00002] * 80))
     )
-    (tmp_path / "rust.json").write_text(
-        json.dumps(whole_result(queue_times=None, steady_state=None, input_throughput=1.0))
-    )
+    of_rust = {
+        key: value
+        for key, value in whole_result(steady_state=None, input_throughput=1.0).items()
+        if key != "queue_times"
+    }
+    (tmp_path / "rust.json").write_text(json.dumps(of_rust))
     read = read_files([tmp_path])
     run = make_run(read, tmp_path / "results", "", "", {})
     codes = {Path(one.provenance.source.file).stem: {why.code for why in one.reasons} for one in run.records}
     assert "stream_bunched" in codes["heaps"] and "stream_bunched" not in codes["sound"]
-    assert {one.client for one in run.records} == {"python", "rust"} or all(one.client for one in run.records)
+    assert {Path(one.provenance.source.file).stem: one.client for one in run.records} == {
+        "sound": "python", "heaps": "python", "rust": "rust",
+    }  # fmt: skip
     assert all("stream_bunched" not in (one.not_looked or {}) for one in run.records)
     assert all((run.store.folder_of(one) / "raw.json").is_file() for one in run.records)
     load_run(run.store.run_dir)
@@ -245,6 +250,69 @@ def test_appended_lines_with_the_same_settings_are_repeats_and_others_are_cases(
 )
 def test_units_are_changed_without_a_digit_more(value, power, expected):
     assert shifted(value, power) == expected
+
+
+def test_runs_of_a_sweep_are_told_by_what_is_in_them_wherever_they_lie(tmp_path):
+    whole = json.loads((DATA / "sweep_v0.25.1" / FIRST / "summary.json").read_text())
+    for number, run in enumerate(whole):
+        run |= {"run_number": number - 1, "random_input_len": 32}
+    (tmp_path / "summary.json").write_text(json.dumps(whole))
+    named = tmp_path / "SERVE--max_num_seqs=4-BENCH--random_input_len=32"
+    named.mkdir()
+    (named / "run=0.json").write_text(json.dumps(whole[1]))
+    read = read_files([tmp_path])
+    assert [(dict(one.args), one.repeat) for _, one in read.figures] == [
+        ({"max_num_seqs": 4}, 0), ({"max_num_seqs": 4, "random_input_len": 32}, 0),
+    ]  # fmt: skip
+    assert any("is the warm-up of a sweep" in line for line in read.left_out)
+    assert read.figures[0][1].workload["random_input_len"] == 32
+
+
+def test_what_is_there_twice_counts_once(tmp_path):
+    content = (DATA / "serve_v0.25.1_opt125m.json").read_text()
+    for name in ("a-1.json", "a-2.json"):
+        (tmp_path / name).write_text(content)
+    (tmp_path / "b.json").write_text(content + " ")
+    run = make_run(read := read_files([tmp_path]), tmp_path / "results", "", "", {})
+    assert "a-2.json is" in read.left_out[0] and "byte for byte" in read.left_out[0]
+    assert {one.identity.launch for one in run.records} == {"opt-125m", "opt-125m-2"}, "nobody says the same server"
+
+
+def test_a_number_that_no_record_can_hold_refuses_its_file_and_no_other(tmp_path):
+    content = json.loads((DATA / "serve_v0.25.1_opt125m.json").read_text())
+    (tmp_path / "huge.json").write_text(json.dumps({**content, "num_prompts": 10**12}))
+    run = make_run(read := read_files([tmp_path]), tmp_path / "results", "", "", {})
+    assert run is None and "workload.num_prompts" in read.refused[0] and not (tmp_path / "results").exists()
+    (tmp_path / "sound.json").write_text(json.dumps(content))
+    assert len(make_run(read_files([tmp_path]), tmp_path / "results", "", "", {}).records) == 1
+
+
+@pytest.mark.parametrize("case_id", ["../../../x", "a/b", "x" * 300, ""])
+def test_a_record_that_would_be_written_elsewhere_is_refused(tmp_path, imported, case_id):
+    _, _, run = imported
+    record = json.loads(next(run.run_dir.glob("cases/*/*/record.json")).read_text())
+    record["identity"]["case_id"] = case_id
+    (tmp_path / "record.json").write_text(json.dumps(record))
+    read = read_files([tmp_path / "record.json"])
+    assert read.figures == [] and "is the name of no case" in read.refused[0]
+
+
+def test_a_result_of_inferencex_as_its_pages_have_it_has_latencies_alone(tmp_path):
+    row = {
+        "hw": "h200",
+        "conc": 64,
+        "model": "m",
+        "framework": "vllm",
+        "precision": "fp8",
+        "isl": 1024,
+        "osl": 128,
+        "tp": 8,
+    }
+    row |= {"tput_per_gpu": 900.0, "output_tput_per_gpu": 100.0, "median_ttft": 0.9015302835032344, "mean_e2el": 12.1}
+    (tmp_path / "agg.json").write_text(json.dumps(row))
+    (record,) = make_run(read_files([tmp_path]), tmp_path / "results", "", "", {}).records
+    assert (record.values["median_ttft_ms"], record.values["output_throughput_tok_s"]) == (901.5302835032344, None)
+    assert (record.curve, record.load.value, record.host.engine) == ("1024 in / 128 out", 64, "vLLM")
 
 
 # ---- cut and mutated
