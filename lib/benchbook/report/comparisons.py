@@ -47,7 +47,7 @@ def comparison_html(comparison: Comparison) -> Html:
     return join(
         [
             title,
-            bullets([*headlines(comparison), comparison.difference]),
+            bullets(filter(None, [*headlines(comparison), comparison.difference])),
             _forest_html(comparison),
             element("p", tally(comparison)),
             bullets(caveats(comparison)),
