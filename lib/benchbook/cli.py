@@ -36,7 +36,7 @@ app = typer.Typer(
 )
 
 # A library that finds no thread aborts.
-_THREADED = ("run", "gate", "reproduce", "report", "show", "table", "compare")
+_THREADED = ("run", "history", "gate", "reproduce", "report", "show", "table", "compare")
 
 if TYPE_CHECKING:
     from benchbook.hosts.machine.cpu import CpuLook
@@ -357,6 +357,22 @@ def explain(name: ExplainedName = "") -> None:
     from benchbook.explain import print_explained
 
     print_explained(name, _console())
+
+
+@app.command()
+def history(
+    experiment: Annotated[str, typer.Argument(help="The name of an experiment: the folder of its runs.")],
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A metric to show; left out: the headline of each benchmark."),
+    ] = None,
+    format: ListFormatOption = "text",
+    results: ResultsDir = Path("results"),
+) -> None:
+    """Show the runs of EXPERIMENT over time, with intervals and versions, and where they step; write history.html."""
+    from benchbook.history import print_history
+
+    print_history(experiment, metric or (), format, results, _console())
 
 
 @app.command("list")

@@ -30,7 +30,7 @@ from benchbook.terminal import say, shown, tell_damage
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.exit_codes import FAILED, GATE_MEANINGS, OK
 from benchbook.terms.likeness import alike, did_you_mean
-from benchbook.terms.metrics import BY_KEY, METRICS, Metric, known_key
+from benchbook.terms.metrics import BY_KEY, Metric, metrics_named
 from benchbook.terms.wording import counted
 
 _SHARE = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,6})?) ?%")
@@ -95,17 +95,11 @@ class Gating:
 
 def read_asked(not_worse_than: str, metrics: Sequence[str], answers_may_differ: bool) -> Asked:
     """Return what is asked by '3%' and by ['p99_ttft_ms=10%', 'output_throughput_tok_s']; raise ExperimentError."""
-    allowed, own = _share("--not-worse-than", not_worse_than), {}
-    known = [metric.key for metric in METRICS if metric.can_be_wanted]
-    for text in metrics:
-        name, _, share = text.partition("=")
-        key = known_key(name, known)
-        if key is None:
-            hint = did_you_mean(alike(name, known)) or f"such as {known[0]}"
-            raise ExperimentError(f"--metric {text}: no metric {name!r} that better or worse is said of; {hint}")
-        if key in own:
-            raise ExperimentError(f"--metric {text}: {key} is named twice")
-        own[key] = _share(f"--metric {name}", share) if "=" in text else allowed
+    allowed = _share("--not-worse-than", not_worse_than)
+    own = {
+        metric.key: _share(f"--metric {metric.key}", share) if share else allowed
+        for metric, share in metrics_named(metrics)
+    }
     return Asked(allowed, own, answers_may_differ)
 
 

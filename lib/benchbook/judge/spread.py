@@ -9,13 +9,14 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from benchbook.judge.stats import stdev
-from benchbook.terms.wording import plus_minus_text
+from benchbook.judge.stats import CONFIDENCE, quantile, stdev
+from benchbook.terms.wording import counted, plus_minus_text
 
+FEWEST = 3  # of which an interval is told
 Item = TypeVar("Item")
 
 
@@ -47,6 +48,19 @@ def spread_of(values: Iterable[float | None], starts: Iterable[str | None] | Non
     return Spread(statistics.fmean(units), spread, len(measured), min(measured), max(measured), num_starts)
 
 
+def mean_interval(values: Sequence[float], starts: Sequence[str | None]) -> tuple[float, float] | None:
+    """Return the 95 % interval of the mean of positive `values`, of starts where there are several; None of under three."""
+    groups = list(by_start(zip(map(math.log, values), starts, strict=True)).values())
+    units = (
+        [statistics.fmean(group) for group in groups] if len(groups) > 1 else [one for each in groups for one in each]
+    )
+    if len(units) < FEWEST:
+        return None
+    half = quantile(0.5 + CONFIDENCE / 2, len(units) - 1) * stdev(units) / math.sqrt(len(units))
+    middle = statistics.fmean(units)
+    return math.exp(middle - half), math.exp(middle + half)
+
+
 def by_start(pairs: Iterable[tuple[Item, str | None]]) -> dict[str | None, list[Item]]:
     """Return what is of each start, from pairs of value, or record, and start; those of an unknown one are of one."""
     groups: dict[str | None, list[Item]] = {}
@@ -66,4 +80,4 @@ def spread_text(spread: Spread, unit: str = "") -> str:
 def repeats_text(spread: Spread) -> str:
     """Return '3 repeats of one start', '6 repeats on 3 starts' or, where nobody noted the starts, '3 repeats'."""
     where = {None: "", 1: " of one start"}.get(spread.num_starts, f" on {spread.num_starts} starts")
-    return f"{spread.count} repeats{where}"
+    return f"{counted(spread.count, 'repeat')}{where}"

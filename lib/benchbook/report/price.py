@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Sequence
 
 import pandas as pd
@@ -12,16 +10,13 @@ from benchbook.judge.claims import headline_rows, label_of, least_share
 from benchbook.judge.compare import Comparison, Finding, Row, compare
 from benchbook.judge.price import COST, ENERGY, IDLE, with_price
 from benchbook.judge.slo import keeping, limits_by_metric
-from benchbook.judge.spread import by_start
-from benchbook.judge.stats import CONFIDENCE, quantile, stdev
+from benchbook.judge.spread import mean_interval
 from benchbook.records.header import Price
 from benchbook.report.curves import OUTPUT_THROUGHPUT, Line
 from benchbook.report.differences import MAX_OTHERS, launches_of
 from benchbook.report.run import Run
 from benchbook.report.table import START
 from benchbook.terms.wording import number_text, percent_number
-
-FEWEST = 3  # of which an interval is told
 
 
 def price_sentences(run: Run) -> list[str]:
@@ -42,18 +37,6 @@ def price_note(price: Price) -> str:
     parts = [f"{price.gpu_hour:g} for an hour of a GPU"] if price.gpu_hour is not None else []
     parts += [f"{price.kwh:g} for a kWh, {price.pue:g} for each of the GPUs"] if price.kwh is not None else []
     return f"Costs are in {price.currency}: {', '.join(parts)}."
-
-
-def interval_of(values: pd.Series, starts: pd.Series) -> tuple[float, float] | None:
-    """Return the 95 % interval of the mean of positive values, of starts where there are several; None of fewer than 3."""
-    known = [(math.log(value), start) for value, start in zip(values, starts) if value > 0]
-    groups = by_start((value, start or None) for value, start in known)
-    units = [statistics.fmean(group) for group in groups.values()] if len(groups) > 1 else [value for value, _ in known]
-    if len(units) < FEWEST:
-        return None
-    half = quantile(0.5 + CONFIDENCE / 2, len(units) - 1) * stdev(units) / math.sqrt(len(units))
-    middle = statistics.fmean(units)
-    return math.exp(middle - half), math.exp(middle + half)
 
 
 def _cheapest(run: Run, line: Line) -> tuple[float, float, Line] | None:
@@ -96,7 +79,8 @@ def _cheapest_sentence(run: Run, price: Price, line: Line, load: float) -> str:
 
 def _told(line: Line, load: float, rows: pd.DataFrame, key: str) -> str:
     """Return '0.42 [0.41, 0.44]', or the mean alone where the repeats tell no interval."""
-    interval = interval_of(rows[key], rows[START])
+    known = rows[rows[key] > 0]
+    interval = mean_interval(known[key].tolist(), known[START].tolist())
     mean = number_text(line.means(key)[load])
     return f"{mean} [{number_text(interval[0])}, {number_text(interval[1])}]" if interval else f"{mean} (no interval)"
 

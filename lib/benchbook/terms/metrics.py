@@ -6,12 +6,14 @@ The numbers themselves are vLLM's: a value here equals the raw file's to the dig
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.derived import DERIVED
+from benchbook.terms.errors import ExperimentError
+from benchbook.terms.likeness import alike, did_you_mean
 
 LARGEST = 1e30  # beyond lies nothing that was ever counted or timed, and soon no sum is finite
 SMALLEST = 1e-30  # nor below, besides 0, and soon no quotient is finite
@@ -274,6 +276,22 @@ def known_key(name: str, known: Collection[str]) -> str | None:
     """Return the one of the `known` keys that `name` means, p50 and median being one; None where it means none."""
     spellings = (name, name.replace("p50_", "median_"), name.replace("median_", "p50_"))
     return next((spelling for spelling in spellings if spelling in known), None)
+
+
+def metrics_named(options: Sequence[str]) -> list[tuple[Metric, str]]:
+    """Return the metric of each `--metric NAME` or `NAME=VALUE`, with its value; raise ExperimentError for what is none."""
+    found: dict[str, tuple[Metric, str]] = {}
+    known = [metric.key for metric in METRICS if metric.can_be_wanted]
+    for option in options:
+        name, _, value = option.partition("=")
+        key = known_key(name, known)
+        if key is None:
+            hint = did_you_mean(alike(name, known)) or f"such as {known[0]}"
+            raise ExperimentError(f"--metric {option}: no metric {name!r} that better or worse is said of; {hint}")
+        if key in found:
+            raise ExperimentError(f"--metric {option}: {key} is named twice")
+        found[key] = BY_KEY[key], value
+    return list(found.values())
 
 
 def values_from_raw(

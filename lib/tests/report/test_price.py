@@ -5,10 +5,11 @@ import math
 import pytest
 from benchbook.explain import entries
 from benchbook.judge.price import PRICED, priced_values
+from benchbook.judge.spread import mean_interval
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.header import Price
 from benchbook.report.answer import answer
-from benchbook.report.price import interval_of, price_sentences
+from benchbook.report.price import price_sentences
 from benchbook.report.results import definitions_html, results_html
 from benchbook.report.run import load_run
 from benchbook.report.table_command import print_table
@@ -137,12 +138,10 @@ def test_tables_and_definitions_have_what_a_price_adds(tmp_path, capsys):
 
 
 def test_an_interval_is_of_starts_where_there_are_several():
-    import pandas as pd
-
-    values = pd.Series([1.0, 1.1, 0.9, 1.0, 1.2, 1.05])
-    by_repeat, by_start = (interval_of(values, pd.Series(starts)) for starts in ([""] * 6, list("aabbcc")))
+    values = [1.0, 1.1, 0.9, 1.0, 1.2, 1.05]
+    by_repeat, by_start = (mean_interval(values, starts) for starts in ([None] * 6, list("aabbcc")))
     assert by_start[1] - by_start[0] > by_repeat[1] - by_repeat[0]
-    assert interval_of(values, pd.Series(list("aaabbb"))) is None
+    assert mean_interval(values, list("aaabbb")) is None
 
 
 FILE = """question: q
