@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 
 from benchbook.hosts.access import key_of
@@ -22,6 +24,7 @@ from benchbook.terms.likeness import alike, did_you_mean
 
 MAX_COMPARED = 1000  # names, for the one that may have been meant
 _DEAD = (500, 502, 503, 504)  # its engine is dead, or a router has nobody behind it
+_STARTED = re.compile(r"^process_start_time_seconds (\S+)$", re.MULTILINE)  # by Prometheus' own client
 _USUAL_WAY = Reach()
 
 
@@ -51,6 +54,15 @@ class AttachedServer(ServedModel):
         """The version that it tells, or those that the servers behind it do; None where nobody does."""
         told = [self._version_of(url) for url in dict.fromkeys((self.base_url, *self.behind))]
         return " and ".join(dict.fromkeys(filter(None, told))) or None
+
+    @property
+    def started_utc(self) -> str | None:
+        """When the process behind it began, the last of several, as their pages of metrics tell; None where none does."""
+        try:
+            told = [float(value) for value in _STARTED.findall(self.metrics_text())]
+            return datetime.fromtimestamp(max(told), timezone.utc).isoformat(timespec="seconds") if told else None
+        except (OSError, ValueError, OverflowError):
+            return None
 
     def check_alive(self) -> None:
         """Raise HostDiedError when the server is gone, says that its engine is dead, or does not answer in time.

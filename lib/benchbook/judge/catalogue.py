@@ -397,6 +397,20 @@ CODES = (
         "two engines on one page of metrics",
     ),
     Code(
+        "foreign_traffic",
+        "suspect",
+        "an attached server answered others too while it was measured: the number is what they left over",
+        "measure when nobody else uses it, or a server of your own",
+        "one request, or 1 % of the tokens: its counters are exact, but a token may be counted a moment late",
+    ),
+    Code(
+        "network_differs",
+        "suspect",
+        "the way to one launch's server is longer than to another's: part of what their latencies differ by is the network",
+        "measure both from where the ways are alike, or compare what the way is not in: TPOT, throughput",
+        "5 % of the shortest median TTFT: so much of a difference is nothing that a server does",
+    ),
+    Code(
         "server_restarted",
         "invalid",
         "the server's counters went back while it was measured: it was restarted, or several servers answer in turn",

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from benchbook.judge import (
     accounting,
+    attached,
     conditions,
     course,
     figures,
@@ -35,6 +36,7 @@ CHECKS: tuple[Check, ...] = (
     *course.CHECKS,
     *warmth.CHECKS,
     *conditions.CHECKS,
+    *attached.CHECKS,
     *telemetry.CHECKS,
     *sample.CHECKS,
     *reached.CHECKS,

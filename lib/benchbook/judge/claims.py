@@ -5,6 +5,7 @@ A percentage is always the change of the metric itself: a TPOT 5 % faster is 5 %
 
 from __future__ import annotations
 
+from benchbook.judge.attached import short_cost
 from benchbook.judge.compare import Comparison, Finding, Row
 from benchbook.judge.rounds import MedianPair, contradiction
 from benchbook.judge.stats import CONFIDENCE
@@ -27,6 +28,8 @@ def sentence(row: Row, comparison: Comparison) -> str:
     if median := contradiction(row):
         said += f"; the median pair says otherwise: {median_text(median)}"
     said += _hardware(row, comparison)
+    if row.finding in (Finding.BETTER, Finding.WORSE):
+        said += short_cost(comparison.base, comparison.other, comparison.cases)
     if row.num_suspect:
         said += f"; {row.num_suspect} of the repeats behind it are SUSPECT"
     return f"{said}."

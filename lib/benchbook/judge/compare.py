@@ -139,7 +139,7 @@ def compare(
     one among them, share the 5 % of false claims. `metrics` are compared alone, each a headline, where somebody names them.
     """
     cases, lone = match_cases(base, other)
-    is_paired = is_paired and not any(case.is_of_one_start_each for case in cases)
+    is_paired = is_paired and not any(case.is_of_one_start_each or case.is_attached_out_of_turn for case in cases)
     several = [(metric, group) for metric, group in headline_groups(cases, metrics) if len(group) > 1]
     rows = [row for metric, group in several if (row := _row(group, metric, True, is_paired))]
     for case in cases:

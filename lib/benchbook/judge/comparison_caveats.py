@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from benchbook.judge.attached import cost_said
 from benchbook.judge.caches import caches_said
 from benchbook.judge.claims import headline_rows, label_of, unit_of
 from benchbook.judge.compare import Comparison
@@ -37,6 +38,11 @@ def caveats(comparison: Comparison) -> list[str]:
             "the machine did meanwhile, looks the same as a difference of the launches. Without turns: false they take "
             "turns, and a difference can be claimed."
         )
+    elif not comparison.is_paired and any(case.is_attached_out_of_turn for case in cases):
+        sentences.append(
+            f"{base} and {other} were not measured in turn, and one of them is a server that nobody started here: their "
+            "rounds are no pairs, and of one start nothing can be claimed."
+        )
     elif not comparison.is_paired:
         sentences.append(
             f"{base} and {other} were measured in two runs and not in turn: the intervals hold what starts vary by "
@@ -48,6 +54,7 @@ def caveats(comparison: Comparison) -> list[str]:
             f"In {len(apart)} of {len(cases)} cases the rounds were not held in turn "
             f"({_some(case.name for case in apart)}): what the machine did meanwhile can pass for a difference there."
         )
+    sentences += cost_said(base, other, cases)
     if comparison.is_paired and (others := [case for case in cases if not case.has_same_prompts]):
         sentences.append(
             f"{base} and {other} were sent different prompts in {len(others)} of {len(cases)} cases; part of a "

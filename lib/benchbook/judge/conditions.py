@@ -6,6 +6,7 @@ silent.
 
 from __future__ import annotations
 
+from benchbook.judge.attached import traffic_of_others
 from benchbook.judge.batch import most_in_step
 from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Check, Measured, kv_usage_pct
@@ -154,8 +155,8 @@ def finish_not_length(measured: Measured) -> Reason | None:
 def server_disagrees(measured: Measured) -> Reason | None:
     """Suspect when the server counted other requests or tokens than the client."""
     counters = measured.host.counters
-    if not measured.is_of_requests or not counters or measured.value("failed"):
-        return None
+    if not measured.is_of_requests or not counters or measured.value("failed") or traffic_of_others(measured):
+        return None  # what others sent is said by itself
     finished = [count for name, count in counters.items() if name.startswith("requests_ended")]
     rows = [
         ("requests", measured.value("completed"), sum(finished) if finished else None, 0.0),

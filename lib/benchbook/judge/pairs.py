@@ -71,6 +71,16 @@ class MatchedCase:
         return times[0][-1] < times[1][0]
 
     @property
+    def is_attached(self) -> bool:
+        """Return whether an arm is a server that nobody started here."""
+        return any(record.host.attached for arm in self._arms for record in arm.records.values())
+
+    @property
+    def is_attached_out_of_turn(self) -> bool:
+        """Return whether an arm is such a server and was not measured in turn with the other: its rounds are no pairs then."""
+        return self.is_attached and not self.is_interleaved
+
+    @property
     def has_same_prompts(self) -> bool:
         """Return whether no shared round is known to have sent the arms different prompts."""
         sets = [{arm.believed[repeat].request_set_sha256 for arm in self._arms} for repeat in self.shared_rounds]

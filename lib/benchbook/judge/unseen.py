@@ -32,6 +32,11 @@ def not_looked(measured: Measured) -> dict[str, str]:
     return {code: why for code, why in sorted(missing.items()) if why}
 
 
+def num_concerned(measured: Measured) -> int:
+    """Return how many checks there are to make of this measurement, whether they could look or not."""
+    return sum(look.concerns(measured) for look in LOOKS.values())
+
+
 def by_reason(unseen: Mapping[str, str]) -> dict[str, list[str]]:
     """Return the reasons of `not_looked`, each with the checks that it kept from looking."""
     reasons: dict[str, list[str]] = {}
@@ -173,6 +178,8 @@ LOOKS: Mapping[str, Look] = {
     "limits_low": Look((sources.limits,), _requests),
     "several_engines": Look((sources.engines,), _requests),
     "server_restarted": Look((sources.counted("requests_ended", "prompt_tokens", "generation_tokens"),), _requests),
+    "foreign_traffic": Look((sources.counted("requests_ended", "prompt_tokens", "generation_tokens"),), _requests),
+    "network_differs": RECORDS,
     "measured_once": RECORDS,
     "precision_missed": Look((sources.half_widths,), _is_planned),
     "repeats_disagree": RECORDS,

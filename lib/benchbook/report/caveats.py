@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchbook.judge.evidence import Measured
 from benchbook.judge.loads import case_name
 from benchbook.judge.outside import again_sentence
-from benchbook.judge.unseen import by_reason
+from benchbook.judge.unseen import by_reason, num_concerned
 from benchbook.records.conditions import Precision
 from benchbook.records.header import RunState
 from benchbook.records.record import Record, Verdict
@@ -83,7 +84,24 @@ def _precision_sentence(key: str, told: Sequence[tuple[Record, Precision]]) -> s
 
 def unseen_sentence(run: Run) -> str:
     """Return how many verdicts are silent on what could not be looked at, and on what; '' where all could be."""
-    blind = [record for record in run.records if record.not_looked]
+    attached = [launch for launch, records in run.by_launch.items() if any(record.host.attached for record in records)]
+    said = [_blind_launch(launch, run.by_launch[launch]) for launch in attached]
+    blind = [record for record in run.records if record.not_looked and record.identity.launch not in attached]
+    return " ".join(filter(None, [*said, _blind(blind)]))
+
+
+def _blind_launch(launch: str, records: Sequence[Record]) -> str:
+    """Return of an attached launch how many checks could not look at its server, of how many, and why; '' where all could."""
+    worst = max(records, key=lambda record: len(record.not_looked or {}))
+    if not worst.not_looked:
+        return ""
+    total = num_concerned(Measured.of(worst))
+    reasons = (f"{why} ({', '.join(sorted(codes))})" for why, codes in by_reason(worst.not_looked).items())
+    return f"{launch}: {len(worst.not_looked)} of {total} checks could not look at this server: {'; '.join(reasons)}."
+
+
+def _blind(blind: Sequence[Record]) -> str:
+    """Return how many verdicts are silent on what could not be looked at, and on what; '' where all could be."""
     if not blind:
         return ""
     codes: dict[str, set[str]] = {}

@@ -95,7 +95,8 @@ def _launches_html(run: Run) -> list[Html]:
 
 def _arguments_text(launch: LaunchFacts) -> str:
     python = {"python": launch.python} if launch.python else {}
-    return ", ".join(f"{name}={value_text(value)}" for name, value in {**python, **launch.args, **launch.env}.items())
+    said = {**python, **launch.attached, **launch.args, **launch.env}
+    return ", ".join(f"{name}={value_text(value)}" for name, value in said.items())
 
 
 def _host_values(host: HostFacts) -> list[str]:
@@ -113,7 +114,22 @@ def _machine_rows(run: Run) -> list[tuple[str, Any]]:
         ("Python", machine.python),
         ("Packages", _packages_text(packages)),
         *((f"Packages of launch {name}", _packages_text(run.packages(name))) for name in elsewhere),
+        *(
+            (f"Server of launch {name}", _server_text(launch))
+            for name, launch in _launches(run).items()
+            if launch.attached
+        ),
     ]
+
+
+def _server_text(launch: LaunchFacts) -> str:
+    """Return what is known of a server of somebody else: all else that is said of a machine is the client's."""
+    address = launch.attached.get("attach")
+    versions = dict.fromkeys(host.version for host in launch.hosts if host.version)
+    told = f"tells vLLM {' and '.join(versions)}" if versions else "tells no version"
+    away = any(host.attached and host.attached.is_elsewhere for host in launch.hosts)
+    where = "another machine, of which nothing is known" if away else "this machine"
+    return f"at {address}, on {where}; it {told}. What else stands here is of the client."
 
 
 def _packages_text(packages: Mapping[str, str]) -> str:

@@ -181,7 +181,7 @@ def _open_attached(launch: Launch, store: Store, num_prompts: int) -> Iterator[B
         log_dir=store.launch_dir(launch.name).resolve(), env={**server.hub_env, **server.way.trusted}
     ) as client:
         with silence_is_death(server):
-            facts = host_facts(server)
+            facts = host_facts(server).with_those_of(HostFacts.of(ready_utc=server.started_utc))
             answered = _answered(server, num_prompts, made_words=bool(facts.random_weights))
         yield _Host(
             facts.with_those_of(answered),

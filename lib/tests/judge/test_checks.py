@@ -184,6 +184,10 @@ PAIRS = {
         serve(conditions={"engine_tokens": {"0": 2560.0, "1": 0.0}}),
         serve(conditions={"engine_tokens": {"0": 2560.0}}),
     ),
+    "foreign_traffic": (
+        serve(host={"counters": {"requests_ended_by_length": 43.0}, "attached": {"address": "http://h"}}),
+        serve(host={"counters": {"requests_ended_by_length": 40.0}, "attached": {"address": "http://h"}}),
+    ),
     "watching_failed": (serve(conditions={"watching_errors": ["telemetry: OSError: gone"]}), SOUND),
     # A raw file that a check cannot read, as one vLLM wrote without `latencies` once was.
     "check_failed": (serve(raw={"output_lens": [None] * 40}), SOUND),
@@ -206,6 +210,7 @@ ELSEWHERE = {
     "repeats_trend",
     "repeat_outlier",
     "repeats_in_groups",
+    "network_differs",
     "requests_differ",
     "natural_stops_differ",
     "host_restarted",
@@ -636,6 +641,25 @@ def test_a_burst_that_one_step_explains_is_no_compilation():
 def test_evidence_holds_both_values():
     (found,) = [why for why in record_reasons(PAIRS["server_disagrees"][0]) if why.code == "server_disagrees"]
     assert "client 2,560, server 3,840" in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("counters", "beyond"),
+    [
+        ({"requests_ended_by_length": 41.0, "requests_ended_by_stop": 2.0}, "3 requests"),
+        ({"generation_tokens": 4000.0}, "1,440 generation tokens"),
+        ({"prompt_tokens": 40 * 128 * 3.0, "requests_ended": 90.0}, "90 requests, 10,240 prompt tokens"),
+    ],
+)
+def test_what_others_had_answered_is_told_as_theirs_and_not_as_a_disagreement(counters, beyond):
+    theirs = {"address": "http://h"}
+    found = record_reasons(serve(host={"counters": counters, "attached": theirs}))
+    (traffic,) = [why for why in found if why.code == "foreign_traffic"]
+    assert beyond in traffic.evidence and "server_disagrees" not in {why.code for why in found}
+    of_ours = {why.code for why in record_reasons(serve(host={"counters": counters}))}
+    assert "server_disagrees" in of_ours and "foreign_traffic" not in of_ours
+    fewer = record_reasons(serve(host={"counters": {"generation_tokens": 1000.0}, "attached": theirs}))
+    assert {why.code for why in fewer} & {"server_disagrees", "foreign_traffic"} == {"server_disagrees"}
 
 
 def test_without_evidence_checks_are_silent():

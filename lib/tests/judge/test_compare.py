@@ -9,6 +9,8 @@ from benchbook.judge.claims import detectable_text, headlines, sentence, tally
 from benchbook.judge.compare import Comparison, Finding, Row, _judged, compare
 from benchbook.judge.comparison_caveats import caveats
 from benchbook.judge.stats import paired_ratio
+from benchbook.records.conditions import Conditions
+from benchbook.records.host import AttachedFacts
 from benchbook.report.differences import comparisons_of, how_to_read
 from benchbook.report.forest import forest_figure
 from benchbook.report.run import load_run
@@ -152,6 +154,47 @@ def test_launches_that_were_measured_one_after_the_other_on_one_start_each_claim
     comparison = compared(tmp_path, change)
     assert not comparison.is_paired and not comparison.claims
     assert any("on one start each, one after the other" in said for said in caveats(comparison))
+
+
+def theirs(way_ms=2.0, is_elsewhere=True, **changes):
+    """Return a change of the second launch's records into those of a server that nobody started here."""
+
+    def change(record):
+        record = record.model_copy(update={key: told(record) for key, told in changes.items()})
+        if record.identity.launch == "eager":
+            return record
+        attached = AttachedFacts(address="https://llm.example", is_elsewhere=is_elsewhere)
+        host = record.host.model_copy(update={"attached": attached, "kind": "server", "ready_utc": None})
+        conditions = Conditions.of(network={"before_ms": way_ms, "after_ms": way_ms})
+        return record.model_copy(update={"host": host, "conditions": conditions})
+
+    return change
+
+
+def test_a_server_of_somebody_else_takes_turns_and_each_claim_says_what_it_is_of(tmp_path):
+    comparison = compared(tmp_path, theirs())
+    assert comparison.is_paired and row_of(comparison).finding is Finding.BETTER
+    assert "; compiled is the one server that was there, on another machine" in sentence(row_of(comparison), comparison)
+    (said,) = [said for said in caveats(comparison) if said.startswith("compiled is a server that nobody started here")]
+    assert "at https://llm.example: all its rounds are of that one start" in said
+    assert "on another machine, whose heat and neighbours" in said and "A round trip to it takes 2 ms, " in said
+
+
+def test_one_on_this_machine_is_not_said_to_be_on_another(tmp_path):
+    comparison = compared(tmp_path, theirs(is_elsewhere=False))
+    assert not [said for said in (*caveats(comparison), sentence(row_of(comparison), comparison)) if "another" in said]
+
+
+def test_a_server_of_somebody_else_out_of_turn_is_no_pair_and_claims_nothing(tmp_path):
+    def started(record):
+        minute = 2 * record.identity.repeat + (5 if record.identity.launch == "compiled" else 0)
+        return f"2026-11-23T20:{minute:02}:00+00:00"
+
+    comparison = compared(tmp_path, theirs(started_utc=started))
+    assert not comparison.is_paired and not comparison.claims
+    assert any(
+        "were not measured in turn, and one of them is a server that nobody" in said for said in caveats(comparison)
+    )
 
 
 def test_different_prompts_of_the_two_launches_are_said(tmp_path):

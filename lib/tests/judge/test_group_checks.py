@@ -5,7 +5,9 @@ import random
 import pytest
 from benchbook.judge.group import judged_together
 from benchbook.judge.repeats import mann_kendall_p
+from benchbook.records.conditions import Conditions
 from benchbook.records.described import described
+from benchbook.records.host import HostFacts
 from benchbook.records.record import Identity, Outcome, Record, SentSet, Verdict
 from scipy.stats import kendalltau
 
@@ -211,6 +213,37 @@ def test_a_host_that_is_another_one_is_found(other, expected):
 def test_arms_of_unequal_kv_capacity_are_found(kv, in_flight, argv, expected):
     found = codes([record(launch="a", in_flight=in_flight), record(launch="b", kv=kv, argv=argv, in_flight=in_flight)])
     assert [("kv_capacity_differs" in one) for one in found] == [expected] * 2
+
+
+def on_a_way(launch, way_ms=None, ttft_ms=20.0, repeat=0):
+    """Return a repeat on a server of somebody else, to which a round trip takes so long; None: on one of ours."""
+    one = record(repeat, launch=launch, median_ttft_ms=ttft_ms)
+    attached = None if way_ms is None else {"address": "http://h"}
+    host = HostFacts.of(**{**one.host.model_dump(by_alias=True), "kind": "server", "attached": attached})
+    conditions = Conditions.of(network={"before_ms": way_ms, "after_ms": way_ms and way_ms / 2})
+    return one.model_copy(update={"host": host, "conditions": conditions})
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ([on_a_way("b", 12.0)], True),  # against one of ours
+        ([on_a_way("b", 0.4)], False),  # 2 % of the TTFT
+        ([on_a_way("b", 1.1, ttft_ms=400.0)], True),  # it is the shorter TTFT that is told from
+        ([on_a_way("b")], False),
+        (
+            [on_a_way("b", 12.0, repeat=1), on_a_way("b", 0.1), on_a_way("b", 0.1, repeat=2)],
+            False,
+        ),  # the median of rounds
+    ],
+)
+def test_ways_that_differ_between_launches_are_found(others, expected):
+    found = codes([on_a_way("a"), *others])
+    assert {("network_differs" in one) for one in found} == {expected}
+
+
+def test_two_servers_at_the_end_of_ways_alike_are_compared_without_a_word():
+    assert not any("network_differs" in one for one in codes([on_a_way("a", 12.0), on_a_way("b", 12.5)]))
 
 
 def of_set(launch, sha256="aa", tokens=4000, ends_by="any", disturbed=(), repeat=0, name="chat"):

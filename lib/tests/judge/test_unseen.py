@@ -37,6 +37,7 @@ FAULTS = {code: faulty for code, (faulty, _) in PAIRS.items()} | {
 OF_LOOKING = {"check_failed", "watching_failed"}
 COUNTED = {
     "server_disagrees", "finish_not_length", "preempted", "cache_warm", "server_restarted", "several_engines",
+    "foreign_traffic",
 }  # fmt: skip
 DETAILED = {
     "stream_bunched", "itl_per_chunk", "empty_first_chunk", "opening_chunk", "latency_sum_broken", "littles_law", "pace_shifted",

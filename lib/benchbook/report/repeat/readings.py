@@ -8,6 +8,7 @@ from typing import Any
 from benchbook.judge.loads import load_text, tokens_text
 from benchbook.records.record import Record, Verdict
 from benchbook.terms.percentiles import samples_needed
+from benchbook.terms.wording import percent_text
 
 Raw = Mapping[str, Any]
 
@@ -28,13 +29,23 @@ def serve_reading(record: Record, raw: Raw) -> list[str]:
             f"While an answer streamed, a token came every {values['median_tpot_ms']:.2f} ms (median TPOT), "
             f"{1000 / values['median_tpot_ms']:.0f} tokens per second for one user."
         )
-    sentences += filter(None, (_guesses_text(values), _cache_text(values), _waits_text(values), _turns_text(record)))
+    sentences += filter(
+        None, (_way_text(record), _guesses_text(values), _cache_text(values), _waits_text(values), _turns_text(record))
+    )
     needed = samples_needed(99)
     if values["completed"] < needed:
         sentences.append(
             f"{values['completed']} requests are too few for a tail: a p99 of fewer than {needed} is one or a few requests."
         )
     return sentences
+
+
+def _way_text(record: Record) -> str:
+    """Say how much of the wait for a first token is the way to a server of somebody else; '' where that is not known."""
+    way_ms, ttft_ms = record.conditions.network.round_trip_ms, record.values["median_ttft_ms"]
+    if not way_ms or not ttft_ms:
+        return ""
+    return f"A TCP round trip to the server takes {way_ms:.3g} ms, {percent_text(way_ms / ttft_ms)} of the median TTFT, which holds it."
 
 
 def _guesses_text(values: Mapping[str, Any]) -> str:
