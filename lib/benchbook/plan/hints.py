@@ -31,6 +31,7 @@ _KEYS: Mapping[str, str] = {
     "ca_file": "ca cafile ca_bundle cacert certificate verify ssl_cert_file",
     "insecure": "skip_verify no_verify tls_skip_verify",
     "behind": "backends upstreams servers_behind",
+    "python": "interpreter python_path python_bin executable venv virtualenv conda",
     "env": "envs environment variables vars env_vars environ",
     "max_concurrency": "concurrency concurrencies concurrent clients users num_users num_clients max_concurrent",
     "request_rate_rps": "request_rate request_rates rate rates qps rps arrival_rate",
