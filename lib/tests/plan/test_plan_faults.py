@@ -47,7 +47,7 @@ device: cpu
 FAULTS = [
     ("question: How fast?", "question: ''", "question: '': is empty"),
     ("model: tiny", "model: ./nowhere", "model: './nowhere': neither"),
-    ("max_model_len: 4096", "max-model-len: 4096", "args.max-model-len: 4096: an arg is named as in vLLM"),
+    ("max_model_len: 4096", "max-model-len: 4096", "args.max-model-len: 4096: an arg is named as in its engine"),
     ("A: 1", "A: yes", "env.A: 'yes': write true or false"),
     ("  other:", "  oth er:", "the launch's name must be"),
     ("args: {enforce_eager: true}", "arg: {enforce_eager: true}", "arg: {enforce_eager}: unknown key"),

@@ -97,7 +97,7 @@ def test_a_fault_of_the_base_is_told_once_and_where_it_stands(load):
         ("{m: {matrix: 3}}", "3: launches.m.matrix: 3: must be a mapping"),
         ("{m: {matrix: {zip: {args.a: [1], args.b: [1, 2]}}}}", "3: launches.m.matrix.zip: {args.a, args.b}: its axes go"),
         ("{m: {matrix: {args.a: [1], zip: {args.a: [1]}}}}", "3: launches.m.matrix.zip.args.a: [1]: is an axis of the"),
-        ("{m: {matrix: {args.Big: [1, 2]}}}", "3: launches.m.matrix.args.Big[0]: 1: an arg is named as in vLLM"),
+        ("{m: {matrix: {args.Big: [1, 2]}}}", "3: launches.m.matrix.args.Big[0]: 1: an arg is named as in its engine"),
         ("{m: {matrix: {args.a: [1, 2]}}, m-1: {}}", "3: launches.m: {matrix}: makes a launch 'm-1', and there is another"),
         ("{m: {matrix: {args.a: [" + ", ".join(map(str, range(201))) + "]}}}", "3: launches.m.matrix: {args.a}: makes more"),
         ("{a: {args: {seed: null}}}", "3: launches.a.args.seed: null: has no value: leave the key out"),
