@@ -66,7 +66,7 @@ def _sent_rate(measured: Measured) -> str:
 
 
 def _in_flight(measured: Measured) -> str:
-    told = measured.value("request_throughput_rps"), measured.value("mean_e2el_ms")
+    told = measured.answered_rps, measured.value("mean_e2el_ms")
     return "" if None not in told else "the rate answered, or the mean E2EL, is not told"
 
 

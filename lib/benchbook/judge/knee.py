@@ -41,12 +41,15 @@ def first_unreached(
 ) -> float | None:
     """Return the least rate (req/s) at which the server falls behind; None where it keeps up with all.
 
-    By rate, rising: what it answered a second, how many requests were completed, and their mean latency (ms).
+    By rate, rising: what it answered a second, how many requests were completed, and their mean latency (ms). Where figures
+    of others tell no latency or count, a rate is not reached of which less than MIN_REACHED was answered.
     """
-    if not e2els_ms:
-        return None
-    least_s = e2els_ms[min(e2els_ms)] / _MS_PER_S
+    least_s = e2els_ms[min(e2els_ms)] / _MS_PER_S if e2els_ms else 0.0
     for rate, rate_answered_rps in answered_rps.items():
+        if rate not in e2els_ms or rate not in completed:
+            if rate_answered_rps < MIN_REACHED * rate:
+                return rate
+            continue
         arrival_s = completed[rate] / rate
         drain_s = completed[rate] / rate_answered_rps - arrival_s
         is_late = rate_answered_rps * (arrival_s + least_s) < MIN_REACHED * completed[rate]

@@ -27,7 +27,7 @@ def littles_law(measured: Measured) -> Reason | None:
 
     Little (1961): the mean number in flight equals arrival rate times mean time in the system, whatever the traffic.
     """
-    rate, e2el_ms = measured.value("request_throughput_rps"), measured.value("mean_e2el_ms")
+    rate, e2el_ms = measured.answered_rps, measured.value("mean_e2el_ms")
     if not measured.is_of_requests or not rate or not e2el_ms or measured.value("failed"):
         return None
     in_flight, cap = rate * e2el_ms / 1000, measured.cap

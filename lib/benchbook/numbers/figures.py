@@ -117,6 +117,7 @@ class Figures:
     notes: tuple[str, ...] = ()  # how it was read, where names or units differ from ours or something is missing
     raw: Mapping[str, Any] | None = None  # request by request, as vLLM's client writes it
     repeats_of: str = ""  # what is told to be measured again and again has this in common
+    curve: str = ""  # what cases have in common that differ in their load; '' takes the mean lengths
     launch: str = ""  # a name for the server, where the file has one
     case: str = ""  # its case, where the file is ours
     repeat: int | None = None  # where the file says which

@@ -143,7 +143,7 @@ def _record(one: Figures, identity: Identity, path: Path, source: Source) -> Rec
         benchmark=one.benchmark,
         workload=dict(one.workload),
         asked=_asked(one, told.asked),
-        curve=told.curve or _curve(one),
+        curve=one.curve or told.curve or _curve(one),
         load=told.load,
         outcome=Outcome.MEASURED,
         values={key: one.values.get(key) for key in BENCHMARKS[one.benchmark].metrics},

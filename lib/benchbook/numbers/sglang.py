@@ -32,15 +32,10 @@ def line(told: Told) -> Figures:
     notes = [AT_ONCE] if is_unlimited and cap is None else []
     if told.value("total_output_tokens") is None and values["total_output_tokens"] is not None:
         notes.append("total_generated_tokens are read as output tokens")
-    each = means(values)
-    wanted = dict(zip(("mean_input_tokens", "mean_output_tokens"), map(told.count, _LENGTHS)))
-    if (
-        told.value("dataset_name") == "random"
-        and told.number("random_range_ratio") == 0
-        and wanted.keys() <= each.keys()
-    ):
-        found = " and ".join(f"{each[key]:g} of {wanted[key]}" for key in wanted if wanted[key])
-        notes.append(f"lengths were drawn from 0 on, by random_range_ratio 0: tokens in and out are {found} on average")
+    each, curve = means(values), _drawn(told)
+    if " to " in curve:
+        found = " / ".join(f"{each[key]:g}" for key in each)
+        notes.append(f"lengths were drawn, {curve}, and are {found} on average")
     return Figures(
         told.where,
         "SGLang bench_serving",
@@ -49,5 +44,15 @@ def line(told: Told) -> Figures:
         model=told.text("server_info.model_path|model"),
         engine={"sglang": "SGLang", "vllm": "vLLM"}.get(str(told.value("backend"))),
         notes=tuple(notes),
+        curve=curve or told.text("dataset_name") or "",
         repeats_of=told.where.partition(", line")[0],
     )
+
+
+def _drawn(told: Told) -> str:
+    """Return between what random lengths were drawn: from the range ratio's share of each length on; '' for other prompts."""
+    share, most = told.number("random_range_ratio"), [told.count(key) for key in _LENGTHS]
+    if told.value("dataset_name") != "random" or share is None or None in most:
+        return ""
+    said = (f"{length}" if share >= 1 else f"{int(share * length)} to {length}" for length in most)
+    return "{} in / {} out".format(*said)

@@ -81,6 +81,8 @@ def latency_sentence(line: Line, load: float) -> str:
 def rate_sentence(line: Line) -> str:
     """Return which rate the server holds, how long users wait there, and from which rate on it falls behind."""
     lost, held = line.unreached, line.held_to
+    if not line.points(REQUEST_THROUGHPUT) and len(line.believed):
+        return f"Which rate the server holds is not known: none tells how many requests a second were answered ({line.where})."
     if not line.points(REQUEST_THROUGHPUT):
         return f"No repeat of {line.where} can be believed, so it has no curve."
     if held is None:

@@ -474,3 +474,17 @@ def test_hollow_marks_are_spoken_of_only_where_a_figure_has_them(tmp_path, bench
 
     (sentence,) = [one for one in caveats(load_run(make_run(tmp_path, change=change))) if "SUSPECT" in one]
     assert ("hollow" in sentence) is is_said and "the means hold them" in sentence
+
+
+@pytest.mark.parametrize(
+    ("answered_rps", "completed", "e2els_ms", "lost"),
+    [
+        ({1.0: 0.99, 32.0: 2.89}, {1.0: 1000.0, 32.0: 1000.0}, {}, 32.0),
+        ({1.0: 0.99, 32.0: 2.89}, {}, {1.0: 900.0, 32.0: 5000.0}, 32.0),
+        ({1.0: 0.38, 32.0: 0.38}, {1.0: 1000.0, 32.0: 1000.0}, {}, 1.0),
+        ({1.0: 0.99, 4.0: 3.76}, {1.0: 1000.0, 4.0: 1000.0}, {}, None),
+        ({1.0: 0.99, 32.0: 2.89}, {1.0: 1000.0}, {1.0: 900.0}, 32.0),
+    ],
+)
+def test_figures_without_latencies_or_counts_hold_a_rate_that_was_answered(answered_rps, completed, e2els_ms, lost):
+    assert first_unreached(answered_rps, completed, e2els_ms) == lost
