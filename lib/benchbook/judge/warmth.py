@@ -27,7 +27,8 @@ def cache_warm(measured: Measured) -> Reason | None:
     if measured.asked.shares_prefix:
         return None  # what prompts have in common is found there by design
     share, why = _share_by_chance(measured)
-    if hits <= share * queries:
+    by_template = measured.conditions.sent.most_cached_tokens or 0  # which begins the prompts of a chat alike
+    if hits <= share * queries + by_template:
         return None
     return reason(
         "cache_warm",

@@ -734,6 +734,14 @@ def test_other_lines_are_not_taken_for_it(line):
     assert not COMPILE_LINE.search(line)
 
 
+def test_a_system_prompt_that_a_template_puts_before_each_message_makes_no_cache_warm():
+    for by_template, is_warm in ((0, True), (600, True), (1000, False), (None, True)):
+        found = serve(
+            host={"counters": {"prefix_cache_hits": 1000.0}}, conditions={"sent": {"most_cached_tokens": by_template}}
+        )
+        assert ("cache_warm" in codes(found)) is is_warm
+
+
 @pytest.mark.parametrize(
     ("share", "least", "most", "expected"),
     [

@@ -86,6 +86,17 @@ def test_in_a_cache_that_was_emptied_is_no_more_than_what_these_requests_brought
         assert [one.most_cached_tokens for one in found] == [48, most]
 
 
+def test_what_a_template_adds_may_be_found_too_since_it_may_begin_all_prompts_alike():
+    for counted, turns, most in (
+        ([58, 58, 58], None, 3 * 48),  # 48 of a system prompt, of which whole blocks are found
+        ([10, 10, 10], None, 0),
+        ([58, 58, 10], [0, 1, 0], 48),  # a later turn is bounded by what was counted of the one before
+    ):
+        noted = notes(3, counted_tokens=counted, turns=turns, conversations=turns and [0, 0, 1])
+        found = facts(noted, raw([0.0, 1.0, 2.0]), block=16)
+        assert (found.least_cached_tokens, found.most_cached_tokens) == (0, most)
+
+
 def test_conversations_last_from_their_first_turn_to_their_last_answer():
     turns = {"turns": [0, 1, 0, 1], "conversations": [0, 0, 7, 7]}
     result = raw([0.0, 6.0, 0.0, 2.0], [1.0, 4.0, 1.0, 3.0], [0.1, 0.2, 0.3, 0.6])

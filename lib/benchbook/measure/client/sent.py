@@ -33,11 +33,7 @@ def sent_facts(
     }
     if block_tokens:
         lengths = [tokens or sent for sent, tokens in zip(notes["sent_tokens"], counted)]
-        turns = notes["turns"] or [0] * len(counted)
-        designed = [
-            (least, least if was_emptied and not turn else most)
-            for (least, most), turn in zip(notes["cached_tokens"], turns)
-        ]
+        designed = list(_designed(notes, lengths, was_emptied))
         for place, name in enumerate(("least_cached_tokens", "most_cached_tokens")):
             cached = (bounds[place] for bounds, error in zip(designed, errors) if not error)
             facts[name] = sum(_in_blocks(tokens, length, block_tokens) for tokens, length in zip(cached, lengths))
@@ -56,6 +52,16 @@ def _late_ms(due_s: Sequence[float], starts_s: Sequence[float] | None) -> float 
     behind_s = sorted(start - due for start, due in zip(starts_s, due_s))
     rank = math.ceil(len(behind_s) * LATE_PERCENTILE / 100)
     return round((behind_s[rank - 1] - behind_s[0]) * 1000, 3)
+
+
+def _designed(notes: Mapping[str, Any], lengths: Sequence[int], was_emptied: bool) -> Iterator[tuple[int, int]]:
+    """Yield of each prompt the least and the most of its tokens to be found: all that a template adds may stand before it."""
+    turns = notes["turns"] or [0] * len(lengths)
+    for (least, most), turn, sent, length in zip(notes["cached_tokens"], turns, notes["sent_tokens"], lengths):
+        if turn:
+            yield least, most  # by what the server counted of the turn before
+        else:
+            yield least, (least if was_emptied else most) + max(0, length - sent)
 
 
 def _in_blocks(tokens: int, prompt_tokens: int, block_tokens: int) -> int:
