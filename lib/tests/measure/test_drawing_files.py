@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchbook.measure.drawing import rows
+from benchbook.measure.drawing import json_array, rows
 from benchbook.measure.drawing.check import check_files
-from benchbook.measure.drawing.rows import json_items, json_lines, table
+from benchbook.measure.drawing.json_array import json_items
+from benchbook.measure.drawing.rows import json_lines, table
 from benchbook.measure.drawing.talks import talks
 from benchbook.measure.drawing.traces import Arrival, arrivals
 from benchbook.plan.request_parts import Conversations
@@ -193,7 +194,7 @@ def test_an_array_is_read_piece_by_piece_whatever_a_piece_ends_in(tmp_path, monk
     path = tmp_path / "x.json"
     path.write_text(json.dumps(items, ensure_ascii=False, indent=1))
     for size in (1, 2, 3, 7, 64):
-        monkeypatch.setattr(rows, "_PIECE_BYTES", size)
+        monkeypatch.setattr(json_array, "PIECE_BYTES", size)
         assert [row.fields for row in json_items(path)] == items
     path.write_text(json.dumps(items, indent=1))  # whole pairs, as escapes
     assert [row.fields for row in json_items(path)] == items

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from benchbook.measure.drawing.rows import Row, json_items, json_lines, some, table
+from benchbook.measure.drawing.json_array import json_items
+from benchbook.measure.drawing.rows import Row, json_lines, some, table
 from benchbook.terms.errors import ExperimentError
 
 MOST_LOADED_BYTES = 64 * 1024**2  # vLLM's loaders hold a file whole, and several times over

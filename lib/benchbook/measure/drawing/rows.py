@@ -1,4 +1,4 @@
-"""Rows of data files of any size, one at a time: objects a line, items of one JSON array, rows of a table.
+"""Rows of data files of any size, one at a time: objects a line, rows of a table; items of one JSON array, json_array.py.
 
 Whatever is wrong with a file is an ExperimentError of one line that names file and line. No more of a file is held than
 one row, which is bounded: a file of some GB without a line's end is refused, not read.
@@ -18,9 +18,9 @@ from benchbook.reading import open_regular
 from benchbook.terms.errors import ExperimentError, StoreError
 
 MOST_ROW_BYTES = 16 * 1024**2
-_PIECE_BYTES = 1024**2
+PIECE_BYTES = 1024**2
 _SHOWN_CHARS = 60
-_DECODER = json.JSONDecoder(parse_constant=lambda constant: _not_a_number(constant))
+DECODER = json.JSONDecoder(parse_constant=lambda constant: _not_a_number(constant))
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def lines(path: Path | str) -> Iterator[tuple[int, str]]:
             number += 1
             if len(line) > MOST_ROW_BYTES:
                 raise ExperimentError(f"{path}, line {number}: has more than {MOST_ROW_BYTES:,} bytes")
-            text = _decoded(line, path, number)
+            text = decoded(line, path, number)
             if text.strip():
                 yield number, text
 
@@ -84,34 +84,10 @@ def json_lines(path: Path | str) -> Iterator[Row]:
     """Yield the JSON object of each line."""
     for number, text in lines(path):
         try:
-            fields = _DECODER.decode(text)
+            fields = DECODER.decode(text)
         except (ValueError, RecursionError) as error:
-            raise ExperimentError(f"{path}, line {number}: {_said(error, text)}") from error
-        yield _row(path, number, fields, text)
-
-
-def json_items(path: Path | str) -> Iterator[Row]:
-    """Yield the JSON objects of the one array that the file holds; each with the line that it begins on."""
-    with opened(path) as stream:
-        pieces = _Pieces(path, stream)
-        if not pieces.skip(" \t\r\n") or not pieces.take("["):
-            raise ExperimentError(f"{path}, line {pieces.line}: must be a JSON array, which begins with [")
-        if not _ends(pieces):
-            while True:
-                line, (item, text) = pieces.line, pieces.value()
-                yield _row(path, line, item, text)
-                if _ends(pieces):
-                    break
-                if not pieces.take(","):
-                    raise ExperimentError(f"{path}, line {pieces.line}: a comma or ] is missing after an item")
-                pieces.skip(" \t\r\n")
-        if pieces.skip(" \t\r\n"):
-            raise ExperimentError(f"{path}, line {pieces.line}: more stands behind the array")
-
-
-def _ends(pieces: _Pieces) -> bool:
-    pieces.skip(" \t\r\n")
-    return pieces.take("]")
+            raise ExperimentError(f"{path}, line {number}: {said_of(error, text)}") from error
+        yield row_of(path, number, fields, text)
 
 
 def table(path: Path | str) -> Iterator[Row]:
@@ -148,79 +124,9 @@ def last_line(path: Path | str) -> int:
     """Return the number of the file's last line, for what is said of its end."""
     number, last = 0, b"\n"
     with opened(path) as stream:
-        while piece := stream.read(_PIECE_BYTES):
+        while piece := stream.read(PIECE_BYTES):
             number, last = number + piece.count(b"\n"), piece[-1:]
     return max(1, number + (last != b"\n"))
-
-
-class _Pieces:
-    """A text that is read piece by piece, with the place that has been reached."""
-
-    def __init__(self, path: Path | str, stream: Any) -> None:
-        self._path, self._stream = path, stream
-        self._text, self._at, self._rest, self.line = "", 0, b"", 1
-
-    def skip(self, chars: str) -> bool:
-        """Go on behind all of `chars`; return whether anything is left."""
-        while True:
-            while self._at < len(self._text) and self._text[self._at] in chars:
-                self._go(self._at + 1)
-            if self._at < len(self._text):
-                return True
-            if not self._more(_PIECE_BYTES):
-                return False
-
-    def take(self, char: str) -> bool:
-        """Go on behind `char` where it is next; return whether it was."""
-        is_next = self._text[self._at : self._at + 1] == char
-        self._go(self._at + is_next)
-        return is_next
-
-    def value(self) -> tuple[Any, str]:
-        """Return the JSON value that is next and its text, and go on behind it."""
-        size = _PIECE_BYTES
-        while True:
-            try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
-                if end < len(self._text) or not self._more(size):
-                    text = self._text[self._at : end]
-                    self._go(end)
-                    return value, text
-            except json.JSONDecodeError as error:
-                if not self._more(size):
-                    line = self.line + self._text.count("\n", self._at, error.pos)
-                    raise ExperimentError(f"{self._path}, line {line}: {_said(error, self._text)}") from error
-            except (ValueError, RecursionError) as error:
-                raise ExperimentError(f"{self._path}, line {self.line}: {_said(error, '')}") from error
-            size *= 2  # what is cut is parsed again: seldom
-
-    def _go(self, place: int) -> None:
-        self.line += self._text.count("\n", self._at, place)
-        self._at = place
-
-    def _more(self, size: int) -> bool:
-        """Read on; return whether there was more, and room for it."""
-        self._text, self._at = self._text[self._at :], 0
-        if len(self._text) > MOST_ROW_BYTES or not (piece := self._stream.read(size)):
-            if self._rest:
-                _decoded(self._rest, self._path, self.line + self._text.count("\n"))
-            return False
-        piece = self._rest + piece
-        cut = _whole_chars(piece)
-        self._rest = piece[cut:]
-        self._text += _decoded(piece[:cut], self._path, self.line + self._text.count("\n"))
-        return True
-
-
-def _whole_chars(piece: bytes) -> int:
-    """Return where the last character of UTF-8 that may be cut begins, else the end."""
-    for back in range(1, min(4, len(piece) + 1)):
-        byte = piece[-back]
-        if byte >= 0xC0:
-            return len(piece) - back if back < (2 if byte < 0xE0 else 3 if byte < 0xF0 else 4) else len(piece)
-        if byte < 0x80:
-            break
-    return len(piece)
 
 
 def opened(path: Path | str) -> BinaryIO:
@@ -231,7 +137,8 @@ def opened(path: Path | str) -> BinaryIO:
         raise ExperimentError(str(error)) from error
 
 
-def _decoded(content: bytes, path: Path | str, line: int) -> str:
+def decoded(content: bytes, path: Path | str, line: int) -> str:
+    """Return bytes of a file, from `line` on, as text; ExperimentError where they are no UTF-8."""
     try:
         return content.decode()
     except UnicodeDecodeError as error:
@@ -239,7 +146,8 @@ def _decoded(content: bytes, path: Path | str, line: int) -> str:
         raise ExperimentError(f"{path}, line {line}: not UTF-8: byte 0x{content[error.start]:02x}") from error
 
 
-def _row(path: Path | str, line: int, fields: Any, text: str) -> Row:
+def row_of(path: Path | str, line: int, fields: Any, text: str) -> Row:
+    """Return the JSON value `fields`, which `text` said, as a row; ExperimentError where it is no object, or not of text."""
     if not isinstance(fields, dict):
         raise ExperimentError(f"{path}, line {line}: must be a JSON object, not {_shown(fields)}")
     if "\\u" in text:
@@ -250,7 +158,8 @@ def _row(path: Path | str, line: int, fields: Any, text: str) -> Row:
     return Row(path, line, fields)
 
 
-def _said(error: Exception, text: str) -> str:
+def said_of(error: Exception, text: str) -> str:
+    """Return in words why `text` is no JSON."""
     if isinstance(error, json.JSONDecodeError):
         return f"no whole JSON: {error.msg} at {_shown(text[error.pos : error.pos + 20]) if text[error.pos :] else 'its end'}"
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbook.measure.drawing.rows import Row, json_items, json_lines, lines, some
+from benchbook.measure.drawing.json_array import json_items
+from benchbook.measure.drawing.rows import Row, json_lines, lines, some
 
 SYSTEM, USER, ANSWER = "system", "user", "assistant"
 _SHAREGPT = {"system": SYSTEM, "human": USER, "user": USER, "gpt": ANSWER, "chatgpt": ANSWER, "assistant": ANSWER}
