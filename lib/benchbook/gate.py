@@ -118,14 +118,14 @@ def gate_in_turns(run: Run, base: str, new: str, asked: Asked) -> Told:
     launches = launches_of(run)
     check_launches(launches, base, new)
     base, new = launch_names(launches, launches, base, new, is_one_run=True)
-    sides = [_side(run, name, name) for name in (base, new)]
-    comparison = compare(sides[0].records, sides[1].records, (base, new), metrics=asked.named)
+    labels = run.label(base, beside=run.packages(new)), run.label(new, beside=run.packages(base))
+    sides = [_side(run, name, label) for name, label in zip((base, new), labels)]
+    comparison = compare(sides[0].records, sides[1].records, labels, metrics=asked.named)
     judged = gate(comparison, asked.allowed, asked.metrics)
     told, is_broken = refusals(*sides, asked.answers_may_differ)
     found = Gate(comparison, tuple(judged), tuple(told), is_broken)
     difference = difference_text(run.settings(base), run.settings(new), (base, new))
-    limits = [] if told else caveats(comparison)
-    return Told(found, [difference, *_versions(*sides), *limits])
+    return Told(found, [difference, *([] if told else caveats(comparison))])
 
 
 def gate_against(run: Run, kept: Sequence[Run], left_out: Sequence[str], launch: str, asked: Asked) -> Told:
@@ -138,9 +138,8 @@ def gate_against(run: Run, kept: Sequence[Run], left_out: Sequence[str], launch:
     baseline = Side(base, [record for records in of_kept for record in records])
     told, is_broken = refusals(baseline, side, asked.answers_may_differ)
     notes = [f"The baseline is {', '.join(one.name for one in kept)}.", spread_sentence(rows), *left_out]
-    return Told(
-        Gate(comparison, tuple(judged), tuple(told), is_broken), [*filter(None, notes), *_versions(baseline, side)]
-    )
+    difference = difference_text(kept[-1].settings(launch), run.settings(launch), (kept[-1].name, run.name))
+    return Told(Gate(comparison, tuple(judged), tuple(told), is_broken), [*filter(None, notes), difference])
 
 
 def only_launch(launches: Sequence[str], launch: str) -> str:
@@ -194,7 +193,8 @@ def print_told(told: Told, console: Console, folder: Path | None) -> int:
         say(console, f"  {text}")
     if found.judged and not found.refusals:
         say(console, "")
-        print(aligned(HEADINGS, table_rows(found), right=RIGHT), end="")
+        width = console.width if console.is_terminal else None
+        print(aligned(HEADINGS, table_rows(found), width, RIGHT, may_wrap=0), end="")
         say(console, "")
         say(console, HOW)
     for note in told.notes:
@@ -218,16 +218,6 @@ def _side(run: Run, launch: str, name: str) -> Side:
     cases = {case.case_id for case in run.plan if case.launch == launch}
     missing = sum(number for case_id, number in run.missing.items() if case_id in cases)
     return Side(name, run.by_launch[launch], missing)
-
-
-def _versions(base: Side, new: Side) -> list[str]:
-    """Return the versions of the engines, where they differ."""
-    found = [
-        sorted({str(record.host.version) for record in side.records if record.host.version}) for side in (base, new)
-    ]
-    if not all(found) or found[0] == found[1]:
-        return []
-    return [f"{base.name} ran vLLM {' and '.join(found[0])}, {new.name} {' and '.join(found[1])}."]
 
 
 def _folders(name: str, results_dir: Path) -> list[Path]:

@@ -11,7 +11,15 @@ from benchbook.judge.history import history_of
 from benchbook.listing import ListFormat, aligned, for_programs, markdown
 from benchbook.records.header import RunState
 from benchbook.records.runs import no_runs_text, run_files
-from benchbook.report.history import HEADINGS, point_rows, point_texts, step_sentences, write_page
+from benchbook.report.history import (
+    HEADINGS,
+    SHORT_HEADINGS,
+    point_rows,
+    point_texts,
+    series_texts,
+    step_sentences,
+    write_page,
+)
 from benchbook.report.run import load_run
 from benchbook.terminal import say, shown, tell_damage
 from benchbook.terms.errors import ExperimentError
@@ -37,14 +45,15 @@ def print_history(
     if list_format in ("csv", "json"):
         print(for_programs(point_rows(series), list_format), end="")
         return
-    texts = point_texts(series)
     if list_format == "md":
-        print(markdown(HEADINGS, texts, (5,)), end="")
+        print(markdown(HEADINGS, point_texts(series), (5,)), end="")
         return
     for sentence in step_sentences(series):
         say(console, sentence)
-    say(console, "")
-    print(aligned(HEADINGS, texts, console.width if console.is_terminal else None, (5,), may_cut=3), end="")
+    for heading, rows in map(series_texts, series):
+        say(console, "")
+        say(console, heading)
+        print(aligned(SHORT_HEADINGS, rows, console.width if console.is_terminal else None, (1,), may_cut=0), end="")
     page = results_dir / experiment / PAGE
     remarks = [f"A remark on {run.name}: {run.remark}" for run in runs if run.remark]
     write_page(f"The history of {experiment}", series, remarks, page)

@@ -13,6 +13,7 @@ from benchbook.terms.wording import listed, number_text, percent_number
 
 HEADINGS = ("case", "metric", "baseline", "new", "change [95 %]", "worse by at most", "allowed", "answer")
 RIGHT = (2, 3, 5, 6)
+MAX_SENTENCES = 8
 HOW = (
     "'Worse' is a loss that is more than chance and by the estimate beyond what is allowed (of one case beside others: beyond "
     "it by more than chance); of equal launches at most 5 of 100 gates say so. 'Not worse' is said where the loss is at most what is allowed (95 %, one-sided)."
@@ -48,7 +49,8 @@ def sentences(gate: Gate) -> list[str]:
         return list(gate.refusals)
     order = {Answer.WORSE: 0, Answer.OPEN: 1, Answer.NOT_WORSE: 2}
     found = sorted((one for one in gate.judged if one.answer), key=lambda one: order[one.answer])
-    return [f"{one.row.name}: {sentence(one, unit_of(gate.comparison))}." for one in found]
+    said = [f"{one.row.name}: {sentence(one, unit_of(gate.comparison))}." for one in found[:MAX_SENTENCES]]
+    return [*said, *([f"{len(found) - MAX_SENTENCES} more are in the table."] if found[MAX_SENTENCES:] else [])]
 
 
 def sentence(one: Judged, unit: str) -> str:

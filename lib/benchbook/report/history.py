@@ -14,9 +14,10 @@ from benchbook.judge.steps import LEAST_LENGTH
 from benchbook.records.files import write_text
 from benchbook.report.drawing import canvas
 from benchbook.report.markup import Html, bullets, element, figure_html, join, table, text
-from benchbook.terms.wording import listed, number_text, percent_number, plus_minus_text, time_text
+from benchbook.terms.wording import counted, listed, number_text, percent_number, plus_minus_text, time_text
 
 MAX_FIGURES = 24
+SHORT_HEADINGS = ("run", "value", "95 %", "repeats", "version", "changed", "step")
 HEADINGS = ("run", "began (UTC)", "launch", "case", "metric", "value", "95 %", "repeats", "version", "changed", "step")
 _STYLE = Path(__file__).with_name("report.css")
 _PANEL_IN, _MAX_TICKS = 2.7, 12
@@ -91,6 +92,15 @@ def point_texts(series: Sequence[Series]) -> list[tuple[str, ...]]:
     ]
 
 
+def series_texts(one: Series) -> tuple[str, list[tuple[str, ...]]]:
+    """Return a heading and the points of one series, as narrow as a terminal wants them, under SHORT_HEADINGS."""
+    rows = [
+        (row[0], row[5], row[6], _counts_text(point), *row[8:])
+        for row, point in zip(point_texts([one]), one.points, strict=True)
+    ]
+    return f"{one.launch}, {one.case}: {one.metric.heading}", rows
+
+
 def write_page(title: str, series: Sequence[Series], notes: Sequence[str], path: Path) -> None:
     """Write the page, one file that loads nothing; raise StoreError where it cannot be written."""
     figures = [figure_html(_figure(one), _caption(one), alt=_caption(one)) for one in series[:MAX_FIGURES]]
@@ -109,6 +119,13 @@ def write_page(title: str, series: Sequence[Series], notes: Sequence[str], path:
         ]
     )
     write_text(path, _page(title, body))
+
+
+def _counts_text(point: Point) -> str:
+    """Return '6 on 3 starts', '6 on 1 start, 2 SUSPECT', or '6' where nobody noted the starts."""
+    starts = point.spread.num_starts
+    where = f" on {counted(starts, 'start')}" if starts else ""
+    return f"{point.spread.count}{where}" + (f", {point.num_suspect} SUSPECT" if point.num_suspect else "")
 
 
 def _page(title: str, body: Html) -> str:

@@ -7,6 +7,7 @@ import math
 import random
 import re
 import shutil
+import sys
 
 import pytest
 from benchbook.cli import app
@@ -14,6 +15,7 @@ from benchbook.history import PAGE
 from benchbook.records.record import Reason, Verdict
 from benchbook.terms.errors import ExperimentError
 from report_runs import make_run
+from terminal import on_terminal
 from typer.testing import CliRunner
 
 BUSY = Reason(code="machine_busy", severity="suspect", evidence="e")
@@ -98,3 +100,11 @@ def test_too_few_runs_tell_no_step_and_say_so(tmp_path, results):
 def test_a_name_that_is_none_is_refused_with_the_near_one(results, words, said):
     done = CliRunner().invoke(app, ["history", *words, "--results", str(results)])
     assert isinstance(done.exception, ExperimentError) and said in str(done.exception)
+
+
+def test_on_a_terminal_its_tables_fit_and_nothing_is_lost_elsewhere(results, tmp_path):
+    words = [sys.executable, "-m", "benchbook", "history", "nightly", "--results", str(results)]
+    with on_terminal(words, cwd=tmp_path, columns=100) as terminal:
+        terminal.read_to_end()
+    assert terminal.process.returncode == 0 and terminal.widest() <= 100
+    assert "20261112-000000" in terminal.text and "eager, serve, 128 in / 64 out" in terminal.text
