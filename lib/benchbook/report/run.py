@@ -15,11 +15,11 @@ import pandas as pd
 from benchbook import collector
 from benchbook.judge.group import judged_together
 from benchbook.judge.spread import Spread
+from benchbook.launch_differences import PACKAGES
 from benchbook.parameters import refuse_unknown
 from benchbook.reading import read_bytes
 from benchbook.records.handover import RECORD_FILE
 from benchbook.records.header import LaunchFacts, PlanRow, RunHeader, rows_of
-from benchbook.records.provenance import TOLD_PACKAGES
 from benchbook.records.raw import read_raw
 from benchbook.records.record import Record, Verdict
 from benchbook.records.runs import newest_run, results_nearby
@@ -59,7 +59,7 @@ class Run:
         facts = self.header.launches.get(launch) or LaunchFacts()
         ours = [host for host in facts.hosts if host.argv]  # of what somebody else started nobody knows
         found = (ours[-1].packages or self.header.provenance.packages) if ours else {}
-        return {name: found[name] for name in TOLD_PACKAGES if name in found}
+        return {name: found[name] for name in PACKAGES if name in found}
 
     def label(self, launch: str, *, beside: Mapping[str, str]) -> str:
         """Return 'next (vLLM 0.33.0)', the launch with its vLLM where that is another one than that of `beside`."""

@@ -12,14 +12,13 @@ from rich.console import Console
 from benchbook.hosts.process.shell import left_out
 from benchbook.judge.caches import MEANING
 from benchbook.judge.stats import MIN_DEGREES
-from benchbook.launch_differences import difference_text
+from benchbook.launch_differences import PACKAGES, difference_text
 from benchbook.measure.argv import offline_remark
 from benchbook.plan.eta import Estimator, duration_text
 from benchbook.plan.experiment import COMPARISON_REPEATS, Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block
 from benchbook.records.header import RunState
-from benchbook.records.provenance import TOLD_PACKAGES
 from benchbook.records.runs import run_name
 from benchbook.records.store import Store
 from benchbook.sweep.again import price_text
@@ -175,9 +174,11 @@ def _python_text(checked: Preflight, launch: Launch) -> str:
 
 
 def _packages(checked: Preflight, launch: Launch) -> dict[str, str]:
-    """Return the versions of vLLM and what it stands on where a launch is started."""
+    """Return the versions of vLLM and what it stands on where a launch is started; {} of a server that runs already."""
+    if launch.attached:
+        return {}
     python = checked.python_of(launch)
-    return {name: version for name in TOLD_PACKAGES if (version := python.version_of(name))}
+    return {name: version for name in PACKAGES if (version := python.version_of(name))}
 
 
 def _starts_notes(experiment: Experiment, blocks: Sequence[Block]) -> Iterator[str]:

@@ -49,3 +49,11 @@ def test_a_number_and_its_text_are_one_setting(one, other, is_same):
 def test_a_long_value_is_cut_and_a_secret_is_not_told():
     told = difference_text(EAGER, {**EAGER, "SOME_TOKEN": "hunter2hunter2", "sizes": list(range(99))}, ("A", "B"))
     assert "hunter2" not in told and "SOME_TOKEN …" in told and len(told) < 300
+
+
+def test_versions_of_packages_are_compared_where_both_sides_tell_them() -> None:
+    ours = {"model": "tiny", "vllm": "0.32.0", "torch": "2.13.0", "numpy": "2.3.5"}
+    theirs = {"model": "tiny", "vllm": "0.33.0", "numpy": "2.3.5"}
+    assert difference_text(ours, theirs, ("a", "b")) == "b differs from a in vllm 0.33.0 (a: 0.32.0)."
+    attached = {"model": "tiny", "attach": "http://there"}
+    assert difference_text(ours, attached, ("a", "b")) == "b differs from a in attach http://there (a: not set)."
