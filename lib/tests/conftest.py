@@ -16,6 +16,7 @@ from benchbook import collector
 from benchbook.hosts.process import registry
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.vllm.forms import installed_forms
+from benchbook.measure.client.warm import WarmClient
 from ender import ended_with_us
 from listening_proxy import ListeningProxy, listening_proxy
 
@@ -51,8 +52,11 @@ LONGEST = (
     "test_measured_again.py",
 )
 
-# Each of them imports vLLM, which takes seconds.
-IN_ONE_PROCESS = ("test_config_forms.py", "test_flag_forms.py", "test_config_options.py")
+# Each of a line imports vLLM, by itself or as one client, which takes seconds.
+IN_ONE_PROCESS = (
+    ("test_config_forms.py", "test_flag_forms.py", "test_config_options.py"),
+    ("test_hostile_benchmarks.py", "test_sent_requests.py", "test_ground_truth.py"),
+)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -72,7 +76,7 @@ def pytest_xdist_setupnodes() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
-    """Give a worker file after file, as `--dist loadfile` does, and those of `IN_ONE_PROCESS` as if they were one."""
+    """Give a worker file after file, as `--dist loadfile` does, and those of a line of `IN_ONE_PROCESS` as one."""
     if config.getoption("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
@@ -80,7 +84,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
-            return IN_ONE_PROCESS[0] if file.rpartition("/")[2] in IN_ONE_PROCESS else file
+            return next((files[0] for files in IN_ONE_PROCESS if file.rpartition("/")[2] in files), file)
 
     return Scheduling(config, log)
 
@@ -107,6 +111,13 @@ def session_state_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCHBOOK_STATE_DIR", str(state))
         yield state
+
+
+@pytest.fixture(scope="session")
+def vllms_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmClient]:
+    """Yield vLLM's own client, started once for all files of a process that ask for it."""
+    with WarmClient(log_dir=tmp_path_factory.mktemp("client")) as client:
+        yield client
 
 
 @pytest.fixture

@@ -69,8 +69,6 @@ def bench_serve(
     parameters.refuse_stale("workload", workload, workload.model_dump(), workload.held)
     refuse_stale(server, "server")
     repeat = read_handover(repeat)
-    client = None if repeat.client_socket or not repeat.is_by_hand else own_client()
-    socket_path = client.socket_path if client else repeat.client_socket
     warmed = warmed_by_hand(server) if repeat.is_by_hand else {}
     warmed_by = repeat.warmed_by or warmed.get(workload.warm_shape, "")
     sending = sending_of(workload, repeat)
@@ -79,6 +77,7 @@ def bench_serve(
         raise ExperimentError(
             f"request_rate_rps {workload.request_rate_rps!r} is of what a run measures first: give a number"
         )
+    socket_path = _client_socket(repeat)
     with Recording(workload, record_path, repeat) as recording, silence_is_death(server):
         if workload.load is None:
             raise MeasureError(_NO_MAXIMUM.evidence, _NO_MAXIMUM)
@@ -91,39 +90,7 @@ def bench_serve(
             warmup = _warm_up(run, workload, recording, seed)
         if reset_prefix_cache:
             server.reset_prefix_cache()
-        # Asked before: a server that dies with its last answer has given a number all the same.
-        facts = host_facts(server, model)
-        stretch = sending.stretch(model.max_model_len)
-        argv = run.argv(workload, seed, recording.raw_path, stretch)
-        recording.argv = ["vllm", "bench", *argv]
-        with Watched(server, socket_path) as watched:
-            ended = run(workload, argv, recording.log_path, "vllm bench serve", stretch)
-        raw = read_json(recording.raw_path)
-        recording.client = client_of(raw)
-        warmth = {"warmup_prompts": workload.warmup_prompts if warmed_by else warmup.num_prompts}
-        if reset_prefix_cache:
-            warmth["earlier_requests"] = 0  # none of them is in the cache
-        saved = recording.finish(
-            raw,
-            host=facts.model_copy(
-                update={"counters": watched.counters, "telemetry": watched.telemetry(recording, raw)}
-            ),
-            conditions=watched.conditions(recording.log_path, raw, was_emptied=reset_prefix_cache).model_copy(
-                update=warmth
-            ),
-            way=ended.way,
-            way_reason=ended.reason,
-            seed=seed,
-            warmup=warmup,
-            prefix_cache=PrefixCache(
-                is_on=has_prefix_cache(watched.page, server.engine.counters),
-                emptied="reset" if reset_prefix_cache else "no",
-                query_tokens=watched.counters.get("prefix_cache_queries"),
-                hit_tokens=watched.counters.get("prefix_cache_hits"),
-            ),
-            requests=sending.for_record,
-            request_set_sha256=sending.sha256 or _request_set(facts.version, argv, workload, seed, raw),
-        )
+        saved = _measure(run, workload, recording, seed, warmup, reset_prefix_cache)
     if warmup.num_prompts:
         warmed.setdefault(workload.warm_shape, f"by hand: {saved.path.parent.name}")
     return saved
@@ -134,6 +101,47 @@ _NO_MAXIMUM = Cause(
     "what its rate is a share of was not measured",
     "see the record of the case that sends all at once, in its first round",
 )
+
+
+def _client_socket(repeat: Handover) -> str:
+    """Return where the warm client of a repeat listens, by hand this kernel's own; '' where there is none."""
+    client = None if repeat.client_socket or not repeat.is_by_hand else own_client()
+    return client.socket_path if client else repeat.client_socket
+
+
+def _measure(
+    run: _Bench, workload: ServeWorkload, recording: Recording, seed: int, warmup: Warmup, is_emptied: bool
+) -> Saved:
+    """Send the load to a server that is warm, and whose cache is emptied or not, and write what came of it."""
+    # Asked before: a server that dies with its last answer has given a number all the same.
+    facts = host_facts(run.server, run.model)
+    stretch = run.sending.stretch(run.model.max_model_len)
+    argv = run.argv(workload, seed, recording.raw_path, stretch)
+    recording.argv = ["vllm", "bench", *argv]
+    with Watched(run.server, run.socket_path) as watched:
+        ended = run(workload, argv, recording.log_path, "vllm bench serve", stretch)
+    raw = read_json(recording.raw_path)
+    recording.client = client_of(raw)
+    warmth = {"warmup_prompts": workload.warmup_prompts if warmup.warmed_by else warmup.num_prompts}
+    if is_emptied:
+        warmth["earlier_requests"] = 0  # none of them is in the cache
+    return recording.finish(
+        raw,
+        host=facts.model_copy(update={"counters": watched.counters, "telemetry": watched.telemetry(recording, raw)}),
+        conditions=watched.conditions(recording.log_path, raw, was_emptied=is_emptied).model_copy(update=warmth),
+        way=ended.way,
+        way_reason=ended.reason,
+        seed=seed,
+        warmup=warmup,
+        prefix_cache=PrefixCache(
+            is_on=has_prefix_cache(watched.page, run.server.engine.counters),
+            emptied="reset" if is_emptied else "no",
+            query_tokens=watched.counters.get("prefix_cache_queries"),
+            hit_tokens=watched.counters.get("prefix_cache_hits"),
+        ),
+        requests=run.sending.for_record,
+        request_set_sha256=run.sending.sha256 or _request_set(facts.version, argv, workload, seed, raw),
+    )
 
 
 def _check_fits(model: UnderTest, workload: ServeWorkload) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from benchbook.notebooks.comparison import execute_comparison
+from benchbook.notebooks.kernels.source import warm_kernels
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.header import RunState
 from benchbook.records.store import Store
@@ -65,9 +66,10 @@ def run_some(blocks, work, told, meeting):
             meeting.wait(LIMIT_S)
             yield host
 
-    for block in blocks:
-        told.put(("say", (f"in process {os.getpid()}",)))
-        told.put(("noted", (run_block(block, work, open_host, listener),)))
+    with warm_kernels(work.store.run_dir / str(os.getpid())):
+        for block in blocks:
+            told.put(("say", (f"in process {os.getpid()}",)))
+            told.put(("noted", (run_block(block, work, open_host, listener),)))
     told.put(("ended", ()))
 
 

@@ -27,6 +27,7 @@ from benchbook.terms.asked import Asked
 from measured import latency, serve, throughput
 from report_runs import make_run
 from rich.console import Console
+from rows import rows
 
 FORGOTTEN = ("input_len_tokens", "output_len_tokens", "range_ratio")
 NAMES = ("talks", "code and talks", "")  # of the data set, which is what its curve is called; none has to have one
@@ -180,6 +181,7 @@ def test_one_measurement_without_lengths_is_shown_and_read(run_dir, benchmark):
     assert all("tokens" not in row["what"] for row in accounting_rows(record, RAW[benchmark]))
 
 
+@pytest.mark.parametrize("run_dir", rows(NAMES, quick=1), indirect=True)
 def test_the_whole_report_is_built(run_dir):
     execute(notebooks_dir() / "06_compare.ipynb", run_dir / "compare.ipynb", {"run_dir": str(run_dir)})
     render_report(run_dir / "compare.ipynb", run_dir / "report.html")

@@ -12,7 +12,6 @@ import statistics
 import fake_vllm
 import pytest
 from benchbook.hosts.server import VllmServer
-from benchbook.measure.client.warm import WarmClient
 from benchbook.notebooks.comparison import execute_comparison
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.files import read_json
@@ -61,7 +60,7 @@ again: 0
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
+def measured(vllms_client, tmp_path_factory):
     """Return (run folder, state, the run as a report reads it, the HTML) of one sweep over both scripts."""
     folder = tmp_path_factory.mktemp("truth")
     path = folder / "truth.yaml"
@@ -69,9 +68,9 @@ def measured(tmp_path_factory):
     plan = RunPlan.of(load_experiment(path))
     store = Store.create(folder / "results", "truth")
     scripted = functools.partial(VllmServer, program=fake_vllm.PROGRAM)
-    with WarmClient(log_dir=folder) as client, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hosts, "WarmClient", lambda **_: client)  # one for all starts: importing vLLM takes seconds
-        patch.setattr(client, "stop", lambda: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hosts, "WarmClient", lambda **_: vllms_client)  # one for all starts: importing vLLM takes seconds
+        patch.setattr(vllms_client, "stop", lambda: None)
         executor = Local(hosts.host_opener(compares_launches=True, make_server=scripted))
         state = Runner(plan, store, Listener(), "benchbook run truth.yaml", executor).execute()
     render_report(execute_comparison(store.run_dir), store.report_path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from benchbook.hosts.model.files import resolve_model
-from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.serve import bench_serve
 from benchbook.measure.servers import open_server
 from benchbook.plan.workloads import ServeWorkload
@@ -29,9 +28,8 @@ TOO_LARGE = ("metrics_without_end", "metrics_of_600_000_lines")
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    with WarmClient(log_dir=tmp_path_factory.mktemp("client")) as client:
-        yield client
+def client(vllms_client):
+    return vllms_client
 
 
 @pytest.mark.parametrize(("script", "is_cut"), [({"output_tokens": 44}, True), ({}, False)])

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from benchbook.hosts.model.files import resolve_model
-from benchbook.measure.client.tasks import COMMAND_LINE, WARM, run_official
+from benchbook.measure.client.tasks import COMMAND_LINE, WARM, run_bench
 from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.serve import bench_serve
 from benchbook.measure.servers import open_server
@@ -38,7 +38,7 @@ SWEEP = {
 
 # This machine by an address that no shell excepts, and by the usual one.
 @pytest.mark.parametrize("host", rows(["127.0.0.2", "127.0.0.1"], quick=1))
-def test_vllms_client_goes_past_the_proxy_which_by_itself_it_would_use(proxy, host, tmp_path, monkeypatch):
+def test_vllms_client_goes_past_the_proxy_which_by_itself_it_would_use(proxy, host, tmp_path):
     with odd_server(root=resolve_model("tiny").path, host=host) as url, WarmClient(log_dir=tmp_path) as client:
         server = open_server(url)
         ways = {
@@ -49,10 +49,9 @@ def test_vllms_client_goes_past_the_proxy_which_by_itself_it_would_use(proxy, ho
             record = bench_serve(server, WORKLOAD, record_path=tmp_path / way / "record.json", repeat=repeat).record
             assert record.way == way and record.values["completed"] == WORKLOAD.num_prompts
             assert proxy.asked == []
-        for name in ("no_proxy", "NO_PROXY"):
-            monkeypatch.delenv(name)
-        offline = {"HF_HUB_OFFLINE": "1"}
-        run_official(record.argv[2:], env=offline, on_line=None, log_path=tmp_path / "own.log", limit_s=120)
+        by_itself = {"HF_HUB_OFFLINE": "1", "no_proxy": "", "NO_PROXY": ""}
+        told = {"on_line": None, "log_path": tmp_path / "own.log", "limit_s": 120}
+        run_bench(record.argv[2:], socket_path=client.socket_path, env=by_itself, **told)
     assert sum(line.startswith(f"POST {url}/v1/completions") for line in proxy.asked) >= WORKLOAD.num_prompts
 
 

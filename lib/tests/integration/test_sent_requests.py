@@ -10,7 +10,6 @@ from benchbook.measure.client.meter import meter_path
 from benchbook.measure.client.sent import sent_facts
 from benchbook.measure.client.stretch import Stretch
 from benchbook.measure.client.tasks import COMMAND_LINE, WARM, run_bench
-from benchbook.measure.client.warm import WarmClient
 from benchbook.records.conditions import Conditions, Sent
 from benchbook.records.files import read_json
 from benchbook.records.frozen import FrozenHeader, FrozenRequest, sha256_of, write_frozen
@@ -24,15 +23,8 @@ ENDPOINTS = {"openai": "/v1/completions", "openai-chat": "/v1/chat/completions"}
 ODD_TEXTS = ("w5 w6", '  "quoted" \\ and\ttabs\n\n', "naïve 🙂 \u2028 end", "7", "\u0085", "{}", "null", "1e5")
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    """Yield a warm worker with vLLM's own client."""
-    with WarmClient(log_dir=tmp_path_factory.mktemp("client")) as client:
-        yield client
-
-
 @pytest.fixture
-def send(client, tmp_path):
+def send(vllms_client, tmp_path):
     """Return a function that has vLLM's client send requests to a server and returns (run, raw file, notes)."""
 
     def send(server, requests, *more, backend="openai", is_warm=True, skip=0, **stretch):
@@ -47,7 +39,7 @@ def send(client, tmp_path):
         argv += ["ttft,tpot,itl,e2el", "--result-dir", str(tmp_path), "--result-filename", "raw.json", *more]
         run = run_bench(
             argv,
-            socket_path=client.socket_path if is_warm else None,
+            socket_path=vllms_client.socket_path if is_warm else None,
             env={},
             on_line=None,
             log_path=log_path,
