@@ -93,7 +93,7 @@ def opened(fake_model: str, tmp_path: Path, state_dir: Path, monkeypatch: pytest
 
 def test_a_start_is_one_line_that_ends_with_how_long_it_took(opened):
     notebook = opened("01_launch_server.ipynb", ready_after_s=0.5)
-    text = notebook.run("open_server(base_url")
+    text = notebook.run("open_server(")
     assert "ready after" in text and "<VllmServer 'model' at http://127.0.0.1:" in text
     assert len(text.splitlines()) <= 3
 
@@ -188,7 +188,7 @@ def run_line(*command: str) -> str:
 
 def test_what_01_starts_the_others_take_by_its_address_alone(opened):
     first = opened("01_launch_server.ipynb")
-    first.run("open_server(base_url")
+    first.run("open_server(")
     address = first.type("server.base_url").strip("'")
     lines = first.run("client_lines(server)")
     key = first.type("server.api_key").strip("'")
@@ -198,5 +198,5 @@ def test_what_01_starts_the_others_take_by_its_address_alone(opened):
     assert re.search(r"w\d+ w\d+", run_line(sys.executable, "-c", python))
     second = opened("02_first_request.ipynb")
     second.type(f"base_url, model, max_tokens, engine_env = {address.removeprefix('http://')!r}, '', 4, {{}}")
-    second.run("open_server(base_url", "FirstRequestWorkload(")
+    second.run("open_server(", "FirstRequestWorkload(")
     assert "the weights are random" not in second.run("first_request(server", "answer_table(saved)")
