@@ -8,6 +8,7 @@ import pytest
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.vllm.command import flags
 from benchbook.measure.client.tasks import COMMAND_LINE, WARM, run_bench
+from rows import IS_FULL
 from sweeps import ARGS, ENV, ONE_PROCESS_ENV
 
 pytestmark = pytest.mark.integration
@@ -122,6 +123,7 @@ def test_an_abandoned_task_frees_the_engine_for_the_next(engine, tmp_path):
     assert how.wall_s < 30.0
 
 
+@pytest.mark.skipif(not IS_FULL, reason="make test-full; of the fake vllm in test_tasks.py")
 def test_a_task_with_other_engine_arguments_goes_by_the_command_line(engine, tmp_path, monkeypatch):
     for name, value in ONE_PROCESS_ENV.items():  # of the command line's process: the task says nothing of them
         monkeypatch.setenv(name, value)
