@@ -12,7 +12,6 @@ more comparisons claim something than 5 % false claims explain (exact binomial, 
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from typing import Any
 
 import yaml
 from benchbook.terms.exit_codes import NO_ANSWER, OK
-from pairs import QUICKSTART, write_output
+from pairs import QUICKSTART, proof_parser, write_output
 
 FALSE_CLAIMS = 0.05
 LENGTHS = [[128, 32]]
@@ -65,15 +64,12 @@ def benchbook(folder: Path, *words: str) -> str:
 
 def main() -> int:
     """Measure, print what each comparison says, write it; 1 when there are too many claims."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = proof_parser(__doc__, "equal_launches")
     parser.add_argument("--comparisons", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=8, help="of each comparison; two starts a round")
     parser.add_argument("--benchmarks", choices=BENCHMARKS, default="offline")
     parser.add_argument("--experiment", type=Path, default=QUICKSTART, help="the file whose first launch is taken")
     parser.add_argument("--seed", type=int, default=0, help="of the first comparison; each further one has the next")
-    parser.add_argument(
-        "--output", type=Path, default=Path("results/proofs/equal_launches.json"), help="the JSON to write"
-    )
     options = parser.parse_args()
     comparisons: list[list[dict[str, Any]]] = []
     low = 0.0

@@ -13,7 +13,6 @@ Exits with 1 when the interval of a metric neither contains 1 nor lies within ±
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -29,7 +28,7 @@ from benchbook.hosts.vllm.command import VLLM_PROGRAM, private_environment
 from benchbook.measure.argv import Target, latency_argv, serve_argv, throughput_argv
 from benchbook.measure.client.warm import WarmClient
 from benchbook.plan.workloads import LatencyWorkload, ServeWorkload, ThroughputWorkload
-from pairs import ENGINE_ARGS, ENV, equality_of, print_ratios, run_case, write_output
+from pairs import ENGINE_ARGS, ENV, equality_of, print_ratios, proof_parser, run_case, write_output
 
 MODEL = "tiny"
 PAIRS_PER_LOAD = 2  # offline
@@ -150,12 +149,9 @@ def measure(benchmark: str, num_pairs: int, folder: Path) -> list[dict[str, dict
 
 def main() -> int:
     """Measure, print one line a metric, write the pairs and their ratios; 1 when a metric is biased."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = proof_parser(__doc__, "equal_numbers")
     parser.add_argument("--pairs", type=int, default=10, help="pairs a benchmark (at least 2)")
     parser.add_argument("--only", choices=BENCHMARKS, nargs="+", default=list(BENCHMARKS), help="which benchmarks")
-    parser.add_argument(
-        "--output", type=Path, default=Path("results/proofs/equal_numbers.json"), help="the JSON to write"
-    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="benchbook-equality-") as folder:
         measured = {name: measure(name, options.pairs, Path(folder)) for name in options.only}

@@ -12,7 +12,6 @@ metric neither contains 1 nor lies within ±2 %.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from benchbook.plan.request_parts import Prefix
 from benchbook.plan.requests import RequestSet
 from benchbook.plan.workloads import ServeWorkload
 from equal_numbers import SERVE_METRICS
-from pairs import ENGINE_ARGS, ENV, equality_of, print_ratios, run_case, write_output
+from pairs import ENGINE_ARGS, ENV, equality_of, print_ratios, proof_parser, run_case, write_output
 
 MODEL = "tiny"
 PROMPTS = 60
@@ -113,12 +112,9 @@ def measure(name: str, num_pairs: int, folder: Path) -> tuple[list[dict[str, Val
 
 def main(words: Sequence[str] | None = None) -> int:
     """Measure, print one line a metric, write the pairs and their ratios; 1 when a metric is biased."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = proof_parser(__doc__, "equal_requests")
     parser.add_argument("--pairs", type=int, default=10, help="pairs a set (at least 3: fewer have no interval)")
     parser.add_argument("--only", choices=SETS, nargs="+", default=list(SETS), help="which sets")
-    parser.add_argument(
-        "--output", type=Path, default=Path("results/proofs/equal_requests.json"), help="the JSON to write"
-    )
     options = parser.parse_args(words)
     if options.pairs < 3:
         parser.error("fewer than 3 pairs have no interval")

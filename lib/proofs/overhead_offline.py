@@ -8,7 +8,6 @@ of a case = wall - measured. The engine's own start is paid once for all cases a
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.vllm.command import private_environment
 from benchbook.measure.argv import Target, latency_argv, throughput_argv
 from benchbook.plan.workloads import LatencyWorkload, ThroughputWorkload
-from pairs import ENGINE_ARGS, ENV, print_table, run_case, write_output
+from pairs import ENGINE_ARGS, ENV, print_table, proof_parser, run_case, write_output
 
 WAYS = ("command line", "engine")
 LIMIT_RATIO = 0.03  # of the command line's overhead, for each further case
@@ -68,10 +67,7 @@ def measure(folder: Path) -> tuple[float, list[dict[str, Any]]]:
 
 def main() -> int:
     """Measure, print, write; 1 when a further case costs more than the limit."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--output", type=Path, default=Path("results/proofs/overhead_offline.json"), help="the JSON to write"
-    )
+    parser = proof_parser(__doc__, "overhead_offline")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="benchbook-offline-") as folder:
         ready_s, rows = measure(Path(folder))

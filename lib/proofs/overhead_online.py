@@ -9,7 +9,6 @@ Of ours it is told apart what one more case costs, and what a run costs once, of
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import socket
@@ -26,7 +25,7 @@ from benchbook.hosts.model.files import resolve_model
 from benchbook.hosts.process.guardian import spawn
 from benchbook.hosts.vllm.command import flags, private_environment
 from benchbook.terms.exit_codes import NO_ANSWER, OK
-from pairs import ENGINE_ARGS, ENV, LIMIT_S, print_table, write_output
+from pairs import ENGINE_ARGS, ENV, LIMIT_S, print_table, proof_parser, write_output
 
 LIMIT_RATIO = 0.12
 CONCURRENCIES = (1, 2, 4, 8)
@@ -168,11 +167,8 @@ MEASURES = {"vllm sweep": measure_peer, "benchbook": measure_ours}
 
 def main() -> int:
     """Measure both in turn, print a line each and the ratio of their overheads; 1 when it is over the limit."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = proof_parser(__doc__, "overhead_online")
     parser.add_argument("--rounds", type=int, default=2, help="how often both are run")
-    parser.add_argument(
-        "--output", type=Path, default=Path("results/proofs/overhead_online.json"), help="the JSON to write"
-    )
     options = parser.parse_args()
     rounds: list[dict[str, dict[str, float]]] = []
     for index in range(options.rounds):

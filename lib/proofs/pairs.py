@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,13 @@ class Equality:
     def is_equal(self, tolerance: float = TOLERANCE) -> bool:
         """Return whether the interval contains 1 or lies within the tolerance around it."""
         return self.low <= 1.0 <= self.high or 1 - tolerance <= self.low <= self.high <= 1 + tolerance
+
+
+def proof_parser(page: str, name: str) -> argparse.ArgumentParser:
+    """Return the parser of a proof whose help is `page`, its module's own, and which writes results/proofs/NAME.json."""
+    parser = argparse.ArgumentParser(description=page, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path(f"results/proofs/{name}.json"), help="the JSON to write")
+    return parser
 
 
 def equality_of(ours: Sequence[float], theirs: Sequence[float]) -> Equality:

@@ -10,7 +10,6 @@ each metric differs and which keys only one result has; that they differ is a fi
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from typing import Any
 
 from benchbook.hosts.vllm.clients import ASKED, PROGRAM, client_of, pinned, rust_program
 from equal_numbers import CLIENT, SCRIPT, SCRIPTED_PROGRAM, SERVE_METRICS, open_online
-from pairs import equality_of, print_ratios, run_case, write_output
+from pairs import equality_of, print_ratios, proof_parser, run_case, write_output
 
 CLIENTS = ("python", "rust")
 
@@ -50,11 +49,8 @@ def measure(num_pairs: int, folder: Path) -> list[dict[str, Mapping[str, Any]]]:
 
 def main() -> int:
     """Measure, print one line a metric and the keys of one client alone, and write both; 0 also where there is no second client."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = proof_parser(__doc__, "two_clients")
     parser.add_argument("--pairs", type=int, default=10, help="how many (at least 3: fewer have no interval)")
-    parser.add_argument(
-        "--output", type=Path, default=Path("results/proofs/two_clients.json"), help="the JSON to write"
-    )
     options = parser.parse_args()
     if rust_program(os.environ) is None:
         print("no such client here: the installed vLLM holds no vllm-rs, and nothing was measured")
