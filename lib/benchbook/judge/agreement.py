@@ -30,7 +30,6 @@ class Found(StrEnum):
 
     AGREES = "agrees"
     DIFFERS = "differs"
-    OF_STARTS = "may be the start"  # it differs, by no more than starts do, of which there are too few
     UNKNOWN = "cannot be told"
 
 
@@ -54,24 +53,27 @@ class Agreement:
         bounds = self.ratio.interval(self.confidence)
         if bounds is None:
             return Found.UNKNOWN
-        if bounds[0] <= 1 <= bounds[1]:
-            return Found.AGREES
         slack = 1 if self.is_of_starts else 1 + START_SPREAD
-        return Found.OF_STARTS if bounds[0] <= slack and bounds[1] >= 1 / slack else Found.DIFFERS
+        return Found.AGREES if bounds[0] <= slack and bounds[1] >= 1 / slack else Found.DIFFERS
 
     @property
     def sentence(self) -> str:
-        """Return 'output throughput agrees within 3.4 %: 123 tok/s there, 125 here (+1.6 %)'."""
+        """Return 'Output throughput agrees within 3.4 %: 123 tok/s there, 125 here (+1.6 %)'."""
         said = f"{number_text(self.there)} {self.metric.unit} there, {number_text(self.here)} here"
         change = f"{'+' if self.ratio.ratio >= 1 else '-'}{percent_number(abs(self.ratio.ratio - 1))} %"
-        found, bounds = self.found, self.ratio.interval(self.confidence)
+        bounds = self.ratio.interval(self.confidence)
         if bounds is None:
             return f"{self.metric.label}: {said} ({change}); whether that agrees cannot be told from so few repeats"
-        if found is Found.AGREES:
-            within = percent_number(max(bounds[1] - 1, 1 - bounds[0]))
-            return f"{self.metric.label} agrees within {within} %: {said} ({change})"
-        by = f"{self.metric.label} differs by {change} ± {percent_number((bounds[1] - bounds[0]) / 2)} %: {said}"
-        return by if found is Found.DIFFERS else f"{by}, which starts of one launch do as well: too few of them to tell"
+        if self.found is Found.DIFFERS:
+            half = percent_number((bounds[1] - bounds[0]) / 2)
+            return f"{self.metric.label} differs by {change} ± {half} %: {said}"
+        within = percent_number(max(bounds[1] - 1, 1 - bounds[0]))
+        of_starts = (
+            ""
+            if bounds[0] <= 1 <= bounds[1]
+            else ", no more than starts differ by, of which there are too few to tell more"
+        )
+        return f"{self.metric.label} agrees within {within} %: {said} ({change}{of_starts})"
 
 
 def agreements(there: Sequence[Record], here: Sequence[Record]) -> list[Agreement]:
