@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -32,11 +33,12 @@ def reproduce(run: str, case: str, results: Path, only_look: bool, measure: Meas
     store = Store.open(run, results)
     there = load_run(store.run_dir)
     asked = _asked(there, case)
-    file = recreated(store, results)
-    told = mismatches(store, file, asked)
-    _print_mismatches(told, console)
     if only_look:
+        with tempfile.TemporaryDirectory() as folder:
+            _print_mismatches(mismatches(store, recreated(store, Path(folder)), asked), console)
         return OK
+    file = recreated(store, results)
+    _print_mismatches(mismatches(store, file, asked), console)
     here = measure(file, sorted(asked) if case else ())
     records = [record for record in there.records if record.identity.case_id in asked]
     for sentence in other_requests(records, here.records):

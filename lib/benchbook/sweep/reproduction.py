@@ -18,17 +18,17 @@ from benchbook.records.record import IMPORTED, Record
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.sweep.planning import RunPlan
 from benchbook.terms.errors import ExperimentError, StoreError
-from benchbook.terms.wording import listed
+from benchbook.terms.wording import counted, listed
 
 FOLDER = "reproduced"  # under the results folder: the files that runs were made again from
 # Of a machine, what may change a number; beside a fingerprint's own parts, which are named as they stand.
 _MACHINE = ("cpu", "cpu_cores", "memory_gib", "gpus", "kernel", "python")
 _DETAILED = {"packages", "device", "launch", "requests", "seed"}
 _PARTS = {
-    "environment": "variables of the shell that its server inherits",
-    "model": "the model's files",
-    "notebook": "the notebook that measures",
-    "workload": "what its benchmark asks",
+    "environment": "other variables that its server inherits from the shell",
+    "model": "other files of the model",
+    "notebook": "another notebook that measures",
+    "workload": "other settings of its benchmark",
 }
 
 
@@ -123,13 +123,13 @@ def _parts(plan: RunPlan, records: Sequence[Record]) -> list[str]:
     for record in records:
         identity, planned = record.identity, plan.cases.get(record.identity.case_id)
         if planned is None:
-            cases.setdefault(f"{EXPERIMENT_FILE} has not this case", []).append(identity.case_id)
+            cases.setdefault(f"{EXPERIMENT_FILE} no longer asks it", []).append(identity.case_id)
             continue
         for part in changed_parts(identity.fingerprint_parts, planned.parts):
             if part not in _DETAILED and identity.fingerprint_parts:
-                cases.setdefault(f"{_PARTS.get(part, part)} differ", []).append(identity.case_id)
+                cases.setdefault(_PARTS.get(part, f"another {part}"), []).append(identity.case_id)
     return [f"{what}: {_some(list(dict.fromkeys(names)))}" for what, names in cases.items()]
 
 
 def _some(names: Sequence[str]) -> str:
-    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
+    return f"{names[0]} and {counted(len(names) - 1, 'other case')}" if len(names) > 1 else names[0]
