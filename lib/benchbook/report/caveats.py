@@ -15,7 +15,7 @@ from benchbook.report.run import Run
 from benchbook.report.starts import starts_sentence, until_scope
 from benchbook.terms.benchmarks import with_role
 from benchbook.terms.percentiles import is_earned, samples_needed
-from benchbook.terms.wording import counted
+from benchbook.terms.wording import counted, listed
 
 _UNFINISHED = {
     RunState.PARTIAL: "Only some of the planned cases were asked for (run --only).",
@@ -125,6 +125,11 @@ def threats(run: Run) -> list[str]:
         sentences.append(
             f"A p99 here rests on as few as {int(completed.min())} requests a repeat. With under "
             f"{samples_needed(99):,} it is close to the slowest request and no tail; it is greyed."
+        )
+    if sets := list(dict.fromkeys(record.requests.name for record in run.records if record.requests)):
+        sentences.append(
+            f"What is said of random tokens does not hold for what was sent of {listed(sets)}: these were drawn as "
+            "`requests:` of the experiment file says, and another load of their kind may behave otherwise."
         )
     if run.header.provenance.git.dirty:
         sentences.append("The repository had uncommitted changes, so the commit below does not fully tell what ran.")

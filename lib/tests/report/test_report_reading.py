@@ -3,6 +3,7 @@
 import pytest
 from benchbook.judge.answerable import why_no_answer
 from benchbook.judge.knee import first_unreached, stops_scaling_at
+from benchbook.records.record import SentSet
 from benchbook.report.answer import answer, verdict_sentence, why_not
 from benchbook.report.caveats import RANDOM_WEIGHTS, caveats, threats
 from benchbook.report.curves import serve_curves
@@ -216,6 +217,16 @@ def test_every_line_is_read_once_in_each_reading(tmp_path):
 
 def test_a_p99_of_few_requests_is_a_threat(tmp_path):
     assert any("as few as 10 requests" in sentence for sentence in threats(load_run(make_run(tmp_path))))
+
+
+def test_what_is_said_of_random_tokens_is_taken_back_for_sets(tmp_path):
+    def of_set(record):
+        sent = SentSet(name="chat", sha256="", start=0, endpoint="chat", ends_by="any", sampling={})
+        return record.model_copy(update={"requests": sent if record.workload["max_concurrency"] > 2 else None})
+
+    for folder, change, is_said in (("a", of_set, True), ("b", lambda record: record, False)):
+        said = threats(load_run(make_run(tmp_path / folder, benchmarks=("serve",), change=change)))
+        assert any("does not hold for what was sent of chat" in sentence for sentence in said) is is_said
 
 
 @pytest.mark.parametrize(("loads", "is_said"), [({}, True), ({"concurrencies": (), "rates": (2, 4)}, False)])

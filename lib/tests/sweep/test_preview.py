@@ -134,6 +134,16 @@ def test_on_a_terminal_the_reasons_go_on_below_and_nothing_is_cut(preview_text, 
     assert reasons.count("10 for each in flight; no warm-up, as asked") == 6
 
 
+def test_a_share_of_throughput_says_what_it_is_of_and_shows_no_rate_before_that_is_known(preview_text):
+    share = "[serve: {request_rate_rps: 80 % of throughput, lengths: [[8, 4]], num_prompts: 4}]"
+    text = preview_text("{a: {}}", share)
+    assert "what 0.8 of throughput is of, first in each round" in text and "answers in its first repeat" in text
+    assert "1 launch, 2 cases" in text
+    commands = preview_text("{a: {}}", share, with_commands=True)
+    assert "--request-rate RATE" in commands and "RATE is a share of the throughput" in commands
+    assert commands.count("--request-rate inf") == 1
+
+
 def test_commands_are_shown_when_asked_for_and_only_then(preview_text):
     assert "vllm serve" not in preview_text() and "--commands" in preview_text()
     text = preview_text(with_commands=True)
