@@ -39,6 +39,7 @@ FORMATS = (
     Format("AIPerf", aiperf.is_export, aiperf.export),
     Format("llm-d benchmark report v0.2", llmd.is_report, ours.in_report),
     Format("a record of benchbook", ours.is_record, ours.record),
+    Format("published figures", ours.is_publication, ours.publication),
 )
 # Known, and nothing that a record could be made of.
 NOT_READ = (

@@ -1,4 +1,7 @@
-"""Records of benchbook's own in a file of another: beside what that tells, in llm-d's report, in MLflow's artifacts."""
+"""Records of benchbook's own in a file of another: beside what that tells, in llm-d's report, in MLflow's artifacts.
+
+And published figures, as results/published keeps them.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ from typing import Any
 
 from benchbook.numbers import llmd
 from benchbook.numbers.figures import Figures, Told, checked_place
+from benchbook.numbers.vllm import without_zeros
 from benchbook.records.record import Record
 from benchbook.records.record_file import record_of
+from benchbook.terms.benchmarks import BENCHMARKS
 
 _KEYS = {"schema_version", "identity", "benchmark", "outcome", "verdict"}
 
@@ -33,6 +38,42 @@ def in_report(told: Told) -> Figures:
     if llmd.written(found)["results"] != told.value("results"):
         raise told.refused("results", "they", f"are not those of the record in {llmd.OURS}: one of the two was changed")
     return _kept(found, told.where)
+
+
+def is_publication(told: Mapping[str, Any]) -> bool:
+    """Return whether this is a file of published figures."""
+    return {"name", "source", "records"} <= told.keys() and isinstance(told["records"], list)
+
+
+def publication(told: Told) -> list[Figures]:
+    """Return what each row of a publication tells."""
+    source = told.at("source")
+    rows = [
+        Told(row, f"{told.where}, row {number}")
+        for number, row in enumerate(told.value("records"), 1)
+        if isinstance(row, Mapping)
+    ]
+    return [_row(row, told.text("name") or "published", source.text("model"), source.text("engine")) for row in rows]
+
+
+def _row(told: Told, name: str, model: str | None, engine: str | None) -> Figures:
+    benchmark, values = told.text("benchmark"), told.at("values")
+    if benchmark not in BENCHMARKS:
+        raise told.refused("benchmark", benchmark, f"must be one of {', '.join(BENCHMARKS)}")
+    if unknown := sorted(set(values.content) - set(BENCHMARKS[benchmark].metrics)):
+        raise told.refused(f"values.{unknown[0]}", values.content[unknown[0]], "is no metric of it")
+    assumed = told.text("assumed")
+    return Figures(
+        told.where,
+        "published figures",
+        without_zeros({key: values.number(key) for key in BENCHMARKS[benchmark].metrics}),
+        benchmark,
+        told.at("workload").content,
+        model=model,
+        engine=engine,
+        notes=(assumed,) if assumed else (),
+        launch=name,
+    )
 
 
 def _kept(found: Record, where: str) -> Figures:

@@ -315,6 +315,94 @@ def test_a_result_of_inferencex_as_its_pages_have_it_has_latencies_alone(tmp_pat
     assert (record.curve, record.load.value, record.host.engine) == ("1024 in / 128 out", 64, "vLLM")
 
 
+# ---- files of other releases than those at hand
+
+AIPERF = {
+    "input_config": {"endpoint": {"model_names": ["m/x"]}, "loadgen": {"concurrency": 8, "request_count": 1000}},
+    "aiperf_version": "0.3.0",
+    "request_throughput": {"unit": "requests/sec", "avg": 4.0},
+    "output_token_throughput": {"unit": "tokens/sec", "avg": 512.0},
+    "time_to_first_token": {"unit": "ms", "avg": 100.5, "p50": 90.0, "p99": 200.0},
+    "inter_token_latency": {"unit": "us", "avg": 14900.0, "p50": 14800.0},
+    "inter_chunk_latency": {"unit": "ns", "avg": 15000000.0},
+    "request_latency": {"unit": "sec", "avg": 1.99},
+    "request_count": {"unit": "requests", "avg": 1000.0},
+    "error_request_count": {"unit": "requests", "avg": 0.0},
+    "input_sequence_length": {"unit": "tokens", "avg": 550.0},
+    "output_sequence_length": {"unit": "tokens", "avg": 128.0},
+    "benchmark_duration": {"unit": "sec", "avg": 250.0},
+}
+GUIDELLM_OLD = {
+    "benchmarks": [
+        {
+            "args": {"strategy": {"type_": "concurrent", "streams": 4}},
+            "run_stats": {"requests_made": {"successful": 900, "errored": 3, "total": 903}, "duration": 60.0},
+            "metrics": {
+                "requests_per_second": {"successful": {"mean": 15.0}},
+                "request_latency": {"successful": {"mean": 0.26, "percentiles": {"p99": 0.5}}},
+                "time_to_first_token_ms": {"successful": {"mean": 20.0, "median": 19.0}},
+            },
+        }
+    ]
+}
+SGLANG_NEW = {
+    "backend": "sglang", "dataset_name": "random", "request_rate": 2.0, "max_concurrency": 256, "random_input_len": 1024,
+    "random_output_len": 512, "random_range_ratio": 1.0, "duration": 100.0, "completed": 200, "total_input_tokens": 204800,
+    "total_output_tokens": 102400, "request_throughput": 2.0, "output_throughput": 1024.0, "total_throughput": 3072.0,
+    "mean_e2e_latency_ms": 2400.5, "std_e2e_latency_ms": 26.2, "mean_ttft_ms": 91.7, "mean_tpot_ms": 4.52, "p99_itl_ms": 18.8,
+}  # fmt: skip
+
+
+def test_files_of_other_releases_are_read_by_their_units_and_words(tmp_path):
+    for name, content in (("a.json", AIPERF), ("g.json", GUIDELLM_OLD), ("s.jsonl", SGLANG_NEW)):
+        (tmp_path / name).write_text(json.dumps(content))
+    read = read_files([tmp_path])
+    assert not read.refused and not read.left_out
+    aiperf, guidellm, sglang = (one for _, one in read.figures)
+    told = [
+        {key: value for key, value in one.values.items() if value is not None} for one in (aiperf, guidellm, sglang)
+    ]
+    assert told[0] == {
+        "mean_ttft_ms": 100.5, "median_ttft_ms": 90.0, "p99_ttft_ms": 200.0, "mean_tpot_ms": 14.9, "median_tpot_ms": 14.8,
+        "mean_itl_ms": 15.0, "mean_e2el_ms": 1990.0, "request_throughput_rps": 4.0, "output_throughput_tok_s": 512.0,
+        "completed": 1000, "failed": 0, "duration_s": 250.0,
+    }  # fmt: skip
+    assert aiperf.workload == {
+        "num_prompts": 1000,
+        "max_concurrency": 8,
+        "mean_input_tokens": 550,
+        "mean_output_tokens": 128,
+    }
+    assert told[1] == {
+        "mean_ttft_ms": 20.0, "median_ttft_ms": 19.0, "mean_e2el_ms": 260.0, "p99_e2el_ms": 500.0,
+        "request_throughput_rps": 15.0, "completed": 900, "failed": 3, "duration_s": 60.0,
+    }  # fmt: skip
+    assert guidellm.workload == {"max_concurrency": 4}
+    assert (told[2]["mean_e2el_ms"], told[2]["std_e2el_ms"], told[2]["total_throughput_tok_s"]) == (
+        2400.5,
+        26.2,
+        3072.0,
+    )
+    assert (sglang.curve, sglang.workload["max_concurrency"]) == ("1024 in / 512 out", 256)
+    verdicts = {
+        one.provenance.source.tool: one.verdict.value for one in make_run(read, tmp_path / "r", "", "", {}).records
+    }
+    assert verdicts == {"AIPerf 0.3.0": "VALID", "GuideLLM": "INVALID", "SGLang bench_serving": "VALID"}, "three failed"
+
+
+def test_published_figures_are_imported_as_they_are_kept(tmp_path):
+    path = Path(__file__).parents[3] / "results" / "published" / "mi300x-gpt-oss-120b.json"
+    run = make_run(read_files([path]), tmp_path, "", "", {})
+    rows = json.loads(path.read_text())["records"]
+    for row, record in zip(rows, run.records, strict=True):
+        assert {key: value for key, value in record.values.items() if value is not None} == row["values"]
+        assert (record.workload, record.curve) == (row["workload"], "4096 in / 1024 out")
+    codes = {why.code for record in load_run(run.store.run_dir).records for why in record.reasons}
+    assert codes >= {"floor_above_load", "ceiling_below_serving", "percentile_not_earned"}
+    (tmp_path / "x.json").write_text(path.read_text().replace("mean_ttft_ms", "mean_tfft_ms"))
+    assert "values.mean_tfft_ms" in read_files([tmp_path / "x.json"]).refused[0]
+
+
 # ---- cut and mutated
 
 WRONG = ("12", True, [], {"a": 1}, -5, float("nan"), 10**40)
