@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from benchbook.records.store import Store
 from other_python import make_environment
+from rows import rows
 from storm import by_role
 from sweeps import (
     ALL_MEASURED,
@@ -47,7 +48,7 @@ def test_all_of_a_launch_runs_from_its_python_and_every_record_names_it(tmp_path
     assert "Packages of launch fake" in report and "0.99.1+cpu" in report
 
 
-@pytest.mark.parametrize("whom", ["runner", "runner and guardians", "server"])
+@pytest.mark.parametrize("whom", rows(["runner", "server", "runner and guardians"], quick=["runner and guardians"]))
 def test_whoever_is_killed_of_a_sweep_of_another_environment_nothing_is_left(tmp_path, other, whom):
     process = sweep(tmp_path, other)
     read_until(process, lambda line: "[ 1/24]" in line)
