@@ -11,11 +11,11 @@ from rich.console import Console
 
 from benchbook.hosts.process.registry import HostEntry, live_hosts
 from benchbook.listing import ListFormat, aligned, for_programs, markdown
-from benchbook.plan.eta import duration_text
 from benchbook.records.header import RunHeader
 from benchbook.records.runs import no_runs_text, run_files, run_name
 from benchbook.records.store import Store
 from benchbook.terminal import say, tell_damage
+from benchbook.terms.wording import duration_text
 
 _RUN_HEADINGS = ("run", "state", "measured", "took", "question")
 _HOST_HEADINGS = ("id", "kind", "pid", "kept", "address", "up", "name")

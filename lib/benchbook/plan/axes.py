@@ -10,6 +10,7 @@ from typing import Any
 
 from benchbook.plan.document import Document, Where
 from benchbook.plan.faults import Fault
+from benchbook.plan.find import FIND, read_find
 from benchbook.plan.hints import meant
 from benchbook.plan.precision import Precision, read_precision
 from benchbook.plan.prompts import FORMS, is_worded
@@ -46,7 +47,7 @@ def read_axes(doc: Document, where: Where, model: type[Workload]) -> dict[str, l
     fields.pop(LENGTHS[1], None)
     required = [name for name, field in fields.items() if field.is_required()]
     optional = [name for name, field in fields.items() if not field.is_required()]
-    others = [EXCLUDE, "launches", *(["precision"] if model.plans_prompts else [])]
+    others = [EXCLUDE, "launches", *(["precision", FIND] if model.plans_prompts else [])]
     known = [*required, *optional, *others]
     has_precision = "precision" in body
     explained = {meant(key, known) for key in body}  # by what is refused below
@@ -64,7 +65,10 @@ def read_axes(doc: Document, where: Where, model: type[Workload]) -> dict[str, l
                 raise doc.error((*where, key), _FOR_SERVE)
             if key not in known:
                 raise doc.unknown((*where, key), known)
-            if key == "precision":
+            if key == FIND:
+                if find := read_find(doc, where):
+                    axes[find.by] = [Point(load, (*where, FIND, find.by)) for load in find.loads]
+            elif key == "precision":
                 axes["num_prompts"] = [_planned_prompts(doc, where)]
             elif key not in others:
                 axes[key] = read_axis(doc, (*where, key))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from benchbook.plan.find import Find
 from benchbook.plan.workload import Workload
 
 MAX_CASE_ID_CHARS = 150
@@ -21,6 +22,7 @@ class Case:
     why_num_prompts: str = field(default="", compare=False)  # the reason of a serve case's number of prompts
     precision: tuple[tuple[str, float], ...] = field(default=(), compare=False)  # where it was planned for one
     said: Mapping[str, str] = field(default_factory=dict, compare=False)  # fields that the file says in other words
+    find: Find | None = field(default=None, compare=False)  # of whose loads it is one: measured only if it is wanted
     maximum: str = field(default="", compare=False)  # the case whose answers a second its rate is a share of
     is_maximum: bool = field(default=False, compare=False)  # of others, and measured before them
 

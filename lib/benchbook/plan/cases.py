@@ -17,6 +17,7 @@ from benchbook.plan.axes import (
 )
 from benchbook.plan.case import Case
 from benchbook.plan.document import Document, Where
+from benchbook.plan.find import read_find
 from benchbook.plan.launches import Launch
 from benchbook.plan.maxima import with_maxima
 from benchbook.plan.pace import Pace
@@ -114,12 +115,13 @@ def _entry_cases(
     chosen = _chosen_launches(doc, where, launches)
     if doc.faults.has_within(where):
         return  # what the axes make together is looked at when each of them is right
+    find = read_find(doc, where) if model.plans_prompts else None
     workloads = _workloads(doc, where, model, crossed(doc, where, axes, len(chosen)), beside)
     for launch in chosen:
         for workload, planned, said, place in workloads:
             with doc.faults.noted():
                 _check_fits(doc, place, workload, launch)
-                yield Case(launch.name, workload, planned.why, planned.targets, said), place
+                yield Case(launch.name, workload, planned.why, planned.targets, said, find=find), place
 
 
 def _chosen_launches(doc: Document, where: Where, launches: tuple[Launch, ...]) -> list[Launch]:

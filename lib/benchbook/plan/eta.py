@@ -18,6 +18,7 @@ from benchbook.plan.case import Case
 from benchbook.plan.order import Block, Repeat
 from benchbook.plan.pace import Pace
 from benchbook.plan.workload import Workload
+from benchbook.terms.wording import duration_text
 
 STOP_S = 2.0  # of a host
 REPORT_S = 3.0
@@ -244,13 +245,3 @@ def _kinds(workload: Workload) -> tuple[str, ...]:
     if not workload.row.is_load:
         return (workload.benchmark,)
     return (f"{workload.benchmark} at a rate" if workload.sending_s else workload.benchmark, "repeat")
-
-
-def duration_text(seconds: float) -> str:
-    """Return '45 s', '3 min 20 s' or '2 h 05 min'."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

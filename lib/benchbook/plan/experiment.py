@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -42,6 +42,7 @@ from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model
 from benchbook.plan.case import Case
 from benchbook.plan.cases import BENCHMARKS_EXAMPLE, read_cases
 from benchbook.plan.document import Document
+from benchbook.plan.find import FIND, Find, curve_of, limits_of
 from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, is_attached, read_base, read_launches
 from benchbook.plan.models import ModelRef, read_model
 from benchbook.plan.order import Block, added_round, rounds
@@ -96,6 +97,22 @@ class Price(StrictModel):
 
 
 @dataclass(frozen=True)
+class Sought:
+    """One search: the loads of one launch that differ in nothing else."""
+
+    launch: str
+    curve: str  # 'serve,lengths=128x64': what they have in common
+    find: Find
+    cases: tuple[Case, ...]  # by rising load
+    limits: Mapping[str, float]  # of the file's SLO, by metric
+
+    @property
+    def name(self) -> str:
+        """Return 'eager, serve,lengths=128x64'."""
+        return f"{self.launch}, {self.curve}"
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A question and everything needed to measure its answer."""
 
@@ -122,23 +139,40 @@ class Experiment:
     device: str | None  # 'rocm', 'cuda' or 'cpu' where the question is about one; None: what the machine has
     document: Document = field(repr=False, compare=False)  # names the line of what is refused later
 
+    @cached_property
+    def fixed(self) -> tuple[Case, ...]:
+        """Return the cases that are measured in any case: all but the loads of searches."""
+        return tuple(case for case in self.cases if case.find is None)
+
+    @cached_property
+    def searches(self) -> tuple[Sought, ...]:
+        """Return the searches, in the file's order."""
+        found: dict[tuple[str, str, Find], list[Case]] = {}
+        for case in self.cases:
+            if case.find:
+                found.setdefault((case.launch, curve_of(case.axes_text, case.find), case.find), []).append(case)
+        return tuple(
+            Sought(launch, curve, find, tuple(cases), limits_of(self.slo, find))
+            for (launch, curve, find), cases in found.items()
+        )
+
     def launch(self, name: str) -> Launch:
         """Return the launch of this name, e.g. that of a case."""
         return next(launch for launch in self.launches if launch.name == name)
 
     def starts_anew(self, host_kind: HostKind) -> bool:
         """Return whether each round starts this kind of host anew: it is asked for, or several launches take turns."""
-        launches = {case.launch for case in self.cases if case.workload.host_kind == host_kind}
+        launches = {case.launch for case in self.fixed if case.workload.host_kind == host_kind}
         return self.fresh_starts or (self.turns and len(launches) > 1)
 
     def planned_rounds(self) -> tuple[Block, ...]:
         """Return the blocks of the rounds that are held in any case, see order.rounds."""
-        return rounds(self.cases, self.repeats, self.seed, self.order_seed, self.fresh_starts, self.turns)
+        return rounds(self.fixed, self.repeats, self.seed, self.order_seed, self.fresh_starts, self.turns)
 
     def added_round(self, host_kind: HostKind, repeat: int, after: Case | None = None) -> tuple[Block, ...]:
         """Return round `repeat` of the cases on this kind of host that have a target, see order.added_round."""
         targets_of = self.until.targets_of if self.until else lambda case: {}
-        cases = [case for case in self.cases if case.workload.host_kind == host_kind and targets_of(case)]
+        cases = [case for case in self.fixed if case.workload.host_kind == host_kind and targets_of(case)]
         return added_round(cases, repeat, self.seed, self.order_seed, after)
 
 
@@ -189,6 +223,7 @@ def read_experiment(
     turns = keys.turns if keys else True
     if not turns and (fresh_starts or until):
         faults.note(doc.error(("turns",), "is one start each: neither starts nor until in repeats go with it"))
+    _check_searches(doc, slo)
     seed = keys.seed if keys else 0
     return Experiment(
         name=path.stem,
@@ -252,6 +287,17 @@ def _are_attached(doc: Document) -> bool:
     """Return whether all of the file's launches are servers that run already, which have their models."""
     names = doc.data.get("launches")
     return isinstance(names, dict) and bool(names) and all(is_attached(doc, name) for name in names)
+
+
+def _check_searches(doc: Document, slo: Mapping[str, float]) -> None:
+    """Note a search that has nothing to keep, and no gain to look for."""
+    for index, entry in enumerate(doc.data.get("benchmarks") or ()):
+        for benchmark, body in entry.items() if isinstance(entry, dict) else ():
+            find = body.get(FIND) if isinstance(body, dict) else None
+            if isinstance(find, dict) and not slo and not find.keys() & {"attainment", "saturation"}:
+                where = ("benchmarks", index, benchmark, FIND)
+                needed = "needs what is to hold: slo: {p99_ttft_ms: 500} of the file, or attainment, or saturation"
+                doc.faults.note(doc.error(where, needed))
 
 
 def _read_slo(doc: Document, cases: Sequence[Case]) -> dict[str, float]:

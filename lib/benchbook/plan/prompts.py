@@ -76,8 +76,7 @@ class Planner:
             return Planned(said, "as the file says")
         if found := _PER.fullmatch(said):
             return self._per(int(found[1]), found[2], said, work)
-        found = _TIME.fullmatch(said)
-        return self._in(float(found[1]) * _SECONDS[found[2]], said, work)
+        return self._in(seconds_of(said), said, work)
 
     def _per(self, number: int, what: str, said: str, work: Drafted) -> Planned:
         if what == "concurrency":
@@ -131,8 +130,13 @@ class Planner:
 
 def is_worded(said: str) -> bool:
     """Return whether a text says how many prompts there are."""
+    return bool(_PER.fullmatch(said)) or seconds_of(said) > 0
+
+
+def seconds_of(said: str) -> float:
+    """Return how many seconds '60 s', '2 min' or '1 h' are; 0 where it is no time."""
     found = _TIME.fullmatch(said)
-    return bool(_PER.fullmatch(said)) or found is not None and float(found[1]) > 0
+    return float(found[1]) * _SECONDS[found[2]] if found else 0.0
 
 
 def _whole(number: float) -> int:

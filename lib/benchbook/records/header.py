@@ -35,7 +35,14 @@ from benchbook.records.upgrade import HEADER_FORMAT, upgraded_header
 from benchbook.terms.errors import StoreError
 
 MOST_FAULTS = 5  # told of one file
-_OF_PARTS = ("plan", "launches", "wall_s_by_job", "reached", "slo")  # of these, a damaged part is left out alone
+_OF_PARTS = (
+    "plan",
+    "finds",
+    "launches",
+    "wall_s_by_job",
+    "reached",
+    "slo",
+)  # of these, a damaged part is left out alone
 _NEEDED = ("experiment", "run_id", "state", "launches", "plan")  # without which a reader knows less than it should
 
 
@@ -100,6 +107,21 @@ class Price(Part):
     pue: Number = 1.0  # what a data centre draws for each kWh of its machines
 
 
+class Find(Part):
+    """A search: the loads that an answer can name, of which few are measured, and what is asked of them."""
+
+    launch: str
+    curve: str
+    by: str  # the setting that is turned up
+    loads: Items[Number]
+    cases: Items[Name]  # by their ids, one a load
+    limits: dict[str, Number] = {}
+    attainment: Number | None = None
+    saturation: Number | None = None
+    at_most: Positive = 1
+    budget_s: Seconds | None = None
+
+
 class RunHeader(Part):
     """run.json. What it never noted, or what is damaged in it, is empty."""
 
@@ -114,6 +136,7 @@ class RunHeader(Part):
     wall_s: Seconds | None = None
     repeats: Positive | None = None
     until: Until | None = None
+    finds: Items[Find] = ()
     seed: int | None = None
     order_seed: int | None = None
     slo: dict[str, Number] = {}

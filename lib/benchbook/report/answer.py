@@ -13,6 +13,7 @@ from benchbook.records.record import Record, Verdict
 from benchbook.report.caveats import measured_repeats
 from benchbook.report.curves import OUTPUT_THROUGHPUT, Curves
 from benchbook.report.differences import launches_of
+from benchbook.report.found import found_sentences, is_searched
 from benchbook.report.price import price_sentences
 from benchbook.report.run import Run
 from benchbook.report.sentences import (
@@ -37,9 +38,9 @@ _CAUSE_CHARACTERS = 160  # of a cause in the box; what failed is told in full on
 def answer(run: Run) -> list[str]:
     """Return the answer in sentences, the headline first.
 
-    Several launches are compared; an SLO is kept up to a load; a curve has a peak, or a rate that is held. A run in
-    which a launch has no number, or too much is in doubt, has no answer: its headline says so, and what was seen
-    comes after it.
+    What was searched for is said in units of load; several launches are compared; an SLO is kept up to a load; a curve has
+    a peak, or a rate that is held. A run in which a launch has no number, or too much is in doubt, has no answer: its
+    headline says so, and what was seen comes after it.
     """
     first, *rest = _seen(run)
     if why_no_answer(run.records):
@@ -84,18 +85,17 @@ def _cause(run: Run, launch: str) -> str:
 
 def _seen(run: Run) -> list[str]:
     """Return what the records say, whatever the verdict on the run as a whole."""
-    sentences = winner_sentences(run)
+    found, sentences = found_sentences(run), winner_sentences(run)
     curves = [curves for curves in run.curves if any(line.points(OUTPUT_THROUGHPUT) for line in curves.lines)]
     # Of launches that are compared at one load each all is said; there is no curve that had a peak.
     drawn = [one for one in curves if not (sentences and one.is_single)]
-    slo, told = (
-        [*slo_sentences(run), *price_sentences(run)],
-        [sentence for one in drawn for sentence in _curve_sentences(one)],
-    )
+    lines = [line for line in run.lines if not is_searched(run, line.launch, line.loads)]
+    slo = [*(slo_sentences(run, lines) if lines or not found else []), *price_sentences(run)]
+    told = [sentence for one in drawn for sentence in _curve_sentences(one)]
     told += _beside_curves(run)
     if not curves and not sentences:
-        return [*(told or [_without_serving(run)]), *slo]
-    return [*sentences, *slo, *told]
+        return [*found, *(told or [_without_serving(run)]), *slo]
+    return [*found, *sentences, *slo, *told]
 
 
 def _beside_curves(run: Run) -> list[str]:

@@ -12,7 +12,7 @@ from benchbook.terms.wording import listed, number_text, plus_minus_text
 GOODPUT = "request_goodput_rps"
 _E2EL = "mean_e2el_ms"
 _WAITS = (("p99 TTFT", "p99_ttft_ms"), ("median TTFT", "median_ttft_ms"), ("median TPOT", "median_tpot_ms"))
-_PER_REQUEST = {"slo_ttft_ms": "TTFT", "slo_tpot_ms": "TPOT", "slo_e2el_ms": "E2EL"}
+GOODPUT_LIMITS = {"slo_ttft_ms": "TTFT", "slo_tpot_ms": "TPOT", "slo_e2el_ms": "E2EL"}
 
 
 def peak_of(line: Line) -> tuple[float, Spread] | None:
@@ -100,7 +100,7 @@ def rate_sentence(line: Line) -> str:
 def goodput_sentence(line: Line) -> str:
     """Return at which load most requests a second met every limit set for one request; '' where none was set."""
     good, answered = line.means(GOODPUT), line.means(REQUEST_THROUGHPUT)
-    asked = [(name, line.repeats[key].iloc[0]) for key, name in _PER_REQUEST.items() if key in line.repeats]
+    asked = [(name, line.repeats[key].iloc[0]) for key, name in GOODPUT_LIMITS.items() if key in line.repeats]
     limits = [f"{name} at most {limit:g} ms" for name, limit in asked if limit == limit and limit is not None]
     if not good or not limits:
         return ""

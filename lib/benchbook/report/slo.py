@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchbook.judge.slo import Breach, Keeping, keeping, limits_by_metric
@@ -15,8 +15,11 @@ from benchbook.terms.wording import number_text
 _MAX_SAID = 4  # lines in sentences of their own
 
 
-def slo_sentences(run: Run) -> list[str]:
-    """Return the most that stays within the SLO and the first load that breaks it, one sentence a line, best first."""
+def slo_sentences(run: Run, lines: Sequence[Line] | None = None) -> list[str]:
+    """Return the most that stays within the SLO and the first load that breaks it, one sentence a line, best first.
+
+    `lines` are all of the run unless they are given.
+    """
     limits = limits_by_metric(run.slo)
     sentences = [
         f"The SLO's {key} cannot be checked: no metric has that name."
@@ -25,8 +28,8 @@ def slo_sentences(run: Run) -> list[str]:
     ]
     if not limits:
         return sentences
-    said = " and ".join(_limit_text(key, limit) for key, limit in limits.items())
-    kept = [_kept(line, limits) for line in run.lines if line.points(REQUEST_THROUGHPUT)]
+    said = " and ".join(limit_text(key, limit) for key, limit in limits.items())
+    kept = [_kept(line, limits) for line in (run.lines if lines is None else lines) if line.points(REQUEST_THROUGHPUT)]
     if not kept:
         return [*sentences, f"The SLO ({said}) could not be checked: no serve case gave a number."]
     kept.sort(key=lambda one: one.rank, reverse=True)
@@ -120,5 +123,6 @@ def _other_sentence(kept: _Kept) -> str:
     return f"{kept.where}: the most is {_most_text(kept)}; {_end_text(kept)}."
 
 
-def _limit_text(key: str, limit: float) -> str:
+def limit_text(key: str, limit: float) -> str:
+    """Return 'p99 TTFT at most 500 ms'."""
     return f"{BY_KEY[key].label} at most {limit:g} {BY_KEY[key].unit}"

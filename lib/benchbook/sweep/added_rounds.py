@@ -76,6 +76,10 @@ class AddedRounds:
         found = [miss for case in cases for miss in self._missed_by(case, repeats, until.targets_of(case))]
         return sorted(found, key=lambda miss: miss.wanted / miss.reached if miss.reached else 0.0)
 
+    def goes_on(self, host_kind: HostKind) -> bool:
+        """Return whether a round goes on with the host of the one before."""
+        return not self.plan.experiment.starts_anew(host_kind)
+
     def reached(self) -> dict[str, dict[str, float | None]]:
         """Return how well the mean of each target is known in the end, as a share, by case id and metric."""
         until = self.plan.experiment.until

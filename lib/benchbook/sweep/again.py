@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from benchbook.judge.outside import disturbed_by, is_due_again
-from benchbook.plan.eta import Estimator, duration_text
+from benchbook.plan.eta import Estimator
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Repeat, seed_of_try
 from benchbook.records.record import Record
 from benchbook.sweep.hosts import BenchHost
 from benchbook.sweep.quiet import LOOK_S, UNKNOWN_SHARE, disturbance
-from benchbook.terms.wording import counted
+from benchbook.terms.wording import counted, duration_text
 
 MAX_WAIT_S = 30.0
 Look = Callable[[Launch, float, float, Collection[str]], str]  # as `disturbance`

@@ -47,21 +47,24 @@ class Foreman:
         self.listener.left(self.ledger.estimator.estimate((rest, *waiting), warmed))
 
     def more(self, block: Block) -> tuple[Repeat, ...]:
-        """Return the repeats of what is proposed next for the host of `block`; none where each round has a fresh start."""
-        if self.ledger.work.plan.experiment.starts_anew(block.host_kind):
-            return ()
-        return tuple(repeat for proposed in self.proposed(block.host_kind) for repeat in proposed.repeats)
+        """Return the repeats of what is proposed next for the host of `block`; none where that takes a fresh start."""
+        going_on = [proposer for proposer in self.proposers if proposer.goes_on(block.host_kind)]
+        blocks = self._proposed(going_on, block.host_kind, block.launch)
+        return tuple(repeat for proposed in blocks for repeat in proposed.repeats)
 
     def proposed(self, host_kind: HostKind) -> tuple[Block, ...]:
         """Return what is proposed next for this kind of host, noted and told; () when nothing is."""
-        for proposer in self.proposers if self.is_whole else ():
+        return self._proposed(self.proposers, host_kind)
+
+    def _proposed(self, proposers: Sequence[Proposer], host_kind: HostKind, launch: str = "") -> tuple[Block, ...]:
+        for proposer in proposers if self.is_whole else ():
             proposal = proposer.next(host_kind, tuple(self.ledger.results.values()))
             self.ledger.plan_repeats(proposal.repeats)
-            if proposal.blocks:
+            if blocks := tuple(block for block in proposal.blocks if not launch or block.launch == launch):
                 self.ledger.note()
-                number = sum(len(block.repeats) for block in proposal.blocks)
+                number = sum(len(block.repeats) for block in blocks)
                 self.listener.more(number, proposal.why)
-                return proposal.blocks
+                return blocks
         return ()
 
     def note_reached(self) -> None:

@@ -13,6 +13,7 @@ from benchbook.records.header import LaunchFacts, LaunchModel, PlanRow, Price, R
 from benchbook.records.host import HostFacts
 from benchbook.records.provenance import provenance, utc_now
 from benchbook.sweep.block_result import BlockResult, GivenUp, Work
+from benchbook.sweep.finding import find_facts
 from benchbook.terms.benchmarks import HostKind
 
 
@@ -41,6 +42,7 @@ class Ledger:
             state=RunState.RUNNING,
             ended_utc=None,
             repeats=experiment.repeats,
+            finds=tuple(map(find_facts, experiment.searches)),
             until=until and Until(at_most=until.at_most, targets=dict(until.targets)),
             seed=experiment.seed,
             order_seed=experiment.order_seed,
@@ -84,8 +86,9 @@ class Ledger:
 
     def plan_repeats(self, repeats: Mapping[str, int]) -> None:
         """Note how often cases are planned by now, by their ids."""
-        planned = (row.model_copy(update={"repeats": repeats.get(row.case_id, row.repeats)}) for row in self.rows)
-        self._know(plan=tuple(planned))
+        known = {row.case_id: row.repeats for row in self.rows}
+        if repeats := {case_id: number for case_id, number in repeats.items() if number != known.get(case_id)}:
+            self._know(plan=self.work.plan.for_header({**known, **repeats}))
 
     @property
     def rows(self) -> Sequence[PlanRow]:

@@ -22,12 +22,12 @@ _IN_WHY = ("num_iters", "num_iters_warmup", "num_warmup_prompts")
 
 def print_cases(console: Console, experiment: Experiment) -> None:
     """Print a row a case, by launch, benchmark, lengths and rising load; on a terminal the reasons may take several lines."""
-    varied = _varied(experiment.cases)
+    varied = _varied(experiment.fixed)
     places = {launch.name: place for place, launch in enumerate(experiment.launches)}
     sets = ["", *experiment.requests]
-    benchmarks = list(dict.fromkeys(case.workload.benchmark for case in experiment.cases))
+    benchmarks = list(dict.fromkeys(case.workload.benchmark for case in experiment.fixed))
     ordered = sorted(
-        experiment.cases,
+        experiment.fixed,
         key=lambda case: (places[case.launch], benchmarks.index(case.workload.benchmark), *_size(case, sets)),
     )
     rows = [_row(case, experiment, varied[case.workload.benchmark]) for case in ordered]

@@ -87,8 +87,12 @@ class RunPlan:
         name = set_of(repeat.case.workload)
         return self.requests[name].sent(repeat, folder) if name else None
 
-    def for_header(self) -> tuple[PlanRow, ...]:
-        """Return the plan as run.json keeps it."""
+    def for_header(self, repeats: Mapping[str, int] | None = None) -> tuple[PlanRow, ...]:
+        """Return the plan as run.json keeps it; `repeats` are of the cases that are planned otherwise by now, by their ids.
+
+        Of the loads of a search, those that were asked for.
+        """
+        counts = {case.case_id: self.experiment.repeats for case in self.experiment.fixed} | dict(repeats or {})
         return tuple(
             PlanRow(
                 case_id=case_id,
@@ -98,9 +102,10 @@ class RunPlan:
                 benchmark=planned.case.workload.benchmark,
                 workload=planned.case.workload.model_dump(),
                 why_num_prompts=planned.case.why_num_prompts,
-                repeats=self.experiment.repeats,  # raised by each round that is added
+                repeats=counts[case_id],  # raised by each round that is added
             )
             for case_id, planned in self.cases.items()
+            if counts.get(case_id)
         )
 
 
@@ -221,8 +226,9 @@ def _in_planned_places(
     store: Store, plan: RunPlan, asked: Collection[str] | None
 ) -> Iterator[tuple[Record | None, str]]:
     """Yield for each place that a round may fill the record that may be kept, and why what lies there may not."""
-    most = plan.experiment.until.at_most if plan.experiment.until else plan.experiment.repeats
+    fixed = plan.experiment.until.at_most if plan.experiment.until else plan.experiment.repeats
     for case_id, planned in plan.cases.items():
+        most = planned.case.find.at_most if planned.case.find else fixed
         if asked is None or case_id in asked:
             yield from (_checked(store, planned, repeat) for repeat in range(most))
 

@@ -14,7 +14,7 @@ from benchbook.judge.caches import MEANING
 from benchbook.judge.stats import MIN_DEGREES
 from benchbook.launch_differences import PACKAGES, difference_text
 from benchbook.measure.argv import offline_remark
-from benchbook.plan.eta import Estimator, duration_text
+from benchbook.plan.eta import Estimator
 from benchbook.plan.experiment import COMPARISON_REPEATS, Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block
@@ -25,6 +25,7 @@ from benchbook.sweep.again import price_text
 from benchbook.sweep.consent import is_elsewhere, load_texts
 from benchbook.sweep.earlier_runs import finished_run, lacks_report, not_extended, unfinished_run, unreported_run
 from benchbook.sweep.estimates import estimator_for
+from benchbook.sweep.finding import most_of_searches, planned_search, planned_searches
 from benchbook.sweep.machine import machine_note
 from benchbook.sweep.needs import need_of
 from benchbook.sweep.planned_cases import print_cases
@@ -35,7 +36,7 @@ from benchbook.sweep.session import run_command
 from benchbook.terminal import say
 from benchbook.terms.benchmarks import HOST_KINDS
 from benchbook.terms.percentiles import percentile_of, samples_needed
-from benchbook.terms.wording import counted, listed
+from benchbook.terms.wording import counted, duration_text, listed, percent_number
 
 ONE_START = (
     "All repeats share one start, and so does their ±: starts differ too. repeats: {starts: 3} has a fresh start in each "
@@ -58,7 +59,10 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
     estimator = estimator_for(experiment, results_dir)
     plans = (blocks, _most(experiment, blocks)) if experiment.until else (blocks,)
     left = [pending(plan, *going_on) if going_on else plan for plan in plans]
-    say(console, _size_text(experiment, plans, estimator, left))
+    if experiment.fixed:
+        say(console, _size_text(experiment, plans, estimator, left))
+    for line in _search_lines(experiment, estimator):
+        say(console, line)
     for what in dict.fromkeys(estimator.to_count.values()):
         say(console, f"  in it, one start more: to {what.partition(' {')[0]}, once on this machine")
     if again := price_text(experiment.again, left[-1], estimator):
@@ -72,8 +76,8 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
     _print_preflight(console, checked, blocks)
     say(console, "")
     if with_commands:
-        print_commands(console, experiment, blocks)
-    else:
+        print_commands(console, experiment, (*blocks, *planned_searches(experiment)))
+    elif experiment.fixed:
         print_cases(console, experiment)
     for place, line in enumerate((*_maximum_notes(experiment), *_starts_notes(experiment, blocks))):
         say(console, line if place else f"\n{line}")
@@ -127,7 +131,7 @@ def _print_preflight(console: Console, checked: Preflight, blocks: Sequence[Bloc
         say(console, f"  {note}")
     for line in left_out():
         say(console, f"  {line}")
-    for launch, load in load_texts(experiment, blocks):
+    for launch, load in load_texts(experiment, (*blocks, *most_of_searches(experiment))):
         where = "another machine" if is_elsewhere(launch) else "this machine"
         say(console, f"Launch {launch.name!r} runs already, on {where}, and is asked for {launch.model_text}: {load}")
     for launch in experiment.launches:
@@ -147,6 +151,23 @@ def _print_preflight(console: Console, checked: Preflight, blocks: Sequence[Bloc
     say(console, f"Machine: {machine_note(checked)}")
     for line in _slo_notes(experiment):
         say(console, line)
+
+
+def _search_lines(experiment: Experiment, estimator: Estimator) -> Iterator[str]:
+    """Yield what each search asks, and what it takes at least, by where its answer will lie."""
+    for sought in experiment.searches:
+        find, number = sought.find, len(sought.cases)
+        blocks = [
+            planned_search(sought, experiment.seed, holding) for holding in (number // 4, number // 2, number - 1)
+        ]
+        counts = sorted(len(block.repeats) for block in blocks)
+        took = [estimator.estimate([block]) for block in blocks]
+        until = f"; ends after {duration_text(find.budget_s)} of measuring" if find.budget_s else ""
+        yield (
+            f"Search {sought.name}: {find.text()}, {number} loads, each {percent_number(find.within)} % above the one below or "
+            f"1; 2 to {find.at_most} repeats of a load, {counts[0]} to {counts[-1]} where none varies, up to twice as many "
+            f"where they do, {took[0]} to {duration_text(max(each.seconds for each in took))} ({took[-1].why}){until}"
+        )
 
 
 def _difference_lines(checked: Preflight) -> Iterator[str]:
@@ -230,7 +251,7 @@ def _size_text(
     measurements = counted(numbers[-1], "measurement", _range_text(numbers[0], numbers[-1]))
     starts = counted(len(plans[-1]), "start", _range_text(len(plans[0]), len(plans[-1])))
     return (
-        f"{counted(len(experiment.launches), 'launch', plural='launches')}, {counted(len(experiment.cases), 'case')}, "
+        f"{counted(len(experiment.launches), 'launch', plural='launches')}, {counted(len(experiment.fixed), 'case')}, "
         f"{repeats} each{condition}: {measurements} on {starts}, {_eta_text(left, estimator)}"
     )
 

@@ -14,10 +14,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from benchbook.plan.eta import Estimate, duration_text
+from benchbook.plan.eta import Estimate
 from benchbook.records.record import Failure, Record
 from benchbook.sweep.interrupts import is_stopping, told_of_halts
 from benchbook.terminal import badge, say, shown
+from benchbook.terms.wording import duration_text
 
 _SHOW_CURSOR = "\x1b[?25h"
 NOTED_HALT_S = 1.0  # a shell's Ctrl-Z and `fg`; below, nobody has waited
@@ -81,7 +82,8 @@ class ConsoleProgress:
         self._total, self._already_done = total, already_done
         self.left(left)
         kept = f" ({already_done} measured earlier are kept)" if already_done else ""
-        self.say(f"{total} repeat{'s'[: total != 1]} to hold{kept}; {left} to go ({left.why})")
+        what = f"{total} repeat{'s'[: total != 1]} to hold" if total else "As many repeats to hold as the search takes"
+        self.say(f"{what}{kept}; {left} to go ({left.why})")
 
     def left(self, left: Estimate) -> None:
         """Tell how long the rest may take from now on, as what is worked on next begins."""

@@ -15,6 +15,7 @@ from benchbook.sweep.block import give_up
 from benchbook.sweep.block_result import Work
 from benchbook.sweep.estimates import estimator_for
 from benchbook.sweep.executors import Executor
+from benchbook.sweep.finding import planned_searches
 from benchbook.sweep.foreman import Foreman
 from benchbook.sweep.ledger import Ledger
 from benchbook.sweep.planning import RunPlan, pending, planned_records
@@ -73,7 +74,8 @@ class Runner:
             if remark := offline_remark(experiment.launch(name).args):
                 self.listener.say(f"  launch {name!r}: {remark}")
         total, to_do = (sum(len(block.repeats) for block in some) for some in (blocks, left))
-        self.listener.begin(total, total - to_do, ledger.estimator.estimate(left))
+        searching = planned_searches(experiment) if self.only is None else []
+        self.listener.begin(total, total - to_do, ledger.estimator.estimate((*left, *searching)))
         return left
 
     def _asked(self, block: Block) -> Block:

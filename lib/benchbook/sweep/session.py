@@ -27,6 +27,7 @@ from benchbook.sweep.consent import Confirm, ask_consent
 from benchbook.sweep.earlier_runs import finished_run, not_extended, unfinished_run
 from benchbook.sweep.executors import Local
 from benchbook.sweep.fetching import check_models
+from benchbook.sweep.finding import Finding, most_of_searches
 from benchbook.sweep.holding import hold_cards
 from benchbook.sweep.hosts import host_opener
 from benchbook.sweep.machine import check_loader, check_machine
@@ -92,7 +93,9 @@ def prepare_run(
     card_locks.rename(f"run {run_name(store.run_dir, results_dir)}")
     write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
     executor = Local(host_opener(share_gpu, len(plan.experiment.launches) > 1))
-    runner = Runner(plan, store, listener, command, executor, [AddedRounds(plan, store)], only=asked)
+    runner = Runner(
+        plan, store, listener, command, executor, [AddedRounds(plan, store), Finding(plan, store)], only=asked
+    )
     if earlier:
         runner.header, damage = store.read_header()
         _tell_continued(plan, store, asked, damage, listener)
@@ -109,6 +112,7 @@ def _check_consent(plan: RunPlan, earlier: Store | None, asked: Collection[str] 
     blocks: Sequence[Block] = experiment.planned_rounds()
     if earlier:
         blocks = pending(blocks, earlier, plan.sending(frozen_in(experiment, earlier)))
+    blocks = (*blocks, *most_of_searches(experiment))
     wanted = [
         replace(block, repeats=tuple(one for one in block.repeats if asked is None or one.case.case_id in asked))
         for block in blocks

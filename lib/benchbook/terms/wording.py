@@ -66,6 +66,16 @@ def time_text(time_utc: str) -> str:
     return time_utc[:19].replace("T", " ")
 
 
+def duration_text(seconds: float) -> str:
+    """Return '45 s', '3 min 20 s' or '2 h 05 min'."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
 def _decimals(value: float) -> int:
     """Return how many decimals show three significant digits of `value`."""
     if value == 0 or isinstance(value, int):

@@ -1,0 +1,135 @@
+"""What the records of a search tell: samples for its question, how long they took, and what it has found so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from benchbook.judge.capacity import Grows, Kept, Question, Sample
+from benchbook.judge.knee import MIN_DRAIN, MIN_REACHED
+from benchbook.judge.ladder import Search
+from benchbook.judge.starts import start_of
+from benchbook.records.header import Find
+from benchbook.records.record import Record
+
+THROUGHPUT = "output_throughput_tok_s"
+ATTAINMENT = "attainment"  # the share of requests within their limits
+KEEPS_UP = "keeps up"  # an open loop's server answers as fast as it is asked
+_LOST = math.log(10)  # the margin of what was not answered: as ten times the limit
+_LOSING = frozenset(("requests_failed", "nothing_completed"))  # codes of a server that does not answer what it is sent
+_MS_PER_S = 1000.0
+
+
+@dataclass
+class Found:
+    """A search with its records; the same records give the same next load."""
+
+    find: Find
+    records: dict[int, list[Record]] = field(default_factory=dict)  # that tell something, by the place of their load
+    spent_s: float = 0.0  # in all its measurements, those that tell nothing among them
+
+    @classmethod
+    def of(cls, find: Find, records: Iterable[Record]) -> Found:
+        """Return what `records`, of which others are left out, tell of a search."""
+        places, found = {case_id: place for place, case_id in enumerate(find.cases)}, cls(find)
+        for record in records:
+            if (place := places.get(record.identity.case_id)) is not None:
+                found.spent_s += max(0.0, record.ended_monotonic_s - record.started_monotonic_s)
+                if sample_of(record, find):
+                    found.records.setdefault(place, []).append(record)
+        return found
+
+    @property
+    def search(self) -> Search:
+        """Return the search, whose samples are those of the records."""
+        loads = tuple(self.find.loads)
+        samples = {place: [sample_of(one, self.find) for one in some] for place, some in self.records.items()}
+        return Search(loads, question_of(self.find), samples, self.find.at_most)
+
+    @property
+    def is_spent(self) -> bool:
+        """Return whether the budget is used up."""
+        return self.find.budget_s is not None and self.spent_s >= self.find.budget_s
+
+    @property
+    def repeats(self) -> int:
+        """Return how many repeats told something."""
+        return sum(map(len, self.records.values()))
+
+
+def question_of(find: Find) -> Question:
+    """Return what is asked of each load."""
+    if find.saturation is not None:
+        return Grows(tuple(find.loads), find.saturation, THROUGHPUT)
+    return Kept(tuple(_margins(find)))
+
+
+def sample_of(record: Record, find: Find) -> Sample | None:
+    """Return what a repeat tells of its load; None where it tells nothing.
+
+    One whose server left requests unanswered keeps no limit. One that is INVALID for another reason is no evidence.
+    """
+    if find.saturation is not None:
+        value = record.values.get(THROUGHPUT) if record.is_believed else None
+        return Sample({THROUGHPUT: math.log(value)}, start_of(record)) if value else None
+    if record.is_measured and _LOSING & {reason.code for reason in record.reasons}:
+        return Sample(dict.fromkeys(_margins(find), _LOST), start_of(record))
+    if not record.is_believed:
+        return None
+    values = {key: _LOST if (told := margin(record)) is None else told for key, margin in _margins(find).items()}
+    return Sample(values, start_of(record), _least_sd(record, find))
+
+
+def _margins(find: Find) -> Mapping[str, Callable[[Record], float | None]]:
+    """Return what tells of a record how far it is beyond each limit of a search, by the limit's key."""
+    margins: dict[str, Callable[[Record], float | None]] = {
+        key: lambda record, key=key, limit=limit: _log_ratio(record.values.get(key), limit)
+        for key, limit in find.limits.items()
+    }
+    if find.attainment is not None:
+        margins[ATTAINMENT] = lambda record: _missed(record, find.attainment)
+    if find.by == "request_rate_rps":
+        margins[KEEPS_UP] = _behind
+    return margins
+
+
+def _log_ratio(value: float | None, limit: float) -> float | None:
+    return math.log(value / limit) if value else None
+
+
+def _missed(record: Record, wanted: float) -> float | None:
+    """Return by how much more of the requests missed their limits than may."""
+    share = share_within(record)
+    return None if share is None else wanted - share
+
+
+def share_within(record: Record) -> float | None:
+    """Return the share of a record's requests that kept the limits of one request; None where it does not tell."""
+    good, answered = (record.values.get(key) for key in ("request_goodput_rps", "request_throughput_rps"))
+    return good / answered if good is not None and answered else None
+
+
+def _least_sd(record: Record, find: Find) -> dict[str, float]:
+    """Return by how much the share varies at least where it is at its limit: as independent requests would."""
+    number = record.values.get("completed")
+    if find.attainment is None or not number:
+        return {}
+    return {ATTAINMENT: math.sqrt(find.attainment * (1 - find.attainment) / number)}
+
+
+def _behind(record: Record) -> float | None:
+    """Return how far a server is beyond the signs of one that falls behind, see knee.py: below 0 it keeps up.
+
+    Of one repeat the mean latency stands for that of the least rate, so that it is called late a little less often.
+    """
+    answered_rps, completed, latency_ms = (
+        record.values.get(key) for key in ("request_throughput_rps", "completed", "mean_e2el_ms")
+    )
+    rate_rps = record.load.rate_rps if record.load else None
+    if not (answered_rps and completed and latency_ms and rate_rps):
+        return None
+    latency_s, arrival_s = latency_ms / _MS_PER_S, completed / rate_rps
+    drain_s = max(completed / answered_rps - arrival_s, 1e-3 * latency_s)
+    lateness = MIN_REACHED * completed / (answered_rps * (arrival_s + latency_s))
+    return min(math.log(drain_s / (MIN_DRAIN * latency_s)), math.log(lateness))

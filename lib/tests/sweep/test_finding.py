@@ -1,0 +1,213 @@
+"""Searches for the most load that holds: which loads are measured, what is said, and that interrupts lose nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+
+import pytest
+from benchbook.measure.recording import Recording
+from benchbook.plan.experiment import load_experiment
+from benchbook.records.handover import RECORD_FILE, Handover
+from benchbook.records.header import RunState
+from benchbook.records.host import HostFacts
+from benchbook.records.store import Store
+from benchbook.report.answer import answer
+from benchbook.report.run import load_run
+from benchbook.sweep.executors import Local
+from benchbook.sweep.finding import Finding, find_facts
+from benchbook.sweep.planning import RunPlan
+from benchbook.sweep.preview import preview
+from benchbook.sweep.runner import Runner
+from benchbook.terms.errors import ExperimentError
+from rich.console import Console
+from test_runner import Bench, Listener
+
+EXPERIMENT = """
+question: How many?
+model: {model}
+launches: {{{launches}}}
+benchmarks: [serve: {{lengths: [[8, 4]], num_prompts: 4, find: {{{find}}}}}]
+{rest}
+"""
+USERS = "max_concurrency: {from: 1, to: 64}, within: 10 %"
+SLO = "slo: {p90_ttft_ms: 100}"
+
+
+class Searched(Bench):
+    """A bench whose server's latency rises with the load: `latency_ms` of so many in flight, and what repeats vary by."""
+
+    latency_ms = staticmethod(lambda load: 100.0 * load / 20.5)
+    spread = 0.02
+    dies_at = 0  # the call at which the person interrupts
+
+    def run_repeat(self, repeat, host, folder, identity, limits):
+        self.calls.append((repeat.case.case_id, repeat.number, identity.attempt))
+        if len(self.calls) == self.dies_at:
+            raise KeyboardInterrupt
+        load = repeat.case.workload.load.value
+        luck = int(hashlib.sha256(f"{load} {repeat.number}".encode()).hexdigest()[:8], 16) / 16**8 - 0.5
+        latency_ms = self.latency_ms(load) * (1 + 2 * self.spread * luck)
+        raw = {"completed": 4, "total_input_tokens": 32, "total_output_tokens": 16, "p90_ttft_ms": latency_ms,
+               "output_throughput": 100 * load / (5 + load) * (1 + 0.1 * self.spread * luck)}  # fmt: skip
+        recording = Recording(repeat.case.workload, folder / RECORD_FILE, Handover(identity=identity))
+        recording.write_raw(raw)
+        return recording.finish(raw, host=HostFacts(), way="test").record
+
+    def plan(self, find=USERS, rest=SLO, launches="eager: {args: {max_model_len: 64}}"):
+        path = self.tmp_path / "small.yaml"
+        path.write_text(EXPERIMENT.format(model=self.model, find=find, rest=rest, launches=launches))
+        return RunPlan.of(load_experiment(path))
+
+    def runner(self, store=None, plan=None):
+        store = store or Store.create(self.tmp_path / "results", "small")
+        plan, executor = plan or self.plan(), Local(self.open_host, self.run_repeat)
+        runner = Runner(plan, store, Listener(), "benchbook run small.yaml", executor, [Finding(plan, store)])
+        if (store.run_dir / "run.json").exists():
+            runner.header = store.header()
+        return runner
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    return Searched(tmp_path, monkeypatch)
+
+
+def loads(bench) -> list[int]:
+    return [int(case_id.split("max_concurrency=")[1].split(",")[0]) for case_id, _, _ in bench.calls]
+
+
+def said(runner) -> list[str]:
+    return answer(load_run(runner.store.run_dir))
+
+
+def test_a_search_measures_few_loads_on_one_start_and_its_answer_comes_first(bench):
+    runner = bench.runner()
+    assert runner.execute() is RunState.FINISHED
+    assert bench.starts == {"server": 1}
+    assert list(dict.fromkeys(loads(bench)))[:6] == [1, 2, 4, 8, 16, 33]
+    text = " ".join(said(runner))
+    assert "20 requests in flight hold and 22 fail: the most is 20 to 21 (95 %; eager, 8 in / 4 out)" in text
+    assert "p90 TTFT binds" in text and f"loads in {len(bench.calls)} repeats" in text
+    rows = runner.store.header().plan
+    assert {row.case_id: row.repeats for row in rows} == {
+        case_id: len([1 for each, _, _ in bench.calls if each == case_id]) for case_id, _, _ in bench.calls
+    }
+
+
+def test_an_interrupted_search_ends_with_the_very_same_measurements_wherever_it_was_interrupted(bench):
+    bench.runner().execute()
+    whole = [(case_id, number) for case_id, number, _ in bench.calls]
+    draw = random.Random(0)
+    for moment in [draw.randint(1, len(whole)) for _ in range(30)]:
+        bench.calls, bench.dies_at = [], moment
+        first = bench.runner()
+        assert first.execute() is RunState.INTERRUPTED
+        bench.dies_at = 0
+        second = bench.runner(store=first.store)
+        assert second.execute() is RunState.FINISHED
+        done = [(case_id, number) for case_id, number, _ in bench.calls]
+        assert done == [*whole[:moment], *whole[moment - 1 :]]  # what was cut is measured again, and nothing else
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "sentence"),
+    [
+        (lambda load: 20.0, "64 requests in flight hold, the most of the search"),
+        (lambda load: 200.0 + load, "not even 1 request in flight, the least of the search, hold"),
+        (lambda load: 20.0 if load < 30 else 900.0, "It is a cliff: p90 TTFT is 45.0 times as long"),
+        (lambda load: 900.0 if 8 <= load < 12 else load, "It does not fail for good: 16 hold again"),
+    ],
+)
+def test_how_loads_fail_is_said(bench, latency_ms, sentence):
+    bench.latency_ms = latency_ms
+    runner = bench.runner()
+    runner.execute()
+    assert any(sentence in each for each in said(runner)), said(runner)
+
+
+def test_a_load_at_the_limit_is_left_open_with_what_would_decide_it(bench):
+    bench.latency_ms, bench.spread = (lambda load: 99.0 + load / 20), 0.05
+    runner = bench.runner()
+    runner.execute()
+    text = " ".join(said(runner))
+    assert "Not decided: " in text and ("would likely decide" in text or "as good as at the limit" in text)
+    assert max(number for _, number, _ in bench.calls) < 8
+
+
+def test_saturation_is_where_a_doubling_adds_too_little(bench):
+    runner = bench.runner(plan=bench.plan(f"{USERS}, saturation: 10 %", rest=""))
+    assert runner.execute() is RunState.FINISHED
+    # 100 n / (5 + n) grows by 10 % from n to 2 n where n is 22.5
+    (sentence,) = (each for each in said(runner) if "saturates at" in each)
+    low, high = map(int, sentence.split("saturates at ")[1].split(" (")[0].replace("to", "").split())
+    assert low - 1 <= 22.5 <= high and high <= 28
+
+
+def test_a_budget_ends_a_search_and_is_said(bench):
+    facts = find_facts(bench.plan(f"{USERS}, budget: 0.001 s").experiment.searches[0])
+    assert facts.budget_s == 0.001
+    runner = bench.runner(plan=bench.plan(f"{USERS}, budget: 0.001 s"))
+    assert runner.execute() is RunState.FINISHED
+    assert len(bench.calls) < 8 and any("ended there by its budget" in each for each in said(runner))
+
+
+def test_each_launch_is_searched_on_its_own_start_and_with_starts_each_repeat_has_one(bench):
+    two = "eager: {args: {max_model_len: 64}}, other: {args: {max_model_len: 32}}"
+    bench.runner(plan=bench.plan(launches=two)).execute()
+    assert bench.starts == {"server": 2}
+    bench.starts.clear()
+    bench.calls = []
+    bench.runner(plan=bench.plan(rest=f"{SLO}\nrepeats: {{starts: 2}}")).execute()
+    assert bench.starts == {"server": len(bench.calls)}
+
+
+def test_requests_that_are_not_answered_keep_no_limit(bench):
+    plain = bench.run_repeat
+
+    def losing(repeat, host, folder, identity, limits):
+        if repeat.case.workload.load.value <= 16:
+            return plain(repeat, host, folder, identity, limits)
+        bench.calls.append((repeat.case.case_id, repeat.number, identity.attempt))
+        recording = Recording(repeat.case.workload, folder / RECORD_FILE, Handover(identity=identity))
+        raw = {"completed": 3, "total_input_tokens": 24, "total_output_tokens": 12, "p90_ttft_ms": 1.0}
+        recording.write_raw(raw)
+        return recording.finish(raw, host=HostFacts(), way="test").record
+
+    bench.run_repeat = losing
+    runner = bench.runner()
+    runner.execute()
+    assert "16 requests in flight hold and 17 fail" in " ".join(said(runner))
+
+
+def test_plan_tells_what_a_search_takes_and_shows_no_case_of_it(bench, tmp_path):
+    bench.plan(f"{USERS}, budget: 30 min")
+    console = Console(record=True, width=300, file=open("/dev/null", "w"))
+    preview(tmp_path / "small.yaml", tmp_path / "results", console)
+    text = console.export_text()
+    assert "Search eager, serve,lengths=8x4: max_concurrency from 1 to 64, 34 loads" in text
+    assert "ends after 30 min 00 s of measuring" in text and "4 others first" not in text
+
+
+@pytest.mark.parametrize(
+    ("find", "rest", "problem"),
+    [
+        ("max_concurrency: {from: 1, to: 8}", "", "needs what is to hold: slo: {p99_ttft_ms: 500} of the file"),
+        ("max_concurrency: {from: 8, to: 1}", SLO, "ends where it begins: from is below to"),
+        ("max_concurrency: {from: 1.5, to: 8}", SLO, "must be a whole number, at least 1"),
+        ("max_concurrency: {from: 1}", SLO, "max_concurrency.to: is missing"),
+        ("max_concurrency: {from: 1, to: 8, step: 2}", SLO, "step: 2: unknown key"),
+        ("max_concurency: {from: 1, to: 8}", SLO, "did you mean 'max_concurrency'?"),
+        ("within: 5 %", SLO, "turns up one of max_concurrency and request_rate_rps"),
+        ("request_rate_rps: {from: 0.001, to: 100000}, within: 1 %", SLO, "has more than 500 loads"),
+        (f"{USERS}, attainment: 0.9", SLO, "needs limits of one request in the serve"),
+        (f"{USERS}, budget: soon", SLO, "must be a time, such as 30 min"),
+        (f"{USERS}, at_most: 1", SLO, "at_most: 1: must be"),
+        ("max_concurrency: {from: 1, to: 8}, within: 5", SLO, "must be a share of the value, such as 10 %"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_where_it_stands(bench, find, rest, problem):
+    with pytest.raises(ExperimentError) as refused:
+        bench.plan(find=find, rest=rest)
+    lines = [line for line in str(refused.value).splitlines() if "find" in line]
+    assert any(problem in line for line in lines), refused.value
