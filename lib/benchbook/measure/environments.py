@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchbook.hosts.vllm.environments import vllm_python
+from benchbook.hosts.process.pythons import Python
 from benchbook.records.provenance import ENGINE_PACKAGES
 
 
-def packages_there(path: str) -> dict[str, str]:
-    """Return {distribution: version} of what an engine stands on in the environment of the interpreter at `path`."""
-    python = vllm_python(path)
+def packages_of(python: Python) -> dict[str, str]:
+    """Return {distribution: version} of what an engine stands on in an environment; absent ones are left out."""
     return {name: version for name in ENGINE_PACKAGES if (version := python.version_of(name))}
 
 
-def environment_facts(path: str) -> dict[str, Any]:
-    """Return the fields of HostFacts that tell of the environment at `path`; {} of benchbook's own."""
-    there = vllm_python(path).shown
-    return {"python": there, "packages": packages_there(path)} if there else {}
+def environment_facts(python: Python | None) -> dict[str, Any]:
+    """Return the fields of HostFacts that tell of an environment; {} of benchbook's own."""
+    return {"python": python.path, "packages": packages_of(python)} if python and not python.is_here else {}

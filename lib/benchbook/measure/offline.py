@@ -127,7 +127,7 @@ def _measure(
             engine=VLLM.title,
             model=files.name,
             random_weights=files.random_weights,
-            **environment_facts(engine.python),
+            **environment_facts(vllm_python(engine.python)),
             env=redacted_env({**inherited_environment(vllm_python(engine.python)), **env_overrides}),
             argv=argv,
             config=model_config(files.path, engine.args.get("revision"), env_overrides),

@@ -170,7 +170,7 @@ def host_facts(server: AnyServer, model: UnderTest | None = None) -> HostFacts:
             "model_commit": commit_of(server.model_files, server.args, server.hub_env),
             "random_weights": server.model_files.random_weights,
             "routing": routing or None,
-            **(environment_facts(server.engine.python.shown) if server.engine.python else {}),
+            **environment_facts(server.engine.python),
             "env": dict(server.env_overrides),
             "unknown_variables": server.engine.unknown_variables(server.env_overrides),
             "ready_s": server.ready_s,

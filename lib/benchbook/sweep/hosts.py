@@ -239,7 +239,7 @@ def _open_engine(launch: Launch, store: Store, ready_timeout_s: float, counted: 
             model=engine.model_files.name,
             model_commit=commit_of(engine.model_files, launch.args, launch.env),
             random_weights=engine.model_files.random_weights,
-            **environment_facts(launch.python),
+            **environment_facts(serving.python),
             argv=engine.argv,
             env=engine.env_overrides,
             unknown_variables=serving.unknown_variables(engine.env_overrides),

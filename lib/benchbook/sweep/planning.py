@@ -9,7 +9,7 @@ from pathlib import Path
 from benchbook.hosts.engines import engine_of
 from benchbook.hosts.model.files import ModelFiles, resolve_model
 from benchbook.judge.outside import is_due_again
-from benchbook.measure.environments import packages_there
+from benchbook.measure.environments import environment_facts
 from benchbook.notebooks.execute import source_sha256
 from benchbook.plan.experiment import Case, Experiment, Launch
 from benchbook.plan.order import Block, Repeat
@@ -120,17 +120,19 @@ def _parts(
     asked = {"args": dict(launch.args), "env": dict(launch.env), "model": model.name, **launch.named_engine}
     if launch.attached:  # where its tokenizer lies is found out by asking it
         asked |= {key: said for key, said in launch.attached.settings.items() if key != "tokenizer"}
+    engine = engine_of(launch)
+    there = environment_facts(engine.python)
     return fingerprint_parts(
         launch=asked,
         # Without what the launch sets: the arms of a comparison share this part.
-        environment=engine_of(launch).inherited(),
+        environment=engine.inherited(),
         workload=case.workload.model_dump(),
         model=model.content_sha256 or [model.name, launch.model.revision],
         packages=package_versions(),
         device=device(),
         notebook=source_sha256(notebooks_dir() / case.workload.row.notebook),
         **drawn,
-        **({"server_packages": packages_there(launch.python)} if launch.python else {}),
+        **({"server_packages": there["packages"]} if there else {}),
     )
 
 

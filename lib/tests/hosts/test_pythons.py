@@ -19,6 +19,7 @@ from benchbook.hosts.vllm.environments import vllm_python
 from benchbook.hosts.vllm.flags import known, unknown_variables
 from benchbook.hosts.vllm.forms import installed_forms
 from benchbook.hosts.vllm.random_loader import LOAD_FORMAT
+from benchbook.measure.environments import environment_facts
 from benchbook.terms.errors import ExperimentError
 from other_python import make_environment
 
@@ -60,6 +61,14 @@ def test_its_flags_and_variables_are_those_of_its_own_vllm(other) -> None:
     assert unknown_variables(["VLLM_OF_TOMORROW", "VLLM_LOGGING_LEVEL"], python) == ["VLLM_LOGGING_LEVEL"]
     assert unknown_variables(["VLLM_OF_TOMORROW", "VLLM_LOGGING_LEVEL"]) == ["VLLM_OF_TOMORROW"]
     assert vllm_program(python)[0] == other and vllm_program(HERE)[0] == sys.executable
+
+
+def test_an_environment_of_another_engine_is_told_with_its_packages_and_needs_no_vllm(tmp_path) -> None:
+    venv.create(tmp_path / "bare", with_pip=False, symlinks=True)
+    path = str(tmp_path / "bare" / "bin" / "python")
+    python = engine_named("transformers", path).python
+    assert environment_facts(python) == {"python": path, "packages": {}} and environment_facts(HERE) == {}
+    assert environment_facts(None) == {}
 
 
 def test_a_flag_that_this_vllm_refuses_is_likened_to_its_own(other) -> None:

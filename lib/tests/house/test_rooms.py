@@ -75,7 +75,6 @@ PAST_THE_FACE = {
         ("sweep/estimates*", "sweep/machine*"),
         {"random_loader", "routing"},
     ),
-    "the environments that launches name": (("measure/environments*",), {"environments"}),
     "the list of engines": (("hosts/engines*",), {"environments", "wing"}),
 }
 PAGE = PACKAGE.parents[1] / "docs" / "design.md"
