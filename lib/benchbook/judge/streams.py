@@ -66,7 +66,7 @@ def _ttft_raised(measured: Measured) -> float:
     one_by_one = not _speculates(measured)
     ttfts_s = [(answer.ttft_s, _is_heap(answer.gaps_s, answer.tokens, one_by_one)) for answer in measured.answers]
     others_s = [ttft_s for ttft_s, is_heap in ttfts_s if not is_heap]
-    return statistics.fmean(ttft_s for ttft_s, _ in ttfts_s) / statistics.fmean(others_s) - 1 if others_s else 0.0
+    return statistics.fmean(ttft_s for ttft_s, _ in ttfts_s) / statistics.fmean(others_s) - 1 if any(others_s) else 0.0
 
 
 def itl_per_chunk(measured: Measured) -> Reason | None:

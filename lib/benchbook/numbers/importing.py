@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from benchbook.judge.foreign import judged_foreign
 from benchbook.numbers.figures import Figures
 from benchbook.numbers.files import Read
-from benchbook.numbers.vllm import started
+from benchbook.numbers.vllm import UNTOLD, started
 from benchbook.reading import read_bytes
 from benchbook.records.conditions import Conditions
 from benchbook.records.described import described
@@ -98,7 +98,8 @@ def _written_run(
 def _told_more(one: Figures, launch: str, told: Mapping[str, Any]) -> Figures:
     if one.record is not None:
         return one
-    return replace(one, launch=launch or one.launch, workload={**one.workload, **told})
+    notes = tuple(note for note in one.notes if note != UNTOLD or "batch_size" not in told)
+    return replace(one, launch=launch or one.launch, workload={**one.workload, **told}, notes=notes)
 
 
 def _judged(one: Figures, identity: Identity, path: Path, source: Source) -> Record:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
 from benchbook.hosts.vllm.clients import client_of
-from benchbook.numbers.figures import Figures, Number, Told, means
+from benchbook.numbers.figures import Figures, Told, means
+from benchbook.numbers.figures import Number as Figure
+from benchbook.records.typed import OPEN, Number, Whole, refused
 from benchbook.terms.benchmarks import LATENCY, SERVE, THROUGHPUT
-from benchbook.terms.metrics import metrics_for, request_latencies_s
+from benchbook.terms.errors import StoreError
+from benchbook.terms.metrics import BY_KEY, metrics_for
 
 ENGINE = "vLLM"
 # In benchmark_serving.py of 2024 E2EL was called latency; what both have stands first.
@@ -65,6 +72,9 @@ def serve(told: Told) -> Figures:
 AT_ONCE = "all requests were sent at once, without a rate and a cap: TTFT is that of the queue"
 
 
+UNTOLD = "batch size and lengths are not told: it is compared with nothing until the import is told them"
+
+
 def is_latency(told: Mapping[str, Any]) -> bool:
     """Return whether this is a result of `bench latency`."""
     return "avg_latency" in told and "percentiles" in told
@@ -84,7 +94,7 @@ def latency(told: Told) -> Figures:
         workload={"num_iters": len(times)} if times else {},
         model=told.text("model_id"),
         engine=ENGINE,
-        notes=("batch size and lengths are not told: it is compared with nothing until the import is told them",),
+        notes=(UNTOLD,),
         raw={"latencies": times} if times else None,
     )
 
@@ -110,9 +120,9 @@ def throughput(told: Told) -> Figures:
     )
 
 
-def read_metrics(told: Told, benchmark: str, old: Mapping[str, str] | None = None) -> dict[str, Number | None]:
+def read_metrics(told: Told, benchmark: str, old: Mapping[str, str] | None = None) -> dict[str, Figure | None]:
     """Return the metrics of `benchmark` that stand in a result under vLLM's own keys, or under an old name of them."""
-    found: dict[str, Number | None] = {}
+    found: dict[str, Figure | None] = {}
     for metric in metrics_for(benchmark):
         if metric.source_key:
             path = "|".join(filter(None, (metric.source_key, (old or {}).get(metric.key))))
@@ -120,10 +130,8 @@ def read_metrics(told: Told, benchmark: str, old: Mapping[str, str] | None = Non
     return found
 
 
-def without_zeros(values: Mapping[str, Number | None]) -> dict[str, Number | None]:
+def without_zeros(values: Mapping[str, Figure | None]) -> dict[str, Figure | None]:
     """Return `values` with None for each latency of 0, which no latency is: there was no sample."""
-    from benchbook.terms.metrics import BY_KEY
-
     return {key: None if value == 0 and BY_KEY[key].zero_is_absent else value for key, value in values.items()}
 
 
@@ -143,26 +151,43 @@ def date_of(told: Told) -> str | None:
         return None  # --metadata date=… may have overwritten it
 
 
-def started(ended_utc: str, duration_s: Number | None) -> str:
+def started(ended_utc: str, duration_s: Figure | None) -> str:
     """Return when it was begun, as far as a duration tells."""
     return (datetime.fromisoformat(ended_utc) - timedelta(seconds=min(max(duration_s or 0, 0), 1e8))).isoformat()
 
 
+class _Detailed(TypedDict, total=False):
+    """What stands in a result with --save-detailed for each request, failed ones included."""
+
+    __pydantic_config__ = OPEN
+    start_times: list[Number]
+    ttfts: list[Number]
+    itls: list[list[Number]]
+    latencies: list[Number]
+    queue_times: list[Number]
+    input_lens: list[Whole]
+    output_lens: list[Whole]
+    errors: list[str]
+
+
+_DETAILED = TypeAdapter(_Detailed)
+
+
 def _detailed(told: Told) -> dict[str, Any] | None:
     """Return the result itself where it tells of each request, as with --save-detailed; None where lists are emptied."""
-    lists = {key: told.value(key) for key in _OF_REQUESTS}
-    if not all(isinstance(found, list) and found for found in lists.values()):
+    if not all(told.value(key) for key in _OF_REQUESTS):
         return None
-    if len({len(found) for found in lists.values()}) > 1:
-        counts = ", ".join(f"{len(found)} {key}" for key, found in lists.items())
-        raise told.refused("start_times", counts, "are not of one measurement")
     try:
-        latencies = request_latencies_s(told.content)
-        sum(latencies) + sum(lists["start_times"]) + sum(lists["ttfts"]) + sum(map(sum, lists["itls"]))
-    except TypeError:
-        raise told.refused("ttfts", "itls, latencies", "hold something that is no number") from None
-    emptied = any(
-        tokens > 1 and not gaps and not error
-        for tokens, gaps, error in zip(lists["output_lens"], lists["itls"], lists["errors"])
-    )
+        lists = _DETAILED.validate_python(dict(told.content))
+        json.dumps(told.content, allow_nan=False)
+    except ValidationError as error:
+        raise StoreError(f"{told.where}: {refused(error)[0].text}") from error
+    except ValueError as error:
+        raise StoreError(f"{told.where} holds a number that is none: {error}") from error
+    lengths = {key: len(lists[key]) for key in _Detailed.__annotations__ if lists.get(key)}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{number} {key}" for key, number in lengths.items())
+        raise StoreError(f"{told.where} is not of one measurement: {found}")
+    answers = zip(lists["output_lens"], lists["itls"], lists["errors"])
+    emptied = any(tokens > 1 and not gaps and not error for tokens, gaps, error in answers)
     return None if emptied else dict(told.content)

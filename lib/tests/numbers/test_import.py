@@ -459,6 +459,28 @@ def test_cut_and_mutated_files_are_read_without_a_guess_or_refused_with_their_na
     assert refused > 40 and unchanged > 200
 
 
+def test_lists_of_requests_that_are_not_as_they_must_be_refuse_the_file_or_are_judged_without_an_error(tmp_path):
+    wrong = ("x", [], {"a": 1}, -5, [None] * 80, ["x"] * 80, [[]] * 80, [0] * 80, [1.0] * 79, float("nan"))
+    for key in (
+        "start_times",
+        "ttfts",
+        "itls",
+        "latencies",
+        "queue_times",
+        "input_lens",
+        "output_lens",
+        "errors",
+        "more",
+    ):
+        for number, value in enumerate(wrong):
+            (tmp_path / f"{key}{number}.json").write_text(json.dumps({**whole_result(), key: value}))
+    read = read_files([tmp_path])
+    run = make_run(read, tmp_path / "results", "", "", {})
+    assert len(read.refused) > 40 and all(line.startswith(str(tmp_path)) for line in read.refused)
+    assert not any(why.code == "check_failed" for record in run.records for why in record.reasons)
+    assert not load_run(run.store.run_dir).damage
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
 def test_a_file_that_was_cut_is_refused_with_its_name(tmp_path, share):
     for path in sorted(DATA.glob("*.json")):
