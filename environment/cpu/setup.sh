@@ -125,12 +125,13 @@ install_torch() { # from where it is to be had; the build for CUDA loads its lib
     "$venv/bin/python" -m pip uninstall --yes -r "$here/exclude.txt" >>"$log" 2>&1
 }
 
-# Install what packages of a version of one's own want others of than the lock has, which the wheel alone cannot tell.
+# Install what packages of a version of one's own want others of, or more of, than the lock has, which its wheel alone cannot tell.
 mend() {
     local wanted
     for _ in 1 2 3 4 5; do
         mapfile -t wanted < <("$venv/bin/python" -m pip --disable-pip-version-check check 2>>"$log" |
-            sed -nE 's/^.* has requirement (.*), but you have .*$/\1/p' | sort -u)
+            sed -nE 's/^.* has requirement (.*), but you have .*$/\1/p; s/^.* requires (.*), which is not installed.$/\1/p' |
+            grep -vxFf "$here/exclude.txt" | sort -u)
         ((${#wanted[@]})) || return 0
         say "      ${wanted[*]}"
         install "${wanted[@]}"
