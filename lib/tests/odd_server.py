@@ -518,6 +518,7 @@ whole_kind(MODELS, "models_null", '{"data": null}')
 whole_kind(MODELS, "models_numbers", '{"data": [{"id": 5}]}')
 whole_kind(MODELS, "models_nested_deeply", "[" * 200_000)
 whole_kind(MODELS, "models_html", "<html>", media="text/html")
+whole_kind(MODELS, "models_moved", "", "307 Temporary Redirect", "text/html", "Location: http://127.0.0.1:9/v1/models")
 whole_kind(MODELS, "models_refused", '{"error": "who are you?"}', "401 Unauthorized")
 
 

@@ -136,7 +136,7 @@ def _hint_of(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         where = "in an experiment name it as ca_file"
         return f"set SSL_CERT_FILE to a file with its certificate (PEM) if you trust it: all clients here heed that; {where}"
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, ssl.SSLError) or "handshake" in str(error):  # for whose answer a server that speaks none waits
         return "write http:// if the server speaks no TLS"
     return "start vLLM there, or leave base_url empty to start one here; name the model if it does not list any"
 

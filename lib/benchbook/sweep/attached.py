@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from benchbook.hosts.attached import AttachedServer, attach
@@ -18,6 +19,8 @@ from benchbook.sweep.preflight import Preflight
 from benchbook.terms.attached import Attached
 from benchbook.terms.errors import ExperimentError, HostError
 
+_AT_ONCE = 32  # servers
+
 
 def asked_before(checked: Preflight, wanted: Collection[Launch]) -> Preflight:
     """Return `checked` once each attached server of the `wanted` launches was asked who it is, with where its tokenizer is.
@@ -26,10 +29,11 @@ def asked_before(checked: Preflight, wanted: Collection[Launch]) -> Preflight:
     """
     experiment, faults = checked.experiment, checked.experiment.document.faults
     launches = []
-    for launch in experiment.launches:
-        with faults.noted():
-            is_asked = launch.attached and launch in wanted
-            launches.append(_asked(experiment, launch) if is_asked else launch)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # one that is silent keeps nobody waiting for the others
+        asking = {launch.name: pool.submit(_asked, experiment, launch) for launch in wanted if launch.attached}
+        for launch in experiment.launches:
+            with faults.noted():
+                launches.append(asking[launch.name].result() if launch.name in asking else launch)
     faults.raise_any()
     return replace(checked, experiment=replace(experiment, launches=tuple(launches)))
 
@@ -53,6 +57,7 @@ def _asked(experiment: Experiment, launch: Launch) -> Launch:
     cases = [case.workload for case in experiment.cases if case.launch == launch.name]
     try:
         server = server_of(launch)
+        server.check_alive()
         model = model_card(server)
         longest = max((workload.max_request_tokens for workload in cases), default=0)
         if model.max_model_len and longest > model.max_model_len:
