@@ -9,6 +9,7 @@ from typing import Any
 from benchbook.terms.secret_names import holds_secret
 from benchbook.terms.sizes import number_of
 
+_ATTACHED = "attach"  # the setting of a launch that somebody else has started
 NOT_SET = "not set"
 PACKAGES = ("vllm", "torch", "transformers", "numpy")  # whose versions tell two servers apart, where both are known
 _MAX_CHARS = 60  # of a value; what is longer is told by its beginning
@@ -20,6 +21,9 @@ def difference_text(base: Mapping[str, Any], other: Mapping[str, Any], names: tu
     `base` and `other` are name to value; what only one of them has is not set in the other, but for the version of a
     package, which nobody told then. `names` are the launches'.
     """
+    if unknown := [(name, one[_ATTACHED]) for name, one in zip(names, (base, other)) if one.get(_ATTACHED)]:
+        there = " and ".join(f"{name} is the server that runs at {address}" for name, address in unknown)
+        return f"{there}: in which settings {names[1]} differs from {names[0]} is not known here."
     untold = {key for key in PACKAGES if (key in base) != (key in other)}
     base, other = ({key: value for key, value in each.items() if key not in untold} for each in (base, other))
     keys = [key for key in {**base, **other} if not _is_same(base.get(key, NOT_SET), other.get(key, NOT_SET))]

@@ -70,6 +70,8 @@ class Launch:
     @property
     def model_text(self) -> str:
         """The model as people are told of it, with "(random weights)" where they are, by its kind or by the load format."""
+        if self.attached:
+            return self.attached.model or UNNAMED
         is_made = makes_weights(self.args) and not self.model.has_random_weights
         return f"{self.model} (random weights)" if is_made else str(self.model)
 

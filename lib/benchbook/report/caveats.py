@@ -85,19 +85,22 @@ def _precision_sentence(key: str, told: Sequence[tuple[Record, Precision]]) -> s
 def unseen_sentence(run: Run) -> str:
     """Return how many verdicts are silent on what could not be looked at, and on what; '' where all could be."""
     attached = [launch for launch, records in run.by_launch.items() if any(record.host.attached for record in records)]
-    said = [_blind_launch(launch, run.by_launch[launch]) for launch in attached]
+    by_text: dict[str, list[str]] = {}
+    for launch in attached:
+        by_text.setdefault(_blind_launch(run.by_launch[launch]), []).append(launch)
+    said = [f"{listed(launches)}: {text}" for text, launches in by_text.items() if text]
     blind = [record for record in run.records if record.not_looked and record.identity.launch not in attached]
     return " ".join(filter(None, [*said, _blind(blind)]))
 
 
-def _blind_launch(launch: str, records: Sequence[Record]) -> str:
-    """Return of an attached launch how many checks could not look at its server, of how many, and why; '' where all could."""
+def _blind_launch(records: Sequence[Record]) -> str:
+    """Return of an attached launch's records how many checks could not look at its server, of how many, and why; '' where all could."""
     worst = max(records, key=lambda record: len(record.not_looked or {}))
     if not worst.not_looked:
         return ""
     total = num_concerned(Measured.of(worst))
     reasons = (f"{why} ({', '.join(sorted(codes))})" for why, codes in by_reason(worst.not_looked).items())
-    return f"{launch}: {len(worst.not_looked)} of {total} checks could not look at this server: {'; '.join(reasons)}."
+    return f"{len(worst.not_looked)} of {total} checks could not look at this server: {'; '.join(reasons)}."
 
 
 def _blind(blind: Sequence[Record]) -> str:

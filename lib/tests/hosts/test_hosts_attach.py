@@ -9,12 +9,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from benchbook.hosts import http as questions
 from benchbook.hosts.attached import attach
+from benchbook.hosts.network import round_trip_ms
 from benchbook.hosts.process.address import server_url
+from benchbook.hosts.scrape import engine_tokens, parse_counters
 from benchbook.hosts.server import VllmServer, find_server
+from benchbook.hosts.telemetry import Sampler
 from benchbook.hosts.vllm.counters import COUNTERS
-from benchbook.measure.servers import host_facts, open_server
-from benchbook.terms.errors import ExperimentError, HostDiedError, IdentityError
+from benchbook.measure.client.tasks import run_bench
+from benchbook.measure.servers import attached_facts, host_facts, open_server
+from benchbook.terms.attached import Reach
+from benchbook.terms.errors import ExperimentError, HostDiedError, IdentityError, MeasureError
+from benchbook.terms.redaction import known_secrets
+from odd_server import odd_server
+from recording_proxy import recording_proxy
 
 Make = Callable[..., VllmServer]
 
@@ -148,3 +157,85 @@ def test_an_attached_server_that_is_gone_is_reported_dead(fake_server: Make) -> 
 def test_what_is_for_a_server_started_here_is_refused_beside_the_address_of_another(options, named):
     with pytest.raises(ExperimentError, match=f"^{named} are for a server started here; the one at 127.0.0.1:9 runs"):
         open_server("127.0.0.1:9", **options)
+
+
+# ---- ways
+
+
+def test_the_servers_behind_a_router_tell_its_counters_and_versions(tmp_path):
+    with odd_server("router") as router, odd_server() as one, odd_server("no_version") as other:
+        server = attach(router, reach=Reach(behind=(one, other)))
+        for url in (one, other, other):
+            questions.ask("POST", url, "/v1/completions", timeout_s=5, payload={"prompt": "a b c", "max_tokens": 4})
+        page = server.metrics_text()
+        counts = parse_counters(page, COUNTERS)
+        assert (counts["prompt_tokens"], counts["generation_tokens"], counts["kv_use_ratio"]) == (9.0, 12.0, 0.6)
+        assert engine_tokens(page, COUNTERS) == {f"{one} 0": 4.0, f"{other} 0": 8.0}
+        assert server.version == "0.32.0" and attach(router).version is None
+        with Sampler(router, COUNTERS, pages=server.counter_urls, period_s=0.05) as sampler:
+            pass
+        assert sampler.result()["server"]["generation_tokens"][-1] == 12.0
+        facts = attached_facts(server)
+        assert facts.behind == (one, other) and not facts.is_elsewhere
+
+
+def test_a_proxy_is_in_between_where_it_is_asked_for_and_nowhere_else(proxy, monkeypatch):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with odd_server(host="127.0.0.2") as url:
+        assert attach(url).served_name == "odd-model" and proxy.asked == []
+        with pytest.raises(IdentityError, match="no vLLM server answers"):  # the listener hands nothing on
+            attach(url, reach=Reach(proxy=True))
+    assert any(line.startswith(f"GET {url}/v1/models") for line in proxy.asked)
+
+
+def test_headers_and_the_key_of_a_named_variable_go_with_each_question_and_are_secrets_from_then_on(monkeypatch):
+    monkeypatch.setenv("WHOSE", "a-team-of-theirs-42")
+    monkeypatch.setenv("HOW", "a-word-that-opens-42")
+    monkeypatch.setenv("OPENAI_API_KEY", "of another service")
+    with odd_server() as url, recording_proxy(int(url.rpartition(":")[2])) as recorded:
+        server = attach(f"127.0.0.1:{recorded.port}", reach=Reach(api_key_env="HOW", headers_env={"X-Whose": "WHOSE"}))
+        server.check_alive()
+        sent = b"".join(recorded.seen)
+    assert sent.count(b"X-Whose: a-team-of-theirs-42") == sent.count(b"Bearer a-word-that-opens-42") == 2
+    assert {"a-team-of-theirs-42", "a-word-that-opens-42"} <= set(known_secrets())
+    assert "42" not in repr(server.way) and attached_facts(server).headers == ("X-Whose",)
+
+
+@pytest.mark.parametrize(
+    ("reach", "why"),
+    [
+        (Reach(api_key_env="NO_SUCH_VARIABLE"), "NO_SUCH_VARIABLE is not set in the environment"),
+        (Reach(headers_env={"X-A": "TWO_LINES"}), "TWO_LINES holds what no header can carry"),
+        (Reach(ca_file="/no/such/ca.pem"), "there is no file /no/such/ca.pem"),
+        (Reach(ca_file=__file__), "holds no certificate in PEM"),
+    ],
+)
+def test_a_way_that_there_is_not_is_refused_before_anybody_is_asked(reach, why, monkeypatch):
+    monkeypatch.setenv("TWO_LINES", "a\nb")
+    with pytest.raises(ExperimentError, match=f"^[^\n]*{why}"):
+        attach("127.0.0.1:9", reach=reach)
+
+
+def test_a_prefix_cache_that_is_not_ours_is_emptied_only_by_leave():
+    with odd_server() as url, recording_proxy(int(url.rpartition(":")[2])) as recorded:
+        server = attach(f"http://0.0.0.0:{recorded.port}")
+        with pytest.raises(MeasureError, match="is not on this machine"):
+            server.reset_prefix_cache()
+        assert not [request for request in recorded.requests if request[0] == "POST"]
+        server.may_reset = True
+        with pytest.raises(MeasureError, match="answered 404"):  # it was asked, and has no such way
+            server.reset_prefix_cache()
+        assert ("POST", "/reset_prefix_cache") in recorded.requests
+
+
+def test_headers_are_sent_by_nothing_whose_words_others_see(tmp_path):
+    how = {"env": {}, "on_line": None, "log_path": tmp_path / "log", "limit_s": 5.0}
+    with pytest.raises(MeasureError, match="nothing was sent: only the warm client could send the headers unseen"):
+        run_bench(["serve"], socket_path=None, private_words=["--header", "X-A=b"], **how)
+
+
+def test_a_round_trip_to_a_server_is_timed_and_to_nobody_it_is_none():
+    with odd_server() as url:
+        assert 0 < round_trip_ms(url) < 2000
+    assert round_trip_ms("http://127.0.0.1:9") is None and round_trip_ms("http://no-such-host.invalid") is None

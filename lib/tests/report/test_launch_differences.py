@@ -57,3 +57,11 @@ def test_versions_of_packages_are_compared_where_both_sides_tell_them() -> None:
     assert difference_text(ours, theirs, ("a", "b")) == "b differs from a in vllm 0.33.0 (a: 0.32.0)."
     attached = {"model": "tiny", "attach": "http://there"}
     assert difference_text(ours, attached, ("a", "b")) == "b differs from a in attach http://there (a: not set)."
+
+
+def test_what_an_attached_server_was_started_with_is_not_made_up():
+    theirs = {"attach": "http://h", "model": "tiny", "api_key_env": "K"}
+    said = difference_text(theirs, EAGER, ("A", "B"))
+    assert said == "A is the server that runs at http://h: in which settings B differs from A is not known here."
+    said = difference_text(theirs, {"attach": "http://i"}, ("A", "B"))
+    assert said.startswith("A is the server that runs at http://h and B is the server that runs at http://i: in which")

@@ -4,8 +4,12 @@ import re
 
 import pytest
 from benchbook.judge.catalogue import BY_CODE
+from benchbook.judge.evidence import Measured
+from benchbook.judge.unseen import num_concerned
+from benchbook.records.host import AttachedFacts
 from benchbook.records.record import Verdict
 from benchbook.report.answer import verdict_sentence
+from benchbook.report.caveats import unseen_sentence
 from benchbook.report.curves import USER_SPEED
 from benchbook.report.failures import reasons_html
 from benchbook.report.figures import floor_figure, latency_figure, throughput_figure
@@ -135,3 +139,22 @@ def test_the_speed_of_one_user_comes_from_tpot_and_not_from_the_nominal_concurre
 
     (line, *_) = load_run(make_run(tmp_path, change=change)).lines
     assert set(line.means(USER_SPEED).values()) == {200.0}
+
+
+def test_what_could_not_look_at_a_server_of_somebody_else_is_counted_and_said_with_why(tmp_path):
+    why = "the server's log is not ours to read"
+
+    def change(record):
+        if record.identity.launch == "own":
+            return record
+        host = record.host.model_copy(update={"attached": AttachedFacts(address="http://h")})
+        unseen = {"compiled_while_measuring": why, "kv_exhausted": why, "guards_down": "its command is not known"}
+        return record.model_copy(update={"host": host, "not_looked": unseen})
+
+    run = load_run(make_run(tmp_path, launches=("own", "a", "b"), change=change, benchmarks=("serve",)))
+    total = num_concerned(Measured.of(run.by_launch["a"][0]))
+    said = unseen_sentence(run)
+    assert said.startswith(
+        f"a and b: 3 of {total} checks could not look at this server: {why} (compiled_while_measuring, kv_ex"
+    )
+    assert total > 50 and "its command is not known (guards_down)" in said
