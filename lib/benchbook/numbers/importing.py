@@ -7,9 +7,7 @@ results/import/<run_id>/
 from __future__ import annotations
 
 import hashlib
-import re
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,12 @@ from pydantic import ValidationError
 from benchbook.judge.foreign import judged_foreign
 from benchbook.numbers.figures import Figures
 from benchbook.numbers.files import Read
+from benchbook.numbers.naming import EXPERIMENT, identities
 from benchbook.numbers.vllm import UNTOLD, started
 from benchbook.reading import read_bytes
 from benchbook.records.conditions import Conditions
 from benchbook.records.described import described
 from benchbook.records.files import make_folder, write_json, write_text
-from benchbook.records.fingerprint import combined, fingerprint_parts
 from benchbook.records.header import LaunchFacts, LaunchModel, RunHeader, RunState, rows_of
 from benchbook.records.host import HostFacts
 from benchbook.records.parts import Provenance, Source
@@ -37,10 +35,8 @@ from benchbook.terms.asked import Asked
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import StoreError
 
-EXPERIMENT = "import"
 SOURCES = "sources"
 _MEANS = ("mean_input_tokens", "mean_output_tokens")
-_MOST_CHARS = 120
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ def make_run(read: Read, results_dir: Path, command: str, launch: str, told: Map
     figures = [(path, _told_more(one, launch, told)) for path, one in read.figures]
     sources = _sources(dict.fromkeys(path for path, _ in figures))
     made: dict[tuple[str, int], tuple[Figures, Record]] = {}
-    for (path, one), identity in zip(figures, _identities([one for _, one in figures])):
+    for (path, one), identity in zip(figures, identities([one for _, one in figures])):
         try:
             record = _judged(one, identity, path, sources[path])
         except (StoreError, ValidationError) as error:
@@ -91,7 +87,7 @@ def _written_run(
     for path, source in sources.items():
         make_folder((store.run_dir / source.file).parent)
         write_text(store.run_dir / source.file, read_bytes(path).decode("utf-8", "replace"))
-    store.write_header(_header(records, store, command))
+    store.write_header(_header(records, {record.identity.launch: one.args for one, record in made}, store, command))
     return Imported(store, tuple(records))
 
 
@@ -106,34 +102,6 @@ def _judged(one: Figures, identity: Identity, path: Path, source: Source) -> Rec
     """Return the record of figures, which can be read back; raise StoreError or ValidationError for what none can hold."""
     found = one.record or judged_foreign(_record(one, identity, path, source), one.notes, one.raw)
     return record_of(found.model_dump_json().encode(), one.where)
-
-
-def _identities(figures: Sequence[Figures]) -> Iterator[Identity]:
-    """Yield launch, case and repeat of each: what is not told to be a repeat of another is a case of its own."""
-    repeats: Counter[str] = Counter()
-    owners: dict[str, str] = {}
-    for one in figures:
-        settings = [one.benchmark, *(f"{key}={value}" for key, value in one.workload.items())]
-        family = one.repeats_of or re.sub(r"\d+", "", one.where)
-        own = launch = _safe(one.launch or (one.model or one.tool).rstrip("/").rpartition("/")[2])
-        number = 1
-        # The same words of another file: nobody says that it was the same server.
-        while not one.case and owners.setdefault(",".join([launch, *settings]), family) != family:
-            number += 1
-            launch = f"{own}-{number}"
-        case_id = one.case or _short(f"{launch},{_safe(','.join(settings))}")
-        parts = fingerprint_parts(
-            launch=[launch, dict(one.args)], workload=dict(one.workload), model=one.model, tool=one.tool
-        )
-        yield Identity(
-            experiment=EXPERIMENT,
-            launch=launch,
-            case_id=case_id,
-            fingerprint=combined(parts),
-            fingerprint_parts=parts,
-            repeat=repeats[case_id] if one.repeat is None else one.repeat,
-        )
-        repeats[case_id] += 1
 
 
 def _record(one: Figures, identity: Identity, path: Path, source: Source) -> Record:
@@ -175,10 +143,12 @@ def _curve(one: Figures) -> str:
     return f"{lengths[0]:g} in / {lengths[1]:g} out" if all(lengths) else ""
 
 
-def _header(records: Sequence[Record], store: Store, command: str) -> RunHeader:
+def _header(records: Sequence[Record], args: Mapping[str, Mapping[str, Any]], store: Store, command: str) -> RunHeader:
     launches = {
-        record.identity.launch: LaunchFacts(model=LaunchModel.of(name=record.host.model), engine=record.host.engine)
-        for record in records
+        launch: LaunchFacts(
+            model=LaunchModel.of(name=record.host.model), engine=record.host.engine, args=dict(args[launch])
+        )
+        for launch, record in {record.identity.launch: record for record in records}.items()
     }
     tools = dict.fromkeys(
         record.provenance.source.tool if record.provenance.source else "benchbook" for record in records
@@ -218,14 +188,3 @@ def _written(path: Path) -> str:
 
 def _place(one: Figures, path: Path) -> str | None:
     return one.where.removeprefix(str(path)).lstrip(", ") or None
-
-
-def _safe(text: str) -> str:
-    """Return `text` as part of a folder's name."""
-    return re.sub(r"[^\w.,=+@ ()-]", "_", text)[:_MOST_CHARS] or "unnamed"
-
-
-def _short(text: str) -> str:
-    if len(text) <= _MOST_CHARS + 30:
-        return text
-    return f"{text[:_MOST_CHARS]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -9,11 +9,12 @@ from rich.console import Console
 
 from benchbook.listing import aligned
 from benchbook.records.store import Store
-from benchbook.report.across import Across, across, is_published, sides_of
+from benchbook.report.across import Across, across
 from benchbook.report.compare_command import TextFormat, print_comparison
 from benchbook.report.comparisons import comparison_html
 from benchbook.report.html import write_page
 from benchbook.report.markup import bullets, element, join, table
+from benchbook.report.sides import is_published, sides_of
 from benchbook.terminal import say, shown
 from benchbook.terms.errors import ExperimentError
 

@@ -138,6 +138,7 @@ def test_repeats_of_a_sweep_are_repeats_and_contradict_each_other(imported):
     codes = {name_of(record): {why.code for why in record.reasons} for record in run.records}
     assert all("repeats_disagree" in codes[f"max_num_seqs=4, repeat {n}"] for n in (0, 1))
     assert not any("repeats_disagree" in codes[f"max_num_seqs=8, repeat {n}"] for n in (0, 1))
+    assert run.settings("max_num_seqs=4")["max_num_seqs"] == 4
     pairs = {record.identity.case_key for record in run.records if record.identity.repeat}
     assert len(pairs) == 3, "two of the sweep, and one of two lines with the same settings"
 

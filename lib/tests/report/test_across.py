@@ -10,7 +10,8 @@ from benchbook.cli import app
 from benchbook.numbers.files import read_files
 from benchbook.numbers.importing import make_run as import_run
 from benchbook.records.record import Reason, Verdict
-from benchbook.report.across import across, sides_of
+from benchbook.report.across import across
+from benchbook.report.sides import sides_of
 from benchbook.terms.errors import ExperimentError
 from report_runs import make_run
 from typer.testing import CliRunner
