@@ -87,6 +87,14 @@ def test_a_relative_python_is_looked_for_beside_the_file_and_its_links_are_left_
     assert launch.named_engine == {"python": launch.python} and "python" not in launch.settings
 
 
+def test_a_base_and_a_matrix_name_pythons_as_a_launch_does(tmp_path, other) -> None:
+    path = written(tmp_path, f"{{matrix: {{python: [null, {other}]}}}}", "{}")
+    experiment = load_experiment(path)
+    assert [launch.python for launch in experiment.launches] == ["", other, ""]
+    path.write_text(f"base: {{python: {other}}}\n" + path.read_text().replace(f"matrix: {{python: [null, {other}]}}", ""))
+    assert [launch.python for launch in load_experiment(path).launches] == [other, other]
+
+
 def test_the_plan_tells_the_python_its_vllm_and_which_packages_differ(tmp_path, other) -> None:
     path, text = written(tmp_path, "{}", f"{{python: {other}}}"), io.StringIO()
     preview(path, tmp_path / "results", Console(file=text, width=500))
