@@ -55,8 +55,8 @@ def test_versions_of_packages_are_compared_where_both_sides_tell_them() -> None:
     ours = {"model": "tiny", "vllm": "0.32.0", "torch": "2.13.0", "numpy": "2.3.5"}
     theirs = {"model": "tiny", "vllm": "0.33.0", "numpy": "2.3.5"}
     assert difference_text(ours, theirs, ("a", "b")) == "b differs from a in vllm 0.33.0 (a: 0.32.0)."
-    attached = {"model": "tiny", "attach": "http://there"}
-    assert difference_text(ours, attached, ("a", "b")) == "b differs from a in attach http://there (a: not set)."
+    untold = {"model": "other"}
+    assert difference_text(ours, untold, ("a", "b")) == "b differs from a in model other (a: tiny)."
 
 
 def test_what_an_attached_server_was_started_with_is_not_made_up():
