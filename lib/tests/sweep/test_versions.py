@@ -91,7 +91,9 @@ def test_a_base_and_a_matrix_name_pythons_as_a_launch_does(tmp_path, other) -> N
     path = written(tmp_path, f"{{matrix: {{python: [null, {other}]}}}}", "{}")
     experiment = load_experiment(path)
     assert [launch.python for launch in experiment.launches] == ["", other, ""]
-    path.write_text(f"base: {{python: {other}}}\n" + path.read_text().replace(f"matrix: {{python: [null, {other}]}}", ""))
+    path.write_text(
+        f"base: {{python: {other}}}\n" + path.read_text().replace(f"matrix: {{python: [null, {other}]}}", "")
+    )
     assert [launch.python for launch in load_experiment(path).launches] == [other, other]
 
 
