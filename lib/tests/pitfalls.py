@@ -128,7 +128,7 @@ PITFALLS = (
     _row(
         "ITL is per chunk and not per token",
         "chunks and tokens are counted",
-        "itl_per_chunk stream_bunched empty_first_chunk opening_chunk",
+        "itl_per_chunk stream_bunched empty_first_chunk opening_chunk closing_chunk",
     ),
     _row(
         "Cut streams count as successes",

@@ -6,6 +6,7 @@ import os
 import re
 import ssl
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -113,10 +114,12 @@ def attach(
     url = server_url(base_url)
     ours = registry.server_at(url)
     way = way_of(reach, api_key or (key_of(ours) if ours else None))
+    engine = engine_named(ours.engine or VLLM.name, ours.python) if ours else VLLM
+    way = replace(way, headers={**engine.headers, **way.headers})
     server = AttachedServer(ours.base_url if ours else url, "", way, is_ours=ours is not None)
     server.behind, server.key_variable = tuple(map(server_url, reach.behind)), reach.api_key_env
     if ours:
-        server.engine = engine_named(ours.engine or VLLM.name, ours.python)
+        server.engine = engine
         server.model_path = ours.model
         server.argv, server.hub_env = list(ours.argv), hub_variables(registry.environment_of(ours))
     source = "" if api_key else key_source(reach)

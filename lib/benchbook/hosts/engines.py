@@ -16,7 +16,7 @@ from benchbook.hosts.vllm.wing import VLLM, vllm_in
 from benchbook.terms.engines import other_engines
 from benchbook.terms.errors import ExperimentError
 
-__all__ = ["VLLM", "engine_named", "engine_of", "why_not_here"]
+__all__ = ["VLLM", "engine_named", "engine_of", "unvouched", "why_not_here"]
 
 
 class Startable(Protocol):
@@ -63,6 +63,17 @@ def _by_python(engine: Engine, python: str) -> Engine:
     if not engine.needs:
         raise ExperimentError(f"{engine.title} is started without a Python: name its program by program, not python")
     return replace(engine, python=python_at(python, "", ()), program=(python, *engine.program[1:]))
+
+
+def unvouched(engine: Engine) -> Iterator[tuple[str, str]]:
+    """Yield what a server of `engine` cannot prove as vLLM's does: the name of it, and why."""
+    if engine.unproven:
+        yield "face", f"not run here: the face of {engine.title} is {engine.unproven}"
+    if not engine.access.has_key:
+        yield "key", f"{engine.title} asks nobody for a key: {engine.access.why_open}"
+    if not engine.takes_name:
+        how = "by its container alone" if engine.container else "by who holds its port"
+        yield "identity", f"it is known {how}, since it takes no name of ours"
 
 
 def why_not_here(engine: Engine) -> Iterator[str]:

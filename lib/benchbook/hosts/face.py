@@ -145,6 +145,7 @@ class Engine:
     version_key: str = "version"  # in the JSON object there
     takes_name: bool = True  # it can be served under a name of ours, the proof that it is the one that was started
     shares_port: bool = True  # it can bind a port that we hold until it listens
+    headers: Mapping[str, str] = field(default_factory=dict)  # of each request: what its server must be told
     container: str = ""  # the program in whose container it runs, where our processes do not show who holds the port
     counters: Counters
     log: Log

@@ -42,7 +42,7 @@ class ServedModel:
     @property
     def way(self) -> Way:
         """How it is reached beside its address."""
-        return Way(self.api_key)
+        return Way(self.api_key, self.engine.headers)
 
     @property
     def verify(self) -> bool:

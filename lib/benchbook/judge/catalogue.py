@@ -145,6 +145,15 @@ CODES = (
         "a step",
     ),
     Code(
+        "closing_chunk",
+        "note",
+        "answers close with a chunk that says why they ended and has no text, as those of several engines do: it comes with "
+        "the last token, so TTFT and TPOT are right, but ITL has a gap near 0 more for each answer",
+        "read TPOT; do not compare this ITL with that of vLLM's server, which ends with its last token",
+        "5 % of the answers with one chunk more than tokens, and a last gap of half the usual one at most: a token takes "
+        "a step",
+    ),
+    Code(
         "latency_sum_broken",
         "invalid",
         "TTFT and the gaps after it do not add up to the latency of a request: a clock or a list is wrong",

@@ -97,7 +97,7 @@ def empty_first_chunk(measured: Measured) -> Reason | None:
     """Suspect when more than 5 % of the answers have more chunks than tokens, and the first came before its token."""
     answers = [answer for answer in measured.answers if answer.tokens > 0 and "itls" in measured.raw]
     more = _with_more_chunks(answers)
-    if not more or _opens_with_a_token(more):
+    if not more or _opens_with_a_token(more) or _closes_behind_a_token(more):
         return None
     worst = max(more, key=lambda answer: answer.gaps_s[0] if answer.gaps_s else 0.0)
     first_s, rest_s = worst.gaps_s[0] if worst.gaps_s else 0.0, worst.gaps_s[1:]
@@ -123,6 +123,20 @@ def opening_chunk(measured: Measured) -> Reason | None:
     )
 
 
+def closing_chunk(measured: Measured) -> Reason | None:
+    """Note that answers close with a chunk without text behind the last token, as those of several engines do."""
+    answers = [answer for answer in measured.answers if answer.tokens > 0 and "itls" in measured.raw]
+    more = _with_more_chunks(answers)
+    if not more or _opens_with_a_token(more) or not _closes_behind_a_token(more):
+        return None
+    last_ms = statistics.median(answer.gaps_s[-1] for answer in more) * 1000
+    return reason(
+        "closing_chunk",
+        f"{len(more)} of {len(answers)} answers close with a chunk of their own, {last_ms:.2f} ms behind the last token "
+        "(median): ITL has one gap more than there are between tokens",
+    )
+
+
 def _with_more_chunks(answers: Sequence[Answer]) -> list[Answer]:
     """Return the answers that came in more chunks than tokens; none where these are 5 % at most."""
     more = [answer for answer in answers if len(answer.gaps_s) + 1 > answer.tokens]
@@ -136,6 +150,14 @@ def _opens_with_a_token(answers: Sequence[Answer]) -> bool:
     later_s = [gap_s for answer in answers for gap_s in answer.gaps_s[1:]]
     usual_s = statistics.median(later_s or [answer.ttft_s for answer in answers])
     return statistics.median(answer.gaps_s[0] for answer in answers) <= OPENING_GAP * usual_s
+
+
+def _closes_behind_a_token(answers: Sequence[Answer]) -> bool:
+    """Return whether each has one chunk more, and the gap before its last is short beside those between tokens."""
+    if any(len(answer.gaps_s) != answer.tokens or answer.tokens < 2 for answer in answers):
+        return False
+    usual_s = statistics.median(gap_s for answer in answers for gap_s in answer.gaps_s[:-1])
+    return statistics.median(answer.gaps_s[-1] for answer in answers) <= OPENING_GAP * usual_s
 
 
 def latency_sum_broken(measured: Measured) -> Reason | None:
@@ -177,4 +199,11 @@ def _means_broken(measured: Measured) -> Reason | None:
     )
 
 
-CHECKS: tuple[Check, ...] = (stream_bunched, itl_per_chunk, empty_first_chunk, opening_chunk, latency_sum_broken)
+CHECKS: tuple[Check, ...] = (
+    stream_bunched,
+    itl_per_chunk,
+    empty_first_chunk,
+    opening_chunk,
+    closing_chunk,
+    latency_sum_broken,
+)

@@ -145,6 +145,7 @@ LOOKS: Mapping[str, Look] = {
     "itl_per_chunk": Look((sources.requests, sources.chunks, sources.lengths), _requests),
     "empty_first_chunk": Look((sources.requests, sources.chunks, sources.lengths), _requests),
     "opening_chunk": Look((sources.requests, sources.chunks, sources.lengths), _requests),
+    "closing_chunk": Look((sources.requests, sources.chunks, sources.lengths), _requests),
     "latency_sum_broken": Look((sources.requests, sources.chunks, sources.latencies), _requests),
     "littles_law": Look((sources.requests,), _requests),
     "concurrency_not_reached": Look((sources.requests,), _is_closed),

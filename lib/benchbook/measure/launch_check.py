@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchbook.hosts.engines import engine_of, why_not_here
+from benchbook.hosts.engines import engine_of, unvouched, why_not_here
 from benchbook.hosts.face import Engine
 from benchbook.hosts.model import files, hub, hub_cache, inputs
 from benchbook.hosts.process.pythons import HERE, Python
@@ -123,15 +123,9 @@ def _checked_other(doc: Document, launch: Launch, has_offline: bool) -> Checked:
 
 def _unchecked(engine: Engine, launch: Launch) -> Iterator[str]:
     """Yield what nobody here can vouch for of a launch that is not vLLM's own."""
-    if engine.unproven:
-        yield f"not run here: the face of {engine.title} is {engine.unproven}"
     if launch.args:
         yield f"which args {engine.title} has is not known here: they go to it as they stand"
-    if not engine.access.has_key:
-        yield f"{engine.title} asks nobody for a key: {engine.access.why_open}"
-    if not engine.takes_name:
-        how = "by its container alone" if engine.container else "by who holds its port"
-        yield f"it is known {how}, since it takes no name of ours"
+    yield from (why for _, why in unvouched(engine))
 
 
 def _with_download_dir(doc: Document, launch: Launch, places: Places, notes: list[str]) -> Launch:

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from benchbook import parameters
 from benchbook.hosts.attached import AttachedServer, attach
 from benchbook.hosts.cards import named
+from benchbook.hosts.engines import VLLM, unvouched
 from benchbook.hosts.model.files import commit_of, has_random_weights
 from benchbook.hosts.process.ports import is_loopback
 from benchbook.hosts.process.shell import certificates, go_past_proxies
@@ -171,11 +172,22 @@ def host_facts(server: AnyServer, model: UnderTest | None = None) -> HostFacts:
             "random_weights": server.model_files.random_weights,
             "routing": routing or None,
             **environment_facts(server.engine.python),
+            "untold": untold_of(server),
             "env": dict(server.env_overrides),
             "unknown_variables": server.engine.unknown_variables(server.env_overrides),
             "ready_s": server.ready_s,
         }
     return HostFacts.of(**facts)
+
+
+def untold_of(server: VllmServer) -> dict[str, str]:
+    """Return what a server of ours leaves unknown that vLLM's tells or takes, each with why."""
+    found = dict(unvouched(server.engine))
+    if server.engine.name != VLLM.name:
+        found["settings"] = f"which args {server.engine.title} has is not known here: they went to it as they stood"
+    if server.version is None:
+        found["version"] = f"{server.engine.version_path} tells none"
+    return found
 
 
 def attached_facts(server: AnyServer) -> AttachedFacts | None:

@@ -72,6 +72,8 @@ class LaunchFacts(Part):
     model: LaunchModel = LaunchModel()
     engine: str | None = None  # where it is not vLLM
     python: str | None = None  # its interpreter, where that is of another environment than benchbook's
+    program: str | None = None  # in place of its engine's own first words
+    command: str | None = None  # the whole of what is started; the engine is what it speaks
     attached: Args = {}  # where and how it was reached, if somebody else runs it
     args: Args = {}
     env: dict[str, str] = {}

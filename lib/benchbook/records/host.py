@@ -85,6 +85,9 @@ class HostFacts(Part):
     argv: Items[str] = ()
     env: dict[str, str] = {}  # what it was given beside the shell's, without secrets
     unknown_variables: Items[str] = ()
+    untold: dict[
+        str, str
+    ] = {}  # what it leaves unknown that vLLM's own tells or takes, and why: key, identity, version
     max_model_len: Whole | None = None
     ready_utc: str | None = None
     ready_s: Number | None = None

@@ -50,7 +50,8 @@ class Run:
         facts = self.header.launches.get(launch) or LaunchFacts()
         if facts.attached:
             return dict(facts.attached)
-        engine = {"engine": facts.engine} if facts.engine else {}
+        named = {"engine": facts.engine, "program": facts.program, "command": facts.command}
+        engine = {name: said for name, said in named.items() if said}
         model = facts.model.ref or facts.model.name
         return {"model": model, **engine, **self.packages(launch), **facts.args, **facts.env}
 
@@ -58,6 +59,8 @@ class Run:
         """Return the versions of vLLM and what it stands on under `launch`, by name; {} where nobody told."""
         facts = self.header.launches.get(launch) or LaunchFacts()
         ours = [host for host in facts.hosts if host.argv]  # of what somebody else started nobody knows
+        if ours and facts.engine and not facts.python:  # its own version, and not that of vLLM beside it
+            return {facts.engine: ours[-1].version} if ours[-1].version else {}
         found = (ours[-1].packages or self.header.provenance.packages) if ours else {}
         return {name: found[name] for name in PACKAGES if name in found}
 

@@ -94,8 +94,8 @@ def _launches_html(run: Run) -> list[Html]:
 
 
 def _arguments_text(launch: LaunchFacts) -> str:
-    python = {"python": launch.python} if launch.python else {}
-    said = {**python, **launch.attached, **launch.args, **launch.env}
+    named = {"engine": launch.engine, "python": launch.python, "program": launch.program, "command": launch.command}
+    said = {**{name: text for name, text in named.items() if text}, **launch.attached, **launch.args, **launch.env}
     return ", ".join(f"{name}={value_text(value)}" for name, value in said.items())
 
 

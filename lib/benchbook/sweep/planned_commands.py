@@ -91,7 +91,7 @@ def _command(case: Case, launch: Launch, repeat: Repeat, experiment: Experiment)
         trusts_all=bool(launch.attached and launch.attached.reach.insecure),
         tokenizer_words=client_words(launch.client_args, model, hub) if is_client else (),
         engine_args=launch.args,
-        python=vllm_python(launch.python),
+        python=vllm_python(launch.python if launch.engine == VLLM.name else ""),
         sent=_sent(case, experiment),
     )
     words = COMMANDS[case.workload.benchmark](case.workload, target)

@@ -15,7 +15,7 @@ from benchbook.hosts import http
 from benchbook.hosts.engines import engine_of, why_not_here
 from benchbook.hosts.face import KEY_VARIABLE
 from benchbook.hosts.others import flags
-from benchbook.hosts.others.front import as_it_wants
+from benchbook.hosts.others.front import as_it_wants, told_apart
 from benchbook.hosts.process import processes, registry
 from benchbook.hosts.scrape import parse_counters
 from benchbook.hosts.server import VllmServer
@@ -279,3 +279,20 @@ def test_an_answer_that_goes_on_past_its_end_is_asked_for_by_a_token_that_never_
     asked = as_it_wants({"model": "/m", "max_tokens": 32, "ignore_eos": True}, ["/m"])
     assert json.loads(asked["generation_config"]) == {"eos_token_id": -1, "max_new_tokens": 32}
     assert "ignore_eos" not in asked
+
+
+@pytest.mark.parametrize("text", ["", "w7"])
+def test_a_stream_of_transformers_serve_tells_its_counts_apart_and_ends(text):
+    first = 'data: {"choices": [{"index": 0, "text": "w7 \\n"}]}'
+    last = {"choices": [{"index": 0, "text": text, "finish_reason": "length"}], "usage": {"completion_tokens": 2}}
+    events = told_apart(f"{first}\n\ndata: {json.dumps(last)}\n\n").split("\n\n")
+    assert events[0] == first and events[3:] == ["data: [DONE]", ""]
+    assert json.loads(events[1][6:]) == {"choices": last["choices"]}
+    assert json.loads(events[2][6:]) == {"choices": [], "usage": last["usage"]}
+    assert told_apart(f"{first}\n\n") == f"{first}\n\n"
+    assert told_apart('data: {"error": "usage"}\n\n') == 'data: {"error": "usage"}\n\n'
+
+
+def test_each_request_to_llama_cpp_has_a_connection_of_its_own_and_none_to_others():
+    assert engine_of(launch("llamacpp")).headers == {"Connection": "close"}
+    assert not any(engine_of(launch(name)).headers for name in ("vllm", "sglang", "trtllm", "transformers"))

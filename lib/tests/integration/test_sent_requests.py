@@ -215,7 +215,14 @@ CHUNKS = {
     "stopped by itself": ([*WORDS[:4], usage(2, 2)], 2, 1, "w0 w1 ", {"outputs_short"}),
     "several tokens a chunk": ([PAUSE, delta(content="w0 w1 "), *WORDS[4:], usage(2, 3)], 3, 1, "w0 w1 w2 ", {"itl_per_chunk"}),
 }  # fmt: skip
-OF_STREAMS = {"opening_chunk", "empty_first_chunk", "itl_per_chunk", "outputs_short", "requests_failed"}
+OF_STREAMS = {
+    "opening_chunk",
+    "closing_chunk",
+    "empty_first_chunk",
+    "itl_per_chunk",
+    "outputs_short",
+    "requests_failed",
+}
 
 
 def test_what_vllms_client_counts_of_each_form_of_a_chat_and_which_code_speaks(send):

@@ -119,6 +119,10 @@ PAIRS = {
         serve(raw={"itls": [[0.0002] + [0.002] * 63] * 40}),
         serve(raw={"itls": [[0.3] + [0.002] * 63] * 40}),
     ),
+    "closing_chunk": (
+        serve(raw={"itls": [[0.002] * 63 + [0.0001]] * 40}),
+        serve(raw={"itls": [[0.002] * 62 + [0.3]] * 40}),
+    ),
     "latency_sum_broken": (serve(raw={"latencies": [0.2] * 40}), SOUND),
     "littles_law": (serve(raw={"duration": 0.5}), SOUND),
     "concurrency_not_reached": (serve(cap=8, prompts=5), serve(cap=8, prompts=80)),
@@ -772,6 +776,9 @@ def test_conversations_are_there_while_their_users_think():
         ([0.0003] + [0.002] * 63, 64, "opening_chunk"),
         ([0.0012] + [0.002] * 63, 64, "empty_first_chunk"),  # half a step before the token and more
         ([0.0003, 0.0003] + [0.002] * 63, 64, "empty_first_chunk"),  # two of them
+        ([0.002] * 63 + [0.0002], 64, "closing_chunk"),
+        ([0.002] * 63 + [0.0012], 64, "empty_first_chunk"),  # half a step behind the token and more
+        ([0.002] * 63 + [0.0002, 0.0002], 64, "empty_first_chunk"),  # two of them
         ([0.0], 1, "opening_chunk"),  # in one heap, as is right: there is one token
         ([0.015], 1, "empty_first_chunk"),  # three quarters of the TTFT
         ([0.0, 0.002], 2, "opening_chunk"),
@@ -780,7 +787,7 @@ def test_conversations_are_there_while_their_users_think():
 def test_a_chunk_that_opens_an_answer_is_told_by_how_long_its_first_token_takes(gaps, output_tokens, said):
     lengths = {"lengths": (128, output_tokens), "prompts": 40}
     raw = {"itls": [gaps] * 40, "latencies": [0.02 + sum(gaps)] * 40}
-    of_streams = {"opening_chunk", "empty_first_chunk", "stream_bunched", "itl_per_chunk"}
+    of_streams = {"opening_chunk", "closing_chunk", "empty_first_chunk", "stream_bunched", "itl_per_chunk"}
     assert of_streams & set(codes(serve(**lengths, raw=raw))) == {said}
 
 

@@ -40,7 +40,7 @@ COUNTED = {
     "foreign_traffic",
 }  # fmt: skip
 DETAILED = {
-    "stream_bunched", "itl_per_chunk", "empty_first_chunk", "opening_chunk", "latency_sum_broken", "littles_law", "pace_shifted",
+    "stream_bunched", "itl_per_chunk", "empty_first_chunk", "opening_chunk", "closing_chunk", "latency_sum_broken", "littles_law", "pace_shifted",
     "server_stalled", "speed_shifted", "concurrency_not_reached", "drain_dominates", "start_burst", "first_requests_slow",
 }  # fmt: skip
 OF_GPUS = {"gpu_throttled", "gpu_shared", "gpu_power_capped", "clocks_low"}

@@ -1,10 +1,11 @@
 """The front of `transformers serve`, a program of its own: `python -P front.py NAME,NAME serve MODEL --host … --port …`.
 
-It is run by whichever Python has transformers, and changes four things of its server and no answer:
+It is run by whichever Python has transformers, and changes five things of its server:
 - without the key in KEY_VARIABLE nothing is answered but the paths of OPEN;
 - /v1/models lists the names of the launch, where transformers lists the cache of its hub, and all of them are answered;
 - /version tells that of transformers, which has no such path;
-- what vLLM's client says to every server, and this one refuses, is said in its own words (`as_it_wants`).
+- what vLLM's client says to every server, and this one refuses, is said in its own words (`as_it_wants`);
+- a stream tells the counts of tokens in an event of their own, and ends with [DONE], as OpenAI's does (`told_apart`).
 """
 
 from __future__ import annotations
@@ -42,6 +43,25 @@ def as_it_wants(body: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return asked
 
 
+def told_apart(events: str) -> str:
+    """Return the events of a stream with the counts of tokens in one of their own, and the end behind it.
+
+    Where they stand beside a piece of text, vLLM's client does not see them.
+    """
+    return "\n\n".join(part for event in events.split("\n\n") for part in _apart(event))
+
+
+def _apart(event: str) -> list[str]:
+    try:
+        told = json.loads(event.removeprefix("data: ")) if '"usage"' in event else None
+    except ValueError:
+        told = None
+    if not isinstance(told, dict) or not told.get("usage") or not told.get("choices"):
+        return [event]
+    text = {name: value for name, value in told.items() if name != "usage"}
+    return [f"data: {json.dumps(text)}", f"data: {json.dumps({**told, 'choices': []})}", "data: [DONE]"]
+
+
 class Front:
     """ASGI middleware before the server of transformers."""
 
@@ -61,7 +81,7 @@ class Front:
         if path in self._told:
             return await _answer(send, 200, self._told[path])
         if path in _ASKED and scope.get("method") == "POST":
-            receive = await self._reworded(scope, receive)
+            receive, send = await self._reworded(scope, receive), _streaming(send)
         await self._app(scope, receive, send)
 
     def _has_key(self, scope: dict[str, Any]) -> bool:
@@ -89,6 +109,20 @@ class Front:
             return left.pop() if left else await receive()
 
         return handed_on
+
+
+def _streaming(send: Callable) -> Callable:
+    """Return what hands on an answer, with `told_apart` of a stream of events; the server writes whole events at a time."""
+    kinds: list[bytes] = []
+
+    async def handed_on(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            kinds[:] = [value for name, value in message["headers"] if name.lower() == b"content-type"]
+        elif message.get("body") and any(kind.startswith(b"text/event-stream") for kind in kinds):
+            message = {**message, "body": told_apart(message["body"].decode()).encode()}
+        await send(message)
+
+    return handed_on
 
 
 async def _answer(send: Callable, status: int, payload: dict[str, Any]) -> None:

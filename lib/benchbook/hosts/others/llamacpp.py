@@ -75,6 +75,7 @@ LLAMACPP = Engine(
         is_partial=lambda env: True,
     ),
     shares_port=False,  # it shares ports by SO_REUSEPORT, and no other way
+    headers={"Connection": "close"},  # it promises to keep a connection, and closes it behind a stream
     version_path="/props",
     version_key="build_info",
     counters=Counters(
