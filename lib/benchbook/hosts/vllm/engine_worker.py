@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 from benchbook import collector
 from benchbook.hosts.process import tasks
-from benchbook.hosts.vllm import bench, measured_part
+from benchbook.hosts.vllm import bench, bench_engine, measured_part
 from benchbook.terms.benchmarks import BENCHMARKS
 
 OFFLINE = [name for name, benchmark in BENCHMARKS.items() if benchmark.host_kind == "engine"]
@@ -44,7 +44,7 @@ class LoadedEngine:
         self._at_start = dict(os.environ)
         # Never given to vLLM, which fills in what it resolves: this stays what the command line asked for.
         with collector.at_rest():  # while vLLM is imported
-            self._asked_for = bench.asked_engine_args(engine_argv)
+            self._asked_for = bench_engine.asked_engine_args(engine_argv)
         self._llm: Any = None
         self._log = os.dup(1)  # a task moves the console to its own file
 
@@ -53,7 +53,7 @@ class LoadedEngine:
         if self._llm is None:
             with collector.at_rest():
                 from vllm import LLM
-            self._llm = LLM.from_engine_args(bench.asked_engine_args(self._engine_argv))
+            self._llm = LLM.from_engine_args(bench_engine.asked_engine_args(self._engine_argv))
             self.settle()
 
     def unload(self) -> None:
@@ -65,7 +65,7 @@ class LoadedEngine:
 
     def from_engine_args(self, engine_args: Any) -> Any:
         """Return the loaded `LLM`; raise TaskRefused, naming the fields, when another one is asked for."""
-        different = bench.different_fields(self._asked_for, engine_args)
+        different = bench_engine.different_fields(self._asked_for, engine_args)
         if different:
             raise tasks.TaskRefused(f"the loaded engine differs from what the task asks for: {'; '.join(different)}")
         return self._llm
@@ -85,8 +85,8 @@ class LoadedEngine:
             with (
                 tasks.as_own_process(task),
                 _abandoned_with(connection),
-                bench.engine_from(self),
-                bench.before_tokens(self._llm, self._note_call),
+                bench_engine.engine_from(self),
+                bench_engine.before_tokens(self._llm, self._note_call),
             ):
                 exit_code = bench.run_vllm_bench(task.argv)
             return {"exit_code": exit_code, "wall_s": time.monotonic() - started_s}

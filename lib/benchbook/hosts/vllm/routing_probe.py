@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchbook.hosts.vllm import bench
+from benchbook.hosts.vllm.bench_engine import asked_engine_args
 
 SEQUENCES = (1, 8, 16, 32, 64)
 PROMPT_TOKENS = 48  # no multiple of it is one of SEQUENCES: a step of prefill is never taken for one of decode
@@ -60,7 +60,7 @@ def count(engine_argv: list[str], active: int, vocabulary: int) -> dict[str, Any
     from vllm import LLM, SamplingParams
 
     words = [word for flag, values in ENGINE.items() for word in (flag, *values)]
-    llm = LLM.from_engine_args(bench.asked_engine_args([*engine_argv, *words]))
+    llm = LLM.from_engine_args(asked_engine_args([*engine_argv, *words]))
     if not any(llm.llm_engine.collective_rpc("apply_model", args=(_Watch(active),))):
         raise SystemExit("no router of the model is known here")
     draw, answers = random.Random(0), []

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchbook.hosts.process import processes, tasks
-from benchbook.hosts.vllm import bench
+from benchbook.hosts.vllm import bench, bench_requests
 from benchbook.measure.client.memory import end_above
 from benchbook.measure.client.meter import meter_path, metered
 from benchbook.measure.client.sender import Sender
@@ -123,6 +123,6 @@ def _begin(parent: socket.socket, stack: contextlib.ExitStack) -> Sequence[str]:
     if task.stretch is not None:
         sender = Sender(Stretch(**task.stretch))
         notes["sent"] = sender.notes
-        stack.enter_context(bench.sending(sender))
-    stack.enter_context(bench.before_requests(begin))
+        stack.enter_context(bench_requests.sending(sender))
+    stack.enter_context(bench_requests.before_requests(begin))
     return task.argv

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.hosts.model.files import tokenizer_sha256
-from benchbook.hosts.vllm import bench
+from benchbook.hosts.vllm import bench_requests
 from benchbook.measure.drawing.check import too_few
 from benchbook.measure.drawing.corpus import path_of
 from benchbook.measure.drawing.datasets import loadable, words_of
@@ -54,8 +54,8 @@ def draw(order: Order) -> dict[str, Any]:
         if wanted.dataset:
             words += words_of(wanted.dataset, file, wanted.options, order.requests, is_chat=is_chat)
         try:
-            return bench.loaded(words, lambda load, tokenizer: _write(order, wanted, tokenizer, load))
-        except bench.WordsRefused as error:
+            return bench_requests.loaded(words, lambda load, tokenizer: _write(order, wanted, tokenizer, load))
+        except bench_requests.WordsRefused as error:
             raise ExperimentError(f"requests.{order.name}: {error}") from error
 
 

@@ -1,0 +1,141 @@
+"""What `vllm bench serve` sends, in a process that has it imported: looked at, another in its place, or only loaded.
+
+All else stays vLLM's: arrivals, sending, timing, counting, the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import inspect
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn, Protocol
+from unittest import mock
+
+from benchbook.hosts.vllm.bench import run_vllm_bench
+
+# What of vLLM's client frozen requests are sent by.
+_SENDING = set(
+    "get_samples ASYNC_REQUEST_FUNCS prompt prompt_len expected_output_len request_id timestamp chat_messages "
+    "request_overrides max_concurrency self_timed".split()
+)
+
+
+@contextlib.contextmanager
+def before_requests(act: Callable[[Sequence[int] | None], object]) -> Iterator[None]:
+    """Inside, `vllm bench serve` calls `act` when its tokenizer and prompts are there, before it sends anything.
+
+    `act` gets how many tokens each request asks for, in the order of the raw file; None where this vLLM does not tell.
+    One that has moved that place sends without.
+    """
+    try:
+        from vllm.benchmarks import serve
+
+        benchmark = serve.benchmark
+    except (ImportError, AttributeError):
+        yield
+        return
+
+    async def acting(*args: Any, **options: Any) -> Any:
+        act(_asked_tokens(options.get("input_requests")))
+        return await benchmark(*args, **options)
+
+    with mock.patch.object(serve, "benchmark", acting):
+        yield
+
+
+class Sender(Protocol):
+    """What `vllm bench serve` sends in place of a data set, and how."""
+
+    def samples(self, args: argparse.Namespace, tokenizer: Any) -> list[dict[str, Any]]:
+        """Return the fields of each of vLLM's SampleRequests, for these words and their tokenizer."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Options of vLLM's `benchmark` that are others than its words say."""
+
+    def around(self, request_func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what is called in place of `request_func`, which is to send and to time each request."""
+
+
+@contextlib.contextmanager
+def sending(sender: Sender) -> Iterator[None]:
+    """Inside, `vllm bench serve` sends the requests of `sender` in place of those that its data set would load.
+
+    All else is vLLM's: arrivals, sending, timing, counting, the result. To be called where `why_not_sending` is ''.
+    """
+    from vllm.benchmarks import serve
+
+    benchmark, functions = serve.benchmark, serve.ASYNC_REQUEST_FUNCS
+
+    def samples(args: argparse.Namespace, tokenizer: Any) -> list[Any]:
+        return [serve.SampleRequest(**fields) for fields in sender.samples(args, tokenizer)]
+
+    async def acting(*args: Any, **options: Any) -> Any:
+        return await benchmark(*args, **{**options, **sender.options})
+
+    around = {backend: sender.around(function) for backend, function in functions.items()}
+    with (
+        mock.patch.object(serve, "get_samples", samples),
+        mock.patch.object(serve, "benchmark", acting),
+        mock.patch.dict(functions, around),
+    ):
+        yield
+
+
+def why_not_sending() -> str:
+    """Return what of vLLM's client is not where `sending` looks for it; '' where all of it is."""
+    try:
+        from vllm.benchmarks import serve
+
+        fields = {field.name for field in dataclasses.fields(serve.SampleRequest)}
+        options = set(inspect.signature(serve.benchmark).parameters)
+        there = {*fields, *options, *(name for name in ("get_samples", "ASYNC_REQUEST_FUNCS") if hasattr(serve, name))}
+    except (ImportError, AttributeError, TypeError) as error:
+        return f"vLLM's internals have moved: {error!r}"
+    missing = sorted(_SENDING - there)
+    return f"vLLM's internals have moved: no {', '.join(missing)}" if missing else ""
+
+
+class WordsRefused(ValueError):
+    """vLLM's command line has refused its words, for which it gave this reason."""
+
+
+class _Loaded(BaseException):
+    """Ends `vllm bench serve` before anything is sent."""
+
+
+def loaded(argv: Sequence[str], make: Callable[[Callable[[], list[Any]], Any], Any]) -> Any:
+    """Return what `make` makes where `vllm bench *argv` would load its data set, and end there: nothing is sent.
+
+    `make` gets what loads vLLM's own SampleRequests, and the tokenizer. Raises what it raises, and
+    WordsRefused; ImportError or AttributeError when vLLM's internals have moved.
+    """
+    from vllm.benchmarks import serve
+
+    get_samples = serve.get_samples
+
+    def load(args: argparse.Namespace, tokenizer: Any) -> NoReturn:
+        try:
+            found.append(make(lambda: get_samples(args, tokenizer), tokenizer))
+        except Exception as error:  # vLLM's command line would print it and go
+            found.append(error)
+        raise _Loaded
+
+    found: list[Any] = []
+    said = io.StringIO()
+    with mock.patch.object(serve, "get_samples", load), contextlib.redirect_stderr(said), contextlib.suppress(_Loaded):
+        run_vllm_bench(argv)
+    if not found:
+        lines = said.getvalue().strip().splitlines()
+        raise WordsRefused(lines[-1] if lines else "vllm bench ended before it loaded its data set")
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+def _asked_tokens(requests: Any) -> list[int] | None:
+    asked = [getattr(request, "expected_output_len", None) for request in requests or ()]
+    return asked if asked and all(isinstance(tokens, int) for tokens in asked) else None
