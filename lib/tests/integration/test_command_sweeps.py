@@ -8,6 +8,7 @@ import pytest
 from benchbook.records.files import read_json
 from benchbook.records.store import Store
 from dialects import PROGRAM
+from rows import rows
 from storm import by_role
 from sweeps import ALL_MEASURED, benchbook, read_until, wait_nothing_left, write_fake_sweep
 
@@ -29,7 +30,7 @@ again: 0
 def test_a_sweep_on_any_command_says_what_it_could_not_look_at_and_leaves_nothing_whoever_is_killed(tmp_path):
     words = [*PROGRAM, "plain", "{{model}}", "--port", "{{port}}"]
     file = write_fake_sweep(tmp_path, template=SWEEP.format(command=[*map(str, words)]))
-    for role in ("runner", "kernel", "guardian of server"):
+    for role in rows(("runner", "kernel", "guardian of server"), quick=["guardian of server"]):
         process = benchbook(tmp_path, "run", file, fake=True)
         read_until(process, lambda line: "… mine,serve" in line)
         deadline = time.monotonic() + 20
