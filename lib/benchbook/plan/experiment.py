@@ -224,6 +224,11 @@ def read_experiment(
     if not turns and (fresh_starts or until):
         faults.note(doc.error(("turns",), "is one start each: neither starts nor until in repeats go with it"))
     _check_searches(doc, slo)
+    if "repeats" in doc.data and cases and all(case.find for case in cases) and (until or not fresh_starts):
+        problem = (
+            "is for cases that are measured in any case, and here is none: a search has at_most; {starts: 2} may stand"
+        )
+        faults.note(doc.error(("repeats",), problem))
     seed = keys.seed if keys else 0
     return Experiment(
         name=path.stem,

@@ -69,17 +69,24 @@ class _Said:
             return self._saturation(low, high, where)
         wanted = f"Within {self._limits()}"
         if low is not None and high is not None:
-            first = f"{wanted}, {load.text(low)} hold and {load.short(high)} fail"
+            first = f"{wanted}, {self._does(low, 'hold')} and {load.short(high)} {self._verb(high, 'fail')}"
             return f"{first}: the most is {self._interval(low, high)} (95 %; {where})."
         if high is not None:
             if search.fails == 0:
-                return f"{wanted} not even {load.text(high)}, the least of the search, hold ({where})."
-            return f"{wanted}, {load.text(high)} fail, and no load below is known to hold ({where})."
+                return f"{wanted}, not even {self._does(high, 'hold')}, the least of the search ({where})."
+            return f"{wanted}, {self._does(high, 'fail')}, and no load below is known to hold ({where})."
         if low is not None and low == top:
-            return f"{wanted}, {load.text(low)} hold, the most of the search ({where})."
+            return f"{wanted}, {self._does(low, 'hold')}, the most of the search ({where})."
         if low is not None:
-            return f"{wanted}, {load.text(low)} hold, and no load above is known to fail ({where})."
+            return f"{wanted}, {self._does(low, 'hold')}, and no load above is known to fail ({where})."
         return f"{wanted}, no load is known to hold or to fail ({where})."
+
+    def _does(self, load: float, verb: str) -> str:
+        """Return '8 requests in flight hold' or '2.5 req/s holds'."""
+        return f"{self.load.text(load)} {self._verb(load, verb)}"
+
+    def _verb(self, load: float, verb: str) -> str:
+        return verb if load != 1 and not self.load.is_open else f"{verb}s"
 
     def _saturation(self, low: float | None, high: float | None, where: str) -> str:
         load, gain = self.load, f"{percent_number(self.found.find.saturation)} %"

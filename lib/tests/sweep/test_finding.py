@@ -95,26 +95,25 @@ def test_a_search_measures_few_loads_on_one_start_and_its_answer_comes_first(ben
     }
 
 
-def test_an_interrupted_search_ends_with_the_very_same_measurements_wherever_it_was_interrupted(bench):
+def test_a_search_that_is_interrupted_again_and_again_measures_what_it_would_have_and_nothing_twice(bench):
     bench.runner().execute()
-    whole = [(case_id, number) for case_id, number, _ in bench.calls]
-    draw = random.Random(0)
-    for moment in [draw.randint(1, len(whole)) for _ in range(30)]:
-        bench.calls, bench.dies_at = [], moment
-        first = bench.runner()
-        assert first.execute() is RunState.INTERRUPTED
-        bench.dies_at = 0
-        second = bench.runner(store=first.store)
-        assert second.execute() is RunState.FINISHED
-        done = [(case_id, number) for case_id, number, _ in bench.calls]
-        assert done == [*whole[:moment], *whole[moment - 1 :]]  # what was cut is measured again, and nothing else
+    whole, bench.calls = [(case_id, number) for case_id, number, _ in bench.calls], []
+    draw, store, cut = random.Random(0), Store.create(bench.tmp_path / "results", "small"), []
+    while True:
+        bench.dies_at = len(bench.calls) + draw.randint(1, 2)
+        if bench.runner(store=store).execute() is RunState.FINISHED:
+            break
+        cut.append(bench.dies_at - 1)
+    assert len(cut) >= 15
+    done = [(case_id, number) for place, (case_id, number, _) in enumerate(bench.calls) if place not in cut]
+    assert done == whole
 
 
 @pytest.mark.parametrize(
     ("latency_ms", "sentence"),
     [
         (lambda load: 20.0, "64 requests in flight hold, the most of the search"),
-        (lambda load: 200.0 + load, "not even 1 request in flight, the least of the search, hold"),
+        (lambda load: 200.0 + load, "not even 1 request in flight holds, the least of the search"),
         (lambda load: 20.0 if load < 30 else 900.0, "It is a cliff: p90 TTFT is 45.0 times as long"),
         (lambda load: 900.0 if 8 <= load < 12 else load, "It does not fail for good: 16 hold again"),
     ],
@@ -178,6 +177,12 @@ def test_requests_that_are_not_answered_keep_no_limit(bench):
     runner = bench.runner()
     runner.execute()
     assert "16 requests in flight hold and 17 fail" in " ".join(said(runner))
+
+
+@pytest.mark.parametrize("repeats", ["5", "{at_least: 3, at_most: 9, until: {output_throughput_tok_s: 2 %}}"])
+def test_repeats_of_a_file_of_searches_alone_are_refused(bench, repeats):
+    with pytest.raises(ExperimentError, match="is for cases that are measured in any case, and here is none"):
+        bench.plan(rest=f"{SLO}\nrepeats: {repeats}")
 
 
 def test_plan_tells_what_a_search_takes_and_shows_no_case_of_it(bench, tmp_path):
