@@ -8,6 +8,7 @@ from typing import Any
 
 from benchbook.launch_differences import NOT_SET, difference_text
 from benchbook.plan.experiment import Experiment, load_experiment
+from benchbook.plan.launches import SAFE_NAME
 from benchbook.reading import read_bytes
 from benchbook.records.files import make_folder, write_bytes
 from benchbook.records.fingerprint import changed_parts
@@ -39,6 +40,10 @@ def recreated(store: Store, results_dir: Path) -> Path:
         is_others = any(record.way == IMPORTED for record in store.records()[:1])
         why = "its figures are others'" if is_others else f"it has no {EXPERIMENT_FILE}"
         raise ExperimentError(f"{store.run_dir} cannot be made again: {why}")
+    if not SAFE_NAME.fullmatch(header.experiment):  # from another machine, and to become a file's name here
+        raise ExperimentError(
+            f"{store.run_dir} cannot be made again: its experiment is called {header.experiment[:80]!r}"
+        )
     target = make_folder(results_dir / FOLDER / store.run_dir.name) / f"{header.experiment}.yaml"
     try:
         write_bytes(target, read_bytes(source))

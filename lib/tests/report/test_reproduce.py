@@ -162,6 +162,16 @@ def test_what_cannot_be_made_again_is_refused_before_anything_starts(tmp_path, r
         reproduce("quickstart", "", results, False, lambda file, only: pytest.fail("it started"), console())
 
 
+@pytest.mark.parametrize("name", ["../../x", "a/b", ".", "x" * 300])
+def test_a_run_whose_experiment_has_the_name_of_a_path_writes_nothing(results, name):
+    store = Store.open("quickstart", results)
+    store.write_header(store.header().model_copy(update={"experiment": name}))
+    before = sorted(results.parent.rglob("*"))
+    with pytest.raises(ExperimentError, match="its experiment is called"):
+        reproduction.recreated(store, results)
+    assert sorted(results.parent.rglob("*")) == before
+
+
 def test_too_few_repeats_are_no_answer(tmp_path, results):
     def measure(file, only):
         return load_run(run_of(tmp_path / "again", 1.0, 9, repeats=1))
