@@ -10,6 +10,7 @@ from benchbook.cli import app
 from benchbook.gate import kept_runs, read_asked
 from benchbook.judge.gate import Answer
 from benchbook.records.record import Reason, Verdict
+from benchbook.report.run import load_run
 from benchbook.terms.errors import ExperimentError
 from report_runs import make_run
 from typer.testing import CliRunner
@@ -235,3 +236,38 @@ def test_the_answer_is_the_worst_of_its_parts(tmp_path):
     run_of(tmp_path, 0.95, benchmarks=("serve", "throughput"))
     told = json.loads((_files(tmp_path, code=1) / "gate.json").read_text())
     assert {one["answer"] for one in told["judged"]} == {Answer.WORSE} and told["answer"] == "worse"
+
+
+TWO_LAUNCHES = """question: q
+model: tiny
+launches: {now: {}, new: {args: {max_num_seqs: 8}}}
+benchmarks:
+  - serve: {max_concurrency: 1, lengths: [[8, 8]], num_prompts: 1}
+"""
+
+
+@pytest.mark.parametrize(("factor", "code"), [(1.0, 0), (0.9, 1)])
+def test_an_experiment_is_measured_first_and_its_run_is_judged(tmp_path, monkeypatch, factor, code):
+    measured, file = [], tmp_path / "two.yaml"
+    file.write_text(TWO_LAUNCHES)
+
+    def measure(asked, results, **_):
+        measured.append(asked)
+        return load_run(run_of(tmp_path / "results", factor))
+
+    monkeypatch.setattr("benchbook.cli._measured", measure)
+    assert ("not worse:" in gate(tmp_path / "results", str(file), code=code)) == (code == 0)
+    assert measured == [file]
+
+
+def test_what_kept_runs_cannot_tell_is_refused_before_an_experiment_is_measured(days, tmp_path, monkeypatch):
+    file = tmp_path / "one.yaml"
+    file.write_text(TWO_LAUNCHES)
+    monkeypatch.setattr("benchbook.cli._measured", lambda *_, **__: pytest.fail("was measured"))
+    for words, said in (
+        (("now", "--against", "quickstart/20261101-000000"), "takes 3 kept runs"),
+        ((), "name the launch"),
+    ):
+        against = words or ("--against", "quickstart")
+        done = CliRunner().invoke(app, ["gate", str(file), *against, "--results", str(days)])
+        assert isinstance(done.exception, ExperimentError) and said in str(done.exception)
