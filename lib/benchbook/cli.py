@@ -73,11 +73,20 @@ def benchbook(
 
 
 @app.command()
-def init(file: Annotated[Path, typer.Argument(help="The file to write, such as experiments/mine.yaml.")]) -> None:
+def init(
+    file: Annotated[Path, typer.Argument(help="The file to write, such as experiments/mine.yaml.")],
+    template: Annotated[
+        Literal["serve", "compare", "capacity", "chat"],
+        typer.Option(
+            help="What it asks: latency and throughput under load; which launch is faster; how many users within an SLO; "
+            "how chats and conversations are answered."
+        ),
+    ] = "serve",
+) -> None:
     """Write a small experiment with a comment on each line, to be changed into one of your own."""
     from benchbook.plan.template import write_template
 
-    write_template(file)
+    write_template(file, template)
     _say(_console(), f"Wrote {file}. To see what it would run: {shlex.join(['benchbook', 'plan', str(file)])}")
 
 
@@ -217,6 +226,16 @@ def table(
         str, typer.Option(help="The cases that fit, by name or by part: 'serve', 'max_concurrency=8', 'lengths=128*'.")
     ] = "*",
     launch: Annotated[str, typer.Option(help="The launches that fit: 'eager', 'a*'.")] = "*",
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="The cases that meet it, a number by its mean: 'max_concurrency>=8', 'median_ttft_ms<500', 'verdict=VALID'.",
+        ),
+    ] = None,
+    sort: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Cases in its order; with a - before it, the largest first.")
+    ] = "",
     results: ResultsDir = Path("results"),
 ) -> None:
     """Print the results of RUN: a row a case, mean and standard deviation; as csv or json a row a repeat, all columns."""
@@ -225,7 +244,8 @@ def table(
     from benchbook.report.table_command import print_table
 
     chosen = [name.strip() for name in columns.split(",") if name.strip()]
-    print_table(load_run(Store.open(run, results).run_dir), format, _console(), chosen, case, launch)
+    loaded = load_run(Store.open(run, results).run_dir)
+    print_table(loaded, format, _console(), chosen, case, launch, where or (), sort)
 
 
 @app.command()

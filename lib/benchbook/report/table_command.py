@@ -21,10 +21,10 @@ from benchbook.report.run import Run
 from benchbook.report.settings import LENGTHS, value_text
 from benchbook.report.starts import one_start_sentence
 from benchbook.report.table import case_table, number_keys, render_table, workload_columns
+from benchbook.report.table_choice import check_column, sorted_by, where
 from benchbook.terminal import say, tell_damage
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import ExperimentError
-from benchbook.terms.likeness import alike, did_you_mean
 from benchbook.terms.metrics import BY_KEY, Metric
 from benchbook.terms.wording import plus_minus_text
 
@@ -72,16 +72,22 @@ def print_table(
     columns: Sequence[str] = (),
     case_pattern: str = "*",
     launch_pattern: str = "*",
+    conditions: Sequence[str] = (),
+    sort: str = "",
 ) -> None:
     """Print the results of `run`: rounded means of each case as text or Markdown, or every repeat as CSV or JSON.
 
-    Raises ExperimentError for a column that there is none of, and for patterns that no case fits.
+    Raises ExperimentError for a column that there is none of, and for patterns and conditions that no case fits.
     """
     if run.num_stale:
         print(f"benchbook: {run.num_stale} stale records of an older plan are left out", file=sys.stderr)
     tell_damage(run.damage)
     table = _chosen(run.table, case_pattern, launch_pattern)
-    _check_columns(columns, table)
+    for column in columns:
+        check_column(column, table)
+    table = where(table, conditions)
+    if sort:
+        table = sorted_by(table, sort)
     if table_format in ("csv", "json"):
         print(render_table(table[list(columns)] if columns else table, table_format), end="")
         return
@@ -89,7 +95,7 @@ def print_table(
     if table.empty:
         say(console, "There are no records yet.")
         return
-    all_sections = [_own_columns(table, columns)] if columns else _sections(run, table)
+    all_sections = [_own_columns(table, columns)] if columns else _sections(run, table, is_sorted=bool(sort))
     may_drop = table_format == "text" and console.is_terminal and not columns
     sections = [_fitting(section, console.width) if may_drop else section for section in all_sections]
     for section in sections:
@@ -106,9 +112,9 @@ def print_table(
         say(console, note if table_format == "text" else note.replace("*", chr(92) + "*"))
 
 
-def _sections(run: Run, table: pd.DataFrame) -> list[_Section]:
+def _sections(run: Run, table: pd.DataFrame, *, is_sorted: bool) -> list[_Section]:
     """Return a table for each benchmark: what varies, the verdicts, and the metrics that people ask for first."""
-    cases = _by_load(case_table(table))
+    cases = case_table(table) if is_sorted else _by_load(case_table(table))
     parts = [(benchmark, cases[cases["benchmark"] == benchmark]) for benchmark in BENCHMARKS]
     return [_section(run, part, benchmark) for benchmark, part in parts if len(part)]
 
@@ -202,10 +208,3 @@ def _chosen(table: pd.DataFrame, case_pattern: str, launch_pattern: str) -> pd.D
 def _some(names: pd.Series) -> str:
     distinct = list(dict.fromkeys(names))
     return ", ".join(distinct[:5]) + ", …" * (len(distinct) > 5)
-
-
-def _check_columns(columns: Sequence[str], table: pd.DataFrame) -> None:
-    for column in columns:
-        if column not in table.columns:
-            hint = did_you_mean(alike(column, table.columns, most=3)) or "--format csv has them all"
-            raise ExperimentError(f"no column {column!r}; {hint}")

@@ -165,3 +165,51 @@ def test_a_partial_run_ends_well_and_shows_what_is_missing(tmp_path):
     run_dir = make_run(tmp_path, change=only_serve, state="partial")
     assert ending(load_run(run_dir))[0] == OK
     assert "8 missing" in run(tmp_path, command="show").stdout
+
+
+def column(results: Path, name: str, *words: str) -> list[str]:
+    """Return the values of one column in the CSV, each once for a run of equal ones."""
+    rows = list(csv.DictReader(io.StringIO(run(results, "--format", "csv", *words).stdout)))
+    return [row[name] for place, row in enumerate(rows) if not place or rows[place - 1]["case_id"] != row["case_id"]]
+
+
+def test_cases_are_chosen_by_what_they_are_and_by_the_mean_of_what_they_measured(results):
+    all_cases, some = column(results, "case_id"), column(results, "case_id", "--where", "max_concurrency>=4")
+    assert 0 < len(some) < len(all_cases) and all("max_concurrency=4" in case or "=8" in case for case in some)
+    assert set(column(results, "launch", "--where", "launch=comp*", "--where", "benchmark != serve")) == {"compiled"}
+    slow = column(results, "median_ttft_ms", "--where", "median_ttft_ms>1")
+    assert slow and "" not in slow
+    assert not any("max_concurrency=8" in case for case in column(results, "case_id", "--where", "verdict=VALID"))
+
+
+def test_a_case_that_is_chosen_keeps_all_of_its_repeats(results):
+    """A mean of the repeats that were chosen by their values would be none."""
+    everything = list(csv.DictReader(io.StringIO(run(results, "--format", "csv").stdout)))
+    median = sorted(float(row["output_throughput_tok_s"]) for row in everything if row["output_throughput_tok_s"])
+    words = ("--where", f"output_throughput_tok_s > {median[len(median) // 2]}")
+    chosen = list(csv.DictReader(io.StringIO(run(results, "--format", "csv", *words).stdout)))
+    for case in {row["case_id"] for row in chosen}:
+        assert [row for row in chosen if row["case_id"] == case] == [
+            row for row in everything if row["case_id"] == case
+        ]
+
+
+def test_cases_stand_in_the_order_of_a_column_and_those_without_a_value_last(results):
+    rising = column(results, "max_concurrency", "--sort", "max_concurrency")
+    assert [value for value in rising if value] == sorted(filter(None, rising), key=float) and rising[-1] == ""
+    falling = [line.split() for line in sections(run(results, "--sort", "-max_concurrency").stdout)[1][3:]]
+    assert [row[4] for row in falling] == ["8"] * 4 + ["4"] * 4 + ["2"] * 4 + ["1"] * 4
+
+
+def test_a_condition_or_an_order_that_cannot_be_is_refused_in_one_line(results):
+    refused = {
+        ("--where", "median_ttft"): "write COLUMN=VALUE",
+        ("--where", "median_tft_ms<5"): "median_ttft_ms",
+        ("--where", "median_ttft_ms<fast"): "'fast' is not a number",
+        ("--where", "launch>5"): "'eager' is not a number",
+        ("--where", "max_concurrency=77"): "no case meets it",
+        ("--sort", "-max_concurency"): "max_concurrency",
+    }
+    for words, said in refused.items():
+        result = run(results, *words)
+        assert said in str(result.exception), words

@@ -8,7 +8,7 @@ import pytest
 from benchbook.plan.experiment import load_experiment
 from benchbook.plan.hints import hint, meant
 from benchbook.plan.launches import _LaunchKeys
-from benchbook.plan.template import TEMPLATE, write_template
+from benchbook.plan.template import TEMPLATES, write_template
 from benchbook.plan.workloads import WORKLOADS
 from benchbook.sweep.preflight import preflight_of
 from benchbook.terms.errors import ExperimentError
@@ -200,23 +200,26 @@ def test_a_relative_model_is_looked_for_beside_the_file_and_then_in_the_current_
         assert f"looked for {folder}/none and {elsewhere}/none" in str(caught.value)
 
 
-def test_the_template_is_an_experiment_that_the_installed_vllm_takes(tmp_path):
-    write_template(tmp_path / "mine.yaml")
-    experiment = preflight_of(tmp_path / "mine.yaml").experiment
-    assert len(experiment.cases) == 3
-    for line in TEMPLATE.splitlines():  # what is commented out is right as well
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_template_is_an_experiment_that_the_installed_vllm_takes(tmp_path, template):
+    write_template(tmp_path / "mine.yaml", template)
+    num_cases = {"serve": 3, "compare": 2, "capacity": 34, "chat": 3}[template]  # a search may measure any of its loads
+    assert len(preflight_of(tmp_path / "mine.yaml").experiment.cases) == num_cases
+    for line in TEMPLATES[template].splitlines():  # what is commented out is right as well
         if line.lstrip().startswith(("# - ", "# slo")):
             path = tmp_path / "more.yaml"
-            path.write_text(TEMPLATE.replace(line, line.replace("# ", "", 1)))
+            path.write_text(TEMPLATES[template].replace(line, line.replace("# ", "", 1)))
             preflight_of(path)
 
 
-def test_the_template_fits_a_screen_and_starts_vllm_as_the_quickstart_does(tmp_path):
-    write_template(tmp_path / "mine.yaml")
-    assert max(map(len, TEMPLATE.splitlines())) <= 100
+def test_templates_fit_a_screen_and_start_vllm_as_the_quickstart_does(tmp_path):
     quickstart = Path(__file__).parents[3] / "experiments" / "quickstart.yaml"
-    (written,), (shown,) = (load_experiment(file).launches for file in (tmp_path / "mine.yaml", quickstart))
-    assert (written.args, written.env) == (shown.args, shown.env)
+    (shown,) = load_experiment(quickstart).launches
+    for template, text in TEMPLATES.items():
+        write_template(tmp_path / f"{template}.yaml", template)
+        assert max(map(len, text.splitlines())) <= 112
+        written = load_experiment(tmp_path / f"{template}.yaml").launches[0]
+        assert written.env == shown.env and written.args == {**shown.args, "enable_prefix_caching": template == "chat"}
 
 
 CONFIGS = {
@@ -255,7 +258,7 @@ def test_a_template_is_written_over_nothing_and_under_a_name_that_can_be_run(tmp
         "mine.txt": "NAME.yaml",
     }.items():
         with pytest.raises(ExperimentError, match=words):
-            write_template(tmp_path / name)
+            write_template(tmp_path / name, "serve")
     assert (tmp_path / "mine.yaml").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
 
 
