@@ -13,7 +13,7 @@ from benchbook.hosts.process import registry
 from benchbook.hosts.process.ports import is_loopback
 from benchbook.terms.errors import Cause, ExperimentError, HostStartError
 
-_ASKED = "/is-there-a-door"  # no endpoint: a door answers 401 before anybody says 404
+_CLOSED = (401, 403)
 _ANSWER_LIMIT_S = 10.0
 
 
@@ -58,12 +58,12 @@ def check_door(access: Access, base_url: str, host: str, env: Mapping[str, str])
     if not access.has_key:
         return
     try:
-        answer: object = http.get(base_url, _ASKED, timeout_s=_ANSWER_LIMIT_S)[0]
+        answer: object = http.get(base_url, access.asked, timeout_s=_ANSWER_LIMIT_S)[0]
     except OSError as error:
         answer = error
-    if answer == 401:
+    if answer in _CLOSED:
         return
-    evidence = f"{base_url}{_ASKED} answered {answer} without the key, and not 401"
+    evidence = f"{base_url}{access.asked} answered {answer} without the key, and not 401"
     if is_loopback(host) and access.is_partial(env):
         warnings.warn(f"the key guards /v1 alone, for all users of this machine: {evidence}", stacklevel=2)
         return

@@ -86,6 +86,9 @@ class Access:
     open_paths: Sequence[str]  # answered without a key
     not_for_others: Mapping[str, str] = field(default_factory=dict)  # variables and args with which it is for us alone
     why_open: str  # the hint where a server answers without its key
+    asked: str = (
+        "/is-there-a-door"  # what is asked without the key; no endpoint: a door answers before anybody says 404
+    )
     has_key: bool = True  # False: it asks nobody for a key, and `why_open` says why
     is_partial: Callable[[Mapping[str, str]], bool] = lambda env: False  # by this environment, a part alone is guarded
 

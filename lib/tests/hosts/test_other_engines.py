@@ -296,3 +296,10 @@ def test_a_stream_of_transformers_serve_tells_its_counts_apart_and_ends(text):
 def test_each_request_to_llama_cpp_has_a_connection_of_its_own_and_none_to_others():
     assert engine_of(launch("llamacpp")).headers == {"Connection": "close"}
     assert not any(engine_of(launch(name)).headers for name in ("vllm", "sglang", "trtllm", "transformers"))
+
+
+def test_a_command_that_takes_the_key_and_guards_nothing_by_it_is_ended(folder, tmp_path):
+    said = launch(command=(*PROGRAM, "plain", "{model}", "--port", "{port}", "--token", "{api_key}"))
+    with pytest.raises(HostStartError, match="unguarded: .*/v1/models answered 200 .*leave {api_key} out") as refused:
+        server_of(folder, tmp_path, said).__enter__()
+    assert refused.value.cause.code == "unguarded"

@@ -16,13 +16,18 @@ from benchbook.terms.errors import ExperimentError
 
 _PLACES = re.compile(r"\{(port|host|model|name)\}")
 
+_OPEN = plain.no_key("its command says nothing of {api_key}")
+_GUARDED = replace(
+    plain.no_key("leave {api_key} out of the command, if its server knows no key"), has_key=True, asked="/v1/models"
+)
+
 COMMAND = Engine(
     name="command",
     title="the command's server",
     package=None,
     program=(),
     command=lambda *_: _no_command(),
-    access=plain.no_key("its command says nothing of {api_key}"),
+    access=_OPEN,
     takes_name=False,
     shares_port=False,
     health_path="/v1/models",  # which all servers of OpenAI's requests have
@@ -42,7 +47,6 @@ def commanded(engine: Engine, words: Sequence[str]) -> Engine:
     What it speaks is that of `engine`; that it is ours is shown by the name, where a word has {name}, and otherwise by
     who holds the port. A container is named, so that it can be ended by its name.
     """
-    has_key = any(KEY_PLACE in word for word in words)
     return replace(
         engine,
         package=None,
@@ -51,9 +55,7 @@ def commanded(engine: Engine, words: Sequence[str]) -> Engine:
         program=tuple(words[:1]),
         command=partial(_filled, tuple(words)),
         added_words=lambda args: (),
-        access=replace(
-            plain.no_key("its command says nothing of {api_key}"), has_key=has_key, is_partial=lambda _: True
-        ),
+        access=_GUARDED if any(KEY_PLACE in word for word in words) else _OPEN,
         takes_name=any("{name}" in word for word in words),
         shares_port=False,
         ready_path="",
