@@ -26,6 +26,7 @@ from benchbook.terms.likeness import alike, did_you_mean
 MAX_COMPARED = 1000  # names, for the one that may have been meant
 _DEAD = (500, 502, 503, 504)  # its engine is dead, or a router has nobody behind it
 _STARTED = re.compile(r"^process_start_time_seconds (\S+)$", re.MULTILINE)  # by Prometheus' own client
+_MODELS = "/v1/models"
 _USUAL_WAY = Reach()
 
 
@@ -36,6 +37,7 @@ class AttachedServer(ServedModel):
         self.base_url, self.served_name, self.api_key, self.is_ours = base_url, served_name, way.api_key, is_ours
         self._way = way
         self.key_variable = ""  # that holds its key, where one was named
+        self.is_engine = True  # and no router before some
         self.behind: Sequence[str] = ()  # the servers behind a router, as far as somebody named them
         self.argv: list[str] = []  # of its process, where it is ours; else nobody knows
         self.hub_env: dict[str, str] = {}  # likewise: where its model hub is
@@ -49,6 +51,16 @@ class AttachedServer(ServedModel):
     def counter_urls(self) -> Sequence[str]:
         """The addresses of the servers whose counters tell of it: those behind it, where they are named."""
         return tuple(self.behind) or (self.base_url,)
+
+    @property
+    def tells_version(self) -> bool:
+        """Whether it tells a version itself, as an engine's own server does."""
+        return self._version_of(self.base_url) is not None
+
+    @property
+    def health_path(self) -> str:
+        """Where it says how it is: one that tells no version may be a router, and some have an engine compute for /health."""
+        return self.engine.health_path if self.is_engine else _MODELS
 
     @property
     def version(self) -> str | None:
@@ -128,6 +140,7 @@ def attach(
     except (OSError, ValueError) as error:
         cause = Cause("not_vllm", str(error), _hint_of(error))
         raise IdentityError(f"no vLLM server answers at {server.base_url}: {error}; {cause.hint}", cause) from error
+    server.is_engine = bool(ours) or server.tells_version
     server.served_name = _name_for(
         server, model, names, ours.served_name if ours and ours.served_name in names else names[0]
     )

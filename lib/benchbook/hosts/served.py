@@ -69,7 +69,12 @@ class ServedModel:
 
     def health(self, timeout_s: float = ANSWER_LIMIT_S) -> int:
         """Return the status with which it says how it is; raise OSError when nothing comes within `timeout_s`."""
-        return http.get(self.base_url, self.engine.health_path, timeout_s=timeout_s, way=self.way)[0]
+        return http.get(self.base_url, self.health_path, timeout_s=timeout_s, way=self.way)[0]
+
+    @property
+    def health_path(self) -> str:
+        """Where it says how it is."""
+        return self.engine.health_path
 
     def is_healthy(self, timeout_s: float = ANSWER_LIMIT_S) -> bool:
         """Return whether it says within `timeout_s` that it is healthy."""
@@ -81,7 +86,7 @@ class ServedModel:
     @property
     def health_url(self) -> str:
         """Where the server says whether it is healthy."""
-        return f"{self.base_url}{self.engine.health_path}"
+        return f"{self.base_url}{self.health_path}"
 
     @property
     def version(self) -> str | None:

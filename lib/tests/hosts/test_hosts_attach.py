@@ -17,6 +17,7 @@ from benchbook.hosts.scrape import engine_tokens, parse_counters
 from benchbook.hosts.server import VllmServer, find_server
 from benchbook.hosts.telemetry import Sampler
 from benchbook.hosts.vllm.counters import COUNTERS
+from benchbook.hosts.watch import StallWatch
 from benchbook.measure.client.tasks import run_bench
 from benchbook.measure.servers import attached_facts, host_facts, open_server
 from benchbook.terms.attached import Reach
@@ -197,7 +198,7 @@ def test_headers_and_the_key_of_a_named_variable_go_with_each_question_and_are_s
         server = attach(f"127.0.0.1:{recorded.port}", reach=Reach(api_key_env="HOW", headers_env={"X-Whose": "WHOSE"}))
         server.check_alive()
         sent = b"".join(recorded.seen)
-    assert sent.count(b"X-Whose: a-team-of-theirs-42") == sent.count(b"Bearer a-word-that-opens-42") == 2
+    assert sent.count(b"X-Whose: a-team-of-theirs-42") == sent.count(b"Bearer a-word-that-opens-42") == 3
     assert {"a-team-of-theirs-42", "a-word-that-opens-42"} <= set(known_secrets())
     assert "42" not in repr(server.way) and attached_facts(server).headers == ("X-Whose",)
 
@@ -239,3 +240,14 @@ def test_a_round_trip_to_a_server_is_timed_and_to_nobody_it_is_none():
     with odd_server() as url:
         assert 0 < round_trip_ms(url) < 2000
     assert round_trip_ms("http://127.0.0.1:9") is None and round_trip_ms("http://no-such-host.invalid") is None
+
+
+def test_a_router_is_not_asked_for_its_health_which_some_have_an_engine_compute():
+    for odd, path in (("router", "/v1/models"), ("no_version", "/v1/models"), ("", "/health")):
+        with odd_server(odd) as url, recording_proxy(int(url.rpartition(":")[2])) as recorded:
+            server = attach(f"127.0.0.1:{recorded.port}")
+            with StallWatch(server, limit_s=0.4):
+                time.sleep(0.3)
+            server.check_alive()
+            asked = {asked.partition("?")[0] for _, asked in recorded.requests}
+            assert ("/health" in asked) == (path == "/health") and server.health_url.endswith(path), odd
