@@ -89,7 +89,7 @@ class _Said:
         return verb if load != 1 and not self.load.is_open else f"{verb}s"
 
     def _saturation(self, low: float | None, high: float | None, where: str) -> str:
-        load, gain = self.load, f"{percent_number(self.found.find.saturation)} %"
+        load, gain = self.load, f"{100 * self.found.find.saturation:g} %"
         if low is not None and high is not None:
             return (
                 f"Output throughput still grows by more than {gain} when {load.text(low)} are doubled, and no longer from "
@@ -117,7 +117,7 @@ class _Said:
             record = next((record for some in self.found.records.values() for record in some), None)
             of_one = GOODPUT_LIMITS.items() if record else ()
             limits = [f"{name} {record.workload[key]:g} ms" for key, name in of_one if record.workload.get(key)]
-            said.append(f"{percent_number(find.attainment)} % of requests within {listed(limits) or 'their limits'}")
+            said.append(f"{100 * find.attainment:g} % of requests within {listed(limits) or 'their limits'}")
         return f"the SLO ({listed(said)})" if said else "what the server keeps up with"
 
     def _where(self) -> str:

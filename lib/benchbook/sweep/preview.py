@@ -36,7 +36,7 @@ from benchbook.sweep.session import run_command
 from benchbook.terminal import say
 from benchbook.terms.benchmarks import HOST_KINDS
 from benchbook.terms.percentiles import percentile_of, samples_needed
-from benchbook.terms.wording import counted, duration_text, listed, percent_number
+from benchbook.terms.wording import counted, duration_text, listed
 
 ONE_START = (
     "All repeats share one start, and so does their ±: starts differ too. repeats: {starts: 3} has a fresh start in each "
@@ -164,7 +164,7 @@ def _search_lines(experiment: Experiment, estimator: Estimator) -> Iterator[str]
         took = [estimator.estimate([block]) for block in blocks]
         until = f"; ends after {duration_text(find.budget_s)} of measuring" if find.budget_s else ""
         yield (
-            f"Search {sought.name}: {find.text()}, {number} loads, each {percent_number(find.within)} % above the one below or "
+            f"Search {sought.name}: {find.text()}, {number} loads, each {100 * find.within:g} % above the one below or "
             f"1; 2 to {find.at_most} repeats of a load, {counts[0]} to {counts[-1]} where none varies, up to twice as many "
             f"where they do, {took[0]} to {duration_text(max(each.seconds for each in took))} ({took[-1].why}){until}"
         )

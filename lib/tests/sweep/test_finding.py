@@ -27,7 +27,7 @@ EXPERIMENT = """
 question: How many?
 model: {model}
 launches: {{{launches}}}
-benchmarks: [serve: {{lengths: [[8, 4]], num_prompts: 4, find: {{{find}}}}}]
+benchmarks: [serve: {{lengths: [[8, 4]], num_prompts: 4, {serve}find: {{{find}}}}}]
 {rest}
 """
 USERS = "max_concurrency: {from: 1, to: 64}, within: 10 %"
@@ -39,6 +39,7 @@ class Searched(Bench):
 
     latency_ms = staticmethod(lambda load: 100.0 * load / 20.5)
     spread = 0.02
+    more = staticmethod(lambda load: {})  # of a raw file
     dies_at = 0  # the call at which the person interrupts
 
     def run_repeat(self, repeat, host, folder, identity, limits):
@@ -49,14 +50,14 @@ class Searched(Bench):
         luck = int(hashlib.sha256(f"{load} {repeat.number}".encode()).hexdigest()[:8], 16) / 16**8 - 0.5
         latency_ms = self.latency_ms(load) * (1 + 2 * self.spread * luck)
         raw = {"completed": 4, "total_input_tokens": 32, "total_output_tokens": 16, "p90_ttft_ms": latency_ms,
-               "output_throughput": 100 * load / (5 + load) * (1 + 0.1 * self.spread * luck)}  # fmt: skip
+               "output_throughput": 100 * load / (5 + load) * (1 + 0.1 * self.spread * luck), **self.more(load)}  # fmt: skip
         recording = Recording(repeat.case.workload, folder / RECORD_FILE, Handover(identity=identity))
         recording.write_raw(raw)
         return recording.finish(raw, host=HostFacts(), way="test").record
 
-    def plan(self, find=USERS, rest=SLO, launches="eager: {args: {max_model_len: 64}}"):
+    def plan(self, find=USERS, rest=SLO, launches="eager: {args: {max_model_len: 64}}", serve=""):
         path = self.tmp_path / "small.yaml"
-        path.write_text(EXPERIMENT.format(model=self.model, find=find, rest=rest, launches=launches))
+        path.write_text(EXPERIMENT.format(model=self.model, find=find, rest=rest, launches=launches, serve=serve))
         return RunPlan.of(load_experiment(path))
 
     def runner(self, store=None, plan=None):
@@ -141,6 +142,34 @@ def test_saturation_is_where_a_doubling_adds_too_little(bench):
     (sentence,) = (each for each in said(runner) if "saturates at" in each)
     low, high = map(int, sentence.split("saturates at ")[1].split(" (")[0].replace("to", "").split())
     assert low - 1 <= 22.5 <= high and high <= 28
+
+
+def test_a_share_of_requests_within_their_limits_is_what_holds_where_it_is_asked_for(bench):
+    bench.more = lambda load: {"request_throughput": 10.0, "request_goodput": 10.0 if load <= 12 else 2.0}
+    plan = bench.plan(f"{USERS}, attainment: 0.5", rest="", serve="slo_ttft_ms: 50, ")
+    runner = bench.runner(plan=plan)
+    runner.execute()
+    text = " ".join(said(runner))
+    assert "50 % of requests within TTFT 50 ms), 12 requests in flight hold and 13 fail" in text
+    assert "the share of requests within their limits binds: 20.0 ± 0.0 %" in text
+
+
+def test_a_rate_holds_while_the_server_keeps_up_with_it_whatever_the_limits(bench):
+    bench.latency_ms = lambda load: 10.0
+
+    def more(rate):
+        took_s = 4 / min(rate, 6.0) + 0.2
+        return {"request_throughput": 4 / took_s, "duration": took_s, "mean_e2el_ms": 200.0 if rate < 6 else 210.0}
+
+    bench.more = lambda rate: more(rate) if rate < 6 else more(rate) | {"request_throughput": 1.0}
+    runner = bench.runner(plan=bench.plan("request_rate_rps: {from: 1, to: 16}, within: 20 %"))
+    runner.execute()
+    (first, *_) = (each for each in said(runner) if "req/s holds" in each)
+    low, high = (
+        float(each.split()[-1])
+        for each in first.split(" req/s holds and ")[0:1] + [first.split("holds and ")[1].split(" fails")[0]]
+    )
+    assert low < 6 <= high and "keeping up with the rate binds" in " ".join(said(runner))
 
 
 def test_a_budget_ends_a_search_and_is_said(bench):
