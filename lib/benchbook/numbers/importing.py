@@ -32,7 +32,7 @@ from benchbook.records.record_file import record_of
 from benchbook.records.store import Store
 from benchbook.records.typed import refused
 from benchbook.terms.asked import Asked
-from benchbook.terms.benchmarks import BENCHMARKS
+from benchbook.terms.benchmarks import BENCHMARKS, SERVE
 from benchbook.terms.errors import StoreError
 
 SOURCES = "sources"
@@ -132,7 +132,7 @@ def _record(one: Figures, identity: Identity, path: Path, source: Source) -> Rec
 
 def _asked(one: Figures, asked: Asked) -> Asked:
     """Return what was asked, with lengths as they were counted: nobody knows how they were drawn, or how answers end."""
-    if asked.input_tokens_each is not None or one.benchmark != "serve":
+    if asked.input_tokens_each is not None or one.benchmark != SERVE.name:
         return asked
     inputs, outputs = (one.workload.get(key) for key in _MEANS)
     return Asked(requests=asked.requests, input_tokens_each=inputs or None, output_tokens_each=outputs or None)

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from unittest import mock
 
 from benchbook.hosts.process.tasks import TaskRefused
+from benchbook.terms.benchmarks import LATENCY
 
 
 @contextlib.contextmanager
@@ -48,7 +49,7 @@ def asked_engine_args(engine_argv: Sequence[str]) -> Any:
     """
     from vllm.entrypoints.cli.main import main
 
-    sys.argv = ["vllm", "bench", "latency", *engine_argv]
+    sys.argv = ["vllm", "bench", LATENCY.name, *engine_argv]
     try:
         with engine_from(_Asking):
             main()

@@ -29,6 +29,7 @@ from benchbook.measure.client.meter import meter_path, metered
 from benchbook.measure.client.sender import Sender
 from benchbook.measure.client.stretch import Stretch
 from benchbook.measure.drawing.order import DRAW
+from benchbook.terms.benchmarks import SERVE
 
 _TOLD = b"told\n"
 
@@ -86,7 +87,7 @@ def _be_child(parent: socket.socket, worker_pid: int, is_ahead: bool) -> NoRetur
         with contextlib.ExitStack() as stack:
             if is_ahead:
                 with contextlib.suppress(ImportError):  # of a vLLM that reads its words elsewhere
-                    exit_code = bench.run_when_told("serve", lambda: _begin(parent, stack))
+                    exit_code = bench.run_when_told(SERVE.name, lambda: _begin(parent, stack))
             else:
                 argv = _begin(parent, stack)
                 exit_code = _draw(argv[1]) if argv[0] == DRAW else bench.run_vllm_bench(argv)

@@ -26,6 +26,7 @@ from benchbook.hosts.vllm import bench, bench_requests
 from benchbook.measure.client.ceiling import measured_ceiling
 from benchbook.measure.client.child import Child
 from benchbook.measure.drawing.order import DRAW
+from benchbook.terms.benchmarks import SERVE
 
 
 class WarmParent:
@@ -83,7 +84,7 @@ class WarmParent:
         """Raise TaskRefused when this process is not the one for `task`."""
         if self._refusal:
             raise tasks.TaskRefused(self._refusal)
-        if task.argv[0] not in ("serve", DRAW):
+        if task.argv[0] not in (SERVE.name, DRAW):
             raise tasks.TaskRefused(f"this client runs serve, not {task.argv[0]}")
         if task.stretch is not None and (why := bench_requests.why_not_sending()):
             raise tasks.TaskRefused(why)
