@@ -16,7 +16,7 @@ from benchbook.judge.evidence import Measured
 from benchbook.judge.sources import Evidence
 from benchbook.judge.unseen import LOOKS, RECORDS, not_looked
 from benchbook.records.record import Record
-from benchbook.terms.benchmarks import BENCHMARKS, LATENCY
+from benchbook.terms.benchmarks import BENCHMARKS
 
 ALONE = "the file has figures alone: nothing of single requests, the server, the client and the machine"
 
@@ -77,9 +77,8 @@ def _samples(measured: Measured) -> str:
 
 
 # One of which must be told before anything can be held against anything.
-_CHECKABLE = dict.fromkeys(BENCHMARKS, ("completed", "failed", "duration_s", "total_output_tokens")) | {
-    LATENCY.name: LATENCY.metrics
-}
+_COUNTS = ("completed", "failed", "duration_s", "total_output_tokens")
+_CHECKABLE = {name: row.metrics if row.times == "iterations" else _COUNTS for name, row in BENCHMARKS.items()}
 # What each check of values lives from; one that is not here needs more than a file of figures has.
 _NEEDS: Mapping[str, Evidence] = {
     "requests_failed": sources.failures,

@@ -25,8 +25,9 @@ from benchbook.terms.metrics import BY_KEY
 
 PACKAGE = Path(__file__).parents[2] / "benchbook"
 # Names of benchmarks written out elsewhere in the package: each is a place that a new benchmark may have to be added to.
-# This number only goes down.
-WRITTEN_OUT = 8
+# This number only goes down. In the wings of hosts/ and the readers of numbers/ such words are those of other programs.
+WRITTEN_OUT = 4  # three of which name an experiment that `init` writes
+OF_OTHERS = ("hosts/", "numbers/")
 _LENGTHS = {"input_len_tokens": 8, "output_len_tokens": 4}
 EXAMPLES = {
     "serve": {**_LENGTHS, "max_concurrency": 1, "num_prompts": 2},
@@ -134,7 +135,7 @@ def test_names_of_benchmarks_are_written_out_no_more_often_than_they_were():
     found = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
         for path in sorted(PACKAGE.rglob("*.py"))
-        if path.relative_to(PACKAGE).as_posix() != "terms/benchmarks.py"
+        if not path.relative_to(PACKAGE).as_posix().startswith(("terms/benchmarks.py", *OF_OTHERS))
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and node.value in BENCHMARKS
     ]
@@ -143,11 +144,15 @@ def test_names_of_benchmarks_are_written_out_no_more_often_than_they_were():
 
 def test_only_a_registry_knows_a_row_by_its_name():
     known = {"plan/workloads.py", "measure/argv.py", "measure/calls.py", "judge/accounting.py", "report/shown.py"}
+    known |= {"measure/client/child.py", "measure/client/main.py"}  # vLLM's client, which is of one benchmark
     rows = {name for name, value in vars(benchmarks).items() if isinstance(value, Benchmark)}
     asking = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
+        if not path.relative_to(PACKAGE).as_posix().startswith(OF_OTHERS)  # a reader knows what its files are of
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and rows & {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom)
+        and node.module == benchmarks.__name__
+        and rows & {alias.name for alias in node.names}
     }
     assert len(rows) == len(BENCHMARKS) and asking == known
