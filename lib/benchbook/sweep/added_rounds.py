@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from benchbook.judge.confidence import relative_half_width
 from benchbook.judge.starts import start_of
 from benchbook.plan.case import Case
+from benchbook.plan.order import Block
 from benchbook.plan.repeats import Until
 from benchbook.records.store import Store
 from benchbook.sweep.block_result import BlockResult
@@ -76,9 +77,9 @@ class AddedRounds:
         found = [miss for case in cases for miss in self._missed_by(case, repeats, until.targets_of(case))]
         return sorted(found, key=lambda miss: miss.wanted / miss.reached if miss.reached else 0.0)
 
-    def goes_on(self, host_kind: HostKind) -> bool:
+    def goes_on(self, block: Block) -> bool:
         """Return whether a round goes on with the host of the one before."""
-        return not self.plan.experiment.starts_anew(host_kind)
+        return not self.plan.experiment.starts_anew(block.host_kind)
 
     def reached(self) -> dict[str, dict[str, float | None]]:
         """Return how well the mean of each target is known in the end, as a share, by case id and metric."""

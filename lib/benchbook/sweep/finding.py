@@ -53,9 +53,10 @@ class Finding:
                 return Proposal((block,), why, {**repeats, case.case_id: number + 1})
         return Proposal(repeats=repeats)
 
-    def goes_on(self, host_kind: HostKind) -> bool:
-        """Return whether all of a search is measured on one start: unless the file asks for starts."""
-        return not self.plan.experiment.fresh_starts
+    def goes_on(self, block: Block) -> bool:
+        """Return whether a search goes on with a host: unless the file asks for starts, or launches are taking turns."""
+        experiment, is_search = self.plan.experiment, any(repeat.case.find for repeat in block.repeats)
+        return not experiment.fresh_starts and (is_search or not experiment.starts_anew(block.host_kind))
 
     def reached(self) -> dict[str, dict[str, float | None]]:
         """Return {}: a search has no precision to reach."""

@@ -48,7 +48,7 @@ class Foreman:
 
     def more(self, block: Block) -> tuple[Repeat, ...]:
         """Return the repeats of what is proposed next for the host of `block`; none where that takes a fresh start."""
-        going_on = [proposer for proposer in self.proposers if proposer.goes_on(block.host_kind)]
+        going_on = [proposer for proposer in self.proposers if proposer.goes_on(block)]
         blocks = self._proposed(going_on, block.host_kind, block.launch)
         return tuple(repeat for proposed in blocks for repeat in proposed.repeats)
 

@@ -26,8 +26,8 @@ class Proposer(Protocol):
     def next(self, host_kind: HostKind, results: Sequence[BlockResult]) -> Proposal:
         """Return what is wanted next on this kind of host, after `results` of this process; its records are in the store."""
 
-    def goes_on(self, host_kind: HostKind) -> bool:
-        """Return whether what is proposed may be measured on a host of its launch that is there."""
+    def goes_on(self, block: Block) -> bool:
+        """Return whether what is proposed for the launch of `block` may be measured on its host, which is there."""
 
     def reached(self) -> dict[str, dict[str, float | None]]:
         """Return in the end how well each target is known, as a share, by case id and metric; {} without targets."""

@@ -190,6 +190,16 @@ def test_each_launch_is_searched_on_its_own_start_and_with_starts_each_repeat_ha
     assert bench.starts == {"server": len(bench.calls)}
 
 
+def test_launches_take_their_turns_before_any_of_them_is_searched(bench):
+    two = "eager: {args: {max_model_len: 64}}, other: {args: {max_model_len: 32}}"
+    plan = bench.plan(launches=two, serve="max_concurrency: 99}, serve: {lengths: [[8, 4]], num_prompts: 4, ")
+    assert len(plan.experiment.fixed) == 2 and len(plan.experiment.searches) == 2
+    bench.runner(plan=plan).execute()
+    fixed = [case_id.split(",")[0] for case_id, _, _ in bench.calls[:16]]
+    assert fixed == ["eager", "other", "other", "eager"] * 4
+    assert bench.starts == {"server": 18}
+
+
 def test_requests_that_are_not_answered_keep_no_limit(bench):
     plain = bench.run_repeat
 
