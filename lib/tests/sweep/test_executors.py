@@ -136,6 +136,9 @@ class OnceMore:
         third = tuple(replace(repeat, number=2) for repeat in block.repeats if repeat.number == 0)
         return Proposal((replace(block, repeats=third),), "because", {repeat.case.case_id: 3 for repeat in third})
 
+    def goes_on(self, block):
+        return True
+
     def reached(self):
         return {}
 
