@@ -106,10 +106,15 @@ def _print_going_on(
     total, left = (sum(len(block.repeats) for block in some) for some in (blocks, pending_blocks))
     name, (header, damage) = run_name(store.run_dir, results_dir), store.read_header()
     state = header.state
+    there = (
+        f"{total - left} of {total} measurements"
+        if total
+        else f"{store.count_measured()} measured repeats of its search"
+    )
     if state is RunState.RUNNING:
-        say(console, f"{name} is being measured now: {total - left} of {total} measurements are there.")
+        say(console, f"{name} is being measured now: {there} are there.")
         return
-    kept = f"{total - left} of {total} measurements are kept"
+    kept = f"{there} are kept"
     say(console, f"`run` would continue {name} ({state}): {kept} (--new starts afresh)")
     for line in filter(None, (*damage, *damaged_repeats(store, plan), due_again_text(store, plan))):
         say(console, f"  {line}")

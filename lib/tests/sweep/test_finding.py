@@ -218,6 +218,15 @@ def test_requests_that_are_not_answered_keep_no_limit(bench):
     assert "16 requests in flight hold and 17 fail" in " ".join(said(runner))
 
 
+def test_plan_tells_of_a_search_that_was_interrupted_what_is_kept(bench, tmp_path):
+    bench.dies_at = 6
+    runner = bench.runner()
+    assert runner.execute() is RunState.INTERRUPTED
+    console = Console(record=True, width=300, file=open("/dev/null", "w"))
+    preview(tmp_path / "small.yaml", tmp_path / "results", console)
+    assert "(interrupted): 5 measured repeats of its search are kept" in console.export_text()
+
+
 @pytest.mark.parametrize("repeats", ["5", "{at_least: 3, at_most: 9, until: {output_throughput_tok_s: 2 %}}"])
 def test_repeats_of_a_file_of_searches_alone_are_refused(bench, repeats):
     with pytest.raises(ExperimentError, match="is for cases that are measured in any case, and here is none"):
