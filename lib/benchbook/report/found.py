@@ -78,8 +78,20 @@ class _Said:
         if low is not None and low == top:
             return f"{wanted}, {self._does(low, 'hold')}, the most of the search ({where})."
         if low is not None:
-            return f"{wanted}, {self._does(low, 'hold')}, and no load above is known to fail ({where})."
-        return f"{wanted}, no load is known to hold or to fail ({where})."
+            return (
+                f"{wanted}, {self._does(low, 'hold')}, and no load above is known to fail ({where}){self._end(search)}."
+            )
+        return f"{wanted}, no load is known to hold or to fail ({where}){self._end(search)}."
+
+    def _end(self, search: Search) -> str:
+        """Return what ended a search that has no answer, for the line that people see first."""
+        if self.found.is_spent and search.wanted() is not None:
+            return ": its budget ended the search"
+        return (
+            f": {listed([self.load.short(search.loads[place]) for place in search.open])} not decided"
+            if search.open
+            else ""
+        )
 
     def _does(self, load: float, verb: str) -> str:
         """Return '8 requests in flight hold' or '2.5 req/s holds'."""

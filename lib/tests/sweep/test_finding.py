@@ -178,6 +178,7 @@ def test_a_budget_ends_a_search_and_is_said(bench):
     runner = bench.runner(plan=bench.plan(f"{USERS}, budget: 0.001 s"))
     assert runner.execute() is RunState.FINISHED
     assert len(bench.calls) < 8 and any("ended there by its budget" in each for each in said(runner))
+    assert said(runner)[0].endswith(": its budget ended the search.")
 
 
 def test_each_launch_is_searched_on_its_own_start_and_with_starts_each_repeat_has_one(bench):
