@@ -153,10 +153,13 @@ def _opens_with_a_token(answers: Sequence[Answer]) -> bool:
 
 
 def _closes_behind_a_token(answers: Sequence[Answer]) -> bool:
-    """Return whether each has one chunk more, and the gap before its last is short beside those between tokens."""
-    if any(len(answer.gaps_s) != answer.tokens or answer.tokens < 2 for answer in answers):
+    """Return whether each has one chunk more, and the gap before its last is short beside those between tokens.
+
+    The first gap is none of them: where it is the long one, a chunk opened the answer long before its token.
+    """
+    if any(len(answer.gaps_s) != answer.tokens or answer.tokens < 3 for answer in answers):
         return False
-    usual_s = statistics.median(gap_s for answer in answers for gap_s in answer.gaps_s[:-1])
+    usual_s = statistics.median(gap_s for answer in answers for gap_s in answer.gaps_s[1:-1])
     return statistics.median(answer.gaps_s[-1] for answer in answers) <= OPENING_GAP * usual_s
 
 

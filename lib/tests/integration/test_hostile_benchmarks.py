@@ -103,8 +103,8 @@ def test_a_benchmark_of_a_hostile_server_ends_in_an_error_or_a_flag(kind, client
 def test_a_benchmark_of_a_sound_server_or_a_harmless_one_is_right(kind, client, sound, limit_s, measured):
     with Watch(client.pid) as watch:
         record = measured(kind)
-    # A busy machine makes the scripted server stand still as well, the sound one as much as this one.
-    assert flags(record) ^ flags(sound) <= OF_THE_LOAD | {"server_stalled"}
+    # A busy machine makes the scripted server stand still, or its chunks arrive in a heap, the sound one's as much as this one's.
+    assert flags(record) ^ flags(sound) <= OF_THE_LOAD | {"server_stalled", "stream_bunched"}
     counts = ("completed", "failed", "total_input_tokens", "total_output_tokens")
     assert [record.values[name] for name in counts] == [6, 0, 30, 36] == [sound.values[name] for name in counts]
     assert 0 < record.values["mean_tpot_ms"] and 0 < record.values["mean_ttft_ms"] < record.values["mean_e2el_ms"]

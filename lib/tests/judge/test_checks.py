@@ -779,6 +779,7 @@ def test_conversations_are_there_while_their_users_think():
         ([0.002] * 63 + [0.0002], 64, "closing_chunk"),
         ([0.002] * 63 + [0.0012], 64, "empty_first_chunk"),  # half a step behind the token and more
         ([0.002] * 63 + [0.0002, 0.0002], 64, "empty_first_chunk"),  # two of them
+        ([0.3, 0.002, 0.002], 3, "empty_first_chunk"),  # long before the token, however short all else is
         ([0.0], 1, "opening_chunk"),  # in one heap, as is right: there is one token
         ([0.015], 1, "empty_first_chunk"),  # three quarters of the TTFT
         ([0.0, 0.002], 2, "opening_chunk"),
