@@ -145,6 +145,15 @@ def test_a_text_goes_on_where_the_answer_ended(talk):
     assert notes["sent_tokens"] == notes["counted_tokens"] == [1, 5, 8]
 
 
+def test_an_answer_that_is_other_tokens_as_text_may_not_be_found_again(talk):
+    class Server3(Server):
+        async def request(self, request_func_input, session, pbar=None):
+            output = await super().request(request_func_input, session, pbar)
+            return dataclasses.replace(output, generated_text=f"{output.generated_text} c")  # of the two tokens counted
+
+    assert talk(Server3(), THREE_TURNS)[1]["cached_tokens"] == [(0, 0), (3, 6), (8, 11)]
+
+
 @pytest.mark.parametrize("at_once", [1, 2, 3])
 def test_so_many_conversations_are_held_at_once_whatever_the_order_of_the_file(talk, at_once):
     by_conversation = [chat(number, turn, f"u{number}") for number in range(5) for turn in range(3)]

@@ -130,7 +130,9 @@ class _Talk:
         self._overhead = math.ceil(max(0, output.prompt_len - sent_tokens) / max(1, len(messages)))
         # What the model said last it has not read itself, unless the next step had begun when that was seen to be the end.
         all_tokens = output.prompt_len + (output.output_tokens or answer_tokens)
-        self._cached = (all_tokens - 1, all_tokens)
+        # An answer whose text is other tokens than those that were generated is not found again as it was.
+        is_found = output.output_tokens in (None, 0, answer_tokens)
+        self._cached = (all_tokens if is_found else output.prompt_len) - 1, all_tokens
         exchange = (*said, {"role": "assistant", "content": answer})
         self._exchanges.append(_Exchange(exchange, f"{one.prompt}{answer}", said_tokens + answer_tokens))
         return output
