@@ -31,7 +31,7 @@ def sentence(row: Row, comparison: Comparison) -> str:
     if row.finding in (Finding.BETTER, Finding.WORSE):
         said += short_cost(comparison.base, comparison.other, comparison.cases)
     if row.num_suspect:
-        said += f"; {row.num_suspect} of the repeats behind it are SUSPECT"
+        said += f"; {row.num_suspect} of the repeats behind it {'is' if row.num_suspect == 1 else 'are'} SUSPECT"
     return f"{said}."
 
 

@@ -55,7 +55,8 @@ def caveats(run: Run) -> list[str]:
     if run.damage:
         sentences.append("Parts of this run's folder are damaged and were left out; they are listed below.")
     if run.num_stale:
-        sentences.append(f"{run.num_stale} records of an older plan lie in this run's folder and were left out.")
+        of_old = counted(run.num_stale, "record") + " of an older plan"
+        sentences.append(f"Left out: {of_old} in this run's folder.")
     return sentences
 
 
@@ -112,7 +113,7 @@ def _blind(blind: Sequence[Record]) -> str:
         for why, checks in by_reason(record.not_looked or {}).items():
             codes.setdefault(why, set()).update(checks)
     said = "; ".join(f"{', '.join(sorted(checks))} ({why})" for why, checks in list(codes.items())[:_MAX_UNSEEN])
-    more = f"; and {len(codes) - _MAX_UNSEEN} reasons more" if len(codes) > _MAX_UNSEEN else ""
+    more = f"; and {counted(len(codes) - _MAX_UNSEEN, 'reason')} more" if len(codes) > _MAX_UNSEEN else ""
     num_valid = sum(record.verdict is Verdict.VALID for record in blind)
     return (
         f"{_repeats(len(blind))} judged without all checks, {num_valid} of them VALID. Not looked at: {said}{more}. "

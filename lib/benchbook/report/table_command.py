@@ -26,7 +26,7 @@ from benchbook.terminal import say, tell_damage
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.metrics import BY_KEY, Metric
-from benchbook.terms.wording import plus_minus_text
+from benchbook.terms.wording import counted, plus_minus_text
 
 MAX_COLUMNS = 8
 # What people ask for first; the other columns of a report follow.
@@ -80,7 +80,7 @@ def print_table(
     Raises ExperimentError for a column that there is none of, and for patterns and conditions that no case fits.
     """
     if run.num_stale:
-        print(f"benchbook: {run.num_stale} stale records of an older plan are left out", file=sys.stderr)
+        print(f"benchbook: left out: {counted(run.num_stale, 'stale record')} of an older plan", file=sys.stderr)
     tell_damage(run.damage)
     table = _chosen(run.table, case_pattern, launch_pattern)
     for column in columns:
