@@ -72,7 +72,7 @@ def ceiling_below_serving(records: Sequence[Record]) -> Iterator[Finding]:
         if not served:
             continue
         peak = max(served, key=lambda cases: cases.mean)
-        if peak.exceeds(best):
+        if peak.exceeds(best) and _is_same_work(best.records[0], peak.records[0]):
             found = reason(
                 "ceiling_below_serving",
                 f"throughput mode reaches {number_text(best.mean)} output tok/s with "
@@ -158,6 +158,14 @@ def _by_load(
         spread = stdev(values) if len(values) > 1 else 0.0
         found[key] = Cases(statistics.fmean(values), spread, tuple(group))
     return found
+
+
+def _is_same_work(offline: Record, online: Record) -> bool:
+    """Return whether both have the same to do: what a set's prompts share is computed or not, its answers may end early."""
+    if offline.requests is None:
+        return True
+    caches = [record.prefix_cache and record.prefix_cache.is_on for record in (offline, online)]
+    return offline.asked.ends_by == online.asked.ends_by and (not offline.asked.shares_prefix or len(set(caches)) == 1)
 
 
 def _is_loaded(load: Offered) -> bool:

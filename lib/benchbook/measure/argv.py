@@ -15,6 +15,7 @@ from typing import Any
 
 from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.vllm.command import flags, monitor_words
+from benchbook.plan.workload import Workload
 from benchbook.plan.workloads import FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload
 from benchbook.terms.benchmarks import FIRST_REQUEST, LATENCY, SERVE, THROUGHPUT
 
@@ -120,18 +121,24 @@ def offline_args(engine_args: Mapping[str, object]) -> dict[str, object]:
     """Return the engine arguments of the offline benchmarks: those of the launch, and prefix caching off unless named.
 
     That is what `bench latency` needs, which gives the same prompts again and again, and both must ask for the same
-    engine to share one. Random prompts have nothing in common, so throughput loses nothing by it.
+    engine to share one. Random prompts have nothing in common, so throughput loses nothing by it; a set whose prompts
+    begin alike does, and is told.
     """
     return {PREFIX_CACHING: False, **engine_args}
 
 
-def offline_remark(engine_args: Mapping[str, object]) -> str | None:
-    """Return what a reader must know of prefix caching in the offline benchmarks of a launch; None when it is off."""
-    if PREFIX_CACHING not in engine_args:
-        return f"{PREFIX_CACHING} is not set: the offline benchmarks run with it off, the server by vLLM's own choice"
-    if engine_args[PREFIX_CACHING]:
-        return f"{PREFIX_CACHING} is on: bench latency repeats its prompts, so it times cached prefills"
-    return None
+def offline_remark(engine_args: Mapping[str, object], workloads: Sequence[Workload]) -> str | None:
+    """Return what a reader must know of prefix caching in a launch's offline benchmarks; None where there is nothing."""
+    if engine_args.get(PREFIX_CACHING):
+        repeats = any(work.benchmark == LATENCY.name for work in workloads)
+        times = f"{PREFIX_CACHING} is on: bench latency repeats its prompts, so it times cached prefills"
+        return times if repeats else None
+    shared = any(work.asked.shares_prefix for work in workloads)
+    computed = "; what prompts of a set have in common is computed for each of them" if shared else ""
+    if PREFIX_CACHING in engine_args:
+        return f"{PREFIX_CACHING} is off{computed}" if shared else None
+    own = "the offline benchmarks run with it off, the server by vLLM's own choice"
+    return f"{PREFIX_CACHING} is not set: {own}{computed}" if workloads else None
 
 
 def latency_argv(workload: LatencyWorkload, target: Target) -> list[str]:
@@ -163,7 +170,7 @@ def throughput_argv(workload: ThroughputWorkload, target: Target) -> list[str]:
         THROUGHPUT.name,
         "--model",
         target.model,
-        *_random_lengths(workload.input_len_tokens, workload.output_len_tokens),
+        *(target.sent.words if target.sent else _random_lengths(workload.input_len_tokens, workload.output_len_tokens)),
         "--num-prompts",
         str(workload.num_prompts),
         "--num-warmups",

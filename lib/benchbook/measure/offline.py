@@ -13,6 +13,7 @@ from benchbook.hosts.model.files import resolve_model
 from benchbook.hosts.vllm.command import inherited_environment, private_environment
 from benchbook.hosts.vllm.environments import vllm_python
 from benchbook.measure.argv import PREFIX_CACHING, Target, Words, latency_argv, offline_args, throughput_argv
+from benchbook.measure.client.given import Given
 from benchbook.measure.client.tasks import WARM, BenchRun, run_bench
 from benchbook.measure.engines import OfflineEngine
 from benchbook.measure.environments import environment_facts
@@ -21,6 +22,7 @@ from benchbook.measure.live import benchmark
 from benchbook.measure.recording import Recording
 from benchbook.measure.serve import benchmark_failed
 from benchbook.measure.servers import refuse_stale, warmed_by_hand
+from benchbook.measure.sets import Sending, sending_of
 from benchbook.measure.watched import Watched
 from benchbook.plan.workloads import LatencyWorkload, ThroughputWorkload
 from benchbook.records.files import read_json
@@ -70,7 +72,9 @@ def bench_throughput(
 ) -> Saved:
     """Give an engine all prompts of `workload` at once with `vllm bench throughput`; write and return the record.
 
-    A loaded engine that was warmed up for the same load gets no warm-up. `repeat` is what a sweep says of it.
+    A loaded engine that was warmed up for the same load gets no warm-up. `repeat` is what a sweep says of it. Requests of a
+    set take a loaded engine: MeasureError where there is none, or it cannot be given them; ExperimentError where the set
+    is not there, or needs more than prompts.
     """
 
     def facts(run: BenchRun, warmed_by: str) -> dict[str, Any]:
@@ -85,7 +89,9 @@ def bench_throughput(
             ),
         }
 
-    return _measure(engine, workload, throughput_argv, facts, seed, record_path, read_handover(repeat))
+    repeat = read_handover(repeat)
+    sending = sending_of(workload, repeat)
+    return _measure(engine, sending.workload, throughput_argv, facts, seed, record_path, repeat, sending)
 
 
 def _measure(
@@ -96,6 +102,7 @@ def _measure(
     seed: int,
     record_path: str | Path,
     repeat: Handover,
+    sending: Sending | None = None,
 ) -> Saved:
     parameters.refuse_stale("workload", workload, workload.model_dump())
     refuse_stale(engine, "engine")
@@ -104,6 +111,7 @@ def _measure(
     with Recording(workload, record_path, repeat) as recording:
         env_overrides = {name: str(value) for name, value in engine.env.items()}
         files = resolve_model(engine.model, engine.args, env_overrides)
+        given, sent = (sending.given(recording.raw_path, bool(warmed_by)) if sending else None) or (None, None)
         target = Target(
             model=files.path,
             raw_path=recording.raw_path,
@@ -111,6 +119,7 @@ def _measure(
             engine_args=engine.args,
             python=vllm_python(engine.python),
             is_warm=bool(warmed_by),
+            sent=sent,
         )
         argv = argv_of(workload, target)
         recording.argv = ["vllm", "bench", *argv]
@@ -118,9 +127,10 @@ def _measure(
         peaks = engine.peaks if engine.socket_path else peaks_before_start(files.path, env_overrides)
         env = {**private_environment(files.needs_download, engine.args), **env_overrides}
         with Watched(None, engine.socket_path) as watched:
-            run = _run(recording, argv, engine, env, seed)
+            run = _run(recording, argv, engine, env, seed, given)
         printed = printed_figures(recording.log_path.read_text(errors="replace"))
         raw = {**read_json(recording.raw_path), "printed": printed}
+        noted = watched.read_given(given, recording.log_path) if given else {}
         watched.read_engine(recording.log_path, len(raw.get("latencies") or [0]), is_loaded=run.way == WARM)
         host = HostFacts.of(
             kind="engine",
@@ -133,15 +143,18 @@ def _measure(
             config=model_config(files.path, engine.args.get("revision"), env_overrides),
             telemetry=watched.telemetry(recording, {}),
             peaks=peaks,
+            counters=_cache_counters(engine, noted),
         )
         facts = facts_of(run, warmed_by)
+        if given:
+            facts |= {"requests": sending.given_for_record, "request_set_sha256": sending.sha256}
         saved = recording.finish(
             raw,
             host=host,
             conditions=watched.conditions(recording.log_path, {}),
             way=run.way,
             way_reason=run.reason,
-            prefix_cache=_prefix_cache(engine, run),
+            prefix_cache=_prefix_cache(engine, run, host.counters),
             **facts,
         )
     if run.way != WARM:
@@ -152,7 +165,12 @@ def _measure(
 
 
 def _run(
-    recording: Recording, argv: Sequence[str], engine: OfflineEngine, env: Mapping[str, str], seed: int
+    recording: Recording,
+    argv: Sequence[str],
+    engine: OfflineEngine,
+    env: Mapping[str, str],
+    seed: int,
+    given: Given | None,
 ) -> BenchRun:
     """Run the benchmark of `argv`, on the loaded engine where there is one, and return how; raise MeasureError where it failed."""
     name = f"vllm bench {recording.workload.benchmark}"
@@ -166,16 +184,35 @@ def _run(
             log_path=recording.log_path,
             limit_s=recording.repeat.limit_s,
             seed=seed,
+            stretch=given,
         )
     if run.exit_code != 0:
+        if given:
+            given.notes_path.unlink(missing_ok=True)
         raise benchmark_failed(name, run, recording.log_path)
     return run
 
 
-def _prefix_cache(engine: OfflineEngine, run: BenchRun) -> PrefixCache:
+def _has_prefix_cache(engine: OfflineEngine) -> bool:
+    return bool(offline_args(engine.args)[PREFIX_CACHING])
+
+
+def _cache_counters(engine: OfflineEngine, noted: Mapping[str, Any]) -> dict[str, float]:
+    """Return what was looked up in the prefix cache and found, as an engine told of each request; {} where it did not."""
+    if not _has_prefix_cache(engine) or noted.get("hit_tokens") is None:
+        return {}
+    looked_up = sum(filter(None, noted["counted_tokens"]))
+    return {"prefix_cache_queries": looked_up, "prefix_cache_hits": noted["hit_tokens"]}
+
+
+def _prefix_cache(engine: OfflineEngine, run: BenchRun, counters: Mapping[str, float]) -> PrefixCache:
     """Return whether it was on, and how it was emptied: a loaded engine does so after each task, see engine_worker.py."""
-    emptied = "reset" if run.way == WARM else "new process"
-    return PrefixCache(is_on=bool(offline_args(engine.args)[PREFIX_CACHING]), emptied=emptied)
+    return PrefixCache(
+        is_on=_has_prefix_cache(engine),
+        emptied="reset" if run.way == WARM else "new process",
+        query_tokens=counters.get("prefix_cache_queries"),
+        hit_tokens=counters.get("prefix_cache_hits"),
+    )
 
 
 def printed_figures(log_text: str) -> dict[str, float | int]:

@@ -14,6 +14,7 @@ from typing import Any
 from benchbook.judge.checks import half_widths, itl_course, record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.judge.unseen import not_looked
+from benchbook.measure.client.given import GIVEN_FILE
 from benchbook.measure.client.sent import SENT_FILE
 from benchbook.parameters import shown, without_result
 from benchbook.plan.workload import Workload
@@ -53,8 +54,8 @@ class Recording:
         self.started_monotonic_s = time.monotonic()
         make_folder(self.record_path.parent)
         # What an earlier measurement left here must never be read as this one's.
-        sent_path = self.record_path.with_name(SENT_FILE)
-        for path in (self.record_path, self.raw_path, self.telemetry_path, sent_path):
+        noted = (self.record_path.with_name(name) for name in (SENT_FILE, GIVEN_FILE))
+        for path in (self.record_path, self.raw_path, self.telemetry_path, *noted):
             path.unlink(missing_ok=True)
 
     @property

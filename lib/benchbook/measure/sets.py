@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchbook.measure.argv import Sent
+from benchbook.measure.client.given import GIVEN_FILE, Given
 from benchbook.measure.client.stretch import Stretch
 from benchbook.plan.request_facts import SetFacts
+from benchbook.plan.request_parts import OFFLINE_SAMPLING
 from benchbook.plan.requests import RequestSet
-from benchbook.plan.workloads import ServeWorkload
+from benchbook.plan.sent_workload import SentWorkload
 from benchbook.records.frozen import FrozenRequest, read_frozen, read_header, sha256_of
 from benchbook.records.handover import Handover, SentRequests
 from benchbook.records.record import SentSet
@@ -26,7 +28,7 @@ PLAIN_FILE = "requests.jsonl"  # beside the record, while the plain command line
 class Sending:
     """What of a set is sent; `sent` is None for a workload without one."""
 
-    workload: ServeWorkload  # with what is known of its requests
+    workload: SentWorkload  # with what is known of its requests
     sent: SentRequests | None = None
     sha256: str = ""  # of these very requests
 
@@ -43,7 +45,18 @@ class Sending:
         """Return how these requests are sent, in vLLM's words."""
         if stretch is None:
             return None
-        words = stretch.words(raw_path.with_name(PLAIN_FILE))
+        return self._sent(stretch.words(raw_path.with_name(PLAIN_FILE)))
+
+    def given(self, raw_path: Path, is_warm: bool) -> tuple[Given, Sent] | None:
+        """Return what a loaded engine is given, those of a warm-up first unless it `is_warm`, and how, in vLLM's words."""
+        if self.sent is None:
+            return None
+        number = 0 if is_warm else self.workload.warmup_prompts
+        warmup = self.warmup_stretch(0, number, None) if number else None
+        given = Given(self.stretch(None), warmup, raw_path.with_name(GIVEN_FILE))
+        return given, self._sent(given.words())
+
+    def _sent(self, words: Sequence[str]) -> Sent:
         sent = self.sent
         return Sent(words=words, endpoint=sent.endpoint, ends_by=sent.ends_by, sampling=sent.sampling)
 
@@ -53,11 +66,17 @@ class Sending:
         names = SentSet.model_fields
         return SentSet(**{name: getattr(self.sent, name) for name in names}) if self.sent else None
 
+    @property
+    def given_for_record(self) -> SentSet | None:
+        """Return the same of an engine, where it is vLLM's benchmark that says how answers end and tokens are chosen."""
+        found = self.for_record
+        return found and found.model_copy(update={"ends_by": "length", "sampling": OFFLINE_SAMPLING})
+
     def _stretch(self, start: int, count: int, max_model_len: int | None) -> Stretch:
         return Stretch(self.sent.path, start, count, self.sent.is_timed, max_model_len)
 
 
-def sending_of(workload: ServeWorkload, repeat: Handover) -> Sending:
+def sending_of(workload: SentWorkload, repeat: Handover) -> Sending:
     """Return what a repeat sends of its set, by hand of the frozen file that the workload names.
 
     Raises ExperimentError or StoreError where that is not there.
@@ -69,13 +88,14 @@ def sending_of(workload: ServeWorkload, repeat: Handover) -> Sending:
     return Sending(workload.of_set(_facts(requests, sent)), sent, sha256_of(requests))
 
 
-def _by_hand(workload: ServeWorkload) -> SentRequests:
+def _by_hand(workload: SentWorkload) -> SentRequests:
     """Return the first requests of a frozen file, with those behind them for a warm-up."""
     path = Path(workload.requests).expanduser()
     if not path.is_file():
         raise ExperimentError(f"requests: {workload.requests!r} is no file: by hand it is a frozen file of a run")
     header = read_header(path)
     wanted, number, first = RequestSet(**header.spec), workload.num_prompts, workload.warmup_prompts
+    workload.of_set(wanted.facts)  # refuses what it cannot send
     if header.requests < number:
         raise ExperimentError(f"{path} has {header.requests} requests, and {number} are asked for")
     last = max(0, header.requests - first)
@@ -110,6 +130,7 @@ def _facts(requests: Sequence[FrozenRequest], sent: SentRequests) -> SetFacts:
         "is_replayed": sent.is_timed,
         "rate_rps": _rate_rps(requests) if sent.is_timed else None,
         "in_turns": any(one.conversation is not None for one in requests),
+        "has_adapters": any(one.adapter is not None for one in requests),
     }
     output_tokens = sum(one.output_tokens for one in requests)
     if ways["in_turns"]:

@@ -29,6 +29,7 @@ from benchbook.hosts.vllm import measured_part
 from benchbook.hosts.vllm.clients import behind_ours_s
 from benchbook.hosts.way import PLAIN
 from benchbook.judge.telemetry_summary import telemetry_summary
+from benchbook.measure.client.given import Given
 from benchbook.measure.client.meter import client_facts, meter_path, read_notes
 from benchbook.measure.client.sent import SENT_FILE, sent_facts
 from benchbook.measure.recording import Recording
@@ -118,6 +119,15 @@ class Watched:
                 self._unseen["log"] = "the engine's log does not tell where the warm-up ends"
             else:
                 self.facts |= log_facts("\n".join(parts), self._engine.log)
+
+    def read_given(self, given: Given, log_path: Path) -> Mapping[str, Any]:
+        """Keep and return what an engine noted of the requests of a set that it was given; {} where it noted nothing."""
+        with self._sparing("the engine's notes"):
+            if noted := given.notes():
+                self.facts["sent"] = sent_facts(noted, {}, noted["block_tokens"], was_emptied=True)
+                write_json(log_path.with_name(SENT_FILE), noted)
+                return noted
+        return {}
 
     def telemetry(self, recording: Recording, raw: Mapping[str, Any]) -> TelemetrySummary:
         """Keep the samples beside the record and return their summary; an empty one where that failed."""

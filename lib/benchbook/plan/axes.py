@@ -22,10 +22,7 @@ MAX_EXCLUDES = 100
 LENGTHS = ("input_len_tokens", "output_len_tokens")  # one key in the file, `lengths`, since the two vary together
 EXCLUDE = "exclude"
 REQUESTS = "requests"  # in place of the two: the name of a set
-_FOR_SERVE = (
-    "sets are sent by serve, all at once with request_rate_rps: inf; offline, vLLM's benchmarks are given random tokens "
-    "by lengths"
-)
+_NOT_OF_A_SET = "sets are sent by serve, and offline all at once by throughput; vLLM's bench latency takes random tokens of two lengths"
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def read_axes(doc: Document, where: Where, model: type[Workload]) -> dict[str, l
     for key in body:
         with doc.faults.noted():
             if key == REQUESTS and key not in known:
-                raise doc.error((*where, key), _FOR_SERVE)
+                raise doc.error((*where, key), _NOT_OF_A_SET)
             if key not in known:
                 raise doc.unknown((*where, key), known)
             if key == FIND:

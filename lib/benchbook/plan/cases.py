@@ -173,7 +173,7 @@ def _workload(
             said |= {PROMPTS: planned.said} if planned.said else {}
         workload = beside.known(model(**fields))
     except FieldError as error:  # each field is right by itself
-        raise doc.error(where, error.problem) from None
+        raise doc.error(points[REQUESTS].where if error.where == (REQUESTS,) else where, error.problem) from None
     except ValueError as error:
         raise doc.error(points[PROMPTS].where, str(error)) from None
     idle = [f"{key} {said[key]} is no more than its cap" for key in said if getattr(workload, key) is None]

@@ -53,6 +53,7 @@ from benchbook.plan.read_requests import read_requests
 from benchbook.plan.repeats import DEFAULT_AGAIN, AgainCount, RepeatCount, Until, read_repeats
 from benchbook.plan.requests import RequestSet
 from benchbook.plan.strict import StrictModel, one_line
+from benchbook.plan.workload import Workload
 from benchbook.plan.written_out import base_alone, written_out
 from benchbook.plan.yamlfile import load_document
 from benchbook.terms.benchmarks import HostKind
@@ -155,6 +156,11 @@ class Experiment:
             Sought(launch, curve, find, tuple(cases), limits_of(self.slo, find))
             for (launch, curve, find), cases in found.items()
         )
+
+    def offline_workloads(self, launch: str) -> list[Workload]:
+        """Return what is asked of a launch's loaded engine; [] where none is."""
+        works = (case.workload for case in self.cases if case.launch == launch)
+        return [work for work in works if work.host_kind == "engine"]
 
     def launch(self, name: str) -> Launch:
         """Return the launch of this name, e.g. that of a case."""

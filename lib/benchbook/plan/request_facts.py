@@ -26,6 +26,8 @@ class SetFacts:
     is_replayed: bool = False
     rate_rps: float | None = None  # at which a trace came, on average
     in_turns: bool = False
+    has_adapters: bool = False
+    samples: bool = False  # the set says by itself how tokens are chosen
 
     def asked(self, requests: int) -> Asked:
         """Return what so many of these requests ask for."""

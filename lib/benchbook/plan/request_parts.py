@@ -9,6 +9,8 @@ from pydantic import Field, field_validator, model_validator
 from benchbook.plan.strict import StrictModel
 from benchbook.plan.workload import Count
 
+# How vLLM's offline benchmarks choose tokens, whatever they are given.
+OFFLINE_SAMPLING = {"temperature": 1.0, "top_p": 1.0}
 Pair = tuple[float, float]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Seconds = Annotated[float, Field(ge=0)]

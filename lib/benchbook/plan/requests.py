@@ -137,6 +137,8 @@ class RequestSet(StrictModel):
             "made_of": self.made_of,
             "is_replayed": self.kind == "trace",
             "in_turns": self.conversations is not None,
+            "has_adapters": bool(self.adapters),
+            "samples": self.sampling is not None,
         }
         if self.lengths is None or self.conversations:
             return SetFacts(**ways)

@@ -5,20 +5,16 @@ ServeWorkload(input_len_tokens=128, output_len_tokens=64, max_concurrency=8, num
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
-from pydantic import (
-    Field,
-    PrivateAttr,
-    SerializerFunctionWrapHandler,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from benchbook.plan.request_facts import SetFacts
+from benchbook.plan.request_parts import OFFLINE_SAMPLING
+from benchbook.plan.sent_workload import SentWorkload
 from benchbook.plan.strict import FieldError
 from benchbook.plan.workload import BatchSeconds, Count, CountFromZero, Positive, Workload
 from benchbook.terms.asked import IN_FLIGHT, PROMPTS, RATE, USUAL_SEATS, Asked, Offered
@@ -29,18 +25,15 @@ from benchbook.terms.wording import counted, lengths_text
 # What a client of vLLM's keeps of its answers, generously: text, each chunk's time, each connection's buffers.
 CLIENT_MIB, REQUEST_KIB, TOKEN_KIB = 128, 128, 1
 
-LENGTHS_AND_SAMPLING = ("input_len_tokens", "output_len_tokens", "range_ratio", "temperature")  # a set has its own
-
 WARMUP_WAVES = 2  # the first fills the batch, the second arrives in a running one, as requests do when it counts
 OPEN_LOOP_WARMUP_PROMPTS = 32
 FIRST_PROMPT_TOKENS = 8
 UNBOUNDED = "workload is unbounded: set max_concurrency, request_rate_rps, or both"
 AS_RECORDED = "as recorded"  # how the requests of a trace come
 LONGEST_GUESSED_TOKENS = 32_768  # of a conversation
-GUESSED_LENGTHS = 256, 256  # of a set that only drawing tells the lengths of
 
 
-class ServeWorkload(Workload):
+class ServeWorkload(SentWorkload):
     """Requests sent to a server: a closed loop (max_concurrency), an open one (request_rate_rps), or both: capped.
 
     They are random tokens of two lengths, or of a set, by its name: what is known of that, `of_set` adds.
@@ -53,9 +46,6 @@ class ServeWorkload(Workload):
     plans_prompts: ClassVar[bool] = True
     worded: ClassVar[frozenset[str]] = frozenset((RATE,))
 
-    input_len_tokens: Count | None = None
-    output_len_tokens: Count | None = None
-    requests: Annotated[str, Field(min_length=1)] | None = None  # a set of the file, in place of the two lengths
     num_prompts: Count
     max_concurrency: Count | None = None  # None: no cap on requests in flight
     request_rate_rps: float | str | None = None  # None: as fast as the cap allows; see terms/rates.py
@@ -66,7 +56,6 @@ class ServeWorkload(Workload):
     slo_ttft_ms: Positive | None = None  # limits for one request, counted by request_goodput_rps
     slo_tpot_ms: Positive | None = None
     slo_e2el_ms: Positive | None = None
-    _of_set: SetFacts | None = PrivateAttr(None)
     _maximum_rps: float | None = PrivateAttr(None)
 
     @model_validator(mode="before")
@@ -84,23 +73,12 @@ class ServeWorkload(Workload):
         return rate_of(said)
 
     @model_validator(mode="after")
-    def _is_of_one_kind(self) -> ServeWorkload:
-        given = [self.input_len_tokens is not None, self.output_len_tokens is not None]
-        if self.requests is None and not all(given):
-            raise ValueError("lacks lengths, or requests in their place: the name of a set")
-        if self.requests is not None and any(given):
-            raise ValueError("requests and lengths: give one of the two, a set has lengths of its own")
+    def _lengths_are_its_own(self) -> ServeWorkload:
         if self.requests is not None and self.range_ratio:
             raise ValueError("range_ratio varies lengths, and requests have their own: say there how they spread")
         if self.requests is not None and self.temperature:
             raise ValueError("temperature goes with lengths: a set says how tokens are chosen by its own sampling")
         return self
-
-    @model_serializer(mode="wrap")
-    def _only_its_kind(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what a load of its kind has not: those of random tokens stand in files as they always did."""
-        absent = ("requests",) if self.requests is None else LENGTHS_AND_SAMPLING
-        return {name: value for name, value in fields(self).items() if name not in absent}
 
     @model_validator(mode="after")
     def _is_bounded(self) -> ServeWorkload:
@@ -120,9 +98,7 @@ class ServeWorkload(Workload):
             raise FieldError(type(self).__name__, (), "", UNBOUNDED)
         if self.request_rate_rps is not None and facts.is_replayed:
             raise FieldError(type(self).__name__, (), "", "a trace has its own arrivals: leave request_rate_rps out")
-        known = self.model_copy()
-        known._of_set = facts
-        return known
+        return self._with(facts)
 
     def held(self, name: str, value: Any) -> Any:
         """Return the value of a field as this load holds it: a rate of '1 to 16' is '1 to 16 linear', inf below a cap none."""
@@ -135,17 +111,10 @@ class ServeWorkload(Workload):
         return None if rate == AT_ONCE and self.max_concurrency is not None else rate
 
     @property
-    def asked(self) -> Asked:
-        """All prompts: random ones of the two lengths, or those of its set."""
-        if self.requests is not None:
-            return (self._of_set or SetFacts(ends_by="any")).asked(self.num_prompts)
-        return Asked.of_lengths(self.num_prompts, self.input_len_tokens, self.output_len_tokens, self.range_ratio)
-
-    @property
     def curve(self) -> str:
         """Its two lengths, or the name of its set; a rate that rises is no point of a curve, but one of its own."""
         rises = f", {self.ramp.text}" if self.ramp else ""
-        return (self.requests or lengths_text((self.input_len_tokens, self.output_len_tokens))) + rises
+        return super().curve + rises
 
     @property
     def ramp(self) -> Ramp | None:
@@ -256,18 +225,6 @@ class ServeWorkload(Workload):
         return max(answering_s, self.sending_s + batch_s(1, *lengths)) if self.load.is_open else answering_s
 
     @property
-    def are_lengths_known(self) -> bool:
-        """Whether the lengths of a request are known, on average, before they are drawn."""
-        return None not in (self.asked.input_tokens_each, self.asked.output_tokens_each)
-
-    @property
-    def mean_lengths(self) -> tuple[int, int]:
-        """Input and output (tokens) of a request, guessed where only drawing tells them."""
-        asked = self.asked
-        means = asked.input_tokens_each or GUESSED_LENGTHS[0], asked.output_tokens_each or GUESSED_LENGTHS[1]
-        return max(1, round(means[0])), max(1, round(means[1]))
-
-    @property
     def sending_s(self) -> float:
         """How long (s) the prompts are sent for at their rate; 0 in a closed loop."""
         return (self.num_prompts - 1) / self.load.rate_rps if self.load.rate_rps else 0.0
@@ -286,17 +243,6 @@ class ServeWorkload(Workload):
     def why(self, why_num_prompts: str) -> str:
         """Return why so many prompts, and what is sent before they count."""
         return _why_prompts(self, why_num_prompts)
-
-    @property
-    def max_request_tokens(self) -> int:
-        """The longest request (tokens) that may be drawn: each length times (1 + range_ratio), rounded up.
-
-        Of a set of which nobody knows it yet, the least that a request can have.
-        """
-        if self.requests is not None:
-            return (self._of_set.longest_tokens if self._of_set else None) or 2
-        lengths = (self.input_len_tokens, self.output_len_tokens)
-        return sum(math.ceil(length * (1 + self.range_ratio)) for length in lengths)
 
 
 class LatencyWorkload(Workload):
@@ -336,26 +282,30 @@ class LatencyWorkload(Workload):
         return self.input_len_tokens + self.output_len_tokens
 
 
-class ThroughputWorkload(Workload):
-    """All prompts at once on a loaded engine: the ceiling of serving, if they are enough to fill it."""
+class ThroughputWorkload(SentWorkload):
+    """All prompts at once on a loaded engine: the ceiling of serving, if they are enough to fill it.
+
+    They are random tokens of two lengths, or of a set, by its name.
+    """
 
     benchmark: ClassVar[str] = THROUGHPUT.name
     example: ClassVar[str] = "throughput: {num_prompts: 200, lengths: [[128, 64]]}"
 
-    input_len_tokens: Count
-    output_len_tokens: Count
     num_prompts: Count
     num_warmup_prompts: CountFromZero | None = None  # None: see warmup_prompts
+    _ends_early: bool = PrivateAttr(False)  # answers of its set may, where they are sent to a server
 
-    @property
-    def asked(self) -> Asked:
-        """All prompts, random ones of the two lengths."""
-        return Asked.of_lengths(self.num_prompts, self.input_len_tokens, self.output_len_tokens)
+    def of_set(self, facts: SetFacts) -> ThroughputWorkload:
+        """Return the same load with what is known of its set; FieldError where an engine cannot be given that at once.
 
-    @property
-    def curve(self) -> str:
-        """Its two lengths."""
-        return lengths_text((self.input_len_tokens, self.output_len_tokens))
+        vLLM has every answer run to the length asked for, however those of the set would end.
+        """
+        why = next((why for is_so, why in _not_offline(facts) if is_so), "")
+        if why:
+            raise FieldError(type(self).__name__, ("requests",), "", f"not by throughput: {why}")
+        known = self._with(replace(facts, ends_by="length"))
+        known._ends_early = facts.ends_by == "any"
+        return known
 
     @property
     def warmup_prompts(self) -> int:
@@ -370,7 +320,7 @@ class ThroughputWorkload(Workload):
     def work_s(self, is_warm: bool, batch_s: BatchSeconds) -> float:
         """Return how long (s) all prompts take as one batch, and those of the warm-up unless it `is_warm`."""
         numbers = (self.num_prompts, 0 if is_warm else self.warmup_prompts)
-        return sum(batch_s(n, self.input_len_tokens, self.output_len_tokens) for n in numbers if n)
+        return sum(batch_s(n, *self.mean_lengths) for n in numbers if n)
 
     @property
     def load_text(self) -> str:
@@ -378,13 +328,13 @@ class ThroughputWorkload(Workload):
         return "all at once"
 
     def why(self, why_num_prompts: str) -> str:
-        """Return why so many prompts, and what is processed before they count."""
-        return _why_prompts(self, why_num_prompts)
-
-    @property
-    def max_request_tokens(self) -> int:
-        """Input plus output (tokens) of one prompt."""
-        return self.input_len_tokens + self.output_len_tokens
+        """Return why so many prompts, what is processed before they count, and what is done otherwise than a set says."""
+        parts = [_why_prompts(self, why_num_prompts)]
+        if self.requests is not None:
+            parts.append(f"at temperature {OFFLINE_SAMPLING['temperature']:g}")
+        if self._ends_early:
+            parts.append("answers of full length")
+        return "; ".join(parts)
 
 
 class FirstRequestWorkload(Workload):
@@ -415,6 +365,18 @@ class FirstRequestWorkload(Workload):
 WORKLOADS: dict[str, type[Workload]] = {
     model.benchmark: model for model in (FirstRequestWorkload, ServeWorkload, LatencyWorkload, ThroughputWorkload)
 }
+
+
+def _not_offline(facts: SetFacts) -> Iterator[tuple[bool, str]]:
+    """Yield what an engine cannot be given at once: whether a set is so, and why not."""
+    yield facts.in_turns, "a turn of a conversation follows the answer before, and offline all is given at once"
+    yield facts.is_replayed, "a trace has its times, and offline all is given at once"
+    yield facts.is_chat, "offline no template is put around a prompt: send it to endpoint completions"
+    yield facts.has_adapters, "offline vLLM chooses adapters by itself: leave them out, or send the set by serve"
+    yield (
+        facts.samples,
+        f"offline vLLM always samples at temperature {OFFLINE_SAMPLING['temperature']:g}: leave sampling out",
+    )
 
 
 def _why_prompts(workload: ServeWorkload | ThroughputWorkload, why_num_prompts: str) -> str:

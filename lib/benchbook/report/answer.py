@@ -141,7 +141,8 @@ def _without_serving(run: Run) -> str:
         return f"Nothing was measured: {failed} repeats failed and {missing} are missing.{common}"
     found = [
         f"throughput mode reaches {number_text(ceiling.output_tok_s.mean)} output tok/s"
-        for ceiling in run.ceilings.values()
+        + (f" ({', '.join(key)})" if len(run.ceilings) > 1 else "")
+        for key, ceiling in run.ceilings.items()
     ]
     found += [
         f"a batch of {size} takes {number_text(spread.mean)} ms"

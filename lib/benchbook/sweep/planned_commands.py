@@ -15,6 +15,7 @@ from benchbook.hosts.model.hub import hub_variables
 from benchbook.hosts.vllm.environments import vllm_python
 from benchbook.hosts.vllm.tokenizers import client_words, tokenizer_of
 from benchbook.measure.argv import COMMANDS, Sent, Target
+from benchbook.measure.client.given import Given
 from benchbook.measure.client.stretch import Stretch
 from benchbook.plan.case import Case
 from benchbook.plan.experiment import Experiment
@@ -75,6 +76,8 @@ def _print_cases(console: Console, experiment: Experiment, launch: Launch, start
         if case.case_id in repeats:
             _line(console, f"  {case.case_id}")
             _line(console, f"    $ {_command(case, launch, repeats[case.case_id], experiment)}")
+            if case.workload.host_kind == "engine" and set_of(case.workload):
+                _line(console, "      (on the loaded engine alone: by itself this command cannot read a frozen set)")
     _line(console, "")
 
 
@@ -102,13 +105,15 @@ def _command(case: Case, launch: Launch, repeat: Repeat, experiment: Experiment)
 
 
 def _sent(case: Case, experiment: Experiment) -> Sent | None:
-    """Return how a case sends its set, from the plain file in which the command line is given it."""
+    """Return how a case sends its set: from the plain file in which the command line is given it, offline from the frozen one."""
     name = set_of(case.workload)
     if name is None:
         return None
     wanted, stretch = experiment.requests[name], Stretch(f"{name}.jsonl.gz", 0, case.workload.num_prompts)
     how = {"endpoint": wanted.endpoint, "ends_by": wanted.ends_by, "sampling": wanted.sent_sampling}
-    return Sent(words=stretch.words(Path(f"{name}.jsonl")), **how)
+    is_offline = case.workload.host_kind == "engine"
+    words = Given(stretch, None, Path()).words() if is_offline else stretch.words(Path(f"{name}.jsonl"))
+    return Sent(words=words, **how)
 
 
 def _words(env: Mapping[str, str]) -> str:

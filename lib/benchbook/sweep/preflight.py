@@ -80,7 +80,7 @@ def preflight(experiment: Experiment) -> Preflight:
     pythons = _pythons(experiment)
     for launch in experiment.launches:
         if launch.attached:
-            checked = checked_attached(doc, launch, has_offline=_has_offline(experiment, launch))
+            checked = checked_attached(doc, launch, has_offline=bool(experiment.offline_workloads(launch.name)))
             launches.append(checked.launch)
             notes += checked.notes
             unfit += [(launch.name, fault) for fault in checked.unfit]
@@ -89,7 +89,7 @@ def preflight(experiment: Experiment) -> Preflight:
             _check_shape(experiment, launch)
         if (python := pythons.get(launch.name, HERE)) is None:
             continue
-        its, has_offline = there if python.is_here else known(python), _has_offline(experiment, launch)
+        its, has_offline = there if python.is_here else known(python), bool(experiment.offline_workloads(launch.name))
         checked = checked_launch(doc, launch, its, has_offline=has_offline, python=python)
         notes += [*checked.notes, *queue_notes(experiment, checked.launch)]
         with faults.noted():
@@ -162,10 +162,6 @@ def _answer_limit(args: Mapping[str, Any]) -> int | None:
     found = json_object(Path(folder, "generation_config.json")) if isinstance(folder, str) else None
     most = {**(found or {}), **(said if isinstance(said, Mapping) else {})}.get(_ANSWER)
     return most if isinstance(most, int) and not isinstance(most, bool) else None
-
-
-def _has_offline(experiment: Experiment, launch: Launch) -> bool:
-    return any(case.launch == launch.name and case.workload.host_kind == "engine" for case in experiment.cases)
 
 
 def _check_shape(experiment: Experiment, launch: Launch) -> None:

@@ -144,10 +144,7 @@ def _print_preflight(console: Console, checked: Preflight, blocks: Sequence[Bloc
             continue
         need = need_of(experiment, launch)
         say(console, f"Launch {launch.name!r}: {launch.model_text}, memory {need or 'not known for this model'}")
-        has_offline = any(
-            case.launch == launch.name and case.workload.host_kind == "engine" for case in experiment.cases
-        )
-        if has_offline and (remark := offline_remark(launch.args)):
+        if remark := offline_remark(launch.args, experiment.offline_workloads(launch.name)):
             say(console, f"  {remark}")
     for line in _difference_lines(checked):
         say(console, line)

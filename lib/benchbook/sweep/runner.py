@@ -71,7 +71,7 @@ class Runner:
         blocks = [self._asked(block) for block in experiment.planned_rounds()]
         left = pending(blocks, self.store, self.plan)
         for name in dict.fromkeys(block.launch for block in left if block.host_kind == "engine"):
-            if remark := offline_remark(experiment.launch(name).args):
+            if remark := offline_remark(experiment.launch(name).args, experiment.offline_workloads(name)):
                 self.listener.say(f"  launch {name!r}: {remark}")
         total, to_do = (sum(len(block.repeats) for block in some) for some in (blocks, left))
         searching = planned_searches(experiment) if self.only is None else []

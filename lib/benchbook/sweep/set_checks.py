@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchbook.hosts.engines import VLLM
 from benchbook.hosts.model.inputs import adapter_names
 from benchbook.measure.drawing.check import check_files
 from benchbook.measure.names_of_sets import check_dataset
 from benchbook.plan.experiment import Experiment
+from benchbook.plan.strict import FieldError
 from benchbook.records.frozen import read_header
 from benchbook.sweep.set_layout import Layout, layouts, set_in, set_of
 from benchbook.terms.errors import ExperimentError, StoreError
@@ -34,6 +37,17 @@ def _check_frozen(path: str, layout: Layout) -> int:
     return header.distinct
 
 
+def _check_offline(experiment: Experiment, name: str, frozen: str) -> None:
+    """Raise ExperimentError where what a frozen file holds is more than an engine can be given at once."""
+    facts = replace(set_in(frozen).facts, samples=False)  # how tokens are chosen is said by who sends it again
+    for case in experiment.cases:
+        if set_of(case.workload) == name and case.workload.host_kind == "engine":
+            try:
+                case.workload.of_set(facts)
+            except FieldError as error:
+                raise ExperimentError(error.problem) from None
+
+
 def check_sets(experiment: Experiment) -> list[str]:
     """Return a line for each set that has too few requests for fresh ones in each round.
 
@@ -53,6 +67,8 @@ def check_sets(experiment: Experiment) -> list[str]:
         with doc.faults.noted():
             try:
                 wanted = experiment.requests[name]
+                if wanted.frozen:
+                    _check_offline(experiment, name, wanted.frozen)
                 number = _check_frozen(wanted.frozen, layout) if wanted.frozen else check_files(wanted, layout.at_once)
             except (ExperimentError, StoreError) as error:
                 raise doc.error(("requests", name), str(error)) from None

@@ -7,8 +7,9 @@ from benchbook.judge.group import judged_alone_and_together, judged_together
 from benchbook.records.described import described
 from benchbook.records.host import HostFacts
 from benchbook.records.published import all_published, load_published
-from benchbook.records.record import Identity, Outcome, Reason, Record, Verdict
+from benchbook.records.record import Identity, Outcome, PrefixCache, Reason, Record, SentSet, Verdict
 from benchbook.records.runs import run_files
+from benchbook.terms.asked import Asked
 from benchbook.terms.errors import StoreError
 
 RESULTS = Path(__file__).parents[3] / "results"
@@ -75,6 +76,24 @@ def test_repeats_that_scatter_as_much_as_they_differ_prove_nothing():
 def test_a_ceiling_below_serving_is_found_and_told_of_throughput_mode(offline, expected):
     found = codes(at_once(offline, prompts=4), served(8, 320.0, tok_s=1000.0))
     assert [("ceiling_below_serving" in one) for one in found] == [expected, False]
+
+
+def of_set(one, *, is_on, ends_by="length"):
+    """Return the record as one of a set whose prompts begin alike, measured with the prefix cache on or off."""
+    asked = Asked(requests=200, output_tokens_each=64, ends_by=ends_by, shares_prefix=True)
+    how = {"endpoint": "completions", "ends_by": ends_by, "sampling": {}}
+    changes = {"requests": SentSet(name="it", sha256="", start=0, **how), "prefix_cache": PrefixCache(is_on=is_on)}
+    return one.model_copy(update={"asked": asked, "curve": "it", **changes})
+
+
+@pytest.mark.parametrize(
+    ("online", "expected"),
+    [({"is_on": True}, True), ({"is_on": False}, False), ({"is_on": True, "ends_by": "any"}, False)],
+    ids=str,
+)
+def test_a_set_is_held_against_a_ceiling_only_where_both_have_the_same_to_compute(online, expected):
+    found = codes(of_set(at_once(500.0), is_on=True), of_set(served(8, 320.0), **online))
+    assert any("ceiling_below_serving" in one for one in found) is expected
 
 
 def test_the_best_number_of_prompts_is_the_ceiling():

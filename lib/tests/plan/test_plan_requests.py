@@ -4,7 +4,7 @@ import pytest
 from benchbook.plan.experiment import load_experiment
 from benchbook.plan.request_facts import SetFacts
 from benchbook.plan.requests import RequestSet
-from benchbook.plan.workloads import ServeWorkload
+from benchbook.plan.workloads import ServeWorkload, ThroughputWorkload
 from benchbook.terms.asked import Asked
 from benchbook.terms.errors import ExperimentError
 
@@ -109,15 +109,76 @@ def test_a_set_that_nobody_sends_and_one_that_is_not_there_are_refused(tmp_path)
         load_experiment(path)
 
 
-def test_an_offline_benchmark_takes_no_set_and_says_who_does(tmp_path):
-    for entry in ("throughput: {requests: it, num_prompts: 4}", "latency: {requests: [it], batch_size: 1}"):
-        path = tmp_path / "x.yaml"
-        sets = "requests: {it: {lengths: [8, 4]}}\nbenchmarks:\n  - serve: {requests: it, max_concurrency: 1, num_prompts: 2}\n"
-        path.write_text(f"question: Which?\nmodel: tiny\nlaunches: {{a: {{}}}}\n{sets}  - {entry}\n")
+OFFLINE = """question: Which?
+model: tiny
+launches: {{a: {{}}}}
+requests: {{it: {row}}}
+benchmarks:
+  - {entry}
+"""
+
+
+def offline(tmp_path, row, entry="throughput: {requests: it, num_prompts: 4}"):
+    path = tmp_path / "x.yaml"
+    path.write_text(OFFLINE.format(row=row, entry=entry))
+    return load_experiment(path)
+
+
+def test_a_benchmark_of_one_batch_takes_no_set_and_says_who_does(tmp_path):
+    for entry in ("latency: {requests: it, batch_size: 1}", "latency: {requests: [it], batch_size: 1}"):
         with pytest.raises(ExperimentError) as refused:
-            load_experiment(path)
+            offline(tmp_path, "{lengths: [8, 4]}", entry)
         (line,) = str(refused.value).splitlines()
-        assert "x.yaml:7" in line and "sets are sent by serve, all at once with request_rate_rps: inf" in line
+        assert "x.yaml:6" in line and "sets are sent by serve, and offline all at once by throughput" in line
+
+
+def test_throughput_takes_sets_as_an_axis_and_knows_their_lengths(tmp_path):
+    row = "{lengths: [{uniform: [8, 16]}, 4], prefix: {share: 0.5}}, other: {lengths: [9, 9]}"
+    experiment = offline(tmp_path, row, "throughput: {requests: [it, other], num_prompts: [4, 8]}")
+    names = [f"a,throughput,requests={name},num_prompts={number}" for name in ("it", "other") for number in (4, 8)]
+    assert sorted(case.case_id for case in experiment.cases) == sorted(names)
+    work = next(case.workload for case in experiment.cases if case.workload.requests == "it")
+    assert (work.curve, work.max_request_tokens, work.mean_lengths) == ("it", 20, (12, 4))
+    assert work.asked.shares_prefix and work.asked.ends_by == "length"
+    assert set(work.model_dump()) == {"requests", "num_prompts", "num_warmup_prompts"}
+
+
+def test_a_case_of_two_lengths_is_written_as_it_always_was():
+    work = ThroughputWorkload(input_len_tokens=8, output_len_tokens=4, num_prompts=4)
+    assert work.axes_text() == "throughput,lengths=8x4,num_prompts=4"
+    assert list(work.model_dump()) == ["input_len_tokens", "output_len_tokens", "num_prompts", "num_warmup_prompts"]
+
+
+def test_answers_that_may_end_before_run_to_their_length_offline_and_the_plan_says_so(tmp_path):
+    for ends_by, said in (("any", "answers of full length"), ("length", "at temperature 1")):
+        work = offline(tmp_path, f"{{lengths: [8, 4], ends_by: {ends_by}}}").cases[0].workload
+        assert work.asked.ends_by == "length" and work.why("").endswith(said)
+
+
+NOT_AT_ONCE = {
+    "{lengths: [8, 4], conversations: {turns: 2}}": "a turn of a conversation follows the answer before",
+    "{trace: trace.jsonl}": "a trace has its times",
+    "{lengths: [8, 4], endpoint: chat}": "no template is put around a prompt",
+    "{lengths: [8, 4], adapters: {sql: 0.5}}": "vLLM chooses adapters by itself",
+    "{lengths: [8, 4], sampling: server}": "vLLM always samples at temperature 1",
+    "{lengths: [8, 4], sampling: {temperature: 0.7}}": "vLLM always samples at temperature 1",
+}
+
+
+def test_what_an_engine_cannot_be_given_at_once_is_refused_with_the_reason(tmp_path):
+    (tmp_path / "trace.jsonl").write_text('{"timestamp": 0, "input_length": 8, "output_length": 4, "hash_ids": [1]}\n')
+    for row, why in NOT_AT_ONCE.items():
+        with pytest.raises(ExperimentError) as refused:
+            offline(tmp_path, row)
+        (line,) = str(refused.value).splitlines()
+        assert "x.yaml:6" in line and "'it': not by throughput" in line and why in line
+
+
+def test_each_set_that_an_engine_cannot_be_given_is_a_line(tmp_path):
+    row = "{lengths: [8, 4], endpoint: chat}, b: {lengths: [8, 4], sampling: server}, c: {lengths: [8, 4]}"
+    with pytest.raises(ExperimentError) as refused:
+        offline(tmp_path, row, "throughput: {requests: [it, b, c], num_prompts: 4}")
+    assert [line.split("'")[1] for line in str(refused.value).splitlines()] == ["it", "b"]
 
 
 def test_a_case_is_named_after_its_set_and_knows_its_lengths(tmp_path):

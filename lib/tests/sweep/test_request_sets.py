@@ -1,6 +1,7 @@
 """Where the requests of each repeat lie in a run's frozen sets, what a notebook is told of them, and when they are drawn anew."""
 
 import json
+import re
 from dataclasses import replace
 from itertools import combinations
 
@@ -307,6 +308,29 @@ def test_a_frozen_file_whose_header_tells_of_no_set_is_named_with_what_is_wrong(
         experiment.document.faults.raise_any()
     (line,) = str(caught.value).splitlines()
     assert "x.yaml:5: requests.it" in line and "it.jsonl.gz, line 1, is damaged: spec: " in line
+
+
+def test_a_frozen_set_of_turns_or_chats_is_not_given_to_an_engine_and_one_of_prompts_is(tmp_path):
+    entry = "throughput: {requests: it, num_prompts: 2}"
+    for spec, said in (
+        ({"lengths": [8, 4], "conversations": {"turns": 2}}, "follows the answer before"),
+        ({"lengths": [8, 4], "endpoint": "chat"}, "no template is put around a prompt"),
+        ({"lengths": [8, 4], "sampling": "server"}, None),  # which who sends it again says anew
+    ):
+        header = FrozenHeader(name="it", requests=99, distinct=99, seed=0, spec=spec)
+        requests = (FrozenRequest(prompt=str(index), input_tokens=8, output_tokens=4) for index in range(99))
+        write_frozen(tmp_path / "it.jsonl.gz", header, requests)
+        path = tmp_path / "x.yaml"
+        path.write_text(re.sub("serve: .*", entry, FILE.format(row="{frozen: it.jsonl.gz}", repeats=3)))
+        experiment = load_experiment(path)
+        check_sets(experiment)
+        if said is None:
+            experiment.document.faults.raise_any()
+            continue
+        with pytest.raises(ExperimentError) as caught:
+            experiment.document.faults.raise_any()
+        (line,) = str(caught.value).splitlines()
+        assert "x.yaml:5: requests.it" in line and said in line
 
 
 class Said:

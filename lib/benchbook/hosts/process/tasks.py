@@ -39,7 +39,7 @@ class Task:
     cwd: str  # where relative paths of `argv` begin
     memory_mib: int | None = None  # by which the task may grow before it is ended; None: without a limit
     seed: int | None = None  # for numpy's and Python's global generators; None: from entropy, as in a new process
-    stretch: Mapping[str, Any] | None = None  # of frozen requests, to be sent in place of a data set
+    stretch: Mapping[str, Any] | None = None  # of frozen requests, or these themselves, in place of a data set
 
     def to_line(self) -> bytes:
         """Return the task as one line of JSON."""

@@ -4,7 +4,7 @@
 
 A task is `vllm bench latency ...` or `vllm bench throughput ...`, run by vLLM's own command line code in this process.
 One thing differs from a process of its own: where that code asks `vllm.LLM` for an engine, it gets the loaded one,
-provided that it asked for exactly that. vLLM may move these internals; then every task is refused with the reason, no
+provided that it asked for exactly that; and where the task brings frozen requests, it gets these for a data set. vLLM may move these internals; then every task is refused with the reason, no
 engine is loaded, and the client takes the command line.
 """
 
@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 from benchbook import collector
 from benchbook.hosts.process import tasks
-from benchbook.hosts.vllm import bench, bench_engine, measured_part
+from benchbook.hosts.vllm import bench, bench_engine, bench_given, measured_part
 from benchbook.terms.benchmarks import BENCHMARKS
 
 OFFLINE = [name for name, benchmark in BENCHMARKS.items() if benchmark.host_kind == "engine"]
@@ -87,6 +87,7 @@ class LoadedEngine:
                 _abandoned_with(connection),
                 bench_engine.engine_from(self),
                 bench_engine.before_tokens(self._llm, self._note_call),
+                bench_given.giving(task.stretch, self._llm, self.settle) if task.stretch else contextlib.nullcontext(),
             ):
                 exit_code = bench.run_vllm_bench(task.argv)
             return {"exit_code": exit_code, "wall_s": time.monotonic() - started_s}

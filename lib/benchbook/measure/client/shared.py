@@ -19,7 +19,11 @@ def shared_tokens(requests: Sequence[FrozenRequest], tokenizer: Any) -> list[tup
     """Return of each request (least, most) tokens that it begins with as others do; of later turns (0, 0)."""
     if not tokenizer or not any(one.shared_tokens for one in requests):
         return [(one.shared_tokens, one.shared_tokens) for one in requests]
-    prompts = [[] if one.turn else _tokens(one, tokenizer) for one in requests]
+    return shared_in(requests, [[] if one.turn else _tokens(one, tokenizer) for one in requests])
+
+
+def shared_in(requests: Sequence[FrozenRequest], prompts: Sequence[Tokens]) -> list[tuple[int, int]]:
+    """Return the same by the tokens of each prompt."""
     before: list[Tokens] = []
     found, everything = [], sorted(prompts)
     for one, tokens in zip(requests, prompts):

@@ -21,6 +21,7 @@ from benchbook.hosts.process.guardian import OWN_FOLDER, spawn
 from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.process.tasks import Task
 from benchbook.hosts.vllm.command import private_environment, vllm_program
+from benchbook.measure.client.given import Given
 from benchbook.measure.client.stretch import Stretch
 from benchbook.measure.drawing.order import DRAW, PROGRAM
 from benchbook.terms.errors import Cause, MeasureError
@@ -31,6 +32,7 @@ CANCELLED_EXIT_CODE = -15  # as if by SIGTERM
 WARM, COMMAND_LINE = "warm", "command line"
 
 OnLine = Callable[[str], object] | None
+Requests = Stretch | Given | None
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def run_bench(
     limit_s: float,
     memory_mib: int | None = None,
     seed: int | None = None,
-    stretch: Stretch | None = None,
+    stretch: Requests = None,
     cancel: threading.Event | None = None,
     python: Python = HERE,
     private_words: Sequence[str] = (),
@@ -103,7 +105,7 @@ def run_task(
     limit_s: float,
     memory_mib: int | None = None,
     seed: int | None = None,
-    stretch: Stretch | None = None,
+    stretch: Requests = None,
     cancel: threading.Event | None = None,
 ) -> int:
     """Run `vllm bench *argv` on the worker at `socket_path` and return its exit code; leaving early ends the task.

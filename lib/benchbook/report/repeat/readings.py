@@ -110,6 +110,7 @@ def throughput_reading(record: Record, raw: Raw) -> list[str]:
     return [
         f"{record.asked.requests} prompts given at once took {values['duration_s']:.2f} s: {values['output_throughput_tok_s']:.1f} output "
         f"tokens per second, {values['total_throughput_tok_s']:.1f} with the input counted as well.",
+        *filter(None, [_cache_text(values)]),
         "This is a ceiling for serving only if the prompts were enough to fill the engine; compare it with the serving curve.",
     ]
 
