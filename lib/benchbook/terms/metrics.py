@@ -194,7 +194,7 @@ METRICS: tuple[Metric, ...] = (
         "%",
         True,
         "",
-        "prompt tokens found in the server's prefix cache / looked up, by its counters",
+        "prompt tokens found in the prefix cache / looked up, as server or engine count them",
     ),
     Metric(
         "cached_tokens",
@@ -202,7 +202,7 @@ METRICS: tuple[Metric, ...] = (
         "",
         None,
         "",
-        "prompt tokens found in the server's prefix cache, by its counters",
+        "prompt tokens found in the prefix cache, as server or engine count them",
     ),
     Metric(
         "mean_client_queue_ms",

@@ -45,7 +45,17 @@ PAST_THE_FACE = {
             "numbers/vllm.py",
         )
         + ("sweep/planned_commands*", "sweep/request_sets*", "sweep/attached*", "hosts/engine.py"),
-        {"bench", "bench_requests", "clients", "command", "environments", "measured_part", "startup", "tokenizers"},
+        {
+            "bench",
+            "bench_given",
+            "bench_requests",
+            "clients",
+            "command",
+            "environments",
+            "measured_part",
+            "startup",
+            "tokenizers",
+        },
     ),
     "the check of a launch word by word, against the tables of the installed vLLM": (
         (
