@@ -11,7 +11,7 @@ from benchbook.records.record import Record
 from benchbook.terms import asked
 from benchbook.terms.asked import Offered
 from benchbook.terms.rates import Ramp
-from benchbook.terms.wording import counted
+from benchbook.terms.wording import counted, mean_tokens_text
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def tokens_text(record: Record) -> str:
     inputs, outputs = record.asked.input_tokens_each, record.asked.output_tokens_each
     if inputs is None or outputs is None:
         return record.curve or "lengths not known beforehand"
-    return f"{inputs} tokens in, {outputs} out"
+    return f"{mean_tokens_text(inputs)} tokens in, {mean_tokens_text(outputs)} out"
 
 
 def case_name(record: Record) -> str:

@@ -25,7 +25,7 @@ from benchbook.report.roofline_sentences import (
 from benchbook.report.run import Run
 from benchbook.report.table import number_keys
 from benchbook.terms.benchmarks import BENCHMARKS, Benchmark, Bound
-from benchbook.terms.wording import number_text
+from benchbook.terms.wording import mean_tokens_text, number_text
 
 MAX_SENTENCES = 6
 _ENERGY = "energy_j_per_output_token"
@@ -149,7 +149,7 @@ def _level(case: BoundedCase) -> float | None:
 
 def _who(case: BoundedCase, several_launches: bool) -> list[str]:
     asked = case.record.asked  # whose lengths are known, or there would be no limit
-    lengths = f"{asked.input_tokens_each} / {asked.output_tokens_each}"
+    lengths = f"{mean_tokens_text(asked.input_tokens_each)} / {mean_tokens_text(asked.output_tokens_each)}"
     return [*([case.record.identity.launch] if several_launches else []), lengths]
 
 

@@ -30,6 +30,11 @@ def lengths_text(lengths: tuple[int, int]) -> str:
     return f"{lengths[0]} in / {lengths[1]} out"
 
 
+def mean_tokens_text(tokens: float) -> str:
+    """Return tokens of a request on average: '128', '84.8'."""
+    return f"{tokens:.1f}".removesuffix(".0")
+
+
 def number_text(value: float | None, decimals: int | None = None) -> str:
     """Return a count whole, else three significant digits or all before the point: '0.123', '12.3', '1,234'."""
     if value is None or not math.isfinite(value):

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.vllm.command import flags
+from benchbook.measure.client.given import GIVEN_FILE, Given
+from benchbook.measure.client.stretch import Stretch
 from benchbook.measure.client.tasks import COMMAND_LINE, WARM, run_bench
+from benchbook.records.frozen import FrozenHeader, FrozenRequest, sha256_of, write_frozen
 from rows import IS_FULL
 from sweeps import ARGS, ENV, ONE_PROCESS_ENV
 
@@ -60,17 +63,15 @@ def latency(engine, *flags, num_iters=3):
     ]
 
 
-def throughput(engine, seed):
+RANDOM = ("--dataset-name", "random", "--random-input-len", "32", "--random-output-len", "8")
+
+
+def throughput(engine, seed, data=RANDOM):
     return [
         "throughput",
         "--model",
         engine.model_files.path,
-        "--dataset-name",
-        "random",
-        "--random-input-len",
-        "32",
-        "--random-output-len",
-        "8",
+        *data,
         "--num-prompts",
         "16",
         "--seed",
@@ -91,6 +92,25 @@ def test_official_benchmarks_run_task_after_task_on_one_engine(engine, tmp_path)
     assert (raw["num_requests"], raw["total_num_tokens"]) == (16, 16 * (32 + 8))
     assert "Total num output tokens:  128" in lines
     assert engine.log_text().count("init engine") == 1
+
+
+def test_throughput_is_given_the_very_requests_of_a_frozen_file(engine, tmp_path):
+    requests = [
+        FrozenRequest(prompt=(5, *range(20, 40 + at)), input_tokens=21 + at, output_tokens=3 + at) for at in range(18)
+    ]
+    header = FrozenHeader(name="it", requests=18, distinct=18, seed=0, spec={})
+    write_frozen(tmp_path / "it.jsonl.gz", header, requests)
+    path = str(tmp_path / "it.jsonl.gz")
+    given = Given(Stretch(path, 0, 16), Stretch(path, 16, 2), tmp_path / GIVEN_FILE)
+    argv = [*throughput(engine, 3, given.words()), "--num-warmups", "2"]
+    how, lines, _ = run(argv, tmp_path, engine.socket_path, stretch=given)
+    assert (how.exit_code, how.way) == (0, WARM) and "Warming up with 2 requests..." in lines
+    noted = given.notes()
+    assert noted["sha256"] == sha256_of(requests[:16])
+    assert noted["counted_tokens"] == noted["sent_tokens"] == [21 + at for at in range(16)]
+    assert noted["block_tokens"] and noted["hit_tokens"] is not None
+    asked = sum(one.output_tokens for one in requests[:16])
+    assert f"Total num output tokens:  {asked}" in lines
 
 
 def test_the_prefix_cache_is_reset_after_each_task(engine, tmp_path):

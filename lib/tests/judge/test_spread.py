@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 from benchbook.judge.spread import Spread, spread_of, spread_text
-from benchbook.terms.wording import counted, listed, number_text, percent_number, plus_minus_text
+from benchbook.terms.wording import counted, listed, mean_tokens_text, number_text, percent_number, plus_minus_text
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +48,11 @@ def test_a_small_spread_is_not_rounded_to_none():
 )  # fmt: skip
 def test_numbers_have_three_significant_digits_or_all_before_the_point(value, text):
     assert number_text(value) == text
+
+
+def test_tokens_of_a_request_are_whole_or_to_a_tenth_and_never_in_powers():
+    told = [mean_tokens_text(tokens) for tokens in (128, 80.0, 253 / 3, 1_048_576)]
+    assert told == ["128", "80", "84.3", "1048576"]
 
 
 def test_equal_repeats_have_no_spread_although_their_mean_is_rounded():
