@@ -129,7 +129,7 @@ def test_a_suspect_repeat_enters_and_is_said(tmp_path):
     comparison = compared(tmp_path, change)
     row = row_of(comparison)
     assert row.num_base == 6 and row.num_suspect == 1
-    assert "1 of the repeats behind it are SUSPECT" in sentence(row, comparison)
+    assert "1 of the repeats behind it is SUSPECT" in sentence(row, comparison)
     assert any("2 of 12 repeats of compiled are SUSPECT (stream_bunched)" in said for said in caveats(comparison))
     assert "SUSPECT" not in sentence(row_of(compared(tmp_path / "clean")), comparison)
 

@@ -49,6 +49,16 @@ def warm(worker, monkeypatch):
     return worker
 
 
+def kernel_files():
+    """Return the names of the kernels' files in this process's folder, where tests of other files may have left some."""
+    return {path.name for path in scratch_dir().iterdir() if path.name.startswith("kernel-")}
+
+
+@pytest.fixture
+def kernel_files_before():
+    return kernel_files()
+
+
 def run(folder, *sources, env=None, **parameters):
     """Execute a notebook of these cells and return what each of them displayed."""
     cells = [nbformat.v4.new_code_cell("x: int = 1", metadata={"tags": ["parameters"]})]
@@ -133,10 +143,10 @@ def test_a_kernel_that_is_killed_is_a_dead_kernel_and_the_next_one_lives(tmp_pat
     assert run(tmp_path, "1 + 1") == ["2"]
 
 
-def test_the_files_of_a_kernel_lie_in_the_folder_of_its_owner_and_none_is_left(tmp_path, warm):
+def test_the_files_of_a_kernel_lie_in_the_folder_of_its_owner_and_none_is_left(tmp_path, warm, kernel_files_before):
     seen = run(tmp_path, "import os; from ipykernel import get_connection_file; get_connection_file()")
     assert Path(ast.literal_eval(seen[0])).parent == scratch_dir()
-    assert [path.name for path in scratch_dir().iterdir() if path.name.startswith("kernel-")] == []
+    assert kernel_files() == kernel_files_before
 
 
 def test_no_kernel_is_left_when_its_notebook_is_done(tmp_path, warm):
@@ -199,7 +209,9 @@ def test_kernels_end_with_their_worker(tmp_path, light):
         assert not processes.is_alive(forked.pid, getattr(processes.read_stat(forked.pid), "start_ticks", None))
 
 
-def test_the_next_notebook_finds_the_kernel_that_got_ready_and_the_one_after_it_a_new_one(tmp_path, warm, monkeypatch):
+def test_the_next_notebook_finds_the_kernel_that_got_ready_and_the_one_after_it_a_new_one(
+    tmp_path, warm, monkeypatch, kernel_files_before
+):
     asked = "import os; (os.getpid(), os.getcwd(), os.environ.get('OF_THE_CASE'), os.environ.get('OF_THE_RUNNER'), x)"
     make_ready()
     assert has_forked(warm), "before it is wanted"
@@ -215,17 +227,17 @@ def test_the_next_notebook_finds_the_kernel_that_got_ready_and_the_one_after_it_
         6,
     )
     assert processes.wait_gone(lambda: children_of(warm), END_LIMIT_S)
-    assert [path.name for path in scratch_dir().iterdir() if path.name.startswith("kernel-")] == []
+    assert kernel_files() == kernel_files_before
 
 
-def test_a_kernel_that_died_while_it_was_ready_is_replaced(tmp_path, warm):
+def test_a_kernel_that_died_while_it_was_ready_is_replaced(tmp_path, warm, kernel_files_before):
     make_ready()
     assert has_forked(warm)
     (pid,) = children_of(warm)
     os.kill(pid, signal.SIGKILL)
     assert processes.wait_gone(lambda: children_of(warm), END_LIMIT_S)
     assert run(tmp_path, "import os; os.getpid() != " + str(pid)) == ["True"]
-    assert [path.name for path in scratch_dir().iterdir() if path.name.startswith("kernel-")] == []
+    assert kernel_files() == kernel_files_before
 
 
 def test_kernels_that_got_ready_do_not_draw_the_same_random_numbers(tmp_path, warm):
