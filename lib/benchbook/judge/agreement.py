@@ -78,16 +78,18 @@ class Agreement:
 
 def agreements(there: Sequence[Record], here: Sequence[Record]) -> list[Agreement]:
     """Return a row a case and metric that both runs have, in the order of `there`, without what may not be believed."""
-    again: dict[str, list[Record]] = {}
-    for record in here:
-        again.setdefault(record.identity.case_id, []).append(record)
-    cases: dict[str, list[Record]] = {}
-    for record in there:
-        cases.setdefault(record.identity.case_id, []).append(record)
+    cases, again = _by_case(there), _by_case(here)
     rows = [row for case_id, records in cases.items() for row in _rows(case_id, records, again.get(case_id, []))]
     judged = [sum(row.is_headline is kind for row in rows if row.ratio.log_error is not None) for kind in (False, True)]
     error = (1 - CONFIDENCE) / 2
     return [replace(row, confidence=1 - error / max(judged[row.is_headline], 1)) for row in rows]
+
+
+def _by_case(records: Sequence[Record]) -> dict[str, list[Record]]:
+    cases: dict[str, list[Record]] = {}
+    for record in records:
+        cases.setdefault(record.identity.case_id, []).append(record)
+    return cases
 
 
 def _rows(case_id: str, there: Sequence[Record], here: Sequence[Record]) -> Iterator[Agreement]:

@@ -188,14 +188,18 @@ def _row(cases: Sequence[MatchedCase], metric: Metric, is_headline: bool, is_pai
         ours, theirs = list(base.values()), list(other.values())
     else:
         ours, theirs = per_start(cases[0].base, base), per_start(cases[0].other, other)
-    suspects = (
+    ratio = (paired_ratio if is_paired else unpaired_ratio)(ours, theirs)
+    return row_of(cases, metric, is_headline, ratio, (ours, theirs), is_paired, num_suspect(cases, base, other))
+
+
+def num_suspect(cases: Sequence[MatchedCase], base: Mapping[int, float], other: Mapping[int, float]) -> int:
+    """Return how many SUSPECT repeats are behind the values of both arms, which are by round."""
+    return sum(
         arm.believed[repeat].verdict is Verdict.SUSPECT
         for case in cases
         for arm, rounds in ((case.base, base), (case.other, other))
         for repeat in rounds
     )
-    ratio = (paired_ratio if is_paired else unpaired_ratio)(ours, theirs)
-    return row_of(cases, metric, is_headline, ratio, (ours, theirs), is_paired, sum(suspects))
 
 
 def row_of(

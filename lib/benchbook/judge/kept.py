@@ -12,12 +12,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchbook.judge.compare import Comparison, Row, by_round, headline_groups, headlines_of, row_of
+from benchbook.judge.compare import Comparison, Row, by_round, headline_groups, headlines_of, num_suspect, row_of
 from benchbook.judge.pairs import Arm, MatchedCase, match_cases
 from benchbook.judge.spread import by_start
 from benchbook.judge.starts import start_of
 from benchbook.judge.stats import RunSpread, foretold_ratio, run_spread
-from benchbook.records.record import Record, Verdict
+from benchbook.records.record import Record
 from benchbook.terms.metrics import Metric
 
 FEWEST_RUNS = 3  # of which two degrees of freedom are left
@@ -64,14 +64,8 @@ def _row(cases: Sequence[MatchedCase], metric: Metric) -> KeptRow | None:
     if not base or not other:
         return None
     runs, (starts,) = list(_by_run(cases[0].base, base).values()), _by_run(cases[0].other, other).values()
-    suspects = (
-        arm.believed[repeat].verdict is Verdict.SUSPECT
-        for case in cases
-        for arm, rounds in ((case.base, base), (case.other, other))
-        for repeat in rounds
-    )
     means = tuple(statistics.geometric_mean(run) for run in runs), (statistics.geometric_mean(starts),)
-    row = row_of(cases, metric, True, foretold_ratio(runs, starts), means, False, sum(suspects))
+    row = row_of(cases, metric, True, foretold_ratio(runs, starts), means, False, num_suspect(cases, base, other))
     return KeptRow(row, run_spread(runs))
 
 

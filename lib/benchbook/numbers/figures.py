@@ -20,6 +20,7 @@ from benchbook.terms.metrics import is_number
 MS_OF = {"ns": -6, "us": -3, "µs": -3, "ms": 0, "s": 3, "sec": 3, "seconds": 3}  # powers of ten
 _SHOWN_CHARS = 60
 _MOST_BYTES = 240  # of a case's name: its folder has some of the fingerprint besides
+COUNTS = {"completed", "failed", "total_input_tokens", "total_output_tokens"}  # metrics that are whole numbers
 Number = int | float
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchbook.numbers.figures import Figures, Number, checked_place
+from benchbook.numbers.figures import COUNTS, Figures, Number, checked_place
 from benchbook.reading import read_bytes
 from benchbook.records.record import Outcome, Record
 from benchbook.report.table import render_table, tidy_table, workload_columns
@@ -61,13 +61,9 @@ def _figures(where: str, row: Mapping[str, Any], settings: list[str]) -> Figures
     if row["benchmark"] not in BENCHMARKS:
         raise StoreError(f"{where}: benchmark: {row['benchmark']!r} must be one of {', '.join(BENCHMARKS)}")
     values = {metric.key: _number(where, metric.key, row.get(metric.key)) for metric in metrics_for(row["benchmark"])}
-    for key, value in values.items():
-        if (
-            isinstance(value, float)
-            and value.is_integer()
-            and key in ("completed", "failed", "total_input_tokens", "total_output_tokens")
-        ):
-            values[key] = int(value)
+    for key in COUNTS & values.keys():
+        if isinstance(values[key], float) and values[key].is_integer():
+            values[key] = int(values[key])
     return Figures(
         where,
         "a table of benchbook",

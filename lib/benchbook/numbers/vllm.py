@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from benchbook.hosts.vllm.clients import client_of
-from benchbook.numbers.figures import Figures, Told, means
+from benchbook.numbers.figures import COUNTS, Figures, Told, means
 from benchbook.numbers.figures import Number as Figure
 from benchbook.records.typed import OPEN, Number, Whole, refused
 from benchbook.terms.benchmarks import LATENCY, SERVE, THROUGHPUT
@@ -23,7 +23,6 @@ ENGINE = "vLLM"
 _OLD = {
     f"{statistic}_e2el_ms": f"{statistic}_latency_ms" for statistic in ("mean", "median", "std", "p90", "p95", "p99")
 }
-_COUNTS = ("completed", "failed", "total_input_tokens", "total_output_tokens")
 _OF_REQUESTS = (
     "start_times",
     "ttfts",
@@ -126,7 +125,7 @@ def read_metrics(told: Told, benchmark: str, old: Mapping[str, str] | None = Non
     for metric in metrics_for(benchmark):
         if metric.source_key:
             path = "|".join(filter(None, (metric.source_key, (old or {}).get(metric.key))))
-            found[metric.key] = told.count(path) if metric.key in _COUNTS else told.number(path)
+            found[metric.key] = told.count(path) if metric.key in COUNTS else told.number(path)
     return found
 
 

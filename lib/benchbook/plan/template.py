@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import indent
 
 from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE
 from benchbook.system_faults import hint_of, line_of
@@ -13,22 +14,37 @@ _MODEL = """\
 model: tiny
 """
 
-_LAUNCH = """\
+_COLD = "enable_prefix_caching: false    # a warm cache would flatter all that comes after the first"
+_CACHED = "enable_prefix_caching: true     # as in production: what prompts have in common is read once"
+
+
+def _settings(caching: str, margin: str) -> str:
+    """Return the args and the variables of a launch, or of the base of several."""
+    return indent(
+        f"""\
+args:                             # vLLM's own flags, with underscores
+  enforce_eager: true             # starts sooner, runs slower
+  max_model_len: 4096             # tokens, input + output
+  {caching}
+  # From here on for a CPU, also one of few cores: experiments/quickstart.yaml says why.
+  # On a GPU, leave these lines and env out.
+  dtype: float32
+  gpu_memory_utilization: 0.3
+  distributed_executor_backend: uni
+env: {{VLLM_CPU_KVCACHE_SPACE: 1, VLLM_ENABLE_V1_MULTIPROCESSING: 0, OMP_NUM_THREADS: 1}}
+""",
+        margin,
+    )
+
+
+def _launch(caching: str) -> str:
+    return f"""\
 # A vLLM configuration each, by a name of yours. Several are compared: they take turns, with a fresh
 # start in every round.
 launches:
   eager:
-    args:                             # vLLM's own flags, with underscores
-      enforce_eager: true             # starts sooner, runs slower
-      max_model_len: 4096             # tokens, input + output
-      enable_prefix_caching: false    # a warm cache would flatter all that comes after the first
-      # From here on for a CPU, also one of few cores: experiments/quickstart.yaml says why.
-      # On a GPU, leave these lines and env out.
-      dtype: float32
-      gpu_memory_utilization: 0.3
-      distributed_executor_backend: uni
-    env: {VLLM_CPU_KVCACHE_SPACE: 1, VLLM_ENABLE_V1_MULTIPROCESSING: 0, OMP_NUM_THREADS: 1}
-"""
+{_settings(caching, "    ")}"""
+
 
 _REPEATS = """\
 # Of one launch all repeats share one start. Starts differ: {starts: 3} has three fresh ones.
@@ -40,7 +56,7 @@ _SERVE = f"""\
 question: How do latency and throughput trade off as more requests are in flight?
 
 {_MODEL}
-{_LAUNCH}
+{_launch(_COLD)}
 # A list makes an axis, and axes are crossed. Lengths are [input, output] pairs, in tokens.
 benchmarks:
   - first_request: {{}}
@@ -63,17 +79,7 @@ question: Does a smaller step of prefill make a server faster?
 {_MODEL}
 # What all launches begin with; each names what is different in it, and nothing else.
 base:
-  args:                               # vLLM's own flags, with underscores
-    enforce_eager: true
-    max_model_len: 4096
-    enable_prefix_caching: false
-    # From here on for a CPU, also one of few cores: experiments/quickstart.yaml says why.
-    # On a GPU, leave these lines and env out.
-    dtype: float32
-    gpu_memory_utilization: 0.3
-    distributed_executor_backend: uni
-  env: {{VLLM_CPU_KVCACHE_SPACE: 1, VLLM_ENABLE_V1_MULTIPROCESSING: 0, OMP_NUM_THREADS: 1}}
-
+{_settings(_COLD, "  ")}
 launches:
   default: {{}}                         # the first is the one that others are compared with
   small_steps: {{args: {{max_num_batched_tokens: 256}}}}
@@ -93,7 +99,7 @@ _CAPACITY = f"""\
 question: How many users at once can this server have, so that nine of ten see the first token within 200 ms?
 
 {_MODEL}
-{_LAUNCH}
+{_launch(_COLD)}
 # What has to hold. Percentiles of ttft, tpot, itl and e2el; several of them have to hold together.
 slo: {{p90_ttft_ms: 200}}
 
@@ -113,7 +119,7 @@ _CHAT = f"""\
 question: How does this server answer real chats, and conversations that carry all turns before?
 
 {_MODEL}
-{_LAUNCH.replace("enable_prefix_caching: false    # a warm cache would flatter all that comes after the first", "enable_prefix_caching: true     # as in production: what prompts have in common is read once")}
+{_launch(_CACHED)}
 # What is sent: drawn once, frozen in the run's folder, the same bytes for all launches.
 requests:
   # A small corpus that is made here; a file of yours takes its place, in ShareGPT's form or another's.
