@@ -22,6 +22,7 @@ ALLOWED = {
     "sweep": {"terms", "plan", "hosts", "records", "judge", "measure", "notebooks"},
     "report": {"terms", "records", "judge"},
     "numbers": {"terms", "hosts", "records", "judge", "report"},
+    "commands": {"terms", "plan", "hosts", "records", "notebooks", "sweep", "report", "numbers"},
 }
 # The wings of hosts/, and what of each other they know; what lies in hosts/ itself may use all of them. Of that an
 # engine's wing knows the face that it has to show.

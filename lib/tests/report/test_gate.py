@@ -255,7 +255,7 @@ def test_an_experiment_is_measured_first_and_its_run_is_judged(tmp_path, monkeyp
         measured.append(asked)
         return load_run(run_of(tmp_path / "results", factor))
 
-    monkeypatch.setattr("benchbook.cli._measured", measure)
+    monkeypatch.setattr("benchbook.commands.judged.measured", measure)
     assert ("not worse:" in gate(tmp_path / "results", str(file), code=code)) == (code == 0)
     assert measured == [file]
 
@@ -263,7 +263,7 @@ def test_an_experiment_is_measured_first_and_its_run_is_judged(tmp_path, monkeyp
 def test_what_kept_runs_cannot_tell_is_refused_before_an_experiment_is_measured(days, tmp_path, monkeypatch):
     file = tmp_path / "one.yaml"
     file.write_text(TWO_LAUNCHES)
-    monkeypatch.setattr("benchbook.cli._measured", lambda *_, **__: pytest.fail("was measured"))
+    monkeypatch.setattr("benchbook.commands.judged.measured", lambda *_, **__: pytest.fail("was measured"))
     for words, said in (
         (("now", "--against", "quickstart/20261101-000000"), "takes 3 kept runs"),
         ((), "name the launch"),
