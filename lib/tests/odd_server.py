@@ -596,6 +596,7 @@ ODDITIES: dict[str, dict[str, Answer]] = {
     "gateway": {**_NO_PAGES, MODELS: not_found},
     "two_engines": {METRICS: two_engines},
     "adapter": {MODELS: with_an_adapter},
+    "other_model": {MODELS: lambda c: models(c, id="another")},
 }
 
 

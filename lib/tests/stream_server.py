@@ -99,6 +99,11 @@ def delta(finish_reason: str | None = None, **parts: Any) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": parts, "finish_reason": finish_reason}]}
 
 
+def counted(chunk: dict[str, Any], prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
+    """Return a chunk that counts beside its text."""
+    return {**chunk, "usage": usage(prompt_tokens, completion_tokens)["usage"]}
+
+
 def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
     """Return the chunk that counts, which has no choices."""
     return {"choices": [], "usage": {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}}

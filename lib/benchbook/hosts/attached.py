@@ -17,13 +17,14 @@ from benchbook.hosts.model.files import planned_path
 from benchbook.hosts.model.hub import hub_variables
 from benchbook.hosts.process import registry
 from benchbook.hosts.process.address import server_url
-from benchbook.hosts.served import ServedModel
+from benchbook.hosts.served import ANSWER_LIMIT_S, ServedModel
 from benchbook.hosts.way import Way, key_source, way_of
 from benchbook.terms.attached import Reach
 from benchbook.terms.errors import Cause, HostDiedError, IdentityError
 from benchbook.terms.likeness import alike, did_you_mean
 
 MAX_COMPARED = 1000  # names, for the one that may have been meant
+_LOCKED = (401, 403)  # without the key, or with another
 _DEAD = (500, 502, 503, 504)  # its engine is dead, or a router has nobody behind it
 _STARTED = re.compile(r"^process_start_time_seconds (\S+)$", re.MULTILINE)  # by Prometheus' own client
 _MODELS = "/v1/models"
@@ -39,6 +40,7 @@ class AttachedServer(ServedModel):
         self.key_variable = ""  # that holds its key, where one was named
         self.is_engine = True  # and no router before some
         self.behind: Sequence[str] = ()  # the servers behind a router, as far as somebody named them
+        self.also: Sequence[str] = ()  # further addresses of the same service
         self.argv: list[str] = []  # of its process, where it is ours; else nobody knows
         self.hub_env: dict[str, str] = {}  # likewise: where its model hub is
 
@@ -48,14 +50,19 @@ class AttachedServer(ServedModel):
         return self._way
 
     @property
+    def urls(self) -> Sequence[str]:
+        """All addresses that get its requests, in turn; the first is `base_url`."""
+        return (self.base_url, *self.also)
+
+    @property
     def counter_urls(self) -> Sequence[str]:
         """The addresses of the servers whose counters tell of it: those behind it, where they are named."""
-        return tuple(self.behind) or (self.base_url,)
+        return tuple(self.behind) or self.urls
 
     @property
     def tells_version(self) -> bool:
         """Whether it tells a version itself, as an engine's own server does."""
-        return self._version_of(self.base_url) is not None
+        return all(self._version_of(url) is not None for url in self.urls)
 
     @property
     def health_path(self) -> str:
@@ -65,7 +72,7 @@ class AttachedServer(ServedModel):
     @property
     def version(self) -> str | None:
         """The version that it tells, or those that the servers behind it do; None where nobody does."""
-        told = [self._version_of(url) for url in dict.fromkeys((self.base_url, *self.behind))]
+        told = [self._version_of(url) for url in dict.fromkeys((*self.urls, *self.behind))]
         return " and ".join(dict.fromkeys(filter(None, told))) or None
 
     @property
@@ -82,35 +89,47 @@ class AttachedServer(ServedModel):
 
         One that has no such path, as many a router, answers all the same: that is no death.
         """
-        try:
-            status = self.health()
-        except ConnectionError as error:
-            raise self._died("crashed", f"{self.health_url}: {error}") from error
-        except OSError as error:
-            raise self._died("hung", f"{self.health_url}: {error}") from error
-        if status in _DEAD:
-            raise self._died("crashed", f"{self.health_url} answered {status}")
+        for url in self.urls:
+            try:
+                status = self._health_of(url, ANSWER_LIMIT_S)
+            except ConnectionError as error:
+                raise _died("crashed", url, f"{url}{self.health_path}: {error}") from error
+            except OSError as error:
+                raise _died("hung", url, f"{url}{self.health_path}: {error}") from error
+            if status in _DEAD:
+                raise _died("crashed", url, f"{url}{self.health_path} answered {status}")
+
+    def health(self, timeout_s: float = ANSWER_LIMIT_S) -> int:
+        """Return the status with which it says how it is, of several the worst; raise OSError when nothing comes in time."""
+        return max(self._health_of(url, timeout_s) for url in self.urls)
 
     def names(self, source: str, model: str | None) -> list[str]:
-        """Return the names of /v1/models, or `model` where it lists none; raise ConnectionError where nobody names any.
+        """Return the names of /v1/models, of several addresses those that all list, or `model` where none are listed.
 
-        Raises IdentityError when we are not let in with the key from `source`.
+        Raises IdentityError where nobody names any, we are not let in with the key from `source`, or no name is common.
         """
-        status, text = self._models()
-        if status in (401, 403):
+        found = {url: self._names_of(url, source, model) for url in self.urls}
+        common = [name for name in found[self.base_url] if all(name in names for names in found.values())]
+        if not common:
+            said = "; ".join(f"{url} serves {named(names)}" for url, names in found.items())
+            cause = Cause("wrong_model", said, "name the addresses of one service, which serves one model")
+            raise IdentityError(f"the addresses have no model in common: {said}; {cause.hint}", cause)
+        return common
+
+    def _names_of(self, url: str, source: str, model: str | None) -> list[str]:
+        try:
+            status, text = self._models(url)
+            names = [card.id for card in self._cards(url, status, text)] if status not in _LOCKED else []
+        except (OSError, ValueError) as error:
+            raise _not_vllm(url, error) from error
+        if status in _LOCKED:
             wants = f"does not take the key {source}" if source else "wants a key"
             hint = f"set {self.key_variable or 'OPENAI_API_KEY'} to its key"
-            cause = Cause("wrong_key", f"{self.base_url}/v1/models answered {status}", hint)
-            raise IdentityError(f"a server is there at {self.base_url} but {wants}: {cause.hint}", cause)
-        names = [card.id for card in self._cards(status, text)] or list(filter(None, [model]))
-        if not names:
-            raise ConnectionError(f"{self.base_url}/v1/models answered {status}")
-        return names
-
-    def _died(self, code: str, evidence: str) -> HostDiedError:
-        return HostDiedError(
-            f"the server at {self.base_url} died: {evidence}", Cause(code, evidence, "see the server's own log")
-        )
+            cause = Cause("wrong_key", f"{url}/v1/models answered {status}", hint)
+            raise IdentityError(f"a server is there at {url} but {wants}: {cause.hint}", cause)
+        if not names and not model:
+            raise _not_vllm(url, ConnectionError(f"{url}/v1/models answered {status}"))
+        return names or [model]
 
 
 def attach(
@@ -129,22 +148,28 @@ def attach(
     engine = engine_named(ours.engine or VLLM.name, ours.python) if ours else VLLM
     way = replace(way, headers={**engine.headers, **way.headers})
     server = AttachedServer(ours.base_url if ours else url, "", way, is_ours=ours is not None)
-    server.behind, server.key_variable = tuple(map(server_url, reach.behind)), reach.api_key_env
+    server.behind, server.also = tuple(map(server_url, reach.behind)), tuple(map(server_url, reach.also))
+    server.key_variable = reach.api_key_env
     if ours:
         server.engine = engine
         server.model_path = ours.model
         server.argv, server.hub_env = list(ours.argv), hub_variables(registry.environment_of(ours))
     source = "" if api_key else key_source(reach)
-    try:
-        names = server.names("that was given" if api_key else f"in {source}" if source else "", model)
-    except (OSError, ValueError) as error:
-        cause = Cause("not_vllm", str(error), _hint_of(error))
-        raise IdentityError(f"no vLLM server answers at {server.base_url}: {error}; {cause.hint}", cause) from error
+    names = server.names("that was given" if api_key else f"in {source}" if source else "", model)
     server.is_engine = bool(ours) or server.tells_version
     server.served_name = _name_for(
         server, model, names, ours.served_name if ours and ours.served_name in names else names[0]
     )
     return server
+
+
+def _not_vllm(url: str, error: Exception) -> IdentityError:
+    cause = Cause("not_vllm", str(error), _hint_of(error))
+    return IdentityError(f"no vLLM server answers at {url}: {error}; {cause.hint}", cause)
+
+
+def _died(code: str, url: str, evidence: str) -> HostDiedError:
+    return HostDiedError(f"the server at {url} died: {evidence}", Cause(code, evidence, "see the server's own log"))
 
 
 def _hint_of(error: Exception) -> str:

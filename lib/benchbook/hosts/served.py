@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from benchbook.hosts import http
 from benchbook.hosts.cards import Card, cards_of
 from benchbook.hosts.engines import VLLM
-from benchbook.hosts.face import Engine
+from benchbook.hosts.face import CacheReset, Engine
 from benchbook.hosts.process import ports
 from benchbook.hosts.process.pythons import HERE
 from benchbook.hosts.way import Way
@@ -50,9 +50,19 @@ class ServedModel:
         return not self.way.is_insecure
 
     @property
+    def urls(self) -> Sequence[str]:
+        """All addresses that get its requests, in turn; the first is `base_url`."""
+        return (self.base_url,)
+
+    @property
+    def hostnames(self) -> list[str]:
+        """The host of each of them."""
+        return [urlsplit(url).hostname or "" for url in self.urls]
+
+    @property
     def counter_urls(self) -> Sequence[str]:
         """The addresses of the servers whose counters tell of it: its own."""
-        return (self.base_url,)
+        return self.urls
 
     def metrics_text(self, timeout_s: float = ANSWER_LIMIT_S) -> str:
         """Return the server's Prometheus text, as it stands now; of several servers behind it one after the other."""
@@ -69,7 +79,10 @@ class ServedModel:
 
     def health(self, timeout_s: float = ANSWER_LIMIT_S) -> int:
         """Return the status with which it says how it is; raise OSError when nothing comes within `timeout_s`."""
-        return http.get(self.base_url, self.health_path, timeout_s=timeout_s, way=self.way)[0]
+        return self._health_of(self.base_url, timeout_s)
+
+    def _health_of(self, url: str, timeout_s: float) -> int:
+        return http.get(url, self.health_path, timeout_s=timeout_s, way=self.way)[0]
 
     @property
     def health_path(self) -> str:
@@ -106,12 +119,12 @@ class ServedModel:
 
         Raises OSError when no list of models is answered.
         """
-        return self._cards(*self._models())
+        return self._cards(self.base_url, *self._models(self.base_url))
 
-    def _models(self) -> tuple[int, str]:
-        return http.get(self.base_url, "/v1/models", timeout_s=ANSWER_LIMIT_S, way=self.way)
+    def _models(self, url: str) -> tuple[int, str]:
+        return http.get(url, "/v1/models", timeout_s=ANSWER_LIMIT_S, way=self.way)
 
-    def _cards(self, status: int, text: str) -> list[Card]:
+    def _cards(self, url: str, status: int, text: str) -> list[Card]:
         if status in _GONE:
             return []
         try:
@@ -119,7 +132,7 @@ class ServedModel:
                 raise ValueError(f"it answered {status}: {text[:200]!r}")
             return cards_of(http.json_of(text))
         except ValueError as error:
-            raise ConnectionError(f"{self.base_url}/v1/models: {error}") from error
+            raise ConnectionError(f"{url}/v1/models: {error}") from error
 
     def reset_prefix_cache(self) -> None:
         """Empty the prefix cache and return when the server says that it is empty.
@@ -127,16 +140,20 @@ class ServedModel:
         Only developer mode offers that, and only a server on this machine is asked, or one of which somebody said that it
         may be. Raises MeasureError otherwise, and when requests still hold blocks after some seconds.
         """
-        if not self.may_reset and not ports.is_loopback(urlsplit(self.base_url).hostname or ""):
-            raise _not_emptied(f"{self.base_url} is not on this machine", "measure from the machine that serves")
-        deadline = time.monotonic() + RESET_LIMIT_S
-        reset = self.engine.cache_reset
-        if reset is None:
+        for url, host in zip(self.urls, self.hostnames):
+            if not self.may_reset and not ports.is_loopback(host):
+                raise _not_emptied(f"{url} is not on this machine", "measure from the machine that serves")
+        if self.engine.cache_reset is None:
             raise _not_emptied(f"{self.engine.title} has no way to it", "leave the reset out")
+        for url in self.urls:
+            self._empty(url, self.engine.cache_reset)
+
+    def _empty(self, url: str, reset: CacheReset) -> None:
+        deadline = time.monotonic() + RESET_LIMIT_S
         while True:
-            status, text = http.ask("POST", self.base_url, reset.path, timeout_s=ANSWER_LIMIT_S, way=self.way)
+            status, text = http.ask("POST", url, reset.path, timeout_s=ANSWER_LIMIT_S, way=self.way)
             if status != 200:
-                raise _not_emptied(f"{self.base_url}{reset.path} answered {status}", reset.hint)
+                raise _not_emptied(f"{url}{reset.path} answered {status}", reset.hint)
             if _says_success(text):
                 return
             if time.monotonic() > deadline:

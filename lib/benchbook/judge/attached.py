@@ -10,7 +10,7 @@ from benchbook.judge.evidence import Check, Finding, Measured
 from benchbook.judge.pairs import Arm, MatchedCase
 from benchbook.records.fingerprint import digest
 from benchbook.records.record import Reason, Record
-from benchbook.terms.wording import percent_number
+from benchbook.terms.wording import listed, percent_number
 
 MAX_NETWORK_SHARE = 0.05  # of the median TTFT, which two arms on different ways differ by for nothing that they do
 _COUNTED = ("prompt_tokens", "generation_tokens")
@@ -96,7 +96,7 @@ def _cost(name: str, arms: Sequence[Arm]) -> str:
     since = min((record.host.ready_utc for record in records if record.host.ready_utc), default="")
     found = f", as it ran since {since[:16].replace('T', ' ')} UTC" if since else ""
     said = (
-        f"{name} is a server that nobody started here, at {facts.address}{found}: all its rounds are of that one start, so "
+        f"{name} is a server that nobody started here, at {listed([facts.address, *facts.also])}{found}: all its rounds are of that one start, so "
         "what its starts differ by is in no interval, and with which settings it runs is not known."
     )
     if facts.is_elsewhere:

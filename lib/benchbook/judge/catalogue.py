@@ -116,7 +116,8 @@ CODES = (
         "stream_bunched",
         "suspect",
         "answers reached the client in one heap instead of token by token: TTFT holds the whole answer, TPOT is near 0",
-        "give server and client processors of their own; look for other load on the machine",
+        "give server and client processors of their own; look for other load on the machine; what stands in between is to pass "
+        "text on as it comes (nginx: proxy_buffering off, gzip off)",
         "5 % of the answers in a single chunk or with most gaps below 0.1 ms, or fewer that make the mean TTFT 5 % longer: "
         "no engine makes a step so fast",
     ),

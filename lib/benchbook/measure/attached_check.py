@@ -28,7 +28,8 @@ def checked_attached(doc: Document, launch: Launch, *, has_offline: bool) -> Che
     with doc.faults.noted():
         attached = replace(attached, address=_url(doc, (*place, "attach"), attached.address))
         behind = [_url(doc, (*place, "behind", index), url) for index, url in enumerate(attached.reach.behind)]
-        attached = replace(attached, reach=replace(attached.reach, behind=tuple(behind)))
+        also = [_url(doc, (*place, "attach", index), url) for index, url in enumerate(attached.reach.also, start=1)]
+        attached = replace(attached, reach=replace(attached.reach, behind=tuple(behind), also=tuple(also)))
     unfit = []
     try:
         way_of(attached.reach)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from benchbook import parameters
 from benchbook.hosts.model.files import tokenizer_sha256
@@ -230,6 +229,7 @@ class _Bench:
                 stretch=stretch,
                 cancel=watch.event,
                 private_words=_header_words(self.server.way.headers),
+                addresses=self.server.urls if len(self.server.urls) > 1 else (),
             )
         if watch.cause is not None:
             raise MeasureError(f"the server stopped answering during the benchmark: {watch.cause}", watch.cause)
@@ -253,8 +253,7 @@ def benchmark_failed(what: str, run: BenchRun, log_path: Path) -> MeasureError:
 
 def _client_env(server: AnyServer) -> dict[str, str]:
     """Return what is added to the client's environment: the key, where the hub is, whom to trust, and no proxy."""
-    host = urlsplit(server.base_url).hostname or ""
-    past = {} if server.way.proxy else no_proxy([host])
+    past = {} if server.way.proxy else no_proxy(server.hostnames)
     return {
         "OPENAI_API_KEY": server.api_key or "EMPTY",
         **server.hub_env,

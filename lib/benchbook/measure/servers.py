@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from benchbook import parameters
@@ -71,7 +70,7 @@ def open_server(
         if base_url
         else own.own_host(VllmServer, named_launch(launch, model, args, env, python), keep)
     )
-    go_past_proxies([] if how.proxy else [urlsplit(server.base_url).hostname or ""])
+    go_past_proxies([] if how.proxy else server.hostnames)
     note_opened(server)
     return server
 
@@ -196,7 +195,8 @@ def attached_facts(server: AnyServer) -> AttachedFacts | None:
         return None
     return AttachedFacts(
         address=server.base_url,
-        is_elsewhere=not is_loopback(urlsplit(server.base_url).hostname or ""),
+        also=tuple(server.also),
+        is_elsewhere=not all(map(is_loopback, server.hostnames)),
         headers=tuple(server.way.headers),
         behind=tuple(server.behind),
         asked_by_proxy=server.way.proxy,

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from benchbook.hosts.engines import VLLM
 from benchbook.hosts.face import ENDED, Engine, Log
@@ -62,7 +61,9 @@ class Watched:
         self._engine = server.engine if server else VLLM
         entry = cpu.host_entry(base_url=server.base_url) if server else None
         worker = cpu.host_entry(argument=socket_path) if socket_path else None
-        self._roots = cpu.server_pids(server.base_url) if server else []
+        # Of a service its own processes are no strangers: those at all its addresses, and behind a router on this machine.
+        urls = dict.fromkeys((*server.urls, *server.counter_urls)) if server else ()
+        self._roots = [pid for url in urls for pid in cpu.server_pids(url)]
         self._roots += [worker.guardian_pid] if worker else []
         host = entry if server else worker  # beside a server the worker is its client
         self._log = HostLog(Path(host.log_path)) if host and host.log_path else None
@@ -173,7 +174,8 @@ class Watched:
         """Note how long a round trip to a server of somebody else takes; a proxy's would tell nothing of it."""
         if self._server and not self._server.is_ours and not self._server.way.proxy:
             network = self.facts.setdefault("network", {})
-            network[when] = round_trip_ms(self._server.base_url)
+            ways_ms = [way_ms for way_ms in map(round_trip_ms, self._server.urls) if way_ms is not None]
+            network[when] = max(ways_ms, default=None)
 
     def _count(self, page: str) -> None:
         counters = self._engine.counters
@@ -230,7 +232,7 @@ def _environment_of(entry: registry.HostEntry | None, pids: Sequence[int]) -> Ma
 def _out_of_sight(server: AnyServer | None, log: HostLog | None, sampler: Sampler, engine: Engine) -> dict[str, str]:
     """Return what cannot be watched of this server or engine, from the start, each with why."""
     unseen: dict[str, str] = {}
-    if server and not is_loopback(urlsplit(server.base_url).hostname or ""):
+    if server and not all(map(is_loopback, server.hostnames)):
         unseen |= dict.fromkeys(("machine", "gpu"), "the server is on another machine")
     elif machine().gpus and "gpu" in sampler.absent:
         unseen["gpu"] = sampler.absent["gpu"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,6 +58,10 @@ class _ReachKeys(StrictModel):
         return self
 
 
+class _NotebookKeys(_ReachKeys):
+    also: list[Text] = Field([], examples=["also: [http://10.0.0.2:8000]"])  # in a file they stand in `attach`
+
+
 class _AttachedKeys(_ReachKeys):
     attach: Text = Field(examples=["attach: https://llm.example/v1"])
     model: Text | None = Field(None, examples=["model: NAME, one that the server lists"])
@@ -70,10 +75,10 @@ def reach_of(said: Mapping[str, Any], base: Path = Path()) -> Reach:
     A relative `ca_file` lies in `base`.
     """
     try:
-        keys = _ReachKeys(**said)
+        keys = _NotebookKeys(**said)
     except ExperimentError as error:
-        raise ExperimentError(str(error).replace(_ReachKeys.__name__.lstrip("_"), "reach", 1)) from None
-    return _reach(keys, base)
+        raise ExperimentError(str(error).replace(_NotebookKeys.__name__.lstrip("_"), "reach", 1)) from None
+    return replace(_reach(keys, base), also=tuple(keys.also))
 
 
 def read_attached(doc: Document, where: Where, started: Collection[str]) -> Attached:
@@ -88,14 +93,28 @@ def read_attached(doc: Document, where: Where, started: Collection[str]) -> Atta
     for way in _ways_to_variables(mapping):
         doc.faults.note(doc.error((*where, *way), _NO_VARIABLE, is_secret=True))  # it may be the key itself
     fields = {key: value for key, value in mapping.items() if not doc.faults.has_within((*where, key))}
+    also = ()
+    if isinstance(fields["attach"], list):
+        fields["attach"], *also = _several(doc, (*where, "attach"), fields["attach"])
     keys = doc.parse(where, _AttachedKeys, _EXAMPLE, fields)
     return Attached(
         address=keys.attach,
         model=keys.model or "",
         tokenizer=_there(keys.tokenizer or "", doc.path.absolute().parent, is_folder=True),
         reset_prefix_cache=keys.reset_prefix_cache,
-        reach=_reach(keys, doc.path.absolute().parent),
+        reach=replace(_reach(keys, doc.path.absolute().parent), also=tuple(also)),
     )
+
+
+def _several(doc: Document, where: Where, said: list[Any]) -> list[str]:
+    """Return the addresses of one service, of which there is one at least, and none twice."""
+    if not said or not all(isinstance(address, str) and address for address in said):
+        raise doc.error(
+            where, "must be an address, or a list of those of one service: attach: [10.0.0.1:8000, 10.0.0.2:8000]"
+        )
+    if len(set(said)) < len(said):
+        raise doc.error(where, f"{next(one for one in said if said.count(one) > 1)} stands there twice")
+    return said
 
 
 def _ways_to_variables(mapping: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

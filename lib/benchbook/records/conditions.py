@@ -17,6 +17,9 @@ class Client(Part):
     ceiling_chunks_per_s: Number | None = None
     loop_lag_median_ms: Number | None = None
     loop_lag_max_ms: Number | None = None
+    counts_beside: Whole | None = (
+        None  # chunks that told the counts of tokens beside text, where vLLM's client does not look
+    )
     cut_answers: Items[Annotated[tuple[int, int], Field(strict=False)]] | None = (
         None  # tokens asked for, tokens that came
     )

@@ -63,6 +63,7 @@ class AttachedFacts(Part):
     """A server that somebody else runs, as it was reached."""
 
     address: str
+    also: Items[str] = ()  # further addresses of the same service, which got its requests in turn
     is_elsewhere: bool = False  # not by an address of the client's own machine
     headers: Items[str] = ()  # that were sent along, by their names
     behind: Items[str] = ()  # the servers whose counters were read in its place

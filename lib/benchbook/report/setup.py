@@ -21,7 +21,7 @@ from benchbook.report.results import MAX_ROWS, cut_note
 from benchbook.report.run import Run
 from benchbook.report.settings import settings_of, settings_text, value_text
 from benchbook.terms.redaction import redacted
-from benchbook.terms.wording import number_text, time_text
+from benchbook.terms.wording import listed, number_text, time_text
 
 _MAX_COMMANDS = 12
 _OUR_DOOR = re.compile(r" --middleware benchbook\.[\w.]+")  # a server of one's own needs none
@@ -124,7 +124,8 @@ def _machine_rows(run: Run) -> list[tuple[str, Any]]:
 
 def _server_text(launch: LaunchFacts) -> str:
     """Return what is known of a server of somebody else: all else that is said of a machine is the client's."""
-    address = launch.attached.get("attach")
+    said = launch.attached.get("attach")
+    address = listed(said) if isinstance(said, list) else said
     versions = dict.fromkeys(host.version for host in launch.hosts if host.version)
     told = f"tells vLLM {' and '.join(versions)}" if versions else "tells no version"
     away = any(host.attached and host.attached.is_elsewhere for host in launch.hosts)

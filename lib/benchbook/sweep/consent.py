@@ -20,7 +20,7 @@ Confirm = Callable[[str], bool]  # whether what is said may be sent
 
 def is_elsewhere(launch: Launch) -> bool:
     """Return whether an attached launch is reached by an address that is not this machine's own."""
-    return not is_loopback(urlsplit(launch.attached.address).hostname or "")
+    return not all(is_loopback(urlsplit(address).hostname or "") for address in launch.attached.addresses)
 
 
 def load_texts(experiment: Experiment, blocks: Sequence[Block]) -> Iterator[tuple[Launch, str]]:
@@ -28,7 +28,9 @@ def load_texts(experiment: Experiment, blocks: Sequence[Block]) -> Iterator[tupl
     for launch in experiment.launches:
         mine = [block for block in blocks if block.launch == launch.name]
         if launch.attached and mine:
-            yield launch, f"{launch.attached.address} gets {_load_text(experiment, mine)}"
+            each = ", in turn," if launch.attached.reach.also else ""
+            verb = "get" if each else "gets"
+            yield launch, f"{listed(launch.attached.addresses)}{each} {verb} {_load_text(experiment, mine)}"
 
 
 def ask_consent(experiment: Experiment, blocks: Sequence[Block], confirm: Confirm) -> bool:

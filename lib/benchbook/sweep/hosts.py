@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import asdict, dataclass, field
 from threading import Thread
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from benchbook.hosts.attached import AttachedServer
 from benchbook.hosts.engine import VllmEngine
@@ -206,7 +205,7 @@ def _variables(reach: Reach) -> dict[str, str]:
 
 
 def _past_proxies(server: AttachedServer) -> dict[str, str]:
-    return {} if server.way.proxy else no_proxy([urlsplit(server.base_url).hostname or ""])
+    return {} if server.way.proxy else no_proxy(server.hostnames)
 
 
 def _answered(server: AnyServer, num_prompts: int, made_words: bool) -> HostFacts:

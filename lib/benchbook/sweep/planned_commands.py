@@ -22,6 +22,7 @@ from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Repeat
 from benchbook.sweep.set_layout import set_of
+from benchbook.terms.wording import listed
 
 _BASE_URL, _NONCE = "http://127.0.0.1:PORT", "NONCE"
 _PORT = 987654321  # no port, and nothing else in a command
@@ -49,7 +50,7 @@ def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -
     """Print one launch's server or engine and all that is measured on it, over all its starts."""
     block, launch = starts[0], experiment.launch(starts[0].launch)
     if launch.attached:
-        _line(console, f"server of launch {launch.name!r} at {launch.attached.address}, which runs already")
+        _line(console, f"server of launch {launch.name!r} at {listed(launch.attached.addresses)}, which runs already")
         _print_cases(console, experiment, launch, starts)
         return
     env = _words(launch.env)

@@ -20,6 +20,7 @@ class Reach:
     insecure: bool = False  # whoever answers is believed
     proxy: bool = False  # by the shell's proxy, which nothing goes through otherwise
     behind: tuple[str, ...] = ()  # addresses of the servers behind a router, whose counters are looked at
+    also: tuple[str, ...] = ()  # further addresses of the same service, which gets its requests at each in turn
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -45,8 +46,15 @@ class Attached:
     reach: Reach = Reach()
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """All addresses that get its requests."""
+        return (self.address, *self.reach.also)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What tells it from another launch, by the keys of a file."""
         named = {"model": self.model, "tokenizer": self.tokenizer}
         may = {"reset_prefix_cache": True} if self.reset_prefix_cache else {}
-        return {"attach": self.address, **{key: text for key, text in named.items() if text}, **may, **self.reach.said}
+        attach = list(self.addresses) if self.reach.also else self.address
+        reach = {name: value for name, value in self.reach.said.items() if name != "also"}
+        return {"attach": attach, **{key: text for key, text in named.items() if text}, **may, **reach}

@@ -180,6 +180,29 @@ def test_the_servers_behind_a_router_tell_its_counters_and_versions(tmp_path):
         assert facts.behind == (one, other) and not facts.is_elsewhere
 
 
+def test_a_service_of_several_addresses_is_asked_at_each_and_its_counters_are_added_up():
+    with odd_server() as one, odd_server() as other, odd_server("other_model") as stranger:
+        server = attach(one, reach=Reach(also=(other,)))
+        for url in (one, other, other):
+            questions.ask("POST", url, "/v1/completions", timeout_s=5, payload={"prompt": "a b c", "max_tokens": 4})
+        page = server.metrics_text()
+        assert parse_counters(page, COUNTERS)["generation_tokens"] == 12.0
+        assert engine_tokens(page, COUNTERS) == {f"{one} 0": 4.0, f"{other} 0": 8.0}
+        assert server.version == "0.32.0" and server.is_engine and server.health() == 200
+        assert attached_facts(server).also == (other,)
+        with pytest.raises(
+            IdentityError, match=f"no model in common: {one} serves odd-model; {stranger} serves another"
+        ):
+            attach(one, reach=Reach(also=(stranger,)))
+        with pytest.raises(IdentityError, match="no vLLM server answers at http://127.0.0.1:9: "):
+            attach(one, reach=Reach(also=("127.0.0.1:9",)))
+    with odd_server() as one:
+        with odd_server() as other:
+            server = attach(one, reach=Reach(also=(other,)))
+        with pytest.raises(HostDiedError, match=f"the server at {other} died"):
+            server.check_alive()
+
+
 def test_a_proxy_is_in_between_where_it_is_asked_for_and_nowhere_else(proxy, monkeypatch):
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from benchbook.hosts.model.files import resolve_model
 from benchbook.judge.checks import record_reasons
@@ -14,8 +16,9 @@ from benchbook.records.conditions import Conditions, Sent
 from benchbook.records.files import read_json
 from benchbook.records.frozen import FrozenHeader, FrozenRequest, sha256_of, write_frozen
 from benchbook.terms.asked import Asked
+from benchbook.terms.errors import MeasureError
 from benchbook.terms.metrics import values_from_raw
-from stream_server import delta, stream_server, token, usage
+from stream_server import counted, delta, stream_server, token, usage
 
 pytestmark = pytest.mark.integration
 
@@ -27,7 +30,7 @@ ODD_TEXTS = ("w5 w6", '  "quoted" \\ and\ttabs\n\n', "naïve 🙂 \u2028 end", "
 def send(vllms_client, tmp_path):
     """Return a function that has vLLM's client send requests to a server and returns (run, raw file, notes)."""
 
-    def send(server, requests, *more, backend="openai", is_warm=True, skip=0, **stretch):
+    def send(server, requests, *more, backend="openai", is_warm=True, skip=0, addresses=(), **stretch):
         path = tmp_path / "requests.jsonl.gz"
         header = FrozenHeader(name="a", requests=len(requests), distinct=len(requests), seed=0, spec={})
         write_frozen(path, header, requests)
@@ -45,6 +48,7 @@ def send(vllms_client, tmp_path):
             log_path=log_path,
             limit_s=120.0,
             stretch=stretch,
+            addresses=addresses,
         )
         assert run.exit_code == 0 and run.way == (WARM if is_warm else COMMAND_LINE), log_path.read_text()[-3000:]
         notes = read_json(meter_path(log_path))["sent"] if is_warm else None
@@ -81,6 +85,44 @@ def test_the_prompts_that_reach_a_server_are_those_of_the_file_with_and_without_
             assert notes["sha256"] == sha256_of(requests[1:]) and notes["sent_tokens"] == [2] * 7
             assert notes["counted_tokens"] == raw["input_lens"]
     assert sent[0] == sent[1]
+
+
+def test_a_service_of_several_addresses_gets_its_requests_at_each_in_turn(send):
+    requests = [FrozenRequest(prompt=f"w{number}", input_tokens=1, output_tokens=2) for number in range(7)]
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(stream_server(answer)) for _ in range(3)]
+        addresses = [server.url for server in servers]
+        _, raw, notes = send(servers[0], requests, *one_at_a_time(), addresses=addresses)
+        with pytest.raises(MeasureError, match="nothing was sent: only the warm client sends to 3 addresses in turn"):
+            send(servers[0], requests, *one_at_a_time(), addresses=addresses, is_warm=False)
+    sent = [[body["prompt"] for body in server.bodies] for server in servers]
+    assert sent == [["w0", "w3", "w6"], ["w1", "w4"], ["w2", "w5"]]
+    assert raw["completed"] == 7 and notes["counted_tokens"] == [1] * 7
+
+
+# How a server may tell that an answer had five tokens, whose three words are three by the tokenizer; and what is heard.
+COUNTED = {
+    "in an event of their own": ([token("w1 "), token("w2 "), token("w3 ", "length"), usage(2, 5)], 5, 0),
+    "beside the last text": ([token("w1 "), token("w2 "), counted(token("w3 ", "length"), 2, 5)], 5, 1),
+    "beside each text": ([counted(token(f"w{n} "), 2, tokens) for n, tokens in ((1, 1), (2, 4), (3, 5))], 5, 3),
+    "beside a last chunk without text": ([token("w1 "), token("w2 w3 "), counted(token("", "length"), 2, 5)], 5, 1),
+    "both ways": ([token("w1 w2 "), counted(token("w3 ", "length"), 2, 4), usage(2, 5)], 5, 1),
+    "by null": ([{**token("w1 w2 w3 ", "length"), "usage": None}], 3, 0),
+    "by what is no count": ([{**token("w1 w2 w3 ", "length"), "usage": {"completion_tokens": None}}], 3, 0),
+    "in its words": ([token('w1 w2 w3 "usage": {"completion_tokens": 9}', "length"), usage(2, 5)], 5, 0),
+}
+
+
+def test_counts_of_tokens_are_heard_in_an_event_of_their_own_and_beside_text(send, tmp_path):
+    requests = [FrozenRequest(prompt=f"{number} w5", input_tokens=2, output_tokens=5) for number in range(len(COUNTED))]
+    forms = list(COUNTED.values())
+    with stream_server(lambda body: forms[int(body["prompt"].split()[0])][0]) as server:
+        _, raw, _ = send(server, requests, *one_at_a_time())
+    assert dict(zip(COUNTED, raw["output_lens"])) == {form: tokens for form, (_, tokens, _) in COUNTED.items()}
+    heard = read_json(meter_path(tmp_path / "bench.log"))["counts_beside"]
+    assert heard == sum(num_beside for _, _, num_beside in forms) and raw["completed"] == len(COUNTED)
+    chunks = [sum("choices" in event and bool(event["choices"]) for event in events) for events, _, _ in forms]
+    assert [len(gaps) + 1 for gaps in raw["itls"]] == chunks, "what is heard beside is no chunk"
 
 
 def test_messages_tools_and_adapters_reach_the_server_as_they_are_in_the_file(send):
@@ -198,7 +240,7 @@ CHUNKS = {
     "with empty deltas": ([*WORDS[:4], PAUSE, delta(), PAUSE, *WORDS[5:], usage(2, 3)], 3, 3, "w0 w1 w2 ", None),
     "with a reason in a chunk of its own": ([*WORDS, PAUSE, delta("stop", content=""), usage(2, 3)], 3, 3, None, None),
     "uncounted": (WORDS, 3, 2, "w0 w1 w2 ", set()),
-    "counted beside the last text": ([*WORDS[:5], {**WORDS[5], **usage(2, 3), "choices": WORDS[5]["choices"]}], 3, 2, None, set()),
+    "counted beside the last text": ([*WORDS[:5], counted(WORDS[5], 2, 3)], 3, 2, None, set()),
     "reasoning first": (
         [PAUSE, delta(reasoning="w8 "), PAUSE, delta(reasoning_content="w9 "), *WORDS[4:], usage(2, 3)], 3, 2, "w2 ", set(),
     ),

@@ -36,6 +36,15 @@ def test_a_launch_has_an_address_and_how_it_is_reached(tmp_path):
     assert reach.variables == ("K", "V") and reach_of(reach.said) == reach
 
 
+def test_a_service_has_several_addresses_and_a_notebook_the_others_in_its_reach(tmp_path):
+    for said, also in (("[a, 'b:1']", ["b:1"]), ("[a]", []), ("['https://h/v1', '[::1]:8', c]", ["[::1]:8", "c"])):
+        (launch,) = read(tmp_path, f"{{attach: {said}, behind: [z]}}").launches
+        attached = launch.attached
+        assert attached.addresses[1:] == tuple(also) == attached.reach.also and attached.reach.behind == ("z",)
+        assert launch.settings["attach"] == (list(attached.addresses) if also else attached.address)
+        assert "also" not in launch.settings and reach_of(attached.reach.said) == attached.reach
+
+
 def test_a_file_of_attached_servers_alone_needs_no_model_and_one_of_both_does(tmp_path):
     assert read(tmp_path, "{attach: h}").model is None
     assert read(tmp_path, "{attach: h}", "model: tiny\n").model == ModelRef(TINY)
@@ -58,6 +67,10 @@ def test_a_file_of_attached_servers_alone_needs_no_model_and_one_of_both_does(tm
         ("{attach: h, behind: h}", "must be a list, such as behind"),
         ("{attach: }", "must be text, such as attach"),
         ("{attach: h, model: 3}", "write '3'"),
+        ("{attach: []}", "must be an address, or a list of those of one service"),
+        ("{attach: [h, 8000]}", "must be an address, or a list of those of one service"),
+        ("{attach: [h, g, h]}", "h stands there twice"),
+        ("{attach: h, also: [g]}", "unknown key"),
         ("{base_url: h}", "did you mean 'attach'"),
         ("{attach: h, headers: {}}", "did you mean 'headers_env'"),
     ],

@@ -39,6 +39,7 @@ class Task:
     cwd: str  # where relative paths of `argv` begin
     memory_mib: int | None = None  # by which the task may grow before it is ended; None: without a limit
     seed: int | None = None  # for numpy's and Python's global generators; None: from entropy, as in a new process
+    addresses: tuple[str, ...] = ()  # of one service, which get its requests in turn, where they are several
     stretch: Mapping[str, Any] | None = None  # of frozen requests, or these themselves, in place of a data set
 
     def to_line(self) -> bytes:
@@ -49,7 +50,7 @@ class Task:
     def from_line(cls, line: bytes) -> Task:
         """Return the task that `to_line` wrote."""
         fields = json.loads(line)
-        return cls(**{**fields, "argv": tuple(fields["argv"])})
+        return cls(**{**fields, **{name: tuple(fields[name]) for name in ("argv", "addresses")}})
 
 
 class TaskRefused(BaseException):

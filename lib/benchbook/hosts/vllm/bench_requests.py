@@ -10,6 +10,9 @@ import contextlib
 import dataclasses
 import inspect
 import io
+import itertools
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 from unittest import mock
@@ -21,6 +24,8 @@ _SENDING = set(
     "get_samples ASYNC_REQUEST_FUNCS prompt prompt_len expected_output_len request_id timestamp chat_messages "
     "request_overrides max_concurrency self_timed".split()
 )
+
+_COUNTS = re.compile(r'"usage":\s*\{')
 
 
 @contextlib.contextmanager
@@ -43,6 +48,67 @@ def before_requests(act: Callable[[Sequence[int] | None], object]) -> Iterator[N
         return await benchmark(*args, **options)
 
     with mock.patch.object(serve, "benchmark", acting):
+        yield
+
+
+@contextlib.contextmanager
+def hearing_counts(note: Callable[[], object]) -> Iterator[None]:
+    """Inside, `vllm bench serve` hears counts of tokens that stand beside text too, and `note` is called for each.
+
+    vLLM's client looks for them in an event without text, as OpenAI has it; told beside the last text, as by LiteLLM and
+    llama.cpp, it counts words by the tokenizer, which gives other numbers. So such an event is followed by one of its counts
+    alone. Nothing is timed by that one. A vLLM that has moved its reader of events counts as it does.
+    """
+    try:
+        from vllm.benchmarks.lib.endpoint_request_func import StreamedResponseHandler
+
+        add_chunk = StreamedResponseHandler.add_chunk
+    except (ImportError, AttributeError):
+        yield
+        return
+
+    def heard(reader: Any, chunk_bytes: bytes) -> list[str]:
+        return [one for event in add_chunk(reader, chunk_bytes) for one in (event, *_counts_beside(event, note))]
+
+    with mock.patch.object(StreamedResponseHandler, "add_chunk", heard):
+        yield
+
+
+def _counts_beside(event: str, note: Callable[[], object]) -> list[str]:
+    """Return an event with the counts of `event` alone, where they stand beside text; [] otherwise."""
+    if not _COUNTS.search(event):  # vLLM's own say null in all but the last
+        return []
+    try:
+        told = json.loads(event.removeprefix("data: "))
+        usage = told["usage"] if told["choices"] else None
+    except (ValueError, KeyError, TypeError):
+        return []
+    if not isinstance(usage, dict) or not usage.get("completion_tokens"):
+        return []
+    note()
+    return [f"data: {json.dumps({'choices': [], 'usage': usage})}"]
+
+
+@contextlib.contextmanager
+def to_each_in_turn(addresses: Sequence[str]) -> Iterator[None]:
+    """Inside, `vllm bench serve` sends its requests to `addresses` in turn; the first is the one that its words name.
+
+    All else is vLLM's, as in `sending`. To be called where `why_not_sending` is ''.
+    """
+    from vllm.benchmarks import serve
+
+    first, turns = addresses[0], itertools.cycle(addresses)
+
+    def around(request_func: Callable[..., Any]) -> Callable[..., Any]:
+        async def send(request_func_input: Any, session: Any, pbar: Any = None) -> Any:
+            path = request_func_input.api_url.removeprefix(first)
+            asked = dataclasses.replace(request_func_input, api_url=next(turns) + path)
+            return await request_func(request_func_input=asked, session=session, pbar=pbar)
+
+        return send
+
+    functions = serve.ASYNC_REQUEST_FUNCS
+    with mock.patch.dict(functions, {backend: around(function) for backend, function in functions.items()}):
         yield
 
 

@@ -116,11 +116,18 @@ def _begin(parent: socket.socket, stack: contextlib.ExitStack) -> Sequence[str]:
     if task.argv[0] == DRAW:
         return task.argv
     notes = stack.enter_context(metered(meter_path(task.log_path), json.loads(ceiling)))
+    notes["counts_beside"] = 0
+
+    def beside() -> None:
+        notes["counts_beside"] += 1
 
     def begin(asked_tokens: Sequence[int] | None) -> None:
         notes["asked_tokens"] = asked_tokens
         end_above(task.memory_mib)
 
+    stack.enter_context(bench_requests.hearing_counts(beside))
+    if task.addresses:
+        stack.enter_context(bench_requests.to_each_in_turn(task.addresses))
     if task.stretch is not None:
         sender = Sender(Stretch(**task.stretch))
         notes["sent"] = sender.notes

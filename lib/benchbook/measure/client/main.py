@@ -86,7 +86,7 @@ class WarmParent:
             raise tasks.TaskRefused(self._refusal)
         if task.argv[0] not in (SERVE.name, DRAW):
             raise tasks.TaskRefused(f"this client runs serve, not {task.argv[0]}")
-        if task.stretch is not None and (why := bench_requests.why_not_sending()):
+        if (task.stretch is not None or task.addresses) and (why := bench_requests.why_not_sending()):
             raise tasks.TaskRefused(why)
         tasks.check_environment(task, self._at_start)
 

@@ -63,8 +63,8 @@ def read_notes(path: Path) -> dict[str, Any]:
 def client_facts(notes: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what the client did between its first send and its last chunk, None where nothing was noted.
 
-    `cpu_cores` used, `loop_lag_median_ms` and `loop_lag_max_ms`, `chunks_per_s` read, `ceiling_chunks_per_s`; and of
-    answers that ended early `cut_answers`: [tokens asked for, tokens that came].
+    `cpu_cores` used, `loop_lag_median_ms` and `loop_lag_max_ms`, `chunks_per_s` read, `ceiling_chunks_per_s`,
+    `counts_beside` text that were heard; and of answers that ended early `cut_answers`: [tokens asked for, tokens that came].
     """
     starts, latencies = raw.get("start_times") or [], request_latencies_s(raw)
     if not notes or not starts or not latencies:
@@ -75,6 +75,7 @@ def client_facts(notes: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, 
     facts: dict[str, Any] = {
         "chunks_per_s": round(chunks / (end_s - begin_s), 1) if end_s > begin_s else None,
         "ceiling_chunks_per_s": notes["ceiling_chunks_per_s"],
+        "counts_beside": notes.get("counts_beside"),
     }
     if (asked := notes.get("asked_tokens")) and len(asked) == len(raw.get("output_lens") or ()):
         facts["cut_answers"] = [

@@ -63,6 +63,7 @@ def run_bench(
     cancel: threading.Event | None = None,
     python: Python = HERE,
     private_words: Sequence[str] = (),
+    addresses: Sequence[str] = (),
 ) -> BenchRun:
     """Run `vllm bench *argv` on the worker at `socket_path`, or by the command line when there is none or it refuses.
 
@@ -70,8 +71,9 @@ def run_bench(
 
     A refusal is said in one line to `on_line`. A benchmark that fails is never run again. When `cancel` is set the
     benchmark is ended and the exit code is negative. `private_words` behind `argv` go to a worker alone: whoever lists
-    processes sees a command line, so without one nothing is run and MeasureError is raised. A worker's ends with exit
-    code 1 once its answers take more than `memory_mib`. Raises MeasureError when the worker is lost and after `limit_s`.
+    processes sees a command line, so without one nothing is run and MeasureError is raised; so it is with `addresses`,
+    which get the requests in turn. A worker's ends with exit code 1 once its answers take more than `memory_mib`. Raises
+    MeasureError when the worker is lost and after `limit_s`.
     """
     started_s = time.monotonic()
     way, reason = COMMAND_LINE, None
@@ -79,20 +81,34 @@ def run_bench(
     if socket_path is not None:
         try:
             exit_code = run_task(
-                socket_path, [*argv, *private_words], memory_mib=memory_mib, seed=seed, stretch=stretch, **how
+                socket_path,
+                [*argv, *private_words],
+                memory_mib=memory_mib,
+                seed=seed,
+                stretch=stretch,
+                addresses=addresses,
+                **how,
             )
             way = WARM
         except TaskRefusedError as refusal:
             reason = refusal.cause.evidence
             if on_line is not None:
                 on_line(f"benchbook: by the plain command line, since {reason}")
-    if way == COMMAND_LINE and private_words:
-        evidence = f"only the warm client could send the headers unseen: {reason or 'there is none'}"
-        raise MeasureError(f"nothing was sent: {evidence}", Cause("headers_seen", evidence, "leave headers_env out"))
     if way == COMMAND_LINE:
+        _refuse_what_it_cannot(bool(private_words), len(addresses), reason or "there is none")
         with stretch.plain_file(argv) if stretch else contextlib.nullcontext():
             exit_code = run_official(argv, python=python, **how)
     return BenchRun(exit_code, way, reason, time.monotonic() - started_s)
+
+
+def _refuse_what_it_cannot(has_headers: bool, num_addresses: int, reason: str) -> None:
+    """Raise MeasureError for what a plain command line cannot send, where there is no warm client for `reason`."""
+    if has_headers:
+        evidence = f"only the warm client could send the headers unseen: {reason}"
+        raise MeasureError(f"nothing was sent: {evidence}", Cause("headers_seen", evidence, "leave headers_env out"))
+    if num_addresses:
+        evidence = f"only the warm client sends to {num_addresses} addresses in turn: {reason}"
+        raise MeasureError(f"nothing was sent: {evidence}", Cause("one_address", evidence, "attach one of them"))
 
 
 def run_task(
@@ -107,6 +123,7 @@ def run_task(
     seed: int | None = None,
     stretch: Requests = None,
     cancel: threading.Event | None = None,
+    addresses: Sequence[str] = (),
 ) -> int:
     """Run `vllm bench *argv` on the worker at `socket_path` and return its exit code; leaving early ends the task.
 
@@ -120,6 +137,7 @@ def run_task(
         cwd=os.getcwd(),
         memory_mib=memory_mib,
         seed=seed,
+        addresses=tuple(addresses),
         stretch=stretch and stretch.to_json(),
     )
     with _LogReader(log_path, on_line) as log, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
