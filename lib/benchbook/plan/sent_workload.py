@@ -86,3 +86,9 @@ class SentWorkload(Workload):
             return (self._of_set.longest_tokens if self._of_set else None) or 2
         lengths = (self.input_len_tokens, self.output_len_tokens)
         return sum(math.ceil(length * (1 + self._varies_by)) for length in lengths)
+
+
+def why_prompts(workload: SentWorkload, why_num_prompts: str) -> str:
+    """Return why a load has so many prompts, and how many others are sent before they count."""
+    first = f"{workload.warmup_prompts} others first" if workload.warmup_prompts else "no warm-up, as asked"
+    return f"{why_num_prompts or 'as the file says'}; {first}"

@@ -1,6 +1,6 @@
 """What a workload asked, where only its fields stand: in records of before format 3, and in published figures.
 
-A workload of today says it itself, see plan/workloads.py; a test holds the two to say the same.
+A workload of today says it itself, see plan/serve_workload.py and its neighbours; a test holds the two to say the same.
 """
 
 from __future__ import annotations
