@@ -29,7 +29,7 @@ from benchbook.report.run import Run, load_run
 from benchbook.terminal import say, shown, tell_damage
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.exit_codes import FAILED, GATE_MEANINGS, OK
-from benchbook.terms.likeness import alike, did_you_mean
+from benchbook.terms.likeness import no_such
 from benchbook.terms.metrics import BY_KEY, Metric, metrics_named
 from benchbook.terms.wording import counted
 
@@ -107,8 +107,7 @@ def check_launches(launches: Sequence[str], base: str, new: str) -> None:
     """Raise ExperimentError unless `launches`, of an experiment that is to be measured, tell a baseline and a new one."""
     for name in launch_names(launches, launches, base, new, is_one_run=True):
         if name not in launches:
-            hint = did_you_mean(alike(name, launches)) or f"it has {', '.join(launches)}"
-            raise ExperimentError(f"no launch {name!r}: {hint}")
+            raise ExperimentError(no_such("launch", name, launches))
     if base and base == new:
         raise ExperimentError(f"the baseline and the new launch are both {base!r}")
 
@@ -145,7 +144,7 @@ def gate_against(run: Run, kept: Sequence[Run], left_out: Sequence[str], launch:
 def only_launch(launches: Sequence[str], launch: str) -> str:
     """Return the launch that is meant of those of the new run; raise ExperimentError where that is not clear."""
     if launch and launch not in launches:
-        raise ExperimentError(f"no launch {launch!r}: it has {', '.join(launches)}")
+        raise ExperimentError(no_such("launch", launch, launches))
     if not launch and len(launches) != 1:
         raise ExperimentError(f"name the launch to judge against kept runs: {', '.join(launches)}")
     return launch or launches[0]

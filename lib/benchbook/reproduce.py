@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchbook.judge.agreement import Agreement, Found, agreements
-from benchbook.patterns import matches
+from benchbook.patterns import fitting
 from benchbook.records.record import Record
 from benchbook.records.runs import run_name
 from benchbook.records.store import Store
@@ -18,7 +18,6 @@ from benchbook.sweep.reproduction import mismatches, other_requests, recreated
 from benchbook.terminal import say
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.exit_codes import FAILED, NO_ANSWER, OK
-from benchbook.terms.likeness import alike, did_you_mean
 from benchbook.terms.wording import counted
 
 Measure = Callable[[Path, Sequence[str]], Run]  # what an experiment file asks, of the cases that fit a pattern
@@ -50,12 +49,7 @@ def _asked(run: Run, pattern: str) -> frozenset[str]:
     names = list(dict.fromkeys(record.identity.case_id for record in run.records if record.is_measured))
     if not names:
         raise ExperimentError(f"{run.name} has no measured repeat: there is nothing to agree with")
-    found = frozenset(name for name in names if not pattern or matches(pattern, name))
-    if not found:
-        parts = list(dict.fromkeys(part for name in names for part in name.split(",")))
-        hint = did_you_mean(alike(pattern, parts, most=3)) or f"parts of their names are {', '.join(parts[:12])}"
-        raise ExperimentError(f"{run.name}: no case fits {pattern!r}; {hint}")
-    return found
+    return fitting(pattern, names, run.name) if pattern else frozenset(names)
 
 
 def _print_mismatches(told: Sequence[str], console: Console) -> None:

@@ -136,14 +136,14 @@ def roofline_for(
     context = shape.attended(input_tokens + 1, input_tokens + steps) / steps if steps else 0.0
 
     def bounds(routing: str) -> Bounds:
-        step_bytes = shape.weight_bytes(batch, routing) + batch * context * shape.kv_bytes_per_layer
+        step_bytes = shape.read_bytes(batch, routing) + batch * context * shape.kv_bytes_per_layer
         step = work(step_bytes, batch, batch, batch * context) if steps else None
-        prefill = work(shape.weight_bytes(fresh, routing), fresh, 1, pairs)
+        prefill = work(shape.read_bytes(fresh, routing), fresh, 1, pairs)
         # A prefill may share its reading of the weights with a decode step, so its bytes are not counted again.
         request = work(steps * step_bytes / batch, fresh + steps, output_tokens, pairs + steps * context)
         batch_floor_s = None
         if batch_size is not None:
-            read_bytes = shape.weight_bytes(batch_size * fresh, routing)
+            read_bytes = shape.read_bytes(batch_size * fresh, routing)
             all_prefills = work(read_bytes, batch_size * fresh, batch_size, batch_size * pairs)
             batch_floor_s = all_prefills.floor_s + (batch_size / batch * steps * step.floor_s if step else 0.0)
         first = prefill if not steps else request

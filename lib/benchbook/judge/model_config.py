@@ -101,7 +101,7 @@ def _shape_of(
     expert_intermediate = (_first(config, "moe_intermediate_size", "intermediate_size") or 0) if experts else 0
     compute = _compute_dtype(config, dtype)
     weight_format = _method(config.get("quantization_config") or {}) or quantization
-    attention_bytes, mlp_bytes = _weight_bytes(config, weight_format, _DTYPE_BYTES[compute])
+    attention_bytes, mlp_bytes = _bytes_a_weight(config, weight_format, _DTYPE_BYTES[compute])
     return ModelShape(
         layers=layers,
         sliding_layers=sliding,
@@ -155,7 +155,7 @@ def _compute_dtype(config: Mapping[str, Any], asked: str | None) -> str:
     return name
 
 
-def _weight_bytes(config: Mapping[str, Any], method: str | None, plain: float) -> tuple[float, float]:
+def _bytes_a_weight(config: Mapping[str, Any], method: str | None, plain: float) -> tuple[float, float]:
     """Return bytes per weight of the attention and of the MLPs."""
     if method is None:
         return plain, plain

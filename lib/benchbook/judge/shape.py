@@ -99,7 +99,7 @@ class ModelShape:
         shares = [experts / self.read_experts(count, EVEN) for count, experts in self.counted]
         return even * _interpolated(math.log(max(tokens, 1)), at, shares)
 
-    def weight_bytes(self, tokens: float, routing: str) -> float:
+    def read_bytes(self, tokens: float, routing: str) -> float:
         """Return the bytes of weights that a step with `tokens` tokens must read once, the output head included."""
         expert_layers = self.layers - self.dense_layers
         mlp = self.dense_layers * 3 * self.hidden * self.intermediate

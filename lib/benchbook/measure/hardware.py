@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchbook.hosts.machine.facts import gpus, machine
 from benchbook.hosts.machine.peaks import data_sheet, device_peaks
-from benchbook.hosts.model.files import read_config, weight_bytes
+from benchbook.hosts.model.files import read_config, weight_file_bytes
 from benchbook.hosts.process.ports import is_loopback
 from benchbook.judge.model_config import CONFIG_KEYS
-from benchbook.records.provenance import gpus, machine
 from benchbook.visible import named
 
 
@@ -28,7 +28,7 @@ def peaks_before_start(
     Before a probe `get_quiet` is called, for what this process does beside.
     """
     seen = gpus(env) if named(env) is not None else machine().gpus
-    return device_peaks(seen[0].name if seen else None, weight_bytes(model_path), env, get_quiet)
+    return device_peaks(seen[0].name if seen else None, weight_file_bytes(model_path), env, get_quiet)
 
 
 def peaks_of_attached(base_url: str) -> dict[str, Any]:

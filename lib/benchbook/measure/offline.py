@@ -9,7 +9,7 @@ from typing import Any
 
 from benchbook import parameters
 from benchbook.hosts.engines import VLLM
-from benchbook.hosts.model.files import resolve_model
+from benchbook.hosts.model.files import ModelFiles, resolve_model
 from benchbook.hosts.vllm.command import inherited_environment, private_environment
 from benchbook.hosts.vllm.environments import vllm_python
 from benchbook.measure.argv import PREFIX_CACHING, Target, Words, latency_argv, offline_args, throughput_argv
@@ -133,14 +133,7 @@ def _measure(
         noted = watched.read_given(given, recording.log_path) if given else {}
         watched.read_engine(recording.log_path, len(raw.get("latencies") or [0]), is_loaded=run.way == WARM)
         host = HostFacts.of(
-            kind="engine",
-            engine=VLLM.title,
-            model=files.name,
-            random_weights=files.random_weights,
-            **environment_facts(vllm_python(engine.python)),
-            env=redacted_env({**inherited_environment(vllm_python(engine.python)), **env_overrides}),
-            argv=argv,
-            config=model_config(files.path, engine.args.get("revision"), env_overrides),
+            **_facts_of(engine, files, argv, env_overrides),
             telemetry=watched.telemetry(recording, {}),
             peaks=peaks,
             counters=_cache_counters(engine, noted),
@@ -157,11 +150,35 @@ def _measure(
             prefix_cache=_prefix_cache(engine, run, host.counters),
             **facts,
         )
+    _note_warmed(warmed, workload, run, facts["warmup"], saved)
+    return saved
+
+
+def _facts_of(
+    engine: OfflineEngine, files: ModelFiles, argv: Sequence[str], env_overrides: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what is known of an engine before it measures, as fields of HostFacts."""
+    python = vllm_python(engine.python)
+    return {
+        "kind": "engine",
+        "engine": VLLM.title,
+        "model": files.name,
+        "random_weights": files.random_weights,
+        **environment_facts(python),
+        "env": redacted_env({**inherited_environment(python), **env_overrides}),
+        "argv": argv,
+        "config": model_config(files.path, engine.args.get("revision"), env_overrides),
+    }
+
+
+def _note_warmed(
+    warmed: dict[str, str], workload: LatencyWorkload | ThroughputWorkload, run: BenchRun, warmup: Warmup, saved: Saved
+) -> None:
+    """Note by what an engine of a notebook is warm now."""
     if run.way != WARM:
         warmed.clear()  # the loaded engine made room for the command line's, and will be loaded anew
-    elif facts["warmup"].num_prompts:
+    elif warmup.num_prompts:
         warmed.setdefault(workload.warm_shape, f"by hand: {saved.path.parent.name}")
-    return saved
 
 
 def _run(

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchbook.hosts.machine.facts import machine
 from benchbook.judge.checks import half_widths, itl_course, record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.judge.unseen import not_looked
@@ -23,7 +24,8 @@ from benchbook.records.conditions import UNWATCHED, Conditions, Precision
 from benchbook.records.files import make_folder, write_json
 from benchbook.records.handover import BY_HAND, RECORD_FILE, Handover
 from benchbook.records.host import HostFacts
-from benchbook.records.provenance import machine, provenance, utc_now
+from benchbook.records.parts import MachineFacts
+from benchbook.records.provenance import provenance, utc_now
 from benchbook.records.record import Failure, Outcome, Record, Verdict, verdict_of
 from benchbook.records.record_file import Saved, write_record
 from benchbook.records.telemetry import TELEMETRY_FILE
@@ -93,7 +95,8 @@ class Recording:
         full_host = host.with_those_of(self.repeat.host)
         values = values_from_raw(work.benchmark, raw, full_host.counters)
         told = {"asked": work.asked, "load": work.load, "request_set_sha256": facts.get("request_set_sha256")}
-        measured = Measured(work.benchmark, work.model_dump(), values, raw, full_host, conditions, machine(), **told)
+        here = MachineFacts.of(machine())
+        measured = Measured(work.benchmark, work.model_dump(), values, raw, full_host, conditions, here, **told)
         if wanted := self.repeat.precision:
             known = Precision(asked=wanted, reached=half_widths(measured, wanted))
             measured = replace(measured, conditions=conditions.model_copy(update={"precision": known}))
@@ -148,7 +151,7 @@ class Recording:
             ended_utc=utc_now(),
             started_monotonic_s=self.started_monotonic_s,
             ended_monotonic_s=time.monotonic(),
-            provenance=provenance(notebooks_dir()),
+            provenance=provenance(notebooks_dir(), MachineFacts.of(machine())),
             **fields,
         )
         write_record(self.record_path, record)

@@ -18,6 +18,7 @@ from benchbook.hosts.face import ENDED, Engine, Log
 from benchbook.hosts.http import TooLargeError
 from benchbook.hosts.machine import cpu
 from benchbook.hosts.machine.devices import naming
+from benchbook.hosts.machine.facts import machine
 from benchbook.hosts.network import round_trip_ms
 from benchbook.hosts.process import processes, registry
 from benchbook.hosts.process.logs import HostLog, tells
@@ -37,7 +38,6 @@ from benchbook.ranks import num_devices
 from benchbook.records.argv import flags_of
 from benchbook.records.conditions import Conditions
 from benchbook.records.files import write_json
-from benchbook.records.provenance import machine
 from benchbook.records.samples import TelemetrySummary
 from benchbook.records.telemetry import write_telemetry
 from benchbook.terms.errors import Cause, MeasureError

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from benchbook.records.samples import TelemetrySummary
-from benchbook.records.typed import Items, Number, Part, TokensText, Whole
+from benchbook.records.typed import Items, JsonObject, Number, Part, TokensText, Whole
 
 
 class StartFacts(Part):
@@ -86,9 +86,7 @@ class HostFacts(Part):
     argv: Items[str] = ()
     env: dict[str, str] = {}  # what it was given beside the shell's, without secrets
     unknown_variables: Items[str] = ()
-    untold: dict[
-        str, str
-    ] = {}  # what it leaves unknown that vLLM's own tells or takes, and why: key, identity, version
+    untold: dict[str, str] = {}  # what vLLM's own tells or takes and it does not, key, identity or version, and why
     max_model_len: Whole | None = None
     ready_utc: str | None = None
     ready_s: Number | None = None
@@ -97,7 +95,7 @@ class HostFacts(Part):
     facts: StartFacts = StartFacts()
     counters: dict[str, Number] = {}  # what they grew by while measuring
     peaks: Peaks = Peaks()
-    config: dict[str, Any] | None = Field(None, alias="model_config")  # the model's config.json
+    config: JsonObject | None = Field(None, alias="model_config")  # the model's config.json
     routing: Routing = Routing()
     greedy_outputs: Items[str] = ()
     distinct_prompts: Whole | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, Any
 
 from pydantic import Field
 from typing_extensions import TypedDict  # that of typing has no configuration before 3.12
@@ -44,6 +45,11 @@ class MachineFacts(Part):
     kernel: str | None = None
     python: str | None = None
     open_files_limit: int | None = None
+
+    @classmethod
+    def of(cls, machine: Any) -> MachineFacts:
+        """Return the facts that a dataclass with fields of these names has."""
+        return cls(**asdict(machine))
 
 
 class Git(Part):

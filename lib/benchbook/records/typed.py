@@ -40,7 +40,7 @@ Name = Annotated[str, Field(min_length=1)]
 FolderName = Annotated[str, Field(pattern=r"^[^/\x00]{1,255}$")]
 Items = Annotated[tuple[_Item, ...], Field(strict=False)]  # a JSON array
 JsonObject = dict[str, JsonValue]
-Args = dict[str, Any]  # of an engine, as its launch has them: of any type
+Args = JsonObject  # of an engine, as its launch has them
 Setting = bool | int | float | str | None  # of a workload
 TokensText = Annotated[str, Field(pattern=r"^[1-9]\d{0,8}$")]  # a number as the key of a JSON object
 

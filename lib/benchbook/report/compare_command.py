@@ -32,7 +32,7 @@ from benchbook.report.run import Run, load_run
 from benchbook.report.table import render_table
 from benchbook.terminal import say, tell_damage
 from benchbook.terms.errors import ExperimentError
-from benchbook.terms.likeness import alike, did_you_mean
+from benchbook.terms.likeness import no_such
 
 TextFormat = Literal["text", "csv", "json", "md"]
 
@@ -118,11 +118,7 @@ def _by_case(rows: Sequence[Sequence[str]]) -> list[tuple[str, list[Sequence[str
 def _launch(run: Run, name: str) -> Sequence[Record]:
     launches = launches_of(run)
     if name not in launches:
-        near = alike(name, launches)
-        hint = f"; {did_you_mean(near)}" if near else ""
-        raise ExperimentError(
-            f"{run.run_dir.parent.name}/{run.run_dir.name}: no launch {name!r}{hint} (it has: {', '.join(launches)})"
-        )
+        raise ExperimentError(f"{run.name}: {no_such('launch', name, launches)}")
     return run.by_launch[name]
 
 

@@ -15,6 +15,7 @@ from benchbook.report.differences import launches_of
 from benchbook.report.run import load_run
 from benchbook.terminal import tell_damage
 from benchbook.terms.errors import ExperimentError
+from benchbook.terms.likeness import no_such
 
 PUBLISHED = "published/"  # before the name of a publication, in the place of a run's
 _UNKNOWN = "not told"
@@ -56,7 +57,7 @@ def sides_of(name: str, results: Path) -> list[Side]:
     tell_damage(run.damage)
     names = launches_of(run)
     if launch and launch not in names:
-        raise ExperimentError(f"{run.name}: no launch {launch!r} (it has: {', '.join(names)})")
+        raise ExperimentError(f"{run.name}: {no_such('launch', launch, names)}")
     return [
         Side(run.name, one, tuple(run.by_launch[one]), facts_of(run.by_launch[one]), run.settings(one), run.remark)
         for one in ([launch] if launch else names)

@@ -15,7 +15,7 @@ from rich.console import Console
 from benchbook.judge.loads import LOADS
 from benchbook.judge.price import PRICED
 from benchbook.listing import ListFormat, aligned, markdown
-from benchbook.patterns import matches
+from benchbook.patterns import fitting
 from benchbook.report.case_rows import axes_of, axis_text, metrics_of, value_text_of, why_unearned
 from benchbook.report.run import Run
 from benchbook.report.settings import LENGTHS, value_text
@@ -25,6 +25,7 @@ from benchbook.report.table_choice import check_column, sorted_by, where
 from benchbook.terminal import say, tell_damage
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import ExperimentError
+from benchbook.terms.likeness import no_such
 from benchbook.terms.metrics import BY_KEY, Metric
 from benchbook.terms.wording import counted, plus_minus_text
 
@@ -82,7 +83,7 @@ def print_table(
     if run.num_stale:
         print(f"benchbook: left out: {counted(run.num_stale, 'stale record')} of an older plan", file=sys.stderr)
     tell_damage(run.damage)
-    table = _chosen(run.table, case_pattern, launch_pattern)
+    table = _chosen(run, case_pattern, launch_pattern)
     for column in columns:
         check_column(column, table)
     table = where(table, conditions)
@@ -194,17 +195,12 @@ def _fitting(section: _Section, width: int) -> _Section:
     return section
 
 
-def _chosen(table: pd.DataFrame, case_pattern: str, launch_pattern: str) -> pd.DataFrame:
+def _chosen(run: Run, case_pattern: str, launch_pattern: str) -> pd.DataFrame:
     """Return the rows that fit both patterns."""
+    table = run.table
     of_launch = table.loc[[fnmatchcase(launch, launch_pattern) for launch in table["launch"]]]
     if len(table) and not len(of_launch):
-        raise ExperimentError(f"no launch fits {launch_pattern!r}; there are {_some(table['launch'])}")
-    chosen = of_launch.loc[[matches(case_pattern, case_id) for case_id in of_launch["case_id"]]]
-    if len(table) and not len(chosen):
-        raise ExperimentError(f"no case fits {case_pattern!r}; there are {_some(of_launch['case_id'])}")
-    return chosen
-
-
-def _some(names: pd.Series) -> str:
-    distinct = list(dict.fromkeys(names))
-    return ", ".join(distinct[:5]) + ", …" * (len(distinct) > 5)
+        raise ExperimentError(f"{run.name}: {no_such('launch', launch_pattern, list(dict.fromkeys(table['launch'])))}")
+    if not len(of_launch):
+        return of_launch
+    return of_launch.loc[of_launch["case_id"].isin(fitting(case_pattern, of_launch["case_id"], run.name))]

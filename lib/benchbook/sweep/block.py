@@ -17,6 +17,7 @@ from typing import Any
 
 from benchbook.judge.outside import disturbed_by
 from benchbook.plan.order import Block, Repeat
+from benchbook.records.handover import SentRequests
 from benchbook.records.record import Identity, Record
 from benchbook.sweep.again import Again, for_this_try
 from benchbook.sweep.block_result import Attempt, BlockListener, BlockResult, GivenUp, Start, Work
@@ -131,7 +132,7 @@ class _UnderWay:
         self.listener.working_on(f"{repeat.case.case_id} repeat {repeat.number}")
         folder, identity = _place(repeat, self.work)
         sent = self.work.plan.sent(repeat, folder)
-        more: dict[str, Any] = {"sent": sent} if sent else {}
+        more: dict[str, SentRequests | float | None] = {"sent": sent} if sent else {}
         if (planned := self.work.plan.cases[repeat.case.case_id]).maximum:
             more["maximum_rps"] = maximum_of(self.work.store, planned)
         record = self.run_repeat(repeat, host, folder, identity, self.work.plan.experiment.limits, **more)

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from benchbook.hosts.machine.facts import machine
 from benchbook.hosts.machine.peaks import data_sheet
 from benchbook.hosts.model.files import EMBEDDED, config_of, planned_path, resolve_model
 from benchbook.hosts.model.footprint import weight_bytes
@@ -24,7 +25,7 @@ from benchbook.plan.pace import CPU, GPU, Pace
 from benchbook.plan.workload import BatchSeconds
 from benchbook.records.header import LaunchFacts, RunHeader, read_header
 from benchbook.records.parts import MachineFacts
-from benchbook.records.provenance import machine, package_versions
+from benchbook.records.provenance import package_versions
 from benchbook.records.runs import run_files
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.load_formats import makes_weights
@@ -91,7 +92,7 @@ def _headers_here(experiment: str, results_dir: Path) -> Iterator[RunHeader]:
     paths.sort(key=lambda path: (path.parent.parent.name != experiment, not path.parent.name[:1].isdigit()))
     for path in islice(paths, NEWEST_RUNS):
         header, _ = read_header(path)
-        if _place(header.provenance.machine) == _place(machine()):
+        if _place(header.provenance.machine) == _place(MachineFacts.of(machine())):
             yield header
 
 
@@ -129,7 +130,7 @@ def pace_of(device: str | None, launch: Launch) -> Pace:
     is_gpu = device in FASTEST or (device is None and _takes_gpus())
     try:
         roofline_s = _roofline(launch, _gpu_peaks(device, launch) if is_gpu else _cpu_peaks())
-        weights = _weight_bytes(launch)
+        weights = _bytes_to_load(launch)
     except (
         KeyError,
         TypeError,
@@ -184,7 +185,7 @@ def _roofline(launch: Launch, peaks: Peaks) -> BatchSeconds | None:
     return batch_s
 
 
-def _weight_bytes(launch: Launch) -> int:
+def _bytes_to_load(launch: Launch) -> int:
     """Return the size of the weights to load, 0 where it is not known or they are made on the device."""
     config, folder = config_of(launch.model.path_or_id)
     if config is None or makes_weights(launch.args):

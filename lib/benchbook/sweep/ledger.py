@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchbook.hosts.machine.facts import machine
 from benchbook.plan.eta import Estimator
 from benchbook.plan.order import Block
 from benchbook.project import notebooks_dir
 from benchbook.records.header import LaunchFacts, LaunchModel, PlanRow, Price, RunHeader, RunState, Until
 from benchbook.records.host import HostFacts
+from benchbook.records.parts import MachineFacts
 from benchbook.records.provenance import provenance, utc_now
 from benchbook.sweep.block_result import BlockResult, GivenUp, Work
 from benchbook.sweep.finding import find_facts
@@ -50,7 +52,7 @@ class Ledger:
             price=experiment.price and Price(**experiment.price.model_dump()),
             launches={launch.name: self._launch(launch.name) for launch in experiment.launches},
             plan=self.work.plan.for_header(),
-            provenance=provenance(notebooks_dir()),
+            provenance=provenance(notebooks_dir(), MachineFacts.of(machine())),
         )
 
     def end(self, state: RunState, took_s: float) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchbook.hosts.engines import engine_of
+from benchbook.hosts.machine.facts import device
 from benchbook.hosts.model.files import ModelFiles, resolve_model
 from benchbook.judge.outside import is_due_again
 from benchbook.measure.environments import environment_facts
@@ -17,7 +18,7 @@ from benchbook.project import notebooks_dir
 from benchbook.records.fingerprint import case_key, changed_parts, combined, digest, fingerprint_parts
 from benchbook.records.handover import RECORD_FILE, SentRequests
 from benchbook.records.header import PlanRow
-from benchbook.records.provenance import device, package_versions
+from benchbook.records.provenance import package_versions
 from benchbook.records.record import Record
 from benchbook.records.record_file import read_record
 from benchbook.records.store import Store

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchbook.hosts.machine.facts import machine
 from benchbook.launch_differences import NOT_SET, difference_text
 from benchbook.plan.experiment import Experiment, load_experiment
 from benchbook.plan.launches import SAFE_NAME
@@ -14,7 +15,7 @@ from benchbook.records.files import make_folder, write_bytes
 from benchbook.records.fingerprint import changed_parts
 from benchbook.records.header import LaunchFacts, RunHeader
 from benchbook.records.parts import MachineFacts
-from benchbook.records.provenance import machine, package_versions
+from benchbook.records.provenance import package_versions
 from benchbook.records.record import IMPORTED, Record
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.sweep.planning import RunPlan
@@ -61,7 +62,7 @@ def mismatches(store: Store, file: Path, asked: Collection[str] = ()) -> list[st
     concerned = [record for record in records if not asked or record.identity.case_id in asked]
     told = [*_launches(experiment, header, {record.identity.launch for record in concerned})]
     told += _packages(concerned, header)
-    told += _machine(header.provenance.machine, machine())
+    told += _machine(header.provenance.machine, MachineFacts.of(machine()))
     return [*told, *_parts(RunPlan.of(experiment), concerned)]
 
 
@@ -92,7 +93,7 @@ def _launches(experiment: Experiment, header: RunHeader, names: Collection[str])
         yield f"launch {name!r} was measured, and {EXPERIMENT_FILE} has none of that name"
 
 
-def _settings(facts: LaunchFacts) -> dict[str, Any]:
+def _settings(facts: LaunchFacts) -> Mapping[str, object]:
     return {**facts.args, **facts.env}
 
 

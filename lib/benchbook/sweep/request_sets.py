@@ -32,6 +32,7 @@ from benchbook.records.files import make_folder, write_bytes, write_json
 from benchbook.records.frozen import FrozenHeader, lines_sha256, read_frozen, read_header, write_frozen
 from benchbook.records.handover import SentRequests
 from benchbook.records.store import Store
+from benchbook.records.typed import JsonObject
 from benchbook.sweep.progress import Listener
 from benchbook.sweep.set_layout import Layout, first_launch, layouts, whole_talks
 from benchbook.terms.errors import StoreError
@@ -61,7 +62,7 @@ class FrozenSet:
         """Return the hash of its first draw, with which longer ones begin."""
         return lines_sha256(self.path, self.header.first) if self.header.first else self.sha256
 
-    def identity(self, load: str) -> dict[str, Any]:
+    def identity(self, load: str) -> dict[str, str | int]:
         """Return what tells which requests a load is sent, for the fingerprint of its case."""
         return {"sha256": self.first_sha256, "start": self.layout.places[load], "in_round": self.layout.in_round}
 
@@ -214,7 +215,7 @@ def _tokenizer(experiment: Experiment, name: str) -> str | None:
     return tokenizer_sha256(client_words(launch.client_args, model, hub_variables(launch.env))[1])
 
 
-def _spec(wanted: RequestSet) -> dict[str, Any]:
+def _spec(wanted: RequestSet) -> JsonObject:
     return wanted.model_dump(mode="json", exclude_defaults=True)
 
 

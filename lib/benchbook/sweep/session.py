@@ -15,7 +15,7 @@ from benchbook.hosts.process.registry import check_folders, others_at_work
 from benchbook.hosts.process.shell import left_out
 from benchbook.measure.hardware import peaks_before_start
 from benchbook.notebooks.execute import load_ahead, wait_loaded
-from benchbook.patterns import matches
+from benchbook.patterns import fitting
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.order import Block
 from benchbook.records.files import write_text
@@ -39,7 +39,6 @@ from benchbook.sweep.request_sets import FrozenSet, freeze, frozen_in
 from benchbook.sweep.runner import Runner
 from benchbook.terminal import shown
 from benchbook.terms.errors import ExperimentError
-from benchbook.terms.likeness import alike, did_you_mean
 
 FIRST_LOOK_S = 0.3  # before anything starts: whoever is told can stop before the time is spent
 RESULTS = Path("results")  # where the command line keeps runs unless it is told otherwise
@@ -188,12 +187,7 @@ def asked_for(experiment: Experiment, patterns: Sequence[str]) -> frozenset[str]
     Raises ExperimentError for a pattern that none fits.
     """
     case_ids = [case.case_id for case in experiment.cases]
-    for pattern in patterns:
-        if not any(matches(pattern, case_id) for case_id in case_ids):
-            parts = list(dict.fromkeys(part for case_id in case_ids for part in case_id.split(",")))
-            hint = did_you_mean(alike(pattern, parts, most=3)) or f"parts of their names are {', '.join(parts[:12])}"
-            raise ExperimentError(f"{experiment.path}: no case fits {pattern!r}; {hint}")
-    asked = {case_id for case_id in case_ids if any(matches(pattern, case_id) for pattern in patterns)}
+    asked = {case_id for pattern in patterns for case_id in fitting(pattern, case_ids, str(experiment.path))}
     return frozenset(asked | {case.maximum for case in experiment.cases if case.case_id in asked and case.maximum})
 
 

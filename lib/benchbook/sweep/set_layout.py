@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.requests import RequestSet
 from benchbook.plan.workload import Workload
+from benchbook.plan.workloads import ServeWorkload, ThroughputWorkload
 from benchbook.records.frozen import read_header
 from benchbook.terms.errors import ExperimentError, StoreError
 
@@ -44,14 +44,14 @@ class Layout:
 def layouts(experiment: Experiment) -> dict[str, Layout]:
     """Return where the requests of each set lie that a case sends."""
     rounds = (experiment.until.at_most if experiment.until else experiment.repeats) + 2 * bool(experiment.again)
-    loads: dict[str, dict[str, Any]] = {}
+    loads: dict[str, dict[str, ServeWorkload | ThroughputWorkload]] = {}
     for case in experiment.cases:
         if (name := set_of(case.workload)) in experiment.requests:
             loads.setdefault(name, {})[case.axes_text] = case.workload
     return {name: _layout(sending, experiment.requests[name], rounds) for name, sending in loads.items()}
 
 
-def _layout(loads: Mapping[str, Any], wanted: RequestSet, rounds: int) -> Layout:
+def _layout(loads: Mapping[str, ServeWorkload | ThroughputWorkload], wanted: RequestSet, rounds: int) -> Layout:
     places, stretches, turns = {}, [], _turns(wanted)
     for text, load in loads.items():
         places[text] = sum(stretches)

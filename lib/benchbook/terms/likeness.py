@@ -37,6 +37,12 @@ def did_you_mean(near: Sequence[str]) -> str:
     return f"did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
+def no_such(what: str, name: str, known: Sequence[str]) -> str:
+    """Return "no launch 'eagr'; did you mean 'eager'?", or which there are where none looks like it."""
+    hint = did_you_mean(alike(name, known))
+    return f"no {what} {name!r}" + (f"; {hint}" if hint else f" (it has: {', '.join(known)})")
+
+
 def is_slip(word: str, wanted: str) -> bool:
     """Return whether a single word is `wanted` with one letter wrong, or, where it is short, twice or in another place."""
     is_near = word[:1] == wanted[:1] and abs(len(word) - len(wanted)) <= 1 and _distance(word, wanted) <= 1

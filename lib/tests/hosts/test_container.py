@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from benchbook import container
-from benchbook.hosts.machine import cpu, devices
-from benchbook.records import provenance
+from benchbook.hosts.machine import cpu, devices, facts
 from benchbook.sweep.machine import machine_note
 from benchbook.sweep.preflight import preflight_of
 
@@ -131,7 +130,7 @@ def test_a_model_that_the_container_has_no_memory_for_is_refused(tmp_path, cgrou
 @pytest.mark.parametrize(("quota", "cpus"), [("50000 100000", 0.5), ("25000 100000", 0.25), ("10000 50000", 0.2)])
 def test_the_processors_of_a_container_are_recorded(cgroups, quota, cpus) -> None:
     cgroups("0::/", **{"cpu.max": quota})
-    assert provenance.machine.__wrapped__().cpu_cores == cpus
+    assert facts.machine.__wrapped__().cpu_cores == cpus
 
 
 def test_processors_that_a_process_may_not_use_are_not_recorded() -> None:

@@ -192,6 +192,32 @@ def test_figures_are_drawn_without_pyplot_which_would_keep_each_until_somebody_c
     assert done.returncode == 0, done.stderr
 
 
+# Where records and the sweep hold mappings of anything: only what reads raw files, which may hold whatever they like.
+READ_RAW = {"records/raw.py", "records/record_file.py", "records/upgrade.py", "records/header.py"}
+
+
+def test_in_records_and_the_sweep_mappings_of_anything_are_those_of_raw_files():
+    paths = [path for room in ("records", "sweep") for path in (PACKAGE / room).rglob("*.py")]
+    assert {str(path.relative_to(PACKAGE)) for path in paths if "dict[str, Any]" in path.read_text()} == READ_RAW
+
+
+# One answerer each, by the words that only it needs: who asks the drivers which GPUs are here, and how large a model is.
+ANSWERERS = {
+    '"nvidia-smi"': {"hosts/machine/gpu.py"},
+    '"rocm-smi"': {"hosts/machine/facts.py"},
+    "def weight_bytes(": {"hosts/model/footprint.py"},
+    "no launch {": set(),
+    "no case fits {": {"patterns.py"},
+}
+
+
+@pytest.mark.parametrize("words", ANSWERERS)
+def test_a_question_has_one_answerer(words):
+    assert {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if words in path.read_text()} == ANSWERERS[
+        words
+    ]
+
+
 def test_every_public_function_and_class_says_what_you_get():
     missing = []
     for path in PACKAGE.rglob("*.py"):

@@ -47,12 +47,12 @@ def test_the_parts_of_that_step_are_those_of_the_shape():
 
 
 def test_all_weights_together_are_as_large_as_the_loaded_model():
-    assert GPT.weight_bytes(1e9, EVEN) / 2**30 == near(61.43 - 1.08), "what was loaded, less the embedding"
+    assert GPT.read_bytes(1e9, EVEN) / 2**30 == near(61.43 - 1.08), "what was loaded, less the embedding"
 
 
 def test_an_8b_model_reads_its_weights_once_and_computes_two_flop_a_weight():
     shape = shape_of(LLAMA_8B)
-    assert shape.weight_bytes(1, SURE) == near(2 * 7.5e9) == shape.weight_bytes(1000, SURE)
+    assert shape.read_bytes(1, SURE) == near(2 * 7.5e9) == shape.read_bytes(1000, SURE)
     assert shape.head_dim == 128 and shape.kv_bytes_per_layer * shape.layers == 131072
     prefill = roofline_for(shape, ON_H200, 1, 2000, 2).sure.prefill
     assert prefill.flops == near(2 * 7e9 * 2000) and prefill.bound == "compute"
@@ -140,14 +140,14 @@ def test_quantized_weights_are_read_with_their_scales():
     awq = {**LLAMA_8B, "quantization_config": {"quant_method": "awq", "bits": 4}}
     groups = {"group_0": {"weights": {"type": "float", "num_bits": 8}}}
     packed = {**LLAMA_8B, "quantization_config": {"quant_method": "compressed-tensors", "config_groups": groups}}
-    assert shape_of(packed).weight_bytes(1, SURE) == shape_of(fp8).weight_bytes(1, SURE)
-    plain, eight, four = (shape_of(config).weight_bytes(1, SURE) for config in (LLAMA_8B, fp8, awq))
+    assert shape_of(packed).read_bytes(1, SURE) == shape_of(fp8).read_bytes(1, SURE)
+    plain, eight, four = (shape_of(config).read_bytes(1, SURE) for config in (LLAMA_8B, fp8, awq))
     head = 2 * 4096 * 128256
     assert eight - head == pytest.approx((plain - head) / 2)
     assert (plain - head) / 4 < four - head < (plain - head) / 3.8
     assert roofline_of(served(1, config=fp8)).flops_s == 1978.9e12
     assert roofline_of(served(1, config=LLAMA_8B)).flops_s == 989.4e12
-    assert shape_of(LLAMA_8B, quantization="fp8").weight_bytes(1, SURE) == eight
+    assert shape_of(LLAMA_8B, quantization="fp8").read_bytes(1, SURE) == eight
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from benchbook.hosts.machine import cpu
+from benchbook.hosts.machine import cpu, facts
 from benchbook.records import files, provenance
 from benchbook.records.described import described
 from benchbook.records.files import write_json
@@ -338,7 +338,7 @@ def test_a_record_names_only_the_gpus_that_its_run_could_use(tmp_path, monkeypat
 
     def names(visible):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-        return [gpu.name for gpu in provenance.machine.__wrapped__().gpus]  # past the cache, which others share
+        return [gpu.name for gpu in facts.machine.__wrapped__().gpus]  # past the cache, which others share
 
     assert names("1") == ["NVIDIA H100"] and names("GPU-aaa") == ["NVIDIA H200"]
     assert names("0, 1") == ["NVIDIA H200", "NVIDIA H100"]

@@ -10,9 +10,9 @@ import pytest
 from benchbook.hosts.machine import cpu_cores, shared_memory
 from benchbook.hosts.machine import devices as devices_module
 from benchbook.hosts.machine.devices import CPU, CUDA, Device, naming, rocm_gpus
+from benchbook.hosts.machine.facts import gpus
 from benchbook.hosts.machine.peaks import data_sheet
 from benchbook.plan.experiment import load_experiment
-from benchbook.records.provenance import gpus
 from benchbook.sweep import machine as machine_module
 from benchbook.sweep import session
 from benchbook.sweep.machine import check_machine, machine_note

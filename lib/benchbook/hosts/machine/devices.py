@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook import container
-from benchbook.hosts.machine.gpu import GpuMemory, all_gpus, gpu_memory
+from benchbook.hosts.machine.gpu import GpuMemory, all_gpus, gpu_memory, names_slices
 from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.ranks import num_devices
 from benchbook.visible import CUDA as CUDA_NAMES
@@ -130,7 +130,7 @@ def _places(env: Mapping[str, str] | None, version: str) -> list[tuple[str, list
         return [(ROCR, amd), (HIP if named(env, HIP) is not None else CUDA_NAMES, left)]
     if "+xpu" in version:
         return [(ZE, [])]
-    gpus = all_gpus(any(name.startswith("MIG-") for name in named(env) or ()))
+    gpus = all_gpus(names_slices(env))
     return [(CUDA_NAMES, [Device(CUDA, 0.0, 0.0, names=gpu.names) for gpu in gpus])]
 
 

@@ -17,7 +17,9 @@ from benchbook.visible import named, visible
 QUESTION_LIMIT_S = 30.0  # nvidia-smi takes seconds when no persistence daemon runs
 FREE_POLL_S = 0.5
 IDLE_USED_RATIO = 0.03  # what a driver keeps for itself on an idle GPU, with room
-_MIG = re.compile(r"MIG \S*?(\d+)gb\S*\s+Device\s+\d+: \(UUID: (MIG-[^)]+)\)")  # of `nvidia-smi -L`
+# Of `nvidia-smi -L`.
+_CARD = re.compile(r"GPU \d+: (.*?) \(UUID")
+_SLICE = re.compile(r"(MIG \S*?(\d+)gb\S*)\s.*\(UUID: (MIG-[^)]+)\)")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,15 @@ class GpuMemory:
         return (self.uuid,) if self.index is None else (str(self.index), self.uuid)
 
 
+@dataclass(frozen=True)
+class GpuSlice:
+    """A slice that MIG makes of a GPU."""
+
+    uuid: str
+    name: str  # with that of its GPU: 'NVIDIA H200 MIG 1g.18gb'
+    total_gib: float
+
+
 def gpu_processes(env: Mapping[str, str] | None = None, number: int | None = None) -> list[GpuProcess] | None:
     """Return the processes on the GPUs that `gpu_memory` tells of; None when there is no GPU."""
     found = every_process()
@@ -65,7 +76,7 @@ def gpu_memory(env: Mapping[str, str] | None = None, number: int | None = None) 
 
     `env` stands on top of this process's own environment. With `number`, those are the first so many.
     """
-    there = all_gpus(any(name.startswith("MIG-") for name in named(env) or ()))
+    there = all_gpus(names_slices(env))
     return visible(there, lambda gpu: gpu.names, env)[:number] if there else None
 
 
@@ -73,9 +84,41 @@ def all_gpus(with_slices: bool = False) -> list[GpuMemory]:
     """Return each GPU of the machine, whether it is visible or not, then the slices that MIG makes of them."""
     rows = _ask("--query-gpu=index,uuid,memory.used,memory.total") or []
     gpus = [GpuMemory(int(index), uuid, _gib(used) or 0.0, _gib(total) or 0.0) for index, uuid, used, total in rows]
-    listed = (_said("-L") or ()) if gpus and with_slices else ()
-    slices = [found for line in listed if (found := _MIG.search(line))]
-    return gpus + [GpuMemory(None, found[2], None, float(found[1])) for found in slices]
+    found = slices() if gpus and with_slices else ()
+    return gpus + [GpuMemory(None, one.uuid, None, one.total_gib) for one in found]
+
+
+def slices() -> list[GpuSlice]:
+    """Return the slices that MIG makes of this machine's GPUs."""
+    found, card = [], ""
+    for line in said("-L") or ():
+        if of_card := _CARD.match(line):
+            card = of_card[1]
+        elif one := _SLICE.search(line):
+            found.append(GpuSlice(one[3], f"{card} {one[1]}", float(one[2])))
+    return found
+
+
+def names_slices(env: Mapping[str, str] | None = None) -> bool:
+    """Return whether CUDA_VISIBLE_DEVICES of a process with `env` names a slice by its UUID."""
+    return any(name.startswith("MIG-") for name in named(env) or ())
+
+
+def said(*options: str) -> list[str] | None:
+    """Return the lines that nvidia-smi says, None when there is none or it fails."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    command = ["nvidia-smi", *options]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=QUESTION_LIMIT_S
+        )
+    except subprocess.TimeoutExpired as error:
+        cause = Cause(
+            "driver_mismatch", f"nvidia-smi did not answer within {QUESTION_LIMIT_S:g} s", "the GPU's driver hangs"
+        )
+        raise HostStartError(str(cause), cause) from error
+    return None if done.returncode != 0 else [line for line in done.stdout.splitlines() if line.strip()]
 
 
 def wait_device_free(
@@ -133,25 +176,8 @@ def _busy(who: str) -> HostStartError:
 
 def _ask(query: str) -> list[list[str]] | None:
     """Return the rows of one nvidia-smi query, None when there is no nvidia-smi or it finds no GPU."""
-    lines = _said(query, "--format=csv,noheader,nounits")
+    lines = said(query, "--format=csv,noheader,nounits")
     return None if lines is None else [[field.strip() for field in line.split(", ")] for line in lines]
-
-
-def _said(*options: str) -> list[str] | None:
-    """Return the lines that nvidia-smi says, None when there is none or it fails."""
-    if shutil.which("nvidia-smi") is None:
-        return None
-    command = ["nvidia-smi", *options]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", timeout=QUESTION_LIMIT_S
-        )
-    except subprocess.TimeoutExpired as error:
-        cause = Cause(
-            "driver_mismatch", f"nvidia-smi did not answer within {QUESTION_LIMIT_S:g} s", "the GPU's driver hangs"
-        )
-        raise HostStartError(str(cause), cause) from error
-    return None if done.returncode != 0 else [line for line in done.stdout.splitlines() if line.strip()]
 
 
 def _gib(mebibytes: str) -> float | None:

@@ -161,8 +161,8 @@ def _of_text(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, **config["text_config"]} if isinstance(config.get("text_config"), dict) else config
 
 
-def weight_bytes(path: str) -> int | None:
-    """Return the size of the weights in a folder or in the hub's cache; None while they are not on this machine."""
+def weight_file_bytes(path: str) -> int | None:
+    """Return the size of the files of weights in a folder or in the hub's cache; None while they are not on this machine."""
     folder = Path(path) if os.path.isdir(path) else hub_snapshot(path, None)
     return footprint.file_bytes(folder) if folder else None
 
