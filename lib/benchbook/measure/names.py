@@ -9,7 +9,8 @@ from typing import Any
 
 from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.vllm.flags import Known, plugins
-from benchbook.hosts.vllm.forms import Forms, bounds_problem, flag_of, problem_of
+from benchbook.hosts.vllm.form_problems import bounds_problem, problem_of
+from benchbook.hosts.vllm.forms import Forms, flag_of
 from benchbook.hosts.vllm.kinds import Option, option_problem
 from benchbook.hosts.vllm.renaming import is_on, is_variable
 from benchbook.hosts.vllm.spelling import Spelt

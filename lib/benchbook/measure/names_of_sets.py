@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 
-from benchbook.hosts.vllm.forms import Forms, dataset_forms, flag_of, problem_of
+from benchbook.hosts.vllm.form_problems import problem_of
+from benchbook.hosts.vllm.forms import Forms, dataset_forms, flag_of
 from benchbook.plan.document import Document, Where
 from benchbook.plan.requests import HUB, RequestSet
 from benchbook.terms.likeness import nearest

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 from benchbook.hosts.vllm import flags, forms
-from benchbook.hosts.vllm.forms import Form, parsed, problem_of, words_of
+from benchbook.hosts.vllm.form_problems import problem_of
+from benchbook.hosts.vllm.forms import Form, parsed, words_of
 from benchbook.hosts.vllm.kinds import CHOICE, Option
 from benchbook.hosts.vllm.spelling import Misspelt, spelt_out
 

@@ -73,6 +73,7 @@ PAST_THE_FACE = {
             "cpu_build",
             "environments",
             "flags",
+            "form_problems",
             "forms",
             "import_paths",
             "kinds",

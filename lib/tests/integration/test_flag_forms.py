@@ -10,7 +10,8 @@ import json
 
 import pytest
 from benchbook.hosts.vllm.flags import known
-from benchbook.hosts.vllm.forms import installed_forms, problem_of, words_of
+from benchbook.hosts.vllm.form_problems import problem_of
+from benchbook.hosts.vllm.forms import installed_forms, words_of
 from benchbook.hosts.vllm.kinds import option_problem
 from benchbook.hosts.vllm.parser_dump import serve_parser
 from hypothesis import HealthCheck, given, settings

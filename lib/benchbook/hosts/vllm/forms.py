@@ -1,8 +1,8 @@
 """The form that each flag of the installed vLLM wants its value in, and a value of a file in that form.
 
 One table, which vLLM's own parser gives (`parser_dump`), says what may stand behind a flag; everything here follows from
-it: `problem_of` refuses what the parser would, `words_of` says the rest as it understands it. Without a table (no vLLM
-here, or one whose parser cannot be made) values are said in the form that most flags have, and none is refused.
+it: `problem_of` (form_problems.py) refuses what the parser would, `words_of` says the rest as it understands it. Without a
+table (no vLLM here, or one whose parser cannot be made) values are said in the form that most flags have, and none is refused.
 """
 
 from __future__ import annotations
@@ -24,28 +24,15 @@ from benchbook.hosts.process.caches import cache_dir, remember, remembered
 from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.process.shell import child_environment
 from benchbook.hosts.vllm import flags
-from benchbook.hosts.vllm.kinds import (
-    ANY_DASH,
-    Bounds,
-    Option,
-    folded,
-    none_of,
-    not_among,
-    option_problem,
-    out_of_bounds,
-)
+from benchbook.hosts.vllm.kinds import ANY_DASH, Bounds, Option
 from benchbook.hosts.vllm.switches import on_or_off
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.sizes import size_of
 
 DUMP_LIMIT_S = 180.0  # importing vLLM takes six seconds, on a cold disk a minute
-_INT = re.compile(r"[+-]?[0-9]+")
 _LOOKS_LIKE_JSON = re.compile(r"\s*(\{.*\}|\[.*\])\s*", re.DOTALL)  # which vLLM then reads as such
 _PAIRS = re.compile(r"\w+=[^,=\s]+(,\w+=[^,=\s]+)*")  # image=2,video=1, as limit_mm_per_prompt was until 0.10
-_SEVERAL_PAIRS = re.compile(r"[\w.-]+=\S+(\s+[\w.-]+=\S+)+")  # a=/x b=/y, as a shell parts them
 _SIZE_IN_JSON = re.compile(r'"(?:[^"\\]|\\.)*"|\b[0-9]+(?:\.[0-9]+)?[kKmMgGtT]\b')  # which vLLM takes for a config
-_WORDS = {"int": "a whole number", "size": "a size such as 64k", "auto": "auto", "float": "a number"}
-_WORDS |= {"object": "a mapping", "array": "a list", "commas": "a list", "text": "text", "normalised": "text"}
 
 
 @dataclass(frozen=True)
@@ -161,52 +148,18 @@ def words_of(name: str, value: Any, forms: Forms) -> list[str]:
     if isinstance(value, bool) and (form is None or form.is_switch):
         return _switched(flag, value, form or Form())
     if form is None:
-        return _behind(flag, [_text(item) for item in value] if _is_list(value) else [_text(value)])
+        return _behind(flag, [as_word(item) for item in value] if is_list(value) else [as_word(value)])
     if form.is_switch:
         return _switched(flag, bool(on_or_off(value)), form)
     if value is True and form.may_stand_alone:
         return [flag]
-    if _is_list(value) and form.repeats:
-        return [word for item in value for word in _behind(flag, [_text(item)])]
-    if _is_list(value) and form.takes_several:
-        return _behind(flag, [_text(item) for item in value])
-    if _is_list(value) and "array" not in form.takes:
-        return _behind(flag, [",".join(map(_text, value))])
-    return _behind(flag, [_text(value)])
-
-
-def problem_of(name: str, value: Any, forms: Forms) -> str:
-    """Return why the parser would not take `value` for the arg `name`, with what to write; '' when it would."""
-    form = forms.get(flag_of(name))
-    if form is None:
-        return ""
-    if form.is_switch:
-        return "" if on_or_off(value) is not None else "is a switch: write true or false"
-    if form.options and "mode" in form.options and _INT.fullmatch(str(value)):  # a level alone, until 0.11
-        return f"must be a mapping: write {{mode: {value}}}"
-    if isinstance(value, str) and form.takes_several and not {"text", "object"} & set(form.takes):
-        if len(words := value.strip("[] ").replace(",", " ").split()) > 1 or value.startswith("["):
-            return f"takes a list: write [{', '.join(words)}]"
-    if isinstance(value, str) and form.takes_several and _SEVERAL_PAIRS.fullmatch(value):
-        return f"takes a list: write [{', '.join(value.split())}]"
-    if value is True and form.may_stand_alone:
-        return ""
-    if isinstance(value, bool) and not {"object", "array"} & set(form.takes):
-        return f"takes a value, not {str(value).lower()}: {_wanted(form)}"
-    if _is_list(value) and (form.takes_several or form.repeats) and value:
-        return next((problem for item in value if (problem := _item_problem(item, form))), "")
-    if _is_list(value) and not value and "array" not in form.takes:
-        return "is an empty list: leave the key out"
-    if _is_list(value):
-        return "" if {"array", "commas"} & set(form.takes) else f"takes one value, not a list: {_wanted(form)}"
-    problem = _item_problem(value, form)
-    return "is empty: leave the key out" if problem and value == "" else problem
-
-
-def bounds_problem(name: str, value: Any, forms: Forms) -> str:
-    """Return which bounds of the engine's the parser would let `value` break; '' where it keeps all."""
-    form = forms.get(flag_of(name))
-    return out_of_bounds(value, form.bounds) if form else ""
+    if is_list(value) and form.repeats:
+        return [word for item in value for word in _behind(flag, [as_word(item)])]
+    if is_list(value) and form.takes_several:
+        return _behind(flag, [as_word(item) for item in value])
+    if is_list(value) and "array" not in form.takes:
+        return _behind(flag, [",".join(map(as_word, value))])
+    return _behind(flag, [as_word(value)])
 
 
 def parsed(value: Any, form: Form | None) -> Any:
@@ -243,53 +196,6 @@ def _size_as_number(match: re.Match[str]) -> str:
     return match[0] if number is None else str(number)
 
 
-def _item_problem(value: Any, form: Form) -> str:
-    """Return why one value will not do."""
-    if isinstance(value, Mapping):
-        if "object" not in form.takes:
-            return f"takes no mapping: {_wanted(form)}"
-        found = ((key, option_problem(item, form.values)) for key, item in value.items())
-        return next((f"{key}: {problem}" for key, problem in found if problem), "")
-    if _is_list(value):
-        return "" if "array" in form.takes else f"takes no list inside a list: {_wanted(form)}"
-    text = _text(value)
-    if text == "--" or text.startswith("-") and form.takes_several and not _INT.fullmatch(text):
-        return "begins with a dash, which no command line can say here"
-    if form.members and not (_INT.fullmatch(text) and "int" in form.takes):
-        return none_of(text, form.members, form.compared)
-    if form.choices:
-        chosen = folded(text) if "normalised" in form.takes else text
-        return "" if chosen in form.choices else not_among(chosen, form.choices)
-    return "" if _fits(text, form.takes) else f"must be {_wanted(form)}"
-
-
-def _fits(text: str, takes: Sequence[str]) -> bool:
-    """Return whether a text is read as one of the kinds; where text is taken, anything is."""
-    if not takes or {"text", "normalised", "commas"} & set(takes):
-        return True
-    if _INT.fullmatch(text):
-        return bool({"int", "float"} & set(takes))
-    return (
-        ("size" in takes and size_of(text) is not None)
-        or ("auto" in takes and text.lower() == "auto")
-        or ("float" in takes and _is_number(text))
-    )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _wanted(form: Form) -> str:
-    if form.choices:
-        return f"one of {', '.join(form.choices)}"
-    return " or ".join(dict.fromkeys(_WORDS[kind] for kind in form.takes)) or "text"
-
-
 def _switched(flag: str, is_on: bool, form: Form) -> list[str]:
     if is_on:
         return [flag]
@@ -303,10 +209,11 @@ def _behind(flag: str, words: list[str]) -> list[str]:
     return [flag, *words]
 
 
-def _text(value: Any) -> str:
+def as_word(value: Any) -> str:
     """Return a value as one word: mappings and lists as JSON, never as Python's own text of them."""
-    return json.dumps(value) if isinstance(value, Mapping | bool) or _is_list(value) else str(value)
+    return json.dumps(value) if isinstance(value, Mapping | bool) or is_list(value) else str(value)
 
 
-def _is_list(value: Any) -> bool:
+def is_list(value: Any) -> bool:
+    """Return whether a value is a list of others, and no text."""
     return isinstance(value, Sequence) and not isinstance(value, str)
