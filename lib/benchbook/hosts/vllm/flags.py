@@ -16,7 +16,7 @@ from typing import Any
 
 from benchbook.hosts.process.caches import cache_dir, remember, remembered
 from benchbook.hosts.process.pythons import HERE, Python
-from benchbook.hosts.vllm import source, switches
+from benchbook.hosts.vllm import source, source_variables, switches
 from benchbook.terms.likeness import nearest
 
 # Where the values of each arg are registered that a plugin may add to, by the names of vLLM's own tables.
@@ -174,12 +174,9 @@ def unknown_variables(env: Iterable[str], python: Python = HERE) -> list[str]:
 
 
 def _cached(package: Path, version: str) -> Known:
-    readers = (
-        Path(__file__),
-        Path(source.__file__),
-        Path(switches.__file__),
-    )  # what another benchbook kept may lack what this one reads
-    asked = hashlib.sha256(b"".join(path.read_bytes() for path in readers)).hexdigest()[:8]
+    # What another benchbook kept may lack what this one reads.
+    readers = (__file__, *(module.__file__ for module in (source, source_variables, switches)))
+    asked = hashlib.sha256(b"".join(Path(file).read_bytes() for file in readers)).hexdigest()[:8]
     path = cache_dir() / f"known-{version}-{_state(package)}-{asked}.json"
     there = _known_of(remembered(path) or {})
     if there is None:

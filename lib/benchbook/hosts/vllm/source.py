@@ -10,7 +10,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchbook.hosts.vllm.switches import on_or_off
+from benchbook.hosts.vllm.source_variables import (
+    READERS_OF_LISTS,
+    choices_of,
+    choosing,
+    looked_up,
+    numbers_of,
+    reading_of,
+    switches_of,
+    takes_any_case,
+    texts,
+)
 
 ENGINE = "engine/arg_utils.py"
 FRONTENDS = (  # until 0.27, until 0.32, since
@@ -41,8 +51,6 @@ _FACTORIES = (
     "distributed/kv_transfer/kv_connector/factory.py",
     "distributed/ec_transfer/ec_connector/factory.py",
 )
-_READERS_OF_LISTS = ("env_list_with_choices", "env_set_with_choices")
-_NUMBERS = {"int": "int", "maybe_convert_int": "int", "maybe_convert_bool": "switch", "float": "float"}
 
 
 @dataclass(frozen=True)
@@ -72,21 +80,19 @@ def read_source(package: Path) -> Source:
     own = {flag for node in engine if node.name == "AsyncEngineArgs" for flag in _literal_flags(node)}
     envs, configs = _parsed(package / VARIABLES), [_parsed(path) for path in _files(package, CONFIGS)]
     variables = dict(_table(envs, "environment_variables"))
-    reading = {name: _reading(value, envs) for name, value in variables.items()}
+    reading = {name: reading_of(value, envs) for name, value in variables.items()}
     lists = [*configs, *(_parsed(package / path) for path in _VALUES)]
     return Source(
         engine_flags=frozenset(engine_flags - own),
         server_flags=frozenset({"--" + name.replace("_", "-") for name in fields} | literal | own),
         variables=frozenset(variables),
         options={node.name: frozenset(_fields(node)) for tree in configs for node in _config_classes(tree)},
-        values=_lists_of_values(lists) | _choices_of_variables(variables) | _registrations(package),
-        numbers=dict(_numbers_of_variables(reading)),
-        any_case=frozenset(name for name, call in _choosing(variables) if _takes_any_case(call)),
-        comma_lists=frozenset(
-            name for name, call in _choosing(variables) if ast.unparse(call.func) in _READERS_OF_LISTS
-        ),
-        switches=dict(_switches_of_variables(reading)) | dict(_looked_up(reading, True)),
-        off_words=dict(_looked_up(reading, False)),
+        values=_lists_of_values(lists) | choices_of(variables) | _registrations(package),
+        numbers=dict(numbers_of(reading)),
+        any_case=frozenset(name for name, call in choosing(variables) if takes_any_case(call)),
+        comma_lists=frozenset(name for name, call in choosing(variables) if ast.unparse(call.func) in READERS_OF_LISTS),
+        switches=dict(switches_of(reading)) | dict(looked_up(reading, True)),
+        off_words=dict(looked_up(reading, False)),
         deprecated=frozenset(_deprecated(engine, configs, package / VARIABLES, variables)),
     )
 
@@ -125,17 +131,13 @@ def _fields(node: ast.ClassDef) -> Iterator[str]:
 def _literal_flags(tree: ast.AST) -> Iterator[str]:
     """Yield each '--flag' that stands in a call of add_argument."""
     for call in _calls(tree, "add_argument"):
-        yield from (text for text in _texts(call.args) if text.startswith("--"))
+        yield from (text for text in texts(call.args) if text.startswith("--"))
 
 
 def _calls(tree: ast.AST, method: str) -> Iterator[ast.Call]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method:
             yield node
-
-
-def _texts(nodes: list[ast.expr]) -> list[str]:
-    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
 def _table(tree: ast.Module, name: str) -> Iterator[tuple[str, ast.expr]]:
@@ -158,9 +160,9 @@ def _lists_of_values(trees: list[ast.Module]) -> dict[str, frozenset[str]]:
             if isinstance(value, ast.Subscript) and ast.unparse(value.value) == "Literal":
                 found[name] = frozenset(_literal_values(value, found))
             elif isinstance(value, ast.Dict) and name.endswith("_TO_REGISTER"):
-                found[name] = frozenset(_texts(value.keys))
+                found[name] = frozenset(texts(value.keys))
             elif isinstance(value, ast.List) and name.startswith("DEPRECATED_"):
-                found[name] = frozenset(_texts(value.elts))
+                found[name] = frozenset(texts(value.elts))
     return {name: values for name, values in found.items() if values}
 
 
@@ -168,7 +170,7 @@ def _registrations(package: Path) -> dict[str, frozenset[str]]:
     """Return the names that each factory has its classes registered under: 'KVConnectorFactory'."""
     found: dict[str, set[str]] = {}
     for call in (call for path in _FACTORIES for call in _calls(_parsed(package / path), "register_connector")):
-        found.setdefault(ast.unparse(call.func.value), set()).update(_texts(call.args)[:1])
+        found.setdefault(ast.unparse(call.func.value), set()).update(texts(call.args)[:1])
     return {name: frozenset(values) for name, values in found.items()}
 
 
@@ -180,87 +182,12 @@ def _literal_values(literal: ast.Subscript, known: Mapping[str, frozenset[str]])
         yield from known.get(item.id, ()) if isinstance(item, ast.Name) else ()
 
 
-def _choices_of_variables(variables: Mapping[str, ast.expr]) -> dict[str, frozenset[str]]:
-    """Return what the variables take that are checked against a list."""
-    found = {}
-    for name, call in _choosing(variables):
-        lists = [node for node in ast.walk(call) if isinstance(node, ast.List)]
-        found[name] = frozenset(text for node in lists for text in _texts(node.elts))
-    return found
-
-
-def _choosing(variables: Mapping[str, ast.expr]) -> Iterator[tuple[str, ast.Call]]:
-    """Yield each variable that is checked against a list, and the call that does it."""
-    for name, value in variables.items():
-        if isinstance(value, ast.Call) and "choices" in ast.unparse(value.func):
-            yield name, value
-
-
-def _takes_any_case(call: ast.Call) -> bool:
-    return any(word.arg == "case_sensitive" and ast.unparse(word.value) == "False" for word in call.keywords)
-
-
-def _reading(value: ast.expr, module: ast.Module) -> list[ast.AST]:
-    """Return all nodes by which a variable is read: of its expression, and of the module's functions that it names."""
-    nodes = list(ast.walk(value))
-    named = {node.id for node in nodes if isinstance(node, ast.Name)}
-    functions = (node for node in module.body if isinstance(node, ast.FunctionDef) and node.name in named)
-    return nodes + [node for function in functions for node in ast.walk(function)]
-
-
-def _numbers_of_variables(reading: Mapping[str, list[ast.AST]]) -> Iterator[tuple[str, str]]:
-    """Yield each variable whose text is turned into a number as it stands, and which: ('VLLM_CPU_KVCACHE_SPACE', 'int')."""
-    for name, nodes in reading.items():
-        calls = [node for node in nodes if isinstance(node, ast.Call) and len(node.args) == 1]
-        kept = {
-            ast.unparse(node.targets[0])
-            for node in nodes
-            if isinstance(node, ast.Assign) and _is_text_of(name, node.value)
-        }
-        read = [call for call in calls if _is_text_of(name, call.args[0]) or ast.unparse(call.args[0]) in kept]
-        kinds = {_NUMBERS.get(ast.unparse(call.func)) for call in read} - {None}
-        is_switch = any(ast.unparse(call).startswith("bool(int(") for call in calls)
-        yield from ((name, "switch" if is_switch else kind) for kind in kinds)
-
-
-def _switches_of_variables(reading: Mapping[str, list[ast.AST]]) -> Iterator[tuple[str, frozenset[str]]]:
-    """Yield each variable whose text is compared with words for on, and these: ('VLLM_SKIP_P2P_CHECK', {'1'})."""
-    for name, nodes in reading.items():
-        for node in (node for node in nodes if isinstance(node, ast.Compare)):
-            inside = list(ast.walk(node.left))
-            words = _texts([part for side in node.comparators for part in ast.walk(side)])
-            are_on = words and all(on_or_off(word) for word in words)
-            if are_on and isinstance(node.ops[0], ast.Eq | ast.In) and any(_is_text_of(name, part) for part in inside):
-                is_lowered = any(isinstance(part, ast.Attribute) and part.attr == "lower" for part in inside)
-                cases = (str, str.title, str.upper) if is_lowered else (str,)
-                yield name, frozenset(case(word) for word in words for case in cases)
-
-
-def _looked_up(reading: Mapping[str, list[ast.AST]], is_on: bool) -> Iterator[tuple[str, frozenset[str]]]:
-    """Yield each variable that {'1': True, '0': False}.get(...) reads, and its words for on, or for off; others say neither."""
-    for name, nodes in reading.items():
-        for call in (node for node in nodes if isinstance(node, ast.Call) and len(node.args) == 1):
-            table = call.func.value if isinstance(call.func, ast.Attribute) and call.func.attr == "get" else None
-            if isinstance(table, ast.Dict) and any(_is_text_of(name, part) for part in ast.walk(call.args[0])):
-                pairs = zip(table.keys, table.values, strict=True)
-                words = [key for key, value in pairs if ast.unparse(value) == str(is_on)]
-                yield from [(name, frozenset(_texts(words)))] if _texts(words) else []
-
-
-def _is_text_of(name: str, node: ast.AST) -> bool:
-    """Return whether an expression is the text of a variable: os.getenv(name, ...), os.environ.get(name), os.environ[name]."""
-    if isinstance(node, ast.Subscript):
-        return ast.unparse(node.value) == "os.environ" and name in _texts([node.slice])
-    is_asked = isinstance(node, ast.Call) and ast.unparse(node.func) in ("os.getenv", "os.environ.get")
-    return is_asked and name in _texts(node.args[:1])
-
-
 def _deprecated(
     engine: list[ast.ClassDef], configs: list[ast.Module], envs: Path, variables: Mapping[str, ast.expr]
 ) -> Iterator[str]:
     for call in (call for node in engine for call in _calls(node, "add_argument")):
         if any(word.arg == "deprecated" or "eprecated" in ast.unparse(word.value) for word in call.keywords):
-            yield from _texts(call.args)
+            yield from texts(call.args)
     for node in (node for tree in configs for node in _config_classes(tree)):
         for field, after in zip(node.body, node.body[1:]):
             told = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
