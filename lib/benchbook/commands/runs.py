@@ -146,6 +146,6 @@ def remove(
     store = Store.open(run, results)
     if not store.run_dir.is_relative_to(results.resolve()):
         raise ExperimentError(f"{store.run_dir} is not under {results.absolute()}: only runs there are deleted")
-    if yes or confirmed(f"Delete {store.run_dir} with {store.countmeasured()} measured repeats?"):
+    if yes or confirmed(f"Delete {store.run_dir} with {store.count_measured()} measured repeats?"):
         store.delete()
         say(_console(), f"Deleted {store.run_dir}.")
