@@ -6,9 +6,9 @@ import random
 import shutil
 
 import pytest
+from benchbook.hosts.machine.facts import Machine
 from benchbook.judge.agreement import Found, agreements
 from benchbook.records.files import write_text
-from benchbook.records.parts import MachineFacts
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.report.run import load_run
 from benchbook.reproduce import reproduce
@@ -128,7 +128,7 @@ def test_of_a_run_some_cases_are_made_again_and_a_pattern_that_fits_none_is_name
 def test_what_is_not_here_as_it_was_there_is_named(tmp_path, results, monkeypatch):
     store = Store.open("quickstart", results)
     versions = dict(store.records()[0].provenance.packages)
-    monkeypatch.setattr(reproduction, "machine", lambda: MachineFacts(cpu="Another CPU", cpu_cores=2))
+    monkeypatch.setattr(reproduction, "machine", lambda: Machine(cpu="Another CPU", cpu_cores=2))
     monkeypatch.setattr(reproduction, "package_versions", lambda: {**versions, "vllm": "0.33.0"})
     header = store.header()
     facts = header.launches["eager"].model_copy(update={"args": {"enforce_eager": True, "max_num_seqs": 4}})

@@ -6,11 +6,11 @@ import io
 from pathlib import Path
 
 import pytest
+from benchbook.hosts.machine.facts import Gpu, Machine
 from benchbook.hosts.model.files import planned_path
 from benchbook.plan.experiment import load_experiment
 from benchbook.plan.order import rounds
 from benchbook.records.files import make_folder, write_json, write_text
-from benchbook.records.parts import MachineFacts
 from benchbook.sweep import estimates
 from benchbook.sweep.estimates import earlier_timings, estimator_for
 from benchbook.sweep.preview import preview
@@ -33,7 +33,9 @@ GPU_HERE = {"cpu": "A CPU", "cpu_cores": 16, "gpus": [{"name": "NVIDIA H200"}]}
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
     facts = dict(HERE)
-    monkeypatch.setattr(estimates, "machine", lambda: MachineFacts(**facts))
+    monkeypatch.setattr(
+        estimates, "machine", lambda: Machine(**{**facts, "gpus": tuple(Gpu(**each) for each in facts["gpus"])})
+    )
     monkeypatch.setattr(estimates, "package_versions", lambda: {"vllm": "0.32.0"})
     return facts
 

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 from benchbook.hosts.machine import peaks
+from benchbook.hosts.machine.facts import Machine
 from benchbook.measure import hardware
 from benchbook.notebooks import execute
 from benchbook.plan.experiment import Limits, load_experiment
 from benchbook.plan.order import Repeat
-from benchbook.records.parts import MachineFacts
 from benchbook.records.record import Identity
 from benchbook.sweep import session
 from benchbook.sweep.preflight import Preflight
@@ -67,7 +67,7 @@ def test_it_is_loaded_once_the_machine_is_let_through_and_while_that_is_looked_a
 def test_the_device_is_probed_once_all_is_loaded(tmp_path, monkeypatch):
     order, go_on = [], threading.Event()
     monkeypatch.setenv("BENCHBOOK_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(hardware, "machine", MachineFacts)
+    monkeypatch.setattr(hardware, "machine", Machine)
     monkeypatch.setattr(peaks, "_probe", lambda *_: order.append("probed") or {"kind": "unknown"})
     monkeypatch.setattr(execute, "papermill", lambda: go_on.wait(LIMIT_S))
     execute.load_ahead(lambda: order.append("loaded"))

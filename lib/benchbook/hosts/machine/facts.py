@@ -34,13 +34,13 @@ class Gpu:
 class Machine:
     """A machine; cores and memory (GiB) are those that the container around this process allows."""
 
-    cpu: str
-    cpu_cores: int | float
-    memory_gib: float
-    gpus: tuple[Gpu, ...]
-    kernel: str
-    python: str
-    open_files_limit: int
+    cpu: str | None = None
+    cpu_cores: int | float | None = None
+    memory_gib: float | None = None
+    gpus: tuple[Gpu, ...] = ()
+    kernel: str | None = None
+    python: str | None = None
+    open_files_limit: int | None = None
 
 
 @functools.cache
