@@ -22,6 +22,11 @@ _HOME = {
     # measuring
     "completion_request": "benchbook.measure.first_request",
     "request_headers": "benchbook.measure.first_request",
+    # a run under way
+    "show_experiments": "benchbook.start",
+    "show_runs": "benchbook.start",
+    "start_run": "benchbook.start",
+    "watch": "benchbook.report.board.cell",
     # reading one measurement
     "accounting_table": "benchbook.report.repeat.cells",
     "metrics_table": "benchbook.report.repeat.cells",

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from benchbook.__main__ import main
-from benchbook.commands import exchange, experiments, hosts, judged, runs
+from benchbook.commands import exchange, experiments, hosts, judged, runs, watching
 from benchbook.commands.arguments import ExplainedName
 from benchbook.process_limits import check_threads
 from benchbook.terminal import console as _console
@@ -72,9 +72,11 @@ def explain(name: ExplainedName = "") -> None:
 app.command()(experiments.init)
 app.command()(experiments.plan)
 app.command(epilog=exit_codes.sentence())(experiments.run)
+app.command()(watching.watch)
 app.command(epilog=exit_codes.sentence(exit_codes.GATE_MEANINGS))(judged.gate)
 app.command()(runs.report)
 app.command()(runs.show)
+app.command("open")(runs.open_)
 app.command()(runs.table)
 app.command()(runs.compare)
 app.command(epilog=_AGREEMENT)(judged.reproduce)

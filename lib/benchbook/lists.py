@@ -17,19 +17,21 @@ from benchbook.records.store import Store
 from benchbook.terminal import say, tell_damage
 from benchbook.terms.wording import duration_text
 
-_RUN_HEADINGS = ("run", "state", "measured", "took", "question")
+RUN_HEADINGS = ("run", "state", "measured", "took", "question")
 _HOST_HEADINGS = ("id", "kind", "pid", "kept", "address", "up", "name")
 
 
 def print_runs(results_dir: Path, list_format: ListFormat, console: Console) -> None:
     """Print the runs, newest last: name, state, how many planned repeats are measured, how long it took, the question."""
-    found = [(path.parent, *Store(path.parent).read_header()) for path in run_files(results_dir)]
-    found.sort(key=lambda one: one[1].started_utc)
-    rows = [_run_row(*one, results_dir) for one in found]
-    texts = [_run_texts(row) for row in rows]
+    rows, damage = _run_rows(results_dir)
     nothing = no_runs_text(results_dir) if not rows else ""
-    _print(rows, _RUN_HEADINGS, texts, (2, 3), nothing, list_format, console)
-    tell_damage([line for _, _, damage in found for line in damage])
+    _print(rows, RUN_HEADINGS, list(map(_run_texts, rows)), (2, 3), nothing, list_format, console)
+    tell_damage(damage)
+
+
+def run_texts(results_dir: Path) -> list[tuple[str, ...]]:
+    """Return a row a run for people, newest last, under RUN_HEADINGS."""
+    return list(map(_run_texts, _run_rows(results_dir)[0]))
 
 
 def print_hosts(list_format: ListFormat, console: Console) -> None:
@@ -58,6 +60,13 @@ def _print(
     else:
         width = console.width if console.is_terminal else None
         print(aligned(headings, texts, width, right, may_cut=len(headings) - 1), end="")
+
+
+def _run_rows(results_dir: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the runs, newest last, and what of them is damaged."""
+    found = [(path.parent, *Store(path.parent).read_header()) for path in run_files(results_dir)]
+    found.sort(key=lambda one: one[1].started_utc)
+    return [_run_row(*one, results_dir) for one in found], [line for _, _, damage in found for line in damage]
 
 
 def _run_row(run_dir: Path, header: RunHeader, damage: Sequence[str], results_dir: Path) -> dict[str, Any]:

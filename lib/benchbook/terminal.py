@@ -23,12 +23,12 @@ from benchbook.terms.plain import plain
 _REPLACED = "replaced by ASCII"  # the name of our error handler for encoding
 _IN_ASCII = {
     "·": "-", "–": "-", "—": "-", "−": "-", "±": "+-", "×": "x", "→": "->", "▶": ">", "✓": "+", "✕": "x", "≤": "<=",
-    "≥": ">=", "“": '"', "”": '"', "‘": "'", "’": "'",
+    "≥": ">=", "“": '"', "”": '"', "‘": "'", "’": "'", **dict(zip("▁▂▃▄▅▆▇█", "_.-:=+*#")),
 }  # fmt: skip
 
 _MOST_DAMAGE = 10
 _PATIENCE_S = 2.0
-_BADGES = {"VALID": ("✓", "green"), "SUSPECT": ("!", "yellow"), "INVALID": ("✕", "red"), "failed": ("✕", "red")}
+BADGES = {"VALID": ("✓", "green"), "SUSPECT": ("!", "yellow"), "INVALID": ("✕", "red"), "failed": ("✕", "red")}
 
 
 class OutputLost(Exception):
@@ -144,7 +144,7 @@ def tell_damage(damage: Sequence[str]) -> None:
 
 def badge(name: str, label: str = "") -> Text:
     """Return `label`, by default `name`, with the symbol and in the colour of a verdict or of 'failed'."""
-    symbol, colour = _BADGES[name]
+    symbol, colour = BADGES[name]
     return Text.assemble((f"{symbol} {label or name}", colour))  # what is added to it has no colour
 
 

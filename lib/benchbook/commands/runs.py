@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import webbrowser
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -149,3 +151,17 @@ def remove(
     if yes or confirmed(f"Delete {store.run_dir} with {store.count_measured()} measured repeats?"):
         store.delete()
         say(_console(), f"Deleted {store.run_dir}.")
+
+
+def open_(run: RunName, results: ResultsDir = Path("results")) -> None:
+    """Print where the report of RUN lies, and show it in a browser where there is a display."""
+    from benchbook.records.store import Store
+
+    store = Store.open(run, results)
+    if not store.report_path.is_file():
+        raise ExperimentError(
+            f"{store.run_dir} has no report yet; to write it: benchbook report {shown(store.run_dir)}"
+        )
+    say(_console(), str(shown(store.report_path)))
+    if any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")):
+        webbrowser.open(store.report_path.resolve().as_uri())

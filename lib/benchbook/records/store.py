@@ -2,6 +2,7 @@
 
 results/<experiment>/<run_id>/
     experiment.yaml  run.json  compare.ipynb  report.html
+    now.json  control/           while it is measured: what is worked on, what somebody asks (now.py, control.py)
     launches/<launch>/           the hosts' logs
     cases/<case_key>/repeat=<n>/ record.json  raw.json  executed.ipynb  bench.log
 results/<experiment>/latest -> <run_id>
@@ -24,6 +25,7 @@ from benchbook import collector
 from benchbook.reading import read_json
 from benchbook.records import run_lock
 from benchbook.records.attempts import aside_of, attempts_at, is_measured, names_in, standing
+from benchbook.records.control import Control
 from benchbook.records.files import make_folder, write_json
 from benchbook.records.handover import RECORD_FILE
 from benchbook.records.header import RunHeader, RunState, read_header
@@ -71,6 +73,11 @@ class Store:
     def report_path(self) -> Path:
         """Return where the report of this run lies or will lie."""
         return self.run_dir / "report.html"
+
+    @property
+    def control(self) -> Control:
+        """Return what is asked of this run while it is measured."""
+        return Control(self.run_dir)
 
     def read_header(self) -> tuple[RunHeader, list[str]]:
         """Return run.json as far as it is whole, and what is damaged. A run that nobody holds is not running."""

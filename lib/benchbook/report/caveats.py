@@ -18,7 +18,7 @@ from benchbook.terms.percentiles import is_earned, samples_needed
 from benchbook.terms.wording import counted, listed
 
 _UNFINISHED = {
-    RunState.PARTIAL: "Only some of the planned cases were asked for (run --only).",
+    RunState.PARTIAL: "Only some of the planned cases were asked for (run --only), or some were skipped.",
     RunState.RUNNING: "The run is still going on.",
     RunState.INTERRUPTED: "The run was interrupted; the same command continues it.",
 }

@@ -14,7 +14,8 @@ from benchbook.plan.case import Case
 from benchbook.plan.order import Block
 from benchbook.plan.repeats import Until
 from benchbook.records.store import Store
-from benchbook.sweep.block_result import BlockResult
+from benchbook.sweep.asked import still_wanted
+from benchbook.sweep.block_result import BlockResult, Work
 from benchbook.sweep.planning import RunPlan, kept_record, pending
 from benchbook.sweep.proposers import Proposal
 from benchbook.terms.benchmarks import HostKind
@@ -56,8 +57,10 @@ class AddedRounds:
             return Proposal()
         tried = [attempt.repeat for result in results for attempt in result.attempts]
         given_up = {(result.block.launch, result.block.host_kind) for result in results if result.given_up}
+        work = Work(self.plan, self.store)
         for number in range(experiment.repeats, until.at_most):
-            blocks = experiment.added_round(host_kind, number, tried[-1].case if tried else None)
+            added = experiment.added_round(host_kind, number, tried[-1].case if tried else None)
+            blocks = [wanted for block in added if (wanted := still_wanted(block, work)).repeats]
             cases = [repeat.case for block in blocks for repeat in block.repeats]
             missed = self.missed(cases, number, until)
             if not missed:

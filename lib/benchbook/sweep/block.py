@@ -20,6 +20,7 @@ from benchbook.plan.order import Block, Repeat
 from benchbook.records.handover import SentRequests
 from benchbook.records.record import Identity, Record
 from benchbook.sweep.again import Again, for_this_try
+from benchbook.sweep.asked import still_wanted
 from benchbook.sweep.block_result import Attempt, BlockListener, BlockResult, GivenUp, Start, Work
 from benchbook.sweep.hosts import BenchHost, OpenHost
 from benchbook.sweep.interrupts import was_halted_since
@@ -76,6 +77,8 @@ class _UnderWay:
         launch, host_text = experiment.launch(block.launch), f"the {block.host_kind} of launch {block.launch!r}"
         error: HostError | None = None
         for _ in range(MAX_HOST_STARTS):
+            if not self._is_left(queue):
+                return self.result
             began_s = time.monotonic()
             self._going_on(queue)
             self.listener.working_on(f"{'attaching to' if launch.attached else 'starting'} {host_text}")
@@ -107,7 +110,7 @@ class _UnderWay:
         A repeat that was disturbed is measured again at once, in its place; one that failed, so often as `failures` tells.
         """
         tries: Counter[Repeat] = Counter()  # on this host
-        while queue:
+        while self._is_left(queue):
             repeat = queue[0]
             launch = self.work.plan.experiment.launch(repeat.case.launch)
             host.mend()
@@ -126,6 +129,17 @@ class _UnderWay:
             else:
                 self.listener.say(f"  trying {repeat.case.case_id} repeat {repeat.number} once more")
             host.check_alive()
+
+    def _is_left(self, queue: deque[Repeat]) -> bool:
+        """Return whether anything is left of `queue`, without what somebody has asked meanwhile to leave out."""
+        wanted = still_wanted(replace(self.result.block, repeats=tuple(queue)), self.work).repeats
+        if len(wanted) < len(queue):
+            if not self.work.store.control.is_stopping:
+                cases = dict.fromkeys(repeat.case.case_id for repeat in queue if repeat not in wanted)
+                self.listener.say(f"  skipped from now on, as asked: {'; '.join(cases)}")
+            queue.clear()
+            queue.extend(wanted)
+        return bool(queue)
 
     def _attempt(self, repeat: Repeat, host: BenchHost) -> Record:
         began_s, is_warm = time.monotonic(), repeat.case.warm_shape in host.warmed

@@ -45,6 +45,8 @@ class Finding:
             repeats |= {case.case_id: counts[place] for place, case in enumerate(sought.cases) if counts[place]}
             found = Found.of(find_facts(sought), self._measured(sought, counts))
             place = _wanted(found, counts) if sought.launch not in given_up else None
+            if place is not None and self.plan.cases[sought.cases[place].case_id].key in self.store.control.skipped:
+                place = None  # without it the search gets no further
             if place is not None:
                 case, number = sought.cases[place], counts[place]
                 seed = repeat_seed(self.plan.experiment.seed, case.axes_text, number)
@@ -78,9 +80,12 @@ class Finding:
 
     def _record(self, case_id: str, number: int) -> Record | None:
         place = (case_id, number)
-        if place not in self._records and (record := kept_record(self.store, self.plan.cases[case_id], number)):
+        if place in self._records:
+            return self._records[place]
+        record = kept_record(self.store, self.plan.cases[case_id], number)
+        if record and record.is_measured:  # one that failed may be tried again
             self._records[place] = record
-        return self._records.get(place)
+        return record
 
 
 def _wanted(found: Found, counts: Sequence[int]) -> int | None:

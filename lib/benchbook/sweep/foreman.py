@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchbook.plan.order import Block, Repeat
 from benchbook.records.record import Record
+from benchbook.sweep.asked import asked_again, still_wanted
 from benchbook.sweep.block_result import BlockResult
 from benchbook.sweep.ledger import Ledger
 from benchbook.sweep.progress import Listener
@@ -43,8 +44,9 @@ class Foreman:
 
     def going_on(self, rest: Block, warmed: Collection[str] | None) -> None:
         """Tell how long the rest of a block and all that wait take; with `warmed`, its host is there already."""
-        waiting = [block for block in self.waiting if not self.ledger.given_up(block)]
-        self.listener.left(self.ledger.estimator.estimate((rest, *waiting), warmed))
+        waiting = [still_wanted(block, self.ledger.work) for block in self.waiting if not self.ledger.given_up(block)]
+        left = (rest, *(block for block in waiting if block.repeats))
+        self.listener.left(self.ledger.estimator.estimate(left, warmed))
 
     def more(self, block: Block) -> tuple[Repeat, ...]:
         """Return the repeats of what is proposed next for the host of `block`; none where that takes a fresh start."""
@@ -53,11 +55,23 @@ class Foreman:
         return tuple(repeat for proposed in blocks for repeat in proposed.repeats)
 
     def proposed(self, host_kind: HostKind) -> tuple[Block, ...]:
-        """Return what is proposed next for this kind of host, noted and told; () when nothing is."""
-        return self._proposed(self.proposers, host_kind)
+        """Return what is asked for once more, else what is proposed next for this kind of host; () when nothing is."""
+        return self._asked_again(host_kind) or self._proposed(self.proposers, host_kind)
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self.ledger.work.store.control.is_stopping
+
+    def _asked_again(self, host_kind: HostKind) -> tuple[Block, ...]:
+        blocks = () if self._is_stopping else asked_again(host_kind, self.ledger.work)
+        if blocks:
+            self.ledger.start_anew(blocks)
+            cases = dict.fromkeys(repeat.case.case_id for block in blocks for repeat in block.repeats)
+            self.listener.say(f"  tried again, as asked: {'; '.join(cases)}")
+        return blocks
 
     def _proposed(self, proposers: Sequence[Proposer], host_kind: HostKind, launch: str = "") -> tuple[Block, ...]:
-        for proposer in proposers if self.is_whole else ():
+        for proposer in proposers if self.is_whole and not self._is_stopping else ():
             proposal = proposer.next(host_kind, tuple(self.ledger.results.values()))
             self.ledger.plan_repeats(proposal.repeats)
             if blocks := tuple(block for block in proposal.blocks if not launch or block.launch == launch):

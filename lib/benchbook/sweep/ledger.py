@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,6 +101,12 @@ class Ledger:
         """Return why the host of `block` is not started again: it was given up before it gave any number."""
         host = (block.launch, block.host_kind)
         return None if host in self._proven else self._given_up.get(host)
+
+    def start_anew(self, blocks: Collection[Block]) -> None:
+        """Forget what became of these blocks before, and why their hosts were given up: somebody wants them tried again."""
+        for block in blocks:
+            self.results.pop(block, None)
+            self._given_up.pop((block.launch, block.host_kind), None)
 
     def _launch(self, name: str) -> LaunchFacts:
         launch, before = self.work.plan.experiment.launch(name), self.header.launches.get(name, LaunchFacts())

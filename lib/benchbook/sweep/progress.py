@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -14,10 +14,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from benchbook.plan.eta import Estimate
+from benchbook.judge.headlines import headline_text
 from benchbook.records.record import Failure, Record
 from benchbook.sweep.interrupts import is_stopping, told_of_halts
 from benchbook.terminal import badge, say, shown
+from benchbook.terms.estimate import Estimate
 from benchbook.terms.wording import duration_text
 
 _SHOW_CURSOR = "\x1b[?25h"
@@ -122,7 +123,7 @@ class ConsoleProgress:
             return
         width = len(str(self._total))
         lead = f"  [{self._already_done + len(self._latest):>{width}}/{self._total}] "
-        number = "" if record.failure else f"{_headline(record)} ({wall_s:.1f} s) ".lstrip()
+        number = "" if record.failure else f"{headline_text(record)} ({wall_s:.1f} s) ".lstrip()
         self.say(_outcome(record) + f" {number}{identity.case_id} repeat {identity.repeat}", lead)
         if record.failure:
             self._tell_failure(record.failure, log, " " * len(lead), is_known=repeat in hit)
@@ -192,16 +193,3 @@ def _outcome(record: Record) -> Text:
         return badge("failed", record.outcome.value.upper())
     codes = ", ".join(reason.code for reason in record.reasons if reason.severity != "note")
     return badge(record.verdict, record.verdict.value + (f" ({codes})" if codes else ""))
-
-
-def _headline(record: Record) -> str:
-    """Return the one figure that a line of progress can carry."""
-    values: Mapping[str, float | int | None] = record.values
-    for key, text in (
-        ("output_throughput_tok_s", "{:.1f} output tok/s"),
-        ("avg_batch_latency_s", "{:.3f} s a batch"),
-        ("ttft_ms", "TTFT {:.1f} ms"),
-    ):
-        if values.get(key) is not None:
-            return text.format(values[key])
-    return ""

@@ -11,6 +11,7 @@ from benchbook.plan.order import Block
 from benchbook.records.header import PlanRow, RunHeader, RunState
 from benchbook.records.record import Verdict
 from benchbook.records.store import Store
+from benchbook.sweep.asked import still_wanted
 from benchbook.sweep.block import give_up
 from benchbook.sweep.block_result import Work
 from benchbook.sweep.estimates import estimator_for
@@ -18,6 +19,7 @@ from benchbook.sweep.executors import Executor
 from benchbook.sweep.finding import planned_searches
 from benchbook.sweep.foreman import Foreman
 from benchbook.sweep.ledger import Ledger
+from benchbook.sweep.noting import Noting
 from benchbook.sweep.planning import RunPlan, pending, planned_records
 from benchbook.sweep.progress import Listener
 from benchbook.sweep.proposers import Proposer
@@ -41,22 +43,24 @@ class Runner:
     def execute(self) -> RunState:
         """Measure what is asked for and missing; return the run's state: finished, partial, failed, interrupted."""
         work = Work(self.plan, self.store)
-        with self.store.locked() as is_held:
+        noting = Noting(self.listener, self.store.run_dir)
+        with self.store.locked() as is_held, noting.while_it_runs():
             if not is_held:
                 self.listener.say("The results lie where nothing can be locked: start no second benchbook on this run.")
+            self.store.control.forget()  # what was asked of an earlier process
             began_s = time.monotonic()
             ledger = Ledger(work, estimator_for(self.plan.experiment, self.store.run_dir.parents[1]), self.header)
-            foreman = Foreman(self.listener, ledger, self.proposers, is_whole=self.only is None)
+            foreman = Foreman(noting, ledger, self.proposers, is_whole=self.only is None)
             ledger.begin(self.command)
-            left = self._begin(ledger)
+            left = self._begin(ledger, noting)
             try:
                 self._measure(left, work, foreman)
-                for host_kind in HOST_KINDS:
-                    while blocks := foreman.proposed(host_kind):
-                        self._measure(blocks, work, foreman)
+                while blocks := next(filter(None, map(foreman.proposed, HOST_KINDS)), ()):
+                    self._measure(blocks, work, foreman)
                 foreman.note_reached()
                 state = self._final_state(ledger.rows)
                 if state is RunState.FINISHED:
+                    self.store.control.forget()
                     self.store.forget_report()  # of a former state: a finished run without one lacks it still
                     if self.plan.experiment.keep_requests == "hash":
                         forget_texts(self.store)
@@ -65,17 +69,17 @@ class Runner:
             ledger.end(state, time.monotonic() - began_s)
         return state
 
-    def _begin(self, ledger: Ledger) -> list[Block]:
+    def _begin(self, ledger: Ledger, listener: Listener) -> list[Block]:
         """Return the blocks that have no whole, matching record yet, and tell how much there is to do."""
         experiment = self.plan.experiment
         blocks = [self._asked(block) for block in experiment.planned_rounds()]
         left = pending(blocks, self.store, self.plan)
         for name in dict.fromkeys(block.launch for block in left if block.host_kind == "engine"):
             if remark := offline_remark(experiment.launch(name).args, experiment.offline_workloads(name)):
-                self.listener.say(f"  launch {name!r}: {remark}")
+                listener.say(f"  launch {name!r}: {remark}")
         total, to_do = (sum(len(block.repeats) for block in some) for some in (blocks, left))
         searching = planned_searches(experiment) if self.only is None else []
-        self.listener.begin(total, total - to_do, ledger.estimator.estimate((*left, *searching)))
+        listener.begin(total, total - to_do, ledger.estimator.estimate((*left, *searching)))
         return left
 
     def _asked(self, block: Block) -> Block:
@@ -93,13 +97,20 @@ class Runner:
         """Yield the blocks in turn; of one whose host was given up in an earlier round, only records tell."""
         for number, block in enumerate(blocks, start=1):
             foreman.waiting = blocks[number:]
+            wanted = still_wanted(block, work)
+            if not wanted.repeats:
+                continue
             if why := foreman.ledger.given_up(block):
-                foreman.noted(give_up(block, work, foreman, why))
+                foreman.noted(give_up(wanted, work, foreman, why))
             else:
                 yield block
 
     def _final_state(self, rows: Sequence[PlanRow]) -> RunState:
-        asked = [row for row in rows if self.only is None or row.case_id in self.only]
+        if self.store.control.is_stopping:
+            self.listener.say("Stopped between two repeats, as asked.")
+            return RunState.INTERRUPTED
+        skipped = self.store.control.skipped
+        asked = [row for row in rows if (self.only is None or row.case_id in self.only) and row.case_key not in skipped]
         if not self._are_good(asked):
             return RunState.FAILED
         return RunState.FINISHED if self._are_good(rows) else RunState.PARTIAL

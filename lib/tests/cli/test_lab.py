@@ -33,8 +33,8 @@ def source(path):
     return json.loads(path.read_text())["cells"][0]["source"]
 
 
-def test_all_six_are_copied_once_and_differ_in_a_mark_only(tmp_path):
-    assert len(copy_notebooks(notebooks_dir(), tmp_path)) == 6
+def test_all_seven_are_copied_once_and_differ_in_a_mark_only(tmp_path):
+    assert len(copy_notebooks(notebooks_dir(), tmp_path)) == 7
     assert copy_notebooks(notebooks_dir(), tmp_path) == []
     for path in notebooks_dir().glob("*.ipynb"):
         made = json.loads((tmp_path / path.name).read_text())

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from benchbook import terminal
-from benchbook.plan.eta import Estimate
 from benchbook.records.record import Failure, Identity, Outcome, Reason, Record, Verdict
 from benchbook.sweep import progress
 from benchbook.sweep.progress import ConsoleProgress
 from benchbook.terms import exit_codes
 from benchbook.terms.asked import Asked
+from benchbook.terms.estimate import Estimate
 from rich.console import Console
 from typer.testing import CliRunner
 

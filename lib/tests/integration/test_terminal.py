@@ -141,6 +141,9 @@ COMMANDS = {
     "compare machinery fake again": 0,
     "compare machinery fake nobody": 2,
     "report machinery": 0,
+    "open machinery": 0,
+    "watch machinery": 0,
+    "watch machinery --stop": 2,
     "rm nothing": 2,
     "nonsense": 2,
 }

@@ -18,7 +18,6 @@ from benchbook.judge.catalogue import OUTSIDE
 from benchbook.judge.comparison_caveats import caveats as comparison_caveats
 from benchbook.judge.evidence import Measured
 from benchbook.judge.outside import again_sentence, disturbed_by, is_due_again
-from benchbook.plan.eta import Estimate
 from benchbook.plan.launches import Launch
 from benchbook.records.conditions import Conditions
 from benchbook.records.header import RunState
@@ -34,6 +33,7 @@ from benchbook.sweep import quiet as quiet_module
 from benchbook.sweep.progress import ConsoleProgress
 from benchbook.sweep.quiet import disturbance
 from benchbook.sweep.session import asked_for
+from benchbook.terms.estimate import Estimate
 from rich.console import Console
 from test_runner import Bench, Listener, planned_text
 

@@ -44,8 +44,8 @@ def test_what_a_notebook_imports_is_known_without_executing_it(tmp_path):
     assert {path.name[:2] for path in PATHS if "openai" in modules_of(path)} == {"02"}
 
 
-def test_there_are_six_of_them():
-    assert [path.name[:2] for path in PATHS] == ["01", "02", "03", "04", "05", "06"]
+def test_there_are_six_of_them_and_one_to_start_with():
+    assert [path.name[:2] for path in PATHS] == ["00", "01", "02", "03", "04", "05", "06"]
     of_benchmarks = {benchmark.notebook for benchmark in BENCHMARKS.values()}
     assert {COMPARE_NOTEBOOK, *of_benchmarks} <= {path.name for path in PATHS} and len(of_benchmarks) == 4
 

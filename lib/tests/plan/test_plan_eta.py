@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from benchbook.plan.case import Case
-from benchbook.plan.eta import Estimate, Estimator, Timings
+from benchbook.plan.eta import Estimator, Timings
 from benchbook.plan.order import Block, rounds
 from benchbook.plan.pace import GPU, Pace
 from benchbook.plan.workloads import FirstRequestWorkload, LatencyWorkload, ServeWorkload, ThroughputWorkload
+from benchbook.terms.estimate import Estimate
 
 LENGTHS = {"input_len_tokens": 128, "output_len_tokens": 64}
 CLOSED = ServeWorkload(**LENGTHS, max_concurrency=4, num_prompts=40)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from benchbook.measure.recording import Recording
-from benchbook.plan.eta import STOP_S, Estimate
+from benchbook.plan.eta import STOP_S
 from benchbook.plan.experiment import load_experiment
 from benchbook.records import provenance
 from benchbook.records.conditions import Conditions
@@ -37,6 +37,7 @@ from benchbook.sweep.preview import preview
 from benchbook.sweep.runner import Runner
 from benchbook.sweep.session import asked_for
 from benchbook.terms.errors import Cause, ExperimentError, HostDiedError, HostStartError, StoreError
+from benchbook.terms.estimate import Estimate
 from damages import DAMAGES, HEADERS, RAW
 from rich.console import Console
 

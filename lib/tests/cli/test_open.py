@@ -1,0 +1,36 @@
+"""`benchbook open`: where the report lies, and a browser where there is a display."""
+
+import webbrowser
+
+import pytest
+from benchbook.cli import app
+from report_runs import make_run
+from typer.testing import CliRunner
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    found = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: found.append(address))
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    return found
+
+
+@pytest.mark.parametrize(("display", "number"), [("", 0), ("DISPLAY", 1), ("WAYLAND_DISPLAY", 1)])
+def test_the_path_is_printed_and_a_browser_opened_where_there_is_a_display(
+    tmp_path, monkeypatch, opened, display, number
+):
+    run_dir = make_run(tmp_path)
+    (run_dir / "report.html").write_text("<p>")
+    if display:
+        monkeypatch.setenv(display, ":0")
+    done = CliRunner().invoke(app, ["open", "quickstart", "--results", str(tmp_path)])
+    assert done.exit_code == 0 and done.stdout.strip() == str(run_dir / "report.html")
+    assert opened == [f"file://{run_dir}/report.html"] * number
+
+
+def test_a_run_without_a_report_says_what_writes_it(tmp_path, opened):
+    make_run(tmp_path)
+    done = CliRunner().invoke(app, ["open", "quickstart", "--results", str(tmp_path)])
+    assert "has no report yet; to write it: benchbook report" in str(done.exception) and not opened
