@@ -55,6 +55,15 @@ ExperimentFile = Annotated[
 AgreedLoad = Annotated[
     bool, typer.Option("--yes", "-y", help="Send load to attached servers on other machines without asking.")
 ]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A value in place of the file's: 'repeats=5', 'launches.eager.args.max_model_len=4096', "
+        "'benchmarks.serve.max_concurrency=[1, 8]'. The run keeps the file so.",
+    ),
+]
 ResultsDir = Annotated[Path, typer.Option("--results", help="Where runs are kept.", callback=_checked_results)]
 ListFormatOption = Annotated[
     ListFormat, typer.Option("--format", help="text and md are for people, csv and json for programs.")

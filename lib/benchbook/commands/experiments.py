@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from benchbook.commands.arguments import AgreedLoad, ExperimentFile, ResultsDir
+from benchbook.commands.arguments import AgreedLoad, ExperimentFile, ResultsDir, Sets
 from benchbook.commands.measured import measured
 from benchbook.terminal import console as _console
 from benchbook.terminal import say
@@ -35,12 +35,13 @@ def init(
 def plan(
     file: ExperimentFile,
     commands: Annotated[bool, typer.Option("--commands", help="Show vLLM's commands instead of the table.")] = False,
+    sets: Sets = None,
     results: ResultsDir = Path("results"),
 ) -> None:
     """Show what FILE would run: its cases, how often, how many prompts and why, about how long. Starts nothing."""
     from benchbook.sweep.preview import preview
 
-    preview(file, results, _console(), commands)
+    preview(file, results, _console(), commands, sets or ())
 
 
 def run(
@@ -52,6 +53,10 @@ def run(
             metavar="PATTERN", help="Only the cases that fit, by name or by part: 'eager', 'max_concurrency=8'."
         ),
     ] = None,
+    sets: Sets = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be run, as `benchbook plan` does, and start nothing.")
+    ] = False,
     new: Annotated[bool, typer.Option("--new", help="Start afresh even if the newest run is unfinished.")] = False,
     share_gpu: Annotated[
         bool, typer.Option("--share-gpu", help="Measure although other processes use the GPU.")
@@ -62,7 +67,10 @@ def run(
 
     Ctrl-C once stops in order, twice at once; nothing measured is lost either way.
     """
-    options = {"only": only or (), "new": new, "share_gpu": share_gpu, "yes": yes}
+    if dry_run:
+        plan(file, sets=sets, results=results)
+        return
+    options = {"only": only or (), "sets": sets or (), "new": new, "share_gpu": share_gpu, "yes": yes}
     judged, console = measured(file, results, **options), _console()
 
     from benchbook.report.summary import ending

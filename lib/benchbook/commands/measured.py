@@ -28,6 +28,7 @@ def measured(
     results: Path,
     *,
     only: Sequence[str] = (),
+    sets: Sequence[str] = (),
     new: bool = False,
     share_gpu: bool = False,
     yes: bool = False,
@@ -39,7 +40,8 @@ def measured(
     from benchbook.sweep.progress import ConsoleProgress
     from benchbook.sweep.run import run_experiment
 
-    console, options = _console(), {"only": only, "new": new, "share_gpu": share_gpu, "first_look": first_look}
+    options = {"only": only, "sets": sets, "new": new, "share_gpu": share_gpu, "first_look": first_look}
+    console = _console()
     end_orphans(console)
     go_on_without_output()
     with ConsoleProgress(console) as progress:

@@ -190,15 +190,18 @@ def load_experiment(path: str | Path) -> Experiment:
 
 
 def read_experiment(
-    path: str | Path, pace_of: Callable[[str | None, Launch], Pace] = lambda device, launch: Pace()
+    path: str | Path,
+    pace_of: Callable[[str | None, Launch], Pace] = lambda device, launch: Pace(),
+    sets: Sequence[str] = (),
 ) -> Experiment:
     """Return what can be read of the experiment at `path`, for whoever looks for more faults before they are raised.
 
+    `sets` are values in place of the file's: 'repeats=5'.
     `pace_of` tells how fast a launch may be on the file's device, for times of load that no rate makes numbers of.
     Nothing may be done with it while `document.faults` holds any. Raises ExperimentError where nothing can be read.
     """
     path = Path(path)
-    doc = written_out(load_document(path))
+    doc = written_out(load_document(path, sets))
     if not SAFE_NAME.fullmatch(path.stem):
         raise ExperimentError(one_line(f"{path}: the file's name {SAFE_NAME_RULE}: it names a folder of results"))
     faults, keys, model, launches, base, sets, cases = doc.faults, None, None, (), None, {}, ()

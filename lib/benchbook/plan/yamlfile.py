@@ -8,6 +8,7 @@ is the number that a reader sees: 1e6 too, as in JSON, which is text to YAML 1.1
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
@@ -18,6 +19,7 @@ import yaml
 from benchbook.plan.document import Document
 from benchbook.plan.faults import Fault, Faults, Where
 from benchbook.plan.hints import meant
+from benchbook.plan.overrides import overridden
 from benchbook.plan.strict import cut, key_text, one_line, shown
 from benchbook.project import ROOT, named
 from benchbook.terms.errors import ExperimentError
@@ -57,12 +59,15 @@ _UNREADABLE = object()  # stands where a value was refused: no reader takes it, 
 _CONTROL_OR_SURROGATE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def load_document(path: Path) -> Document:
+def load_document(path: Path, sets: Sequence[str] = ()) -> Document:
     """Return the YAML mapping in the file at `path`; anything else raises an ExperimentError of one line.
 
-    Single values that are refused are among the document's `faults`.
+    `sets` are values in place of the file's, see overrides.py. Single values that are refused are among the document's
+    `faults`.
     """
     text = _read_text(path)
+    for told in sets if _is_mapping(text) else ():
+        text = overridden(path, text, told, lambda text: _Loader(text).get_single_node())
     position = secret_position(text)
     if position is not None:
         problem = "looks like a secret: take it out of the file and export it in the environment instead"
@@ -87,6 +92,19 @@ def load_document(path: Path) -> Document:
     if data is _UNREADABLE:
         faults.raise_any()
     return Document(path, text, data, root, faults)
+
+
+def experiment_text(path: Path, sets: Sequence[str] = ()) -> str:
+    """Return the text of the experiment at `path` with `sets` in it, as its run keeps it; ExperimentError without one."""
+    return load_document(path, sets).text if sets else _read_text(path)
+
+
+def _is_mapping(text: str) -> bool:
+    """Return whether there is anything that values can be set in; what is wrong with another text is said of it as it is."""
+    try:
+        return isinstance(_Loader(text).get_single_node(), yaml.MappingNode)
+    except (yaml.YAMLError, ValueError, OverflowError):
+        return False
 
 
 class _Loader(yaml.SafeLoader):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from benchbook.plan.yamlfile import experiment_text
 from benchbook.records.header import RunState
 from benchbook.records.runs import newest_of, run_name
 from benchbook.records.store import EXPERIMENT_FILE, Store
+from benchbook.terms.errors import ExperimentError
 
 
 def unfinished_run(results_dir: Path, experiment: str) -> Store | None:
@@ -21,16 +24,16 @@ def finished_run(results_dir: Path, experiment: str) -> Store | None:
     return store if state is RunState.FINISHED else None
 
 
-def unreported_run(file: Path, results_dir: Path) -> Store | None:
-    """Return the newest run of `file` as it stands when only its report is missing, else None."""
+def unreported_run(file: Path, results_dir: Path, sets: Sequence[str] = ()) -> Store | None:
+    """Return the newest run of `file` as it stands, with `sets`, when only its report is missing, else None."""
     store = finished_run(results_dir, file.stem)
     if store is None or store.report_path.exists():
         return None
     try:
-        measured, asked = (path.read_text(encoding="utf-8-sig") for path in (store.run_dir / EXPERIMENT_FILE, file))
-    except (OSError, UnicodeDecodeError):
+        measured = (store.run_dir / EXPERIMENT_FILE).read_text(encoding="utf-8-sig")
+        return store if measured == experiment_text(file, sets) else None
+    except (OSError, UnicodeDecodeError, ExperimentError):
         return None
-    return store if measured == asked else None
 
 
 def lacks_report(unreported: Store, results_dir: Path) -> str:

@@ -8,7 +8,7 @@ and one table of variables for all of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -67,9 +67,12 @@ class Preflight:
         return f"translated for vLLM {self.version}; none is installed here, so nothing else was checked"
 
 
-def preflight_of(file: Path) -> Preflight:
-    """Return the experiment in `file`, checked; raise one ExperimentError with all that is wrong, in file and flags."""
-    return preflight(read_experiment(file, pace_of))
+def preflight_of(file: Path, sets: Sequence[str] = ()) -> Preflight:
+    """Return the experiment in `file`, checked; raise one ExperimentError with all that is wrong, in file and flags.
+
+    `sets` are values in place of the file's: 'repeats=5'.
+    """
+    return preflight(read_experiment(file, pace_of, sets))
 
 
 def preflight(experiment: Experiment) -> Preflight:

@@ -48,9 +48,11 @@ NO_TURNS = (
 )
 
 
-def preview(file: Path, results_dir: Path, console: Console, with_commands: bool = False) -> None:
+def preview(
+    file: Path, results_dir: Path, console: Console, with_commands: bool = False, sets: Sequence[str] = ()
+) -> None:
     """Print the cases as a table, or the exact commands of each, how long it takes, and which run would be continued."""
-    checked = preflight_of(file)
+    checked = preflight_of(file, sets)
     experiment = checked.experiment
     blocks = experiment.planned_rounds()
     unfinished = unfinished_run(results_dir, experiment.name)
@@ -69,7 +71,7 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
         say(console, again)
     if going_on:
         _print_going_on(console, blocks, left[0], results_dir, *going_on)
-    elif unreported := unreported_run(file, results_dir):
+    elif unreported := unreported_run(file, results_dir, sets):
         say(console, lacks_report(unreported, results_dir))
     elif finished := finished_run(results_dir, experiment.name):
         say(console, not_extended(finished, results_dir))
@@ -82,7 +84,7 @@ def preview(file: Path, results_dir: Path, console: Console, with_commands: bool
     for place, line in enumerate((*_maximum_notes(experiment), *_starts_notes(experiment, blocks))):
         say(console, line if place else f"\n{line}")
     say(console, "")
-    say(console, f"Nothing was started. To run it: {run_command(file, results_dir)}")
+    say(console, f"Nothing was started. To run it: {run_command(file, results_dir, sets=sets)}")
     if not with_commands:
         say(console, "With --commands, the exact commands of vLLM are shown.")
 

@@ -41,6 +41,7 @@ def run_experiment(
     write_report: WriteReport,
     *,
     only: Sequence[str] = (),
+    sets: Sequence[str] = (),
     new: bool = False,
     share_gpu: bool = False,
     first_look: CpuLook | None = None,
@@ -50,22 +51,22 @@ def run_experiment(
 ) -> Ended:
     """Measure what the experiment in `file` still lacks and have its report written, or only that, where all is measured.
 
-    `only`, `new`, `share_gpu`, `first_look`, `meanwhile` and `confirm` are as in `prepare_run`; `yes` is said again by the
-    command that goes on. Raises ExperimentError where nothing
+    `only`, `sets`, `new`, `share_gpu`, `first_look`, `meanwhile` and `confirm` are as in `prepare_run`; `yes` is said again
+    by the command that goes on. Raises ExperimentError where nothing
     was started, StoreError where results cannot be kept.
     """
     with told_as(ExperimentError):  # nothing is started yet
-        measured = None if new else unreported_run(file, results_dir)
+        measured = None if new else unreported_run(file, results_dir, sets)
         if not measured:
-            command = run_command(file, results_dir, only, share_gpu, yes)
-            options = {"new": new, "share_gpu": share_gpu, "only": only, "first_look": first_look}
+            command = run_command(file, results_dir, only, share_gpu, yes, sets)
+            options = {"new": new, "share_gpu": share_gpu, "only": only, "sets": sets, "first_look": first_look}
             told = {"command": command, "listener": listener, "meanwhile": meanwhile, "confirm": confirm}
             runner = prepare_run(file, results_dir, **options, **told)
     with told_as(StoreError):
         if measured:
             listener.say(lacks_report(measured, results_dir))
             return _reported(measured, listener, write_report)
-        return _measured(runner, run_command(file, results_dir, share_gpu=share_gpu, yes=yes), write_report)
+        return _measured(runner, run_command(file, results_dir, share_gpu=share_gpu, yes=yes, sets=sets), write_report)
 
 
 def _measured(runner: Runner, command_for_all: str, write_report: WriteReport) -> Ended:
@@ -79,7 +80,7 @@ def _measured(runner: Runner, command_for_all: str, write_report: WriteReport) -
             listener.say(f"Interrupted. {measured}; to continue: {runner.command}")
             return Ended(store, is_interrupted=True)
         if state is RunState.PARTIAL:
-            listener.say(f"Only the cases asked for were measured; for the rest: {command_for_all}")
+            listener.say(f"Only what was asked for is measured; for the rest: {command_for_all}")
         return _reported(store, listener, write_report)
 
 

@@ -53,13 +53,15 @@ def prepare_run(
     command: str,
     listener: Listener,
     only: Sequence[str] = (),
+    sets: Sequence[str] = (),
     first_look: CpuLook | None = None,
     meanwhile: Callable[[], object] = lambda: None,
     confirm: Confirm = lambda told: True,
 ) -> Runner:
     """Return what measures the experiment in `file`; an unfinished newest run is continued unless `new`.
 
-    With `only`, patterns for cases and launches, nothing else is measured. `first_look` is one at the processors from when
+    With `only`, patterns for cases and launches, nothing else is measured. `sets` are values in place of the file's, such
+    as 'repeats=5', and stand in the run's own copy of it. `first_look` is one at the processors from when
     the command began. `meanwhile` is called in a thread once there is something to wait for. `confirm` is asked before load
     is sent to a machine of somebody else.
 
@@ -69,7 +71,7 @@ def prepare_run(
     check_folders()
     _tell_others(listener)
     listener.working_on("reading which flags and variables the installed vLLM knows")
-    checked = preflight_of(file)
+    checked = preflight_of(file, sets)
     asked = asked_for(checked.experiment, only) if only else None
     part = _asked_part(checked, asked)
     check_loader(part.experiment)
@@ -200,9 +202,15 @@ def _asked_part(checked: Preflight, asked: Collection[str] | None) -> Preflight:
 
 
 def run_command(
-    file: Path, results_dir: Path, only: Sequence[str] = (), share_gpu: bool = False, yes: bool = False
+    file: Path,
+    results_dir: Path,
+    only: Sequence[str] = (),
+    share_gpu: bool = False,
+    yes: bool = False,
+    sets: Sequence[str] = (),
 ) -> str:
     """Return the command that measures `file`, or goes on with its newest run: it says again what was asked for."""
     options = [] if results_dir == RESULTS else [f"--results={results_dir}"]
-    options += [f"--only={pattern}" for pattern in only] + ["--share-gpu"] * share_gpu + ["--yes"] * yes
+    options += [f"--set={told}" for told in sets] + [f"--only={pattern}" for pattern in only]
+    options += ["--share-gpu"] * share_gpu + ["--yes"] * yes
     return shlex.join(["benchbook", "run", project.named(file), *options])

@@ -18,6 +18,9 @@ from benchbook.terms.exit_codes import BAD_INPUT
         ("list --format xml", "'xml' is not one of 'text', 'csv', 'json', 'md'"),
         ("--bogus", "no such option: --bogus"),
         ("rm", "missing argument"),
+        ("open", "missing argument"),
+        ("run x.yaml --set", "option '--set' requires an argument"),
+        ("watch q --skip", "option '--skip' requires an argument"),
     ],
 )
 def test_what_cannot_be_understood_is_one_line(words, told, capsys, monkeypatch):

@@ -225,7 +225,7 @@ def test_what_another_benchbook_runs_on_our_card_is_a_strangers(checked, four_gp
 def test_a_refused_run_starts_nothing_and_leaves_nothing(checked, other, tmp_path, monkeypatch):
     other({}, {})
     asked = checked(a=("{}", "{}"))
-    monkeypatch.setattr(session, "preflight_of", lambda file: asked)
+    monkeypatch.setattr(session, "preflight_of", lambda file, sets: asked)
     monkeypatch.setattr(session, "check_loader", lambda experiment: None)
     told = {
         "new": True,

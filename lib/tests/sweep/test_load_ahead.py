@@ -50,7 +50,7 @@ def test_it_is_loaded_once_the_machine_is_let_through_and_while_that_is_looked_a
         order.append("loaded")
         is_loaded.set()
 
-    monkeypatch.setattr(session, "preflight_of", lambda file: Preflight(experiment, "0.32.0", True, True, ()))
+    monkeypatch.setattr(session, "preflight_of", lambda file, sets: Preflight(experiment, "0.32.0", True, True, ()))
     monkeypatch.setattr(session, "disturbance", look)
     for name in ("check_loader", "hold_cards", "check_models"):
         monkeypatch.setattr(session, name, lambda *_: [])

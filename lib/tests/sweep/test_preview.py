@@ -201,6 +201,11 @@ def test_a_run_that_is_going_on_is_not_said_to_be_continued(preview_text, unfini
         ("results", {}, "benchbook run x.yaml"),
         ("kept here", {}, "benchbook run x.yaml '--results=kept here'"),
         ("results", {"only": ["a", "b=1"], "share_gpu": True}, "benchbook run x.yaml --only=a --only=b=1 --share-gpu"),
+        (
+            "results",
+            {"sets": ["seed=1", "slo={p99_ttft_ms: 5}"]},
+            "benchbook run x.yaml --set=seed=1 '--set=slo={p99_ttft_ms: 5}'",
+        ),
     ],
 )
 def test_a_command_that_is_named_says_all_that_was_asked_for(results, options, said):
