@@ -11,7 +11,21 @@ _DETACHED = ("-d", "--detach", "--detach=true")
 
 def runs_container(words: Sequence[str]) -> bool:
     """Return whether `words` run a container."""
-    return bool(words) and PurePath(words[0]).name in _PROGRAMS and "run" in words[1:]
+    return bool(before_run(words))
+
+
+def before_run(words: Sequence[str]) -> list[str]:
+    """Return the words before `run`: the program with its own options, and who calls it; [] where they run no container.
+
+    So stand they before each other word of that program, as `sudo podman --root /big rm`.
+    """
+    program = next((number for number, word in enumerate(words) if _is_program(word, number)), len(words))
+    return list(words[: words.index("run", program)]) if "run" in words[program:] else []
+
+
+def _is_program(word: str, number: int) -> bool:
+    path = PurePath(word)
+    return path.name in _PROGRAMS and (not number or path.parent.name in ("", "bin", "sbin"))  # no /var/lib/docker
 
 
 def problem_of(words: Sequence[str]) -> str:

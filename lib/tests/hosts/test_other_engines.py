@@ -16,7 +16,7 @@ from benchbook.hosts.engines import engine_of, why_not_here
 from benchbook.hosts.face import KEY_VARIABLE
 from benchbook.hosts.others import flags
 from benchbook.hosts.others.front import as_it_wants, told_apart
-from benchbook.hosts.process import processes, registry
+from benchbook.hosts.process import containers, processes, registry
 from benchbook.hosts.scrape import parse_counters
 from benchbook.hosts.server import VllmServer
 from benchbook.terms.errors import ExperimentError, HostStartError
@@ -199,6 +199,26 @@ def test_a_container_is_named_by_us_and_ended_by_its_name_when_its_processes_are
     assert podman.read_text().splitlines()[-1] == f"rm --force {server.served_name}"
     assert not processes.read_stat(pid) or processes.read_stat(pid).state == "Z"
     assert "the log of" in server.log_path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "before"),
+    [
+        ("podman run image", "podman"),
+        ("/usr/bin/docker --context there run --rm image", "/usr/bin/docker --context there"),
+        ("sudo -n podman --root /big run image run", "sudo -n podman --root /big"),
+        ("docker container run image", "docker container"),
+        ("/opt/nerdctl -n k8s.io run image", "/opt/nerdctl -n k8s.io"),
+        ("server --files /var/lib/docker --then run", ""),
+        ("podman exec there server", ""),
+        ("run podman", ""),
+    ],
+)
+def test_a_container_is_named_and_ended_by_the_program_that_runs_it_as_that_is_called(command, before):
+    words, named = command.split(), before.split()
+    assert containers.ending_of(words, "mine") == ([*named, "rm", "--force", "mine"] if named else [])
+    rest = words[len(named) + 1 :]
+    assert containers.named(words, "mine") == ([*named, "run", "--name", "mine", *rest] if named else words)
 
 
 def test_a_container_is_ended_by_whoever_finds_it_when_owner_and_guardian_are_gone(folder, tmp_path, podman):

@@ -10,22 +10,21 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from benchbook.terms.containers import runs_container
+from benchbook.terms.containers import before_run
 
 END_LIMIT_S = 20.0
 
 
 def named(words: Sequence[str], name: str) -> list[str]:
     """Return `words` with the container that they run called `name`; as they are where they run none."""
-    if not runs_container(words):
-        return list(words)
-    place = words.index("run") + 1
-    return [*words[:place], "--name", name, *words[place:]]
+    before = before_run(words)
+    return [*before, "run", "--name", name, *words[len(before) + 1 :]] if before else list(words)
 
 
 def ending_of(words: Sequence[str], name: str) -> list[str]:
     """Return the command that ends the container `name` that `words` run; [] where they run none."""
-    return [words[0], "rm", "--force", name] if runs_container(words) else []
+    before = before_run(words)
+    return [*before, "rm", "--force", name] if before else []
 
 
 def end(words: Sequence[str], env: Mapping[str, str] | None = None) -> None:
