@@ -16,13 +16,12 @@ from benchbook.judge.checks import half_widths, itl_course, record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.judge.unseen import not_looked
 from benchbook.measure.client.given import GIVEN_FILE
-from benchbook.measure.client.sent import SENT_FILE
 from benchbook.parameters import shown, without_result
 from benchbook.plan.workload import Workload
 from benchbook.project import notebooks_dir
 from benchbook.records.conditions import UNWATCHED, Conditions, Precision
 from benchbook.records.files import make_folder, write_json
-from benchbook.records.handover import BY_HAND, RECORD_FILE, Handover
+from benchbook.records.handover import BY_HAND, RECORD_FILE, SENT_FILE, Handover
 from benchbook.records.host import HostFacts
 from benchbook.records.parts import MachineFacts
 from benchbook.records.provenance import provenance, utc_now

@@ -31,13 +31,14 @@ from benchbook.hosts.way import PLAIN
 from benchbook.judge.telemetry_summary import telemetry_summary
 from benchbook.measure.client.given import Given
 from benchbook.measure.client.meter import client_facts, meter_path, read_notes
-from benchbook.measure.client.sent import SENT_FILE, sent_facts
+from benchbook.measure.client.sent import sent_facts
 from benchbook.measure.recording import Recording
 from benchbook.measure.servers import AnyServer
 from benchbook.ranks import num_devices
 from benchbook.records.argv import flags_of
 from benchbook.records.conditions import Conditions
 from benchbook.records.files import write_json
+from benchbook.records.handover import SENT_FILE
 from benchbook.records.samples import TelemetrySummary
 from benchbook.records.telemetry import write_telemetry
 from benchbook.terms.errors import Cause, MeasureError

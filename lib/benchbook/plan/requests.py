@@ -23,7 +23,7 @@ from pydantic import Field, field_validator, model_validator
 
 from benchbook.plan.document import Where
 from benchbook.plan.request_facts import EndsBy, SetFacts
-from benchbook.plan.request_parts import Conversations, Length, Pair, Prefix, Sampling, Spread, pair
+from benchbook.plan.request_parts import OFFLINE_SAMPLING, Conversations, Length, Pair, Prefix, Sampling, Spread, pair
 from benchbook.plan.strict import StrictModel
 from benchbook.plan.workload import Positive
 from benchbook.terms.asked import MadeOf
@@ -156,10 +156,10 @@ class RequestSet(StrictModel):
         what = f"words of {self.text}" if self.text else "random tokens"
         return f"{what}, {self.lengths[0]} in / {self.lengths[1]} out"
 
-    def __str__(self) -> str:
-        """Say it in words: what it is drawn from, how it is sent and how answers end."""
+    @property
+    def drawn_text(self) -> str:
+        """Return in words what is drawn, and from what: 'random tokens, 128 in / 64 out, 5 turns'."""
         talks, prefix = self.conversations, self.prefix
-        said = ", ".join(f"{name} {value:g}" for name, value in self.sent_sampling.items())
         parts = (
             self.source_text,
             f"{talks.turns} turns" if talks and talks.turns else "",
@@ -167,13 +167,28 @@ class RequestSet(StrictModel):
             if prefix
             else "",
             f"{self.speed:g} times as fast as recorded" if self.speed != 1 else "",
-            f"sent to {self.endpoint}",
-            "answers of full length" if self.ends_by == "length" else "answers that end by themselves",
-            said or "tokens chosen by the server's own defaults",
         )
         return ", ".join(filter(None, parts))
 
+    def __str__(self) -> str:
+        """Say in words what is drawn, how a server is sent it and how answers end."""
+        said = ", ".join(f"{name} {value:g}" for name, value in self.sent_sampling.items())
+        parts = (
+            self.drawn_text,
+            f"sent to {self.endpoint}",
+            _FULL_LENGTH if self.ends_by == "length" else "answers that end by themselves",
+            said or "tokens chosen by the server's own defaults",
+        )
+        return ", ".join(parts)
 
+    @property
+    def given_text(self) -> str:
+        """Say in words what is drawn, and how vLLM's offline benchmark has an engine answer it, whatever else the set says."""
+        said = ", ".join(f"{name} {value:g}" for name, value in OFFLINE_SAMPLING.items())
+        return f"{self.drawn_text}, given to an engine all at once, {_FULL_LENGTH}, {said}"
+
+
+_FULL_LENGTH = "answers of full length"
 _OF_ONE_KIND: Mapping[str, Kind] = {
     "text": "lengths",
     "prefix": "lengths",

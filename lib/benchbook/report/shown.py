@@ -42,10 +42,16 @@ def _of_sets(run: Run) -> Figured | None:
     return sets_figure(run)
 
 
+def _of_given_sets(run: Run) -> Figured | None:
+    from benchbook.report.set_figure import given_figure
+
+    return given_figure(run)
+
+
 # Of all cases of a run, below their table; None: its numbers stand in the figures of serving's chapters, or nowhere.
 REPORT_FIGURES: dict[str, Callable[[Run], Figured | None] | None] = {
     SERVE.name: _of_sets,
     LATENCY.name: None,
-    THROUGHPUT.name: None,
+    THROUGHPUT.name: _of_given_sets,
     FIRST_REQUEST.name: None,
 }

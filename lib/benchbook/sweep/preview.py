@@ -33,6 +33,7 @@ from benchbook.sweep.planned_commands import print_commands
 from benchbook.sweep.planning import RunPlan, damaged_repeats, due_again_text, pending, stale_records
 from benchbook.sweep.preflight import Preflight, preflight_of
 from benchbook.sweep.session import run_command
+from benchbook.sweep.set_layout import set_of
 from benchbook.terminal import say
 from benchbook.terms.benchmarks import HOST_KINDS
 from benchbook.terms.percentiles import percentile_of, samples_needed
@@ -151,7 +152,8 @@ def _print_preflight(console: Console, checked: Preflight, blocks: Sequence[Bloc
     for line in _difference_lines(checked):
         say(console, line)
     for name, requests in experiment.requests.items():
-        say(console, f"Requests {name!r}: {requests}")
+        kinds = {case.workload.host_kind for case in experiment.cases if set_of(case.workload) == name}
+        say(console, f"Requests {name!r}: {requests.given_text if kinds == {'engine'} else requests}")
     say(console, f"Machine: {machine_note(checked)}")
     for line in _slo_notes(experiment):
         say(console, line)

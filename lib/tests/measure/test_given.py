@@ -48,7 +48,11 @@ class Llm:
         self.calls.append([(prompt, asked.max_tokens) for prompt, asked in zip(prompts, sampling)])
         words = [prompt.get("prompt", "").split() for prompt in prompts]
         ids = [prompt.get("prompt_token_ids") or [len(word) for word in text] for prompt, text in zip(prompts, words)]
-        return [SimpleNamespace(prompt_token_ids=tokens, num_cached_tokens=self.hits) for tokens in ids]
+        answers = [[SimpleNamespace(token_ids=range(asked.max_tokens))] for asked in sampling]
+        return [
+            SimpleNamespace(prompt_token_ids=tokens, num_cached_tokens=self.hits, outputs=answer)
+            for tokens, answer in zip(ids, answers)
+        ]
 
 
 @dataclass
@@ -106,6 +110,7 @@ def test_an_engine_is_given_the_warm_ups_requests_then_the_measured_ones(through
     noted = given.notes()
     assert noted["sha256"] == sha256_of(REQUESTS[1:5])
     assert (noted["sent_tokens"], noted["counted_tokens"]) == ([2, 33, 33, 33], [2, 33, 33, 33])
+    assert noted["answered_tokens"] == [4, 2, 2, 2]
     assert not given.notes_path.exists(), "prompts are not left behind"
 
 

@@ -44,6 +44,14 @@ def test_a_set_is_told_in_words(tmp_path):
         assert str(read(tmp_path, row).requests["it"]) == words
 
 
+def test_of_a_set_that_an_engine_is_given_it_is_told_how_that_answers_whatever_the_set_says(tmp_path):
+    for row in ("{lengths: [9, 4]}", "{lengths: [9, 4], ends_by: any}", "{lengths: [9, 4], endpoint: chat}"):
+        said = read(tmp_path, row).requests["it"].given_text
+        assert said == (
+            "random tokens, 9 in / 4 out, given to an engine all at once, answers of full length, temperature 1, top_p 1"
+        )
+
+
 def test_files_of_a_set_lie_beside_the_experiment_file(tmp_path):
     rows = {
         "{lengths: [9, 9], text: corpus.txt}": ("text", "corpus.txt"),

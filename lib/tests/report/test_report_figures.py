@@ -19,7 +19,7 @@ from benchbook.report.repeat.figures import serve_figure
 from benchbook.report.repeat.length_figure import length_figure
 from benchbook.report.repeat.readings import serve_reading
 from benchbook.report.run import load_run
-from benchbook.report.set_figure import sets_figure
+from benchbook.report.set_figure import given_figure, sets_figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from report_runs import LENGTHS, failed, judged, make_record, make_run
 
@@ -293,6 +293,26 @@ def test_a_report_draws_a_row_for_each_set_from_what_can_be_read_and_nothing_wit
     assert len(figure.axes) == 6 and "lost" not in caption
     assert "chat (eager, 2 requests in flight), talks (eager, 4 requests in flight)" in caption
     assert set(figure.axes[1].lines[0].get_xdata()) == {20} and list(figure.axes[5].lines[0].get_xdata()) == [1, 2]
+
+
+def test_a_set_that_an_engine_was_given_is_drawn_from_what_it_noted_and_not_where_it_noted_nothing(tmp_path):
+    def of_set(record):
+        sent = SentSet(name="words", sha256="", start=0, endpoint="completions", ends_by="length", sampling={})
+        return record.model_copy(update={"requests": sent})
+
+    run_dir = make_run(tmp_path, benchmarks=("throughput",), launches=("eager", "graphs"), change=of_set)
+    assert given_figure(load_run(run_dir)) is None
+    record_paths = sorted(run_dir.glob("cases/*/repeat=0/record.json"))
+    for lengths in ({"counted_tokens": [3, None]}, {"answered_tokens": [5, 5]}, {"counted_tokens": [], "answered_tokens": []}):
+        for path in record_paths:
+            path.with_name("sent.json").write_text(json.dumps(lengths))
+        assert given_figure(load_run(run_dir)) is None
+    for path in record_paths:
+        path.with_name("sent.json").write_text(json.dumps({"counted_tokens": [3, 9, 9], "answered_tokens": [5, 5, 5]}))
+    figure, caption = given_figure(load_run(run_dir))
+    figure.draw_without_rendering()
+    assert [axes.get_title() for axes in figure.axes] == ["words"] and caption.endswith("words (eager).")
+    assert sets_figure(load_run(run_dir)) is None
 
 
 def test_what_was_guessed_cached_and_waited_for_is_read_out_where_it_was_counted():

@@ -144,6 +144,15 @@ def test_a_share_of_throughput_says_what_it_is_of_and_shows_no_rate_before_that_
     assert commands.count("--request-rate inf") == 1
 
 
+def test_of_a_set_it_says_how_a_server_is_sent_it_or_an_engine_given_it(preview_text):
+    sets = "\nrequests: {sent: {lengths: [8, 4]}, both: {lengths: [8, 4]}, given: {lengths: [8, 4]}}"
+    serve = "serve: {requests: [sent, both], max_concurrency: 1, num_prompts: 4}"
+    text = preview_text("{a: {}}" + sets, f"[{serve}, throughput: {{requests: [both, given], num_prompts: 4}}]")
+    lines = {line.split("'")[1]: line for line in text.splitlines() if line.startswith("Requests ")}
+    assert all("sent to completions" in lines[name] and "temperature 0" in lines[name] for name in ("sent", "both"))
+    assert "given to an engine all at once" in lines["given"] and "temperature 1" in lines["given"]
+
+
 def test_commands_are_shown_when_asked_for_and_only_then(preview_text):
     assert "vllm serve" not in preview_text() and "--commands" in preview_text()
     text = preview_text(with_commands=True)

@@ -81,11 +81,15 @@ def _why_not_giving(throughput: Any) -> str:
 
 
 def _notes(prompts: Sequence[Any], sampling: Sequence[Any], outputs: Sequence[Any], llm: Any) -> dict[str, Any]:
-    """Return what the engine was given, and of each request its tokens and how many the prefix cache had; None: not told."""
+    """Return what the engine was given, and of each request its tokens and those of its answer.
+
+    And how many the prefix cache had; None: not told.
+    """
     texts = (prompt.get(TOKEN_IDS) or prompt.get("prompt") for prompt in prompts)
     return {
         "sha256": given_sha256((text, asked.max_tokens) for text, asked in zip(texts, sampling, strict=True)),
         "prompts": [list(output.prompt_token_ids or ()) for output in outputs],
+        "answered_tokens": [sum(len(one.token_ids) for one in output.outputs) for output in outputs],
         "cached_tokens": [getattr(output, "num_cached_tokens", None) for output in outputs],
         "block_tokens": _block_tokens(llm),
     }

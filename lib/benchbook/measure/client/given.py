@@ -68,6 +68,7 @@ def _as_sent(noted: Mapping[str, Any], requests: Sequence[FrozenRequest]) -> dic
         "conversations": None,
         "sent_tokens": [one.input_tokens for one in requests],
         "counted_tokens": [len(tokens) or None for tokens in noted["prompts"]],
+        "answered_tokens": noted["answered_tokens"],
         "cached_tokens": shared_in(requests, noted["prompts"]) if shares else [(0, 0)] * len(requests),
         "histories_cut": 0,
         "block_tokens": noted["block_tokens"],

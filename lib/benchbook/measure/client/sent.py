@@ -9,7 +9,6 @@ from typing import Any
 
 from benchbook.terms.metrics import request_latencies_s
 
-SENT_FILE = "sent.json"  # beside a record: the notes, request by request in the raw file's order
 LATE_PERCENTILE = 99
 
 

@@ -27,7 +27,10 @@ def length_figure(record: Record, raw: Mapping[str, Any]) -> tuple[Figure, str] 
     if not answers or len(lengths) < 2 and len(by_turn) < 2:
         return None
     panels: list[tuple[Callable[[Axes], None], str]] = [
-        (lambda axes: draw_lengths(axes, answers), "how many requests had how many tokens, sent and answered"),
+        (
+            lambda axes: draw_lengths(axes, [one.prompt_tokens for one in answers], [one.tokens for one in answers]),
+            "how many requests had how many tokens, sent and answered",
+        ),
         (
             lambda axes: draw_ttft_by_length(axes, answers),
             "TTFT (ms, lower is better) of each by the tokens of its prompt",
@@ -42,13 +45,13 @@ def length_figure(record: Record, raw: Mapping[str, Any]) -> tuple[Figure, str] 
     return figure, f"{said[0].upper()}{said[1:]}. {counted(len(answers), 'answered request')}, {load_text(record)}."
 
 
-def draw_lengths(axes: Axes, answers: Sequence[Answer]) -> None:
+def draw_lengths(axes: Axes, sent: Sequence[int], answered: Sequence[int]) -> None:
     """Draw how many requests had how many tokens, sent and answered."""
-    most = max(1, *(max(answer.prompt_tokens, answer.tokens) for answer in answers))
+    most = max(1, *sent, *answered)
     edges = [most * number / min(_MOST_BINS, most) for number in range(min(_MOST_BINS, most) + 1)]
     kinds = (
-        ("sent", [answer.prompt_tokens for answer in answers], {"color": _SENT}),
-        ("answered", [answer.tokens for answer in answers], {"color": _ANSWERED, "hatch": "////", "fill": False}),
+        ("sent", sent, {"color": _SENT}),
+        ("answered", answered, {"color": _ANSWERED, "hatch": "////", "fill": False}),
     )
     for label, tokens, look in kinds:
         axes.hist(tokens, bins=edges, histtype="stepfilled", alpha=0.7, label=label, **look)
