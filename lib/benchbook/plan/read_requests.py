@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from benchbook.plan.document import Document, Where
 from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE
 from benchbook.plan.request_parts import Conversations, Length, Prefix, Sampling, Spread
-from benchbook.plan.requests import RequestSet
+from benchbook.plan.requests import RequestSet, drawn_beside
 from benchbook.plan.strict import unknown
 from benchbook.plan.workload import MAX_COUNT
 from benchbook.terms.corpus import CORPUS, CORPUS_PREFIX
@@ -27,7 +28,8 @@ def read_requests(doc: Document) -> dict[str, RequestSet]:
                 raise doc.error(where, f"the name of a set {SAFE_NAME_RULE}")
             fields = _read_parts(doc, where)
             if not doc.faults.has_within(where):
-                found[name] = _with_files(doc, where, doc.parse(where, RequestSet, fields=fields))
+                drawn = drawn_beside(doc.path, name)
+                found[name] = _with_files(doc, where, doc.parse(where, RequestSet, fields=fields), drawn)
     return found
 
 
@@ -46,9 +48,13 @@ def _read_parts(doc: Document, where: Where) -> dict[str, Any]:
     return fields
 
 
-def _with_files(doc: Document, where: Where, found: RequestSet) -> RequestSet:
-    """Return the set with the absolute paths of its files."""
-    places = {way: _place(doc, (*where, *way), path) for way, path in found.files.items()}
+def _with_files(doc: Document, where: Where, found: RequestSet, drawn: Path | None) -> RequestSet:
+    """Return the set with the absolute paths of its files; they may be missing where it was `drawn` already."""
+    places = {}
+    for way, path in found.files.items():
+        places[way] = _place(doc, (*where, *way), path, is_needed=drawn is None)
+        if way == ("frozen",) and drawn and not os.path.isfile(places[way]):
+            places[way] = str(drawn)
     files: dict[str, Any] = {way[0]: path for way, path in places.items() if len(way) == 1}
     if talks := places.get(("conversations", "path")):
         files["conversations"] = found.conversations.model_copy(update={"path": talks})
@@ -64,10 +70,11 @@ def _read_length(doc: Document, where: Where) -> Length:
     return value
 
 
-def _place(doc: Document, where: Where, text: str) -> str:
+def _place(doc: Document, where: Where, text: str, is_needed: bool) -> str:
     """Return the file that `text` names, absolute: beside the experiment file, else in the current folder.
 
-    A name of the corpus stays as it is: its file is made when it is needed.
+    A name of the corpus stays as it is: its file is made when it is needed. Where it is not there, and not needed,
+    it is the first of these places.
     """
     if text in CORPUS:
         return text
@@ -78,5 +85,7 @@ def _place(doc: Document, where: Where, text: str) -> str:
     for place in places:
         if os.path.isfile(place):
             return place
+    if not is_needed:
+        return places[0]
     looked = f"; looked for {' and '.join(dict.fromkeys(places))}" if not os.path.isabs(path) else ""
     raise doc.error(where, f"is a folder: name a file{looked}" if os.path.isdir(path) else f"no such file{looked}")

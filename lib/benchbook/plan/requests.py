@@ -11,12 +11,14 @@
       again:  {frozen: results/x/20261127-080000/requests/chat.jsonl.gz, endpoint: chat}    # the very bytes of that run
 
 Which kind a row is, its keys say: `dataset`, `trace`, a file of `conversations`, `frozen`, else `lengths`. Files are looked for beside
-the experiment file, then in the current folder, and are absolute here. What a row is drawn to is frozen in the run.
+the experiment file, then in the current folder, and are absolute here. What a row is drawn to is frozen in the run, in
+`requests/NAME.jsonl.gz`; where a file lies there beside the experiment file, as in a run's folder, it is sent again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
@@ -28,6 +30,8 @@ from benchbook.plan.strict import StrictModel
 from benchbook.plan.workload import Positive
 from benchbook.terms.asked import MadeOf
 
+FOLDER = "requests"  # of a run
+ENDING = ".jsonl.gz"
 Kind = Literal["lengths", "dataset", "trace", "conversations", "frozen"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _OF_RANDOM_TOKENS = frozenset(("random", "random-mm", "random-rerank", "prefix_repetition", "burstgpt", "timed_trace"))
@@ -197,6 +201,12 @@ _OF_ONE_KIND: Mapping[str, Kind] = {
     "speed": "trace",
     "window_s": "trace",
 }
+
+
+def drawn_beside(file: Path, name: str) -> Path | None:
+    """Return where a set lies that was drawn for the experiment `file` before, None where none does."""
+    path = file.resolve().parent / FOLDER / f"{name}{ENDING}"
+    return path if path.is_file() else None
 
 
 def _mean_and_most(length: Length) -> tuple[float, int]:

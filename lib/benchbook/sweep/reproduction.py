@@ -10,6 +10,8 @@ from benchbook.hosts.machine.facts import machine
 from benchbook.launch_differences import NOT_SET, difference_text
 from benchbook.plan.experiment import Experiment, load_experiment
 from benchbook.plan.launches import SAFE_NAME
+from benchbook.plan.requests import ENDING
+from benchbook.plan.requests import FOLDER as REQUESTS
 from benchbook.reading import read_bytes
 from benchbook.records.files import make_folder, write_bytes
 from benchbook.records.fingerprint import changed_parts
@@ -35,7 +37,10 @@ _PARTS = {
 
 
 def recreated(store: Store, results_dir: Path) -> Path:
-    """Return the experiment file of a run, written anew under the experiment's name; ExperimentError where it has none."""
+    """Return the experiment file of a run, written anew under the experiment's name; ExperimentError where it has none.
+
+    Beside it lie the requests that were frozen there, which are then sent again.
+    """
     source, header = store.run_dir / EXPERIMENT_FILE, store.header()
     if not source.is_file():
         is_others = any(record.way == IMPORTED for record in store.records()[:1])
@@ -48,6 +53,8 @@ def recreated(store: Store, results_dir: Path) -> Path:
     target = make_folder(results_dir / FOLDER / store.run_dir.name) / f"{header.experiment}.yaml"
     try:
         write_bytes(target, read_bytes(source))
+        for frozen in sorted((store.run_dir / REQUESTS).glob(f"*{ENDING}")):
+            write_bytes(make_folder(target.parent / REQUESTS) / frozen.name, read_bytes(frozen))
     except StoreError as error:
         raise ExperimentError(str(error)) from error
     return target

@@ -3,7 +3,8 @@
     RUN/requests/chat.jsonl.gz
 
 What was drawn is kept: a run that is continued sends from the file, whatever has become of what it was drawn from. Where
-it is to hold more rounds than before, a longer draw that begins with the one before takes its place.
+it is to hold more rounds than before, a longer draw that begins with the one before takes its place. A new run of a file
+beside which the set was drawn before, as in the folder of a run, has a copy of that.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from benchbook.measure.drawing.order import Order
 from benchbook.measure.serve import MAX_WARMUPS
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.order import Repeat, repeat_seed
-from benchbook.plan.requests import RequestSet
+from benchbook.plan.requests import ENDING, FOLDER, RequestSet, drawn_beside
 from benchbook.reading import read_bytes
 from benchbook.records.files import make_folder, write_bytes, write_json
 from benchbook.records.frozen import FrozenHeader, lines_sha256, read_frozen, read_header, write_frozen
@@ -35,10 +36,8 @@ from benchbook.records.store import Store
 from benchbook.records.typed import JsonObject
 from benchbook.sweep.progress import Listener
 from benchbook.sweep.set_layout import Layout, first_launch, layouts, whole_talks
+from benchbook.terminal import shown
 from benchbook.terms.errors import StoreError
-
-FOLDER = "requests"
-_ENDING = ".jsonl.gz"
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def frozen_in(experiment: Experiment, store: Store) -> dict[str, FrozenSet]:
     """Return the sets that lie in the run as the experiment asks for them, also where they are asked for more since."""
     found = {}
     for name, layout in layouts(experiment).items():
-        if there := _there(experiment, name, layout, store):
+        if there := _fitting(experiment, name, layout, _path(store, name)):
             found[name] = there
     return found
 
@@ -117,6 +116,12 @@ def freeze(
     before = {
         name: one for name, one in there.items() if not one.is_enough and one.first_sha256
     }  # hashed while it is there
+    for name in places:
+        if name not in there and (drawn := drawn_before(experiment, name, places[name])):
+            found[name] = replace(drawn, path=_path(store, name).resolve())
+            make_folder(found[name].path.parent)
+            write_bytes(found[name].path, read_bytes(drawn.path))
+            listener.say(f"Requests {name!r} are those of {shown(drawn.path)}, sha256 {drawn.sha256[:12]}")
     left = [name for name in places if name not in found]
     if left:
         folder = make_folder(store.run_dir / FOLDER).resolve()
@@ -133,9 +138,9 @@ def freeze(
 
 def forget_texts(store: Store) -> None:
     """Leave of each set of a finished run what it was, how many requests it had and their hash: none of their text."""
-    for path in sorted((store.run_dir / FOLDER).glob(f"*{_ENDING}")):
+    for path in sorted((store.run_dir / FOLDER).glob(f"*{ENDING}")):
         told = {**read_header(path).model_dump(mode="json"), "sha256": lines_sha256(path)}
-        write_json(path.with_name(path.name.removesuffix(_ENDING) + ".json"), told)
+        write_json(path.with_name(path.name.removesuffix(ENDING) + ".json"), told)
         path.unlink()
 
 
@@ -154,7 +159,7 @@ def seed_of(experiment: Experiment, name: str) -> int:
 
 
 def _path(store: Store, name: str) -> Path:
-    return store.run_dir / FOLDER / f"{name}{_ENDING}"
+    return store.run_dir / FOLDER / f"{name}{ENDING}"
 
 
 def _drawn(
@@ -188,9 +193,16 @@ def _drawn(
     return FrozenSet(name, wanted, path, drawn.header, drawn.sha256, layout)
 
 
-def _there(experiment: Experiment, name: str, layout: Layout, store: Store) -> FrozenSet | None:
-    """Return a set that lies in the run, if it is the one that is asked for, and whole."""
-    wanted, path = experiment.requests[name], _path(store, name)
+def drawn_before(experiment: Experiment, name: str, layout: Layout) -> FrozenSet | None:
+    """Return a set as it lies beside the experiment file, if it is the one that is asked for, whole and long enough."""
+    path = drawn_beside(experiment.path, name)
+    found = _fitting(experiment, name, layout, path) if path else None
+    return found if found and found.is_enough else None
+
+
+def _fitting(experiment: Experiment, name: str, layout: Layout, path: Path) -> FrozenSet | None:
+    """Return the set that lies at `path`, if it is the one that is asked for, and whole."""
+    wanted = experiment.requests[name]
     if not path.is_file():
         return None
     try:

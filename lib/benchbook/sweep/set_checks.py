@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from benchbook.hosts.engines import VLLM
@@ -9,9 +10,12 @@ from benchbook.hosts.model.inputs import adapter_names
 from benchbook.measure.drawing.check import check_files
 from benchbook.measure.names_of_sets import check_dataset
 from benchbook.plan.experiment import Experiment
+from benchbook.plan.requests import RequestSet
 from benchbook.plan.strict import FieldError
 from benchbook.records.frozen import read_header
+from benchbook.sweep.request_sets import drawn_before
 from benchbook.sweep.set_layout import Layout, layouts, set_in, set_of
+from benchbook.terms.corpus import CORPUS
 from benchbook.terms.errors import ExperimentError, StoreError
 from benchbook.terms.likeness import alike, did_you_mean
 from benchbook.terms.wording import listed
@@ -35,6 +39,13 @@ def _check_frozen(path: str, layout: Layout) -> int:
     if set_in(path).kind == "trace":
         raise ExperimentError(f"{path} is of a trace, whose times are replayed from its own file: name that as trace")
     return header.distinct
+
+
+def _distinct(wanted: RequestSet, layout: Layout) -> int | None:
+    """Return how many different requests a set's file has, None where nobody knows; ExperimentError where it is unfit."""
+    if missing := [path for path in wanted.files.values() if path not in CORPUS and not os.path.isfile(path)]:
+        raise ExperimentError(f"{missing[0]}: no such file, and what was drawn of it before is not this set, or too little")
+    return _check_frozen(wanted.frozen, layout) if wanted.frozen else check_files(wanted, layout.at_once)
 
 
 def _check_offline(experiment: Experiment, name: str, frozen: str) -> None:
@@ -61,7 +72,9 @@ def check_sets(experiment: Experiment) -> list[str]:
         return []
     for name, layout in layouts(experiment).items():
         _check_adapters(experiment, name)
-        check_dataset(doc, ("requests", name), experiment.requests[name])
+        drawn = drawn_before(experiment, name, layout)
+        if not drawn:
+            check_dataset(doc, ("requests", name), experiment.requests[name])
         if doc.faults.has_within(("requests", name)):
             continue
         with doc.faults.noted():
@@ -69,7 +82,7 @@ def check_sets(experiment: Experiment) -> list[str]:
                 wanted = experiment.requests[name]
                 if wanted.frozen:
                     _check_offline(experiment, name, wanted.frozen)
-                number = _check_frozen(wanted.frozen, layout) if wanted.frozen else check_files(wanted, layout.at_once)
+                number = drawn.header.distinct if drawn else _distinct(wanted, layout)
             except (ExperimentError, StoreError) as error:
                 raise doc.error(("requests", name), str(error)) from None
             if layout.is_replayed and layout.rounds > 1:

@@ -140,6 +140,15 @@ def test_what_is_not_here_as_it_was_there_is_named(tmp_path, results, monkeypatc
     assert not any("torch" in line for line in told)
 
 
+def test_the_requests_that_were_frozen_there_lie_beside_the_file_that_is_measured_again(results):
+    store = Store.open("quickstart", results)
+    (store.run_dir / "requests").mkdir()
+    (store.run_dir / "requests" / "chat.jsonl.gz").write_bytes(b"theirs")
+    (store.run_dir / "requests" / "words.json").write_text("{}")  # of which the hash alone was kept
+    file = reproduction.recreated(store, results)
+    assert {path.name: path.read_bytes() for path in (file.parent / "requests").iterdir()} == {"chat.jsonl.gz": b"theirs"}
+
+
 def test_other_requests_are_named_and_those_of_a_second_try_are_not(tmp_path):
     there = load_run(run_of(tmp_path)).records
     there = [record.model_copy(update={"request_set_sha256": "a" * 64}) for record in there]

@@ -7,12 +7,13 @@ from itertools import combinations
 
 import pytest
 from benchbook.plan.experiment import load_experiment, read_experiment
+from benchbook.plan.requests import FOLDER
 from benchbook.records.frozen import FrozenHeader, FrozenRequest, lines_sha256, read_header, write_frozen
 from benchbook.records.handover import Handover, read_handover
 from benchbook.records.store import Store
 from benchbook.sweep import request_sets, session
 from benchbook.sweep.planning import RunPlan
-from benchbook.sweep.request_sets import FOLDER, FrozenSet, forget_texts, frozen_in, seed_of
+from benchbook.sweep.request_sets import FrozenSet, forget_texts, frozen_in, seed_of
 from benchbook.sweep.request_sets import freeze as freeze_sets
 from benchbook.sweep.set_checks import check_sets
 from benchbook.sweep.set_layout import layouts
@@ -244,6 +245,53 @@ def test_the_very_requests_of_another_run_are_sent_again_from_its_file(tmp_path,
     found = freeze_sets(experiment, models, other, Said(told))
     assert found["it"].sha256 == sha256 and found["it"].path.read_bytes() == exported.read_bytes()
     assert frozen_in(experiment, other)["it"].sha256 == sha256
+
+
+def elsewhere(tmp_path, row, repeats=3):
+    """Return the experiment as `reproduce` reads it: in a folder of its own, with what was drawn for it beside."""
+    (tmp_path / "x.yaml").rename(tmp_path / "again" / "x.yaml")
+    (tmp_path / "again" / "x.yaml").write_text(FILE.format(row=row, repeats=repeats))
+    experiment = read_experiment(tmp_path / "again" / "x.yaml")
+    return experiment, [] if experiment.document.faults.has_within(("requests",)) else check_sets(experiment)
+
+
+DATA_SET = "{dataset: custom, path: prompts.jsonl}"
+
+
+@pytest.mark.parametrize("row", [ROW, DATA_SET, "{lengths: [8, 4], text: prompts.jsonl}"])
+def test_what_was_drawn_and_lies_beside_the_file_is_sent_again_whatever_became_of_its_source(tmp_path, row):
+    data = tmp_path / "prompts.jsonl"
+    data.write_text('{"prompt": "one"}\n' * 900)
+    beside = Store(tmp_path / "again")
+    beside.run_dir.mkdir()
+    sha256 = freeze(experiment_of(tmp_path, row), beside, salt="theirs ")
+    data.unlink()
+    experiment, notes = elsewhere(tmp_path, row)
+    experiment.document.faults.raise_any()
+    assert notes == []
+    there, told = Store.create(tmp_path / "results", "x"), []
+    found = freeze_sets(experiment, RunPlan.of(experiment).models, there, Said(told))
+    assert found["it"].sha256 == sha256 and found["it"].path.is_relative_to(there.run_dir.resolve())
+    assert frozen_in(experiment, there)["it"].sha256 == sha256
+    assert len(told) == 1 and "are those of" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "repeats", "seed"), [(DATA_SET, 9, None), (DATA_SET, 3, 5), (DATA_SET.replace("custom", "sharegpt"), 3, None)]
+)
+def test_what_lies_beside_the_file_and_is_another_set_or_too_little_takes_no_place_of_what_is_missing(
+    tmp_path, row, repeats, seed
+):
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "one"}\n' * 900)
+    beside = Store(tmp_path / "again")
+    beside.run_dir.mkdir()
+    freeze(experiment_of(tmp_path, DATA_SET), beside, seed=seed)
+    (tmp_path / "prompts.jsonl").unlink()
+    experiment, _ = elsewhere(tmp_path, row, repeats)
+    with pytest.raises(ExperimentError) as caught:
+        experiment.document.faults.raise_any()
+    (line,) = str(caught.value).splitlines()
+    assert "x.yaml:5: requests.it" in line and "prompts.jsonl: no such file, and what was drawn of it before" in line
 
 
 def test_an_adapter_that_a_launch_does_not_serve_is_refused_at_its_line(tmp_path):
