@@ -26,12 +26,17 @@ def difference_text(base: Mapping[str, Any], other: Mapping[str, Any], names: tu
         return f"{there}: in which settings {names[1]} differs from {names[0]} is not known here."
     untold = {key for key in PACKAGES if (key in base) != (key in other)}
     base, other = ({key: value for key, value in each.items() if key not in untold} for each in (base, other))
-    keys = [key for key in {**base, **other} if not _is_same(base.get(key, NOT_SET), other.get(key, NOT_SET))]
+    keys = differing(base, other)
     if not keys:
         return f"{names[1]} and {names[0]} have the same model, flags and variables."
     parts = [f"{key} {_value(key, other)} ({names[0]}: {_value(key, base)})" for key in keys]
     several = f"{len(keys)} settings, any of which may be the cause: " if len(keys) > 1 else ""
     return f"{names[1]} differs from {names[0]} in {several}{'; '.join(parts)}."
+
+
+def differing(base: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return the names of the settings that are not the same in both."""
+    return [key for key in {**base, **other} if not _is_same(base.get(key, NOT_SET), other.get(key, NOT_SET))]
 
 
 def _is_same(one: Any, other: Any) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchbook.hosts.engines import engine_of
 from benchbook.hosts.machine.facts import machine
-from benchbook.launch_differences import NOT_SET, difference_text
-from benchbook.plan.experiment import Experiment, load_experiment
-from benchbook.plan.launches import SAFE_NAME
+from benchbook.launch_differences import NOT_SET, difference_text, differing
+from benchbook.measure.environments import environment_facts
+from benchbook.plan.experiment import Experiment
+from benchbook.plan.launches import SAFE_NAME, Launch
 from benchbook.plan.requests import ENDING
 from benchbook.plan.requests import FOLDER as REQUESTS
 from benchbook.reading import read_bytes
@@ -21,15 +23,17 @@ from benchbook.records.provenance import package_versions
 from benchbook.records.record import IMPORTED, Record
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.sweep.planning import RunPlan
+from benchbook.sweep.preflight import preflight_of
+from benchbook.sweep.request_sets import drawn_before
+from benchbook.sweep.set_layout import layouts
 from benchbook.terms.errors import ExperimentError, StoreError
 from benchbook.terms.wording import counted, listed
 
 FOLDER = "reproduced"  # under the results folder: the files that runs were made again from
 # Of a machine, what may change a number; beside a fingerprint's own parts, which are named as they stand.
 _MACHINE = ("cpu", "cpu_cores", "memory_gib", "gpus", "kernel", "python")
-_DETAILED = {"packages", "device", "launch", "requests", "seed"}
+_DETAILED = {"packages", "server_packages", "device", "launch", "requests", "seed", "environment"}
 _PARTS = {
-    "environment": "other variables that its server inherits from the shell",
     "model": "other files of the model",
     "notebook": "another notebook that measures",
     "workload": "other settings of its benchmark",
@@ -65,12 +69,25 @@ def mismatches(store: Store, file: Path, asked: Collection[str] = ()) -> list[st
 
     With `asked`, ids of cases, only what concerns these.
     """
-    experiment, header, records = load_experiment(file), store.header(), store.records()
-    concerned = [record for record in records if not asked or record.identity.case_id in asked]
-    told = [*_launches(experiment, header, {record.identity.launch for record in concerned})]
-    told += _packages(concerned, header)
+    header, records = store.header(), store.records()
+    plan = RunPlan.of(preflight_of(file).experiment)
+    concerned = [record for record in records if record.is_measured and (not asked or record.identity.case_id in asked)]
+    names = {record.identity.launch for record in concerned}
+    launches = [launch for launch in plan.experiment.launches if launch.name in names]
+    first = {launch.name: next(one for one in concerned if one.identity.launch == launch.name) for launch in launches}
+    told = [
+        f"launch {name!r} was measured, and {EXPERIMENT_FILE} has none of that name"
+        for name in sorted(names - first.keys())
+    ]
+    for launch in launches:
+        known, record = header.launches.get(launch.name, LaunchFacts()), first[launch.name]
+        told += _settings(plan, launch, known)
+        told += _packages(launch, record)
+        told += _inherited(plan, launch, record, known)
     told += _machine(header.provenance.machine, MachineFacts.of(machine()))
-    return [*told, *_parts(RunPlan.of(experiment), concerned)]
+    told += _seed(plan.experiment, header)
+    told += _requests(plan.experiment, concerned)
+    return [*dict.fromkeys(told), *_parts(plan, concerned)]
 
 
 def other_requests(there: Sequence[Record], here: Sequence[Record]) -> list[str]:
@@ -84,35 +101,49 @@ def other_requests(there: Sequence[Record], here: Sequence[Record]) -> list[str]
         not in (None, record.request_set_sha256)
         and not record.identity.disturbed  # whose second try is sent others on purpose
     }
-    return [f"other requests were sent here, though by the same seed: {listed(sorted(other)[:3])}"] if other else []
+    return [f"other requests were sent here than there: {listed(sorted(other)[:3])}"] if other else []
 
 
-def _launches(experiment: Experiment, header: RunHeader, names: Collection[str]) -> Iterator[str]:
-    """Yield in what launches of the file are not those that were measured: the file was changed, or a default was."""
-    for launch in experiment.launches:
-        known = header.launches.get(launch.name)
-        if launch.name not in names or known is None:
-            continue
-        before, now = _settings(known), {**launch.args, **launch.env}
-        if any(before.get(key, NOT_SET) != now.get(key, NOT_SET) for key in {**before, **now}):
-            yield difference_text(before, now, ("as it was measured", f"launch {launch.name!r} in {EXPERIMENT_FILE}"))
-    for name in sorted(set(names) - {launch.name for launch in experiment.launches}):
-        yield f"launch {name!r} was measured, and {EXPERIMENT_FILE} has none of that name"
+def _settings(plan: RunPlan, launch: Launch, known: LaunchFacts) -> Iterator[str]:
+    """Yield in what a launch of the file is not the one that was measured: the file was changed, or a default was."""
+    if known == LaunchFacts():  # a damaged run.json has lost it
+        return
+    if known.attached or launch.attached:
+        before, now = dict(known.attached), dict(launch.attached.settings if launch.attached else {})
+    else:
+        engine = {name: getattr(known, name) for name in ("engine", "program", "command") if getattr(known, name)}
+        before = {"model": known.model.name, **engine, **known.args, **known.env}
+        named = {name: said for name, said in launch.named_engine.items() if name != "python"}  # a place is no setting
+        now = {"model": plan.models[launch.name].name, **named, **launch.args, **launch.env}
+    if differing(before, now):
+        yield difference_text(before, now, ("as it was measured", f"launch {launch.name!r} in {EXPERIMENT_FILE}"))
 
 
-def _settings(facts: LaunchFacts) -> Mapping[str, object]:
-    return {**facts.args, **facts.env}
+def _packages(launch: Launch, record: Record) -> Iterator[str]:
+    """Yield the packages of other versions, of those that were noted there, where a launch's server or engine runs."""
+    if launch.attached:
+        return
+    there = {**record.provenance.packages, **record.host.packages}
+    here = {**package_versions(), **environment_facts(engine_of(launch).python).get("packages", {})}
+    whose = f" under launch {launch.name!r}" if launch.python or record.host.python else ""
+    for name, version in there.items():
+        if here.get(name) != version:
+            yield f"{name} {version} there, {here.get(name, 'none')} here{whose}"
 
 
-def _packages(records: Sequence[Record], header: RunHeader) -> list[str]:
-    """Return the packages of other versions, of those that were noted there."""
-    there: Mapping[str, str] = (records[0].provenance if records else header.provenance).packages
-    here = package_versions()
-    return [
-        f"{name} {version} there, {here.get(name, 'none')} here"
-        for name, version in there.items()
-        if here.get(name) != version
-    ]
+def _inherited(plan: RunPlan, launch: Launch, record: Record, known: LaunchFacts) -> Iterator[str]:
+    """Yield the variables that a launch's host has from another shell than it had there."""
+    part, engine = "environment", engine_of(launch)
+    before, planned = record.identity.fingerprint_parts, plan.cases.get(record.identity.case_id)
+    if planned is None or before.get(part) in (None, planned.parts[part]):
+        return
+    ours = {*engine.environment(False, launch.args), *launch.env, *known.env}  # set by benchbook or the file
+    there, here = ({name: one[name] for name in one if name not in ours} for one in (record.host.env, engine.inherited()))
+    named = [name for name in sorted({*there, *here}) if there.get(name) != here.get(name)]
+    for name in named:
+        yield f"variable {name} of the shell: {there.get(name, NOT_SET)} there, {here.get(name, NOT_SET)} here"
+    if not named:
+        yield "other variables of the shell, which its server inherits"
 
 
 def _machine(there: MachineFacts, here: MachineFacts) -> list[str]:
@@ -128,6 +159,23 @@ def _fact(value: Any) -> str:
     if isinstance(value, tuple):
         return " + ".join(gpu.name for gpu in value) or "none"
     return "unknown" if value is None else str(value)
+
+
+def _seed(experiment: Experiment, header: RunHeader) -> Iterator[str]:
+    if header.seed not in (None, experiment.seed):
+        yield f"seed {header.seed} there, {experiment.seed} in {EXPERIMENT_FILE}: other prompts"
+
+
+def _requests(experiment: Experiment, records: Sequence[Record]) -> Iterator[str]:
+    """Yield which sets lie in the folder otherwise than they were sent from there."""
+    sent: dict[str, set[str]] = {}
+    for record in records:
+        if record.requests and record.requests.sha256:
+            sent.setdefault(record.requests.name, set()).add(record.requests.sha256)
+    for name, layout in layouts(experiment).items():
+        drawn = drawn_before(experiment, name, layout)
+        if drawn and drawn.sha256 not in sent.get(name, {drawn.sha256}):
+            yield f"the requests {name!r} of the folder are not those that were sent there: their sha256 is another"
 
 
 def _parts(plan: RunPlan, records: Sequence[Record]) -> list[str]:

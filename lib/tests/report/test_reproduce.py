@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from benchbook.hosts.machine.facts import Machine
 from benchbook.judge.agreement import Found, agreements
+from benchbook.plan.experiment import load_experiment
 from benchbook.records.files import write_text
+from benchbook.records.fingerprint import case_key
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.report.run import load_run
 from benchbook.reproduce import reproduce
@@ -25,6 +28,7 @@ launches:
 benchmarks:
   - serve: {max_concurrency: [1, 4], lengths: [128, 64], num_prompts: 40}
 """
+SETTINGS = {"enforce_eager": True}  # of its launch
 
 
 def changed(factor, seed, starts=1, spread=0.01):
@@ -95,9 +99,17 @@ def test_a_single_repeat_tells_nothing(tmp_path):
 def results(tmp_path, monkeypatch):
     """Return a results folder with a run; what would measure it again, and the look at models, is replaced."""
     run_of(tmp_path / "results", 1.0, 1)
-    monkeypatch.setattr(reproduction.RunPlan, "of", lambda experiment: type("Plan", (), {"cases": {}})())
+    monkeypatch.setattr(reproduction, "preflight_of", lambda file: SimpleNamespace(experiment=load_experiment(file)))
+    monkeypatch.setattr(reproduction.RunPlan, "of", planned)
     monkeypatch.setattr(reproduction, "_parts", lambda plan, records: [])
     return tmp_path / "results"
+
+
+def planned(experiment):
+    """Return the plan with models and cases as far as they are looked at, and no model is made."""
+    models = {launch.name: SimpleNamespace(name="tiny") for launch in experiment.launches}
+    cases = SimpleNamespace(get=lambda case_id: SimpleNamespace(parts={"environment": "here"}))
+    return SimpleNamespace(experiment=experiment, models=models, cases=cases)
 
 
 def measuring(tmp_path, factor, asked):
@@ -125,19 +137,79 @@ def test_of_a_run_some_cases_are_made_again_and_a_pattern_that_fits_none_is_name
         reproduce("quickstart", "max_concurency=4", results, False, measuring(tmp_path, 1.0, asked), console())
 
 
-def test_what_is_not_here_as_it_was_there_is_named(tmp_path, results, monkeypatch):
+def changed_header(store, **args):
+    header = store.header()
+    facts = header.launches["eager"].model_copy(update={"args": {**SETTINGS, **args}, "env": {}})
+    return header.model_copy(update={"launches": {"eager": facts}})
+
+
+def told_of(store, results):
+    return reproduction.mismatches(store, reproduction.recreated(store, results))
+
+
+def test_what_is_not_here_as_it_was_there_is_named(results, monkeypatch):
     store = Store.open("quickstart", results)
+    store.write_header(changed_header(store))
+    there = store.header().provenance.machine.model_dump()
+    monkeypatch.setattr(reproduction, "machine", lambda: Machine(**{**there, "gpus": ()}))
     versions = dict(store.records()[0].provenance.packages)
+    monkeypatch.setattr(reproduction, "package_versions", lambda: versions)
+    assert told_of(store, results) == []
     monkeypatch.setattr(reproduction, "machine", lambda: Machine(cpu="Another CPU", cpu_cores=2))
     monkeypatch.setattr(reproduction, "package_versions", lambda: {**versions, "vllm": "0.33.0"})
-    header = store.header()
-    facts = header.launches["eager"].model_copy(update={"args": {"enforce_eager": True, "max_num_seqs": 4}})
-    store.write_header(header.model_copy(update={"launches": {"eager": facts}}))
-    told = reproduction.mismatches(store, reproduction.recreated(store, results))
+    store.write_header(changed_header(store, max_num_seqs=4).model_copy(update={"seed": 7}))
+    told = told_of(store, results)
     assert f"vllm {versions['vllm']} there, 0.33.0 here" in told
     assert any(line.startswith("cpu: ") and line.endswith("there, Another CPU here") for line in told)
     assert any("max_num_seqs not set (as it was measured: 4)" in line for line in told)
+    assert "seed 7 there, 0 in experiment.yaml: other prompts" in told
     assert not any("torch" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ({"max_num_seqs": "8"}, "{enforce_eager: true, max_num_seqs: 8}", ""),  # to a command line they are one
+        ({}, "{enforce_eager: true, max_num_seqs: 8}", "max_num_seqs 8 (as it was measured: not set)"),
+        ({"dtype": "float32"}, "{enforce_eager: true, dtype: bfloat16}", "dtype bfloat16 (as it was measured: float32)"),
+    ],
+)
+def test_a_launch_of_the_file_that_is_another_is_told_by_its_settings(results, before, now, said):
+    store = Store.open("quickstart", results)
+    store.write_header(changed_header(store, **before))
+    write_text(store.run_dir / EXPERIMENT_FILE, FILE.replace("{enforce_eager: true}", now))
+    told = [line for line in told_of(store, results) if "launch 'eager'" in line]
+    assert told == [] if not said else said in told[0]
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "said"),
+    [
+        ({}, {"VLLM_LOGGING_LEVEL": "DEBUG"}, "variable VLLM_LOGGING_LEVEL of the shell: not set there, DEBUG here"),
+        ({"HF_HOME": "/a"}, {"HF_HOME": "/b"}, "variable HF_HOME of the shell: /a there, /b here"),
+        ({"VLLM_TARGET_DEVICE": "cpu"}, {}, "variable VLLM_TARGET_DEVICE of the shell: cpu there, not set here"),
+        ({"DO_NOT_TRACK": "1"}, {}, "other variables of the shell, which its server inherits"),  # that one is ours
+    ],
+)
+def test_a_variable_of_another_shell_is_named(results, monkeypatch, there, here, said):
+    store = Store.open("quickstart", results)
+    for record in store.records():
+        identity = record.identity.model_copy(update={"fingerprint_parts": {"environment": "there"}})
+        host = record.host.model_copy(update={"env": there})
+        key = case_key(identity.case_id, identity.fingerprint)
+        store.save(key, record.model_copy(update={"identity": identity, "host": host}))
+    engine = SimpleNamespace(inherited=lambda: here, environment=lambda hub, args: {"DO_NOT_TRACK": "1"}, python=None)
+    monkeypatch.setattr(reproduction, "engine_of", lambda launch: engine)
+    assert [line for line in told_of(store, results) if "of the shell" in line] == [said]
+
+
+@pytest.mark.parametrize(("there", "is_said"), [("b" * 64, True), ("", False), ("a" * 64, False)])
+def test_requests_of_the_folder_that_are_not_those_that_were_sent_are_named(monkeypatch, there, is_said):
+    monkeypatch.setattr(reproduction, "layouts", lambda experiment: {"chat": None})
+    monkeypatch.setattr(reproduction, "drawn_before", lambda *_: SimpleNamespace(sha256="a" * 64))
+    record = SimpleNamespace(requests=SimpleNamespace(name="chat", sha256=there))
+    told = list(reproduction._requests(SimpleNamespace(), [record]))
+    assert [line.startswith("the requests 'chat' of the folder are not those") for line in told] == [True] * is_said
 
 
 def test_the_requests_that_were_frozen_there_lie_beside_the_file_that_is_measured_again(results):
