@@ -29,6 +29,8 @@ def natural_stops_differ(records: Sequence[Record]) -> Iterator[Finding]:
     """Suspect the repeats of one round whose launches ended the answers to the same requests elsewhere."""
     for together in _rounds(records):
         answered = [record for record in together if record.asked.ends_by == "any" and _tokens(record)]
+        if len({record.values.get("completed") for record in answered}) > 1:  # the clock has ended them
+            continue
         if len({record.request_set_sha256 for record in answered}) != 1:
             continue
         least, most = min(answered, key=_tokens), max(answered, key=_tokens)

@@ -65,7 +65,8 @@ def bench_serve(
     `workload` were made from other parameters than the notebook has now, MeasureError when the benchmark ends without a
     result, takes too long, no token moves, or the cache is not emptied.
     """
-    parameters.refuse_stale("workload", workload, workload.model_dump(), workload.held)
+    made_with = {**dict.fromkeys(workload.unsaid), **workload.model_dump()}
+    parameters.refuse_stale("workload", workload, made_with, workload.held)
     refuse_stale(server, "server")
     repeat = read_handover(repeat)
     warmed = warmed_by_hand(server) if repeat.is_by_hand else {}
@@ -227,6 +228,7 @@ class _Bench:
                 limit_s=self.repeat.limit_s,
                 memory_mib=workload.client_memory_mib,
                 stretch=stretch,
+                ends_after_s=workload.ends_after_s,
                 cancel=watch.event,
                 private_words=_header_words(self.server.way.headers),
                 addresses=self.server.urls if len(self.server.urls) > 1 else (),

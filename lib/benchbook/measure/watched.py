@@ -31,7 +31,7 @@ from benchbook.hosts.way import PLAIN
 from benchbook.judge.telemetry_summary import telemetry_summary
 from benchbook.measure.client.given import Given
 from benchbook.measure.client.meter import client_facts, meter_path, read_notes
-from benchbook.measure.client.sent import sent_facts
+from benchbook.measure.client.sent import of_those_sent, sent_facts
 from benchbook.measure.recording import Recording
 from benchbook.measure.servers import AnyServer
 from benchbook.ranks import num_devices
@@ -150,6 +150,7 @@ class Watched:
             if client := client_facts(notes, raw):
                 self.facts["client"] = client
             if sent := notes.get("sent"):
+                sent = of_those_sent(sent, raw)
                 write_json(log_path.with_name(SENT_FILE), sent)
                 block = block_tokens(self.page, self._engine.counters)
                 self.facts["sent"] = sent_facts(sent, raw, block, was_emptied=was_emptied)

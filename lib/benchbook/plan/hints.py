@@ -37,6 +37,7 @@ _KEYS: Mapping[str, str] = {
     "request_rate_rps": "request_rate request_rates rate rates qps rps arrival_rate",
     "num_prompts": "prompts requests num_requests number_of_prompts n request_count "
     "duration duration_s duration_sec seconds time time_s max_seconds",
+    "ends_after_s": "ends_after end_after stop_after max_duration max_duration_s time_limit",
     "requests": "request request_set request_sets datasets data prompts_from traffic",
     "lengths": "length input_len input_lens output_len output_lens isl osl input_length output_length input_tokens "
     "output_tokens input_len_tokens output_len_tokens random_input_len random_output_len prompt_len prompt_tokens",

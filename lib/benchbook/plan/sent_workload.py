@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -18,6 +18,8 @@ GUESSED_LENGTHS = 256, 256  # of a set that only drawing tells the lengths of
 
 class SentWorkload(Workload):
     """Base of a load of so many prompts: what is known of those of a set, `of_set` adds."""
+
+    unsaid: ClassVar[tuple[str, ...]] = ()  # fields that stand in files only where somebody said them
 
     input_len_tokens: Count | None = None
     output_len_tokens: Count | None = None
@@ -37,7 +39,8 @@ class SentWorkload(Workload):
     def _only_its_kind(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what a load of its kind has not: those of random tokens stand in files as they always did."""
         absent = ("requests",) if self.requests is None else LENGTHS_AND_SAMPLING
-        return {name: value for name, value in fields(self).items() if name not in absent}
+        unsaid = [name for name in self.unsaid if getattr(self, name) is None]
+        return {name: value for name, value in fields(self).items() if name not in (*absent, *unsaid)}
 
     def of_set(self, facts: SetFacts) -> Self:
         """Return the same load with what is known of the requests of its set; FieldError where they do not fit together."""

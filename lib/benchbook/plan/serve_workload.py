@@ -14,7 +14,7 @@ from benchbook.plan.request_facts import SetFacts
 from benchbook.plan.sent_workload import SentWorkload, why_prompts
 from benchbook.plan.strict import FieldError
 from benchbook.plan.workload import BatchSeconds, Count, CountFromZero, Positive
-from benchbook.terms.asked import IN_FLIGHT, PROMPTS, RATE, USUAL_SEATS, Offered
+from benchbook.terms.asked import IN_FLIGHT, PROMPTS, RATE, USUAL_SEATS, Asked, Offered
 from benchbook.terms.benchmarks import SERVE
 from benchbook.terms.rates import AT_ONCE, Ramp, ShareOfMaximum, rate_of
 
@@ -40,6 +40,7 @@ class ServeWorkload(SentWorkload):
     example: ClassVar[str] = "serve: {max_concurrency: [1, 8], lengths: [[128, 64]], num_prompts: 80}"
     plans_prompts: ClassVar[bool] = True
     worded: ClassVar[frozenset[str]] = frozenset((RATE,))
+    unsaid: ClassVar[tuple[str, ...]] = ("ends_after_s",)
 
     num_prompts: Count
     max_concurrency: Count | None = None  # None: no cap on requests in flight
@@ -47,6 +48,7 @@ class ServeWorkload(SentWorkload):
     burstiness: Positive = 1.0  # 1: Poisson arrivals; below 1 in bursts, above 1 more even
     temperature: Annotated[float, Field(ge=0)] = 0.0
     range_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0  # vLLM's random-range-ratio: lengths vary by ± this share
+    ends_after_s: Positive | None = None  # a closed loop sends no more then; None: until all num_prompts are answered
     num_warmup_prompts: CountFromZero | None = None  # None: two for each request in flight, see warmup_prompts
     slo_ttft_ms: Positive | None = None  # limits for one request, counted by request_goodput_rps
     slo_tpot_ms: Positive | None = None
@@ -83,6 +85,15 @@ class ServeWorkload(SentWorkload):
             raise ValueError("burstiness has no effect without request_rate_rps, or where all is sent at once (inf)")
         return self
 
+    @model_validator(mode="after")
+    def _ends_a_closed_loop(self) -> ServeWorkload:
+        if self.ends_after_s is not None and (self.max_concurrency is None or self.request_rate_rps is not None):
+            raise ValueError(
+                "ends_after_s ends a closed loop, max_concurrency without request_rate_rps: at a rate, a time as "
+                "num_prompts, such as 60 s, ends by the clock"
+            )
+        return self
+
     @property
     def _is_unbounded(self) -> bool:
         return self.max_concurrency is None and self.request_rate_rps is None
@@ -93,6 +104,9 @@ class ServeWorkload(SentWorkload):
             raise FieldError(type(self).__name__, (), "", UNBOUNDED)
         if self.request_rate_rps is not None and facts.is_replayed:
             raise FieldError(type(self).__name__, (), "", "a trace has its own arrivals: leave request_rate_rps out")
+        if self.ends_after_s is not None and (facts.is_replayed or facts.in_turns):
+            why = "a trace ends by its window_s" if facts.is_replayed else "a conversation is held to its last turn"
+            raise FieldError(type(self).__name__, (), "", f"{why}: leave ends_after_s out")
         return self._with(facts)
 
     def held(self, name: str, value: Any) -> Any:
@@ -104,6 +118,13 @@ class ServeWorkload(SentWorkload):
         except ValueError:
             return value
         return None if rate == AT_ONCE and self.max_concurrency is not None else rate
+
+    @property
+    def asked(self) -> Asked:
+        """All prompts; how many that will be nobody knows where the clock ends them."""
+        found = super().asked
+        open_end = {"requests": None, "input_tokens": None, "output_tokens": None}
+        return found if self.ends_after_s is None else found.model_copy(update=open_end)
 
     @property
     def curve(self) -> str:
@@ -190,17 +211,23 @@ class ServeWorkload(SentWorkload):
     def warmup(self) -> ServeWorkload:
         """Return the load of the warm-up: that of the measurement, except that a cap is reached without waiting."""
         rate_rps = None if self.max_concurrency else self.request_rate_rps
-        changes = {"num_prompts": self.warmup_prompts, "request_rate_rps": rate_rps, "burstiness": 1.0}
+        changes = {
+            "num_prompts": self.warmup_prompts,
+            "request_rate_rps": rate_rps,
+            "burstiness": 1.0,
+            "ends_after_s": None,
+        }
         if rate_rps:
             changes["burstiness"] = self.burstiness
         return self.model_copy(update=changes)
 
     @property
     def warm_shape(self) -> str:
-        """The load, whatever the number of prompts, the arrivals below the cap and the limits of a good answer."""
+        """The load, whatever the number of prompts, its end, the arrivals below the cap and the limits of a good answer."""
         is_wave = self.request_rate_rps == AT_ONCE  # of so many that its warm-up was one as well
         number = self.warmup_prompts if is_wave else 1
         least = {"num_prompts": number or 1, "slo_ttft_ms": None, "slo_tpot_ms": None, "slo_e2el_ms": None}
+        least |= {"ends_after_s": None}
         if self.max_concurrency:
             least |= {"request_rate_rps": None, "burstiness": 1.0}
         return self.model_copy(update=least).axes_text()
@@ -217,6 +244,8 @@ class ServeWorkload(SentWorkload):
         lengths = self.mean_lengths
         batch = min(self.max_concurrency or number, number)
         answering_s = number / batch * batch_s(batch, *lengths)
+        if self.ends_after_s is not None:  # what is under way then is answered
+            return min(answering_s, self.ends_after_s + batch_s(batch, *lengths))
         return max(answering_s, self.sending_s + batch_s(1, *lengths)) if self.load.is_open else answering_s
 
     @property
@@ -237,4 +266,6 @@ class ServeWorkload(SentWorkload):
 
     def why(self, why_num_prompts: str) -> str:
         """Return why so many prompts, and what is sent before they count."""
-        return why_prompts(self, why_num_prompts)
+        said = why_num_prompts or "as the file says"
+        ends = f", at most: none is sent after {self.ends_after_s:g} s" if self.ends_after_s else ""
+        return why_prompts(self, said + ends)

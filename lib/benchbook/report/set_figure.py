@@ -66,16 +66,17 @@ def given_figure(run: Run) -> tuple[Figure, str] | None:
         axes.set_title(record.requests.name)
         draw_lengths(axes, given, answered)
     shown = ", ".join(f"{record.requests.name} ({record.identity.launch})" for record, _ in found)
-    return figure, f"How many requests of each set had how many tokens, given and answered. Of one repeat each: {shown}."
+    return (
+        figure,
+        f"How many requests of each set had how many tokens, given and answered. Of one repeat each: {shown}.",
+    )
 
 
 def _of(record: Record) -> str:
     return f"{record.identity.launch}, {load_text(record)}"
 
 
-def _one_of_each(
-    run: Run, benchmark: str, read: Callable[[Run, Record], _Read]
-) -> Iterator[tuple[Record, _Read]]:
+def _one_of_each(run: Run, benchmark: str, read: Callable[[Run, Record], _Read]) -> Iterator[tuple[Record, _Read]]:
     """Yield a believed repeat of each set of a benchmark with what `read` finds in its files, where it finds anything."""
     of_sets = [one for one in run.records if one.requests and one.benchmark == benchmark]
     launches = list(run.by_launch)

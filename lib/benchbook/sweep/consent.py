@@ -11,6 +11,8 @@ from benchbook.measure.serve import MAX_WARMUPS
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Repeat
+from benchbook.plan.workload import Workload
+from benchbook.terms.asked import PROMPTS
 from benchbook.terms.wording import counted, listed
 
 IN_A_NOTEBOOK = 3  # requests of 02_first_request, of which one is measured
@@ -55,7 +57,12 @@ def _load_text(experiment: Experiment, blocks: Sequence[Block]) -> str:
 
 def _requests(repeat: Repeat) -> int:
     workload = repeat.case.workload
-    return (workload.asked.requests or 0) if workload.row.is_load else IN_A_NOTEBOOK
+    return _most(workload) if workload.row.is_load else IN_A_NOTEBOOK
+
+
+def _most(workload: Workload) -> int:
+    """Return how many requests a load sends, at most where the clock ends it."""
+    return workload.asked.requests or getattr(workload, PROMPTS, 0)
 
 
 def _warm_up(block: Block) -> int:
@@ -65,8 +72,8 @@ def _warm_up(block: Block) -> int:
 
 
 def _tokens_text(repeats: Sequence[Repeat]) -> str:
-    asked = [repeat.case.workload.asked for repeat in repeats if repeat.case.workload.row.is_load]
-    each = [(one.requests or 0, one.input_tokens_each, one.output_tokens_each) for one in asked]
+    loads = [repeat.case.workload for repeat in repeats if repeat.case.workload.row.is_load]
+    each = [(_most(load), load.asked.input_tokens_each, load.asked.output_tokens_each) for load in loads]
     if not each or any(None in one for one in each):
         return ""
     prompt, output = (sum(one[0] * one[place] for one in each) for place in (1, 2))

@@ -138,7 +138,9 @@ def _inherited(plan: RunPlan, launch: Launch, record: Record, known: LaunchFacts
     if planned is None or before.get(part) in (None, planned.parts[part]):
         return
     ours = {*engine.environment(False, launch.args), *launch.env, *known.env}  # set by benchbook or the file
-    there, here = ({name: one[name] for name in one if name not in ours} for one in (record.host.env, engine.inherited()))
+    there, here = (
+        {name: one[name] for name in one if name not in ours} for one in (record.host.env, engine.inherited())
+    )
     named = [name for name in sorted({*there, *here}) if there.get(name) != here.get(name)]
     for name in named:
         yield f"variable {name} of the shell: {there.get(name, NOT_SET)} there, {here.get(name, NOT_SET)} here"

@@ -44,7 +44,9 @@ def _check_frozen(path: str, layout: Layout) -> int:
 def _distinct(wanted: RequestSet, layout: Layout) -> int | None:
     """Return how many different requests a set's file has, None where nobody knows; ExperimentError where it is unfit."""
     if missing := [path for path in wanted.files.values() if path not in CORPUS and not os.path.isfile(path)]:
-        raise ExperimentError(f"{missing[0]}: no such file, and what was drawn of it before is not this set, or too little")
+        raise ExperimentError(
+            f"{missing[0]}: no such file, and what was drawn of it before is not this set, or too little"
+        )
     return _check_frozen(wanted.frozen, layout) if wanted.frozen else check_files(wanted, layout.at_once)
 
 

@@ -48,6 +48,7 @@ PAST_THE_FACE = {
         + ("sweep/planned_commands*", "sweep/request_sets*", "sweep/attached*", "hosts/engine.py"),
         {
             "bench",
+            "bench_end",
             "bench_given",
             "bench_requests",
             "clients",

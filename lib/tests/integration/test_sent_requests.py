@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import pytest
 from benchbook.hosts.model.files import resolve_model
 from benchbook.judge.checks import record_reasons
 from benchbook.judge.evidence import Measured
 from benchbook.measure.client.meter import meter_path
-from benchbook.measure.client.sent import sent_facts
+from benchbook.measure.client.sent import of_those_sent, sent_facts
 from benchbook.measure.client.stretch import Stretch
 from benchbook.measure.client.tasks import COMMAND_LINE, WARM, run_bench
 from benchbook.records.conditions import Conditions, Sent
@@ -30,7 +31,9 @@ ODD_TEXTS = ("w5 w6", '  "quoted" \\ and\ttabs\n\n', "naïve 🙂 \u2028 end", "
 def send(vllms_client, tmp_path):
     """Return a function that has vLLM's client send requests to a server and returns (run, raw file, notes)."""
 
-    def send(server, requests, *more, backend="openai", is_warm=True, skip=0, addresses=(), **stretch):
+    def send(
+        server, requests, *more, backend="openai", is_warm=True, skip=0, addresses=(), ends_after_s=None, **stretch
+    ):
         path = tmp_path / "requests.jsonl.gz"
         header = FrozenHeader(name="a", requests=len(requests), distinct=len(requests), seed=0, spec={})
         write_frozen(path, header, requests)
@@ -49,6 +52,7 @@ def send(vllms_client, tmp_path):
             limit_s=120.0,
             stretch=stretch,
             addresses=addresses,
+            ends_after_s=ends_after_s,
         )
         assert run.exit_code == 0 and run.way == (WARM if is_warm else COMMAND_LINE), log_path.read_text()[-3000:]
         notes = read_json(meter_path(log_path))["sent"] if is_warm else None
@@ -123,6 +127,41 @@ def test_counts_of_tokens_are_heard_in_an_event_of_their_own_and_beside_text(sen
     assert heard == sum(num_beside for _, _, num_beside in forms) and raw["completed"] == len(COUNTED)
     chunks = [sum("choices" in event and bool(event["choices"]) for event in events) for events, _, _ in forms]
     assert [len(gaps) + 1 for gaps in raw["itls"]] == chunks, "what is heard beside is no chunk"
+
+
+def slowly(body):
+    """Answer as asked, half a second later."""
+    time.sleep(0.5)
+    return answer(body)
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_the_clock_ends_a_closed_loop_and_what_was_sent_by_then_is_answered_and_counted(send, at_once):
+    requests = [FrozenRequest(prompt=f"w{number}", input_tokens=1, output_tokens=3) for number in range(400)]
+    with stream_server(slowly) as server:
+        _, raw, notes = send(server, requests, "--max-concurrency", str(at_once), "--ignore-eos", ends_after_s=1.0)
+    sent = [body["prompt"] for body in server.bodies]
+    assert 1 <= len(sent) < 400 and sorted(sent) == sorted(one.prompt for one in requests[: len(sent)])
+    assert raw["completed"] == len(raw["start_times"]) == len(sent) and raw["failed"] == 0
+    assert raw["total_output_tokens"] == 3 * len(sent)
+    assert notes["sha256"] == sha256_of(requests), "all that were to be sent tell which set it is"
+    kept = of_those_sent(notes, raw)
+    assert kept["counted_tokens"] == raw["input_lens"] and len(kept["sent_tokens"]) == len(sent)
+    facts = sent_facts(kept, raw, 16)
+    assert facts["sent_tokens"] == len(sent) and facts["uncounted"] == 0
+
+
+def test_a_load_that_is_over_before_its_time_ends_as_ever(send):
+    requests = [FrozenRequest(prompt=f"w{number}", input_tokens=1, output_tokens=3) for number in range(5)]
+    with stream_server(answer) as server:
+        _, raw, _ = send(server, requests, *one_at_a_time(), ends_after_s=600.0)
+    assert raw["completed"] == 5 and [body["prompt"] for body in server.bodies] == [f"w{n}" for n in range(5)]
+
+
+def test_a_command_line_which_has_no_end_by_the_clock_sends_nothing(send):
+    with stream_server(answer) as server, pytest.raises(MeasureError, match="only the warm client ends by the clock"):
+        send(server, [FrozenRequest(prompt="w1", input_tokens=1, output_tokens=3)], is_warm=False, ends_after_s=5.0)
+    assert not server.bodies
 
 
 def test_messages_tools_and_adapters_reach_the_server_as_they_are_in_the_file(send):

@@ -163,6 +163,18 @@ def test_answers_that_may_end_before_run_to_their_length_offline_and_the_plan_sa
         assert work.asked.ends_by == "length" and work.why("").endswith(said)
 
 
+def test_a_set_that_ends_by_itself_takes_no_end_by_the_clock(tmp_path):
+    (tmp_path / "trace.jsonl").write_text('{"timestamp": 0, "input_length": 8, "output_length": 4, "hash_ids": [1]}\n')
+    for row, why in (
+        ("{lengths: [8, 4], conversations: {turns: 2}}", "a conversation is held to its last turn"),
+        ("{trace: trace.jsonl}", "a trace ends by its window_s"),
+    ):
+        entry = "serve: {requests: it, max_concurrency: 2, num_prompts: 4, ends_after_s: 5}"
+        with pytest.raises(ExperimentError, match=f"{why}: leave ends_after_s out"):
+            offline(tmp_path, row, entry)
+    assert offline(tmp_path, "{lengths: [8, 4]}", entry).cases[0].workload.ends_after_s == 5
+
+
 NOT_AT_ONCE = {
     "{lengths: [8, 4], conversations: {turns: 2}}": "a turn of a conversation follows the answer before",
     "{trace: trace.jsonl}": "a trace has its times",

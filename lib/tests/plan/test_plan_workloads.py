@@ -163,6 +163,32 @@ def test_one_warm_up_covers_another_number_of_prompts_and_no_other_load():
     assert one.warm_shape not in {one.model_copy(update=other).warm_shape for other in others}
 
 
+def test_an_end_by_the_clock_is_of_a_closed_loop_which_asks_for_no_certain_number():
+    work = ServeWorkload(**SERVE, max_concurrency=8, ends_after_s=5)
+    assert (work.asked.requests, work.asked.output_tokens, work.asked.output_tokens_each) == (None, None, 64)
+    assert work.load == Offered(by="max_concurrency", value=8)
+    assert work.axes_text() == "serve,lengths=128x64,ends_after_s=5,max_concurrency=8,num_prompts=80"
+    assert work.warmup().ends_after_s is None
+    assert work.warm_shape == ServeWorkload(**SERVE, max_concurrency=8).warm_shape
+    assert "at most: none is sent after 5 s" in work.why("")
+    for other in ({"request_rate_rps": 2}, {"request_rate_rps": 2, "max_concurrency": 8}, {"request_rate_rps": "inf"}):
+        assert "ends_after_s ends a closed loop" in refusal_of(ServeWorkload, **SERVE, **other, ends_after_s=5)
+
+
+def test_a_load_that_the_clock_ends_takes_no_longer_than_that_and_an_answer():
+    def batch_s(batch, input_tokens, output_tokens):
+        return 2.0
+
+    for ends_after_s, expected_s in ((5, 7.0), (None, 20.0), (100, 20.0)):
+        work = ServeWorkload(**SERVE, max_concurrency=8, ends_after_s=ends_after_s)
+        assert work.work_s(True, batch_s) == expected_s
+
+
+def test_a_load_without_an_end_by_the_clock_is_written_as_it_always_was():
+    assert "ends_after_s" not in ServeWorkload(**SERVE, max_concurrency=8).model_dump()
+    assert ServeWorkload(**SERVE, max_concurrency=8, ends_after_s=5).model_dump()["ends_after_s"] == 5
+
+
 def test_throughput_warms_up_with_what_fills_a_batch():
     assert ThroughputWorkload(**LENGTHS, num_prompts=2000).warmup_prompts == 256
     assert ThroughputWorkload(**LENGTHS, num_prompts=4).warmup_prompts == 4

@@ -303,7 +303,11 @@ def test_a_set_that_an_engine_was_given_is_drawn_from_what_it_noted_and_not_wher
     run_dir = make_run(tmp_path, benchmarks=("throughput",), launches=("eager", "graphs"), change=of_set)
     assert given_figure(load_run(run_dir)) is None
     record_paths = sorted(run_dir.glob("cases/*/repeat=0/record.json"))
-    for lengths in ({"counted_tokens": [3, None]}, {"answered_tokens": [5, 5]}, {"counted_tokens": [], "answered_tokens": []}):
+    for lengths in (
+        {"counted_tokens": [3, None]},
+        {"answered_tokens": [5, 5]},
+        {"counted_tokens": [], "answered_tokens": []},
+    ):
         for path in record_paths:
             path.with_name("sent.json").write_text(json.dumps(lengths))
         assert given_figure(load_run(run_dir)) is None

@@ -171,7 +171,11 @@ def test_what_is_not_here_as_it_was_there_is_named(results, monkeypatch):
     [
         ({"max_num_seqs": "8"}, "{enforce_eager: true, max_num_seqs: 8}", ""),  # to a command line they are one
         ({}, "{enforce_eager: true, max_num_seqs: 8}", "max_num_seqs 8 (as it was measured: not set)"),
-        ({"dtype": "float32"}, "{enforce_eager: true, dtype: bfloat16}", "dtype bfloat16 (as it was measured: float32)"),
+        (
+            {"dtype": "float32"},
+            "{enforce_eager: true, dtype: bfloat16}",
+            "dtype bfloat16 (as it was measured: float32)",
+        ),
     ],
 )
 def test_a_launch_of_the_file_that_is_another_is_told_by_its_settings(results, before, now, said):
@@ -218,7 +222,9 @@ def test_the_requests_that_were_frozen_there_lie_beside_the_file_that_is_measure
     (store.run_dir / "requests" / "chat.jsonl.gz").write_bytes(b"theirs")
     (store.run_dir / "requests" / "words.json").write_text("{}")  # of which the hash alone was kept
     file = reproduction.recreated(store, results)
-    assert {path.name: path.read_bytes() for path in (file.parent / "requests").iterdir()} == {"chat.jsonl.gz": b"theirs"}
+    assert {path.name: path.read_bytes() for path in (file.parent / "requests").iterdir()} == {
+        "chat.jsonl.gz": b"theirs"
+    }
 
 
 def test_other_requests_are_named_and_those_of_a_second_try_are_not(tmp_path):

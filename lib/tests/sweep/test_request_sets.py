@@ -277,7 +277,8 @@ def test_what_was_drawn_and_lies_beside_the_file_is_sent_again_whatever_became_o
 
 
 @pytest.mark.parametrize(
-    ("row", "repeats", "seed"), [(DATA_SET, 9, None), (DATA_SET, 3, 5), (DATA_SET.replace("custom", "sharegpt"), 3, None)]
+    ("row", "repeats", "seed"),
+    [(DATA_SET, 9, None), (DATA_SET, 3, 5), (DATA_SET.replace("custom", "sharegpt"), 3, None)],
 )
 def test_what_lies_beside_the_file_and_is_another_set_or_too_little_takes_no_place_of_what_is_missing(
     tmp_path, row, repeats, seed

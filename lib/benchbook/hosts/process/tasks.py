@@ -40,6 +40,7 @@ class Task:
     memory_mib: int | None = None  # by which the task may grow before it is ended; None: without a limit
     seed: int | None = None  # for numpy's and Python's global generators; None: from entropy, as in a new process
     addresses: tuple[str, ...] = ()  # of one service, which get its requests in turn, where they are several
+    ends_after_s: float | None = None  # a closed loop sends nothing more then; None: it sends all
     stretch: Mapping[str, Any] | None = None  # of frozen requests, or these themselves, in place of a data set
 
     def to_line(self) -> bytes:

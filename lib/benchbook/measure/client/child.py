@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchbook.hosts.process import processes, tasks
-from benchbook.hosts.vllm import bench, bench_requests
+from benchbook.hosts.vllm import bench, bench_end, bench_requests
 from benchbook.measure.client.memory import end_above
 from benchbook.measure.client.meter import meter_path, metered
 from benchbook.measure.client.sender import Sender
@@ -132,5 +132,7 @@ def _begin(parent: socket.socket, stack: contextlib.ExitStack) -> Sequence[str]:
         sender = Sender(Stretch(**task.stretch))
         notes["sent"] = sender.notes
         stack.enter_context(bench_requests.sending(sender))
+    if task.ends_after_s is not None:
+        stack.enter_context(bench_end.ending_after(task.ends_after_s))
     stack.enter_context(bench_requests.before_requests(begin))
     return task.argv

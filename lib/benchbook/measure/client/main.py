@@ -22,7 +22,7 @@ from typing import Any
 
 from benchbook import collector
 from benchbook.hosts.process import tasks
-from benchbook.hosts.vllm import bench, bench_requests
+from benchbook.hosts.vllm import bench, bench_end, bench_requests
 from benchbook.measure.client.ceiling import measured_ceiling
 from benchbook.measure.client.child import Child
 from benchbook.measure.drawing.order import DRAW
@@ -87,6 +87,8 @@ class WarmParent:
         if task.argv[0] not in (SERVE.name, DRAW):
             raise tasks.TaskRefused(f"this client runs serve, not {task.argv[0]}")
         if (task.stretch is not None or task.addresses) and (why := bench_requests.why_not_sending()):
+            raise tasks.TaskRefused(why)
+        if task.ends_after_s is not None and (why := bench_end.why_not_ending()):
             raise tasks.TaskRefused(why)
         tasks.check_environment(task, self._at_start)
 

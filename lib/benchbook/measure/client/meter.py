@@ -77,7 +77,9 @@ def client_facts(notes: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, 
         "ceiling_chunks_per_s": notes["ceiling_chunks_per_s"],
         "counts_beside": notes.get("counts_beside"),
     }
-    if (asked := notes.get("asked_tokens")) and len(asked) == len(raw.get("output_lens") or ()):
+    # Where the clock has ended it, the last ones were never sent.
+    asked = (notes.get("asked_tokens") or [])[: len(raw.get("output_lens") or ())]
+    if asked and len(asked) == len(raw["output_lens"]):
         facts["cut_answers"] = [
             [tokens, came]
             for tokens, came, error in zip(asked, raw["output_lens"], raw.get("errors") or [""] * len(asked))

@@ -41,6 +41,12 @@ def sent_facts(
     return {name: fact for name, fact in facts.items() if fact is not None}
 
 
+def of_those_sent(notes: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the notes without those of the last requests, where the clock had ended the load before they were sent."""
+    number = len(raw.get("start_times") or notes["sent_tokens"])
+    return {name: value[:number] if isinstance(value, list) else value for name, value in notes.items()}
+
+
 def _late_ms(due_s: Sequence[float], starts_s: Sequence[float] | None) -> float | None:
     """Return the 99th percentile (ms) of how far requests lagged behind their times, the most punctual one being on time.
 

@@ -60,6 +60,7 @@ def run_bench(
     memory_mib: int | None = None,
     seed: int | None = None,
     stretch: Requests = None,
+    ends_after_s: float | None = None,
     cancel: threading.Event | None = None,
     python: Python = HERE,
     private_words: Sequence[str] = (),
@@ -72,36 +73,30 @@ def run_bench(
     A refusal is said in one line to `on_line`. A benchmark that fails is never run again. When `cancel` is set the
     benchmark is ended and the exit code is negative. `private_words` behind `argv` go to a worker alone: whoever lists
     processes sees a command line, so without one nothing is run and MeasureError is raised; so it is with `addresses`,
-    which get the requests in turn. A worker's ends with exit code 1 once its answers take more than `memory_mib`. Raises
-    MeasureError when the worker is lost and after `limit_s`.
+    which get the requests in turn, and with `ends_after_s`, after which nothing more is sent. A worker's ends with exit
+    code 1 once its answers take more than `memory_mib`. Raises MeasureError when the worker is lost and after `limit_s`.
     """
     started_s = time.monotonic()
     way, reason = COMMAND_LINE, None
     how = {"env": env, "on_line": on_line, "log_path": log_path, "limit_s": limit_s, "cancel": cancel}
     if socket_path is not None:
         try:
-            exit_code = run_task(
-                socket_path,
-                [*argv, *private_words],
-                memory_mib=memory_mib,
-                seed=seed,
-                stretch=stretch,
-                addresses=addresses,
-                **how,
-            )
+            more = {"memory_mib": memory_mib, "seed": seed, "stretch": stretch}
+            more |= {"addresses": addresses, "ends_after_s": ends_after_s}
+            exit_code = run_task(socket_path, [*argv, *private_words], **more, **how)
             way = WARM
         except TaskRefusedError as refusal:
             reason = refusal.cause.evidence
             if on_line is not None:
                 on_line(f"benchbook: by the plain command line, since {reason}")
     if way == COMMAND_LINE:
-        _refuse_what_it_cannot(bool(private_words), len(addresses), reason or "there is none")
+        _refuse_what_it_cannot(bool(private_words), len(addresses), ends_after_s is not None, reason or "there is none")
         with stretch.plain_file(argv) if stretch else contextlib.nullcontext():
             exit_code = run_official(argv, python=python, **how)
     return BenchRun(exit_code, way, reason, time.monotonic() - started_s)
 
 
-def _refuse_what_it_cannot(has_headers: bool, num_addresses: int, reason: str) -> None:
+def _refuse_what_it_cannot(has_headers: bool, num_addresses: int, has_end: bool, reason: str) -> None:
     """Raise MeasureError for what a plain command line cannot send, where there is no warm client for `reason`."""
     if has_headers:
         evidence = f"only the warm client could send the headers unseen: {reason}"
@@ -109,6 +104,10 @@ def _refuse_what_it_cannot(has_headers: bool, num_addresses: int, reason: str) -
     if num_addresses:
         evidence = f"only the warm client sends to {num_addresses} addresses in turn: {reason}"
         raise MeasureError(f"nothing was sent: {evidence}", Cause("one_address", evidence, "attach one of them"))
+    if has_end:
+        evidence = f"only the warm client ends by the clock: {reason}"
+        hint = "leave ends_after_s out, or say a time as num_prompts"
+        raise MeasureError(f"nothing was sent: {evidence}", Cause("client_needed", evidence, hint))
 
 
 def run_task(
@@ -122,6 +121,7 @@ def run_task(
     memory_mib: int | None = None,
     seed: int | None = None,
     stretch: Requests = None,
+    ends_after_s: float | None = None,
     cancel: threading.Event | None = None,
     addresses: Sequence[str] = (),
 ) -> int:
@@ -138,6 +138,7 @@ def run_task(
         memory_mib=memory_mib,
         seed=seed,
         addresses=tuple(addresses),
+        ends_after_s=ends_after_s,
         stretch=stretch and stretch.to_json(),
     )
     with _LogReader(log_path, on_line) as log, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

@@ -45,7 +45,7 @@ def serve_figure(record: Record, raw: Raw) -> tuple[Figure, str]:
         figure.legend(loc="lower center", ncols=2, frameon=False)
     cut = f" The first {_MAX_BARS} of {len(starts)}." if len(starts) > _MAX_BARS else ""
     return figure, (
-        f"Every request from send to last token (s).{cut} {record.asked.requests} requests, "
+        f"Every request from send to last token (s).{cut} {len(starts)} requests, "
         f"{tokens_text(record)}, {load_text(record)}."
     )
 

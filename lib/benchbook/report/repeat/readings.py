@@ -30,7 +30,15 @@ def serve_reading(record: Record, raw: Raw) -> list[str]:
             f"{1000 / values['median_tpot_ms']:.0f} tokens per second for one user."
         )
     sentences += filter(
-        None, (_way_text(record), _guesses_text(values), _cache_text(values), _waits_text(values), _turns_text(record))
+        None,
+        (
+            _end_text(record),
+            _way_text(record),
+            _guesses_text(values),
+            _cache_text(values),
+            _waits_text(values),
+            _turns_text(record),
+        ),
     )
     needed = samples_needed(99)
     if values["completed"] < needed:
@@ -38,6 +46,18 @@ def serve_reading(record: Record, raw: Raw) -> list[str]:
             f"{values['completed']} requests are too few for a tail: a p99 of fewer than {needed} is one or a few requests."
         )
     return sentences
+
+
+def _end_text(record: Record) -> str:
+    """Say whether the clock or the last of its requests has ended a load that was to end by the clock; '' for all others."""
+    ends_after_s, most = record.workload.get("ends_after_s"), record.workload.get("num_prompts")
+    if not ends_after_s:
+        return ""
+    if record.values["completed"] < most:
+        return f"It ended by the clock: after {ends_after_s:g} s nothing more was sent."
+    return (
+        f"All of its {most} requests were answered before {ends_after_s:g} s were over: with more num_prompts it lasts."
+    )
 
 
 def _way_text(record: Record) -> str:
