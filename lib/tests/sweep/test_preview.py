@@ -144,6 +144,12 @@ def test_a_share_of_throughput_says_what_it_is_of_and_shows_no_rate_before_that_
     assert commands.count("--request-rate inf") == 1
 
 
+def test_beside_a_command_that_the_clock_ends_it_says_that_the_command_by_itself_sends_all(preview_text):
+    serve = "serve: {lengths: [[8, 4]], max_concurrency: 1, num_prompts: 4, ends_after_s: 2.5}"
+    text = preview_text("{a: {}}", f"[{serve}]", with_commands=True)
+    assert "(the warm client ends it after 2.5 s: by itself this command sends all)" in text
+
+
 def test_of_a_set_it_says_how_a_server_is_sent_it_or_an_engine_given_it(preview_text):
     sets = "\nrequests: {sent: {lengths: [8, 4]}, both: {lengths: [8, 4]}, given: {lengths: [8, 4]}}"
     serve = "serve: {requests: [sent, both], max_concurrency: 1, num_prompts: 4}"
