@@ -80,7 +80,10 @@ def _print_cases(console: Console, experiment: Experiment, launch: Launch, start
             if case.workload.host_kind == "engine" and set_of(case.workload):
                 _line(console, "      (on the loaded engine alone: by itself this command cannot read a frozen set)")
             if ends_after_s := getattr(case.workload, "ends_after_s", None):
-                _line(console, f"      (the warm client ends it after {ends_after_s:g} s: by itself this command sends all)")
+                _line(
+                    console,
+                    f"      (the warm client ends it after {ends_after_s:g} s: by itself this command sends all)",
+                )
     _line(console, "")
 
 
