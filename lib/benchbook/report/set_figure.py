@@ -18,7 +18,6 @@ from benchbook.records.record import Record
 from benchbook.report.drawing import canvas
 from benchbook.report.repeat.length_figure import draw_lengths, draw_ttft_by_length, draw_ttft_by_turn
 from benchbook.report.run import Run
-from benchbook.terms.benchmarks import SERVE, THROUGHPUT
 from benchbook.terms.errors import StoreError
 
 MOST_SETS = 6
@@ -26,12 +25,12 @@ _ROW_IN = 2.4
 _Read = TypeVar("_Read")
 
 
-def sets_figure(run: Run) -> tuple[Figure, str] | None:
-    """Draw a row for each set that a server was sent, from one repeat of it; None without sets.
+def sets_figure(run: Run, benchmark: str) -> tuple[Figure, str] | None:
+    """Draw a row for each set that a server was sent by a benchmark, from one repeat of it; None without sets.
 
     It is the repeat of the highest load of the first launch.
     """
-    found = list(_one_of_each(run, SERVE.name, _answers))[:MOST_SETS]
+    found = list(_one_of_each(run, benchmark, _answers))[:MOST_SETS]
     if not found:
         return None
     by_turn = [record.conditions.sent.median_ttft_by_turn_ms or () for record, _ in found]
@@ -56,9 +55,9 @@ def sets_figure(run: Run) -> tuple[Figure, str] | None:
     )
 
 
-def given_figure(run: Run) -> tuple[Figure, str] | None:
-    """Draw the lengths of each set that an engine was given, from one repeat of it; None where nothing of them was noted."""
-    found = list(_one_of_each(run, THROUGHPUT.name, _noted_lengths))[:MOST_SETS]
+def given_figure(run: Run, benchmark: str) -> tuple[Figure, str] | None:
+    """Draw the lengths of each set that an engine was given by a benchmark, from one repeat; None where nothing was noted."""
+    found = list(_one_of_each(run, benchmark, _noted_lengths))[:MOST_SETS]
     if not found:
         return None
     figure, all_axes = canvas(len(found), 1, height_in=_ROW_IN * len(found))

@@ -39,13 +39,13 @@ READINGS: dict[str, Callable[[Record, Raw], list[str]]] = {
 def _of_sets(run: Run) -> Figured | None:
     from benchbook.report.set_figure import sets_figure
 
-    return sets_figure(run)
+    return sets_figure(run, SERVE.name)
 
 
 def _of_given_sets(run: Run) -> Figured | None:
     from benchbook.report.set_figure import given_figure
 
-    return given_figure(run)
+    return given_figure(run, THROUGHPUT.name)
 
 
 # Of all cases of a run, below their table; None: its numbers stand in the figures of serving's chapters, or nowhere.

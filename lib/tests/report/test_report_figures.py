@@ -271,7 +271,8 @@ def test_lengths_are_drawn_where_requests_differ_and_turns_where_there_are_any()
 
 
 def test_a_report_draws_a_row_for_each_set_from_what_can_be_read_and_nothing_without_sets(tmp_path):
-    assert sets_figure(load_run(make_run(tmp_path / "without", benchmarks=("serve",), concurrencies=(1,)))) is None
+    without = make_run(tmp_path / "without", benchmarks=("serve",), concurrencies=(1,))
+    assert sets_figure(load_run(without), "serve") is None
 
     def of_set(record):
         name = {1: "chat", 2: "chat", 4: "talks", 8: "lost"}[record.workload["max_concurrency"]]
@@ -287,7 +288,7 @@ def test_a_report_draws_a_row_for_each_set_from_what_can_be_read_and_nothing_wit
                "latencies": [0.3] * 3, "input_lens": [in_flight * 10] * 3}  # fmt: skip
         text = json.dumps(raw)
         record_path.with_name("raw.json").write_text(text[:40] if in_flight == 8 else text)
-    figure, caption = sets_figure(load_run(run_dir))
+    figure, caption = sets_figure(load_run(run_dir), "serve")
     figure.draw_without_rendering()
     assert [axes.get_title() for axes in figure.axes if axes.get_title()] == ["chat", "talks"]
     assert len(figure.axes) == 6 and "lost" not in caption
@@ -301,7 +302,7 @@ def test_a_set_that_an_engine_was_given_is_drawn_from_what_it_noted_and_not_wher
         return record.model_copy(update={"requests": sent})
 
     run_dir = make_run(tmp_path, benchmarks=("throughput",), launches=("eager", "graphs"), change=of_set)
-    assert given_figure(load_run(run_dir)) is None
+    assert given_figure(load_run(run_dir), "throughput") is None
     record_paths = sorted(run_dir.glob("cases/*/repeat=0/record.json"))
     for lengths in (
         {"counted_tokens": [3, None]},
@@ -310,13 +311,13 @@ def test_a_set_that_an_engine_was_given_is_drawn_from_what_it_noted_and_not_wher
     ):
         for path in record_paths:
             path.with_name("sent.json").write_text(json.dumps(lengths))
-        assert given_figure(load_run(run_dir)) is None
+        assert given_figure(load_run(run_dir), "throughput") is None
     for path in record_paths:
         path.with_name("sent.json").write_text(json.dumps({"counted_tokens": [3, 9, 9], "answered_tokens": [5, 5, 5]}))
-    figure, caption = given_figure(load_run(run_dir))
+    figure, caption = given_figure(load_run(run_dir), "throughput")
     figure.draw_without_rendering()
     assert [axes.get_title() for axes in figure.axes] == ["words"] and caption.endswith("words (eager).")
-    assert sets_figure(load_run(run_dir)) is None
+    assert sets_figure(load_run(run_dir), "serve") is None
 
 
 def test_what_was_guessed_cached_and_waited_for_is_read_out_where_it_was_counted():
