@@ -17,6 +17,7 @@ from benchbook.hosts.process import registry
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.vllm.forms import installed_forms
 from benchbook.measure.client.warm import WarmClient
+from benchbook.notebooks.kernels.source import warm_kernels
 from ender import ended_with_us
 from listening_proxy import ListeningProxy, listening_proxy
 
@@ -54,7 +55,7 @@ LONGEST = (
 # Each of a line imports vLLM, by itself or as one client, which takes seconds.
 IN_ONE_PROCESS = (
     ("test_config_forms.py", "test_flag_forms.py", "test_config_options.py"),
-    ("test_hostile_benchmarks.py", "test_sent_requests.py", "test_ground_truth.py"),
+    ("test_hostile_benchmarks.py", "test_sent_requests.py", "test_ground_truth.py", "test_drawing.py"),
 )
 
 
@@ -117,6 +118,13 @@ def vllms_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmClien
     """Yield vLLM's own client, started once for all files of a process that ask for it."""
     with WarmClient(log_dir=tmp_path_factory.mktemp("client")) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have the notebooks of a module's tests executed in forks of one process, as those of one run are."""
+    with warm_kernels(tmp_path_factory.mktemp("kernels")):
+        yield
 
 
 @pytest.fixture

@@ -15,13 +15,17 @@ from benchbook.plan.order import rounds
 from benchbook.terms.errors import ExperimentError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rows import IS_FULL
 
 QUICKSTART = (Path(__file__).parents[3] / "experiments" / "quickstart.yaml").read_text()
 DATA = yaml.safe_load(QUICKSTART)
 LIMIT_S = 3.0  # of processor time, which neighbours may double: a sound one takes a tenth of it
 
 fuzz = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150 if IS_FULL else 60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 SCALARS = st.one_of(

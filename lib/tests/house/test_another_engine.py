@@ -93,7 +93,9 @@ def main() -> None:
 EXPERIMENT = """
 question: Does an engine that nobody knows go the same way?
 model: {model}
-launches: {{wound: {{engine: {engine}, args: {{{args}}}}}}}
+launches:
+  wound: {{engine: {engine}, args: {{{args}}}}}
+  stuck: {{engine: {engine}, args: {{depth: 99}}}}
 benchmarks:
   - first_request: {{max_tokens: 8}}
   - serve: {{max_concurrency: [1, 2], lengths: [[16, 8]], num_prompts: 4 per concurrency}}
@@ -121,7 +123,10 @@ def _run(tmp_path, monkeypatch, engine="toy", args="depth: 3"):
 
 def test_an_engine_that_nobody_knows_goes_from_its_file_to_the_report(tmp_path, monkeypatch):
     code, output, records, run_dir = _run(tmp_path, monkeypatch)
-    assert code in (0, 3), output
+    assert code == 1, output
+    stuck = [record for record in records if record.identity.launch == "stuck"]
+    assert {record.failure.code for record in stuck} == {"out_of_memory"}, "why it does not start, in its own words"
+    records = [record for record in records if record not in stuck]
     assert len(records) == 3 and all(record.is_measured for record in records), output
     for host in (record.host for record in records):
         assert (host.engine, host.version, host.facts.kv_cache_tokens) == ("Toy", "7-toy", 4711)
@@ -136,14 +141,9 @@ def test_an_engine_that_nobody_knows_goes_from_its_file_to_the_report(tmp_path, 
     assert read_json(run_dir / "run.json")["launches"]["wound"]["engine"] == "toy"
 
 
-def test_why_it_does_not_start_is_said_in_its_own_words(tmp_path, monkeypatch):
-    code, output, records, _ = _run(tmp_path, monkeypatch, args="depth: 99")
-    assert code == 1 and {record.failure.code for record in records} == {"out_of_memory"}, output
-
-
 def test_what_it_does_not_take_is_refused_where_it_stands(tmp_path, monkeypatch):
     code, output, *_ = _run(tmp_path, monkeypatch, args="width: 3")
-    assert code == 2 and "toys.yaml:4: launches.wound.args.width: 3: is no arg of a toy" in output
+    assert code == 2 and "toys.yaml:5: launches.wound.args.width: 3: is no arg of a toy" in output
 
 
 if __name__ == "__main__":

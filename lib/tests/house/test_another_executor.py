@@ -36,7 +36,6 @@ launches:
   quick: {{args: {{max_model_len: 4096}}, env: {{FAKE_VLLM: '{quick}'}}}}
   slow: {{args: {{max_model_len: 4096}}, env: {{FAKE_VLLM: '{slow}'}}}}
 benchmarks:
-  - first_request: {{max_tokens: 8}}
   - serve: {{max_concurrency: 2, lengths: [[16, 8]], num_prompts: 4}}
 repeats: 2
 again: 0
@@ -133,9 +132,9 @@ def test_blocks_that_two_processes_run_at_once_become_one_report(tmp_path, monke
     pids = Counter(line for line in watching.lines if line.startswith("in process"))
     assert sorted(pids.values()) == [2, 2] and f"in process {os.getpid()}" not in pids
     run = load_run(store.run_dir)
-    assert not run.damage and not run.missing and len(run.records) == len(watching.records) == 8
+    assert not run.damage and not run.missing and len(run.records) == len(watching.records) == 4
     assert {name: len(launch.hosts) for name, launch in run.header.launches.items()} == {"quick": 2, "slow": 2}
-    assert sum(len(times) for times in run.header.wall_s_by_job.values()) == 4 + 8, "each start, and each repeat"
+    assert sum(len(times) for times in run.header.wall_s_by_job.values()) == 4 + 4, "each start, and each repeat"
     page = store.report_path.read_text()
     assert "Do two machines give one report?" in page and "quick" in page and "slow" in page
 

@@ -182,7 +182,7 @@ def test_one_measurement_without_lengths_is_shown_and_read(run_dir, benchmark):
 
 
 @pytest.mark.parametrize("run_dir", rows(NAMES, quick=1), indirect=True)
-def test_the_whole_report_is_built(run_dir):
+def test_the_whole_report_is_built(kernels, run_dir):
     execute(notebooks_dir() / "06_compare.ipynb", run_dir / "compare.ipynb", {"run_dir": str(run_dir)})
     render_report(run_dir / "compare.ipynb", run_dir / "report.html")
     page = (run_dir / "report.html").read_text()

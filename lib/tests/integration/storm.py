@@ -147,20 +147,23 @@ class Storm:
     slowest_end_s: float = 0.0
     _kept: dict[Path, bytes] = field(default_factory=dict)
 
-    def blow(self, num_kills: int, in_one_instant: bool) -> None:
-        """Kill so often, and go on until the last run is whole; interrupted, what was seen until then is there."""
+    def blow(self, num_kills: int, instants: int) -> None:
+        """Kill so often, the first `instants` times runner and guardians in one instant, and go on until the last run is whole.
+
+        Interrupted, what was seen until then is there.
+        """
         try:
-            self._blow(num_kills, in_one_instant)
+            self._blow(num_kills, instants)
         except KeyboardInterrupt:
             self._compare()
             self.left += [f"{each.pid} {' '.join(each.cmdline())}" for each in wait_nothing_left(self.folder)]
             self.not_whole.append("interrupted")
 
-    def _blow(self, num_kills: int, in_one_instant: bool) -> None:
+    def _blow(self, num_kills: int, instants: int) -> None:
         calm = 0
         while True:
             before = self.num_kills
-            code = self._run(num_kills, in_one_instant)
+            code = self._run(num_kills, instants)
             is_whole = code in ALL_MEASURED
             self.whole_runs += is_whole
             if is_whole and self.num_kills >= num_kills:
@@ -169,7 +172,7 @@ class Storm:
             if calm >= MAX_RUNS_IN_A_ROW:
                 raise SystemExit(f"exit code {code} again and again, without a kill; see {self.folder}")
 
-    def _run(self, num_kills: int, in_one_instant: bool) -> int:
+    def _run(self, num_kills: int, instants: int) -> int:
         """Give the command, kill while it runs, and return its exit code."""
         log = self.folder / "storm.log"
         began = log.stat().st_size if log.exists() else 0
@@ -182,7 +185,7 @@ class Storm:
                     process.wait(self.chance.uniform(*self.every_s))
                 except subprocess.TimeoutExpired:
                     if self.num_kills < num_kills:
-                        self._kill(in_one_instant)
+                        self._kill(in_one_instant=self.num_kills < instants)
             if process.poll() is None:
                 raise SystemExit(f"a run hangs: {self.folder}")
         finally:
@@ -201,7 +204,7 @@ class Storm:
     def _command(self, *words: str, stdout: object = subprocess.DEVNULL) -> subprocess.Popen:
         return benchbook(self.folder, *words, fake=self.is_fake, stdout=stdout, TMPDIR=str(self.temporary))
 
-    def _kill(self, in_one_instant: bool) -> None:
+    def _kill(self, *, in_one_instant: bool) -> None:
         found = by_role(self.folder)
         if in_one_instant:
             if not any(role.startswith("guardian") for role in found) or "runner" not in found:
@@ -309,21 +312,21 @@ def storm(
     seed: int,
     is_fake: bool = True,
     is_small: bool = False,
-    in_one_instant: bool = False,
+    instants: int = 0,
     script: str = SCRIPT,
 ) -> Storm:
-    """Make the experiment in `folder`, and kill; `script` is the scripted server's."""
+    """Make the experiment in `folder`, and kill, the first `instants` times all at once; `script` is the scripted server's."""
     if is_fake:
         template = SMALL_SWEEP_OF_BOTH if is_small else FAKE_SWEEP
         file = write_fake_sweep(folder, more=f", env: {{FAKE_VLLM: '{script}'}}", template=template)
     else:
         file = "machinery.yaml"
         (folder / file).write_text(REAL_SWEEP.format(model="tiny", args=json.dumps(ARGS), env=json.dumps(ENV)))
-    every_s = (0.3, 12.0 if in_one_instant else 5.0) if is_fake else (2.0, 40.0 if in_one_instant else 25.0)
+    every_s = (0.3, 12.0 if instants else 5.0) if is_fake else (2.0, 40.0 if instants else 25.0)
     with tempfile.TemporaryDirectory(prefix="storm-") as temporary:
         found = Storm(folder, file, is_fake, random.Random(seed), every_s, Path(temporary))
         found._compare()  # with what an earlier storm has left
-        found.blow(num_kills, in_one_instant)
+        found.blow(num_kills, instants)
     return found
 
 
@@ -347,7 +350,7 @@ def main() -> int:
         seed=options.seed,
         is_fake=not options.real,
         is_small=options.small,
-        in_one_instant=options.instant,
+        instants=options.kills * options.instant,
         script=options.script,
     )
     print(found.report())

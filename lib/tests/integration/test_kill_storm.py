@@ -46,9 +46,9 @@ def test_a_helper_that_is_killed_costs_one_repeat_at_most(tmp_path, doomed):
 @pytest.mark.parametrize(
     ("num_kills", "seed", "options", "roles"),
     [
-        (100 if IS_FULL else 4, 1, {"is_small": not IS_FULL}, OF_ALL if IS_FULL else set()),
-        pytest.param(12, 2, {"in_one_instant": True, "is_small": True}, set(), marks=IN_FULL),
-        (4 if IS_FULL else 2, 3, {"in_one_instant": True, "is_small": True, "script": DEAF}, set()),
+        pytest.param(100, 1, {}, OF_ALL, marks=IN_FULL),
+        pytest.param(12, 2, {"instants": 12, "is_small": True}, set(), marks=IN_FULL),
+        (6 if IS_FULL else 3, 3, {"instants": 4 if IS_FULL else 1, "is_small": True, "script": DEAF}, set()),
         pytest.param(30, 4, {"is_fake": False}, OF_VLLM, marks=IN_FULL),
     ],
 )

@@ -98,9 +98,12 @@ def test_the_quickstart_killed_at_random_moments_ends_whole(tmp_path):
 
 # The others come from a terminal, see test_terminal.py: Ctrl-C, once and twice, and its closing.
 @pytest.mark.parametrize("name", rows(["SIGINT", "SIGTERM", "SIGHUP"], quick=["SIGTERM"]))
-def test_a_stop_signal_ends_a_sweep_in_order(tmp_path, name):
+def test_a_second_run_of_the_same_folder_is_refused_and_a_stop_signal_ends_the_first_in_order(tmp_path, name):
     file = write_fake_sweep(tmp_path)
     process = benchbook(tmp_path, "run", file, fake=True)
+    read_until(process, lambda line: "is ready" in line)
+    second = benchbook(tmp_path, "run", file, fake=True)
+    assert "another benchbook" in second.communicate(timeout=60)[0] and second.returncode == 1
     read_until(process, lambda line: "[ 2/24]" in line)
     os.killpg(process.pid, getattr(signal, name))
     text = process.communicate(timeout=30)[0]
@@ -184,15 +187,4 @@ def test_a_killed_kernel_is_seen_as_failed_although_its_cells_say_completed(tmp_
     assert "kernel_died" in text
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=30)
-    assert wait_nothing_left(tmp_path) == []
-
-
-def test_a_second_run_of_the_same_folder_is_refused_while_the_first_is_under_way(tmp_path):
-    file = write_fake_sweep(tmp_path)
-    first = benchbook(tmp_path, "run", file, fake=True)
-    read_until(first, lambda line: "is ready" in line)
-    second = benchbook(tmp_path, "run", file, fake=True)
-    assert "another benchbook" in second.communicate(timeout=60)[0] and second.returncode == 1
-    os.killpg(first.pid, signal.SIGINT)
-    first.communicate(timeout=30)
     assert wait_nothing_left(tmp_path) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -30,19 +29,29 @@ pytestmark = pytest.mark.integration
 WORKLOAD = ServeWorkload(
     input_len_tokens=5, output_len_tokens=6, max_concurrency=2, num_prompts=6, num_warmup_prompts=0
 )
-LOG = """import json, sys, types
+LOG = """import json, os, sys, types
 from importlib.util import find_spec
 from pathlib import Path
 root = Path(find_spec("vllm").origin).parent
 for name, path in (("vllm", root), ("vllm.config", root / "config")):  # without what these import, which takes seconds
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = [str(path)]
-from vllm.config.logging import LoggingConfig
-from vllm.logger import configure_logging, init_logger
-configure_logging(LoggingConfig(**json.loads(sys.argv[1])))  # as `vllm serve` does
-log = init_logger('vllm.x')
-log.info('hello')
-log.warning('odd')
+import torch  # which vLLM's logger imports, and which takes seconds
+for name, (env, config) in json.load(sys.stdin).items():
+    if os.fork():
+        os.wait()
+        continue
+    os.environ.update(env)
+    with open(f"{name}.log", "w") as out:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+    from vllm.config.logging import LoggingConfig
+    from vllm.logger import configure_logging, init_logger
+    configure_logging(LoggingConfig(**config))  # as `vllm serve` does
+    log = init_logger('vllm.x')
+    log.info('hello')
+    log.warning('odd')
+    sys.exit()
 """
 JSON_LINES = {
     "version": 1,
@@ -150,22 +159,26 @@ def test_a_tokenizer_with_code_of_its_own_is_loaded_by_the_client(model, client,
     assert "--trust-remote-code" in record.argv and str(model) in record.argv
 
 
-@pytest.mark.parametrize(
-    ("env", "config", "is_told"),
-    [
-        ({}, {}, True),
-        ({"VLLM_LOGGING_LEVEL": "ERROR"}, {}, False),
-        ({"VLLM_CONFIGURE_LOGGING": "0"}, {}, False),
-        ({"VLLM_LOGGING_CONFIG_PATH": "log.json"}, {}, False),
-        ({}, {"log_level": "WARNING"}, False),
-    ],
-    ids=["as it is", "level ERROR", "not configured", "a form of its own", "level WARNING by its flag"],
-)
-def test_vllms_own_log_tells_where_it_is_not_silenced(tmp_path, env, config, is_told) -> None:
-    (tmp_path / "log.json").write_text(json.dumps(JSON_LINES))
-    command = [sys.executable, "-c", LOG, json.dumps(config)]
-    env = {**os.environ, **env}
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
-    path = tmp_path / "server.log"
-    path.write_text(done.stdout + done.stderr)
-    assert tells(path, VLLM.log.telling) is is_told, path.read_text()
+LOGS = {  # the environment of a server, its config of logging, and whether its log then tells of the start
+    "as it is": ({}, {}, True),
+    "level ERROR": ({"VLLM_LOGGING_LEVEL": "ERROR"}, {}, False),
+    "not configured": ({"VLLM_CONFIGURE_LOGGING": "0"}, {}, False),
+    "a form of its own": ({"VLLM_LOGGING_CONFIG_PATH": "log.json"}, {}, False),
+    "level WARNING by its flag": ({}, {"log_level": "WARNING"}, False),
+}
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a log each, written by vLLM's own logger in a process of its own."""
+    folder = tmp_path_factory.mktemp("logs")
+    (folder / "log.json").write_text(json.dumps(JSON_LINES))
+    told = json.dumps({name: (env, config) for name, (env, config, _) in LOGS.items()})
+    subprocess.run([sys.executable, "-c", LOG], cwd=folder, input=told, text=True, check=True)
+    return folder
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_vllms_own_log_tells_where_it_is_not_silenced(logs, name) -> None:
+    path = logs / f"{name}.log"
+    assert tells(path, VLLM.log.telling) is LOGS[name][2], path.read_text()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 import time
+from types import SimpleNamespace
 
 import pytest
 from benchbook.records.store import Store
@@ -193,19 +194,24 @@ QUESTION_SWEEP = SMALL_SWEEP.replace("Does the machinery hold?", QUESTION)
 PLAIN = {"dumb": {"TERM": "dumb"}, "ascii": ASCII, "latin-1": LATIN_1, "dumb and ascii": {"TERM": "dumb", **ASCII}}
 
 
-# Letters of Latin-1 are those of the terminal whose width changes, below.
-@pytest.mark.parametrize("name", rows(PLAIN, quick=["dumb and ascii"]))
-def test_a_run_is_told_in_plain_lines_or_plain_letters_where_there_is_no_more(tmp_path, name):
-    env = PLAIN[name]
-    file = write_fake_sweep(tmp_path, template=QUESTION_SWEEP)
-    with benchbook_on_terminal(tmp_path, "run", file, env=env) as terminal:
-        text = terminal.read_to_end(limit_s=120)
+def assert_is_told_plainly(terminal, env):
+    """A run is told in the lines and letters that its terminal has."""
+    text = terminal.text
     assert terminal.process.returncode in ALL_MEASURED and "Traceback" not in text
     if "LC_ALL" in env:
         assert text.isascii()
     if "TERM" in env:
         assert "\x1b" not in text and " starting the server of launch 'fake'" in text
     assert_ends_as_it_says(terminal)
+
+
+@pytest.mark.skipif(not IS_FULL, reason="make test-full; of two of them the run in two sittings is told, below")
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_run_is_told_in_plain_lines_or_plain_letters_where_there_is_no_more(tmp_path, name):
+    file = write_fake_sweep(tmp_path, template=QUESTION_SWEEP)
+    with benchbook_on_terminal(tmp_path, "run", file, env=PLAIN[name]) as terminal:
+        terminal.read_to_end(limit_s=120)
+    assert_is_told_plainly(terminal, PLAIN[name])
     assert_asks_the_question(tmp_path)
 
 
@@ -268,23 +274,38 @@ def test_ctrl_c_in_the_first_second_ends_in_order_whatever_is_being_imported(tmp
     assert wait_nothing_left(tmp_path) == []
 
 
-@pytest.mark.parametrize("into", rows(["", " | cat"], quick=1), ids=str)
-def test_ctrl_z_and_fg_leave_the_terminal_to_the_shell_and_the_run_says_that_it_was_halted(tmp_path, into):
-    file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
-    env = {**environment(tmp_path), "PS1": "ready$ ", "BENCHBOOK": shlex.join(BENCHBOOK)}
-    with on_terminal(["bash", "--norc", "--noprofile", "-i", "-o", "pipefail"], cwd=tmp_path, env=env) as terminal:
-        terminal.press(f"$BENCHBOOK run {file}{into}\n".encode())
-        terminal.read_until(lambda text: "[1/4]" in text)
+def run_halted(folder, line, env=None):
+    """Run a shell's line on a terminal of 120 columns, halt it after a repeat, go on with it at 60; return the terminal."""
+    env = {**environment(folder), "PS1": "ready$ ", "BENCHBOOK": shlex.join(BENCHBOOK), **(env or {})}
+    shell = ["bash", "--norc", "--noprofile", "-i", "-o", "pipefail"]
+    with on_terminal(shell, cwd=folder, columns=120, env=env) as terminal:
+        terminal.press(f"{line}\n".encode())
+        terminal.read_until(lambda text: re.search(r"\[\d/4\]", text))
         terminal.press(CTRL_Z)
         terminal.read_until(lambda text: "Stopped  " in text)
         assert terminal.text.rfind("\x1b[?25l") <= terminal.text.rfind("\x1b[?25h"), "the shell has a cursor"
+        terminal.resize(60)
         time.sleep(1.5)
         terminal.press(b"fg\n")
+        terminal.read_until(lambda text: "[4/4]" in text)
+        terminal.resize(160)
         terminal.read_until(lambda text: "Logs  " in text)
         terminal.press(b"echo code=$?; exit\n")
-        text = terminal.read_to_end()
+        terminal.read_to_end()
+    return terminal
+
+
+def assert_says_that_it_was_halted(terminal):
+    text = words_of(terminal.text)
     assert re.search(r"Halted for \d s\. Servers and the repeat under way", text) and "Traceback" not in text
     assert int(re.findall(r"code=(\d+)", text)[-1]) in ALL_MEASURED
+
+
+@pytest.mark.skipif(not IS_FULL, reason="make test-full; the second of the two sittings below is halted")
+@pytest.mark.parametrize("into", ["", " | cat"], ids=str)
+def test_ctrl_z_and_fg_leave_the_terminal_to_the_shell_and_the_run_says_that_it_was_halted(tmp_path, into):
+    file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
+    assert_says_that_it_was_halted(run_halted(tmp_path, f"$BENCHBOOK run {file}{into}"))
     assert wait_nothing_left(tmp_path) == []
 
 
@@ -298,27 +319,22 @@ def test_a_terminal_that_is_closed_takes_the_run_along_and_what_is_measured_is_k
     assert store.count_measured() >= 1 and store.header().state == "interrupted"
 
 
-def test_a_run_that_hang_ups_do_not_reach_outlives_its_terminal(tmp_path):
+def test_a_run_that_hang_ups_do_not_reach_outlives_its_reader_and_its_terminal(tmp_path):
     file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
-    words = ["bash", "-c", f"trap '' HUP; exec {shlex.join(BENCHBOOK)} run {file}"]
-    with on_terminal(words, cwd=tmp_path, env=environment(tmp_path)) as terminal:
-        terminal.read_until(lambda text: "[1/4]" in text)
+    line = f"trap '' HUP; {shlex.join(BENCHBOOK)} run {file} | head -1; exit ${{PIPESTATUS[0]}}"
+    with on_terminal(["bash", "-c", line], cwd=tmp_path, env=environment(tmp_path)) as terminal:
+        terminal.read_until(lambda text: "the run goes on" in text)
+        said = terminal.lines()
         terminal.hang_up(limit_s=120)
-    assert terminal.process.returncode in ALL_MEASURED and wait_nothing_left(tmp_path) == []
-    assert Store.open("machinery", tmp_path / "results").report_path.is_file()
+    assert "benchbook: standard output takes no more: Broken pipe; the run goes on" in said
+    assert terminal.process.returncode in ALL_MEASURED
+    assert_measured_all(tmp_path)
 
 
-def test_a_terminal_that_changes_its_width_shows_the_run_to_its_end(tmp_path):
-    file = write_fake_sweep(tmp_path, template=QUESTION_SWEEP)
-    with benchbook_on_terminal(tmp_path, "run", file, columns=120, env=LATIN_1) as terminal:
-        terminal.read_until(lambda text: "[1/4]" in text)
-        terminal.resize(60)
-        terminal.read_until(lambda text: "[2/4]" in text)
-        terminal.resize(160)
-        terminal.read_to_end(limit_s=120)
-    assert terminal.process.returncode in ALL_MEASURED and "Traceback" not in terminal.text
-    assert_ends_as_it_says(terminal)
-    assert_asks_the_question(tmp_path)
+def assert_measured_all(folder):
+    store = Store.open("machinery", folder / "results")
+    assert store.count_measured() == 4 and store.report_path.is_file()
+    assert wait_nothing_left(folder) == []
 
 
 PRINTING = ["--help", "plan machinery.yaml", "list", "table machinery", "compare machinery fake again"]
@@ -337,18 +353,19 @@ def test_a_full_disk_under_a_commands_output_is_one_line_and_code_1(measured, co
     assert done.stderr == "benchbook: standard output takes no more: No space left on device\n"
 
 
-LOST = [("| head -1", "Broken pipe"), ("> /dev/full", "No space left on device")]  # commands have both, above
+LOST = [("| head -1", "Broken pipe"), ("> /dev/full", "No space left on device")]
 
 
-@pytest.mark.parametrize(("into", "why"), rows(LOST, quick=1))
+@pytest.mark.skipif(
+    not IS_FULL, reason="make test-full; commands have both, and the run whose terminal is closed the first"
+)
+@pytest.mark.parametrize(("into", "why"), LOST)
 def test_a_run_outlives_its_output(tmp_path, into, why):
     file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
     done = benchbook_in_shell(tmp_path, f"$BENCHBOOK run {file} {into}; echo code=${{PIPESTATUS[0]}}")
     assert done.stderr == f"benchbook: standard output takes no more: {why}; the run goes on\n"
     assert int(done.stdout.rpartition("code=")[2]) in ALL_MEASURED
-    store = Store.open("machinery", tmp_path / "results")
-    assert store.count_measured() == 4 and store.report_path.is_file()
-    assert wait_nothing_left(tmp_path) == []
+    assert_measured_all(tmp_path)
 
 
 def test_a_run_whose_reader_has_stopped_reading_can_be_interrupted(tmp_path):
@@ -391,24 +408,46 @@ def words_of(text):
     return " ".join(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).split())
 
 
-def test_only_some_cases_are_measured_then_the_rest_and_every_command_knows_the_run(tmp_path):
-    file = write_fake_sweep(tmp_path, template=SMALL_SWEEP)
-    with benchbook_on_terminal(tmp_path, "run", file, "--only", "max_concurrency=2") as terminal:
-        text = words_of(terminal.read_to_end(limit_s=120))
-    assert "for the rest: benchbook run" in text and "2 missing" in text
-    assert terminal.process.returncode in ALL_MEASURED
-    for words, wanted in {
-        ("list",): "partial 2/4",
-        ("show", "machinery"): "2 missing",
-        ("table", "machinery"): "Serving (vllm bench serve)",
-        ("plan", file): "(partial): 2 of 4 measurements are kept",
-    }.items():
-        with benchbook_on_terminal(tmp_path, *words) as terminal:
-            assert wanted in words_of(terminal.read_to_end())
-        assert terminal.process.returncode == 0
-    with benchbook_on_terminal(tmp_path, "run", file) as terminal:
-        assert "2 measured earlier are kept" in terminal.read_to_end(limit_s=120)
-    assert terminal.process.returncode in ALL_MEASURED
-    with benchbook_on_terminal(tmp_path, "list") as terminal:
+KNOWN = {  # by commands between the sittings
+    ("list",): "partial 2/4",
+    ("show", "machinery"): "2 missing",
+    ("table", "machinery"): "Serving (vllm bench serve)",
+    ("plan", "machinery.yaml"): "(partial): 2 of 4 measurements are kept",
+}
+
+
+@pytest.fixture(scope="module")
+def sittings(tmp_path_factory):
+    """Measure some cases on a terminal with the fewest letters, then the rest in a shell that halts the run; return what was seen."""
+    folder = tmp_path_factory.mktemp("sittings")
+    file = write_fake_sweep(folder, template=QUESTION_SWEEP)
+    words = ("run", file, "--only", "max_concurrency=2")
+    with benchbook_on_terminal(folder, *words, env=PLAIN["dumb and ascii"]) as first:
+        first.read_to_end(limit_s=120)
+    between = {}
+    for words in KNOWN:
+        with benchbook_on_terminal(folder, *words) as terminal:
+            between[words] = words_of(terminal.read_to_end()), terminal.process.returncode
+    second = run_halted(folder, f"$BENCHBOOK run {file}", LATIN_1)
+    return SimpleNamespace(folder=folder, first=first, between=between, second=second)
+
+
+def test_some_cases_are_measured_and_told_in_plain_lines_and_letters(sittings):
+    assert_is_told_plainly(sittings.first, PLAIN["dumb and ascii"])
+    said = words_of(sittings.first.text)
+    assert "for the rest: benchbook run" in said and "2 missing" in said
+
+
+@pytest.mark.parametrize("words", KNOWN, ids=" ".join)
+def test_every_command_knows_what_is_missing(sittings, words):
+    said, code = sittings.between[words]
+    assert KNOWN[words] in said and code == 0
+
+
+def test_the_rest_is_measured_by_a_run_that_is_halted_on_a_terminal_of_changing_width(sittings):
+    assert "2 measured earlier are kept" in words_of(sittings.second.text)
+    assert_says_that_it_was_halted(sittings.second)
+    assert_asks_the_question(sittings.folder)
+    assert_measured_all(sittings.folder)
+    with benchbook_on_terminal(sittings.folder, "list") as terminal:
         assert " 4/4" in terminal.read_to_end()
-    assert wait_nothing_left(tmp_path) == []

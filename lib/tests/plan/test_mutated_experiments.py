@@ -115,7 +115,7 @@ def refusal_of(*words: str) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("first", rows(range(0, 2_000, EACH), quick=range(0, 100, EACH)))
+@pytest.mark.parametrize("first", rows(range(0, 2_000, EACH), quick=range(0, 60, EACH)))
 def test_a_mutated_file_is_run_or_refused_in_lines_and_then_nothing_was_started(started, tmp_path, monkeypatch, first):
     monkeypatch.chdir(tmp_path)
     for number in range(first, first + EACH):

@@ -18,6 +18,8 @@ from benchbook.report.run import REMARK_FILE
 from benchbook.terms.errors import StoreError
 from report_runs import QUESTION, failed, judged, make_run
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 LOG = "\x1b[31mERROR\x1b[0m <script>alert(1)</script>"
 EXTERNAL = re.compile(
     r"""(?:src|href|action|data|poster)\s*=\s*["']?\s*(?:https?:)?//|@import|url\(\s*["']?(?!data:)"""

@@ -103,18 +103,6 @@ def test_an_attached_server_takes_turns_with_one_of_ours_and_is_only_asked(their
     assert facts["attached"]["attach"] == f"http://127.0.0.1:{proxy.port}"
 
 
-def test_an_interrupted_run_leaves_the_server_as_it_was(theirs, tmp_path):
-    port, process, model = theirs
-    file = write(tmp_path, port, model, repeats=20)
-    ours = benchbook(tmp_path, "run", file, fake=True, THEIRS=KEY, TEAM=TEAM)
-    read_until(ours, lambda line: "[ 2/40]" in line)
-    ours.send_signal(signal.SIGINT)
-    output = ours.communicate(timeout=120)[0]
-    assert ours.returncode == INTERRUPTED, output
-    assert process.poll() is None
-    assert http.get(f"http://127.0.0.1:{port}", "/v1/models", timeout_s=5, way=Way(KEY))[0] == 200
-
-
 def test_what_keeps_it_from_being_measured_is_told_before_anything_starts(theirs, tmp_path):
     port, _, model = theirs
     offline = "launches: {a: {attach: h, model: m}}\nbenchmarks: [{latency: {batch_size: 1, lengths: [8, 4]}}]\n"
@@ -145,12 +133,20 @@ def test_a_plan_says_how_much_is_sent_where_and_asks_nobody(theirs, tmp_path):
     assert "(theirs runs all the time)" in output
 
 
-def test_load_for_another_machine_is_sent_only_to_whom_somebody_agreed(theirs, tmp_path):
-    port, _, model = theirs
-    file = write(tmp_path, port, model)
+def test_load_for_another_machine_is_sent_only_to_whom_somebody_agreed_and_an_interrupted_run_leaves_it_as_it_was(
+    theirs, tmp_path
+):
+    port, process, model = theirs
+    file = write(tmp_path, port, model, repeats=20)
     (tmp_path / file).write_text((tmp_path / file).read_text().replace("127.0.0.1:", "0.0.0.0:"))
     code, output = run(tmp_path, "run", file)
-    assert code == BAD_INPUT and f"add --yes to do it: http://0.0.0.0:{port} gets 7 requests" in output
+    assert code == BAD_INPUT and f"add --yes to do it: http://0.0.0.0:{port} gets 140 requests" in output
     assert not (tmp_path / "results").exists()
-    code, output = run(tmp_path, "run", file, "--yes", "--only", "first_request")
+    ours = benchbook(tmp_path, "run", file, "--yes", fake=True, THEIRS=KEY, TEAM=TEAM)
+    read_until(ours, lambda line: "[ 2/40]" in line)
+    ours.send_signal(signal.SIGINT)
+    output = ours.communicate(timeout=120)[0]
+    assert ours.returncode == INTERRUPTED, output
+    assert process.poll() is None
+    assert http.get(f"http://127.0.0.1:{port}", "/v1/models", timeout_s=5, way=Way(KEY))[0] == 200
     assert "--yes" in json.loads((tmp_path / "results" / "theirs" / "latest" / "run.json").read_text())["command"]
