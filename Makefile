@@ -38,7 +38,7 @@ test-full: style  ## all tests and every row of their matrices: about an hour
 	$(TOGETHER) $(AGAIN)
 
 bench: env  ## what a case costs beside vLLM's own sweep, whether the numbers are the same, how reports grow: three hours
-	for each in overhead_online overhead_offline equal_numbers cost_of_watching cost_of_board equal_launches report_growth false_claims starts capacity gates steady; do $(VENV)/bin/python lib/proofs/$$each.py || exit 1; done
+	for each in overhead_online overhead_offline equal_numbers cost_of_watching cost_of_board equal_launches report_growth false_claims starts capacity searches gates steady; do $(VENV)/bin/python lib/proofs/$$each.py || exit 1; done
 
 # Jupyter refuses to run as root unless told; in a container one often is.
 lab: env  ## JupyterLab on 127.0.0.1, with a token, on copies of the notebooks in lab/; opens 00_start

@@ -216,7 +216,7 @@ def _share(what: str, text: str) -> float:
 def _side(run: Run, launch: str, name: str) -> Side:
     cases = {case.case_id for case in run.plan if case.launch == launch}
     missing = sum(number for case_id, number in run.missing.items() if case_id in cases)
-    return Side(name, run.by_launch[launch], missing)
+    return Side(name, run.comparable(launch), missing)
 
 
 def _folders(name: str, results_dir: Path) -> list[Path]:

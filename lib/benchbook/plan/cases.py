@@ -120,7 +120,8 @@ def _entry_cases(
     for launch in chosen:
         for workload, planned, said, place in workloads:
             with doc.faults.noted():
-                _check_fits(doc, place, workload, launch)
+                if launch.name not in doc.optional:
+                    _check_fits(doc, place, workload, launch)
                 yield Case(launch.name, workload, planned.why, planned.targets, said, find=find), place
 
 

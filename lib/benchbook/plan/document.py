@@ -29,6 +29,7 @@ class Document:
     root: yaml.MappingNode
     faults: Faults  # of this file; what is read of it notes there what is wrong and goes on
     origins: Mapping[Where, Where] = field(default_factory=dict)  # of what is written out: where it stands in the file
+    optional: frozenset[str] = frozenset()  # launches that a matrix made for a search: one that cannot run is left out
 
     def at(self, where: Where) -> Any:
         """Return the value at `where`, or raise the refusal of a file without it."""

@@ -12,6 +12,7 @@
                 exclude: [{max_concurrency: 8, lengths: [512, 32]}], launches: [eager]}
     requests:                       # sets of what is sent, by name: requests.py; a serve has requests: [chat] for lengths
       chat: {dataset: sharegpt, path: data/chat.json, endpoint: chat}
+    search: {maximise: output_throughput_tok_s}   # of all launches after the first, under one load: search.py
     repeats: 3                      # measurements of each case, in interleaved rounds, 8 when launches are compared; or
                                     # {starts: 3}: each round of a single launch too has a fresh start; or
                                     # {starts: 3, at_most: 10, until: {output_throughput_tok_s: 2 %}}
@@ -52,6 +53,7 @@ from benchbook.plan.read_requests import EXAMPLE as REQUESTS_EXAMPLE
 from benchbook.plan.read_requests import read_requests
 from benchbook.plan.repeats import DEFAULT_AGAIN, AgainCount, RepeatCount, Until, read_repeats
 from benchbook.plan.requests import RequestSet
+from benchbook.plan.search import SEARCH, Search, check_rounds, read_search
 from benchbook.plan.strict import StrictModel, one_line
 from benchbook.plan.workload import Workload
 from benchbook.plan.written_out import base_alone, written_out
@@ -127,6 +129,7 @@ class Experiment:
     requests: Mapping[str, RequestSet]  # the sets that cases send, by name
     keep_requests: Literal["all", "hash"]  # of the sets of a finished run: "hash" keeps none of their text
     cases: tuple[Case, ...]
+    search: Search | None  # over the launches: then no case is measured but by its choice, and `repeats` confirm
     repeats: int  # of every case; `until` may add more
     fresh_starts: bool  # asked for in each round; launches that take turns have them anyway
     turns: bool  # of several launches; False: each is measured on one start, one launch after the other
@@ -142,8 +145,8 @@ class Experiment:
 
     @cached_property
     def fixed(self) -> tuple[Case, ...]:
-        """Return the cases that are measured in any case: all but the loads of searches."""
-        return tuple(case for case in self.cases if case.find is None)
+        """Return the cases that are measured in any case: all but those of searches."""
+        return () if self.search else tuple(case for case in self.cases if case.find is None)
 
     @cached_property
     def searches(self) -> tuple[Sought, ...]:
@@ -204,7 +207,7 @@ def read_experiment(
     doc = written_out(load_document(path, sets))
     if not SAFE_NAME.fullmatch(path.stem):
         raise ExperimentError(one_line(f"{path}: the file's name {SAFE_NAME_RULE}: it names a folder of results"))
-    faults, keys, model, launches, base, sets, cases = doc.faults, None, None, (), None, {}, ()
+    faults, keys, model, launches, base, sets, cases, search = doc.faults, None, None, (), None, {}, (), None
     repeats, fresh_starts, until, slo, price, limits = None, False, None, {}, None, Limits()
     with faults.noted():
         keys = doc.parse((), _ExperimentKeys)
@@ -219,18 +222,22 @@ def read_experiment(
     with faults.noted():
         cases = read_cases(doc, launches, sets, partial(pace_of, keys.device if keys else None))
     with faults.noted():
+        search = read_search(doc, launches, cases)
+    with faults.noted():
         slo = _read_slo(doc, cases)
     with faults.noted():
         price = doc.parse(("price",), Price) if "price" in doc.data else None
     with faults.noted():
         limits = doc.parse(("limits",), Limits) if "limits" in doc.data else limits
     with faults.noted():
-        if isinstance(doc.data.get("repeats"), dict):
+        if isinstance(doc.data.get("repeats"), dict) and SEARCH not in doc.data:
             repeats, fresh_starts, until = read_repeats(doc, ("repeats",), cases)
         elif keys:
             repeats = keys.repeats
     turns = keys.turns if keys else True
-    if not turns and (fresh_starts or until):
+    if SEARCH in doc.data:
+        check_rounds(doc, repeats, turns)
+    elif not turns and (fresh_starts or until):
         faults.note(doc.error(("turns",), "is one start each: neither starts nor until in repeats go with it"))
     _check_searches(doc, slo)
     if "repeats" in doc.data and cases and all(case.find for case in cases) and (until or not fresh_starts):
@@ -250,6 +257,7 @@ def read_experiment(
         requests=sets,
         keep_requests=keys.keep_requests if keys else "all",
         cases=cases,
+        search=search,
         repeats=repeats or (COMPARISON_REPEATS if turns and len(launches) > 1 else DEFAULT_REPEATS),
         fresh_starts=fresh_starts,
         turns=turns,
@@ -273,6 +281,7 @@ class _ExperimentKeys(StrictModel):
     requests: dict[str, Any] = Field({}, examples=[REQUESTS_EXAMPLE])
     keep_requests: Literal["all", "hash"] = "all"
     benchmarks: list[Any] = Field(examples=[BENCHMARKS_EXAMPLE])
+    search: dict[str, Any] = Field({}, examples=["search: {maximise: output_throughput_tok_s}"])
     repeats: RepeatCount | None = None
     turns: bool = True
     again: AgainCount = DEFAULT_AGAIN

@@ -58,6 +58,11 @@ class Faults:
         if len(self._found) >= MAX_FAULTS:
             self.raise_any()
 
+    @property
+    def texts(self) -> list[str]:
+        """Return what was found, a line each."""
+        return [str(fault) for fault in self._found]
+
     def raise_any(self) -> None:
         """Raise one ExperimentError with a line for each fault, in the order of the file; nothing when there is none."""
         if self._found:

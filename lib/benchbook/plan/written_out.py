@@ -6,6 +6,7 @@
       sync:    {args: {async_scheduling: false}}           # base, and this
       smaller: {like: sync, args: {max_model_len: null}}   # sync, and this; null takes away what it begins with
       batched: {matrix: {args.max_num_batched_tokens: [4096, 8192]}}   # two launches: batched-4096, batched-8192
+    search: {matrix: {args.max_num_seqs: {from: 64, to: 256}}}           # three like the first: max_num_seqs_64, _128, _256
 
 The document that is returned has each launch in full, and knows of each value where it stands in the file: whoever reads
 it needs to know nothing of this. A value replaces that of the same key whole.
@@ -13,21 +14,18 @@ it needs to know nothing of this. A value replaces that of the same key whole.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchbook.plan.axes import EXCLUDE, Point, crossed, read_axis
 from benchbook.plan.document import Document, Where
-from benchbook.plan.launches import LAUNCH_KEYS, SAFE_NAME
+from benchbook.plan.matrix import MATRIX, PARTS, combinations_of, names_of
+from benchbook.plan.search import SEARCH
 from benchbook.plan.strict import unknown
 
-PARTS = ("args", "env", "plugin_env")  # of a launch: mappings, of which each key is taken over by itself
 MAX_LAUNCHES = 200
-LIKE, MATRIX, ZIP = "like", "matrix", "zip"
+LIKE = "like"
 _ATTACHED = "attach"  # a launch with this key is started by somebody else
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.]+")
 
 
 @dataclass
@@ -63,21 +61,25 @@ def written_out(doc: Document) -> Document:
         doc = replace(doc, data={key: value for key, value in doc.data.items() if key != "base"})
     launches = doc.data.get("launches")
     is_plain = not isinstance(launches, dict) or not any(LIKE in one or MATRIX in one for one in _mappings(launches))
-    if is_plain and "base" not in doc.data:
+    if is_plain and "base" not in doc.data and SEARCH not in doc.data:
         return doc
-    names, full = launches if isinstance(launches, dict) else {}, {}
+    names, full, made = launches if isinstance(launches, dict) else {}, {}, set()
     for name in names:
         with doc.faults.noted():
             for each, launch in _launches_of(doc, str(name)):
-                if each != name and (each in names or each in full):
-                    raise doc.error(("launches", name), f"makes a launch {each!r}, and there is another of that name")
+                _check_new(doc, ("launches", name), each, {*names, *full} - {name})
                 full[each] = launch
+                made |= {each} - {name}
+    with doc.faults.noted():
+        for each, launch in _candidates(doc, names):
+            _check_new(doc, (SEARCH, MATRIX), each, {*names, *full})
+            full[each] = launch
+            made.add(each)
     origins = {
         ("launches", name, *way): origin for name, launch in full.items() for way, origin in launch.origins.items()
     }
-    return replace(
-        doc, data={**doc.data, "launches": {name: one.values for name, one in full.items()}}, origins=origins
-    )
+    data = {**doc.data, "launches": {name: one.values for name, one in full.items()}}
+    return replace(doc, data=data, origins=origins, optional=frozenset(made if SEARCH in doc.data else ()))
 
 
 def base_alone(doc: Document) -> Document:
@@ -98,14 +100,34 @@ def _launches_of(doc: Document, name: str) -> Iterator[tuple[str, _Launch]]:
         yield name, launch
         return
     del launch.values[MATRIX], launch.origins[MATRIX,]
-    combinations = _combinations(doc, (*where, MATRIX))
+    yield from _of_matrix(doc, (*where, MATRIX), name, launch)
+
+
+def _candidates(doc: Document, names: Mapping[str, Any]) -> Iterator[tuple[str, _Launch]]:
+    """Yield the launches that the matrix of the file's search makes of its first launch, each with its name."""
+    search = doc.data.get(SEARCH)
+    if names and isinstance(search, dict) and MATRIX in search:
+        first = next(iter(names))
+        if isinstance(names[first], dict) and MATRIX in names[first]:
+            raise doc.error(("launches", first), "is the default of a search, and no matrix: name one launch first")
+        yield from _of_matrix(doc, (SEARCH, MATRIX), "", _begun(doc, first, ()))
+
+
+def _check_new(doc: Document, where: Where, name: str, others: Collection[str]) -> None:
+    if name in others:
+        raise doc.error(where, f"makes a launch {name!r}, and there is another of that name")
+
+
+def _of_matrix(doc: Document, where: Where, name: str, launch: _Launch) -> Iterator[tuple[str, _Launch]]:
+    """Yield the launches that the matrix at `where` makes of `launch`, each with its name, which begins with `name`."""
+    combinations = combinations_of(doc, where)
     if len(combinations) > MAX_LAUNCHES:
-        raise doc.error((*where, MATRIX), f"makes more than {MAX_LAUNCHES} launches")
-    for each, points in zip(_names(doc, name, combinations), combinations, strict=True):
+        raise doc.error(where, f"makes more than {MAX_LAUNCHES} launches")
+    for each, points in zip(names_of(doc, name, combinations), combinations, strict=True):
         one = launch.copy()
         for key, point in points.items():
             one.take(tuple(key.split(".", maxsplit=1)), point.value, point.where)
-        one.origins[()] = where
+        one.origins[()] = where[:-1]
         yield each, one
 
 
@@ -144,56 +166,3 @@ def _with(launch: _Launch, own: Mapping[str, Any], where: Where) -> _Launch:
             launch.values[key] = value
             launch.origins[key,] = (*where, key)
     return launch
-
-
-def _combinations(doc: Document, where: Where) -> list[dict[str, Point]]:
-    """Return the points of each launch that the matrix at `where` makes, by its keys."""
-    matrix = doc.mapping(where, "{args.max_num_seqs: [64, 128]}")
-    axes = {key: _axis(doc, (*where, key)) for key in matrix if key not in (ZIP, EXCLUDE)}
-    zipped = {}
-    if ZIP in matrix:
-        pairs = doc.mapping((*where, ZIP), "{args.a: [1, 2], args.b: [3, 4]}")
-        zipped = {key: _axis(doc, (*where, ZIP, key), may_repeat=True) for key in pairs}
-        if len({len(points) for points in zipped.values()}) > 1:
-            raise doc.error((*where, ZIP), "its axes go side by side: give each as many values")
-        if both := axes.keys() & zipped.keys():
-            raise doc.error((*where, ZIP, min(both)), "is an axis of the matrix already")
-    if not axes and not zipped:
-        raise doc.error(where, "has no axis, such as args.max_num_seqs: [64, 128]")
-    return crossed(doc, where, {**axes, **zipped}, 1, is_wanted=_side_by_side(zipped))
-
-
-def _side_by_side(zipped: Mapping[str, Sequence[Point]]) -> Callable[[Mapping[str, Point]], bool]:
-    """Return whether a combination has the values of one place on all axes that go side by side."""
-    return lambda points: len({axis.index(points[key]) for key, axis in zipped.items()}) <= 1
-
-
-def _axis(doc: Document, where: Where, may_repeat: bool = False) -> list[Point]:
-    part, dot, name = str(where[-1]).partition(".")
-    if (part not in PARTS or not name) if dot else (part not in LAUNCH_KEYS or part in PARTS):
-        raise doc.error(where, f"is no axis of launches: write args.{where[-1]}, or env.NAME for a variable")
-    values = doc.at(where)
-    if may_repeat and isinstance(values, list) and values:
-        return [Point(value, (*where, index)) for index, value in enumerate(values)]
-    return read_axis(doc, where)
-
-
-def _names(doc: Document, name: str, combinations: Sequence[Mapping[str, Point]]) -> list[str]:
-    """Return a name for each launch of a matrix: with its value where one axis varies, else with keys and values.
-
-    Where these are too long for the name of a folder, values alone; where values do not tell launches apart, numbers.
-    """
-    varied = [key for key in combinations[0] if len({repr(points[key].value) for points in combinations}) > 1]
-    values = [[_value_text(doc, points[key]) for key in varied] for points in combinations]
-    keys = [key.partition(".")[2] or key for key in varied]
-    long = [[f"{_UNSAFE.sub('_', key)}_{value}" for key, value in zip(keys, row)] for row in values]
-    for rows in (values if len(varied) == 1 else long, values):
-        found = ["-".join([name, *row]) for row in rows]
-        if len(set(found)) == len(found) and all(map(SAFE_NAME.fullmatch, found)):
-            return found
-    return [f"{name}-{number}" for number in range(1, len(combinations) + 1)]
-
-
-def _value_text(doc: Document, point: Point) -> str:
-    text = str(point.value) if isinstance(point.value, (dict, list)) else doc.source(point.where)
-    return _UNSAFE.sub("_", text).strip("_") or "null"

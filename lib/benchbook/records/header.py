@@ -124,6 +124,22 @@ class Find(Part):
     budget_s: Seconds | None = None
 
 
+class Search(Part):
+    """A search over launches: which there are, what is asked of them, and what the installed vLLM or the machine refused."""
+
+    default: str
+    cases: dict[
+        str, Name
+    ]  # of the default and each candidate, by launch: the id of the one case that is measured of it
+    metric: str
+    limits: dict[str, Number] = {}
+    confirmations: Positive  # rounds
+    budget_s: Seconds | None = None
+    allow_other_outputs: bool = False
+    seed: int = 0  # of the order in each round of screening
+    left_out: dict[str, str] = {}  # candidates that cannot run, and why
+
+
 class RunHeader(Part):
     """run.json. What it never noted, or what is damaged in it, is empty."""
 
@@ -139,6 +155,7 @@ class RunHeader(Part):
     repeats: Positive | None = None
     until: Until | None = None
     finds: Items[Find] = ()
+    search: Search | None = None
     seed: int | None = None
     order_seed: int | None = None
     slo: dict[str, Number] = {}
@@ -148,6 +165,10 @@ class RunHeader(Part):
     provenance: Provenance = Provenance()
     wall_s_by_job: dict[str, Annotated[Items[Seconds], Field(min_length=1)]] = {}
     reached: dict[str, dict[str, Number | None]] = {}  # half-widths as shares, by case and metric
+
+    def is_needed(self, launch: str) -> bool:
+        """Return whether a run lacks something without this launch: that a search's candidate fails is what it found."""
+        return self.search is None or launch == self.search.default
 
 
 def read_header(path: Path) -> tuple[RunHeader, list[str]]:

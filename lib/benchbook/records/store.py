@@ -38,6 +38,7 @@ from benchbook.terms.errors import StoreError
 from benchbook.terms.metrics import values_from_raw
 
 EXPERIMENT_FILE = "experiment.yaml"
+BEST_FILE = "best.yaml"  # what a search recommends, for vLLM; the last of its comments is the command in one line
 
 
 class Store:

@@ -16,6 +16,7 @@ from benchbook.report.differences import launches_of
 from benchbook.report.found import found_sentences, is_searched
 from benchbook.report.price import price_sentences
 from benchbook.report.run import Run
+from benchbook.report.searched import searched_sentences
 from benchbook.report.sentences import (
     goodput_sentence,
     latency_sentence,
@@ -43,14 +44,14 @@ def answer(run: Run) -> list[str]:
     headline says so, and what was seen comes after it.
     """
     first, *rest = _seen(run)
-    if why_no_answer(run.records):
+    if why_no_answer(run.evidence):
         first = f"Seen all the same, and not to be relied on: {first}"
     return [*why_not(run), first, *rest]
 
 
 def why_not(run: Run) -> list[str]:
     """Return why the run cannot answer: first the launches without a number, then the doubt; [] where it can."""
-    doubt, silent = why_no_answer(run.records), _silent_launches(run)
+    doubt, silent = why_no_answer(run.evidence), _silent_launches(run)
     if not silent:
         return [str(doubt)] if doubt else []
     told = "; ".join(f"launch {name!r} gave no number: {_cause(run, name)}" for name in silent[:_MAX_LAUNCHES])
@@ -73,7 +74,7 @@ def _silent_launches(run: Run) -> list[str]:
     """Return the launches of which all that was tried failed, in a run in which another one gave a number."""
     gave = {record.identity.launch for record in run.records if record.is_measured}
     failed = {record.identity.launch for record in run.failures}
-    return [name for name in launches_of(run) if gave and name in failed - gave]
+    return [name for name in launches_of(run) if gave and name in failed - gave and run.header.is_needed(name)]
 
 
 def _cause(run: Run, launch: str) -> str:
@@ -85,6 +86,8 @@ def _cause(run: Run, launch: str) -> str:
 
 def _seen(run: Run) -> list[str]:
     """Return what the records say, whatever the verdict on the run as a whole."""
+    if run.searched:
+        return [*searched_sentences(run), *price_sentences(run)]
     found, sentences = found_sentences(run), winner_sentences(run)
     curves = [curves for curves in run.curves if any(line.points(OUTPUT_THROUGHPUT) for line in curves.lines)]
     # Of launches that are compared at one load each all is said; there is no curve that had a peak.

@@ -58,7 +58,7 @@ def show_answer(run: Run) -> None:
         element("p", element("strong", headline), "headline"),
         *(element("p", sentence) for sentence in rest),
     ]
-    is_doubted = why_no_answer(run.records) is not None
+    is_doubted = why_no_answer(run.evidence) is not None
     # Beside numbers that are not to be relied on, a share of a ceiling would be one more.
     bounds = [] if is_doubted else references(run)[:_MAX_REFERENCES]
     content = join([*parts, bullets([*bounds, *caveats(run)])])

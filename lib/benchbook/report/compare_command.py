@@ -119,7 +119,7 @@ def _launch(run: Run, name: str) -> Sequence[Record]:
     launches = launches_of(run)
     if name not in launches:
         raise ExperimentError(f"{run.name}: {no_such('launch', name, launches)}")
-    return run.by_launch[name]
+    return run.comparable(name)
 
 
 def _name(run: Run, launch: str) -> str:

@@ -19,6 +19,9 @@ from benchbook.report.markup import Html, bullets, element, figure_html, folded,
 from benchbook.report.run import Run
 
 MAX_ROWS = 60
+NONE_CONFIRMED = (
+    "No candidate was confirmed: what a screening saw is no comparison, since the best of many looks better than it is."
+)
 
 
 def comparisons_html(run: Run) -> Html:
@@ -32,6 +35,13 @@ def comparisons_html(run: Run) -> Html:
             "note",
         )
     parts = [comparison_html(comparison) for comparison in comparisons_of(run)]
+    if run.searched:
+        note = (
+            "Compared are the rounds of the confirmation alone, in the metric that was searched for."
+            if parts
+            else NONE_CONFIRMED
+        )
+        return join([element("p", note, "note"), *parts])
     if left := launches[1 + MAX_OTHERS :]:
         parts.append(element("p", f"Not shown: {', '.join(left)}; `benchbook compare` compares any two.", "note"))
     return join(parts)

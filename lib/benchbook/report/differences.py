@@ -52,18 +52,26 @@ def launches_of(run: Run) -> list[str]:
 
 def comparisons_of(run: Run) -> list[Comparison]:
     """Return each launch against the first one; shown side by side, they share the 5 % of false claims."""
-    first, *others = launches = launches_of(run) or [""]
+    if run.searched:
+        found = [(run.searched.search.default, one.launch, one.comparison) for one in run.searched.confirmed]
+    else:
+        first, *others = launches = launches_of(run) or [""]
+        found = [
+            (
+                first,
+                other,
+                compare(
+                    run.by_launch[first],
+                    run.by_launch[other],
+                    labels((run, first), (run, other)),
+                    num_comparisons=num_sharing(launches, (first, other)),
+                ),
+            )
+            for other in others[:MAX_OTHERS]
+        ]
     return [
-        replace(
-            compare(
-                run.by_launch[first],
-                run.by_launch[other],
-                labels((run, first), (run, other)),
-                num_comparisons=num_sharing(launches, (first, other)),
-            ),
-            difference=difference_text(run.settings(first), run.settings(other), (first, other)),
-        )
-        for other in others[:MAX_OTHERS]
+        replace(one, difference=difference_text(run.settings(base), run.settings(other), (base, other)))
+        for base, other, one in found
     ]
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from benchbook import collector
 from benchbook.judge.group import judged_together
+from benchbook.judge.searched import Searched
 from benchbook.judge.spread import Spread
 from benchbook.launch_differences import PACKAGES
 from benchbook.parameters import refuse_unknown
@@ -116,6 +117,21 @@ class Run:
         for record in self.records:
             found[record.identity.launch].append(record)
         return found
+
+    @cached_property
+    def searched(self) -> Searched | None:
+        """Return the search over launches that this run is; None where it is none."""
+        return Searched.of(self.header.search, self.records) if self.header.search else None
+
+    def comparable(self, launch: str) -> Sequence[Record]:
+        """Return the records by which a launch may be compared: of a search those that its screening has not seen."""
+        return self.searched.confirming(launch) if self.searched else self.by_launch[launch]
+
+    @property
+    def evidence(self) -> Sequence[Record]:
+        """Return the records that the run's answer rests on: of a search its confirmation, once it came to one."""
+        confirming = [record for name in self.by_launch for record in self.comparable(name)] if self.searched else []
+        return confirming or self.records
 
     @property
     def has_random_weights(self) -> bool:

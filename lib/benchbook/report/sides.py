@@ -59,9 +59,9 @@ def sides_of(name: str, results: Path) -> list[Side]:
     if launch and launch not in names:
         raise ExperimentError(f"{run.name}: {no_such('launch', launch, names)}")
     return [
-        Side(run.name, one, tuple(run.by_launch[one]), facts_of(run.by_launch[one]), run.settings(one), run.remark)
+        Side(run.name, one, tuple(run.comparable(one)), facts_of(run.comparable(one)), run.settings(one), run.remark)
         for one in ([launch] if launch else names)
-        if run.by_launch[one]
+        if run.comparable(one)
     ]
 
 

@@ -31,13 +31,20 @@ def ending(run: Run) -> tuple[int, str]:
     """Return the exit code of a run that has ended, and the words for it."""
     if run.header.state is RunState.INTERRUPTED:
         code = INTERRUPTED
-    elif (run.missing and run.header.state is not RunState.PARTIAL) or any(
-        record.verdict is Verdict.INVALID for record in run.records
-    ):
+    elif _lacks_something(run):
         code = FAILED
     else:
-        code = NO_ANSWER if why_no_answer(run.records) else OK
+        code = NO_ANSWER if why_no_answer(run.evidence) else OK
     return code, MEANINGS[code]
+
+
+def _lacks_something(run: Run) -> bool:
+    """Return whether anything is missing or INVALID that the run cannot do without."""
+    needed = {case.case_id for case in run.plan if run.header.is_needed(case.launch)}
+    is_short = run.header.state is not RunState.PARTIAL and not needed.isdisjoint(run.missing)
+    return is_short or any(
+        record.verdict is Verdict.INVALID for record in run.records if run.header.is_needed(record.identity.launch)
+    )
 
 
 def print_summary(run: Run, console: Console) -> None:

@@ -39,7 +39,7 @@ def asked_again(host_kind: HostKind, work: Work) -> tuple[Block, ...]:
 def _lacking(case: Case, work: Work) -> Iterator[Repeat]:
     """Yield the repeats of a case that are planned, or were tried, and gave no number that stays."""
     plan, key, number = work.plan, work.plan.cases[case.case_id].key, 0
-    planned = 0 if case.find else plan.experiment.repeats
+    planned = 0 if case.find or plan.experiment.search else plan.experiment.repeats
     while number < planned or work.store.has_record_file(key, number):
         if settled_record(work.store, plan, case.case_id, number) is None:
             seed = repeat_seed(plan.experiment.seed, case.axes_text, number)

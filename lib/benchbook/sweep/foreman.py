@@ -25,6 +25,7 @@ class Foreman:
     proposers: Sequence[Proposer]
     is_whole: bool  # every case is asked for; else nothing is proposed: what is, is for all that a run compares
     waiting: Sequence[Block] = ()  # what no executor has begun yet
+    ahead: Sequence[Block] = ()  # what is likely proposed after that
 
     def say(self, text: str) -> None:
         """Pass on a line that stays."""
@@ -45,7 +46,7 @@ class Foreman:
     def going_on(self, rest: Block, warmed: Collection[str] | None) -> None:
         """Tell how long the rest of a block and all that wait take; with `warmed`, its host is there already."""
         waiting = [still_wanted(block, self.ledger.work) for block in self.waiting if not self.ledger.given_up(block)]
-        left = (rest, *(block for block in waiting if block.repeats))
+        left = (rest, *(block for block in waiting if block.repeats), *self.ahead)
         self.listener.left(self.ledger.estimator.estimate(left, warmed))
 
     def more(self, block: Block) -> tuple[Repeat, ...]:
@@ -74,6 +75,7 @@ class Foreman:
         for proposer in proposers if self.is_whole and not self._is_stopping else ():
             proposal = proposer.next(host_kind, tuple(self.ledger.results.values()))
             self.ledger.plan_repeats(proposal.repeats)
+            self.ahead = proposal.ahead
             if blocks := tuple(block for block in proposal.blocks if not launch or block.launch == launch):
                 self.ledger.note()
                 number = sum(len(block.repeats) for block in blocks)

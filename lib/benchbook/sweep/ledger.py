@@ -16,6 +16,7 @@ from benchbook.records.parts import MachineFacts
 from benchbook.records.provenance import provenance, utc_now
 from benchbook.sweep.block_result import BlockResult, GivenUp, Work
 from benchbook.sweep.finding import find_facts
+from benchbook.sweep.searching import search_facts
 from benchbook.terms.benchmarks import HostKind
 
 
@@ -45,6 +46,7 @@ class Ledger:
             ended_utc=None,
             repeats=experiment.repeats,
             finds=tuple(map(find_facts, experiment.searches)),
+            search=search_facts(experiment),
             until=until and Until(at_most=until.at_most, targets=dict(until.targets)),
             seed=experiment.seed,
             order_seed=experiment.order_seed,

@@ -9,6 +9,7 @@ from pathlib import Path
 from benchbook.hosts.engines import engine_of
 from benchbook.hosts.machine.facts import device
 from benchbook.hosts.model.files import ModelFiles, resolve_model
+from benchbook.judge.halving import widths
 from benchbook.judge.outside import is_due_again
 from benchbook.measure.environments import environment_facts
 from benchbook.notebooks.execute import source_sha256
@@ -229,7 +230,10 @@ def _in_planned_places(
     store: Store, plan: RunPlan, asked: Collection[str] | None
 ) -> Iterator[tuple[Record | None, str]]:
     """Yield for each place that a round may fill the record that may be kept, and why what lies there may not."""
-    fixed = plan.experiment.until.at_most if plan.experiment.until else plan.experiment.repeats
+    experiment = plan.experiment
+    fixed = experiment.until.at_most if experiment.until else experiment.repeats
+    if experiment.search:
+        fixed += len(widths(len(plan.cases) - 1))
     for case_id, planned in plan.cases.items():
         most = planned.case.find.at_most if planned.case.find else fixed
         if asked is None or case_id in asked:

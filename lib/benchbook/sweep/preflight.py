@@ -26,7 +26,7 @@ from benchbook.measure.launch_check import checked_launch, config_of, version_of
 from benchbook.measure.variables import check_shell
 from benchbook.plan.document import Document, Where
 from benchbook.plan.experiment import Experiment, read_experiment
-from benchbook.plan.faults import Fault
+from benchbook.plan.faults import Fault, Faults
 from benchbook.plan.launches import Launch
 from benchbook.sweep.estimates import pace_of
 from benchbook.sweep.needs import queue_notes
@@ -48,6 +48,17 @@ class Preflight:
     notes: tuple[str, ...]  # a line for each translation, and for what else a reader must know, with its place
     unfit: tuple[tuple[str, Fault], ...] = ()  # launch, and why it cannot start with its model, or here
     pythons: Mapping[str, Python] = field(default_factory=dict)  # of launches whose vLLM is that of another environment
+
+    def without(self, left_out: Mapping[str, str]) -> Preflight:
+        """Return the same without these candidates of its search; raise ExperimentError where none is left."""
+        experiment = self.experiment
+        launches = tuple(launch for launch in experiment.launches if launch.name not in left_out)
+        cases = tuple(case for case in experiment.cases if case.launch not in left_out)
+        if len(launches) < 2:
+            why = "\n".join(f"  {name}: {why}" for name, why in left_out.items())
+            raise ExperimentError(f"{experiment.path}: no candidate of the search can run:\n{why}")
+        search = replace(experiment.search, left_out={**experiment.search.left_out, **left_out})
+        return replace(self, experiment=replace(experiment, launches=launches, cases=cases, search=search))
 
     def python_of(self, launch: Launch) -> Python:
         """Return the environment in which a launch is started."""
@@ -79,7 +90,7 @@ def preflight(experiment: Experiment) -> Preflight:
     """Return `experiment` with its launches translated; raise ExperimentError for all that this vLLM does not know."""
     doc, faults = experiment.document, experiment.document.faults
     there = known()
-    launches, notes, unfit = [], [], []
+    launches, notes, unfit, left_out = [], [], [], {}
     pythons = _pythons(experiment)
     for launch in experiment.launches:
         if launch.attached:
@@ -88,17 +99,22 @@ def preflight(experiment: Experiment) -> Preflight:
             notes += checked.notes
             unfit += [(launch.name, fault) for fault in checked.unfit]
             continue
-        with faults.noted():
+        own = replace(doc, faults=Faults()) if launch.name in doc.optional else doc
+        with own.faults.noted():
             _check_shape(experiment, launch)
         if (python := pythons.get(launch.name, HERE)) is None:
             continue
         its, has_offline = there if python.is_here else known(python), bool(experiment.offline_workloads(launch.name))
-        checked = checked_launch(doc, launch, its, has_offline=has_offline, python=python)
-        notes += [*checked.notes, *queue_notes(experiment, checked.launch)]
-        with faults.noted():
+        checked = checked_launch(own, launch, its, has_offline=has_offline, python=python)
+        with own.faults.noted():
             _check_answers(experiment, checked.launch)
         launches.append(checked.launch)
-        unfit += [(launch.name, fault) for fault in (*checked.unfit, *_too_long(experiment, checked.launch))]
+        cannot = [*checked.unfit, *_too_long(experiment, checked.launch)]
+        if own is not doc and (why := [*own.faults.texts, *map(str, cannot)]):
+            left_out[launch.name] = why[0]
+            continue
+        notes += [*checked.notes, *queue_notes(experiment, checked.launch)]
+        unfit += [(launch.name, fault) for fault in cannot]
     if not faults.has_within(("requests",)):
         notes += check_sets(experiment)
     started = [launch for launch in launches if not launch.attached]
@@ -111,7 +127,8 @@ def preflight(experiment: Experiment) -> Preflight:
     translated = replace(experiment, launches=tuple(launches))
     told = tuple(dict.fromkeys(notes)), tuple(unfit)
     others = {name: python for name, python in pythons.items() if python and not python.is_here}
-    return Preflight(translated, version_of(there), there is not None, is_readable, *told, others)
+    found = Preflight(translated, version_of(there), there is not None, is_readable, *told, others)
+    return found.without(left_out) if left_out else found
 
 
 def _pythons(experiment: Experiment) -> dict[str, Python | None]:
@@ -137,14 +154,20 @@ def _at(doc: Document, where: Where) -> Iterator[None]:
 
 
 def _too_long(experiment: Experiment, launch: Launch) -> list[Fault]:
-    """Return the refusal of requests that are longer than the model can take, where no max_model_len was in their way."""
-    most = longest(launch.args, launch.env, config_of(launch))
+    """Return the refusal of requests that are longer than the model can take, where no max_model_len was in their way.
+
+    That of a search's candidate is looked at here too: it is left out where it is too short.
+    """
+    is_candidate = launch.name in experiment.document.optional
+    most = launch.max_model_len if is_candidate else None
+    what = "its max_model_len" if most else "the model's config.json"
+    most = most or longest(launch.args, launch.env, config_of(launch))
     needed = max(
         (case.workload.max_request_tokens for case in experiment.cases if case.launch == launch.name), default=0
     )
-    if most is None or needed <= most or launch.max_model_len:
+    if most is None or needed <= most or (launch.max_model_len and not is_candidate):
         return []
-    problem = f"a request of {needed} tokens (input + output) exceeds the {most} of the model's config.json"
+    problem = f"a request of {needed} tokens (input + output) exceeds the {most} of {what}"
     return [experiment.document.error(("launches", launch.name), problem)]
 
 

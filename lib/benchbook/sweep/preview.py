@@ -22,6 +22,7 @@ from benchbook.records.header import RunState
 from benchbook.records.runs import run_name
 from benchbook.records.store import Store
 from benchbook.sweep.again import price_text
+from benchbook.sweep.candidates import runnable
 from benchbook.sweep.consent import is_elsewhere, load_texts
 from benchbook.sweep.earlier_runs import finished_run, lacks_report, not_extended, unfinished_run, unreported_run
 from benchbook.sweep.estimates import estimator_for
@@ -30,8 +31,10 @@ from benchbook.sweep.machine import machine_note
 from benchbook.sweep.needs import need_of
 from benchbook.sweep.planned_cases import print_cases
 from benchbook.sweep.planned_commands import print_commands
+from benchbook.sweep.planned_search import trial_lines
 from benchbook.sweep.planning import RunPlan, damaged_repeats, due_again_text, pending, stale_records
 from benchbook.sweep.preflight import Preflight, preflight_of
+from benchbook.sweep.searching import planned_trials
 from benchbook.sweep.session import run_command
 from benchbook.sweep.set_layout import set_of
 from benchbook.terminal import say
@@ -53,7 +56,7 @@ def preview(
     file: Path, results_dir: Path, console: Console, with_commands: bool = False, sets: Sequence[str] = ()
 ) -> None:
     """Print the cases as a table, or the exact commands of each, how long it takes, and which run would be continued."""
-    checked = preflight_of(file, sets)
+    checked = runnable(preflight_of(file, sets))
     experiment = checked.experiment
     blocks = experiment.planned_rounds()
     unfinished = unfinished_run(results_dir, experiment.name)
@@ -64,7 +67,7 @@ def preview(
     left = [pending(plan, *going_on) if going_on else plan for plan in plans]
     if experiment.fixed:
         say(console, _size_text(experiment, plans, estimator, left))
-    for line in _search_lines(experiment, estimator):
+    for line in (*_search_lines(experiment, estimator), *trial_lines(experiment, estimator)):
         say(console, line)
     for what in dict.fromkeys(estimator.to_count.values()):
         say(console, f"  in it, one start more: to {what.partition(' {')[0]}, once on this machine")
@@ -79,7 +82,7 @@ def preview(
     _print_preflight(console, checked, blocks)
     say(console, "")
     if with_commands:
-        print_commands(console, experiment, (*blocks, *planned_searches(experiment)))
+        print_commands(console, experiment, (*blocks, *planned_searches(experiment), *planned_trials(experiment)))
     elif experiment.fixed:
         print_cases(console, experiment)
     for place, line in enumerate((*_maximum_notes(experiment), *_starts_notes(experiment, blocks))):
@@ -142,11 +145,14 @@ def _print_preflight(console: Console, checked: Preflight, blocks: Sequence[Bloc
     for launch, load in load_texts(experiment, (*blocks, *most_of_searches(experiment))):
         where = "another machine" if is_elsewhere(launch) else "this machine"
         say(console, f"Launch {launch.name!r} runs already, on {where}, and is asked for {launch.model_text}: {load}")
+    told: set[str] = set()
     for launch in experiment.launches:
         if launch.attached:
             continue
-        need = need_of(experiment, launch)
-        say(console, f"Launch {launch.name!r}: {launch.model_text}, memory {need or 'not known for this model'}")
+        needed = f"{launch.model_text}, memory {need_of(experiment, launch) or 'not known for this model'}"
+        if not experiment.search or needed not in told:  # of many candidates, those that need no more are not listed
+            say(console, f"Launch {launch.name!r}: {needed}")
+        told.add(needed)
         if remark := offline_remark(launch.args, experiment.offline_workloads(launch.name)):
             say(console, f"  {remark}")
     for line in _difference_lines(checked):

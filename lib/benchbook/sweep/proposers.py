@@ -18,6 +18,9 @@ class Proposal:
     blocks: tuple[Block, ...] = ()
     why: str = ""
     repeats: Mapping[str, int] = field(default_factory=dict)  # by case id: how often it is planned by now
+    ahead: tuple[
+        Block, ...
+    ] = ()  # what is likely wanted after these blocks, for whoever estimates how long it will take
 
 
 class Proposer(Protocol):

@@ -12,6 +12,7 @@ from benchbook.notebooks.kernels.source import warm_kernels
 from benchbook.project import notebooks_dir
 from benchbook.records.header import RunState
 from benchbook.records.store import Store
+from benchbook.sweep.best import write_best
 from benchbook.sweep.consent import Confirm
 from benchbook.sweep.earlier_runs import lacks_report, unreported_run
 from benchbook.sweep.planning import RunPlan
@@ -95,6 +96,7 @@ def _reported(store: Store, listener: Listener, write_report: WriteReport) -> En
     listener.working_on("judging all repeats together, writing the report")
     try:
         with told_as(StoreError):
+            write_best(store)
             write_report(store.run_dir)
     except StoreError as error:
         return Ended(store, unwritten=error)

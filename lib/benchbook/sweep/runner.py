@@ -24,6 +24,7 @@ from benchbook.sweep.planning import RunPlan, pending, planned_records
 from benchbook.sweep.progress import Listener
 from benchbook.sweep.proposers import Proposer
 from benchbook.sweep.request_sets import forget_texts
+from benchbook.sweep.searching import planned_trials
 from benchbook.terms.benchmarks import HOST_KINDS
 
 
@@ -58,7 +59,7 @@ class Runner:
                 while blocks := next(filter(None, map(foreman.proposed, HOST_KINDS)), ()):
                     self._measure(blocks, work, foreman)
                 foreman.note_reached()
-                state = self._final_state(ledger.rows)
+                state = self._final_state(ledger.header)
                 if state is RunState.FINISHED:
                     self.store.control.forget()
                     self.store.forget_report()  # of a former state: a finished run without one lacks it still
@@ -78,7 +79,7 @@ class Runner:
             if remark := offline_remark(experiment.launch(name).args, experiment.offline_workloads(name)):
                 listener.say(f"  launch {name!r}: {remark}")
         total, to_do = (sum(len(block.repeats) for block in some) for some in (blocks, left))
-        searching = planned_searches(experiment) if self.only is None else []
+        searching = [*planned_searches(experiment), *planned_trials(experiment)] if self.only is None else []
         listener.begin(total, total - to_do, ledger.estimator.estimate((*left, *searching)))
         return left
 
@@ -105,15 +106,17 @@ class Runner:
             else:
                 yield block
 
-    def _final_state(self, rows: Sequence[PlanRow]) -> RunState:
+    def _final_state(self, header: RunHeader) -> RunState:
         if self.store.control.is_stopping:
             self.listener.say("Stopped between two repeats, as asked.")
             return RunState.INTERRUPTED
-        skipped = self.store.control.skipped
+        skipped, rows = self.store.control.skipped, header.plan
         asked = [row for row in rows if (self.only is None or row.case_id in self.only) and row.case_key not in skipped]
-        if not self._are_good(asked):
+        if not self._are_good(asked, header):
             return RunState.FAILED
-        return RunState.FINISHED if self._are_good(rows) else RunState.PARTIAL
+        return RunState.FINISHED if self._are_good(header.plan, header) else RunState.PARTIAL
 
-    def _are_good(self, rows: Sequence[PlanRow]) -> bool:
-        return all(record and record.verdict is not Verdict.INVALID for record in planned_records(self.store, rows))
+    def _are_good(self, rows: Sequence[PlanRow], header: RunHeader) -> bool:
+        """Return whether all is measured and believed that the run cannot do without."""
+        needed = [row for row in rows if header.is_needed(row.launch)]
+        return all(record and record.verdict is not Verdict.INVALID for record in planned_records(self.store, needed))

@@ -23,6 +23,7 @@ from benchbook.records.runs import run_name
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.sweep.added_rounds import AddedRounds
 from benchbook.sweep.attached import asked_before
+from benchbook.sweep.candidates import runnable
 from benchbook.sweep.consent import Confirm, ask_consent
 from benchbook.sweep.earlier_runs import finished_run, not_extended, unfinished_run
 from benchbook.sweep.executors import Local
@@ -37,10 +38,12 @@ from benchbook.sweep.progress import Listener
 from benchbook.sweep.quiet import disturbance
 from benchbook.sweep.request_sets import FrozenSet, freeze, frozen_in
 from benchbook.sweep.runner import Runner
+from benchbook.sweep.searching import Searching
 from benchbook.terminal import shown
 from benchbook.terms.errors import ExperimentError
 
 FIRST_LOOK_S = 0.3  # before anything starts: whoever is told can stop before the time is spent
+PROPOSERS = (AddedRounds, Finding, Searching)
 RESULTS = Path("results")  # where the command line keeps runs unless it is told otherwise
 
 
@@ -71,7 +74,7 @@ def prepare_run(
     check_folders()
     _tell_others(listener)
     listener.working_on("reading which flags and variables the installed vLLM knows")
-    checked = preflight_of(file, sets)
+    checked = runnable(preflight_of(file, sets))
     asked = asked_for(checked.experiment, only) if only else None
     part = _asked_part(checked, asked)
     check_loader(part.experiment)
@@ -94,9 +97,7 @@ def prepare_run(
     card_locks.rename(f"run {run_name(store.run_dir, results_dir)}")
     write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
     executor = Local(host_opener(share_gpu, len(plan.experiment.launches) > 1))
-    runner = Runner(
-        plan, store, listener, command, executor, [AddedRounds(plan, store), Finding(plan, store)], only=asked
-    )
+    runner = Runner(plan, store, listener, command, executor, [each(plan, store) for each in PROPOSERS], only=asked)
     if earlier:
         runner.header, damage = store.read_header()
         _tell_continued(plan, store, asked, damage, listener)

@@ -88,6 +88,7 @@ PAST_THE_FACE = {
         ("sweep/estimates*", "sweep/machine*"),
         {"random_loader", "routing"},
     ),
+    "what a search recommends, as vLLM reads it from a file": (("sweep/best*",), {"config_file"}),
     "the list of engines": (("hosts/engines*",), {"environments", "wing"}),
 }
 PAGE = PACKAGE.parents[1] / "docs" / "design.md"
