@@ -5,7 +5,7 @@
     python lib/proofs/routers.py --litellm ~/litellm/bin/litellm  # where LiteLLM's proxy is, if not in PATH
 
 `vllm serve` is started as somebody else would start it, on [::1] where this machine has that, and the ways lead to it:
-nginx that gathers text, packs it, or passes it on; TLS by a certificate of one's own; LiteLLM's proxy with and without
+nginx that gathers text, buffers it, or passes it on; TLS by a certificate of one's own; LiteLLM's proxy with and without
 the server behind it named; two addresses of one service. What is not installed is skipped with a line. Exits with 0 when
 each way's record has the codes that it must have and no other above a note, but for machine_busy.
 """
@@ -57,11 +57,11 @@ http {{
   proxy_set_header Connection "";
 {ways}}}
 """
-# What each way of nginx has beside its port: the first as nginx has it by default, towards a server of HTTP/1.0.
+# What each way of nginx has beside its port. Buffering by itself holds no text back from a client that reads as fast as it
+# comes; packing does, unless buffering is off.
 NGINX_WAYS = {
-    "gathered": "proxy_http_version 1.0; proxy_buffering on;",
-    "packed": "proxy_http_version 1.1; proxy_buffering off; gzip on; gzip_types text/event-stream; gzip_proxied any;",
-    "buffered": "proxy_http_version 1.1; proxy_buffering on;",
+    "gathered": "proxy_http_version 1.1; proxy_buffering on; gzip on; gzip_types text/event-stream; gzip_proxied any;",
+    "buffered": "proxy_http_version 1.0; proxy_buffering on;",
     "passed": "proxy_http_version 1.1; proxy_buffering off;",
     "tls": "proxy_http_version 1.1; proxy_buffering off; ssl_certificate {folder}/own.pem; ssl_certificate_key {folder}/own.key;",
 }
@@ -215,7 +215,7 @@ def fault(name: str, record: Record) -> str:
     if not record.is_measured:
         return f"not measured: {record.outcome}"
     found = {reason.code for reason in record.reasons if reason.severity != "note"}
-    wanted = GATHERED if name in ("gathered", "packed") else set()
+    wanted = GATHERED if name == "gathered" else set()
     said = [f"{code} is missing" for code in sorted(wanted - found)]
     return "; ".join(said + [f"{code} speaks" for code in sorted(found - wanted - TOLERATED)])
 

@@ -117,7 +117,7 @@ CODES = (
         "suspect",
         "answers reached the client in one heap instead of token by token: TTFT holds the whole answer, TPOT is near 0",
         "give server and client processors of their own; look for other load on the machine; what stands in between is to pass "
-        "text on as it comes (nginx: proxy_buffering off, gzip off)",
+        "text on as it comes (nginx: proxy_buffering off)",
         "5 % of the answers in a single chunk or with most gaps below 0.1 ms, or fewer that make the mean TTFT 5 % longer: "
         "no engine makes a step so fast",
     ),
@@ -148,11 +148,11 @@ CODES = (
     Code(
         "closing_chunk",
         "note",
-        "answers close with a chunk that says why they ended and has no text, as those of several engines do: it comes with "
-        "the last token, so TTFT and TPOT are right, but ITL has a gap near 0 more for each answer",
+        "answers close with a chunk that says why they ended and has no text, as those of several engines do, or with two, as "
+        "LiteLLM's: they come with the last token, so TTFT and TPOT are right, but ITL has a gap near 0 more for each",
         "read TPOT; do not compare this ITL with that of vLLM's server, which ends with its last token",
-        "5 % of the answers with one chunk more than tokens, and a last gap of half the usual one at most: a token takes "
-        "a step",
+        "5 % of the answers with a chunk more than tokens, or two, without text, as the client heard; or a last gap of half the "
+        "usual one at most: a token takes a step",
     ),
     Code(
         "latency_sum_broken",

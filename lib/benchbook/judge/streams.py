@@ -15,6 +15,7 @@ BUNCHED_GAP_S = 1e-4
 BUNCHED_SHARE = 0.5  # of the gaps of one answer
 TOLERATED_SHARE = 0.05  # of the answers
 MAX_TTFT_RAISED = 0.05  # of the mean, by heaps
+MOST_CLOSING = 2  # chunks without text: why an answer ended, and its counts of tokens
 OPENING_GAP = 0.5  # of the usual one: a wait for a token takes a step at least
 TOKENS_PER_CHUNK = 1.05
 FIGURES_PER_CHUNK = 1.5  # ITL over TPOT: their means weigh answers of several lengths differently
@@ -97,7 +98,7 @@ def empty_first_chunk(measured: Measured) -> Reason | None:
     """Suspect when more than 5 % of the answers have more chunks than tokens, and the first came before its token."""
     answers = [answer for answer in measured.answers if answer.tokens > 0 and "itls" in measured.raw]
     more = _with_more_chunks(answers)
-    if not more or _opens_with_a_token(more) or _closes_behind_a_token(more):
+    if not more or _opens_with_a_token(more) or _closes_behind_a_token(measured, more):
         return None
     worst = max(more, key=lambda answer: answer.gaps_s[0] if answer.gaps_s else 0.0)
     first_s, rest_s = worst.gaps_s[0] if worst.gaps_s else 0.0, worst.gaps_s[1:]
@@ -127,20 +128,25 @@ def closing_chunk(measured: Measured) -> Reason | None:
     """Note that answers close with a chunk without text behind the last token, as those of several engines do."""
     answers = [answer for answer in measured.answers if answer.tokens > 0 and "itls" in measured.raw]
     more = _with_more_chunks(answers)
-    if not more or _opens_with_a_token(more) or not _closes_behind_a_token(more):
+    if not more or _opens_with_a_token(more) or not _closes_behind_a_token(measured, more):
         return None
-    last_ms = statistics.median(answer.gaps_s[-1] for answer in more) * 1000
+    last_ms = statistics.median(sum(answer.gaps_s[-_chunks_more(answer) :]) for answer in more) * 1000
+    chunks, gaps = ("a chunk", "one gap") if max(map(_chunks_more, more)) == 1 else ("two chunks", "two gaps")
     return reason(
         "closing_chunk",
-        f"{len(more)} of {len(answers)} answers close with a chunk of their own, {last_ms:.2f} ms behind the last token "
-        "(median): ITL has one gap more than there are between tokens",
+        f"{len(more)} of {len(answers)} answers close with {chunks} of their own, {last_ms:.2f} ms behind the last token "
+        f"(median): ITL has {gaps} more than there are between tokens",
     )
 
 
 def _with_more_chunks(answers: Sequence[Answer]) -> list[Answer]:
     """Return the answers that came in more chunks than tokens; none where these are 5 % at most."""
-    more = [answer for answer in answers if len(answer.gaps_s) + 1 > answer.tokens]
+    more = [answer for answer in answers if _chunks_more(answer) > 0]
     return more if len(more) > TOLERATED_SHARE * len(answers) else []
+
+
+def _chunks_more(answer: Answer) -> int:
+    return len(answer.gaps_s) + 1 - answer.tokens
 
 
 def _opens_with_a_token(answers: Sequence[Answer]) -> bool:
@@ -152,15 +158,21 @@ def _opens_with_a_token(answers: Sequence[Answer]) -> bool:
     return statistics.median(answer.gaps_s[0] for answer in answers) <= OPENING_GAP * usual_s
 
 
-def _closes_behind_a_token(answers: Sequence[Answer]) -> bool:
-    """Return whether each has one chunk more, and the gap before its last is short beside those between tokens.
+def _closes_behind_a_token(measured: Measured, answers: Sequence[Answer]) -> bool:
+    """Return whether each has a chunk more, or two, that came behind its last token: so the client heard, or the gaps tell.
 
-    The first gap is none of them: where it is the long one, a chunk opened the answer long before its token.
+    Two are a reason and the counts, each by itself. A gap before them tells it that is short beside those between tokens,
+    of which the first is none: where it is the long one, a chunk opened the answer long before its token.
     """
-    if any(len(answer.gaps_s) != answer.tokens or answer.tokens < 3 for answer in answers):
+    more = [_chunks_more(answer) for answer in answers]
+    if max(more) > MOST_CLOSING:
         return False
-    usual_s = statistics.median(gap_s for answer in answers for gap_s in answer.gaps_s[1:-1])
-    return statistics.median(answer.gaps_s[-1] for answer in answers) <= OPENING_GAP * usual_s
+    if (measured.conditions.client.textless_ends or 0) >= sum(more):
+        return True
+    if any(answer.tokens < 3 for answer in answers):
+        return False
+    usual_s = statistics.median(gap_s for answer in answers for gap_s in answer.gaps_s[1 : -_chunks_more(answer)])
+    return statistics.median(max(answer.gaps_s[-_chunks_more(answer) :]) for answer in answers) <= OPENING_GAP * usual_s
 
 
 def latency_sum_broken(measured: Measured) -> Reason | None:

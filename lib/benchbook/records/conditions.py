@@ -20,6 +20,7 @@ class Client(Part):
     counts_beside: Whole | None = (
         None  # chunks that told the counts of tokens beside text, where vLLM's client does not look
     )
+    textless_ends: Whole | None = None  # chunks that ended an answer and had no text
     cut_answers: Items[Annotated[tuple[int, int], Field(strict=False)]] | None = (
         None  # tokens asked for, tokens that came
     )

@@ -106,15 +106,19 @@ def test_a_service_of_several_addresses_gets_its_requests_at_each_in_turn(send):
 
 # How a server may tell that an answer had five tokens, whose three words are three by the tokenizer; and what is heard.
 COUNTED = {
-    "in an event of their own": ([token("w1 "), token("w2 "), token("w3 ", "length"), usage(2, 5)], 5, 0),
-    "beside the last text": ([token("w1 "), token("w2 "), counted(token("w3 ", "length"), 2, 5)], 5, 1),
-    "beside each text": ([counted(token(f"w{n} "), 2, tokens) for n, tokens in ((1, 1), (2, 4), (3, 5))], 5, 3),
-    "beside a last chunk without text": ([token("w1 "), token("w2 w3 "), counted(token("", "length"), 2, 5)], 5, 1),
-    "both ways": ([token("w1 w2 "), counted(token("w3 ", "length"), 2, 4), usage(2, 5)], 5, 1),
-    "by null": ([{**token("w1 w2 w3 ", "length"), "usage": None}], 3, 0),
-    "by what is no count": ([{**token("w1 w2 w3 ", "length"), "usage": {"completion_tokens": None}}], 3, 0),
-    "in its words": ([token('w1 w2 w3 "usage": {"completion_tokens": 9}', "length"), usage(2, 5)], 5, 0),
-}
+    "in an event of their own": ([token("w1 "), token("w2 "), token("w3 ", "length"), usage(2, 5)], 5, 0, 0),
+    "beside the last text": ([token("w1 "), token("w2 "), counted(token("w3 ", "length"), 2, 5)], 5, 1, 0),
+    "beside each text": ([counted(token(f"w{n} "), 2, tokens) for n, tokens in ((1, 1), (2, 4), (3, 5))], 5, 3, 0),
+    "beside a last chunk without text": ([token("w1 "), token("w2 w3 "), counted(token("", "length"), 2, 5)], 5, 1, 1),
+    "as by LiteLLM": (
+        [token("w1 w2 w3 "), {"choices": [{"index": 0, "finish_reason": "length"}]}, counted({"choices": [{"index": 0}]}, 2, 5)],
+        5, 1, 2,
+    ),
+    "both ways": ([token("w1 w2 "), counted(token("w3 ", "length"), 2, 4), usage(2, 5)], 5, 1, 0),
+    "by null": ([{**token("w1 w2 w3 ", "length"), "usage": None}], 3, 0, 0),
+    "by what is no count": ([{**token("w1 w2 w3 ", "length"), "usage": {"completion_tokens": None}}], 3, 0, 0),
+    "in its words": ([token('w1 w2 w3 "usage": {"finish_reason": "x"}', "length"), usage(2, 5)], 5, 0, 0),
+}  # fmt: skip
 
 
 def test_counts_of_tokens_are_heard_in_an_event_of_their_own_and_beside_text(send, tmp_path):
@@ -122,10 +126,11 @@ def test_counts_of_tokens_are_heard_in_an_event_of_their_own_and_beside_text(sen
     forms = list(COUNTED.values())
     with stream_server(lambda body: forms[int(body["prompt"].split()[0])][0]) as server:
         _, raw, _ = send(server, requests, *one_at_a_time())
-    assert dict(zip(COUNTED, raw["output_lens"])) == {form: tokens for form, (_, tokens, _) in COUNTED.items()}
-    heard = read_json(meter_path(tmp_path / "bench.log"))["counts_beside"]
-    assert heard == sum(num_beside for _, _, num_beside in forms) and raw["completed"] == len(COUNTED)
-    chunks = [sum("choices" in event and bool(event["choices"]) for event in events) for events, _, _ in forms]
+    assert dict(zip(COUNTED, raw["output_lens"])) == {form: tokens for form, (_, tokens, _, _) in COUNTED.items()}
+    notes = read_json(meter_path(tmp_path / "bench.log"))
+    assert notes["counts_beside"] == sum(beside for _, _, beside, _ in forms) and raw["completed"] == len(COUNTED)
+    assert notes["textless_ends"] == sum(textless for _, _, _, textless in forms)
+    chunks = [sum(bool(event["choices"]) for event in events) for events, _, _, _ in forms]
     assert [len(gaps) + 1 for gaps in raw["itls"]] == chunks, "what is heard beside is no chunk"
 
 

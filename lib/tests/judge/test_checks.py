@@ -778,7 +778,9 @@ def test_conversations_are_there_while_their_users_think():
         ([0.0003, 0.0003] + [0.002] * 63, 64, "empty_first_chunk"),  # two of them
         ([0.002] * 63 + [0.0002], 64, "closing_chunk"),
         ([0.002] * 63 + [0.0012], 64, "empty_first_chunk"),  # half a step behind the token and more
-        ([0.002] * 63 + [0.0002, 0.0002], 64, "empty_first_chunk"),  # two of them
+        ([0.002] * 63 + [0.0002, 0.0002], 64, "closing_chunk"),  # two of them
+        ([0.002] * 63 + [0.0002, 0.0012], 64, "empty_first_chunk"),
+        ([0.002] * 63 + [0.0002] * 3, 64, "empty_first_chunk"),
         ([0.3, 0.002, 0.002], 3, "empty_first_chunk"),  # long before the token, however short all else is
         ([0.0], 1, "opening_chunk"),  # in one heap, as is right: there is one token
         ([0.015], 1, "empty_first_chunk"),  # three quarters of the TTFT
@@ -790,6 +792,21 @@ def test_a_chunk_that_opens_an_answer_is_told_by_how_long_its_first_token_takes(
     raw = {"itls": [gaps] * 40, "latencies": [0.02 + sum(gaps)] * 40}
     of_streams = {"opening_chunk", "closing_chunk", "empty_first_chunk", "stream_bunched", "itl_per_chunk"}
     assert of_streams & set(codes(serve(**lengths, raw=raw))) == {said}
+
+
+@pytest.mark.parametrize(
+    ("textless", "more", "said"),
+    [(40, 1, "closing_chunk"), (80, 2, "closing_chunk"), (79, 2, "empty_first_chunk"), (120, 3, "empty_first_chunk"),
+     (None, 1, "empty_first_chunk"), (0, 2, "empty_first_chunk")],
+)  # fmt: skip
+def test_a_chunk_without_text_that_the_client_heard_at_the_end_closes_an_answer_however_late_it_comes(
+    textless, more, said
+):
+    gaps = [0.002] * 63 + [0.004] * more
+    raw = {"itls": [gaps] * 40, "latencies": [0.02 + sum(gaps)] * 40}
+    noted = {**SOUND.conditions.client.model_dump(), "textless_ends": textless}
+    found = set(codes(serve(prompts=40, raw=raw, conditions={"client": noted})))
+    assert found & {"opening_chunk", "closing_chunk", "empty_first_chunk"} == {said}
 
 
 def test_guessing_ahead_is_doubted_for_random_tokens_and_not_for_text_whatever_its_lengths():

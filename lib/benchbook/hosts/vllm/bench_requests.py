@@ -25,7 +25,9 @@ _SENDING = set(
     "request_overrides max_concurrency self_timed".split()
 )
 
-_COUNTS = re.compile(r'"usage":\s*\{')
+_END = re.compile(r'"usage":\s*\{|"finish_reason":\s*"')
+_TEXTS = ("text", "content", "reasoning", "reasoning_content", "tool_calls")  # what a chunk may bring
+COUNTED, TEXTLESS = "counts_beside", "textless_ends"
 
 
 @contextlib.contextmanager
@@ -52,12 +54,13 @@ def before_requests(act: Callable[[Sequence[int] | None], object]) -> Iterator[N
 
 
 @contextlib.contextmanager
-def hearing_counts(note: Callable[[], object]) -> Iterator[None]:
-    """Inside, `vllm bench serve` hears counts of tokens that stand beside text too, and `note` is called for each.
+def hearing_ends(note: Callable[[str], object]) -> Iterator[None]:
+    """Inside, `vllm bench serve` hears counts of tokens that stand beside text too; `note` gets COUNTED or TEXTLESS for each.
 
-    vLLM's client looks for them in an event without text, as OpenAI has it; told beside the last text, as by LiteLLM and
+    vLLM's client looks for counts in an event without text, as OpenAI has it; told beside the last text, as by LiteLLM and
     llama.cpp, it counts words by the tokenizer, which gives other numbers. So such an event is followed by one of its counts
-    alone. Nothing is timed by that one. A vLLM that has moved its reader of events counts as it does.
+    alone. Nothing is timed by that one. TEXTLESS is an event that ends an answer and has no text, which vLLM's client takes
+    for a chunk. A vLLM that has moved its reader of events counts as it does.
     """
     try:
         from vllm.benchmarks.lib.endpoint_request_func import StreamedResponseHandler
@@ -68,24 +71,27 @@ def hearing_counts(note: Callable[[], object]) -> Iterator[None]:
         return
 
     def heard(reader: Any, chunk_bytes: bytes) -> list[str]:
-        return [one for event in add_chunk(reader, chunk_bytes) for one in (event, *_counts_beside(event, note))]
+        return [one for event in add_chunk(reader, chunk_bytes) for one in (event, *_heard_in(event, note))]
 
     with mock.patch.object(StreamedResponseHandler, "add_chunk", heard):
         yield
 
 
-def _counts_beside(event: str, note: Callable[[], object]) -> list[str]:
+def _heard_in(event: str, note: Callable[[str], object]) -> list[str]:
     """Return an event with the counts of `event` alone, where they stand beside text; [] otherwise."""
-    if not _COUNTS.search(event):  # vLLM's own say null in all but the last
+    if not _END.search(event):  # vLLM's own say null in all but the last
         return []
     try:
         told = json.loads(event.removeprefix("data: "))
-        usage = told["usage"] if told["choices"] else None
-    except (ValueError, KeyError, TypeError):
+        choice, usage = told["choices"][0], told.get("usage")
+        said = {**choice, **(choice.get("delta") or {})}
+    except (ValueError, LookupError, TypeError, AttributeError):
         return []
+    if not any(said.get(name) for name in _TEXTS):
+        note(TEXTLESS)
     if not isinstance(usage, dict) or not usage.get("completion_tokens"):
         return []
-    note()
+    note(COUNTED)
     return [f"data: {json.dumps({'choices': [], 'usage': usage})}"]
 
 

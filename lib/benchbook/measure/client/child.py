@@ -116,16 +116,16 @@ def _begin(parent: socket.socket, stack: contextlib.ExitStack) -> Sequence[str]:
     if task.argv[0] == DRAW:
         return task.argv
     notes = stack.enter_context(metered(meter_path(task.log_path), json.loads(ceiling)))
-    notes["counts_beside"] = 0
+    notes |= {bench_requests.COUNTED: 0, bench_requests.TEXTLESS: 0}
 
-    def beside() -> None:
-        notes["counts_beside"] += 1
+    def heard(what: str) -> None:
+        notes[what] += 1
 
     def begin(asked_tokens: Sequence[int] | None) -> None:
         notes["asked_tokens"] = asked_tokens
         end_above(task.memory_mib)
 
-    stack.enter_context(bench_requests.hearing_counts(beside))
+    stack.enter_context(bench_requests.hearing_ends(heard))
     if task.addresses:
         stack.enter_context(bench_requests.to_each_in_turn(task.addresses))
     if task.stretch is not None:

@@ -64,7 +64,7 @@ def client_facts(notes: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, 
     """Return what the client did between its first send and its last chunk, None where nothing was noted.
 
     `cpu_cores` used, `loop_lag_median_ms` and `loop_lag_max_ms`, `chunks_per_s` read, `ceiling_chunks_per_s`,
-    `counts_beside` text that were heard; and of answers that ended early `cut_answers`: [tokens asked for, tokens that came].
+    `counts_beside` text and `textless_ends` of answers that were heard; and of answers that ended early `cut_answers`: [tokens asked for, tokens that came].
     """
     starts, latencies = raw.get("start_times") or [], request_latencies_s(raw)
     if not notes or not starts or not latencies:
@@ -75,7 +75,7 @@ def client_facts(notes: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, 
     facts: dict[str, Any] = {
         "chunks_per_s": round(chunks / (end_s - begin_s), 1) if end_s > begin_s else None,
         "ceiling_chunks_per_s": notes["ceiling_chunks_per_s"],
-        "counts_beside": notes.get("counts_beside"),
+        **{name: notes.get(name) for name in ("counts_beside", "textless_ends")},
     }
     # Where the clock has ended it, the last ones were never sent.
     asked = (notes.get("asked_tokens") or [])[: len(raw.get("output_lens") or ())]
