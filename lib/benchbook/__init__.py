@@ -42,6 +42,7 @@ _HOME = {
     # reading one run
     "load_run": "benchbook.report.run",
     "show_answer": "benchbook.report.cells",
+    "show_cases": "benchbook.report.cells",
     "show_comparison": "benchbook.report.cells",
     "show_counts": "benchbook.report.cells",
     "show_definitions": "benchbook.report.cells",

@@ -18,7 +18,7 @@ from benchbook.report.history import (
     point_texts,
     series_texts,
     step_sentences,
-    write_page,
+    write_history,
 )
 from benchbook.report.run import load_run
 from benchbook.terminal import say, shown, tell_damage
@@ -56,7 +56,7 @@ def print_history(
         print(aligned(SHORT_HEADINGS, rows, console.width if console.is_terminal else None, (1,), may_cut=0), end="")
     page = results_dir / experiment / PAGE
     remarks = [f"A remark on {run.name}: {run.remark}" for run in runs if run.remark]
-    write_page(f"The history of {experiment}", series, remarks, page)
+    write_history(f"The history of {experiment}", series, remarks, page)
     say(console, f"Page: {shown(page)}")
 
 

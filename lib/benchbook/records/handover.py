@@ -20,6 +20,7 @@ from benchbook.terms.asked import MadeOf
 REPEAT_FILE = "repeat.json"
 RECORD_FILE = "record.json"  # beside it
 SENT_FILE = "sent.json"  # beside it too: what was sent of a set, request by request in the raw file's order
+EXECUTED_FILE = "executed.ipynb"
 
 
 class LoadedEngine(BaseModel):

@@ -39,6 +39,7 @@ from benchbook.terms.metrics import values_from_raw
 
 EXPERIMENT_FILE = "experiment.yaml"
 BEST_FILE = "best.yaml"  # what a search recommends, for vLLM; the last of its comments is the command in one line
+REPORT_FILE = "report.html"
 
 
 class Store:
@@ -73,7 +74,7 @@ class Store:
     @property
     def report_path(self) -> Path:
         """Return where the report of this run lies or will lie."""
-        return self.run_dir / "report.html"
+        return self.run_dir / REPORT_FILE
 
     @property
     def control(self) -> Control:

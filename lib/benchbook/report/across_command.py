@@ -7,13 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchbook.judge.claims import headlines, tally
 from benchbook.listing import aligned
 from benchbook.records.store import Store
 from benchbook.report.across import Across, across
 from benchbook.report.compare_command import TextFormat, print_comparison
 from benchbook.report.comparisons import comparison_html
 from benchbook.report.html import write_page
-from benchbook.report.markup import bullets, element, join, table
+from benchbook.report.markup import Html, bullets, element, join, table
 from benchbook.report.sides import is_published, sides_of
 from benchbook.terminal import say, shown
 from benchbook.terms.errors import ExperimentError
@@ -33,7 +34,7 @@ def compare_runs(
         if one.comparison.rows:
             print_comparison(one.comparison, text_format, console)
     if page:
-        write_page(page, f"{names[0]} and {', '.join(names[1:])}", [_html(one) for one in found])
+        write_page(page, f"{names[0]} and {', '.join(names[1:])}", [_answer_html(found), *map(_html, found)])
         say(console, f"Page: {shown(page)}")
     if not any(one.comparison.rows for one in found):
         why = "" if text_format == "text" else f": {'; '.join(reason for one in found for reason in one.apart)}"
@@ -73,7 +74,17 @@ def _print_head(one: Across, console: Console) -> None:
         say(console, f"Cannot be compared: {reason}")
 
 
-def _html(one: Across) -> object:
+def _answer_html(found: Sequence[Across]) -> Html:
+    """Return the sentence to read first of each comparison, or that there is none."""
+    said = []
+    for one in found:
+        first = next(iter(headlines(one.comparison)), "")
+        told = tally(one.comparison) if one.comparison.rows else "nothing can be compared."
+        said.append(join([element("strong", f"{one.other.name} against {one.base.name}: "), first or told]))
+    return element("div", bullets(said), "answer")
+
+
+def _html(one: Across) -> Html:
     parts = [element("h2", f"{one.other.name} against {one.base.name}")]
     if one.differences:
         parts += [

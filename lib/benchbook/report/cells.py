@@ -11,6 +11,7 @@ from benchbook.judge.answerable import why_no_answer
 from benchbook.records.record import Verdict
 from benchbook.report import figures, reading
 from benchbook.report.answer import answer, verdict_sentence, why_not
+from benchbook.report.case_by_case import cases_html
 from benchbook.report.caveats import caveats, threats
 from benchbook.report.comparisons import comparisons_html
 from benchbook.report.curves import Curves
@@ -50,12 +51,12 @@ def show_question(run: Run) -> None:
 
 
 def show_answer(run: Run) -> None:
-    """Display the remark on the run, how far it may be believed, the answer, its references and its limits."""
+    """Display the remark on the run, the answer, how far it may be believed, its references and its limits."""
     headline, *rest = answer(run)
     parts = [
         element("p", join([element("strong", "Remark."), run.remark], " "), "remark") if run.remark else Html(""),
-        element("p", verdict_sentence(run)),
         element("p", element("strong", headline), "headline"),
+        element("p", verdict_sentence(run)),
         *(element("p", sentence) for sentence in rest),
     ]
     is_doubted = why_no_answer(run.evidence) is not None
@@ -90,6 +91,11 @@ def show_results(run: Run) -> None:
     drawn = [figured for name in measured if (draw := REPORT_FIGURES[name]) and (figured := draw(run))]
     figured = [figure_html(figure, caption, first_sentence(caption)) for figure, caption in drawn]
     show(join([results_html(run), *figured, save_table_html(run)]))
+
+
+def show_cases(run: Run) -> None:
+    """Display each case by itself, folded: its repeats, what is said of them, and the course of one of them."""
+    show(cases_html(run))
 
 
 def show_comparison(run: Run) -> None:

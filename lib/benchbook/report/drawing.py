@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -23,6 +22,8 @@ from benchbook.judge.loads import Load
 from benchbook.records.record import Verdict
 from benchbook.report.curves import Line
 from benchbook.report.markup import figure_html
+from benchbook.report.svg import Mark, tell
+from benchbook.report.told import marks_of
 
 WIDTH_IN = 8.6  # at 120 dots per inch a little wider than the report's column, so that text stays as large as its text
 _LOOK = {  # seaborn's white grid, which ships with matplotlib
@@ -68,6 +69,7 @@ class Style:
     colour: Any
     marker: str
     dash: Any
+    line: int  # its place in the legend
 
 
 def canvas(rows: int, columns: int, height_in: float) -> tuple[Figure, list[Axes]]:
@@ -137,7 +139,9 @@ def styles_of(lines: Sequence[Line]) -> list[Style]:
         colour = launches.index(line.launch) if both_vary else index
         dash = curves.index(line.curve) if both_vary else index
         styles.append(
-            Style(_COLOURS[colour % len(_COLOURS)], _MARKERS[index % len(_MARKERS)], _DASHES[dash % len(_DASHES)])
+            Style(
+                _COLOURS[colour % len(_COLOURS)], _MARKERS[index % len(_MARKERS)], _DASHES[dash % len(_DASHES)], index
+            )
         )
     return styles
 
@@ -147,7 +151,7 @@ def draw_line(axes: Axes, line: Line, style: Style, key: str) -> None:
     points = line.points(key)
     if points:
         stdevs = [math.nan if spread.stdev is None else spread.stdev for spread in points.values()]
-        axes.errorbar(
+        drawn = axes.errorbar(
             list(points),
             [spread.mean for spread in points.values()],
             yerr=None if all(map(math.isnan, stdevs)) else stdevs,
@@ -157,23 +161,35 @@ def draw_line(axes: Axes, line: Line, style: Style, key: str) -> None:
             elinewidth=1,
             capsize=3,
         )
-    draw_repeats(axes, line.repeats, line.load.key, key, style)
+        for artist in drawn.get_children():
+            tell(artist, style.line)
+    draw_repeats(axes, line, line.load.key, key, style, key)
 
 
-def draw_repeats(axes: Axes, repeats: pd.DataFrame, x_key: str, y_key: str, style: Style) -> None:
-    """Draw one mark a repeat: filled when VALID, hollow when SUSPECT, a cross when INVALID."""
-    known = repeats[["verdict", x_key, y_key]].dropna()
-    verdicts, xs, ys = known["verdict"].to_numpy(), *(known[key].to_numpy("float64") for key in (x_key, y_key))
+def draw_repeats(axes: Axes, line: Line, x: str | float, y: str | float, style: Style, key: str) -> None:
+    """Draw one mark a repeat at two columns or places: filled when VALID, hollow when SUSPECT, a cross when INVALID.
+
+    Each says what `key` is of it and of its case.
+    """
+    columns = {"x": x, "y": y}
+    placed = line.repeats.assign(
+        **{name: line.repeats[at] if isinstance(at, str) else at for name, at in columns.items()}
+    )
+    known = placed[["verdict", *columns]].dropna()
+    verdicts, xs, ys = known["verdict"].to_numpy(), *(known[name].to_numpy("float64") for name in columns)
+    marks = marks_of(line, key)
     for verdict in Verdict:
         chosen = verdicts == verdict.value
         if chosen.any():
             # Not `scatter`, which is for marks of many sizes and colours and takes longer to draw.
-            axes.plot(xs[chosen], ys[chosen], **_mark(style, verdict))
+            (drawn,) = axes.plot(xs[chosen], ys[chosen], **_mark(style, verdict))
+            tell(drawn, style.line, [marks[row] for row in known.index[chosen]])
 
 
-def draw_mark(axes: Axes, point: tuple[float, float], style: Style, verdict: Verdict) -> None:
+def draw_mark(axes: Axes, point: tuple[float, float], style: Style, verdict: Verdict, mark: Mark) -> None:
     """Draw one mark that stands for several repeats, the way `draw_repeats` draws one of that verdict."""
-    axes.plot([point[0]], [point[1]], **_mark(style, verdict))
+    (drawn,) = axes.plot([point[0]], [point[1]], **_mark(style, verdict))
+    tell(drawn, style.line, [mark])
 
 
 def _mark(style: Style, verdict: Verdict) -> dict[str, Any]:
@@ -189,9 +205,10 @@ def _mark(style: Style, verdict: Verdict) -> dict[str, Any]:
 
 def draw_reference(axes: Axes, value: float, style: Style, verdict: Verdict) -> None:
     """Draw a dotted level across the figure that ends in the marker of the line it belongs to, hollow when SUSPECT."""
-    axes.axhline(value, color=style.colour, linewidth=1.4, linestyle=_REFERENCE_DASH)
+    level = axes.axhline(value, color=style.colour, linewidth=1.4, linestyle=_REFERENCE_DASH)
     end = {**_mark(style, verdict), "markersize": 6, "clip_on": False, "zorder": 4}
-    axes.plot([1.0], [value], transform=axes.get_yaxis_transform(), **end)
+    for artist in (level, *axes.plot([1.0], [value], transform=axes.get_yaxis_transform(), **end)):
+        tell(artist, style.line)
 
 
 def draw_limit(axes: Axes, value: float) -> None:
@@ -273,4 +290,7 @@ def legend_below(figure: Figure, lines: Sequence[Line], styles: Sequence[Style],
     columns = max(1, min(len(handles), 4, 96 // (widest + 8)))
     rows = -(-len(handles) // columns)
     figure.set_figheight(figure.get_figheight() + (rows - 1) * _LEGEND_ROW_IN)
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2)
+    legend = figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2)
+    for style, handle, label in zip(styles, legend.legend_handles, legend.get_texts()):
+        tell(handle, style.line, is_key=True)
+        tell(label, style.line, is_key=True)

@@ -31,6 +31,7 @@ from benchbook.report.run import Run
 from benchbook.report.sentences import GOODPUT
 from benchbook.report.shown import Figured
 from benchbook.report.strips import strips_figure
+from benchbook.report.svg import tell
 from benchbook.terms.metrics import BY_KEY
 
 _LATENCY_KEYS = ("median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "p99_tpot_ms")
@@ -115,8 +116,9 @@ def tradeoff_figure(run: Run, curves: Curves) -> Figured | None:
     styles = styles_of(lines)
     label_all = sum(map(len, drawn.values())) <= _MAX_POINT_LABELS
     for (line, curve), style in zip(drawn.items(), styles, strict=True):
-        axes.plot(*zip(*curve.values()), color=style.colour, linestyle=style.dash, linewidth=1.6)
-        draw_repeats(axes, line.repeats, USER_SPEED, OUTPUT_THROUGHPUT, style)
+        for artist in axes.plot(*zip(*curve.values()), color=style.colour, linestyle=style.dash, linewidth=1.6):
+            tell(artist, style.line)
+        draw_repeats(axes, line, USER_SPEED, OUTPUT_THROUGHPUT, style, OUTPUT_THROUGHPUT)
         for load in curve if label_all else sorted({min(curve), max(curve)}):
             label = axes.annotate(
                 curves.load.short(load),
@@ -127,6 +129,7 @@ def tradeoff_figure(run: Run, curves: Curves) -> Figured | None:
                 zorder=5,
             )
             label.set_path_effects([withStroke(linewidth=2, foreground="white")])
+            tell(label, style.line)
     axes.set_xlim(0, highest(axes.dataLim.xmax) * 1.1)
     from_zero(axes)
     axes.set_xlabel("Speed of one user (tok/s)")
@@ -154,7 +157,7 @@ def floor_figure(run: Run, curves: Curves) -> Figured | None:
         if curves.load.is_open:
             continue  # a rate is no size of a batch
         sizes.update(by_size)
-        axes.plot(
+        (bars,) = axes.plot(
             list(by_size),
             [spread.mean for spread in by_size.values()],
             color=style.colour,
@@ -163,6 +166,7 @@ def floor_figure(run: Run, curves: Curves) -> Figured | None:
             markersize=22,
             markeredgewidth=3.5,
         )
+        tell(bars, style.line)
     label = "Requests in flight, or batch size" if sizes else ""
     load_axis(axes, curves.load, sizes.union(curves.loads), label)
     axes.set_ylabel(BY_KEY[_E2EL].heading)

@@ -14,6 +14,7 @@ from benchbook.judge.claims import change_text
 from benchbook.judge.compare import Comparison, Finding, Row
 from benchbook.judge.rounds import median_pair
 from benchbook.report.drawing import canvas
+from benchbook.report.svg import Mark, tell
 
 MAX_ROWS = 30  # more are read in the table
 _ROW_IN, _REST_IN = 0.23, 1.0
@@ -43,7 +44,8 @@ def forest_figure(comparison: Comparison) -> tuple[Figure, str] | None:
         else:
             look = {key: value for key, value in _LOOKS[row.finding].items() if key != "label"}
             axes.plot(row.interval or [], [place] * (2 if row.interval else 0), color=look["color"], linewidth=1.6)
-            axes.plot([row.ratio.ratio], [place], linestyle="none", markersize=6.5, zorder=3, **look)
+            (mark,) = axes.plot([row.ratio.ratio], [place], linestyle="none", markersize=6.5, zorder=3, **look)
+            tell(mark, None, [_mark(row)])
             if median := median_pair(row.pairs):
                 axes.scatter([median.ratio], [place], marker="|", color="black", s=120, linewidths=1.2, zorder=4)
             axes.text(1.02, place, change_text(row), transform=beside, va="center", fontsize=9)
@@ -59,6 +61,10 @@ def forest_figure(comparison: Comparison) -> tuple[Figure, str] | None:
     axes.set_xlabel(f"{comparison.other} / {comparison.base} (1: no difference)")
     _legend(figure, rows)
     return figure, _caption(comparison, rows)
+
+
+def _mark(row: Row) -> Mark:
+    return Mark(f"{row.name}\n{row.metric.heading}: {change_text(row)}\n{_LOOKS[row.finding]['label']}")
 
 
 def _chosen(comparison: Comparison) -> list[Row]:

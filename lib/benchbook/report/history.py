@@ -11,17 +11,15 @@ from matplotlib.figure import Figure
 from benchbook.judge.history import Point, Series
 from benchbook.judge.spread import repeats_text
 from benchbook.judge.steps import LEAST_LENGTH
-from benchbook.records.files import write_text
 from benchbook.report.drawing import canvas
-from benchbook.report.markup import Html, bullets, element, figure_html, join, table, text
+from benchbook.report.html import write_page
+from benchbook.report.markup import bullets, element, figure_html, join, table
 from benchbook.terms.wording import counted, listed, number_text, percent_number, plus_minus_text, time_text
 
 MAX_FIGURES = 24
 SHORT_HEADINGS = ("run", "value", "95 %", "repeats", "version", "changed", "step")
 HEADINGS = ("run", "began (UTC)", "launch", "case", "metric", "value", "95 %", "repeats", "version", "changed", "step")
-_STYLE = Path(__file__).with_name("report.css")
 _PANEL_IN, _MAX_TICKS = 2.7, 12
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 HOW = (
     "A point is a run: the mean over its repeats, or over its starts where it has several, with its 95 % interval. A step is "
     "where the runs before and after differ most, if by more than chance would make the largest of all such differences "
@@ -101,24 +99,21 @@ def series_texts(one: Series) -> tuple[str, list[tuple[str, ...]]]:
     return f"{one.launch}, {one.case}: {one.metric.heading}", rows
 
 
-def write_page(title: str, series: Sequence[Series], notes: Sequence[str], path: Path) -> None:
+def write_history(title: str, series: Sequence[Series], notes: Sequence[str], path: Path) -> None:
     """Write the page, one file that loads nothing; raise StoreError where it cannot be written."""
     figures = [figure_html(_figure(one), _caption(one), alt=_caption(one)) for one in series[:MAX_FIGURES]]
     left = len(series) - len(figures)
     more = [element("p", f"{left} more series are in the table.", "note")] if left > 0 else []
-    body = join(
-        [
-            element("h1", title),
-            element("div", bullets(step_sentences(series)), "answer"),
-            element("p", HOW),
-            *figures,
-            *more,
-            element("h2", "Every point"),
-            table(HEADINGS, point_texts(series), (5,), "results"),
-            bullets(notes),
-        ]
-    )
-    write_text(path, _page(title, body))
+    parts = [
+        element("div", bullets(step_sentences(series)), "answer"),
+        element("p", HOW),
+        *figures,
+        *more,
+        element("h2", "Every point"),
+        table(HEADINGS, point_texts(series), (5,), "results"),
+        bullets(notes),
+    ]
+    write_page(path, title, [join(parts)])
 
 
 def _counts_text(point: Point) -> str:
@@ -126,17 +121,6 @@ def _counts_text(point: Point) -> str:
     starts = point.spread.num_starts
     where = f" on {counted(starts, 'start')}" if starts else ""
     return f"{point.spread.count}{where}" + (f", {point.num_suspect} SUSPECT" if point.num_suspect else "")
-
-
-def _page(title: str, body: Html) -> str:
-    head = (
-        f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{text(title)}</title>'
-        f'<link rel="icon" href="data:,"><style>\n{_STYLE.read_text(encoding="utf-8")}</style>'
-    )
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n'
-    )
 
 
 def _figure(series: Series) -> Figure:

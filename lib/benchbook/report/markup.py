@@ -17,12 +17,17 @@ from urllib.parse import quote
 
 from IPython.display import HTML, display
 
+from benchbook.report.svg import svg_text
 from benchbook.terms.plain import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PNG_DPI = 120
+MAX_HIGH_ROWS = 40  # of a table that is shown in full height
+MAX_SVG_BYTES = 600_000  # of a figure; what has more marks is a picture of them
+_SVG, _PNG = "data:image/svg+xml;base64,", "data:image/png;base64,"
+_DRAWING = re.compile(rf'<img alt="[^"]*" src="{re.escape(_SVG)}([^"]*)">')
 _TAG = re.compile(r"<[^>]*>")
 _SAFE = " !$()*+,-./:;=?@[]^_`{|}~"  # of a data: link, so that it stays short
 _ABSENT = '<p class="note absent">'
@@ -73,7 +78,7 @@ def table(
     css_class: str = "",
     label: str = "",
 ) -> Html:
-    """Return a table in a box that scrolls sideways, `numeric` columns aligned to the right; nothing without rows.
+    """Return a table in a box that scrolls, a long one down as well; `numeric` columns to the right; nothing without rows.
 
     `label` names the box for who cannot see it; without one, the headings do.
     """
@@ -83,7 +88,8 @@ def table(
         return Html("")
     head = join(_td("th", heading, index in right) for index, heading in enumerate(headings))
     parts = join([element("thead", element("tr", head)), element("tbody", join(body))])
-    return _scrolling(element("table", parts, css_class), label or ", ".join(map(_plain, headings)))
+    is_long = len(body) > MAX_HIGH_ROWS
+    return _scrolling(element("table", parts, css_class), label or ", ".join(map(_plain, headings)), is_long=is_long)
 
 
 def facts(rows: Iterable[tuple[Any, Any]]) -> Html:
@@ -138,18 +144,27 @@ def show(content: Html) -> None:
 
 
 def captioned(figure: Figure, caption: str, alt: str = "") -> None:
-    """Display `figure` as an embedded PNG with its caption, described by `alt` (else the caption)."""
+    """Display `figure` with its caption, described by `alt` (else the caption)."""
     show(figure_html(figure, caption, alt))
 
 
 def figure_html(figure: Figure, caption: str, alt: str = "") -> Html:
-    """Return `figure` as an embedded PNG with its caption, described by `alt` (else the caption)."""
-    image = base64.b64encode(_png(figure)).decode()
-    source = f'<img alt="{text(alt or caption)}" src="data:image/png;base64,{image}">'
+    """Return `figure` with its caption, described by `alt` (else the caption): as SVG, or, of very many marks, as a PNG.
+
+    It is an image, since JupyterLab shows no other drawing in a notebook that somebody else ran; see `with_drawings`.
+    """
+    alt, drawing = alt or caption, svg_text(figure, alt or caption).encode()
+    kind, content = (_SVG, drawing) if len(drawing) <= MAX_SVG_BYTES else (_PNG, png(figure))
+    source = f'<img alt="{text(alt)}" src="{kind}{base64.b64encode(content).decode()}">'
     return element("figure", join([_scrolling(Html(source), first_sentence(caption)), element("figcaption", caption)]))
 
 
-def _png(figure: Figure) -> bytes:
+def with_drawings(page: str) -> str:
+    """Return a page whose figures are part of it, where they were images: they take its colours, and can be pointed at."""
+    return _DRAWING.sub(lambda found: base64.b64decode(found[1]).decode(), page)
+
+
+def png(figure: Figure) -> bytes:
     """Return `figure` as a PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # late: most of what is shown is text
     from PIL import Image
@@ -168,9 +183,11 @@ def first_sentence(caption: str) -> str:
     return caption.split(". ")[0].removesuffix(".") + "."
 
 
-def _scrolling(content: Html, label: str) -> Html:
-    """Return `content` in a box that scrolls sideways, which the keyboard reaches as well."""
-    return Html(f'<div class="scroll" role="region" tabindex="0" aria-label="{text(label)}">{content}</div>')
+def _scrolling(content: Html, label: str, *, is_long: bool = False) -> Html:
+    """Return `content` in a box that scrolls sideways, and down where it is long, which the keyboard reaches as well."""
+    return Html(
+        f'<div class="scroll{" long" if is_long else ""}" role="region" tabindex="0" aria-label="{text(label)}">{content}</div>'
+    )
 
 
 def _plain(value: Any) -> str:

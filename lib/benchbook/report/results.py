@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from benchbook.records.files import write_text
+from benchbook.report.case_by_case import anchors
 from benchbook.report.case_rows import (
     LAUNCH,
     LENGTHS_HEADING,
@@ -25,7 +26,8 @@ from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import StoreError
 from benchbook.terms.metrics import Metric
 
-MAX_ROWS = 40  # cases a table; the rest is in the CSV file
+MAX_ROWS = 40  # of other tables
+MAX_CASES = 1_000  # cases a table; the rest is in the CSV file
 TABLE_FILE = "table.csv"
 MAX_EMBEDDED_BYTES = 250_000  # a longer CSV file lies beside the report only
 
@@ -74,22 +76,22 @@ def save_table_html(run: Run) -> Html:
     return element("p", join(["Every repeat, one row each, all columns: ", file, f" ({len(run.table):,} rows)."]))
 
 
-def cut_note(total: int, what: str, where: str = TABLE_FILE) -> Html:
-    """Return a note where a table was cut after MAX_ROWS rows, else nothing."""
-    if total <= MAX_ROWS:
+def cut_note(total: int, what: str, where: str = TABLE_FILE, *, most: int = MAX_ROWS) -> Html:
+    """Return a note where a table was cut after `most` rows, else nothing."""
+    if total <= most:
         return Html("")
-    return element("p", f"The first {MAX_ROWS} of {total:,} {what} are shown; all are in {where}.", "note")
+    return element("p", f"The first {most:,} of {total:,} {what} are shown; all are in {where}.", "note")
 
 
 def _benchmark_html(run: Run, cases: pd.DataFrame, benchmark: str) -> Html:
     metrics = metrics_of(cases, benchmark)
     axes = axes_of(cases, workload_columns(run.table))
     headings: list[str] = ["Verdict", *axes, *map(_heading, metrics)]
-    rows = []
-    for case in cases.head(MAX_ROWS).to_dict("records"):
+    rows, shown = [], anchors(run)
+    for case in cases.head(MAX_CASES).to_dict("records"):
         settings = [axis_text(case, axis) for axis in axes.values()]
         values = [_value_html(case, metric, benchmark) for metric in metrics]
-        rows.append([_counts_html(run, case), *settings, *values])
+        rows.append([_counts_html(run, case, shown.get(case["case_id"])), *settings, *values])
     texts = ("Verdict", LAUNCH, LENGTHS_HEADING)
     numeric = [index for index, heading in enumerate(headings) if heading not in texts]
     title = BENCHMARKS[benchmark].title
@@ -97,7 +99,7 @@ def _benchmark_html(run: Run, cases: pd.DataFrame, benchmark: str) -> Html:
         [
             element("h3", title),
             table(headings, rows, numeric, "results", label=title),
-            cut_note(len(cases), "cases"),
+            cut_note(len(cases), "cases", most=MAX_CASES),
         ]
     )
 
@@ -116,8 +118,11 @@ def _heading(metric: Metric) -> Html:
     return Html(f'<span title="{text(metric.direction)}: {text(metric.formula)}">{text(metric.heading)}{arrow}</span>')
 
 
-def _counts_html(run: Run, case: Mapping[str, Any]) -> Html:
-    """Return '✓ 2 VALID', or '✓ 1 VALID, ! 1 SUSPECT, 1 failed, 1 missing (1 measured again)', the symbols on their colours."""
+def _counts_html(run: Run, case: Mapping[str, Any], anchor: str | None) -> Html:
+    """Return '✓ 2 VALID', or '✓ 1 VALID, ! 1 SUSPECT, 1 failed, 1 missing (1 measured again)', the symbols on their colours.
+
+    It leads to where all of the case is shown.
+    """
     verdicts = [
         verdict(name, f"{case[column]} {name}")
         for column, name in (("valid", "VALID"), ("suspect", "SUSPECT"), ("invalid", "INVALID"))
@@ -125,4 +130,5 @@ def _counts_html(run: Run, case: Mapping[str, Any]) -> Html:
     ]
     others = ((case["not_measured"], "failed"), (run.missing.get(case["case_id"], 0), "missing"))
     counts = join([*verdicts, *(f"{number} {name}" for number, name in others if number)], ", ")
-    return join([counts, f" ({case['measured_again']} measured again)"]) if case["measured_again"] else counts
+    said = join([counts, f" ({case['measured_again']} measured again)"]) if case["measured_again"] else counts
+    return Html(f'<a href="#{anchor}">{said}</a>') if anchor else said

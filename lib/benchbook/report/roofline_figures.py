@@ -30,6 +30,8 @@ from benchbook.report.figures import Figured
 from benchbook.report.repeat.timeline import timeline_figure
 from benchbook.report.roofline import BoundedCase
 from benchbook.report.run import Run
+from benchbook.report.svg import Mark, tell
+from benchbook.report.told import case_anchor
 from benchbook.terms.errors import StoreError
 
 _SHARE = "output_throughput_share_of_limit"
@@ -58,9 +60,10 @@ def roofline_figure(run: Run, cases: Sequence[BoundedCase]) -> Figured | None:
         found = drawn[line]
         line_points = [_point(case) for case in found]
         points += line_points
-        roof.plot(*zip(*line_points), color=style.colour, linestyle=style.dash, linewidth=1.4)
+        (drawn_line,) = roof.plot(*zip(*line_points), color=style.colour, linestyle=style.dash, linewidth=1.4)
+        tell(drawn_line, style.line)
         for case, point in zip(found, line_points):
-            draw_mark(roof, point, style, case.record.verdict)
+            draw_mark(roof, point, style, case.record.verdict, _mark(line, case, point))
             _draw_other_end(roof, shares, case, style)
         for case, point in ((found[0], line_points[0]), (found[-1], line_points[-1])):
             number = str(case.record.load.value)
@@ -118,6 +121,11 @@ def _point(case: BoundedCase) -> tuple[float, float] | None:
     return request.flops / request.bytes, rate / case.roofline.output_len_tokens * request.flops
 
 
+def _mark(line: Line, case: BoundedCase, point: tuple[float, float]) -> Mark:
+    text = f"{line.where}, {load_text(case.record)}\n{point[1]:.3g} FLOP/s at {point[0]:.3g} FLOP per byte read"
+    return Mark(text, case_anchor(case.record.identity.case_id))
+
+
 def _draw_other_end(roof: Axes, shares: Axes, case: BoundedCase, style: Style) -> None:
     """Draw thin lines from both marks of a case to where they were with the experts of the likely bound."""
     roofline, (x, y) = case.roofline, _point(case)
@@ -125,8 +133,11 @@ def _draw_other_end(roof: Axes, shares: Axes, case: BoundedCase, style: Style) -
         return
     likely, load = roofline.likely.request, case.record.load.value
     reached = [share_of(case.record, bounds) for bounds in (roofline.sure, roofline.likely)]
-    roof.plot([x, likely.flops / likely.bytes], [y, y], color=style.colour, linewidth=_THIN)
-    shares.plot([load, load], [min(1.0, share) for share in reached], color=style.colour, linewidth=_THIN)
+    thin = {"color": style.colour, "linewidth": _THIN}
+    ends = roof.plot([x, likely.flops / likely.bytes], [y, y], **thin)
+    ends += shares.plot([load, load], [min(1.0, share) for share in reached], **thin)
+    for end in ends:
+        tell(end, style.line)
 
 
 def _draw_roofs(axes: Axes, rooflines: Sequence[Roofline], points: Sequence[tuple[float, float]]) -> None:

@@ -13,7 +13,6 @@ from benchbook.terms.metrics import BY_KEY
 
 _ROW_IN, _REST_IN = 0.30, 1.0
 _UNEARNED_GREY = "0.94"
-_ROW = "row"
 
 
 def strips_figure(
@@ -28,7 +27,7 @@ def strips_figure(
         for row, (line, style) in enumerate(zip(lines, styles, strict=True)):
             means = list(line.means(key).values())
             axes.plot(means, [row] * len(means), linestyle="none", marker="|", markersize=16, color=style.colour)
-            draw_repeats(axes, line.repeats.assign(**{_ROW: float(row)}), key, _ROW, style)
+            draw_repeats(axes, line, key, float(row), style, key)
         if key in limits:
             axes.axvline(limits[key], color="black", linewidth=1.2, linestyle=(0, (1, 2)))
         axes.set_xlim(0, highest(axes.dataLim.xmax) * 1.08)

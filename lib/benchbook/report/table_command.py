@@ -113,6 +113,12 @@ def print_table(
         say(console, note if table_format == "text" else note.replace("*", chr(92) + "*"))
 
 
+def markdown_tables(run: Run) -> str:
+    """Return the results of `run` as Markdown, a row a case."""
+    sections = _sections(run, run.table, is_sorted=False) if len(run.table) else []
+    return "\n".join(section.markdown() for section in sections)
+
+
 def _sections(run: Run, table: pd.DataFrame, *, is_sorted: bool) -> list[_Section]:
     """Return a table for each benchmark: what varies, the verdicts, and the metrics that people ask for first."""
     cases = case_table(table) if is_sorted else _by_load(case_table(table))

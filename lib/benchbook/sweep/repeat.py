@@ -16,14 +16,13 @@ from benchbook.plan.experiment import Limits
 from benchbook.plan.order import Repeat
 from benchbook.project import notebooks_dir
 from benchbook.records.files import make_folder
-from benchbook.records.handover import RECORD_FILE, Handover, SentRequests
+from benchbook.records.handover import EXECUTED_FILE, RECORD_FILE, Handover, SentRequests
 from benchbook.records.record import Failure, Identity, Outcome, Record, verdict_of
 from benchbook.records.record_file import read_record, write_record
 from benchbook.sweep.hosts import BenchHost
 from benchbook.terms.errors import BenchbookError, Cause, HostDiedError, StoreError
 from benchbook.terms.redaction import known_secrets, redacted
 
-EXECUTED_FILE = "executed.ipynb"
 _OF_A_LOAD = ("reset_prefix_cache", "tokenizer")  # parameters of notebooks that offer one
 
 

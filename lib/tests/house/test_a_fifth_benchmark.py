@@ -143,8 +143,8 @@ def test_a_fifth_benchmark_goes_from_its_file_to_the_report(file, tmp_path):
     assert run.alone == (Verdict.VALID,) * 2, "each by itself: whether they agree is the machine's matter"
     assert (run.table["loop_s"] > 0).all() and list(run.table["steps"]) == [20000, 80000]
     notebooks = [path.read_text() for path in store.run_dir.rglob("executed.ipynb")]
-    assert len(notebooks) == 2 and all("image/png" in text and "It counted for" in text for text in notebooks)
+    assert len(notebooks) == 2 and all("image/svg+xml" in text and "It counted for" in text for text in notebooks)
     render_report(execute_comparison(store.run_dir), store.report_path)
     page = store.report_path.read_text()
-    assert page.count("data:image/png") == 1
+    assert page.count("<figure>") == 1
     assert all(text in page for text in (LOOP.title, LOOP_S.label, "Time of the loop (s) by its steps"))

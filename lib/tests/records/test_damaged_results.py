@@ -143,7 +143,6 @@ def output_of(run_dir: Path, *words: str, launches: tuple[str, str] = ("eager", 
 def report_of(run_dir: Path, monkeypatch, sections: Sequence[str] = SHOWN) -> str:
     """Return the markup of these sections of a report of the run in `run_dir`, of all by default."""
     shown = io.StringIO()
-    monkeypatch.setattr(markup, "PNG_DPI", 20)  # what is drawn matters, and not how finely
     for module in (cells, markup):
         monkeypatch.setattr(module, "show", lambda content: shown.write(str(content)))
     with within_limits():
@@ -151,7 +150,7 @@ def report_of(run_dir: Path, monkeypatch, sections: Sequence[str] = SHOWN) -> st
     for name in sections:
         with within_limits():
             getattr(cells, name)(run)
-    return shown.getvalue()
+    return markup.with_drawings(shown.getvalue())
 
 
 @pytest.mark.parametrize("seed", rows(range(500), quick=(0, 1, 4)))

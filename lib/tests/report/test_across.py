@@ -115,7 +115,9 @@ def test_launches_go_before_runs_and_a_launch_of_a_run_can_be_named(results, tmp
 def test_a_page_opens_anywhere_and_tells_the_same(results, tmp_path):
     compare(results, *OURS, "--page", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
-    assert "What differs between them" in page and "What cannot be compared" in page and "<script" not in page
+    answer = page[page.index('<div class="answer">') : page.index("<h2 ")]
+    assert "against" in answer and ": " in answer
+    assert "What differs between them" in page and "What cannot be compared" in page and page.count("<script") == 1
     assert "vLLM 0.33.0" in page and "http://" not in page.replace("http://www.w3.org", "")
     with pytest.raises(ExperimentError, match="a page is of several runs"):
         compare(results, OURS[0], "--page", tmp_path / "other.html")

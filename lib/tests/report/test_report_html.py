@@ -1,8 +1,11 @@
 """The report as a file: 06_compare.ipynb executed on a synthetic run and rendered, then read as a browser would."""
 
+import base64
+import hashlib
 import os
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
@@ -12,9 +15,9 @@ from benchbook.notebooks.execute import execute
 from benchbook.project import notebooks_dir
 from benchbook.records.files import write_json
 from benchbook.records.store import EXPERIMENT_FILE, RUN_FILE
+from benchbook.report.answer import answer
 from benchbook.report.html import rehearse, render_report, report_html
-from benchbook.report.results import MAX_ROWS
-from benchbook.report.run import REMARK_FILE
+from benchbook.report.run import REMARK_FILE, load_run
 from benchbook.terms.errors import StoreError
 from report_runs import QUESTION, failed, judged, make_run
 
@@ -22,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("kernels")
 
 LOG = "\x1b[31mERROR\x1b[0m <script>alert(1)</script>"
 EXTERNAL = re.compile(
-    r"""(?:src|href|action|data|poster)\s*=\s*["']?\s*(?:https?:)?//|@import|url\(\s*["']?(?!data:)"""
+    r"""(?:src|href|action|data|poster)\s*=\s*["']?\s*(?:https?:)?//|@import|url\(\s*["']?(?!data:|#)"""
 )
 FAKE_SECRET = "hf_" + "a" * 30
 YAML = "question: who <b>reads</b> this?  # & why\n"
@@ -41,7 +44,7 @@ class Page(HTMLParser):
         self._last = tag
 
     def handle_data(self, data):
-        if self._last == "title":
+        if self._last == "title" and not self.title:  # of the page, and not of a mark in a figure
             self.title += data
         elif self._last == "h2":
             self.chapters.append(data)
@@ -91,6 +94,15 @@ def two_launches(tmp_path_factory):
     return rendered(folder)
 
 
+def policy_of(page):
+    return next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+
+
+def drawings(html):
+    """Return the attributes of each drawing of the figures, those of single cases left out."""
+    return [attributes for attributes in Page(html).all("svg") if attributes.get("class") != "course"]
+
+
 def notebook_with(tmp_path, source, output):
     cell = nbformat.v4.new_code_cell(source, outputs=[nbformat.v4.new_output("stream", text=output)])
     path = tmp_path / "compare.ipynb"
@@ -101,11 +113,26 @@ def notebook_with(tmp_path, source, output):
 def test_nothing_is_loaded_from_anywhere(html):
     page = Page(html)
     assert EXTERNAL.findall(html) == []
-    assert page.all("script") == page.all("iframe") == []
+    assert page.all("img") == page.all("iframe") == []
     assert all(attributes["href"] == "data:," for attributes in page.all("link"))
-    assert all(attributes["src"].startswith("data:image/png") for attributes in page.all("img"))
-    policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
-    assert "default-src 'none'" in policy
+    assert "default-src 'none'" in policy_of(page)
+
+
+def test_the_only_script_that_may_run_is_ours(html):
+    page = Page(html)
+    (source,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert (
+        page.all("script") == [{}]
+        and source == Path(report_html.__code__.co_filename).with_name("report.js").read_text()
+    )
+    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+    assert re.findall(r"script-src [^;]*", policy_of(page)) == [f"script-src 'sha256-{digest}'"]
+    assert not re.search(r"<[^>]*\son\w+=", html), "no script in an attribute"
+
+
+def test_a_page_says_at_its_head_what_its_answer_is(html, run_dir):
+    described = next(a["content"] for a in Page(html).all("meta") if a.get("name") == "description")
+    assert described == answer(load_run(run_dir))[0]
 
 
 def test_the_page_has_a_language_a_title_and_a_viewport(html):
@@ -116,9 +143,8 @@ def test_the_page_has_a_language_a_title_and_a_viewport(html):
 
 
 def test_every_figure_has_an_alternative_text_and_there_are_at_most_four(html):
-    images = Page(html).all("img")
-    assert len(images) == 4
-    assert all(len(attributes["alt"]) > 30 for attributes in images)
+    assert len(drawings(html)) == 4
+    assert all(len(attributes["aria-label"]) > 30 for attributes in drawings(html))
 
 
 def test_no_link_leaves_the_page_so_none_is_dead_when_it_is_mailed(html):
@@ -132,7 +158,7 @@ def test_no_link_leaves_the_page_so_none_is_dead_when_it_is_mailed(html):
 def test_the_contents_list_the_chapters_in_their_order(html):
     contents = html[html.index('<nav class="contents"') : html.index("</nav>")]
     assert re.findall(r'<a href="#[^"]+">([^<]+)</a>', contents) == Page(html).chapters
-    assert html.index("<h1>") < html.index("</nav>") < html.index('<div class="answer">')
+    assert html.index("<h1>") < html.index('<div class="answer">') < html.index("</nav>") < html.index("<h2 ")
 
 
 def test_figures_and_results_come_before_method(html):
@@ -183,15 +209,15 @@ def test_a_run_that_cannot_answer_is_marked_as_such(tmp_path, html):
 
 def test_every_box_that_scrolls_is_reached_by_the_keyboard_and_named(html):
     boxes = [attributes for _, attributes in Page(html).tags if attributes.get("class") == "scroll"]
-    assert len(boxes) >= len(Page(html).all("table")) + len(Page(html).all("img"))
+    assert len(boxes) >= len(Page(html).all("table")) + len(drawings(html))
     assert all((box["tabindex"], box["role"]) == ("0", "region") and box["aria-label"] for box in boxes)
     assert len({box["aria-label"] for box in boxes}) == len(boxes), "each by a name of its own"
 
 
 def test_every_figure_is_described_by_what_is_seen_in_it(html):
     seen = ("output throughput goes from", "median TTFT goes from", "a user sees", "one batch of one takes")
-    for image, what in zip(Page(html).all("img"), seen, strict=True):
-        assert what in image["alt"]
+    for drawing, what in zip(drawings(html), seen, strict=True):
+        assert what in drawing["aria-label"]
 
 
 def test_a_remark_on_the_run_stands_first_in_the_answer_and_is_escaped(html):
@@ -218,7 +244,7 @@ def test_a_failure_is_told_once_with_the_end_of_its_log_and_where_the_log_lies(h
 
 
 def test_the_report_opens_with_question_answer_and_counts(html):
-    question, peak = html.index("<h1>"), html.index("Output throughput peaks at")
+    question, peak = html.index("<h1>"), html.index("Output throughput peaks at", html.index("<h1>"))
     counts = html.index("21 measured, 1 failed, 2 missing.")
     assert question < peak < counts < html.index("<h2 ")
 
@@ -261,13 +287,13 @@ def test_a_secret_of_the_environment_stops_the_report(tmp_path, monkeypatch):
 
 def test_printed_text_is_escaped(tmp_path):
     render_report(notebook_with(tmp_path, "1", LOG), tmp_path / "report.html")
-    assert "<script" not in (tmp_path / "report.html").read_text()
+    assert "<script>alert" not in (tmp_path / "report.html").read_text()
 
 
 def test_a_question_cannot_break_out_of_the_title(tmp_path):
     write_json(tmp_path / RUN_FILE, {"question": "</title><script>alert(1)</script>"})
     render_report(notebook_with(tmp_path, "1", "text"), tmp_path / "report.html")
-    assert "<script" not in (tmp_path / "report.html").read_text()
+    assert "<script>alert" not in (tmp_path / "report.html").read_text()
 
 
 def test_the_comparison_notebook_is_mostly_prose_and_one_call_a_cell():
@@ -299,20 +325,22 @@ def test_a_comparison_whose_kernel_dies_is_one_line_and_leaves_no_report(tmp_pat
     assert not (run_dir / "report.html").exists()
 
 
-def test_long_tables_are_cut_with_a_note_and_the_rest_is_in_the_csv(tmp_path):
+def test_long_tables_are_cut_with_a_note_and_the_rest_is_in_the_csv(tmp_path, monkeypatch):
+    from benchbook.report import results
     from benchbook.report.results import results_html
-    from benchbook.report.run import load_run
+
+    monkeypatch.setattr(results, "MAX_CASES", 50)
 
     launches = tuple(f"launch{number}" for number in range(12))
     run = load_run(make_run(tmp_path, launches=launches, repeats=1, benchmarks=("serve",)))
     html = results_html(run)
-    assert html.count("<tr>") == 1 + MAX_ROWS
-    assert f"The first {MAX_ROWS} of 96 cases are shown; all are in table.csv." in html
+    assert html.count("<tr>") == 1 + 50
+    assert "The first 50 of 96 cases are shown; all are in table.csv." in html
+    assert 'class="scroll long"' in html
 
 
 def test_a_folder_that_cannot_be_written_still_gives_the_tables(tmp_path):
     from benchbook.report.results import save_table_html
-    from benchbook.report.run import load_run
 
     run_dir = make_run(tmp_path, benchmarks=("throughput",))
     run = load_run(run_dir)

@@ -1,6 +1,5 @@
 """Markup from text that is never trusted."""
 
-import base64
 import html
 import io
 import re
@@ -70,19 +69,33 @@ def test_a_captioned_figure_is_embedded_and_described(monkeypatch):
     figure.subplots().plot([1, 2], [3, 4])
     markup.captioned(figure, "A <line> (ms)")
     shown = displayed[0].data
-    assert re.search(r'<img alt="A &lt;line&gt; \(ms\)" src="data:image/png;base64,[A-Za-z0-9+/=]+">', shown)
+    assert re.search(r'<img alt="A &lt;line&gt; \(ms\)" src="data:image/svg\+xml;base64,[A-Za-z0-9+/=]+">', shown)
     assert "<figcaption>A &lt;line&gt; (ms)</figcaption>" in shown
 
 
-def test_a_figures_file_has_the_pixels_that_matplotlib_draws_and_is_smaller_than_its_own():
+def test_a_page_has_the_drawing_that_a_notebook_has_as_an_image():
+    figure = Figure()
+    figure.subplots().plot([1, 2], [3, 4])
+    page = markup.with_drawings(f"<main>{markup.figure_html(figure, 'A <line> & more.')}</main>")
+    assert "<img" not in page and 'role="img" aria-label="A &lt;line&gt; &amp; more."' in page
+
+
+def test_a_figure_of_very_many_marks_is_a_picture_of_them(monkeypatch):
+    monkeypatch.setattr(markup, "MAX_SVG_BYTES", 1_000)
+    figure = Figure()
+    figure.subplots().plot([1, 2], [3, 4])
+    page = markup.with_drawings(markup.figure_html(figure, "Many."))
+    assert 'src="data:image/png;base64,' in page and "<svg" not in page
+
+
+def test_a_figures_picture_has_the_pixels_that_matplotlib_draws_and_is_smaller_than_its_own():
     figure = Figure()
     axes = figure.subplots(2, 1)
     axes[0].plot([1, 2, 4], [3, 1, 2], alpha=0.4)
     axes[1].bar([1, 2], [3, 4], hatch="//", facecolor="#D55E00")
     axes[1].set_title("12 tok/s")
-    ours, its = markup.figure_html(figure, "A figure."), io.BytesIO()
+    file, its = markup.png(figure), io.BytesIO()
     FigureCanvasAgg(figure).print_png(its)
-    file = base64.b64decode(re.search('base64,([^"]+)', ours)[1])
     with Image.open(io.BytesIO(file)) as image, Image.open(its) as drawn:
         assert image.convert("RGBA").tobytes() == drawn.tobytes()
         assert image.info["dpi"] == pytest.approx((markup.PNG_DPI, markup.PNG_DPI), abs=0.1)
