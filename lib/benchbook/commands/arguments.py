@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -67,6 +67,10 @@ Sets = Annotated[
 ResultsDir = Annotated[Path, typer.Option("--results", help="Where runs are kept.", callback=_checked_results)]
 ListFormatOption = Annotated[
     ListFormat, typer.Option("--format", help="text and md are for people, csv and json for programs.")
+]
+ReportFormatOption = Annotated[
+    Literal["html", "md", "png"],
+    typer.Option("--format", help="html is the report; md, printed, and png, one picture, are to be pasted elsewhere."),
 ]
 RunName = Annotated[
     str,

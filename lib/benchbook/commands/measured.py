@@ -7,11 +7,13 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from benchbook.commands.reports import write_report
 from benchbook.system_faults import told_as
 from benchbook.terminal import console as _console
 from benchbook.terminal import go_on_without_output
@@ -51,7 +53,7 @@ def measured(
                 return yes or confirmed(told)
 
         options |= {"meanwhile": _get_report_ready, "confirm": confirm, "yes": yes}
-        ended = run_experiment(file, results, progress, write_report, **options)
+        ended = run_experiment(file, results, progress, partial(write_report, results=results), **options)
         if ended.is_interrupted:
             raise typer.Exit(exit_codes.INTERRUPTED)
         with told_as(StoreError):
@@ -91,14 +93,3 @@ def _get_report_ready() -> None:
     """Import and compile what the end of a run takes, so that it has not to be waited for there."""
     importlib.import_module("benchbook.report.summary")
     importlib.import_module("benchbook.report.html").rehearse()
-
-
-def write_report(run_dir: Path) -> Path:
-    """Write the report of the run in `run_dir` from its records; return where it lies."""
-    from benchbook.notebooks.comparison import execute_comparison
-    from benchbook.records.store import Store
-    from benchbook.report.html import render_report
-
-    report = Store(run_dir).report_path
-    render_report(execute_comparison(run_dir), report)
-    return report

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from benchbook.commands.arguments import ListFormatOption, ResultsDir, RunName
-from benchbook.commands.measured import confirmed, write_report
+from benchbook.commands.arguments import ListFormatOption, ReportFormatOption, ResultsDir, RunName
+from benchbook.commands.measured import confirmed
+from benchbook.commands.reports import list_anew, sum_up, write_report
 from benchbook.terminal import console as _console
 from benchbook.terminal import say, shown
 from benchbook.terms.errors import ExperimentError
@@ -23,14 +24,17 @@ def list_runs(format: ListFormatOption = "text", results: ResultsDir = Path("res
     print_runs(results, format, _console())
 
 
-def report(run: RunName, results: ResultsDir = Path("results")) -> None:
-    """Build the report of RUN again from its records: report.html, and table.csv beside it."""
+def report(run: RunName, format: ReportFormatOption = "html", results: ResultsDir = Path("results")) -> None:
+    """Build the report of RUN again from its records: report.html, and table.csv beside it. Or sum it up to be pasted."""
+    if format != "html":
+        sum_up(run, results, format, _console())
+        return
     from benchbook.notebooks.comparison import comparison_kernel
 
     with comparison_kernel():
         from benchbook.records.store import Store
 
-        say(_console(), f"Report: {shown(write_report(Store.open(run, results).run_dir))}")
+        say(_console(), f"Report: {shown(write_report(Store.open(run, results).run_dir, results))}")
 
 
 def show(run: RunName, results: ResultsDir = Path("results")) -> None:
@@ -150,6 +154,7 @@ def remove(
         raise ExperimentError(f"{store.run_dir} is not under {results.absolute()}: only runs there are deleted")
     if yes or confirmed(f"Delete {store.run_dir} with {store.count_measured()} measured repeats?"):
         store.delete()
+        list_anew(results)
         say(_console(), f"Deleted {store.run_dir}.")
 
 
