@@ -17,6 +17,8 @@ import nbformat
 import pytest
 from benchbook.hosts.process import processes, registry
 from benchbook.measure.client.tasks import WARM
+from benchbook.notebooks.kernels.manager import OwnKernelManager
+from benchbook.notebooks.kernels.source import warm_kernels
 from benchbook.project import notebooks_dir
 from benchbook.records.record_file import read_record
 from nbclient import NotebookClient
@@ -65,6 +67,15 @@ class Notebook:
         return "\n".join(text if isinstance(text, str) else "".join(text.values()) for text in texts)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have all kernels forked from one process that knows the fake vllm: importing takes each a second or two."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(FAKE_PACKAGE), os.environ.get("PYTHONPATH", "")]))
+        with warm_kernels(tmp_path_factory.mktemp("kernels")):
+            yield
+
+
 @pytest.fixture
 def opened(fake_model: str, tmp_path: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable]:
     """Return a function that opens a notebook in a kernel with a fake vllm whose parameters cell has run."""
@@ -73,7 +84,10 @@ def opened(fake_model: str, tmp_path: Path, state_dir: Path, monkeypatch: pytest
 
     def open_notebook(name: str, **script: object) -> Notebook:
         notebook = nbformat.read(notebooks_dir() / name, as_version=4)
-        client = NotebookClient(notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
+        client = NotebookClient(
+            notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        )
+        client.kernel_manager_class = OwnKernelManager
         manager = client.create_kernel_manager()
         client.start_new_kernel()
         client.start_new_kernel_client()
