@@ -49,7 +49,7 @@ again: 0
 """
 SAME = "All that the run's folder tells is here as it was there"
 RUNS_S, STOPPED_S = 0.03, 0.06  # of a server that is slowed down
-LIMIT_S = 300.0
+LIMIT_S = 900.0
 
 
 @dataclass(frozen=True)

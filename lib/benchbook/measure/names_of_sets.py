@@ -35,7 +35,8 @@ def check_dataset(doc: Document, where: Where, wanted: RequestSet) -> None:
         doc.faults.note(doc.error((*where, "dataset"), f"vLLM has no such data set; {hint}"))
         return
     if wanted.dataset == HUB and importlib.util.find_spec(_OF_THE_HUB) is None:
-        problem = f"vLLM's loader of the hub's data sets needs the package {_OF_THE_HUB}, which is not installed here"
+        missing = f"needs the package {_OF_THE_HUB}, which is not installed here: pip install {_OF_THE_HUB}"
+        problem = f"vLLM's loader of the hub's data sets {missing}"
         doc.faults.note(doc.error((*where, "dataset"), problem))
     for name, value in wanted.options.items():
         if problem := _problem(name, value, wanted.dataset, names, forms):
