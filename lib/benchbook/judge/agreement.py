@@ -23,6 +23,7 @@ from benchbook.terms.metrics import BY_KEY, Metric
 from benchbook.terms.wording import number_text, percent_number
 
 START_SPREAD = 0.20  # that starts of one launch are known to vary by
+TOO_WIDE = 2.0  # a ratio that may be as much, or one through it, is not known
 
 
 class Found(StrEnum):
@@ -54,7 +55,9 @@ class Agreement:
         if bounds is None:
             return Found.UNKNOWN
         slack = 1 if self.is_of_starts else 1 + START_SPREAD
-        return Found.AGREES if bounds[0] <= slack and bounds[1] >= 1 / slack else Found.DIFFERS
+        if bounds[0] > slack or bounds[1] < 1 / slack:
+            return Found.DIFFERS
+        return Found.UNKNOWN if bounds[1] > TOO_WIDE or bounds[0] < 1 / TOO_WIDE else Found.AGREES
 
     @property
     def sentence(self) -> str:
@@ -67,6 +70,12 @@ class Agreement:
         if self.found is Found.DIFFERS:
             half = percent_number((bounds[1] - bounds[0]) / 2)
             return f"{self.metric.label} differs by {change} ± {half} %: {said}"
+        if self.found is Found.UNKNOWN:
+            anything = f"-{percent_number(1 - bounds[0])} to +{percent_number(bounds[1] - 1)} %"
+            return (
+                f"{self.metric.label}: {said} ({change}); whether that agrees cannot be told: repeats vary so much that "
+                f"it may be anything from {anything}"
+            )
         within = percent_number(max(bounds[1] - 1, 1 - bounds[0]))
         of_starts = (
             ""

@@ -48,13 +48,13 @@ def changed(factor, seed, starts=1, spread=0.01):
     return change
 
 
-def run_of(folder, factor=1.0, seed=0, starts=1, repeats=4, **more):
+def run_of(folder, factor=1.0, seed=0, starts=1, repeats=4, spread=0.01, **more):
     run_dir = make_run(
         folder,
         repeats=repeats,
         benchmarks=("serve",),
         concurrencies=(1, 4),
-        change=changed(factor, seed, starts),
+        change=changed(factor, seed, starts, spread),
         **more,
     )
     write_text(run_dir / EXPERIMENT_FILE, FILE)
@@ -87,6 +87,20 @@ def test_a_planted_change_is_found_where_starts_do_not_explain_it(tmp_path, star
             assert all("differs by -" in row.sentence and "±" in row.sentence for row in headlines)
         else:
             assert all("too few to tell more" in row.sentence for row in headlines)
+
+
+def test_repeats_that_vary_too_much_tell_nothing_and_do_not_agree(tmp_path):
+    wide = []
+    for number in range(3):
+        there, here = (
+            load_run(run_of(tmp_path / f"{name}{number}", seed=number + seed, repeats=4, spread=0.15))
+            for seed, name in enumerate(("there", "here"))
+        )
+        rows = agreements(there.records, here.records)
+        known = [(row, row.ratio.interval(row.confidence)) for row in rows]
+        wide += [row for row, bounds in known if bounds and (bounds[0] < 0.5 or bounds[1] > 2)]
+    assert wide and all(row.found is Found.UNKNOWN for row in wide)
+    assert all("repeats vary so much that it may be anything from -" in row.sentence for row in wide)
 
 
 def test_a_single_repeat_tells_nothing(tmp_path):
