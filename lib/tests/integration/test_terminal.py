@@ -451,3 +451,20 @@ def test_the_rest_is_measured_by_a_run_that_is_halted_on_a_terminal_of_changing_
     assert_measured_all(sittings.folder)
     with benchbook_on_terminal(sittings.folder, "list") as terminal:
         assert " 4/4" in terminal.read_to_end()
+
+
+def test_before_a_run_is_made_again_it_is_told_what_is_not_as_it_was(measured):
+    line = "$BENCHBOOK reproduce machinery --dry-run"
+    equal = benchbook_in_shell(measured, line)
+    assert equal.returncode == 0 and "All that the run's folder tells is here as it was there" in equal.stdout
+    file = next(measured.glob("results/machinery/2*/experiment.yaml"))
+    before = file.read_text()
+    try:
+        file.write_text(before.replace("max_model_len: 2048", "max_model_len: 1024") + "seed: 7\n")
+        changed = benchbook_in_shell(measured, line, VLLM_LOG_STATS_INTERVAL="7")
+    finally:
+        file.write_text(before)
+    said = " ".join(changed.stdout.split())
+    assert changed.returncode == 0 and "3 things here as they were not there" in said, changed.stdout + changed.stderr
+    assert "max_model_len 1024 (as it was measured: 2048)" in said and "seed 0 there, 7 in experiment.yaml" in said
+    assert "variable VLLM_LOG_STATS_INTERVAL of the shell: not set there, 7 here" in said
