@@ -16,6 +16,7 @@ from urllib.parse import urlencode, urlsplit
 
 from benchbook.hosts import http
 from benchbook.hosts.face import Counters
+from benchbook.hosts.machine.amd_smi import AmdSmi, has_amd_gpus, open_amd_smi
 from benchbook.hosts.machine.nvml import QUANTITIES, Gpu, NoGpuError, Nvml, open_nvml
 from benchbook.hosts.process import ports, processes
 from benchbook.hosts.scrape import MAX_LINE, parse_counters
@@ -45,7 +46,7 @@ class Sampler:
         way: Way = PLAIN,
         pages: Sequence[str] = (),
         period_s: float = PERIOD_S,
-        nvml: Nvml | None = None,
+        nvml: Nvml | AmdSmi | None = None,
         env: Mapping[str, str] | None = None,
         num_gpus: int | None = None,
         host_id: str | None = None,
@@ -61,7 +62,7 @@ class Sampler:
             theirs,
         )
         try:
-            self._nvml = nvml or open_nvml(env)
+            self._nvml = nvml or (open_amd_smi(env) if has_amd_gpus() else open_nvml(env))
         except NoGpuError as reason:
             self._nvml, self.absent["gpu"] = None, str(reason)
         self._num_gpus, self._host_id = num_gpus, host_id

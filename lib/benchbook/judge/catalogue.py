@@ -393,6 +393,13 @@ CODES = (
         is_outside=True,
     ),
     Code(
+        "neighbours_slow",
+        "suspect",
+        "others ran beside it on the same machine, each at a place of its own, and that was seen to cost more than is allowed",
+        "have fewer at_once, give each more of the machine, or set otherwise: alone under place",
+        "the limit of the experiment's place, 1 % by default: of pairs alone and with neighbours, measured before the run",
+    ),
+    Code(
         "limits_low",
         "suspect",
         "the limit of open files or of ports is near what the load needs: connections may be refused or wait",

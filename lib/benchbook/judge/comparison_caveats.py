@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 
 from benchbook.judge.attached import cost_said
@@ -13,7 +14,7 @@ from benchbook.judge.outside import again_sentence
 from benchbook.judge.rounds import rounds_said
 from benchbook.judge.stats import MOST_REPEATS
 from benchbook.records.record import Verdict
-from benchbook.terms.wording import number_text
+from benchbook.terms.wording import counted, number_text
 
 # With fewer pairs Student's t is above 3: the interval says more about the number of repeats than about the launches.
 FEW_REPEATS = 4
@@ -53,6 +54,13 @@ def caveats(comparison: Comparison) -> list[str]:
         sentences.append(
             f"In {len(apart)} of {len(cases)} cases the rounds were not held in turn "
             f"({_some(case.name for case in apart)}): what the machine did meanwhile can pass for a difference there."
+        )
+    if uneven := [case for case in cases if case.places and case.places[0] != case.places[1]]:
+        first, second = uneven[0].places
+        sentences.append(
+            f"In {len(uneven)} of {len(cases)} cases {base} and {other} were not at each place of the machine equally "
+            f"often ({base} at {_places(first)}, {other} at {_places(second)}): what places differ by is a part of the "
+            "difference. As many rounds as there are places, or twice as many, make it even."
         )
     sentences += cost_said(base, other, cases)
     if comparison.is_paired and (others := [case for case in cases if not case.has_same_prompts]):
@@ -145,3 +153,7 @@ def _suspects(comparison: Comparison) -> list[str]:
 def _some(texts: Iterable[str]) -> str:
     found = list(texts)
     return "; ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+
+
+def _places(times: Counter[int]) -> str:
+    return ", ".join(f"place {number} {counted(times[number], 'time')}" for number in sorted(times))

@@ -14,6 +14,7 @@ from benchbook.judge.kv_cache import sequences_held
 from benchbook.records.record import Reason
 from benchbook.records.settings import settings_of
 from benchbook.terms.asked import held_in_flight
+from benchbook.terms.wording import counted
 
 FULL_KV_PCT = 99.0
 MAX_CLIENT_CPU = 0.90  # of one core: the client's event loop is one thread
@@ -119,6 +120,16 @@ def machine_busy(measured: Measured) -> Reason | None:
     return reason("machine_busy", f"other processes used {other:.0%} of {machine.cpus} processors, ours {own:.0%}")
 
 
+def neighbours_slow(measured: Measured) -> Reason | None:
+    """Suspect when others ran at once at other places, and the trial before the run found that they cost too much."""
+    place = measured.host.place
+    found = place.neighbours if place and place.at_once > 1 else None
+    if found is None or found.cost is None or found.limit is None or found.cost <= found.limit:
+        return None
+    who = counted(found.beside, "neighbour")
+    return reason("neighbours_slow", f"{who} cost {found.cost_text}, and {100 * found.limit:g} % are allowed")
+
+
 def limits_low(measured: Measured) -> Reason | None:
     """Suspect when open files or ports hardly suffice for the connections of the load."""
     limits = measured.conditions.limits
@@ -196,6 +207,7 @@ CHECKS: tuple[Check, ...] = (
     max_num_seqs_low,
     client_saturated,
     machine_busy,
+    neighbours_slow,
     limits_low,
     several_engines,
     server_restarted,

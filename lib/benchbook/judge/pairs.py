@@ -57,9 +57,23 @@ class MatchedCase:
 
     @property
     def is_interleaved(self) -> bool:
-        """Return whether each shared round began, on both arms, before the next one did."""
+        """Return whether each shared round began, on both arms, before the next one did.
+
+        Several at once are: what the machine does meanwhile it does to all of them.
+        """
+        if self.places:
+            return True
         starts = [sorted(_started(arm.believed[repeat]) for arm in self._arms) for repeat in self.shared_rounds]
         return all(before[-1] <= after[0] for before, after in zip(starts, starts[1:]))
+
+    @property
+    def places(self) -> tuple[Counter[int], Counter[int]] | None:
+        """Return how often each arm was at each place in the shared rounds; None where it was not one of several at once."""
+        arms = [[arm.believed[repeat].host.place for repeat in self.shared_rounds] for arm in self._arms]
+        if any(place is None or place.at_once < 2 for arm in arms for place in arm):
+            return None
+        base, other = (Counter(place.number for place in arm) for arm in arms)
+        return (base, other) if base else None
 
     @property
     def is_of_one_start_each(self) -> bool:

@@ -8,6 +8,7 @@ from benchbook.judge.batch import LEAST, most_in_step
 from benchbook.judge.evidence import Measured, counted_experts, kv_cache_tokens, kv_usage_pct
 from benchbook.judge.kv_cache import sequences_held
 from benchbook.records.conditions import Client, ProcessLimits, Processors
+from benchbook.records.host import Neighbours
 from benchbook.terms.asked import asked_in_flight, held_in_flight
 
 Evidence = Callable[[Measured], str]
@@ -164,6 +165,15 @@ def machine(measured: Measured) -> str:
     """Who used the processors."""
     is_told = measured.conditions.machine != Processors()
     return _unseen(measured, "machine", "" if is_told else "nobody watched the processors")
+
+
+def neighbours(measured: Measured) -> str:
+    """What neighbours cost, known on one side of what is allowed."""
+    found = measured.host.place.neighbours if measured.host.place else Neighbours()
+    if not found.cost_text or found.limit is None:
+        return found.why_not or "what neighbours cost was not measured"
+    may_be_too_much = found.cost <= found.limit < found.high
+    return f"neighbours cost {found.cost_text}, which may be too much" if may_be_too_much else ""
 
 
 def limits(measured: Measured) -> str:

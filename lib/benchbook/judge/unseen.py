@@ -118,6 +118,10 @@ def _has_experts(measured: Measured) -> bool:
     return any(config.get(key) for key in EXPERT_KEYS)
 
 
+def _has_neighbours(measured: Measured) -> bool:
+    return measured.host.place is not None and measured.host.place.at_once > 1
+
+
 def _any(measured: Measured) -> bool:
     return True
 
@@ -176,6 +180,7 @@ LOOKS: Mapping[str, Look] = {
     "max_num_seqs_low": Look((sources.seats,), lambda measured: _is_closed(measured) or _iterations(measured)),
     "client_saturated": Look((sources.client,), _requests),
     "machine_busy": Look((sources.machine,), _loads),
+    "neighbours_slow": Look((sources.neighbours,), _has_neighbours),
     "limits_low": Look((sources.limits,), _requests),
     "several_engines": Look((sources.engines,), _requests),
     "server_restarted": Look((sources.counted("requests_ended", "prompt_tokens", "generation_tokens"),), _requests),

@@ -82,6 +82,7 @@ class Estimator:
     earlier: Mapping[str, Timings] = field(default_factory=dict)
     cases: Sequence[Case] = ()  # of the experiment: those that an earlier run has measured tell of the others
     to_count: Mapping[str, str] = field(default_factory=dict)  # by launch: whose experts are counted before its start
+    at_once: int = 1  # blocks: the time left is that of all of them, divided
     _earlier_ratios: Ratios = field(default_factory=Ratios)  # taken to guessed, by kind
     # Taken in this run to expected before it: by work, and by kind where an earlier run told it or only a first guess.
     _ratios: Ratios = field(default_factory=Ratios)
@@ -100,9 +101,10 @@ class Estimator:
         expected = [self.expected(piece) for piece in self.pieces(blocks, warmed)]
         if not expected:
             return Estimate(REPORT_S, 0.0)
-        seconds = sum(each_s for each_s, _ in expected) + STOP_S * len(blocks) + REPORT_S
+        at_once = min(self.at_once, len(blocks)) or 1
+        seconds = (sum(each_s for each_s, _ in expected) + STOP_S * len(blocks)) / at_once + REPORT_S
         sources = tuple(dict.fromkeys(source for _, source in expected))
-        return Estimate(seconds, seconds - expected[0][0], "" not in sources, sources)
+        return Estimate(seconds, seconds - expected[0][0] / at_once, "" not in sources, sources)
 
     def once_more(self, blocks: Sequence[Block]) -> Estimate:
         """Return how long the repeats of `blocks` take once more, each at once on its host, which is warm for it."""

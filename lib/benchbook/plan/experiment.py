@@ -23,6 +23,7 @@
     slo: {p99_ttft_ms: 500}         # (mean|median|p90|p95|p99)_(ttft|tpot|itl|e2el)_ms; p50 is the median
     price: {gpu_hour: 2.5}          # what a million output tokens cost; with kwh and pue, their energy too
     limits: {ready_s: 600}          # when to give up: a start, a benchmark, tokens that do not move
+    place: {gpus: 1, at_once: all}  # blocks run at once, each on cards or cores of its own: place.py
     device: rocm                    # rocm, cuda or cpu: refused on another machine; left out, any will do
 
 The keys of a benchmark are the fields of its model in workloads.py, with `lengths` for the pair of lengths; in place of
@@ -48,6 +49,7 @@ from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, is_attach
 from benchbook.plan.models import ModelRef, read_model
 from benchbook.plan.order import Block, added_round, rounds
 from benchbook.plan.pace import Pace
+from benchbook.plan.place import Placing, read_place
 from benchbook.plan.precision import known_metric
 from benchbook.plan.read_requests import EXAMPLE as REQUESTS_EXAMPLE
 from benchbook.plan.read_requests import read_requests
@@ -140,6 +142,7 @@ class Experiment:
     slo: Mapping[str, float]  # e.g. {"p99_ttft_ms": 500.0}
     price: Price | None  # what is paid for the hardware, where the file says so
     limits: Limits
+    place: Placing | None  # where several blocks run at once; None: one after the other, each with the whole machine
     device: str | None  # 'rocm', 'cuda' or 'cpu' where the question is about one; None: what the machine has
     document: Document = field(repr=False, compare=False)  # names the line of what is refused later
 
@@ -208,7 +211,7 @@ def read_experiment(
     if not SAFE_NAME.fullmatch(path.stem):
         raise ExperimentError(one_line(f"{path}: the file's name {SAFE_NAME_RULE}: it names a folder of results"))
     faults, keys, model, launches, base, sets, cases, search = doc.faults, None, None, (), None, {}, (), None
-    repeats, fresh_starts, until, slo, price, limits = None, False, None, {}, None, Limits()
+    repeats, fresh_starts, until, slo, price, limits, place = None, False, None, {}, None, Limits(), None
     with faults.noted():
         keys = doc.parse((), _ExperimentKeys)
     with faults.noted():
@@ -229,6 +232,11 @@ def read_experiment(
         price = doc.parse(("price",), Price) if "price" in doc.data else None
     with faults.noted():
         limits = doc.parse(("limits",), Limits) if "limits" in doc.data else limits
+    with faults.noted():
+        place = read_place(doc) if "place" in doc.data else None
+        if place and (attached := next((launch for launch in launches if launch.attached), None)):
+            problem = f"is for what is started here, and launch {attached.name!r} is a server that runs already"
+            raise doc.error(("place",), problem)
     with faults.noted():
         if isinstance(doc.data.get("repeats"), dict) and SEARCH not in doc.data:
             repeats, fresh_starts, until = read_repeats(doc, ("repeats",), cases)
@@ -268,6 +276,7 @@ def read_experiment(
         slo=slo,
         price=price,
         limits=limits,
+        place=place,
         device=keys.device if keys else None,
         document=doc,
     )
@@ -290,6 +299,7 @@ class _ExperimentKeys(StrictModel):
     slo: dict[str, Any] = Field({}, examples=["slo: {p99_ttft_ms: 500}"])
     price: dict[str, Any] = Field({}, examples=["price: {gpu_hour: 2.5}"])
     limits: dict[str, Any] = Field({}, examples=["limits: {ready_s: 600}"])
+    place: dict[str, Any] = Field({}, examples=["place: {gpus: 1, at_once: all}"])
     device: Literal["cuda", "rocm", "cpu"] | None = None
 
     @field_validator("question")

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from benchbook.records.samples import TelemetrySummary
-from benchbook.records.typed import Items, JsonObject, Number, Part, TokensText, Whole
+from benchbook.records.typed import Items, JsonObject, Number, Part, Positive, TokensText, Whole
 
 
 class StartFacts(Part):
@@ -71,6 +71,40 @@ class AttachedFacts(Part):
     unproven: bool = False  # whoever answered by TLS was believed
 
 
+class Neighbours(Part):
+    """What it costs a launch that others run beside it, measured before the run: shares of the metric, above 0 is worse."""
+
+    metric: str | None = None
+    case_id: str | None = None
+    beside: Whole = 0  # neighbours
+    pairs: Whole = 0  # alone and with neighbours, in turns
+    cost: Number | None = None
+    low: Number | None = None  # of its 95 % interval
+    high: Number | None = None
+    limit: Number | None = None  # what is allowed
+    why_not: str | None = None  # nobody knows
+
+    @property
+    def cost_text(self) -> str:
+        """Return '0.3 % [-0.2, 0.8] of output_throughput_tok_s'; '' where it is not known."""
+        if self.cost is None or self.low is None or self.high is None:
+            return ""
+        return f"{100 * self.cost:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}] of {self.metric}"
+
+
+class PlaceFacts(Part):
+    """The part of the machine that it ran on, where several may run at once."""
+
+    number: Whole
+    at_once: Positive = 1  # places that were in use
+    cores: str = ""  # logical processors, '0-3,8'; '': all, shared with the other places
+    cards: Items[str] = ()  # by their UUIDs, or where they are on their bus
+    neighbours: Neighbours = Neighbours()
+
+    def __str__(self) -> str:
+        return f"place {self.number}"
+
+
 class HostFacts(Part):
     """What was measured. What is None or empty nobody could know: of an attached server that is much."""
 
@@ -80,6 +114,7 @@ class HostFacts(Part):
     model_commit: str | None = None
     adapter: str | None = None
     attached: AttachedFacts | None = None  # None: benchbook started it
+    place: PlaceFacts | None = None  # None: it had the whole machine
     version: str | None = None
     python: str | None = None  # its interpreter, where that is of another environment than benchbook's
     packages: dict[str, str] = {}  # versions in that environment, by name; empty: those of the client's
@@ -99,6 +134,7 @@ class HostFacts(Part):
     routing: Routing = Routing()
     greedy_outputs: Items[str] = ()
     distinct_prompts: Whole | None = None
+    links: dict[str, str] = {}  # between its GPUs, by pair, '0-1': 'NV18', as nvidia-smi has it
     telemetry: TelemetrySummary = TelemetrySummary()
 
     def with_those_of(self, owner: HostFacts) -> HostFacts:

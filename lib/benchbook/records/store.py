@@ -3,7 +3,7 @@
 results/<experiment>/<run_id>/
     experiment.yaml  run.json  compare.ipynb  report.html
     now.json  control/           while it is measured: what is worked on, what somebody asks (now.py, control.py)
-    launches/<launch>/           the hosts' logs
+    launches/<launch>/           the hosts' logs; of each place's, where several ran at once, below place=<n>/
     cases/<case_key>/repeat=<n>/ record.json  raw.json  executed.ipynb  bench.log
 results/<experiment>/latest -> <run_id>
 
@@ -40,13 +40,15 @@ from benchbook.terms.metrics import values_from_raw
 EXPERIMENT_FILE = "experiment.yaml"
 BEST_FILE = "best.yaml"  # what a search recommends, for vLLM; the last of its comments is the command in one line
 REPORT_FILE = "report.html"
+TRIALS = "neighbours"  # what was measured to see what neighbours cost
 
 
 class Store:
-    """One run's folder."""
+    """One run's folder. `place` is the part of the machine that this process measures on, where it is not all of it."""
 
-    def __init__(self, run_dir: Path) -> None:
-        self.run_dir = run_dir
+    def __init__(self, run_dir: Path, place: int | None = None, cases: str = CASES) -> None:
+        self.run_dir, self.place = run_dir, place
+        self._cases = cases  # where records go, below the run's folder
 
     @classmethod
     def create(cls, results_dir: Path, experiment: str) -> Store:
@@ -80,6 +82,10 @@ class Store:
     def control(self) -> Control:
         """Return what is asked of this run while it is measured."""
         return Control(self.run_dir)
+
+    def at(self, place: int, *, is_trial: bool = False) -> Store:
+        """Return the same run for who measures at `place`, with logs of its own; in a trial, with records apart too."""
+        return Store(self.run_dir, place, f"{TRIALS}/place={place}" if is_trial else self._cases)
 
     def read_header(self) -> tuple[RunHeader, list[str]]:
         """Return run.json as far as it is whole, and what is damaged. A run that nobody holds is not running."""
@@ -130,11 +136,11 @@ class Store:
 
     def launch_dir(self, launch: str) -> Path:
         """Return the folder for the logs of `launch`, made if need be."""
-        return make_folder(self.run_dir / "launches" / launch)
+        return make_folder(_logs(self.run_dir, launch, self.place))
 
     def repeat_dir(self, key: str, repeat: int) -> Path:
         """Return the folder of one repeat; it need not exist."""
-        return self.run_dir.joinpath(CASES, key, f"repeat={repeat}")
+        return self.run_dir.joinpath(self._cases, key, f"repeat={repeat}")
 
     def folder_of(self, record: Record) -> Path:
         """Return the folder that `record` lies in: of its repeat, or of an attempt at it that was moved aside."""
@@ -177,9 +183,10 @@ class Store:
     def log_of(self, record: Record) -> Path | None:
         """Return the log that tells most of why `record` has no number: the host's, or the benchmark's; None without one."""
         identity, repeat = record.identity, self.folder_of(record)
-        host = BENCHMARKS[record.benchmark].host_kind
+        name = f"{BENCHMARKS[record.benchmark].host_kind}.log"
+        folder = _logs(self.run_dir, identity.launch, self.place)
         logs = (
-            [self.run_dir / "launches" / identity.launch / f"{host}.log"]
+            [folder / name, *sorted(folder.glob(f"place=*/{name}"), key=os.path.getmtime, reverse=True)]
             if record.outcome is Outcome.HOST_FAILED
             else [repeat / "bench.log", repeat / "executed.ipynb"]
         )
@@ -244,8 +251,13 @@ class Store:
     def _repeats(self) -> Iterator[tuple[str, str, str]]:
         """Yield each repeat, sorted: the names of its case's folder and of its own, and the path that its record stands in."""
         # Names from the folders' own lists: of ten thousand repeats, glob or Path would cost as much as reading them.
-        cases = f"{self.run_dir}/{CASES}"
+        cases = f"{self.run_dir}/{self._cases}"
         for case in names_in(cases):
             for repeat in sorted({name.partition(",")[0] for name in names_in(f"{cases}/{case}")}):
                 if repeat.startswith("repeat="):
                     yield case, repeat, standing(f"{cases}/{case}/{repeat}")
+
+
+def _logs(run_dir: Path, launch: str, place: int | None) -> Path:
+    folder = run_dir / "launches" / launch
+    return folder if place is None else folder / f"place={place}"

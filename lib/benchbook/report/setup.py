@@ -17,6 +17,7 @@ from benchbook.records.parts import MachineFacts
 from benchbook.records.runs import CASES, RUN_FILE
 from benchbook.records.store import EXPERIMENT_FILE
 from benchbook.report.markup import Html, element, facts, folded, join, table
+from benchbook.report.places import place_rows
 from benchbook.report.results import MAX_ROWS, cut_note
 from benchbook.report.run import Run
 from benchbook.report.settings import settings_of, settings_text, value_text
@@ -109,6 +110,7 @@ def _machine_rows(run: Run) -> list[tuple[str, Any]]:
     elsewhere = [name for name, launch in _launches(run).items() if launch.python]
     return [
         ("Device", _device_text(machine, _used_gpus(run))),
+        *place_rows(run.header),
         ("Memory", None if machine.memory_gib is None else f"{machine.memory_gib} GiB"),
         ("Kernel", machine.kernel),
         ("Python", machine.python),

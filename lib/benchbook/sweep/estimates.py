@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -23,10 +22,12 @@ from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.pace import CPU, GPU, Pace
 from benchbook.plan.workload import BatchSeconds
+from benchbook.ranks import num_devices
 from benchbook.records.header import LaunchFacts, RunHeader, read_header
 from benchbook.records.parts import MachineFacts
 from benchbook.records.provenance import package_versions
 from benchbook.records.runs import run_files
+from benchbook.sweep.placing import at_once_of
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.load_formats import makes_weights
 
@@ -37,7 +38,6 @@ CORE_BYTES_S, CORE_FLOPS_S = 10e9, {"float32": 0.1e12, "bfloat16": 0.2e12, "floa
 MOST_CPU_BYTES_S = 200e9
 FASTEST = {"cuda": "H200", "rocm": "MI300X"}  # of those whose data sheets are known: the bound on a machine without any
 _RESHAPING = ("hf_overrides", "speculative_config", "cpu_offload_gb")  # the roofline does not cover them
-_PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 _FORMATS = {"dtype": "dtype", "quantization": "quantization", "kv_dtype": "kv_cache_dtype"}
 
 
@@ -45,7 +45,8 @@ def estimator_for(experiment: Experiment, results_dir: Path) -> Estimator:
     """Return what estimates the time of `experiment` on this machine, by the runs under `results_dir`."""
     paces = {launch.name: pace_of(experiment.device, launch) for launch in experiment.launches}
     to_count = {launch.name: key for launch in experiment.launches if (key := _to_count(launch))}
-    return Estimator(paces, earlier_timings(experiment, results_dir), experiment.cases, to_count)
+    earlier = earlier_timings(experiment, results_dir)
+    return Estimator(paces, earlier, experiment.cases, to_count, at_once_of(experiment))
 
 
 def earlier_timings(experiment: Experiment, results_dir: Path) -> dict[str, Timings]:
@@ -163,7 +164,7 @@ def _gpu_peaks(device: str | None, launch: Launch) -> Peaks:
     sheet = data_sheet(gpus[0].name if gpus else FASTEST[device])
     if sheet is None:
         raise NoRooflineError(f"no data sheet of {gpus[0].name}")
-    devices = math.prod(int(launch.args.get(name, 1)) for name in _PARALLEL)
+    devices = num_devices(launch.args) or 1
     flops_s = {name: tflops * 1e12 * devices for name, tflops in sheet["tflops"].items()}
     return Peaks(sheet["bandwidth_gb_s"] * 1e9 * devices, flops_s, sheet["source"], devices)
 

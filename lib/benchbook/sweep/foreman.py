@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchbook.plan.order import Block, Repeat
@@ -13,6 +13,7 @@ from benchbook.sweep.block_result import BlockResult
 from benchbook.sweep.ledger import Ledger
 from benchbook.sweep.progress import Listener
 from benchbook.sweep.proposers import Proposer
+from benchbook.sweep.waiting import Waiting
 from benchbook.terms.benchmarks import HostKind
 
 
@@ -24,7 +25,7 @@ class Foreman:
     ledger: Ledger
     proposers: Sequence[Proposer]
     is_whole: bool  # every case is asked for; else nothing is proposed: what is, is for all that a run compares
-    waiting: Sequence[Block] = ()  # what no executor has begun yet
+    waiting: Waiting = field(default_factory=Waiting)
     ahead: Sequence[Block] = ()  # what is likely proposed after that
 
     def say(self, text: str) -> None:
@@ -45,8 +46,10 @@ class Foreman:
 
     def going_on(self, rest: Block, warmed: Collection[str] | None) -> None:
         """Tell how long the rest of a block and all that wait take; with `warmed`, its host is there already."""
-        waiting = [still_wanted(block, self.ledger.work) for block in self.waiting if not self.ledger.given_up(block)]
-        left = (rest, *(block for block in waiting if block.repeats), *self.ahead)
+        others = [block for block in self.waiting.elsewhere.values() if block is not rest]
+        waiting = [block for block in self.waiting.left if not self.ledger.given_up(block)]
+        wanted = [still_wanted(block, self.ledger.work) for block in (*others, *waiting)]
+        left = (rest, *(block for block in wanted if block.repeats), *self.ahead)
         self.listener.left(self.ledger.estimator.estimate(left, warmed))
 
     def more(self, block: Block) -> tuple[Repeat, ...]:

@@ -8,6 +8,7 @@ from benchbook.hosts.machine.card_locks import CardTakenError, hold, holder_of
 from benchbook.hosts.machine.devices import Device, cards_of, every_card
 from benchbook.hosts.machine.gpu import every_process, is_leaving, listed
 from benchbook.plan.launches import Launch
+from benchbook.sweep.placing import cards_in, places_of
 from benchbook.sweep.preflight import Preflight
 from benchbook.terms.errors import ExperimentError
 from benchbook.visible import CUDA, HIP
@@ -44,6 +45,9 @@ def check_free(checked: Preflight) -> None:
 
 def _on_cards(checked: Preflight) -> Iterator[tuple[Launch, list[Device]]]:
     """Yield each launch that takes GPUs, with them; of several on the same ones the first, since a look takes seconds."""
+    if cards := cards_in(places_of(checked.experiment)):
+        yield checked.experiment.launches[0], cards
+        return
     seen: set[frozenset[str]] = set()
     for launch in checked.experiment.launches if checked.experiment.device != "cpu" else ():
         cards = [] if launch.attached else cards_of(launch.args, launch.env, checked.python_of(launch))

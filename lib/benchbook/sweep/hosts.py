@@ -13,10 +13,12 @@ from typing import Any, Protocol
 from benchbook.hosts.attached import AttachedServer
 from benchbook.hosts.engine import VllmEngine
 from benchbook.hosts.engines import VLLM, engine_named, engine_of
-from benchbook.hosts.face import StartupFacts
-from benchbook.hosts.machine.devices import naming
+from benchbook.hosts.face import Engine, StartupFacts
+from benchbook.hosts.machine.devices import cards_of, naming
 from benchbook.hosts.machine.gpu import wait_device_free
+from benchbook.hosts.machine.topology import links_among
 from benchbook.hosts.model.files import ModelFiles, commit_of, resolve_model
+from benchbook.hosts.process.pythons import HERE
 from benchbook.hosts.process.shell import no_proxy
 from benchbook.hosts.server import VllmServer
 from benchbook.hosts.way import USUAL_KEYS
@@ -155,7 +157,11 @@ def _open_server(
         with silence_is_death(server):  # of one that a first prompt killed
             answered = _answered(server, num_prompts, made_words=server.model_files.random_weights)
             facts = host_facts(server)
-        known = _known(server.facts, peaks=peaks).with_those_of(counted).with_those_of(answered)
+        known = (
+            _known(server.facts, peaks=peaks, links=_links(launch, serving))
+            .with_those_of(counted)
+            .with_those_of(answered)
+        )
         yield _Host(
             facts.with_those_of(known),
             {
@@ -245,11 +251,18 @@ def _open_engine(launch: Launch, store: Store, ready_timeout_s: float, counted: 
             ready_s=engine.ready_s,
             config=model_config(engine.model_files.path, launch.args.get("revision"), launch.env),
             peaks=peaks,
+            links=_links(launch, serving),
         ).with_those_of(counted)
         model = launch.model.path_or_id
         reach = {"model": model, "args": dict(launch.args), "env": dict(launch.env), "socket_path": engine.socket_path}
         reach |= {"python": launch.python} if launch.python else {}
         yield _Host(facts, {"model": model}, {"engine": reach}, {}, engine.check_alive)
+
+
+def _links(launch: Launch, serving: Engine) -> dict[str, str]:
+    """Return what links the GPUs of a launch, pair by pair; {} where it takes one or none."""
+    several = (num_devices(launch.args) or 1) > 1
+    return links_among(cards_of(launch.args, launch.env, serving.python or HERE)) if several else {}
 
 
 def _known(startup: StartupFacts, **facts: Any) -> HostFacts:

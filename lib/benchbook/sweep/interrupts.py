@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -15,14 +16,14 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _continued_at_s = float("-inf")  # when this process was last continued (monotonic)
 
 
-def interrupt_on_stop_signals() -> None:
+def interrupt_on_stop_signals(signals: Sequence[signal.Signals] = _STOP_SIGNALS) -> None:
     """Turn the first of SIGINT, SIGTERM, SIGHUP into KeyboardInterrupt, so that every `with` unwinds, the second into an exit.
 
     For the rest of the process: a second signal may come while the interpreter itself is ending. Leaving at once is
     clean too: records are written whole or not at all, and the guardians end the hosts of a dead owner. A signal that
     is ignored, as SIGHUP is under nohup, stays so.
     """
-    chosen = [each for each in _STOP_SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+    chosen = [each for each in signals if signal.getsignal(each) is not signal.SIG_IGN]
 
     def stop(signum: int, frame: FrameType | None) -> None:
         for each in chosen:
@@ -31,6 +32,34 @@ def interrupt_on_stop_signals() -> None:
 
     for each in chosen:
         signal.signal(each, stop)
+
+
+def end_with(wait_for_end: Callable[[], object]) -> None:
+    """Have this process, which runs on behalf of its parent, interrupted by SIGTERM alone, and gone at the parent's end.
+
+    For that `wait_for_end` waits, in a thread. The keys of a terminal reach both: it is the parent that they are for.
+    """
+    for each in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, lambda *_: None)  # not ignored: what is started from here would inherit that
+    interrupt_on_stop_signals([signal.SIGTERM])
+    signal.signal(signal.SIGCONT, _note_continued)
+
+    def watch() -> None:
+        wait_for_end()
+        os._exit(exit_codes.INTERRUPTED)
+
+    threading.Thread(target=watch, name="end with the parent", daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+
+
+@contextmanager
+def blocked() -> Iterator[None]:
+    """Inside, stop signals wait: for a child that is started here until it calls `end_with`."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
 
 
 def is_stopping() -> bool:

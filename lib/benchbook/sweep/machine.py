@@ -16,6 +16,7 @@ from benchbook.sweep.fetching import check_models
 from benchbook.sweep.holding import check_free
 from benchbook.sweep.launch_fit import LaunchFit, devices_text, is_by_ray, is_cpu_build, listed_devices, uses_cpu
 from benchbook.sweep.needs import need_of
+from benchbook.sweep.placing import part_of_machine
 from benchbook.sweep.preflight import Preflight
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.load_formats import OURS, load_format_of
@@ -27,6 +28,8 @@ def check_machine(checked: Preflight, there: Sequence[Device] | None = None) -> 
     `there` are the machine's devices; without it they are looked for, launch by launch as its environment names them.
     """
     experiment, faults, notes = checked.experiment, checked.experiment.document.faults, []
+    if there is None and experiment.place:
+        there = part_of_machine(experiment)
     if there is None and checked.is_installed:
         for launch in _started(checked):
             if not uses_cpu(checked, launch):

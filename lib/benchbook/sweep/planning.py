@@ -12,7 +12,7 @@ from benchbook.hosts.model.files import ModelFiles, resolve_model
 from benchbook.judge.halving import widths
 from benchbook.judge.outside import is_due_again
 from benchbook.measure.environments import environment_facts
-from benchbook.notebooks.execute import source_sha256
+from benchbook.notebooks.execute import modules_of, source_sha256
 from benchbook.plan.experiment import Case, Experiment, Launch
 from benchbook.plan.order import Block, Repeat
 from benchbook.project import notebooks_dir
@@ -79,10 +79,18 @@ class RunPlan:
         for case in self.experiment.cases:  # maxima stand before their shares
             maximum = cases.get(case.maximum)
             parts = _parts(case, launches[case.launch], self.models[case.launch], self.experiment.seed, requests)
+            if self.experiment.place and self.experiment.place.identity:
+                parts["place"] = digest(self.experiment.place.identity)[:12]
             if maximum:
                 parts["maximum"] = maximum.fingerprint[:12]
             cases[case.case_id] = PlannedCase(case, parts, maximum)
         return replace(self, cases=cases, requests=requests)
+
+    @property
+    def modules(self) -> list[str]:
+        """What the notebooks of its cases import: a client library takes a third of a second, and few notebooks have one."""
+        notebooks = {case.workload.row.notebook for case in self.experiment.cases}
+        return sorted(set().union(*(modules_of(notebooks_dir() / notebook) for notebook in notebooks)))
 
     def sent(self, repeat: Repeat, folder: Path) -> SentRequests | None:
         """Return what of its set a repeat sends, whose record goes into `folder`; None where it has no set."""

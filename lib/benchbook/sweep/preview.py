@@ -29,6 +29,7 @@ from benchbook.sweep.estimates import estimator_for
 from benchbook.sweep.finding import most_of_searches, planned_search, planned_searches
 from benchbook.sweep.machine import machine_note
 from benchbook.sweep.needs import need_of
+from benchbook.sweep.placing import place_notes
 from benchbook.sweep.planned_cases import print_cases
 from benchbook.sweep.planned_commands import print_commands
 from benchbook.sweep.planned_search import trial_lines
@@ -85,7 +86,8 @@ def preview(
         print_commands(console, experiment, (*blocks, *planned_searches(experiment), *planned_trials(experiment)))
     elif experiment.fixed:
         print_cases(console, experiment)
-    for place, line in enumerate((*_maximum_notes(experiment), *_starts_notes(experiment, blocks))):
+    notes = (*_maximum_notes(experiment), *_starts_notes(experiment, blocks), *place_notes(experiment, estimator))
+    for place, line in enumerate(notes):
         say(console, line if place else f"\n{line}")
     say(console, "")
     say(console, f"Nothing was started. To run it: {run_command(file, results_dir, sets=sets)}")

@@ -124,7 +124,8 @@ class ConsoleProgress:
         width = len(str(self._total))
         lead = f"  [{self._already_done + len(self._latest):>{width}}/{self._total}] "
         number = "" if record.failure else f"{headline_text(record)} ({wall_s:.1f} s) ".lstrip()
-        self.say(_outcome(record) + f" {number}{identity.case_id} repeat {identity.repeat}", lead)
+        where = f" at {record.host.place}" if record.host.place else ""
+        self.say(_outcome(record) + f" {number}{identity.case_id} repeat {identity.repeat}{where}", lead)
         if record.failure:
             self._tell_failure(record.failure, log, " " * len(lead), is_known=repeat in hit)
             hit.add(repeat)

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchbook.hosts.machine.cpu import CpuLook
-from benchbook.notebooks.execute import modules_of
 from benchbook.notebooks.kernels.source import warm_kernels
-from benchbook.project import notebooks_dir
 from benchbook.records.header import RunState
 from benchbook.records.store import Store
 from benchbook.sweep.best import write_best
 from benchbook.sweep.consent import Confirm
 from benchbook.sweep.earlier_runs import lacks_report, unreported_run
-from benchbook.sweep.planning import RunPlan
 from benchbook.sweep.progress import Listener
 from benchbook.sweep.runner import Runner
 from benchbook.sweep.session import prepare_run, run_command
@@ -74,7 +71,7 @@ def _measured(runner: Runner, command_for_all: str, write_report: WriteReport) -
     """Measure what `runner` has to and have the report written; an interrupt is told with how to go on."""
     store, listener = runner.store, runner.listener
     listener.working_on("getting kernels ready for the notebooks")
-    with warm_kernels(store.run_dir, _modules_of(runner.plan)):
+    with warm_kernels(store.run_dir, runner.plan.modules):
         state = runner.execute()
         if state is RunState.INTERRUPTED:
             measured = f"{store.count_measured()} measured repeats are kept in {shown(store.run_dir)}"
@@ -83,12 +80,6 @@ def _measured(runner: Runner, command_for_all: str, write_report: WriteReport) -
         if state is RunState.PARTIAL:
             listener.say(f"Only what was asked for is measured; for the rest: {command_for_all}")
         return _reported(store, listener, write_report)
-
-
-def _modules_of(plan: RunPlan) -> list[str]:
-    """Return what the notebooks of a plan import: a client library takes a third of a second, and few notebooks have one."""
-    notebooks = {case.workload.row.notebook for case in plan.experiment.cases}
-    return sorted(set().union(*(modules_of(notebooks_dir() / notebook) for notebook in notebooks)))
 
 
 def _reported(store: Store, listener: Listener, write_report: WriteReport) -> Ended:

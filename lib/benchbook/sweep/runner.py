@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from benchbook.measure.argv import offline_remark
@@ -25,6 +26,7 @@ from benchbook.sweep.progress import Listener
 from benchbook.sweep.proposers import Proposer
 from benchbook.sweep.request_sets import forget_texts
 from benchbook.sweep.searching import planned_trials
+from benchbook.sweep.waiting import Waiting
 from benchbook.terms.benchmarks import HOST_KINDS
 
 
@@ -91,20 +93,17 @@ class Runner:
         return replace(block, repeats=tuple(asked))
 
     def _measure(self, blocks: Sequence[Block], work: Work, foreman: Foreman) -> None:
-        for result in self.executor.run(self._startable(blocks, work, foreman), work, foreman):
-            foreman.noted(result)
-
-    def _startable(self, blocks: Sequence[Block], work: Work, foreman: Foreman) -> Iterator[Block]:
-        """Yield the blocks in turn; of one whose host was given up in an earlier round, only records tell."""
-        for number, block in enumerate(blocks, start=1):
-            foreman.waiting = blocks[number:]
-            wanted = still_wanted(block, work)
-            if not wanted.repeats:
-                continue
-            if why := foreman.ledger.given_up(block):
+        def may_begin(block: Block) -> bool:
+            """Of a block whose host was given up in an earlier round, only records tell; some is wanted no more."""
+            wanted, why = still_wanted(block, work), foreman.ledger.given_up(block)
+            if wanted.repeats and why:
                 foreman.noted(give_up(wanted, work, foreman, why))
-            else:
-                yield block
+            return bool(wanted.repeats) and why is None
+
+        foreman.waiting = Waiting(blocks, may_begin)
+        with closing(self.executor.run(foreman.waiting, work, foreman)) as results:
+            for result in results:
+                foreman.noted(result)
 
     def _final_state(self, header: RunHeader) -> RunState:
         if self.store.control.is_stopping:

@@ -11,6 +11,7 @@ from pathlib import Path
 from benchbook import project
 from benchbook.hosts.machine import card_locks
 from benchbook.hosts.machine.cpu import CpuLook
+from benchbook.hosts.machine.places import Place
 from benchbook.hosts.process.registry import check_folders, others_at_work
 from benchbook.hosts.process.shell import left_out
 from benchbook.measure.hardware import peaks_before_start
@@ -26,12 +27,15 @@ from benchbook.sweep.attached import asked_before
 from benchbook.sweep.candidates import runnable
 from benchbook.sweep.consent import Confirm, ask_consent
 from benchbook.sweep.earlier_runs import finished_run, not_extended, unfinished_run
-from benchbook.sweep.executors import Local
+from benchbook.sweep.executors import Executor, Local
 from benchbook.sweep.fetching import check_models
 from benchbook.sweep.finding import Finding, most_of_searches
 from benchbook.sweep.holding import hold_cards
 from benchbook.sweep.hosts import host_opener
 from benchbook.sweep.machine import check_loader, check_machine
+from benchbook.sweep.place_process import Setting
+from benchbook.sweep.places import Places
+from benchbook.sweep.placing import places_of
 from benchbook.sweep.planning import RunPlan, damaged_repeats, due_again_text, pending, stale_records
 from benchbook.sweep.preflight import Preflight, preflight_of
 from benchbook.sweep.progress import Listener
@@ -96,7 +100,7 @@ def prepare_run(
     plan = plan.sending(_frozen(plan, store, listener, is_new=not earlier))
     card_locks.rename(f"run {run_name(store.run_dir, results_dir)}")
     write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
-    executor = Local(host_opener(share_gpu, len(plan.experiment.launches) > 1))
+    executor = _executor_of(plan, store, share_gpu)
     runner = Runner(plan, store, listener, command, executor, [each(plan, store) for each in PROPOSERS], only=asked)
     if earlier:
         runner.header, damage = store.read_header()
@@ -106,6 +110,15 @@ def prepare_run(
             listener.say(not_extended(finished, results_dir))
         listener.say(f"New run {shown(store.run_dir)}.")
     return runner
+
+
+def _executor_of(plan: RunPlan, store: Store, share_gpu: bool) -> Executor:
+    """Return what runs the blocks: this process, or where the file has several at once, one at each place."""
+    compares_launches = len(plan.experiment.launches) > 1
+    if plan.experiment.place is None:
+        return Local(host_opener(share_gpu, compares_launches))
+    setting = Setting(share_gpu, compares_launches, store.run_dir / "places", plan.modules)
+    return Places(places_of(plan.experiment), plan.experiment.place, setting)
 
 
 def _check_consent(plan: RunPlan, earlier: Store | None, asked: Collection[str] | None, confirm: Confirm) -> None:
@@ -149,8 +162,10 @@ def _plan_of(experiment: Experiment, looking: Future[str], listener: Listener) -
     plan = RunPlan.of(experiment)
     _tell_found(looking, listener)
     listener.working_on("finding out what the device can do at best, which is measured once a day")
-    for launch in started:  # now, while nothing of ours runs; hosts find them known
-        peaks_before_start(plan.models[launch.name].path, launch.env, wait_loaded)
+    for place in places_of(experiment) or [Place(0)]:
+        with place.entered():
+            for launch in started:  # now, while nothing of ours runs; hosts find them known
+                peaks_before_start(plan.models[launch.name].path, launch.env, wait_loaded)
     return plan
 
 

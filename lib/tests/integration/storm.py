@@ -3,6 +3,7 @@
     python lib/tests/integration/storm.py --kills 100 --seed 1           # one process at a time, the scripted server
     python lib/tests/integration/storm.py --kills 20 --real              # the real vLLM
     python lib/tests/integration/storm.py --kills 16 --instant           # runner and guardians in one instant
+    python lib/tests/integration/storm.py --kills 20 --placed            # two blocks at once
 
 Each command is given again until its run is whole. What was measured before a kill is there after it, byte for byte; each
 planned repeat is measured once; 15 s after a runner's end nothing of it is alive; and after the next command there is
@@ -43,6 +44,7 @@ from sweeps import (
 
 RUN_LIMIT_S = 600.0
 SCRIPT = '{"itl_s": [0.01], "helpers": 1}'  # of the scripted server: it is slow enough to be killed in a benchmark
+PLACED = "repeats: {{starts: 2}}\nplace: {{at_once: 2}}"
 MAX_RUNS_IN_A_ROW = 4  # without a kill, until one is whole
 
 REAL_SWEEP = """
@@ -67,6 +69,8 @@ _ROLES = (
     ("benchbook.hosts.vllm.engine_worker", "engine", "engine's child"),
     ("benchbook.notebooks.kernels.ahead_main", "kernel", ""),
     ("-m benchbook run", "runner", ""),
+    ("multiprocessing.spawn", "place", ""),
+    ("multiprocessing.resource_tracker", "tracker of places", ""),
     ("VLLM::", "engine core or worker", ""),
     (" serve ", "server", ""),
 )
@@ -314,10 +318,15 @@ def storm(
     is_small: bool = False,
     instants: int = 0,
     script: str = SCRIPT,
+    is_placed: bool = False,
 ) -> Storm:
-    """Make the experiment in `folder`, and kill, the first `instants` times all at once; `script` is the scripted server's."""
+    """Make the experiment in `folder`, and kill, the first `instants` times all at once; `script` is the scripted server's.
+
+    Placed, two blocks run at once.
+    """
     if is_fake:
         template = SMALL_SWEEP_OF_BOTH if is_small else FAKE_SWEEP
+        template = template.replace("repeats: 2", PLACED) if is_placed else template
         file = write_fake_sweep(folder, more=f", env: {{FAKE_VLLM: '{script}'}}", template=template)
     else:
         file = "machinery.yaml"
@@ -339,6 +348,7 @@ def main() -> int:
     parser.add_argument("--instant", action="store_true", help="each kill is of the runner and all guardians at once")
     parser.add_argument("--folder", type=Path, help="go on with the runs that an interrupted storm has left there")
     parser.add_argument("--small", action="store_true", help="a sweep of six repeats instead of 24")
+    parser.add_argument("--placed", action="store_true", help="two blocks at once, each at a place of its own")
     parser.add_argument("--script", default=SCRIPT, help="what the scripted server does")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -352,6 +362,7 @@ def main() -> int:
         is_small=options.small,
         instants=options.kills * options.instant,
         script=options.script,
+        is_placed=options.placed,
     )
     print(found.report())
     return 1 if found.faults else 0

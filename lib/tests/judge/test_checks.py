@@ -23,6 +23,8 @@ from parts import having
 SOUND = serve()
 RANGED = {"range_ratio": 0.5}
 COMMAND = ["vllm", "serve", "m"]
+PLACE = {"number": 1, "at_once": 4}
+COST = {"beside": 3, "metric": "output_throughput_tok_s", "limit": 0.01}
 
 
 def halved():
@@ -181,6 +183,10 @@ PAIRS = {
     "machine_busy": (
         serve(conditions={"machine": {"cpus": 2, "own_cpu_share": 0.5, "other_cpu_share": 0.4}}),
         serve(conditions={"machine": {"cpus": 2, "own_cpu_share": 0.9, "other_cpu_share": 0.1}}),
+    ),
+    "neighbours_slow": (
+        serve(host={"place": PLACE | {"neighbours": COST | {"cost": 0.023, "low": 0.011, "high": 0.035}}}),
+        serve(host={"place": PLACE | {"neighbours": COST | {"cost": 0.003, "low": -0.002, "high": 0.008}}}),
     ),
     "limits_low": (serve(cap=960, prompts=1920), serve(cap=500, prompts=1000)),
     "server_restarted": (serve(conditions={"counters_went_back": ["prompt_tokens"]}), SOUND),

@@ -61,6 +61,12 @@ def only_asked(measured: Measured):
     return Conditions(precision=Precision(asked=measured.conditions.precision.asked))
 
 
+def only_placed(measured: Measured):
+    """Return a host of which nobody knows more than where it was to run, where it was one of several."""
+    place = measured.host.place
+    return HostFacts(place=having(place, neighbours={})) if place else HostFacts()
+
+
 LOST = {
     "no telemetry": lambda measured: without(measured, "telemetry"),
     "no sight of the GPU": lambda measured: without(measured, "telemetry", gpu="a slice of a GPU"),
@@ -82,7 +88,9 @@ LOST = {
     "no note of the warm-up": lambda measured: without(measured, "warmup_prompts"),
     "no command": lambda measured: without(measured, "argv", "env"),
     "no model files": lambda measured: without(measured, "model_config", "random_weights"),
-    "nothing but the result": lambda measured: replace(measured, host=HostFacts(), conditions=only_asked(measured)),
+    "nothing but the result": lambda measured: replace(
+        measured, host=only_placed(measured), conditions=only_asked(measured)
+    ),
 }
 
 

@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -90,6 +90,16 @@ def hold(cards: Sequence[Device], who: str, *, share: bool = False) -> bool:
             taken[card.key] = None
     _held.update(taken)
     return has_locks
+
+
+def descriptors() -> dict[str, int]:
+    """Return the locks that this process holds, by card, for a process of its own that is to `adopt` them."""
+    return {card: file.fileno() for card, file in _held.items() if file}
+
+
+def adopt(locks: Mapping[str, int]) -> None:
+    """Hold until this process ends the locks that its parent handed on, which are then held by both."""
+    _held.update({card: open(descriptor, "a+", encoding="utf-8") for card, descriptor in locks.items()})
 
 
 def rename(who: str) -> None:

@@ -101,7 +101,7 @@ def _automatic(reserved: str) -> set[int]:
     """Return the cores that vLLM chooses itself, all but as many of the last as are reserved."""
     allowed = os.sched_getaffinity(0)
     nodes = sorted(SYSTEM.glob("node/node[0-9]*"), key=lambda path: int(path.name.removeprefix("node")))
-    on_node = (allowed & _listed(node / "cpulist") for node in nodes)
+    on_node = (allowed & listed_in(node / "cpulist") for node in nodes)
     here = next(filter(None, on_node), allowed)
     chosen = sorted(_one_a_core(here) if platform.machine() in _ONE_A_CORE else here)
     spare = int(reserved) if reserved.isdecimal() else 1
@@ -112,12 +112,17 @@ def _one_a_core(cpus: Iterable[int]) -> set[int]:
     """Return the last of the logical `cpus` of each core."""
     cores: dict[frozenset[int], int] = {}
     for cpu in sorted(cpus):
-        siblings = _listed(SYSTEM / f"cpu/cpu{cpu}/topology/thread_siblings_list") or {cpu}
-        cores[frozenset(siblings)] = cpu
+        cores[frozenset(siblings(cpu))] = cpu
     return set(cores.values())
 
 
-def _listed(path: Path) -> set[int]:
+def siblings(cpu: int) -> set[int]:
+    """Return the logical CPUs of the core that `cpu` is of; itself where the machine does not tell."""
+    return listed_in(SYSTEM / f"cpu/cpu{cpu}/topology/thread_siblings_list") or {cpu}
+
+
+def listed_in(path: Path) -> set[int]:
+    """Return the cores that a file of the kernel lists, such as '0-3,8'; none where it cannot be read."""
     try:
         return core_list(path.read_text())
     except OSError:

@@ -121,6 +121,12 @@ def said(*options: str) -> list[str] | None:
     return None if done.returncode != 0 else [line for line in done.stdout.splitlines() if line.strip()]
 
 
+def bus_ids() -> dict[str, str]:
+    """Return by the UUID of each GPU where it is on its bus, as the kernel has it: '0000:3b:00.0'."""
+    rows = _ask("--query-gpu=uuid,pci.bus_id") or []
+    return {uuid: bus_id.lower()[-12:] for uuid, bus_id in rows}
+
+
 def wait_device_free(
     own_pids: Collection[int] = (),
     timeout_s: float = 60.0,

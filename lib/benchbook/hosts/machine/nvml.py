@@ -1,7 +1,7 @@
 """What the NVIDIA driver tells of its GPUs while they work, through NVML.
 
 The binding is the one that vLLM brings along, loaded from its file: importing vLLM for it would cost seconds. A value
-that a card does not have is None. AMD's cards are not read: `open_nvml` says so, and nothing stands in for them.
+that a card does not have is None. AMD's cards are read through amd_smi.py.
 """
 
 from __future__ import annotations
@@ -139,8 +139,6 @@ def throttle_text(bits: int) -> str:
 
 def open_nvml(env: Mapping[str, str] | None = None) -> Nvml:
     """Return the NVIDIA GPUs that a process with `env` sees; raise NoGpuError, which says why, where there are none."""
-    if Path("/dev/kfd").exists() and not Path("/dev/nvidiactl").exists():
-        raise NoGpuError("an AMD GPU: its power, clocks and temperature are not read yet")
     library = binding()
     if library is None:
         raise NoGpuError(f"the installed vLLM brings no {BINDING}")
