@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import http.client
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import fake_vllm
 import pytest
+import typer.testing
 from benchbook import collector
 from benchbook.hosts.process import registry
 from benchbook.hosts.server import VllmServer
@@ -111,6 +114,22 @@ def session_state_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCHBOOK_STATE_DIR", str(state))
         yield state
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_disk_is_waited_for() -> Iterator[None]:
+    """Leave it to the system when this process's files reach the disk: nobody pulls the plug of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_are_made_once() -> Iterator[None]:
+    """Have Typer make the program's commands once a process, and not for each that a test gives: it takes 20 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", functools.cache(typer.testing._get_command))
+        yield
 
 
 @pytest.fixture(scope="session")

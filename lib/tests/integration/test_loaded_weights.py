@@ -28,63 +28,62 @@ class Save:
         torch.save({name: weight.detach().clone() for name, weight in model.named_parameters()}, f"{self.stem}-{rank()}.pt")
 if __name__ == "__main__":
     from vllm import LLM, SamplingParams
-    model, load_format, ranks, stem = sys.argv[1:]
-    llm = LLM(
-        model, load_format=load_format, tensor_parallel_size=int(ranks), enforce_eager=True, max_model_len=256,
-        gpu_memory_utilization=0.3, max_num_seqs=32, max_num_batched_tokens=512,
-    )
-    llm.apply_model(Save(stem))
-    prompts = [{"prompt_token_ids": [1000 + 37 * i + 11 * j for j in range(8)]} for i in range(32)]
-    answers = llm.generate(prompts, SamplingParams(max_tokens=4, temperature=0.0, ignore_eos=True), use_tqdm=False)
-    json.dump([list(answer.outputs[0].token_ids) for answer in answers], open(f"{stem}.json", "w"))
+    from vllm.distributed import cleanup_dist_env_and_memory
+    model, ranks, folder, *formats = sys.argv[1:]
+    for load_format in formats:  # one after the other: importing vLLM takes seconds
+        stem = f"{folder}/{load_format}-{ranks}"
+        llm = LLM(
+            model, load_format=load_format, tensor_parallel_size=int(ranks), enforce_eager=True, max_model_len=256,
+            gpu_memory_utilization=0.3, max_num_seqs=32, max_num_batched_tokens=512,
+        )
+        llm.apply_model(Save(stem))
+        prompts = [{"prompt_token_ids": [1000 + 37 * i + 11 * j for j in range(8)]} for i in range(32)]
+        answers = llm.generate(prompts, SamplingParams(max_tokens=4, temperature=0.0, ignore_eos=True), use_tqdm=False)
+        json.dump([list(answer.outputs[0].token_ids) for answer in answers], open(f"{stem}.json", "w"))
+        del llm
+        cleanup_dist_env_and_memory()
 """
 
 
-def loaded(folder: Path, load_format: str, ranks: int = 1):
-    """Return the weights of each rank and 32 greedy answers of tiny-moe, loaded like that."""
+def load(folder: Path, *formats: str, ranks: int = 1):
+    """Return the weights of each rank and 32 greedy answers of tiny-moe, loaded in each of these formats."""
     import torch
 
     (folder / "program.py").write_text(PROGRAM)
-    stem = folder / f"{load_format}-{ranks}"
-    command = [
-        sys.executable,
-        str(folder / "program.py"),
-        resolve_model("tiny-moe").path,
-        load_format,
-        str(ranks),
-        str(stem),
-    ]
+    model = resolve_model("tiny-moe").path
+    command = [sys.executable, str(folder / "program.py"), model, str(ranks), str(folder), *formats]
     env = {**os.environ, **private_environment(False), **ENV, "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
     if ranks > 1:  # by itself vLLM wants a NUMA node for each
         env["VLLM_CPU_OMP_THREADS_BIND"] = "|".join(str(cpu) for cpu in sorted(os.sched_getaffinity(0))[:ranks])
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 0, done.stderr[-3000:]
-    weights = [torch.load(f"{stem}-{rank}.pt") for rank in range(ranks)]
-    return weights, json.loads(Path(f"{stem}.json").read_text())
+    stems = [folder / f"{load_format}-{ranks}" for load_format in formats]
+    return [
+        ([torch.load(f"{stem}-{rank}.pt") for rank in range(ranks)], json.loads(Path(f"{stem}.json").read_text()))
+        for stem in stems
+    ]
 
 
 @pytest.fixture(scope="module")
-def ours(tmp_path_factory):
-    """Return the weights of the one rank and its answers, as the load format makes them."""
-    (made,), said = loaded(tmp_path_factory.mktemp("ours"), "benchbook")
-    return made, said
+def loaded(tmp_path_factory):
+    """Return the weights of the one rank and its answers, as the load format makes them, and as the checkpoint has them."""
+    return load(tmp_path_factory.mktemp("loaded"), "benchbook", "auto")
 
 
-def test_the_load_format_gives_the_checkpoint(ours, tmp_path):
+def test_the_load_format_gives_the_checkpoint(loaded):
     import torch
 
-    made, same = ours
-    (read,), said = loaded(tmp_path, "auto")
+    ((made,), same), ((read,), said) = loaded
     assert said == same and len({tuple(answer) for answer in said}) >= 20
     assert read.keys() == made.keys() and all(torch.equal(read[name], made[name]) for name in read)
 
 
 @pytest.mark.skipif(not IS_FULL, reason="make test-full; two ranks are two processes of vLLM more")
-def test_each_rank_has_its_share_of_the_same_bytes(ours, tmp_path):
+def test_each_rank_has_its_share_of_the_same_bytes(loaded, tmp_path):
     import torch
 
-    made, _ = ours
-    shares, _ = loaded(tmp_path, "benchbook", ranks=2)
+    ((made,), _), _ = loaded
+    ((shares, _),) = load(tmp_path, "benchbook", ranks=2)
     for name, whole in made.items():
         parts = [share[name] for share in shares]
         if parts[0].shape == whole.shape:  # norms and routers are whole on each rank
