@@ -24,13 +24,19 @@ _UNFINISHED = {
 }
 _MAX_UNSEEN = 3  # reasons
 RANDOM_WEIGHTS = "The model has random weights: this is the speed of its shape, not that of a trained model."
+SCREENED = (
+    "Tables and figures hold the rounds of the screening too, in which the best of many looks better than it is; what is "
+    "claimed rests on the confirmation alone."
+)
 
 
 def caveats(run: Run) -> list[str]:
     """Return what a reader must know before believing the answer: weights, repeats, verdicts, what is not there."""
     sentences = [RANDOM_WEIGHTS] if run.has_random_weights else []
     repeats = run.header.repeats
-    if run.header.until:
+    if run.searched:
+        sentences.append(SCREENED)
+    elif run.header.until:
         sentences.append(_until_sentence(run))
     elif repeats == 1:
         sentences.append("Every case was measured once, so the spread is unknown and small differences mean nothing.")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from benchbook.judge.capacity import Decision, Known
 from benchbook.judge.claims import label_of, values_text
@@ -16,12 +15,10 @@ from benchbook.judge.compare import Row
 from benchbook.judge.searched import OTHER_ANSWERS, Confirmed, Searched
 from benchbook.launch_differences import difference_text
 from benchbook.records.store import BEST_FILE
+from benchbook.report.run import Run
 from benchbook.report.slo import limit_text
 from benchbook.terms.metrics import BY_KEY
 from benchbook.terms.wording import counted, duration_text, listed, percent_number
-
-if TYPE_CHECKING:
-    from benchbook.report.run import Run
 
 _MAX_NAMED = 6  # candidates in a sentence
 
@@ -29,6 +26,15 @@ _MAX_NAMED = 6  # candidates in a sentence
 def searched_sentences(run: Run) -> list[str]:
     """Return what the run's search has found, the answer first; [] for a run without one."""
     return list(_Said(run, run.searched).sentences()) if run.searched else []
+
+
+def start_sentence(run: Run) -> str:
+    """Return how to start what the run's search recommends: the file for vLLM, and the command in one line; '' without any."""
+    path = run.run_dir / BEST_FILE
+    if not (run.searched and run.searched.best and path.is_file()):
+        return ""
+    comments = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    return f"To start it: {BEST_FILE} in the run's folder is for vllm serve --config; in one line: {comments[-1].lstrip('# ')}"
 
 
 @dataclass(frozen=True)
@@ -49,10 +55,9 @@ class _Said:
     def sentences(self) -> Iterator[str]:
         yield self._answer()
         if best := self.searched.best:
-            yield difference_text(
-                self.run.settings(self.default), self.run.settings(best.launch), (self.default, best.launch)
-            )
-            yield from self._how_to_start()
+            names = (self.default, best.launch)
+            yield difference_text(*map(self.run.settings, names), names)
+            yield from filter(None, [start_sentence(self.run)])
         yield from (self._other(one) for one in self.searched.confirmed if one is not self.searched.best)
         yield from self._default_limits()
         yield from self._lost()
@@ -82,7 +87,8 @@ class _Said:
 
     def _allowed_for(self) -> str:
         number = len(self.searched.course.finalists)
-        return f" (95 %, with all {number} finalists allowed for)" if number > 1 else " (95 %)"
+        which = "both" if number == 2 else f"all {number}"
+        return f" (95 %, with {which} finalists allowed for)" if number > 1 else " (95 %)"
 
     def _kept(self, one: Confirmed) -> str:
         limits = [limit_text(key, limit) for key, limit in self.searched.search.limits.items()]
@@ -91,14 +97,6 @@ class _Said:
     def _answers_text(self, launch: str) -> str:
         other = self.searched.other_answers(launch)
         return f"; its answers are not those of {self.default}: {other}" if other else ""
-
-    def _how_to_start(self) -> Iterator[str]:
-        """Yield the file for vLLM and the command in one line, where the run has them."""
-        path = self.run.run_dir / BEST_FILE
-        if path.is_file():
-            comments = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-            in_one_line = comments[-1].lstrip("# ")
-            yield f"To start it: {BEST_FILE} in the run's folder is for vllm serve --config; in one line: {in_one_line}"
 
     def _other(self, one: Confirmed) -> str:
         """Return what is said of a finalist that is not the one recommended, and why it is not."""

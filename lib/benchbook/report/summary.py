@@ -18,6 +18,7 @@ from benchbook.records.store import Store
 from benchbook.report.answer import answer, why_not
 from benchbook.report.caveats import unseen_sentence
 from benchbook.report.run import Run
+from benchbook.report.searched import start_sentence
 from benchbook.report.starts import one_start_sentence
 from benchbook.terminal import badge, say, shown
 from benchbook.terms.exit_codes import FAILED, INTERRUPTED, MEANINGS, NO_ANSWER, OK
@@ -65,7 +66,7 @@ def print_summary(run: Run, console: Console) -> None:
             say(console, sentence, _LEAD)
     else:
         say(console, Text(said[0], "bold"), "Answer   ")
-    if sentence := one_start_sentence(run):
+    for sentence in filter(None, [start_sentence(run), one_start_sentence(run)]):
         say(console, sentence, _LEAD)
     for records in run.causes[:MAX_CAUSES]:
         _print_cause(run, records, said[0], console)

@@ -18,7 +18,7 @@ from benchbook.records.store import Store
 from benchbook.report.answer import answer
 from benchbook.report.comparisons import comparisons_html
 from benchbook.report.run import load_run
-from benchbook.report.summary import ending
+from benchbook.report.summary import ending, print_summary
 from benchbook.sweep.best import write_best
 from benchbook.sweep.executors import Local
 from benchbook.sweep.planning import RunPlan
@@ -209,7 +209,7 @@ def test_few_candidates_are_confirmed_at_once_and_a_latency_is_minimised(bench):
     search = "matrix: {args.max_num_seqs: [1, 2]}, minimise: p99_ttft_ms"
     bench.ttft_ms = {"max_num_seqs_2": 7.0}
     text = bench.said(bench.plan(search))
-    assert len(bench.calls) == 18 and "(95 %, with all 2 finalists allowed for)" in text
+    assert len(bench.calls) == 18 and "(95 %, with both finalists allowed for)" in text
     assert text.startswith("max_num_seqs_2 is the best of 2 candidates: -30") and "p99 TTFT against default" in text
 
 
@@ -257,6 +257,9 @@ def test_the_best_is_written_as_a_file_for_vllm_and_as_a_command(bench):
     assert yaml.safe_load(text) == {"model": str(bench.model), "max-model-len": 64, "max-num-seqs": 7}
     said = answer(load_run(bench.last.store.run_dir))
     assert any(f"in one line: vllm serve {bench.model} --max-model-len 64 --max-num-seqs 7" in line for line in said)
+    console = Console(record=True, width=400, file=open("/dev/null", "w"))
+    print_summary(load_run(bench.last.store.run_dir), console)
+    assert "To start it: best.yaml in the run's folder" in console.export_text()
     bench.speeds = {}
     bench.said()
     write_best(bench.last.store)
