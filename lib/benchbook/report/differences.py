@@ -50,6 +50,11 @@ def launches_of(run: Run) -> list[str]:
     return list(dict.fromkeys(case.launch for case in run.plan))
 
 
+def compared_launches(run: Run) -> list[str]:
+    """Return the launches that are compared with the first of them: of a search the finalists, else all."""
+    return [run.searched.search.default, *run.searched.course.finalists] if run.searched else launches_of(run)
+
+
 def comparisons_of(run: Run) -> list[Comparison]:
     """Return each launch against the first one; shown side by side, they share the 5 % of false claims."""
     if run.searched:

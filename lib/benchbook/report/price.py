@@ -13,17 +13,22 @@ from benchbook.judge.slo import keeping, limits_by_metric
 from benchbook.judge.spread import mean_interval
 from benchbook.records.header import Price
 from benchbook.report.curves import OUTPUT_THROUGHPUT, Line
-from benchbook.report.differences import MAX_OTHERS, launches_of
+from benchbook.report.differences import MAX_OTHERS, compared_launches
 from benchbook.report.run import Run
 from benchbook.report.table import START
 from benchbook.terms.wording import number_text, percent_number
 
 
 def price_sentences(run: Run) -> list[str]:
-    """Return the cheapest load within the SLO, then each launch against the first; [] where no price is set."""
+    """Return the cheapest load within the SLO, then each launch against the first; [] where no price is set.
+
+    Of a search over launches no load is called the cheapest: of many that were started once, one always looks so.
+    """
     price = run.header.price
     if price is None:
         return []
+    if run.searched:
+        return _comparisons(run, price)
     found = [one for line in run.lines if (one := _cheapest(run, line))]
     cheapest = min(found, key=lambda one: one[0], default=None)
     if cheapest is None:
@@ -95,9 +100,9 @@ def _why_none(run: Run, price: Price) -> str:
 
 def _comparisons(run: Run, price: Price) -> list[str]:
     """Return each launch against the first in cost, by the rules of speed: pairs, intervals, one error for all claims."""
-    first, *others = launches_of(run)
+    first, *others = compared_launches(run)
     paid = {
-        name: [with_price(record, price) for record in run.by_launch[name]] for name in (first, *others[:MAX_OTHERS])
+        name: [with_price(record, price) for record in run.comparable(name)] for name in (first, *others[:MAX_OTHERS])
     }
     told = []
     for other in others[:MAX_OTHERS]:

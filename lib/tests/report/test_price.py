@@ -177,3 +177,22 @@ def test_a_price_is_read_with_its_defaults(tmp_path):
     file.write_text(FILE.format(price="{gpu_hour: 2}"))
     price = load_experiment(file).price
     assert (price.gpu_hour, price.currency, price.kwh, price.pue) == (2.0, "USD", None, 1.0)
+
+
+def test_of_a_search_over_launches_the_confirmed_ones_alone_are_compared_and_no_load_is_called_the_cheapest(tmp_path):
+    speeds = {"a": 1.3, "b": 1.2, "c": 1.1, "d": 0.9}
+
+    def change(record):
+        name = record.identity.launch
+        faster = speeds.get(name, 1.0) * (1 + 0.002 * math.sin(7 * record.identity.repeat + ord(name[0])))
+        paid = on_gpus(duration_s=1000.0 / faster)(record)
+        return paid.model_copy(update={"values": {**paid.values, "output_throughput_tok_s": 100.0 * faster}})
+
+    settings = {"launches": ("default", *speeds), "concurrencies": (8,), "repeats": 9}
+    plan = priced_run(tmp_path / "all", change, **settings).plan
+    search = {"default": "default", "cases": {row.launch: row.case_id for row in plan},
+              "metric": "output_throughput_tok_s", "confirmations": 8}  # fmt: skip
+    run = priced_run(tmp_path / "search", change, search=search, **settings)
+    told = " ".join(price_sentences(run))
+    assert run.searched.course.finalists == ("a", "b", "c") and run.searched.best.launch == "a"
+    assert all(f"{name} is " in told for name in "abc") and "d is " not in told and "cheapest" not in told
