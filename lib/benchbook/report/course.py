@@ -17,7 +17,7 @@ from benchbook.report.markup import Html
 from benchbook.terms.wording import counted, number_text
 
 _FIRST, _SECOND = "#0173b2", "#d55e00"  # colour-blind safe; the second is dashed, or hatched by being thinner, as well
-_WIDTH, _LEFT, _RIGHT, _PANEL, _GAP, _AXIS = 700, 118, 14, 40, 12, 30
+_WIDTH, _LEFT, _RIGHT, _PANEL, _GAP, _AXIS = 700, 132, 14, 40, 12, 42
 _REQUEST, _MOST_HIGH = 3.0, 130.0  # of the panel of requests, for each of them and at most
 _ALMOST = 1 - 1e-9
 _LONGEST_S = 1e9  # damaged files hold any number
@@ -33,7 +33,7 @@ class _Curve:
 
     @property
     def highest(self) -> float:
-        return max((value for _, value in self.points if value is not None), default=0.0)
+        return float(max((value for _, value in self.points if value is not None), default=0.0))
 
 
 def course_html(answers: Sequence[Answer], telemetry: Mapping[str, Any] | None, raw: Mapping[str, Any]) -> Html:
@@ -126,8 +126,13 @@ def _curves(curves: Sequence[_Curve], end_s: float, top: float) -> Iterator[str]
         line = " ".join(f"{_x(t, end_s)},{bottom - _PANEL * v / highest:.1f}" for t, v in points)
         colour, dash = ((_FIRST, ""), (_SECOND, ' stroke-dasharray="4 2"'))[place % 2]
         yield f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.3"{dash}/>'
-        most = f"{curve.label}, ≤ {number_text(curve.highest)}"
+        most = f"{curve.label}, ≤ {_most(curve)}"
         yield _label(most, top + 11 + 13 * place, colour if len(curves) > 1 else "")
+
+
+def _most(curve: _Curve) -> str:
+    """Return the highest value, a whole number as one."""
+    return number_text(int(curve.highest) if curve.highest.is_integer() else curve.highest)
 
 
 def _label(words: str, y: float, colour: str = "") -> str:
@@ -141,13 +146,13 @@ def _time_axis(end_s: float, bottom: float) -> Iterator[str]:
     for number in range(math.floor(end_s / step) + 1):
         x = _x(number * step, end_s)
         yield f'<path d="M{x} 4V{bottom:.1f}" stroke="var(--line,#ccc)" stroke-width=".5"/>'
-        unit = " s since the first send" if number == 0 else ""
-        anchor = "start" if number == 0 else "middle"
-        yield f'<text x="{x}" y="{bottom + 14:.1f}" text-anchor="{anchor}">{number * step:g}{unit}</text>'
+        yield f'<text x="{x}" y="{bottom + 13:.1f}" text-anchor="middle">{number * step:g}</text>'
+    middle = (_LEFT + _WIDTH - _RIGHT) / 2
+    yield f'<text x="{middle:g}" y="{bottom + 27:.1f}" text-anchor="middle">seconds since the first send</text>'
 
 
 def _alt(answers: Sequence[Answer], panels: Sequence[Sequence[_Curve]], end_s: float) -> str:
     """Return what the drawing shows, for who cannot see it."""
-    seen = [f"{curve.label} at most {number_text(curve.highest)}" for curves in panels for curve in curves]
+    seen = [f"{curve.label} at most {_most(curve)}" for curves in panels for curve in curves]
     what = [counted(len(answers), "request")] if answers else []
     return f"{', '.join([*what, *seen])}, over {number_text(end_s)} s."

@@ -75,7 +75,7 @@ def _words(run: Run) -> Figure:
     """Return the words of the picture as a figure that is as high as they need."""
     headline, *rest = answer(run)
     remark = [(f"Remark. {run.remark}", 11, "normal", "#8f5f00")] if run.remark else []
-    said = [*rest[: _MAX_SENTENCES - 1], verdict_sentence(run)]
+    said = [*rest[: _MAX_SENTENCES - 2], verdict_sentence(run), *caveats(run)[:1]]
     blocks = [
         (run.question, 15, "bold", "black"),
         (subtitle(run), 10, "normal", "0.35"),
@@ -86,7 +86,7 @@ def _words(run: Run) -> Figure:
     lines = [
         (line, size, weight, colour)
         for words, size, weight, colour in blocks
-        for line in [*textwrap.wrap(words, int(_COLUMNS * 10 / size)), ""]
+        for line in [*textwrap.wrap(words, int((_COLUMNS - 10 * (weight == "bold")) * 10 / size)), ""]
     ]
     heights = [_LINE_IN * (size / 11 if line else 0.4) for line, size, *_ in lines]
     figure = Figure(figsize=(WIDTH_IN, sum(heights) + 2 * _MARGIN_IN))

@@ -114,9 +114,10 @@ def print_table(
 
 
 def markdown_tables(run: Run) -> str:
-    """Return the results of `run` as Markdown, a row a case."""
+    """Return the results of `run` as Markdown, a row a case, and what its stars mean."""
     sections = _sections(run, run.table, is_sorted=False) if len(run.table) else []
-    return "\n".join(section.markdown() for section in sections)
+    tables = "\n".join(section.markdown() for section in sections)
+    return f"{tables}\n\\{_UNEARNED}\n" if " * |" in tables else tables
 
 
 def _sections(run: Run, table: pd.DataFrame, *, is_sorted: bool) -> list[_Section]:
