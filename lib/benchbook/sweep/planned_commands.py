@@ -50,7 +50,9 @@ def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -
     """Print one launch's server or engine and all that is measured on it, over all its starts."""
     block, launch = starts[0], experiment.launch(starts[0].launch)
     if launch.attached:
-        _line(console, f"server of launch {launch.name!r} at {listed(launch.attached.addresses)}, which runs already")
+        turns = "; its requests go to each in turn, which no command line does" if launch.attached.reach.also else ""
+        address = listed(launch.attached.addresses)
+        _line(console, f"server of launch {launch.name!r} at {address}, which runs already{turns}")
         _print_cases(console, experiment, launch, starts)
         return
     env = _words(launch.env)

@@ -8,8 +8,12 @@ import pytest
 from benchbook.plan.attached import reach_of
 from benchbook.plan.experiment import load_experiment
 from benchbook.plan.models import TINY, ModelRef
+from benchbook.sweep.consent import is_elsewhere, load_texts
+from benchbook.sweep.planned_commands import print_commands
 from benchbook.terms.attached import Attached, Reach
 from benchbook.terms.errors import ExperimentError
+from benchbook.terms.wording import listed
+from rich.console import Console
 
 FILE = """question: How fast is theirs?
 {model}launches:
@@ -43,6 +47,22 @@ def test_a_service_has_several_addresses_and_a_notebook_the_others_in_its_reach(
         assert attached.addresses[1:] == tuple(also) == attached.reach.also and attached.reach.behind == ("z",)
         assert launch.settings["attach"] == (list(attached.addresses) if also else attached.address)
         assert "also" not in launch.settings and reach_of(attached.reach.said) == attached.reach
+
+
+def test_a_plan_says_of_a_service_that_each_of_its_addresses_gets_its_requests_in_turn(tmp_path, capsys):
+    for addresses, is_here in (
+        (["http://127.0.0.1:1", "http://[::1]:2"], True),
+        (["http://127.0.0.1:1", "http://10.0.0.1:2", "https://h"], False),
+        (["http://127.0.0.1:1"], True),
+    ):
+        said, is_several = ", ".join(f"'{address}'" for address in addresses), len(addresses) > 1
+        experiment = read(tmp_path, f"{{attach: [{said}], tokenizer: tiny}}")
+        blocks = experiment.planned_rounds()
+        ((launch, text),) = load_texts(experiment, blocks)
+        assert text.startswith(f"{listed(addresses)}, in turn, get 12 " if is_several else f"{addresses[0]} gets 12 ")
+        assert is_elsewhere(launch) is not is_here
+        print_commands(Console(width=500), experiment, blocks)
+        assert ("to each in turn, which no command line does" in capsys.readouterr().out) is is_several
 
 
 def test_a_file_of_attached_servers_alone_needs_no_model_and_one_of_both_does(tmp_path):
