@@ -138,6 +138,7 @@ def gate_against(run: Run, kept: Sequence[Run], left_out: Sequence[str], launch:
     told, is_broken = refusals(baseline, side, asked.answers_may_differ)
     notes = [f"The baseline is {', '.join(one.name for one in kept)}.", spread_sentence(rows), *left_out]
     difference = difference_text(kept[-1].settings(launch), run.settings(launch), (kept[-1].name, run.name))
+    notes += comparison.accuracy.sentences if comparison.accuracy else []
     return Told(Gate(comparison, tuple(judged), tuple(told), is_broken), [*filter(None, notes), difference])
 
 

@@ -179,10 +179,11 @@ PITFALLS = (
     ),
     _row(
         "Speed is bought with changed output",
-        "launches that are compared answer 32 fixed prompts; a model that answers all alike is doubted, since that shows "
-        "nothing",
-        "outputs_differ degenerate_model",
+        "launches that are compared answer 32 fixed prompts, and a guard's items under load; a model that answers all "
+        "alike is doubted, since that shows nothing",
+        "outputs_differ answers_worse degenerate_model",
         "judge/test_coherence.py::test_outputs_that_change_where_only_speed_should_are_found",
+        "judge/test_accuracy.py::test_a_loss_beyond_the_margin_vetoes_every_claim_of_better_and_none_of_worse",
         "judge/test_degenerate.py::test_a_model_that_is_none_is_suspect_and_one_that_behaves_is_not",
     ),
     _row(

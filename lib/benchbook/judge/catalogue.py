@@ -534,6 +534,28 @@ CODES = (
         "more than a quarter of the answers: rounding turns a few, a changed model most",
     ),
     Code(
+        "answers_worse",
+        "suspect",
+        "of the items that its guard asks under load, a launch has fewer right than the first one: its speed is bought with "
+        "answers, and nothing is claimed better of it",
+        "look at what turns wrong: quantization, kernels, a cache that is wrong under load",
+        "a loss that is more than chance (exact interval of pairs, 95 %), and by the estimate more than the margin",
+    ),
+    Code(
+        "guard_too_wide",
+        "note",
+        "the items of the guard are too few to tell whether a launch loses more of them than the margin, or were not answered",
+        "ask more items; the report says about how many",
+        "the interval of the change holds both the margin and what is allowed",
+    ),
+    Code(
+        "guard_means_nothing",
+        "note",
+        "the model answers the guard's items no better than who guesses, as random weights do: there is nothing to lose",
+        "measure a trained model, with items that it can answer",
+        "random weights, or no more right than guessing gives (5 %)",
+    ),
+    Code(
         "degenerate_model",
         "suspect",
         "the model's speed is that of no model: different prompts get (nearly) one answer, or every token takes the "

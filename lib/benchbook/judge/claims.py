@@ -5,6 +5,7 @@ A percentage is always the change of the metric itself: a TPOT 5 % faster is 5 %
 
 from __future__ import annotations
 
+from benchbook.judge.accuracy import margin_text
 from benchbook.judge.attached import short_cost
 from benchbook.judge.compare import Comparison, Finding, Row
 from benchbook.judge.rounds import MedianPair, contradiction
@@ -22,12 +23,14 @@ def sentence(row: Row, comparison: Comparison) -> str:
     said = {
         Finding.BETTER: _claim,
         Finding.WORSE: _claim,
-        Finding.OPEN: _nothing_seen,
+        Finding.OPEN: _vetoed if row.is_vetoed else _nothing_seen,
         Finding.UNKNOWN: _unknown,
     }[row.finding](row, comparison)
     if median := contradiction(row):
         said += f"; the median pair says otherwise: {median_text(median)}"
     said += _hardware(row, comparison)
+    if row.finding is Finding.BETTER and comparison.accuracy:
+        said += f", {comparison.accuracy.short}"
     if row.finding in (Finding.BETTER, Finding.WORSE):
         said += short_cost(comparison.base, comparison.other, comparison.cases)
     if row.num_suspect:
@@ -132,6 +135,14 @@ def _claim(row: Row, comparison: Comparison) -> str:
     if comparison.num_judged > 1:
         said += f", at least {percent_number(least)} % with all {comparison.num_judged} comparisons allowed for"
     return said + ("; it may be too little to matter" if least < PRACTICAL_SHARE else "")
+
+
+def _vetoed(row: Row, comparison: Comparison) -> str:
+    told, margin = comparison.accuracy, margin_text(comparison.accuracy.margin)
+    return (
+        f"no claim that {comparison.other} is faster in {label_of(row.metric)} ({values_text(row)}, {change_text(row)}): it "
+        f"answers worse, {told.numbers}, where {margin} may be lost"
+    )
 
 
 def _nothing_seen(row: Row, comparison: Comparison) -> str:

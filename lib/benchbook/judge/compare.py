@@ -9,6 +9,8 @@ for every number of a single case. Whoever reads one line reads the headlines, a
 How large. What is claimed because it looks large looks too large. So beside its own 95 % interval a row has `bounds`,
 in which all rows together lie 95 % of the time (Bonferroni's inequality): a claim says the least it can be by these, or
 that this is open. A 1 % that had luck does not pass for 4 %.
+
+Speed for answers. Of a launch that loses more answers than its guard allows (accuracy.py), nothing is claimed better.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
+from benchbook.judge.accuracy import Accuracy, Kept, accuracy_of
 from benchbook.judge.families import Test, decide
 from benchbook.judge.gpus import common_num_gpus
 from benchbook.judge.headlines import headline_of
@@ -62,6 +65,7 @@ class Row:
     confidence: float = CONFIDENCE  # of `bounds`: with all rows of the comparison allowed for
     level: float = 1 - CONFIDENCE  # the p-value that was needed for a claim when nothing else was claimed
     is_claimed: bool = False
+    is_vetoed: bool = False  # it would be claimed better, and answers are lost
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -106,6 +110,7 @@ class Comparison:
     remarks: tuple[str, ...] = ()  # what somebody had to say about the runs
     difference: str = ""  # the settings in which `other` differs from `base`
     num_comparisons: int = 1  # that share the 5 % of false claims, this one among them
+    accuracy: Accuracy | None = None  # of the answers to a guard's items; None where nobody asked
 
     @cached_property
     def unequal_gpus(self) -> tuple[int, int] | None:
@@ -132,11 +137,13 @@ def compare(
     is_paired: bool = True,
     num_comparisons: int = 1,
     metrics: Sequence[Metric] = (),
+    accuracy: Accuracy | None = None,
 ) -> Comparison:
     """Return the comparison of two launches' records, the headlines over all cases of a benchmark first.
 
     Paired: by round, for launches of one run that took turns; else by the means of their starts. `num_comparisons`, this
     one among them, share the 5 % of false claims. `metrics` are compared alone, each a headline, where somebody names them.
+    `accuracy` is that of the guard's items where other records than these have it.
     """
     cases, lone = match_cases(base, other)
     is_paired = is_paired and not any(case.is_of_one_start_each or case.is_attached_out_of_turn for case in cases)
@@ -147,13 +154,17 @@ def compare(
         others = () if metrics else (BY_KEY[key] for key in BENCHMARKS[case.benchmark].others)
         shown = dict.fromkeys((*headlines, *others))
         rows += [row for metric in shown if (row := _row([case], metric, metric in headlines, is_paired))]
+    accuracy, judged = accuracy or accuracy_of(base, other, names), _judged(rows, num_comparisons)
+    if accuracy and accuracy.kept is Kept.LOST:
+        judged = [_vetoed(row) for row in judged]
     return Comparison(
         *names,
         is_paired,
         tuple(cases),
         tuple(lone),
-        tuple(_judged(rows, num_comparisons)),
+        tuple(judged),
         num_comparisons=num_comparisons,
+        accuracy=accuracy,
     )
 
 
@@ -260,6 +271,11 @@ def _judged(rows: Sequence[Row], num_comparisons: int) -> list[Row]:
             rows[place], confidence=1 - decision.error, level=decision.level, is_claimed=decision.is_claimed
         )
     return judged
+
+
+def _vetoed(row: Row) -> Row:
+    """Return a row without its claim of being better, if it has one."""
+    return replace(row, is_claimed=False, is_vetoed=True) if row.finding is Finding.BETTER else row
 
 
 def _test(row: Row) -> Test:

@@ -27,7 +27,7 @@ _SHOWN = 3
 def caveats(comparison: Comparison) -> list[str]:
     """Return what a reader must know before believing any of it."""
     base, other, cases = comparison.base, comparison.other, comparison.cases
-    sentences = list(comparison.remarks)
+    sentences = [*comparison.remarks, *(comparison.accuracy.sentences if comparison.accuracy else ())]
     if gpus := comparison.unequal_gpus:
         sentences.append(
             f"{base} ran on {gpus[0]} of the GPUs and {other} on {gpus[1]}: rates and joules are those of all of them, so "

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchbook.judge.accuracy import Kept, accuracy_of, margin_text
 from benchbook.judge.answerable import why_no_answer
 from benchbook.judge.coherence import outputs_differ
 from benchbook.judge.degenerate import degenerate_model
@@ -22,11 +23,11 @@ class Side:
 
 
 def refusals(base: Side, new: Side, may_differ: bool = False) -> tuple[list[str], bool]:
-    """Return why nothing may be said, and whether that is because something failed or is INVALID.
+    """Return why nothing may be said, and whether that is because something failed or is INVALID, or answers are lost.
 
     `may_differ` lets launches pass whose greedy answers differ: somebody has looked, or it is meant.
     """
-    broken = [text for side in (base, new) if (text := _broken(side))]
+    broken = [text for side in (base, new) if (text := _broken(side))] + _lost_answers(base, new)
     told = [*broken, *(text for side in (base, new) if (text := _degenerate(side)))]
     told += [] if may_differ else _other_answers(base, new)
     if other := _other_device(base, new):
@@ -54,6 +55,17 @@ def _degenerate(side: Side) -> str:
     if found is None:
         return ""
     return f"The model of {side.name} degenerates ({found[1].evidence}): its speed is that of no model."
+
+
+def _lost_answers(base: Side, new: Side) -> list[str]:
+    """Return that the new side loses more answers than its guard allows."""
+    found = accuracy_of(base.records, new.records, (base.name, new.name))
+    if found is None or found.kept is not Kept.LOST:
+        return []
+    return [
+        f"{new.name} answers worse than {base.name}: {found.numbers}, where {margin_text(found.margin)} may be lost. "
+        "A speed that is bought with answers is none."
+    ]
 
 
 def _other_answers(base: Side, new: Side) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from benchbook.judge import arms, attached, coherence, degenerate, repeats, starts
+from benchbook.judge import accuracy, arms, attached, coherence, degenerate, repeats, starts
 from benchbook.judge.checks import COUNTED, VALUE_CHECKS, record_reasons, with_reasons
 from benchbook.judge.evidence import Finding, Measured
 from benchbook.judge.unseen import not_looked
@@ -22,6 +22,7 @@ RUN_CHECKS: tuple[GroupCheck, ...] = (
     *degenerate.CHECKS,
     *coherence.CHECKS,
     *arms.CHECKS,
+    *accuracy.CHECKS,
     *attached.RUN_CHECKS,
 )
 

@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchbook.judge.accuracy import accuracy_of
 from benchbook.judge.compare import Comparison, Row, by_round, headline_groups, headlines_of, num_suspect, row_of
 from benchbook.judge.pairs import Arm, MatchedCase, match_cases
 from benchbook.judge.spread import by_start
@@ -42,7 +43,9 @@ def compare_with_kept(
     groups = [one for one in headline_groups(cases, metrics) if len(one[1]) > 1]
     groups += [(metric, [case]) for case in cases for metric in headlines_of(case, metrics)]
     found = [one for metric, group in groups if (one := _row(group, metric))]
-    return Comparison(*names, False, tuple(cases), tuple(lone), tuple(one.row for one in found)), found
+    told = tuple(cases), tuple(lone), tuple(one.row for one in found)
+    accuracy = accuracy_of([record for run in kept for record in run], new, names)
+    return Comparison(*names, False, *told, accuracy=accuracy), found
 
 
 def _as_rounds_of_one(kept: Sequence[Sequence[Record]]) -> list[Record]:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from benchbook.judge.accuracy import Accuracy, accuracy_of
+from benchbook.judge.accuracy import Kept as Answers
 from benchbook.judge.capacity import Decision, Kept, Known, Sample
 from benchbook.judge.coherence import outputs_differ
 from benchbook.judge.compare import Comparison, Finding, Row, compare
@@ -42,6 +44,12 @@ class Confirmed:
     def is_better(self) -> bool:
         """Return whether it may be claimed to be better than the default."""
         return self.row is not None and self.row.finding is Finding.BETTER
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Return whether no guard says that it loses answers."""
+        accuracy = self.comparison.accuracy
+        return accuracy is None or accuracy.kept is not Answers.LOST
 
     @property
     def keeps_limits(self) -> bool:
@@ -104,6 +112,7 @@ class Searched:
                     (search.default, name),
                     num_comparisons=len(finalists),
                     metrics=[metric],
+                    accuracy=self._accuracy(name),
                 ),
                 self._limits(name),
             )
@@ -113,6 +122,12 @@ class Searched:
         return tuple(
             sorted(found, key=lambda one: (not one.is_better, -sign * one.row.ratio.ratio if one.row else 0.0))
         )
+
+    def _accuracy(self, launch: str) -> Accuracy | None:
+        """Return the answers of a launch to a guard's items beside the default's: each is asked in its first round."""
+        names = (self.search.default, launch)
+        ours, theirs = ([one for (name, _), one in self.records.items() if name == mine] for mine in names)
+        return accuracy_of(ours, theirs, names)
 
     @property
     def best(self) -> Confirmed | None:
@@ -124,7 +139,8 @@ class Searched:
             return None
         limits = self.default_limits()
         is_bad = limits is not None and limits.decision is Decision.FAILS
-        good = (one for one in self.confirmed if one.row and one.keeps_limits and (one.is_better or is_bad))
+        fit = (one for one in self.confirmed if one.row and one.keeps_limits and one.keeps_answers)
+        good = (one for one in fit if one.is_better or is_bad)
         return next((one for one in good if not self.halving.why_lost(one.launch)), None)
 
     def default_limits(self) -> Known | None:

@@ -199,6 +199,9 @@ LOOKS: Mapping[str, Look] = {
     "ceiling_below_serving": RECORDS,
     "tpot_contradicts_latency": RECORDS,
     "outputs_differ": RECORDS,
+    "answers_worse": RECORDS,
+    "guard_too_wide": RECORDS,
+    "guard_means_nothing": RECORDS,
     "degenerate_model": Look(
         (sources.answers,), lambda measured: _requests(measured) or _loads(measured) and _has_experts(measured)
     ),

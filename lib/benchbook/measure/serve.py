@@ -18,7 +18,8 @@ from benchbook.judge.stalls import stalled_at_last
 from benchbook.measure.argv import Target, serve_argv
 from benchbook.measure.client.meter import meter_path
 from benchbook.measure.client.stretch import Stretch
-from benchbook.measure.client.tasks import BenchRun, run_bench
+from benchbook.measure.client.tasks import BenchRun, OnLine, run_bench
+from benchbook.measure.guard import ask_items
 from benchbook.measure.live import benchmark
 from benchbook.measure.own import own_client
 from benchbook.measure.recording import Recording
@@ -34,6 +35,7 @@ from benchbook.measure.servers import (
 from benchbook.measure.sets import Sending, sending_of
 from benchbook.measure.watched import Watched
 from benchbook.plan.workloads import ServeWorkload
+from benchbook.records.answers import GuardAnswers
 from benchbook.records.files import read_json
 from benchbook.records.fingerprint import digest
 from benchbook.records.handover import Handover, read_handover
@@ -43,6 +45,7 @@ from benchbook.terms.errors import Cause, ExperimentError, MeasureError
 
 MAX_WARMUPS = 4
 WARMUP_SEED_OFFSET = 1_000_003  # another seed than the repeat's: the warm-up's prompts are not the measured ones
+GUARD_SEED_OFFSET = 2_000_003  # nor are those of the load beside a guard's items
 
 
 def bench_serve(
@@ -121,6 +124,7 @@ def _measure(
     with Watched(run.server, run.socket_path) as watched:
         ended = run(workload, argv, recording.log_path, "vllm bench serve", stretch)
     raw = read_json(recording.raw_path)
+    guard = _guarded(run, workload, recording, seed) if run.repeat.guard else None
     recording.client = client_of(raw)
     warmth = {"warmup_prompts": workload.warmup_prompts if warmup.warmed_by else warmup.num_prompts}
     if is_emptied:
@@ -140,8 +144,25 @@ def _measure(
             hit_tokens=watched.counters.get("prefix_cache_hits"),
         ),
         requests=run.sending.for_record,
+        guard=guard,
         request_set_sha256=run.sending.sha256 or _request_set(facts.version, argv, workload, seed, raw),
     )
+
+
+def _guarded(run: _Bench, workload: ServeWorkload, recording: Recording, seed: int) -> GuardAnswers:
+    """Ask the guard's items of the server while it has the load that was measured once more, with other prompts."""
+    raw_path, log_path = recording.raw_path.with_name("guard.json"), recording.log_path.with_name("guard.log")
+    stretch = run.sending.stretch(run.model.max_model_len)  # of a set the same: it may have no others
+
+    def send_load(number: int, hear: OnLine) -> None:
+        argv = run.argv(workload, (seed + GUARD_SEED_OFFSET + number) % 2**31, raw_path, stretch)
+        try:
+            run(workload, argv, log_path, "the load beside the guard's items", stretch, hear)
+        finally:
+            for path in (raw_path, meter_path(log_path)):
+                path.unlink(missing_ok=True)
+
+    return ask_items(run.server, run.repeat.guard, send_load)
 
 
 def _check_fits(model: UnderTest, workload: ServeWorkload) -> None:
@@ -212,7 +233,13 @@ class _Bench:
         )
 
     def __call__(
-        self, workload: ServeWorkload, argv: list[str], log_path: Path, name: str, stretch: Stretch | None
+        self,
+        workload: ServeWorkload,
+        argv: list[str],
+        log_path: Path,
+        name: str,
+        stretch: Stretch | None,
+        hear: OnLine = None,
     ) -> BenchRun:
         with (
             StallWatch(self.server, self.repeat.stall_limit_s) as watch,
@@ -223,7 +250,7 @@ class _Bench:
                 # The warm client is the one in Python, loaded.
                 socket_path=(self.socket_path or None) if asked_client(self.env) == "python" else None,
                 env={**_client_env(self.server), **pinned(self.env)},
-                on_line=on_line,
+                on_line=_to_both(on_line, hear),
                 log_path=log_path,
                 limit_s=self.repeat.limit_s,
                 memory_mib=workload.client_memory_mib,
@@ -239,6 +266,18 @@ class _Bench:
         if run.exit_code != 0:
             raise benchmark_failed("vllm bench serve", run, log_path)
         return run
+
+
+def _to_both(shown: OnLine, heard: OnLine) -> OnLine:
+    """Return what passes a line on to both who want it."""
+    if shown is None or heard is None:
+        return shown or heard
+
+    def told(line: str) -> None:
+        heard(line)
+        shown(line)
+
+    return told
 
 
 def benchmark_failed(what: str, run: BenchRun, log_path: Path) -> MeasureError:

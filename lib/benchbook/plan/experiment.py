@@ -22,6 +22,7 @@
     order_seed: 0                   # the order of cases in each round; the same as seed unless it is given
     slo: {p99_ttft_ms: 500}         # (mean|median|p90|p95|p99)_(ttft|tpot|itl|e2el)_ms; p50 is the median
     price: {gpu_hour: 2.5}          # what a million output tokens cost; with kwh and pue, their energy too
+    guard: {items: f.jsonl, margin: 1 %}   # questions that launches answer under load: see guard.py
     limits: {ready_s: 600}          # when to give up: a start, a benchmark, tokens that do not move
     place: {gpus: 1, at_once: all}  # blocks run at once, each on cards or cores of its own: place.py
     device: rocm                    # rocm, cuda or cpu: refused on another machine; left out, any will do
@@ -45,6 +46,8 @@ from benchbook.plan.case import Case
 from benchbook.plan.cases import BENCHMARKS_EXAMPLE, read_cases
 from benchbook.plan.document import Document
 from benchbook.plan.find import FIND, Find, curve_of, limits_of
+from benchbook.plan.guard import EXAMPLE as GUARD_EXAMPLE
+from benchbook.plan.guard import Guard, guarded, read_guard
 from benchbook.plan.launches import SAFE_NAME, SAFE_NAME_RULE, Launch, is_attached, read_base, read_launches
 from benchbook.plan.models import ModelRef, read_model
 from benchbook.plan.order import Block, added_round, rounds
@@ -141,6 +144,7 @@ class Experiment:
     order_seed: int
     slo: Mapping[str, float]  # e.g. {"p99_ttft_ms": 500.0}
     price: Price | None  # what is paid for the hardware, where the file says so
+    guard: Guard | None  # questions that launches answer under load, where the file has some
     limits: Limits
     place: Placing | None  # where several blocks run at once; None: one after the other, each with the whole machine
     device: str | None  # 'rocm', 'cuda' or 'cpu' where the question is about one; None: what the machine has
@@ -150,6 +154,11 @@ class Experiment:
     def fixed(self) -> tuple[Case, ...]:
         """Return the cases that are measured in any case: all but those of searches."""
         return () if self.search else tuple(case for case in self.cases if case.find is None)
+
+    @cached_property
+    def guarded(self) -> frozenset[str]:
+        """Return the ids of the cases beside whose first repeat the guard's items are asked, one a launch; none without one."""
+        return frozenset(guarded(self.cases).values()) if self.guard else frozenset()
 
     @cached_property
     def searches(self) -> tuple[Sought, ...]:
@@ -212,6 +221,7 @@ def read_experiment(
         raise ExperimentError(one_line(f"{path}: the file's name {SAFE_NAME_RULE}: it names a folder of results"))
     faults, keys, model, launches, base, sets, cases, search = doc.faults, None, None, (), None, {}, (), None
     repeats, fresh_starts, until, slo, price, limits, place = None, False, None, {}, None, Limits(), None
+    guard = None
     with faults.noted():
         keys = doc.parse((), _ExperimentKeys)
     with faults.noted():
@@ -230,6 +240,8 @@ def read_experiment(
         slo = _read_slo(doc, cases)
     with faults.noted():
         price = doc.parse(("price",), Price) if "price" in doc.data else None
+    with faults.noted():
+        guard = read_guard(doc, cases)
     with faults.noted():
         limits = doc.parse(("limits",), Limits) if "limits" in doc.data else limits
     with faults.noted():
@@ -275,6 +287,7 @@ def read_experiment(
         order_seed=keys.order_seed if keys and keys.order_seed is not None else seed,
         slo=slo,
         price=price,
+        guard=guard,
         limits=limits,
         place=place,
         device=keys.device if keys else None,
@@ -298,6 +311,7 @@ class _ExperimentKeys(StrictModel):
     order_seed: Seed | None = None
     slo: dict[str, Any] = Field({}, examples=["slo: {p99_ttft_ms: 500}"])
     price: dict[str, Any] = Field({}, examples=["price: {gpu_hour: 2.5}"])
+    guard: dict[str, Any] = Field({}, examples=[GUARD_EXAMPLE])
     limits: dict[str, Any] = Field({}, examples=["limits: {ready_s: 600}"])
     place: dict[str, Any] = Field({}, examples=["place: {gpus: 1, at_once: all}"])
     device: Literal["cuda", "rocm", "cpu"] | None = None

@@ -80,6 +80,11 @@ def _place(doc: Document, where: Where, text: str, is_needed: bool) -> str:
         return text
     if text.startswith(CORPUS_PREFIX):
         raise doc.error(where, f"no such part of the corpus: {unknown(text, CORPUS, 'name')}")
+    return found_file(doc, where, text, is_needed)
+
+
+def found_file(doc: Document, where: Where, text: str, is_needed: bool = True) -> str:
+    """Return the absolute path of the file `text`, named at `where`; one that is not there, and not needed, is beside the file."""
     path = os.path.expanduser(text)
     places = [os.path.abspath(os.path.join(base, path)) for base in (doc.path.resolve().parent, os.getcwd())]
     for place in places:

@@ -54,6 +54,16 @@ class SentRequests(BaseModel):
     shares_prefix: bool = False  # prompts begin alike on purpose, or may
 
 
+class GuardItems(BaseModel):
+    """The items of a guard that are asked after the measurement."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str  # of their file; in a file of a repeat from its folder on
+    sha256: str
+    margin: float
+
+
 class Handover(BaseModel):
     """One repeat as its notebook gets it; the defaults are those of a measurement by hand."""
 
@@ -68,6 +78,7 @@ class Handover(BaseModel):
     client_socket: str = ""  # a warm benchmark client; '' takes the kernel's own, else the command line
     engine: LoadedEngine | None = None
     requests: SentRequests | None = None  # of a workload that has a set; None by hand
+    guard: GuardItems | None = None  # of the repeat that asks them
     maximum_rps: float | None = None  # the most requests a second that were answered, where the rate is a share of it
     warmed_by: str = ""  # the repeat that warmed this host up for this load; '' warms it up now
     limit_s: float = 3600.0  # a benchmark that takes longer is ended
@@ -96,7 +107,10 @@ def read_handover(repeat: Handover | str) -> Handover:
         return BY_HAND
     path = Path(repeat).resolve()
     found = Handover(**read_json(path), record_path=str(path.with_name(RECORD_FILE)))
-    if found.requests is None:
-        return found
-    there = found.requests.model_copy(update={"path": str((path.parent / found.requests.path).resolve())})
-    return found.model_copy(update={"requests": there})
+    parts = {"requests": found.requests, "guard": found.guard}
+    there = {
+        name: part.model_copy(update={"path": str((path.parent / part.path).resolve())})
+        for name, part in parts.items()
+        if part
+    }
+    return found.model_copy(update=there)

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from benchbook.records.answers import GuardAnswers
 from benchbook.records.conditions import Conditions
 from benchbook.records.fingerprint import case_key
 from benchbook.records.host import HostFacts
@@ -151,6 +152,7 @@ class Record(BaseModel):
     prefix_cache: PrefixCache | None = None
     requests: SentSet | None = None  # of a workload that has a set: what of it was sent, and how
     request_set_sha256: str | None = None  # of the prompts, lengths and order that were sent
+    guard: GuardAnswers | None = None  # to the items of a guard, which were asked after the measurement
     raw_file: str | None = None  # beside the record
     host: HostFacts = HostFacts()
     conditions: Conditions = Conditions()

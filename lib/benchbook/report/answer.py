@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
+from benchbook.judge.accuracy import right_sentence
 from benchbook.judge.answerable import reasons_text, why_no_answer
 from benchbook.judge.loads import load_text, tokens_text
 from benchbook.records.record import Record, Verdict
@@ -21,9 +22,9 @@ from benchbook.report.sentences import (
     goodput_sentence,
     latency_sentence,
     peak_of,
-    peak_sentence,
     rate_sentence,
     scaling_sentence,
+    trade_off_sentence,
 )
 from benchbook.report.slo import slo_sentences
 from benchbook.report.winners import winner_sentences
@@ -96,9 +97,16 @@ def _seen(run: Run) -> list[str]:
     slo = [*(slo_sentences(run, lines) if lines or not found else []), *price_sentences(run)]
     told = [sentence for one in drawn for sentence in _curve_sentences(one)]
     told += _beside_curves(run)
+    told += _guarded(run)
     if not curves and not sentences:
         return [*found, *(told or [_without_serving(run)]), *slo]
     return [*found, *sentences, *slo, *told]
+
+
+def _guarded(run: Run) -> list[str]:
+    """Return how many of a guard's items the only launch has right; of several the comparison tells."""
+    said = right_sentence(run.records) if len(run.by_launch) == 1 else ""
+    return [said] if said else []
 
 
 def _beside_curves(run: Run) -> list[str]:
@@ -132,7 +140,7 @@ def _curve_sentences(curves: Curves) -> list[str]:
     # Of a peak whose repeats contradict each other there is no more to tell.
     more = [] if best.disagrees_at(peak) else [latency_sentence(best, peak), scaling_sentence(best)]
     rest = " ".join(filter(None, [*more, goodput_sentence(best)]))
-    return [peak_sentence(best), *([rest] if rest else [])]
+    return [trade_off_sentence(best), *([rest] if rest else [])]
 
 
 def _without_serving(run: Run) -> str:

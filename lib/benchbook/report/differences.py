@@ -129,7 +129,9 @@ def median_column(comparison: Comparison) -> tuple[str, list[str]]:
 
 
 def finding_text(row: Row) -> str:
-    """Return 'better, at least 3.1 %', 'better', 'no claim; sees 4.0 %', 'no claim' or 'cannot be told'."""
+    """Return 'better, at least 3.1 %', 'better', 'no claim; sees 4.0 %', 'no claim; it answers worse' or 'cannot be told'."""
+    if row.is_vetoed:
+        return f"{row.finding.value}; it answers worse"
     if row.finding is Finding.OPEN and row.detectable is not None:
         return f"{row.finding.value}; sees {detectable_text(row.detectable)}"
     if row.finding in (Finding.OPEN, Finding.UNKNOWN) or (least := least_share(row)) is None:

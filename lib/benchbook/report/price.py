@@ -121,6 +121,8 @@ def _sentence(row: Row, comparison: Comparison, price: Price) -> str:
     word = "cheaper" if row.finding is Finding.BETTER else "dearer"
     least = least_share(row)
     sure = f", at least {percent_number(least)} %" if least is not None and comparison.num_judged > 1 else ""
+    if comparison.accuracy and row.finding is Finding.BETTER:
+        sure += f", {comparison.accuracy.short}"
     return f"{comparison.other} is {size} % [{low}, {high}] {word} than {comparison.base} {values}{sure}."
 
 

@@ -72,7 +72,8 @@ class _Said:
             return (
                 f"{best.launch} is the best of {candidates}{which}: {_gain_text(best.row)} {self.label} against {self.default} "
                 f"({values_text(best.row)}), confirmed in {counted(best.row.num_base, 'round')} of turns on fresh starts and "
-                f"fresh requests{self._allowed_for()}{self._kept(best)}{_suspect_text(best.row)}{self._answers_text(best.launch)}."
+                f"fresh requests{self._allowed_for()}{self._kept(best)}{_suspect_text(best.row)}{self._guard_text(best)}"
+                f"{self._answers_text(best.launch)}."
             )
         if course.next:
             return f"The search has not ended: next is {course.next.launch}. Nothing can be recommended yet."
@@ -94,6 +95,9 @@ class _Said:
         limits = [limit_text(key, limit) for key, limit in self.searched.search.limits.items()]
         return f"; it keeps the SLO ({listed(limits)})" if one.limits else ""
 
+    def _guard_text(self, one: Confirmed) -> str:
+        return f"; {one.comparison.accuracy.short}" if one.comparison.accuracy else ""
+
     def _answers_text(self, launch: str) -> str:
         other = self.searched.other_answers(launch)
         return f"; its answers are not those of {self.default}: {other}" if other else ""
@@ -107,6 +111,8 @@ class _Said:
         )
         if why := self.searched.halving.why_lost(one.launch):
             return f"Not recommended: {one.launch}, {seen}, since it is out: {why}."
+        if not one.keeps_answers:
+            return f"Not recommended: {one.launch}, {seen}, since it answers worse: {one.comparison.accuracy.short}."
         if one.is_better and not one.keeps_limits:
             does = "breaks the SLO" if one.limits.decision is Decision.FAILS else "does not keep the SLO for sure"
             return f"Not recommended: {one.launch}, {seen}, which {does} ({_nearest(one.limits)})."

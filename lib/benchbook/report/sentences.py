@@ -11,7 +11,8 @@ from benchbook.terms.wording import listed, number_text, plus_minus_text
 
 GOODPUT = "request_goodput_rps"
 _E2EL = "mean_e2el_ms"
-_WAITS = (("p99 TTFT", "p99_ttft_ms"), ("median TTFT", "median_ttft_ms"), ("median TPOT", "median_tpot_ms"))
+_MEDIAN_TTFT, _MEDIAN_TPOT = ("median TTFT", "median_ttft_ms"), ("median TPOT", "median_tpot_ms")
+_WAITS = (("p99 TTFT", "p99_ttft_ms"), _MEDIAN_TTFT, _MEDIAN_TPOT)
 GOODPUT_LIMITS = {"slo_ttft_ms": "TTFT", "slo_tpot_ms": "TPOT", "slo_e2el_ms": "E2EL"}
 
 
@@ -36,6 +37,39 @@ def peak_sentence(line: Line) -> str:
     if len(line.points(OUTPUT_THROUGHPUT)) == 1:
         return f"Output throughput is {value} {at}, the only {line.load.noun} tried ({line.where})."
     return f"Output throughput peaks at {value} {at} ({line.where}).{_doubted_peak_text(line, load)}"
+
+
+def trade_off_sentence(line: Line) -> str:
+    """Return what throughput gains from the least load to the peak, and what users wait for it; the peak alone where that is all."""
+    least = _rises_from(line)
+    if least is None:
+        return peak_sentence(line)
+    load, spread = peak_of(line)
+    waits = [
+        f"{name} {verb}from {number_text(line.means(key)[least])} to {value_text(line, key, load)} ms"
+        for (name, key), verb in zip(_paid(line, least, load), ("goes ", ""))
+    ]
+    told = f", while {listed(waits)}" if waits else ""
+    return (
+        f"From {line.load.short(least)} to {line.load.text(load)}, output throughput rises from "
+        f"{number_text(line.means(OUTPUT_THROUGHPUT)[least])} to {spread_text(spread, 'tok/s')}, its peak{told} "
+        f"({line.where}).{_doubted_peak_text(line, load)}"
+    )
+
+
+def _rises_from(line: Line) -> float | None:
+    """Return the least load of a line that peaks above it, if both means may be told; None for others."""
+    peak, least = peak_of(line), min(line.points(OUTPUT_THROUGHPUT), default=None)
+    if peak is None or peak[0] == least or line.disagrees_at(least) or line.disagrees_at(peak[0]):
+        return None
+    return least
+
+
+def _paid(line: Line, *loads: float) -> list[tuple[str, str]]:
+    """Return which medians of what users wait are there at all of `loads`: name and key."""
+    return [
+        (name, key) for name, key in (_MEDIAN_TTFT, _MEDIAN_TPOT) if all(load in line.points(key) for load in loads)
+    ]
 
 
 def _doubted_peak_text(line: Line, load: float) -> str:
@@ -63,7 +97,9 @@ def scaling_sentence(line: Line) -> str:
 
 
 def latency_sentence(line: Line, load: float) -> str:
-    """Return what one user waits at `load`: TTFT, TPOT, speed and E2EL, as far as they were measured."""
+    """Return what one user waits at `load`: TTFT, TPOT, speed and E2EL, as far as they were measured and are not told yet."""
+    least = _rises_from(line)
+    told = [] if least is None else [key for _, key in _paid(line, least, load)]
     said = [
         f"{name} is {value_text(line, key, load)} {unit}"
         for name, key, unit in (
@@ -73,7 +109,7 @@ def latency_sentence(line: Line, load: float) -> str:
             ("the speed of one user", USER_SPEED, "tok/s"),
             ("mean E2EL", _E2EL, "ms"),
         )
-        if load in line.points(key)
+        if load in line.points(key) and key not in told
     ]
     return f"There, {listed(said)}." if said else ""
 

@@ -149,9 +149,12 @@ class _UnderWay:
         more: dict[str, SentRequests | float | None] = {"sent": sent} if sent else {}
         if (planned := self.work.plan.cases[repeat.case.case_id]).maximum:
             more["maximum_rps"] = maximum_of(self.work.store, planned)
+        if items := self.work.plan.items(repeat, self.work.store, folder):
+            more["guard"] = items
         record = self.run_repeat(repeat, host, folder, identity, self.work.plan.experiment.limits, **more)
         wall_s = time.monotonic() - began_s
-        known_s = None if was_halted_since(began_s) else wall_s
+        asking_s = record.guard.took_s if record.guard else 0.0  # once, and no part of what further repeats take
+        known_s = None if was_halted_since(began_s) else wall_s - asking_s
         attempt = Attempt(repeat, identity.attempt, record.is_measured, is_warm, known_s)
         self._note(attempts=(*self.result.attempts, attempt))
         self.listener.recorded(record, wall_s, self.work.store.log_of(record))

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from benchbook.hosts.process.ports import is_loopback
+from benchbook.measure.guard import MAX_LOADS
 from benchbook.measure.outputs import NUM_ALONE, NUM_PROMPTS
 from benchbook.measure.serve import MAX_WARMUPS
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Repeat
 from benchbook.plan.workload import Workload
+from benchbook.sweep.guarding import asks_items, num_items
 from benchbook.terms.asked import PROMPTS
 from benchbook.terms.wording import counted, listed
 
@@ -50,9 +52,19 @@ def _load_text(experiment: Experiment, blocks: Sequence[Block]) -> str:
     said += [text for text in (_pressure_text(repeats),) if text]
     waves = f" (up to {MAX_WARMUPS} times as many where it stands still in them)" if warm_up else ""
     beside = [f"{warm_up:,} to warm up{waves}"] * bool(warm_up) + [f"{fixed:,} short ones whose answers are compared"]
+    beside += _guard_texts(experiment, repeats)
     again = experiment.again * sum(map(_requests, repeats))
     more = f"; at most {again:,} again of repeats that were disturbed" if again else ""
     return f"{', '.join(said)}; besides, {listed(beside)}{more}"
+
+
+def _guard_texts(experiment: Experiment, repeats: Sequence[Repeat]) -> Iterator[str]:
+    """Yield how many items are asked for the guard, and how much is sent beside them."""
+    asking = [repeat for repeat in repeats if asks_items(experiment, repeat)]
+    if asking:
+        items, load = len(asking) * num_items(experiment), sum(map(_requests, asking))
+        most = f"{load:,} to {MAX_LOADS * load:,} requests of the load that is sent beside them"
+        yield f"{items:,} items of the guard, and {most} until all are answered"
 
 
 def _requests(repeat: Repeat) -> int:

@@ -17,13 +17,14 @@ from benchbook.plan.experiment import Case, Experiment, Launch
 from benchbook.plan.order import Block, Repeat
 from benchbook.project import notebooks_dir
 from benchbook.records.fingerprint import case_key, changed_parts, combined, digest, fingerprint_parts
-from benchbook.records.handover import RECORD_FILE, SentRequests
+from benchbook.records.handover import RECORD_FILE, GuardItems, SentRequests
 from benchbook.records.header import PlanRow
 from benchbook.records.provenance import package_versions
 from benchbook.records.record import Record
 from benchbook.records.record_file import read_record
 from benchbook.records.store import Store
 from benchbook.sweep.attached import files_of
+from benchbook.sweep.guarding import asks_items, items_for, items_sha256
 from benchbook.sweep.request_sets import FrozenSet, frozen_in
 from benchbook.sweep.set_layout import set_of
 from benchbook.terms.errors import StoreError
@@ -57,6 +58,7 @@ class RunPlan:
     models: dict[str, ModelFiles]  # by launch name
     cases: dict[str, PlannedCase]
     requests: Mapping[str, FrozenSet] = field(default_factory=dict)  # the sets that lie in the run, by name
+    items_sha256: str | None = None  # of the guard's items, where there is one
 
     @classmethod
     def of(cls, experiment: Experiment, store: Store | None = None) -> RunPlan:
@@ -70,7 +72,8 @@ class RunPlan:
             else resolve_model(launch.model.path_or_id, launch.args, launch.env)
             for launch in experiment.launches
         }
-        return cls(experiment, models, {}).sending(frozen_in(experiment, store) if store else {})
+        plan = cls(experiment, models, {}, items_sha256=items_sha256(experiment))
+        return plan.sending(frozen_in(experiment, store) if store else {})
 
     def sending(self, requests: Mapping[str, FrozenSet]) -> RunPlan:
         """Return the same plan with these sets, which count in the fingerprints of the cases that send them."""
@@ -83,6 +86,8 @@ class RunPlan:
                 parts["place"] = digest(self.experiment.place.identity)[:12]
             if maximum:
                 parts["maximum"] = maximum.fingerprint[:12]
+            if case.case_id in self.experiment.guarded:
+                parts |= fingerprint_parts(guard=self.items_sha256)
             cases[case.case_id] = PlannedCase(case, parts, maximum)
         return replace(self, cases=cases, requests=requests)
 
@@ -96,6 +101,12 @@ class RunPlan:
         """Return what of its set a repeat sends, whose record goes into `folder`; None where it has no set."""
         name = set_of(repeat.case.workload)
         return self.requests[name].sent(repeat, folder) if name else None
+
+    def items(self, repeat: Repeat, store: Store, folder: Path) -> GuardItems | None:
+        """Return the items that a repeat asks for the guard, whose record goes into `folder`; None where it asks none."""
+        if not asks_items(self.experiment, repeat):
+            return None
+        return items_for(self.experiment, self.items_sha256 or "", store, folder)
 
     def for_header(self, repeats: Mapping[str, int] | None = None) -> tuple[PlanRow, ...]:
         """Return the plan as run.json keeps it; `repeats` are of the cases that are planned otherwise by now, by their ids.

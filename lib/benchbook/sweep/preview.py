@@ -27,6 +27,7 @@ from benchbook.sweep.consent import is_elsewhere, load_texts
 from benchbook.sweep.earlier_runs import finished_run, lacks_report, not_extended, unfinished_run, unreported_run
 from benchbook.sweep.estimates import estimator_for
 from benchbook.sweep.finding import most_of_searches, planned_search, planned_searches
+from benchbook.sweep.guarding import guard_text
 from benchbook.sweep.machine import machine_note
 from benchbook.sweep.needs import need_of
 from benchbook.sweep.placing import place_notes
@@ -162,6 +163,8 @@ def _print_preflight(console: Console, checked: Preflight, blocks: Sequence[Bloc
     for name, requests in experiment.requests.items():
         kinds = {case.workload.host_kind for case in experiment.cases if set_of(case.workload) == name}
         say(console, f"Requests {name!r}: {requests.given_text if kinds == {'engine'} else requests}")
+    if guard := guard_text(experiment):
+        say(console, guard)
     say(console, f"Machine: {machine_note(checked)}")
     for line in _slo_notes(experiment):
         say(console, line)

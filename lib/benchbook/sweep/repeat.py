@@ -16,7 +16,7 @@ from benchbook.plan.experiment import Limits
 from benchbook.plan.order import Repeat
 from benchbook.project import notebooks_dir
 from benchbook.records.files import make_folder
-from benchbook.records.handover import EXECUTED_FILE, RECORD_FILE, Handover, SentRequests
+from benchbook.records.handover import EXECUTED_FILE, RECORD_FILE, GuardItems, Handover, SentRequests
 from benchbook.records.record import Failure, Identity, Outcome, Record, verdict_of
 from benchbook.records.record_file import read_record, write_record
 from benchbook.sweep.hosts import BenchHost
@@ -35,16 +35,18 @@ def run_repeat(
     execute: Callable[..., None] = execute,
     sent: SentRequests | None = None,
     maximum_rps: float | None = None,
+    guard: GuardItems | None = None,
 ) -> Record:
     """Measure one repeat through its notebook, as `execute` runs it, and return the record, measured or failed.
 
-    `sent` is what it sends of its set of requests, if it has one; `maximum_rps` what its rate is a share of, if it is one.
+    `sent` is what it sends of its set of requests, if it has one; `maximum_rps` what its rate is a share of, if it is one;
+    `guard` the items that it asks afterwards, if it does.
 
     Only a record on disk says that something was measured: a kernel that is killed may leave a notebook without an error.
     """
     wait_loaded()
     make_folder(folder)
-    handover = _handover(repeat, host, identity, limits, sent, maximum_rps)
+    handover = _handover(repeat, host, identity, limits, {"requests": sent, "maximum_rps": maximum_rps, "guard": guard})
     recording = Recording(repeat.case.workload.at_maximum(maximum_rps), folder / RECORD_FILE, handover)
     notebook = notebooks_dir() / repeat.case.workload.row.notebook
 
@@ -82,10 +84,9 @@ def _handover(
     host: BenchHost,
     identity: Identity,
     limits: Limits,
-    sent: SentRequests | None,
-    maximum_rps: float | None,
+    own: Mapping[str, object],
 ) -> Handover:
-    """Return what the notebook is told by a file."""
+    """Return what the notebook is told by a file; `own` are the fields that few repeats have, None where this one has none."""
     return Handover(
         identity=identity,
         host=host.facts,
@@ -94,8 +95,7 @@ def _handover(
         warmed_by="" if repeat.case.workload.row.warms_itself else host.warmed.get(repeat.case.warm_shape, ""),
         limit_s=limits.benchmark_s,
         stall_limit_s=limits.stall_s,
-        **({"requests": sent} if sent else {}),
-        **({"maximum_rps": maximum_rps} if maximum_rps else {}),
+        **{name: value for name, value in own.items() if value},
         **host.plumbing,
     )
 

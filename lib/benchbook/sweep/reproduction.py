@@ -11,6 +11,7 @@ from benchbook.hosts.machine.facts import machine
 from benchbook.launch_differences import NOT_SET, difference_text, differing
 from benchbook.measure.environments import environment_facts
 from benchbook.plan.experiment import Experiment
+from benchbook.plan.guard import ITEMS_FILE
 from benchbook.plan.launches import SAFE_NAME, Launch
 from benchbook.plan.requests import ENDING
 from benchbook.plan.requests import FOLDER as REQUESTS
@@ -34,6 +35,7 @@ FOLDER = "reproduced"  # under the results folder: the files that runs were made
 _MACHINE = ("cpu", "cpu_cores", "memory_gib", "gpus", "kernel", "python")
 _DETAILED = {"packages", "server_packages", "device", "launch", "requests", "seed", "environment"}
 _PARTS = {
+    "guard": "other items of the guard",
     "model": "other files of the model",
     "notebook": "another notebook that measures",
     "workload": "other settings of its benchmark",
@@ -57,7 +59,8 @@ def recreated(store: Store, results_dir: Path) -> Path:
     target = make_folder(results_dir / FOLDER / store.run_dir.name) / f"{header.experiment}.yaml"
     try:
         write_bytes(target, read_bytes(source))
-        for frozen in sorted((store.run_dir / REQUESTS).glob(f"*{ENDING}")):
+        items = (store.run_dir / REQUESTS).glob(ITEMS_FILE)
+        for frozen in sorted([*(store.run_dir / REQUESTS).glob(f"*{ENDING}"), *items]):
             write_bytes(make_folder(target.parent / REQUESTS) / frozen.name, read_bytes(frozen))
     except StoreError as error:
         raise ExperimentError(str(error)) from error

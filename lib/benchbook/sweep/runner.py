@@ -19,6 +19,7 @@ from benchbook.sweep.estimates import estimator_for
 from benchbook.sweep.executors import Executor
 from benchbook.sweep.finding import planned_searches
 from benchbook.sweep.foreman import Foreman
+from benchbook.sweep.guarding import forget_items
 from benchbook.sweep.ledger import Ledger
 from benchbook.sweep.noting import Noting
 from benchbook.sweep.planning import RunPlan, pending, planned_records
@@ -67,6 +68,7 @@ class Runner:
                     self.store.forget_report()  # of a former state: a finished run without one lacks it still
                     if self.plan.experiment.keep_requests == "hash":
                         forget_texts(self.store)
+                        forget_items(self.store)
             except KeyboardInterrupt:
                 state = RunState.INTERRUPTED
             ledger.end(state, time.monotonic() - began_s)

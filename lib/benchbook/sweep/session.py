@@ -30,6 +30,7 @@ from benchbook.sweep.earlier_runs import finished_run, not_extended, unfinished_
 from benchbook.sweep.executors import Executor, Local
 from benchbook.sweep.fetching import check_models
 from benchbook.sweep.finding import Finding, most_of_searches
+from benchbook.sweep.guarding import freeze_items
 from benchbook.sweep.holding import hold_cards
 from benchbook.sweep.hosts import host_opener
 from benchbook.sweep.machine import check_loader, check_machine
@@ -100,6 +101,7 @@ def prepare_run(
     plan = plan.sending(_frozen(plan, store, listener, is_new=not earlier))
     card_locks.rename(f"run {run_name(store.run_dir, results_dir)}")
     write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
+    freeze_items(plan.experiment, store)
     executor = _executor_of(plan, store, share_gpu)
     runner = Runner(plan, store, listener, command, executor, [each(plan, store) for each in PROPOSERS], only=asked)
     if earlier:

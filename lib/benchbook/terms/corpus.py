@@ -1,6 +1,7 @@
 """The names of the small corpus that benchbook makes itself, which stand in an experiment file where a file's name would."""
 
 CORPUS_PREFIX = "corpus:"
+ITEMS = "corpus:items"  # questions for a guard
 CORPUS = {
     "corpus:words": "words.txt",  # running text
     "corpus:prompts": "prompts.jsonl",  # vLLM's data set custom

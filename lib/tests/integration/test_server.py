@@ -22,8 +22,12 @@ from benchbook.hosts.scrape import counter_delta, has_prefix_cache, parse_counte
 from benchbook.hosts.server import VllmServer, find_server
 from benchbook.hosts.vllm.counters import COUNTERS
 from benchbook.hosts.watch import StallWatch
+from benchbook.judge.group import judged_together
 from benchbook.measure.client.tasks import COMMAND_LINE, WARM
 from benchbook.measure.client.warm import WarmClient
+from benchbook.measure.serve import bench_serve
+from benchbook.plan.workloads import ServeWorkload
+from benchbook.records.handover import GuardItems, Handover
 from benchbook.terms.errors import HostStartError
 from rows import rows
 from sweeps import ENV
@@ -97,6 +101,27 @@ def test_without_the_key_no_endpoint_answers_but_those_that_are_meant_to_be_open
         assert answers["GET", path] == 200
     assert {handshake(server, path) for path in [*paths, "/v1/realtime"] if path not in MEANT_TO_BE_OPEN} == {401}
     server.check_alive()
+
+
+def test_a_guards_items_are_answered_beside_the_load_that_was_measured(
+    server: VllmServer, client: WarmClient, tmp_path: Path
+) -> None:
+    """The model's weights are random: that it is right is luck, that each item is answered and scored is not."""
+    rows = [{"question": f"w{number} w7", "answer": "w9", "max_tokens": 4} for number in range(4, 10)]
+    rows += [{"question": f"w{number} w7", "choices": ["w8", "w9 w8", "w6"], "answer": 1} for number in range(4, 10)]
+    (tmp_path / "items.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    items = GuardItems(path=str(tmp_path / "items.jsonl"), sha256="a" * 64, margin=0.01)
+    workload = ServeWorkload(
+        input_len_tokens=16, output_len_tokens=16, max_concurrency=2, num_prompts=16, num_warmup_prompts=0
+    )
+    repeat = Handover(client_socket=client.socket_path, guard=items)
+    record = bench_serve(server, workload, record_path=tmp_path / "record.json", repeat=repeat).record
+    told = record.guard
+    assert told.answered == len(told.marks) == 12, told.why_not
+    assert all(value is not None and value < 0 for value in told.logprobs) and told.loads >= 1
+    assert record.values["completed"] == 16 and record.host.counters["requests_ended_by_length"] == 16
+    assert "guard_means_nothing" in [why.code for one in judged_together([record]) for why in one.reasons]
+    assert not list(tmp_path.glob("guard.*json"))
 
 
 def test_what_the_key_opens_answers_with_it_and_makes_no_text_without(server: VllmServer) -> None:

@@ -244,7 +244,7 @@ def test_a_failure_is_told_once_with_the_end_of_its_log_and_where_the_log_lies(h
 
 
 def test_the_report_opens_with_question_answer_and_counts(html):
-    question, peak = html.index("<h1>"), html.index("Output throughput peaks at", html.index("<h1>"))
+    question, peak = html.index("<h1>"), html.index("output throughput rises from ", html.index("<h1>"))
     counts = html.index("21 measured, 1 failed, 2 missing.")
     assert question < peak < counts < html.index("<h2 ")
 

@@ -36,14 +36,27 @@ def test_scaling_stops_where_every_further_doubling_adds_less_than_a_tenth(means
     assert stops_scaling_at(means) == stop
 
 
-def test_the_answer_begins_with_the_peak_its_spread_and_its_concurrency(tmp_path):
+def test_the_answer_begins_with_what_throughput_gains_up_to_its_peak_and_what_users_wait_for_it(tmp_path):
     run = load_run(make_run(tmp_path))
-    peak = run.table.query("input_len_tokens == 128 and max_concurrency == 8")["output_throughput_tok_s"].mean()
+    rows = run.table.query("input_len_tokens == 128").groupby("max_concurrency").mean(numeric_only=True)
+    (low, peak), waits = (rows["output_throughput_tok_s"][load] for load in (1, 8)), rows["median_ttft_ms"]
     headline, rest = answer(run)
-    assert headline.startswith(f"Output throughput peaks at {peak:,.0f} ± ")
-    assert headline.endswith("(2 repeats of one start) with 8 requests in flight (eager, 128 in / 64 out).")
+    assert headline.startswith("From 1 to 8 requests in flight, output throughput rises from ")
+    assert f" from {low:,.0f} to {peak:,.0f} ± " in headline and "(2 repeats of one start), its peak, while" in headline
+    assert f"while median TTFT goes from {waits[1]:.1f} to {waits[8]:.1f} ± " in headline
+    assert " and median TPOT from 2." in headline and headline.endswith(" ms (eager, 128 in / 64 out).")
     assert "still scales at 8" in rest
-    assert rest.startswith("There, median TTFT is")
+    assert rest.startswith("There, p99 TTFT is") and "median" not in rest
+
+
+def test_a_line_that_is_highest_at_its_least_load_is_told_by_its_peak(tmp_path):
+    def change(record):
+        falls = record.workload.get("max_concurrency") == 8
+        return scaled(record, "output_throughput_tok_s", 0.01) if falls else record
+
+    headline, rest = answer(load_run(make_run(tmp_path, concurrencies=(1, 8), change=change)))
+    assert headline.startswith("Output throughput peaks at ") and "with 1 request in flight" in headline
+    assert rest.startswith("There, median TTFT is ")
 
 
 def test_one_repeat_says_that_its_spread_is_unknown(tmp_path):
@@ -331,7 +344,7 @@ def test_goodput_is_said_with_its_limits_and_its_share(tmp_path):
 
 def test_a_run_of_closed_and_open_loops_answers_for_both(tmp_path):
     said = answer(load_run(make_run(tmp_path, rates=(2, 8))))
-    assert said[0].startswith("Output throughput peaks at ")
+    assert said[0].startswith("From 1 to 8 requests in flight, output throughput rises from ")
     assert any("holds 8 req/s, the most tried" in text for text in said)
 
 
@@ -391,6 +404,19 @@ def test_two_launches_over_a_curve_are_told_together_and_then_between_which_chan
     assert any("faster than eager in batch latency, average" in sentence for sentence in rest)
 
 
+def test_the_cases_of_two_launches_are_told_one_by_one_where_they_are_few(tmp_path):
+    def change(record):
+        is_eager, is_short = record.identity.launch == "eager", record.workload.get("input_len_tokens") == 128
+        return scaled(record, "output_throughput_tok_s", 1.0 if is_eager or is_short else 1 / 1.35)
+
+    options = {"concurrencies": (8,), "repeats": 6, "benchmarks": ("serve",), "change": change}
+    _, cases, *_ = answer(load_run(make_run(tmp_path, launches=("eager", "compiled"), **options)))
+    assert (
+        cases.startswith("Case by case: +3") and "% (128 in / 64 out, 8 requests in flight); without a claim " in cases
+    )
+    assert cases.endswith("% (512 in / 64 out, 8 requests in flight).")
+
+
 def test_more_launches_are_ranked_claims_first_and_the_best_of_them_on_top(tmp_path):
     def change(record):
         return scaled(record, "output_throughput_tok_s", {"slow": 0.5, "fast": 2}.get(record.identity.launch, 1))
@@ -408,8 +434,10 @@ def test_with_one_or_two_repeats_it_cannot_be_said_which_launch_is_faster(tmp_pa
         folder = tmp_path / str(repeats)
         run = load_run(make_run(folder, launches=("eager", "compiled", "third"), repeats=repeats))
         headline = answer(run)[0]
-        assert headline.startswith(f"With {repeats} repeat")
-        assert "it cannot be said whether compiled or third differ from eager in output throughput (serve)" in headline
+        assert headline.startswith("compiled looks 3") and "third" in headline
+        assert " % faster than eager in output throughput (" in headline
+        assert f"; with {repeats} repeat" in headline
+        assert headline.endswith("of each it cannot be said whether that is more than chance (serve).")
 
 
 def third_fails(record):

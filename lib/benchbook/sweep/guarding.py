@@ -1,0 +1,85 @@
+"""The guard of a run: its items looked at before anything starts, and their file as it lies in the run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchbook.judge.exact import items_needed
+from benchbook.measure.guard import AT_ONCE
+from benchbook.measure.items import path_of, read_items
+from benchbook.plan.experiment import Experiment
+from benchbook.plan.guard import ITEMS_FILE, KEY
+from benchbook.plan.order import Repeat
+from benchbook.plan.requests import FOLDER
+from benchbook.reading import read_bytes
+from benchbook.records.files import make_folder, write_bytes
+from benchbook.records.handover import GuardItems
+from benchbook.records.store import Store
+from benchbook.terms.errors import ExperimentError
+
+_FILE = f"{FOLDER}/{ITEMS_FILE}"  # in the run's folder
+
+
+def check_guard(experiment: Experiment) -> Iterator[str]:
+    """Yield what is to be known of the guard's items; what is wrong with their file is a fault of the experiment's document."""
+    if experiment.guard is None:
+        return
+    doc, margin = experiment.document, experiment.guard.margin
+    try:
+        number = num_items(experiment)
+    except ExperimentError as error:
+        doc.faults.note(doc.error((KEY, "items"), str(error)))
+        return
+    if number < (needed := items_needed(margin)):
+        yield (
+            f"guard: {number:,} items cannot show that no more than {100 * margin:g} % of them are lost, however they are "
+            f"answered: {needed:,} are the least, and more where answers differ"
+        )
+
+
+def guard_text(experiment: Experiment) -> str:
+    """Return what is asked, beside what, and how often; '' without a guard."""
+    if experiment.guard is None:
+        return ""
+    number = num_items(experiment)
+    loads = ", ".join(sorted(experiment.guarded))
+    return (
+        f"Guard: {number:,} items of {experiment.guard.items} are asked of each launch in its first round, {AT_ONCE} at once, "
+        f"while a load like the one that was measured is sent once more, or more often ({loads})"
+    )
+
+
+def num_items(experiment: Experiment) -> int:
+    """Return how many items the guard asks, 0 without one; ExperimentError where their file is not as it must be."""
+    return len(read_items(path_of(experiment.guard.items))) if experiment.guard else 0
+
+
+def asks_items(experiment: Experiment, repeat: Repeat) -> bool:
+    """Return whether a repeat asks the guard's items: the first of the case that its launch is asked beside."""
+    return repeat.number == 0 and repeat.case.case_id in experiment.guarded
+
+
+def items_sha256(experiment: Experiment) -> str | None:
+    """Return the hash of the guard's file; None without a guard."""
+    return hashlib.sha256(read_bytes(path_of(experiment.guard.items))).hexdigest() if experiment.guard else None
+
+
+def freeze_items(experiment: Experiment, store: Store) -> None:
+    """Copy the guard's items into the run, from where they are asked."""
+    if experiment.guard:
+        make_folder(store.run_dir / FOLDER)
+        write_bytes(store.run_dir / _FILE, read_bytes(path_of(experiment.guard.items)))
+
+
+def forget_items(store: Store) -> None:
+    """Leave none of the items' text in a finished run: its records have their hash."""
+    (store.run_dir / _FILE).unlink(missing_ok=True)
+
+
+def items_for(experiment: Experiment, sha256: str, store: Store, folder: Path) -> GuardItems:
+    """Return what the notebook of a repeat, which lies in `folder`, is told to ask."""
+    path = os.path.relpath(store.run_dir / _FILE, folder)
+    return GuardItems(path=path, sha256=sha256, margin=experiment.guard.margin)

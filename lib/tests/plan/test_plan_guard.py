@@ -1,0 +1,87 @@
+"""`guard` of an experiment file: its items and margin, which case they are asked beside, and what is refused."""
+
+import json
+
+import pytest
+from benchbook.plan.experiment import load_experiment
+from benchbook.sweep.preflight import preflight_of
+from benchbook.terms.errors import ExperimentError
+
+TEXT = """
+question: Is it faster, and no worse?
+model: {model}
+launches: {{a: {{}}, b: {{args: {{max_model_len: 2048}}}}}}
+{guard}
+benchmarks:
+  - first_request: {{}}
+  - serve: {{max_concurrency: [1, 8, 4], lengths: [[16, 8]], num_prompts: 16}}
+  - serve: {{request_rate_rps: [1, 2], lengths: [[16, 8]], num_prompts: 16, launches: [a]}}
+"""
+ITEM = {"question": "2 + 3 =", "answer": "5"}
+
+
+@pytest.fixture
+def write(tmp_path, fake_model):
+    def written(guard="guard: {items: items.jsonl, margin: 1 %}", text=TEXT, items=(ITEM,) * 800):
+        (tmp_path / "items.jsonl").write_text("".join(f"{json.dumps(item)}\n" for item in items))
+        path = tmp_path / "exp.yaml"
+        path.write_text(text.format(model=fake_model, guard=guard))
+        return path
+
+    return written
+
+
+def test_items_are_found_beside_the_file_and_asked_beside_the_largest_load_of_each_launch(write, tmp_path):
+    experiment = load_experiment(write())
+    assert experiment.guard.items == str(tmp_path / "items.jsonl") and experiment.guard.margin == 0.01
+    assert sorted(experiment.guarded) == [
+        f"{launch},serve,lengths=16x8,max_concurrency=8,num_prompts=16" for launch in "ab"
+    ]
+
+
+def test_an_experiment_without_a_guard_asks_nothing(write):
+    experiment = load_experiment(write(guard=""))
+    assert experiment.guard is None and not experiment.guarded
+
+
+def test_items_that_are_made_here_are_named_and_not_looked_for(write):
+    assert load_experiment(write("guard: {items: 'corpus:items', margin: 2.5 %}")).guard.items == "corpus:items"
+
+
+@pytest.mark.parametrize(
+    ("guard", "said"),
+    [
+        ("guard: items.jsonl", "guard: 'items.jsonl': must be a mapping"),
+        ("guard: {margin: 1 %}", "guard.items: is missing"),
+        ("guard: {items: items.jsonl}", "guard.margin: is missing"),
+        ("guard: {items: items.jsonl, margin: 1}", "guard.margin: 1: must be a share"),
+        ("guard: {items: items.jsonl, margin: 0 %}", "guard.margin: '0 %': must be a share"),
+        ("guard: {items: itms.jsonl, margin: 1 %}", "guard.items: 'itms.jsonl': no such file"),
+        ("guard: {items: ., margin: 1 %}", "guard.items: '.': is a folder"),
+        ("guard: {itms: items.jsonl, margin: 1 %}", "did you mean 'items'"),
+    ],
+)
+def test_a_guard_that_cannot_be_is_refused_with_file_and_line(write, guard, said):
+    path = write(guard)
+    with pytest.raises(ExperimentError) as refused:
+        load_experiment(path)
+    assert any(line.startswith(f"{path}:5: ") and said in line for line in str(refused.value).splitlines()), (
+        refused.value
+    )
+
+
+def test_a_guard_without_a_serve_that_is_measured_in_any_case_is_refused(write):
+    searched = TEXT.partition("  - serve")[0] + (
+        "  - serve: {{lengths: [[16, 8]], num_prompts: 16, find: {{max_concurrency: {{from: 1, to: 8}}, saturation: 10 %}}}}\n"
+    )
+    for text in (TEXT.partition("  - serve")[0], searched):
+        with pytest.raises(ExperimentError, match="asked beside a serve that is measured in any case"):
+            load_experiment(write(text=text))
+
+
+def test_items_that_cannot_be_read_or_are_too_few_for_the_margin_are_told_before_anything_starts(write):
+    with pytest.raises(ExperimentError, match="guard.items: .*line 2: no 'question'"):
+        preflight_of(write(items=(ITEM, {"answer": "5"})))
+    told = [note for note in preflight_of(write(items=(ITEM,) * 100)).notes if note.startswith("guard: ")]
+    assert len(told) == 1 and "100 items cannot show that no more than 1 % of them are lost" in told[0]
+    assert not [note for note in preflight_of(write()).notes if note.startswith("guard: ")]
