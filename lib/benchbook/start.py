@@ -12,8 +12,10 @@ from pathlib import Path
 from benchbook import project
 from benchbook.lists import RUN_HEADINGS, run_texts
 from benchbook.plan.yamlfile import load_document
+from benchbook.records.header import RunState
 from benchbook.records.now import read_now
 from benchbook.records.runs import newest_of, no_runs_text, results_nearby, run_name
+from benchbook.records.store import Store
 from benchbook.report import markup
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.likeness import alike, did_you_mean
@@ -47,6 +49,11 @@ def start_run(experiment: str) -> str:
         markup.show(markup.element("p", "No experiment is named, so nothing was started."))
         return ""
     file, results = _file_of(experiment), results_nearby()
+    newest = newest_of(file.stem, results)
+    if newest and Store(newest).header().state is RunState.RUNNING:
+        name = run_name(newest, results)
+        markup.show(markup.element("p", f"{name} is being measured already, and nothing else was started."))
+        return name
     results.mkdir(parents=True, exist_ok=True)
     descriptor, log = tempfile.mkstemp(prefix=".starting-", suffix=".log", dir=results)
     words = [sys.executable, "-m", "benchbook", "run", str(file), f"--results={results}"]

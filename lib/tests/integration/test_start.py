@@ -80,6 +80,8 @@ def test_a_run_that_is_started_outlives_the_kernel_and_can_be_asked_to_stop(tmp_
     name = re.search(r"started (machinery/\S+)", kernel.stdout)[1]
     store = Store(tmp_path / "results" / name)
     assert kernel.returncode == -9 and store.header().state is RunState.RUNNING
+    monkeypatch.chdir(tmp_path)
+    assert start.start_run(str(tmp_path / file)) == name and "is being measured already" in shown[0]
     ask(store.run_dir, stop=True)
     deadline = time.monotonic() + 120
     while store.header().state is RunState.RUNNING:

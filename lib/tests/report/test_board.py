@@ -283,7 +283,7 @@ def widgets(monkeypatch):
     """Return the boards that cells make, which look often."""
     made, make = [], cell._Widgets
     monkeypatch.setattr(cell, "PERIOD_S", 0.01)
-    monkeypatch.setattr(cell, "_Widgets", lambda run_dir: made.append(make(run_dir)) or made[-1])
+    monkeypatch.setattr(cell, "_Widgets", lambda *given: made.append(make(*given)) or made[-1])
     monkeypatch.setattr("IPython.display.display", lambda *_: None)
     return made
 
@@ -303,6 +303,7 @@ def test_a_cell_shows_the_run_until_it_ends_and_its_buttons_ask_what_they_say(ru
         (board,) = widgets
         stop, case, skip, again = board._controls
         assert "(running)" in board._board.value and not stop.disabled
+        assert case.value == case.options[0], "the first is chosen"
         case.value = case.options[-1]
         skip.click()
         assert len(control.skipped) == 1 and case.value in board._said.value

@@ -36,12 +36,11 @@ def watch(run: str = "") -> None:
         markup.show(board_html(board))
         return
     try:
-        shown = _Widgets(run_dir)
+        shown = _Widgets(run_dir, board)
     except ImportError:
         more = f"It is shown once: for a live board, pip install ipywidgets, or in a terminal: benchbook watch {board.name}"
         markup.show(markup.join([board_html(board), markup.element("p", more)]))
         return
-    shown.update(board)
     threading.Thread(target=_keep, args=(shown, looker, _closed), name="board", daemon=True).start()
 
 
@@ -77,26 +76,29 @@ def _badge(verdict: str, label: str) -> markup.Html:
 class _Widgets:
     """The board and its buttons; ImportError where ipywidgets is not there."""
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, board: Board) -> None:
         import ipywidgets
         from IPython.display import display
 
         self._run_dir = run_dir
         self._board, self._said = ipywidgets.HTML(), ipywidgets.Label()
-        self._case = ipywidgets.Dropdown()
-        stop = ipywidgets.Button(description="Stop after this repeat", layout={"width": "auto"})
-        skip, again = (ipywidgets.Button(description=text) for text in ("Skip the case", "Try it again"))
+        self._case = ipywidgets.Dropdown(options=_case_ids(board), layout={"width": "30em"})
+        stop, skip, again = (
+            ipywidgets.Button(description=text, layout={"width": "auto"})
+            for text in ("Stop after this repeat", "Skip the case", "Try it again")
+        )
         stop.on_click(lambda _: self._ask(stop=True))
         skip.on_click(lambda _: self._ask(skip=[self._case.value]))
         again.on_click(lambda _: self._ask(again=[self._case.value]))
         self._controls = [stop, self._case, skip, again]
-        display(ipywidgets.VBox([self._board, ipywidgets.HBox(self._controls), self._said]))
+        controls = ipywidgets.Box(self._controls, layout={"flex_flow": "row wrap"})
+        display(ipywidgets.VBox([self._board, controls, self._said]))
+        self.update(board)
 
     def update(self, board: Board) -> None:
         """Show `board` in place of what was shown."""
         self._board.value = str(board_html(board))
-        cases = tuple(case.case_id for case in board.cases)
-        if self._case.options != cases:
+        if self._case.options != (cases := _case_ids(board)):
             self._case.options = cases
         for control in self._controls:
             control.disabled = not board.is_running
@@ -106,6 +108,10 @@ class _Widgets:
             self._said.value = "; ".join(ask(self._run_dir, **wanted))
         except BenchbookError as error:
             self._said.value = str(error)
+
+
+def _case_ids(board: Board) -> tuple[str, ...]:
+    return tuple(case.case_id for case in board.cases)
 
 
 def _keep(shown: _Widgets, looker: Looker, closed: threading.Event) -> None:

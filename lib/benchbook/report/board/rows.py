@@ -100,7 +100,9 @@ def _marks(case: CaseNow) -> str:
         "▶" if number in case.under_way else BADGES[case.seen[number].verdict][0] if number in case.seen else "·"
         for number in range(case.planned)
     ]
-    return "".join(signs) if len(signs) <= _MOST_MARKS else f"{len(case.seen)}/{case.planned}"
+    if len(signs) <= _MOST_MARKS:
+        return "".join(signs)
+    return f"{len(case.seen)}/{case.planned}{'▶' if case.under_way else ''}"
 
 
 def first_lines(board: Board) -> Iterator[str]:
