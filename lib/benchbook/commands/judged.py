@@ -84,12 +84,13 @@ def reproduce(
     share_gpu: Annotated[
         bool, typer.Option("--share-gpu", help="Measure although other processes use the GPU.")
     ] = False,
+    yes: AgreedLoad = False,
     results: ResultsDir = Path("results"),
 ) -> None:
     """Make RUN again from its folder, name what does not match here, and say of each number whether it agrees."""
     from benchbook.reproduce import reproduce as reproduce_run
 
     def measure(file: Path, only: Sequence[str]) -> Run:
-        return measured(file, results, only=only, new=True, share_gpu=share_gpu)
+        return measured(file, results, only=only, new=True, share_gpu=share_gpu, yes=yes)
 
     raise typer.Exit(reproduce_run(run, case, results, dry_run, measure, _console()))
