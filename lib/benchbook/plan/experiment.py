@@ -219,52 +219,23 @@ def read_experiment(
     doc = written_out(load_document(path, sets))
     if not SAFE_NAME.fullmatch(path.stem):
         raise ExperimentError(one_line(f"{path}: the file's name {SAFE_NAME_RULE}: it names a folder of results"))
-    faults, keys, model, launches, base, sets, cases, search = doc.faults, None, None, (), None, {}, (), None
-    repeats, fresh_starts, until, slo, price, limits, place = None, False, None, {}, None, Limits(), None
-    guard = None
-    with faults.noted():
-        keys = doc.parse((), _ExperimentKeys)
-    with faults.noted():
-        model = read_model(doc, ("model",)) if "model" in doc.data or not _are_attached(doc) else None
-    with faults.noted():
-        launches = read_launches(doc, model)
-    with faults.noted():
-        base = read_base(base_alone(doc), model) if "base" in doc.data else None
-    with faults.noted():
-        sets = read_requests(doc)
-    with faults.noted():
-        cases = read_cases(doc, launches, sets, partial(pace_of, keys.device if keys else None))
-    with faults.noted():
-        search = read_search(doc, launches, cases)
-    with faults.noted():
-        slo = _read_slo(doc, cases)
-    with faults.noted():
-        price = doc.parse(("price",), Price) if "price" in doc.data else None
-    with faults.noted():
-        guard = read_guard(doc, cases)
-    with faults.noted():
-        limits = doc.parse(("limits",), Limits) if "limits" in doc.data else limits
-    with faults.noted():
-        place = read_place(doc) if "place" in doc.data else None
-        if place and (attached := next((launch for launch in launches if launch.attached), None)):
-            problem = f"is for what is started here, and launch {attached.name!r} is a server that runs already"
-            raise doc.error(("place",), problem)
-    with faults.noted():
-        if isinstance(doc.data.get("repeats"), dict) and SEARCH not in doc.data:
-            repeats, fresh_starts, until = read_repeats(doc, ("repeats",), cases)
-        elif keys:
-            repeats = keys.repeats
+    read = doc.faults.read
+    keys = read(lambda: doc.parse((), _ExperimentKeys), None)
+    model = read(lambda: read_model(doc, ("model",)) if "model" in doc.data or not _are_attached(doc) else None, None)
+    launches = read(lambda: read_launches(doc, model), ())
+    base = read(lambda: read_base(base_alone(doc), model) if "base" in doc.data else None, None)
+    requests = read(lambda: read_requests(doc), {})
+    paces = partial(pace_of, keys.device if keys else None)
+    cases = read(lambda: read_cases(doc, launches, requests, paces), ())
+    search = read(lambda: read_search(doc, launches, cases), None)
+    slo = read(lambda: _read_slo(doc, cases), {})
+    price = read(lambda: doc.parse(("price",), Price) if "price" in doc.data else None, None)
+    guard = read(lambda: read_guard(doc, cases), None)
+    limits = read(lambda: doc.parse(("limits",), Limits), Limits()) if "limits" in doc.data else Limits()
+    place = read(lambda: _read_place(doc, launches), None)
     turns = keys.turns if keys else True
-    if SEARCH in doc.data:
-        check_rounds(doc, repeats, turns)
-    elif not turns and (fresh_starts or until):
-        faults.note(doc.error(("turns",), "is one start each: neither starts nor until in repeats go with it"))
+    repeats, fresh_starts, until = _read_rounds(doc, keys, cases, turns)
     _check_searches(doc, slo)
-    if "repeats" in doc.data and cases and all(case.find for case in cases) and (until or not fresh_starts):
-        problem = (
-            "is for cases that are measured in any case, and here is none: a search has at_most; {starts: 2} may stand"
-        )
-        faults.note(doc.error(("repeats",), problem))
     seed = keys.seed if keys else 0
     return Experiment(
         name=path.stem,
@@ -274,7 +245,7 @@ def read_experiment(
         model=model,
         launches=launches,
         base=base,
-        requests=sets,
+        requests=requests,
         keep_requests=keys.keep_requests if keys else "all",
         cases=cases,
         search=search,
@@ -345,6 +316,35 @@ def _check_searches(doc: Document, slo: Mapping[str, float]) -> None:
                 where = ("benchmarks", index, benchmark, FIND)
                 needed = "needs what is to hold: slo: {p99_ttft_ms: 500} of the file, or attainment, or saturation"
                 doc.faults.note(doc.error(where, needed))
+
+
+def _read_rounds(
+    doc: Document, keys: _ExperimentKeys | None, cases: Sequence[Case], turns: bool
+) -> tuple[int | None, bool, Until | None]:
+    """Return how often each case is measured, where the file says it, whether rounds start anew, and until when more are added."""
+    repeats, fresh_starts, until = keys.repeats if keys else None, False, None
+    if isinstance(doc.data.get("repeats"), dict) and SEARCH not in doc.data:
+        repeats, fresh_starts, until = doc.faults.read(
+            lambda: read_repeats(doc, ("repeats",), cases), (None, False, None)
+        )
+    if SEARCH in doc.data:
+        check_rounds(doc, repeats, turns)
+    elif not turns and (fresh_starts or until):
+        doc.faults.note(doc.error(("turns",), "is one start each: neither starts nor until in repeats go with it"))
+    if "repeats" in doc.data and cases and all(case.find for case in cases) and (until or not fresh_starts):
+        problem = (
+            "is for cases that are measured in any case, and here is none: a search has at_most; {starts: 2} may stand"
+        )
+        doc.faults.note(doc.error(("repeats",), problem))
+    return repeats, fresh_starts, until
+
+
+def _read_place(doc: Document, launches: Sequence[Launch]) -> Placing | None:
+    place = read_place(doc) if "place" in doc.data else None
+    if place and (attached := next((launch for launch in launches if launch.attached), None)):
+        problem = f"is for what is started here, and launch {attached.name!r} is a server that runs already"
+        raise doc.error(("place",), problem)
+    return place
 
 
 def _read_slo(doc: Document, cases: Sequence[Case]) -> dict[str, float]:

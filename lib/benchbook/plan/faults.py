@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from benchbook.terms.errors import ExperimentError
 
 MAX_FAULTS = 20  # a reader who is shown more has not written an experiment
 
 Where = tuple[str | int, ...]  # the way to a value, e.g. ("benchmarks", 0, "serve", "max_concurrency")
+
+_Read = TypeVar("_Read")
 
 
 class Fault(ExperimentError):
@@ -44,6 +47,12 @@ class Faults:
             yield
         except Fault as fault:
             self.note(fault)
+
+    def read(self, read: Callable[[], _Read], otherwise: _Read) -> _Read:
+        """Return what `read` gives; `otherwise` where a fault ends it, which is noted."""
+        with self.noted():
+            return read()
+        return otherwise
 
     def note(self, fault: Fault) -> None:
         """Keep `fault`, unless its value or a part of it was refused before: then it follows from that.
