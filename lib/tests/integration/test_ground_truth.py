@@ -60,7 +60,7 @@ again: 0
 
 
 @pytest.fixture(scope="module")
-def measured(vllms_client, tmp_path_factory):
+def measured(vllms_client, kernels, tmp_path_factory):
     """Return (run folder, state, the run as a report reads it, the HTML) of one sweep over both scripts."""
     folder = tmp_path_factory.mktemp("truth")
     path = folder / "truth.yaml"

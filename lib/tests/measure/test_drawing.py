@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from benchbook.hosts.model.files import resolve_model, tokenizer_sha256
 from benchbook.measure.client.drawing import Drawn, draw_set
-from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.drawing.lengths import drawn_lengths
 from benchbook.measure.drawing.order import Order
 from benchbook.measure.drawing.shared import Seen
@@ -23,21 +22,15 @@ LENGTHS = (64, 8)
 PAGES = Path(__file__).parents[3] / "docs"
 
 
-@pytest.fixture(scope="module")
-def client():
-    with WarmClient(name="drawing") as client:
-        yield client
-
-
 @pytest.fixture
-def draw(client, tmp_path):
+def draw(vllms_client, tmp_path):
     """Return what draws a set, by default 24 requests of it of which 4 are asked for at once."""
 
     def draw(
         requests: int = 24,
         at_once: int = 4,
         seed: int = 7,
-        socket_path: Any = client.socket_path,
+        socket_path: Any = vllms_client.socket_path,
         tokenizer: str = "",
         stretches: tuple[int, ...] = (),
         **row: Any,
