@@ -66,6 +66,13 @@ _DONE = """(async () => {
     if (values.some((one, place) => place && one < values[place - 1])) faults.push("a table is not sorted");
     number.click(); number.click();
   }
+  const words = at(".filter input");
+  if (words) {
+    const rows = [...words.closest("label").nextElementSibling.querySelectorAll("tbody tr")];
+    const typed = (text) => (words.value = text, words.dispatchEvent(new Event("input")), rows.filter((row) => !row.hidden));
+    if (typed("no such words").length || typed(rows[0].cells[0].textContent).length < 1 || typed("").length < rows.length)
+      faults.push("words do not filter a table");
+  }
   return faults;
 })()"""
 

@@ -15,6 +15,7 @@ from benchbook.judge.compare import Comparison, Finding, Row
 from benchbook.judge.rounds import median_pair
 from benchbook.report.drawing import canvas
 from benchbook.report.svg import Mark, tell
+from benchbook.terms.wording import counted
 
 MAX_ROWS = 30  # more are read in the table
 _ROW_IN, _REST_IN = 0.23, 1.0
@@ -113,7 +114,7 @@ def _legend(figure: Figure, rows: Sequence[Row]) -> None:
 
 def _caption(comparison: Comparison, rows: Sequence[Row]) -> str:
     left = len(comparison.rows) - len(rows)
-    unit = "pairs of rounds" if comparison.is_paired else "starts"
+    unit, units = ("pair of rounds", "pairs of rounds") if comparison.is_paired else ("start", "starts")
     fewest, most = min(row.num_base for row in rows), max(row.num_base for row in rows)
     claims = "A claim allows for all comparisons, so an interval that leaves out 1 need not be one."
     with_interval = " with its own 95 % interval" if comparison.num_judged else ""
@@ -122,7 +123,7 @@ def _caption(comparison: Comparison, rows: Sequence[Row]) -> str:
         "↑ more is better, ↓ less is better; bold: the headline metrics, chosen beforehand.",
         "A tick is the ratio of the median pair." if any(median_pair(row.pairs) for row in rows) else "",
         claims if comparison.num_judged else "No repeat tells an interval, so nothing is claimed.",
-        f"{fewest if fewest == most else f'{fewest} to {most}'} {unit}.",
+        f"{counted(most, unit, None if fewest == most else f'{fewest} to {most}', units)}.",
         f"{left} more rows are in the table." if left else "",
     ]
     return " ".join(filter(None, sentences))

@@ -128,7 +128,7 @@
       });
     });
     if (rows.length < 9) continue;
-    const words = made("input", { type: "search", placeholder: "words that a row has, as: eager SUSPECT" });
+    const words = made("input", { type: "search", placeholder: "one word or several" });
     const label = made("label", { className: "filter", textContent: "Show rows with " });
     const count = made("span");
     count.setAttribute("role", "status");

@@ -1,11 +1,14 @@
 """Figures as part of a page: the page's colours, what marks say, and nothing in them that is taken for markup."""
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from benchbook.report.differences import comparisons_of
 from benchbook.report.drawing import canvas
 from benchbook.report.figures import latency_figure, throughput_figure, tradeoff_figure
+from benchbook.report.forest import forest_figure
 from benchbook.report.run import load_run
 from benchbook.report.svg import Mark, svg_text, tell
 from report_runs import judged, make_run
@@ -85,3 +88,11 @@ def test_every_line_of_a_figure_has_a_key_that_hides_it(tmp_path):
     svg = of_a_run(tmp_path, throughput_figure, repeats=2)
     keys, lines = (set(re.findall(rf'data-{kind}="(\d+)"', svg)) for kind in ("key", "line"))
     assert keys == lines == {"0", "1", "2", "3"}
+
+
+def test_what_a_comparison_rests_on_is_counted_in_words_that_fit(tmp_path):
+    (comparison,) = comparisons_of(load_run(make_run(tmp_path, launches=("eager", "compiled"), benchmarks=("serve",))))
+    few = replace(comparison, is_paired=False, rows=tuple(replace(row, num_base=1) for row in comparison.rows))
+    captions = [forest_figure(one)[1] for one in (few, comparison)]
+    assert " 1 start." in captions[0] and " 2 pairs of rounds." in captions[1]
+    assert "<title>serve, " in svg_text(forest_figure(comparison)[0], "how they differ")
