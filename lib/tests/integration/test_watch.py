@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from benchbook.records.store import Store
@@ -15,9 +14,11 @@ from terminal import CTRL_C, on_terminal
 
 pytestmark = pytest.mark.integration
 
+SLOW = """, env: {FAKE_VLLM: '{"itl_s": [0.1]}'}"""  # so that the sweep outlasts who watches it, on any machine
+
 
 def test_a_sweep_is_watched_from_elsewhere_closed_opened_again_and_stopped_and_nothing_of_it_is_lost(tmp_path):
-    file = write_fake_sweep(tmp_path)
+    file = write_fake_sweep(tmp_path, more=SLOW)
     sweep = benchbook(tmp_path, "run", file, fake=True)
     read_until(sweep, lambda line: line.strip().startswith("[ 1/24]"))
     words = [sys.executable, "-m", "benchbook", "watch"]
@@ -35,11 +36,11 @@ def test_a_sweep_is_watched_from_elsewhere_closed_opened_again_and_stopped_and_n
     told = asked.communicate(timeout=60)[0]
     assert asked.returncode == OK, told
     assert "nothing more is measured of fake,throughput" in told and f"to go on: benchbook run {file}" in told
-    said, ended = sweep.communicate(timeout=120)[0], time.monotonic()
+    said = sweep.communicate(timeout=120)[0]
     assert sweep.returncode == INTERRUPTED
     assert "Stopped between two repeats, as asked." in said and f"to continue: benchbook run {file}" in said
     watched = lines.communicate(timeout=60)[0]
-    assert lines.returncode == OK and time.monotonic() - ended < 60
+    assert lines.returncode == OK
     assert re.search(r"\[ *\d+/24\] ", watched) and watched.rstrip().endswith(f"to go on: benchbook run {file}")
     store = Store.open("machinery", tmp_path / "results")
     assert store.header().state == "interrupted" and 1 <= store.count_measured() < 24
@@ -53,7 +54,7 @@ def test_a_sweep_is_watched_from_elsewhere_closed_opened_again_and_stopped_and_n
 
 
 def test_the_board_of_a_run_whose_runner_is_killed_says_so_and_ends(tmp_path):
-    file = write_fake_sweep(tmp_path)
+    file = write_fake_sweep(tmp_path, more=SLOW)
     sweep = benchbook(tmp_path, "run", file, fake=True)
     read_until(sweep, lambda line: line.strip().startswith("[ 1/24]"))
     words = [sys.executable, "-m", "benchbook", "watch", "machinery"]
