@@ -62,6 +62,14 @@ def run(
         bool, typer.Option("--share-gpu", help="Measure although other processes use the GPU.")
     ] = False,
     yes: AgreedLoad = False,
+    on: Annotated[
+        Path | None,
+        typer.Option(
+            "--on",
+            metavar="CLUSTER",
+            help="Measure on a cluster, by Slurm or Ray: the file that says how to ask it for jobs.",
+        ),
+    ] = None,
 ) -> None:
     """Measure FILE, write its report and sum it up. An unfinished run is continued: what is measured is kept.
 
@@ -70,7 +78,7 @@ def run(
     if dry_run:
         plan(file, sets=sets, results=results)
         return
-    options = {"only": only or (), "sets": sets or (), "new": new, "share_gpu": share_gpu, "yes": yes}
+    options = {"only": only or (), "sets": sets or (), "new": new, "share_gpu": share_gpu, "yes": yes, "on": on}
     judged, console = measured(file, results, **options), _console()
 
     from benchbook.report.summary import ending

@@ -34,6 +34,7 @@ def measured(
     new: bool = False,
     share_gpu: bool = False,
     yes: bool = False,
+    on: Path | None = None,
 ) -> Run:
     """Measure what the experiment in `file` lacks, have its report written and print the summary; return its run."""
     first_look = _first_look()
@@ -52,7 +53,7 @@ def measured(
             with progress.paused():
                 return yes or confirmed(told)
 
-        options |= {"meanwhile": _get_report_ready, "confirm": confirm, "yes": yes}
+        options |= {"meanwhile": _get_report_ready, "confirm": confirm, "yes": yes, "on": on}
         ended = run_experiment(file, results, progress, partial(write_report, results=results), **options)
         if ended.is_interrupted:
             raise typer.Exit(exit_codes.INTERRUPTED)

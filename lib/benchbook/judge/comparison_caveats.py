@@ -58,9 +58,9 @@ def caveats(comparison: Comparison) -> list[str]:
     if uneven := [case for case in cases if case.places and case.places[0] != case.places[1]]:
         first, second = uneven[0].places
         sentences.append(
-            f"In {len(uneven)} of {len(cases)} cases {base} and {other} were not at each place of the machine equally "
-            f"often ({base} at {_places(first)}, {other} at {_places(second)}): what places differ by is a part of the "
-            "difference. As many rounds as there are places, or twice as many, make it even."
+            f"In {len(uneven)} of {len(cases)} cases {base} and {other} were not at each place equally often "
+            f"({base} at {_places(first)}, {other} at {_places(second)}): what places differ by is a part of the "
+            f"difference. {_even(first + second)}"
         )
     sentences += cost_said(base, other, cases)
     if comparison.is_paired and (others := [case for case in cases if not case.has_same_prompts]):
@@ -155,5 +155,11 @@ def _some(texts: Iterable[str]) -> str:
     return "; ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
 
 
-def _places(times: Counter[int]) -> str:
-    return ", ".join(f"place {number} {counted(times[number], 'time')}" for number in sorted(times))
+def _places(times: Counter[str]) -> str:
+    return ", ".join(f"{place} {counted(times[place], 'time')}" for place in sorted(times))
+
+
+def _even(times: Counter[str]) -> str:
+    if any(place.startswith("node ") for place in times):
+        return "With job: round in the cluster's file, all launches of a round run on one node."
+    return "As many rounds as there are places, or twice as many, make it even."

@@ -67,12 +67,12 @@ class MatchedCase:
         return all(before[-1] <= after[0] for before, after in zip(starts, starts[1:]))
 
     @property
-    def places(self) -> tuple[Counter[int], Counter[int]] | None:
-        """Return how often each arm was at each place in the shared rounds; None where it was not one of several at once."""
+    def places(self) -> tuple[Counter[str], Counter[str]] | None:
+        """Return how often each arm was at each place or node in the shared rounds; None where there was but one at a time."""
         arms = [[arm.believed[repeat].host.place for repeat in self.shared_rounds] for arm in self._arms]
-        if any(place is None or place.at_once < 2 for arm in arms for place in arm):
+        if any(place is None or not place.is_one_of_several for arm in arms for place in arm):
             return None
-        base, other = (Counter(place.number for place in arm) for arm in arms)
+        base, other = (Counter(str(place) for place in arm) for arm in arms)
         return (base, other) if base else None
 
     @property

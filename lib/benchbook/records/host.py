@@ -93,16 +93,22 @@ class Neighbours(Part):
 
 
 class PlaceFacts(Part):
-    """The part of the machine that it ran on, where several may run at once."""
+    """The part of the machine that it ran on, where several may run at once, or the node of a cluster."""
 
     number: Whole
+    node: str = ""  # of a cluster; '': a part of the machine that the run was started on
     at_once: Positive = 1  # places that were in use
     cores: str = ""  # logical processors, '0-3,8'; '': all, shared with the other places
     cards: Items[str] = ()  # by their UUIDs, or where they are on their bus
     neighbours: Neighbours = Neighbours()
 
+    @property
+    def is_one_of_several(self) -> bool:
+        """Whether others ran at once, beside it or on other nodes."""
+        return self.at_once > 1 or bool(self.node)
+
     def __str__(self) -> str:
-        return f"place {self.number}"
+        return f"node {self.node}" if self.node else f"place {self.number}"
 
 
 class HostFacts(Part):

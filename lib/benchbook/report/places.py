@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from benchbook.records.header import RunHeader
 from benchbook.records.host import HostFacts, PlaceFacts
@@ -12,8 +12,10 @@ from benchbook.terms.wording import counted, listed
 def place_rows(header: RunHeader) -> list[tuple[str, str]]:
     """Return what a report says of places and links, each with its heading; [] where there is nothing to say."""
     hosts = {name: launch.hosts for name, launch in header.launches.items()}
-    places = {host.place.number: host.place for each in hosts.values() for host in each if host.place}
-    rows = [("Places", _places_text(places.values()))] if places else []
+    places = {str(host.place): host.place for each in hosts.values() for host in each if host.place}
+    nodes = [place.node for place in places.values() if place.node]
+    rows = [("Nodes", _nodes_text(nodes, hosts))] if nodes else []
+    rows += [("Places", _places_text(places.values()))] if places and not nodes else []
     return rows + [(f"GPUs of launch {name}", text) for name, each in hosts.items() if (text := _links_text(each))]
 
 
@@ -25,6 +27,12 @@ def _places_text(places: Iterable[PlaceFacts]) -> str:
     neighbours = f"neighbours cost {cost}" if cost else "what neighbours cost is not known"
     alone = "one block ran at a time" if last.at_once == 1 else f"{last.at_once} blocks at once, {neighbours}"
     return f"{'; '.join(texts)}. {alone[0].upper()}{alone[1:]}."
+
+
+def _nodes_text(nodes: Collection[str], hosts: Mapping[str, Collection[HostFacts]]) -> str:
+    """Return on which nodes of a cluster launches were started, and how often."""
+    starts = [f"{name} {counted(len(each), 'start')}" for name, each in hosts.items()]
+    return f"{counted(len(nodes), 'node')} of a cluster: {listed(sorted(nodes))}. {listed(starts)}."
 
 
 def _cores_text(place: PlaceFacts) -> str:

@@ -160,13 +160,13 @@ def _run_blocks(pipe: Connection, opener: OpenHost) -> None:
         budget = work.plan.experiment.again
         again = agains.setdefault(budget, Again(budget, teller))
         try:
-            pipe.send((DONE, (run_block(block, work, _placed(opener, facts), teller, again=again),)))
+            pipe.send((DONE, (run_block(block, work, placed(opener, facts), teller, again=again),)))
         except BenchbookError as error:
             pipe.send((RAISED, (StoreError(str(error)),)))  # others want more than a text to be made again
 
 
-def _placed(opener: OpenHost, facts: PlaceFacts) -> OpenHost:
-    """Return what opens hosts that say where they are."""
+def placed(opener: OpenHost, facts: PlaceFacts) -> OpenHost:
+    """Return what opens hosts as `opener` does, which say where they are."""
 
     @contextmanager
     def open_host(launch: Launch, kind: str, store: Store, ready_timeout_s: float) -> Iterator[BenchHost]:

@@ -59,12 +59,13 @@ class RunPlan:
     cases: dict[str, PlannedCase]
     requests: Mapping[str, FrozenSet] = field(default_factory=dict)  # the sets that lie in the run, by name
     items_sha256: str | None = None  # of the guard's items, where there is one
+    device: str = ""  # what is measured on: of this machine, or of the nodes of a cluster
 
     @classmethod
-    def of(cls, experiment: Experiment, store: Store | None = None) -> RunPlan:
+    def of(cls, experiment: Experiment, store: Store | None = None, on: str = "") -> RunPlan:
         """Resolve each launch's model (the tiny one is made on first use) and fingerprint each case.
 
-        `store` is the run whose sets of requests are sent, as far as they lie there.
+        `store` is the run whose sets of requests are sent, as far as they lie there; `on` the device of another machine.
         """
         models = {
             launch.name: files_of(launch)
@@ -72,7 +73,8 @@ class RunPlan:
             else resolve_model(launch.model.path_or_id, launch.args, launch.env)
             for launch in experiment.launches
         }
-        plan = cls(experiment, models, {}, items_sha256=items_sha256(experiment))
+        on = on or device()
+        plan = cls(experiment, models, {}, items_sha256=items_sha256(experiment), device=on)
         return plan.sending(frozen_in(experiment, store) if store else {})
 
     def sending(self, requests: Mapping[str, FrozenSet]) -> RunPlan:
@@ -81,7 +83,8 @@ class RunPlan:
         cases: dict[str, PlannedCase] = {}
         for case in self.experiment.cases:  # maxima stand before their shares
             maximum = cases.get(case.maximum)
-            parts = _parts(case, launches[case.launch], self.models[case.launch], self.experiment.seed, requests)
+            launch = launches[case.launch]
+            parts = _parts(case, launch, self.models[launch.name], self.experiment.seed, requests, self.device)
             if self.experiment.place and self.experiment.place.identity:
                 parts["place"] = digest(self.experiment.place.identity)[:12]
             if maximum:
@@ -131,7 +134,7 @@ class RunPlan:
 
 
 def _parts(
-    case: Case, launch: Launch, model: ModelFiles, seed: int, requests: Mapping[str, FrozenSet]
+    case: Case, launch: Launch, model: ModelFiles, seed: int, requests: Mapping[str, FrozenSet], device: str
 ) -> dict[str, str]:
     drawn: dict[str, object] = (
         {"seed": seed} if case.workload.row.is_load else {}
@@ -150,7 +153,7 @@ def _parts(
         workload=case.workload.model_dump(),
         model=model.content_sha256 or [model.name, launch.model.revision],
         packages=package_versions(),
-        device=device(),
+        device=device,
         notebook=source_sha256(notebooks_dir() / case.workload.row.notebook),
         **drawn,
         **({"server_packages": there["packages"]} if there else {}),

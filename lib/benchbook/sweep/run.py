@@ -46,25 +46,34 @@ def run_experiment(
     meanwhile: Callable[[], object] = lambda: None,
     confirm: Confirm = lambda told: True,
     yes: bool = False,
+    on: Path | None = None,
 ) -> Ended:
     """Measure what the experiment in `file` still lacks and have its report written, or only that, where all is measured.
 
-    `only`, `sets`, `new`, `share_gpu`, `first_look`, `meanwhile` and `confirm` are as in `prepare_run`; `yes` is said again
-    by the command that goes on. Raises ExperimentError where nothing
-    was started, StoreError where results cannot be kept.
+    `only`, `sets`, `new`, `share_gpu`, `first_look`, `meanwhile`, `confirm` and `on` are as in `prepare_run`; `yes` is said
+    again by the command that goes on. Raises ExperimentError where nothing was started, StoreError where results cannot be
+    kept.
     """
     with told_as(ExperimentError):  # nothing is started yet
         measured = None if new else unreported_run(file, results_dir, sets)
         if not measured:
-            command = run_command(file, results_dir, only, share_gpu, yes, sets)
-            options = {"new": new, "share_gpu": share_gpu, "only": only, "sets": sets, "first_look": first_look}
+            command = run_command(file, results_dir, only, share_gpu, yes, sets, on)
+            options = {
+                "new": new,
+                "share_gpu": share_gpu,
+                "only": only,
+                "sets": sets,
+                "first_look": first_look,
+                "on": on,
+            }
             told = {"command": command, "listener": listener, "meanwhile": meanwhile, "confirm": confirm}
             runner = prepare_run(file, results_dir, **options, **told)
     with told_as(StoreError):
         if measured:
             listener.say(lacks_report(measured, results_dir))
             return _reported(measured, listener, write_report)
-        return _measured(runner, run_command(file, results_dir, share_gpu=share_gpu, yes=yes, sets=sets), write_report)
+        for_all = run_command(file, results_dir, share_gpu=share_gpu, yes=yes, sets=sets, on=on)
+        return _measured(runner, for_all, write_report)
 
 
 def _measured(runner: Runner, command_for_all: str, write_report: WriteReport) -> Ended:

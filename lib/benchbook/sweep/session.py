@@ -25,6 +25,7 @@ from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.sweep.added_rounds import AddedRounds
 from benchbook.sweep.attached import asked_before
 from benchbook.sweep.candidates import runnable
+from benchbook.sweep.cluster.session import OnCluster
 from benchbook.sweep.consent import Confirm, ask_consent
 from benchbook.sweep.earlier_runs import finished_run, not_extended, unfinished_run
 from benchbook.sweep.executors import Executor, Local
@@ -65,13 +66,14 @@ def prepare_run(
     first_look: CpuLook | None = None,
     meanwhile: Callable[[], object] = lambda: None,
     confirm: Confirm = lambda told: True,
+    on: Path | None = None,
 ) -> Runner:
     """Return what measures the experiment in `file`; an unfinished newest run is continued unless `new`.
 
     With `only`, patterns for cases and launches, nothing else is measured. `sets` are values in place of the file's, such
     as 'repeats=5', and stand in the run's own copy of it. `first_look` is one at the processors from when
     the command began. `meanwhile` is called in a thread once there is something to wait for. `confirm` is asked before load
-    is sent to a machine of somebody else.
+    is sent to a machine of somebody else. `on` is the file of a cluster, on whose nodes is measured; None: here.
 
     The device's peaks are measured where no data sheet tells them (five seconds, once a day). Raises ExperimentError,
     StoreError.
@@ -83,9 +85,11 @@ def prepare_run(
     asked = asked_for(checked.experiment, only) if only else None
     part = _asked_part(checked, asked)
     check_loader(part.experiment)
-    looking = ThreadPoolExecutor(1).submit(disturbance, part.experiment.launches[0], FIRST_LOOK_S, since=first_look)
-    notes = hold_cards(part, command, share_gpu)
-    for note in (*part.notes, *notes, *check_machine(part), *check_models(part)):
+    cluster = OnCluster.of(on, part.experiment, results_dir, share_gpu) if on else None
+    if not cluster:
+        looking = ThreadPoolExecutor(1).submit(disturbance, part.experiment.launches[0], FIRST_LOOK_S, since=first_look)
+    notes = [] if cluster else [*hold_cards(part, command, share_gpu), *check_machine(part)]
+    for note in (*part.notes, *notes, *check_models(part)):
         listener.say(note)
     if any(launch.attached for launch in part.experiment.launches):
         listener.working_on("asking who answers at the addresses of attached launches")
@@ -93,7 +97,7 @@ def prepare_run(
     for line in left_out():
         listener.say(line)
     load_ahead(meanwhile)  # the look at the machine lasts on
-    plan = _plan_of(checked.experiment, looking, listener)
+    plan = cluster.plan_of(checked.experiment, listener) if cluster else _plan_of(checked.experiment, looking, listener)
     earlier = None if new else unfinished_run(results_dir, plan.experiment.name)
     finished = None if new else finished_run(results_dir, plan.experiment.name)
     _check_consent(plan, earlier, asked, confirm)
@@ -102,7 +106,7 @@ def prepare_run(
     card_locks.rename(f"run {run_name(store.run_dir, results_dir)}")
     write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
     freeze_items(plan.experiment, store)
-    executor = _executor_of(plan, store, share_gpu)
+    executor = cluster.executor(plan, store) if cluster else _executor_of(plan, store, share_gpu)
     runner = Runner(plan, store, listener, command, executor, [each(plan, store) for each in PROPOSERS], only=asked)
     if earlier:
         runner.header, damage = store.read_header()
@@ -226,9 +230,10 @@ def run_command(
     share_gpu: bool = False,
     yes: bool = False,
     sets: Sequence[str] = (),
+    on: Path | None = None,
 ) -> str:
     """Return the command that measures `file`, or goes on with its newest run: it says again what was asked for."""
     options = [] if results_dir == RESULTS else [f"--results={results_dir}"]
     options += [f"--set={told}" for told in sets] + [f"--only={pattern}" for pattern in only]
-    options += ["--share-gpu"] * share_gpu + ["--yes"] * yes
+    options += ["--share-gpu"] * share_gpu + ["--yes"] * yes + ([f"--on={project.named(on)}"] if on else [])
     return shlex.join(["benchbook", "run", project.named(file), *options])

@@ -49,7 +49,7 @@ def test_launches_that_were_not_at_each_place_equally_often_are_told_apart_from_
 def test_rounds_at_several_places_at_once_are_held_in_turn(tmp_path):
     run = run_at(tmp_path, lambda launch, turn: (launch + turn) % 2)
     case = compare(run.by_launch["eager"], run.by_launch["compiled"], LAUNCHES).cases[0]
-    assert case.is_interleaved and case.places[0] == case.places[1] == {0: 2, 1: 2}
+    assert case.is_interleaved and case.places[0] == case.places[1] == {"place 0": 2, "place 1": 2}
 
 
 def test_a_report_names_places_and_what_neighbours_cost(tmp_path):
