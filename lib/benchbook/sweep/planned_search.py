@@ -19,8 +19,9 @@ def trial_lines(experiment: Experiment, estimator: Estimator) -> Iterator[str]:
         return
     number, default = len(experiment.launches) - 1, experiment.launches[0].name
     rounds, finalists = widths(number), min(number, MOST_FINALISTS)
+    starts = "starts" if len(rounds) == 1 else "start"
     screening = (
-        f"screening in {counted(len(rounds), 'round')}, which start {listed(list(map(str, rounds)))} of them once beside it"
+        f"screening in {counted(len(rounds), 'round')}, which {starts} {listed(list(map(str, rounds)))} of them once beside it"
         if rounds
         else "no screening, since so few are confirmed at once"
     )
