@@ -7,7 +7,8 @@
 `vllm serve` is started as somebody else would start it, on [::1] where this machine has that, and the ways lead to it:
 nginx that gathers text, buffers it, or passes it on; TLS by a certificate of one's own; LiteLLM's proxy with and without
 the server behind it named; two addresses of one service. What is not installed is skipped with a line. Exits with 0 when
-each way's record has the codes that it must have and no other above a note, but for machine_busy.
+each way's record has the codes that it must have and no other above a note, but for machine_busy. Run it on a quiet
+machine: on a busy one a client reads in heaps whatever stands in between, some answers of each way.
 """
 
 from __future__ import annotations
