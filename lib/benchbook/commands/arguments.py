@@ -64,6 +64,14 @@ Sets = Annotated[
         "'benchmarks.serve.max_concurrency=[1, 8]'. The run keeps the file so.",
     ),
 ]
+OnOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--on",
+        metavar="CLUSTER",
+        help="Measure on a cluster, by Slurm or Ray: the file that says how to ask it for jobs.",
+    ),
+]
 ResultsDir = Annotated[Path, typer.Option("--results", help="Where runs are kept.", callback=_checked_results)]
 ListFormatOption = Annotated[
     ListFormat, typer.Option("--format", help="text and md are for people, csv and json for programs.")

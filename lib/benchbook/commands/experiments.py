@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from benchbook.commands.arguments import AgreedLoad, ExperimentFile, ResultsDir, Sets
+from benchbook.commands.arguments import AgreedLoad, ExperimentFile, OnOption, ResultsDir, Sets
 from benchbook.commands.measured import measured
 from benchbook.terminal import console as _console
 from benchbook.terminal import say
@@ -36,12 +36,13 @@ def plan(
     file: ExperimentFile,
     commands: Annotated[bool, typer.Option("--commands", help="Show vLLM's commands instead of the table.")] = False,
     sets: Sets = None,
+    on: OnOption = None,
     results: ResultsDir = Path("results"),
 ) -> None:
     """Show what FILE would run: its cases, how often, how many prompts and why, about how long. Starts nothing."""
     from benchbook.sweep.preview import preview
 
-    preview(file, results, _console(), commands, sets or ())
+    preview(file, results, _console(), commands, sets or (), on)
 
 
 def run(
@@ -62,21 +63,14 @@ def run(
         bool, typer.Option("--share-gpu", help="Measure although other processes use the GPU.")
     ] = False,
     yes: AgreedLoad = False,
-    on: Annotated[
-        Path | None,
-        typer.Option(
-            "--on",
-            metavar="CLUSTER",
-            help="Measure on a cluster, by Slurm or Ray: the file that says how to ask it for jobs.",
-        ),
-    ] = None,
+    on: OnOption = None,
 ) -> None:
     """Measure FILE, write its report and sum it up. An unfinished run is continued: what is measured is kept.
 
     Ctrl-C once stops in order, twice at once; nothing measured is lost either way.
     """
     if dry_run:
-        plan(file, sets=sets, results=results)
+        plan(file, sets=sets, on=on, results=results)
         return
     options = {"only": only or (), "sets": sets or (), "new": new, "share_gpu": share_gpu, "yes": yes, "on": on}
     judged, console = measured(file, results, **options), _console()

@@ -12,6 +12,7 @@ resources: {num_cpus: 16, num_gpus: 1, h100: 1}                           # of R
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -63,6 +64,13 @@ class Cluster(StrictModel):
         if ours := sorted(set(self.options) & set(OURS)):
             raise ValueError(f"has options that benchbook gives itself: {', '.join(ours)}")
         return self
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs a job asks for, as far as the file says."""
+        asked = self.resources.get("num_gpus") or self.options.get("gpus") or self.options.get("gpus-per-node") or 0
+        number = str(asked).rpartition(":")[2]  # of 2, or of h100:2
+        return math.ceil(float(number)) if number.replace(".", "", 1).isdigit() else 0
 
 
 def read_cluster(path: Path) -> Cluster:

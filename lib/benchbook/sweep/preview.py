@@ -23,6 +23,8 @@ from benchbook.records.runs import run_name
 from benchbook.records.store import Store
 from benchbook.sweep.again import price_text
 from benchbook.sweep.candidates import runnable
+from benchbook.sweep.cluster.preview import job_lines
+from benchbook.sweep.cluster.session import OnCluster
 from benchbook.sweep.consent import is_elsewhere, load_texts
 from benchbook.sweep.earlier_runs import finished_run, lacks_report, not_extended, unfinished_run, unreported_run
 from benchbook.sweep.estimates import estimator_for
@@ -55,10 +57,19 @@ NO_TURNS = (
 
 
 def preview(
-    file: Path, results_dir: Path, console: Console, with_commands: bool = False, sets: Sequence[str] = ()
+    file: Path,
+    results_dir: Path,
+    console: Console,
+    with_commands: bool = False,
+    sets: Sequence[str] = (),
+    on: Path | None = None,
 ) -> None:
-    """Print the cases as a table, or the exact commands of each, how long it takes, and which run would be continued."""
+    """Print the cases as a table, or the exact commands of each, how long it takes, and which run would be continued.
+
+    With `on`, the file of a cluster, the jobs too that it would be.
+    """
     checked = runnable(preflight_of(file, sets))
+    cluster = OnCluster.of(on, checked.experiment, results_dir).cluster if on else None
     experiment = checked.experiment
     blocks = experiment.planned_rounds()
     unfinished = unfinished_run(results_dir, experiment.name)
@@ -81,7 +92,9 @@ def preview(
         say(console, lacks_report(unreported, results_dir))
     elif finished := finished_run(results_dir, experiment.name):
         say(console, not_extended(finished, results_dir))
-    _print_preflight(console, checked, blocks)
+    for line in job_lines(experiment, left[0], cluster, estimator) if cluster else ():
+        say(console, line)
+    _print_preflight(console, checked, blocks, is_here=not cluster)
     say(console, "")
     if with_commands:
         print_commands(console, experiment, (*blocks, *planned_searches(experiment), *planned_trials(experiment)))
@@ -91,7 +104,7 @@ def preview(
     for place, line in enumerate(notes):
         say(console, line if place else f"\n{line}")
     say(console, "")
-    say(console, f"Nothing was started. To run it: {run_command(file, results_dir, sets=sets)}")
+    say(console, f"Nothing was started. To run it: {run_command(file, results_dir, sets=sets, on=on)}")
     if not with_commands:
         say(console, "With --commands, the exact commands of vLLM are shown.")
 
@@ -132,7 +145,7 @@ def _print_going_on(
         say(console, f"  stale, will not be used: {counted(number, 'record')}; changed: {changed}")
 
 
-def _print_preflight(console: Console, checked: Preflight, blocks: Sequence[Block]) -> None:
+def _print_preflight(console: Console, checked: Preflight, blocks: Sequence[Block], is_here: bool) -> None:
     experiment = checked.experiment
     say(console, "")
     say(console, f"Flags and variables: {checked.checked_against}")
@@ -165,7 +178,8 @@ def _print_preflight(console: Console, checked: Preflight, blocks: Sequence[Bloc
         say(console, f"Requests {name!r}: {requests.given_text if kinds == {'engine'} else requests}")
     if guard := guard_text(experiment):
         say(console, guard)
-    say(console, f"Machine: {machine_note(checked)}")
+    if is_here:
+        say(console, f"Machine: {machine_note(checked)}")
     for line in _slo_notes(experiment):
         say(console, line)
 

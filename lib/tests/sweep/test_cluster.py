@@ -12,9 +12,11 @@ from benchbook.records.header import RunState
 from benchbook.sweep.block import run_block
 from benchbook.sweep.cluster import jobs as jobs_module
 from benchbook.sweep.cluster.jobs import Jobs, ask_node
+from benchbook.sweep.cluster.preview import job_lines
 from benchbook.sweep.cluster.schedulers import Ray, Slurm
 from benchbook.sweep.cluster.session import OnCluster
 from benchbook.sweep.cluster.told import BEGAN, DONE, ENDED, GIVEN, TOLD, UNFIT, Node, Teller
+from benchbook.sweep.estimates import estimator_for
 from benchbook.sweep.preflight import preflight_of
 from benchbook.terms.errors import ExperimentError
 from test_executors import TWO
@@ -229,6 +231,16 @@ def test_ray_is_asked_by_the_jobs_of_its_dashboard(tmp_path, monkeypatch):
         assert server.asked[-1][0] == "/api/jobs/1/stop"
         server.shutdown()
     assert ray.states(["1"]) is None, "nobody answers"
+
+
+def test_a_plan_tells_the_jobs_and_their_gpu_hours(bench):
+    experiment = bench.plan(**TWO).experiment
+    blocks, estimator = experiment.planned_rounds(), estimator_for(experiment, bench.tmp_path)
+    cluster = Cluster(scheduler="slurm", options={"gpus": "h100:2"}, at_once=3)
+    first, *rounds = job_lines(experiment, blocks, cluster, estimator)
+    assert "On slurm: 4 jobs, 3 at once" in first and "GPU-hours, of 2 GPUs a job" in first and len(rounds) == 4
+    first, *_, last = job_lines(experiment, blocks, Cluster(scheduler="slurm", job="block"), estimator)
+    assert "8 jobs" in first and "GPU-hours" not in first and last == "  and 4 more"
 
 
 def test_the_kind_of_node_is_asked_before_anything_is_planned(bench, tmp_path):

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchbook.plan.cluster import Cluster
+from benchbook.plan.experiment import Experiment
 from benchbook.plan.order import Block
 from benchbook.records.files import make_folder, write_bytes, write_text
 from benchbook.records.store import Store
@@ -90,26 +91,13 @@ class Jobs:
         """Return the blocks of the next job, () when nothing may begin now: of one round, or one block."""
         busy = [block for job in under_way for block in job.blocks]
 
-        def fits(block: Block) -> bool:
-            is_free = self._by_round or all(block.launch != other.launch for other in busy)
-            return is_free and not waits_for_maximum(block, [*busy, *blocks.left])
-
-        first = blocks.take(fits)
-        if not first or not self._in_turns(work):
-            return (first,) if first else ()
-        number = first.repeats[0].number
-        chosen = [first]
-        while block := blocks.take(lambda each: each.repeats[0].number == number and each.host_kind == first.host_kind):
+        first = blocks.take(lambda block: not waits_for_maximum(block, [*busy, *blocks.left]))
+        chosen = [first] if first else []
+        while chosen and (
+            block := blocks.take(lambda each: goes_along(each, chosen[0], work.plan.experiment, self.cluster))
+        ):
             chosen.append(block)
         return tuple(chosen)
-
-    @property
-    def _by_round(self) -> bool:
-        return self.cluster.job == "round"
-
-    def _in_turns(self, work: Work) -> bool:
-        experiment = work.plan.experiment
-        return self._by_round and len(experiment.launches) > 1 and experiment.repeats > 1
 
     def _submit(self, chosen: Sequence[Block], work: Work, folder: Path, tries: int = 1) -> Job:
         number = 1 + sum(1 for _ in folder.iterdir())
@@ -187,6 +175,16 @@ class Jobs:
             time.sleep(self.poll_s if ids else 0.0)
         for path in folder.glob(f"*/{ID}"):
             path.rename(path.with_name(f"{ID}.ended"))
+
+
+def goes_along(block: Block, first: Block, experiment: Experiment, cluster: Cluster) -> bool:
+    """Return whether `block` is of the job that `first` began: where launches take turns, all of one round are."""
+    is_in_turns = cluster.job == "round" and len(experiment.launches) > 1 and experiment.repeats > 1
+    return is_in_turns and (block.host_kind, _round(block)) == (first.host_kind, _round(first))
+
+
+def _round(block: Block) -> int:
+    return block.repeats[0].number
 
 
 def ask_node(jobs: Jobs, folder: Path) -> Node:

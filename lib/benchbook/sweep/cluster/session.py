@@ -27,7 +27,7 @@ class OnCluster:
     share_gpu: bool = False
 
     @classmethod
-    def of(cls, file: Path, experiment: Experiment, results_dir: Path, share_gpu: bool) -> OnCluster:
+    def of(cls, file: Path, experiment: Experiment, results_dir: Path, share_gpu: bool = False) -> OnCluster:
         """Return what the cluster's file says; raises ExperimentError, for an experiment too that cannot go there."""
         if experiment.place:
             problem = "divides one machine, and `run --on` gives each job its own: leave place out"

@@ -1,0 +1,46 @@
+"""For `benchbook plan --on FILE`: the jobs that a run would be, and what they cost in hours of nodes and GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from benchbook.plan.cluster import Cluster
+from benchbook.plan.eta import Estimator
+from benchbook.plan.experiment import Experiment
+from benchbook.plan.order import Block
+from benchbook.sweep.cluster.jobs import goes_along
+from benchbook.terms.wording import counted, duration_text, number_text
+
+_SHOWN = 4
+_S_AN_HOUR = 3600.0
+
+
+def job_lines(experiment: Experiment, blocks: Sequence[Block], cluster: Cluster, estimator: Estimator) -> Iterator[str]:
+    """Yield how many jobs there are of what is left, what the first are of, how long all take and what that is in GPU-hours."""
+    jobs = grouped(blocks, experiment, cluster)
+    estimates = [estimator.estimate(job) for job in jobs]
+    times_s, least = (
+        [each.seconds for each in estimates],
+        "" if all(each.is_known for each in estimates) else "at least ",
+    )
+    hours = sum(times_s) / _S_AN_HOUR
+    gpus = cluster.gpus
+    cost = f"; {least}{number_text(hours * gpus)} GPU-hours, of {counted(gpus, 'GPU')} a job" if gpus else ""
+    longest = f"the longest {least}{duration_text(max(times_s, default=0.0))}"
+    yield f"On {cluster.scheduler}: {counted(len(jobs), 'job')}, {cluster.at_once} at once, {longest}{cost}; waiting in the queue is not in it."
+    for job in jobs[:_SHOWN]:
+        names = ", ".join(f"{block.launch} {block.host_kind}" for block in job)
+        yield f"  round {job[0].repeats[0].number}: {names}"
+    if len(jobs) > _SHOWN:
+        yield f"  and {len(jobs) - _SHOWN} more"
+
+
+def grouped(blocks: Sequence[Block], experiment: Experiment, cluster: Cluster) -> list[tuple[Block, ...]]:
+    """Return the blocks by the jobs that they are."""
+    left, jobs = list(blocks), []
+    while left:
+        first = left.pop(0)
+        along = [block for block in left if goes_along(block, first, experiment, cluster)]
+        left = [block for block in left if block not in along]
+        jobs.append((first, *along))
+    return jobs
