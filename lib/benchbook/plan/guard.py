@@ -18,7 +18,6 @@ from benchbook.plan.precision import read_share
 from benchbook.plan.read_requests import found_file
 from benchbook.plan.requests import FOLDER
 from benchbook.plan.strict import StrictModel
-from benchbook.terms.benchmarks import SERVE
 from benchbook.terms.corpus import ITEMS
 
 KEY = "guard"
@@ -52,7 +51,7 @@ def read_guard(doc: Document, cases: Iterable[Case]) -> Guard | None:
     elif items != ITEMS:
         items = found_file(doc, (KEY, "items"), items)
     if not guarded(cases) and not doc.faults.has_within(("benchmarks",)):
-        raise doc.error((KEY,), f"is asked beside a {SERVE.name} that is measured in any case, and here is none")
+        raise doc.error((KEY,), "is asked beside a serve that is measured in any case, and here is none")
     return Guard(items=items, margin=margin)
 
 
@@ -63,7 +62,7 @@ def guarded(cases: Iterable[Case]) -> dict[str, str]:
     """
     found: dict[str, Case] = {}
     for case in cases:
-        if case.workload.benchmark != SERVE.name or case.find is not None:
+        if case.workload.row.times != "requests" or case.find is not None:
             continue
         if case.launch not in found or _size(case) > _size(found[case.launch]):
             found[case.launch] = case
