@@ -202,7 +202,7 @@ def measured(folder: Path) -> Path:
     file.write_text(FILE.replace("MODEL", str(folder / MODEL)))
     code, said = command(["run", str(file)], folder / "results", {})
     found = sorted(folder.glob(f"results/{NAME}/*/run.json"))
-    if code not in (OK, FAILED) or not found:
+    if code not in (OK, FAILED, NO_ANSWER) or not found:
         raise SystemExit(f"the run to make again ended with {code}: {said}")
     return found[0].parent
 
