@@ -135,7 +135,9 @@ def _handed_on(env: Mapping[str, str]) -> dict[str, str]:
 def _output(argv: list[str]) -> str:
     """Return what a command of the scheduler prints; raise ExperimentError, with its own words, where it does not."""
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=_COMMAND_LIMIT_S, check=True)
+        done = subprocess.run(
+            argv, capture_output=True, encoding="utf-8", errors="replace", timeout=_COMMAND_LIMIT_S, check=True
+        )
     except FileNotFoundError:
         raise ExperimentError(f"there is no {argv[0]} here: `run --on` goes where jobs are submitted from") from None
     except subprocess.CalledProcessError as error:
