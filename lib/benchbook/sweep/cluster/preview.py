@@ -19,10 +19,8 @@ def job_lines(experiment: Experiment, blocks: Sequence[Block], cluster: Cluster,
     """Yield how many jobs there are of what is left, what the first are of, how long all take and what that is in GPU-hours."""
     jobs = grouped(blocks, experiment, cluster)
     estimates = [estimator.estimate(job) for job in jobs]
-    times_s, least = (
-        [each.seconds for each in estimates],
-        "" if all(each.is_known for each in estimates) else "at least ",
-    )
+    times_s = [each.seconds for each in estimates]
+    least = "" if all(each.is_known for each in estimates) else "at least "
     hours = sum(times_s) / _S_AN_HOUR
     gpus = cluster.gpus
     cost = f"; {least}{number_text(hours * gpus)} GPU-hours, of {counted(gpus, 'GPU')} a job" if gpus else ""
