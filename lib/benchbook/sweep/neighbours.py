@@ -101,6 +101,8 @@ class _Trial:
     def _pair(self, number: int) -> tuple[float, float] | None:
         """Return what the place whose turn it is measured alone and with neighbours; None where one of them failed."""
         own, found = self.there[number % len(self.there)], {}
+        if not all(process.block for process in self.there):
+            return None
         for is_alone in (True, False) if number % 2 == 0 else (False, True):
             self.listener.working_on(f"what neighbours cost, pair {number + 1}, {'alone' if is_alone else 'together'}")
             self._turn([own] if is_alone else self.there)
@@ -113,7 +115,8 @@ class _Trial:
         """Have `some` measure at once, and return when all places wait again or are gone."""
         self.values.clear()
         for process in some:
-            process.answer([self.next_repeat()])
+            if process.is_asking:  # else it was lost, or has given up its host
+                process.answer([self.next_repeat()])
         while busy := [process for process in self.there if process.block and not process.is_asking]:
             heard = wait([process.pipe for process in busy])
             for process in busy:

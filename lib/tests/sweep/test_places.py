@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from multiprocessing import Pipe
+from types import SimpleNamespace
 
 import pytest
 from benchbook.hosts.machine.places import Place
@@ -15,8 +16,8 @@ from benchbook.records.store import Store
 from benchbook.sweep import places
 from benchbook.sweep.block_result import BlockResult, Work
 from benchbook.sweep.estimates import estimator_for
-from benchbook.sweep.neighbours import cost_of, said
-from benchbook.sweep.place_process import DONE
+from benchbook.sweep.neighbours import cost_of, measure_neighbours, said
+from benchbook.sweep.place_process import DONE, MORE
 from benchbook.sweep.places import Places, place_number
 from benchbook.sweep.placing import place_notes, places_of
 from benchbook.sweep.planning import RunPlan
@@ -211,3 +212,59 @@ def test_records_logs_and_trials_of_a_place_lie_apart_and_in_one_run(tmp_path):
         "k", 0
     )
     assert store.at(2, is_trial=True).repeat_dir("k", 0) == store.run_dir / "neighbours/place=2/k/repeat=0"
+
+
+class Tried:
+    """In the place of a place's process in a trial: alone it gives 100 a second, with neighbours 98; or it is lost."""
+
+    measuring = set()
+
+    def __init__(self, number, lost_at=99):
+        self.place, self.block, self.is_asking = Place(number), None, False
+        self.turns, self.lost_at, self.said = 0, lost_at, []
+        self.pipe, other = Pipe()
+        other.close()  # there is always something to hear
+
+    def begin(self, block, work, facts):
+        self.block = block
+        self.answer(block.repeats)
+
+    def answer(self, repeats):
+        self.is_asking, self.turns = False, self.turns + 1
+        self.said = ["recorded", MORE] if repeats else [DONE]
+        if repeats:
+            self.measuring.add(self)
+
+    def hear(self):
+        if self.turns > self.lost_at:
+            raise EOFError
+        name = self.said.pop(0)
+        if name == "recorded":
+            rate = {"output_throughput_tok_s": 98.0 if len(self.measuring) > 1 else 100.0 + self.turns % 2 / 100}
+            return name, (SimpleNamespace(values=rate), 1.0, None)
+        self.measuring.discard(self)
+        self.is_asking, self.block = name == MORE, None if name == DONE else self.block
+        return name, ()
+
+
+def tried(tmp_path, *there):
+    asked = experiment(tmp_path, place="{at_once: 2}")
+    work = Work(RunPlan.of(asked), Store.create(tmp_path / "results", "where"))
+    Tried.measuring.clear()
+    return measure_neighbours(there, work, Listener(), 0.01, lambda place: None)
+
+
+def test_one_alone_and_all_together_are_measured_in_turns_until_it_is_known(tmp_path):
+    there = Tried(0), Tried(1)
+    found = tried(tmp_path, *there)
+    assert found.pairs == 4 and found.beside == 1 and 0.019 < found.low <= found.cost <= found.high < 0.021
+    assert [process.turns for process in there] == [1 + 4 + 2 + 1] * 2, "warm, together, each alone twice, and the end"
+    assert not any(process.block for process in there)
+
+
+@pytest.mark.parametrize("lost_at", [0, 1, 2, 3])
+def test_a_place_that_is_lost_in_the_trial_leaves_the_cost_unknown_and_the_others_ended(tmp_path, lost_at):
+    there = Tried(0), Tried(1, lost_at)
+    found = tried(tmp_path, *there)
+    assert found.cost is None and "failed" in found.why_not
+    assert not any(process.block for process in there)
