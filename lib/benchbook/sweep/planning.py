@@ -241,10 +241,11 @@ def damaged_repeats(store: Store, plan: RunPlan, asked: Collection[str] | None =
 def due_again_text(store: Store, plan: RunPlan, asked: Collection[str] | None = None) -> str:
     """Return how many repeats will be measured again since something outside disturbed them; '' where none will.
 
-    With `asked`, ids of cases, those of other cases do not matter.
+    With `asked`, ids of cases, those of other cases do not matter. What a search has measured it takes as it is.
     """
+    fixed = {case.case_id for case in plan.experiment.fixed}
     kept = (record for record, _ in _in_planned_places(store, plan, asked) if record and record.is_measured)
-    number = sum(is_due_again(record, plan.experiment.again) for record in kept)
+    number = sum(is_due_again(record, plan.experiment.again) for record in kept if record.identity.case_id in fixed)
     return f"disturbed from outside, and measured again: {counted(number, 'repeat')}" if number else ""
 
 

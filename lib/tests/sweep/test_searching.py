@@ -19,6 +19,7 @@ from benchbook.report.answer import answer
 from benchbook.report.comparisons import comparisons_html
 from benchbook.report.run import load_run
 from benchbook.report.summary import ending, print_summary
+from benchbook.sweep import planning
 from benchbook.sweep.best import write_best
 from benchbook.sweep.executors import Local
 from benchbook.sweep.planning import RunPlan
@@ -326,3 +327,9 @@ def test_an_axis_from_one_number_to_another_is_every_doubling(bench):
         f"max_num_seqs_{number}-A_{value}" for number in (8, 16, 32, 50) for value in "xy"
     ]
     assert plan.experiment.launch("max_num_seqs_50-A_x").args == {"max_model_len": 64, "max_num_seqs": 50}
+
+
+def test_what_was_disturbed_in_a_search_is_not_said_to_be_measured_again(bench, monkeypatch):
+    bench.said(bench.plan("matrix: {args.max_num_seqs: [1, 2]}, maximise: output_throughput_tok_s", rest="repeats: 4"))
+    monkeypatch.setattr(planning, "is_due_again", lambda record, budget: True)
+    assert planning.due_again_text(bench.last.store, bench.last.plan) == ""
