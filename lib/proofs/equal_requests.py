@@ -1,16 +1,15 @@
 """Are the numbers of a frozen set those of the bare `vllm bench serve` for the same requests? Interleaved, in pairs.
 
-    python lib/proofs/equal_requests.py                       # 10 rounds each of three sets: about half an hour
+    python lib/proofs/equal_requests.py                       # 10 rounds each of three sets: three quarters of an hour
     python lib/proofs/equal_requests.py --pairs 3 --only words
 
 Each set is drawn once, as a run draws it. Each round sends a stretch of it that no other has, three times: by the warm
 client, by the command line, which is given the same requests as a plain file for its own `--dataset-name custom`, and by
 the warm client after another command line has begun and ended. For a command line imports vLLM for some ten seconds right
 before it sends, and on two cores what comes right before is part of what is measured: only after the same work is it the
-clients that are compared. The first is told beside it, since that is what a sweep does. Prefix caching is off, or whoever
-comes second would find what the first has left. The order within a round alternates. All must have sent as many tokens in
-each request, and been answered as many. Exits with 1 where they have not, or when the interval of a metric, after the same
-work, neither contains 1 nor lies within ±2 %.
+clients that are compared. Prefix caching is off, or whoever comes second would find what the first has left. The order
+within a round alternates. All must have sent as many tokens in each request, and been answered as many. Exits with 1 where
+they have not, or when the interval of a metric of the warm client as a sweep has it neither contains 1 nor lies within ±2 %.
 """
 
 from __future__ import annotations
@@ -156,7 +155,7 @@ def main(words: Sequence[str] | None = None) -> int:
         for what, ratio in found.items()
     ]
     write_output(options.output, {"pairs": measured, "ratios": summary, "differing": differing})
-    return 0 if not differing and all(ratio.is_equal() for ratio in ratios[WARM_AFTER].values()) else 1
+    return 0 if not differing and all(ratio.is_equal() for ratio in ratios[WARM].values()) else 1
 
 
 def ratios_of(measured: Mapping[str, Sequence[Mapping[str, Values]]], way: str) -> dict[str, Equality]:
