@@ -37,9 +37,12 @@ def overridden(path: Path, text: str, told: str, compose: Compose) -> str:
         raise refused("write KEY=VALUE, such as repeats=5 or launches.eager.args.max_model_len=4096")
     value = value.strip() or "null"
     wanted = None if "\n" in value else _composed(value, compose)
+    if _is_cut(wanted, value):
+        value = _quoted(value)
+        wanted = _composed(value, compose)
     if wanted is None or (isinstance(wanted, yaml.CollectionNode) and not wanted.flow_style):
         raise refused("the value is none of YAML's in one line: brackets hold a list or a mapping, quotes a text")
-    for written in (value, json.dumps(value)):  # in braces, a text with a comma wants quotes
+    for written in (value, _quoted(value)):  # in braces, a text with a comma wants quotes
         changed = _Change(text, refused, written).at(way, compose(text), ())
         found = _composed(changed, compose)
         if found is not None and _found(way, found) == _plain(wanted):
@@ -101,7 +104,8 @@ def _step(way: str, node: yaml.Node) -> tuple[str, str]:
     """Return the first step of `way` below `node`, and the rest: a key may have dots in it, an item the name of its key."""
     if isinstance(node, yaml.SequenceNode):
         step, _, rest = way.partition(".")
-        having = [str(place) for place, item in enumerate(node.value) if step in _children(item)]
+        named = enumerate(node.value if not step.isdecimal() else ())  # a number is the place of an item, never its key
+        having = [str(place) for place, item in named if isinstance(item, yaml.MappingNode) and step in _children(item)]
         return (having[0], way) if len(having) == 1 else (step, rest)
     known = sorted((key for key in _children(node) if f"{way}.".startswith(f"{key}.")), key=len)
     step = known[-1] if known else way.partition(".")[0]
@@ -147,6 +151,16 @@ def _nested(way: str, value: str) -> str:
     for step in reversed(way.split(".") if way else []):
         value = f"{{{step}: {value}}}"
     return value
+
+
+def _is_cut(node: yaml.Node | None, text: str) -> bool:
+    """Return whether `node` is a text without quotes of which YAML left something out: what follows ' #', an anchor, a tag."""
+    is_text = isinstance(node, yaml.ScalarNode) and node.style is None and node.tag == "tag:yaml.org,2002:str"
+    return is_text and node.value != text
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _composed(text: str, compose: Compose) -> yaml.Node | None:

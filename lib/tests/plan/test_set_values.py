@@ -66,6 +66,16 @@ SET = {
 }
 
 
+OF_LISTS = {
+    "benchmarks.serve.lengths[0]=[256, 64]": ("lengths: [[8, 4]], num", "lengths: [[256, 64]], num"),
+    "benchmarks[1].serve.lengths[0][1]=32": ("lengths: [[8, 4]], num", "lengths: [[8, 32]], num"),
+    "benchmarks.serve.lengths[0][0]=16": ("lengths: [[8, 4]], num", "lengths: [[16, 4]], num"),
+    "benchmarks.serve.max_concurrency[1]=4": ("max_concurrency: [1, 2]", "max_concurrency: [1, 4]"),
+    "benchmarks.latency.lengths[0]=[2, 2]": ("      lengths: [[8, 4]]", "      lengths: [[2, 2]]"),
+    "benchmarks.serve.lengths[0]=256": ("lengths: [[8, 4]], num", "lengths: [256], num"),
+}
+
+
 @pytest.fixture
 def file(tmp_path):
     (tmp_path / "mine.yaml").write_text(TEXT)
@@ -79,6 +89,20 @@ def test_one_line_changes_or_is_new_and_all_else_stays(file, told):
     changed = experiment_text(file, [told])
     assert changed == expected if expected else sorted(changed.splitlines()) == sorted([*TEXT.splitlines(), new])
     assert load_document(file).text == TEXT, "the file stays as it is"
+
+
+@pytest.mark.parametrize("told", OF_LISTS)
+def test_a_number_in_brackets_is_an_item_of_that_list_and_of_none_inside_it(file, told):
+    assert experiment_text(file, [told]) == TEXT.replace(*OF_LISTS[told])
+
+
+@pytest.mark.parametrize(
+    "question", ["Is it faster # or not", "&so is it faster", "Größer 🙂 # oder nicht?", 'Is "it" faster  # or not']
+)
+def test_a_text_of_which_yaml_would_leave_something_out_is_quoted(file, question):
+    for way, found in (("question", lambda data: data["question"]), ("slo.x", lambda data: data["slo"]["x"])):
+        assert found(yaml.safe_load(experiment_text(file, [f"{way}={question}"]))) == question
+    assert "seed: 7 # so" in experiment_text(file, ["seed=7 # so"]), "what is no text may have a comment"
 
 
 def test_a_block_that_becomes_one_line_leaves_the_others_where_they_are(file):
