@@ -23,7 +23,8 @@ from benchbook.terms.likeness import alike, did_you_mean
 LOG = "run.log"  # in a run's folder: what `benchbook run` said, where it was started from a notebook
 _LOOK_S = 0.2
 _MOST_LINES = 30
-_OF_JUPYTER = ("JPY_", "JUPYTER")  # variables that tie a process to its kernel or server
+# Variables that tie a process to its kernel or server, and by which a kernel has its cells write in colour and draw.
+_OF_KERNELS = ("JPY_", "JUPYTER", "FORCE_COLOR", "CLICOLOR", "MPLBACKEND")
 
 
 def show_experiments() -> None:
@@ -57,12 +58,11 @@ def start_run(experiment: str) -> str:
     results.mkdir(parents=True, exist_ok=True)
     descriptor, log = tempfile.mkstemp(prefix=".starting-", suffix=".log", dir=results)
     words = [sys.executable, "-m", "benchbook", "run", str(file), f"--results={results}"]
-    env = {name: value for name, value in os.environ.items() if not name.startswith(_OF_JUPYTER)}
     with open(descriptor, "wb") as output:
         process = subprocess.Popen(
             words,
             cwd=results.parent,
-            env=env,
+            env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -87,6 +87,12 @@ def start_run(experiment: str) -> str:
         )
     )
     return ""
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of a process that is no kernel's any more, and writes into a file: no board is drawn there."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(_OF_KERNELS)}
+    return {**own, "TERM": "dumb"}
 
 
 def _file_of(experiment: str) -> Path:

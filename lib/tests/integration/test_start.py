@@ -57,6 +57,25 @@ def test_no_name_starts_nothing_and_a_wrong_one_names_the_nearest(tmp_path, monk
     assert not list((tmp_path / "results").iterdir()), "nothing is left of it"
 
 
+OF_A_KERNEL = {
+    "FORCE_COLOR": "1",
+    "CLICOLOR": "1",
+    "CLICOLOR_FORCE": "1",
+    "TERM": "xterm-color",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "JPY_PARENT_PID": "1",
+}
+ASKED = "from benchbook.terminal import console; import os; print(console().is_interactive, *os.environ)"
+
+
+def test_what_a_kernel_starts_draws_no_board_into_its_log(monkeypatch):
+    for name, value in OF_A_KERNEL.items():
+        monkeypatch.setenv(name, value)
+    asked = [sys.executable, "-c", ASKED]
+    is_drawn, *names = subprocess.run(asked, env=start._environment(), capture_output=True, text=True).stdout.split()
+    assert is_drawn == "False" and "PATH" in names and set(OF_A_KERNEL) & set(names) == {"TERM"}
+
+
 STARTING = "from benchbook import start_run; print('started', start_run({file!r})); import os; os.kill(os.getpid(), 9)"
 
 
@@ -65,6 +84,7 @@ def test_a_run_that_is_started_outlives_the_kernel_and_can_be_asked_to_stop(tmp_
     path = os.pathsep.join(filter(None, [str(FAKE_PACKAGE), os.environ.get("PYTHONPATH")]))
     env = {
         **os.environ,
+        **OF_A_KERNEL,
         "BENCHBOOK_TEST": str(tmp_path),
         "BENCHBOOK_STATE_DIR": str(tmp_path / "state"),
         "PYTHONPATH": path,
@@ -89,7 +109,8 @@ def test_a_run_that_is_started_outlives_the_kernel_and_can_be_asked_to_stop(tmp_
         time.sleep(0.2)
     assert wait_nothing_left(tmp_path) == []
     assert store.header().state is RunState.INTERRUPTED
-    assert "Stopped between two repeats, as asked." in (store.run_dir / "run.log").read_text()
+    said = (store.run_dir / "run.log").read_text()
+    assert "Stopped between two repeats, as asked." in said and "\x1b" not in said
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["machinery"]
 
 
