@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from benchbook.reading import json_of, open_regular
 from benchbook.records.files import make_folder, write_bytes, written_whole
 from benchbook.records.header import RunState
-from benchbook.records.runs import LATEST, RUN_FILE, point_to
+from benchbook.records.runs import JOBS, LATEST, RUN_FILE, point_to
 from benchbook.records.store import Store
 from benchbook.records.typed import FolderName, refused
 from benchbook.terms.errors import ExperimentError, StoreError
@@ -133,10 +133,13 @@ def _check(archive: zipfile.ZipFile, manifest: Manifest, source: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """Yield the regular files of a run, by their path in it."""
+    """Yield the regular files of a run, by their path in it, but for those of its jobs, in which nobody can look for secrets."""
     for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink() and not path.name.endswith((".tmp", ".lock")):
-            yield path.relative_to(folder).as_posix()
+        inside = path.relative_to(folder)
+        if inside.parts[0] == JOBS or path.name.endswith((".tmp", ".lock")):
+            continue
+        if path.is_file() and not path.is_symlink():
+            yield inside.as_posix()
 
 
 def _refuse_secrets(folder: Path, paths: list[str]) -> None:

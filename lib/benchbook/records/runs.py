@@ -18,6 +18,7 @@ from benchbook.terms.likeness import alike
 
 RUN_FILE = "run.json"
 CASES = "cases"  # the folder of a run's records
+JOBS = "jobs"  # the folder of a run's jobs on a cluster: what was handed to them, and what they said
 LATEST = "latest"  # the link to an experiment's newest run
 _CHECKOUT = Path(__file__).parents[3]
 _SHOWN_RUNS = 5

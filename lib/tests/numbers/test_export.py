@@ -62,6 +62,17 @@ def test_requests_are_left_out_by_their_hash(results, tmp_path):
         assert len(json.loads(archive.read("MANIFEST.json"))["left_out"]["requests/chat.jsonl.gz"]) == 64
 
 
+def test_what_was_handed_to_jobs_of_a_cluster_stays_where_it_is(tmp_path):
+    run_dir = report_run(tmp_path, repeats=1, concurrencies=(1,))
+    for name in ("jobs/0001/told", "jobs/0001/job.log", "launches/jobs/server.log"):
+        (run_dir / name).parent.mkdir(parents=True, exist_ok=True)
+        (run_dir / name).write_bytes(b"\x80\x04")
+    manifest = bundle.pack(Store(run_dir), tmp_path / "x.zip", with_requests=True)
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        assert not [name for name in archive.namelist() if name.startswith("jobs/")]
+    assert "launches/jobs/server.log" in manifest.files and not manifest.left_out, "a launch may be called jobs"
+
+
 @pytest.mark.parametrize("name", ["cases/note.txt", "launches/eager/server.log", "remark.txt"])
 def test_a_secret_stops_an_export_and_is_named_by_its_file_alone(tmp_path, name):
     run_dir = report_run(tmp_path, repeats=1, concurrencies=(1,))
