@@ -36,6 +36,12 @@ class Case:
         """What one warm-up covers, made once as well."""
         return self.workload.warm_shape
 
+    @property
+    def size(self) -> tuple[float, float]:
+        """How hard it presses, to be compared: the most requests in flight, then the rate; open loops may have no limit."""
+        load = self.workload.load
+        return (load.most_in_flight or 0, load.rate_rps or 0.0) if load else (0, 0.0)
+
     @cached_property
     def case_id(self) -> str:
         """E.g. 'eager,serve,lengths=128x64,max_concurrency=8,num_prompts=80': path-safe, at most 150 characters."""

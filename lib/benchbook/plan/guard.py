@@ -64,11 +64,6 @@ def guarded(cases: Iterable[Case]) -> dict[str, str]:
     for case in cases:
         if case.workload.row.times != "requests" or case.find is not None:
             continue
-        if case.launch not in found or _size(case) > _size(found[case.launch]):
+        if case.launch not in found or case.size > found[case.launch].size:
             found[case.launch] = case
     return {launch: case.case_id for launch, case in found.items()}
-
-
-def _size(case: Case) -> tuple[float, float]:
-    load = case.workload.load
-    return (load.most_in_flight or 0, load.rate_rps or 0.0) if load else (0, 0.0)

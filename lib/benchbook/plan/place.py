@@ -37,8 +37,10 @@ class Placing:
 
     @property
     def identity(self) -> dict[str, int]:
-        """What of it can change a number: how much of the machine a launch has."""
-        return {name: number for name, number in (("gpus", self.gpus), ("cores", self.cores)) if number}
+        """What of it can change a number: how much of the machine a launch has, or how many share all its processors."""
+        own = {name: number for name, number in (("gpus", self.gpus), ("cores", self.cores)) if number}
+        shared = {"at_once": self.at_once} if (self.at_once or 1) > 1 else {}  # one shares them with nobody
+        return own or shared
 
 
 def read_place(doc: Document) -> Placing:

@@ -18,4 +18,4 @@ def tried_case(experiment: Experiment) -> Case | None:
         case for case in cases if (case.launch, case.workload.benchmark) == (first.launch, first.workload.benchmark)
     ]
     plain = [case for case in alike if not case.maximum] or alike
-    return max(plain, key=lambda case: (case.workload.load and case.workload.load.most_in_flight) or 0)
+    return max(plain, key=lambda case: case.size)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 
 from benchbook.hosts.machine.places import Place
+from benchbook.judge.headlines import headline_of
 from benchbook.judge.stats import CONFIDENCE, paired_ratio, quantile
 from benchbook.plan.case import Case
 from benchbook.plan.order import Block, Repeat, repeat_seed
@@ -73,8 +74,13 @@ class _Trial:
     seed: int
     there: Sequence[PlaceProcess]
     listener: BlockListener
-    values: dict[int, float | None] = field(default_factory=dict)  # of the headline as measured last, by place
+    values: dict[int, float | None] = field(default_factory=dict)  # of the metric as measured last, by place
     _number: int = 0
+
+    @property
+    def metric(self) -> str:
+        """The headline: what neighbours cost an open loop is time, since its rate is what arrives."""
+        return headline_of(self.case.workload.benchmark, self.case.workload.load)
 
     def next_repeat(self) -> Repeat:
         """Return one more repeat, with requests of its own."""
@@ -84,7 +90,7 @@ class _Trial:
 
     def found(self, limit: float) -> Neighbours:
         """Return what the pairs tell, once that is on one side of `limit`, or after the last of them."""
-        metric = BY_KEY[self.case.workload.row.headline]
+        metric = BY_KEY[self.metric]
         facts = {"beside": len(self.there) - 1, "metric": metric.key, "case_id": self.case.case_id, "limit": limit}
         known = Neighbours(**facts, why_not="measuring it failed; the logs of launches tell why")
         pairs: list[tuple[float, float]] = []
@@ -138,7 +144,7 @@ class _Trial:
             return
         if name == "recorded":
             record = given[0]
-            self.values[process.place.number] = record.values.get(self.case.workload.row.headline)
+            self.values[process.place.number] = record.values.get(self.metric)
 
 
 def _is_settled(known: Neighbours, limit: float) -> bool:

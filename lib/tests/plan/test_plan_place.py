@@ -11,7 +11,7 @@ model: tiny
 launches: {{a: {{args: {{max_model_len: 4096}}}}, b: {{args: {{max_model_len: 2048}}}}}}
 benchmarks:
   - first_request: {{}}
-  - serve: {{max_concurrency: [1, 8, 2], lengths: [[16, 8]], num_prompts: 8}}
+  - serve: {{{load}, lengths: [[16, 8]], num_prompts: 8}}
   - latency: {{batch_size: 32, lengths: [[16, 8]]}}
 {more}
 """
@@ -37,9 +37,9 @@ REFUSED = {
 }
 
 
-def experiment(tmp_path, more):
+def experiment(tmp_path, more, load="max_concurrency: [1, 8, 2]"):
     path = tmp_path / "where.yaml"
-    path.write_text(FILE.format(more=more))
+    path.write_text(FILE.format(more=more, load=load))
     return load_experiment(path)
 
 
@@ -69,6 +69,29 @@ def test_servers_that_run_already_have_no_places(tmp_path):
         load_experiment(tmp_path / "there.yaml")
 
 
+HEAVIEST = {
+    "max_concurrency: [1, 8, 2]": "max_concurrency=8,num_prompts=8",
+    "request_rate_rps: [1, 8, 2]": "num_prompts=8,request_rate_rps=8",
+    "request_rate_rps: [0.5, 2, 16]": "num_prompts=8,request_rate_rps=16",
+    "request_rate_rps: [4, 2], max_concurrency: 3": "max_concurrency=3,num_prompts=8,request_rate_rps=4",
+}
+
+
 def test_what_neighbours_are_tried_with_is_the_heaviest_case_of_the_first_load(tmp_path):
-    case = tried_case(experiment(tmp_path, "place: {at_once: 2}"))
-    assert case.case_id == "a,serve,lengths=16x8,max_concurrency=8,num_prompts=8"
+    for load, heaviest in HEAVIEST.items():
+        case = tried_case(experiment(tmp_path, "place: {at_once: 2}", load))
+        assert case.case_id == f"a,serve,lengths=16x8,{heaviest}", load
+
+
+SHARED = {
+    "{at_once: 4}": {"at_once": 4},
+    "{at_once: 2, otherwise: alone}": {"at_once": 2},
+    "{at_once: 1}": {},
+    "{cores: 4, at_once: 3}": {"cores": 4},
+    "{gpus: 2, at_once: 4}": {"gpus": 2},
+}
+
+
+def test_how_many_share_all_processors_counts_in_the_fingerprint_and_how_many_have_their_own_does_not(tmp_path):
+    for text, identity in SHARED.items():
+        assert experiment(tmp_path, f"place: {text}").place.identity == identity, text

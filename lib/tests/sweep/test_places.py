@@ -218,6 +218,7 @@ class Tried:
     """In the place of a place's process in a trial: alone it gives 100 a second, with neighbours 98; or it is lost."""
 
     measuring = set()
+    arrives = None  # of an open loop: the rate, whatever it is measured beside
 
     def __init__(self, number, lost_at=99):
         self.place, self.block, self.is_asking = Place(number), None, False
@@ -240,15 +241,18 @@ class Tried:
             raise EOFError
         name = self.said.pop(0)
         if name == "recorded":
-            rate = {"output_throughput_tok_s": 98.0 if len(self.measuring) > 1 else 100.0 + self.turns % 2 / 100}
-            return name, (SimpleNamespace(values=rate), 1.0, None)
+            rate = 98.0 if len(self.measuring) > 1 else 100.0 + self.turns % 2 / 100
+            values = {"output_throughput_tok_s": self.arrives or rate, "mean_e2el_ms": 1e5 / rate}
+            return name, (SimpleNamespace(values=values), 1.0, None)
         self.measuring.discard(self)
         self.is_asking, self.block = name == MORE, None if name == DONE else self.block
         return name, ()
 
 
-def tried(tmp_path, *there):
+def tried(tmp_path, *there, by="max_concurrency"):
     asked = experiment(tmp_path, place="{at_once: 2}")
+    asked.path.write_text(asked.source_text.replace("max_concurrency", by))
+    asked = load_experiment(asked.path)
     work = Work(RunPlan.of(asked), Store.create(tmp_path / "results", "where"))
     Tried.measuring.clear()
     return measure_neighbours(there, work, Listener(), 0.01, lambda place: None)
@@ -260,6 +264,13 @@ def test_one_alone_and_all_together_are_measured_in_turns_until_it_is_known(tmp_
     assert found.pairs == 4 and found.beside == 1 and 0.019 < found.low <= found.cost <= found.high < 0.021
     assert [process.turns for process in there] == [1 + 4 + 2 + 1] * 2, "warm, together, each alone twice, and the end"
     assert not any(process.block for process in there)
+
+
+def test_what_neighbours_cost_an_open_loop_is_time_since_its_throughput_is_what_arrives(tmp_path, monkeypatch):
+    monkeypatch.setattr(Tried, "arrives", 50.0)
+    found = tried(tmp_path, Tried(0), Tried(1), by="request_rate_rps")
+    assert found.metric == "mean_e2el_ms" and "request_rate_rps=2" in found.case_id
+    assert found.pairs == 4 and 0.019 < found.low <= found.cost <= found.high < 0.021
 
 
 @pytest.mark.parametrize("lost_at", [0, 1, 2, 3])
