@@ -17,6 +17,9 @@ TOLERATED_SHARE = 0.05  # of the answers
 MAX_TTFT_RAISED = 0.05  # of the mean, by heaps
 MOST_CLOSING = 2  # chunks without text: why an answer ended, and its counts of tokens
 OPENING_GAP = 0.5  # of the usual one: a wait for a token takes a step at least
+OPENING_WAIT = (
+    3.0  # times the usual gap: as long waits a chunk without a token for the first one, and no token for the next
+)
 TOKENS_PER_CHUNK = 1.05
 FIGURES_PER_CHUNK = 1.5  # ITL over TPOT: their means weigh answers of several lengths differently
 SUM_SLACK_S, SUM_SLACK = 1e-3, 0.01  # of one request
@@ -167,12 +170,19 @@ def _closes_behind_a_token(measured: Measured, answers: Sequence[Answer]) -> boo
     more = [_chunks_more(answer) for answer in answers]
     if max(more) > MOST_CLOSING:
         return False
-    if (measured.conditions.client.textless_ends or 0) >= sum(more):
-        return True
+    is_heard = (measured.conditions.client.textless_ends or 0) >= sum(more)
     if any(answer.tokens < 3 for answer in answers):
-        return False
+        return is_heard
+    if is_heard and not _opens_with_a_wait(answers):
+        return True
     usual_s = statistics.median(gap_s for answer in answers for gap_s in answer.gaps_s[1 : -_chunks_more(answer)])
     return statistics.median(max(answer.gaps_s[-_chunks_more(answer) :]) for answer in answers) <= OPENING_GAP * usual_s
+
+
+def _opens_with_a_wait(answers: Sequence[Answer]) -> bool:
+    """Return whether the gap behind the first chunk is by far the longest: that chunk had no token, whatever the last had."""
+    later_s = statistics.median(gap_s for answer in answers for gap_s in answer.gaps_s[1:])
+    return statistics.median(answer.gaps_s[0] for answer in answers) > OPENING_WAIT * later_s
 
 
 def latency_sum_broken(measured: Measured) -> Reason | None:

@@ -112,9 +112,19 @@ def _several(doc: Document, where: Where, said: list[Any]) -> list[str]:
         raise doc.error(
             where, "must be an address, or a list of those of one service: attach: [10.0.0.1:8000, 10.0.0.2:8000]"
         )
-    if len(set(said)) < len(said):
-        raise doc.error(where, f"{next(one for one in said if said.count(one) > 1)} stands there twice")
+    meant = [_bare(address) for address in said]
+    if len(set(meant)) < len(meant):
+        raise doc.error(
+            where, f"{next(one for one, bare in zip(said, meant) if meant.count(bare) > 1)} stands there twice"
+        )
     return said
+
+
+def _bare(address: str) -> str:
+    """Return an address as far as it names a server: 'HTTP://a:8000/v1/' is 'a:8000'."""
+    scheme, separator, rest = address.strip().lower().rpartition("://")
+    host = rest.rstrip("/").removesuffix("/v1").rstrip("/")
+    return f"https://{host}" if separator and scheme == "https" else host
 
 
 def _ways_to_variables(mapping: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

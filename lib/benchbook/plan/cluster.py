@@ -47,7 +47,7 @@ class Cluster(StrictModel):
     options: dict[_OptionName, str | int | bool] = {}  # of sbatch
     address: str = ""  # of Ray's dashboard
     resources: dict[str, float] = {}  # of a job, as Ray counts them
-    setup: tuple[_Line, ...] = ()
+    setup: list[_Line] = []
     python: str = ""  # on the nodes; '': the one that runs this command, which they are to see by the same path
     at_once: int = Field(8, ge=1, le=MOST_JOBS)
     job: Literal["round", "block"] = "round"

@@ -818,6 +818,15 @@ def test_a_chunk_without_text_that_the_client_heard_at_the_end_closes_an_answer_
     assert found & {"opening_chunk", "closing_chunk", "empty_first_chunk"} == {said}
 
 
+@pytest.mark.parametrize(("first_s", "said"), [(0.05, "empty_first_chunk"), (0.003, "closing_chunk")])
+def test_a_chunk_that_waits_for_its_token_opens_an_answer_even_where_the_last_one_has_no_text(first_s, said):
+    gaps = [first_s] + [0.002] * 63
+    raw = {"itls": [gaps] * 40, "latencies": [0.02 + sum(gaps)] * 40}
+    noted = {**SOUND.conditions.client.model_dump(), "textless_ends": 40}
+    found = set(codes(serve(prompts=40, raw=raw, conditions={"client": noted})))
+    assert found & {"opening_chunk", "closing_chunk", "empty_first_chunk"} == {said}
+
+
 def test_guessing_ahead_is_doubted_for_random_tokens_and_not_for_text_whatever_its_lengths():
     guessing = {"argv": [*COMMAND, "--speculative-config", '{"method": "ngram"}']}
     for lengths in ((128, 64), (16, 512), (1024, 8)):

@@ -90,6 +90,7 @@ def test_a_file_of_attached_servers_alone_needs_no_model_and_one_of_both_does(tm
         ("{attach: []}", "must be an address, or a list of those of one service"),
         ("{attach: [h, 8000]}", "must be an address, or a list of those of one service"),
         ("{attach: [h, g, h]}", "h stands there twice"),
+        ("{attach: ['h:1', 'http://H:1/v1/']}", "h:1 stands there twice"),
         ("{attach: h, also: [g]}", "unknown key"),
         ("{base_url: h}", "did you mean 'attach'"),
         ("{attach: h, headers: {}}", "did you mean 'headers_env'"),

@@ -5,6 +5,7 @@ import pickle
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from benchbook.plan.cluster import Cluster, read_cluster
@@ -14,11 +15,11 @@ from benchbook.sweep.cluster import jobs as jobs_module
 from benchbook.sweep.cluster.jobs import Jobs, ask_node
 from benchbook.sweep.cluster.preview import job_lines
 from benchbook.sweep.cluster.schedulers import Ray, Slurm
-from benchbook.sweep.cluster.session import OnCluster
+from benchbook.sweep.cluster.session import OnCluster, handed_on
 from benchbook.sweep.cluster.told import BEGAN, DONE, ENDED, GIVEN, TOLD, UNFIT, Node, Teller
 from benchbook.sweep.estimates import estimator_for
 from benchbook.sweep.preflight import preflight_of
-from benchbook.terms.errors import ExperimentError
+from benchbook.terms.errors import ExperimentError, StoreError
 from test_executors import TWO
 from test_runner import Bench
 
@@ -46,9 +47,14 @@ class Scripted:
     submitted: list[tuple[str, list]] = field(default_factory=list)  # names, and what each was given
     cancelled: list[str] = field(default_factory=list)
     alive: dict[str, str] = field(default_factory=dict)
+    is_stubborn: bool = False  # its jobs end at once or not at all
+    refuses: int = 0  # so many jobs from the second one on
 
     def submit(self, name, script):
         given = pickle.loads((script.parent / GIVEN).read_bytes())
+        if self.submitted and self.refuses:
+            self.refuses -= 1
+            raise ExperimentError("sbatch: error: QOSMaxSubmitJobPerUserLimit")
         self.submitted.append((name, [*given.blocks]))
         how = self.script.pop(0) if self.script else "well"
         with (script.parent / TOLD).open("ab") as file:
@@ -73,9 +79,10 @@ class Scripted:
     def states(self, ids):
         return {each: state for each, state in self.alive.items() if each in ids}
 
-    def cancel(self, ids):
-        self.cancelled += ids
-        self.alive.clear()
+    def cancel(self, ids, *, at_once=False):
+        self.cancelled += [f"{each} at once" if at_once else each for each in ids]
+        if at_once or not self.is_stubborn:
+            self.alive.clear()
 
 
 @pytest.fixture
@@ -103,7 +110,8 @@ def test_all_launches_of_a_round_are_one_job_and_stay_on_one_node(bench):
     assert [(sorted(names), numbers) for names, numbers in launches_of(scheduler.submitted)] == [
         (["eager", "other"], {number}) for _ in ("server", "engine") for number in (0, 1)
     ]
-    assert {path.name for path in (runner.store.run_dir / "jobs").glob("*/id*")} == {"id.ended"}
+    left = {path.name for path in (runner.store.run_dir / "jobs").glob("*/*")}
+    assert left == {"job.sh"}, "what only a job and its controller need is gone"
 
 
 def test_blocks_apart_are_jobs_of_their_own(bench):
@@ -152,7 +160,56 @@ def test_jobs_that_a_killed_controller_left_are_cancelled_before_anything_is_mea
     (left / "id").write_text("17")
     scheduler.alive["17"] = "running"
     assert runner.execute() == RunState.FINISHED and scheduler.cancelled == ["17"]
-    assert (left / "id.ended").is_file() and not (left / "id").exists()
+    assert not (left / "id").exists() and (runner.store.run_dir / "jobs/0002/job.sh").exists()
+
+
+def test_a_job_that_does_not_end_in_order_is_ended_at_once_and_one_that_nobody_can_ask_after_stops_the_run(bench):
+    runner, scheduler = on_cluster(bench)
+    runner.executor.end_s, scheduler.is_stubborn = 0.05, True
+    left = runner.store.run_dir / "jobs" / "0001"
+    left.mkdir(parents=True)
+    (left / "id").write_text("17")
+    states, scheduler.alive["17"] = scheduler.states, "running"
+    scheduler.states = lambda ids: None  # nobody answers
+    with pytest.raises(StoreError, match="17 of slurm may still run"):
+        runner.execute()
+    assert (left / "id").exists() and bench.calls == []
+    scheduler.states, runner.header = states, runner.store.header()
+    scheduler.cancelled.clear()
+    scheduler.alive["17"] = "running"
+    runner.executor.end_s = 0.01
+    assert runner.execute() == RunState.FINISHED and scheduler.cancelled == ["17", "17 at once"]
+
+
+def test_a_job_that_the_scheduler_refuses_waits_for_those_under_way(bench):
+    runner, scheduler = on_cluster(bench)
+    scheduler.refuses = 3
+    assert runner.execute() == RunState.FINISHED and len(runner.store.records()) == 16 == len(bench.calls)
+    runner, scheduler = on_cluster(bench)
+    scheduler.submitted.append(("", []))
+    scheduler.refuses, runner.executor.refused_s = 10**6, 0.0
+    assert runner.execute() == RunState.FAILED
+    assert {record.failure.code for record in runner.store.records()} == {"job_refused"}
+
+
+def test_a_run_that_is_to_stop_waits_for_no_job_in_the_queue(bench):
+    runner, scheduler = on_cluster(bench, ["waits"], at_once=1)
+    submit = scheduler.submit
+
+    def stopping(name, script):
+        runner.store.control.stop()
+        return submit(name, script)
+
+    scheduler.submit = stopping
+    assert runner.execute() == RunState.INTERRUPTED and scheduler.cancelled == ["waiting"]
+
+
+def test_the_files_of_clusters_that_the_page_shows_are_read(tmp_path):
+    page = (Path(__file__).parents[3] / "docs/clusters.md").read_text()
+    slurm, ray = page.split("```text\n")[1].split("```")[0].split("\n\n")
+    for text, name in ((slurm, "slurm"), (ray, "ray")):
+        (tmp_path / "cluster.yaml").write_text(text)
+        assert read_cluster(tmp_path / "cluster.yaml").scheduler == name
 
 
 @pytest.mark.parametrize("text", WRONG, ids=lambda text: text.replace("\n", "; "))
@@ -200,10 +257,11 @@ class _Dashboard(BaseHTTPRequestHandler):
         self.answer({"submission_id": "raysubmit_1"})
 
     def do_GET(self):
-        self.answer({"status": {"1": "RUNNING", "2": "PENDING", "3": "STOPPED"}[self.path[-1]]})
+        status = {"1": "RUNNING", "2": "PENDING", "3": "STOPPED"}.get(self.path[-1])
+        self.answer({"status": status}, 200 if status else 404)
 
-    def answer(self, what):
-        self.send_response(200)
+    def answer(self, what, code=200):
+        self.send_response(code)
         self.end_headers()
         self.wfile.write(json.dumps(what).encode())
 
@@ -211,9 +269,7 @@ class _Dashboard(BaseHTTPRequestHandler):
         pass
 
 
-def test_ray_is_asked_by_the_jobs_of_its_dashboard(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnopqrstuvwxyz0123456789")
-    monkeypatch.setenv("VLLM_LOGGING_LEVEL", "INFO")
+def test_ray_is_asked_by_the_jobs_of_its_dashboard(tmp_path):
     with ThreadingHTTPServer(("127.0.0.1", 0), _Dashboard) as server:
         server.asked = []
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -224,13 +280,20 @@ def test_ray_is_asked_by_the_jobs_of_its_dashboard(tmp_path, monkeypatch):
         ((path, body),) = server.asked
         assert path == "/api/jobs/" and body["entrypoint_num_cpus"] == 2 and body["entrypoint_num_gpus"] == 1
         assert body["entrypoint_resources"] == {"h100": 1} and str(tmp_path / "job.sh") in body["entrypoint"]
-        handed_on = body["runtime_env"]["env_vars"]
-        assert handed_on["VLLM_LOGGING_LEVEL"] == "INFO" and "HF_TOKEN" not in handed_on, "no secret leaves the shell"
-        assert ray.states(["1", "2", "3"]) == {"1": "running", "2": "waiting"}
+        assert ray.states(["1", "2", "3", "4"]) == {"1": "running", "2": "waiting"}
         ray.cancel(["1"])
         assert server.asked[-1][0] == "/api/jobs/1/stop"
         server.shutdown()
     assert ray.states(["1"]) is None, "nobody answers"
+
+
+def test_a_job_has_what_configures_a_launch_and_no_secret_and_no_card_of_this_shell(bench, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnopqrstuvwxyz0123456789")
+    monkeypatch.setenv("NCCL_P2P_DISABLE", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    found = handed_on(bench.plan(**TWO).experiment)
+    assert found["NCCL_P2P_DISABLE"] == "1" and "PATH" in found
+    assert "HF_TOKEN" not in found and "CUDA_VISIBLE_DEVICES" not in found
 
 
 def test_a_plan_tells_the_jobs_and_their_gpu_hours(bench):

@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console, Group
+from rich.console import Console
+from rich.constrain import Constrain
 from rich.live import Live
 
 from benchbook.patterns import fitting
@@ -82,9 +83,11 @@ def _live(looker: Looker, console: Console) -> None:
             live.update(_shown(board, console), refresh=True)
 
 
-def _shown(board: Board, console: Console) -> Group:
+def _shown(board: Board, console: Console) -> Constrain:
     sparks = sparks_of(board.latest.telemetry) if board.latest else ()
-    return board_text(board, sparks, console.width, console.height)
+    # Without Unicode an ellipsis is written as three dots, and a line may have two.
+    width = console.width - (4 if console.options.ascii_only else 0)
+    return Constrain(board_text(board, sparks, width, console.height), width)
 
 
 def _lines(looker: Looker, console: Console) -> None:

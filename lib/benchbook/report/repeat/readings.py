@@ -53,7 +53,7 @@ def _end_text(record: Record) -> str:
     ends_after_s, most = record.workload.get("ends_after_s"), record.workload.get("num_prompts")
     if not ends_after_s:
         return ""
-    if record.values["completed"] < most:
+    if record.values["completed"] + (record.values.get("failed") or 0) < most:
         return f"It ended by the clock: after {ends_after_s:g} s nothing more was sent."
     return (
         f"All of its {most} requests were answered before {ends_after_s:g} s were over: with more num_prompts it lasts."

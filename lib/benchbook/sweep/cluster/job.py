@@ -13,7 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchbook.notebooks.kernels.source import warm_kernels
+from benchbook.records.fingerprint import changed_parts
 from benchbook.records.host import PlaceFacts
+from benchbook.records.store import Store
 from benchbook.sweep.again import Again
 from benchbook.sweep.block import run_block
 from benchbook.sweep.block_result import Work
@@ -23,8 +25,10 @@ from benchbook.sweep.hosts import host_opener
 from benchbook.sweep.interrupts import interrupt_on_stop_signals
 from benchbook.sweep.machine import check_machine
 from benchbook.sweep.place_process import placed
+from benchbook.sweep.planning import RunPlan
 from benchbook.sweep.preflight import preflight
 from benchbook.terms.errors import BenchbookError
+from benchbook.terms.wording import listed
 
 
 def main(folder: Path) -> None:
@@ -48,6 +52,12 @@ def _run_blocks(given: Given, work: Work, here: Node, folder: Path, teller: Tell
     plan = work.plan
     if here.device != plan.device:
         raise BenchbookError(f"node {here.name} has {here.device}, and this run is of {plan.device}")
+    there = RunPlan.of(plan.experiment, Store(work.store.run_dir), on=here.device)
+    for case in {repeat.case.case_id for block in given.blocks for repeat in block.repeats}:
+        # Which cards a job has, its scheduler says by variables; all others go along with it.
+        changed = set(changed_parts(plan.cases[case].parts, there.cases[case].parts)) - {"environment"}
+        if changed:
+            raise BenchbookError(f"node {here.name} has another {listed(sorted(changed))} than this run is of ({case})")
     names = {block.launch for block in given.blocks}
     launches = tuple(launch for launch in plan.experiment.launches if launch.name in names)
     checked = preflight(replace(plan.experiment, launches=launches))

@@ -3,17 +3,19 @@
 All launches of one round are one job, where they take turns: they run on one node, one after the other, and no node
 stands for a launch; rounds run on several nodes at once. Where that is not so, a job is a block.
 
-A folder holds its job's id before anything else of it counts. Whoever goes on with a run cancels what an earlier controller
-has left there, which was killed, and measures what is missing: no repeat is measured by two.
+A folder holds its job's id as long as that may be alive. Whoever goes on with a run has what an earlier controller left there
+end first, and measures what is missing then: no repeat is measured by two. What a job was given and told is for the two of them
+alone, and is deleted when it is over.
 """
 
 from __future__ import annotations
 
 import pickle
 import shlex
+import shutil
 import sys
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,15 +28,18 @@ from benchbook.sweep.block import give_up
 from benchbook.sweep.block_result import BlockListener, BlockResult, GivenUp, Work
 from benchbook.sweep.cluster.schedulers import Scheduler
 from benchbook.sweep.cluster.told import BEGAN, DONE, ENDED, GIVEN, TOLD, UNFIT, Given, Node, told_in
+from benchbook.sweep.interrupts import blocked
 from benchbook.sweep.places import waits_for_maximum
 from benchbook.sweep.planning import pending
 from benchbook.sweep.waiting import Waiting
-from benchbook.terms.errors import Cause, ExperimentError
+from benchbook.terms.errors import Cause, ExperimentError, StoreError
+from benchbook.terms.wording import listed
 
 JOBS, ID, SCRIPT, LOG = "jobs", "id", "job.sh", "job.log"
 POLL_S = 1.0
 LATE_S = 10.0  # as late as storage that nodes share shows what another one has written
 END_S = 60.0  # for hosts to end in order
+REFUSED_S = 600.0  # while it has none of ours
 
 
 @dataclass
@@ -61,62 +66,155 @@ class Jobs:
     scheduler: Scheduler
     name: str  # of the run, as jobs are called
     share_gpu: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)  # of this shell, that a job is to have too
     poll_s: float = POLL_S
+    end_s: float = END_S
+    refused_s: float = REFUSED_S  # how long the scheduler may refuse jobs while none is under way
 
     def run(self, blocks: Waiting, work: Work, listener: BlockListener) -> Generator[BlockResult]:
-        """Yield what became of each block, as they end; jobs that are under way when this is closed are cancelled."""
+        """Yield what became of each block, as they end; jobs that are under way when this is closed are cancelled.
+
+        Raises StoreError where jobs of an earlier controller cannot be ended: they would measure the same.
+        """
         folder = make_folder(work.store.run_dir.resolve() / JOBS)
-        self._cancel([path.read_text() for path in folder.glob(f"*/{ID}") if path.read_text()], folder)
-        under_way: list[Job] = []
+        folder.chmod(0o700)
+        if left := self.cancel(folder):
+            raise StoreError(
+                f"{folder}: {listed(left)} of {self.cluster.scheduler} may still run, and would measure the same: end them, or "
+                f"delete {ID} in their folders once they are over"
+            )
+        under_way = _UnderWay(self, blocks, work, listener, folder)
         try:
             while True:
-                while len(under_way) < self.cluster.at_once and (chosen := self._next(blocks, under_way, work)):
-                    under_way.append(self._submit(chosen, work, folder))
-                    listener.say(f"  job {under_way[-1].id} of {self.cluster.scheduler}: {_said(chosen)}")
-                if not under_way:
+                yield from under_way.fill()
+                if under_way.is_done:
                     return
-                states = self.scheduler.states([job.id for job in under_way])  # before what they told is read
-                for job in tuple(under_way):
-                    yield from self._news(job, blocks, listener)
-                    if self._has_ended(job, states):
-                        under_way.remove(job)
-                        blocks.elsewhere.pop(_number(job), None)
-                        if left := self._left(job, work):
-                            yield from self._lost(job, left, under_way, work, folder, listener)
+                yield from under_way.hear()
                 time.sleep(self.poll_s)
         finally:
-            self._cancel([job.id for job in under_way], folder)
+            self.cancel(folder)
 
-    def _next(self, blocks: Waiting, under_way: Sequence[Job], work: Work) -> tuple[Block, ...]:
+    def send(self, folder: Path, given: Given) -> str:
+        """Have a job do what is `given`, in `folder`; return its id, which lies there too. Raises ExperimentError."""
+        write_bytes(folder / GIVEN, pickle.dumps(given))
+        python = self.cluster.python or sys.executable
+        command = shlex.join([python, "-P", "-m", "benchbook.sweep.cluster.job", str(folder)])
+        exports = [f"export {name}={shlex.quote(value)}" for name, value in self.variables.items()]
+        write_text(folder / SCRIPT, "\n".join(["#!/bin/bash", *exports, *self.cluster.setup, f"exec {command}", ""]))
+        with blocked():  # a job that nobody knows of could not be cancelled
+            submitted = self.scheduler.submit(f"benchbook-{self.name}-{folder.name}", folder / SCRIPT)
+            write_text(folder / ID, submitted)
+        return submitted
+
+    def cancel(self, folder: Path) -> list[str]:
+        """Have all jobs that have an id in `folder` end; return the ids of those of which that is not known."""
+        left = {path.read_text(): path.parent for path in folder.glob(f"*/{ID}")}
+        began_s, asked = time.monotonic(), 0
+        while left and time.monotonic() - began_s < 2 * self.end_s:
+            states = self.scheduler.states(list(left))
+            for each in [each for each in left if states is not None and each not in states]:
+                _tidy(left.pop(each))
+            if left and time.monotonic() - began_s >= self.end_s * asked:
+                self.scheduler.cancel(list(left), at_once=asked > 0)
+                asked += 1
+            time.sleep(self.poll_s if left else 0.0)
+        return list(left)
+
+
+@dataclass
+class _UnderWay:
+    """The jobs of a run while they are measured."""
+
+    on: Jobs
+    blocks: Waiting
+    work: Work
+    listener: BlockListener
+    folder: Path
+    jobs: list[Job] = field(default_factory=list)
+    waiting: list[tuple[tuple[Block, ...], int]] = field(default_factory=list)  # for a job, with which try it is
+    refused_at_s: float | None = None  # since when the scheduler takes none (monotonic)
+    why_refused: str = ""
+
+    @property
+    def is_done(self) -> bool:
+        return not self.jobs and not self.waiting
+
+    def fill(self) -> Iterator[BlockResult]:
+        """Submit as many jobs as may be; yield of blocks that need none, or get none."""
+        if self.work.store.control.is_stopping:  # a job that has a node ends by itself after its repeat
+            self.waiting.clear()
+            self.on.scheduler.cancel([job.id for job in self.jobs if not job.node])
+            return
+        while len(self.jobs) < self.on.cluster.at_once:
+            chosen, tries = self.waiting.pop(0) if self.waiting else (self._next(), 1)
+            if not chosen:
+                break
+            left = tuple(pending(chosen, self.work.store, self.work.plan))  # one that was cancelled had the time, maybe
+            if not left:
+                yield from map(BlockResult, chosen)
+            elif not self._submit(left, tries):
+                self.waiting.insert(0, (left, tries))
+                break
+        if self._is_refused_for_long():
+            yield from self._give_all_up()
+
+    def hear(self) -> Iterator[BlockResult]:
+        """Read what jobs have told since; yield what they have done, and have what is lost wait for another job."""
+        states = self.on.scheduler.states([job.id for job in self.jobs])  # before what they told is read
+        for job in tuple(self.jobs):
+            yield from self._news(job)
+            if self._has_ended(job, states):
+                self.jobs.remove(job)
+                _tidy(job.folder)
+                self.blocks.elsewhere.pop(_number(job), None)
+                yield from self._lost(job)
+
+    def _next(self) -> tuple[Block, ...]:
         """Return the blocks of the next job, () when nothing may begin now: of one round, or one block."""
-        busy = [block for job in under_way for block in job.blocks]
-
-        first = blocks.take(lambda block: not waits_for_maximum(block, [*busy, *blocks.left]))
+        busy = [block for job in self.jobs for block in job.blocks]
+        first = self.blocks.take(lambda block: not waits_for_maximum(block, [*busy, *self.blocks.left]))
         chosen = [first] if first else []
+        experiment = self.work.plan.experiment
         while chosen and (
-            block := blocks.take(lambda each: goes_along(each, chosen[0], work.plan.experiment, self.cluster))
+            block := self.blocks.take(lambda each: goes_along(each, chosen[0], experiment, self.on.cluster))
         ):
             chosen.append(block)
         return tuple(chosen)
 
-    def _submit(self, chosen: Sequence[Block], work: Work, folder: Path, tries: int = 1) -> Job:
-        number = 1 + sum(1 for _ in folder.iterdir())
-        mine = make_folder(folder / f"{number:04d}")
-        there = replace(work, store=Store(folder.parent).at(number))  # with logs of its own
-        given = Given(tuple(chosen), there, work.plan.modules, self.share_gpu)
-        return Job(mine, self.send(mine, given), tuple(chosen), tries)
+    def _submit(self, chosen: tuple[Block, ...], tries: int) -> bool:
+        """Submit a job, and return whether the scheduler took it; why it did not is said once."""
+        number = 1 + max((int(path.name) for path in self.folder.iterdir() if path.name.isdigit()), default=0)
+        mine = self.folder / f"{number:04d}"
+        mine.mkdir()
+        there = replace(self.work, store=Store(self.folder.parent).at(number))  # with logs of its own
+        given = Given(chosen, there, self.work.plan.modules, self.on.share_gpu)
+        try:
+            job = Job(mine, self.on.send(mine, given), chosen, tries)
+        except ExperimentError as error:
+            shutil.rmtree(mine)
+            if self.refused_at_s is None:
+                self.listener.say(f"  {self.on.cluster.scheduler} takes no further job now: {error}")
+                self.refused_at_s, self.why_refused = time.monotonic(), str(error)
+            return False
+        self.jobs.append(job)
+        self.refused_at_s = None
+        again = "again, as " if tries > 1 else ""
+        self.listener.say(f"  {again}job {job.id} of {self.on.cluster.scheduler}: {_said(chosen)}")
+        return True
 
-    def send(self, folder: Path, given: Given) -> str:
-        """Have a job do what is `given`, in `folder`; return its id, which lies there too."""
-        write_bytes(folder / GIVEN, pickle.dumps(given))
-        python = self.cluster.python or sys.executable
-        command = shlex.join([python, "-P", "-m", "benchbook.sweep.cluster.job", str(folder)])
-        write_text(folder / SCRIPT, "\n".join(["#!/bin/bash", *self.cluster.setup, f"exec {command}", ""]))
-        submitted = self.scheduler.submit(f"benchbook-{self.name}-{folder.name}", folder / SCRIPT)
-        write_text(folder / ID, submitted)
-        return submitted
+    def _is_refused_for_long(self) -> bool:
+        """Return whether the scheduler has long taken nothing, and not because of jobs of ours."""
+        if self.jobs and self.refused_at_s:
+            self.refused_at_s = time.monotonic()
+        return self.refused_at_s is not None and time.monotonic() - self.refused_at_s > self.on.refused_s
 
-    def _news(self, job: Job, blocks: Waiting, listener: BlockListener) -> Iterator[BlockResult]:
+    def _give_all_up(self) -> Iterator[BlockResult]:
+        why = GivenUp(Cause("job_refused", self.why_refused, "ask the scheduler by hand what it refuses, and why"), "")
+        for block in [*(block for chosen, _ in self.waiting for block in chosen), *self.blocks]:
+            yield give_up(block, self.work, self.listener, why)
+        self.waiting.clear()
+
+    def _news(self, job: Job) -> Iterator[BlockResult]:
         """Pass on what a job has told since; yield what it has done."""
         for name, given, offset in told_in(job.folder / TOLD, job.offset):
             job.offset = offset
@@ -131,10 +229,10 @@ class Jobs:
                 job.is_over = True
             else:
                 if name == "going_on":
-                    blocks.elsewhere[_number(job)] = given[0]
-                getattr(listener, name)(*_at_node(job, name, given))
+                    self.blocks.elsewhere[_number(job)] = given[0]
+                getattr(self.listener, name)(*_at_node(job, name, given))
 
-    def _has_ended(self, job: Job, states: dict[str, str] | None) -> bool:
+    def _has_ended(self, job: Job, states: Mapping[str, str] | None) -> bool:
         """Return whether nothing more comes of a job: it said so, or its scheduler no longer knows it."""
         if job.is_over or job.why_unfit:
             return True
@@ -142,39 +240,30 @@ class Jobs:
             job.gone_at_s = None
             return False
         job.gone_at_s = job.gone_at_s or time.monotonic()
-        return time.monotonic() - job.gone_at_s > (LATE_S if job.node else 3 * self.poll_s)
+        return time.monotonic() - job.gone_at_s > LATE_S
 
-    def _left(self, job: Job, work: Work) -> tuple[Block, ...]:
-        blocks = [block for block in job.blocks if block not in job.done]
-        return tuple(pending(blocks, work.store, work.plan)) if blocks else ()
-
-    def _lost(
-        self, job: Job, left: tuple[Block, ...], under_way: list[Job], work: Work, folder: Path, listener: BlockListener
-    ) -> Iterator[BlockResult]:
+    def _lost(self, job: Job) -> Iterator[BlockResult]:
         """Have what a job has left undone run again, so often; then its records say why it did not."""
+        undone = [block for block in job.blocks if block not in job.done]
+        left = tuple(pending(undone, self.work.store, self.work.plan)) if undone else ()
+        if not left or self.work.store.control.is_stopping:
+            return
         where = f" on node {job.node.name}" if job.node else ""
         evidence = f"job {job.id}{where} {'refused: ' + job.why_unfit if job.why_unfit else 'ended before its time'}"
-        listener.say(f"  {evidence} (log: {job.folder / LOG})")
-        if job.tries <= self.cluster.again:
-            under_way.append(self._submit(left, work, folder, job.tries + 1))
-            listener.say(f"  again, as job {under_way[-1].id}: {_said(left)}")
+        self.listener.say(f"  {evidence} (log: {job.folder / LOG})")
+        if job.tries <= self.on.cluster.again:
+            self.waiting.append((left, job.tries + 1))
             return
         hint = f"look into {job.folder / LOG}, and what the scheduler says of job {job.id}"
+        why = GivenUp(Cause("job_lost", evidence, hint), _tail(job.folder / LOG))
         for block in left:
-            yield give_up(block, work, listener, GivenUp(Cause("job_lost", evidence, hint), _tail(job.folder / LOG)))
+            yield give_up(block, self.work, self.listener, why)
 
-    def _cancel(self, ids: Sequence[str], folder: Path) -> None:
-        """Have jobs end, and return when their scheduler knows them no more: what follows must not meet them."""
-        began_s, asked = time.monotonic(), 0
-        while ids and time.monotonic() - began_s < END_S * 2:
-            states = self.scheduler.states(ids)
-            ids = [each for each in ids if states is None or each in states]
-            if ids and time.monotonic() - began_s >= END_S * asked:  # the second time ends them at once
-                self.scheduler.cancel(ids)
-                asked += 1
-            time.sleep(self.poll_s if ids else 0.0)
-        for path in folder.glob(f"*/{ID}"):
-            path.rename(path.with_name(f"{ID}.ended"))
+
+def _tidy(folder: Path) -> None:
+    """Delete what only a job and its controller need, which may hold what records leave out; the log stays."""
+    for name in (GIVEN, TOLD, ID):
+        (folder / name).unlink(missing_ok=True)
 
 
 def goes_along(block: Block, first: Block, experiment: Experiment, cluster: Cluster) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 import subprocess
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -13,12 +13,9 @@ import requests
 
 from benchbook.plan.cluster import Cluster
 from benchbook.terms.errors import ExperimentError
-from benchbook.terms.secret_names import holds_secret, is_secret_name
 
 WAITING, RUNNING = "waiting", "running"
 _COMMAND_LIMIT_S = 60.0
-# Of the shell that submits, to a scheduler that hands on nothing by itself. What else counts is in the launches.
-_HANDED_ON = ("BENCHBOOK_", "CUDA_", "HF_", "HOME", "LD_LIBRARY_PATH", "OMP_", "PATH", "PYTHON", "VLLM_")
 
 
 class Scheduler(Protocol):
@@ -30,8 +27,8 @@ class Scheduler(Protocol):
     def states(self, ids: Collection[str]) -> Mapping[str, str] | None:
         """Return 'waiting' or 'running' for those that are not over; None where nobody answers."""
 
-    def cancel(self, ids: Collection[str]) -> None:
-        """Have them end, in order where that is possible; those that are over do not matter."""
+    def cancel(self, ids: Collection[str], *, at_once: bool = False) -> None:
+        """Have them end, in order where that is possible and unless `at_once`; those that are over do not matter."""
 
 
 def scheduler_of(cluster: Cluster) -> Scheduler:
@@ -75,10 +72,11 @@ class Slurm:
         listed = dict(line.split(maxsplit=1) for line in lines if " " in line.strip())
         return {each: WAITING if listed[each].strip() == "PENDING" else RUNNING for each in ids if each in listed}
 
-    def cancel(self, ids: Collection[str]) -> None:
+    def cancel(self, ids: Collection[str], *, at_once: bool = False) -> None:
         """Cancel what waits, and have what has begun end in order: SIGTERM to the job itself, and not to what it started."""
-        _quietly(["scancel", "--state=PENDING", *ids])
-        _quietly(["scancel", "--signal=TERM", "--batch", *ids])
+        _quietly(["scancel", *([] if at_once else ["--state=PENDING"]), *ids])
+        if not at_once:
+            _quietly(["scancel", "--signal=TERM", "--batch", *ids])
 
 
 @dataclass(frozen=True)
@@ -91,12 +89,11 @@ class Ray:
         """Return the submission's id."""
         asked = dict(self.cluster.resources)
         body = {
-            "entrypoint": f"bash {script} >> {script.parent / 'job.log'} 2>&1",
+            "entrypoint": f"bash {shlex.quote(str(script))} >> {shlex.quote(str(script.parent / 'job.log'))} 2>&1",
             "entrypoint_num_cpus": asked.pop("num_cpus", 1),
             "entrypoint_num_gpus": asked.pop("num_gpus", 0),
             "entrypoint_resources": asked,
             "metadata": {"name": name},
-            "runtime_env": {"env_vars": _handed_on(os.environ)},
         }
         return self._ask("POST", "", body)["submission_id"]
 
@@ -104,12 +101,12 @@ class Ray:
         """Return what the dashboard says of each."""
         known = {"PENDING": WAITING, "RUNNING": RUNNING}
         try:
-            found = {each: self._ask("GET", each).get("status", "") for each in ids}
+            found = {each: (self._ask("GET", each) or {}).get("status", "") for each in ids}
         except ExperimentError:
             return None
         return {each: known[status] for each, status in found.items() if status in known}
 
-    def cancel(self, ids: Collection[str]) -> None:
+    def cancel(self, ids: Collection[str], *, at_once: bool = False) -> None:
         """Have each stopped: SIGTERM, and SIGKILL after Ray's own wait."""
         for each in ids:
             try:
@@ -117,19 +114,17 @@ class Ray:
             except ExperimentError:
                 continue  # it is over, or nobody answers
 
-    def _ask(self, method: str, path: str, body: object = None) -> dict:
+    def _ask(self, method: str, path: str, body: object = None) -> dict | None:
+        """Return what the dashboard answers, None for a job that it does not know (any more)."""
         url = f"{self.cluster.address.rstrip('/')}/api/jobs/{path}"
         try:
             answer = requests.request(method, url, json=body, timeout=_COMMAND_LIMIT_S)
+            if answer.status_code == requests.codes.not_found and path:
+                return None
             answer.raise_for_status()
             return answer.json()
         except (requests.RequestException, ValueError) as error:
             raise ExperimentError(f"Ray at {self.cluster.address}: {error}"[:500]) from None
-
-
-def _handed_on(env: Mapping[str, str]) -> dict[str, str]:
-    chosen = {name: value for name, value in env.items() if name.startswith(_HANDED_ON)}
-    return {name: value for name, value in chosen.items() if not is_secret_name(name) and not holds_secret(name, value)}
 
 
 def _output(argv: list[str]) -> str:

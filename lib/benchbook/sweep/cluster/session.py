@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchbook.hosts.engines import engine_of
 from benchbook.plan.cluster import Cluster, read_cluster
 from benchbook.plan.experiment import Experiment
 from benchbook.records.files import make_folder
@@ -16,6 +18,11 @@ from benchbook.sweep.cluster.schedulers import scheduler_of
 from benchbook.sweep.cluster.told import Node
 from benchbook.sweep.planning import RunPlan
 from benchbook.sweep.progress import Listener
+from benchbook.terms.secret_names import holds_secret, is_secret_name
+from benchbook.visible import CUDA, HIP, ROCR, ZE
+
+_PLACES = ("BENCHBOOK_", "HF_", "HOME", "LD_LIBRARY_PATH", "PATH", "PYTHON", "XDG_")
+_OF_A_NODE = {CUDA, HIP, ROCR, ZE}  # which cards a job has is for its scheduler to say
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class OnCluster:
 
     cluster: Cluster
     results_dir: Path
+    experiment: Experiment
     share_gpu: bool = False
 
     @classmethod
@@ -35,7 +43,7 @@ class OnCluster:
         if attached := [launch.name for launch in experiment.launches if launch.attached]:
             problem = "is a server of somebody else, which is measured from here: run it without --on"
             raise experiment.document.error(("launches", attached[0]), problem)
-        return cls(read_cluster(file), results_dir, share_gpu)
+        return cls(read_cluster(file), results_dir, experiment, share_gpu)
 
     def plan_of(self, experiment: Experiment, listener: Listener) -> RunPlan:
         """Return the plan for the kind of node that a job gets, which may wait in the queue first."""
@@ -54,4 +62,15 @@ class OnCluster:
         return self._jobs(f"{plan.experiment.name}-{store.run_id}")
 
     def _jobs(self, name: str) -> Jobs:
-        return Jobs(self.cluster, scheduler_of(self.cluster), name, self.share_gpu)
+        return Jobs(self.cluster, scheduler_of(self.cluster), name, self.share_gpu, handed_on(self.experiment))
+
+
+def handed_on(experiment: Experiment) -> dict[str, str]:
+    """Return the variables of this shell that a job is to have: what configures a launch, and where things lie; no secret."""
+    counting = {name for launch in experiment.launches for name in engine_of(launch).inherited()} - _OF_A_NODE
+    chosen = {name: value for name, value in os.environ.items() if name in counting or name.startswith(_PLACES)}
+    return {
+        name: value
+        for name, value in sorted(chosen.items())
+        if not is_secret_name(name) and not holds_secret(name, value)
+    }
