@@ -52,7 +52,9 @@ def load(folder: Path, *formats: str, ranks: int = 1):
     (folder / "program.py").write_text(PROGRAM)
     model = resolve_model("tiny-moe").path
     command = [sys.executable, str(folder / "program.py"), model, str(ranks), str(folder), *formats]
-    private = {name: value for name, value in private_environment(False).items() if "{" not in value}  # folders to be made
+    private = {
+        name: value for name, value in private_environment(False).items() if "{" not in value
+    }  # folders to be made
     env = {**os.environ, **private, **ENV, "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
     if ranks > 1:  # by itself vLLM wants a NUMA node for each
         env["VLLM_CPU_OMP_THREADS_BIND"] = "|".join(str(cpu) for cpu in sorted(os.sched_getaffinity(0))[:ranks])

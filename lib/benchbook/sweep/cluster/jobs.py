@@ -23,6 +23,7 @@ from benchbook.plan.cluster import Cluster
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.order import Block
 from benchbook.records.files import make_folder, write_bytes, write_text
+from benchbook.records.runs import JOBS
 from benchbook.records.store import Store
 from benchbook.sweep.block import give_up
 from benchbook.sweep.block_result import BlockListener, BlockResult, GivenUp, Work
@@ -35,7 +36,7 @@ from benchbook.sweep.waiting import Waiting
 from benchbook.terms.errors import Cause, ExperimentError, StoreError
 from benchbook.terms.wording import listed
 
-JOBS, ID, SCRIPT, LOG = "jobs", "id", "job.sh", "job.log"
+ID, SCRIPT, LOG = "id", "job.sh", "job.log"
 POLL_S = 1.0
 LATE_S = 10.0  # as late as storage that nodes share shows what another one has written
 END_S = 60.0  # for hosts to end in order
