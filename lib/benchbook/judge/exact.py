@@ -14,6 +14,7 @@ from functools import lru_cache
 ERROR = 0.05
 OF_SHARES = 0.001  # of it, for the share of items that differ
 _STEPS, _SHARES = 18, 7
+_NEVER = 1e-13  # numbers of items that differ with less of a chance, below or above, are not added up
 
 
 @lru_cache(maxsize=512)
@@ -28,7 +29,7 @@ def items_needed(margin: float) -> int:
     least, most = 1, math.ceil(20 / margin)
     while least < most:
         middle = (least + most) // 2
-        if change_interval(0, 0, middle)[0] >= -margin:
+        if _lowest(0, 0, middle) >= -margin:
             most = middle
         else:
             least = middle + 1
@@ -63,10 +64,10 @@ def _most_chance(change: float, seen: int, number: int, least: float, most: floa
     import numpy
     from scipy.stats import binom
 
-    differing = numpy.arange(number + 1)
+    shares = numpy.linspace(max(least, abs(change), 1e-12), most, _SHARES)
+    few, many = binom.ppf(_NEVER, number, shares[0]), binom.isf(_NEVER, number, shares[-1])
+    differing = numpy.arange(max(few, 0), many + 1)
     needed = numpy.ceil((differing + seen) / 2) - 1  # gains, of so many that differ
-    chance = 0.0
-    for share in numpy.linspace(max(least, abs(change), 1e-12), most, _SHARES):
-        gains = min(1.0, max(0.0, (1 + change / share) / 2))
-        chance = max(chance, float((binom.pmf(differing, number, share) * binom.sf(needed, differing, gains)).sum()))
-    return chance
+    of_share = shares[:, None]  # a row each
+    gains = numpy.clip((1 + change / of_share) / 2, 0.0, 1.0)
+    return float((binom.pmf(differing, number, of_share) * binom.sf(needed, differing, gains)).sum(axis=1).max())
