@@ -7,7 +7,9 @@ An item is a line of JSON: a question with choices, of which one is right, or wi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -18,10 +20,13 @@ from benchbook.plan.precision import read_share
 from benchbook.plan.read_requests import found_file
 from benchbook.plan.requests import FOLDER
 from benchbook.plan.strict import StrictModel
+from benchbook.reading import read_bytes, read_json
 from benchbook.terms.corpus import ITEMS
+from benchbook.terms.errors import StoreError
 
 KEY = "guard"
 ITEMS_FILE = "guard.jsonl"  # among the frozen requests of a run
+ITEMS_NOTE = "guard.json"  # beside it: of what the file is a copy, and its hash
 EXAMPLE = "guard: {items: questions.jsonl, margin: 1 %}"
 
 
@@ -45,14 +50,28 @@ def read_guard(doc: Document, cases: Iterable[Case]) -> Guard | None:
     margin, items = 0.0, keys.items
     with doc.faults.noted():
         margin = read_share(doc, (KEY, "margin"))
-    kept = doc.path.resolve().parent / FOLDER / ITEMS_FILE  # of a run that is made again
-    if kept.is_file():
+    if kept := _frozen(doc, items):
         items = str(kept)
     elif items != ITEMS:
         items = found_file(doc, (KEY, "items"), items)
     if not guarded(cases) and not doc.faults.has_within(("benchmarks",)):
         raise doc.error((KEY,), "is asked beside a serve that is measured in any case, and here is none")
     return Guard(items=items, margin=margin)
+
+
+def items_note(named: str, content: bytes) -> dict[str, str]:
+    """Return what is noted of a run's copy of the items: how its experiment file names them, and their hash."""
+    return {"items": named, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _frozen(doc: Document, named: str) -> Path | None:
+    """Return where the very items that the file names lie beside it, as in a run that is made again; None elsewhere."""
+    folder = doc.path.resolve().parent / FOLDER
+    path = folder / ITEMS_FILE
+    try:
+        return path if read_json(folder / ITEMS_NOTE) == items_note(named, read_bytes(path)) else None
+    except StoreError:
+        return None
 
 
 def guarded(cases: Iterable[Case]) -> dict[str, str]:

@@ -11,11 +11,11 @@ from benchbook.judge.exact import items_needed
 from benchbook.measure.guard import AT_ONCE
 from benchbook.measure.items import path_of, read_items
 from benchbook.plan.experiment import Experiment
-from benchbook.plan.guard import ITEMS_FILE, KEY
+from benchbook.plan.guard import ITEMS_FILE, ITEMS_NOTE, KEY, items_note
 from benchbook.plan.order import Repeat
 from benchbook.plan.requests import FOLDER
 from benchbook.reading import read_bytes
-from benchbook.records.files import make_folder, write_bytes
+from benchbook.records.files import make_folder, write_bytes, write_json
 from benchbook.records.handover import GuardItems
 from benchbook.records.store import Store
 from benchbook.terms.errors import ExperimentError
@@ -70,13 +70,15 @@ def items_sha256(experiment: Experiment) -> str | None:
 def freeze_items(experiment: Experiment, store: Store) -> None:
     """Copy the guard's items into the run, from where they are asked."""
     if experiment.guard:
-        make_folder(store.run_dir / FOLDER)
-        write_bytes(store.run_dir / _FILE, read_bytes(path_of(experiment.guard.items)))
+        folder, content = make_folder(store.run_dir / FOLDER), read_bytes(path_of(experiment.guard.items))
+        write_bytes(folder / ITEMS_FILE, content)
+        write_json(folder / ITEMS_NOTE, items_note(experiment.document.at((KEY, "items")), content))
 
 
 def forget_items(store: Store) -> None:
     """Leave none of the items' text in a finished run: its records have their hash."""
-    (store.run_dir / _FILE).unlink(missing_ok=True)
+    for name in (ITEMS_NOTE, ITEMS_FILE):
+        (store.run_dir / FOLDER / name).unlink(missing_ok=True)
 
 
 def items_for(experiment: Experiment, sha256: str, store: Store, folder: Path) -> GuardItems:

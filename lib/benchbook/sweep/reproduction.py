@@ -11,7 +11,7 @@ from benchbook.hosts.machine.facts import machine
 from benchbook.launch_differences import NOT_SET, difference_text, differing
 from benchbook.measure.environments import environment_facts
 from benchbook.plan.experiment import Experiment
-from benchbook.plan.guard import ITEMS_FILE
+from benchbook.plan.guard import ITEMS_FILE, ITEMS_NOTE
 from benchbook.plan.launches import SAFE_NAME, Launch
 from benchbook.plan.requests import ENDING
 from benchbook.plan.requests import FOLDER as REQUESTS
@@ -33,6 +33,7 @@ from benchbook.terms.wording import counted, listed
 FOLDER = "reproduced"  # under the results folder: the files that runs were made again from
 # Of a machine, what may change a number; beside a fingerprint's own parts, which are named as they stand.
 _MACHINE = ("cpu", "cpu_cores", "memory_gib", "gpus", "kernel", "python")
+_FROZEN = (f"*{ENDING}", ITEMS_FILE, ITEMS_NOTE)  # what is sent again
 _DETAILED = {"packages", "server_packages", "device", "launch", "requests", "seed", "environment"}
 _PARTS = {
     "guard": "other items of the guard",
@@ -45,7 +46,7 @@ _PARTS = {
 def recreated(store: Store, results_dir: Path) -> Path:
     """Return the experiment file of a run, written anew under the experiment's name; ExperimentError where it has none.
 
-    Beside it lie the requests that were frozen there, which are then sent again.
+    Beside it lie the requests and the guard's items that were frozen there, which are then sent again.
     """
     source, header = store.run_dir / EXPERIMENT_FILE, store.header()
     if not source.is_file():
@@ -59,8 +60,7 @@ def recreated(store: Store, results_dir: Path) -> Path:
     target = make_folder(results_dir / FOLDER / store.run_dir.name) / f"{header.experiment}.yaml"
     try:
         write_bytes(target, read_bytes(source))
-        items = (store.run_dir / REQUESTS).glob(ITEMS_FILE)
-        for frozen in sorted([*(store.run_dir / REQUESTS).glob(f"*{ENDING}"), *items]):
+        for frozen in sorted(one for name in _FROZEN for one in (store.run_dir / REQUESTS).glob(name)):
             write_bytes(make_folder(target.parent / REQUESTS) / frozen.name, read_bytes(frozen))
     except StoreError as error:
         raise ExperimentError(str(error)) from error

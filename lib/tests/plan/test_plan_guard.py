@@ -4,6 +4,9 @@ import json
 
 import pytest
 from benchbook.plan.experiment import load_experiment
+from benchbook.plan.guard import ITEMS_FILE
+from benchbook.records.store import Store
+from benchbook.sweep.guarding import freeze_items
 from benchbook.sweep.preflight import preflight_of
 from benchbook.terms.errors import ExperimentError
 
@@ -46,6 +49,30 @@ def test_an_experiment_without_a_guard_asks_nothing(write):
 
 def test_items_that_are_made_here_are_named_and_not_looked_for(write):
     assert load_experiment(write("guard: {items: 'corpus:items', margin: 2.5 %}")).guard.items == "corpus:items"
+
+
+def test_items_that_lie_frozen_beside_a_file_are_taken_where_a_run_put_them_for_what_it_names(write, tmp_path):
+    path, frozen = write(), tmp_path / "requests" / ITEMS_FILE
+    items = tmp_path / "items.jsonl"
+    freeze_items(load_experiment(path), Store(tmp_path))
+    assert load_experiment(path).guard.items == str(frozen)
+    items.unlink()  # a run is made again where what it names is gone
+    assert load_experiment(path).guard.items == str(frozen)
+    with pytest.raises(ExperimentError, match="'other.jsonl': no such file"):
+        load_experiment(write("guard: {items: other.jsonl, margin: 1 %}"))
+    path = write()
+    frozen.write_text(json.dumps({"question": "2 + 4 =", "answer": "6"}))  # other bytes than the run's
+    assert load_experiment(path).guard.items == str(items)
+    items.unlink()
+    with pytest.raises(ExperimentError, match="'items.jsonl': no such file"):
+        load_experiment(path)
+
+
+def test_a_file_of_somebody_else_beside_an_experiment_takes_no_place_of_its_items(write, tmp_path):
+    path = write()
+    (tmp_path / "requests").mkdir()
+    (tmp_path / "requests" / ITEMS_FILE).write_text(json.dumps(ITEM))
+    assert load_experiment(path).guard.items == str(tmp_path / "items.jsonl")
 
 
 @pytest.mark.parametrize(

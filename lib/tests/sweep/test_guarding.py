@@ -7,11 +7,13 @@ import json
 import pytest
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.handover import Handover, read_handover
-from benchbook.records.store import Store
+from benchbook.records.header import RunHeader
+from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.sweep.consent import load_texts
-from benchbook.sweep.guarding import forget_items, freeze_items
+from benchbook.sweep.guarding import forget_items, freeze_items, items_sha256
 from benchbook.sweep.planning import RunPlan
 from benchbook.sweep.preview import preview
+from benchbook.sweep.reproduction import recreated
 from rich.console import Console
 
 TEXT = """
@@ -75,6 +77,17 @@ def test_a_notebook_finds_the_items_in_the_run_also_after_it_was_moved(write, tm
     assert told.margin == 0.02
     forget_items(Store(moved))
     assert not list((moved / "requests").iterdir())
+
+
+def test_a_run_that_is_made_again_asks_its_own_items(write, tmp_path):
+    experiment, store = load_experiment(write()), Store.create(tmp_path / "results", "x")
+    (store.run_dir / EXPERIMENT_FILE).write_text(experiment.source_text)
+    store.write_header(RunHeader(experiment="x"))
+    freeze_items(experiment, store)
+    (tmp_path / "items.jsonl").unlink()
+    again = load_experiment(recreated(store, tmp_path / "elsewhere"))
+    assert again.guard.items.startswith(str(tmp_path / "elsewhere"))
+    assert items_sha256(again) == hashlib.sha256((store.run_dir / "requests" / "guard.jsonl").read_bytes()).hexdigest()
 
 
 def test_plan_says_what_is_asked_beside_what(write, tmp_path):
