@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from statistics import fmean
 
 from benchbook.judge.accuracy import right_sentence
@@ -13,7 +13,7 @@ from benchbook.judge.loads import load_text, tokens_text
 from benchbook.records.record import Record, Verdict
 from benchbook.report.caveats import measured_repeats
 from benchbook.report.curves import OUTPUT_THROUGHPUT, Curves
-from benchbook.report.differences import launches_of
+from benchbook.report.differences import answering_worse, launches_of
 from benchbook.report.found import found_sentences, is_searched
 from benchbook.report.price import price_sentences
 from benchbook.report.run import Run
@@ -95,7 +95,8 @@ def _seen(run: Run) -> list[str]:
     drawn = [one for one in curves if not (sentences and one.is_single)]
     lines = [line for line in run.lines if not is_searched(run, line.launch, line.loads)]
     slo = [*(slo_sentences(run, lines) if lines or not found else []), *price_sentences(run)]
-    told = [sentence for one in drawn for sentence in _curve_sentences(one)]
+    worse = answering_worse(run)
+    told = [sentence for one in drawn for sentence in _curve_sentences(one, worse)]
     told += _beside_curves(run)
     told += _guarded(run)
     if not curves and not sentences:
@@ -129,13 +130,17 @@ def _beside_text(records: Sequence[Record]) -> str:
     return f"{where} ({first.identity.launch}, {tokens_text(first)}): {', '.join(numbers)}."
 
 
-def _curve_sentences(curves: Curves) -> list[str]:
-    """Return where the highest line peaks, or which rate each line holds, and how long users wait there."""
+def _curve_sentences(curves: Curves, worse: Collection[str]) -> list[str]:
+    """Return where the highest line peaks, or which rate each line holds, and how long users wait there.
+
+    The lines of launches that answer `worse` are the highest only where there are no others.
+    """
     if curves.load.is_open:
         lines = sorted(curves.lines, key=lambda line: line.held_to or 0.0, reverse=True)
         said = [sentence for line in lines[:_MAX_RATES] for sentence in (rate_sentence(line), goodput_sentence(line))]
         return [sentence for sentence in said if sentence]
-    best = max(curves.lines, key=lambda line: peak_of(line)[1].mean if peak_of(line) else 0.0)
+    wanted = [line for line in curves.lines if line.launch not in worse and peak_of(line)] or curves.lines
+    best = max(wanted, key=lambda line: peak_of(line)[1].mean if peak_of(line) else 0.0)
     peak = peak_of(best)[0]
     # Of a peak whose repeats contradict each other there is no more to tell.
     more = [] if best.disagrees_at(peak) else [latency_sentence(best, peak), scaling_sentence(best)]

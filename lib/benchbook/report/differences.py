@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from benchbook.judge.accuracy import Accuracy, Kept, accuracy_of
 from benchbook.judge.claims import change_text, detectable_text, least_share, median_text, sentence
 from benchbook.judge.compare import Comparison, Finding, Row, compare
 from benchbook.judge.rounds import median_pair
@@ -53,6 +54,18 @@ def launches_of(run: Run) -> list[str]:
 def compared_launches(run: Run) -> list[str]:
     """Return the launches that are compared with the first of them: of a search the finalists, else all."""
     return [run.searched.search.default, *run.searched.course.finalists] if run.searched else launches_of(run)
+
+
+def answers_of(run: Run) -> dict[str, Accuracy]:
+    """Return what became of the answers of each other launch beside the first; none of a run without a guard."""
+    first, *others = compared_launches(run) or [""]
+    found = {name: accuracy_of(run.by_launch[first], run.by_launch[name], (first, name)) for name in others}
+    return {name: one for name, one in found.items() if one}
+
+
+def answering_worse(run: Run) -> list[str]:
+    """Return the launches that lose more answers than the guard allows: no load of theirs is named as the best."""
+    return [name for name, one in answers_of(run).items() if one.kept is Kept.LOST]
 
 
 def comparisons_of(run: Run) -> list[Comparison]:

@@ -13,15 +13,16 @@ from benchbook.judge.slo import keeping, limits_by_metric
 from benchbook.judge.spread import mean_interval
 from benchbook.records.header import Price
 from benchbook.report.curves import OUTPUT_THROUGHPUT, Line
-from benchbook.report.differences import MAX_OTHERS, compared_launches
+from benchbook.report.differences import MAX_OTHERS, answering_worse, answers_of, compared_launches
 from benchbook.report.run import Run
 from benchbook.report.table import START
-from benchbook.terms.wording import number_text, percent_number
+from benchbook.terms.wording import listed, number_text, percent_number
 
 
 def price_sentences(run: Run) -> list[str]:
     """Return the cheapest load within the SLO, then each launch against the first; [] where no price is set.
 
+    A launch that loses answers, by its guard, is left out of the first: what is cheap of it is bought with them.
     Of a search over launches no load is called the cheapest: of many that were started once, one always looks so.
     """
     price = run.header.price
@@ -29,12 +30,15 @@ def price_sentences(run: Run) -> list[str]:
         return []
     if run.searched:
         return _comparisons(run, price)
-    found = [one for line in run.lines if (one := _cheapest(run, line))]
+    worse = answering_worse(run)
+    lines = [line for line in run.lines if line.launch not in worse]
+    found = [one for line in lines if (one := _cheapest(run, line))]
     cheapest = min(found, key=lambda one: one[0], default=None)
+    left = [f"Left out of it: {listed(worse)}, whose answers are worse than the guard allows."] if worse else []
     if cheapest is None:
-        return [_why_none(run, price)]
+        return [_why_none(lines, price), *left]
     _, load, line = cheapest
-    return [_cheapest_sentence(run, price, line, load), *_comparisons(run, price)]
+    return [_cheapest_sentence(run, price, line, load), *left, *_comparisons(run, price)]
 
 
 def price_note(price: Price) -> str:
@@ -90,8 +94,8 @@ def _told(line: Line, load: float, rows: pd.DataFrame, key: str) -> str:
     return f"{mean} [{number_text(interval[0])}, {number_text(interval[1])}]" if interval else f"{mean} (no interval)"
 
 
-def _why_none(run: Run, price: Price) -> str:
-    costs = [line.means(COST.key) for line in run.lines]
+def _why_none(lines: Sequence[Line], price: Price) -> str:
+    costs = [line.means(COST.key) for line in lines]
     if any(costs):
         return "No load tried keeps the SLO, so none is the cheapest within it."
     lacking = "no power was read" if price.kwh is not None else "nothing tells on how many GPUs it ran"
@@ -104,9 +108,16 @@ def _comparisons(run: Run, price: Price) -> list[str]:
     paid = {
         name: [with_price(record, price) for record in run.comparable(name)] for name in (first, *others[:MAX_OTHERS])
     }
-    told = []
+    told, answers = [], answers_of(run)
     for other in others[:MAX_OTHERS]:
-        comparison = compare(paid[first], paid[other], (first, other), num_comparisons=len(others), metrics=[COST])
+        comparison = compare(
+            paid[first],
+            paid[other],
+            (first, other),
+            num_comparisons=len(others),
+            metrics=[COST],
+            accuracy=answers.get(other),  # of a search asked in its screening
+        )
         told += [_sentence(row, comparison, price) for row in headline_rows(comparison)[:1]]
     return told
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchbook.judge.slo import Breach, Keeping, keeping, limits_by_metric
 from benchbook.report.curves import OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, Line
+from benchbook.report.differences import answering_worse
 from benchbook.report.run import Run
 from benchbook.report.sentences import value_text
 from benchbook.terms.metrics import BY_KEY, known_key
@@ -18,7 +19,7 @@ _MAX_SAID = 4  # lines in sentences of their own
 def slo_sentences(run: Run, lines: Sequence[Line] | None = None) -> list[str]:
     """Return the most that stays within the SLO and the first load that breaks it, one sentence a line, best first.
 
-    `lines` are all of the run unless they are given.
+    `lines` are all of the run unless they are given. Those of launches that lose answers, by the guard, come last.
     """
     limits = limits_by_metric(run.slo)
     sentences = [
@@ -29,7 +30,12 @@ def slo_sentences(run: Run, lines: Sequence[Line] | None = None) -> list[str]:
     if not limits:
         return sentences
     said = " and ".join(limit_text(key, limit) for key, limit in limits.items())
-    kept = [_kept(line, limits) for line in (run.lines if lines is None else lines) if line.points(REQUEST_THROUGHPUT)]
+    worse = answering_worse(run)
+    kept = [
+        _kept(line, limits, line.launch in worse)
+        for line in (run.lines if lines is None else lines)
+        if line.points(REQUEST_THROUGHPUT)
+    ]
     if not kept:
         return [*sentences, f"The SLO ({said}) could not be checked: no serve case gave a number."]
     kept.sort(key=lambda one: one.rank, reverse=True)
@@ -54,6 +60,7 @@ class _Kept:
 
     line: Line
     keeping: Keeping
+    is_worse: bool  # its launch loses more answers than the guard allows
 
     @property
     def best(self) -> float | None:
@@ -62,13 +69,14 @@ class _Kept:
 
     @property
     def where(self) -> str:
-        """Return the line's launch and lengths."""
-        return self.line.where
+        """Return the line's launch and lengths, and that its answers are worse."""
+        return f"{self.line.where}{', whose answers are worse' if self.is_worse else ''}"
 
     @property
-    def rank(self) -> tuple[bool, float]:
-        """Return what puts the lines that keep most first."""
-        return self.best is not None, self.line.means(OUTPUT_THROUGHPUT).get(self.best, 0.0)
+    def rank(self) -> tuple[bool, bool, float]:
+        """Return what puts the lines that keep most first, and of those none whose answers are worse."""
+        is_kept = self.best is not None
+        return is_kept and not self.is_worse, is_kept, self.line.means(OUTPUT_THROUGHPUT).get(self.best, 0.0)
 
     @property
     def why(self) -> str:
@@ -79,13 +87,13 @@ class _Kept:
         return " and ".join(_breach_text(self.line, load, breach) for breach in self.keeping.breaches)
 
 
-def _kept(line: Line, limits: Mapping[str, float]) -> _Kept:
+def _kept(line: Line, limits: Mapping[str, float], is_worse: bool) -> _Kept:
     values = {}
     for load in line.points(REQUEST_THROUGHPUT):
         rows = line.believed[line.believed[line.load.key] == load]
         values[load] = {key: rows[key].astype("float64").tolist() for key in limits}
     unreached = line.unreached if line.load.is_open else None
-    return _Kept(line, keeping(values, limits, line.means(OUTPUT_THROUGHPUT), unreached))
+    return _Kept(line, keeping(values, limits, line.means(OUTPUT_THROUGHPUT), unreached), is_worse)
 
 
 def _breach_text(line: Line, load: float, breach: Breach) -> str:

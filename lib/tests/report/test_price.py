@@ -7,6 +7,7 @@ from benchbook.explain import entries
 from benchbook.judge.price import PRICED, priced_values
 from benchbook.judge.spread import mean_interval
 from benchbook.plan.experiment import load_experiment
+from benchbook.records.answers import GuardAnswers
 from benchbook.records.header import Price
 from benchbook.report.answer import answer
 from benchbook.report.price import price_sentences
@@ -96,6 +97,26 @@ def test_the_cheapest_load_is_one_within_the_slo(tmp_path):
     kept = max(load for load in (1, 4, 8) if limit[load].min() <= 60)
     assert kept < 8 and f"Within the SLO the cheapest load is {kept} request" in price_sentences(bound)[0]
     assert "EUR per 1M output tokens" in " ".join(answer(bound)) and "[" in price_sentences(bound)[0]
+
+
+@pytest.mark.parametrize("slo", [{}, {"p99_ttft_ms": 1e9}])
+@pytest.mark.parametrize(("right", "is_left"), [(600, True), (1000, False)])
+def test_a_launch_whose_answers_are_lost_is_named_neither_cheapest_nor_best(tmp_path, right, is_left, slo):
+    def change(record):
+        name, number = record.identity.launch, record.identity.repeat
+        faster = (2 if name == "new" else 1) * (1 + 0.01 * number)
+        paid, right_here = on_gpus(duration_s=1000.0 / faster)(record), right if name == "new" else 1000
+        marks = "1" * right_here + "0" * (1000 - right_here)
+        guard = GuardAnswers(items_sha256="a" * 64, margin=0.01, guess=0.0, marks=marks) if number == 0 else None
+        values = {**paid.values, "output_throughput_tok_s": paid.values["output_throughput_tok_s"] * faster}
+        host = paid.host.model_copy(update={"random_weights": False})
+        return paid.model_copy(update={"guard": guard, "host": host, "values": values})
+
+    run = priced_run(tmp_path, change, launches=("now", "new"), slo=slo)
+    told = price_sentences(run)
+    assert ("(now, " in told[0]) is is_left and ("Left out of it: new, whose answers" in told[1]) is is_left
+    told = [text for text in answer(run) if text.startswith(("Within the SLO (", "From ", "With "))]
+    assert len(told) == 1 + bool(slo) and all(("(now, " in text) is is_left for text in told), told
 
 
 @pytest.mark.parametrize(
