@@ -6,6 +6,7 @@ sure, and by the estimate more than the margin; then no speed is claimed. *Canno
 no better than who guesses, by random weights or otherwise, there is nothing to lose, and the guard means nothing.
 
 An item that the first launch was not given an answer to is left out; one that only the other leaves unanswered is wrong.
+Of an item that either was not asked nothing is known, and it is left out.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding
 from benchbook.judge.exact import ERROR, change_interval
 from benchbook.judge.stats import quantile, stdev
-from benchbook.records.answers import NONE, RIGHT, GuardAnswers
+from benchbook.records.answers import NONE, NOT_ASKED, RIGHT, GuardAnswers
 from benchbook.records.record import Record
 from benchbook.terms.wording import counted
 
@@ -60,6 +61,7 @@ class Accuracy:
     drift: Drift | None = None
     why_nothing: str = ""  # why the guard means nothing
     why_open: str = ""  # why nothing could be compared
+    not_asked: str = ""  # of whom how many items were not asked, and why; '' where all were
 
     @property
     def change(self) -> float:
@@ -116,6 +118,8 @@ class Accuracy:
             f"Guard: of {counted(self.number, 'item')} asked under load, {self.base} and {self.other} have {shares} right; "
             f"{self.lost} are lost and {self.gained} gained, {self.numbers}: {said}."
         ]
+        if self.not_asked:
+            found.append(f"Left out of this: {self.not_asked}.")
         if self.kept is Kept.OPEN:
             found.append(_more_items(self))
         if self.drift:
@@ -151,9 +155,14 @@ def accuracy_of(base: Sequence[Record], other: Sequence[Record], names: tuple[st
     if ours.items_sha256 != theirs.items_sha256 or len(ours.marks) != len(theirs.marks):
         return _with(found, why_open="they were asked different items")
     why_nothing = _why_nothing([*base, *other], ours)
-    pairs = [pair for pair in zip(ours.marks, theirs.marks, strict=True) if pair[0] != NONE]
+    not_asked = "; ".join(filter(None, map(_not_asked, (ours, theirs), names)))
+    every = zip(ours.marks, theirs.marks, strict=True)
+    pairs = [pair for pair in every if pair[0] != NONE and NOT_ASKED not in pair]
+    if not pairs:
+        return _with(found, why_open=f"no item that {names[0]} answered was asked of {names[1]}: {not_asked}")
     return _with(
         found,
+        not_asked=not_asked,
         number=len(pairs),
         right=tuple(sum(pair[place] == RIGHT for pair in pairs) for place in (0, 1)),
         lost=sum(pair[0] == RIGHT != pair[1] for pair in pairs),
@@ -171,7 +180,8 @@ def right_sentence(records: Sequence[Record]) -> str:
     if not told.answered:
         return f"Guard: no item was answered: {told.why_not or 'there are none'}."
     share = f"{told.right} of {counted(told.answered, 'item')} asked under load are answered right"
-    return f"Guard: {share}{f'; it means nothing, since {why}' if (why := _why_nothing(records, told)) else ''}."
+    left = f"; {text}" if (text := _not_asked(told)) else ""
+    return f"Guard: {share}{left}{f'; it means nothing, since {why}' if (why := _why_nothing(records, told)) else ''}."
 
 
 def answers_worse(records: Sequence[Record]) -> Iterator[Finding]:
@@ -199,6 +209,14 @@ def _with(found: Accuracy, **facts: object) -> Accuracy:
 def _answers(records: Sequence[Record]) -> GuardAnswers | None:
     """Return what a launch answered: as it was asked last."""
     return next((record.guard for record in reversed(records) if record.guard and record.is_measured), None)
+
+
+def _not_asked(told: GuardAnswers, name: str = "") -> str:
+    """Return '200 items were not asked of new: the server is gone'; '' where all were."""
+    if not told.not_asked:
+        return ""
+    said = f"{counted(told.not_asked, 'item')} {'was' if told.not_asked == 1 else 'were'} not asked"
+    return f"{said}{f' of {name}' if name else ''}{f': {told.why_not}' if told.why_not else ''}"
 
 
 def _why_nothing(records: Sequence[Record], told: GuardAnswers) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from benchbook.hosts import http
 from benchbook.measure.items import Item, read_items
 from benchbook.measure.servers import AnyServer
-from benchbook.records.answers import NONE, RIGHT, WRONG, GuardAnswers
+from benchbook.records.answers import NONE, NOT_ASKED, RIGHT, WRONG, GuardAnswers
 from benchbook.records.handover import GuardItems
 from benchbook.terms.errors import BenchbookError
 from benchbook.terms.redaction import known_secrets, redacted
@@ -41,7 +41,7 @@ SendLoad = Callable[[int, Hear], object]  # with which other prompts; each line 
 class _Told:
     """What one item was answered with."""
 
-    mark: str = NONE
+    mark: str = NONE  # an item that was sent and not answered
     logprob: float | None = None  # of the right answer, a token on average
     why_not: str = ""
 
@@ -81,7 +81,7 @@ def _told_beside(server: AnyServer, items: Sequence[Item], send_load: SendLoad) 
     def asked(item: Item) -> _Told:
         while not is_sending.wait(_POLL_S):
             if is_over.is_set():
-                return _Told()
+                return _Told(NOT_ASKED)
         return _asked(server, item)
 
     with ThreadPoolExecutor(AT_ONCE, "guard") as pool:
@@ -99,7 +99,10 @@ def _told_beside(server: AnyServer, items: Sequence[Item], send_load: SendLoad) 
         finally:
             is_sending.clear()
             is_over.set()
-        return [one.result() for one in asking], loads, why_not
+        told = [one.result() for one in asking]
+    if all(one.mark != NOT_ASKED for one in told):
+        return told, loads, ""
+    return told, loads, why_not or f"their turn had not come when the load had been sent {loads} times"
 
 
 def _asked(server: AnyServer, item: Item) -> _Told:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchbook.records.typed import Items, Number, Seconds, Whole
 
-RIGHT, WRONG, NONE = "1", "0", "-"
+RIGHT, WRONG, NONE, NOT_ASKED = "1", "0", "-", "."
 
 
 class GuardAnswers(BaseModel):
@@ -19,16 +19,21 @@ class GuardAnswers(BaseModel):
     items_sha256: str  # of the file of the items
     margin: Annotated[float, Field(gt=0, lt=1)]  # the share by which fewer may be right
     guess: Annotated[float, Field(ge=0, le=1)]  # the share that is right by guessing
-    marks: Annotated[str, Field(pattern=r"^[01-]*$")] = ""  # an item each: right, wrong, or not answered
+    marks: Annotated[str, Field(pattern=r"^[01.-]*$")] = ""  # an item each: right, wrong, not answered, or not asked
     logprobs: Items[Number | None] = ()  # of the right answer, a token on average; None where nobody told it
     loads: Whole = 0  # so often the load was sent while the items were asked
     took_s: Seconds = 0.0  # beside the measurement
-    why_not: str = ""  # of items that were not answered, the first cause
+    why_not: str = ""  # of items that were not asked or not answered, the first cause
 
     @property
     def answered(self) -> int:
         """Return how many items were answered, right or wrong."""
-        return len(self.marks) - self.marks.count(NONE)
+        return len(self.marks) - self.marks.count(NONE) - self.not_asked
+
+    @property
+    def not_asked(self) -> int:
+        """Return how many items were never sent: of them the launch tells nothing."""
+        return self.marks.count(NOT_ASKED)
 
     @property
     def right(self) -> int:

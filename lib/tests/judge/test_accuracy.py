@@ -1,9 +1,10 @@
 """A guard: answers of two launches paired by item, their exact interval, and what they do to a claim of speed."""
 
 import random
+from types import SimpleNamespace
 
 import pytest
-from benchbook.judge.accuracy import Kept, accuracy_of
+from benchbook.judge.accuracy import Kept, accuracy_of, right_sentence
 from benchbook.judge.claims import sentence
 from benchbook.judge.compare import Finding, compare
 from benchbook.judge.comparison_caveats import caveats
@@ -76,6 +77,11 @@ def test_where_no_item_differs_the_interval_is_as_wide_as_the_items_are_few():
     assert change_interval(0, 0, items_needed(0.02))[0] >= -0.02 > change_interval(0, 0, items_needed(0.02) - 1)[0]
 
 
+def test_the_items_that_a_margin_needs_are_known_at_once_also_where_they_are_very_many():
+    assert [items_needed(margin) for margin in (0.01, 0.02, 0.001)] == [553, 275, 5551]
+    assert items_needed(1e-6) == pytest.approx(1e3 * items_needed(0.001), rel=0.01)  # of which no array is made
+
+
 def test_the_interval_turns_round_with_the_launches_and_leaves_out_0_no_sooner_than_mcnemars_exact_test():
     for lost, gained, number in ((9, 0, 200), (12, 3, 300), (6, 1, 60), (30, 12, 500)):
         low, high = change_interval(lost, gained, number)
@@ -143,6 +149,37 @@ def test_what_the_other_launch_leaves_unanswered_is_wrong_and_what_the_first_doe
     base, other = answers("1" * 990 + "-" * 10), answers("-" * 50 + "1" * 950)
     found = compared(tmp_path, base, other).accuracy
     assert (found.number, found.lost, found.kept) == (990, 50, Kept.LOST)
+
+
+def test_what_either_launch_was_not_asked_counts_for_nobody_and_is_told(tmp_path):
+    gone = "the server is gone"
+    for number, (base, other) in enumerate(
+        (
+            ("1" * 900 + "." * 100, "1" * 800 + "." * 200),  # a load that ended sooner
+            ("1" * 1000, "1" * 800 + "." * 200),
+            ("." * 200 + "1" * 800, "1" * 1000),
+        )
+    ):
+        comparison = compared(tmp_path / str(number), answers(base, why_not=gone), answers(other, why_not=gone))
+        found = comparison.accuracy
+        assert (found.number, found.lost, found.kept) == (800, 0, Kept.KEPT)
+        assert headline(comparison)[0].finding is Finding.BETTER
+        assert any(f"were not asked of {TWO[number < 2]}: {gone}" in text for text in found.sentences)
+
+
+def test_where_no_item_was_asked_of_both_nothing_is_vetoed_and_it_is_said(tmp_path):
+    comparison = compared(tmp_path, answers("1" * 500 + "." * 500), answers("." * 500 + "0" * 500))
+    assert comparison.accuracy.kept is Kept.OPEN and headline(comparison)[0].finding is Finding.BETTER
+    assert "no item that eager answered was asked of compiled" in " ".join(caveats(comparison))
+
+
+def test_of_a_launch_alone_it_is_told_what_was_not_asked():
+    class One:
+        is_measured, host = True, SimpleNamespace(random_weights=False)
+        guard = answers("1" * 80 + "." * 20, why_not="the server is gone")
+
+    said = right_sentence([One()])
+    assert "80 of 80 items asked under load are answered right; 20 items were not asked: the server is gone" in said
 
 
 @pytest.mark.parametrize(

@@ -183,19 +183,19 @@ def test_items_are_asked_while_the_load_is_sent_and_it_is_sent_until_all_are_ans
     assert body["prompt_logprobs"] == 0 and body["model"] == "m"
 
 
-def test_a_load_that_fails_leaves_the_rest_unanswered_and_tells_why(tmp_path):
+def test_a_load_that_fails_leaves_the_rest_unasked_and_tells_why(tmp_path):
     def send_load(number, hear):
         raise MeasureError("the server is gone", Cause("crashed", "the server is gone", ""))
 
     with asked_server(five) as server:
         told = ask_items(server, wanted(written(tmp_path, *[SUM] * 5)), send_load)
-    assert (told.marks, told.answered, told.why_not) == ("-----", 0, "the server is gone")
+    assert (told.marks, told.answered, told.why_not) == (".....", 0, "the server is gone")
 
 
 def test_a_client_that_never_tells_that_it_sends_asks_nothing(tmp_path):
     with asked_server(five) as server:
         told = ask_items(server, wanted(written(tmp_path, SUM)), lambda number, hear: hear("done"))
-    assert told.answered == 0 and told.loads == 1 and "does not tell when it sends" in told.why_not
+    assert told.marks == "." and told.loads == 1 and "does not tell when it sends" in told.why_not
 
 
 @pytest.mark.parametrize(
@@ -226,4 +226,18 @@ def test_a_load_is_not_sent_for_ever(tmp_path, monkeypatch):
         told = ask_items(
             server, wanted(written(tmp_path, *[SUM] * 40)), lambda number, hear: (sent.append(number), hear(BAR))
         )
-    assert sent == [0, 1, 2] and told.loads == 3 and 0 < told.marks.count("-") < 40
+    assert sent == [0, 1, 2] and told.loads == 3 and "-" not in told.marks
+    assert told.not_asked == 40 - told.answered == 40 - len(server.bodies) and 0 < told.not_asked < 40
+    assert told.why_not == "their turn had not come when the load had been sent 3 times"
+
+
+def test_a_load_that_fails_when_all_were_asked_leaves_nothing_to_explain(tmp_path):
+    def send_load(number, hear):
+        hear(BAR)
+        while len(server.bodies) < 3:
+            pass
+        raise MeasureError("the server is gone", Cause("crashed", "the server is gone", ""))
+
+    with asked_server(five) as server:
+        told = ask_items(server, wanted(written(tmp_path, *[SUM] * 3)), send_load)
+    assert (told.marks, told.why_not) == ("111", "")
