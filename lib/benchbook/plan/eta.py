@@ -82,6 +82,7 @@ class Estimator:
     earlier: Mapping[str, Timings] = field(default_factory=dict)
     cases: Sequence[Case] = ()  # of the experiment: those that an earlier run has measured tell of the others
     to_count: Mapping[str, str] = field(default_factory=dict)  # by launch: whose experts are counted before its start
+    asking: Collection[str] = ()  # cases whose load is sent once more after its first repeat, beside a guard's items
     at_once: int = 1  # blocks: the time left is that of all of them, divided
     _earlier_ratios: Ratios = field(default_factory=Ratios)  # taken to guessed, by kind
     # Taken in this run to expected before it: by work, and by kind where an earlier run told it or only a first guess.
@@ -179,6 +180,8 @@ class Estimator:
                 shape = repeat.case.warm_shape
                 yield self._repeat(repeat.case, shape in shapes)
                 shapes.add(shape)
+                if repeat.number == 0 and repeat.case.case_id in self.asking:
+                    yield self._repeat(repeat.case, True)
 
     def _start(self, block: Block) -> Piece:
         pace, kind = self.paces[block.launch], f"start {block.host_kind}"

@@ -46,7 +46,7 @@ def estimator_for(experiment: Experiment, results_dir: Path) -> Estimator:
     paces = {launch.name: pace_of(experiment.device, launch) for launch in experiment.launches}
     to_count = {launch.name: key for launch in experiment.launches if (key := _to_count(launch))}
     earlier = earlier_timings(experiment, results_dir)
-    return Estimator(paces, earlier, experiment.cases, to_count, at_once_of(experiment))
+    return Estimator(paces, earlier, experiment.cases, to_count, experiment.guarded, at_once_of(experiment))
 
 
 def earlier_timings(experiment: Experiment, results_dir: Path) -> dict[str, Timings]:

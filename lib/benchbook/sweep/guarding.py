@@ -48,7 +48,7 @@ def guard_text(experiment: Experiment) -> str:
     loads = ", ".join(sorted(experiment.guarded))
     return (
         f"Guard: {number:,} items of {experiment.guard.items} are asked of each launch in its first round, {AT_ONCE} at once, "
-        f"while a load like the one that was measured is sent once more, or more often ({loads})"
+        f"while a load like the one that was measured is sent once more, as the time counts it, or more often ({loads})"
     )
 
 

@@ -3,14 +3,17 @@
 import hashlib
 import io
 import json
+from dataclasses import replace
 
 import pytest
+from benchbook.plan.eta import Estimator
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.handover import Handover, read_handover
 from benchbook.records.header import RunHeader
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.sweep.consent import load_texts
-from benchbook.sweep.guarding import forget_items, freeze_items, items_sha256
+from benchbook.sweep.estimates import estimator_for
+from benchbook.sweep.guarding import asks_items, forget_items, freeze_items, items_sha256
 from benchbook.sweep.planning import RunPlan
 from benchbook.sweep.preview import preview
 from benchbook.sweep.reproduction import recreated
@@ -95,6 +98,18 @@ def test_plan_says_what_is_asked_beside_what(write, tmp_path):
     preview(write(), tmp_path / "results", Console(file=out, width=300))
     said = next(line for line in out.getvalue().splitlines() if line.startswith("Guard: "))
     assert "300 items of" in said and "a,serve,lengths=8x4,max_concurrency=2,num_prompts=4" in said
+
+
+def test_the_time_of_a_plan_counts_the_load_that_is_sent_once_more_beside_the_items(write, tmp_path):
+    experiment = load_experiment(write())
+    known = estimator_for(experiment, tmp_path / "results")
+    paces = {name: replace(pace, is_worth_a_guess=True) for name, pace in known.paces.items()}
+    guarded, free = Estimator(paces, asking=known.asking), Estimator(paces)
+    first, *others = experiment.planned_rounds()
+    (asks,) = (repeat for repeat in first.repeats if asks_items(experiment, repeat))
+    more_s = guarded.estimate([first]).seconds - free.estimate([first]).seconds
+    assert more_s == pytest.approx(free.once_more([replace(first, repeats=(asks,))]).seconds) and more_s > 1
+    assert guarded.estimate(others[1:]) == free.estimate(others[1:])
 
 
 def test_what_is_sent_to_a_server_of_somebody_else_has_the_items_and_the_load_beside_them(write):
