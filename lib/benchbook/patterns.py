@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
 
 from benchbook.terms.errors import ExperimentError
@@ -32,3 +32,16 @@ def fitting(pattern: str, case_ids: Iterable[str], where: str) -> frozenset[str]
         hint = near or f"parts of their names are {', '.join(parts[:_MOST_PARTS])}"
         raise ExperimentError(f"{where}: no case fits {pattern!r}; {hint}")
     return found
+
+
+def without_searched(case_ids: Collection[str], searched: Collection[str], where: str) -> frozenset[str]:
+    """Return those of `case_ids` that are not of a search (`searched`), which is measured as a whole.
+
+    Raises ExperimentError where all are.
+    """
+    left = frozenset(case_ids).difference(searched)
+    if not left:
+        raise ExperimentError(
+            f"{where}: all cases that fit are of a search, which is measured as a whole or not at all: ask for no cases"
+        )
+    return left

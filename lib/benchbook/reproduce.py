@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchbook.judge.agreement import Agreement, Found, agreements
-from benchbook.patterns import fitting
+from benchbook.patterns import fitting, without_searched
 from benchbook.records.record import Record
 from benchbook.records.runs import run_name
 from benchbook.records.store import Store
@@ -49,7 +49,12 @@ def _asked(run: Run, pattern: str) -> frozenset[str]:
     names = list(dict.fromkeys(record.identity.case_id for record in run.records if record.is_measured))
     if not names:
         raise ExperimentError(f"{run.name} has no measured repeat: there is nothing to agree with")
-    return fitting(pattern, names, run.name) if pattern else frozenset(names)
+    if not pattern:
+        return frozenset(names)
+    header = run.header
+    searched = {case_id for find in header.finds for case_id in find.cases}
+    searched |= set(header.search.cases.values() if header.search else ())
+    return without_searched(fitting(pattern, names, run.name), searched, run.name)
 
 
 def _print_mismatches(told: Sequence[str], console: Console) -> None:

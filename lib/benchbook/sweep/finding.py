@@ -36,8 +36,12 @@ class Finding:
     _records: dict[tuple[str, int], Record] = field(default_factory=dict)  # by case id and repeat, read once
 
     def next(self, host_kind: HostKind, results: Sequence[BlockResult]) -> Proposal:
-        """Return the next repeat that a search wants; none where each has ended, or its launch does not start."""
+        """Return the next repeat that a search wants; none where each has ended, or can get no further.
+
+        Its launch does not start then, or somebody asked to skip the case that it needs next.
+        """
         repeats: dict[str, int] = {}
+        skipped: list[str] = []
         tried = {(one.repeat.case.case_id, one.repeat.number) for result in results for one in result.attempts}
         given_up = {result.block.launch for result in results if result.given_up}
         for sought in self.plan.experiment.searches if host_kind == "server" else ():
@@ -46,14 +50,15 @@ class Finding:
             found = Found.of(find_facts(sought), self._measured(sought, counts))
             place = _wanted(found, counts) if sought.launch not in given_up else None
             if place is not None and self.plan.cases[sought.cases[place].case_id].key in self.store.control.skipped:
-                place = None  # without it the search gets no further
+                skipped.append(sought.cases[place].case_id)
+                place = None
             if place is not None:
                 case, number = sought.cases[place], counts[place]
                 seed = repeat_seed(self.plan.experiment.seed, case.axes_text, number)
                 block = Block(sought.launch, "server", (Repeat(case, number, "server", seed),))
                 why = f"{sought.name}: {_so_far(found)}next is {case.workload.load_text}, repeat {number}"
                 return Proposal((block,), why, {**repeats, case.case_id: number + 1})
-        return Proposal(repeats=repeats)
+        return Proposal(repeats=repeats, skipped=tuple(skipped))
 
     def goes_on(self, block: Block) -> bool:
         """Return whether a search goes on with a host: unless the file asks for starts, or launches are taking turns."""

@@ -14,7 +14,7 @@ from benchbook.sweep.ledger import Ledger
 from benchbook.sweep.progress import Listener
 from benchbook.sweep.proposers import Proposer
 from benchbook.sweep.waiting import Waiting
-from benchbook.terms.benchmarks import HostKind
+from benchbook.terms.benchmarks import HOST_KINDS, HostKind
 
 
 @dataclass
@@ -85,6 +85,14 @@ class Foreman:
                 self.listener.more(number, proposal.why)
                 return blocks
         return ()
+
+    def lacks_something(self) -> bool:
+        """Return whether a proposer wants more, which was not asked for or is skipped; tell which skipped cases."""
+        results = tuple(self.ledger.results.values())
+        found = [proposer.next(kind, results) for kind in HOST_KINDS for proposer in self.proposers]
+        if skipped := dict.fromkeys(case_id for proposal in found for case_id in proposal.skipped):
+            self.listener.say(f"A search waits for what was skipped: {'; '.join(skipped)}")
+        return any(proposal.blocks or proposal.skipped for proposal in found)
 
     def note_reached(self) -> None:
         """Have noted how well each target is known in the end."""

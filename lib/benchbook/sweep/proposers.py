@@ -21,6 +21,7 @@ class Proposal:
     ahead: tuple[
         Block, ...
     ] = ()  # what is likely wanted after these blocks, for whoever estimates how long it will take
+    skipped: tuple[str, ...] = ()  # cases without which it gets no further, and which somebody asked to skip
 
 
 class Proposer(Protocol):

@@ -62,7 +62,7 @@ class Runner:
                 while blocks := next(filter(None, map(foreman.proposed, HOST_KINDS)), ()):
                     self._measure(blocks, work, foreman)
                 foreman.note_reached()
-                state = self._final_state(ledger.header)
+                state = self._final_state(foreman)
                 if state is RunState.FINISHED:
                     self.store.control.forget()
                     self.store.forget_report()  # of a former state: a finished run without one lacks it still
@@ -107,15 +107,20 @@ class Runner:
             for result in results:
                 foreman.noted(result)
 
-    def _final_state(self, header: RunHeader) -> RunState:
+    def _final_state(self, foreman: Foreman) -> RunState:
         if self.store.control.is_stopping:
             self.listener.say("Stopped between two repeats, as asked.")
             return RunState.INTERRUPTED
-        skipped, rows = self.store.control.skipped, header.plan
-        asked = [row for row in rows if (self.only is None or row.case_id in self.only) and row.case_key not in skipped]
+        skipped, header = self.store.control.skipped, foreman.ledger.header
+        asked = [
+            row
+            for row in header.plan
+            if (self.only is None or row.case_id in self.only) and row.case_key not in skipped
+        ]
         if not self._are_good(asked, header):
             return RunState.FAILED
-        return RunState.FINISHED if self._are_good(header.plan, header) else RunState.PARTIAL
+        lacks_something = foreman.lacks_something()
+        return RunState.FINISHED if self._are_good(header.plan, header) and not lacks_something else RunState.PARTIAL
 
     def _are_good(self, rows: Sequence[PlanRow], header: RunHeader) -> bool:
         """Return whether all is measured and believed that the run cannot do without."""

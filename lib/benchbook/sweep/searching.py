@@ -36,7 +36,7 @@ class Searching:
     _measured: dict[tuple[str, int], Record] = field(default_factory=dict)  # by launch and round, read once
 
     def next(self, host_kind: HostKind, results: Sequence[BlockResult]) -> Proposal:
-        """Return the next start that the search wants; none where it has ended, or what it needs next is skipped."""
+        """Return the next start that the search wants; none where it has ended, or waits for a case that is skipped."""
         experiment = self.plan.experiment
         if not experiment.search or experiment.cases[0].workload.host_kind != host_kind:
             return Proposal()
@@ -48,7 +48,7 @@ class Searching:
             return Proposal(repeats=repeats)
         case_id = searched.search.cases[wanted.launch]
         if self.plan.cases[case_id].key in self.store.control.skipped:
-            return Proposal(repeats=repeats)
+            return Proposal(repeats=repeats, skipped=(case_id,))
         block = _block(experiment, wanted)
         repeats[case_id] = wanted.round + 1
         _, *ahead = _ahead(experiment, searched.halving)

@@ -16,7 +16,7 @@ from benchbook.hosts.process.registry import check_folders, others_at_work
 from benchbook.hosts.process.shell import left_out
 from benchbook.measure.hardware import peaks_before_start
 from benchbook.notebooks.execute import load_ahead, wait_loaded
-from benchbook.patterns import fitting
+from benchbook.patterns import fitting, without_searched
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.order import Block
 from benchbook.records.files import write_text
@@ -208,10 +208,12 @@ def _tell_found(looking: Future[str], listener: Listener) -> None:
 def asked_for(experiment: Experiment, patterns: Sequence[str]) -> frozenset[str]:
     """Return the ids of the cases that fit any of `patterns`, and of those that their rates are shares of.
 
-    Raises ExperimentError for a pattern that none fits.
+    Cases of a search are left out. Raises ExperimentError for a pattern that none fits, and where no others fit.
     """
-    case_ids = [case.case_id for case in experiment.cases]
-    asked = {case_id for pattern in patterns for case_id in fitting(pattern, case_ids, str(experiment.path))}
+    case_ids, where = [case.case_id for case in experiment.cases], str(experiment.path)
+    found = {case_id for pattern in patterns for case_id in fitting(pattern, case_ids, where)}
+    searched = {case.case_id for case in experiment.cases if experiment.search or case.find}
+    asked = without_searched(found, searched, where)
     return frozenset(asked | {case.maximum for case in experiment.cases if case.case_id in asked and case.maximum})
 
 

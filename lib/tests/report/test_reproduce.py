@@ -12,6 +12,7 @@ from benchbook.judge.agreement import Found, agreements
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.files import write_text
 from benchbook.records.fingerprint import case_key
+from benchbook.records.header import Search
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.report.run import load_run
 from benchbook.reproduce import reproduce
@@ -149,6 +150,20 @@ def test_of_a_run_some_cases_are_made_again_and_a_pattern_that_fits_none_is_name
     assert asked[0][1] and all("max_concurrency=4" in name for name in asked[0][1])
     with pytest.raises(ExperimentError, match="no case fits 'max_concurency=4'; did you mean"):
         reproduce("quickstart", "max_concurency=4", results, False, measuring(tmp_path, 1.0, asked), console())
+
+
+def test_cases_of_a_search_alone_are_not_made_again(tmp_path, results):
+    store = Store.open("quickstart", results)
+    cases = {each for record in store.records() if "max_concurrency=4" in (each := record.identity.case_id)}
+    search = Search(
+        default="eager", cases={name: name for name in cases}, metric="output_throughput_tok_s", confirmations=4
+    )
+    store.write_header(store.header().model_copy(update={"search": search}))
+    for only_look in (False, True):
+        with pytest.raises(ExperimentError, match="all cases that fit are of a search"):
+            reproduce(
+                "quickstart", "max_concurrency=4", results, only_look, lambda *_: pytest.fail("it started"), console()
+            )
 
 
 def changed_header(store, **args):

@@ -19,6 +19,7 @@ from benchbook.sweep.finding import Finding, find_facts
 from benchbook.sweep.planning import RunPlan
 from benchbook.sweep.preview import preview
 from benchbook.sweep.runner import Runner
+from benchbook.sweep.session import asked_for
 from benchbook.terms.errors import ExperimentError
 from rich.console import Console
 from test_runner import Bench, Listener
@@ -170,6 +171,35 @@ def test_a_rate_holds_while_the_server_keeps_up_with_it_whatever_the_limits(benc
         for each in first.split(" req/s holds and ")[0:1] + [first.split("holds and ")[1].split(" fails")[0]]
     )
     assert low < 6 <= high and "keeping up with the rate binds" in " ".join(said(runner))
+
+
+def test_a_search_waits_for_a_load_that_is_skipped_and_the_next_run_goes_on(bench):
+    runner, real = bench.runner(), bench.run_repeat
+    case = next(case for case in runner.plan.cases.values() if "max_concurrency=4," in case.case.case_id)
+
+    def skipping(repeat, *given):
+        runner.store.control.skip(case.key)
+        return real(repeat, *given)
+
+    runner.executor = Local(bench.open_host, skipping)
+    assert runner.execute() is RunState.PARTIAL is runner.store.header().state
+    assert f"A search waits for what was skipped: {case.case.case_id}" in runner.listener.lines
+    assert bench.runner(runner.store).execute() is RunState.FINISHED
+    assert "20 requests in flight hold and 22 fail" in " ".join(said(runner))
+
+
+def test_cases_of_a_search_are_not_asked_for_and_with_others_a_run_without_it_is_partial(bench):
+    for pattern in ("eager", "max_concurrency=4"):
+        with pytest.raises(ExperimentError, match="all cases that fit are of a search"):
+            asked_for(bench.plan().experiment, [pattern])
+    path = bench.tmp_path / "small.yaml"
+    fixed = "benchmarks: [serve: {max_concurrency: 70, lengths: [[8, 4]], num_prompts: 4}, "
+    path.write_text(path.read_text().replace("benchmarks: [", fixed).replace(SLO, f"repeats: 2\n{SLO}"))
+    plan = RunPlan.of(load_experiment(path))
+    runner = bench.runner(plan=plan)
+    runner.only = asked_for(plan.experiment, ["eager"])
+    assert runner.execute() is RunState.PARTIAL and set(loads(bench)) == {70}
+    assert bench.runner(runner.store, plan).execute() is RunState.FINISHED
 
 
 def test_a_budget_ends_a_search_and_is_said(bench):
