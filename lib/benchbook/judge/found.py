@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from benchbook.judge.capacity import Grows, Kept, Question, Sample
 from benchbook.judge.knee import MIN_DRAIN, MIN_REACHED
 from benchbook.judge.ladder import Search
-from benchbook.judge.starts import start_of
+from benchbook.judge.starts import has_not_started, start_of
 from benchbook.records.header import Find
 from benchbook.records.record import Record
 
@@ -27,7 +27,7 @@ class Found:
 
     find: Find
     records: dict[int, list[Record]] = field(default_factory=dict)  # that tell something, by the place of their load
-    spent_s: float = 0.0  # in all its measurements, those that tell nothing among them
+    spent_s: float = 0.0  # in all its measurements, those that tell nothing among them; starts are none
 
     @classmethod
     def of(cls, find: Find, records: Iterable[Record]) -> Found:
@@ -35,7 +35,8 @@ class Found:
         places, found = {case_id: place for place, case_id in enumerate(find.cases)}, cls(find)
         for record in records:
             if (place := places.get(record.identity.case_id)) is not None:
-                found.spent_s += max(0.0, record.ended_monotonic_s - record.started_monotonic_s)
+                if not has_not_started(record):
+                    found.spent_s += max(0.0, record.ended_monotonic_s - record.started_monotonic_s)
                 if sample_of(record, find):
                     found.records.setdefault(place, []).append(record)
         return found

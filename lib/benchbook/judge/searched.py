@@ -198,7 +198,10 @@ class Searched:
 
 
 def took_s(record: Record) -> float:
-    """Return how long a trial took (s): its measurement and, as far as it is known, the start before it."""
+    """Return how long a trial took (s): its measurement and, as far as it is known, the start before it.
+
+    Of a host that was never ready it is what its start took.
+    """
     measuring_s = max(0.0, record.ended_monotonic_s - record.started_monotonic_s)
     return measuring_s + (record.host.ready_s or 0.0) + (record.host.counting_s or 0.0)
 

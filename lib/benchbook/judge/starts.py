@@ -11,7 +11,7 @@ from benchbook.judge.catalogue import reason
 from benchbook.judge.evidence import Finding, kv_cache_tokens
 from benchbook.judge.kv_cache import sequences_held
 from benchbook.records.host import HostFacts
-from benchbook.records.record import Record
+from benchbook.records.record import Outcome, Record
 from benchbook.records.settings import settings_of
 from benchbook.terms.asked import held_in_flight
 from benchbook.terms.wording import time_text
@@ -23,6 +23,11 @@ _OF_ONE_START = {"--port", "--host", "--served-model-name", "--socket"}  # flags
 def start_of(record: Record) -> str | None:
     """Return which start a repeat was measured on: when its host was ready (UTC); None where that was not noted."""
     return record.host.ready_utc
+
+
+def has_not_started(record: Record) -> bool:
+    """Return whether a repeat has no number since its host was never ready."""
+    return record.outcome is Outcome.HOST_FAILED and start_of(record) is None
 
 
 def host_restarted(records: Sequence[Record]) -> Iterator[Finding]:

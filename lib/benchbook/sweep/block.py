@@ -52,12 +52,16 @@ def run_block(
     return _UnderWay(BlockResult(block), work, listener, again, run_repeat).execute(open_host)
 
 
-def give_up(block: Block, work: Work, listener: BlockListener, why: GivenUp) -> BlockResult:
-    """Return what becomes of a block whose host is not started (again): a record of each repeat that says why."""
-    for repeat in block.repeats:
+def give_up(block: Block, work: Work, listener: BlockListener, why: GivenUp, tried_s: float = 0.0) -> BlockResult:
+    """Return what becomes of a block whose host is not started (again): a record of each repeat that says why.
+
+    The first one's has how long (s) starts were tried in vain.
+    """
+    for number, repeat in enumerate(block.repeats):
         folder, identity = _place(repeat, work)
-        record = host_failed(repeat, folder, identity, why.cause, why.log_tail)
-        listener.recorded(record, 0.0, work.store.log_of(record))
+        lost_s = 0.0 if number else tried_s
+        record = host_failed(repeat, folder, identity, why.cause, why.log_tail, lost_s)
+        listener.recorded(record, lost_s, work.store.log_of(record))
     return BlockResult(block, given_up=why)
 
 
@@ -76,6 +80,7 @@ class _UnderWay:
         queue, failures = deque(block.repeats), Counter[Repeat]()
         launch, host_text = experiment.launch(block.launch), f"the {block.host_kind} of launch {block.launch!r}"
         error: HostError | None = None
+        tried_s = 0.0  # in starts that failed
         for _ in range(MAX_HOST_STARTS):
             if not self._is_left(queue):
                 return self.result
@@ -98,11 +103,13 @@ class _UnderWay:
                     return self.result  # with its last repeat, which was tried often enough: nothing to start it for
             except HostError as failed:
                 was_killed_before, error = isinstance(error, HostStartError), failed
+                tried_s += time.monotonic() - began_s
                 if failed.cause.code != "killed_by_signal" or was_killed_before:
                     break  # what could not start once will not start the next time either
                 self.listener.say(f"  {host_text} was killed while it started")
         left = replace(block, repeats=tuple(queue))
-        return replace(self.result, given_up=give_up(left, self.work, self.listener, GivenUp.of(error)).given_up)
+        given_up = give_up(left, self.work, self.listener, GivenUp.of(error), tried_s).given_up
+        return replace(self.result, given_up=given_up)
 
     def _drain(self, queue: deque[Repeat], host: BenchHost, failures: Counter[Repeat]) -> None:
         """Measure `queue` until it is empty; raise HostDiedError, the repeat still queued, when the host is gone.

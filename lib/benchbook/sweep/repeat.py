@@ -70,10 +70,13 @@ def run_repeat(
     return _explained(record, folder / RECORD_FILE, host)
 
 
-def host_failed(repeat: Repeat, folder: Path, identity: Identity, cause: Cause, log_tail: str) -> Record:
-    """Write and return the record of a repeat whose host never became ready or was given up."""
+def host_failed(
+    repeat: Repeat, folder: Path, identity: Identity, cause: Cause, log_tail: str, tried_s: float = 0.0
+) -> Record:
+    """Write and return the record of a repeat whose host never became ready or was given up, after so long (s)."""
     workload = repeat.case.workload.at_maximum(None)
     recording = Recording(workload, make_folder(folder) / RECORD_FILE, Handover(identity=identity))
+    recording.started_monotonic_s -= tried_s
     return recording.fail(
         Outcome.HOST_FAILED, Failure(code=cause.code, evidence=cause.evidence, hint=cause.hint, log_tail=log_tail)
     )
