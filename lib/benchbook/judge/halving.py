@@ -6,7 +6,8 @@ that looked better than the default are then measured anew, in turns with it: wh
 since the best of many looks better than it is (lib/proofs/searches.py).
 
 A budget is kept in two ways: what it has no room for in the first round is not explored, and later rounds of screening
-and further finalists are left out. All follows from the trials alone: a search that was interrupted goes on as if it had
+and further finalists are left out. As few candidates as are confirmed are confirmed at once: of these a budget leaves out
+the last, as soon as the starts before it tell that there is no room. All follows from the trials alone: a search that was interrupted goes on as if it had
 not been.
 """
 
@@ -74,6 +75,8 @@ class Halving:
     @cached_property
     def course(self) -> Course:
         """Return how the search has gone, and what is next."""
+        if self.is_default_out:
+            return Course(())  # there is nothing to set a candidate against
         rounds: list[tuple[str, ...]] = []
         alive, is_cut = self.candidates, False
         for width in (*widths(len(alive))[1:], MOST_FINALISTS) if len(alive) > MOST_FINALISTS else ():
@@ -89,17 +92,23 @@ class Halving:
                 if (name, number) not in self.trials:
                     return Course((*rounds, tuple(alive)), next=Next(name, number))
                 seen.append(name)
-                if name == self.default and not number and self.trials[name, number].gain is None:
-                    return Course(tuple(rounds))  # there is nothing to set a candidate against
             rounds.append(tuple(name for name in alive if name in seen))
             alive = self._ranked(rounds[-1], number + 1)[:width]
             if len(alive) <= MOST_FINALISTS:
                 break
         finalists = worthy = self._worthy(alive, len(rounds))[:MOST_FINALISTS]
-        while len(finalists) > 1 and not self._has_room(rounds, 0, len(finalists)):
+        if not rounds:
+            finalists = self._affordable(worthy)
+        while rounds and len(finalists) > 1 and not self._has_room(rounds, 0, len(finalists)):
             finalists = finalists[:-1]
         course = Course(tuple(rounds), finalists, is_cut=is_cut or len(finalists) < len(worthy))
         return replace(course, next=self._confirming(course))
+
+    @property
+    def is_default_out(self) -> bool:
+        """Return whether the default gave no number in its first round, which ends a search."""
+        first = self.trials.get((self.default, 0))
+        return first is not None and first.gain is None
 
     def gain(self, name: str, rounds: int) -> float | None:
         """Return by how much a candidate looked better than the default in the first `rounds`, as a logarithm."""
@@ -122,12 +131,12 @@ class Halving:
         """Return those that are not out, the best first: such as keep the limits, by the mean of their rounds."""
         there = [name for name in names if not any(self.trials[name, number].lost for number in range(rounds))]
         means = {name: self._mean(name, rounds) for name in there}
-        return tuple(sorted(there, key=lambda name: (self._breaks(name, rounds), -means[name])))
+        return tuple(sorted(there, key=lambda name: (self.breaks(name, rounds), -means[name])))
 
     def _mean(self, name: str, rounds: int) -> float:
         return fmean(self.trials[name, number].gain for number in range(rounds))
 
-    def _breaks(self, name: str, rounds: int) -> bool:
+    def breaks(self, name: str, rounds: int) -> bool:
         """Return whether a launch breaks a limit by the mean of its rounds."""
         beyond = [self.trials[name, number].beyond for number in range(rounds) if (name, number) in self.trials]
         known = [each for each in beyond if each is not None]
@@ -140,7 +149,7 @@ class Halving:
         """
         if not rounds:
             return tuple(alive)
-        is_bad, keeping = self._breaks(self.default, rounds), [name for name in alive if not self._breaks(name, rounds)]
+        is_bad, keeping = self.breaks(self.default, rounds), [name for name in alive if not self.breaks(name, rounds)]
         return tuple(name for name in keeping if is_bad or (self.gain(name, rounds) or 0.0) > 0)
 
     def _has_room(self, rounds: Sequence[Sequence[str]], starts: int, finalists: int) -> bool:
@@ -154,6 +163,21 @@ class Halving:
         if self.budget_s is None or not took:
             return True
         return sum(took) + fmean(took) * (starts + (finalists + 1) * self.confirmations) <= self.budget_s
+
+    def _affordable(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the candidates, which nothing has screened, that the budget has room to confirm; one at least.
+
+        A candidate is decided on before it is first started, by what the first starts before it took, and for good.
+        """
+        for number in range(1, len(names)) if self.budget_s is not None else ():
+            first = [self.trials.get((name, 0)) for name in (self.default, *names[:number])]
+            if None in first:
+                break  # whose turn comes before
+            staying = [trial.took_s for trial in first if not trial.lost]
+            starts = (len(staying) + 1) * self.confirmations - len(staying)
+            if sum(trial.took_s for trial in first) + fmean(staying) * starts > self.budget_s:
+                return tuple(names[:number])
+        return tuple(names)
 
     def _confirming(self, course: Course) -> Next | None:
         """Return what is next of the confirmation: launches take turns, and one that is lost is started no more."""

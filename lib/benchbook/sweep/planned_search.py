@@ -46,10 +46,17 @@ def _price_text(experiment: Experiment, estimator: Estimator) -> str:
         return text
     least = estimator.estimate(_least(experiment, blocks))
     text += f"; a budget of {duration_text(budget_s)}"
+    is_screened = bool(widths(len(experiment.launches) - 1))
     if least.seconds > budget_s:
-        return f"{text} has no room to start each candidate and confirm one, {least}: some would not be explored"
+        what = (
+            "start each candidate and confirm one"
+            if is_screened
+            else "confirm one candidate, which is done all the same"
+        )
+        return f"{text} has no room to {what}, {least}: {'some' if is_screened else 'others'} would not be explored"
     if whole.seconds > budget_s:
-        return f"{text} has no room for all of it: later rounds of screening and further finalists are left out"
+        left = "later rounds of screening and further finalists" if is_screened else "the last candidates"
+        return f"{text} has no room for all of it: {left} are left out"
     return f"{text} has room for it"
 
 

@@ -61,3 +61,24 @@ def test_a_finalist_that_is_lost_while_it_is_confirmed_is_started_no_more():
     assert halving.course.next == Next("a", 2)
     done = {**trials, ("a", 2): Trial(0.1), ("d", 2): Trial(0.0)}
     assert Halving("d", ("a", "b", "c", "e"), 2, done).course.next is None
+
+
+def test_of_few_candidates_the_last_are_left_out_by_what_the_first_starts_took():
+    def finalists(budget_s, **trials):
+        known = {(name, 0): trial for name, trial in trials.items()}
+        return Halving("d", ("a", "b", "c"), 4, known, budget_s).course.finalists
+
+    of_10_s, lost = Trial(0.0, took_s=10.0), Trial(None, lost="out_of_memory", took_s=5.0)
+    assert finalists(1.0) == ("a", "b", "c"), "nothing is known yet, and the default comes first"
+    assert finalists(119.0, d=of_10_s, a=of_10_s) == ("a",) and finalists(1.0, d=of_10_s, a=of_10_s) == ("a",)
+    assert finalists(121.0, d=of_10_s, a=of_10_s, b=of_10_s) == ("a", "b")
+    assert finalists(161.0, d=of_10_s, a=of_10_s, b=of_10_s) == ("a", "b", "c")
+    assert finalists(84.0, d=of_10_s, a=lost) == ("a",) and finalists(86.0, d=of_10_s, a=lost)[:2] == ("a", "b")
+
+
+def test_a_default_that_gives_no_number_at_first_ends_a_search_of_few_candidates_and_one_later_does_not():
+    lost = Trial(None, lost="out_of_memory")
+    few = Halving("d", ("a",), 2, {("d", 0): lost})
+    assert few.course.next is None and few.is_default_out
+    later = Halving("d", ("a",), 2, {("d", 0): Trial(0.0), ("a", 0): Trial(0.1), ("a", 1): Trial(0.1), ("d", 1): lost})
+    assert later.course.finalists == ("a",) and not later.is_default_out
