@@ -15,6 +15,7 @@ from benchbook.judge.compare import Row
 from benchbook.judge.searched import OTHER_ANSWERS, Confirmed, Searched
 from benchbook.launch_differences import difference_text
 from benchbook.records.store import BEST_FILE
+from benchbook.report.none_found import none_sentence
 from benchbook.report.run import Run
 from benchbook.report.slo import limit_text
 from benchbook.terms.metrics import BY_KEY
@@ -77,14 +78,7 @@ class _Said:
             )
         if course.next:
             return f"The search has not ended: next is {course.next.launch}. Nothing can be recommended yet."
-        if why := self.searched.halving.why_lost(self.default):
-            return f"No candidate can be recommended: the default ({self.default}) is out itself, {why}."
-        if not course.finalists:
-            return (
-                f"None of {candidates} looked better than {self.default} in {self.label} when they were screened, so that "
-                "none was confirmed: keep the default."
-            )
-        return f"No candidate is shown to be better than {self.default} in {self.label}: keep the default."
+        return none_sentence(self.searched)
 
     def _allowed_for(self) -> str:
         number = len(self.searched.course.finalists)
@@ -145,8 +139,8 @@ class _Said:
         course = self.searched.course
         if not course.is_cut:
             return
-        seen = {name for names in course.screening for name in names}
-        unseen = [name for name in self.searched.search.cases if course.screening and name not in {*seen, self.default}]
+        seen = {self.default, *(name for names in course.screening or (course.finalists,) for name in names)}
+        unseen = [name for name in self.searched.search.cases if name not in seen]
         budget = f"The budget of {duration_text(self.searched.search.budget_s)}"
         if unseen:
             yield f"{budget} had no room for all: not explored {'is' if len(unseen) == 1 else 'are'} {_named(unseen)}."

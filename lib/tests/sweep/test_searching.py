@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
 
 import pytest
 import yaml
 from benchbook.hosts.vllm.command import flags
 from benchbook.hosts.vllm.config_file import config_text
+from benchbook.judge.searched import Confirmed, took_s
 from benchbook.measure.recording import Recording
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.handover import RECORD_FILE, Handover
@@ -17,6 +19,7 @@ from benchbook.records.host import HostFacts
 from benchbook.records.store import Store
 from benchbook.report.answer import answer
 from benchbook.report.comparisons import comparisons_html
+from benchbook.report.none_found import none_sentence
 from benchbook.report.run import load_run
 from benchbook.report.summary import ending, print_summary
 from benchbook.sweep import planning
@@ -26,6 +29,7 @@ from benchbook.sweep.planning import RunPlan
 from benchbook.sweep.preview import preview
 from benchbook.sweep.runner import Runner
 from benchbook.sweep.searching import Searching, planned_trials
+from benchbook.sweep.session import asked_for
 from benchbook.terms.errors import Cause, ExperimentError, HostStartError
 from rich.console import Console
 from test_runner import Bench, Listener
@@ -52,10 +56,13 @@ class Searched(Bench):
     cannot_start = ()
     spread, took_s = 0.01, 10.0
     dies_at = 0  # the call at which the person interrupts
+    start_s = 0.0  # that a start which fails takes
+    answers_less = ()  # by launch and round
 
     def open_host(self, launch, kind, store, ready_timeout_s):
         self.start_error = None
         if launch.name in self.cannot_start:
+            time.sleep(self.start_s)
             self.start_error = HostStartError("no", Cause("out_of_memory", "torch.OutOfMemoryError", "lower it"))
         return super().open_host(launch, kind, store, ready_timeout_s)
 
@@ -67,7 +74,8 @@ class Searched(Bench):
             raise KeyboardInterrupt
         luck = int(hashlib.sha256(f"{name} {repeat.number}".encode()).hexdigest()[:8], 16) / 16**8 - 0.5
         value = 100 * self.speeds.get(name, 1.0) * (1 + 2 * self.spread * luck)
-        raw = {"completed": 4, "total_input_tokens": 32, "total_output_tokens": 16, "output_throughput": value,
+        completed = 1 if (name, repeat.number) in self.answers_less else 4
+        raw = {"completed": completed, "total_input_tokens": 32, "total_output_tokens": 16, "output_throughput": value,
                "p99_ttft_ms": self.ttft_ms.get(name, 10.0) * (1 + self.spread * luck)}  # fmt: skip
         facts = HostFacts(
             ready_utc=f"2026-01-01T00:{repeat.number:02}:00+00:00 {name}",
@@ -220,6 +228,128 @@ def test_launches_that_the_file_names_are_candidates_too(bench):
     )
     bench.speeds = {"other": 1.2}
     assert bench.said(plan).startswith("other is the best of 1 candidate: +")
+
+
+TWO = "matrix: {args.max_num_seqs: [1, 2]}, maximise: output_throughput_tok_s"
+FOUR = TWO.replace("1, 2", "1, 2, 3, 4")
+
+
+def test_a_budget_leaves_out_the_last_of_few_candidates_and_plan_says_so(bench, tmp_path):
+    three = TWO.replace("1, 2", "1, 2, 3")
+    for budget_s, explored in ((55, 1), (90, 1), (125, 2), (165, 3)):  # of one it takes 8 starts of 10 s, of three 16
+        bench.calls = []
+        plan = bench.plan(f"{three}, budget: {budget_s} s", rest="repeats: 4")
+        text = bench.said(plan)
+        assert len({name for name, _ in bench.calls}) == 1 + explored and len(bench.calls) == 4 * (1 + explored)
+        left = {1: "are max_num_seqs_2 and max_num_seqs_3", 2: "is max_num_seqs_3"}.get(explored)
+        assert (f"had no room for all: not explored {left}." in text) if left else ("budget" not in text)
+        store = bench.last.store
+        assert bench.runner(store, plan).execute() is RunState.FINISHED and len(bench.calls) == 4 * (1 + explored)
+    for budget, what in (
+        ("1 s", "no room to confirm one candidate, which is done all the same"),
+        ("1000 h", "has room for it"),
+    ):
+        bench.plan(f"{three}, budget: {budget}", rest="repeats: 4")
+        console = Console(record=True, width=400, file=open("/dev/null", "w"))
+        preview(tmp_path / "small.yaml", tmp_path / "results", console)
+        assert what in console.export_text()
+
+
+def test_a_default_that_does_not_start_ends_a_search_of_few_candidates_too(bench):
+    bench.cannot_start = ("default",)
+    assert "the default (default) is out itself, out_of_memory" in bench.said(bench.plan(TWO))
+    assert bench.state is RunState.FAILED and not bench.calls
+
+
+def test_a_start_that_fails_costs_a_budget_what_it_took(bench):
+    bench.cannot_start, bench.start_s = ("max_num_seqs_1",), 0.05
+    bench.said(bench.plan(TWO, rest="repeats: 4"))
+    (lost,) = (one for one in bench.last.store.records() if one.identity.launch == "max_num_seqs_1")
+    assert took_s(lost) >= 0.05
+
+
+@pytest.mark.parametrize("of_what", [NINE, TWO], ids=["nine", "two"])
+def test_a_search_waits_for_a_candidate_that_is_skipped_and_the_next_run_goes_on(bench, of_what):
+    plan = bench.plan(of_what, rest="repeats: 4")
+    first = bench.runner(plan=plan)
+    case = next(case.case_id for case in plan.experiment.cases if case.launch == "max_num_seqs_2")
+    real = bench.run_repeat
+
+    def skipping(repeat, *given):
+        first.store.control.skip(plan.cases[case].key)
+        return real(repeat, *given)
+
+    first.executor = Local(bench.open_host, skipping)
+    assert first.execute() is RunState.PARTIAL is first.store.header().state
+    assert f"A search waits for what was skipped: {case}" in first.listener.lines
+    assert bench.runner(first.store, plan).execute() is RunState.FINISHED
+    assert len(set(bench.calls)) == len(bench.calls) and ("max_num_seqs_2", 0) in bench.calls
+
+
+def test_no_cases_of_a_search_are_asked_for(bench):
+    for pattern in ("default", "max_num_seqs_2", "serve"):
+        with pytest.raises(
+            ExperimentError, match="small.yaml: all cases that fit are of a search, which is measured as"
+        ):
+            asked_for(bench.plan().experiment, [pattern])
+
+
+SEQS = [f"max_num_seqs_{number}" for number in (1, 2, 3, 4)]
+LATE = "repeats: 4\nslo: {p99_ttft_ms: 50}"
+
+
+@pytest.mark.parametrize(
+    ("search", "facts", "said"),
+    [
+        (
+            FOUR,
+            {"cannot_start": SEQS},
+            "None of 4 candidates can be recommended, since 4 did not start: keep the default.",
+        ),
+        (FOUR, {"ttft_ms": dict.fromkeys(SEQS, 80.0)}, "since 4 broke the SLO: keep the default."),
+        (
+            FOUR,
+            {"cannot_start": SEQS[:2], "ttft_ms": dict.fromkeys((*SEQS, "default"), 80.0)},
+            "since 2 did not start and 2 broke the SLO: default broke the SLO too.",
+        ),
+        (
+            FOUR,
+            {"outputs": dict.fromkeys(SEQS, ("a", "x", "y", "z")), "cannot_start": SEQS[3:]},
+            "since 3 gave other answers and 1 did not start: keep the default.",
+        ),
+        (
+            FOUR,
+            {"speeds": dict.fromkeys(SEQS, 0.8), "cannot_start": SEQS[:1]},
+            "since 3 looked no better than default in output throughput and 1 did not start: keep the default.",
+        ),
+        (
+            TWO.replace("1, 2", "1"),
+            {"speeds": {"candidate-1": 1.5}, "ttft_ms": {"candidate-1": 80.0}},
+            "The one candidate cannot be recommended, since it broke the SLO: keep the default.",
+        ),
+        (
+            TWO.replace("1, 2", "1"),
+            {"answers_less": [("default", 2)]},
+            "No candidate is shown to be better than default in output throughput: keep the default.",
+        ),
+        (
+            TWO,
+            {"speeds": {SEQS[0]: 1.5}, "ttft_ms": {SEQS[0]: 80.0}},
+            "None of 2 candidates can be recommended, since 1 broke the SLO and 1 showed no gain in output throughput",
+        ),
+    ],
+)
+def test_why_none_is_recommended_is_said_by_what_became_of_the_candidates(bench, search, facts, said):
+    vars(bench).update({"speeds": {}, **facts})
+    assert said in bench.said(bench.plan(search, rest=LATE))
+
+
+def test_one_that_is_faster_and_answers_worse_is_not_said_to_show_no_gain(bench, monkeypatch):
+    bench.speeds = {"candidate-1": 1.5}
+    bench.said(bench.plan(TWO.replace("1, 2", "1"), rest="repeats: 4"))
+    monkeypatch.setattr(Confirmed, "keeps_answers", False)
+    said = none_sentence(load_run(bench.last.store.run_dir).searched)
+    assert said == "The one candidate cannot be recommended, since it answered worse: keep the default."
 
 
 def test_plan_tells_how_a_search_goes_and_what_it_costs(bench, tmp_path):
