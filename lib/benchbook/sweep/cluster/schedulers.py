@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import requests
-
+from benchbook.hosts.http import ask, json_of
 from benchbook.plan.cluster import Cluster
 from benchbook.terms.errors import ExperimentError
 
 WAITING, RUNNING = "waiting", "running"
 _COMMAND_LIMIT_S = 60.0
+_NOT_FOUND, _FAULTY = 404, 400
 
 
 class Scheduler(Protocol):
@@ -95,7 +95,7 @@ class Ray:
             "entrypoint_resources": asked,
             "metadata": {"name": name},
         }
-        return self._ask("POST", "", body)["submission_id"]
+        return (self._ask("POST", "", body) or {})["submission_id"]
 
     def states(self, ids: Collection[str]) -> Mapping[str, str] | None:
         """Return what the dashboard says of each."""
@@ -114,17 +114,18 @@ class Ray:
             except ExperimentError:
                 continue  # it is over, or nobody answers
 
-    def _ask(self, method: str, path: str, body: object = None) -> dict | None:
+    def _ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Mapping[str, str] | None:
         """Return what the dashboard answers, None for a job that it does not know (any more)."""
-        url = f"{self.cluster.address.rstrip('/')}/api/jobs/{path}"
+        address = self.cluster.address.rstrip("/")
         try:
-            answer = requests.request(method, url, json=body, timeout=_COMMAND_LIMIT_S)
-            if answer.status_code == requests.codes.not_found and path:
+            status, text = ask(method, address, f"/api/jobs/{path}", timeout_s=_COMMAND_LIMIT_S, payload=body)
+            if status == _NOT_FOUND and path:
                 return None
-            answer.raise_for_status()
-            return answer.json()
-        except (requests.RequestException, ValueError) as error:
-            raise ExperimentError(f"Ray at {self.cluster.address}: {error}"[:500]) from None
+            if status >= _FAULTY:
+                raise ValueError(f"HTTP {status}: {' '.join(text.split())[:300]}")
+            return json_of(text)
+        except (OSError, ValueError) as error:
+            raise ExperimentError(f"Ray at {address}: {error}") from None
 
 
 def _output(argv: list[str]) -> str:
