@@ -30,6 +30,7 @@ from benchbook.judge.compare import Comparison, compare
 from benchbook.plan.experiment import Experiment, load_experiment
 from benchbook.plan.order import Block, Repeat
 from benchbook.records.record import Record
+from benchbook.records.store import Store
 from benchbook.sweep.added_rounds import AddedRounds
 from benchbook.sweep.block_result import Attempt, BlockResult
 from benchbook.sweep.planning import PlannedCase, RunPlan
@@ -125,7 +126,7 @@ def rounds_until(least: str, most: int) -> AddedRounds:
         path.write_text(_EXPERIMENT.format(least=least, most=most))
         experiment: Experiment = load_experiment(path)
     planned = {case.case_id: PlannedCase(case, {}) for case in experiment.cases}
-    return AddedRounds(RunPlan(experiment, {}, planned), store=None)
+    return AddedRounds(RunPlan(experiment, {}, planned), Store(Path(folder)))  # of a run that nobody asks anything
 
 
 def known_after(adding: AddedRounds, values: Iterator[float]) -> tuple[int, float, float]:

@@ -35,8 +35,8 @@ time.sleep(600)
 
 
 @pytest.fixture
-def owner() -> Iterator[subprocess.Popen]:
-    """Yield an owner that is starting a server; whatever is left of both is ended afterwards."""
+def owner(state_dir: Path) -> Iterator[subprocess.Popen]:
+    """Yield an owner that is starting a server, in a registry of its own; whatever is left of both is ended afterwards."""
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     settings = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True, "start_new_session": True}
     with subprocess.Popen([sys.executable, "-c", OWNER], env=env, **settings) as process:
