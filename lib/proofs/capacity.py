@@ -21,9 +21,7 @@ as often as these were, three times at least. Exits with 1 where a limit is brok
 
 from __future__ import annotations
 
-import argparse
 import heapq
-import json
 import math
 import random
 import statistics
@@ -37,6 +35,7 @@ from benchbook.judge.capacity import Decision, Grows, Kept, Question, Sample
 from benchbook.judge.ladder import Search
 from benchbook.plan.find import ladder
 from false_claims import rate_of
+from rated import print_rates
 
 LIMITS = {"covered_at_least": 0.93, "wrong_decisions_at_most": 0.05, "time_of_the_grid_at_most": 0.25}
 WITHIN, AT_MOST, GRID_REPEATS = 0.05, 8, 3
@@ -92,13 +91,7 @@ def searched(bench: Bench) -> Search:
 
 def main() -> int:
     """Print the rates as JSON; return 1 where one is outside its limit by more than chance explains."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=300, help="of each kind")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    found = rates(args.times, args.seed)
-    print(json.dumps({"times": args.times, "seed": args.seed, "limits": LIMITS, "kinds": found}, indent=2))
-    return int(any(broken(kind) for kind in found.values()))
+    return print_rates(__doc__, rates, LIMITS, broken)
 
 
 def broken(kind: Mapping[str, Any]) -> bool:

@@ -22,8 +22,6 @@ cut: does it measure the same and end the same. Exits with 1 where a limit is br
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import random
 import statistics
@@ -36,6 +34,7 @@ from benchbook.judge.searched import Searched
 from benchbook.records.header import Search
 from benchbook.records.record import Record
 from false_claims import ONE_CASE, rate_of, record_of
+from rated import print_rates
 
 LIMITS = {"found_at_least": 0.90, "covered_at_least": 0.95, "false_claims_at_most": 0.05}
 CANDIDATES, GAIN, ROUNDS, DRIFT, TRIAL_S = 24, 0.06, 8, 0.002, 60.0
@@ -112,13 +111,7 @@ class Kind:
 
 def main() -> int:
     """Print the rates as JSON; return 1 where one is outside its limit by more than chance explains."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=300, help="of each kind")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    found = rates(args.times, args.seed)
-    print(json.dumps({"times": args.times, "seed": args.seed, "limits": LIMITS, "kinds": found}, indent=2))
-    return int(any(map(broken, found.values())))
+    return print_rates(__doc__, rates, LIMITS, broken)
 
 
 def rates(times: int, seed: int) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from benchbook.measure.recording import tail_of
 from benchbook.plan.order import Block, Repeat
@@ -14,6 +14,13 @@ from benchbook.records.record import Record
 from benchbook.records.store import Store
 from benchbook.sweep.planning import RunPlan
 from benchbook.terms.errors import Cause, HostError
+
+
+def told_from(where: str, name: str, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what a BlockListener's call `name` is given, with where the block runs where it is a line of text."""
+    if name == "say":
+        return (f"  {where}: {given[0].strip()}", *given[1:])
+    return (f"{where}: {given[0]}", *given[1:]) if name == "working_on" else given
 
 
 @dataclass(frozen=True)

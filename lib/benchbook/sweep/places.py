@@ -17,7 +17,7 @@ from benchbook.plan.order import Block
 from benchbook.plan.place import Placing
 from benchbook.records.host import Neighbours, PlaceFacts
 from benchbook.sweep.block import give_up
-from benchbook.sweep.block_result import BlockListener, BlockResult, GivenUp, Work
+from benchbook.sweep.block_result import BlockListener, BlockResult, GivenUp, Work, told_from
 from benchbook.sweep.neighbours import kept_finding, measure_neighbours, said
 from benchbook.sweep.place_process import DONE, MORE, PlaceProcess, Setting
 from benchbook.sweep.planning import pending
@@ -132,7 +132,7 @@ class Places:
         else:
             if name == "going_on":
                 blocks.elsewhere[number] = given[0]
-            getattr(listener, name)(*at_place(number, name, given))
+            getattr(listener, name)(*told_from(f"place {number}", name, given))
 
     def _lost(
         self, process: PlaceProcess, block: Block, blocks: Waiting, work: Work, listener: BlockListener
@@ -151,13 +151,6 @@ class Places:
             yield give_up(left[0], work, listener, GivenUp(cause, ""))
         else:
             yield BlockResult(block)
-
-
-def at_place(number: int, name: str, given: tuple) -> tuple:
-    """Return what a listener's call `name` is given, with the place where it is a line of text."""
-    if name in ("say", "working_on"):
-        return (f"  place {number}: {given[0].strip()}" if name == "say" else f"place {number}: {given[0]}", *given[1:])
-    return given
 
 
 def waits_for_maximum(block: Block, others: Sequence[Block]) -> bool:

@@ -8,7 +8,7 @@ and one table of variables for all of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,6 +60,13 @@ class Preflight:
             raise ExperimentError(f"{experiment.path}: no candidate of the search can run:\n{why}")
         search = replace(experiment.search, left_out={**experiment.search.left_out, **left_out})
         return replace(self, experiment=replace(experiment, launches=launches, cases=cases, search=search))
+
+    def part_of(self, asked: Collection[str] | None) -> Preflight:
+        """Return the same with the launches of the cases of these ids, None: of all: others need nothing of a machine."""
+        experiment = self.experiment
+        names = {case.launch for case in experiment.cases if asked is None or case.case_id in asked}
+        launches = tuple(launch for launch in experiment.launches if launch.name in names)
+        return replace(self, experiment=replace(experiment, launches=launches))
 
     def python_of(self, launch: Launch) -> Python:
         """Return the environment in which a launch is started."""

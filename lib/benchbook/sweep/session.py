@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchbook import project
@@ -53,6 +53,44 @@ PROPOSERS = (AddedRounds, Finding, Searching)
 RESULTS = Path("results")  # where the command line keeps runs unless it is told otherwise
 
 
+@dataclass
+class Here:
+    """Where a run measures without a cluster: this machine."""
+
+    share_gpu: bool
+    first_look: CpuLook | None
+    command: str
+    _looking: Future[str] | None = None  # at what disturbs measuring
+
+    def let_through(self, part: Preflight) -> list[str]:
+        """Begin to look whether the machine is quiet, hold its GPUs, and return notes; raises ExperimentError for what it lacks."""
+        launch = part.experiment.launches[0]
+        self._looking = ThreadPoolExecutor(1).submit(disturbance, launch, FIRST_LOOK_S, since=self.first_look)
+        return [*hold_cards(part, self.command, self.share_gpu), *check_machine(part)]
+
+    def plan_of(self, experiment: Experiment, listener: Listener) -> RunPlan:
+        """Return the plan, once models are there and what the devices can do is known; say what was found meanwhile."""
+        started = [launch for launch in experiment.launches if not launch.attached]
+        models = dict.fromkeys(launch.model_text for launch in started)
+        listener.working_on(f"getting the model ready: {', '.join(models)}")
+        plan = RunPlan.of(experiment)
+        _tell_found(self._looking, listener)
+        listener.working_on("finding out what the device can do at best, which is measured once a day")
+        for place in places_of(experiment) or [Place(0)]:
+            with place.entered():
+                for launch in started:  # now, while nothing of ours runs; hosts find them known
+                    peaks_before_start(plan.models[launch.name].path, launch.env, wait_loaded)
+        return plan
+
+    def executor(self, plan: RunPlan, store: Store) -> Executor:
+        """Return what runs the blocks: this process, or where the file has several at once, one at each place."""
+        compares_launches = len(plan.experiment.launches) > 1
+        if plan.experiment.place is None:
+            return Local(host_opener(self.share_gpu, compares_launches))
+        setting = Setting(self.share_gpu, compares_launches, store.run_dir / "places", plan.modules)
+        return Places(places_of(plan.experiment), plan.experiment.place, setting)
+
+
 def prepare_run(
     file: Path,
     results_dir: Path,
@@ -83,12 +121,10 @@ def prepare_run(
     listener.working_on("reading which flags and variables the installed vLLM knows")
     checked = runnable(preflight_of(file, sets))
     asked = asked_for(checked.experiment, only) if only else None
-    part = _asked_part(checked, asked)
+    part = checked.part_of(asked)
     check_loader(part.experiment)
-    cluster = OnCluster.of(on, part.experiment, results_dir, share_gpu) if on else None
-    if not cluster:
-        looking = ThreadPoolExecutor(1).submit(disturbance, part.experiment.launches[0], FIRST_LOOK_S, since=first_look)
-    notes = [] if cluster else [*hold_cards(part, command, share_gpu), *check_machine(part)]
+    where = OnCluster.of(on, part.experiment, results_dir, share_gpu) if on else Here(share_gpu, first_look, command)
+    notes = where.let_through(part)
     for note in (*part.notes, *notes, *check_models(part)):
         listener.say(note)
     if any(launch.attached for launch in part.experiment.launches):
@@ -97,7 +133,7 @@ def prepare_run(
     for line in left_out():
         listener.say(line)
     load_ahead(meanwhile)  # the look at the machine lasts on
-    plan = cluster.plan_of(checked.experiment, listener) if cluster else _plan_of(checked.experiment, looking, listener)
+    plan = where.plan_of(checked.experiment, listener)
     earlier = None if new else unfinished_run(results_dir, plan.experiment.name)
     finished = None if new else finished_run(results_dir, plan.experiment.name)
     _check_consent(plan, earlier, asked, confirm)
@@ -106,7 +142,7 @@ def prepare_run(
     card_locks.rename(f"run {run_name(store.run_dir, results_dir)}")
     write_text(store.run_dir / EXPERIMENT_FILE, plan.experiment.source_text)
     freeze_items(plan.experiment, store)
-    executor = cluster.executor(plan, store) if cluster else _executor_of(plan, store, share_gpu)
+    executor = where.executor(plan, store)
     runner = Runner(plan, store, listener, command, executor, [each(plan, store) for each in PROPOSERS], only=asked)
     if earlier:
         runner.header, damage = store.read_header()
@@ -116,15 +152,6 @@ def prepare_run(
             listener.say(not_extended(finished, results_dir))
         listener.say(f"New run {shown(store.run_dir)}.")
     return runner
-
-
-def _executor_of(plan: RunPlan, store: Store, share_gpu: bool) -> Executor:
-    """Return what runs the blocks: this process, or where the file has several at once, one at each place."""
-    compares_launches = len(plan.experiment.launches) > 1
-    if plan.experiment.place is None:
-        return Local(host_opener(share_gpu, compares_launches))
-    setting = Setting(share_gpu, compares_launches, store.run_dir / "places", plan.modules)
-    return Places(places_of(plan.experiment), plan.experiment.place, setting)
 
 
 def _check_consent(plan: RunPlan, earlier: Store | None, asked: Collection[str] | None, confirm: Confirm) -> None:
@@ -158,21 +185,6 @@ def _tell_others(listener: Listener) -> None:
             "Another benchbook is at work on this machine (`benchbook ps` lists its processes): "
             "by processors and memory that both use, its numbers and those of this run will disturb each other."
         )
-
-
-def _plan_of(experiment: Experiment, looking: Future[str], listener: Listener) -> RunPlan:
-    """Return the plan, once models are there and what the devices can do is known; say what `looking` found meanwhile."""
-    started = [launch for launch in experiment.launches if not launch.attached]
-    models = dict.fromkeys(launch.model_text for launch in started)
-    listener.working_on(f"getting the model ready: {', '.join(models)}")
-    plan = RunPlan.of(experiment)
-    _tell_found(looking, listener)
-    listener.working_on("finding out what the device can do at best, which is measured once a day")
-    for place in places_of(experiment) or [Place(0)]:
-        with place.entered():
-            for launch in started:  # now, while nothing of ours runs; hosts find them known
-                peaks_before_start(plan.models[launch.name].path, launch.env, wait_loaded)
-    return plan
 
 
 def _tell_continued(
@@ -215,14 +227,6 @@ def asked_for(experiment: Experiment, patterns: Sequence[str]) -> frozenset[str]
     searched = {case.case_id for case in experiment.cases if experiment.search or case.find}
     asked = without_searched(found, searched, where)
     return frozenset(asked | {case.maximum for case in experiment.cases if case.case_id in asked and case.maximum})
-
-
-def _asked_part(checked: Preflight, asked: Collection[str] | None) -> Preflight:
-    """Return `checked` with the launches of the cases that are asked for: others need nothing of this machine."""
-    experiment = checked.experiment
-    names = {case.launch for case in experiment.cases if asked is None or case.case_id in asked}
-    launches = tuple(launch for launch in experiment.launches if launch.name in names)
-    return replace(checked, experiment=replace(experiment, launches=launches))
 
 
 def run_command(

@@ -165,8 +165,7 @@ def test_a_model_that_may_have_experts_is_not_denied_them(config) -> None:
 
 @installed
 def test_what_another_launch_cannot_do_refuses_no_part_of_a_run(tmp_path) -> None:
-    from benchbook.sweep.session import _asked_part
 
     checked = preflight_of(written(tmp_path, "{tp: 3}"))
     asked = [case.case_id for case in checked.experiment.cases if case.launch == "other"]
-    check_machine(_asked_part(checked, asked))
+    check_machine(checked.part_of(asked))

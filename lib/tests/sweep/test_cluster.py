@@ -120,6 +120,13 @@ def test_blocks_apart_are_jobs_of_their_own(bench):
     assert [len(blocks) for _, blocks in scheduler.submitted] == [1] * 8
 
 
+def test_launches_that_take_no_turns_are_jobs_of_their_own(bench):
+    turns = {"repeats": "repeats: 2\nturns: false"}
+    runner = bench.runner(plan=bench.plan(**TWO, **turns))
+    runner.executor = Jobs(Cluster(scheduler="slurm"), scheduler := Scripted(bench), "small", poll_s=0.0)
+    assert runner.execute() == RunState.FINISHED and [len(blocks) for _, blocks in scheduler.submitted] == [1] * 4
+
+
 @pytest.mark.parametrize("lost", ["never", "half", "unfit"])
 def test_of_a_job_that_is_lost_only_what_it_left_undone_runs_again(bench, lost):
     runner, scheduler = on_cluster(bench, ["well", lost])

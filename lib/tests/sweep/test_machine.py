@@ -14,7 +14,6 @@ from benchbook.hosts.machine.facts import gpus
 from benchbook.hosts.machine.peaks import data_sheet
 from benchbook.plan.experiment import load_experiment
 from benchbook.sweep import machine as machine_module
-from benchbook.sweep import session
 from benchbook.sweep.machine import check_machine, machine_note
 from benchbook.sweep.preflight import Preflight
 from benchbook.terms.errors import ExperimentError
@@ -398,8 +397,8 @@ def test_what_is_not_asked_for_need_not_be_there(checked, two_gpus) -> None:
     whole = checked("{shape: gpt-oss-20b}")
     full = replace(whole.experiment.launches[0], name="full", env={"CUDA_VISIBLE_DEVICES": "0"})
     both = replace(whole, experiment=replace(whole.experiment, launches=(*whole.experiment.launches, full)))
-    assert [launch.name for launch in session._asked_part(both, None).experiment.launches] == ["a"]  # full has no cases
-    assert session._asked_part(both, set()).experiment.launches == ()
+    assert [launch.name for launch in both.part_of(None).experiment.launches] == ["a"]  # full has no cases
+    assert both.part_of(set()).experiment.launches == ()
 
 
 # --- Shared memory.

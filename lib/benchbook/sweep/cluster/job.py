@@ -9,7 +9,6 @@ from __future__ import annotations
 import pickle
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from benchbook.notebooks.kernels.source import warm_kernels
@@ -53,14 +52,13 @@ def _run_blocks(given: Given, work: Work, here: Node, folder: Path, teller: Tell
     if here.device != plan.device:
         raise BenchbookError(f"node {here.name} has {here.device}, and this run is of {plan.device}")
     there = RunPlan.of(plan.experiment, Store(work.store.run_dir), on=here.device)
-    for case in {repeat.case.case_id for block in given.blocks for repeat in block.repeats}:
+    cases = {repeat.case.case_id for block in given.blocks for repeat in block.repeats}
+    for case in cases:
         # Which cards a job has, its scheduler says by variables; all others go along with it.
         changed = set(changed_parts(plan.cases[case].parts, there.cases[case].parts)) - {"environment"}
         if changed:
             raise BenchbookError(f"node {here.name} has another {listed(sorted(changed))} than this run is of ({case})")
-    names = {block.launch for block in given.blocks}
-    launches = tuple(launch for launch in plan.experiment.launches if launch.name in names)
-    checked = preflight(replace(plan.experiment, launches=launches))
+    checked = preflight(plan.experiment).part_of(cases)
     hold_cards(checked, f"job {folder.name}", given.share_gpu)
     check_machine(checked)
     opener = placed(

@@ -15,7 +15,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from benchbook.records.files import make_folder, write_bytes, write_text
 from benchbook.records.runs import JOBS
 from benchbook.records.store import Store
 from benchbook.sweep.block import give_up
-from benchbook.sweep.block_result import BlockListener, BlockResult, GivenUp, Work
+from benchbook.sweep.block_result import BlockListener, BlockResult, GivenUp, Work, told_from
 from benchbook.sweep.cluster.schedulers import Scheduler
 from benchbook.sweep.cluster.told import BEGAN, DONE, ENDED, GIVEN, TOLD, UNFIT, Given, Node, told_in
 from benchbook.sweep.interrupts import blocked
@@ -171,16 +171,13 @@ class _UnderWay:
                 yield from self._lost(job)
 
     def _next(self) -> tuple[Block, ...]:
-        """Return the blocks of the next job, () when nothing may begin now: of one round, or one block."""
+        """Return the blocks of the next job, () when nothing may begin now."""
         busy = [block for job in self.jobs for block in job.blocks]
-        first = self.blocks.take(lambda block: not waits_for_maximum(block, [*busy, *self.blocks.left]))
-        chosen = [first] if first else []
-        experiment = self.work.plan.experiment
-        while chosen and (
-            block := self.blocks.take(lambda each: goes_along(each, chosen[0], experiment, self.on.cluster))
-        ):
-            chosen.append(block)
-        return tuple(chosen)
+
+        def may_begin(block: Block) -> bool:
+            return not waits_for_maximum(block, [*busy, *self.blocks.left])
+
+        return next_job(self.blocks, self.work.plan.experiment, self.on.cluster, may_begin)
 
     def _submit(self, chosen: tuple[Block, ...], tries: int) -> bool:
         """Submit a job, and return whether the scheduler took it; why it did not is said once."""
@@ -231,7 +228,8 @@ class _UnderWay:
             else:
                 if name == "going_on":
                     self.blocks.elsewhere[_number(job)] = given[0]
-                getattr(self.listener, name)(*_at_node(job, name, given))
+                where = job.node.name if job.node else f"job {job.id}"
+                getattr(self.listener, name)(*told_from(where, name, given))
 
     def _has_ended(self, job: Job, states: Mapping[str, str] | None) -> bool:
         """Return whether nothing more comes of a job: it said so, or its scheduler no longer knows it."""
@@ -267,10 +265,20 @@ def _tidy(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def goes_along(block: Block, first: Block, experiment: Experiment, cluster: Cluster) -> bool:
-    """Return whether `block` is of the job that `first` began: where launches take turns, all of one round are."""
-    is_in_turns = cluster.job == "round" and len(experiment.launches) > 1 and experiment.repeats > 1
-    return is_in_turns and (block.host_kind, _round(block)) == (first.host_kind, _round(first))
+def next_job(
+    blocks: Waiting, experiment: Experiment, cluster: Cluster, fits: Callable[[Block], bool] = lambda block: True
+) -> tuple[Block, ...]:
+    """Take the blocks of one job: all of a round where launches take turns, else one that fits; () where none does."""
+    first = blocks.take(fits)
+    chosen = [first] if first else []
+    is_in_turns = cluster.job == "round" and experiment.repeats > 1
+
+    def goes_along(block: Block) -> bool:
+        return (block.host_kind, _round(block)) == (first.host_kind, _round(first))
+
+    while first and is_in_turns and experiment.starts_anew(first.host_kind) and (block := blocks.take(goes_along)):
+        chosen.append(block)
+    return tuple(chosen)
 
 
 def _round(block: Block) -> int:
@@ -305,13 +313,6 @@ def _said(blocks: Sequence[Block]) -> str:
     numbers = sorted({repeat.number for block in blocks for repeat in block.repeats})
     rounds = f"round {numbers[0]}" if len(numbers) == 1 else f"repeats {numbers[0]} to {numbers[-1]}"
     return f"{', '.join(f'{block.launch} {block.host_kind}' for block in blocks)}, {rounds}"
-
-
-def _at_node(job: Job, name: str, given: tuple) -> tuple:
-    where = job.node.name if job.node else f"job {job.id}"
-    if name == "say":
-        return (f"  {where}: {given[0].strip()}", *given[1:])
-    return (f"{where}: {given[0]}", *given[1:]) if name == "working_on" else given
 
 
 def _tail(path: Path) -> str:

@@ -8,7 +8,8 @@ from benchbook.plan.cluster import Cluster
 from benchbook.plan.eta import Estimator
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.order import Block
-from benchbook.sweep.cluster.jobs import goes_along
+from benchbook.sweep.cluster.jobs import next_job
+from benchbook.sweep.waiting import Waiting
 from benchbook.terms.wording import counted, duration_text, number_text
 
 _SHOWN = 4
@@ -17,7 +18,7 @@ _S_AN_HOUR = 3600.0
 
 def job_lines(experiment: Experiment, blocks: Sequence[Block], cluster: Cluster, estimator: Estimator) -> Iterator[str]:
     """Yield how many jobs there are of what is left, what the first are of, how long all take and what that is in GPU-hours."""
-    jobs = grouped(blocks, experiment, cluster)
+    jobs = list(grouped(blocks, experiment, cluster))
     estimates = [estimator.estimate(job) for job in jobs]
     times_s = [each.seconds for each in estimates]
     least = "" if all(each.is_known for each in estimates) else "at least "
@@ -33,12 +34,8 @@ def job_lines(experiment: Experiment, blocks: Sequence[Block], cluster: Cluster,
         yield f"  and {len(jobs) - _SHOWN} more"
 
 
-def grouped(blocks: Sequence[Block], experiment: Experiment, cluster: Cluster) -> list[tuple[Block, ...]]:
-    """Return the blocks by the jobs that they are."""
-    left, jobs = list(blocks), []
-    while left:
-        first = left.pop(0)
-        along = [block for block in left if goes_along(block, first, experiment, cluster)]
-        left = [block for block in left if block not in along]
-        jobs.append((first, *along))
-    return jobs
+def grouped(blocks: Sequence[Block], experiment: Experiment, cluster: Cluster) -> Iterator[tuple[Block, ...]]:
+    """Yield the blocks by the jobs that they are."""
+    left = Waiting(blocks)
+    while job := next_job(left, experiment, cluster):
+        yield job

@@ -17,6 +17,7 @@ from benchbook.sweep.cluster.jobs import Jobs, ask_node
 from benchbook.sweep.cluster.schedulers import scheduler_of
 from benchbook.sweep.cluster.told import Node
 from benchbook.sweep.planning import RunPlan
+from benchbook.sweep.preflight import Preflight
 from benchbook.sweep.progress import Listener
 from benchbook.terms.secret_names import holds_secret, is_secret_name
 from benchbook.visible import CUDA, HIP, ROCR, ZE
@@ -44,6 +45,10 @@ class OnCluster:
             problem = "is a server of somebody else, which is measured from here: run it without --on"
             raise experiment.document.error(("launches", attached[0]), problem)
         return cls(read_cluster(file), results_dir, experiment, share_gpu)
+
+    def let_through(self, part: Preflight) -> list[str]:
+        """Return no notes: what a node lacks, and who is on its GPUs, its jobs find."""
+        return []
 
     def plan_of(self, experiment: Experiment, listener: Listener) -> RunPlan:
         """Return the plan for the kind of node that a job gets, which may wait in the queue first."""
