@@ -81,7 +81,7 @@ def test_requests_that_a_hybrid_cache_holds_do_not_exhaust_it():
     assert exhausted(LLAMA_8B, 32) is not None and exhausted(LLAMA_8B, 23) is None
 
 
-@pytest.mark.parametrize("run", ["tuned", "ablations_short", "h200_short", "h200_curve", "dummy_flatters"])
+@pytest.mark.parametrize("run", ["tuned", "ablations_dummy", "h200_short", "h200_curve", "dummy_flatters"])
 def test_committed_records_used_what_their_sequences_are_said_to_need(run):
     """A prompt that is being read holds more than its window for a while: the largest use is somewhat above."""
     used = 0

@@ -13,7 +13,7 @@ RUNS = sorted(path.parent for path in (Path(__file__).parents[3] / "results" / "
 WITHDRAWN = [
     run_dir
     for run_dir in RUNS
-    if run_dir.name in ("tuning_dummy", "tuning_humming_dummy", "tuned_dummy", "ablations_short")
+    if run_dir.name in ("tuning_dummy", "tuning_humming_dummy", "tuned_dummy", "ablations_dummy")
 ]
 
 
