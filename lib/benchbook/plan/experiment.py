@@ -309,7 +309,8 @@ def _are_attached(doc: Document) -> bool:
 
 def _check_searches(doc: Document, slo: Mapping[str, float]) -> None:
     """Note a search that has nothing to keep, and no gain to look for."""
-    for index, entry in enumerate(doc.data.get("benchmarks") or ()):
+    entries = doc.data.get("benchmarks")
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):  # else it is refused as what it is
         for benchmark, body in entry.items() if isinstance(entry, dict) else ():
             find = body.get(FIND) if isinstance(body, dict) else None
             if isinstance(find, dict) and not slo and not find.keys() & {"attainment", "saturation"}:

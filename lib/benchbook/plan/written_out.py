@@ -36,15 +36,18 @@ class _Launch:
     origins: dict[Where, Where] = field(default_factory=dict)
 
     def copy(self) -> _Launch:
-        values = {key: dict(value) if key in PARTS else value for key, value in self.values.items()}
+        values = {key: dict(value) if isinstance(value, dict) else value for key, value in self.values.items()}
         return _Launch(values, dict(self.origins))
 
     def take(self, way: Where, value: Any, origin: Where) -> None:
         """Set the value at `way`, such as ("args", "dtype"); a null takes away what the launch began with.
 
-        A null of a matrix is a launch without the key, whatever the launch began with.
+        A null of a matrix is a launch without the key, whatever the launch began with. What is no mapping where one must
+        be stays as it is: whoever reads the launch refuses it.
         """
         inside = self.values.setdefault(way[0], {}) if len(way) > 1 else self.values
+        if not isinstance(inside, dict):
+            return
         if value is None and (way in self.origins or MATRIX in origin):
             inside.pop(way[-1], None)
             self.origins.pop(way, None)

@@ -21,6 +21,10 @@ class _Raw(TypedDict, total=False):
     ttfts: list[Number]
     itls: list[list[Number]]
     latencies: list[Number]  # of requests or of iterations
+    queue_times: list[Number]
+    input_lens: list[Number]
+    output_lens: list[Number]
+    errors: list[Any]  # a text each, and a null in some versions
     percentiles: dict[str, Number]
 
 

@@ -101,10 +101,20 @@ def test_a_fault_of_the_base_is_told_once_and_where_it_stands(load):
         ("{m: {matrix: {args.a: [1, 2]}}, m-1: {}}", "3: launches.m: {matrix}: makes a launch 'm-1', and there is another"),
         ("{m: {matrix: {args.a: [" + ", ".join(map(str, range(201))) + "]}}}", "3: launches.m.matrix: {args.a}: makes more"),
         ("{a: {args: {seed: null}}}", "3: launches.a.args.seed: null: has no value: leave the key out"),
+        ("{m: {args: 5, matrix: {args.a: [1, 2]}}}", "3: launches.m.args: 5: must be a mapping"),
+        ("{m: {args: [1], matrix: {env.A: [1, 2]}}}", "3: launches.m.args: [1]: must be a mapping"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_written_out_is_refused_where_it_stands(load, launches, line):
     assert any(each.startswith(line) for each in told(load, launches)), told(load, launches)
+
+
+@pytest.mark.parametrize("benchmarks", ["5", "{serve: {}}", "serve"])
+def test_benchmarks_that_are_no_list_are_refused_as_that_alone(tmp_path, benchmarks):
+    path = tmp_path / "exp.yaml"
+    path.write_text(f"question: q\nmodel: tiny\nlaunches: {{a: {{}}}}\nbenchmarks: {benchmarks}\n")
+    with pytest.raises(ExperimentError, match="^[^\n]*exp.yaml:4: benchmarks: [^\n]*$"):
+        load_experiment(path)
 
 
 def test_launches_without_turns_have_one_start_each_and_three_repeats(load):
