@@ -23,8 +23,6 @@ from benchbook.records.runs import run_name
 from benchbook.records.store import Store
 from benchbook.sweep.again import price_text
 from benchbook.sweep.candidates import runnable
-from benchbook.sweep.cluster.preview import job_lines
-from benchbook.sweep.cluster.session import OnCluster
 from benchbook.sweep.consent import is_elsewhere, load_texts
 from benchbook.sweep.earlier_runs import finished_run, lacks_report, not_extended, unfinished_run, unreported_run
 from benchbook.sweep.estimates import estimator_for
@@ -69,8 +67,11 @@ def preview(
     With `on`, the file of a cluster, the jobs too that it would be.
     """
     checked = runnable(preflight_of(file, sets))
-    cluster = OnCluster.of(on, checked.experiment, results_dir).cluster if on else None
-    experiment = checked.experiment
+    experiment, cluster = checked.experiment, None
+    if on:  # imported late, as below: without a cluster nothing of it is read
+        from benchbook.sweep.cluster.session import OnCluster
+
+        cluster = OnCluster.of(on, experiment, results_dir).cluster
     blocks = experiment.planned_rounds()
     unfinished = unfinished_run(results_dir, experiment.name)
     going_on = (unfinished, RunPlan.of(experiment, unfinished)) if unfinished else None
@@ -92,8 +93,11 @@ def preview(
         say(console, lacks_report(unreported, results_dir))
     elif finished := finished_run(results_dir, experiment.name):
         say(console, not_extended(finished, results_dir))
-    for line in job_lines(experiment, left[0], cluster, estimator) if cluster else ():
-        say(console, line)
+    if cluster:
+        from benchbook.sweep.cluster.preview import job_lines
+
+        for line in job_lines(experiment, left[0], cluster, estimator):
+            say(console, line)
     _print_preflight(console, checked, blocks, is_here=not cluster)
     say(console, "")
     if with_commands:

@@ -25,7 +25,6 @@ from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.sweep.added_rounds import AddedRounds
 from benchbook.sweep.attached import asked_before
 from benchbook.sweep.candidates import runnable
-from benchbook.sweep.cluster.session import OnCluster
 from benchbook.sweep.consent import Confirm, ask_consent
 from benchbook.sweep.earlier_runs import finished_run, not_extended, unfinished_run
 from benchbook.sweep.executors import Executor, Local
@@ -123,7 +122,11 @@ def prepare_run(
     asked = asked_for(checked.experiment, only) if only else None
     part = checked.part_of(asked)
     check_loader(part.experiment)
-    where = OnCluster.of(on, part.experiment, results_dir, share_gpu) if on else Here(share_gpu, first_look, command)
+    where = Here(share_gpu, first_look, command)
+    if on:
+        from benchbook.sweep.cluster.session import OnCluster  # late: most runs are of this machine
+
+        where = OnCluster.of(on, part.experiment, results_dir, share_gpu)
     notes = where.let_through(part)
     for note in (*part.notes, *notes, *check_models(part)):
         listener.say(note)
