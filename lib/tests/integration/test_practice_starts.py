@@ -13,16 +13,19 @@ from pathlib import Path
 import fake_vllm
 import pytest
 from benchbook.hosts.engines import VLLM
-from benchbook.hosts.model.files import build_embedded
+from benchbook.hosts.model.files import build_embedded, resolve_model
 from benchbook.hosts.process.logs import tells
 from benchbook.hosts.server import VllmServer
-from benchbook.measure.client.tasks import WARM
+from benchbook.measure.client.tasks import COMMAND_LINE, WARM, run_bench
 from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.serve import bench_serve
 from benchbook.measure.servers import model_card, open_server
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.handover import Handover
-from benchbook.records.record import Record
+from benchbook.records.record import Identity, Record
+from listening_proxy import ListeningProxy, listening_proxy
+from odd_server import odd_server
+from rows import rows
 from sweeps import ONE_PROCESS_ARGS, ONE_PROCESS_ENV
 
 pytestmark = pytest.mark.integration
@@ -79,12 +82,19 @@ def model(tmp_path: Path) -> Path:
 FIRST, SECOND, SHORT = "1" * 40, "2" * 40, 512
 COLD = {"input_len_tokens": 64, "num_warmup_prompts": 0}
 CLOSED = ServeWorkload(**COLD, output_len_tokens=32, max_concurrency=8, num_prompts=24)
-OPEN = ServeWorkload(**COLD, output_len_tokens=64, request_rate_rps=40, num_prompts=30)
+OPEN = ServeWorkload(**COLD, output_len_tokens=32, request_rate_rps=40, num_prompts=24)
 
 
 @pytest.fixture(scope="module")
-def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
-    """Yield a server that seats one request, started under proxies, a cluster's variables and a long TMPDIR."""
+def unused() -> Iterator[ListeningProxy]:
+    """Yield the proxy of the shell."""
+    with pytest.MonkeyPatch.context() as patch, listening_proxy(patch) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def crowded(unused: ListeningProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+    """Yield a server that seats one request, started under a proxy, a cluster's variables and a long TMPDIR."""
     folder = tmp_path_factory.mktemp("crowded")
     repo = folder / "hf" / "hub" / "models--some--model"
     for commit in (FIRST, SECOND):
@@ -97,10 +107,6 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
     long.mkdir()
     args = {name: value for name, value in ONE_PROCESS_ARGS.items() if name != "max_model_len"}
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
-            patch.setenv(name, "http://127.0.0.1:9")
-        for name in ("no_proxy", "NO_PROXY"):
-            patch.setenv(name, "")
         patch.setenv("VLLM_PORT", "tcp://10.43.1.39:8000")
         patch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder))
         patch.setenv("TMPDIR", str(long))
@@ -118,7 +124,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
 
 @pytest.fixture(scope="module")
 def client(crowded: VllmServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmClient]:
-    """Yield vLLM's own client, started once in the same shell."""
+    """Yield vLLM's own client, started once in the same shell, before anything has been said of its proxy there."""
     with WarmClient(log_dir=tmp_path_factory.mktemp("client"), env=crowded.hub_env) as client:
         yield client
 
@@ -132,23 +138,47 @@ def measured(server: VllmServer, client: WarmClient, workload: ServeWorkload, fo
 
 
 def test_the_revision_that_is_asked_for_is_served_and_recorded(crowded) -> None:
-    assert model_card(open_server(crowded.base_url)).max_model_len == SHORT
+    assert model_card(crowded).max_model_len == SHORT
     assert crowded.model_files.commit == SECOND
     assert f"--revision {SECOND}" in " ".join(crowded.argv)
 
 
-def test_a_client_finds_the_tokenizer_where_the_launch_says_and_goes_past_the_proxy(crowded, client, tmp_path) -> None:
+def test_a_client_finds_the_tokenizer_where_the_launch_says_and_goes_past_the_proxy(
+    crowded, client, unused, tmp_path
+) -> None:
     record = measured(open_server(crowded.base_url), client, CLOSED, tmp_path)
     assert (record.values["completed"], record.values["failed"]) == (24, 0)
     assert record.argv[record.argv.index("--tokenizer") + 1].endswith(f"/snapshots/{SECOND}")
     assert "max_num_seqs_low" in {reason.code for reason in record.reasons}
     assert record.host.telemetry.server.mean_waiting > 1  # more wait than run, however few the samples
+    assert unused.asked == []
 
 
 def test_a_rate_that_a_server_does_not_hold_is_told(crowded, client, tmp_path) -> None:
     record = measured(open_server(crowded.base_url), client, OPEN, tmp_path)
     assert record.values["request_throughput_rps"] < 0.9 * OPEN.request_rate_rps
     assert "overloaded" in {reason.code for reason in record.reasons}
+
+
+# This machine by an address that no shell excepts, and by the usual one.
+@pytest.mark.parametrize("host", rows(["127.0.0.2", "127.0.0.1"], quick=1))
+def test_vllms_client_goes_past_the_proxy_which_by_itself_it_would_use(client, unused, host, tmp_path) -> None:
+    came = len(unused.asked)
+    with odd_server(root=resolve_model("tiny").path, host=host) as url:
+        server = open_server(url)
+        ways = {
+            WARM: Handover(client_socket=client.socket_path),
+            COMMAND_LINE: Handover(identity=Identity(case_id="a")),
+        }
+        for way, repeat in ways.items():
+            record = bench_serve(server, WORKLOAD, record_path=tmp_path / way / "record.json", repeat=repeat).record
+            assert record.way == way and record.values["completed"] == WORKLOAD.num_prompts
+            assert unused.asked[came:] == []
+        by_itself = {"HF_HUB_OFFLINE": "1", "no_proxy": "", "NO_PROXY": ""}
+        told = {"on_line": None, "log_path": tmp_path / "own.log", "limit_s": 120}
+        run_bench(record.argv[2:], socket_path=client.socket_path, env=by_itself, **told)
+    asked = [line for line in unused.asked[came:] if line.startswith(f"POST {url}/v1/completions")]
+    assert len(asked) >= WORKLOAD.num_prompts
 
 
 def test_a_tokenizer_with_code_of_its_own_is_loaded_by_the_client(model, client, tmp_path, state_dir) -> None:
