@@ -9,6 +9,7 @@ import dataclasses
 import json
 
 import pytest
+from benchbook.hosts.vllm.causes import classify
 from benchbook.hosts.vllm.flags import known
 from benchbook.hosts.vllm.form_problems import problem_of
 from benchbook.hosts.vllm.forms import installed_forms, words_of
@@ -43,6 +44,13 @@ def test_the_table_has_the_flags_that_the_source_has():
     others = {name for form in forms.values() for name in form.short if name.startswith("--")}
     assert set(forms) | others == set(known().flags)
     assert len(FLAGS) >= 100
+
+
+def test_what_the_parser_says_of_a_flag_that_it_does_not_know_is_told_with_the_nearest_known_one(parser, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(["--max-model-length", "4096"])
+    cause = classify(capsys.readouterr().err, ended.value.code)
+    assert cause.code == "unknown_flag" and "--max-model-len" in cause.hint
 
 
 def values_of(form):
