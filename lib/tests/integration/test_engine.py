@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from benchbook.hosts.engine import VllmEngine
+from benchbook.hosts.process import processes
 from benchbook.hosts.vllm.command import flags
 from benchbook.measure.client.given import GIVEN_FILE, Given
 from benchbook.measure.client.stretch import Stretch
@@ -24,6 +25,7 @@ LIMIT_S = 180.0
 def engine(tmp_path_factory):
     with VllmEngine("tiny", args=ARGS, env=ENV, log_dir=tmp_path_factory.mktemp("engine")) as engine:
         assert len(loaded := engine.tree_pids()) >= 3  # the program, the engine core, its worker
+        assert set(loaded) <= set(processes.marked_pids(engine.process.host_id))
         yield engine
         at_the_end = engine.tree_pids()
     assert not [pid for pid in (*loaded, *at_the_end) if Path(f"/proc/{pid}").exists()]

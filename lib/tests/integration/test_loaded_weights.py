@@ -1,4 +1,4 @@
-"""Random weights in the real vLLM on the CPU: the same bytes as the checkpoint and under tensor parallelism, even routing."""
+"""Random weights in the real vLLM on the CPU: the same bytes each time, as the checkpoint and on ranks, even routing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchbook.hosts.model.files import resolve_model
+from benchbook.hosts.model import tiny_model
+from benchbook.hosts.model.files import content_sha256, resolve_model
 from benchbook.hosts.vllm.command import private_environment
 from benchbook.hosts.vllm.routing import routing_of
 from rows import IS_FULL
@@ -112,6 +113,15 @@ def rows(weight) -> set[bytes]:
     import torch
 
     return {row.numpy().tobytes() for row in weight.contiguous().view(torch.uint8)}
+
+
+def test_tiny_is_the_same_each_time_it_is_built(tmp_path):
+    kept = resolve_model("tiny")  # by another process, mostly another time
+    tiny_model.write_tokenizer(str(tmp_path))
+    tiny_model.write_dense(str(tmp_path))
+    assert content_sha256(tmp_path) == kept.content_sha256
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    assert weights == Path(kept.path, "model.safetensors").read_bytes()
 
 
 def test_experts_are_counted_and_used_evenly(tmp_path, monkeypatch):
