@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fake_vllm
@@ -18,7 +19,7 @@ import typer.testing
 from benchbook import collector
 from benchbook.hosts.process import registry
 from benchbook.hosts.server import VllmServer
-from benchbook.hosts.vllm.forms import installed_forms
+from benchbook.hosts.vllm.forms import dataset_forms, installed_forms
 from benchbook.measure.client.warm import WarmClient
 from benchbook.notebooks.kernels.source import warm_kernels
 from ender import ended_with_us
@@ -34,30 +35,40 @@ for _signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(_signum, signal.default_int_handler if _signum is signal.SIGINT else signal.SIG_DFL)
 
 
-# The files that take longest, the longest first, so that none of them is left for the end.
+# The files that take longest, in `make test` or in `make test-full`, the longest first, so that none of them is left for
+# the end.
 LONGEST = (
     "test_readme.py",
     "test_terminal.py",
-    "test_practice_starts.py",
     "test_server.py",
-    "test_hostile_benchmarks.py",
-    "test_engine.py",
-    "test_loaded_weights.py",
-    "test_notebooks_by_hand.py",
+    "test_hostile_benchmarks.py",  # and those of its line below
     "test_kill_matrix_notebooks.py",
     "test_kill_storm.py",
+    "test_practice_starts.py",
+    "test_config_forms.py",  # as well
     "test_killed_sweeps.py",
     "test_faults.py",
-    "test_past_proxies.py",
-    "test_config_forms.py",
-    "test_kill_matrix.py",
+    "test_engine.py",
     "test_soak.py",
+    "test_loaded_weights.py",
+    "test_notebooks_by_hand.py",
+    "test_mutated_experiments.py",
+    "test_damaged_results.py",
+    "test_kill_matrix.py",
+    "test_guardian.py",
+    "test_clusters.py",
+    "test_past_proxies.py",
+    "test_placed_sweeps.py",
+    "test_another_environment.py",
+    "test_watch.py",
+    "test_command_sweeps.py",
+    "test_attached_sweeps.py",
     "test_measured_again.py",
 )
 
 # Each of a line imports vLLM, by itself or as one client, which takes seconds.
 IN_ONE_PROCESS = (
-    ("test_config_forms.py", "test_flag_forms.py", "test_config_options.py"),
+    ("test_config_forms.py", "test_flag_forms.py", "test_config_options.py", "test_refused_by_vllm.py"),
     ("test_hostile_benchmarks.py", "test_sent_requests.py", "test_ground_truth.py", "test_drawing.py"),
 )
 
@@ -73,8 +84,9 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes() -> None:
-    """Have the table of vLLM's flags made once, and not by each worker as it collects."""
-    installed_forms()
+    """Have the tables of vLLM's flags made once, and not by each worker that comes to need one; they take seconds."""
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda table: table(), (installed_forms, dataset_forms)))
 
 
 @pytest.hookimpl(optionalhook=True)

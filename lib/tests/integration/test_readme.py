@@ -58,7 +58,7 @@ def quickstart(tmp_path_factory):
     marker = str(tmp_path_factory.mktemp("quickstart"))
     with on_terminal(["make", "quickstart"], cwd=ROOT, env=environment(marker)) as stopped:
         stopped.read_until(lambda text: "starting the server" in text, limit_s=LIMIT_S)
-        time.sleep(3)  # into the start, whose processes are then importing
+        time.sleep(1)  # into the start, whose processes are then importing
         stopped.press(CTRL_C)
         stopped.read_to_end()
     left = wait_nothing_left(marker)
