@@ -47,8 +47,9 @@ def _execute(run_dir: Path) -> Path:
 def _told(error: Exception) -> str:
     if is_system_fault(error):
         return line_of(error)
-    hint = "; did the machine run out of memory?" if isinstance(error, RuntimeError) else ""  # the kernel has died
-    return f"{type(error).__name__}: {_one_line(error)}{hint}"
+    said = _one_line(error)
+    hint = "; did the machine run out of memory?" if isinstance(error, RuntimeError) and "died" in said else ""
+    return f"{type(error).__name__}: {said}{hint}"
 
 
 def _one_line(said: object) -> str:

@@ -23,6 +23,7 @@ from benchbook.records.files import read_json, write_text
 from benchbook.terms.errors import ExperimentError, StoreError
 
 COMPARE_NOTEBOOK = "06_compare.ipynb"
+KERNEL_LIMIT_S = 300  # until a kernel answers: 3 s of imports, minutes on a machine where all else goes first
 
 _loading: threading.Thread | None = None  # what is loaded ahead
 
@@ -108,6 +109,7 @@ def execute(
             log_output=False,
             kernel_name="python3",
             cwd=str(output.parent),
+            start_timeout=KERNEL_LIMIT_S,  # one that dies is noticed at once
             execution_timeout=limit_s,
             request_save_on_cell_execute=save_each_cell,
             autosave_cell_every=0,  # not beside what a cell measures

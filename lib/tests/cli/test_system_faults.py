@@ -386,6 +386,7 @@ def test_no_value_of_a_config_stops_what_is_computed_from_it(tmp_path, value):
     [
         (OSError(errno.ENOSPC, "No space left on device", "compare.ipynb"), "compare.ipynb: No space left on device"),
         (RuntimeError("Kernel died before replying to kernel_info"), "did the machine run out of memory"),
+        (RuntimeError("Kernel didn't respond in 300 seconds"), "didn't respond in 300 seconds"),
         (RuntimeError("can't start new thread"), "too many processes"),
         (ValueError("of a library\nwith a second line"), "ValueError: of a library with a second line"),
         (MemoryError(), "out of memory"),
@@ -402,6 +403,7 @@ def test_whatever_ends_the_comparison_is_one_line_that_names_the_run(tmp_path, m
     with pytest.raises(StoreError) as told:
         comparison.execute_comparison(tmp_path)
     assert said in str(told.value) and str(tmp_path) in str(told.value) and len(str(told.value).splitlines()) == 1
+    assert ("run out of memory" in str(told.value)) == ("died" in str(raised))  # a slow one lacks time
 
 
 @pytest.mark.parametrize(
