@@ -47,10 +47,10 @@ def caveats(run: Run) -> list[str]:
     sentences += precision_sentences(run)
     if run.header.state in _UNFINISHED:
         sentences.append(_UNFINISHED[run.header.state])
-    if run.failures or run.missing:
-        sentences.append(
-            f"{len(run.failures)} failed and {sum(run.missing.values())} missing repeats are in no figure."
-        )
+    failed, missing = len(run.failures), sum(run.missing.values())
+    if failed or missing:
+        lacking = [f"{number} {what}" for number, what in ((failed, "failed"), (missing, "missing")) if number]
+        sentences.append(f"{listed(lacking)} {'repeat is' if failed + missing == 1 else 'repeats are'} in no figure.")
     if run.verdicts[Verdict.INVALID]:
         sentences.append(f"{_repeats(run.verdicts[Verdict.INVALID])} INVALID and count in no mean.")
     if run.verdicts[Verdict.SUSPECT]:

@@ -16,7 +16,7 @@ from benchbook.report.caveats import caveats, threats
 from benchbook.report.comparisons import comparisons_html
 from benchbook.report.curves import Curves
 from benchbook.report.differences import launches_of
-from benchbook.report.failures import failures_html, reasons_html
+from benchbook.report.failures import failures_html, reasons_html, with_meanings
 from benchbook.report.markup import (
     Html,
     absent,
@@ -56,13 +56,12 @@ def show_answer(run: Run) -> None:
     parts = [
         element("p", join([element("strong", "Remark."), run.remark], " "), "remark") if run.remark else Html(""),
         element("p", element("strong", headline), "headline"),
-        element("p", verdict_sentence(run)),
-        *(element("p", sentence) for sentence in rest),
+        *(element("p", sentence) for sentence in with_meanings(run, [verdict_sentence(run), *rest])),
     ]
     is_doubted = why_no_answer(run.evidence) is not None
     # Beside numbers that are not to be relied on, a share of a ceiling would be one more.
     bounds = [] if is_doubted else references(run)[:_MAX_REFERENCES]
-    content = join([*parts, bullets([*bounds, *caveats(run)])])
+    content = join([*parts, bullets(with_meanings(run, [*bounds, *caveats(run)]))])
     show(element("div", content, "answer doubted" if why_not(run) else "answer"))
 
 
@@ -153,7 +152,7 @@ def show_reasons(run: Run) -> None:
 
 def show_threats(run: Run) -> None:
     """Display what could make the conclusions of this very run wrong."""
-    show(bullets(threats(run)))
+    show(bullets(with_meanings(run, threats(run))))
 
 
 def show_provenance(run: Run) -> None:

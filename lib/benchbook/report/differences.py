@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -68,6 +69,7 @@ def answering_worse(run: Run) -> list[str]:
     return [name for name, one in answers_of(run).items() if one.kept is Kept.LOST]
 
 
+@functools.lru_cache(maxsize=1)  # the answer and its chapter both ask
 def comparisons_of(run: Run) -> list[Comparison]:
     """Return each launch against the first one; shown side by side, they share the 5 % of false claims."""
     if run.searched:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from benchbook.judge.catalogue import BY_CODE
@@ -41,11 +42,24 @@ def reasons_html(run: Run) -> Html:
     if not found:
         return absent("No repeat has anything said against it.")
     rows = [
-        (_severity_html(severity), _meaning_html(code), len(items), _evidence_html(*items[0]), _remedy(code))
+        (_severity_html(severity), _meaning_html(code, severity), len(items), _evidence_html(*items[0]), _remedy(code))
         for (severity, code), items in sorted(found.items(), key=lambda item: _SEVERITIES.index(item[0][0]))
     ]
     headings = ("Severity", "Reason", "Repeats", "Evidence of the first", "What to do")
     return table(headings, rows, numeric=[2], css_class="wordy")
+
+
+def with_meanings(run: Run, sentences: Sequence[str]) -> list[Html]:
+    """Return `sentences` in which each code that is said of this run says what it means, pointed at, and leads to its row."""
+    told = {(reason.severity, reason.code) for record in run.records for reason in record.reasons}
+    codes = sorted(code for severity, code in told if code in BY_CODE and severity == BY_CODE[code].severity)
+    link = {code: f'<a href="#{_anchor(code)}" title="{text(BY_CODE[code].meaning)}">{code}</a>' for code in codes}
+    named = re.compile(rf"\b({'|'.join(codes)})\b" if codes else r"(?!)")
+    return [Html(named.sub(lambda found: link[found[0]], text(sentence))) for sentence in sentences]
+
+
+def _anchor(code: str) -> str:
+    return f"code-{code}"
 
 
 def _severity_html(severity: str) -> Html:
@@ -53,12 +67,15 @@ def _severity_html(severity: str) -> Html:
     return text(severity) if severity == "note" else verdict(severity.upper())
 
 
-def _meaning_html(code: str) -> Html:
+def _meaning_html(code: str, severity: str) -> Html:
     """Return the code with what it means and from where on it is said; of a code no longer known, itself."""
     known = BY_CODE.get(code)
     if known is None:
         return element("code", code)
-    return join([element("code", code), f" {known.meaning}. ", element("small", f"From: {known.threshold}.")])
+    # Of a code that was said more mildly as well, one row alone is led to.
+    anchor = f' id="{_anchor(code)}"' if severity == known.severity else ""
+    named = Html(f"<code{anchor}>{text(code)}</code>")
+    return join([named, f" {known.meaning}. ", element("small", f"From: {known.threshold}.")])
 
 
 def _evidence_html(record: Record, evidence: str) -> Html:

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from benchbook.report.table import case_table, tidy_table
 REMARK_FILE = "remark.txt"  # in a run's folder: what somebody has to say about the run, shown at the top of its report
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a key by itself, for what is kept of it
 class Run:
     """One run's folder, read once. Records that belong to no case of the plan are counted and left out.
 
@@ -218,8 +219,8 @@ def load_run(run_dir: str | Path = "") -> Run:
         known = {row.case_key for row in header.plan}
         unplanned = (row for row in rows_of(records) if row.case_key not in known)
         header = header.model_copy(update={"plan": (*header.plan, *unplanned)})
-    curve_of = {record.identity.case_key: record.curve for record in records}
-    rows = {row.case_key: row for row in _along_loads(header.plan, curve_of)}
+    record_of = {record.identity.case_key: record for record in records}
+    rows = {row.case_key: row for row in _along_loads(header.plan, record_of)}
     alone, foreign, num_stale = [], [], 0
     for record in records:
         row = rows.get(record.identity.case_key)
@@ -256,12 +257,15 @@ def _what_differs(record: Record, row: PlanRow) -> str:
     return next((what for what, (found, planned) in facts.items() if found != planned), "")
 
 
-def _along_loads(plan: Sequence[PlanRow], curve_of: Mapping[str, str]) -> list[PlanRow]:
-    """Return the cases in the plan's order, but those of one curve, which differ in their load only, next to each other.
+def _along_loads(plan: Sequence[PlanRow], record_of: Mapping[str, Record]) -> list[PlanRow]:
+    """Return the cases in the plan's order, but those of one curve, which differ in their load only, by rising load.
 
-    `curve_of` tells the curve by case key; a case that nothing was recorded of has none.
+    `record_of` has a record of each case by its key; a case that nothing was recorded of is on no curve.
     """
-    curves: dict[tuple[Any, ...], list[PlanRow]] = {}
+    curves: dict[tuple[Any, ...], list[tuple[float, PlanRow]]] = {}
     for case in plan:
-        curves.setdefault((case.launch, case.benchmark, curve_of.get(case.case_key)), []).append(case)
-    return [case for curve in curves.values() for case in curve]
+        record = record_of.get(case.case_key)
+        load = record.load if record else None
+        curve = (case.launch, case.benchmark, record and record.curve, load and load.by)
+        curves.setdefault(curve, []).append((load.value if load else 0, case))
+    return [case for curve in curves.values() for _, case in sorted(curve, key=itemgetter(0))]

@@ -89,8 +89,9 @@ class _Kept:
 
 def _kept(line: Line, limits: Mapping[str, float], is_worse: bool) -> _Kept:
     values = {}
+    believed = line.believed[[line.load.key, *limits]]  # to choose rows of all columns takes ten times as long
     for load in line.points(REQUEST_THROUGHPUT):
-        rows = line.believed[line.believed[line.load.key] == load]
+        rows = believed[believed[line.load.key] == load]
         values[load] = {key: rows[key].astype("float64").tolist() for key in limits}
     unreached = line.unreached if line.load.is_open else None
     return _Kept(line, keeping(values, limits, line.means(OUTPUT_THROUGHPUT), unreached), is_worse)

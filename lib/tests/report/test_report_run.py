@@ -41,7 +41,7 @@ def test_a_record_of_an_older_plan_is_left_out_and_counted(tmp_path):
 
 
 def test_cases_stand_along_their_loads_whatever_the_order_of_the_axes(tmp_path):
-    run = load_run(make_run(tmp_path, concurrencies=(1, 2, 16)))
+    run = load_run(make_run(tmp_path, concurrencies=(2, 1, 16)))
     serve = run.table[run.table["benchmark"] == "serve"].drop_duplicates("case_id")
     rows = list(zip(serve["input_len_tokens"], serve["max_concurrency"]))
     assert rows == [(128, 1), (128, 2), (128, 16), (512, 1), (512, 2), (512, 16)]

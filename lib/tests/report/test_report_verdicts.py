@@ -1,5 +1,6 @@
 """Whether a number may be believed is the first thing a report shows, and a tail that is none is greyed."""
 
+import html
 import re
 
 import pytest
@@ -11,7 +12,7 @@ from benchbook.records.record import Verdict
 from benchbook.report.answer import verdict_sentence
 from benchbook.report.caveats import unseen_sentence
 from benchbook.report.curves import USER_SPEED
-from benchbook.report.failures import reasons_html
+from benchbook.report.failures import reasons_html, with_meanings
 from benchbook.report.figures import floor_figure, latency_figure, throughput_figure
 from benchbook.report.published import published_html
 from benchbook.report.results import results_html
@@ -53,6 +54,15 @@ def test_the_verdict_is_the_first_column_of_table_and_report(tmp_path):
     html = results_html(run)
     assert re.findall(r"<thead><tr><th>(.*?)</th>", html) == ["Verdict"] * 4
     assert {"✓ 1 VALID, ! 1 SUSPECT", "✓ 2 VALID"} <= set(cells_of(html))
+
+
+def test_a_code_in_the_answer_says_what_it_means_and_leads_to_its_row(tmp_path):
+    run = load_run(make_run(tmp_path / "busy", change=one_suspect))
+    busy, quiet = with_meanings(run, [verdict_sentence(run), "no <code> here, nor compiled_while_measuring"])
+    meaning = html.escape(BY_CODE["machine_busy"].meaning)
+    assert f'(<a href="#code-machine_busy" title="{meaning}">machine_busy</a> 8)' in busy
+    assert 'id="code-machine_busy"' in reasons_html(run)
+    assert quiet == "no &lt;code&gt; here, nor compiled_while_measuring"
 
 
 def test_the_answer_opens_with_what_may_be_believed(tmp_path):
