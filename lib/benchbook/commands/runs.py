@@ -158,11 +158,15 @@ def remove(
         say(_console(), f"Deleted {store.run_dir}.")
 
 
-def open_(run: RunName, results: ResultsDir = Path("results")) -> None:
-    """Print where the report of RUN lies, and show it in a browser where there is a display."""
+def open_(run: RunName = "", results: ResultsDir = Path("results")) -> None:
+    """Print where the report of RUN lies, and show it in a browser where there is a display.
+
+    Left out, it is the newest run that has finished.
+    """
+    from benchbook.records.runs import newest_run
     from benchbook.records.store import Store
 
-    store = Store.open(run, results)
+    store = Store.open(run, results) if run else Store(newest_run(results))
     if not store.report_path.is_file():
         raise ExperimentError(
             f"{store.run_dir} has no report yet; to write it: benchbook report {shown(store.run_dir)}"

@@ -45,8 +45,8 @@ from benchbook.terms.percentiles import percentile_of, samples_needed
 from benchbook.terms.wording import counted, duration_text, listed
 
 ONE_START = (
-    "All repeats share one start, and so does their ±: starts differ too. repeats: {starts: 3} has a fresh start in each "
-    "of three rounds."
+    "All repeats of a case share one start, and so does their ±: starts differ too. repeats: {starts: 3} has a fresh start "
+    "in each of three rounds."
 )
 NO_TURNS = (
     "turns: false: each launch is measured on one start, one launch after the other: what starts differ by and what the "

@@ -83,7 +83,7 @@ class ConsoleProgress:
         self._total, self._already_done = total, already_done
         self.left(left)
         kept = f" ({already_done} measured earlier are kept)" if already_done else ""
-        what = f"{total} repeat{'s'[: total != 1]} to hold" if total else "As many repeats to hold as the search takes"
+        what = f"{total} repeat{'s'[: total != 1]} in all" if total else "As many repeats as the search takes"
         self.say(f"{what}{kept}; {left} to go ({left.why})")
 
     def left(self, left: Estimate) -> None:

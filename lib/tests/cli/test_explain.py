@@ -62,6 +62,11 @@ def test_what_is_spelt_otherwise_is_the_same_name(name):
     assert explained(name) == explained("too_short")
 
 
+@pytest.mark.parametrize("name", ["TTFT", "tpot", "ITL", "e2el"])
+def test_a_latency_without_a_statistic_is_told_by_its_median(name):
+    assert explained(name) == explained(f"median_{name.lower()}_ms")
+
+
 @pytest.mark.parametrize(
     ("slip", "near"),
     [
@@ -69,7 +74,6 @@ def test_what_is_spelt_otherwise_is_the_same_name(name):
         ("machine_bussy", "machine_busy"),
         ("kv_exausted", "kv_exhausted"),
         ("p99_tfft_ms", "p99_ttft_ms"),
-        ("TTFT", "mean_ttft_ms"),
         ("throughput", "output_throughput_tok_s"),
         ("step_share_limit", "step_share_of_limit"),
     ],

@@ -30,6 +30,15 @@ def test_the_path_is_printed_and_a_browser_opened_where_there_is_a_display(
     assert opened == [f"file://{run_dir}/report.html"] * number
 
 
+def test_without_a_name_it_is_the_newest_run(tmp_path, opened):
+    (make_run(tmp_path) / "report.html").write_text("<p>")
+    newer = make_run(tmp_path / "later", started_utc="2026-12-01T10:00:00+00:00")
+    (newer / "report.html").write_text("<p>")
+    newer.parent.rename(tmp_path / "newer")
+    done = CliRunner().invoke(app, ["open", "--results", str(tmp_path)])
+    assert done.exit_code == 0 and done.stdout.strip() == str(tmp_path / "newer" / newer.name / "report.html")
+
+
 def test_a_run_without_a_report_says_what_writes_it(tmp_path, opened):
     make_run(tmp_path)
     done = CliRunner().invoke(app, ["open", "quickstart", "--results", str(tmp_path)])

@@ -190,7 +190,7 @@ def test_the_plan_counts_the_starts_that_are_asked_for_and_says_of_what_a_target
     )
     text = plan_text(write(repeats="{at_most: 10, until: {ttft_ms: 2 %}}"))
     assert "is known to ±2 % for this one start: 9 to 16 measurements on 1 start" in text
-    assert "All repeats share one start" in text and "{starts: 3}" in text
+    assert "All repeats of a case share one start" in text and "{starts: 3}" in text
 
 
 def test_a_case_without_the_metric_has_no_target(write):
