@@ -194,7 +194,11 @@ def add_litellm(stack: ExitStack, ways: Ways, program: str | None) -> None:
     path, port, log = ways.folder / "litellm.yaml", free_port(), ways.folder / "litellm.log"
     path.write_text(json.dumps({"model_list": [{"model_name": NAME, "litellm_params": params}]}))  # which is YAML too
     words = [program, "--config", str(path), "--host", "127.0.0.1", "--port", str(port)]
-    stack.enter_context(running(words, log, LITELLM_MASTER_KEY=os.environ[ROUTER_KEY]))
+    variables = {
+        "LITELLM_MASTER_KEY": os.environ[ROUTER_KEY],
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    }  # not from the web
+    stack.enter_context(running(words, log, **variables))
     url = f"http://127.0.0.1:{port}"
     wait_for(url, log, os.environ[ROUTER_KEY])
     for name, behind in zip(names, ([ways.url], [])):
