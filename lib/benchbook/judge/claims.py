@@ -162,7 +162,11 @@ def _unknown(row: Row, comparison: Comparison) -> str:
     if row.ratio.log_error is not None:
         why = f"the {unit}s vary too much"
     elif (fewest := min(row.num_base, row.num_other)) <= 2:
-        why = {1: f"one {unit} shows no spread", 2: f"two {unit}s are too few"}[fewest]
+        why = {
+            0: f"no {unit}s are pairs",
+            1: f"one {unit} shows no spread",
+            2: f"two {unit}s are too few",
+        }[fewest]
     else:
         why = f"the {unit}s do not vary at all, which is rounding"
     return f"{label_of(row.metric)} {values_text(row)}, {change_text(row)}; no interval and no claim, since {why}"

@@ -26,7 +26,7 @@ from benchbook.judge.accuracy import Accuracy, Kept, accuracy_of
 from benchbook.judge.families import Test, decide
 from benchbook.judge.gpus import common_num_gpus
 from benchbook.judge.headlines import headline_of
-from benchbook.judge.pairs import Arm, MatchedCase, match_cases
+from benchbook.judge.pairs import Arm, MatchedCase, match_cases, rotated
 from benchbook.judge.spread import by_start
 from benchbook.judge.starts import start_of
 from benchbook.judge.stats import CONFIDENCE, Ratio, paired_ratio, unpaired_ratio
@@ -190,9 +190,11 @@ def headline_groups(
 def _row(cases: Sequence[MatchedCase], metric: Metric, is_headline: bool, is_paired: bool) -> Row | None:
     """Return the row of one case, or of several by their geometric mean in each round; None without a number."""
     base, other = by_round([case.base for case in cases], metric), by_round([case.other for case in cases], metric)
+    pairs: list[int] = []
     if is_paired:
-        shared = base.keys() & other.keys()
-        base, other = ({repeat: arm[repeat] for repeat in sorted(shared)} for arm in (base, other))
+        shared = sorted(base.keys() & other.keys())
+        pairs = rotated(cases, shared)
+        base, other = ({repeat: arm[repeat] for repeat in pairs or shared} for arm in (base, other))
     if not base or not other:
         return None
     if is_paired:
@@ -200,7 +202,13 @@ def _row(cases: Sequence[MatchedCase], metric: Metric, is_headline: bool, is_pai
     else:
         ours, theirs = per_start(cases[0].base, base), per_start(cases[0].other, other)
     ratio = (paired_ratio if is_paired else unpaired_ratio)(ours, theirs)
-    return row_of(cases, metric, is_headline, ratio, (ours, theirs), is_paired, num_suspect(cases, base, other))
+    row = row_of(cases, metric, is_headline, ratio, (ours, theirs), is_paired, num_suspect(cases, base, other))
+    return row if pairs or not is_paired else _without_pairs(row)
+
+
+def _without_pairs(row: Row) -> Row:
+    """Return a row whose rounds were not rotated over places: its values are shown, and tell nothing."""
+    return replace(row, ratio=replace(row.ratio, log_error=None), num_base=0, num_other=0, values=((), ()))
 
 
 def num_suspect(cases: Sequence[MatchedCase], base: Mapping[int, float], other: Mapping[int, float]) -> int:

@@ -11,6 +11,7 @@ from benchbook.judge.caches import caches_said
 from benchbook.judge.claims import headline_rows, label_of, unit_of
 from benchbook.judge.compare import Comparison
 from benchbook.judge.outside import again_sentence
+from benchbook.judge.pairs import rotated
 from benchbook.judge.rounds import rounds_said
 from benchbook.judge.stats import MOST_REPEATS
 from benchbook.records.record import Verdict
@@ -55,13 +56,7 @@ def caveats(comparison: Comparison) -> list[str]:
             f"In {len(apart)} of {len(cases)} cases the rounds were not held in turn "
             f"({_some(case.name for case in apart)}): what the machine did meanwhile can pass for a difference there."
         )
-    if uneven := [case for case in cases if case.places and case.places[0] != case.places[1]]:
-        first, second = uneven[0].places
-        sentences.append(
-            f"In {len(uneven)} of {len(cases)} cases {base} and {other} were not at each place equally often "
-            f"({base} at {_places(first)}, {other} at {_places(second)}): what places differ by is a part of the "
-            f"difference. {_even(first + second)}"
-        )
+    sentences += _uneven(comparison)
     sentences += cost_said(base, other, cases)
     if comparison.is_paired and (others := [case for case in cases if not case.has_same_prompts]):
         sentences.append(
@@ -76,6 +71,28 @@ def caveats(comparison: Comparison) -> list[str]:
     return [*sentences, *_few(comparison), *_lost(comparison), *_suspects(comparison)]
 
 
+def _uneven(comparison: Comparison) -> list[str]:
+    """Return that the launches were not at each place equally often, and what that costs."""
+    base, other, cases = comparison.base, comparison.other, comparison.cases
+    uneven = [case for case in cases if case.places[0] != case.places[1]]
+    if not uneven:
+        return []
+    first, second = uneven[0].places
+    said = (
+        f"In {len(uneven)} of {len(cases)} cases {base} and {other} were not at each place equally often "
+        f"({base} at {_places(first)}, {other} at {_places(second)}): what places differ by is a part of the difference"
+    )
+    if not comparison.is_paired:
+        return [f"{said}."]
+    held, kept = len(uneven[0].shared_rounds), len(rotated([uneven[0]], uneven[0].shared_rounds))
+    cost = (
+        f"only the {kept} of {held} rounds over which they were are compared"
+        if kept
+        else f"none of the {counted(held, 'round')} is a pair, and nothing is claimed"
+    )
+    return [f"{said}, and {cost}. {_even(first + second)}"]
+
+
 def _few(comparison: Comparison) -> list[str]:
     fewest = min((min(row.num_base, row.num_other) for row in comparison.rows), default=FEW_REPEATS)
     if fewest >= FEW_REPEATS:
@@ -88,6 +105,8 @@ def _few(comparison: Comparison) -> list[str]:
             f"{comparison.other}: no interval is given and nothing is claimed. Three of each are the least that tell "
             f"anything: measure both with repeats: {{starts: {STARTS_WANTED}}}, or both in one experiment, in turn."
         ]
+    if fewest == 0:
+        return []  # they were not rotated, which is said with what it costs
     if fewest == 1:
         return [f"With one repeat of each nothing can be told from chance: no interval is given. {_MORE}"]
     if fewest == 2:
@@ -162,4 +181,4 @@ def _places(times: Counter[str]) -> str:
 def _even(times: Counter[str]) -> str:
     if any(place.startswith("node ") for place in times):
         return "With job: round in the cluster's file, all launches of a round run on one node."
-    return "As many rounds as there are places, or twice as many, make it even."
+    return "As many rounds as there are launches, or as places where those are fewer, or twice as many, make it even."

@@ -118,13 +118,14 @@ def _judged(row: Row, allowed: float, decision: Decision | None, is_asked: bool,
 
 
 def _rounds_wanted(row: Row, allowed: float, level: float) -> int | None:
-    """Return how many rounds would likely tell, by the spread of these; None where MOST_REPEATS would not.
+    """Return how many rounds would likely tell, by the spread of these; None where MOST_REPEATS would not,
+    or where rounds are no pairs.
 
     Likely is POWER, were the loss the one that was seen, or none where the new one looks better.
     """
     number, loss, most = min(row.num_base, row.num_other), max(_log_loss(row), 0.0), abs(_log_allowed(row, allowed))
     if row.ratio.log_error is None:
-        return MIN_DEGREES + 1 if number <= MIN_DEGREES else None
+        return MIN_DEGREES + 1 if 0 < number <= MIN_DEGREES else None
     spread = row.ratio.log_error * math.sqrt(number)
     for more in range(number + 1, MOST_REPEATS + 1):
         error, degrees = spread / math.sqrt(more), more - 1

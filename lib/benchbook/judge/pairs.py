@@ -1,12 +1,14 @@
 """Which repeats of two launches belong together: the same workload, the same round.
 
-Only what was measured and is not INVALID enters; a repeat that one launch lost takes its partner out of the pairs.
+Only what was measured and is not INVALID enters; a repeat that one launch lost takes its partner out of the pairs. Where
+launches were at several places or nodes, what these differ by cancels over rounds that took both launches to each of
+them equally often; others are no pairs, however many there are.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +18,7 @@ from benchbook.records.fingerprint import changed_parts, digest
 from benchbook.records.record import Record
 from benchbook.terms.asked import Offered
 
+_EVERYWHERE = "the whole machine"
 _OF_ARMS = {"launch", "model", "seed", "server_packages"}  # parts of a fingerprint in which arms may differ
 
 
@@ -61,19 +64,27 @@ class MatchedCase:
 
         Several at once are: what the machine does meanwhile it does to all of them.
         """
-        if self.places:
+        if self.is_at_several_at_once:
             return True
         starts = [sorted(_started(arm.believed[repeat]) for arm in self._arms) for repeat in self.shared_rounds]
         return all(before[-1] <= after[0] for before, after in zip(starts, starts[1:]))
 
     @property
-    def places(self) -> tuple[Counter[str], Counter[str]] | None:
-        """Return how often each arm was at each place or node in the shared rounds; None where there was but one at a time."""
-        arms = [[arm.believed[repeat].host.place for repeat in self.shared_rounds] for arm in self._arms]
-        if any(place is None or not place.is_one_of_several for arm in arms for place in arm):
-            return None
-        base, other = (Counter(str(place) for place in arm) for arm in arms)
-        return (base, other) if base else None
+    def is_at_several_at_once(self) -> bool:
+        """Return whether other blocks ran at once in all shared rounds, at places of one machine or on nodes."""
+        places = [arm.believed[repeat].host.place for repeat in self.shared_rounds for arm in self._arms]
+        return bool(places) and all(place is not None and place.is_one_of_several for place in places)
+
+    @property
+    def places(self) -> tuple[Counter[str], Counter[str]]:
+        """Return how often each arm was at each place or node in the shared rounds."""
+        base, other = zip(*map(self.places_of, self.shared_rounds), strict=True) if self.shared_rounds else ((), ())
+        return Counter(base), Counter(other)
+
+    def places_of(self, repeat: int) -> tuple[str, str]:
+        """Return where each arm was in a shared round: 'place 0', 'node n1', or 'the whole machine'."""
+        base, other = (str(arm.believed[repeat].host.place or _EVERYWHERE) for arm in self._arms)
+        return base, other
 
     @property
     def is_of_one_start_each(self) -> bool:
@@ -129,6 +140,27 @@ def match_cases(base: Sequence[Record], other: Sequence[Record]) -> tuple[list[M
         if workload in both
     ]
     return matched, [name for workload, name in names.items() if workload not in both]
+
+
+def rotated(cases: Sequence[MatchedCase], rounds: Collection[int]) -> list[int]:
+    """Return the most of `rounds` over which both arms of `cases` were at each place equally often; of equally many the first.
+
+    Each round is a step from where the one arm was to where the other was, and such rounds are steps in closed circles: the
+    largest circulation, which a linear programme finds whole.
+    """
+    steps = {repeat: zip(*(case.places_of(repeat) for case in cases), strict=True) for repeat in sorted(rounds)}
+    apart = {repeat: (base, other) for repeat, (base, other) in steps.items() if base != other}
+    closed = set(rounds) - apart.keys()
+    if apart:
+        from scipy.optimize import linprog  # imported late: the command line starts without scipy
+
+        ends = dict.fromkeys(place for step in apart.values() for place in step)
+        leads = [[(other == place) - (base == place) for base, other in apart.values()] for place in ends]
+        # Earlier rounds are worth a little more, all of it together less than one round.
+        costs = [-1 - (len(apart) - at) / (2 * len(apart) ** 2) for at in range(len(apart))]
+        found = linprog(costs, A_eq=leads, b_eq=[0] * len(ends), bounds=(0, 1), method="highs-ds")
+        closed |= {repeat for repeat, taken in zip(apart, found.x, strict=True) if taken > 0.5}
+    return sorted(closed)
 
 
 def _is_one_load(records: Sequence[Record]) -> bool:

@@ -94,10 +94,14 @@ def _untold(compared: Sequence[Compared]) -> list[str]:
         key = (row.benchmark, label_of(row.metric), min(row.num_base, row.num_other))
         groups.setdefault(key, []).append((row, comparison))
     return [
-        f"{_looks_text(group, label)}; with {counted(number, 'repeat')} of each it cannot be said whether that is more than "
+        f"{_looks_text(group, label)}; with {_held_text(number)} it cannot be said whether that is more than "
         f"chance ({benchmark})."
         for (benchmark, label, number), group in groups.items()
     ]
+
+
+def _held_text(number: int) -> str:
+    return f"{counted(number, 'repeat')} of each" if number else "no rounds that are pairs"
 
 
 def _looks_text(group: Sequence[Compared], label: str) -> str:

@@ -1,8 +1,9 @@
 """Several blocks at once on this machine, each at a place of its own: an executor.
 
-Which place a block runs at follows from its launch and its round alone: launch i of round r at place i + r, counted round.
-So each launch is at each place equally often over as many rounds as there are places, a Latin square, and no card or
-core stands for a launch; a run that is continued comes to the same places. What neighbours cost is measured before.
+Which place a block runs at follows from its launch and its round alone. L launches have L places for L rounds, then the next
+L: launch i of round r is at place i + r of them, counted round. Over L rounds each launch is at each of them once, a Latin
+square, so no card or core stands for a launch. With fewer places than launches a square is as large as there are places. A
+run that is continued comes to the same places. What neighbours cost is measured before.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from benchbook.sweep.block import give_up
 from benchbook.sweep.block_result import BlockListener, BlockResult, GivenUp, Work, told_from
 from benchbook.sweep.neighbours import kept_finding, measure_neighbours, said
 from benchbook.sweep.place_process import DONE, MORE, PlaceProcess, Setting
+from benchbook.sweep.placing import place_in_round
 from benchbook.sweep.planning import pending
 from benchbook.sweep.waiting import Waiting
 from benchbook.terms.errors import Cause
@@ -29,7 +31,7 @@ MAX_LOSSES = 2  # a block whose process is lost runs again, so often
 
 def place_number(block: Block, launches: Sequence[str], number_of: int) -> int:
     """Return the place of a block among `number_of`."""
-    return (launches.index(block.launch) + block.repeats[0].number) % number_of
+    return place_in_round(launches.index(block.launch), block.repeats[0].number, len(launches), number_of)
 
 
 @dataclass

@@ -58,6 +58,14 @@ def part_of_machine(experiment: Experiment) -> list[Device] | None:
     return [replace(whole, free_gib=whole.free_gib / number, total_gib=whole.total_gib, remark=remark)]
 
 
+def place_in_round(launch: int, turn: int, launches: int, number_of: int) -> int:
+    """Return where the launch of this number is in round `turn`, of so many launches, among `number_of` places: a square of rounds after
+    the other, each on the next places."""
+    side = min(launches, number_of)
+    square, turn = divmod(turn, side)
+    return (square * side + (launch + turn) % side) % number_of
+
+
 def place_notes(experiment: Experiment, estimator: Estimator) -> Iterator[str]:
     """Yield for `benchbook plan` the places, how launches go round over them, what neighbours are tried with, how long."""
     placing = experiment.place
@@ -79,12 +87,18 @@ def _rotation(experiment: Experiment, number: int) -> str:
     names = [launch.name for launch in experiment.launches]
     if not experiment.starts_anew("server") and not experiment.starts_anew("engine"):
         return "  each launch has one start and so one place: what places differ by looks like a difference of launches"
-    rounds = [[f"{name} at {(launch + turn) % number}" for launch, name in enumerate(names)] for turn in range(2)]
+    rounds = [
+        [f"{name} at {place_in_round(launch, turn, len(names), number)}" for launch, name in enumerate(names)]
+        for turn in range(2)
+    ]
     first = "; ".join(f"round {turn}: {', '.join(row)}" for turn, row in enumerate(rounds))
+    side = min(len(names), number)
+    squares, left = divmod(experiment.repeats, side)
     even = (
-        f"each launch is at each place {counted(experiment.repeats // number, 'time')}"
-        if experiment.repeats % number == 0
-        else f"{counted(experiment.repeats, 'round')} are no multiple of {number}: launches are not at each place equally often"
+        f"over {counted(side, 'round')} each launch is at the same places, at each once"
+        if not left
+        else f"{counted(experiment.repeats, 'round')} are no multiple of {side}, and only rounds that take two launches to the "
+        f"same places equally often are compared: {counted(side * (squares + 1), 'round')} would all be"
     )
     return f"  they go round ({first} …): {even}"
 

@@ -309,8 +309,9 @@ def test_a_plan_tells_the_jobs_and_their_gpu_hours(bench):
     cluster = Cluster(scheduler="slurm", options={"gpus": "h100:2"}, at_once=3)
     first, *rounds = job_lines(experiment, blocks, cluster, estimator)
     assert "On slurm: 4 jobs, 3 at once" in first and "GPU-hours, of 2 GPUs a job" in first and len(rounds) == 4
-    first, *_, last = job_lines(experiment, blocks, Cluster(scheduler="slurm", job="block"), estimator)
+    first, *_, last, apart = job_lines(experiment, blocks, Cluster(scheduler="slurm", job="block"), estimator)
     assert "8 jobs" in first and "GPU-hours" not in first and last == "  and 4 more"
+    assert apart.startswith("  launches may come to different nodes: two are compared over those rounds only")
 
 
 def test_the_kind_of_node_is_asked_before_anything_is_planned(bench, tmp_path):

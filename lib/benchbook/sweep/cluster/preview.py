@@ -32,6 +32,11 @@ def job_lines(experiment: Experiment, blocks: Sequence[Block], cluster: Cluster,
         yield f"  round {job[0].repeats[0].number}: {names}"
     if len(jobs) > _SHOWN:
         yield f"  and {len(jobs) - _SHOWN} more"
+    if len(experiment.launches) > 1 and all(len(job) == 1 for job in jobs):
+        yield (
+            "  launches may come to different nodes: two are compared over those rounds only that took both to each node equally "
+            "often"
+        )
 
 
 def grouped(blocks: Sequence[Block], experiment: Experiment, cluster: Cluster) -> Iterator[tuple[Block, ...]]:
