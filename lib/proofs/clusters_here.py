@@ -11,10 +11,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 NODES = 4
+START_LIMIT_S = 300  # of Ray's dashboard, which takes its usual minute and more on a busy machine
 _CONF = """
 ClusterName=four
 SlurmctldHost=localhost
@@ -95,21 +98,26 @@ def slurm(folder: Path) -> Iterator[tuple[dict[str, str], str]]:
 
 @contextmanager
 def ray(folder: Path) -> Iterator[tuple[dict[str, str], str]]:
-    """As `cluster_of`; all four nodes have this machine's name."""
+    """As `cluster_of`; all four nodes have this machine's name. What ends them is no `ray stop`: other Rays of this machine go on."""
     port, dashboard = _free_port(), _free_port()
     usual = ["--num-cpus=1", "--disable-usage-stats", "--object-store-memory=80000000"]
     head = [f"--port={port}", f"--dashboard-port={dashboard}", f"--temp-dir={folder}", "--include-dashboard=true"]
-    _run("ray", "start", "--head", *head, *usual)
     try:
+        _run("ray", "start", "--head", *head, *usual, env={"RAY_DASHBOARD_STARTUP_TIMEOUT_S": f"{START_LIMIT_S}"})
         for _ in range(NODES - 1):
             _run("ray", "start", f"--address=127.0.0.1:{port}", *usual)
         yield {}, f"scheduler: ray\naddress: http://127.0.0.1:{dashboard}\nresources: {{num_cpus: 1}}\nat_once: 4\n"
     finally:
-        subprocess.run(["ray", "stop", "--force"], check=False, capture_output=True)
+        for process in psutil.process_iter(["cmdline"]):
+            if any(str(folder) in word for word in process.info["cmdline"] or ()):
+                with suppress(psutil.Error):
+                    process.kill()
 
 
 def _run(*argv: str, env: dict[str, str] | None = None) -> None:
-    subprocess.run(argv, env={**os.environ, **(env or {})}, check=True, capture_output=True)
+    done = subprocess.run(argv, env={**os.environ, **(env or {})}, check=False, capture_output=True, encoding="utf-8")
+    if done.returncode:
+        raise SystemExit(f"{' '.join(argv)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
 def _free_port() -> int:
