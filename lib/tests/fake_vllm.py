@@ -328,6 +328,8 @@ def main() -> None:
     if script.log_text:
         log(script.log_text, stamped=False)
     log("Initializing a V1 LLM engine (v0.32.0) with config: dtype=torch.bfloat16, max_seq_len=4096, quantization=None")
+    if os.environ.get("VLLM_ENABLE_STARTUP_PLAN") == "1":
+        log("Applying persisted startup plan (fingerprint 0a1b): kv_cache_memory_bytes=42949672960 (40.00 GiB)")
     time.sleep(3600 if script.never_ready else script.ready_after_s)
     if script.exit_code is not None:
         sys.exit(script.exit_code)

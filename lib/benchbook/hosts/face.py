@@ -71,6 +71,8 @@ class StartupFacts:
     vllm_version: str | None = None
     compile_cache: str | None = None  # whether compiled code was there before: "warm", "cold", "in part", "off"
     triton_compiled: int | None = None  # kernels that Triton had to compile; 0: its cache was warm
+    taken_over: str | None = None  # from an earlier start, by its ways; None: all was made anew, compiled code aside
+    proven_equal: str | None = None  # the proof that such starts give the same numbers here
 
 
 def local_time(utc: str | None) -> datetime | None:

@@ -193,6 +193,14 @@ def several_engines(measured: Measured) -> Reason | None:
     return reason("several_engines", f"{len(tokens)} engines, output tokens of each: {said}{share}")
 
 
+def start_not_proven(measured: Measured) -> Reason | None:
+    """Disbelieve a host that took over what others make anew, unless that is proven to give the same numbers there."""
+    facts = measured.host.facts
+    if not facts.taken_over or facts.proven_equal:
+        return None
+    return reason("start_not_proven", f"it took over from an earlier start: {facts.taken_over}")
+
+
 def watching_failed(measured: Measured) -> Reason | None:
     """Suspect when something that watched the measurement raised: checks that need it are silent."""
     errors = measured.conditions.watching_errors
@@ -211,5 +219,6 @@ CHECKS: tuple[Check, ...] = (
     limits_low,
     several_engines,
     server_restarted,
+    start_not_proven,
     watching_failed,
 )

@@ -122,6 +122,10 @@ def _has_neighbours(measured: Measured) -> bool:
     return measured.host.place is not None and measured.host.place.at_once > 1
 
 
+def _is_taken_over(measured: Measured) -> bool:
+    return measured.host.facts.taken_over is not None
+
+
 def _any(measured: Measured) -> bool:
     return True
 
@@ -181,6 +185,7 @@ LOOKS: Mapping[str, Look] = {
     "client_saturated": Look((sources.client,), _requests),
     "machine_busy": Look((sources.machine,), _loads),
     "neighbours_slow": Look((sources.neighbours,), _has_neighbours),
+    "start_not_proven": Look((), _is_taken_over),
     "limits_low": Look((sources.limits,), _requests),
     "several_engines": Look((sources.engines,), _requests),
     "server_restarted": Look((sources.counted("requests_ended", "prompt_tokens", "generation_tokens"),), _requests),

@@ -34,6 +34,8 @@ class StartFacts(Part):
     vllm_version: str | None = None
     compile_cache: str | None = None  # warm, cold, in part, off
     triton_compiled: Whole | None = None
+    taken_over: str | None = None  # from an earlier start, 'ipc_cache, startup_plan', in place of made anew
+    proven_equal: str | None = None  # what proof there was, on that device, that such starts give the same numbers
 
 
 class Peaks(Part):

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from benchbook.hosts.face import StartupFacts
 from benchbook.hosts.process.logs import HostLog
+from benchbook.hosts.vllm import taken_over
 from benchbook.hosts.vllm.startup import startup_facts, startup_phase
 
 CPU_LOG = """Triton is installed, but doesn't include CPU backend. Disabling Triton.
@@ -186,6 +187,42 @@ GRAPH_TAKEN = (
 )
 def test_a_start_tells_whether_compiled_code_was_there_before(lines, said):
     assert startup_facts("\n".join(lines)).compile_cache == said
+
+
+MAPPED = "INFO 11-26 11:00:00 [ipc_loader.py:284] Mapped 291 tensors from the weight cache daemon (zero_copy mode)"
+PLANNED = (
+    "INFO 11-26 11:00:00 [startup_plan.py:158] Applying persisted startup plan (fingerprint 0a1b): "
+    "kv_cache_memory_bytes=42949672960 (40.00 GiB), recorded free-memory baseline 78.00 GiB, current 78.10 GiB."
+)
+FELL_BACK = "WARNING [ipc_loader.py:217] Weight cache unusable (no daemon listens); falling back to disk loading"
+
+
+@pytest.mark.parametrize(
+    ("lines", "ways"),
+    [
+        ([MAPPED], "ipc_cache"),
+        ([PLANNED], "startup_plan"),
+        ([PLANNED, MAPPED], "ipc_cache, startup_plan"),
+        ([FELL_BACK, "INFO Saved startup plan to /root/.cache/vllm/startup_plan/startup_plan_0a1b.json"], None),
+        ([LOADED], None),
+    ],
+)
+def test_a_start_tells_what_it_took_over_from_an_earlier_one(lines, ways):
+    assert startup_facts("\n".join(lines)).taken_over == ways
+
+
+def test_a_proof_is_of_one_way_one_version_and_one_device(monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCHBOOK_CACHE_DIR", str(tmp_path))
+    engine = "INFO [core.py:112] Initializing a V1 LLM engine (v0.32.0) with config: model='tiny'"
+    log, both = f"{engine}\n{MAPPED}", f"{engine}\n{PLANNED}\n{MAPPED}"
+    assert startup_facts(log).proven_equal is None
+    assert taken_over.note_proof("ipc_cache", "0.32.0", "within 0.8 % over 8 rounds of tiny")
+    assert startup_facts(log).proven_equal == "within 0.8 % over 8 rounds of tiny"
+    assert startup_facts(both).proven_equal is None, "what both do together, nobody has looked at"
+    assert startup_facts(log.replace("0.32.0", "0.33.0")).proven_equal is None
+    assert startup_facts(engine).proven_equal is None, "a whole start needs none"
+    monkeypatch.setattr(taken_over, "device", lambda: "another card")
+    assert startup_facts(log).proven_equal is None
 
 
 def test_kernels_that_triton_compiled_at_this_start_are_counted_wherever_its_cache_lies(tmp_path):

@@ -151,6 +151,7 @@ def test_a_quantization_of_any_weights_is_not_refused(method) -> None:
         ({"max_num_active_seqs": 200}, {"max_num_active_seqs": 200, "performance_mode": "throughput"}, False),
         ({"max_num_active_seqs": 257}, {"max_num_active_seqs": 256}, True),
         ({"enable_sleep_mode": True}, {"enable_sleep_mode": False}, False),
+        ({"load_format": "ipc_cache"}, {"load_format": "auto"}, False),
         ({"enable_eplb": True}, {"enable_eplb": False}, False),
         ({"enable_cumem_allocator": True}, {"enable_cumem_allocator": False}, False),
         ({"enable_trace_replay": True}, {"enable_trace_replay": False}, False),

@@ -81,6 +81,7 @@ def test_a_setting_that_vllm_heeds_is_not_doubted(args, env) -> None:
         ({"kv_cache_memory_bytes": "4G"}, {"VLLM_CPU_KVCACHE_SPACE": "1"}, "cpu", "kv_cache_memory_bytes"),
         ({}, {"VLLM_CPU_OMP_THREADS_BIND": "0-3"}, "gpu", "VLLM_CPU_OMP_THREADS_BIND"),
         ({}, {"OMP_NUM_THREADS": "2"}, "cpu", "OMP_NUM_THREADS"),
+        ({}, {"VLLM_ENABLE_STARTUP_PLAN": "1"}, "cpu", "VLLM_ENABLE_STARTUP_PLAN"),
         ({"max_loras": 4}, {}, "", "max_loras"),
         ({"enable_lora": False, "fully_sharded_loras": True}, {}, "", "fully_sharded_loras"),
         ({"eplb_config": {"window_size": 100}}, {}, "", "eplb_config"),
@@ -108,6 +109,7 @@ def test_what_another_name_or_the_build_stands_over_is_told(args, env, build, na
         ({"attention_config": {"backend": "auto"}}, {}, "cpu"),
         ({}, {"VLLM_CPU_OMP_THREADS_BIND": "0-3", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}, "cpu"),
         ({"async_scheduling": True}, {"VLLM_CPU_KVCACHE_SPACE": "1"}, ""),  # no vLLM is installed
+        ({}, {"VLLM_ENABLE_STARTUP_PLAN": "1"}, "gpu"),
         ({}, {"OMP_NUM_THREADS": "2", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}, "cpu"),
         ({}, {"OMP_NUM_THREADS": "2", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}, "cpu"),
         ({"enable_lora": True, "max_loras": 4, "enable_eplb": True, "eplb_config": {"window_size": 100}}, {}, ""),

@@ -188,6 +188,10 @@ PAIRS = {
         serve(host={"place": PLACE | {"neighbours": COST | {"cost": 0.023, "low": 0.011, "high": 0.035}}}),
         serve(host={"place": PLACE | {"neighbours": COST | {"cost": 0.003, "low": -0.002, "high": 0.008}}}),
     ),
+    "start_not_proven": (
+        serve(host={"facts": {"taken_over": "ipc_cache"}}),
+        serve(host={"facts": {"taken_over": "ipc_cache", "proven_equal": "within 0.8 % over 8 rounds"}}),
+    ),
     "limits_low": (serve(cap=960, prompts=1920), serve(cap=500, prompts=1000)),
     "server_restarted": (serve(conditions={"counters_went_back": ["prompt_tokens"]}), SOUND),
     "several_engines": (

@@ -62,9 +62,10 @@ def only_asked(measured: Measured):
 
 
 def only_placed(measured: Measured):
-    """Return a host of which nobody knows more than where it was to run, where it was one of several."""
-    place = measured.host.place
-    return HostFacts(place=having(place, neighbours={})) if place else HostFacts()
+    """Return a host of which nobody knows more than where it was to run, one of several, and how it was to start."""
+    place, taken_over = measured.host.place, measured.host.facts.taken_over
+    known = {"place": having(place, neighbours={})} if place else {}
+    return HostFacts(**known, facts={"taken_over": taken_over} if taken_over else {})
 
 
 LOST = {

@@ -40,6 +40,11 @@ def lacking(
     for name in _LACKED:
         if said.has(name):
             yield name, f"is nothing that {_BUILD} has"
+    if said["load_format"] == "ipc_cache":
+        yield (
+            "load_format",
+            f"ipc_cache maps weights that `vllm preload` holds on GPUs, and is nothing that {_BUILD} has",
+        )
     if is_on(said[_V2]) and not python.has_module("triton"):
         yield _V2, "needs Triton, which is not installed here"
     asked = [name for name in _OF_V2 if said.has(name)]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from benchbook.hosts.face import StartupFacts
+from benchbook.hosts.vllm.taken_over import proof_of, taken_over
 from benchbook.hosts.vllm.warm_caches import compile_cache, triton_compiled
 
 _DAY_S, _STAMP_S = 86400, 1.0  # a stamp has whole seconds
@@ -41,6 +42,8 @@ def startup_facts(
     most_s = _DAY_S / 2 if ready_s is None else ready_s + _STAMP_S
     engine, loading = "Initializing a V1 LLM engine", "Starting to load model"
     warmed, serving = "init engine (profile, create kv cache", "Starting vLLM server on"
+    version = _word(r"Initializing a V1 LLM engine \(v([^)]+)\)", log_text)
+    reused = taken_over(log_text)
     checkpoint_gib = _number(r"Checkpoint size: ([\d.]+) GiB", log_text)
     return StartupFacts(
         imports_s=_seconds(started.replace(microsecond=0), _stamp_of(log_text, ""), most_s) if started else None,
@@ -63,9 +66,11 @@ def startup_facts(
         quantization=_not_none(_word(r"\bquantization=([\w-]+)", log_text)),
         attention_backend=_attention_backend(log_text),
         moe_backend=_word(r"Using '?([\w.-]+)'? (?:[\w-]+ )?MoE backend", log_text),
-        vllm_version=_word(r"Initializing a V1 LLM engine \(v([^)]+)\)", log_text),
+        vllm_version=version,
         compile_cache=compile_cache(log_text),
         triton_compiled=triton_compiled(log_text, env or {}, started.timestamp()) if started else None,
+        taken_over=reused,
+        proven_equal=proof_of(reused, version) if reused else None,
     )
 
 

@@ -183,6 +183,7 @@ _TABLE = (
         lambda said: not said.is_off(_MULTIPROCESSING) and said["VLLM_CPU_OMP_THREADS_BIND"] != "nobind",
         f"{_ON_CPU} gives a worker a thread a core, unless VLLM_CPU_OMP_THREADS_BIND is nobind", CPU,
     ),
+    Unheeded(("VLLM_ENABLE_STARTUP_PLAN",), _always, f"{_ON_CPU} profiles no memory of a GPU", CPU),
     Unheeded(
         ("kv_cache_memory_bytes",),
         lambda said: bool(said["VLLM_CPU_KVCACHE_SPACE"]),

@@ -54,6 +54,14 @@ CODES = (
         "the limit of the experiment's place, 1 % by default: of pairs alone and with neighbours, measured before the run",
     ),
     Code(
+        "start_not_proven",
+        "invalid",
+        "the host took over from an earlier start what a fresh one makes anew, its weights or the size of its KV cache, and "
+        "nothing shows that such a start gives the same numbers on this device",
+        "start it whole, or prove it: python lib/proofs/cheaper_starts.py",
+        "by its log, unless a proof for this version and device lay there: all intervals within 2 % of equal",
+    ),
+    Code(
         "limits_low",
         "suspect",
         "the limit of open files or of ports is near what the load needs: connections may be refused or wait",

@@ -37,6 +37,8 @@ FACTS = {
     "vllm_version": ("vLLM", "{}"),
     "compile_cache": ("Cache of compiled code", "{}"),
     "triton_compiled": ("Kernels that Triton compiled", "{:,}"),
+    "taken_over": ("Taken over from an earlier start", "{}"),
+    "proven_equal": ("Such starts give the same numbers here", "{}"),
 }
 
 
