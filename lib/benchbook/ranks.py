@@ -1,4 +1,4 @@
-"""Over how many devices vLLM spreads a model, by its arguments."""
+"""Over how many devices, and how many machines, vLLM spreads a model, by its arguments."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Ranks:
 
 def ranks_of(args: Mapping[str, Any]) -> Ranks | None:
     """Return over how many devices `args` spread a model; None where they make no sense, which vLLM will say."""
-    spelt = {name.replace("-", "_"): value for name, value in args.items()}
-    numbers = [str(spelt.get(name, 1)) for name in (*_SHARDS, _REPLICAS)]
+    said = spelt(args)
+    numbers = [str(said.get(name, 1)) for name in (*_SHARDS, _REPLICAS)]
     if not all(number.isdecimal() and int(number) for number in numbers):
         return None
     *shards, replicas = map(int, numbers)
@@ -38,3 +38,21 @@ def num_devices(args: Mapping[str, Any]) -> int | None:
     """Return over how many devices `args` spread a model; None as in `ranks_of`."""
     ranks = ranks_of(args)
     return ranks.devices if ranks else None
+
+
+def num_machines(args: Mapping[str, Any]) -> int:
+    """Return on how many machines a server with `args` runs: those that it names, or whose ranks it leaves to others."""
+    said = spelt(args)
+    replicas = as_number(said.get(_REPLICAS, 1))
+    local = as_number(said.get(f"{_REPLICAS}_local", replicas))
+    return max(as_number(said.get("nnodes", 1)), math.ceil(replicas / max(local, 1)))
+
+
+def spelt(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `args` under names without dashes and capitals."""
+    return {name.replace("-", "_").lower(): value for name, value in args.items()}
+
+
+def as_number(value: Any) -> int:
+    """Return a whole number as such, 1 for what is none: vLLM will say so."""
+    return int(value) if str(value).isdecimal() else 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchbook.ranks import as_number, num_machines, spelt
+
 OURS = {
     "host": "benchbook chooses the address",
     "port": "benchbook chooses a free port",
@@ -16,7 +18,7 @@ OURS = {
     "model": "set it in model:, beside args:",
 }
 _TLS = "makes a server that speaks https, and what is started here is asked by http on this machine alone: leave it out"
-_ELSEWHERE = "start that server yourself, on all its machines, and measure it by base_url in a notebook"
+_ELSEWHERE = "leave it out, and `plan --commands` prints the command of each machine"
 _NO_TEXT = "makes a server that answers no completions"
 # Whatever their value, unless it switches them off.
 _SWITCHES = {
@@ -50,8 +52,8 @@ def refused(args: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
     Their names are vLLM's full ones.
     """
-    values = {name.replace("-", "_").lower(): value for name, value in args.items()}
-    ranks = _number(values.get("data_parallel_size", 1))
+    values = spelt(args)
+    ranks = as_number(values.get("data_parallel_size", 1))
     for written, (name, value) in zip(args, values.items(), strict=True):
         if why := _why(name, value, ranks):
             yield written, why
@@ -62,13 +64,20 @@ def _why(name: str, value: Any, ranks: int) -> str:
         return f"is not yours to set: {OURS[name]}"
     if name in _SWITCHES and _is_on(value):
         return _SWITCHES[name]
-    if name == "nnodes" and _number(value) > 1:
-        return f"needs other machines, and benchbook starts one server on this one: {_ELSEWHERE}"
-    if name == "data_parallel_size_local" and _number(value) < ranks:
-        return f"leaves ranks to other machines: {_ELSEWHERE}"
     if ranks > 1 and (name == "data_parallel_rank" or name == "data_parallel_external_lb" and _is_on(value)):
         return f"makes one of {ranks} ranks, which waits for the servers of the others: {_ELSEWHERE}"
     return _CHOICES.get((name, str(value)), "")
+
+
+def spread_over(args: Mapping[str, Any]) -> str:
+    """Return that a server with `args` runs on several machines, and what to do; '' for one on this machine alone."""
+    number = num_machines(args)
+    return (
+        f"is one server on {number} machines, and benchbook starts servers on one: start it by the commands of "
+        "`plan --commands`, and measure it there (attach)"
+        if number > 1
+        else ""
+    )
 
 
 def halves(args: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
@@ -85,8 +94,3 @@ def halves(args: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
 
 def _is_on(value: Any) -> bool:
     return str(value).lower() not in ("false", "0", "no", "off")
-
-
-def _number(value: Any) -> int:
-    """Return a whole number as such, 1 for what is none: vLLM will say so."""
-    return int(value) if str(value).isdecimal() else 1

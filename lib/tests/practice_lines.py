@@ -261,7 +261,7 @@ AS_NAMES = (
     refused(21, "ssl", "exp.yaml:4: launches.d.args.ssl_certfile",
             "ssl_keyfile: 'k.pem': makes a server that speaks https",
             args="{ssl_certfile: c.pem, ssl_keyfile: k.pem}"),
-    refused(21, "headless", "headless: true: starts no API server", "nnodes: 2: needs other machines", "node_rank: 1",
+    refused(21, "headless", "headless: true: starts no API server", "node_rank: 1: makes the lesser half",
             args="{headless: true, nnodes: 2, node_rank: 1, master_addr: 10.0.0.1}"),
     refused(21, "api_server_count", "exp.yaml:4: launches.d.args.api_server_count: 8: is not yours",
             args="{api_server_count: 8}"),

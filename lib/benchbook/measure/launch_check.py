@@ -17,7 +17,7 @@ from benchbook.hosts.face import Engine
 from benchbook.hosts.model import files, hub, hub_cache, inputs
 from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.process.shell import child_environment
-from benchbook.hosts.vllm import translations
+from benchbook.hosts.vllm import several_machines, translations
 from benchbook.hosts.vllm.clients import missing_client
 from benchbook.hosts.vllm.contradictions import contradictions
 from benchbook.hosts.vllm.cpu_build import lacking
@@ -34,6 +34,7 @@ from benchbook.measure.variables import check_variables, filled_variables, spelt
 from benchbook.plan.document import Document
 from benchbook.plan.faults import Fault
 from benchbook.plan.launches import SECRET, Launch
+from benchbook.ranks import num_machines
 from benchbook.refused_args import halves, refused
 from benchbook.terms.engines import VLLM
 from benchbook.terms.errors import ExperimentError
@@ -212,13 +213,18 @@ def _build_of(there: Known | None) -> str:
     return "" if there is None else CPU if "+cpu" in there.version else GPU
 
 
+_SERVERS = (
+    "is the server's alone, and latency and throughput run without one: restrict them to other launches with launches:"
+)
+
+
 def _check_offline(doc: Document, launch: Launch, places: Places) -> None:
     """Note what a launch says that the benchmarks of an engine without a server refuse."""
     ranks = size_of(str(launch.args.get("data_parallel_size")))
     if ranks and ranks > 1:
-        problem = "data parallel is the server's alone, and latency and throughput run without one: "
-        problem += "restrict them to other launches with launches:"
-        doc.faults.note(doc.error(places.of("data_parallel_size"), problem))
+        doc.faults.note(doc.error(places.of("data_parallel_size"), f"data parallel {_SERVERS}"))
+    elif num_machines(launch.args) > 1:
+        doc.faults.note(doc.error(places.of("nnodes"), f"running on several machines {_SERVERS}"))
 
 
 def _check_use(doc: Document, launch: Launch, places: Places, build: str, python: Python) -> list[str]:
@@ -230,6 +236,8 @@ def _check_use(doc: Document, launch: Launch, places: Places, build: str, python
     for name, why, may_be_elsewhere in _absent_classes(launch, python):
         if not may_be_elsewhere:
             doc.faults.note(doc.error(places.of(name), why))
+    if name := several_machines.lacking(launch.args):
+        doc.faults.note(doc.error(places.of(name), "is needed: where the first of its machines is"))
     for name, why in contradictions(launch.args, launch.env):
         doc.faults.note(doc.error(places.of(name), why))
     told = [*halves(launch.args), *(((name,), why) for name, why in unheeded(launch.args, launch.env, build))]

@@ -12,6 +12,7 @@ from benchbook.hosts.vllm.random_loader import why_unknown
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.ranks import num_devices
+from benchbook.refused_args import spread_over
 from benchbook.sweep.fetching import check_models
 from benchbook.sweep.holding import check_free
 from benchbook.sweep.launch_fit import LaunchFit, devices_text, is_by_ray, is_cpu_build, listed_devices, uses_cpu
@@ -28,6 +29,7 @@ def check_machine(checked: Preflight, there: Sequence[Device] | None = None) -> 
     `there` are the machine's devices; without it they are looked for, launch by launch as its environment names them.
     """
     experiment, faults, notes = checked.experiment, checked.experiment.document.faults, []
+    check_one_machine(experiment)
     if there is None and experiment.place:
         there = part_of_machine(experiment)
     if there is None and checked.is_installed:
@@ -45,6 +47,14 @@ def check_machine(checked: Preflight, there: Sequence[Device] | None = None) -> 
             notes += LaunchFit(checked, launch, there).notes()
     faults.raise_any()
     return notes
+
+
+def check_one_machine(experiment: Experiment) -> None:
+    """Raise ExperimentError where a launch is one server on several machines."""
+    for launch in experiment.launches:
+        if why := spread_over(launch.args):
+            experiment.document.faults.note(experiment.document.error(("launches", launch.name), why))
+    experiment.document.faults.raise_any()
 
 
 def check_loader(experiment: Experiment) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from benchbook.hosts.engines import VLLM, engine_of
 from benchbook.hosts.model.files import planned_path
 from benchbook.hosts.model.hub import hub_variables
+from benchbook.hosts.vllm import several_machines
 from benchbook.hosts.vllm.environments import vllm_python
 from benchbook.hosts.vllm.tokenizers import client_words, tokenizer_of
 from benchbook.measure.argv import COMMANDS, Sent, Target
@@ -21,6 +22,7 @@ from benchbook.plan.case import Case
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Repeat
+from benchbook.ranks import num_machines
 from benchbook.sweep.set_layout import set_of
 from benchbook.terms.wording import listed
 
@@ -58,9 +60,11 @@ def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -
     env = _words(launch.env)
     times = f", {len(starts)} starts" if len(starts) > 1 else ""
     _line(console, f"{block.host_kind} of launch {launch.name!r}, model {launch.model_text}{times}")
+    model, engine = planned_path(launch.model.path_or_id), engine_of(launch)
+    if engine is VLLM and num_machines(launch.args) > 1:
+        _print_machines(console, launch, model, env)
+        return
     if block.host_kind == "server":
-        model = planned_path(launch.model.path_or_id)
-        engine = engine_of(launch)
         program = ("vllm",) if engine is VLLM else engine.program
         argv = engine.command(model, launch.args, _PORT, "127.0.0.1", [model, _NONCE], program)
         _line(console, f"  $ {env}{shlex.join(argv).replace(str(_PORT), 'PORT')}")
@@ -70,6 +74,16 @@ def _print_host(console: Console, experiment: Experiment, starts: list[Block]) -
             f"  one engine loaded with these flags runs all of the following{f', {env.strip()}' if env else ''}",
         )
     _print_cases(console, experiment, launch, starts)
+
+
+def _print_machines(console: Console, launch: Launch, model: str, env: str) -> None:
+    """Print how somebody starts a server on several machines, and how it is measured then."""
+    for where, command in several_machines.commands(model, launch.args, vllm_python(launch.python)):
+        _line(console, f"  {where}:")
+        _line(console, f"    $ {env}{command}")
+    address = f"http://{several_machines.address_of(launch.args)}:{several_machines.PORT}"
+    _line(console, f"  measured then by launches: {{{launch.name}: {{attach: {address}}}}}")
+    _line(console, "")
 
 
 def _print_cases(console: Console, experiment: Experiment, launch: Launch, starts: list[Block]) -> None:

@@ -55,6 +55,7 @@ PAST_THE_FACE = {
             "command",
             "environments",
             "measured_part",
+            "several_machines",
             "startup",
             "tokenizers",
         },
@@ -81,6 +82,7 @@ PAST_THE_FACE = {
             "misfits",
             "overrides",
             "renaming",
+            "several_machines",
         }
         | {"spelling", "switches", "translations", "unheeded"},
     ),

@@ -18,7 +18,7 @@ from one_launch import written
         ({"ssl_certfile": "c.pem", "ssl_keyfile": "k.pem"}, ["ssl_certfile", "ssl_keyfile"]),
         ({"ssl-ca-certs": "ca.pem"}, ["ssl-ca-certs"]),
         ({"enable_ssl_refresh": True}, ["enable_ssl_refresh"]),
-        ({"headless": True, "nnodes": 2, "node_rank": 1}, ["headless", "nnodes", "node_rank"]),
+        ({"headless": True, "nnodes": 2, "node_rank": 1}, ["headless", "node_rank"]),
         ({"grpc": True}, ["grpc"]),
         ({"tokens_only": "true"}, ["tokens_only"]),
         ({"skip_tokenizer_init": True}, ["skip_tokenizer_init"]),
@@ -26,7 +26,7 @@ from one_launch import written
         ({"skip-tokenizer-init": "true", "mm_encoder_only": "True"}, ["skip-tokenizer-init", "mm_encoder_only"]),
         ({"runner": "pooling"}, ["runner"]),
         ({"convert": "embed"}, ["convert"]),
-        ({"data_parallel_size": 8, "data_parallel_size_local": 4}, ["data_parallel_size_local"]),
+        ({"data_parallel_size": 8, "data_parallel_start_rank": 4}, ["data_parallel_start_rank"]),
         ({"data_parallel_size": 2, "data_parallel_rank": 0}, ["data_parallel_rank"]),
         ({"data_parallel_size": 2, "data_parallel_external_lb": True}, ["data_parallel_external_lb"]),
         ({"distributed_executor_backend": "external_launcher"}, ["distributed_executor_backend"]),
@@ -43,6 +43,8 @@ def test_what_can_never_be_asked_is_named(args, names) -> None:
         {"skip_tokenizer_init": False, "mm_encoder_only": "false"},
         {"headless": False, "nnodes": 1, "node_rank": 0, "ssl_cert_reqs": 0},
         {"data_parallel_size": 4, "data_parallel_size_local": 4, "data_parallel_backend": "ray"},
+        {"nnodes": 2, "master_addr": "10.0.0.1", "tensor_parallel_size": 16},
+        {"data_parallel_size": 8, "data_parallel_size_local": 4, "data_parallel_address": "10.0.0.1"},
         {"runner": "generate", "convert": "none", "distributed_executor_backend": "ray"},
         {"data_parallel_size": "many", "data_parallel_size_local": 2},
         {"kv_transfer_config": {"kv_connector": "OffloadingConnector", "kv_role": "kv_both"}},
@@ -91,6 +93,12 @@ def test_a_half_of_a_pair_is_noted_with_its_line(tmp_path: Path) -> None:
     path = written(tmp_path, "{kv_transfer_config: {kv_connector: NixlConnector, kv_role: kv_consumer}}")
     (note,) = preflight_of(path).notes
     assert note.startswith(f"note: {path}:5: launches.d.args.kv_transfer_config.kv_role: kv_consumer is one half")
+
+
+def test_a_server_on_several_machines_is_started_by_nobody_here() -> None:
+    with pytest.raises(ExperimentError, match="is one server on 2 machines, and benchbook starts servers on one"):
+        flags({"nnodes": 2, "master_addr": "10.0.0.1"})
+    assert "--nnodes" in flags({"nnodes": 1})
 
 
 def test_by_hand_too_no_server_is_started_that_could_not_be_asked() -> None:

@@ -13,7 +13,7 @@ from benchbook.hosts.process.guardian import OWN_FOLDER
 from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.vllm.forms import installed_forms, words_of
 from benchbook.hosts.vllm.spelling import spelt_out
-from benchbook.refused_args import refused
+from benchbook.refused_args import refused, spread_over
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.redaction import find_secrets, redacted_env
 from benchbook.terms.secret_names import holds_secret, is_secret_name
@@ -59,6 +59,8 @@ def flags(args: Mapping[str, object], python: Python = HERE) -> list[str]:
         _check(name, value)
     for name, why in refused(spelt):
         raise ExperimentError(f"argument {name!r} {why}")
+    if why := spread_over(spelt):
+        raise ExperimentError(f"what these args start {why}")
     for name, value in spelt.items():
         words += words_of(name, value, known_forms)
     return words

@@ -16,6 +16,7 @@ from benchbook.records.store import Store
 from benchbook.sweep.cluster.jobs import Jobs, ask_node
 from benchbook.sweep.cluster.schedulers import scheduler_of
 from benchbook.sweep.cluster.told import Node
+from benchbook.sweep.machine import check_one_machine
 from benchbook.sweep.planning import RunPlan
 from benchbook.sweep.preflight import Preflight
 from benchbook.sweep.progress import Listener
@@ -44,6 +45,7 @@ class OnCluster:
         if attached := [launch.name for launch in experiment.launches if launch.attached]:
             problem = "is a server of somebody else, which is measured from here: run it without --on"
             raise experiment.document.error(("launches", attached[0]), problem)
+        check_one_machine(experiment)
         return cls(read_cluster(file), results_dir, experiment, share_gpu)
 
     def let_through(self, part: Preflight) -> list[str]:
