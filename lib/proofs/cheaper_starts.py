@@ -105,6 +105,9 @@ def main() -> int:
     print(f"a start took {seconds[WHOLE]:.1f} s whole and {seconds[CHEAP]:.1f} s cheap (median)")
     within = max(max(ratio.high - 1, 1 - ratio.low) for ratio in ratios.values()) if ratios else math.inf
     is_proven = within <= TOLERANCE
+    print(
+        f"equal within {100 * within:.1f} %: {'proven' if is_proven else f'not proven, {100 * TOLERANCE:g} % are allowed'}"
+    )
     if is_proven and options.way != "compile_cache":
         host = records[0].host
         proof = f"within {100 * within:.1f} % over {options.rounds} rounds of {host.model}, {records[0].ended_utc[:10]}"

@@ -268,7 +268,7 @@ AS_NAMES = (
     seen(21, "kv_producer", "note: TMP/exp.yaml:4: launches.d.args.kv_transfer_config.kv_role: kv_producer is one half",
          args="{kv_transfer_config: {kv_connector: NixlConnector, kv_role: kv_producer}}"),
     own_refused(21, "grpc", "speaks gRPC", args="{grpc: true}"),
-    own_refused(21, "half of the ranks", "leaves ranks to other machines",
+    own_refused(21, "half of the ranks", "data_parallel_address: is needed: where the first of its machines is",
                 args="{dp: 16, data_parallel_size_local: 8}"),
     own_refused(21, "pooling", "answers no completions", args="{runner: pooling}"),
     own(21, "ec_consumer", "ec_consumer is one half of a pair",
