@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -89,17 +90,20 @@ def test_a_folder_without_a_config_and_a_path_that_is_not_there_are_refused(tmp_
         resolve_model(str(tmp_path / "nothing"))
 
 
-def test_the_content_hash_sees_names_sizes_and_small_files_but_not_hidden_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(files_module, "SMALL_FILE_BYTES", 4)
+def test_the_content_hash_sees_names_sizes_and_bytes_but_no_hidden_files(tmp_path: Path) -> None:
+    large = bytearray(os.urandom(files_module.SMALL_FILE_BYTES + 1))
     (tmp_path / "config.json").write_text("abcd")
-    (tmp_path / "weights").write_text("12345")
+    (tmp_path / "weights").write_bytes(large)
     digest = content_sha256(tmp_path)
     (tmp_path / ".cache").mkdir()
     (tmp_path / ".cache" / "x").write_text("x")
-    (tmp_path / "weights").write_text("54321")  # as large: not looked into
     assert content_sha256(tmp_path) == digest
+    middle = len(large) // 2
+    for part in (slice(0, 1), slice(len(large) - 1, None), slice(middle, middle + 300_000)):
+        large[part] = bytes(byte ^ 1 for byte in large[part])
+        (tmp_path / "weights").write_bytes(large)
+        digest, before = content_sha256(tmp_path), digest
+        assert digest != before
     (tmp_path / "config.json").write_text("abce")
     assert content_sha256(tmp_path) != digest
 

@@ -33,7 +33,8 @@ _TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-SMALL_FILE_BYTES = 4 << 20  # up to this size a file's bytes are hashed, above it its name and size
+SMALL_FILE_BYTES = 4 << 20  # up to this size all of a file's bytes are hashed, above it some pieces of them
+_PIECES, _PIECE_BYTES = 16, 1 << 16  # from the first byte to the last: another training changes nearly all of them
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,10 @@ def resolve_model(ref: str, args: Mapping[str, Any] | None = None, env: Mapping[
 
 
 def content_sha256(folder: Path) -> str:
-    """Return a hash over the names and sizes of the files in `folder`, and over the bytes of the small ones.
+    """Return a hash over the names and sizes of the files in `folder`, over the bytes of the small ones and pieces of the others.
 
-    Raises ExperimentError when one cannot be read. Cheap for weights of any size; hidden files do not count.
+    Raises ExperimentError when one cannot be read. Cheap for weights of any size; hidden files do not count. A large file
+    that was trained further has the same size and other bytes everywhere; one that differs in a few bytes may pass as equal.
     """
     digest = hashlib.sha256()
     try:
@@ -95,11 +97,23 @@ def content_sha256(folder: Path) -> str:
             if any(part.startswith(".") for part in Path(name).parts):
                 continue
             digest.update(f"{name}\0{size_bytes}\0".encode(errors="surrogateescape"))
-            if size_bytes <= SMALL_FILE_BYTES:
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(
+                hashlib.sha256(path.read_bytes() if size_bytes <= SMALL_FILE_BYTES else _pieces(path)).digest()
+            )
     except OSError as error:
         raise ExperimentError(f"the model in {folder} cannot be read: {line_of(error)}") from error
     return digest.hexdigest()
+
+
+def _pieces(path: Path) -> bytes:
+    """Return evenly spaced pieces of a file, its beginning and its end among them."""
+    with path.open("rb") as file:
+        last = max(0, file.seek(0, os.SEEK_END) - _PIECE_BYTES)
+        pieces = []
+        for number in range(_PIECES):
+            file.seek(last * number // (_PIECES - 1))
+            pieces.append(file.read(_PIECE_BYTES))
+    return b"".join(pieces)
 
 
 def tokenizer_sha256(path: str) -> str | None:
