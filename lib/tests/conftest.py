@@ -39,9 +39,8 @@ for _signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 # the end.
 LONGEST = (
     "test_readme.py",
+    "test_server.py",  # and those of its line below
     "test_terminal.py",
-    "test_server.py",
-    "test_hostile_benchmarks.py",  # and those of its line below
     "test_kill_matrix_notebooks.py",
     "test_kill_storm.py",
     "test_practice_starts.py",
@@ -69,7 +68,13 @@ LONGEST = (
 # Each of a line imports vLLM, by itself or as one client, which takes seconds.
 IN_ONE_PROCESS = (
     ("test_config_forms.py", "test_flag_forms.py", "test_config_options.py", "test_refused_by_vllm.py"),
-    ("test_hostile_benchmarks.py", "test_sent_requests.py", "test_ground_truth.py", "test_drawing.py"),
+    (
+        "test_server.py",
+        "test_hostile_benchmarks.py",
+        "test_sent_requests.py",
+        "test_ground_truth.py",
+        "test_drawing.py",
+    ),
 )
 
 
