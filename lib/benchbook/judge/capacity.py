@@ -5,9 +5,10 @@ that a repeat of twice the limit and one of half of it are as far off; of a shar
 is beyond the limits. What is asked is its mean over repeats, by Student's t: repeats are the unit of evidence, and not
 requests, which wait alike. Repeats of several starts count by starts, as in confidence.py.
 
-Whoever looks after each repeat errs more often than at one look. So a look errs in two of 100 (one-sided), and of a whole
-search, which is some ten loads of two to eight looks of which most are far from the limit, the answer is wrong in less
-than 5 of 100, at every curve and spread that was tried (lib/proofs/capacity.py).
+Whoever looks after each repeat errs more often than at one look, and latencies near a limit are skewed. So a look errs in one
+of 100 (one-sided), one at growth, which twice the degrees of freedom tell, in two; and of a whole search, which decides
+some five loads by two to eight looks each, the answer is wrong in less than 5 of 100, at every curve and spread that was
+tried (lib/proofs/capacity.py).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Protocol
 
 from benchbook.judge.confidence import Estimate, estimate
 
-LEVEL = 0.02  # of one look, one-sided
+LEVEL, GROWTH_LEVEL = 0.01, 0.02  # of one look, one-sided
 MOST_NEEDED = 200  # repeats; a load that would take more is as good as at the limit
 
 
@@ -126,7 +127,7 @@ class Grows:
         doublings = math.log2(self.loads[self._double(place)] / self.loads[place])
         wanted = doublings * math.log1p(self.gain)
         grown = difference(_estimate(high, self.key), _estimate(low, self.key), less=wanted)
-        return decided(grown, LEVEL / 2, LEVEL / 2, self.key)  # two loads, which both vary
+        return decided(grown, GROWTH_LEVEL, GROWTH_LEVEL, self.key)
 
     def _double(self, place: int) -> int | None:
         return next((at for at, load in enumerate(self.loads) if load >= 2 * self.loads[place]), None)

@@ -1,10 +1,12 @@
 """Which load is tried next, and what was found: the most load that holds, from few loads of a ladder.
 
 The ladder has every load that an answer can name: each is so much above the one below, or one more request in flight.
-From its lowest load on every doubling is tried until one fails; then the middle between the highest that holds and the
-lowest that fails, until they are neighbours. A load of which repeats do not decide is left open and counts as the
-middle of what is not known: what lies between it and either end is tried in its place. Last comes the doubling of the
-lowest load that fails: if it holds, loads do not fail for good.
+From its lowest load on every doubling is tried once, for far below the limit one repeat shows the way as well as many,
+until one looks to fail, of which repeats decide. Then the middle between the highest that holds, or looks to, and the
+lowest that fails is decided, until they are neighbours. A load of which repeats do not decide is left open and counts as
+the middle of what is not known: what lies between it and either end is tried in its place. Where the lower end was
+tried only once by then, repeats decide it as well: an answer never rests on a look. Last comes the doubling of the lowest
+load that fails: if it holds, loads do not fail for good.
 
 What is tried follows from the samples alone: a search that was interrupted goes on as if it had not been.
 """
@@ -72,35 +74,65 @@ class Search:
         """Return whether more repeats of a load are wanted: it is open, and as many as there may be would decide."""
         known, repeats = self.known[place], self._repeats(place)
         if repeats < LEAST_REPEATS:
-            return True
+            return not self._is_passed(place)
         if known.decision is not Decision.OPEN or repeats >= self.at_most:
             return False
         return repeats < FIRST_LOOK or (known.needed is not None and known.needed <= self.at_most)
 
+    def _is_passed(self, place: int) -> bool:
+        """Return whether one repeat of a load is enough for now: a doubling on the way up that looks to hold."""
+        is_below = self.fails is None or place < self.fails
+        return is_below and place in self._doublings and self.known[place].margin < 0
+
     def _new_place(self) -> int | None:
-        if self.fails is None:
-            return self._climbed()
-        low = -1 if self.holds is None else self.holds
-        inner = self.open
-        gaps = [(low, inner[0]), (inner[-1], self.fails)] if inner else [(low, self.fails)]
-        least = max(1, (self.fails - low) // WORTH if inner else 1)
+        """Return the next load to try, or the lower end where it only looks to hold; None where all is known."""
+        if self.fails is None and (place := self._climbed()) is not None:
+            return place
+        low = -1 if self._low is None else self._low
+        if self.fails is not None and (place := self._middle(low, self.fails)) is not None:
+            return place
+        if low >= 0 and self._repeats(low) < LEAST_REPEATS:
+            return low
+        return None if self.fails is None else self._beyond(self.fails)
+
+    @cached_property
+    def _low(self) -> int | None:
+        """Return the place of the highest load below the first that fails which holds, or was passed as it looks to."""
+        passed = (place for place in self.known if self._repeats(place) < LEAST_REPEATS and self._is_passed(place))
+        return max((place for place in (self.holds, *passed) if place is not None), default=None)
+
+    def _middle(self, low: int, fails: int) -> int | None:
+        """Return the middle of what is not known between the ends; None where that is too little to look into."""
+        inner = [place for place in self.open if place > low]
+        gaps = [(low, inner[0]), (inner[-1], fails)] if inner else [(low, fails)]
+        least = max(1, (fails - low) // WORTH if inner else 1)
         wide = [(low, high) for low, high in gaps if high - low > least and self.question.can_ask(low + 1)]
-        if wide:
-            low, high = max(wide, key=lambda gap: gap[1] - gap[0])
-            return (low + high) // 2
-        beyond = self._first_from(2 * self.loads[self.fails])
-        is_new = beyond is not None and beyond not in self.known and self.question.can_ask(beyond)
-        return beyond if is_new and not any(place > self.fails for place in self.known) else None
+        return sum(max(wide, key=lambda gap: gap[1] - gap[0])) // 2 if wide else None
+
+    def _beyond(self, fails: int) -> int | None:
+        """Return the doubling of the lowest load that fails, unless a load above has been tried."""
+        place = self._first_from(2 * self.loads[fails])
+        is_new = place is not None and place not in self.known and self.question.can_ask(place)
+        return place if is_new and not any(place > fails for place in self.known) else None
+
+    @cached_property
+    def _doublings(self) -> frozenset[int]:
+        """Return the places that the way up from the lowest load tries."""
+        places = [0]
+        while (place := self._doubled(places[-1])) is not None:
+            places.append(place)
+        return frozenset(places)
 
     def _climbed(self) -> int | None:
         """Return the next doubling while nothing fails; None when the top has been tried."""
-        if not self.known:
-            return 0
-        top = max(self.known)
-        last = max(place for place in range(len(self.loads)) if self.question.can_ask(place))
-        place = self._first_from(2 * self.loads[top])
-        place = last if place is None or place > last else place
-        return place if place > top else None
+        return self._doubled(max(self.known)) if self.known else 0
+
+    def _doubled(self, place: int) -> int | None:
+        """Return the place of twice the load, or of the last that can be asked; None for that one."""
+        last = max(each for each in range(len(self.loads)) if self.question.can_ask(each))
+        double = self._first_from(2 * self.loads[place])
+        double = last if double is None or double > last else double
+        return double if double > place else None
 
     def _first_from(self, load: float) -> int | None:
         return next((place for place, each in enumerate(self.loads) if each >= load), None)

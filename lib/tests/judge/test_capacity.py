@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import random
+import statistics
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -90,15 +93,44 @@ def test_growth_is_that_of_a_doubling():
     assert not question.can_ask(3)
 
 
-@pytest.mark.parametrize("kind", ["smooth", "cliff", "bump", "tails", "drift"])
-def test_the_truth_lies_between_the_ends_of_nearly_all_searches_for_a_part_of_a_grid(bench, kind):
-    found = {**bench._rates(bench.KINDS[kind], times=25, seed=1), "is_timed": True}
+@pytest.mark.parametrize(
+    ("kind", "times"), [("smooth", 15), ("cliff", 15), ("bump", 15), ("tails", 15), ("drift", 15), ("share", 10)]
+)
+def test_the_truth_lies_between_the_ends_of_nearly_all_searches_for_a_part_of_a_grid(bench, kind, times):
+    found = bench.rates_of(bench.KINDS[kind], times, seed=1)
     assert not bench.broken(found), found
+
+
+def test_a_grid_is_the_cheapest_that_answers_as_narrowly_and_a_wider_answer_is_had_for_less(bench):
+    machine = bench.KINDS["smooth"](random.Random(5))
+    narrow, wide = (bench.cheapest_grid(machine, math.log(width)) for width in (1.2, 2.0))
+    assert narrow[0].repeats > wide[0].repeats >= 3 * 5
+    assert statistics.fmean(answer.width(machine.loads) for answer in wide) <= math.log(2.0)
+
+
+def test_loads_on_the_way_up_are_tried_once_and_those_that_the_answer_rests_on_are_decided():
+    loads, tried = ladder(1, 64, 0.1, are_whole=True), defaultdict(list)
+    while (place := Search(loads, Kept(("x",)), tried, 8).wanted()) is not None:
+        tried[place].append(Sample({"x": math.log(loads[place] / 20.5) + 0.001 * len(tried[place])}))
+    repeats = {loads[place]: len(samples) for place, samples in tried.items()}
+    assert repeats.items() >= {1: 1, 2: 1, 4: 1, 8: 1, 20: 2, 22: 2, 33: 2}.items()
+    assert all(number == 2 for load, number in repeats.items() if load > 16)
+
+
+def test_a_load_that_only_looked_to_hold_is_decided_before_an_answer_rests_on_it():
+    """One lucky repeat of 8 leads the search above it; the next ones say that it fails, and it goes on below."""
+    loads, luck = (1, 2, 4, 8, 16), {3: [-0.1, 0.5, 0.51, 0.5, 0.51]}
+    tried = defaultdict(list)
+    while (place := Search(loads, Kept(("x",)), tried, 8).wanted()) is not None:
+        of_it = luck.get(place, [-1.0 if place < 3 else 1.0] * 9)
+        tried[place].append(Sample({"x": of_it[len(tried[place])] + 0.001 * len(tried[place])}))
+    search = Search(loads, Kept(("x",)), tried, 8)
+    assert search.holds == 2 and len(tried[2]) == 2 and search.fails in (3, 4)
 
 
 def test_a_curve_that_is_called_right_by_chance_alone_breaks_the_limits(bench):
     """A search that takes each repeat's word errs more often than it may: the limits would see it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("benchbook.judge.capacity.LEVEL", 0.4)
-        found = {**bench._rates(bench.KINDS["smooth"], times=60, seed=1), "is_timed": False}
+        found = bench.rates_of(bench.KINDS["smooth"], times=30, seed=1)
     assert bench.broken(found), found
