@@ -24,7 +24,17 @@ from benchbook.records.runs import CASES, find_run, run_files
 from benchbook.report.compare_command import launch_names
 from benchbook.report.differences import launches_of
 from benchbook.report.gate_files import write_gate
-from benchbook.report.gate_text import HEADINGS, HOW, RIGHT, exit_code, sentences, spread_sentence, table_rows, title
+from benchbook.report.gate_text import (
+    HEADINGS,
+    HOW,
+    RIGHT,
+    exit_code,
+    power_sentence,
+    sentences,
+    spread_sentence,
+    table_rows,
+    title,
+)
 from benchbook.report.run import Run, load_run
 from benchbook.terminal import say, shown, tell_damage
 from benchbook.terms.errors import ExperimentError
@@ -124,7 +134,7 @@ def gate_in_turns(run: Run, base: str, new: str, asked: Asked) -> Told:
     told, is_broken = refusals(*sides, asked.answers_may_differ)
     found = Gate(comparison, tuple(judged), tuple(told), is_broken)
     difference = difference_text(run.settings(base), run.settings(new), (base, new))
-    return Told(found, [difference, *([] if told else caveats(comparison))])
+    return Told(found, [difference, *filter(None, [power_sentence(found)]), *([] if told else caveats(comparison))])
 
 
 def gate_against(run: Run, kept: Sequence[Run], left_out: Sequence[str], launch: str, asked: Asked) -> Told:
@@ -136,10 +146,12 @@ def gate_against(run: Run, kept: Sequence[Run], left_out: Sequence[str], launch:
     judged = gate(comparison, asked.allowed, asked.metrics, is_foretold=True)
     baseline = Side(base, [record for records in of_kept for record in records])
     told, is_broken = refusals(baseline, side, asked.answers_may_differ)
-    notes = [f"The baseline is {', '.join(one.name for one in kept)}.", spread_sentence(rows), *left_out]
+    found = Gate(comparison, tuple(judged), tuple(told), is_broken)
+    named = f"The baseline is {', '.join(one.name for one in kept)}."
+    notes = [named, spread_sentence(rows), power_sentence(found), *left_out]
     difference = difference_text(kept[-1].settings(launch), run.settings(launch), (kept[-1].name, run.name))
     notes += comparison.accuracy.sentences if comparison.accuracy else []
-    return Told(Gate(comparison, tuple(judged), tuple(told), is_broken), [*filter(None, notes), difference])
+    return Told(found, [*filter(None, notes), difference])
 
 
 def only_launch(launches: Sequence[str], launch: str) -> str:

@@ -1,15 +1,25 @@
 """How often a gate is right: equal launches, planted losses, kept runs drawn again. Prints rates as JSON.
 
-    python lib/proofs/gates.py                       # 500 gates of each kind, 8 rounds: about four minutes
+    python lib/proofs/gates.py                       # 500 gates of each kind: MINUTES
     python lib/proofs/gates.py --gates 200 --seed 1
 
-Synthetic records are those of false_claims.py: repeats vary by 1.25 %, starts by 0.5 %, one repeat in a hundred is 5 to 15 %
-slow, the machine drifts, latencies vary beside that. Replays are of measured runs, those of results/reference in which a
-launch has three starts or more: each start's numbers, as shares of their mean over starts, are drawn again with
-replacement, wider by sqrt(n / (n - 1)) since they lie around a mean of their own, for a baseline and a new launch that
-are both this launch. What a round does to both is not in them, and in a gate it cancels.
+Two budgets in turns. *8 rounds* are those of a file that leaves `repeats` out. *8 to 40 rounds* are those of
+experiments/gate.yaml, the default budget of a gate: rounds are added until the mean of each launch's starts is known to 2.5 %
+(`repeats: {at_least: 8, at_most: 40, until: {output_throughput_tok_s: 2.5 %}}`), and `plan` tells the price of both ends.
+What ends the rounds is how much starts vary, and never by how much the launches differ, so that who stops does not
+choose the answer: equal launches are called worse no more often, which is asked here at every spread.
 
-Against kept runs, days vary by 1 % and starts by 0.5 %: five runs of three starts, and a new one of three.
+Synthetic records are those of false_claims.py: repeats vary by 1.25 %, starts by 0.5 % or as said, one repeat in a hundred is
+5 to 15 % slow, the machine drifts, latencies vary beside that. Replays are of measured runs, those of results/reference
+in which a launch has three starts or more: each start's numbers, as shares of their mean over starts, are drawn again
+with replacement, wider by sqrt(n / (n - 1)) since they lie around a mean of their own, for a baseline and a new launch
+that are both this launch. What a round does to both is not in them, and in a gate it cancels.
+
+Against kept runs, days vary by 1 % and starts by 0.5 %: three, five and eight runs of three starts, and a new one of three.
+How many there are is no choice of the gate: eight are what finds 5 % there, and fewer do not.
+
+How far the promise goes: a planted 5 % is found in nine of ten with 8 rounds where starts vary by 2 %, with 8 to 40 where
+they vary by 6 %. Beyond, rounds grow with the square of the spread: 60 at 8 %, 95 at 10 %; `at_most` says how many may be.
 
 Rates come with exact binomial 95 % intervals. Exits with 1 where a limit is broken.
 """
@@ -22,10 +32,12 @@ import math
 import random
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchbook.judge.compare import compare
+from benchbook.judge.confidence import relative_half_width
 from benchbook.judge.gate import Answer, Gate, gate
 from benchbook.judge.kept import compare_with_kept
 from benchbook.judge.spread import by_start
@@ -40,44 +52,70 @@ REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 NAMED = {"output_throughput_tok_s": 0.03, "median_tpot_ms": 0.03, "p99_ttft_ms": 0.10}
 ALLOWED = 0.03
 DAY, START, REPEAT = 0.01, 0.005, 0.0125  # standard deviations of logarithms
-KEPT_RUNS, STARTS = 5, 3
+STARTS = 3  # of a kept run
+ENOUGH_KEPT = 8  # runs
 LEAST_STARTS = 3
-STEADY = 0.02  # launches whose starts vary by more: nobody promises that 8 rounds find 5 %
+KEY, KNOWN_TO, AT_MOST = "output_throughput_tok_s", 0.025, 40  # of the default budget, experiments/gate.yaml
+STEADY, UNSTEADY = (
+    0.02,
+    0.06,
+)  # by which starts vary at most where 5 % is found with 8 rounds, and with the default budget
+SPREADS = (0.02, 0.03, 0.04, 0.06)
 LIMITS = {"worse_at_most": 0.05, "found_at_least": 0.90, "passed_at_most": 0.05}
 Gates = Iterator[Gate]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Gates of one kind, and whether a loss of 5 % is promised to be found in nine of ten of them."""
+
+    gates: Gates
+    is_promised: bool = True
 
 
 def main() -> int:
     """Print the rates as JSON; return 1 where one is outside its limit by more than chance explains."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gates", type=int, default=500, help="of each kind")
-    parser.add_argument("--repeats", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=8, help="rounds, those that are added left out")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    found = rates(options.gates, options.repeats, options.seed)
+    found = rates(kinds(options.gates, options.repeats, options.seed))
     print(json.dumps({**vars(options), "rates": found, "limits": LIMITS}, indent=2))
     return 0 if is_within_limits(found) else 1
 
 
-def rates(gates: int, repeats: int, seed: int = 0) -> dict[str, dict[str, Any]]:
-    """Return {kind: {answer: rate}}; in a kind's name stands how much worse the new launch is."""
-    kinds: dict[str, Gates] = {
-        "equal, seven cases": synthetic(CASES, 0.0, gates, repeats, seed),
-        "equal, seven cases, three metrics": synthetic(CASES, 0.0, gates, repeats, seed + 1, NAMED),
-        "3 % worse, one case": synthetic(ONE_CASE, 0.03, gates, repeats, seed + 2),
-        "5 % worse, one case": synthetic(ONE_CASE, 0.05, gates, repeats, seed + 3),
-        "5 % worse, seven cases": synthetic(CASES, 0.05, gates, repeats, seed + 4),
-        "5 % worse, seven cases, three metrics": synthetic(CASES, 0.05, gates, repeats, seed + 5, NAMED),
-        "equal, against five kept runs": against_kept(0.0, gates, seed + 6),
-        "3 % worse, against five kept runs": against_kept(0.03, gates, seed + 7),
-        "5 % worse, against five kept runs": against_kept(0.05, gates, seed + 8),
+def rates(asked: Mapping[str, Kind]) -> dict[str, dict[str, Any]]:
+    """Return {kind: {answer: rate}}, with the mean of how many rounds or kept runs there were."""
+    return {name: {**_answers(kind.gates), "is_promised": kind.is_promised} for name, kind in asked.items()}
+
+
+def kinds(gates: int, repeats: int, seed: int = 0) -> dict[str, Kind]:
+    """Return gates by the name of their kind, in which stands how much worse the new launch is."""
+    named = {
+        "equal, seven cases": Kind(synthetic(CASES, 0.0, gates, repeats, seed)),
+        "equal, seven cases, three metrics": Kind(synthetic(CASES, 0.0, gates, repeats, seed + 1, NAMED)),
+        "3 % worse, one case": Kind(synthetic(ONE_CASE, 0.03, gates, repeats, seed + 2)),
+        "5 % worse, one case": Kind(synthetic(ONE_CASE, 0.05, gates, repeats, seed + 3)),
+        "5 % worse, seven cases": Kind(synthetic(CASES, 0.05, gates, repeats, seed + 4)),
+        "5 % worse, seven cases, three metrics": Kind(synthetic(CASES, 0.05, gates, repeats, seed + 5, NAMED)),
     }
-    unpromised = {"5 % worse, against five kept runs"}
+    for spread in SPREADS:
+        varied, often = f"starts vary by {spread:.0%}", f"{repeats} to {AT_MOST} rounds"
+        few = synthetic(ONE_CASE, 0.05, gates, repeats, seed + 11, start=spread)
+        named[f"5 % worse, {varied}, {repeats} rounds"] = Kind(few, spread <= STEADY)
+        for loss, what in ((0.0, "equal"), (0.05, "5 % worse")):
+            more = synthetic(ONE_CASE, loss, gates, repeats, seed + 12, start=spread, at_most=AT_MOST)
+            named[f"{what}, {varied}, {often}"] = Kind(more, spread <= UNSTEADY)
+    for runs in (3, 5, ENOUGH_KEPT):
+        for loss, what in ((0.0, "equal"), (0.03, "3 % worse"), (0.05, "5 % worse")):
+            kept = against_kept(loss, gates, runs, seed + 6 + runs)
+            named[f"{what}, against {runs} kept runs"] = Kind(kept, runs >= ENOUGH_KEPT)
     for name, records in measured_launches().items():
-        kinds |= {f"equal, {name}": replayed(records, 0.0, gates, repeats, seed + 9)}
-        kinds |= {f"5 % worse, {name}": replayed(records, 0.05, gates, repeats, seed + 10)}
-        unpromised |= {f"5 % worse, {name}"} if _varies_by(records) > STEADY else set()
-    return {kind: {**_answers(found), "is_promised": kind not in unpromised} for kind, found in kinds.items()}
+        for loss, what in ((0.0, "equal"), (0.05, "5 % worse")):
+            again = replayed(records, loss, gates, repeats, seed + 9)
+            named[f"{what}, {name}"] = Kind(again, _varies_by(records) <= UNSTEADY + 0.0005)
+    return named
 
 
 def is_within_limits(found: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -91,21 +129,29 @@ def is_within_limits(found: Mapping[str, Mapping[str, Any]]) -> bool:
 
 
 def synthetic(
-    cases: Sequence[Any], loss: float, gates: int, repeats: int, seed: int, own: Mapping[str, float] = {}
+    cases: Sequence[Any],
+    loss: float,
+    gates: int,
+    repeats: int,
+    seed: int,
+    own: Mapping[str, float] = {},
+    start: float = START,
+    at_most: int = 0,
 ) -> Gates:
     """Yield gates of two launches in turns, of which the new one is slower by `loss` in everything."""
     draw = random.Random(seed)
     for _ in range(gates):
-        records = records_of_two(cases, 1 - loss, repeats, draw)
-        comparison = compare(records["a"], records["b"], ("a", "b"), metrics=[BY_KEY[key] for key in own])
+        records = records_of_two(cases, 1 - loss, max(repeats, at_most), draw, start)
+        held = _held([records["a"], records["b"]], repeats) if at_most else [records["a"], records["b"]]
+        comparison = compare(*held, ("a", "b"), metrics=[BY_KEY[key] for key in own])
         yield Gate(comparison, tuple(gate(comparison, ALLOWED, own)))
 
 
-def against_kept(loss: float, gates: int, seed: int) -> Gates:
-    """Yield gates of a run that is slower by `loss` against kept ones."""
+def against_kept(loss: float, gates: int, runs: int, seed: int) -> Gates:
+    """Yield gates of a run that is slower by `loss` against so many kept ones."""
     draw = random.Random(seed)
     for _ in range(gates):
-        kept, new = [_run(1.0, run, draw) for run in range(KEPT_RUNS)], _run(1 - loss, KEPT_RUNS, draw)
+        kept, new = [_run(1.0, run, draw) for run in range(runs)], _run(1 - loss, runs, draw)
         comparison, _ = compare_with_kept(kept, new, ("kept", "new"))
         yield Gate(comparison, tuple(gate(comparison, ALLOWED, is_foretold=True)))
 
@@ -115,10 +161,22 @@ def replayed(records: Sequence[Record], loss: float, gates: int, repeats: int, s
     draw = random.Random(seed)
     starts = [group[0] for group in by_start((record, start_of(record)) for record in records).values()]
     for _ in range(gates):
-        base = [_drawn(starts, place, 0.0, draw) for place in range(repeats)]
-        new = [_drawn(starts, place, loss, draw) for place in range(repeats)]
-        comparison = compare(base, new, ("base", "new"))
+        arms = [[_drawn(starts, place, of, draw) for place in range(AT_MOST)] for of in (0.0, loss)]
+        comparison = compare(*_held(arms, repeats), ("base", "new"))
         yield Gate(comparison, tuple(gate(comparison, ALLOWED)))
+
+
+def _held(arms: Sequence[Sequence[Record]], repeats: int) -> list[Sequence[Record]]:
+    """Return the records of the rounds that are held: as a run adds them, until each launch is known well enough."""
+    of = [[record.values[KEY] for record in arm] for arm in arms]
+    known = (number for number in range(repeats, AT_MOST) if all(_is_known(values[:number]) for values in of))
+    rounds = next(known, AT_MOST)
+    return [arm[:rounds] for arm in arms]
+
+
+def _is_known(values: Sequence[float]) -> bool:
+    width = relative_half_width(values)
+    return width is not None and width <= KNOWN_TO
 
 
 def measured_launches() -> dict[str, list[Record]]:
@@ -138,8 +196,14 @@ def _varies_by(records: Sequence[Record]) -> float:
 
 
 def _answers(gates: Gates) -> dict[str, Any]:
-    given = [found.answer for found in gates]
-    return {answer.value: rate_of([one is answer for one in given]) for answer in Answer}
+    found = list(map(_told, gates))
+    told = {answer.value: rate_of([one is answer for one, _ in found]) for answer in Answer}
+    return {**told, "mean_rounds": round(statistics.fmean(rounds for _, rounds in found), 1)}
+
+
+def _told(found: Gate) -> tuple[Answer, int]:
+    """Return what a gate says, and of how many rounds or kept runs; no more, for a comparison takes a megabyte."""
+    return found.answer, found.comparison.rows[0].num_base
 
 
 def _run(speed: float, number: int, draw: random.Random) -> list[Record]:

@@ -21,6 +21,7 @@ from benchbook.judge.families import Decision, Test, decide
 from benchbook.judge.stats import CONFIDENCE, MIN_DEGREES, MOST_REPEATS, POWER, quantile
 
 ERROR = 1 - CONFIDENCE  # of each answer, one-sided
+FOUND = 0.9  # of gates, that call a loss worse which they are said to find
 DEFAULT_ALLOWED = 0.03
 
 
@@ -57,6 +58,15 @@ class Judged:
             return None
         low, high = sorted(_share(self.row, _sign(self.row) * math.log(bound)) for bound in interval)
         return low, high
+
+    @property
+    def found_from(self) -> float | None:
+        """Return the least loss, as a share, that FOUND of gates of this spread would call worse; None where none is told."""
+        error, degrees = self.row.ratio.log_error, self.row.ratio.degrees
+        if self.answer is None or error is None:
+            return None
+        beyond = max(quantile(1 - self.level, degrees) * error, abs(_log_allowed(self.row, self.allowed)))
+        return _share(self.row, beyond + quantile(FOUND, degrees) * error)
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,8 @@ benchmarks:
 # Launches take turns, A B, B A, with a fresh start in each of 8 rounds; fewer than four claim hardly anything.
 repeats: 8
 
-# Once it has run: benchbook compare NAME. In a pipeline: benchbook gate FILE --not-worse-than 3%
+# Once it has run: benchbook compare NAME. In a pipeline: benchbook gate FILE --not-worse-than 3%,
+# with repeats: {{at_least: 8, at_most: 40, until: {{output_throughput_tok_s: 2.5 %}}}}
 """
 
 _CAPACITY = f"""\

@@ -104,6 +104,15 @@ def spread_sentence(rows: Sequence[KeptRow]) -> str:
     )
 
 
+def power_sentence(gate: Gate) -> str:
+    """Return from which loss on such gates say 'worse', of each metric that answers; '' where the spread is not known."""
+    told = [one for one in gate.judged if one.found_from is not None]
+    if gate.refusals or not told:
+        return ""
+    losses = [f"{percent_number(one.found_from)} % in {label_of(one.row.metric)} ({one.row.name})" for one in told]
+    return f"Where it varies as here, nine of ten gates find a loss from so much on: {listed(losses[:MAX_SENTENCES])}."
+
+
 def _allowed_text(found: Sequence[Judged]) -> str:
     shares = {one.allowed for one in found}
     return _percent(shares.pop()) if len(shares) == 1 else "is allowed"
