@@ -69,7 +69,7 @@ def test_each_answer_has_a_sentence_and_an_exit_code(tmp_path, factor, options, 
 def test_a_gate_says_from_which_loss_on_its_like_find_it_and_where_none_is_known_it_does_not(tmp_path):
     run_of(tmp_path, 1.0)
     (said,) = (line for line in gate(tmp_path, RUN, code=0).splitlines() if "nine of ten gates" in line)
-    assert "find a loss from so much on: 3." in said and "% in output throughput (serve, " in said
+    assert "find a loss from so much on: 3." in said and "% in output throughput (2 serve cases together)" in said
     shutil.rmtree(tmp_path / "quickstart")
     run_of(tmp_path, 1.0, repeats=2)
     assert "nine of ten gates" not in gate(tmp_path, RUN, code=3)
