@@ -22,7 +22,7 @@ from typing import Protocol
 
 from benchbook.judge.confidence import Estimate, estimate
 
-LEVEL, GROWTH_LEVEL = 0.01, 0.02  # of one look, one-sided
+LEVEL, GROWTH_LEVEL = 0.01, 0.025  # of one look, one-sided
 MOST_NEEDED = 200  # repeats; a load that would take more is as good as at the limit
 
 
