@@ -1,6 +1,6 @@
 """Is the capacity that `find` answers the true one? Loads of a known truth, searched many times. Prints rates as JSON.
 
-    python lib/proofs/capacity.py                    # 300 curves of each kind, each searched three times: MINUTES
+    python lib/proofs/capacity.py                    # 300 curves of each kind, each searched three times: five minutes
     python lib/proofs/capacity.py --times 2000 --seed 1
 
 The numbers are synthetic input with a known truth: none was measured. Kinds of curves over the load, each search with

@@ -1,6 +1,6 @@
 """How often a gate is right: equal launches, planted losses, kept runs drawn again. Prints rates as JSON.
 
-    python lib/proofs/gates.py                       # 500 gates of each kind: MINUTES
+    python lib/proofs/gates.py                       # 500 gates of each kind: a minute
     python lib/proofs/gates.py --gates 200 --seed 1
 
 Two budgets in turns. *8 rounds* are those of a file that leaves `repeats` out. *8 to 40 rounds* are those of

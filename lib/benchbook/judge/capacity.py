@@ -6,7 +6,7 @@ is beyond the limits. What is asked is its mean over repeats, by Student's t: re
 requests, which wait alike. Repeats of several starts count by starts, as in confidence.py.
 
 Whoever looks after each repeat errs more often than at one look, and latencies near a limit are skewed. So a look errs in one
-of 100 (one-sided), one at growth, which twice the degrees of freedom tell, in two; and of a whole search, which decides
+of 100 (one-sided), one at growth, which twice the degrees of freedom tell, in 2.5; and of a whole search, which decides
 some five loads by two to eight looks each, the answer is wrong in less than 5 of 100, at every curve and spread that was
 tried (lib/proofs/capacity.py).
 """
