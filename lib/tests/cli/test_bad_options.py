@@ -18,7 +18,6 @@ from benchbook.terms.exit_codes import BAD_INPUT
         ("list --format xml", "'xml' is not one of 'text', 'csv', 'json', 'md'"),
         ("--bogus", "no such option: --bogus"),
         ("rm", "missing argument"),
-        ("open", "missing argument"),
         ("run x.yaml --set", "option '--set' requires an argument"),
         ("watch q --skip", "option '--skip' requires an argument"),
     ],
