@@ -151,7 +151,9 @@ def rotated(cases: Sequence[MatchedCase], rounds: Collection[int]) -> list[int]:
     steps = {repeat: zip(*(case.places_of(repeat) for case in cases), strict=True) for repeat in sorted(rounds)}
     apart = {repeat: (base, other) for repeat, (base, other) in steps.items() if base != other}
     closed = set(rounds) - apart.keys()
-    if apart:
+    if Counter(base for base, _ in apart.values()) == Counter(other for _, other in apart.values()):
+        closed = set(rounds)  # whole squares, as planned: each place was left as often as it was come to
+    else:
         from scipy.optimize import linprog  # imported late: the command line starts without scipy
 
         ends = dict.fromkeys(place for step in apart.values() for place in step)

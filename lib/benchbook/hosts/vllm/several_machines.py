@@ -48,7 +48,7 @@ def commands(model: str, args: Mapping[str, object], python: Python = HERE) -> I
 def _command(model: str, args: Mapping[str, object], place: str, python: Python) -> str:
     """Return the command of the machine of this number, or of the one whose number a variable of its shell has."""
     said = spelt(args)
-    own = {name: value for name, value in args.items() if name.replace("-", "_") not in _TOLD_ALL}
+    own = {name: value for name, value in said.items() if name not in _TOLD_ALL}
     told = [word for name in _TOLD_ALL if name in said for word in words_of(name, said[name], installed_forms(python))]
     command = shlex.join(["vllm", "serve", model, *flags(own, python), *told])
     is_head, is_variable = place == "0", place == _NODE
