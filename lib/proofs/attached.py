@@ -2,6 +2,7 @@
 
     python lib/proofs/attached.py               # 10 pairs, some minutes
     python lib/proofs/attached.py --pairs 3
+    python lib/proofs/attached.py --experiment FILE   # its first launch: of a model on a GPU, pairs are far more alike
 
 It is one process, so what differs is what we do: as ours it is known by its nonce and its log is read, as somebody else's
 it is reached by its address and its key alone. Both repeats of a pair send the same prompts after the prefix cache was
@@ -21,11 +22,12 @@ from benchbook.hosts.attached import attach
 from benchbook.hosts.server import VllmServer
 from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.serve import bench_serve
+from benchbook.plan.experiment import load_experiment
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.handover import Handover
 from benchbook.records.record import Identity, Record
 from benchbook.terms.attached import Reach
-from pairs import ENGINE_ARGS, ENV, Equality, equality_of, print_ratios, write_output
+from pairs import QUICKSTART, Equality, equality_of, print_ratios, write_output
 
 METRICS = ("output_throughput_tok_s", "median_ttft_ms", "median_tpot_ms", "median_itl_ms", "median_e2el_ms")
 KEY = "THE_KEY_OF_THIS_PROOF"
@@ -35,11 +37,13 @@ OF_AN_OWNER = {
 }  # fmt: skip
 
 
-def measure(num_pairs: int, folder: Path) -> list[dict[str, Record]]:
+def measure(experiment: Path, num_pairs: int, folder: Path) -> list[dict[str, Record]]:
     """Return one {'owned': record, 'attached': record} a pair."""
     workload = ServeWorkload(input_len_tokens=128, output_len_tokens=64, max_concurrency=4, num_prompts=40)
     pairs: list[dict[str, Record]] = []
-    with WarmClient(log_dir=folder) as client, VllmServer("tiny", args=ENGINE_ARGS, env=ENV, log_dir=folder) as server:
+    launch = load_experiment(experiment).launches[0]
+    ours = VllmServer(launch.model.path_or_id, args=launch.args, env=launch.env, log_dir=folder)
+    with WarmClient(log_dir=folder) as client, ours as server:
         os.environ[KEY], state = server.api_key, os.environ.get("BENCHBOOK_STATE_DIR")
         os.environ["BENCHBOOK_STATE_DIR"] = str(folder / "state of somebody else")  # where it is no host of ours
         theirs = attach(server.base_url, server.model_files.path, reach=Reach(api_key_env=KEY))
@@ -74,10 +78,11 @@ def main() -> int:
     """Measure, print one line a metric and what could not be looked at, write both; return 0 when all is as it must be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=10, help="how many (at least 3: fewer have no interval)")
+    parser.add_argument("--experiment", type=Path, default=QUICKSTART, help="the file whose first launch is taken")
     parser.add_argument("--output", type=Path, default=Path("results/proofs/attached.json"), help="the JSON to write")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        pairs = measure(options.pairs, Path(folder))
+        pairs = measure(options.experiment, options.pairs, Path(folder))
     ratios = ratios_of(pairs)
     print_ratios(ratios, "attached / owned")
     blind = {name: sorted(pairs[-1][name].not_looked or {}) for name in ("owned", "attached")}

@@ -95,9 +95,11 @@ def run_under_way(folder: Path) -> Iterator[Path]:
         yield run_dir
 
 
-def measure(board: Board, num_pairs: int, concurrency: int, folder: Path) -> Iterator[dict[str, Mapping[str, Any]]]:
+def measure(
+    board: Board, experiment: Path, num_pairs: int, concurrency: int, folder: Path
+) -> Iterator[dict[str, Mapping[str, Any]]]:
     """Give one {'board': raw result, 'none': raw result} a pair; the first pair only warms up."""
-    launch = load_experiment(QUICKSTART).launches[0]
+    launch = load_experiment(experiment).launches[0]
     workload = ServeWorkload(
         input_len_tokens=128, output_len_tokens=64, max_concurrency=concurrency, num_prompts=30 * concurrency
     )
@@ -123,6 +125,7 @@ def main() -> int:
     parser = proof_parser(__doc__, "cost_of_board")
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--concurrency", type=int, default=4)
+    parser.add_argument("--experiment", type=Path, default=QUICKSTART, help="the file whose first launch is measured")
     options = parser.parse_args()
     pairs: list[dict[str, Mapping[str, Any]]] = []
     with tempfile.TemporaryDirectory(prefix="benchbook-board-") as folder, run_under_way(Path(folder)) as run_dir:
@@ -130,7 +133,11 @@ def main() -> int:
         with board:
             time.sleep(ALONE_S)
         with contextlib.suppress(KeyboardInterrupt):
-            pairs.extend(measure(board, options.pairs, options.concurrency, Path(folder)) if options.pairs else ())
+            pairs.extend(
+                measure(board, options.experiment, options.pairs, options.concurrency, Path(folder))
+                if options.pairs
+                else ()
+            )
     share = max(board.shares) / (os.cpu_count() or 1)
     print(
         f"the board took at most {100 * share:.2f} % of the machine's processors, as watched {len(board.shares)} times"
