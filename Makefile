@@ -10,8 +10,11 @@ help:  ## this list
 env:  ## build or repair .venv for a CPU (2 minutes, 3 GB); does nothing when nothing changed
 	@environment/cpu/setup.sh
 
+# What `make quickstart OPTIONS=…` gives on to `benchbook run`, such as --new.
+OPTIONS :=
+
 quickstart: env  ## sweep a tiny model on a real vLLM on this CPU and write a report
-	$(VENV)/bin/benchbook run experiments/quickstart.yaml
+	$(VENV)/bin/benchbook run experiments/quickstart.yaml $(OPTIONS)
 
 style: env  ## is all formatted, and is the linter content? Changes nothing
 	$(VENV)/bin/ruff check --config lib/pyproject.toml lib environment

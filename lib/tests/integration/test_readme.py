@@ -23,6 +23,7 @@ import pytest
 from benchbook.records.store import Store
 from benchbook.terms import exit_codes
 from listening_proxy import listening_proxy
+from rows import IS_FULL
 from sweeps import wait_nothing_left
 from terminal import CTRL_C, on_terminal
 
@@ -35,6 +36,15 @@ NOT_HERE = {
     "make lab": "opens JupyterLab and stays; see the test of its own below",
 }
 LIMIT_S = 900
+# In `make test` each of the quickstart's repeats is a third as long, or less; there are as many, of the same kinds.
+SHORTER = (
+    "--set=benchmarks.serve.num_prompts=3 per concurrency",
+    "--set=benchmarks.latency.num_iters=3",
+    "--set=benchmarks.latency.num_iters_warmup=1",
+    "--set=benchmarks.throughput.num_prompts=32",
+)
+OPTIONS = () if IS_FULL else SHORTER
+QUICKSTART = ["make", "quickstart", f"OPTIONS={shlex.join(OPTIONS)}"]
 
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -56,14 +66,14 @@ def environment(marker):
 def quickstart(tmp_path_factory):
     """Type `make quickstart`, stop it by Ctrl-C as vLLM starts, type it again in a shell full of proxies; return what was seen."""
     marker = str(tmp_path_factory.mktemp("quickstart"))
-    with on_terminal(["make", "quickstart"], cwd=ROOT, env=environment(marker)) as stopped:
+    with on_terminal(QUICKSTART, cwd=ROOT, env=environment(marker)) as stopped:
         stopped.read_until(lambda text: "starting the server" in text, limit_s=LIMIT_S)
         time.sleep(1)  # into the start, whose processes are then importing
         stopped.press(CTRL_C)
         stopped.read_to_end()
     left = wait_nothing_left(marker)
     with pytest.MonkeyPatch.context() as patch, listening_proxy(patch) as proxy:
-        with on_terminal(["make", "quickstart"], cwd=ROOT, env=environment(marker)) as terminal:
+        with on_terminal(QUICKSTART, cwd=ROOT, env=environment(marker)) as terminal:
             terminal.read_to_end(limit_s=LIMIT_S)
     store = Store.open("quickstart", ROOT / "results")
     return SimpleNamespace(
@@ -78,7 +88,7 @@ def shown(terminal):
 
 def test_ctrl_c_in_make_quickstart_says_how_to_continue_and_leaves_nothing_alive(quickstart):
     text = shown(quickstart.stopped)
-    assert "to continue: " + shlex.join(["benchbook", "run", "experiments/quickstart.yaml"]) in text
+    assert "to continue: " + shlex.join(["benchbook", "run", "experiments/quickstart.yaml", *OPTIONS]) in text
     assert "Traceback" not in text and f"Error {exit_codes.INTERRUPTED}" in text
     assert quickstart.left == []
 
