@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from benchbook.records.record_file import read_record
@@ -95,19 +96,46 @@ def test_the_quickstart_killed_at_random_moments_ends_whole(tmp_path):
 
 
 # The others come from a terminal, see test_terminal.py: Ctrl-C, once and twice, and its closing.
-@pytest.mark.parametrize("name", rows(["SIGINT", "SIGTERM", "SIGHUP"], quick=["SIGTERM"]))
-def test_a_second_run_of_the_same_folder_is_refused_and_a_stop_signal_ends_the_first_in_order(tmp_path, name):
-    file = write_fake_sweep(tmp_path)
-    process = benchbook(tmp_path, "run", file, fake=True)
+@pytest.fixture(scope="module", params=rows(["SIGINT", "SIGTERM", "SIGHUP"], quick=["SIGTERM"]))
+def stopped(request, tmp_path_factory):
+    """Give the command of a sweep a second time, kill the kernel of the first, stop that by a signal; return what was seen."""
+    folder = tmp_path_factory.mktemp("stopped")
+    file = write_fake_sweep(folder, more=", env: {FAKE_VLLM: '{\"itl_s\": [0.2]}'}")
+    process = benchbook(folder, "run", file, fake=True)
     read_until(process, lambda line: "is ready" in line)
-    second = benchbook(tmp_path, "run", file, fake=True)
-    assert "another benchbook" in second.communicate(timeout=60)[0] and second.returncode == 1
-    read_until(process, lambda line: "[ 2/24]" in line)
-    os.killpg(process.pid, getattr(signal, name))
-    text = process.communicate(timeout=30)[0]
-    assert process.returncode == 130 and "to continue: benchbook run machinery.yaml" in text and "Traceback" not in text
-    assert wait_nothing_left(tmp_path) == []
-    assert Store.open("machinery", tmp_path / "results").header().state == "interrupted"
+    second = benchbook(folder, "run", file, fake=True)
+    refusal = second.communicate(timeout=60)[0]
+    read_until(process, lambda line: "… fake,serve" in line)
+    deadline = time.monotonic() + 20
+    kernels = []
+    while not kernels and time.monotonic() < deadline:
+        kernels = by_role(folder).get("kernel", [])
+        time.sleep(0.1)
+    time.sleep(0.5)
+    kernels[0].kill()
+    died = read_until(process, lambda line: "once more" in line)
+    os.killpg(process.pid, getattr(signal, request.param))
+    end = process.communicate(timeout=30)[0]
+    state = Store.open("machinery", folder / "results").header().state
+    return SimpleNamespace(
+        refusal=(refusal, second.returncode), died=died, end=(end, process.returncode), state=state,
+        left=wait_nothing_left(folder),
+    )  # fmt: skip
+
+
+def test_a_second_run_of_the_same_folder_is_refused(stopped):
+    said, code = stopped.refusal
+    assert "another benchbook" in said and code == 1
+
+
+def test_a_killed_kernel_is_seen_as_failed_although_its_cells_say_completed(stopped):
+    assert "kernel_died" in stopped.died
+
+
+def test_a_stop_signal_ends_a_run_in_order(stopped):
+    said, code = stopped.end
+    assert code == 130 and "to continue: benchbook run machinery.yaml" in said and "Traceback" not in said
+    assert stopped.left == [] and stopped.state == "interrupted"
 
 
 @pytest.mark.skipif(not IS_FULL, reason="make test-full; test_terminal.py types Ctrl-C twice")
@@ -153,6 +181,9 @@ def test_a_run_whose_report_cannot_be_written_is_summed_up_and_the_same_command_
     assert again.returncode in ALL_MEASURED and store.report_path.is_file() and "[1/4]" not in text
 
 
+@pytest.mark.skipif(
+    not IS_FULL, reason="make test-full; a notebook's is in test_kill_matrix_notebooks.py, a run's in a storm"
+)
 def test_a_killed_guardian_is_made_up_for_by_the_next_command(tmp_path):
     file = write_fake_sweep(tmp_path)
     process = benchbook(tmp_path, "run", file, fake=True)
@@ -167,22 +198,4 @@ def test_a_killed_guardian_is_made_up_for_by_the_next_command(tmp_path):
         os.kill(pid, signal.SIGKILL)
     process.communicate()
     benchbook(tmp_path, "ps").communicate(timeout=60)
-    assert wait_nothing_left(tmp_path) == []
-
-
-def test_a_killed_kernel_is_seen_as_failed_although_its_cells_say_completed(tmp_path):
-    file = write_fake_sweep(tmp_path, more=", env: {FAKE_VLLM: '{\"itl_s\": [0.2]}'}")
-    process = benchbook(tmp_path, "run", file, fake=True)
-    read_until(process, lambda line: "… fake,serve" in line)
-    deadline = time.monotonic() + 20
-    kernels = []
-    while not kernels and time.monotonic() < deadline:
-        kernels = by_role(tmp_path).get("kernel", [])
-        time.sleep(0.1)
-    time.sleep(0.5)
-    kernels[0].kill()
-    text = read_until(process, lambda line: "once more" in line)
-    assert "kernel_died" in text
-    os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=30)
     assert wait_nothing_left(tmp_path) == []
