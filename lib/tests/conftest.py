@@ -63,11 +63,24 @@ LONGEST = (
     "test_command_sweeps.py",
     "test_attached_sweeps.py",
     "test_measured_again.py",
+    "test_runner.py",
+    "test_kernels.py",
+    "test_measure_warmth.py",
+    "test_another_executor.py",
+    "test_notebook_kernels.py",
+    "test_finding.py",
+    "test_report_figures.py",
 )
 
 # Each of a line imports vLLM, by itself or as one client, which takes seconds.
 IN_ONE_PROCESS = (
-    ("test_config_forms.py", "test_flag_forms.py", "test_config_options.py", "test_refused_by_vllm.py"),
+    (
+        "test_config_forms.py",
+        "test_flag_forms.py",
+        "test_config_options.py",
+        "test_refused_by_vllm.py",
+        "test_searching.py",
+    ),
     (
         "test_server.py",
         "test_hostile_benchmarks.py",
