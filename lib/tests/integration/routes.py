@@ -8,6 +8,7 @@ it has only for certain models or flags is read off the sources.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -41,6 +42,7 @@ def of_sources(package: Path) -> Iterator[tuple[str, bool]]:
 
 def main() -> None:
     """Print the routes."""
+    gc.disable()  # which would take a quarter of the time that vLLM's imports do
     import vllm
     from vllm.entrypoints.launchers.app import build_app
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
