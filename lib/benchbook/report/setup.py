@@ -14,6 +14,7 @@ from benchbook.reading import read_bytes
 from benchbook.records.header import LaunchFacts
 from benchbook.records.host import HostFacts
 from benchbook.records.parts import MachineFacts
+from benchbook.records.record import Record
 from benchbook.records.runs import CASES, RUN_FILE
 from benchbook.records.store import EXPERIMENT_FILE
 from benchbook.report.markup import Html, element, facts, folded, join, table
@@ -149,13 +150,15 @@ def _commands_html(run: Run) -> Html:
         for host in launch.hosts:
             if host.argv and host.kind != "engine":
                 commands.setdefault(f"{host.kind or 'host'} of launch {name}", _command_text(launch.env, host.argv))
+    firsts: dict[tuple[str, str], Record] = {}
     for record in run.records:
         if record.argv:
-            # A client of a server needs nothing of the launch's environment.
-            launch = launches.get(record.identity.launch)
-            env = {} if launch is None or record.row.host_kind == "server" else launch.env
-            heading = f"{record.benchmark}, launch {record.identity.launch}"
-            commands.setdefault(heading, _command_text(env, record.argv))
+            firsts.setdefault((record.benchmark, record.identity.launch), record)
+    for (benchmark, name), record in firsts.items():
+        # A client of a server needs nothing of the launch's environment.
+        launch = launches.get(name)
+        env = {} if launch is None or record.row.host_kind == "server" else launch.env
+        commands.setdefault(f"{benchmark}, launch {name}", _command_text(env, record.argv))
     if not commands:
         return Html("")
     parts = [
