@@ -39,9 +39,7 @@ class Binding:
 
 def roofline_values(record: Record) -> dict[str, float | str | None]:
     """Return one value for each of COLUMNS, None where there is none."""
-    values: dict[str, float | str | None] = dict.fromkeys(COLUMNS)
-    values[PER_GPU.key] = output_per_gpu_tok_s(record) if record.is_measured else None
-    values["energy_j_per_output_token"] = energy_per_output_token_j(record)
+    values = values_without_roofline(record)
     if not record.is_measured:
         return values
     try:
@@ -56,6 +54,14 @@ def roofline_values(record: Record) -> dict[str, float | str | None]:
                 values[column] = bound.best(bounds)
     binding = binding_of(record, roofline)
     values["limited_by"] = binding.name if binding else None
+    return values
+
+
+def values_without_roofline(record: Record) -> dict[str, float | str | None]:
+    """Return the same, with none where it takes a roofline to tell."""
+    values: dict[str, float | str | None] = dict.fromkeys(COLUMNS)
+    values[PER_GPU.key] = output_per_gpu_tok_s(record) if record.is_measured else None
+    values["energy_j_per_output_token"] = energy_per_output_token_j(record)
     return values
 
 

@@ -148,6 +148,11 @@ class Run:
         return tidy_table(self.records, self.header.price)
 
     @cached_property
+    def measured_table(self) -> pd.DataFrame:
+        """Return the tidy table without rooflines, which are half of making it."""
+        return tidy_table(self.records, self.header.price, with_rooflines=False)
+
+    @cached_property
     def cases(self) -> pd.DataFrame:
         """Return the case table: one row a case, with means and standard deviations."""
         return case_table(self.table)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic_core import to_json
 
-from benchbook.judge.binding import roofline_values
+from benchbook.judge.binding import roofline_values, values_without_roofline
 from benchbook.judge.columns import COLUMNS, NUMBERS
 from benchbook.judge.gpus import num_gpus
 from benchbook.judge.price import PRICED, priced_values
@@ -24,6 +24,7 @@ from benchbook.records.header import Price
 from benchbook.records.record import Outcome, Record, Verdict
 from benchbook.terms.asked import RATE
 from benchbook.terms.metrics import BY_KEY
+from benchbook.terms.redaction import known_secrets, redacted
 
 CASE_KEYS = ["experiment", "run_id", "launch", "case_id", "benchmark"]
 START = "host_ready_utc"  # which start of its host a repeat was measured on; '' where nobody noted it
@@ -60,15 +61,16 @@ def _is_ours(column: str) -> bool:
     return column in _FACTS or column == REACHED or column in BY_KEY or column in COLUMNS or column in PRICED
 
 
-def tidy_table(records: Sequence[Record], price: Price | None = None) -> pd.DataFrame:
+def tidy_table(records: Sequence[Record], price: Price | None = None, *, with_rooflines: bool = True) -> pd.DataFrame:
     """Return one row a repeat: verdict, reasons, identity, outcome, workload, every metric by its key, and the limits.
 
-    With a price, what the tokens of each cost as well.
+    With a price, what the tokens of each cost as well. Without rooflines, the columns that need one are empty.
     """
+    limits = roofline_values if with_rooflines else values_without_roofline
     asked = dict.fromkeys(key for record in records for key in record.workload)
     settings = [key for key in asked if not _is_ours(key)]  # none stands in for a column of ours
     columns = [*_FACTS, *settings, *BY_KEY, *COLUMNS]
-    frame = pd.DataFrame([_row(record, settings) for record in records], columns=columns)
+    frame = pd.DataFrame([_row(record, settings, limits) for record in records], columns=columns)
     reached = [record.conditions.precision.reached for record in records]
     if any(reached):
         frame[REACHED] = [_scalar(known) if known else None for known in reached]
@@ -148,9 +150,12 @@ def render_table(table: pd.DataFrame, table_format: TableFormat) -> str:
 
 
 def _csv(table: pd.DataFrame) -> str:
-    """Return what `table.to_csv(index=False)` does, in a quarter of its time: large runs are mostly this file."""
+    """Return what `table.to_csv(index=False)` does, in a quarter of its time: large runs are mostly this file.
+
+    Its texts are without secrets.
+    """
     columns = [_csv_floats(column) if column.dtype == "float64" else _csv_texts(column) for _, column in table.items()]
-    return "".join(f"{','.join(row)}\n" for row in (map(_csv_field, table.columns), *zip(*columns)))
+    return "".join(f"{','.join(row)}\n" for row in (_csv_fields(table.columns), *zip(*columns)))
 
 
 def _csv_floats(column: pd.Series) -> list[str]:
@@ -164,22 +169,26 @@ def _csv_floats(column: pd.Series) -> list[str]:
 
 def _csv_texts(column: pd.Series) -> list[str]:
     """Return each value as text, quoted where it must be, and '' where there is none."""
-    texts = list(map(str, column.astype(object).where(column.notna(), "")))
-    fields = {value: _csv_field(value) for value in set(texts)}
-    return [fields[value] for value in texts]
+    return _csv_fields(list(map(str, column.astype(object).where(column.notna(), ""))))
+
+
+def _csv_fields(texts: Sequence[str]) -> list[str]:
+    secrets = known_secrets()
+    fields = {text: _csv_field(redacted(text, secrets)) for text in set(texts)}
+    return [fields[text] for text in texts]
 
 
 def _csv_field(value: str) -> str:
     return '"' + value.replace('"', '""') + '"' if any(mark in value for mark in ',"\r\n') else value
 
 
-def _row(record: Record, settings: Sequence[str]) -> tuple[Any, ...]:
+def _row(record: Record, settings: Sequence[str], limits: Callable[[Record], Mapping[str, Any]]) -> tuple[Any, ...]:
     """Return one row of the tidy table; a mapping would take half as long again."""
     return (
         *[read(record) for read in _FACTS.values()],
         *(_scalar(_setting(record, key)) for key in settings),
         *map(record.values.get, BY_KEY),
-        *roofline_values(record).values(),
+        *limits(record).values(),
     )
 
 

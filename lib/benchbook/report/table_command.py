@@ -83,7 +83,8 @@ def print_table(
     if run.num_stale:
         print(f"benchbook: left out: {counted(run.num_stale, 'stale record')} of an older plan", file=sys.stderr)
     tell_damage(run.damage)
-    table = _chosen(run, case_pattern, launch_pattern)
+    is_for_people = table_format in ("text", "md") and not (columns or conditions or sort)
+    table = _chosen(run, run.measured_table if is_for_people else run.table, case_pattern, launch_pattern)
     for column in columns:
         check_column(column, table)
     table = where(table, conditions)
@@ -115,7 +116,7 @@ def print_table(
 
 def markdown_tables(run: Run) -> str:
     """Return the results of `run` as Markdown, a row a case, and what its stars mean."""
-    sections = _sections(run, run.table, is_sorted=False) if len(run.table) else []
+    sections = _sections(run, run.measured_table, is_sorted=False) if len(run.measured_table) else []
     tables = "\n".join(section.markdown() for section in sections)
     return f"{tables}\n\\{_UNEARNED}\n" if " * |" in tables else tables
 
@@ -124,7 +125,8 @@ def _sections(run: Run, table: pd.DataFrame, *, is_sorted: bool) -> list[_Sectio
     """Return a table for each benchmark: what varies, the verdicts, and the metrics that people ask for first."""
     cases = case_table(table) if is_sorted else _by_load(case_table(table))
     parts = [(benchmark, cases[cases["benchmark"] == benchmark]) for benchmark in BENCHMARKS]
-    return [_section(run, part, benchmark) for benchmark, part in parts if len(part)]
+    settings = workload_columns(table)
+    return [_section(run, part, benchmark, settings) for benchmark, part in parts if len(part)]
 
 
 def _by_load(cases: pd.DataFrame) -> pd.DataFrame:
@@ -136,8 +138,8 @@ def _by_load(cases: pd.DataFrame) -> pd.DataFrame:
     return order.sort_values(["place", *lengths, *loads], kind="stable").drop(columns="place")
 
 
-def _section(run: Run, cases: pd.DataFrame, benchmark: str) -> _Section:
-    axes = axes_of(cases, workload_columns(run.table))
+def _section(run: Run, cases: pd.DataFrame, benchmark: str, settings: Sequence[str]) -> _Section:
+    axes = axes_of(cases, settings)
     measured = sorted(
         metrics_of(cases, benchmark),
         key=lambda metric: _FIRST.index(metric.key) if metric.key in _FIRST else len(_FIRST),
@@ -202,9 +204,8 @@ def _fitting(section: _Section, width: int) -> _Section:
     return section
 
 
-def _chosen(run: Run, case_pattern: str, launch_pattern: str) -> pd.DataFrame:
-    """Return the rows that fit both patterns."""
-    table = run.table
+def _chosen(run: Run, table: pd.DataFrame, case_pattern: str, launch_pattern: str) -> pd.DataFrame:
+    """Return the rows of `table` that fit both patterns."""
     of_launch = table.loc[[fnmatchcase(launch, launch_pattern) for launch in table["launch"]]]
     if len(table) and not len(of_launch):
         raise ExperimentError(f"{run.name}: {no_such('launch', launch_pattern, list(dict.fromkeys(table['launch'])))}")

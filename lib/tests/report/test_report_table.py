@@ -54,6 +54,14 @@ def test_the_csv_is_that_of_pandas(records):
     assert render_table(table, "csv") == table.to_csv(index=False)
 
 
+def test_a_secret_stands_neither_in_the_fields_nor_in_the_headings_of_the_csv(records, monkeypatch):
+    shape, value = "hf_" + "a1" * 15, "known by its name alone"
+    monkeypatch.setenv("MY_API_KEY", value)
+    record = records[0].model_copy(update={"workload": {"note": f"sent with {shape}", shape: value}})
+    content = render_table(tidy_table([record]), "csv")
+    assert "sent with <redacted>" in content and shape not in content and value not in content
+
+
 _TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r"))  # Python before 3.13 leaves a bare \r unquoted
 
 
