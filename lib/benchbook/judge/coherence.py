@@ -43,12 +43,10 @@ class Cases(NamedTuple):
 
 def floor_above_load(records: Sequence[Record]) -> Iterator[Finding]:
     """Suspect latency mode and serving where one request alone is slower offline than one among several online."""
-    for key, floor in _by_curve(records, "floor", "avg_batch_latency_s", _is_single).items():
-        loaded = [
-            cases
-            for other, cases in _by_load(records, "curve", "mean_e2el_ms", _is_loaded).items()
-            if other[: len(key)] == key
-        ]
+    floors = _by_curve(records, "floor", "avg_batch_latency_s", _is_single)
+    online = _by_load(records, "curve", "mean_e2el_ms", _is_loaded) if floors else {}
+    for key, floor in floors.items():
+        loaded = [cases for other, cases in online.items() if other[: len(key)] == key]
         if not loaded:
             continue
         least = min(loaded, key=lambda cases: cases.mean)
@@ -65,7 +63,8 @@ def floor_above_load(records: Sequence[Record]) -> Iterator[Finding]:
 def ceiling_below_serving(records: Sequence[Record]) -> Iterator[Finding]:
     """Suspect throughput mode where serving reaches more output tokens per second."""
     metric = "output_throughput_tok_s"
-    offline, online = (_by_load(records, role, metric) for role in ("ceiling", "curve"))
+    offline = _by_load(records, "ceiling", metric)
+    online = _by_load(records, "curve", metric) if offline else {}
     for key in dict.fromkeys(key[:-1] for key in offline):
         best = max((cases for other, cases in offline.items() if other[:-1] == key), key=lambda cases: cases.mean)
         served = [cases for other, cases in online.items() if other[: len(key)] == key]
@@ -87,6 +86,8 @@ def tpot_contradicts_latency(records: Sequence[Record]) -> Iterator[Finding]:
     Latency mode has no TPOT; what is left of its batch after serving's TTFT, shared among the other tokens, is one.
     """
     alone = _by_curve(records, "floor", "avg_batch_latency_s", _is_single)
+    if not alone:
+        return
     paces = _by_curve(records, "curve", "mean_tpot_ms", _is_single)
     waits = _by_curve(records, "curve", "mean_ttft_ms", _is_single)
     for key, pace in paces.items():

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -171,11 +172,9 @@ def draw_repeats(axes: Axes, line: Line, x: str | float, y: str | float, style: 
 
     Each says what `key` is of it and of its case.
     """
-    columns = {"x": x, "y": y}
-    placed = line.repeats.assign(
-        **{name: line.repeats[at] if isinstance(at, str) else at for name, at in columns.items()}
-    )
-    known = placed[["verdict", *columns]].dropna()
+    rows = line.repeats
+    columns = {name: rows[at] if isinstance(at, str) else at for name, at in (("x", x), ("y", y))}
+    known = pd.DataFrame({"verdict": rows["verdict"], **columns}).dropna()
     verdicts, xs, ys = known["verdict"].to_numpy(), *(known[name].to_numpy("float64") for name in columns)
     marks = marks_of(line, key)
     for verdict in Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchbook.judge.binding import BOUNDED, Binding, binding_of, doubt_of, share_text
@@ -73,8 +73,9 @@ def _believed(run: Run) -> Mapping[str, Sequence[Record]]:
 
 def _believed_most(repeats: Sequence[Record]) -> Record:
     """Return the first VALID repeat; where there is none, the first with what is said most often against them."""
-    doubts = Counter(map(doubt_of, repeats))
-    return max(repeats, key=lambda record: (doubt_of(record) is None, doubts[doubt_of(record)]))
+    doubts = list(map(doubt_of, repeats))
+    wanted = None if None in doubts else Counter(doubts).most_common(1)[0][0]
+    return repeats[doubts.index(wanted)]
 
 
 def roofline_html(cases: Sequence[BoundedCase]) -> Html:
@@ -102,11 +103,11 @@ def roofline_html(cases: Sequence[BoundedCase]) -> Html:
 
 def roofline_reading(cases: Sequence[BoundedCase]) -> list[str]:
     """Return the peaks, one sentence for the fewest and the most in flight of each line, and the cross-checks."""
-    sentences = [*dict.fromkeys(peaks_sentence(case.roofline) for case in cases)][:2] + steps_reading(cases)
+    sentences = _first((peaks_sentence(case.roofline) for case in cases), 2) + steps_reading(cases)
     ends = _extremes(cases)
     for sentence_of in (counters_sentence, lambda record, _: energy_sentence(record)):
-        found = [(case, sentence_of(case.record, case.roofline)) for case in ends]
-        sentences += [f"{_where(case)}: {sentence}" for case, sentence in found if sentence][:1]
+        found = ((case, sentence_of(case.record, case.roofline)) for case in ends)
+        sentences += _first((f"{_where(case)}: {sentence}" for case, sentence in found if sentence), 1)
     of_experts = (experts_sentence(case.record, case.roofline) for case in cases if case.roofline.shape.experts)
     return sentences + [*dict.fromkeys(of_experts)]
 
@@ -114,7 +115,17 @@ def roofline_reading(cases: Sequence[BoundedCase]) -> list[str]:
 def steps_reading(cases: Sequence[BoundedCase]) -> list[str]:
     """Return one sentence for the fewest and the most in flight of each line: floor, what was measured, what binds."""
     said = (f"{_where(case)}: {step_sentence(case.record, case.roofline)}" for case in _extremes(cases))
-    return [*dict.fromkeys(said)][:MAX_SENTENCES]
+    return _first(said, MAX_SENTENCES)
+
+
+def _first(said: Iterable[str], most: int) -> list[str]:
+    """Return the first `most` sentences that differ; those after them are not made."""
+    found: dict[str, None] = {}
+    for sentence in said:
+        found[sentence] = None
+        if len(found) == most:
+            break
+    return list(found)
 
 
 def _extremes(cases: Sequence[BoundedCase]) -> list[BoundedCase]:

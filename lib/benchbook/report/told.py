@@ -45,12 +45,13 @@ def _because(reasons: str) -> str:
 
 def _intervals(line: Line, key: str) -> dict[float, tuple[float, float]]:
     """Return the 95 % interval of the mean by load, where there are enough repeats or starts to tell one."""
-    believed = line.believed[line.believed[key].astype("float64") > 0]
-    groups = believed.groupby(line.load.key, sort=False)
-    found = {
-        line.load.value(load): mean_interval(list(rows[key].astype("float64")), list(rows[START]))
-        for load, rows in groups
-    }
+    pairs: dict[float, list[tuple[float, str]]] = {}  # by hand, as `Line.points`
+    for load, value, start in zip(
+        line.believed[line.load.key], line.believed[key].astype("float64"), line.believed[START]
+    ):
+        if value > 0:
+            pairs.setdefault(line.load.value(load), []).append((value, start))
+    found = {load: mean_interval(*zip(*known)) for load, known in pairs.items()}
     return {load: interval for load, interval in found.items() if interval}
 
 
