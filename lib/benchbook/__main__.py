@@ -76,8 +76,11 @@ def _exit_code_of_command() -> int:
         return INTERRUPTED
     except usage_error as error:  # in one line, not in the box that typer would draw
         message = " ".join(error.format_message().split()).replace("Value error, ", "").rstrip(".")
+        if not message:  # of a group without a command, whose help has been printed
+            return BAD_INPUT
         command = error.ctx.command_path if error.ctx else "benchbook"
-        raise ExperimentError(f"{message[:1].lower()}{message[1:]}; see `{command} --help`") from None
+        see = " See" if message.endswith("?") else "; see"
+        raise ExperimentError(f"{message[:1].lower()}{message[1:]}{see} `{command} --help`") from None
 
 
 if __name__ == "__main__":

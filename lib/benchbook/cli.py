@@ -63,7 +63,7 @@ def benchbook(
 
 
 def explain(name: ExplainedName = "") -> None:
-    """Say what a code of a verdict means, from where on it is said and what to do; or what a metric is, and its unit."""
+    """Say what a verdict or a code of one means, from where on it is said and what to do; or what a metric is, and its unit."""
     from benchbook.explain import print_explained
 
     print_explained(name, _console())

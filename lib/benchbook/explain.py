@@ -1,4 +1,4 @@
-"""`benchbook explain`: what a code of a verdict, a metric or another column of the table means, in the tables' own words."""
+"""`benchbook explain`: what a verdict, a code of one, a metric or another column of the table means, in the tables' own words."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from benchbook.judge.catalogue import CODES, Code
 from benchbook.judge.columns import COLUMNS, PER_GPU
 from benchbook.judge.price import PRICED
 from benchbook.listing import aligned
+from benchbook.records.record import Verdict
 from benchbook.terminal import say
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.likeness import alike, did_you_mean
@@ -19,11 +20,15 @@ from benchbook.terms.metrics import BY_KEY, Metric
 from benchbook.terms.plain import plain
 
 _MOST_NEAR = 7
-_VERDICTS = {
+_SEVERITIES = {
     "invalid": "INVALID",
     "suspect": "SUSPECT",
     "note": "a note, which leaves the verdict alone",
 }
+
+_REASONS_ARE_EXPLAINED = (
+    "see its reasons: `benchbook explain machine_busy` says of that one from where on it is said, and what to do"
+)
 
 # Who asks for 'TTFT' wants to know what is timed, which each of its statistics says.
 _MEDIANS = {metric.of: metric.key for metric in BY_KEY.values() if metric.statistic == "median" and metric.of}
@@ -39,7 +44,7 @@ class Entry:
 
 
 def print_explained(name: str, console: Console) -> None:
-    """Print what `name` means: a code of a verdict, a metric or a column; '' prints a line on each there is.
+    """Print what `name` means: a verdict, a code of one, a metric or a column; '' prints a line on each there is.
 
     The words of a report, such as 'p99 TTFT (ms)', will do where one thing alone has them. Any other name is an
     ExperimentError, with those that are near.
@@ -61,16 +66,22 @@ def print_explained(name: str, console: Console) -> None:
 
 def entries() -> dict[str, Entry]:
     """Return what there is to say of each name, in the order of the tables."""
-    found = {code.code: _of_code(code) for code in CODES}
+    found = {verdict.value: _of_verdict(verdict) for verdict in Verdict}
+    found |= {code.code: _of_code(code) for code in CODES}
     found |= {key: Entry("column", "", {"meaning": meaning}) for key, meaning in COLUMNS.items()}
     return found | {metric.key: _of_metric(metric) for metric in (*BY_KEY.values(), PER_GPU, *PRICED.values())}
+
+
+def _of_verdict(verdict: Verdict) -> Entry:
+    what_to_do = "" if verdict is Verdict.VALID else _REASONS_ARE_EXPLAINED
+    return Entry("verdict", "", {"meaning": verdict.meaning, "what to do": what_to_do})
 
 
 def _of_code(code: Code) -> Entry:
     again = "such a repeat is measured again once it is quiet" if code.is_outside else ""
     facts = {
         "meaning": code.meaning,
-        "verdict": _VERDICTS[code.severity],
+        "verdict": _SEVERITIES[code.severity],
         "said from": code.threshold,
         "what to do": code.remedy,
         "besides": again,
@@ -93,8 +104,9 @@ def _key_of(name: str, known: Mapping[str, Entry]) -> str:
     words = _words(name)
     key = "_".join(words)
     key = _MEDIANS.get(key, key)
-    if key in known:
-        return key
+    for spelt in (key, key.upper()):  # verdicts are written large
+        if spelt in known:
+            return spelt
     labelled = [each for each, entry in known.items() if words and set(words) <= set(_words(entry.label))]
     if len(labelled) == 1:
         return labelled[0]

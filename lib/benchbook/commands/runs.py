@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import webbrowser
 from pathlib import Path
 from typing import Annotated, Literal
@@ -163,10 +164,13 @@ def open_(run: RunName = "", results: ResultsDir = Path("results")) -> None:
 
     Left out, it is the newest run that has finished.
     """
-    from benchbook.records.runs import newest_run
+    from benchbook.records.runs import later_run, newest_run, run_name
     from benchbook.records.store import Store
 
     store = Store.open(run, results) if run else Store(newest_run(results))
+    if not run and (later := later_run(store.run_dir, results)):
+        name, state = run_name(later[0], results), later[1]
+        print(f"{name} is newer, but {state}; what it has so far: benchbook report {name}", file=sys.stderr)
     if not store.report_path.is_file():
         raise ExperimentError(
             f"{store.run_dir} has no report yet; to write it: benchbook report {shown(store.run_dir)}"

@@ -179,7 +179,7 @@ def _hint_of(error: Exception) -> str:
         return f"set SSL_CERT_FILE to a file with its certificate (PEM) if you trust it: all clients here heed that; {where}"
     if isinstance(error, ssl.SSLError) or "handshake" in str(error):  # for whose answer a server that speaks none waits
         return "write http:// if the server speaks no TLS"
-    return "start vLLM there, or leave base_url empty to start one here; name the model if it does not list any"
+    return "start vLLM there, or leave the address out to start one here; name the model if it does not list any"
 
 
 def _name_for(server: AttachedServer, model: str | None, names: Sequence[str], without: str) -> str:

@@ -93,5 +93,5 @@ class SentWorkload(Workload):
 
 def why_prompts(workload: SentWorkload, why_num_prompts: str) -> str:
     """Return why a load has so many prompts, and how many others are sent before they count."""
-    first = f"{workload.warmup_prompts} others first" if workload.warmup_prompts else "no warm-up, as asked"
+    first = f"{workload.warmup_prompts} others to warm up" if workload.warmup_prompts else "no warm-up, as asked"
     return f"{why_num_prompts or 'as the file says'}; {first}"

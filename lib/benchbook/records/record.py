@@ -38,6 +38,18 @@ class Verdict(StrEnum):
     SUSPECT = "SUSPECT"
     INVALID = "INVALID"
 
+    @property
+    def meaning(self) -> str:
+        """What it says of the number, and what becomes of that."""
+        return _VERDICT_MEANINGS[self]
+
+
+_VERDICT_MEANINGS = {
+    Verdict.VALID: "no check found anything against the number",
+    Verdict.SUSPECT: "something may have moved the number, and its reasons say what: it counts, and is drawn hollow",
+    Verdict.INVALID: "the number is about something else than was asked: it counts in no mean",
+}
+
 
 class Reason(BaseModel):
     """Why a verdict is what it is: a stable code, how bad, and the evidence with both values."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchbook.records.header import RunState, read_header
+from benchbook.records.header import RunHeader, RunState, read_header
 from benchbook.terms.errors import ExperimentError, StoreError
 from benchbook.terms.likeness import alike
 
@@ -98,10 +98,20 @@ def newest_run(results_dir: Path) -> Path:
 
     Raises ExperimentError where there is no run at all.
     """
-    found = [(read_header(path)[0], path.parent) for path in run_files(results_dir)]
+    found = _headers(results_dir)
     if not found:
         raise ExperimentError(f"no run under {results_dir} yet; to make one: benchbook run experiments/quickstart.yaml")
     return max(found, key=lambda one: (one[0].state is RunState.FINISHED, one[0].started_utc))[1].resolve()
+
+
+def later_run(run_dir: Path, results_dir: Path) -> tuple[Path, RunState] | None:
+    """Return the run that was started last and its state; None where it is `run_dir`."""
+    header, last = max(_headers(results_dir), key=lambda one: one[0].started_utc)
+    return None if last.resolve() == run_dir.resolve() else (last, header.state)
+
+
+def _headers(results_dir: Path) -> list[tuple[RunHeader, Path]]:
+    return [(read_header(path)[0], path.parent) for path in run_files(results_dir)]
 
 
 def results_nearby() -> Path:

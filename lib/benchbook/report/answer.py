@@ -22,6 +22,7 @@ from benchbook.report.sentences import (
     goodput_sentence,
     latency_sentence,
     peak_of,
+    peak_sentence,
     rate_sentence,
     scaling_sentence,
     trade_off_sentence,
@@ -33,6 +34,7 @@ from benchbook.terms.wording import number_text
 
 _MAX_OFFLINE = 8  # offline numbers in one sentence
 _MAX_RATES = 3  # lines over rates that are told in the box
+_MAX_BESIDE = 3  # lines beside the highest that are told in the box
 _MAX_LAUNCHES = 3  # without a number that are told in the box
 _CAUSE_CHARACTERS = 160  # of a cause in the box; what failed is told in full once, further down
 
@@ -131,7 +133,7 @@ def _beside_text(records: Sequence[Record]) -> str:
 
 
 def _curve_sentences(curves: Curves, worse: Collection[str]) -> list[str]:
-    """Return where the highest line peaks, or which rate each line holds, and how long users wait there.
+    """Return where the highest line peaks, what it costs users, and where others of its launch peak; or which rate each line holds.
 
     The lines of launches that answer `worse` are the highest only where there are no others.
     """
@@ -145,7 +147,9 @@ def _curve_sentences(curves: Curves, worse: Collection[str]) -> list[str]:
     # Of a peak whose repeats contradict each other there is no more to tell.
     more = [] if best.disagrees_at(peak) else [latency_sentence(best, peak), scaling_sentence(best)]
     rest = " ".join(filter(None, [*more, goodput_sentence(best)]))
-    return [trade_off_sentence(best), *([rest] if rest else [])]
+    others = [line for line in curves.lines if line is not best and line.launch == best.launch and peak_of(line)]
+    beside = " ".join(peak_sentence(line) for line in others[:_MAX_BESIDE])
+    return [trade_off_sentence(best), *filter(None, (rest, beside))]
 
 
 def _without_serving(run: Run) -> str:

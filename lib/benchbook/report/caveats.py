@@ -55,8 +55,8 @@ def caveats(run: Run) -> list[str]:
         sentences.append(f"{_repeats(run.verdicts[Verdict.INVALID])} INVALID and count in no mean.")
     if run.verdicts[Verdict.SUSPECT]:
         is_drawn = any((line.repeats["verdict"] == Verdict.SUSPECT.value).any() for line in run.lines)
-        seen = ", the figures show them hollow" if is_drawn else ""
-        sentences.append(f"{_repeats(run.verdicts[Verdict.SUSPECT])} SUSPECT; the means hold them{seen}.")
+        seen = ", and figures show them hollow" if is_drawn else ""
+        sentences.append(f"{_repeats(run.verdicts[Verdict.SUSPECT])} SUSPECT; they count in the means{seen}.")
     sentences += filter(None, [again_sentence(run.records), unseen_sentence(run)])
     if run.damage:
         sentences.append("Parts of this run's folder are damaged and were left out; they are listed below.")

@@ -71,7 +71,9 @@ def show_counts(run: Run) -> None:
     counts = f"{measured:,} measured, {len(run.failures):,} failed, {sum(run.missing.values()):,} missing."
     verdicts = [verdict(name.value, f"{run.verdicts[name]:,} {name.value}") for name in Verdict if run.verdicts[name]]
     rest = join([" Of the measured: ", join(verdicts, ", "), "."]) if verdicts else ""
+    meanings = [f"{name.value}: {name.meaning}." for name in Verdict if run.verdicts[name]]
     show(element("p", join([element("strong", counts), rest]), "counts"))
+    show(element("p", " ".join(meanings), "note"))
 
 
 def show_setup(run: Run) -> None:

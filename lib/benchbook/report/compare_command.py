@@ -75,6 +75,9 @@ def launch_names(
     if not other and len(left) == 1:
         other = left[0]
     if not base or not other:
+        if is_one_run and len(ours) == 1:
+            alone = f"{ours[0]} is the only one here, and takes another run to be compared with"
+            raise ExperimentError(f"name the launches to compare; {alone}")
         raise ExperimentError(f"name the launches to compare, such as {' '.join(ours[:2])}: A, and B against it")
     return base, other
 

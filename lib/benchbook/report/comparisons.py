@@ -7,6 +7,7 @@ from benchbook.judge.compare import Comparison
 from benchbook.judge.comparison_caveats import caveats
 from benchbook.report.differences import (
     MAX_OTHERS,
+    MEDIAN_PAIR,
     comparisons_of,
     how_to_read,
     launches_of,
@@ -52,7 +53,8 @@ def comparison_html(comparison: Comparison) -> Html:
     title = element("h3", f"{comparison.other} against {comparison.base}")
     if not comparison.rows:
         return join([title, element("p", "No case has a number on both.", "note"), bullets(caveats(comparison))])
-    shown = _table_html(comparison)
+    shown, shows_medians = _table_html(comparison), any(median_column(comparison)[1])
+    words = how_to_read(comparison) + (f" {MEDIAN_PAIR}" if shows_medians else "")
     cut = f"The first {MAX_ROWS} of {len(comparison.rows)} rows." if len(comparison.rows) > MAX_ROWS else ""
     return join(
         [
@@ -61,7 +63,7 @@ def comparison_html(comparison: Comparison) -> Html:
             _forest_html(comparison),
             element("p", tally(comparison)),
             bullets(caveats(comparison)),
-            folded("Every case and metric", join([element("p", how_to_read(comparison)), shown, element("p", cut)])),
+            folded("Every case and metric", join([element("p", words), shown, element("p", cut)])),
         ]
     )
 

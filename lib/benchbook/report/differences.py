@@ -17,7 +17,10 @@ from benchbook.report.run import Run
 from benchbook.terms.wording import number_text, percent_number
 
 MAX_OTHERS = 5  # launches set against the first one in a report
-_MEDIAN_PAIR = (
+_SEES = (
+    "'Sees' is the difference that would have been claimed four times in five; without it hardly any would have been."
+)
+MEDIAN_PAIR = (
     "The median pair is a second estimate, which a few slow repeats do not move; its interval is exact, and with fewer "
     "than six rounds there is none of 95 %."
 )
@@ -147,11 +150,15 @@ def finding_text(row: Row) -> str:
     """Return 'better, at least 3.1 %', 'better', 'no claim; sees 4.0 %', 'no claim; it answers worse' or 'cannot be told'."""
     if row.is_vetoed:
         return f"{row.finding.value}; it answers worse"
-    if row.finding is Finding.OPEN and row.detectable is not None:
+    if _says_what_it_sees(row):
         return f"{row.finding.value}; sees {detectable_text(row.detectable)}"
     if row.finding in (Finding.OPEN, Finding.UNKNOWN) or (least := least_share(row)) is None:
         return row.finding.value
     return f"{row.finding.value}, at least {percent_number(least)} %"
+
+
+def _says_what_it_sees(row: Row) -> bool:
+    return row.finding is Finding.OPEN and row.detectable is not None
 
 
 def how_to_read(comparison: Comparison) -> str:
@@ -179,9 +186,8 @@ def _how_to_read_claims(comparison: Comparison) -> list[str]:
         f"What is claimed allows for {all_of_them} that can be told (Holm's steps; all cases of a benchmark together "
         f"come first): where launches are equal, anything in {whole} is called different in at most 5 of 100, and "
         "'at least' is what all claims together keep.",
-        "'Sees' is the difference that would have been claimed four times in five; without it hardly any would have been. "
+        *([_SEES] if any(_says_what_it_sees(row) for row in comparison.rows) else []),
         "An interval that leaves out 0 claims nothing by itself: of twenty equal pairs one does so by chance.",
-        *([_MEDIAN_PAIR] if comparison.is_paired else []),
     ]
 
 

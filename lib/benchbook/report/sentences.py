@@ -31,7 +31,7 @@ def peak_sentence(line: Line) -> str:
     if line.disagrees_at(load):
         return (
             f"Output throughput is anything from {number_text(spread.minimum)} to {number_text(spread.maximum)} tok/s "
-            f"{at} ({line.where}): its {spread.count} repeats disagree, and no mean of them is a number."
+            f"{at} ({line.where}): its {spread.count} repeats disagree, and their mean says little."
         )
     value = spread_text(spread, "tok/s")
     if len(line.points(OUTPUT_THROUGHPUT)) == 1:
@@ -111,7 +111,8 @@ def latency_sentence(line: Line, load: float) -> str:
         )
         if load in line.points(key) and key not in told
     ]
-    return f"There, {listed(said)}." if said else ""
+    at = line.load.at(load)
+    return f"{at[:1].upper()}{at[1:]}, {listed(said)}." if said else ""
 
 
 def rate_sentence(line: Line) -> str:
@@ -168,7 +169,7 @@ def last_step(means: Mapping[float, float]) -> str:
 def doubt_text(line: Line) -> str:
     """Return ' The repeats disagree at 8, …', the loads whose mean is nobody's number; '' for none."""
     loads = [line.load.short(load) for load in line.loads if line.disagrees_at(load)]
-    return f" The repeats disagree at {listed(loads)}, and no mean of theirs is a number." if loads else ""
+    return f" The repeats disagree at {listed(loads)}, and their mean says little." if loads else ""
 
 
 def _answered(line: Line, rate: float) -> str:

@@ -42,7 +42,7 @@ def starts_sentence(run: Run) -> str:
     if max(counts) > 1:
         number = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else f"{max(counts)}"
         of_means = "and ± is of their means" if min(counts) > 1 else "and where there are several, ± is of their means"
-        return f"Each case was measured on {number} starts of its host, {of_means}."
+        return f"Each case was measured on {number} starts of its launch, {of_means}."
     return one_start_sentence(run)
 
 
@@ -50,7 +50,7 @@ def one_start_sentence(run: Run) -> str:
     """Return that ± and intervals are of one start, and how much starts vary; '' where a case has several or none."""
     if not is_of_one_start(run):
         return ""
-    said = "One start of each host: ± and intervals are of it alone, and others may differ"
+    said = "All repeats of a case share one start: ± and intervals tell of that start alone, and another may differ"
     known = start_spread(run)
     if known is None:
         return f"{said}; by how much is not known here (repeats: {{starts: 3}} measures it)."

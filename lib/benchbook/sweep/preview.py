@@ -138,7 +138,8 @@ def _print_going_on(
         else f"{store.count_measured()} measured repeats of its search"
     )
     if state is RunState.RUNNING:
-        say(console, f"{name} is being measured now: {there} are there.")
+        so_far = f"{store.count_measured()} of {total} measurements" if total else there
+        say(console, f"{name} is being measured now: {so_far} are there.")
         return
     kept = f"{there} are kept"
     say(console, f"`run` would continue {name} ({state}): {kept} (--new starts afresh)")

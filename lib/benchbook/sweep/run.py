@@ -13,6 +13,7 @@ from benchbook.records.store import Store
 from benchbook.sweep.best import write_best
 from benchbook.sweep.consent import Confirm
 from benchbook.sweep.earlier_runs import lacks_report, unreported_run
+from benchbook.sweep.planning import due_again_text
 from benchbook.sweep.progress import Listener
 from benchbook.sweep.runner import Runner
 from benchbook.sweep.session import prepare_run, run_command
@@ -83,8 +84,9 @@ def _measured(runner: Runner, command_for_all: str, write_report: WriteReport) -
     with warm_kernels(store.run_dir, runner.plan.modules):
         state = runner.execute()
         if state is RunState.INTERRUPTED:
+            again = due_again_text(store, runner.plan, runner.only)
             measured = f"{store.count_measured()} measured repeats are kept in {shown(store.run_dir)}"
-            listener.say(f"Interrupted. {measured}; to continue: {runner.command}")
+            listener.say(f"Interrupted. {measured}{again and f' ({again})'}; to continue: {runner.command}")
             return Ended(store, is_interrupted=True)
         if state is RunState.PARTIAL:
             listener.say(f"Only what was asked for is measured; for the rest: {command_for_all}")

@@ -116,12 +116,12 @@ def prepare_run(
     StoreError.
     """
     check_folders()
-    _tell_others(listener)
     listener.working_on("reading which flags and variables the installed vLLM knows")
     checked = runnable(preflight_of(file, sets))
     asked = asked_for(checked.experiment, only) if only else None
     part = checked.part_of(asked)
     check_loader(part.experiment)
+    _tell_others(listener)
     where = Here(share_gpu, first_look, command)
     if on:
         from benchbook.sweep.cluster.session import OnCluster  # late: most runs are of this machine

@@ -23,6 +23,18 @@ from benchbook.terms.exit_codes import BAD_INPUT
     ],
 )
 def test_what_cannot_be_understood_is_one_line(words, told, capsys, monkeypatch):
+    out, err = refused(words, capsys, monkeypatch)
+    (line,) = err.splitlines()
+    assert line.startswith("benchbook: ") and told in line and line.endswith("--help`") and out == ""
+
+
+def test_without_a_command_the_help_is_all_that_is_printed(capsys, monkeypatch):
+    out, err = refused("", capsys, monkeypatch)
+    assert "Start with: benchbook plan" in out and err == ""
+
+
+def refused(words, capsys, monkeypatch):
+    """Return what the program prints of `words` and on stderr, as it ends with the code of bad input."""
     monkeypatch.setattr("sys.argv", ["benchbook", *words.split()])
     # These are of the whole process.
     monkeypatch.setattr("signal.signal", lambda *_: None)
@@ -30,7 +42,5 @@ def test_what_cannot_be_understood_is_one_line(words, told, capsys, monkeypatch)
     monkeypatch.setattr("benchbook.terminal.guard_streams", lambda _: None)
     with pytest.raises(SystemExit) as end:
         program.main()
-    out, err = capsys.readouterr()
-    assert end.value.code == BAD_INPUT and out == ""
-    (line,) = err.splitlines()
-    assert line.startswith("benchbook: ") and told in line and line.endswith("--help`")
+    assert end.value.code == BAD_INPUT
+    return capsys.readouterr()

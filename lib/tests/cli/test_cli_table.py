@@ -96,7 +96,7 @@ def test_columns_are_chosen_by_their_names_in_every_format(results):
     text = run(results, "--columns", names, "--case", "max_concurrency=8").stdout.splitlines()
     assert text[2].split() == ["case_id", *names.split(",")] and len(text) == 3 + 4 + 2
     assert all("SUSPECT, VALID" in line and "±" in line for line in text[3:7])
-    assert text[-1].startswith("One start of each host: ± and intervals are of it alone")
+    assert text[-1].startswith("All repeats of a case share one start: ± and intervals tell of that")
 
 
 def test_an_unknown_column_is_answered_with_what_looks_like_it(results):

@@ -11,6 +11,7 @@ from benchbook.cli import app
 from benchbook.judge.catalogue import BY_CODE, CODES
 from benchbook.judge.columns import COLUMNS
 from benchbook.judge.price import PRICED
+from benchbook.records.record import Verdict
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.exit_codes import BAD_INPUT, OK
 from benchbook.terms.metrics import METRICS
@@ -38,6 +39,13 @@ def test_a_code_is_told_with_its_meaning_its_threshold_and_what_to_do(code):
     assert text.startswith(f"{code.code}\n")
     assert all(f" {fact}\n" in text for fact in (code.meaning, code.threshold, code.remedy))
     assert ("measured again" in text) == code.is_outside
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_verdict_is_told_however_it_is_written_with_what_becomes_of_the_number(verdict):
+    text = explained(verdict.lower())
+    assert text == explained(verdict) and text.startswith(f"{verdict}\n") and f" {verdict.meaning}\n" in text
+    assert ("benchbook explain machine_busy" in text) == (verdict is not Verdict.VALID)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.key)
@@ -91,7 +99,13 @@ def test_a_name_that_is_near_to_none_is_told_where_all_are(name):
 def test_without_a_name_each_one_has_a_line_fit_for_a_pipe():
     lines = explained().splitlines()
     names = [line.split()[0] for line in lines[1:]]
-    assert len(names) == len(set(names)) and set(names) == {*BY_CODE, *COLUMNS, *PRICED, *(one.key for one in METRICS)}
+    assert len(names) == len(set(names)) and set(names) == {
+        *Verdict,
+        *BY_CODE,
+        *COLUMNS,
+        *PRICED,
+        *(one.key for one in METRICS),
+    }
     assert BY_CODE["littles_law"].meaning in "\n".join(lines)
 
 

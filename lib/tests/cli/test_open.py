@@ -4,6 +4,7 @@ import webbrowser
 
 import pytest
 from benchbook.cli import app
+from benchbook.records.header import RunState
 from report_runs import make_run
 from typer.testing import CliRunner
 
@@ -37,6 +38,18 @@ def test_without_a_name_it_is_the_newest_run(tmp_path, opened):
     newer.parent.rename(tmp_path / "newer")
     done = CliRunner().invoke(app, ["open", "--results", str(tmp_path)])
     assert done.exit_code == 0 and done.stdout.strip() == str(tmp_path / "newer" / newer.name / "report.html")
+    assert done.stderr == ""
+
+
+def test_a_run_that_is_newer_and_has_not_finished_is_named_beside_the_one_that_has(tmp_path, opened):
+    finished = make_run(tmp_path / "earlier")
+    (finished / "report.html").write_text("<p>")
+    newer = make_run(tmp_path, started_utc="2026-12-01T10:00:00+00:00", state=RunState.INTERRUPTED)
+    finished.parent.rename(tmp_path / "older")
+    done = CliRunner().invoke(app, ["open", "--results", str(tmp_path)])
+    assert done.stdout.strip() == str(tmp_path / "older" / finished.name / "report.html")
+    name = f"{newer.parent.name}/{newer.name}"
+    assert done.stderr.strip() == f"{name} is newer, but interrupted; what it has so far: benchbook report {name}"
 
 
 def test_a_run_without_a_report_says_what_writes_it(tmp_path, opened):

@@ -191,12 +191,12 @@ def test_the_cpu_is_probed_in_under_a_few_seconds():
     found = device_peaks(None, 12 << 20, {"VLLM_CPU_OMP_THREADS_BIND": "0"})
     assert found["kind"] == "measured", found["source"]
     assert found["bandwidth_gb_s"] > 1 and found["tflops"]["bfloat16"] > 0.001 and found["tflops"]["float32"] > 0.001
-    assert "12 MiB" in found["source"] and "1 threads" in found["source"]
+    assert "12 MiB" in found["source"] and "1 thread)" in found["source"]
 
 
 def test_threads_that_are_asked_for_without_cores_are_had_as_well():
     env = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1"}
-    assert "CPU, 1 threads" in device_peaks(None, 8 << 20, env)["source"]
+    assert "CPU, 1 thread)" in device_peaks(None, 8 << 20, env)["source"]
 
 
 def test_a_format_that_is_emulated_is_multiplied_no_longer_than_a_try_may_take():

@@ -117,7 +117,7 @@ def test_a_precision_plans_the_prompts_of_each_case(write):
     ("prompts", "said"),
     [
         ("num_prompts: 10", " 10 as the file says;"),
-        ("num_prompts: 10 per concurrency", " 1280 10 for each in flight; 256 others first"),
+        ("num_prompts: 10 per concurrency", " 1280 10 for each in flight; 256 others to warm up"),
         ("precision: {p99_ttft_ms: 10 %}", " 1339 p99_ttft_ms to ±10 % (95 %) if latencies are log-normal"),
         ("num_prompts: 10, num_warmup_prompts: 0", " 10 as the file says; no warm-up, as asked"),
     ],

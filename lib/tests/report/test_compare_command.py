@@ -99,6 +99,12 @@ def test_of_three_launches_those_to_compare_must_be_named(tmp_path):
     )
 
 
+def test_of_one_launch_it_is_said_that_there_is_no_other(tmp_path):
+    make_run(tmp_path, launches=("eager",), repeats=2)
+    done = CliRunner().invoke(app, ["compare", "quickstart", "--results", str(tmp_path)])
+    assert "eager is the only one here, and takes another run" in str(done.exception)
+
+
 def test_repeats_in_doubt_that_cannot_answer_are_said_first(tmp_path):
     def doubtful(record):
         reasons = (Reason(code="machine_busy", severity="suspect", evidence="others used 90 %"),)

@@ -115,7 +115,7 @@ def test_a_launch_whose_answers_are_lost_is_named_neither_cheapest_nor_best(tmp_
     run = priced_run(tmp_path, change, launches=("now", "new"), slo=slo)
     told = price_sentences(run)
     assert ("(now, " in told[0]) is is_left and ("Left out of it: new, whose answers" in told[1]) is is_left
-    told = [text for text in answer(run) if text.startswith(("Within the SLO (", "From ", "With "))]
+    told = [text for text in answer(run) if text.startswith(("Within the SLO (", "From "))]
     assert len(told) == 1 + bool(slo) and all(("(now, " in text) is is_left for text in told), told
 
 

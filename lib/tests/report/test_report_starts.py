@@ -94,7 +94,9 @@ def test_a_repeat_without_a_number_to_believe_is_no_start(tmp_path):
 def test_a_run_of_one_start_says_so_wherever_it_is_summed_up(tmp_path, launches):
     run = load_run(make_run(tmp_path, launches=launches, **SMALL))
     said = one_start_sentence(run)
-    assert "One start of each host" in said and "not known here (repeats: {starts: 3} measures it)" in said
+    assert (
+        "All repeats of a case share one start" in said and "not known here (repeats: {starts: 3} measures it)" in said
+    )
     out = io.StringIO()
     print_summary(run, Console(file=out, width=400))
     assert said in out.getvalue() and said in caveats(run)
@@ -103,8 +105,8 @@ def test_a_run_of_one_start_says_so_wherever_it_is_summed_up(tmp_path, launches)
 @pytest.mark.parametrize(
     ("start", "said"),
     [
-        (lambda repeat: 1 + repeat, "Each case was measured on 3 starts of its host, and ± is of their means."),
-        (lambda repeat: 1 + repeat // 2, "Each case was measured on 2 starts of its host"),
+        (lambda repeat: 1 + repeat, "Each case was measured on 3 starts of its launch, and ± is of their means."),
+        (lambda repeat: 1 + repeat // 2, "Each case was measured on 2 starts of its launch"),
         (lambda repeat: None, ""),
     ],
 )
@@ -120,7 +122,7 @@ def test_cases_on_unequally_many_starts_are_counted_from_the_least_to_the_most(t
 
     run = load_run(make_run(tmp_path, repeats=3, change=change, **SMALL))
     assert starts_sentence(run).startswith(
-        "Each case was measured on 1 to 3 starts of its host, and where there are several, ±"
+        "Each case was measured on 1 to 3 starts of its launch, and where there are several, ±"
     )
 
 

@@ -60,7 +60,7 @@ def test_a_run_without_doubt_is_four_lines_and_where_things_lie(tmp_path, monkey
     lines = lines_of(run_dir)
     assert [line[:9].strip() for line in lines] == ["Verdicts", "Answer", "", "Report", "Logs"]
     assert lines[0].startswith("Verdicts ✓ ") and "VALID, of " in lines[0]
-    assert lines[2].strip().startswith("One start of each host: ± and intervals are of it alone")
+    assert lines[2].strip().startswith("All repeats of a case share one start: ± and intervals tell of that")
     assert lines[3:] == [
         "Report   quickstart/20261123-201500/report.html",
         "Logs     launches/ (hosts) and cases/ (repeats) in quickstart/20261123-201500",

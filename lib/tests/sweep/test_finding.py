@@ -270,7 +270,7 @@ def test_plan_tells_what_a_search_takes_and_shows_no_case_of_it(bench, tmp_path)
     preview(tmp_path / "small.yaml", tmp_path / "results", console)
     text = console.export_text()
     assert "Search eager, serve,lengths=8x4: max_concurrency from 1 to 64, 34 loads" in text
-    assert "ends after 30 min 00 s of measuring" in text and "4 others first" not in text
+    assert "ends after 30 min 00 s of measuring" in text and "4 others to warm up" not in text
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import contextlib
 
 import pytest
+from benchbook.sweep import planning
 from benchbook.sweep import run as run_module
 from benchbook.sweep.run import run_experiment
 from benchbook.sweep.session import asked_for
@@ -46,6 +47,16 @@ def test_an_interrupted_run_has_no_report_and_says_how_to_go_on(bench):
     ended, said = run(bench, written.append)
     assert ended.is_interrupted and not written
     assert "Interrupted. 3 measured repeats are kept" in said and "to continue: benchbook run small.yaml" in said
+
+
+def test_an_interrupted_run_says_what_of_it_is_measured_again(bench, monkeypatch):
+    def disturb_and_interrupt(host):
+        monkeypatch.setattr(planning, "is_due_again", lambda record, budget: True)
+        interrupt(host)
+
+    bench.on_call = {4: disturb_and_interrupt}
+    _, said = run(bench)
+    assert "(disturbed from outside, and measured again: 3 repeats); to continue" in said
 
 
 def test_a_part_of_a_run_says_how_the_rest_is_measured(bench):

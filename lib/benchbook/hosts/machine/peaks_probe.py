@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from benchbook.terms.wording import counted
+
 # A processor without instructions for a 16-bit format emulates it, 100 times slower: 1024 would take it seconds.
 MATRIX_SIDES_CPU, MATRIX_SIDES_GPU = (256, 512, 1024), (8192,)
 TRY_S = 0.25  # for each quantity
@@ -98,7 +100,7 @@ def main() -> None:
         with contextlib.suppress(RuntimeError, AttributeError):
             tflops["fp8"] = product_flops_s(sides, functools.partial(_fp8_flops_s, torch, name, settle)) / 1e12
             break
-    name = torch.cuda.get_device_name() if has_gpu else f"CPU, {torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name() if has_gpu else f"CPU, {counted(torch.get_num_threads(), 'thread')}"
     when = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     size_text = f"{size_bytes / 2**20:,.0f} MiB"
     facts = {
