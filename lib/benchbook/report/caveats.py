@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from benchbook.judge.evidence import Measured
@@ -30,6 +31,7 @@ SCREENED = (
 )
 
 
+@functools.lru_cache(maxsize=1)  # the answer and what could make it wrong both ask
 def caveats(run: Run) -> list[str]:
     """Return what a reader must know before believing the answer: weights, repeats, verdicts, what is not there."""
     sentences = [RANDOM_WEIGHTS] if run.has_random_weights else []

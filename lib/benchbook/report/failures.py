@@ -51,8 +51,7 @@ def reasons_html(run: Run) -> Html:
 
 def with_meanings(run: Run, sentences: Sequence[str]) -> list[Html]:
     """Return `sentences` in which each code that is said of this run says what it means, pointed at, and leads to its row."""
-    told = {(reason.severity, reason.code) for record in run.records for reason in record.reasons}
-    codes = sorted(code for severity, code in told if code in BY_CODE and severity == BY_CODE[code].severity)
+    codes = sorted(code for severity, code in run.told if code in BY_CODE and severity == BY_CODE[code].severity)
     link = {code: f'<a href="#{_anchor(code)}" title="{text(BY_CODE[code].meaning)}">{code}</a>' for code in codes}
     named = re.compile(rf"\b({'|'.join(codes)})\b" if codes else r"(?!)")
     return [Html(named.sub(lambda found: link[found[0]], text(sentence))) for sentence in sentences]

@@ -190,6 +190,11 @@ class Run:
         return {case_id: number for case_id, number in lacking.items() if number > 0}
 
     @cached_property
+    def told(self) -> set[tuple[str, str]]:
+        """Return what is said of any repeat: severities and codes."""
+        return {(reason.severity, reason.code) for record in self.records for reason in record.reasons}
+
+    @cached_property
     def verdicts(self) -> dict[Verdict, int]:
         """Return how many measured repeats have each verdict."""
         found = Counter(record.verdict for record in self.records if record.is_measured)
