@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from benchbook.judge.catalogue import BY_CODE
@@ -33,16 +33,19 @@ class NoAnswer:
         return f"This run cannot answer: {self.evidence}. {self.remedy}."
 
 
-def why_no_answer(records: Sequence[Record]) -> NoAnswer | None:
+def why_no_answer(records: Sequence[Record], allowed: Collection[str] = ()) -> NoAnswer | None:
     """Return why `records`, judged together, cannot answer their experiment's question; None when they can.
 
     They cannot when more than half of the measured repeats that an answer rests on are SUSPECT or INVALID: of a mean
-    over them nobody knows what it is the mean of. Records that hold no measurement do not count here.
+    over them nobody knows what it is the mean of. Records that hold no measurement do not count here. Codes that the
+    experiment has `allowed` make none of them doubtful.
     """
     measured = [record for record in records if record.is_measured]
     benchmark = next((name for name in leading() if any(record.benchmark == name for record in measured)), None)
     evidence = [record for record in measured if record.benchmark == benchmark]
-    doubted = [record for record in evidence if record.verdict is not Verdict.VALID]
+    doubted = [
+        record for record in evidence if record.verdict is not Verdict.VALID and _codes([record]).keys() - allowed
+    ]
     if 2 * len(doubted) <= len(evidence):
         return None
     codes = _codes(doubted)

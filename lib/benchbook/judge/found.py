@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from benchbook.judge.capacity import Grows, Kept, Question, Sample
 from benchbook.judge.knee import MIN_DRAIN, MIN_REACHED
-from benchbook.judge.ladder import Search
+from benchbook.judge.ladder import LEAST_REPEATS, Search
 from benchbook.judge.starts import has_not_started, start_of
 from benchbook.records.header import Find
 from benchbook.records.record import Record
@@ -48,10 +49,33 @@ class Found:
         samples = {place: [sample_of(one, self.find) for one in some] for place, some in self.records.items()}
         return Search(loads, question_of(self.find), samples, self.find.at_most)
 
+    def wanted(self) -> int | None:
+        """Return the place of the load of which a repeat is wanted next; None where the search, or its budget, has ended.
+
+        A load is begun where the budget has room for it and for what the lower end still takes; otherwise that end is decided
+        instead: two ends that are far apart are an answer, one end is none.
+        """
+        search, budget_s = self.search, self.find.budget_s
+        place = search.wanted()
+        if place is None or budget_s is None or not self.records:
+            return place
+        if self.spent_s >= budget_s:
+            return None
+        end = search.looked_at
+        takes_s = LEAST_REPEATS * self._repeat_s(place) + (0.0 if end is None else self._repeat_s(end))
+        if place in self.records or self.spent_s + takes_s <= budget_s:
+            return place
+        return None if end is None else search.least_measured(end)
+
     @property
-    def is_spent(self) -> bool:
-        """Return whether the budget is used up."""
-        return self.find.budget_s is not None and self.spent_s >= self.find.budget_s
+    def is_cut(self) -> bool:
+        """Return whether the budget ended the search."""
+        return self.wanted() is None and self.search.wanted() is not None
+
+    def _repeat_s(self, place: int) -> float:
+        """Return how long a repeat of a load takes: as those that there are, or those of the load that is nearest to it."""
+        nearest = min(self.records, key=lambda each: (abs(each - place), each))
+        return fmean(one.ended_monotonic_s - one.started_monotonic_s for one in self.records[nearest])
 
     @property
     def repeats(self) -> int:

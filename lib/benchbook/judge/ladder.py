@@ -62,13 +62,18 @@ class Search:
         top = len(self.loads) if self.fails is None else self.fails
         return tuple(place for place in self._decided(Decision.OPEN) if low < place < top)
 
+    @property
+    def looked_at(self) -> int | None:
+        """Return the place of the lower end where that only looks to hold; None where repeats have decided it, or none looks so."""
+        return self._low if self._low is not None and self._repeats(self._low) < LEAST_REPEATS else None
+
     def wanted(self) -> int | None:
         """Return the place of the load of which a repeat is wanted next; None where the search has ended."""
         for place in self.known:
             if self._goes_on(place):
-                return self._least_measured(place)
+                return self.least_measured(place)
         place = self._new_place()
-        return None if place is None else self._least_measured(place)
+        return None if place is None else self.least_measured(place)
 
     def _goes_on(self, place: int) -> bool:
         """Return whether more repeats of a load are wanted: it is open, and as many as there may be would decide."""
@@ -91,8 +96,8 @@ class Search:
         low = -1 if self._low is None else self._low
         if self.fails is not None and (place := self._middle(low, self.fails)) is not None:
             return place
-        if low >= 0 and self._repeats(low) < LEAST_REPEATS:
-            return low
+        if self.looked_at is not None:
+            return self.looked_at
         return None if self.fails is None else self._beyond(self.fails)
 
     @cached_property
@@ -142,7 +147,8 @@ class Search:
             return 0
         return min(len(self.samples.get(each, ())) for each in self.question.measured(place))
 
-    def _least_measured(self, place: int) -> int:
+    def least_measured(self, place: int) -> int:
+        """Return which of the loads that tell of the one at `place` has the fewest repeats: itself where no other does."""
         return min(self.question.measured(place), key=lambda each: len(self.samples.get(each, ())))
 
     def _decided(self, decision: Decision) -> list[int]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from statistics import fmean
 
 from benchbook.judge.accuracy import right_sentence
-from benchbook.judge.answerable import reasons_text, why_no_answer
+from benchbook.judge.answerable import reasons_text
 from benchbook.judge.loads import load_text, tokens_text
 from benchbook.records.record import Record, Verdict
 from benchbook.report.caveats import measured_repeats
@@ -47,14 +47,14 @@ def answer(run: Run) -> list[str]:
     headline says so, and what was seen comes after it.
     """
     first, *rest = _seen(run)
-    if why_no_answer(run.evidence):
+    if run.no_answer:
         first = f"Seen all the same, and not to be relied on: {first}"
     return [*why_not(run), first, *rest]
 
 
 def why_not(run: Run) -> list[str]:
     """Return why the run cannot answer: first the launches without a number, then the doubt; [] where it can."""
-    doubt, silent = why_no_answer(run.evidence), _silent_launches(run)
+    doubt, silent = run.no_answer, _silent_launches(run)
     if not silent:
         return [str(doubt)] if doubt else []
     told = "; ".join(f"launch {name!r} gave no number: {_cause(run, name)}" for name in silent[:_MAX_LAUNCHES])

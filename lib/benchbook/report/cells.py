@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from benchbook.judge.answerable import why_no_answer
 from benchbook.records.record import Verdict
 from benchbook.report import figures, reading
 from benchbook.report.answer import answer, verdict_sentence, why_not
@@ -58,7 +57,7 @@ def show_answer(run: Run) -> None:
         element("p", element("strong", headline), "headline"),
         *(element("p", sentence) for sentence in with_meanings(run, [verdict_sentence(run), *rest])),
     ]
-    is_doubted = why_no_answer(run.evidence) is not None
+    is_doubted = run.no_answer is not None
     # Beside numbers that are not to be relied on, a share of a ceiling would be one more.
     bounds = [] if is_doubted else references(run)[:_MAX_REFERENCES]
     content = join([*parts, bullets(with_meanings(run, [*bounds, *caveats(run)]))])

@@ -74,7 +74,7 @@ class _Said:
         if high is not None:
             if search.fails == 0:
                 return f"{wanted}, not even {self._does(high, 'hold')}, the least of the search ({where})."
-            return f"{wanted}, {self._does(high, 'fail')}, and no load below is known to hold ({where})."
+            return f"{wanted}, {self._does(high, 'fail')}, and no load below is known to hold ({where}){self._end(search)}."
         if low is not None and low == top:
             return f"{wanted}, {self._does(low, 'hold')}, the most of the search ({where})."
         if low is not None:
@@ -85,7 +85,7 @@ class _Said:
 
     def _end(self, search: Search) -> str:
         """Return what ended a search that has no answer, for the line that people see first."""
-        if self.found.is_spent and search.wanted() is not None:
+        if self.found.is_cut:
             return ": its budget ended the search"
         return (
             f": {listed([self.load.short(search.loads[place]) for place in search.open])} not decided"
@@ -218,12 +218,7 @@ class _Said:
             f"The search measured {len(found.records)} of {len(find.loads)} loads in {counted(found.repeats, 'repeat')}, "
             f"{duration_text(found.spent_s)}"
         )
-        ended = search.wanted() is None
-        return (
-            f"{said}, and ended there by its budget: more would narrow it."
-            if found.is_spent and not ended
-            else f"{said}."
-        )
+        return f"{said}, and ended there by its budget: more would narrow it." if found.is_cut else f"{said}."
 
 
 def _jump(search: Search) -> Known | None:

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from benchbook import collector
+from benchbook.judge.answerable import NoAnswer, why_no_answer
 from benchbook.judge.group import judged_together
 from benchbook.judge.searched import Searched
 from benchbook.judge.spread import Spread
@@ -133,6 +134,12 @@ class Run:
         """Return the records that the run's answer rests on: of a search its confirmation, once it came to one."""
         confirming = [record for name in self.by_launch for record in self.comparable(name)] if self.searched else []
         return confirming or self.records
+
+    @cached_property
+    def no_answer(self) -> NoAnswer | None:
+        """Return why the run cannot answer its question; None when it can. Other outputs may be what was asked for."""
+        search = self.header.search
+        return why_no_answer(self.evidence, {"outputs_differ"} if search and search.allow_other_outputs else set())
 
     @property
     def has_random_weights(self) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from benchbook.judge.answerable import reasons_text, why_no_answer
+from benchbook.judge.answerable import reasons_text
 from benchbook.judge.outside import again_sentence
 from benchbook.records.header import RunState
 from benchbook.records.record import Record, Verdict
@@ -35,7 +35,7 @@ def ending(run: Run) -> tuple[int, str]:
     elif _lacks_something(run):
         code = FAILED
     else:
-        code = NO_ANSWER if why_no_answer(run.evidence) else OK
+        code = NO_ANSWER if run.no_answer else OK
     return code, MEANINGS[code]
 
 

@@ -95,7 +95,7 @@ class Finding:
 
 def _wanted(found: Found, counts: Sequence[int]) -> int | None:
     """Return the place of the load that is to be measured next; None where the search has ended, or can get no further."""
-    place = None if found.is_spent else found.search.wanted()
+    place = found.wanted()
     if place is None or counts[place] - len(found.records.get(place, ())) >= MOST_LOST:
         return None
     return place

@@ -36,6 +36,13 @@ def test_a_run_that_is_valid_for_its_half_can_answer():
     assert why_no_answer([VALID, BUSY]) is None
 
 
+def test_what_the_experiment_allows_is_no_doubt_and_what_comes_with_it_is():
+    other, both = record(Verdict.SUSPECT, "outputs_differ"), record(Verdict.SUSPECT, "outputs_differ", "machine_busy")
+    assert why_no_answer([VALID, other, other], {"outputs_differ"}) is None
+    assert "3 of 3 serve repeats" in str(why_no_answer([both, both, both], {"outputs_differ"}))
+    assert why_no_answer([VALID, other, other]) is not None
+
+
 def test_the_answer_rests_on_serving_where_there_is_any():
     offline = [record(Verdict.VALID, benchmark="latency")] * 5
     assert why_no_answer([*offline, BUSY]) is not None

@@ -192,6 +192,15 @@ def test_a_candidate_that_gives_other_answers_is_not_recommended_unless_that_is_
     assert "its answers are not those of default: 25% of 4 greedy answers are the default's" in text
 
 
+def test_where_other_answers_are_allowed_all_of_them_being_other_is_no_reason_against_an_answer(bench):
+    bench.outputs = {f"max_num_seqs_{number}": ("a", "x", "y", "z") for number in range(1, 10)}
+    text = bench.said(bench.plan(f"{NINE}, allow_other_outputs: true"))
+    run = load_run(bench.last.store.run_dir)
+    assert text.startswith(f"{BEST} is the best of 9 candidates") and ending(run)[0] == 0
+    doubted = [record for record in run.evidence if record.verdict.value == "SUSPECT"]
+    assert 2 * len(doubted) > len(run.evidence) and run.no_answer is None
+
+
 def test_one_that_breaks_the_slo_is_not_recommended_and_one_that_keeps_it_is(bench):
     bench.speeds = {BEST: 1.5, "max_num_seqs_2": 1.2}
     bench.ttft_ms = {BEST: 80.0}
