@@ -37,7 +37,7 @@ def caveats(run: Run) -> list[str]:
     sentences = [RANDOM_WEIGHTS] if run.has_random_weights else []
     repeats = run.header.repeats
     if run.searched:
-        sentences.append(SCREENED)
+        sentences += [SCREENED] if len(run.evidence) < len(run.records) else []
     elif run.header.until:
         sentences.append(_until_sentence(run))
     elif repeats == 1:
