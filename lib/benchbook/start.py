@@ -36,7 +36,8 @@ def show_experiments() -> None:
 def show_runs() -> None:
     """Display the runs under results/, newest last: state, repeats measured, how long it took, question."""
     results = results_nearby()
-    rows = run_texts(results)
+    # Jupyter breaks "7 min 20 s" where the question is long.
+    rows = [(*row[:3], row[3].replace(" ", "\u00a0"), *row[4:]) for row in run_texts(results)]
     markup.show(markup.table(RUN_HEADINGS, rows, numeric=(2, 3)) or markup.element("p", no_runs_text(results)))
 
 

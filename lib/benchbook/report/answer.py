@@ -149,6 +149,8 @@ def _curve_sentences(curves: Curves, worse: Collection[str]) -> list[str]:
     rest = " ".join(filter(None, [*more, goodput_sentence(best)]))
     others = [line for line in curves.lines if line is not best and line.launch == best.launch and peak_of(line)]
     beside = " ".join(peak_sentence(line) for line in others[:_MAX_BESIDE])
+    if curves.is_single and beside:  # lengths at one load each were asked about alike
+        return [f"{trade_off_sentence(best)} {beside}", *filter(None, [rest])]
     return [trade_off_sentence(best), *filter(None, (rest, beside))]
 
 

@@ -60,6 +60,12 @@ def test_a_line_that_is_highest_at_its_least_load_is_told_by_its_peak(tmp_path):
     assert rest.startswith("With 1 request in flight, median TTFT is ")
 
 
+def test_lengths_at_one_load_are_all_in_the_headline(tmp_path):
+    headline = answer(load_run(make_run(tmp_path, concurrencies=(8,))))[0]
+    assert headline.count("the only concurrency tried") == 2
+    assert "(eager, 128 in / 64 out)" in headline and "(eager, 512 in / 64 out)" in headline
+
+
 def test_one_repeat_says_that_its_spread_is_unknown(tmp_path):
     run = load_run(make_run(tmp_path, repeats=1, concurrencies=(8,)))
     assert "(1 repeat, spread unknown)" in answer(run)[0]
