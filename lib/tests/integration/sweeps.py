@@ -1,5 +1,6 @@
 """What the sweep tests share: benchbook as a process of its own, on the fake `vllm` or the real one, and who is left of it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -25,6 +26,12 @@ ONE_PROCESS_ENV = {**ENV, "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREAD
 
 # The exit codes of a run in which all was measured: what is measured for seconds, or beside other tests, is often SUSPECT.
 ALL_MEASURED = (OK, NO_ANSWER)
+
+# Plain Papermill, but for the grammar that jsonschema compiles to check URIs, which no notebook has: 1.5 of its 2 s.
+PAPERMILL = [
+    *(sys.executable, "-c"),
+    "import sys; sys.modules['rfc3987_syntax'] = None; from papermill.cli import papermill; papermill()",
+]
 
 FAKE_PACKAGE = Path(__file__).parents[1] / "fake_package"
 
@@ -115,3 +122,21 @@ def wait_nothing_left(marker, limit_s=15.0):
     while (left := marked_processes(marker)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return left
+
+
+def assert_values_equal_the_raw_file(folder):
+    """Compare the numbers of a repeat's record and of its raw file as they are written, digit by digit."""
+    record = json.loads((folder / "record.json").read_text(), parse_float=str)["values"]
+    raw = json.loads((folder / "raw.json").read_text(), parse_float=str)
+    names = {
+        "mean_ttft_ms": "mean_ttft_ms",
+        "p99_e2el_ms": "p99_e2el_ms",
+        "output_throughput_tok_s": "output_throughput",
+        "completed": "completed",
+        "avg_batch_latency_s": "avg_latency",
+        "ttft_ms": "ttft_ms",
+    }
+    shared = {ours: theirs for ours, theirs in names.items() if ours in record and theirs in raw}
+    assert shared or "tokens_per_second" in raw
+    assert all(record[ours] == raw[theirs] for ours, theirs in shared.items())
+    assert "tokens_per_second" not in raw or record["total_throughput_tok_s"] == raw["tokens_per_second"]

@@ -9,7 +9,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 import time
 
 import nbformat
@@ -19,6 +18,7 @@ from sweeps import (
     ARGS,
     ENV,
     FAKE_PACKAGE,
+    PAPERMILL,
     SMALL_SWEEP,
     benchbook,
     marked_processes,
@@ -95,7 +95,7 @@ def start_papermill(folder, is_fake, terminal=None):
         else None
     )
     return subprocess.Popen(
-        [sys.executable, "-m", "papermill", "in.ipynb", "out.ipynb", "-k", "python3"],
+        [*PAPERMILL, "in.ipynb", "out.ipynb", "-k", "python3"],
         cwd=folder,
         env=env,
         stdin=stream,

@@ -3,13 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 
 import pytest
 from benchbook.project import notebooks_dir
 from benchbook.records.record_file import read_record
-from rows import rows
-from sweeps import wait_nothing_left
+from rows import IS_FULL, rows
+from sweeps import PAPERMILL, assert_values_equal_the_raw_file, wait_nothing_left
 
 pytestmark = pytest.mark.integration
 
@@ -25,7 +24,7 @@ NOTEBOOKS = {
 def papermill(notebook, output, parameters, **options):
     words = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
     return subprocess.run(
-        [sys.executable, "-m", "papermill", str(notebook), str(output), "-k", "python3", "--no-progress-bar", *words],
+        [*PAPERMILL, str(notebook), str(output), "-k", "python3", "--no-progress-bar", *words],
         capture_output=True,
         text=True,
         timeout=300,
@@ -36,8 +35,9 @@ def papermill(notebook, output, parameters, **options):
 SECRET = "hf_" + "Zq7" * 12
 
 
-# 03 is executed so in test_readme.py, and all of them on the scripted vllm, cell by cell, in test_notebook_kernels.py.
-@pytest.mark.parametrize("name", rows(NOTEBOOKS, quick=["04_bench_latency.ipynb"]))
+# All of them are executed on the scripted vllm, cell by cell, in test_notebook_kernels.py.
+@pytest.mark.skipif(not IS_FULL, reason="make test-full; 03 is executed so in test_readme.py")
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_runs_by_plain_papermill_with_a_host_of_its_own(name, tmp_path):
     parameters = dict(NOTEBOOKS[name])
     if name[:2] != "01":
@@ -50,7 +50,7 @@ def test_a_notebook_runs_by_plain_papermill_with_a_host_of_its_own(name, tmp_pat
         # On two busy cores much may be suspect, which is said and is no fault of the notebook.
         assert "invalid" not in {reason.severity for reason in record.reasons}, record.reasons
         assert record.host.random_weights
-        values_equal_the_raw_file(tmp_path)
+        assert_values_equal_the_raw_file(tmp_path)
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or SECRET not in path.read_text(errors="replace"), path
     assert wait_nothing_left(tmp_path) == []
@@ -62,24 +62,6 @@ def test_plain_papermill_with_a_misspelt_parameter_starts_nothing_and_names_the_
     assert done.returncode != 0 and "unknown parameter 'engine_arg'; did you mean 'engine_args'?" in done.stderr
     outputs = "".join(str(cell.get("outputs")) for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"])
     assert "vLLM server" not in outputs and "vLLM engine" not in outputs
-
-
-def values_equal_the_raw_file(folder):
-    """Compare both files' numbers as they are written, digit by digit."""
-    record = json.loads((folder / "record.json").read_text(), parse_float=str)["values"]
-    raw = json.loads((folder / "raw.json").read_text(), parse_float=str)
-    names = {
-        "mean_ttft_ms": "mean_ttft_ms",
-        "p99_e2el_ms": "p99_e2el_ms",
-        "output_throughput_tok_s": "output_throughput",
-        "completed": "completed",
-        "avg_batch_latency_s": "avg_latency",
-        "ttft_ms": "ttft_ms",
-    }
-    shared = {ours: theirs for ours, theirs in names.items() if ours in record and theirs in raw}
-    assert shared or "tokens_per_second" in raw
-    assert all(record[ours] == raw[theirs] for ours, theirs in shared.items())
-    assert "tokens_per_second" not in raw or record["total_throughput_tok_s"] == raw["tokens_per_second"]
 
 
 def test_a_served_text_of_markup_does_nothing_in_the_notebook():

@@ -82,7 +82,7 @@ def model(tmp_path: Path) -> Path:
 FIRST, SECOND, SHORT = "1" * 40, "2" * 40, 512
 COLD = {"input_len_tokens": 64, "num_warmup_prompts": 0}
 CLOSED = ServeWorkload(**COLD, output_len_tokens=32, max_concurrency=8, num_prompts=24)
-OPEN = ServeWorkload(**COLD, output_len_tokens=32, request_rate_rps=40, num_prompts=24)
+OPEN = ServeWorkload(**COLD, output_len_tokens=16, request_rate_rps=40, num_prompts=24)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from benchbook.records.store import Store
 from benchbook.terms import exit_codes
 from listening_proxy import listening_proxy
 from rows import IS_FULL
-from sweeps import wait_nothing_left
+from sweeps import assert_values_equal_the_raw_file, wait_nothing_left
 from terminal import CTRL_C, on_terminal
 
 pytestmark = pytest.mark.integration
@@ -36,6 +36,7 @@ NOT_HERE = {
     "make lab": "opens JupyterLab and stays; see the test of its own below",
 }
 LIMIT_S = 900
+SECRET = "hf_" + "Zq7" * 12
 # In `make test` each of the quickstart's repeats is a third as long, or less; there are as many, of the same kinds.
 SHORTER = (
     "--set=benchmarks.serve.num_prompts=3 per concurrency",
@@ -59,7 +60,7 @@ def commands():
 
 def environment(marker):
     search = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return {**os.environ, "PATH": search, "BENCHBOOK_TEST": marker, "BENCHBOOK_VENV": sys.prefix}
+    return {**os.environ, "PATH": search, "BENCHBOOK_TEST": marker, "BENCHBOOK_VENV": sys.prefix, "HF_TOKEN": SECRET}
 
 
 @pytest.fixture(scope="module")
@@ -154,11 +155,19 @@ def test_the_report_loads_nothing_and_links_only_what_is_in_it(quickstart):
     assert "random weights" in html.lower() and "How do latency and throughput trade off" in html
 
 
+def test_the_values_of_a_record_are_those_of_its_raw_file(quickstart):
+    folders = [path.parent for path in quickstart.store.run_dir.glob("cases/*/repeat=*/raw.json")]
+    assert len(folders) >= len(quickstart.of("serve", "latency", "throughput"))
+    for folder in folders:
+        assert_values_equal_the_raw_file(folder)
+
+
 def test_no_key_stands_in_any_file_of_the_run(quickstart):
     """The key is random, so its shape is looked for where it would be: after Bearer, or as the value of *_API_KEY."""
     for path in quickstart.store.run_dir.rglob("*"):
         if path.is_file():
             text = path.read_text(errors="replace")
+            assert SECRET not in text, path
             assert not re.search(r"Bearer [A-Za-z0-9_-]{16,}|API_KEY['\"]?\s*[:=]\s*['\"]?[A-Za-z0-9_-]{16,}", text), (
                 path
             )
@@ -187,7 +196,7 @@ def test_a_command_of_the_readme_or_a_page_works_and_leaves_nothing_alive(quicks
         command, shell=True, cwd=ROOT, env=environment(str(tmp_path)), capture_output=True, text=True, timeout=LIMIT_S
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    assert SAID.get(command, "") in done.stdout
+    assert SAID.get(command, "") in done.stdout and SECRET not in done.stdout + done.stderr
     is_built_again = quickstart.store.report_path.stat().st_mtime_ns > before
     assert is_built_again is (command == "benchbook report quickstart")
     assert wait_nothing_left(tmp_path) == []
