@@ -173,8 +173,8 @@ def main(get_ready: Callable[[Sequence[str]], object] = rehearse) -> None:
     options = parser.parse_args()
     with tasks.until_sigterm(), tasks.listening(options.socket) as listener:
         get_ready(options.modules)
-        # What is imported stays: no kernel's collector walks it, which would copy every page of it.
-        gc.collect()
+        # What is imported stays: no kernel's collector walks it, which would copy every page of it. Nor does ours first:
+        # there is next to nothing to be freed.
         gc.freeze()
         worker = KernelWorker(listener)
         print("kernel worker: ready", flush=True)
