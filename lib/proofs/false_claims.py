@@ -179,6 +179,9 @@ def rate_of(outcomes: Sequence[bool]) -> dict[str, Any]:
     return {"count": count, "of": number, "rate": count / number, "low": low, "high": high}
 
 
+_described: dict[str, dict[str, Any]] = {}  # by the workload's text: a simulation asks the same thousands of times
+
+
 def record_of(
     launch: str,
     benchmark: str,
@@ -191,13 +194,15 @@ def record_of(
 ) -> Record:
     """Return a repeat measured at `clock_s`, `factor` times as fast as usual, on the host that was ready at `ready_s`."""
     text = ",".join([benchmark, *(f"{key}={value}" for key, value in workload.items() if value is not None)])
+    if text not in _described:
+        _described[text] = described(benchmark, workload)._asdict()
     stamp, ready = (
         (datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds)).isoformat()
         for seconds in (clock_s, ready_s)
     )
     return Record(
         identity=Identity(launch=launch, case_id=f"{launch},{text}", repeat=repeat),
-        benchmark=benchmark, workload=workload, **described(benchmark, workload)._asdict(), outcome=Outcome.MEASURED, verdict=Verdict.VALID,
+        benchmark=benchmark, workload=workload, **_described[text], outcome=Outcome.MEASURED, verdict=Verdict.VALID,
         values=_VALUES[benchmark](factor, draw), started_utc=stamp, ended_utc=stamp,
         started_monotonic_s=clock_s, ended_monotonic_s=clock_s, seed=repeat, request_set_sha256=f"{text} {repeat}",
         host=_QUIET_HOST.model_copy(update={"ready_utc": ready}), conditions=_NO_CONDITIONS, provenance=_NO_PROVENANCE,

@@ -256,7 +256,8 @@ def by_round(arms: Sequence[Arm], metric: Metric) -> dict[int, float]:
     rounds = set.intersection(*(set(arm.believed) for arm in arms))
     found = {repeat: [arm.believed[repeat].values.get(metric.key) for arm in arms] for repeat in sorted(rounds)}
     return {
-        repeat: math.exp(statistics.fmean(map(math.log, values)))
+        # A list, since fmean counts in Python what has no length.
+        repeat: math.exp(statistics.fmean([*map(math.log, values)]))
         for repeat, values in found.items()
         if all(value is not None and value > 0 for value in values)
     }
