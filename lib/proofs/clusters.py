@@ -4,8 +4,8 @@
     python lib/proofs/clusters.py ray --time              # 8 launches at four nodes, against one at a time
 
 Killed are, at random moments: whoever runs the sweep, jobs, what they start. Each
-command is given again until its run is whole. What was measured before a kill is there after it, byte for byte; each
-repeat is measured once; at the end no process is left. Exits with 1 where any of that does not hold, or when --time finds
+command is given again until its run is whole, and another sweep begun until there were so many kills. What was measured
+before a kill is there after it, byte for byte; each repeat is measured once; at the end no process is left. Exits with 1 where any of that does not hold, or when --time finds
 more than 0.4 of the serial time.
 """
 
@@ -40,6 +40,8 @@ again: 0
 MOST_OF_SERIAL = 0.4
 RUN_LIMIT_S = 900.0
 LEFT_S = 20.0
+MOST_COMMANDS = 20  # until a sweep is whole
+SMALL = {"output_len": 16, "repeats": 4, "turns": "true"}
 ALL_MEASURED = (0, 1, 3)
 # What is killed, by a part of its command line.
 ROLES = ("-m benchbook run", "sweep.cluster.job", " serve ", "guardian_main", "client.main", "fork_main")
@@ -56,7 +58,7 @@ def main() -> int:
     if not is_installed(options.scheduler):
         raise SystemExit(f"{options.scheduler} is not installed here; see lib/proofs/clusters_here.py")
     with tempfile.TemporaryDirectory() as name, cluster_of(options.scheduler, Path(name, "cluster")) as (env, cluster):
-        held = [_storm(Path(name, "storm"), env, cluster, options.kills, options.seed)] if options.kills else []
+        held = [_storms(Path(name, "storm"), env, cluster, options.kills, options.seed)] if options.kills else []
         held += [_is_faster(Path(name, "time"), env, cluster)] if options.time else []
     return 0 if all(held) else 1
 
@@ -106,29 +108,47 @@ class Sweep:
         return next((role for role in ROLES if role in line), "")
 
 
-def _storm(folder: Path, env: dict[str, str], cluster: str, kills: int, seed: int) -> bool:
-    sweep, chance = Sweep(folder, env, cluster, 2, output_len=16, repeats=4, turns="true"), random.Random(seed)
-    kept: dict[Path, bytes] = {}
-    done = 0
-    for _ in range(kills + 3):
+def _storms(folder: Path, env: dict[str, str], cluster: str, kills: int, seed: int) -> bool:
+    """Return whether all holds of as many sweeps as it takes to kill so often: each is given again until it is whole."""
+    chance, done, number = random.Random(seed), 0, 0
+    while done < kills:
+        number += 1
+        killed = _storm(Sweep(folder / str(number), env, cluster, 2, **SMALL), chance, kills - done)
+        if killed is None:
+            return False
+        done += killed
+    return True
+
+
+def _storm(sweep: Sweep, chance: random.Random, most: int) -> int | None:
+    """Kill at most so often until a sweep is whole; return how often, None where anything is lost, changed or left."""
+    done, kept = 0, {}
+    for _ in range(MOST_COMMANDS):
         process = sweep.start("--on=cluster.yaml")
         until_s = time.monotonic() + RUN_LIMIT_S
         while process.poll() is None and time.monotonic() < until_s:
-            _wait(process, chance.uniform(2, 20) if done < kills else 1.0)
-            if done < kills and process.poll() is None and (role := _kill_one(sweep, chance)):
+            _wait(process, chance.uniform(2, 20) if done < most else 1.0)
+            if done < most and process.poll() is None and (role := _kill_one(sweep, chance)):
                 done += 1
-                print(f"kill {done}: {role}", flush=True)
+                print(f"kill: {role}", flush=True)
         now = sweep.records()
-        changed = [str(path) for path, content in kept.items() if now.get(path, content) != content]
-        lost = [str(path) for path in kept if path not in now and not list(path.parent.parent.glob("*,attempt=*"))]
-        if changed or lost or process.returncode is None:
-            print(f"changed {changed}, lost {lost}, return code {process.returncode}")
-            return False
+        print(f"the command ended with {process.returncode}; {len(now)} records and tries", flush=True)
+        if process.returncode is None or (gone := [path for path in kept if not _is_there(path, kept[path], now)]):
+            print(f"lost or changed: {gone}" if process.returncode is not None else "it did not end")
+            return None
         kept = now
-        print(f"the command ended with {process.returncode}; {len(kept)} records", flush=True)
-        if done >= kills and process.returncode in ALL_MEASURED:
-            break
-    return _is_whole(sweep, 2 * 2 * 4)
+        if process.returncode in ALL_MEASURED:
+            return done if _is_whole(sweep, 2 * 2 * 4) else None
+    print(f"not whole after {MOST_COMMANDS} commands")
+    return None
+
+
+def _is_there(path: Path, content: bytes, now: dict[Path, bytes]) -> bool:
+    """Return whether a record is where it was, byte for byte; one that is not VALID may be an earlier try by now."""
+    if now.get(path) == content:
+        return True
+    tries = path.parent.parent.glob(f"{path.parent.name.partition(',')[0]},attempt=*/{path.name}")
+    return b'"VALID"' not in content and content in {now.get(each) for each in tries}
 
 
 def _is_whole(sweep: Sweep, number: int) -> bool:
