@@ -34,6 +34,7 @@ KEY = "THE_KEY_OF_THIS_PROOF"
 # Which checks live from the server's command, its log and its model's start: an owner alone has them.
 OF_AN_OWNER = {
     "compiled_while_measuring", "degenerate_model", "guards_down", "kv_exhausted", "max_num_seqs_low", "speculation_unlike_text",
+    "steps_padded",
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ HOST = {
     "kind": "server",
     "model": "m",
     "argv": ["vllm", "serve", "m"],
-    "facts": {"kv_cache_tokens": 65_536},
+    "facts": {"kv_cache_tokens": 65_536, "graph_sizes": []},
     "model_config": {"hidden_size": 8},
     "greedy_outputs": [f"{number:08x}" for number in range(32)],
     "telemetry": {"server": {"max_kv_use_ratio": 0.02}, "gpus": [], "gpu_processes": [], "absent": {"gpu": "none"}},

@@ -62,6 +62,11 @@ PITFALLS = (
         "client_queue_dominates overloaded max_num_seqs_low",
     ),
     _row(
+        "A step of ten requests runs as the CUDA graph of sixteen, and ten give less in all than eight",
+        "said by the sizes that the engine's log names",
+        "steps_padded",
+    ),
+    _row(
         "A server stands still for a while, or its speed changes, and the mean hides it",
         "looked for in the gaps, the halves and the sixths of the window, and in the iterations of a batch",
         "server_stalled speed_shifted pace_shifted iterations_unsteady",

@@ -62,6 +62,7 @@ class StartupFacts:
     kv_cache_gib: float | None = None
     kv_cache_tokens: int | None = None
     graphs_gib: float | None = None
+    graph_sizes: tuple[int, ...] | None = None  # tokens in the steps that have a CUDA graph; (): none has
     max_concurrency_at_max_len: float | None = None
     max_model_len: int | None = None
     dtype: str | None = None

@@ -31,6 +31,7 @@ BUSY_FROM, BUSY_AT = (
 )  # of the processors: from where on ours begin to wait for others, and where they surely do
 SPARE_FILES = 100  # beside one for each connection: a client that waits for its first request holds some 50
 MAX_PORT_SHARE = 0.5
+MIN_PADDING = 1.25  # of the requests in a step: so many more its CUDA graph is made for
 
 
 def preempted(measured: Measured) -> Reason | None:
@@ -73,6 +74,21 @@ def max_num_seqs_low(measured: Measured) -> Reason | None:
     waiting = measured.host.telemetry.server.mean_waiting
     seen = f"; {waiting:.1f} waited in the server's queue on average" if waiting is not None else ""
     return reason("max_num_seqs_low", f"{whose} lets {at_once} of {asked} requests in flight run at once{seen}")
+
+
+def steps_padded(measured: Measured) -> Reason | None:
+    """Note that a step of as many requests as are in flight runs as the CUDA graph of many more.
+
+    Each request has one token in such a step; with tokens that are guessed ahead it has more, and nothing is said.
+    """
+    requests, settings = held_in_flight(measured), settings_of(measured.host)
+    sizes = measured.host.facts.graph_sizes or ()
+    size = next((size for size in sizes if requests and size >= requests), None)
+    if size is None or size < MIN_PADDING * requests or settings.speculation or (settings.replicas or 1) > 1:
+        return None
+    below = max((each for each in sizes if each < requests), default=None)
+    between = f"none lies between {below} and {size}" if below else f"{size} is the smallest"
+    return reason("steps_padded", f"a step of {requests} requests runs as the CUDA graph of {size}: {between}")
 
 
 def client_saturated(measured: Measured) -> Reason | None:
@@ -213,6 +229,7 @@ CHECKS: tuple[Check, ...] = (
     preempted,
     kv_exhausted,
     max_num_seqs_low,
+    steps_padded,
     client_saturated,
     machine_busy,
     neighbours_slow,

@@ -201,6 +201,11 @@ def seats(measured: Measured) -> str:
     return "" if is_known else "how many sequences vLLM runs at once by itself on this device is not known"
 
 
+def graph_sizes(measured: Measured) -> str:
+    """Which steps have a CUDA graph."""
+    return _unseen(measured, "log", SILENT_LOG) if measured.host.facts.graph_sizes is None else ""
+
+
 def files(measured: Measured) -> str:
     """The model's files."""
     is_known = measured.host.config is not None or measured.host.random_weights

@@ -182,6 +182,7 @@ LOOKS: Mapping[str, Look] = {
     "preempted": Look((sources.preemptions,), _loads),
     "kv_exhausted": Look((sources.kv_cache,), _timed),
     "max_num_seqs_low": Look((sources.seats,), lambda measured: _is_closed(measured) or _iterations(measured)),
+    "steps_padded": Look((sources.graph_sizes,), lambda measured: _is_closed(measured) or _iterations(measured)),
     "client_saturated": Look((sources.client,), _requests),
     "machine_busy": Look((sources.machine,), _loads),
     "neighbours_slow": Look((sources.neighbours,), _has_neighbours),

@@ -25,6 +25,7 @@ class StartFacts(Part):
     kv_cache_gib: Number | None = None
     kv_cache_tokens: Whole | None = None
     graphs_gib: Number | None = None
+    graph_sizes: Items[Whole] | None = None  # tokens in the steps that have a CUDA graph; (): none has
     max_concurrency_at_max_len: Number | None = None
     max_model_len: Whole | None = None
     dtype: str | None = None

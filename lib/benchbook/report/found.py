@@ -183,7 +183,9 @@ class _Said:
             return f"What runs out is the KV cache: it is {percent_number(max(full))} % full{again}."
         if waiting and fmean(waiting) >= QUEUED:
             return f"Requests queue there, {number_text(fmean(waiting))} on average, while {cache or 'nothing else is told'}."
-        return f"Nothing that is counted runs out there: {cache or 'no request waits'}; steps take longer."
+        padded = (why.evidence for one in records for why in one.reasons if why.code == "steps_padded")
+        longer = next(padded, "steps take longer")
+        return f"Nothing that is counted runs out there: {cache or 'no request waits'}; {longer}."
 
     def _open(self, search: Search) -> Iterator[str]:
         """Yield which loads between the ends were not decided, and what would decide them."""

@@ -82,6 +82,14 @@ def test_the_log_of_a_gpu_start_gives_memory_graphs_and_backends_also_over_new_y
     )
 
 
+def test_the_sizes_of_steps_with_a_graph_are_those_of_the_engines_own_configuration() -> None:
+    line = "'cudagraph_mode': <CUDAGraphMode.{}: 0>, 'cudagraph_num_of_warmups': 1, 'cudagraph_capture_sizes': [{}]"
+    assert startup_facts(line.format("FULL_AND_PIECEWISE", "16, 8, 1, 2, 4")).graph_sizes == (1, 2, 4, 8, 16)
+    assert (
+        startup_facts(line.format("NONE", "")).graph_sizes == startup_facts(line.format("NONE", "8")).graph_sizes == ()
+    )
+
+
 def test_other_wordings_of_backends_are_read_too() -> None:
     rocm = "INFO 01-01 00:00:00 [rocm.py:1] Using ROCM_AITER_FA backend out of potential backends: ['ROCM_AITER_FA']."
     fp8 = "INFO 01-01 00:00:00 [fp8.py:1] Using DEEPGEMM Fp8 MoE backend out of potential backends: ['DEEPGEMM']."

@@ -138,6 +138,10 @@ PAIRS = {
         serve(cap=64, prompts=640, host={"argv": [*COMMAND, "--max-num-seqs", "8"]}),
         serve(cap=64, prompts=640, host={"argv": [*COMMAND, "--max-num-seqs", "64"]}),
     ),
+    "steps_padded": (
+        serve(cap=10, prompts=100, host={"facts": {"graph_sizes": [1, 2, 4, 8, 16]}}),
+        serve(cap=8, prompts=100, host={"facts": {"graph_sizes": [1, 2, 4, 8, 16]}}),
+    ),
     "other_requests_sent": (
         replace(frozen(is_chat=True, sha256="ab" * 32), request_set_sha256="cd" * 32),
         replace(frozen(is_chat=True, sha256="ab" * 32), request_set_sha256="ab" * 32),

@@ -184,7 +184,7 @@ def test_a_count_that_the_server_does_not_tell_is_not_compared_and_that_is_said(
     ("measured", "codes"),
     [
         (latency(), set()),
-        (without(latency(), "facts"), {"kv_exhausted", "preempted"}),
+        (without(latency(), "facts"), {"kv_exhausted", "preempted", "steps_padded"}),
         (throughput(), set()),
         (throughput(num_prompts=2000), {"preempted"}),  # more than the cache holds
         (LOST["no sight of the processors"](throughput()), {"machine_busy"}),

@@ -59,6 +59,7 @@ def startup_facts(
         kv_cache_gib=_number(r"Available KV cache memory: ([\d.]+) GiB", log_text)
         or _number(r"(?:Explicitly|Auto) set \(([\d.]+)/[\d.]+\) GiB for KV cache", log_text),
         kv_cache_tokens=_count(r"KV cache size: ([\d,]+) tokens", log_text),
+        graph_sizes=_graph_sizes(log_text),
         graphs_gib=_number(r"Graph capturing finished in [\d.]+ secs, took ([\d.]+) GiB", log_text),
         max_concurrency_at_max_len=_number(r"Maximum concurrency for [\d,]+ tokens per request: ([\d.]+)x", log_text),
         max_model_len=_count(r"max_seq_len=(\d+)", log_text),
@@ -79,6 +80,17 @@ def startup_phase(log_text: str) -> str:
     phase = next(name for name, words in reversed(_PHASES) if re.search(words, log_text))
     shards = _SHARDS.findall(log_text)
     return f"{phase} ({shards[-1]})" if shards and phase == "loading weights" else phase
+
+
+def _graph_sizes(log_text: str) -> tuple[int, ...] | None:
+    """Return the sizes of steps with a CUDA graph, rising; () where the mode is NONE, None where the log does not say."""
+    mode, sizes = (
+        _word(r"'cudagraph_mode': <CUDAGraphMode\.(\w+)", log_text),
+        _word(r"'cudagraph_capture_sizes': \[([\d, ]*)\]", log_text),
+    )
+    if mode is None or sizes is None:
+        return None
+    return () if mode == "NONE" else tuple(sorted(int(size) for size in re.findall(r"\d+", sizes)))
 
 
 def _attention_backend(log_text: str) -> str | None:

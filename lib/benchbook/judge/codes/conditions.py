@@ -29,6 +29,15 @@ CODES = (
         "a full KV cache, the concurrency measured is not the one asked for",
     ),
     Code(
+        "steps_padded",
+        "note",
+        "steps run as CUDA graphs of more requests than are in flight: they take as long as with so many, and a few "
+        "requests fewer may give more output in all",
+        "measure loads that have a graph, or name their sizes in cudagraph_capture_sizes",
+        "the next graph is of 1.25 times the requests in flight and more; vLLM captures by itself 1, 2, 4, every 8 "
+        "and, from 256 on, every 16",
+    ),
+    Code(
         "client_saturated",
         "suspect",
         "the benchmark's client was at its own limit: the number is the client's",

@@ -29,6 +29,7 @@ FACTS = {
     "kv_cache_tokens": ("KV cache holds", "{:,} tokens"),
     "max_concurrency_at_max_len": ("Requests of full length at once", "{:.3g}"),
     "graphs_gib": ("CUDA graphs", "{:.3g} GiB"),
+    "graph_sizes": ("Steps with a CUDA graph, in tokens", "{}"),
     "max_model_len": ("Longest request", "{:,} tokens"),
     "dtype": ("Data type", "{}"),
     "quantization": ("Quantization", "{}"),
