@@ -69,7 +69,7 @@ def explain(name: ExplainedName = "") -> None:
     print_explained(name, _console())
 
 
-app.command()(experiments.init)
+app.command()(experiments.new)
 app.command()(experiments.plan)
 app.command(epilog=exit_codes.sentence())(experiments.run)
 app.command()(watching.watch)

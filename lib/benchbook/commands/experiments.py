@@ -15,20 +15,22 @@ from benchbook.terminal import say
 from benchbook.terms import exit_codes
 
 
-def init(
-    file: Annotated[Path, typer.Argument(help="The file to write, such as experiments/mine.yaml.")],
+def new(
+    name: Annotated[
+        Path, typer.Argument(help="The experiment's name, mine for experiments/mine.yaml; or the file to write.")
+    ],
     template: Annotated[
-        Literal["serve", "compare", "capacity", "chat"],
+        Literal["serve", "compare", "capacity", "search", "chat"],
         typer.Option(
             help="What it asks: latency and throughput under load; which launch is faster; how many users within an SLO; "
-            "how chats and conversations are answered."
+            "which of many launches is the fastest; how chats and conversations are answered."
         ),
     ] = "serve",
 ) -> None:
     """Write a small experiment with a comment on each line, to be changed into one of your own."""
     from benchbook.plan.template import write_template
 
-    write_template(file, template)
+    file = write_template(name, template)
     say(_console(), f"Wrote {file}. To see what it would run: {shlex.join(['benchbook', 'plan', str(file)])}")
 
 

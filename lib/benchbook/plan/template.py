@@ -1,4 +1,4 @@
-"""The experiment files that `benchbook init` writes: small, whole, and with a reason beside each line."""
+"""The experiment files that `benchbook new` writes: small, whole, and with a reason beside each line."""
 
 from __future__ import annotations
 
@@ -115,6 +115,32 @@ benchmarks:
         budget: 10 min                # of measuring
 """
 
+_SEARCH = f"""\
+# What should this experiment answer? The report begins with it.
+question: How large a step, and how many threads, give this server the most output tokens per second?
+
+{_MODEL}
+# The launch in use, which all others are measured against; more of your own may stand beside it.
+launches:
+  default:
+{_settings(_COLD, "    ")}
+# Candidates are screened, one start each; the best are then measured in turns with the default, and only that
+# is claimed.
+search:
+  matrix:                             # of the default, a launch for each combination
+    args.max_num_batched_tokens: [256, 1024]
+    env.OMP_NUM_THREADS: [1, 2]
+  maximise: output_throughput_tok_s
+  budget: 10 min                      # of starts and measurements; what has no room is left out, and said
+
+# The one load under which they are all measured.
+benchmarks:
+  - serve: {{max_concurrency: 8, lengths: [[128, 32]], num_prompts: 10 per concurrency}}
+
+repeats: 5             # rounds of the confirmation; left out, 8
+# slo: {{p99_ttft_ms: 500}}   # what is recommended has to keep it
+"""
+
 _CHAT = f"""\
 # What should this experiment answer? The report begins with it.
 question: How does this server answer real chats, and conversations that carry all turns before?
@@ -134,11 +160,17 @@ benchmarks:
 
 {_REPEATS}"""
 
-TEMPLATES = {"serve": _SERVE, "compare": _COMPARE, "capacity": _CAPACITY, "chat": _CHAT}
+TEMPLATES = {"serve": _SERVE, "compare": _COMPARE, "capacity": _CAPACITY, "search": _SEARCH, "chat": _CHAT}
+FOLDER = Path("experiments")  # where a mere name is written, if that is there
 
 
-def write_template(path: Path, template: str) -> None:
-    """Write one of TEMPLATES to `path`; raises ExperimentError for a file that is there, or whose name names no experiment."""
+def write_template(named: Path, template: str) -> Path:
+    """Write one of TEMPLATES to a file, or as an experiment of that name; return the file.
+
+    Raises ExperimentError for a file that is there, or whose name names no experiment.
+    """
+    is_name = not named.suffix and named.parent == Path()
+    path = (FOLDER if FOLDER.is_dir() else Path()) / f"{named}.yaml" if is_name else named
     if path.suffix not in (".yaml", ".yml") or not SAFE_NAME.fullmatch(path.stem):
         raise ExperimentError(f"{path}: write NAME.yaml; the name {SAFE_NAME_RULE}: it names a folder of results")
     try:
@@ -152,3 +184,4 @@ def write_template(path: Path, template: str) -> None:
     except OSError as error:
         path.unlink()  # cut; the next try would take it for one that is there
         raise ExperimentError(f"cannot write {path}: {error.strerror}{hint_of(error)}") from error
+    return path

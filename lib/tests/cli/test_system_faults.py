@@ -145,7 +145,7 @@ def test_a_run_that_the_system_refuses_is_an_unknown_run(refusal_of, command, na
     assert "no run" in refusal_of([command, name])
 
 
-@pytest.mark.parametrize("words", [["list"], ["table", "a"], ["run", "exp.yaml"], ["init", "a.yaml"]])
+@pytest.mark.parametrize("words", [["list"], ["table", "a"], ["run", "exp.yaml"], ["new", "a.yaml"]])
 def test_a_current_folder_that_was_deleted_is_one_line(tmp_path, words):
     script = f"mkdir gone && cd gone && rmdir ../gone && exec {sys.executable} -m benchbook {' '.join(words)}"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)

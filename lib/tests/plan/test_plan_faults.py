@@ -203,13 +203,25 @@ def test_a_relative_model_is_looked_for_beside_the_file_and_then_in_the_current_
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_a_template_is_an_experiment_that_the_installed_vllm_takes(tmp_path, template):
     write_template(tmp_path / "mine.yaml", template)
-    num_cases = {"serve": 3, "compare": 2, "capacity": 34, "chat": 3}[template]  # a search may measure any of its loads
+    num_cases = {"serve": 3, "compare": 2, "capacity": 34, "search": 5, "chat": 3}[
+        template
+    ]  # a search may measure any of its loads
     assert len(preflight_of(tmp_path / "mine.yaml").experiment.cases) == num_cases
     for line in TEMPLATES[template].splitlines():  # what is commented out is right as well
         if line.lstrip().startswith(("# - ", "# slo")):
             path = tmp_path / "more.yaml"
             path.write_text(TEMPLATES[template].replace(line, line.replace("# ", "", 1)))
             preflight_of(path)
+
+
+def test_a_mere_name_is_written_among_the_experiments_where_these_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert write_template(Path("mine"), "serve") == Path("mine.yaml")
+    (tmp_path / "experiments").mkdir()
+    assert write_template(Path("mine"), "serve") == Path("experiments/mine.yaml")
+    assert write_template(Path("here.yaml"), "serve") == Path("here.yaml")
+    with pytest.raises(ExperimentError, match="experiments/mine.yaml is there already"):
+        write_template(Path("mine"), "serve")
 
 
 def test_templates_fit_a_screen_and_start_vllm_as_the_quickstart_does(tmp_path):
