@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -55,6 +57,21 @@ def test_a_model_is_counted_once_and_then_known(tmp_path, spawned):
     assert command[command.index("--active") + 1] == "2" and command[command.index("--load-format") + 1] == "benchbook"
     assert "--max-num-seqs" not in command  # what is measured has its own; here it is the probe's
     assert scratch_dir() in Path(command[command.index("--out") + 1]).parents  # what is swept after a kill
+
+
+def test_of_places_that_start_a_model_at_once_one_counts_and_the_others_wait_for_it(tmp_path, monkeypatch, spawned):
+    counting, at_once = routing.spawn, []
+
+    def spawn(argv, **more):
+        at_once.append(time.monotonic())
+        time.sleep(0.3)  # so long the others had time to begin
+        return counting(argv, **more)
+
+    monkeypatch.setattr(routing, "spawn", spawn)
+    model = files(tmp_path / "m")
+    with ThreadPoolExecutor(4) as places:
+        found = list(places.map(lambda place: routing_of(model, {}, {}, tmp_path / f"log{place}"), range(4)))
+    assert len(at_once) == len(spawned) == 1 and all(each == found[0] for each in found)
 
 
 @pytest.mark.parametrize("other", [{"load_format": "dummy"}, {"quantization": "fp8"}, {"dtype": "float32"}])

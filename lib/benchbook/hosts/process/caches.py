@@ -92,7 +92,7 @@ def built(name: str, build: Callable[[Path], None]) -> Path:
     if _is_whole(folder):
         return folder
     try:
-        with _alone(folder.with_name(f"{name}.lock")):
+        with alone(folder.with_name(f"{name}.lock")):
             if not _is_whole(folder):
                 _fill(folder, build)
     except OSError as error:
@@ -127,8 +127,8 @@ def _is_whole(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _alone(lock_path: Path) -> Iterator[None]:
-    """Inside, no other process fills the same folder; where the file system has no locks, two may, and one counts."""
+def alone(lock_path: Path) -> Iterator[None]:
+    """Inside, nobody else makes the same; where the file system has no locks, two may, and one counts."""
     with open(lock_path, "w") as lock:
         with contextlib.suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)

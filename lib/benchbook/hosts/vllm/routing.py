@@ -7,16 +7,17 @@ tries again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchbook.hosts.model.files import ModelFiles, read_config
-from benchbook.hosts.process.caches import cache_dir, remember, remembered
+from benchbook.hosts.process.caches import alone, cache_dir, remember, remembered
 from benchbook.hosts.process.guardian import spawn
 from benchbook.hosts.process.logs import HostLog
 from benchbook.hosts.process.scratch import scratch_dir
@@ -50,12 +51,23 @@ def routing_of(
     path = _path(files, args)
     found = remembered(path) or _failed.get(path)
     if found is None:
-        found = _counted(files, args, env, numbers, folder)
-        if "why_not" in found:
-            _failed[path] = found
-        else:
-            remember(path, found)
+        with _only_one(path):
+            found = remembered(path) or _counted(files, args, env, numbers, folder)
+            if "why_not" in found:
+                _failed[path] = found
+            else:
+                remember(path, found)
     return found
+
+
+@contextlib.contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Inside, nobody else counts for `path`: places start a model at once, and those that come second need no start."""
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):  # a cache that cannot be written locks nothing
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(alone(path.with_suffix(".lock")))
+        yield
 
 
 def is_countable(config: Mapping[str, Any]) -> bool:
