@@ -107,13 +107,13 @@ def _told_beside(server: AnyServer, items: Sequence[Item], send_load: SendLoad) 
 
 def _asked(server: AnyServer, item: Item) -> _Told:
     """Return what the server says to one item."""
-    between = "" if item.question[-1].isspace() else " "
     body = {
         "model": server.served_name,
-        "prompt": [item.question, *(f"{item.question}{between}{choice}" for choice in item.choices)],
+        "prompt": [item.question, *(f"{item.question}{item.delimiter}{choice}" for choice in item.choices)],
         "max_tokens": item.max_tokens,
         "temperature": 0.0,
         "prompt_logprobs": 0,  # of the tokens that are there, and no others
+        **({"stop": item.match.until} if item.match and item.match.until else {}),
     }
     try:
         status, text = http.ask(
@@ -134,7 +134,8 @@ def told_by(answer: Any, item: Item) -> _Told:
     scores = _scores(first.get("prompt_logprobs"), [one.get("prompt_logprobs") for one in others])
     logprob = scores[item.right][1] if scores else None
     if item.is_exact:
-        return _Told(RIGHT if begins_with(first["text"], item.answer) else WRONG, logprob)
+        is_right = item.match.is_right if item.match else begins_with
+        return _Told(RIGHT if is_right(first["text"], item.answer) else WRONG, logprob)
     if not scores:
         return _Told(why_not=_NO_LOGPROBS)
     likeliest = max(range(len(scores)), key=lambda place: scores[place][0])

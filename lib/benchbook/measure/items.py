@@ -3,7 +3,8 @@
     {"question": "Which is the largest: 34, 91 or 57?\nAnswer:", "choices": ["34", "91", "57"], "answer": 1}
     {"question": "17 + 25 =", "answer": "42", "max_tokens": 8}
 
-A file has one a line. Those that are made here follow from a seed: sums, words to copy, numbers to compare.
+A file has one a line. Those that are made here follow from a seed: sums, words to copy, numbers to compare; those of a
+task of lm-eval are read by it (task_items.py), and say what stands between question and answer and what is an exact match.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ from typing import Any
 
 from benchbook.hosts.process.caches import built
 from benchbook.measure.drawing.rows import Row, json_lines, some
+from benchbook.measure.exact_match import ExactMatch
+from benchbook.measure.task_items import task_items
+from benchbook.plan.guard import Guard, is_task
+from benchbook.plan.strict import FieldError
 from benchbook.terms.corpus import ITEMS
 
 DEFAULT_MAX_TOKENS = 16
 MOST_MAX_TOKENS, MOST_CHOICES = 4096, 26
-_KEYS = ("question", "choices", "answer", "max_tokens")
+_KEYS = ("question", "choices", "answer", "max_tokens", "delimiter", "match")
 _FOLDER, _FILE = "items-1", "items.jsonl"  # of the cache; another number where what is written changes
 SEED, NUM_OF_A_KIND = 0, 200
 _SYLLABLES = "ba ke li mo nu ra se ti vo zu".split()
@@ -35,6 +40,8 @@ class Item:
     choices: tuple[str, ...]  # of one that is to be answered exactly, that answer alone
     right: int  # of the choices
     max_tokens: int  # of an exact answer
+    delimiter: str  # between the question and each of the choices
+    match: ExactMatch | None = None  # what makes an exact answer right; None where it is enough to begin with it
 
     @property
     def is_exact(self) -> bool:
@@ -52,9 +59,11 @@ class Item:
         return 0.0 if self.is_exact else 1 / len(self.choices)
 
 
-def path_of(items: str) -> str:
-    """Return the file behind what an experiment says: that of the items that are made here, made now if need be, or itself."""
-    return str(built(_FOLDER, write_items) / _FILE) if items == ITEMS else items
+def path_of(guard: Guard) -> str:
+    """Return the file behind what an experiment says: itself, or one made now if need be, here or by lm-eval."""
+    if is_task(guard.items):
+        return str(task_items(guard.items, guard.at_most).path)
+    return str(built(_FOLDER, write_items) / _FILE) if guard.items == ITEMS else guard.items
 
 
 def read_items(path: str | Path) -> list[Item]:
@@ -67,19 +76,31 @@ def _item(row: Row) -> Item:
         if key not in _KEYS:
             row.refuse(f"{key!r} is no key of an item, which has {', '.join(_KEYS)}")
     question = row.text("question")
+    delimiter = "" if question[-1].isspace() else " "
+    if "delimiter" in row.fields:
+        delimiter = row.get("delimiter", str, "text")
     if "choices" not in row.fields:
         max_tokens = row.count("max_tokens") if "max_tokens" in row.fields else DEFAULT_MAX_TOKENS
         if not 1 <= max_tokens <= MOST_MAX_TOKENS:
             row.refuse(f"max_tokens must be 1 to {MOST_MAX_TOKENS:,}, not {max_tokens:,}")
-        return Item(question, (row.text("answer").strip(),), 0, max_tokens)
-    if "max_tokens" in row.fields:
-        row.refuse("max_tokens is of an answer that is written, and here one of choices is the likeliest")
+        answer, match = row.text("answer"), _match(row) if "match" in row.fields else None
+        return Item(question, (answer if match else answer.strip(),), 0, max_tokens, delimiter, match)
+    for key in ("max_tokens", "match"):
+        if key in row.fields:
+            row.refuse(f"{key} is of an answer that is written, and here one of choices is the likeliest")
     choices = row.get("choices", list, "a list of texts")
     if not all(isinstance(choice, str) and choice.strip() for choice in choices):
         row.refuse("choices must be a list of texts that are not blank")
     if not 2 <= len(set(choices)) == len(choices) <= MOST_CHOICES:
         row.refuse(f"choices must be 2 to {MOST_CHOICES}, all different")
-    return Item(question, tuple(choices), _place(row, choices), 1)
+    return Item(question, tuple(choices), _place(row, choices), 1, delimiter)
+
+
+def _match(row: Row) -> ExactMatch:
+    try:
+        return ExactMatch(**row.get("match", dict, 'a mapping, such as {"until": ["\\n"]}'))
+    except FieldError as error:
+        row.refuse(f"match: {error}")
 
 
 def _place(row: Row, choices: list[str]) -> int:

@@ -16,7 +16,7 @@ _KEYS: Mapping[str, str] = {
     "repeats": "repeat runs num_runs trials repetitions rounds",
     "starts": "start restarts num_starts fresh_starts",
     "at_least": "min minimum min_repeats",
-    "at_most": "max maximum max_repeats budget",
+    "at_most": "max maximum max_repeats budget limit",
     "seed": "random_seed",
     "slo": "slos sla goodput objectives",
     "price": "prices cost costs pricing",

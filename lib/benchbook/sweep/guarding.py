@@ -10,8 +10,9 @@ from pathlib import Path
 from benchbook.judge.exact import items_needed
 from benchbook.measure.guard import AT_ONCE
 from benchbook.measure.items import path_of, read_items
+from benchbook.measure.task_items import task_items
 from benchbook.plan.experiment import Experiment
-from benchbook.plan.guard import ITEMS_FILE, ITEMS_NOTE, KEY, items_note
+from benchbook.plan.guard import ITEMS_FILE, ITEMS_NOTE, KEY, TASK, is_task, items_note
 from benchbook.plan.order import Repeat
 from benchbook.plan.requests import FOLDER
 from benchbook.reading import read_bytes
@@ -46,15 +47,23 @@ def guard_text(experiment: Experiment) -> str:
         return ""
     number = num_items(experiment)
     loads = ", ".join(sorted(experiment.guarded))
+    task = _task_text(experiment)
+    said = f" ({task})" if task else ""
     return (
-        f"Guard: {number:,} items of {experiment.guard.items} are asked of each launch in its first round, {AT_ONCE} at once, "
+        f"Guard: {number:,} items of {experiment.guard.items}{said} are asked of each launch in its first round, {AT_ONCE} at once, "
         f"while a load like the one that was measured is sent once more, as the time counts it, or more often ({loads})"
     )
 
 
+def _task_text(experiment: Experiment) -> str:
+    """Return which task of which lm-eval the items are, and what is right in it; '' where they are none."""
+    guard = experiment.guard
+    return task_items(guard.items, guard.at_most).said if guard and is_task(guard.items) else ""
+
+
 def num_items(experiment: Experiment) -> int:
     """Return how many items the guard asks, 0 without one; ExperimentError where their file is not as it must be."""
-    return len(read_items(path_of(experiment.guard.items))) if experiment.guard else 0
+    return len(read_items(path_of(experiment.guard))) if experiment.guard else 0
 
 
 def asks_items(experiment: Experiment, repeat: Repeat) -> bool:
@@ -64,15 +73,17 @@ def asks_items(experiment: Experiment, repeat: Repeat) -> bool:
 
 def items_sha256(experiment: Experiment) -> str | None:
     """Return the hash of the guard's file; None without a guard."""
-    return hashlib.sha256(read_bytes(path_of(experiment.guard.items))).hexdigest() if experiment.guard else None
+    return hashlib.sha256(read_bytes(path_of(experiment.guard))).hexdigest() if experiment.guard else None
 
 
 def freeze_items(experiment: Experiment, store: Store) -> None:
     """Copy the guard's items into the run, from where they are asked."""
     if experiment.guard:
-        folder, content = make_folder(store.run_dir / FOLDER), read_bytes(path_of(experiment.guard.items))
+        folder, content = make_folder(store.run_dir / FOLDER), read_bytes(path_of(experiment.guard))
         write_bytes(folder / ITEMS_FILE, content)
-        write_json(folder / ITEMS_NOTE, items_note(experiment.document.at((KEY, "items")), content))
+        note = items_note(experiment.document.at((KEY, "items")), experiment.guard.at_most, content)
+        task = _task_text(experiment)
+        write_json(folder / ITEMS_NOTE, {**note, TASK: task} if task else note)
 
 
 def forget_items(store: Store) -> None:

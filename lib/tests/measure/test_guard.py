@@ -11,12 +11,14 @@ from benchbook.hosts.way import PLAIN
 from benchbook.measure import guard
 from benchbook.measure.guard import ask_items, begins_with, told_by
 from benchbook.measure.items import path_of, read_items, write_items
+from benchbook.plan.guard import Guard
 from benchbook.records.handover import GuardItems
 from benchbook.terms.corpus import ITEMS
 from benchbook.terms.errors import Cause, ExperimentError, MeasureError
 
 SUM = {"question": "2 + 3 =", "answer": "5", "max_tokens": 4}
 CHOICE = {"question": "The sky is", "choices": ["green", "blue"], "answer": "blue"}
+MATCH = {**SUM, "answer": " 5", "delimiter": "", "match": {"until": ["\n", "Q"], "ignore_case": True}}
 BAR = " 10%|█         | 2/20 [00:00<00:01]"
 
 
@@ -52,6 +54,10 @@ def test_items_are_read_with_their_choices_or_their_very_answer(tmp_path):
         ({**CHOICE, "choices": ["blue", 3]}, "choices must be a list of texts"),
         ({**CHOICE, "choices": "blue"}, "choices must be a list of texts"),
         ({**CHOICE, "max_tokens": 3}, "max_tokens is of an answer that is written"),
+        ({**CHOICE, "match": {}}, "match is of an answer that is written"),
+        ({**SUM, "match": []}, "match must be a mapping"),
+        ({**SUM, "match": {"untill": []}}, "match: ExactMatch: untill: "),
+        ({**SUM, "delimiter": None}, "delimiter must be text, not null"),
     ],
 )
 def test_what_is_wrong_with_an_item_is_one_line_with_file_and_line(tmp_path, row, said):
@@ -68,7 +74,7 @@ def test_the_items_that_are_made_here_are_the_same_for_the_same_seed_and_can_be_
         write_items(tmp_path / name, seed)
     first, same, other = ((tmp_path / name / "items.jsonl").read_text() for name in "abc")
     assert first == same != other
-    items = read_items(path_of(ITEMS))
+    items = read_items(path_of(Guard(items=ITEMS, margin=0.01)))
     assert len(items) == 600 and len({item.question for item in items}) > 590
     assert {item.is_exact for item in items} == {True, False}
 
@@ -181,6 +187,15 @@ def test_items_are_asked_while_the_load_is_sent_and_it_is_sent_until_all_are_ans
     body = server.bodies[0]
     assert body["prompt"] == ["2 + 3 =", "2 + 3 = 5"] and body["temperature"] == 0 and body["max_tokens"] == 4
     assert body["prompt_logprobs"] == 0 and body["model"] == "m"
+
+
+def test_an_item_with_a_match_is_asked_to_its_end_and_judged_letter_by_letter(tmp_path):
+    path = written(tmp_path, MATCH, {**MATCH, "answer": "5"}, {**SUM, "match": {}})
+    with asked_server(lambda body: (200, answer_of(None, texts=(" 5",)))) as server:
+        told = ask_items(server, wanted(path), lambda number, hear: hear(BAR))
+    bodies = {body["prompt"][1]: body for body in server.bodies}
+    assert told.marks == "100" and set(bodies) == {"2 + 3 = 5", "2 + 3 =5"}
+    assert bodies["2 + 3 =5"]["stop"] == ["\n", "Q"]
 
 
 def test_a_load_that_fails_leaves_the_rest_unasked_and_tells_why(tmp_path):

@@ -1,10 +1,11 @@
 """`guard` of an experiment file: its items and margin, which case they are asked beside, and what is refused."""
 
 import json
+import sys
 
 import pytest
 from benchbook.plan.experiment import load_experiment
-from benchbook.plan.guard import ITEMS_FILE
+from benchbook.plan.guard import ITEMS_FILE, ITEMS_NOTE, items_note
 from benchbook.records.store import Store
 from benchbook.sweep.guarding import freeze_items
 from benchbook.sweep.preflight import preflight_of
@@ -68,6 +69,27 @@ def test_items_that_lie_frozen_beside_a_file_are_taken_where_a_run_put_them_for_
         load_experiment(path)
 
 
+def test_frozen_items_of_a_task_are_taken_where_as_many_are_asked_for(write, tmp_path):
+    path, frozen = write("guard: {items: 'lm_eval:x', margin: 1 %, at_most: 9}"), tmp_path / "requests" / ITEMS_FILE
+    frozen.parent.mkdir()
+    frozen.write_text(json.dumps(ITEM))
+    note = items_note("lm_eval:x", 9, frozen.read_bytes())
+    (frozen.parent / ITEMS_NOTE).write_text(json.dumps({**note, "task": "x 1.0 of lm-eval 0.4.13: acc, 0-shot"}))
+    assert load_experiment(path).guard.items == str(frozen)
+    for other in (", at_most: 8", ""):
+        assert load_experiment(write(f"guard: {{items: 'lm_eval:x', margin: 1 %{other}}}")).guard.items == "lm_eval:x"
+
+
+def test_a_task_without_lm_eval_is_refused_in_a_line_before_anything_starts(write, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    (tmp_path / "task.yaml").write_text("task: x")
+    path = write("guard: {items: task.yaml, margin: 1 %}")
+    with pytest.raises(ExperimentError) as refused:
+        preflight_of(path)
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith(f"{path}:5: guard.items: 'task.yaml': a task of lm-eval") and "pip install lm_eval" in line
+
+
 def test_a_file_of_somebody_else_beside_an_experiment_takes_no_place_of_its_items(write, tmp_path):
     path = write()
     (tmp_path / "requests").mkdir()
@@ -85,6 +107,13 @@ def test_a_file_of_somebody_else_beside_an_experiment_takes_no_place_of_its_item
         ("guard: {items: items.jsonl, margin: 0 %}", "guard.margin: '0 %': must be a share"),
         ("guard: {items: itms.jsonl, margin: 1 %}", "guard.items: 'itms.jsonl': no such file"),
         ("guard: {items: ., margin: 1 %}", "guard.items: '.': is a folder"),
+        ("guard: {items: items.jsonl, margin: 1 %, at_most: 9}", "guard.at_most: 9: is of a task of lm-eval"),
+        ("guard: {items: task.yaml, margin: 1 %}", "guard.items: 'task.yaml': no such file"),
+        (
+            "guard: {items: 'lm_eval:x', margin: 1 %, at_most: 0}",
+            "guard.at_most: 0: must be greater than or equal to 1",
+        ),
+        ("guard: {items: 'lm_eval:x', margin: 1 %, limit: 9}", "did you mean 'at_most'"),
         ("guard: {itms: items.jsonl, margin: 1 %}", "did you mean 'items'"),
     ],
 )

@@ -3,9 +3,13 @@
 import hashlib
 import io
 import json
+import sys
 from dataclasses import replace
 
+import fake_lm_eval
 import pytest
+import yaml
+from benchbook.measure.task_items import task_items
 from benchbook.plan.eta import Estimator
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.handover import Handover, read_handover
@@ -13,7 +17,7 @@ from benchbook.records.header import RunHeader
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.sweep.consent import load_texts
 from benchbook.sweep.estimates import estimator_for
-from benchbook.sweep.guarding import asks_items, forget_items, freeze_items, items_sha256
+from benchbook.sweep.guarding import asks_items, forget_items, freeze_items, items_sha256, num_items
 from benchbook.sweep.planning import RunPlan
 from benchbook.sweep.preview import preview
 from benchbook.sweep.reproduction import recreated
@@ -91,6 +95,44 @@ def test_a_run_that_is_made_again_asks_its_own_items(write, tmp_path):
     again = load_experiment(recreated(store, tmp_path / "elsewhere"))
     assert again.guard.items.startswith(str(tmp_path / "elsewhere"))
     assert items_sha256(again) == hashlib.sha256((store.run_dir / "requests" / "guard.jsonl").read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def task(write, tmp_path, monkeypatch):
+    """Return an experiment whose guard is a task that a stand-in of lm-eval reads, of 300 questions."""
+    with monkeypatch.context() as patch:
+        fake_lm_eval.put_in(tmp_path / "packages", patch)
+        patch.setenv("BENCHBOOK_CACHE_DIR", str(tmp_path / "cache"))
+        docs = [{"question": f"{place} + 1 =", "target": place + 1} for place in range(400)]
+        said = {"task": "sums", "output_type": "generate_until", "generation_kwargs": {"until": ["\n"]}, "docs": docs}
+        (tmp_path / "sums.yaml").write_text(yaml.safe_dump(said))
+        path = write()
+        path.write_text(path.read_text().replace("items.jsonl,", "sums.yaml, at_most: 300,"))
+        yield path
+    task_items.cache_clear()
+
+
+def test_plan_says_which_task_is_asked_and_what_is_right_in_it(task, tmp_path):
+    out = io.StringIO()
+    preview(task, tmp_path / "results", Console(file=out, width=300))
+    said = next(line for line in out.getvalue().splitlines() if line.startswith("Guard: "))
+    assert "300 items of" in said and "sums.yaml (sums of lm-eval 0.0.fake: exact_match, 0-shot) are asked" in said
+
+
+def test_a_task_lies_in_the_run_as_items_and_is_asked_again_from_there_where_no_lm_eval_is(task, tmp_path, monkeypatch):
+    experiment, store = load_experiment(task), Store.create(tmp_path / "results", "x")
+    (store.run_dir / EXPERIMENT_FILE).write_text(experiment.source_text)
+    store.write_header(RunHeader(experiment="x"))
+    freeze_items(experiment, store)
+    assert "lm-eval 0.0.fake" in json.loads((store.run_dir / "requests" / "guard.json").read_text())["task"]
+    known = items_sha256(experiment)
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    task_items.cache_clear()
+    (tmp_path / "sums.yaml").unlink()
+    again = load_experiment(recreated(store, tmp_path / "elsewhere"))
+    assert items_sha256(again) == known and num_items(again) == 300
+    freeze_items(again, store)  # as a run of it does, which can be made again as well
+    assert load_experiment(recreated(store, tmp_path / "third")).guard.items.startswith(str(tmp_path / "third"))
 
 
 def test_plan_says_what_is_asked_beside_what(write, tmp_path):
