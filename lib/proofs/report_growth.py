@@ -4,8 +4,9 @@
     python lib/proofs/report_growth.py --sizes 100 --json
 
 The records are synthetic input, made for this timing in a temporary folder: as long as real ones, with values from a
-formula. Each step runs in a process of its own; memory is the sum of the resident sets of that process and its kernel,
-sampled. CPU seconds tell a slow program from a busy machine.
+formula. Each step runs in a process of its own; memory is that of the process, its kernel and a fork of that, sampled: the
+sum of their proportional sets, in which what several share counts once. CPU seconds tell a slow program from a busy
+machine.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +113,12 @@ def _children_cpu_s() -> float:
 
 
 def _tree_bytes(pid: int) -> int:
-    """Return the resident bytes of a process and its descendants; those that end meanwhile count 0."""
+    """Return the bytes that a process and its descendants take, what they share once, without those that end."""
     total = 0
-    try:
+    with suppress(psutil.NoSuchProcess):
         for process in (root := psutil.Process(pid), *root.children(recursive=True)):
-            total += process.memory_info().rss
-    except psutil.NoSuchProcess:
-        return total
+            with suppress(psutil.NoSuchProcess):
+                total += process.memory_full_info().pss
     return total
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from benchbook.records.record import Verdict
 from benchbook.report import figures, reading
 from benchbook.report.answer import answer, verdict_sentence, why_not
+from benchbook.report.beside import begin, made
 from benchbook.report.case_by_case import cases_html
 from benchbook.report.caveats import caveats, threats
 from benchbook.report.comparisons import comparisons_html
@@ -20,7 +21,6 @@ from benchbook.report.markup import (
     Html,
     absent,
     bullets,
-    captioned,
     element,
     figure_html,
     first_sentence,
@@ -45,8 +45,9 @@ _NO_FLOOR = "no latency case was measured with the launch and the lengths of a s
 
 
 def show_question(run: Run) -> None:
-    """Display the run's question as the title, with what was measured on what and when."""
+    """Display the run's question as the title, with what was measured on what and when; begin the longest chapters."""
     show(join([element("h1", run.question), element("p", subtitle(run), "subtitle")]))
+    begin(run, (_comparison, _latency))  # half of the drawing, and of few records: memory that both hold stays one
 
 
 def show_answer(run: Run) -> None:
@@ -100,27 +101,36 @@ def show_cases(run: Run) -> None:
 
 def show_comparison(run: Run) -> None:
     """Display how each launch differs from the first and what may be claimed; of a single launch, nothing."""
-    show(comparisons_html(run) if len(launches_of(run)) > 1 else absent("There is one launch, and nothing to compare."))
+    _show_all(made(run, _comparison))
+
+
+def _comparison(run: Run) -> list[Html]:
+    is_alone = len(launches_of(run)) < 2
+    return [absent("There is one launch, and nothing to compare.") if is_alone else comparisons_html(run)]
 
 
 def show_throughput(run: Run) -> None:
     """Display throughput against the load, and its reading."""
-    _show_figures(run, figures.throughput_figure, reading.throughput_reading(run), _NO_SERVE)
+    _show_all(_figures(run, figures.throughput_figure, reading.throughput_reading(run), _NO_SERVE))
 
 
 def show_latency(run: Run) -> None:
     """Display TTFT and TPOT against the load, and their reading."""
-    _show_figures(run, figures.latency_figure, reading.latency_reading(run), _NO_SERVE)
+    _show_all(made(run, _latency))
+
+
+def _latency(run: Run) -> list[Html]:
+    return _figures(run, figures.latency_figure, reading.latency_reading(run), _NO_SERVE)
 
 
 def show_tradeoff(run: Run) -> None:
     """Display all users' throughput against one user's speed, and its reading."""
-    _show_figures(run, figures.tradeoff_figure, reading.tradeoff_reading(run), _NO_SERVE)
+    _show_all(_figures(run, figures.tradeoff_figure, reading.tradeoff_reading(run), _NO_SERVE))
 
 
 def show_floor(run: Run) -> None:
     """Display latency under load beside the offline floor, and the readings of floor and ceiling."""
-    _show_figures(run, figures.floor_figure, references(run), _NO_FLOOR, seen=floor_reading(run))
+    _show_all(_figures(run, figures.floor_figure, references(run), _NO_FLOOR, seen=floor_reading(run)))
 
 
 def show_published(run: Run) -> None:
@@ -132,7 +142,7 @@ def show_roofline(run: Run) -> None:
     """Display how far each case is from what the hardware allows, what binds it, and one case over time, folded."""
     cases, reasons = bounded_cases(run)
     drawn = roofline_figure(run, cases)
-    _show_figured([drawn] if drawn else [], roofline_reading(cases), _NO_LIMIT, seen=steps_reading(cases))
+    _show_all(_figured([drawn] if drawn else [], roofline_reading(cases), _NO_LIMIT, seen=steps_reading(cases)))
     show(join([roofline_html(cases), bullets(reasons)]))
     timeline, damage = timeline_of(run)
     show(bullets(f"No timeline is drawn of a damaged file: {line}." for line in damage))
@@ -161,24 +171,32 @@ def show_provenance(run: Run) -> None:
     show(provenance_html(run))
 
 
-def _show_figures(
+def _show_all(parts: Sequence[Html]) -> None:
+    for part in parts:
+        show(part)
+
+
+def _figures(
     run: Run,
     draw: Callable[[Run, Curves], figures.Figured | None],
     sentences: Sequence[str],
     why_not: str,
     seen: Sequence[str] = (),
-) -> None:
-    """Display what `draw` makes of each kind of load, requests in flight and rate, and the sentences."""
-    _show_figured([figured for curves in run.curves if (figured := draw(run, curves))], sentences, why_not, seen)
+) -> list[Html]:
+    """Return what `draw` makes of each kind of load, requests in flight and rate, and the sentences."""
+    return _figured([figured for curves in run.curves if (figured := draw(run, curves))], sentences, why_not, seen)
 
 
-def _show_figured(
+def _figured(
     figured: Sequence[figures.Figured], sentences: Sequence[str], why_not: str, seen: Sequence[str] = ()
-) -> None:
-    """Display figures and sentences; who cannot see them is told the first of what is `seen`, else of the sentences."""
-    for figure, caption in figured:
-        captioned(figure, caption, alt=" ".join([*(seen or sentences)[:1], first_sentence(caption)]))
+) -> list[Html]:
+    """Return figures and sentences; who cannot see them is told the first of what is `seen`, else of the sentences."""
+    parts = [
+        figure_html(figure, caption, alt=" ".join([*(seen or sentences)[:1], first_sentence(caption)]))
+        for figure, caption in figured
+    ]
     if not figured and not sentences:
-        show(absent(f"No figure: {why_not}."))
+        parts.append(absent(f"No figure: {why_not}."))
     if sentences:
-        show(bullets(sentences))
+        parts.append(bullets(sentences))
+    return parts

@@ -1,0 +1,76 @@
+"""Chapters made by a second process: they are those that the cells would make, and none is missing where it fails."""
+
+import os
+import time
+
+import pytest
+from benchbook.report import beside, cells
+from benchbook.report.beside import begin, made
+from benchbook.report.markup import Html
+from benchbook.report.run import load_run
+from report_runs import make_run
+
+HERE = os.getpid()
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setattr(beside, "LEAST_CASES", 1)
+    return load_run(make_run(tmp_path, launches=("eager", "compiled"), repeats=3))
+
+
+def maker(run):
+    return [Html(os.getpid())]
+
+
+def dying(run):
+    if os.getpid() != HERE:
+        os._exit(1)
+    return [Html("here")]
+
+
+def failing(run):
+    raise ValueError("of a damaged run")
+
+
+def hanging(run):
+    if os.getpid() != HERE:
+        time.sleep(60)
+    return [Html("here")]
+
+
+def test_a_large_runs_chapters_are_those_that_its_cells_would_make(run):
+    chapters = (cells._comparison, cells._latency)
+    begin(run, chapters)
+    assert [made(run, chapter) for chapter in chapters] == [chapter(run) for chapter in chapters]
+
+
+def test_another_process_makes_them_once_and_ends(run):
+    begin(run, [maker])
+    begin(run, [maker])
+    (pid,) = made(run, maker)
+    assert pid != str(HERE)
+    assert made(run, maker) == [pid]
+    with pytest.raises(ChildProcessError):
+        os.waitpid(int(pid), 0)
+
+
+def test_a_small_run_is_told_by_one_process(tmp_path):
+    run = load_run(make_run(tmp_path))
+    begin(run, [maker])
+    assert made(run, maker) == [str(HERE)]
+
+
+@pytest.mark.parametrize("broken", [dying, hanging])
+def test_what_a_process_does_not_give_is_made_here(run, monkeypatch, broken):
+    monkeypatch.setattr(beside, "LIMIT_S", 1)
+    begin(run, [maker, broken, cells._latency])
+    assert made(run, broken) == ["here"]
+    assert made(run, maker) != [str(HERE)]
+    assert made(run, cells._latency) == cells._latency(run)
+
+
+def test_what_fails_there_fails_in_its_cell(run):
+    begin(run, [failing])
+    with pytest.raises(ValueError, match="of a damaged run"):
+        made(run, failing)
