@@ -17,7 +17,7 @@ _FILES = {
     "lm_eval/models/__init__.py": "",
     "lm_eval/models/utils.py": """
         def normalize_gen_kwargs(said):
-            return {"until": [], "max_gen_toks": 256, "temperature": 0.0, "do_sample": False, **said}
+            return {"until": [], "max_gen_toks": 256, "do_sample": False, **said}
         """,
     "lm_eval/api/__init__.py": "",
     "lm_eval/api/task.py": """

@@ -24,7 +24,8 @@ from benchbook.terms.errors import ExperimentError
 # By what is asked, the metric that says which items are right.
 _METRICS = {"multiple_choice": "acc", "generate_until": "exact_match"}
 _METRIC_KEYS = ("metric", "aggregation", "higher_is_better", "hf_evaluate")  # of a metric, beside its own arguments
-_GREEDY = {"until", "max_gen_toks", "do_sample", "temperature"}
+_WRITTEN = {"until", "max_gen_toks", "do_sample", "temperature"}  # of generation_kwargs
+_OF_DRAWING = {"top_p", "top_k", "min_p"}  # which change nothing where the likeliest token is taken
 
 
 def main(named: str, at_most: int, folder: Path) -> None:
@@ -138,9 +139,9 @@ def _written(kwargs: Mapping[str, Any], match: ExactMatch) -> dict[str, Any]:
     from lm_eval.models.utils import normalize_gen_kwargs
 
     said = normalize_gen_kwargs(dict(kwargs))
-    if others := sorted(set(said) - _GREEDY):
-        raise ExperimentError(f"its generation_kwargs say {', '.join(others)}: {', '.join(sorted(_GREEDY))} are read")
-    if said["temperature"] or said["do_sample"]:
+    if others := sorted(set(said) - _WRITTEN - _OF_DRAWING):
+        raise ExperimentError(f"its generation_kwargs say {', '.join(others)}: {', '.join(sorted(_WRITTEN))} are read")
+    if said.get("temperature") or said["do_sample"]:
         raise ExperimentError("it draws its answers (do_sample, temperature): a guard writes greedily")
     ends = match.model_copy(update={"until": [*filter(None, said["until"])]})
     return {"max_tokens": said["max_gen_toks"], "match": ends.model_dump(exclude_defaults=True)}

@@ -60,6 +60,7 @@ STRIPPED = SUMS | {
     "filter_list": [{"name": "s", "filter": [{"function": "remove_whitespace"}, {"function": "take_first"}]}],
     "metric_list": [{"metric": "exact_match", "ignore_punctuation": True, "ignore_numbers": True}],
 }
+BARE = SUMS | {"generation_kwargs": {"until": "Question:", "top_p": 0.95}}  # greedy, since nothing else is said
 REPLIES = ("", " 42", "42", "#### 42", "so\n#### 1,000.", "#### 1000", "#### 7 or 8", "-2", "#### -2\nQ", "$7.", "#### 42 ",
            " 17 and 25 are\n#### 42", "17 and 25 are\n####", "#### 1,000", "[invalid]", " #### ", "WELL,\n#### 7")  # fmt: skip
 
@@ -104,13 +105,14 @@ def test_choices_are_asked_in_lm_evals_own_words_and_the_likeliest_counts_as_the
             assert told_by(completion("", likely), item).mark == str(int(theirs))
 
 
-@pytest.mark.parametrize("said", [SUMS, FLEXIBLE, STRIPPED, PLAIN])
+@pytest.mark.parametrize("said", [SUMS, FLEXIBLE, STRIPPED, PLAIN, BARE])
 def test_written_answers_are_asked_in_lm_evals_own_words_and_right_where_it_says_so(write, said):
     path = write(said)
     task, documents = built(path)
     items, seen = read_items(task_items(path, None).path), set()
     for item, (request,) in zip(items, documents, strict=True):
-        assert (item.question, item.match.until) == (request.args[0], request.args[1]["until"])
+        until = request.args[1]["until"]
+        assert (item.question, item.match.until) == (request.args[0], [until] if isinstance(until, str) else until)
         assert item.max_tokens == 256  # what lm-eval takes where nothing is said
         for reply in (*REPLIES, item.answer):
             request.resps = [reply]
