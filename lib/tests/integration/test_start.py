@@ -42,7 +42,11 @@ def test_experiments_and_runs_are_listed_and_without_any_it_is_said_how_to_make_
     make_run(tmp_path / "results")
     start.show_runs()
     watch("")
-    assert "quickstart/20261123-201500" in shown[3] and "finished" in shown[3] and "4 min 40 s" in shown[3]
+    assert (
+        "quickstart/20261123-201500" in shown[3]
+        and "finished" in shown[3]
+        and "4 min 40 s".replace(" ", "\N{NO-BREAK SPACE}") in shown[3]
+    )
     assert "output tok/s" in shown[4] and "VALID" in shown[4]
 
 
