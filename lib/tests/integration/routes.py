@@ -14,11 +14,11 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
-os.environ |= {"VLLM_SERVER_DEV_MODE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
-
+_ALLOWED = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
 _DECORATED = re.compile(r"@\w+\.(get|post|put|patch|delete|head|options|api_route|websocket)\(\s*\"(/[^\"]*)\"")
 
 
@@ -33,9 +33,9 @@ def of_application(router: Any, prefix: str = "") -> Iterator[tuple[str, bool]]:
             yield from of_application(inner, prefix + (path or ""))
 
 
-def of_sources(package: Path) -> Iterator[tuple[str, bool]]:
-    """Yield each route that a decorator in vLLM's sources names."""
-    for path in (package / "entrypoints").rglob("*.py"):
+def of_sources() -> Iterator[tuple[str, bool]]:
+    """Yield each route that a decorator in vLLM's sources names, without importing it."""
+    for path in Path(find_spec("vllm").origin).with_name("entrypoints").rglob("*.py"):
         for method, route in _DECORATED.findall(path.read_text(encoding="utf-8")):
             yield route, method == "websocket"
 
@@ -43,7 +43,7 @@ def of_sources(package: Path) -> Iterator[tuple[str, bool]]:
 def main() -> None:
     """Print the routes."""
     gc.disable()  # which would take a quarter of the time that vLLM's imports do
-    import vllm
+    os.environ |= _ALLOWED
     from vllm.entrypoints.launchers.app import build_app
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.tasks import SupportedTask
@@ -51,7 +51,7 @@ def main() -> None:
 
     args = make_arg_parser(FlexibleArgumentParser()).parse_args(["model"])
     found = {route for task in get_args(SupportedTask) for route in of_application(build_app(args, (task,)))}
-    json.dump(sorted({*found, *of_sources(Path(vllm.__file__).parent)}), sys.stdout)
+    json.dump(sorted({*found, *of_sources()}), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from benchbook.hosts.process import processes, registry
-from rows import IS_FULL, rows
+from rows import IS_FULL
 from sweeps import ARGS, ENV
 
 pytestmark = pytest.mark.integration
@@ -66,7 +66,11 @@ STATES = [until_engine_starts, until_ready]
 ROWS = [(signum, state) for signum in (signal.SIGKILL, signal.SIGINT) for state in STATES]
 
 
-@pytest.mark.parametrize(("signum", "state"), rows(ROWS, quick=1))
+@pytest.mark.skipif(
+    not IS_FULL,
+    reason="make test-full; test_guardian.py does so with a script, and test_readme.py types Ctrl-C at a real start",
+)
+@pytest.mark.parametrize(("signum", "state"), ROWS)
 def test_an_owner_that_is_ended_leaves_no_process(
     owner: subprocess.Popen, state: State, signum: signal.Signals
 ) -> None:

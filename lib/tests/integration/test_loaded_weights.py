@@ -77,6 +77,7 @@ def loaded(tmp_path_factory):
     return load(tmp_path_factory.mktemp("loaded"), "benchbook", "auto")
 
 
+@pytest.mark.skipif(not IS_FULL, reason="make test-full; that their bytes are one is in test_random_weights.py")
 def test_the_load_format_gives_the_checkpoint(loaded):
     import torch
 

@@ -25,7 +25,7 @@ from benchbook.records.handover import Handover
 from benchbook.records.record import Identity, Record
 from listening_proxy import ListeningProxy, listening_proxy
 from odd_server import odd_server
-from rows import rows
+from rows import IS_FULL, rows
 from sweeps import ONE_PROCESS_ARGS, ONE_PROCESS_ENV
 
 pytestmark = pytest.mark.integration
@@ -154,6 +154,7 @@ def test_a_client_finds_the_tokenizer_where_the_launch_says_and_goes_past_the_pr
     assert unused.asked == []
 
 
+@pytest.mark.skipif(not IS_FULL, reason="make test-full; such servers are computed in test_belief.py")
 def test_a_rate_that_a_server_does_not_hold_is_told(crowded, client, tmp_path) -> None:
     record = measured(open_server(crowded.base_url), client, OPEN, tmp_path)
     assert record.values["request_throughput_rps"] < 0.9 * OPEN.request_rate_rps
@@ -166,10 +167,9 @@ def test_vllms_client_goes_past_the_proxy_which_by_itself_it_would_use(client, u
     came = len(unused.asked)
     with odd_server(root=resolve_model("tiny").path, host=host) as url:
         server = open_server(url)
-        ways = {
-            WARM: Handover(client_socket=client.socket_path),
-            COMMAND_LINE: Handover(identity=Identity(case_id="a")),
-        }
+        ways = {WARM: Handover(client_socket=client.socket_path)}
+        if IS_FULL:  # the command line takes seconds to import vLLM
+            ways[COMMAND_LINE] = Handover(identity=Identity(case_id="a"))
         for way, repeat in ways.items():
             record = bench_serve(server, WORKLOAD, record_path=tmp_path / way / "record.json", repeat=repeat).record
             assert record.way == way and record.values["completed"] == WORKLOAD.num_prompts
@@ -208,6 +208,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.skipif(not IS_FULL, reason="make test-full; logs that are silenced are written out in test_odd_servers.py")
 @pytest.mark.parametrize("name", LOGS)
 def test_vllms_own_log_tells_where_it_is_not_silenced(logs, name) -> None:
     path = logs / f"{name}.log"

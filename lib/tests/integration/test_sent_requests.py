@@ -77,18 +77,19 @@ def test_the_prompts_that_reach_a_server_are_those_of_the_file_with_and_without_
     requests = [
         FrozenRequest(prompt=text, input_tokens=2, output_tokens=3 + number) for number, text in enumerate(ODD_TEXTS)
     ]
-    sent = []
+    sent, columns = [], []
     for is_warm in (True, False):
         with stream_server(answer) as server:
             _, raw, notes = send(server, requests, *one_at_a_time("--top-p", "0.5"), is_warm=is_warm, skip=1)
         sent.append(server.requests)
+        columns.append(list(raw))
         assert [body["prompt"] for body in server.bodies] == list(ODD_TEXTS[1:])
         assert [body["max_tokens"] for body in server.bodies] == raw["output_lens"] == [4, 5, 6, 7, 8, 9, 10]
         assert {(body["ignore_eos"], body["temperature"], body["top_p"]) for body in server.bodies} == {(True, 0, 0.5)}
         if is_warm:
             assert notes["sha256"] == sha256_of(requests[1:]) and notes["sent_tokens"] == [2] * 7
             assert notes["counted_tokens"] == raw["input_lens"]
-    assert sent[0] == sent[1]
+    assert sent[0] == sent[1] and columns[0] == columns[1]
 
 
 def test_a_service_of_several_addresses_gets_its_requests_at_each_in_turn(send):

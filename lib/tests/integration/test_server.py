@@ -27,6 +27,7 @@ from benchbook.measure.serve import bench_serve
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.handover import GuardItems, Handover
 from benchbook.terms.errors import HostStartError
+from routes import of_sources
 from rows import IS_FULL, rows
 from sweeps import ARGS, ENV, ONE_PROCESS_ARGS, ONE_PROCESS_ENV
 from test_engine import run
@@ -37,7 +38,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 # Written out, and not read from the code under test: whoever opens one more has to say so here.
 MEANT_TO_BE_OPEN = {"/health", "/ping", "/version", "/metrics", "/tokenize", "/detokenize"}
 # As it comes, engine and worker are two processes that poll each other for a second after each token: a core more for
-# all of these tests. Of that form test_engine.py and test_kill_matrix.py have a host in `make test` too.
+# all of these tests. Of that form test_engine.py has a host in `make test` too.
 FORMS = {"engine and worker in one": (ONE_PROCESS_ARGS, ONE_PROCESS_ENV), "as it comes": (ARGS, ENV)}
 
 
@@ -84,9 +85,11 @@ def test_both_names_answer_and_a_word_is_a_token(server: VllmServer) -> None:
 
 
 def test_without_the_key_no_endpoint_answers_but_those_that_are_meant_to_be_open(server: VllmServer) -> None:
-    script = Path(__file__).with_name("routes.py")
-    done = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True)
-    routes = {(path, is_websocket) for path, is_websocket in json.loads(done.stdout.splitlines()[-1])}
+    routes = set(of_sources())
+    if IS_FULL:  # what it takes to import vLLM once more
+        script = Path(__file__).with_name("routes.py")
+        done = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True)
+        routes |= {(path, is_websocket) for path, is_websocket in json.loads(done.stdout.splitlines()[-1])}
     told = requests.get(f"{server.base_url}/openapi.json", headers=bearer(server), timeout=10).json()
     routes |= {(path, False) for path in told["paths"]}
     assert len(routes) > 70 and ("/v1/realtime", True) in routes and ("/invocations", False) in routes
@@ -222,18 +225,21 @@ def test_the_warm_client_writes_the_official_file_of_the_command_line(
 ) -> None:
     env = {"OPENAI_API_KEY": server.api_key}
     results, prefixes = [], set()
-    for name, socket_path in (("one.json", client.socket_path), ("two.json", client.socket_path), ("three.json", None)):
+    ways = [("one.json", client.socket_path), ("two.json", client.socket_path)]
+    if IS_FULL:  # the command line takes seconds to import vLLM; test_sent_requests.py has it in `make test` as well
+        ways.append(("three.json", None))
+    for name, socket_path in ways:
         how, lines, _ = run(bench_serve_argv(server, tmp_path, name), tmp_path, socket_path, env=env)
         assert (how.exit_code, how.way) == (0, WARM if socket_path else COMMAND_LINE)
         assert "Successful requests:                     8" in lines
         prefixes.update(re.findall(r"request_id_prefix='(\S+)'", lines[0] + lines[1]))
         results.append(json.loads((tmp_path / name).read_text()))
-    assert [list(result) for result in results] == [list(results[2])] * 3
+    assert [list(result) for result in results] == [list(results[-1])] * len(ways)
     assert [
         (result["completed"], result["total_input_tokens"], result["total_output_tokens"]) for result in results
-    ] == [(8, 8 * 32, 8 * 8)] * 3
+    ] == [(8, 8 * 32, 8 * 8)] * len(ways)
     assert all(result["errors"] == [""] * 8 for result in results)
-    assert len(prefixes) == 3  # each case names its requests anew, as a process of its own does
+    assert len(prefixes) == len(ways)  # each case names its requests anew, as a process of its own does
 
 
 def test_the_warm_client_forks_from_a_process_without_threads_of_its_own(client: WarmClient) -> None:
