@@ -138,7 +138,7 @@ def test_a_stop_signal_ends_a_run_in_order(stopped):
     assert stopped.left == [] and stopped.state == "interrupted"
 
 
-@pytest.mark.skipif(not IS_FULL, reason="make test-full; test_terminal.py types Ctrl-C twice")
+@pytest.mark.skipif(not IS_FULL, reason="make test-full; second signals are sent in test_interrupts.py")
 def test_a_second_interrupt_ends_at_once_and_clean(tmp_path):
     file = write_fake_sweep(tmp_path)
     process = benchbook(tmp_path, "run", file, fake=True)

@@ -8,7 +8,7 @@ pytestmark = pytest.mark.integration
 
 
 def test_what_a_run_takes_stays_level(tmp_path):
-    num_cases, first = (500, 50) if IS_FULL else (9, 3)
+    num_cases, first = (500, 50) if IS_FULL else (6, 2)
     samples, faults = soak(tmp_path, num_cases)
     # On a busy machine a few cases tell nothing of time, and memory is still settling.
     faults += [fault for fault in not_level(samples, first) if IS_FULL or " files " in fault or " threads " in fault]
