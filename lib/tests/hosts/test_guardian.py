@@ -20,6 +20,7 @@ import pytest
 from benchbook.hosts.process import guardian, processes, registry, scratch
 from benchbook.hosts.process.guardian import OWN_FOLDER, spawn
 from benchbook.terms.errors import ExperimentError, HostStartError
+from rows import rows
 
 GONE_LIMIT_S = 15.0
 SLEEPER = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
@@ -101,9 +102,12 @@ ENDINGS = {
 
 
 # A host that ignores TERM costs the whole grace: two rows of it are enough.
+STUBBORN = [("sigkill", "ready-stubborn"), ("ctrl-c", "ready-stubborn")]
+
+
 @pytest.mark.parametrize(
     ("ending", "state"),
-    [*itertools.product(ENDINGS, STATES), ("sigkill", "ready-stubborn"), ("ctrl-c", "ready-stubborn")],
+    rows([*itertools.product(ENDINGS, STATES), *STUBBORN], quick=[*zip(ENDINGS, itertools.cycle(STATES)), STUBBORN[0]]),
 )
 def test_whatever_ends_the_owner_leaves_no_process_of_the_host(
     own: Callable[..., Owner], state: str, ending: str
@@ -123,8 +127,13 @@ def test_closing_the_terminal_leaves_no_process_of_the_host(own: Callable[..., O
     assert processes.wait_gone(owner.left, GONE_LIMIT_S)
 
 
-@pytest.mark.parametrize("state", [*STATES, "ready-stubborn"])
-@pytest.mark.parametrize("is_owner_killed", [True, False])
+@pytest.mark.parametrize(
+    ("is_owner_killed", "state"),
+    rows(
+        itertools.product([True, False], [*STATES, "ready-stubborn"]),
+        quick=[(True, "starting"), (False, "ready"), (False, "ready-stubborn")],
+    ),
+)
 def test_a_killed_guardian_leaves_an_orphan_that_the_next_sweep_ends(
     own: Callable[..., Owner], state: str, is_owner_killed: bool
 ) -> None:
@@ -141,7 +150,7 @@ def test_a_killed_guardian_leaves_an_orphan_that_the_next_sweep_ends(
     assert registry.read_entries() == []
 
 
-@pytest.mark.parametrize("state", [*STATES, "ready-stubborn"])
+@pytest.mark.parametrize("state", rows([*STATES, "ready-stubborn"], quick=["starting", "ready-stubborn"]))
 def test_an_owner_and_a_guardian_that_are_killed_at_once_leave_nothing(own: Callable[..., Owner], state: str) -> None:
     owner = own(state, "guardian and owner")
     for pid in (owner.process.pid, owner.pids[0]):

@@ -14,7 +14,7 @@ import pytest
 from benchbook.records.store import Store
 from other_python import make_environment
 from planted import NAMED, PLACED, SHAPED
-from rows import rows
+from rows import IS_FULL
 from storm import by_role
 from sweeps import (
     ALL_MEASURED,
@@ -90,7 +90,8 @@ def test_no_secret_of_the_shell_or_of_a_log_is_in_any_file_of_a_run(measured):
     assert [(where, name) for where, text in texts.items() for name, secret in secrets.items() if secret in text] == []
 
 
-@pytest.mark.parametrize("whom", rows(["runner", "server", "runner and guardians"], quick=["runner and guardians"]))
+@pytest.mark.skipif(not IS_FULL, reason="make test-full; test_kill_storm.py kills those of this environment")
+@pytest.mark.parametrize("whom", ["runner", "server", "runner and guardians"])
 def test_whoever_is_killed_of_a_sweep_of_another_environment_nothing_is_left(tmp_path, other, whom):
     process = benchbook(tmp_path, "run", write_sweep(tmp_path, other), fake=True)
     read_until(process, lambda line: "[ 1/24]" in line)

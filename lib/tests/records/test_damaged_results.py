@@ -176,7 +176,8 @@ def test_whatever_is_damaged_every_command_goes_on_with_the_rest(whole, seed, mo
 READERS = (["show", "RUN"], ["table", "RUN"], ["compare", "RUN", "A", "B"])
 
 
-@pytest.mark.parametrize(("number", "name"), list(enumerate(DAMAGES)), ids=DAMAGES)
+# All of them are before a run that goes on in test_runner.py.
+@pytest.mark.parametrize(("number", "name"), rows(enumerate(DAMAGES), quick=25), ids=str)
 def test_a_damaged_record_is_named_by_its_readers_and_the_others_are_shown(whole, number, name):
     paths = sorted(whole.glob("cases/*,serve,*max_concurrency=4*/repeat=1/record.json"))
     DAMAGES[name](paths[0], paths[1])
@@ -193,7 +194,7 @@ SEEN_BY_RUN = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("number", "name"), list(enumerate(HEADERS)), ids=HEADERS)
+@pytest.mark.parametrize(("number", "name"), rows(enumerate(HEADERS), quick=15), ids=str)
 def test_a_damaged_header_is_named_and_takes_no_record_along(whole, number, name):
     HEADERS[name](whole / "run.json")
     for words in (["list"], READERS[number % len(READERS)]):

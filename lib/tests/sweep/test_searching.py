@@ -151,7 +151,7 @@ def test_a_search_that_is_interrupted_at_any_moment_measures_what_it_would_have_
     plan = bench.plan(NINE.replace(", 6, 7, 8, 9", ", 7"), rest="repeats: 4")
     whole, calls = bench.said(plan), bench.calls
     assert len(calls) >= 15 and BEST in whole
-    for moment in rows(range(1, len(calls) + 1), quick=6):
+    for moment in rows(range(1, len(calls) + 1), quick=4):
         store, bench.calls, bench.dies_at = Store.create(bench.tmp_path / "results", "small"), [], moment
         assert bench.runner(store, plan).execute() is RunState.INTERRUPTED
         bench.dies_at = 0
