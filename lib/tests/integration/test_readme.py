@@ -37,14 +37,16 @@ NOT_HERE = {
 }
 LIMIT_S = 900
 SECRET = "hf_" + "Zq7" * 12
-# In `make test` each of the quickstart's repeats is a third as long, or less; there are as many, of the same kinds.
+# In `make test` the quickstart has two of its four numbers in flight, and each repeat is a third as long, or less.
 SHORTER = (
+    "--set=benchmarks.serve.max_concurrency=[1, 8]",
     "--set=benchmarks.serve.num_prompts=3 per concurrency",
     "--set=benchmarks.latency.num_iters=3",
     "--set=benchmarks.latency.num_iters_warmup=1",
     "--set=benchmarks.throughput.num_prompts=32",
 )
-OPTIONS = () if IS_FULL else SHORTER
+OPTIONS, NUM_CASES = ((), 12) if IS_FULL else (SHORTER, 8)
+NUM_REPEATS = 2 * NUM_CASES
 QUICKSTART = ["make", "quickstart", f"OPTIONS={shlex.join(OPTIONS)}"]
 
 
@@ -98,7 +100,9 @@ def test_make_quickstart_ends_as_its_summary_says_and_leaves_nothing_alive(quick
     """A quiet machine answers the question. One that runs other tests meanwhile may not; then the run says so."""
     text, code = shown(quickstart.terminal), quickstart.terminal.process.returncode
     assert "Traceback" not in text and "Continuing results/quickstart/" in text
-    assert re.search(r"Verdicts .* of 24 repeats .*Answer .*Report +results/quickstart/\S+/report.html", text)
+    assert re.search(
+        rf"Verdicts .* of {NUM_REPEATS} repeats .*Answer .*Report +results/quickstart/\S+/report.html", text
+    )
     error = re.search(r"make(?:\[\d+\])?: .* Error (\d+)", text)
     if error:
         assert code and int(error[1]) == exit_codes.NO_ANSWER, text
@@ -114,7 +118,7 @@ def test_nothing_of_the_quickstart_goes_through_the_proxies_of_its_shell(quickst
 
 
 def test_the_continued_quickstart_has_measured_every_case_once(quickstart):
-    assert len(quickstart.records) == 24
+    assert len(quickstart.records) == NUM_REPEATS
     assert "INVALID" not in {record.verdict.value for record in quickstart.records}
 
 
@@ -173,7 +177,7 @@ def test_no_key_stands_in_any_file_of_the_run(quickstart):
             )
 
 
-@pytest.mark.parametrize(("form", "num_rows"), [("csv", 25), ("json", 24), ("md", 12)])
+@pytest.mark.parametrize(("form", "num_rows"), [("csv", NUM_REPEATS + 1), ("json", NUM_REPEATS), ("md", NUM_CASES)])
 def test_a_table_has_one_row_a_repeat_for_programs_and_one_a_case_for_people(quickstart, form, num_rows):
     text = command_line("table", "quickstart", "--format", form)
     lines = text.strip().splitlines()
