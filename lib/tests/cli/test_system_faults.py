@@ -367,7 +367,7 @@ EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 
 VALUES = [0, -1, 10**12, 10**400, 1.5, "x", "", [], [1], [4, 4], {}, {"a": 1}, True, None]
 
 
-@pytest.mark.parametrize("value", rows(VALUES, quick=[value for value in VALUES if value != 10**12]))
+@pytest.mark.parametrize("value", rows(VALUES, quick=[value for value in VALUES if value not in (10**12, 10**400)]))
 def test_no_value_of_a_config_stops_what_is_computed_from_it(tmp_path, value):
     peaks = Peaks(1e12, {"bfloat16": 1e14, "float32": 1e13}, "made up")
     for sound, key in itertools.product(({}, EXPERTS), [*CONFIG_KEYS, "text_config"]):

@@ -143,6 +143,7 @@ def test_the_revision_that_is_asked_for_is_served_and_recorded(crowded) -> None:
     assert f"--revision {SECOND}" in " ".join(crowded.argv)
 
 
+@pytest.mark.skipif(not IS_FULL, reason="make test-full; test_vllms_client_goes_past_the_proxy_… does, below")
 def test_a_client_finds_the_tokenizer_where_the_launch_says_and_goes_past_the_proxy(
     crowded, client, unused, tmp_path
 ) -> None:
