@@ -13,7 +13,6 @@ look at.
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 from pathlib import Path
@@ -27,7 +26,7 @@ from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.handover import Handover
 from benchbook.records.record import Identity, Record
 from benchbook.terms.attached import Reach
-from pairs import QUICKSTART, Equality, equality_of, print_ratios, write_output
+from pairs import Equality, equality_of, of_a_launch, print_ratios, proof_parser, write_output
 
 METRICS = ("output_throughput_tok_s", "median_ttft_ms", "median_tpot_ms", "median_itl_ms", "median_e2el_ms")
 KEY = "THE_KEY_OF_THIS_PROOF"
@@ -77,10 +76,8 @@ def ratios_of(pairs: list[dict[str, Record]]) -> dict[str, Equality]:
 
 def main() -> int:
     """Measure, print one line a metric and what could not be looked at, write both; return 0 when all is as it must be."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = of_a_launch(proof_parser(__doc__, "attached"))
     parser.add_argument("--pairs", type=int, default=10, help="how many (at least 3: fewer have no interval)")
-    parser.add_argument("--experiment", type=Path, default=QUICKSTART, help="the file whose first launch is taken")
-    parser.add_argument("--output", type=Path, default=Path("results/proofs/attached.json"), help="the JSON to write")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         pairs = measure(options.experiment, options.pairs, Path(folder))

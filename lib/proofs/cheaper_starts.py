@@ -30,7 +30,7 @@ from benchbook.records.record import Record
 from benchbook.records.store import Store
 from benchbook.terms.exit_codes import FAILED, NO_ANSWER, OK
 from equal_launches import BENCHMARKS, benchbook
-from pairs import QUICKSTART, TOLERANCE, Equality, equality_of, print_ratios, proof_parser, write_output
+from pairs import TOLERANCE, Equality, equality_of, of_a_launch, print_ratios, proof_parser, write_output
 
 WHOLE, CHEAP = "whole", "cheap"
 # What is added to a launch: of a whole start, and of a cheaper one.
@@ -86,11 +86,10 @@ def why_not_of(way: str, records: Sequence[Record]) -> str:
 
 def main() -> int:
     """Measure, print, keep what is proven; return 0 where the two are equal."""
-    parser = proof_parser(__doc__, "cheaper_starts")
+    parser = of_a_launch(proof_parser(__doc__, "cheaper_starts"))
     parser.add_argument("way", choices=WAYS)
     parser.add_argument("--rounds", type=int, default=8, help="two starts a round")
     parser.add_argument("--benchmarks", choices=BENCHMARKS, default="serve")
-    parser.add_argument("--experiment", type=Path, default=QUICKSTART, help="the file whose first launch is taken")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="benchbook-starts-") as name:
         folder = Path(name)

@@ -38,7 +38,7 @@ from benchbook.records.header import RunState
 from benchbook.records.now import Now, write_now
 from benchbook.records.store import Store
 from cost_of_watching import JUDGED, METRICS
-from pairs import QUICKSTART, equality_of, print_ratios, proof_parser, write_output
+from pairs import equality_of, of_a_launch, print_ratios, proof_parser, write_output
 from synthetic import make_run
 
 TOLERANCE = 0.005
@@ -122,10 +122,9 @@ def measure(
 
 def main() -> int:
     """Measure, print one line a metric and the board's processor time, write both; 1 when it costs more than it may."""
-    parser = proof_parser(__doc__, "cost_of_board")
+    parser = of_a_launch(proof_parser(__doc__, "cost_of_board"))
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--concurrency", type=int, default=4)
-    parser.add_argument("--experiment", type=Path, default=QUICKSTART, help="the file whose first launch is measured")
     options = parser.parse_args()
     pairs: list[dict[str, Mapping[str, Any]]] = []
     with tempfile.TemporaryDirectory(prefix="benchbook-board-") as folder, run_under_way(Path(folder)) as run_dir:

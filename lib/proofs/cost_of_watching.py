@@ -29,7 +29,7 @@ from benchbook.plan.experiment import load_experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.handover import Handover
-from pairs import QUICKSTART, equality_of, print_ratios, proof_parser, run_case, write_output
+from pairs import equality_of, of_a_launch, print_ratios, proof_parser, run_case, write_output
 
 TOLERANCE = 0.01
 METRICS = ("output_throughput", "median_tpot_ms", "mean_tpot_ms", "median_ttft_ms")
@@ -89,10 +89,9 @@ def measure(
 
 def main() -> int:
     """Measure, print one line a metric, write the ratios; 1 when watching costs more than the tolerance."""
-    parser = proof_parser(__doc__, "cost_of_watching")
+    parser = of_a_launch(proof_parser(__doc__, "cost_of_watching"))
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--concurrency", type=int, default=4)
-    parser.add_argument("--experiment", type=Path, default=QUICKSTART, help="the file whose first launch is served")
     options = parser.parse_args()
     workload = ServeWorkload(
         input_len_tokens=128,

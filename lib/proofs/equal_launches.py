@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 from benchbook.terms.exit_codes import NO_ANSWER, OK
-from pairs import QUICKSTART, proof_parser, write_output
+from pairs import of_a_launch, proof_parser, write_output
 
 FALSE_CLAIMS = 0.05
 LENGTHS = [[128, 32]]
@@ -65,11 +65,10 @@ def benchbook(folder: Path, *words: str, may_end_with: Collection[int] = (OK, NO
 
 def main() -> int:
     """Measure, print what each comparison says, write it; 1 when there are too many claims."""
-    parser = proof_parser(__doc__, "equal_launches")
+    parser = of_a_launch(proof_parser(__doc__, "equal_launches"))
     parser.add_argument("--comparisons", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=8, help="of each comparison; two starts a round")
     parser.add_argument("--benchmarks", choices=BENCHMARKS, default="offline")
-    parser.add_argument("--experiment", type=Path, default=QUICKSTART, help="the file whose first launch is taken")
     parser.add_argument("--seed", type=int, default=0, help="of the first comparison; each further one has the next")
     options = parser.parse_args()
     comparisons: list[list[dict[str, Any]]] = []

@@ -43,6 +43,12 @@ def proof_parser(page: str, name: str) -> argparse.ArgumentParser:
     return parser
 
 
+def of_a_launch(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Return the parser of a proof that measures the launch of a file, by default the quickstart's."""
+    parser.add_argument("--experiment", type=Path, default=QUICKSTART, help="the file whose first launch is taken")
+    return parser
+
+
 def equality_of(ours: Sequence[float], theirs: Sequence[float]) -> Equality:
     """Return the ratio of paired measurements, at least two that are not all alike."""
     ratio = paired_ratio(theirs, ours)

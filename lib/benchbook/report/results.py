@@ -67,12 +67,13 @@ def definitions_html(run: Run) -> Html:
 def save_table_html(run: Run) -> Html:
     """Write the tidy table beside the report; return a sentence with it inside, or why it is not there."""
     content = render_table(run.table, "csv")
+    written = content.encode(errors="replace")
     try:
         # Not `write_text`: its texts are without secrets, and to look through its numbers takes twice as long as making it.
-        write_bytes(run.run_dir / TABLE_FILE, content.encode(errors="replace"))
+        write_bytes(run.run_dir / TABLE_FILE, written)
     except StoreError as error:
         return element("p", f"The full table was not written: {error}")
-    is_short = len(content.encode()) <= MAX_EMBEDDED_BYTES
+    is_short = len(written) <= MAX_EMBEDDED_BYTES
     file = download(TABLE_FILE, content) if is_short else element("code", TABLE_FILE)
     return element("p", join(["Every repeat, one row each, all columns: ", file, f" ({len(run.table):,} rows)."]))
 

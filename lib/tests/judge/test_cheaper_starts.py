@@ -9,6 +9,8 @@ from benchbook.report.run import load_run
 from parts import having
 from report_runs import make_run
 
+QUICKSTART = Path(__file__).parents[3] / "experiments" / "quickstart.yaml"
+
 ARMS = ("whole", "cheap")
 
 
@@ -53,7 +55,7 @@ def test_both_starts_stand_in_one_experiment_that_can_be_run(proof, tmp_path):
     from benchbook.plan.experiment import load_experiment
 
     for way, (whole, cheap) in proof.WAYS.items():
-        experiment = load_experiment(proof.write_experiment(tmp_path, proof.QUICKSTART, way, "serve", 3))
+        experiment = load_experiment(proof.write_experiment(tmp_path, QUICKSTART, way, "serve", 3))
         for launch, added in zip(experiment.launches, (whole, cheap), strict=True):
             assert launch.name in ARMS and launch.args.items() >= added.get("args", {}).items()
             assert launch.env.keys() >= added.get("env", {}).keys()

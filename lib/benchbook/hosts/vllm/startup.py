@@ -84,10 +84,8 @@ def startup_phase(log_text: str) -> str:
 
 def _graph_sizes(log_text: str) -> tuple[int, ...] | None:
     """Return the sizes of steps with a CUDA graph, rising; () where the mode is NONE, None where the log does not say."""
-    mode, sizes = (
-        _word(r"'cudagraph_mode': <CUDAGraphMode\.(\w+)", log_text),
-        _word(r"'cudagraph_capture_sizes': \[([\d, ]*)\]", log_text),
-    )
+    mode = _word(r"'cudagraph_mode': <CUDAGraphMode\.(\w+)", log_text)
+    sizes = _word(r"'cudagraph_capture_sizes': \[([\d, ]*)\]", log_text)
     if mode is None or sizes is None:
         return None
     return () if mode == "NONE" else tuple(sorted(int(size) for size in re.findall(r"\d+", sizes)))
