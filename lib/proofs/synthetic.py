@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.records.described import described
+from benchbook.records.files import json_text
 from benchbook.records.fingerprint import case_key, digest
 from benchbook.records.handover import RECORD_FILE
 from benchbook.records.header import LaunchFacts, LaunchModel, RunHeader, RunState
@@ -36,7 +37,9 @@ def make_run(folder: Path, num_records: int) -> Path:
         target = Store(run_dir).repeat_dir(case["case_key"], repeat)
         target.mkdir(parents=True)
         record = _record(template, case, repeat, draw.gauss(1.0, 0.02))
-        (target / RECORD_FILE).write_text(record.model_dump_json(indent=2))
+        (target / RECORD_FILE).write_text(
+            json_text(record.model_dump(mode="json"))
+        )  # not `write_record`, which syncs each
     launch = LaunchFacts(model=LaunchModel(name="synthetic"))
     Store(run_dir).write_header(RunHeader(
         experiment="scale", run_id="synthetic", question="Synthetic input for timing, with values from a formula.",

@@ -52,7 +52,12 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
 
 def write_json(path: Path, payload: Mapping[str, Any]) -> None:
     """Write `payload` as JSON, atomically; NaN and infinity are refused because other readers choke on them."""
-    write_text(path, json.dumps(payload, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, json_text(payload))
+
+
+def json_text(payload: Mapping[str, Any]) -> str:
+    """Return `payload` as files of ours hold it: a line a value, in the order of names."""
+    return json.dumps(payload, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def make_folder(path: Path) -> Path:

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from benchbook.reading import read_bytes
 from benchbook.records.files import write_json
+from benchbook.records.in_common import record_in
 from benchbook.records.parts import Workload
 from benchbook.records.raw import read_raw
 from benchbook.records.record import IMPORTED, Record, verdict_of
@@ -47,7 +48,7 @@ def record_of(content: bytes, path: Path | str) -> Record:
     try:
         if _OF_TODAY not in content:
             content = _upgraded(content, path)
-        record = Record.model_validate_json(content, strict=True)
+        record = record_in(content)
         _WRITTEN.validate_python({name: getattr(record, name) for name in _Written.__annotations__})
     except ValidationError as error:
         raise StoreError(f"{path} is not a whole record: {refused(error)[0].text}") from error

@@ -69,6 +69,10 @@ class Part(BaseModel):
         """Return one with those of `facts` that are known: None is left out."""
         return cls(**{name: fact for name, fact in facts.items() if fact is not None})
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Return the part itself, which nobody changes: pydantic copies a default each time that it stands for what is absent."""
+        return self
+
 
 class Versioned(BaseModel):
     """The format of a file of ours, whatever else is in it."""
