@@ -18,10 +18,10 @@ MOST_BYTES = 4 * 1024**3  # raw files of the longest benchmarks have one
 _KINDS = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "FIFO"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))
 
 
-def open_regular(path: Path | str) -> BinaryIO:
+def open_regular(path: Path | str, buffering: int = -1) -> BinaryIO:
     """Return the regular file at `path`, open for reading; StoreError for everything else, without waiting for it."""
     try:
-        stream = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+        stream = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering)
     except (OSError, ValueError) as error:  # of a name with a NUL in it
         raise _unreadable(path, error) from error
     mode = os.fstat(stream.fileno()).st_mode
@@ -34,7 +34,7 @@ def open_regular(path: Path | str) -> BinaryIO:
 
 def read_bytes(path: Path | str) -> bytes:
     """Return what is in the regular file at `path`; raise StoreError where there is none that fits."""
-    with open_regular(path) as stream:
+    with open_regular(path, buffering=0) as stream:
         size = os.fstat(stream.fileno()).st_size
         if size > MOST_BYTES:
             raise StoreError(f"{path} has {size:,} bytes: more than anything of ours")

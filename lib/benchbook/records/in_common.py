@@ -29,8 +29,22 @@ class _Start(Part):
 class _Meanwhile(Part):
     """What a host did while one repeat was measured."""
 
-    counters: dict[str, Number] = {}
-    telemetry: TelemetrySummary = TelemetrySummary()
+    counters: dict[str, Number]
+    telemetry: TelemetrySummary
+
+
+# Where these parts begin and end, in the order of a file of ours, and how far behind: an end takes its comma along. No string
+# of JSON has a line break inside, so that what begins a line is no part of one; half a part would be no JSON.
+_MARKS = (
+    (b'\n  "host": {', 0),
+    (b'\n    "counters": {', 0),
+    (b"}", len("},")),
+    (b'\n    "telemetry": {', 0),
+    (b"\n    }", len("\n    },")),
+    (b"\n  }", len("\n  },")),
+    (b'\n  "provenance": {', 0),
+    (b"\n  }", len("\n  },")),
+)
 
 
 def record_in(content: bytes) -> Record:
@@ -43,31 +57,27 @@ def record_in(content: bytes) -> Record:
 
 def _in_parts(content: bytes) -> Record | None:
     """Return the record, with what it has in common shared; None where its lines do not tell it apart."""
-    host, rest = _taken(content, b"host", b"  ")
-    provenance, rest = _taken(rest, b"provenance", b"  ")
-    counters, host = _taken(host, b"counters", b"    ")
-    telemetry, host = _taken(host, b"telemetry", b"    ")
-    record = Record.model_validate_json(rest, strict=True)
-    start = _start_in(b"{%b,%b}" % (host, provenance))
-    meanwhile = _Meanwhile.model_validate_json(b"{%b}" % b",".join(filter(None, (counters, telemetry))))
-    own = meanwhile.model_fields_set
-    if record.model_fields_set & start.model_fields_set or start.host.model_fields_set & own:
+    places, at = [], 0
+    for mark, num_behind in _MARKS:
+        found = content.find(mark, at)
+        if found < 0:
+            return None
+        at = found + num_behind
+        places.append(at)
+    host, counters, counters_end, telemetry, telemetry_end, host_end, provenance, provenance_end = places
+    record = Record.model_validate_json(
+        content[:host] + content[host_end:provenance] + content[provenance_end:], strict=True
+    )
+    of_start = content[host:counters], content[counters_end:telemetry], content[telemetry_end:host_end]
+    start = _start_in(b"{%b%b%b%b}" % (*of_start, content[provenance : provenance_end - 1]))
+    own = content[counters:counters_end], content[telemetry : telemetry_end - 1]
+    meanwhile = _Meanwhile.model_validate_json(b"{%b%b}" % own)
+    if record.model_fields_set & start.model_fields_set or start.host.model_fields_set & meanwhile.model_fields_set:
         return None  # there twice
-    then = start.host.model_copy(update={name: getattr(meanwhile, name) for name in own})
+    then = start.host.model_copy(update=vars(meanwhile))
     return record.model_copy(update={"host": then, "provenance": start.provenance})
 
 
 @lru_cache(maxsize=1024)
 def _start_in(text: bytes) -> _Start:
     return _Start.model_validate_json(text)
-
-
-def _taken(text: bytes, name: bytes, indent: bytes) -> tuple[bytes, bytes]:
-    """Return the lines of the object `name` that begin at `indent`, b'' where there are none, and all other lines.
-
-    No string of JSON has a line break inside, so that what begins a line is no part of one.
-    """
-    line, end = b'\n%b"%b": {\n' % (indent, name), b"\n%b}" % indent
-    before, found, rest = text.partition(line)
-    inside, _, after = rest.partition(end)
-    return (found + inside + end, before + after.removeprefix(b",")) if found else (b"", text)

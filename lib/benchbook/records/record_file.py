@@ -46,7 +46,7 @@ def read_record(path: Path | str) -> Record:
 def record_of(content: bytes, path: Path | str) -> Record:
     """Return the record in `content`, which stands at `path`, as `read_record` does."""
     try:
-        if _OF_TODAY not in content:
+        if content.rfind(_OF_TODAY) < 0:  # it stands near the end
             content = _upgraded(content, path)
         record = record_in(content)
         _WRITTEN.validate_python({name: getattr(record, name) for name in _Written.__annotations__})

@@ -226,12 +226,11 @@ class Store:
         found, damage = [], []
         for case, repeat, folder in self._repeats():
             path = f"{folder}/{RECORD_FILE}"
-            if not os.path.lexists(path):
-                continue  # still to come, which whoever compares with the plan counts as missing
             try:
                 record = read_record(path)
             except StoreError as error:
-                damage.append(str(error))
+                if os.path.lexists(path):  # else still to come, which whoever compares with the plan counts as missing
+                    damage.append(str(error))
                 continue
             identity = record.identity
             if (identity.case_key, f"repeat={identity.repeat}") == (case, repeat):
