@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import psutil
 
 NODES = 4
 START_LIMIT_S = 300  # of Ray's dashboard, which takes its usual minute and more on a busy machine
+END_LIMIT_S = 10.0
 _CONF = """
 ClusterName=four
 SlurmctldHost=localhost
@@ -91,9 +92,7 @@ def slurm(folder: Path) -> Iterator[tuple[dict[str, str], str]]:
             time.sleep(0.1)
         yield env, "scheduler: slurm\noptions: {partition: cpu}\nat_once: 4\n"
     finally:
-        for path in (*folder.glob("node.*.pid"), folder / "control.pid", folder / "munge.pid"):
-            if path.exists():
-                subprocess.run(["kill", path.read_text().strip()], check=False, capture_output=True)
+        _end(int(path.read_text()) for path in folder.glob("*.pid"))
 
 
 @contextmanager
@@ -108,10 +107,21 @@ def ray(folder: Path) -> Iterator[tuple[dict[str, str], str]]:
             _run("ray", "start", f"--address=127.0.0.1:{port}", *usual)
         yield {}, f"scheduler: ray\naddress: http://127.0.0.1:{dashboard}\nresources: {{num_cpus: 1}}\nat_once: 4\n"
     finally:
-        for process in psutil.process_iter(["cmdline"]):
-            if any(str(folder) in word for word in process.info["cmdline"] or ()):
-                with suppress(psutil.Error):
-                    process.kill()
+        running = psutil.process_iter(["cmdline"])
+        _end(each.pid for each in running if any(str(folder) in word for word in each.info["cmdline"] or ()))
+
+
+def _end(pids: Iterable[int]) -> None:
+    """End these processes and return when they are gone: they write into the cluster's folder to the last."""
+    processes = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            processes.append(psutil.Process(pid))
+            processes[-1].terminate()
+    for process in psutil.wait_procs(processes, timeout=END_LIMIT_S)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=END_LIMIT_S)
 
 
 def _run(*argv: str, env: dict[str, str] | None = None) -> None:

@@ -2,7 +2,9 @@
 
 Each repeat may be measured again as often as the experiment's `again` allows. All tries stay in the run: the later one
 counts, and says what disturbed the earlier ones. A machine that stays busy costs one wait, and then a look a repeat:
-where all would only be disturbed again, nothing is measured again.
+where all would only be disturbed again, nothing is measured again. Some disturbances only show under load, as the time
+that the host of a virtual machine takes does: one that was there in every try of a repeat, each begun in quiet, costs no
+further tries until a repeat comes through without any.
 """
 
 from __future__ import annotations
@@ -40,16 +42,28 @@ class Again:
     listener: Told
     look: Look = disturbance
     _is_hopeless: bool = False  # the last wait was in vain
+    _unseen: frozenset[str] = frozenset()  # causes that no look has seen coming, and that were there in every try
 
     def is_wanted(self, record: Record, launch: Launch) -> bool:
         """Return whether the measured repeat of `record` is to be measured again; returns when the machine is quiet."""
         causes, tries = disturbed_by(record), len(record.identity.disturbed) + 1
-        if is_due_again(record, self.budget):
+        if not causes:
+            self._unseen = frozenset()
+        elif is_due_again(record, self.budget):
+            if self._unseen.issuperset(causes.split()):
+                return False
             seen = record.conditions.machine.own_cpu_share
             own_cpu_share = UNKNOWN_SHARE if seen is None else seen
             return self._is_quiet(causes, lambda: self.look(launch, LOOK_S, own_cpu_share, causes.split()))
-        if causes and self.budget:
+        elif self.budget:
             self.listener.say(f"  measured {tries} times, each time disturbed, at last by {causes}: it stays as it is")
+            each = (set(codes.split()) for codes in record.identity.disturbed)
+            if always := frozenset(causes.split()).intersection(*each):
+                self._unseen = always
+                self.listener.say(
+                    f"  quiet before is no sign of quiet while it measures: what {' '.join(sorted(always))} disturbs is "
+                    "not measured again until a repeat comes through undisturbed"
+                )
         return False
 
     def _is_quiet(self, causes: str, look: Callable[[], str]) -> bool:
