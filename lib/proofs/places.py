@@ -43,14 +43,15 @@ place: {{at_once: {at_once}}}
 
 def measured(folder: Path, at_once: int, rounds: int) -> tuple[float, list[Record]]:
     """Return how long a run takes (s), and its records by case and round."""
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
+    model = folder / "model"  # of its own: what a run writes is no part of it
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}")
     launches = ", ".join(
         f"l{number}: {{args: {{max_model_len: {4096 + number}}}, env: {{FAKE_VLLM: '{SCRIPT}'}}}}"
         for number in range(LAUNCHES)
     )
     (folder / "places.yaml").write_text(
-        EXPERIMENT.format(model=folder, launches=launches, rounds=rounds, at_once=at_once)
+        EXPERIMENT.format(model=model, launches=launches, rounds=rounds, at_once=at_once)
     )
     search_path = os.pathsep.join(filter(None, [str(FAKE_PACKAGE), os.environ.get("PYTHONPATH")]))
     env = {**os.environ, "PYTHONPATH": search_path, "BENCHBOOK_STATE_DIR": str(folder / "state")}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -33,6 +35,12 @@ class Gpu(Part):
     name: Name
     memory: str | None = None
     driver: str | None = None
+
+
+def gpus_text(gpus: Iterable[Gpu]) -> str:
+    """Return '4 × NVIDIA H200', kind by kind; '' where there is none."""
+    kinds = Counter(gpu.name for gpu in gpus)
+    return " + ".join(name if number == 1 else f"{number} × {name}" for name, number in kinds.items())
 
 
 class MachineFacts(Part):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from benchbook.judge.gpus import num_gpus
 from benchbook.reading import read_bytes
 from benchbook.records.header import LaunchFacts
 from benchbook.records.host import HostFacts
-from benchbook.records.parts import MachineFacts
+from benchbook.records.parts import MachineFacts, gpus_text
 from benchbook.records.record import Record
 from benchbook.records.runs import CASES, RUN_FILE
 from benchbook.records.store import EXPERIMENT_FILE
@@ -232,8 +231,6 @@ def _used_gpus(run: Run) -> int | None:
 
 def _device_text(machine: MachineFacts, used: int | None) -> str:
     """Return the GPUs of a machine, and how many of them were used where that is known, or its processor."""
-    counted = Counter(gpu.name for gpu in machine.gpus)
-    if counted:
-        there = " + ".join(name if number == 1 else f"{number} × {name}" for name, number in counted.items())
-        return there if used in (None, counted.total()) else f"{used} of {there}"
+    if there := gpus_text(machine.gpus):
+        return there if used in (None, len(machine.gpus)) else f"{used} of {there}"
     return (machine.cpu or "") + (f", {machine.cpu_cores} cores" if machine.cpu_cores else "")

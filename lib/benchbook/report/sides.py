@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.judge.group import judged_alone_and_together
+from benchbook.records.parts import gpus_text
 from benchbook.records.published import WAY, all_published
 from benchbook.records.record import IMPORTED, Record
 from benchbook.records.store import Store
@@ -74,7 +75,7 @@ def facts_of(records: Sequence[Record]) -> dict[str, str]:
     """Return what figures are of, as far as their first record tells."""
     first = next((record for record in records if record.is_measured), records[0])
     host, machine, packages = first.host, first.provenance.machine, first.provenance.packages
-    gpus = " + ".join(gpu.name for gpu in machine.gpus)
+    gpus = gpus_text(machine.gpus)
     cpu = f"{machine.cpu}, {machine.cpu_cores} cores" if machine.cpu else ""
     source = first.provenance.source
     tool = source.tool if source else "its publication" if first.way == WAY else "benchbook"

@@ -19,7 +19,7 @@ from benchbook.reading import read_bytes
 from benchbook.records.files import make_folder, write_bytes
 from benchbook.records.fingerprint import changed_parts
 from benchbook.records.header import LaunchFacts, RunHeader
-from benchbook.records.parts import MachineFacts
+from benchbook.records.parts import MachineFacts, gpus_text
 from benchbook.records.provenance import package_versions
 from benchbook.records.record import IMPORTED, Record
 from benchbook.records.store import EXPERIMENT_FILE, Store
@@ -162,7 +162,7 @@ def _machine(there: MachineFacts, here: MachineFacts) -> list[str]:
 
 def _fact(value: Any) -> str:
     if isinstance(value, tuple):
-        return " + ".join(gpu.name for gpu in value) or "none"
+        return gpus_text(value) or "none"
     return "unknown" if value is None else str(value)
 
 

@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from benchbook.cli import app
+from benchbook.report.run import load_run
+from typer.testing import CliRunner
 
 RUNS = sorted(path.parent for path in (Path(__file__).parents[3] / "results" / "reference").glob("*/run.json"))
 
@@ -27,8 +30,27 @@ def report(run_dir):
     return (run_dir / "report.html").read_text()
 
 
-def test_there_are_twelve_of_them_and_four_are_withdrawn():
-    assert (len(RUNS), len(WITHDRAWN)) == (12, 4)
+def test_there_are_fourteen_of_them_and_four_are_withdrawn():
+    assert (len(RUNS), len(WITHDRAWN)) == (14, 4)
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_over_several_cards_each_is_watched_and_their_joules_are_the_launchs(number):
+    run = load_run(RUNS[0].with_name(f"tp{number}"))
+    for record in run.records:
+        seen = record.host.telemetry
+        assert len(seen.gpus) == number and {card.energy_source for card in seen.gpus} == {"the card's energy counter"}
+        assert seen.energy_j == pytest.approx(sum(card.energy_j for card in seen.gpus))
+        assert {process.gpu for process in seen.gpu_processes} == {card.index for card in seen.gpus}
+        assert {process.kind for process in seen.gpu_processes} == {"ours"}
+    shares = run.table[[column for column in run.table if column.endswith("share_of_limit")]].stack()
+    assert len(shares.dropna()) == 3 * 3 and shares.dropna().between(0, 1).all()
+
+
+def test_two_runs_on_other_numbers_of_cards_say_what_a_card_gives():
+    told = CliRunner().invoke(app, ["compare", "reference/tp2", "reference/tp4", "--results", str(RUNS[0].parents[1])])
+    assert "2 × NVIDIA H200" in told.stdout and "4 × NVIDIA H200" in told.stdout
+    assert "on 4 GPUs in place of 2: 39.0 % less for each GPU" in " ".join(told.stdout.split())
 
 
 def test_none_of_its_links_can_be_dead(report):
