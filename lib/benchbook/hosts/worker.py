@@ -50,7 +50,8 @@ class Worker:
         self._process: GuardedProcess | None = None
         folder = Path(log_dir) if log_dir else registry.state_dir() / "logs" / Path(self.socket_path).name
         folder.mkdir(parents=True, exist_ok=True)
-        self.log_path = folder / f"{kind}.log"
+        # Absolute, as Papermill stands in the notebook's folder when a kernel has the worker started again.
+        self.log_path = folder.absolute() / f"{kind}.log"
         self._log_start_bytes = 0
 
     def __repr__(self) -> str:

@@ -41,6 +41,9 @@ def test_a_helper_that_is_killed_costs_one_repeat_at_most(tmp_path, doomed):
     text += process.communicate(timeout=300)[0]
     assert process.returncode in ALL_MEASURED, text
     assert text.count("once more") <= len(doomed) and "[6/6]" in text
+    (log,) = tmp_path.glob("results/machinery/2*/kernels.log")
+    num_killed = sum("kernels" in role for role, _ in doomed)
+    assert log.read_text().count("kernel worker: ready") == 1 + num_killed, "kernels are forked from then on as well"
     assert wait_nothing_left(tmp_path) == []
 
 

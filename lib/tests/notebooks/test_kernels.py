@@ -209,6 +209,15 @@ def test_kernels_end_with_their_worker(tmp_path, light):
         assert not processes.is_alive(forked.pid, getattr(processes.read_stat(forked.pid), "start_ticks", None))
 
 
+def test_a_worker_is_started_again_from_whatever_folder_with_its_log_where_it_was(tmp_path, light, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with WarmKernels("logs") as worker:
+        os.kill(worker.pid, signal.SIGKILL)
+        monkeypatch.chdir("/")
+        worker.ensure()
+        assert worker.is_alive() and worker.log_path == tmp_path / "logs" / "kernels.log"
+
+
 def test_the_next_notebook_finds_the_kernel_that_got_ready_and_the_one_after_it_a_new_one(
     tmp_path, warm, monkeypatch, kernel_files_before
 ):
