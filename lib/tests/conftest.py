@@ -22,6 +22,7 @@ from benchbook.hosts.server import VllmServer
 from benchbook.hosts.vllm.forms import dataset_forms, installed_forms
 from benchbook.measure.client.warm import WarmClient
 from benchbook.notebooks.kernels.source import warm_kernels
+from crowded import hub_of_two_commits
 from ender import ended_with_us
 from listening_proxy import ListeningProxy, listening_proxy
 
@@ -163,9 +164,15 @@ def commands_are_made_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def vllms_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmClient]:
+def hub(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the environment that names a model hub, of crowded.MODEL."""
+    return hub_of_two_commits(tmp_path_factory.mktemp("hub"))
+
+
+@pytest.fixture(scope="session")
+def vllms_client(hub: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmClient]:
     """Yield vLLM's own client, started once for all files of a process that ask for it."""
-    with WarmClient(log_dir=tmp_path_factory.mktemp("client")) as client:
+    with WarmClient(log_dir=tmp_path_factory.mktemp("client"), env=hub) as client:
         yield client
 
 

@@ -66,7 +66,7 @@ class Shown:
 _MACHINE, _LEFT, _ODD, _ATTACH = "test_machine.py", "test_leftovers.py", "test_odd_servers.py", "test_hosts_attach.py"
 _FAULTS, _FETCH, _BOX = "test_system_faults.py", "test_fetching.py", "test_container.py"
 _SITUATIONS = "test_practice_situations.py"
-_SLOW = "integration/test_practice_starts.py"
+_SLOW, _START = "integration/test_practice_starts.py", "integration/test_server.py"
 _CROWDED = "test_the_revision_that_is_asked_for_is_served_and_recorded"
 _PAST_THE_PROXY = "test_a_client_finds_the_tokenizer_where_the_launch_says_and_goes_past_the_proxy"
 SECOND = "GPU-77aa0000-aaaa-bbbb-cccc-0123456789ab"
@@ -91,9 +91,9 @@ SHOWN = (
          {root: root for root in ("s3://bucket/llama", "/mnt/nfs/llama/", "gs://b/m", "/opt/ml/model", "hf://org/name",
                                   "az://blob/models/m", "//nas/models/m")}),
     # One start of the real vLLM in a shell that has proxies, a cluster's variables and a long TMPDIR.
-    *_of(6, _SLOW, _CROWDED, {}, {"really, the second of two": ""}),
-    *_of(22, _SLOW, _CROWDED, {}, {"really, both": ""}),
-    *_of(41, _SLOW, _CROWDED, {}, {"really, 111 characters": ""}),
+    *_of(6, _START, _CROWDED, {}, {"really, the second of two": ""}),
+    *_of(22, _START, _CROWDED, {}, {"really, both": ""}),
+    *_of(41, _START, _CROWDED, {}, {"really, 111 characters": ""}),
     *_of(8, _SLOW, _PAST_THE_PROXY, {"a run": ""}, {}),
     *_of(9, _SLOW, _PAST_THE_PROXY, {}, {"really, HF_HOME": ""}),
     *_of(35, _SLOW, _PAST_THE_PROXY, {}, {"really, one seat": ""}),

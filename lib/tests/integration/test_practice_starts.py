@@ -1,4 +1,4 @@
-"""What practice breaks and only the real vLLM shows: tokenizers, revisions, leftovers of a shell, queues, logs."""
+"""What practice breaks and only the real vLLM shows: tokenizers, proxies, queues, logs; its start is in test_server.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +18,12 @@ from benchbook.hosts.server import VllmServer
 from benchbook.measure.client.tasks import COMMAND_LINE, WARM, run_bench
 from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.serve import bench_serve
-from benchbook.measure.servers import model_card, open_server
+from benchbook.measure.servers import open_server
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.handover import Handover
 from benchbook.records.record import Identity, Record
-from listening_proxy import ListeningProxy, listening_proxy
+from crowded import MODEL, SECOND, crowded_shell
+from listening_proxy import ListeningProxy
 from odd_server import odd_server
 from rows import IS_FULL, rows
 from sweeps import ONE_PROCESS_ARGS, ONE_PROCESS_ENV
@@ -78,54 +78,42 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
-# One start in a shell that has everything in the way, of the second of two commits, which takes shorter sequences.
-FIRST, SECOND, SHORT = "1" * 40, "2" * 40, 512
+# On a server that seats one request.
 COLD = {"input_len_tokens": 64, "num_warmup_prompts": 0}
 CLOSED = ServeWorkload(**COLD, output_len_tokens=32, max_concurrency=8, num_prompts=24)
 OPEN = ServeWorkload(**COLD, output_len_tokens=16, request_rate_rps=40, num_prompts=24)
 
 
 @pytest.fixture(scope="module")
-def unused() -> Iterator[ListeningProxy]:
-    """Yield the proxy of the shell."""
-    with pytest.MonkeyPatch.context() as patch, listening_proxy(patch) as proxy:
+def unused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ListeningProxy]:
+    """Yield the proxy of a shell that has everything in the way, in which all tests here are."""
+    with crowded_shell(tmp_path_factory.mktemp("crowded")) as proxy:
         yield proxy
 
 
 @pytest.fixture(scope="module")
-def crowded(unused: ListeningProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
-    """Yield a server that seats one request, started under a proxy, a cluster's variables and a long TMPDIR."""
-    folder = tmp_path_factory.mktemp("crowded")
-    repo = folder / "hf" / "hub" / "models--some--model"
-    for commit in (FIRST, SECOND):
-        shutil.copytree(build_embedded("tiny"), repo / "snapshots" / commit)
-    (repo / "refs").mkdir()
-    (repo / "refs" / "main").write_text(FIRST)
-    path = repo / "snapshots" / SECOND / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "max_position_embeddings": SHORT}))
-    long = folder / ("t" * (111 - len(str(folder))))
-    long.mkdir()
+def crowded(
+    unused: ListeningProxy, hub: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[VllmServer]:
+    """Yield a server that seats one request, started in that shell."""
     args = {name: value for name, value in ONE_PROCESS_ARGS.items() if name != "max_model_len"}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VLLM_PORT", "tcp://10.43.1.39:8000")
-        patch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder))
-        patch.setenv("TMPDIR", str(long))
-        patch.setattr(tempfile, "tempdir", str(long))
-        with VllmServer(
-            "some/model",
-            args={**args, "revision": SECOND, "max_num_seqs": 1},
-            env={**ONE_PROCESS_ENV, "HF_HOME": str(folder / "hf")},
-            log_dir=folder / "log",
-            keep=True,  # as other tests leave nothing of ours running
-        ) as server:
-            yield server
-            server.stop()
+    with VllmServer(
+        MODEL,
+        args={**args, "revision": SECOND, "max_num_seqs": 1},
+        env={**ONE_PROCESS_ENV, **hub},
+        log_dir=tmp_path_factory.mktemp("log"),
+        keep=True,  # as other tests leave nothing of ours running
+    ) as server:
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="module")
-def client(crowded: VllmServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmClient]:
-    """Yield vLLM's own client, started once in the same shell, before anything has been said of its proxy there."""
-    with WarmClient(log_dir=tmp_path_factory.mktemp("client"), env=crowded.hub_env) as client:
+def client(
+    unused: ListeningProxy, hub: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WarmClient]:
+    """Yield vLLM's own client, started once in that shell, before anything has been said of its proxy there."""
+    with WarmClient(log_dir=tmp_path_factory.mktemp("client"), env=hub) as client:
         yield client
 
 
@@ -135,12 +123,6 @@ def measured(server: VllmServer, client: WarmClient, workload: ServeWorkload, fo
     record = bench_serve(server, workload, record_path=path, repeat=repeat).record
     assert record.way == WARM
     return record
-
-
-def test_the_revision_that_is_asked_for_is_served_and_recorded(crowded) -> None:
-    assert model_card(crowded).max_model_len == SHORT
-    assert crowded.model_files.commit == SECOND
-    assert f"--revision {SECOND}" in " ".join(crowded.argv)
 
 
 @pytest.mark.skipif(not IS_FULL, reason="make test-full; test_vllms_client_goes_past_the_proxy_… does, below")

@@ -37,12 +37,15 @@ NOT_HERE = {
 }
 LIMIT_S = 900
 SECRET = "hf_" + "Zq7" * 12
-# In `make test` the quickstart has two of its four numbers in flight, and each repeat is a third as long, or less.
+# In `make test` the quickstart has two of its four numbers in flight, and each repeat makes a tenth of its tokens, or fewer.
 SHORTER = (
     "--set=benchmarks.serve.max_concurrency=[1, 8]",
+    "--set=benchmarks.serve.lengths=[[128, 16], [256, 8]]",
     "--set=benchmarks.serve.num_prompts=3 per concurrency",
+    "--set=benchmarks.latency.lengths=[[128, 16]]",
     "--set=benchmarks.latency.num_iters=3",
     "--set=benchmarks.latency.num_iters_warmup=1",
+    "--set=benchmarks.throughput.lengths=[[128, 16]]",
     "--set=benchmarks.throughput.num_prompts=32",
 )
 OPTIONS, NUM_CASES = ((), 12) if IS_FULL else (SHORTER, 8)

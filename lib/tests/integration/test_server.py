@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 from benchbook.hosts.attached import attach
+from benchbook.hosts.model.files import resolve_model
 from benchbook.hosts.process import processes, registry
 from benchbook.hosts.scrape import counter_delta, has_prefix_cache, parse_counters
 from benchbook.hosts.server import VllmServer, find_server
@@ -24,9 +25,11 @@ from benchbook.judge.group import judged_together
 from benchbook.measure.client.tasks import COMMAND_LINE, WARM
 from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.serve import bench_serve
+from benchbook.measure.servers import model_card
 from benchbook.plan.workloads import ServeWorkload
 from benchbook.records.handover import GuardItems, Handover
 from benchbook.terms.errors import HostStartError
+from crowded import MODEL, SECOND, SHORTER, crowded_shell
 from routes import of_sources
 from rows import IS_FULL, rows
 from sweeps import ARGS, ENV, ONE_PROCESS_ARGS, ONE_PROCESS_ENV
@@ -43,13 +46,20 @@ FORMS = {"engine and worker in one": (ONE_PROCESS_ARGS, ONE_PROCESS_ENV), "as it
 
 
 @pytest.fixture(scope="module", params=rows(FORMS, quick=["engine and worker in one"]))
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
-    """Yield one ready server for all tests here; they leave it as they find it."""
-    (args, env), log_dir = FORMS[request.param], tmp_path_factory.mktemp("server")
-    args = {**args, "enable_mfu_metrics": True}
-    with VllmServer("tiny", args=args, env=env, name="shared", log_dir=log_dir, keep=True) as server:
-        yield server
-        server.stop()
+def server(
+    request: pytest.FixtureRequest, hub: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[VllmServer]:
+    """Yield one ready server for all tests here, started in a shell with everything in the way; they leave it as they find it."""
+    (args, env), folder = FORMS[request.param], tmp_path_factory.mktemp("server")
+    # Of the second of two commits, whose longest sequence is its own.
+    args = {name: value for name, value in args.items() if name != "max_model_len"}
+    args |= {"enable_mfu_metrics": True, "revision": SECOND}
+    server = VllmServer(MODEL, args=args, env={**env, **hub}, name="shared", log_dir=folder / "log", keep=True)
+    with crowded_shell(folder) as unused:
+        server.__enter__()
+        assert unused.asked == []
+    yield server
+    server.stop()
 
 
 @pytest.fixture
@@ -75,6 +85,12 @@ def completion(server: VllmServer, **body: object) -> requests.Response:
     """Return the answer to one request for eight tokens."""
     request = {"model": server.served_name, "prompt": "w5 w6 w7", "max_tokens": 8, "ignore_eos": True, **body}
     return requests.post(f"{server.base_url}/v1/completions", json=request, headers=bearer(server), timeout=30)
+
+
+def test_the_revision_that_is_asked_for_is_served_and_recorded(server: VllmServer) -> None:
+    assert model_card(server).max_model_len == server.facts.max_model_len == SHORTER
+    assert server.model_files.commit == SECOND
+    assert f"--revision {SECOND}" in " ".join(server.argv)
 
 
 def test_both_names_answer_and_a_word_is_a_token(server: VllmServer) -> None:
@@ -163,7 +179,7 @@ def test_the_log_tells_phases_and_capacity(server: VllmServer) -> None:
     facts = server.facts
     assert facts.kv_cache_gib == 1.0
     assert facts.kv_cache_tokens > 100_000
-    assert (facts.dtype, facts.max_model_len) == ("float32", 4096)
+    assert facts.dtype == "float32"
     phases_s = [facts.imports_s, facts.config_s, facts.engine_init_s, facts.weights_s, facts.warm_up_s, facts.api_s]
     assert None not in phases_s
     assert server.ready_s / 2 < sum(phases_s) < server.ready_s * 1.5 + 3  # stamps have whole seconds
@@ -199,6 +215,8 @@ def bench_serve_argv(server: VllmServer, folder: Path, name: str) -> list[str]:
         server.model_files.path,
         "--served-model-name",
         server.served_name,
+        "--tokenizer",
+        resolve_model("tiny").path,
         "--dataset-name",
         "random",
         "--random-input-len",
