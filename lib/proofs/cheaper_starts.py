@@ -16,10 +16,12 @@ Exits with 0 when the two are equal.
 from __future__ import annotations
 
 import json
-import math
 import statistics
+import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,8 @@ from benchbook.hosts.vllm.taken_over import note_proof
 from benchbook.judge.headlines import headline_of
 from benchbook.records.record import Record
 from benchbook.records.store import Store
-from benchbook.terms.exit_codes import FAILED, NO_ANSWER, OK
-from equal_launches import BENCHMARKS, benchbook
+from benchbook.terms.exit_codes import FAILED, INTERRUPTED, NO_ANSWER, OK
+from equal_launches import BENCHMARKS
 from pairs import TOLERANCE, Equality, equality_of, of_a_launch, print_ratios, proof_parser, write_output
 
 WHOLE, CHEAP = "whole", "cheap"
@@ -61,8 +63,19 @@ def _with(launch: Mapping[str, Any], more: Mapping[str, Mapping[str, Any]]) -> d
     return {**launch, **{key: {**launch.get(key, {}), **added} for key, added in more.items()}}
 
 
+def measure(file: Path, results: Path) -> None:
+    """Run the experiment where it is seen. Ctrl-C ends it in order, and the rounds that are whole by then are compared."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchbook", "run", str(file), "--new", "--results", str(results)]
+    ) as process:
+        with suppress(KeyboardInterrupt):
+            process.wait()
+        if process.wait() not in (OK, FAILED, NO_ANSWER, INTERRUPTED):
+            raise SystemExit(f"benchbook run ended with {process.returncode}")
+
+
 def ratios_of(records: Sequence[Record]) -> dict[str, Equality]:
-    """Return cheap over whole of each case's headline metric, by rounds that both measured."""
+    """Return cheap over whole of each case's headline metric, by rounds that both measured; a case that none did is left out."""
     values: dict[str, dict[str, dict[int, float]]] = {}
     for record in records:
         key = headline_of(record.benchmark, record.load)
@@ -73,7 +86,8 @@ def ratios_of(records: Sequence[Record]) -> dict[str, Equality]:
     found = {}
     for what, arms in values.items():
         rounds = sorted(arms[WHOLE].keys() & arms[CHEAP].keys())
-        found[what] = equality_of(*([arms[name][number] for number in rounds] for name in (CHEAP, WHOLE)))
+        if rounds:
+            found[what] = equality_of(*([arms[name][number] for number in rounds] for name in (CHEAP, WHOLE)))
     return found
 
 
@@ -94,22 +108,26 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="benchbook-starts-") as name:
         folder = Path(name)
         file = write_experiment(folder, options.experiment, options.way, options.benchmarks, options.rounds)
-        benchbook(folder, "run", str(file), "--new", may_end_with=(OK, FAILED, NO_ANSWER))
+        measure(file, folder / "results")
         records = Store.open(file.stem, folder / "results").records()
     if why := why_not_of(options.way, records):
         print(why)
         return 1
-    ratios, seconds = ratios_of(records), {name: _start_s(records, name) for name in (WHOLE, CHEAP)}
+    if not (ratios := ratios_of(records)):
+        print("no case has a round of both")
+        return 1
+    seconds = {name: _start_s(records, name) for name in (WHOLE, CHEAP)}
     print_ratios(ratios, "cheap / whole")
     print(f"a start took {seconds[WHOLE]:.1f} s whole and {seconds[CHEAP]:.1f} s cheap (median)")
-    within = max(max(ratio.high - 1, 1 - ratio.low) for ratio in ratios.values()) if ratios else math.inf
+    within = max(max(ratio.high - 1, 1 - ratio.low) for ratio in ratios.values())
     is_proven = within <= TOLERANCE
     print(
         f"equal within {100 * within:.1f} %: {'proven' if is_proven else f'not proven, {100 * TOLERANCE:g} % are allowed'}"
     )
+    rounds = min(ratio.num_pairs for ratio in ratios.values())
     if is_proven and options.way != "compile_cache":
         host = records[0].host
-        proof = f"within {100 * within:.1f} % over {options.rounds} rounds of {host.model}, {records[0].ended_utc[:10]}"
+        proof = f"within {100 * within:.1f} % over {rounds} rounds of {host.model}, {records[0].ended_utc[:10]}"
         note_proof(options.way, host.facts.vllm_version, proof)
     found = {"way": options.way, "within": within, "start_s": seconds}
     write_output(options.output, {**found, "ratios": {key: vars(ratio) for key, ratio in ratios.items()}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,8 +33,10 @@ class Equality:
     num_pairs: int
 
     def is_equal(self, tolerance: float = TOLERANCE) -> bool:
-        """Return whether the interval contains 1 or lies within the tolerance around it."""
-        return self.low <= 1.0 <= self.high or 1 - tolerance <= self.low <= self.high <= 1 + tolerance
+        """Return whether there is an interval, and it contains 1 or lies within the tolerance around it."""
+        return self.high < math.inf and (
+            self.low <= 1.0 <= self.high or 1 - tolerance <= self.low <= self.high <= 1 + tolerance
+        )
 
 
 def proof_parser(page: str, name: str) -> argparse.ArgumentParser:
@@ -50,9 +53,9 @@ def of_a_launch(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def equality_of(ours: Sequence[float], theirs: Sequence[float]) -> Equality:
-    """Return the ratio of paired measurements, at least two that are not all alike."""
+    """Return the ratio of paired measurements; from 0 to infinity where they are too few or too unlike for an interval."""
     ratio = paired_ratio(theirs, ours)
-    return Equality(ratio.ratio, *ratio.interval(), len(ours))
+    return Equality(ratio.ratio, *(ratio.interval() or (0.0, math.inf)), len(ours))
 
 
 def print_ratios(ratios: Mapping[str, Equality], heading: str, tolerance: float = TOLERANCE) -> None:

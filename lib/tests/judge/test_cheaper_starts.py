@@ -51,6 +51,15 @@ def test_the_two_are_compared_by_the_headline_of_each_case_and_by_rounds(proof, 
     assert all(ratio.num_pairs == 8 and 1.05 < ratio.low < ratio.high < 1.15 for ratio in found.values())
 
 
+def test_one_round_of_both_shows_nothing_equal_and_none_is_left_out(proof, tmp_path):
+    made = records(tmp_path)
+    for rounds in (0, 1, 8):
+        kept = [record for record in made if record.identity.launch == "whole" or record.identity.repeat < rounds]
+        found = proof.ratios_of(kept).values()
+        assert [ratio.num_pairs for ratio in found] == [rounds] * (4 if rounds else 0)
+        assert all(ratio.is_equal() == (rounds == 8) for ratio in found)
+
+
 def test_both_starts_stand_in_one_experiment_that_can_be_run(proof, tmp_path):
     from benchbook.plan.experiment import load_experiment
 
