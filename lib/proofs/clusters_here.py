@@ -92,6 +92,7 @@ def slurm(folder: Path) -> Iterator[tuple[dict[str, str], str]]:
             time.sleep(0.1)
         yield env, "scheduler: slurm\noptions: {partition: cpu}\nat_once: 4\n"
     finally:
+        _clear({**os.environ, **env})
         _end(int(path.read_text()) for path in folder.glob("*.pid"))
 
 
@@ -109,6 +110,14 @@ def ray(folder: Path) -> Iterator[tuple[dict[str, str], str]]:
     finally:
         running = psutil.process_iter(["cmdline"])
         _end(each.pid for each in running if any(str(folder) in word for word in each.info["cmdline"] or ()))
+
+
+def _clear(env: dict[str, str]) -> None:
+    """End all jobs: what runs a step outlives the daemons, and would wait for them for minutes."""
+    until_s = time.monotonic() + END_LIMIT_S
+    subprocess.run(["scancel", "--partition=cpu"], env=env, check=False, capture_output=True)
+    while time.monotonic() < until_s and subprocess.run(["squeue", "-h"], env=env, capture_output=True).stdout:
+        time.sleep(0.1)
 
 
 def _end(pids: Iterable[int]) -> None:
