@@ -76,8 +76,7 @@ _beside: WeakKeyDictionary[Run, _Beside] = WeakKeyDictionary()
 
 def begin(run: Run, chapters: Sequence[Chapter]) -> None:
     """Have `chapters` of a large run made beside, in this order; of another nothing."""
-    num_cases = len(run.cases)  # with the tables that all chapters read, so that they are made once
-    if sys.platform == "linux" and num_cases >= LEAST_CASES and run not in _beside:
+    if sys.platform == "linux" and len(run.curve_of) >= LEAST_CASES and run not in _beside:
         with suppress(OSError):  # no process or no file is to be had
             _beside[run] = _Beside(run, chapters)
 

@@ -47,7 +47,7 @@ _NO_FLOOR = "no latency case was measured with the launch and the lengths of a s
 def show_question(run: Run) -> None:
     """Display the run's question as the title, with what was measured on what and when; begin the longest chapters."""
     show(join([element("h1", run.question), element("p", subtitle(run), "subtitle")]))
-    begin(run, (_comparison, _latency))  # half of the drawing, and of few records: memory that both hold stays one
+    begin(run, (_comparison, _roofline))  # half of the work; the first needs no table, which is made here meanwhile
 
 
 def show_answer(run: Run) -> None:
@@ -116,11 +116,7 @@ def show_throughput(run: Run) -> None:
 
 def show_latency(run: Run) -> None:
     """Display TTFT and TPOT against the load, and their reading."""
-    _show_all(made(run, _latency))
-
-
-def _latency(run: Run) -> list[Html]:
-    return _figures(run, figures.latency_figure, reading.latency_reading(run), _NO_SERVE)
+    _show_all(_figures(run, figures.latency_figure, reading.latency_reading(run), _NO_SERVE))
 
 
 def show_tradeoff(run: Run) -> None:
@@ -140,15 +136,20 @@ def show_published(run: Run) -> None:
 
 def show_roofline(run: Run) -> None:
     """Display how far each case is from what the hardware allows, what binds it, and one case over time, folded."""
+    _show_all(made(run, _roofline))
+
+
+def _roofline(run: Run) -> list[Html]:
     cases, reasons = bounded_cases(run)
     drawn = roofline_figure(run, cases)
-    _show_all(_figured([drawn] if drawn else [], roofline_reading(cases), _NO_LIMIT, seen=steps_reading(cases)))
-    show(join([roofline_html(cases), bullets(reasons)]))
+    parts = _figured([drawn] if drawn else [], roofline_reading(cases), _NO_LIMIT, seen=steps_reading(cases))
+    parts.append(join([roofline_html(cases), bullets(reasons)]))
     timeline, damage = timeline_of(run)
-    show(bullets(f"No timeline is drawn of a damaged file: {line}." for line in damage))
+    parts.append(bullets(f"No timeline is drawn of a damaged file: {line}." for line in damage))
     if timeline is not None:
         figure, caption, title = timeline
-        show(folded(title, figure_html(figure, caption, alt=f"{title}. {first_sentence(caption)}")))
+        parts.append(folded(title, figure_html(figure, caption, alt=f"{title}. {first_sentence(caption)}")))
+    return parts
 
 
 def show_failures(run: Run) -> None:

@@ -40,7 +40,7 @@ def hanging(run):
 
 
 def test_a_large_runs_chapters_are_those_that_its_cells_would_make(run):
-    chapters = (cells._comparison, cells._latency)
+    chapters = (cells._comparison, cells._roofline)
     begin(run, chapters)
     assert [made(run, chapter) for chapter in chapters] == [chapter(run) for chapter in chapters]
 
@@ -64,10 +64,10 @@ def test_a_small_run_is_told_by_one_process(tmp_path):
 @pytest.mark.parametrize("broken", [dying, hanging])
 def test_what_a_process_does_not_give_is_made_here(run, monkeypatch, broken):
     monkeypatch.setattr(beside, "LIMIT_S", 1)
-    begin(run, [maker, broken, cells._latency])
+    begin(run, [maker, broken, cells._roofline])
     assert made(run, broken) == ["here"]
     assert made(run, maker) != [str(HERE)]
-    assert made(run, cells._latency) == cells._latency(run)
+    assert made(run, cells._roofline) == cells._roofline(run)
 
 
 def test_what_fails_there_fails_in_its_cell(run):
