@@ -30,11 +30,12 @@ def _possible(number: float) -> float:
 
 
 BenchmarkName = Annotated[str, AfterValidator(_benchmark)]
-# Most of what is real is above 0, which pydantic sees without calling us: half the time of a number, of a hundred a record.
+# Most of what is real is above 0, or 0, which pydantic sees without calling us: half the time of a number, of a hundred a record.
 _AboveZero = SkipJsonSchema[Annotated[float, Field(ge=SMALLEST, le=LARGEST)]]
+_Zero = SkipJsonSchema[Annotated[float, Field(ge=0, le=0)]]
 _Real = Annotated[float, Field(ge=-LARGEST, le=LARGEST), AfterValidator(_possible)]
 # What is whole stays whole: 2 processors are not 2.0.
-Number = Annotated[int, Field(ge=-(10**15), le=10**15)] | _AboveZero | _Real
+Number = Annotated[int, Field(ge=-(10**15), le=10**15)] | _AboveZero | _Zero | _Real
 Numbers = list[Number | None]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 Whole = Annotated[int, Field(ge=0, le=10**15)]

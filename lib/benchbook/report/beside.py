@@ -1,4 +1,4 @@
-"""Chapters of a large run's report made by a second process, while the notebook goes on with the cells before them.
+"""Chapters of a large run's report made by a second process, while the notebook goes on with other cells.
 
 The process is a fork of the kernel, so that it has the run, and a report has the second core. Of the kernel's threads
 it has none, and it needs none: it computes, draws, and writes what it made into files. What it does not give, for
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import signal
 import sys
 import tempfile
@@ -27,12 +28,13 @@ Chapter = Callable[[Run], list[Html]]  # what a cell displays, one after the oth
 
 
 class _Beside:
-    """One process that makes chapters in their order, each into a file of its own."""
+    """One process that makes chapters in their order, each into a file of its own, and those that wait to be made here."""
 
-    def __init__(self, run: Run, chapters: Sequence[Chapter]) -> None:
+    def __init__(self, run: Run, chapters: Sequence[Chapter], meanwhile: Sequence[Chapter]) -> None:
         # Files, since a pipe would hold the process up until its first chapter is asked for.
         self._files = {chapter: tempfile.TemporaryFile() for chapter in chapters}
         self._coming, self._has_ended = list(chapters), False
+        self._meanwhile, self._made = list(meanwhile), {}
         reading, writing = os.pipe()
         self._news = open(reading, "rb", buffering=0)  # a byte a chapter, and the end of them
         with open(writing, "wb", buffering=0) as news:
@@ -53,14 +55,23 @@ class _Beside:
         finally:
             os._exit(0)
 
-    def made(self, chapter: Chapter) -> list[Html] | None:
-        """Return a chapter once it is there; None where the process has ended without it."""
+    def made(self, run: Run, chapter: Chapter) -> list[Html] | None:
+        """Return a chapter once it is there, meanwhile making others; None where it is still to be made here."""
+        if chapter not in self._files:
+            return self._made.pop(chapter, None)
         while not self._has_ended and (chapter in self._coming or not self._coming):
-            self._hear()
+            if self._meanwhile and not select.select([self._news], [], [], 0)[0]:
+                self._make_ahead(run, self._meanwhile.pop(0))
+            else:
+                self._hear()
         if chapter in self._coming:
             return None
         self._files[chapter].seek(0)
         return pickle.load(self._files[chapter])
+
+    def _make_ahead(self, run: Run, chapter: Chapter) -> None:
+        with suppress(Exception):  # its own cell will make it again, and tell
+            self._made[chapter] = chapter(run)
 
     def _hear(self) -> None:
         if self._news.read(1):
@@ -74,15 +85,16 @@ class _Beside:
 _beside: WeakKeyDictionary[Run, _Beside] = WeakKeyDictionary()
 
 
-def begin(run: Run, chapters: Sequence[Chapter]) -> None:
-    """Have `chapters` of a large run made beside, in this order; of another nothing."""
-    if sys.platform == "linux" and len(run.curve_of) >= LEAST_CASES and run not in _beside:
+def begin(run: Run, beside: Sequence[Chapter], meanwhile: Sequence[Chapter] = ()) -> None:
+    """Have chapters of a large run made beside, in this order, and those of `meanwhile` while they are waited for."""
+    num_cases = len(run.cases)  # with the table that all chapters read, so that it is made once
+    if sys.platform == "linux" and num_cases >= LEAST_CASES and run not in _beside:
         with suppress(OSError):  # no process or no file is to be had
-            _beside[run] = _Beside(run, chapters)
+            _beside[run] = _Beside(run, beside, meanwhile)
 
 
 def made(run: Run, chapter: Chapter) -> list[Html]:
     """Return `chapter(run)`: as it was made beside, else made now."""
     beside = _beside.get(run)
-    found = beside.made(chapter) if beside else None
+    found = beside.made(run, chapter) if beside else None
     return chapter(run) if found is None else found

@@ -37,7 +37,7 @@ def caption_of(
         f"{what[0].upper()}{what[1:]} ({metrics[0].unit}, {metrics[0].direction}) by {by}.",
         f"{lines}: means; marks: every repeat; {counted(counts[-1] if counts else 0, 'repeat', repeats)}{where} a point, {spread}.",
         note,
-        f"Fixed: {fixed_text(run.table)}.",
+        f"Fixed: {fixed_text(run.measured_table)}.",
         "Random weights." if run.has_random_weights else "",
     ]
     if curves.num_lines > len(curves.lines):

@@ -132,7 +132,7 @@ def _blind(blind: Sequence[Record]) -> str:
 def threats(run: Run) -> list[str]:
     """Return what could make the conclusions of this very run wrong."""
     sentences = list(caveats(run))
-    completed = run.table.loc[run.table["benchmark"].isin(with_role("curve")), "completed"].dropna()
+    completed = run.measured_table.loc[run.measured_table["benchmark"].isin(with_role("curve")), "completed"].dropna()
     if len(completed) and not is_earned(int(completed.min()), 99):
         sentences.append(
             f"A p99 here rests on as few as {int(completed.min())} requests a repeat. With under "

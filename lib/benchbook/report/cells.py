@@ -47,7 +47,7 @@ _NO_FLOOR = "no latency case was measured with the launch and the lengths of a s
 def show_question(run: Run) -> None:
     """Display the run's question as the title, with what was measured on what and when; begin the longest chapters."""
     show(join([element("h1", run.question), element("p", subtitle(run), "subtitle")]))
-    begin(run, (_comparison, _roofline))  # half of the work; the first needs no table, which is made here meanwhile
+    begin(run, beside=(_comparison, _tradeoff, _roofline), meanwhile=(_throughput, _latency, _saved_table))
 
 
 def show_answer(run: Run) -> None:
@@ -91,7 +91,11 @@ def show_results(run: Run) -> None:
     measured = dict.fromkeys(record.benchmark for record in run.records if record.is_measured)
     drawn = [figured for name in measured if (draw := REPORT_FIGURES[name]) and (figured := draw(run))]
     figured = [figure_html(figure, caption, first_sentence(caption)) for figure, caption in drawn]
-    show(join([results_html(run), *figured, save_table_html(run)]))
+    show(join([results_html(run), *figured, *made(run, _saved_table)]))
+
+
+def _saved_table(run: Run) -> list[Html]:
+    return [save_table_html(run)]
 
 
 def show_cases(run: Run) -> None:
@@ -111,17 +115,29 @@ def _comparison(run: Run) -> list[Html]:
 
 def show_throughput(run: Run) -> None:
     """Display throughput against the load, and its reading."""
-    _show_all(_figures(run, figures.throughput_figure, reading.throughput_reading(run), _NO_SERVE))
+    _show_all(made(run, _throughput))
+
+
+def _throughput(run: Run) -> list[Html]:
+    return _figures(run, figures.throughput_figure, reading.throughput_reading(run), _NO_SERVE)
 
 
 def show_latency(run: Run) -> None:
     """Display TTFT and TPOT against the load, and their reading."""
-    _show_all(_figures(run, figures.latency_figure, reading.latency_reading(run), _NO_SERVE))
+    _show_all(made(run, _latency))
+
+
+def _latency(run: Run) -> list[Html]:
+    return _figures(run, figures.latency_figure, reading.latency_reading(run), _NO_SERVE)
 
 
 def show_tradeoff(run: Run) -> None:
     """Display all users' throughput against one user's speed, and its reading."""
-    _show_all(_figures(run, figures.tradeoff_figure, reading.tradeoff_reading(run), _NO_SERVE))
+    _show_all(made(run, _tradeoff))
+
+
+def _tradeoff(run: Run) -> list[Html]:
+    return _figures(run, figures.tradeoff_figure, reading.tradeoff_reading(run), _NO_SERVE)
 
 
 def show_floor(run: Run) -> None:

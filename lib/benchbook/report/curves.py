@@ -73,8 +73,8 @@ class Line:
 
     def disagrees_at(self, load: float) -> bool:
         """Return whether the repeats of this load contradict each other: their mean is then nobody's number."""
-        rows = self.believed[self.believed[self.load.key] == load]
-        return any(_DISAGREE in reasons.split() for reasons in rows["reasons"])
+        said = self.believed["reasons"][self.believed[self.load.key] == load]
+        return any(_DISAGREE in reasons.split() for reasons in said)
 
     @cached_property
     def believed(self) -> pd.DataFrame:

@@ -56,7 +56,7 @@ def _throughput_figure(run: Run, curves: Curves) -> Figured:
         draw_line(axes, line, style, OUTPUT_THROUGHPUT)
         if line.key in ceiling:
             level = ceiling[line.key]
-            verdict = level_verdict(run.table, run.curve_of, "ceiling", line.key, level.num_prompts)
+            verdict = level_verdict(run.measured_table, run.curve_of, "ceiling", line.key, level.num_prompts)
             draw_reference(axes, level.output_tok_s.mean, style, verdict)
     load_axis(axes, curves.load, curves.loads)
     axes.set_ylabel(BY_KEY[OUTPUT_THROUGHPUT].heading)
@@ -153,7 +153,9 @@ def floor_figure(run: Run, curves: Curves) -> Figured | None:
         draw_line(axes, line, style, _E2EL)
         by_size = batches.get(line.key, {})
         if 1 in by_size:
-            draw_reference(axes, by_size[1].mean, style, level_verdict(run.table, run.curve_of, "floor", line.key, 1))
+            draw_reference(
+                axes, by_size[1].mean, style, level_verdict(run.measured_table, run.curve_of, "floor", line.key, 1)
+            )
         if curves.load.is_open:
             continue  # a rate is no size of a batch
         sizes.update(by_size)

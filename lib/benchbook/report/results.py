@@ -87,7 +87,7 @@ def cut_note(total: int, what: str, where: str = TABLE_FILE, *, most: int = MAX_
 
 def _benchmark_html(run: Run, cases: pd.DataFrame, benchmark: str) -> Html:
     metrics = metrics_of(cases, benchmark)
-    axes = axes_of(cases, workload_columns(run.table))
+    axes = axes_of(cases, workload_columns(run.measured_table))
     headings: list[str] = ["Verdict", *axes, *map(_heading, metrics)]
     rows, shown = [], anchors(run)
     for case in cases.head(MAX_CASES).to_dict("records"):

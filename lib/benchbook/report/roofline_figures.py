@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator, PercentFormatter, StrMethodFormatter
 
-from benchbook.judge.binding import share_of
+from benchbook.judge.binding import roofline_values, share_of
 from benchbook.judge.bounds import Roofline
 from benchbook.judge.loads import IN_FLIGHT, load_text
 from benchbook.records.record import Record
@@ -48,7 +50,8 @@ _OF_EXPERTS = (
 def roofline_figure(run: Run, cases: Sequence[BoundedCase]) -> Figured | None:
     """Draw the roofline with every serve case on it, and beside it the share of the ceiling by requests in flight."""
     served = [case for case in cases if case.record.row.role == "curve"]
-    drawn = {line: _cases_of(line, served) for line in run.lines if line.load is IN_FLIGHT and line.points(_SHARE)}
+    every = [_with_shares(run, line) for line in run.lines if line.load is IN_FLIGHT]
+    drawn = {line: _cases_of(line, served) for line in every if line.points(_SHARE)}
     # Of odd records some repeats have a limit, and others none.
     lines = [line for line, found in drawn.items() if found]
     if not lines:
@@ -105,6 +108,13 @@ def timeline_of(run: Run) -> tuple[tuple[Figure, str, str] | None, list[str]]:
         drawn = timeline_figure(record, telemetry, raw)
         return (*drawn, f"Server and device over time: {_named(record)}") if drawn else None, damage
     return None, damage
+
+
+def _with_shares(run: Run, line: Line) -> Line:
+    """Return the line with the share of the ceiling that each of its repeats reached."""
+    shares = [roofline_values(run.records[place])[_SHARE] for place in line.repeats.index]
+    with_them = line.repeats.assign(**{_SHARE: pd.Series(shares, line.repeats.index, "float64")})
+    return replace(line, repeats=with_them, _points={})
 
 
 def _cases_of(line: Line, served: Sequence[BoundedCase]) -> list[BoundedCase]:

@@ -29,7 +29,7 @@ from benchbook.records.runs import newest_run, results_nearby
 from benchbook.records.store import Store
 from benchbook.report.curves import Curves, Line, serve_curves
 from benchbook.report.offline_levels import Ceiling, Key, batch_latencies, ceilings
-from benchbook.report.table import case_table, tidy_table
+from benchbook.report.table import case_table, measured_table, with_rooflines
 
 REMARK_FILE = "remark.txt"  # in a run's folder: what somebody has to say about the run, shown at the top of its report
 
@@ -152,17 +152,17 @@ class Run:
     @cached_property
     def table(self) -> pd.DataFrame:
         """Return the tidy table, one row a repeat."""
-        return tidy_table(self.records, self.header.price)
+        return with_rooflines(self.measured_table, self.records)
 
     @cached_property
     def measured_table(self) -> pd.DataFrame:
-        """Return the tidy table without rooflines, which are half of making it."""
-        return tidy_table(self.records, self.header.price, with_rooflines=False)
+        """Return the same without rooflines, which are half of making it and which few ask for."""
+        return measured_table(self.records, self.header.price)
 
     @cached_property
     def cases(self) -> pd.DataFrame:
         """Return the case table: one row a case, with means and standard deviations."""
-        return case_table(self.table)
+        return case_table(self.measured_table)
 
     @cached_property
     def curve_of(self) -> Mapping[str, str]:
@@ -172,7 +172,7 @@ class Run:
     @cached_property
     def curves(self) -> list[Curves]:
         """Return the lines that figures draw and sentences speak of, closed loops apart from open ones."""
-        return serve_curves(self.table, self.curve_of)
+        return serve_curves(self.measured_table, self.curve_of)
 
     @property
     def lines(self) -> list[Line]:
@@ -182,12 +182,12 @@ class Run:
     @cached_property
     def ceilings(self) -> dict[Key, Ceiling]:
         """Return throughput mode's output throughput by launch and curve."""
-        return ceilings(self.table, self.curve_of)
+        return ceilings(self.measured_table, self.curve_of)
 
     @cached_property
     def batch_latencies(self) -> dict[Key, dict[int, Spread]]:
         """Return latency mode's latency (ms) by launch and curve, and batch size."""
-        return batch_latencies(self.table, self.curve_of)
+        return batch_latencies(self.measured_table, self.curve_of)
 
     @cached_property
     def missing(self) -> dict[str, int]:

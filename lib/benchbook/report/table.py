@@ -61,16 +61,27 @@ def _is_ours(column: str) -> bool:
     return column in _FACTS or column == REACHED or column in BY_KEY or column in COLUMNS or column in PRICED
 
 
-def tidy_table(records: Sequence[Record], price: Price | None = None, *, with_rooflines: bool = True) -> pd.DataFrame:
+def tidy_table(records: Sequence[Record], price: Price | None = None) -> pd.DataFrame:
     """Return one row a repeat: verdict, reasons, identity, outcome, workload, every metric by its key, and the limits.
 
-    With a price, what the tokens of each cost as well. Without rooflines, the columns that need one are empty.
+    With a price, what the tokens of each cost as well.
     """
-    limits = roofline_values if with_rooflines else values_without_roofline
+    return with_rooflines(measured_table(records, price), records)
+
+
+def with_rooflines(table: pd.DataFrame, records: Sequence[Record]) -> pd.DataFrame:
+    """Return the `measured_table` of `records` with the columns that take a roofline, which are half of making it."""
+    limits = pd.DataFrame([tuple(roofline_values(record).values()) for record in records], columns=list(COLUMNS))
+    limits[list(NUMBERS)] = limits[list(NUMBERS)].astype("float64")
+    return table.assign(**dict(limits.items()))
+
+
+def measured_table(records: Sequence[Record], price: Price | None = None) -> pd.DataFrame:
+    """Return the same, but empty in the columns that take a roofline."""
     asked = dict.fromkeys(key for record in records for key in record.workload)
     settings = [key for key in asked if not _is_ours(key)]  # none stands in for a column of ours
     columns = [*_FACTS, *settings, *BY_KEY, *COLUMNS]
-    frame = pd.DataFrame([_row(record, settings, limits) for record in records], columns=columns)
+    frame = pd.DataFrame([_row(record, settings) for record in records], columns=columns)
     reached = [record.conditions.precision.reached for record in records]
     if any(reached):
         frame[REACHED] = [_scalar(known) if known else None for known in reached]
@@ -182,13 +193,13 @@ def _csv_field(value: str) -> str:
     return '"' + value.replace('"', '""') + '"' if any(mark in value for mark in ',"\r\n') else value
 
 
-def _row(record: Record, settings: Sequence[str], limits: Callable[[Record], Mapping[str, Any]]) -> tuple[Any, ...]:
+def _row(record: Record, settings: Sequence[str]) -> tuple[Any, ...]:
     """Return one row of the tidy table; a mapping would take half as long again."""
     return (
         *[read(record) for read in _FACTS.values()],
         *(_scalar(_setting(record, key)) for key in settings),
         *map(record.values.get, BY_KEY),
-        *limits(record).values(),
+        *values_without_roofline(record).values(),
     )
 
 

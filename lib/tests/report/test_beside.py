@@ -23,6 +23,10 @@ def maker(run):
     return [Html(os.getpid())]
 
 
+def maker_here(run):
+    return [Html("here")]
+
+
 def dying(run):
     if os.getpid() != HERE:
         os._exit(1)
@@ -40,8 +44,9 @@ def hanging(run):
 
 
 def test_a_large_runs_chapters_are_those_that_its_cells_would_make(run):
-    chapters = (cells._comparison, cells._roofline)
-    begin(run, chapters)
+    chapters = (cells._comparison, cells._tradeoff, cells._roofline)
+    begin(run, chapters, (cells._throughput, cells._latency, cells._saved_table))
+    chapters += (cells._saved_table, cells._latency, cells._throughput)
     assert [made(run, chapter) for chapter in chapters] == [chapter(run) for chapter in chapters]
 
 
@@ -53,6 +58,29 @@ def test_another_process_makes_them_once_and_ends(run):
     assert made(run, maker) == [pid]
     with pytest.raises(ChildProcessError):
         os.waitpid(int(pid), 0)
+
+
+def test_while_one_is_waited_for_others_are_made_here_once_and_all_are_right(run):
+    made_here = []
+
+    def slow(run):
+        time.sleep(0.5)
+        return [Html("slow")]
+
+    def other(run):
+        made_here.append(os.getpid())
+        return [Html("other")]
+
+    begin(run, beside=[slow], meanwhile=[other, failing])
+    assert made(run, slow) == ["slow"] and made_here == [HERE]
+    assert made(run, other) == ["other"] and made_here == [HERE]
+    with pytest.raises(ValueError, match="of a damaged run"):
+        made(run, failing)
+
+
+def test_what_nobody_waited_for_is_made_in_its_own_cell(run):
+    begin(run, beside=[maker], meanwhile=[failing, maker_here])
+    assert made(run, maker_here) == ["here"] and made(run, maker) != [str(HERE)]
 
 
 def test_a_small_run_is_told_by_one_process(tmp_path):
