@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -32,6 +32,7 @@ from benchbook.records.header import RunHeader, RunState, read_header
 from benchbook.records.record import Outcome, Record
 from benchbook.records.record_file import read_record, write_record
 from benchbook.records.runs import CASES, LATEST, RUN_FILE, find_run, forget_run, point_to
+from benchbook.second_process import shared
 from benchbook.system_faults import line_of
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import StoreError
@@ -40,6 +41,7 @@ from benchbook.terms.metrics import values_from_raw
 EXPERIMENT_FILE = "experiment.yaml"
 BEST_FILE = "best.yaml"  # what a search recommends, for vLLM; the last of its comments is the command in one line
 REPORT_FILE = "report.html"
+MANY = 2_000  # records, which two processes read: fewer take a fraction of a second
 TRIALS = "neighbours"  # what was measured to see what neighbours cost
 
 
@@ -223,8 +225,13 @@ class Store:
         That is its final attempt's; where that one was cut short, the last that was measured before. A record counts
         where it lies: a copy of it, in another case's or repeat's folder, is another's.
         """
+        repeats = list(self._repeats())
+        parts = shared(self._read, repeats) if len(repeats) >= MANY else [self._read(repeats)]
+        return [record for found, _ in parts for record in found], [line for _, damage in parts for line in damage]
+
+    def _read(self, repeats: Sequence[tuple[str, str, str]]) -> tuple[list[Record], list[str]]:
         found, damage = [], []
-        for case, repeat, folder in self._repeats():
+        for case, repeat, folder in repeats:
             path = f"{folder}/{RECORD_FILE}"
             try:
                 record = read_record(path)

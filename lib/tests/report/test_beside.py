@@ -4,6 +4,7 @@ import os
 import time
 
 import pytest
+from benchbook import second_process
 from benchbook.report import beside, cells
 from benchbook.report.beside import begin, made
 from benchbook.report.markup import Html
@@ -91,7 +92,7 @@ def test_a_small_run_is_told_by_one_process(tmp_path):
 
 @pytest.mark.parametrize("broken", [dying, hanging])
 def test_what_a_process_does_not_give_is_made_here(run, monkeypatch, broken):
-    monkeypatch.setattr(beside, "LIMIT_S", 1)
+    monkeypatch.setattr(second_process, "LIMIT_S", 1)
     begin(run, [maker, broken, cells._roofline])
     assert made(run, broken) == ["here"]
     assert made(run, maker) != [str(HERE)]

@@ -64,7 +64,7 @@ def test_captions_name_axes_units_direction_repeats_and_what_was_fixed(tmp_path)
 def test_captions_say_that_weights_are_random_and_only_where_they_are(tmp_path):
     run = load_run(make_run(tmp_path))
     assert all(drawn(draw, run)[1].endswith("Random weights.") for draw in FIGURES)
-    trained = SimpleNamespace(table=run.table, has_random_weights=False)
+    trained = SimpleNamespace(measured_table=run.measured_table, has_random_weights=False)
     assert "Random weights" not in caption_of(trained, run.curves[0], ["output_throughput_tok_s"], "x", "")
 
 
