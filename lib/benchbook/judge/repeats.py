@@ -55,13 +55,12 @@ def repeats_disagree(records: Sequence[Record]) -> Iterator[Finding]:
     Within a start that is 10 % of the mean, or five times what is usual in the cases of the run, 30 % at most.
     """
     cases = by_case(records)
-    spreads = [max((_spreads(values, case)[0] for _, values in _headlines(case)), default=0.0) for case in cases]
-    known = [spread for spread in spreads if spread]
+    told = [[(key, values, *_spreads(values, case)) for key, values in _headlines(case)] for case in cases]
+    known = [spread for each in told if (spread := max((within for _, _, within, _ in each), default=0.0))]
     usual = statistics.median(known) if len(known) >= LEAST_CASES else 0.0
     limit = min(MOST_STDEV, max(MAX_STDEV, TIMES_USUAL * usual))
-    for case in cases:
-        for key, values in _headlines(case):
-            within, between = _spreads(values, case)
+    for case, headlines in zip(cases, told, strict=True):
+        for key, values, within, between in headlines:
             if within <= limit and between <= MAX_STDEV_OF_STARTS:
                 continue
             what = f"{within:.0%} of the mean" if within > limit else f"between starts {between:.0%} of their mean"
