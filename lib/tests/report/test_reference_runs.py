@@ -1,12 +1,14 @@
 """The committed runs: their reports are those of today's template, carry what was found out since, and open alone."""
 
 import html
+import itertools
 import json
 import re
 from pathlib import Path
 
 import pytest
 from benchbook.cli import app
+from benchbook.judge.compare import Finding, compare
 from benchbook.report.run import load_run
 from typer.testing import CliRunner
 
@@ -45,6 +47,33 @@ def test_over_several_cards_each_is_watched_and_their_joules_are_the_launchs(num
         assert {process.kind for process in seen.gpu_processes} == {"ours"}
     shares = run.table[[column for column in run.table if column.endswith("share_of_limit")]].stack()
     assert len(shares.dropna()) == 3 * 3 and shares.dropna().between(0, 1).all()
+
+
+def against_itself(records):
+    """Yield comparisons of a launch with itself: of its two repeats on each of four cards one in each arm, a round on two cards."""
+    repeats = [sorted({r.identity.repeat for r in records if r.host.place.number == card}) for card in range(4)]
+    for *which, shift in itertools.product((0, 1), (0, 1), (0, 1), (1, 2, 3)):
+        arms = []
+        for name, flip in (("a", 0), ("b", 1)):
+            rounds = {repeats[card][one ^ flip]: (card - shift * flip) % 4 for card, one in enumerate((0, *which))}
+            arms.append([
+                record.model_copy(update={
+                    "identity": record.identity.model_copy(update={"launch": name, "repeat": rounds[number]})
+                })
+                for record in records
+                if (number := record.identity.repeat) in rounds
+            ])  # fmt: skip
+        yield compare(*arms, ("a", "b"))
+
+
+def test_a_launch_that_went_round_over_four_cards_is_hardly_ever_called_different_from_itself():
+    run = load_run(RUNS[0].with_name("tuned"))
+    found = [
+        any(row.finding in (Finding.BETTER, Finding.WORSE) for row in comparison.rows)
+        for launch in ("default", "humming_fp8", "sync_scheduling")
+        for comparison in against_itself(list(run.by_launch[launch]))
+    ]
+    assert len(found) == 72 and sum(found) <= 0.05 * len(found)
 
 
 def test_two_runs_on_other_numbers_of_cards_say_what_a_card_gives():
