@@ -9,15 +9,16 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from benchbook.hosts.engines import VLLM
-from benchbook.hosts.face import OnProgress
 from benchbook.hosts.process import registry
 from benchbook.hosts.process.guardian import STOP_GRACE_S, GuardedProcess, spawn
 from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.process.scratch import scratch_dir
 from benchbook.terms.errors import HostDiedError, HostStartError
+
+if TYPE_CHECKING:
+    from benchbook.hosts.face import Engine, OnProgress
 
 READY_POLL_S = 0.05
 LOG_TAIL_LINES = 30
@@ -124,13 +125,13 @@ class Worker:
         while not self._listens():
             exit_code = self._process.poll()
             if exit_code is not None:
-                cause = VLLM.causes.ended(self.log_text(), exit_code)
+                cause = _vllm().causes.ended(self.log_text(), exit_code)
                 raise HostStartError(f"{self._title} exited with code {exit_code} ({cause}); {self._log_end()}", cause)
             if time.monotonic() > deadline:
-                cause = VLLM.causes.late(self.log_text(), self.ready_timeout_s)
+                cause = _vllm().causes.late(self.log_text(), self.ready_timeout_s)
                 raise HostStartError(f"{self._title} is late ({cause}); {self._log_end()}", cause)
             if self._on_progress:
-                self._on_progress(time.monotonic() - self._started_at_s, VLLM.log.startup_phase(self.log_text()))
+                self._on_progress(time.monotonic() - self._started_at_s, _vllm().log.startup_phase(self.log_text()))
             time.sleep(READY_POLL_S)
         self.ready_s = time.monotonic() - self._started_at_s
 
@@ -141,7 +142,7 @@ class Worker:
     def check_alive(self) -> None:
         """Raise HostDiedError, with the cause, when the worker has died."""
         if not self.is_alive():
-            cause = VLLM.causes.ended(self.log_text(), self._process.poll() if self._process else None)
+            cause = _vllm().causes.ended(self.log_text(), self._process.poll() if self._process else None)
             raise HostDiedError(f"{self._title} died ({cause}); {self._log_end()}", cause)
 
     def stop(self, grace_s: float = STOP_GRACE_S) -> None:
@@ -170,3 +171,10 @@ class Worker:
 
     def _log_end(self) -> str:
         return f"end of {self.log_path}:\n" + "\n".join(self.log_text().splitlines()[-LOG_TAIL_LINES:])
+
+
+def _vllm() -> Engine:
+    """Return who reads a log of ours; imported late, since the command of a report has a worker at hand and starts none."""
+    from benchbook.hosts.engines import VLLM
+
+    return VLLM
