@@ -5,12 +5,13 @@ An experiment file is refused by it, all that is written is redacted, reports ar
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from benchbook.terms.secret_names import is_secret_variable
+from benchbook.terms.secret_names import is_secret_variable, noted_secrets
 
 REDACTED = "<redacted>"
 
@@ -71,9 +72,14 @@ def redact_file(path: Path, known: Iterable[str] = ()) -> None:
 
 def known_secrets(env: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Return the secret values of this process's environment (or `env`): what must not stand in any file."""
-    env = os.environ if env is None else env
-    found = {value for name, value in env.items() if is_secret_variable(name, value)}
-    found |= {match[1] for value in env.values() if "://" in value for match in _URL_PASSWORD.finditer(value)}
+    return _known_secrets(tuple((os.environ if env is None else env).items()), noted_secrets())
+
+
+@functools.lru_cache(maxsize=16)  # each file that is written asks again of the same variables
+def _known_secrets(env: tuple[tuple[str, str], ...], noted: frozenset[str]) -> tuple[str, ...]:
+    """Return them as `noted` has it, by which `is_secret_variable` judges as well."""
+    found = {value for name, value in env if is_secret_variable(name, value)}
+    found |= {match[1] for _, value in env if "://" in value for match in _URL_PASSWORD.finditer(value)}
     return tuple(sorted(value for value in found if _is_telling(value)))
 
 

@@ -39,6 +39,11 @@ def note_secret(variable: str) -> None:
     _noted.add(variable)
 
 
+def noted_secrets() -> frozenset[str]:
+    """Return the variables that were named so until now."""
+    return frozenset(_noted)
+
+
 def is_secret_name(name: str) -> bool:
     """Return whether a variable or key of this name may hold a secret (HF_TOKEN, REGISTRY_AUTH, password ...)."""
     return _IN_AN_ENVIRONMENT.search(_plain(name)) is not None or _is_misspelt(name, "text")
@@ -94,7 +99,7 @@ def _is_misspelt(name: str, value: Any) -> bool:
     return _is_slip(name, _STRONG_WORDS if _is_number(value) else _STRONG_WORDS + _WEAK_WORDS)
 
 
-@functools.lru_cache(maxsize=4096)  # each file that is written asks again of all variables
+@functools.lru_cache(maxsize=4096)
 def _is_slip(name: str, wanted: tuple[str, ...]) -> bool:
     words = [word for word in _plain(name).split("_") if word != "tokens"]  # which are counted, or a vocabulary's
     return any(is_slip(word, secret) for word in words for secret in wanted)
