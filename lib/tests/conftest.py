@@ -97,7 +97,7 @@ def pytest_collection() -> Generator[None, object, object]:
     """Keep the thousands of tests out of the way of Python's collector, which would walk through them again and again."""
     with collector.at_rest():
         result = yield
-    gc.freeze()
+        gc.freeze()
     return result
 
 

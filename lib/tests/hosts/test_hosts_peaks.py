@@ -12,6 +12,7 @@ from benchbook.hosts.machine.cpu_cores import Threads, core_list, host_threads
 from benchbook.hosts.machine.peaks import data_sheet, device_peaks
 from benchbook.hosts.machine.peaks_probe import product_flops_s
 from benchbook.hosts.process import processes, registry
+from rows import IS_FULL
 
 
 @pytest.mark.parametrize(
@@ -194,6 +195,7 @@ def test_the_cpu_is_probed_in_under_a_few_seconds():
     assert "12 MiB" in found["source"] and "1 thread)" in found["source"]
 
 
+@pytest.mark.skipif(not IS_FULL, reason="make test-full; how many threads a launch asks for is counted above")
 def test_threads_that_are_asked_for_without_cores_are_had_as_well():
     env = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1"}
     assert "CPU, 1 thread)" in device_peaks(None, 8 << 20, env)["source"]
