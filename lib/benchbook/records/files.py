@@ -18,6 +18,7 @@ from benchbook.terms.errors import StoreError
 from benchbook.terms.redaction import known_secrets, redacted
 
 _PLAIN = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
+_HALF = ".tmp"  # behind the name of a file that is being written
 _GONE = "; the folder has gone; was it deleted while the run was going on?"
 
 
@@ -39,7 +40,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
 
     Raises StoreError with a hint. A block that raises leaves the old one.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(path.name + _HALF)
     try:
         with temporary.open("wb") as stream:
             yield stream
@@ -94,6 +95,12 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise StoreError(f"cannot create the folder {path}: {error.strerror}{hint_of(error)}") from error
     return path
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove the files in `folder` at which a writer was killed: nobody reads them, and nobody else writes them on."""
+    for path in folder.glob(f"*{_HALF}"):
+        _remove_quietly(path)
 
 
 def _remove_quietly(path: Path) -> None:

@@ -26,7 +26,7 @@ from benchbook.reading import read_json
 from benchbook.records import run_lock
 from benchbook.records.attempts import aside_of, attempts_at, is_measured, names_in, standing
 from benchbook.records.control import Control
-from benchbook.records.files import make_folder, write_json
+from benchbook.records.files import make_folder, remove_half_written, write_json
 from benchbook.records.handover import RECORD_FILE
 from benchbook.records.header import RunHeader, RunState, read_header
 from benchbook.records.record import Outcome, Record
@@ -203,6 +203,7 @@ class Store:
         attempt = 1 + max(attempts_at(folder), default=0)  # some may be deleted
         if not os.path.lexists(folder):
             return attempt
+        remove_half_written(folder)
         folder.rename(aside_of(folder, attempt))
         return attempt + 1
 

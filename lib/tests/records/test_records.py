@@ -204,6 +204,16 @@ def test_a_failed_attempt_is_kept_beside_the_next_one(tmp_path):
     ]
 
 
+def test_what_a_killed_writer_left_half_written_is_not_kept_with_an_attempt(tmp_path):
+    store = Store.create(tmp_path, "quickstart")
+    folder = store.repeat_dir(KEY, 0)
+    folder.mkdir(parents=True)
+    (folder / "raw.json").write_text("{}")
+    (folder / "record.json.tmp").write_text('{"half')
+    store.set_aside(KEY, 0)
+    assert [path.name for path in store.run_dir.rglob("*") if path.is_file() and "attempt" in str(path)] == ["raw.json"]
+
+
 def test_set_aside_attempts_are_not_counted_as_results(tmp_path):
     store = Store.create(tmp_path, "quickstart")
     store.save(KEY, make_record())
