@@ -81,6 +81,9 @@ IN_ONE_PROCESS = (
         "test_config_options.py",
         "test_refused_by_vllm.py",
         "test_searching.py",
+        "test_loaded_weights.py",
+        "test_shapes.py",  # and these two import what vLLM does, and no vLLM
+        "test_random_weights.py",
     ),
     (
         "test_server.py",
