@@ -4,9 +4,9 @@
     python lib/proofs/report_growth.py --sizes 100 --json
 
 The records are synthetic input, made for this timing in a temporary folder: as long as real ones, with values from a
-formula. Each step runs in a process of its own; memory is that of the process, its kernel and a fork of that, sampled: the
-sum of their proportional sets, in which what several share counts once. CPU seconds tell a slow program from a busy
-machine.
+formula. Each step runs in a process of its own, and once more for its memory: that of the process, its kernel and a fork of
+that, sampled, which stops them each time: the sum of their proportional sets, in which what several share counts once. CPU
+seconds tell a slow program from a busy machine.
 """
 
 from __future__ import annotations
@@ -61,19 +61,17 @@ def measure(num_records: int) -> dict[str, Any]:
 
 def run_step(step: str, run_dir: Path) -> dict[str, float]:
     """Run `benchbook STEP` on a run; return its seconds, CPU seconds and peak memory (GiB), children included."""
-    started_s, cpu_before_s, peak_bytes = time.monotonic(), _children_cpu_s(), 0
     argv = [sys.executable, "-m", "benchbook", step, str(run_dir)]
+    started_s, cpu_before_s = time.monotonic(), _children_cpu_s()
+    done = subprocess.run(argv, stdout=subprocess.DEVNULL, check=False)
+    seconds, cpu_s, peak_bytes = time.monotonic() - started_s, _children_cpu_s() - cpu_before_s, 0
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
             peak_bytes = max(peak_bytes, _tree_bytes(process.pid))
             time.sleep(_SAMPLE_S)
-    if process.returncode:
-        raise SystemExit(f"the step {step!r} ended with code {process.returncode}")
-    return {
-        "seconds": time.monotonic() - started_s,
-        "cpu_s": _children_cpu_s() - cpu_before_s,
-        "peak_memory_gib": peak_bytes / 2**30,
-    }
+    if done.returncode or process.returncode:
+        raise SystemExit(f"the step {step!r} ended with code {done.returncode or process.returncode}")
+    return {"seconds": seconds, "cpu_s": cpu_s, "peak_memory_gib": peak_bytes / 2**30}
 
 
 def report_text(results: Sequence[dict[str, Any]]) -> str:
