@@ -106,7 +106,7 @@ def speed_shifted(measured: Measured) -> Reason | None:
 
 
 def iterations_unsteady(measured: Measured) -> Reason | None:
-    """Suspect when the iterations of latency mode drift, or fall into two groups: their mean is the time of none."""
+    """Suspect when the iterations of latency mode drift, or fall into two groups: their mean describes no iteration."""
     times_s = list(measured.raw.get("latencies", [])) if measured.is_of_iterations else []
     if len(times_s) < LEAST:
         return None

@@ -54,11 +54,14 @@ def caveats(run: Run) -> list[str]:
         lacking = [f"{number} {what}" for number, what in ((failed, "failed"), (missing, "missing")) if number]
         sentences.append(f"{listed(lacking)} {'repeat is' if failed + missing == 1 else 'repeats are'} in no figure.")
     if run.verdicts[Verdict.INVALID]:
-        sentences.append(f"{_repeats(run.verdicts[Verdict.INVALID])} INVALID and count in no mean.")
+        number = run.verdicts[Verdict.INVALID]
+        sentences.append(f"{_repeats(number)} INVALID and {'counts' if number == 1 else 'count'} in no mean.")
     if run.verdicts[Verdict.SUSPECT]:
         is_drawn = any((line.repeats["verdict"] == Verdict.SUSPECT.value).any() for line in run.lines)
-        seen = ", and figures show them hollow" if is_drawn else ""
-        sentences.append(f"{_repeats(run.verdicts[Verdict.SUSPECT])} SUSPECT; they count in the means{seen}.")
+        number = run.verdicts[Verdict.SUSPECT]
+        they_count, them = ("it counts", "it") if number == 1 else ("they count", "them")
+        seen = f", and figures show {them} hollow" if is_drawn else ""
+        sentences.append(f"{_repeats(number)} SUSPECT; {they_count} in the means{seen}.")
     sentences += filter(None, [again_sentence(run.records), unseen_sentence(run)])
     if run.damage:
         sentences.append("Parts of this run's folder are damaged and were left out; they are listed below.")

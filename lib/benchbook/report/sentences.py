@@ -36,7 +36,11 @@ def peak_sentence(line: Line) -> str:
     value = spread_text(spread, "tok/s")
     if len(line.points(OUTPUT_THROUGHPUT)) == 1:
         return f"Output throughput is {value} {at}, the only {line.load.noun} tried ({line.where})."
-    return f"Output throughput peaks at {value} {at} ({line.where}).{_doubted_peak_text(line, load)}"
+    if load == max(line.loads):
+        peaks = f"is highest with the most that was tried, {value} {at}"
+    else:
+        peaks = f"peaks at {value} {at}"
+    return f"Output throughput {peaks} ({line.where}).{_doubted_peak_text(line, load)}"
 
 
 def trade_off_sentence(line: Line) -> str:
@@ -50,9 +54,10 @@ def trade_off_sentence(line: Line) -> str:
         for (name, key), verb in zip(_paid(line, least, load), ("goes ", ""))
     ]
     told = f", while {listed(waits)}" if waits else ""
+    peak = " with the most that was tried" if load == max(line.loads) else ", its peak"
     return (
         f"From {line.load.short(least)} to {line.load.text(load)}, output throughput rises from "
-        f"{number_text(line.means(OUTPUT_THROUGHPUT)[least])} to {spread_text(spread, 'tok/s')}, its peak{told} "
+        f"{number_text(line.means(OUTPUT_THROUGHPUT)[least])} to {spread_text(spread, 'tok/s')}{peak}{told} "
         f"({line.where}).{_doubted_peak_text(line, load)}"
     )
 

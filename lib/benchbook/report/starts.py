@@ -50,7 +50,10 @@ def one_start_sentence(run: Run) -> str:
     """Return that ± and intervals are of one start, and how much starts vary; '' where a case has several or none."""
     if not is_of_one_start(run):
         return ""
-    said = "All repeats of a case share one start: ± and intervals tell of that start alone, and another may differ"
+    said = (
+        "All repeats of a case share one start: ± and intervals tell of that start alone, and another, with memory and "
+        "placement drawn anew, may differ"
+    )
     known = start_spread(run)
     if known is None:
         return f"{said}; by how much is not known here (repeats: {{starts: 3}} measures it)."

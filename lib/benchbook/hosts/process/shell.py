@@ -31,7 +31,7 @@ _SPOILERS = {
     **dict.fromkeys(("AMD_SERIALIZE_KERNEL", "AMD_SERIALIZE_COPY", "PYTORCH_NO_CUDA_MEMORY_CACHING"), _SLOW),
     **dict.fromkeys(("PYTHONDEVMODE", "PYTHONASYNCIODEBUG", "PYTHONMALLOC", "PYTHONTRACEMALLOC"), _SLOW),
     **dict.fromkeys(("PYTHONPROFILEIMPORTTIME", "PYTHONPERFSUPPORT", "PYTHONVERBOSE", "PYTHONDEBUG"), _SLOW),
-    bytecode.OFF: "each start would compile again what has no bytecode yet: all of vLLM and torch, for 20 s",
+    bytecode.OFF: "it would cost each start 20 s, in which what has no bytecode yet is compiled again",
     "PYTHONINSPECT": "a server that has ended would wait for commands",
     "PYTHONOPTIMIZE": "Python would leave out the checks in vLLM's code",
 }

@@ -129,7 +129,7 @@ CODES = (
     Code(
         "iterations_unsteady",
         "suspect",
-        "the iterations of latency mode, which do the same, drift or fall into two groups: their mean is the time of none",
+        "the iterations of latency mode, which do the same, drift or fall into two groups: their mean describes no iteration",
         "look at what else ran, at temperature and clocks; measure again, with more iterations",
         "a factor of 1.2 between two levels of the medians of six parts; or two groups, 15 % and six standard "
         "deviations apart, of a fifth of the iterations or more",
