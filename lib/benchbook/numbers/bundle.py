@@ -18,7 +18,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchbook.reading import json_of, open_regular
-from benchbook.records.files import make_folder, write_bytes, written_whole
+from benchbook.records.files import HALF, make_folder, write_bytes, written_whole
 from benchbook.records.header import RunState
 from benchbook.records.runs import JOBS, LATEST, RUN_FILE, point_to
 from benchbook.records.store import Store
@@ -136,7 +136,7 @@ def _files(folder: Path) -> Iterator[str]:
     """Yield the regular files of a run, by their path in it, but for those of its jobs, in which nobody can look for secrets."""
     for path in folder.rglob("*"):
         inside = path.relative_to(folder)
-        if inside.parts[0] == JOBS or path.name.endswith((".tmp", ".lock")):
+        if inside.parts[0] == JOBS or path.name.endswith((HALF, ".lock")):
             continue
         if path.is_file() and not path.is_symlink():
             yield inside.as_posix()

@@ -7,8 +7,6 @@ import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
-from json.encoder import encode_basestring
-from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,8 +15,7 @@ from benchbook.system_faults import hint_of
 from benchbook.terms.errors import StoreError
 from benchbook.terms.redaction import known_secrets, redacted
 
-_PLAIN = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
-_HALF = ".tmp"  # behind the name of a file that is being written
+HALF = ".tmp"  # behind the name of a file that is being written
 _GONE = "; the folder has gone; was it deleted while the run was going on?"
 
 
@@ -40,7 +37,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
 
     Raises StoreError with a hint. A block that raises leaves the old one.
     """
-    temporary = path.with_name(path.name + _HALF)
+    temporary = path.with_name(path.name + HALF)
     try:
         with temporary.open("wb") as stream:
             yield stream
@@ -60,32 +57,8 @@ def write_json(path: Path, payload: Mapping[str, Any]) -> None:
 
 
 def json_text(payload: Mapping[str, Any]) -> str:
-    """Return `payload` as files of ours hold it: a line a value, in the order of names.
-
-    To the byte what json.dumps makes of it with indent=2 and sort_keys=True, which takes up to twice as long: a run of many cases
-    writes its header again and again.
-    """
-    return _json(payload, "\n") + "\n"
-
-
-def _json(value: Any, line: str) -> str:
-    """Return `value` as JSON; `line` is the end of a line with the indent of the next one."""
-    kind = type(value)
-    if kind is str:
-        return encode_basestring(value)
-    if kind is int or kind is float and isfinite(value):
-        return repr(value)
-    if not value or not isinstance(value, (dict, list, tuple)):
-        return _PLAIN.encode(value)
-    inner = line + "  "
-    if isinstance(value, dict):
-        items = [f"{encode_basestring(_name(key))}: {_json(value[key], inner)}" for key in sorted(value)]
-        return f"{{{inner}{f',{inner}'.join(items)}{line}}}"
-    return f"[{inner}{f',{inner}'.join([_json(item, inner) for item in value])}{line}]"
-
-
-def _name(key: Any) -> str:
-    return key if isinstance(key, str) else next(iter(json.loads(_PLAIN.encode({key: 0}))))
+    """Return `payload` as files of ours hold it: a line a value, in the order of names."""
+    return json.dumps(payload, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def make_folder(path: Path) -> Path:
@@ -99,7 +72,7 @@ def make_folder(path: Path) -> Path:
 
 def remove_half_written(folder: Path) -> None:
     """Remove the files in `folder` at which a writer was killed: nobody reads them, and nobody else writes them on."""
-    for path in folder.glob(f"*{_HALF}"):
+    for path in folder.glob(f"*{HALF}"):
         _remove_quietly(path)
 
 

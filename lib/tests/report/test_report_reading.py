@@ -533,7 +533,17 @@ def test_hollow_marks_are_spoken_of_only_where_a_figure_has_them(tmp_path, bench
         return judged(record, "suspect", "machine_busy", "seen") if record.benchmark == benchmark else record
 
     (sentence,) = [one for one in caveats(load_run(make_run(tmp_path, change=change))) if "SUSPECT" in one]
-    assert ("hollow" in sentence) is is_said and " in the means" in sentence
+    assert ("hollow" in sentence) is is_said and "they count in the means" in sentence
+
+
+def test_one_suspect_repeat_is_told_as_one(tmp_path):
+    def change(record):
+        is_serve = record.benchmark == "serve" and record.workload["input_len_tokens"] == 128
+        is_it = is_serve and record.workload["max_concurrency"] == 8 and not record.identity.repeat
+        return judged(record, "suspect", "machine_busy", "seen") if is_it else record
+
+    (sentence,) = [one for one in caveats(load_run(make_run(tmp_path, change=change))) if "SUSPECT" in one]
+    assert sentence == "1 measured repeat is SUSPECT; it counts in the means, and figures show it hollow."
 
 
 @pytest.mark.parametrize(
