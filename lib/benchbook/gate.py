@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -234,7 +235,7 @@ def _side(run: Run, launch: str, name: str) -> Side:
 
 def _folders(name: str, results_dir: Path) -> list[Path]:
     """Return the run that is meant, or all runs of the experiment of that name."""
-    if (results_dir / name).is_dir() and not (results_dir / name / CASES).is_dir():
+    if os.path.isdir(results_dir / name) and not (results_dir / name / CASES).is_dir():
         return [path.parent for path in run_files(results_dir) if path.parent.parent == results_dir / name]
     return [find_run(name, results_dir)]
 

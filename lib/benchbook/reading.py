@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NoReturn
 from benchbook.terms.errors import StoreError
 
 MOST_BYTES = 4 * 1024**3  # raw files of the longest benchmarks have one
+MOST_WRITTEN_BYTES = 64 * 1024  # of what a person writes: an experiment, a remark
 _KINDS = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "FIFO"), (stat.S_ISCHR, "device"), (stat.S_ISBLK, "device"))
 
 
@@ -32,11 +33,11 @@ def open_regular(path: Path | str, buffering: int = -1) -> BinaryIO:
     return stream
 
 
-def read_bytes(path: Path | str) -> bytes:
-    """Return what is in the regular file at `path`; raise StoreError where there is none that fits."""
+def read_bytes(path: Path | str, most_bytes: int = MOST_BYTES) -> bytes:
+    """Return what is in the regular file at `path`; raise StoreError where there is none of at most `most_bytes`."""
     with open_regular(path, buffering=0) as stream:
         size = os.fstat(stream.fileno()).st_size
-        if size > MOST_BYTES:
+        if size > most_bytes:
             raise StoreError(f"{path} has {size:,} bytes: more than anything of ours")
         try:
             return stream.read()

@@ -40,6 +40,7 @@ for _signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 # the end.
 LONGEST = (
     "test_readme.py",
+    "test_damaged_results.py",
     "test_server.py",  # and those of its line below
     "test_terminal.py",
     "test_kill_matrix_notebooks.py",
@@ -53,7 +54,6 @@ LONGEST = (
     "test_loaded_weights.py",
     "test_notebooks_by_hand.py",
     "test_mutated_experiments.py",
-    "test_damaged_results.py",
     "test_kill_matrix.py",
     "test_guardian.py",
     "test_clusters.py",

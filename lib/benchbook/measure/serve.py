@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,7 +216,7 @@ class _Bench:
         """Return what `vllm bench` gets to offer `workload` to the server, the requests of `stretch` if it has a set."""
         args = args_of(self.server.argv)
         if self.tokenizer:
-            args = {**args, "tokenizer": str(Path(self.tokenizer).expanduser())}
+            args = {**args, "tokenizer": os.path.expanduser(self.tokenizer)}
         words = client_words(args, self.model.root, self.server.hub_env)
         check_here(words[1])
         return serve_argv(

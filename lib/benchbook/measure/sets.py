@@ -5,6 +5,7 @@ sending = sending_of(workload, repeat)      # of one without a set: it sends not
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,8 +91,8 @@ def sending_of(workload: SentWorkload, repeat: Handover) -> Sending:
 
 def _by_hand(workload: SentWorkload) -> SentRequests:
     """Return the first requests of a frozen file, with those behind them for a warm-up."""
-    path = Path(workload.requests).expanduser()
-    if not path.is_file():
+    path = Path(os.path.expanduser(workload.requests))  # Path's own raises for a user who is not known
+    if not os.path.isfile(path):
         raise ExperimentError(f"requests: {workload.requests!r} is no file: by hand it is a frozen file of a run")
     header = read_header(path)
     wanted, number, first = RequestSet(**header.spec), workload.num_prompts, workload.warmup_prompts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -149,6 +150,7 @@ def _reach(keys: _ReachKeys, base: Path) -> Reach:
 
 def _there(text: str, base: Path, is_folder: bool = False) -> str:
     """Return a path in full: from `base` where it lies there; an id of the hub stays as it is."""
-    path = base / Path(text).expanduser() if text else Path()
-    is_there = path.is_dir() if is_folder else path.is_file()
-    return str(path) if text and (is_there or not is_folder) else text
+    path = base / os.path.expanduser(
+        text
+    )  # Path's own raises for a user who is not known, and its is_dir for a long name
+    return str(path) if text and (os.path.isdir(path) or not is_folder) else text

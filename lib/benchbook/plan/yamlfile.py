@@ -22,11 +22,11 @@ from benchbook.plan.hints import meant
 from benchbook.plan.overrides import overridden
 from benchbook.plan.strict import cut, key_text, one_line, shown
 from benchbook.project import ROOT, named
+from benchbook.reading import MOST_WRITTEN_BYTES
 from benchbook.terms.errors import ExperimentError
 from benchbook.terms.redaction import secret_position
 from benchbook.terms.secret_names import is_secret_name
 
-MAX_BYTES = 64 * 1024
 MAX_DEPTH = 16
 MAX_NODES = 5_000  # keys and values; keeps the slowest file well under a second
 
@@ -132,11 +132,11 @@ def _read_text(path: Path) -> str:
         if not path.is_file():
             problem = "not a file" if path.exists() else f"no such file{_near_file(path)}"
             raise ExperimentError(one_line(f"{path}: {problem}"))
-        raw = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
+        raw = path.read_bytes() if path.stat().st_size <= MOST_WRITTEN_BYTES else None
     except OSError as error:
         raise ExperimentError(one_line(f"{path}: cannot be read: {error.strerror}")) from None
     if raw is None:
-        raise ExperimentError(one_line(f"{path}: larger than {MAX_BYTES // 1024} KiB: not an experiment file"))
+        raise ExperimentError(one_line(f"{path}: larger than {MOST_WRITTEN_BYTES // 1024} KiB: not an experiment file"))
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

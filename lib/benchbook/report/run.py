@@ -20,7 +20,7 @@ from benchbook.judge.searched import Searched
 from benchbook.judge.spread import Spread
 from benchbook.launch_differences import PACKAGES
 from benchbook.parameters import refuse_unknown
-from benchbook.reading import read_bytes
+from benchbook.reading import MOST_WRITTEN_BYTES, read_bytes
 from benchbook.records.handover import RECORD_FILE
 from benchbook.records.header import LaunchFacts, PlanRow, RunHeader, rows_of
 from benchbook.records.raw import read_raw
@@ -30,6 +30,7 @@ from benchbook.records.store import Store
 from benchbook.report.curves import Curves, Line, serve_curves
 from benchbook.report.offline_levels import Ceiling, Key, batch_latencies, ceilings
 from benchbook.report.table import case_table, measured_table, with_rooflines
+from benchbook.terms.errors import StoreError
 
 REMARK_FILE = "remark.txt"  # in a run's folder: what somebody has to say about the run, shown at the top of its report
 
@@ -86,7 +87,14 @@ class Run:
     def remark(self) -> str:
         """Return what somebody wrote into REMARK_FILE, in one line, '' without one: what no record can know."""
         path = self.run_dir / REMARK_FILE
-        return " ".join(read_bytes(path).decode(errors="replace").split()) if path.is_file() else ""
+        try:
+            return (
+                " ".join(read_bytes(path, MOST_WRITTEN_BYTES).decode(errors="replace").split())
+                if path.is_file()
+                else ""
+            )
+        except StoreError as error:
+            return f"It cannot be shown: {error}."
 
     @property
     def plan(self) -> Sequence[PlanRow]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbook.judge.gpus import num_gpus
-from benchbook.reading import read_bytes
+from benchbook.reading import MOST_WRITTEN_BYTES, read_bytes
 from benchbook.records.header import LaunchFacts
 from benchbook.records.host import HostFacts
 from benchbook.records.parts import MachineFacts, gpus_text
@@ -21,6 +21,7 @@ from benchbook.report.places import place_rows
 from benchbook.report.results import MAX_ROWS, cut_note
 from benchbook.report.run import Run
 from benchbook.report.settings import settings_of, settings_text, value_text
+from benchbook.terms.errors import StoreError
 from benchbook.terms.redaction import redacted
 from benchbook.terms.wording import listed, number_text, time_text
 
@@ -182,7 +183,10 @@ def _changed_since(run: Run) -> list[Html]:
     if not named or not ran.is_file() or Path(named).is_absolute():
         return []
     there = next((path for parent in run.run_dir.resolve().parents if (path := parent / named).is_file()), None)
-    if there is None or read_bytes(there) == read_bytes(ran):
+    try:
+        if there is None or read_bytes(there, MOST_WRITTEN_BYTES) == read_bytes(ran, MOST_WRITTEN_BYTES):
+            return []
+    except StoreError:  # the one that ran is told of where it would stand; the other is not of this run
         return []
     text = f"{named} has changed since then, and asks for something else now: what ran is {EXPERIMENT_FILE}, below."
     return [element("p", redacted(text), "note")]
@@ -193,7 +197,10 @@ def _experiment_html(run: Run) -> Html:
     path = run.run_dir / EXPERIMENT_FILE
     if not path.is_file():
         return Html("")
-    source = redacted(read_bytes(path).decode(errors="replace"))
+    try:
+        source = redacted(read_bytes(path, MOST_WRITTEN_BYTES).decode(errors="replace"))
+    except StoreError as error:
+        return element("p", f"The experiment file cannot be shown: {error}.")
     return folded(f"The experiment file, {EXPERIMENT_FILE}", element("pre", source))
 
 

@@ -321,6 +321,19 @@ def test_a_model_that_the_system_refuses_is_refused_with_its_line(refusal_of, fo
     assert "exp.yaml:3: model" in refusal_of(["plan", "exp.yaml"])
 
 
+@pytest.mark.parametrize("text", [LONG, "loop", "pipe", "~nobody-of-this-name/x", "a/" * 3000])
+@pytest.mark.parametrize("key", ["tokenizer", "ca_file", "api_key_env", "proxy", "model"])
+def test_whatever_a_launch_names_of_a_server_is_a_plan_or_a_line(folder, monkeypatch, capsys, key, text):
+    monkeypatch.chdir(folder)
+    attached = EXPERIMENT.replace("{d: {}}", f"{{d: {{attach: 'https://127.0.0.1:1', {key}: '{text}'}}}}")
+    (folder / "exp.yaml").write_text(attached.replace("model: {path: tiny}\n", ""))
+    monkeypatch.setattr(sys, "argv", ["benchbook", "plan", "exp.yaml"])
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))  # the program puts its own in their place
+    code, said = main._exit_code(), capsys.readouterr()
+    assert (code, said.err) == (0, "") or (code == 2 and f"exp.yaml:3: launches.d.{key}: " in said.err), said
+
+
 @pytest.fixture
 def model(folder) -> Path:
     """Return the folder of a model that the experiment asks for."""

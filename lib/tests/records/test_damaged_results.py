@@ -18,12 +18,13 @@ import pytest
 from benchbook.cli import app
 from benchbook.records.conditions import Conditions
 from benchbook.records.files import write_json
+from benchbook.records.store import EXPERIMENT_FILE
 from benchbook.records.telemetry import write_telemetry
 from benchbook.report import cells, markup
 from benchbook.report.failures import failures_html
 from benchbook.report.published import published_html
 from benchbook.report.roofline_figures import timeline_of
-from benchbook.report.run import load_run
+from benchbook.report.run import REMARK_FILE, load_run
 from benchbook.terms.errors import BenchbookError
 from benchbook.terms.plain import plain
 from damages import DAMAGES, HEADERS, edit
@@ -248,6 +249,15 @@ def test_damaged_published_figures_are_named_and_the_others_shown(whole, tmp_pat
     os.mkfifo(folder / "pipe.json")
     page = published_html(load_run(whole), folder)
     assert page.count("Left out: ") == 6 and "pipe.json is a FIFO" in page
+
+
+@pytest.mark.parametrize("size", [64 * 1024 + 1, 8 * 1024**4], ids=["too long", "a hole"])
+@pytest.mark.parametrize("name", [EXPERIMENT_FILE, REMARK_FILE])
+def test_what_a_person_wrote_and_nobody_can_read_is_named_where_it_would_stand(whole, monkeypatch, name, size):
+    with (whole / name).open("wb") as stream:
+        stream.truncate(size)
+    page = report_of(whole, monkeypatch, ["show_answer", "show_provenance"])
+    assert page.count("cannot be shown: ") == 1 and f"{name} has {size:,} bytes" in page
 
 
 @pytest.mark.parametrize("flipped", range(3))

@@ -228,7 +228,7 @@ def _is_template(way: Way, text: str, python: Python) -> bool:
     if way != ("chat_template",) or any(sign in text for sign in "{}\n"):
         return way == ("chat_template",)
     package = python.folder_of("vllm")
-    return package is not None and (package / _TEMPLATES / text).is_file()
+    return package is not None and os.path.isfile(package / _TEMPLATES / text)
 
 
 def _named(text: str, beside: Path) -> str:
