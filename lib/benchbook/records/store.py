@@ -22,6 +22,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from benchbook import collector
+from benchbook.other_processes import shared
 from benchbook.reading import read_json
 from benchbook.records import run_lock
 from benchbook.records.attempts import aside_of, attempts_at, is_measured, names_in, standing
@@ -32,7 +33,6 @@ from benchbook.records.header import RunHeader, RunState, read_header
 from benchbook.records.record import Outcome, Record
 from benchbook.records.record_file import read_record, write_record
 from benchbook.records.runs import CASES, LATEST, RUN_FILE, find_run, forget_run, point_to
-from benchbook.second_process import shared
 from benchbook.system_faults import line_of
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import StoreError
@@ -41,7 +41,7 @@ from benchbook.terms.metrics import values_from_raw
 EXPERIMENT_FILE = "experiment.yaml"
 BEST_FILE = "best.yaml"  # what a search recommends, for vLLM; the last of its comments is the command in one line
 REPORT_FILE = "report.html"
-MANY = 2_000  # records, which two processes read: fewer take a fraction of a second
+MANY = 2_000  # records, which several processes read: fewer take a fraction of a second
 TRIALS = "neighbours"  # what was measured to see what neighbours cost
 
 

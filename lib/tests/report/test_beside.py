@@ -1,10 +1,10 @@
-"""Chapters made by a second process: they are those that the cells would make, and none is missing where it fails."""
+"""Chapters made by other processes: they are those that the cells would make, and none is missing where it fails."""
 
 import os
 import time
 
 import pytest
-from benchbook import second_process
+from benchbook import other_processes
 from benchbook.report import beside, cells
 from benchbook.report.beside import begin, made
 from benchbook.report.markup import Html
@@ -17,6 +17,7 @@ HERE = os.getpid()
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setattr(beside, "LEAST_CASES", 1)
+    monkeypatch.setattr(other_processes, "cpus", lambda: 2)
     return load_run(make_run(tmp_path, launches=("eager", "compiled"), repeats=3))
 
 
@@ -44,7 +45,9 @@ def hanging(run):
     return [Html("here")]
 
 
-def test_a_large_runs_chapters_are_those_that_its_cells_would_make(run):
+@pytest.mark.parametrize("cores", [2, 3, 4, 16])
+def test_a_large_runs_chapters_are_those_that_its_cells_would_make(run, monkeypatch, cores):
+    monkeypatch.setattr(other_processes, "cpus", lambda: cores)
     chapters = (cells._comparison, cells._tradeoff, cells._roofline)
     begin(run, chapters, (cells._throughput, cells._latency, cells._saved_table))
     chapters += (cells._saved_table, cells._latency, cells._throughput)
@@ -79,6 +82,20 @@ def test_while_one_is_waited_for_others_are_made_here_once_and_all_are_right(run
         made(run, failing)
 
 
+def test_with_more_cores_nothing_is_made_here(run, monkeypatch):
+    monkeypatch.setattr(other_processes, "cpus", lambda: 4)
+    begin(run, beside=[maker], meanwhile=[dying, cells._tradeoff])
+    assert made(run, maker) != [str(HERE)] and made(run, cells._tradeoff) == cells._tradeoff(run)
+    assert made(run, dying) == ["here"]
+
+
+@pytest.mark.parametrize("cores", [0.5, 1, 1.9])
+def test_with_one_core_all_is_made_here(run, monkeypatch, cores):
+    monkeypatch.setattr(other_processes, "cpus", lambda: cores)
+    begin(run, [maker])
+    assert made(run, maker) == [str(HERE)]
+
+
 def test_what_nobody_waited_for_is_made_in_its_own_cell(run):
     begin(run, beside=[maker], meanwhile=[failing, maker_here])
     assert made(run, maker_here) == ["here"] and made(run, maker) != [str(HERE)]
@@ -92,7 +109,7 @@ def test_a_small_run_is_told_by_one_process(tmp_path):
 
 @pytest.mark.parametrize("broken", [dying, hanging])
 def test_what_a_process_does_not_give_is_made_here(run, monkeypatch, broken):
-    monkeypatch.setattr(second_process, "LIMIT_S", 1)
+    monkeypatch.setattr(other_processes, "LIMIT_S", 1)
     begin(run, [maker, broken, cells._roofline])
     assert made(run, broken) == ["here"]
     assert made(run, maker) != [str(HERE)]

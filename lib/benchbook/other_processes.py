@@ -1,4 +1,4 @@
-"""Work done by a second process, a fork of this one: it has all that this one has, and the second core.
+"""Work done by other processes, forks of this one: each has all that this one has, and a core of its own.
 
 Of this one's threads it has none, and it needs none: it computes, and hands each piece over by a file. What it does not
 give, for whatever reason, is left to this process.
@@ -6,6 +6,7 @@ give, for whatever reason, is left to this process.
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import select
@@ -14,17 +15,21 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from pydantic import BaseModel
 
+from benchbook.container import cpus
+
 LIMIT_S = 120  # of a process that hangs: it ends itself
-OWN_SHARE = 0.6  # of what two share: to hand something over takes both of them some time
+MOST = 3  # others: what they make is taken over by one
+HANDED = 1.5  # times as long as here something takes another one, which hands it over as well
 
 Item, Found = TypeVar("Item"), TypeVar("Found")
 
 
-class SecondProcess:
+class OtherProcess:
     """A process that does pieces of work in their order; raises OSError where none, or no file, is to be had."""
 
     def __init__(self, pieces: Sequence[Callable[[], Any]]) -> None:
@@ -78,17 +83,28 @@ class SecondProcess:
             os._exit(0)
 
 
+def num_others() -> int:
+    """Return how many other processes have a core here; 0 where there is one core, or a fork is no copy."""
+    return max(0, min(int(cpus()) - 1, MOST)) if sys.platform == "linux" else 0
+
+
 def shared(work: Callable[[Sequence[Item]], Found], items: Sequence[Item]) -> list[Found]:
-    """Return what `work` makes of the first of `items` and of the others, which a second process does where there is one."""
-    place = round(OWN_SHARE * len(items))
-    if sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2:
-        return [work(items)]
+    """Return what `work` makes of `items`, part by part in their order: of the first here, of the others elsewhere."""
+    number = num_others()
+    first = round(len(items) * HANDED / (HANDED + number))
+    each = max(1, math.ceil((len(items) - first) / max(1, number)))
+    parts = [items[:first], *(items[place : place + each] for place in range(first, len(items), each))]
+    others = [_begun(partial(work, part)) for part in parts[1:]]
+    own = work(parts[0])
+    results = [other.result(0) if other else None for other in others]
+    return [own, *(work(part) if found is None else found for part, found in zip(parts[1:], results))]
+
+
+def _begun(piece: Callable[[], Any]) -> OtherProcess | None:
     try:
-        second = SecondProcess([lambda: work(items[place:])])
+        return OtherProcess([piece])
     except OSError:
-        return [work(items)]
-    first, others = work(items[:place]), second.result(0)
-    return [first, work(items[place:]) if others is None else others]
+        return None
 
 
 class _Pickler(pickle.Pickler):
