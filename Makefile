@@ -33,11 +33,11 @@ AGAIN := || { test $$? = 1 && $(VENV)/bin/pytest lib/tests --last-failed --last-
 unit: style  ## the tests that need no vLLM: three minutes
 	$(TOGETHER) -m "not integration" $(AGAIN)
 
-test: style  ## all tests, on a sample of their matrices; some start the real vLLM: ten to twelve minutes
+test: style  ## all tests, on a sample of their matrices; some start the real vLLM: nine to eleven minutes
 	$(TOGETHER) $(AGAIN)
 
 test-full: export BENCHBOOK_TEST_FULL := 1
-test-full: style  ## all tests and every row of their matrices: about an hour
+test-full: style  ## all tests and every row of their matrices: 45 minutes
 	$(TOGETHER) $(AGAIN)
 
 bench: env  ## what a case costs beside vLLM's own sweep, whether the numbers are the same, how reports grow: three hours

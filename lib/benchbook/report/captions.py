@@ -50,7 +50,12 @@ def caption_of(
 def latency_note(limits: Mapping[str, float], unearned: Set[str]) -> str:
     """Return what the dotted level and the grey panels of a figure of latencies are."""
     notes = ["Dotted level: the SLO's limit."] if limits else []
-    notes += [f"Grey panels: a p99 of fewer than {samples_needed(99)} requests, which is no tail."] if unearned else []
+    if unearned:
+        needed = samples_needed(99)
+        notes.append(
+            f"Grey panels: a p99 of fewer than {needed} requests, little but the slowest of them: only from {needed} on does "
+            "the second slowest lie above the true p99 in 99 of 100 such measurements."
+        )
     return " ".join(notes)
 
 

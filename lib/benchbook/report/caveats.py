@@ -35,15 +35,12 @@ SCREENED = (
 def caveats(run: Run) -> list[str]:
     """Return what a reader must know before believing the answer: weights, repeats, verdicts, what is not there."""
     sentences = [RANDOM_WEIGHTS] if run.has_random_weights else []
-    repeats = run.header.repeats
     if run.searched:
         sentences += [SCREENED] if len(run.evidence) < len(run.records) else []
     elif run.header.until:
         sentences.append(_until_sentence(run))
-    elif repeats == 1:
-        sentences.append("Every case was measured once, so the spread is unknown and small differences mean nothing.")
-    elif repeats:
-        sentences.append(f"Every case was planned with {repeats} repeats; ± is one standard deviation of the sample.")
+    else:
+        sentences += _planned_sentences(run)
     if said := starts_sentence(run):
         sentences.append(said)
     sentences += precision_sentences(run)
@@ -68,6 +65,26 @@ def caveats(run: Run) -> list[str]:
     if run.num_stale:
         of_old = counted(run.num_stale, "record") + " of an older plan"
         sentences.append(f"Left out: {of_old} in this run's folder.")
+    return sentences
+
+
+def _planned_sentences(run: Run) -> list[str]:
+    """Return how often the cases were to be measured: those of a search are as often as it needs."""
+    searched = {case_id for find in run.header.finds for case_id in find.cases}
+    sentences, which, repeats = [], "Every", run.header.repeats
+    if searched:
+        sentences.append(
+            "A search measures a load as often as its decision needs; ± is one standard deviation of the sample."
+        )
+        which = "Every other"
+    if searched and searched.issuperset(case.case_id for case in run.plan):
+        return sentences
+    if repeats == 1:
+        sentences.append(
+            f"{which} case was measured once, so the spread is unknown and small differences mean nothing."
+        )
+    elif repeats:
+        sentences.append(f"{which} case was planned with {repeats} repeats; ± is one standard deviation of the sample.")
     return sentences
 
 

@@ -47,9 +47,19 @@ def forest_figure(comparison: Comparison) -> tuple[Figure, str] | None:
             axes.plot(row.interval or [], [place] * (2 if row.interval else 0), color=look["color"], linewidth=1.6)
             (mark,) = axes.plot([row.ratio.ratio], [place], linestyle="none", markersize=6.5, zorder=3, **look)
             tell(mark, None, [_mark(row)])
-            if median := median_pair(row.pairs):
-                axes.scatter([median.ratio], [place], marker="|", color="black", s=120, linewidths=1.2, zorder=4)
             axes.text(1.02, place, change_text(row), transform=beside, va="center", fontsize=9)
+    medians = [
+        (median.ratio, place) for place, (_, row) in enumerate(lines) if row and (median := median_pair(row.pairs))
+    ]
+    axes.plot(
+        *zip(*medians, strict=True),
+        linestyle="none",
+        marker="|",
+        color="black",
+        markersize=11,
+        markeredgewidth=1.2,
+        zorder=4,
+    )
     axes.axvline(1.0, color="black", linewidth=1.2, linestyle=(0, (1, 2)), zorder=1)
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_yticks(range(len(lines)), ["" if row is None else label for label, row in lines])

@@ -142,7 +142,7 @@ class _Said:
             return ""
         known, ends = search.known[search.fails], [search.fails, search.holds]
         told = [self._value(known.key, place) for place in ends if place is not None]
-        said = f"{self._name(known.key)} binds: {', '.join(told)}"
+        said = f"What binds is {self._name(known.key)}: {', '.join(told)}"
         return f"{said}. {self._runs_out(self.found.records[search.fails])}".strip()
 
     def _value(self, key: str, place: int) -> str:

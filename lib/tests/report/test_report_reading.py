@@ -1,5 +1,8 @@
 """The sentences of a report: right numbers, rules that are said, contradictions that are named."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import pytest
 from benchbook.judge.answerable import why_no_answer
 from benchbook.judge.knee import first_unreached, stops_scaling_at
@@ -279,6 +282,16 @@ def test_added_rounds_are_told_with_what_they_reached(tmp_path, reached, said):
     sentences = " ".join(caveats(load_run(make_run(tmp_path, until=until, reached=known))))
     assert "at least 2 times" in sentences and "output_throughput_tok_s to ±2 %" in sentences and said in sentences
     assert "was planned with" not in sentences
+
+
+@pytest.mark.parametrize(("searched", "said"), [(0, "Every case was"), (1, "Every other case was"), (-1, "")])
+def test_cases_of_a_search_were_not_planned_with_a_number_of_repeats(tmp_path, searched, said):
+    run = load_run(make_run(tmp_path))
+    ids = [case.case_id for case in run.plan]
+    finds = (SimpleNamespace(cases=ids[:searched] if searched >= 0 else ids),) if searched else ()
+    sentences = " ".join(caveats(dataclasses.replace(run, header=run.header.model_copy(update={"finds": finds}))))
+    assert ("A search measures a load as often" in sentences) is bool(searched)
+    assert f"{said} planned with 2 repeats" in sentences if said else "was planned" not in sentences
 
 
 def test_without_targets_nothing_is_said_of_rounds_that_are_added(tmp_path):

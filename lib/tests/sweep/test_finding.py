@@ -13,6 +13,7 @@ from benchbook.records.header import RunState
 from benchbook.records.host import HostFacts
 from benchbook.records.store import Store
 from benchbook.report.answer import answer
+from benchbook.report.caveats import caveats
 from benchbook.report.run import load_run
 from benchbook.sweep.executors import Local
 from benchbook.sweep.finding import Finding, find_facts
@@ -90,7 +91,9 @@ def test_a_search_measures_few_loads_on_one_start_and_its_answer_comes_first(ben
     assert list(dict.fromkeys(loads(bench)))[:6] == [1, 2, 4, 8, 16, 33]
     text = " ".join(said(runner))
     assert "20 requests in flight hold and 22 fail: the most is 20 to 21 (95 %; eager, 8 in / 4 out)" in text
-    assert "p90 TTFT binds" in text and f"loads in {len(bench.calls)} repeats" in text
+    assert "What binds is p90 TTFT: " in text and f"loads in {len(bench.calls)} repeats" in text
+    doubts = " ".join(caveats(load_run(runner.store.run_dir)))
+    assert "measures a load as often as its decision needs" in doubts and "was planned with" not in doubts
     rows = runner.store.header().plan
     assert {row.case_id: row.repeats for row in rows} == {
         case_id: len([1 for each, _, _ in bench.calls if each == case_id]) for case_id, _, _ in bench.calls
@@ -152,7 +155,7 @@ def test_a_share_of_requests_within_their_limits_is_what_holds_where_it_is_asked
     runner.execute()
     text = " ".join(said(runner))
     assert "50 % of requests within TTFT 50 ms), 12 requests in flight hold and 13 fail" in text
-    assert "the share of requests within their limits binds: 20.0 ± 0.0 %" in text
+    assert "What binds is the share of requests within their limits: 20.0 ± 0.0 %" in text
 
 
 def test_a_rate_holds_while_the_server_keeps_up_with_it_whatever_the_limits(bench):
@@ -170,7 +173,7 @@ def test_a_rate_holds_while_the_server_keeps_up_with_it_whatever_the_limits(benc
         float(each.split()[-1])
         for each in first.split(" req/s holds and ")[0:1] + [first.split("holds and ")[1].split(" fails")[0]]
     )
-    assert low < 6 <= high and "keeping up with the rate binds" in " ".join(said(runner))
+    assert low < 6 <= high and "What binds is keeping up with the rate" in " ".join(said(runner))
 
 
 def test_a_search_waits_for_a_load_that_is_skipped_and_the_next_run_goes_on(bench):
