@@ -15,18 +15,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchbook.hosts import http
 from benchbook.measure.items import Item, read_items
-from benchbook.measure.servers import AnyServer
 from benchbook.records.answers import NONE, NOT_ASKED, RIGHT, WRONG, GuardAnswers
 from benchbook.records.handover import GuardItems
 from benchbook.terms.errors import BenchbookError
 from benchbook.terms.redaction import known_secrets, redacted
+from benchbook.terms.sent_beside import GUARD_AT_ONCE, MAX_LOADS
 
-AT_ONCE = 8
-MAX_LOADS = 40
+if TYPE_CHECKING:
+    from benchbook.measure.servers import AnyServer
+
 TIMEOUT_S = 120.0  # of one answer, under load
 _POLL_S = 0.1
 _SENDING = re.compile(r"\| *\d+/\d+ \[")  # the bar that vLLM's client draws once it sends
@@ -84,7 +85,7 @@ def _told_beside(server: AnyServer, items: Sequence[Item], send_load: SendLoad) 
                 return _Told(NOT_ASKED)
         return _asked(server, item)
 
-    with ThreadPoolExecutor(AT_ONCE, "guard") as pool:
+    with ThreadPoolExecutor(GUARD_AT_ONCE, "guard") as pool:
         asking = [pool.submit(asked, item) for item in items]
         try:
             while loads < MAX_LOADS and not all(one.done() for one in asking):

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from benchbook.hosts import http
 from benchbook.measure.servers import AnyServer
 from benchbook.terms.errors import Cause, MeasureError
+from benchbook.terms.sent_beside import NUM_PROMPTS
 
-NUM_PROMPTS, OUTPUT_TOKENS = 32, 8
-NUM_ALONE = 8  # prompts of a launch that is compared with none: enough to see one answer to all
+OUTPUT_TOKENS = 8
 TIMEOUT_S = 60.0
 _WORDS = (
     "the of and to in is that for it as was with be by on not he his but at are this have from or had an they "

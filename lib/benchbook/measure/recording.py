@@ -30,10 +30,10 @@ from benchbook.records.record_file import Saved, write_record
 from benchbook.records.telemetry import TELEMETRY_FILE
 from benchbook.terms.errors import HostError, MeasureError
 from benchbook.terms.metrics import values_from_raw
-from benchbook.terms.redaction import known_secrets, redacted
+from benchbook.terms.redaction import TAIL_LINES, tail_of
 
 RAW_FILE = "raw.json"
-TAIL_LINES = 30
+
 _NOT_MEASURED = ("record_path", "repeat")  # parameters of a notebook that say nothing of what is measured
 
 
@@ -162,11 +162,6 @@ def tail(path: Path, lines: int = TAIL_LINES) -> str:
     if not path.is_file():
         return ""
     return tail_of(path.read_text(errors="replace"), lines)
-
-
-def tail_of(text: str, lines: int = TAIL_LINES) -> str:
-    """Return the last `lines` lines of `text`, secrets redacted."""
-    return redacted("\n".join(text.splitlines()[-lines:]), known_secrets())
 
 
 def _by_hand(benchmark: str) -> Path:

@@ -43,8 +43,8 @@ from benchbook.records.handover import Handover, read_handover
 from benchbook.records.record import PrefixCache, Warmup
 from benchbook.records.record_file import Saved
 from benchbook.terms.errors import Cause, ExperimentError, MeasureError
+from benchbook.terms.sent_beside import MAX_WARMUPS
 
-MAX_WARMUPS = 4
 WARMUP_SEED_OFFSET = 1_000_003  # another seed than the repeat's: the warm-up's prompts are not the measured ones
 GUARD_SEED_OFFSET = 2_000_003  # nor are those of the load beside a guard's items
 

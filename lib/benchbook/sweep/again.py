@@ -10,20 +10,18 @@ further tries until a repeat comes through without any.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from benchbook.judge.outside import disturbed_by, is_due_again
-from benchbook.plan.eta import Estimator
 from benchbook.plan.launches import Launch
-from benchbook.plan.order import Block, Repeat, seed_of_try
+from benchbook.plan.order import Repeat, seed_of_try
 from benchbook.records.record import Record
 from benchbook.sweep.hosts import BenchHost
-from benchbook.sweep.quiet import LOOK_S, UNKNOWN_SHARE, disturbance
-from benchbook.terms.wording import counted, duration_text
+from benchbook.sweep.quiet import UNKNOWN_SHARE, disturbance
+from benchbook.sweep.waits import LOOK_S, MAX_WAIT_S
 
-MAX_WAIT_S = 30.0
 Look = Callable[[Launch, float, float, Collection[str]], str]  # as `disturbance`
 
 
@@ -102,16 +100,3 @@ def for_this_try(repeat: Repeat, launch: Launch, host: BenchHost, tries: int) ->
     if not tries or is_off or repeat.host_kind != "server":
         return repeat
     return replace(repeat, seed=seed_of_try(repeat.seed, tries), tries=tries)
-
-
-def price_text(budget: int, blocks: Sequence[Block], estimator: Estimator) -> str:
-    """Return what measuring again may cost at most when all of `blocks` is disturbed each time; '' without a budget."""
-    number = budget * sum(len(block.repeats) for block in blocks)
-    if not number:
-        return ""
-    once = estimator.once_more(blocks)
-    time_text = f" ({duration_text(budget * once.seconds)})" if once.is_known else ""
-    return (
-        f"Disturbed from outside, a repeat is measured again, {counted(budget, 'time')} at most: "
-        f"up to {number} measurements more{time_text}, each after {LOOK_S:g} to {MAX_WAIT_S:g} s of waiting for quiet"
-    )

@@ -21,14 +21,13 @@ from benchbook.records.handover import SentRequests
 from benchbook.records.record import Identity, Record
 from benchbook.sweep.again import Again, for_this_try
 from benchbook.sweep.asked import still_wanted
-from benchbook.sweep.block_result import Attempt, BlockListener, BlockResult, GivenUp, Start, Work
+from benchbook.sweep.block_result import MAX_ATTEMPTS, Attempt, BlockListener, BlockResult, GivenUp, Start, Work
 from benchbook.sweep.hosts import BenchHost, OpenHost
 from benchbook.sweep.interrupts import was_halted_since
 from benchbook.sweep.planning import maximum_of
 from benchbook.sweep.repeat import host_failed, run_repeat
 from benchbook.terms.errors import HostDiedError, HostError, HostStartError
 
-MAX_ATTEMPTS = 2  # a failed repeat is tried once more; both attempts are kept
 MAX_HOST_STARTS = 3  # a host that keeps dying is given up; the repeats left become records that say so
 
 RunRepeat = Callable[..., Record]  # as `run_repeat`

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchbook.measure.recording import tail_of
 from benchbook.plan.order import Block, Repeat
 from benchbook.records.host import HostFacts
 from benchbook.records.record import Record
 from benchbook.records.store import Store
 from benchbook.sweep.planning import RunPlan
 from benchbook.terms.errors import Cause, HostError
+from benchbook.terms.redaction import tail_of
+
+MAX_ATTEMPTS = 2  # a failed repeat is tried once more; both attempts are kept
 
 
 def told_from(where: str, name: str, given: tuple[Any, ...]) -> tuple[Any, ...]:

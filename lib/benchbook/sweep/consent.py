@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from benchbook.hosts.process.ports import is_loopback
-from benchbook.measure.guard import MAX_LOADS
-from benchbook.measure.outputs import NUM_ALONE, NUM_PROMPTS
-from benchbook.measure.serve import MAX_WARMUPS
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Repeat
 from benchbook.plan.workload import Workload
 from benchbook.sweep.guarding import asks_items, num_items
 from benchbook.terms.asked import PROMPTS
+from benchbook.terms.sent_beside import MAX_LOADS, MAX_WARMUPS, NUM_ALONE, NUM_PROMPTS
 from benchbook.terms.wording import counted, listed
 
 IN_A_NOTEBOOK = 3  # requests of 02_first_request, of which one is measured

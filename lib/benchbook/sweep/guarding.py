@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchbook.judge.exact import items_needed
-from benchbook.measure.guard import AT_ONCE
 from benchbook.measure.items import path_of, read_items
 from benchbook.measure.task_items import task_items
 from benchbook.plan.experiment import Experiment
@@ -20,6 +19,7 @@ from benchbook.records.files import make_folder, write_bytes, write_json
 from benchbook.records.handover import GuardItems
 from benchbook.records.store import Store
 from benchbook.terms.errors import ExperimentError
+from benchbook.terms.sent_beside import GUARD_AT_ONCE
 
 _FILE = f"{FOLDER}/{ITEMS_FILE}"  # in the run's folder
 
@@ -50,7 +50,7 @@ def guard_text(experiment: Experiment) -> str:
     task = _task_text(experiment)
     said = f" ({task})" if task else ""
     return (
-        f"Guard: {number:,} items of {experiment.guard.items}{said} are asked of each launch in its first round, {AT_ONCE} at once, "
+        f"Guard: {number:,} items of {experiment.guard.items}{said} are asked of each launch in its first round, {GUARD_AT_ONCE} at once, "
         f"while a load like the one that was measured is sent once more, as the time counts it, or more often ({loads})"
     )
 

@@ -25,7 +25,7 @@ from benchbook.hosts.way import USUAL_KEYS
 from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.environments import environment_facts
 from benchbook.measure.hardware import model_config, peaks_before_start
-from benchbook.measure.outputs import NUM_ALONE, NUM_PROMPTS, fixed_prompts, greedy_outputs
+from benchbook.measure.outputs import fixed_prompts, greedy_outputs
 from benchbook.measure.servers import AnyServer, host_facts, silence_is_death
 from benchbook.notebooks.execute import wait_loaded
 from benchbook.notebooks.kernels.source import make_ready
@@ -37,6 +37,7 @@ from benchbook.records.store import Store
 from benchbook.sweep.attached import server_of
 from benchbook.terms.attached import Reach
 from benchbook.terms.errors import HostStartError, MeasureError
+from benchbook.terms.sent_beside import NUM_ALONE, NUM_PROMPTS
 
 
 class BenchHost(Protocol):

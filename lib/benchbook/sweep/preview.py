@@ -21,7 +21,6 @@ from benchbook.plan.order import Block
 from benchbook.records.header import RunState
 from benchbook.records.runs import run_name
 from benchbook.records.store import Store
-from benchbook.sweep.again import price_text
 from benchbook.sweep.candidates import runnable
 from benchbook.sweep.consent import is_elsewhere, load_texts
 from benchbook.sweep.earlier_runs import finished_run, lacks_report, not_extended, unfinished_run, unreported_run
@@ -36,9 +35,10 @@ from benchbook.sweep.planned_commands import print_commands
 from benchbook.sweep.planned_search import trial_lines
 from benchbook.sweep.planning import RunPlan, damaged_repeats, due_again_text, pending, stale_records
 from benchbook.sweep.preflight import Preflight, preflight_of
+from benchbook.sweep.run_command import run_command
 from benchbook.sweep.searching import planned_trials
-from benchbook.sweep.session import run_command
 from benchbook.sweep.set_layout import set_of
+from benchbook.sweep.waits import price_text
 from benchbook.terminal import say
 from benchbook.terms.benchmarks import HOST_KINDS
 from benchbook.terms.percentiles import percentile_of, samples_needed

@@ -18,8 +18,8 @@ from benchbook.plan.launches import Launch
 from benchbook.ranks import num_devices
 from benchbook.records.conditions import Conditions
 from benchbook.records.host import HostFacts
+from benchbook.sweep.waits import LOOK_S
 
-LOOK_S = 2.0
 UNKNOWN_SHARE = 0.5  # of the processors, where nothing was measured yet
 
 

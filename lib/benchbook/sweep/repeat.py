@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchbook.judge.catalogue import reason
 from benchbook.measure.client.tasks import WARM
-from benchbook.measure.recording import Recording, tail_of
+from benchbook.measure.recording import Recording
 from benchbook.notebooks.execute import execute, wait_loaded
 from benchbook.notebooks.kernels.source import make_ready
 from benchbook.plan.experiment import Limits
@@ -21,7 +21,7 @@ from benchbook.records.record import Failure, Identity, Outcome, Record, verdict
 from benchbook.records.record_file import read_record, write_record
 from benchbook.sweep.hosts import BenchHost
 from benchbook.terms.errors import BenchbookError, Cause, HostDiedError, StoreError
-from benchbook.terms.redaction import known_secrets, redacted
+from benchbook.terms.redaction import known_secrets, redacted, tail_of
 
 _OF_A_LOAD = ("reset_prefix_cache", "tokenizer")  # parameters of notebooks that offer one
 

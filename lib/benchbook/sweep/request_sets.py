@@ -20,11 +20,8 @@ from typing import Any
 from benchbook.hosts.model.files import ModelFiles, planned_path, tokenizer_sha256
 from benchbook.hosts.model.hub import hub_variables
 from benchbook.hosts.vllm.tokenizers import client_words
-from benchbook.measure.client.drawing import draw_set
-from benchbook.measure.client.meter import meter_path
 from benchbook.measure.client.warm import WarmClient
 from benchbook.measure.drawing.order import Order
-from benchbook.measure.serve import MAX_WARMUPS
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.order import Repeat, repeat_seed
 from benchbook.plan.requests import ENDING, FOLDER, RequestSet, drawn_beside
@@ -38,6 +35,7 @@ from benchbook.sweep.progress import Listener
 from benchbook.sweep.set_layout import Layout, first_launch, layouts, whole_talks
 from benchbook.terminal import shown
 from benchbook.terms.errors import StoreError
+from benchbook.terms.sent_beside import MAX_WARMUPS
 
 
 @dataclass(frozen=True)
@@ -170,6 +168,11 @@ def _drawn(
     store: Store,
     client: WarmClient,
 ) -> FrozenSet:
+    from benchbook.measure.client.drawing import (
+        draw_set,
+    )  # late: a plan draws nothing, and this imports half of measure
+    from benchbook.measure.client.meter import meter_path
+
     wanted, launch = experiment.requests[name], first_launch(experiment, name)
     path, model, hub_env = _path(store, name).resolve(), models[launch.name].path, hub_variables(launch.env)
     if wanted.frozen:

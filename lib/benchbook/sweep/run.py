@@ -15,8 +15,9 @@ from benchbook.sweep.consent import Confirm
 from benchbook.sweep.earlier_runs import lacks_report, unreported_run
 from benchbook.sweep.planning import due_again_text
 from benchbook.sweep.progress import Listener
+from benchbook.sweep.run_command import run_command
 from benchbook.sweep.runner import Runner
-from benchbook.sweep.session import prepare_run, run_command
+from benchbook.sweep.session import prepare_run
 from benchbook.system_faults import told_as
 from benchbook.terminal import shown
 from benchbook.terms.errors import ExperimentError, StoreError

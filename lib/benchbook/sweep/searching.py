@@ -17,8 +17,7 @@ from benchbook.plan.order import Block, Repeat, repeat_seed
 from benchbook.records.header import Search
 from benchbook.records.record import Outcome, Record
 from benchbook.records.store import Store
-from benchbook.sweep.block import MAX_ATTEMPTS
-from benchbook.sweep.block_result import BlockResult
+from benchbook.sweep.block_result import MAX_ATTEMPTS, BlockResult
 from benchbook.sweep.planning import RunPlan, kept_record
 from benchbook.sweep.proposers import Proposal
 from benchbook.terms.benchmarks import HostKind

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchbook import project
 from benchbook.hosts.machine import card_locks
 from benchbook.hosts.machine.cpu import CpuLook
 from benchbook.hosts.machine.places import Place
@@ -49,7 +47,6 @@ from benchbook.terms.errors import ExperimentError
 
 FIRST_LOOK_S = 0.3  # before anything starts: whoever is told can stop before the time is spent
 PROPOSERS = (AddedRounds, Finding, Searching)
-RESULTS = Path("results")  # where the command line keeps runs unless it is told otherwise
 
 
 @dataclass
@@ -230,19 +227,3 @@ def asked_for(experiment: Experiment, patterns: Sequence[str]) -> frozenset[str]
     searched = {case.case_id for case in experiment.cases if experiment.search or case.find}
     asked = without_searched(found, searched, where)
     return frozenset(asked | {case.maximum for case in experiment.cases if case.case_id in asked and case.maximum})
-
-
-def run_command(
-    file: Path,
-    results_dir: Path,
-    only: Sequence[str] = (),
-    share_gpu: bool = False,
-    yes: bool = False,
-    sets: Sequence[str] = (),
-    on: Path | None = None,
-) -> str:
-    """Return the command that measures `file`, or goes on with its newest run: it says again what was asked for."""
-    options = [] if results_dir == RESULTS else [f"--results={results_dir}"]
-    options += [f"--set={told}" for told in sets] + [f"--only={pattern}" for pattern in only]
-    options += ["--share-gpu"] * share_gpu + ["--yes"] * yes + ([f"--on={project.named(on)}"] if on else [])
-    return shlex.join(["benchbook", "run", project.named(file), *options])

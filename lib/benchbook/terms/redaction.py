@@ -14,6 +14,7 @@ from pathlib import Path
 from benchbook.terms.secret_names import is_secret_variable, noted_secrets
 
 REDACTED = "<redacted>"
+TAIL_LINES = 30  # of a log
 
 _SHAPES = re.compile(
     r"\b(?:"  # once and not in each: a report is searched in a fifth of the time
@@ -59,6 +60,11 @@ def redacted(text: str, known: Iterable[str] = ()) -> str:
         parts += [text[end:start], REDACTED]
         end = stop
     return "".join([*parts, text[end:]])
+
+
+def tail_of(text: str, lines: int = TAIL_LINES) -> str:
+    """Return the last `lines` lines of `text`, secrets redacted."""
+    return redacted("\n".join(text.splitlines()[-lines:]), known_secrets())
 
 
 def redact_file(path: Path, known: Iterable[str] = ()) -> None:

@@ -11,7 +11,7 @@ import pytest
 from benchbook import project
 from benchbook.plan.experiment import load_experiment
 from benchbook.sweep.planned_commands import print_commands
-from benchbook.sweep.session import run_command
+from benchbook.sweep.run_command import run_command
 from benchbook.terms.errors import ExperimentError
 from rich.console import Console
 

@@ -14,7 +14,7 @@ from benchbook.sweep.earlier_runs import unreported_run
 from benchbook.sweep.planning import RunPlan
 from benchbook.sweep.preflight import preflight_of
 from benchbook.sweep.preview import preview
-from benchbook.sweep.session import run_command
+from benchbook.sweep.run_command import run_command
 from report_runs import make_record
 from rich.console import Console
 
