@@ -33,7 +33,6 @@ from benchbook.terms.metrics import values_from_raw
 from benchbook.terms.redaction import TAIL_LINES, tail_of
 
 RAW_FILE = "raw.json"
-
 _NOT_MEASURED = ("record_path", "repeat")  # parameters of a notebook that say nothing of what is measured
 
 

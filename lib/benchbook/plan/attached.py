@@ -150,7 +150,6 @@ def _reach(keys: _ReachKeys, base: Path) -> Reach:
 
 def _there(text: str, base: Path, is_folder: bool = False) -> str:
     """Return a path in full: from `base` where it lies there; an id of the hub stays as it is."""
-    path = base / os.path.expanduser(
-        text
-    )  # Path's own raises for a user who is not known, and its is_dir for a long name
+    # By os.path: Path's own expanduser raises for a user who is not known, and its is_dir for a long name.
+    path = base / os.path.expanduser(text)
     return str(path) if text and (os.path.isdir(path) or not is_folder) else text

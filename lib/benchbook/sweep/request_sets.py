@@ -168,9 +168,8 @@ def _drawn(
     store: Store,
     client: WarmClient,
 ) -> FrozenSet:
-    from benchbook.measure.client.drawing import (
-        draw_set,
-    )  # late: a plan draws nothing, and this imports half of measure
+    # Late: a plan draws nothing, and the client's side of drawing takes long to import.
+    from benchbook.measure.client.drawing import draw_set
     from benchbook.measure.client.meter import meter_path
 
     wanted, launch = experiment.requests[name], first_launch(experiment, name)
