@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any
 
@@ -101,7 +101,7 @@ def check_args(
             if problem := problem_of(name, value, forms) or bounds_problem(name, value, forms):
                 raise doc.error(place, problem)
             _check_options(doc, name, value, _options_of(name, there, forms), places, there)
-    _check_registered(doc, args, places, there, plugins(python))
+    _check_registered(doc, args, places, there, python)
 
 
 def _check_flag(doc: Document, place: Where, name: str, there: Known, has_offline: bool) -> None:
@@ -129,9 +129,7 @@ def _check_digits(doc: Document, name: str, value: Any, places: Places, forms: F
             raise doc.error(place, f"is text: write '{text}', in quotes")
 
 
-def _check_registered(
-    doc: Document, args: Mapping[str, Any], places: Places, there: Known, others: Collection[str]
-) -> None:
+def _check_registered(doc: Document, args: Mapping[str, Any], places: Places, there: Known, python: Python) -> None:
     """Note each name that is registered nowhere, with which vLLM would not start; plugins may bring their own.
 
     So may a launch by a file of its own, or by the import path of a class.
@@ -141,15 +139,16 @@ def _check_registered(
         holder = args[path[0]] if path else args
         said, names = holder.get(arg), there.registered_of(arg)
         name = str(said) if isinstance(said, str | int | float) and not isinstance(said, bool) else ""
-        if not name or _CLASS.fullmatch(name) or not names or holder.get(plugin) or others:
+        if not name or _CLASS.fullmatch(name) or not names or holder.get(plugin):
             continue
-        wanted = name.lower() if arg in _ANY_CASE else name
+        wanted, problem = name.lower() if arg in _ANY_CASE else name, ""
         if wanted not in (*names, OURS):
             near = nearest(name, names)
             hint = f"did you mean {near}?" if near else f"there are {', '.join(names)}"
-            doc.faults.note(doc.error(places.of(*path, arg), f"vLLM {there.version} has no such {what}; {hint}"))
+            problem = f"vLLM {there.version} has no such {what}; {hint}"
         elif arg == "quantization" and wanted in there.deprecated_quantization and not is_on(args.get(_PERMIT)):
             problem = f"is deprecated: vLLM {there.version} starts with it beside {_PERMIT}: true alone"
+        if problem and not plugins(python):  # asked last: it opens a file of every package that is installed
             doc.faults.note(doc.error(places.of(*path, arg), problem))
 
 

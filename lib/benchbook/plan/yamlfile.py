@@ -66,7 +66,7 @@ def load_document(path: Path, sets: Sequence[str] = ()) -> Document:
     `faults`.
     """
     text = _read_text(path)
-    for told in sets if _is_mapping(text) else ():
+    for told in sets if sets and _is_mapping(text) else ():
         text = overridden(path, text, told, lambda text: _Loader(text).get_single_node())
     position = secret_position(text)
     if position is not None:
