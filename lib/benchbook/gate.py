@@ -20,8 +20,9 @@ from benchbook.launch_differences import difference_text
 from benchbook.listing import aligned
 from benchbook.plan.experiment import load_experiment
 from benchbook.records.header import RunState
+from benchbook.records.named_runs import find_run
 from benchbook.records.record import Record, Verdict
-from benchbook.records.runs import CASES, find_run, run_files
+from benchbook.records.runs import CASES, run_files
 from benchbook.report.compare_command import launch_names
 from benchbook.report.differences import launches_of
 from benchbook.report.gate_files import write_gate

@@ -164,7 +164,8 @@ def open_(run: RunName = "", results: ResultsDir = Path("results")) -> None:
 
     Left out, it is the newest run that has finished.
     """
-    from benchbook.records.runs import later_run, newest_run, run_name
+    from benchbook.records.named_runs import later_run, newest_run
+    from benchbook.records.runs import run_name
     from benchbook.records.store import Store
 
     store = Store.open(run, results) if run else Store(newest_run(results))

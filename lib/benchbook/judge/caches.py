@@ -13,9 +13,9 @@ from collections.abc import Iterable
 
 from benchbook.judge.pairs import Arm
 from benchbook.judge.starts import start_of
+from benchbook.terms.shared_caches import MEANING
 from benchbook.terms.wording import counted
 
-MEANING = "what was compiled or tuned once stays for all rounds, and a claim is about that code"
 _WORDS = {"warm": "from the cache", "cold": "anew", "in part": "in part from the cache", "off": "anew, without a cache"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchbook.hosts.process.pythons import Python
-from benchbook.records.provenance import ENGINE_PACKAGES
+from benchbook.records.packages import ENGINE_PACKAGES
 
 
 def packages_of(python: Python) -> dict[str, str]:

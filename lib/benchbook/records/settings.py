@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchbook.ranks import num_devices
 from benchbook.records.argv import flags_of
-from benchbook.records.host import HostFacts
 from benchbook.terms.load_formats import DUMMY, load_format_of
+
+if TYPE_CHECKING:
+    from benchbook.records.host import HostFacts
 
 _RUNNING = ("max_num_seqs", "max_num_active_seqs")  # how many sequences run at once; the least counts
 _SPECULATES = ("speculative_", "spec_")  # how the names of such flags begin

@@ -30,9 +30,10 @@ from benchbook.records.control import Control
 from benchbook.records.files import make_folder, remove_half_written, write_json
 from benchbook.records.handover import RECORD_FILE
 from benchbook.records.header import RunHeader, RunState, read_header
+from benchbook.records.named_runs import find_run
 from benchbook.records.record import Outcome, Record
 from benchbook.records.record_file import read_record, write_record
-from benchbook.records.runs import CASES, LATEST, RUN_FILE, find_run, forget_run, point_to
+from benchbook.records.runs import CASES, LATEST, RUN_FILE, forget_run, point_to
 from benchbook.system_faults import line_of
 from benchbook.terms.benchmarks import BENCHMARKS
 from benchbook.terms.errors import StoreError
@@ -67,7 +68,7 @@ class Store:
 
     @classmethod
     def open(cls, run: str | Path, results_dir: Path) -> Store:
-        """Open the run that `run` names, see `runs.find_run`; raises ExperimentError where there is none."""
+        """Open the run that `run` names, see `named_runs.find_run`; raises ExperimentError where there is none."""
         return cls(find_run(run, results_dir))
 
     @property

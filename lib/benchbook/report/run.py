@@ -23,9 +23,10 @@ from benchbook.parameters import refuse_unknown
 from benchbook.reading import MOST_WRITTEN_BYTES, read_bytes
 from benchbook.records.handover import RECORD_FILE
 from benchbook.records.header import LaunchFacts, PlanRow, RunHeader, rows_of
+from benchbook.records.named_runs import newest_run
 from benchbook.records.raw import read_raw
 from benchbook.records.record import Record, Verdict
-from benchbook.records.runs import newest_run, results_nearby
+from benchbook.records.runs import results_nearby
 from benchbook.records.store import Store
 from benchbook.report.curves import Curves, Line, serve_curves
 from benchbook.report.offline_levels import Ceiling, Key, batch_latencies, ceilings

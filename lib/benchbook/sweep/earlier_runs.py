@@ -36,6 +36,14 @@ def unreported_run(file: Path, results_dir: Path, sets: Sequence[str] = ()) -> S
         return None
 
 
+def ended_text(file: Path, results_dir: Path, sets: Sequence[str] = ()) -> str:
+    """Return what `run` does with the newest run of `file` when it is finished, else ''."""
+    if unreported := unreported_run(file, results_dir, sets):
+        return lacks_report(unreported, results_dir)
+    finished = finished_run(results_dir, file.stem)
+    return not_extended(finished, results_dir) if finished else ""
+
+
 def lacks_report(unreported: Store, results_dir: Path) -> str:
     """Return the sentence that says what `run` does with a run of which only the report is missing."""
     name = run_name(unreported.run_dir, results_dir)

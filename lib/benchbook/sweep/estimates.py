@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from benchbook.hosts.machine.facts import machine
 from benchbook.hosts.machine.peaks import data_sheet
@@ -23,13 +23,15 @@ from benchbook.plan.launches import Launch
 from benchbook.plan.pace import CPU, GPU, Pace
 from benchbook.plan.workload import BatchSeconds
 from benchbook.ranks import num_devices
-from benchbook.records.header import LaunchFacts, RunHeader, read_header
-from benchbook.records.parts import MachineFacts
-from benchbook.records.provenance import package_versions
+from benchbook.reading import read_json
+from benchbook.records.packages import package_versions
 from benchbook.records.runs import run_files
 from benchbook.sweep.placing import at_once_of
-from benchbook.terms.errors import ExperimentError
+from benchbook.terms.errors import ExperimentError, StoreError
 from benchbook.terms.load_formats import makes_weights
+
+if TYPE_CHECKING:
+    from benchbook.records.header import LaunchFacts, RunHeader
 
 _COUNT = "count experts of "  # begins the key of what is done once for each model
 NEWEST_RUNS = 30  # so many are looked through
@@ -91,15 +93,21 @@ def _headers_here(experiment: str, results_dir: Path) -> Iterator[RunHeader]:
     paths = run_files(results_dir)[::-1]
     # A run that was given a name in place of its time, as the committed ones are, is older than any.
     paths.sort(key=lambda path: (path.parent.parent.name != experiment, not path.parent.name[:1].isdigit()))
-    for path in islice(paths, NEWEST_RUNS):
-        header, _ = read_header(path)
-        if _place(header.provenance.machine) == _place(MachineFacts.of(machine())):
-            yield header
+    here = [path for path in paths[:NEWEST_RUNS] if _is_of_here(path)]
+    if not here:
+        return
+    from benchbook.records.header import read_header  # late: all that a header may hold takes long to import
+
+    yield from (read_header(path)[0] for path in here)
 
 
-def _place(facts: MachineFacts) -> list[Any]:
-    """Return what two runs must share for one to tell the other's time: the CPU with its cores, and the GPUs."""
-    return [facts.cpu, facts.cpu_cores, [gpu.name for gpu in facts.gpus]]
+def _is_of_here(run_file: Path) -> bool:
+    """Return whether a run shares with this machine what its times depend on: the CPU with its cores, and the GPUs."""
+    with suppress(AttributeError, KeyError, StoreError, TypeError):  # of what is damaged nobody can tell
+        told, here = read_json(run_file)["provenance"]["machine"], machine()
+        gpus = [gpu["name"] for gpu in told.get("gpus") or ()]
+        return (told["cpu"], told["cpu_cores"], gpus) == (here.cpu, here.cpu_cores, [gpu.name for gpu in here.gpus])
+    return False
 
 
 def _resolved(model: str) -> str:

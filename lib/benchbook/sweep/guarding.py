@@ -26,8 +26,6 @@ _FILE = f"{FOLDER}/{ITEMS_FILE}"  # in the run's folder
 
 def check_guard(experiment: Experiment) -> Iterator[str]:
     """Yield what is to be known of the guard's items; what is wrong with their file is a fault of the experiment's document."""
-    if experiment.guard is None:
-        return
     doc, margin = experiment.document, experiment.guard.margin
     try:
         number = num_items(experiment)
@@ -42,9 +40,7 @@ def check_guard(experiment: Experiment) -> Iterator[str]:
 
 
 def guard_text(experiment: Experiment) -> str:
-    """Return what is asked, beside what, and how often; '' without a guard."""
-    if experiment.guard is None:
-        return ""
+    """Return what the guard asks, beside what, and how often."""
     number = num_items(experiment)
     loads = ", ".join(sorted(experiment.guarded))
     task = _task_text(experiment)

@@ -23,6 +23,8 @@ from benchbook.plan.experiment import Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block, Repeat
 from benchbook.ranks import num_machines
+from benchbook.sweep.finding import planned_searches
+from benchbook.sweep.searching import planned_trials
 from benchbook.sweep.set_layout import set_of
 from benchbook.terms.wording import listed
 
@@ -31,9 +33,9 @@ _PORT = 987654321  # no port, and nothing else in a command
 
 
 def print_commands(console: Console, experiment: Experiment, blocks: Sequence[Block]) -> None:
-    """Print the command of each server or engine, and of all that is measured on it over all its starts."""
+    """Print the command of each server or engine, and of all that `blocks` and searches measure on it over all its starts."""
     hosts: dict[tuple[str, str], list[Block]] = {}
-    for block in blocks:
+    for block in (*blocks, *planned_searches(experiment), *planned_trials(experiment)):
         hosts.setdefault((block.launch, block.host_kind), []).append(block)
     for starts in hosts.values():
         _print_host(console, experiment, starts)

@@ -1,4 +1,4 @@
-"""`benchbook plan` of a search over launches: how it goes, what it costs, and which candidates cannot run."""
+"""`benchbook plan` of a search, over loads or over launches: how it goes, what it costs, and which candidates cannot run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,26 @@ from benchbook.judge.halving import MOST_FINALISTS, widths
 from benchbook.plan.eta import Estimator
 from benchbook.plan.experiment import Experiment
 from benchbook.plan.order import Block
+from benchbook.sweep.finding import planned_search
 from benchbook.sweep.searching import planned_trials
 from benchbook.terms.wording import counted, duration_text, listed
+
+
+def search_lines(experiment: Experiment, estimator: Estimator) -> Iterator[str]:
+    """Yield what each search asks, and what it takes at least, by where its answer will lie."""
+    for sought in experiment.searches:
+        find, number = sought.find, len(sought.cases)
+        blocks = [
+            planned_search(sought, experiment.seed, holding) for holding in (number // 4, number // 2, number - 1)
+        ]
+        counts = sorted(len(block.repeats) for block in blocks)
+        took = [estimator.estimate([block]) for block in blocks]
+        until = f"; ends after {duration_text(find.budget_s)} of measuring" if find.budget_s else ""
+        yield (
+            f"Search {sought.name}: {find.text()}, {number} loads, each {100 * find.within:g} % above the one below or "
+            f"1; 2 to {find.at_most} repeats of a load, {counts[0]} to {counts[-1]} where none varies, up to twice as many "
+            f"where they do, {took[0]} to {duration_text(max(each.seconds for each in took))} ({took[-1].why}){until}"
+        )
 
 
 def trial_lines(experiment: Experiment, estimator: Estimator) -> Iterator[str]:

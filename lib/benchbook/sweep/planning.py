@@ -19,7 +19,7 @@ from benchbook.project import notebooks_dir
 from benchbook.records.fingerprint import case_key, changed_parts, combined, digest, fingerprint_parts
 from benchbook.records.handover import RECORD_FILE, GuardItems, SentRequests
 from benchbook.records.header import PlanRow
-from benchbook.records.provenance import package_versions
+from benchbook.records.packages import package_versions
 from benchbook.records.record import Record
 from benchbook.records.record_file import read_record
 from benchbook.records.store import Store

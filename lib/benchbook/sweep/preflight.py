@@ -29,9 +29,7 @@ from benchbook.plan.experiment import Experiment, read_experiment
 from benchbook.plan.faults import Fault, Faults
 from benchbook.plan.launches import Launch
 from benchbook.sweep.estimates import pace_of
-from benchbook.sweep.guarding import check_guard
 from benchbook.sweep.needs import queue_notes
-from benchbook.sweep.set_checks import check_sets
 from benchbook.terms.engines import VLLM
 from benchbook.terms.errors import ExperimentError
 
@@ -123,9 +121,14 @@ def preflight(experiment: Experiment) -> Preflight:
             continue
         notes += [*checked.notes, *queue_notes(experiment, checked.launch)]
         unfit += [(launch.name, fault) for fault in cannot]
-    if not faults.has_within(("requests",)):
+    if experiment.requests and not faults.has_within(("requests",)):
+        from benchbook.sweep.set_checks import check_sets  # late, as below: most experiments have no set and no guard
+
         notes += check_sets(experiment)
-    notes += check_guard(experiment)
+    if experiment.guard:
+        from benchbook.sweep.guarding import check_guard
+
+        notes += check_guard(experiment)
     started = [launch for launch in launches if not launch.attached]
     for python in dict.fromkeys(pythons.get(launch.name, HERE) for launch in started):
         heirs = [launch for launch in started if pythons.get(launch.name, HERE) == python]

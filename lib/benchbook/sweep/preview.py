@@ -1,8 +1,10 @@
-"""`benchbook plan`: what would be run, and about how long. Starts nothing."""
+"""`benchbook plan`: what would be run, and about how long. Starts nothing.
+
+What few plans need is imported where one does: a search, a guard, servers of somebody else, a cluster, an earlier run.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +12,6 @@ from pathlib import Path
 from rich.console import Console
 
 from benchbook.hosts.process.shell import left_out
-from benchbook.judge.caches import MEANING
 from benchbook.judge.stats import MIN_DEGREES
 from benchbook.launch_differences import PACKAGES, difference_text
 from benchbook.measure.argv import offline_remark
@@ -18,30 +19,21 @@ from benchbook.plan.eta import Estimator
 from benchbook.plan.experiment import COMPARISON_REPEATS, Experiment
 from benchbook.plan.launches import Launch
 from benchbook.plan.order import Block
-from benchbook.records.header import RunState
-from benchbook.records.runs import run_name
-from benchbook.records.store import Store
+from benchbook.records.runs import newest_of
 from benchbook.sweep.candidates import runnable
-from benchbook.sweep.consent import is_elsewhere, load_texts
-from benchbook.sweep.earlier_runs import finished_run, lacks_report, not_extended, unfinished_run, unreported_run
 from benchbook.sweep.estimates import estimator_for
-from benchbook.sweep.finding import most_of_searches, planned_search, planned_searches
-from benchbook.sweep.guarding import guard_text
 from benchbook.sweep.machine import machine_note
 from benchbook.sweep.needs import need_of
 from benchbook.sweep.placing import place_notes
 from benchbook.sweep.planned_cases import print_cases
-from benchbook.sweep.planned_commands import print_commands
-from benchbook.sweep.planned_search import trial_lines
-from benchbook.sweep.planning import RunPlan, damaged_repeats, due_again_text, pending, stale_records
 from benchbook.sweep.preflight import Preflight, preflight_of
 from benchbook.sweep.run_command import run_command
-from benchbook.sweep.searching import planned_trials
 from benchbook.sweep.set_layout import set_of
 from benchbook.sweep.waits import price_text
 from benchbook.terminal import say
 from benchbook.terms.benchmarks import HOST_KINDS
 from benchbook.terms.percentiles import percentile_of, samples_needed
+from benchbook.terms.shared_caches import MEANING
 from benchbook.terms.wording import counted, duration_text, listed
 
 ONE_START = (
@@ -68,31 +60,40 @@ def preview(
     """
     checked = runnable(preflight_of(file, sets))
     experiment, cluster = checked.experiment, None
-    if on:  # imported late, as below: without a cluster nothing of it is read
+    if on:
         from benchbook.sweep.cluster.session import OnCluster
 
         cluster = OnCluster.of(on, experiment, results_dir).cluster
     blocks = experiment.planned_rounds()
-    unfinished = unfinished_run(results_dir, experiment.name)
-    going_on = (unfinished, RunPlan.of(experiment, unfinished)) if unfinished else None
+    going_on, ended = None, ""
+    if newest_of(experiment.name, results_dir):
+        from benchbook.sweep.earlier_runs import ended_text, unfinished_run
+
+        if unfinished := unfinished_run(results_dir, experiment.name):
+            from benchbook.sweep.planned_rest import GoingOn
+
+            going_on = GoingOn.of(experiment, unfinished)
+        else:
+            ended = ended_text(file, results_dir, sets)
     say(console, f"{experiment.name}: {experiment.question}")
     estimator = estimator_for(experiment, results_dir)
     plans = (blocks, _most(experiment, blocks)) if experiment.until else (blocks,)
-    left = [pending(plan, *going_on) if going_on else plan for plan in plans]
+    left = [going_on.left(plan) if going_on else plan for plan in plans]
     if experiment.fixed:
         say(console, _size_text(experiment, plans, estimator, left))
-    for line in (*_search_lines(experiment, estimator), *trial_lines(experiment, estimator)):
-        say(console, line)
+    if experiment.searches or experiment.search:
+        from benchbook.sweep.planned_search import search_lines, trial_lines
+
+        for line in (*search_lines(experiment, estimator), *trial_lines(experiment, estimator)):
+            say(console, line)
     for what in dict.fromkeys(estimator.to_count.values()):
         say(console, f"  in it, one start more: to {what.partition(' {')[0]}, once on this machine")
     if again := price_text(experiment.again, left[-1], estimator):
         say(console, again)
-    if going_on:
-        _print_going_on(console, blocks, left[0], results_dir, *going_on)
-    elif unreported := unreported_run(file, results_dir, sets):
-        say(console, lacks_report(unreported, results_dir))
-    elif finished := finished_run(results_dir, experiment.name):
-        say(console, not_extended(finished, results_dir))
+    for line in going_on.lines(blocks, left[0], results_dir) if going_on else ():
+        say(console, line)
+    if ended:
+        say(console, ended)
     if cluster:
         from benchbook.sweep.cluster.preview import job_lines
 
@@ -101,7 +102,9 @@ def preview(
     _print_preflight(console, checked, blocks, is_here=not cluster)
     say(console, "")
     if with_commands:
-        print_commands(console, experiment, (*blocks, *planned_searches(experiment), *planned_trials(experiment)))
+        from benchbook.sweep.planned_commands import print_commands
+
+        print_commands(console, experiment, blocks)
     elif experiment.fixed:
         print_cases(console, experiment)
     notes = (*_maximum_notes(experiment), *_starts_notes(experiment, blocks), *place_notes(experiment, estimator))
@@ -120,36 +123,6 @@ def _few_rounds(number: int) -> str:
     return f"{number} rounds see large differences between launches only"
 
 
-def _print_going_on(
-    console: Console,
-    blocks: Sequence[Block],
-    pending_blocks: Sequence[Block],
-    results_dir: Path,
-    store: Store,
-    plan: RunPlan,
-) -> None:
-    """Print which run `run` would continue, what of it is kept and what is stale."""
-    total, left = (sum(len(block.repeats) for block in some) for some in (blocks, pending_blocks))
-    name, (header, damage) = run_name(store.run_dir, results_dir), store.read_header()
-    state = header.state
-    there = (
-        f"{total - left} of {total} measurements"
-        if total
-        else f"{store.count_measured()} measured repeats of its search"
-    )
-    if state is RunState.RUNNING:
-        so_far = f"{store.count_measured()} of {total} measurements" if total else there
-        say(console, f"{name} is being measured now: {so_far} are there.")
-        return
-    kept = f"{there} are kept"
-    say(console, f"`run` would continue {name} ({state}): {kept} (--new starts afresh)")
-    for line in filter(None, (*damage, *damaged_repeats(store, plan), due_again_text(store, plan))):
-        say(console, f"  {line}")
-    stale = Counter(", ".join(changed) for _, changed in stale_records(store, plan))
-    for changed, number in stale.items():
-        say(console, f"  stale, will not be used: {counted(number, 'record')}; changed: {changed}")
-
-
 def _print_preflight(console: Console, checked: Preflight, blocks: Sequence[Block], is_here: bool) -> None:
     experiment = checked.experiment
     say(console, "")
@@ -163,9 +136,8 @@ def _print_preflight(console: Console, checked: Preflight, blocks: Sequence[Bloc
         say(console, f"  {note}")
     for line in left_out():
         say(console, f"  {line}")
-    for launch, load in load_texts(experiment, (*blocks, *most_of_searches(experiment))):
-        where = "another machine" if is_elsewhere(launch) else "this machine"
-        say(console, f"Launch {launch.name!r} runs already, on {where}, and is asked for {launch.model_text}: {load}")
+    if any(launch.attached for launch in experiment.launches):
+        _print_attached(console, experiment, blocks)
     told: set[str] = set()
     for launch in experiment.launches:
         if launch.attached:
@@ -181,29 +153,24 @@ def _print_preflight(console: Console, checked: Preflight, blocks: Sequence[Bloc
     for name, requests in experiment.requests.items():
         kinds = {case.workload.host_kind for case in experiment.cases if set_of(case.workload) == name}
         say(console, f"Requests {name!r}: {requests.given_text if kinds == {'engine'} else requests}")
-    if guard := guard_text(experiment):
-        say(console, guard)
+    if experiment.guard:
+        from benchbook.sweep.guarding import guard_text
+
+        say(console, guard_text(experiment))
     if is_here:
         say(console, f"Machine: {machine_note(checked)}")
     for line in _slo_notes(experiment):
         say(console, line)
 
 
-def _search_lines(experiment: Experiment, estimator: Estimator) -> Iterator[str]:
-    """Yield what each search asks, and what it takes at least, by where its answer will lie."""
-    for sought in experiment.searches:
-        find, number = sought.find, len(sought.cases)
-        blocks = [
-            planned_search(sought, experiment.seed, holding) for holding in (number // 4, number // 2, number - 1)
-        ]
-        counts = sorted(len(block.repeats) for block in blocks)
-        took = [estimator.estimate([block]) for block in blocks]
-        until = f"; ends after {duration_text(find.budget_s)} of measuring" if find.budget_s else ""
-        yield (
-            f"Search {sought.name}: {find.text()}, {number} loads, each {100 * find.within:g} % above the one below or "
-            f"1; 2 to {find.at_most} repeats of a load, {counts[0]} to {counts[-1]} where none varies, up to twice as many "
-            f"where they do, {took[0]} to {duration_text(max(each.seconds for each in took))} ({took[-1].why}){until}"
-        )
+def _print_attached(console: Console, experiment: Experiment, blocks: Sequence[Block]) -> None:
+    """Print which launches run already, and how much is sent to each."""
+    from benchbook.sweep.consent import is_elsewhere, load_texts
+    from benchbook.sweep.finding import most_of_searches
+
+    for launch, load in load_texts(experiment, (*blocks, *most_of_searches(experiment))):
+        where = "another machine" if is_elsewhere(launch) else "this machine"
+        say(console, f"Launch {launch.name!r} runs already, on {where}, and is asked for {launch.model_text}: {load}")
 
 
 def _difference_lines(checked: Preflight) -> Iterator[str]:

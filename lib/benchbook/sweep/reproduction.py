@@ -19,8 +19,8 @@ from benchbook.reading import read_bytes
 from benchbook.records.files import make_folder, write_bytes
 from benchbook.records.fingerprint import changed_parts
 from benchbook.records.header import LaunchFacts, RunHeader
+from benchbook.records.packages import package_versions
 from benchbook.records.parts import MachineFacts, gpus_text
-from benchbook.records.provenance import package_versions
 from benchbook.records.record import IMPORTED, Record
 from benchbook.records.store import EXPERIMENT_FILE, Store
 from benchbook.sweep.planning import RunPlan

@@ -15,7 +15,6 @@ from benchbook.plan.launches import Launch
 from benchbook.plan.requests import RequestSet
 from benchbook.plan.workload import Workload
 from benchbook.plan.workloads import ServeWorkload, ThroughputWorkload
-from benchbook.records.frozen import read_header
 from benchbook.terms.errors import ExperimentError, StoreError
 
 
@@ -84,6 +83,10 @@ def _turns(wanted: RequestSet) -> int:
 
 def set_in(frozen: str) -> RequestSet:
     """Return the set that a frozen file was drawn as; StoreError where its header says none."""
+    from benchbook.records.frozen import (
+        read_header,
+    )  # late: few sets are frozen before their run, and most runs have none
+
     try:
         return RequestSet(**read_header(frozen).spec)
     except ExperimentError as error:

@@ -163,27 +163,45 @@ def test_the_page_of_the_design_has_the_table_of_rooms():
     assert table == ALLOWED
 
 
+def _imported_by(command: list[str], home: Path) -> set[str]:
+    """Return the modules that are there once a command is done."""
+    script = (
+        "import sys; from benchbook.cli import app\n"
+        f"try: app({command!r})\nexcept SystemExit: pass\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=PACKAGE.parents[1],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PATH": "", "HOME": str(home), "PYTHONPATH": str(PACKAGE.parent)},
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.split())
+
+
 @pytest.mark.parametrize(
     "command",
     [["--help"], ["--version"], ["plan", "experiments/quickstart.yaml"], ["list"], ["ps"], ["explain", "too_short"]],
 )
 def test_light_commands_import_nothing_heavy(command, tmp_path):
-    script = (
-        "import sys; from benchbook.cli import app\n"
-        f"try: app({command!r})\nexcept SystemExit: pass\n"
-        f"heavy = [name for name in {HEAVY!r} if name in sys.modules]\n"
-        "assert not heavy, heavy"
-    )
-    root = PACKAGE.parents[1]
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={"PATH": "", "HOME": str(tmp_path), "PYTHONPATH": str(PACKAGE.parent)},
-    )
-    assert done.returncode == 0, done.stderr
+    assert not _imported_by(command, tmp_path) & set(HEAVY)
+
+
+def test_a_plan_of_what_was_never_run_here_imports_no_type_of_a_record_and_nothing_that_only_runs(tmp_path):
+    of_another_machine = tmp_path / "results" / "mine" / "20261101-100000" / "run.json"
+    of_another_machine.parent.mkdir(parents=True)
+    of_another_machine.write_text('{"provenance": {"machine": {"cpu": "Another", "cpu_cores": 1}}}')
+    modules = _imported_by(["plan", "experiments/quickstart.yaml", "--results", str(tmp_path / "results")], tmp_path)
+    ours = {name.removeprefix("benchbook.") for name in modules if name.startswith("benchbook.")}
+    assert "sweep.preview" in ours
+    assert not {name.partition(".")[0] for name in ours} & {"notebooks", "numbers", "report"}
+    of_records = {f"records.{name}" for name in ("typed", "host", "record", "header", "store", "frozen", "handover")}
+    of_few = {f"sweep.{name}" for name in ("planning", "finding", "searching", "guarding", "request_sets", "consent")}
+    of_runs = {"hosts.server", "hosts.attached", "measure.servers", "measure.client", "judge.catalogue", "judge.starts"}
+    assert not ours & (of_records | of_few | of_runs)
 
 
 def test_figures_are_drawn_without_pyplot_which_would_keep_each_until_somebody_closes_it():

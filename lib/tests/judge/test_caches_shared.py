@@ -1,8 +1,8 @@
 """Starts share caches on disk: a plan says so beforehand, a comparison how many starts took compiled code from there."""
 
 import pytest
-from benchbook.judge.caches import MEANING
 from benchbook.judge.comparison_caveats import caveats
+from benchbook.terms.shared_caches import MEANING
 from parts import having
 from test_compare import compared
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from benchbook.records.files import write_json
-from benchbook.records.runs import find_run, run_files, run_name
+from benchbook.records.named_runs import find_run
+from benchbook.records.runs import run_files, run_name
 from benchbook.records.store import Store
 from benchbook.terms.errors import ExperimentError, StoreError
 from damages import HEADERS

@@ -36,7 +36,7 @@ from benchbook.hosts.machine import nvml
 from benchbook.hosts.machine.facts import machine
 from benchbook.hosts.process import processes, tasks
 from benchbook.notebooks.kernels.ahead_main import import_ahead, run_kernel, take_on
-from benchbook.records.provenance import package_versions
+from benchbook.records.packages import package_versions
 
 # Of our own measuring, of every kernel and its shell: they would import them when they come to need them.
 _LATE_MODULES = (

@@ -12,7 +12,8 @@ from rich.live import Live
 
 from benchbook.patterns import fitting
 from benchbook.records.header import RunState
-from benchbook.records.runs import find_run, no_runs_text, run_files
+from benchbook.records.named_runs import find_run
+from benchbook.records.runs import no_runs_text, run_files
 from benchbook.records.store import Store
 from benchbook.report.board.look import PERIOD_S, Board, Looker
 from benchbook.report.board.rows import after_text, first_lines, new_lines
