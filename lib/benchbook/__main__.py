@@ -62,10 +62,17 @@ def _exit_code() -> int:
 
 
 def _exit_code_of_command() -> int:
-    import typer
+    import gc
 
-    from benchbook.cli import app
+    from benchbook.collector import at_rest
     from benchbook.terms.errors import ExperimentError
+
+    with at_rest():
+        import typer
+
+        from benchbook.cli import app
+
+        gc.freeze()  # what is imported stays: the collector need not walk through it, now or later
 
     usage_error = typer.BadParameter.__base__  # which has no public name
     try:
