@@ -64,7 +64,10 @@ def serve(
     inputs, outputs = lengths
     draw = random.Random(prompts)
     least_and_most = ((math.ceil(mean * (1 - range_ratio)), math.floor(mean * (1 + range_ratio))) for mean in lengths)
-    input_lens, output_lens = ([draw.randint(*ends) for _ in range(prompts)] for ends in least_and_most)
+    input_lens, output_lens = (
+        [least] * prompts if least == most else [draw.randint(least, most) for _ in range(prompts)]
+        for least, most in least_and_most
+    )
     free_s = [0.0] * (cap or prompts)
     columns: dict[str, list[Any]] = {key: [] for key in ("start_times", "ttfts", "itls", "latencies", "queue_times")}
     for number in range(prompts):
