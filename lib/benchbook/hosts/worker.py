@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from benchbook.hosts.process import registry
 from benchbook.hosts.process.guardian import STOP_GRACE_S, GuardedProcess, spawn
+from benchbook.hosts.process.logs import HostLog
 from benchbook.hosts.process.pythons import HERE, Python
 from benchbook.hosts.process.scratch import scratch_dir
 from benchbook.terms.errors import HostDiedError, HostStartError
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from benchbook.hosts.face import Engine, OnProgress
 
 READY_POLL_S = 0.05
-LOG_TAIL_LINES = 30
 
 
 class Worker:
@@ -53,7 +53,7 @@ class Worker:
         folder.mkdir(parents=True, exist_ok=True)
         # Absolute, as Papermill stands in the notebook's folder when a kernel has the worker started again.
         self.log_path = folder.absolute() / f"{kind}.log"
-        self._log_start_bytes = 0
+        self._log = HostLog(self.log_path, start_bytes=0)
 
     def __repr__(self) -> str:
         ready = f"ready after {self.ready_s:.1f} s" if self.ready_s and self.is_alive() else "not ready"
@@ -105,7 +105,7 @@ class Worker:
 
     def start(self, descriptors: Sequence[int] = ()) -> None:
         """Start the process and return; `wait_ready` tells when it takes tasks. `descriptors` are as in `spawn`."""
-        self._log_start_bytes = self.log_path.stat().st_size if self.log_path.exists() else 0
+        self._log = HostLog(self.log_path)
         self.ready_s = None
         self._started_at_s = time.monotonic()
         self.started_utc = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -126,10 +126,10 @@ class Worker:
             exit_code = self._process.poll()
             if exit_code is not None:
                 cause = _vllm().causes.ended(self.log_text(), exit_code)
-                raise HostStartError(f"{self._title} exited with code {exit_code} ({cause}); {self._log_end()}", cause)
+                raise HostStartError(f"{self._title} exited with code {exit_code} ({cause}); {self._log.end()}", cause)
             if time.monotonic() > deadline:
                 cause = _vllm().causes.late(self.log_text(), self.ready_timeout_s)
-                raise HostStartError(f"{self._title} is late ({cause}); {self._log_end()}", cause)
+                raise HostStartError(f"{self._title} is late ({cause}); {self._log.end()}", cause)
             if self._on_progress:
                 self._on_progress(time.monotonic() - self._started_at_s, _vllm().log.startup_phase(self.log_text()))
             time.sleep(READY_POLL_S)
@@ -143,7 +143,7 @@ class Worker:
         """Raise HostDiedError, with the cause, when the worker has died."""
         if not self.is_alive():
             cause = _vllm().causes.ended(self.log_text(), self._process.poll() if self._process else None)
-            raise HostDiedError(f"{self._title} died ({cause}); {self._log_end()}", cause)
+            raise HostDiedError(f"{self._title} died ({cause}); {self._log.end()}", cause)
 
     def stop(self, grace_s: float = STOP_GRACE_S) -> None:
         """End the worker with its whole tree and return when it is gone; a second call does nothing."""
@@ -152,12 +152,8 @@ class Worker:
         Path(self.socket_path).unlink(missing_ok=True)  # the worker removes it, unless it was killed
 
     def log_text(self) -> str:
-        """Return the log of the current start."""
-        if not self.log_path.exists():
-            return ""
-        with open(self.log_path, "rb") as log:
-            log.seek(self._log_start_bytes)
-            return log.read().decode(errors="replace")
+        """Return the log of the current start, as `HostLog.text` does."""
+        return self._log.text()
 
     @property
     def _title(self) -> str:
@@ -168,9 +164,6 @@ class Worker:
             probe.connect(self.socket_path)
             return True
         return False
-
-    def _log_end(self) -> str:
-        return f"end of {self.log_path}:\n" + "\n".join(self.log_text().splitlines()[-LOG_TAIL_LINES:])
 
 
 def _vllm() -> Engine:

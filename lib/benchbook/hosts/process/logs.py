@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from benchbook.terms.redaction import TAIL_LINES
+
 PART_BYTES = 2 << 20  # of a longer log, the beginning tells of the start and the end of the death
-TAIL_LINES = 30
 
 
 def tells(path: Path, telling: re.Pattern[str]) -> bool:
