@@ -23,6 +23,10 @@ ENV = {"VLLM_CPU_KVCACHE_SPACE": "1"}
 # As in the quickstart: engine and worker are one process, with one thread.
 ONE_PROCESS_ARGS = {**ARGS, "distributed_executor_backend": "uni"}
 ONE_PROCESS_ENV = {**ENV, "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1"}
+# As it comes, engine and worker are two processes that poll each other for a second after each token: a core more for as
+# long as tests look at them. `make test` has the other form.
+IN_ONE = "engine and worker in one"
+FORMS = {IN_ONE: (ONE_PROCESS_ARGS, ONE_PROCESS_ENV), "as it comes": (ARGS, ENV)}
 
 # The exit codes of a run in which all was measured: what is measured for seconds, or beside other tests, is often SUSPECT.
 ALL_MEASURED = (OK, NO_ANSWER)

@@ -13,10 +13,13 @@ from benchbook.measure.client.stretch import Stretch
 from benchbook.measure.client.tasks import COMMAND_LINE, WARM, run_bench
 from benchbook.records.frozen import FrozenHeader, FrozenRequest, sha256_of, write_frozen
 from rows import IS_FULL
-from sweeps import ARGS, ENV, ONE_PROCESS_ENV
+from sweeps import FORMS, IN_ONE, ONE_PROCESS_ENV
 
 pytestmark = pytest.mark.integration
 
+FORM = "as it comes" if IS_FULL else IN_ONE
+NUM_PROCESSES = {"as it comes": 3, IN_ONE: 1}  # the program, the engine core, its worker
+ARGS, ENV = FORMS[FORM]
 FLAGS = flags(ARGS)
 LIMIT_S = 180.0
 
@@ -24,7 +27,7 @@ LIMIT_S = 180.0
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
     with VllmEngine("tiny", args=ARGS, env=ENV, log_dir=tmp_path_factory.mktemp("engine")) as engine:
-        assert len(loaded := engine.tree_pids()) >= 3  # the program, the engine core, its worker
+        assert len(loaded := engine.tree_pids()) >= NUM_PROCESSES[FORM]
         assert set(loaded) <= set(processes.marked_pids(engine.process.host_id))
         yield engine
         at_the_end = engine.tree_pids()

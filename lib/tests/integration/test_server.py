@@ -32,7 +32,7 @@ from benchbook.terms.errors import HostStartError
 from crowded import MODEL, SECOND, SHORTER, crowded_shell
 from routes import of_sources
 from rows import IS_FULL, rows
-from sweeps import ARGS, ENV, ONE_PROCESS_ARGS, ONE_PROCESS_ENV
+from sweeps import FORMS, IN_ONE
 from test_engine import run
 
 pytestmark = pytest.mark.integration
@@ -40,12 +40,9 @@ pytestmark = pytest.mark.integration
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 # Written out, and not read from the code under test: whoever opens one more has to say so here.
 MEANT_TO_BE_OPEN = {"/health", "/ping", "/version", "/metrics", "/tokenize", "/detokenize"}
-# As it comes, engine and worker are two processes that poll each other for a second after each token: a core more for
-# all of these tests. Of that form test_engine.py has a host in `make test` too.
-FORMS = {"engine and worker in one": (ONE_PROCESS_ARGS, ONE_PROCESS_ENV), "as it comes": (ARGS, ENV)}
 
 
-@pytest.fixture(scope="module", params=rows(FORMS, quick=["engine and worker in one"]))
+@pytest.fixture(scope="module", params=rows(FORMS, quick=[IN_ONE]))
 def server(
     request: pytest.FixtureRequest, hub: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[VllmServer]:

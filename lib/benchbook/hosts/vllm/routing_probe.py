@@ -10,6 +10,7 @@ answers are greedy, so how many of them differ is known too.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import random
@@ -18,6 +19,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchbook import collector
 from benchbook.hosts.vllm.bench_engine import asked_engine_args
 
 SEQUENCES = (1, 8, 16, 32, 64)
@@ -57,10 +59,12 @@ def counts_so_far(model: Any) -> list[tuple[int, int]]:
 
 def count(engine_argv: list[str], active: int, vocabulary: int) -> dict[str, Any]:
     """Return the experts of a layer that steps of each size read, on average over layers and steps."""
-    from vllm import LLM, SamplingParams
-
     words = [word for flag, values in ENGINE.items() for word in (flag, *values)]
-    llm = LLM.from_engine_args(asked_engine_args([*engine_argv, *words]))
+    with collector.at_rest():  # while vLLM is imported
+        asked = asked_engine_args([*engine_argv, *words])
+        from vllm import LLM, SamplingParams
+    gc.freeze()  # vLLM, as it loads, looks several times for garbage, half a second each in all that was imported
+    llm = LLM.from_engine_args(asked)
     if not any(llm.llm_engine.collective_rpc("apply_model", args=(_Watch(active),))):
         raise SystemExit("no router of the model is known here")
     draw, answers = random.Random(0), []
@@ -80,6 +84,7 @@ def count(engine_argv: list[str], active: int, vocabulary: int) -> dict[str, Any
     decode = {sequences: run(sequences, PROMPT_TOKENS, STEPS + 1)[sequences] for sequences in SEQUENCES}
     distinct = len(set(answers))  # of the largest batch
     prefill = run(1, PREFILL_TOKENS, 1)[PREFILL_TOKENS]
+    llm.llm_engine.engine_core.shutdown()
     if not prefill or not all(decode.values()):
         raise SystemExit("the routers were not seen in steps of the expected sizes")
     return {
@@ -112,6 +117,7 @@ def main() -> None:
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     found = count(options.engine_argv, options.active, options.vocabulary)
     options.out.write_text(json.dumps(found))
+    gc.freeze()  # else Python, as it ends, walks for seconds through all that was imported
 
 
 if __name__ == "__main__":

@@ -1,8 +1,13 @@
 """Draw one set of requests: `python -m benchbook.measure.drawing ORDER.json`."""
 
+import gc
 import sys
 from pathlib import Path
 
+from benchbook import collector
 from benchbook.measure.drawing.draw import run_order
 
-sys.exit(run_order(Path(sys.argv[1])))
+with collector.at_rest():  # while vLLM is imported, and then there is little to be freed
+    exit_code = run_order(Path(sys.argv[1]))
+gc.freeze()  # else Python, as it ends, walks for seconds through all that was imported
+sys.exit(exit_code)
