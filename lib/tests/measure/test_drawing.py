@@ -17,6 +17,7 @@ from benchbook.plan.request_parts import Conversations, Prefix, Spread
 from benchbook.plan.requests import RequestSet
 from benchbook.records.frozen import FrozenRequest, read_frozen, sha256_of
 from benchbook.terms.errors import ExperimentError
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 LENGTHS = (64, 8)
 PAGES = Path(__file__).parents[3] / "docs"
@@ -55,10 +56,13 @@ def draw(vllms_client, tmp_path):
 @pytest.fixture(scope="module")
 def count():
     """Return what counts a text's tokens as the tiny model's server does."""
-    from transformers import AutoTokenizer
+    tokenizer = tokenizer_of(resolve_model("tiny").path)
+    return lambda text: len(tokenizer.encode(text))
 
-    tokenizer = AutoTokenizer.from_pretrained(resolve_model("tiny").path)
-    return lambda text: len(tokenizer(text).input_ids)
+
+def tokenizer_of(folder: str | Path) -> Tokenizer:
+    """Return the tokenizer that transformers wraps, which takes seconds to import."""
+    return Tokenizer.from_file(str(Path(folder, "tokenizer.json")))
 
 
 def of(drawn: Drawn) -> list[FrozenRequest]:
@@ -68,9 +72,6 @@ def of(drawn: Drawn) -> list[FrozenRequest]:
 @pytest.fixture(scope="module")
 def bytes_tokenizer(tmp_path_factory):
     """Return the folder of a byte-level tokenizer, learnt from this repository's pages, that begins prompts with a token."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
     learnt = Tokenizer(models.BPE())
     learnt.pre_tokenizer, learnt.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -78,27 +79,28 @@ def bytes_tokenizer(tmp_path_factory):
     learnt.train(pages, trainers.BpeTrainer(vocab_size=3000, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet))
     learnt.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     folder = tmp_path_factory.mktemp("bytes")
-    PreTrainedTokenizerFast(tokenizer_object=learnt, bos_token="<s>", eos_token="</s>").save_pretrained(folder)
+    learnt.save(str(folder / "tokenizer.json"))
+    named = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(named))
     return str(folder)
 
 
 def test_a_byte_level_tokenizer_has_exactly_the_tokens_asked_for_with_those_that_it_adds(draw, bytes_tokenizer):
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(bytes_tokenizer)
+    tokenizer = tokenizer_of(bytes_tokenizer)
     page = str(PAGES / "requests.md")
     for row in ({}, {"text": page}, {"text": page, "prefix": Prefix(share=0.5, groups=2)}):
         requests = of(draw(tokenizer=bytes_tokenizer, lengths=(150, 8), **row))
-        assert [len(tokenizer(one.prompt).input_ids) for one in requests] == [150] * 24
+        assert [len(tokenizer.encode(one.prompt)) for one in requests] == [150] * 24
         assert {one.input_tokens for one in requests} == {150}
         shared = Counter(one.shared_tokens for one in requests)
         assert shared[64 if "prefix" in row else 0] >= 20  # two may be cut from one place of a page
     talks = of(draw(tokenizer=bytes_tokenizer, lengths=(30, 8), conversations=Conversations(turns=2)))
     for first, later in zip(talks[::2], talks[1::2]):
-        assert len(tokenizer(first.prompt).input_ids) == first.input_tokens == 30
-        assert len(tokenizer(later.prompt, add_special_tokens=False).input_ids) == later.input_tokens == 30
+        assert len(tokenizer.encode(first.prompt)) == first.input_tokens == 30
+        assert len(tokenizer.encode(later.prompt, add_special_tokens=False)) == later.input_tokens == 30
     chats = of(draw(tokenizer=bytes_tokenizer, lengths=(30, 8), endpoint="chat"))
-    assert {len(tokenizer.tokenize(one.messages[0]["content"])) for one in chats} == {30}
+    contents = [one.messages[0]["content"] for one in chats]
+    assert {len(tokenizer.encode(content, add_special_tokens=False)) for content in contents} == {30}
 
 
 def test_a_set_is_drawn_into_a_file_that_says_what_it_is(draw, tmp_path):
