@@ -86,7 +86,7 @@ class Searched(Bench):
         recording.write_raw(raw)
         return recording.finish(raw, host=facts, way="test").record
 
-    def plan(self, search=NINE, rest="repeats: 6", launches=DEFAULT, serve=""):
+    def plan(self, search=NINE, rest="repeats: 4", launches=DEFAULT, serve=""):
         path = self.tmp_path / "small.yaml"
         path.write_text(EXPERIMENT.format(model=self.model, search=search, rest=rest, launches=launches, serve=serve))
         return RunPlan.of(load_experiment(path))
@@ -111,8 +111,16 @@ def bench(tmp_path, monkeypatch):
     return Searched(tmp_path, monkeypatch)
 
 
-def test_halves_are_screened_beside_the_default_and_the_finalists_are_confirmed_in_turns(bench):
-    text = bench.said()
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """Return a bench after a search that is confirmed in six rounds, and what its report answers; it is only looked at."""
+    with pytest.MonkeyPatch.context() as patch:
+        bench = Searched(tmp_path_factory.mktemp("usual"), patch)
+        return bench, bench.said(bench.plan(rest="repeats: 6"))
+
+
+def test_halves_are_screened_beside_the_default_and_the_finalists_are_confirmed_in_turns(usual):
+    bench, text = usual
     assert bench.state is RunState.FINISHED
     rounds = [[name for name, number in bench.calls if number == each] for each in range(8)]
     assert [len(names) for names in rounds[:2]] == [10, 6] and rounds[0][0] == "default"
@@ -128,8 +136,8 @@ def test_halves_are_screened_beside_the_default_and_the_finalists_are_confirmed_
     assert sum(row.repeats for row in rows) == len(bench.calls)
 
 
-def test_the_gain_that_is_claimed_is_of_the_confirmation_alone(bench):
-    bench.said()
+def test_the_gain_that_is_claimed_is_of_the_confirmation_alone(usual):
+    bench, _ = usual
     run = load_run(bench.last.store.run_dir)
     (best,) = (one for one in run.searched.confirmed if one.launch == BEST)
     assert best.row.num_base == 6 and {record.identity.repeat for record in run.comparable(BEST)} == set(range(2, 8))
@@ -139,8 +147,8 @@ def test_the_gain_that_is_claimed_is_of_the_confirmation_alone(bench):
     assert run.comparable(screened) == [] and run.by_launch[screened]
 
 
-def test_the_confirmation_sends_requests_that_no_round_has_sent(bench):
-    bench.said()
+def test_the_confirmation_sends_requests_that_no_round_has_sent(usual):
+    bench, _ = usual
     seeds = {}
     for (_, number), seed in zip(bench.calls, bench.seeds):
         seeds.setdefault(number, set()).add(seed)
@@ -204,7 +212,7 @@ def test_where_other_answers_are_allowed_all_of_them_being_other_is_no_reason_ag
 def test_one_that_breaks_the_slo_is_not_recommended_and_one_that_keeps_it_is(bench):
     bench.speeds = {BEST: 1.5, "max_num_seqs_2": 1.2}
     bench.ttft_ms = {BEST: 80.0}
-    plan = bench.plan(rest="repeats: 6\nslo: {p99_ttft_ms: 50}")
+    plan = bench.plan(rest="repeats: 4\nslo: {p99_ttft_ms: 50}")
     text = bench.said(plan)
     assert text.startswith("max_num_seqs_2 is the best of 9 candidates")
     assert "it keeps the SLO (p99 TTFT at most 50 ms)" in text
@@ -214,11 +222,14 @@ def test_one_that_breaks_the_slo_is_not_recommended_and_one_that_keeps_it_is(ben
 
 
 def test_a_budget_leaves_out_candidates_then_rounds_and_finalists_and_says_so(bench):
-    text = bench.said(bench.plan(f"{NINE}, budget: 175 s"))  # a start takes 10 s: 12 are confirming, five are left
+    six = "repeats: 6"
+    text = bench.said(
+        bench.plan(f"{NINE}, budget: 175 s", rest=six)
+    )  # a start takes 10 s: 12 are confirming, five are left
     assert len(bench.calls) <= 17 and "had no room for all: not explored are " in text
     assert len({name for name, number in bench.calls if number == 0}) == 5
     bench.calls = []
-    text = bench.said(bench.plan(f"{NINE}, budget: 255 s"))  # all are looked at once, and one is confirmed
+    text = bench.said(bench.plan(f"{NINE}, budget: 255 s", rest=six))  # all are looked at once, and one is confirmed
     assert sum(number == 0 for _, number in bench.calls) == 10 and len(bench.calls) == 22
     assert "had no room for further rounds of screening, or for further finalists" in text
 
@@ -227,7 +238,7 @@ def test_few_candidates_are_confirmed_at_once_and_a_latency_is_minimised(bench):
     search = "matrix: {args.max_num_seqs: [1, 2]}, minimise: p99_ttft_ms"
     bench.ttft_ms = {"max_num_seqs_2": 7.0}
     text = bench.said(bench.plan(search))
-    assert len(bench.calls) == 18 and "(95 %, with both finalists allowed for)" in text
+    assert len(bench.calls) == 12 and "(95 %, with both finalists allowed for)" in text
     assert text.startswith("max_num_seqs_2 is the best of 2 candidates: -30") and "p99 TTFT against default" in text
 
 
@@ -390,15 +401,16 @@ def test_candidates_of_a_matrix_that_cannot_run_are_left_out_and_all_are_refused
         preview(tmp_path / "small.yaml", tmp_path / "results", console)
 
 
-def test_the_best_is_written_as_a_file_for_vllm_and_as_a_command(bench):
-    bench.said()
-    write_best(bench.last.store)
-    text = (bench.last.store.run_dir / "best.yaml").read_text()
-    assert yaml.safe_load(text) == {"model": str(bench.model), "max-model-len": 64, "max-num-seqs": 7}
-    said = answer(load_run(bench.last.store.run_dir))
-    assert any(f"in one line: vllm serve {bench.model} --max-model-len 64 --max-num-seqs 7" in line for line in said)
+def test_the_best_is_written_as_a_file_for_vllm_and_as_a_command(usual, bench):
+    searched, _ = usual
+    store = searched.last.store
+    write_best(store)
+    text = (store.run_dir / "best.yaml").read_text()
+    assert yaml.safe_load(text) == {"model": str(searched.model), "max-model-len": 64, "max-num-seqs": 7}
+    said = answer(load_run(store.run_dir))
+    assert any(f"in one line: vllm serve {searched.model} --max-model-len 64 --max-num-seqs 7" in line for line in said)
     console = Console(record=True, width=400, file=open("/dev/null", "w"))
-    print_summary(load_run(bench.last.store.run_dir), console)
+    print_summary(load_run(store.run_dir), console)
     assert "To start it: best.yaml in the run's folder" in console.export_text()
     bench.speeds = {}
     bench.said()
