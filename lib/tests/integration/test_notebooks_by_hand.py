@@ -36,7 +36,7 @@ SECRET = "hf_" + "Zq7" * 12
 
 
 # All of them are executed on the scripted vllm, cell by cell, in test_notebook_kernels.py.
-@pytest.mark.skipif(not IS_FULL, reason="make test-full; 03 is executed so in test_readme.py")
+@pytest.mark.skipif(not IS_FULL, reason="make test-full; 03 is executed so, on the scripted vllm, in test_readme.py")
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_runs_by_plain_papermill_with_a_host_of_its_own(name, tmp_path):
     parameters = dict(NOTEBOOKS[name])
