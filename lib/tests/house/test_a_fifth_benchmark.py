@@ -131,7 +131,7 @@ class Host:
 
 
 @pytest.mark.integration
-def test_a_fifth_benchmark_goes_from_its_file_to_the_report(file, tmp_path):
+def test_a_fifth_benchmark_goes_from_its_file_to_the_report(kernels, file, tmp_path):
     console = Console(width=200, record=True)
     for with_commands in (False, True):
         preview(file, tmp_path / "results", console, with_commands)

@@ -195,8 +195,8 @@ def test_the_counters_grow_by_what_was_asked_for(server: VllmServer) -> None:
 
 def test_a_watch_over_real_work_raises_no_alarm_and_costs_little(server: VllmServer) -> None:
     with StallWatch(server, limit_s=12.0) as watch:
-        for _ in range(8):
-            completion(server, max_tokens=64)
+        for _ in range(4):
+            completion(server, max_tokens=32)
     assert watch.cause is None
 
 
