@@ -10,7 +10,6 @@ A token is a word, split at white space, as in the embedded model "tiny".
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import json
 import os
 import random
@@ -283,11 +282,12 @@ def completion(body: dict, text: str, finish_reason: str | None, usage: dict | N
 
 
 def installed_version() -> str:
-    """Return the version of the installed vLLM as /version tells it, or one that looks like it."""
-    try:
-        return importlib.metadata.version("vllm").partition("+")[0]
-    except importlib.metadata.PackageNotFoundError:
-        return "0.32.0"
+    """Return the version of the installed vLLM as /version tells it, or one that looks like it.
+
+    By its folder's name: importlib.metadata would take a third of this program's start.
+    """
+    installed = (path.stem for folder in sys.path for path in Path(folder).glob("vllm-*.dist-info"))
+    return next(installed, "vllm-0.32.0").removeprefix("vllm-").partition("+")[0]
 
 
 def prompt_words(body: dict) -> list[str]:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import psutil
-from benchbook.terms.exit_codes import NO_ANSWER, OK
+from benchbook.terms.exit_codes import FAILED, NO_ANSWER, OK
 
 # A launch of the real vLLM as it comes, with a process each for server, engine and worker; float32 since a processor may
 # only emulate the 16-bit formats.
@@ -126,6 +126,23 @@ def wait_nothing_left(marker, limit_s=15.0):
     while (left := marked_processes(marker)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return left
+
+
+def assert_report_is_made_up_for(process, store, again):
+    """See that a run of four repeats, given a folder in its report's way, is summed up, and that `again()` then writes it.
+
+    Returns what the first one said.
+    """
+    in_the_way = store.run_dir / "compare.ipynb"
+    in_the_way.mkdir()
+    text = process.communicate(timeout=300)[0]
+    assert process.returncode == FAILED and "Traceback" not in text, text
+    assert "of 4 repeats" in text and "Report  " not in text and "Is a directory" in text.splitlines()[-1], text
+    in_the_way.rmdir()
+    last = again()
+    said = last.communicate(timeout=60)[0]
+    assert last.returncode in ALL_MEASURED and store.report_path.is_file() and "[1/4]" not in said, said
+    return text
 
 
 def assert_values_equal_the_raw_file(folder):
