@@ -9,9 +9,11 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import fake_vllm
 import pytest
@@ -22,7 +24,7 @@ from benchbook.hosts.server import VllmServer
 from benchbook.hosts.vllm.forms import dataset_forms, installed_forms
 from benchbook.measure.client.warm import WarmClient
 from benchbook.notebooks.kernels.source import warm_kernels
-from crowded import hub_of_two_commits
+from crowded import crowded_shell, hub_of_two_commits
 from ender import ended_with_us
 from listening_proxy import ListeningProxy, listening_proxy
 
@@ -90,6 +92,7 @@ IN_ONE_PROCESS = (
         "test_hostile_benchmarks.py",
         "test_sent_requests.py",
         "test_ground_truth.py",
+        "test_practice_starts.py",
         "test_drawing.py",
     ),
 )
@@ -174,9 +177,15 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def vllms_client(hub: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmClient]:
-    """Yield vLLM's own client, started once for all files of a process that ask for it."""
-    with WarmClient(log_dir=tmp_path_factory.mktemp("client"), env=hub) as client:
-        yield client
+    """Yield vLLM's own client, started once for all files of a process that ask for it, with what is in its shell's way.
+
+    `client.unused` is the proxy of that shell, in which the tests are not.
+    """
+    folder, outside, temporary = tmp_path_factory.mktemp("client"), dict(os.environ), tempfile.tempdir
+    with crowded_shell(folder) as unused, WarmClient(log_dir=folder / "log", env=hub) as client:
+        client.unused = unused
+        with mock.patch.dict(os.environ, outside, clear=True), mock.patch.object(tempfile, "tempdir", temporary):
+            yield client
 
 
 @pytest.fixture(scope="module")

@@ -108,13 +108,10 @@ def crowded(
         server.stop()
 
 
-@pytest.fixture(scope="module")
-def client(
-    unused: ListeningProxy, hub: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[WarmClient]:
-    """Yield vLLM's own client, started once in that shell, before anything has been said of its proxy there."""
-    with WarmClient(log_dir=tmp_path_factory.mktemp("client"), env=hub) as client:
-        yield client
+@pytest.fixture
+def client(vllms_client: WarmClient, unused: ListeningProxy) -> WarmClient:
+    """Return vLLM's own client, of another such shell, started before anything had been said of its proxy there."""
+    return vllms_client
 
 
 def measured(server: VllmServer, client: WarmClient, workload: ServeWorkload, folder: Path) -> Record:
@@ -134,7 +131,7 @@ def test_a_client_finds_the_tokenizer_where_the_launch_says_and_goes_past_the_pr
     assert record.argv[record.argv.index("--tokenizer") + 1].endswith(f"/snapshots/{SECOND}")
     assert "max_num_seqs_low" in {reason.code for reason in record.reasons}
     assert record.host.telemetry.server.mean_waiting > 1  # more wait than run, however few the samples
-    assert unused.asked == []
+    assert unused.asked == [] == client.unused.asked
 
 
 @pytest.mark.skipif(not IS_FULL, reason="make test-full; such servers are computed in test_belief.py")
@@ -147,7 +144,7 @@ def test_a_rate_that_a_server_does_not_hold_is_told(crowded, client, tmp_path) -
 # This machine by an address that no shell excepts, and by the usual one.
 @pytest.mark.parametrize("host", rows(["127.0.0.2", "127.0.0.1"], quick=1))
 def test_vllms_client_goes_past_the_proxy_which_by_itself_it_would_use(client, unused, host, tmp_path) -> None:
-    came = len(unused.asked)
+    came, of_client = len(unused.asked), len(client.unused.asked)
     with odd_server(root=resolve_model("tiny").path, host=host) as url:
         server = open_server(url)
         ways = {WARM: Handover(client_socket=client.socket_path)}
@@ -156,11 +153,11 @@ def test_vllms_client_goes_past_the_proxy_which_by_itself_it_would_use(client, u
         for way, repeat in ways.items():
             record = bench_serve(server, WORKLOAD, record_path=tmp_path / way / "record.json", repeat=repeat).record
             assert record.way == way and record.values["completed"] == WORKLOAD.num_prompts
-            assert unused.asked[came:] == []
+            assert unused.asked[came:] == client.unused.asked[of_client:] == []
         by_itself = {"HF_HUB_OFFLINE": "1", "no_proxy": "", "NO_PROXY": ""}
         told = {"on_line": None, "log_path": tmp_path / "own.log", "limit_s": 120}
         run_bench(record.argv[2:], socket_path=client.socket_path, env=by_itself, **told)
-    asked = [line for line in unused.asked[came:] if line.startswith(f"POST {url}/v1/completions")]
+    asked = [line for line in client.unused.asked[of_client:] if line.startswith(f"POST {url}/v1/completions")]
     assert len(asked) >= WORKLOAD.num_prompts
 
 

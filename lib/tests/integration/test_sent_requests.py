@@ -46,7 +46,7 @@ def send(vllms_client, tmp_path):
         run = run_bench(
             argv,
             socket_path=vllms_client.socket_path if is_warm else None,
-            env={},
+            env={"no_proxy": "127.0.0.1"},
             on_line=None,
             log_path=log_path,
             limit_s=120.0,

@@ -238,7 +238,7 @@ def bench_serve_argv(server: VllmServer, folder: Path, name: str) -> list[str]:
 def test_the_warm_client_writes_the_official_file_of_the_command_line(
     server: VllmServer, client: WarmClient, tmp_path: Path
 ) -> None:
-    env = {"OPENAI_API_KEY": server.api_key}
+    env = {"OPENAI_API_KEY": server.api_key, "no_proxy": "127.0.0.1"}
     results, prefixes = [], set()
     ways = [("one.json", client.socket_path), ("two.json", client.socket_path)]
     if IS_FULL:  # the command line takes seconds to import vLLM; test_sent_requests.py has it in `make test` as well
