@@ -26,8 +26,16 @@ from benchbook.report.repeat.host_tables import server_table
 from benchbook.terms.errors import BenchbookError, ExperimentError, HostDiedError, HostStartError, IdentityError
 from integration.sweeps import FAKE_PACKAGE
 from odd_server import NAME, odd_server
+from rows import IS_FULL
 
-WORKLOAD = ServeWorkload(input_len_tokens=5, output_len_tokens=6, max_concurrency=2, num_prompts=6)
+# A warm-up is a benchmark more, in a process of its own: each server has it in `make test-full`.
+WORKLOAD = ServeWorkload(
+    input_len_tokens=5,
+    output_len_tokens=6,
+    max_concurrency=2,
+    num_prompts=6,
+    num_warmup_prompts=None if IS_FULL else 0,
+)
 COUNTED = {"server_disagrees", "finish_not_length", "preempted", "cache_warm", "server_restarted"}
 
 
