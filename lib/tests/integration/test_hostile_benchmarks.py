@@ -65,7 +65,7 @@ def measured(client, tmp_path_factory):
         limits = Handover(client_socket=client.socket_path, limit_s=300.0 if ends else 20.0, stall_limit_s=6.0)
         with odd_server(kind, root) as url, pytest.MonkeyPatch.context() as patch:
             patch.setattr("benchbook.hosts.served.ANSWER_LIMIT_S", 2.0)
-            patch.setattr("benchbook.plan.serve_workload.CLIENT_MIB", 16)  # which is reached the sooner
+            patch.setattr("benchbook.plan.serve_workload.CLIENT_MIB", 8)  # which is reached the sooner
             path = folder / (kind or "sound") / "record.json"
             return bench_serve(open_server(url), WORKLOAD, record_path=path, repeat=limits).record
 
