@@ -33,7 +33,7 @@ AGAIN := || { test $$? = 1 && $(VENV)/bin/pytest lib/tests --last-failed --last-
 unit: style  ## the tests that need no vLLM: three minutes
 	$(TOGETHER) -m "not integration" $(AGAIN)
 
-test: style  ## all tests, on a sample of their matrices; some start the real vLLM: nine to twelve minutes
+test: style  ## all tests, on a sample of their matrices; some start the real vLLM: nine to eleven minutes
 	$(TOGETHER) $(AGAIN)
 
 test-full: export BENCHBOOK_TEST_FULL := 1
