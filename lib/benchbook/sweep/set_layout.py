@@ -83,9 +83,8 @@ def _turns(wanted: RequestSet) -> int:
 
 def set_in(frozen: str) -> RequestSet:
     """Return the set that a frozen file was drawn as; StoreError where its header says none."""
-    from benchbook.records.frozen import (
-        read_header,
-    )  # late: few sets are frozen before their run, and most runs have none
+    # Late: few sets are frozen before their run, and most runs have none.
+    from benchbook.records.frozen import read_header
 
     try:
         return RequestSet(**read_header(frozen).spec)

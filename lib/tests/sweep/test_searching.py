@@ -223,9 +223,8 @@ def test_one_that_breaks_the_slo_is_not_recommended_and_one_that_keeps_it_is(ben
 
 def test_a_budget_leaves_out_candidates_then_rounds_and_finalists_and_says_so(bench):
     six = "repeats: 6"
-    text = bench.said(
-        bench.plan(f"{NINE}, budget: 175 s", rest=six)
-    )  # a start takes 10 s: 12 are confirming, five are left
+    # A start takes 10 s: 12 are confirming, five are left.
+    text = bench.said(bench.plan(f"{NINE}, budget: 175 s", rest=six))
     assert len(bench.calls) <= 17 and "had no room for all: not explored are " in text
     assert len({name for name, number in bench.calls if number == 0}) == 5
     bench.calls = []
