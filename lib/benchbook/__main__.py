@@ -12,12 +12,12 @@ from benchbook.terms.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, OK
 
 def main() -> None:
     """Run the command line; an error of ours becomes one line and its exit code."""
-    import gc
     import signal
 
     # Else it is ignored, as of a job in the background.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from benchbook.collector import skip_last_look
     from benchbook.sweep.interrupts import interrupt_on_stop_signals
 
     interrupt_on_stop_signals()  # before anything that takes time to import
@@ -25,7 +25,7 @@ def main() -> None:
         code = _exit_code()
     except KeyboardInterrupt:
         code = INTERRUPTED
-    gc.freeze()  # else the interpreter, as it ends, walks three times through all that was imported
+    skip_last_look()
     sys.exit(code)
 
 
@@ -62,17 +62,13 @@ def _exit_code() -> int:
 
 
 def _exit_code_of_command() -> int:
-    import gc
-
-    from benchbook.collector import at_rest
+    from benchbook.collector import importing
     from benchbook.terms.errors import ExperimentError
 
-    with at_rest():
+    with importing():
         import typer
 
         from benchbook.cli import app
-
-        gc.freeze()  # what is imported stays: the collector need not walk through it, now or later
 
     usage_error = typer.BadParameter.__base__  # which has no public name
     try:

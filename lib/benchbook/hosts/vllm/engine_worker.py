@@ -51,9 +51,8 @@ class LoadedEngine:
     def load(self) -> None:
         """Build the engine, if it is not there."""
         if self._llm is None:
-            with collector.at_rest():
+            with collector.importing():  # vLLM, as it loads, looks several times for garbage: half a second each
                 from vllm import LLM
-            gc.freeze()  # vLLM, as it loads, looks several times for garbage, half a second each in all that was imported
             self._llm = LLM.from_engine_args(bench_engine.asked_engine_args(self._engine_argv))
             self.settle()
 
@@ -158,7 +157,7 @@ def main() -> None:
         except (ImportError, AttributeError) as error:
             run, settle = _refusing(f"vLLM's internals have moved: {error!r}"), lambda: None
         else:
-            stack.callback(gc.freeze)  # else Python, as it ends, walks for seconds through all that was imported
+            stack.callback(collector.skip_last_look)
             stack.callback(engine.unload)
             engine.load()
             run, settle = engine.run, engine.settle

@@ -10,7 +10,6 @@ answers are greedy, so how many of them differ is known too.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import random
@@ -60,10 +59,9 @@ def counts_so_far(model: Any) -> list[tuple[int, int]]:
 def count(engine_argv: list[str], active: int, vocabulary: int) -> dict[str, Any]:
     """Return the experts of a layer that steps of each size read, on average over layers and steps."""
     words = [word for flag, values in ENGINE.items() for word in (flag, *values)]
-    with collector.at_rest():  # while vLLM is imported
+    with collector.importing():  # vLLM, as it loads, looks several times for garbage: half a second each
         asked = asked_engine_args([*engine_argv, *words])
         from vllm import LLM, SamplingParams
-    gc.freeze()  # vLLM, as it loads, looks several times for garbage, half a second each in all that was imported
     llm = LLM.from_engine_args(asked)
     if not any(llm.llm_engine.collective_rpc("apply_model", args=(_Watch(active),))):
         raise SystemExit("no router of the model is known here")
@@ -117,7 +115,7 @@ def main() -> None:
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     found = count(options.engine_argv, options.active, options.vocabulary)
     options.out.write_text(json.dumps(found))
-    gc.freeze()  # else Python, as it ends, walks for seconds through all that was imported
+    collector.skip_last_look()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ It ends with its parent, whether it is a kernel yet or not.
 from __future__ import annotations
 
 import contextlib
-import gc
 import importlib
 import json
 import os
@@ -80,9 +79,8 @@ def main() -> int:
     """Import, wait to be told, be a kernel; return the exit code."""
     # Not Jupyter's own watch for a parent: it begins seconds later, and finds no orphan that a subreaper has adopted.
     processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL)
-    with collector.at_rest(), contextlib.suppress(ImportError):  # the notebook's own import will tell
+    with collector.importing(), contextlib.suppress(ImportError):  # the notebook's own import will tell
         import_ahead(sys.argv[1:])
-    gc.freeze()  # what is imported stays
     line = sys.stdin.readline()
     if not line:
         return 0  # nobody wants it any more
